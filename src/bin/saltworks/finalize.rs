@@ -1,0 +1,7 @@
+/// Write the manifest of a directory whose every shard is done.
+#[derive(clap::Args)]
+pub struct Args {}
+
+pub fn run(_args: Args) -> anyhow::Result<()> {
+    anyhow::bail!("not written yet")
+}

@@ -1,0 +1,7 @@
+/// Label a token corpus: plan, run the teacher, write shards, finalize.
+#[derive(clap::Args)]
+pub struct Args {}
+
+pub fn run(_args: Args) -> anyhow::Result<()> {
+    anyhow::bail!("not written yet")
+}

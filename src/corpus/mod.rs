@@ -1,0 +1,1 @@
+//! Documents in: jsonl, txt and Parquet files, streamed one document at a time.

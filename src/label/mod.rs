@@ -1,0 +1,1 @@
+//! The pipeline: tasks, batches, progress, resume.

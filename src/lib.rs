@@ -1,0 +1,31 @@
+//! Saltworks precomputes what a small language model (SLM) knows about a token corpus, once:
+//! top-k teacher logits and per-sequence selection scores, in Parquet shards, so that a larger
+//! model (LLM) can be trained from them with no teacher running
+//! (SALT, "A Little Help Goes a Long Way", arXiv 2410.18779).
+//!
+//! # The rooms, in the order that data flows
+//!
+//! [`corpus`] documents in → [`tokens`] token files and sequence views → [`onnx`] what a model file
+//! says of itself → `teacher` the model at work → [`signals`] the maths on one row of logits →
+//! [`shards`] the on-disk contract, on [`storage`] → `label` the pipeline that wires them →
+//! [`view`] what a person sees of the result. [`demo`] makes the embedded default input.
+//!
+//! # Legend
+//!
+//! One letter a dimension, used as lowercase suffixes on arrays (`logits_btv`, `topk_ids_tk`):
+//! B batch rows, T sequence length (predicted positions), V vocabulary, K top-k,
+//! N flattened positions, X extra temperatures.
+
+pub mod corpus;
+pub mod demo;
+pub mod error;
+#[cfg(feature = "label")]
+pub mod label;
+pub mod onnx;
+pub mod shards;
+pub mod signals;
+pub mod storage;
+#[cfg(feature = "label")]
+pub mod teacher;
+pub mod tokens;
+pub mod view;

@@ -1,0 +1,1 @@
+//! Where bytes live: atomic publication, temporaries, hashing.

@@ -1,0 +1,1 @@
+//! The model at work: ONNX Runtime found, loaded and run.

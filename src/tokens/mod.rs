@@ -1,0 +1,1 @@
+//! The tokenizer, token files, and sequences as views over them.
