@@ -1,0 +1,95 @@
+//! `--dry-run`: what a labelling will cost, from a short real one into a temporary directory.
+
+use super::error::LabelError;
+use super::inputs::Inputs;
+use super::interrupt::Interrupt;
+use super::options::LabelConfig;
+use super::pipeline::n_bytes;
+use super::planning::make_plan;
+use super::progress::Progress;
+use super::run::make_shards;
+use crate::shards::{self, Plan};
+use crate::storage::StorageError;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// Time that the probe aims at; the first, short round only warms up.
+const PROBE_SECONDS: f64 = 4.0;
+/// Targets of the first round.
+const FIRST_ROUND_TARGETS: u64 = 2048;
+
+/// What labelling would take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// The plan as it would be written.
+    pub plan: Plan,
+    /// Targets labelled by the probe.
+    pub n_targets_probed: u64,
+    /// Targets a second, as probed.
+    pub tokens_per_s: f64,
+    /// Bytes of both files a target, as probed.
+    pub bytes_per_token: f64,
+}
+
+impl Estimate {
+    /// Seconds for the whole plan in one process.
+    pub fn seconds(&self) -> f64 {
+        self.plan.sequences.n_targets as f64 / self.tokens_per_s
+    }
+
+    /// Seconds a shard.
+    pub fn seconds_per_shard(&self) -> f64 {
+        self.seconds() / f64::from(self.plan.n_shards())
+    }
+
+    /// Bytes of the whole set.
+    pub fn bytes(&self) -> f64 {
+        self.plan.sequences.n_targets as f64 * self.bytes_per_token
+    }
+}
+
+/// Plans without writing a plan, and labels a few sequences to see how fast and how large.
+///
+/// # Errors
+/// As for labelling itself.
+pub fn estimate(config: &LabelConfig) -> Result<Estimate, LabelError> {
+    let mut inputs = Inputs::open(config)?;
+    let plan = make_plan(config, &inputs)?;
+    let mean_targets = plan.sequences.n_targets as f64 / plan.n_sequences() as f64;
+    let rows = |targets: f64| ((targets / mean_targets) as u64).clamp(1, plan.n_sequences());
+    let warm_up = probe(config, &mut inputs, &plan, rows(FIRST_ROUND_TARGETS as f64))?;
+    let measured = probe(config, &mut inputs, &plan, rows(warm_up.tokens_per_s * PROBE_SECONDS))?;
+    Ok(measured)
+}
+
+/// Labels the first `n_rows` sequences of the plan's range in a temporary directory.
+fn probe(config: &LabelConfig, inputs: &mut Inputs, plan: &Plan, n_rows: u64) -> Result<Estimate, LabelError> {
+    let temporary = tempfile::tempdir().map_err(|source| StorageError::io(std::env::temp_dir(), source))?;
+    let config = LabelConfig { output: temporary.path().join("probe"), ..config.clone() };
+    let part = first_rows(plan, n_rows);
+    let (set, segment) = shards::create_or_match(&config.output, part)?;
+    let part = &set.segments[segment];
+    let todo: Vec<u32> = part.shards().collect();
+    let progress = Mutex::new(Progress::silent());
+    let started = Instant::now();
+    make_shards(&config, inputs, part, &todo, &Interrupt::new(), &progress)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let manifest = shards::finalize(&config.output, true)?;
+    let n_targets: u64 = manifest.sidecars.iter().map(|sidecar| sidecar.n_targets).sum();
+    let n_bytes: u64 = manifest.sidecars.iter().map(n_bytes).sum();
+    Ok(Estimate {
+        plan: plan.clone(),
+        n_targets_probed: n_targets,
+        tokens_per_s: n_targets as f64 / seconds,
+        bytes_per_token: n_bytes as f64 / n_targets as f64,
+    })
+}
+
+/// The plan cut to the first `n_rows` of its range. The count of targets is only of use for
+/// progress, which a probe does not show.
+fn first_rows(plan: &Plan, n_rows: u64) -> Plan {
+    let mut part = plan.clone();
+    part.sequences.end = (plan.sequences.start + n_rows).min(plan.sequences.end);
+    part.layout = part.layout.for_sequences(part.n_sequences());
+    part
+}
