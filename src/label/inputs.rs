@@ -81,8 +81,8 @@ fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.
 fn tokenizer_facts(config: &LabelConfig, corpus: &TokenCorpus) -> Result<Option<PlanTokenizer>, LabelError> {
     let recorded = corpus.corpus_json().map(|json| PlanTokenizer {
-        fingerprint: json.tokenizer.fingerprint.clone(),
-        vocab_size: json.tokenizer.vocab_size,
+        fingerprint: json.tokenizer_fingerprint.clone(),
+        vocab_size: json.vocab_size,
         bos: json.bos,
         eod: json.eod,
     });

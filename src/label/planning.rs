@@ -109,7 +109,8 @@ fn n_targets(view: &SequenceView<'_>, range: Range<u64>) -> u64 {
 
 fn plan_teacher(config: &LabelConfig, inputs: &Inputs, known: Option<&Plan>) -> Result<PlanTeacher, LabelError> {
     let mut paths = vec![config.teacher.clone()];
-    paths.extend(inputs.teacher.signature().external_files.iter().cloned());
+    let beside = |file: &PathBuf| config.teacher.with_file_name("").join(file);
+    paths.extend(inputs.teacher.signature().external_files.iter().map(beside));
     paths[1..].sort();
     let files = identify(&paths, known.map_or(&[], |plan| &plan.teacher.files))?;
     Ok(PlanTeacher {
