@@ -10,6 +10,7 @@ use saltworks::label::{Interrupt, LabelOptions, label};
 use saltworks::onnx::build::{DecoderSpec, decoder};
 use saltworks::shards::Group;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherOptions, TokenBatch, load_runtime};
+use saltworks::tokens::TokenFormat;
 use std::path::Path;
 use std::time::Instant;
 
@@ -20,7 +21,10 @@ const TOP_K: u32 = 64;
 const N_ROUNDS: usize = 5;
 
 fn main() {
-    let n_tokens = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(16_384);
+    let n_tokens = std::env::args()
+        .filter_map(|arg| arg.parse().ok())
+        .next()
+        .unwrap_or(16_384);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let model = dir.path().join("teacher.onnx");
     let spec = DecoderSpec {
@@ -46,10 +50,18 @@ fn main() {
     let mut bare_before = bare(&model, n_tokens, threads);
     let mut ratios = Vec::new();
     for round in 0..N_ROUNDS {
-        let pipeline = pipeline(&model, &tokens, &dir.path().join(format!("labels-{round}")), threads);
+        let pipeline = pipeline(
+            &model,
+            &tokens,
+            &dir.path().join(format!("labels-{round}")),
+            threads,
+        );
         let bare_after = bare(&model, n_tokens, threads);
         let bare = 2.0 / (1.0 / bare_before + 1.0 / bare_after);
-        println!("{round:>5}  {bare:>10.0}  {pipeline:>14.0}  {:.3}", pipeline / bare);
+        println!(
+            "{round:>5}  {bare:>10.0}  {pipeline:>14.0}  {:.3}",
+            pipeline / bare
+        );
         ratios.push(pipeline / bare);
         bare_before = bare_after;
     }
@@ -68,8 +80,15 @@ fn bare(model: &Path, n_tokens: usize, threads: usize) -> f64 {
     })
     .expect("the teacher opens");
     let width = SEQ_LEN as usize;
-    let ids_bt = (0..BATCH_ROWS * width).map(|i| (i * 7919 % VOCAB_SIZE as usize) as u32).collect();
-    let batch = TokenBatch { ids_bt, n_rows: BATCH_ROWS, width, lengths: vec![SEQ_LEN; BATCH_ROWS] };
+    let ids_bt = (0..BATCH_ROWS * width)
+        .map(|i| (i * 7919 % VOCAB_SIZE as usize) as u32)
+        .collect();
+    let batch = TokenBatch {
+        ids_bt,
+        n_rows: BATCH_ROWS,
+        width,
+        lengths: vec![SEQ_LEN; BATCH_ROWS],
+    };
     teacher.run(&batch, |_| ()).expect("the teacher runs");
     let n_runs = n_tokens / (BATCH_ROWS * width);
     let started = Instant::now();
@@ -84,7 +103,7 @@ fn pipeline(model: &Path, tokens: &Path, output: &Path, threads: usize) -> f64 {
     let options = LabelOptions {
         teacher: Some(model.into()),
         tokens: Some(tokens.into()),
-        tokens_format: Some("nanogpt".into()),
+        tokens_format: Some(TokenFormat::NanoGpt),
         output: Some(output.into()),
         seq_len: Some(SEQ_LEN),
         top_k: Some(TOP_K),
@@ -95,7 +114,9 @@ fn pipeline(model: &Path, tokens: &Path, output: &Path, threads: usize) -> f64 {
         ..LabelOptions::default()
     };
     let config = options.resolve().expect("the options are good");
-    label(&config, &Interrupt::new(), |_, _| ()).expect("labelling works").tokens_per_s
+    label(&config, &Interrupt::new(), |_, _| ())
+        .expect("labelling works")
+        .tokens_per_s
 }
 
 fn random_tokens(n_tokens: usize) -> Vec<u8> {

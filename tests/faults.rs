@@ -14,17 +14,31 @@ fn shim(dir: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/faults.c");
     let library = dir.join("faults.so");
     let mut cc = Command::new("cc");
-    succeed(cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl"));
+    succeed(
+        cc.args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(source)
+            .arg("-ldl"),
+    );
     library
 }
 
 /// Runs with the `at`-th operation on the output failing; the operation's name, or `None` if there
 /// are fewer.
-fn run_with_fault(inputs: &Inputs, shim: &Path, output: &str, at: u32, stays: bool) -> Option<String> {
+fn run_with_fault(
+    inputs: &Inputs,
+    shim: &Path,
+    output: &str,
+    at: u32,
+    stays: bool,
+) -> Option<String> {
     let log = inputs.path("fault.log");
     let _ = std::fs::remove_file(&log);
     let mut command = inputs.label(output);
-    command.env("LD_PRELOAD", shim).env("FAULT_DIR", inputs.path(output)).env("FAULT_LOG", &log);
+    command
+        .env("LD_PRELOAD", shim)
+        .env("FAULT_DIR", inputs.path(output))
+        .env("FAULT_LOG", &log);
     command.env("FAULT_AT", at.to_string());
     if stays {
         command.env("FAULT_STAYS", "1");
@@ -32,10 +46,20 @@ fn run_with_fault(inputs: &Inputs, shim: &Path, output: &str, at: u32, stays: bo
     let result = command.output().unwrap();
     let printed = text(&result);
     let failed = std::fs::read_to_string(&log).ok()?;
-    assert!(!printed.contains("panicked"), "operation {at} ({failed}): {printed}");
+    assert!(
+        !printed.contains("panicked"),
+        "operation {at} ({failed}): {printed}"
+    );
     if !result.status.success() {
-        assert_eq!(result.status.code(), Some(1), "operation {at} ({failed}): {printed}");
-        assert!(printed.contains("error: "), "operation {at} ({failed}): {printed}");
+        assert_eq!(
+            result.status.code(),
+            Some(1),
+            "operation {at} ({failed}): {printed}"
+        );
+        assert!(
+            printed.contains("error: "),
+            "operation {at} ({failed}): {printed}"
+        );
     }
     Some(failed)
 }
@@ -54,7 +78,10 @@ fn every_fault_is_survived(stays: bool) {
         std::fs::remove_dir_all(&output).unwrap();
         at += 1;
     }
-    assert!(at > 20, "only {at} operations were seen: the shim does not see them all");
+    assert!(
+        at > 20,
+        "only {at} operations were seen: the shim does not see them all"
+    );
 }
 
 /// Whatever has its final name has its final bytes.
@@ -69,7 +96,10 @@ fn assert_published_files_are_good(
     }
     for (name, bytes) in snapshot(output) {
         let is_temporary = name.rsplit('/').next().unwrap().starts_with('.');
-        assert!(is_temporary || want.get(&name) == Some(&bytes), "operation {at} ({failed}) left a bad {name}");
+        assert!(
+            is_temporary || want.get(&name) == Some(&bytes),
+            "operation {at} ({failed}) left a bad {name}"
+        );
     }
 }
 
@@ -88,7 +118,9 @@ fn a_full_disk_is_named() {
     let inputs = Inputs::new(N_TOKENS);
     let shim = shim(inputs.dir.path());
     let mut command = inputs.label("labels");
-    command.env("LD_PRELOAD", shim).env("FAULT_DIR", inputs.path("labels/positions"));
+    command
+        .env("LD_PRELOAD", shim)
+        .env("FAULT_DIR", inputs.path("labels/positions"));
     command.env("FAULT_AT", "1").env("FAULT_STAYS", "1");
     let printed = support::fail_with(&mut command, 1);
     assert!(printed.contains("no space left"), "{printed}");

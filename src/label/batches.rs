@@ -5,25 +5,30 @@ const MAX_LOGITS_BYTES: u64 = 200 << 20;
 
 /// Limits of one call of the teacher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchLimits {
+pub(super) struct BatchLimits {
     /// Padded tokens a call.
-    pub max_tokens: u64,
+    pub(super) max_tokens: u64,
     /// Rows a call, where the model fixes them.
-    pub max_rows: Option<u64>,
+    pub(super) max_rows: Option<u64>,
 }
 
 impl BatchLimits {
     /// Limits for a teacher with `vocab_size` logits a position.
-    pub fn new(batch_tokens: u32, vocab_size: usize, max_rows: Option<u64>) -> Self {
+    pub(super) fn new(batch_tokens: u32, vocab_size: usize, max_rows: Option<u64>) -> Self {
         let bytes_a_token = (vocab_size * size_of::<f32>()).max(1) as u64;
-        let max_tokens = u64::from(batch_tokens).min(MAX_LOGITS_BYTES / bytes_a_token).max(1);
-        Self { max_tokens, max_rows }
+        let max_tokens = u64::from(batch_tokens)
+            .min(MAX_LOGITS_BYTES / bytes_a_token)
+            .max(1);
+        Self {
+            max_tokens,
+            max_rows,
+        }
     }
 }
 
 /// Cuts rows into batches: rows of similar length together, so that little is padded. Gives lists
 /// of row indices; every row is in exactly one. A row longer than the limit goes alone.
-pub fn cut(lengths: &[usize], limits: BatchLimits) -> Vec<Vec<usize>> {
+pub(super) fn cut(lengths: &[usize], limits: BatchLimits) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|&row| (std::cmp::Reverse(lengths[row]), row));
     let max_rows = limits.max_rows.unwrap_or(u64::MAX).max(1);
@@ -31,7 +36,14 @@ pub fn cut(lengths: &[usize], limits: BatchLimits) -> Vec<Vec<usize>> {
     for row in order {
         match batches.last_mut() {
             // The first row of a batch is its longest: it sets the width.
-            Some(batch) if fits(batch.len() as u64 + 1, lengths[batch[0]] as u64, limits.max_tokens, max_rows) => {
+            Some(batch)
+                if fits(
+                    batch.len() as u64 + 1,
+                    lengths[batch[0]] as u64,
+                    limits.max_tokens,
+                    max_rows,
+                ) =>
+            {
                 batch.push(row);
             }
             _ => batches.push(vec![row]),

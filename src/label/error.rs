@@ -113,7 +113,9 @@ pub enum LabelError {
         source: SignalsError,
     },
     /// The process was asked to stop.
-    #[error("interrupted: {n_done} of {n_shards} shards are done; the same command goes on from there")]
+    #[error(
+        "interrupted: {n_done} of {n_shards} shards are done; the same command goes on from there"
+    )]
     Interrupted {
         /// Shards of this task that are done.
         n_done: u64,
@@ -130,7 +132,9 @@ pub enum LabelError {
         source: std::io::Error,
     },
     /// The labels and the teacher do not belong together.
-    #[error("{field} of the labels is {expected}, but now it is {got}: check against the teacher and tokens that made them")]
+    #[error(
+        "{field} of the labels is {expected}, but now it is {got}: check against the teacher and tokens that made them"
+    )]
     OtherInputs {
         /// Field of the plan.
         field: &'static str,
@@ -159,7 +163,11 @@ pub enum LabelError {
 impl LabelError {
     /// An option with an impossible value.
     pub(super) fn option(flag: &'static str, expected: impl Display, got: impl Display) -> Self {
-        Self::Option { flag, expected: expected.to_string(), got: got.to_string() }
+        Self::Option {
+            flag,
+            expected: expected.to_string(),
+            got: got.to_string(),
+        }
     }
 
     /// What kind of failure this is.
@@ -173,7 +181,9 @@ impl LabelError {
             | Self::TokenizerMismatch { .. }
             | Self::InputChanged { .. }
             | Self::OtherInputs { .. } => Kind::Usage,
-            Self::TokenOutside { .. } | Self::NoSequences { .. } | Self::Sequence { .. } => Kind::BadData,
+            Self::TokenOutside { .. } | Self::NoSequences { .. } | Self::Sequence { .. } => {
+                Kind::BadData
+            }
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,
             Self::Onnx(error) => error.kind(),

@@ -4,11 +4,10 @@ use super::error::LabelError;
 use super::inputs::Inputs;
 use super::interrupt::Interrupt;
 use super::options::LabelConfig;
-use super::pipeline::n_bytes;
 use super::planning::make_plan;
 use super::progress::Progress;
 use super::run::make_shards;
-use crate::shards::{self, Plan};
+use crate::shards::{self, LabelSet, Plan};
 use crate::storage::StorageError;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -58,30 +57,43 @@ pub fn estimate(config: &LabelConfig) -> Result<Estimate, LabelError> {
     let mean_targets = plan.sequences.n_targets as f64 / plan.n_sequences() as f64;
     let rows = |targets: f64| ((targets / mean_targets) as u64).clamp(1, plan.n_sequences());
     let warm_up = probe(config, &mut inputs, &plan, rows(FIRST_ROUND_TARGETS as f64))?;
-    let measured = probe(config, &mut inputs, &plan, rows(warm_up.tokens_per_s * PROBE_SECONDS))?;
+    let measured = probe(
+        config,
+        &mut inputs,
+        &plan,
+        rows(warm_up.tokens_per_s * PROBE_SECONDS),
+    )?;
     Ok(measured)
 }
 
 /// Labels the first `n_rows` sequences of the plan's range in a temporary directory.
-fn probe(config: &LabelConfig, inputs: &mut Inputs, plan: &Plan, n_rows: u64) -> Result<Estimate, LabelError> {
-    let temporary = tempfile::tempdir().map_err(|source| StorageError::io(std::env::temp_dir(), source))?;
-    let config = LabelConfig { output: temporary.path().join("probe"), ..config.clone() };
+fn probe(
+    config: &LabelConfig,
+    inputs: &mut Inputs,
+    plan: &Plan,
+    n_rows: u64,
+) -> Result<Estimate, LabelError> {
+    let temporary = tempfile::tempdir().map_err(|source| {
+        StorageError::io("create a directory in", &std::env::temp_dir(), source)
+    })?;
+    let config = LabelConfig {
+        output: temporary.path().join("probe"),
+        ..config.clone()
+    };
     let part = first_rows(plan, n_rows);
-    let (set, segment) = shards::create_or_match(&config.output, part)?;
-    let part = &set.segments[segment];
+    let opened = LabelSet::create_or_match(&config.output, &part)?;
+    let part = opened.plan();
     let todo: Vec<u32> = part.shards().collect();
     let progress = Mutex::new(Progress::silent());
     let started = Instant::now();
     make_shards(&config, inputs, part, &todo, &Interrupt::new(), &progress)?;
     let seconds = started.elapsed().as_secs_f64();
     let manifest = shards::finalize(&config.output, true)?;
-    let n_targets: u64 = manifest.sidecars.iter().map(|sidecar| sidecar.n_targets).sum();
-    let n_bytes: u64 = manifest.sidecars.iter().map(n_bytes).sum();
     Ok(Estimate {
         plan: plan.clone(),
-        n_targets_probed: n_targets,
-        tokens_per_s: n_targets as f64 / seconds,
-        bytes_per_token: n_bytes as f64 / n_targets as f64,
+        n_targets_probed: manifest.n_targets,
+        tokens_per_s: manifest.n_targets as f64 / seconds,
+        bytes_per_token: manifest.n_bytes as f64 / manifest.n_targets as f64,
     })
 }
 
@@ -90,6 +102,6 @@ fn probe(config: &LabelConfig, inputs: &mut Inputs, plan: &Plan, n_rows: u64) ->
 fn first_rows(plan: &Plan, n_rows: u64) -> Plan {
     let mut part = plan.clone();
     part.sequences.end = (plan.sequences.start + n_rows).min(plan.sequences.end);
-    part.layout = part.layout.for_sequences(part.n_sequences());
+    part.layout = part.layout.clone().for_sequences(part.n_sequences());
     part
 }

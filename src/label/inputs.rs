@@ -32,16 +32,23 @@ impl Inputs {
         let runtime = load_runtime(config.ort_lib.as_deref())?;
         let teacher = Teacher::open(&TeacherOptions {
             model: config.teacher.clone(),
-            device: config.device.parse().map_err(|expected| {
-                LabelError::option("--device", expected, &config.device)
-            })?,
+            device: config
+                .device
+                .parse()
+                .map_err(|expected| LabelError::option("--device", expected, &config.device))?,
             threads: config.threads,
             logits_output: config.logits_output.clone(),
             seq_len_max: config.seq_len,
         })?;
         let vocab_size = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
-        Ok(Self { runtime, teacher, corpus, tokenizer, vocab_size })
+        Ok(Self {
+            runtime,
+            teacher,
+            corpus,
+            tokenizer,
+            vocab_size,
+        })
     }
 
     /// The corpus as sequences.
@@ -53,7 +60,10 @@ impl Inputs {
     }
 }
 
-pub(super) fn view_of<'a>(corpus: &'a TokenCorpus, config: &LabelConfig) -> Result<SequenceView<'a>, LabelError> {
+pub(super) fn view_of<'a>(
+    corpus: &'a TokenCorpus,
+    config: &LabelConfig,
+) -> Result<SequenceView<'a>, LabelError> {
     let options = ViewOptions {
         packing: config.packing,
         seq_len: config.seq_len,
@@ -71,22 +81,27 @@ pub(super) fn view_of<'a>(corpus: &'a TokenCorpus, config: &LabelConfig) -> Resu
 }
 
 fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
-    let format = config.tokens_format.as_deref().map(str::parse).transpose();
-    let format = format.map_err(|expected| {
-        LabelError::option("--tokens-format", expected, config.tokens_format.as_deref().unwrap_or(""))
-    })?;
-    Ok(TokenCorpus::open(&config.tokens, &OpenOptions { format, eod: config.eod })?)
+    let options = OpenOptions {
+        format: config.tokens_format,
+        eod: config.eod,
+    };
+    Ok(TokenCorpus::open(&config.tokens, &options)?)
 }
 
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.
-fn tokenizer_facts(config: &LabelConfig, corpus: &TokenCorpus) -> Result<Option<PlanTokenizer>, LabelError> {
+fn tokenizer_facts(
+    config: &LabelConfig,
+    corpus: &TokenCorpus,
+) -> Result<Option<PlanTokenizer>, LabelError> {
     let recorded = corpus.corpus_json().map(|json| PlanTokenizer {
         fingerprint: json.tokenizer_fingerprint.clone(),
         vocab_size: json.vocab_size,
         bos: json.bos,
         eod: json.eod,
     });
-    let Some(path) = &config.tokenizer else { return Ok(recorded) };
+    let Some(path) = &config.tokenizer else {
+        return Ok(recorded);
+    };
     let tokenizer = Tokenizer::open(path)?;
     let got = tokenizer.fingerprint();
     match recorded {
@@ -106,8 +121,14 @@ fn tokenizer_facts(config: &LabelConfig, corpus: &TokenCorpus) -> Result<Option<
 }
 
 /// V to use: the tokenizer's, which the teacher's must equal, or exceed by a masked padding.
-fn vocabulary(config: &LabelConfig, teacher: u32, tokenizer: Option<&PlanTokenizer>) -> Result<u32, LabelError> {
-    let Some(known) = tokenizer else { return Ok(teacher) };
+fn vocabulary(
+    config: &LabelConfig,
+    teacher: u32,
+    tokenizer: Option<&PlanTokenizer>,
+) -> Result<u32, LabelError> {
+    let Some(known) = tokenizer else {
+        return Ok(teacher);
+    };
     let mismatch = |remedy| LabelError::Vocabulary {
         model: config.teacher.clone(),
         teacher,
@@ -116,24 +137,33 @@ fn vocabulary(config: &LabelConfig, teacher: u32, tokenizer: Option<&PlanTokeniz
         remedy,
     };
     if teacher < known.vocab_size {
-        return Err(mismatch("tokens and teacher do not belong together; tokenize with the teacher's own tokenizer"));
+        return Err(mismatch(
+            "tokens and teacher do not belong together; tokenize with the teacher's own tokenizer",
+        ));
     }
     if teacher > known.vocab_size && !config.mask_vocab_padding {
-        return Err(mismatch("if the teacher is of this tokenizer and its head is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer"));
+        return Err(mismatch(
+            "if the teacher is of this tokenizer and its head is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
+        ));
     }
     Ok(known.vocab_size)
 }
 
 fn tokenizer_source(config: &LabelConfig) -> String {
     let named = |path: &Path| path.display().to_string();
-    config.tokenizer.as_deref().map_or_else(|| named(&config.tokens.join("corpus.json")), named)
+    config
+        .tokenizer
+        .as_deref()
+        .map_or_else(|| named(&config.tokens.join("corpus.json")), named)
 }
 
 fn check_sequence_bos(config: &LabelConfig, vocab_size: u32) -> Result<(), LabelError> {
     match config.sequence_bos {
-        Some(id) if id >= vocab_size => {
-            Err(LabelError::option("--sequence-bos", format!("an id below the vocabulary of {vocab_size}"), id))
-        }
+        Some(id) if id >= vocab_size => Err(LabelError::option(
+            "--sequence-bos",
+            format!("an id below the vocabulary of {vocab_size}"),
+            id,
+        )),
         _ => Ok(()),
     }
 }

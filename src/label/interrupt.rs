@@ -35,15 +35,17 @@ impl Interrupt {
         use signal_hook::consts::{SIGINT, SIGTERM};
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
         let wanted = self.clone();
-        std::thread::Builder::new().name("signals".into()).spawn(move || {
-            for _ in signals.forever() {
-                if wanted.is_requested() {
-                    signal_hook::low_level::exit(75);
+        std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                for _ in signals.forever() {
+                    if wanted.is_requested() {
+                        signal_hook::low_level::exit(75);
+                    }
+                    wanted.request();
+                    on_first();
                 }
-                wanted.request();
-                on_first();
-            }
-        })?;
+            })?;
         Ok(())
     }
 }

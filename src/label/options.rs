@@ -3,21 +3,19 @@
 use super::error::LabelError;
 use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group};
 use crate::signals::Rounding;
-use crate::tokens::Packing;
+use crate::tokens::{Packing, TokenFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Ids kept a position, unless `--top-k` says otherwise. In the plan, and so visible.
-pub const DEFAULT_TOP_K: u32 = 64;
+pub(super) const DEFAULT_TOP_K: u32 = 64;
 /// Tokens a call of the teacher on a CPU; speed and memory only.
-pub const DEFAULT_BATCH_TOKENS: u32 = 1024;
+pub(super) const DEFAULT_BATCH_TOKENS: u32 = 1024;
 
 /// Options of `plan` and `label`. Every one is a flag, and a key of the file that `--config` names
 /// (underscores for hyphens); a flag wins over the file.
-#[derive(
-    Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args,
-)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub struct LabelOptions {
     /// The SLM as an ONNX file (external data beside it is found).
@@ -33,9 +31,9 @@ pub struct LabelOptions {
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
 
-    /// Format of the tokens where it cannot be told from the file: megatron, nanogpt, llmc, parquet.
+    /// Format of the tokens where it cannot be told from the file.
     #[arg(long, value_name = "FORMAT")]
-    pub tokens_format: Option<String>,
+    pub tokens_format: Option<TokenFormat>,
 
     /// End-of-document id: splits token files that have no document boundaries of their own.
     #[arg(long, value_name = "ID")]
@@ -152,7 +150,10 @@ impl std::str::FromStr for OrderSeed {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "none" => Ok(Self::Word(NoneWord::None)),
-            _ => text.parse().map(Self::Seed).map_err(|_| format!("expected a number or none, got `{text}`")),
+            _ => text
+                .parse()
+                .map(Self::Seed)
+                .map_err(|_| format!("expected a number or none, got `{text}`")),
         }
     }
 }
@@ -167,7 +168,7 @@ pub struct LabelConfig {
     /// The label directory.
     pub output: PathBuf,
     /// Format of the tokens, if said.
-    pub tokens_format: Option<String>,
+    pub tokens_format: Option<TokenFormat>,
     /// End-of-document id for raw token files.
     pub eod: Option<u32>,
     /// tokenizer.json, if given.
@@ -248,16 +249,25 @@ impl LabelOptions {
     /// # Errors
     /// An unreadable file, broken TOML, an unknown key (named with its line).
     pub fn read(path: &Path) -> Result<Self, LabelError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| LabelError::ReadConfig { path: path.into(), source })?;
-        toml::from_str(&text).map_err(|source| LabelError::ParseConfig { path: path.into(), source: Box::new(source) })
+        let text = std::fs::read_to_string(path).map_err(|source| LabelError::ReadConfig {
+            path: path.into(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| LabelError::ParseConfig {
+            path: path.into(),
+            source: Box::new(source),
+        })
     }
 
     /// These options, with `below` for what they leave open.
     pub fn over(self, below: Self) -> Self {
         // A part of the corpus is one choice, whichever of the two ways it is written.
         let below = if self.sequences.is_some() || self.max_sequences.is_some() {
-            Self { sequences: None, max_sequences: None, ..below }
+            Self {
+                sequences: None,
+                max_sequences: None,
+                ..below
+            }
         } else {
             below
         };
@@ -265,9 +275,31 @@ impl LabelOptions {
             ($($field:ident),* $(,)?) => { Self { $($field: self.$field.or(below.$field)),* } };
         }
         first_of!(
-            teacher, tokens, output, tokens_format, eod, tokenizer, seq_len, packing, sequence_bos,
-            top_k, groups, temperatures, round, sequences, max_sequences, mask_vocab_padding, device,
-            threads, batch_tokens, shard_bytes, order_seed, zstd_level, logits_output, ort_lib, task,
+            teacher,
+            tokens,
+            output,
+            tokens_format,
+            eod,
+            tokenizer,
+            seq_len,
+            packing,
+            sequence_bos,
+            top_k,
+            groups,
+            temperatures,
+            round,
+            sequences,
+            max_sequences,
+            mask_vocab_padding,
+            device,
+            threads,
+            batch_tokens,
+            shard_bytes,
+            order_seed,
+            zstd_level,
+            logits_output,
+            ort_lib,
+            task,
             allow_mixed_runtime,
         )
     }
@@ -277,7 +309,9 @@ impl LabelOptions {
     /// # Errors
     /// A missing or impossible value, naming the flag.
     pub fn resolve(self) -> Result<LabelConfig, LabelError> {
-        let asked = self.groups.unwrap_or_else(|| vec![Group::Stats, Group::Topk]);
+        let asked = self
+            .groups
+            .unwrap_or_else(|| vec![Group::Stats, Group::Topk]);
         let groups = [Group::Scores, Group::Stats, Group::Topk];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
         let config = LabelConfig {
@@ -323,19 +357,35 @@ impl LabelConfig {
         at_least_1(self.shard_bytes, "--shard-bytes")?;
         at_least_1(self.threads as u64, "--threads")?;
         if !(1..=22).contains(&self.zstd_level) {
-            return Err(LabelError::option("--zstd-level", "a level from 1 to 22", self.zstd_level));
+            return Err(LabelError::option(
+                "--zstd-level",
+                "a level from 1 to 22",
+                self.zstd_level,
+            ));
         }
         for (i, &tau) in self.temperatures.iter().enumerate() {
             if !(tau.is_finite() && (0.01..=100.0).contains(&tau) && tau != 1.0) {
-                return Err(LabelError::option("--temperatures", "temperatures from 0.01 to 100 other than 1", tau));
+                return Err(LabelError::option(
+                    "--temperatures",
+                    "temperatures from 0.01 to 100 other than 1",
+                    tau,
+                ));
             }
             if self.temperatures[..i].contains(&tau) {
-                return Err(LabelError::option("--temperatures", "different temperatures", tau));
+                return Err(LabelError::option(
+                    "--temperatures",
+                    "different temperatures",
+                    tau,
+                ));
             }
         }
         if !self.temperatures.is_empty() && !self.groups.contains(&Group::Topk) {
             let got = "groups without topk";
-            return Err(LabelError::option("--temperatures", "the group topk, which they temper", got));
+            return Err(LabelError::option(
+                "--temperatures",
+                "the group topk, which they temper",
+                got,
+            ));
         }
         Ok(self)
     }
@@ -350,7 +400,11 @@ fn required<T>(value: Option<T>, flag: &'static str) -> Result<T, LabelError> {
 }
 
 fn at_least_1(value: u64, flag: &'static str) -> Result<(), LabelError> {
-    if value == 0 { Err(LabelError::option(flag, "at least 1", value)) } else { Ok(()) }
+    if value == 0 {
+        Err(LabelError::option(flag, "at least 1", value))
+    } else {
+        Ok(())
+    }
 }
 
 fn sequence_range(range: Option<&str>, first: Option<u64>) -> Result<SequenceRange, LabelError> {
@@ -362,20 +416,36 @@ fn sequence_range(range: Option<&str>, first: Option<u64>) -> Result<SequenceRan
         };
     };
     if first.is_some() {
-        return Err(LabelError::option("--sequences", "no --max-sequences beside it", text));
+        return Err(LabelError::option(
+            "--sequences",
+            "no --max-sequences beside it",
+            text,
+        ));
     }
-    let parsed = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let parsed = text
+        .split_once("..")
+        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     match parsed {
         Some((start, end)) if start < end => Ok(SequenceRange::Between(start, end)),
-        _ => Err(LabelError::option("--sequences", "A..B with A < B, such as 0..1000", text)),
+        _ => Err(LabelError::option(
+            "--sequences",
+            "A..B with A < B, such as 0..1000",
+            text,
+        )),
     }
 }
 
 fn parse_task(text: &str) -> Result<Task, LabelError> {
-    let parsed = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    let parsed = text
+        .split_once('/')
+        .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     match parsed {
         Some((index, count)) if index < count => Ok(Task { index, count }),
-        _ => Err(LabelError::option("--task", "i/n with i from 0 to n - 1, such as 0/4", text)),
+        _ => Err(LabelError::option(
+            "--task",
+            "i/n with i from 0 to n - 1, such as 0/4",
+            text,
+        )),
     }
 }
 

@@ -58,7 +58,9 @@ pub(super) fn run(work: &Work<'_>, teacher: &mut Teacher) -> Result<(), LabelErr
         let writer = scope.spawn(move || write(work, &labelled));
         let labelling = label(work, teacher, &unlabelled, to_write);
         drop(unlabelled);
-        let writing = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let writing = writer
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // Where the writer failed, labelling only noticed that it had hung up.
         writing.and(labelling)
     })
@@ -69,8 +71,15 @@ fn read(work: &Work<'_>, to_label: &Sender<RowGroup<Sequence>>) {
         let row_groups = work.plan.row_groups(shard);
         let n_row_groups = row_groups.len();
         for (i, seq_ids) in row_groups.into_iter().enumerate() {
-            let rows = seq_ids.into_iter().map(|seq_id| work.view.read(seq_id)).collect();
-            let row_group = RowGroup { shard, is_last_of_shard: i + 1 == n_row_groups, rows };
+            let rows = seq_ids
+                .into_iter()
+                .map(|seq_id| work.view.read(seq_id))
+                .collect();
+            let row_group = RowGroup {
+                shard,
+                is_last_of_shard: i + 1 == n_row_groups,
+                rows,
+            };
             if work.interrupt.is_requested() || to_label.send(row_group).is_err() {
                 return;
             }
@@ -84,9 +93,21 @@ fn label(
     unlabelled: &Receiver<RowGroup<Sequence>>,
     to_write: Sender<RowGroup<Row>>,
 ) -> Result<(), LabelError> {
-    for RowGroup { shard, is_last_of_shard, rows } in unlabelled {
+    for RowGroup {
+        shard,
+        is_last_of_shard,
+        rows,
+    } in unlabelled
+    {
         let rows = label_sequences(rows, teacher, work)?;
-        if to_write.send(RowGroup { shard, is_last_of_shard, rows }).is_err() {
+        if to_write
+            .send(RowGroup {
+                shard,
+                is_last_of_shard,
+                rows,
+            })
+            .is_err()
+        {
             break;
         }
     }
@@ -94,7 +115,11 @@ fn label(
 }
 
 /// Runs the teacher over sequences, batch by batch, and gives their rows in the same order.
-fn label_sequences(sequences: Vec<Sequence>, teacher: &mut Teacher, work: &Work<'_>) -> Result<Vec<Row>, LabelError> {
+fn label_sequences(
+    sequences: Vec<Sequence>,
+    teacher: &mut Teacher,
+    work: &Work<'_>,
+) -> Result<Vec<Row>, LabelError> {
     let mut labelled: Vec<Option<SequenceSignals>> = vec![None; sequences.len()];
     let lengths: Vec<usize> = sequences.iter().map(n_targets).collect();
     for batch in batches::cut(&lengths, work.limits) {
@@ -108,8 +133,14 @@ fn label_sequences(sequences: Vec<Sequence>, teacher: &mut Teacher, work: &Work<
             labelled[row] = Some(signals);
         }
     }
-    let labelled = labelled.into_iter().map(|signals| signals.expect("every row is in a batch"));
-    Ok(sequences.into_iter().zip(labelled).map(|(sequence, signals)| row(sequence, signals, work.plan)).collect())
+    let labelled = labelled
+        .into_iter()
+        .map(|signals| signals.expect("every row is in a batch"));
+    Ok(sequences
+        .into_iter()
+        .zip(labelled)
+        .map(|(sequence, signals)| row(sequence, signals, work.plan))
+        .collect())
 }
 
 fn label_batch(
@@ -129,24 +160,45 @@ pub(super) fn signals_of(
     config: &SignalsConfig,
     view: &SequenceView<'_>,
 ) -> Result<Vec<SequenceSignals>, LabelError> {
-    let targets: Vec<&[u32]> = sequences.iter().map(|sequence| &sequence.input_ids[1..]).collect();
-    let reduced = teacher.run(&token_batch(sequences), |logits| reduce_batch(logits, &targets, config))?;
+    let targets: Vec<&[u32]> = sequences
+        .iter()
+        .map(|sequence| &sequence.input_ids[1..])
+        .collect();
+    let reduced = teacher.run(&token_batch(sequences), |logits| {
+        reduce_batch(logits, &targets, config)
+    })?;
     reduced.map_err(|source| {
         let seq_id = sequences[source.row_idx().unwrap_or(0)].seq_id;
-        LabelError::Sequence { seq_id, token_offset: view.token_offset(seq_id), source }
+        LabelError::Sequence {
+            seq_id,
+            token_offset: view.token_offset(seq_id),
+            source,
+        }
     })
 }
 
 /// Right-padded inputs: all ids but the last of each sequence, which is only a target.
 fn token_batch(sequences: &[&Sequence]) -> TokenBatch {
-    let width = sequences.iter().map(|sequence| n_targets(sequence)).max().unwrap_or(0);
+    let width = sequences
+        .iter()
+        .map(|sequence| n_targets(sequence))
+        .max()
+        .unwrap_or(0);
     let mut ids_bt = vec![0; sequences.len() * width];
     for (row, sequence) in ids_bt.chunks_exact_mut(width.max(1)).zip(sequences) {
         let inputs = &sequence.input_ids[..n_targets(sequence)];
         row[..inputs.len()].copy_from_slice(inputs);
     }
-    let lengths = sequences.iter().map(|sequence| n_targets(sequence) as u32).collect();
-    TokenBatch { ids_bt, n_rows: sequences.len(), width, lengths }
+    let lengths = sequences
+        .iter()
+        .map(|sequence| n_targets(sequence) as u32)
+        .collect();
+    TokenBatch {
+        ids_bt,
+        n_rows: sequences.len(),
+        width,
+        lengths,
+    }
 }
 
 fn n_targets(sequence: &Sequence) -> usize {
@@ -165,7 +217,11 @@ fn row(sequence: Sequence, signals: SequenceSignals, plan: &Plan) -> Row {
         scores: signals.scores,
         input_ids: kept(sequence.input_ids),
         doc_starts: kept(sequence.doc_starts),
-        doc_indices: if keeps_positions { sequence.doc_indices } else { Vec::new() },
+        doc_indices: if keeps_positions {
+            sequence.doc_indices
+        } else {
+            Vec::new()
+        },
         signals: signals.positions,
     }
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// A range outside the corpus, ids outside the vocabulary, inputs that cannot be read.
-pub fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, LabelError> {
+pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, LabelError> {
     let view = inputs.view(config)?;
     let range = sequence_range(config.range, view.len())?;
     let known = known_plan(&config.output)?;
@@ -35,7 +35,10 @@ pub fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, LabelErr
         signals,
         layout,
     };
-    if known.as_ref().is_none_or(|known| known.differing_field(&plan).is_some()) {
+    if known
+        .as_ref()
+        .is_none_or(|known| known.differing_field(&plan).is_some())
+    {
         check_token_ids(config, inputs, &view, &plan)?;
     }
     plan.validate()?;
@@ -66,7 +69,11 @@ fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, Labe
 fn plan_signals(config: &LabelConfig) -> PlanSignals {
     PlanSignals {
         groups: config.groups.clone(),
-        top_k: if config.groups.contains(&Group::Topk) { config.top_k } else { 0 },
+        top_k: if config.groups.contains(&Group::Topk) {
+            config.top_k
+        } else {
+            0
+        },
         temperatures: config.temperatures.clone(),
         rounding: config.rounding,
         mask_vocab_padding: config.mask_vocab_padding,
@@ -74,13 +81,27 @@ fn plan_signals(config: &LabelConfig) -> PlanSignals {
     }
 }
 
-fn layout(config: &LabelConfig, view: &SequenceView<'_>, signals: &PlanSignals, n_rows: u64) -> Layout {
+fn layout(
+    config: &LabelConfig,
+    view: &SequenceView<'_>,
+    signals: &PlanSignals,
+    n_rows: u64,
+) -> Layout {
     let mean_targets = view.n_targets() as f64 / view.len() as f64;
     let chosen = Layout::choose(mean_targets, signals, config.shard_bytes);
-    Layout { order_seed: config.order_seed, zstd_level: config.zstd_level, ..chosen }.for_sequences(n_rows)
+    Layout {
+        order_seed: config.order_seed,
+        zstd_level: config.zstd_level,
+        ..chosen
+    }
+    .for_sequences(n_rows)
 }
 
-fn plan_sequences(config: &LabelConfig, view: &SequenceView<'_>, range: Range<u64>) -> PlanSequences {
+fn plan_sequences(
+    config: &LabelConfig,
+    view: &SequenceView<'_>,
+    range: Range<u64>,
+) -> PlanSequences {
     // Both packings count positions from 0 to the sequence's end: documents packed by themselves
     // have no border inside a sequence.
     let attention = match config.packing {
@@ -104,10 +125,16 @@ fn n_targets(view: &SequenceView<'_>, range: Range<u64>) -> u64 {
     if range == (0..view.len()) {
         return view.n_targets();
     }
-    range.map(|seq_id| u64::from(view.n_targets_of(seq_id))).sum()
+    range
+        .map(|seq_id| u64::from(view.n_targets_of(seq_id)))
+        .sum()
 }
 
-fn plan_teacher(config: &LabelConfig, inputs: &Inputs, known: Option<&Plan>) -> Result<PlanTeacher, LabelError> {
+fn plan_teacher(
+    config: &LabelConfig,
+    inputs: &Inputs,
+    known: Option<&Plan>,
+) -> Result<PlanTeacher, LabelError> {
     let mut paths = vec![config.teacher.clone()];
     let beside = |file: &PathBuf| config.teacher.with_file_name("").join(file);
     paths.extend(inputs.teacher.signature().external_files.iter().map(beside));
@@ -125,7 +152,7 @@ fn plan_corpus(inputs: &Inputs, known: Option<&Plan>) -> Result<PlanCorpus, Labe
     let corpus = &inputs.corpus;
     let files = identify(corpus.files(), known.map_or(&[], |plan| &plan.corpus.files))?;
     Ok(PlanCorpus {
-        format: corpus.format().to_string(),
+        format: corpus.format(),
         fingerprint: fingerprint(&files),
         files,
         n_tokens: corpus.n_tokens(),
@@ -144,14 +171,23 @@ fn identify(paths: &[PathBuf], known: &[PlanFile]) -> Result<Vec<PlanFile>, Labe
 }
 
 fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError> {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned();
     let sampled_blake3 = storage::sampled_blake3(path)?;
     let unchanged = |file: &&PlanFile| file.name == name && file.sampled_blake3 == sampled_blake3;
     if let Some(file) = known.iter().find(unchanged) {
         return Ok(file.clone());
     }
     let hash = storage::hash_file(path)?;
-    Ok(PlanFile { name, bytes: hash.bytes, blake3: hash.blake3, sampled_blake3 })
+    Ok(PlanFile {
+        name,
+        bytes: hash.bytes,
+        blake3: hash.blake3,
+        sampled_blake3,
+    })
 }
 
 /// Ids past the vocabulary would be found in the middle of the work; this finds them before it.
@@ -164,10 +200,17 @@ fn check_token_ids(
     let start = view.token_offset(plan.sequences.start);
     let last = plan.sequences.end - 1;
     let end = view.token_offset(last) + u64::from(view.n_targets_of(last)) + 1;
-    let (id, offset) = inputs.corpus.max_token_id(start..end.min(inputs.corpus.n_tokens()));
+    let (id, offset) = inputs
+        .corpus
+        .max_token_id(start..end.min(inputs.corpus.n_tokens()));
     if id >= inputs.vocab_size {
         let vocab_size = inputs.vocab_size;
-        return Err(LabelError::TokenOutside { tokens: config.tokens.clone(), offset, id, vocab_size });
+        return Err(LabelError::TokenOutside {
+            tokens: config.tokens.clone(),
+            offset,
+            id,
+            vocab_size,
+        });
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ struct Snapshot {
 
 /// Counts predicted tokens, finished shards and their bytes, and shows them on standard error.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     bar: Option<ProgressBar>,
     started: Instant,
     last_line: Instant,
@@ -39,9 +39,25 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// One that shows nothing.
+    pub(super) fn silent() -> Self {
+        let bar = ProgressBar::hidden();
+        Self {
+            bar: Some(bar),
+            ..Self::start(0, 0, 0, 0)
+        }
+    }
+
     /// Starts at `n_tokens_before` of `n_tokens_total` targets, `n_shards_before` of `n_shards_total`.
-    pub fn start(n_tokens_before: u64, n_tokens_total: u64, n_shards_before: u64, n_shards_total: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| terminal_bar(n_tokens_before, n_tokens_total));
+    pub(super) fn start(
+        n_tokens_before: u64,
+        n_tokens_total: u64,
+        n_shards_before: u64,
+        n_shards_total: u64,
+    ) -> Self {
+        let bar = std::io::stderr()
+            .is_terminal()
+            .then(|| terminal_bar(n_tokens_before, n_tokens_total));
         let now = Instant::now();
         Self {
             bar,
@@ -58,13 +74,13 @@ impl Progress {
     }
 
     /// `n_tokens` more targets are labelled.
-    pub fn labelled(&mut self, n_tokens: u64) {
+    pub(super) fn labelled(&mut self, n_tokens: u64) {
         self.n_tokens += n_tokens;
         self.show(false);
     }
 
     /// A shard of `n_tokens` targets is published, in `n_bytes`.
-    pub fn published(&mut self, n_tokens: u64, n_bytes: u64) {
+    pub(super) fn published(&mut self, n_tokens: u64, n_bytes: u64) {
         self.n_shards += 1;
         self.n_tokens_written += n_tokens;
         self.n_bytes_written += n_bytes;
@@ -72,7 +88,7 @@ impl Progress {
     }
 
     /// Takes the bar away, or prints the last line.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         match &self.bar {
             Some(bar) => bar.finish_and_clear(),
             None => self.show(true),
@@ -80,13 +96,14 @@ impl Progress {
     }
 
     /// Shards done, those of earlier runs included.
-    pub fn n_shards(&self) -> u64 {
+    pub(super) fn n_shards(&self) -> u64 {
         self.n_shards
     }
 
     /// Targets a second in this process.
-    pub fn tokens_per_s(&self) -> f64 {
-        (self.n_tokens - self.n_tokens_before) as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+    pub(super) fn tokens_per_s(&self) -> f64 {
+        (self.n_tokens - self.n_tokens_before) as f64
+            / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
     fn show(&mut self, is_last: bool) {
@@ -124,18 +141,26 @@ fn tenths(value: f64) -> f64 {
 }
 
 fn terminal_bar(n_before: u64, n_total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:32} {percent:>3}% {human_pos}/{human_len} tokens  {msg}  {elapsed} elapsed");
+    let style = ProgressStyle::with_template(
+        "{bar:32} {percent:>3}% {human_pos}/{human_len} tokens  {msg}  {elapsed} elapsed",
+    );
     let bar = ProgressBar::new(n_total).with_position(n_before);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
 
 fn describe(snapshot: &Snapshot) -> String {
-    let eta = snapshot.eta_s.map_or_else(|| "?".into(), |s| {
-        indicatif::HumanDuration(Duration::from_secs_f64(s)).to_string()
-    });
-    let size = snapshot.bytes_per_token.map_or_else(String::new, |b| format!("  {b:.1} B/token"));
-    format!("{:.0} tokens/s  {} left{size}  shard {}/{}", snapshot.tokens_per_s, eta, snapshot.shards, snapshot.shards_total)
+    let eta = snapshot.eta_s.map_or_else(
+        || "?".into(),
+        |s| indicatif::HumanDuration(Duration::from_secs_f64(s)).to_string(),
+    );
+    let size = snapshot
+        .bytes_per_token
+        .map_or_else(String::new, |b| format!("  {b:.1} B/token"));
+    format!(
+        "{:.0} tokens/s  {} left{size}  shard {}/{}",
+        snapshot.tokens_per_s, eta, snapshot.shards, snapshot.shards_total
+    )
 }
 
 #[cfg(test)]
@@ -151,7 +176,11 @@ mod tests {
         progress.published(50, 5000);
         let snapshot = progress.snapshot(false);
         assert_eq!((snapshot.tokens, snapshot.shards), (950, 10));
-        assert!((snapshot.tokens_per_s - 5.0).abs() < 0.2, "{}", snapshot.tokens_per_s);
+        assert!(
+            (snapshot.tokens_per_s - 5.0).abs() < 0.2,
+            "{}",
+            snapshot.tokens_per_s
+        );
         assert!((snapshot.eta_s.unwrap() - 10.0).abs() < 0.5);
         assert_eq!(snapshot.bytes_per_token, Some(100.0));
     }

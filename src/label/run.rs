@@ -8,7 +8,7 @@ use super::options::{LabelConfig, Task};
 use super::pipeline::{self, Work};
 use super::planning::make_plan;
 use super::progress::Progress;
-use crate::shards::{self, Group, LabelSet, Manifest, Plan, RuntimeStamp, Sidecar};
+use crate::shards::{self, Group, LabelSet, Manifest, Plan, RuntimeStamp, ShardState, Sidecar};
 use crate::signals::{self, Groups, SignalsConfig};
 use crate::teacher::{Teacher, TeacherError, TokenBatch};
 use std::path::Path;
@@ -37,8 +37,9 @@ pub fn plan(config: &LabelConfig) -> Result<Plan, LabelError> {
     let mut inputs = Inputs::open(config)?;
     let plan = make_plan(config, &inputs)?;
     try_longest(&mut inputs.teacher, &plan)?;
-    let (set, segment) = shards::create_or_match(&config.output, plan)?;
-    Ok(set.segments[segment].clone())
+    Ok(LabelSet::create_or_match(&config.output, &plan)?
+        .plan()
+        .clone())
 }
 
 /// Plans, labels this task's shards, and finalizes if every shard of the set is done.
@@ -51,7 +52,9 @@ pub fn label(
     interrupt: &Interrupt,
     say: impl FnOnce(&Inputs, &Plan),
 ) -> Result<Outcome, LabelError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(config.threads).build();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(config.threads)
+        .build();
     let pool = pool.map_err(|error| LabelError::Spawn {
         what: "the reduction's threads",
         source: std::io::Error::other(error),
@@ -59,19 +62,33 @@ pub fn label(
     let mut inputs = Inputs::open(config)?;
     let plan = make_plan(config, &inputs)?;
     try_longest(&mut inputs.teacher, &plan)?;
-    let (set, segment) = shards::create_or_match(&config.output, plan)?;
-    let plan = set.segments[segment].clone();
+    let plan = LabelSet::create_or_match(&config.output, &plan)?
+        .plan()
+        .clone();
     say(&inputs, &plan);
     let canceller = inputs.teacher.canceller();
     interrupt
         .listen(move || canceller.cancel())
-        .map_err(|source| LabelError::Spawn { what: "the signal handler", source })?;
-    let (n_before, n_made, tokens_per_s) = pool.install(|| label_task(config, &mut inputs, &plan, interrupt))?;
+        .map_err(|source| LabelError::Spawn {
+            what: "the signal handler",
+            source,
+        })?;
+    let (n_before, n_made, tokens_per_s) =
+        pool.install(|| label_task(config, &mut inputs, &plan, interrupt))?;
     let manifest = match config.task {
-        Task::WHOLE => Some(shards::finalize(&config.output, config.allow_mixed_runtime)?),
+        Task::WHOLE => Some(shards::finalize(
+            &config.output,
+            config.allow_mixed_runtime,
+        )?),
         _ => None,
     };
-    Ok(Outcome { plan, n_made, n_before, tokens_per_s, manifest })
+    Ok(Outcome {
+        plan,
+        n_made,
+        n_before,
+        tokens_per_s,
+        manifest,
+    })
 }
 
 fn label_task(
@@ -88,9 +105,16 @@ fn label_task(
         // Close enough for a bar: shards are equal but for their random sequences.
         task => plan.sequences.n_targets / u64::from(task.count).max(1),
     };
-    let progress = Mutex::new(Progress::start(n_targets_done, n_targets_total, done.len() as u64, n_shards));
+    let progress = Mutex::new(Progress::start(
+        n_targets_done,
+        n_targets_total,
+        done.len() as u64,
+        n_shards,
+    ));
     let result = make_shards(config, inputs, plan, &todo, interrupt, &progress);
-    let mut progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut progress = progress
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     progress.finish();
     match result {
         Err(LabelError::Teacher(TeacherError::Cancelled)) => Err(LabelError::Interrupted {
@@ -98,8 +122,15 @@ fn label_task(
             n_shards,
         }),
         // Stopped between two batches, or with nothing left to read.
-        Ok(()) if progress.n_shards() < n_shards => Err(LabelError::Interrupted { n_done: progress.n_shards(), n_shards }),
-        Ok(()) => Ok((done.len() as u64, todo.len() as u64, progress.tokens_per_s())),
+        Ok(()) if progress.n_shards() < n_shards => Err(LabelError::Interrupted {
+            n_done: progress.n_shards(),
+            n_shards,
+        }),
+        Ok(()) => Ok((
+            done.len() as u64,
+            todo.len() as u64,
+            progress.tokens_per_s(),
+        )),
         Err(error) => Err(error),
     }
 }
@@ -116,7 +147,11 @@ pub(super) fn make_shards(
     let runtime = runtime_stamp(&inputs.teacher);
     let view = view_of(&inputs.corpus, config)?;
     let info = inputs.teacher.info();
-    let limits = BatchLimits::new(config.batch_tokens, info.vocab_size as usize, info.max_rows.map(|n| n as u64));
+    let limits = BatchLimits::new(
+        config.batch_tokens,
+        info.vocab_size as usize,
+        info.max_rows.map(|n| n as u64),
+    );
     let signals = signals_config(plan);
     let work = Work {
         dir: &config.output,
@@ -133,12 +168,17 @@ pub(super) fn make_shards(
 }
 
 /// This task's shards: sidecars of those that are done and check out, and the numbers of the rest.
-fn split_by_progress(dir: &Path, plan: &Plan, task: Task) -> Result<(Vec<Sidecar>, Vec<u32>), LabelError> {
+fn split_by_progress(
+    dir: &Path,
+    plan: &Plan,
+    task: Task,
+) -> Result<(Vec<Sidecar>, Vec<u32>), LabelError> {
     let (mut done, mut todo) = (Vec::new(), Vec::new());
     for shard in plan.shards().filter(|&shard| task.has(shard)) {
         match shards::check_finished(dir, plan, shard)? {
-            Some(sidecar) => done.push(sidecar),
-            None => todo.push(shard),
+            ShardState::Finished(sidecar) => done.push(sidecar),
+            // A damaged one is made again, and gives way when that is published.
+            ShardState::Missing | ShardState::Damaged(_) => todo.push(shard),
         }
     }
     Ok((done, todo))
@@ -147,7 +187,12 @@ fn split_by_progress(dir: &Path, plan: &Plan, task: Task) -> Result<(Vec<Sidecar
 /// Runs the longest sequence once: a model whose limit is lower fails here, in the first second.
 fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
     let width = plan.sequences.seq_len as usize;
-    let batch = TokenBatch { ids_bt: vec![0; width], n_rows: 1, width, lengths: vec![width as u32] };
+    let batch = TokenBatch {
+        ids_bt: vec![0; width],
+        n_rows: 1,
+        width,
+        lengths: vec![width as u32],
+    };
     Ok(teacher.run(&batch, |_| ())?)
 }
 
@@ -165,7 +210,10 @@ pub(super) fn runtime_stamp(teacher: &Teacher) -> RuntimeStamp {
 pub(super) fn signals_config(plan: &Plan) -> SignalsConfig {
     let signals = &plan.signals;
     SignalsConfig {
-        groups: Groups { stats: signals.has(Group::Stats), topk: signals.has(Group::Topk) },
+        groups: Groups {
+            stats: signals.has(Group::Stats),
+            topk: signals.has(Group::Topk),
+        },
         top_k: signals.top_k as usize,
         temperatures: signals.temperatures.clone(),
         rounding: signals.rounding,

@@ -94,7 +94,9 @@ pub struct Scores {
 }
 
 /// Precision that kept log-probabilities are rounded to (they are stored as f32 all the same).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Rounding {
     /// No rounding.

@@ -35,7 +35,17 @@ pub struct Inputs {
 impl Inputs {
     /// `n_tokens` tokens in documents of 1 to 120.
     pub fn new(n_tokens: usize) -> Self {
-        Self::with_teacher(n_tokens, &DecoderSpec { vocab_size: VOCAB_SIZE, width: 32, n_layers: 1, n_heads: 2, max_seq_len: 128, ..DecoderSpec::default() })
+        Self::with_teacher(
+            n_tokens,
+            &DecoderSpec {
+                vocab_size: VOCAB_SIZE,
+                width: 32,
+                n_layers: 1,
+                n_heads: 2,
+                max_seq_len: 128,
+                ..DecoderSpec::default()
+            },
+        )
     }
 
     pub fn with_teacher(n_tokens: usize, spec: &DecoderSpec) -> Self {
@@ -63,7 +73,14 @@ impl Inputs {
         command.args(["--tokens-format", "nanogpt", "--eod", &EOD.to_string()]);
         command.arg("--output").arg(self.path(output));
         command.args(["--seq-len", "32", "--top-k", "8", "--temperatures", "2"]);
-        command.args(["--device", "cpu", "--threads", "2", "--shard-bytes", "40000"]);
+        command.args([
+            "--device",
+            "cpu",
+            "--threads",
+            "2",
+            "--shard-bytes",
+            "40000",
+        ]);
     }
 }
 
@@ -77,8 +94,16 @@ fn tokens(n_tokens: usize) -> Vec<u8> {
     let mut left_of_document = 5;
     let mut bytes = Vec::with_capacity(2 * n_tokens);
     for _ in 0..n_tokens {
-        let id = if left_of_document == 0 { EOD } else { next(u32::from(EOD)) as u16 };
-        left_of_document = if left_of_document == 0 { next(120) } else { left_of_document - 1 };
+        let id = if left_of_document == 0 {
+            EOD
+        } else {
+            next(u32::from(EOD)) as u16
+        };
+        left_of_document = if left_of_document == 0 {
+            next(120)
+        } else {
+            left_of_document - 1
+        };
         bytes.extend(id.to_le_bytes());
     }
     bytes
@@ -107,7 +132,11 @@ fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
 pub fn assert_same_files(got: &BTreeMap<String, Vec<u8>>, want: &BTreeMap<String, Vec<u8>>) {
     let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(got), names(want));
-    let differing: Vec<&String> = want.iter().filter(|(name, bytes)| got[*name] != **bytes).map(|(name, _)| name).collect();
+    let differing: Vec<&String> = want
+        .iter()
+        .filter(|(name, bytes)| got[*name] != **bytes)
+        .map(|(name, _)| name)
+        .collect();
     assert!(differing.is_empty(), "these files differ: {differing:?}");
 }
 

@@ -27,7 +27,13 @@ fn kind_of(error: &anyhow::Error) -> Kind {
         };
     }
     let kind = first_of!(
-        LabelError, CorpusError, TokensError, OnnxError, TeacherError, ShardsError, StorageError
+        LabelError,
+        CorpusError,
+        TokensError,
+        OnnxError,
+        TeacherError,
+        ShardsError,
+        StorageError
     );
     kind.unwrap_or(Kind::Failed)
 }

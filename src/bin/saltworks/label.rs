@@ -69,7 +69,10 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
 fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
     let output = config.output.display();
     if outcome.n_made == 0 {
-        println!("nothing to do: all {} shards were there and check out", outcome.n_before);
+        println!(
+            "nothing to do: all {} shards were there and check out",
+            outcome.n_before
+        );
     } else {
         println!(
             "{} shards made, {} were there; {:.0} tokens/s",
@@ -87,9 +90,16 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
 
 fn print_estimate(estimate: &Estimate) {
     let plan = &estimate.plan;
-    println!("sequences  {}..{} of {}", plan.sequences.start, plan.sequences.end, plan.sequences.n_total);
+    println!(
+        "sequences  {}..{} of {}",
+        plan.sequences.start, plan.sequences.end, plan.sequences.n_total
+    );
     println!("tokens     {}", plan.sequences.n_targets);
-    println!("shards     {} of up to {} rows", plan.n_shards(), plan.layout.rows_per_shard);
+    println!(
+        "shards     {} of up to {} rows",
+        plan.n_shards(),
+        plan.layout.rows_per_shard
+    );
     println!(
         "size       {} ({:.1} B/token)",
         indicatif::HumanBytes(estimate.bytes() as u64),
@@ -100,6 +110,9 @@ fn print_estimate(estimate: &Estimate) {
         indicatif::HumanDuration(std::time::Duration::from_secs_f64(estimate.seconds())),
         estimate.tokens_per_s
     );
-    println!("probe      {} tokens labelled; nothing was written", estimate.n_targets_probed);
+    println!(
+        "probe      {} tokens labelled; nothing was written",
+        estimate.n_targets_probed
+    );
     super::plan::warn_of_long_shards(estimate.seconds_per_shard());
 }

@@ -26,8 +26,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
     }
     let plan = label::plan(&config)?;
-    println!("planned {} targets in {} shards: {}", plan.sequences.n_targets, plan.n_shards(), config.output.join("plan.json").display());
-    println!("label them with: saltworks label (the same options) --task I/N, then saltworks finalize {}", config.output.display());
+    println!(
+        "planned {} targets in {} shards: {}",
+        plan.sequences.n_targets,
+        plan.n_shards(),
+        config.output.join("plan.json").display()
+    );
+    println!(
+        "label them with: saltworks label (the same options) --task I/N, then saltworks finalize {}",
+        config.output.display()
+    );
     Ok(())
 }
 
