@@ -24,6 +24,7 @@ fn threads_and_batches_do_not_change_a_byte() {
     );
     for (i, options) in [
         ["--threads", "1"],
+        ["--threads", "2"],
         ["--batch-tokens", "1"],
         ["--batch-tokens", "4096"],
     ]

@@ -4,11 +4,12 @@ use super::error::LabelError;
 use super::inputs::Inputs;
 use super::interrupt::Interrupt;
 use super::options::LabelConfig;
-use super::planning::make_plan;
+use super::planning::{make_plan, n_targets};
 use super::progress::Progress;
 use super::run::make_shards;
 use crate::shards::{self, LabelSet, Plan};
 use crate::storage::StorageError;
+use crate::tokens::SequenceView;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -80,7 +81,7 @@ fn probe(
         output: temporary.path().join("probe"),
         ..config.clone()
     };
-    let part = first_rows(plan, n_rows);
+    let part = first_rows(plan, n_rows, &inputs.view(&config)?);
     let opened = LabelSet::create_or_match(&config.output, &part)?;
     let part = opened.plan();
     let todo: Vec<u32> = part.shards().collect();
@@ -97,11 +98,12 @@ fn probe(
     })
 }
 
-/// The plan cut to the first `n_rows` of its range. The count of targets is only of use for
-/// progress, which a probe does not show.
-fn first_rows(plan: &Plan, n_rows: u64) -> Plan {
+/// The plan cut to the first `n_rows` of its range.
+fn first_rows(plan: &Plan, n_rows: u64, view: &SequenceView<'_>) -> Plan {
     let mut part = plan.clone();
-    part.sequences.end = (plan.sequences.start + n_rows).min(plan.sequences.end);
-    part.layout = part.layout.clone().for_sequences(part.n_sequences());
+    let sequences = &mut part.sequences;
+    sequences.end = (sequences.start + n_rows).min(sequences.end);
+    sequences.n_targets = n_targets(view, sequences.start..sequences.end);
+    part.layout = plan.layout.clone().for_sequences(part.n_sequences());
     part
 }

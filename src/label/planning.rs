@@ -121,7 +121,7 @@ fn plan_sequences(
     }
 }
 
-fn n_targets(view: &SequenceView<'_>, range: Range<u64>) -> u64 {
+pub(super) fn n_targets(view: &SequenceView<'_>, range: Range<u64>) -> u64 {
     if range == (0..view.len()) {
         return view.n_targets();
     }

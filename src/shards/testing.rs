@@ -40,6 +40,7 @@ pub(super) fn plan() -> Plan {
                 name: "teacher.onnx".to_owned(),
                 bytes: 1234,
                 blake3: blake3("b"),
+                sampled_blake3: blake3("e"),
             }],
             vocab_size: 23,
             logits_dtype: "float32".to_owned(),

@@ -73,14 +73,7 @@ impl Inputs {
         command.args(["--tokens-format", "nanogpt", "--eod", &EOD.to_string()]);
         command.arg("--output").arg(self.path(output));
         command.args(["--seq-len", "32", "--top-k", "8", "--temperatures", "2"]);
-        command.args([
-            "--device",
-            "cpu",
-            "--threads",
-            "2",
-            "--shard-bytes",
-            "40000",
-        ]);
+        command.args(["--device", "cpu", "--shard-bytes", "40000"]);
     }
 }
 

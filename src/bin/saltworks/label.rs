@@ -8,6 +8,7 @@ use std::path::PathBuf;
 ///
 /// A directory in progress is resumed; a finished one is extended by giving another range.
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: LabelOptions,

@@ -7,6 +7,7 @@ const LONG_SHARD_SECONDS: f64 = 600.0;
 
 /// Write the plan of a labelling, for several tasks to share.
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     #[command(flatten)]
     label: super::label::Args,
