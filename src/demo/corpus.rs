@@ -71,7 +71,10 @@ mod tests {
         // blake3 of the file for seed 1 and 100,000 bytes; it moves only when the generator changes,
         // and then the labels of every demo change with it.
         let hash = blake3::hash(corpus(1, 100_000).0.as_bytes()).to_hex();
-        assert_eq!(hash.as_str(), "fbc0809f637c877b0113f051fdc39073964457328b24f3f0605dcd4604cce4ab");
+        assert_eq!(
+            hash.as_str(),
+            "fbc0809f637c877b0113f051fdc39073964457328b24f3f0605dcd4604cce4ab"
+        );
     }
 
     #[test]

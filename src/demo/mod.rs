@@ -16,7 +16,9 @@ mod draws;
 mod error;
 mod grammar;
 mod lexicon;
+mod ngrams;
 mod story;
 
 pub use corpus::{CorpusSettings, CorpusSummary, write_corpus};
 pub use error::DemoError;
+pub use ngrams::{NgramTeacher, unigram_entropy};
