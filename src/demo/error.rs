@@ -33,6 +33,9 @@ pub enum DemoError {
         /// V.
         vocab_size: usize,
     },
+    /// The teacher's file could not be written.
+    #[error(transparent)]
+    WriteTeacher(#[from] crate::onnx::OnnxError),
 }
 
 impl DemoError {
@@ -42,6 +45,7 @@ impl DemoError {
             DemoError::WriteCorpus { .. } => Kind::Failed,
             DemoError::TooFewTokens { .. } => Kind::Usage,
             DemoError::TokenOutOfRange { .. } => Kind::BadData,
+            DemoError::WriteTeacher(source) => source.kind(),
         }
     }
 }

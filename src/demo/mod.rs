@@ -18,7 +18,9 @@ mod grammar;
 mod lexicon;
 mod ngrams;
 mod story;
+mod teacher;
 
 pub use corpus::{CorpusSettings, CorpusSummary, write_corpus};
 pub use error::DemoError;
 pub use ngrams::{NgramTeacher, unigram_entropy};
+pub use teacher::write_teacher;
