@@ -1,1 +1,59 @@
 //! The on-disk contract: plan, shards, sidecars, manifest.
+//!
+//! ```text
+//! plan.json                      what is labelled, how, and which rows go into which row group
+//! plan-00001.json                an extension by another range; else the same plan
+//! scores/part-00000.parquet      one row a sequence, scalars only
+//! positions/part-00000.parquet   one row a sequence, lists over its positions
+//! part-00000.json                sidecar: rows, hashes, runtime. No sidecar = not done
+//! manifest.json                  all sidecars together; appears last
+//! ```
+//!
+//! A plan is immutable and decides everything: which sequence is which row of which row group is
+//! arithmetic over it ([`Plan::slot_of`]), so tasks share nothing else. Row order is that of a
+//! seeded permutation ([`Permutation`]), or of the corpus. A shard appears whole: both files are
+//! written as locked temporaries, checked, and published scores first, then positions, then the
+//! sidecar, each by create-if-absent. The same rows make the same bytes, so whoever comes second
+//! finds its own file there.
+//!
+//! Every invariant of a row (`check`) is asserted before it is written and again, as a typed
+//! error, after it is read. `columns` is the one table of names, types, units and encodings.
+//!
+//! Invariant: this room knows nothing of models or corpora, only of what a plan says of them.
+
+mod check;
+mod columns;
+mod decode;
+mod encode;
+mod error;
+mod json;
+mod label_set;
+mod layout;
+mod manifest;
+mod permutation;
+mod plan;
+mod reader;
+mod row;
+mod sidecar;
+mod source;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use check::RowFault;
+pub use error::ShardsError;
+pub use label_set::{LabelSet, Opened, Outcome};
+pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Layout, Slot, encoded_bytes_per_target};
+pub use manifest::{MANIFEST_NAME, Manifest, ManifestSegment, finalize};
+pub use permutation::Permutation;
+pub use plan::{
+    Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Packing, Plan, PlanCorpus,
+    PlanCorpusFile, PlanFile, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
+    SCORE_K,
+};
+pub use reader::ShardReader;
+pub use row::Row;
+pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished};
+pub use writer::ShardWriter;

@@ -1,1 +1,30 @@
-//! Where bytes live: atomic publication, temporaries, hashing.
+//! Where bytes live: atomic publication, temporaries, hashing. A local directory now.
+//!
+//! A file appears under its final name whole or not at all. It is written beside that name, in a
+//! temporary `.NAME.<host>.<pid>.<nonce>`, hashed as it passes, fsynced, and then published by a
+//! hard link, which fails if the name is taken: the first writer wins and later ones are told so.
+//! Filesystems without hard links get an exclusive create and a copy. The directory is fsynced
+//! before a publication is reported.
+//!
+//! The writer holds an flock on its temporary for as long as it lives. The kernel drops the lock
+//! when the process dies, however it dies, so [`sweep_abandoned`] can tell a temporary that a
+//! killed run left from one that another process is writing.
+//!
+//! Invariant: nothing half-written stays under a final name while its writer is alive.
+
+mod error;
+mod fault;
+mod hash;
+mod partial;
+mod publish;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+pub use error::StorageError;
+#[cfg(test)]
+pub(crate) use fault::fail_nth;
+pub use hash::{FileHash, hash_file, sampled_blake3};
+pub use partial::{Partial, Sealed};
+pub use publish::{Publish, create_if_absent, replace};
+pub use sweep::{sweep_abandoned, sweep_abandoned_where};

@@ -1,0 +1,572 @@
+//! The invariants of a row: asserted before it is written, checked again after it is read.
+
+use super::plan::{Attention, Group, Packing, Plan};
+use super::row::Row;
+use crate::signals::Rounding;
+
+/// How far a log-probability may be above 0 (f32 arithmetic), and a score below 0. Nats.
+const NATS_TOLERANCE: f64 = 1e-4;
+/// How far kept and tail mass may be from 1 together, rounding aside.
+const MASS_TOLERANCE: f64 = 1e-3;
+/// How far the sign of a log-partition may be off. Nats.
+const LOG_PARTITION_TOLERANCE: f64 = 1e-3;
+
+/// The invariant that a row breaks.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RowFault {
+    /// Another sequence than the plan has in this row.
+    #[error("the plan has sequence {expected} here, the row is sequence {got}")]
+    SeqId {
+        /// The plan's.
+        expected: u64,
+        /// The row's.
+        got: u64,
+    },
+    /// A number of targets that this sequence cannot have.
+    #[error("n_targets is {got}, expected {min} to {max}")]
+    NTargets {
+        /// The row's.
+        got: u32,
+        /// Least possible.
+        min: u32,
+        /// Greatest possible.
+        max: u32,
+    },
+    /// A list of the wrong length.
+    #[error("{column} has {got} values, expected {expected}")]
+    Length {
+        /// The column.
+        column: &'static str,
+        /// What n_targets and K ask for.
+        expected: usize,
+        /// The list's.
+        got: usize,
+    },
+    /// An id that the teacher does not predict.
+    #[error("{column}[{idx}] is {id}, past the vocabulary of {vocab_size}")]
+    IdPastVocab {
+        /// The column.
+        column: &'static str,
+        /// Index in the list.
+        idx: usize,
+        /// The id.
+        id: u32,
+        /// V.
+        vocab_size: u32,
+    },
+    /// A number that this quantity cannot be.
+    #[error("{column}[{idx}] is {value}, expected {expected}")]
+    Value {
+        /// The column.
+        column: &'static str,
+        /// Index in the list; 0 for a scalar.
+        idx: usize,
+        /// The value.
+        value: f64,
+        /// What it could be.
+        expected: &'static str,
+    },
+    /// Kept log-probabilities that rise.
+    #[error("topk_logprobs of position {position} rise at entry {entry}, expected falling ones")]
+    TopkOrder {
+        /// t.
+        position: usize,
+        /// Entry in 0..K.
+        entry: usize,
+    },
+    /// An id that is kept twice.
+    #[error("topk_ids of position {position} hold id {id} twice")]
+    RepeatedId {
+        /// t.
+        position: usize,
+        /// The id.
+        id: u32,
+    },
+    /// A rank that the kept ids contradict.
+    #[error(
+        "target_rank of position {position} is {rank}, but the kept ids have its target {target} {}",
+        kept.map_or_else(|| "nowhere".to_owned(), |entry| format!("as entry {entry}"))
+    )]
+    Rank {
+        /// t.
+        position: usize,
+        /// The stored rank.
+        rank: u16,
+        /// The target's id.
+        target: u32,
+        /// Where it is among the kept ids.
+        kept: Option<usize>,
+    },
+    /// Two stored values of one quantity that differ.
+    #[error("{column}[{idx}] is {value}, but {other} make it {expected}")]
+    Disagrees {
+        /// The column.
+        column: &'static str,
+        /// Index in the list; 0 for a scalar.
+        idx: usize,
+        /// The stored value.
+        value: f64,
+        /// The columns that contradict it.
+        other: &'static str,
+        /// What they make of it.
+        expected: f64,
+    },
+    /// Document offsets or indices that cannot be.
+    #[error("doc_starts and doc_indices are not those of a sequence: {what}")]
+    Documents {
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+/// Checks rows against a plan. Holds scratch space of V words.
+#[derive(Debug)]
+pub(super) struct Checker {
+    t: u32,
+    k: usize,
+    vocab_size: u32,
+    score_k: u32,
+    has_stats: bool,
+    has_topk: bool,
+    has_positions: bool,
+    /// Whether every sequence but the view's last is full.
+    full_but: Option<u64>,
+    one_document: bool,
+    temperatures: Vec<f64>,
+    rounding: Rounding,
+    /// Position (1-based, counted over all rows) at which an id was last kept.
+    seen_v: Vec<u64>,
+    n_seen: u64,
+}
+
+/// Which parts of a row are there to be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parts {
+    /// What the scores file holds.
+    Scores,
+    /// What the positions file holds.
+    Positions,
+    /// The whole row.
+    Both,
+}
+
+type Checked = Result<(), RowFault>;
+
+impl Checker {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let q = &plan.sequences;
+        let has_topk = plan.signals.has(Group::Topk);
+        let n_scratch = if has_topk { plan.teacher.vocab_size } else { 0 };
+        Checker {
+            t: q.seq_len,
+            k: plan.signals.top_k as usize,
+            vocab_size: plan.teacher.vocab_size,
+            score_k: plan.signals.score_k,
+            has_stats: plan.signals.has(Group::Stats),
+            has_topk,
+            has_positions: plan.signals.has_positions(),
+            full_but: (q.packing == Packing::Concat).then(|| q.n_total.saturating_sub(1)),
+            one_document: q.attention == Attention::Document && q.packing == Packing::Document,
+            temperatures: plan.signals.temperatures.clone(),
+            rounding: plan.signals.rounding,
+            seen_v: vec![0; n_scratch as usize],
+            n_seen: 0,
+        }
+    }
+
+    /// Checks every invariant of one row, which the plan has as sequence `seq_id`.
+    pub(super) fn check(&mut self, row: &Row, seq_id: u64, parts: Parts) -> Checked {
+        if row.seq_id != seq_id {
+            return Err(RowFault::SeqId {
+                expected: seq_id,
+                got: row.seq_id,
+            });
+        }
+        self.check_n_targets(row)?;
+        if parts != Parts::Positions {
+            check_scores(row)?;
+        }
+        if parts == Parts::Scores || !self.has_positions {
+            return Ok(());
+        }
+        self.check_tokens(row)?;
+        self.check_stats(row)?;
+        self.check_topk(row)?;
+        if parts == Parts::Both {
+            self.check_scores_against_positions(row)?;
+        }
+        Ok(())
+    }
+
+    fn check_n_targets(&self, row: &Row) -> Checked {
+        let is_full = self.full_but.is_some_and(|last| row.seq_id < last);
+        let min = if is_full { self.t } else { 1 };
+        if (min..=self.t).contains(&row.n_targets) {
+            return Ok(());
+        }
+        Err(RowFault::NTargets {
+            got: row.n_targets,
+            min,
+            max: self.t,
+        })
+    }
+
+    fn check_tokens(&self, row: &Row) -> Checked {
+        let n_tokens = row.n_targets as usize + 1;
+        length("input_ids", row.input_ids.len(), n_tokens)?;
+        self.check_ids("input_ids", &row.input_ids)?;
+        check_documents(row, n_tokens, self.one_document)
+    }
+
+    fn check_ids(&self, column: &'static str, ids: &[u32]) -> Checked {
+        match ids.iter().position(|&id| id >= self.vocab_size) {
+            None => Ok(()),
+            Some(idx) => Err(RowFault::IdPastVocab {
+                column,
+                idx,
+                id: ids[idx],
+                vocab_size: self.vocab_size,
+            }),
+        }
+    }
+
+    fn check_stats(&self, row: &Row) -> Checked {
+        let s = &row.signals;
+        let t = if self.has_stats {
+            row.n_targets as usize
+        } else {
+            0
+        };
+        length("target_logprob", s.target_logprob_t.len(), t)?;
+        length("target_rank", s.target_rank_t.len(), t)?;
+        length("entropy", s.entropy_t.len(), t)?;
+        length("logsumexp", s.logsumexp_t.len(), t)?;
+        values(
+            "target_logprob",
+            &s.target_logprob_t,
+            "a finite log-probability",
+            is_logprob,
+        )?;
+        values(
+            "entropy",
+            &s.entropy_t,
+            "a finite number of nats, at least 0",
+            |x| x.is_finite() && x >= 0.0,
+        )?;
+        values(
+            "logsumexp",
+            &s.logsumexp_t,
+            "a finite number of nats",
+            f32::is_finite,
+        )?;
+        let past_vocab = |&rank: &u16| u32::from(rank) >= self.vocab_size;
+        match s.target_rank_t.iter().position(past_vocab) {
+            None => Ok(()),
+            Some(idx) => Err(RowFault::Value {
+                column: "target_rank",
+                idx,
+                value: f64::from(s.target_rank_t[idx]),
+                expected: "a rank below the vocabulary size",
+            }),
+        }
+    }
+
+    fn check_topk(&mut self, row: &Row) -> Checked {
+        let s = &row.signals;
+        let t = if self.has_topk {
+            row.n_targets as usize
+        } else {
+            0
+        };
+        length("topk_ids", s.topk_ids_tk.len(), t * self.k)?;
+        length("topk_logprobs", s.topk_logprobs_tk.len(), t * self.k)?;
+        length("tail_mass", s.tail_mass_t.len(), t)?;
+        self.check_ids("topk_ids", &s.topk_ids_tk)?;
+        values("tail_mass", &s.tail_mass_t, "a probability", |x| {
+            (0.0..=1.0).contains(&x)
+        })?;
+        values(
+            "topk_logprobs",
+            &s.topk_logprobs_tk,
+            "a log-probability (-inf is one) at the recorded precision",
+            |x| (x == f32::NEG_INFINITY || is_logprob(x)) && self.rounding.round(x) == x,
+        )?;
+        self.check_log_partitions(row, t)?;
+        (0..t).try_for_each(|position| self.check_kept(row, position))
+    }
+
+    /// Sums of p^(1/tau) are above 1 for tau > 1 and below 1 for tau < 1.
+    fn check_log_partitions(&self, row: &Row, t: usize) -> Checked {
+        let lists = &row.signals.log_partition_xt;
+        let n_lists = if self.has_topk {
+            self.temperatures.len()
+        } else {
+            0
+        };
+        length("log_partition_tau (temperatures)", lists.len(), n_lists)?;
+        for (list, &tau) in lists.iter().zip(&self.temperatures) {
+            length("log_partition_tau", list.len(), t)?;
+            let expected =
+                "a finite number of nats, at least 0 for tau > 1 and at most 0 for tau < 1";
+            values("log_partition_tau", list, expected, |x| {
+                let signed = if tau > 1.0 {
+                    f64::from(x)
+                } else {
+                    -f64::from(x)
+                };
+                x.is_finite() && signed >= -LOG_PARTITION_TOLERANCE
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The kept set of one position: order, distinct ids, mass, and the target's rank in it.
+    fn check_kept(&mut self, row: &Row, position: usize) -> Checked {
+        let range = position * self.k..(position + 1) * self.k;
+        let ids_k = &row.signals.topk_ids_tk[range.clone()];
+        let logprobs_k = &row.signals.topk_logprobs_tk[range];
+        self.check_order(ids_k, logprobs_k, position)?;
+        self.check_distinct(ids_k, position)?;
+        self.check_mass(logprobs_k, row.signals.tail_mass_t[position], position)?;
+        if self.has_stats {
+            self.check_target(row, position, ids_k, logprobs_k)?;
+        }
+        Ok(())
+    }
+
+    /// Equal log-probabilities say nothing of the ids: rounding, to f32 too, makes ties of logits
+    /// that were none. Only at f32 is -inf no product of rounding, so there ties must be by id.
+    fn check_order(&self, ids_k: &[u32], logprobs_k: &[f32], position: usize) -> Checked {
+        let falls = |entry: usize| {
+            let (before, here) = (logprobs_k[entry - 1], logprobs_k[entry]);
+            let is_true_tie =
+                here == f32::NEG_INFINITY && before == here && self.rounding == Rounding::F32;
+            before >= here && (!is_true_tie || ids_k[entry - 1] < ids_k[entry])
+        };
+        match (1..logprobs_k.len()).find(|&entry| !falls(entry)) {
+            None => Ok(()),
+            Some(entry) => Err(RowFault::TopkOrder { position, entry }),
+        }
+    }
+
+    fn check_distinct(&mut self, ids_k: &[u32], position: usize) -> Checked {
+        self.n_seen += 1;
+        for &id in ids_k {
+            let seen = &mut self.seen_v[id as usize];
+            if std::mem::replace(seen, self.n_seen) == self.n_seen {
+                return Err(RowFault::RepeatedId { position, id });
+            }
+        }
+        Ok(())
+    }
+
+    /// Kept and tail mass make 1, but for what rounding a log-probability x moves: about |x| times
+    /// the precision's step, weighted by exp(x).
+    fn check_mass(&self, logprobs_k: &[f32], tail: f32, position: usize) -> Checked {
+        let step = self.step();
+        let (mut kept, mut slack) = (0.0f64, MASS_TOLERANCE);
+        for &logprob in logprobs_k {
+            let p = f64::from(logprob.exp());
+            kept += p;
+            if p > 0.0 {
+                slack += p * f64::from(-logprob).abs() * step;
+            }
+        }
+        let tail = f64::from(tail);
+        if (kept + tail - 1.0).abs() <= slack {
+            return Ok(());
+        }
+        Err(RowFault::Disagrees {
+            column: "tail_mass",
+            idx: position,
+            value: tail,
+            other: "topk_logprobs",
+            expected: 1.0 - kept,
+        })
+    }
+
+    /// rank r < K exactly if the target is kept as entry r, and then with its own log-probability.
+    fn check_target(&self, row: &Row, t: usize, ids_k: &[u32], logprobs_k: &[f32]) -> Checked {
+        let target = row.input_ids[t + 1];
+        let rank = row.signals.target_rank_t[t];
+        let kept = ids_k.iter().position(|&id| id == target);
+        let from_rank = Some(usize::from(rank)).filter(|&r| r < self.k);
+        if kept != from_rank {
+            return Err(RowFault::Rank {
+                position: t,
+                rank,
+                target,
+                kept,
+            });
+        }
+        let Some(entry) = kept else { return Ok(()) };
+        let expected = f64::from(logprobs_k[entry]);
+        let value = f64::from(row.signals.target_logprob_t[t]);
+        let slack = NATS_TOLERANCE + 2.0 * self.step() * value.abs();
+        if !expected.is_finite() || (value - expected).abs() <= slack {
+            return Ok(());
+        }
+        Err(RowFault::Disagrees {
+            column: "target_logprob",
+            idx: t,
+            value,
+            other: "topk_logprobs",
+            expected,
+        })
+    }
+
+    /// Relative step of the recorded precision, rounded up.
+    fn step(&self) -> f64 {
+        match self.rounding {
+            Rounding::F32 => 1e-6,
+            Rounding::F16 => 1.0 / 1024.0,
+            Rounding::Bf16 => 1.0 / 128.0,
+        }
+    }
+
+    /// Means over the stored lists are the stored scores.
+    fn check_scores_against_positions(&self, row: &Row) -> Checked {
+        if row.doc_indices.first() != Some(&row.first_doc_index) {
+            return Err(RowFault::Documents {
+                what: "first_doc_index is not the first of doc_indices",
+            });
+        }
+        if !self.has_stats {
+            return Ok(());
+        }
+        let n = f64::from(row.n_targets);
+        let s = &row.signals;
+        let mean = |list: &[f32]| list.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+        let is_learnable = |&&rank: &&u16| u32::from(rank) < self.score_k;
+        let n_learnable = s.target_rank_t.iter().filter(is_learnable).count();
+        let scores = &row.scores;
+        agrees(
+            "score_mean_nll",
+            scores.mean_nll,
+            "target_logprob",
+            -mean(&s.target_logprob_t),
+        )?;
+        agrees(
+            "score_mean_entropy",
+            scores.mean_entropy,
+            "entropy",
+            mean(&s.entropy_t),
+        )?;
+        agrees(
+            "score_learnable_fraction",
+            scores.learnable_fraction,
+            "target_rank",
+            n_learnable as f64 / n,
+        )
+    }
+}
+
+/// Scores are finite and in the range of what they measure; `salt` is null exactly if no position
+/// is learnable.
+fn check_scores(row: &Row) -> Checked {
+    let s = &row.scores;
+    let nats = |column, value| {
+        score(
+            column,
+            value,
+            "a finite number of nats, at least 0",
+            f64::INFINITY,
+        )
+    };
+    let share = |column, value| score(column, value, "a share in [0, 1]", 1.0 + 1e-6);
+    nats("score_salt", s.salt.unwrap_or(0.0))?;
+    nats("score_salt_masked", s.salt_masked)?;
+    nats("score_mean_nll", s.mean_nll)?;
+    nats("score_median_nll", s.median_nll)?;
+    nats("score_mean_entropy", s.mean_entropy)?;
+    share("score_learnable_fraction", s.learnable_fraction)?;
+    share("score_mean_topk_mass", s.mean_topk_mass)?;
+    if s.salt.is_some() == (s.learnable_fraction > 0.0) {
+        return Ok(());
+    }
+    Err(RowFault::Value {
+        column: "score_salt",
+        idx: 0,
+        value: s.salt.unwrap_or(f64::NAN),
+        expected: "null exactly if score_learnable_fraction is 0",
+    })
+}
+
+fn score(column: &'static str, value: f64, expected: &'static str, max: f64) -> Checked {
+    if value.is_finite() && value >= -NATS_TOLERANCE && value <= max {
+        return Ok(());
+    }
+    Err(RowFault::Value {
+        column,
+        idx: 0,
+        value,
+        expected,
+    })
+}
+
+fn agrees(column: &'static str, value: f64, other: &'static str, expected: f64) -> Checked {
+    if (value - expected).abs() <= NATS_TOLERANCE * (1.0 + expected.abs()) {
+        return Ok(());
+    }
+    Err(RowFault::Disagrees {
+        column,
+        idx: 0,
+        value,
+        other,
+        expected,
+    })
+}
+
+fn check_documents(row: &Row, n_tokens: usize, one_document: bool) -> Checked {
+    let starts = &row.doc_starts;
+    length("doc_indices", row.doc_indices.len(), starts.len())?;
+    let fault = |what| Err(RowFault::Documents { what });
+    if starts.first() != Some(&0) {
+        return fault("the first document does not start at offset 0");
+    }
+    if starts.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return fault("doc_starts do not rise");
+    }
+    if starts.last().is_some_and(|&last| last as usize >= n_tokens) {
+        return fault("a document starts past the sequence's end");
+    }
+    if row.doc_indices.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return fault("doc_indices do not rise");
+    }
+    if one_document && starts.len() != 1 {
+        return fault("more than one document in a set of one document a sequence");
+    }
+    Ok(())
+}
+
+fn length(column: &'static str, got: usize, expected: usize) -> Checked {
+    if got == expected {
+        return Ok(());
+    }
+    Err(RowFault::Length {
+        column,
+        expected,
+        got,
+    })
+}
+
+fn values(
+    column: &'static str,
+    list: &[f32],
+    expected: &'static str,
+    is_fine: impl Fn(f32) -> bool,
+) -> Checked {
+    match list.iter().position(|&x| !is_fine(x)) {
+        None => Ok(()),
+        Some(idx) => Err(RowFault::Value {
+            column,
+            idx,
+            value: f64::from(list[idx]),
+            expected,
+        }),
+    }
+}
+
+fn is_logprob(x: f32) -> bool {
+    x.is_finite() && f64::from(x) <= NATS_TOLERANCE
+}

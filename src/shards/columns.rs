@@ -1,0 +1,445 @@
+//! The columns of both files: names, types, units, encodings. Everything that writes, reads,
+//! checks or documents a column asks this table.
+
+use super::plan::{Group, Plan, PlanSignals};
+use arrow_schema::{DataType, Field, Schema};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+use std::sync::Arc;
+
+/// Name of the item inside a list column, as the Parquet specification has it.
+pub(super) const LIST_ITEM: &str = "element";
+/// Names the format, not the library: the file's bytes must not change with a release.
+const CREATED_BY: &str = "saltworks-shard version 1.0.0";
+/// Prefix of every metadata key.
+pub(super) const METADATA_PREFIX: &str = "saltworks.";
+
+/// The two files of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileKind {
+    /// `scores/`: one row a sequence, scalars only.
+    Scores,
+    /// `positions/`: one row a sequence, lists over its positions.
+    Positions,
+}
+
+impl FileKind {
+    pub(super) const ALL: [FileKind; 2] = [FileKind::Scores, FileKind::Positions];
+
+    /// The directory that holds files of this kind.
+    pub(super) fn dir(self) -> &'static str {
+        match self {
+            FileKind::Scores => "scores",
+            FileKind::Positions => "positions",
+        }
+    }
+}
+
+/// Which value of a row a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ColumnId {
+    SeqId,
+    NTargets,
+    FirstDocIndex,
+    Score(ScoreId),
+    InputIds,
+    DocStarts,
+    DocIndices,
+    TargetLogprob,
+    TargetRank,
+    Entropy,
+    Logsumexp,
+    TopkIds,
+    TopkLogprobs,
+    TailMass,
+    /// The x-th extra temperature.
+    LogPartition(usize),
+}
+
+/// Which score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ScoreId {
+    Salt,
+    SaltMasked,
+    MeanNll,
+    MedianNll,
+    LearnableFraction,
+    MeanEntropy,
+    MeanTopkMass,
+}
+
+impl ScoreId {
+    const ALL: [ScoreId; 7] = [
+        ScoreId::Salt,
+        ScoreId::SaltMasked,
+        ScoreId::MeanNll,
+        ScoreId::MedianNll,
+        ScoreId::LearnableFraction,
+        ScoreId::MeanEntropy,
+        ScoreId::MeanTopkMass,
+    ];
+}
+
+/// Length of a column's value in one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One value.
+    Scalar,
+    /// One list item a predicted position.
+    T,
+    /// One list item a token.
+    TPlus1,
+    /// K list items a predicted position, flat.
+    TTimesK,
+    /// One list item a document of the sequence.
+    Documents,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Column {
+    pub(super) id: ColumnId,
+    pub(super) name: String,
+    pub(super) group: Group,
+    /// Type of the value, or of the list's items.
+    pub(super) item: DataType,
+    pub(super) shape: Shape,
+    pub(super) nullable: bool,
+    pub(super) unit: &'static str,
+    pub(super) meaning: &'static str,
+}
+
+impl Column {
+    /// The Arrow type of the whole column.
+    pub(super) fn data_type(&self) -> DataType {
+        match self.shape {
+            Shape::Scalar => self.item.clone(),
+            _ => DataType::List(self.item_field()),
+        }
+    }
+
+    /// The field of a list's items.
+    pub(super) fn item_field(&self) -> Arc<Field> {
+        Arc::new(Field::new(LIST_ITEM, self.item.clone(), false))
+    }
+
+    /// The Parquet leaf of this column.
+    pub(super) fn path(&self) -> ColumnPath {
+        let mut parts = vec![self.name.clone()];
+        if self.shape != Shape::Scalar {
+            parts.extend(["list".to_owned(), LIST_ITEM.to_owned()]);
+        }
+        ColumnPath::new(parts)
+    }
+
+    /// Lists are split by bytes, which suits floats and ids alike; scalars are plain.
+    pub(super) fn encoding(&self) -> Encoding {
+        match self.shape {
+            Shape::Scalar => Encoding::PLAIN,
+            _ => Encoding::BYTE_STREAM_SPLIT,
+        }
+    }
+
+    /// Statistics help to find rows by scalars; over list items they would only cost space.
+    pub(super) fn statistics(&self) -> EnabledStatistics {
+        match self.shape {
+            Shape::Scalar => EnabledStatistics::Page,
+            _ => EnabledStatistics::None,
+        }
+    }
+}
+
+/// The columns of one file of a set, in order.
+pub(super) fn columns(file: FileKind, signals: &PlanSignals) -> Vec<Column> {
+    let ids = match file {
+        FileKind::Scores => scores_ids(),
+        FileKind::Positions => positions_ids(signals),
+    };
+    ids.into_iter().map(|id| column(id, signals)).collect()
+}
+
+fn scores_ids() -> Vec<ColumnId> {
+    let mut ids = vec![ColumnId::SeqId, ColumnId::NTargets, ColumnId::FirstDocIndex];
+    ids.extend(ScoreId::ALL.map(ColumnId::Score));
+    ids
+}
+
+fn positions_ids(signals: &PlanSignals) -> Vec<ColumnId> {
+    let mut ids = vec![
+        ColumnId::SeqId,
+        ColumnId::InputIds,
+        ColumnId::DocStarts,
+        ColumnId::DocIndices,
+    ];
+    if signals.has(Group::Stats) {
+        ids.extend([
+            ColumnId::TargetLogprob,
+            ColumnId::TargetRank,
+            ColumnId::Entropy,
+            ColumnId::Logsumexp,
+        ]);
+    }
+    if signals.has(Group::Topk) {
+        ids.extend([
+            ColumnId::TopkIds,
+            ColumnId::TopkLogprobs,
+            ColumnId::TailMass,
+        ]);
+        ids.extend((0..signals.temperatures.len()).map(ColumnId::LogPartition));
+    }
+    ids
+}
+
+fn column(id: ColumnId, signals: &PlanSignals) -> Column {
+    use DataType::{Float32, Float64, UInt16, UInt32, UInt64};
+    use Group::{Scores, Stats, Topk};
+    use Shape::{Documents, Scalar, T, TPlus1, TTimesK};
+    let (name, group, item, shape, unit, meaning) = match id {
+        ColumnId::SeqId => (
+            "seq_id",
+            Scores,
+            UInt64,
+            Scalar,
+            "",
+            "number of the sequence in the view; the key that joins everything",
+        ),
+        ColumnId::NTargets => (
+            "n_targets",
+            Scores,
+            UInt32,
+            Scalar,
+            "tokens",
+            "predicted positions of the sequence",
+        ),
+        ColumnId::FirstDocIndex => (
+            "first_doc_index",
+            Scores,
+            UInt64,
+            Scalar,
+            "",
+            "document of the sequence's first token",
+        ),
+        ColumnId::Score(score) => return score_column(score),
+        ColumnId::InputIds => (
+            "input_ids",
+            Scores,
+            UInt32,
+            TPlus1,
+            "",
+            "the sequence; list index t of the other columns predicts input_ids[t + 1]",
+        ),
+        ColumnId::DocStarts => (
+            "doc_starts",
+            Scores,
+            UInt32,
+            Documents,
+            "tokens",
+            "offsets in the sequence at which documents start; the first is 0",
+        ),
+        ColumnId::DocIndices => (
+            "doc_indices",
+            Scores,
+            UInt64,
+            Documents,
+            "",
+            "which documents start at doc_starts; the first may have started earlier",
+        ),
+        ColumnId::TargetLogprob => (
+            "target_logprob",
+            Stats,
+            Float32,
+            T,
+            "nats",
+            "log-probability of the target under the full softmax",
+        ),
+        ColumnId::TargetRank => (
+            "target_rank",
+            Stats,
+            UInt16,
+            T,
+            "",
+            "how many ids the teacher ranks above the target (ties: lower id first), saturating at 65535",
+        ),
+        ColumnId::Entropy => (
+            "entropy",
+            Stats,
+            Float32,
+            T,
+            "nats",
+            "entropy of the full softmax",
+        ),
+        ColumnId::Logsumexp => (
+            "logsumexp",
+            Stats,
+            Float32,
+            T,
+            "nats",
+            "logsumexp of the raw logits; raw logit = log-probability + logsumexp",
+        ),
+        ColumnId::TopkIds => (
+            "topk_ids",
+            Topk,
+            UInt32,
+            TTimesK,
+            "",
+            "the K best ids of each position, by falling logit, ties by id",
+        ),
+        ColumnId::TopkLogprobs => (
+            "topk_logprobs",
+            Topk,
+            Float32,
+            TTimesK,
+            "nats",
+            "their log-probabilities under the full softmax, rounded to the recorded precision; -inf is legal",
+        ),
+        ColumnId::TailMass => (
+            "tail_mass",
+            Topk,
+            Float32,
+            T,
+            "probability",
+            "probability outside the K, before any rounding",
+        ),
+        ColumnId::LogPartition(x) => {
+            return Column {
+                id,
+                name: format!("log_partition_tau_{}", signals.temperatures[x]),
+                group: Topk,
+                item: Float32,
+                shape: T,
+                nullable: false,
+                unit: "nats",
+                meaning: "log sum_v p_v^(1/tau) of one extra temperature tau; tempered probabilities of kept ids are p_v^(1/tau) / exp(this)",
+            };
+        }
+    };
+    debug_assert!(item != Float64);
+    Column {
+        id,
+        name: name.to_owned(),
+        group,
+        item,
+        shape,
+        nullable: false,
+        unit,
+        meaning,
+    }
+}
+
+fn score_column(score: ScoreId) -> Column {
+    let (name, unit, meaning) = match score {
+        ScoreId::Salt => (
+            "score_salt",
+            "nats",
+            "SALT eq. 10: median NLL over positions with target_rank < k; null if there is none",
+        ),
+        ScoreId::SaltMasked => (
+            "score_salt_masked",
+            "nats",
+            "median over all positions of [target_rank < k] * NLL",
+        ),
+        ScoreId::MeanNll => ("score_mean_nll", "nats", "mean NLL of the targets"),
+        ScoreId::MedianNll => ("score_median_nll", "nats", "median NLL of the targets"),
+        ScoreId::LearnableFraction => (
+            "score_learnable_fraction",
+            "fraction",
+            "share of positions with target_rank < k",
+        ),
+        ScoreId::MeanEntropy => (
+            "score_mean_entropy",
+            "nats",
+            "mean entropy of the full softmax",
+        ),
+        ScoreId::MeanTopkMass => (
+            "score_mean_topk_mass",
+            "probability",
+            "mean probability of the k best ids (k of the scores, not K)",
+        ),
+    };
+    Column {
+        id: ColumnId::Score(score),
+        name: name.to_owned(),
+        group: Group::Scores,
+        item: DataType::Float64,
+        shape: Shape::Scalar,
+        nullable: score == ScoreId::Salt,
+        unit,
+        meaning,
+    }
+}
+
+/// The Arrow schema of `columns`.
+pub(super) fn arrow_schema(columns: &[Column]) -> Arc<Schema> {
+    let field = |c: &Column| Field::new(c.name.clone(), c.data_type(), c.nullable);
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// How a file is encoded. Row groups end where the writer flushes, and pages by counts of values,
+/// so equal rows make equal bytes.
+pub(super) fn writer_properties(
+    columns: &[Column],
+    metadata: Vec<(String, String)>,
+    zstd: ZstdLevel,
+) -> WriterProperties {
+    let metadata = metadata
+        .into_iter()
+        .map(|(key, value)| KeyValue::new(key, value))
+        .collect();
+    let mut builder = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by(CREATED_BY.to_owned())
+        .set_compression(Compression::ZSTD(zstd))
+        .set_dictionary_enabled(false)
+        .set_max_row_group_row_count(None)
+        .set_max_row_group_bytes(None)
+        .set_offset_index_disabled(false)
+        .set_key_value_metadata(Some(metadata));
+    for column in columns {
+        builder = builder
+            .set_column_encoding(column.path(), column.encoding())
+            .set_column_statistics_enabled(column.path(), column.statistics());
+    }
+    builder.build()
+}
+
+/// The key-value metadata of one file of `shard`, in order.
+pub(super) fn metadata(plan: &Plan, file: FileKind, shard: u32) -> Vec<(String, String)> {
+    let (s, q) = (&plan.signals, &plan.sequences);
+    let tokenizer = plan.tokenizer.as_ref().map(|t| &t.fingerprint);
+    [
+        ("format_version", json(&plan.format_version)),
+        ("required_features", json(&plan.required_features)),
+        ("file", json(&file.dir())),
+        ("shard", json(&shard)),
+        ("plan_fingerprint", json(&plan.fingerprint())),
+        ("teacher_fingerprint", json(&plan.teacher.fingerprint)),
+        ("tokenizer_fingerprint", json(&tokenizer)),
+        ("corpus_fingerprint", json(&plan.corpus.fingerprint)),
+        ("vocab_size", json(&plan.teacher.vocab_size)),
+        ("seq_len", json(&q.seq_len)),
+        ("packing", json(&q.packing)),
+        ("attention", json(&q.attention)),
+        ("positions", json(&q.positions)),
+        ("sequence_bos", json(&q.sequence_bos)),
+        ("groups", json(&s.groups)),
+        ("top_k", json(&s.top_k)),
+        ("temperatures", json(&s.temperatures)),
+        ("rounding", json(&s.rounding)),
+        ("mask_vocab_padding", json(&s.mask_vocab_padding)),
+        ("score_k", json(&s.score_k)),
+        ("order_seed", json(&plan.layout.order_seed)),
+    ]
+    .into_iter()
+    .map(|(key, value)| (format!("{METADATA_PREFIX}{key}"), value))
+    .collect()
+}
+
+/// A metadata value: strings bare, all else as compact JSON.
+fn json<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value).expect("plain values with string keys") {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,314 @@
+//! Parquet to rows: the reverse of `encode`, for files that may be damaged.
+
+use super::ShardsError;
+use super::columns::{self, Column, ColumnId, FileKind, METADATA_PREFIX, ScoreId, Shape};
+use super::plan::Plan;
+use super::row::Row;
+use super::source::Source;
+use crate::signals::Scores;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Float32Type, Float64Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Schema};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// One opened file of a shard, whose schema, metadata and row groups are the plan's.
+#[derive(Debug)]
+pub(super) struct FileDecoder {
+    path: PathBuf,
+    source: Source,
+    metadata: ArrowReaderMetadata,
+    columns: Vec<Column>,
+}
+
+impl FileDecoder {
+    /// Opens `source` and holds its footer against the plan. `path` is for messages.
+    pub(super) fn open(
+        path: &Path,
+        source: Source,
+        plan: &Plan,
+        shard: u32,
+        file: FileKind,
+    ) -> Result<Self, ShardsError> {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = guarded(path, || ArrowReaderMetadata::load(&source, options))?;
+        let decoder = FileDecoder {
+            path: path.to_path_buf(),
+            source,
+            metadata,
+            columns: columns::columns(file, &plan.signals),
+        };
+        decoder.check_metadata(plan, shard, file)?;
+        decoder.check_columns()?;
+        decoder.check_row_groups(plan, shard)?;
+        Ok(decoder)
+    }
+
+    /// Keeps only the columns that `wanted` accepts.
+    pub(super) fn keep_columns(&mut self, wanted: impl Fn(ColumnId) -> bool) {
+        self.columns.retain(|column| wanted(column.id));
+    }
+
+    fn check_metadata(&self, plan: &Plan, shard: u32, file: FileKind) -> Result<(), ShardsError> {
+        let have = self.metadata.metadata().file_metadata();
+        let have = have.key_value_metadata();
+        let find = |key: &str| {
+            let entries = have.into_iter().flatten();
+            let mut values = entries.filter(|entry| entry.key == key);
+            values.next().and_then(|entry| entry.value.clone())
+        };
+        for (key, expected) in columns::metadata(plan, file, shard) {
+            let got = find(&key);
+            if got.as_deref() != Some(expected.as_str()) {
+                return Err(ShardsError::Metadata {
+                    path: self.path.clone(),
+                    key: key.trim_start_matches(METADATA_PREFIX).to_owned(),
+                    expected,
+                    got: got.unwrap_or_else(|| "absent".to_owned()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every column of the plan must be there with its type; other columns are ignored.
+    fn check_columns(&self) -> Result<(), ShardsError> {
+        for column in &self.columns {
+            let got = found_type(self.metadata.schema(), &column.name);
+            if got
+                .as_ref()
+                .is_none_or(|got| !same_type(got, &column.data_type()))
+            {
+                return Err(ShardsError::Column {
+                    path: self.path.clone(),
+                    column: column.name.clone(),
+                    expected: column.data_type().to_string(),
+                    got: got.map_or_else(|| "absent".to_owned(), |got| got.to_string()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts that the footer claims are held against the plan before anything is allocated by
+    /// them.
+    fn check_row_groups(&self, plan: &Plan, shard: u32) -> Result<(), ShardsError> {
+        let n_rows = plan.n_rows(shard);
+        let per_group = plan.layout.rows_per_row_group;
+        let groups = self.metadata.metadata().row_groups();
+        self.expect(
+            "the number of row groups",
+            n_rows.div_ceil(per_group),
+            groups.len() as u64,
+        )?;
+        for (i, group) in groups.iter().enumerate() {
+            let expected = (n_rows - i as u64 * per_group).min(per_group);
+            let got = u64::try_from(group.num_rows()).unwrap_or(0);
+            self.expect(&format!("rows of row group {i}"), expected, got)?;
+            let most = expected.saturating_mul(most_values_of_a_row(plan));
+            for chunk in group.columns() {
+                let n_values = u64::try_from(chunk.num_values()).unwrap_or(u64::MAX);
+                let is_ours = self.is_ours(chunk.column_path().parts());
+                if is_ours && n_values > most {
+                    let what = format!("values of {} in row group {i}", chunk.column_path());
+                    self.expect(&what, most, n_values)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ours(&self, path: &[String]) -> bool {
+        self.columns.iter().any(|c| path.first() == Some(&c.name))
+    }
+
+    fn expect(&self, what: &str, expected: u64, got: u64) -> Result<(), ShardsError> {
+        if expected == got {
+            return Ok(());
+        }
+        Err(ShardsError::Shape {
+            path: self.path.clone(),
+            what: what.to_owned(),
+            expected,
+            got,
+        })
+    }
+
+    /// Decodes row group `i` into `rows`, which is as long as the plan has it.
+    pub(super) fn read_row_group(&self, i: usize, rows: &mut [Row]) -> Result<(), ShardsError> {
+        let batch = guarded(&self.path, || self.read_batch(i, rows.len()))?;
+        self.expect(
+            &format!("decoded rows of row group {i}"),
+            rows.len() as u64,
+            batch.num_rows() as u64,
+        )?;
+        for column in &self.columns {
+            let array = batch.column_by_name(&column.name);
+            let stored = array.and_then(|array| store(column, array, rows));
+            if stored.is_none() {
+                return Err(ShardsError::Column {
+                    path: self.path.clone(),
+                    column: column.name.clone(),
+                    expected: format!("{} without nulls", column.data_type()),
+                    got: array.map_or_else(|| "absent".to_owned(), |a| describe(a)),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn read_batch(&self, i: usize, n_rows: usize) -> Result<RecordBatch, ParquetError> {
+        let mask = {
+            let roots = self.metadata.schema().fields().iter().enumerate();
+            let ours = roots.filter(|(_, field)| self.is_ours(std::slice::from_ref(field.name())));
+            ProjectionMask::roots(self.metadata.parquet_schema(), ours.map(|(root, _)| root))
+        };
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
+            self.source.clone(),
+            self.metadata.clone(),
+        );
+        let mut reader = builder
+            .with_projection(mask)
+            .with_row_groups(vec![i])
+            .with_batch_size(n_rows.max(1))
+            .build()?;
+        match reader.next() {
+            Some(batch) => Ok(batch?),
+            None => Err(ParquetError::EOF(format!("row group {i} holds no rows"))),
+        }
+    }
+}
+
+/// Greatest number of values that any list of a row can hold.
+fn most_values_of_a_row(plan: &Plan) -> u64 {
+    let n_tokens = u64::from(plan.sequences.seq_len) + 1;
+    n_tokens.saturating_mul(u64::from(plan.signals.top_k.max(1)))
+}
+
+/// Runs the Parquet decoder, whose asserts and index checks panic on some damaged files
+/// (`a_flipped_byte_never_panics` in the tests meets them), and makes an error of that.
+fn guarded<R>(
+    path: &Path,
+    work: impl FnOnce() -> Result<R, ParquetError>,
+) -> Result<R, ShardsError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(ShardsError::Parquet {
+            path: path.to_path_buf(),
+            source,
+        }),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(ShardsError::DecoderPanic {
+                path: path.to_path_buf(),
+                what: text.unwrap_or("no message").to_owned(),
+            })
+        }
+    }
+}
+
+fn found_type(schema: &Schema, name: &str) -> Option<DataType> {
+    let field = schema.fields().iter().find(|field| field.name() == name)?;
+    Some(field.data_type().clone())
+}
+
+/// Whether both are the same scalar, or lists of the same item whatever the item is called.
+fn same_type(a: &DataType, b: &DataType) -> bool {
+    match (a, b) {
+        (DataType::List(a), DataType::List(b)) => a.data_type() == b.data_type(),
+        _ => a == b,
+    }
+}
+
+fn describe(array: &ArrayRef) -> String {
+    format!("{} with {} nulls", array.data_type(), array.null_count())
+}
+
+/// Puts one decoded column into `rows`; `None` if its type or its nulls are not the column's.
+fn store(column: &Column, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
+    if column.shape == Shape::Scalar && !column.nullable && array.null_count() > 0 {
+        return None;
+    }
+    match column.id {
+        ColumnId::SeqId => scalars::<UInt64Type>(array, rows, |r, x| r.seq_id = x),
+        ColumnId::NTargets => scalars::<UInt32Type>(array, rows, |r, x| r.n_targets = x),
+        ColumnId::FirstDocIndex => scalars::<UInt64Type>(array, rows, |r, x| r.first_doc_index = x),
+        ColumnId::Score(score) => {
+            let array = array.as_primitive_opt::<Float64Type>()?;
+            for (row, value) in rows.iter_mut().zip(array) {
+                set_score(&mut row.scores, score, value);
+            }
+            Some(())
+        }
+        ColumnId::InputIds => lists::<UInt32Type>(array, rows, |r| &mut r.input_ids),
+        ColumnId::DocStarts => lists::<UInt32Type>(array, rows, |r| &mut r.doc_starts),
+        ColumnId::DocIndices => lists::<UInt64Type>(array, rows, |r| &mut r.doc_indices),
+        ColumnId::TargetLogprob => {
+            lists::<Float32Type>(array, rows, |r| &mut r.signals.target_logprob_t)
+        }
+        ColumnId::TargetRank => lists::<UInt16Type>(array, rows, |r| &mut r.signals.target_rank_t),
+        ColumnId::Entropy => lists::<Float32Type>(array, rows, |r| &mut r.signals.entropy_t),
+        ColumnId::Logsumexp => lists::<Float32Type>(array, rows, |r| &mut r.signals.logsumexp_t),
+        ColumnId::TopkIds => lists::<UInt32Type>(array, rows, |r| &mut r.signals.topk_ids_tk),
+        ColumnId::TopkLogprobs => {
+            lists::<Float32Type>(array, rows, |r| &mut r.signals.topk_logprobs_tk)
+        }
+        ColumnId::TailMass => lists::<Float32Type>(array, rows, |r| &mut r.signals.tail_mass_t),
+        ColumnId::LogPartition(x) => lists::<Float32Type>(array, rows, |r| {
+            let lists = &mut r.signals.log_partition_xt;
+            lists.resize_with(lists.len().max(x + 1), Vec::new);
+            &mut lists[x]
+        }),
+    }
+}
+
+fn set_score(scores: &mut Scores, score: ScoreId, value: Option<f64>) {
+    let number = value.unwrap_or(f64::NAN);
+    match score {
+        ScoreId::Salt => scores.salt = value,
+        ScoreId::SaltMasked => scores.salt_masked = number,
+        ScoreId::MeanNll => scores.mean_nll = number,
+        ScoreId::MedianNll => scores.median_nll = number,
+        ScoreId::LearnableFraction => scores.learnable_fraction = number,
+        ScoreId::MeanEntropy => scores.mean_entropy = number,
+        ScoreId::MeanTopkMass => scores.mean_topk_mass = number,
+    }
+}
+
+fn scalars<P: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    rows: &mut [Row],
+    mut set: impl FnMut(&mut Row, P::Native),
+) -> Option<()> {
+    let array = array.as_primitive_opt::<P>()?;
+    for (row, &value) in rows.iter_mut().zip(array.values()) {
+        set(row, value);
+    }
+    Some(())
+}
+
+fn lists<P: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    rows: &mut [Row],
+    list: impl Fn(&mut Row) -> &mut Vec<P::Native>,
+) -> Option<()> {
+    let array = array.as_list_opt::<i32>()?;
+    let items = array.values().as_primitive_opt::<P>()?;
+    if array.null_count() > 0 || items.null_count() > 0 {
+        return None;
+    }
+    for (row, bounds) in rows.iter_mut().zip(array.offsets().windows(2)) {
+        let range = usize::try_from(bounds[0]).ok()?..usize::try_from(bounds[1]).ok()?;
+        *list(row) = items.values().get(range)?.to_vec();
+    }
+    Some(())
+}

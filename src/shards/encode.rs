@@ -1,0 +1,134 @@
+//! Rows to Parquet, one row group at a time, into any sink.
+
+use super::columns::{self, Column, ColumnId, FileKind, ScoreId};
+use super::plan::Plan;
+use super::row::Row;
+use crate::signals::Scores;
+use arrow_array::types::{ArrowPrimitiveType, Float32Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow_array::{
+    ArrayRef, Float64Array, ListArray, PrimitiveArray, RecordBatch, UInt32Array, UInt64Array,
+};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_schema::Schema;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::ZstdLevel;
+use parquet::errors::{ParquetError, Result};
+use std::io::Write;
+use std::sync::Arc;
+
+/// Writes one file of a shard.
+pub(super) struct FileEncoder<W: Write + Send> {
+    writer: ArrowWriter<W>,
+    columns: Vec<Column>,
+    schema: Arc<Schema>,
+}
+
+impl<W: Write + Send> FileEncoder<W> {
+    pub(super) fn new(sink: W, plan: &Plan, shard: u32, file: FileKind) -> Result<Self> {
+        let columns = columns::columns(file, &plan.signals);
+        let schema = columns::arrow_schema(&columns);
+        let zstd = ZstdLevel::try_new(plan.layout.zstd_level)?;
+        let metadata = columns::metadata(plan, file, shard);
+        // The Parquet types say everything; an Arrow schema beside them would only add bytes that
+        // change with the library.
+        let options = ArrowWriterOptions::new()
+            .with_properties(columns::writer_properties(&columns, metadata, zstd))
+            .with_skip_arrow_metadata(true);
+        Ok(FileEncoder {
+            writer: ArrowWriter::try_new_with_options(sink, schema.clone(), options)?,
+            columns,
+            schema,
+        })
+    }
+
+    /// Writes `rows` as one row group.
+    pub(super) fn write_row_group(&mut self, rows: &[Row]) -> Result<()> {
+        let arrays: Result<Vec<ArrayRef>> = self
+            .columns
+            .iter()
+            .map(|column| array(column, rows))
+            .collect();
+        let batch = RecordBatch::try_new(self.schema.clone(), arrays?)?;
+        self.writer.write(&batch)?;
+        self.writer.flush()
+    }
+
+    /// Writes the footer and gives the sink back.
+    pub(super) fn finish(self) -> Result<W> {
+        self.writer.into_inner()
+    }
+}
+
+/// One column of `rows`.
+fn array(column: &Column, rows: &[Row]) -> Result<ArrayRef> {
+    match column.id {
+        ColumnId::SeqId => Ok(Arc::new(UInt64Array::from_iter_values(
+            rows.iter().map(|r| r.seq_id),
+        ))),
+        ColumnId::NTargets => Ok(Arc::new(UInt32Array::from_iter_values(
+            rows.iter().map(|r| r.n_targets),
+        ))),
+        ColumnId::FirstDocIndex => Ok(Arc::new(UInt64Array::from_iter_values(
+            rows.iter().map(|r| r.first_doc_index),
+        ))),
+        ColumnId::Score(score) if column.nullable => Ok(Arc::new(Float64Array::from_iter(
+            rows.iter().map(|r| score_of(&r.scores, score)),
+        ))),
+        ColumnId::Score(score) => Ok(Arc::new(Float64Array::from_iter_values(
+            rows.iter()
+                .map(|r| score_of(&r.scores, score).unwrap_or(f64::NAN)),
+        ))),
+        ColumnId::InputIds => lists::<UInt32Type>(column, rows, |r| &r.input_ids),
+        ColumnId::DocStarts => lists::<UInt32Type>(column, rows, |r| &r.doc_starts),
+        ColumnId::DocIndices => lists::<UInt64Type>(column, rows, |r| &r.doc_indices),
+        ColumnId::TargetLogprob => {
+            lists::<Float32Type>(column, rows, |r| &r.signals.target_logprob_t)
+        }
+        ColumnId::TargetRank => lists::<UInt16Type>(column, rows, |r| &r.signals.target_rank_t),
+        ColumnId::Entropy => lists::<Float32Type>(column, rows, |r| &r.signals.entropy_t),
+        ColumnId::Logsumexp => lists::<Float32Type>(column, rows, |r| &r.signals.logsumexp_t),
+        ColumnId::TopkIds => lists::<UInt32Type>(column, rows, |r| &r.signals.topk_ids_tk),
+        ColumnId::TopkLogprobs => {
+            lists::<Float32Type>(column, rows, |r| &r.signals.topk_logprobs_tk)
+        }
+        ColumnId::TailMass => lists::<Float32Type>(column, rows, |r| &r.signals.tail_mass_t),
+        ColumnId::LogPartition(x) => {
+            lists::<Float32Type>(column, rows, |r| &r.signals.log_partition_xt[x])
+        }
+    }
+}
+
+fn score_of(scores: &Scores, score: ScoreId) -> Option<f64> {
+    match score {
+        ScoreId::Salt => scores.salt,
+        ScoreId::SaltMasked => Some(scores.salt_masked),
+        ScoreId::MeanNll => Some(scores.mean_nll),
+        ScoreId::MedianNll => Some(scores.median_nll),
+        ScoreId::LearnableFraction => Some(scores.learnable_fraction),
+        ScoreId::MeanEntropy => Some(scores.mean_entropy),
+        ScoreId::MeanTopkMass => Some(scores.mean_topk_mass),
+    }
+}
+
+/// One list a row, items one after the other.
+fn lists<P: ArrowPrimitiveType>(
+    column: &Column,
+    rows: &[Row],
+    list: impl Fn(&Row) -> &Vec<P::Native>,
+) -> Result<ArrayRef> {
+    let n_items: usize = rows.iter().map(|row| list(row).len()).sum();
+    let mut items = Vec::with_capacity(n_items);
+    let mut offsets = Vec::with_capacity(rows.len() + 1);
+    offsets.push(0i32);
+    for row in rows {
+        items.extend_from_slice(list(row));
+        offsets.push(i32::try_from(items.len()).map_err(|_| {
+            ParquetError::General(format!("{} passes 2^31 values in a row group", column.name))
+        })?);
+    }
+    let items = Arc::new(PrimitiveArray::<P>::new(ScalarBuffer::from(items), None));
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+    let array = ListArray::try_new(column.item_field(), offsets, items, None)?;
+    Ok(Arc::new(array))
+}

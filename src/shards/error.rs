@@ -1,0 +1,292 @@
+//! What can go wrong with labels.
+
+use super::check::RowFault;
+use crate::error::Kind;
+use crate::storage::StorageError;
+use parquet::errors::ParquetError;
+use std::path::PathBuf;
+
+/// A failure of this room; its message names the file and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardsError {
+    /// A file could not be read, written or published.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A small file that is not what it should be.
+    #[error("{} is damaged or not what its name says: restore it, or label into another directory", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing stopped.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A directory without a plan.
+    #[error("{} holds no plan.json: give a directory that `saltworks plan` or `saltworks label` made", dir.display())]
+    NoPlan {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Labels of a later format.
+    #[error("{} has format version {got}, and this program reads up to {newest}: use a newer saltworks", path.display())]
+    UnsupportedVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        got: u32,
+        /// The newest that is read.
+        newest: u32,
+    },
+    /// Labels that need a reader that knows more.
+    #[error("{} requires the feature {feature:?}, which this program does not know: use a newer saltworks", path.display())]
+    UnknownFeature {
+        /// The file.
+        path: PathBuf,
+        /// The feature.
+        feature: String,
+    },
+    /// A plan whose values cannot be.
+    #[error("{}: {field} {reason}", path.as_ref().map_or_else(|| "the plan".into(), |p| p.display().to_string()))]
+    InvalidPlan {
+        /// The file, if it came from one.
+        path: Option<PathBuf>,
+        /// Dotted path of the field.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// A directory of another plan.
+    #[error(
+        "{} has another plan: {field} is {theirs} there and {ours} here; label into another directory, or with the same settings",
+        dir.display()
+    )]
+    PlanMismatch {
+        /// The directory.
+        dir: PathBuf,
+        /// The first field that differs.
+        field: String,
+        /// The value asked for, as JSON.
+        ours: String,
+        /// The value in the directory, as JSON.
+        theirs: String,
+    },
+    /// A range that overlaps one that is labelled already.
+    #[error(
+        "{} has sequences {have_start}..{have_end} and {start}..{end} overlaps them: start at {have_end}, or label into another directory",
+        dir.display()
+    )]
+    RangeOverlap {
+        /// The directory.
+        dir: PathBuf,
+        /// The range asked for.
+        start: u64,
+        /// Its end.
+        end: u64,
+        /// The range that is there.
+        have_start: u64,
+        /// Its end.
+        have_end: u64,
+    },
+    /// An extension of a set that is not done.
+    #[error(
+        "{} cannot be extended yet: shard {shard} of sequences {start}..{end} is not done; finish that range first by labelling it again",
+        dir.display()
+    )]
+    UnfinishedSegment {
+        /// The directory.
+        dir: PathBuf,
+        /// The first shard without a sidecar.
+        shard: u32,
+        /// The unfinished range.
+        start: u64,
+        /// Its end.
+        end: u64,
+    },
+    /// Segments that do not fit together.
+    #[error("{} does not continue the segments before it: {field} is {got}, expected {expected}; restore it or remove it", path.display())]
+    BrokenSegment {
+        /// The plan file.
+        path: PathBuf,
+        /// Dotted path of the field.
+        field: String,
+        /// What the earlier segments ask for.
+        expected: String,
+        /// What it says.
+        got: String,
+    },
+    /// A shard number outside the plan.
+    #[error("shard {shard} is not in the plan, which has {} to {}", first, end.saturating_sub(1))]
+    NoSuchShard {
+        /// The number.
+        shard: u32,
+        /// First shard of the plan.
+        first: u32,
+        /// One past its last.
+        end: u32,
+    },
+    /// Rows that are not the row group that the plan has next.
+    #[error(
+        "row group {row_group} of shard {shard} takes {expected} rows, got {got}: feed exactly the plan's row groups"
+    )]
+    RowGroup {
+        /// The shard.
+        shard: u32,
+        /// The row group.
+        row_group: usize,
+        /// Rows of the plan.
+        expected: usize,
+        /// Rows given.
+        got: usize,
+    },
+    /// A row that breaks an invariant.
+    #[error("{}: row {row} (seq_id {seq_id}) breaks an invariant", path.display())]
+    Row {
+        /// The file that it is for or from.
+        path: PathBuf,
+        /// Row in the shard.
+        row: u64,
+        /// Its seq_id.
+        seq_id: u64,
+        /// Which invariant, and how.
+        #[source]
+        source: RowFault,
+    },
+    /// A file whose columns are not the plan's.
+    #[error("{}: column {column} is {got}, expected {expected}; label this shard again", path.display())]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The type of the plan.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
+    /// A file whose key-value metadata are not the plan's.
+    #[error("{}: metadata {key} is {got}, expected {expected}: the file belongs to another plan or shard; label this shard again", path.display())]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The plan's value.
+        expected: String,
+        /// The file's.
+        got: String,
+    },
+    /// A file whose row groups are not the plan's.
+    #[error("{}: {what} is {got}, expected {expected}; label this shard again", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// What was counted.
+        what: String,
+        /// The plan's count.
+        expected: u64,
+        /// The file's.
+        got: u64,
+    },
+    /// A Parquet file that cannot be decoded or encoded.
+    #[error("{} cannot be read as Parquet: it is damaged or not a shard; label this shard again", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: ParquetError,
+    },
+    /// A Parquet file so damaged that the decoder panicked.
+    #[error("{} cannot be read as Parquet: the decoder gave up ({what}); label this shard again", path.display())]
+    DecoderPanic {
+        /// The file.
+        path: PathBuf,
+        /// The panic's message.
+        what: String,
+    },
+    /// Another process committed different bytes under the same name.
+    #[error(
+        "{} is there already with other bytes: it was made by another runtime ({theirs}) than this one ({ours}), and labels of both are not the same bits; finish with the runtime that began, or remove that shard's files and its sidecar",
+        path.display()
+    )]
+    DifferentBytes {
+        /// The file.
+        path: PathBuf,
+        /// This process's runtime.
+        ours: String,
+        /// The other's, as far as it is known.
+        theirs: String,
+    },
+    /// A sidecar of another plan.
+    #[error("{} belongs to another plan ({got}, expected {expected}): label into another directory, or remove it", path.display())]
+    ForeignSidecar {
+        /// The sidecar.
+        path: PathBuf,
+        /// The plan's fingerprint.
+        expected: String,
+        /// The sidecar's.
+        got: String,
+    },
+    /// A sidecar that does not say what the plan and the files say.
+    #[error("{}: {what} is {got}, expected {expected}; label this shard again", path.display())]
+    Sidecar {
+        /// The sidecar, or the file that it is about.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// The plan's or the files' value.
+        expected: String,
+        /// The sidecar's.
+        got: String,
+    },
+    /// A set that is not complete.
+    #[error(
+        "{n_missing} of {n_shards} shards are not done ({}{}): run `saltworks label` with the same settings and output directory again",
+        first.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
+        if *n_missing > first.len() as u64 { ", ..." } else { "" }
+    )]
+    MissingShards {
+        /// Shards without a sidecar.
+        n_missing: u64,
+        /// Shards of the set.
+        n_shards: u64,
+        /// The first few of them.
+        first: Vec<u32>,
+    },
+    /// Targets that do not add up to what the plan promised.
+    #[error("{} plans {expected} targets, and its shards hold {got}: the corpus or its view is another; label again into another directory", path.display())]
+    Targets {
+        /// The plan file.
+        path: PathBuf,
+        /// The plan's.
+        expected: u64,
+        /// The shards'.
+        got: u64,
+    },
+    /// Shards of more than one runtime.
+    #[error("shards come from {} runtimes ({}), so they are not the bits of any one of them: label the odd ones again, or pass --allow-mixed-runtime", runtimes.len(), runtimes.join("; "))]
+    MixedRuntimes {
+        /// The runtimes.
+        runtimes: Vec<String>,
+    },
+}
+
+impl ShardsError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            ShardsError::Storage(error) => error.kind(),
+            ShardsError::NoPlan { .. }
+            | ShardsError::UnsupportedVersion { .. }
+            | ShardsError::UnknownFeature { .. }
+            | ShardsError::InvalidPlan { .. }
+            | ShardsError::PlanMismatch { .. }
+            | ShardsError::RangeOverlap { .. }
+            | ShardsError::UnfinishedSegment { .. }
+            | ShardsError::NoSuchShard { .. }
+            | ShardsError::MixedRuntimes { .. } => Kind::Usage,
+            ShardsError::MissingShards { .. } => Kind::Failed,
+            _ => Kind::BadData,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! How many rows a shard and a row group hold, and which sequence is which row.
+
+use super::permutation::Permutation;
+use super::plan::{Group, Plan, PlanSignals};
+use crate::signals::Rounding;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Encoded bytes that a shard aims at where the user does not say otherwise.
+pub const DEFAULT_SHARD_BYTES: u64 = 128 << 20;
+/// zstd level of every column chunk; levels 1 to 9 differ by about 1% in size.
+pub const DEFAULT_ZSTD_LEVEL: i32 = 3;
+/// Raw (decoded) bytes that a row group aims at: what writer and reader hold in memory.
+const ROW_GROUP_RAW_BYTES: f64 = (16u64 << 20) as f64;
+/// Targets that a shard aims at, at most: sets with few bytes a target would otherwise lose hours
+/// of labelling to one interruption.
+const MAX_TARGETS_PER_SHARD: f64 = (4u64 << 20) as f64;
+/// Bytes of a row apart from its positions: ids, scores, list lengths.
+const ROW_BYTES: f64 = 100.0;
+
+/// Which rows go where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Layout {
+    /// Number of this plan's first shard: 0, or for an extension the shards before it.
+    pub first_shard: u32,
+    /// Shards of this plan.
+    pub n_shards: u32,
+    /// Rows of every shard but the last.
+    pub rows_per_shard: u64,
+    /// Rows of every row group but the last of a shard.
+    pub rows_per_row_group: u64,
+    /// Seed of the permutation that spreads sequences over rows; null keeps their order.
+    pub order_seed: Option<u64>,
+    /// zstd level of every column chunk.
+    pub zstd_level: i32,
+}
+
+impl Layout {
+    /// Rows a shard and a row group as a pure function of what a row holds: row groups of about
+    /// 16 MiB decoded, shards of whole row groups and about `shard_bytes` encoded (estimated), or
+    /// fewer where that would be over 4 Mi targets; a `shard_bytes` below one row group shrinks the
+    /// row group with the shard, to one row at least. `mean_targets` is of the WHOLE view, not of
+    /// the labelled range, so that an extension gets the same layout.
+    ///
+    /// The order is kept, zstd is at its default, and there are no shards yet
+    /// (see [`Layout::for_sequences`]).
+    pub fn choose(mean_targets: f64, signals: &PlanSignals, shard_bytes: u64) -> Layout {
+        let mean_targets = if mean_targets >= 1.0 {
+            mean_targets
+        } else {
+            1.0
+        };
+        let row_raw = ROW_BYTES + mean_targets * raw_bytes_per_target(signals);
+        let row_encoded = ROW_BYTES + mean_targets * encoded_bytes_per_target(signals);
+        let by_bytes = shard_bytes as f64 / row_encoded;
+        let by_targets = MAX_TARGETS_PER_SHARD / mean_targets;
+        // `as` saturates and takes NaN to 0, so every positive input gives a layout.
+        let shard_rows = (by_bytes.min(by_targets) as u64).max(1);
+        let group_rows = ((ROW_GROUP_RAW_BYTES / row_raw) as u64).clamp(1, shard_rows);
+        Layout {
+            first_shard: 0,
+            n_shards: 0,
+            rows_per_shard: shard_rows - shard_rows % group_rows,
+            rows_per_row_group: group_rows,
+            order_seed: None,
+            zstd_level: DEFAULT_ZSTD_LEVEL,
+        }
+    }
+
+    /// The same layout with the number of shards that `n_sequences` need (saturating).
+    pub fn for_sequences(self, n_sequences: u64) -> Layout {
+        let n_shards = n_sequences.div_ceil(self.rows_per_shard.max(1));
+        Layout {
+            n_shards: u32::try_from(n_shards).unwrap_or(u32::MAX),
+            ..self
+        }
+    }
+}
+
+/// Decoded bytes of one predicted position.
+fn raw_bytes_per_target(signals: &PlanSignals) -> f64 {
+    let k = f64::from(signals.top_k);
+    let x = signals.temperatures.len() as f64;
+    let ids = if signals.has_positions() { 4.0 } else { 0.0 };
+    let stats = if signals.has(Group::Stats) { 14.0 } else { 0.0 };
+    let topk = if signals.has(Group::Topk) {
+        8.0 * k + 4.0 + 4.0 * x
+    } else {
+        0.0
+    };
+    ids + stats + topk
+}
+
+/// Estimate of the encoded bytes of one predicted position: f32 of full precision take about 3.4
+/// bytes, ids 1.8, log-probabilities rounded to f16 1.2 and to bf16 0.8 (BYTE_STREAM_SPLIT, zstd).
+pub fn encoded_bytes_per_target(signals: &PlanSignals) -> f64 {
+    let k = f64::from(signals.top_k);
+    let x = signals.temperatures.len() as f64;
+    let logprob = match signals.rounding {
+        Rounding::F32 => 3.4,
+        Rounding::F16 => 1.2,
+        Rounding::Bf16 => 0.8,
+    };
+    let ids = if signals.has_positions() { 2.0 } else { 0.0 };
+    let stats = if signals.has(Group::Stats) { 11.5 } else { 0.0 };
+    let topk = if signals.has(Group::Topk) {
+        (1.8 + logprob) * k + 3.4 * (1.0 + x)
+    } else {
+        0.0
+    };
+    ids + stats + topk
+}
+
+/// The place of one sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Shard number.
+    pub shard: u32,
+    /// Row group in the shard.
+    pub row_group: u32,
+    /// Row in the shard (not in the row group).
+    pub row: u32,
+}
+
+impl Plan {
+    /// Shards of this plan.
+    pub fn n_shards(&self) -> u32 {
+        self.layout.n_shards
+    }
+
+    /// Numbers of this plan's shards.
+    pub fn shards(&self) -> std::ops::Range<u32> {
+        self.layout.first_shard..self.layout.first_shard.saturating_add(self.layout.n_shards)
+    }
+
+    /// Rows of `shard`; 0 if it is not this plan's.
+    pub fn n_rows(&self, shard: u32) -> u64 {
+        if !self.shards().contains(&shard) {
+            return 0;
+        }
+        let first = u64::from(shard - self.layout.first_shard) * self.layout.rows_per_shard;
+        let left = self.n_sequences().saturating_sub(first);
+        left.min(self.layout.rows_per_shard)
+    }
+
+    /// seq_ids of `shard`, in row order; none if it is not this plan's.
+    pub fn shard_seq_ids(&self, shard: u32) -> impl Iterator<Item = u64> + use<> {
+        let n_rows = self.n_rows(shard);
+        let first = match n_rows {
+            0 => 0,
+            _ => u64::from(shard - self.layout.first_shard) * self.layout.rows_per_shard,
+        };
+        let permutation = self.permutation();
+        let start = self.sequences.start;
+        (first..first + n_rows).map(move |slot| start + permutation.index_at(slot))
+    }
+
+    /// seq_ids of `shard`, row group by row group.
+    pub fn row_groups(&self, shard: u32) -> Vec<Vec<u64>> {
+        let mut left = self.n_rows(shard);
+        let mut seq_ids = self.shard_seq_ids(shard);
+        let mut groups = Vec::new();
+        while left > 0 {
+            let n_rows = left.min(self.layout.rows_per_row_group);
+            groups.push(seq_ids.by_ref().take(n_rows as usize).collect());
+            left -= n_rows;
+        }
+        groups
+    }
+
+    /// Where the row of `seq_id` is; `None` outside this plan's range.
+    pub fn slot_of(&self, seq_id: u64) -> Option<Slot> {
+        if !(self.sequences.start..self.sequences.end).contains(&seq_id) {
+            return None;
+        }
+        let slot = self.permutation().slot_of(seq_id - self.sequences.start);
+        let shard = u32::try_from(slot / self.layout.rows_per_shard).ok()?;
+        let row = slot % self.layout.rows_per_shard;
+        Some(Slot {
+            shard: self.layout.first_shard.checked_add(shard)?,
+            row_group: u32::try_from(row / self.layout.rows_per_row_group).ok()?,
+            row: u32::try_from(row).ok()?,
+        })
+    }
+
+    fn permutation(&self) -> Permutation {
+        Permutation::new(self.n_sequences(), self.layout.order_seed)
+    }
+}

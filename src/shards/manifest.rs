@@ -1,0 +1,192 @@
+//! `manifest.json`: a finished set at a glance.
+
+use super::label_set::{LabelSet, plan_name, plan_path};
+use super::plan::{FORMAT_VERSION, Plan};
+use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, check_size, read_sidecar};
+use super::{ShardsError, json};
+use crate::storage;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Name of the manifest in a label directory.
+pub const MANIFEST_NAME: &str = "manifest.json";
+/// Missing shards that an error lists.
+const LISTED: usize = 8;
+
+/// A finished set: everything that its sidecars say. It depends on them and the plans alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Manifest {
+    /// Version of the shard format.
+    pub format_version: u32,
+    /// Features that a reader must know in order to read these labels rightly.
+    pub required_features: Vec<String>,
+    /// The plans, in the order of their shards.
+    pub segments: Vec<ManifestSegment>,
+    /// Sequences of the set.
+    pub n_rows: u64,
+    /// Predicted positions of the set.
+    pub n_targets: u64,
+    /// Bytes of all Parquet files.
+    pub n_bytes: u64,
+    /// What made the shards: one runtime, unless mixing was allowed.
+    pub runtimes: Vec<RuntimeStamp>,
+    /// All sidecars, by shard number.
+    pub shards: Vec<Sidecar>,
+}
+
+/// One plan of a set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ManifestSegment {
+    /// The plan's file.
+    pub plan: SidecarFile,
+    /// The plan's fingerprint, which its sidecars repeat.
+    pub plan_fingerprint: String,
+    /// First labelled sequence.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// Its first shard.
+    pub first_shard: u32,
+    /// Its shards.
+    pub n_shards: u32,
+}
+
+impl Manifest {
+    /// Reads the manifest of `dir`; `None` if the set is not finalized.
+    ///
+    /// # Errors
+    /// A manifest that is damaged or of a later format.
+    pub fn read(dir: &Path) -> Result<Option<Self>, ShardsError> {
+        let path = dir.join(MANIFEST_NAME);
+        let Some(bytes) = json::read_if_there(&path)? else {
+            return Ok(None);
+        };
+        let manifest: Manifest = json::from_bytes(&path, &bytes)?;
+        super::plan::check_version(&path, manifest.format_version, &manifest.required_features)?;
+        Ok(Some(manifest))
+    }
+
+    /// The manifest that `set` should have, or why it cannot have one yet.
+    pub(super) fn collect(set: &LabelSet) -> Result<Self, ShardsError> {
+        let shards = collect_sidecars(set)?;
+        let segments: Result<_, ShardsError> = (0..set.segments.len())
+            .map(|segment| describe_segment(set, segment))
+            .collect();
+        let mut runtimes: Vec<RuntimeStamp> = shards.iter().map(|s| s.runtime.clone()).collect();
+        runtimes.sort();
+        runtimes.dedup();
+        let files = shards.iter().flat_map(|shard| &shard.files);
+        Ok(Manifest {
+            format_version: FORMAT_VERSION,
+            required_features: set.segments[0].required_features.clone(),
+            segments: segments?,
+            n_rows: total(shards.iter().map(|shard| shard.rows)),
+            n_targets: total(shards.iter().map(|shard| shard.n_targets)),
+            n_bytes: total(files.map(|file| file.bytes)),
+            runtimes,
+            shards,
+        })
+    }
+}
+
+/// A sum of numbers from files, which may be anything.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
+/// Writes the manifest of `dir`, in place of an earlier one, and sweeps what killed runs left.
+/// Sizes of all files are checked against the sidecars; contents are `verify`'s matter.
+///
+/// # Errors
+/// [`ShardsError::MissingShards`]; [`ShardsError::MixedRuntimes`] unless `allow_mixed_runtime`;
+/// [`ShardsError::Targets`]; files that are not what their sidecars say.
+pub fn finalize(dir: &Path, allow_mixed_runtime: bool) -> Result<Manifest, ShardsError> {
+    let set = LabelSet::open(dir)?;
+    let manifest = Manifest::collect(&set)?;
+    if manifest.runtimes.len() > 1 && !allow_mixed_runtime {
+        return Err(ShardsError::MixedRuntimes {
+            runtimes: manifest.runtimes.iter().map(ToString::to_string).collect(),
+        });
+    }
+    for file in manifest.shards.iter().flat_map(|shard| &shard.files) {
+        check_size(dir, file)?;
+    }
+    sweep(dir)?;
+    let path = dir.join(MANIFEST_NAME);
+    let bytes = json::to_bytes(&manifest);
+    // An equal manifest stays as it is, so that finalizing twice changes nothing on the disk.
+    if json::read_if_there(&path)?.as_deref() != Some(&bytes) {
+        storage::replace(&path, &bytes)?;
+    }
+    Ok(manifest)
+}
+
+/// Every name of a set is this crate's own; locks tell which temporaries are still in work.
+fn sweep(dir: &Path) -> Result<(), ShardsError> {
+    let is_ours = |name: &str| {
+        let is_json = name.ends_with(".json");
+        let is_known = name.starts_with("plan") || name.starts_with("part-");
+        name == MANIFEST_NAME || is_json && is_known
+    };
+    storage::sweep_abandoned_where(dir, is_ours)?;
+    for sub in ["scores", "positions"] {
+        let is_part = |name: &str| name.starts_with("part-") && name.ends_with(".parquet");
+        storage::sweep_abandoned_where(&dir.join(sub), is_part)?;
+    }
+    Ok(())
+}
+
+fn collect_sidecars(set: &LabelSet) -> Result<Vec<Sidecar>, ShardsError> {
+    let mut sidecars = Vec::new();
+    let mut missing = Vec::new();
+    for (segment, plan) in set.segments.iter().enumerate() {
+        let mut n_targets = 0u64;
+        let n_missing = missing.len();
+        for shard in plan.shards() {
+            match read_sidecar(&set.dir, plan, shard)? {
+                Some(sidecar) => {
+                    n_targets = n_targets.saturating_add(sidecar.n_targets);
+                    sidecars.push(sidecar);
+                }
+                None => missing.push(shard),
+            }
+        }
+        if missing.len() == n_missing {
+            check_targets(set, segment, plan, n_targets)?;
+        }
+    }
+    if missing.is_empty() {
+        return Ok(sidecars);
+    }
+    Err(ShardsError::MissingShards {
+        n_missing: missing.len() as u64,
+        n_shards: u64::from(set.n_shards()),
+        first: missing.into_iter().take(LISTED).collect(),
+    })
+}
+
+fn check_targets(set: &LabelSet, segment: usize, plan: &Plan, got: u64) -> Result<(), ShardsError> {
+    let expected = plan.sequences.n_targets;
+    if expected == got {
+        return Ok(());
+    }
+    Err(ShardsError::Targets {
+        path: plan_path(&set.dir, segment),
+        expected,
+        got,
+    })
+}
+
+fn describe_segment(set: &LabelSet, segment: usize) -> Result<ManifestSegment, ShardsError> {
+    let plan = &set.segments[segment];
+    let hash = storage::hash_file(&plan_path(&set.dir, segment))?;
+    Ok(ManifestSegment {
+        plan: SidecarFile::new(plan_name(segment), hash),
+        plan_fingerprint: plan.fingerprint(),
+        start: plan.sequences.start,
+        end: plan.sequences.end,
+        first_shard: plan.layout.first_shard,
+        n_shards: plan.layout.n_shards,
+    })
+}

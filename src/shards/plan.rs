@@ -1,0 +1,489 @@
+//! `plan.json`: what is labelled, how, and which rows go into which shard and row group.
+
+use super::{Layout, ShardsError};
+use crate::signals::Rounding;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The format version that this library writes, and the greatest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+/// Required features that this library knows. A set that needs another one is refused.
+pub const KNOWN_FEATURES: &[&str] = &[];
+/// k of the SALT scores (eq. 10).
+pub const SCORE_K: u32 = 10;
+/// `target_rank` saturates at `u16::MAX`, so a kept set may not reach past it.
+pub(super) const MAX_TOP_K: u32 = u16::MAX as u32;
+
+/// An immutable plan of labels: one contiguous range of sequences of one corpus, labelled by one
+/// teacher. Two plans are the same if all fields but `created_by` are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Version of the shard format. Readers refuse a greater one than they know.
+    pub format_version: u32,
+    /// Features that a reader must know in order to read these labels rightly.
+    pub required_features: Vec<String>,
+    /// The program and version that made the plan. Informative: not compared, not fingerprinted.
+    pub created_by: String,
+    /// The model whose predictions are stored.
+    pub teacher: PlanTeacher,
+    /// The token corpus that is labelled.
+    pub corpus: PlanCorpus,
+    /// The tokenizer that made the corpus, where it is known.
+    pub tokenizer: Option<PlanTokenizer>,
+    /// The view of the corpus as sequences, and the labelled range of it.
+    pub sequences: PlanSequences,
+    /// What is stored of each position.
+    pub signals: PlanSignals,
+    /// Which rows go where.
+    pub layout: Layout,
+}
+
+/// The model whose predictions are stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanTeacher {
+    /// `blake3:` and 64 hex digits over the ONNX file and its external data.
+    pub fingerprint: String,
+    /// The ONNX file first, then its external data sorted by name.
+    pub files: Vec<PlanFile>,
+    /// V: ids that the logits range over; every stored id is below it.
+    pub vocab_size: u32,
+    /// Element type of the model's logits: `float32`, `float16` or `bfloat16`.
+    pub logits_dtype: String,
+}
+
+/// One input file, by name without its directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanFile {
+    /// File name without its directory.
+    pub name: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// BLAKE3 of its content, 64 hex digits.
+    pub blake3: String,
+}
+
+/// One corpus file, with the hash of samples of it that tasks check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanCorpusFile {
+    /// File name without its directory.
+    pub name: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// BLAKE3 of its content, 64 hex digits.
+    pub blake3: String,
+    /// BLAKE3 over the size and up to 64 blocks of 64 KiB at evenly spread offsets.
+    pub sampled_blake3: String,
+}
+
+/// The token corpus that is labelled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanCorpus {
+    /// Format of the token files, such as `megatron`.
+    pub format: String,
+    /// `blake3:` and 64 hex digits over the token files' hashes.
+    pub fingerprint: String,
+    /// The token files.
+    pub files: Vec<PlanCorpusFile>,
+    /// Tokens of the whole corpus.
+    pub n_tokens: u64,
+    /// Documents of the whole corpus.
+    pub n_documents: u64,
+}
+
+/// The tokenizer that made the corpus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanTokenizer {
+    /// `blake3:` and 64 hex digits over the canonical table of ids to bytes and the special ids.
+    pub fingerprint: String,
+    /// Largest id + 1.
+    pub vocab_size: u32,
+    /// Id put in front of every document of the corpus, if any.
+    pub bos: Option<u32>,
+    /// Id put behind every document of the corpus, if any.
+    pub eod: Option<u32>,
+}
+
+/// How documents become sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Packing {
+    /// Documents one after the other; sequence i starts at token i * T.
+    Concat,
+    /// Every document cut into its own sequences.
+    Document,
+}
+
+/// What a position may attend to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Attention {
+    /// Everything before it in the sequence, across documents.
+    Full,
+    /// What is before it in its own document.
+    Document,
+}
+
+/// How positions are counted inside a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Positions {
+    /// From 0 to the sequence's end.
+    Continuous,
+    /// From 0 again at every document.
+    Restart,
+}
+
+/// The view of the corpus as sequences, and the labelled range of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanSequences {
+    /// T: predicted positions of a full sequence; it holds T + 1 ids.
+    pub seq_len: u32,
+    /// How documents become sequences.
+    pub packing: Packing,
+    /// What a position may attend to.
+    pub attention: Attention,
+    /// How positions are counted.
+    pub positions: Positions,
+    /// Id that is put in front of every sequence, if any.
+    pub sequence_bos: Option<u32>,
+    /// Sequences of the whole view.
+    pub n_total: u64,
+    /// First labelled sequence (seq_id).
+    pub start: u64,
+    /// One past the last labelled sequence.
+    pub end: u64,
+    /// Predicted positions in the labelled range.
+    pub n_targets: u64,
+}
+
+/// A group of columns that is stored or left out as a whole.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// Selection scores, one row a sequence. Always there.
+    Scores,
+    /// Target log-probability and rank, entropy and logsumexp of each position.
+    Stats,
+    /// The K best ids of each position with their log-probabilities, and the mass outside them.
+    Topk,
+}
+
+/// What is stored of each position.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanSignals {
+    /// Stored groups, in the order `scores`, `stats`, `topk`.
+    pub groups: Vec<Group>,
+    /// K: kept ids a position. 0 without the group `topk`.
+    pub top_k: u32,
+    /// Extra temperatures whose log-partition is stored; the group `topk` only. 1 is always there.
+    pub temperatures: Vec<f64>,
+    /// Precision that kept log-probabilities are rounded to.
+    pub rounding: Rounding,
+    /// Ids past the tokenizer's vocabulary were masked before the softmax.
+    pub mask_vocab_padding: bool,
+    /// k of the SALT scores.
+    pub score_k: u32,
+}
+
+impl PlanSignals {
+    /// Whether `group` is stored.
+    pub fn has(&self, group: Group) -> bool {
+        self.groups.contains(&group)
+    }
+
+    /// Whether there are positions files at all.
+    pub fn has_positions(&self) -> bool {
+        self.has(Group::Stats) || self.has(Group::Topk)
+    }
+}
+
+/// One field in which two plans differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldDifference {
+    /// Dotted path, such as `signals.top_k`.
+    pub field: String,
+    /// This plan's value, as JSON.
+    pub ours: String,
+    /// The other plan's value, as JSON.
+    pub theirs: String,
+}
+
+/// Just enough to decide whether the rest can be read.
+#[derive(Deserialize)]
+struct Header {
+    format_version: u32,
+    required_features: Vec<String>,
+}
+
+/// Fields that only say which range a segment holds.
+const RANGE_FIELDS: &[&str] = &[
+    "sequences.start",
+    "sequences.end",
+    "sequences.n_targets",
+    "layout.first_shard",
+    "layout.n_shards",
+];
+
+impl Plan {
+    /// `blake3:` and 64 hex digits over the plan as compact JSON in the order of its fields, with
+    /// `created_by` empty. It covers the fields of format version 1: an addition that changes the
+    /// data must be a required feature, so a reader that would compute another value refuses first.
+    pub fn fingerprint(&self) -> String {
+        let plan = Plan {
+            created_by: String::new(),
+            ..self.clone()
+        };
+        let json = serde_json::to_vec(&plan).expect("a plan has string keys only");
+        format!("blake3:{}", blake3::hash(&json).to_hex())
+    }
+
+    /// The plan as it is written to `plan.json`.
+    pub fn to_json(&self) -> Vec<u8> {
+        super::json::to_bytes(self)
+    }
+
+    /// Reads and validates a plan. `path` is for messages.
+    ///
+    /// # Errors
+    /// A greater format version or an unknown required feature; JSON that is no plan; values that
+    /// cannot be.
+    pub fn from_json(path: &Path, bytes: &[u8]) -> Result<Self, ShardsError> {
+        let header: Header = super::json::from_bytes(path, bytes)?;
+        check_version(path, header.format_version, &header.required_features)?;
+        let plan: Plan = super::json::from_bytes(path, bytes)?;
+        plan.validate().map_err(|error| match error {
+            ShardsError::InvalidPlan { field, reason, .. } => ShardsError::InvalidPlan {
+                path: Some(path.to_path_buf()),
+                field,
+                reason,
+            },
+            other => other,
+        })?;
+        Ok(plan)
+    }
+
+    /// The first field in which the two plans differ, `created_by` aside.
+    pub fn differing_field(&self, other: &Plan) -> Option<FieldDifference> {
+        self.differences(other).into_iter().next()
+    }
+
+    /// As [`Plan::differing_field`], leaving out the fields that only say which range is labelled.
+    pub(super) fn differing_setting(&self, other: &Plan) -> Option<FieldDifference> {
+        self.differences(other)
+            .into_iter()
+            .find(|difference| !RANGE_FIELDS.contains(&difference.field.as_str()))
+    }
+
+    fn differences(&self, other: &Plan) -> Vec<FieldDifference> {
+        let value = |plan: &Plan| serde_json::to_value(plan).expect("a plan has string keys only");
+        let (ours, theirs) = (value(self), value(other));
+        let mut found = Vec::new();
+        // In this order, so that the most telling difference is named first.
+        for section in [
+            "format_version",
+            "required_features",
+            "teacher",
+            "corpus",
+            "tokenizer",
+            "sequences",
+            "signals",
+            "layout",
+        ] {
+            collect_differences(section, &ours[section], &theirs[section], &mut found);
+        }
+        found
+    }
+
+    /// Checks that the values can be, and go together.
+    ///
+    /// # Errors
+    /// [`ShardsError::InvalidPlan`] with the field and what to do.
+    pub fn validate(&self) -> Result<(), ShardsError> {
+        self.validate_sequences()?;
+        self.validate_signals()?;
+        self.validate_layout()
+    }
+
+    fn validate_sequences(&self) -> Result<(), ShardsError> {
+        let s = &self.sequences;
+        require(self.teacher.vocab_size > 0, "teacher.vocab_size", || {
+            "is 0, but a model predicts at least one id".to_owned()
+        })?;
+        require(s.seq_len > 0, "sequences.seq_len", || {
+            "is 0: give at least 1 predicted position".to_owned()
+        })?;
+        require(s.start < s.end, "sequences.end", || {
+            format!(
+                "the range {}..{} is empty: give another one",
+                s.start, s.end
+            )
+        })?;
+        require(s.end <= s.n_total, "sequences.end", || {
+            format!(
+                "the range {}..{} reaches past the {} sequences that there are: end it at most there",
+                s.start, s.end, s.n_total
+            )
+        })
+    }
+
+    fn validate_signals(&self) -> Result<(), ShardsError> {
+        let s = &self.signals;
+        let vocab_size = self.teacher.vocab_size;
+        let in_order = s.groups.windows(2).all(|pair| pair[0] < pair[1]);
+        let starts_with_scores = s.groups.first() == Some(&Group::Scores);
+        require(in_order && starts_with_scores, "signals.groups", || {
+            "must be `scores` alone or with `stats` and `topk`, each once, in this order".to_owned()
+        })?;
+        let k_range = if s.has(Group::Topk) {
+            1..=vocab_size.min(MAX_TOP_K)
+        } else {
+            0..=0
+        };
+        require(k_range.contains(&s.top_k), "signals.top_k", || {
+            format!(
+                "is {}, expected {} to {} (K is 0 without the group topk, else at most the vocabulary and 65535)",
+                s.top_k,
+                k_range.start(),
+                k_range.end()
+            )
+        })?;
+        self.validate_temperatures()
+    }
+
+    fn validate_temperatures(&self) -> Result<(), ShardsError> {
+        let s = &self.signals;
+        const FIELD: &str = "signals.temperatures";
+        require(
+            s.temperatures.is_empty() || s.has(Group::Topk),
+            FIELD,
+            || "need the group topk, which the log-partitions belong to: add it".to_owned(),
+        )?;
+        for (x, &tau) in s.temperatures.iter().enumerate() {
+            require(tau.is_finite() && tau > 0.0 && tau != 1.0, FIELD, || {
+                format!("{tau} is not a positive number other than 1 (1 is always stored)")
+            })?;
+            require(!s.temperatures[..x].contains(&tau), FIELD, || {
+                format!("{tau} is there twice: give each temperature once")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn validate_layout(&self) -> Result<(), ShardsError> {
+        let l = &self.layout;
+        require(
+            l.rows_per_row_group > 0 && l.rows_per_shard >= l.rows_per_row_group,
+            "layout.rows_per_shard",
+            || {
+                format!(
+                    "is {} with {} rows a row group: a shard holds at least one whole row group",
+                    l.rows_per_shard, l.rows_per_row_group
+                )
+            },
+        )?;
+        require(
+            (1..=22).contains(&l.zstd_level),
+            "layout.zstd_level",
+            || format!("is {}, expected 1 to 22", l.zstd_level),
+        )?;
+        let values = u128::from(l.rows_per_row_group)
+            * (u128::from(self.sequences.seq_len) + 1)
+            * u128::from(self.signals.top_k.max(1));
+        require(
+            values <= i32::MAX as u128,
+            "layout.rows_per_row_group",
+            || {
+                format!(
+                    "makes lists of {values} values, past the 2^31 - 1 of a row group: take fewer rows, or a shorter seq_len"
+                )
+            },
+        )?;
+        let n_shards = self.n_sequences().div_ceil(l.rows_per_shard);
+        require(u64::from(l.n_shards) == n_shards, "layout.n_shards", || {
+            format!("is {}, but the range needs {n_shards}", l.n_shards)
+        })?;
+        require(
+            l.first_shard.checked_add(l.n_shards).is_some(),
+            "layout.first_shard",
+            || "shard numbers pass 2^32: take larger shards".to_owned(),
+        )
+    }
+
+    /// Rows of this plan: sequences in its range.
+    pub fn n_sequences(&self) -> u64 {
+        self.sequences.end.saturating_sub(self.sequences.start)
+    }
+}
+
+/// Refuses what this library cannot read rightly.
+pub(super) fn check_version(
+    path: &Path,
+    version: u32,
+    features: &[String],
+) -> Result<(), ShardsError> {
+    if version == 0 || version > FORMAT_VERSION {
+        return Err(ShardsError::UnsupportedVersion {
+            path: path.to_path_buf(),
+            got: version,
+            newest: FORMAT_VERSION,
+        });
+    }
+    match features
+        .iter()
+        .find(|f| !KNOWN_FEATURES.contains(&f.as_str()))
+    {
+        None => Ok(()),
+        Some(feature) => Err(ShardsError::UnknownFeature {
+            path: path.to_path_buf(),
+            feature: feature.clone(),
+        }),
+    }
+}
+
+fn require(
+    holds: bool,
+    field: &'static str,
+    reason: impl FnOnce() -> String,
+) -> Result<(), ShardsError> {
+    if holds {
+        return Ok(());
+    }
+    Err(ShardsError::InvalidPlan {
+        path: None,
+        field,
+        reason: reason(),
+    })
+}
+
+fn collect_differences(
+    field: &str,
+    ours: &serde_json::Value,
+    theirs: &serde_json::Value,
+    found: &mut Vec<FieldDifference>,
+) {
+    use serde_json::Value::{Array, Object};
+    match (ours, theirs) {
+        (Object(a), Object(b)) => {
+            let mut keys: Vec<&String> = a.keys().chain(b.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            for key in keys {
+                collect_differences(&format!("{field}.{key}"), &ours[key], &theirs[key], found);
+            }
+        }
+        (Array(a), Array(b)) if a.len() == b.len() && a.iter().all(|v| v.is_object()) => {
+            for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                collect_differences(&format!("{field}[{i}]"), a, b, found);
+            }
+        }
+        _ if ours == theirs => {}
+        _ => found.push(FieldDifference {
+            field: field.to_owned(),
+            ours: ours.to_string(),
+            theirs: theirs.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,217 @@
+//! `part-N.json`: what a finished shard holds. No sidecar, no shard.
+
+use super::columns::FileKind;
+use super::plan::{self, Plan};
+use super::{ShardsError, json};
+use crate::storage::{FileHash, hash_file};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// What made a shard: equal stamps and an equal plan make equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct RuntimeStamp {
+    /// Version of ONNX Runtime, such as `1.32.0`.
+    pub ort_version: String,
+    /// Execution provider that ran the teacher, such as `cpu`.
+    pub provider: String,
+    /// Widest vector instructions of the machine, such as `avx512`; they decide the order of sums.
+    pub instruction_set: String,
+    /// Version of Saltworks.
+    pub saltworks_version: String,
+}
+
+impl std::fmt::Display for RuntimeStamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "ONNX Runtime {} on {} with {}, saltworks {}",
+            self.ort_version, self.provider, self.instruction_set, self.saltworks_version
+        )
+    }
+}
+
+/// One published file of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SidecarFile {
+    /// Path inside the label directory, such as `scores/part-00000.parquet`.
+    pub name: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// BLAKE3 of its content, 64 hex digits.
+    pub blake3: String,
+}
+
+impl SidecarFile {
+    pub(super) fn new(name: String, hash: FileHash) -> Self {
+        SidecarFile {
+            name,
+            bytes: hash.bytes,
+            blake3: hash.blake3,
+        }
+    }
+}
+
+/// A finished shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sidecar {
+    /// Version of the shard format.
+    pub format_version: u32,
+    /// Shard number.
+    pub shard: u32,
+    /// Fingerprint of the plan that it belongs to.
+    pub plan_fingerprint: String,
+    /// Sequences in the shard.
+    pub rows: u64,
+    /// Predicted positions in the shard.
+    pub n_targets: u64,
+    /// The scores file and, where there is one, the positions file.
+    pub files: Vec<SidecarFile>,
+    /// What made it.
+    pub runtime: RuntimeStamp,
+}
+
+/// What resuming finds of one shard.
+#[derive(Debug)]
+pub enum ShardState {
+    /// Sidecar and files are there and agree.
+    Finished(Sidecar),
+    /// No sidecar: to be made.
+    Missing,
+    /// A sidecar, but files that are not what it says, or not readable: to be made again.
+    Damaged(ShardsError),
+}
+
+/// `scores/part-00000.parquet`, `positions/part-00000.parquet`.
+pub(super) fn file_name(file: FileKind, shard: u32) -> String {
+    format!("{}/{}", file.dir(), part_name(shard))
+}
+
+/// `part-00000.parquet`.
+pub(super) fn part_name(shard: u32) -> String {
+    format!("part-{shard:05}.parquet")
+}
+
+/// `part-00000.json`.
+pub(super) fn sidecar_name(shard: u32) -> String {
+    format!("part-{shard:05}.json")
+}
+
+/// Files that every shard of `plan` has.
+pub(super) fn file_kinds(plan: &Plan) -> impl Iterator<Item = FileKind> + use<> {
+    let has_positions = plan.signals.has_positions();
+    FileKind::ALL
+        .into_iter()
+        .filter(move |&kind| kind == FileKind::Scores || has_positions)
+}
+
+pub(super) fn sidecar_path(dir: &Path, shard: u32) -> PathBuf {
+    dir.join(sidecar_name(shard))
+}
+
+/// Reads a sidecar and checks it against the plan; `None` if there is none. The files are not
+/// opened.
+pub(super) fn read_sidecar(
+    dir: &Path,
+    plan: &Plan,
+    shard: u32,
+) -> Result<Option<Sidecar>, ShardsError> {
+    let path = sidecar_path(dir, shard);
+    let Some(bytes) = json::read_if_there(&path)? else {
+        return Ok(None);
+    };
+    let sidecar: Sidecar = json::from_bytes(&path, &bytes)?;
+    plan::check_version(&path, sidecar.format_version, &[])?;
+    let fingerprint = plan.fingerprint();
+    if sidecar.plan_fingerprint != fingerprint {
+        return Err(ShardsError::ForeignSidecar {
+            path,
+            expected: fingerprint,
+            got: sidecar.plan_fingerprint,
+        });
+    }
+    check_against_plan(&path, &sidecar, plan, shard)?;
+    Ok(Some(sidecar))
+}
+
+fn check_against_plan(
+    path: &Path,
+    sidecar: &Sidecar,
+    plan: &Plan,
+    shard: u32,
+) -> Result<(), ShardsError> {
+    let names: Vec<String> = file_kinds(plan)
+        .map(|kind| file_name(kind, shard))
+        .collect();
+    let got_names: Vec<String> = sidecar.files.iter().map(|file| file.name.clone()).collect();
+    for (what, expected, got) in [
+        ("shard", shard.to_string(), sidecar.shard.to_string()),
+        (
+            "rows",
+            plan.n_rows(shard).to_string(),
+            sidecar.rows.to_string(),
+        ),
+        ("files", names.join(", "), got_names.join(", ")),
+    ] {
+        expect_equal(path, what, expected, got)?;
+    }
+    Ok(())
+}
+
+/// Whether `shard` is finished, for resuming: its sidecar parses and belongs to the plan, and size
+/// and BLAKE3 of its files are what it says.
+///
+/// # Errors
+/// Only a sidecar of another plan, and I/O failures: anything that labelling the shard again
+/// repairs is [`ShardState::Damaged`].
+pub fn check_finished(dir: &Path, plan: &Plan, shard: u32) -> Result<ShardState, ShardsError> {
+    let sidecar = match read_sidecar(dir, plan, shard) {
+        Ok(Some(sidecar)) => sidecar,
+        Ok(None) => return Ok(ShardState::Missing),
+        Err(error @ (ShardsError::Json { .. } | ShardsError::Sidecar { .. })) => {
+            return Ok(ShardState::Damaged(error));
+        }
+        Err(error) => return Err(error),
+    };
+    match check_files(dir, &sidecar) {
+        Ok(()) => Ok(ShardState::Finished(sidecar)),
+        Err(error) => Ok(ShardState::Damaged(error)),
+    }
+}
+
+/// Compares the files of a shard with what its sidecar says.
+pub(super) fn check_files(dir: &Path, sidecar: &Sidecar) -> Result<(), ShardsError> {
+    sidecar
+        .files
+        .iter()
+        .try_for_each(|file| check_file(dir, file))
+}
+
+/// Compares one file with what a sidecar says of it.
+pub(super) fn check_file(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
+    check_size(dir, file)?;
+    let path = dir.join(&file.name);
+    let hash = hash_file(&path)?;
+    expect_equal(&path, "blake3", file.blake3.clone(), hash.blake3)
+}
+
+/// As [`check_file`], by size alone.
+pub(super) fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
+    let path = dir.join(&file.name);
+    let bytes = std::fs::metadata(&path)
+        .map_err(|source| crate::storage::StorageError::io("read", &path, source))?
+        .len();
+    expect_equal(&path, "size", file.bytes.to_string(), bytes.to_string())
+}
+
+fn expect_equal(path: &Path, what: &str, expected: String, got: String) -> Result<(), ShardsError> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(ShardsError::Sidecar {
+        path: path.to_path_buf(),
+        what: what.to_owned(),
+        expected,
+        got,
+    })
+}

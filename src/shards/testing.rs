@@ -1,0 +1,275 @@
+//! Plans and rows for this room's tests: made up, but keeping every invariant.
+
+use super::*;
+use crate::signals::{PositionSignals, Rounding, Scores};
+use std::path::Path;
+
+/// splitmix64: the same rows on every machine and with every version of every crate.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    /// In (0, 1].
+    fn unit(&mut self) -> f64 {
+        ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// A small valid plan: 50 sequences of up to 6 targets, documents packed each on its own.
+pub(super) fn plan() -> Plan {
+    let blake3 = |c: &str| c.repeat(64);
+    Plan {
+        format_version: FORMAT_VERSION,
+        required_features: vec![],
+        created_by: "saltworks tests".to_owned(),
+        teacher: PlanTeacher {
+            fingerprint: format!("blake3:{}", blake3("a")),
+            files: vec![PlanFile {
+                name: "teacher.onnx".to_owned(),
+                bytes: 1234,
+                blake3: blake3("b"),
+            }],
+            vocab_size: 23,
+            logits_dtype: "float32".to_owned(),
+        },
+        corpus: PlanCorpus {
+            format: "megatron".to_owned(),
+            fingerprint: format!("blake3:{}", blake3("c")),
+            files: vec![PlanCorpusFile {
+                name: "tokens.bin".to_owned(),
+                bytes: 700,
+                blake3: blake3("d"),
+                sampled_blake3: blake3("e"),
+            }],
+            n_tokens: 350,
+            n_documents: 50,
+        },
+        tokenizer: Some(PlanTokenizer {
+            fingerprint: format!("blake3:{}", blake3("f")),
+            vocab_size: 23,
+            bos: Some(1),
+            eod: None,
+        }),
+        sequences: PlanSequences {
+            seq_len: 6,
+            packing: Packing::Document,
+            attention: Attention::Document,
+            positions: Positions::Restart,
+            sequence_bos: None,
+            n_total: 80,
+            start: 20,
+            end: 70,
+            n_targets: 0,
+        },
+        signals: PlanSignals {
+            groups: vec![Group::Scores, Group::Stats, Group::Topk],
+            top_k: 4,
+            temperatures: vec![2.0, 0.5],
+            rounding: Rounding::F16,
+            mask_vocab_padding: false,
+            score_k: SCORE_K,
+        },
+        layout: Layout {
+            first_shard: 0,
+            n_shards: 3,
+            rows_per_shard: 20,
+            rows_per_row_group: 8,
+            order_seed: Some(7),
+            zstd_level: 3,
+        },
+    }
+}
+
+/// The plan with the number of targets that [`row`] makes.
+pub(super) fn with_targets(mut plan: Plan) -> Plan {
+    plan.layout = plan.layout.clone().for_sequences(plan.n_sequences());
+    let range = plan.sequences.start..plan.sequences.end;
+    plan.sequences.n_targets = range.map(|i| u64::from(n_targets_of(&plan, i))).sum();
+    plan
+}
+
+fn n_targets_of(plan: &Plan, seq_id: u64) -> u32 {
+    let t = plan.sequences.seq_len;
+    match plan.sequences.packing {
+        Packing::Concat if seq_id + 1 < plan.sequences.n_total => t,
+        _ => 1 + Random(seq_id ^ 0xABCD).below(u64::from(t)) as u32,
+    }
+}
+
+/// The row of `seq_id`: a softmax of random logits, some of them -inf, as a teacher would give it.
+pub(super) fn row(plan: &Plan, seq_id: u64) -> Row {
+    let mut random = Random(seq_id);
+    let n_targets = n_targets_of(plan, seq_id);
+    let vocab_size = u64::from(plan.teacher.vocab_size);
+    let mut row = Row {
+        seq_id,
+        first_doc_index: seq_id,
+        n_targets,
+        ..Row::default()
+    };
+    // A target is never an id whose logit is -inf: ids are drawn with their position's logits.
+    let mut input_ids = vec![random.below(vocab_size) as u32];
+    let mut stats = Stats::default();
+    row.signals.log_partition_xt = vec![Vec::new(); plan.signals.temperatures.len()];
+    for _ in 0..n_targets {
+        input_ids.push(position(plan, &mut random, &mut row.signals, &mut stats));
+    }
+    row.scores = stats.scores(plan.signals.score_k);
+    if plan.signals.has_positions() {
+        row.input_ids = input_ids;
+        row.doc_starts = vec![0];
+        row.doc_indices = vec![seq_id];
+        if plan.sequences.attention == Attention::Full && n_targets > 1 {
+            row.doc_starts
+                .push(1 + random.below(u64::from(n_targets)) as u32);
+            row.doc_indices.push(seq_id + 3);
+        }
+    }
+    drop_groups(plan, &mut row.signals);
+    row
+}
+
+fn drop_groups(plan: &Plan, signals: &mut PositionSignals) {
+    let all = std::mem::take(signals);
+    if plan.signals.has(Group::Stats) {
+        signals.target_logprob_t = all.target_logprob_t;
+        signals.target_rank_t = all.target_rank_t;
+        signals.entropy_t = all.entropy_t;
+        signals.logsumexp_t = all.logsumexp_t;
+    }
+    if plan.signals.has(Group::Topk) {
+        signals.topk_ids_tk = all.topk_ids_tk;
+        signals.topk_logprobs_tk = all.topk_logprobs_tk;
+        signals.tail_mass_t = all.tail_mass_t;
+        signals.log_partition_xt = all.log_partition_xt;
+    }
+}
+
+#[derive(Default)]
+struct Stats {
+    nll: Vec<f64>,
+    ranks: Vec<u16>,
+    entropies: Vec<f64>,
+}
+
+impl Stats {
+    fn scores(&self, k: u32) -> Scores {
+        let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+        let pairs = || self.nll.iter().zip(&self.ranks);
+        let learnable: Vec<f64> = pairs()
+            .filter(|&(_, &rank)| u32::from(rank) < k)
+            .map(|(&nll, _)| nll)
+            .collect();
+        Scores {
+            salt: learnable.first().copied(),
+            salt_masked: 0.25,
+            mean_nll: mean(&self.nll),
+            median_nll: self.nll[0],
+            learnable_fraction: learnable.len() as f64 / self.nll.len() as f64,
+            mean_entropy: mean(&self.entropies),
+            mean_topk_mass: 0.875,
+        }
+    }
+}
+
+/// Appends one position's signals and returns its target.
+fn position(plan: &Plan, random: &mut Random, s: &mut PositionSignals, stats: &mut Stats) -> u32 {
+    let vocab_size = plan.teacher.vocab_size;
+    let logits: Vec<f64> = (0..vocab_size)
+        .map(|id| match random.below(8) {
+            0 if id > 0 => f64::NEG_INFINITY,
+            _ => 12.0 * random.unit() - 6.0,
+        })
+        .collect();
+    let logsumexp = logits.iter().map(|z| z.exp()).sum::<f64>().ln();
+    let logprobs: Vec<f64> = logits.iter().map(|z| z - logsumexp).collect();
+    let mut ids: Vec<u32> = (0..vocab_size).collect();
+    ids.sort_by(|&a, &b| {
+        let (x, y) = (logprobs[a as usize], logprobs[b as usize]);
+        y.total_cmp(&x).then(a.cmp(&b))
+    });
+    let n_finite = ids
+        .iter()
+        .filter(|&&id| logprobs[id as usize].is_finite())
+        .count();
+    let rank = random.below(n_finite as u64) as usize;
+    let target = ids[rank];
+    let entropy: f64 = logprobs
+        .iter()
+        .filter(|l| l.is_finite())
+        .map(|l| -l * l.exp())
+        .sum();
+    s.target_logprob_t.push(logprobs[target as usize] as f32);
+    s.target_rank_t.push(rank as u16);
+    s.entropy_t.push(entropy as f32);
+    s.logsumexp_t.push(logsumexp as f32);
+    let (kept, tail) = ids.split_at(plan.signals.top_k as usize);
+    for &id in kept {
+        s.topk_ids_tk.push(id);
+        let logprob = logprobs[id as usize] as f32;
+        s.topk_logprobs_tk
+            .push(plan.signals.rounding.round(logprob));
+    }
+    let tail: f64 = tail.iter().map(|&id| logprobs[id as usize].exp()).sum();
+    s.tail_mass_t.push(tail as f32);
+    for (list, tau) in s
+        .log_partition_xt
+        .iter_mut()
+        .zip(&plan.signals.temperatures)
+    {
+        let sum: f64 = logprobs.iter().map(|l| (l / tau).exp()).sum();
+        list.push(sum.ln() as f32);
+    }
+    stats.nll.push(-logprobs[target as usize]);
+    stats.ranks.push(rank as u16);
+    stats.entropies.push(entropy);
+    target
+}
+
+/// The rows of `shard`, row group by row group.
+pub(super) fn shard_rows(plan: &Plan, shard: u32) -> Vec<Vec<Row>> {
+    let groups = plan.row_groups(shard).into_iter();
+    groups
+        .map(|ids| ids.into_iter().map(|id| row(plan, id)).collect())
+        .collect()
+}
+
+pub(super) fn runtime() -> RuntimeStamp {
+    RuntimeStamp {
+        ort_version: "1.32.0".to_owned(),
+        provider: "cpu".to_owned(),
+        instruction_set: "avx512".to_owned(),
+        saltworks_version: "0.1.0".to_owned(),
+    }
+}
+
+/// Labels one shard.
+pub(super) fn write_shard(dir: &Path, plan: &Plan, shard: u32) -> Result<Sidecar, ShardsError> {
+    let mut writer = ShardWriter::create(dir, plan, shard)?;
+    for rows in shard_rows(plan, shard) {
+        writer.write_row_group(&rows)?;
+    }
+    writer.seal_and_publish(&runtime())
+}
+
+/// Labels a whole set, manifest included, and returns its plan.
+pub(super) fn write_set(dir: &Path, plan: &Plan) -> Plan {
+    let opened = LabelSet::create_or_match(dir, plan).unwrap();
+    let plan = opened.plan().clone();
+    for shard in plan.shards() {
+        write_shard(dir, &plan, shard).unwrap();
+    }
+    finalize(dir, false).unwrap();
+    plan
+}

@@ -1,0 +1,112 @@
+//! What goes in comes out.
+
+use crate::shards::testing::{plan, shard_rows, with_targets, write_set, write_shard};
+use crate::shards::*;
+use crate::signals::Rounding;
+use proptest::prelude::*;
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let groups = prop_oneof![
+        Just(vec![Group::Scores]),
+        Just(vec![Group::Scores, Group::Stats]),
+        Just(vec![Group::Scores, Group::Topk]),
+        Just(vec![Group::Scores, Group::Stats, Group::Topk]),
+    ];
+    let rounding = prop_oneof![
+        Just(Rounding::F32),
+        Just(Rounding::F16),
+        Just(Rounding::Bf16)
+    ];
+    let layout = (1u64..=30, 1u64..=30, any::<Option<u64>>());
+    (groups, rounding, layout, 1u32..=23, 1u32..=9, any::<bool>()).prop_map(
+        |(groups, rounding, layout, top_k, seq_len, concat)| {
+            let mut plan = plan();
+            let has_topk = groups.contains(&Group::Topk);
+            plan.signals.groups = groups;
+            plan.signals.rounding = rounding;
+            plan.signals.top_k = if has_topk { top_k } else { 0 };
+            if !has_topk {
+                plan.signals.temperatures = vec![];
+            }
+            plan.sequences.seq_len = seq_len;
+            if concat {
+                plan.sequences.packing = Packing::Concat;
+                plan.sequences.attention = Attention::Full;
+                plan.sequences.positions = Positions::Continuous;
+                plan.sequences.n_total = 70;
+            }
+            plan.layout.rows_per_shard = layout.0.max(layout.1);
+            plan.layout.rows_per_row_group = layout.0.min(layout.1);
+            plan.layout.order_seed = layout.2;
+            with_targets(plan)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn rows_come_back_as_they_were_written(plan in plans()) {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = write_set(dir.path(), &plan);
+        for shard in plan.shards() {
+            let written = shard_rows(&plan, shard);
+            let reader = ShardReader::open(dir.path(), &plan, shard).unwrap();
+            let read: Result<Vec<_>, _> = reader.collect();
+            prop_assert_eq!(read.unwrap(), written.clone());
+            let scores = ShardReader::open_scores(dir.path(), &plan, shard).unwrap();
+            for (got, row) in scores.map(Result::unwrap).flatten().zip(written.iter().flatten()) {
+                prop_assert_eq!(got.scores, row.scores);
+                prop_assert_eq!(got.n_targets, row.n_targets);
+                prop_assert!(got.input_ids.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn every_sequence_has_one_slot_and_every_slot_its_sequence(plan in plans()) {
+        let mut seen = std::collections::BTreeSet::new();
+        for shard in plan.shards() {
+            let mut row = 0;
+            for (row_group, ids) in plan.row_groups(shard).into_iter().enumerate() {
+                prop_assert!(!ids.is_empty());
+                for seq_id in ids {
+                    let slot = Slot { shard, row_group: row_group as u32, row };
+                    prop_assert_eq!(plan.slot_of(seq_id), Some(slot));
+                    prop_assert!(seen.insert(seq_id));
+                    row += 1;
+                }
+            }
+            prop_assert_eq!(u64::from(row), plan.n_rows(shard));
+            prop_assert!(plan.shard_seq_ids(shard).eq(plan.row_groups(shard).concat()));
+        }
+        prop_assert!(seen.into_iter().eq(plan.sequences.start..plan.sequences.end));
+        prop_assert_eq!(plan.slot_of(plan.sequences.end), None);
+        prop_assert_eq!(plan.n_rows(plan.shards().end), 0);
+    }
+}
+
+#[test]
+fn the_same_rows_make_the_same_bytes() {
+    let plan = with_targets(plan());
+    let sidecars: Vec<Sidecar> = (0..2)
+        .map(|_| {
+            let dir = tempfile::tempdir().unwrap();
+            write_shard(dir.path(), &plan, 1).unwrap()
+        })
+        .collect();
+    assert_eq!(sidecars[0], sidecars[1]);
+}
+
+#[test]
+fn a_set_of_scores_alone_has_no_positions_directory() {
+    let mut plan = plan();
+    plan.signals.groups = vec![Group::Scores];
+    plan.signals.top_k = 0;
+    plan.signals.temperatures = vec![];
+    let dir = tempfile::tempdir().unwrap();
+    write_set(dir.path(), &with_targets(plan));
+    assert!(dir.path().join("scores/part-00000.parquet").exists());
+    assert!(!dir.path().join("positions").exists());
+}

@@ -1,0 +1,288 @@
+//! From rows to a published shard.
+
+use super::check::{Checker, Parts};
+use super::columns::FileKind;
+use super::encode::FileEncoder;
+use super::plan::{FORMAT_VERSION, Plan};
+use super::reader::{self, ShardReader};
+use super::row::Row;
+use super::sidecar::{
+    RuntimeStamp, Sidecar, SidecarFile, file_kinds, file_name, part_name, read_sidecar,
+    sidecar_name, sidecar_path,
+};
+use super::{ShardsError, json};
+use crate::storage::{self, Partial, Publish, Sealed, StorageError};
+use parquet::errors::ParquetError;
+use std::path::{Path, PathBuf};
+
+/// Writes one shard, row group by row group, and publishes it whole. Dropped before that, it
+/// leaves nothing.
+pub struct ShardWriter {
+    dir: PathBuf,
+    plan: Plan,
+    shard: u32,
+    checker: Checker,
+    /// seq_ids of the row groups that are still to come.
+    groups: std::iter::Enumerate<std::vec::IntoIter<Vec<u64>>>,
+    files: Vec<(FileKind, FileEncoder<Partial>)>,
+    n_rows: u64,
+    n_targets: u64,
+}
+
+impl ShardWriter {
+    /// Starts `shard` of `plan` in the directory `dir`: sweeps what killed writers of this shard
+    /// left, and opens its temporaries.
+    ///
+    /// # Errors
+    /// [`ShardsError::NoSuchShard`], and I/O failures.
+    pub fn create(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
+        reader::check_shard(plan, shard)?;
+        storage::sweep_abandoned(dir, &sidecar_name(shard))?;
+        let files: Result<_, ShardsError> = file_kinds(plan)
+            .map(|kind| Ok((kind, create_file(dir, plan, shard, kind)?)))
+            .collect();
+        Ok(ShardWriter {
+            dir: dir.to_path_buf(),
+            plan: plan.clone(),
+            shard,
+            checker: Checker::new(plan),
+            groups: plan.row_groups(shard).into_iter().enumerate(),
+            files: files?,
+            n_rows: 0,
+            n_targets: 0,
+        })
+    }
+
+    /// Writes the plan's next row group, which `rows` must be exactly.
+    ///
+    /// # Errors
+    /// [`ShardsError::RowGroup`]; [`ShardsError::Row`] with the first invariant that is broken,
+    /// before anything of the row group is written; I/O failures.
+    pub fn write_row_group(&mut self, rows: &[Row]) -> Result<(), ShardsError> {
+        let (row_group, seq_ids) = match self.groups.next() {
+            Some((row_group, seq_ids)) => (row_group, seq_ids),
+            None => (self.plan.row_groups(self.shard).len(), Vec::new()),
+        };
+        if rows.is_empty() || rows.len() != seq_ids.len() {
+            return Err(ShardsError::RowGroup {
+                shard: self.shard,
+                row_group,
+                expected: seq_ids.len(),
+                got: rows.len(),
+            });
+        }
+        self.check_rows(rows, &seq_ids)?;
+        for (kind, encoder) in &mut self.files {
+            let path = self.dir.join(file_name(*kind, self.shard));
+            encoder
+                .write_row_group(rows)
+                .map_err(|error| encode_error(&path, error))?;
+        }
+        self.n_rows += rows.len() as u64;
+        self.n_targets += rows.iter().map(|row| u64::from(row.n_targets)).sum::<u64>();
+        Ok(())
+    }
+
+    fn check_rows(&mut self, rows: &[Row], seq_ids: &[u64]) -> Result<(), ShardsError> {
+        for (i, (row, &seq_id)) in rows.iter().zip(seq_ids).enumerate() {
+            self.checker
+                .check(row, seq_id, Parts::Both)
+                .map_err(|source| ShardsError::Row {
+                    path: sidecar_path(&self.dir, self.shard),
+                    row: self.n_rows + i as u64,
+                    seq_id: row.seq_id,
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Ends the shard: footers, fsync, a check of what was written, then publication, scores
+    /// first and the sidecar last. Where a name is taken, equal bytes stay; a file that is no
+    /// whole shard, or is not what a sidecar says, gives way; anything else is
+    /// [`ShardsError::DifferentBytes`].
+    ///
+    /// # Errors
+    /// [`ShardsError::RowGroup`] if row groups are missing; [`ShardsError::DifferentBytes`]; I/O
+    /// failures, after which the shard is not done and can be made again.
+    pub fn seal_and_publish(mut self, runtime: &RuntimeStamp) -> Result<Sidecar, ShardsError> {
+        if let Some((row_group, seq_ids)) = self.groups.next() {
+            return Err(ShardsError::RowGroup {
+                shard: self.shard,
+                row_group,
+                expected: seq_ids.len(),
+                got: 0,
+            });
+        }
+        let mut sealed = Vec::new();
+        for (kind, encoder) in self.files {
+            let path = self.dir.join(file_name(kind, self.shard));
+            let partial = encoder
+                .finish()
+                .map_err(|error| encode_error(&path, error))?;
+            sealed.push((kind, partial.seal()?));
+        }
+        for (kind, file) in &sealed {
+            reader::check_seq_ids(file.temp_path(), &self.plan, self.shard, *kind)?;
+        }
+        let sidecar = Sidecar {
+            format_version: FORMAT_VERSION,
+            shard: self.shard,
+            plan_fingerprint: self.plan.fingerprint(),
+            rows: self.n_rows,
+            n_targets: self.n_targets,
+            files: sealed
+                .iter()
+                .map(|(kind, file)| {
+                    SidecarFile::new(file_name(*kind, self.shard), file.hash.clone())
+                })
+                .collect(),
+            runtime: runtime.clone(),
+        };
+        publish(&self.dir, &self.plan, sidecar, sealed)
+    }
+}
+
+fn create_file(
+    dir: &Path,
+    plan: &Plan,
+    shard: u32,
+    kind: FileKind,
+) -> Result<FileEncoder<Partial>, ShardsError> {
+    let sub = dir.join(kind.dir());
+    std::fs::create_dir_all(&sub)
+        .map_err(|source| StorageError::io("create the directory", &sub, source))?;
+    storage::sweep_abandoned(&sub, &part_name(shard))?;
+    let path = dir.join(file_name(kind, shard));
+    let partial = Partial::create(&path)?;
+    FileEncoder::new(partial, plan, shard, kind).map_err(|error| encode_error(&path, error))
+}
+
+/// An I/O failure inside the encoder is an I/O failure; the rest is the encoder's.
+fn encode_error(path: &Path, error: ParquetError) -> ShardsError {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
+            Ok(source) => StorageError::io("write", path, *source).into(),
+            Err(inner) => ShardsError::Parquet {
+                path: path.to_path_buf(),
+                source: ParquetError::External(inner),
+            },
+        },
+        source => ShardsError::Parquet {
+            path: path.to_path_buf(),
+            source,
+        },
+    }
+}
+
+/// Gives the files of a shard their names, then the sidecar.
+fn publish(
+    dir: &Path,
+    plan: &Plan,
+    sidecar: Sidecar,
+    sealed: Vec<(FileKind, Sealed)>,
+) -> Result<Sidecar, ShardsError> {
+    let claim = earlier_claim(dir, plan, &sidecar)?;
+    for ((kind, file), ours) in sealed.into_iter().zip(&sidecar.files) {
+        let path = dir.join(&ours.name);
+        make_way(&path, plan, &sidecar, ours, kind, claim.as_ref())?;
+        if file.publish()? == Publish::AlreadyThere {
+            // Somebody was faster since `make_way` looked; equal bytes are as good as ours.
+            expect_same_bytes(&path, &sidecar, ours, claim.as_ref())?;
+        }
+    }
+    publish_sidecar(dir, plan, sidecar)
+}
+
+/// The sidecar that is there already, if it is a whole one. It must claim the bytes that we have.
+fn earlier_claim(dir: &Path, plan: &Plan, ours: &Sidecar) -> Result<Option<Sidecar>, ShardsError> {
+    let claim = match read_sidecar(dir, plan, ours.shard) {
+        Ok(claim) => claim,
+        Err(ShardsError::Json { .. } | ShardsError::Sidecar { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    match claim {
+        Some(claim) if claim.files != ours.files => Err(ShardsError::DifferentBytes {
+            path: sidecar_path(dir, ours.shard),
+            ours: ours.runtime.to_string(),
+            theirs: claim.runtime.to_string(),
+        }),
+        claim => Ok(claim),
+    }
+}
+
+/// Removes a file that has the name but is no whole shard: one that a process killed in the midst
+/// of a copy left, or one that was damaged since. A file that reads well stays.
+fn make_way(
+    path: &Path,
+    plan: &Plan,
+    sidecar: &Sidecar,
+    ours: &SidecarFile,
+    kind: FileKind,
+    claim: Option<&Sidecar>,
+) -> Result<(), ShardsError> {
+    let before = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(StorageError::io("read", path, source).into()),
+    };
+    if storage::hash_file(path)?.blake3 == ours.blake3 {
+        return Ok(());
+    }
+    // A whole sidecar claims exactly our bytes (`earlier_claim`), so this file has changed since.
+    let is_whole = ShardReader::open_file(path, plan, sidecar.shard, kind)
+        .is_ok_and(|mut reader| reader.all(|group| group.is_ok()));
+    if is_whole && claim.is_none() {
+        return expect_same_bytes(path, sidecar, ours, claim);
+    }
+    remove_unless_replaced(path, &before)
+}
+
+/// Removes `path` if it is still the file that was looked at, and not one that another process
+/// has put there since.
+fn remove_unless_replaced(path: &Path, before: &std::fs::Metadata) -> Result<(), ShardsError> {
+    use std::os::unix::fs::MetadataExt;
+    let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    match std::fs::metadata(path) {
+        Ok(now) if (now.dev(), now.ino()) == (before.dev(), before.ino()) => {}
+        Ok(_) => return Ok(()),
+        Err(error) if gone(&error) => return Ok(()),
+        Err(source) => return Err(StorageError::io("read", path, source).into()),
+    }
+    match std::fs::remove_file(path) {
+        Err(source) if !gone(&source) => Err(StorageError::io("remove", path, source).into()),
+        _ => Ok(()),
+    }
+}
+
+fn expect_same_bytes(
+    path: &Path,
+    sidecar: &Sidecar,
+    ours: &SidecarFile,
+    claim: Option<&Sidecar>,
+) -> Result<(), ShardsError> {
+    if storage::hash_file(path)?.blake3 == ours.blake3 {
+        return Ok(());
+    }
+    Err(ShardsError::DifferentBytes {
+        path: path.to_path_buf(),
+        ours: sidecar.runtime.to_string(),
+        theirs: claim.map_or_else(|| "unknown".to_owned(), |c| c.runtime.to_string()),
+    })
+}
+
+/// Writes the sidecar, unless one that claims the same files is there: the earlier one stays.
+fn publish_sidecar(dir: &Path, plan: &Plan, sidecar: Sidecar) -> Result<Sidecar, ShardsError> {
+    let path = sidecar_path(dir, sidecar.shard);
+    let bytes = json::to_bytes(&sidecar);
+    if storage::create_if_absent(&path, &bytes)? == Publish::Created {
+        return Ok(sidecar);
+    }
+    match earlier_claim(dir, plan, &sidecar)? {
+        Some(earlier) => Ok(earlier),
+        None => {
+            storage::replace(&path, &bytes)?;
+            Ok(sidecar)
+        }
+    }
+}

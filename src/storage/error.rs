@@ -1,0 +1,69 @@
+//! What can go wrong with a file; always with its path.
+
+use crate::error::Kind;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An I/O failure and where it happened.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The filesystem or the quota is full.
+    #[error(
+        "no space left for {}: free some space or choose another output directory, then run the same command again (finished files stay)",
+        path.display()
+    )]
+    NoSpace {
+        /// The file that was being written.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Any other I/O failure.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was being done: `read`, `write`, `fsync`, ...
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A path that cannot name a file, such as `..` or the empty path.
+    #[error("{} does not name a file: give a path that ends in a file name", path.display())]
+    NotAFileName {
+        /// The path as given.
+        path: PathBuf,
+    },
+}
+
+impl StorageError {
+    /// The error of `action` on `path`; a full disk or quota is told apart.
+    pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                StorageError::NoSpace { path, source }
+            }
+            _ => StorageError::Io {
+                action,
+                path,
+                source,
+            },
+        }
+    }
+
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            StorageError::NoSpace { .. } | StorageError::Io { .. } => Kind::Failed,
+            StorageError::NotAFileName { .. } => Kind::Usage,
+        }
+    }
+
+    /// Whether the file is simply not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}

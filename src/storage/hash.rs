@@ -1,0 +1,68 @@
+//! BLAKE3 of whole files, and of samples of them.
+
+use super::StorageError;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Blocks that [`sampled_blake3`] reads at most.
+const SAMPLED_BLOCKS: u64 = 64;
+/// Bytes of one such block.
+const SAMPLED_BLOCK_BYTES: u64 = 64 * 1024;
+
+/// Size and BLAKE3 of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FileHash {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// BLAKE3 of its content, 64 lowercase hex digits.
+    pub blake3: String,
+}
+
+/// Hashes the whole file, on all cores.
+///
+/// # Errors
+/// [`StorageError::Io`] with the path.
+pub fn hash_file(path: &Path) -> Result<FileHash, StorageError> {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_mmap_rayon(path)
+        .map_err(|source| StorageError::io("read", path, source))?;
+    Ok(FileHash {
+        bytes: hasher.count(),
+        blake3: hasher.finalize().to_hex().to_string(),
+    })
+}
+
+/// BLAKE3 over the size (8 bytes, little-endian) and up to 64 blocks of 64 KiB at evenly spread
+/// offsets, the first and the last block among them: a cheap check that a file is still the one
+/// that was hashed, which notices a truncation or another file, not every flipped bit.
+///
+/// # Errors
+/// [`StorageError::Io`] with the path.
+pub fn sampled_blake3(path: &Path) -> Result<String, StorageError> {
+    let io = |source| StorageError::io("read", path, source);
+    let file = File::open(path).map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&bytes.to_le_bytes());
+    let mut block = vec![0; SAMPLED_BLOCK_BYTES.min(bytes) as usize];
+    for offset in sampled_offsets(bytes) {
+        let len = SAMPLED_BLOCK_BYTES.min(bytes - offset) as usize;
+        file.read_exact_at(&mut block[..len], offset).map_err(io)?;
+        hasher.update(&block[..len]);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Offsets of the sampled blocks; small files are covered whole.
+fn sampled_offsets(bytes: u64) -> Vec<u64> {
+    let n_blocks = bytes.div_ceil(SAMPLED_BLOCK_BYTES);
+    if n_blocks <= SAMPLED_BLOCKS {
+        return (0..n_blocks).map(|i| i * SAMPLED_BLOCK_BYTES).collect();
+    }
+    let last = u128::from(bytes - SAMPLED_BLOCK_BYTES);
+    let steps = u128::from(SAMPLED_BLOCKS - 1);
+    (0..=steps).map(|i| (last * i / steps) as u64).collect()
+}

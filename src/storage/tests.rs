@@ -1,0 +1,235 @@
+use super::*;
+use proptest::prelude::*;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Barrier;
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_is_created_once_and_the_first_content_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plan.json");
+    assert_eq!(create_if_absent(&path, b"one").unwrap(), Publish::Created);
+    assert_eq!(
+        create_if_absent(&path, b"two").unwrap(),
+        Publish::AlreadyThere
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), b"one");
+    replace(&path, b"three").unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"three");
+    assert_eq!(names(dir.path()), ["plan.json"]);
+}
+
+#[test]
+fn what_passes_through_a_partial_is_hashed_as_the_file_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part");
+    let mut partial = Partial::create(&path).unwrap();
+    for i in 0..1000u32 {
+        partial.write_all(&i.to_le_bytes()).unwrap();
+    }
+    let sealed = partial.seal().unwrap();
+    assert_eq!(hash_file(sealed.temp_path()).unwrap(), sealed.hash);
+    let hash = sealed.hash.clone();
+    assert_eq!(sealed.publish().unwrap(), Publish::Created);
+    assert_eq!(hash_file(&path).unwrap(), hash);
+    assert_eq!(hash.bytes, 4000);
+}
+
+#[test]
+fn a_dropped_partial_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut partial = Partial::create(&dir.path().join("part")).unwrap();
+    partial.write_all(b"half").unwrap();
+    assert_eq!(names(dir.path()).len(), 1);
+    drop(partial);
+    assert!(names(dir.path()).is_empty());
+}
+
+#[test]
+fn a_sweep_takes_dead_temporaries_of_the_name_and_leaves_live_and_foreign_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = Partial::create(&dir.path().join("part-0.parquet")).unwrap();
+    let sealed = Partial::create(&dir.path().join("part-0.parquet"))
+        .unwrap()
+        .seal()
+        .unwrap();
+    let dead = ".part-0.parquet.host.12.00112233445566ff";
+    let others = [
+        "part-0.parquet",
+        ".part-0.parquet",
+        ".part-0.parquet.swp",
+        ".part-01.parquet.host.12.00112233445566ff",
+        ".part-0.parquet.host.x.00112233445566ff",
+        ".part-0.parquet.host.12.001122",
+    ];
+    for name in others.iter().chain([&dead]) {
+        std::fs::write(dir.path().join(name), b"x").unwrap();
+    }
+    assert_eq!(sweep_abandoned(dir.path(), "part-0.parquet").unwrap(), 1);
+    let left = names(dir.path());
+    assert!(!left.contains(&dead.to_owned()));
+    assert_eq!(left.len(), others.len() + 2);
+    drop((live, sealed));
+    assert_eq!(names(dir.path()).len(), others.len());
+}
+
+#[test]
+fn a_sweep_of_a_missing_directory_finds_nothing() {
+    assert_eq!(
+        sweep_abandoned(Path::new("/nonexistent/labels"), "x").unwrap(),
+        0
+    );
+}
+
+#[test]
+fn of_many_racing_publishers_one_creates() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("part");
+    let barrier = Barrier::new(8);
+    let n_created = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    create_if_absent(&path, b"the same").unwrap()
+                })
+            })
+            .collect();
+        racers
+            .into_iter()
+            .map(|racer| racer.join().unwrap())
+            .filter(|&outcome| outcome == Publish::Created)
+            .count()
+    });
+    assert_eq!(n_created, 1);
+    assert_eq!(names(dir.path()), ["part"]);
+}
+
+#[test]
+fn publishers_and_sweepers_racing_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for publisher in 0..2 {
+            let dir = dir.path();
+            scope.spawn(move || {
+                for i in 0..200 {
+                    let path = dir.join(format!("part-{publisher}-{i}"));
+                    assert_eq!(create_if_absent(&path, b"x").unwrap(), Publish::Created);
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..400 {
+                sweep_abandoned_where(dir.path(), |_| true).unwrap();
+            }
+        });
+    });
+    assert_eq!(names(dir.path()).len(), 400);
+}
+
+#[test]
+fn without_hard_links_a_copy_is_published_exclusively() {
+    let dir = tempfile::tempdir().unwrap();
+    let temp = dir.path().join("temp");
+    let path = dir.path().join("part");
+    std::fs::write(&temp, b"content").unwrap();
+    assert_eq!(
+        publish::publish_copy(&temp, &path).unwrap(),
+        Publish::Created
+    );
+    assert_eq!(
+        publish::publish_copy(&temp, &path).unwrap(),
+        Publish::AlreadyThere
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), b"content");
+}
+
+#[test]
+fn a_copy_that_fails_midway_leaves_no_final_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let temp = dir.path().join("temp");
+    let path = dir.path().join("part");
+    std::fs::write(&temp, b"content").unwrap();
+    for n in 0.. {
+        let (result, reached) = fail_nth(n, || publish::publish_copy(&temp, &path));
+        if !reached {
+            result.unwrap();
+            break;
+        }
+        assert!(matches!(result, Err(StorageError::NoSpace { .. })));
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn each_failing_operation_of_a_publication_is_an_error_and_a_later_try_goes_through() {
+    for n in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plan.json");
+        let (result, reached) = fail_nth(n, || create_if_absent(&path, b"whole"));
+        if !reached {
+            assert_eq!(result.unwrap(), Publish::Created);
+            assert!(n >= 5, "create, write, fsync, link, fsync of the directory");
+            break;
+        }
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("no space left for"), "{message}");
+        // After the link the file is whole; before it there is none.
+        for name in names(dir.path()) {
+            assert_eq!(std::fs::read(dir.path().join(name)).unwrap(), b"whole");
+        }
+        create_if_absent(&path, b"whole").unwrap();
+        assert_eq!(names(dir.path()), ["plan.json"]);
+    }
+}
+
+#[test]
+fn a_path_without_a_name_is_refused() {
+    for path in ["..", "/", ""] {
+        let error = create_if_absent(Path::new(path), b"").unwrap_err();
+        assert!(
+            matches!(error, StorageError::NotAFileName { .. }),
+            "{path:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    let error = create_if_absent(Path::new("/nonexistent/labels/plan.json"), b"").unwrap_err();
+    assert!(error.is_not_found());
+    assert!(error.to_string().contains("/nonexistent/labels"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_truncation_or_a_change_in_the_first_or_last_block_changes_the_sampled_hash(
+        bytes in 1usize..12_000_000,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("corpus.bin");
+        let mut content = vec![7u8; bytes];
+        std::fs::write(&path, &content).unwrap();
+        let before = sampled_blake3(&path).unwrap();
+        prop_assert_eq!(&before, &sampled_blake3(&path).unwrap());
+        for changed in [0, bytes - 1] {
+            content[changed] ^= 1;
+            std::fs::write(&path, &content).unwrap();
+            prop_assert_ne!(&before, &sampled_blake3(&path).unwrap());
+            content[changed] ^= 1;
+        }
+        std::fs::write(&path, &content[..bytes - 1]).unwrap();
+        prop_assert_ne!(&before, &sampled_blake3(&path).unwrap());
+    }
+}
