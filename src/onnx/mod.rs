@@ -30,3 +30,6 @@ pub use error::OnnxError;
 pub use roles::{InputRole, PastDim};
 pub use signature::{Signature, read_signature};
 pub use types::{DType, Dim, OpsetImport, TensorInfo};
+
+#[cfg(test)]
+mod tests;

@@ -22,3 +22,6 @@ pub use fingerprint::{TeacherFile, TeacherFingerprint, teacher_fingerprint};
 pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
 pub use search::Searched;
 pub use session::{Canceller, Teacher, TeacherInfo, TeacherOptions, TokenBatch};
+
+#[cfg(test)]
+mod tests;

@@ -92,11 +92,14 @@ fn start(path: &Path) -> Result<Environment, TeacherError> {
         source,
     };
     let builder = ort::init_from(path).map_err(|error| fail(error.to_string().into()))?;
-    builder
+    let environment = builder
         .with_name("saltworks")
         .with_telemetry(false)
         .build()
-        .map_err(|error| fail(Box::new(error)))
+        .map_err(|error| fail(Box::new(error)))?;
+    // What goes wrong comes back as an error; printing it too would break a progress bar in two.
+    environment.set_log_level(ort::logging::LogLevel::Fatal);
+    Ok(environment)
 }
 
 /// A library that somebody named must work; one that was merely found may be passed over.
