@@ -42,6 +42,11 @@ fn graph_of(teacher: &NgramTeacher) -> ModelBuilder {
     let context = model.add(&row, &ids);
     let state = model.gather(&states, &context, 0);
     let logits = model.gather(&table, &state, 0);
-    model.output("logits", &logits, DType::F32, &[batch, sequence, Dim::Fixed(v)]);
+    model.output(
+        "logits",
+        &logits,
+        DType::F32,
+        &[batch, sequence, Dim::Fixed(v)],
+    );
     model
 }

@@ -5,7 +5,9 @@ const DEFAULT_WIDTH: usize = 100;
 
 /// Width of standard output in cells: `COLUMNS`, the terminal's own word, or a default for a pipe.
 pub fn width() -> usize {
-    let from_environment = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let from_environment = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
     from_environment
         .or_else(width_of_stdout)
         .filter(|&columns| columns > 0)
@@ -14,7 +16,12 @@ pub fn width() -> usize {
 
 #[cfg(unix)]
 fn width_of_stdout() -> Option<usize> {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     // SAFETY: TIOCGWINSZ writes one winsize to the pointer, which points to one that outlives the call.
     let code = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
     (code == 0).then_some(usize::from(size.ws_col))
