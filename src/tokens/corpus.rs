@@ -5,7 +5,7 @@ use super::dtype::Dtype;
 use super::error::TokensError;
 use super::index::{DocumentIndex, split_at_eod};
 use super::list_column::open_parquet;
-use super::megatron::validate_idx;
+use super::megatron::{validate_idx, with_suffix};
 use super::raw::{is_llm_c, open_llm_c, open_nano_gpt};
 use super::token_file::{TokenFile, map_file};
 use std::ops::Range;
@@ -297,13 +297,7 @@ fn megatron_pair(path: &Path) -> (PathBuf, PathBuf) {
     {
         prefix.set_extension("");
     }
-    // A prefix may hold dots itself, so extensions are added, not set.
-    let with = |extension: &str| {
-        let mut name = prefix.clone().into_os_string();
-        name.push(extension);
-        PathBuf::from(name)
-    };
-    (with(".bin"), with(".idx"))
+    (with_suffix(&prefix, ".bin"), with_suffix(&prefix, ".idx"))
 }
 
 /// A `corpus.json` speaks of the `tokens.bin` in its own directory and of nothing else.

@@ -45,5 +45,8 @@ pub use encode::{EncodeOptions, EncodeProgress, encode_documents};
 pub use error::TokensError;
 pub use special::SpecialChoice;
 pub use tokenizer::Tokenizer;
-pub use train::{DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, TrainOptions, TrainedTokenizer, train_bpe};
+pub use train::{
+    DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, TokenizerOutput, TrainOptions, TrainedTokenizer,
+    train_bpe,
+};
 pub use view::{Packing, Sequence, SequenceView, ViewOptions};

@@ -1,8 +1,11 @@
 //! Training a byte-level BPE tokenizer.
 
 use super::error::TokensError;
+use super::partial::Partial;
 use crate::corpus::{CorpusError, Documents};
 use std::collections::HashSet;
+use std::io::Write;
+use std::path::Path;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -37,6 +40,36 @@ pub struct TrainedTokenizer {
     pub n_text_bytes: u64,
     /// Reading stopped at `max_text_bytes`, with documents left.
     pub stopped_early: bool,
+}
+
+/// Where a trained tokenizer goes; opened before the long work, removed if nothing comes of it.
+pub struct TokenizerOutput(Partial);
+
+impl TokenizerOutput {
+    /// Opens the output.
+    ///
+    /// # Errors
+    /// A file that is there already (unless it may be overwritten), I/O.
+    pub fn create(path: &Path, overwrite: bool) -> Result<Self, TokensError> {
+        if path.exists() && !overwrite {
+            return Err(TokensError::OutputExists {
+                path: path.to_path_buf(),
+            });
+        }
+        Partial::create(path).map(Self)
+    }
+
+    /// Writes and publishes the `tokenizer.json`.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn publish(mut self, trained: &TrainedTokenizer) -> Result<(), TokensError> {
+        let path = self.0.final_path().to_path_buf();
+        self.0
+            .write_all(trained.json.as_bytes())
+            .map_err(TokensError::io("write", &path))?;
+        self.0.seal()?.publish()
+    }
 }
 
 /// Learns merges from documents; the same documents give the same tokenizer, whatever the threads.
@@ -154,7 +187,6 @@ impl<F: FnMut(u64)> Iterator for Feed<'_, F> {
 mod tests {
     use super::*;
     use crate::corpus::CorpusOptions;
-    use std::path::Path;
 
     fn train(text: &str, options: &TrainOptions) -> Result<TrainedTokenizer, TokensError> {
         let dir = tempfile::tempdir().unwrap();

@@ -110,7 +110,6 @@ impl<'a> SequenceView<'a> {
     }
 
     /// Number of sequences.
-    #[allow(clippy::len_without_is_empty)] // is_empty is below
     pub fn len(&self) -> u64 {
         self.n_sequences
     }

@@ -12,3 +12,12 @@ mod writer;
 
 pub use idx::{HEADER_BYTES, IdxFault, IdxLayout, MAGIC, validate_idx};
 pub use writer::{MegatronWriter, WrittenPair};
+
+use std::path::{Path, PathBuf};
+
+/// `prefix` with a file name ending; a prefix may hold dots, so nothing of it is replaced.
+pub(super) fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {
+    let mut path = prefix.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}

@@ -1,6 +1,7 @@
 //! Writing a pair: ids stream into the `.bin`; of a document only its length is kept until the end.
 
 use super::idx::{HEADER_BYTES, MAGIC, VERSION};
+use super::with_suffix;
 use crate::tokens::corpus_json::FileStamp;
 use crate::tokens::dtype::Dtype;
 use crate::tokens::error::TokensError;
@@ -44,8 +45,8 @@ impl MegatronWriter {
     /// I/O.
     pub fn create(prefix: &Path, vocab_size: u32) -> Result<Self, TokensError> {
         Ok(Self {
-            bin: Partial::create(&prefix.with_extension("bin"))?,
-            idx_path: prefix.with_extension("idx"),
+            bin: Partial::create(&with_suffix(prefix, ".bin"))?,
+            idx_path: with_suffix(prefix, ".idx"),
             dtype: Dtype::for_vocab(vocab_size),
             vocab_size,
             lengths: Vec::new(),
