@@ -20,6 +20,7 @@ mod pieces;
 mod row;
 mod row_text;
 mod scores;
+mod set;
 mod stats;
 mod stats_text;
 mod surprise;
@@ -33,6 +34,7 @@ pub use row::{
     Alternative, DocumentStart, RowView, TokenNames, TokenView, coloured_text, describe_row,
 };
 pub use row_text::render_row;
+pub use set::{ColumnCost, RowChoice, SetStats, collect_stats, read_row};
 pub use stats::{Distribution, LabelStats, StatsCollector, TruncationLoss};
 pub use stats_text::render_stats;
 pub use surprise::{SURPRISE_LEGEND, Surprise};

@@ -1,24 +1,37 @@
 //! Statistics on a terminal.
 
-use super::columns::ColumnBytes;
 use super::draw::{bar_lines, sparkline};
+use super::set::{ColumnCost, SetStats};
 use super::stats::{Distribution, LabelStats};
 use anstyle::Style;
 
 /// The statistics as text; `width` is that of the terminal, in cells.
-pub fn render_stats(stats: &LabelStats, columns: &[ColumnBytes], width: usize) -> String {
-    let mut lines = vec![format!(
-        "{} rows, {} targets",
-        grouped(stats.n_rows),
-        grouped(stats.n_targets)
-    )];
-    lines.extend(column_lines(columns, stats.n_targets));
-    for distribution in &stats.positions {
+pub fn render_stats(stats: &SetStats, width: usize) -> String {
+    let labels = &stats.labels;
+    let mut lines = vec![heading(stats)];
+    lines.extend(column_lines(stats));
+    for distribution in &labels.positions {
         lines.extend(position_lines(distribution, width));
     }
-    lines.extend(truncation_lines(stats));
-    lines.extend(score_lines(&stats.scores));
+    lines.extend(truncation_lines(labels));
+    lines.extend(score_lines(&labels.scores));
     lines.join("\n") + "\n"
+}
+
+fn heading(stats: &SetStats) -> String {
+    let (n_rows, n_targets) = (
+        grouped(stats.labels.n_rows),
+        grouped(stats.labels.n_targets),
+    );
+    let shards = if stats.n_shards_finished == stats.n_shards {
+        format!("{} shards", stats.n_shards)
+    } else {
+        format!(
+            "{} of {} shards, the others are not finished",
+            stats.n_shards_finished, stats.n_shards
+        )
+    };
+    format!("{n_rows} rows, {n_targets} targets in {shards}")
 }
 
 fn title(text: &str) -> String {
@@ -26,32 +39,21 @@ fn title(text: &str) -> String {
     format!("\n{bold}{text}{bold:#}")
 }
 
-fn column_lines(columns: &[ColumnBytes], n_targets: u64) -> Vec<String> {
-    if columns.is_empty() {
-        return Vec::new();
-    }
-    let each = n_targets.max(1) as f64;
-    let line = |name: &str, bytes: u64| {
-        format!(
-            "  {name:<36}{:>16}{:>12.3}",
-            grouped(bytes),
-            bytes as f64 / each
-        )
+fn column_lines(stats: &SetStats) -> Vec<String> {
+    let line = |name: &str, n_bytes: u64, each: f64| {
+        format!("  {name:<36}{:>16}{each:>12.3}", grouped(n_bytes))
     };
     let mut lines = vec![title(&format!(
         "{:<38}{:>16}{:>12}",
         "column", "bytes", "a target"
     ))];
-    let name_of = |column: &ColumnBytes| format!("{}/{}", column.file, column.column);
-    lines.extend(
-        columns
-            .iter()
-            .map(|column| line(&name_of(column), column.n_bytes)),
-    );
-    lines.push(line(
-        "all columns",
-        columns.iter().map(|column| column.n_bytes).sum(),
-    ));
+    let column_line = |cost: &ColumnCost| {
+        let name = format!("{}/{}", cost.column.file, cost.column.column);
+        line(&name, cost.column.n_bytes, cost.bytes_per_target)
+    };
+    lines.extend(stats.columns.iter().map(column_line));
+    let n_bytes = stats.columns.iter().map(|cost| cost.column.n_bytes).sum();
+    lines.push(line("all columns", n_bytes, stats.bytes_per_target));
     lines
 }
 
@@ -130,6 +132,7 @@ fn grouped(n: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::columns::ColumnBytes;
     use super::super::row::tests::sample_row;
     use super::super::stats::StatsCollector;
     use super::*;
@@ -139,15 +142,25 @@ mod tests {
     fn every_part_is_shown_and_fits_the_width() {
         let mut collector = StatsCollector::default();
         collector.add(&sample_row());
-        let columns = [ColumnBytes {
+        let column = ColumnBytes {
             file: "positions".to_owned(),
             column: "entropy".to_owned(),
             n_bytes: 1_234,
-        }];
-        let rendered = render_stats(&collector.finish(), &columns, 90);
+        };
+        let stats = SetStats {
+            n_shards: 3,
+            n_shards_finished: 1,
+            bytes_per_target: 617.0,
+            columns: vec![ColumnCost {
+                column,
+                bytes_per_target: 617.0,
+            }],
+            labels: collector.finish(),
+        };
+        let rendered = render_stats(&stats, 90);
         let shown = anstream::adapter::strip_str(&rendered).to_string();
         for part in [
-            "1 rows, 2 targets",
+            "1 rows, 2 targets in 1 of 3 shards",
             "positions/entropy",
             "1,234",
             "617.000",
