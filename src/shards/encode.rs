@@ -14,12 +14,12 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::ZstdLevel;
 use parquet::errors::{ParquetError, Result};
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// Writes one file of a shard.
 pub(super) struct FileEncoder<W: Write + Send> {
-    writer: ArrowWriter<W>,
+    writer: ArrowWriter<Sink<W>>,
     columns: Vec<Column>,
     schema: Arc<Schema>,
 }
@@ -36,7 +36,7 @@ impl<W: Write + Send> FileEncoder<W> {
             .with_properties(columns::writer_properties(&columns, metadata, zstd))
             .with_skip_arrow_metadata(true);
         Ok(FileEncoder {
-            writer: ArrowWriter::try_new_with_options(sink, schema.clone(), options)?,
+            writer: ArrowWriter::try_new_with_options(Sink(Some(sink)), schema.clone(), options)?,
             columns,
             schema,
         })
@@ -55,8 +55,27 @@ impl<W: Write + Send> FileEncoder<W> {
     }
 
     /// Writes the footer and gives the sink back.
-    pub(super) fn finish(self) -> Result<W> {
-        self.writer.into_inner()
+    pub(super) fn finish(mut self) -> Result<W> {
+        self.writer.finish()?;
+        let sink = self.writer.inner_mut().0.take();
+        sink.ok_or_else(|| ParquetError::General("the file was finished before".to_owned()))
+    }
+}
+
+/// Lets the sink be taken back after `ArrowWriter::finish`, which reports I/O errors as such;
+/// `ArrowWriter::into_inner` makes text of them.
+struct Sink<W>(Option<W>);
+
+impl<W: Write> Write for Sink<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Some(sink) => sink.write(bytes),
+            None => Err(io::Error::other("the file was finished before")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 

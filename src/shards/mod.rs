@@ -40,6 +40,7 @@ mod source;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use check::RowFault;
@@ -56,4 +57,5 @@ pub use plan::{
 pub use reader::ShardReader;
 pub use row::Row;
 pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished};
+pub use verify::{Finding, VerifyOptions, VerifyProgress, VerifyReport, verify_files};
 pub use writer::ShardWriter;
