@@ -24,6 +24,7 @@
 mod check;
 mod columns;
 mod decode;
+mod describe;
 mod encode;
 mod error;
 mod json;
@@ -44,6 +45,7 @@ mod verify;
 mod writer;
 
 pub use check::RowFault;
+pub use describe::{ColumnDescription, describe_columns};
 pub use error::ShardsError;
 pub use label_set::{LabelSet, Opened, Outcome};
 pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Layout, Slot, encoded_bytes_per_target};
