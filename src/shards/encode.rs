@@ -14,6 +14,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::ZstdLevel;
 use parquet::errors::{ParquetError, Result};
+<<<<<<< HEAD
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +22,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct FileEncoder<W: Write + Send> {
     writer: ArrowWriter<SharedSink<W>>,
     sink: SharedSink<W>,
+=======
+use std::io::{self, Write};
+use std::sync::Arc;
+
+/// Writes one file of a shard.
+pub(super) struct FileEncoder<W: Write + Send> {
+    writer: ArrowWriter<Sink<W>>,
+>>>>>>> shards
     columns: Vec<Column>,
     schema: Arc<Schema>,
 }
@@ -59,8 +68,12 @@ impl<W: Write + Send> FileEncoder<W> {
         let sink = SharedSink(Arc::new(Mutex::new(sink)));
         let writer_sink = SharedSink(Arc::clone(&sink.0));
         Ok(FileEncoder {
+<<<<<<< HEAD
             writer: ArrowWriter::try_new_with_options(writer_sink, schema.clone(), options)?,
             sink,
+=======
+            writer: ArrowWriter::try_new_with_options(Sink(Some(sink)), schema.clone(), options)?,
+>>>>>>> shards
             columns,
             schema,
         })
@@ -81,9 +94,31 @@ impl<W: Write + Send> FileEncoder<W> {
     /// Writes the footer and gives the sink back.
     pub(super) fn finish(mut self) -> Result<W> {
         self.writer.finish()?;
+<<<<<<< HEAD
         drop(self.writer);
         let sink = Arc::into_inner(self.sink.0).expect("the writer that shared it is gone");
         Ok(sink.into_inner().unwrap_or_else(PoisonError::into_inner))
+=======
+        let sink = self.writer.inner_mut().0.take();
+        sink.ok_or_else(|| ParquetError::General("the file was finished before".to_owned()))
+    }
+}
+
+/// Lets the sink be taken back after `ArrowWriter::finish`, which reports I/O errors as such;
+/// `ArrowWriter::into_inner` makes text of them.
+struct Sink<W>(Option<W>);
+
+impl<W: Write> Write for Sink<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Some(sink) => sink.write(bytes),
+            None => Err(io::Error::other("the file was finished before")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), Write::flush)
+>>>>>>> shards
     }
 }
 

@@ -24,6 +24,7 @@
 mod check;
 mod columns;
 mod decode;
+mod describe;
 mod encode;
 mod error;
 mod json;
@@ -40,9 +41,11 @@ mod source;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use check::RowFault;
+pub use describe::{ColumnDescription, describe_columns};
 pub use error::ShardsError;
 pub use label_set::{LabelSet, Opened, Outcome};
 pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Layout, Slot, encoded_bytes_per_target};
@@ -55,4 +58,5 @@ pub use plan::{
 pub use reader::ShardReader;
 pub use row::Row;
 pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished};
+pub use verify::{Finding, VerifyOptions, VerifyProgress, VerifyReport, verify_files};
 pub use writer::ShardWriter;
