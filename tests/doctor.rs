@@ -1,5 +1,7 @@
 //! `saltworks doctor` as a user runs it, over runtimes that are there, missing, foreign or old.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;

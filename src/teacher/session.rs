@@ -1,5 +1,6 @@
 //! One ONNX Runtime session, from a model file to lent logits.
 
+use super::cuda_libs::preload;
 use super::device::DeviceChoice;
 use super::error::TeacherError;
 use super::feeds::{Feeds, RunShape, run_shape};
@@ -235,7 +236,7 @@ fn open_session(
             notes,
         })
     };
-    let on_cuda = |number| cuda_session(environment, options, number);
+    let on_cuda = |number| cuda_session(environment, library, options, number);
     match options.device {
         DeviceChoice::Cpu => on_cpu(Vec::new()),
         DeviceChoice::Cuda(number) => {
@@ -256,19 +257,43 @@ fn open_session(
 /// a session is made with it.
 fn cuda_session(
     environment: &Environment,
+    library: &RuntimeLibrary,
     options: &TeacherOptions,
     number: u32,
 ) -> Result<Opened, String> {
     let providers = available_providers().map_err(|error| error.to_string())?;
     if !providers.iter().any(|provider| provider == CUDA) {
-        return Err("this ONNX Runtime was built without CUDA".to_owned());
+        return Err(format!(
+            "ONNX Runtime {} was built without CUDA",
+            library.version
+        ));
     }
-    let session = commit(environment, options, Some(number)).map_err(|e| e.message().to_owned())?;
+    preload(&library.path);
+    let session = commit(environment, options, Some(number))
+        .map_err(|error| cuda_problem(error.message()))?;
     Ok(Opened {
         session,
         provider: CUDA,
         notes: Vec::new(),
     })
+}
+
+/// The part of ONNX Runtime's message that a user can act on, without its source lines.
+pub(super) fn cuda_problem(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let after = |mark: &str| line.split_once(mark).map(|(_, rest)| rest);
+    let core = after("with error: ")
+        .or_else(|| after("FAIL : "))
+        .unwrap_or(line)
+        .trim();
+    let remedy = match core {
+        _ if core.contains("libcuda.so") => "the NVIDIA driver is not installed",
+        _ if core.contains("cannot open shared object file") => {
+            "CUDA's libraries are not installed: pip install 'onnxruntime-gpu[cuda,cudnn]'"
+        }
+        _ => return core.to_owned(),
+    };
+    format!("{core}; {remedy}")
 }
 
 fn commit(

@@ -543,3 +543,41 @@ fn a_teacher_can_move_to_another_thread_and_its_canceller_can_be_shared() {
     check::<Teacher>();
     check_shared::<Canceller>();
 }
+
+#[test]
+fn cudas_libraries_are_found_beside_the_runtimes_package_in_the_order_they_need_each_other() {
+    let site = tempfile::tempdir().unwrap();
+    let touch = |relative: &str| {
+        let path = site.path().join(relative);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        path
+    };
+    let runtime = touch("onnxruntime/capi/libonnxruntime.so.1.30.0");
+    let cudnn = touch("nvidia/cudnn/lib/libcudnn.so.9");
+    let cublas = touch("nvidia/cu13/lib/libcublas.so.13");
+    let cublas_lt = touch("nvidia/cu13/lib/libcublasLt.so.13");
+    touch("nvidia/cu13/lib/libnvrtc-builtins.so.13.0");
+    touch("nvidia/cudnn/lib/libcudnn_ops.so.9");
+    assert_eq!(
+        cuda_libs::packaged_libraries(&runtime),
+        [cublas_lt, cublas, cudnn]
+    );
+    assert!(cuda_libs::packaged_libraries(Path::new("/libonnxruntime.so")).is_empty());
+}
+
+/// As ONNX Runtime 1.31.1's GPU build says it on machines without CUDA or without a driver.
+#[test]
+fn cuda_failures_keep_what_a_user_can_act_on() {
+    let message = "/src/provider_bridge_ort.cc:2043 Get() [ONNXRuntimeError] : 1 : FAIL : Failed to \
+        load library /x/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open \
+        shared object file: No such file or directory\n";
+    let problem = session::cuda_problem(message);
+    assert!(
+        problem.starts_with("libcublasLt.so.13: cannot open"),
+        "{problem}"
+    );
+    assert!(problem.contains("onnxruntime-gpu[cuda,cudnn]"), "{problem}");
+    let problem = session::cuda_problem("with error: libcuda.so.1: cannot open shared object file");
+    assert!(problem.contains("driver is not installed"), "{problem}");
+}
