@@ -1,6 +1,8 @@
 //! Checks on real models and text, which are not part of the project: the environment variable
 //! `SALTWORKS_SHARED_DATA` names the folder that holds them.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use saltworks::onnx::{InputRole, PastDim, read_signature};
 use saltworks::signals::LogitsData;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherError, TeacherOptions, TokenBatch};

@@ -263,6 +263,14 @@ pub enum ShardsError {
         /// The shards'.
         got: u64,
     },
+    /// Labels in which `verify` found something.
+    #[error("{} has {n_findings} findings: label the shards named above again, or restore their files", dir.display())]
+    Unsound {
+        /// The directory.
+        dir: PathBuf,
+        /// How many.
+        n_findings: u64,
+    },
     /// Shards of more than one runtime.
     #[error("shards come from {} runtimes ({}), so they are not the bits of any one of them: label the odd ones again, or pass --allow-mixed-runtime", runtimes.len(), runtimes.join("; "))]
     MixedRuntimes {

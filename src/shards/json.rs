@@ -42,3 +42,53 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ShardsError>
         Err(source) => Err(io(source).into()),
     }
 }
+
+/// Where `got` is not as `expected`, which this library wrote or would write. Fields that `got` has
+/// beside are those of a newer minor version, and then its layout may be another too.
+pub(super) fn difference(got: &[u8], expected: &[u8]) -> Option<String> {
+    if got == expected {
+        return None;
+    }
+    let parse = serde_json::from_slice::<serde_json::Value>;
+    let (Ok(got), Ok(expected)) = (parse(got), parse(expected)) else {
+        return Some("it is not JSON".to_owned());
+    };
+    let mut has_more = false;
+    match first_difference("", &got, &expected, &mut has_more) {
+        Some(difference) => Some(difference),
+        None if has_more => None,
+        None => Some("its spaces or line breaks are not the ones it was written with".to_owned()),
+    }
+}
+
+fn first_difference(
+    path: &str,
+    got: &serde_json::Value,
+    expected: &serde_json::Value,
+    has_more: &mut bool,
+) -> Option<String> {
+    use serde_json::Value::{Array, Object};
+    match (got, expected) {
+        (Object(got), Object(expected)) => {
+            *has_more |= got.keys().any(|key| !expected.contains_key(key));
+            expected.iter().find_map(|(key, expected)| {
+                let path = format!("{path}.{key}");
+                match got.get(key) {
+                    Some(got) => first_difference(&path, got, expected, has_more),
+                    None => Some(format!("{} is absent", path.trim_start_matches('.'))),
+                }
+            })
+        }
+        (Array(got), Array(expected)) if got.len() == expected.len() => {
+            let mut pairs = got.iter().zip(expected).enumerate();
+            pairs.find_map(|(i, (got, expected))| {
+                first_difference(&format!("{path}[{i}]"), got, expected, has_more)
+            })
+        }
+        _ if got == expected => None,
+        _ => {
+            let path = path.trim_start_matches('.');
+            Some(format!("{path} is {got}, expected {expected}"))
+        }
+    }
+}

@@ -24,6 +24,7 @@
 mod check;
 mod columns;
 mod decode;
+mod describe;
 mod encode;
 mod error;
 mod json;
@@ -40,20 +41,22 @@ mod source;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use check::RowFault;
+pub use describe::{ColumnDescription, describe_columns};
 pub use error::ShardsError;
 pub use label_set::{LabelSet, Opened, Outcome};
 pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Layout, Slot, encoded_bytes_per_target};
 pub use manifest::{MANIFEST_NAME, Manifest, ManifestSegment, finalize};
 pub use permutation::Permutation;
 pub use plan::{
-    Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Packing, Plan, PlanCorpus,
-    PlanCorpusFile, PlanFile, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
-    SCORE_K,
+    Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Plan, PlanCorpus, PlanFile,
+    PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions, SCORE_K,
 };
 pub use reader::ShardReader;
 pub use row::Row;
 pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished};
+pub use verify::{Finding, VerifyOptions, VerifyProgress, VerifyReport, verify_files};
 pub use writer::ShardWriter;

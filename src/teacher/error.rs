@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub enum TeacherError {
     /// No ONNX Runtime anywhere.
     #[error(
-        "ONNX Runtime was not found; install it with `pip install onnxruntime`, or point --ort-lib or ORT_DYLIB_PATH at its library; looked in:{}",
+        "ONNX Runtime was not found; install it with `pip install onnxruntime`, or point --ort-lib or ORT_DYLIB_PATH at its library{}",
         list_searched(searched)
     )]
     RuntimeMissing {
@@ -31,7 +31,7 @@ pub enum TeacherError {
     },
     /// Only too old ones were found.
     #[error(
-        "ONNX Runtime {found} is too old, expected {min_version} or newer: `pip install --upgrade onnxruntime`; looked in:{}",
+        "ONNX Runtime {found} is too old, expected {min_version} or newer: `pip install --upgrade onnxruntime`{}",
         list_searched(searched)
     )]
     RuntimeTooOld {

@@ -8,6 +8,7 @@
 //! Invariants: no other room names `ort`; the logits that a closure sees are `[B, T, V]` with
 //! `T >= batch.width`, checked on every run.
 
+mod cuda_libs;
 mod device;
 mod error;
 mod feeds;

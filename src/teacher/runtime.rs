@@ -21,6 +21,7 @@ pub struct RuntimeLibrary {
     /// The kind of place where it was.
     pub found_by: String,
     /// Every place that was looked at, this one last.
+    #[serde(skip)]
     pub searched: Vec<Searched>,
 }
 

@@ -23,8 +23,14 @@ pub struct Searched {
 /// A place's name and its folder.
 pub(super) type Place = (String, PathBuf);
 
+/// The end of a message: every place on its own line, or nothing.
 pub(super) fn list_searched(searched: &[Searched]) -> String {
-    searched.iter().fold(String::new(), |mut text, s| {
+    let head = if searched.is_empty() {
+        ""
+    } else {
+        "; looked in:"
+    };
+    searched.iter().fold(head.to_owned(), |mut text, s| {
         let _ = write!(
             text,
             "\n  {}: {} ({})",

@@ -492,3 +492,92 @@ fn the_runtime_is_loaded_once() {
         "{providers:?}"
     );
 }
+
+/// logits[t, v] = table[id[t], v] + 10 * (id[t - 1] == v), by the operators an n-gram teacher uses.
+#[test]
+fn an_n_gram_graph_sees_the_token_before_and_a_fill_at_the_start() {
+    let mut model = ModelBuilder::new("n-gram");
+    let bt = [Dim::symbol("batch"), Dim::symbol("seq")];
+    let ids = model.input("input_ids", DType::I64, &bt);
+    let table = |scale: f32| {
+        let values: Vec<f32> = (0..16)
+            .map(|i| if i % 5 == 0 { scale } else { 0.0 })
+            .collect();
+        crate::onnx::build::TensorData::f32(&values)
+    };
+    let unigram = model.initializer("unigram", &[4, 4], table(1.0));
+    let previous = model.initializer("previous", &[4, 4], table(10.0));
+    let before = model.shift_right(&ids, 1, 3);
+    let now = model.gather(&unigram, &ids, 0);
+    let before = model.gather(&previous, &before, 0);
+    let logits = model.add(&now, &before);
+    model.output(
+        "logits",
+        &logits,
+        DType::F32,
+        &[bt[0].clone(), bt[1].clone(), Dim::Fixed(4)],
+    );
+    let (logits, _) = logits_of(&mut open(&model).unwrap(), &batch(&[&[0, 2, 1]]));
+    let expected = [
+        [1.0, 0.0, 0.0, 10.0],
+        [10.0, 0.0, 1.0, 0.0],
+        [0.0, 1.0, 10.0, 0.0],
+    ];
+    assert_eq!(logits, expected.as_flattened());
+}
+
+#[test]
+fn a_length_past_an_undeclared_limit_says_what_to_lower() {
+    runtime();
+    let folder = tempfile::tempdir().unwrap();
+    let mut teacher = Teacher::open(&options(&write_decoder(&folder, "m.onnx", false))).unwrap();
+    let error = teacher.run(&batch(&[&[1; 65]]), |_| ()).unwrap_err();
+    assert!(error.to_string().contains("lower --seq-len"), "{error}");
+    teacher.run(&batch(&[&[1; 64]]), |_| ()).unwrap();
+}
+
+#[test]
+fn a_teacher_can_move_to_another_thread_and_its_canceller_can_be_shared() {
+    fn check<T: Send>() {}
+    fn check_shared<T: Send + Sync + Clone>() {}
+    check::<Teacher>();
+    check_shared::<Canceller>();
+}
+
+#[test]
+fn cudas_libraries_are_found_beside_the_runtimes_package_in_the_order_they_need_each_other() {
+    let site = tempfile::tempdir().unwrap();
+    let touch = |relative: &str| {
+        let path = site.path().join(relative);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        path
+    };
+    let runtime = touch("onnxruntime/capi/libonnxruntime.so.1.30.0");
+    let cudnn = touch("nvidia/cudnn/lib/libcudnn.so.9");
+    let cublas = touch("nvidia/cu13/lib/libcublas.so.13");
+    let cublas_lt = touch("nvidia/cu13/lib/libcublasLt.so.13");
+    touch("nvidia/cu13/lib/libnvrtc-builtins.so.13.0");
+    touch("nvidia/cudnn/lib/libcudnn_ops.so.9");
+    assert_eq!(
+        cuda_libs::packaged_libraries(&runtime),
+        [cublas_lt, cublas, cudnn]
+    );
+    assert!(cuda_libs::packaged_libraries(Path::new("/libonnxruntime.so")).is_empty());
+}
+
+/// As ONNX Runtime 1.31.1's GPU build says it on machines without CUDA or without a driver.
+#[test]
+fn cuda_failures_keep_what_a_user_can_act_on() {
+    let message = "/src/provider_bridge_ort.cc:2043 Get() [ONNXRuntimeError] : 1 : FAIL : Failed to \
+        load library /x/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open \
+        shared object file: No such file or directory\n";
+    let problem = session::cuda_problem(message);
+    assert!(
+        problem.starts_with("libcublasLt.so.13: cannot open"),
+        "{problem}"
+    );
+    assert!(problem.contains("onnxruntime-gpu[cuda,cudnn]"), "{problem}");
+    let problem = session::cuda_problem("with error: libcuda.so.1: cannot open shared object file");
+    assert!(problem.contains("driver is not installed"), "{problem}");
+}

@@ -8,6 +8,8 @@ use super::list_column::open_parquet;
 use super::megatron::{validate_idx, with_suffix};
 use super::raw::{is_llm_c, open_llm_c, open_nano_gpt};
 use super::token_file::{TokenFile, map_file};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +18,11 @@ pub(super) const PREFIX: &str = "tokens";
 pub(super) const CORPUS_JSON: &str = "corpus.json";
 
 /// A kind of token file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
 pub enum TokenFormat {
     /// `.bin` and `.idx`, with or without a `corpus.json`.
     Megatron,

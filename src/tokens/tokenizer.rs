@@ -57,6 +57,7 @@ impl Tokenizer {
         }
         let parts: Parts =
             serde_json::from_slice(bytes).map_err(|error| fault(error.to_string()))?;
+        parts.check_added_ids(&inner).map_err(fault)?;
         let entries = entries_of(&inner, &Spelling::of(&parts)).map_err(fault)?;
         Ok(Self {
             path: path.to_path_buf(),
@@ -210,15 +211,41 @@ fn entries_of(
     Ok(entries)
 }
 
-/// What of a `tokenizer.json` says how tokens spell bytes.
+/// What of a `tokenizer.json` the library does not show.
 #[derive(Deserialize)]
 struct Parts {
+    #[serde(default)]
+    added_tokens: Vec<AddedId>,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Value,
     #[serde(default)]
     decoder: Value,
+}
+
+#[derive(Deserialize)]
+struct AddedId {
+    id: u32,
+    content: String,
+}
+
+impl Parts {
+    /// The library numbers added tokens anew behind the model's own, with no more than a warning
+    /// where the file says otherwise: tokens would then have other ids than the file's reader thinks.
+    fn check_added_ids(&self, inner: &tokenizers::Tokenizer) -> Result<(), String> {
+        for AddedId { id, content } in &self.added_tokens {
+            let given = inner.token_to_id(content);
+            if given != Some(*id) {
+                let given = given.map_or("none".to_owned(), |given| given.to_string());
+                return Err(format!(
+                    "added token `{content}` has id {id} in the file, but is given {given}: \
+                     added ids must follow the model's own without gaps"
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How tokens spell bytes.

@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 const SPACING: u64 = 256;
 
 /// How documents are put into sequences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Packing {
     /// One after the other; sequences run across their borders.

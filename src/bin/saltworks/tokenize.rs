@@ -71,9 +71,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         n_threads: args.threads,
     };
     announce(&args, &options, &tokenizer);
+    let interrupted = interrupt_flag()?;
     let (bos, eod) = (options.bos, options.eod);
     let mut writer = CorpusWriter::create(&args.output, &tokenizer, bos, eod, args.overwrite)?;
-    let interrupted = interrupt_flag()?;
     let mut progress = Progress::new(documents.bytes_total());
     let tally = encode_documents(documents, &tokenizer, &options, &mut writer, |now| {
         progress.show(now);

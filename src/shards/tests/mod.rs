@@ -1,1 +1,7 @@
+mod commit;
+mod corruption;
+mod golden;
+mod invariants;
+mod physical;
+mod plans;
 mod round_trip;

@@ -1,9 +1,10 @@
 use super::*;
 use crate::shards::{
-    Attention, FORMAT_VERSION, Group, Layout, Packing, PlanCorpus, PlanSequences, PlanSignals,
-    PlanTeacher, Positions, RuntimeStamp, SCORE_K, ShardWriter,
+    Attention, FORMAT_VERSION, Group, Layout, PlanCorpus, PlanSequences, PlanSignals, PlanTeacher,
+    Positions, RuntimeStamp, SCORE_K, ShardWriter,
 };
 use crate::signals::{PositionSignals, Rounding, Scores};
+use crate::tokens::{Packing, TokenFormat};
 
 const N_SEQUENCES: u64 = 10;
 const SEQ_LEN: u32 = 3;
@@ -22,7 +23,7 @@ fn plan() -> Plan {
             logits_dtype: "float32".to_owned(),
         },
         corpus: PlanCorpus {
-            format: "megatron".to_owned(),
+            format: TokenFormat::Megatron,
             fingerprint: hash("b"),
             files: vec![],
             n_tokens: 31,

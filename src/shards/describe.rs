@@ -1,0 +1,98 @@
+//! The columns of both files as plain data, for `schemas/shard-columns.json` and the docs.
+
+use super::columns::{self, Column, ColumnId, FileKind, Shape};
+use super::plan::{Group, PlanSignals, SCORE_K};
+use crate::signals::Rounding;
+use arrow_schema::DataType;
+use serde::Serialize;
+
+/// One column, as anybody reading the files needs to know it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ColumnDescription {
+    /// Name; `X` stands for a temperature where there is one column each.
+    pub name: String,
+    /// Directory of the files that hold it: `scores` or `positions`.
+    pub file: &'static str,
+    /// Group that must be stored for it to be there.
+    pub group: Group,
+    /// Type of the value, or of the list's items: `u16`, `u32`, `u64`, `f32` or `f64`.
+    pub item_type: &'static str,
+    /// Parquet's physical type of it.
+    pub physical_type: &'static str,
+    /// Parquet's logical type of it, if it has one.
+    pub logical_type: Option<&'static str>,
+    /// Length of the list in one row (T its predicted positions, K kept ids); none for a scalar.
+    pub list_length: Option<&'static str>,
+    /// Whether a row may have no value. Lists and their items are never null.
+    pub nullable: bool,
+    /// Parquet encoding of the values.
+    pub encoding: String,
+    /// Compression of the column chunks; the level is the plan's.
+    pub compression: &'static str,
+    /// Whether pages and column chunks carry least and greatest values.
+    pub statistics: bool,
+    /// Unit of the values; empty where they have none.
+    pub unit: &'static str,
+    /// What the values are.
+    pub meaning: &'static str,
+}
+
+/// All columns of shard format 1, scores first, in the order of the files.
+pub fn describe_columns() -> Vec<ColumnDescription> {
+    let signals = PlanSignals {
+        groups: vec![Group::Scores, Group::Stats, Group::Topk],
+        top_k: 1,
+        temperatures: vec![2.0],
+        rounding: Rounding::F32,
+        mask_vocab_padding: false,
+        score_k: SCORE_K,
+    };
+    let of_file = |file| {
+        let columns = columns::columns(file, &signals).into_iter();
+        columns.map(move |column| describe(file, column))
+    };
+    FileKind::ALL.into_iter().flat_map(of_file).collect()
+}
+
+fn describe(file: FileKind, column: Column) -> ColumnDescription {
+    let (item_type, physical_type, logical_type) = types(&column.item);
+    ColumnDescription {
+        encoding: column.encoding().to_string(),
+        statistics: column.shape == Shape::Scalar,
+        name: match column.id {
+            ColumnId::LogPartition(_) => "log_partition_tau_X".to_owned(),
+            _ => column.name,
+        },
+        file: file.dir(),
+        group: column.group,
+        item_type,
+        physical_type,
+        logical_type,
+        list_length: list_length(column.shape),
+        nullable: column.nullable,
+        compression: "ZSTD",
+        unit: column.unit,
+        meaning: column.meaning,
+    }
+}
+
+fn list_length(shape: Shape) -> Option<&'static str> {
+    match shape {
+        Shape::Scalar => None,
+        Shape::T => Some("T"),
+        Shape::TPlus1 => Some("T + 1"),
+        Shape::TTimesK => Some("T * K"),
+        Shape::Documents => Some("documents of the sequence"),
+    }
+}
+
+fn types(item: &DataType) -> (&'static str, &'static str, Option<&'static str>) {
+    match item {
+        DataType::UInt16 => ("u16", "INT32", Some("UINT_16")),
+        DataType::UInt32 => ("u32", "INT32", Some("UINT_32")),
+        DataType::UInt64 => ("u64", "INT64", Some("UINT_64")),
+        DataType::Float32 => ("f32", "FLOAT", None),
+        DataType::Float64 => ("f64", "DOUBLE", None),
+        other => unreachable!("no column is {other}"),
+    }
+}

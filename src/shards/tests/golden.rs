@@ -1,0 +1,65 @@
+//! A set of format version 1, committed under `fixtures/shard-v1/labels`. It was made by
+//! `SALTWORKS_BLESS=1 cargo test --lib shards::tests::golden` with parquet 60.1 and zstd 1.5.7,
+//! from the rows of `testing::row`. The rows must read the same for as long as version 1 is read;
+//! the bytes may change with the encoder's libraries only, which is then a line in the changelog.
+
+use crate::shards::testing::{plan, shard_rows, with_targets, write_set};
+use crate::shards::*;
+use std::path::{Path, PathBuf};
+
+fn golden_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/shard-v1/labels")
+}
+
+fn is_blessing() -> bool {
+    std::env::var_os("SALTWORKS_BLESS").is_some_and(|value| value == "1")
+}
+
+/// Nine sequences in two shards.
+fn golden_plan() -> Plan {
+    let mut plan = plan();
+    plan.sequences.end = 29;
+    plan.layout.rows_per_shard = 6;
+    plan.layout.rows_per_row_group = 4;
+    with_targets(plan)
+}
+
+const FILES: [&str; 8] = [
+    "plan.json",
+    "manifest.json",
+    "part-00000.json",
+    "part-00001.json",
+    "scores/part-00000.parquet",
+    "scores/part-00001.parquet",
+    "positions/part-00000.parquet",
+    "positions/part-00001.parquet",
+];
+
+#[test]
+fn the_golden_set_reads_as_the_rows_that_made_it_and_is_written_to_the_same_bytes() {
+    let fresh = tempfile::tempdir().unwrap();
+    let plan = write_set(fresh.path(), &golden_plan());
+    let golden = golden_dir();
+    if is_blessing() {
+        for name in FILES {
+            let to = golden.join(name);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(fresh.path().join(name), to).unwrap();
+        }
+    }
+    let set = LabelSet::open(&golden).unwrap();
+    assert_eq!(set.segments, [plan.clone()]);
+    for shard in plan.shards() {
+        let rows: Result<Vec<_>, _> = ShardReader::open(&golden, &plan, shard).unwrap().collect();
+        assert_eq!(rows.unwrap(), shard_rows(&plan, shard));
+    }
+    let report = verify_files(&golden, &VerifyOptions::default(), |_| {}).unwrap();
+    assert_eq!(report.findings, []);
+    for name in FILES {
+        let read = |dir: &Path| std::fs::read(dir.join(name)).unwrap();
+        assert!(
+            read(fresh.path()) == read(&golden),
+            "{name} is written to other bytes than in version 1; if that is meant, see this file's head"
+        );
+    }
+}
