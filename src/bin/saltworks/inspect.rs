@@ -1,10 +1,12 @@
 //! `saltworks inspect`: one row as a person wants to see it.
 
 use crate::terminal;
-use anyhow::{Context, bail};
-use saltworks::shards::{LabelSet, Plan, Row};
+use anyhow::Context;
+use saltworks::shards::{LabelSet, Plan, PlanTokenizer, Row};
 use saltworks::tokens::Tokenizer;
-use saltworks::view::{RowChoice, TokenNames, coloured_text, describe_row, read_row, render_row};
+use saltworks::view::{
+    RowChoice, TokenNames, ViewError, coloured_text, describe_row, read_row, render_row,
+};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,7 +16,7 @@ use std::str::FromStr;
 /// The decoded text, coloured by how surprising each token was to the teacher, and for a stretch
 /// of it each token with its probability, rank, entropy and the teacher's best alternatives.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
     /// The row by its place: rows of all shards counted in order, from 0 (the default).
@@ -60,7 +62,7 @@ impl FromStr for Stretch {
     }
 }
 
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let set = LabelSet::open(&args.labels)?;
     let choice = match args.seq_id {
         Some(seq_id) => RowChoice::SeqId(seq_id),
@@ -78,11 +80,15 @@ fn matching_tokenizer(path: &Path, plan: &Plan) -> anyhow::Result<Tokenizer> {
     let tokenizer = Tokenizer::open(path)?;
     let got = tokenizer.fingerprint();
     match &plan.tokenizer {
-        Some(expected) if expected.fingerprint != got => bail!(
-            "{} is not the tokenizer of these labels: they were made with {}, it is {got}",
-            path.display(),
-            expected.fingerprint
-        ),
+        Some(PlanTokenizer { fingerprint, .. }) if *fingerprint != got => {
+            let (path, expected) = (path.to_owned(), fingerprint.clone());
+            Err(ViewError::ForeignTokenizer {
+                path,
+                expected,
+                got,
+            }
+            .into())
+        }
         _ => Ok(tokenizer),
     }
 }

@@ -1,8 +1,5 @@
 //! `saltworks`: labels a token corpus with a small language model.
 
-// A binary has no outside: `pub` in its modules is what `main` may use.
-#![allow(unreachable_pub)]
-
 mod demo;
 mod doctor;
 mod exit;

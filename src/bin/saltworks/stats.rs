@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Rows, tokens and bytes a column; distributions of target NLL, entropy, tail mass and every
 /// score; what keeping only the top K loses. Shards that are not finished are left out, and counted.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
     /// One JSON object in place of text.
@@ -19,7 +19,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let stats = collect(&LabelSet::open(&args.labels)?)?;
     if args.json {
         let json = serde_json::to_string_pretty(&stats).context("cannot write JSON")?;
