@@ -1,1 +1,32 @@
-//! The pipeline: tasks, batches, progress, resume.
+//! The pipeline: a token corpus and a teacher in, a directory of labels out.
+//!
+//! In the order that one run goes:
+//!
+//! 1. `options`: flags and configuration file become one checked [`LabelConfig`];
+//! 2. `inputs`: teacher, tokens and tokenizer are opened and held against each other;
+//! 3. `planning`: hashes, range and layout become a plan, which is created or matched;
+//! 4. `run`: finished shards are checked and kept, the rest made by `pipeline`, where reading, the
+//!    teacher, and writing go side by side over bounded queues; then the manifest.
+//!
+//! Many processes may run [`label`] on one directory, each with its own `--task i/n`: they share
+//! nothing but the plan. `estimate` is `--dry-run`, `relabel` is `verify --teacher`.
+
+mod batches;
+mod error;
+mod estimate;
+mod inputs;
+mod interrupt;
+mod options;
+mod pipeline;
+mod planning;
+mod progress;
+mod relabel;
+mod run;
+
+pub use error::LabelError;
+pub use estimate::{Estimate, estimate};
+pub use inputs::Inputs;
+pub use interrupt::Interrupt;
+pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
+pub use relabel::{RELABEL_TOLERANCE_NATS, RelabelReport, relabel};
+pub use run::{Outcome, label, plan};

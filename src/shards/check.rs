@@ -1,8 +1,9 @@
 //! The invariants of a row: asserted before it is written, checked again after it is read.
 
-use super::plan::{Attention, Group, Packing, Plan};
+use super::plan::{Attention, Group, Plan};
 use super::row::Row;
 use crate::signals::Rounding;
+use crate::tokens::Packing;
 
 /// How far a log-probability may be above 0 (f32 arithmetic), and a score below 0. Nats.
 const NATS_TOLERANCE: f64 = 1e-4;

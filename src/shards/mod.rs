@@ -52,9 +52,8 @@ pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Layout, Slot, encoded_
 pub use manifest::{MANIFEST_NAME, Manifest, ManifestSegment, finalize};
 pub use permutation::Permutation;
 pub use plan::{
-    Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Packing, Plan, PlanCorpus,
-    PlanCorpusFile, PlanFile, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
-    SCORE_K,
+    Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Plan, PlanCorpus, PlanFile,
+    PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions, SCORE_K,
 };
 pub use reader::ShardReader;
 pub use row::Row;

@@ -2,6 +2,7 @@
 
 use super::{Layout, ShardsError};
 use crate::signals::Rounding;
+use crate::tokens::{Packing, TokenFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -11,7 +12,7 @@ pub const FORMAT_VERSION: u32 = 1;
 /// Required features that this library knows. A set that needs another one is refused.
 pub const KNOWN_FEATURES: &[&str] = &[];
 /// k of the SALT scores (eq. 10).
-pub const SCORE_K: u32 = 10;
+pub const SCORE_K: u32 = crate::signals::SCORE_K as u32;
 /// `target_rank` saturates at `u16::MAX`, so a kept set may not reach past it.
 pub(super) const MAX_TOP_K: u32 = u16::MAX as u32;
 
@@ -52,20 +53,9 @@ pub struct PlanTeacher {
     pub logits_dtype: String,
 }
 
-/// One input file, by name without its directory.
+/// One input file, with the hash of samples of it that tasks check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanFile {
-    /// File name without its directory.
-    pub name: String,
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// BLAKE3 of its content, 64 hex digits.
-    pub blake3: String,
-}
-
-/// One corpus file, with the hash of samples of it that tasks check.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PlanCorpusFile {
     /// File name without its directory.
     pub name: String,
     /// Bytes of the file.
@@ -79,12 +69,12 @@ pub struct PlanCorpusFile {
 /// The token corpus that is labelled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanCorpus {
-    /// Format of the token files, such as `megatron`.
-    pub format: String,
+    /// Format of the token files.
+    pub format: TokenFormat,
     /// `blake3:` and 64 hex digits over the token files' hashes.
     pub fingerprint: String,
     /// The token files.
-    pub files: Vec<PlanCorpusFile>,
+    pub files: Vec<PlanFile>,
     /// Tokens of the whole corpus.
     pub n_tokens: u64,
     /// Documents of the whole corpus.
@@ -102,16 +92,6 @@ pub struct PlanTokenizer {
     pub bos: Option<u32>,
     /// Id put behind every document of the corpus, if any.
     pub eod: Option<u32>,
-}
-
-/// How documents become sequences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Packing {
-    /// Documents one after the other; sequence i starts at token i * T.
-    Concat,
-    /// Every document cut into its own sequences.
-    Document,
 }
 
 /// What a position may attend to.
@@ -159,7 +139,18 @@ pub struct PlanSequences {
 
 /// A group of columns that is stored or left out as a whole.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    clap::ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Group {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::signals::{PositionSignals, Rounding, Scores};
+use crate::tokens::{Packing, TokenFormat};
 use std::path::Path;
 
 /// splitmix64: the same rows on every machine and with every version of every crate.
@@ -39,14 +40,15 @@ pub(super) fn plan() -> Plan {
                 name: "teacher.onnx".to_owned(),
                 bytes: 1234,
                 blake3: blake3("b"),
+                sampled_blake3: blake3("e"),
             }],
             vocab_size: 23,
             logits_dtype: "float32".to_owned(),
         },
         corpus: PlanCorpus {
-            format: "megatron".to_owned(),
+            format: TokenFormat::Megatron,
             fingerprint: format!("blake3:{}", blake3("c")),
-            files: vec![PlanCorpusFile {
+            files: vec![PlanFile {
                 name: "tokens.bin".to_owned(),
                 bytes: 700,
                 blake3: blake3("d"),

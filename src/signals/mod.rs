@@ -1,5 +1,31 @@
 //! Pure maths on one row of logits, and on one sequence of rows. No I/O.
+//!
+//! For logits z over V ids at one position, L = logsumexp(z), log p_v = z_v - L, and y the next
+//! token (all in nats):
+//!
+//! - target: log p_y, and its rank: how many ids stand before y by (falling logit, rising id);
+//! - entropy: -sum_v p_v log p_v over the full softmax;
+//! - top-k: the K best ids by that order, their log-probabilities, and the tail mass
+//!   1 - sum of kept p, computed as the sum of the terms outside;
+//! - for each extra temperature tau: log sum_v p_v^(1/tau), from which tempered probabilities of
+//!   kept ids follow exactly;
+//! - scores: medians and means of these over a sequence's positions (SALT eq. 10, k = 10).
+//!
+//! [`reduce_batch`] does all of it, in one pass over each row while it is in cache. Probabilities
+//! below e^-87 of the largest count as 0. `reference` is the same in the most obvious way, in f64,
+//! and property tests hold the two together.
 
+mod batch;
+mod error;
+mod exp;
+mod kernel;
+#[cfg(test)]
+mod reference;
+mod scores;
 mod types;
 
-pub use types::{Logits, LogitsData, PositionSignals, Rounding, Scores};
+pub use batch::{SequenceSignals, instruction_set, reduce_batch};
+pub use error::SignalsError;
+pub use types::{
+    Groups, Logits, LogitsData, PositionSignals, Rounding, SCORE_K, Scores, SignalsConfig,
+};

@@ -2,6 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The k of every score: SALT uses 10 (eq. 10).
+pub const SCORE_K: usize = 10;
+
+/// Which lists over positions are wanted beside the scores.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Groups {
+    /// Target log-probability and rank, entropy, logsumexp.
+    pub stats: bool,
+    /// The K best ids with their log-probabilities, the tail mass, extra temperatures.
+    pub topk: bool,
+}
+
+/// What to reduce each row of logits to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignalsConfig {
+    /// The lists wanted.
+    pub groups: Groups,
+    /// K, at most `vocab_size`.
+    pub top_k: usize,
+    /// Extra temperatures, each positive; one log-partition a position each.
+    pub temperatures: Vec<f64>,
+    /// Precision of kept log-probabilities.
+    pub rounding: Rounding,
+    /// V: logits past it (a padded head) are left out as if they were -inf.
+    pub vocab_size: usize,
+}
+
 /// One batch of logits as the teacher left them: row-major `[B, T, V]`, never copied.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Logits<'a> {
@@ -67,7 +94,9 @@ pub struct Scores {
 }
 
 /// Precision that kept log-probabilities are rounded to (they are stored as f32 all the same).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Rounding {
     /// No rounding.

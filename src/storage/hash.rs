@@ -35,6 +35,17 @@ pub fn hash_file(path: &Path) -> Result<FileHash, StorageError> {
     })
 }
 
+/// One identity for several files: `blake3:` and 64 hex digits over their hashes in order, so that
+/// it does not depend on what the files are called.
+pub fn fingerprint_of<'a>(hashes: impl Iterator<Item = &'a str>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for hash in hashes {
+        hasher.update(hash.as_bytes());
+        hasher.update(b"\n");
+    }
+    format!("blake3:{}", hasher.finalize().to_hex())
+}
+
 /// BLAKE3 over the size (8 bytes, little-endian) and up to 64 blocks of 64 KiB at evenly spread
 /// offsets, the first and the last block among them: a cheap check that a file is still the one
 /// that was hashed, which notices a truncation or another file, not every flipped bit.

@@ -24,7 +24,7 @@ mod tests;
 pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::fail_nth;
-pub use hash::{FileHash, hash_file, sampled_blake3};
+pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use partial::{Partial, Sealed};
 pub use publish::{Publish, create_if_absent, replace};
 pub use sweep::{sweep_abandoned, sweep_abandoned_where};

@@ -1,1 +1,28 @@
 //! The model at work: ONNX Runtime found, loaded and run.
+//!
+//! ONNX Runtime is a shared library that is found at run time ([`load_runtime`]), usually in a
+//! Python environment. Its version is read before anything else touches it. One [`Teacher`] is one
+//! session; [`Teacher::run`] feeds a right-padded [`TokenBatch`] the way the model's signature asks
+//! (ids, mask, positions, an empty past) and lends the logits, uncopied, to a closure.
+//!
+//! Invariants: no other room names `ort`; the logits that a closure sees are `[B, T, V]` with
+//! `T >= batch.width`, checked on every run.
+
+mod cuda_libs;
+mod device;
+mod error;
+mod feeds;
+mod fingerprint;
+mod runtime;
+mod search;
+mod session;
+
+pub use device::DeviceChoice;
+pub use error::TeacherError;
+pub use fingerprint::{TeacherFile, TeacherFingerprint, teacher_fingerprint};
+pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
+pub use search::Searched;
+pub use session::{Canceller, Teacher, TeacherInfo, TeacherOptions, TokenBatch};
+
+#[cfg(test)]
+mod tests;

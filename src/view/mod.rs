@@ -1,1 +1,40 @@
 //! What a person sees: rows decoded, distributions drawn.
+//!
+//! Rows: [`describe_row`] joins a stored row with its text and leaves plain data that serialises to
+//! JSON; [`render_row`] draws the same for a terminal, each token coloured by how surprising it was to
+//! the teacher. List index t of a row predicts the token at offset t + 1; here everything is said of
+//! the token that was predicted, at its own offset.
+//!
+//! Distributions: [`StatsCollector`] takes rows one at a time and keeps fixed bins, so memory does
+//! not grow with the set; means, least and greatest values are exact, quantiles to the width of a bin.
+//!
+//! Text that comes out of here is safe to print: control characters of the corpus are escaped, and
+//! the only escape sequences are colours, which a writer such as `anstream` strips where they
+//! would not be understood.
+
+mod columns;
+mod draw;
+mod error;
+mod histogram;
+mod pieces;
+mod row;
+mod row_text;
+mod scores;
+mod set;
+mod stats;
+mod stats_text;
+mod surprise;
+
+pub use columns::{ColumnBytes, add_column_bytes};
+pub use draw::{bar_lines, sparkline};
+pub use error::ViewError;
+pub use histogram::{Bar, Histogram, Summary};
+pub use pieces::{Span, printable, spans};
+pub use row::{
+    Alternative, DocumentStart, RowView, TokenNames, TokenView, coloured_text, describe_row,
+};
+pub use row_text::render_row;
+pub use set::{ColumnCost, RowChoice, SetStats, collect_stats, read_row};
+pub use stats::{Distribution, LabelStats, StatsCollector, TruncationLoss};
+pub use stats_text::render_stats;
+pub use surprise::{SURPRISE_LEGEND, Surprise};

@@ -1,7 +1,110 @@
+//! What this machine has, and what would run on it.
+
+mod machine;
+mod report;
+
+use machine::Machine;
+use report::{Device, Doctor};
+use saltworks::onnx::build::samples::Sample;
+use saltworks::teacher::{
+    DeviceChoice, RuntimeLibrary, Searched, Teacher, TeacherError, TeacherOptions,
+    available_providers, load_runtime,
+};
+use std::path::PathBuf;
+
 /// Show which ONNX Runtime was found, what this machine has, and what would run where.
 #[derive(clap::Args)]
-pub struct Args {}
+pub(crate) struct Args {
+    /// ONNX Runtime's shared library, or the folder that holds it
+    #[arg(long, value_name = "PATH")]
+    ort_lib: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
 
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+/// Reports everything before it fails: a missing runtime is a finding, and the exit code says so.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let runtime = load_runtime(args.ort_lib.as_deref());
+    let doctor = examine(&runtime)?;
+    if args.json {
+        anstream::println!("{}", serde_json::to_string_pretty(&doctor)?);
+    } else {
+        anstream::print!("{doctor}");
+    }
+    runtime
+        .map(|_| ())
+        .map_err(|error| without_places(error).into())
+}
+
+fn examine(runtime: &Result<RuntimeLibrary, TeacherError>) -> anyhow::Result<Doctor> {
+    let (searched, runtime_problem) = match runtime {
+        Ok(library) => (library.searched.clone(), None),
+        Err(error) => (searched(error), Some(error.to_string())),
+    };
+    Ok(Doctor {
+        saltworks_version: env!("CARGO_PKG_VERSION"),
+        runtime: runtime.as_ref().ok().cloned(),
+        runtime_problem,
+        searched,
+        providers: runtime
+            .as_ref()
+            .ok()
+            .map(|_| available_providers())
+            .transpose()?,
+        devices: if runtime.is_ok() {
+            try_devices()?
+        } else {
+            Vec::new()
+        },
+        machine: Machine::look(),
+    })
+}
+
+fn searched(error: &TeacherError) -> Vec<Searched> {
+    match error {
+        TeacherError::RuntimeMissing { searched }
+        | TeacherError::RuntimeTooOld { searched, .. } => searched.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// The report has listed them already.
+fn without_places(mut error: TeacherError) -> TeacherError {
+    if let TeacherError::RuntimeMissing { searched }
+    | TeacherError::RuntimeTooOld { searched, .. } = &mut error
+    {
+        searched.clear();
+    }
+    error
+}
+
+/// Makes a session on each device with a tiny model: that a provider is built in proves nothing.
+fn try_devices() -> anyhow::Result<Vec<Device>> {
+    let folder = tempfile::tempdir()?;
+    let model = folder.path().join("tiny.onnx");
+    Sample::default().build().write(&model)?;
+    let attempt = |device: DeviceChoice| {
+        let options = TeacherOptions {
+            model: model.clone(),
+            device,
+            threads: 1,
+            logits_output: None,
+            seq_len_max: 2,
+        };
+        let problem = match Teacher::open(&options) {
+            Ok(_) => None,
+            Err(TeacherError::DeviceUnavailable { problem, .. }) => Some(problem),
+            Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
+        };
+        Device {
+            device: device.to_string(),
+            works: problem.is_none(),
+            problem,
+        }
+    };
+    Ok(vec![
+        attempt(DeviceChoice::Cpu),
+        attempt(DeviceChoice::Cuda(0)),
+    ])
 }

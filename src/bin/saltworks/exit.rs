@@ -1,10 +1,17 @@
 //! From an error to a message and an exit code.
 
+use saltworks::corpus::CorpusError;
 use saltworks::error::Kind;
+use saltworks::label::LabelError;
+use saltworks::onnx::OnnxError;
+use saltworks::shards::ShardsError;
+use saltworks::storage::StorageError;
+use saltworks::teacher::TeacherError;
+use saltworks::tokens::TokensError;
 use std::process::ExitCode;
 
 /// Prints what went wrong, with its causes, and picks the exit code.
-pub fn report(result: anyhow::Result<()>) -> ExitCode {
+pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
@@ -12,6 +19,21 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
     ExitCode::from(kind_of(&error).exit_code())
 }
 
-fn kind_of(_error: &anyhow::Error) -> Kind {
-    Kind::Failed
+/// The kind of the outermost of the library's errors in the chain.
+fn kind_of(error: &anyhow::Error) -> Kind {
+    macro_rules! first_of {
+        ($($room:ty),*) => {
+            error.chain().find_map(|cause| None$(.or_else(|| Some(cause.downcast_ref::<$room>()?.kind())))*)
+        };
+    }
+    let kind = first_of!(
+        LabelError,
+        CorpusError,
+        TokensError,
+        OnnxError,
+        TeacherError,
+        ShardsError,
+        StorageError
+    );
+    kind.unwrap_or(Kind::Failed)
 }

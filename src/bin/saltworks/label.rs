@@ -1,7 +1,119 @@
-/// Label a token corpus: plan, run the teacher, write shards, finalize.
-#[derive(clap::Args)]
-pub struct Args {}
+//! `saltworks label`.
 
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+use saltworks::label::{self, Estimate, Inputs, Interrupt, LabelConfig, LabelOptions, Outcome};
+use saltworks::shards::Plan;
+use std::path::PathBuf;
+
+/// Label a token corpus: plan, run the teacher, write shards, finalize.
+///
+/// A directory in progress is resumed; a finished one is extended by giving another range.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) options: LabelOptions,
+
+    /// Configuration file (TOML); its keys are the flags with underscores, and flags win.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Say what it would cost, from a probe of a few seconds, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let config = resolve(args.options, args.config)?;
+    if args.dry_run {
+        print_estimate(&label::estimate(&config)?);
+        return Ok(());
+    }
+    let outcome = label::label(&config, &Interrupt::new(), say)?;
+    print_outcome(&config, &outcome);
+    Ok(())
+}
+
+/// Flags over the configuration file over defaults.
+pub(crate) fn resolve(flags: LabelOptions, file: Option<PathBuf>) -> anyhow::Result<LabelConfig> {
+    let file = file.map(|path| LabelOptions::read(&path)).transpose()?;
+    Ok(flags.over(file.unwrap_or_default()).resolve()?)
+}
+
+/// What a user should know before the long part.
+pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
+    let info = inputs.teacher.info();
+    for note in &info.notes {
+        anstream::eprintln!("note: {note}");
+    }
+    anstream::eprintln!(
+        "ONNX Runtime {} on {} ({})",
+        inputs.runtime.version,
+        info.provider,
+        inputs.runtime.path.display()
+    );
+    if inputs.tokenizer.is_none() {
+        anstream::eprintln!(
+            "note: the tokens do not say which tokenizer made them, so only the range of ids was checked; --tokenizer would check more"
+        );
+    }
+    anstream::eprintln!(
+        "labelling sequences {}..{} of {}: {} targets, {} shard{}",
+        plan.sequences.start,
+        plan.sequences.end,
+        plan.sequences.n_total,
+        plan.sequences.n_targets,
+        plan.n_shards(),
+        if plan.n_shards() == 1 { "" } else { "s" }
+    );
+}
+
+fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
+    let output = config.output.display();
+    if outcome.n_made == 0 {
+        println!(
+            "nothing to do: all {} shards were there and check out",
+            outcome.n_before
+        );
+    } else {
+        println!(
+            "{} shards made, {} were there; {:.0} tokens/s",
+            outcome.n_made, outcome.n_before, outcome.tokens_per_s
+        );
+    }
+    match &outcome.manifest {
+        Some(_) => println!("labels are complete in {output} (saltworks stats {output})"),
+        None => println!(
+            "task {}/{} is done; once all tasks are: saltworks finalize {output}",
+            config.task.index, config.task.count
+        ),
+    }
+}
+
+fn print_estimate(estimate: &Estimate) {
+    let plan = &estimate.plan;
+    println!(
+        "sequences  {}..{} of {}",
+        plan.sequences.start, plan.sequences.end, plan.sequences.n_total
+    );
+    println!("tokens     {}", plan.sequences.n_targets);
+    println!(
+        "shards     {} of up to {} rows",
+        plan.n_shards(),
+        plan.layout.rows_per_shard
+    );
+    println!(
+        "size       {} ({:.1} B/token)",
+        indicatif::HumanBytes(estimate.bytes() as u64),
+        estimate.bytes_per_token
+    );
+    println!(
+        "time       {} at {:.0} tokens/s",
+        indicatif::HumanDuration(std::time::Duration::from_secs_f64(estimate.seconds())),
+        estimate.tokens_per_s
+    );
+    println!(
+        "probe      {} tokens labelled; nothing was written",
+        estimate.n_targets_probed
+    );
+    super::plan::warn_of_long_shards(estimate.seconds_per_shard());
 }

@@ -8,6 +8,7 @@ mod inspect;
 mod label;
 mod plan;
 mod stats;
+mod terminal;
 mod tokenize;
 mod tokenizer;
 mod verify;

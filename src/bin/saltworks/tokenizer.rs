@@ -1,7 +1,106 @@
-/// Train a tokenizer.
-#[derive(clap::Args)]
-pub struct Args {}
+//! `saltworks tokenizer train`.
 
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+use crate::tokenize::InputArgs;
+use crate::tokenize::progress::Progress;
+use clap::builder::NonEmptyStringValueParser;
+use saltworks::tokens::{
+    DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, EncodeProgress, Tokenizer, TokenizerOutput,
+    TrainOptions, TrainedTokenizer, train_bpe,
+};
+use std::path::PathBuf;
+
+/// Make a tokenizer.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Train(TrainArgs),
+}
+
+/// Train a byte-level BPE tokenizer on documents.
+#[derive(clap::Args)]
+struct TrainArgs {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Number of ids, the 256 bytes and the special tokens included.
+    #[arg(long, value_name = "N")]
+    vocab_size: u32,
+    /// Where the tokenizer.json goes.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Special token; may be repeated. They get the first ids, in this order.
+    #[arg(long, value_name = "TOKEN", default_values = [END_OF_TEXT], value_parser = NonEmptyStringValueParser::new())]
+    special: Vec<String>,
+    /// Stop reading after so many bytes of text.
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_TRAIN_TEXT_BYTES,
+          value_parser = clap::value_parser!(u64).range(1..=DEFAULT_TRAIN_TEXT_BYTES))]
+    max_text_bytes: u64,
+    /// Replace a file that is there.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    match args.command {
+        Command::Train(args) => train(args),
+    }
+}
+
+fn train(args: TrainArgs) -> anyhow::Result<()> {
+    let mut documents = args.inputs.open()?;
+    let output = TokenizerOutput::create(&args.output, args.overwrite)?;
+    let options = TrainOptions {
+        vocab_size: args.vocab_size,
+        special_tokens: args.special.clone(),
+        max_text_bytes: args.max_text_bytes,
+    };
+    let bytes_total = documents.bytes_total();
+    let mut progress = Progress::new(bytes_total);
+    let mut now = EncodeProgress {
+        bytes_total,
+        ..EncodeProgress::default()
+    };
+    let trained = train_bpe(&mut documents, &options, |bytes_read| {
+        now.bytes_read = bytes_read;
+        now.n_documents += 1;
+        progress.show(&now);
+    })?;
+    progress.finish();
+    let tokenizer = Tokenizer::from_bytes(trained.json.as_bytes(), &args.output)?;
+    output.publish(&trained)?;
+    summarize(&args, &trained, &tokenizer, progress.seconds());
+    Ok(())
+}
+
+fn summarize(args: &TrainArgs, trained: &TrainedTokenizer, tokenizer: &Tokenizer, seconds: f64) {
+    let got = tokenizer.vocab_size();
+    if got < args.vocab_size {
+        anstream::eprintln!("note: the text holds no more pairs to merge than for {got} ids");
+    }
+    if trained.stopped_early {
+        anstream::eprintln!(
+            "note: documents past --max-text-bytes {} were not read",
+            args.max_text_bytes
+        );
+    }
+    let special: Vec<_> = (0..got).filter(|&id| tokenizer.is_special(id)).collect();
+    let special = special
+        .iter()
+        .map(|&id| format!("{id} `{}`", tokenizer.token_text(id)));
+    let lines = [
+        ("documents", trained.n_documents.to_string()),
+        ("text", format!("{} bytes", trained.n_text_bytes)),
+        ("ids", got.to_string()),
+        ("special", special.collect::<Vec<_>>().join(", ")),
+        ("tokenizer", tokenizer.fingerprint()),
+        ("time", format!("{seconds:.1} s")),
+        ("output", args.output.display().to_string()),
+    ];
+    for (name, value) in lines {
+        anstream::println!("{name:<12} {value}");
+    }
 }

@@ -3,6 +3,7 @@
 use crate::shards::testing::{plan, shard_rows, with_targets, write_set, write_shard};
 use crate::shards::*;
 use crate::signals::Rounding;
+use crate::tokens::Packing;
 use proptest::prelude::*;
 
 fn plans() -> impl Strategy<Value = Plan> {

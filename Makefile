@@ -1,0 +1,63 @@
+# Set-up, demo and checks, each one command. `make` alone lists them.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+DEMO_DIR ?= demo
+FUZZ_SECONDS ?= 180
+
+VENV := $(CURDIR)/.venv
+# The wheel's library carries its version in its name, so it is found by pattern, after set-up.
+ORT_IN_VENV = $$(ls $(VENV)/lib*/python*/site-packages/onnxruntime/capi/libonnxruntime.so.* \
+	$(VENV)/lib*/python*/site-packages/onnxruntime/capi/libonnxruntime.*.dylib 2>/dev/null | head -n 1)
+# What is set already wins: another ONNX Runtime, another Python.
+WITH_RUNTIME = ORT_DYLIB_PATH="$${ORT_DYLIB_PATH:-$(ORT_IN_VENV)}" \
+	SALTWORKS_PYTHON="$${SALTWORKS_PYTHON:-$(VENV)/bin/python}"
+SHARED_DATA ?= $(if $(SALTWORKS_SHARED_DATA),$(SALTWORKS_SHARED_DATA),$(CURDIR)/../shared/data)
+# Every feature of Cargo.toml but `default`, so that a new one is checked without a line here.
+FEATURES = $$(awk '/^\[/ { inside = ($$0 == "[features]") } \
+	inside && /^[a-z]/ && $$1 != "default" { print $$1 }' Cargo.toml)
+
+.PHONY: help setup demo test lint doc check-features real-data bench fuzz coverage
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Make .venv: ONNX Runtime and the tests' Parquet readers, pinned with hashes.
+	@sh scripts/setup.sh
+
+demo: setup ## Generate a corpus and a teacher, label them into demo/labels.
+	$(WITH_RUNTIME) $(CARGO) run --locked --release -- demo --output $(DEMO_DIR)
+
+test: setup ## Run every test but the real-data ones.
+	$(WITH_RUNTIME) $(CARGO) test --locked
+
+lint: ## rustfmt and clippy, warnings denied.
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+doc: ## Build the library's documentation, warnings denied.
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
+
+check-features: ## Type-check with no features, and with each feature alone.
+	$(CARGO) check --locked --no-default-features
+	@for feature in $(FEATURES); do \
+		echo "$(CARGO) check --no-default-features --features $$feature"; \
+		$(CARGO) check --locked --no-default-features --features "$$feature" || exit 1; \
+	done
+
+real-data: setup ## Check against real text and models (SHARED_DATA=DIR, default ../shared/data).
+	@test -d "$(SHARED_DATA)" || { echo "no real data at $(SHARED_DATA): name it, SHARED_DATA=DIR" >&2; exit 1; }
+	$(WITH_RUNTIME) SALTWORKS_SHARED_DATA="$(SHARED_DATA)" $(CARGO) test --locked --test real_data -- --nocapture
+
+bench: setup ## Run the benchmarks (release profile).
+	$(WITH_RUNTIME) $(CARGO) bench --locked
+
+fuzz: ## Fuzz every target for FUZZ_SECONDS (default 180) each.
+	@command -v cargo-fuzz >/dev/null || { echo "needs cargo-fuzz: cargo install cargo-fuzz" >&2; exit 1; }
+	@for target in $$($(CARGO) fuzz list); do \
+		$(CARGO) fuzz run --sanitizer none "$$target" -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+coverage: setup ## Measure which lines of the library the tests run.
+	@command -v cargo-llvm-cov >/dev/null || { echo "needs cargo-llvm-cov: cargo install cargo-llvm-cov" >&2; exit 1; }
+	$(WITH_RUNTIME) $(CARGO) llvm-cov --locked --summary-only

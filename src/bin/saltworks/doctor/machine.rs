@@ -1,0 +1,119 @@
+//! CPU, memory and disk, as the operating system tells them.
+
+use std::path::Path;
+
+/// What of this machine matters to labelling. Bytes throughout; `None` where it cannot be told.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Machine {
+    pub(crate) architecture: &'static str,
+    pub(crate) cpu: Option<String>,
+    /// Instruction sets that the kernels use, with whether this CPU has them.
+    pub(crate) cpu_features: Vec<(&'static str, bool)>,
+    /// Threads that this process may run at once (affinity and cgroup quota included).
+    pub(crate) cores: usize,
+    pub(crate) memory_total: Option<u64>,
+    pub(crate) memory_available: Option<u64>,
+    /// The tightest cgroup limit on this process, if any.
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) disk_path: String,
+    pub(crate) disk_free: Option<u64>,
+}
+
+impl Machine {
+    pub(crate) fn look() -> Self {
+        let folder = std::env::current_dir().unwrap_or_else(|_| ".".into());
+        Self {
+            architecture: std::env::consts::ARCH,
+            cpu: cpu_name(),
+            cpu_features: cpu_features(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_total: meminfo("MemTotal:"),
+            memory_available: meminfo("MemAvailable:"),
+            memory_limit: cgroup_memory_limit(),
+            disk_free: disk_free(&folder),
+            disk_path: folder.display().to_string(),
+        }
+    }
+}
+
+fn cpu_name() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_features() -> Vec<(&'static str, bool)> {
+    vec![
+        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
+        ("fma", std::arch::is_x86_feature_detected!("fma")),
+        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+    ]
+}
+
+#[cfg(target_arch = "aarch64")]
+fn cpu_features() -> Vec<(&'static str, bool)> {
+    vec![("neon", std::arch::is_aarch64_feature_detected!("neon"))]
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn cpu_features() -> Vec<(&'static str, bool)> {
+    Vec::new()
+}
+
+fn meminfo(key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The least `memory.max` (version 2) or `limit_in_bytes` (version 1) from this process's cgroup up
+/// to the root.
+fn cgroup_memory_limit() -> Option<u64> {
+    let membership = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let limits = membership.lines().flat_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next().unwrap_or(""), parts.next().unwrap_or("/"));
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        };
+        let applies = controllers.is_empty() || controllers.split(',').any(|c| c == "memory");
+        let path = Path::new(path.trim_start_matches('/')).to_owned();
+        let folders: Vec<_> = path.ancestors().map(|p| Path::new(root).join(p)).collect();
+        folders
+            .into_iter()
+            .filter(move |_| applies)
+            .filter_map(move |folder| {
+                std::fs::read_to_string(folder.join(file))
+                    .ok()?
+                    .trim()
+                    .parse::<u64>()
+                    .ok()
+            })
+    });
+    // Version 1 writes "no limit" as a number near 2^63.
+    limits.filter(|limit| *limit < 1 << 60).min()
+}
+
+#[cfg(unix)]
+fn disk_free(folder: &Path) -> Option<u64> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path is a C string, and `stat` has room for what the call writes.
+    if unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: the call succeeded, so it has written `stat`.
+    let stat = unsafe { stat.assume_init() };
+    // The widths of these fields differ between platforms.
+    #[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
+    (stat.f_bavail as u64).checked_mul(stat.f_frsize as u64)
+}
+
+#[cfg(not(unix))]
+fn disk_free(_folder: &Path) -> Option<u64> {
+    None
+}

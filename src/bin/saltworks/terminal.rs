@@ -1,0 +1,33 @@
+//! What the terminal is like.
+
+/// Cells where nothing says how wide the terminal is.
+const DEFAULT_WIDTH: usize = 100;
+
+/// Width of standard output in cells: `COLUMNS`, the terminal's own word, or a default for a pipe.
+pub fn width() -> usize {
+    let from_environment = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    from_environment
+        .or_else(width_of_stdout)
+        .filter(|&columns| columns > 0)
+        .unwrap_or(DEFAULT_WIDTH)
+}
+
+#[cfg(unix)]
+fn width_of_stdout() -> Option<usize> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: TIOCGWINSZ writes one winsize to the pointer, which points to one that outlives the call.
+    let code = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (code == 0).then_some(usize::from(size.ws_col))
+}
+
+#[cfg(not(unix))]
+fn width_of_stdout() -> Option<usize> {
+    None
+}

@@ -1,0 +1,159 @@
+use super::*;
+use proptest::prelude::*;
+
+fn read_with(bytes: &[u8], options: &CorpusOptions) -> (Result<Vec<String>, CorpusError>, Tally) {
+    let mut reader = JsonlReader::new(bytes, Path::new("in.jsonl"), options.clone());
+    let (mut texts, mut tally) = (Vec::new(), Tally::default());
+    loop {
+        match reader.next_document(&mut tally) {
+            Ok(Some(document)) => texts.push(document.text),
+            Ok(None) => return (Ok(texts), tally),
+            Err(error) => return (Err(error), tally),
+        }
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<String>, CorpusError> {
+    read_with(bytes, &CorpusOptions::default()).0
+}
+
+fn skipping() -> CorpusOptions {
+    CorpusOptions {
+        skip_bad_lines: true,
+        ..CorpusOptions::default()
+    }
+}
+
+#[test]
+fn only_the_text_field_is_kept_and_escapes_are_resolved() {
+    let lines =
+        br#"{"id": 7, "text": "a\nb \u00e9\ud83d\ude00", "more": {"text": [1, {"x": null}]}}
+{"text":"plain"}
+"#;
+    assert_eq!(read(lines).unwrap(), ["a\nb é😀", "plain"]);
+}
+
+#[test]
+fn the_last_line_may_lack_its_end_and_blank_lines_and_crlf_are_fine() {
+    assert_eq!(
+        read(b"{\"text\":\"a\"}\r\n\r\n  \n{\"text\":\"b\"}").unwrap(),
+        ["a", "b"]
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_dropped() {
+    assert_eq!(read(b"\xef\xbb\xbf{\"text\":\"a\"}").unwrap(), ["a"]);
+}
+
+#[test]
+fn empty_documents_are_counted_and_left_out() {
+    let lines = b"{\"text\":\"\"}\n{\"text\":\" \\n\"}\n{\"text\":\"a\"}\n";
+    let (texts, tally) = read_with(lines, &CorpusOptions::default());
+    assert_eq!(texts.unwrap(), ["a"]);
+    assert_eq!(
+        tally,
+        Tally {
+            n_bad_lines: 0,
+            n_empty_documents: 2
+        }
+    );
+}
+
+#[test]
+fn broken_json_in_line_12345_is_named_with_its_remedy() {
+    let mut lines = "{\"text\":\"a\"}\n".repeat(12_344).into_bytes();
+    lines.extend(b"{\"text\":\"a\",}\n{\"text\":\"b\"}\n");
+    let error = read(&lines).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.starts_with("in.jsonl:12345: broken JSON at column 13"),
+        "{message}"
+    );
+    assert!(
+        message.contains("--skip-bad-lines") && !message.contains("line 1 "),
+        "{message}"
+    );
+    assert_eq!(error.kind(), crate::error::Kind::BadData);
+
+    let (texts, tally) = read_with(&lines, &skipping());
+    assert_eq!(texts.unwrap().len(), 12_345);
+    assert_eq!(tally.n_bad_lines, 1);
+}
+
+#[test]
+fn each_bad_line_has_its_own_error() {
+    let message = |line: &[u8]| read(line).unwrap_err().to_string();
+    assert!(message(b"{\"txt\":\"a\"}").contains("no field `text`"));
+    assert!(message(b"{\"text\":3}").contains("`text` is a number, expected a string"));
+    assert!(message(b"{\"text\":-3}").contains("is a number"));
+    assert!(message(b"{\"text\":null}").contains("is null"));
+    assert!(message(b"{\"text\":[\"a\"]}").contains("is an array"));
+    assert!(message(b"{\"text\":{\"a\":1}}").contains("is an object"));
+    assert!(message(b"{\"text\":true}").contains("is a boolean"));
+    assert!(
+        message(b"[{\"text\":\"a\"}]").contains("expected one JSON object a line, got an array")
+    );
+    assert!(message(b"\"a\"").contains("got a string"));
+    assert!(message(b"{\"text\":\"a\"").contains("broken JSON"));
+    assert!(message(b"{\"text\":\"a\"} x").contains("broken JSON"));
+    assert!(message(b"{\"text\":\"\\ud800\"}").contains("broken JSON"));
+}
+
+#[test]
+fn invalid_utf8_is_named_with_line_and_byte() {
+    let error = read(b"{\"text\":\"a\"}\n{\"text\":\"\xff\"}\n").unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.starts_with("in.jsonl:2: invalid UTF-8 at byte 22 "),
+        "{message}"
+    );
+    let with_mark = read(b"\xef\xbb\xbf{\"text\":\"\xff\"}")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        with_mark.starts_with("in.jsonl:1: invalid UTF-8 at byte 12 "),
+        "{with_mark}"
+    );
+}
+
+#[test]
+fn another_field_can_be_chosen_and_the_last_of_a_repeated_one_counts() {
+    let options = CorpusOptions {
+        text_field: "content".into(),
+        skip_bad_lines: false,
+    };
+    let (texts, _) = read_with(
+        b"{\"content\":\"a\",\"text\":1,\"content\":\"b\"}",
+        &options,
+    );
+    assert_eq!(texts.unwrap(), ["b"]);
+}
+
+#[test]
+fn nesting_without_end_is_an_error_and_no_stack_overflow() {
+    let deep = [b"{\"text\":\"a\",\"x\":".as_slice(), &vec![b'['; 1 << 20]].concat();
+    assert!(read(&deep).is_err());
+    let in_text = [b"{\"text\":".as_slice(), &vec![b'['; 1 << 20]].concat();
+    assert!(read(&in_text).is_err());
+}
+
+proptest! {
+    #[test]
+    fn what_serde_json_writes_is_read_back(texts in prop::collection::vec(".*", 0..20)) {
+        let mut lines = String::new();
+        for text in &texts {
+            lines += &format!("{}\n", serde_json::json!({"n": [1, 2], "text": text}));
+        }
+        let kept: Vec<_> = texts.into_iter().filter(|text| !text.trim().is_empty()).collect();
+        prop_assert_eq!(read(lines.as_bytes()).unwrap(), kept);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic_and_skipping_never_fails(
+        bytes in prop::collection::vec(any::<u8>(), 0..400)
+    ) {
+        let _ = read(&bytes);
+        prop_assert!(read_with(&bytes, &skipping()).0.is_ok());
+    }
+}

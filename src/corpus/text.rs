@@ -1,0 +1,61 @@
+//! A text file: one document.
+
+use super::MAX_DOCUMENT_BYTES;
+use super::documents::Document;
+use super::error::CorpusError;
+use super::format::Compression;
+use super::location::{Location, Position};
+use super::stream::read_fault;
+use std::io::{BufRead, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+pub(super) const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads the whole stream as one document.
+pub(super) fn read_document(
+    stream: impl BufRead,
+    path: &Arc<Path>,
+    compression: Compression,
+) -> Result<Document, CorpusError> {
+    let mut bytes = Vec::new();
+    let mut limited = stream.take(MAX_DOCUMENT_BYTES + 1);
+    limited
+        .read_to_end(&mut bytes)
+        .map_err(|error| read_fault(path, compression, error))?;
+    let location = Location {
+        path: Arc::clone(path),
+        position: Position::File,
+    };
+    if bytes.len() as u64 > MAX_DOCUMENT_BYTES {
+        return Err(CorpusError::TooLong {
+            location,
+            limit: MAX_DOCUMENT_BYTES,
+        });
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let n_lines = error.as_bytes()[..valid]
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count();
+        CorpusError::InvalidUtf8 {
+            location: Location {
+                position: Position::Line(n_lines as u64 + 1),
+                ..location.clone()
+            },
+            byte_offset: valid as u64,
+        }
+    })?;
+    Ok(Document {
+        text: without_bom(text),
+        location,
+    })
+}
+
+fn without_bom(mut text: String) -> String {
+    if text.starts_with('\u{feff}') {
+        text.drain(..UTF8_BOM.len());
+    }
+    text
+}

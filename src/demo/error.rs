@@ -1,0 +1,51 @@
+use crate::error::Kind;
+
+/// What can go wrong while the demo's inputs are made.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The corpus could not be written.
+    #[error(
+        "cannot write the generated corpus; check space and permissions of the output directory"
+    )]
+    WriteCorpus {
+        /// What the writer said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The statistics need a longer text.
+    #[error(
+        "{n_tokens} tokens are too few for n-gram statistics (3 at least); ask for more --megabytes"
+    )]
+    TooFewTokens {
+        /// Tokens given.
+        n_tokens: usize,
+    },
+    /// A token that the vocabulary does not have.
+    #[error(
+        "token {token} at offset {offset} is outside the vocabulary of {vocab_size}; \
+         give the vocabulary size of the tokenizer that made the tokens"
+    )]
+    TokenOutOfRange {
+        /// The id.
+        token: u32,
+        /// Its offset in the stream.
+        offset: usize,
+        /// V.
+        vocab_size: usize,
+    },
+    /// The teacher's file could not be written.
+    #[error(transparent)]
+    WriteTeacher(#[from] crate::onnx::OnnxError),
+}
+
+impl DemoError {
+    /// Decides the exit code.
+    pub fn kind(&self) -> Kind {
+        match self {
+            DemoError::WriteCorpus { .. } => Kind::Failed,
+            DemoError::TooFewTokens { .. } => Kind::Usage,
+            DemoError::TokenOutOfRange { .. } => Kind::BadData,
+            DemoError::WriteTeacher(source) => source.kind(),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What can go wrong between the rooms.
+
+use crate::error::Kind;
+use crate::onnx::OnnxError;
+use crate::shards::ShardsError;
+use crate::signals::SignalsError;
+use crate::storage::StorageError;
+use crate::teacher::TeacherError;
+use crate::tokens::TokensError;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+/// Errors of planning and labelling; those of other rooms pass through.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    /// An option that has no default was not given.
+    #[error("{flag} is missing: give it as a flag, or as a key of the --config file")]
+    Missing {
+        /// The flag.
+        flag: &'static str,
+    },
+    /// An option's value cannot be.
+    #[error("{flag} is {got}, expected {expected}")]
+    Option {
+        /// The flag.
+        flag: &'static str,
+        /// What would do.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    ReadConfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The configuration file is not TOML of the known keys.
+    #[error("the configuration {} is wrong", path.display())]
+    ParseConfig {
+        /// The file.
+        path: PathBuf,
+        /// Line, key and reason.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// The teacher's vocabulary is not the tokenizer's.
+    #[error("the teacher {} has {teacher} logits a position, but the tokenizer of the tokens ({tokenizer_source}) has {tokenizer} ids: {remedy}", model.display())]
+    Vocabulary {
+        /// The model.
+        model: PathBuf,
+        /// V of the logits.
+        teacher: u32,
+        /// Ids of the tokenizer.
+        tokenizer: u32,
+        /// Where the tokenizer's number is from.
+        tokenizer_source: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The tokenizer given is not the one that made the tokens.
+    #[error("the tokenizer {} has the fingerprint {got}, but the tokens were made with {expected}: give the tokenizer that made them, or tokenize again", path.display())]
+    TokenizerMismatch {
+        /// The tokenizer given.
+        path: PathBuf,
+        /// As recorded in corpus.json.
+        expected: String,
+        /// As found.
+        got: String,
+    },
+    /// A token id is not in the vocabulary.
+    #[error("token {offset} of {} has id {id}, outside the vocabulary of {vocab_size}: the tokens were not made for this teacher, or the file's format is another one (--tokens-format)", tokens.display())]
+    TokenOutside {
+        /// The corpus.
+        tokens: PathBuf,
+        /// Offset in the corpus, tokens.
+        offset: u64,
+        /// The id.
+        id: u32,
+        /// V.
+        vocab_size: u32,
+    },
+    /// The corpus has no sequence to label.
+    #[error("{} has {n_tokens} tokens in {n_documents} documents, which make no sequence with a target to predict: give a longer corpus", tokens.display())]
+    NoSequences {
+        /// The corpus.
+        tokens: PathBuf,
+        /// Its tokens.
+        n_tokens: u64,
+        /// Its documents.
+        n_documents: u64,
+    },
+    /// An input changed since the plan was made.
+    #[error("{} is not the file that the plan was made of (its {what} differs): bring the old file back, or label into another directory", path.display())]
+    InputChanged {
+        /// The file.
+        path: PathBuf,
+        /// Size or content.
+        what: &'static str,
+    },
+    /// The teacher gives something that has no signals.
+    #[error("sequence {seq_id}, first token at {token_offset} of the corpus")]
+    Sequence {
+        /// Which sequence.
+        seq_id: u64,
+        /// Where it starts in the corpus, tokens.
+        token_offset: u64,
+        /// What is wrong with it.
+        #[source]
+        source: SignalsError,
+    },
+    /// The process was asked to stop.
+    #[error(
+        "interrupted: {n_done} of {n_shards} shards are done; the same command goes on from there"
+    )]
+    Interrupted {
+        /// Shards of this task that are done.
+        n_done: u64,
+        /// Shards of this task.
+        n_shards: u64,
+    },
+    /// A thread or its handler could not be started.
+    #[error("cannot start {what}: check the system's limits (ulimit -u)")]
+    Spawn {
+        /// What for.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The labels and the teacher do not belong together.
+    #[error(
+        "{field} of the labels is {expected}, but now it is {got}: check against the teacher and tokens that made them"
+    )]
+    OtherInputs {
+        /// Field of the plan.
+        field: &'static str,
+        /// As planned.
+        expected: String,
+        /// As given now.
+        got: String,
+    },
+    /// From `onnx`.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// From `teacher`.
+    #[error(transparent)]
+    Teacher(#[from] TeacherError),
+    /// From `tokens`.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// From `shards`.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
+    /// From `storage`.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl LabelError {
+    /// An option with an impossible value.
+    pub(super) fn option(flag: &'static str, expected: impl Display, got: impl Display) -> Self {
+        Self::Option {
+            flag,
+            expected: expected.to_string(),
+            got: got.to_string(),
+        }
+    }
+
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Missing { .. }
+            | Self::Option { .. }
+            | Self::ReadConfig { .. }
+            | Self::ParseConfig { .. }
+            | Self::Vocabulary { .. }
+            | Self::TokenizerMismatch { .. }
+            | Self::InputChanged { .. }
+            | Self::OtherInputs { .. } => Kind::Usage,
+            Self::TokenOutside { .. } | Self::NoSequences { .. } | Self::Sequence { .. } => {
+                Kind::BadData
+            }
+            Self::Interrupted { .. } => Kind::Interrupted,
+            Self::Spawn { .. } => Kind::Failed,
+            Self::Onnx(error) => error.kind(),
+            Self::Teacher(error) => error.kind(),
+            Self::Tokens(error) => error.kind(),
+            Self::Shards(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `--dry-run`: what a labelling will cost, from a short real one into a temporary directory.
+
+use super::error::LabelError;
+use super::inputs::Inputs;
+use super::interrupt::Interrupt;
+use super::options::LabelConfig;
+use super::planning::{make_plan, n_targets};
+use super::progress::Progress;
+use super::run::make_shards;
+use crate::shards::{self, LabelSet, Plan};
+use crate::storage::StorageError;
+use crate::tokens::SequenceView;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// Time that the probe aims at; the first, short round only warms up.
+const PROBE_SECONDS: f64 = 4.0;
+/// Targets of the first round.
+const FIRST_ROUND_TARGETS: u64 = 2048;
+
+/// What labelling would take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// The plan as it would be written.
+    pub plan: Plan,
+    /// Targets labelled by the probe.
+    pub n_targets_probed: u64,
+    /// Targets a second, as probed.
+    pub tokens_per_s: f64,
+    /// Bytes of both files a target, as probed.
+    pub bytes_per_token: f64,
+}
+
+impl Estimate {
+    /// Seconds for the whole plan in one process.
+    pub fn seconds(&self) -> f64 {
+        self.plan.sequences.n_targets as f64 / self.tokens_per_s
+    }
+
+    /// Seconds a shard.
+    pub fn seconds_per_shard(&self) -> f64 {
+        self.seconds() / f64::from(self.plan.n_shards())
+    }
+
+    /// Bytes of the whole set.
+    pub fn bytes(&self) -> f64 {
+        self.plan.sequences.n_targets as f64 * self.bytes_per_token
+    }
+}
+
+/// Plans without writing a plan, and labels a few sequences to see how fast and how large.
+///
+/// # Errors
+/// As for labelling itself.
+pub fn estimate(config: &LabelConfig) -> Result<Estimate, LabelError> {
+    let mut inputs = Inputs::open(config)?;
+    let plan = make_plan(config, &inputs)?;
+    let mean_targets = plan.sequences.n_targets as f64 / plan.n_sequences() as f64;
+    let rows = |targets: f64| ((targets / mean_targets) as u64).clamp(1, plan.n_sequences());
+    let warm_up = probe(config, &mut inputs, &plan, rows(FIRST_ROUND_TARGETS as f64))?;
+    let measured = probe(
+        config,
+        &mut inputs,
+        &plan,
+        rows(warm_up.tokens_per_s * PROBE_SECONDS),
+    )?;
+    Ok(measured)
+}
+
+/// Labels the first `n_rows` sequences of the plan's range in a temporary directory.
+fn probe(
+    config: &LabelConfig,
+    inputs: &mut Inputs,
+    plan: &Plan,
+    n_rows: u64,
+) -> Result<Estimate, LabelError> {
+    let temporary = tempfile::tempdir().map_err(|source| {
+        StorageError::io("create a directory in", &std::env::temp_dir(), source)
+    })?;
+    let config = LabelConfig {
+        output: temporary.path().join("probe"),
+        ..config.clone()
+    };
+    let part = first_rows(plan, n_rows, &inputs.view(&config)?);
+    let opened = LabelSet::create_or_match(&config.output, &part)?;
+    let part = opened.plan();
+    let todo: Vec<u32> = part.shards().collect();
+    let progress = Mutex::new(Progress::silent());
+    let started = Instant::now();
+    make_shards(&config, inputs, part, &todo, &Interrupt::new(), &progress)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let manifest = shards::finalize(&config.output, true)?;
+    Ok(Estimate {
+        plan: plan.clone(),
+        n_targets_probed: manifest.n_targets,
+        tokens_per_s: manifest.n_targets as f64 / seconds,
+        bytes_per_token: manifest.n_bytes as f64 / manifest.n_targets as f64,
+    })
+}
+
+/// The plan cut to the first `n_rows` of its range.
+fn first_rows(plan: &Plan, n_rows: u64, view: &SequenceView<'_>) -> Plan {
+    let mut part = plan.clone();
+    let sequences = &mut part.sequences;
+    sequences.end = (sequences.start + n_rows).min(sequences.end);
+    sequences.n_targets = n_targets(view, sequences.start..sequences.end);
+    part.layout = plan.layout.clone().for_sequences(part.n_sequences());
+    part
+}

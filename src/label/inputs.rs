@@ -1,0 +1,169 @@
+//! The inputs opened and held against each other, before any long work.
+
+use super::error::LabelError;
+use super::options::LabelConfig;
+use crate::shards::PlanTokenizer;
+use crate::teacher::{RuntimeLibrary, Teacher, TeacherOptions, load_runtime};
+use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
+use std::path::Path;
+
+/// Everything that labelling reads from.
+pub struct Inputs {
+    /// The ONNX Runtime in use.
+    pub runtime: RuntimeLibrary,
+    /// The model, loaded.
+    pub teacher: Teacher,
+    /// The tokens, mapped.
+    pub corpus: TokenCorpus,
+    /// What is known of the tokenizer that made the tokens.
+    pub tokenizer: Option<PlanTokenizer>,
+    /// V: ids with a signal; logits past it are a padded head, left out.
+    pub vocab_size: u32,
+}
+
+impl Inputs {
+    /// Opens all inputs and checks that they belong together.
+    ///
+    /// # Errors
+    /// Whatever is wrong with one of them, or between them, with the remedy.
+    pub fn open(config: &LabelConfig) -> Result<Self, LabelError> {
+        let corpus = open_corpus(config)?;
+        let tokenizer = tokenizer_facts(config, &corpus)?;
+        let runtime = load_runtime(config.ort_lib.as_deref())?;
+        let teacher = Teacher::open(&TeacherOptions {
+            model: config.teacher.clone(),
+            device: config
+                .device
+                .parse()
+                .map_err(|expected| LabelError::option("--device", expected, &config.device))?,
+            threads: config.threads,
+            logits_output: config.logits_output.clone(),
+            seq_len_max: config.seq_len,
+        })?;
+        let vocab_size = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
+        check_sequence_bos(config, vocab_size)?;
+        Ok(Self {
+            runtime,
+            teacher,
+            corpus,
+            tokenizer,
+            vocab_size,
+        })
+    }
+
+    /// The corpus as sequences.
+    ///
+    /// # Errors
+    /// Options that make no view; a corpus without a single target.
+    pub fn view(&self, config: &LabelConfig) -> Result<SequenceView<'_>, LabelError> {
+        view_of(&self.corpus, config)
+    }
+}
+
+pub(super) fn view_of<'a>(
+    corpus: &'a TokenCorpus,
+    config: &LabelConfig,
+) -> Result<SequenceView<'a>, LabelError> {
+    let options = ViewOptions {
+        packing: config.packing,
+        seq_len: config.seq_len,
+        sequence_bos: config.sequence_bos,
+    };
+    let view = SequenceView::new(corpus, options)?;
+    if view.len() == 0 {
+        return Err(LabelError::NoSequences {
+            tokens: config.tokens.clone(),
+            n_tokens: corpus.n_tokens(),
+            n_documents: corpus.n_documents(),
+        });
+    }
+    Ok(view)
+}
+
+fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
+    let options = OpenOptions {
+        format: config.tokens_format,
+        eod: config.eod,
+    };
+    Ok(TokenCorpus::open(&config.tokens, &options)?)
+}
+
+/// From corpus.json, from `--tokenizer`, or from both, which must then agree.
+fn tokenizer_facts(
+    config: &LabelConfig,
+    corpus: &TokenCorpus,
+) -> Result<Option<PlanTokenizer>, LabelError> {
+    let recorded = corpus.corpus_json().map(|json| PlanTokenizer {
+        fingerprint: json.tokenizer_fingerprint.clone(),
+        vocab_size: json.vocab_size,
+        bos: json.bos,
+        eod: json.eod,
+    });
+    let Some(path) = &config.tokenizer else {
+        return Ok(recorded);
+    };
+    let tokenizer = Tokenizer::open(path)?;
+    let got = tokenizer.fingerprint();
+    match recorded {
+        Some(recorded) if recorded.fingerprint != got => Err(LabelError::TokenizerMismatch {
+            path: path.clone(),
+            expected: recorded.fingerprint,
+            got,
+        }),
+        Some(recorded) => Ok(Some(recorded)),
+        None => Ok(Some(PlanTokenizer {
+            fingerprint: got,
+            vocab_size: tokenizer.vocab_size(),
+            bos: None,
+            eod: config.eod,
+        })),
+    }
+}
+
+/// V to use: the tokenizer's, which the teacher's must equal, or exceed by a masked padding.
+fn vocabulary(
+    config: &LabelConfig,
+    teacher: u32,
+    tokenizer: Option<&PlanTokenizer>,
+) -> Result<u32, LabelError> {
+    let Some(known) = tokenizer else {
+        return Ok(teacher);
+    };
+    let mismatch = |remedy| LabelError::Vocabulary {
+        model: config.teacher.clone(),
+        teacher,
+        tokenizer: known.vocab_size,
+        tokenizer_source: tokenizer_source(config),
+        remedy,
+    };
+    if teacher < known.vocab_size {
+        return Err(mismatch(
+            "tokens and teacher do not belong together; tokenize with the teacher's own tokenizer",
+        ));
+    }
+    if teacher > known.vocab_size && !config.mask_vocab_padding {
+        return Err(mismatch(
+            "if the teacher is of this tokenizer and its head is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
+        ));
+    }
+    Ok(known.vocab_size)
+}
+
+fn tokenizer_source(config: &LabelConfig) -> String {
+    let named = |path: &Path| path.display().to_string();
+    config
+        .tokenizer
+        .as_deref()
+        .map_or_else(|| named(&config.tokens.join("corpus.json")), named)
+}
+
+fn check_sequence_bos(config: &LabelConfig, vocab_size: u32) -> Result<(), LabelError> {
+    match config.sequence_bos {
+        Some(id) if id >= vocab_size => Err(LabelError::option(
+            "--sequence-bos",
+            format!("an id below the vocabulary of {vocab_size}"),
+            id,
+        )),
+        _ => Ok(()),
+    }
+}

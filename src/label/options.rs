@@ -1,0 +1,453 @@
+//! What was asked for: as flags and as a configuration file, which are the same list.
+
+use super::error::LabelError;
+use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group};
+use crate::signals::Rounding;
+use crate::tokens::{Packing, TokenFormat};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Ids kept a position, unless `--top-k` says otherwise. In the plan, and so visible.
+pub(super) const DEFAULT_TOP_K: u32 = 64;
+/// Tokens a call of the teacher on a CPU; speed and memory only.
+pub(super) const DEFAULT_BATCH_TOKENS: u32 = 1024;
+
+/// Options of `plan` and `label`. Every one is a flag, and a key of the file that `--config` names
+/// (underscores for hyphens); a flag wins over the file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub struct LabelOptions {
+    /// The SLM as an ONNX file (external data beside it is found).
+    #[arg(long, value_name = "FILE")]
+    pub teacher: Option<PathBuf>,
+
+    /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
+    /// llm.c .bin, Parquet with `input_ids`.
+    #[arg(long, value_name = "PATH")]
+    pub tokens: Option<PathBuf>,
+
+    /// Directory to write labels to; one in progress is resumed.
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+
+    /// Format of the tokens where it cannot be told from the file.
+    #[arg(long, value_name = "FORMAT")]
+    pub tokens_format: Option<TokenFormat>,
+
+    /// End-of-document id: splits token files that have no document boundaries of their own.
+    #[arg(long, value_name = "ID")]
+    pub eod: Option<u32>,
+
+    /// The tokenizer.json that made the tokens, to check its vocabulary and record its fingerprint.
+    /// Not needed with a directory of `saltworks tokenize`, which records both.
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+
+    /// Sequence length T: predicted positions a sequence.
+    #[arg(long, value_name = "T")]
+    pub seq_len: Option<u32>,
+
+    /// How documents become sequences: concat (one after the other, attention across borders) or
+    /// document (each cut by itself). Default: concat.
+    #[arg(long, value_name = "PACKING")]
+    pub packing: Option<Packing>,
+
+    /// Id put in front of every sequence, for teachers that need one.
+    #[arg(long, value_name = "ID")]
+    pub sequence_bos: Option<u32>,
+
+    /// Ids kept a position. Default: 64.
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<u32>,
+
+    /// Lists to write beside the scores: scores,stats,topk. Default: all.
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
+    pub groups: Option<Vec<Group>>,
+
+    /// Extra temperatures, comma-separated: a log-partition a position each.
+    #[arg(long, value_name = "TAU", value_delimiter = ',')]
+    pub temperatures: Option<Vec<f64>>,
+
+    /// Precision that kept log-probabilities are rounded to: f32, f16 or bf16. Default: f16.
+    #[arg(long, value_name = "PRECISION")]
+    pub round: Option<Rounding>,
+
+    /// Part of the corpus: sequences A up to, not including, B, as A..B.
+    #[arg(long, value_name = "A..B", conflicts_with = "max_sequences")]
+    pub sequences: Option<String>,
+
+    /// Part of the corpus: the first N sequences.
+    #[arg(long, value_name = "N")]
+    pub max_sequences: Option<u64>,
+
+    /// Leave out logits past the tokenizer's vocabulary (a padded head) before the softmax.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub mask_vocab_padding: Option<bool>,
+
+    /// Where the teacher runs: auto, cpu, cuda or cuda:N. Default: auto.
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+
+    /// Threads for the teacher and the reduction. Default: all cores.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// Tokens a call of the teacher (speed and memory only). Default: 1024.
+    #[arg(long, value_name = "N")]
+    pub batch_tokens: Option<u32>,
+
+    /// Bytes a shard to aim for. Default: 134217728.
+    #[arg(long, value_name = "BYTES")]
+    pub shard_bytes: Option<u64>,
+
+    /// Seed of the order of sequences over shards, or `none` for the corpus' own. Default: 0.
+    #[arg(long, value_name = "SEED")]
+    pub order_seed: Option<OrderSeed>,
+
+    /// zstd level of the shards. Default: 3.
+    #[arg(long, value_name = "LEVEL")]
+    pub zstd_level: Option<i32>,
+
+    /// The output with the logits, where the model's own naming leaves a doubt.
+    #[arg(long, value_name = "NAME")]
+    pub logits_output: Option<String>,
+
+    /// The ONNX Runtime library to use (otherwise searched; see `saltworks doctor`).
+    #[arg(long, value_name = "FILE")]
+    pub ort_lib: Option<PathBuf>,
+
+    /// Only every n-th shard, starting at i: this process is task i (from 0) of n, as i/n.
+    #[arg(long, value_name = "I/N")]
+    pub task: Option<String>,
+
+    /// Let shards of different ONNX Runtime versions, providers or instruction sets stand together.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_mixed_runtime: Option<bool>,
+}
+
+/// `--order-seed`: a number, or none for the corpus' own order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OrderSeed {
+    /// Permute by this seed.
+    Seed(u64),
+    /// The word `none`: sequences stay in the corpus' order.
+    Word(NoneWord),
+}
+
+/// The word `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NoneWord {
+    /// `none`.
+    None,
+}
+
+impl std::str::FromStr for OrderSeed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::Word(NoneWord::None)),
+            _ => text
+                .parse()
+                .map(Self::Seed)
+                .map_err(|_| format!("expected a number or none, got `{text}`")),
+        }
+    }
+}
+
+/// The options after defaults and checks: what will be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelConfig {
+    /// The teacher's ONNX file.
+    pub teacher: PathBuf,
+    /// The token corpus.
+    pub tokens: PathBuf,
+    /// The label directory.
+    pub output: PathBuf,
+    /// Format of the tokens, if said.
+    pub tokens_format: Option<TokenFormat>,
+    /// End-of-document id for raw token files.
+    pub eod: Option<u32>,
+    /// tokenizer.json, if given.
+    pub tokenizer: Option<PathBuf>,
+    /// T.
+    pub seq_len: u32,
+    /// How documents become sequences.
+    pub packing: Packing,
+    /// Id in front of every sequence.
+    pub sequence_bos: Option<u32>,
+    /// K.
+    pub top_k: u32,
+    /// Lists beside the scores.
+    pub groups: Vec<Group>,
+    /// Extra temperatures.
+    pub temperatures: Vec<f64>,
+    /// Precision of kept log-probabilities.
+    pub rounding: Rounding,
+    /// Which sequences; the end is cut to the corpus later.
+    pub range: SequenceRange,
+    /// Leave out a padded head.
+    pub mask_vocab_padding: bool,
+    /// auto, cpu, cuda[:N]; read by the teacher's room.
+    pub device: String,
+    /// Threads.
+    pub threads: usize,
+    /// Tokens a call.
+    pub batch_tokens: u32,
+    /// Bytes a shard to aim for.
+    pub shard_bytes: u64,
+    /// Seed of the order over shards.
+    pub order_seed: Option<u64>,
+    /// zstd level.
+    pub zstd_level: i32,
+    /// Output with the logits.
+    pub logits_output: Option<String>,
+    /// ONNX Runtime library.
+    pub ort_lib: Option<PathBuf>,
+    /// Which shards are this process'.
+    pub task: Task,
+    /// Whether runtimes may mix.
+    pub allow_mixed_runtime: bool,
+}
+
+/// Which sequences of the corpus to label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SequenceRange {
+    /// Every one.
+    All,
+    /// The first N.
+    First(u64),
+    /// From A up to, not including, B.
+    Between(u64, u64),
+}
+
+/// Task `index` of `count`: it has the shards with `shard % count == index`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    /// From 0.
+    pub index: u32,
+    /// At least 1.
+    pub count: u32,
+}
+
+impl Task {
+    /// The whole work in one process.
+    pub const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// Whether this task makes that shard.
+    pub fn has(self, shard: u32) -> bool {
+        shard % self.count == self.index
+    }
+}
+
+impl LabelOptions {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// An unreadable file, broken TOML, an unknown key (named with its line).
+    pub fn read(path: &Path) -> Result<Self, LabelError> {
+        let text = std::fs::read_to_string(path).map_err(|source| LabelError::ReadConfig {
+            path: path.into(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| LabelError::ParseConfig {
+            path: path.into(),
+            source: Box::new(source),
+        })
+    }
+
+    /// These options, with `below` for what they leave open.
+    pub fn over(self, below: Self) -> Self {
+        // A part of the corpus is one choice, whichever of the two ways it is written.
+        let below = if self.sequences.is_some() || self.max_sequences.is_some() {
+            Self {
+                sequences: None,
+                max_sequences: None,
+                ..below
+            }
+        } else {
+            below
+        };
+        macro_rules! first_of {
+            ($($field:ident),* $(,)?) => { Self { $($field: self.$field.or(below.$field)),* } };
+        }
+        first_of!(
+            teacher,
+            tokens,
+            output,
+            tokens_format,
+            eod,
+            tokenizer,
+            seq_len,
+            packing,
+            sequence_bos,
+            top_k,
+            groups,
+            temperatures,
+            round,
+            sequences,
+            max_sequences,
+            mask_vocab_padding,
+            device,
+            threads,
+            batch_tokens,
+            shard_bytes,
+            order_seed,
+            zstd_level,
+            logits_output,
+            ort_lib,
+            task,
+            allow_mixed_runtime,
+        )
+    }
+
+    /// Fills in defaults and checks every value that can be checked by itself.
+    ///
+    /// # Errors
+    /// A missing or impossible value, naming the flag.
+    pub fn resolve(self) -> Result<LabelConfig, LabelError> {
+        let asked = self
+            .groups
+            .unwrap_or_else(|| vec![Group::Stats, Group::Topk]);
+        let groups = [Group::Scores, Group::Stats, Group::Topk];
+        let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
+        let config = LabelConfig {
+            teacher: required(self.teacher, "--teacher")?,
+            tokens: required(self.tokens, "--tokens")?,
+            output: required(self.output, "--output")?,
+            seq_len: required(self.seq_len, "--seq-len")?,
+            range: sequence_range(self.sequences.as_deref(), self.max_sequences)?,
+            task: self.task.as_deref().map_or(Ok(Task::WHOLE), parse_task)?,
+            groups: groups.into_iter().filter(wanted).collect(),
+            order_seed: match self.order_seed {
+                None => Some(0),
+                Some(OrderSeed::Seed(seed)) => Some(seed),
+                Some(OrderSeed::Word(NoneWord::None)) => None,
+            },
+            tokens_format: self.tokens_format,
+            eod: self.eod,
+            tokenizer: self.tokenizer,
+            packing: self.packing.unwrap_or(Packing::Concat),
+            sequence_bos: self.sequence_bos,
+            top_k: self.top_k.unwrap_or(DEFAULT_TOP_K),
+            temperatures: self.temperatures.unwrap_or_default(),
+            rounding: self.round.unwrap_or(Rounding::F16),
+            mask_vocab_padding: self.mask_vocab_padding.unwrap_or(false),
+            device: self.device.unwrap_or_else(|| "auto".into()),
+            threads: self.threads.unwrap_or_else(all_cores),
+            batch_tokens: self.batch_tokens.unwrap_or(DEFAULT_BATCH_TOKENS),
+            shard_bytes: self.shard_bytes.unwrap_or(DEFAULT_SHARD_BYTES),
+            zstd_level: self.zstd_level.unwrap_or(DEFAULT_ZSTD_LEVEL),
+            logits_output: self.logits_output,
+            ort_lib: self.ort_lib,
+            allow_mixed_runtime: self.allow_mixed_runtime.unwrap_or(false),
+        };
+        config.check()
+    }
+}
+
+impl LabelConfig {
+    fn check(self) -> Result<Self, LabelError> {
+        at_least_1(self.seq_len.into(), "--seq-len")?;
+        at_least_1(self.top_k.into(), "--top-k")?;
+        at_least_1(self.batch_tokens.into(), "--batch-tokens")?;
+        at_least_1(self.shard_bytes, "--shard-bytes")?;
+        at_least_1(self.threads as u64, "--threads")?;
+        if !(1..=22).contains(&self.zstd_level) {
+            return Err(LabelError::option(
+                "--zstd-level",
+                "a level from 1 to 22",
+                self.zstd_level,
+            ));
+        }
+        for (i, &tau) in self.temperatures.iter().enumerate() {
+            if !(tau.is_finite() && (0.01..=100.0).contains(&tau) && tau != 1.0) {
+                return Err(LabelError::option(
+                    "--temperatures",
+                    "temperatures from 0.01 to 100 other than 1",
+                    tau,
+                ));
+            }
+            if self.temperatures[..i].contains(&tau) {
+                return Err(LabelError::option(
+                    "--temperatures",
+                    "different temperatures",
+                    tau,
+                ));
+            }
+        }
+        if !self.temperatures.is_empty() && !self.groups.contains(&Group::Topk) {
+            let got = "groups without topk";
+            return Err(LabelError::option(
+                "--temperatures",
+                "the group topk, which they temper",
+                got,
+            ));
+        }
+        Ok(self)
+    }
+}
+
+fn all_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn required<T>(value: Option<T>, flag: &'static str) -> Result<T, LabelError> {
+    value.ok_or(LabelError::Missing { flag })
+}
+
+fn at_least_1(value: u64, flag: &'static str) -> Result<(), LabelError> {
+    if value == 0 {
+        Err(LabelError::option(flag, "at least 1", value))
+    } else {
+        Ok(())
+    }
+}
+
+fn sequence_range(range: Option<&str>, first: Option<u64>) -> Result<SequenceRange, LabelError> {
+    let Some(text) = range else {
+        return match first {
+            Some(0) => Err(LabelError::option("--max-sequences", "at least 1", 0)),
+            Some(n) => Ok(SequenceRange::First(n)),
+            None => Ok(SequenceRange::All),
+        };
+    };
+    if first.is_some() {
+        return Err(LabelError::option(
+            "--sequences",
+            "no --max-sequences beside it",
+            text,
+        ));
+    }
+    let parsed = text
+        .split_once("..")
+        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match parsed {
+        Some((start, end)) if start < end => Ok(SequenceRange::Between(start, end)),
+        _ => Err(LabelError::option(
+            "--sequences",
+            "A..B with A < B, such as 0..1000",
+            text,
+        )),
+    }
+}
+
+fn parse_task(text: &str) -> Result<Task, LabelError> {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match parsed {
+        Some((index, count)) if index < count => Ok(Task { index, count }),
+        _ => Err(LabelError::option(
+            "--task",
+            "i/n with i from 0 to n - 1, such as 0/4",
+            text,
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

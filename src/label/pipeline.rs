@@ -1,0 +1,255 @@
+//! Reading, the teacher, and writing, side by side.
+//!
+//! ```text
+//! reader thread            this thread                       writer thread
+//! sequences of a row group ─▶ batches ▶ teacher ▶ reduction ─▶ encode ▶ seal ▶ publish
+//!                 (bounded queue)                   (bounded queue)
+//! ```
+//!
+//! One row group is the unit that moves, so memory is a few row groups, whatever the corpus. The
+//! teacher and the reduction take turns on all cores; reading and encoding fill what is left.
+//! A stage that fails hangs up, and its neighbours stop at their next hand-over.
+
+use super::batches::{self, BatchLimits};
+use super::error::LabelError;
+use super::interrupt::Interrupt;
+use super::progress::Progress;
+use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
+use crate::signals::{SequenceSignals, SignalsConfig, reduce_batch};
+use crate::teacher::{Teacher, TeacherError, TokenBatch};
+use crate::tokens::{Sequence, SequenceView};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Row groups read ahead, and row groups that wait for the writer.
+const QUEUE_ROW_GROUPS: usize = 1;
+
+/// What the stages share.
+pub(super) struct Work<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) plan: &'a Plan,
+    pub(super) view: &'a SequenceView<'a>,
+    /// Shards to make, in order.
+    pub(super) shards: &'a [u32],
+    pub(super) signals: &'a SignalsConfig,
+    pub(super) limits: BatchLimits,
+    pub(super) runtime: &'a RuntimeStamp,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) progress: &'a Mutex<Progress>,
+}
+
+/// Sequences on their way to the teacher.
+struct RowGroup<T> {
+    shard: u32,
+    is_last_of_shard: bool,
+    rows: Vec<T>,
+}
+
+/// Makes every shard of `work`, in order.
+///
+/// # Errors
+/// The first stage's error; shards published before it stay.
+pub(super) fn run(work: &Work<'_>, teacher: &mut Teacher) -> Result<(), LabelError> {
+    let (to_label, unlabelled) = bounded(QUEUE_ROW_GROUPS);
+    let (to_write, labelled) = bounded(QUEUE_ROW_GROUPS);
+    std::thread::scope(|scope| {
+        scope.spawn(move || read(work, &to_label));
+        let writer = scope.spawn(move || write(work, &labelled));
+        let labelling = label(work, teacher, &unlabelled, to_write);
+        drop(unlabelled);
+        let writing = writer
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // Where the writer failed, labelling only noticed that it had hung up.
+        writing.and(labelling)
+    })
+}
+
+fn read(work: &Work<'_>, to_label: &Sender<RowGroup<Sequence>>) {
+    for &shard in work.shards {
+        let row_groups = work.plan.row_groups(shard);
+        let n_row_groups = row_groups.len();
+        for (i, seq_ids) in row_groups.into_iter().enumerate() {
+            let rows = seq_ids
+                .into_iter()
+                .map(|seq_id| work.view.read(seq_id))
+                .collect();
+            let row_group = RowGroup {
+                shard,
+                is_last_of_shard: i + 1 == n_row_groups,
+                rows,
+            };
+            if work.interrupt.is_requested() || to_label.send(row_group).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn label(
+    work: &Work<'_>,
+    teacher: &mut Teacher,
+    unlabelled: &Receiver<RowGroup<Sequence>>,
+    to_write: Sender<RowGroup<Row>>,
+) -> Result<(), LabelError> {
+    for RowGroup {
+        shard,
+        is_last_of_shard,
+        rows,
+    } in unlabelled
+    {
+        let rows = label_sequences(rows, teacher, work)?;
+        if to_write
+            .send(RowGroup {
+                shard,
+                is_last_of_shard,
+                rows,
+            })
+            .is_err()
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the teacher over sequences, batch by batch, and gives their rows in the same order.
+fn label_sequences(
+    sequences: Vec<Sequence>,
+    teacher: &mut Teacher,
+    work: &Work<'_>,
+) -> Result<Vec<Row>, LabelError> {
+    let mut labelled: Vec<Option<SequenceSignals>> = vec![None; sequences.len()];
+    let lengths: Vec<usize> = sequences.iter().map(n_targets).collect();
+    for batch in batches::cut(&lengths, work.limits) {
+        if work.interrupt.is_requested() {
+            return Err(TeacherError::Cancelled.into());
+        }
+        let signals = label_batch(&sequences, &batch, teacher, work)?;
+        let n_labelled: usize = batch.iter().map(|&row| lengths[row]).sum();
+        lock(work.progress).labelled(n_labelled as u64);
+        for (row, signals) in batch.into_iter().zip(signals) {
+            labelled[row] = Some(signals);
+        }
+    }
+    let labelled = labelled
+        .into_iter()
+        .map(|signals| signals.expect("every row is in a batch"));
+    Ok(sequences
+        .into_iter()
+        .zip(labelled)
+        .map(|(sequence, signals)| row(sequence, signals, work.plan))
+        .collect())
+}
+
+fn label_batch(
+    sequences: &[Sequence],
+    batch: &[usize],
+    teacher: &mut Teacher,
+    work: &Work<'_>,
+) -> Result<Vec<SequenceSignals>, LabelError> {
+    let chosen: Vec<&Sequence> = batch.iter().map(|&row| &sequences[row]).collect();
+    signals_of(&chosen, teacher, work.signals, work.view)
+}
+
+/// The teacher's signals of some sequences, in one call of it.
+pub(super) fn signals_of(
+    sequences: &[&Sequence],
+    teacher: &mut Teacher,
+    config: &SignalsConfig,
+    view: &SequenceView<'_>,
+) -> Result<Vec<SequenceSignals>, LabelError> {
+    let targets: Vec<&[u32]> = sequences
+        .iter()
+        .map(|sequence| &sequence.input_ids[1..])
+        .collect();
+    let reduced = teacher.run(&token_batch(sequences), |logits| {
+        reduce_batch(logits, &targets, config)
+    })?;
+    reduced.map_err(|source| {
+        let seq_id = sequences[source.row_idx().unwrap_or(0)].seq_id;
+        LabelError::Sequence {
+            seq_id,
+            token_offset: view.token_offset(seq_id),
+            source,
+        }
+    })
+}
+
+/// Right-padded inputs: all ids but the last of each sequence, which is only a target.
+fn token_batch(sequences: &[&Sequence]) -> TokenBatch {
+    let width = sequences
+        .iter()
+        .map(|sequence| n_targets(sequence))
+        .max()
+        .unwrap_or(0);
+    let mut ids_bt = vec![0; sequences.len() * width];
+    for (row, sequence) in ids_bt.chunks_exact_mut(width.max(1)).zip(sequences) {
+        let inputs = &sequence.input_ids[..n_targets(sequence)];
+        row[..inputs.len()].copy_from_slice(inputs);
+    }
+    let lengths = sequences
+        .iter()
+        .map(|sequence| n_targets(sequence) as u32)
+        .collect();
+    TokenBatch {
+        ids_bt,
+        n_rows: sequences.len(),
+        width,
+        lengths,
+    }
+}
+
+fn n_targets(sequence: &Sequence) -> usize {
+    sequence.input_ids.len() - 1
+}
+
+fn row(sequence: Sequence, signals: SequenceSignals, plan: &Plan) -> Row {
+    let n_targets = n_targets(&sequence) as u32;
+    let first_doc_index = sequence.doc_indices.first().copied().unwrap_or(0);
+    let keeps_positions = plan.signals.has_positions();
+    let kept = |ids: Vec<u32>| if keeps_positions { ids } else { Vec::new() };
+    Row {
+        seq_id: sequence.seq_id,
+        n_targets,
+        first_doc_index,
+        scores: signals.scores,
+        input_ids: kept(sequence.input_ids),
+        doc_starts: kept(sequence.doc_starts),
+        doc_indices: if keeps_positions {
+            sequence.doc_indices
+        } else {
+            Vec::new()
+        },
+        signals: signals.positions,
+    }
+}
+
+fn write(work: &Work<'_>, labelled: &Receiver<RowGroup<Row>>) -> Result<(), LabelError> {
+    let mut open: Option<ShardWriter> = None;
+    for row_group in labelled {
+        let mut writer = match open.take() {
+            Some(writer) => writer,
+            None => ShardWriter::create(work.dir, work.plan, row_group.shard)?,
+        };
+        writer.write_row_group(&row_group.rows)?;
+        if row_group.is_last_of_shard {
+            let sidecar = writer.seal_and_publish(work.runtime)?;
+            lock(work.progress).published(sidecar.n_targets, n_bytes(&sidecar));
+        } else {
+            open = Some(writer);
+        }
+    }
+    // A shard that is still open was interrupted: its temporaries go with the writer.
+    Ok(())
+}
+
+pub(super) fn n_bytes(sidecar: &Sidecar) -> u64 {
+    sidecar.files.iter().map(|file| file.bytes).sum()
+}
+
+/// Progress is only counters: what a panicking thread left of them is still good.
+fn lock(progress: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}

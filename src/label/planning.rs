@@ -1,0 +1,216 @@
+//! From opened inputs to a plan: hashes, ranges, layout. Hashing a corpus takes long, so what an
+//! earlier plan in the same directory knows of unchanged files is taken from there.
+
+use super::error::LabelError;
+use super::inputs::Inputs;
+use super::options::{LabelConfig, SequenceRange};
+use crate::shards::{
+    Attention, FORMAT_VERSION, Group, LabelSet, Layout, Plan, PlanCorpus, PlanFile, PlanSequences,
+    PlanSignals, PlanTeacher, Positions,
+};
+use crate::signals::SCORE_K;
+use crate::storage;
+use crate::tokens::{Packing, SequenceView};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Plans what `config` asks for.
+///
+/// # Errors
+/// A range outside the corpus, ids outside the vocabulary, inputs that cannot be read.
+pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, LabelError> {
+    let view = inputs.view(config)?;
+    let range = sequence_range(config.range, view.len())?;
+    let known = known_plan(&config.output)?;
+    let signals = plan_signals(config);
+    let layout = layout(config, &view, &signals, range.end - range.start);
+    let plan = Plan {
+        format_version: FORMAT_VERSION,
+        required_features: Vec::new(),
+        created_by: format!("saltworks {}", env!("CARGO_PKG_VERSION")),
+        teacher: plan_teacher(config, inputs, known.as_ref())?,
+        corpus: plan_corpus(inputs, known.as_ref())?,
+        tokenizer: inputs.tokenizer.clone(),
+        sequences: plan_sequences(config, &view, range),
+        signals,
+        layout,
+    };
+    if known
+        .as_ref()
+        .is_none_or(|known| known.differing_field(&plan).is_some())
+    {
+        check_token_ids(config, inputs, &view, &plan)?;
+    }
+    plan.validate()?;
+    Ok(plan)
+}
+
+/// The first plan in the directory, if there is one.
+fn known_plan(output: &Path) -> Result<Option<Plan>, LabelError> {
+    if !output.join("plan.json").exists() {
+        return Ok(None);
+    }
+    Ok(LabelSet::open(output)?.segments.into_iter().next())
+}
+
+fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, LabelError> {
+    match asked {
+        SequenceRange::All => Ok(0..n_total),
+        SequenceRange::First(n) => Ok(0..n.min(n_total)),
+        SequenceRange::Between(start, end) if start < n_total => Ok(start..end.min(n_total)),
+        SequenceRange::Between(start, end) => Err(LabelError::option(
+            "--sequences",
+            format!("a start below the corpus' {n_total} sequences"),
+            format!("{start}..{end}"),
+        )),
+    }
+}
+
+fn plan_signals(config: &LabelConfig) -> PlanSignals {
+    PlanSignals {
+        groups: config.groups.clone(),
+        top_k: if config.groups.contains(&Group::Topk) {
+            config.top_k
+        } else {
+            0
+        },
+        temperatures: config.temperatures.clone(),
+        rounding: config.rounding,
+        mask_vocab_padding: config.mask_vocab_padding,
+        score_k: SCORE_K as u32,
+    }
+}
+
+fn layout(
+    config: &LabelConfig,
+    view: &SequenceView<'_>,
+    signals: &PlanSignals,
+    n_rows: u64,
+) -> Layout {
+    let mean_targets = view.n_targets() as f64 / view.len() as f64;
+    let chosen = Layout::choose(mean_targets, signals, config.shard_bytes);
+    Layout {
+        order_seed: config.order_seed,
+        zstd_level: config.zstd_level,
+        ..chosen
+    }
+    .for_sequences(n_rows)
+}
+
+fn plan_sequences(
+    config: &LabelConfig,
+    view: &SequenceView<'_>,
+    range: Range<u64>,
+) -> PlanSequences {
+    // Both packings count positions from 0 to the sequence's end: documents packed by themselves
+    // have no border inside a sequence.
+    let attention = match config.packing {
+        Packing::Concat => Attention::Full,
+        Packing::Document => Attention::Document,
+    };
+    PlanSequences {
+        seq_len: config.seq_len,
+        packing: config.packing,
+        attention,
+        positions: Positions::Continuous,
+        sequence_bos: config.sequence_bos,
+        n_total: view.len(),
+        start: range.start,
+        end: range.end,
+        n_targets: n_targets(view, range),
+    }
+}
+
+pub(super) fn n_targets(view: &SequenceView<'_>, range: Range<u64>) -> u64 {
+    if range == (0..view.len()) {
+        return view.n_targets();
+    }
+    range
+        .map(|seq_id| u64::from(view.n_targets_of(seq_id)))
+        .sum()
+}
+
+fn plan_teacher(
+    config: &LabelConfig,
+    inputs: &Inputs,
+    known: Option<&Plan>,
+) -> Result<PlanTeacher, LabelError> {
+    let mut paths = vec![config.teacher.clone()];
+    let beside = |file: &PathBuf| config.teacher.with_file_name("").join(file);
+    paths.extend(inputs.teacher.signature().external_files.iter().map(beside));
+    paths[1..].sort();
+    let files = identify(&paths, known.map_or(&[], |plan| &plan.teacher.files))?;
+    Ok(PlanTeacher {
+        fingerprint: fingerprint(&files),
+        files,
+        vocab_size: inputs.vocab_size,
+        logits_dtype: inputs.teacher.info().logits_dtype.to_string(),
+    })
+}
+
+fn plan_corpus(inputs: &Inputs, known: Option<&Plan>) -> Result<PlanCorpus, LabelError> {
+    let corpus = &inputs.corpus;
+    let files = identify(corpus.files(), known.map_or(&[], |plan| &plan.corpus.files))?;
+    Ok(PlanCorpus {
+        format: corpus.format(),
+        fingerprint: fingerprint(&files),
+        files,
+        n_tokens: corpus.n_tokens(),
+        n_documents: corpus.n_documents(),
+    })
+}
+
+/// Over the contents only, so that renaming a file changes nothing.
+fn fingerprint(files: &[PlanFile]) -> String {
+    storage::fingerprint_of(files.iter().map(|file| file.blake3.as_str()))
+}
+
+/// Hashes files, but for those that `known` has with the same size and sampled blocks.
+fn identify(paths: &[PathBuf], known: &[PlanFile]) -> Result<Vec<PlanFile>, LabelError> {
+    paths.iter().map(|path| identify_one(path, known)).collect()
+}
+
+fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError> {
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned();
+    let sampled_blake3 = storage::sampled_blake3(path)?;
+    let unchanged = |file: &&PlanFile| file.name == name && file.sampled_blake3 == sampled_blake3;
+    if let Some(file) = known.iter().find(unchanged) {
+        return Ok(file.clone());
+    }
+    let hash = storage::hash_file(path)?;
+    Ok(PlanFile {
+        name,
+        bytes: hash.bytes,
+        blake3: hash.blake3,
+        sampled_blake3,
+    })
+}
+
+/// Ids past the vocabulary would be found in the middle of the work; this finds them before it.
+fn check_token_ids(
+    config: &LabelConfig,
+    inputs: &Inputs,
+    view: &SequenceView<'_>,
+    plan: &Plan,
+) -> Result<(), LabelError> {
+    let start = view.token_offset(plan.sequences.start);
+    let last = plan.sequences.end - 1;
+    let end = view.token_offset(last) + u64::from(view.n_targets_of(last)) + 1;
+    let (id, offset) = inputs
+        .corpus
+        .max_token_id(start..end.min(inputs.corpus.n_tokens()));
+    if id >= inputs.vocab_size {
+        let vocab_size = inputs.vocab_size;
+        return Err(LabelError::TokenOutside {
+            tokens: config.tokens.clone(),
+            offset,
+            id,
+            vocab_size,
+        });
+    }
+    Ok(())
+}

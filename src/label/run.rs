@@ -1,0 +1,222 @@
+//! The main job from beginning to end, and its parts for many processes.
+
+use super::batches::BatchLimits;
+use super::error::LabelError;
+use super::inputs::{Inputs, view_of};
+use super::interrupt::Interrupt;
+use super::options::{LabelConfig, Task};
+use super::pipeline::{self, Work};
+use super::planning::make_plan;
+use super::progress::Progress;
+use crate::shards::{self, Group, LabelSet, Manifest, Plan, RuntimeStamp, ShardState, Sidecar};
+use crate::signals::{self, Groups, SignalsConfig};
+use crate::teacher::{Teacher, TeacherError, TokenBatch};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// What a run of `label` has done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The plan it worked on.
+    pub plan: Plan,
+    /// Shards of this task that this run made.
+    pub n_made: u64,
+    /// Shards of this task that were done before.
+    pub n_before: u64,
+    /// Targets a second, over what this run made.
+    pub tokens_per_s: f64,
+    /// The manifest, if every shard of the set is done.
+    pub manifest: Option<Manifest>,
+}
+
+/// Writes the plan that `config` asks for, or checks it against the one that is there.
+///
+/// # Errors
+/// Inputs that do not go together; a directory with another plan.
+pub fn plan(config: &LabelConfig) -> Result<Plan, LabelError> {
+    let mut inputs = Inputs::open(config)?;
+    let plan = make_plan(config, &inputs)?;
+    try_longest(&mut inputs.teacher, &plan)?;
+    Ok(LabelSet::create_or_match(&config.output, &plan)?
+        .plan()
+        .clone())
+}
+
+/// Plans, labels this task's shards, and finalizes if every shard of the set is done.
+/// `say` is told what a user should know before the long part begins.
+///
+/// # Errors
+/// Whatever stops it; finished shards stay, and the same call goes on from there.
+pub fn label(
+    config: &LabelConfig,
+    interrupt: &Interrupt,
+    say: impl FnOnce(&Inputs, &Plan),
+) -> Result<Outcome, LabelError> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(config.threads)
+        .build();
+    let pool = pool.map_err(|error| LabelError::Spawn {
+        what: "the reduction's threads",
+        source: std::io::Error::other(error),
+    })?;
+    let mut inputs = Inputs::open(config)?;
+    let plan = make_plan(config, &inputs)?;
+    try_longest(&mut inputs.teacher, &plan)?;
+    let plan = LabelSet::create_or_match(&config.output, &plan)?
+        .plan()
+        .clone();
+    say(&inputs, &plan);
+    let canceller = inputs.teacher.canceller();
+    interrupt
+        .listen(move || canceller.cancel())
+        .map_err(|source| LabelError::Spawn {
+            what: "the signal handler",
+            source,
+        })?;
+    let (n_before, n_made, tokens_per_s) =
+        pool.install(|| label_task(config, &mut inputs, &plan, interrupt))?;
+    let manifest = match config.task {
+        Task::WHOLE => Some(shards::finalize(
+            &config.output,
+            config.allow_mixed_runtime,
+        )?),
+        _ => None,
+    };
+    Ok(Outcome {
+        plan,
+        n_made,
+        n_before,
+        tokens_per_s,
+        manifest,
+    })
+}
+
+fn label_task(
+    config: &LabelConfig,
+    inputs: &mut Inputs,
+    plan: &Plan,
+    interrupt: &Interrupt,
+) -> Result<(u64, u64, f64), LabelError> {
+    let (done, todo) = split_by_progress(&config.output, plan, config.task)?;
+    let n_targets_done = done.iter().map(|sidecar| sidecar.n_targets).sum();
+    let n_shards = (done.len() + todo.len()) as u64;
+    let n_targets_total = match config.task {
+        Task::WHOLE => plan.sequences.n_targets,
+        // Close enough for a bar: shards are equal but for their random sequences.
+        task => plan.sequences.n_targets / u64::from(task.count).max(1),
+    };
+    let progress = Mutex::new(Progress::start(
+        n_targets_done,
+        n_targets_total,
+        done.len() as u64,
+        n_shards,
+    ));
+    let result = make_shards(config, inputs, plan, &todo, interrupt, &progress);
+    let mut progress = progress
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    progress.finish();
+    match result {
+        Err(LabelError::Teacher(TeacherError::Cancelled)) => Err(LabelError::Interrupted {
+            n_done: progress.n_shards(),
+            n_shards,
+        }),
+        // Stopped between two batches, or with nothing left to read.
+        Ok(()) if progress.n_shards() < n_shards => Err(LabelError::Interrupted {
+            n_done: progress.n_shards(),
+            n_shards,
+        }),
+        Ok(()) => Ok((
+            done.len() as u64,
+            todo.len() as u64,
+            progress.tokens_per_s(),
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+/// Labels `todo` into `config.output`.
+pub(super) fn make_shards(
+    config: &LabelConfig,
+    inputs: &mut Inputs,
+    plan: &Plan,
+    todo: &[u32],
+    interrupt: &Interrupt,
+    progress: &Mutex<Progress>,
+) -> Result<(), LabelError> {
+    let runtime = runtime_stamp(&inputs.teacher);
+    let view = view_of(&inputs.corpus, config)?;
+    let info = inputs.teacher.info();
+    let limits = BatchLimits::new(
+        config.batch_tokens,
+        info.vocab_size as usize,
+        info.max_rows.map(|n| n as u64),
+    );
+    let signals = signals_config(plan);
+    let work = Work {
+        dir: &config.output,
+        plan,
+        view: &view,
+        shards: todo,
+        signals: &signals,
+        limits,
+        runtime: &runtime,
+        interrupt,
+        progress,
+    };
+    pipeline::run(&work, &mut inputs.teacher)
+}
+
+/// This task's shards: sidecars of those that are done and check out, and the numbers of the rest.
+fn split_by_progress(
+    dir: &Path,
+    plan: &Plan,
+    task: Task,
+) -> Result<(Vec<Sidecar>, Vec<u32>), LabelError> {
+    let (mut done, mut todo) = (Vec::new(), Vec::new());
+    for shard in plan.shards().filter(|&shard| task.has(shard)) {
+        match shards::check_finished(dir, plan, shard)? {
+            ShardState::Finished(sidecar) => done.push(sidecar),
+            // A damaged one is made again, and gives way when that is published.
+            ShardState::Missing | ShardState::Damaged(_) => todo.push(shard),
+        }
+    }
+    Ok((done, todo))
+}
+
+/// Runs the longest sequence once: a model whose limit is lower fails here, in the first second.
+fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
+    let width = plan.sequences.seq_len as usize;
+    let batch = TokenBatch {
+        ids_bt: vec![0; width],
+        n_rows: 1,
+        width,
+        lengths: vec![width as u32],
+    };
+    Ok(teacher.run(&batch, |_| ())?)
+}
+
+/// What a sidecar records of the machine's side of the numbers.
+pub(super) fn runtime_stamp(teacher: &Teacher) -> RuntimeStamp {
+    RuntimeStamp {
+        ort_version: teacher.info().ort_version.clone(),
+        provider: teacher.info().provider.clone(),
+        instruction_set: signals::instruction_set().to_owned(),
+        saltworks_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// The reduction that a plan asks for.
+pub(super) fn signals_config(plan: &Plan) -> SignalsConfig {
+    let signals = &plan.signals;
+    SignalsConfig {
+        groups: Groups {
+            stats: signals.has(Group::Stats),
+            topk: signals.has(Group::Topk),
+        },
+        top_k: signals.top_k as usize,
+        temperatures: signals.temperatures.clone(),
+        rounding: signals.rounding,
+        vocab_size: plan.teacher.vocab_size as usize,
+    }
+}

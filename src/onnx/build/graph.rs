@@ -1,0 +1,206 @@
+//! The builder itself: what a graph is made of.
+
+use super::tensor::{Initializer, TensorData};
+use crate::onnx::proto::{AttributeProto, NodeProto, SmallTensorProto};
+use crate::onnx::types::{DType, Dim, OpsetImport, TensorInfo};
+
+/// Opset 17: the first with `LayerNormalization`, and read by every ONNX Runtime of these years.
+const DEFAULT_OPSET: i64 = 17;
+
+/// A named tensor of the graph under construction: an input, an initializer or a node's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge(pub(super) String);
+
+impl Edge {
+    /// Its name in the graph.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// The absent optional input, which ONNX writes as an empty name.
+    pub fn absent() -> Self {
+        Self(String::new())
+    }
+}
+
+/// A node's attribute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attribute(AttributeProto);
+
+impl Attribute {
+    /// An integer attribute.
+    pub fn int(name: &str, value: i64) -> Self {
+        Self(AttributeProto {
+            name: name.to_owned(),
+            i: value,
+            r#type: 2,
+            ..Default::default()
+        })
+    }
+
+    /// A list of integers.
+    pub fn ints(name: &str, values: &[i64]) -> Self {
+        let ints = values.to_vec();
+        Self(AttributeProto {
+            name: name.to_owned(),
+            ints,
+            r#type: 7,
+            ..Default::default()
+        })
+    }
+
+    /// A float attribute.
+    pub fn float(name: &str, value: f32) -> Self {
+        Self(AttributeProto {
+            name: name.to_owned(),
+            f: value,
+            r#type: 1,
+            ..Default::default()
+        })
+    }
+
+    /// A string attribute.
+    pub fn string(name: &str, value: &str) -> Self {
+        let s = value.as_bytes().to_vec();
+        Self(AttributeProto {
+            name: name.to_owned(),
+            s,
+            r#type: 3,
+            ..Default::default()
+        })
+    }
+
+    /// A tensor attribute holding one f32.
+    pub fn f32_tensor(name: &str, value: f32) -> Self {
+        let tensor = SmallTensorProto {
+            dims: vec![1],
+            data_type: DType::F32.code(),
+            raw_data: value.to_le_bytes().to_vec(),
+        };
+        let t = Some(tensor);
+        Self(AttributeProto {
+            name: name.to_owned(),
+            t,
+            r#type: 4,
+            ..Default::default()
+        })
+    }
+}
+
+/// Collects a model; [`ModelBuilder::write`] makes the file.
+#[derive(Debug, Clone)]
+pub struct ModelBuilder {
+    pub(super) name: String,
+    pub(super) opset: Vec<OpsetImport>,
+    pub(super) nodes: Vec<NodeProto>,
+    pub(super) initializers: Vec<Initializer>,
+    pub(super) inputs: Vec<TensorInfo>,
+    pub(super) outputs: Vec<TensorInfo>,
+}
+
+impl ModelBuilder {
+    /// An empty graph of this name.
+    pub fn new(name: &str) -> Self {
+        let standard = OpsetImport {
+            domain: String::new(),
+            version: DEFAULT_OPSET,
+        };
+        Self {
+            name: name.to_owned(),
+            opset: vec![standard],
+            nodes: Vec::new(),
+            initializers: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Imports `version` of `domain`'s operators (the standard ones have an empty domain).
+    pub fn opset(&mut self, domain: &str, version: i64) -> &mut Self {
+        self.opset.retain(|import| import.domain != domain);
+        self.opset.push(OpsetImport {
+            domain: domain.to_owned(),
+            version,
+        });
+        self
+    }
+
+    /// Declares an input.
+    pub fn input(&mut self, name: &str, dtype: DType, dims: &[Dim]) -> Edge {
+        self.inputs.push(TensorInfo {
+            name: name.to_owned(),
+            dtype,
+            dims: Some(dims.to_vec()),
+        });
+        Edge(name.to_owned())
+    }
+
+    /// Adds weights.
+    ///
+    /// # Panics
+    /// If `data` has another number of elements than `dims`.
+    pub fn initializer(&mut self, name: &str, dims: &[u64], data: TensorData) -> Edge {
+        self.initializers.push(Initializer::new(name, dims, data));
+        Edge(name.to_owned())
+    }
+
+    /// Adds a node with one output.
+    pub fn node(&mut self, op_type: &str, inputs: &[&Edge], attributes: &[Attribute]) -> Edge {
+        let mut outputs = self.node_with_outputs("", op_type, inputs, attributes, 1);
+        outputs.swap_remove(0)
+    }
+
+    /// Adds a node of any domain with `n_outputs` outputs.
+    pub fn node_with_outputs(
+        &mut self,
+        domain: &str,
+        op_type: &str,
+        inputs: &[&Edge],
+        attributes: &[Attribute],
+        n_outputs: usize,
+    ) -> Vec<Edge> {
+        let name = format!("{op_type}_{}", self.nodes.len());
+        let outputs: Vec<Edge> = (0..n_outputs)
+            .map(|idx| Edge(format!("{name}:{idx}")))
+            .collect();
+        self.nodes.push(NodeProto {
+            input: inputs.iter().map(|edge| edge.0.clone()).collect(),
+            output: outputs.iter().map(|edge| edge.0.clone()).collect(),
+            name,
+            op_type: op_type.to_owned(),
+            attribute: attributes
+                .iter()
+                .map(|attribute| attribute.0.clone())
+                .collect(),
+            domain: domain.to_owned(),
+        });
+        outputs
+    }
+
+    /// Declares `edge` an output under the name `name`.
+    pub fn output(&mut self, name: &str, edge: &Edge, dtype: DType, dims: &[Dim]) {
+        if edge.0 != name {
+            self.nodes.push(NodeProto {
+                input: vec![edge.0.clone()],
+                output: vec![name.to_owned()],
+                name: format!("output_{name}"),
+                op_type: "Identity".to_owned(),
+                ..Default::default()
+            });
+        }
+        self.outputs.push(TensorInfo {
+            name: name.to_owned(),
+            dtype,
+            dims: Some(dims.to_vec()),
+        });
+    }
+
+    /// Number of weights, over all initializers.
+    pub fn n_parameters(&self) -> u64 {
+        self.initializers.iter().map(Initializer::n_elements).sum()
+    }
+
+    pub(super) fn fresh_name(&self, stem: &str) -> String {
+        format!("{stem}_{}", self.initializers.len())
+    }
+}

@@ -1,0 +1,152 @@
+//! Weights: given, or generated while they are written.
+
+use crate::onnx::types::DType;
+use std::io::{self, Write};
+
+/// Values generated at a time.
+const BLOCK: u64 = 16 * 1024;
+
+/// The elements of an initializer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TensorData {
+    /// Little-endian bytes of this dtype.
+    Bytes(DType, Vec<u8>),
+    /// f32 values of a normal distribution with mean 0; a pure function of the seed and the place.
+    Normal {
+        /// Other seeds give other values.
+        seed: u64,
+        /// Standard deviation.
+        std_dev: f32,
+    },
+    /// The same f32 everywhere.
+    Fill(f32),
+}
+
+impl TensorData {
+    /// f32 values.
+    pub fn f32(values: &[f32]) -> Self {
+        Self::Bytes(
+            DType::F32,
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        )
+    }
+
+    /// i64 values.
+    pub fn i64(values: &[i64]) -> Self {
+        Self::Bytes(
+            DType::I64,
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        )
+    }
+
+    /// i32 values.
+    pub fn i32(values: &[i32]) -> Self {
+        Self::Bytes(
+            DType::I32,
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        )
+    }
+
+    /// Half-precision values, rounded to nearest.
+    pub fn f16(values: &[f32]) -> Self {
+        let bytes = values
+            .iter()
+            .flat_map(|value| half::f16::from_f32(*value).to_le_bytes());
+        Self::Bytes(DType::F16, bytes.collect())
+    }
+
+    pub(super) fn dtype(&self) -> DType {
+        match self {
+            Self::Bytes(dtype, _) => *dtype,
+            Self::Normal { .. } | Self::Fill(_) => DType::F32,
+        }
+    }
+}
+
+/// A named tensor of weights.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Initializer {
+    pub(super) name: String,
+    pub(super) dims: Vec<u64>,
+    pub(super) data: TensorData,
+}
+
+impl Initializer {
+    pub(super) fn new(name: &str, dims: &[u64], data: TensorData) -> Self {
+        let tensor = Self {
+            name: name.to_owned(),
+            dims: dims.to_vec(),
+            data,
+        };
+        if let TensorData::Bytes(_, bytes) = &tensor.data {
+            let expected = tensor.n_bytes();
+            assert_eq!(
+                bytes.len() as u64,
+                expected,
+                "bytes of initializer {name} {dims:?}"
+            );
+        }
+        tensor
+    }
+
+    pub(super) fn n_elements(&self) -> u64 {
+        self.dims.iter().product()
+    }
+
+    pub(super) fn n_bytes(&self) -> u64 {
+        let size = self
+            .data
+            .dtype()
+            .size()
+            .expect("the builder makes no dtype without a size");
+        self.n_elements() * size
+    }
+
+    /// Writes exactly `n_bytes` bytes.
+    pub(super) fn write_data(&self, out: &mut impl Write) -> io::Result<()> {
+        match &self.data {
+            TensorData::Bytes(_, bytes) => out.write_all(bytes),
+            TensorData::Fill(value) => self.write_values(out, |_| *value),
+            TensorData::Normal { seed, std_dev } => {
+                self.write_values(out, |idx| normal(*seed, idx) * std_dev)
+            }
+        }
+    }
+
+    fn write_values(&self, out: &mut impl Write, value: impl Fn(u64) -> f32) -> io::Result<()> {
+        let n = self.n_elements();
+        let mut bytes = Vec::with_capacity(4 * BLOCK.min(n) as usize);
+        for start in (0..n).step_by(BLOCK as usize) {
+            bytes.clear();
+            let block = start..n.min(start + BLOCK);
+            bytes.extend(block.flat_map(|idx| value(idx).to_le_bytes()));
+            out.write_all(&bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The `idx`-th standard normal value of a seed, by Box and Muller.
+fn normal(seed: u64, idx: u64) -> f32 {
+    let bits = mix(seed ^ mix(idx));
+    let unit = |bits: u64| (bits as f32 + 0.5) / (1u64 << 32) as f32;
+    let radius = (-2.0 * unit(bits >> 32).ln()).sqrt();
+    radius * (std::f32::consts::TAU * unit(bits & 0xffff_ffff)).cos()
+}
+
+/// SplitMix64's finaliser (Steele, Lea and Flood, 2014).
+fn mix(value: u64) -> u64 {
+    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,215 @@
+//! From a builder to bytes: everything small in memory, weights streamed.
+
+use super::graph::ModelBuilder;
+use super::tensor::Initializer;
+use crate::onnx::error::OnnxError;
+use crate::onnx::proto::{OperatorSetIdProto, StringEntryProto, ValueInfoProto};
+use crate::onnx::wire::{put_length_prefix, put_varint, varint_len};
+use prost::Message;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+/// IR version 8 goes with opset 17.
+const IR_VERSION: u64 = 8;
+
+/// Tensors from this size on go to the external file; smaller ones are shape constants, which
+/// ONNX Runtime wants inline.
+const EXTERNAL_MIN_BYTES: u64 = 1024;
+
+/// External tensors begin at a page, so that they can be mapped.
+const EXTERNAL_ALIGNMENT: u64 = 4096;
+
+impl ModelBuilder {
+    /// Writes the model as one file.
+    pub fn write(&self, path: &Path) -> Result<(), OnnxError> {
+        let encoded = self.initializers.iter().map(inline).collect();
+        write_file(path, |out| self.write_model(encoded, out))
+    }
+
+    /// Writes the model with its larger tensors in `<file name>.data` beside it.
+    pub fn write_external(&self, path: &Path) -> Result<(), OnnxError> {
+        let data_name = format!(
+            "{}.data",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        );
+        let mut end = 0u64;
+        let mut encoded = Vec::new();
+        let mut placed = Vec::new();
+        for tensor in &self.initializers {
+            if tensor.n_bytes() < EXTERNAL_MIN_BYTES {
+                encoded.push(inline(tensor));
+                continue;
+            }
+            let offset = end.next_multiple_of(EXTERNAL_ALIGNMENT);
+            end = offset + tensor.n_bytes();
+            encoded.push(external(tensor, &data_name, offset));
+            placed.push((offset, tensor));
+        }
+        write_file(&path.with_file_name(&data_name), |out| {
+            write_placed(&placed, out)
+        })?;
+        write_file(path, |out| self.write_model(encoded, out))
+    }
+
+    /// The whole file in memory, weights inline; for small models.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let encoded = self.initializers.iter().map(inline).collect();
+        self.write_model(encoded, &mut bytes)
+            .expect("writing to memory does not fail");
+        bytes
+    }
+
+    fn write_model(&self, tensors: Vec<EncodedTensor<'_>>, out: &mut impl Write) -> io::Result<()> {
+        let (head, tail) = (self.graph_head(), self.graph_tail());
+        let tensors_len: u64 = tensors.iter().map(EncodedTensor::field_len).sum();
+        let mut model_head = Vec::new();
+        put_varint(&mut model_head, 1 << 3);
+        put_varint(&mut model_head, IR_VERSION);
+        put_bytes(&mut model_head, 2, b"saltworks");
+        let graph_len = head.len() as u64 + tensors_len + tail.len() as u64;
+        put_length_prefix(&mut model_head, 7, graph_len);
+        out.write_all(&model_head)?;
+        out.write_all(&head)?;
+        for tensor in &tensors {
+            tensor.write(out)?;
+        }
+        out.write_all(&tail)?;
+        out.write_all(&self.opset_fields())
+    }
+
+    /// Nodes and name.
+    fn graph_head(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for node in &self.nodes {
+            put_bytes(&mut bytes, 1, &node.encode_to_vec());
+        }
+        put_bytes(&mut bytes, 2, self.name.as_bytes());
+        bytes
+    }
+
+    /// Inputs and outputs.
+    fn graph_tail(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (field, infos) in [(11, &self.inputs), (12, &self.outputs)] {
+            for info in infos {
+                put_bytes(
+                    &mut bytes,
+                    field,
+                    &ValueInfoProto::from_info(info).encode_to_vec(),
+                );
+            }
+        }
+        bytes
+    }
+
+    fn opset_fields(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for import in &self.opset {
+            let proto = OperatorSetIdProto {
+                domain: import.domain.clone(),
+                version: import.version,
+            };
+            put_bytes(&mut bytes, 8, &proto.encode_to_vec());
+        }
+        bytes
+    }
+}
+
+/// A `TensorProto`: its small fields encoded, and the tensor whose data follows them, if inline.
+struct EncodedTensor<'a> {
+    head: Vec<u8>,
+    data: Option<&'a Initializer>,
+}
+
+impl EncodedTensor<'_> {
+    fn len(&self) -> u64 {
+        self.head.len() as u64 + self.data.map_or(0, Initializer::n_bytes)
+    }
+
+    /// With its key and length prefix in the graph.
+    fn field_len(&self) -> u64 {
+        1 + varint_len(self.len()) + self.len()
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut prefix = Vec::new();
+        put_length_prefix(&mut prefix, 5, self.len());
+        out.write_all(&prefix)?;
+        out.write_all(&self.head)?;
+        self.data.map_or(Ok(()), |tensor| tensor.write_data(out))
+    }
+}
+
+fn inline(tensor: &Initializer) -> EncodedTensor<'_> {
+    let mut head = tensor_fields(tensor);
+    put_length_prefix(&mut head, 9, tensor.n_bytes());
+    EncodedTensor {
+        head,
+        data: Some(tensor),
+    }
+}
+
+fn external<'a>(tensor: &'a Initializer, data_name: &str, offset: u64) -> EncodedTensor<'a> {
+    let mut head = tensor_fields(tensor);
+    let entries = [
+        ("location", data_name.to_owned()),
+        ("offset", offset.to_string()),
+        ("length", tensor.n_bytes().to_string()),
+    ];
+    for (key, value) in entries {
+        let entry = StringEntryProto {
+            key: key.to_owned(),
+            value,
+        };
+        put_bytes(&mut head, 13, &entry.encode_to_vec());
+    }
+    // data_location = EXTERNAL
+    put_varint(&mut head, 14 << 3);
+    put_varint(&mut head, 1);
+    EncodedTensor { head, data: None }
+}
+
+fn tensor_fields(tensor: &Initializer) -> Vec<u8> {
+    let mut head = Vec::new();
+    for dim in &tensor.dims {
+        put_varint(&mut head, 1 << 3);
+        put_varint(&mut head, *dim);
+    }
+    put_varint(&mut head, 2 << 3);
+    put_varint(&mut head, tensor.data.dtype().code() as u64);
+    put_bytes(&mut head, 8, tensor.name.as_bytes());
+    head
+}
+
+fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    put_length_prefix(out, field, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn write_placed(placed: &[(u64, &Initializer)], out: &mut impl Write) -> io::Result<()> {
+    let mut position = 0;
+    for (offset, tensor) in placed {
+        out.write_all(&vec![0; (offset - position) as usize])?;
+        tensor.write_data(out)?;
+        position = offset + tensor.n_bytes();
+    }
+    Ok(())
+}
+
+fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), OnnxError> {
+    let result = File::create(path).and_then(|file| {
+        let mut out = BufWriter::with_capacity(1 << 16, file);
+        write(&mut out)?;
+        out.flush()
+    });
+    result.map_err(|source| OnnxError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,155 @@
+//! What can be wrong with a model file, and what to do about it.
+
+use crate::error::Kind;
+use std::path::PathBuf;
+
+/// A model file that cannot be read, or cannot be a teacher.
+#[derive(Debug, thiserror::Error)]
+pub enum OnnxError {
+    /// The file cannot be opened, mapped or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The bytes are not an ONNX model at all.
+    #[error("{} is not an ONNX model: {found}; {remedy}", path.display())]
+    NotOnnx {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The file ends inside the model.
+    #[error("{} is cut short: a field runs past its end at {n_bytes} bytes; copy or download it again", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        n_bytes: u64,
+    },
+    /// An external-data file is missing, too short, or outside the model's folder.
+    #[error("{}: external data of tensor {tensor:?} in {location:?}: {problem}", path.display())]
+    ExternalData {
+        /// The model.
+        path: PathBuf,
+        /// The tensor whose bytes are elsewhere.
+        tensor: String,
+        /// Where the model says they are.
+        location: String,
+        /// What is wrong, with the remedy.
+        problem: String,
+    },
+    /// The model has no input for token ids.
+    #[error("{}: no input for token ids; expected `input_ids` int32 or int64 [B, T], found {found}; export the model with its token embedding", path.display())]
+    NoInputIds {
+        /// The model.
+        path: PathBuf,
+        /// The inputs there are.
+        found: String,
+    },
+    /// The model starts from embeddings.
+    #[error("{}: takes `inputs_embeds` in place of `input_ids`; expected token ids: export the model with its token embedding included", path.display())]
+    InputsEmbedsOnly {
+        /// The model.
+        path: PathBuf,
+    },
+    /// The model has an encoder side.
+    #[error("{}: input {input} belongs to an encoder-decoder model; expected a decoder-only (causal) language model", path.display())]
+    EncoderDecoder {
+        /// The model.
+        path: PathBuf,
+        /// The input that says so.
+        input: String,
+    },
+    /// A required input that nobody knows how to fill.
+    #[error("{}: required input {input} is unknown; expected input_ids, attention_mask, position_ids, token_type_ids, past_*, use_cache_branch; export the model without it, or make it an initializer with a default", path.display())]
+    UnknownInput {
+        /// The model.
+        path: PathBuf,
+        /// Name, dtype and shape.
+        input: String,
+    },
+    /// An input of a known name, but of a dtype or shape that cannot be filled.
+    #[error("{}: input {input} cannot be filled: expected {expected}; {remedy}", path.display())]
+    BadInput {
+        /// The model.
+        path: PathBuf,
+        /// Name, dtype and shape.
+        input: String,
+        /// What would do.
+        expected: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The logits come for one position only.
+    #[error("{}: output {output} has logits of one position only; expected [B, T, V], logits of every position: export the model without keeping only the last token's logits", path.display())]
+    LastPositionOnly {
+        /// The model.
+        path: PathBuf,
+        /// Name, dtype and shape.
+        output: String,
+    },
+    /// The model ends at hidden states.
+    #[error("{}: gives hidden states only ({output}); expected logits [B, T, V]: export it with its language-model head (task text-generation, not feature-extraction)", path.display())]
+    HiddenStatesOnly {
+        /// The model.
+        path: PathBuf,
+        /// Name, dtype and shape.
+        output: String,
+    },
+    /// No output can be the logits.
+    #[error("{}: no output can be the logits; expected float32, float16 or bfloat16 [B, T, V], found {found}; name one with --logits-output if it is there under another name", path.display())]
+    NoLogits {
+        /// The model.
+        path: PathBuf,
+        /// The outputs there are.
+        found: String,
+    },
+    /// More than one output may be the logits.
+    #[error("{}: several outputs may be the logits: {candidates}; name one with --logits-output", path.display())]
+    AmbiguousLogits {
+        /// The model.
+        path: PathBuf,
+        /// Those that qualify.
+        candidates: String,
+    },
+    /// The output that was asked for is not there.
+    #[error("{}: no output is named {wanted:?}; it has {found}", path.display())]
+    NoSuchOutput {
+        /// The model.
+        path: PathBuf,
+        /// The name that was asked for.
+        wanted: String,
+        /// The outputs there are.
+        found: String,
+    },
+    /// The named output is no float tensor of rank 3.
+    #[error("{}: output {output} cannot be the logits; expected float32, float16 or bfloat16 [B, T, V]", path.display())]
+    BadLogits {
+        /// The model.
+        path: PathBuf,
+        /// Name, dtype and shape.
+        output: String,
+    },
+}
+
+impl OnnxError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Io { .. } => Kind::Failed,
+            Self::NotOnnx { .. } | Self::Truncated { .. } | Self::ExternalData { .. } => {
+                Kind::BadData
+            }
+            _ => Kind::Usage,
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! What each input is for, by the names that exporters use.
+
+use super::error::OnnxError;
+use super::neighbours::Neighbours;
+use super::types::{DType, Dim, TensorInfo};
+use std::path::Path;
+
+/// What to feed an input with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputRole {
+    /// Token ids `[B, T]`.
+    InputIds,
+    /// `[B, T]`: 1 at tokens, 0 at padding (the past is empty, so it is no longer than the ids).
+    AttentionMask,
+    /// 0, 1, 2, …: rank 1 `[T]`, rank 2 `[B, T]`, or rank 3 `[3, B, T]` (multimodal rotary models).
+    PositionIds {
+        /// 1, 2 or 3.
+        rank: usize,
+    },
+    /// Zeros `[B, T]`.
+    TokenTypeIds,
+    /// Keys or values of earlier tokens; there are none, so it holds no element.
+    Past {
+        /// How each dimension is set.
+        dims: Vec<PastDim>,
+    },
+    /// `false`: the branch of a merged decoder that starts without a past.
+    UseCacheBranch,
+    /// Number of tokens in the past: 0. Scalar, `[1]` or `[B, 1]`.
+    PastLength,
+    /// Number of tokens in all: T. Scalar or `[1]`.
+    TotalLength,
+    /// How many positions, from the end, get logits: T, all of them. Scalar or `[1]`.
+    LogitsToKeep,
+}
+
+/// One dimension of a past input, at length 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PastDim {
+    /// B, times a factor (1, or the heads where a layout folds them into the batch).
+    Batch {
+        /// Rows of this dimension for one row of the batch.
+        factor: u64,
+    },
+    /// The length of the past: 0.
+    Empty,
+    /// A size of the model (heads, head width).
+    Fixed(u64),
+}
+
+/// Finds every input's role, or refuses the model and says why.
+pub(super) fn assign_roles(
+    path: &Path,
+    inputs: &[TensorInfo],
+    neighbours: &Neighbours,
+) -> Result<Vec<(TensorInfo, InputRole)>, OnnxError> {
+    refuse_other_kinds(path, inputs)?;
+    let ids = find_input_ids(inputs).ok_or_else(|| OnnxError::NoInputIds {
+        path: path.to_owned(),
+        found: super::outputs::list(inputs),
+    })?;
+    let role = |input: &TensorInfo| {
+        let role = match input.name == ids.name {
+            true => check_index(path, input, InputRole::InputIds, &[2])?,
+            false => other_role(path, input, ids, neighbours)?,
+        };
+        Ok((input.clone(), role))
+    };
+    inputs.iter().map(role).collect()
+}
+
+/// Models of another kind say so by an input's name, whatever else they have.
+fn refuse_other_kinds(path: &Path, inputs: &[TensorInfo]) -> Result<(), OnnxError> {
+    let foreign = inputs.iter().find(|input| {
+        input.name.starts_with("decoder_input_ids") || input.name.starts_with("encoder_")
+    });
+    if let Some(input) = foreign {
+        return Err(OnnxError::EncoderDecoder {
+            path: path.to_owned(),
+            input: input.to_string(),
+        });
+    }
+    let has = |name: &str| inputs.iter().any(|input| input.name == name);
+    if has("inputs_embeds") && !has("input_ids") {
+        return Err(OnnxError::InputsEmbedsOnly {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// By name, else the only integer matrix whose name means nothing else.
+fn find_input_ids(inputs: &[TensorInfo]) -> Option<&TensorInfo> {
+    let known = ["input_ids", "token_ids", "tokens", "ids", "idx", "input"];
+    let named = known
+        .iter()
+        .find_map(|name| inputs.iter().find(|input| input.name == *name));
+    named.or_else(|| {
+        let mut nameless = inputs.iter().filter(|input| {
+            input.dtype.is_index() && input.rank() == Some(2) && !has_known_name(&input.name)
+        });
+        nameless.next().filter(|_| nameless.next().is_none())
+    })
+}
+
+fn has_known_name(name: &str) -> bool {
+    let known = ["attention_mask", "position_ids", "token_type_ids"];
+    known.contains(&name) || name.starts_with("past")
+}
+
+fn other_role(
+    path: &Path,
+    input: &TensorInfo,
+    ids: &TensorInfo,
+    neighbours: &Neighbours,
+) -> Result<InputRole, OnnxError> {
+    match input.name.as_str() {
+        "attention_mask" if input.dtype == DType::Bool => Ok(InputRole::AttentionMask),
+        "attention_mask" => check_index(path, input, InputRole::AttentionMask, &[2]),
+        "position_ids" | "cache_position" => position_role(path, input),
+        "token_type_ids" => check_index(path, input, InputRole::TokenTypeIds, &[2]),
+        "use_cache_branch" => use_cache_branch_role(path, input),
+        "past_seq_len" | "past_sequence_length" => {
+            check_index(path, input, InputRole::PastLength, &[0, 1, 2])
+        }
+        "total_seq_len" | "total_sequence_length" => {
+            check_index(path, input, InputRole::TotalLength, &[0, 1])
+        }
+        "num_logits_to_keep" | "logits_to_keep" => {
+            check_index(path, input, InputRole::LogitsToKeep, &[0, 1])
+        }
+        name if is_past(name) => past_role(path, input, ids, neighbours),
+        _ => Err(OnnxError::UnknownInput {
+            path: path.to_owned(),
+            input: input.to_string(),
+        }),
+    }
+}
+
+/// `past_0`, `past_key_values.3.key`, `past.2`, `pkv_1`, `cache_k_0`, …
+fn is_past(name: &str) -> bool {
+    [
+        "past",
+        "pkv",
+        "cache_k",
+        "cache_v",
+        "key_cache",
+        "value_cache",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
+}
+
+fn check_index(
+    path: &Path,
+    input: &TensorInfo,
+    role: InputRole,
+    ranks: &[usize],
+) -> Result<InputRole, OnnxError> {
+    let fits = input.rank().is_none_or(|rank| ranks.contains(&rank));
+    if input.dtype.is_index() && fits {
+        return Ok(role);
+    }
+    let ranks: Vec<String> = ranks.iter().map(usize::to_string).collect();
+    bad_input(
+        path,
+        input,
+        format!("int32 or int64 of rank {}", ranks.join(" or ")),
+    )
+}
+
+fn position_role(path: &Path, input: &TensorInfo) -> Result<InputRole, OnnxError> {
+    let rank = input.rank().unwrap_or(2);
+    let leads_with_3 = rank != 3 || input.dim(0).and_then(Dim::fixed).is_none_or(|n| n == 3);
+    if input.dtype.is_index() && (1..=3).contains(&rank) && leads_with_3 {
+        return Ok(InputRole::PositionIds { rank });
+    }
+    bad_input(
+        path,
+        input,
+        "int32 or int64 [T], [B, T] or [3, B, T]".to_owned(),
+    )
+}
+
+fn use_cache_branch_role(path: &Path, input: &TensorInfo) -> Result<InputRole, OnnxError> {
+    if input.dtype == DType::Bool && input.rank().is_none_or(|rank| rank <= 1) {
+        return Ok(InputRole::UseCacheBranch);
+    }
+    bad_input(path, input, "bool [1]".to_owned())
+}
+
+fn past_role(
+    path: &Path,
+    input: &TensorInfo,
+    ids: &TensorInfo,
+    neighbours: &Neighbours,
+) -> Result<InputRole, OnnxError> {
+    let Some(dims) = input
+        .dims
+        .as_ref()
+        .filter(|_| input.dtype.is_logits_float())
+    else {
+        return bad_input(
+            path,
+            input,
+            "a float tensor with a declared shape".to_owned(),
+        );
+    };
+    let sizes = past_dims(dims, ids, neighbours);
+    let n_empty = sizes
+        .iter()
+        .flatten()
+        .filter(|size| **size == PastDim::Empty)
+        .count();
+    let has_zero = sizes
+        .iter()
+        .flatten()
+        .any(|size| *size == PastDim::Fixed(0));
+    let complete = sizes.iter().all(Option::is_some);
+    if !complete || n_empty > 1 || (n_empty == 0 && !has_zero) {
+        let expected =
+            "one dynamic dimension for the length of the past, heads and head width fixed";
+        return bad_input(path, input, expected.to_owned());
+    }
+    Ok(InputRole::Past {
+        dims: sizes.into_iter().flatten().collect(),
+    })
+}
+
+/// `None` where a dimension cannot be told.
+fn past_dims(dims: &[Dim], ids: &TensorInfo, neighbours: &Neighbours) -> Vec<Option<PastDim>> {
+    // [2, B, H, P, D] holds keys and values in one tensor; all others begin with the batch.
+    let batch_idx = usize::from(dims.len() >= 5 && dims[0] == Dim::Fixed(2));
+    let size = |(idx, dim): (usize, &Dim)| match dim {
+        Dim::Fixed(size) => Some(PastDim::Fixed(*size)),
+        Dim::Unknown if idx == batch_idx => Some(PastDim::Batch { factor: 1 }),
+        Dim::Unknown => unnamed_past_dim(idx, dims, neighbours),
+        Dim::Symbol(name) => named_past_dim(name, idx == batch_idx, dim, ids, neighbours),
+    };
+    dims.iter().enumerate().map(size).collect()
+}
+
+fn named_past_dim(
+    name: &str,
+    leads: bool,
+    dim: &Dim,
+    ids: &TensorInfo,
+    neighbours: &Neighbours,
+) -> Option<PastDim> {
+    let name = name.to_ascii_lowercase();
+    let says = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+    if says(&["batch"]) && says(&["head"]) {
+        // BLOOM folds the heads into the batch: "batch_size x num_heads".
+        return neighbours
+            .n_kv_heads
+            .map(|factor| PastDim::Batch { factor });
+    }
+    if ids.dim(0) == Some(dim) || says(&["batch"]) {
+        return Some(PastDim::Batch { factor: 1 });
+    }
+    if says(&["past", "seq", "len", "cache", "time"]) {
+        return Some(PastDim::Empty);
+    }
+    if says(&["dim", "size", "width"]) {
+        return neighbours.head_dim.map(PastDim::Fixed);
+    }
+    if says(&["head"]) {
+        return neighbours.n_kv_heads.map(PastDim::Fixed);
+    }
+    Some(if leads {
+        PastDim::Batch { factor: 1 }
+    } else {
+        PastDim::Empty
+    })
+}
+
+/// A nameless dimension after the batch: the past's length if it is the only one, else by place.
+fn unnamed_past_dim(idx: usize, dims: &[Dim], neighbours: &Neighbours) -> Option<PastDim> {
+    let last = dims.len() - 1;
+    let n_unnamed = dims
+        .iter()
+        .skip(1)
+        .filter(|dim| **dim == Dim::Unknown)
+        .count();
+    if n_unnamed <= 1 + usize::from(dims.len() >= 5) || idx + 1 == last {
+        return Some(PastDim::Empty);
+    }
+    match last - idx {
+        0 => neighbours.head_dim.map(PastDim::Fixed),
+        2 => neighbours.n_kv_heads.map(PastDim::Fixed),
+        _ => None,
+    }
+}
+
+fn bad_input(path: &Path, input: &TensorInfo, expected: String) -> Result<InputRole, OnnxError> {
+    Err(OnnxError::BadInput {
+        path: path.to_owned(),
+        input: input.to_string(),
+        expected,
+        remedy: "export the model with dynamic axes, or without a past (no use_cache)",
+    })
+}

@@ -1,0 +1,165 @@
+//! From a file to what a caller must know before running it.
+
+use super::error::OnnxError;
+use super::external::check_external;
+use super::neighbours::read_neighbours;
+use super::outputs::choose_logits;
+use super::roles::{InputRole, assign_roles};
+use super::types::{Dim, OpsetImport, TensorInfo};
+use super::walk::{Outline, walk_model};
+use super::wire::WireFault;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// What a teacher's file declares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signature {
+    /// Every input that needs feeding, with what it is for.
+    pub inputs: Vec<(TensorInfo, InputRole)>,
+    /// The output that holds the logits `[B, T, V]`.
+    pub logits: TensorInfo,
+    /// All outputs, the logits among them.
+    pub outputs: Vec<TensorInfo>,
+    /// V, where the file fixes it; padded heads are counted.
+    pub vocab_size: Option<u64>,
+    /// Operator sets that the model imports.
+    pub opset: Vec<OpsetImport>,
+    /// ONNX's version of the file format.
+    pub ir_version: i64,
+    /// Who wrote the file, as it says; often empty.
+    pub producer: String,
+    /// Nodes, those of subgraphs included.
+    pub n_nodes: u64,
+    /// Files beside the model that hold weights: relative to its folder, sorted.
+    pub external_files: Vec<PathBuf>,
+    /// B, where the file fixes it.
+    pub fixed_batch: Option<u64>,
+    /// T, where the file fixes it.
+    pub fixed_seq_len: Option<u64>,
+    /// The longest sequence, in tokens, that `config.json` or `genai_config.json` beside the model allows.
+    pub max_seq_len: Option<u32>,
+    /// The file that says so.
+    pub max_seq_len_source: Option<PathBuf>,
+}
+
+/// Reads what the model at `path` wants and gives; `wanted_output` names the logits if they have another name.
+///
+/// Costs the pages of the file's headers, not of its weights. Every model that cannot be a teacher
+/// is refused here, with what was expected and what to do.
+pub fn read_signature(path: &Path, wanted_output: Option<&str>) -> Result<Signature, OnnxError> {
+    let outline = read_outline(path)?;
+    let external_files = check_external(path, &outline.external)?;
+    let neighbours = read_neighbours(path);
+    let inputs = assign_roles(path, &required_inputs(&outline), &neighbours)?;
+    let logits = choose_logits(path, &outline.outputs, wanted_output, &neighbours)?;
+    let ids = inputs
+        .iter()
+        .find(|(_, role)| *role == InputRole::InputIds)
+        .map(|(info, _)| info);
+    let ids_dim = |idx: usize| ids.and_then(|ids| ids.dim(idx)).and_then(Dim::fixed);
+    let (fixed_batch, fixed_seq_len) = (ids_dim(0), ids_dim(1));
+    if logits.dim(1) == Some(&Dim::Fixed(1)) && fixed_seq_len != Some(1) {
+        return Err(OnnxError::LastPositionOnly {
+            path: path.to_owned(),
+            output: logits.to_string(),
+        });
+    }
+    let (max_seq_len, max_seq_len_source) = neighbours.max_seq_len.unzip();
+    Ok(Signature {
+        vocab_size: logits.dim(2).and_then(Dim::fixed),
+        inputs,
+        logits,
+        outputs: outline.outputs,
+        opset: outline.opset,
+        ir_version: outline.ir_version,
+        producer: outline.producer,
+        n_nodes: outline.n_nodes,
+        external_files,
+        fixed_batch,
+        fixed_seq_len,
+        max_seq_len,
+        max_seq_len_source,
+    })
+}
+
+fn required_inputs(outline: &Outline) -> Vec<TensorInfo> {
+    let required = |input: &&TensorInfo| !outline.initializer_names.contains(&input.name);
+    outline.inputs.iter().filter(required).cloned().collect()
+}
+
+fn read_outline(path: &Path) -> Result<Outline, OnnxError> {
+    let io = |source| OnnxError::Io {
+        action: "open the model",
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(io)?;
+    let meta = file.metadata().map_err(io)?;
+    if meta.is_dir() {
+        return Err(OnnxError::NotOnnx {
+            path: path.to_owned(),
+            found: "a folder".to_owned(),
+            remedy: "name the .onnx file in it",
+        });
+    }
+    if meta.len() == 0 {
+        return Err(not_onnx(path, b""));
+    }
+    // SAFETY: the map is read only here; a file that another process changes meanwhile can at worst
+    // give other bytes, which the walker treats as bad input.
+    let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
+    outline_of(path, &bytes)
+}
+
+/// The walk, with its faults told apart: not a model at all, or a model cut short.
+pub(super) fn outline_of(path: &Path, bytes: &[u8]) -> Result<Outline, OnnxError> {
+    // ModelProto begins with field 1, ir_version, a varint; every exporter writes it first.
+    let begins_well = bytes.first() == Some(&0x08);
+    match walk_model(bytes) {
+        Ok(outline) if outline.has_graph && !outline.outputs.is_empty() => Ok(outline),
+        Err(WireFault::Truncated) if begins_well => Err(OnnxError::Truncated {
+            path: path.to_owned(),
+            n_bytes: bytes.len() as u64,
+        }),
+        _ => Err(not_onnx(path, bytes)),
+    }
+}
+
+/// What people hand over in place of a model, by the first bytes.
+fn not_onnx(path: &Path, bytes: &[u8]) -> OnnxError {
+    let starts = |magic: &[u8]| bytes.starts_with(magic);
+    let (found, remedy) = if bytes.is_empty() {
+        ("the file is empty", "copy or download it again")
+    } else if starts(b"version https://git-lfs") {
+        (
+            "a Git LFS pointer",
+            "fetch the file itself with `git lfs pull`",
+        )
+    } else if starts(b"PK\x03\x04") {
+        (
+            "a zip archive, such as PyTorch writes",
+            "export the model to ONNX first",
+        )
+    } else if starts(b"GGUF") {
+        ("a GGUF file", "use the model's ONNX export")
+    } else if bytes.get(8) == Some(&b'{') {
+        ("a safetensors file", "export the model to ONNX first")
+    } else if starts(b"<") {
+        ("a web page", "download the file itself")
+    } else if bytes.get(4..8) == Some(b"ORTM") {
+        (
+            "an ORT-format model",
+            "use the .onnx file that it was made from",
+        )
+    } else {
+        (
+            "no ModelProto with a graph and outputs",
+            "check the path, or export the model again",
+        )
+    };
+    OnnxError::NotOnnx {
+        path: path.to_owned(),
+        found: found.to_owned(),
+        remedy,
+    }
+}

@@ -1,0 +1,286 @@
+//! Sums of exponentials over blocks of one row of logits, in 16 lanes.
+//!
+//! Each sum is written once, over fixed-size arrays that the compiler turns into vectors, and
+//! compiled for several instruction sets; the best one is chosen when the process starts. Every
+//! operation is a correctly rounded IEEE one in a fixed order (additions, fused multiply-adds,
+//! comparisons), so all instruction sets give the same bits, and a shard does not depend on them.
+//!
+//! Range reduction and polynomial are those of Cephes' `expf` (relative error below 2e-7);
+//! four values a lane are added in f32, and everything above that in f64.
+
+/// Logits a block: four values for each of the 16 lanes.
+pub(super) const BLOCK: usize = 64;
+const LANES: usize = 16;
+
+/// Exponents below this count as probability 0: e^-87 is the last normal f32.
+const EXP_LOWEST: f32 = -87.0;
+
+/// Running sums over blocks: `sum e^d` and `sum d * e^d`, where d = (logit - max) * inv_tau.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct ExpSums {
+    exp: [f64; LANES],
+    weighted: [f64; LANES],
+}
+
+impl ExpSums {
+    pub(super) const ZERO: Self = Self {
+        exp: [0.0; LANES],
+        weighted: [0.0; LANES],
+    };
+
+    /// `sum e^d`.
+    pub(super) fn exp(&self) -> f64 {
+        self.exp.iter().sum()
+    }
+
+    /// `sum d * e^d`.
+    pub(super) fn weighted(&self) -> f64 {
+        self.weighted.iter().sum()
+    }
+}
+
+/// What one look over a row finds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RowScan {
+    pub(super) max: f32,
+    /// No NaN and no +inf among the values.
+    pub(super) usable: bool,
+}
+
+/// e^d for d <= 0 (NaN is excluded before).
+#[inline(always)]
+fn exp_lane(d: f32) -> f32 {
+    const LOG2_E: f32 = std::f32::consts::LOG2_E;
+    // 1.5 * 2^23: adding it rounds to the nearest integer, which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    const LN_2_HIGH: f32 = std::f32::consts::LN_2;
+    const LN_2_LOW: f32 = -1.904_654_3e-9;
+    let clamped = if d > EXP_LOWEST { d } else { EXP_LOWEST };
+    let rounded = clamped.mul_add(LOG2_E, ROUND);
+    let n = rounded - ROUND;
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, clamped));
+    let mut p = 1.987_569_1e-4_f32;
+    p = p.mul_add(r, 1.398_2e-3);
+    p = p.mul_add(r, 8.333_452e-3);
+    p = p.mul_add(r, 4.166_579_6e-2);
+    p = p.mul_add(r, 1.666_666_5e-1);
+    p = p.mul_add(r, 0.5);
+    let e = p.mul_add(r * r, r) + 1.0;
+    let power = f32::from_bits((rounded.to_bits().wrapping_sub(ROUND.to_bits() - 127)) << 23);
+    if d > EXP_LOWEST { e * power } else { 0.0 }
+}
+
+#[inline(always)]
+fn add_block(block: &[f32; BLOCK], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+    let mut exp = [0.0_f32; LANES];
+    let mut weighted = [0.0_f32; LANES];
+    for quarter in block.chunks_exact(LANES) {
+        for lane in 0..LANES {
+            // -inf stays out of the product: its e^d is 0, but -inf * 0 is NaN.
+            let d = ((quarter[lane] - max) * inv_tau).max(2.0 * EXP_LOWEST);
+            let e = exp_lane(d);
+            exp[lane] += e;
+            weighted[lane] = d.mul_add(e, weighted[lane]);
+        }
+    }
+    for lane in 0..LANES {
+        sums.exp[lane] += f64::from(exp[lane]);
+        sums.weighted[lane] += f64::from(weighted[lane]);
+    }
+}
+
+#[inline(always)]
+fn exp_sums_body(row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    for block in blocks {
+        add_block(block, max, inv_tau, sums);
+    }
+    if !rest.is_empty() {
+        add_block(&padded(rest), max, inv_tau, sums);
+    }
+}
+
+/// A last, short block filled up with -inf, which adds nothing to any sum.
+#[inline(always)]
+fn padded(rest: &[f32]) -> [f32; BLOCK] {
+    let mut block = [f32::NEG_INFINITY; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    block
+}
+
+#[inline(always)]
+fn scan_block(block: &[f32; BLOCK], unusable: &mut [u32; LANES]) -> f32 {
+    let mut max = [f32::NEG_INFINITY; LANES];
+    for quarter in block.chunks_exact(LANES) {
+        for lane in 0..LANES {
+            let x = quarter[lane];
+            max[lane] = if x > max[lane] { x } else { max[lane] };
+            // One ordered comparison is false for NaN and for +inf alike.
+            unusable[lane] |= u32::from(!(x <= f32::MAX));
+        }
+    }
+    max.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
+#[inline(always)]
+fn scan_body(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
+    let mut unusable = [0_u32; LANES];
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    for (block, max) in blocks.iter().zip(block_maxima.iter_mut()) {
+        *max = scan_block(block, &mut unusable);
+    }
+    if !rest.is_empty() {
+        block_maxima[blocks.len()] = scan_block(&padded(rest), &mut unusable);
+    }
+    RowScan {
+        max: block_maxima
+            .iter()
+            .copied()
+            .fold(f32::NEG_INFINITY, f32::max),
+        usable: unusable.iter().all(|&lane| lane == 0),
+    }
+}
+
+/// Instruction sets that the sums are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Isa {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Isa {
+    /// The best one that this processor has.
+    pub(super) fn detect() -> Self {
+        Self::available()[0]
+    }
+
+    /// All that this processor has, best first; `Portable` is always the last.
+    pub(super) fn available() -> Vec<Self> {
+        let mut found = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl")
+            {
+                found.push(Isa::Avx512);
+            }
+            if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+                found.push(Isa::Avx2);
+            }
+        }
+        found.push(Isa::Portable);
+        found
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => "avx2",
+            Isa::Portable if cfg!(target_arch = "aarch64") => "neon",
+            Isa::Portable => "portable",
+        }
+    }
+
+    /// Adds `sum e^d` and `sum d * e^d` over `row`, d = (logit - max) * inv_tau, to `sums`.
+    pub(super) fn exp_sums(self, row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+        match self {
+            // SAFETY: this value exists only where `available` saw the processor's features.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { x86::exp_sums_avx512(row, max, inv_tau, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::exp_sums_avx2(row, max, inv_tau, sums) },
+            Isa::Portable => exp_sums_body(row, max, inv_tau, sums),
+        }
+    }
+
+    /// The maximum of each block and of the row; `block_maxima` holds one value a block.
+    pub(super) fn scan(self, row: &[f32], block_maxima: &mut [f32]) -> RowScan {
+        match self {
+            // SAFETY: this value exists only where `available` saw the processor's features.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { x86::scan_avx512(row, block_maxima) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::scan_avx2(row, block_maxima) },
+            Isa::Portable => scan_body(row, block_maxima),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{ExpSums, RowScan};
+
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+    pub(super) fn exp_sums_avx512(row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+        super::exp_sums_body(row, max, inv_tau, sums);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn exp_sums_avx2(row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+        super::exp_sums_body(row, max, inv_tau, sums);
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+    pub(super) fn scan_avx512(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
+        super::scan_body(row, block_maxima)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn scan_avx2(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
+        super::scan_body(row, block_maxima)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Cephes' polynomial in f32 with fused operations: 2 units in the last place, and some room.
+    const EXP_RELATIVE_TOLERANCE: f64 = 3e-7;
+
+    #[test]
+    fn exp_is_within_tolerance_of_f64_over_its_whole_range() {
+        for i in 0..=870_000 {
+            let d = -(i as f32) * 1e-4;
+            let (got, want) = (f64::from(exp_lane(d)), f64::from(d).exp());
+            if d > EXP_LOWEST {
+                assert!(
+                    (got / want - 1.0).abs() < EXP_RELATIVE_TOLERANCE,
+                    "{d} {got} {want}"
+                );
+            } else {
+                assert_eq!(got, 0.0);
+            }
+        }
+        assert_eq!(exp_lane(0.0), 1.0);
+        assert_eq!(exp_lane(f32::NEG_INFINITY), 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_gives_the_same_bits(
+            row in prop::collection::vec(prop_oneof![8 => -30.0_f32..30.0, 1 => Just(f32::NEG_INFINITY)], 1..400),
+            inv_tau in 0.25_f32..4.0,
+        ) {
+            let n_blocks = row.len().div_ceil(BLOCK);
+            let outcome = |isa: Isa| {
+                let mut maxima = vec![0.0; n_blocks];
+                let scan = isa.scan(&row, &mut maxima);
+                let mut sums = ExpSums::ZERO;
+                isa.exp_sums(&row, scan.max.max(-30.0), inv_tau, &mut sums);
+                (maxima, scan, sums)
+            };
+            let portable = outcome(Isa::Portable);
+            for isa in Isa::available() {
+                prop_assert_eq!(&outcome(isa), &portable, "{}", isa.name());
+            }
+        }
+    }
+}

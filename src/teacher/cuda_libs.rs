@@ -1,0 +1,66 @@
+//! CUDA's libraries, where pip puts them: `nvidia/<package>/lib` beside the `onnxruntime` package,
+//! which the dynamic loader never searches. Opened first, they are found by name later.
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+/// Each after those that it needs.
+const LIBRARIES: [&str; 8] = [
+    "libcudart.so",
+    "libnvJitLink.so",
+    "libnvrtc.so",
+    "libcublasLt.so",
+    "libcublas.so",
+    "libcurand.so",
+    "libcufft.so",
+    "libcudnn.so",
+];
+
+static PRELOADED: Once = Once::new();
+
+/// Opens what is there, once a process. What is missing, or on the loader's own path, is left to
+/// ONNX Runtime, whose message names it.
+pub(super) fn preload(runtime: &Path) {
+    PRELOADED.call_once(|| {
+        packaged_libraries(runtime)
+            .iter()
+            .for_each(|path| open(path))
+    });
+}
+
+/// In the order of [`LIBRARIES`]. `runtime` is `site-packages/onnxruntime/capi/libonnxruntime.so.N`.
+pub(super) fn packaged_libraries(runtime: &Path) -> Vec<PathBuf> {
+    let Some(packages) = runtime.ancestors().nth(3).map(|root| root.join("nvidia")) else {
+        return Vec::new();
+    };
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().map(|e| e.path()));
+        entries.map(Iterator::collect).unwrap_or_default()
+    };
+    let mut files: Vec<PathBuf> = entries(&packages)
+        .iter()
+        .flat_map(|package| entries(&package.join("lib")))
+        .collect();
+    files.sort();
+    let named = |stem: &str| {
+        let is_it = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.strip_prefix(stem)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        files.iter().filter(is_it).cloned().collect::<Vec<_>>()
+    };
+    LIBRARIES.iter().flat_map(|stem| named(stem)).collect()
+}
+
+#[cfg(unix)]
+fn open(path: &Path) {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    // SAFETY: NVIDIA's libraries have no initialisers that depend on the program; they are kept
+    // open for the life of the process.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    std::mem::forget(library);
+}
+
+#[cfg(not(unix))]
+fn open(_path: &Path) {}

@@ -1,0 +1,175 @@
+//! What can go wrong between a model file and its logits.
+
+use super::search::{Searched, list_searched};
+use crate::error::Kind;
+use crate::onnx::OnnxError;
+use std::path::PathBuf;
+
+/// ONNX Runtime missing or unfit, a model that cannot be run, or a run that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TeacherError {
+    /// No ONNX Runtime anywhere.
+    #[error(
+        "ONNX Runtime was not found; install it with `pip install onnxruntime`, or point --ort-lib or ORT_DYLIB_PATH at its library{}",
+        list_searched(searched)
+    )]
+    RuntimeMissing {
+        /// Every place, with what was there.
+        searched: Vec<Searched>,
+    },
+    /// The library that was asked for is not one.
+    #[error("{} (from {named_by}) cannot be used as ONNX Runtime: {problem}; expected libonnxruntime of version {min_version} or newer: `pip install onnxruntime`", path.display())]
+    RuntimeUnfit {
+        /// The library.
+        path: PathBuf,
+        /// The flag or variable that named it.
+        named_by: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The oldest that works.
+        min_version: &'static str,
+    },
+    /// Only too old ones were found.
+    #[error(
+        "ONNX Runtime {found} is too old, expected {min_version} or newer: `pip install --upgrade onnxruntime`{}",
+        list_searched(searched)
+    )]
+    RuntimeTooOld {
+        /// The newest version that was found.
+        found: String,
+        /// The oldest that works.
+        min_version: &'static str,
+        /// Every place, with what was there.
+        searched: Vec<Searched>,
+    },
+    /// A process holds one runtime only.
+    #[error("ONNX Runtime is already loaded from {}, so it cannot be loaded from {} too; name one library", loaded.display(), wanted.display())]
+    RuntimeAlreadyLoaded {
+        /// Where from.
+        loaded: PathBuf,
+        /// What was asked for now.
+        wanted: PathBuf,
+    },
+    /// Loading the runtime failed inside the library binding.
+    #[error("ONNX Runtime at {} cannot be started", path.display())]
+    RuntimeLoad {
+        /// The library.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The model file itself.
+    #[error(transparent)]
+    Model(#[from] OnnxError),
+    /// A sequence length that the model does not take.
+    #[error("sequences of {seq_len} tokens are longer than the {limit} that {} takes (from {limit_source}); lower --seq-len to {limit} or less", model.display())]
+    SeqLenBeyondModel {
+        /// The model.
+        model: PathBuf,
+        /// Asked for.
+        seq_len: u32,
+        /// The most.
+        limit: u64,
+        /// Where the limit is declared.
+        limit_source: String,
+    },
+    /// The device that was asked for does not work.
+    #[error(
+        "--device {device} cannot be used: {problem}; use --device cpu, or install a GPU build with `pip install onnxruntime-gpu` on a machine with an NVIDIA driver"
+    )]
+    DeviceUnavailable {
+        /// As asked for.
+        device: String,
+        /// What ONNX Runtime said.
+        problem: String,
+    },
+    /// The session cannot be made.
+    #[error("ONNX Runtime {ort_version} cannot load {} on {device}: {hint}", model.display())]
+    SessionOpen {
+        /// The model.
+        model: PathBuf,
+        /// Which device.
+        device: String,
+        /// The runtime's version.
+        ort_version: String,
+        /// What may help.
+        hint: String,
+        /// What ONNX Runtime said.
+        #[source]
+        source: ort::Error,
+    },
+    /// A batch that contradicts itself or the model's fixed dimensions.
+    #[error("batch of {n_rows} rows and {width} tokens does not fit the model: {problem}")]
+    BadBatch {
+        /// B.
+        n_rows: usize,
+        /// T.
+        width: usize,
+        /// Why not.
+        problem: String,
+    },
+    /// A run failed inside the runtime.
+    #[error("the teacher failed on a batch of {n_rows} sequences of {width} tokens{hint}")]
+    Run {
+        /// B as run.
+        n_rows: usize,
+        /// T as run.
+        width: usize,
+        /// What may help; empty or begins with "; ".
+        hint: String,
+        /// What ONNX Runtime said.
+        #[source]
+        source: ort::Error,
+    },
+    /// The logits are not of the shape that was asked for.
+    #[error("output {output} of {} is {got:?}, expected [{n_rows}, {width}, V]: {remedy}", model.display())]
+    LogitsShape {
+        /// The model.
+        model: PathBuf,
+        /// The output's name.
+        output: String,
+        /// Its shape.
+        got: Vec<i64>,
+        /// B as run.
+        n_rows: usize,
+        /// T as run.
+        width: usize,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The logits are not of a dtype that can be read.
+    #[error(
+        "output {output} is {got}, expected float32, float16 or bfloat16; name the logits with --logits-output"
+    )]
+    LogitsDtype {
+        /// The output's name.
+        output: String,
+        /// Its dtype.
+        got: String,
+    },
+    /// Somebody called [`super::Canceller::cancel`].
+    #[error("cancelled")]
+    Cancelled,
+    /// A file that the fingerprint needs cannot be read.
+    #[error("cannot read {} for the teacher's fingerprint", path.display())]
+    Fingerprint {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl TeacherError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Model(error) => error.kind(),
+            Self::Cancelled => Kind::Interrupted,
+            Self::Run { .. } | Self::Fingerprint { .. } | Self::RuntimeLoad { .. } => Kind::Failed,
+            _ => Kind::Usage,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One buffer an input, reused from batch to batch, filled as the input's role asks.
+
+use super::error::TeacherError;
+use super::session::TokenBatch;
+use crate::onnx::{DType, InputRole, PastDim, Signature};
+use ort::session::SessionInputValue;
+use ort::value::TensorRef;
+use std::borrow::Cow;
+
+/// The shape that a batch is run in: the model's fixed dimensions, or the batch's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RunShape {
+    /// B as run.
+    pub(super) n_rows: usize,
+    /// T as run.
+    pub(super) width: usize,
+}
+
+/// Everything that is fed, in the model's order.
+#[derive(Debug)]
+pub(super) struct Feeds {
+    feeds: Vec<Feed>,
+}
+
+#[derive(Debug)]
+struct Feed {
+    name: String,
+    role: InputRole,
+    rank: usize,
+    /// Of the tensor as fed, for the latest batch.
+    dims: Vec<i64>,
+    data: FeedData,
+}
+
+#[derive(Debug)]
+enum FeedData {
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    Bool(Vec<bool>),
+    EmptyF32,
+    EmptyF16,
+    EmptyBf16,
+}
+
+impl Feeds {
+    pub(super) fn new(signature: &Signature) -> Self {
+        let feed = |(info, role): &(crate::onnx::TensorInfo, InputRole)| Feed {
+            name: info.name.clone(),
+            role: role.clone(),
+            rank: info.rank().unwrap_or_else(|| usual_rank(role)),
+            dims: Vec::new(),
+            data: FeedData::of(info.dtype),
+        };
+        Self {
+            feeds: signature.inputs.iter().map(feed).collect(),
+        }
+    }
+
+    /// Fills every buffer for `batch`, padded to `shape`.
+    pub(super) fn fill(&mut self, batch: &TokenBatch, shape: RunShape) {
+        for feed in &mut self.feeds {
+            feed.fill(batch, shape);
+        }
+    }
+
+    /// The filled buffers as tensors that borrow them.
+    pub(super) fn tensors(&self) -> Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, ort::Error> {
+        let tensor = |feed| Feed::tensor(feed).map(|value| (Cow::from(feed.name.as_str()), value));
+        self.feeds.iter().map(tensor).collect()
+    }
+}
+
+fn usual_rank(role: &InputRole) -> usize {
+    match role {
+        InputRole::UseCacheBranch => 1,
+        InputRole::PastLength | InputRole::TotalLength | InputRole::LogitsToKeep => 0,
+        _ => 2,
+    }
+}
+
+impl FeedData {
+    fn of(dtype: DType) -> Self {
+        match dtype {
+            DType::I32 => Self::I32(Vec::new()),
+            DType::Bool => Self::Bool(Vec::new()),
+            DType::F32 => Self::EmptyF32,
+            DType::F16 => Self::EmptyF16,
+            DType::Bf16 => Self::EmptyBf16,
+            // The signature admits no other dtype than int64 here.
+            _ => Self::I64(Vec::new()),
+        }
+    }
+
+    fn set(&mut self, values: impl Iterator<Item = u32>) {
+        match self {
+            // Ids are below V and positions below T, so they fit.
+            Self::I32(buffer) => {
+                buffer.clear();
+                buffer.extend(values.map(|value| value as i32));
+            }
+            Self::I64(buffer) => {
+                buffer.clear();
+                buffer.extend(values.map(i64::from));
+            }
+            Self::Bool(buffer) => {
+                buffer.clear();
+                buffer.extend(values.map(|value| value != 0));
+            }
+            Self::EmptyF32 | Self::EmptyF16 | Self::EmptyBf16 => {}
+        }
+    }
+}
+
+impl Feed {
+    fn fill(&mut self, batch: &TokenBatch, shape: RunShape) {
+        let RunShape { n_rows, width } = shape;
+        self.dims = self.dims_for(shape);
+        match &self.role {
+            InputRole::InputIds => self.data.set(padded_ids(batch, shape)),
+            InputRole::AttentionMask => self.data.set(mask(batch, shape)),
+            InputRole::PositionIds { .. } => {
+                let n_copies = self.dims.iter().product::<i64>() as usize / width;
+                self.data.set((0..n_copies).flat_map(|_| 0..width as u32));
+            }
+            InputRole::TokenTypeIds => self.data.set(std::iter::repeat_n(0, n_rows * width)),
+            InputRole::UseCacheBranch => self.data.set(std::iter::once(0)),
+            InputRole::PastLength => {
+                let n = self.dims.iter().product::<i64>() as usize;
+                self.data.set(std::iter::repeat_n(0, n));
+            }
+            InputRole::TotalLength | InputRole::LogitsToKeep => {
+                self.data.set(std::iter::once(width as u32));
+            }
+            InputRole::Past { .. } => {}
+        }
+    }
+
+    fn dims_for(&self, RunShape { n_rows, width }: RunShape) -> Vec<i64> {
+        let (b, t) = (n_rows as i64, width as i64);
+        match (&self.role, self.rank) {
+            (InputRole::Past { dims }, _) => dims.iter().map(|dim| past_size(*dim, b)).collect(),
+            (InputRole::PositionIds { rank: 1 }, _) => vec![t],
+            (InputRole::PositionIds { rank: 3 }, _) => vec![3, b, t],
+            (InputRole::PastLength, 2) => vec![b, 1],
+            (
+                InputRole::UseCacheBranch
+                | InputRole::PastLength
+                | InputRole::TotalLength
+                | InputRole::LogitsToKeep,
+                rank,
+            ) => vec![1; rank],
+            _ => vec![b, t],
+        }
+    }
+
+    fn tensor(&self) -> Result<SessionInputValue<'_>, ort::Error> {
+        let dims = self.dims.clone();
+        Ok(match &self.data {
+            FeedData::I32(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
+            FeedData::I64(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
+            FeedData::Bool(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
+            FeedData::EmptyF32 => TensorRef::<f32>::from_array_view((dims, &[][..]))?.into(),
+            FeedData::EmptyF16 => TensorRef::<half::f16>::from_array_view((dims, &[][..]))?.into(),
+            FeedData::EmptyBf16 => {
+                TensorRef::<half::bf16>::from_array_view((dims, &[][..]))?.into()
+            }
+        })
+    }
+}
+
+fn past_size(dim: PastDim, n_rows: i64) -> i64 {
+    match dim {
+        PastDim::Batch { factor } => {
+            n_rows.saturating_mul(i64::try_from(factor).unwrap_or(i64::MAX))
+        }
+        PastDim::Empty => 0,
+        PastDim::Fixed(size) => i64::try_from(size).unwrap_or(i64::MAX),
+    }
+}
+
+/// Ids row by row; id 0 right of each row and in the rows below.
+fn padded_ids(batch: &TokenBatch, shape: RunShape) -> impl Iterator<Item = u32> {
+    let row = move |row_idx: usize| {
+        let start = row_idx * batch.width;
+        let ids = batch
+            .ids_bt
+            .get(start..start + batch.width)
+            .unwrap_or_default();
+        ids.iter()
+            .copied()
+            .chain(std::iter::repeat_n(0, shape.width - ids.len()))
+    };
+    (0..shape.n_rows).flat_map(row)
+}
+
+/// 1 up to each row's length. Rows below the batch get one token, since softmax over nothing is NaN.
+fn mask(batch: &TokenBatch, shape: RunShape) -> impl Iterator<Item = u32> {
+    let row = move |row_idx: usize| {
+        let length = batch
+            .lengths
+            .get(row_idx)
+            .map_or(1, |length| *length as usize);
+        (0..shape.width).map(move |t_idx| u32::from(t_idx < length))
+    };
+    (0..shape.n_rows).flat_map(row)
+}
+
+/// The shape to run `batch` in, or why it cannot be run.
+pub(super) fn run_shape(
+    batch: &TokenBatch,
+    signature: &Signature,
+) -> Result<RunShape, TeacherError> {
+    let bad = |problem: String| TeacherError::BadBatch {
+        n_rows: batch.n_rows,
+        width: batch.width,
+        problem,
+    };
+    if batch.n_rows == 0 || batch.width == 0 {
+        return Err(bad("it is empty".to_owned()));
+    }
+    let consistent = batch.ids_bt.len() == batch.n_rows * batch.width
+        && batch.lengths.len() == batch.n_rows
+        && batch
+            .lengths
+            .iter()
+            .all(|length| (1..=batch.width).contains(&(*length as usize)));
+    if !consistent {
+        return Err(bad(
+            "its ids, lengths and width contradict each other".to_owned()
+        ));
+    }
+    let fit = |own: usize, fixed: Option<u64>, what: &str| match fixed {
+        Some(fixed) if (own as u64) > fixed => Err(bad(format!(
+            "the model was exported for exactly {fixed} {what} a call"
+        ))),
+        Some(fixed) => Ok(fixed as usize),
+        None => Ok(own),
+    };
+    Ok(RunShape {
+        n_rows: fit(batch.n_rows, signature.fixed_batch, "sequences")?,
+        width: fit(batch.width, signature.fixed_seq_len, "tokens")?,
+    })
+}

@@ -1,0 +1,93 @@
+//! `corpus.json`: what the token files beside it are. Written last, so its presence means done.
+
+use super::dtype::Dtype;
+use super::error::TokensError;
+use super::partial;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// The `format_version` that is written, and the newest that is read.
+pub const CORPUS_FORMAT_VERSION: u32 = 1;
+
+/// `corpus.json`: the tokenizer, the ids around documents, and what the token files must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CorpusJson {
+    /// Version of this format.
+    pub format_version: u32,
+    /// Names of features a reader must know; it refuses unknown ones.
+    #[serde(default)]
+    pub required_features: Vec<String>,
+    /// `blake3:<hex>` over the tokenizer's canonical id-to-bytes table and its special ids.
+    pub tokenizer_fingerprint: String,
+    /// Every id is below this.
+    pub vocab_size: u32,
+    /// The id in front of every document, if any.
+    pub bos: Option<u32>,
+    /// The id behind every document, if any.
+    pub eod: Option<u32>,
+    /// Type of the ids in `tokens.bin`.
+    pub dtype: Dtype,
+    /// Number of documents.
+    pub n_documents: u64,
+    /// Number of tokens, `bos` and `eod` included.
+    pub n_tokens: u64,
+    /// Bytes of UTF-8 text that the documents had.
+    pub n_text_bytes: u64,
+    /// Documents that were left out because they had no text.
+    pub n_empty_documents: u64,
+    /// Input lines that were skipped because they were no documents.
+    pub n_bad_lines: u64,
+    /// `tokens.bin`.
+    pub bin: FileStamp,
+    /// `tokens.idx`.
+    pub idx: FileStamp,
+}
+
+/// Size and hash of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FileStamp {
+    /// Size, bytes.
+    pub bytes: u64,
+    /// BLAKE3 of the contents, 64 hex digits.
+    pub blake3: String,
+}
+
+impl CorpusJson {
+    /// Reads a `corpus.json`; `None` if there is none.
+    ///
+    /// # Errors
+    /// I/O, not a corpus description, or one of a newer format.
+    pub fn read(path: &Path) -> Result<Option<Self>, TokensError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(TokensError::io("read", path)(error)),
+        };
+        let fault = |reason| TokensError::CorpusJson {
+            path: path.to_path_buf(),
+            reason,
+        };
+        let json: Self =
+            serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
+        if json.format_version > CORPUS_FORMAT_VERSION {
+            return Err(fault(format!(
+                "format version {} is newer than this program",
+                json.format_version
+            )));
+        }
+        match json.required_features.first() {
+            Some(feature) => Err(fault(format!("it needs the unknown feature `{feature}`"))),
+            None => Ok(Some(json)),
+        }
+    }
+
+    /// Writes the file at once.
+    pub(super) fn write(&self, path: &Path) -> Result<(), TokensError> {
+        let mut text = serde_json::to_vec_pretty(self).expect("plain data has a JSON form");
+        text.push(b'\n');
+        partial::replace(path, &text)
+    }
+}

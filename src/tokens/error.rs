@@ -1,0 +1,245 @@
+//! What can be wrong with tokenizers and token files.
+
+use super::megatron::IdxFault;
+use crate::corpus::CorpusError;
+use crate::error::Kind;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why tokens could not be made, opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The documents could not be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// A file that is not a tokenizer.
+    #[error("{} is not a tokenizer that can be used ({reason}): give a Hugging Face tokenizer.json", path.display())]
+    NotATokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tokenizer whose output is drawn at random.
+    #[error("{} has BPE dropout {dropout}, so its tokens differ from run to run: set `model.dropout` to null", path.display())]
+    Dropout {
+        /// The tokenizer.
+        path: PathBuf,
+        /// The probability.
+        dropout: f32,
+    },
+    /// A document that the tokenizer refused.
+    #[error(
+        "{location}: the tokenizer failed on this document ({reason}): leave the document out, or use a tokenizer that covers its text"
+    )]
+    Encode {
+        /// Where the document is.
+        location: String,
+        /// What the tokenizer said.
+        reason: String,
+    },
+    /// Training a tokenizer failed.
+    #[error(
+        "the tokenizer could not be trained ({reason}): check the documents and the vocabulary size"
+    )]
+    Train {
+        /// What the trainer said.
+        reason: String,
+    },
+    /// Too small a vocabulary.
+    #[error(
+        "a vocabulary of {got} is too small: byte-level BPE with these special tokens needs at least {least}"
+    )]
+    VocabTooSmall {
+        /// 256 bytes and the special tokens.
+        least: u32,
+        /// What was asked for.
+        got: u32,
+    },
+    /// A token that is not in the vocabulary.
+    #[error(
+        "the tokenizer has no token `{token}`: give a token of its vocabulary, an id, `auto` or `none`"
+    )]
+    UnknownToken {
+        /// The token asked for; empty if nothing was given.
+        token: String,
+    },
+    /// The post-processor adds several ids.
+    #[error(
+        "the tokenizer's post-processor adds several ids in front ({ids:?}), so `auto` cannot choose: give one of them, or `none`"
+    )]
+    SeveralBos {
+        /// The ids.
+        ids: Vec<u32>,
+    },
+    /// An id past the vocabulary, chosen or met while writing.
+    #[error(
+        "id {id} is past the vocabulary of {vocab_size}: give an id below that, or the tokenizer it belongs to"
+    )]
+    IdPastVocab {
+        /// The id.
+        id: u32,
+        /// Ids are below this.
+        vocab_size: u32,
+    },
+    /// A token file with an id past the vocabulary.
+    #[error("{}: {} at token {token_offset} (document {document}) is not below the vocabulary of {vocab_size}: the tokens were made with another tokenizer, or the file is damaged", path.display(), describe_id(*id))]
+    TokenPastVocab {
+        /// The token file.
+        path: PathBuf,
+        /// The id; negative ids of a file show as 2^31 or more.
+        id: u32,
+        /// Where in the corpus, tokens.
+        token_offset: u64,
+        /// The document.
+        document: u64,
+        /// Ids are below this.
+        vocab_size: u32,
+    },
+    /// A document with more tokens than the format holds.
+    #[error(
+        "a document of {n_tokens} tokens is longer than the token file format allows (2^31 - 1): split it"
+    )]
+    DocumentTooLong {
+        /// Its length.
+        n_tokens: usize,
+    },
+    /// A Megatron index that is damaged, or of other tokens.
+    #[error("{} cannot be used as a Megatron index: make the token files again", path.display())]
+    Idx {
+        /// The `.idx`.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: IdxFault,
+    },
+    /// Half of a Megatron pair.
+    #[error("{} is not there: a Megatron corpus is a .bin and an .idx of one name, side by side", path.display())]
+    MissingHalf {
+        /// The file that is not there.
+        path: PathBuf,
+    },
+    /// A path that holds no token corpus.
+    #[error("{} holds no tokens: give a directory made by `saltworks tokenize`, a Megatron .bin/.idx, a raw .bin or .npy, or a .parquet with a list column `input_ids`", path.display())]
+    NotACorpus {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A raw token file that cannot be what its kind says.
+    #[error("{} is not a {kind} token file: {reason}", path.display())]
+    RawFile {
+        /// The file.
+        path: PathBuf,
+        /// Which kind.
+        kind: &'static str,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+    /// A Parquet file that cannot be read.
+    #[error("{} cannot be read as Parquet: write the file again", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    /// A Parquet file without usable ids.
+    #[error("{}: column `input_ids` {problem}: write it as a list of integers from 0 to 2^32 - 1 without nulls", path.display())]
+    ParquetIds {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A `corpus.json` that cannot be read.
+    #[error("{} is not a corpus description ({reason}): tokenize again", path.display())]
+    CorpusJson {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A `corpus.json` that does not belong to the token files beside it.
+    #[error("{}: `{field}` says {expected}, the token files have {got}: the files were changed or mixed, tokenize again", path.display())]
+    Disagrees {
+        /// The `corpus.json`.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// What it says.
+        expected: String,
+        /// What the files have.
+        got: String,
+    },
+    /// An output directory that holds something already.
+    #[error("{} is there already: choose another --output, or replace the corpus with --overwrite", path.display())]
+    OutputExists {
+        /// The file that is in the way.
+        path: PathBuf,
+    },
+    /// A sequence length that cuts nothing.
+    #[error("a sequence length of 0 has no predicted position: give --seq-len 1 or more")]
+    ZeroSeqLen,
+    /// No threads could be started.
+    #[error("cannot start {n_threads} threads ({reason}): give a smaller --threads")]
+    Threads {
+        /// How many.
+        n_threads: usize,
+        /// What the system said.
+        reason: String,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted; nothing was published: run the same command again")]
+    Interrupted,
+}
+
+impl TokensError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            TokensError::Io { .. } | TokensError::Threads { .. } => Kind::Failed,
+            TokensError::Corpus(error) => error.kind(),
+            TokensError::VocabTooSmall { .. }
+            | TokensError::UnknownToken { .. }
+            | TokensError::SeveralBos { .. }
+            | TokensError::IdPastVocab { .. }
+            | TokensError::Dropout { .. }
+            | TokensError::MissingHalf { .. }
+            | TokensError::NotACorpus { .. }
+            | TokensError::OutputExists { .. }
+            | TokensError::ZeroSeqLen => Kind::Usage,
+            TokensError::Interrupted => Kind::Interrupted,
+            _ => Kind::BadData,
+        }
+    }
+
+    /// An I/O error on `path`, for `map_err`.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| TokensError::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+fn describe_id(id: u32) -> String {
+    if id >= 1 << 31 {
+        format!("an id that is negative or past 2^31 ({id} as u32)")
+    } else {
+        format!("id {id}")
+    }
+}

@@ -1,0 +1,252 @@
+//! Reading an `.idx`: believe nothing before it is checked.
+
+use crate::tokens::dtype::Dtype;
+
+/// The first bytes of every `.idx`.
+pub const MAGIC: [u8; 9] = *b"MMIDIDX\0\0";
+/// The tables start here.
+pub const HEADER_BYTES: u64 = 34;
+pub(super) const VERSION: u64 = 1;
+
+/// What is wrong with an `.idx`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdxFault {
+    /// Shorter than its header.
+    #[error("it has {got} bytes, a header alone has {HEADER_BYTES}")]
+    TooShort {
+        /// Its size, bytes.
+        got: u64,
+    },
+    /// Another kind of file.
+    #[error("it does not start with Megatron's magic")]
+    Magic,
+    /// A version that is not known.
+    #[error("it is of version {got}, only version 1 is known")]
+    Version {
+        /// The version found.
+        got: u64,
+    },
+    /// Ids of a type that is no integer, or unknown.
+    #[error("its dtype code is {code}, expected an integer type (1 to 5, or 8)")]
+    DtypeCode {
+        /// The code found.
+        code: u8,
+    },
+    /// Counts that cannot be.
+    #[error("its counts cannot be: {n_sequences} sequences and {n_entries} document entries")]
+    Counts {
+        /// Number of sequences as stated.
+        n_sequences: u64,
+        /// Number of document entries as stated.
+        n_entries: u64,
+    },
+    /// Counts that do not fit the file.
+    #[error("its counts ask for {expected} bytes, it has {got}")]
+    Size {
+        /// Header and tables, bytes.
+        expected: u64,
+        /// Its size, bytes.
+        got: u64,
+    },
+    /// A negative length.
+    #[error("sequence {sequence} has length {length}")]
+    Length {
+        /// The sequence.
+        sequence: u64,
+        /// Its length.
+        length: i32,
+    },
+    /// A sequence that does not start where the one before ended.
+    #[error("sequence {sequence} starts at byte {got} of the .bin, expected {expected}")]
+    Pointer {
+        /// The sequence.
+        sequence: u64,
+        /// End of the sequence before it, bytes.
+        expected: u64,
+        /// The pointer found.
+        got: i64,
+    },
+    /// A `.bin` of another size.
+    #[error("its sequences end at byte {expected} of the .bin, which has {got}")]
+    BinSize {
+        /// End of the last sequence, bytes.
+        expected: u64,
+        /// Size of the `.bin`, bytes.
+        got: u64,
+    },
+    /// A document that starts at an impossible sequence.
+    #[error("document entry {entry} is {got}, expected {least} to {most}")]
+    DocumentEntry {
+        /// The entry.
+        entry: u64,
+        /// The one before it.
+        least: u64,
+        /// The largest it may be.
+        most: u64,
+        /// The entry found.
+        got: i64,
+    },
+}
+
+/// What the header of a validated `.idx` says; its methods read the tables of those same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdxLayout {
+    /// Type of the ids in the `.bin`.
+    pub dtype: Dtype,
+    /// Number of sequences.
+    pub n_sequences: u64,
+    /// Number of documents.
+    pub n_documents: u64,
+    /// Number of tokens in the `.bin`.
+    pub n_tokens: u64,
+}
+
+/// Checks the whole of an `.idx` against the size of its `.bin`.
+///
+/// # Errors
+/// The first fault found.
+pub fn validate_idx(bytes: &[u8], bin_bytes: u64) -> Result<IdxLayout, IdxFault> {
+    let mut layout = read_header(bytes)?;
+    layout.n_tokens = check_sequences(&layout, bytes, bin_bytes)?;
+    check_documents(&layout, bytes)?;
+    Ok(layout)
+}
+
+fn read_header(bytes: &[u8]) -> Result<IdxLayout, IdxFault> {
+    let got = bytes.len() as u64;
+    if !bytes.starts_with(&MAGIC) {
+        return Err(if MAGIC.starts_with(bytes) {
+            IdxFault::TooShort { got }
+        } else {
+            IdxFault::Magic
+        });
+    }
+    if got < HEADER_BYTES {
+        return Err(IdxFault::TooShort { got });
+    }
+    let version = u64_at(bytes, 9);
+    if version != VERSION {
+        return Err(IdxFault::Version { got: version });
+    }
+    let code = bytes[17];
+    let dtype = Dtype::of_megatron_code(code).ok_or(IdxFault::DtypeCode { code })?;
+    let (n_sequences, n_entries) = (u64_at(bytes, 18), u64_at(bytes, 26));
+    let counts = IdxFault::Counts {
+        n_sequences,
+        n_entries,
+    };
+    let n_documents = n_entries.checked_sub(1).ok_or(counts.clone())?;
+    let expected = table_bytes(n_sequences, n_entries).ok_or(counts)?;
+    if expected != got {
+        return Err(IdxFault::Size { expected, got });
+    }
+    Ok(IdxLayout {
+        dtype,
+        n_sequences,
+        n_documents,
+        n_tokens: 0,
+    })
+}
+
+fn table_bytes(n_sequences: u64, n_entries: u64) -> Option<u64> {
+    let sequences = n_sequences.checked_mul(4 + 8)?;
+    n_entries
+        .checked_mul(8)?
+        .checked_add(sequences)?
+        .checked_add(HEADER_BYTES)
+}
+
+/// Sequences must cover the `.bin` from its first byte to its last; gives the number of tokens.
+fn check_sequences(layout: &IdxLayout, bytes: &[u8], bin_bytes: u64) -> Result<u64, IdxFault> {
+    let (mut n_tokens, mut end) = (0_u64, 0_u64);
+    for sequence in 0..layout.n_sequences {
+        let length = layout.length(bytes, sequence);
+        let fault = IdxFault::Length { sequence, length };
+        let length = u64::try_from(length).map_err(|_| fault.clone())?;
+        let pointer = layout.pointer(bytes, sequence);
+        if u64::try_from(pointer) != Ok(end) {
+            return Err(IdxFault::Pointer {
+                sequence,
+                expected: end,
+                got: pointer,
+            });
+        }
+        // At most 2^31 tokens of 8 bytes, for as many sequences as fit the file: no overflow in
+        // practice, but the counts come from a file.
+        n_tokens = n_tokens.checked_add(length).ok_or(fault.clone())?;
+        end = n_tokens.checked_mul(layout.dtype.bytes()).ok_or(fault)?;
+    }
+    if end != bin_bytes {
+        return Err(IdxFault::BinSize {
+            expected: end,
+            got: bin_bytes,
+        });
+    }
+    Ok(n_tokens)
+}
+
+/// Entries must start at 0, never fall, and end at the number of sequences.
+fn check_documents(layout: &IdxLayout, bytes: &[u8]) -> Result<(), IdxFault> {
+    let mut least = 0;
+    for entry in 0..=layout.n_documents {
+        let got = layout.document_entry(bytes, entry);
+        let most = if entry == 0 { 0 } else { layout.n_sequences };
+        if entry == layout.n_documents {
+            least = layout.n_sequences;
+        }
+        match u64::try_from(got) {
+            Ok(start) if (least..=most).contains(&start) => least = start,
+            _ => {
+                return Err(IdxFault::DocumentEntry {
+                    entry,
+                    least,
+                    most,
+                    got,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl IdxLayout {
+    fn length(&self, bytes: &[u8], sequence: u64) -> i32 {
+        i32::from_le_bytes(array_at(bytes, HEADER_BYTES + 4 * sequence))
+    }
+
+    fn pointer(&self, bytes: &[u8], sequence: u64) -> i64 {
+        let table = HEADER_BYTES + 4 * self.n_sequences;
+        i64::from_le_bytes(array_at(bytes, table + 8 * sequence))
+    }
+
+    fn document_entry(&self, bytes: &[u8], entry: u64) -> i64 {
+        let table = HEADER_BYTES + 12 * self.n_sequences;
+        i64::from_le_bytes(array_at(bytes, table + 8 * entry))
+    }
+
+    /// Token offset at which `document` starts; that of `n_documents` is `n_tokens`.
+    /// `bytes` must be those that were validated.
+    pub fn document_start(&self, bytes: &[u8], document: u64) -> u64 {
+        let sequence = self.document_entry(bytes, document) as u64;
+        if sequence >= self.n_sequences {
+            return self.n_tokens;
+        }
+        self.pointer(bytes, sequence) as u64 / self.dtype.bytes()
+    }
+}
+
+fn u64_at(bytes: &[u8], offset: u64) -> u64 {
+    u64::from_le_bytes(array_at(bytes, offset))
+}
+
+/// The caller has checked that the bytes are there.
+fn array_at<const N: usize>(bytes: &[u8], offset: u64) -> [u8; N] {
+    let offset = offset as usize;
+    bytes[offset..offset + N]
+        .try_into()
+        .expect("the slice has N bytes")
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,151 @@
+//! Writing a pair: ids stream into the `.bin`; of a document only its length is kept until the end.
+
+use super::idx::{HEADER_BYTES, MAGIC, VERSION};
+use super::with_suffix;
+use crate::tokens::corpus_json::FileStamp;
+use crate::tokens::dtype::Dtype;
+use crate::tokens::error::TokensError;
+use crate::tokens::partial::Partial;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes `<prefix>.bin` and `<prefix>.idx`, a sequence a document.
+///
+/// Both are temporaries until [`finish`](Self::finish); dropped before that, they are removed.
+/// Memory: 4 bytes a document.
+pub struct MegatronWriter {
+    bin: Partial,
+    idx_path: PathBuf,
+    dtype: Dtype,
+    vocab_size: u32,
+    lengths: Vec<u32>,
+    n_tokens: u64,
+    encoded: Vec<u8>,
+}
+
+/// What [`MegatronWriter::finish`] published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenPair {
+    /// Type of the ids.
+    pub dtype: Dtype,
+    /// Number of documents.
+    pub n_documents: u64,
+    /// Number of tokens.
+    pub n_tokens: u64,
+    /// Size and hash of the `.bin`.
+    pub bin: FileStamp,
+    /// Size and hash of the `.idx`.
+    pub idx: FileStamp,
+}
+
+impl MegatronWriter {
+    /// Opens both outputs; ids will be u16 if `vocab_size` is below 65,536, else i32.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn create(prefix: &Path, vocab_size: u32) -> Result<Self, TokensError> {
+        Ok(Self {
+            bin: Partial::create(&with_suffix(prefix, ".bin"))?,
+            idx_path: with_suffix(prefix, ".idx"),
+            dtype: Dtype::for_vocab(vocab_size),
+            vocab_size,
+            lengths: Vec::new(),
+            n_tokens: 0,
+            encoded: Vec::new(),
+        })
+    }
+
+    /// Appends one document; it may be empty.
+    ///
+    /// # Errors
+    /// An id that is not below the vocabulary size, a document past 2^31 - 1 tokens, I/O.
+    pub fn push_document(&mut self, ids: &[u32]) -> Result<(), TokensError> {
+        let too_long = || TokensError::DocumentTooLong {
+            n_tokens: ids.len(),
+        };
+        let length = i32::try_from(ids.len())
+            .map_err(|_| too_long())?
+            .unsigned_abs();
+        if let Some(&id) = ids.iter().find(|&&id| id >= self.vocab_size) {
+            return Err(TokensError::IdPastVocab {
+                id,
+                vocab_size: self.vocab_size,
+            });
+        }
+        self.encoded.clear();
+        match self.dtype {
+            Dtype::U16 => self
+                .encoded
+                .extend(ids.iter().flat_map(|&id| (id as u16).to_le_bytes())),
+            _ => self
+                .encoded
+                .extend(ids.iter().flat_map(|&id| id.to_le_bytes())),
+        }
+        let path = self.bin.final_path().to_path_buf();
+        self.bin
+            .write_all(&self.encoded)
+            .map_err(TokensError::io("write", &path))?;
+        self.lengths.push(length);
+        self.n_tokens += u64::from(length);
+        Ok(())
+    }
+
+    /// Number of documents so far.
+    pub fn n_documents(&self) -> u64 {
+        self.lengths.len() as u64
+    }
+
+    /// Number of tokens so far.
+    pub fn n_tokens(&self) -> u64 {
+        self.n_tokens
+    }
+
+    /// Writes the tables, brings both files to disk and gives them their names, replacing others.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn finish(self) -> Result<WrittenPair, TokensError> {
+        let mut idx = Partial::create(&self.idx_path)?;
+        let mut buffered = BufWriter::new(&mut idx);
+        write_idx(&mut buffered, self.dtype, &self.lengths)
+            .and_then(|()| buffered.flush())
+            .map_err(TokensError::io("write", &self.idx_path))?;
+        drop(buffered);
+        let (n_documents, n_tokens) = (self.n_documents(), self.n_tokens);
+        let (bin, idx) = (self.bin.seal()?, idx.seal()?);
+        let (bin_stamp, idx_stamp) = (bin.stamp.clone(), idx.stamp.clone());
+        bin.publish()?;
+        idx.publish()?;
+        Ok(WrittenPair {
+            dtype: self.dtype,
+            n_documents,
+            n_tokens,
+            bin: bin_stamp,
+            idx: idx_stamp,
+        })
+    }
+}
+
+/// The `.idx` of documents of these lengths, a sequence each.
+fn write_idx(out: &mut impl Write, dtype: Dtype, lengths: &[u32]) -> io::Result<()> {
+    let n_sequences = lengths.len() as u64;
+    let mut header = Vec::with_capacity(HEADER_BYTES as usize);
+    header.extend(MAGIC);
+    header.extend(VERSION.to_le_bytes());
+    header.push(if dtype == Dtype::U16 { 8 } else { 4 });
+    header.extend(n_sequences.to_le_bytes());
+    header.extend((n_sequences + 1).to_le_bytes());
+    out.write_all(&header)?;
+    for length in lengths {
+        out.write_all(&length.to_le_bytes())?;
+    }
+    let mut pointer = 0;
+    for &length in lengths {
+        out.write_all(&u64::to_le_bytes(pointer))?;
+        pointer += u64::from(length) * dtype.bytes();
+    }
+    for document in 0..=n_sequences {
+        out.write_all(&document.to_le_bytes())?;
+    }
+    Ok(())
+}

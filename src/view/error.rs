@@ -1,0 +1,91 @@
+use crate::error::Kind;
+use crate::shards::ShardsError;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// What can go wrong while a label set is looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// A shard file could not be opened.
+    #[error("cannot open {path}; check that the label set is complete")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A shard file has no readable Parquet footer.
+    #[error(
+        "{path} has no readable Parquet footer; `saltworks verify` tells which shards are damaged"
+    )]
+    Footer {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    /// The set could not be read.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
+    /// A sequence outside the labelled ranges.
+    #[error("{dir} has no sequence {seq_id}; it holds {}", listed(ranges))]
+    NoSuchSequence {
+        /// The set.
+        dir: PathBuf,
+        /// The one that was asked for.
+        seq_id: u64,
+        /// Those that are there.
+        ranges: Vec<Range<u64>>,
+    },
+    /// A row past the end.
+    #[error("{dir} has no row {row}; it has {n_rows} rows, counted from 0")]
+    NoSuchRow {
+        /// The set.
+        dir: PathBuf,
+        /// The one that was asked for.
+        row: u64,
+        /// How many there are.
+        n_rows: u64,
+    },
+    /// A row whose shard has no sidecar.
+    #[error(
+        "shard {shard} of {dir} is not finished; run the same `saltworks label` again to go on"
+    )]
+    NotFinished {
+        /// The set.
+        dir: PathBuf,
+        /// The shard.
+        shard: u32,
+    },
+    /// No shard has a sidecar.
+    #[error("no shard of {dir} is finished; run the same `saltworks label` again to go on")]
+    NothingFinished {
+        /// The set.
+        dir: PathBuf,
+    },
+}
+
+fn listed(ranges: &[Range<u64>]) -> String {
+    let ranges: Vec<String> = ranges
+        .iter()
+        .map(|range| format!("{}..{}", range.start, range.end))
+        .collect();
+    ranges.join(", ")
+}
+
+impl ViewError {
+    /// Decides the exit code.
+    pub fn kind(&self) -> Kind {
+        match self {
+            ViewError::Open { .. } => Kind::Failed,
+            ViewError::Footer { .. } => Kind::BadData,
+            ViewError::Shards(source) => source.kind(),
+            ViewError::NoSuchSequence { .. }
+            | ViewError::NoSuchRow { .. }
+            | ViewError::NotFinished { .. }
+            | ViewError::NothingFinished { .. } => Kind::Usage,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Scores under the names that their columns have.
+
+use crate::signals::Scores;
+
+/// How many scores a row has.
+pub(super) const N_SCORES: usize = 7;
+
+/// Column names and values, in the order of the shard's columns.
+pub(super) fn named_scores(scores: &Scores) -> [(&'static str, Option<f64>); N_SCORES] {
+    [
+        ("score_salt", scores.salt),
+        ("score_salt_masked", Some(scores.salt_masked)),
+        ("score_mean_nll", Some(scores.mean_nll)),
+        ("score_median_nll", Some(scores.median_nll)),
+        ("score_learnable_fraction", Some(scores.learnable_fraction)),
+        ("score_mean_entropy", Some(scores.mean_entropy)),
+        ("score_mean_topk_mass", Some(scores.mean_topk_mass)),
+    ]
+}
+
+/// Shares lie in `[0, 1]`; everything else is nats.
+pub(super) fn is_share(name: &str) -> bool {
+    matches!(name, "score_learnable_fraction" | "score_mean_topk_mass")
+}

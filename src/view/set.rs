@@ -1,0 +1,204 @@
+//! A label set on disk, as far as it is finished: one row of it, or statistics over all.
+
+use super::ViewError;
+use super::columns::{ColumnBytes, add_column_bytes};
+use super::stats::{LabelStats, StatsCollector};
+use crate::shards::{LabelSet, Plan, Row, ShardReader};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Which row is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowChoice {
+    /// By the key that joins everything.
+    SeqId(u64),
+    /// By place: rows of all shards counted in order, from 0.
+    Nth(u64),
+}
+
+/// Statistics of a set, with how far it is finished and what its columns cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SetStats {
+    /// Shards that the plan has.
+    pub n_shards: u32,
+    /// Those that are finished; everything else here is of them alone.
+    pub n_shards_finished: u32,
+    /// Bytes of all columns together, a target.
+    pub bytes_per_target: f64,
+    /// What each column costs, in the order of the schema.
+    pub columns: Vec<ColumnCost>,
+    /// What the values are.
+    #[serde(flatten)]
+    pub labels: LabelStats,
+}
+
+/// Bytes of one column.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ColumnCost {
+    /// Column and bytes.
+    #[serde(flatten)]
+    pub column: ColumnBytes,
+    /// Bytes a predicted position.
+    pub bytes_per_target: f64,
+}
+
+/// Reads one row of `set`, with the plan that it was made by.
+///
+/// # Errors
+/// A row or sequence that the set does not have, a shard that is not finished, a damaged one.
+pub fn read_row(set: &LabelSet, choice: RowChoice) -> Result<(Row, &Plan), ViewError> {
+    let (plan, shard, mut row) = locate(set, choice)?;
+    if !is_finished(&set.dir, shard) {
+        return Err(ViewError::NotFinished {
+            dir: set.dir.clone(),
+            shard,
+        });
+    }
+    let mut reader = ShardReader::open(&set.dir, plan, shard)?;
+    for (group_idx, seq_ids) in plan.row_groups(shard).iter().enumerate() {
+        match row.checked_sub(seq_ids.len() as u64) {
+            Some(later) => row = later,
+            None => {
+                let rows = reader.read_row_group(group_idx)?;
+                // A row group has as many rows as the plan says, or reading fails.
+                return Ok((rows[row as usize].clone(), plan));
+            }
+        }
+    }
+    Err(no_such_row(set, choice))
+}
+
+/// The plan, shard and row in the shard.
+fn locate(set: &LabelSet, choice: RowChoice) -> Result<(&Plan, u32, u64), ViewError> {
+    let found = match choice {
+        RowChoice::SeqId(seq_id) => set.segment_of_sequence(seq_id).and_then(|plan| {
+            let slot = plan.slot_of(seq_id)?;
+            Some((plan, slot.shard, u64::from(slot.row)))
+        }),
+        RowChoice::Nth(n) => nth_row(set, n),
+    };
+    found.ok_or_else(|| no_such_row(set, choice))
+}
+
+fn nth_row(set: &LabelSet, n: u64) -> Option<(&Plan, u32, u64)> {
+    let mut left = n;
+    for plan in &set.segments {
+        for shard in plan.shards() {
+            match left.checked_sub(plan.n_rows(shard)) {
+                Some(later) => left = later,
+                None => return Some((plan, shard, left)),
+            }
+        }
+    }
+    None
+}
+
+fn no_such_row(set: &LabelSet, choice: RowChoice) -> ViewError {
+    let dir = set.dir.clone();
+    match choice {
+        RowChoice::SeqId(seq_id) => {
+            let ranges = set
+                .segments
+                .iter()
+                .map(|plan| plan.sequences.start..plan.sequences.end);
+            ViewError::NoSuchSequence {
+                dir,
+                seq_id,
+                ranges: ranges.collect(),
+            }
+        }
+        RowChoice::Nth(row) => {
+            let n_rows = set.segments.iter().map(Plan::n_sequences).sum();
+            ViewError::NoSuchRow { dir, row, n_rows }
+        }
+    }
+}
+
+/// Reads every finished shard, a row group at a time. `on_row_group` hears how many targets were
+/// counted so far.
+///
+/// # Errors
+/// A damaged shard; a set of which nothing is finished.
+pub fn collect_stats(
+    set: &LabelSet,
+    mut on_row_group: impl FnMut(u64),
+) -> Result<SetStats, ViewError> {
+    let mut collector = StatsCollector::default();
+    let mut columns = Vec::new();
+    let mut n_shards_finished = 0;
+    for plan in &set.segments {
+        for shard in plan.shards().filter(|&shard| is_finished(&set.dir, shard)) {
+            add_shard(&mut collector, set, plan, shard, &mut on_row_group)?;
+            for file in shard_files(plan) {
+                add_column_bytes(&mut columns, file, &part_path(&set.dir, file, shard))?;
+            }
+            n_shards_finished += 1;
+        }
+    }
+    if n_shards_finished == 0 {
+        return Err(ViewError::NothingFinished {
+            dir: set.dir.clone(),
+        });
+    }
+    Ok(set_stats(
+        set.n_shards(),
+        n_shards_finished,
+        columns,
+        collector.finish(),
+    ))
+}
+
+fn add_shard(
+    collector: &mut StatsCollector,
+    set: &LabelSet,
+    plan: &Plan,
+    shard: u32,
+    on_row_group: &mut impl FnMut(u64),
+) -> Result<(), ViewError> {
+    for rows in ShardReader::open(&set.dir, plan, shard)? {
+        rows?.iter().for_each(|row| collector.add(row));
+        on_row_group(collector.n_targets());
+    }
+    Ok(())
+}
+
+fn set_stats(
+    n_shards: u32,
+    n_shards_finished: u32,
+    columns: Vec<ColumnBytes>,
+    labels: LabelStats,
+) -> SetStats {
+    let each = |n_bytes: u64| n_bytes as f64 / labels.n_targets.max(1) as f64;
+    let n_bytes = columns.iter().map(|column| column.n_bytes).sum();
+    let cost = |column: ColumnBytes| ColumnCost {
+        bytes_per_target: each(column.n_bytes),
+        column,
+    };
+    SetStats {
+        n_shards,
+        n_shards_finished,
+        bytes_per_target: each(n_bytes),
+        columns: columns.into_iter().map(cost).collect(),
+        labels,
+    }
+}
+
+fn shard_files(plan: &Plan) -> &'static [&'static str] {
+    if plan.signals.has_positions() {
+        &["scores", "positions"]
+    } else {
+        &["scores"]
+    }
+}
+
+fn part_path(dir: &Path, file: &str, shard: u32) -> PathBuf {
+    dir.join(file).join(format!("part-{shard:05}.parquet"))
+}
+
+/// No sidecar = not done. Whether the files are what it says is `verify`'s matter.
+fn is_finished(dir: &Path, shard: u32) -> bool {
+    dir.join(format!("part-{shard:05}.json")).is_file()
+}
+
+#[cfg(test)]
+mod tests;

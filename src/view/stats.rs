@@ -1,0 +1,226 @@
+//! A label set at a glance, gathered row by row in bounded memory.
+
+use super::histogram::{Bar, Histogram, Summary};
+use super::scores::{N_SCORES, is_share, named_scores};
+use crate::shards::Row;
+use crate::signals::Scores;
+use serde::Serialize;
+
+/// Greatest nats that histograms resolve; a vocabulary of a million has 13.8 nats of entropy.
+const MAX_NATS: f64 = 32.0;
+const N_BARS: usize = 12;
+
+/// Gathers rows; memory does not grow with them.
+#[derive(Debug, Clone)]
+pub struct StatsCollector {
+    n_rows: u64,
+    n_targets: u64,
+    nll: Histogram,
+    entropy: Histogram,
+    tail_mass: Histogram,
+    truncation_kl_sum: f64,
+    scores: [Histogram; N_SCORES],
+}
+
+/// What [`StatsCollector`] found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LabelStats {
+    /// Sequences.
+    pub n_rows: u64,
+    /// Predicted positions.
+    pub n_targets: u64,
+    /// Over positions: `target_nll`, `entropy`, `tail_mass`; those that the set holds.
+    pub positions: Vec<Distribution>,
+    /// Over rows: every score.
+    pub scores: Vec<Distribution>,
+    /// Where the set holds `topk`.
+    pub truncation: Option<TruncationLoss>,
+}
+
+/// One distribution, drawn and summed up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Distribution {
+    /// Name of the column, or `target_nll`.
+    pub name: &'static str,
+    /// `nats`, or `share` for what lies in 0 to 1.
+    pub unit: &'static str,
+    /// In numbers.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// As a histogram.
+    pub bars: Vec<Bar>,
+}
+
+/// What is lost by keeping K of V probabilities, means over positions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TruncationLoss {
+    /// Mean probability outside the K.
+    pub mean_tail_mass: f64,
+    /// Nats: mean of KL(truncated to K and renormalised || teacher) = -ln(1 - tail mass).
+    /// Null if some position keeps nothing.
+    pub mean_kl_nats: f64,
+}
+
+impl Default for StatsCollector {
+    fn default() -> Self {
+        let names = named_scores(&Scores::default());
+        StatsCollector {
+            n_rows: 0,
+            n_targets: 0,
+            nll: Histogram::new(0.0..MAX_NATS),
+            entropy: Histogram::new(0.0..MAX_NATS),
+            tail_mass: Histogram::new(0.0..1.0),
+            truncation_kl_sum: 0.0,
+            scores: names.map(|(name, _)| Histogram::new(0.0..greatest(name))),
+        }
+    }
+}
+
+impl StatsCollector {
+    /// Counts a row: its scores, and its positions as far as it has them.
+    pub fn add(&mut self, row: &Row) {
+        self.n_rows += 1;
+        self.n_targets += u64::from(row.n_targets);
+        for (histogram, (_, score)) in self.scores.iter_mut().zip(named_scores(&row.scores)) {
+            score.into_iter().for_each(|value| histogram.add(value));
+        }
+        let signals = &row.signals;
+        signals
+            .target_logprob_t
+            .iter()
+            .for_each(|&logprob| self.nll.add(-f64::from(logprob)));
+        signals
+            .entropy_t
+            .iter()
+            .for_each(|&entropy| self.entropy.add(f64::from(entropy)));
+        for &tail_mass in &signals.tail_mass_t {
+            self.tail_mass.add(f64::from(tail_mass));
+            self.truncation_kl_sum += truncation_kl(f64::from(tail_mass));
+        }
+    }
+
+    /// Targets counted so far.
+    pub fn n_targets(&self) -> u64 {
+        self.n_targets
+    }
+
+    /// What was gathered so far.
+    pub fn finish(&self) -> LabelStats {
+        let positions = [
+            distribution("target_nll", "nats", &self.nll),
+            distribution("entropy", "nats", &self.entropy),
+            distribution("tail_mass", "share", &self.tail_mass),
+        ];
+        let names = named_scores(&Scores::default());
+        let scores = names
+            .iter()
+            .zip(&self.scores)
+            .filter_map(|((name, _), histogram)| {
+                distribution(
+                    name,
+                    if is_share(name) { "share" } else { "nats" },
+                    histogram,
+                )
+            });
+        LabelStats {
+            n_rows: self.n_rows,
+            n_targets: self.n_targets,
+            positions: positions.into_iter().flatten().collect(),
+            scores: scores.collect(),
+            truncation: self.truncation(),
+        }
+    }
+
+    fn truncation(&self) -> Option<TruncationLoss> {
+        self.tail_mass.summary().map(|summary| TruncationLoss {
+            mean_tail_mass: summary.mean,
+            mean_kl_nats: self.truncation_kl_sum / summary.n_values as f64,
+        })
+    }
+}
+
+fn greatest(score_name: &str) -> f64 {
+    if is_share(score_name) { 1.0 } else { MAX_NATS }
+}
+
+/// Nats. With q = p / (1 - m) on the kept ids, sum q ln(q / p) = -ln(1 - m). The other direction
+/// is infinite as soon as any mass is cut off.
+fn truncation_kl(tail_mass: f64) -> f64 {
+    -(-tail_mass).ln_1p()
+}
+
+fn distribution(
+    name: &'static str,
+    unit: &'static str,
+    histogram: &Histogram,
+) -> Option<Distribution> {
+    let summary = histogram.summary()?;
+    Some(Distribution {
+        name,
+        unit,
+        summary,
+        bars: histogram.bars(N_BARS),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::tests::sample_row;
+    use super::*;
+    use crate::signals::PositionSignals;
+
+    #[test]
+    fn truncation_kl_is_the_divergence_it_claims_to_be() {
+        let p = [0.5_f64, 0.2, 0.2, 0.1];
+        let (kept, tail) = (&p[..2], 0.3);
+        let kl: f64 = kept.iter().map(|p| p / 0.7 * (p / 0.7 / p).ln()).sum();
+        assert!((truncation_kl(tail) - kl).abs() < 1e-12);
+        assert_eq!(truncation_kl(0.0), 0.0);
+        assert!(truncation_kl(1e-9) > 0.9e-9);
+    }
+
+    #[test]
+    fn means_are_those_of_the_values() {
+        let mut row = sample_row();
+        row.signals.target_logprob_t = vec![-0.5, -3.5];
+        let mut collector = StatsCollector::default();
+        collector.add(&row);
+        collector.add(&row);
+        let stats = collector.finish();
+        assert_eq!((stats.n_rows, stats.n_targets), (2, 4));
+        let names: Vec<&str> = stats.positions.iter().map(|each| each.name).collect();
+        assert_eq!(names, ["target_nll", "entropy", "tail_mass"]);
+        assert_eq!(stats.positions[0].summary.mean, 2.0);
+        assert_eq!(stats.truncation.unwrap().mean_tail_mass, 0.3125);
+        // No position qualified for score_salt, so it has no distribution.
+        assert_eq!(stats.scores.len(), N_SCORES - 1);
+    }
+
+    #[test]
+    fn a_set_of_scores_alone_has_no_positions_and_no_truncation() {
+        let row = Row {
+            signals: PositionSignals::default(),
+            ..sample_row()
+        };
+        let mut collector = StatsCollector::default();
+        collector.add(&row);
+        let stats = collector.finish();
+        assert!(stats.positions.is_empty());
+        assert_eq!(stats.truncation, None);
+    }
+
+    #[test]
+    fn the_json_names_unit_numbers_and_bars() {
+        let mut collector = StatsCollector::default();
+        collector.add(&sample_row());
+        let json = serde_json::to_value(collector.finish()).unwrap();
+        let entropy = &json["positions"][1];
+        assert_eq!(entropy["name"], "entropy");
+        assert_eq!(entropy["unit"], "nats");
+        assert_eq!(entropy["mean"], 1.375);
+        assert_eq!(entropy["n_values"], 2);
+        assert!(entropy["bars"][0]["n_values"].is_u64());
+        // A probability of zero is infinite surprise: JSON has no number for it.
+        assert!(json["positions"][0]["max"].is_null());
+    }
+}

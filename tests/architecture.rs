@@ -1,0 +1,259 @@
+//! Holds the code against `ARCHITECTURE.md`: which room may use which, and what each never names.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms that each room may use, beside itself.
+const ALLOWED_EDGES: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("storage", &["error"]),
+    ("corpus", &["error"]),
+    ("tokens", &["error", "storage", "corpus"]),
+    ("onnx", &["error"]),
+    ("teacher", &["error", "storage", "onnx", "signals"]),
+    ("signals", &[]),
+    ("shards", &["error", "storage", "signals"]),
+    (
+        "label",
+        &[
+            "error", "storage", "corpus", "tokens", "onnx", "teacher", "signals", "shards",
+        ],
+    ),
+    ("view", &["error", "tokens", "signals", "shards"]),
+    ("demo", &["error", "onnx"]),
+];
+
+/// Paths that a room never names: the room (`*` is every one), the path, and who is exempt.
+const FORBIDDEN_PATHS: &[(&str, &str, &[&str])] = &[
+    ("*", "ort::", &["teacher"]),
+    ("signals", "std::fs", &[]),
+    ("signals", "std::io", &[]),
+    ("signals", "std::time", &[]),
+    ("signals", "std::thread", &[]),
+    ("*", "std::process::exit", &[]),
+    ("*", "println!", &[]),
+    ("*", "eprintln!", &[]),
+    ("*", "anyhow::", &[]),
+];
+
+/// One source file of the library, as the checks see it.
+struct Source {
+    path: PathBuf,
+    room: String,
+    code: String,
+}
+
+#[test]
+fn every_room_uses_only_the_rooms_it_may() {
+    let mut wrong = Vec::new();
+    for source in library_sources() {
+        for used in rooms_named_in(&source.code) {
+            if used != source.room && !is_allowed(&source.room, &used) {
+                wrong.push(format!(
+                    "{}: {} uses {used}",
+                    source.path.display(),
+                    source.room
+                ));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "edges that ARCHITECTURE.md has not:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn no_room_names_what_it_must_not() {
+    let mut wrong = Vec::new();
+    for source in library_sources() {
+        for (room, path, exempt) in FORBIDDEN_PATHS {
+            let concerned = *room == "*" || *room == source.room;
+            if concerned && !exempt.contains(&source.room.as_str()) && names(&source.code, path) {
+                wrong.push(format!("{}: names {path}", source.path.display()));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "invariants of ARCHITECTURE.md broken:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_table_lists_exactly_the_rooms_that_exist() {
+    let listed: BTreeSet<String> = ALLOWED_EDGES
+        .iter()
+        .map(|(room, _)| room.to_string())
+        .collect();
+    let existing: BTreeSet<String> = library_sources()
+        .into_iter()
+        .map(|source| source.room)
+        .filter(|room| room != "lib")
+        .collect();
+    assert_eq!(listed, existing);
+}
+
+#[test]
+fn the_page_says_what_the_table_says() {
+    let page = fs::read_to_string(repository_root().join("ARCHITECTURE.md")).unwrap();
+    for (room, edges) in ALLOWED_EDGES {
+        let expected = match (*room, edges.is_empty()) {
+            ("label", _) => "all of the above".to_owned(),
+            (_, true) => "nothing".to_owned(),
+            _ => edges
+                .iter()
+                .map(|edge| format!("`{edge}`"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{room}` |")));
+        let row = row.unwrap_or_else(|| panic!("ARCHITECTURE.md has no row for {room}"));
+        assert!(row.ends_with(&format!("| {expected} |")), "{room}: {row}");
+    }
+}
+
+#[test]
+fn the_scan_sees_nested_imports_and_not_comments() {
+    let code = without_comments_and_tests(
+        "use crate::tokens::Tokenizer;\nuse crate::{error::Kind, shards::{Row, Plan}};\n\
+         // crate::label\n/// [`crate::demo`]\nfn f() { crate::view::g() }\n\
+         #[cfg(test)]\nmod tests { use crate::teacher::Teacher; }",
+    );
+    let rooms: Vec<String> = rooms_named_in(&code).into_iter().collect();
+    assert_eq!(rooms, ["error", "shards", "tokens", "view"]);
+    assert!(names("use ort::session::Session;", "ort::"));
+    assert!(!names("use crate::support::sort::by_key;", "ort::"));
+}
+
+fn is_allowed(room: &str, used: &str) -> bool {
+    // The crate's root declares the rooms, and so may name each.
+    room == "lib"
+        || ALLOWED_EDGES
+            .iter()
+            .any(|(from, edges)| *from == room && edges.contains(&used))
+}
+
+/// First segments of all `crate::` paths, grouped imports included.
+fn rooms_named_in(code: &str) -> BTreeSet<String> {
+    code.match_indices("crate::")
+        .filter(|(at, _)| !is_identifier_end(code[..*at].chars().next_back()))
+        .flat_map(|(at, marker)| first_segments(&code[at + marker.len()..]))
+        .collect()
+}
+
+fn first_segments(after_crate: &str) -> Vec<String> {
+    let Some(group) = after_crate.strip_prefix('{') else {
+        return vec![leading_identifier(after_crate)];
+    };
+    let mut depth = 1;
+    let mut items = vec![String::new()];
+    for character in group.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => items.push(String::new()),
+            _ if depth == 1 => items.last_mut().unwrap().push(character),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    items
+        .iter()
+        .map(|item| leading_identifier(item.trim()))
+        .filter(|segment| !segment.is_empty())
+        .collect()
+}
+
+fn leading_identifier(text: &str) -> String {
+    text.chars()
+        .take_while(|&c| c.is_ascii_alphanumeric() || c == '_')
+        .collect()
+}
+
+fn is_identifier_end(character: Option<char>) -> bool {
+    character.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Whether `path` occurs as a path of its own and not as the end of a longer name.
+fn names(code: &str, path: &str) -> bool {
+    code.match_indices(path)
+        .any(|(at, _)| !is_identifier_end(code[..at].chars().next_back()))
+}
+
+/// Line comments go, and so does everything from the first `#[cfg(test)]` that opens a module:
+/// tests are the last thing in a file.
+fn without_comments_and_tests(text: &str) -> String {
+    let mut kept = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let opens_tests = line.trim() == "#[cfg(test)]"
+            && lines
+                .peek()
+                .is_some_and(|next| next.trim_start().starts_with("mod tests"));
+        if opens_tests {
+            break;
+        }
+        if !line.trim_start().starts_with("//") {
+            kept.push(line);
+        }
+    }
+    kept.join("\n")
+}
+
+fn library_sources() -> Vec<Source> {
+    let src = repository_root().join("src");
+    let mut paths = Vec::new();
+    collect_rust_files(&src, &mut paths);
+    paths
+        .into_iter()
+        .filter_map(|path| source_of(&src, path))
+        .collect()
+}
+
+/// None for binaries and for files that hold only tests.
+fn source_of(src: &Path, path: PathBuf) -> Option<Source> {
+    let relative = path.strip_prefix(src).unwrap().to_owned();
+    let first = relative
+        .iter()
+        .next()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned();
+    let is_tests = relative
+        .iter()
+        .any(|part| part == "tests" || part == "tests.rs");
+    if first == "bin" || is_tests {
+        return None;
+    }
+    let code = without_comments_and_tests(&fs::read_to_string(&path).unwrap());
+    let room = first.trim_end_matches(".rs").to_owned();
+    Some(Source {
+        path: relative,
+        room,
+        code,
+    })
+}
+
+fn collect_rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+}
+
+fn repository_root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

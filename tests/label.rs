@@ -1,0 +1,260 @@
+//! `saltworks label` as a process: the same bytes however it is run, resumed, split or interrupted.
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Inputs, assert_same_files, fail_with, saltworks, snapshot, succeed, text};
+
+/// Enough tokens for some ten shards of the test options.
+const N_TOKENS: usize = 6_000;
+
+#[test]
+fn threads_and_batches_do_not_change_a_byte() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(&mut inputs.label("reference"));
+    let want = snapshot(&inputs.path("reference"));
+    assert!(
+        want.keys()
+            .filter(|name| name.starts_with("positions/"))
+            .count()
+            >= 5,
+        "{:?}",
+        want.keys()
+    );
+    for (i, options) in [
+        ["--threads", "1"],
+        ["--threads", "2"],
+        ["--batch-tokens", "1"],
+        ["--batch-tokens", "4096"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let output = format!("other-{i}");
+        succeed(inputs.label(&output).args(options));
+        assert_same_files(&snapshot(&inputs.path(&output)), &want);
+    }
+}
+
+#[test]
+fn document_packing_does_not_depend_on_the_batches_either() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(
+        inputs
+            .label("one")
+            .args(["--packing", "document", "--batch-tokens", "1"]),
+    );
+    succeed(
+        inputs
+            .label("many")
+            .args(["--packing", "document", "--batch-tokens", "700"]),
+    );
+    assert_same_files(
+        &snapshot(&inputs.path("many")),
+        &snapshot(&inputs.path("one")),
+    );
+}
+
+#[test]
+fn a_run_killed_at_random_moments_resumes_to_the_same_bytes() {
+    let inputs = Inputs::new(N_TOKENS);
+    let started = Instant::now();
+    succeed(&mut inputs.label("reference"));
+    let whole_run = started.elapsed();
+    let want = snapshot(&inputs.path("reference"));
+    let mut n_killed = 0;
+    let mut round = 0_u32;
+    // Moments spread over a whole run, and a new directory whenever one got finished.
+    while n_killed < 20 {
+        round += 1;
+        let output = format!("killed-{}", round / 5);
+        let moment = whole_run.mul_f64(f64::from(round * 7919 % 100) / 100.0);
+        n_killed += u32::from(kill_after(&mut inputs.label(&output), moment));
+        assert!(
+            round < 200,
+            "only {n_killed} of {round} runs lived long enough to be killed"
+        );
+    }
+    for i in 0..=round / 5 {
+        let output = format!("killed-{i}");
+        succeed(&mut inputs.label(&output));
+        assert_same_files(&snapshot(&inputs.path(&output)), &want);
+    }
+}
+
+/// Kills with SIGKILL after `moment`; false if the process had ended before.
+fn kill_after(command: &mut Command, moment: Duration) -> bool {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(moment);
+    let was_running = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    was_running
+}
+
+#[test]
+fn two_processes_on_the_same_task_make_one_set() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(&mut inputs.label("reference"));
+    let children: Vec<_> = (0..2)
+        .map(|_| spawn(&mut inputs.label("together")))
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    assert_same_files(
+        &snapshot(&inputs.path("together")),
+        &snapshot(&inputs.path("reference")),
+    );
+}
+
+#[test]
+fn four_tasks_at_once_make_what_one_process_makes() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(&mut inputs.label("reference"));
+    let tasks = ["0/4", "1/4", "2/4", "3/4"];
+    let children: Vec<_> = tasks
+        .iter()
+        .map(|task| spawn(inputs.label("tasks").args(["--task", task])))
+        .collect();
+    let early = fail_with(
+        saltworks().arg("finalize").arg(inputs.path("no-such-set")),
+        1,
+    );
+    assert!(early.contains("no-such-set"), "{early}");
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    succeed(saltworks().arg("finalize").arg(inputs.path("tasks")));
+    assert_same_files(
+        &snapshot(&inputs.path("tasks")),
+        &snapshot(&inputs.path("reference")),
+    );
+}
+
+fn spawn(command: &mut Command) -> std::process::Child {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_plan_made_first_gives_the_same_labels() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(&mut inputs.label("reference"));
+    let mut plan = saltworks();
+    plan.args(["plan", "--no-probe"]);
+    inputs.add_options(&mut plan, "planned");
+    succeed(&mut plan);
+    assert_eq!(
+        snapshot(&inputs.path("planned")).keys().collect::<Vec<_>>(),
+        ["plan.json"]
+    );
+    succeed(&mut inputs.label("planned"));
+    assert_same_files(
+        &snapshot(&inputs.path("planned")),
+        &snapshot(&inputs.path("reference")),
+    );
+}
+
+#[test]
+fn a_finished_set_is_extended_by_another_range() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(inputs.label("labels").args(["--sequences", "0..100"]));
+    let before = snapshot(&inputs.path("labels"));
+    succeed(inputs.label("labels").args(["--sequences", "100..150"]));
+    let after = snapshot(&inputs.path("labels"));
+    for (name, bytes) in before.iter().filter(|(name, _)| *name != "manifest.json") {
+        assert_eq!(&after[name], bytes, "{name} changed");
+    }
+    let printed = text(&succeed(
+        saltworks()
+            .args(["verify", "--json"])
+            .arg(inputs.path("labels")),
+    ));
+    assert!(printed.contains("150"), "{printed}");
+    let overlap = fail_with(inputs.label("labels").args(["--sequences", "140..160"]), 2);
+    assert!(
+        overlap.contains("overlap") || overlap.contains("140"),
+        "{overlap}"
+    );
+}
+
+#[test]
+fn sigterm_stops_within_seconds_and_leaves_no_temporaries() {
+    let inputs = Inputs::new(60_000);
+    let mut child = spawn(&mut inputs.label("labels"));
+    let sidecar = inputs.path("labels").join("part-00000.json");
+    let started = Instant::now();
+    while !sidecar.exists() {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "no shard in a minute"
+        );
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "ended before its first shard"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // SAFETY: the process is our own child, which has not been waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    let asked = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+    let printed = text(&output);
+    assert_eq!(output.status.code(), Some(75), "{printed}");
+    assert!(
+        printed.contains("interrupted") && printed.contains("goes on"),
+        "{printed}"
+    );
+    let files = snapshot(&inputs.path("labels"));
+    assert!(
+        files
+            .keys()
+            .all(|name| !name.contains("/.") && !name.starts_with('.')),
+        "{:?}",
+        files.keys()
+    );
+    succeed(&mut inputs.label("labels"));
+    succeed(saltworks().arg("verify").arg(inputs.path("labels")));
+}
+
+#[test]
+fn labelled_again_by_verify_nothing_differs() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(inputs.label("labels").args(["--round", "bf16"]));
+    let mut verify = saltworks();
+    verify.arg("verify").arg(inputs.path("labels"));
+    verify.arg("--teacher").arg(inputs.path("teacher.onnx"));
+    verify.arg("--tokens").arg(inputs.path("tokens.bin"));
+    verify.args(["--sample", "40", "--seed", "7", "--json", "--device", "cpu"]);
+    let printed = text(&succeed(&mut verify));
+    assert!(
+        printed.contains("\"n_sequences\": 40") || printed.contains("\"n_sequences\":40"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_dry_run_says_what_it_costs_and_writes_nothing() {
+    let inputs = Inputs::new(N_TOKENS);
+    let printed = text(&succeed(inputs.label("labels").arg("--dry-run")));
+    for word in ["tokens", "shards", "size", "time"] {
+        assert!(printed.contains(word), "{printed}");
+    }
+    assert!(!inputs.path("labels").exists());
+}

@@ -1,0 +1,167 @@
+//! Checks on real models and text, which are not part of the project: the environment variable
+//! `SALTWORKS_SHARED_DATA` names the folder that holds them.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+use saltworks::onnx::{InputRole, PastDim, read_signature};
+use saltworks::signals::LogitsData;
+use saltworks::teacher::{DeviceChoice, Teacher, TeacherError, TeacherOptions, TokenBatch};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn shared(relative: &str) -> PathBuf {
+    let root = std::env::var_os("SALTWORKS_SHARED_DATA")
+        .expect("set SALTWORKS_SHARED_DATA to the folder that holds models/ and corpus/");
+    PathBuf::from(root).join(relative)
+}
+
+fn python() -> PathBuf {
+    std::env::var_os("SALTWORKS_PYTHON").map_or_else(|| ".venv/bin/python".into(), PathBuf::from)
+}
+
+fn open(model: &str, seq_len_max: u32) -> Result<Teacher, TeacherError> {
+    Teacher::open(&TeacherOptions {
+        model: shared(model),
+        device: DeviceChoice::Cpu,
+        threads: 2,
+        logits_output: None,
+        seq_len_max,
+    })
+}
+
+/// Three rows of different lengths, ids from a fixed linear congruence below `vocab_size`.
+fn ragged_batch(vocab_size: u32) -> TokenBatch {
+    let lengths = vec![37u32, 12, 64];
+    let (width, mut state) = (64, 12345u32);
+    let mut ids_bt = vec![0; lengths.len() * width];
+    for (row, length) in ids_bt.chunks_mut(width).zip(&lengths) {
+        for id in &mut row[..*length as usize] {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *id = (state >> 8) % vocab_size;
+        }
+    }
+    TokenBatch {
+        ids_bt,
+        n_rows: lengths.len(),
+        width,
+        lengths,
+    }
+}
+
+fn logits_of(teacher: &mut Teacher, batch: &TokenBatch) -> Vec<f32> {
+    let copy = |data: LogitsData<'_>| match data {
+        LogitsData::F32(values) => values.to_vec(),
+        _ => panic!("these models have f32 logits"),
+    };
+    teacher
+        .run(batch, |logits| copy(logits.data))
+        .expect("the model runs")
+}
+
+/// Raw f32 logits of one unpadded row, by Python's onnxruntime.
+const REFERENCE: &str = r"
+import sys, numpy as np, onnxruntime as ort
+path, ids = sys.argv[1], np.array([[int(i) for i in sys.argv[2].split(',')]])
+s = ort.InferenceSession(path, providers=['CPUExecutionProvider'])
+feed = {}
+for i in s.get_inputs():
+    kind = {'tensor(int64)': np.int64, 'tensor(int32)': np.int32, 'tensor(float)': np.float32}[i.type]
+    if i.name == 'input_ids': feed[i.name] = ids.astype(kind)
+    elif i.name == 'attention_mask': feed[i.name] = np.ones_like(ids, dtype=kind)
+    elif i.name == 'position_ids': feed[i.name] = np.arange(ids.shape[1], dtype=kind)[None]
+    else: feed[i.name] = np.zeros([d if isinstance(d, int) else (1 if d == 'batch_size' else 0) for d in i.shape], kind)
+sys.stdout.buffer.write(s.run(['logits'], feed)[0].astype('<f4').tobytes())
+";
+
+fn reference_logits(model: &Path, ids: &[u32]) -> Vec<f32> {
+    let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+    let output = Command::new(python())
+        .args(["-c", REFERENCE])
+        .arg(model)
+        .arg(ids.join(","))
+        .output()
+        .expect("python runs: `make setup` makes .venv, or set SALTWORKS_PYTHON");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+        .stdout
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
+}
+
+/// Largest difference over real positions; padding means nothing.
+fn largest_difference(model: &str, vocab_size: u32) -> f32 {
+    let mut teacher = open(model, 64).expect("the model opens");
+    assert_eq!(teacher.info().vocab_size, vocab_size);
+    let batch = ragged_batch(vocab_size);
+    let ours = logits_of(&mut teacher, &batch);
+    let (v, width) = (vocab_size as usize, batch.width);
+    let mut largest = 0f32;
+    for (row_idx, length) in batch.lengths.iter().enumerate() {
+        let (start, length) = (row_idx * width, *length as usize);
+        let theirs = reference_logits(&shared(model), &batch.ids_bt[start..start + length]);
+        assert_eq!(theirs.len(), length * v);
+        for (a, b) in ours[start * v..].iter().zip(&theirs) {
+            largest = largest.max((a - b).abs());
+        }
+    }
+    largest
+}
+
+#[test]
+fn stories260k_gives_the_logits_that_python_gives_despite_batching_and_padding() {
+    let largest = largest_difference("models/stories260K/model.onnx", 512);
+    assert!(largest <= 1e-5, "largest difference {largest}");
+}
+
+#[test]
+fn a_gpt2_with_int32_inputs_fused_ops_and_an_empty_past_gives_the_logits_that_python_gives() {
+    let largest = largest_difference("models/tiny-random-gpt2/past.onnx", 1000);
+    assert!(largest <= 1e-5, "largest difference {largest}");
+}
+
+#[test]
+fn signatures_of_real_files_are_read() {
+    let stories = read_signature(&shared("models/stories260K/model.onnx"), None).unwrap();
+    assert_eq!(stories.inputs.len(), 1);
+    assert_eq!(
+        (stories.vocab_size, stories.max_seq_len),
+        (Some(512), Some(512))
+    );
+    assert_eq!((stories.fixed_batch, stories.fixed_seq_len), (None, None));
+    let gpt2 = read_signature(&shared("models/tiny-random-gpt2/past.onnx"), None).unwrap();
+    assert_eq!((gpt2.vocab_size, gpt2.max_seq_len), (Some(1000), Some(512)));
+    let past = &gpt2.inputs[3];
+    let dims = vec![
+        PastDim::Fixed(2),
+        PastDim::Batch { factor: 1 },
+        PastDim::Fixed(4),
+        PastDim::Empty,
+        PastDim::Fixed(8),
+    ];
+    assert_eq!(
+        (past.0.name.as_str(), &past.1),
+        ("past_0", &InputRole::Past { dims })
+    );
+    assert_eq!(gpt2.inputs[1].1, InputRole::PositionIds { rank: 2 });
+}
+
+#[test]
+fn a_length_beyond_the_models_limit_is_refused_at_once() {
+    let message = open("models/stories260K/model.onnx", 513)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        message.contains("513") && message.contains("512"),
+        "{message}"
+    );
+    assert!(
+        message.contains("--seq-len") && message.contains("config.json"),
+        "{message}"
+    );
+}
