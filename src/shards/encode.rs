@@ -14,44 +14,14 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::ZstdLevel;
 use parquet::errors::{ParquetError, Result};
-<<<<<<< HEAD
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Writes one file of a shard.
-pub(super) struct FileEncoder<W: Write + Send> {
-    writer: ArrowWriter<SharedSink<W>>,
-    sink: SharedSink<W>,
-=======
 use std::io::{self, Write};
 use std::sync::Arc;
 
 /// Writes one file of a shard.
 pub(super) struct FileEncoder<W: Write + Send> {
     writer: ArrowWriter<Sink<W>>,
->>>>>>> shards
     columns: Vec<Column>,
     schema: Arc<Schema>,
-}
-
-/// The sink, kept beside the writer: the writer gives it back only by a call that turns a failed
-/// last write into a message without its cause, and the cause decides whether to try again.
-struct SharedSink<W>(Arc<Mutex<W>>);
-
-impl<W> SharedSink<W> {
-    fn get(&self) -> std::sync::MutexGuard<'_, W> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<W: Write> Write for SharedSink<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.get().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.get().flush()
-    }
 }
 
 impl<W: Write + Send> FileEncoder<W> {
@@ -65,15 +35,8 @@ impl<W: Write + Send> FileEncoder<W> {
         let options = ArrowWriterOptions::new()
             .with_properties(columns::writer_properties(&columns, metadata, zstd))
             .with_skip_arrow_metadata(true);
-        let sink = SharedSink(Arc::new(Mutex::new(sink)));
-        let writer_sink = SharedSink(Arc::clone(&sink.0));
         Ok(FileEncoder {
-<<<<<<< HEAD
-            writer: ArrowWriter::try_new_with_options(writer_sink, schema.clone(), options)?,
-            sink,
-=======
             writer: ArrowWriter::try_new_with_options(Sink(Some(sink)), schema.clone(), options)?,
->>>>>>> shards
             columns,
             schema,
         })
@@ -94,11 +57,6 @@ impl<W: Write + Send> FileEncoder<W> {
     /// Writes the footer and gives the sink back.
     pub(super) fn finish(mut self) -> Result<W> {
         self.writer.finish()?;
-<<<<<<< HEAD
-        drop(self.writer);
-        let sink = Arc::into_inner(self.sink.0).expect("the writer that shared it is gone");
-        Ok(sink.into_inner().unwrap_or_else(PoisonError::into_inner))
-=======
         let sink = self.writer.inner_mut().0.take();
         sink.ok_or_else(|| ParquetError::General("the file was finished before".to_owned()))
     }
@@ -118,7 +76,6 @@ impl<W: Write> Write for Sink<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.as_mut().map_or(Ok(()), Write::flush)
->>>>>>> shards
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::shards::check::{Checker, Parts};
 use crate::shards::testing::{plan, row, with_targets};
-use crate::shards::{Attention, Packing, Plan, Positions, Row, RowFault};
+use crate::shards::{Attention, Plan, Positions, Row, RowFault};
 use crate::signals::Rounding;
+use crate::tokens::Packing;
 
 /// A sequence of the plan with several targets, its first one among the kept.
 fn sample(plan: &Plan) -> Row {
