@@ -158,7 +158,7 @@ impl FileDecoder {
                     path: self.path.clone(),
                     column: column.name.clone(),
                     expected: format!("{} without nulls", column.data_type()),
-                    got: array.map_or_else(|| "absent".to_owned(), |a| describe(a)),
+                    got: array.map_or_else(|| "absent".to_owned(), describe),
                 });
             }
         }

@@ -138,10 +138,25 @@ pub enum ShardsError {
         /// Rows given.
         got: usize,
     },
-    /// A row that breaks an invariant.
-    #[error("{}: row {row} (seq_id {seq_id}) breaks an invariant", path.display())]
+    /// A row to be written that breaks an invariant.
+    #[error(
+        "the labels of sequence {seq_id} (shard {shard}, row {row}) cannot be right and are not written: check the teacher on that sequence"
+    )]
+    RefusedRow {
+        /// The shard.
+        shard: u32,
+        /// Row in the shard.
+        row: u64,
+        /// Its seq_id.
+        seq_id: u64,
+        /// Which invariant, and how.
+        #[source]
+        source: RowFault,
+    },
+    /// A stored row that breaks an invariant.
+    #[error("{}: row {row} (seq_id {seq_id}) breaks an invariant; remove the file and label again with the same settings, which makes its shard anew", path.display())]
     Row {
-        /// The file that it is for or from.
+        /// The file.
         path: PathBuf,
         /// Row in the shard.
         row: u64,
@@ -152,7 +167,7 @@ pub enum ShardsError {
         source: RowFault,
     },
     /// A file whose columns are not the plan's.
-    #[error("{}: column {column} is {got}, expected {expected}; label this shard again", path.display())]
+    #[error("{}: column {column} is {got}, expected {expected}; remove it and label again with the same settings, which makes its shard anew", path.display())]
     Column {
         /// The file.
         path: PathBuf,
@@ -164,7 +179,7 @@ pub enum ShardsError {
         got: String,
     },
     /// A file whose key-value metadata are not the plan's.
-    #[error("{}: metadata {key} is {got}, expected {expected}: the file belongs to another plan or shard; label this shard again", path.display())]
+    #[error("{}: metadata {key} is {got}, expected {expected}: the file belongs to another plan or shard; remove it and label again with the same settings, which makes its shard anew", path.display())]
     Metadata {
         /// The file.
         path: PathBuf,
@@ -176,7 +191,7 @@ pub enum ShardsError {
         got: String,
     },
     /// A file whose row groups are not the plan's.
-    #[error("{}: {what} is {got}, expected {expected}; label this shard again", path.display())]
+    #[error("{}: {what} is {got}, expected {expected}; remove it and label again with the same settings, which makes its shard anew", path.display())]
     Shape {
         /// The file.
         path: PathBuf,
@@ -188,7 +203,7 @@ pub enum ShardsError {
         got: u64,
     },
     /// A Parquet file that cannot be decoded or encoded.
-    #[error("{} cannot be read as Parquet: it is damaged or not a shard; label this shard again", path.display())]
+    #[error("{} cannot be read as Parquet: it is damaged or not a shard; remove it and label again with the same settings, which makes its shard anew", path.display())]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -197,7 +212,7 @@ pub enum ShardsError {
         source: ParquetError,
     },
     /// A Parquet file so damaged that the decoder panicked.
-    #[error("{} cannot be read as Parquet: the decoder gave up ({what}); label this shard again", path.display())]
+    #[error("{} cannot be read as Parquet: the decoder gave up ({what}); remove it and label again with the same settings, which makes its shard anew", path.display())]
     DecoderPanic {
         /// The file.
         path: PathBuf,
@@ -228,7 +243,7 @@ pub enum ShardsError {
         got: String,
     },
     /// A sidecar that does not say what the plan and the files say.
-    #[error("{}: {what} is {got}, expected {expected}; label this shard again", path.display())]
+    #[error("{}: {what} is {got}, expected {expected}; remove it and label again with the same settings, which makes its shard anew", path.display())]
     Sidecar {
         /// The sidecar, or the file that it is about.
         path: PathBuf,
@@ -264,7 +279,7 @@ pub enum ShardsError {
         got: u64,
     },
     /// Labels in which `verify` found something.
-    #[error("{} has {n_findings} findings: label the shards named above again, or restore their files", dir.display())]
+    #[error("{} has {n_findings} findings: label again with the same settings, which makes missing and damaged shards anew, or restore the files named above", dir.display())]
     Unsound {
         /// The directory.
         dir: PathBuf,

@@ -249,8 +249,9 @@ fn verify_rows(
     }
     if report.is_clean() && report.n_targets != sidecar.n_targets {
         let (got, expected) = (sidecar.n_targets, report.n_targets);
-        let message =
-            format!("n_targets is {got}, but the rows have {expected}; label this shard again");
+        let message = format!(
+            "n_targets is {got}, but the rows have {expected}; remove that file and label again with the same settings"
+        );
         report.add(plain_finding(Some(shard), sidecar_name(shard), message));
     }
 }

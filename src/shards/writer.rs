@@ -56,7 +56,7 @@ impl ShardWriter {
     /// Writes the plan's next row group, which `rows` must be exactly.
     ///
     /// # Errors
-    /// [`ShardsError::RowGroup`]; [`ShardsError::Row`] with the first invariant that is broken,
+    /// [`ShardsError::RowGroup`]; [`ShardsError::RefusedRow`] with the first invariant that is broken,
     /// before anything of the row group is written; I/O failures.
     pub fn write_row_group(&mut self, rows: &[Row]) -> Result<(), ShardsError> {
         let (row_group, seq_ids) = match self.groups.next() {
@@ -87,8 +87,8 @@ impl ShardWriter {
         for (i, (row, &seq_id)) in rows.iter().zip(seq_ids).enumerate() {
             self.checker
                 .check(row, seq_id, Parts::Both)
-                .map_err(|source| ShardsError::Row {
-                    path: sidecar_path(&self.dir, self.shard),
+                .map_err(|source| ShardsError::RefusedRow {
+                    shard: self.shard,
                     row: self.n_rows + i as u64,
                     seq_id: row.seq_id,
                     source,

@@ -221,7 +221,10 @@ fn rows_must_be_the_plans_row_groups() {
     let mut writer = writer_of(&dir);
     writer.write_row_group(&groups[0]).unwrap();
     let error = writer.write_row_group(&groups[0]).unwrap_err();
-    assert!(matches!(error, ShardsError::Row { row: 8, .. }), "{error}");
+    assert!(
+        matches!(error, ShardsError::RefusedRow { row: 8, .. }),
+        "{error}"
+    );
     drop(writer);
 
     let mut writer = writer_of(&dir);

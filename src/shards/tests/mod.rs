@@ -1,5 +1,6 @@
 mod commit;
 mod corruption;
+mod foreign;
 mod golden;
 mod invariants;
 mod physical;
