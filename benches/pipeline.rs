@@ -6,7 +6,7 @@
 //! Machines are noisy: the bare model is timed before and after each pipeline run, and the ratio
 //! of each round is printed beside the median.
 
-use saltworks::label::{Interrupt, LabelOptions, label};
+use saltworks::label::{Interrupt, LabelOptions, Observer, label};
 use saltworks::onnx::build::{DecoderSpec, decoder};
 use saltworks::shards::Group;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherOptions, TokenBatch, load_runtime};
@@ -114,7 +114,7 @@ fn pipeline(model: &Path, tokens: &Path, output: &Path, threads: usize) -> f64 {
         ..LabelOptions::default()
     };
     let config = options.resolve().expect("the options are good");
-    label(&config, &Interrupt::new(), |_, _| ())
+    label(&config, &Interrupt::new(), &Observer::NONE)
         .expect("labelling works")
         .tokens_per_s
 }

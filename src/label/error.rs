@@ -71,18 +71,6 @@ pub enum LabelError {
         /// As found.
         got: String,
     },
-    /// A token id is not in the vocabulary.
-    #[error("token {offset} of {} has id {id}, outside the vocabulary of {vocab_size}: the tokens were not made for this teacher, or the file's format is another one (--tokens-format)", tokens.display())]
-    TokenOutside {
-        /// The corpus.
-        tokens: PathBuf,
-        /// Offset in the corpus, tokens.
-        offset: u64,
-        /// The id.
-        id: u32,
-        /// V.
-        vocab_size: u32,
-    },
     /// The corpus has no sequence to label.
     #[error("{} has {n_tokens} tokens in {n_documents} documents, which make no sequence with a target to predict: give a longer corpus", tokens.display())]
     NoSequences {
@@ -92,14 +80,6 @@ pub enum LabelError {
         n_tokens: u64,
         /// Its documents.
         n_documents: u64,
-    },
-    /// An input changed since the plan was made.
-    #[error("{} is not the file that the plan was made of (its {what} differs): bring the old file back, or label into another directory", path.display())]
-    InputChanged {
-        /// The file.
-        path: PathBuf,
-        /// Size or content.
-        what: &'static str,
     },
     /// The teacher gives something that has no signals.
     #[error("sequence {seq_id}, first token at {token_offset} of the corpus")]
@@ -179,11 +159,8 @@ impl LabelError {
             | Self::ParseConfig { .. }
             | Self::Vocabulary { .. }
             | Self::TokenizerMismatch { .. }
-            | Self::InputChanged { .. }
             | Self::OtherInputs { .. } => Kind::Usage,
-            Self::TokenOutside { .. } | Self::NoSequences { .. } | Self::Sequence { .. } => {
-                Kind::BadData
-            }
+            Self::NoSequences { .. } | Self::Sequence { .. } => Kind::BadData,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,
             Self::Onnx(error) => error.kind(),

@@ -5,7 +5,7 @@ use super::inputs::Inputs;
 use super::interrupt::Interrupt;
 use super::options::LabelConfig;
 use super::planning::{make_plan, n_targets};
-use super::progress::Progress;
+use super::progress::{Progress, Totals};
 use super::run::make_shards;
 use crate::shards::{self, LabelSet, Plan};
 use crate::storage::StorageError;
@@ -85,7 +85,7 @@ fn probe(
     let opened = LabelSet::create_or_match(&config.output, &part)?;
     let part = opened.plan();
     let todo: Vec<u32> = part.shards().collect();
-    let progress = Mutex::new(Progress::silent());
+    let progress = Mutex::new(Progress::start(Totals::default(), &|_| ()));
     let started = Instant::now();
     make_shards(&config, inputs, part, &todo, &Interrupt::new(), &progress)?;
     let seconds = started.elapsed().as_secs_f64();

@@ -1,51 +1,66 @@
-//! Ctrl-C and SIGTERM: stop soon, leave nothing half done, and say how to go on.
+//! A wish to stop: stop soon, leave nothing half done.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// A wish to stop, which every stage of the pipeline looks at.
-#[derive(Debug, Clone, Default)]
+type Hook = Box<dyn Fn() + Send>;
+
+/// A wish to stop, which every stage of the pipeline looks at. Clones share it.
+#[derive(Clone, Default)]
 pub struct Interrupt {
-    wanted: Arc<AtomicBool>,
+    requested: Arc<AtomicBool>,
+    hooks: Arc<Mutex<Vec<Hook>>>,
 }
 
 impl Interrupt {
-    /// One that only [`Interrupt::request`] sets.
+    /// One that nobody has asked for yet.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Asks the pipeline to stop.
     pub fn request(&self) {
-        self.wanted.store(true, Ordering::SeqCst);
+        self.requested.store(true, Ordering::SeqCst);
+        let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        hooks.iter().for_each(|hook| hook());
     }
 
     /// Whether a stop was asked for.
     pub fn is_requested(&self) -> bool {
-        self.wanted.load(Ordering::SeqCst)
+        self.requested.load(Ordering::SeqCst)
     }
 
-    /// Listens to SIGINT and SIGTERM, and calls `on_first` at the first of them (to end a run of the
-    /// teacher that is under way). A second signal ends the process at once with exit code 75;
-    /// temporaries it leaves are swept by the next run.
-    ///
-    /// # Errors
-    /// The system refuses the handler.
-    pub fn listen(&self, on_first: impl Fn() + Send + 'static) -> std::io::Result<()> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
-        let wanted = self.clone();
-        std::thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || {
-                for _ in signals.forever() {
-                    if wanted.is_requested() {
-                        signal_hook::low_level::exit(75);
-                    }
-                    wanted.request();
-                    on_first();
-                }
-            })?;
-        Ok(())
+    /// Calls `hook` at every request, for work that looks at nothing while it runs; at once if a
+    /// stop was asked for before.
+    pub(super) fn when_requested(&self, hook: impl Fn() + Send + 'static) {
+        let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_requested() {
+            hook();
+        }
+        hooks.push(Box::new(hook));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU32;
+
+    #[test]
+    fn a_hook_is_called_whether_it_comes_before_or_after_the_request() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let count = || {
+            let calls = Arc::clone(&calls);
+            move || {
+                calls.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let interrupt = Interrupt::new();
+        interrupt.when_requested(count());
+        assert!(!interrupt.is_requested());
+        interrupt.clone().request();
+        interrupt.when_requested(count());
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+        assert!(interrupt.is_requested());
     }
 }

@@ -28,5 +28,6 @@ pub use estimate::{Estimate, estimate};
 pub use inputs::Inputs;
 pub use interrupt::Interrupt;
 pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
+pub use progress::Snapshot;
 pub use relabel::{RELABEL_TOLERANCE_NATS, RelabelReport, relabel};
-pub use run::{Outcome, label, plan};
+pub use run::{Observer, Outcome, label, plan};

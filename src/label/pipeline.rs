@@ -26,7 +26,7 @@ use std::sync::{Mutex, PoisonError};
 const QUEUE_ROW_GROUPS: usize = 1;
 
 /// What the stages share.
-pub(super) struct Work<'a> {
+pub(super) struct Work<'a, 'p> {
     pub(super) dir: &'a Path,
     pub(super) plan: &'a Plan,
     pub(super) view: &'a SequenceView<'a>,
@@ -36,7 +36,7 @@ pub(super) struct Work<'a> {
     pub(super) limits: BatchLimits,
     pub(super) runtime: &'a RuntimeStamp,
     pub(super) interrupt: &'a Interrupt,
-    pub(super) progress: &'a Mutex<Progress>,
+    pub(super) progress: &'a Mutex<Progress<'p>>,
 }
 
 /// Sequences on their way to the teacher.
@@ -50,7 +50,7 @@ struct RowGroup<T> {
 ///
 /// # Errors
 /// The first stage's error; shards published before it stay.
-pub(super) fn run(work: &Work<'_>, teacher: &mut Teacher) -> Result<(), LabelError> {
+pub(super) fn run(work: &Work<'_, '_>, teacher: &mut Teacher) -> Result<(), LabelError> {
     let (to_label, unlabelled) = bounded(QUEUE_ROW_GROUPS);
     let (to_write, labelled) = bounded(QUEUE_ROW_GROUPS);
     std::thread::scope(|scope| {
@@ -66,7 +66,7 @@ pub(super) fn run(work: &Work<'_>, teacher: &mut Teacher) -> Result<(), LabelErr
     })
 }
 
-fn read(work: &Work<'_>, to_label: &Sender<RowGroup<Sequence>>) {
+fn read(work: &Work<'_, '_>, to_label: &Sender<RowGroup<Sequence>>) {
     for &shard in work.shards {
         let row_groups = work.plan.row_groups(shard);
         let n_row_groups = row_groups.len();
@@ -88,7 +88,7 @@ fn read(work: &Work<'_>, to_label: &Sender<RowGroup<Sequence>>) {
 }
 
 fn label(
-    work: &Work<'_>,
+    work: &Work<'_, '_>,
     teacher: &mut Teacher,
     unlabelled: &Receiver<RowGroup<Sequence>>,
     to_write: Sender<RowGroup<Row>>,
@@ -118,7 +118,7 @@ fn label(
 fn label_sequences(
     sequences: Vec<Sequence>,
     teacher: &mut Teacher,
-    work: &Work<'_>,
+    work: &Work<'_, '_>,
 ) -> Result<Vec<Row>, LabelError> {
     let mut labelled: Vec<Option<SequenceSignals>> = vec![None; sequences.len()];
     let lengths: Vec<usize> = sequences.iter().map(n_targets).collect();
@@ -147,7 +147,7 @@ fn label_batch(
     sequences: &[Sequence],
     batch: &[usize],
     teacher: &mut Teacher,
-    work: &Work<'_>,
+    work: &Work<'_, '_>,
 ) -> Result<Vec<SequenceSignals>, LabelError> {
     let chosen: Vec<&Sequence> = batch.iter().map(|&row| &sequences[row]).collect();
     signals_of(&chosen, teacher, work.signals, work.view)
@@ -226,7 +226,7 @@ fn row(sequence: Sequence, signals: SequenceSignals, plan: &Plan) -> Row {
     }
 }
 
-fn write(work: &Work<'_>, labelled: &Receiver<RowGroup<Row>>) -> Result<(), LabelError> {
+fn write(work: &Work<'_, '_>, labelled: &Receiver<RowGroup<Row>>) -> Result<(), LabelError> {
     let mut open: Option<ShardWriter> = None;
     for row_group in labelled {
         let mut writer = match open.take() {
@@ -250,6 +250,6 @@ pub(super) fn n_bytes(sidecar: &Sidecar) -> u64 {
 }
 
 /// Progress is only counters: what a panicking thread left of them is still good.
-fn lock(progress: &Mutex<Progress>) -> std::sync::MutexGuard<'_, Progress> {
+fn lock<'m, 'p>(progress: &'m Mutex<Progress<'p>>) -> std::sync::MutexGuard<'m, Progress<'p>> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -39,7 +39,7 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
         .as_ref()
         .is_none_or(|known| known.differing_field(&plan).is_some())
     {
-        check_token_ids(config, inputs, &view, &plan)?;
+        check_token_ids(inputs, &view, &plan)?;
     }
     plan.validate()?;
     Ok(plan)
@@ -198,7 +198,6 @@ fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError>
 
 /// Ids past the vocabulary would be found in the middle of the work; this finds them before it.
 fn check_token_ids(
-    config: &LabelConfig,
     inputs: &Inputs,
     view: &SequenceView<'_>,
     plan: &Plan,
@@ -206,17 +205,6 @@ fn check_token_ids(
     let start = view.token_offset(plan.sequences.start);
     let last = plan.sequences.end - 1;
     let end = view.token_offset(last) + u64::from(view.n_targets_of(last)) + 1;
-    let (id, offset) = inputs
-        .corpus
-        .max_token_id(start..end.min(inputs.corpus.n_tokens()));
-    if id >= inputs.vocab_size {
-        let vocab_size = inputs.vocab_size;
-        return Err(LabelError::TokenOutside {
-            tokens: config.tokens.clone(),
-            offset,
-            id,
-            vocab_size,
-        });
-    }
-    Ok(())
+    let range = start..end.min(inputs.corpus.n_tokens());
+    Ok(inputs.corpus.check_ids(range, inputs.vocab_size)?)
 }

@@ -7,7 +7,7 @@ use super::interrupt::Interrupt;
 use super::options::{LabelConfig, Task};
 use super::pipeline::{self, Work};
 use super::planning::make_plan;
-use super::progress::Progress;
+use super::progress::{Progress, Snapshot, Totals};
 use crate::shards::{self, Group, LabelSet, Manifest, Plan, RuntimeStamp, ShardState, Sidecar};
 use crate::signals::{self, Groups, SignalsConfig};
 use crate::teacher::{Teacher, TeacherError, TokenBatch};
@@ -29,6 +29,22 @@ pub struct Outcome {
     pub manifest: Option<Manifest>,
 }
 
+/// Who is told how it goes.
+pub struct Observer<'a> {
+    /// Once, when everything is open and planned.
+    pub on_start: &'a (dyn Fn(&Inputs, &Plan) + Sync),
+    /// After every batch and every shard, from any thread of the pipeline.
+    pub on_progress: &'a (dyn Fn(&Snapshot) + Sync),
+}
+
+impl Observer<'_> {
+    /// Nobody.
+    pub const NONE: Observer<'static> = Observer {
+        on_start: &|_, _| (),
+        on_progress: &|_| (),
+    };
+}
+
 /// Writes the plan that `config` asks for, or checks it against the one that is there.
 ///
 /// # Errors
@@ -43,14 +59,14 @@ pub fn plan(config: &LabelConfig) -> Result<Plan, LabelError> {
 }
 
 /// Plans, labels this task's shards, and finalizes if every shard of the set is done.
-/// `say` is told what a user should know before the long part begins.
+/// `observer` is told what a user should know before the long part begins, and during it.
 ///
 /// # Errors
 /// Whatever stops it; finished shards stay, and the same call goes on from there.
 pub fn label(
     config: &LabelConfig,
     interrupt: &Interrupt,
-    say: impl FnOnce(&Inputs, &Plan),
+    observer: &Observer<'_>,
 ) -> Result<Outcome, LabelError> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(config.threads)
@@ -65,16 +81,11 @@ pub fn label(
     let plan = LabelSet::create_or_match(&config.output, &plan)?
         .plan()
         .clone();
-    say(&inputs, &plan);
+    (observer.on_start)(&inputs, &plan);
     let canceller = inputs.teacher.canceller();
-    interrupt
-        .listen(move || canceller.cancel())
-        .map_err(|source| LabelError::Spawn {
-            what: "the signal handler",
-            source,
-        })?;
+    interrupt.when_requested(move || canceller.cancel());
     let (n_before, n_made, tokens_per_s) =
-        pool.install(|| label_task(config, &mut inputs, &plan, interrupt))?;
+        pool.install(|| label_task(config, &mut inputs, &plan, interrupt, observer))?;
     let manifest = match config.task {
         Task::WHOLE => Some(shards::finalize(
             &config.output,
@@ -96,23 +107,20 @@ fn label_task(
     inputs: &mut Inputs,
     plan: &Plan,
     interrupt: &Interrupt,
+    observer: &Observer<'_>,
 ) -> Result<(u64, u64, f64), LabelError> {
     let (done, todo) = split_by_progress(&config.output, plan, config.task)?;
-    let n_targets_done = done.iter().map(|sidecar| sidecar.n_targets).sum();
     let n_shards = (done.len() + todo.len()) as u64;
-    let n_targets_total = match config.task {
-        Task::WHOLE => plan.sequences.n_targets,
+    let totals = Totals {
+        n_tokens_before: done.iter().map(|sidecar| sidecar.n_targets).sum(),
         // Close enough for a bar: shards are equal but for their random sequences.
-        task => plan.sequences.n_targets / u64::from(task.count).max(1),
-    };
-    let progress = Mutex::new(Progress::start(
-        n_targets_done,
-        n_targets_total,
-        done.len() as u64,
+        n_tokens: plan.sequences.n_targets / u64::from(config.task.count),
+        n_shards_before: done.len() as u64,
         n_shards,
-    ));
+    };
+    let progress = Mutex::new(Progress::start(totals, observer.on_progress));
     let result = make_shards(config, inputs, plan, &todo, interrupt, &progress);
-    let mut progress = progress
+    let progress = progress
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     progress.finish();
@@ -142,7 +150,7 @@ pub(super) fn make_shards(
     plan: &Plan,
     todo: &[u32],
     interrupt: &Interrupt,
-    progress: &Mutex<Progress>,
+    progress: &Mutex<Progress<'_>>,
 ) -> Result<(), LabelError> {
     let runtime = runtime_stamp(&inputs.teacher);
     let view = view_of(&inputs.corpus, config)?;

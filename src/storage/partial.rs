@@ -103,7 +103,10 @@ impl Sealed {
     }
 
     /// Gives the file its final name, in place of whatever has it.
-    pub(super) fn replace(self) -> Result<(), StorageError> {
+    ///
+    /// # Errors
+    /// [`StorageError`] with the path.
+    pub fn replace(self) -> Result<(), StorageError> {
         let (dir, _) = split_final(&self.final_path)?;
         fault::check()
             .and_then(|()| std::fs::rename(&self.temp.0, &self.final_path))

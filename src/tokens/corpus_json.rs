@@ -2,7 +2,7 @@
 
 use super::dtype::Dtype;
 use super::error::TokensError;
-use super::partial;
+use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -88,6 +88,6 @@ impl CorpusJson {
     pub(super) fn write(&self, path: &Path) -> Result<(), TokensError> {
         let mut text = serde_json::to_vec_pretty(self).expect("plain data has a JSON form");
         text.push(b'\n');
-        partial::replace(path, &text)
+        Ok(storage::replace(path, &text)?)
     }
 }

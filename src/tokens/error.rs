@@ -3,6 +3,7 @@
 use super::megatron::IdxFault;
 use crate::corpus::CorpusError;
 use crate::error::Kind;
+use crate::storage::StorageError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,9 @@ pub enum TokensError {
         #[source]
         source: io::Error,
     },
+    /// A file could not be published.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// The documents could not be read.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
@@ -210,6 +214,7 @@ impl TokensError {
     pub fn kind(&self) -> Kind {
         match self {
             TokensError::Io { .. } | TokensError::Threads { .. } => Kind::Failed,
+            TokensError::Storage(error) => error.kind(),
             TokensError::Corpus(error) => error.kind(),
             TokensError::VocabTooSmall { .. }
             | TokensError::UnknownToken { .. }

@@ -1,6 +1,10 @@
 //! What the process tests share: the binary, a small teacher with tokens, and directory snapshots.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
 
 use saltworks::onnx::build::{DecoderSpec, decoder};
 use std::collections::BTreeMap;

@@ -1,12 +1,13 @@
 //! `saltworks demo`: everything from nothing, in one directory.
 
+use super::progress::ProgressDisplay;
 use anyhow::Context;
 use saltworks::corpus::{CorpusOptions, Documents};
 use saltworks::demo::{
     CorpusSettings, CorpusSummary, DemoError, NgramTeacher, unigram_entropy, write_corpus,
     write_teacher,
 };
-use saltworks::label::{self, Interrupt, LabelOptions};
+use saltworks::label::{self, LabelOptions, Observer};
 use saltworks::shards::LabelSet;
 use saltworks::storage::{self, Partial};
 use saltworks::tokens::{
@@ -187,11 +188,17 @@ fn label(layout: &Layout) -> anyhow::Result<()> {
         top_k: Some(TOP_K),
         ..LabelOptions::default()
     };
-    let outcome = label::label(&options.resolve()?, &Interrupt::new(), |inputs, _| {
-        let runtime = &inputs.runtime;
-        let what = format!("ONNX Runtime {}", runtime.version);
-        done("runtime", &runtime.path, &what);
-    })?;
+    let display = ProgressDisplay::new();
+    let observer = Observer {
+        on_start: &|inputs, _| {
+            let runtime = &inputs.runtime;
+            let what = format!("ONNX Runtime {}", runtime.version);
+            done("runtime", &runtime.path, &what);
+        },
+        on_progress: &|snapshot| display.show(snapshot),
+    };
+    let interrupt = super::signals::interrupt()?;
+    let outcome = label::label(&options.resolve()?, &interrupt, &observer)?;
     let what = match outcome.n_made {
         0 => "there already, and unharmed".to_owned(),
         _ => format!(

@@ -1,6 +1,7 @@
 //! `saltworks label`.
 
-use saltworks::label::{self, Estimate, Inputs, Interrupt, LabelConfig, LabelOptions, Outcome};
+use super::progress::ProgressDisplay;
+use saltworks::label::{self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome};
 use saltworks::shards::Plan;
 use std::path::PathBuf;
 
@@ -28,7 +29,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         print_estimate(&label::estimate(&config)?);
         return Ok(());
     }
-    let outcome = label::label(&config, &Interrupt::new(), say)?;
+    let display = ProgressDisplay::new();
+    let observer = Observer {
+        on_start: &say,
+        on_progress: &|snapshot| display.show(snapshot),
+    };
+    let outcome = label::label(&config, &super::signals::interrupt()?, &observer)?;
     print_outcome(&config, &outcome);
     Ok(())
 }

@@ -7,6 +7,8 @@ mod finalize;
 mod inspect;
 mod label;
 mod plan;
+mod progress;
+mod signals;
 mod stats;
 mod terminal;
 mod tokenize;
