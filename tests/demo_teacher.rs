@@ -1,5 +1,7 @@
 //! The demo's teacher, run by ONNX Runtime, gives the probabilities of the model it was made from.
 #![cfg(feature = "label")]
+// clippy.toml exempts tests, but not the functions that they call.
+#![allow(clippy::unwrap_used)]
 
 use saltworks::demo::{NgramTeacher, unigram_entropy, write_teacher};
 use saltworks::onnx::{InputRole, read_signature};

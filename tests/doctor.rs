@@ -167,3 +167,13 @@ fn the_active_environment_and_a_local_venv_are_searched() {
     let json: serde_json::Value = serde_json::from_str(&out).expect(&err);
     assert_eq!(json["runtime"]["found_by"], ".venv");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_bare_file_name_means_the_file_in_this_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(runtime(), folder.path().join("libmine.so")).unwrap();
+    let (run, out, err) = output(doctor(folder.path()).args(["--ort-lib", "libmine.so"]));
+    assert!(run.status.success(), "{err}");
+    assert!(out.contains("libmine.so"), "{out}");
+}

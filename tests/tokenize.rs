@@ -1,5 +1,6 @@
 //! `saltworks tokenizer train` and `saltworks tokenize`, as a user runs them.
 #![cfg(feature = "label")]
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 use saltworks::tokens::{OpenOptions, TokenCorpus};
 use std::fs;

@@ -1,4 +1,5 @@
 use crate::error::Kind;
+use std::path::PathBuf;
 
 /// What can go wrong while the demo's inputs are made.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,20 @@ pub enum DemoError {
         /// V.
         vocab_size: usize,
     },
+    /// The output directory has something else in it.
+    #[error("{dir} is not empty and holds no demo; name another directory for --output")]
+    NotADemo {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The output directory has a demo of other settings.
+    #[error(
+        "{dir} holds a demo of another --seed or --megabytes; name another directory, or remove it"
+    )]
+    OtherDemo {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The teacher's file could not be written.
     #[error(transparent)]
     WriteTeacher(#[from] crate::onnx::OnnxError),
@@ -43,7 +58,9 @@ impl DemoError {
     pub fn kind(&self) -> Kind {
         match self {
             DemoError::WriteCorpus { .. } => Kind::Failed,
-            DemoError::TooFewTokens { .. } => Kind::Usage,
+            DemoError::TooFewTokens { .. }
+            | DemoError::NotADemo { .. }
+            | DemoError::OtherDemo { .. } => Kind::Usage,
             DemoError::TokenOutOfRange { .. } => Kind::BadData,
             DemoError::WriteTeacher(source) => source.kind(),
         }

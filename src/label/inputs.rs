@@ -4,7 +4,7 @@ use super::error::LabelError;
 use super::options::LabelConfig;
 use crate::shards::PlanTokenizer;
 use crate::teacher::{RuntimeLibrary, Teacher, TeacherOptions, load_runtime};
-use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
+use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, TokenFormat, Tokenizer, ViewOptions};
 use std::path::Path;
 
 /// Everything that labelling reads from.
@@ -85,7 +85,19 @@ fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
         format: config.tokens_format,
         eod: config.eod,
     };
-    Ok(TokenCorpus::open(&config.tokens, &options)?)
+    let corpus = TokenCorpus::open(&config.tokens, &options)?;
+    match config.eod {
+        Some(eod)
+            if matches!(
+                corpus.format(),
+                TokenFormat::Megatron | TokenFormat::Parquet
+            ) =>
+        {
+            let expected = "no value: these tokens have document borders of their own";
+            Err(LabelError::option("--eod", expected, eod))
+        }
+        _ => Ok(corpus),
+    }
 }
 
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.

@@ -1,7 +1,7 @@
 //! What was asked for: as flags and as a configuration file, which are the same list.
 
 use super::error::LabelError;
-use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group};
+use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet};
 use crate::signals::Rounding;
 use crate::tokens::{Packing, TokenFormat};
 use schemars::JsonSchema;
@@ -350,6 +350,38 @@ impl LabelOptions {
 }
 
 impl LabelConfig {
+    /// What would make `set` again from `teacher` and `tokens`, as far as the plan says it.
+    pub fn of_set(set: &LabelSet, teacher: &Path, tokens: &Path) -> Self {
+        let plan = &set.segments[0];
+        Self {
+            teacher: teacher.into(),
+            tokens: tokens.into(),
+            output: set.dir.clone(),
+            tokens_format: Some(plan.corpus.format),
+            eod: plan.corpus.eod,
+            tokenizer: None,
+            seq_len: plan.sequences.seq_len,
+            packing: plan.sequences.packing,
+            sequence_bos: plan.sequences.sequence_bos,
+            top_k: plan.signals.top_k,
+            groups: plan.signals.groups.clone(),
+            temperatures: plan.signals.temperatures.clone(),
+            rounding: plan.signals.rounding,
+            range: SequenceRange::Between(plan.sequences.start, plan.sequences.end),
+            mask_vocab_padding: plan.signals.mask_vocab_padding,
+            device: "auto".into(),
+            threads: all_cores(),
+            batch_tokens: DEFAULT_BATCH_TOKENS,
+            shard_bytes: DEFAULT_SHARD_BYTES,
+            order_seed: plan.layout.order_seed,
+            zstd_level: plan.layout.zstd_level,
+            logits_output: Some(plan.teacher.logits_output.clone()),
+            ort_lib: None,
+            task: Task::WHOLE,
+            allow_mixed_runtime: false,
+        }
+    }
+
     fn check(self) -> Result<Self, LabelError> {
         at_least_1(self.seq_len.into(), "--seq-len")?;
         at_least_1(self.top_k.into(), "--top-k")?;

@@ -29,7 +29,7 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
         required_features: Vec::new(),
         created_by: format!("saltworks {}", env!("CARGO_PKG_VERSION")),
         teacher: plan_teacher(config, inputs, known.as_ref())?,
-        corpus: plan_corpus(inputs, known.as_ref())?,
+        corpus: plan_corpus(config.eod, inputs, known.as_ref())?,
         tokenizer: inputs.tokenizer.clone(),
         sequences: plan_sequences(config, &view, range),
         signals,
@@ -145,14 +145,20 @@ fn plan_teacher(
         files,
         vocab_size: inputs.vocab_size,
         logits_dtype: inputs.teacher.info().logits_dtype.to_string(),
+        logits_output: inputs.teacher.signature().logits.name.clone(),
     })
 }
 
-fn plan_corpus(inputs: &Inputs, known: Option<&Plan>) -> Result<PlanCorpus, LabelError> {
+fn plan_corpus(
+    eod: Option<u32>,
+    inputs: &Inputs,
+    known: Option<&Plan>,
+) -> Result<PlanCorpus, LabelError> {
     let corpus = &inputs.corpus;
     let files = identify(corpus.files(), known.map_or(&[], |plan| &plan.corpus.files))?;
     Ok(PlanCorpus {
         format: corpus.format(),
+        eod,
         fingerprint: fingerprint(&files),
         files,
         n_tokens: corpus.n_tokens(),

@@ -145,6 +145,7 @@ impl OnnxError {
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Kind::Usage,
             Self::Io { .. } => Kind::Failed,
             Self::NotOnnx { .. } | Self::Truncated { .. } | Self::ExternalData { .. } => {
                 Kind::BadData

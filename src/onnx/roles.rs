@@ -24,6 +24,11 @@ pub enum InputRole {
         /// How each dimension is set.
         dims: Vec<PastDim>,
     },
+    /// Convolution or recurrent state of a hybrid model before its first token: zeros.
+    State {
+        /// How each dimension is set; none is [`PastDim::Empty`].
+        dims: Vec<PastDim>,
+    },
     /// `false`: the branch of a merged decoder that starts without a past.
     UseCacheBranch,
     /// Number of tokens in the past: 0. Scalar, `[1]` or `[B, 1]`.
@@ -48,6 +53,10 @@ pub enum PastDim {
     Fixed(u64),
 }
 
+/// Elements of one input for one row of a batch, and ids of a batch of fixed shape: beyond this a
+/// model's dimensions are damaged, or nobody could run it.
+const MAX_ELEMENTS: u64 = 1 << 28;
+
 /// Finds every input's role, or refuses the model and says why.
 pub(super) fn assign_roles(
     path: &Path,
@@ -61,7 +70,7 @@ pub(super) fn assign_roles(
     })?;
     let role = |input: &TensorInfo| {
         let role = match input.name == ids.name {
-            true => check_index(path, input, InputRole::InputIds, &[2])?,
+            true => input_ids_role(path, input)?,
             false => other_role(path, input, ids, neighbours)?,
         };
         Ok((input.clone(), role))
@@ -151,6 +160,13 @@ fn is_past(name: &str) -> bool {
     .any(|prefix| name.starts_with(prefix))
 }
 
+/// `past_conv.0`, `past_ssm_3`, …: of a fixed size whatever the past, and zero before it.
+fn is_state(name: &str) -> bool {
+    ["conv", "ssm", "recurrent", "state"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
 fn check_index(
     path: &Path,
     input: &TensorInfo,
@@ -167,6 +183,20 @@ fn check_index(
         input,
         format!("int32 or int64 of rank {}", ranks.join(" or ")),
     )
+}
+
+fn input_ids_role(path: &Path, input: &TensorInfo) -> Result<InputRole, OnnxError> {
+    let dims = input.dims.iter().flatten().filter_map(Dim::fixed);
+    match size_of(dims) {
+        Some(1..) => check_index(path, input, InputRole::InputIds, &[2]),
+        _ => bad_input(path, input, "a shape that can be run".to_owned()),
+    }
+}
+
+/// The product, if it is no larger than [`MAX_ELEMENTS`].
+fn size_of(mut dims: impl Iterator<Item = u64>) -> Option<u64> {
+    dims.try_fold(1u64, u64::checked_mul)
+        .filter(|size| *size <= MAX_ELEMENTS)
 }
 
 fn position_role(path: &Path, input: &TensorInfo) -> Result<InputRole, OnnxError> {
@@ -216,7 +246,17 @@ fn past_role(
         .iter()
         .flatten()
         .any(|size| *size == PastDim::Fixed(0));
-    let complete = sizes.iter().all(Option::is_some);
+    // Zeros are left out, so that a product in any order stays within bounds too.
+    let bounded = size_of(sizes.iter().flatten().filter_map(|size| match size {
+        PastDim::Batch { factor: n } | PastDim::Fixed(n) => Some((*n).max(1)),
+        PastDim::Empty => None,
+    }));
+    let complete = sizes.iter().all(Option::is_some) && bounded.is_some();
+    if complete && n_empty == 0 && is_state(&input.name) {
+        return Ok(InputRole::State {
+            dims: sizes.into_iter().flatten().collect(),
+        });
+    }
     if !complete || n_empty > 1 || (n_empty == 0 && !has_zero) {
         let expected =
             "one dynamic dimension for the length of the past, heads and head width fixed";

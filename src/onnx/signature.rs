@@ -82,6 +82,12 @@ pub fn read_signature(path: &Path, wanted_output: Option<&str>) -> Result<Signat
     })
 }
 
+/// The files beside the model at `path` that hold its weights: relative to its folder, sorted, each
+/// there and long enough.
+pub fn external_files(path: &Path) -> Result<Vec<PathBuf>, OnnxError> {
+    check_external(path, &read_outline(path)?.external)
+}
+
 fn required_inputs(outline: &Outline) -> Vec<TensorInfo> {
     let required = |input: &&TensorInfo| !outline.initializer_names.contains(&input.name);
     outline.inputs.iter().filter(required).cloned().collect()

@@ -194,6 +194,32 @@ fn a_past_of_fixed_length_is_refused() {
 }
 
 #[test]
+fn dimensions_that_nobody_could_run_are_refused() {
+    let huge = Dim::Fixed(1 << 40);
+    let ids_dims = [huge.clone(), huge.clone()];
+    let message = refusal(
+        &Sample {
+            ids_dims,
+            ..Sample::default()
+        }
+        .build(),
+    );
+    assert!(
+        message.contains("input_ids int64[1099511627776"),
+        "{message}"
+    );
+    let ids_dims = [Dim::Fixed(0), Dim::symbol("seq")];
+    refusal(
+        &Sample {
+            ids_dims,
+            ..Sample::default()
+        }
+        .build(),
+    );
+    assert!(past_dims_of(&[huge.clone(), huge.clone(), Dim::symbol("past"), huge]).is_err());
+}
+
+#[test]
 fn past_numbers_may_have_gaps_and_dtypes_may_mix() {
     let dims = || {
         vec![
@@ -250,7 +276,7 @@ fn logits_are_found_by_name_by_shape_or_as_told() {
     let mut model = sample.build();
     assert_eq!(signature(&model).unwrap().logits.name, "lm_out");
     let [b, t] = bt();
-    let ids = super::build::Edge::clone(&model.cast(&model_ids(), DType::F32));
+    let ids = model.cast(&super::build::Edge::named("input_ids"), DType::F32);
     let cube = model.unsqueeze(&ids, &[-1]);
     model.output("other", &cube, DType::F32, &[b, t, Dim::Fixed(77)]);
     let message = refusal(&model);
@@ -269,11 +295,6 @@ fn logits_are_found_by_name_by_shape_or_as_told() {
         message.contains("\"none\"") && message.contains("lm_out float32"),
         "{message}"
     );
-}
-
-/// The ids of a [`Sample`], by the name it gives them.
-fn model_ids() -> super::build::Edge {
-    ModelBuilder::new("names").input("input_ids", DType::I64, &bt())
 }
 
 #[test]

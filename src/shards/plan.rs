@@ -51,6 +51,8 @@ pub struct PlanTeacher {
     pub vocab_size: u32,
     /// Element type of the model's logits: `float32`, `float16` or `bfloat16`.
     pub logits_dtype: String,
+    /// Name of the model's output that the logits are.
+    pub logits_output: String,
 }
 
 /// One input file, with the hash of samples of it that tasks check.
@@ -71,6 +73,8 @@ pub struct PlanFile {
 pub struct PlanCorpus {
     /// Format of the token files.
     pub format: TokenFormat,
+    /// The id that ends documents, where the format has no document borders of its own.
+    pub eod: Option<u32>,
     /// `blake3:` and 64 hex digits over the token files' hashes.
     pub fingerprint: String,
     /// The token files.

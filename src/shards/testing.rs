@@ -44,9 +44,11 @@ pub(super) fn plan() -> Plan {
             }],
             vocab_size: 23,
             logits_dtype: "float32".to_owned(),
+            logits_output: "logits".to_owned(),
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,
+            eod: None,
             fingerprint: format!("blake3:{}", blake3("c")),
             files: vec![PlanFile {
                 name: "tokens.bin".to_owned(),

@@ -37,9 +37,10 @@ enum FeedData {
     I32(Vec<i32>),
     I64(Vec<i64>),
     Bool(Vec<bool>),
-    EmptyF32,
-    EmptyF16,
-    EmptyBf16,
+    /// Past and state: nothing, or zeros.
+    F32(Vec<f32>),
+    F16(Vec<half::f16>),
+    Bf16(Vec<half::bf16>),
 }
 
 impl Feeds {
@@ -83,9 +84,9 @@ impl FeedData {
         match dtype {
             DType::I32 => Self::I32(Vec::new()),
             DType::Bool => Self::Bool(Vec::new()),
-            DType::F32 => Self::EmptyF32,
-            DType::F16 => Self::EmptyF16,
-            DType::Bf16 => Self::EmptyBf16,
+            DType::F32 => Self::F32(Vec::new()),
+            DType::F16 => Self::F16(Vec::new()),
+            DType::Bf16 => Self::Bf16(Vec::new()),
             // The signature admits no other dtype than int64 here.
             _ => Self::I64(Vec::new()),
         }
@@ -106,7 +107,16 @@ impl FeedData {
                 buffer.clear();
                 buffer.extend(values.map(|value| value != 0));
             }
-            Self::EmptyF32 | Self::EmptyF16 | Self::EmptyBf16 => {}
+            Self::F32(_) | Self::F16(_) | Self::Bf16(_) => {}
+        }
+    }
+
+    fn zeros(&mut self, n: usize) {
+        match self {
+            Self::F32(buffer) => buffer.resize(n, 0.0),
+            Self::F16(buffer) => buffer.resize(n, half::f16::ZERO),
+            Self::Bf16(buffer) => buffer.resize(n, half::bf16::ZERO),
+            Self::I32(_) | Self::I64(_) | Self::Bool(_) => {}
         }
     }
 }
@@ -131,14 +141,18 @@ impl Feed {
             InputRole::TotalLength | InputRole::LogitsToKeep => {
                 self.data.set(std::iter::once(width as u32));
             }
-            InputRole::Past { .. } => {}
+            InputRole::Past { .. } | InputRole::State { .. } => {
+                self.data.zeros(self.dims.iter().product::<i64>() as usize);
+            }
         }
     }
 
     fn dims_for(&self, RunShape { n_rows, width }: RunShape) -> Vec<i64> {
         let (b, t) = (n_rows as i64, width as i64);
         match (&self.role, self.rank) {
-            (InputRole::Past { dims }, _) => dims.iter().map(|dim| past_size(*dim, b)).collect(),
+            (InputRole::Past { dims } | InputRole::State { dims }, _) => {
+                dims.iter().map(|dim| past_size(*dim, b)).collect()
+            }
             (InputRole::PositionIds { rank: 1 }, _) => vec![t],
             (InputRole::PositionIds { rank: 3 }, _) => vec![3, b, t],
             (InputRole::PastLength, 2) => vec![b, 1],
@@ -159,11 +173,9 @@ impl Feed {
             FeedData::I32(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
             FeedData::I64(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
             FeedData::Bool(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
-            FeedData::EmptyF32 => TensorRef::<f32>::from_array_view((dims, &[][..]))?.into(),
-            FeedData::EmptyF16 => TensorRef::<half::f16>::from_array_view((dims, &[][..]))?.into(),
-            FeedData::EmptyBf16 => {
-                TensorRef::<half::bf16>::from_array_view((dims, &[][..]))?.into()
-            }
+            FeedData::F32(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
+            FeedData::F16(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
+            FeedData::Bf16(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! One hash that says whether two teachers are the same model.
 
 use super::error::TeacherError;
-use crate::onnx::read_signature;
+use crate::onnx::external_files;
 use std::path::Path;
 
 /// A teacher's identity: its weights and graph, whatever its file is called.
@@ -29,22 +29,16 @@ pub struct TeacherFile {
 }
 
 /// Hashes a model and its external data files.
-pub fn teacher_fingerprint(
-    model: &Path,
-    logits_output: Option<&str>,
-) -> Result<TeacherFingerprint, TeacherError> {
-    let signature = read_signature(model, logits_output)?;
+pub fn teacher_fingerprint(model: &Path) -> Result<TeacherFingerprint, TeacherError> {
     let own_name = model
         .file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
     let mut files = vec![hash(model, own_name)?];
-    for file in &signature.external_files {
-        files.push(hash(
-            &model.with_file_name("").join(file),
-            file.to_string_lossy().into_owned(),
-        )?);
+    for file in external_files(model)? {
+        let name = file.to_string_lossy().into_owned();
+        files.push(hash(&model.with_file_name("").join(&file), name)?);
     }
     Ok(TeacherFingerprint {
         fingerprint: combine(&files),

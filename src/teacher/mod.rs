@@ -8,21 +8,25 @@
 //! Invariants: no other room names `ort`; the logits that a closure sees are `[B, T, V]` with
 //! `T >= batch.width`, checked on every run.
 
+mod cancel;
 mod cuda_libs;
 mod device;
 mod error;
 mod feeds;
 mod fingerprint;
+mod logits;
+mod open;
 mod runtime;
 mod search;
 mod session;
 
+pub use cancel::Canceller;
 pub use device::DeviceChoice;
 pub use error::TeacherError;
 pub use fingerprint::{TeacherFile, TeacherFingerprint, teacher_fingerprint};
 pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
 pub use search::Searched;
-pub use session::{Canceller, Teacher, TeacherInfo, TeacherOptions, TokenBatch};
+pub use session::{Teacher, TeacherInfo, TeacherOptions, TokenBatch};
 
 #[cfg(test)]
 mod tests;

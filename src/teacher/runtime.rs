@@ -46,6 +46,9 @@ pub fn load_runtime(flag: Option<&Path>) -> Result<RuntimeLibrary, TeacherError>
         return already_loaded(&loaded.library, flag);
     }
     let library = locate(flag)?;
+    // The loader would look for a bare file name in the system's folders, not in this one.
+    let path = std::path::absolute(&library.path).unwrap_or_else(|_| library.path.clone());
+    let library = RuntimeLibrary { path, ..library };
     let environment = start(&library.path)?;
     Ok(LOADED
         .get_or_init(|| Loaded {

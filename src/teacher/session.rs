@@ -1,19 +1,16 @@
 //! One ONNX Runtime session, from a model file to lent logits.
 
-use super::cuda_libs::preload;
+use super::cancel::Canceller;
 use super::device::DeviceChoice;
 use super::error::TeacherError;
 use super::feeds::{Feeds, RunShape, run_shape};
-use super::runtime::{RuntimeLibrary, available_providers, environment};
+use super::logits::LogitsView;
+use super::open::{Opened, open_error, open_session};
+use super::runtime::{RuntimeLibrary, environment};
 use crate::onnx::{DType, Signature, read_signature};
 use crate::signals::{Logits, LogitsData};
-use ort::environment::Environment;
-use ort::session::builder::SessionBuilder;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
-use ort::value::{DynValue, TensorElementType};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How to open a teacher.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,7 +119,7 @@ impl Teacher {
         self.canceller.check()?;
         let shape = run_shape(batch, &self.signature)?;
         self.feeds.fill(batch, shape);
-        let run_options = &self.canceller.state.run_options;
+        let run_options = self.canceller.run_options();
         let limit = self.signature.max_seq_len;
         let failed = |source| run_error(&self.canceller, shape, limit, source);
         let tensors = self.feeds.tensors().map_err(failed)?;
@@ -213,133 +210,6 @@ fn select_output(name: &str) -> Result<RunOptions<HasSelectedOutputs>, ort::Erro
     Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(name)))
 }
 
-const CPU: &str = "CPUExecutionProvider";
-const CUDA: &str = "CUDAExecutionProvider";
-
-struct Opened {
-    session: Session,
-    provider: &'static str,
-    notes: Vec<String>,
-}
-
-fn open_session(
-    environment: &Environment,
-    library: &RuntimeLibrary,
-    options: &TeacherOptions,
-) -> Result<Opened, TeacherError> {
-    let on_cpu = |notes| {
-        let session = commit(environment, options, None)
-            .map_err(|source| open_error(&options.model, CPU, library, source))?;
-        Ok(Opened {
-            session,
-            provider: CPU,
-            notes,
-        })
-    };
-    let on_cuda = |number| cuda_session(environment, library, options, number);
-    match options.device {
-        DeviceChoice::Cpu => on_cpu(Vec::new()),
-        DeviceChoice::Cuda(number) => {
-            on_cuda(number).map_err(|problem| TeacherError::DeviceUnavailable {
-                device: options.device.to_string(),
-                problem,
-            })
-        }
-        DeviceChoice::Auto => on_cuda(0).or_else(|problem| {
-            on_cpu(vec![format!(
-                "running on the CPU: CUDA cannot be used: {problem}"
-            )])
-        }),
-    }
-}
-
-/// `Err` says why CUDA does not work here. That the provider is in the library proves nothing, so
-/// a session is made with it.
-fn cuda_session(
-    environment: &Environment,
-    library: &RuntimeLibrary,
-    options: &TeacherOptions,
-    number: u32,
-) -> Result<Opened, String> {
-    let providers = available_providers().map_err(|error| error.to_string())?;
-    if !providers.iter().any(|provider| provider == CUDA) {
-        return Err(format!(
-            "ONNX Runtime {} was built without CUDA",
-            library.version
-        ));
-    }
-    preload(&library.path);
-    let session = commit(environment, options, Some(number))
-        .map_err(|error| cuda_problem(error.message()))?;
-    Ok(Opened {
-        session,
-        provider: CUDA,
-        notes: Vec::new(),
-    })
-}
-
-/// The part of ONNX Runtime's message that a user can act on, without its source lines.
-pub(super) fn cuda_problem(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    let after = |mark: &str| line.split_once(mark).map(|(_, rest)| rest);
-    let core = after("with error: ")
-        .or_else(|| after("FAIL : "))
-        .unwrap_or(line)
-        .trim();
-    let remedy = match core {
-        _ if core.contains("libcuda.so") => "the NVIDIA driver is not installed",
-        _ if core.contains("cannot open shared object file") => {
-            "CUDA's libraries are not installed: pip install 'onnxruntime-gpu[cuda,cudnn]'"
-        }
-        _ => return core.to_owned(),
-    };
-    format!("{core}; {remedy}")
-}
-
-fn commit(
-    environment: &Environment,
-    options: &TeacherOptions,
-    cuda: Option<u32>,
-) -> Result<Session, ort::Error> {
-    let mut builder = configure(environment, options)?;
-    if let Some(number) = cuda {
-        let number = i32::try_from(number).unwrap_or(i32::MAX);
-        let provider = ort::ep::CUDA::default().with_device_id(number).build();
-        builder = builder.with_execution_providers([provider.error_on_failure()])?;
-    }
-    builder.commit_from_file(&options.model)
-}
-
-/// Spinning is off: between runs the same cores reduce the logits, and ONNX Runtime's idle threads
-/// would burn them (measured with two threads on two cores: the reduction takes 1.2 to 1.6 times as
-/// long with spinning, and the runs are no faster).
-fn configure(
-    environment: &Environment,
-    options: &TeacherOptions,
-) -> Result<SessionBuilder, ort::Error> {
-    let builder = Session::builder(environment)?
-        .with_intra_threads(options.threads)?
-        .with_inter_threads(1)?
-        .with_intra_op_spinning(false)?
-        .with_deterministic_compute(true)?;
-    Ok(builder)
-}
-
-fn open_error(
-    model: &Path,
-    device: &str,
-    library: &RuntimeLibrary,
-    source: ort::Error,
-) -> TeacherError {
-    TeacherError::SessionOpen {
-        model: model.to_owned(),
-        device: device.to_owned(),
-        ort_version: library.version.clone(),
-        hint: "a newer ONNX Runtime may know its operators".to_owned(),
-        source,
-    }
-}
-
 /// A run that was terminated is a cancellation, not a failure of the model.
 fn run_error(
     canceller: &Canceller,
@@ -364,125 +234,5 @@ fn run_error(
         width,
         hint,
         source,
-    }
-}
-
-/// What a message about an output needs.
-struct LogitsView<'a> {
-    model: &'a Path,
-    output: &'a str,
-    shape: RunShape,
-}
-
-impl LogitsView<'_> {
-    /// Checks dtype and shape; cuts rows that only padded the batch.
-    fn lend<'v>(&self, value: &'v DynValue, n_rows: usize) -> Result<Logits<'v>, TeacherError> {
-        let dtype = value.dtype();
-        let dims: Vec<i64> = dtype
-            .tensor_shape()
-            .map(|dims| dims.to_vec())
-            .unwrap_or_default();
-        let vocab_size = self.check_shape(&dims)?;
-        let n_used = n_rows * self.shape.width * vocab_size;
-        let run = |source| TeacherError::Run {
-            n_rows,
-            width: self.shape.width,
-            hint: String::new(),
-            source,
-        };
-        let data = match dtype.tensor_type() {
-            Some(TensorElementType::Float32) => {
-                LogitsData::F32(&value.try_extract_tensor().map_err(run)?.1[..n_used])
-            }
-            Some(TensorElementType::Float16) => {
-                LogitsData::F16(&value.try_extract_tensor().map_err(run)?.1[..n_used])
-            }
-            Some(TensorElementType::Bfloat16) => {
-                LogitsData::Bf16(&value.try_extract_tensor().map_err(run)?.1[..n_used])
-            }
-            other => {
-                let got = other.map_or("not a tensor".to_owned(), |dtype| dtype.to_string());
-                return Err(TeacherError::LogitsDtype {
-                    output: self.output.to_owned(),
-                    got,
-                });
-            }
-        };
-        Ok(Logits {
-            data,
-            n_rows,
-            width: self.shape.width,
-            vocab_size,
-        })
-    }
-
-    fn check_shape(&self, dims: &[i64]) -> Result<usize, TeacherError> {
-        let RunShape { n_rows, width } = self.shape;
-        match dims {
-            [b, t, v] if *b == n_rows as i64 && *t == width as i64 && *v > 0 => Ok(*v as usize),
-            _ => Err(TeacherError::LogitsShape {
-                model: self.model.to_owned(),
-                output: self.output.to_owned(),
-                got: dims.to_vec(),
-                n_rows,
-                width,
-                remedy: match dims {
-                    [_, 1, _] | [_, _] => {
-                        "the model keeps the last position only; export it with the logits of every position"
-                    }
-                    _ => {
-                        "name the logits with --logits-output, or export the model with [B, T, V] logits"
-                    }
-                },
-            }),
-        }
-    }
-}
-
-/// Stops a teacher from another thread: a run in progress returns [`TeacherError::Cancelled`] after
-/// the node that it is in, and so does every later run.
-#[derive(Clone)]
-pub struct Canceller {
-    state: Arc<CancelState>,
-}
-
-struct CancelState {
-    cancelled: AtomicBool,
-    run_options: RunOptions<HasSelectedOutputs>,
-}
-
-// SAFETY: the binding withholds Sync from run options with selected outputs because they may hold a
-// preallocated output that two runs would write to. These hold none, and the only thing done from
-// another thread is `terminate`, which sets a flag that ONNX Runtime reads for this very purpose.
-unsafe impl Sync for CancelState {}
-
-impl Canceller {
-    fn new(run_options: RunOptions<HasSelectedOutputs>) -> Self {
-        Self {
-            state: Arc::new(CancelState {
-                cancelled: AtomicBool::new(false),
-                run_options,
-            }),
-        }
-    }
-
-    /// Stops the run in progress, and every later one.
-    pub fn cancel(&self) {
-        self.state.cancelled.store(true, Ordering::SeqCst);
-        // Setting a flag cannot fail; and if it did, the next run would still see `cancelled`.
-        let _ = self.state.run_options.terminate();
-    }
-
-    /// Whether somebody has cancelled.
-    pub fn is_cancelled(&self) -> bool {
-        self.state.cancelled.load(Ordering::SeqCst)
-    }
-
-    fn check(&self) -> Result<(), TeacherError> {
-        if self.is_cancelled() {
-            Err(TeacherError::Cancelled)
-        } else {
-            Ok(())
-        }
     }
 }

@@ -269,7 +269,7 @@ fn external_data_gives_the_same_logits_and_counts_in_the_fingerprint() {
     let ids = batch(&[&[1, 2, 3, 4]]);
     let logits = |path: &Path| logits_of(&mut Teacher::open(&options(path)).unwrap(), &ids).0;
     assert_eq!(logits(&inline), logits(&outside));
-    let before = teacher_fingerprint(&outside, None).unwrap();
+    let before = teacher_fingerprint(&outside).unwrap();
     let names: Vec<&str> = before.files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["outside.onnx", "outside.onnx.data"]);
     let data = folder.path().join("outside.onnx.data");
@@ -277,7 +277,7 @@ fn external_data_gives_the_same_logits_and_counts_in_the_fingerprint() {
     bytes[100] ^= 1;
     std::fs::write(&data, bytes).unwrap();
     assert_ne!(
-        teacher_fingerprint(&outside, None).unwrap().fingerprint,
+        teacher_fingerprint(&outside).unwrap().fingerprint,
         before.fingerprint
     );
 }
@@ -287,7 +287,7 @@ fn a_renamed_model_keeps_its_fingerprint() {
     let folder = tempfile::tempdir().unwrap();
     let a = write_decoder(&folder, "a.onnx", false);
     let b = write_decoder(&folder, "b.onnx", false);
-    let fingerprint = |path: &Path| teacher_fingerprint(path, None).unwrap().fingerprint;
+    let fingerprint = |path: &Path| teacher_fingerprint(path).unwrap().fingerprint;
     assert_eq!(fingerprint(&a), fingerprint(&b));
     assert!(fingerprint(&a).starts_with("blake3:"));
 }
@@ -572,12 +572,50 @@ fn cuda_failures_keep_what_a_user_can_act_on() {
     let message = "/src/provider_bridge_ort.cc:2043 Get() [ONNXRuntimeError] : 1 : FAIL : Failed to \
         load library /x/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open \
         shared object file: No such file or directory\n";
-    let problem = session::cuda_problem(message);
+    let problem = super::open::cuda_problem(message);
     assert!(
         problem.starts_with("libcublasLt.so.13: cannot open"),
         "{problem}"
     );
     assert!(problem.contains("onnxruntime-gpu[cuda,cudnn]"), "{problem}");
-    let problem = session::cuda_problem("with error: libcuda.so.1: cannot open shared object file");
+    let problem =
+        super::open::cuda_problem("with error: libcuda.so.1: cannot open shared object file");
     assert!(problem.contains("driver is not installed"), "{problem}");
+}
+
+#[test]
+fn a_hybrid_models_state_starts_as_zeros_and_logits_to_keep_asks_for_all() {
+    let mut model = Sample::default().build();
+    let state = model.input(
+        "past_conv.0",
+        DType::F32,
+        &[Dim::symbol("batch"), Dim::Fixed(16)],
+    );
+    let state = model.unsqueeze(&state, &[1]);
+    let keep = model.input("num_logits_to_keep", DType::I64, &[]);
+    let keep = model.unsqueeze(&keep, &[0]);
+    let start = model.node("Neg", &[&keep], &[]);
+    let (end, axis) = (model.constant_i64(&[i64::MAX]), model.constant_i64(&[1]));
+    let all = crate::onnx::build::Edge::named("logits");
+    let sum = model.add(&all, &state);
+    let kept = model.node("Slice", &[&sum, &start, &end, &axis], &[]);
+    let dims = [Dim::symbol("batch"), Dim::symbol("kept"), Dim::Fixed(16)];
+    model.output("kept_logits", &kept, DType::F32, &dims);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    model.write(&path).unwrap();
+    runtime();
+    let logits_output = Some("kept_logits".to_owned());
+    let mut teacher = Teacher::open(&TeacherOptions {
+        logits_output,
+        ..options(&path)
+    })
+    .unwrap();
+    let (logits, shape) = logits_of(&mut teacher, &batch(&[&[3, 1], &[5, 9]]));
+    assert_eq!(shape, [2, 2, 16]);
+    let expected: Vec<f32> = [3, 1, 5, 9]
+        .iter()
+        .flat_map(|id| (0..16).map(|v| Sample::default().expected_logit(*id, 0, v)))
+        .collect();
+    assert_eq!(logits, expected);
 }

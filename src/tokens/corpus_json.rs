@@ -72,10 +72,10 @@ impl CorpusJson {
         };
         let json: Self =
             serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
-        if json.format_version > CORPUS_FORMAT_VERSION {
+        if !(1..=CORPUS_FORMAT_VERSION).contains(&json.format_version) {
+            let version = json.format_version;
             return Err(fault(format!(
-                "format version {} is newer than this program",
-                json.format_version
+                "this program does not know format version {version}"
             )));
         }
         match json.required_features.first() {

@@ -34,7 +34,8 @@ impl Dtype {
         }
     }
 
-    /// The narrowest type that Megatron's own tools would choose for a vocabulary: u16 or i32.
+    /// u16 for a vocabulary below 65,536, else i32: the two types that Megatron's own tools write
+    /// (they go over to i32 from 65,500 on).
     pub fn for_vocab(vocab_size: u32) -> Self {
         if vocab_size < 1 << 16 {
             Dtype::U16

@@ -1,7 +1,7 @@
 //! From documents to tokens: one thread reads, all encode, one writes, in the documents' order.
 //!
 //! Documents travel in chunks of bounded size, a few at a time, so memory does not grow with the
-//! corpus; what a chunk holds depends on the input alone, so the output does too.
+//! corpus. Each document is encoded by itself, so neither chunks nor threads show in the output.
 
 use super::corpus_writer::CorpusWriter;
 use super::error::TokensError;
@@ -11,8 +11,9 @@ use crossbeam_channel::{Receiver, Sender};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
-/// Text that a chunk holds before it is closed, bytes.
-const CHUNK_TEXT_BYTES: usize = 4 << 20;
+/// Text that a chunk holds for each thread before it is closed, bytes: enough that threads seldom
+/// wait for the last document, and little enough that progress and an interrupt are prompt.
+const CHUNK_TEXT_BYTES: usize = 1 << 20;
 const CHUNK_DOCUMENTS: usize = 4096;
 /// Chunks that are read ahead.
 const N_CHUNKS_AHEAD: usize = 2;
@@ -61,9 +62,10 @@ pub fn encode_documents(
 ) -> Result<Tally, TokensError> {
     let bytes_total = documents.bytes_total();
     let pool = thread_pool(options.n_threads)?;
+    let chunk_text_bytes = CHUNK_TEXT_BYTES * pool.current_num_threads();
     let (sender, receiver) = crossbeam_channel::bounded(N_CHUNKS_AHEAD);
     std::thread::scope(|scope| {
-        scope.spawn(move || read_chunks(documents, &sender));
+        scope.spawn(move || read_chunks(documents, chunk_text_bytes, &sender));
         let receiver: Receiver<Result<Chunk, CorpusError>> = receiver;
         let (mut tally, mut n_without_tokens) = (Tally::default(), 0);
         for chunk in receiver {
@@ -97,9 +99,13 @@ fn thread_pool(n_threads: usize) -> Result<rayon::ThreadPool, TokensError> {
 }
 
 /// Ends when the documents do, at the first error, or when nobody listens any more.
-fn read_chunks(mut documents: Documents, sender: &Sender<Result<Chunk, CorpusError>>) {
+fn read_chunks(
+    mut documents: Documents,
+    text_bytes: usize,
+    sender: &Sender<Result<Chunk, CorpusError>>,
+) {
     loop {
-        let chunk = read_chunk(&mut documents);
+        let chunk = read_chunk(&mut documents, text_bytes);
         let is_last = chunk
             .as_ref()
             .map_or(true, |chunk| chunk.documents.is_empty());
@@ -110,9 +116,9 @@ fn read_chunks(mut documents: Documents, sender: &Sender<Result<Chunk, CorpusErr
 }
 
 /// The next chunk; an empty one at the end, which carries the last counts.
-fn read_chunk(documents: &mut Documents) -> Result<Chunk, CorpusError> {
+fn read_chunk(documents: &mut Documents, text_bytes: usize) -> Result<Chunk, CorpusError> {
     let (mut read, mut n_text_bytes) = (Vec::new(), 0);
-    while n_text_bytes < CHUNK_TEXT_BYTES && read.len() < CHUNK_DOCUMENTS {
+    while n_text_bytes < text_bytes && read.len() < CHUNK_DOCUMENTS {
         let Some(document) = documents.next() else {
             break;
         };

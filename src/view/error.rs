@@ -59,6 +59,19 @@ pub enum ViewError {
         /// The shard.
         shard: u32,
     },
+    /// A tokenizer that decodes to text that looks real and is not.
+    #[error(
+        "{path} is not the tokenizer of these labels: they were made with {expected}, it is {got}; \
+         give the tokenizer.json that the tokens were made with"
+    )]
+    ForeignTokenizer {
+        /// The tokenizer that was given.
+        path: PathBuf,
+        /// Fingerprint in the plan.
+        expected: String,
+        /// Fingerprint of what was given.
+        got: String,
+    },
     /// No shard has a sidecar.
     #[error("no shard of {dir} is finished; run the same `saltworks label` again to go on")]
     NothingFinished {
@@ -85,6 +98,7 @@ impl ViewError {
             ViewError::NoSuchSequence { .. }
             | ViewError::NoSuchRow { .. }
             | ViewError::NotFinished { .. }
+            | ViewError::ForeignTokenizer { .. }
             | ViewError::NothingFinished { .. } => Kind::Usage,
         }
     }

@@ -4,7 +4,9 @@ use serde::Serialize;
 use std::ops::Range;
 
 /// Bins between the bounds. Quantiles are exact to the width of one.
-const N_BINS: usize = 2048;
+const N_BINS: usize = 4000;
+/// Bins that a bar may take: with bounds of 0 to 1 or 0 to 40, all give bounds of few digits.
+const BINS_A_BAR: [usize; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 400, 1000, 2000, N_BINS];
 
 /// Counts of values between two bounds; memory does not grow with the values.
 ///
@@ -103,24 +105,19 @@ impl Histogram {
         self.max
     }
 
-    /// `n` equally wide bars over the part of the bounds that holds nearly all values
-    /// (all but one in 500, at the far end).
+    /// At most `n` equally wide bars with round bounds, over the part of the bounds that holds
+    /// nearly all values (all but one in 500, at the far end).
     pub fn bars(&self, n: usize) -> Vec<Bar> {
         if self.n_values == 0 || n == 0 {
             return Vec::new();
         }
         let first = self.bin_of(self.min);
         let last = self.bin_of(self.quantile(0.998));
-        let n_bins_each = (last + 1 - first).div_ceil(n);
-        (first..=last)
-            .step_by(n_bins_each)
-            .map(|start| {
-                self.bar(
-                    start,
-                    (start + n_bins_each).min(N_BINS),
-                    start + n_bins_each > last,
-                )
-            })
+        let fits = |each: &usize| last / each - first / each < n;
+        let each = BINS_A_BAR.into_iter().find(fits).unwrap_or(N_BINS);
+        (first / each * each..=last)
+            .step_by(each)
+            .map(|start| self.bar(start, start + each, start + each > last))
             .collect()
     }
 
@@ -202,6 +199,17 @@ mod tests {
         let bars = of(&values, 0.0..32.0).bars(8);
         assert!(bars.last().unwrap().is_open);
         assert!(bars.last().unwrap().high < 31.0);
+    }
+
+    #[test]
+    fn bars_have_round_bounds() {
+        let values: Vec<f64> = (0..1_000).map(|i| 0.3 + f64::from(i) * 0.006).collect();
+        let lows: Vec<f64> = of(&values, 0.0..40.0)
+            .bars(8)
+            .iter()
+            .map(|bar| bar.low)
+            .collect();
+        assert_eq!(lows, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     }
 
     proptest! {

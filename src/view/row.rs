@@ -4,8 +4,7 @@ use super::Surprise;
 use super::pieces::{Span, spans};
 use super::scores::named_scores;
 use crate::shards::Row;
-use serde::Serialize;
-use std::collections::BTreeMap;
+use serde::{Serialize, Serializer};
 use std::ops::Range;
 
 /// How ids become text. Two functions, so that nothing here depends on a kind of tokenizer.
@@ -27,7 +26,8 @@ pub struct RowView {
     /// Predicted positions.
     pub n_targets: u32,
     /// Selection scores by column name; null where no position qualified.
-    pub scores: BTreeMap<&'static str, Option<f64>>,
+    #[serde(serialize_with = "as_object")]
+    pub scores: Vec<(&'static str, Option<f64>)>,
     /// Documents that the sequence holds, by the offset in it at which each starts.
     pub documents: Vec<DocumentStart>,
     /// The whole sequence decoded.
@@ -108,6 +108,14 @@ pub fn coloured_text(row: &Row, names: TokenNames<'_>) -> Vec<Span> {
         let logprob = offset.checked_sub(1).and_then(|t| target_logprob(row, t));
         ((names.bytes)(id), Surprise::of(logprob))
     }))
+}
+
+/// Pairs as an object, in their order.
+fn as_object<S: Serializer>(
+    pairs: &[(&'static str, Option<f64>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().copied())
 }
 
 fn documents_of(row: &Row) -> Vec<DocumentStart> {

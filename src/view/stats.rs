@@ -7,7 +7,7 @@ use crate::signals::Scores;
 use serde::Serialize;
 
 /// Greatest nats that histograms resolve; a vocabulary of a million has 13.8 nats of entropy.
-const MAX_NATS: f64 = 32.0;
+const MAX_NATS: f64 = 40.0;
 const N_BARS: usize = 12;
 
 /// Gathers rows; memory does not grow with them.

@@ -24,7 +24,11 @@ fn heading(stats: &SetStats) -> String {
         grouped(stats.labels.n_targets),
     );
     let shards = if stats.n_shards_finished == stats.n_shards {
-        format!("{} shards", stats.n_shards)
+        format!(
+            "{} shard{}",
+            stats.n_shards,
+            if stats.n_shards == 1 { "" } else { "s" }
+        )
     } else {
         format!(
             "{} of {} shards, the others are not finished",
@@ -60,10 +64,14 @@ fn column_lines(stats: &SetStats) -> Vec<String> {
 fn position_lines(distribution: &Distribution, width: usize) -> Vec<String> {
     let summary = &distribution.summary;
     let heading = format!(
-        "{}: mean {:.4} {}, median {:.3}, 5% {:.3}, 95% {:.3}, greatest {:.3}",
+        "{}: mean {:.4}{}, median {:.3}, 5% {:.3}, 95% {:.3}, greatest {:.3}",
         distribution.name,
         summary.mean,
-        distribution.unit,
+        if distribution.unit == "nats" {
+            " nats"
+        } else {
+            ""
+        },
         summary.p50,
         summary.p5,
         summary.p95,

@@ -3,13 +3,17 @@
 use anyhow::Context;
 use saltworks::corpus::{CorpusOptions, Documents};
 use saltworks::demo::{
-    CorpusSettings, CorpusSummary, NgramTeacher, unigram_entropy, write_corpus, write_teacher,
+    CorpusSettings, CorpusSummary, DemoError, NgramTeacher, unigram_entropy, write_corpus,
+    write_teacher,
 };
+use saltworks::label::{self, Interrupt, LabelOptions};
+use saltworks::shards::LabelSet;
 use saltworks::storage::{self, Partial};
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, EncodeOptions, OpenOptions,
     TokenCorpus, Tokenizer, TrainOptions, encode_documents, train_bpe,
 };
+use saltworks::view::collect_stats;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -17,10 +21,14 @@ use std::path::{Path, PathBuf};
 /// Small, so that the teacher's tables are: about 18 MB of ONNX.
 const VOCAB_SIZE: u32 = 1024;
 const N_STATES_MAX: usize = 3300;
+/// T of the demo's labels.
+const SEQ_LEN: u32 = 256;
+/// K of the demo's labels.
+const TOP_K: u32 = 32;
 
 /// Generate the embedded default corpus and teacher, and label it.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Directory for the corpus, tokenizer, tokens, teacher and labels; made if it is not there.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -42,13 +50,15 @@ struct Layout {
     labels: PathBuf,
 }
 
-pub fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let layout = Layout::in_dir(&args.output);
     claim(&args, &layout)?;
     generate(&args, &layout)?;
     let tokenizer = train_tokenizer(&layout)?;
     tokenize(&tokenizer, &layout)?;
     fit_teacher(&tokenizer, &layout)?;
+    label(&layout)?;
+    summarise(&layout)?;
     say_what_next(&layout);
     Ok(())
 }
@@ -73,20 +83,14 @@ fn claim(args: &Args, layout: &Layout) -> anyhow::Result<()> {
     let settings = format!("{settings:#}\n");
     match std::fs::read_to_string(&layout.settings) {
         Ok(there) if there == settings => return Ok(()),
-        Ok(_) => anyhow::bail!(
-            "{} holds a demo of another --seed or --megabytes; name another directory or remove it",
-            dir.display()
-        ),
+        Ok(_) => return Err(DemoError::OtherDemo { dir: dir.clone() }.into()),
         Err(_) => {}
     }
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let mut entries =
         std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     if entries.next().is_some() {
-        anyhow::bail!(
-            "{} is not empty and holds no demo; name another directory",
-            dir.display()
-        );
+        return Err(DemoError::NotADemo { dir: dir.clone() }.into());
     }
     storage::replace(&layout.settings, settings.as_bytes())?;
     Ok(())
@@ -171,6 +175,51 @@ fn fit_teacher(tokenizer: &Tokenizer, layout: &Layout) -> anyhow::Result<()> {
         unigram_entropy(&tokens, vocab_size)
     );
     done("teacher", &layout.teacher, &what);
+    Ok(())
+}
+
+fn label(layout: &Layout) -> anyhow::Result<()> {
+    let options = LabelOptions {
+        teacher: Some(layout.teacher.clone()),
+        tokens: Some(layout.tokens.clone()),
+        output: Some(layout.labels.clone()),
+        seq_len: Some(SEQ_LEN),
+        top_k: Some(TOP_K),
+        ..LabelOptions::default()
+    };
+    let outcome = label::label(&options.resolve()?, &Interrupt::new(), |inputs, _| {
+        let runtime = &inputs.runtime;
+        let what = format!("ONNX Runtime {}", runtime.version);
+        done("runtime", &runtime.path, &what);
+    })?;
+    let what = match outcome.n_made {
+        0 => "there already, and unharmed".to_owned(),
+        _ => format!(
+            "{} sequences, {:.0} tokens/s",
+            outcome.plan.n_sequences(),
+            outcome.tokens_per_s
+        ),
+    };
+    done("labels", &layout.labels, &what);
+    Ok(())
+}
+
+/// What the labels say, in one line; `saltworks stats` says it all.
+fn summarise(layout: &Layout) -> anyhow::Result<()> {
+    let stats = collect_stats(&LabelSet::open(&layout.labels)?, |_| {})?;
+    let means: Vec<String> = stats
+        .labels
+        .positions
+        .iter()
+        .map(|each| format!("{} {:.3}", each.name, each.summary.mean))
+        .collect();
+    let what = format!(
+        "{} targets, {:.1} bytes each; means: {}",
+        stats.labels.n_targets,
+        stats.bytes_per_target,
+        means.join(", ")
+    );
+    done("stats", &layout.labels, &what);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! From an error to a message and an exit code.
 
 use saltworks::corpus::CorpusError;
+use saltworks::demo::DemoError;
 use saltworks::error::Kind;
 use saltworks::label::LabelError;
 use saltworks::onnx::OnnxError;
@@ -8,6 +9,7 @@ use saltworks::shards::ShardsError;
 use saltworks::storage::StorageError;
 use saltworks::teacher::TeacherError;
 use saltworks::tokens::TokensError;
+use saltworks::view::ViewError;
 use std::process::ExitCode;
 
 /// Prints what went wrong, with its causes, and picks the exit code.
@@ -33,7 +35,9 @@ fn kind_of(error: &anyhow::Error) -> Kind {
         OnnxError,
         TeacherError,
         ShardsError,
-        StorageError
+        StorageError,
+        DemoError,
+        ViewError
     );
     kind.unwrap_or(Kind::Failed)
 }

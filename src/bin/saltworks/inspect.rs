@@ -1,7 +1,157 @@
-/// Show rows as a person wants to see them.
-#[derive(clap::Args)]
-pub struct Args {}
+//! `saltworks inspect`: one row as a person wants to see it.
 
-pub fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+use crate::terminal;
+use anyhow::Context;
+use saltworks::shards::{LabelSet, Plan, PlanTokenizer, Row};
+use saltworks::tokens::Tokenizer;
+use saltworks::view::{
+    RowChoice, TokenNames, ViewError, coloured_text, describe_row, read_row, render_row,
+};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Show rows as a person wants to see them.
+///
+/// The decoded text, coloured by how surprising each token was to the teacher, and for a stretch
+/// of it each token with its probability, rank, entropy and the teacher's best alternatives.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directory of labels.
+    labels: PathBuf,
+    /// The row by its place: rows of all shards counted in order, from 0 (the default).
+    #[arg(long, value_name = "N", conflicts_with = "seq_id")]
+    row: Option<u64>,
+    /// The row by its sequence.
+    #[arg(long, value_name = "I")]
+    seq_id: Option<u64>,
+    /// Tokens to show one by one, as offsets in the sequence.
+    #[arg(long, value_name = "A..B", default_value = "0..32")]
+    tokens: Stretch,
+    /// Alternatives to show for each token; a terminal shows as many as fit.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    alternatives: usize,
+    /// The tokenizer.json that the tokens were made with; without one, ids are shown.
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `A..B`, `A..`, `..B` or `..`.
+#[derive(Debug, Clone, PartialEq)]
+struct Stretch(Range<usize>);
+
+impl FromStr for Stretch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let explained = || format!("expected A..B with A below B, such as 0..32, got {text:?}");
+        let (start, end) = text.split_once("..").ok_or_else(explained)?;
+        let bound = |part: &str, open: usize| match part {
+            "" => Ok(open),
+            digits => digits.parse().map_err(|_| explained()),
+        };
+        let range = bound(start, 0)?..bound(end, usize::MAX)?;
+        if range.is_empty() {
+            Err(explained())
+        } else {
+            Ok(Stretch(range))
+        }
+    }
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let set = LabelSet::open(&args.labels)?;
+    let choice = match args.seq_id {
+        Some(seq_id) => RowChoice::SeqId(seq_id),
+        None => RowChoice::Nth(args.row.unwrap_or(0)),
+    };
+    let (row, plan) = read_row(&set, choice)?;
+    match &args.tokenizer {
+        Some(path) => show_decoded(&args, &row, &matching_tokenizer(path, plan)?),
+        None => show_ids(&args, &row),
+    }
+}
+
+/// The wrong tokenizer would decode to text that looks real and is not.
+fn matching_tokenizer(path: &Path, plan: &Plan) -> anyhow::Result<Tokenizer> {
+    let tokenizer = Tokenizer::open(path)?;
+    let got = tokenizer.fingerprint();
+    match &plan.tokenizer {
+        Some(PlanTokenizer { fingerprint, .. }) if *fingerprint != got => {
+            let (path, expected) = (path.to_owned(), fingerprint.clone());
+            Err(ViewError::ForeignTokenizer {
+                path,
+                expected,
+                got,
+            }
+            .into())
+        }
+        _ => Ok(tokenizer),
+    }
+}
+
+fn show_decoded(args: &Args, row: &Row, tokenizer: &Tokenizer) -> anyhow::Result<()> {
+    let text = |id| tokenizer.token_text(id);
+    let bytes = |id| {
+        tokenizer
+            .token_bytes(id)
+            .unwrap_or_else(|| text(id).into_bytes())
+    };
+    let decode = |ids: &[u32]| tokenizer.decode(ids);
+    show(
+        args,
+        row,
+        TokenNames {
+            text: &text,
+            bytes: &bytes,
+            decode: &decode,
+        },
+    )
+}
+
+fn show_ids(args: &Args, row: &Row) -> anyhow::Result<()> {
+    let text = |id: u32| format!("<{id}>");
+    let bytes = |id: u32| text(id).into_bytes();
+    let decode = |ids: &[u32]| ids.iter().copied().map(text).collect();
+    show(
+        args,
+        row,
+        TokenNames {
+            text: &text,
+            bytes: &bytes,
+            decode: &decode,
+        },
+    )
+}
+
+fn show(args: &Args, row: &Row, names: TokenNames<'_>) -> anyhow::Result<()> {
+    let view = describe_row(row, args.tokens.0.clone(), args.alternatives, names);
+    if args.json {
+        let json = serde_json::to_string_pretty(&view).context("cannot write JSON")?;
+        return terminal::print(&(json + "\n"));
+    }
+    terminal::print(&render_row(
+        &view,
+        &coloured_text(row, names),
+        terminal::width(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_may_be_open_at_either_end() {
+        let parse = |text: &str| text.parse::<Stretch>().map(|stretch| stretch.0);
+        assert_eq!(parse("3..7"), Ok(3..7));
+        assert_eq!(parse("..7"), Ok(0..7));
+        assert_eq!(parse("3.."), Ok(3..usize::MAX));
+        assert!(parse("7..3").is_err());
+        assert!(parse("7").is_err());
+        assert!(parse("a..b").unwrap_err().contains("such as 0..32"));
+    }
 }

@@ -4,7 +4,7 @@
 const DEFAULT_WIDTH: usize = 100;
 
 /// Width of standard output in cells: `COLUMNS`, the terminal's own word, or a default for a pipe.
-pub fn width() -> usize {
+pub(crate) fn width() -> usize {
     let from_environment = std::env::var("COLUMNS")
         .ok()
         .and_then(|columns| columns.parse().ok());
@@ -30,4 +30,14 @@ fn width_of_stdout() -> Option<usize> {
 #[cfg(not(unix))]
 fn width_of_stdout() -> Option<usize> {
     None
+}
+
+/// Writes `text` to standard output, with colours where it is a terminal that wants them. A reader
+/// that closes the pipe early, such as `head`, is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write};
+    match anstream::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }

@@ -1,14 +1,33 @@
 //! `saltworks verify`.
 
 use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressStyle};
-use saltworks::shards::{self, Finding, ShardsError, VerifyOptions, VerifyReport};
+use saltworks::label::{self, LabelConfig, RELABEL_TOLERANCE_NATS, RelabelReport};
+use saltworks::shards::{self, Finding, LabelSet, ShardsError, VerifyOptions, VerifyReport};
 use std::path::{Path, PathBuf};
 
-/// Check a label set: checksums, schema, and every invariant of every row.
+/// Check a label set: checksums, schema, every invariant of every row, and the teacher itself.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The label directory.
     labels: PathBuf,
+    /// Label a sample again with this teacher (the ONNX file that made the labels), and compare.
+    #[arg(long, value_name = "FILE", requires = "tokens")]
+    teacher: Option<PathBuf>,
+    /// The token corpus that was labelled.
+    #[arg(long, value_name = "PATH", requires = "teacher")]
+    tokens: Option<PathBuf>,
+    /// Sequences to label again.
+    #[arg(long, value_name = "N", default_value_t = 256, requires = "teacher")]
+    sample: u64,
+    /// Seed of the choice of sequences.
+    #[arg(long, default_value_t = 0, requires = "teacher")]
+    seed: u64,
+    /// Where the teacher runs: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto", requires = "teacher")]
+    device: String,
+    /// The ONNX Runtime library to use (otherwise searched; see `saltworks doctor`).
+    #[arg(long, value_name = "FILE", requires = "teacher")]
+    ort_lib: Option<PathBuf>,
     /// Print the report as one JSON object.
     #[arg(long)]
     json: bool,
@@ -16,19 +35,53 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let report = verify_files(&args.labels)?;
+    // Labels that are damaged say nothing about the teacher.
+    let again = match (&args.teacher, &args.tokens) {
+        (Some(teacher), Some(tokens)) if report.is_clean() => {
+            Some(relabel(&args, teacher, tokens)?)
+        }
+        _ => None,
+    };
     if args.json {
-        anstream::println!("{}", serde_json::to_string(&report)?);
+        let both = serde_json::json!({ "files": report, "teacher": again });
+        anstream::println!("{both}");
     } else {
         print(&args.labels, &report);
+        again.iter().for_each(print_again);
     }
-    if report.is_clean() {
+    let n_findings = report.n_findings + again.map_or(0, |again| again.n_findings);
+    if n_findings == 0 {
         return Ok(());
     }
     Err(ShardsError::Unsound {
         dir: args.labels,
-        n_findings: report.n_findings,
+        n_findings,
     }
     .into())
+}
+
+fn relabel(args: &Args, teacher: &Path, tokens: &Path) -> anyhow::Result<RelabelReport> {
+    let set = LabelSet::open(&args.labels)?;
+    let config = LabelConfig {
+        device: args.device.clone(),
+        ort_lib: args.ort_lib.clone(),
+        ..LabelConfig::of_set(&set, teacher, tokens)
+    };
+    Ok(label::relabel(&set, &config, args.sample, args.seed)?)
+}
+
+fn print_again(report: &RelabelReport) {
+    for finding in &report.findings {
+        anstream::println!("{finding}");
+    }
+    anstream::println!(
+        "{} sequences ({} targets) labelled again: largest difference {:.2e} nats (tolerance {RELABEL_TOLERANCE_NATS:.0e} and a step of the rounding), {} ids differ by a tie, {} findings",
+        HumanCount(report.n_sequences),
+        HumanCount(report.n_positions),
+        report.max_difference_nats,
+        report.n_tied_ids,
+        report.n_findings,
+    );
 }
 
 /// Checks the files, with a bar on a terminal.

@@ -17,6 +17,11 @@ impl Edge {
         &self.0
     }
 
+    /// The tensor that has this name already.
+    pub fn named(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The absent optional input, which ONNX writes as an empty name.
     pub fn absent() -> Self {
         Self(String::new())

@@ -45,25 +45,6 @@ impl TensorData {
         )
     }
 
-    /// i32 values.
-    pub fn i32(values: &[i32]) -> Self {
-        Self::Bytes(
-            DType::I32,
-            values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect(),
-        )
-    }
-
-    /// Half-precision values, rounded to nearest.
-    pub fn f16(values: &[f32]) -> Self {
-        let bytes = values
-            .iter()
-            .flat_map(|value| half::f16::from_f32(*value).to_le_bytes());
-        Self::Bytes(DType::F16, bytes.collect())
-    }
-
     pub(super) fn dtype(&self) -> DType {
         match self {
             Self::Bytes(dtype, _) => *dtype,

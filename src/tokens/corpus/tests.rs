@@ -68,6 +68,12 @@ fn a_corpus_opens_by_its_directory_prefix_or_either_file() {
 }
 
 #[test]
+fn a_corpus_is_shared_between_threads() {
+    fn assert_shared<T: Send + Sync>() {}
+    assert_shared::<TokenCorpus>();
+}
+
+#[test]
 fn the_document_of_a_token_is_never_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
     write_megatron(dir.path());
@@ -83,7 +89,8 @@ fn the_document_of_a_token_is_never_an_empty_one() {
 
 #[test]
 fn a_corpus_json_that_disagrees_is_refused() {
-    let changes: [(&str, fn(&mut CorpusJson)); 5] = [
+    type Change = fn(&mut CorpusJson);
+    let changes: [(&str, Change); 5] = [
         ("bin.bytes", |json| json.bin.bytes += 2),
         ("idx.bytes", |json| json.idx.bytes -= 1),
         ("n_tokens", |json| json.n_tokens = 5),
@@ -108,7 +115,8 @@ fn a_corpus_json_that_disagrees_is_refused() {
 
 #[test]
 fn a_corpus_json_of_a_newer_format_or_with_unknown_needs_is_refused() {
-    let changes: [fn(&mut CorpusJson); 2] = [
+    let changes: [fn(&mut CorpusJson); 3] = [
+        |json| json.format_version = 0,
         |json| json.format_version = 2,
         |json| json.required_features.push("later".to_owned()),
     ];

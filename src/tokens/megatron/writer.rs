@@ -127,7 +127,7 @@ impl MegatronWriter {
 }
 
 /// The `.idx` of documents of these lengths, a sequence each.
-fn write_idx(out: &mut impl Write, dtype: Dtype, lengths: &[u32]) -> io::Result<()> {
+pub(super) fn write_idx(out: &mut impl Write, dtype: Dtype, lengths: &[u32]) -> io::Result<()> {
     let n_sequences = lengths.len() as u64;
     let mut header = Vec::with_capacity(HEADER_BYTES as usize);
     header.extend(MAGIC);

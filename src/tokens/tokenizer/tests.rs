@@ -115,6 +115,22 @@ fn byte_fallback_tokens_have_their_bytes() {
 }
 
 #[test]
+fn metaspace_stands_for_a_space_and_other_tokens_for_themselves() {
+    let mut value = byte_fallback();
+    value["decoder"] =
+        json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
+    let tokenizer = open(&value).unwrap();
+    assert_eq!(tokenizer.token_bytes(261).unwrap(), b" a");
+    // Without a decoder that says so, neither `▁` nor `<0xNN>` is more than its characters.
+    assert_eq!(tokenizer.token_bytes(3).unwrap(), b"<0x00>");
+    value["decoder"] = json!(null);
+    assert_eq!(
+        open(&value).unwrap().token_bytes(261).unwrap(),
+        "▁a".as_bytes()
+    );
+}
+
+#[test]
 fn a_token_is_shown_readably() {
     let tokenizer = open(&byte_level()).unwrap();
     assert_eq!(tokenizer.token_text(256), " a");

@@ -21,9 +21,11 @@ fn plan() -> Plan {
             files: vec![],
             vocab_size: 4,
             logits_dtype: "float32".to_owned(),
+            logits_output: "logits".to_owned(),
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,
+            eod: None,
             fingerprint: hash("b"),
             files: vec![],
             n_tokens: 31,

@@ -1,0 +1,58 @@
+//! Stopping a run from another thread.
+
+use super::error::TeacherError;
+use ort::session::{HasSelectedOutputs, RunOptions};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Stops a teacher from another thread: a run in progress returns [`TeacherError::Cancelled`] after
+/// the node that it is in, and so does every later run.
+#[derive(Clone)]
+pub struct Canceller {
+    state: Arc<CancelState>,
+}
+
+struct CancelState {
+    cancelled: AtomicBool,
+    run_options: RunOptions<HasSelectedOutputs>,
+}
+
+// SAFETY: the binding withholds Sync from run options with selected outputs because they may hold a
+// preallocated output that two runs would write to. These hold none, and the only thing done from
+// another thread is `terminate`, which sets a flag that ONNX Runtime reads for this very purpose.
+unsafe impl Sync for CancelState {}
+
+impl Canceller {
+    pub(super) fn new(run_options: RunOptions<HasSelectedOutputs>) -> Self {
+        Self {
+            state: Arc::new(CancelState {
+                cancelled: AtomicBool::new(false),
+                run_options,
+            }),
+        }
+    }
+
+    pub(super) fn run_options(&self) -> &RunOptions<HasSelectedOutputs> {
+        &self.state.run_options
+    }
+
+    /// Stops the run in progress, and every later one.
+    pub fn cancel(&self) {
+        self.state.cancelled.store(true, Ordering::SeqCst);
+        // Setting a flag cannot fail; and if it did, the next run would still see `cancelled`.
+        let _ = self.state.run_options.terminate();
+    }
+
+    /// Whether somebody has cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.state.cancelled.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn check(&self) -> Result<(), TeacherError> {
+        if self.is_cancelled() {
+            Err(TeacherError::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+}
