@@ -1,5 +1,7 @@
 //! `schemas/` holds the code to its word: the files are generated from the types.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use saltworks::shards::{Manifest, Plan, Sidecar, describe_columns};
 use schemars::schema_for;
 use serde_json::{Map, Value, json};

@@ -9,8 +9,20 @@ pub(crate) fn check() -> io::Result<()> {
     Ok(())
 }
 
+/// What comes before a hard link: [`check`], and the filesystem's refusal where a test asks for one.
+pub(super) fn check_link() -> io::Result<()> {
+    check()?;
+    #[cfg(test)]
+    if NO_LINKS.with(std::cell::Cell::get) {
+        return Err(io::Error::from_raw_os_error(libc::EPERM));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 thread_local! {
+    /// Whether this thread's filesystem has no hard links.
+    static NO_LINKS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     /// Operations left until one fails; `None` never fails.
     static LEFT: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
 }
@@ -38,4 +50,13 @@ pub(crate) fn fail_nth<R>(n: u64, work: impl FnOnce() -> R) -> (R, bool) {
     let result = work();
     let reached = LEFT.with(|left| left.replace(None)).is_none();
     (result, reached)
+}
+
+/// Runs `work` as if on a filesystem without hard links, such as FAT.
+#[cfg(test)]
+pub(crate) fn without_hard_links<R>(work: impl FnOnce() -> R) -> R {
+    NO_LINKS.with(|no_links| no_links.set(true));
+    let result = work();
+    NO_LINKS.with(|no_links| no_links.set(false));
+    result
 }

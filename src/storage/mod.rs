@@ -23,7 +23,7 @@ mod tests;
 
 pub use error::StorageError;
 #[cfg(test)]
-pub(crate) use fault::fail_nth;
+pub(crate) use fault::{fail_nth, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use partial::{Partial, Sealed};
 pub use publish::{Publish, create_if_absent, replace};

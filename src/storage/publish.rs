@@ -59,7 +59,7 @@ pub(super) fn split_final(path: &Path) -> Result<(&Path, &str), StorageError> {
 /// Links `temp` to `final_path`, or copies it where there are no hard links.
 pub(super) fn publish_link(temp: &Path, final_path: &Path) -> Result<Publish, StorageError> {
     let (dir, _) = split_final(final_path)?;
-    let linked = fault::check().and_then(|()| std::fs::hard_link(temp, final_path));
+    let linked = fault::check_link().and_then(|()| std::fs::hard_link(temp, final_path));
     match linked {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

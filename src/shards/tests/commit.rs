@@ -154,31 +154,33 @@ fn a_missing_file_of_a_finished_shard_is_noticed_and_made_again() {
     assert_eq!(contents(dir.path()), before);
 }
 
-/// Creates, writes, fsyncs, links, renames: whichever fails, the error says so, whatever is there
-/// is whole, and the next try ends with the bytes of an undisturbed run.
-#[test]
-fn whichever_operation_fails_nothing_half_written_stays_and_resuming_works() {
+/// Makes what is missing of a set, as a run does that may be the second or third.
+fn resume(dir: &Path, plan: &Plan) -> Result<(), ShardsError> {
+    let opened = LabelSet::create_or_match(dir, plan)?;
+    for shard in opened.plan().shards() {
+        match check_finished(dir, opened.plan(), shard)? {
+            ShardState::Finished(_) => {}
+            ShardState::Missing => drop(write_shard(dir, opened.plan(), shard)?),
+            ShardState::Damaged(error) => panic!("a half-written shard: {error}"),
+        }
+    }
+    finalize(dir, false).map(drop)
+}
+
+/// Makes the n-th operation fail for n = 0, 1, ... until a run meets none: the error says so,
+/// whatever is there is whole, and the next try ends with the bytes of an undisturbed run.
+fn assert_every_failure_is_survived(run: impl Fn(&Path, &Plan) -> Result<(), ShardsError>) {
     let plan = small_plan();
     let undisturbed = tempfile::tempdir().unwrap();
     write_set(undisturbed.path(), &plan);
     let expected = contents(undisturbed.path());
-    let run = |dir: &Path| -> Result<(), ShardsError> {
-        let opened = LabelSet::create_or_match(dir, &plan)?;
-        for shard in opened.plan().shards() {
-            match check_finished(dir, opened.plan(), shard)? {
-                ShardState::Finished(_) => {}
-                ShardState::Missing => drop(write_shard(dir, opened.plan(), shard)?),
-                ShardState::Damaged(error) => panic!("a half-written shard: {error}"),
-            }
-        }
-        finalize(dir, false).map(drop)
-    };
     for n in 0.. {
         let dir = tempfile::tempdir().unwrap();
-        let (result, reached) = storage::fail_nth(n, || run(dir.path()));
+        let (result, reached) = storage::fail_nth(n, || run(dir.path(), &plan));
         if !reached {
             result.unwrap();
             assert!(n > 40, "only {n} operations were met");
+            assert_eq!(contents(dir.path()), expected);
             break;
         }
         let error = result.unwrap_err();
@@ -186,15 +188,22 @@ fn whichever_operation_fails_nothing_half_written_stays_and_resuming_works() {
         assert!(is_full, "operation {n}: {error:?}");
         for (name, bytes) in contents(dir.path()) {
             let whole = expected.iter().find(|(other, _)| *other == name);
-            assert_eq!(
-                whole.map(|(_, bytes)| bytes),
-                Some(&bytes),
-                "operation {n}: {name}"
-            );
+            let whole = whole.map(|(_, bytes)| bytes);
+            assert_eq!(whole, Some(&bytes), "operation {n}: {name}");
         }
-        run(dir.path()).unwrap();
+        run(dir.path(), &plan).unwrap();
         assert_eq!(contents(dir.path()), expected, "operation {n}");
     }
+}
+
+#[test]
+fn whichever_operation_fails_nothing_half_written_stays_and_resuming_works() {
+    assert_every_failure_is_survived(resume);
+}
+
+#[test]
+fn without_hard_links_too_nothing_half_written_stays_and_resuming_works() {
+    assert_every_failure_is_survived(|dir, plan| storage::without_hard_links(|| resume(dir, plan)));
 }
 
 #[test]

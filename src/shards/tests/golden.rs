@@ -48,7 +48,7 @@ fn the_golden_set_reads_as_the_rows_that_made_it_and_is_written_to_the_same_byte
         }
     }
     let set = LabelSet::open(&golden).unwrap();
-    assert_eq!(set.segments, [plan.clone()]);
+    assert_eq!(set.segments, std::slice::from_ref(&plan));
     for shard in plan.shards() {
         let rows: Result<Vec<_>, _> = ShardReader::open(&golden, &plan, shard).unwrap().collect();
         assert_eq!(rows.unwrap(), shard_rows(&plan, shard));
