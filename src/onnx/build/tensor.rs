@@ -34,6 +34,12 @@ impl TensorData {
         )
     }
 
+    /// i32 values.
+    pub fn i32(values: &[i32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+        Self::Bytes(DType::I32, bytes.collect())
+    }
+
     /// i64 values.
     pub fn i64(values: &[i64]) -> Self {
         Self::Bytes(
