@@ -26,12 +26,12 @@ fn demo() -> &'static (tempfile::TempDir, Output) {
     })
 }
 
-fn dir() -> PathBuf {
+fn demo_dir() -> PathBuf {
     demo().0.path().join("demo")
 }
 
 fn labels() -> PathBuf {
-    dir().join("labels")
+    demo_dir().join("labels")
 }
 
 /// The JSON that a command over the demo's labels prints.
@@ -47,7 +47,7 @@ fn json_of(command: &str, arguments: &[&str]) -> Value {
 }
 
 fn tokenizer() -> String {
-    dir().join("tokenizer.json").display().to_string()
+    demo_dir().join("tokenizer.json").display().to_string()
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_directory_with_other_content_is_left_alone() {
     let printed = fail_with(
         saltworks()
             .args(["demo", "--seed", "2", "--output"])
-            .arg(dir()),
+            .arg(demo_dir()),
         2,
     );
     assert!(printed.contains("--seed"), "{printed}");
@@ -178,7 +178,7 @@ fn inspect_shows_text_of_the_corpus_and_what_the_teacher_thought() {
         let is_best = token["rank"] == 0;
         assert_eq!(best["id"] == token["id"], is_best);
     }
-    assert!(corpus_text(&dir()).contains(row["text"].as_str().unwrap()));
+    assert!(corpus_text(&demo_dir()).contains(row["text"].as_str().unwrap()));
 
     let shown = succeed(
         saltworks()
