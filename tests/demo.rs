@@ -6,27 +6,32 @@
 mod support;
 
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
 use support::{assert_same_files, fail_with, python, saltworks, snapshot, succeed, text};
 
-/// One demo for all tests: its directory, and what it printed.
+/// One demo for all tests: the directory that its directory `demo` is in, and what it printed.
 fn demo() -> &'static (tempfile::TempDir, Output) {
     static DEMO: OnceLock<(tempfile::TempDir, Output)> = OnceLock::new();
     DEMO.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        let output = succeed(
+        let output = dir.path().join("demo");
+        let printed = succeed(
             saltworks()
                 .args(["demo", "--megabytes", "1", "--output"])
-                .arg(dir.path()),
+                .arg(output),
         );
-        (dir, output)
+        (dir, printed)
     })
 }
 
-fn labels() -> std::path::PathBuf {
-    demo().0.path().join("labels")
+fn demo_dir() -> PathBuf {
+    demo().0.path().join("demo")
+}
+
+fn labels() -> PathBuf {
+    demo_dir().join("labels")
 }
 
 /// The JSON that a command over the demo's labels prints.
@@ -42,7 +47,7 @@ fn json_of(command: &str, arguments: &[&str]) -> Value {
 }
 
 fn tokenizer() -> String {
-    demo().0.path().join("tokenizer.json").display().to_string()
+    demo_dir().join("tokenizer.json").display().to_string()
 }
 
 #[test]
@@ -58,6 +63,31 @@ fn the_query_that_the_demo_prints_works_in_duckdb() {
     let rows: Vec<(u64, u64, f64, f64)> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(rows.len(), 5);
     assert!(rows.is_sorted_by(|a, b| a.2 >= b.2), "{rows:?}");
+}
+
+#[test]
+fn the_queries_of_the_readme_work_in_duckdb() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let queries: Vec<&str> = readme
+        .split("```sql")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert_eq!(queries.len(), 2);
+    for query in queries {
+        let script = "import duckdb, sys; print(len(duckdb.sql(sys.argv[1]).fetchall()))";
+        let output = succeed(
+            python()
+                .args(["-c", script, query])
+                .current_dir(demo().0.path()),
+        );
+        assert!(
+            text(&output).trim().parse::<usize>().unwrap() >= 5,
+            "{query}\n{}",
+            text(&output)
+        );
+    }
 }
 
 #[test]
@@ -88,7 +118,7 @@ fn a_directory_with_other_content_is_left_alone() {
     let printed = fail_with(
         saltworks()
             .args(["demo", "--seed", "2", "--output"])
-            .arg(demo().0.path()),
+            .arg(demo_dir()),
         2,
     );
     assert!(printed.contains("--seed"), "{printed}");
@@ -148,7 +178,7 @@ fn inspect_shows_text_of_the_corpus_and_what_the_teacher_thought() {
         let is_best = token["rank"] == 0;
         assert_eq!(best["id"] == token["id"], is_best);
     }
-    assert!(corpus_text(demo().0.path()).contains(row["text"].as_str().unwrap()));
+    assert!(corpus_text(&demo_dir()).contains(row["text"].as_str().unwrap()));
 
     let shown = succeed(
         saltworks()
