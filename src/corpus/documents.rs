@@ -74,6 +74,7 @@ enum Source {
         stream: Option<ByteStream>,
         path: Arc<Path>,
         compression: Compression,
+        skip_bad: bool,
     },
     Parquet(Box<ParquetReader>),
 }
@@ -114,6 +115,11 @@ impl Documents {
     /// Documents of white space only, so far.
     pub fn n_empty_documents(&self) -> u64 {
         self.tally.n_empty_documents
+    }
+
+    /// Both counts so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Bytes of the (compressed) files that were read so far.
@@ -176,6 +182,7 @@ impl Source {
                 stream: Some(stream),
                 path: shared,
                 compression,
+                skip_bad: options.skip_bad_lines,
             },
             _ => Source::Jsonl(JsonlReader::of_compressed(
                 stream,
@@ -194,16 +201,18 @@ impl Source {
                 stream,
                 path,
                 compression,
+                skip_bad,
             } => {
                 let Some(stream) = stream.take() else {
                     return Ok(None);
                 };
-                let document = text::read_document(stream, path, *compression)?;
-                if document.is_empty() {
-                    tally.n_empty_documents += 1;
-                    return Ok(None);
+                match text::read_document(stream, path, *compression) {
+                    Ok(document) if document.is_empty() => tally.n_empty_documents += 1,
+                    Ok(document) => return Ok(Some(document)),
+                    Err(error) if *skip_bad && error.is_of_one_line() => tally.n_bad_lines += 1,
+                    Err(error) => return Err(error),
                 }
-                Ok(Some(document))
+                Ok(None)
             }
         }
     }

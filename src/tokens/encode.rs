@@ -52,7 +52,7 @@ struct Chunk {
 /// A document that gives no token is counted as empty and left out.
 ///
 /// # Errors
-/// A document that cannot be read or encoded, I/O, [`TokensError::Interrupted`].
+/// A document that cannot be read or encoded, no document at all, I/O, [`TokensError::Interrupted`].
 pub fn encode_documents(
     documents: Documents,
     tokenizer: &Tokenizer,
@@ -84,6 +84,9 @@ pub fn encode_documents(
             }
         }
         tally.n_empty_documents += n_without_tokens;
+        if writer.n_documents() == 0 {
+            return Err(TokensError::NoDocuments { tally });
+        }
         Ok(tally)
     })
 }
@@ -126,14 +129,10 @@ fn read_chunk(documents: &mut Documents, text_bytes: usize) -> Result<Chunk, Cor
         n_text_bytes += document.text.len();
         read.push(document);
     }
-    let tally = Tally {
-        n_bad_lines: documents.n_bad_lines(),
-        n_empty_documents: documents.n_empty_documents(),
-    };
     Ok(Chunk {
         documents: read,
         bytes_read: documents.bytes_read(),
-        tally,
+        tally: documents.tally(),
     })
 }
 

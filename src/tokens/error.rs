@@ -1,7 +1,7 @@
 //! What can be wrong with tokenizers and token files.
 
 use super::megatron::IdxFault;
-use crate::corpus::CorpusError;
+use crate::corpus::{CorpusError, Tally};
 use crate::error::Kind;
 use crate::storage::StorageError;
 use std::io;
@@ -34,6 +34,12 @@ pub enum TokensError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Input without a single document.
+    #[error("no document with text in the input ({} empty, {} bad lines): check --input and --text-field", tally.n_empty_documents, tally.n_bad_lines)]
+    NoDocuments {
+        /// What was left out.
+        tally: Tally,
     },
     /// A tokenizer whose output is drawn at random.
     #[error("{} has BPE dropout {dropout}, so its tokens differ from run to run: set `model.dropout` to null", path.display())]

@@ -101,6 +101,11 @@ pub fn train_bpe(
     if let Some(error) = feed.error {
         return Err(error.into());
     }
+    if feed.n_documents == 0 && !feed.stopped_early {
+        return Err(TokensError::NoDocuments {
+            tally: feed.documents.tally(),
+        });
+    }
     Ok(TrainedTokenizer {
         json: tokenizer.to_string(true).map_err(fault)?,
         n_documents: feed.n_documents,

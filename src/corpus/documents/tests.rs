@@ -183,6 +183,25 @@ fn invalid_utf8_in_a_text_file_is_named_with_line_and_byte() {
 }
 
 #[test]
+fn a_text_file_that_is_no_text_counts_as_a_bad_line_if_such_are_skipped() {
+    let inputs = Inputs::new().with("a.txt", b"\xff").with("b.txt", b"b");
+    let skip = CorpusOptions {
+        skip_bad_lines: true,
+        ..CorpusOptions::default()
+    };
+    let mut documents = inputs.open(skip);
+    assert_eq!(documents.next().unwrap().unwrap().text, "b");
+    assert!(documents.next().is_none());
+    assert_eq!(
+        documents.tally(),
+        Tally {
+            n_bad_lines: 1,
+            n_empty_documents: 0
+        }
+    );
+}
+
+#[test]
 fn every_string_type_of_parquet_is_read() {
     let wanted = ["a", "", "b é"];
     let columns: [ArrayRef; 3] = [

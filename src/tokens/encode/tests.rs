@@ -133,6 +133,17 @@ fn a_stopped_run_and_a_failed_one_leave_nothing_new() {
 }
 
 #[test]
+fn input_without_a_document_does_not_replace_a_corpus() {
+    let setup = setup(10);
+    setup.encode("out", 1, false).unwrap();
+    let before = setup.files("out");
+    fs::write(&setup.input, "\n{\"text\":\"\"}\n").unwrap();
+    let error = setup.encode("out", 1, true).unwrap_err();
+    assert!(matches!(error, TokensError::NoDocuments { tally } if tally.n_empty_documents == 1));
+    assert_eq!(setup.files("out"), before);
+}
+
+#[test]
 fn ids_around_documents_must_be_of_the_vocabulary() {
     let setup = setup(10);
     let (out, past) = (setup.output("out"), setup.tokenizer.vocab_size());
