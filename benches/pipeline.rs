@@ -123,7 +123,7 @@ fn random_tokens(n_tokens: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let next = |_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        ((u64::from(state) * VOCAB_SIZE >> 32) as u16).to_le_bytes()
+        (((u64::from(state) * VOCAB_SIZE) >> 32) as u16).to_le_bytes()
     };
     (0..n_tokens).flat_map(next).collect()
 }

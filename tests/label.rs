@@ -123,11 +123,6 @@ fn four_tasks_at_once_make_what_one_process_makes() {
         .iter()
         .map(|task| spawn(inputs.label("tasks").args(["--task", task])))
         .collect();
-    let early = fail_with(
-        saltworks().arg("finalize").arg(inputs.path("no-such-set")),
-        1,
-    );
-    assert!(early.contains("no-such-set"), "{early}");
     for child in children {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
@@ -145,6 +140,16 @@ fn spawn(command: &mut Command) -> std::process::Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+#[test]
+fn a_set_with_shards_missing_is_not_finalized() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(inputs.label("labels").args(["--task", "0/2"]));
+    let printed = fail_with(saltworks().arg("finalize").arg(inputs.path("labels")), 1);
+    assert!(printed.contains("part-00001"), "{printed}");
+    let printed = fail_with(saltworks().arg("finalize").arg(inputs.path("elsewhere")), 2);
+    assert!(printed.contains("elsewhere"), "{printed}");
 }
 
 #[test]

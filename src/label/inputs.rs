@@ -70,7 +70,7 @@ pub(super) fn view_of<'a>(
         sequence_bos: config.sequence_bos,
     };
     let view = SequenceView::new(corpus, options)?;
-    if view.len() == 0 {
+    if view.is_empty() {
         return Err(LabelError::NoSequences {
             tokens: config.tokens.clone(),
             n_tokens: corpus.n_tokens(),

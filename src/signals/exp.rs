@@ -115,8 +115,9 @@ fn scan_block(block: &[f32; BLOCK], unusable: &mut [u32; LANES]) -> f32 {
         for lane in 0..LANES {
             let x = quarter[lane];
             max[lane] = if x > max[lane] { x } else { max[lane] };
-            // One ordered comparison is false for NaN and for +inf alike.
-            unusable[lane] |= u32::from(!(x <= f32::MAX));
+            // One ordered comparison, which is false for NaN and for +inf alike.
+            let is_usable = x <= f32::MAX;
+            unusable[lane] |= u32::from(!is_usable);
         }
     }
     max.into_iter().fold(f32::NEG_INFINITY, f32::max)
