@@ -1,5 +1,7 @@
 //! A disk that fails at any moment: a clear error, no bad shard, and the next run finishes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! `saltworks label` as a process: the same bytes however it is run, resumed, split or interrupted.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::process::{Command, Stdio};
