@@ -4,9 +4,10 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Inputs, assert_same_files, fail_with, saltworks, snapshot, succeed, text};
+use support::{Inputs, assert_same_files, fail_with, python, saltworks, snapshot, succeed, text};
 
 /// Enough tokens for some ten shards of the test options.
 const N_TOKENS: usize = 6_000;
@@ -149,7 +150,7 @@ fn a_set_with_shards_missing_is_not_finalized() {
     let inputs = Inputs::new(N_TOKENS);
     succeed(inputs.label("labels").args(["--task", "0/2"]));
     let printed = fail_with(saltworks().arg("finalize").arg(inputs.path("labels")), 1);
-    assert!(printed.contains("part-00001"), "{printed}");
+    assert!(printed.contains("4 of 8"), "{printed}");
     let printed = fail_with(saltworks().arg("finalize").arg(inputs.path("elsewhere")), 2);
     assert!(printed.contains("elsewhere"), "{printed}");
 }
@@ -265,3 +266,77 @@ fn a_dry_run_says_what_it_costs_and_writes_nothing() {
     }
     assert!(!inputs.path("labels").exists());
 }
+
+/// Every value of a set, as pyarrow, DuckDB and Polars read it, against numpy in f64 over the
+/// model's raw logits.
+fn check_in_python(inputs: &Inputs, labels: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/check_labels.py");
+    let mut check = python();
+    check
+        .arg(script)
+        .arg(inputs.path(labels))
+        .arg(inputs.path("teacher.onnx"));
+    text(&succeed(&mut check))
+}
+
+#[test]
+fn three_readers_and_numpy_agree_with_every_value_at_every_rounding() {
+    let inputs = Inputs::new(1_500);
+    for rounding in ["f32", "f16", "bf16"] {
+        let labels = format!("labels-{rounding}");
+        succeed(inputs.label(&labels).args(["--round", rounding]));
+        let printed = check_in_python(&inputs, &labels);
+        assert!(printed.contains("\"targets\": 1499"), "{printed}");
+    }
+}
+
+#[test]
+fn three_readers_and_numpy_agree_on_documents_packed_alone_behind_a_bos() {
+    let inputs = Inputs::new(1_500);
+    let options = [
+        "--packing",
+        "document",
+        "--sequence-bos",
+        "298",
+        "--order-seed",
+        "none",
+    ];
+    succeed(inputs.label("labels").args(options));
+    let printed = check_in_python(&inputs, "labels");
+    assert!(printed.contains("\"targets\": 1500"), "{printed}");
+}
+
+#[test]
+fn scores_alone_make_no_positions_and_the_same_scores() {
+    let inputs = Inputs::new(1_500);
+    let whole = ["--shard-bytes", "100000000"];
+    let label = |output: &str, groups: &[&str]| {
+        let mut command = saltworks();
+        command.arg("label");
+        inputs.add_inputs(&mut command, output);
+        succeed(
+            command
+                .args(["--seq-len", "32", "--top-k", "8"])
+                .args(whole)
+                .args(groups),
+        );
+    };
+    label("all", &[]);
+    label("scores", &["--groups", "scores"]);
+    assert!(!inputs.path("scores/positions").exists());
+    let mut compare = python();
+    compare
+        .args(["-c", COMPARE_SCORES])
+        .arg(inputs.path("all"))
+        .arg(inputs.path("scores"));
+    succeed(&mut compare);
+    succeed(saltworks().arg("verify").arg(inputs.path("scores")));
+}
+
+const COMPARE_SCORES: &str = r"
+import sys, polars, polars.testing
+a, b = (polars.read_parquet(d + '/scores/*.parquet').sort('seq_id') for d in sys.argv[1:])
+# The sum over the vocabulary is split at K, so another K moves the last digits.
+polars.testing.assert_frame_equal(a, b, abs_tol=1e-6)
+assert len(a) == 47
+";

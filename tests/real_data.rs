@@ -3,20 +3,19 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+mod support;
+
 use saltworks::onnx::{InputRole, PastDim, read_signature};
 use saltworks::signals::LogitsData;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherError, TeacherOptions, TokenBatch};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::{fail_with, saltworks, succeed};
 
 fn shared(relative: &str) -> PathBuf {
     let root = std::env::var_os("SALTWORKS_SHARED_DATA")
         .expect("set SALTWORKS_SHARED_DATA to the folder that holds models/ and corpus/");
     PathBuf::from(root).join(relative)
-}
-
-fn python() -> PathBuf {
-    std::env::var_os("SALTWORKS_PYTHON").map_or_else(|| ".venv/bin/python".into(), PathBuf::from)
 }
 
 fn open(model: &str, seq_len_max: u32) -> Result<Teacher, TeacherError> {
@@ -75,7 +74,7 @@ sys.stdout.buffer.write(s.run(['logits'], feed)[0].astype('<f4').tobytes())
 
 fn reference_logits(model: &Path, ids: &[u32]) -> Vec<f32> {
     let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
-    let output = Command::new(python())
+    let output = support::python()
         .args(["-c", REFERENCE])
         .arg(model)
         .arg(ids.join(","))
@@ -164,4 +163,129 @@ fn a_length_beyond_the_models_limit_is_refused_at_once() {
         message.contains("--seq-len") && message.contains("config.json"),
         "{message}"
     );
+}
+
+/// A directory to work in, with a tool for each step that a user takes.
+struct Workplace(tempfile::TempDir);
+
+impl Workplace {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn tokenize(&self, input: &Path, tokenizer: &str) {
+        let mut tokenize = saltworks();
+        tokenize.arg("tokenize").arg("--input").arg(input);
+        tokenize.arg("--tokenizer").arg(shared(tokenizer));
+        succeed(
+            tokenize
+                .args(["--eod", "none", "--output"])
+                .arg(self.path("tokens")),
+        );
+    }
+
+    fn label(&self, model: &str, tokens: &str) -> Command {
+        let mut label = saltworks();
+        label.args([
+            "label", "--device", "cpu", "--top-k", "64", "--round", "f32",
+        ]);
+        label.arg("--teacher").arg(shared(model));
+        label
+            .arg("--tokens")
+            .arg(self.path(tokens))
+            .arg("--output")
+            .arg(self.path("labels"));
+        label
+    }
+
+    /// What the check in numpy says, which fails on any value off by more than 2e-5.
+    fn check(&self, model: &str) -> serde_json::Value {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/check_labels.py");
+        let output = succeed(
+            support::python()
+                .arg(script)
+                .arg(self.path("labels"))
+                .arg(shared(model)),
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+/// Published for this model over these five stories, each behind its `<s>`.
+const STORIES_MEAN_NLL: f64 = 1.2664;
+
+#[test]
+fn five_stories_are_labelled_as_numpy_says_with_the_known_mean_nll() {
+    let workplace = Workplace::new();
+    let stories = std::fs::read_to_string(shared("corpus/tinystories.sample.txt")).unwrap();
+    let stories = stories
+        .split("<|endoftext|>")
+        .map(str::trim)
+        .filter(|story| !story.is_empty());
+    let line = |story| serde_json::json!({ "text": story }).to_string() + "\n";
+    std::fs::write(
+        workplace.path("stories.jsonl"),
+        stories.map(line).collect::<String>(),
+    )
+    .unwrap();
+    workplace.tokenize(
+        &workplace.path("stories.jsonl"),
+        "models/stories260K/tokenizer.json",
+    );
+    let model = "models/stories260K/model.onnx";
+    succeed(
+        workplace
+            .label(model, "tokens")
+            .args(["--packing", "document", "--seq-len", "512"]),
+    );
+    let found = workplace.check(model);
+    println!("stories260K: {found}");
+    assert_eq!(
+        (found["rows"].as_u64(), found["targets"].as_u64()),
+        (Some(5), Some(1804))
+    );
+    let mean_nll = found["mean_nll"].as_f64().unwrap();
+    assert!((mean_nll - STORIES_MEAN_NLL).abs() < 0.0005, "{mean_nll}");
+}
+
+#[test]
+fn a_gpt2_of_random_weights_labels_random_tokens_as_numpy_says() {
+    let workplace = Workplace::new();
+    let ids = ragged_batch(1000).ids_bt;
+    let bytes: Vec<u8> = ids
+        .iter()
+        .flat_map(|&id| (id as u16).to_le_bytes())
+        .collect();
+    std::fs::write(workplace.path("tokens.bin"), bytes).unwrap();
+    let model = "models/tiny-random-gpt2/past.onnx";
+    let mut label = workplace.label(model, "tokens.bin");
+    succeed(label.args([
+        "--seq-len",
+        "50",
+        "--tokens-format",
+        "nanogpt",
+        "--temperatures",
+        "0.5,2",
+    ]));
+    let found = workplace.check(model);
+    println!("tiny-random-gpt2: {found}");
+    assert_eq!(found["targets"].as_u64(), Some(191));
+}
+
+#[test]
+fn a_teacher_with_another_tokenizers_tokens_is_refused() {
+    let workplace = Workplace::new();
+    let sample = shared("corpus/tinystories.sample.txt");
+    workplace.tokenize(&sample, "models/tiny-random-gpt2/tokenizer.json");
+    let mut label = workplace.label("models/tiny-random-gpt2/past.onnx", "tokens");
+    let printed = fail_with(label.args(["--seq-len", "50"]), 2);
+    assert!(
+        printed.contains("1000") && printed.contains("50295"),
+        "{printed}"
+    );
+    assert!(!workplace.path("labels").exists());
 }

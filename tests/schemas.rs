@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use saltworks::shards::{Manifest, Plan, Sidecar, describe_columns};
+use saltworks::tokens::CorpusJson;
 use schemars::schema_for;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -50,6 +51,18 @@ fn the_sidecar_is_as_its_schema_says() {
 #[test]
 fn the_manifest_is_as_its_schema_says() {
     assert_committed("manifest.schema.json", schema_for!(Manifest).to_value());
+}
+
+#[test]
+fn the_token_corpus_is_as_its_schema_says() {
+    assert_committed("corpus.schema.json", schema_for!(CorpusJson).to_value());
+}
+
+#[cfg(feature = "label")]
+#[test]
+fn the_label_configuration_is_as_its_schema_says() {
+    let schema = schema_for!(saltworks::label::LabelOptions);
+    assert_committed("label-config.schema.json", schema.to_value());
 }
 
 #[test]

@@ -73,12 +73,18 @@ impl Inputs {
     }
 
     pub fn add_options(&self, command: &mut Command, output: &str) {
+        self.add_inputs(command, output);
+        command.args(["--seq-len", "32", "--top-k", "8", "--temperatures", "2"]);
+        command.args(["--shard-bytes", "40000"]);
+    }
+
+    /// Teacher, tokens and output alone.
+    pub fn add_inputs(&self, command: &mut Command, output: &str) {
         command.arg("--teacher").arg(self.path("teacher.onnx"));
         command.arg("--tokens").arg(self.path("tokens.bin"));
         command.args(["--tokens-format", "nanogpt", "--eod", &EOD.to_string()]);
         command.arg("--output").arg(self.path(output));
-        command.args(["--seq-len", "32", "--top-k", "8", "--temperatures", "2"]);
-        command.args(["--device", "cpu", "--shard-bytes", "40000"]);
+        command.args(["--device", "cpu"]);
     }
 }
 

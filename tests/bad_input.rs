@@ -1,0 +1,285 @@
+//! What a user gets wrong: each is refused with its exit code, a message that names what was
+//! expected and found and what to do, and nothing on the disk.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use saltworks::onnx::build::samples::{self, Sample};
+use saltworks::onnx::build::{DecoderSpec, ModelBuilder, decoder};
+use std::process::Command;
+use support::{Inputs, fail_with, saltworks, succeed};
+
+const USAGE: i32 = 2;
+const BAD_DATA: i32 = 3;
+
+/// Labels into `labels`, asserts the refusal, every word of the message, and that no shard is there.
+fn refused(inputs: &Inputs, command: &mut Command, code: i32, words: &[&str]) {
+    let printed = fail_with(command, code);
+    for word in words {
+        assert!(printed.contains(word), "no `{word}` in: {printed}");
+    }
+    assert!(!inputs.path("labels/part-00000.json").exists(), "{printed}");
+    assert!(
+        !inputs.path("labels/positions/part-00000.parquet").exists(),
+        "{printed}"
+    );
+}
+
+fn with_model(model: &ModelBuilder) -> Inputs {
+    let inputs = Inputs::new(500);
+    model.write(&inputs.path("teacher.onnx")).unwrap();
+    inputs
+}
+
+#[test]
+fn models_that_cannot_be_teachers() {
+    let cases = [
+        (samples::rank_2_logits(), "one position only"),
+        (samples::hidden_states_only(), "hidden"),
+        (samples::inputs_embeds_only(), "inputs_embeds"),
+        (samples::encoder_decoder(), "decoder"),
+        (samples::last_position_only(), "last position"),
+    ];
+    for (model, word) in &cases {
+        let inputs = with_model(model);
+        let printed = fail_with(&mut inputs.label("labels"), USAGE);
+        assert!(printed.contains(word), "no `{word}` in: {printed}");
+        assert!(!inputs.path("labels").exists(), "{printed}");
+    }
+}
+
+#[test]
+fn a_teacher_that_gives_nan_is_named_with_sequence_and_position() {
+    let inputs = Inputs::new(500);
+    let sample = Sample {
+        vocab_size: 300,
+        nan_after: Some(5),
+        ..Sample::default()
+    };
+    sample.build().write(&inputs.path("teacher.onnx")).unwrap();
+    let words = ["sequence ", "position ", "NaN"];
+    refused(&inputs, &mut inputs.label("labels"), BAD_DATA, &words);
+}
+
+#[test]
+fn a_tokenizer_of_another_vocabulary() {
+    let inputs = Inputs::new(500);
+    std::fs::write(
+        inputs.path("text.txt"),
+        "the sea gives salt and the salt gives taste ".repeat(50),
+    )
+    .unwrap();
+    let tokenizer = inputs.path("tokenizer.json");
+    let mut train = saltworks();
+    train
+        .args(["tokenizer", "train", "--vocab-size", "270", "--input"])
+        .arg(inputs.path("text.txt"));
+    succeed(train.arg("--output").arg(&tokenizer));
+    let mut label = inputs.label("labels");
+    refused(
+        &inputs,
+        label.arg("--tokenizer").arg(&tokenizer),
+        USAGE,
+        &["300", "270", "--mask-vocab-padding"],
+    );
+}
+
+#[test]
+fn a_token_id_past_the_vocabulary() {
+    let inputs = Inputs::new(500);
+    let spec = DecoderSpec {
+        vocab_size: 200,
+        width: 32,
+        n_layers: 1,
+        n_heads: 2,
+        max_seq_len: 64,
+        ..DecoderSpec::default()
+    };
+    decoder(&spec, &inputs.path("teacher.onnx")).unwrap();
+    refused(
+        &inputs,
+        &mut inputs.label("labels"),
+        BAD_DATA,
+        &["200", "299", "tokens.bin"],
+    );
+}
+
+#[test]
+fn a_sequence_length_beyond_the_model() {
+    let inputs = Inputs::new(2_000);
+    let mut label = saltworks();
+    label.arg("label");
+    inputs.add_inputs(&mut label, "labels");
+    refused(
+        &inputs,
+        label.args(["--seq-len", "129"]),
+        1,
+        &["129", "--seq-len"],
+    );
+}
+
+#[test]
+fn token_files_that_are_truncated_or_of_another_kind() {
+    let inputs = Inputs::new(1_000);
+    let label = |format: &str| {
+        let mut command = saltworks();
+        command.args([
+            "label",
+            "--device",
+            "cpu",
+            "--seq-len",
+            "16",
+            "--tokens-format",
+            format,
+        ]);
+        command.arg("--teacher").arg(inputs.path("teacher.onnx"));
+        command
+            .arg("--tokens")
+            .arg(inputs.path("tokens.bin"))
+            .arg("--output")
+            .arg(inputs.path("labels"));
+        command
+    };
+    refused(
+        &inputs,
+        &mut label("llmc"),
+        BAD_DATA,
+        &["tokens.bin", "20240520"],
+    );
+    refused(&inputs, &mut label("megatron"), USAGE, &["tokens.idx"]);
+    std::fs::write(
+        inputs.path("tokens.idx"),
+        b"MMIDIDX\0\0\x01\0\0\0\0\0\0\0\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
+    )
+    .unwrap();
+    refused(&inputs, &mut label("megatron"), BAD_DATA, &["tokens.idx"]);
+    let odd = &std::fs::read(inputs.path("tokens.bin")).unwrap()[..777];
+    std::fs::write(inputs.path("tokens.bin"), odd).unwrap();
+    refused(
+        &inputs,
+        &mut label("nanogpt"),
+        BAD_DATA,
+        &["tokens.bin", "777"],
+    );
+}
+
+#[test]
+fn paths_that_are_not_there() {
+    let inputs = Inputs::new(500);
+    for name in ["teacher.onnx", "tokens.bin"] {
+        let aside = inputs.path("aside");
+        std::fs::rename(inputs.path(name), &aside).unwrap();
+        let printed = inputs.label("labels").output().unwrap();
+        let printed = support::text(&printed);
+        assert!(
+            printed.contains("error: ") && printed.contains(name),
+            "{printed}"
+        );
+        assert!(!inputs.path("labels").exists());
+        std::fs::rename(&aside, inputs.path(name)).unwrap();
+    }
+}
+
+#[test]
+fn an_output_directory_of_another_plan() {
+    let inputs = Inputs::new(500);
+    succeed(inputs.label("labels").args(["--round", "f16"]));
+    let printed = fail_with(inputs.label("labels").args(["--round", "bf16"]), USAGE);
+    for word in ["signals.rounding", "f16", "bf16", "another"] {
+        assert!(printed.contains(word), "no `{word}` in: {printed}");
+    }
+    succeed(saltworks().arg("verify").arg(inputs.path("labels")));
+}
+
+#[test]
+fn a_configuration_with_an_unknown_key() {
+    let inputs = Inputs::new(500);
+    let config = inputs.path("label.toml");
+    std::fs::write(&config, "seq_len = 16\ntop_q = 12\n").unwrap();
+    refused(
+        &inputs,
+        inputs.label("labels").arg("--config").arg(&config),
+        USAGE,
+        &["label.toml", "top_q"],
+    );
+}
+
+#[test]
+fn a_configuration_file_does_what_the_flags_do() {
+    let inputs = Inputs::new(500);
+    succeed(&mut inputs.label("labels"));
+    let show = |path: &str| format!("{:?}", inputs.path(path).display().to_string());
+    let text = format!(
+        "teacher = {}\ntokens = {}\noutput = {}\ntokens_format = \"nanogpt\"\neod = 299\nseq_len = 32\ntop_k = 8\n\
+         temperatures = [2.0]\nshard_bytes = 40000\ndevice = \"cpu\"\n",
+        show("teacher.onnx"),
+        show("tokens.bin"),
+        show("again")
+    );
+    std::fs::write(inputs.path("label.toml"), text).unwrap();
+    succeed(
+        saltworks()
+            .args(["label", "--config"])
+            .arg(inputs.path("label.toml")),
+    );
+    let snapshot = |name: &str| support::snapshot(&inputs.path(name));
+    support::assert_same_files(&snapshot("again"), &snapshot("labels"));
+}
+
+#[test]
+fn cuda_where_there_is_none() {
+    let inputs = Inputs::new(500);
+    let mut label = saltworks();
+    label.args([
+        "label",
+        "--device",
+        "cuda",
+        "--seq-len",
+        "16",
+        "--tokens-format",
+        "nanogpt",
+    ]);
+    label
+        .arg("--teacher")
+        .arg(inputs.path("teacher.onnx"))
+        .arg("--tokens")
+        .arg(inputs.path("tokens.bin"));
+    refused(
+        &inputs,
+        label.arg("--output").arg(inputs.path("labels")),
+        USAGE,
+        &["cuda", "CUDA"],
+    );
+}
+
+#[test]
+fn an_onnx_runtime_that_is_not_there() {
+    let inputs = Inputs::new(500);
+    let mut label = inputs.label("labels");
+    let label = label.args(["--ort-lib", "/nowhere/libonnxruntime.so"]);
+    let printed = support::text(&label.output().unwrap());
+    for word in ["error: ", "/nowhere/libonnxruntime.so"] {
+        assert!(printed.contains(word), "no `{word}` in: {printed}");
+    }
+    assert!(!inputs.path("labels").exists());
+}
+
+#[test]
+fn a_corpus_without_a_single_target() {
+    let inputs = Inputs::new(1);
+    refused(
+        &inputs,
+        &mut inputs.label("labels"),
+        BAD_DATA,
+        &["tokens.bin", "longer"],
+    );
+}
+
+#[test]
+fn an_output_that_cannot_be_written() {
+    let inputs = Inputs::new(500);
+    std::fs::write(inputs.path("labels"), "a file").unwrap();
+    let printed = fail_with(&mut inputs.label("labels"), 1);
+    assert!(printed.contains("labels"), "{printed}");
+}
