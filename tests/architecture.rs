@@ -35,7 +35,7 @@ const FORBIDDEN_PATHS: &[(&str, &str, &[&str])] = &[
     ("signals", "std::thread", &[]),
     ("*", "std::process::exit", &[]),
     ("*", "println!", &[]),
-    ("*", "eprintln!", &["label"]),
+    ("*", "eprintln!", &[]),
     ("*", "anyhow::", &[]),
 ];
 

@@ -8,7 +8,9 @@ use super::options::{LabelConfig, Task};
 use super::pipeline::{self, Work};
 use super::planning::make_plan;
 use super::progress::{Progress, Snapshot, Totals};
-use crate::shards::{self, Group, LabelSet, Manifest, Plan, RuntimeStamp, ShardState, Sidecar};
+use crate::shards::{
+    self, Group, LabelSet, Manifest, Plan, RuntimeStamp, ShardState, ShardsError, Sidecar,
+};
 use crate::signals::{self, Groups, SignalsConfig};
 use crate::teacher::{Teacher, TeacherError, TokenBatch};
 use std::path::Path;
@@ -50,15 +52,10 @@ impl Observer<'_> {
 /// # Errors
 /// Inputs that do not go together; a directory with another plan.
 pub fn plan(config: &LabelConfig) -> Result<Plan, LabelError> {
-    let mut inputs = Inputs::open(config)?;
-    let plan = make_plan(config, &inputs)?;
-    try_longest(&mut inputs.teacher, &plan)?;
-    Ok(LabelSet::create_or_match(&config.output, &plan)?
-        .plan()
-        .clone())
+    Ok(open_and_plan(config)?.1)
 }
 
-/// Plans, labels this task's shards, and finalizes if every shard of the set is done.
+/// Plans, labels this task's shards, and finalizes if this task is the whole work.
 /// `observer` is told what a user should know before the long part begins, and during it.
 ///
 /// # Errors
@@ -68,78 +65,89 @@ pub fn label(
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, LabelError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.threads)
-        .build();
-    let pool = pool.map_err(|error| LabelError::Spawn {
-        what: "the reduction's threads",
-        source: std::io::Error::other(error),
-    })?;
-    let mut inputs = Inputs::open(config)?;
-    let plan = make_plan(config, &inputs)?;
-    try_longest(&mut inputs.teacher, &plan)?;
-    let plan = LabelSet::create_or_match(&config.output, &plan)?
-        .plan()
-        .clone();
+    let pool = thread_pool(config.threads)?;
+    let (mut inputs, plan) = open_and_plan(config)?;
     (observer.on_start)(&inputs, &plan);
     let canceller = inputs.teacher.canceller();
     interrupt.when_requested(move || canceller.cancel());
-    let (n_before, n_made, tokens_per_s) =
-        pool.install(|| label_task(config, &mut inputs, &plan, interrupt, observer))?;
-    let manifest = match config.task {
-        Task::WHOLE => Some(shards::finalize(
-            &config.output,
-            config.allow_mixed_runtime,
-        )?),
-        _ => None,
-    };
-    Ok(Outcome {
-        plan,
-        n_made,
-        n_before,
-        tokens_per_s,
-        manifest,
+    let mut outcome =
+        pool.install(|| label_task(config, &mut inputs, plan, interrupt, observer))?;
+    if config.task == Task::WHOLE {
+        let manifest = shards::finalize(&config.output, config.allow_mixed_runtime)?;
+        outcome.manifest = Some(manifest);
+    }
+    Ok(outcome)
+}
+
+/// Everything that can fail early: inputs, plan, the longest sequence, the output directory.
+fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
+    let mut inputs = Inputs::open(config)?;
+    let plan = make_plan(config, &inputs)?;
+    try_longest(&mut inputs.teacher, &plan)?;
+    let opened = LabelSet::create_or_match(&config.output, &plan)?;
+    Ok((inputs, opened.plan().clone()))
+}
+
+fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, LabelError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| LabelError::Spawn {
+        what: "the reduction's threads",
+        source: std::io::Error::other(error),
     })
 }
 
 fn label_task(
     config: &LabelConfig,
     inputs: &mut Inputs,
-    plan: &Plan,
+    plan: Plan,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
-) -> Result<(u64, u64, f64), LabelError> {
-    let (done, todo) = split_by_progress(&config.output, plan, config.task)?;
-    let n_shards = (done.len() + todo.len()) as u64;
+) -> Result<Outcome, LabelError> {
+    let (done, todo) = split_by_progress(&config.output, &plan, config.task)?;
+    if !todo.is_empty() && !config.allow_mixed_runtime {
+        check_one_runtime(&done, &runtime_stamp(&inputs.teacher))?;
+    }
     let totals = Totals {
         n_tokens_before: done.iter().map(|sidecar| sidecar.n_targets).sum(),
         // Close enough for a bar: shards are equal but for their random sequences.
         n_tokens: plan.sequences.n_targets / u64::from(config.task.count),
         n_shards_before: done.len() as u64,
-        n_shards,
+        n_shards: (done.len() + todo.len()) as u64,
     };
     let progress = Mutex::new(Progress::start(totals, observer.on_progress));
-    let result = make_shards(config, inputs, plan, &todo, interrupt, &progress);
+    let result = make_shards(config, inputs, &plan, &todo, interrupt, &progress);
     let progress = progress
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     progress.finish();
     match result {
-        Err(LabelError::Teacher(TeacherError::Cancelled)) => Err(LabelError::Interrupted {
-            n_done: progress.n_shards(),
-            n_shards,
-        }),
-        // Stopped between two batches, or with nothing left to read.
-        Ok(()) if progress.n_shards() < n_shards => Err(LabelError::Interrupted {
-            n_done: progress.n_shards(),
-            n_shards,
-        }),
-        Ok(()) => Ok((
-            done.len() as u64,
-            todo.len() as u64,
-            progress.tokens_per_s(),
-        )),
+        // Stopped inside a call of the teacher, or between two, or with nothing left to read.
+        Err(LabelError::Teacher(TeacherError::Cancelled)) | Ok(())
+            if progress.n_shards() < totals.n_shards =>
+        {
+            Err(LabelError::Interrupted {
+                n_done: progress.n_shards(),
+                n_shards: totals.n_shards,
+            })
+        }
         Err(error) => Err(error),
+        Ok(()) => Ok(Outcome {
+            plan,
+            n_made: todo.len() as u64,
+            n_before: done.len() as u64,
+            tokens_per_s: progress.tokens_per_s(),
+            manifest: None,
+        }),
+    }
+}
+
+/// `finalize` would refuse a mixture, hours later; this refuses it before the work.
+fn check_one_runtime(done: &[Sidecar], ours: &RuntimeStamp) -> Result<(), ShardsError> {
+    match done.iter().find(|sidecar| sidecar.runtime != *ours) {
+        None => Ok(()),
+        Some(other) => Err(ShardsError::MixedRuntimes {
+            runtimes: vec![other.runtime.to_string(), ours.to_string()],
+        }),
     }
 }
 
