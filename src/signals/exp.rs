@@ -55,7 +55,7 @@ fn exp_lane(d: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = std::f32::consts::LN_2;
     const LN_2_LOW: f32 = -1.904_654_3e-9;
-    let clamped = if d > EXP_LOWEST { d } else { EXP_LOWEST };
+    let clamped = greater(d, EXP_LOWEST);
     let rounded = clamped.mul_add(LOG2_E, ROUND);
     let n = rounded - ROUND;
     let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, clamped));
@@ -70,23 +70,41 @@ fn exp_lane(d: f32) -> f32 {
     if d > EXP_LOWEST { e * power } else { 0.0 }
 }
 
+/// One stage after the other over whole arrays, since that is what compilers turn into vectors.
 #[inline(always)]
 fn add_block(block: &[f32; BLOCK], max: f32, inv_tau: f32, sums: &mut ExpSums) {
-    let mut exp = [0.0_f32; LANES];
-    let mut weighted = [0.0_f32; LANES];
-    for quarter in block.chunks_exact(LANES) {
-        for lane in 0..LANES {
-            // -inf stays out of the product: its e^d is 0, but -inf * 0 is NaN.
-            let d = ((quarter[lane] - max) * inv_tau).max(2.0 * EXP_LOWEST);
-            let e = exp_lane(d);
-            exp[lane] += e;
-            weighted[lane] = d.mul_add(e, weighted[lane]);
-        }
+    let mut d = [0.0_f32; BLOCK];
+    for i in 0..BLOCK {
+        // -inf stays out of the product: its e^d is 0, but -inf * 0 is NaN.
+        d[i] = greater((block[i] - max) * inv_tau, 2.0 * EXP_LOWEST);
+    }
+    let mut e = [0.0_f32; BLOCK];
+    for i in 0..BLOCK {
+        e[i] = exp_lane(d[i]);
+    }
+    let [e0, e1, e2, e3] = quarters(&e);
+    let [d0, d1, d2, d3] = quarters(&d);
+    for lane in 0..LANES {
+        let exp = (e0[lane] + e1[lane]) + (e2[lane] + e3[lane]);
+        sums.exp[lane] += f64::from(exp);
     }
     for lane in 0..LANES {
-        sums.exp[lane] += f64::from(exp[lane]);
-        sums.weighted[lane] += f64::from(weighted[lane]);
+        let low = d1[lane].mul_add(e1[lane], d0[lane] * e0[lane]);
+        let high = d3[lane].mul_add(e3[lane], d2[lane] * e2[lane]);
+        sums.weighted[lane] += f64::from(low + high);
     }
+}
+
+/// The greater of two numbers; unlike `f32::max` it is one instruction, as NaN is excluded before.
+#[inline(always)]
+fn greater(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+#[inline(always)]
+fn quarters(block: &[f32; BLOCK]) -> [&[f32; LANES]; 4] {
+    let (quarters, _) = block.as_chunks::<LANES>();
+    [&quarters[0], &quarters[1], &quarters[2], &quarters[3]]
 }
 
 #[inline(always)]
@@ -110,17 +128,22 @@ fn padded(rest: &[f32]) -> [f32; BLOCK] {
 
 #[inline(always)]
 fn scan_block(block: &[f32; BLOCK], unusable: &mut [u32; LANES]) -> f32 {
-    let mut max = [f32::NEG_INFINITY; LANES];
-    for quarter in block.chunks_exact(LANES) {
-        for lane in 0..LANES {
-            let x = quarter[lane];
-            max[lane] = if x > max[lane] { x } else { max[lane] };
-            // One ordered comparison, which is false for NaN and for +inf alike.
-            let is_usable = x <= f32::MAX;
-            unusable[lane] |= u32::from(!is_usable);
-        }
+    let [a, b, c, d] = quarters(block);
+    let mut max = [0.0_f32; LANES];
+    for lane in 0..LANES {
+        max[lane] = greater(greater(a[lane], b[lane]), greater(c[lane], d[lane]));
     }
-    max.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    for lane in 0..LANES {
+        // Ordered comparisons, which are false for NaN and for +inf alike.
+        let is_usable = (a[lane] <= f32::MAX)
+            & (b[lane] <= f32::MAX)
+            & (c[lane] <= f32::MAX)
+            & (d[lane] <= f32::MAX);
+        unusable[lane] |= u32::from(!is_usable);
+    }
+    let eight: [f32; 8] = std::array::from_fn(|i| greater(max[i], max[i + 8]));
+    let four: [f32; 4] = std::array::from_fn(|i| greater(eight[i], eight[i + 4]));
+    greater(greater(four[0], four[2]), greater(four[1], four[3]))
 }
 
 #[inline(always)]
@@ -137,9 +160,29 @@ fn scan_body(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
         max: block_maxima
             .iter()
             .copied()
-            .fold(f32::NEG_INFINITY, f32::max),
+            .fold(f32::NEG_INFINITY, greater),
         usable: unusable.iter().all(|&lane| lane == 0),
     }
+}
+
+/// How many values are above `threshold`, or equal to it where `OR_EQUAL`.
+#[inline(always)]
+fn count_body<const OR_EQUAL: bool>(values: &[f32], threshold: f32) -> u32 {
+    let is_counted = |x: f32| {
+        u32::from(if OR_EQUAL {
+            x >= threshold
+        } else {
+            x > threshold
+        })
+    };
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0_u32; LANES];
+    for block in blocks {
+        for lane in 0..LANES {
+            lanes[lane] += is_counted(block[lane]);
+        }
+    }
+    lanes.iter().sum::<u32>() + rest.iter().map(|&x| is_counted(x)).sum::<u32>()
 }
 
 /// Instruction sets that the sums are compiled for.
@@ -167,7 +210,10 @@ impl Isa {
             {
                 found.push(Isa::Avx512);
             }
-            if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+            if std::is_x86_feature_detected!("avx2")
+                && std::is_x86_feature_detected!("fma")
+                && std::is_x86_feature_detected!("popcnt")
+            {
                 found.push(Isa::Avx2);
             }
         }
@@ -199,6 +245,28 @@ impl Isa {
         }
     }
 
+    /// How many of `values` are above `threshold`.
+    pub(super) fn count_above(self, values: &[f32], threshold: f32) -> u32 {
+        self.count::<false>(values, threshold)
+    }
+
+    /// How many of `values` are `threshold` or above.
+    pub(super) fn count_at_least(self, values: &[f32], threshold: f32) -> u32 {
+        self.count::<true>(values, threshold)
+    }
+
+    fn count<const OR_EQUAL: bool>(self, values: &[f32], threshold: f32) -> u32 {
+        match self {
+            // SAFETY: this value exists only where `available` saw the processor's features.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { x86::count_avx512::<OR_EQUAL>(values, threshold) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::count_avx2::<OR_EQUAL>(values, threshold) },
+            Isa::Portable => count_body::<OR_EQUAL>(values, threshold),
+        }
+    }
+
     /// The maximum of each block and of the row; `block_maxima` holds one value a block.
     pub(super) fn scan(self, row: &[f32], block_maxima: &mut [f32]) -> RowScan {
         match self {
@@ -215,7 +283,8 @@ impl Isa {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{ExpSums, RowScan};
+    use super::{BLOCK, ExpSums, RowScan};
+    use std::arch::x86_64::*;
 
     #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
     pub(super) fn exp_sums_avx512(row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
@@ -227,14 +296,104 @@ mod x86 {
         super::exp_sums_body(row, max, inv_tau, sums);
     }
 
-    #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+    // Scan and count are written out: left to themselves, compilers take their loop over blocks as
+    // the one to vectorize, and gather.
+
+    #[target_feature(enable = "avx512f")]
     pub(super) fn scan_avx512(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
-        super::scan_body(row, block_maxima)
+        let finite = _mm512_set1_ps(f32::MAX);
+        let mut usable: __mmask16 = !0;
+        let (blocks, rest) = row.as_chunks::<BLOCK>();
+        let last = super::padded(rest);
+        let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
+        let mut row_max = f32::NEG_INFINITY;
+        for (block, block_max) in all.zip(block_maxima) {
+            // SAFETY: the four loads are the block's 64 values.
+            let quarters = unsafe {
+                let start = block.as_ptr();
+                [
+                    _mm512_loadu_ps(start),
+                    _mm512_loadu_ps(start.add(16)),
+                    _mm512_loadu_ps(start.add(32)),
+                    _mm512_loadu_ps(start.add(48)),
+                ]
+            };
+            let [a, b, c, d] = quarters;
+            for quarter in quarters {
+                // An ordered comparison is false for NaN and for +inf alike.
+                usable &= _mm512_cmp_ps_mask::<_CMP_LE_OQ>(quarter, finite);
+            }
+            let max = _mm512_max_ps(_mm512_max_ps(a, b), _mm512_max_ps(c, d));
+            *block_max = _mm512_reduce_max_ps(max);
+            row_max = super::greater(*block_max, row_max);
+        }
+        RowScan {
+            max: row_max,
+            usable: usable == !0,
+        }
     }
 
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2")]
     pub(super) fn scan_avx2(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
-        super::scan_body(row, block_maxima)
+        let finite = _mm256_set1_ps(f32::MAX);
+        let mut usable = _mm256_cmp_ps::<_CMP_EQ_OQ>(finite, finite);
+        let (blocks, rest) = row.as_chunks::<BLOCK>();
+        let last = super::padded(rest);
+        let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
+        let mut row_max = f32::NEG_INFINITY;
+        for (block, block_max) in all.zip(block_maxima) {
+            let mut max = _mm256_set1_ps(f32::NEG_INFINITY);
+            for eight in block.as_chunks::<8>().0 {
+                // SAFETY: the load is of these eight values.
+                let eight = unsafe { _mm256_loadu_ps(eight.as_ptr()) };
+                max = _mm256_max_ps(max, eight);
+                usable = _mm256_and_ps(usable, _mm256_cmp_ps::<_CMP_LE_OQ>(eight, finite));
+            }
+            let four = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps::<1>(max));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            *block_max = _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)));
+            row_max = super::greater(*block_max, row_max);
+        }
+        RowScan {
+            max: row_max,
+            usable: _mm256_movemask_ps(usable) == 0xff,
+        }
+    }
+
+    #[target_feature(enable = "avx512f,popcnt")]
+    pub(super) fn count_avx512<const OR_EQUAL: bool>(values: &[f32], threshold: f32) -> u32 {
+        let wide = _mm512_set1_ps(threshold);
+        let (blocks, rest) = values.as_chunks::<16>();
+        let mut n = super::count_body::<OR_EQUAL>(rest, threshold);
+        for block in blocks {
+            // SAFETY: the load is of these sixteen values.
+            let block = unsafe { _mm512_loadu_ps(block.as_ptr()) };
+            let mask = if OR_EQUAL {
+                _mm512_cmp_ps_mask::<_CMP_GE_OQ>(block, wide)
+            } else {
+                _mm512_cmp_ps_mask::<_CMP_GT_OQ>(block, wide)
+            };
+            n += mask.count_ones();
+        }
+        n
+    }
+
+    #[target_feature(enable = "avx2,popcnt")]
+    pub(super) fn count_avx2<const OR_EQUAL: bool>(values: &[f32], threshold: f32) -> u32 {
+        let wide = _mm256_set1_ps(threshold);
+        let (blocks, rest) = values.as_chunks::<8>();
+        let mut n = super::count_body::<OR_EQUAL>(rest, threshold);
+        for block in blocks {
+            // SAFETY: the load is of these eight values.
+            let block = unsafe { _mm256_loadu_ps(block.as_ptr()) };
+            let mask = if OR_EQUAL {
+                _mm256_cmp_ps::<_CMP_GE_OQ>(block, wide)
+            } else {
+                _mm256_cmp_ps::<_CMP_GT_OQ>(block, wide)
+            };
+            n += _mm256_movemask_ps(mask).count_ones();
+        }
+        n
     }
 }
 
@@ -276,7 +435,8 @@ mod tests {
                 let scan = isa.scan(&row, &mut maxima);
                 let mut sums = ExpSums::ZERO;
                 isa.exp_sums(&row, scan.max.max(-30.0), inv_tau, &mut sums);
-                (maxima, scan, sums)
+                let counts = [isa.count_above(&row, row[0]), isa.count_at_least(&row, row[0])];
+                (maxima, scan, sums, counts)
             };
             let portable = outcome(Isa::Portable);
             for isa in Isa::available() {

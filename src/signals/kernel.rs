@@ -202,20 +202,8 @@ impl RowReducer {
             return rank as u32;
         }
         let (z_target, target) = (row[target as usize], target as usize);
-        let mut n_before = 0;
-        for (block_idx, _) in self
-            .block_maxima
-            .iter()
-            .enumerate()
-            .filter(|&(_, &m)| m >= z_target)
-        {
-            let start = block_idx * BLOCK;
-            let end = (start + BLOCK).min(row.len());
-            let split = target.clamp(start, end);
-            n_before += row[start..split].iter().filter(|&&z| z >= z_target).count();
-            n_before += row[split..end].iter().filter(|&&z| z > z_target).count();
-        }
-        n_before as u32
+        self.isa.count_at_least(&row[..target], z_target)
+            + self.isa.count_above(&row[target..], z_target)
     }
 }
 

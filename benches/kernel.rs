@@ -1,0 +1,95 @@
+//! The reduction alone: microseconds a row and thread, and gigabytes of logits a second, beside a
+//! plain read (a sum) of the same bytes in the same run.
+//!
+//!     cargo bench --bench kernel
+
+use saltworks::signals::{
+    Groups, Logits, LogitsData, Rounding, SignalsConfig, instruction_set, reduce_batch,
+};
+use std::hint::black_box;
+use std::time::Instant;
+
+const N_ROWS: usize = 256;
+const N_REPEATS: usize = 7;
+
+fn main() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    pool.expect("one thread starts").install(|| {
+        println!("instruction set {}", instruction_set());
+        println!("     V    K  us a row   GB/s  a plain read GB/s");
+        for vocab_size in [32_000, 50_257, 128_256] {
+            let values = gaussian_like(N_ROWS * vocab_size);
+            for top_k in [8, 64, 256] {
+                measure(&values, vocab_size, top_k);
+            }
+        }
+    });
+}
+
+fn measure(values: &[f32], vocab_size: usize, top_k: usize) {
+    let logits = Logits {
+        data: LogitsData::F32(values),
+        n_rows: 1,
+        width: N_ROWS,
+        vocab_size,
+    };
+    let config = SignalsConfig {
+        groups: Groups {
+            stats: true,
+            topk: true,
+        },
+        top_k,
+        temperatures: Vec::new(),
+        rounding: Rounding::F16,
+        vocab_size,
+    };
+    let targets: Vec<u32> = (0..N_ROWS)
+        .map(|t| (t * 7919 % vocab_size) as u32)
+        .collect();
+    let reduce = fastest(|| drop(black_box(reduce_batch(logits, &[&targets], &config))));
+    let read = fastest(|| {
+        black_box(sum(values));
+    });
+    let gigabytes = size_of_val(values) as f64 / 1e9;
+    println!(
+        "{vocab_size:>6} {top_k:>4} {:>9.1} {:>6.1} {:>18.1}",
+        reduce * 1e6 / N_ROWS as f64,
+        gigabytes / reduce,
+        gigabytes / read
+    );
+}
+
+/// Seconds of the fastest of some repeats: what the machine can do when it is left alone.
+fn fastest(mut work: impl FnMut()) -> f64 {
+    let seconds = |_| {
+        let started = Instant::now();
+        work();
+        started.elapsed().as_secs_f64()
+    };
+    (0..N_REPEATS).map(seconds).fold(f64::INFINITY, f64::min)
+}
+
+/// In 64 lanes, so that it is the memory that limits it.
+fn sum(values: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; 64];
+    for block in values.chunks_exact(64) {
+        for (lane, value) in lanes.iter_mut().zip(block) {
+            *lane += value;
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// Sums of uniform draws: bell-shaped like a model's logits, some 5 wide.
+fn gaussian_like(n: usize) -> Vec<f32> {
+    let mut state = 1_u64;
+    let mut uniform = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    (0..n)
+        .map(|_| (0..4).map(|_| uniform()).sum::<f32>() * 5.0)
+        .collect()
+}
