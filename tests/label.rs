@@ -4,6 +4,7 @@
 
 mod support;
 
+use saltworks::onnx::build::DecoderSpec;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -340,3 +341,26 @@ a, b = (polars.read_parquet(d + '/scores/*.parquet').sort('seq_id') for d in sys
 polars.testing.assert_frame_equal(a, b, abs_tol=1e-6)
 assert len(a) == 47
 ";
+
+#[test]
+fn a_teacher_is_known_by_its_contents_external_data_included() {
+    let spec = DecoderSpec {
+        vocab_size: support::VOCAB_SIZE,
+        width: 32,
+        n_layers: 1,
+        n_heads: 2,
+        max_seq_len: 128,
+        external_data: true,
+        ..DecoderSpec::default()
+    };
+    let inputs = Inputs::with_teacher(1_000, &spec);
+    succeed(&mut inputs.label("labels"));
+    let data = inputs.path("teacher.onnx.data");
+    let mut bytes = std::fs::read(&data).unwrap();
+    // The last weights: also far from the blocks that a quick look would sample in a large file.
+    let last = bytes.len() - 2;
+    bytes[last] ^= 1;
+    std::fs::write(&data, bytes).unwrap();
+    let printed = fail_with(&mut inputs.label("labels"), 2);
+    assert!(printed.contains("teacher.fingerprint"), "{printed}");
+}

@@ -102,7 +102,7 @@ impl<R: BufRead> JsonlReader<R> {
             byte_offset: self.line_offset + error.valid_up_to() as u64,
         })?;
         let field = self.options.text_field.as_str();
-        match parse_object(line, field).map_err(|error| self.broken(&error))? {
+        match parse_object(line.trim_end(), field).map_err(|error| self.broken(&error))? {
             Line::Object(Some(Value::Text(text))) => Ok(Document {
                 text,
                 location: self.location(),

@@ -261,7 +261,7 @@ fn a_transformer_is_causal_and_says_something() {
 }
 
 #[test]
-fn external_data_gives_the_same_logits_and_counts_in_the_fingerprint() {
+fn external_data_gives_the_same_logits() {
     runtime();
     let folder = tempfile::tempdir().unwrap();
     let inline = write_decoder(&folder, "inline.onnx", false);
@@ -269,27 +269,6 @@ fn external_data_gives_the_same_logits_and_counts_in_the_fingerprint() {
     let ids = batch(&[&[1, 2, 3, 4]]);
     let logits = |path: &Path| logits_of(&mut Teacher::open(&options(path)).unwrap(), &ids).0;
     assert_eq!(logits(&inline), logits(&outside));
-    let before = teacher_fingerprint(&outside).unwrap();
-    let names: Vec<&str> = before.files.iter().map(|file| file.name.as_str()).collect();
-    assert_eq!(names, ["outside.onnx", "outside.onnx.data"]);
-    let data = folder.path().join("outside.onnx.data");
-    let mut bytes = std::fs::read(&data).unwrap();
-    bytes[100] ^= 1;
-    std::fs::write(&data, bytes).unwrap();
-    assert_ne!(
-        teacher_fingerprint(&outside).unwrap().fingerprint,
-        before.fingerprint
-    );
-}
-
-#[test]
-fn a_renamed_model_keeps_its_fingerprint() {
-    let folder = tempfile::tempdir().unwrap();
-    let a = write_decoder(&folder, "a.onnx", false);
-    let b = write_decoder(&folder, "b.onnx", false);
-    let fingerprint = |path: &Path| teacher_fingerprint(path).unwrap().fingerprint;
-    assert_eq!(fingerprint(&a), fingerprint(&b));
-    assert!(fingerprint(&a).starts_with("blake3:"));
 }
 
 #[test]

@@ -5,6 +5,9 @@ use saltworks::label::{self, Estimate, Inputs, LabelConfig, LabelOptions, Observ
 use saltworks::shards::Plan;
 use std::path::PathBuf;
 
+/// Seconds of work that an interruption may cost before a user is warned.
+const LONG_SHARD_SECONDS: f64 = 600.0;
+
 /// Label a token corpus: plan, run the teacher, write shards, finalize.
 ///
 /// A directory in progress is resumed; a finished one is extended by giving another range.
@@ -63,13 +66,12 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
         );
     }
     anstream::eprintln!(
-        "labelling sequences {}..{} of {}: {} targets, {} shard{}",
+        "labelling sequences {}..{} of {}: {} targets, {}",
         plan.sequences.start,
         plan.sequences.end,
         plan.sequences.n_total,
         plan.sequences.n_targets,
-        plan.n_shards(),
-        if plan.n_shards() == 1 { "" } else { "s" }
+        shards(plan.n_shards().into())
     );
 }
 
@@ -77,13 +79,15 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
     let output = config.output.display();
     if outcome.n_made == 0 {
         println!(
-            "nothing to do: all {} shards were there and check out",
-            outcome.n_before
+            "nothing to do: {} there already, unharmed",
+            shards(outcome.n_before)
         );
     } else {
         println!(
-            "{} shards made, {} were there; {:.0} tokens/s",
-            outcome.n_made, outcome.n_before, outcome.tokens_per_s
+            "{} made, {} there before; {:.0} tokens/s",
+            shards(outcome.n_made),
+            outcome.n_before,
+            outcome.tokens_per_s
         );
     }
     match &outcome.manifest {
@@ -121,5 +125,19 @@ fn print_estimate(estimate: &Estimate) {
         "probe      {} tokens labelled; nothing was written",
         estimate.n_targets_probed
     );
-    super::plan::warn_of_long_shards(estimate.seconds_per_shard());
+    warn_of_long_shards(estimate.seconds_per_shard());
+}
+
+/// An interruption loses the shard in work: long ones are worth cutting smaller.
+pub(crate) fn warn_of_long_shards(seconds_per_shard: f64) {
+    if seconds_per_shard > LONG_SHARD_SECONDS {
+        anstream::eprintln!(
+            "warning: a shard takes about {:.0} minutes here, which an interruption would lose; --shard-bytes makes them smaller",
+            seconds_per_shard / 60.0
+        );
+    }
+}
+
+fn shards(n: u64) -> String {
+    format!("{n} shard{}", if n == 1 { "" } else { "s" })
 }

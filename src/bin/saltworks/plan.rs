@@ -2,9 +2,6 @@
 
 use saltworks::label;
 
-/// Seconds of work that an interruption may cost before a user is warned.
-const LONG_SHARD_SECONDS: f64 = 600.0;
-
 /// Write the plan of a labelling, for several tasks to share.
 #[derive(clap::Args)]
 #[group(skip)]
@@ -24,7 +21,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
     let config = super::label::resolve(args.label.options, args.label.config)?;
     if !args.no_probe {
-        warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
+        super::label::warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
     }
     let plan = label::plan(&config)?;
     println!(
@@ -38,14 +35,4 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         config.output.display()
     );
     Ok(())
-}
-
-/// An interruption loses the shard in work: long ones are worth cutting smaller.
-pub(crate) fn warn_of_long_shards(seconds_per_shard: f64) {
-    if seconds_per_shard > LONG_SHARD_SECONDS {
-        anstream::eprintln!(
-            "warning: a shard takes about {:.0} minutes here, which an interruption would lose; --shard-bytes makes them smaller",
-            seconds_per_shard / 60.0
-        );
-    }
 }

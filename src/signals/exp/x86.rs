@@ -1,0 +1,114 @@
+//! The same for AVX2 and AVX-512: the shared bodies compiled for them, or written out.
+
+use super::{BLOCK, ExpSums, RowScan};
+use std::arch::x86_64::*;
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+pub(super) fn exp_sums_avx512(row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+    super::exp_sums_body(row, max, inv_tau, sums);
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn exp_sums_avx2(row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+    super::exp_sums_body(row, max, inv_tau, sums);
+}
+
+// Scan and count are written out: left to themselves, compilers take their loop over blocks as
+// the one to vectorize, and gather.
+
+#[target_feature(enable = "avx512f")]
+pub(super) fn scan_avx512(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
+    let finite = _mm512_set1_ps(f32::MAX);
+    let mut usable: __mmask16 = !0;
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    let last = super::padded(rest);
+    let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
+    let mut row_max = f32::NEG_INFINITY;
+    for (block, block_max) in all.zip(block_maxima) {
+        // SAFETY: the four loads are the block's 64 values.
+        let quarters = unsafe {
+            let start = block.as_ptr();
+            [
+                _mm512_loadu_ps(start),
+                _mm512_loadu_ps(start.add(16)),
+                _mm512_loadu_ps(start.add(32)),
+                _mm512_loadu_ps(start.add(48)),
+            ]
+        };
+        let [a, b, c, d] = quarters;
+        for quarter in quarters {
+            // An ordered comparison is false for NaN and for +inf alike.
+            usable &= _mm512_cmp_ps_mask::<_CMP_LE_OQ>(quarter, finite);
+        }
+        let max = _mm512_max_ps(_mm512_max_ps(a, b), _mm512_max_ps(c, d));
+        *block_max = _mm512_reduce_max_ps(max);
+        row_max = super::greater(*block_max, row_max);
+    }
+    RowScan {
+        max: row_max,
+        usable: usable == !0,
+    }
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn scan_avx2(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
+    let finite = _mm256_set1_ps(f32::MAX);
+    let mut usable = _mm256_cmp_ps::<_CMP_EQ_OQ>(finite, finite);
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    let last = super::padded(rest);
+    let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
+    let mut row_max = f32::NEG_INFINITY;
+    for (block, block_max) in all.zip(block_maxima) {
+        let mut max = _mm256_set1_ps(f32::NEG_INFINITY);
+        for eight in block.as_chunks::<8>().0 {
+            // SAFETY: the load is of these eight values.
+            let eight = unsafe { _mm256_loadu_ps(eight.as_ptr()) };
+            max = _mm256_max_ps(max, eight);
+            usable = _mm256_and_ps(usable, _mm256_cmp_ps::<_CMP_LE_OQ>(eight, finite));
+        }
+        let four = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps::<1>(max));
+        let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        *block_max = _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)));
+        row_max = super::greater(*block_max, row_max);
+    }
+    RowScan {
+        max: row_max,
+        usable: _mm256_movemask_ps(usable) == 0xff,
+    }
+}
+
+#[target_feature(enable = "avx512f,popcnt")]
+pub(super) fn count_avx512<const OR_EQUAL: bool>(values: &[f32], threshold: f32) -> u32 {
+    let wide = _mm512_set1_ps(threshold);
+    let (blocks, rest) = values.as_chunks::<16>();
+    let mut n = super::count_body::<OR_EQUAL>(rest, threshold);
+    for block in blocks {
+        // SAFETY: the load is of these sixteen values.
+        let block = unsafe { _mm512_loadu_ps(block.as_ptr()) };
+        let mask = if OR_EQUAL {
+            _mm512_cmp_ps_mask::<_CMP_GE_OQ>(block, wide)
+        } else {
+            _mm512_cmp_ps_mask::<_CMP_GT_OQ>(block, wide)
+        };
+        n += mask.count_ones();
+    }
+    n
+}
+
+#[target_feature(enable = "avx2,popcnt")]
+pub(super) fn count_avx2<const OR_EQUAL: bool>(values: &[f32], threshold: f32) -> u32 {
+    let wide = _mm256_set1_ps(threshold);
+    let (blocks, rest) = values.as_chunks::<8>();
+    let mut n = super::count_body::<OR_EQUAL>(rest, threshold);
+    for block in blocks {
+        // SAFETY: the load is of these eight values.
+        let block = unsafe { _mm256_loadu_ps(block.as_ptr()) };
+        let mask = if OR_EQUAL {
+            _mm256_cmp_ps::<_CMP_GE_OQ>(block, wide)
+        } else {
+            _mm256_cmp_ps::<_CMP_GT_OQ>(block, wide)
+        };
+        n += _mm256_movemask_ps(mask).count_ones();
+    }
+    n
+}
