@@ -191,7 +191,7 @@ pub struct LabelConfig {
     pub range: SequenceRange,
     /// Leave out a padded head.
     pub mask_vocab_padding: bool,
-    /// auto, cpu, cuda[:N]; read by the teacher's room.
+    /// `auto`, `cpu`, `cuda` or `cuda:N`; read by the teacher's room.
     pub device: String,
     /// Threads.
     pub threads: usize,
