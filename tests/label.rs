@@ -362,5 +362,5 @@ fn a_teacher_is_known_by_its_contents_external_data_included() {
     bytes[last] ^= 1;
     std::fs::write(&data, bytes).unwrap();
     let printed = fail_with(&mut inputs.label("labels"), 2);
-    assert!(printed.contains("teacher.fingerprint"), "{printed}");
+    assert!(printed.contains("teacher.files[1]"), "{printed}");
 }
