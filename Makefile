@@ -59,5 +59,6 @@ fuzz: ## Fuzz every target for FUZZ_SECONDS (default 180) each.
 	done
 
 coverage: setup ## Measure which lines of the library the tests run.
-	@command -v cargo-llvm-cov >/dev/null || { echo "needs cargo-llvm-cov: cargo install cargo-llvm-cov" >&2; exit 1; }
-	$(WITH_RUNTIME) $(CARGO) llvm-cov --locked --summary-only
+	@command -v cargo-tarpaulin >/dev/null || { echo "needs cargo-tarpaulin: cargo install cargo-tarpaulin --locked" >&2; exit 1; }
+	$(WITH_RUNTIME) $(CARGO) tarpaulin --engine llvm --follow-exec --lib --tests --skip-clean --locked \
+		--exclude-files 'fuzz/*' 'benches/*' --timeout 600

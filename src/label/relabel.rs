@@ -310,3 +310,115 @@ impl RelabelReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signals(ids: &[u32], logprobs: &[f32]) -> PositionSignals {
+        PositionSignals {
+            target_logprob_t: vec![-1.0],
+            topk_ids_tk: ids.to_vec(),
+            topk_logprobs_tk: logprobs.to_vec(),
+            tail_mass_t: vec![0.25],
+            ..Default::default()
+        }
+    }
+
+    fn compare(stored: PositionSignals, fresh: PositionSignals) -> RelabelReport {
+        let mut report = RelabelReport::default();
+        let row = Row {
+            signals: stored,
+            ..Row::default()
+        };
+        let again = SequenceSignals {
+            positions: fresh,
+            ..Default::default()
+        };
+        let top_k = again.positions.topk_ids_tk.len();
+        let mut comparison = Comparison {
+            seq_id: 7,
+            rounding: Rounding::F16,
+            report: &mut report,
+        };
+        comparison.compare(&row, &again, top_k);
+        report
+    }
+
+    #[test]
+    fn what_is_equal_up_to_float_noise_and_rounding_is_no_finding() {
+        let noisy = signals(&[3, 1], &[-0.5, -2.0 - 2.0 * f32::from(half::f16::EPSILON)]);
+        let report = compare(signals(&[3, 1], &[-0.500_05, -2.0]), noisy);
+        assert_eq!((report.n_findings, report.n_tied_ids), (0, 0));
+        assert!(report.max_difference_nats > 1e-5);
+    }
+
+    #[test]
+    fn ids_may_change_places_only_where_they_tie() {
+        let tied = compare(
+            signals(&[1, 3], &[-1.0, -1.0]),
+            signals(&[3, 1], &[-1.0, -1.0]),
+        );
+        assert_eq!((tied.n_findings, tied.n_tied_ids), (0, 2));
+        let apart = compare(
+            signals(&[1, 3], &[-1.0, -2.0]),
+            signals(&[3, 1], &[-1.0, -2.0]),
+        );
+        assert_eq!((apart.n_findings, apart.n_tied_ids), (2, 0));
+        assert!(apart.findings[0].contains("sequence 7: topk_ids[0][0] is 1"));
+    }
+
+    #[test]
+    fn every_kind_of_value_that_is_off_is_named() {
+        let good = || signals(&[3, 1], &[-0.5, -2.0]);
+        let off = [
+            (
+                PositionSignals {
+                    target_logprob_t: vec![-1.001],
+                    ..good()
+                },
+                "target_logprob[0]",
+            ),
+            (
+                PositionSignals {
+                    topk_logprobs_tk: vec![-0.6, -2.0],
+                    ..good()
+                },
+                "topk_logprobs[0]",
+            ),
+            (
+                PositionSignals {
+                    topk_logprobs_tk: vec![-0.5, f32::NEG_INFINITY],
+                    ..good()
+                },
+                "topk_logprobs[1]",
+            ),
+            (
+                PositionSignals {
+                    tail_mass_t: vec![0.3],
+                    ..good()
+                },
+                "tail_mass[0]",
+            ),
+        ];
+        for (stored, name) in off {
+            let report = compare(stored, good());
+            assert_eq!(report.n_findings, 1, "{name}");
+            assert!(report.findings[0].contains(name), "{:?}", report.findings);
+        }
+    }
+
+    #[test]
+    fn findings_past_the_listed_ones_are_counted() {
+        let n = MAX_LISTED + 5;
+        let many = |value| PositionSignals {
+            entropy_t: vec![value; n],
+            ..Default::default()
+        };
+        let report = compare(many(1.0), many(2.0));
+        assert_eq!(
+            (report.n_findings, report.findings.len()),
+            (n as u64, MAX_LISTED)
+        );
+    }
+}
