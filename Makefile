@@ -54,6 +54,9 @@ bench: setup ## Run the benchmarks (release profile).
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (default 180) each.
 	@command -v cargo-fuzz >/dev/null || { echo "needs cargo-fuzz: cargo install cargo-fuzz" >&2; exit 1; }
+	@mkdir -p fuzz/corpus/shard
+	@for kind in positions scores; do \
+		cp fixtures/shard-v1/labels/$$kind/part-00000.parquet fuzz/corpus/shard/$$kind; done
 	@for target in $$($(CARGO) fuzz list); do \
 		$(CARGO) fuzz run --sanitizer none "$$target" -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
