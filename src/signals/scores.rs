@@ -1,4 +1,4 @@
-//! Selection scores of one sequence, from its positions (DESIGN: SALT eq. 10 and its neighbours).
+//! Selection scores of one sequence, from its positions (SALT eq. 10 and its neighbours).
 
 use super::types::{SCORE_K, Scores};
 
