@@ -28,4 +28,6 @@ pub mod storage;
 #[cfg(feature = "label")]
 pub mod teacher;
 pub mod tokens;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod view;

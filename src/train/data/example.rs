@@ -1,0 +1,23 @@
+//! One sequence as training sees it.
+
+use crate::signals::PositionSignals;
+
+/// One sequence to train on, with what a teacher said of it where it has labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    /// Its number in the view of its corpus.
+    pub seq_id: u64,
+    /// `[n_targets + 1]`; position t predicts `input_ids[t + 1]`.
+    pub input_ids: Vec<u32>,
+    /// Offsets in `input_ids` at which documents start; the first is 0.
+    pub doc_starts: Vec<u32>,
+    /// The teacher's signals over the n_targets positions; lists of groups not stored are empty.
+    pub signals: Option<PositionSignals>,
+}
+
+impl Example {
+    /// Predicted positions.
+    pub fn n_targets(&self) -> usize {
+        self.input_ids.len().saturating_sub(1)
+    }
+}

@@ -1,0 +1,29 @@
+//! What can go wrong in training.
+
+use crate::error::Kind;
+
+/// An error of the trainer.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A model that the core does not have.
+    #[error("{what}: expected {expected}, got {got}; {remedy}")]
+    Spec {
+        /// Which dimension or option, such as `model.n_heads`.
+        what: String,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        got: String,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+impl TrainError {
+    /// The kind of failure, which decides the exit code.
+    pub fn kind(&self) -> Kind {
+        match self {
+            TrainError::Spec { .. } => Kind::Usage,
+        }
+    }
+}

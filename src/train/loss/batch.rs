@@ -1,0 +1,77 @@
+//! A micro-batch, flattened: N positions of several sequences, one after the other, no padding.
+
+/// N positions with their targets.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MicroBatch {
+    /// `[N]` inputs.
+    pub ids_n: Vec<u32>,
+    /// `[N]` next tokens.
+    pub targets_n: Vec<u32>,
+    /// `[N]` 1, or 0 for a position that is not learnt from.
+    pub weights_n: Vec<f32>,
+    /// `[n_sequences + 1]` where each sequence starts; the last is N. Attention stays inside one,
+    /// and positions count from 0 in each.
+    pub starts: Vec<usize>,
+    /// The teacher's part, where there is one.
+    pub kd: Option<KdTargets>,
+}
+
+/// The teacher's distribution at each of N positions, kept ids only.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KdTargets {
+    /// Which loss.
+    pub loss: super::KdLoss,
+    /// Temperature of the student's softmax in the KD part; 1 unless both are tempered.
+    pub student_tau: f32,
+    /// `[N]` omega of each position; 0 where a gate is closed.
+    pub omega_n: Vec<f32>,
+    /// `[N + 1]` where the kept ids of each position start.
+    pub offsets: Vec<u32>,
+    /// Kept ids, distinct inside a position.
+    pub ids: Vec<u32>,
+    /// Their probabilities as the loss uses them: tempered, and rescaled where the loss says so.
+    pub probs: Vec<f32>,
+    /// `[N]` probability outside the kept ids; `tail-bucket` only, else empty.
+    pub tail_n: Vec<f32>,
+}
+
+/// Sums over the weighted positions of one or more micro-batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LossSums {
+    /// Weighted positions.
+    pub n: f64,
+    /// Nats: the loss that was differentiated.
+    pub loss: f64,
+    /// Nats: -log q_y.
+    pub ce: f64,
+    /// Nats: KD over positions with omega > 0, not multiplied by omega.
+    pub kd: f64,
+    /// Positions with omega > 0.
+    pub n_kd: f64,
+}
+
+impl MicroBatch {
+    /// N.
+    pub fn n_positions(&self) -> usize {
+        self.ids_n.len()
+    }
+
+    /// Longest sequence.
+    pub fn longest(&self) -> usize {
+        self.starts
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+impl std::ops::AddAssign for LossSums {
+    fn add_assign(&mut self, other: Self) {
+        self.n += other.n;
+        self.loss += other.loss;
+        self.ce += other.ce;
+        self.kd += other.kd;
+        self.n_kd += other.n_kd;
+    }
+}

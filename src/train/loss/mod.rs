@@ -1,0 +1,76 @@
+//! What a position is to learn: cross-entropy with the next token, knowledge distillation (KD)
+//! from a teacher's stored signals, or both.
+//!
+//! One row, student logits s, q = softmax(s), next token y, omega in `[0, 1]`:
+//!
+//! ```text
+//! L = (1 - omega) * -log q_y  +  omega * KD(p, q)
+//! ```
+//!
+//! [`targets_of`] turns examples into a [`MicroBatch`]: flattened ids, targets, weights and, where
+//! there is a teacher, the kept probabilities of each position, ready for the fused head. The maths
+//! on one row of logits is in `row`; `ops` calls it.
+
+mod batch;
+
+pub use batch::{KdTargets, LossSums, MicroBatch};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How kept probabilities become a distribution (DESIGN of the losses: see [`crate::train::loss`]).
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum KdLoss {
+    /// The K kept ids and one bucket for the rest.
+    TailBucket,
+    /// Counts of draws from the teacher; unbiased.
+    Sampled,
+    /// The kept ids, rescaled to sum to 1; biased, for comparison.
+    Renormalize,
+    /// The kept ids as they are; biased, for comparison.
+    Drop,
+}
+
+/// What is tempered.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum TemperatureMode {
+    /// The teacher alone.
+    Teacher,
+    /// Teacher and student; the loss is scaled by tau squared.
+    Both,
+}
+
+/// Which positions learn from the teacher.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Every one.
+    None,
+    /// Those whose target is among the teacher's `gate_k` best; the others learn by cross-entropy.
+    Learnable,
+}
+
+/// How labels become targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KdPolicy {
+    /// The loss.
+    pub loss: KdLoss,
+    /// Temperature, positive; other than 1 it must be among the labels' stored temperatures.
+    pub tau: f64,
+    /// What is tempered.
+    pub temperature_mode: TemperatureMode,
+    /// Which positions.
+    pub gate: Gate,
+    /// k of the gate.
+    pub gate_k: u32,
+    /// Index of `tau` among the labels' extra temperatures; `None` where it is 1.
+    pub tau_idx: Option<usize>,
+}

@@ -1,0 +1,129 @@
+//! Dimensions of a model.
+
+use crate::train::TrainError;
+
+/// A decoder of the Llama family: RMSNorm, RoPE (half-split, as Hugging Face has it), causal
+/// grouped-query attention, SwiGLU, no biases.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelSpec {
+    /// V.
+    pub vocab_size: usize,
+    /// D.
+    pub d_model: usize,
+    /// Transformer blocks.
+    pub n_layers: usize,
+    /// H, query heads.
+    pub n_heads: usize,
+    /// Key and value heads; divides H.
+    pub n_kv_heads: usize,
+    /// Width of a head; even. H * head_dim may differ from D.
+    pub head_dim: usize,
+    /// F, width inside the feed-forward block.
+    pub d_ff: usize,
+    /// Longest sequence that the model is for.
+    pub max_seq_len: usize,
+    /// Base of the rotary angles.
+    pub rope_theta: f64,
+    /// Epsilon of RMSNorm.
+    pub norm_eps: f64,
+    /// Whether the head is the embedding.
+    pub tie_embeddings: bool,
+}
+
+impl ModelSpec {
+    /// Refuses dimensions that make no model.
+    ///
+    /// # Errors
+    /// [`TrainError::Spec`], naming the first such.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let positive = [
+            ("model.vocab_size", self.vocab_size),
+            ("model.d_model", self.d_model),
+            ("model.n_layers", self.n_layers),
+            ("model.n_heads", self.n_heads),
+            ("model.n_kv_heads", self.n_kv_heads),
+            ("model.head_dim", self.head_dim),
+            ("model.d_ff", self.d_ff),
+            ("model.max_seq_len", self.max_seq_len),
+        ];
+        for (what, value) in positive {
+            require(value > 0, what, "at least 1", value, "give a larger one")?;
+        }
+        require(
+            self.n_heads.is_multiple_of(self.n_kv_heads),
+            "model.n_kv_heads",
+            &format!("a divisor of the {} query heads", self.n_heads),
+            self.n_kv_heads,
+            "choose one that divides them",
+        )?;
+        require(
+            self.head_dim.is_multiple_of(2),
+            "model.head_dim",
+            "an even width, whose halves RoPE rotates",
+            self.head_dim,
+            "choose an even one",
+        )?;
+        require(
+            self.rope_theta.is_finite() && self.rope_theta > 0.0,
+            "model.rope_theta",
+            "a positive number",
+            self.rope_theta,
+            "10000 is usual",
+        )?;
+        require(
+            self.norm_eps.is_finite() && self.norm_eps > 0.0,
+            "model.norm_eps",
+            "a positive number",
+            self.norm_eps,
+            "1e-5 is usual",
+        )
+    }
+
+    /// Width of a token's queries: H * head_dim.
+    pub fn q_width(&self) -> usize {
+        self.n_heads * self.head_dim
+    }
+
+    /// Width of a token's keys, and of its values.
+    pub fn kv_width(&self) -> usize {
+        self.n_kv_heads * self.head_dim
+    }
+
+    /// Width of a token's queries, keys and values together.
+    pub fn qkv_width(&self) -> usize {
+        self.q_width() + 2 * self.kv_width()
+    }
+
+    /// Number of parameters; a tied head counts once.
+    pub fn n_parameters(&self) -> usize {
+        super::ParamLayout::new(self).len
+    }
+
+    /// Floating point operations of one token's forward and backward pass at sequence length
+    /// `seq_len`: 6 a weight of every matrix product, and 12 * L * H * head_dim * T of attention
+    /// (the convention of PaLM, appendix B, which counts the masked half too).
+    pub fn flops_per_token(&self, seq_len: usize) -> f64 {
+        let layer = self.d_model * (self.qkv_width() + self.q_width() + 3 * self.d_ff);
+        let weights = self.n_layers * layer + self.d_model * self.vocab_size;
+        let attention = 12 * self.n_layers * self.q_width() * seq_len;
+        6.0 * weights as f64 + attention as f64
+    }
+}
+
+fn require(
+    holds: bool,
+    what: &str,
+    expected: &str,
+    got: impl std::fmt::Display,
+    remedy: &str,
+) -> Result<(), TrainError> {
+    if holds {
+        return Ok(());
+    }
+    Err(TrainError::Spec {
+        what: what.to_owned(),
+        expected: expected.to_owned(),
+        got: got.to_string(),
+        remedy: remedy.to_owned(),
+    })
+}
