@@ -1,0 +1,342 @@
+//! The keys of `run.toml`.
+
+use crate::tokens::{Packing, TokenFormat};
+use crate::train::loss::{Gate, KdLoss, TemperatureMode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Directory of the run. Default on the command line: `--output`.
+    pub output: PathBuf,
+    /// Dimensions of a fresh model; left out where `init` names one.
+    pub model: Option<ModelConfig>,
+    /// A Hugging Face Llama directory to start from.
+    pub init: Option<PathBuf>,
+    /// What is read.
+    pub data: DataConfig,
+    /// How long and how much.
+    pub train: TrainConfig,
+    /// Learning rate.
+    #[serde(default)]
+    pub schedule: ScheduleConfig,
+    /// AdamW.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// What is learnt from labels, and when.
+    #[serde(default)]
+    pub kd: KdConfig,
+    /// Validation during training.
+    #[serde(default)]
+    pub eval: EvalConfig,
+    /// What is kept.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// Dimensions of a fresh model. The vocabulary is the tokenizer's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// D.
+    pub d_model: usize,
+    /// Blocks.
+    pub n_layers: usize,
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key and value heads. Default: `n_heads`.
+    pub n_kv_heads: Option<usize>,
+    /// Width of a head. Default: `d_model / n_heads`.
+    pub head_dim: Option<usize>,
+    /// Width inside the feed-forward block.
+    pub d_ff: usize,
+    /// Longest sequence. Default: the sequence length of the run.
+    pub max_seq_len: Option<usize>,
+    /// Base of the rotary angles. Default: 10000.
+    pub rope_theta: Option<f64>,
+    /// Epsilon of RMSNorm. Default: 1e-5.
+    pub norm_eps: Option<f64>,
+    /// Use the embedding as the head. Default: false.
+    #[serde(default)]
+    pub tie_embeddings: bool,
+}
+
+/// What is read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Token corpus of ordinary training: all of `baseline`, the last stage of the others.
+    pub tokens: Option<PathBuf>,
+    /// Format of the token files, where name and contents do not tell.
+    pub tokens_format: Option<TokenFormat>,
+    /// End-of-document id of raw token files.
+    pub eod: Option<u32>,
+    /// Label directory of `saltworks label`. A `baseline` that names one reads the same sequences
+    /// in the same order as the other modes, and learns only from their tokens.
+    pub labels: Option<PathBuf>,
+    /// Selection (Parquet: `seq_id`, `kept`): only kept sequences of the labels are used.
+    pub selection: Option<PathBuf>,
+    /// Token corpus held out for validation.
+    pub validation: Option<PathBuf>,
+    /// tokenizer.json; copied into what is exported.
+    pub tokenizer: Option<PathBuf>,
+    /// T. Default: the labels'.
+    pub seq_len: Option<u32>,
+    /// Packing. Default: the labels', else `concat`.
+    pub packing: Option<Packing>,
+    /// Id in front of every sequence. Default: the labels', else none.
+    pub sequence_bos: Option<u32>,
+    /// Do not learn targets that are the first token of another document. Default: false.
+    #[serde(default)]
+    pub mask_document_borders: bool,
+    /// Times that labelled sequences may be seen. Default: 1.
+    pub label_epochs: Option<u32>,
+    /// Times that sequences of `tokens` may be seen. Default: 1.
+    pub token_epochs: Option<u32>,
+    /// Row groups that are shuffled together. Default: 8. Part of the order: it changes the run.
+    pub shuffle_row_groups: Option<usize>,
+    /// Steps that are read ahead. Default: 4. Changes only speed and memory.
+    pub prefetch: Option<usize>,
+}
+
+/// How long and how much.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Sequences a step.
+    pub batch_size: usize,
+    /// Sequences a forward and backward pass; divides `batch_size`. Default: all at once.
+    pub micro_batch_size: Option<usize>,
+    /// Seed of parameters and order. Default: 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// Threads. Default: all cores. The same number gives the same bits.
+    pub threads: Option<usize>,
+    /// Keep only the input of each block and compute the rest again. Default: false.
+    #[serde(default)]
+    pub recompute: bool,
+    /// Most memory that model, optimizer and activations may take, bytes. Default: 90% of what is free.
+    pub memory_limit: Option<u64>,
+}
+
+/// Shape of the learning rate after warm-up.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum LrShape {
+    /// Stays.
+    Constant,
+    /// Falls in a line to `min_lr`.
+    Linear,
+    /// Falls in half a cosine to `min_lr`.
+    Cosine,
+    /// Warm-up, stable, decay: stays, then falls in a line over the last `decay_steps`.
+    Wsd,
+}
+
+/// Learning rate as a pure function of the step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScheduleConfig {
+    /// Greatest learning rate.
+    pub lr: f64,
+    /// Where it ends. Default: a tenth of `lr` for `cosine` and `linear`, 0 for `wsd`.
+    pub min_lr: Option<f64>,
+    /// Shape.
+    pub shape: LrShape,
+    /// Steps in which it rises in a line from 0.
+    pub warmup_steps: u64,
+    /// Steps of the fall of `wsd`. Default: a fifth of all.
+    pub decay_steps: Option<u64>,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            min_lr: None,
+            shape: LrShape::Cosine,
+            warmup_steps: 100,
+            decay_steps: None,
+        }
+    }
+}
+
+/// AdamW with decoupled weight decay, of matrices only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// Greatest norm of all gradients together; 0 does not clip.
+    pub grad_clip: f64,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            grad_clip: 1.0,
+        }
+    }
+}
+
+/// How the teacher is used.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Cross-entropy only.
+    Baseline,
+    /// KD to the end (reverse knowledge distillation: the teacher is the smaller one).
+    Rkd,
+    /// KD first, then cross-entropy.
+    Salt,
+    /// KD on selected sequences first, then cross-entropy.
+    SaltDs,
+    /// Cross-entropy on selected sequences first, then on the rest: the control of `salt-ds`.
+    DsCe,
+}
+
+/// How stage 1 ends.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransitionKind {
+    /// At once, after `n_kd` steps.
+    Step,
+    /// omega falls in a line over `decay_steps` after `n_kd` steps.
+    Linear,
+    /// When the student's running NLL on labelled positions has fallen to the teacher's, between
+    /// `min_kd` and `n_kd` steps.
+    Auto,
+}
+
+/// What is learnt from labels, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KdConfig {
+    /// How the teacher is used.
+    pub mode: Mode,
+    /// The loss.
+    pub loss: KdLoss,
+    /// Share of KD in the loss, from 0 to 1.
+    pub omega: f64,
+    /// Temperature; other than 1 it must be one that the labels have.
+    pub tau: f64,
+    /// What is tempered.
+    pub temperature_mode: TemperatureMode,
+    /// Which positions learn from the teacher.
+    pub gate: Gate,
+    /// k of the gate.
+    pub gate_k: u32,
+    /// How stage 1 ends.
+    pub transition: TransitionKind,
+    /// Steps of stage 1: all of them (`step`), before the fall (`linear`), at most (`auto`).
+    pub n_kd: Option<u64>,
+    /// `auto`: steps of stage 1 at least. Default: a tenth of `n_kd`.
+    pub min_kd: Option<u64>,
+    /// `linear`: steps of the fall. Default: a tenth of `n_kd`.
+    pub decay_steps: Option<u64>,
+    /// `auto`: steps over which NLLs are averaged (exponentially). Default: 50.
+    pub running_steps: Option<u64>,
+}
+
+impl Default for KdConfig {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Baseline,
+            loss: KdLoss::TailBucket,
+            omega: 0.5,
+            tau: 1.0,
+            temperature_mode: TemperatureMode::Teacher,
+            gate: Gate::None,
+            gate_k: 10,
+            transition: TransitionKind::Step,
+            n_kd: None,
+            min_kd: None,
+            decay_steps: None,
+            running_steps: None,
+        }
+    }
+}
+
+/// Validation during training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvalConfig {
+    /// Steps between two validations; 0 validates at the end only.
+    pub every: u64,
+    /// Sequences of a validation, evenly spread; 0 takes all.
+    pub sequences: u64,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self {
+            every: 200,
+            sequences: 256,
+        }
+    }
+}
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Steps between two checkpoints; 0 saves at the end and at interruptions only.
+    pub every: u64,
+    /// Latest checkpoints that are kept.
+    pub keep_last: usize,
+    /// Steps whose checkpoints are kept for good, if a multiple of this; 0 keeps none.
+    pub keep_every: u64,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self {
+            every: 500,
+            keep_last: 2,
+            keep_every: 0,
+        }
+    }
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Steps between two lines of `metrics.jsonl`.
+    pub every: u64,
+    /// Write TensorBoard events too.
+    pub tensorboard: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            every: 10,
+            tensorboard: true,
+        }
+    }
+}
