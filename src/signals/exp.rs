@@ -49,7 +49,7 @@ pub(super) struct RowScan {
 
 /// e^d for d <= 0 (NaN is excluded before).
 #[inline(always)]
-fn exp_lane(d: f32) -> f32 {
+pub(crate) fn exp_lane(d: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     // 1.5 * 2^23: adding it rounds to the nearest integer, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;

@@ -26,6 +26,8 @@ mod types;
 
 pub use batch::{SequenceSignals, instruction_set, reduce_batch};
 pub use error::SignalsError;
+#[cfg(feature = "train")]
+pub(crate) use exp::exp_lane as exp_of_negative;
 pub use types::{
     Groups, Logits, LogitsData, PositionSignals, Rounding, SCORE_K, Scores, SignalsConfig,
 };

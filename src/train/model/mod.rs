@@ -1,9 +1,19 @@
 //! The model: its dimensions, its parameters in one flat buffer, forward and backward.
+//!
+//! A block is `x + attention(norm(x))`, then `+ feed-forward(norm(.))`. The forward pass leaves in
+//! [`Buffers`](buffers) what the backward pass wants; with `recompute` only each block's input
+//! stays, and the backward pass computes the block once more before it goes through it.
 
+mod buffers;
 mod network;
 mod params;
+mod profile;
 mod spec;
+#[cfg(test)]
+mod tests;
 
-pub use network::{Capacity, MemoryPlan, Network};
+pub use buffers::{Capacity, MemoryPlan};
+pub use network::Network;
 pub use params::{LayerSlots, ParamLayout, Params, TensorSlot};
+pub use profile::{Part, Profile};
 pub use spec::ModelSpec;

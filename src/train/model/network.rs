@@ -1,88 +1,552 @@
-//! A model with its buffers.
+//! A model with its buffers: forward and backward as a sequence of operations.
 
+use super::buffers::{BlockBuffers, Buffers, Capacity, attention_shape};
+use super::params::LayerSlots;
+use super::profile::{Part, Profile};
 use super::{ModelSpec, Params};
 use crate::train::loss::{LossSums, MicroBatch};
+use crate::train::ops::{
+    self, Head, HeadGradients, Into, RopeTable, Turn, View, add_rmsnorm, attention,
+    attention_backward, embed, embed_backward, head_logprobs, head_loss, matmul, rmsnorm,
+    rmsnorm_backward, rope, swiglu, swiglu_backward,
+};
 
-/// What a model is to hold room for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capacity {
-    /// Most positions of a micro-batch (N).
-    pub n_positions: usize,
-    /// Longest sequence (T).
-    pub seq_len: usize,
-    /// Worker threads.
-    pub threads: usize,
-    /// Whether there is a backward pass: gradients and saved activations.
-    pub training: bool,
-    /// Keep only the input of each block and compute the rest again in the backward pass.
-    pub recompute: bool,
-}
-
-/// Bytes of the buffers of a [`Network`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryPlan {
-    /// Parameters.
-    pub parameters: u64,
-    /// Gradients; 0 without training.
-    pub gradients: u64,
-    /// Activations and scratch.
-    pub activations: u64,
-}
-
-/// A model with parameters, gradients and activations, all allocated when it is made.
+/// A model with parameters, gradients and activations, all allocated when it is made. Its work runs
+/// on the rayon pool that it is called in, which has `capacity.threads` threads.
 pub struct Network {
     /// Parameters, to read and to update.
     pub params: Params,
     /// `[params.layout.len]` gradients; empty without training.
     pub grads: Vec<f32>,
-}
-
-impl MemoryPlan {
-    /// What a [`Network`] of this spec would hold, without making it.
-    pub fn of(spec: &ModelSpec, capacity: &Capacity) -> Self {
-        let _ = (spec, capacity);
-        unimplemented!()
-    }
-
-    /// All of it.
-    pub fn total(&self) -> u64 {
-        self.parameters + self.gradients + self.activations
-    }
+    /// The next backward pass writes gradients instead of adding to them.
+    fresh: bool,
+    capacity: Capacity,
+    buffers: Buffers,
+    profile: Profile,
 }
 
 impl Network {
     /// Allocates everything.
     pub fn new(params: Params, capacity: Capacity) -> Self {
-        let _ = (params, capacity);
-        unimplemented!()
+        let n_grads = if capacity.training {
+            params.layout.len
+        } else {
+            0
+        };
+        Self {
+            grads: vec![0.0; n_grads],
+            fresh: true,
+            buffers: Buffers::new(&params.spec, &capacity),
+            profile: Profile::default(),
+            params,
+            capacity,
+        }
+    }
+
+    /// What it holds room for.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// Where time went since it was made.
+    pub fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// Forward and backward: adds `scale` times the gradient of the batch's summed loss to `grads`
-    /// (which [`Network::zero_grads`] clears), and returns the sums.
+    /// (in their place after [`Network::zero_grads`]), and returns the sums.
+    ///
+    /// # Panics
+    /// If the batch is larger than the capacity, or the network is not for training.
     pub fn forward_backward(&mut self, batch: &MicroBatch, scale: f32) -> LossSums {
-        let _ = (batch, scale);
-        unimplemented!()
+        assert!(self.capacity.training, "a network for training");
+        self.forward(batch);
+        let sums = self.head_backward(batch, scale);
+        for layer in (0..self.params.spec.n_layers).rev() {
+            self.block_backward(layer, batch);
+        }
+        self.embedding_backward(batch);
+        self.fresh = false;
+        sums
     }
 
-    /// Forward only: the batch's sums; `logprobs_n` takes log q_y of every position, nats.
+    /// Forward only: the batch's sums of cross-entropy; `logprobs_n` takes log q_y of every
+    /// position, nats.
+    ///
+    /// # Panics
+    /// If the batch is larger than the capacity.
     pub fn evaluate(&mut self, batch: &MicroBatch, logprobs_n: &mut [f32]) -> LossSums {
-        let _ = (batch, logprobs_n);
-        unimplemented!()
+        self.forward(batch);
+        let n = batch.n_positions();
+        let (buffers, threads) = (&mut self.buffers, self.capacity.threads);
+        let head = head_of(&self.params);
+        let last_nd = &buffers.last_nd[..n * head.d_model];
+        self.profile.time(Part::Head, || {
+            head_logprobs(
+                head,
+                last_nd,
+                batch,
+                &mut logprobs_n[..n],
+                &mut buffers.head,
+                threads,
+            )
+        })
     }
 
     /// Logits `[V]` of the next token after `ids`.
+    ///
+    /// # Panics
+    /// If there are no ids, or more than the capacity.
     pub fn next_logits(&mut self, ids: &[u32], logits_v: &mut [f32]) {
-        let _ = (ids, logits_v);
-        unimplemented!()
+        let batch = MicroBatch {
+            ids_n: ids.to_vec(),
+            starts: vec![0, ids.len()],
+            ..MicroBatch::default()
+        };
+        self.forward(&batch);
+        let head = head_of(&self.params);
+        let d = head.d_model;
+        let last = &self.buffers.last_nd[(ids.len() - 1) * d..ids.len() * d];
+        let weight = View::new(head.weight_vd, head.vocab_size, d);
+        let last = View::new(last, 1, d);
+        let threads = self.capacity.threads;
+        matmul(logits_v, Into::Overwrite, last, weight.t(), threads);
     }
 
-    /// Sets every gradient to 0.
+    /// Forgets every gradient.
     pub fn zero_grads(&mut self) {
-        self.grads.fill(0.0);
+        self.fresh = true;
     }
 
     /// Square root of the sum of all squared gradients, summed in f64.
     pub fn grad_norm(&self) -> f64 {
-        unimplemented!()
+        ops::norm(&self.grads)
+    }
+
+    /// Ids to the normalized output of the last block.
+    fn forward(&mut self, batch: &MicroBatch) {
+        self.check_fits(batch);
+        let spec = self.params.spec.clone();
+        let (n, d) = (batch.n_positions(), spec.d_model);
+        set_positions(&mut self.buffers.positions_n, &batch.starts);
+        let (params, buffers, profile) = (&self.params, &mut self.buffers, &mut self.profile);
+        let table = &params.values[params.layout.embedding.clone()];
+        profile.time(Part::Embedding, || {
+            embed(&batch.ids_n, table, &mut buffers.streams[0][..n * d], d);
+        });
+        for layer in 0..spec.n_layers {
+            self.block_forward(layer, batch);
+        }
+        let last = self.stream_after(spec.n_layers - 1);
+        let buffers = &mut self.buffers;
+        let gamma = &self.params.values[self.params.layout.final_norm.clone()];
+        self.profile.time(Part::Norm, || {
+            rmsnorm(
+                &buffers.streams[last][..n * d],
+                gamma,
+                spec.norm_eps as f32,
+                &mut buffers.last_nd[..n * d],
+                &mut buffers.last_rstd_n[..n],
+            );
+        });
+    }
+
+    fn check_fits(&self, batch: &MicroBatch) {
+        let (n, longest) = (batch.n_positions(), batch.longest());
+        assert!(n > 0, "a batch has positions");
+        assert!(
+            n <= self.capacity.n_positions && longest <= self.capacity.seq_len,
+            "{n} positions, longest {longest}: capacity {:?}",
+            self.capacity
+        );
+    }
+
+    /// Index of the residual stream before `layer`: each has its own in training.
+    fn stream_before(&self, layer: usize) -> usize {
+        layer % self.buffers.streams.len()
+    }
+
+    fn stream_after(&self, layer: usize) -> usize {
+        self.stream_before(layer + 1)
+    }
+
+    fn block_forward(&mut self, layer: usize, batch: &MicroBatch) {
+        self.block_inner(layer, batch);
+        let (before, after) = (self.stream_before(layer), self.stream_after(layer));
+        debug_assert_ne!(before, after);
+        let block = self.block(batch);
+        let set = layer % self.buffers.blocks.len();
+        let activations = &self.buffers.blocks[set];
+        let out_nd = &mut self.buffers.streams[after][..block.n * block.spec.d_model];
+        let down = &self.params.values[self.params.layout.layers[layer].down.clone()];
+        self.profile.time(Part::FeedForward, || {
+            block.down(activations, down, out_nd);
+        });
+    }
+
+    /// Everything of a block but the last product: all that its backward pass needs.
+    fn block_inner(&mut self, layer: usize, batch: &MicroBatch) {
+        let before = self.stream_before(layer);
+        let block = self.block(batch);
+        let Buffers {
+            streams,
+            blocks,
+            rope,
+            positions_n,
+            attention_scratch,
+            ..
+        } = &mut self.buffers;
+        let n_sets = blocks.len();
+        let set = &mut blocks[layer % n_sets];
+        let weights = Weights::new(&self.params, layer);
+        let x_nd = &streams[before][..block.n * block.spec.d_model];
+        let profile = &mut self.profile;
+        let table = (&*rope, &positions_n[..block.n]);
+        block.attend(&weights, x_nd, set, table, attention_scratch, profile);
+        block.feed(&weights, x_nd, set, profile);
+    }
+
+    fn block<'a>(&self, batch: &'a MicroBatch) -> Block<'a> {
+        Block {
+            spec: self.params.spec.clone(),
+            n: batch.n_positions(),
+            starts: &batch.starts,
+            threads: self.capacity.threads,
+        }
+    }
+
+    /// Loss, and the gradient of the last block's output into `dstream_nd`.
+    fn head_backward(&mut self, batch: &MicroBatch, scale: f32) -> LossSums {
+        let layout = self.params.layout.clone();
+        let (spec, n) = (self.params.spec.clone(), batch.n_positions());
+        let (d, last) = (spec.d_model, self.stream_after(spec.n_layers - 1));
+        let (fresh, threads) = (self.fresh, self.capacity.threads);
+        let buffers = &mut self.buffers;
+        let head = head_of(&self.params);
+        let grads = HeadGradients {
+            dx_nd: &mut buffers.dnormed_nd[..n * d],
+            dweight_vd: &mut self.grads[layout.head.clone()],
+            fresh,
+        };
+        let (last_nd, scratch) = (&buffers.last_nd[..n * d], &mut buffers.head);
+        let sums = self.profile.time(Part::Head, || {
+            head_loss(head, last_nd, batch, scale, grads, scratch, threads)
+        });
+        self.profile.time(Part::Norm, || {
+            buffers.dstream_nd[..n * d].fill(0.0);
+            rmsnorm_backward(
+                &buffers.dnormed_nd[..n * d],
+                &buffers.streams[last][..n * d],
+                &buffers.last_rstd_n[..n],
+                &self.params.values[layout.final_norm.clone()],
+                &mut buffers.dstream_nd[..n * d],
+                &mut self.grads[layout.final_norm.clone()],
+                fresh,
+                &mut buffers.partials,
+            );
+        });
+        sums
+    }
+
+    /// `dstream_nd`: from the gradient of the block's output to that of its input.
+    fn block_backward(&mut self, layer: usize, batch: &MicroBatch) {
+        if self.capacity.recompute {
+            self.block_inner(layer, batch);
+        }
+        let before = self.stream_before(layer);
+        let block = self.block(batch);
+        let weights = Weights::new(&self.params, layer);
+        let mut grads = Gradients {
+            slots: &self.params.layout.layers[layer],
+            values: &mut self.grads,
+            into: if self.fresh {
+                Into::Overwrite
+            } else {
+                Into::Add
+            },
+        };
+        let (buffers, profile) = (&mut self.buffers, &mut self.profile);
+        block.feed_backward(layer, &weights, buffers, &mut grads, profile);
+        block.attend_backward(layer, before, &weights, buffers, &mut grads, profile);
+    }
+
+    fn embedding_backward(&mut self, batch: &MicroBatch) {
+        let (n, d) = (batch.n_positions(), self.params.spec.d_model);
+        let tied = self.params.spec.tie_embeddings;
+        let dtable = &mut self.grads[self.params.layout.embedding.clone()];
+        let dx_nd = &self.buffers.dstream_nd[..n * d];
+        let fresh = self.fresh;
+        self.profile.time(Part::Embedding, || {
+            // A tied head has written its part already.
+            if fresh && !tied {
+                dtable.fill(0.0);
+            }
+            embed_backward(&batch.ids_n, dx_nd, dtable, d);
+        });
+    }
+}
+
+fn head_of(params: &Params) -> Head<'_> {
+    Head {
+        weight_vd: &params.values[params.layout.head.clone()],
+        vocab_size: params.spec.vocab_size,
+        d_model: params.spec.d_model,
+    }
+}
+
+/// Positions count from 0 in each sequence.
+fn set_positions(positions_n: &mut [u32], starts: &[usize]) {
+    for pair in starts.windows(2) {
+        for (position, to) in positions_n[pair[0]..pair[1]].iter_mut().enumerate() {
+            *to = position as u32;
+        }
+    }
+}
+
+/// Weights of one block.
+struct Weights<'a> {
+    norm1_d: &'a [f32],
+    qkv_wd: &'a [f32],
+    output_dq: &'a [f32],
+    norm2_d: &'a [f32],
+    gate_up_2fd: &'a [f32],
+    down_df: &'a [f32],
+}
+
+impl<'a> Weights<'a> {
+    fn new(params: &'a Params, layer: usize) -> Self {
+        let slots = &params.layout.layers[layer];
+        let of = |range: &std::ops::Range<usize>| &params.values[range.clone()];
+        Self {
+            norm1_d: of(&slots.attention_norm),
+            qkv_wd: of(&slots.qkv),
+            output_dq: of(&slots.output),
+            norm2_d: of(&slots.mlp_norm),
+            gate_up_2fd: of(&slots.gate_up),
+            down_df: of(&slots.down),
+        }
+    }
+}
+
+/// Where the gradients of one block go.
+struct Gradients<'a> {
+    slots: &'a LayerSlots,
+    values: &'a mut [f32],
+    into: Into,
+}
+
+impl Gradients<'_> {
+    fn of(&mut self, slot: fn(&LayerSlots) -> &std::ops::Range<usize>) -> &mut [f32] {
+        &mut self.values[slot(self.slots).clone()]
+    }
+}
+
+/// One block at work: `x + attention(norm(x))`, then `+ feed-forward(norm(.))`.
+struct Block<'a> {
+    spec: ModelSpec,
+    n: usize,
+    starts: &'a [usize],
+    threads: usize,
+}
+
+impl Block<'_> {
+    /// y `[N, out]` = x `[N, in]` W^T, W `[out, in]`.
+    fn linear(&self, y: &mut [f32], x: &[f32], weight: &[f32], n_in: usize, n_out: usize) {
+        let x = View::new(x, self.n, n_in);
+        let weight = View::new(weight, n_out, n_in);
+        matmul(y, Into::Overwrite, x, weight.t(), self.threads);
+    }
+
+    /// dx `[N, in]` = dy `[N, out]` W.
+    fn linear_input(&self, dx: &mut [f32], dy: &[f32], weight: &[f32], n_in: usize, n_out: usize) {
+        let dy = View::new(dy, self.n, n_out);
+        let weight = View::new(weight, n_out, n_in);
+        matmul(dx, Into::Overwrite, dy, weight, self.threads);
+    }
+
+    /// dW `[out, in]` += dy^T x.
+    fn linear_weight(&self, dw: &mut [f32], into: Into, dy: &[f32], x: &[f32]) {
+        let (n_out, n_in) = (dy.len() / self.n, x.len() / self.n);
+        let dy = View::new(dy, self.n, n_out);
+        let x = View::new(x, self.n, n_in);
+        matmul(dw, into, dy.t(), x, self.threads);
+    }
+
+    fn attend(
+        &self,
+        weights: &Weights<'_>,
+        x_nd: &[f32],
+        set: &mut BlockBuffers,
+        (table, positions_n): (&RopeTable, &[u32]),
+        scratch: &mut [f32],
+        profile: &mut Profile,
+    ) {
+        let (n, d, width) = (self.n, self.spec.d_model, self.spec.qkv_width());
+        let q_width = self.spec.q_width();
+        let normed_nd = &mut set.normed1_nd[..n * d];
+        let rstd_n = &mut set.rstd1_n[..n];
+        let eps = self.spec.norm_eps as f32;
+        profile.time(Part::Norm, || {
+            rmsnorm(x_nd, weights.norm1_d, eps, normed_nd, rstd_n);
+        });
+        let qkv_nw = &mut set.qkv_nw[..n * width];
+        profile.time(Part::AttentionProjections, || {
+            self.linear(qkv_nw, normed_nd, weights.qkv_wd, d, width);
+        });
+        let n_rotated = self.spec.n_heads + self.spec.n_kv_heads;
+        profile.time(Part::Rope, || {
+            rope(qkv_nw, width, n_rotated, table, positions_n, Turn::Forward);
+        });
+        let attended_nq = &mut set.attended_nq[..n * q_width];
+        let lse_nh = &mut set.lse_nh[..n * self.spec.n_heads];
+        let shape = attention_shape(&self.spec);
+        profile.time(Part::Attention, || {
+            attention(
+                shape,
+                qkv_nw,
+                self.starts,
+                attended_nq,
+                lse_nh,
+                scratch,
+                self.threads,
+            );
+        });
+        let mid_nd = &mut set.mid_nd[..n * d];
+        profile.time(Part::AttentionProjections, || {
+            self.linear(mid_nd, attended_nq, weights.output_dq, q_width, d);
+        });
+    }
+
+    fn feed(
+        &self,
+        weights: &Weights<'_>,
+        x_nd: &[f32],
+        set: &mut BlockBuffers,
+        profile: &mut Profile,
+    ) {
+        let (n, d, f) = (self.n, self.spec.d_model, self.spec.d_ff);
+        let normed_nd = &mut set.normed2_nd[..n * d];
+        let (mid_nd, rstd_n) = (&mut set.mid_nd[..n * d], &mut set.rstd2_n[..n]);
+        let eps = self.spec.norm_eps as f32;
+        profile.time(Part::Norm, || {
+            add_rmsnorm(x_nd, mid_nd, weights.norm2_d, eps, normed_nd, rstd_n);
+        });
+        let gate_up_n2f = &mut set.gate_up_n2f[..n * 2 * f];
+        profile.time(Part::FeedForward, || {
+            self.linear(gate_up_n2f, normed_nd, weights.gate_up_2fd, d, 2 * f);
+        });
+        profile.time(Part::Swiglu, || {
+            swiglu(gate_up_n2f, &mut set.act_nf[..n * f], f);
+        });
+    }
+
+    /// out = mid + act W_down^T.
+    fn down(&self, set: &BlockBuffers, down_df: &[f32], out_nd: &mut [f32]) {
+        let (n, d, f) = (self.n, self.spec.d_model, self.spec.d_ff);
+        out_nd.copy_from_slice(&set.mid_nd[..n * d]);
+        let act = View::new(&set.act_nf[..n * f], n, f);
+        let weight = View::new(down_df, d, f);
+        matmul(out_nd, Into::Add, act, weight.t(), self.threads);
+    }
+
+    fn feed_backward(
+        &self,
+        layer: usize,
+        weights: &Weights<'_>,
+        buffers: &mut Buffers,
+        grads: &mut Gradients<'_>,
+        profile: &mut Profile,
+    ) {
+        let (n, d, f) = (self.n, self.spec.d_model, self.spec.d_ff);
+        let n_sets = buffers.blocks.len();
+        let set = &mut buffers.blocks[layer % n_sets];
+        let dout_nd = &mut buffers.dstream_nd[..n * d];
+        let (dact_nf, act_nf) = (&mut buffers.dact[..n * f], &set.act_nf[..n * f]);
+        let gate_up_n2f = &mut set.gate_up_n2f[..n * 2 * f];
+        let dnormed_nd = &mut buffers.dnormed_nd[..n * d];
+        let into = grads.into;
+        profile.time(Part::FeedForward, || {
+            self.linear_input(dact_nf, dout_nd, weights.down_df, f, d);
+            self.linear_weight(grads.of(|slots| &slots.down), into, dout_nd, act_nf);
+        });
+        profile.time(Part::Swiglu, || swiglu_backward(dact_nf, gate_up_n2f, f));
+        profile.time(Part::FeedForward, || {
+            let normed_nd = &set.normed2_nd[..n * d];
+            self.linear_input(dnormed_nd, gate_up_n2f, weights.gate_up_2fd, d, 2 * f);
+            let dw = grads.of(|slots| &slots.gate_up);
+            self.linear_weight(dw, into, gate_up_n2f, normed_nd);
+        });
+        profile.time(Part::Norm, || {
+            rmsnorm_backward(
+                dnormed_nd,
+                &set.mid_nd[..n * d],
+                &set.rstd2_n[..n],
+                weights.norm2_d,
+                dout_nd,
+                grads.of(|slots| &slots.mlp_norm),
+                into == Into::Overwrite,
+                &mut buffers.partials,
+            );
+        });
+    }
+
+    fn attend_backward(
+        &self,
+        layer: usize,
+        before: usize,
+        weights: &Weights<'_>,
+        buffers: &mut Buffers,
+        grads: &mut Gradients<'_>,
+        profile: &mut Profile,
+    ) {
+        let (n, d, width) = (self.n, self.spec.d_model, self.spec.qkv_width());
+        let q_width = self.spec.q_width();
+        let n_sets = buffers.blocks.len();
+        let set = &buffers.blocks[layer % n_sets];
+        let dmid_nd = &mut buffers.dstream_nd[..n * d];
+        let dattended_nq = &mut buffers.dact[..n * q_width];
+        let attended_nq = &set.attended_nq[..n * q_width];
+        let into = grads.into;
+        profile.time(Part::AttentionProjections, || {
+            self.linear_input(dattended_nq, dmid_nd, weights.output_dq, q_width, d);
+            self.linear_weight(grads.of(|slots| &slots.output), into, dmid_nd, attended_nq);
+        });
+        let dqkv_nw = &mut buffers.dqkv_nw[..n * width];
+        profile.time(Part::Attention, || {
+            attention_backward(
+                attention_shape(&self.spec),
+                &set.qkv_nw[..n * width],
+                self.starts,
+                attended_nq,
+                &set.lse_nh[..n * self.spec.n_heads],
+                dattended_nq,
+                dqkv_nw,
+                &mut buffers.attention_scratch,
+                self.threads,
+            );
+        });
+        let n_rotated = self.spec.n_heads + self.spec.n_kv_heads;
+        let (table, positions_n) = (&buffers.rope, &buffers.positions_n[..n]);
+        profile.time(Part::Rope, || {
+            rope(dqkv_nw, width, n_rotated, table, positions_n, Turn::Back);
+        });
+        let dnormed_nd = &mut buffers.dnormed_nd[..n * d];
+        profile.time(Part::AttentionProjections, || {
+            self.linear_input(dnormed_nd, dqkv_nw, weights.qkv_wd, d, width);
+            let normed_nd = &set.normed1_nd[..n * d];
+            self.linear_weight(grads.of(|slots| &slots.qkv), into, dqkv_nw, normed_nd);
+        });
+        profile.time(Part::Norm, || {
+            rmsnorm_backward(
+                dnormed_nd,
+                &buffers.streams[before][..n * d],
+                &set.rstd1_n[..n],
+                weights.norm1_d,
+                dmid_nd,
+                grads.of(|slots| &slots.attention_norm),
+                into == Into::Overwrite,
+                &mut buffers.partials,
+            );
+        });
     }
 }

@@ -1,5 +1,45 @@
-//! The operations of a training step, over plain buffers.
+//! The operations of a training step: one short list of functions over plain buffers.
+//!
+//! | forward | backward | what |
+//! | --- | --- | --- |
+//! | [`embed`] | [`embed_backward`] | rows of a table |
+//! | [`rmsnorm`], [`add_rmsnorm`] | [`rmsnorm_backward`] | normalization, with the residual sum |
+//! | [`matmul`] | [`matmul`] | all linear layers; the views say what is transposed |
+//! | [`rope`] | [`rope`] with [`Turn::Back`] | rotary positions, in place |
+//! | [`attention`] | [`attention_backward`] | causal, grouped-query |
+//! | [`swiglu`] | [`swiglu_backward`] | gated activation |
+//! | [`head_logprobs`] | [`head_loss`] | output head and loss fused, a chunk of rows at a time |
+//! | | [`AdamW::update`], [`norm`] | optimizer, clipping |
+//!
+//! Buffers are f32, row-major, and belong to the caller; suffixes say their shape: N positions,
+//! D model width, F feed-forward width, H heads, V vocabulary. Each function runs on the rayon pool
+//! that it is called in, and gives the same bits for the same number of threads. Another device
+//! would implement this list and nothing else.
 
 mod adamw;
+mod attention;
+mod embed;
+mod head;
+mod matmul;
+mod norm;
+mod rope;
+mod row_loss;
+mod shared;
+mod simd;
+mod swiglu;
+#[cfg(test)]
+mod tests;
 
-pub use adamw::{AdamW, AdamWConfig};
+use shared::SharedMut;
+
+pub use adamw::{AdamW, AdamWConfig, norm};
+pub use attention::{AttentionShape, attention, attention_backward};
+pub use embed::{embed, embed_backward};
+pub use head::{Head, HeadGradients, HeadScratch, head_logprobs, head_loss};
+pub use matmul::{Into, View, matmul, sgemm_peak_flops};
+pub use norm::{add_rmsnorm, rmsnorm, rmsnorm_backward};
+pub use rope::{RopeTable, Turn, rope};
+pub use swiglu::{swiglu, swiglu_backward};
+
+/// Rows that one task takes at a time.
+const ROWS: usize = 64;

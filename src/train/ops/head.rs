@@ -1,0 +1,212 @@
+//! Output head and loss, fused: a chunk of rows at a time, logits = x W^T, the loss of each row,
+//! and at once dx and dW. The `[N, V]` logits never stand whole.
+
+use super::SharedMut;
+use super::matmul::{Into, View, matmul};
+use super::row_loss::{RowKd, RowLoss, row_gradient, row_nll};
+use crate::train::loss::{KdTargets, LossSums, MicroBatch};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Rows whose logits stand at a time.
+const CHUNK: usize = 256;
+
+/// The head's weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// `[V, D]`.
+    pub weight_vd: &'a [f32],
+    /// V.
+    pub vocab_size: usize,
+    /// D.
+    pub d_model: usize,
+}
+
+/// Where the gradients go.
+pub struct HeadGradients<'a> {
+    /// `[N, D]`, overwritten.
+    pub dx_nd: &'a mut [f32],
+    /// `[V, D]`, added to.
+    pub dweight_vd: &'a mut [f32],
+    /// Overwrite `dweight_vd` instead.
+    pub fresh: bool,
+}
+
+/// Room for the logits of a chunk, and for each thread's rows.
+#[derive(Debug, Clone)]
+pub struct HeadScratch {
+    logits_rv: Vec<f32>,
+    rows: Vec<f32>,
+    losses: Vec<RowLoss>,
+}
+
+impl HeadScratch {
+    /// For `n_positions` and this vocabulary.
+    pub fn new(n_positions: usize, vocab_size: usize, threads: usize) -> Self {
+        let n_rows = n_positions.min(CHUNK);
+        Self {
+            logits_rv: vec![0.0; n_rows * vocab_size],
+            rows: vec![0.0; 2 * vocab_size * threads],
+            losses: vec![RowLoss::default(); n_rows],
+        }
+    }
+
+    /// Bytes of such a scratch.
+    pub fn bytes(n_positions: usize, vocab_size: usize, threads: usize) -> usize {
+        let n_rows = n_positions.min(CHUNK);
+        4 * vocab_size * (n_rows + 2 * threads) + n_rows * size_of::<RowLoss>()
+    }
+}
+
+/// Loss of all positions of `batch` and its gradient, times `scale`. `x_nd` is the normalized output
+/// of the last block.
+pub fn head_loss(
+    head: Head<'_>,
+    x_nd: &[f32],
+    batch: &MicroBatch,
+    scale: f32,
+    grads: HeadGradients<'_>,
+    scratch: &mut HeadScratch,
+    threads: usize,
+) -> LossSums {
+    let mut sums = LossSums::default();
+    let d = head.d_model;
+    let mut into = if grads.fresh {
+        Into::Overwrite
+    } else {
+        Into::Add
+    };
+    for first in (0..batch.n_positions()).step_by(CHUNK) {
+        let rows = first..batch.n_positions().min(first + CHUNK);
+        let x_rd = &x_nd[rows.start * d..rows.end * d];
+        let logits_rv = logits(head, x_rd, &mut scratch.logits_rv, threads);
+        let losses = &mut scratch.losses[..rows.len()];
+        each_row(logits_rv, losses, &mut scratch.rows, |row, logits, room| {
+            let n = first + row;
+            let weight = batch.weights_n[n];
+            if weight == 0.0 {
+                logits.fill(0.0);
+                return RowLoss::default();
+            }
+            let kd = batch.kd.as_ref().and_then(|kd| row_kd(kd, n));
+            row_gradient(logits, batch.targets_n[n], kd, scale * weight, room)
+        });
+        for (row, loss) in losses.iter().enumerate() {
+            add_row(&mut sums, batch, first + row, *loss);
+        }
+        let dlogits = View::new(logits_rv, rows.len(), head.vocab_size);
+        let weight = View::new(head.weight_vd, head.vocab_size, d);
+        let dx_rd = &mut grads.dx_nd[rows.start * d..rows.end * d];
+        matmul(dx_rd, Into::Overwrite, dlogits, weight, threads);
+        let x = View::new(x_rd, rows.len(), d);
+        matmul(grads.dweight_vd, into, dlogits.t(), x, threads);
+        into = Into::Add;
+    }
+    sums
+}
+
+/// log q_y of every position into `logprobs_n`, nats, and the sums over the weighted ones.
+pub fn head_logprobs(
+    head: Head<'_>,
+    x_nd: &[f32],
+    batch: &MicroBatch,
+    logprobs_n: &mut [f32],
+    scratch: &mut HeadScratch,
+    threads: usize,
+) -> LossSums {
+    let mut sums = LossSums::default();
+    let d = head.d_model;
+    for first in (0..batch.n_positions()).step_by(CHUNK) {
+        let rows = first..batch.n_positions().min(first + CHUNK);
+        let x_rd = &x_nd[rows.start * d..rows.end * d];
+        let logits_rv = logits(head, x_rd, &mut scratch.logits_rv, threads);
+        let losses = &mut scratch.losses[..rows.len()];
+        each_row(logits_rv, losses, &mut scratch.rows, |row, logits, _| {
+            let ce = row_nll(logits, batch.targets_n[first + row]);
+            RowLoss { ce, kd: 0.0 }
+        });
+        for (row, loss) in losses.iter().enumerate() {
+            logprobs_n[first + row] = -loss.ce as f32;
+            let weight = f64::from(batch.weights_n[first + row]);
+            sums.n += weight;
+            sums.ce += weight * loss.ce;
+            sums.loss += weight * loss.ce;
+        }
+    }
+    sums
+}
+
+fn logits<'a>(
+    head: Head<'_>,
+    x_rd: &[f32],
+    buffer: &'a mut [f32],
+    threads: usize,
+) -> &'a mut [f32] {
+    let n_rows = x_rd.len() / head.d_model;
+    let logits_rv = &mut buffer[..n_rows * head.vocab_size];
+    let x = View::new(x_rd, n_rows, head.d_model);
+    let weight = View::new(head.weight_vd, head.vocab_size, head.d_model);
+    matmul(logits_rv, Into::Overwrite, x, weight.t(), threads);
+    logits_rv
+}
+
+/// Calls `work(row, logits, room)` for every row; rows go to whichever thread is free.
+fn each_row(
+    logits_rv: &mut [f32],
+    losses: &mut [RowLoss],
+    rooms: &mut [f32],
+    work: impl Fn(usize, &mut [f32], &mut [f32]) -> RowLoss + Sync,
+) {
+    let (n_rows, vocab_size) = (losses.len(), logits_rv.len() / losses.len());
+    let (logits, losses) = (SharedMut::new(logits_rv), SharedMut::new(losses));
+    let next = AtomicUsize::new(0);
+    rooms
+        .par_chunks_exact_mut(2 * vocab_size)
+        .with_max_len(1)
+        .for_each(|room| {
+            loop {
+                let row = next.fetch_add(1, Ordering::Relaxed);
+                if row >= n_rows {
+                    return;
+                }
+                // SAFETY: the counter gives each row to one task only.
+                let (logits, loss) = unsafe {
+                    let range = row * vocab_size..(row + 1) * vocab_size;
+                    (logits.slice_mut(range), losses.at(row))
+                };
+                let result = work(row, logits, room);
+                // SAFETY: as above, and `at` found it inside.
+                unsafe { *loss = result };
+            }
+        });
+}
+
+/// `None` where omega is 0: the position learns by cross-entropy alone.
+fn row_kd(kd: &KdTargets, n: usize) -> Option<RowKd<'_>> {
+    let omega = kd.omega_n[n];
+    let kept = kd.offsets[n] as usize..kd.offsets[n + 1] as usize;
+    (omega > 0.0).then(|| RowKd {
+        loss: kd.loss,
+        student_tau: kd.student_tau,
+        omega,
+        ids: &kd.ids[kept.clone()],
+        probs: &kd.probs[kept],
+        tail: kd.tail_n.get(n).copied().unwrap_or(0.0),
+    })
+}
+
+fn add_row(sums: &mut LossSums, batch: &MicroBatch, n: usize, row: RowLoss) {
+    let weight = f64::from(batch.weights_n[n]);
+    if weight == 0.0 {
+        return;
+    }
+    let omega = batch.kd.as_ref().map_or(0.0, |kd| kd.omega_n[n]);
+    let omega = f64::from(omega);
+    sums.n += weight;
+    sums.ce += weight * row.ce;
+    sums.loss += weight * ((1.0 - omega) * row.ce + omega * row.kd);
+    if omega > 0.0 {
+        sums.kd += weight * row.kd;
+        sums.n_kd += weight;
+    }
+}

@@ -1,0 +1,240 @@
+//! Loss and gradient of one row of logits, in place.
+//!
+//! With q = softmax(s), kept probabilities p, their mass a = sum p, tail p_t and q_t = sum of q over
+//! ids that are not kept, weights w_ce = 1 - omega and w_kd = omega:
+//!
+//! ```text
+//! cross-entropy          q_j - [j = y]
+//! tail-bucket, kept      q_j - p_j
+//! tail-bucket, others    q_j (1 - p_t / q_t)
+//! the other losses       a q_j - p_j
+//! ```
+//!
+//! q_t is the sum of the others' own exponentials: 1 - (sum of the kept) would cancel. So K ids cost
+//! O(K) beside the two passes over V that cross-entropy needs anyway.
+
+use super::simd::{exp, exp_in_place, max, vectorized};
+use crate::train::loss::KdLoss;
+
+/// What one position is to learn from a teacher.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RowKd<'a> {
+    pub(super) loss: KdLoss,
+    pub(super) student_tau: f32,
+    pub(super) omega: f32,
+    /// Kept ids, distinct, and their probabilities.
+    pub(super) ids: &'a [u32],
+    pub(super) probs: &'a [f32],
+    /// Probability outside them; `tail-bucket` only.
+    pub(super) tail: f32,
+}
+
+/// Nats of one position.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct RowLoss {
+    /// -log q_y.
+    pub(super) ce: f64,
+    /// KD, with its factor tau^2 where the student is tempered.
+    pub(super) kd: f64,
+}
+
+/// Turns logits into `scale` times their gradient. `scratch` has room for two rows.
+pub(super) fn row_gradient(
+    logits_v: &mut [f32],
+    target: u32,
+    kd: Option<RowKd<'_>>,
+    scale: f32,
+    scratch: &mut [f32],
+) -> RowLoss {
+    let (kept, copy) = scratch.split_at_mut(logits_v.len());
+    match kd {
+        None => mixed(logits_v, target, None, 1.0, 1.0, scale, kept),
+        Some(kd) if kd.student_tau == 1.0 => {
+            mixed(logits_v, target, Some(kd), 1.0 - kd.omega, 1.0, scale, kept)
+        }
+        Some(kd) => both_tempered(logits_v, target, kd, scale, kept, copy),
+    }
+}
+
+/// -log q_y, nats; the logits are used up.
+pub(super) fn row_nll(logits_v: &mut [f32], target: u32) -> f64 {
+    let target_logit = f64::from(logits_v[target as usize]);
+    vectorized(
+        #[inline(always)]
+        || {
+            let largest = max(logits_v);
+            let sum = exp_in_place(logits_v, largest, 1.0);
+            sum.ln() + f64::from(largest) - target_logit
+        },
+    )
+}
+
+/// Student tempered too: L = (1 - omega) CE + omega tau^2 KD(p, softmax(s / tau)), and since
+/// d/ds = 1/tau d/d(s/tau), the KD part's gradient has the factor tau.
+fn both_tempered(
+    logits_v: &mut [f32],
+    target: u32,
+    kd: RowKd<'_>,
+    scale: f32,
+    kept: &mut [f32],
+    copy: &mut [f32],
+) -> RowLoss {
+    let tau = kd.student_tau;
+    let copy = &mut copy[..logits_v.len()];
+    copy.copy_from_slice(logits_v);
+    let inverse = 1.0 / tau;
+    let tempered = mixed(copy, target, Some(kd), 0.0, inverse, scale * tau, kept);
+    let scale = scale * (1.0 - kd.omega);
+    let plain = mixed(logits_v, target, None, 1.0, 1.0, scale, kept);
+    vectorized(
+        #[inline(always)]
+        || {
+            for (gradient, part) in logits_v.iter_mut().zip(copy.iter()) {
+                *gradient += part;
+            }
+        },
+    );
+    RowLoss {
+        ce: plain.ce,
+        kd: tempered.kd * f64::from(tau * tau),
+    }
+}
+
+/// `ce_weight` CE + omega KD over softmax(factor * s): the gradient by factor * s, times `scale`.
+fn mixed(
+    logits_v: &mut [f32],
+    target: u32,
+    kd: Option<RowKd<'_>>,
+    ce_weight: f32,
+    factor: f32,
+    scale: f32,
+    kept: &mut [f32],
+) -> RowLoss {
+    let target = target as usize;
+    let target_logit = f64::from(logits_v[target]);
+    let largest = vectorized(
+        #[inline(always)]
+        || max(logits_v),
+    );
+    let shifted = |logit: f64| (logit - f64::from(largest)) * f64::from(factor);
+    let ce = |log_z: f64| log_z - shifted(target_logit);
+    match kd {
+        None => {
+            let z = vectorized(
+                #[inline(always)]
+                || exp_in_place(logits_v, largest, factor),
+            );
+            multiply(logits_v, f64::from(scale) * f64::from(ce_weight) / z);
+            logits_v[target] -= scale * ce_weight;
+            RowLoss {
+                ce: ce(z.ln()),
+                kd: 0.0,
+            }
+        }
+        Some(kd) if kd.loss == KdLoss::TailBucket => {
+            let kept = &mut kept[..kd.ids.len()];
+            let parts = tail_bucket(logits_v, &kd, largest, factor, kept);
+            let z = parts.tail + parts.kept;
+            let q_tail = (parts.tail / z).max(f64::from(f32::MIN_POSITIVE));
+            let per_exp = f64::from(scale) / z;
+            let (ce_weight, omega) = (f64::from(ce_weight), f64::from(kd.omega));
+            let others = ce_weight + omega * (1.0 - f64::from(kd.tail) / q_tail);
+            multiply(logits_v, per_exp * others);
+            let of_kept = per_exp * (ce_weight + omega);
+            for ((&id, &p), &e) in kd.ids.iter().zip(kd.probs).zip(kept.iter()) {
+                let q = f64::from(e) * of_kept;
+                logits_v[id as usize] = (q - f64::from(scale * kd.omega * p)) as f32;
+            }
+            logits_v[target] -= scale * ce_weight as f32;
+            let log_z = z.ln();
+            let tail = plogp_ratio(f64::from(kd.tail), q_tail.ln());
+            RowLoss {
+                ce: ce(log_z),
+                kd: tail + parts.cross + parts.mass * log_z,
+            }
+        }
+        Some(kd) => {
+            let (cross, mass) = cross_with_kept(logits_v, &kd, largest, factor);
+            let z = vectorized(
+                #[inline(always)]
+                || exp_in_place(logits_v, largest, factor),
+            );
+            let omega = f64::from(kd.omega);
+            let weight = f64::from(ce_weight) + omega * mass;
+            multiply(logits_v, f64::from(scale) / z * weight);
+            for (&id, &p) in kd.ids.iter().zip(kd.probs) {
+                logits_v[id as usize] -= scale * kd.omega * p;
+            }
+            logits_v[target] -= scale * ce_weight;
+            let log_z = z.ln();
+            RowLoss {
+                ce: ce(log_z),
+                kd: cross + mass * log_z,
+            }
+        }
+    }
+}
+
+/// Sums of exponentials, and of the kept ids sum p (log p - shifted logit) and sum p.
+struct Parts {
+    tail: f64,
+    kept: f64,
+    cross: f64,
+    mass: f64,
+}
+
+/// Leaves the exponentials of ids that are not kept in place, 0 at the kept ones, and puts those
+/// into `kept`.
+fn tail_bucket(
+    logits_v: &mut [f32],
+    kd: &RowKd<'_>,
+    largest: f32,
+    factor: f32,
+    kept: &mut [f32],
+) -> Parts {
+    let (cross, mass) = cross_with_kept(logits_v, kd, largest, factor);
+    let mut kept_sum = 0.0;
+    for (&id, e) in kd.ids.iter().zip(kept.iter_mut()) {
+        let logit = &mut logits_v[id as usize];
+        *e = exp((*logit - largest) * factor);
+        kept_sum += f64::from(*e);
+        *logit = f32::NEG_INFINITY;
+    }
+    Parts {
+        tail: vectorized(
+            #[inline(always)]
+            || exp_in_place(logits_v, largest, factor),
+        ),
+        kept: kept_sum,
+        cross,
+        mass,
+    }
+}
+
+fn cross_with_kept(logits_v: &[f32], kd: &RowKd<'_>, largest: f32, factor: f32) -> (f64, f64) {
+    let (mut cross, mut mass) = (0.0, 0.0);
+    for (&id, &p) in kd.ids.iter().zip(kd.probs) {
+        let p = f64::from(p);
+        let shifted = f64::from(logits_v[id as usize] - largest) * f64::from(factor);
+        cross += plogp_ratio(p, shifted);
+        mass += p;
+    }
+    (cross, mass)
+}
+
+/// p (log p - log_q), 0 where p is 0.
+fn plogp_ratio(p: f64, log_q: f64) -> f64 {
+    if p > 0.0 { p * (p.ln() - log_q) } else { 0.0 }
+}
+
+fn multiply(row: &mut [f32], factor: f64) {
+    let factor = factor as f32;
+    vectorized(
+        #[inline(always)]
+        || {
+            for value in row {
+                *value *= factor;
+            }
+        },
+    );
+}

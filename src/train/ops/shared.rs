@@ -1,0 +1,59 @@
+//! A buffer that several tasks write to, each its own part.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// A mutable slice that can be cut into parts which do not lie in one piece, such as the columns
+/// of a head. Who cuts it promises that the parts are disjoint.
+#[derive(Clone, Copy)]
+pub(super) struct SharedMut<'a, T> {
+    start: *mut T,
+    len: usize,
+    life: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it hands out nothing by itself; whoever takes parts promises that they are disjoint, and
+// a `&mut [T]` may go to another thread where T may.
+unsafe impl<T: Send> Send for SharedMut<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
+
+impl<'a, T> SharedMut<'a, T> {
+    pub(super) fn new(slice: &'a mut [T]) -> Self {
+        Self {
+            start: slice.as_mut_ptr(),
+            len: slice.len(),
+            life: PhantomData,
+        }
+    }
+
+    /// A pointer to element `idx`.
+    ///
+    /// # Panics
+    /// Past the end.
+    pub(super) fn at(self, idx: usize) -> *mut T {
+        assert!(idx <= self.len, "element {idx} of {}", self.len);
+        self.start.wrapping_add(idx)
+    }
+
+    /// A part.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes it while the result lives.
+    ///
+    /// # Panics
+    /// Past the end.
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the caller promises that the parts are disjoint"
+    )]
+    pub(super) unsafe fn slice_mut(self, range: Range<usize>) -> &'a mut [T] {
+        assert!(
+            range.start <= range.end && range.end <= self.len,
+            "part {range:?} of {}",
+            self.len
+        );
+        // SAFETY: inside the buffer; exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.at(range.start), range.len()) }
+    }
+}

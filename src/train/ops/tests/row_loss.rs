@@ -1,0 +1,304 @@
+//! Losses of one row: gradients against central differences, top-k losses against dense KD.
+
+use super::super::row_loss::{RowKd, RowLoss, row_gradient, row_nll};
+use super::{assert_close, differences, numbers, wide};
+use crate::train::loss::KdLoss;
+use proptest::prelude::*;
+
+/// exp in f32 is good to 2e-7 and a gradient is a difference of two probabilities; so this is
+/// relative to the largest gradient of the row, which is of the order of 1.
+const TOLERANCE: f64 = 2e-6;
+/// Of a loss: f32 logits of some tens of nats, sums in f64.
+const LOSS_TOLERANCE: f64 = 5e-6;
+
+fn log_softmax(logits: &[f64]) -> Vec<f64> {
+    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let log_z = max + logits.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
+    logits.iter().map(|x| x - log_z).collect()
+}
+
+fn plogp(p: f64, log_q: f64) -> f64 {
+    if p > 0.0 { p * (p.ln() - log_q) } else { 0.0 }
+}
+
+/// KD over the whole vocabulary: sum p log (p / q).
+fn dense_kd(logits: &[f64], p: &[f64]) -> f64 {
+    let log_q = log_softmax(logits);
+    p.iter()
+        .zip(&log_q)
+        .map(|(&p, &log_q)| plogp(p, log_q))
+        .sum()
+}
+
+/// The loss as its definition says.
+fn reference(logits: &[f64], target: u32, kd: Option<RowKd<'_>>) -> f64 {
+    let ce = -log_softmax(logits)[target as usize];
+    let Some(kd) = kd else { return ce };
+    let tau = f64::from(kd.student_tau);
+    let tempered: Vec<f64> = logits.iter().map(|x| x / tau).collect();
+    let log_q = log_softmax(&tempered);
+    let mut loss = 0.0;
+    for (&id, &p) in kd.ids.iter().zip(kd.probs) {
+        loss += plogp(f64::from(p), log_q[id as usize]);
+    }
+    if kd.loss == KdLoss::TailBucket && kd.tail > 0.0 {
+        let is_kept = |id: usize| kd.ids.contains(&(id as u32));
+        let q_tail: f64 = (0..logits.len())
+            .filter(|&id| !is_kept(id))
+            .map(|id| log_q[id].exp())
+            .sum();
+        loss += plogp(f64::from(kd.tail), q_tail.ln());
+    }
+    let omega = f64::from(kd.omega);
+    (1.0 - omega) * ce + omega * tau * tau * loss
+}
+
+fn gradient(logits: &[f32], target: u32, kd: Option<RowKd<'_>>) -> (Vec<f32>, RowLoss) {
+    let mut gradient = logits.to_vec();
+    let mut scratch = vec![f32::NAN; 2 * logits.len()];
+    let loss = row_gradient(&mut gradient, target, kd, 1.0, &mut scratch);
+    (gradient, loss)
+}
+
+fn total(loss: RowLoss, omega: f32) -> f64 {
+    let omega = f64::from(omega);
+    (1.0 - omega) * loss.ce + omega * loss.kd
+}
+
+/// Ids by falling probability with their probabilities, of a teacher with these logits.
+fn teacher(logits: &[f32]) -> Vec<(u32, f64)> {
+    let log_p = log_softmax(&wide(logits));
+    let mut p: Vec<(u32, f64)> = (0..).zip(log_p.iter().map(|x| x.exp())).collect();
+    p.sort_by(|a, b| b.1.total_cmp(&a.1));
+    p
+}
+
+/// What a loss would be given of the teacher's K best.
+struct Kept {
+    ids: Vec<u32>,
+    probs: Vec<f32>,
+    tail: f32,
+}
+
+impl Kept {
+    fn new(loss: KdLoss, teacher: &[(u32, f64)], k: usize) -> Self {
+        let mass: f64 = teacher[..k].iter().map(|(_, p)| p).sum();
+        let divisor = if loss == KdLoss::Renormalize {
+            mass
+        } else {
+            1.0
+        };
+        let tail = match loss {
+            KdLoss::TailBucket => teacher[k..].iter().map(|(_, p)| p).sum::<f64>() as f32,
+            _ => 0.0,
+        };
+        Self {
+            ids: teacher[..k].iter().map(|&(id, _)| id).collect(),
+            probs: teacher[..k]
+                .iter()
+                .map(|&(_, p)| (p / divisor) as f32)
+                .collect(),
+            tail,
+        }
+    }
+
+    fn kd(&self, loss: KdLoss, omega: f32, student_tau: f32) -> RowKd<'_> {
+        RowKd {
+            loss,
+            student_tau,
+            omega,
+            ids: &self.ids,
+            probs: &self.probs,
+            tail: self.tail,
+        }
+    }
+}
+
+const LOSSES: [KdLoss; 4] = [
+    KdLoss::TailBucket,
+    KdLoss::Sampled,
+    KdLoss::Renormalize,
+    KdLoss::Drop,
+];
+
+proptest! {
+    #[test]
+    fn every_loss_has_the_gradient_of_its_definition(
+        vocab_size in 2_usize..70,
+        seed in 0_u64..1000,
+        k_share in 0.0_f64..=1.0,
+        target_share in 0.0_f64..1.0,
+        spread in 0.1_f32..12.0,
+        which in 0_usize..4,
+        omega in prop_oneof![Just(1.0_f32), 0.01_f32..1.0],
+        student_tau in prop_oneof![Just(1.0_f32), Just(2.0), Just(0.5)],
+    ) {
+        let logits: Vec<f32> = numbers(vocab_size, seed).iter().map(|x| spread * x).collect();
+        let teacher = teacher(&numbers(vocab_size, seed + 1).iter().map(|x| 5.0 * x).collect::<Vec<_>>());
+        let k = ((vocab_size as f64 * k_share) as usize).clamp(1, vocab_size);
+        let target = (vocab_size as f64 * target_share) as u32;
+        let loss = LOSSES[which];
+        let kept = Kept::new(loss, &teacher, k);
+        let kd = Some(kept.kd(loss, omega, student_tau));
+        let (got, row) = gradient(&logits, target, kd);
+        let expected = differences(&logits, |logits| reference(logits, target, kd));
+        assert_close(&got, &expected, TOLERANCE * f64::from(student_tau.max(1.0)) * 4.0);
+        let loss = reference(&wide(&logits), target, kd);
+        prop_assert!((total(row, omega) - loss).abs() <= LOSS_TOLERANCE * loss.abs().max(1.0), "{row:?} {loss}");
+    }
+
+    #[test]
+    fn cross_entropy_has_the_gradient_of_its_definition(
+        vocab_size in 1_usize..2000, seed in 0_u64..1000, spread in 0.1_f32..40.0,
+    ) {
+        let logits: Vec<f32> = numbers(vocab_size, seed).iter().map(|x| spread * x).collect();
+        let target = (seed % vocab_size as u64) as u32;
+        let (got, row) = gradient(&logits, target, None);
+        let log_q = log_softmax(&wide(&logits));
+        let expected: Vec<f64> = (0..vocab_size)
+            .map(|id| log_q[id].exp() - f64::from(u8::from(id == target as usize)))
+            .collect();
+        assert_close(&got, &expected, TOLERANCE);
+        let nll = -log_q[target as usize];
+        prop_assert!((row.ce - nll).abs() <= LOSS_TOLERANCE * nll.max(1.0));
+        let alone = row_nll(&mut logits.clone(), target);
+        prop_assert!((alone - nll).abs() <= LOSS_TOLERANCE * nll.max(1.0));
+    }
+
+    #[test]
+    fn at_k_equal_to_v_every_top_k_loss_is_dense_kd(vocab_size in 2_usize..200, seed in 0_u64..1000) {
+        let logits: Vec<f32> = numbers(vocab_size, seed).iter().map(|x| 6.0 * x).collect();
+        let teacher = teacher(&numbers(vocab_size, seed + 1).iter().map(|x| 6.0 * x).collect::<Vec<_>>());
+        let mut p = vec![0.0; vocab_size];
+        teacher.iter().for_each(|&(id, value)| p[id as usize] = value);
+        let expected = differences(&logits, |logits| dense_kd(logits, &p));
+        let divergence = dense_kd(&wide(&logits), &p);
+        for loss in [KdLoss::TailBucket, KdLoss::Renormalize, KdLoss::Drop] {
+            let kept = Kept::new(loss, &teacher, vocab_size);
+            let (got, row) = gradient(&logits, 0, Some(kept.kd(loss, 1.0, 1.0)));
+            assert_close(&got, &expected, TOLERANCE);
+            prop_assert!((row.kd - divergence).abs() <= LOSS_TOLERANCE * divergence.max(1.0));
+        }
+    }
+}
+
+/// Kept, tail, and the target in each of the two, one by one, from the formulas.
+#[test]
+fn tail_bucket_gradients_are_the_formulas_for_kept_ids_tail_ids_and_targets() {
+    let logits = [1.0_f32, 0.0, -1.0, 0.5];
+    let q: Vec<f64> = log_softmax(&wide(&logits))
+        .iter()
+        .map(|x| x.exp())
+        .collect();
+    let (ids, probs, tail, omega) = ([2_u32, 0], [0.6_f32, 0.3], 0.1_f32, 0.25_f32);
+    let q_tail = q[1] + q[3];
+    for target in 0..4_u32 {
+        let kd = RowKd {
+            loss: KdLoss::TailBucket,
+            student_tau: 1.0,
+            omega,
+            ids: &ids,
+            probs: &probs,
+            tail,
+        };
+        let (got, _) = gradient(&logits, target, Some(kd));
+        let kd_part = [
+            q[0] - 0.3,
+            q[1] * (1.0 - 0.1 / q_tail),
+            q[2] - 0.6,
+            q[3] * (1.0 - 0.1 / q_tail),
+        ];
+        let expected: Vec<f64> = (0..4)
+            .map(|id| {
+                let ce = q[id] - f64::from(u8::from(id == target as usize));
+                0.75 * ce + 0.25 * kd_part[id]
+            })
+            .collect();
+        assert_close(&got, &expected, TOLERANCE);
+    }
+}
+
+#[test]
+fn a_tail_whose_exponentials_vanish_gives_no_nan() {
+    let logits = [200.0_f32, 199.0, -200.0, -300.0];
+    let kd = RowKd {
+        loss: KdLoss::TailBucket,
+        student_tau: 1.0,
+        omega: 1.0,
+        ids: &[0, 1],
+        probs: &[0.5, 0.4],
+        tail: 0.1,
+    };
+    let (got, row) = gradient(&logits, 2, Some(kd));
+    assert!(got.iter().all(|value| value.is_finite()), "{got:?}");
+    assert!(row.kd.is_finite() && row.ce > 300.0, "{row:?}");
+}
+
+#[test]
+fn a_logit_that_is_no_number_makes_the_loss_one_too() {
+    let (_, row) = gradient(&[0.0, f32::NAN, 1.0], 0, None);
+    assert!(row.ce.is_nan());
+}
+
+/// Draws with replacement from a distribution, by its cumulative sums.
+fn counts_of(teacher: &[(u32, f64)], n_draws: usize, seed: u64) -> (Vec<u32>, Vec<f32>) {
+    let mut counts = vec![0_u32; teacher.len()];
+    for draw in numbers(n_draws, seed) {
+        let mut left = f64::from(draw + 1.0) / 2.0;
+        let hit = teacher.iter().position(|(_, p)| {
+            left -= p;
+            left < 0.0
+        });
+        counts[hit.unwrap_or(teacher.len() - 1)] += 1;
+    }
+    let distinct = teacher.iter().zip(counts).filter(|(_, count)| *count > 0);
+    distinct
+        .map(|((id, _), count)| (*id, count as f32 / n_draws as f32))
+        .unzip()
+}
+
+/// Mean gradient over many rounds of draws, and the largest deviation from dense KD in standard
+/// errors of that mean.
+fn deviation(mean: &[f64], square: &[f64], dense: &[f64], rounds: f64) -> f64 {
+    (0..dense.len())
+        .map(|id| {
+            let variance = (square[id] - mean[id] * mean[id]).max(1e-12);
+            (mean[id] - dense[id]).abs() / (variance / rounds).sqrt()
+        })
+        .fold(0.0, f64::max)
+}
+
+#[test]
+fn the_mean_gradient_of_samples_tends_to_the_dense_one_and_that_of_drop_does_not() {
+    const ROUNDS: usize = 20_000;
+    let logits: Vec<f32> = numbers(12, 1).iter().map(|x| 2.0 * x).collect();
+    let teacher = teacher(&numbers(12, 2).iter().map(|x| 2.0 * x).collect::<Vec<_>>());
+    let mut p = vec![0.0; 12];
+    teacher
+        .iter()
+        .for_each(|&(id, value)| p[id as usize] = value);
+    let dense = differences(&logits, |logits| dense_kd(logits, &p));
+    let (mut mean, mut square) = (vec![0.0; 12], vec![0.0; 12]);
+    for round in 0..ROUNDS {
+        let (ids, probs) = counts_of(&teacher, 8, 1000 + round as u64);
+        let kept = Kept {
+            ids,
+            probs,
+            tail: 0.0,
+        };
+        let kd = kept.kd(KdLoss::Sampled, 1.0, 1.0);
+        let (got, _) = gradient(&logits, 0, Some(kd));
+        for id in 0..12 {
+            let value = f64::from(got[id]);
+            mean[id] += value / ROUNDS as f64;
+            square[id] += value * value / ROUNDS as f64;
+        }
+    }
+    // 12 normal deviates: one past 4 standard errors has a chance of 8e-4, and the draws are fixed.
+    let of_samples = deviation(&mean, &square, &dense, ROUNDS as f64);
+    assert!(of_samples < 4.0, "{of_samples} standard errors");
+    let kept = Kept::new(KdLoss::Drop, &teacher, 4);
+    let (of_drop, _) = gradient(&logits, 0, Some(kept.kd(KdLoss::Drop, 1.0, 1.0)));
+    let of_drop = deviation(&wide(&of_drop), &square, &dense, ROUNDS as f64);
+    assert!(of_drop > 20.0, "{of_drop} standard errors");
+}
