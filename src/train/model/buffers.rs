@@ -213,3 +213,39 @@ impl Buffers {
         }
     }
 }
+
+#[cfg(test)]
+impl Buffers {
+    /// What is really held, for the test that the announcement is true.
+    pub(super) fn allocated_bytes(&self) -> u64 {
+        let sum = |buffers: &[&Vec<f32>]| buffers.iter().map(|buffer| buffer.len()).sum::<usize>();
+        let block = |set: &BlockBuffers| {
+            sum(&[
+                &set.mid_nd,
+                &set.normed1_nd,
+                &set.rstd1_n,
+                &set.qkv_nw,
+                &set.attended_nq,
+                &set.lse_nh,
+                &set.normed2_nd,
+                &set.rstd2_n,
+                &set.gate_up_n2f,
+                &set.act_nf,
+            ])
+        };
+        let streams: usize = self.streams.iter().map(Vec::len).sum();
+        let blocks: usize = self.blocks.iter().map(block).sum();
+        let others = sum(&[
+            &self.last_nd,
+            &self.last_rstd_n,
+            &self.dstream_nd,
+            &self.dnormed_nd,
+            &self.dqkv_nw,
+            &self.dact,
+            &self.partials,
+            &self.attention_scratch,
+        ]);
+        let values = streams + blocks + others + self.rope.n_values() + self.positions_n.len();
+        4 * values as u64 + self.head.allocated_bytes() as u64
+    }
+}

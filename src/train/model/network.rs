@@ -113,6 +113,12 @@ impl Network {
         matmul(logits_v, Into::Overwrite, last, weight.t(), threads);
     }
 
+    #[cfg(test)]
+    pub(super) fn allocated_bytes(&self) -> u64 {
+        let values = self.params.values.len() + self.grads.len();
+        4 * values as u64 + self.buffers.allocated_bytes()
+    }
+
     /// Forgets every gradient.
     pub fn zero_grads(&mut self) {
         self.fresh = true;

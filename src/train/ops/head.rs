@@ -51,6 +51,11 @@ impl HeadScratch {
         }
     }
 
+    #[cfg(test)]
+    pub(in crate::train) fn allocated_bytes(&self) -> usize {
+        4 * (self.logits_rv.len() + self.rows.len()) + size_of_val(self.losses.as_slice())
+    }
+
     /// Bytes of such a scratch.
     pub fn bytes(n_positions: usize, vocab_size: usize, threads: usize) -> usize {
         let n_rows = n_positions.min(CHUNK);

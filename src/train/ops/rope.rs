@@ -38,6 +38,11 @@ impl RopeTable {
         2 * seq_len * (head_dim / 2)
     }
 
+    #[cfg(test)]
+    pub(in crate::train) fn n_values(&self) -> usize {
+        self.cos_th.len() + self.sin_th.len()
+    }
+
     fn row(&self, position: usize) -> (&[f32], &[f32]) {
         let range = position * self.half..(position + 1) * self.half;
         (&self.cos_th[range.clone()], &self.sin_th[range])

@@ -55,15 +55,22 @@ fn sum_of_lanes(lanes: &[f32; LANES]) -> f64 {
     lanes.iter().map(|&lane| f64::from(lane)).sum()
 }
 
-/// The greatest value; -inf of an empty row.
+/// The greatest value; -inf of an empty row, NaN of one that holds a NaN ([`exp`] would turn that
+/// into 0, and so hide it).
 #[inline(always)]
 pub(super) fn max(row: &[f32]) -> f32 {
     let (blocks, rest) = row.as_chunks::<LANES>();
     let mut lanes = [f32::NEG_INFINITY; LANES];
+    let mut nans = [0_u32; LANES];
     for block in blocks {
-        for (best, &value) in lanes.iter_mut().zip(block) {
+        for ((best, nan), &value) in lanes.iter_mut().zip(&mut nans).zip(block) {
             *best = if value > *best { value } else { *best };
+            *nan |= u32::from(value.is_nan());
         }
+    }
+    let has_nan = nans.iter().any(|&nan| nan != 0) || rest.iter().any(|value| value.is_nan());
+    if has_nan {
+        return f32::NAN;
     }
     let tail = rest.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     lanes.iter().copied().fold(tail, f32::max)
