@@ -13,7 +13,7 @@
 //! q_t is the sum of the others' own exponentials: 1 - (sum of the kept) would cancel. So K ids cost
 //! O(K) beside the two passes over V that cross-entropy needs anyway.
 
-use super::simd::{exp, exp_in_place, max, vectorized};
+use super::simd::{exp_in_place, max, vectorized};
 use crate::train::loss::KdLoss;
 
 /// What one position is to learn from a teacher.
@@ -193,31 +193,28 @@ fn tail_bucket(
     kept: &mut [f32],
 ) -> Parts {
     let (cross, mass) = cross_with_kept(logits_v, kd, largest, factor);
-    let mut kept_sum = 0.0;
-    for (&id, e) in kd.ids.iter().zip(kept.iter_mut()) {
-        let logit = &mut logits_v[id as usize];
-        *e = exp((*logit - largest) * factor);
-        kept_sum += f64::from(*e);
-        *logit = f32::NEG_INFINITY;
+    for (&id, logit) in kd.ids.iter().zip(kept.iter_mut()) {
+        *logit = std::mem::replace(&mut logits_v[id as usize], f32::NEG_INFINITY);
     }
-    Parts {
-        tail: vectorized(
-            #[inline(always)]
-            || exp_in_place(logits_v, largest, factor),
-        ),
-        kept: kept_sum,
-        cross,
-        mass,
-    }
+    vectorized(
+        #[inline(always)]
+        || Parts {
+            kept: exp_in_place(kept, largest, factor),
+            tail: exp_in_place(logits_v, largest, factor),
+            cross,
+            mass,
+        },
+    )
 }
 
 fn cross_with_kept(logits_v: &[f32], kd: &RowKd<'_>, largest: f32, factor: f32) -> (f64, f64) {
     let (mut cross, mut mass) = (0.0, 0.0);
     for (&id, &p) in kd.ids.iter().zip(kd.probs) {
-        let p = f64::from(p);
-        let shifted = f64::from(logits_v[id as usize] - largest) * f64::from(factor);
-        cross += plogp_ratio(p, shifted);
-        mass += p;
+        let shifted = (logits_v[id as usize] - largest) * factor;
+        // A logarithm in f32 is enough: it is for the loss that is told, not for the gradient.
+        let log_ratio = if p > 0.0 { p.ln() - shifted } else { 0.0 };
+        cross += f64::from(p) * f64::from(log_ratio);
+        mass += f64::from(p);
     }
     (cross, mass)
 }
