@@ -38,7 +38,7 @@ mod row;
 mod sidecar;
 mod source;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod verify;

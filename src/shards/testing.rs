@@ -1,4 +1,4 @@
-//! Plans and rows for this room's tests: made up, but keeping every invariant.
+//! Plans and rows for tests, of this room and of those that read labels: made up, but keeping every invariant.
 
 use super::*;
 use crate::signals::{PositionSignals, Rounding, Scores};
@@ -28,7 +28,7 @@ impl Random {
 }
 
 /// A small valid plan: 50 sequences of up to 6 targets, documents packed each on its own.
-pub(super) fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     let blake3 = |c: &str| c.repeat(64);
     Plan {
         format_version: FORMAT_VERSION,
@@ -96,7 +96,7 @@ pub(super) fn plan() -> Plan {
 }
 
 /// The plan with the number of targets that [`row`] makes.
-pub(super) fn with_targets(mut plan: Plan) -> Plan {
+pub(crate) fn with_targets(mut plan: Plan) -> Plan {
     plan.layout = plan.layout.clone().for_sequences(plan.n_sequences());
     let range = plan.sequences.start..plan.sequences.end;
     plan.sequences.n_targets = range.map(|i| u64::from(n_targets_of(&plan, i))).sum();
@@ -112,7 +112,7 @@ fn n_targets_of(plan: &Plan, seq_id: u64) -> u32 {
 }
 
 /// The row of `seq_id`: a softmax of random logits, some of them -inf, as a teacher would give it.
-pub(super) fn row(plan: &Plan, seq_id: u64) -> Row {
+pub(crate) fn row(plan: &Plan, seq_id: u64) -> Row {
     let mut random = Random(seq_id);
     let n_targets = n_targets_of(plan, seq_id);
     let vocab_size = u64::from(plan.teacher.vocab_size);
@@ -270,7 +270,7 @@ pub(super) fn write_shard(dir: &Path, plan: &Plan, shard: u32) -> Result<Sidecar
 }
 
 /// Labels a whole set, manifest included, and returns its plan.
-pub(super) fn write_set(dir: &Path, plan: &Plan) -> Plan {
+pub(crate) fn write_set(dir: &Path, plan: &Plan) -> Plan {
     let opened = LabelSet::create_or_match(dir, plan).unwrap();
     let plan = opened.plan().clone();
     for shard in plan.shards() {

@@ -1,5 +1,6 @@
 //! What can go wrong in training.
 
+use super::data::DataError;
 use crate::error::Kind;
 
 /// An error of the trainer.
@@ -17,6 +18,9 @@ pub enum TrainError {
         /// What to do.
         remedy: String,
     },
+    /// Labels or tokens that cannot be read, or not for this run.
+    #[error(transparent)]
+    Data(#[from] DataError),
 }
 
 impl TrainError {
@@ -24,6 +28,7 @@ impl TrainError {
     pub fn kind(&self) -> Kind {
         match self {
             TrainError::Spec { .. } => Kind::Usage,
+            TrainError::Data(error) => error.kind(),
         }
     }
 }

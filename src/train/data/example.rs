@@ -1,6 +1,8 @@
 //! One sequence as training sees it.
 
+use crate::shards::Row;
 use crate::signals::PositionSignals;
+use crate::tokens::Sequence;
 
 /// One sequence to train on, with what a teacher said of it where it has labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,5 +21,27 @@ impl Example {
     /// Predicted positions.
     pub fn n_targets(&self) -> usize {
         self.input_ids.len().saturating_sub(1)
+    }
+}
+
+impl From<Row> for Example {
+    fn from(row: Row) -> Self {
+        Example {
+            seq_id: row.seq_id,
+            input_ids: row.input_ids,
+            doc_starts: row.doc_starts,
+            signals: Some(row.signals),
+        }
+    }
+}
+
+impl From<Sequence> for Example {
+    fn from(sequence: Sequence) -> Self {
+        Example {
+            seq_id: sequence.seq_id,
+            input_ids: sequence.input_ids,
+            doc_starts: sequence.doc_starts,
+            signals: None,
+        }
     }
 }

@@ -12,8 +12,10 @@
 //! on one row of logits is in `row`; `ops` calls it.
 
 mod batch;
+mod targets;
 
 pub use batch::{KdTargets, LossSums, MicroBatch};
+pub use targets::targets_of;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,262 @@
+//! What can be wrong with what a run is to read.
+
+use crate::error::Kind;
+use crate::shards::ShardsError;
+use crate::storage::StorageError;
+use crate::tokens::TokensError;
+use parquet::errors::ParquetError;
+use std::path::PathBuf;
+
+/// A failure of reading labels or tokens; its message names the file and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// Labels that are damaged or incomplete.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
+    /// Token files that are damaged or foreign.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// A file that could not be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A label directory without a manifest of all its plans.
+    #[error("{} {state}: run `saltworks finalize {}` when every shard is done", dir.display(), dir.display())]
+    NotFinalized {
+        /// The directory.
+        dir: PathBuf,
+        /// What is missing.
+        state: String,
+    },
+    /// Labels that say nothing of single positions.
+    #[error(
+        "{} holds scores only, and no tokens to train on: label again with --groups scores,stats,topk",
+        dir.display()
+    )]
+    ScoresOnly {
+        /// The label directory.
+        dir: PathBuf,
+    },
+    /// Labels of a context that the model's core does not have.
+    #[error(
+        "{}: the teacher saw {what}, which the trainer does not have: label again with packing `concat` or `document` and positions that count on",
+        dir.display()
+    )]
+    Context {
+        /// The label directory.
+        dir: PathBuf,
+        /// Which setting of the plan.
+        what: &'static str,
+    },
+    /// A setting of the run that is not the labels'.
+    #[error(
+        "{key} is {got}, but the labels in {} have {expected}: leave the key out, or label again with {got}",
+        dir.display()
+    )]
+    View {
+        /// The key in the configuration.
+        key: &'static str,
+        /// The labels' value.
+        expected: String,
+        /// The configuration's.
+        got: String,
+        /// The label directory.
+        dir: PathBuf,
+    },
+    /// Labels or tokens of another vocabulary.
+    #[error(
+        "{} has a vocabulary of {got} ids, but {source_of} has {expected}: use labels and tokens of one tokenizer",
+        path.display()
+    )]
+    Vocabulary {
+        /// The label directory or token corpus.
+        path: PathBuf,
+        /// V of the run.
+        expected: u32,
+        /// V of `path`.
+        got: u32,
+        /// Where the run has its V from.
+        source_of: String,
+    },
+    /// Labels or tokens of another tokenizer.
+    #[error(
+        "{} was made with the tokenizer {got}, but {source_of} is {expected}: use labels and tokens of one tokenizer",
+        path.display()
+    )]
+    Tokenizer {
+        /// The label directory or token corpus.
+        path: PathBuf,
+        /// Fingerprint of the run's tokenizer.
+        expected: String,
+        /// Fingerprint of that of `path`.
+        got: String,
+        /// Where the run has its tokenizer from.
+        source_of: String,
+    },
+    /// A loss, gate, temperature or transition that needs what the labels do not hold.
+    #[error("{what} needs {needed}, but the labels in {} hold {found}: {remedy}", dir.display())]
+    Needs {
+        /// The setting, with its key.
+        what: String,
+        /// What it reads.
+        needed: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        remedy: String,
+        /// The label directory.
+        dir: PathBuf,
+    },
+    /// A setting that cannot be.
+    #[error("{key} is {got}, expected {expected}")]
+    Setting {
+        /// The key in the configuration.
+        key: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// A selection that cannot be decoded.
+    #[error("{} cannot be read as Parquet: make the selection again", path.display())]
+    SelectionParquet {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: ParquetError,
+    },
+    /// A selection that is not one.
+    #[error("{}: {reason}; make the selection again", path.display())]
+    Selection {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A selection from other labels.
+    #[error(
+        "{} selects from the labels {got}, but these are {expected}: select from these labels again",
+        path.display()
+    )]
+    SelectionOfOthers {
+        /// The file.
+        path: PathBuf,
+        /// Fingerprint of the labels in use.
+        expected: String,
+        /// The one that the selection names.
+        got: String,
+    },
+    /// The labels' own token files, cut into documents in another way.
+    #[error(
+        "{} is the corpus of the labels in {}, but {what} is {got} here and {expected} there, so its sequences have other numbers: use the labels' value",
+        path.display(), dir.display()
+    )]
+    OtherCut {
+        /// The token corpus.
+        path: PathBuf,
+        /// The label directory.
+        dir: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// The labels' value.
+        expected: String,
+        /// The value of the run.
+        got: String,
+    },
+    /// Token files that are not what the `corpus.json` beside them says.
+    #[error("{} was changed since it was tokenized: its blocks are not what corpus.json and the labels say; restore it, or tokenize and label again", path.display())]
+    ChangedCorpus {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A corpus without a single sequence.
+    #[error("{} has {n_tokens} tokens in {n_documents} documents, too few for one predicted position: give a longer corpus", path.display())]
+    NoSequences {
+        /// The token corpus.
+        path: PathBuf,
+        /// Its tokens.
+        n_tokens: u64,
+        /// Its documents.
+        n_documents: u64,
+    },
+    /// A run that wants more sequences than there are.
+    #[error(
+        "{n_steps} steps of {batch_size} {kind} sequences need {needed}, but {there} are there{left_out}, {epochs} times each ({key} = {epochs}): {remedy}, or set {key} = {epochs_enough}"
+    )]
+    Budget {
+        /// `labelled` or `token`.
+        kind: &'static str,
+        /// Steps that read such sequences.
+        n_steps: u64,
+        /// Sequences a step.
+        batch_size: usize,
+        /// Sequences that are needed.
+        needed: u64,
+        /// Sequences that may be used.
+        there: u64,
+        /// Says what was left out, if anything.
+        left_out: String,
+        /// Times that each may be seen.
+        epochs: u32,
+        /// The key that says so.
+        key: &'static str,
+        /// What it would have to be.
+        epochs_enough: u64,
+        /// What else to do.
+        remedy: &'static str,
+    },
+    /// No source for what was asked of the loader.
+    #[error("{kind} sequences are needed, but the run has none: {remedy}")]
+    NoSource {
+        /// `labelled` or `token`.
+        kind: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// More steps than were announced.
+    #[error("step {step} of {kind} sequences was asked for, but {announced} were announced")]
+    PastBudget {
+        /// `labelled` or `token`.
+        kind: &'static str,
+        /// The step, from 1 on.
+        step: u64,
+        /// Steps of the budget.
+        announced: u64,
+    },
+    /// A position that is not one of this run.
+    #[error(
+        "the loader is to go on behind {got} {kind} sequences, but this run reads {most} at most: resume with the configuration that the checkpoint was made with"
+    )]
+    Position {
+        /// `labelled` or `token`.
+        kind: &'static str,
+        /// The position.
+        got: u64,
+        /// The end of the stream.
+        most: u64,
+    },
+    /// A reading thread could not be started, or ended by a panic.
+    #[error("the thread that reads {kind} sequences {what}")]
+    Thread {
+        /// `labelled` or `token`.
+        kind: &'static str,
+        /// What happened to it.
+        what: String,
+    },
+}
+
+impl DataError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            DataError::Shards(error) => error.kind(),
+            DataError::Tokens(error) => error.kind(),
+            DataError::Storage(error) => error.kind(),
+            DataError::SelectionParquet { .. }
+            | DataError::Selection { .. }
+            | DataError::ChangedCorpus { .. } => Kind::BadData,
+            DataError::Thread { .. } => Kind::Failed,
+            _ => Kind::Usage,
+        }
+    }
+}

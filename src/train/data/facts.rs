@@ -1,0 +1,151 @@
+//! What a run holds its inputs against.
+
+use super::DataError;
+use crate::tokens::{Packing, TokenCorpus, Tokenizer, ViewOptions};
+use crate::train::loss::{Gate, KdLoss};
+use std::path::Path;
+
+/// What is known of the tokenizer of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenizerFacts {
+    /// `blake3:` and 64 hex digits over its ids; `None` where only the vocabulary is known.
+    pub fingerprint: Option<String>,
+    /// V.
+    pub vocab_size: u32,
+    /// Where that is from, for messages: a file, or `the model`.
+    pub source: String,
+}
+
+impl TokenizerFacts {
+    /// Those of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// A file that is no tokenizer.
+    pub fn of_tokenizer(path: &Path) -> Result<Self, DataError> {
+        let tokenizer = Tokenizer::open(path)?;
+        Ok(TokenizerFacts {
+            fingerprint: Some(tokenizer.fingerprint()),
+            vocab_size: tokenizer.vocab_size(),
+            source: path.display().to_string(),
+        })
+    }
+
+    /// Those of a corpus, where a `corpus.json` knows them.
+    pub fn of_corpus(corpus: &TokenCorpus) -> Option<Self> {
+        let json = corpus.corpus_json()?;
+        let file = corpus.files().first()?;
+        Some(TokenizerFacts {
+            fingerprint: Some(json.tokenizer_fingerprint.clone()),
+            vocab_size: json.vocab_size,
+            source: file.with_file_name("corpus.json").display().to_string(),
+        })
+    }
+
+    /// Refuses `other`, which is of `path`, if it is another tokenizer or vocabulary. Where either
+    /// side has no fingerprint, the vocabulary decides alone, and a note that says so comes back.
+    ///
+    /// # Errors
+    /// [`DataError::Vocabulary`], [`DataError::Tokenizer`].
+    pub fn check(&self, path: &Path, other: &TokenizerFacts) -> Result<Option<String>, DataError> {
+        if other.vocab_size != self.vocab_size {
+            return Err(DataError::Vocabulary {
+                path: path.to_path_buf(),
+                expected: self.vocab_size,
+                got: other.vocab_size,
+                source_of: self.source.clone(),
+            });
+        }
+        match (&self.fingerprint, &other.fingerprint) {
+            (Some(expected), Some(got)) if expected != got => Err(DataError::Tokenizer {
+                path: path.to_path_buf(),
+                expected: expected.clone(),
+                got: got.clone(),
+                source_of: self.source.clone(),
+            }),
+            (Some(_), Some(_)) => Ok(None),
+            (known, _) => {
+                let unknown = match known {
+                    None => &self.source,
+                    Some(_) => &other.source,
+                };
+                Ok(Some(format!(
+                    "{unknown} does not say which tokenizer it is of: only the vocabulary of {} ids was compared with {}",
+                    self.vocab_size,
+                    path.display()
+                )))
+            }
+        }
+    }
+}
+
+/// What a configuration says of the view; `None` takes the labels' value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ViewWish {
+    /// T.
+    pub seq_len: Option<u32>,
+    /// How documents become sequences.
+    pub packing: Option<Packing>,
+    /// Id in front of every sequence.
+    pub sequence_bos: Option<u32>,
+}
+
+impl ViewWish {
+    /// Refuses a wish that differs from `view`, the labels' in `dir`.
+    pub(super) fn check(&self, view: &ViewOptions, dir: &Path) -> Result<(), DataError> {
+        let show = |packing: Packing| format!("{packing:?}").to_lowercase();
+        let bos = view
+            .sequence_bos
+            .map_or("none".to_owned(), |id| id.to_string());
+        let seq_len = self.seq_len.map(|seq_len| seq_len.to_string());
+        for (key, expected, wish) in [
+            ("data.seq_len", view.seq_len.to_string(), seq_len),
+            ("data.packing", show(view.packing), self.packing.map(show)),
+            (
+                "data.sequence_bos",
+                bos,
+                self.sequence_bos.map(|id| id.to_string()),
+            ),
+        ] {
+            match wish {
+                Some(got) if got != expected => {
+                    return Err(DataError::View {
+                        key,
+                        expected,
+                        got,
+                        dir: dir.to_path_buf(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a run wants of its labels beside their tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelNeeds {
+    /// The KD loss; `None` where only tokens are used.
+    pub loss: Option<KdLoss>,
+    /// Temperature of the teacher.
+    pub tau: f64,
+    /// Which positions learn from the teacher.
+    pub gate: Gate,
+    /// Least K.
+    pub min_top_k: u32,
+    /// Whether the teacher's own NLL is read: the transition `auto`.
+    pub teacher_nll: bool,
+}
+
+impl LabelNeeds {
+    /// Nothing but the tokens.
+    pub fn tokens_only() -> Self {
+        LabelNeeds {
+            loss: None,
+            tau: 1.0,
+            gate: Gate::None,
+            min_top_k: 0,
+            teacher_nll: false,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Labelled sequences one after the other, in the order of seed and epoch.
+//!
+//! A window of row groups is held decoded. As it empties the next one fills, row group by row
+//! group, so that no step waits for a whole window and about one window is in memory at any time.
+//! A row group that cannot be read fails the step that would have used its first row, and none
+//! before it.
+
+use super::labels::{Inner, expect_equal};
+use super::loader::LABELLED;
+use super::order::{EpochOrder, Group, Window};
+use super::{DataError, Example};
+use crate::shards::{ShardReader, SidecarFile};
+use crate::storage::StorageError;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Shards that are kept open; opening one again costs reading its footers.
+const OPEN_SHARDS: usize = 16;
+
+/// Reads row groups of verified shards.
+struct Shards {
+    labels: Arc<Inner>,
+    /// The latest used last.
+    open: Vec<(u32, ShardReader)>,
+}
+
+impl Shards {
+    /// The kept rows of a row group.
+    fn read(&mut self, group: Group) -> Result<Vec<Example>, DataError> {
+        let reader = self.reader(group.shard)?;
+        let mut rows = reader.read_row_group(group.row_group as usize)?;
+        rows.retain(|row| self.labels.keeps(row.seq_id));
+        Ok(rows.into_iter().map(Example::from).collect())
+    }
+
+    fn reader(&mut self, shard: u32) -> Result<&mut ShardReader, DataError> {
+        let opened = match self.open.iter().position(|(open, _)| *open == shard) {
+            Some(at) => self.open.remove(at),
+            None => (shard, self.open_shard(shard)?),
+        };
+        if self.open.len() >= OPEN_SHARDS {
+            self.open.remove(0);
+        }
+        self.open.push(opened);
+        let (_, reader) = self.open.last_mut().expect("one was pushed");
+        Ok(reader)
+    }
+
+    fn open_shard(&self, shard: u32) -> Result<ShardReader, DataError> {
+        let dir = &self.labels.set.dir;
+        let is_verified = &self.labels.is_verified[shard as usize];
+        if !is_verified.load(Ordering::Relaxed) {
+            for file in &self.labels.files[shard as usize] {
+                check_hash(dir, file)?;
+            }
+            is_verified.store(true, Ordering::Relaxed);
+        }
+        Ok(ShardReader::open(dir, self.labels.plan_of(shard), shard)?)
+    }
+}
+
+/// Compares a file's BLAKE3 with its sidecar's, on this thread: the others train.
+fn check_hash(dir: &Path, file: &SidecarFile) -> Result<(), DataError> {
+    let path = dir.join(&file.name);
+    let mut hasher = blake3::Hasher::new();
+    File::open(&path)
+        .and_then(|file| hasher.update_reader(file).map(|_| ()))
+        .map_err(|source| StorageError::io("read", &path, source))?;
+    let got = hasher.finalize().to_hex().to_string();
+    Ok(expect_equal(&path, "blake3", file.blake3.clone(), got)?)
+}
+
+/// A row of a window.
+enum Slot {
+    /// Read and not yet given.
+    Ready(Example),
+    /// Given.
+    Given,
+    /// In a row group that could not be read: index of what went wrong.
+    Failed(usize),
+}
+
+/// A window with what was read of it.
+struct Filled {
+    window: Window,
+    /// Kept rows of the groups read so far, in that order.
+    slots: Vec<Slot>,
+    n_groups_read: usize,
+    /// What went wrong, one a row group that could not be read, until it is reported.
+    errors: Vec<Option<DataError>>,
+}
+
+impl Filled {
+    fn new(window: Window) -> Self {
+        Filled {
+            slots: Vec::with_capacity(window.n_rows as usize),
+            window,
+            n_groups_read: 0,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Reads groups until `n_groups` are there.
+    fn fill(&mut self, n_groups: usize, shards: &mut Shards) {
+        while self.n_groups_read < n_groups.min(self.window.groups.len()) {
+            let group = shards.labels.order.groups[self.window.groups[self.n_groups_read]];
+            match shards.read(group) {
+                Ok(rows) => self.slots.extend(rows.into_iter().map(Slot::Ready)),
+                Err(error) => {
+                    let failed = || Slot::Failed(self.errors.len());
+                    self.slots.extend((0..group.n_rows).map(|_| failed()));
+                    self.errors.push(Some(error));
+                }
+            }
+            self.n_groups_read += 1;
+        }
+    }
+
+    /// Gives the row at `position`, or says why it could not be read.
+    fn take(&mut self, position: u64) -> Result<Example, DataError> {
+        let slot = self.slots.get_mut(self.window.row_at(position));
+        let error = match slot.map(|slot| std::mem::replace(slot, Slot::Given)) {
+            Some(Slot::Ready(example)) => return Ok(example),
+            Some(Slot::Failed(error)) => self.errors[error].take(),
+            Some(Slot::Given) | None => None,
+        };
+        // The rest of a failed group, or a window that a stopped stream left unread.
+        Err(error.unwrap_or_else(|| DataError::Thread {
+            kind: LABELLED,
+            what: "was stopped".to_owned(),
+        }))
+    }
+}
+
+/// An endless stream over the epochs of labels; whoever reads it knows where to end.
+pub(super) struct LabelStream {
+    shards: Shards,
+    position: u64,
+    /// Nothing is read ahead from here on.
+    end: u64,
+    epoch: EpochOrder,
+    current: Filled,
+    next: Option<Filled>,
+    stop: Arc<AtomicBool>,
+}
+
+impl LabelStream {
+    /// Starts behind the first `position` sequences, which are neither read nor decoded, but for
+    /// the window in which it starts. Once `stop` is set, it ends as soon as it can.
+    pub(super) fn new(labels: Arc<Inner>, position: u64, end: u64, stop: Arc<AtomicBool>) -> Self {
+        let order = &labels.order;
+        let epoch = order.epoch(position / order.n_rows);
+        let window = order.window(&epoch, position % order.n_rows);
+        LabelStream {
+            shards: Shards {
+                labels,
+                open: Vec::new(),
+            },
+            position,
+            end,
+            epoch,
+            current: Filled::new(window),
+            next: None,
+            stop,
+        }
+    }
+
+    /// The next sequence.
+    ///
+    /// # Errors
+    /// What is wrong with the shard that holds it.
+    pub(super) fn next_example(&mut self) -> Result<Example, DataError> {
+        if self.position == self.current.window.end() {
+            let next = self.next.take();
+            self.current = next.unwrap_or_else(|| self.window_at(self.position));
+        }
+        self.fill_current();
+        let example = self.current.take(self.position)?;
+        self.position += 1;
+        self.read_ahead();
+        Ok(example)
+    }
+
+    fn window_at(&mut self, position: u64) -> Filled {
+        let order = &self.shards.labels.order;
+        if position / order.n_rows != self.epoch.epoch {
+            self.epoch = order.epoch(position / order.n_rows);
+        }
+        Filled::new(order.window(&self.epoch, position % order.n_rows))
+    }
+
+    /// Reads what is missing of the current window: all of it at the start, else nothing.
+    fn fill_current(&mut self) {
+        while self.current.n_groups_read < self.current.window.groups.len() {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let n_groups = self.current.n_groups_read + 1;
+            self.current.fill(n_groups, &mut self.shards);
+        }
+    }
+
+    /// Lets the next window be as full as the current one is empty.
+    fn read_ahead(&mut self) {
+        let (start, end) = (self.current.window.end(), self.end);
+        if start >= end {
+            return;
+        }
+        let mut next = match self.next.take() {
+            Some(next) => next,
+            None => self.window_at(start),
+        };
+        let n_given = self.position - self.current.window.first_position;
+        let n_groups = next.window.groups.len() as u64;
+        let wanted = (n_given * n_groups).div_ceil(self.current.window.n_rows);
+        if !self.stop.load(Ordering::Relaxed) {
+            next.fill(wanted as usize, &mut self.shards);
+        }
+        self.next = Some(next);
+    }
+}

@@ -1,0 +1,422 @@
+//! A finished label directory as a source of sequences.
+
+use super::facts::{LabelNeeds, TokenizerFacts, ViewWish};
+use super::order::{Group, LabelOrder};
+use super::selection::{SeqIdSet, read_selection};
+use super::{DataError, labels_fingerprint};
+use crate::shards::{Attention, LabelSet, Manifest, Plan, Positions, ShardsError, SidecarFile};
+use crate::storage::StorageError;
+use crate::tokens::{Packing, ViewOptions};
+use crate::train::loss::{Gate, KdLoss};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// How labels are read. All but `dir` are part of the order: they change the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelOptions {
+    /// The label directory.
+    pub dir: PathBuf,
+    /// Only what this file keeps.
+    pub selection: Option<PathBuf>,
+    /// Seed of the order.
+    pub seed: u64,
+    /// Row groups that are shuffled together, at least 1.
+    pub shuffle_row_groups: usize,
+}
+
+/// Labels that were found complete, by manifest and file sizes. Contents are checked as they are
+/// read: the BLAKE3 of a shard's files when it is first opened, then every invariant of every row.
+/// A clone shares everything.
+#[derive(Debug, Clone)]
+pub struct LabelSource {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) set: LabelSet,
+    /// Files of each shard, by shard number.
+    pub(super) files: Vec<Vec<SidecarFile>>,
+    /// Shards whose hashes were found right.
+    pub(super) is_verified: Vec<AtomicBool>,
+    /// `None` keeps all.
+    pub(super) kept: Option<SeqIdSet>,
+    pub(super) order: LabelOrder,
+}
+
+impl LabelSource {
+    /// Opens all segments of a label directory, and the selection.
+    ///
+    /// # Errors
+    /// Labels that are not finalized, whose files have other sizes than their sidecars say, or that
+    /// cannot be trained from; a selection that is not of these labels, or keeps nothing.
+    pub fn open(options: &LabelOptions) -> Result<Self, DataError> {
+        if options.shuffle_row_groups == 0 {
+            return Err(DataError::Setting {
+                key: "data.shuffle_row_groups",
+                expected: "at least 1".to_owned(),
+                got: "0".to_owned(),
+            });
+        }
+        let set = LabelSet::open(&options.dir)?;
+        check_context(&set)?;
+        let files = check_files(&set)?;
+        let selection = options.selection.as_deref();
+        let kept = selection
+            .map(|path| read_selection(path, &set))
+            .transpose()?;
+        let groups = kept_groups(&set, kept.as_ref());
+        if let (true, Some(path)) = (groups.is_empty(), selection) {
+            return Err(DataError::Selection {
+                path: path.to_path_buf(),
+                reason: "it keeps no sequence".to_owned(),
+            });
+        }
+        let is_verified = files.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(LabelSource {
+            inner: Arc::new(Inner {
+                files,
+                is_verified,
+                kept,
+                order: LabelOrder::new(groups, options.seed, options.shuffle_row_groups),
+                set,
+            }),
+        })
+    }
+
+    /// The label directory.
+    pub fn dir(&self) -> &Path {
+        &self.inner.set.dir
+    }
+
+    /// The plan of the first segment; the others differ in their ranges only.
+    pub fn plan(&self) -> &Plan {
+        &self.inner.set.segments[0]
+    }
+
+    /// Sequences that may be used: all labelled ones, or those that the selection keeps.
+    pub fn n_sequences(&self) -> u64 {
+        self.inner.order.n_rows
+    }
+
+    /// Labelled sequences, kept or not.
+    pub fn n_labelled(&self) -> u64 {
+        let segments = self.inner.set.segments.iter();
+        segments.map(Plan::n_sequences).sum()
+    }
+
+    /// Sequences that the selection keeps; `None` without one.
+    pub fn n_kept(&self) -> Option<u64> {
+        self.inner.kept.as_ref().map(SeqIdSet::len)
+    }
+
+    /// One identity for all of these labels.
+    pub fn fingerprint(&self) -> String {
+        labels_fingerprint(&self.inner.set)
+    }
+
+    /// V: every id is below it.
+    pub fn vocab_size(&self) -> u32 {
+        self.plan().teacher.vocab_size
+    }
+
+    /// How the sequences were cut, which the whole run keeps to.
+    pub fn view(&self) -> ViewOptions {
+        let sequences = &self.plan().sequences;
+        ViewOptions {
+            packing: sequences.packing,
+            seq_len: sequences.seq_len,
+            sequence_bos: sequences.sequence_bos,
+        }
+    }
+
+    /// What the labels know of their tokenizer.
+    pub fn tokenizer(&self) -> TokenizerFacts {
+        let tokenizer = self.plan().tokenizer.as_ref();
+        TokenizerFacts {
+            fingerprint: tokenizer.map(|tokenizer| tokenizer.fingerprint.clone()),
+            vocab_size: self.vocab_size(),
+            source: self.dir().display().to_string(),
+        }
+    }
+
+    /// Refuses labels of another tokenizer or vocabulary than the run's. A note comes back where
+    /// only the vocabulary could be compared.
+    ///
+    /// # Errors
+    /// [`DataError::Vocabulary`], [`DataError::Tokenizer`].
+    pub fn check_tokenizer(&self, facts: &TokenizerFacts) -> Result<Option<String>, DataError> {
+        facts.check(self.dir(), &self.tokenizer())
+    }
+
+    /// Refuses a configuration whose view differs from the labels'.
+    ///
+    /// # Errors
+    /// [`DataError::View`] with the key.
+    pub fn check_view(&self, wish: &ViewWish) -> Result<(), DataError> {
+        wish.check(&self.view(), self.dir())
+    }
+
+    /// Refuses labels that lack what a run needs of them, and returns the index of `tau` among the
+    /// labels' extra temperatures; `None` where tau is 1 (see `KdPolicy::tau_idx`).
+    ///
+    /// # Errors
+    /// [`DataError::Needs`], naming the key.
+    pub fn check_needs(&self, needs: &LabelNeeds) -> Result<Option<usize>, DataError> {
+        use crate::shards::Group;
+        let signals = &self.plan().signals;
+        let gate = matches!(needs.gate, Gate::Learnable) && needs.loss.is_some();
+        if gate && !signals.has(Group::Stats) {
+            return Err(self.lacks_group("kd.gate = \"learnable\"", "stats"));
+        }
+        if needs.teacher_nll && !signals.has(Group::Stats) {
+            return Err(self.lacks_group("kd.transition = \"auto\"", "stats"));
+        }
+        match needs.loss {
+            None => return Ok(None),
+            Some(KdLoss::Sampled) => return Err(self.lacks_samples()),
+            Some(_) if !signals.has(Group::Topk) => {
+                return Err(self.lacks_group("kd.loss", "topk"));
+            }
+            Some(_) => {}
+        }
+        if signals.top_k < needs.min_top_k {
+            return Err(self.lacks(
+                "kd.loss",
+                format!("{} kept ids a position", needs.min_top_k),
+                format!("K = {}", signals.top_k),
+                format!("label again with --top-k {}", needs.min_top_k),
+            ));
+        }
+        self.tau_idx(needs.tau)
+    }
+
+    fn tau_idx(&self, tau: f64) -> Result<Option<usize>, DataError> {
+        if tau == 1.0 {
+            return Ok(None);
+        }
+        let taus = &self.plan().signals.temperatures;
+        if let Some(idx) = taus.iter().position(|&stored| stored == tau) {
+            return Ok(Some(idx));
+        }
+        let found = match taus.is_empty() {
+            true => "no temperature but 1".to_owned(),
+            false => format!("1, {}", list(taus)),
+        };
+        Err(self.lacks(
+            &format!("kd.tau = {tau}"),
+            "its log-partitions".to_owned(),
+            found,
+            format!("choose one of those, or label again with --temperatures {tau}"),
+        ))
+    }
+
+    fn lacks_group(&self, what: &str, group: &str) -> DataError {
+        let groups = self.plan().signals.groups.iter();
+        let found = groups.map(|group| format!("{group:?}").to_lowercase());
+        self.lacks(
+            what,
+            format!("the group {group}"),
+            found.collect::<Vec<_>>().join(", "),
+            "label again with --groups scores,stats,topk".to_owned(),
+        )
+    }
+
+    fn lacks_samples(&self) -> DataError {
+        self.lacks(
+            "kd.loss = \"sampled\"",
+            "draws from the teacher".to_owned(),
+            "no samples".to_owned(),
+            "choose \"tail-bucket\"".to_owned(),
+        )
+    }
+
+    fn lacks(&self, what: &str, needed: String, found: String, remedy: String) -> DataError {
+        DataError::Needs {
+            what: what.to_owned(),
+            needed,
+            found,
+            remedy,
+            dir: self.dir().to_path_buf(),
+        }
+    }
+
+    /// The sequences among the first `n` of the order, each once, rising. Nothing is read: the
+    /// plans say which sequence is which row.
+    pub fn first_seq_ids(&self, n: u64) -> Vec<u64> {
+        let order = &self.inner.order;
+        let n = n.min(order.n_rows);
+        let mut is_whole = vec![false; order.groups.len()];
+        let mut seq_ids = Vec::with_capacity(n as usize);
+        let epoch = order.epoch(0);
+        let mut position = 0;
+        while position < n {
+            let window = order.window(&epoch, position);
+            if window.end() <= n {
+                window.groups.iter().for_each(|&g| is_whole[g] = true);
+            } else {
+                let rows: Vec<u64> = window
+                    .groups
+                    .iter()
+                    .flat_map(|&g| self.inner.kept_rows(order.groups[g]))
+                    .collect();
+                seq_ids.extend((position..n).map(|p| rows[window.row_at(p)]));
+            }
+            position = window.end();
+        }
+        self.inner.collect_groups(&is_whole, &mut seq_ids);
+        seq_ids.sort_unstable();
+        seq_ids
+    }
+}
+
+impl Inner {
+    /// The segment that has `shard`.
+    pub(super) fn plan_of(&self, shard: u32) -> &Plan {
+        let plan = self.set.segment_of_shard(shard);
+        plan.expect("the order holds shards of the set only")
+    }
+
+    pub(super) fn keeps(&self, seq_id: u64) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.contains(seq_id))
+    }
+
+    /// Kept seq_ids of a row group, in row order.
+    fn kept_rows(&self, group: Group) -> Vec<u64> {
+        let mut groups = self.plan_of(group.shard).row_groups(group.shard);
+        let mut seq_ids = groups.swap_remove(group.row_group as usize);
+        seq_ids.retain(|&seq_id| self.keeps(seq_id));
+        seq_ids
+    }
+
+    /// Appends the kept seq_ids of the marked groups, asking for the rows of each shard once.
+    fn collect_groups(&self, is_marked: &[bool], seq_ids: &mut Vec<u64>) {
+        let marked = self.order.groups.iter().zip(is_marked);
+        let marked: Vec<Group> = marked.filter(|(_, m)| **m).map(|(g, _)| *g).collect();
+        for of_shard in marked.chunk_by(|a, b| a.shard == b.shard) {
+            let shard = of_shard[0].shard;
+            let rows = self.plan_of(shard).row_groups(shard);
+            for group in of_shard {
+                let rows = rows[group.row_group as usize].iter();
+                seq_ids.extend(rows.copied().filter(|&seq_id| self.keeps(seq_id)));
+            }
+        }
+    }
+}
+
+/// Refuses what the model's core does not have.
+fn check_context(set: &LabelSet) -> Result<(), DataError> {
+    let refuse = |what| {
+        Err(DataError::Context {
+            dir: set.dir.clone(),
+            what,
+        })
+    };
+    for plan in &set.segments {
+        let sequences = &plan.sequences;
+        if !plan.signals.has_positions() {
+            return Err(DataError::ScoresOnly {
+                dir: set.dir.clone(),
+            });
+        }
+        if sequences.positions == Positions::Restart {
+            return refuse("positions that restart at every document (positions = restart)");
+        }
+        if sequences.attention == Attention::Document && sequences.packing == Packing::Concat {
+            return refuse(
+                "documents packed into one sequence that do not attend to each other (attention = document, packing = concat)",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Holds the manifest against the plans and the sizes on the disk; returns the files of each shard.
+fn check_files(set: &LabelSet) -> Result<Vec<Vec<SidecarFile>>, DataError> {
+    let unfinished = |state: &str| DataError::NotFinalized {
+        dir: set.dir.clone(),
+        state: state.to_owned(),
+    };
+    let Some(manifest) = Manifest::read(&set.dir)? else {
+        return Err(unfinished("is not finalized"));
+    };
+    let finalized = manifest.segments.iter().map(|s| s.plan_fingerprint.clone());
+    if !finalized.eq(set.segments.iter().map(Plan::fingerprint)) {
+        return Err(unfinished("was extended since it was finalized"));
+    }
+    let shards = manifest.shards.iter().map(|sidecar| sidecar.shard);
+    if !shards.eq(0..set.n_shards()) {
+        return Err(unfinished("has a manifest that does not list every shard"));
+    }
+    for file in manifest.shards.iter().flat_map(|sidecar| &sidecar.files) {
+        let path = set.dir.join(&file.name);
+        let metadata =
+            std::fs::metadata(&path).map_err(|source| StorageError::io("read", &path, source))?;
+        expect_equal(
+            &path,
+            "size",
+            file.bytes.to_string(),
+            metadata.len().to_string(),
+        )?;
+    }
+    Ok(manifest.shards.into_iter().map(|s| s.files).collect())
+}
+
+/// As `shards` says it of a file that is not what its sidecar says.
+pub(super) fn expect_equal(
+    path: &Path,
+    what: &str,
+    expected: String,
+    got: String,
+) -> Result<(), ShardsError> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(ShardsError::Sidecar {
+        path: path.to_path_buf(),
+        what: what.to_owned(),
+        expected,
+        got,
+    })
+}
+
+/// All row groups with a kept row, by shard and row group.
+fn kept_groups(set: &LabelSet, kept: Option<&SeqIdSet>) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for plan in &set.segments {
+        for shard in plan.shards() {
+            groups_of_shard(plan, shard, kept, &mut groups);
+        }
+    }
+    groups
+}
+
+fn groups_of_shard(plan: &Plan, shard: u32, kept: Option<&SeqIdSet>, groups: &mut Vec<Group>) {
+    let mut push = |row_group: usize, n_rows: u64| {
+        // A row group holds fewer than 2^31 values, so fewer rows.
+        if n_rows > 0 {
+            groups.push(Group {
+                shard,
+                row_group: row_group as u32,
+                n_rows: n_rows as u32,
+            });
+        }
+    };
+    let Some(kept) = kept else {
+        let per_group = plan.layout.rows_per_row_group;
+        let n_rows = plan.n_rows(shard);
+        let n_groups = n_rows.div_ceil(per_group);
+        (0..n_groups).for_each(|g| push(g as usize, per_group.min(n_rows - g * per_group)));
+        return;
+    };
+    for (row_group, seq_ids) in plan.row_groups(shard).iter().enumerate() {
+        let n_kept = seq_ids.iter().filter(|&&id| kept.contains(id)).count();
+        push(row_group, n_kept as u64);
+    }
+}
+
+fn list(numbers: &[f64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
+    numbers.join(", ")
+}

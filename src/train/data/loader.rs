@@ -1,0 +1,431 @@
+//! Batches of both stages, read ahead on threads of their own.
+
+use super::label_stream::LabelStream;
+use super::tokens::TokenStream;
+use super::{DataError, Example, LabelSource, TokenSource};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+pub(super) const LABELLED: &str = "labelled";
+const TOKEN: &str = "token";
+
+/// Steps that are read ahead where the user does not say otherwise.
+pub const DEFAULT_PREFETCH: usize = 4;
+/// Row groups that are shuffled together where the user does not say otherwise.
+pub const DEFAULT_SHUFFLE_ROW_GROUPS: usize = 8;
+
+/// What a run will read, known before its first step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stages {
+    /// Steps of labelled sequences at most. With the transition `auto` it may become fewer.
+    pub labelled_steps: u64,
+    /// Steps of token sequences at most: with `auto`, all steps but the least of stage 1.
+    pub token_steps: u64,
+    /// Sequences a step, at least 1.
+    pub batch_size: usize,
+    /// Times that a labelled sequence may be seen, at least 1.
+    pub label_epochs: u32,
+    /// Times that a sequence of the token corpus may be seen, at least 1.
+    pub token_epochs: u32,
+}
+
+/// Sequences given so far, of each stream; what a checkpoint keeps of the loader.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoaderPosition {
+    /// Labelled sequences.
+    pub labelled: u64,
+    /// Token sequences.
+    pub tokens: u64,
+}
+
+/// Sequences needed and there, for whoever wants to say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    /// Labelled sequences that the steps need at most.
+    pub labelled_needed: u64,
+    /// Labelled sequences that may be used, each once.
+    pub labelled_there: u64,
+    /// Token sequences that the steps need at most.
+    pub tokens_needed: u64,
+    /// Token sequences that may be used, each once.
+    pub tokens_there: u64,
+    /// Sequences of the token corpus that are left out because stage 1 may use them.
+    pub tokens_excluded: u64,
+}
+
+/// Gives the sequences of each step. Each stream starts its thread when it is first asked, and
+/// reads up to `prefetch` steps ahead. Which sequences a step gets depends on seed and position
+/// alone.
+pub struct Loader {
+    stages: Stages,
+    prefetch: usize,
+    labels: Option<LabelSource>,
+    tokens: Option<TokenSource>,
+    position: LoaderPosition,
+    labelled: Option<Stream>,
+    token: Option<Stream>,
+}
+
+impl Loader {
+    /// Checks that there are enough sequences for all steps, and leaves those out of `tokens` that
+    /// stage 1 may use: the first `labelled_steps * batch_size` of the labels' order, where both
+    /// are of one corpus. They stay left out where `auto` ends stage 1 before it has seen them all:
+    /// those are then not seen at all. Goes on behind `position`.
+    ///
+    /// # Errors
+    /// [`DataError::Budget`], [`DataError::NoSource`], [`DataError::Setting`],
+    /// [`DataError::Position`]; what is wrong between labels and corpus.
+    pub fn new(
+        labels: Option<LabelSource>,
+        tokens: Option<TokenSource>,
+        stages: Stages,
+        prefetch: usize,
+        position: LoaderPosition,
+    ) -> Result<Self, DataError> {
+        check_stages(&stages)?;
+        let n_labelled = needed(stages.labelled_steps, stages.batch_size);
+        let tokens = match (tokens, &labels) {
+            (Some(tokens), Some(labels)) => Some(tokens.without_labelled(labels, n_labelled)?),
+            (tokens, _) => tokens,
+        };
+        let loader = Loader {
+            stages,
+            prefetch,
+            labels,
+            tokens,
+            position,
+            labelled: None,
+            token: None,
+        };
+        loader.check_budget()?;
+        loader.check_position()?;
+        Ok(loader)
+    }
+
+    /// How far the sequences reach.
+    pub fn coverage(&self) -> Coverage {
+        let (labels, tokens) = (self.labels.as_ref(), self.tokens.as_ref());
+        Coverage {
+            labelled_needed: needed(self.stages.labelled_steps, self.stages.batch_size),
+            labelled_there: labels.map_or(0, LabelSource::n_sequences),
+            tokens_needed: needed(self.stages.token_steps, self.stages.batch_size),
+            tokens_there: tokens.map_or(0, TokenSource::n_available),
+            tokens_excluded: tokens.map_or(0, TokenSource::n_excluded),
+        }
+    }
+
+    /// Sequences given so far.
+    pub fn position(&self) -> LoaderPosition {
+        self.position
+    }
+
+    /// The labelled sequences of the next step, with the signals that the labels hold.
+    ///
+    /// # Errors
+    /// The first damaged shard that one of them is in, by file; steps before it were given. Steps
+    /// past the budget.
+    pub fn next_labelled(&mut self) -> Result<Vec<Example>, DataError> {
+        let end = needed(self.stages.labelled_steps, self.stages.batch_size);
+        self.check_step(LABELLED, self.position.labelled, end)?;
+        let stream = match self.labelled.take() {
+            Some(stream) => stream,
+            None => self.start_labelled(end)?,
+        };
+        // After an error the stream stays away: who asks again gets a new one at this position.
+        let batch = stream.next()?;
+        self.labelled = Some(stream);
+        self.position.labelled += batch.len() as u64;
+        Ok(batch)
+    }
+
+    /// The sequences of the next step from the token corpus. Ends the labelled stream, with the
+    /// memory that it holds; asked again, that one starts again where it was.
+    ///
+    /// # Errors
+    /// Steps past the budget.
+    pub fn next_tokens(&mut self) -> Result<Vec<Example>, DataError> {
+        self.labelled = None;
+        let end = needed(self.stages.token_steps, self.stages.batch_size);
+        self.check_step(TOKEN, self.position.tokens, end)?;
+        let stream = match self.token.take() {
+            Some(stream) => stream,
+            None => self.start_tokens(end)?,
+        };
+        let batch = stream.next()?;
+        self.token = Some(stream);
+        self.position.tokens += batch.len() as u64;
+        Ok(batch)
+    }
+
+    fn start_labelled(&self, end: u64) -> Result<Stream, DataError> {
+        let Some(labels) = self.labels.clone() else {
+            return Err(no_labels());
+        };
+        let position = self.position.labelled;
+        Stream::start(
+            LABELLED,
+            self.prefetch,
+            move |pump| {
+                let stop = Arc::clone(&pump.stop);
+                let mut stream = LabelStream::new(labels.inner, position, end, stop);
+                pump.run(|| stream.next_example());
+            },
+            self.batches(position, end),
+        )
+    }
+
+    fn start_tokens(&self, end: u64) -> Result<Stream, DataError> {
+        let Some(tokens) = self.tokens.clone() else {
+            return Err(no_tokens());
+        };
+        let position = self.position.tokens;
+        Stream::start(
+            TOKEN,
+            self.prefetch,
+            move |pump| {
+                let mut stream = TokenStream::new(&tokens, position);
+                pump.run(|| Ok(stream.next_example()));
+            },
+            self.batches(position, end),
+        )
+    }
+
+    fn batches(&self, position: u64, end: u64) -> Batches {
+        Batches {
+            batch_size: self.stages.batch_size,
+            n_left: (end - position) / self.stages.batch_size as u64,
+        }
+    }
+
+    fn check_step(&self, kind: &'static str, position: u64, end: u64) -> Result<(), DataError> {
+        let batch_size = self.stages.batch_size as u64;
+        if end.saturating_sub(position) >= batch_size {
+            return Ok(());
+        }
+        Err(DataError::PastBudget {
+            kind,
+            step: position / batch_size + 1,
+            announced: end / batch_size,
+        })
+    }
+
+    fn check_budget(&self) -> Result<(), DataError> {
+        let coverage = self.coverage();
+        if coverage.labelled_needed > 0 && self.labels.is_none() {
+            return Err(no_labels());
+        }
+        if coverage.tokens_needed > 0 && self.tokens.is_none() {
+            return Err(no_tokens());
+        }
+        self.check_enough(Want {
+            kind: LABELLED,
+            n_steps: self.stages.labelled_steps,
+            needed: coverage.labelled_needed,
+            there: coverage.labelled_there,
+            left_out: self.unselected(),
+            epochs: self.stages.label_epochs,
+            key: "data.label_epochs",
+            remedy: "label more sequences, take fewer steps of stage 1 (kd.n_kd)",
+        })?;
+        let left_out = match coverage.tokens_excluded {
+            0 => String::new(),
+            n => format!(" (without {n} that stage 1 may use)"),
+        };
+        self.check_enough(Want {
+            kind: TOKEN,
+            n_steps: self.stages.token_steps,
+            needed: coverage.tokens_needed,
+            there: coverage.tokens_there,
+            left_out,
+            epochs: self.stages.token_epochs,
+            key: "data.token_epochs",
+            remedy: "give a longer data.tokens, take fewer steps (train.steps)",
+        })
+    }
+
+    fn unselected(&self) -> String {
+        let labels = self.labels.as_ref();
+        match labels.filter(|labels| labels.n_kept().is_some()) {
+            None => String::new(),
+            Some(labels) => format!(" (of {} labelled, by the selection)", labels.n_labelled()),
+        }
+    }
+
+    fn check_enough(&self, want: Want) -> Result<(), DataError> {
+        if want.needed <= want.there.saturating_mul(u64::from(want.epochs)) {
+            return Ok(());
+        }
+        if want.there == 0 {
+            return Err(DataError::NoSource {
+                kind: want.kind,
+                remedy: "stage 1 may use every sequence of data.tokens: give a longer corpus, or fewer steps of stage 1 (kd.n_kd)",
+            });
+        }
+        Err(DataError::Budget {
+            kind: want.kind,
+            n_steps: want.n_steps,
+            batch_size: self.stages.batch_size,
+            needed: want.needed,
+            there: want.there,
+            left_out: want.left_out,
+            epochs: want.epochs,
+            key: want.key,
+            epochs_enough: want.needed.div_ceil(want.there),
+            remedy: want.remedy,
+        })
+    }
+
+    fn check_position(&self) -> Result<(), DataError> {
+        let coverage = self.coverage();
+        for (kind, got, most) in [
+            (LABELLED, self.position.labelled, coverage.labelled_needed),
+            (TOKEN, self.position.tokens, coverage.tokens_needed),
+        ] {
+            if got > most {
+                return Err(DataError::Position { kind, got, most });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One side of the budget.
+struct Want {
+    kind: &'static str,
+    n_steps: u64,
+    needed: u64,
+    there: u64,
+    left_out: String,
+    epochs: u32,
+    key: &'static str,
+    remedy: &'static str,
+}
+
+/// Sequences of so many steps; a number that no corpus reaches where they pass 2^64.
+fn needed(n_steps: u64, batch_size: usize) -> u64 {
+    n_steps.saturating_mul(batch_size as u64)
+}
+
+fn no_labels() -> DataError {
+    DataError::NoSource {
+        kind: LABELLED,
+        remedy: "give data.labels",
+    }
+}
+
+fn no_tokens() -> DataError {
+    DataError::NoSource {
+        kind: TOKEN,
+        remedy: "give data.tokens",
+    }
+}
+
+fn check_stages(stages: &Stages) -> Result<(), DataError> {
+    for (key, value) in [
+        ("train.batch_size", stages.batch_size as u64),
+        ("data.label_epochs", u64::from(stages.label_epochs)),
+        ("data.token_epochs", u64::from(stages.token_epochs)),
+    ] {
+        if value == 0 {
+            return Err(DataError::Setting {
+                key,
+                expected: "at least 1".to_owned(),
+                got: "0".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+type Batch = Result<Vec<Example>, DataError>;
+
+/// How many batches of what size are left of a stream.
+#[derive(Debug, Clone, Copy)]
+struct Batches {
+    batch_size: usize,
+    n_left: u64,
+}
+
+/// The sending end of a stream, on its thread.
+struct Pump {
+    sender: Sender<Batch>,
+    stop: Arc<AtomicBool>,
+    batches: Batches,
+}
+
+impl Pump {
+    /// Sends batches until all are sent, one fails, or nobody listens.
+    fn run(&self, mut next: impl FnMut() -> Result<Example, DataError>) {
+        for _ in 0..self.batches.n_left {
+            let batch: Batch = (0..self.batches.batch_size).map(|_| next()).collect();
+            let is_last = batch.is_err();
+            if self.sender.send(batch).is_err() || is_last {
+                return;
+            }
+        }
+    }
+}
+
+/// A thread that reads ahead. Dropped, it ends, within the time that a row group takes to read.
+struct Stream {
+    kind: &'static str,
+    receiver: Option<Receiver<Batch>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    fn start(
+        kind: &'static str,
+        prefetch: usize,
+        work: impl FnOnce(&Pump) + Send + 'static,
+        batches: Batches,
+    ) -> Result<Self, DataError> {
+        let (sender, receiver) = bounded(prefetch);
+        let stop = Arc::new(AtomicBool::new(false));
+        let pump = Pump {
+            sender,
+            stop: Arc::clone(&stop),
+            batches,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("{kind} loader"))
+            .spawn(move || work(&pump))
+            .map_err(|error| DataError::Thread {
+                kind,
+                what: format!("could not be started: {error}"),
+            })?;
+        Ok(Stream {
+            kind,
+            receiver: Some(receiver),
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    fn next(&self) -> Batch {
+        let received = self.receiver.as_ref().and_then(|r| r.recv().ok());
+        // Every announced batch is sent, or an error: only a panic ends the thread before.
+        received.unwrap_or_else(|| {
+            Err(DataError::Thread {
+                kind: self.kind,
+                what: "ended by a panic".to_owned(),
+            })
+        })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Whoever waits to send finds nobody there and ends.
+        self.receiver = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by `next`, or concerns batches that nobody wants.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! A token corpus as a source of sequences.
+
+use super::facts::TokenizerFacts;
+use super::labels::LabelSource;
+use super::order::token_permutation;
+use super::{DataError, Example};
+use crate::shards::{Permutation, PlanCorpus, PlanFile};
+use crate::storage;
+use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, TokenFormat, ViewOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a corpus is read. `view` and `seed` are part of the order: they change the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenOptions {
+    /// The corpus.
+    pub path: PathBuf,
+    /// Its format, where name and contents do not tell.
+    pub format: Option<TokenFormat>,
+    /// End-of-document id of a raw file.
+    pub eod: Option<u32>,
+    /// How it is cut: as the labels are, where there are any.
+    pub view: ViewOptions,
+    /// Seed of the order.
+    pub seed: u64,
+}
+
+/// A mapped corpus whose ids are all below V. A clone shares the map.
+#[derive(Clone)]
+pub struct TokenSource {
+    corpus: Arc<TokenCorpus>,
+    options: TokenOptions,
+    n_sequences: u64,
+    excluded: Arc<Excluded>,
+}
+
+/// Sequences that are left out, such that the i-th of the others is found by a search.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Excluded {
+    /// `seq_id - its index` of each one, rising: how many are not left out before it.
+    n_others_before: Vec<u64>,
+}
+
+impl Excluded {
+    /// `seq_ids` rise.
+    fn new(seq_ids: &[u64]) -> Self {
+        let indexed = seq_ids.iter().zip(0u64..);
+        Excluded {
+            n_others_before: indexed.map(|(seq_id, idx)| seq_id - idx).collect(),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.n_others_before.len() as u64
+    }
+
+    /// The `i`-th seq_id that is not left out.
+    fn nth_other(&self, i: u64) -> u64 {
+        i + self.n_others_before.partition_point(|&before| before <= i) as u64
+    }
+}
+
+impl TokenSource {
+    /// Opens and cuts a corpus, and looks at every id of it (a parallel scan). A note comes back
+    /// where the corpus does not say which tokenizer it is of.
+    ///
+    /// # Errors
+    /// A corpus that cannot be opened, is of another tokenizer or vocabulary, has an id past V, or
+    /// makes no sequence.
+    pub fn open(
+        options: &TokenOptions,
+        facts: &TokenizerFacts,
+    ) -> Result<(Self, Option<String>), DataError> {
+        let corpus = open_corpus(options)?;
+        let note = match TokenizerFacts::of_corpus(&corpus) {
+            Some(other) => facts.check(&options.path, &other)?,
+            None => Some(format!(
+                "{} does not say which tokenizer it is of: only its ids were compared with the vocabulary of {}",
+                options.path.display(),
+                facts.vocab_size
+            )),
+        };
+        check_bos(&options.view, facts.vocab_size)?;
+        corpus.check_ids(0..corpus.n_tokens(), facts.vocab_size)?;
+        let n_sequences = SequenceView::new(&corpus, options.view.clone())?.len();
+        if n_sequences == 0 {
+            return Err(DataError::NoSequences {
+                path: options.path.clone(),
+                n_tokens: corpus.n_tokens(),
+                n_documents: corpus.n_documents(),
+            });
+        }
+        let source = TokenSource {
+            corpus: Arc::new(corpus),
+            options: options.clone(),
+            n_sequences,
+            excluded: Arc::new(Excluded::default()),
+        };
+        Ok((source, note))
+    }
+
+    /// The corpus.
+    pub fn corpus(&self) -> &TokenCorpus {
+        &self.corpus
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.options.path
+    }
+
+    /// Its sequences. `document` packing takes one pass over the document index, so a view is made
+    /// once and kept.
+    pub fn view(&self) -> SequenceView<'_> {
+        let view = SequenceView::new(&self.corpus, self.options.view.clone());
+        view.expect("the same view was made when the corpus was opened")
+    }
+
+    /// Sequences of the corpus.
+    pub fn n_sequences(&self) -> u64 {
+        self.n_sequences
+    }
+
+    /// Sequences that are left out because the labelled stage may use them.
+    pub fn n_excluded(&self) -> u64 {
+        self.excluded.len()
+    }
+
+    /// Sequences that may be used.
+    pub fn n_available(&self) -> u64 {
+        self.n_sequences - self.excluded.len()
+    }
+
+    /// The sequence at each position of one epoch: a pure function of seed and epoch.
+    pub fn order(&self, epoch: u64) -> TokenOrder {
+        TokenOrder {
+            permutation: token_permutation(self.n_available(), self.options.seed, epoch),
+            excluded: Arc::clone(&self.excluded),
+        }
+    }
+
+    /// The same source without the first `n` sequences of the labels' order, if it is the labels'
+    /// own corpus; as it is, if it is another one.
+    ///
+    /// # Errors
+    /// Token files that changed since the labels were made; the same files cut otherwise.
+    pub(super) fn without_labelled(
+        mut self,
+        labels: &LabelSource,
+        n: u64,
+    ) -> Result<Self, DataError> {
+        if n > 0 && self.is_corpus_of(labels)? {
+            self.excluded = Arc::new(Excluded::new(&labels.first_seq_ids(n)));
+        }
+        Ok(self)
+    }
+
+    /// Whether sequence numbers of the labels are this source's own.
+    ///
+    /// # Errors
+    /// As [`TokenSource::without_labelled`].
+    pub fn is_corpus_of(&self, labels: &LabelSource) -> Result<bool, DataError> {
+        let theirs = &labels.plan().corpus;
+        if !self.has_files_of(theirs)? {
+            return Ok(false);
+        }
+        let show = |eod: Option<u32>| eod.map_or("none".to_owned(), |id| id.to_string());
+        let view = |view: &ViewOptions| format!("{view:?}");
+        for (what, expected, got) in [
+            ("data.eod", show(theirs.eod), show(self.options.eod)),
+            ("the view", view(&labels.view()), view(&self.options.view)),
+            (
+                "the number of sequences",
+                labels.plan().sequences.n_total.to_string(),
+                self.n_sequences.to_string(),
+            ),
+        ] {
+            if expected != got {
+                return Err(DataError::OtherCut {
+                    path: self.options.path.clone(),
+                    dir: labels.dir().to_path_buf(),
+                    what,
+                    expected,
+                    got,
+                });
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the token files are those of a plan, by their BLAKE3: of `corpus.json` where there
+    /// is one, else of the files, which are hashed whole only if samples of them agree.
+    fn has_files_of(&self, theirs: &PlanCorpus) -> Result<bool, DataError> {
+        let files = self.corpus.files();
+        if files.len() != theirs.files.len() {
+            return Ok(false);
+        }
+        if let Some(json) = self.corpus.corpus_json() {
+            let hashes = [json.bin.blake3.as_str(), json.idx.blake3.as_str()];
+            if storage::fingerprint_of(hashes.into_iter()) != theirs.fingerprint {
+                return Ok(false);
+            }
+            return match differing_sample(files, &theirs.files)? {
+                None => Ok(true),
+                Some(path) => Err(DataError::ChangedCorpus { path }),
+            };
+        }
+        if differing_sample(files, &theirs.files)?.is_some() {
+            return Ok(false);
+        }
+        for (path, file) in files.iter().zip(&theirs.files) {
+            if storage::hash_file(path)?.blake3 != file.blake3 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Which sequence stands where in one epoch.
+#[derive(Debug, Clone)]
+pub struct TokenOrder {
+    permutation: Permutation,
+    excluded: Arc<Excluded>,
+}
+
+impl TokenOrder {
+    /// The seq_id at position `idx`, which must be below `n_available`.
+    pub fn seq_id(&self, idx: u64) -> u64 {
+        self.excluded.nth_other(self.permutation.index_at(idx))
+    }
+}
+
+/// The first file whose sampled blocks differ.
+fn differing_sample(paths: &[PathBuf], theirs: &[PlanFile]) -> Result<Option<PathBuf>, DataError> {
+    for (path, file) in paths.iter().zip(theirs) {
+        if storage::sampled_blake3(path)? != file.sampled_blake3 {
+            return Ok(Some(path.clone()));
+        }
+    }
+    Ok(None)
+}
+
+fn open_corpus(options: &TokenOptions) -> Result<TokenCorpus, DataError> {
+    let open = OpenOptions {
+        format: options.format,
+        eod: options.eod,
+    };
+    let corpus = TokenCorpus::open(&options.path, &open)?;
+    let has_borders = matches!(
+        corpus.format(),
+        TokenFormat::Megatron | TokenFormat::Parquet
+    );
+    match options.eod {
+        Some(eod) if has_borders => Err(DataError::Setting {
+            key: "data.eod",
+            expected: "no value: these tokens have document borders of their own".to_owned(),
+            got: eod.to_string(),
+        }),
+        _ => Ok(corpus),
+    }
+}
+
+fn check_bos(view: &ViewOptions, vocab_size: u32) -> Result<(), DataError> {
+    match view.sequence_bos {
+        Some(id) if id >= vocab_size => Err(DataError::Setting {
+            key: "data.sequence_bos",
+            expected: format!("an id below the vocabulary of {vocab_size}"),
+            got: id.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// An endless stream over the epochs of a corpus; whoever reads it knows where to end.
+pub(super) struct TokenStream<'a> {
+    source: &'a TokenSource,
+    view: SequenceView<'a>,
+    position: u64,
+    epoch: u64,
+    order: TokenOrder,
+}
+
+impl<'a> TokenStream<'a> {
+    /// Starts behind the first `position` sequences.
+    pub(super) fn new(source: &'a TokenSource, position: u64) -> Self {
+        let epoch = position / source.n_available();
+        TokenStream {
+            view: source.view(),
+            position,
+            epoch,
+            order: source.order(epoch),
+            source,
+        }
+    }
+
+    /// The next sequence.
+    pub(super) fn next_example(&mut self) -> Example {
+        let n = self.source.n_available();
+        if self.position / n != self.epoch {
+            self.epoch = self.position / n;
+            self.order = self.source.order(self.epoch);
+        }
+        let seq_id = self.order.seq_id(self.position % n);
+        self.position += 1;
+        self.view.read(seq_id).into()
+    }
+}
+
+impl std::fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenSource")
+            .field("options", &self.options)
+            .field("n_sequences", &self.n_sequences)
+            .field("n_excluded", &self.n_excluded())
+            .finish_non_exhaustive()
+    }
+}

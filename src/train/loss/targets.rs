@@ -1,0 +1,180 @@
+//! From examples to the targets of a micro-batch.
+
+use super::{Gate, KdLoss, KdPolicy, KdTargets, MicroBatch, TemperatureMode};
+use crate::signals::PositionSignals;
+use crate::train::data::Example;
+use rayon::prelude::*;
+
+/// Positions that one task of the pool converts at least.
+const TASK_POSITIONS: usize = 32;
+
+/// Flattens examples, one after the other without padding, and converts what a teacher said of
+/// them. O(N K), shared out over the rayon pool that it is called in; the same bits whatever that is.
+///
+/// Weights are 1, but with `mask_document_borders` 0 for a target that is the first token of
+/// another document.
+///
+/// With a policy, the kept probabilities of a position are, p being the stored ones (`-inf` gives
+/// 0) and p_tail the stored tail mass:
+///
+/// | loss | tau = 1 | another tau |
+/// | --- | --- | --- |
+/// | `tail-bucket` | p (1 - p_tail) / sum(p), tail p_tail | p^(1/tau) / exp(log-partition), tail 1 - their sum, at least 0 |
+/// | `renormalize` | p / sum(p) | the same, scaled to sum to 1 |
+/// | `drop` | p | the same |
+///
+/// At tau = 1 stored values were rounded and p_tail was not, hence the rescaling (left out where
+/// all p are 0). There is no unrounded tail mass at other temperatures; a tail that is 0 at tau = 1,
+/// as at K = V, is 0 at all. omega is 0 where the gate `learnable` is closed (`target_rank` at or
+/// past `gate_k`) and at positions of examples without kept ids, which have no targets of KD. Labels hold
+/// no draws yet, so `sampled` finds none: [`crate::train::data::LabelSource::check_needs`] refuses
+/// it before the first step.
+///
+/// # Panics
+/// If `policy.tau_idx` is not an index of the labels' temperatures, or the gate is `learnable`
+/// and the labels have no ranks: `check_needs` refuses both.
+pub fn targets_of(
+    examples: &[Example],
+    policy: Option<&KdPolicy>,
+    omega: f32,
+    mask_document_borders: bool,
+) -> MicroBatch {
+    let n_positions = examples.iter().map(Example::n_targets).sum();
+    let mut batch = MicroBatch {
+        ids_n: Vec::with_capacity(n_positions),
+        targets_n: Vec::with_capacity(n_positions),
+        weights_n: Vec::with_capacity(n_positions),
+        starts: vec![0],
+        kd: policy.map(|policy| kd_targets(examples, policy, omega)),
+    };
+    for example in examples.iter().filter(|example| example.n_targets() > 0) {
+        push_tokens(&mut batch, example, mask_document_borders);
+    }
+    batch
+}
+
+fn push_tokens(batch: &mut MicroBatch, example: &Example, mask_document_borders: bool) {
+    let n = example.n_targets();
+    let first = batch.ids_n.len();
+    batch.ids_n.extend_from_slice(&example.input_ids[..n]);
+    batch.targets_n.extend_from_slice(&example.input_ids[1..]);
+    batch.weights_n.resize(first + n, 1.0);
+    batch.starts.push(first + n);
+    if mask_document_borders {
+        for &start in example.doc_starts.iter().skip(1) {
+            batch.weights_n[first + start as usize - 1] = 0.0;
+        }
+    }
+}
+
+fn kd_targets(examples: &[Example], policy: &KdPolicy, omega: f32) -> KdTargets {
+    let mut kd = KdTargets {
+        loss: policy.loss,
+        student_tau: match policy.temperature_mode {
+            TemperatureMode::Both => policy.tau as f32,
+            TemperatureMode::Teacher => 1.0,
+        },
+        omega_n: Vec::new(),
+        offsets: vec![0],
+        ids: Vec::new(),
+        probs: Vec::new(),
+        tail_n: Vec::new(),
+    };
+    for example in examples {
+        let signals = example.signals.as_ref();
+        let has_kept = |s: &&PositionSignals| !s.topk_ids_tk.is_empty();
+        match signals.filter(has_kept) {
+            Some(signals) if policy.loss != KdLoss::Sampled => {
+                push_kept(&mut kd, example.n_targets(), signals, policy, omega);
+            }
+            _ => push_nothing(&mut kd, example.n_targets()),
+        }
+    }
+    kd
+}
+
+fn push_nothing(kd: &mut KdTargets, n: usize) {
+    let len = kd.omega_n.len() + n;
+    kd.omega_n.resize(len, 0.0);
+    kd.offsets.resize(len + 1, kd.ids.len() as u32);
+    if kd.loss == KdLoss::TailBucket {
+        kd.tail_n.resize(len, 0.0);
+    }
+}
+
+fn push_kept(
+    kd: &mut KdTargets,
+    n: usize,
+    signals: &PositionSignals,
+    policy: &KdPolicy,
+    omega: f32,
+) {
+    let k = signals.topk_ids_tk.len() / n;
+    let first = kd.ids.len();
+    kd.ids.extend_from_slice(&signals.topk_ids_tk);
+    kd.probs.resize(kd.ids.len(), 0.0);
+    kd.offsets.extend((1..=n).map(|t| (first + t * k) as u32));
+    kd.omega_n.extend((0..n).map(|t| match policy.gate {
+        Gate::Learnable if u32::from(signals.target_rank_t[t]) >= policy.gate_k => 0.0,
+        _ => omega,
+    }));
+    let rows = kd.probs[first..].par_chunks_mut(k).enumerate();
+    let tails: Vec<f32> = rows
+        .with_min_len(TASK_POSITIONS)
+        .map(|(t, probs_k)| convert(signals, t, policy, probs_k))
+        .collect();
+    if kd.loss == KdLoss::TailBucket {
+        kd.tail_n.extend(tails);
+    }
+}
+
+/// Converts one position; returns the probability outside the kept ids.
+fn convert(signals: &PositionSignals, t: usize, policy: &KdPolicy, probs_k: &mut [f32]) -> f32 {
+    let k = probs_k.len();
+    let logprobs_k = &signals.topk_logprobs_tk[t * k..][..k];
+    let tail = signals.tail_mass_t[t];
+    let sum = match policy.tau_idx {
+        None => fill(probs_k, logprobs_k, 1.0, 0.0),
+        Some(x) => {
+            let log_partition = f64::from(signals.log_partition_xt[x][t]);
+            fill(probs_k, logprobs_k, policy.tau.recip(), log_partition)
+        }
+    };
+    match policy.loss {
+        KdLoss::TailBucket if policy.tau_idx.is_none() => {
+            rescale(probs_k, sum, 1.0 - f64::from(tail));
+            tail
+        }
+        KdLoss::TailBucket if tail == 0.0 => 0.0,
+        KdLoss::TailBucket => (1.0 - sum).max(0.0) as f32,
+        KdLoss::Renormalize => {
+            rescale(probs_k, sum, 1.0);
+            0.0
+        }
+        KdLoss::Drop | KdLoss::Sampled => 0.0,
+    }
+}
+
+/// exp(scale * logprob - shift) of each; returns their sum.
+fn fill(probs_k: &mut [f32], logprobs_k: &[f32], scale: f64, shift: f64) -> f64 {
+    let mut sum = 0.0;
+    for (prob, &logprob) in probs_k.iter_mut().zip(logprobs_k) {
+        let p = (f64::from(logprob) * scale - shift).exp();
+        *prob = p as f32;
+        sum += p;
+    }
+    sum
+}
+
+/// Scales values of a sum to another one; all 0 stay 0.
+fn rescale(probs_k: &mut [f32], sum: f64, to: f64) {
+    if sum > 0.0 {
+        let factor = to / sum;
+        probs_k
+            .iter_mut()
+            .for_each(|p| *p = (f64::from(*p) * factor) as f32);
+    }
+}
+
+#[cfg(test)]
+mod tests;

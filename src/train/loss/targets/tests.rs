@@ -1,0 +1,199 @@
+use super::*;
+use crate::signals::Rounding;
+
+fn policy(loss: KdLoss) -> KdPolicy {
+    KdPolicy {
+        loss,
+        tau: 1.0,
+        temperature_mode: TemperatureMode::Teacher,
+        gate: Gate::None,
+        gate_k: 10,
+        tau_idx: None,
+    }
+}
+
+fn example(input_ids: &[u32], doc_starts: &[u32]) -> Example {
+    Example {
+        seq_id: 0,
+        input_ids: input_ids.to_vec(),
+        doc_starts: doc_starts.to_vec(),
+        signals: None,
+    }
+}
+
+/// Two positions of K = 2, with the distributions (1/2, 1/4 | 1/4) and (1, 0 | 0).
+fn labelled() -> Example {
+    Example {
+        signals: Some(PositionSignals {
+            target_rank_t: vec![1, 4],
+            topk_ids_tk: vec![5, 2, 7, 0],
+            topk_logprobs_tk: vec![0.5f32.ln(), 0.25f32.ln(), 0.0, f32::NEG_INFINITY],
+            tail_mass_t: vec![0.25, 0.0],
+            log_partition_xt: vec![vec![1.75f32.ln(), 0.0]],
+            ..PositionSignals::default()
+        }),
+        ..example(&[1, 2, 3], &[0])
+    }
+}
+
+fn kd(examples: &[Example], policy: &KdPolicy) -> KdTargets {
+    targets_of(examples, Some(policy), 0.5, false).kd.unwrap()
+}
+
+#[track_caller]
+fn assert_close(got: &[f32], expected: &[f64]) {
+    let close = |(&a, &b): (&f32, &f64)| (f64::from(a) - b).abs() < 1e-6;
+    assert!(
+        got.len() == expected.len() && got.iter().zip(expected).all(close),
+        "{got:?}, expected {expected:?}"
+    );
+}
+
+#[test]
+fn examples_are_flattened_without_padding_and_a_short_one_stays_short() {
+    let batch = targets_of(
+        &[example(&[1, 2, 3, 4], &[0]), example(&[9, 8], &[0])],
+        None,
+        0.5,
+        true,
+    );
+    assert_eq!(batch.ids_n, [1, 2, 3, 9]);
+    assert_eq!(batch.targets_n, [2, 3, 4, 8]);
+    assert_eq!(batch.weights_n, [1.0; 4]);
+    assert_eq!(batch.starts, [0, 3, 4]);
+    assert_eq!((batch.longest(), batch.kd), (3, None));
+}
+
+#[test]
+fn only_the_first_token_of_another_document_is_masked_and_only_when_asked() {
+    // Documents start at the sequence's tokens 0, 1 and 3: targets 1 and 3 are positions 0 and 2.
+    let examples = [example(&[1, 2], &[0]), example(&[1, 2, 3, 4], &[0, 1, 3])];
+    let masked = targets_of(&examples, None, 0.0, true);
+    assert_eq!(masked.weights_n, [1.0, 0.0, 1.0, 0.0]);
+    assert_eq!(targets_of(&examples, None, 0.0, false).weights_n, [1.0; 4]);
+}
+
+#[test]
+fn probabilities_are_those_of_the_losses() {
+    let tail_bucket = kd(&[labelled()], &policy(KdLoss::TailBucket));
+    assert_eq!(tail_bucket.ids, [5, 2, 7, 0]);
+    assert_eq!(tail_bucket.offsets, [0, 2, 4]);
+    assert_close(&tail_bucket.probs, &[0.5, 0.25, 1.0, 0.0]);
+    assert_eq!(tail_bucket.tail_n, [0.25, 0.0]);
+    assert_eq!(tail_bucket.omega_n, [0.5, 0.5]);
+    assert_eq!(tail_bucket.student_tau, 1.0);
+
+    let renormalize = kd(&[labelled()], &policy(KdLoss::Renormalize));
+    assert_close(&renormalize.probs, &[2.0 / 3.0, 1.0 / 3.0, 1.0, 0.0]);
+    let dropped = kd(&[labelled()], &policy(KdLoss::Drop));
+    assert_close(&dropped.probs, &[0.5, 0.25, 1.0, 0.0]);
+    assert!(renormalize.tail_n.is_empty() && dropped.tail_n.is_empty());
+}
+
+#[test]
+fn rounded_probabilities_are_rescaled_to_the_unrounded_tail() {
+    for (rounding, moved) in [(Rounding::F16, 1e-5), (Rounding::Bf16, 1e-4)] {
+        let exact = [0.6001, 0.2347, 0.0501];
+        let tail = 1.0 - exact.iter().sum::<f64>();
+        let rounded = exact.map(|p| rounding.round(p.ln() as f32));
+        let kept: f64 = rounded.iter().map(|&l| f64::from(l).exp()).sum();
+        assert!((kept + tail - 1.0).abs() > moved, "nothing to rescale");
+        let signals = PositionSignals {
+            topk_ids_tk: vec![3, 1, 4],
+            topk_logprobs_tk: rounded.to_vec(),
+            tail_mass_t: vec![tail as f32],
+            ..PositionSignals::default()
+        };
+        let example = Example {
+            signals: Some(signals),
+            ..example(&[1, 3], &[0])
+        };
+        let got = kd(&[example], &policy(KdLoss::TailBucket));
+        let mass: f64 = got.probs.iter().map(|&p| f64::from(p)).sum();
+        assert!((mass + tail - 1.0).abs() < 1e-6, "{rounding:?}: {mass}");
+        // In proportion: each is its rounded value times one factor.
+        let factor = (1.0 - tail) / kept;
+        let expected = rounded.map(|l| f64::from(l).exp() * factor);
+        assert_close(&got.probs, &expected);
+    }
+}
+
+#[test]
+fn kept_ids_that_are_all_impossible_stay_so() {
+    let mut example = labelled();
+    let signals = example.signals.as_mut().unwrap();
+    signals.topk_logprobs_tk = vec![f32::NEG_INFINITY; 4];
+    signals.tail_mass_t = vec![1.0; 2];
+    for loss in [KdLoss::TailBucket, KdLoss::Renormalize, KdLoss::Drop] {
+        assert_eq!(kd(&[example.clone()], &policy(loss)).probs, [0.0; 4]);
+    }
+}
+
+#[test]
+fn another_temperature_takes_its_own_partition_and_the_rest_as_tail() {
+    // At tau = 2 the first row is (sqrt(1/2), sqrt(1/4)) over its partition, which is 7/4.
+    let tempered = KdPolicy {
+        tau: 2.0,
+        tau_idx: Some(0),
+        temperature_mode: TemperatureMode::Both,
+        ..policy(KdLoss::TailBucket)
+    };
+    let got = kd(&[labelled()], &tempered);
+    let (a, b) = (0.5f64.sqrt() / 1.75, 0.5 / 1.75);
+    assert_close(&got.probs, &[a, b, 1.0, 0.0]);
+    assert_close(&got.tail_n, &[1.0 - a - b, 0.0]);
+    assert_eq!(got.student_tau, 2.0);
+    let renormalize = KdPolicy {
+        loss: KdLoss::Renormalize,
+        ..tempered
+    };
+    let got = kd(&[labelled()], &renormalize);
+    assert_close(&got.probs, &[a / (a + b), b / (a + b), 1.0, 0.0]);
+}
+
+#[test]
+fn no_temperature_makes_a_tail_where_every_id_is_kept() {
+    // K = V = 2, rounded down: the sum falls short of 1, and the tail has no id to stand for.
+    let mut example = labelled();
+    let signals = example.signals.as_mut().unwrap();
+    signals.topk_logprobs_tk = vec![-0.7, -0.7, -0.7, -0.7];
+    signals.tail_mass_t = vec![0.0; 2];
+    signals.log_partition_xt = vec![vec![0.3466; 2]];
+    let tempered = KdPolicy {
+        tau: 2.0,
+        tau_idx: Some(0),
+        ..policy(KdLoss::TailBucket)
+    };
+    let got = kd(&[example], &tempered);
+    assert!(got.probs.iter().sum::<f32>() < 1.999);
+    assert_eq!(got.tail_n, [0.0; 2]);
+}
+
+#[test]
+fn the_gate_closes_at_targets_that_the_teacher_ranks_at_k_or_below() {
+    let gated = |gate_k| KdPolicy {
+        gate: Gate::Learnable,
+        gate_k,
+        ..policy(KdLoss::TailBucket)
+    };
+    assert_eq!(kd(&[labelled()], &gated(1)).omega_n, [0.0, 0.0]);
+    assert_eq!(kd(&[labelled()], &gated(2)).omega_n, [0.5, 0.0]);
+    assert_eq!(kd(&[labelled()], &gated(4)).omega_n, [0.5, 0.0]);
+    assert_eq!(kd(&[labelled()], &gated(5)).omega_n, [0.5, 0.5]);
+}
+
+#[test]
+fn examples_without_kept_ids_learn_by_cross_entropy_alone() {
+    let examples = [
+        example(&[4, 5, 6], &[0]),
+        labelled(),
+        example(&[1, 2], &[0]),
+    ];
+    let got = kd(&examples, &policy(KdLoss::TailBucket));
+    assert_eq!(got.omega_n, [0.0, 0.0, 0.5, 0.5, 0.0]);
+    assert_eq!(got.offsets, [0, 0, 0, 2, 4, 4]);
+    assert_eq!(got.tail_n, [0.0, 0.0, 0.25, 0.0, 0.0]);
+    let sampled = kd(&examples, &policy(KdLoss::Sampled));
+    assert!(sampled.ids.is_empty() && sampled.omega_n.iter().all(|&o| o == 0.0));
+    assert_eq!(sampled.offsets.len(), 6);
+}
