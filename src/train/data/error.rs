@@ -95,14 +95,14 @@ pub enum DataError {
     /// A loss, gate, temperature or transition that needs what the labels do not hold.
     #[error("{what} needs {needed}, but the labels in {} hold {found}: {remedy}", dir.display())]
     Needs {
-        /// The setting, with its key.
-        what: String,
+        /// The setting, by its key.
+        what: &'static str,
         /// What it reads.
         needed: String,
         /// What is there.
         found: String,
         /// What to do.
-        remedy: String,
+        remedy: &'static str,
         /// The label directory.
         dir: PathBuf,
     },
@@ -148,14 +148,12 @@ pub enum DataError {
     },
     /// The labels' own token files, cut into documents in another way.
     #[error(
-        "{} is the corpus of the labels in {}, but {what} is {got} here and {expected} there, so its sequences have other numbers: use the labels' value",
-        path.display(), dir.display()
+        "{} is the labels' own corpus, but {what} is {got} here and {expected} in their plan, so its sequences have other numbers: use the labels' value",
+        path.display()
     )]
     OtherCut {
         /// The token corpus.
         path: PathBuf,
-        /// The label directory.
-        dir: PathBuf,
         /// What differs.
         what: &'static str,
         /// The labels' value.
@@ -181,7 +179,9 @@ pub enum DataError {
     },
     /// A run that wants more sequences than there are.
     #[error(
-        "{n_steps} steps of {batch_size} {kind} sequences need {needed}, but {there} are there{left_out}, {epochs} times each ({key} = {epochs}): {remedy}, or set {key} = {epochs_enough}"
+        "{n_steps} steps of {batch_size} {kind} sequences need {}, but {there} are there{left_out}, {epochs} times each ({key} = {epochs}): {remedy}, or set {key} = {}",
+        n_needed(*n_steps, *batch_size),
+        n_needed(*n_steps, *batch_size).div_ceil(*there)
     )]
     Budget {
         /// `labelled` or `token`.
@@ -190,9 +190,7 @@ pub enum DataError {
         n_steps: u64,
         /// Sequences a step.
         batch_size: usize,
-        /// Sequences that are needed.
-        needed: u64,
-        /// Sequences that may be used.
+        /// Sequences that may be used, at least 1.
         there: u64,
         /// Says what was left out, if anything.
         left_out: String,
@@ -200,8 +198,6 @@ pub enum DataError {
         epochs: u32,
         /// The key that says so.
         key: &'static str,
-        /// What it would have to be.
-        epochs_enough: u64,
         /// What else to do.
         remedy: &'static str,
     },
@@ -259,4 +255,9 @@ impl DataError {
             _ => Kind::Usage,
         }
     }
+}
+
+/// Sequences of so many steps; a number that no corpus reaches where they pass 2^64.
+pub(super) fn n_needed(n_steps: u64, batch_size: usize) -> u64 {
+    n_steps.saturating_mul(batch_size as u64)
 }

@@ -24,6 +24,8 @@ struct Shards {
     labels: Arc<Inner>,
     /// The latest used last.
     open: Vec<(u32, ShardReader)>,
+    /// Set once nobody wants rows any more.
+    stop: Arc<AtomicBool>,
 }
 
 impl Shards {
@@ -75,7 +77,7 @@ fn check_hash(dir: &Path, file: &SidecarFile) -> Result<(), DataError> {
 /// A row of a window.
 enum Slot {
     /// Read and not yet given.
-    Ready(Example),
+    Ready(Box<Example>),
     /// Given.
     Given,
     /// In a row group that could not be read: index of what went wrong.
@@ -102,12 +104,17 @@ impl Filled {
         }
     }
 
-    /// Reads groups until `n_groups` are there.
+    /// Reads groups until `n_groups` are there, or nobody wants them.
     fn fill(&mut self, n_groups: usize, shards: &mut Shards) {
         while self.n_groups_read < n_groups.min(self.window.groups.len()) {
+            if shards.stop.load(Ordering::Relaxed) {
+                return;
+            }
             let group = shards.labels.order.groups[self.window.groups[self.n_groups_read]];
             match shards.read(group) {
-                Ok(rows) => self.slots.extend(rows.into_iter().map(Slot::Ready)),
+                Ok(rows) => self
+                    .slots
+                    .extend(rows.into_iter().map(Box::new).map(Slot::Ready)),
                 Err(error) => {
                     let failed = || Slot::Failed(self.errors.len());
                     self.slots.extend((0..group.n_rows).map(|_| failed()));
@@ -122,7 +129,7 @@ impl Filled {
     fn take(&mut self, position: u64) -> Result<Example, DataError> {
         let slot = self.slots.get_mut(self.window.row_at(position));
         let error = match slot.map(|slot| std::mem::replace(slot, Slot::Given)) {
-            Some(Slot::Ready(example)) => return Ok(example),
+            Some(Slot::Ready(example)) => return Ok(*example),
             Some(Slot::Failed(error)) => self.errors[error].take(),
             Some(Slot::Given) | None => None,
         };
@@ -143,7 +150,6 @@ pub(super) struct LabelStream {
     epoch: EpochOrder,
     current: Filled,
     next: Option<Filled>,
-    stop: Arc<AtomicBool>,
 }
 
 impl LabelStream {
@@ -157,13 +163,13 @@ impl LabelStream {
             shards: Shards {
                 labels,
                 open: Vec::new(),
+                stop,
             },
             position,
             end,
             epoch,
             current: Filled::new(window),
             next: None,
-            stop,
         }
     }
 
@@ -176,7 +182,9 @@ impl LabelStream {
             let next = self.next.take();
             self.current = next.unwrap_or_else(|| self.window_at(self.position));
         }
-        self.fill_current();
+        // All of it at the start; later on it was read ahead.
+        let n_groups = self.current.window.groups.len();
+        self.current.fill(n_groups, &mut self.shards);
         let example = self.current.take(self.position)?;
         self.position += 1;
         self.read_ahead();
@@ -189,17 +197,6 @@ impl LabelStream {
             self.epoch = order.epoch(position / order.n_rows);
         }
         Filled::new(order.window(&self.epoch, position % order.n_rows))
-    }
-
-    /// Reads what is missing of the current window: all of it at the start, else nothing.
-    fn fill_current(&mut self) {
-        while self.current.n_groups_read < self.current.window.groups.len() {
-            if self.stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let n_groups = self.current.n_groups_read + 1;
-            self.current.fill(n_groups, &mut self.shards);
-        }
     }
 
     /// Lets the next window be as full as the current one is empty.
@@ -215,9 +212,7 @@ impl LabelStream {
         let n_given = self.position - self.current.window.first_position;
         let n_groups = next.window.groups.len() as u64;
         let wanted = (n_given * n_groups).div_ceil(self.current.window.n_rows);
-        if !self.stop.load(Ordering::Relaxed) {
-            next.fill(wanted as usize, &mut self.shards);
-        }
+        next.fill(wanted as usize, &mut self.shards);
         self.next = Some(next);
     }
 }

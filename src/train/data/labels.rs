@@ -186,7 +186,7 @@ impl LabelSource {
                 "kd.loss",
                 format!("{} kept ids a position", needs.min_top_k),
                 format!("K = {}", signals.top_k),
-                format!("label again with --top-k {}", needs.min_top_k),
+                "label again with a larger --top-k",
             ));
         }
         self.tau_idx(needs.tau)
@@ -205,21 +205,21 @@ impl LabelSource {
             false => format!("1, {}", list(taus)),
         };
         Err(self.lacks(
-            &format!("kd.tau = {tau}"),
-            "its log-partitions".to_owned(),
+            "kd.tau",
+            format!("log-partitions at {tau}"),
             found,
-            format!("choose one of those, or label again with --temperatures {tau}"),
+            "choose one of those, or label again with it among --temperatures",
         ))
     }
 
-    fn lacks_group(&self, what: &str, group: &str) -> DataError {
+    fn lacks_group(&self, what: &'static str, group: &str) -> DataError {
         let groups = self.plan().signals.groups.iter();
         let found = groups.map(|group| format!("{group:?}").to_lowercase());
         self.lacks(
             what,
             format!("the group {group}"),
             found.collect::<Vec<_>>().join(", "),
-            "label again with --groups scores,stats,topk".to_owned(),
+            "label again with --groups scores,stats,topk",
         )
     }
 
@@ -228,13 +228,19 @@ impl LabelSource {
             "kd.loss = \"sampled\"",
             "draws from the teacher".to_owned(),
             "no samples".to_owned(),
-            "choose \"tail-bucket\"".to_owned(),
+            "choose \"tail-bucket\"",
         )
     }
 
-    fn lacks(&self, what: &str, needed: String, found: String, remedy: String) -> DataError {
+    fn lacks(
+        &self,
+        what: &'static str,
+        needed: String,
+        found: String,
+        remedy: &'static str,
+    ) -> DataError {
         DataError::Needs {
-            what: what.to_owned(),
+            what,
             needed,
             found,
             remedy,

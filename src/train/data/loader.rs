@@ -1,5 +1,6 @@
 //! Batches of both stages, read ahead on threads of their own.
 
+use super::error::n_needed;
 use super::label_stream::LabelStream;
 use super::tokens::TokenStream;
 use super::{DataError, Example, LabelSource, TokenSource};
@@ -86,7 +87,7 @@ impl Loader {
         position: LoaderPosition,
     ) -> Result<Self, DataError> {
         check_stages(&stages)?;
-        let n_labelled = needed(stages.labelled_steps, stages.batch_size);
+        let n_labelled = n_needed(stages.labelled_steps, stages.batch_size);
         let tokens = match (tokens, &labels) {
             (Some(tokens), Some(labels)) => Some(tokens.without_labelled(labels, n_labelled)?),
             (tokens, _) => tokens,
@@ -109,9 +110,9 @@ impl Loader {
     pub fn coverage(&self) -> Coverage {
         let (labels, tokens) = (self.labels.as_ref(), self.tokens.as_ref());
         Coverage {
-            labelled_needed: needed(self.stages.labelled_steps, self.stages.batch_size),
+            labelled_needed: n_needed(self.stages.labelled_steps, self.stages.batch_size),
             labelled_there: labels.map_or(0, LabelSource::n_sequences),
-            tokens_needed: needed(self.stages.token_steps, self.stages.batch_size),
+            tokens_needed: n_needed(self.stages.token_steps, self.stages.batch_size),
             tokens_there: tokens.map_or(0, TokenSource::n_available),
             tokens_excluded: tokens.map_or(0, TokenSource::n_excluded),
         }
@@ -128,7 +129,7 @@ impl Loader {
     /// The first damaged shard that one of them is in, by file; steps before it were given. Steps
     /// past the budget.
     pub fn next_labelled(&mut self) -> Result<Vec<Example>, DataError> {
-        let end = needed(self.stages.labelled_steps, self.stages.batch_size);
+        let end = n_needed(self.stages.labelled_steps, self.stages.batch_size);
         self.check_step(LABELLED, self.position.labelled, end)?;
         let stream = match self.labelled.take() {
             Some(stream) => stream,
@@ -148,7 +149,7 @@ impl Loader {
     /// Steps past the budget.
     pub fn next_tokens(&mut self) -> Result<Vec<Example>, DataError> {
         self.labelled = None;
-        let end = needed(self.stages.token_steps, self.stages.batch_size);
+        let end = n_needed(self.stages.token_steps, self.stages.batch_size);
         self.check_step(TOKEN, self.position.tokens, end)?;
         let stream = match self.token.take() {
             Some(stream) => stream,
@@ -268,12 +269,10 @@ impl Loader {
             kind: want.kind,
             n_steps: want.n_steps,
             batch_size: self.stages.batch_size,
-            needed: want.needed,
             there: want.there,
             left_out: want.left_out,
             epochs: want.epochs,
             key: want.key,
-            epochs_enough: want.needed.div_ceil(want.there),
             remedy: want.remedy,
         })
     }
@@ -302,11 +301,6 @@ struct Want {
     epochs: u32,
     key: &'static str,
     remedy: &'static str,
-}
-
-/// Sequences of so many steps; a number that no corpus reaches where they pass 2^64.
-fn needed(n_steps: u64, batch_size: usize) -> u64 {
-    n_steps.saturating_mul(batch_size as u64)
 }
 
 fn no_labels() -> DataError {

@@ -36,3 +36,6 @@ pub use loader::{
 };
 pub use selection::{LABELS_FINGERPRINT_KEY, labels_fingerprint};
 pub use tokens::{TokenOptions, TokenOrder, TokenSource};
+
+#[cfg(test)]
+mod tests;

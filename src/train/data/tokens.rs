@@ -178,7 +178,6 @@ impl TokenSource {
             if expected != got {
                 return Err(DataError::OtherCut {
                     path: self.options.path.clone(),
-                    dir: labels.dir().to_path_buf(),
                     what,
                     expected,
                     got,

@@ -1,0 +1,8 @@
+use super::*;
+
+mod damage;
+mod order;
+mod provenance;
+mod selection;
+mod stages;
+mod support;

@@ -1,0 +1,173 @@
+//! Selections: what they keep, and which are refused.
+
+use super::super::*;
+use super::support::*;
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use std::fs::File;
+use std::sync::Arc;
+
+/// Writes the columns to `selection.parquet` and opens the labels with it.
+fn open(
+    fixture: &Fixture,
+    columns: Vec<(&str, ArrayRef)>,
+    fingerprint: Option<String>,
+) -> Result<LabelSource, DataError> {
+    let path = fixture.path("selection.parquet");
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    );
+    let batch = batch.unwrap();
+    let metadata = fingerprint.map(|f| vec![KeyValue::new(LABELS_FINGERPRINT_KEY.to_owned(), f)]);
+    let properties = WriterProperties::builder()
+        .set_key_value_metadata(metadata)
+        .build();
+    let file = File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    LabelSource::open(&LabelOptions {
+        selection: Some(path),
+        ..fixture.options()
+    })
+}
+
+fn columns(rows: &[(u64, bool)]) -> Vec<(&'static str, ArrayRef)> {
+    let seq_ids: UInt64Array = rows.iter().map(|row| row.0).collect::<Vec<_>>().into();
+    let kept: BooleanArray = rows.iter().map(|row| row.1).collect::<Vec<_>>().into();
+    // Another column and the other order: both are no matter.
+    vec![
+        ("kept", Arc::new(kept)),
+        ("rank", Arc::new(UInt32Array::from(vec![7; rows.len()]))),
+        ("seq_id", Arc::new(seq_ids)),
+    ]
+}
+
+/// A third of the labelled sequences; 60 to 69 are not listed.
+fn third() -> Vec<(u64, bool)> {
+    (20..60).rev().map(|id| (id, id % 3 == 0)).collect()
+}
+
+#[test]
+fn only_kept_sequences_come_and_each_once_an_epoch() {
+    let fixture = Fixture::new();
+    let labels = open(&fixture, columns(&third()), None).unwrap();
+    let expected: Vec<u64> = (20..60).filter(|id| id % 3 == 0).collect();
+    assert_eq!(labels.n_sequences(), expected.len() as u64);
+    assert_eq!((labels.n_kept(), labels.n_labelled()), (Some(13), 50));
+    let mut loader = loader(&labels, stages(39, 0, 1), 0);
+    for _ in 0..3 {
+        assert_eq!(sorted(&labelled_ids(&mut loader, 13)), expected);
+    }
+}
+
+#[test]
+fn a_run_on_a_selection_resumes_at_any_position() {
+    let fixture = Fixture::new();
+    let labels = open(&fixture, columns(&third()), None).unwrap();
+    let whole = labelled_ids(&mut loader(&labels, stages(30, 0, 1), 0), 30);
+    for position in 0..30 {
+        let mut resumed = loader(&labels, stages(30, 0, 1), position);
+        let left = labelled_ids(&mut resumed, 30 - position);
+        assert_eq!(left, whole[position as usize..]);
+    }
+}
+
+#[test]
+fn row_groups_without_a_kept_row_are_never_read() {
+    let fixture = Fixture::new();
+    let of_shard_0: Vec<(u64, bool)> = fixture.plan.shard_seq_ids(0).map(|id| (id, true)).collect();
+    let labels = open(&fixture, columns(&of_shard_0), None).unwrap();
+    for shard in [1, 2] {
+        std::fs::remove_file(fixture.part("positions", shard)).unwrap();
+    }
+    let all = labelled_ids(&mut loader(&labels, stages(10, 0, 4), 0), 10);
+    assert_eq!(all.concat().len(), 40);
+}
+
+#[test]
+fn sequences_that_the_selection_drops_are_free_for_the_token_stage() {
+    let fixture = Fixture::new();
+    let labels = open(&fixture, columns(&third()), None).unwrap();
+    let position = LoaderPosition::default();
+    let tokens = Some(fixture.tokens("tokens"));
+    let mut loader = Loader::new(Some(labels), tokens, stages(10, 80, 1), 2, position).unwrap();
+    assert_eq!(loader.coverage().tokens_excluded, 10);
+    let mut seen = labelled_ids(&mut loader, 10);
+    seen.extend(token_ids(&mut loader, 80));
+    let seen = sorted(&seen);
+    assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
+}
+
+#[test]
+fn the_budget_counts_what_is_kept() {
+    let fixture = Fixture::new();
+    let labels = open(&fixture, columns(&third()), None).unwrap();
+    let once = Stages {
+        label_epochs: 1,
+        ..stages(14, 0, 1)
+    };
+    assert_says(
+        Loader::new(Some(labels), None, once, 2, LoaderPosition::default()),
+        &["need 14, but 13 are there (of 50 labelled, by the selection)"],
+    );
+}
+
+#[test]
+fn a_selection_of_these_labels_is_taken_and_one_of_others_refused() {
+    let fixture = Fixture::new();
+    let fingerprint = fixture.labels().fingerprint();
+    assert!(open(&fixture, columns(&third()), Some(fingerprint)).is_ok());
+    let other = Some("blake3:00".to_owned());
+    assert_says(
+        open(&fixture, columns(&third()), other),
+        &["selects from the labels blake3:00"],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_selection_is_refused_with_the_reason() {
+    let fixture = Fixture::new();
+    let refused = |columns: Vec<(&str, ArrayRef)>, words: &[&str]| {
+        assert_says(open(&fixture, columns, None), words);
+    };
+    let mut without_kept = columns(&third());
+    without_kept.remove(0);
+    refused(
+        without_kept,
+        &["selection.parquet", "the column kept is not there"],
+    );
+    let mut of_u32 = columns(&[(20, true)]);
+    of_u32[2].1 = Arc::new(UInt32Array::from(vec![20]));
+    refused(of_u32, &["the column seq_id is UInt32, expected UInt64"]);
+    let mut with_null = columns(&[(20, true)]);
+    with_null[0].1 = Arc::new(BooleanArray::from(vec![None]));
+    refused(with_null, &["has nulls"]);
+    refused(
+        columns(&[(20, true), (21, true), (20, false)]),
+        &["seq_id 20 more than once"],
+    );
+    refused(
+        columns(&[(20, true), (70, true)]),
+        &["lists seq_id 70", "no labels of"],
+    );
+    refused(columns(&[(20, true), (u64::MAX, true)]), &["no labels of"]);
+    refused(columns(&[(20, false)]), &["keeps no sequence"]);
+}
+
+#[test]
+fn a_selection_that_is_no_parquet_or_not_there_is_refused() {
+    let fixture = Fixture::new();
+    let path = fixture.path("selection.parquet");
+    let open = || {
+        LabelSource::open(&LabelOptions {
+            selection: Some(path.clone()),
+            ..fixture.options()
+        })
+    };
+    assert_says(open(), &["selection.parquet"]);
+    std::fs::write(&path, b"seq_id,kept\n20,true\n").unwrap();
+    assert_says(open(), &["selection.parquet cannot be read as Parquet"]);
+}
