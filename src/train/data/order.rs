@@ -38,8 +38,8 @@ pub(super) struct LabelOrder {
     pub(super) groups: Vec<Group>,
     /// Kept rows of all groups.
     pub(super) n_rows: u64,
-    seed: u64,
-    groups_per_window: usize,
+    pub(super) seed: u64,
+    pub(super) groups_per_window: usize,
 }
 
 impl LabelOrder {

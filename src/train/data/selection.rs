@@ -55,6 +55,15 @@ impl SeqIdSet {
         word.is_some_and(|word| word >> (seq_id % 64) & 1 == 1)
     }
 
+    /// BLAKE3 of the bits, 64 hex digits.
+    pub(super) fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for word in &self.words {
+            hasher.update(&word.to_le_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
     /// Adds one that is below the bound; false if it was there.
     pub(super) fn insert(&mut self, seq_id: u64) -> bool {
         let word = &mut self.words[(seq_id / 64) as usize];

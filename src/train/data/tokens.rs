@@ -54,6 +54,15 @@ impl Excluded {
         self.n_others_before.len() as u64
     }
 
+    /// BLAKE3 of them, 64 hex digits.
+    fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for before in &self.n_others_before {
+            hasher.update(&before.to_le_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
     /// The `i`-th seq_id that is not left out.
     fn nth_other(&self, i: u64) -> u64 {
         i + self.n_others_before.partition_point(|&before| before <= i) as u64
@@ -139,11 +148,26 @@ impl TokenSource {
         }
     }
 
+    /// All that the order depends on, as text; of the files, samples.
+    pub(super) fn order_parts(&self) -> Result<Vec<String>, DataError> {
+        let TokenOptions {
+            eod, view, seed, ..
+        } = &self.options;
+        let mut parts = vec![
+            format!("seed {seed}, eod {eod:?}, {view:?}"),
+            self.excluded.hash(),
+        ];
+        for path in self.corpus.files() {
+            parts.push(storage::sampled_blake3(path)?);
+        }
+        Ok(parts)
+    }
+
     /// The same source without the first `n` sequences of the labels' order, if it is the labels'
     /// own corpus; as it is, if it is another one.
     ///
     /// # Errors
-    /// Token files that changed since the labels were made; the same files cut otherwise.
+    /// As [`TokenSource::is_corpus_of`].
     pub(super) fn without_labelled(
         mut self,
         labels: &LabelSource,
@@ -158,7 +182,7 @@ impl TokenSource {
     /// Whether sequence numbers of the labels are this source's own.
     ///
     /// # Errors
-    /// As [`TokenSource::without_labelled`].
+    /// Token files that changed since the labels were made; the same files cut otherwise.
     pub fn is_corpus_of(&self, labels: &LabelSource) -> Result<bool, DataError> {
         let theirs = &labels.plan().corpus;
         if !self.has_files_of(theirs)? {
