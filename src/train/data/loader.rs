@@ -120,9 +120,10 @@ impl Loader {
     }
 
     /// One identity for the order of both streams: `blake3:` and 64 hex digits over labels,
-    /// selection, token files, view, seed, shuffling, and what is left out. A checkpoint that keeps
-    /// it beside its position can tell that a resumed run reads other sequences, such as after the
-    /// labels were extended. It does not depend on how long the run is, nor on prefetching.
+    /// selection, token files, view, seed, shuffling, batch size, and what is left out. A
+    /// checkpoint that keeps it beside its position can tell that a resumed run would read other
+    /// sequences, such as after the labels were extended. The number of token steps, epochs and
+    /// prefetching are no part of it.
     ///
     /// # Errors
     /// Token files that cannot be read.
