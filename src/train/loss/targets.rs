@@ -19,13 +19,15 @@ const TASK_POSITIONS: usize = 32;
 ///
 /// | loss | tau = 1 | another tau |
 /// | --- | --- | --- |
-/// | `tail-bucket` | p (1 - p_tail) / sum(p), tail p_tail | p^(1/tau) / exp(log-partition), tail 1 - their sum, at least 0 |
+/// | `tail-bucket` | p (1 - p_tail) / sum(p), tail p_tail | p^(1/tau) / exp(log-partition), tail 1 - their sum |
 /// | `renormalize` | p / sum(p) | the same, scaled to sum to 1 |
 /// | `drop` | p | the same |
 ///
 /// At tau = 1 stored values were rounded and p_tail was not, hence the rescaling (left out where
-/// all p are 0). There is no unrounded tail mass at other temperatures; a tail that is 0 at tau = 1,
-/// as at K = V, is 0 at all. omega is 0 where the gate `learnable` is closed (`target_rank` at or
+/// all p are 0). There is no unrounded tail mass at other temperatures, so nothing is rescaled to
+/// it; but a tail that is 0 at tau = 1, as at K = V, is 0 at all, and where it is 0, or rounding
+/// takes the sum past 1, the kept values are scaled to sum to 1. So kept and tail of `tail-bucket`
+/// always make 1, which the loss's gradient relies on. omega is 0 where the gate `learnable` is closed (`target_rank` at or
 /// past `gate_k`) and at positions of examples without kept ids, which have no targets of KD. Labels hold
 /// no draws yet, so `sampled` finds none: [`crate::train::data::LabelSource::check_needs`] refuses
 /// it before the first step.
@@ -145,8 +147,11 @@ fn convert(signals: &PositionSignals, t: usize, policy: &KdPolicy, probs_k: &mut
             rescale(probs_k, sum, 1.0 - f64::from(tail));
             tail
         }
-        KdLoss::TailBucket if tail == 0.0 => 0.0,
-        KdLoss::TailBucket => (1.0 - sum).max(0.0) as f32,
+        KdLoss::TailBucket if tail == 0.0 || sum > 1.0 => {
+            rescale(probs_k, sum, 1.0);
+            0.0
+        }
+        KdLoss::TailBucket => (1.0 - sum) as f32,
         KdLoss::Renormalize => {
             rescale(probs_k, sum, 1.0);
             0.0

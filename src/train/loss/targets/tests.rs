@@ -153,20 +153,27 @@ fn another_temperature_takes_its_own_partition_and_the_rest_as_tail() {
 
 #[test]
 fn no_temperature_makes_a_tail_where_every_id_is_kept() {
-    // K = V = 2, rounded down: the sum falls short of 1, and the tail has no id to stand for.
+    // K = V = 2, rounded down: the sum falls short of 1, and the tail has no id to stand for. In
+    // the second row it is rounding that takes the sum past 1, with a tail that is not 0.
     let mut example = labelled();
     let signals = example.signals.as_mut().unwrap();
-    signals.topk_logprobs_tk = vec![-0.7, -0.7, -0.7, -0.7];
-    signals.tail_mass_t = vec![0.0; 2];
-    signals.log_partition_xt = vec![vec![0.3466; 2]];
+    signals.topk_logprobs_tk = vec![-0.7; 4];
+    signals.tail_mass_t = vec![0.0, 0.01];
+    signals.log_partition_xt = vec![vec![0.3466, 0.33]];
     let tempered = KdPolicy {
         tau: 2.0,
         tau_idx: Some(0),
         ..policy(KdLoss::TailBucket)
     };
-    let got = kd(&[example], &tempered);
-    assert!(got.probs.iter().sum::<f32>() < 1.999);
+    let got = kd(&[example.clone()], &tempered);
+    assert_close(&got.probs, &[0.5; 4]);
     assert_eq!(got.tail_n, [0.0; 2]);
+    let dropped = KdPolicy {
+        loss: KdLoss::Drop,
+        ..tempered
+    };
+    let sums = kd(&[example], &dropped).probs;
+    assert!(sums[0] + sums[1] < 0.999 && sums[2] + sums[3] > 1.001);
 }
 
 #[test]
