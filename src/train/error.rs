@@ -1,6 +1,7 @@
 //! What can go wrong in training.
 
 use super::data::DataError;
+use super::export::ExportError;
 use crate::error::Kind;
 
 /// An error of the trainer.
@@ -21,6 +22,9 @@ pub enum TrainError {
     /// Labels or tokens that cannot be read, or not for this run.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A model that cannot be read or written.
+    #[error(transparent)]
+    Export(#[from] ExportError),
 }
 
 impl TrainError {
@@ -29,6 +33,7 @@ impl TrainError {
         match self {
             TrainError::Spec { .. } => Kind::Usage,
             TrainError::Data(error) => error.kind(),
+            TrainError::Export(error) => error.kind(),
         }
     }
 }
