@@ -4,11 +4,20 @@
 //! and `tokenizer.json`. What the trainer's core does not have (biases, sliding windows, rope
 //! scaling, other architectures) is refused by name when it is read, never approximated.
 
+mod config;
 mod error;
+mod read;
 mod safetensors;
+mod write;
 
+pub use config::{SpecialIds, config_json, read_config};
 pub use error::ExportError;
+pub use read::{HfModel, find_model, read_hf};
 pub use safetensors::{
     Tensor, TensorMut, read_flat, read_params, read_tensors, write_flat, write_params,
     write_tensors,
 };
+pub use write::write_hf;
+
+#[cfg(test)]
+mod tests;

@@ -195,10 +195,6 @@ impl TensorFile {
         self.metadata.offset_keys()
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.metadata.info(name).is_some()
-    }
-
     /// Bytes of all tensors.
     pub(super) fn data_len(&self) -> u64 {
         (self.map.len() - self.data_start) as u64
@@ -239,7 +235,10 @@ impl TensorFile {
     fn info(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo, ExportError> {
         let expected = || format!("one of shape {shape:?}");
         let Some(info) = self.metadata.info(name) else {
-            let remedy = "the file is of another model, or was not written whole";
+            let remedy = match name {
+                "lm_head.weight" => "set tie_word_embeddings to true if the embedding is the head",
+                _ => "the file is of another model, or was not written whole",
+            };
             return Err(self.refusal(name, expected(), "none".to_owned(), remedy));
         };
         if info.shape != shape {

@@ -1,0 +1,227 @@
+//! A Hugging Face directory into parameters.
+
+use super::ExportError;
+use super::config::{CONFIG_JSON, SpecialIds, read_config, read_object};
+use super::safetensors::{TensorFile, slices_of};
+use crate::train::model::{ModelSpec, ParamLayout, Params};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Hugging Face's names in a model's directory.
+pub(super) const MODEL_SAFETENSORS: &str = "model.safetensors";
+const INDEX_JSON: &str = "model.safetensors.index.json";
+pub(super) const TOKENIZER_JSON: &str = "tokenizer.json";
+
+/// Older files hold what follows from the configuration.
+const COMPUTED: &str = ".rotary_emb.inv_freq";
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
+
+/// A model as its directory holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HfModel {
+    /// Dimensions and weights.
+    pub params: Params,
+    /// Beginning and end of a document.
+    pub special: SpecialIds,
+    /// The `tokenizer.json` beside the weights, if there is one.
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// The directory of a model that `path` stands for: itself, or `final` in the directory of a run.
+///
+/// # Errors
+/// Neither holds a `config.json`.
+pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
+    let candidates = [path.to_owned(), path.join("final")];
+    let found = candidates
+        .into_iter()
+        .find(|dir| dir.join(CONFIG_JSON).is_file());
+    found.ok_or_else(|| ExportError::MissingFile {
+        path: path.join(CONFIG_JSON),
+        expected: "the directory of a Hugging Face model, of a finished run, or of a checkpoint",
+        remedy: "name one, such as RUN/final or RUN/checkpoints/step-100".to_owned(),
+    })
+}
+
+/// Reads a Hugging Face directory: `config.json`, and the weights as f32, f16 or bf16.
+///
+/// # Errors
+/// Whatever the trainer does not have, or would have to guess: see the variants of [`ExportError`].
+pub fn read_hf(dir: &Path) -> Result<HfModel, ExportError> {
+    let (spec, special) = read_config(dir)?;
+    let weights = Weights::open(dir)?;
+    weights.check_size(&spec, dir)?;
+    let layout = ParamLayout::new(&spec);
+    weights.check_names(&layout)?;
+    let mut params = Params::blank(&spec);
+    for tensor in &mut slices_of(&params.layout, &mut params.values) {
+        weights.file_of(tensor.name).read(tensor)?;
+    }
+    weights.check_tied_head(&params)?;
+    let tokenizer = Some(dir.join(TOKENIZER_JSON)).filter(|path| path.is_file());
+    Ok(HfModel {
+        params,
+        special,
+        tokenizer,
+    })
+}
+
+/// The files of weights of one model.
+struct Weights {
+    files: Vec<TensorFile>,
+    /// Which file holds a tensor.
+    places: BTreeMap<String, usize>,
+}
+
+impl Weights {
+    fn open(dir: &Path) -> Result<Self, ExportError> {
+        let (single, index) = (dir.join(MODEL_SAFETENSORS), dir.join(INDEX_JSON));
+        if single.is_file() {
+            return Self::of_files(vec![TensorFile::open(&single)?]);
+        }
+        if !index.is_file() {
+            return Err(ExportError::MissingFile {
+                path: single,
+                expected: "the weights as model.safetensors, or model.safetensors.index.json with its shards",
+                remedy: "save the model with safe_serialization, or download these files too"
+                    .to_owned(),
+            });
+        }
+        let names = shard_names(&index)?;
+        let files = names.iter().map(|name| TensorFile::open(&dir.join(name)));
+        let weights = Self::of_files(files.collect::<Result<_, _>>()?)?;
+        weights.check_index(&index, &names)?;
+        Ok(weights)
+    }
+
+    fn of_files(files: Vec<TensorFile>) -> Result<Self, ExportError> {
+        let mut places = BTreeMap::new();
+        for (file_idx, file) in files.iter().enumerate() {
+            for name in file.names() {
+                if places.insert(name.clone(), file_idx).is_some() {
+                    let expected = "one file to hold it".to_owned();
+                    let remedy = "remove the shards of another download";
+                    return Err(file.refusal(&name, expected, "another copy".to_owned(), remedy));
+                }
+            }
+        }
+        Ok(Self { files, places })
+    }
+
+    /// Every tensor that the index names is where it says.
+    fn check_index(&self, index: &Path, names: &[String]) -> Result<(), ExportError> {
+        for (tensor, file) in weight_map(index)? {
+            let place = self.places.get(&tensor).map(|&idx| &names[idx]);
+            if place != Some(&file) {
+                return Err(ExportError::Tensor {
+                    path: index.to_owned(),
+                    name: tensor,
+                    expected: format!("it in {file}"),
+                    got: place.map_or("none".to_owned(), |place| format!("it in {place}")),
+                    remedy: "download the shards and the index again".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Before memory is taken: the files are large enough for what the configuration says.
+    fn check_size(&self, spec: &ModelSpec, dir: &Path) -> Result<(), ExportError> {
+        let n_bytes: u64 = self.files.iter().map(TensorFile::data_len).sum();
+        let n_parameters = least_parameters(spec);
+        // The smallest dtype that is read has 2 bytes.
+        if n_parameters.saturating_mul(2) <= u128::from(n_bytes) {
+            return Ok(());
+        }
+        Err(ExportError::Config {
+            path: dir.join(CONFIG_JSON),
+            key: "dimensions".to_owned(),
+            expected: format!(
+                "at most {} parameters, as the weights' {n_bytes} bytes hold",
+                n_bytes / 2
+            ),
+            got: format!("{n_parameters}"),
+            remedy: "weights and configuration must be of one model".to_owned(),
+        })
+    }
+
+    fn check_names(&self, layout: &ParamLayout) -> Result<(), ExportError> {
+        let known: BTreeSet<&str> = layout.tensors.iter().map(|slot| &*slot.name).collect();
+        let is_known =
+            |name: &str| known.contains(name) || name == HEAD || name.ends_with(COMPUTED);
+        match self.places.iter().find(|(name, _)| !is_known(name)) {
+            Some((name, &file_idx)) => Err(self.files[file_idx].foreign(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// The file that holds a tensor; the first where none does, which then says that it has none.
+    fn file_of(&self, name: &str) -> &TensorFile {
+        &self.files[self.places.get(name).copied().unwrap_or(0)]
+    }
+
+    /// A tied model may repeat its embedding as the head, as the same values.
+    fn check_tied_head(&self, params: &Params) -> Result<(), ExportError> {
+        if !params.spec.tie_embeddings || !self.places.contains_key(HEAD) {
+            return Ok(());
+        }
+        let file = self.file_of(HEAD);
+        let embedding = &params.values[params.layout.embedding.clone()];
+        let shape = [params.spec.vocab_size, params.spec.d_model];
+        file.for_each_block(HEAD, &shape, |offset, block| {
+            if block == &embedding[offset..offset + block.len()] {
+                return Ok(());
+            }
+            let expected = format!("the values of {EMBEDDING}, since tie_word_embeddings is true");
+            let remedy = "set it to false if the head is a matrix of its own";
+            Err(file.refusal(HEAD, expected, "other values".to_owned(), remedy))
+        })
+    }
+}
+
+/// Parameters of a model of these dimensions, the head not counted.
+fn least_parameters(spec: &ModelSpec) -> u128 {
+    let of = |n: usize| n as u128;
+    let (d, head_dim) = (of(spec.d_model), of(spec.head_dim));
+    let attention = 2 * d * head_dim * (of(spec.n_heads) + of(spec.n_kv_heads));
+    // 32-bit dimensions: products of three stay far below 2^128.
+    let layer = attention + 3 * d * of(spec.d_ff) + 2 * d;
+    let embeddings = if spec.tie_embeddings { 1 } else { 2 };
+    (of(spec.n_layers).saturating_mul(layer))
+        .saturating_add(embeddings * of(spec.vocab_size) * d + d)
+}
+
+/// Tensor to file, as the index says.
+fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, ExportError> {
+    let mut object = read_object(index)?;
+    let map = object.remove("weight_map").unwrap_or_default();
+    serde_json::from_value(map).map_err(|error| ExportError::Config {
+        path: index.to_owned(),
+        key: "weight_map".to_owned(),
+        expected: "an object of tensor names and file names".to_owned(),
+        got: error.to_string(),
+        remedy: "download the index again".to_owned(),
+    })
+}
+
+/// The files that the index names, each once, sorted; none outside the directory.
+fn shard_names(index: &Path) -> Result<Vec<String>, ExportError> {
+    let names: BTreeSet<String> = weight_map(index)?.into_values().collect();
+    let is_plain = |name: &String| {
+        Path::new(name)
+            .file_name()
+            .is_some_and(|file| file == &**name)
+    };
+    let foreign = names.iter().find(|name| !is_plain(name));
+    if names.is_empty() || foreign.is_some() {
+        return Err(ExportError::Config {
+            path: index.to_owned(),
+            key: "weight_map".to_owned(),
+            expected: "names of files beside it".to_owned(),
+            got: foreign.map_or("no names".to_owned(), |name| format!("{name:?}")),
+            remedy: "download the index again".to_owned(),
+        });
+    }
+    Ok(names.into_iter().collect())
+}

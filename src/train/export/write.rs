@@ -1,0 +1,111 @@
+//! Parameters into a Hugging Face directory.
+
+use super::ExportError;
+use super::config::{CONFIG_JSON, SpecialIds, config_json, eos_value, pretty};
+use super::read::{MODEL_SAFETENSORS, TOKENIZER_JSON};
+use super::safetensors::write_params;
+use crate::storage::replace;
+use crate::tokens::Tokenizer;
+use crate::train::model::Params;
+use serde_json::json;
+use std::path::Path;
+
+const GENERATION_CONFIG_JSON: &str = "generation_config.json";
+const TOKENIZER_CONFIG_JSON: &str = "tokenizer_config.json";
+
+/// Writes a directory that transformers loads as `LlamaForCausalLM`: `tokenizer.json` (these bytes,
+/// where there are some), `tokenizer_config.json`, `generation_config.json`, `model.safetensors` in
+/// f32 and, last, `config.json`, without which it is no model. The directory is made if it is not
+/// there; files of these names in it are replaced, each at once.
+///
+/// # Errors
+/// I/O, weights that are not finite, bytes that are no tokenizer or one of more ids than the model.
+pub fn write_hf(
+    dir: &Path,
+    params: &Params,
+    special: &SpecialIds,
+    tokenizer_json: Option<&[u8]>,
+) -> Result<(), ExportError> {
+    let tokenizer_path = dir.join(TOKENIZER_JSON);
+    let tokenizer = tokenizer_json
+        .map(|bytes| Tokenizer::from_bytes(bytes, &tokenizer_path))
+        .transpose()?;
+    if let Some(tokenizer) = &tokenizer {
+        check_vocabulary(&tokenizer_path, tokenizer, params)?;
+    }
+    std::fs::create_dir_all(dir).map_err(|source| ExportError::io("create", dir, source))?;
+    remove_if_there(&dir.join(CONFIG_JSON))?;
+    if let (Some(bytes), Some(tokenizer)) = (tokenizer_json, &tokenizer) {
+        replace(&tokenizer_path, bytes)?;
+        let config = tokenizer_config(params, special, tokenizer);
+        replace(&dir.join(TOKENIZER_CONFIG_JSON), config.as_bytes())?;
+    }
+    let generation = generation_config(special);
+    replace(&dir.join(GENERATION_CONFIG_JSON), generation.as_bytes())?;
+    write_params(&dir.join(MODEL_SAFETENSORS), params)?;
+    let config = config_json(&params.spec, special);
+    replace(&dir.join(CONFIG_JSON), config.as_bytes())?;
+    Ok(())
+}
+
+/// A model whose files are being replaced is not one, until the last is there.
+fn remove_if_there(path: &Path) -> Result<(), ExportError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(ExportError::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A tokenizer may have fewer ids than the model, whose head is then padded, but not more.
+pub(super) fn check_vocabulary(
+    path: &Path,
+    tokenizer: &Tokenizer,
+    params: &Params,
+) -> Result<(), ExportError> {
+    let n_ids = tokenizer.vocab_size();
+    if n_ids as usize <= params.spec.vocab_size {
+        return Ok(());
+    }
+    Err(ExportError::Config {
+        path: path.to_owned(),
+        key: "vocabulary".to_owned(),
+        expected: format!("at most the model's {} ids", params.spec.vocab_size),
+        got: format!("{n_ids}"),
+        remedy: "give the tokenizer that the model was trained with".to_owned(),
+    })
+}
+
+fn tokenizer_config(params: &Params, special: &SpecialIds, tokenizer: &Tokenizer) -> String {
+    let spelt = |id: Option<u32>| id.and_then(|id| spelling(tokenizer, id));
+    let mut config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": false,
+        "model_max_length": params.spec.max_seq_len,
+    });
+    let tokens = [
+        ("bos_token", spelt(special.bos)),
+        ("eos_token", spelt(special.eos.first().copied())),
+    ];
+    for (key, token) in tokens {
+        if let Some(token) = token {
+            config[key] = json!(token);
+        }
+    }
+    pretty(&config)
+}
+
+/// A token as the tokenizer spells it, if that leads back to it.
+fn spelling(tokenizer: &Tokenizer, id: u32) -> Option<String> {
+    let token = String::from_utf8(tokenizer.token_bytes(id)?).ok()?;
+    (tokenizer.token_id(&token) == Some(id)).then_some(token)
+}
+
+fn generation_config(special: &SpecialIds) -> String {
+    pretty(&json!({
+        "_from_model_config": true,
+        "bos_token_id": special.bos,
+        "eos_token_id": eos_value(special),
+    }))
+}
