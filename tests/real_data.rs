@@ -8,6 +8,7 @@ mod support;
 use saltworks::onnx::{InputRole, PastDim, read_signature};
 use saltworks::signals::LogitsData;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherError, TeacherOptions, TokenBatch};
+use saltworks::train::export::{OnnxWeights, read_hf, write_onnx};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{fail_with, saltworks, succeed};
@@ -121,6 +122,30 @@ fn stories260k_gives_the_logits_that_python_gives_despite_batching_and_padding()
 fn a_gpt2_with_int32_inputs_fused_ops_and_an_empty_past_gives_the_logits_that_python_gives() {
     let largest = largest_difference("models/tiny-random-gpt2/past.onnx", 1000);
     assert!(largest <= 1e-5, "largest difference {largest}");
+}
+
+#[test]
+fn stories260k_exported_to_onnx_has_the_logits_of_its_published_onnx_model() {
+    let model = read_hf(&shared("models/stories260K")).unwrap();
+    assert_eq!(model.params.spec.n_parameters(), 260_032);
+    let workplace = Workplace::new();
+    let exported = workplace.path("model.onnx");
+    write_onnx(&exported, &model.params, OnnxWeights::Inline).unwrap();
+    let ids: Vec<u32> = ragged_batch(512)
+        .ids_bt
+        .into_iter()
+        .cycle()
+        .take(512)
+        .collect();
+    let ours = reference_logits(&exported, &ids);
+    let theirs = reference_logits(&shared("models/stories260K/model.onnx"), &ids);
+    assert_eq!(ours.len(), 512 * 512);
+    let difference = |(a, b): (&f32, &f32)| (a - b).abs();
+    let largest = std::iter::zip(&ours, &theirs)
+        .map(difference)
+        .fold(0.0, f32::max);
+    println!("stories260K, exported: largest difference {largest}");
+    assert!(largest <= 1e-4, "largest difference {largest}");
 }
 
 #[test]

@@ -23,40 +23,64 @@ const EXTERNAL_ALIGNMENT: u64 = 4096;
 impl ModelBuilder {
     /// Writes the model as one file.
     pub fn write(&self, path: &Path) -> Result<(), OnnxError> {
-        let encoded = self.initializers.iter().map(inline).collect();
-        write_file(path, |out| self.write_model(encoded, out))
+        write_file(path, |out| self.write_to(out))
     }
 
     /// Writes the model with its larger tensors in `<file name>.data` beside it.
     pub fn write_external(&self, path: &Path) -> Result<(), OnnxError> {
-        let data_name = format!(
-            "{}.data",
-            path.file_name().unwrap_or_default().to_string_lossy()
-        );
-        let mut end = 0u64;
-        let mut encoded = Vec::new();
-        let mut placed = Vec::new();
-        for tensor in &self.initializers {
-            if tensor.n_bytes() < EXTERNAL_MIN_BYTES {
-                encoded.push(inline(tensor));
-                continue;
-            }
-            let offset = end.next_multiple_of(EXTERNAL_ALIGNMENT);
-            end = offset + tensor.n_bytes();
-            encoded.push(external(tensor, &data_name, offset));
-            placed.push((offset, tensor));
-        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let data_name = format!("{name}.data");
         write_file(&path.with_file_name(&data_name), |out| {
-            write_placed(&placed, out)
+            self.write_data_to(out)
         })?;
-        write_file(path, |out| self.write_model(encoded, out))
+        write_file(path, |out| self.write_external_to(&data_name, out))
+    }
+
+    /// Writes the model, weights inline, wherever the caller keeps it.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        self.write_model(self.initializers.iter().map(inline).collect(), out)
+    }
+
+    /// Writes the model without its larger tensors, which are to be in a file `data_name` beside
+    /// it: what [`write_data_to`](Self::write_data_to) writes.
+    pub fn write_external_to(&self, data_name: &str, out: &mut impl Write) -> io::Result<()> {
+        let mut offsets = self.placed().into_iter().map(|(offset, _)| offset);
+        let mut encode = |tensor| match is_external(tensor) {
+            true => offsets
+                .next()
+                .map(|offset| external(tensor, data_name, offset)),
+            false => Some(inline(tensor)),
+        };
+        self.write_model(
+            self.initializers.iter().filter_map(&mut encode).collect(),
+            out,
+        )
+    }
+
+    /// Writes the larger tensors, each at a page.
+    pub fn write_data_to(&self, out: &mut impl Write) -> io::Result<()> {
+        write_placed(&self.placed(), out)
+    }
+
+    /// The tensors of the external file and where they begin in it.
+    fn placed(&self) -> Vec<(u64, &Initializer)> {
+        let mut end = 0u64;
+        let place = |tensor| {
+            let offset = end.next_multiple_of(EXTERNAL_ALIGNMENT);
+            end = offset + Initializer::n_bytes(tensor);
+            (offset, tensor)
+        };
+        self.initializers
+            .iter()
+            .filter(|tensor| is_external(tensor))
+            .map(place)
+            .collect()
     }
 
     /// The whole file in memory, weights inline; for small models.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let encoded = self.initializers.iter().map(inline).collect();
-        self.write_model(encoded, &mut bytes)
+        self.write_to(&mut bytes)
             .expect("writing to memory does not fail");
         bytes
     }
@@ -115,6 +139,10 @@ impl ModelBuilder {
         }
         bytes
     }
+}
+
+fn is_external(tensor: &Initializer) -> bool {
+    tensor.n_bytes() >= EXTERNAL_MIN_BYTES
 }
 
 /// A `TensorProto`: its small fields encoded, and the tensor whose data follows them, if inline.

@@ -6,12 +6,14 @@
 
 mod config;
 mod error;
+mod onnx;
 mod read;
 mod safetensors;
 mod write;
 
 pub use config::{SpecialIds, config_json, read_config};
 pub use error::ExportError;
+pub use onnx::{OnnxWeights, onnx_model, write_onnx};
 pub use read::{HfModel, find_model, read_hf};
 pub use safetensors::{
     Tensor, TensorMut, read_flat, read_params, read_tensors, write_flat, write_params,
