@@ -21,6 +21,9 @@ pub struct Document {
     pub text: String,
     /// Where it was found.
     pub location: Location,
+    /// What [`CorpusOptions::group_field`] holds, as text; `None` where there is no such field, or
+    /// it is null or no single value.
+    pub group: Option<String>,
 }
 
 impl Document {
@@ -37,6 +40,8 @@ pub struct CorpusOptions {
     pub text_field: String,
     /// Count lines that are no document, and go on; otherwise the first is an error.
     pub skip_bad_lines: bool,
+    /// Another JSON field (string, number or boolean), or Parquet column of strings, to keep.
+    pub group_field: Option<String>,
 }
 
 impl Default for CorpusOptions {
@@ -44,6 +49,7 @@ impl Default for CorpusOptions {
         Self {
             text_field: DEFAULT_TEXT_FIELD.to_owned(),
             skip_bad_lines: false,
+            group_field: None,
         }
     }
 }

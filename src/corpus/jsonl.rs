@@ -101,18 +101,25 @@ impl<R: BufRead> JsonlReader<R> {
             location: self.location(),
             byte_offset: self.line_offset + error.valid_up_to() as u64,
         })?;
-        let field = self.options.text_field.as_str();
-        match parse_object(line.trim_end(), field).map_err(|error| self.broken(&error))? {
-            Line::Object(Some(Value::Text(text))) => Ok(Document {
+        let fields = Fields {
+            text: self.options.text_field.as_str(),
+            group: self.options.group_field.as_deref(),
+        };
+        let field = fields.text;
+        match parse_object(line.trim_end(), fields).map_err(|error| self.broken(&error))? {
+            Line::Object(Some(Value::Text(text)), group) => Ok(Document {
                 text,
                 location: self.location(),
+                group: group.and_then(Value::into_label),
             }),
-            Line::Object(Some(Value::Other(got))) => Err(CorpusError::WrongType {
-                location: self.location(),
-                field: field.into(),
-                got,
-            }),
-            Line::Object(None) => Err(CorpusError::MissingField {
+            Line::Object(Some(Value::Label(_, got) | Value::Other(got)), _) => {
+                Err(CorpusError::WrongType {
+                    location: self.location(),
+                    field: field.into(),
+                    got,
+                })
+            }
+            Line::Object(None, _) => Err(CorpusError::MissingField {
                 location: self.location(),
                 field: field.into(),
             }),
@@ -150,27 +157,44 @@ fn is_blank(line: &[u8]) -> bool {
     line.iter().all(u8::is_ascii_whitespace)
 }
 
+/// Which fields of a line are kept.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    text: &'a str,
+    group: Option<&'a str>,
+}
+
 enum Line {
-    Object(Option<Value>),
+    /// The text, and what else is kept.
+    Object(Option<Value>, Option<Value>),
     Other(&'static str),
 }
 
 enum Value {
     Text(String),
+    /// A number or boolean as text, and the name of its JSON type.
+    Label(String, &'static str),
     Other(&'static str),
 }
 
-/// Parses the whole line, keeping nothing but the one field; of a repeated field the last counts.
-fn parse_object(line: &str, field: &str) -> Result<Line, serde_json::Error> {
+impl Value {
+    fn into_label(self) -> Option<String> {
+        match self {
+            Value::Text(label) | Value::Label(label, _) => Some(label),
+            Value::Other(_) => None,
+        }
+    }
+}
+
+/// Parses the whole line, keeping nothing but those fields; of a repeated field the last counts.
+fn parse_object(line: &str, fields: Fields<'_>) -> Result<Line, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(line);
-    let parsed = FieldOf(field).deserialize(&mut deserializer)?;
+    let parsed = fields.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(parsed)
 }
 
-struct FieldOf<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for FieldOf<'_> {
+impl<'de> DeserializeSeed<'de> for Fields<'_> {
     type Value = Line;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Line, D::Error> {
@@ -188,27 +212,28 @@ impl<'de> DeserializeSeed<'de> for AnyValue {
     }
 }
 
-/// The visits that both visitors answer with the name of the JSON type.
+/// The visits that both visitors answer alike: scalars by the closure, of their text and the name
+/// of their JSON type, the rest by the name alone.
 macro_rules! scalars_are {
-    ($result:ty, $other:path) => {
+    ($result:ty, $scalar:expr, $other:path) => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a JSON value")
         }
 
-        fn visit_bool<E>(self, _: bool) -> Result<$result, E> {
-            Ok($other("a boolean"))
+        fn visit_bool<E>(self, value: bool) -> Result<$result, E> {
+            Ok($scalar(value.to_string(), "a boolean"))
         }
 
-        fn visit_i64<E>(self, _: i64) -> Result<$result, E> {
-            Ok($other("a number"))
+        fn visit_i64<E>(self, value: i64) -> Result<$result, E> {
+            Ok($scalar(value.to_string(), "a number"))
         }
 
-        fn visit_u64<E>(self, _: u64) -> Result<$result, E> {
-            Ok($other("a number"))
+        fn visit_u64<E>(self, value: u64) -> Result<$result, E> {
+            Ok($scalar(value.to_string(), "a number"))
         }
 
-        fn visit_f64<E>(self, _: f64) -> Result<$result, E> {
-            Ok($other("a number"))
+        fn visit_f64<E>(self, value: f64) -> Result<$result, E> {
+            Ok($scalar(value.to_string(), "a number"))
         }
 
         fn visit_unit<E>(self) -> Result<$result, E> {
@@ -222,32 +247,34 @@ macro_rules! scalars_are {
     };
 }
 
-impl<'de> Visitor<'de> for FieldOf<'_> {
+impl<'de> Visitor<'de> for Fields<'_> {
     type Value = Line;
 
-    scalars_are!(Line, Line::Other);
+    scalars_are!(Line, |_, got| Line::Other(got), Line::Other);
 
     fn visit_str<E>(self, _: &str) -> Result<Line, E> {
         Ok(Line::Other("a string"))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Line, A::Error> {
-        let mut found = None;
-        while let Some(is_field) = map.next_key_seed(IsKey(self.0))? {
-            if is_field {
-                found = Some(map.next_value_seed(AnyValue)?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
+        let (mut text, mut group) = (None, None);
+        while let Some(key) = map.next_key_seed(Keys(self))? {
+            match key {
+                Key::Text => text = Some(map.next_value_seed(AnyValue)?),
+                Key::Group => group = Some(map.next_value_seed(AnyValue)?),
+                Key::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
-        Ok(Line::Object(found))
+        Ok(Line::Object(text, group))
     }
 }
 
 impl<'de> Visitor<'de> for AnyValue {
     type Value = Value;
 
-    scalars_are!(Value, Value::Other);
+    scalars_are!(Value, Value::Label, Value::Other);
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
         Ok(Value::Text(text.to_owned()))
@@ -259,26 +286,38 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 }
 
-/// Whether a key is the wanted one, without keeping it.
-struct IsKey<'a>(&'a str);
+enum Key {
+    Text,
+    Group,
+    Other,
+}
 
-impl<'de> DeserializeSeed<'de> for IsKey<'_> {
-    type Value = bool;
+/// Tells keys apart without keeping them.
+struct Keys<'a>(Fields<'a>);
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+impl<'de> DeserializeSeed<'de> for Keys<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for IsKey<'_> {
-    type Value = bool;
+impl Visitor<'_> for Keys<'_> {
+    type Value = Key;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
-        Ok(key == self.0)
+    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+        Ok(if key == self.0.text {
+            Key::Text
+        } else if Some(key) == self.0.group {
+            Key::Group
+        } else {
+            Key::Other
+        })
     }
 }
 

@@ -20,12 +20,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const BATCH_BYTES: u64 = 4 << 20;
 const MAX_BATCH_ROWS: u64 = 1024;
 
+/// The kept columns of some rows.
+struct Batch {
+    texts: StringArray,
+    groups: Option<StringArray>,
+}
+
 /// Documents of one Parquet file.
 pub(super) struct ParquetReader {
     batches: ParquetRecordBatchReader,
     path: Arc<Path>,
     options: CorpusOptions,
-    batch: Option<StringArray>,
+    batch: Option<Batch>,
     batch_row: usize,
     n_rows_before: u64,
     progress: Progress,
@@ -54,7 +60,9 @@ impl ParquetReader {
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, as_stored)
             .map_err(parquet)?;
         let column = text_column(&builder, &path, &options.text_field)?;
-        let mask = ProjectionMask::roots(builder.parquet_schema(), [column]);
+        let group = group_column(&builder, &options);
+        let columns = std::iter::once(column).chain(group);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
         let n_rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let batch_rows = batch_rows(&builder, &mask, n_rows);
         let batches = builder
@@ -102,29 +110,37 @@ impl ParquetReader {
         while self
             .batch
             .as_ref()
-            .is_none_or(|batch| self.batch_row >= batch.len())
+            .is_none_or(|batch| self.batch_row >= batch.texts.len())
         {
-            self.n_rows_before += self.batch.take().map_or(0, |batch| batch.len() as u64);
+            self.n_rows_before += self
+                .batch
+                .take()
+                .map_or(0, |batch| batch.texts.len() as u64);
             self.progress.reached(self.n_rows_before);
             let Some(read) = self.batches.next() else {
                 return Ok(false);
             };
             let batch = read.map_err(|error| self.fault(error.into()))?;
-            self.batch = Some(self.strings_of(&batch)?);
+            self.batch = Some(self.columns_of(&batch)?);
             self.batch_row = 0;
         }
         Ok(true)
     }
 
-    fn strings_of(&self, batch: &RecordBatch) -> Result<StringArray, CorpusError> {
-        let column = batch
-            .columns()
-            .first()
-            .and_then(|column| column.as_any().downcast_ref());
-        column.cloned().ok_or_else(|| {
+    fn columns_of(&self, batch: &RecordBatch) -> Result<Batch, CorpusError> {
+        let strings = |name: &str| {
+            let column = batch.column_by_name(name);
+            column.and_then(|column| column.as_any().downcast_ref::<StringArray>())
+        };
+        let texts = strings(&self.options.text_field).cloned().ok_or_else(|| {
             self.fault(ParquetError::General(
                 "the text column is not in the batch".to_owned(),
             ))
+        })?;
+        let group_field = self.options.group_field.as_deref();
+        Ok(Batch {
+            texts,
+            groups: group_field.and_then(strings).cloned(),
         })
     }
 
@@ -136,8 +152,8 @@ impl ParquetReader {
             position: Position::Row(self.n_rows_before + row as u64),
         };
         match &self.batch {
-            Some(batch) if !batch.is_null(row) => {
-                let text = batch.value(row);
+            Some(batch) if !batch.texts.is_null(row) => {
+                let text = batch.texts.value(row);
                 if text.len() as u64 > MAX_DOCUMENT_BYTES {
                     return Err(CorpusError::TooLong {
                         location,
@@ -147,6 +163,7 @@ impl ParquetReader {
                 Ok(Document {
                     text: text.to_owned(),
                     location,
+                    group: batch.group(row),
                 })
             }
             _ => {
@@ -167,6 +184,25 @@ impl ParquetReader {
             source,
         }
     }
+}
+
+impl Batch {
+    fn group(&self, row: usize) -> Option<String> {
+        let groups = self.groups.as_ref().filter(|groups| !groups.is_null(row))?;
+        Some(groups.value(row).to_owned())
+    }
+}
+
+/// The column to keep beside the text, if there is one of strings.
+fn group_column(
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+    options: &CorpusOptions,
+) -> Option<usize> {
+    let (column, found) = builder
+        .schema()
+        .fields()
+        .find(options.group_field.as_deref()?)?;
+    (found.data_type() == &DataType::Utf8).then_some(column)
 }
 
 fn text_column(

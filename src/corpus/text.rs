@@ -50,6 +50,7 @@ pub(super) fn read_document(
     Ok(Document {
         text: without_bom(text),
         location,
+        group: None,
     })
 }
 

@@ -57,6 +57,7 @@ impl InputArgs {
         let options = CorpusOptions {
             text_field: self.text_field.clone(),
             skip_bad_lines: self.skip_bad_lines,
+            ..CorpusOptions::default()
         };
         Ok(Documents::open(expand_inputs(&self.input)?, options)?)
     }

@@ -237,7 +237,7 @@ fn a_parquet_row_without_text_and_a_wrong_column_are_named() {
     let of = |field: &str| {
         let options = CorpusOptions {
             text_field: field.into(),
-            skip_bad_lines: false,
+            ..CorpusOptions::default()
         };
         inputs
             .open(options)
@@ -248,4 +248,21 @@ fn a_parquet_row_without_text_and_a_wrong_column_are_named() {
     };
     assert!(of("id").contains("column `id` is Int64, expected a string column"));
     assert!(of("body").contains("no column `body` (it has `id`, `text`)"));
+}
+
+#[test]
+fn a_parquet_column_of_strings_is_kept_beside_the_text_and_no_other() {
+    let texts = StringArray::from(vec!["a", "b"]);
+    let inputs = Inputs::new().parquet("a.parquet", Arc::new(texts));
+    let groups = |field: &str| -> Vec<Option<String>> {
+        let options = CorpusOptions {
+            group_field: Some(field.to_owned()),
+            ..CorpusOptions::default()
+        };
+        let documents = inputs.open(options);
+        documents.map(|document| document.unwrap().group).collect()
+    };
+    assert_eq!(groups("text"), [Some("a".to_owned()), Some("b".to_owned())]);
+    assert_eq!(groups("id"), [None, None]);
+    assert_eq!(groups("absent"), [None, None]);
 }

@@ -121,7 +121,7 @@ fn invalid_utf8_is_named_with_line_and_byte() {
 fn another_field_can_be_chosen_and_the_last_of_a_repeated_one_counts() {
     let options = CorpusOptions {
         text_field: "content".into(),
-        skip_bad_lines: false,
+        ..CorpusOptions::default()
     };
     let (texts, _) = read_with(
         b"{\"content\":\"a\",\"text\":1,\"content\":\"b\"}",
@@ -156,4 +156,27 @@ proptest! {
         let _ = read(&bytes);
         prop_assert!(read_with(&bytes, &skipping()).0.is_ok());
     }
+}
+
+#[test]
+fn another_field_is_kept_as_text_where_it_is_one_value() {
+    let lines = br#"{"id":"a/1","text":"x"}
+{"text":"x","id":7}
+{"text":"x","id":true}
+{"text":"x","id":null}
+{"text":"x","id":["a"]}
+{"text":"x"}
+"#;
+    let options = CorpusOptions {
+        group_field: Some("id".to_owned()),
+        ..CorpusOptions::default()
+    };
+    let mut reader = JsonlReader::new(&lines[..], Path::new("in.jsonl"), options);
+    let mut groups = Vec::new();
+    while let Some(document) = reader.next_document(&mut Tally::default()).unwrap() {
+        groups.push(document.group);
+    }
+    let kept = ["a/1", "7", "true"].map(|group| Some(group.to_owned()));
+    assert_eq!(groups[..3], kept);
+    assert_eq!(groups[3..], [const { None }; 3]);
 }
