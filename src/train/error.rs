@@ -1,6 +1,7 @@
 //! What can go wrong in training.
 
 use super::data::DataError;
+use super::eval::EvalError;
 use super::export::ExportError;
 use crate::error::Kind;
 
@@ -25,6 +26,9 @@ pub enum TrainError {
     /// A model that cannot be read or written.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// A model that cannot be evaluated, or cannot write.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
 }
 
 impl TrainError {
@@ -34,6 +38,7 @@ impl TrainError {
             TrainError::Spec { .. } => Kind::Usage,
             TrainError::Data(error) => error.kind(),
             TrainError::Export(error) => error.kind(),
+            TrainError::Eval(error) => error.kind(),
         }
     }
 }

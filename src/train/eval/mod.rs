@@ -1,1 +1,26 @@
-//! TODO-eval
+//! What a model makes of text: its negative log-likelihood (NLL), and text of its own.
+//!
+//! [`evaluate`] walks over sequences of a token corpus, several a micro-batch, and adds up -log q_y
+//! of every predicted position, over all and by group of documents. Text is first made a token
+//! corpus in a temporary directory ([`TextCorpus`]), so that it is cut as any corpus is. Bits per
+//! byte are NLL / ln 2 over the bytes of the predicted text: a number that does not depend on the
+//! tokenizer, as NLL a token and perplexity do.
+//!
+//! [`generate`](generate()) continues a prompt, greedily or by seeded draws.
+
+mod check;
+mod error;
+mod generate;
+mod run;
+mod score;
+mod text;
+
+pub use check::{check_tokenizer, check_tokens};
+pub use error::EvalError;
+pub use generate::{Generated, SampleOptions, Stop, generate, pick};
+pub use run::{
+    DEFAULT_BATCH_POSITIONS, EvalOptions, EvalProgress, evaluate, evaluation_capacity,
+    evenly_spread, nll_of,
+};
+pub use score::{DocumentGroups, EvalReport, GroupScore, NllSums, Score, text_bytes_of_ids};
+pub use text::{TextCorpus, TextOptions};

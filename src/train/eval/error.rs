@@ -1,0 +1,136 @@
+//! What can go wrong in evaluation and generation.
+
+use crate::corpus::CorpusError;
+use crate::error::Kind;
+use crate::tokens::TokensError;
+use std::path::PathBuf;
+
+/// Why a model cannot be evaluated, or cannot write.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// Documents that cannot be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// Tokens that cannot be read, or text that cannot be encoded.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// A temporary directory for the tokens of text.
+    #[error("cannot make a temporary directory; choose another place for such by TMPDIR")]
+    TempDir {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Sequences longer than the model is for.
+    #[error(
+        "--seq-len {seq_len} is longer than the {max_seq_len} positions that the model is for; give at most that"
+    )]
+    SeqLen {
+        /// As asked for.
+        seq_len: usize,
+        /// The model's.
+        max_seq_len: usize,
+    },
+    /// Ids that the model has no row for.
+    #[error("{}: {what} has {n_ids} ids, but the model knows {vocab_size}: give the tokenizer, or the tokens, that the model was trained with", path.display())]
+    Vocabulary {
+        /// The file.
+        path: PathBuf,
+        /// `the tokenizer`, `the corpus' tokenizer`.
+        what: &'static str,
+        /// Its ids.
+        n_ids: usize,
+        /// V.
+        vocab_size: usize,
+    },
+    /// A corpus made by another tokenizer than the model's.
+    #[error("{} was made by the tokenizer {corpus}, but {} is {model}: tokenize the text again with the latter, or evaluate the text itself with --text", path.display(), tokenizer.display())]
+    OtherTokenizer {
+        /// The corpus.
+        path: PathBuf,
+        /// Fingerprint in its `corpus.json`.
+        corpus: String,
+        /// The model's `tokenizer.json`.
+        tokenizer: PathBuf,
+        /// Fingerprint of that.
+        model: String,
+    },
+    /// Nothing to predict.
+    #[error("there is nothing to predict: no sequence has a second token; give more text, or an id in front of it")]
+    NothingToPredict,
+    /// A field that no document has.
+    #[error(
+        "no document has a string or number in the field `{field}` (--by); name one that groups them, such as an id"
+    )]
+    NoGroups {
+        /// The field.
+        field: String,
+    },
+    /// A separator that would cut everything everywhere.
+    #[error(
+        "--split-on is empty; give the text that stands between two documents, such as <|endoftext|>"
+    )]
+    EmptySeparator,
+    /// A model that gives no numbers.
+    #[error(
+        "the model gives {value} at sequence {seq_id}, position {position}: its weights are of no use; take an earlier checkpoint"
+    )]
+    NotFinite {
+        /// What it gave.
+        value: f32,
+        /// Which sequence; 0 in generation.
+        seq_id: u64,
+        /// Position in it.
+        position: usize,
+    },
+    /// A prompt that leaves no room.
+    #[error(
+        "the prompt has {n_tokens} tokens, and the model is for {max_seq_len} positions with what it writes; give a shorter prompt"
+    )]
+    PromptTooLong {
+        /// Its tokens.
+        n_tokens: usize,
+        /// The model's limit.
+        max_seq_len: usize,
+    },
+    /// A prompt without a token.
+    #[error(
+        "the prompt has no tokens, and the model needs one to go on from; give some text, or an id with --bos"
+    )]
+    EmptyPrompt,
+    /// A setting of the draws that means nothing.
+    #[error("{flag} {got}: expected {expected}")]
+    Sampling {
+        /// The flag.
+        flag: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        got: String,
+    },
+    /// Stopped by whoever asked for it.
+    #[error("interrupted: nothing was kept; the same command begins again")]
+    Interrupted,
+}
+
+impl EvalError {
+    /// The kind of failure, which decides the exit code.
+    pub fn kind(&self) -> Kind {
+        match self {
+            EvalError::Corpus(error) => error.kind(),
+            EvalError::Tokens(error) => error.kind(),
+            EvalError::TempDir { .. } => Kind::Failed,
+            EvalError::NotFinite { .. } => Kind::BadData,
+            EvalError::Interrupted => Kind::Interrupted,
+            EvalError::SeqLen { .. }
+            | EvalError::Vocabulary { .. }
+            | EvalError::OtherTokenizer { .. }
+            | EvalError::NothingToPredict
+            | EvalError::NoGroups { .. }
+            | EvalError::EmptySeparator
+            | EvalError::PromptTooLong { .. }
+            | EvalError::EmptyPrompt
+            | EvalError::Sampling { .. } => Kind::Usage,
+        }
+    }
+}
