@@ -56,7 +56,9 @@ pub enum EvalError {
         model: String,
     },
     /// Nothing to predict.
-    #[error("there is nothing to predict: no sequence has a second token; give more text, or an id in front of it")]
+    #[error(
+        "there is nothing to predict: no sequence has a second token; give more text, or an id in front of it"
+    )]
     NothingToPredict,
     /// A field that no document has.
     #[error(

@@ -1,0 +1,335 @@
+//! `saltworks-train eval`.
+
+use super::opened::{Interrupt, ModelArgs, OpenedModel, threads};
+use indicatif::{ProgressBar, ProgressStyle};
+use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
+use saltworks::tokens::{
+    OpenOptions, Packing, SequenceView, SpecialChoice, TokenCorpus, TokenFormat, ViewOptions,
+};
+use saltworks::train::eval::{
+    DEFAULT_BATCH_POSITIONS, EvalOptions, EvalReport, Score, TextCorpus, TextOptions, check_tokens,
+    evaluate, evaluation_capacity, evenly_spread, text_bytes_of_ids,
+};
+use saltworks::train::model::Network;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+/// Measure a model on a token corpus or on text: NLL, perplexity, bits per byte.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("input").required(true).args(["tokens", "text"])))]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
+    /// llm.c .bin, Parquet with `input_ids`.
+    #[arg(long, value_name = "PATH")]
+    tokens: Option<PathBuf>,
+
+    /// Format of the tokens where it cannot be told from the file.
+    #[arg(long, value_name = "FORMAT", requires = "tokens")]
+    tokens_format: Option<TokenFormat>,
+
+    #[command(flatten)]
+    text: TextArgs,
+
+    /// How documents become sequences: concat (one after the other, attention across borders) or
+    /// document (each cut by itself). Default: concat for --tokens, document for --text.
+    #[arg(long, value_name = "PACKING")]
+    packing: Option<Packing>,
+
+    /// Sequence length T: predicted positions a sequence. Default: the longest the model is for.
+    #[arg(long, value_name = "T")]
+    seq_len: Option<u32>,
+
+    /// Id put in front of every sequence.
+    #[arg(long, value_name = "ID")]
+    sequence_bos: Option<u32>,
+
+    /// Id behind every document of --text (auto: as `saltworks tokenize` has it); of raw --tokens,
+    /// which have no document boundaries of their own, the id that splits them.
+    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    eod: SpecialChoice,
+
+    /// Only N sequences of --tokens, evenly spread.
+    #[arg(long, value_name = "N", conflicts_with = "text")]
+    max_sequences: Option<u64>,
+
+    /// Positions a pass of the model (speed and memory only).
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_BATCH_POSITIONS)]
+    batch_tokens: usize,
+
+    /// Threads; 0 for one a core.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which text, and what of it.
+#[derive(clap::Args)]
+#[group(skip)]
+struct TextArgs {
+    /// Text instead of tokens: files, directories or globs of .jsonl, .json, .ndjson or .txt
+    /// (plain, .gz or .zst) or .parquet, encoded with the model's tokenizer.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    text: Vec<String>,
+
+    /// JSON field, or Parquet column, that holds the text.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TEXT_FIELD)]
+    text_field: String,
+
+    /// Count lines that are no documents and go on, instead of stopping at the first.
+    #[arg(long)]
+    skip_bad_lines: bool,
+
+    /// What stands between the documents inside one text, such as <|endoftext|>; white space
+    /// around each is left out.
+    #[arg(long, value_name = "STRING", requires = "text")]
+    split_on: Option<String>,
+
+    /// Id in front of every document; auto: what the tokenizer's post-processor puts there.
+    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    bos: SpecialChoice,
+
+    /// Score documents apart by the value of this JSON field or Parquet column.
+    #[arg(long, value_name = "FIELD", requires = "text")]
+    by: Option<String>,
+
+    /// Of that value, only what stands before this: with / an id such as poem/13 counts as poem.
+    #[arg(long, value_name = "STRING", requires = "by")]
+    by_until: Option<String>,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let (opened, params) = args.model.open()?;
+    let interrupt = Interrupt::listen()?;
+    let input = args.open_input(&opened, &interrupt)?;
+    let view = SequenceView::new(input.tokens(), args.view_options(&opened))?;
+    let seq_ids = evenly_spread(view.len(), args.max_sequences.unwrap_or(u64::MAX));
+    let bytes = input.bytes(&view, &opened);
+    let capacity = evaluation_capacity(
+        args.batch_tokens,
+        view.options().seq_len as usize,
+        threads(args.threads),
+    );
+    let options = EvalOptions {
+        n_positions: capacity.n_positions,
+        groups: input.groups(),
+        bytes_of_ids: bytes.of_ids.as_deref(),
+        text_bytes: bytes.of_text.as_deref(),
+    };
+    let bar = bar(view.n_targets(), "tokens");
+    let mut network = Network::new(params, capacity);
+    let report = evaluate(&mut network, &view, seq_ids, &options, |now| {
+        bar.set_position(now.n_targets);
+        interrupt.flow()
+    })?;
+    bar.finish_and_clear();
+    print(&args, &opened, &view, &report)
+}
+
+/// What is evaluated.
+enum Input {
+    Tokens(TokenCorpus),
+    Text(Box<TextCorpus>),
+}
+
+/// What is known of the bytes of predicted text.
+#[derive(Default)]
+struct TextBytes {
+    of_ids: Option<Vec<u32>>,
+    of_text: Option<Vec<u64>>,
+}
+
+impl Input {
+    fn tokens(&self) -> &TokenCorpus {
+        match self {
+            Input::Tokens(tokens) => tokens,
+            Input::Text(text) => &text.tokens,
+        }
+    }
+
+    fn groups(&self) -> Option<&saltworks::train::eval::DocumentGroups> {
+        match self {
+            Input::Tokens(_) => None,
+            Input::Text(text) => text.groups.as_ref(),
+        }
+    }
+
+    fn bytes(&self, view: &SequenceView<'_>, opened: &OpenedModel) -> TextBytes {
+        let options = view.options();
+        let by_document = options.packing == Packing::Document;
+        let vocab_size = opened.spec.vocab_size;
+        match (self, &opened.tokenizer) {
+            (Input::Text(text), _) => TextBytes {
+                of_text: Some(text.predicted_bytes(by_document, options.sequence_bos.is_some())),
+                ..TextBytes::default()
+            },
+            (Input::Tokens(_), Some((tokenizer, _))) => TextBytes {
+                of_ids: Some(text_bytes_of_ids(tokenizer, vocab_size)),
+                ..TextBytes::default()
+            },
+            (Input::Tokens(_), None) => TextBytes::default(),
+        }
+    }
+}
+
+impl Args {
+    fn open_input(&self, opened: &OpenedModel, interrupt: &Interrupt) -> anyhow::Result<Input> {
+        let Some(path) = &self.tokens else {
+            return Ok(Input::Text(Box::new(self.open_text(opened, interrupt)?)));
+        };
+        let options = OpenOptions {
+            format: self.tokens_format,
+            eod: self.splitting_id(opened)?,
+        };
+        let corpus = TokenCorpus::open(path, &options)?;
+        let tokenizer = opened.tokenizer.as_ref();
+        let tokenizer = tokenizer.map(|(tokenizer, path)| (tokenizer, path.as_path()));
+        check_tokens(&opened.spec, &corpus, tokenizer)?;
+        if tokenizer.is_none() {
+            anstream::eprintln!(
+                "note: without a tokenizer.json there are no bits per byte; --tokenizer would name one"
+            );
+        }
+        Ok(Input::Tokens(corpus))
+    }
+
+    /// The id that splits raw token files.
+    fn splitting_id(&self, opened: &OpenedModel) -> anyhow::Result<Option<u32>> {
+        match &self.eod {
+            SpecialChoice::Auto | SpecialChoice::None => Ok(None),
+            SpecialChoice::Id(id) => Ok(Some(*id)),
+            SpecialChoice::Token(_) => Ok(self.eod.resolve_eod(opened.need_tokenizer()?.0)?),
+        }
+    }
+
+    fn open_text(&self, opened: &OpenedModel, interrupt: &Interrupt) -> anyhow::Result<TextCorpus> {
+        let (tokenizer, _) = opened.need_tokenizer()?;
+        let reading = CorpusOptions {
+            text_field: self.text.text_field.clone(),
+            skip_bad_lines: self.text.skip_bad_lines,
+            group_field: self.text.by.clone(),
+        };
+        let options = TextOptions {
+            bos: self.text.bos.resolve_bos(tokenizer)?,
+            eod: self.eod.resolve_eod(tokenizer)?,
+            split_on: self.text.split_on.clone(),
+            group_by: self.text.by.clone(),
+            group_until: self.text.by_until.clone(),
+        };
+        let shown = |id: Option<u32>| match id {
+            Some(id) => format!("{id} `{}`", tokenizer.token_text(id)),
+            None => "none".to_owned(),
+        };
+        anstream::eprintln!("bos {}; eod {}", shown(options.bos), shown(options.eod));
+        let documents = Documents::open(expand_inputs(&self.text.text)?, reading)?;
+        let bar = bar(documents.bytes_total(), "bytes");
+        let text = TextCorpus::create(documents, tokenizer, &options, |bytes_read| {
+            bar.set_position(bytes_read);
+            interrupt.flow()
+        })?;
+        bar.finish_and_clear();
+        Ok(text)
+    }
+
+    fn view_options(&self, opened: &OpenedModel) -> ViewOptions {
+        let max_seq_len = opened.spec.max_seq_len;
+        let packing = match self.tokens {
+            Some(_) => Packing::Concat,
+            None => Packing::Document,
+        };
+        ViewOptions {
+            packing: self.packing.unwrap_or(packing),
+            seq_len: self
+                .seq_len
+                .unwrap_or(max_seq_len.try_into().unwrap_or(u32::MAX)),
+            sequence_bos: self.sequence_bos,
+        }
+    }
+}
+
+/// On a terminal; hidden elsewhere.
+fn bar(length: u64, unit: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = format!("{{wide_bar}} {{human_pos}}/{{human_len}} {unit} ETA {{eta}}");
+    let style = ProgressStyle::with_template(&template).expect("the template is well formed");
+    ProgressBar::new(length).with_style(style)
+}
+
+fn print(
+    args: &Args,
+    opened: &OpenedModel,
+    view: &SequenceView<'_>,
+    report: &EvalReport,
+) -> anyhow::Result<()> {
+    let options = view.options();
+    if args.json {
+        let mut json = serde_json::to_value(report)?;
+        json["model"] = opened.dir.display().to_string().into();
+        json["packing"] = serde_json::to_value(options.packing)?;
+        json["seq_len"] = options.seq_len.into();
+        json["sequence_bos"] = options.sequence_bos.into();
+        println!("{json}");
+        return Ok(());
+    }
+    println!("model        {}", opened.dir.display());
+    println!(
+        "sequences    {} of up to {} positions, {} packing",
+        report.n_sequences,
+        options.seq_len,
+        serde_json::to_value(options.packing)?
+            .as_str()
+            .unwrap_or_default()
+    );
+    print_score(&report.score);
+    if !report.by_kind.is_empty() {
+        print_kinds(report);
+    }
+    Ok(())
+}
+
+fn print_score(score: &Score) {
+    println!("targets      {}", score.n_targets);
+    println!("mean NLL     {} nats", number(score.mean_nll_nats));
+    println!("perplexity   {}", number(score.perplexity));
+    if let Some(n_bytes) = score.n_bytes {
+        println!(
+            "bits/byte    {} over {n_bytes} bytes",
+            number(score.bits_per_byte)
+        );
+    }
+}
+
+fn print_kinds(report: &EvalReport) {
+    let width = report
+        .by_kind
+        .iter()
+        .map(|group| group.kind.chars().count())
+        .max();
+    let width = width.unwrap_or(0).max("kind".len());
+    println!();
+    println!(
+        "{:<width$}  {:>10}  {:>8}  {:>10}  {:>9}",
+        "kind", "targets", "mean NLL", "perplexity", "bits/byte"
+    );
+    for group in &report.by_kind {
+        println!(
+            "{:<width$}  {:>10}  {:>8}  {:>10}  {:>9}",
+            group.kind,
+            group.score.n_targets,
+            number(group.score.mean_nll_nats),
+            number(group.score.perplexity),
+            number(group.score.bits_per_byte)
+        );
+    }
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
+}

@@ -1,0 +1,41 @@
+//! From an error to a message and an exit code.
+
+use saltworks::corpus::CorpusError;
+use saltworks::error::Kind;
+use saltworks::onnx::OnnxError;
+use saltworks::shards::ShardsError;
+use saltworks::storage::StorageError;
+use saltworks::tokens::TokensError;
+use saltworks::train::TrainError;
+use saltworks::train::eval::EvalError;
+use saltworks::train::export::ExportError;
+use std::process::ExitCode;
+
+/// Prints what went wrong, with its causes, and picks the exit code.
+pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    anstream::eprintln!("error: {error:#}");
+    ExitCode::from(kind_of(&error).exit_code())
+}
+
+/// The kind of the outermost of the library's errors in the chain.
+fn kind_of(error: &anyhow::Error) -> Kind {
+    macro_rules! first_of {
+        ($($room:ty),*) => {
+            error.chain().find_map(|cause| None$(.or_else(|| Some(cause.downcast_ref::<$room>()?.kind())))*)
+        };
+    }
+    let kind = first_of!(
+        TrainError,
+        ExportError,
+        EvalError,
+        CorpusError,
+        TokensError,
+        OnnxError,
+        ShardsError,
+        StorageError
+    );
+    kind.unwrap_or(Kind::Failed)
+}

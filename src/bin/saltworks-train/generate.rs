@@ -1,0 +1,143 @@
+//! `saltworks-train generate`.
+
+use super::opened::{Interrupt, ModelArgs, OpenedModel, threads};
+use saltworks::tokens::{SpecialChoice, Tokenizer};
+use saltworks::train::eval::{SampleOptions, Stop, generate};
+use saltworks::train::model::{Capacity, Network};
+
+/// Let a model go on from a prompt, to see what it says.
+///
+/// Every token recomputes the whole text before it (there is no cache of keys and values), which is
+/// fine for a few lines. Prompt and text together are at most as long as the model is for.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    /// Text to go on from.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prompt: String,
+
+    /// Tokens to write at most.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_tokens: usize,
+
+    /// Divides the logits: below 1 keeps to the likely, above 1 strays; 0 always takes the likeliest.
+    #[arg(long, value_name = "TAU", default_value_t = 1.0)]
+    temperature: f64,
+
+    /// Draw from the K likeliest tokens only. Default: from all.
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+
+    /// Seed of the draws: the same one writes the same text.
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+
+    /// Texts to write.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    samples: u64,
+
+    /// Id in front of the prompt; auto: what the tokenizer's post-processor puts there, else the
+    /// bos_token_id of the model's config.json.
+    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    bos: SpecialChoice,
+
+    /// Id that ends a text; auto: the eos_token_id of the model's config.json, and what ends a
+    /// document of the tokenizer.
+    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    eod: SpecialChoice,
+
+    /// Threads; 0 for one a core.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let (opened, params) = args.model.open()?;
+    let (tokenizer, _) = opened.need_tokenizer()?;
+    let prompt = args.prompt_ids(&opened, tokenizer)?;
+    let mut options = args.sample_options(&opened, tokenizer)?;
+    options.check()?;
+    let interrupt = Interrupt::listen()?;
+    let mut network = Network::new(params, args.capacity(&opened, &prompt));
+    for sample_idx in 0..args.samples {
+        options.sample_idx = sample_idx;
+        let written = generate(&mut network, &prompt, &options, |_| interrupt.flow())?;
+        let text = tokenizer.decode(&[&prompt[..], &written.ids].concat());
+        print_sample(&args, sample_idx, &shown(&text, tokenizer, &prompt));
+        note_end(written.stop, written.ids.len());
+    }
+    Ok(())
+}
+
+impl Args {
+    fn prompt_ids(&self, opened: &OpenedModel, tokenizer: &Tokenizer) -> anyhow::Result<Vec<u32>> {
+        let mut bos = self.bos.resolve_bos(tokenizer)?;
+        if self.bos == SpecialChoice::Auto {
+            bos = bos.or(opened.special.bos);
+        }
+        Ok(bos
+            .into_iter()
+            .chain(tokenizer.encode(&self.prompt)?)
+            .collect())
+    }
+
+    fn sample_options(
+        &self,
+        opened: &OpenedModel,
+        tokenizer: &Tokenizer,
+    ) -> anyhow::Result<SampleOptions> {
+        let mut stops: Vec<u32> = self.eod.resolve_eod(tokenizer)?.into_iter().collect();
+        if self.eod == SpecialChoice::Auto {
+            stops.extend(&opened.special.eos);
+        }
+        Ok(SampleOptions {
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            top_k: self.top_k,
+            seed: self.seed,
+            sample_idx: 0,
+            stops,
+            vocab_size: tokenizer.vocab_size() as usize,
+        })
+    }
+
+    fn capacity(&self, opened: &OpenedModel, prompt: &[u32]) -> Capacity {
+        let longest = prompt.len().saturating_add(self.max_tokens);
+        let n_positions = longest.clamp(1, opened.spec.max_seq_len);
+        Capacity {
+            n_positions,
+            seq_len: n_positions,
+            threads: threads(self.threads),
+            training: false,
+            recompute: false,
+        }
+    }
+}
+
+/// Without the id in front of the prompt, which is not part of the text.
+fn shown<'t>(text: &'t str, tokenizer: &Tokenizer, prompt: &[u32]) -> &'t str {
+    let bos = prompt.first().filter(|&&id| tokenizer.is_special(id));
+    let spelt = bos.map(|&id| tokenizer.token_text(id));
+    spelt
+        .and_then(|bos| text.strip_prefix(bos.as_str()))
+        .unwrap_or(text)
+}
+
+fn print_sample(args: &Args, sample_idx: u64, text: &str) {
+    if args.samples > 1 {
+        println!("--- {}", sample_idx + 1);
+    }
+    println!("{}", text.trim_start());
+}
+
+fn note_end(stop: Stop, n_tokens: usize) {
+    let why = match stop {
+        Stop::EndOfDocument => "the model ended it",
+        Stop::MaxTokens => "as many as --max-tokens allows",
+        Stop::MaxSeqLen => "the model is for no more positions",
+    };
+    anstream::eprintln!("note: {n_tokens} tokens; {why}");
+}

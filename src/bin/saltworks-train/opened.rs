@@ -1,0 +1,101 @@
+//! What `eval`, `export` and `generate` begin with: a model, and its tokenizer.
+
+use saltworks::error::Kind;
+use saltworks::tokens::Tokenizer;
+use saltworks::train::eval::check_tokenizer;
+use saltworks::train::export::{ExportError, SpecialIds, find_model, read_hf};
+use saltworks::train::model::{ModelSpec, Params};
+use signal_hook::consts::TERM_SIGNALS;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Which model, and which tokenizer.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct ModelArgs {
+    /// Directory of a Hugging Face Llama model, of a finished run (its `final` is taken), or of a
+    /// checkpoint (RUN/checkpoints/step-N).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+
+    /// tokenizer.json, where it is not in the model's directory.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: Option<PathBuf>,
+}
+
+/// A model that was read, but for its parameters, which a network takes.
+pub(crate) struct OpenedModel {
+    /// Its own directory.
+    pub(crate) dir: PathBuf,
+    pub(crate) spec: ModelSpec,
+    pub(crate) special: SpecialIds,
+    /// The tokenizer as given, else the model's own; with where it came from.
+    pub(crate) tokenizer: Option<(Tokenizer, PathBuf)>,
+}
+
+impl ModelArgs {
+    pub(crate) fn open(&self) -> anyhow::Result<(OpenedModel, Params)> {
+        let dir = find_model(&self.model)?;
+        let model = read_hf(&dir)?;
+        let mut opened = OpenedModel {
+            dir,
+            spec: model.params.spec.clone(),
+            special: model.special,
+            tokenizer: None,
+        };
+        if let Some(path) = self.tokenizer.clone().or(model.tokenizer) {
+            let tokenizer = Tokenizer::open(&path)?;
+            check_tokenizer(&opened.spec, &tokenizer, &path)?;
+            opened.tokenizer = Some((tokenizer, path));
+        }
+        Ok((opened, model.params))
+    }
+}
+
+impl OpenedModel {
+    /// The tokenizer, for what cannot do without.
+    pub(crate) fn need_tokenizer(&self) -> anyhow::Result<(&Tokenizer, &Path)> {
+        let Some((tokenizer, path)) = &self.tokenizer else {
+            return Err(ExportError::MissingFile {
+                path: self.dir.join("tokenizer.json"),
+                expected: "the tokenizer that the model was trained with",
+                remedy: "name it with --tokenizer".to_owned(),
+            }
+            .into());
+        };
+        Ok((tokenizer, path))
+    }
+}
+
+/// As many as asked for, or one a core.
+pub(crate) fn threads(asked: usize) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    if asked > 0 { asked } else { cores() }
+}
+
+/// Set by Ctrl-C and SIGTERM; the second of them ends the program at once.
+pub(crate) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        let exit_code = i32::from(Kind::Interrupted.exit_code());
+        for &signal in TERM_SIGNALS {
+            signal_hook::flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&flag))?;
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        }
+        Ok(Self(flag))
+    }
+
+    /// Whether to go on.
+    pub(crate) fn flow(&self) -> ControlFlow<()> {
+        if self.0.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
