@@ -6,9 +6,12 @@
 mod support;
 
 use saltworks::onnx::{InputRole, PastDim, read_signature};
+use saltworks::shards::{LabelSet, Row, ShardReader};
 use saltworks::signals::LogitsData;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherError, TeacherOptions, TokenBatch};
 use saltworks::train::export::{OnnxWeights, read_hf, write_onnx};
+use saltworks::train::loss::MicroBatch;
+use saltworks::train::model::{Capacity, Network};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{fail_with, saltworks, succeed};
@@ -275,6 +278,110 @@ fn five_stories_are_labelled_as_numpy_says_with_the_known_mean_nll() {
     );
     let mean_nll = found["mean_nll"].as_f64().unwrap();
     assert!((mean_nll - STORIES_MEAN_NLL).abs() < 0.0005, "{mean_nll}");
+}
+
+/// The trainer's binary on stories260K.
+fn train(command: &str) -> Command {
+    let mut train = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+    train
+        .arg(command)
+        .arg("--model")
+        .arg(shared("models/stories260K"));
+    train
+}
+
+#[test]
+fn the_trainer_gives_the_five_stories_their_known_mean_nll() {
+    let mut eval = train("eval");
+    eval.arg("--text")
+        .arg(shared("corpus/tinystories.sample.txt"));
+    eval.args([
+        "--split-on",
+        "<|endoftext|>",
+        "--packing",
+        "document",
+        "--eod",
+        "none",
+        "--json",
+    ]);
+    let found: serde_json::Value = serde_json::from_slice(&succeed(&mut eval).stdout).unwrap();
+    println!("stories260K by the trainer: {found}");
+    assert_eq!(
+        (found["n_sequences"].as_u64(), found["n_targets"].as_u64()),
+        (Some(5), Some(1804))
+    );
+    let mean_nll = found["mean_nll_nats"].as_f64().unwrap();
+    assert!((mean_nll - STORIES_MEAN_NLL).abs() < 0.0005, "{mean_nll}");
+}
+
+#[test]
+fn stories260k_exported_labels_every_token_as_the_trainer_itself_does() {
+    let workplace = Workplace::new();
+    succeed(
+        train("export")
+            .arg("--onnx")
+            .arg(workplace.path("model/model.onnx")),
+    );
+    let sample = shared("corpus/tinystories.sample.txt");
+    workplace.tokenize(&sample, "models/stories260K/tokenizer.json");
+    let mut label = saltworks();
+    label.args([
+        "label",
+        "--device",
+        "cpu",
+        "--round",
+        "f32",
+        "--seq-len",
+        "200",
+    ]);
+    label
+        .arg("--teacher")
+        .arg(workplace.path("model/model.onnx"));
+    label.arg("--tokens").arg(workplace.path("tokens"));
+    succeed(label.arg("--output").arg(workplace.path("labels")));
+    let rows = rows_of(&workplace.path("labels"));
+    let largest = rows
+        .iter()
+        .map(largest_difference_from_trainer)
+        .fold(0.0, f32::max);
+    let n_targets: u32 = rows.iter().map(|row| row.n_targets).sum();
+    println!("exported, labelled, {n_targets} targets: largest difference {largest}");
+    assert!(n_targets > 1_000 && largest < 1e-4, "{n_targets} {largest}");
+}
+
+fn rows_of(labels: &Path) -> Vec<Row> {
+    let set = LabelSet::open(labels).unwrap();
+    let mut reader = ShardReader::open(labels, &set.segments[0], 0).unwrap();
+    (0..reader.n_row_groups())
+        .flat_map(|idx| reader.read_row_group(idx).unwrap())
+        .collect()
+}
+
+/// Of the target's log-probability, over the positions of a labelled sequence.
+fn largest_difference_from_trainer(row: &Row) -> f32 {
+    let params = read_hf(&shared("models/stories260K")).unwrap().params;
+    let n_targets = row.n_targets as usize;
+    let capacity = Capacity {
+        n_positions: n_targets,
+        seq_len: n_targets,
+        threads: 1,
+        training: false,
+        recompute: false,
+    };
+    let batch = MicroBatch {
+        ids_n: row.input_ids[..n_targets].to_vec(),
+        targets_n: row.input_ids[1..].to_vec(),
+        weights_n: vec![1.0; n_targets],
+        starts: vec![0, n_targets],
+        kd: None,
+    };
+    let mut logprobs_n = vec![f32::NAN; n_targets];
+    Network::new(params, capacity).evaluate(&batch, &mut logprobs_n);
+    let labels = &row.signals.target_logprob_t;
+    assert!(logprobs_n.iter().all(|logprob| logprob.is_finite()));
+    std::iter::zip(&logprobs_n, labels)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
 }
 
 #[test]

@@ -7,97 +7,16 @@
 mod llama;
 mod support;
 
+use llama::{ids, params_of, spec, specs};
 use saltworks::shards::{LabelSet, ShardReader};
 use saltworks::train::export::{OnnxWeights, SpecialIds, read_hf, write_hf, write_onnx};
-use saltworks::train::model::{ModelSpec, Params};
+use saltworks::train::loss::MicroBatch;
+use saltworks::train::model::{Capacity, Network, Params};
 use std::path::Path;
 use support::{fail_with, saltworks, succeed};
 
 /// f32 against f64 through two blocks, logits of a few units.
 const LOGIT_TOLERANCE: f64 = 1e-4;
-
-fn spec() -> ModelSpec {
-    ModelSpec {
-        vocab_size: 50,
-        d_model: 24,
-        n_layers: 2,
-        n_heads: 4,
-        n_kv_heads: 2,
-        head_dim: 6,
-        d_ff: 40,
-        max_seq_len: 64,
-        rope_theta: 10_000.0,
-        norm_eps: 1e-5,
-        tie_embeddings: false,
-    }
-}
-
-/// The shapes that take different ways through the graph.
-fn specs() -> Vec<(&'static str, ModelSpec)> {
-    let tied = |tie_embeddings| ModelSpec {
-        tie_embeddings,
-        ..spec()
-    };
-    vec![
-        ("grouped queries, untied", tied(false)),
-        ("grouped queries, tied", tied(true)),
-        (
-            "a head for each query",
-            ModelSpec {
-                n_kv_heads: 4,
-                ..tied(true)
-            },
-        ),
-        (
-            "one key for all queries",
-            ModelSpec {
-                n_kv_heads: 1,
-                ..tied(false)
-            },
-        ),
-        (
-            "heads wider than the model",
-            ModelSpec {
-                head_dim: 10,
-                ..tied(false)
-            },
-        ),
-        (
-            "heads narrower than the model",
-            ModelSpec {
-                head_dim: 2,
-                rope_theta: 77.0,
-                ..tied(true)
-            },
-        ),
-    ]
-}
-
-/// Fresh parameters are near zero, and so are their logits: these are larger, and norms differ.
-fn params_of(spec: &ModelSpec) -> Params {
-    let mut params = Params::init(spec, 11);
-    let slots = params.layout.tensors.clone();
-    for slot in slots {
-        for (idx, value) in params.values[slot.range.clone()].iter_mut().enumerate() {
-            *value = match slot.decays() {
-                true => *value * 15.0,
-                false => 1.0 + 0.1 * (idx as f32).sin(),
-            };
-        }
-    }
-    params
-}
-
-/// Ids below `vocab_size` from a fixed linear congruence.
-fn ids(n: usize, vocab_size: usize, seed: u32) -> Vec<u32> {
-    let mut state = seed;
-    (0..n)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) % vocab_size as u32
-        })
-        .collect()
-}
 
 /// Logits of a batch of sequences of one length, by Python's onnxruntime.
 const RUN_ONNX: &str = r"
@@ -250,5 +169,69 @@ fn an_export_is_imported_bit_for_bit() {
         let params = params_of(&spec);
         write_hf(dir.path(), &params, &SpecialIds::default(), None).unwrap();
         assert_eq!(read_hf(dir.path()).unwrap().params, params, "{name}");
+    }
+}
+
+/// A network for sequences of up to the model's limit, with the pool that it works in.
+fn network(params: &Params) -> (Network, rayon::ThreadPool) {
+    let capacity = Capacity {
+        n_positions: 128,
+        seq_len: params.spec.max_seq_len,
+        threads: 2,
+        training: false,
+        recompute: false,
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+    (Network::new(params.clone(), capacity), pool.unwrap())
+}
+
+#[test]
+fn the_trainers_network_agrees_with_the_slow_forward_pass_and_with_the_onnx_model() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, spec) in specs() {
+        let params = params_of(&spec);
+        let path = dir.path().join("model.onnx");
+        write_onnx(&path, &params, OnnxWeights::Inline).unwrap();
+        let (mut network, pool) = network(&params);
+        for n_tokens in [1, 2, 31, 64] {
+            let ids = ids(n_tokens, spec.vocab_size, 3);
+            let mut logits_v = vec![0.0; spec.vocab_size];
+            pool.install(|| network.next_logits(&ids, &mut logits_v));
+            let slow = llama::logits(&params, &ids);
+            let largest = largest_difference(&logits_v, last_row(&slow, spec.vocab_size));
+            assert!(largest < LOGIT_TOLERANCE, "{name}, {n_tokens}: {largest}");
+            let onnx: Vec<f64> = run_onnx(&path, &[ids]).into_iter().map(f64::from).collect();
+            let largest = largest_difference(&logits_v, last_row(&onnx, spec.vocab_size));
+            assert!(largest < LOGIT_TOLERANCE, "{name}, {n_tokens}: {largest}");
+        }
+    }
+}
+
+fn last_row(logits_tv: &[f64], vocab_size: usize) -> &[f64] {
+    &logits_tv[logits_tv.len() - vocab_size..]
+}
+
+#[test]
+fn the_networks_target_logprobs_are_those_of_the_slow_forward_pass_in_any_batch() {
+    for (name, spec) in specs() {
+        let params = params_of(&spec);
+        let (mut network, pool) = network(&params);
+        let sequences = [1, 40, 17].map(|n| ids(n + 1, spec.vocab_size, 8));
+        let mut batch = MicroBatch {
+            starts: vec![0],
+            weights_n: vec![1.0; 58],
+            ..MicroBatch::default()
+        };
+        let mut want = Vec::new();
+        for ids in &sequences {
+            batch.ids_n.extend(&ids[..ids.len() - 1]);
+            batch.targets_n.extend(&ids[1..]);
+            batch.starts.push(batch.ids_n.len());
+            want.extend(llama::target_logprobs(&params, ids));
+        }
+        let mut logprobs_n = vec![0.0; 58];
+        pool.install(|| network.evaluate(&batch, &mut logprobs_n));
+        let largest = largest_difference(&logprobs_n, &want);
+        assert!(largest < LOGIT_TOLERANCE, "{name}: {largest}");
     }
 }

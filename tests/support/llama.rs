@@ -165,3 +165,124 @@ fn add(to: &mut [f64], what: &[f64]) {
         *to += what;
     }
 }
+
+/// A small model of grouped queries.
+pub fn spec() -> ModelSpec {
+    ModelSpec {
+        vocab_size: 50,
+        d_model: 24,
+        n_layers: 2,
+        n_heads: 4,
+        n_kv_heads: 2,
+        head_dim: 6,
+        d_ff: 40,
+        max_seq_len: 64,
+        rope_theta: 10_000.0,
+        norm_eps: 1e-5,
+        tie_embeddings: false,
+    }
+}
+
+/// The shapes that take different ways through the graph.
+pub fn specs() -> Vec<(&'static str, ModelSpec)> {
+    let tied = |tie_embeddings| ModelSpec {
+        tie_embeddings,
+        ..spec()
+    };
+    vec![
+        ("grouped queries, untied", tied(false)),
+        ("grouped queries, tied", tied(true)),
+        (
+            "a head for each query",
+            ModelSpec {
+                n_kv_heads: 4,
+                ..tied(true)
+            },
+        ),
+        (
+            "one key for all queries",
+            ModelSpec {
+                n_kv_heads: 1,
+                ..tied(false)
+            },
+        ),
+        (
+            "heads wider than the model",
+            ModelSpec {
+                head_dim: 10,
+                ..tied(false)
+            },
+        ),
+        (
+            "heads narrower than the model",
+            ModelSpec {
+                head_dim: 2,
+                rope_theta: 77.0,
+                ..tied(true)
+            },
+        ),
+    ]
+}
+
+/// Fresh parameters are near zero, and so are their logits: these are larger, and norms differ.
+pub fn params_of(spec: &ModelSpec) -> Params {
+    let mut params = Params::init(spec, 11);
+    let slots = params.layout.tensors.clone();
+    for slot in slots {
+        for (idx, value) in params.values[slot.range.clone()].iter_mut().enumerate() {
+            *value = match slot.decays() {
+                true => *value * 15.0,
+                false => 1.0 + 0.1 * (idx as f32).sin(),
+            };
+        }
+    }
+    params
+}
+
+/// Ids below `vocab_size` from a fixed linear congruence.
+pub fn ids(n: usize, vocab_size: usize, seed: u32) -> Vec<u32> {
+    let mut state = seed;
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % vocab_size as u32
+        })
+        .collect()
+}
+
+/// A byte-level tokenizer.json without merges over printable ASCII: a character is a token. `<s>`,
+/// which goes in front of a text, is 0; `</s>` is 1. 97 ids.
+pub fn tokenizer_json() -> String {
+    use serde_json::{Map, Value, json};
+    let mut vocab = Map::new();
+    vocab.insert("<s>".to_owned(), json!(0));
+    vocab.insert("</s>".to_owned(), json!(1));
+    for (idx, c) in ('!'..='~').chain(['Ġ']).enumerate() {
+        vocab.insert(c.to_string(), json!(idx + 2));
+    }
+    let added: Vec<Value> = [(0, "<s>"), (1, "</s>")]
+        .map(|(id, content)| {
+            json!({ "id": id, "content": content, "special": true, "single_word": false,
+                    "lstrip": false, "rstrip": false, "normalized": false })
+        })
+        .into();
+    let bos = json!({ "SpecialToken": { "id": "<s>", "type_id": 0 } });
+    let text = json!({ "Sequence": { "id": "A", "type_id": 0 } });
+    let second = json!({ "Sequence": { "id": "B", "type_id": 1 } });
+    let byte_level = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+                             "use_regex": true });
+    json!({
+        "version": "1.0",
+        "added_tokens": added,
+        "pre_tokenizer": byte_level,
+        "decoder": byte_level,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [bos, text],
+            "pair": [bos, text, second],
+            "special_tokens": { "<s>": { "id": "<s>", "ids": [0], "tokens": ["<s>"] } },
+        },
+        "model": { "type": "BPE", "vocab": vocab, "merges": [] },
+    })
+    .to_string()
+}

@@ -1,14 +1,14 @@
 //! `saltworks-train eval`.
 
-use super::opened::{Interrupt, ModelArgs, OpenedModel, threads};
+use super::opened::{Interrupt, ModelArgs, OpenedModel, pool};
 use indicatif::{ProgressBar, ProgressStyle};
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
 use saltworks::tokens::{
     OpenOptions, Packing, SequenceView, SpecialChoice, TokenCorpus, TokenFormat, ViewOptions,
 };
 use saltworks::train::eval::{
-    DEFAULT_BATCH_POSITIONS, EvalOptions, EvalReport, Score, TextCorpus, TextOptions, check_tokens,
-    evaluate, evaluation_capacity, evenly_spread, text_bytes_of_ids,
+    DEFAULT_BATCH_POSITIONS, EvalOptions, EvalProgress, EvalReport, Score, TextCorpus, TextOptions,
+    check_tokens, evaluate, evaluation_capacity, evenly_spread, text_bytes_of_ids,
 };
 use saltworks::train::model::Network;
 use std::io::IsTerminal;
@@ -87,7 +87,12 @@ struct TextArgs {
 
     /// What stands between the documents inside one text, such as <|endoftext|>; white space
     /// around each is left out.
-    #[arg(long, value_name = "STRING", requires = "text")]
+    #[arg(
+        long,
+        value_name = "STRING",
+        requires = "text",
+        allow_hyphen_values = true
+    )]
     split_on: Option<String>,
 
     /// Id in front of every document; auto: what the tokenizer's post-processor puts there.
@@ -99,34 +104,37 @@ struct TextArgs {
     by: Option<String>,
 
     /// Of that value, only what stands before this: with / an id such as poem/13 counts as poem.
-    #[arg(long, value_name = "STRING", requires = "by")]
+    #[arg(
+        long,
+        value_name = "STRING",
+        requires = "by",
+        allow_hyphen_values = true
+    )]
     by_until: Option<String>,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let (opened, params) = args.model.open()?;
     let interrupt = Interrupt::listen()?;
-    let input = args.open_input(&opened, &interrupt)?;
+    let pool = pool(args.threads)?;
+    let input = pool.install(|| args.open_input(&opened, &interrupt))?;
     let view = SequenceView::new(input.tokens(), args.view_options(&opened))?;
     let seq_ids = evenly_spread(view.len(), args.max_sequences.unwrap_or(u64::MAX));
     let bytes = input.bytes(&view, &opened);
-    let capacity = evaluation_capacity(
-        args.batch_tokens,
-        view.options().seq_len as usize,
-        threads(args.threads),
-    );
+    let n_threads = pool.current_num_threads();
+    let capacity = evaluation_capacity(&opened.spec, &view, args.batch_tokens, n_threads)?;
     let options = EvalOptions {
-        n_positions: capacity.n_positions,
         groups: input.groups(),
         bytes_of_ids: bytes.of_ids.as_deref(),
         text_bytes: bytes.of_text.as_deref(),
     };
     let bar = bar(view.n_targets(), "tokens");
     let mut network = Network::new(params, capacity);
-    let report = evaluate(&mut network, &view, seq_ids, &options, |now| {
+    let on_progress = |now: &EvalProgress| {
         bar.set_position(now.n_targets);
         interrupt.flow()
-    })?;
+    };
+    let report = pool.install(|| evaluate(&mut network, &view, seq_ids, &options, on_progress))?;
     bar.finish_and_clear();
     print(&args, &opened, &view, &report)
 }

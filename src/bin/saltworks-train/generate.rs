@@ -1,6 +1,6 @@
 //! `saltworks-train generate`.
 
-use super::opened::{Interrupt, ModelArgs, OpenedModel, threads};
+use super::opened::{Interrupt, ModelArgs, OpenedModel, pool};
 use saltworks::tokens::{SpecialChoice, Tokenizer};
 use saltworks::train::eval::{SampleOptions, Stop, generate};
 use saltworks::train::model::{Capacity, Network};
@@ -16,7 +16,12 @@ pub(crate) struct Args {
     model: ModelArgs,
 
     /// Text to go on from.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
     prompt: String,
 
     /// Tokens to write at most.
@@ -61,10 +66,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let mut options = args.sample_options(&opened, tokenizer)?;
     options.check()?;
     let interrupt = Interrupt::listen()?;
-    let mut network = Network::new(params, args.capacity(&opened, &prompt));
+    let pool = pool(args.threads)?;
+    let capacity = args.capacity(&opened, &prompt, pool.current_num_threads());
+    let mut network = Network::new(params, capacity);
     for sample_idx in 0..args.samples {
         options.sample_idx = sample_idx;
-        let written = generate(&mut network, &prompt, &options, |_| interrupt.flow())?;
+        let written =
+            pool.install(|| generate(&mut network, &prompt, &options, |_| interrupt.flow()))?;
         let text = tokenizer.decode(&[&prompt[..], &written.ids].concat());
         print_sample(&args, sample_idx, &shown(&text, tokenizer, &prompt));
         note_end(written.stop, written.ids.len());
@@ -104,13 +112,13 @@ impl Args {
         })
     }
 
-    fn capacity(&self, opened: &OpenedModel, prompt: &[u32]) -> Capacity {
+    fn capacity(&self, opened: &OpenedModel, prompt: &[u32], threads: usize) -> Capacity {
         let longest = prompt.len().saturating_add(self.max_tokens);
         let n_positions = longest.clamp(1, opened.spec.max_seq_len);
         Capacity {
             n_positions,
             seq_len: n_positions,
-            threads: threads(self.threads),
+            threads,
             training: false,
             recompute: false,
         }

@@ -1,12 +1,12 @@
 //! What `eval`, `export` and `generate` begin with: a model, and its tokenizer.
 
+use anyhow::Context;
 use saltworks::error::Kind;
 use saltworks::tokens::Tokenizer;
 use saltworks::train::eval::check_tokenizer;
 use saltworks::train::export::{ExportError, SpecialIds, find_model, read_hf};
 use saltworks::train::model::{ModelSpec, Params};
 use signal_hook::consts::TERM_SIGNALS;
-use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,10 +70,12 @@ impl OpenedModel {
     }
 }
 
-/// As many as asked for, or one a core.
-pub(crate) fn threads(asked: usize) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    if asked > 0 { asked } else { cores() }
+/// A pool of as many threads as asked for; 0 stands for one a core.
+pub(crate) fn pool(threads: usize) -> anyhow::Result<rayon::ThreadPool> {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    builder
+        .build()
+        .with_context(|| format!("cannot start {threads} threads; ask for fewer with --threads"))
 }
 
 /// Set by Ctrl-C and SIGTERM; the second of them ends the program at once.

@@ -47,6 +47,17 @@ pub fn check_tokens(
     Ok(corpus.check_ids(0..corpus.n_tokens(), vocab_size)?)
 }
 
+/// The model has a row for an id.
+pub(super) fn check_id(spec: &ModelSpec, id: u32) -> Result<(), EvalError> {
+    if (id as usize) < spec.vocab_size {
+        return Ok(());
+    }
+    Err(EvalError::IdPastVocab {
+        id,
+        vocab_size: spec.vocab_size,
+    })
+}
+
 fn check_vocabulary(
     spec: &ModelSpec,
     n_ids: u32,

@@ -43,6 +43,16 @@ pub enum EvalError {
         /// V.
         vocab_size: usize,
     },
+    /// An id to put in front that the model has no row for.
+    #[error(
+        "id {id} is none of the {vocab_size} that the model knows; give another, or none, with --bos or --sequence-bos"
+    )]
+    IdPastVocab {
+        /// The id.
+        id: u32,
+        /// V.
+        vocab_size: usize,
+    },
     /// A corpus made by another tokenizer than the model's.
     #[error("{} was made by the tokenizer {corpus}, but {} is {model}: tokenize the text again with the latter, or evaluate the text itself with --text", path.display(), tokenizer.display())]
     OtherTokenizer {
@@ -126,6 +136,7 @@ impl EvalError {
             EvalError::Interrupted => Kind::Interrupted,
             EvalError::SeqLen { .. }
             | EvalError::Vocabulary { .. }
+            | EvalError::IdPastVocab { .. }
             | EvalError::OtherTokenizer { .. }
             | EvalError::NothingToPredict
             | EvalError::NoGroups { .. }

@@ -4,7 +4,8 @@
 //! the cost grows with the square of the length. It is meant for a few lines, to see what a model says.
 
 use super::EvalError;
-use crate::train::model::Network;
+use super::check::check_id;
+use crate::train::model::{ModelSpec, Network};
 use std::ops::ControlFlow;
 
 /// How the next token is chosen.
@@ -82,11 +83,11 @@ pub fn generate(
     mut on_token: impl FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Generated, EvalError> {
     options.check()?;
+    check_prompt(prompt, &network.params.spec)?;
     let (max_seq_len, n_logits) = (
         network.params.spec.max_seq_len,
         network.params.spec.vocab_size,
     );
-    check_prompt(prompt, max_seq_len)?;
     let mut ids = prompt.to_vec();
     let mut logits_v = vec![0.0; n_logits];
     let stop = loop {
@@ -115,17 +116,17 @@ pub fn generate(
     })
 }
 
-fn check_prompt(prompt: &[u32], max_seq_len: usize) -> Result<(), EvalError> {
+fn check_prompt(prompt: &[u32], spec: &ModelSpec) -> Result<(), EvalError> {
     if prompt.is_empty() {
         return Err(EvalError::EmptyPrompt);
     }
-    if prompt.len() > max_seq_len {
+    if prompt.len() > spec.max_seq_len {
         return Err(EvalError::PromptTooLong {
             n_tokens: prompt.len(),
-            max_seq_len,
+            max_seq_len: spec.max_seq_len,
         });
     }
-    Ok(())
+    prompt.iter().try_for_each(|&id| check_id(spec, id))
 }
 
 fn check_finite(logits_v: &[f32], position: usize) -> Result<(), EvalError> {
@@ -288,11 +289,30 @@ mod tests {
                 .contains("--top-k")
         );
         assert!(of(0.0, Some(1)).check().is_ok());
-        assert!(matches!(check_prompt(&[], 8), Err(EvalError::EmptyPrompt)));
+    }
+
+    #[test]
+    fn a_prompt_that_the_model_cannot_take_is_refused() {
+        let spec = ModelSpec {
+            vocab_size: 5,
+            d_model: 4,
+            n_layers: 1,
+            n_heads: 1,
+            n_kv_heads: 1,
+            head_dim: 4,
+            d_ff: 4,
+            max_seq_len: 8,
+            rope_theta: 1e4,
+            norm_eps: 1e-5,
+            tie_embeddings: true,
+        };
+        let of = |prompt: &[u32]| check_prompt(prompt, &spec);
+        assert!(matches!(of(&[]), Err(EvalError::EmptyPrompt)));
+        assert!(matches!(of(&[1; 9]), Err(EvalError::PromptTooLong { .. })));
         assert!(matches!(
-            check_prompt(&[1; 9], 8),
-            Err(EvalError::PromptTooLong { .. })
+            of(&[1, 5]),
+            Err(EvalError::IdPastVocab { id: 5, .. })
         ));
-        assert!(check_prompt(&[1; 8], 8).is_ok());
+        assert!(of(&[4; 8]).is_ok());
     }
 }

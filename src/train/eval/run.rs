@@ -1,6 +1,7 @@
 //! Sequences through the model, several a micro-batch.
 
 use super::EvalError;
+use super::check::check_id;
 use super::score::{DocumentGroups, EvalReport, NllSums, Tally};
 use crate::tokens::{Sequence, SequenceView};
 use crate::train::loss::MicroBatch;
@@ -18,24 +19,38 @@ pub struct EvalProgress {
     pub n_targets: u64,
 }
 
-/// Room for micro-batches of at most `n_positions` positions, or of one sequence of `seq_len`.
-pub fn evaluation_capacity(n_positions: usize, seq_len: usize, threads: usize) -> Capacity {
-    Capacity {
-        n_positions: n_positions.max(seq_len),
+/// Room for the sequences of `view`, several a micro-batch of at most `n_positions` positions.
+///
+/// # Errors
+/// Sequences longer than the model is for, an id in front that it has not, nothing to predict.
+pub fn evaluation_capacity(
+    spec: &ModelSpec,
+    view: &SequenceView<'_>,
+    n_positions: usize,
+    threads: usize,
+) -> Result<Capacity, EvalError> {
+    check_view(spec, view)?;
+    let n_targets = usize::try_from(view.n_targets())
+        .unwrap_or(usize::MAX)
+        .max(1);
+    let seq_len = (view.options().seq_len as usize).min(n_targets);
+    Ok(Capacity {
+        n_positions: n_positions.max(seq_len).min(n_targets),
         seq_len,
         threads,
         training: false,
         recompute: false,
-    }
+    })
 }
 
-/// Evaluates all sequences of `view`. `n_positions` is what the network has room for; `text_bytes`
-/// are the bytes of the predicted text of each group (of all documents, without groups), and
-/// `bytes_of_ids` `[V]` take their place where they are not known.
+/// Evaluates sequences of `view` by their numbers, as many at a time as the network has room for.
 ///
 /// # Errors
-/// [`EvalError::SeqLen`] past the model's limit, [`EvalError::NothingToPredict`],
-/// [`EvalError::NotFinite`], [`EvalError::Interrupted`] where `on_progress` says so.
+/// Sequences longer than the model is for, nothing to predict, an id in front that the model has
+/// not, numbers that are none; [`EvalError::Interrupted`] where `on_progress` says so.
+///
+/// # Panics
+/// Past the last sequence, or if the network has no room for a sequence.
 pub fn evaluate(
     network: &mut Network,
     view: &SequenceView<'_>,
@@ -43,22 +58,14 @@ pub fn evaluate(
     options: &EvalOptions<'_>,
     mut on_progress: impl FnMut(&EvalProgress) -> ControlFlow<()>,
 ) -> Result<EvalReport, EvalError> {
-    check_seq_len(&network.params.spec, view.options().seq_len as usize)?;
-    if view.is_empty() {
-        return Err(EvalError::NothingToPredict);
-    }
+    check_view(&network.params.spec, view)?;
     let mut tally = Tally::new(options.groups, options.bytes_of_ids);
     let sequences = seq_ids.map(|seq_id| view.read(seq_id));
-    for_each_batch(
-        network,
-        sequences,
-        options.n_positions,
-        |sequence, logprobs_t| {
-            tally.add(sequence, logprobs_t);
-            let n_targets = tally.n_targets();
-            on_progress(&EvalProgress { n_targets })
-        },
-    )?;
+    for_each_batch(network, sequences, |sequence, logprobs_t| {
+        tally.add(sequence, logprobs_t);
+        let n_targets = tally.n_targets();
+        on_progress(&EvalProgress { n_targets })
+    })?;
     Ok(tally.report(options.text_bytes))
 }
 
@@ -70,11 +77,10 @@ pub fn nll_of(
     network: &mut Network,
     view: &SequenceView<'_>,
     seq_ids: impl Iterator<Item = u64>,
-    n_positions: usize,
 ) -> Result<NllSums, EvalError> {
     let mut sums = NllSums::default();
     let sequences = seq_ids.map(|seq_id| view.read(seq_id));
-    for_each_batch(network, sequences, n_positions, |_, logprobs_t| {
+    for_each_batch(network, sequences, |_, logprobs_t| {
         sums.n_targets += logprobs_t.len() as u64;
         sums.nll_nats -= logprobs_t
             .iter()
@@ -88,8 +94,6 @@ pub fn nll_of(
 /// What beside the tokens an evaluation goes by.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EvalOptions<'a> {
-    /// Positions a micro-batch holds at most: no more than the network has room for.
-    pub n_positions: usize,
     /// Groups of documents to score apart.
     pub groups: Option<&'a DocumentGroups>,
     /// `[V]` bytes of text that each id stands for (see [`text_bytes_of_ids`](super::text_bytes_of_ids)).
@@ -98,14 +102,21 @@ pub struct EvalOptions<'a> {
     pub text_bytes: Option<&'a [u64]>,
 }
 
-fn check_seq_len(spec: &ModelSpec, seq_len: usize) -> Result<(), EvalError> {
-    if seq_len <= spec.max_seq_len {
-        return Ok(());
+fn check_view(spec: &ModelSpec, view: &SequenceView<'_>) -> Result<(), EvalError> {
+    let options = view.options();
+    if options.seq_len as usize > spec.max_seq_len {
+        return Err(EvalError::SeqLen {
+            seq_len: options.seq_len as usize,
+            max_seq_len: spec.max_seq_len,
+        });
     }
-    Err(EvalError::SeqLen {
-        seq_len,
-        max_seq_len: spec.max_seq_len,
-    })
+    if let Some(id) = options.sequence_bos {
+        check_id(spec, id)?;
+    }
+    if view.is_empty() {
+        return Err(EvalError::NothingToPredict);
+    }
+    Ok(())
 }
 
 /// `n` of `n_total` numbers from 0 on, evenly spread, rising; all of them if there are no more.
@@ -118,9 +129,9 @@ pub fn evenly_spread(n_total: u64, n: u64) -> impl Iterator<Item = u64> {
 fn for_each_batch(
     network: &mut Network,
     sequences: impl Iterator<Item = Sequence>,
-    n_positions: usize,
     mut visit: impl FnMut(&Sequence, &[f32]) -> ControlFlow<()>,
 ) -> Result<(), EvalError> {
+    let n_positions = network.capacity().n_positions;
     let mut logprobs_n = Vec::new();
     for sequences in grouped(sequences, n_positions) {
         let batch = batch_of(&sequences);
