@@ -65,6 +65,13 @@ fn the_label_configuration_is_as_its_schema_says() {
     assert_committed("label-config.schema.json", schema.to_value());
 }
 
+#[cfg(feature = "train")]
+#[test]
+fn the_run_configuration_is_as_its_schema_says() {
+    let schema = schema_for!(saltworks::train::config::RunConfig);
+    assert_committed("run-config.schema.json", schema.to_value());
+}
+
 #[test]
 fn the_columns_are_as_their_table_says() {
     let columns = json!({

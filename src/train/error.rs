@@ -4,6 +4,7 @@ use super::data::DataError;
 use super::eval::EvalError;
 use super::export::ExportError;
 use crate::error::Kind;
+use crate::train::config::ConfigError;
 
 /// An error of the trainer.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum TrainError {
     /// A model that cannot be evaluated, or cannot write.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// A configuration that cannot be read, or that makes no run.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 impl TrainError {
@@ -39,6 +43,7 @@ impl TrainError {
             TrainError::Data(error) => error.kind(),
             TrainError::Export(error) => error.kind(),
             TrainError::Eval(error) => error.kind(),
+            TrainError::Config(error) => error.kind(),
         }
     }
 }

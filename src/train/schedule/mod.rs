@@ -1,1 +1,22 @@
-//! TODO-schedule
+//! What the step decides: the learning rate, which stage a step belongs to, and omega.
+//!
+//! Steps count from 0: step s is the one that is run when s steps are done. Everything here is a
+//! pure function of the step, and of the state of the `auto` transition where that is chosen, so a
+//! resumed run needs nothing else to go on as it would have.
+//!
+//! ```text
+//! lr     ╱‾‾‾‾╲____   warm-up, then constant, linear, cosine or wsd
+//! omega  ‾‾‾‾‾╲____   stage 1 reads labels with omega, stage 2 reads tokens with omega 0
+//!             n_kd    step: falls at once; linear: over decay_steps, which read labels still;
+//!                     auto: at once, and maybe earlier
+//! ```
+
+mod auto;
+mod learning_rate;
+mod stages;
+#[cfg(test)]
+mod tests;
+
+pub use auto::AutoTransition;
+pub use learning_rate::learning_rate;
+pub use stages::{Stage, StagePlan, StepPlan};

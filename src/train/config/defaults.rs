@@ -1,0 +1,110 @@
+//! Defaults that depend on other keys. What is left open is filled in by these alone, in the
+//! resolved configuration and wherever an unresolved one is asked.
+
+use super::run::{DataConfig, KdConfig, LrShape, ModelConfig, ScheduleConfig, TrainConfig};
+
+/// Base of the rotary angles.
+const DEFAULT_ROPE_THETA: f64 = 10_000.0;
+/// Epsilon of RMSNorm.
+const DEFAULT_NORM_EPS: f64 = 1e-5;
+/// Row groups that are shuffled together.
+const DEFAULT_SHUFFLE_ROW_GROUPS: usize = 8;
+/// Steps read ahead; speed and memory only.
+const DEFAULT_PREFETCH: usize = 4;
+/// Steps over which `auto` averages.
+const DEFAULT_RUNNING_STEPS: u64 = 50;
+
+impl ModelConfig {
+    /// Key and value heads.
+    pub fn n_kv_heads(&self) -> usize {
+        self.n_kv_heads.unwrap_or(self.n_heads)
+    }
+
+    /// Width of a head; 0 where there are no heads.
+    pub fn head_dim(&self) -> usize {
+        let share = self.d_model.checked_div(self.n_heads).unwrap_or(0);
+        self.head_dim.unwrap_or(share)
+    }
+
+    /// Base of the rotary angles.
+    pub fn rope_theta(&self) -> f64 {
+        self.rope_theta.unwrap_or(DEFAULT_ROPE_THETA)
+    }
+
+    /// Epsilon of RMSNorm.
+    pub fn norm_eps(&self) -> f64 {
+        self.norm_eps.unwrap_or(DEFAULT_NORM_EPS)
+    }
+}
+
+impl DataConfig {
+    /// Times that labelled sequences may be seen.
+    pub fn label_epochs(&self) -> u32 {
+        self.label_epochs.unwrap_or(1)
+    }
+
+    /// Times that sequences of `tokens` may be seen.
+    pub fn token_epochs(&self) -> u32 {
+        self.token_epochs.unwrap_or(1)
+    }
+
+    /// Row groups that are shuffled together.
+    pub fn shuffle_row_groups(&self) -> usize {
+        self.shuffle_row_groups
+            .unwrap_or(DEFAULT_SHUFFLE_ROW_GROUPS)
+    }
+
+    /// Steps that are read ahead.
+    pub fn prefetch(&self) -> usize {
+        self.prefetch.unwrap_or(DEFAULT_PREFETCH)
+    }
+}
+
+impl TrainConfig {
+    /// Sequences a forward and backward pass.
+    pub fn micro_batch_size(&self) -> usize {
+        self.micro_batch_size.unwrap_or(self.batch_size)
+    }
+
+    /// Threads.
+    pub fn threads(&self) -> usize {
+        let all_cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(all_cores)
+    }
+}
+
+impl ScheduleConfig {
+    /// Where the learning rate ends; `lr` itself for `constant`.
+    pub fn min_lr(&self) -> f64 {
+        self.min_lr.unwrap_or(match self.shape {
+            LrShape::Constant => self.lr,
+            LrShape::Linear | LrShape::Cosine => self.lr / 10.0,
+            LrShape::Wsd => 0.0,
+        })
+    }
+
+    /// Steps of the fall of `wsd` in a run of `steps`: a fifth, and at least one, but none of the
+    /// warm-up's.
+    pub fn decay_steps(&self, steps: u64) -> u64 {
+        let after_warmup = steps.saturating_sub(self.warmup_steps);
+        let fifth = (steps / 5).max(1).min(after_warmup);
+        self.decay_steps.unwrap_or(fifth)
+    }
+}
+
+impl KdConfig {
+    /// `linear`: steps of the fall after `n_kd` steps.
+    pub fn decay_steps(&self, n_kd: u64) -> u64 {
+        self.decay_steps.unwrap_or((n_kd / 10).max(1))
+    }
+
+    /// `auto`: steps of stage 1 at least.
+    pub fn min_kd(&self, n_kd: u64) -> u64 {
+        self.min_kd.unwrap_or((n_kd / 10).max(1))
+    }
+
+    /// `auto`: steps over which NLLs are averaged.
+    pub fn running_steps(&self) -> u64 {
+        self.running_steps.unwrap_or(DEFAULT_RUNNING_STEPS)
+    }
+}

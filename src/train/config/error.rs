@@ -1,0 +1,113 @@
+//! What can be wrong with a configuration.
+
+use crate::error::Kind;
+use crate::storage::StorageError;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+/// A configuration that cannot be read, or that makes no run.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file, with what `--set` adds, is not TOML of the known keys.
+    #[error("the configuration {} is wrong", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, key and reason.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A `--set` that is none, or whose key or value is not known.
+    #[error("--set {text}: {reason}")]
+    Override {
+        /// As typed.
+        text: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A key that this run needs.
+    #[error("{key} is missing: expected {expected}; {remedy}")]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// What it would say.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A value out of range, or one that does not go with another.
+    #[error("{key} is {got}: expected {expected}; {remedy}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What would do.
+        expected: String,
+        /// What was found.
+        got: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A run in progress was begun with another value.
+    #[error(
+        "{key} is {ours}, but the run {} was begun with {theirs}: set it back to go on, or give another `output` for a new run",
+        run.display()
+    )]
+    OtherRun {
+        /// The key.
+        key: String,
+        /// As given now.
+        ours: String,
+        /// As recorded.
+        theirs: String,
+        /// The run's directory.
+        run: PathBuf,
+    },
+    /// A value that TOML has no words for, such as a path that is no Unicode.
+    #[error("the configuration cannot be written as TOML: give paths that are Unicode")]
+    Serialize {
+        /// Why.
+        #[source]
+        source: toml::ser::Error,
+    },
+    /// From `storage`.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl ConfigError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Storage(error) => error.kind(),
+            _ => Kind::Usage,
+        }
+    }
+}
+
+/// Refuses the value of `key` unless `holds`.
+pub(super) fn require(
+    holds: bool,
+    key: &str,
+    expected: impl Display,
+    got: impl Display,
+    remedy: &str,
+) -> Result<(), ConfigError> {
+    if holds {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: key.to_owned(),
+        expected: expected.to_string(),
+        got: got.to_string(),
+        remedy: remedy.to_owned(),
+    })
+}

@@ -1,0 +1,600 @@
+use super::*;
+use crate::tokens::{Packing, ViewOptions};
+use crate::train::loss::{Gate, KdLoss, TemperatureMode};
+use proptest::prelude::*;
+use std::path::Path;
+
+/// The least that a run must say.
+const LEAST: &str = "output = \"runs/a\"\n\n[model]\nd_model = 64\nn_layers = 2\nn_heads = 4\nd_ff = 128\n\n\
+    [data]\ntokens = \"corpus\"\nseq_len = 32\n\n[train]\nsteps = 1000\nbatch_size = 8\n";
+
+fn read_over(text: &str, overrides: &[&str]) -> Result<RunConfig, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.toml");
+    std::fs::write(&path, text).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+    RunConfig::read(&path, &overrides)
+}
+
+fn least(overrides: &[&str]) -> RunConfig {
+    read_over(LEAST, overrides).unwrap()
+}
+
+/// The error with its causes, as a binary prints it.
+fn said(error: ConfigError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}
+
+fn refusal(overrides: &[&str]) -> String {
+    let error = least(overrides).validate().unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::Usage);
+    said(error)
+}
+
+const SALT: [&str; 3] = ["kd.mode=salt", "data.labels=labels", "kd.n_kd=100"];
+
+fn salt(more: &[&str]) -> RunConfig {
+    least(&[SALT.as_slice(), more].concat())
+}
+
+fn salt_refusal(more: &[&str]) -> String {
+    refusal(&[SALT.as_slice(), more].concat())
+}
+
+#[test]
+fn the_least_that_must_be_said_is_valid() {
+    let config = least(&[]);
+    config.validate().unwrap();
+    assert_eq!(config.kd.mode, Mode::Baseline);
+    assert_eq!(config.schedule, ScheduleConfig::default());
+}
+
+#[test]
+fn an_override_wins_over_the_file_and_a_later_one_over_it() {
+    let config = least(&[
+        "train.steps=2000",
+        "train.steps = 3000",
+        "train.batch_size=4",
+    ]);
+    assert_eq!((config.train.steps, config.train.batch_size), (3000, 4));
+}
+
+#[test]
+fn overrides_need_no_quotes_for_words_and_paths() {
+    let config = salt(&["schedule.lr=1e-4", "eval.every=0", "log.tensorboard=false"]);
+    assert_eq!(config.kd.mode, Mode::Salt);
+    assert_eq!(config.data.labels.as_deref(), Some(Path::new("labels")));
+    let config = least(&["data.labels=a path/with = and #.x", "output='quoted'"]);
+    let labels = config.data.labels.unwrap();
+    assert_eq!(labels, Path::new("a path/with = and #.x"));
+    assert_eq!(config.output, Path::new("quoted"));
+}
+
+#[test]
+fn an_override_may_make_a_table_and_take_a_key_out() {
+    let config = least(&[
+        "model=",
+        "init=hf",
+        "optimizer={ beta1 = 0.8 }",
+        "data.seq_len=",
+    ]);
+    assert_eq!((config.model, config.data.seq_len), (None, None));
+    assert_eq!(config.init.as_deref(), Some(Path::new("hf")));
+    assert_eq!(config.optimizer.beta1, 0.8);
+    assert_eq!(config.optimizer.beta2, OptimizerConfig::default().beta2);
+}
+
+#[test]
+fn a_flag_that_is_short_for_a_key_takes_any_text() {
+    for text in ["2024", "true", "a \"b\" \\ c", "", "[x", "2024-01-01"] {
+        let config = least(&[&text_override("output", text)]);
+        assert_eq!(config.output, Path::new(text));
+    }
+}
+
+#[test]
+fn an_override_may_give_what_the_file_lacks_or_has_wrong() {
+    let without_steps = LEAST.replace("steps = 1000\n", "");
+    let wrong_steps = LEAST.replace("1000", "\"many\"");
+    for text in [without_steps, wrong_steps] {
+        assert!(read_over(&text, &[]).is_err());
+        let config = read_over(&text, &["train.steps=7", "kd.omega=1"]).unwrap();
+        assert_eq!((config.train.steps, config.kd.omega), (7, 1.0));
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_with_key_file_and_line() {
+    let text = LEAST.replace("steps = 1000", "stepz = 1000");
+    for overrides in [[].as_slice(), &["kd.omega=0.3"]] {
+        let message = said(read_over(&text, overrides).unwrap_err());
+        for part in ["run.toml", "line 14", "stepz", "`steps`"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+}
+
+#[test]
+fn missing_keys_are_refused_by_name_with_or_without_overrides() {
+    let text = LEAST.replace("steps = 1000\n", "");
+    for overrides in [[].as_slice(), &["kd.omega=0.3"]] {
+        let message = said(read_over(&text, overrides).unwrap_err());
+        assert!(
+            message.contains("run.toml") && message.contains("steps"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn wrong_overrides_are_refused_with_the_override_named() {
+    let cases = [
+        ("train.stepz=5", "unknown field `stepz`"),
+        ("trian.steps=5", "unknown field `trian`"),
+        ("train.steps=many", "invalid type: string \"many\""),
+        ("train.steps=-1", "invalid value: integer `-1`"),
+        ("kd.mode=sugar", "unknown variant `sugar`"),
+        ("output=5", "invalid type: integer `5`"),
+        ("train.steps.x=5", "train.steps is a value, not a table"),
+        ("train.steps", "expected KEY=VALUE"),
+        ("=5", "expected a dotted key"),
+        ("train..steps=5", "expected a dotted key"),
+        ("output=\"open", "close it"),
+        ("model=[1, 2", "close it"),
+        ("train.steps=", "missing field `steps`"),
+    ];
+    for (text, part) in cases {
+        let error = read_over(LEAST, &["kd.omega=0.3", text]).unwrap_err();
+        let message = said(error);
+        assert!(
+            message.contains(text) && message.contains(part),
+            "{text}: {message}"
+        );
+    }
+}
+
+#[test]
+fn of_two_overrides_the_wrong_one_is_named() {
+    let message = said(read_over(LEAST, &["train.steps=5", "kd.omgea=1"]).unwrap_err());
+    assert!(
+        message.starts_with("--set kd.omgea=1: unknown field `omgea`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_unreadable_or_broken_file_is_refused_by_name() {
+    let error = RunConfig::read(Path::new("no/such/run.toml"), &[]).unwrap_err();
+    assert!(said(error).contains("no/such/run.toml"));
+    let message = said(read_over("output = ", &["train.steps=5"]).unwrap_err());
+    assert!(
+        message.contains("run.toml") && message.contains("line 1"),
+        "{message}"
+    );
+}
+
+#[test]
+fn values_out_of_range_are_refused_by_key() {
+    let cases = [
+        ("train.steps=0", "train.steps is 0: expected at least 1"),
+        ("train.batch_size=0", "train.batch_size is 0"),
+        (
+            "train.micro_batch_size=3",
+            "train.micro_batch_size is 3: expected a divisor of train.batch_size, 8",
+        ),
+        ("train.micro_batch_size=0", "train.micro_batch_size is 0"),
+        ("train.threads=0", "train.threads is 0"),
+        ("train.memory_limit=0", "train.memory_limit is 0"),
+        ("data.seq_len=0", "data.seq_len is 0"),
+        ("data.label_epochs=0", "data.label_epochs is 0"),
+        ("data.token_epochs=0", "data.token_epochs is 0"),
+        ("data.shuffle_row_groups=0", "data.shuffle_row_groups is 0"),
+        ("data.prefetch=0", "data.prefetch is 0"),
+        ("schedule.lr=0", "schedule.lr is 0"),
+        ("schedule.lr=nan", "schedule.lr is NaN"),
+        (
+            "schedule.warmup_steps=1001",
+            "schedule.warmup_steps is 1001: expected at most train.steps, 1000",
+        ),
+        ("schedule.min_lr=1", "schedule.min_lr is 1"),
+        ("schedule.min_lr=-0.1", "schedule.min_lr is -0.1"),
+        (
+            "schedule.decay_steps=5",
+            "schedule.decay_steps is 5: expected no such key",
+        ),
+        ("optimizer.beta1=1", "optimizer.beta1 is 1"),
+        ("optimizer.beta2=-0.5", "optimizer.beta2 is -0.5"),
+        ("optimizer.eps=0", "optimizer.eps is 0"),
+        ("optimizer.weight_decay=-1", "optimizer.weight_decay is -1"),
+        ("optimizer.grad_clip=inf", "optimizer.grad_clip is inf"),
+        ("kd.omega=1.5", "kd.omega is 1.5"),
+        ("kd.tau=0", "kd.tau is 0"),
+        ("kd.tau=101", "kd.tau is 101"),
+        ("checkpoint.keep_last=0", "checkpoint.keep_last is 0"),
+        ("log.every=0", "log.every is 0"),
+        (
+            "model.n_heads=3",
+            "model.n_heads is 3: expected a divisor of d_model, 64",
+        ),
+        ("model.n_heads=0", "model.n_heads is 0"),
+        ("model.n_kv_heads=3", "model.n_kv_heads is 3"),
+        ("model.head_dim=7", "model.head_dim is 7"),
+        ("model.d_ff=0", "model.d_ff is 0"),
+        (
+            "model.max_seq_len=31",
+            "model.max_seq_len is 31: expected at least data.seq_len, 32",
+        ),
+    ];
+    for (text, part) in cases {
+        let message = refusal(&[text]);
+        assert!(
+            message.starts_with(part) && message.contains("; "),
+            "{text}: {message}"
+        );
+    }
+}
+
+#[test]
+fn ranges_that_need_two_keys_are_refused() {
+    let message = refusal(&["kd.gate=learnable", "kd.gate_k=0"]);
+    assert!(message.starts_with("kd.gate_k is 0"), "{message}");
+    let message = refusal(&["schedule.shape=constant", "schedule.min_lr=0"]);
+    assert!(
+        message.starts_with("schedule.min_lr is 0: expected no such key"),
+        "{message}"
+    );
+    let message = refusal(&["schedule.shape=wsd", "schedule.decay_steps=901"]);
+    assert!(
+        message.contains("at most 900, the steps after warm-up"),
+        "{message}"
+    );
+    least(&["schedule.shape=wsd", "schedule.decay_steps=900"])
+        .validate()
+        .unwrap();
+    least(&["model.n_heads=3", "model.head_dim=8"])
+        .validate()
+        .unwrap();
+}
+
+#[test]
+fn a_run_has_a_model_or_a_directory_to_start_from_and_not_both() {
+    assert!(refusal(&["model="]).starts_with("model is missing"));
+    assert!(refusal(&["init=hf"]).starts_with("init is hf: expected no [model] beside it"));
+    least(&["model=", "init=hf"]).validate().unwrap();
+}
+
+#[test]
+fn each_mode_must_have_what_it_reads() {
+    assert!(refusal(&["data.tokens="]).starts_with("data.tokens is missing"));
+    for mode in ["rkd", "salt", "salt-ds", "ds-ce"] {
+        let message = refusal(&[&format!("kd.mode={mode}")]);
+        assert!(message.starts_with("data.labels is missing"), "{message}");
+        assert!(message.contains(mode), "{message}");
+    }
+    for mode in ["kd.mode=salt-ds", "kd.mode=ds-ce"] {
+        let message = salt_refusal(&[mode]);
+        assert!(
+            message.starts_with("data.selection is missing"),
+            "{message}"
+        );
+        salt(&[mode, "data.selection=s.parquet"])
+            .validate()
+            .unwrap();
+    }
+    let message = salt_refusal(&["data.selection=s.parquet"]);
+    assert!(
+        message.starts_with("data.selection is s.parquet: expected no selection"),
+        "{message}"
+    );
+}
+
+#[test]
+fn stage_1_must_have_a_length_and_what_follows_must_have_tokens() {
+    assert!(salt_refusal(&["kd.n_kd="]).starts_with("kd.n_kd is missing"));
+    assert!(salt_refusal(&["kd.n_kd=0"]).starts_with("kd.n_kd is 0"));
+    assert!(salt_refusal(&["kd.n_kd=1001"]).starts_with("kd.n_kd is 1001: expected from 1 to"));
+    assert!(salt_refusal(&["data.tokens="]).starts_with("data.tokens is missing"));
+    salt(&["data.tokens=", "kd.n_kd=1000"]).validate().unwrap();
+    let linear = [
+        "data.tokens=",
+        "kd.n_kd=900",
+        "kd.transition=linear",
+        "kd.decay_steps=100",
+    ];
+    salt(&linear).validate().unwrap();
+    let short = [linear.as_slice(), &["kd.decay_steps=99"]].concat();
+    assert!(salt_refusal(&short).starts_with("data.tokens is missing"));
+    let auto = ["data.tokens=", "kd.n_kd=1000", "kd.transition=auto"];
+    assert!(salt_refusal(&auto).starts_with("data.tokens is missing"));
+}
+
+#[test]
+fn keys_of_another_transition_are_refused() {
+    for key in ["kd.min_kd=5", "kd.running_steps=5", "kd.decay_steps=5"] {
+        let (name, _) = key.split_once('=').unwrap();
+        let message = salt_refusal(&[key]);
+        assert!(
+            message.starts_with(&format!("{name} is 5: expected no such key")),
+            "{message}"
+        );
+        assert!(message.contains(&format!("--set {name}= ")), "{message}");
+    }
+    salt(&["kd.transition=auto", "kd.min_kd=5", "kd.running_steps=5"])
+        .validate()
+        .unwrap();
+    assert!(salt_refusal(&["kd.transition=auto", "kd.min_kd=101"]).starts_with("kd.min_kd is 101"));
+    assert!(
+        salt_refusal(&["kd.transition=auto", "kd.decay_steps=5"]).starts_with("kd.decay_steps")
+    );
+    assert!(salt_refusal(&["kd.transition=linear", "kd.min_kd=5"]).starts_with("kd.min_kd"));
+}
+
+#[test]
+fn a_mode_with_one_stage_has_no_length_of_stage_1() {
+    let rkd = ["kd.mode=rkd", "data.labels=labels"];
+    least(&rkd).validate().unwrap();
+    let message = refusal(&[rkd.as_slice(), &["kd.n_kd=5"]].concat());
+    assert!(
+        message.starts_with("kd.n_kd is 5: expected no such key"),
+        "{message}"
+    );
+    let message = refusal(&[rkd.as_slice(), &["kd.transition=auto"]].concat());
+    assert!(message.starts_with("kd.transition is auto"), "{message}");
+    assert!(
+        refusal(&["kd.n_kd=5"])
+            .starts_with("kd.n_kd is 5: expected no such key without data.labels")
+    );
+}
+
+#[test]
+fn a_baseline_may_read_the_same_sequences_as_the_mode_it_is_compared_with() {
+    salt(&["kd.mode=baseline"]).validate().unwrap();
+    salt(&["kd.mode=baseline", "kd.n_kd=", "data.tokens="])
+        .validate()
+        .unwrap();
+    assert!(salt_refusal(&["kd.mode=baseline", "kd.n_kd="]).starts_with("kd.n_kd is missing"));
+    let message = salt_refusal(&["kd.mode=baseline", "kd.transition=auto"]);
+    assert!(
+        message.starts_with("kd.transition is auto: expected step or linear"),
+        "{message}"
+    );
+}
+
+#[test]
+fn resolving_fills_in_every_default() {
+    let config = least(&["train.threads=3"]).resolve(None).unwrap();
+    let model = config.model.as_ref().unwrap();
+    assert_eq!(
+        (model.n_kv_heads, model.head_dim, model.max_seq_len),
+        (Some(4), Some(16), Some(32))
+    );
+    assert_eq!((model.rope_theta, model.norm_eps), (Some(1e4), Some(1e-5)));
+    assert_eq!(
+        (config.train.micro_batch_size, config.train.threads),
+        (Some(8), Some(3))
+    );
+    assert_eq!(
+        (config.schedule.min_lr, config.schedule.decay_steps),
+        (Some(1e-4), None)
+    );
+    assert_eq!(
+        (config.data.packing, config.data.prefetch),
+        (Some(Packing::Concat), Some(4))
+    );
+    let wsd = least(&["schedule.shape=wsd"]).resolve(None).unwrap();
+    assert_eq!(
+        (wsd.schedule.min_lr, wsd.schedule.decay_steps),
+        (Some(0.0), Some(200))
+    );
+    let auto = salt(&["kd.transition=auto"]).resolve(None).unwrap();
+    assert_eq!(
+        (auto.kd.min_kd, auto.kd.running_steps, auto.kd.decay_steps),
+        (Some(10), Some(50), None)
+    );
+    let linear = salt(&["kd.transition=linear"]).resolve(None).unwrap();
+    assert_eq!((linear.kd.min_kd, linear.kd.decay_steps), (None, Some(10)));
+}
+
+#[test]
+fn sequences_are_cut_as_the_labels_say() {
+    let view = ViewOptions {
+        packing: Packing::Document,
+        seq_len: 48,
+        sequence_bos: Some(1),
+    };
+    let config = salt(&["data.seq_len="]).resolve(Some(&view)).unwrap();
+    assert_eq!(config.data.seq_len, Some(48));
+    assert_eq!(
+        (config.data.packing, config.data.sequence_bos),
+        (Some(Packing::Document), Some(1))
+    );
+    assert_eq!(config.model.unwrap().max_seq_len, Some(48));
+    for (text, part) in [
+        (
+            "data.seq_len=32",
+            "data.seq_len is 32: expected the labels' 48",
+        ),
+        (
+            "data.packing=concat",
+            "data.packing is Concat: expected the labels' Document",
+        ),
+        (
+            "data.sequence_bos=2",
+            "data.sequence_bos is 2: expected the labels' 1",
+        ),
+    ] {
+        let error = salt(&["data.seq_len=", text])
+            .resolve(Some(&view))
+            .unwrap_err();
+        assert!(said(error).starts_with(part));
+    }
+    assert!(
+        said(salt(&["data.seq_len="]).resolve(None).unwrap_err())
+            .starts_with("data.seq_len is missing")
+    );
+    let short = salt(&["data.seq_len=", "model.max_seq_len=40"]).resolve(Some(&view));
+    assert!(said(short.unwrap_err()).starts_with("model.max_seq_len is 40"));
+}
+
+#[test]
+fn a_model_takes_its_vocabulary_and_length_from_the_run() {
+    let model = least(&["model.n_kv_heads=2", "model.tie_embeddings=true"])
+        .model
+        .unwrap();
+    let spec = model.spec(512, 32);
+    assert_eq!(
+        (
+            spec.vocab_size,
+            spec.max_seq_len,
+            spec.head_dim,
+            spec.n_kv_heads
+        ),
+        (512, 32, 16, 2)
+    );
+    assert!(spec.tie_embeddings);
+    spec.validate().unwrap();
+}
+
+#[test]
+fn only_keys_that_change_nothing_learnt_may_change_on_resume() {
+    let begun = salt(&[]).resolve(None).unwrap();
+    let free = [
+        "output=elsewhere",
+        "log.every=1",
+        "checkpoint.every=7",
+        "eval.sequences=0",
+        "data.prefetch=9",
+        "train.memory_limit=1000000000",
+    ];
+    for text in free {
+        let now = salt(&[text]).resolve(None).unwrap();
+        assert_eq!(now.difference_that_matters(&begun).unwrap(), None, "{text}");
+        now.check_resumes(&begun, Path::new("runs/a")).unwrap();
+    }
+    let fixed = [
+        ("train.steps=2000", "train.steps"),
+        ("train.seed=1", "train.seed"),
+        ("kd.omega=0.4", "kd.omega"),
+        ("optimizer.beta2=0.99", "optimizer.beta2"),
+        ("data.tokens=other", "data.tokens"),
+        ("model.d_ff=64", "model.d_ff"),
+        ("schedule.shape=linear", "schedule.shape"),
+        ("train.micro_batch_size=4", "train.micro_batch_size"),
+        ("data.tokenizer=t.json", "data.tokenizer"),
+    ];
+    for (text, key) in fixed {
+        let now = salt(&[text]).resolve(None).unwrap();
+        let difference = now.difference_that_matters(&begun).unwrap().unwrap();
+        assert_eq!(difference.key, key);
+        let message = said(now.check_resumes(&begun, Path::new("runs/a")).unwrap_err());
+        assert!(
+            message.contains(key) && message.contains("runs/a"),
+            "{message}"
+        );
+    }
+    let now = salt(&["data.tokenizer=t.json"]).resolve(None).unwrap();
+    let difference = now.difference_that_matters(&begun).unwrap().unwrap();
+    assert_eq!(
+        (difference.ours.as_str(), difference.theirs.as_str()),
+        ("\"t.json\"", "not set")
+    );
+}
+
+fn any_config() -> impl Strategy<Value = RunConfig> {
+    let mode = prop_oneof![
+        Just(Mode::Baseline),
+        Just(Mode::Rkd),
+        Just(Mode::Salt),
+        Just(Mode::SaltDs),
+        Just(Mode::DsCe),
+    ];
+    let transition = prop_oneof![
+        Just(TransitionKind::Step),
+        Just(TransitionKind::Linear),
+        Just(TransitionKind::Auto),
+    ];
+    let shape = prop_oneof![
+        Just(LrShape::Constant),
+        Just(LrShape::Linear),
+        Just(LrShape::Cosine),
+        Just(LrShape::Wsd),
+    ];
+    let numbers = (
+        1..100_000u64,
+        0..(i64::MAX as u64),
+        0.0..=1.0f64,
+        1e-9..1.0f64,
+        0.0..1.0f32,
+    );
+    let words = ("\\PC{0,12}", any::<bool>(), any::<bool>(), 1..500u32);
+    (mode, transition, shape, numbers, words).prop_map(
+        |(
+            mode,
+            transition,
+            shape,
+            (steps, seed, omega, lr, beta),
+            (path, flag, has_init, seq_len),
+        )| {
+            let mut config = least(&[]);
+            config.train.steps = steps;
+            config.train.seed = seed;
+            config.optimizer.beta1 = beta;
+            config.optimizer.eps = beta / 3.0 + 1e-12;
+            config.schedule = ScheduleConfig {
+                lr,
+                shape,
+                warmup_steps: steps / 7,
+                ..config.schedule
+            };
+            config.data.tokens = Some(path.into());
+            config.data.seq_len = Some(seq_len);
+            config.data.labels = (mode != Mode::Baseline).then(|| "labels".into());
+            let selects = matches!(mode, Mode::SaltDs | Mode::DsCe);
+            config.data.selection = selects.then(|| "s.parquet".into());
+            let is_staged = selects || mode == Mode::Salt;
+            let is_free = is_staged && !(mode == Mode::DsCe && transition == TransitionKind::Auto);
+            config.kd = KdConfig {
+                mode,
+                omega,
+                loss: if flag {
+                    KdLoss::Drop
+                } else {
+                    KdLoss::TailBucket
+                },
+                gate: if flag { Gate::Learnable } else { Gate::None },
+                temperature_mode: if flag {
+                    TemperatureMode::Both
+                } else {
+                    TemperatureMode::Teacher
+                },
+                transition: if is_free {
+                    transition
+                } else {
+                    TransitionKind::Step
+                },
+                n_kd: is_staged.then_some(1 + seed % steps),
+                ..KdConfig::default()
+            };
+            if has_init {
+                (config.model, config.init) = (None, Some("hf".into()));
+            }
+            config
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_resolved_configuration_reads_back_as_itself_and_resolves_to_itself(config in any_config()) {
+        let resolved = config.resolve(None).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        resolved.write(&path).unwrap();
+        let again = RunConfig::read(&path, &[]).unwrap();
+        prop_assert_eq!(&again, &resolved);
+        prop_assert_eq!(again.difference_that_matters(&resolved).unwrap(), None);
+        let through_a_table = RunConfig::read(&path, &["log.every=10".to_owned()]).unwrap();
+        prop_assert_eq!(&through_a_table, &resolved);
+        prop_assert_eq!(again.resolve(None).unwrap(), resolved);
+    }
+}

@@ -1,0 +1,419 @@
+//! What can be checked of a configuration without opening a file.
+
+use super::error::{ConfigError, require};
+use super::run::{
+    CheckpointConfig, DataConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig, OptimizerConfig,
+    RunConfig, ScheduleConfig, TrainConfig, TransitionKind,
+};
+use crate::train::TrainError;
+use crate::train::loss::Gate;
+use std::fmt::Display;
+
+/// Temperatures that `saltworks label` takes too.
+const TAU_RANGE: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+/// TOML's integers are signed.
+const MAX_SEED: u64 = i64::MAX as u64;
+
+impl RunConfig {
+    /// Refuses values out of range and keys that do not go together.
+    ///
+    /// # Errors
+    /// The first such: its key, what was expected, what was found, and what to do.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check_train(&self.train)?;
+        check_data(&self.data)?;
+        self.check_model()?;
+        check_schedule(&self.schedule, self.train.steps)?;
+        check_optimizer(&self.optimizer)?;
+        check_loss(&self.kd)?;
+        check_stages(&self.kd, &self.data, self.train.steps)?;
+        check_keeping(&self.checkpoint, &self.log)
+    }
+
+    fn check_model(&self) -> Result<(), ConfigError> {
+        match (&self.model, &self.init) {
+            (Some(model), None) => check_dimensions(model, self.data.seq_len),
+            (None, Some(_)) => Ok(()),
+            (None, None) => Err(ConfigError::Missing {
+                key: "model",
+                expected: "the dimensions of a fresh model".to_owned(),
+                remedy: "give a [model] table, or init with a Hugging Face directory to start from"
+                    .to_owned(),
+            }),
+            (Some(_), Some(init)) => Err(ConfigError::Value {
+                key: "init".to_owned(),
+                expected: "no [model] beside it, since it names the dimensions".to_owned(),
+                got: init.display().to_string(),
+                remedy: "take out one of the two".to_owned(),
+            }),
+        }
+    }
+}
+
+fn check_dimensions(model: &ModelConfig, seq_len: Option<u32>) -> Result<(), ConfigError> {
+    let shared = model.head_dim.is_some() || model.d_model.is_multiple_of(model.n_heads.max(1));
+    require(
+        shared,
+        "model.n_heads",
+        format_args!("a divisor of d_model, {}", model.d_model),
+        model.n_heads,
+        "choose one that divides it, or give model.head_dim",
+    )?;
+    let seq_len = seq_len.unwrap_or(1);
+    // The vocabulary is the tokenizer's; any will do for what is checked here.
+    let spec = model.spec(1, seq_len as usize);
+    spec.validate().map_err(config_error)?;
+    require(
+        spec.max_seq_len >= seq_len as usize,
+        "model.max_seq_len",
+        format_args!("at least data.seq_len, {seq_len}"),
+        spec.max_seq_len,
+        "raise it, or leave it out",
+    )
+}
+
+/// The same error in this room's words.
+fn config_error(error: TrainError) -> ConfigError {
+    match error {
+        TrainError::Spec {
+            what,
+            expected,
+            got,
+            remedy,
+        } => ConfigError::Value {
+            key: what,
+            expected,
+            got,
+            remedy,
+        },
+        other => ConfigError::Value {
+            key: "model".to_owned(),
+            expected: "dimensions that make a model".to_owned(),
+            got: other.to_string(),
+            remedy: "change them".to_owned(),
+        },
+    }
+}
+
+fn check_train(train: &TrainConfig) -> Result<(), ConfigError> {
+    at_least_1("train.steps", train.steps)?;
+    at_least_1("train.batch_size", train.batch_size as u64)?;
+    if let Some(size) = train.micro_batch_size {
+        require(
+            size > 0 && train.batch_size.is_multiple_of(size),
+            "train.micro_batch_size",
+            format_args!("a divisor of train.batch_size, {}", train.batch_size),
+            size,
+            "choose one that divides it, or leave it out",
+        )?;
+    }
+    require(
+        train.seed <= MAX_SEED,
+        "train.seed",
+        format_args!("at most {MAX_SEED}, TOML's greatest integer"),
+        train.seed,
+        "choose a smaller one",
+    )?;
+    optional_at_least_1("train.threads", train.threads.map(|n| n as u64))?;
+    optional_at_least_1("train.memory_limit", train.memory_limit)
+}
+
+fn check_data(data: &DataConfig) -> Result<(), ConfigError> {
+    optional_at_least_1("data.seq_len", data.seq_len.map(u64::from))?;
+    optional_at_least_1("data.label_epochs", data.label_epochs.map(u64::from))?;
+    optional_at_least_1("data.token_epochs", data.token_epochs.map(u64::from))?;
+    let shuffled = data.shuffle_row_groups.map(|n| n as u64);
+    optional_at_least_1("data.shuffle_row_groups", shuffled)?;
+    optional_at_least_1("data.prefetch", data.prefetch.map(|n| n as u64))
+}
+
+fn check_schedule(schedule: &ScheduleConfig, steps: u64) -> Result<(), ConfigError> {
+    positive("schedule.lr", schedule.lr)?;
+    require(
+        schedule.warmup_steps <= steps,
+        "schedule.warmup_steps",
+        format_args!("at most train.steps, {steps}"),
+        schedule.warmup_steps,
+        "set it lower (it is 100 where it is not given), or train longer",
+    )?;
+    let falls = schedule.shape != LrShape::Constant;
+    if let Some(min_lr) = schedule.min_lr {
+        belongs(
+            falls,
+            "schedule.min_lr",
+            min_lr,
+            "a shape that falls, not constant",
+        )?;
+        require(
+            (0.0..=schedule.lr).contains(&min_lr),
+            "schedule.min_lr",
+            format_args!("a rate from 0 to schedule.lr, {}", schedule.lr),
+            min_lr,
+            "set it lower",
+        )?;
+    }
+    if let Some(decay_steps) = schedule.decay_steps {
+        let is_wsd = schedule.shape == LrShape::Wsd;
+        belongs(is_wsd, "schedule.decay_steps", decay_steps, "the shape wsd")?;
+        let most = steps - schedule.warmup_steps;
+        require(
+            decay_steps <= most,
+            "schedule.decay_steps",
+            format_args!("at most {most}, the steps after warm-up"),
+            decay_steps,
+            "set it lower, or train longer",
+        )?;
+    }
+    Ok(())
+}
+
+fn check_optimizer(optimizer: &OptimizerConfig) -> Result<(), ConfigError> {
+    let betas = [
+        ("optimizer.beta1", optimizer.beta1),
+        ("optimizer.beta2", optimizer.beta2),
+    ];
+    for (key, beta) in betas {
+        require(
+            (0.0..1.0).contains(&beta),
+            key,
+            "a number from 0 to less than 1",
+            beta,
+            "0.9 and 0.95 are usual",
+        )?;
+    }
+    positive("optimizer.eps", optimizer.eps.into())?;
+    not_negative("optimizer.weight_decay", optimizer.weight_decay.into())?;
+    not_negative("optimizer.grad_clip", optimizer.grad_clip)
+}
+
+fn check_loss(kd: &KdConfig) -> Result<(), ConfigError> {
+    require(
+        (0.0..=1.0).contains(&kd.omega),
+        "kd.omega",
+        "a share from 0 to 1",
+        kd.omega,
+        "0 is cross-entropy alone, 1 is KD alone",
+    )?;
+    require(
+        TAU_RANGE.contains(&kd.tau),
+        "kd.tau",
+        "a temperature from 0.01 to 100",
+        kd.tau,
+        "1 is the teacher as it is",
+    )?;
+    require(
+        kd.gate == Gate::None || kd.gate_k > 0,
+        "kd.gate_k",
+        "at least 1",
+        kd.gate_k,
+        "10 is usual; or set kd.gate = \"none\"",
+    )
+}
+
+/// How many steps read labels, and whether there is something to read in every step.
+fn check_stages(kd: &KdConfig, data: &DataConfig, steps: u64) -> Result<(), ConfigError> {
+    check_sources(kd.mode, data)?;
+    check_transition_keys(kd)?;
+    let is_staged = match kd.mode {
+        Mode::Salt | Mode::SaltDs | Mode::DsCe => true,
+        // A baseline of the same sequences has the same stages.
+        Mode::Baseline => data.labels.is_some() && data.tokens.is_some() || kd.n_kd.is_some(),
+        Mode::Rkd => false,
+    };
+    if is_staged {
+        check_n_kd(kd, data, steps)
+    } else {
+        check_one_stage(kd)
+    }
+}
+
+fn check_sources(mode: Mode, data: &DataConfig) -> Result<(), ConfigError> {
+    let mode_name = name_of(mode);
+    if mode != Mode::Baseline {
+        let expected = format!("the label directory that kd.mode {mode_name} learns from");
+        let remedy = "make one by `saltworks label`, or set kd.mode = \"baseline\"";
+        present(data.labels.is_some(), "data.labels", expected, remedy)?;
+    } else if data.labels.is_none() {
+        let expected = "the token corpus to train on".to_owned();
+        let remedy = "give a directory of `saltworks tokenize` or another token file";
+        present(data.tokens.is_some(), "data.tokens", expected, remedy)?;
+    }
+    if matches!(mode, Mode::SaltDs | Mode::DsCe) {
+        let expected = format!("the selection that kd.mode {mode_name} reads");
+        let remedy = "give a Parquet file with seq_id and kept, or set kd.mode = \"salt\"";
+        return present(data.selection.is_some(), "data.selection", expected, remedy);
+    }
+    match &data.selection {
+        Some(selection) => require(
+            mode == Mode::Rkd,
+            "data.selection",
+            format_args!("no selection with kd.mode {mode_name}"),
+            selection.display(),
+            "set kd.mode to salt-ds, ds-ce or rkd, which read one, or take it out",
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Keys of a transition that was not chosen say something that would not happen.
+fn check_transition_keys(kd: &KdConfig) -> Result<(), ConfigError> {
+    let is_auto = kd.transition == TransitionKind::Auto;
+    let is_linear = kd.transition == TransitionKind::Linear;
+    let of_auto = [
+        ("kd.min_kd", kd.min_kd),
+        ("kd.running_steps", kd.running_steps),
+    ];
+    for (key, value) in of_auto {
+        if let Some(value) = value {
+            belongs(is_auto, key, value, "kd.transition = \"auto\"")?;
+            at_least_1(key, value)?;
+        }
+    }
+    if let Some(value) = kd.decay_steps {
+        belongs(
+            is_linear,
+            "kd.decay_steps",
+            value,
+            "kd.transition = \"linear\"",
+        )?;
+        at_least_1("kd.decay_steps", value)?;
+    }
+    let is_control = matches!(kd.mode, Mode::Baseline | Mode::DsCe);
+    require(
+        !(is_auto && is_control),
+        "kd.transition",
+        format_args!("step or linear with kd.mode {}", name_of(kd.mode)),
+        "auto",
+        "to compare with a run of auto, set kd.n_kd to the step at which that one went over",
+    )
+}
+
+/// Modes that read one source to the end have no end of stage 1.
+fn check_one_stage(kd: &KdConfig) -> Result<(), ConfigError> {
+    let owner = "a mode that changes from labels to tokens";
+    if let Some(n_kd) = kd.n_kd {
+        belongs(false, "kd.n_kd", n_kd, owner)?;
+    }
+    require(
+        kd.transition == TransitionKind::Step,
+        "kd.transition",
+        format_args!("nothing with kd.mode {}", name_of(kd.mode)),
+        format_args!("{:?}", kd.transition)
+            .to_string()
+            .to_lowercase(),
+        "take it out, or choose a mode that changes from labels to tokens",
+    )
+}
+
+fn check_n_kd(kd: &KdConfig, data: &DataConfig, steps: u64) -> Result<(), ConfigError> {
+    let Some(n_kd) = kd.n_kd else {
+        return Err(ConfigError::Missing {
+            key: "kd.n_kd",
+            expected: "the number of steps that read labels".to_owned(),
+            remedy: "the paper's is about a sixth of all steps".to_owned(),
+        });
+    };
+    require(
+        data.labels.is_some(),
+        "kd.n_kd",
+        "no such key without data.labels",
+        n_kd,
+        "take it out, or give data.labels",
+    )?;
+    require(
+        (1..=steps).contains(&n_kd),
+        "kd.n_kd",
+        format_args!("from 1 to train.steps, {steps}"),
+        n_kd,
+        "set it lower, or train longer",
+    )?;
+    if let Some(min_kd) = kd.min_kd {
+        require(
+            min_kd <= n_kd,
+            "kd.min_kd",
+            format_args!("at most kd.n_kd, {n_kd}"),
+            min_kd,
+            "set it lower, or n_kd higher",
+        )?;
+    }
+    let expected = "the token corpus of the steps after stage 1".to_owned();
+    let remedy = "give one, or set kd.n_kd to train.steps with kd.transition = \"step\"";
+    let covered = labelled_steps_at_least(kd, n_kd) >= steps;
+    present(
+        covered || data.tokens.is_some(),
+        "data.tokens",
+        expected,
+        remedy,
+    )
+}
+
+/// Steps that read labels whatever happens.
+fn labelled_steps_at_least(kd: &KdConfig, n_kd: u64) -> u64 {
+    match kd.transition {
+        TransitionKind::Step => n_kd,
+        TransitionKind::Linear => n_kd.saturating_add(kd.decay_steps(n_kd)),
+        TransitionKind::Auto => kd.min_kd(n_kd),
+    }
+}
+
+fn check_keeping(checkpoint: &CheckpointConfig, log: &LogConfig) -> Result<(), ConfigError> {
+    at_least_1("checkpoint.keep_last", checkpoint.keep_last as u64)?;
+    at_least_1("log.every", log.every)
+}
+
+/// The mode as it is written in the file.
+fn name_of(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Baseline => "baseline",
+        Mode::Rkd => "rkd",
+        Mode::Salt => "salt",
+        Mode::SaltDs => "salt-ds",
+        Mode::DsCe => "ds-ce",
+    }
+}
+
+fn present(
+    holds: bool,
+    key: &'static str,
+    expected: String,
+    remedy: &str,
+) -> Result<(), ConfigError> {
+    if holds {
+        return Ok(());
+    }
+    Err(ConfigError::Missing {
+        key,
+        expected,
+        remedy: remedy.to_owned(),
+    })
+}
+
+/// Refuses a key that was given where its `owner` was not chosen.
+fn belongs(holds: bool, key: &str, value: impl Display, owner: &str) -> Result<(), ConfigError> {
+    let expected = format!("no such key, which belongs to {owner}");
+    require(
+        holds,
+        key,
+        expected,
+        value,
+        &format!("take it out (--set {key}= does), or choose what it belongs to"),
+    )
+}
+
+fn at_least_1(key: &str, value: u64) -> Result<(), ConfigError> {
+    require(value > 0, key, "at least 1", value, "set it higher")
+}
+
+fn optional_at_least_1(key: &str, value: Option<u64>) -> Result<(), ConfigError> {
+    at_least_1(key, value.unwrap_or(1))
+}
+
+fn positive(key: &str, value: f64) -> Result<(), ConfigError> {
+    let holds = value.is_finite() && value > 0.0;
+    require(holds, key, "a positive number", value, "set it higher")
+}
+
+fn not_negative(key: &str, value: f64) -> Result<(), ConfigError> {
+    let holds = value.is_finite() && value >= 0.0;
+    require(holds, key, "a number from 0 up", value, "0 turns it off")
+}

@@ -1,0 +1,98 @@
+//! The end of stage 1 by what the labels themselves show.
+
+use serde::{Deserialize, Serialize};
+
+/// State of the `auto` transition: stage 1 ends when the student's running NLL has fallen to the
+/// teacher's on the same positions. It goes into checkpoints.
+///
+/// With P the data's conditional distribution, T the teacher's and S the student's, the mean NLL of
+/// a model over positions is H(P) + KL(P, model). On the same positions H(P) is the same, so
+///
+/// ```text
+/// NLL(S) - NLL(T) = KL(P, S) - KL(P, T)
+/// ```
+///
+/// and the labels hold NLL(T) position by position. While the difference is positive the student is
+/// farther from the data than the teacher, and learning from the teacher can bring it nearer. Once
+/// it is 0 or less, a forward KL to the teacher pulls the student towards a distribution that is
+/// KL(P, T) away from the data, which is no less than where the student already is. What the labels
+/// bound of that bias: `|mean [rank < k] - mean top-k mass| <= E TV(P, T) <= mean (1 - p_y)`, and
+/// KL(P, T) is at least twice the square of the left side.
+///
+/// The means are exponential ones, with the same weights for both models, over the batches as the
+/// student first sees them; they are as noisy as `running_steps` batches, and `min_kd` keeps the
+/// first batches from deciding. What it cannot see: a student that overtakes the teacher on one
+/// kind of text while it lags on another; and labelled sequences read twice, on which the student's
+/// NLL is too good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AutoTransition {
+    /// Steps of stage 1 at least.
+    min_kd: u64,
+    /// Steps of stage 1 at most.
+    n_kd: u64,
+    /// Steps over which is averaged.
+    running_steps: u64,
+    /// Steps observed.
+    n_observed: u64,
+    /// Sum of the weights in the two sums below.
+    weight: f64,
+    /// Weighted sum of the student's NLLs, nats.
+    student_sum: f64,
+    /// Weighted sum of the teacher's NLLs, nats.
+    teacher_sum: f64,
+    /// How many steps stage 1 had when the student had caught up.
+    ended_after: Option<u64>,
+}
+
+impl AutoTransition {
+    /// Stage 1 lasts from `min_kd` to `n_kd` steps; NLLs are averaged over about `running_steps`.
+    pub fn new(min_kd: u64, n_kd: u64, running_steps: u64) -> Self {
+        Self {
+            min_kd,
+            n_kd,
+            running_steps,
+            n_observed: 0,
+            weight: 0.0,
+            student_sum: 0.0,
+            teacher_sum: 0.0,
+            ended_after: None,
+        }
+    }
+
+    /// Takes in one step of stage 1: the mean NLLs of student and teacher over the step's labelled
+    /// positions, nats a token. To be called once after each such step. A step without such
+    /// positions has no means; it counts as a step and is left out of the averages.
+    pub fn observe(&mut self, student_nll: f64, teacher_nll: f64) {
+        self.n_observed += 1;
+        if student_nll.is_finite() && teacher_nll.is_finite() {
+            let kept = 1.0 - 1.0 / self.running_steps.max(1) as f64;
+            self.weight = self.weight * kept + 1.0;
+            self.student_sum = self.student_sum * kept + student_nll;
+            self.teacher_sum = self.teacher_sum * kept + teacher_nll;
+        }
+        let has_caught_up = self.weight > 0.0 && self.student_sum <= self.teacher_sum;
+        if self.ended_after.is_none() && self.n_observed >= self.min_kd && has_caught_up {
+            self.ended_after = Some(self.n_observed);
+        }
+    }
+
+    /// Whether `step`, from 0, is past stage 1. Once it has ended it stays so.
+    pub fn has_ended(&self, step: u64) -> bool {
+        step >= self.ended_after.unwrap_or(self.n_kd).min(self.n_kd)
+    }
+
+    /// Steps of stage 1, whatever is observed.
+    pub(super) fn least_steps(&self) -> u64 {
+        self.min_kd.clamp(1, self.n_kd.max(1))
+    }
+
+    /// Running mean of the student's NLL, nats a token; `None` before the first observation.
+    pub fn student_nll(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.student_sum / self.weight)
+    }
+
+    /// Running mean of the teacher's NLL, nats a token; `None` before the first observation.
+    pub fn teacher_nll(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.teacher_sum / self.weight)
+    }
+}

@@ -1,0 +1,143 @@
+//! Which stage a step belongs to: where its sequences come from, and omega.
+
+use super::auto::AutoTransition;
+use crate::train::config::{Mode, RunConfig, TransitionKind};
+use serde::{Deserialize, Serialize};
+
+/// A stage is where sequences come from. Written as 1 or 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+pub enum Stage {
+    /// Labelled sequences, whether their labels are learnt from or not.
+    One,
+    /// The token corpus.
+    Two,
+}
+
+impl From<Stage> for u8 {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::One => 1,
+            Stage::Two => 2,
+        }
+    }
+}
+
+impl TryFrom<u8> for Stage {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        match number {
+            1 => Ok(Stage::One),
+            2 => Ok(Stage::Two),
+            _ => Err(format!("expected stage 1 or 2, got {number}")),
+        }
+    }
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepPlan {
+    /// Where its sequences come from.
+    pub stage: Stage,
+    /// Share of KD in its loss, from 0 to 1.
+    pub omega: f64,
+}
+
+/// The stages of a run.
+///
+/// | mode | stage 1, labelled sequences | stage 2, token corpus |
+/// | --- | --- | --- |
+/// | `baseline` | none, or CE on the same sequences as `salt` where labels are given | CE |
+/// | `rkd` | KD to the end | none |
+/// | `salt`, `salt-ds` | KD | CE |
+/// | `ds-ce` | CE | CE |
+#[derive(Debug, Clone, PartialEq)]
+pub struct StagePlan {
+    /// Steps of stage 1 with all of omega; at most, with `auto`.
+    n_full: u64,
+    /// Steps of stage 1 after those, over which omega falls.
+    n_falling: u64,
+    /// omega of stage 1; 0 where labels are not learnt from.
+    omega: f64,
+    /// Steps of the run.
+    steps: u64,
+    /// The `auto` transition before its first step.
+    auto: Option<AutoTransition>,
+}
+
+impl StagePlan {
+    /// The stages of a valid configuration.
+    pub fn of(config: &RunConfig) -> Self {
+        let (kd, steps) = (&config.kd, config.train.steps);
+        let reads_labels = kd.mode != Mode::Baseline || config.data.labels.is_some();
+        let n_full = match (reads_labels, kd.n_kd) {
+            (false, _) => 0,
+            (true, Some(n_kd)) => n_kd,
+            // `rkd`, and the baseline that reads what it reads.
+            (true, None) => steps,
+        };
+        let has_end = reads_labels && kd.n_kd.is_some();
+        let is_linear = has_end && kd.transition == TransitionKind::Linear;
+        let is_auto = has_end && kd.transition == TransitionKind::Auto;
+        let learns = matches!(kd.mode, Mode::Rkd | Mode::Salt | Mode::SaltDs);
+        Self {
+            n_full,
+            n_falling: if is_linear { kd.decay_steps(n_full) } else { 0 },
+            omega: if learns { kd.omega } else { 0.0 },
+            steps,
+            auto: is_auto
+                .then(|| AutoTransition::new(kd.min_kd(n_full), n_full, kd.running_steps())),
+        }
+    }
+
+    /// What `step`, from 0, does. `auto` is the state as [`StagePlan::auto_transition`] began it
+    /// and each step of stage 1 was observed; it is ignored by the other transitions. Without a
+    /// state an `auto` run is taken to go to its greatest number of steps.
+    pub fn at(&self, step: u64, auto: Option<&AutoTransition>) -> StepPlan {
+        let has_ended = match (&self.auto, auto) {
+            (Some(_), Some(state)) => state.has_ended(step),
+            _ => step >= self.n_full + self.n_falling,
+        };
+        if has_ended {
+            return StepPlan {
+                stage: Stage::Two,
+                omega: 0.0,
+            };
+        }
+        StepPlan {
+            stage: Stage::One,
+            omega: self.omega * self.share_of_omega(step),
+        }
+    }
+
+    /// 1 up to step `n_full - 1`, 0 at step `n_full + n_falling`, a line between.
+    fn share_of_omega(&self, step: u64) -> f64 {
+        let n_fallen = (step + 1).saturating_sub(self.n_full);
+        1.0 - n_fallen as f64 / (self.n_falling + 1) as f64
+    }
+
+    /// The state that an `auto` run begins with; `None` for the other transitions.
+    pub fn auto_transition(&self) -> Option<AutoTransition> {
+        self.auto.clone()
+    }
+
+    /// Steps that read labelled sequences, at most: what the labels must hold, in batches.
+    pub fn max_labelled_steps(&self) -> u64 {
+        (self.n_full + self.n_falling).min(self.steps)
+    }
+
+    /// Steps that read the token corpus, at most: all after the shortest stage 1.
+    pub fn max_token_steps(&self) -> u64 {
+        let least = match &self.auto {
+            Some(auto) => auto.least_steps().min(self.steps),
+            None => self.max_labelled_steps(),
+        };
+        self.steps - least
+    }
+
+    /// Whether any step learns from the teacher.
+    pub fn learns_from_labels(&self) -> bool {
+        self.omega > 0.0 && self.n_full > 0
+    }
+}
