@@ -5,6 +5,7 @@ use super::eval::EvalError;
 use super::export::ExportError;
 use crate::error::Kind;
 use crate::train::config::ConfigError;
+use crate::train::metrics::MetricsError;
 
 /// An error of the trainer.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum TrainError {
     /// A configuration that cannot be read, or that makes no run.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Metrics that cannot be read or written.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
 }
 
 impl TrainError {
@@ -44,6 +48,7 @@ impl TrainError {
             TrainError::Export(error) => error.kind(),
             TrainError::Eval(error) => error.kind(),
             TrainError::Config(error) => error.kind(),
+            TrainError::Metrics(error) => error.kind(),
         }
     }
 }

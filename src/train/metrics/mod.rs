@@ -1,1 +1,31 @@
-//! TODO-metrics
+//! What a run says of itself: `metrics.jsonl`, and TensorBoard events beside it.
+//!
+//! `metrics.jsonl` has one JSON object a line, told apart by `kind`: `train` (a step that is
+//! logged), `valid` (a validation) and `stage` (the change from labels to tokens). Every line has
+//! `step`, the number of steps done when it was written, the first being 1. Lines are appended
+//! whole; a process that dies may tear the last one, which readers leave out. A run that goes on
+//! from a checkpoint cuts the lines after the checkpoint's step, so each step is there once.
+//!
+//! An event file is a sequence of TFRecords, each a protobuf `Event`:
+//!
+//! ```text
+//! u64 length | u32 masked crc32c of the length | bytes | u32 masked crc32c of the bytes
+//! ```
+//!
+//! Those are never cut: a resumed run begins another file with a `SessionLog` START at its first
+//! step, at which TensorBoard forgets the later points of the earlier files.
+
+mod error;
+mod events;
+mod jsonl;
+mod line;
+mod log;
+mod proto;
+#[cfg(test)]
+mod tests;
+
+pub use error::MetricsError;
+pub use events::EventsWriter;
+pub use jsonl::{METRICS_NAME, MetricsWriter, read_metrics};
+pub use line::{MetricsLine, StageLine, TrainLine, ValidLine};
+pub use log::RunLog;

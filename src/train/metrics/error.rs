@@ -1,0 +1,47 @@
+//! What can go wrong with metrics.
+
+use crate::error::Kind;
+use crate::storage::StorageError;
+use std::path::PathBuf;
+
+/// Metrics that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// A line that is no metrics line; the last one may be torn, others may not.
+    #[error(
+        "{}, line {line}: expected a JSON object with kind train, valid or stage; take the line out, or restore the file",
+        path.display()
+    )]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A fresh run whose directory has metrics already.
+    #[error(
+        "{} is there already: give another output, or go on with that run by --resume",
+        path.display()
+    )]
+    AlreadyThere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// From `storage`.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl MetricsError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Line { .. } => Kind::BadData,
+            Self::AlreadyThere { .. } => Kind::Usage,
+            Self::Storage(error) => error.kind(),
+        }
+    }
+}

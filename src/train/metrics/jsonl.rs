@@ -1,0 +1,119 @@
+//! Writing and reading `metrics.jsonl`.
+
+use super::error::MetricsError;
+use super::line::MetricsLine;
+use crate::storage::{self, StorageError};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Name of the file in a run's directory.
+pub const METRICS_NAME: &str = "metrics.jsonl";
+
+/// Appends lines; each is with the system before the call returns.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    file: File,
+    path: PathBuf,
+}
+
+impl MetricsWriter {
+    /// Begins the file `path`.
+    ///
+    /// # Errors
+    /// A file that is there already and not empty; the filesystem's.
+    pub fn create(path: &Path) -> Result<Self, MetricsError> {
+        let writer = Self::append_to(path)?;
+        let metadata = writer.file.metadata();
+        let n_bytes = metadata.map_err(|source| StorageError::io("read", path, source))?;
+        if n_bytes.len() > 0 {
+            return Err(MetricsError::AlreadyThere { path: path.into() });
+        }
+        Ok(writer)
+    }
+
+    /// Goes on with the file `path` after `step` steps: later lines and a torn last one are cut, by
+    /// replacing the file. A file that is not there is begun.
+    ///
+    /// # Errors
+    /// A line that is none; the filesystem's. The file is then as it was.
+    pub fn resume(path: &Path, step: u64) -> Result<Self, MetricsError> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Self::append_to(path),
+            Err(source) => return Err(StorageError::io("read", path, source).into()),
+        };
+        let mut kept = Vec::with_capacity(bytes.len());
+        for (raw, line) in parse(path, &bytes)? {
+            if line.step() <= step {
+                kept.extend_from_slice(raw);
+                kept.push(b'\n');
+            }
+        }
+        if kept != bytes {
+            storage::replace(path, &kept)?;
+        }
+        Self::append_to(path)
+    }
+
+    /// Appends one line.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn write(&mut self, line: &MetricsLine) -> Result<(), MetricsError> {
+        let json = serde_json::to_vec(line);
+        let written = json.map_err(std::io::Error::from).and_then(|mut bytes| {
+            bytes.push(b'\n');
+            self.file.write_all(&bytes)
+        });
+        Ok(written.map_err(|source| StorageError::io("write", &self.path, source))?)
+    }
+
+    /// Makes all lines durable, as a checkpoint is that counts on them.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn sync(&self) -> Result<(), MetricsError> {
+        let synced = self.file.sync_all();
+        Ok(synced.map_err(|source| StorageError::io("fsync", &self.path, source))?)
+    }
+
+    fn append_to(path: &Path) -> Result<Self, MetricsError> {
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        Ok(Self {
+            file: opened.map_err(|source| StorageError::io("open", path, source))?,
+            path: path.into(),
+        })
+    }
+}
+
+/// Every line of the file `path`, in order; a torn last one is left out.
+///
+/// # Errors
+/// A line that is none, by number; a file that cannot be read.
+pub fn read_metrics(path: &Path) -> Result<Vec<MetricsLine>, MetricsError> {
+    let bytes = std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?;
+    let lines = parse(path, &bytes)?;
+    Ok(lines.into_iter().map(|(_, line)| line).collect())
+}
+
+/// Lines as bytes without their ends, and as values.
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], MetricsLine)>, MetricsError> {
+    let mut lines = Vec::new();
+    for (i, whole) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let raw = whole.strip_suffix(b"\n").unwrap_or(whole);
+        match serde_json::from_slice(raw) {
+            Ok(line) => lines.push((raw, line)),
+            // Only the last can be without its end; what it holds is half a line.
+            Err(_) if raw.len() == whole.len() => {}
+            Err(source) => {
+                return Err(MetricsError::Line {
+                    path: path.into(),
+                    line: i + 1,
+                    source,
+                });
+            }
+        }
+    }
+    Ok(lines)
+}
