@@ -6,6 +6,7 @@ use super::export::ExportError;
 use crate::error::Kind;
 use crate::train::config::ConfigError;
 use crate::train::metrics::MetricsError;
+use crate::train::plot::PlotError;
 
 /// An error of the trainer.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum TrainError {
     /// Metrics that cannot be read or written.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// Runs that cannot be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
 }
 
 impl TrainError {
@@ -49,6 +53,7 @@ impl TrainError {
             TrainError::Eval(error) => error.kind(),
             TrainError::Config(error) => error.kind(),
             TrainError::Metrics(error) => error.kind(),
+            TrainError::Plot(error) => error.kind(),
         }
     }
 }

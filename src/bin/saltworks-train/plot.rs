@@ -1,0 +1,36 @@
+//! `saltworks-train plot`: the curves of runs as a picture.
+
+use saltworks::train::plot::{PlotOptions, XAxis, plot_runs};
+use std::path::PathBuf;
+
+/// Draw the curves of runs, as one SVG and one PNG.
+///
+/// Training cross-entropy, validation NLL, learning rate, omega and gradient norm, each run in a
+/// colour of its own, and a dashed line where a run changes from labels to tokens. Runs in progress
+/// are drawn as far as they are.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directories of `saltworks-train run`.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Where to, without an ending: .svg and .png are added.
+    #[arg(long, short, value_name = "PATH", default_value = "curves")]
+    output: PathBuf,
+    /// What the curves are drawn over.
+    #[arg(long, value_enum, default_value_t)]
+    x: XAxis,
+    /// A line above the curves.
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let options = PlotOptions {
+        x: args.x,
+        title: args.title,
+    };
+    let plotted = plot_runs(&args.runs, &args.output, &options)?;
+    anstream::println!("{}", plotted.svg.display());
+    anstream::println!("{}", plotted.png.display());
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! A drawing surface in points of a picture 1200 wide, over either backend.
+
+use epaint_default_fonts::UBUNTU_LIGHT;
+use plotters::backend::DrawingBackend;
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
+use plotters::element::{Circle, PathElement, Text};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_font};
+
+/// Pixels a point, drawn: the bitmap is averaged down afterwards, which smooths every edge, and the
+/// vectors get coordinates finer than the whole numbers that the backend writes.
+pub(super) const SCALE: u32 = 3;
+/// The generic family: an SVG's reader brings its own; a bitmap gets the font that is built in.
+const FAMILY: &str = "sans-serif";
+/// plotters' sizes are of a whole line, not of an em.
+const LINE_OF_EM: f64 = 1.24;
+
+/// Text in the picture.
+pub(super) const INK: RGBColor = RGBColor(30, 30, 30);
+/// Text and lines that stand back.
+pub(super) const GREY: RGBColor = RGBColor(110, 110, 110);
+/// Grid lines.
+pub(super) const PALE: RGBColor = RGBColor(226, 226, 226);
+
+/// Where a text is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anchor {
+    /// By its left end, in the middle of its height.
+    Left,
+    /// By its middle.
+    Middle,
+    /// By its right end, in the middle of its height.
+    Right,
+}
+
+/// x and y, in points from the top left.
+pub(super) type Spot = (f64, f64);
+
+/// What drawing on a backend may fail with.
+pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+/// The surface.
+pub(super) struct Canvas<DB: DrawingBackend> {
+    area: DrawingArea<DB, Shift>,
+}
+
+impl<DB: DrawingBackend> Canvas<DB> {
+    /// Over a backend of `SCALE` pixels a point.
+    pub(super) fn new(area: DrawingArea<DB, Shift>) -> Self {
+        // The font is a constant of a crate: it is good or no test passes.
+        let _ = register_font(FAMILY, FontStyle::Normal, UBUNTU_LIGHT);
+        Self { area }
+    }
+
+    /// All white.
+    pub(super) fn clear(&self) -> Drawn<DB> {
+        self.area.fill(&plotters::style::WHITE)
+    }
+
+    /// A line through spots.
+    pub(super) fn line(&self, spots: &[Spot], color: RGBColor, width: f64) -> Drawn<DB> {
+        let pixels: Vec<_> = spots.iter().map(|&spot| pixel(spot)).collect();
+        let style = color.stroke_width((width * f64::from(SCALE)).round() as u32);
+        match pixels.len() {
+            0 => Ok(()),
+            1 => self.dot(spots[0], color, width),
+            _ => self.area.draw(&PathElement::new(pixels, style)),
+        }
+    }
+
+    /// A line through spots of dashes and gaps of these lengths, `phase` into the first dash.
+    pub(super) fn dashes(
+        &self,
+        spots: &[Spot],
+        (dash, gap): (f64, f64),
+        phase: f64,
+        color: RGBColor,
+        width: f64,
+    ) -> Drawn<DB> {
+        for part in dashed(spots, dash, gap, phase) {
+            self.line(&part, color, width)?;
+        }
+        Ok(())
+    }
+
+    /// A filled circle.
+    pub(super) fn dot(&self, spot: Spot, color: RGBColor, radius: f64) -> Drawn<DB> {
+        let radius = (radius * f64::from(SCALE)).round().max(1.0) as i32;
+        self.area
+            .draw(&Circle::new(pixel(spot), radius, color.filled()))
+    }
+
+    /// A line of text, `size` points high.
+    pub(super) fn text(
+        &self,
+        text: &str,
+        spot: Spot,
+        anchor: Anchor,
+        size: f64,
+        color: RGBColor,
+    ) -> Drawn<DB> {
+        let h_pos = match anchor {
+            Anchor::Left => HPos::Left,
+            Anchor::Middle => HPos::Center,
+            Anchor::Right => HPos::Right,
+        };
+        let style = style(size).pos(Pos::new(h_pos, VPos::Center)).color(&color);
+        self.area
+            .draw(&Text::new(text.to_owned(), pixel(spot), style))
+    }
+
+    /// Width of a line of text in points.
+    pub(super) fn width(
+        &self,
+        text: &str,
+        size: f64,
+    ) -> Result<f64, DrawingAreaErrorKind<DB::ErrorType>> {
+        let (width, _) = self.area.estimate_text_size(text, &style(size))?;
+        Ok(f64::from(width) / f64::from(SCALE))
+    }
+
+    /// Hands the drawing over to the backend.
+    pub(super) fn present(&self) -> Drawn<DB> {
+        self.area.present()
+    }
+}
+
+fn style(size: f64) -> TextStyle<'static> {
+    (FAMILY, size * LINE_OF_EM * f64::from(SCALE))
+        .into_font()
+        .into()
+}
+
+fn pixel((x, y): Spot) -> (i32, i32) {
+    let scale = f64::from(SCALE);
+    ((x * scale).round() as i32, (y * scale).round() as i32)
+}
+
+/// The dashes of a line, each with the corners that it turns.
+fn dashed(spots: &[Spot], dash: f64, gap: f64, phase: f64) -> Vec<Vec<Spot>> {
+    let mut parts: Vec<Vec<Spot>> = Vec::new();
+    let mut at = phase.rem_euclid(dash + gap);
+    for pair in spots.windows(2) {
+        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+        let length = (x1 - x0).hypot(y1 - y0);
+        let on_line = |done: f64| {
+            (
+                x0 + (x1 - x0) * done / length,
+                y0 + (y1 - y0) * done / length,
+            )
+        };
+        let mut done = 0.0;
+        while done < length {
+            let is_dash = at < dash;
+            let left = if is_dash { dash - at } else { dash + gap - at };
+            let next = (done + left).min(length);
+            match parts.last_mut() {
+                Some(part) if is_dash && at > 0.0 && part.last() == Some(&on_line(done)) => {
+                    part.push(on_line(next));
+                }
+                _ if is_dash => parts.push(vec![on_line(done), on_line(next)]),
+                _ => {}
+            }
+            at = if next - done < left {
+                at + next - done
+            } else if is_dash {
+                dash
+            } else {
+                0.0
+            };
+            done = next;
+        }
+    }
+    parts
+}

@@ -1,0 +1,113 @@
+//! From run directories to curves.
+
+use super::axis::XAxis;
+use super::error::PlotError;
+use super::series::Point;
+use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
+use std::path::{Path, PathBuf};
+
+/// What is drawn of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Curves {
+    /// Its directory's name, with as many parents as tell it from the others.
+    pub(super) name: String,
+    /// Cross-entropy, nats a token.
+    pub(super) ce: Vec<Point>,
+    /// Validation NLL, nats a token.
+    pub(super) val_nll: Vec<Point>,
+    /// Learning rate.
+    pub(super) lr: Vec<Point>,
+    /// Share of KD.
+    pub(super) omega: Vec<Point>,
+    /// Norm of all gradients.
+    pub(super) grad_norm: Vec<Point>,
+    /// Where stages begin after the first.
+    pub(super) stage_starts: Vec<f64>,
+}
+
+/// Reads the runs, in the order given.
+pub(super) fn read_runs(paths: &[PathBuf], x: XAxis) -> Result<Vec<Curves>, PlotError> {
+    let mut absolute = Vec::new();
+    for path in paths {
+        let found = std::fs::canonicalize(path);
+        let found = found.map_err(|_| PlotError::NoRun { path: path.clone() })?;
+        if absolute.contains(&found) {
+            return Err(PlotError::Twice { path: path.clone() });
+        }
+        absolute.push(found);
+    }
+    let names = shortest_names(&absolute);
+    let runs = paths.iter().zip(names);
+    runs.map(|(path, name)| read_run(path, name, x)).collect()
+}
+
+fn read_run(path: &Path, name: String, x: XAxis) -> Result<Curves, PlotError> {
+    let metrics = path.join(METRICS_NAME);
+    if !metrics.is_file() {
+        return Err(PlotError::NoRun { path: path.into() });
+    }
+    let curves = curves_of(name, &read_metrics(&metrics)?, x);
+    if curves.ce.is_empty() {
+        return Err(PlotError::Empty { path: path.into() });
+    }
+    Ok(curves)
+}
+
+fn curves_of(name: String, lines: &[MetricsLine], axis: XAxis) -> Curves {
+    let mut curves = Curves {
+        name,
+        ce: Vec::new(),
+        val_nll: Vec::new(),
+        lr: Vec::new(),
+        omega: Vec::new(),
+        grad_norm: Vec::new(),
+        stage_starts: Vec::new(),
+    };
+    let on = |step: u64, tokens: u64, seconds: f64| match axis {
+        XAxis::Step => step as f64,
+        XAxis::Tokens => tokens as f64,
+        XAxis::Seconds => seconds,
+    };
+    for line in lines {
+        match line {
+            MetricsLine::Train(line) => {
+                let x = on(line.step, line.tokens, line.seconds);
+                curves.ce.push((x, line.ce));
+                curves.lr.push((x, line.lr));
+                curves.omega.push((x, line.omega));
+                curves.grad_norm.push((x, line.grad_norm));
+            }
+            MetricsLine::Valid(line) => {
+                let x = on(line.step, line.tokens, line.seconds);
+                curves.val_nll.push((x, line.val_nll));
+            }
+            // The stage begins where the step before its first one ended.
+            MetricsLine::Stage(line) if line.step > 1 => {
+                let x = on(line.step - 1, line.tokens, line.seconds);
+                curves.stage_starts.push(x);
+            }
+            MetricsLine::Stage(_) => {}
+        }
+    }
+    curves
+}
+
+/// The last components of each path, as few as make it differ from every other.
+fn shortest_names(paths: &[PathBuf]) -> Vec<String> {
+    let suffix = |path: &Path, n: usize| -> PathBuf {
+        let n_all = path.components().count();
+        path.components().skip(n_all.saturating_sub(n)).collect()
+    };
+    let name = |path: &PathBuf| {
+        let n_all = path.components().count();
+        let is_unique = |n: &usize| {
+            let others = paths.iter().filter(|other| *other != path);
+            others
+                .clone()
+                .all(|other| suffix(other, *n) != suffix(path, *n))
+        };
+        let n = (1..=n_all).find(is_unique).unwrap_or(n_all);
+        suffix(path, n).display().to_string()
+    };
+    paths.iter().map(name).collect()
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with a picture of runs.
+
+use crate::error::Kind;
+use crate::storage::StorageError;
+use crate::train::metrics::MetricsError;
+use std::path::PathBuf;
+
+/// Runs that cannot be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    /// Not a run.
+    #[error(
+        "{} is no run: expected a directory with metrics.jsonl, as `saltworks-train run` writes it",
+        path.display()
+    )]
+    NoRun {
+        /// As given.
+        path: PathBuf,
+    },
+    /// A run that has logged nothing yet.
+    #[error(
+        "the run {} has nothing to draw: its metrics.jsonl has no training steps yet; wait for the first, or leave it out",
+        path.display()
+    )]
+    Empty {
+        /// As given.
+        path: PathBuf,
+    },
+    /// The same run twice.
+    #[error("the run {} is given twice: leave one out", path.display())]
+    Twice {
+        /// As given the second time.
+        path: PathBuf,
+    },
+    /// No runs, or more than there are colours and line styles for.
+    #[error("expected 1 to {most} runs in one picture, got {got}; draw several pictures")]
+    Count {
+        /// At most.
+        most: usize,
+        /// As given.
+        got: usize,
+    },
+    /// The drawing itself failed.
+    #[error("cannot draw {}", path.display())]
+    Draw {
+        /// The picture.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// From `metrics`.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// From `storage`.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl PlotError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoRun { .. } | Self::Empty { .. } | Self::Twice { .. } | Self::Count { .. } => {
+                Kind::Usage
+            }
+            Self::Draw { .. } => Kind::Failed,
+            Self::Metrics(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+        }
+    }
+}
