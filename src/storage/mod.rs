@@ -26,5 +26,5 @@ pub use error::StorageError;
 pub(crate) use fault::{fail_nth, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use partial::{Partial, Sealed};
-pub use publish::{Publish, create_if_absent, replace};
+pub use publish::{Publish, create_if_absent, publish_dir, rename_dir, replace};
 pub use sweep::{sweep_abandoned, sweep_abandoned_where};

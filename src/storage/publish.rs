@@ -32,6 +32,28 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     written(path, bytes)?.seal()?.replace()
 }
 
+/// Gives a directory of finished, fsynced files its final name, which must be free, and makes both
+/// durable: readers see all of it or nothing.
+///
+/// # Errors
+/// [`StorageError`] with the path; the directory then still has its old name.
+pub fn publish_dir(temp: &Path, final_path: &Path) -> Result<(), StorageError> {
+    sync_dir(temp)?;
+    rename_dir(temp, final_path)
+}
+
+/// Renames a directory inside its parent, durably.
+///
+/// # Errors
+/// [`StorageError`] with the new path.
+pub fn rename_dir(from: &Path, to: &Path) -> Result<(), StorageError> {
+    let (parent, _) = split_final(to)?;
+    fault::check()
+        .and_then(|()| std::fs::rename(from, to))
+        .map_err(|source| StorageError::io("rename into place", to, source))?;
+    sync_dir(parent)
+}
+
 fn written(path: &Path, bytes: &[u8]) -> Result<Partial, StorageError> {
     let mut partial = Partial::create(path)?;
     partial

@@ -1,14 +1,17 @@
 //! What can go wrong in training.
 
+use super::checkpoint::CheckpointError;
 use super::data::DataError;
 use super::eval::EvalError;
 use super::export::ExportError;
+use super::run::RunError;
 use crate::error::Kind;
+use crate::storage::StorageError;
 use crate::train::config::ConfigError;
 use crate::train::metrics::MetricsError;
 use crate::train::plot::PlotError;
 
-/// An error of the trainer.
+/// An error of the trainer. The larger ones are boxed: results are passed by value.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// A model that the core does not have.
@@ -23,15 +26,24 @@ pub enum TrainError {
         /// What to do.
         remedy: String,
     },
-    /// Labels or tokens that cannot be read, or not for this run.
+    /// A file that cannot be read or written.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Storage(#[from] StorageError),
+    /// A run that cannot begin, or was stopped.
+    #[error(transparent)]
+    Run(Box<RunError>),
+    /// A checkpoint that cannot be saved or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A model that cannot be read or written.
     #[error(transparent)]
-    Export(#[from] ExportError),
+    Export(Box<ExportError>),
     /// A model that cannot be evaluated, or cannot write.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// Labels or tokens that cannot be read, or not for this run.
+    #[error(transparent)]
+    Data(Box<DataError>),
     /// A configuration that cannot be read, or that makes no run.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -43,14 +55,35 @@ pub enum TrainError {
     Plot(#[from] PlotError),
 }
 
+impl From<RunError> for TrainError {
+    fn from(error: RunError) -> Self {
+        Self::Run(Box::new(error))
+    }
+}
+
+impl From<ExportError> for TrainError {
+    fn from(error: ExportError) -> Self {
+        Self::Export(Box::new(error))
+    }
+}
+
+impl From<DataError> for TrainError {
+    fn from(error: DataError) -> Self {
+        Self::Data(Box::new(error))
+    }
+}
+
 impl TrainError {
     /// The kind of failure, which decides the exit code.
     pub fn kind(&self) -> Kind {
         match self {
             TrainError::Spec { .. } => Kind::Usage,
-            TrainError::Data(error) => error.kind(),
+            TrainError::Storage(error) => error.kind(),
+            TrainError::Run(error) => error.kind(),
+            TrainError::Checkpoint(error) => error.kind(),
             TrainError::Export(error) => error.kind(),
             TrainError::Eval(error) => error.kind(),
+            TrainError::Data(error) => error.kind(),
             TrainError::Config(error) => error.kind(),
             TrainError::Metrics(error) => error.kind(),
             TrainError::Plot(error) => error.kind(),

@@ -7,8 +7,11 @@ use saltworks::shards::ShardsError;
 use saltworks::storage::StorageError;
 use saltworks::tokens::TokensError;
 use saltworks::train::TrainError;
+use saltworks::train::config::ConfigError;
+use saltworks::train::data::DataError;
 use saltworks::train::eval::EvalError;
 use saltworks::train::export::ExportError;
+use saltworks::train::metrics::MetricsError;
 use std::process::ExitCode;
 
 /// Prints what went wrong, with its causes, and picks the exit code.
@@ -29,8 +32,11 @@ fn kind_of(error: &anyhow::Error) -> Kind {
     }
     let kind = first_of!(
         TrainError,
-        ExportError,
+        ConfigError,
+        DataError,
         EvalError,
+        ExportError,
+        MetricsError,
         CorpusError,
         TokensError,
         OnnxError,

@@ -4,7 +4,12 @@ mod eval;
 mod exit;
 mod export;
 mod generate;
+mod init;
 mod opened;
+mod plot;
+mod progress;
+mod run;
+mod signals;
 
 use clap::{Parser, Subcommand};
 
@@ -18,15 +23,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Init(init::Args),
+    Run(Box<run::Args>),
     Eval(eval::Args),
     Export(export::Args),
     Generate(generate::Args),
+    Plot(plot::Args),
 }
 
 fn main() -> std::process::ExitCode {
     exit::report(match Cli::parse().command {
+        Command::Init(args) => init::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Eval(args) => eval::run(args),
         Command::Export(args) => export::run(args),
         Command::Generate(args) => generate::run(args),
+        Command::Plot(args) => plot::run(args),
     })
 }

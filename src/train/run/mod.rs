@@ -1,1 +1,189 @@
-//! TODO-run
+//! A run: from a configuration to a trained model, in one process or many.
+//!
+//! ```text
+//! RUN/
+//!   config.toml            as it was resolved
+//!   metrics.jsonl          what was measured, a line every few steps
+//!   checkpoints/step-N/    what a run goes on from (see `checkpoint`)
+//!   final/                 the trained model for Hugging Face, and model.onnx
+//!   .lock                  held by the process that trains here
+//! ```
+//!
+//! Everything that can be known to fail is looked at before the first step: settings, provenance of
+//! labels and tokens, enough sequences for all steps, memory, whether the output can be written.
+//!
+//! A run that stops (a signal, a damaged shard, a full disk, `kill -9`) goes on from its latest
+//! checkpoint, and then does bit for bit what it would have done: the order of sequences is a
+//! function of seed and position, schedules are functions of the step, and the state of everything
+//! else is in the checkpoint. `metrics.jsonl` is cut back to the checkpoint first, so that it too
+//! ends up the same but for its times.
+
+mod directory;
+mod error;
+mod finish;
+mod inputs;
+mod interrupt;
+mod log;
+mod memory;
+mod pace;
+mod profile;
+mod state;
+mod step;
+mod trainer;
+mod validation;
+
+pub use directory::Start;
+pub use error::RunError;
+pub use inputs::Inputs;
+pub use interrupt::Interrupt;
+pub use memory::{MemoryNeed, MemoryRoom};
+pub use pace::Snapshot;
+pub use profile::StepProfile;
+pub use state::TrainState;
+pub use step::StepReport;
+pub use validation::ValidationReport;
+
+use crate::train::TrainError;
+use crate::train::config::RunConfig;
+use crate::train::data::{Coverage, LoaderPosition};
+use crate::train::ops::sgemm_peak_flops;
+use directory::RunDir;
+use std::path::PathBuf;
+use trainer::{Restored, Trainer};
+
+/// What is known before the first step.
+#[derive(Debug)]
+pub struct Overview<'a> {
+    /// What is read, and how the configuration was resolved.
+    pub inputs: &'a Inputs,
+    /// What the run holds.
+    pub memory: MemoryNeed,
+    /// What it may take; `None` where the system does not say.
+    pub room: Option<MemoryRoom>,
+    /// Sequences needed and there.
+    pub coverage: Coverage,
+}
+
+/// Who is told what happens, on a thread of the pool.
+pub struct Observer<'a> {
+    /// Before anything is written or allocated.
+    pub on_start: &'a (dyn Fn(&Overview<'_>) + Sync),
+    /// What is worth a line between two steps.
+    pub on_note: &'a (dyn Fn(&str) + Sync),
+    /// After every step, and once more at the end.
+    pub on_progress: &'a (dyn Fn(&Snapshot) + Sync),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It was finished by an earlier process.
+    AlreadyFinished {
+        /// The trained model.
+        model: PathBuf,
+    },
+    /// It is finished.
+    Finished(Box<Finished>),
+}
+
+/// A finished run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The trained model.
+    pub model: PathBuf,
+    /// Steps of the run.
+    pub n_steps: u64,
+    /// Positions learnt from.
+    pub n_tokens: u64,
+    /// Seconds that the steps took, over all processes.
+    pub seconds: f64,
+    /// The last step of this process, if it did one.
+    pub last_step: Option<Snapshot>,
+    /// Where the time of this process's steps went.
+    pub profile: StepProfile,
+    /// The last validation, if there was one.
+    pub validation: Option<ValidationReport>,
+}
+
+/// Opens all that `config` names and computes what the run needs; writes nothing.
+///
+/// # Errors
+/// Whatever is wrong with a setting or an input, or between them; too little memory.
+pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
+    let inputs = Inputs::open(config)?;
+    let memory = MemoryNeed::of(&inputs.spec, &inputs.capacity());
+    let room = MemoryRoom::of_system(inputs.config.train.memory_limit);
+    let coverage = inputs.loader(LoaderPosition::default())?.coverage();
+    if let Some(room) = &room {
+        memory.check(room, &inputs.config, inputs.seq_len())?;
+    }
+    Ok(Prepared {
+        inputs,
+        memory,
+        room,
+        coverage,
+    })
+}
+
+/// A run that could begin.
+#[derive(Debug)]
+pub struct Prepared {
+    inputs: Inputs,
+    memory: MemoryNeed,
+    room: Option<MemoryRoom>,
+    coverage: Coverage,
+}
+
+impl Prepared {
+    /// What is known of it.
+    pub fn overview(&self) -> Overview<'_> {
+        Overview {
+            inputs: &self.inputs,
+            memory: self.memory,
+            room: self.room.clone(),
+            coverage: self.coverage,
+        }
+    }
+}
+
+/// Trains from `start` to the end, in a pool of the configuration's threads.
+///
+/// # Errors
+/// What [`prepare`] refuses; a directory that is in use, or that is not to be gone on from; and
+/// whatever stops it on the way, with what is saved and how to go on.
+pub fn run(
+    config: &RunConfig,
+    start: Start,
+    interrupt: &Interrupt,
+    observer: &Observer<'_>,
+) -> Result<Outcome, TrainError> {
+    let n_threads = config.train.threads();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .thread_name(|i| format!("train {i}"))
+        .build()
+        .map_err(|source| RunError::Threads { n_threads, source })?;
+    pool.install(|| run_in_pool(config, start, interrupt, observer))
+}
+
+fn run_in_pool(
+    config: &RunConfig,
+    start: Start,
+    interrupt: &Interrupt,
+    observer: &Observer<'_>,
+) -> Result<Outcome, TrainError> {
+    let prepared = prepare(config)?;
+    let inputs = &prepared.inputs;
+    let dir = RunDir::claim(&inputs.config.output, start)?;
+    let checkpoint = dir.checkpoint(start, observer)?;
+    if let Some(model) = dir.finished_model(checkpoint.as_ref(), inputs.config.train.steps) {
+        return Ok(Outcome::AlreadyFinished { model });
+    }
+    (observer.on_start)(&prepared.overview());
+    let restored = Restored::new(inputs, &dir, checkpoint.as_ref())?;
+    dir.write_config(&inputs.config)?;
+    let peak_flops = sgemm_peak_flops(inputs.config.train.threads());
+    let mut trainer = Trainer::new(inputs, &dir, restored, peak_flops, interrupt, observer)?;
+    trainer.train()?;
+    Ok(Outcome::Finished(Box::new(trainer.finish()?)))
+}

@@ -1,0 +1,170 @@
+//! `saltworks-train init`.
+
+use anyhow::Context;
+use saltworks::storage::{Publish, create_if_absent};
+use saltworks::train::export::{HfModel, find_model, read_hf};
+use saltworks::train::model::ModelSpec;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// Sequence length of a fresh model's configuration, tokens.
+const FRESH_SEQ_LEN: usize = 256;
+
+/// Write a run.toml to begin from, for a fresh model or for one that is there.
+///
+/// With --from, a Hugging Face Llama directory is read and checked first; the run then starts from
+/// its weights.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    /// Hugging Face directory of a LlamaForCausalLM, a finished run, or a checkpoint.
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+
+    /// Directory of the run; run.toml is written there.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let from = args.from.as_deref().map(read).transpose()?;
+    let path = args.output.join("run.toml");
+    std::fs::create_dir_all(&args.output)
+        .with_context(|| format!("cannot create {}", args.output.display()))?;
+    let text = starter(&args.output, &path, from.as_ref());
+    if create_if_absent(&path, text.as_bytes())? == Publish::AlreadyThere {
+        anyhow::bail!(
+            "{} is there already: edit it, or choose another --output",
+            path.display()
+        );
+    }
+    if let Some(from) = &from {
+        print_model(from);
+    }
+    println!(
+        "edit {path}, then: saltworks-train run --config {path}",
+        path = path.display()
+    );
+    Ok(())
+}
+
+/// A model to start from, and where it is.
+struct From {
+    dir: PathBuf,
+    model: HfModel,
+}
+
+fn read(path: &Path) -> anyhow::Result<From> {
+    let dir = find_model(path)?;
+    let model = read_hf(&dir)?;
+    Ok(From { dir, model })
+}
+
+fn print_model(from: &From) {
+    let spec = &from.model.params.spec;
+    println!("{}: {} parameters", from.dir.display(), spec.n_parameters());
+    let ModelSpec {
+        vocab_size,
+        d_model,
+        n_layers,
+        n_heads,
+        n_kv_heads,
+        head_dim,
+        d_ff,
+        max_seq_len,
+        rope_theta,
+        norm_eps,
+        tie_embeddings,
+    } = spec;
+    let dims: [(&str, &dyn Display); 11] = [
+        ("vocab_size", vocab_size),
+        ("d_model", d_model),
+        ("n_layers", n_layers),
+        ("n_heads", n_heads),
+        ("n_kv_heads", n_kv_heads),
+        ("head_dim", head_dim),
+        ("d_ff", d_ff),
+        ("max_seq_len", max_seq_len),
+        ("rope_theta", rope_theta),
+        ("norm_eps", norm_eps),
+        ("tie_embeddings", tie_embeddings),
+    ];
+    for (name, value) in dims {
+        println!("  {name:<15}{value}");
+    }
+}
+
+/// A string as TOML writes it.
+fn quoted(text: impl Display) -> String {
+    toml::Value::String(text.to_string()).to_string()
+}
+
+fn starter(output: &Path, path: &Path, from: Option<&From>) -> String {
+    let model = match from {
+        Some(from) => format!("init = {}", quoted(from.dir.display())),
+        None => FRESH_MODEL.trim_end().to_owned(),
+    };
+    let tokenizer = match from.and_then(|from| from.model.tokenizer.as_ref()) {
+        Some(_) => {
+            "# tokenizer = \"tokenizer.json\"  # default: the one beside the weights".to_owned()
+        }
+        None => "tokenizer = \"tokenizer.json\"".to_owned(),
+    };
+    let seq_len = from.map_or(FRESH_SEQ_LEN, |from| {
+        from.model.params.spec.max_seq_len.min(2 * FRESH_SEQ_LEN)
+    });
+    format!(
+        r#"# A training run of saltworks-train. Any key can also be given as --set KEY=VALUE.
+#   saltworks-train run --config {path} --dry-run   says what it takes
+#   saltworks-train run --config {path}             trains; --resume goes on after a stop
+
+output = {output}
+{model}
+
+[data]
+tokens = "corpus"              # made by `saltworks tokenize`; or nanoGPT's, llm.c's, Parquet
+# validation = "validation"    # held out, of the same tokenizer
+{tokenizer}
+seq_len = {seq_len}
+# labels = "labels"            # made by `saltworks label`; then leave seq_len out: it is theirs
+
+[train]
+steps = 1000                   # optimizer steps
+batch_size = 16                # sequences a step
+# micro_batch_size = 4         # sequences at a time: less memory, the same step
+# recompute = true             # less memory still, and slower
+# threads = 2                  # default: all cores; the same number gives the same bits
+seed = 0
+
+[schedule]
+lr = 1e-3
+shape = "cosine"               # constant, linear, cosine or wsd
+warmup_steps = 100
+
+# [kd]                         # learning from labels
+# mode = "salt"                # baseline, rkd, salt, salt-ds or ds-ce
+# n_kd = 200                   # steps of stage 1, which reads labels
+# omega = 0.5                  # share of KD in its loss
+# transition = "step"          # step, linear or auto
+
+[eval]
+every = 200                    # steps between two validations
+
+[checkpoint]
+every = 500                    # steps between two checkpoints
+keep_last = 2
+"#,
+        path = path.display(),
+        output = quoted(output.display()),
+    )
+}
+
+const FRESH_MODEL: &str = "
+[model]                        # the vocabulary is the tokenizer's
+d_model = 256
+n_layers = 6
+n_heads = 8
+# n_kv_heads = 4               # fewer share keys and values
+d_ff = 688
+# tie_embeddings = true        # the embedding is the head too
+";

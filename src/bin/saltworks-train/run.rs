@@ -1,0 +1,239 @@
+//! `saltworks-train run`.
+
+use super::progress::ProgressDisplay;
+use saltworks::train::checkpoint::step_of;
+use saltworks::train::config::{RunConfig, text_override};
+use saltworks::train::run::{self, Finished, Observer, Outcome, Overview, Start};
+use std::path::PathBuf;
+
+/// Train a model: from token files, and from labels, with no teacher running.
+///
+/// A run that was stopped goes on with --resume, bit for bit.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    /// Configuration of the run (TOML); `saltworks-train init` writes one.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+
+    /// Set a key over the file, such as train.steps=2000; `KEY=` takes it out. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Directory of the run, over the file's `output`.
+    #[arg(long, value_name = "DIR")]
+    output: Option<String>,
+
+    /// Go on from the latest checkpoint, or begin where there is none yet.
+    #[arg(long)]
+    resume: bool,
+
+    /// Go on from this checkpoint.
+    #[arg(long, value_name = "step-N", value_parser = parse_step)]
+    resume_from: Option<u64>,
+
+    /// Say at the end which part of the steps took how long.
+    #[arg(long)]
+    profile: bool,
+
+    /// Say what it would take, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn parse_step(text: &str) -> Result<u64, String> {
+    let step = step_of(text).or_else(|| text.parse().ok());
+    step.ok_or_else(|| "expected the name of a checkpoint, such as step-500".to_owned())
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let config = read(&args)?;
+    if args.dry_run {
+        let prepared = run::prepare(&config)?;
+        print_overview(&prepared.overview());
+        return Ok(());
+    }
+    let display = ProgressDisplay::new();
+    let observer = Observer {
+        on_start: &say,
+        on_note: &|text| display.say(text),
+        on_progress: &|snapshot| display.show(snapshot),
+    };
+    let interrupt = super::signals::interrupt()?;
+    let outcome = run::run(&config, start(&args), &interrupt, &observer)?;
+    print_outcome(&outcome);
+    if let (Outcome::Finished(finished), true) = (&outcome, args.profile) {
+        print_profile(finished);
+    }
+    Ok(())
+}
+
+/// The file, `--set` over it, and `--output` over both.
+fn read(args: &Args) -> anyhow::Result<RunConfig> {
+    let output = args.output.iter();
+    let output = output.map(|output| text_override("output", output));
+    let overrides: Vec<String> = args.set.iter().cloned().chain(output).collect();
+    Ok(RunConfig::read(&args.config, &overrides)?)
+}
+
+fn start(args: &Args) -> Start {
+    match (args.resume_from, args.resume) {
+        (Some(step), _) => Start::At(step),
+        (None, true) => Start::Latest,
+        (None, false) => Start::Fresh,
+    }
+}
+
+/// What a user should know before the long part.
+fn say(overview: &Overview<'_>) {
+    for note in &overview.inputs.notes {
+        anstream::eprintln!("note: {note}");
+    }
+    for (what, text) in describe(overview) {
+        anstream::eprintln!("{what:<12}{text}");
+    }
+}
+
+fn print_overview(overview: &Overview<'_>) {
+    for note in &overview.inputs.notes {
+        anstream::eprintln!("note: {note}");
+    }
+    for (what, text) in describe(overview) {
+        println!("{what:<12}{text}");
+    }
+    println!("nothing was written");
+}
+
+fn describe(overview: &Overview<'_>) -> Vec<(&'static str, String)> {
+    let inputs = overview.inputs;
+    let (config, spec) = (&inputs.config, &inputs.spec);
+    let room = overview.room.as_ref();
+    vec![
+        (
+            "model",
+            format!(
+                "{} parameters: d {}, {} layers, {} heads, V {}",
+                spec.n_parameters(),
+                spec.d_model,
+                spec.n_layers,
+                spec.n_heads,
+                spec.vocab_size
+            ),
+        ),
+        (
+            "memory",
+            format!(
+                "{} MiB at the peak: {}{}",
+                overview.memory.total().div_ceil(1 << 20),
+                overview.memory.describe(),
+                room.map_or_else(String::new, |room| format!(
+                    "; may take {} MiB",
+                    room.bytes >> 20
+                ))
+            ),
+        ),
+        ("data", describe_data(overview)),
+        ("stages", describe_stages(overview)),
+        (
+            "schedule",
+            format!(
+                "{} steps of {} sequences on {} threads; lr {} {}, warm-up of {} steps",
+                config.train.steps,
+                config.train.batch_size,
+                config.train.threads(),
+                config.schedule.lr,
+                format!("{:?}", config.schedule.shape).to_lowercase(),
+                config.schedule.warmup_steps
+            ),
+        ),
+    ]
+}
+
+fn describe_data(overview: &Overview<'_>) -> String {
+    let (coverage, inputs) = (&overview.coverage, overview.inputs);
+    let mut parts = Vec::new();
+    if inputs.labels.is_some() {
+        parts.push(format!(
+            "{} of {} labelled sequences",
+            coverage.labelled_needed, coverage.labelled_there
+        ));
+    }
+    if inputs.tokens.is_some() {
+        let excluded = match coverage.tokens_excluded {
+            0 => String::new(),
+            n => format!(" ({n} more are left to stage 1)"),
+        };
+        parts.push(format!(
+            "{} of {} sequences of the corpus{excluded}",
+            coverage.tokens_needed, coverage.tokens_there
+        ));
+    }
+    let n_sequences = inputs.config.train.steps * inputs.config.train.batch_size as u64;
+    let n_tokens = n_sequences * inputs.seq_len() as u64;
+    format!("{}; up to {n_tokens} tokens", parts.join(", "))
+}
+
+fn describe_stages(overview: &Overview<'_>) -> String {
+    let (stages, config) = (&overview.inputs.stages, &overview.inputs.config);
+    let labelled = stages.max_labelled_steps();
+    let learnt = match stages.learns_from_labels() {
+        true => format!("KD, omega {}", config.kd.omega),
+        false => "CE".to_owned(),
+    };
+    match (labelled, config.train.steps - labelled) {
+        (0, n) => format!("{n} steps of CE on the corpus"),
+        (n, 0) => format!("{n} steps on labelled sequences ({learnt})"),
+        (n, rest) => {
+            let most = if stages.auto_transition().is_some() {
+                "at most "
+            } else {
+                ""
+            };
+            format!(
+                "{most}{n} steps on labelled sequences ({learnt}), then {rest} of CE on the corpus"
+            )
+        }
+    }
+}
+
+fn print_outcome(outcome: &Outcome) {
+    match outcome {
+        Outcome::AlreadyFinished { model } => {
+            println!(
+                "nothing to do: the run is finished, its model is {}",
+                model.display()
+            );
+        }
+        Outcome::Finished(finished) => print_finished(finished),
+    }
+}
+
+fn print_finished(finished: &Finished) {
+    println!(
+        "{} steps, {} tokens, {:.0} s",
+        finished.n_steps, finished.n_tokens, finished.seconds
+    );
+    if let Some(step) = &finished.last_step {
+        println!(
+            "loss {:.4} in the last step, {:.0} tokens/s, MFU {:.0}%",
+            step.loss,
+            step.tokens_per_s,
+            100.0 * step.mfu
+        );
+    }
+    if let Some(validation) = &finished.validation {
+        println!(
+            "validation NLL {:.4} nats a token, perplexity {:.2}",
+            validation.nll,
+            validation.nll.exp()
+        );
+    }
+    println!("the model is {}", finished.model.display());
+}
+
+fn print_profile(finished: &Finished) {
+    println!("share of the steps' time:");
+    for (name, share) in finished.profile.shares() {
+        println!("  {name:<24}{:>5.1}%", 100.0 * share);
+    }
+}

@@ -1,0 +1,150 @@
+//! What a checkpoint holds, into its files and back.
+
+use super::error::CheckpointError;
+use super::store::{Checkpoint, CheckpointStore};
+use crate::storage::{StorageError, replace};
+use crate::train::TrainError;
+use crate::train::export::{
+    SpecialIds, Tensor, TensorMut, read_config, read_params, read_tensors, write_hf, write_tensors,
+};
+use crate::train::model::{ModelSpec, Params};
+use crate::train::ops::AdamW;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+/// Moments of AdamW.
+const OPTIMIZER: &str = "optimizer.safetensors";
+/// Weights, by Hugging Face's name.
+const MODEL: &str = "model.safetensors";
+/// The rest.
+const STATE: &str = "state.json";
+const FIRST_MOMENT: &str = "m.";
+const SECOND_MOMENT: &str = "v.";
+
+/// What is written.
+#[derive(Clone, Copy)]
+pub struct Contents<'a, S> {
+    /// Weights.
+    pub params: &'a Params,
+    /// Beginning and end of a document, for `config.json`.
+    pub special: &'a SpecialIds,
+    /// `tokenizer.json`, to go beside the weights.
+    pub tokenizer_json: Option<&'a [u8]>,
+    /// Moments.
+    pub optimizer: &'a AdamW,
+    /// Everything else, as `state.json`.
+    pub state: &'a S,
+}
+
+impl CheckpointStore {
+    /// Saves a checkpoint of `step`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`TrainError`] from the storage, or of weights that are not finite; what was there stays.
+    pub fn save_contents<S: Serialize>(
+        &self,
+        step: u64,
+        contents: &Contents<'_, S>,
+    ) -> Result<Checkpoint, TrainError> {
+        self.save(step, |dir| contents.write(dir))
+    }
+}
+
+impl<S: Serialize> Contents<'_, S> {
+    fn write(&self, dir: &Path) -> Result<(), TrainError> {
+        write_hf(dir, self.params, self.special, self.tokenizer_json)?;
+        let names = moment_names(self.params);
+        let layout = &self.params.layout;
+        let tensors: Vec<Tensor<'_>> = [&self.optimizer.m, &self.optimizer.v]
+            .into_iter()
+            .flat_map(|moments| layout.tensors.iter().map(move |slot| (slot, moments)))
+            .zip(&names)
+            .map(|((slot, moments), name)| Tensor {
+                name,
+                shape: &slot.shape,
+                values: &moments[slot.range.clone()],
+            })
+            .collect();
+        write_tensors(&dir.join(OPTIMIZER), &tensors, &[])?;
+        let mut json = serde_json::to_vec_pretty(self.state).map_err(|error| {
+            StorageError::io("write", &dir.join(STATE), std::io::Error::other(error))
+        });
+        if let Ok(json) = &mut json {
+            json.push(b'\n');
+        }
+        let json = json.map_err(CheckpointError::from)?;
+        Ok(replace(&dir.join(STATE), &json).map_err(CheckpointError::from)?)
+    }
+}
+
+impl Checkpoint {
+    /// The rest of the state, as [`Contents::state`] was.
+    ///
+    /// # Errors
+    /// [`CheckpointError::DoesNotFit`] for what a later version may have written.
+    pub fn state<S: DeserializeOwned>(&self) -> Result<S, CheckpointError> {
+        let path = self.dir.join(STATE);
+        let json =
+            std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
+        serde_json::from_slice(&json).map_err(|error| CheckpointError::DoesNotFit {
+            dir: self.dir.clone(),
+            what: STATE.to_owned(),
+            expected: "the state of a run of this version".to_owned(),
+            got: error.to_string(),
+            remedy: "resume with the version of saltworks-train that wrote it",
+        })
+    }
+
+    /// Weights and moments of a model of these dimensions.
+    ///
+    /// # Errors
+    /// [`CheckpointError::DoesNotFit`] where it holds another model; tensors that cannot be read.
+    pub fn weights(&self, spec: &ModelSpec) -> Result<(Params, AdamW), TrainError> {
+        let (found, _) = read_config(&self.dir)?;
+        if found != *spec {
+            return Err(CheckpointError::DoesNotFit {
+                dir: self.dir.clone(),
+                what: "the model".to_owned(),
+                expected: format!("{spec:?}"),
+                got: format!("{found:?}"),
+                remedy: "resume with the configuration that it was made with",
+            }
+            .into());
+        }
+        let mut params = Params::blank(spec);
+        read_params(&self.dir.join(MODEL), &mut params)?;
+        let mut optimizer = AdamW::new(params.layout.len);
+        self.read_moments(&params, &mut optimizer)?;
+        Ok((params, optimizer))
+    }
+
+    fn read_moments(&self, params: &Params, optimizer: &mut AdamW) -> Result<(), TrainError> {
+        let names = moment_names(params);
+        let mut tensors = Vec::with_capacity(names.len());
+        let mut names = names.iter();
+        for mut rest in [&mut optimizer.m[..], &mut optimizer.v[..]] {
+            for (slot, name) in params.layout.tensors.iter().zip(names.by_ref()) {
+                let (values, behind) = rest.split_at_mut(slot.range.len());
+                rest = behind;
+                tensors.push(TensorMut {
+                    name,
+                    shape: &slot.shape,
+                    values,
+                });
+            }
+        }
+        Ok(read_tensors(&self.dir.join(OPTIMIZER), &mut tensors)?)
+    }
+}
+
+/// Names of the first moments, then of the second, each in the order of the layout.
+fn moment_names(params: &Params) -> Vec<String> {
+    [FIRST_MOMENT, SECOND_MOMENT]
+        .into_iter()
+        .flat_map(|moment| {
+            let slots = params.layout.tensors.iter();
+            slots.map(move |slot| format!("{moment}{}", slot.name))
+        })
+        .collect()
+}

@@ -1,0 +1,121 @@
+//! What can go wrong with a checkpoint.
+
+use crate::error::Kind;
+use crate::storage::StorageError;
+use std::path::PathBuf;
+
+/// An error of saving or reading checkpoints.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A checkpoint that is not what was saved.
+    #[error("the checkpoint {} is damaged: {fault}; {remedy}", dir.display())]
+    Damaged {
+        /// The checkpoint.
+        dir: PathBuf,
+        /// What is wrong with it.
+        fault: Fault,
+        /// Which one to take instead.
+        remedy: String,
+    },
+    /// A checkpoint that was asked for is not there.
+    #[error("there is no checkpoint step-{step} in {}: {there}", dir.display())]
+    NotThere {
+        /// Where it was looked for.
+        dir: PathBuf,
+        /// Step asked for.
+        step: u64,
+        /// Those that are there.
+        there: String,
+    },
+    /// A checkpoint that holds another model than its own files say, or than the configuration.
+    #[error("the checkpoint {} does not fit: {what} is {got}, expected {expected}; {remedy}", dir.display())]
+    DoesNotFit {
+        /// The checkpoint.
+        dir: PathBuf,
+        /// Tensor or field.
+        what: String,
+        /// As the configuration has it.
+        expected: String,
+        /// As found.
+        got: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// From `storage`.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why a checkpoint is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Its `checkpoint.json`, which is written last, is missing.
+    #[error("it is half: checkpoint.json, which is written last, is missing")]
+    Half,
+    /// Its `checkpoint.json` cannot be understood.
+    #[error("checkpoint.json cannot be understood ({0})")]
+    Unreadable(String),
+    /// Written by a later version.
+    #[error(
+        "checkpoint.json has format version {got}, this program reads {expected}: use the version that wrote it"
+    )]
+    Version {
+        /// The version of this program.
+        expected: u32,
+        /// The version found.
+        got: u32,
+    },
+    /// Says of itself that it is of another step.
+    #[error("checkpoint.json says step {got}, the directory's name step {expected}")]
+    OtherStep {
+        /// By name.
+        expected: u64,
+        /// By content.
+        got: u64,
+    },
+    /// A file is listed wrongly, or not there.
+    #[error("{file} is missing")]
+    Missing {
+        /// Name inside the checkpoint.
+        file: String,
+    },
+    /// A file is shorter or longer than it was.
+    #[error("{file} has {got} bytes, expected {expected}")]
+    Size {
+        /// Name inside the checkpoint.
+        file: String,
+        /// As saved.
+        expected: u64,
+        /// As found.
+        got: u64,
+    },
+    /// A file has other bytes than were saved.
+    #[error("{file} has the blake3 {got}, expected {expected}")]
+    Hash {
+        /// Name inside the checkpoint.
+        file: String,
+        /// As saved.
+        expected: String,
+        /// As found.
+        got: String,
+    },
+    /// A file cannot be read.
+    #[error("{file} cannot be read ({reason})")]
+    Io {
+        /// Name inside the checkpoint.
+        file: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl CheckpointError {
+    /// The kind of failure, which decides the exit code.
+    pub fn kind(&self) -> Kind {
+        match self {
+            CheckpointError::Damaged { .. } => Kind::BadData,
+            CheckpointError::NotThere { .. } | CheckpointError::DoesNotFit { .. } => Kind::Usage,
+            CheckpointError::Storage(error) => error.kind(),
+        }
+    }
+}

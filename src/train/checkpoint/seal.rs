@@ -1,0 +1,124 @@
+//! `checkpoint.json`: size and hash of every other file of a checkpoint, written last.
+
+use super::error::{CheckpointError, Fault};
+use crate::storage::{FileHash, StorageError, hash_file, replace};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Name of the file that makes a checkpoint whole.
+pub(super) const SEAL_NAME: &str = "checkpoint.json";
+/// Version of the layout of a checkpoint.
+pub const CHECKPOINT_FORMAT_VERSION: u32 = 1;
+
+/// What `checkpoint.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seal {
+    /// [`CHECKPOINT_FORMAT_VERSION`] of the writer.
+    pub format_version: u32,
+    /// Steps that were done when it was saved.
+    pub step: u64,
+    /// Every other file, by name.
+    pub files: BTreeMap<String, FileHash>,
+}
+
+/// The version alone, which decides whether the rest can be read.
+#[derive(Deserialize)]
+struct Header {
+    format_version: u32,
+}
+
+impl Seal {
+    /// Hashes the files of `dir` and writes `checkpoint.json`.
+    pub(super) fn write(dir: &Path, step: u64) -> Result<(), CheckpointError> {
+        let mut files = BTreeMap::new();
+        for name in names_in(dir)? {
+            let hash = hash_file(&dir.join(&name))?;
+            files.insert(name, hash);
+        }
+        let seal = Self {
+            format_version: CHECKPOINT_FORMAT_VERSION,
+            step,
+            files,
+        };
+        let mut json = serde_json::to_vec_pretty(&seal).expect("a seal has string keys only");
+        json.push(b'\n');
+        Ok(replace(&dir.join(SEAL_NAME), &json)?)
+    }
+
+    /// Reads `checkpoint.json` and holds every file against it.
+    pub(super) fn check(dir: &Path, step: u64) -> Result<Self, Fault> {
+        let seal = Self::read(dir)?;
+        if seal.step != step {
+            return Err(Fault::OtherStep {
+                expected: step,
+                got: seal.step,
+            });
+        }
+        for (file, expected) in &seal.files {
+            check_file(dir, file, expected)?;
+        }
+        Ok(seal)
+    }
+
+    fn read(dir: &Path) -> Result<Self, Fault> {
+        let json = std::fs::read(dir.join(SEAL_NAME)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Fault::Half,
+            _ => io_fault(SEAL_NAME, &error),
+        })?;
+        let unreadable = |error: serde_json::Error| Fault::Unreadable(error.to_string());
+        let header: Header = serde_json::from_slice(&json).map_err(unreadable)?;
+        if header.format_version != CHECKPOINT_FORMAT_VERSION {
+            return Err(Fault::Version {
+                expected: CHECKPOINT_FORMAT_VERSION,
+                got: header.format_version,
+            });
+        }
+        serde_json::from_slice(&json).map_err(unreadable)
+    }
+}
+
+fn names_in(dir: &Path) -> Result<Vec<String>, CheckpointError> {
+    let io = |source| StorageError::io("list", dir, source);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        names.extend(name.to_str().map(str::to_owned));
+    }
+    names.retain(|name| name != SEAL_NAME);
+    Ok(names)
+}
+
+fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Fault> {
+    let path = dir.join(file);
+    let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Fault::Missing {
+            file: file.to_owned(),
+        },
+        _ => io_fault(file, &error),
+    })?;
+    if metadata.len() != expected.bytes {
+        return Err(Fault::Size {
+            file: file.to_owned(),
+            expected: expected.bytes,
+            got: metadata.len(),
+        });
+    }
+    let got = hash_file(&path).map_err(|error| io_fault(file, &error))?;
+    if got.blake3 != expected.blake3 {
+        return Err(Fault::Hash {
+            file: file.to_owned(),
+            expected: expected.blake3.clone(),
+            got: got.blake3,
+        });
+    }
+    Ok(())
+}
+
+fn io_fault(file: &str, error: &dyn std::error::Error) -> Fault {
+    Fault::Io {
+        file: file.to_owned(),
+        reason: error.source().unwrap_or(error).to_string(),
+    }
+}

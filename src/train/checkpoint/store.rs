@@ -1,0 +1,250 @@
+//! The checkpoints of a run: saved whole, checked whole, removed whole.
+
+use super::error::{CheckpointError, Fault};
+use super::seal::Seal;
+use crate::storage::{StorageError, publish_dir, rename_dir};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// In front of the step in a checkpoint's name.
+const NAME_PREFIX: &str = "step-";
+/// A checkpoint that is being written.
+const IN_WORK: &str = "part";
+/// One that another is taking the place of.
+const REPLACED: &str = "old";
+/// One that is being removed.
+const GONE: &str = "gone";
+
+/// `RUN/checkpoints`. Only the process that holds the lock of the run writes there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointStore {
+    dir: PathBuf,
+}
+
+/// A checkpoint whose every file was found to be what was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The directory.
+    pub dir: PathBuf,
+    /// Steps that were done.
+    pub step: u64,
+    /// What `checkpoint.json` says.
+    pub seal: Seal,
+}
+
+impl CheckpointStore {
+    /// The checkpoints of the run in `run_dir`, which need not exist yet.
+    pub fn of_run(run_dir: &Path) -> Self {
+        Self {
+            dir: run_dir.join("checkpoints"),
+        }
+    }
+
+    /// Where the checkpoint of `step` is, or would be.
+    pub fn path(&self, step: u64) -> PathBuf {
+        self.dir.join(format!("{NAME_PREFIX}{step}"))
+    }
+
+    /// Steps of which there is a checkpoint, good or not, rising.
+    ///
+    /// # Errors
+    /// [`StorageError`] with the path; a directory that does not exist has none.
+    pub fn steps(&self) -> Result<Vec<u64>, StorageError> {
+        let mut steps: Vec<u64> = self
+            .names()?
+            .iter()
+            .filter_map(|name| step_of(name))
+            .collect();
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    /// Saves what `fill` writes into the directory it is given, which becomes the checkpoint of
+    /// `step` only when all of it is on the disk. One that has the name already is replaced.
+    ///
+    /// # Errors
+    /// Those of `fill`, and [`CheckpointError::Storage`]; what was there before stays.
+    pub fn save<E: From<CheckpointError>>(
+        &self,
+        step: u64,
+        fill: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<Checkpoint, E> {
+        let part = self.hidden(step, IN_WORK);
+        let filled = self
+            .fill(step, &part, fill)
+            .and_then(|()| Ok(self.put_in_place(step, &part)?));
+        if let Err(error) = filled {
+            // Best effort: the next run sweeps what cannot be removed.
+            let _ = std::fs::remove_dir_all(&part);
+            return Err(error);
+        }
+        Ok(self.at(step)?)
+    }
+
+    fn fill<E: From<CheckpointError>>(
+        &self,
+        step: u64,
+        part: &Path,
+        fill: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        remove_tree(part).map_err(CheckpointError::from)?;
+        std::fs::create_dir_all(part)
+            .map_err(|source| StorageError::io("create the directory", part, source))
+            .map_err(CheckpointError::from)?;
+        fill(part)?;
+        Ok(Seal::write(part, step)?)
+    }
+
+    fn put_in_place(&self, step: u64, part: &Path) -> Result<(), CheckpointError> {
+        let (place, old) = (self.path(step), self.hidden(step, REPLACED));
+        if place.exists() {
+            remove_tree(&old)?;
+            rename_dir(&place, &old)?;
+        }
+        publish_dir(part, &place)?;
+        Ok(remove_tree(&old)?)
+    }
+
+    /// The checkpoint of `step`, every hash of it checked.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NotThere`], listing those that are;
+    /// [`CheckpointError::Damaged`], naming the last good one before it.
+    pub fn at(&self, step: u64) -> Result<Checkpoint, CheckpointError> {
+        let dir = self.path(step);
+        if !dir.is_dir() {
+            return Err(CheckpointError::NotThere {
+                there: list(&self.steps()?),
+                dir: self.dir.clone(),
+                step,
+            });
+        }
+        match Seal::check(&dir, step) {
+            Ok(seal) => Ok(Checkpoint { dir, step, seal }),
+            Err(fault) => Err(self.damaged(dir, step, fault)?),
+        }
+    }
+
+    /// The checkpoint of the greatest step, every hash of it checked; `None` if there is none at all.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Damaged`], naming the last good one before it.
+    pub fn latest(&self) -> Result<Option<Checkpoint>, CheckpointError> {
+        let steps = self.steps()?;
+        steps.last().map(|&step| self.at(step)).transpose()
+    }
+
+    fn damaged(
+        &self,
+        dir: PathBuf,
+        step: u64,
+        fault: Fault,
+    ) -> Result<CheckpointError, StorageError> {
+        let mut steps = self.steps()?;
+        steps.retain(|&earlier| earlier < step);
+        let good = steps
+            .iter()
+            .rev()
+            .find(|&&earlier| Seal::check(&self.path(earlier), earlier).is_ok());
+        let remedy = match good {
+            Some(good) => format!(
+                "the last good one before it is step-{good}: --resume-from step-{good} goes on from there"
+            ),
+            None => "no good one is before it: restore it, or begin again with another --output"
+                .to_owned(),
+        };
+        Ok(CheckpointError::Damaged { dir, fault, remedy })
+    }
+
+    /// Removes what the policy does not keep among the checkpoints up to `newest`, which is whole:
+    /// all but the last `keep_last`, and those whose step is a multiple of `keep_every` (0: none).
+    ///
+    /// # Errors
+    /// [`StorageError`] with the path.
+    pub fn retain(
+        &self,
+        newest: u64,
+        keep_last: usize,
+        keep_every: u64,
+    ) -> Result<(), StorageError> {
+        let mut steps = self.steps()?;
+        steps.retain(|&step| step <= newest);
+        let n_old = steps.len().saturating_sub(keep_last.max(1));
+        for &step in &steps[..n_old] {
+            if keep_every == 0 || step % keep_every != 0 {
+                let gone = self.hidden(step, GONE);
+                remove_tree(&gone)?;
+                rename_dir(&self.path(step), &gone)?;
+                remove_tree(&gone)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what killed saves left, and puts back a checkpoint that was to be replaced by one
+    /// that never came.
+    ///
+    /// # Errors
+    /// [`StorageError`] with the path.
+    pub fn sweep(&self) -> Result<(), StorageError> {
+        for name in self.names()? {
+            let Some((step, state)) = hidden_parts(&name) else {
+                continue;
+            };
+            let (left, place) = (self.dir.join(&name), self.path(step));
+            if state == REPLACED && !place.exists() {
+                rename_dir(&left, &place)?;
+            } else {
+                remove_tree(&left)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hidden(&self, step: u64, state: &str) -> PathBuf {
+        self.dir.join(format!(".{NAME_PREFIX}{step}.{state}"))
+    }
+
+    fn names(&self) -> Result<Vec<String>, StorageError> {
+        let io = |source| StorageError::io("list", &self.dir, source);
+        let entries = match std::fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(io)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.extend(entry.map_err(io)?.file_name().to_str().map(str::to_owned));
+        }
+        Ok(names)
+    }
+}
+
+/// The step of `step-N`, written as [`CheckpointStore::path`] writes it.
+pub fn step_of(name: &str) -> Option<u64> {
+    let step = name.strip_prefix(NAME_PREFIX)?.parse().ok()?;
+    (name == format!("{NAME_PREFIX}{step}")).then_some(step)
+}
+
+/// Step and state of `.step-N.STATE`.
+fn hidden_parts(name: &str) -> Option<(u64, &str)> {
+    let (name, state) = name.strip_prefix('.')?.rsplit_once('.')?;
+    let is_ours = [IN_WORK, REPLACED, GONE].contains(&state);
+    step_of(name).filter(|_| is_ours).map(|step| (step, state))
+}
+
+fn list(steps: &[u64]) -> String {
+    let names: Vec<String> = steps.iter().map(|step| format!("step-{step}")).collect();
+    match names.is_empty() {
+        true => "there is none at all, run without --resume-from".to_owned(),
+        false => format!("choose one of {}", names.join(", ")),
+    }
+}
+
+fn remove_tree(dir: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(StorageError::io("remove", dir, error))
+        }
+        _ => Ok(()),
+    }
+}

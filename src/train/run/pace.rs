@@ -1,0 +1,147 @@
+//! How fast it goes: tokens a second, share of the machine's peak, time left.
+
+use super::inputs::Inputs;
+use super::state::TrainState;
+use super::step::StepReport;
+use super::validation::ValidationReport;
+use serde::Serialize;
+use std::time::Instant;
+
+/// Name of the event of every step but the last.
+const EVENT: &str = "progress";
+/// Name of the event at the end.
+const LAST_EVENT: &str = "trained";
+
+/// What is known after a step. Tokens are predicted positions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// `progress`, and `trained` for the last one.
+    pub event: &'static str,
+    /// Steps done.
+    pub step: u64,
+    /// Steps of the run.
+    pub n_steps: u64,
+    /// 1 or 2.
+    pub stage: u8,
+    /// Mean loss of the step, nats.
+    pub loss: f64,
+    /// Mean NLL of the latest validation of this process, nats.
+    pub validation_nll: Option<f64>,
+    /// In this process.
+    pub tokens_per_s: f64,
+    /// Model FLOPs as a share of what `gemm` reaches here.
+    pub mfu: f64,
+    /// Seconds left at that speed, validations and checkpoints not counted.
+    pub eta_s: Option<f64>,
+}
+
+impl Snapshot {
+    /// Whether no more come.
+    pub fn is_last(&self) -> bool {
+        self.event == LAST_EVENT
+    }
+
+    /// The same at the end of the run, after `validation`.
+    pub(super) fn as_last(self, validation: Option<&ValidationReport>) -> Self {
+        Self {
+            event: LAST_EVENT,
+            validation_nll: validation.map(rounded_nll),
+            ..self
+        }
+    }
+}
+
+/// Speed over the steps of this process, and since it was last asked.
+pub(super) struct Pace {
+    n_steps: u64,
+    flops_per_token: f64,
+    peak_flops: f64,
+    step_began: Instant,
+    n_steps_here: u64,
+    whole: Stretch,
+    recent: Stretch,
+}
+
+/// Positions, and the seconds that they took.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Stretch {
+    n_tokens: u64,
+    seconds: f64,
+}
+
+impl Stretch {
+    fn tokens_per_s(self) -> f64 {
+        self.n_tokens as f64 / self.seconds.max(1e-9)
+    }
+}
+
+impl Pace {
+    /// `peak_flops` is what matrix products reach on the run's threads, a second.
+    pub(super) fn new(inputs: &Inputs, peak_flops: f64) -> Self {
+        Self {
+            n_steps: inputs.config.train.steps,
+            flops_per_token: inputs.spec.flops_per_token(inputs.seq_len()),
+            peak_flops,
+            step_began: Instant::now(),
+            n_steps_here: 0,
+            whole: Stretch::default(),
+            recent: Stretch::default(),
+        }
+    }
+
+    pub(super) fn begin_step(&mut self) {
+        self.step_began = Instant::now();
+    }
+
+    /// The step had `n_tokens` positions; tells the seconds that it took.
+    pub(super) fn end_step(&mut self, n_tokens: u64) -> f64 {
+        let seconds = self.step_began.elapsed().as_secs_f64();
+        self.n_steps_here += 1;
+        for stretch in [&mut self.whole, &mut self.recent] {
+            stretch.n_tokens += n_tokens;
+            stretch.seconds += seconds;
+        }
+        seconds
+    }
+
+    /// Tokens a second and model-FLOP utilisation since the last call.
+    pub(super) fn take_recent(&mut self) -> (f64, f64) {
+        let tokens_per_s = std::mem::take(&mut self.recent).tokens_per_s();
+        (tokens_per_s, self.mfu(tokens_per_s))
+    }
+
+    fn mfu(&self, tokens_per_s: f64) -> f64 {
+        tokens_per_s * self.flops_per_token / self.peak_flops
+    }
+
+    pub(super) fn snapshot(
+        &self,
+        state: &TrainState,
+        report: &StepReport,
+        validation: Option<&ValidationReport>,
+    ) -> Snapshot {
+        let tokens_per_s = self.whole.tokens_per_s();
+        let n_left = self.n_steps - state.step;
+        let eta_s = self.whole.seconds / self.n_steps_here.max(1) as f64 * n_left as f64;
+        Snapshot {
+            event: EVENT,
+            step: state.step,
+            n_steps: self.n_steps,
+            stage: report.plan.stage.into(),
+            loss: rounded(report.loss(), 1e5),
+            validation_nll: validation.map(rounded_nll),
+            tokens_per_s: rounded(tokens_per_s, 10.0),
+            mfu: rounded(self.mfu(tokens_per_s), 1e4),
+            eta_s: (self.n_steps_here > 0).then(|| rounded(eta_s, 10.0)),
+        }
+    }
+}
+
+fn rounded_nll(validation: &ValidationReport) -> f64 {
+    rounded(validation.nll, 1e5)
+}
+
+/// `value` to a part in `parts`.
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
+}

@@ -1,0 +1,66 @@
+//! Loss on a corpus held out: the same sequences every time.
+
+use super::Interrupt;
+use crate::tokens::SequenceView;
+use crate::train::data::{Example, TokenSource};
+use crate::train::eval::evenly_spread;
+use crate::train::loss::{LossSums, targets_of};
+use crate::train::model::Network;
+
+/// Sequences of a corpus, evenly spread.
+pub(super) struct Validation<'a> {
+    view: SequenceView<'a>,
+    seq_ids: Vec<u64>,
+    micro_batch_size: usize,
+    logprobs_n: Vec<f32>,
+}
+
+/// What a validation found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ValidationReport {
+    /// Mean NLL of all targets, those across document borders too, nats.
+    pub nll: f64,
+    /// Targets.
+    pub n_targets: f64,
+}
+
+impl<'a> Validation<'a> {
+    /// `n_wanted` sequences of `source`; 0 takes all. `max_positions` is what the network holds.
+    pub(super) fn new(
+        source: &'a TokenSource,
+        n_wanted: u64,
+        micro_batch_size: usize,
+        max_positions: usize,
+    ) -> Self {
+        let view = source.view();
+        let n = if n_wanted == 0 { view.len() } else { n_wanted };
+        Self {
+            seq_ids: evenly_spread(view.len(), n).collect(),
+            view,
+            micro_batch_size,
+            logprobs_n: vec![0.0; max_positions],
+        }
+    }
+
+    /// Evaluates all chosen sequences; `None` if a stop was asked for before the last.
+    pub(super) fn run(
+        &mut self,
+        network: &mut Network,
+        interrupt: &Interrupt,
+    ) -> Option<ValidationReport> {
+        let mut sums = LossSums::default();
+        for seq_ids in self.seq_ids.chunks(self.micro_batch_size) {
+            if interrupt.is_requested() {
+                return None;
+            }
+            let read = |&seq_id| Example::from(self.view.read(seq_id));
+            let examples: Vec<Example> = seq_ids.iter().map(read).collect();
+            let batch = targets_of(&examples, None, 0.0, false);
+            sums += network.evaluate(&batch, &mut self.logprobs_n[..batch.n_positions()]);
+        }
+        Some(ValidationReport {
+            nll: sums.ce / sums.n,
+            n_targets: sums.n,
+        })
+    }
+}

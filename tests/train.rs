@@ -1,0 +1,887 @@
+//! `saltworks-train run` as a process: every mode learns, and whatever stops a run, it goes on bit
+//! for bit.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use saltworks::onnx::build::DecoderSpec;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use support::{Inputs, assert_same_files, fail_with, saltworks, snapshot, succeed, text};
+
+/// Tokens of the test corpus: some 190 sequences of 32 targets, in some ten shards.
+const N_TOKENS: usize = 6_000;
+/// Steps of the usual test run, four sequences each.
+const STEPS: u64 = 24;
+/// Most time that a child is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The trainer under test.
+fn saltworks_train() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_saltworks-train"))
+}
+
+/// Labels and tokens, made once and never changed.
+fn inputs() -> &'static Inputs {
+    static INPUTS: OnceLock<Inputs> = OnceLock::new();
+    INPUTS.get_or_init(|| {
+        let inputs = Inputs::new(N_TOKENS);
+        std::fs::write(inputs.path("tokens.bin"), tokens(N_TOKENS)).unwrap();
+        succeed(&mut inputs.label("labels"));
+        inputs
+    })
+}
+
+/// nanoGPT's headerless u16 of a language of 16 words, so that there is something to learn at once.
+fn tokens(n_tokens: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let ids = (0..n_tokens).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        match state >> 24 {
+            0..8 => support::EOD,
+            draw => (draw % 16) as u16,
+        }
+    });
+    ids.flat_map(u16::to_le_bytes).collect()
+}
+
+/// A directory of one test, with a configuration and its runs.
+struct Bench {
+    dir: tempfile::TempDir,
+    labels: PathBuf,
+    keys: Vec<String>,
+}
+
+impl Bench {
+    /// `salt` on the shared labels and tokens, two seconds at most.
+    fn new() -> Self {
+        let keys = [
+            "data.tokens_format=nanogpt".to_owned(),
+            format!("data.eod={}", support::EOD),
+            "data.shuffle_row_groups=2".to_owned(),
+            format!("train.steps={STEPS}"),
+            "train.batch_size=4".to_owned(),
+            "train.threads=2".to_owned(),
+            "schedule.lr=1e-2".to_owned(),
+            "schedule.warmup_steps=4".to_owned(),
+            "eval.every=8".to_owned(),
+            "eval.sequences=6".to_owned(),
+            "checkpoint.every=4".to_owned(),
+            "log.every=1".to_owned(),
+        ];
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            labels: inputs().path("labels"),
+            keys: keys.to_vec(),
+        }
+        .with(&["kd.mode=salt", "kd.n_kd=12"])
+        .with_path("data.tokens", &inputs().path("tokens.bin"))
+        .with_path("data.validation", &inputs().path("tokens.bin"))
+    }
+
+    fn with(mut self, keys: &[&str]) -> Self {
+        self.keys.extend(keys.iter().map(|key| key.to_string()));
+        self
+    }
+
+    fn with_path(self, key: &str, path: &Path) -> Self {
+        self.with(&[&format!("{key}={}", path.display())])
+    }
+
+    /// Trains from a copy of the labels, which a test may spoil.
+    fn with_own_labels(mut self) -> Self {
+        let own = self.path("labels");
+        for (name, bytes) in snapshot(&self.labels) {
+            let path = own.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        self.labels = own;
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The command that trains into `output`.
+    fn run(&self, output: &str) -> Command {
+        let config = self.path("run.toml");
+        let model = "[model]\nd_model = 16\nn_layers = 2\nn_heads = 2\nd_ff = 24\n";
+        let text = format!(
+            "output = \"unused\"\n{model}\n[data]\nlabels = {:?}\n\n[train]\nsteps = 1\nbatch_size = 1\n",
+            self.labels
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = saltworks_train();
+        command.arg("run").arg("--config").arg(config);
+        for key in &self.keys {
+            command.args(["--set", key]);
+        }
+        command.arg("--output").arg(self.path(output));
+        command
+    }
+
+    fn resume(&self, output: &str) -> Command {
+        let mut command = self.run(output);
+        command.arg("--resume");
+        command
+    }
+
+    /// Everything that a run leaves and that two runs must agree on.
+    fn result(&self, output: &str) -> Outcome {
+        let run = self.path(output);
+        let mut last = snapshot(&run.join(format!("checkpoints/step-{STEPS}")));
+        last.retain(|name, _| name.ends_with(".safetensors"));
+        Outcome {
+            model: snapshot(&run.join("final")),
+            last,
+            metrics: metrics(&run),
+        }
+    }
+
+    fn assert_same(&self, got: &str, want: &str) {
+        let (got, want) = (self.result(got), self.result(want));
+        assert_same_files(&got.model, &want.model);
+        assert_same_files(&got.last, &want.last);
+        assert_eq!(got.metrics, want.metrics);
+    }
+
+    fn steps(&self, output: &str) -> Vec<u64> {
+        let names = std::fs::read_dir(self.path(output).join("checkpoints")).unwrap();
+        let mut steps: Vec<u64> = names
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter_map(|name| name.strip_prefix("step-")?.parse().ok())
+            .collect();
+        steps.sort_unstable();
+        steps
+    }
+}
+
+struct Outcome {
+    model: BTreeMap<String, Vec<u8>>,
+    last: BTreeMap<String, Vec<u8>>,
+    metrics: Vec<Value>,
+}
+
+/// The lines of `metrics.jsonl` without what depends on the clock.
+fn metrics(run: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let without_times = |line: &str| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        for key in ["seconds", "tokens_per_s", "mfu"] {
+            line.as_object_mut().unwrap().remove(key);
+        }
+        line
+    };
+    text.lines().map(without_times).collect()
+}
+
+fn lines_of<'a>(metrics: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    metrics.iter().filter(move |line| line["kind"] == kind)
+}
+
+fn numbers(metrics: &[Value], kind: &str, key: &str) -> Vec<f64> {
+    let values = lines_of(metrics, kind).map(|line| line[key].as_f64());
+    values.map(|value| value.unwrap_or(f64::NAN)).collect()
+}
+
+fn spawn(command: &mut Command) -> Child {
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Waits until `path` is there, while the child runs.
+fn wait_for(path: &Path, child: &mut Child) {
+    let started = Instant::now();
+    while !path.exists() {
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{} never came",
+            path.display()
+        );
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "ended before {} was there",
+            path.display()
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn signal(child: &Child, signal: i32) {
+    // SAFETY: the process is our own child, which has not been waited for.
+    unsafe { libc::kill(child.id() as i32, signal) };
+}
+
+/// Flips one byte in the middle of a file; again, and it is as it was.
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn every_mode_and_transition_learns_and_says_what_it_did() {
+    let modes: [(&[&str], f64, Option<f64>); 6] = [
+        (&["kd.mode=baseline"], 0.0, None),
+        (&["kd.mode=rkd", "kd.n_kd=", "data.tokens="], 0.5, Some(0.5)),
+        (&[], 0.5, None),
+        (&["kd.transition=linear", "kd.decay_steps=3"], 0.5, None),
+        (
+            &["kd.transition=auto", "kd.min_kd=2", "kd.running_steps=4"],
+            0.5,
+            None,
+        ),
+        (&["kd.gate=learnable", "kd.tau=2", "kd.omega=1"], 1.0, None),
+    ];
+    for (keys, first_omega, last_omega) in modes {
+        let bench = Bench::new().with(keys);
+        succeed(&mut bench.run("run"));
+        let metrics = metrics(&bench.path("run"));
+        let (omega, loss) = (
+            numbers(&metrics, "train", "omega"),
+            numbers(&metrics, "train", "ce"),
+        );
+        assert_eq!(omega.len(), STEPS as usize, "{keys:?}");
+        assert_eq!(omega[0], first_omega, "{keys:?}");
+        assert_eq!(
+            omega[omega.len() - 1],
+            last_omega.unwrap_or(0.0),
+            "{keys:?}"
+        );
+        assert!(loss[loss.len() - 1] < loss[0] - 0.5, "{keys:?}: {loss:?}");
+        let validations = numbers(&metrics, "valid", "val_nll");
+        assert_eq!(validations.len(), 3, "{keys:?}");
+        assert!(validations[2] < validations[0], "{keys:?}: {validations:?}");
+        for line in lines_of(&metrics, "train") {
+            let is_labelled = line["stage"] == 1;
+            assert_eq!(line["teacher_nll"].is_number(), is_labelled, "{line}");
+            assert_eq!(line["student_nll"].is_number(), is_labelled, "{line}");
+            let learns = line["omega"].as_f64().unwrap() > 0.0;
+            assert_eq!(line["kd"].is_number(), learns, "{line}");
+        }
+    }
+}
+
+#[test]
+fn omega_falls_in_a_line_or_at_once_and_then_the_corpus_is_read() {
+    let bench = Bench::new().with(&["kd.transition=linear", "kd.decay_steps=3"]);
+    succeed(&mut bench.run("run"));
+    let metrics = metrics(&bench.path("run"));
+    let omega = numbers(&metrics, "train", "omega");
+    let expected = [0.5, 0.375, 0.25, 0.125, 0.0];
+    assert_eq!(omega[11..16], expected, "{omega:?}");
+    let change: Vec<&Value> = lines_of(&metrics, "stage").collect();
+    assert_eq!(change.len(), 1, "{change:?}");
+    assert_eq!(
+        (&change[0]["step"], &change[0]["stage"]),
+        (&16.into(), &2.into())
+    );
+}
+
+/// Mean over all labelled positions, from the scores that the labels hold.
+const MEAN_NLL: &str = r"
+import sys, polars
+s = polars.read_parquet(sys.argv[1] + '/scores/*.parquet')
+print((s['score_mean_nll'] * s['n_targets']).sum() / s['n_targets'].sum())
+";
+
+#[test]
+fn the_teachers_own_nll_is_that_of_the_labels() {
+    // One step of all labelled sequences but the last, which is shorter or as long.
+    let bench = Bench::new().with(&[
+        "train.batch_size=188",
+        "train.steps=1",
+        "kd.mode=rkd",
+        "kd.n_kd=",
+        "data.tokens=",
+        "schedule.warmup_steps=1",
+    ]);
+    succeed(&mut bench.run("run"));
+    let got = numbers(&metrics(&bench.path("run")), "train", "teacher_nll");
+    let mut python = support::python();
+    python.args(["-c", MEAN_NLL]).arg(&bench.labels);
+    let want: f64 = text(&succeed(&mut python)).trim().parse().unwrap();
+    // Stored as f32.
+    assert!((got[0] - want).abs() < 1e-5, "{got:?} against {want}");
+}
+
+#[test]
+fn a_tiny_set_is_learnt_by_heart() {
+    let inputs = Inputs::new(200);
+    succeed(&mut inputs.label("labels"));
+    let mut bench = Bench::new().with(&[
+        "kd.mode=baseline",
+        "kd.n_kd=",
+        "data.tokens=",
+        "data.validation=",
+        "data.label_epochs=1000",
+        "train.steps=250",
+        "train.batch_size=7",
+        "model.d_model=32",
+        "optimizer.weight_decay=0",
+        "checkpoint.every=0",
+    ]);
+    bench.labels = inputs.path("labels");
+    succeed(&mut bench.run("run"));
+    let loss = numbers(&metrics(&bench.path("run")), "train", "loss");
+    assert!(loss[0] > 5.0, "{}", loss[0]);
+    assert!(loss[249] < 0.05, "{}", loss[249]);
+}
+
+#[test]
+fn a_micro_batch_is_only_another_way_to_compute_the_same_step() {
+    let bench = Bench::new().with(&["train.steps=12"]);
+    succeed(&mut bench.run("whole"));
+    let bench = bench.with(&["train.micro_batch_size=1", "train.recompute=true"]);
+    succeed(&mut bench.run("parts"));
+    let losses = |run: &str| numbers(&metrics(&bench.path(run)), "train", "loss");
+    for (whole, parts) in losses("whole").iter().zip(losses("parts")) {
+        assert!((whole - parts).abs() < 1e-4, "{whole} and {parts}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_one_others() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("one"));
+    succeed(bench.run("two").args(["--set", "data.prefetch=1"]));
+    bench.assert_same("two", "one");
+    succeed(bench.run("other").args(["--set", "train.seed=1"]));
+    let model = |run: &str| std::fs::read(bench.path(run).join("final/model.safetensors")).unwrap();
+    assert_ne!(model("other"), model("one"));
+}
+
+/// Kills with SIGKILL at many moments of a run, and resumes.
+fn assert_kills_change_nothing(bench: &Bench) {
+    let started = Instant::now();
+    succeed(&mut bench.run("reference"));
+    let whole_run = started.elapsed();
+    let (mut n_killed, mut round) = (0, 0_u32);
+    while n_killed < 6 {
+        round += 1;
+        // A new directory whenever one got finished.
+        let output = format!("killed-{}", round / 4);
+        let moment = whole_run.mul_f64(f64::from(round * 7919 % 100) / 100.0);
+        let mut child = spawn(&mut bench.resume(&output));
+        std::thread::sleep(moment);
+        n_killed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(round < 60, "only {n_killed} of {round} runs were killed");
+    }
+    for i in 0..=round / 4 {
+        let output = format!("killed-{i}");
+        succeed(&mut bench.resume(&output));
+        bench.assert_same(&output, "reference");
+    }
+}
+
+#[test]
+fn a_run_killed_at_any_moment_goes_on_to_the_same_bits() {
+    assert_kills_change_nothing(&Bench::new());
+}
+
+#[test]
+fn a_run_of_the_auto_transition_killed_at_any_moment_goes_on_to_the_same_bits() {
+    let keys = ["kd.transition=auto", "kd.min_kd=3", "kd.running_steps=4"];
+    assert_kills_change_nothing(&Bench::new().with(&keys));
+}
+
+#[test]
+fn sigterm_saves_says_how_to_go_on_and_the_rest_is_as_if_nothing_had_happened() {
+    let bench = Bench::new().with(&["checkpoint.every=0"]);
+    succeed(&mut bench.run("reference"));
+    let long = bench.path("stopped/metrics.jsonl");
+    let mut child = spawn(&mut bench.run("stopped"));
+    wait_for(&long, &mut child);
+    signal(&child, libc::SIGTERM);
+    let asked = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        asked.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        asked.elapsed()
+    );
+    let printed = text(&output);
+    assert_eq!(output.status.code(), Some(75), "{printed}");
+    assert!(
+        printed.contains("interrupted") && printed.contains("--resume"),
+        "{printed}"
+    );
+    let refused = fail_with(&mut bench.run("stopped"), 2);
+    assert!(
+        bench.steps("stopped").is_empty() || refused.contains("--resume"),
+        "{refused}"
+    );
+    succeed(&mut bench.resume("stopped"));
+    bench.assert_same("stopped", "reference");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let bench = Bench::new().with(&["train.steps=20", "eval.every=0", "model.d_model=256"]);
+    let bench = bench.with(&["model.n_layers=12", "model.d_ff=1024"]);
+    let mut child = spawn(&mut bench.run("run"));
+    wait_for(&bench.path("run/metrics.jsonl"), &mut child);
+    signal(&child, libc::SIGINT);
+    std::thread::sleep(Duration::from_millis(30));
+    signal(&child, libc::SIGINT);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(75), "{}", text(&output));
+}
+
+#[test]
+fn a_damaged_shard_stops_the_run_with_a_checkpoint_and_once_it_is_whole_the_run_goes_on() {
+    let keys = ["kd.n_kd=24", "data.tokens=", "data.shuffle_row_groups=1"];
+    let bench = Bench::new().with_own_labels().with(&keys);
+    succeed(&mut bench.run("reference"));
+    let shards = std::fs::read_dir(bench.labels.join("positions")).unwrap();
+    let mut was_stopped_midway = false;
+    for shard in shards.map(|entry| entry.unwrap().path()) {
+        let name = shard.file_name().unwrap().to_str().unwrap().to_owned();
+        let output = format!("run-{name}");
+        flip(&shard);
+        let first = bench.run(&output).output().unwrap();
+        let printed = text(&first);
+        flip(&shard);
+        // Stage 1 does not come to every shard.
+        if !first.status.success() {
+            assert_eq!(first.status.code(), Some(3), "{printed}");
+            assert!(
+                printed.contains(&name) && printed.contains("--resume"),
+                "{printed}"
+            );
+            let saved = bench.steps(&output);
+            was_stopped_midway |= saved.last().is_some_and(|step| step % 4 != 0);
+            if let Some(step) = saved.last() {
+                assert!(
+                    printed.contains(&format!("step-{step} is saved")),
+                    "{printed}"
+                );
+            }
+            succeed(&mut bench.resume(&output));
+        }
+        bench.assert_same(&output, "reference");
+    }
+    assert!(
+        was_stopped_midway,
+        "no run was stopped between two checkpoints"
+    );
+}
+
+#[test]
+fn a_shard_removed_in_the_midst_stops_the_run_and_is_missed_by_name() {
+    let bench = Bench::new().with_own_labels().with(&[
+        "train.batch_size=2",
+        "train.steps=90",
+        "kd.n_kd=90",
+        "data.tokens=",
+        "data.shuffle_row_groups=1",
+        "data.prefetch=1",
+        "checkpoint.every=1",
+    ]);
+    let mut child = spawn(&mut bench.run("run"));
+    wait_for(&bench.path("run/checkpoints/step-1"), &mut child);
+    let (there, away) = (bench.labels.join("positions"), bench.path("away"));
+    std::fs::rename(&there, &away).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let printed = text(&output);
+    assert_eq!(output.status.code(), Some(3), "{printed}");
+    assert!(printed.contains("positions/part-"), "{printed}");
+    let saved = bench.steps("run");
+    assert!(
+        !saved.is_empty() && saved[saved.len() - 1] < 90,
+        "{saved:?}"
+    );
+    // Not there at the start either: refused before anything is done.
+    let refused = fail_with(&mut bench.resume("run"), 1);
+    assert!(refused.contains("positions/part-"), "{refused}");
+    std::fs::rename(&away, &there).unwrap();
+    succeed(&mut bench.resume("run"));
+    succeed(&mut bench.run("reference"));
+    let model = |run: &str| snapshot(&bench.path(run).join("final"));
+    assert_same_files(&model("run"), &model("reference"));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_before_the_update_and_names_step_and_sequences() {
+    let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
+    let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=1"]);
+    let printed = fail_with(&mut bench.run("run"), 3);
+    assert!(
+        printed.contains("step 2: the loss is") || printed.contains("step 2: the gradient norm is"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("the checkpoint of step 1 is good"),
+        "{printed}"
+    );
+    let listed = printed.split("held the sequences ").nth(1).unwrap();
+    let seq_ids: Vec<u64> = listed
+        .split(" of data.labels")
+        .next()
+        .unwrap()
+        .split(", ")
+        .map(|id| id.parse().unwrap())
+        .collect();
+    assert_eq!(seq_ids.len(), 4, "{printed}");
+    assert_eq!(bench.steps("run"), [1]);
+}
+
+#[test]
+fn a_finished_run_is_not_done_again() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("run"));
+    let before = snapshot(&bench.path("run"));
+    let printed = text(&succeed(&mut bench.resume("run")));
+    assert!(printed.contains("finished"), "{printed}");
+    assert_same_files(&snapshot(&bench.path("run")), &before);
+    let refused = fail_with(&mut bench.run("run"), 2);
+    assert!(
+        refused.contains("--resume") && refused.contains("--output"),
+        "{refused}"
+    );
+    std::fs::remove_dir_all(bench.path("run/checkpoints")).unwrap();
+    let refused = fail_with(&mut bench.run("run"), 2);
+    assert!(refused.contains("trained model"), "{refused}");
+}
+
+#[test]
+fn a_run_without_its_final_model_makes_it_again() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("run"));
+    let want = snapshot(&bench.path("run/final"));
+    let metrics_before = metrics(&bench.path("run"));
+    std::fs::remove_dir_all(bench.path("run/final")).unwrap();
+    succeed(&mut bench.resume("run"));
+    assert_same_files(&snapshot(&bench.path("run/final")), &want);
+    assert_eq!(metrics(&bench.path("run")), metrics_before);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_and_the_last_good_one_goes_on_to_the_same_bits() {
+    let bench = Bench::new().with(&["checkpoint.keep_last=9"]);
+    succeed(&mut bench.run("reference"));
+    succeed(&mut bench.run("run"));
+    std::fs::remove_dir_all(bench.path("run/final")).unwrap();
+    flip(&bench.path("run/checkpoints/step-24/optimizer.safetensors"));
+    std::fs::remove_file(bench.path("run/checkpoints/step-20/checkpoint.json")).unwrap();
+    let refused = fail_with(&mut bench.resume("run"), 3);
+    assert!(refused.contains("optimizer.safetensors"), "{refused}");
+    assert!(refused.contains("--resume-from step-16"), "{refused}");
+    let half = fail_with(bench.run("run").args(["--resume-from", "step-20"]), 3);
+    assert!(half.contains("half") && half.contains("step-16"), "{half}");
+    let none = fail_with(bench.run("run").args(["--resume-from", "step-5"]), 2);
+    assert!(none.contains("step-4, step-8"), "{none}");
+    succeed(bench.run("run").args(["--resume-from", "step-16"]));
+    bench.assert_same("run", "reference");
+}
+
+#[test]
+fn only_the_checkpoints_of_the_policy_stay() {
+    let bench = Bench::new().with(&["checkpoint.every=2", "checkpoint.keep_last=3"]);
+    succeed(&mut bench.run("last"));
+    assert_eq!(bench.steps("last"), [20, 22, 24]);
+    let bench = bench.with(&["checkpoint.keep_last=1", "checkpoint.keep_every=10"]);
+    succeed(&mut bench.run("some"));
+    assert_eq!(bench.steps("some"), [10, 20, 24]);
+}
+
+#[test]
+fn a_run_goes_on_only_with_the_configuration_it_began_with() {
+    let bench = Bench::new();
+    let mut child = spawn(&mut bench.run("run"));
+    wait_for(&bench.path("run/checkpoints/step-4"), &mut child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for (key, value) in [
+        ("schedule.lr", "5e-3"),
+        ("train.steps", "25"),
+        ("train.seed", "3"),
+        ("model.d_model", "32"),
+        ("data.shuffle_row_groups", "1"),
+    ] {
+        let set = format!("{key}={value}");
+        let refused = fail_with(bench.resume("run").args(["--set", &set]), 2);
+        assert!(refused.contains(key), "{refused}");
+    }
+    succeed(bench.resume("run").args(["--set", "checkpoint.every=1"]));
+}
+
+#[test]
+fn two_processes_do_not_train_into_one_directory() {
+    let bench = Bench::new().with(&["model.d_model=128", "model.n_layers=8"]);
+    let mut child = spawn(&mut bench.run("run"));
+    wait_for(&bench.path("run/metrics.jsonl"), &mut child);
+    let refused = fail_with(&mut bench.resume("run"), 1);
+    assert!(refused.contains("another process"), "{refused}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_would_not_fit_is_refused_before_anything_is_written_with_the_keys_that_help() {
+    let bench = Bench::new().with(&["train.memory_limit=100000", "train.batch_size=4"]);
+    let refused = fail_with(&mut bench.run("run"), 2);
+    for word in [
+        "MiB",
+        "train.memory_limit",
+        "micro_batch_size",
+        "recompute",
+        "parameters",
+    ] {
+        assert!(refused.contains(word), "{word}: {refused}");
+    }
+    assert!(!bench.path("run").exists());
+    let huge = [
+        "model.d_model=1048576",
+        "model.d_ff=4194304",
+        "train.memory_limit=",
+    ];
+    let refused = fail_with(&mut bench.with(&huge).run("run"), 2);
+    assert!(
+        refused.contains("available memory") || refused.contains("control group"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_dry_run_says_what_it_takes_and_writes_nothing() {
+    let bench = Bench::new();
+    let printed = text(&succeed(bench.run("run").arg("--dry-run")));
+    for word in [
+        "parameters",
+        "activations",
+        "labelled sequences",
+        "steps",
+        "nothing was written",
+    ] {
+        assert!(printed.contains(word), "{word}: {printed}");
+    }
+    assert!(!bench.path("run").exists());
+}
+
+/// What cannot work, how it is called, and what the message says.
+#[test]
+fn what_cannot_work_is_refused_in_the_first_seconds_and_writes_nothing() {
+    let cases: [(&[&str], i32, &[&str]); 14] = [
+        (&["train.stepz=3"], 2, &["stepz"]),
+        (&["train.steps=0"], 2, &["train.steps"]),
+        (&["kd.n_kd=40", "train.steps=40", "data.tokens="], 0, &[]),
+        (
+            &["kd.n_kd=99", "train.steps=99", "data.tokens="],
+            2,
+            &["data.label_epochs"],
+        ),
+        (&["train.steps=400"], 2, &["data.token_epochs"]),
+        (&["data.seq_len=16"], 2, &["data.seq_len", "32"]),
+        (&["data.packing=document"], 2, &["data.packing"]),
+        (&["kd.tau=3"], 2, &["kd.tau"]),
+        (&["kd.loss=sampled"], 2, &["sampled"]),
+        (&["data.labels=nowhere"], 2, &["nowhere"]),
+        (&["data.tokens=nowhere"], 1, &["nowhere"]),
+        (&["data.validation=nowhere"], 1, &["nowhere"]),
+        (&["data.tokenizer=nowhere.json"], 1, &["nowhere.json"]),
+        (&["model.n_heads=3"], 2, &["model.n_heads"]),
+    ];
+    for (keys, code, words) in cases {
+        let bench = Bench::new().with(keys);
+        let mut command = bench.run("run");
+        command.arg("--dry-run");
+        let output = command.output().unwrap();
+        let printed = text(&output);
+        assert_eq!(output.status.code(), Some(code), "{keys:?}: {printed}");
+        for word in words {
+            assert!(printed.contains(word), "{keys:?}: {printed}");
+        }
+        if code != 0 {
+            let real = fail_with(&mut bench.run("run"), code);
+            assert!(real.contains("error: "), "{keys:?}: {real}");
+            assert!(!bench.path("run").exists(), "{keys:?}");
+        }
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_refused() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("file"), "not a directory").unwrap();
+    let refused = fail_with(&mut bench.run("file/run"), 1);
+    assert!(refused.contains("file/run"), "{refused}");
+    std::fs::create_dir(bench.path("other")).unwrap();
+    std::fs::write(bench.path("other/config.toml"), "[package]\nname = \"x\"\n").unwrap();
+    let refused = fail_with(&mut bench.run("other"), 2);
+    assert!(
+        refused.contains("config.toml") && refused.contains("--output"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn labels_of_another_vocabulary_than_the_models_are_refused() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("small"));
+    // Weights of V = 300, labels of V = 310.
+    let spec = DecoderSpec {
+        vocab_size: 310,
+        width: 16,
+        n_layers: 1,
+        n_heads: 2,
+        max_seq_len: 128,
+        ..DecoderSpec::default()
+    };
+    let other = Inputs::with_teacher(1_000, &spec);
+    succeed(&mut other.label("labels"));
+    let mut bench = bench.with(&["model=", "train.steps=2", "kd.n_kd=1"]);
+    let bench = {
+        bench.labels = other.path("labels");
+        bench.with(&["schedule.warmup_steps=0"])
+    };
+    let init = format!("init={}", bench.path("small").display());
+    let refused = fail_with(bench.run("run").args(["--set", &init]), 2);
+    assert!(
+        refused.contains("300") && refused.contains("310"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_run_starts_from_the_weights_of_another_by_a_run_toml_of_init() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("first"));
+    let mut init = saltworks_train();
+    init.arg("init").arg("--from").arg(bench.path("first"));
+    init.arg("--output").arg(bench.path("second"));
+    let printed = text(&succeed(&mut init));
+    for word in ["parameters", "d_model", "16", "run.toml"] {
+        assert!(printed.contains(word), "{printed}");
+    }
+    let refused = fail_with(&mut init, 1);
+    assert!(refused.contains("run.toml"), "{refused}");
+    let mut second = saltworks_train();
+    second
+        .args(["run", "--config"])
+        .arg(bench.path("second/run.toml"));
+    for key in bench
+        .keys
+        .iter()
+        .chain(&["data.tokenizer=".to_owned(), "data.seq_len=32".to_owned()])
+    {
+        second.args(["--set", key]);
+    }
+    second.args(["--set", &format!("data.labels={}", bench.labels.display())]);
+    succeed(&mut second);
+    let first = numbers(&metrics(&bench.path("first")), "train", "ce");
+    let second = numbers(&metrics(&bench.path("second")), "train", "ce");
+    assert!(
+        second[0] < first[0] - 0.2,
+        "{} after {}",
+        second[0],
+        first[0]
+    );
+}
+
+#[test]
+fn the_run_toml_of_a_fresh_model_trains_once_its_paths_are_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut init = saltworks_train();
+    init.arg("init").arg("--output").arg(dir.path().join("run"));
+    succeed(&mut init);
+    let mut run = saltworks_train();
+    run.args(["run", "--config"])
+        .arg(dir.path().join("run/run.toml"));
+    for key in [
+        "train.steps=2",
+        "schedule.warmup_steps=1",
+        "data.tokenizer=",
+        "data.seq_len=",
+    ] {
+        run.args(["--set", key]);
+    }
+    for key in [
+        "model.d_model=16",
+        "model.d_ff=16",
+        "data.tokens=",
+        "kd.mode=rkd",
+    ] {
+        run.args(["--set", key]);
+    }
+    run.args([
+        "--set",
+        &format!("data.labels={}", inputs().path("labels").display()),
+    ]);
+    succeed(&mut run);
+    assert!(dir.path().join("run/final/model.onnx").is_file());
+}
+
+#[test]
+fn the_trained_model_is_a_teacher_for_saltworks_label() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("run"));
+    let mut label = saltworks();
+    label.args([
+        "label",
+        "--device",
+        "cpu",
+        "--seq-len",
+        "32",
+        "--top-k",
+        "8",
+    ]);
+    label
+        .arg("--teacher")
+        .arg(bench.path("run/final/model.onnx"));
+    label.arg("--tokens").arg(inputs().path("tokens.bin"));
+    label.args([
+        "--tokens-format",
+        "nanogpt",
+        "--eod",
+        &support::EOD.to_string(),
+    ]);
+    label.arg("--output").arg(bench.path("relabelled"));
+    succeed(&mut label);
+    succeed(saltworks().arg("verify").arg(bench.path("relabelled")));
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_the_older_checkpoint_good() {
+    let shim_dir = tempfile::tempdir().unwrap();
+    let shim = shim_dir.path().join("faults.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/faults.c");
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim);
+    succeed(cc.arg(source).arg("-ldl"));
+    let bench = Bench::new();
+    succeed(&mut bench.run("reference"));
+    let (mut n_stopped, mut was_named) = (0, false);
+    for at in [3, 30, 60, 90] {
+        let output = format!("run-{at}");
+        let mut command = bench.run(&output);
+        command
+            .env("LD_PRELOAD", &shim)
+            .env("FAULT_AT", at.to_string());
+        command.env("FAULT_DIR", bench.path(&output).join("checkpoints"));
+        command.env("FAULT_STAYS", "1");
+        let result = command.output().unwrap();
+        let printed = text(&result);
+        assert!(!printed.contains("panicked"), "{printed}");
+        if !result.status.success() {
+            n_stopped += 1;
+            assert_eq!(result.status.code(), Some(1), "{printed}");
+            assert!(printed.contains("--resume"), "{printed}");
+            was_named |= printed.contains("no space left");
+        }
+        succeed(&mut bench.resume(&output));
+        bench.assert_same(&output, "reference");
+    }
+    assert!(n_stopped >= 2, "only {n_stopped} runs were stopped");
+    assert!(was_named, "no run said that the disk is full");
+}
