@@ -51,10 +51,17 @@ impl XAxis {
     }
 }
 
-/// About `n` ticks at round numbers within `range`.
-pub(super) fn ticks(range: &RangeInclusive<f64>, n: usize) -> Vec<Tick> {
+impl Unit {
+    /// Least distance of two ticks: what is counted one by one has none between.
+    pub(super) fn least_tick(self) -> f64 {
+        if self.size == 1.0 { 1.0 } else { 0.0 }
+    }
+}
+
+/// At most about `n` ticks at round numbers within `range`, at least `least_step` apart.
+pub(super) fn ticks(range: &RangeInclusive<f64>, n: usize, least_step: f64) -> Vec<Tick> {
     let (low, high) = (*range.start(), *range.end());
-    let step = round_step((high - low) / n as f64);
+    let step = round_step(((high - low) / n as f64).max(least_step));
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
     let most = low.abs().max(high.abs());
@@ -84,7 +91,8 @@ fn label(value: f64, step: f64, most: f64) -> String {
     let power_of = |number: f64| (number.abs() * (1.0 + 1e-9)).log10().floor() as i32;
     if most < 0.01 {
         let digits = (power_of(value) - power_of(step)).max(0) as usize;
-        return format!("{value:.digits$e}");
+        let text = format!("{value:.digits$e}");
+        return text.replacen(".0e", "e", 1);
     }
     let digits = (-power_of(step)).max(0) as usize;
     format!("{value:.digits$}")

@@ -19,7 +19,7 @@ const LINE_OF_EM: f64 = 1.24;
 /// Text in the picture.
 pub(super) const INK: RGBColor = RGBColor(30, 30, 30);
 /// Text and lines that stand back.
-pub(super) const GREY: RGBColor = RGBColor(110, 110, 110);
+pub(super) const GREY: RGBColor = RGBColor(90, 90, 90);
 /// Grid lines.
 pub(super) const PALE: RGBColor = RGBColor(226, 226, 226);
 
@@ -43,14 +43,24 @@ pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBacken
 /// The surface.
 pub(super) struct Canvas<DB: DrawingBackend> {
     area: DrawingArea<DB, Shift>,
+    joins: Joins,
+}
+
+/// What a backend does where a wide line turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joins {
+    /// It draws any turn well.
+    Any,
+    /// Its corners shoot far out where the turn is sharp, so lines must end there and begin anew.
+    Flat,
 }
 
 impl<DB: DrawingBackend> Canvas<DB> {
     /// Over a backend of `SCALE` pixels a point.
-    pub(super) fn new(area: DrawingArea<DB, Shift>) -> Self {
+    pub(super) fn new(area: DrawingArea<DB, Shift>, joins: Joins) -> Self {
         // The font is a constant of a crate: it is good or no test passes.
         let _ = register_font(FAMILY, FontStyle::Normal, UBUNTU_LIGHT);
-        Self { area }
+        Self { area, joins }
     }
 
     /// All white.
@@ -58,15 +68,21 @@ impl<DB: DrawingBackend> Canvas<DB> {
         self.area.fill(&plotters::style::WHITE)
     }
 
-    /// A line through spots.
+    /// A line through spots; a lone spot is a dot.
     pub(super) fn line(&self, spots: &[Spot], color: RGBColor, width: f64) -> Drawn<DB> {
-        let pixels: Vec<_> = spots.iter().map(|&spot| pixel(spot)).collect();
-        let style = color.stroke_width((width * f64::from(SCALE)).round() as u32);
-        match pixels.len() {
-            0 => Ok(()),
-            1 => self.dot(spots[0], color, width),
-            _ => self.area.draw(&PathElement::new(pixels, style)),
+        if let [spot] = spots {
+            return self.dot(*spot, color, 1.5 * width);
         }
+        let parts = match self.joins {
+            Joins::Any => vec![spots],
+            Joins::Flat => between_sharp_turns(spots),
+        };
+        let style = color.stroke_width((width * f64::from(SCALE)).round() as u32);
+        for part in parts {
+            let pixels: Vec<_> = part.iter().map(|&spot| pixel(spot)).collect();
+            self.area.draw(&PathElement::new(pixels, style))?;
+        }
+        Ok(())
     }
 
     /// A line through spots of dashes and gaps of these lengths, `phase` into the first dash.
@@ -137,8 +153,26 @@ fn pixel((x, y): Spot) -> (i32, i32) {
     ((x * scale).round() as i32, (y * scale).round() as i32)
 }
 
+/// The stretches of a line between turns of more than 60 degrees; neighbours share the corner.
+fn between_sharp_turns(spots: &[Spot]) -> Vec<&[Spot]> {
+    let is_sharp = |i: usize| {
+        let (a, b, c) = (spots[i - 1], spots[i], spots[i + 1]);
+        let (along, on) = ((b.0 - a.0, b.1 - a.1), (c.0 - b.0, c.1 - b.1));
+        let lengths = along.0.hypot(along.1) * on.0.hypot(on.1);
+        along.0 * on.0 + along.1 * on.1 < 0.5 * lengths
+    };
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for i in (1..spots.len().saturating_sub(1)).filter(|&i| is_sharp(i)) {
+        parts.push(&spots[start..=i]);
+        start = i;
+    }
+    parts.push(&spots[start..]);
+    parts
+}
+
 /// The dashes of a line, each with the corners that it turns.
-fn dashed(spots: &[Spot], dash: f64, gap: f64, phase: f64) -> Vec<Vec<Spot>> {
+pub(super) fn dashed(spots: &[Spot], dash: f64, gap: f64, phase: f64) -> Vec<Vec<Spot>> {
     let mut parts: Vec<Vec<Spot>> = Vec::new();
     let mut at = phase.rem_euclid(dash + gap);
     for pair in spots.windows(2) {

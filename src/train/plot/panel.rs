@@ -17,7 +17,7 @@ const RIGHT: f64 = 18.0;
 const HEADING_SIZE: f64 = 15.0;
 const LABEL_SIZE: f64 = 12.5;
 /// Points between two labels of an axis, about.
-const X_TICK_ROOM: f64 = 90.0;
+const X_TICK_ROOM: f64 = 70.0;
 const Y_TICK_ROOM: f64 = 45.0;
 
 /// How a run is drawn, in every panel and in the legend.
@@ -109,14 +109,14 @@ impl Frame<'_> {
         let n_x = ((self.right - self.left) / X_TICK_ROOM).max(2.0) as usize;
         let size = self.x.unit.size;
         let in_units = self.x.range.start() / size..=self.x.range.end() / size;
-        for tick in ticks(&in_units, n_x) {
+        for tick in ticks(&in_units, n_x, self.x.unit.least_tick()) {
             let x = self.x_of(tick.at * size);
             canvas.line(&[(x, self.top), (x, self.bottom)], PALE, 1.0)?;
             let at = (x, self.bottom + 13.0);
             canvas.text(&tick.label, at, Anchor::Middle, LABEL_SIZE, INK)?;
         }
         let n_y = ((self.bottom - self.top) / Y_TICK_ROOM).max(2.0) as usize;
-        for tick in ticks(self.y_range, n_y) {
+        for tick in ticks(self.y_range, n_y, 0.0) {
             let y = self.y_of(tick.at);
             canvas.line(&[(self.left, y), (self.right, y)], PALE, 1.0)?;
             let at = (self.left - 8.0, y);

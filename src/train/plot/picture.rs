@@ -1,7 +1,7 @@
 //! The whole picture, as SVG and as PNG.
 
 use super::axis::XAxis;
-use super::canvas::{Anchor, Canvas, Drawn, INK, SCALE};
+use super::canvas::{Anchor, Canvas, Drawn, INK, Joins, SCALE};
 use super::curves::{Curves, read_runs};
 use super::error::PlotError;
 use super::legend::{Entry, Legend};
@@ -154,7 +154,7 @@ impl Picture {
         let lower = [
             plain(|run| &run.lr, "Learning rate").map(from_zero),
             omega.filter(|_| has_omega).map(from_zero),
-            smooth(|run| &run.grad_norm, "Gradient norm (smoothed)"),
+            smooth(|run| &run.grad_norm, "Gradient norm (smoothed)").map(from_zero),
         ];
         Self {
             title: options.title.clone(),
@@ -167,35 +167,34 @@ impl Picture {
 
     fn svg(&self) -> Result<String, AnyError> {
         let height = self.height()?;
-        let mut text = String::new();
         let size = pixels(height);
-        self.draw(&Canvas::new(
-            SVGBackend::with_string(&mut text, size).into_drawing_area(),
-        ))
-        .map_err(|error| error.to_string())?;
+        let mut text = String::new();
+        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        let drawn = self.draw(&Canvas::new(area, Joins::Any));
+        drawn.map_err(|error| error.to_string())?;
         // Fine coordinates within, points without.
         let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-        Ok(text.replacen(&fine, &format!("width=\"{WIDTH}\" height=\"{height}\""), 1))
+        let coarse = format!("width=\"{WIDTH}\" height=\"{height}\"");
+        Ok(text.replacen(&fine, &coarse, 1))
     }
 
     fn png(&self) -> Result<Vec<u8>, AnyError> {
-        let height = self.height()?;
-        let (w, h) = pixels(height);
-        let mut rgb = vec![0u8; w as usize * h as usize * 3];
-        self.draw(&Canvas::new(
-            BitMapBackend::with_buffer(&mut rgb, (w, h)).into_drawing_area(),
-        ))
-        .map_err(|error| error.to_string())?;
-        encode_png(&averaged(&rgb, w as usize), w / SCALE, h / SCALE)
+        let (width, height) = pixels(self.height()?);
+        let mut rgb = vec![0u8; width as usize * height as usize * 3];
+        let backend = BitMapBackend::with_buffer(&mut rgb, (width, height));
+        let drawn = self.draw(&Canvas::new(backend.into_drawing_area(), Joins::Flat));
+        drawn.map_err(|error| error.to_string())?;
+        let small = averaged(&rgb, width as usize);
+        encode_png(&small, width / SCALE, height / SCALE)
     }
 
     /// Points; the legend's rows depend on how wide its texts are.
     fn height(&self) -> Result<f64, AnyError> {
         let mut scratch = [0u8; 3];
-        let canvas =
-            Canvas::new(BitMapBackend::with_buffer(&mut scratch, (1, 1)).into_drawing_area());
-        let legend = Legend::new(&canvas, self.legend.clone(), WIDTH - 2.0 * MARGIN)
-            .map_err(|error| error.to_string())?;
+        let backend = BitMapBackend::with_buffer(&mut scratch, (1, 1));
+        let canvas = Canvas::new(backend.into_drawing_area(), Joins::Flat);
+        let legend = Legend::new(&canvas, self.legend.clone(), WIDTH - 2.0 * MARGIN);
+        let legend = legend.map_err(|error| error.to_string())?;
         Ok((self.panels_end() + LEGEND_GAP + legend.height() + MARGIN).ceil())
     }
 

@@ -7,21 +7,27 @@ pub(super) type Point = (f64, f64);
 
 /// Points of a curve that are drawn at most: more than there are pixels show nothing more.
 const MAX_POINTS: usize = 1600;
-/// A smoothed value weighs about one in this many of all points.
+/// A smoothed value is over about one in this many of all points.
 const SMOOTHING_SHARE: f64 = 40.0;
+/// Share of the points so far that an early smoothed value is over.
+const EARLY_SHARE: f64 = 0.1;
 /// The first share of a run, whose fall from the first loss would flatten the rest.
 const START_SHARE: f64 = 0.05;
 /// Room above and below the values, as a share of their range.
 const MARGIN: f64 = 0.05;
 
-/// Exponential running mean over a fortieth of the points, started without a bias towards 0.
-/// Values that are no numbers are left out.
+/// Exponential running mean over the last fortieth of all points, and early on over the last tenth
+/// of those so far, so that it does not lag behind a steep start. Values that are no numbers are
+/// left out.
 pub(super) fn smoothed(points: &[Point]) -> Vec<Point> {
-    let kept = 1.0 - 1.0 / (points.len() as f64 / SMOOTHING_SHARE).max(1.0);
+    let most = (points.len() as f64 / SMOOTHING_SHARE).max(1.0);
     let (mut sum, mut weight) = (0.0, 0.0);
     let finite = points.iter().filter(|(_, y)| y.is_finite());
     finite
-        .map(|&(x, y)| {
+        .enumerate()
+        .map(|(i, &(x, y))| {
+            let window = (i as f64 * EARLY_SHARE).clamp(1.0, most);
+            let kept = 1.0 - 1.0 / window;
             sum = sum * kept + y;
             weight = weight * kept + 1.0;
             (x, sum / weight)
