@@ -58,10 +58,10 @@ impl Unit {
     }
 }
 
-/// At most about `n` ticks at round numbers within `range`, at least `least_step` apart.
+/// About `n` ticks at round numbers within `range`, at least `least_step` apart.
 pub(super) fn ticks(range: &RangeInclusive<f64>, n: usize, least_step: f64) -> Vec<Tick> {
     let (low, high) = (*range.start(), *range.end());
-    let step = round_step(((high - low) / n as f64).max(least_step));
+    let step = round_step((high - low) / n as f64).max(least_step);
     let first = (low / step - 1e-9).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;
     let most = low.abs().max(high.abs());
@@ -73,8 +73,9 @@ pub(super) fn ticks(range: &RangeInclusive<f64>, n: usize, least_step: f64) -> V
         .collect()
 }
 
-/// The least of 1, 2 and 5 times a power of ten that is no less than `least`.
-fn round_step(least: f64) -> f64 {
+/// The least of 1, 2 and 5 times a power of ten that is no less than `wanted`, or only a little.
+fn round_step(wanted: f64) -> f64 {
+    let least = 0.8 * wanted;
     let power = 10f64.powf(least.log10().floor());
     let times = [1.0, 2.0, 5.0, 10.0]
         .into_iter()

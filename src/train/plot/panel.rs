@@ -86,7 +86,6 @@ impl Panel {
         let heading_at = (frame.left, top + TOP / 2.0);
         canvas.text(self.heading, heading_at, Anchor::Left, HEADING_SIZE, INK)?;
         frame.draw_axes(canvas)?;
-        frame.draw_stage_starts(canvas)?;
         for curve in &self.curves {
             let light = Look {
                 color: light(curve.look.color),
@@ -94,6 +93,7 @@ impl Panel {
             };
             frame.draw_curve(canvas, &curve.raw, light, 1.0)?;
         }
+        frame.draw_stage_starts(canvas)?;
         for curve in &self.curves {
             frame.draw_curve(canvas, &curve.points, curve.look, 2.0)?;
             if self.has_marks {

@@ -272,7 +272,8 @@ fn ticks_are_round_and_labels_tell_them_apart() {
         labels(0.0, 4000.0, 4, 1.0),
         ["0", "1000", "2000", "3000", "4000"]
     );
-    assert_eq!(labels(3.02, 4.4, 6, 0.0), ["3.5", "4.0"]);
+    assert_eq!(labels(3.02, 4.4, 3, 0.0), ["3.5", "4.0"]);
+    assert_eq!(labels(0.0, 8.19, 4, 0.0), ["0", "2", "4", "6", "8"]);
     assert_eq!(labels(0.0, 1.05e-3, 4, 0.0), ["0", "5e-4", "1e-3"]);
     assert_eq!(labels(0.0, 1.6e-3, 4, 0.0), ["0", "5e-4", "1e-3", "1.5e-3"]);
     assert_eq!(labels(0.0, 1.0, 5, 1.0), ["0", "1"], "there is no step 0.2");
