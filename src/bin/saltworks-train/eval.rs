@@ -141,7 +141,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 /// What is evaluated.
 enum Input {
-    Tokens(TokenCorpus),
+    Tokens(Box<TokenCorpus>),
     Text(Box<TextCorpus>),
 }
 
@@ -203,7 +203,7 @@ impl Args {
                 "note: without a tokenizer.json there are no bits per byte; --tokenizer would name one"
             );
         }
-        Ok(Input::Tokens(corpus))
+        Ok(Input::Tokens(Box::new(corpus)))
     }
 
     /// The id that splits raw token files.

@@ -74,7 +74,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         let written =
             pool.install(|| generate(&mut network, &prompt, &options, |_| interrupt.flow()))?;
         let text = tokenizer.decode(&[&prompt[..], &written.ids].concat());
-        print_sample(&args, sample_idx, &shown(&text, tokenizer, &prompt));
+        print_sample(&args, sample_idx, shown(&text, tokenizer, &prompt));
         note_end(written.stop, written.ids.len());
     }
     Ok(())

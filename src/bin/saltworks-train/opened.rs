@@ -62,7 +62,7 @@ impl OpenedModel {
             return Err(ExportError::MissingFile {
                 path: self.dir.join("tokenizer.json"),
                 expected: "the tokenizer that the model was trained with",
-                remedy: "name it with --tokenizer".to_owned(),
+                remedy: "name it with --tokenizer",
             }
             .into());
         };

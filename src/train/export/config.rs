@@ -327,7 +327,7 @@ impl Config<'_> {
         })
     }
 
-    fn refusal(&self, key: &str, expected: &str, remedy: &str) -> ExportError {
+    fn refusal(&self, key: &str, expected: &str, remedy: &'static str) -> ExportError {
         ExportError::Config {
             path: self.path.to_owned(),
             key: key.to_owned(),
@@ -336,7 +336,7 @@ impl Config<'_> {
                 Some(value) => value.to_string(),
                 None => "no such key".to_owned(),
             },
-            remedy: remedy.to_owned(),
+            remedy,
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum ExportError {
         /// What should be there.
         expected: &'static str,
         /// What to do.
-        remedy: String,
+        remedy: &'static str,
     },
     /// A file that is not in the safetensors format.
     #[error("{} is not a whole safetensors file ({reason}); copy or download it again", path.display())]
@@ -50,7 +50,7 @@ pub enum ExportError {
         /// What it is.
         got: String,
         /// What to do.
-        remedy: String,
+        remedy: &'static str,
     },
     /// A tensor that is missing, foreign, or of another kind than the configuration says.
     #[error("{}: tensor {name}: expected {expected}, got {got}; {remedy}", path.display())]
@@ -64,7 +64,7 @@ pub enum ExportError {
         /// What it is.
         got: String,
         /// What to do.
-        remedy: String,
+        remedy: &'static str,
     },
     /// The output holds a model already.
     #[error("{} is there already: choose another output, or replace it with --overwrite", path.display())]

@@ -6,9 +6,10 @@
 //! `[max_seq_len, head_dim / 2]`, so that a sequence longer than the model is for ends in an error.
 
 use super::ExportError;
+use super::write::remove_if_there;
 use crate::onnx::build::{Attribute, Edge, ModelBuilder, TensorData};
 use crate::onnx::{DType, Dim};
-use crate::storage::Partial;
+use crate::storage::{Partial, Sealed};
 use crate::train::model::{ModelSpec, Params};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -43,14 +44,18 @@ pub fn write_onnx(path: &Path, params: &Params, weights: OnnxWeights) -> Result<
         if n_bytes > MAX_INLINE_BYTES {
             return Err(too_large(path, n_bytes));
         }
-        return publish(path, |out| model.write_to(out));
+        return Ok(seal(path, |out| model.write_to(out))?.replace()?);
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let data_name = format!("{name}.data");
-    publish(&path.with_file_name(&data_name), |out| {
+    let data = seal(&path.with_file_name(&data_name), |out| {
         model.write_data_to(out)
     })?;
-    publish(path, |out| model.write_external_to(&data_name, out))
+    let graph = seal(path, |out| model.write_external_to(&data_name, out))?;
+    // An older model would otherwise point into the new weights for a moment.
+    remove_if_there(path)?;
+    data.replace()?;
+    Ok(graph.replace()?)
 }
 
 fn too_large(path: &Path, n_bytes: u64) -> ExportError {
@@ -59,19 +64,20 @@ fn too_large(path: &Path, n_bytes: u64) -> ExportError {
         key: "weights".to_owned(),
         expected: format!("at most {MAX_INLINE_BYTES} bytes in one file"),
         got: format!("{n_bytes}"),
-        remedy: "put them beside it with --external-data".to_owned(),
+        remedy: "put them beside it with --external-data",
     }
 }
 
-fn publish(
+/// Writes a file whole, up to the point where it gets its name.
+fn seal(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<Partial>) -> std::io::Result<()>,
-) -> Result<(), ExportError> {
+) -> Result<Sealed, ExportError> {
     let io = |source| ExportError::io("write", path, source);
     let mut out = BufWriter::with_capacity(1 << 16, Partial::create(path)?);
     write(&mut out).and_then(|()| out.flush()).map_err(io)?;
     let partial = out.into_inner().map_err(|error| io(error.into_error()))?;
-    Ok(partial.seal()?.replace()?)
+    Ok(partial.seal()?)
 }
 
 /// The graph of a model, with its weights.

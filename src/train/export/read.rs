@@ -40,7 +40,7 @@ pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
     found.ok_or_else(|| ExportError::MissingFile {
         path: path.join(CONFIG_JSON),
         expected: "the directory of a Hugging Face model, of a finished run, or of a checkpoint",
-        remedy: "name one, such as RUN/final or RUN/checkpoints/step-100".to_owned(),
+        remedy: "name one, such as RUN/final or RUN/checkpoints/step-100",
     })
 }
 
@@ -84,8 +84,7 @@ impl Weights {
             return Err(ExportError::MissingFile {
                 path: single,
                 expected: "the weights as model.safetensors, or model.safetensors.index.json with its shards",
-                remedy: "save the model with safe_serialization, or download these files too"
-                    .to_owned(),
+                remedy: "save the model with safe_serialization, or download these files too",
             });
         }
         let names = shard_names(&index)?;
@@ -119,7 +118,7 @@ impl Weights {
                     name: tensor,
                     expected: format!("it in {file}"),
                     got: place.map_or("none".to_owned(), |place| format!("it in {place}")),
-                    remedy: "download the shards and the index again".to_owned(),
+                    remedy: "download the shards and the index again",
                 });
             }
         }
@@ -142,7 +141,7 @@ impl Weights {
                 n_bytes / 2
             ),
             got: format!("{n_parameters}"),
-            remedy: "weights and configuration must be of one model".to_owned(),
+            remedy: "weights and configuration must be of one model",
         })
     }
 
@@ -201,7 +200,7 @@ fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, ExportError> {
         key: "weight_map".to_owned(),
         expected: "an object of tensor names and file names".to_owned(),
         got: error.to_string(),
-        remedy: "download the index again".to_owned(),
+        remedy: "download the index again",
     })
 }
 
@@ -220,7 +219,7 @@ fn shard_names(index: &Path) -> Result<Vec<String>, ExportError> {
             key: "weight_map".to_owned(),
             expected: "names of files beside it".to_owned(),
             got: foreign.map_or("no names".to_owned(), |name| format!("{name:?}")),
-            remedy: "download the index again".to_owned(),
+            remedy: "download the index again",
         });
     }
     Ok(names.into_iter().collect())

@@ -5,8 +5,8 @@
 //! second copy of the weights. Values are finite on both sides of the file.
 
 use super::ExportError;
-use crate::storage::{FileHash, Partial};
-use crate::train::model::{ParamLayout, Params};
+use crate::storage::{FileHash, Partial, Sealed};
+use crate::train::model::{ParamLayout, Params, TensorSlot};
 use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
@@ -15,6 +15,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// Without this, transformers takes a file for another framework's.
+const METADATA: [(&str, &str); 1] = [("format", "pt")];
 /// Values converted at a time.
 const BLOCK: usize = 16 * 1024;
 /// Bytes of the header's length.
@@ -57,6 +59,18 @@ pub fn write_tensors(
     tensors: &[Tensor<'_>],
     metadata: &[(&str, &str)],
 ) -> Result<FileHash, ExportError> {
+    let sealed = seal_tensors(path, tensors, metadata)?;
+    let hash = sealed.hash.clone();
+    sealed.replace()?;
+    Ok(hash)
+}
+
+/// As [`write_tensors`], up to the point where the file gets its name.
+fn seal_tensors(
+    path: &Path,
+    tensors: &[Tensor<'_>],
+    metadata: &[(&str, &str)],
+) -> Result<Sealed, ExportError> {
     for tensor in tensors {
         let n_values: usize = tensor.shape.iter().product();
         assert_eq!(n_values, tensor.values.len(), "values of {}", tensor.name);
@@ -65,10 +79,7 @@ pub fn write_tensors(
     let mut partial = Partial::create(path)?;
     write_all(&mut partial, tensors, metadata)
         .map_err(|source| ExportError::io("write", path, source))?;
-    let sealed = partial.seal()?;
-    let hash = sealed.hash.clone();
-    sealed.replace()?;
-    Ok(hash)
+    Ok(partial.seal()?)
 }
 
 /// Reads exactly these tensors from a file, which may hold them as f32, f16 or bf16.
@@ -111,17 +122,23 @@ pub fn write_flat(
     layout: &ParamLayout,
     values: &[f32],
 ) -> Result<FileHash, ExportError> {
+    write_tensors(path, &tensors_of(layout, values), &METADATA)
+}
+
+/// The file of all parameters, before it gets its name.
+pub(super) fn seal_params(path: &Path, params: &Params) -> Result<Sealed, ExportError> {
+    let tensors = tensors_of(&params.layout, &params.values);
+    seal_tensors(path, &tensors, &METADATA)
+}
+
+fn tensors_of<'a>(layout: &'a ParamLayout, values: &'a [f32]) -> Vec<Tensor<'a>> {
     assert_eq!(values.len(), layout.len, "values of the layout");
-    let tensors: Vec<Tensor<'_>> = layout
-        .tensors
-        .iter()
-        .map(|slot| Tensor {
-            name: &slot.name,
-            shape: &slot.shape,
-            values: &values[slot.range.clone()],
-        })
-        .collect();
-    write_tensors(path, &tensors, &[("format", "pt")])
+    let tensor = |slot: &'a TensorSlot| Tensor {
+        name: &slot.name,
+        shape: &slot.shape,
+        values: &values[slot.range.clone()],
+    };
+    layout.tensors.iter().map(tensor).collect()
 }
 
 /// Reads all parameters of `params`' layout from one file of exactly these.
@@ -147,7 +164,7 @@ pub fn read_flat(path: &Path, layout: &ParamLayout, values: &mut [f32]) -> Resul
 pub(super) fn slices_of<'a>(layout: &'a ParamLayout, values: &'a mut [f32]) -> Vec<TensorMut<'a>> {
     assert_eq!(values.len(), layout.len, "values of the layout");
     let mut rest = values;
-    let cut = |slot: &'a crate::train::model::TensorSlot| {
+    let cut = |slot: &'a TensorSlot| {
         let (values, behind) = std::mem::take(&mut rest).split_at_mut(slot.range.len());
         rest = behind;
         TensorMut {
@@ -158,6 +175,9 @@ pub(super) fn slices_of<'a>(layout: &'a ParamLayout, values: &'a mut [f32]) -> V
     };
     layout.tensors.iter().map(cut).collect()
 }
+
+/// Appends the values of some little-endian bytes.
+type Decode = fn(&[u8], &mut Vec<f32>);
 
 /// A mapped file of tensors.
 pub(super) struct TensorFile {
@@ -248,11 +268,7 @@ impl TensorFile {
         Ok(info)
     }
 
-    fn decoder_of(
-        &self,
-        name: &str,
-        dtype: Dtype,
-    ) -> Result<fn(&[u8], &mut Vec<f32>), ExportError> {
+    fn decoder_of(&self, name: &str, dtype: Dtype) -> Result<Decode, ExportError> {
         match dtype {
             Dtype::F32 => Ok(|bytes, out| decode(bytes, out, f32::from_le_bytes)),
             Dtype::F16 => Ok(|bytes, out| decode(bytes, out, |b| f16::from_le_bytes(b).into())),
@@ -288,14 +304,14 @@ impl TensorFile {
         name: &str,
         expected: String,
         got: String,
-        remedy: &str,
+        remedy: &'static str,
     ) -> ExportError {
         ExportError::Tensor {
             path: self.path.clone(),
             name: name.to_owned(),
             expected,
             got,
-            remedy: remedy.to_owned(),
+            remedy,
         }
     }
 }
@@ -315,8 +331,7 @@ fn check_finite(path: &Path, name: &str, start: usize, values: &[f32]) -> Result
         name: name.to_owned(),
         expected: "finite values".to_owned(),
         got: format!("{} at value {}", values[idx], start + idx),
-        remedy: "the training that made it diverged, or the file is damaged: use an earlier one"
-            .to_owned(),
+        remedy: "the training that made it diverged, or the file is damaged: use an earlier one",
     })
 }
 

@@ -497,3 +497,90 @@ fn a_tokenizer_of_more_ids_than_the_model_is_refused_before_anything_is_written(
     assert!(error.to_string().contains("tokenizer.json"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+/// Bytes of every file that is no temporary.
+fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let mut files: Vec<_> = entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, std::fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_write_that_fails_anywhere_leaves_the_old_model_the_new_one_or_none() {
+    let (old, new) = (Params::init(&spec(true), 5), Params::init(&spec(true), 6));
+    let mut outcomes = [0; 3];
+    for n in 0.. {
+        let model = Model::new(true);
+        let dir = model.dir.path();
+        let write = || write_hf(dir, &new, &special(), Some(&tokenizer(9)));
+        let (result, reached) = crate::storage::fail_nth(n, write);
+        assert!(
+            files(dir).iter().all(|(name, _)| !name.starts_with('.')),
+            "{n}: a temporary"
+        );
+        if !reached {
+            result.unwrap();
+            break;
+        }
+        result.unwrap_err();
+        let outcome = match read_hf(dir) {
+            Ok(read) if read.params == old => 0,
+            Ok(read) if read.params == new => 1,
+            Ok(_) => panic!("{n}: a mixture"),
+            Err(error) => {
+                assert!(error.to_string().contains("config.json"), "{n}: {error}");
+                2
+            }
+        };
+        outcomes[outcome] += 1;
+    }
+    // Until all is on the disk; after the last name; between the first name and the last.
+    assert!(outcomes.iter().all(|&n| n > 0), "{outcomes:?}");
+}
+
+#[test]
+fn what_a_killed_write_left_is_swept_by_the_next() {
+    let model = Model::new(true);
+    let left = model.path(".model.safetensors.host.1.0123456789abcdef");
+    std::fs::write(&left, "half").unwrap();
+    write_hf(
+        model.dir.path(),
+        &Params::init(&spec(true), 5),
+        &special(),
+        None,
+    )
+    .unwrap();
+    assert!(!left.exists());
+}
+
+#[test]
+fn an_onnx_write_that_fails_leaves_no_model_over_the_weights_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.onnx");
+    let (old, new) = (Params::init(&spec(true), 5), Params::init(&spec(false), 6));
+    write_onnx(&path, &new, OnnxWeights::External).unwrap();
+    let whole_new = files(dir.path());
+    for n in 0.. {
+        write_onnx(&path, &old, OnnxWeights::External).unwrap();
+        let whole_old = files(dir.path());
+        let write = || write_onnx(&path, &new, OnnxWeights::External);
+        let (result, reached) = crate::storage::fail_nth(n, write);
+        let found = files(dir.path());
+        let has_model = found.iter().any(|(name, _)| name == "m.onnx");
+        assert!(
+            !has_model || found == whole_old || found == whole_new,
+            "{n}"
+        );
+        if !reached {
+            result.unwrap();
+            break;
+        }
+        result.unwrap_err();
+    }
+}

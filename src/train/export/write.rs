@@ -3,20 +3,29 @@
 use super::ExportError;
 use super::config::{CONFIG_JSON, SpecialIds, config_json, eos_value, pretty};
 use super::read::{MODEL_SAFETENSORS, TOKENIZER_JSON};
-use super::safetensors::write_params;
-use crate::storage::replace;
+use super::safetensors::seal_params;
+use crate::storage::{Partial, Sealed, sweep_abandoned_where};
 use crate::tokens::Tokenizer;
 use crate::train::model::Params;
 use serde_json::json;
+use std::io::Write;
 use std::path::Path;
 
 const GENERATION_CONFIG_JSON: &str = "generation_config.json";
 const TOKENIZER_CONFIG_JSON: &str = "tokenizer_config.json";
+/// All that is written.
+const FILES: [&str; 5] = [
+    CONFIG_JSON,
+    MODEL_SAFETENSORS,
+    TOKENIZER_JSON,
+    TOKENIZER_CONFIG_JSON,
+    GENERATION_CONFIG_JSON,
+];
 
 /// Writes a directory that transformers loads as `LlamaForCausalLM`: `tokenizer.json` (these bytes,
 /// where there are some), `tokenizer_config.json`, `generation_config.json`, `model.safetensors` in
 /// f32 and, last, `config.json`, without which it is no model. The directory is made if it is not
-/// there; files of these names in it are replaced, each at once.
+/// there; files of these names in it are replaced, when all the new ones are on the disk.
 ///
 /// # Errors
 /// I/O, weights that are not finite, bytes that are no tokenizer or one of more ids than the model.
@@ -34,22 +43,35 @@ pub fn write_hf(
         check_vocabulary(&tokenizer_path, tokenizer, params)?;
     }
     std::fs::create_dir_all(dir).map_err(|source| ExportError::io("create", dir, source))?;
-    remove_if_there(&dir.join(CONFIG_JSON))?;
+    sweep_abandoned_where(dir, |name| FILES.contains(&name))?;
+    let mut sealed = Vec::new();
     if let (Some(bytes), Some(tokenizer)) = (tokenizer_json, &tokenizer) {
-        replace(&tokenizer_path, bytes)?;
+        sealed.push(seal(&tokenizer_path, bytes)?);
         let config = tokenizer_config(params, special, tokenizer);
-        replace(&dir.join(TOKENIZER_CONFIG_JSON), config.as_bytes())?;
+        sealed.push(seal(&dir.join(TOKENIZER_CONFIG_JSON), config.as_bytes())?);
     }
     let generation = generation_config(special);
-    replace(&dir.join(GENERATION_CONFIG_JSON), generation.as_bytes())?;
-    write_params(&dir.join(MODEL_SAFETENSORS), params)?;
+    sealed.push(seal(
+        &dir.join(GENERATION_CONFIG_JSON),
+        generation.as_bytes(),
+    )?);
+    sealed.push(seal_params(&dir.join(MODEL_SAFETENSORS), params)?);
     let config = config_json(&params.spec, special);
-    replace(&dir.join(CONFIG_JSON), config.as_bytes())?;
-    Ok(())
+    sealed.push(seal(&dir.join(CONFIG_JSON), config.as_bytes())?);
+    remove_if_there(&dir.join(CONFIG_JSON))?;
+    Ok(sealed.into_iter().try_for_each(Sealed::replace)?)
+}
+
+fn seal(path: &Path, bytes: &[u8]) -> Result<Sealed, ExportError> {
+    let mut partial = Partial::create(path)?;
+    partial
+        .write_all(bytes)
+        .map_err(|source| ExportError::io("write", path, source))?;
+    Ok(partial.seal()?)
 }
 
 /// A model whose files are being replaced is not one, until the last is there.
-fn remove_if_there(path: &Path) -> Result<(), ExportError> {
+pub(super) fn remove_if_there(path: &Path) -> Result<(), ExportError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(ExportError::io("remove", path, error))
@@ -59,7 +81,7 @@ fn remove_if_there(path: &Path) -> Result<(), ExportError> {
 }
 
 /// A tokenizer may have fewer ids than the model, whose head is then padded, but not more.
-pub(super) fn check_vocabulary(
+fn check_vocabulary(
     path: &Path,
     tokenizer: &Tokenizer,
     params: &Params,
@@ -73,7 +95,7 @@ pub(super) fn check_vocabulary(
         key: "vocabulary".to_owned(),
         expected: format!("at most the model's {} ids", params.spec.vocab_size),
         got: format!("{n_ids}"),
-        remedy: "give the tokenizer that the model was trained with".to_owned(),
+        remedy: "give the tokenizer that the model was trained with",
     })
 }
 
