@@ -191,6 +191,13 @@ fn numbers(metrics: &[Value], kind: &str, key: &str) -> Vec<f64> {
     values.map(|value| value.unwrap_or(f64::NAN)).collect()
 }
 
+/// The sequences of the batch that a message names.
+fn listed_seq_ids(printed: &str) -> Vec<u64> {
+    let listed = printed.split("held the sequences ").nth(1).unwrap();
+    let listed = listed.split(" of data.labels").next().unwrap();
+    listed.split(", ").map(|id| id.parse().unwrap()).collect()
+}
+
 fn spawn(command: &mut Command) -> Child {
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
@@ -212,6 +219,21 @@ fn wait_for(path: &Path, child: &mut Child) {
         );
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Waits until a step was logged, while the child runs.
+fn wait_for_first_step(run: &Path, child: &mut Child) {
+    let metrics = run.join("metrics.jsonl");
+    wait_for(&metrics, child);
+    while std::fs::metadata(&metrics).unwrap().len() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "ended before a step");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Steps that take some ten times as long as the usual ones.
+fn slow() -> Bench {
+    Bench::new().with(&["model.d_model=128", "model.n_layers=4", "model.d_ff=256"])
 }
 
 fn signal(child: &Child, signal: i32) {
@@ -284,6 +306,41 @@ fn omega_falls_in_a_line_or_at_once_and_then_the_corpus_is_read() {
         (&change[0]["step"], &change[0]["stage"]),
         (&16.into(), &2.into())
     );
+}
+
+/// A selection of the sequences with even numbers.
+const SELECT_EVEN: &str = r"
+import sys, polars
+scores = polars.read_parquet(sys.argv[1] + '/scores/*.parquet')
+chosen = scores.select('seq_id', kept=polars.col('seq_id') % 2 == 0)
+chosen.sort('seq_id').write_parquet(sys.argv[2])
+";
+
+#[test]
+fn only_selected_sequences_are_read_in_stage_1_by_its_mode_and_by_its_control() {
+    let bench = Bench::new();
+    let mut python = support::python();
+    python.args(["-c", SELECT_EVEN]).arg(&bench.labels);
+    succeed(python.arg(bench.path("selection.parquet")));
+    let selection = bench.path("selection.parquet");
+    let bench = bench.with_path("data.selection", &selection);
+    for (mode, omega) in [("salt-ds", 0.5), ("ds-ce", 0.0)] {
+        succeed(bench.run(mode).args(["--set", &format!("kd.mode={mode}")]));
+        assert_eq!(
+            numbers(&metrics(&bench.path(mode)), "train", "omega")[0],
+            omega
+        );
+    }
+    // The sequences that a run read are told where it stops.
+    let spoilt = [
+        "kd.mode=salt-ds",
+        "schedule.lr=1e30",
+        "schedule.shape=constant",
+    ];
+    let bench = bench.with(&spoilt).with(&["schedule.warmup_steps=0"]);
+    let printed = fail_with(&mut bench.run("spoilt"), 3);
+    let seq_ids = listed_seq_ids(&printed);
+    assert!(seq_ids.iter().all(|seq_id| seq_id % 2 == 0), "{printed}");
 }
 
 /// Mean over all labelled positions, from the scores that the labels hold.
@@ -397,11 +454,10 @@ fn a_run_of_the_auto_transition_killed_at_any_moment_goes_on_to_the_same_bits() 
 
 #[test]
 fn sigterm_saves_says_how_to_go_on_and_the_rest_is_as_if_nothing_had_happened() {
-    let bench = Bench::new().with(&["checkpoint.every=0"]);
+    let bench = slow().with(&["checkpoint.every=0"]);
     succeed(&mut bench.run("reference"));
-    let long = bench.path("stopped/metrics.jsonl");
     let mut child = spawn(&mut bench.run("stopped"));
-    wait_for(&long, &mut child);
+    wait_for_first_step(&bench.path("stopped"), &mut child);
     signal(&child, libc::SIGTERM);
     let asked = Instant::now();
     let output = child.wait_with_output().unwrap();
@@ -416,11 +472,14 @@ fn sigterm_saves_says_how_to_go_on_and_the_rest_is_as_if_nothing_had_happened() 
         printed.contains("interrupted") && printed.contains("--resume"),
         "{printed}"
     );
-    let refused = fail_with(&mut bench.run("stopped"), 2);
+    let saved = bench.steps("stopped");
+    assert!(saved.len() == 1 && saved[0] < STEPS, "{saved:?}");
     assert!(
-        bench.steps("stopped").is_empty() || refused.contains("--resume"),
-        "{refused}"
+        printed.contains(&format!("step-{} is saved", saved[0])),
+        "{printed}"
     );
+    let refused = fail_with(&mut bench.run("stopped"), 2);
+    assert!(refused.contains("--resume"), "{refused}");
     succeed(&mut bench.resume("stopped"));
     bench.assert_same("stopped", "reference");
 }
@@ -430,7 +489,7 @@ fn a_second_signal_ends_at_once() {
     let bench = Bench::new().with(&["train.steps=20", "eval.every=0", "model.d_model=256"]);
     let bench = bench.with(&["model.n_layers=12", "model.d_ff=1024"]);
     let mut child = spawn(&mut bench.run("run"));
-    wait_for(&bench.path("run/metrics.jsonl"), &mut child);
+    wait_for_first_step(&bench.path("run"), &mut child);
     signal(&child, libc::SIGINT);
     std::thread::sleep(Duration::from_millis(30));
     signal(&child, libc::SIGINT);
@@ -524,14 +583,7 @@ fn a_loss_that_is_no_number_stops_before_the_update_and_names_step_and_sequences
         printed.contains("the checkpoint of step 1 is good"),
         "{printed}"
     );
-    let listed = printed.split("held the sequences ").nth(1).unwrap();
-    let seq_ids: Vec<u64> = listed
-        .split(" of data.labels")
-        .next()
-        .unwrap()
-        .split(", ")
-        .map(|id| id.parse().unwrap())
-        .collect();
+    let seq_ids = listed_seq_ids(&printed);
     assert_eq!(seq_ids.len(), 4, "{printed}");
     assert_eq!(bench.steps("run"), [1]);
 }
@@ -598,10 +650,7 @@ fn only_the_checkpoints_of_the_policy_stay() {
 #[test]
 fn a_run_goes_on_only_with_the_configuration_it_began_with() {
     let bench = Bench::new();
-    let mut child = spawn(&mut bench.run("run"));
-    wait_for(&bench.path("run/checkpoints/step-4"), &mut child);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    succeed(&mut bench.run("run"));
     for (key, value) in [
         ("schedule.lr", "5e-3"),
         ("train.steps", "25"),
@@ -613,7 +662,19 @@ fn a_run_goes_on_only_with_the_configuration_it_began_with() {
         let refused = fail_with(bench.resume("run").args(["--set", &set]), 2);
         assert!(refused.contains(key), "{refused}");
     }
+    // The same paths with other contents.
+    let others = bench.path("other.bin");
+    std::fs::write(&others, tokens(N_TOKENS + 1)).unwrap();
+    let own = bench.path("own.bin");
+    std::fs::copy(inputs().path("tokens.bin"), &own).unwrap();
+    let of_own = format!("data.tokens={}", own.display());
     succeed(bench.resume("run").args(["--set", "checkpoint.every=1"]));
+    let bench = bench.with(&[&of_own, "checkpoint.keep_last=9", "data.validation="]);
+    succeed(&mut bench.run("own"));
+    std::fs::remove_dir_all(bench.path("own/final")).unwrap();
+    std::fs::rename(&others, &own).unwrap();
+    let refused = fail_with(bench.run("own").args(["--resume-from", "step-12"]), 2);
+    assert!(refused.contains("data.tokens"), "{refused}");
 }
 
 #[test]
@@ -646,11 +707,19 @@ fn what_would_not_fit_is_refused_before_anything_is_written_with_the_keys_that_h
         "model.d_ff=4194304",
         "train.memory_limit=",
     ];
-    let refused = fail_with(&mut bench.with(&huge).run("run"), 2);
+    let bench = bench.with(&huge);
+    let refused = fail_with(&mut bench.run("run"), 2);
     assert!(
         refused.contains("available memory") || refused.contains("control group"),
         "{refused}"
     );
+    // Past what 64 bits count.
+    let absurd = [
+        "model.d_model=4611686018427387904",
+        "model.d_ff=4611686018427387904",
+    ];
+    let refused = fail_with(&mut bench.with(&absurd).run("run"), 2);
+    assert!(refused.contains("at least"), "{refused}");
 }
 
 #[test]
@@ -672,7 +741,7 @@ fn a_dry_run_says_what_it_takes_and_writes_nothing() {
 /// What cannot work, how it is called, and what the message says.
 #[test]
 fn what_cannot_work_is_refused_in_the_first_seconds_and_writes_nothing() {
-    let cases: [(&[&str], i32, &[&str]); 14] = [
+    let cases: [(&[&str], i32, &[&str]); 15] = [
         (&["train.stepz=3"], 2, &["stepz"]),
         (&["train.steps=0"], 2, &["train.steps"]),
         (&["kd.n_kd=40", "train.steps=40", "data.tokens="], 0, &[]),
@@ -691,6 +760,7 @@ fn what_cannot_work_is_refused_in_the_first_seconds_and_writes_nothing() {
         (&["data.validation=nowhere"], 1, &["nowhere"]),
         (&["data.tokenizer=nowhere.json"], 1, &["nowhere.json"]),
         (&["model.n_heads=3"], 2, &["model.n_heads"]),
+        (&["train.threads=100000"], 2, &["train.threads"]),
     ];
     for (keys, code, words) in cases {
         let bench = Bench::new().with(keys);

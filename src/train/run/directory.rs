@@ -1,7 +1,8 @@
 //! The directory of a run: who may write there, and from where a run goes on.
 
+use super::RunError;
 use super::finish::final_dir;
-use super::{Observer, RunError};
+use super::state::TrainState;
 use crate::storage::StorageError;
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
@@ -66,33 +67,34 @@ impl RunDir {
     }
 
     /// The checkpoint to go on from, checked; `None` begins at step 0.
-    pub(super) fn checkpoint(
-        &self,
-        start: Start,
-        observer: &Observer<'_>,
-    ) -> Result<Option<Checkpoint>, TrainError> {
-        let found = match start {
+    pub(super) fn checkpoint(&self, start: Start) -> Result<Option<Checkpoint>, TrainError> {
+        Ok(match start {
             Start::Fresh => None,
             Start::Latest => self.checkpoints.latest()?,
             Start::At(step) => Some(self.checkpoints.at(step)?),
-        };
-        if start == Start::Latest && found.is_none() {
-            (observer.on_note)(&format!(
-                "{} has no checkpoint yet: this run begins at step 0",
-                self.path.display()
-            ));
-        }
-        Ok(found)
+        })
     }
 
-    /// The trained model, where the run is finished and `checkpoint` is its last, or none is left.
-    pub(super) fn finished_model(
-        &self,
-        checkpoint: Option<&Checkpoint>,
-        n_steps: u64,
-    ) -> Option<PathBuf> {
-        let is_last = checkpoint.is_none_or(|checkpoint| checkpoint.step >= n_steps);
+    /// The trained model, where `state` is that of the last step, or no checkpoint is left of one.
+    pub(super) fn finished_model(&self, state: &TrainState) -> Option<PathBuf> {
+        let is_last = state.step == 0 || state.step >= state.config.train.steps;
         Some(final_dir(&self.path)).filter(|model| is_last && model.is_dir())
+    }
+
+    /// From where a run goes on, for whoever asked for that; `None` where nothing is to be said.
+    pub(super) fn describe_start(
+        &self,
+        start: Start,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Option<String> {
+        match (start, checkpoint) {
+            (_, Some(checkpoint)) => Some(format!("going on from {}", checkpoint.dir.display())),
+            (Start::Latest, None) => Some(format!(
+                "{} has no checkpoint yet: this run begins at step 0",
+                self.path.display()
+            )),
+            _ => None,
+        }
     }
 
     /// Writes down what is done here.

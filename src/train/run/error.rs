@@ -34,6 +34,18 @@ pub enum RunError {
         /// Why it is not.
         reason: String,
     },
+    /// Inputs that changed since the run began.
+    #[error("{key} has other contents than when the run in {} began ({got}, then {expected}): restore them, or begin again with another --output", run.display())]
+    OtherSources {
+        /// The key that names them.
+        key: &'static str,
+        /// What they were.
+        expected: String,
+        /// What they are.
+        got: String,
+        /// Directory of the run.
+        run: PathBuf,
+    },
     /// More memory than there is.
     #[error(
         "this run needs {needed} of memory ({parts}), but may take {room} ({source_of_room}): {remedy}"
@@ -136,6 +148,7 @@ impl RunError {
             RunError::NotResumed { .. }
             | RunError::Finished { .. }
             | RunError::NotARun { .. }
+            | RunError::OtherSources { .. }
             | RunError::Memory { .. }
             | RunError::Setting { .. } => Kind::Usage,
             RunError::NonFinite { .. } => Kind::BadData,

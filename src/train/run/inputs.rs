@@ -96,7 +96,7 @@ impl Inputs {
     /// What the network is to hold room for.
     pub fn capacity(&self) -> Capacity {
         Capacity {
-            n_positions: self.config.train.micro_batch_size() * self.seq_len(),
+            n_positions: (self.config.train.micro_batch_size()).saturating_mul(self.seq_len()),
             seq_len: self.seq_len(),
             threads: self.config.train.threads(),
             training: true,

@@ -1,6 +1,7 @@
 //! What a run will hold, against what there is: known before anything is allocated.
 
 use super::RunError;
+use super::inputs::Inputs;
 use crate::train::TrainError;
 use crate::train::config::RunConfig;
 use crate::train::model::{Capacity, MemoryPlan, ModelSpec};
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Share of what is free that a run may take.
 const SHARE_OF_FREE: f64 = 0.9;
+/// Bytes that no machine has: 2^47, the address space of a process.
+const MOST_BYTES: u64 = 1 << 47;
 /// Bytes that AdamW keeps a parameter: two f32.
 const MOMENT_BYTES: u64 = 8;
 
@@ -34,8 +37,33 @@ pub struct MemoryRoom {
 }
 
 impl MemoryNeed {
-    /// That of training `spec` in micro-batches of `capacity`.
-    pub fn of(spec: &ModelSpec, capacity: &Capacity) -> Self {
+    /// What training of `inputs` needs, if that is no more than `room`, or than any machine has.
+    ///
+    /// # Errors
+    /// [`RunError::Memory`], with the keys that make it less.
+    pub(super) fn within(room: Option<&MemoryRoom>, inputs: &Inputs) -> Result<Self, TrainError> {
+        let (spec, capacity) = (&inputs.spec, inputs.capacity());
+        let most = room.map_or(MOST_BYTES, |room| room.bytes);
+        let least = least_bytes(spec, &capacity);
+        if least > u128::from(most) {
+            // Sizes that would not fit the arithmetic of an exact plan are among these.
+            let parts = "parameters, gradients and moments alone, and the inputs of the blocks";
+            let needed = format!("at least {} MiB", least >> 20);
+            return Err(too_much(needed, parts.to_owned(), room, inputs));
+        }
+        let need = Self::of(spec, &capacity);
+        if need.total() > most {
+            return Err(too_much(
+                mebibytes(need.total()),
+                need.describe(),
+                room,
+                inputs,
+            ));
+        }
+        Ok(need)
+    }
+
+    fn of(spec: &ModelSpec, capacity: &Capacity) -> Self {
         let plan = MemoryPlan::of(spec, capacity);
         Self {
             parameters: plan.parameters,
@@ -50,29 +78,6 @@ impl MemoryNeed {
         self.parameters + self.gradients + self.moments + self.activations
     }
 
-    /// Refuses what is more than `room`.
-    ///
-    /// # Errors
-    /// [`RunError::Memory`], with the keys that make it less.
-    pub(super) fn check(
-        &self,
-        room: &MemoryRoom,
-        config: &RunConfig,
-        seq_len: usize,
-    ) -> Result<(), TrainError> {
-        if self.total() <= room.bytes {
-            return Ok(());
-        }
-        Err(RunError::Memory {
-            needed: mebibytes(self.total()),
-            parts: self.describe(),
-            room: mebibytes(room.bytes),
-            source_of_room: room.source.clone(),
-            remedy: remedy(self, config, seq_len),
-        }
-        .into())
-    }
-
     /// The parts, in MiB.
     pub fn describe(&self) -> String {
         format!(
@@ -85,32 +90,60 @@ impl MemoryNeed {
     }
 }
 
-/// The keys that make it less, those that change no result first.
-fn remedy(need: &MemoryNeed, config: &RunConfig, seq_len: usize) -> String {
-    let micro_batch_size = config
-        .train
-        .micro_batch_size
-        .unwrap_or(config.train.batch_size);
-    let mut keys = Vec::new();
-    if need.activations > need.total() / 8 {
-        if micro_batch_size > 1 {
-            keys.push(format!("train.micro_batch_size (now {micro_batch_size})"));
-        }
-        if !config.train.recompute {
-            keys.push("train.recompute = true".to_owned());
-        }
-        keys.push(format!("data.seq_len (now {seq_len})"));
+/// A lower bound that no dimensions overflow.
+fn least_bytes(spec: &ModelSpec, capacity: &Capacity) -> u128 {
+    let product = |factors: &[usize]| {
+        let factors = factors.iter().map(|&factor| factor as u128);
+        factors.fold(1, u128::saturating_mul)
+    };
+    let (d, layers) = (spec.d_model, spec.n_layers);
+    let weights = [
+        product(&[spec.vocab_size, d]),
+        product(&[layers, 2, d, spec.n_heads, spec.head_dim]),
+        product(&[layers, 3, d, spec.d_ff]),
+    ];
+    let n_parameters = weights.into_iter().fold(0, u128::saturating_add);
+    let block_inputs = product(&[capacity.n_positions, d, layers, size_of::<f32>()]);
+    // Parameters, gradients, and two moments.
+    let of_parameters = n_parameters.saturating_mul(4 * size_of::<f32>() as u128);
+    of_parameters.saturating_add(block_inputs)
+}
+
+fn too_much(
+    needed: String,
+    parts: String,
+    room: Option<&MemoryRoom>,
+    inputs: &Inputs,
+) -> TrainError {
+    let no_machine = || "more than any machine has".to_owned();
+    RunError::Memory {
+        needed,
+        parts,
+        room: mebibytes(room.map_or(MOST_BYTES, |room| room.bytes)),
+        source_of_room: room.map_or_else(no_machine, |room| room.source.clone()),
+        remedy: remedy(&inputs.config, inputs.seq_len()),
     }
+    .into()
+}
+
+/// The keys that make it less, those that change no result first.
+fn remedy(config: &RunConfig, seq_len: usize) -> String {
+    let micro_batch_size = config.train.micro_batch_size();
+    let mut keys = Vec::new();
+    if micro_batch_size > 1 {
+        keys.push(format!("train.micro_batch_size (now {micro_batch_size})"));
+    }
+    if !config.train.recompute {
+        keys.push("train.recompute = true".to_owned());
+    }
+    keys.push(format!("data.seq_len (now {seq_len})"));
     if config.init.is_none() {
-        keys.push("model.d_model, model.n_layers or model.d_ff".to_owned());
+        keys.push("the dimensions under [model]".to_owned());
     }
     if config.train.memory_limit.is_some() {
         keys.push("a higher train.memory_limit".to_owned());
     }
-    match keys.is_empty() {
-        true => "use a machine with more memory, or a smaller model".to_owned(),
-        false => format!("change {}", keys.join(", ")),
-    }
+    format!("change {}", keys.join(", "))
 }
 
 impl MemoryRoom {
@@ -198,6 +231,60 @@ pub(super) fn mebibytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_dimensions_overflow_the_lower_bound() {
+        let spec = ModelSpec {
+            vocab_size: usize::MAX,
+            d_model: usize::MAX,
+            n_layers: usize::MAX,
+            n_heads: usize::MAX,
+            n_kv_heads: 1,
+            head_dim: usize::MAX,
+            d_ff: usize::MAX,
+            max_seq_len: 8,
+            rope_theta: 1e4,
+            norm_eps: 1e-5,
+            tie_embeddings: false,
+        };
+        let capacity = Capacity {
+            n_positions: usize::MAX,
+            seq_len: 8,
+            threads: 1,
+            training: true,
+            recompute: true,
+        };
+        assert!(least_bytes(&spec, &capacity) > u128::from(MOST_BYTES));
+    }
+
+    #[test]
+    fn the_lower_bound_is_below_what_is_needed_and_not_far() {
+        let spec = ModelSpec {
+            vocab_size: 8192,
+            d_model: 256,
+            n_layers: 6,
+            n_heads: 8,
+            n_kv_heads: 8,
+            head_dim: 32,
+            d_ff: 688,
+            max_seq_len: 256,
+            rope_theta: 1e4,
+            norm_eps: 1e-5,
+            tie_embeddings: true,
+        };
+        for recompute in [false, true] {
+            let capacity = Capacity {
+                n_positions: 8 * 256,
+                seq_len: 256,
+                threads: 2,
+                training: true,
+                recompute,
+            };
+            let need = MemoryNeed::of(&spec, &capacity).total();
+            let least = least_bytes(&spec, &capacity) as u64;
+            assert!(least <= need && need < 8 * least, "{least} and {need}");
+        }
+    }
 
     const MEMINFO: &str = "MemTotal:  100 kB\nMemFree:   5 kB\nMemAvailable:   1000 kB\n";
 

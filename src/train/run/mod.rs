@@ -39,7 +39,7 @@ pub use interrupt::Interrupt;
 pub use memory::{MemoryNeed, MemoryRoom};
 pub use pace::Snapshot;
 pub use profile::StepProfile;
-pub use state::TrainState;
+pub use state::{Sources, TrainState};
 pub use step::StepReport;
 pub use validation::ValidationReport;
 
@@ -50,6 +50,9 @@ use crate::train::ops::sgemm_peak_flops;
 use directory::RunDir;
 use std::path::PathBuf;
 use trainer::{Restored, Trainer};
+
+/// More threads than any machine that this is for has cores; so many only stand in line.
+const MAX_THREADS: usize = 1024;
 
 /// What is known before the first step.
 #[derive(Debug)]
@@ -110,13 +113,11 @@ pub struct Finished {
 /// # Errors
 /// Whatever is wrong with a setting or an input, or between them; too little memory.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
+    check_threads(config.train.threads())?;
     let inputs = Inputs::open(config)?;
-    let memory = MemoryNeed::of(&inputs.spec, &inputs.capacity());
-    let room = MemoryRoom::of_system(inputs.config.train.memory_limit);
     let coverage = inputs.loader(LoaderPosition::default())?.coverage();
-    if let Some(room) = &room {
-        memory.check(room, &inputs.config, inputs.seq_len())?;
-    }
+    let room = MemoryRoom::of_system(inputs.config.train.memory_limit);
+    let memory = MemoryNeed::within(room.as_ref(), &inputs)?;
     Ok(Prepared {
         inputs,
         memory,
@@ -157,13 +158,29 @@ pub fn run(
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    let n_threads = config.train.threads();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(n_threads)
-        .thread_name(|i| format!("train {i}"))
-        .build()
-        .map_err(|source| RunError::Threads { n_threads, source })?;
+    let pool = pool_of(config.train.threads())?;
     pool.install(|| run_in_pool(config, start, interrupt, observer))
+}
+
+fn check_threads(n_threads: usize) -> Result<(), RunError> {
+    if n_threads <= MAX_THREADS {
+        return Ok(());
+    }
+    Err(RunError::Setting {
+        key: "train.threads",
+        expected: format!("at most {MAX_THREADS}"),
+        got: n_threads.to_string(),
+        remedy: "leave it out to take all cores".to_owned(),
+    })
+}
+
+fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, RunError> {
+    check_threads(n_threads)?;
+    let builder = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .thread_name(|i| format!("train {i}"));
+    let built = builder.build();
+    built.map_err(|source| RunError::Threads { n_threads, source })
 }
 
 fn run_in_pool(
@@ -175,15 +192,18 @@ fn run_in_pool(
     let prepared = prepare(config)?;
     let inputs = &prepared.inputs;
     let dir = RunDir::claim(&inputs.config.output, start)?;
-    let checkpoint = dir.checkpoint(start, observer)?;
-    if let Some(model) = dir.finished_model(checkpoint.as_ref(), inputs.config.train.steps) {
+    let checkpoint = dir.checkpoint(start)?;
+    let state = TrainState::of(inputs, checkpoint.as_ref(), &dir.path)?;
+    if let Some(model) = dir.finished_model(&state) {
         return Ok(Outcome::AlreadyFinished { model });
     }
     (observer.on_start)(&prepared.overview());
-    let restored = Restored::new(inputs, &dir, checkpoint.as_ref())?;
+    let start = dir.describe_start(start, checkpoint.as_ref());
+    start.iter().for_each(|text| (observer.on_note)(text));
+    let restored = Restored::new(inputs, checkpoint.as_ref())?;
     dir.write_config(&inputs.config)?;
-    let peak_flops = sgemm_peak_flops(inputs.config.train.threads());
-    let mut trainer = Trainer::new(inputs, &dir, restored, peak_flops, interrupt, observer)?;
+    let peak = sgemm_peak_flops(inputs.config.train.threads());
+    let mut trainer = Trainer::new(inputs, &dir, state, restored, peak, interrupt, observer)?;
     trainer.train()?;
     Ok(Outcome::Finished(Box::new(trainer.finish()?)))
 }

@@ -111,7 +111,7 @@ impl TeacherNll {
             let logprob_t = signals.map_or(&[][..], |signals| &signals.target_logprob_t);
             self.is_incomplete |= logprob_t.len() != weights_t.len();
             for (&logprob, &weight) in logprob_t.iter().zip(weights_t) {
-                // A target that the teacher rules out says nothing finite; weight 0 leaves it out.
+                // Not weight * logprob throughout: 0 * -inf is no number.
                 if weight > 0.0 {
                     self.sum -= f64::from(weight) * f64::from(logprob);
                     self.n += f64::from(weight);
@@ -166,4 +166,59 @@ pub(super) fn update(
         grad_scale as f32,
         step,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signals::PositionSignals;
+
+    /// Two targets, of the log-probabilities that a teacher gave them.
+    fn example(target_logprob_t: &[f32]) -> Example {
+        Example {
+            seq_id: 0,
+            input_ids: vec![1, 2, 3],
+            doc_starts: vec![0],
+            signals: Some(PositionSignals {
+                target_logprob_t: target_logprob_t.to_vec(),
+                ..PositionSignals::default()
+            }),
+        }
+    }
+
+    fn teacher_nll(examples: &[Example], weights_n: &[f32]) -> Option<f64> {
+        let mut teacher = TeacherNll::default();
+        teacher.add(examples, weights_n);
+        teacher.mean()
+    }
+
+    #[test]
+    fn the_teachers_nll_is_a_mean_over_the_positions_that_are_learnt_from() {
+        let examples = [example(&[-1.0, -2.0]), example(&[-4.0, -8.0])];
+        assert_eq!(teacher_nll(&examples, &[1.0; 4]), Some(3.75));
+        assert_eq!(teacher_nll(&examples, &[1.0, 0.0, 0.0, 1.0]), Some(4.5));
+        let ruled_out = [example(&[f32::NEG_INFINITY, -2.0])];
+        assert_eq!(teacher_nll(&ruled_out, &[0.0, 1.0]), Some(2.0));
+    }
+
+    #[test]
+    fn where_a_sequence_has_no_stats_there_is_no_teachers_nll() {
+        let unlabelled = Example {
+            signals: None,
+            ..example(&[])
+        };
+        let both = [example(&[-1.0, -2.0]), unlabelled];
+        assert_eq!(teacher_nll(&both, &[1.0; 4]), None);
+        assert_eq!(teacher_nll(&[example(&[])], &[1.0; 2]), None);
+        assert_eq!(teacher_nll(&both[..1], &[0.0; 2]), None);
+    }
+
+    #[test]
+    fn a_loss_or_a_norm_that_is_no_number_is_found() {
+        assert!(check_finite(1.0, 2.0).is_ok());
+        assert_eq!(check_finite(f64::INFINITY, 2.0).unwrap_err().0, "the loss");
+        let (what, value) = check_finite(1.0, f64::NAN).unwrap_err();
+        assert_eq!(what, "the gradient norm");
+        assert!(value.is_nan());
+    }
 }

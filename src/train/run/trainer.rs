@@ -41,11 +41,10 @@ pub(super) struct Trainer<'a> {
     last_validation: Option<ValidationReport>,
 }
 
-/// Weights, moments and state, from a checkpoint or from the beginning.
+/// Weights and moments, from a checkpoint or from the beginning.
 pub(super) struct Restored {
     params: Params,
     optimizer: AdamW,
-    pub(super) state: TrainState,
     last_saved: Option<u64>,
 }
 
@@ -53,29 +52,20 @@ impl Restored {
     /// Reads `checkpoint`, or begins at step 0.
     pub(super) fn new(
         inputs: &Inputs,
-        dir: &RunDir,
         checkpoint: Option<&Checkpoint>,
     ) -> Result<Self, TrainError> {
-        let Some(checkpoint) = checkpoint else {
-            let params = first_params(inputs)?;
-            return Ok(Self {
-                optimizer: AdamW::new(params.layout.len),
-                params,
-                state: TrainState::begin(&inputs.config, inputs.stages.auto_transition()),
-                last_saved: None,
-            });
+        let (params, optimizer) = match checkpoint {
+            Some(checkpoint) => checkpoint.weights(&inputs.spec)?,
+            None => {
+                let params = first_params(inputs)?;
+                let optimizer = AdamW::new(params.layout.len);
+                (params, optimizer)
+            }
         };
-        let state: TrainState = checkpoint.state()?;
-        inputs.config.check_resumes(&state.config, &dir.path)?;
-        let (params, optimizer) = checkpoint.weights(&inputs.spec)?;
         Ok(Self {
             params,
             optimizer,
-            state: TrainState {
-                config: inputs.config.clone(),
-                ..state
-            },
-            last_saved: Some(checkpoint.step),
+            last_saved: checkpoint.map(|checkpoint| checkpoint.step),
         })
     }
 }
@@ -92,6 +82,7 @@ impl<'a> Trainer<'a> {
     pub(super) fn new(
         inputs: &'a Inputs,
         dir: &'a RunDir,
+        state: TrainState,
         restored: Restored,
         peak_flops: f64,
         interrupt: &'a Interrupt,
@@ -113,17 +104,13 @@ impl<'a> Trainer<'a> {
             dir,
             interrupt,
             observer,
-            loader: inputs.loader(restored.state.loader)?,
-            log: Log::open(
-                &dir.path,
-                inputs.config.log.tensorboard,
-                restored.state.step,
-            )?,
+            loader: inputs.loader(state.loader)?,
+            log: Log::open(&dir.path, inputs.config.log.tensorboard, state.step)?,
             pace: Pace::new(inputs, peak_flops),
             profile: StepProfile::default(),
             network: Network::new(restored.params, capacity),
             optimizer: restored.optimizer,
-            state: restored.state,
+            state,
             validation,
             last_saved: restored.last_saved,
             last_step: None,
@@ -131,8 +118,8 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Steps to the end, with what is due between them. Whatever stops them before, the steps done
-    /// are in a checkpoint.
+    /// Steps to the end, with what is due between them. A stop that was asked for, or data that
+    /// cannot be read, first saves a checkpoint of the steps done.
     ///
     /// A validation of step s comes after the checkpoint of step s, and a run that is resumed there
     /// begins with it where the log does not have it: so an interruption loses none and repeats none.
@@ -358,7 +345,7 @@ impl<'a> Trainer<'a> {
     /// Writes the trained model; what only training needs is freed first.
     pub(super) fn finish(self) -> Result<Finished, TrainError> {
         drop((self.optimizer, self.loader));
-        let params = self.network.params;
+        let params = into_params(self.network);
         let model = write_final(&self.dir.path, self.inputs, &params)?;
         if let Some(snapshot) = self.last_step {
             (self.observer.on_progress)(&snapshot.as_last(self.last_validation.as_ref()));
@@ -373,6 +360,11 @@ impl<'a> Trainer<'a> {
             validation: self.last_validation,
         })
     }
+}
+
+/// The parameters; gradients and activations go when this returns.
+fn into_params(network: Network) -> Params {
+    network.params
 }
 
 fn list_seq_ids(seq_ids: &[u64], stage: Stage) -> String {
