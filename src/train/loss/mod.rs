@@ -9,7 +9,7 @@
 //!
 //! [`targets_of`] turns examples into a [`MicroBatch`]: flattened ids, targets, weights and, where
 //! there is a teacher, the kept probabilities of each position, ready for the fused head. The maths
-//! on one row of logits is in `row`; `ops` calls it.
+//! on one row of logits is in `ops`, beside the head that it is fused with.
 
 mod batch;
 mod targets;

@@ -2,7 +2,7 @@
 //! [`Lengths`] that are allocated, so what is announced is what is used.
 
 use super::ModelSpec;
-use crate::train::ops::{AttentionShape, HeadScratch, RopeTable};
+use crate::train::ops::{AttentionShape, HeadScratch, RopeTable, rmsnorm_partials_len};
 
 /// What a model is to hold room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Lengths {
             dnormed: when_training(n * d),
             dqkv: when_training(n * spec.qkv_width()),
             dact: when_training(n * spec.d_ff.max(spec.q_width())),
-            partials: when_training(n.div_ceil(64) * d),
+            partials: when_training(rmsnorm_partials_len(n, d)),
             attention_scratch: attention_shape(spec).scratch_len(capacity.seq_len)
                 * capacity.threads,
             rope: RopeTable::len(capacity.seq_len, spec.head_dim),

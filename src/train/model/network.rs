@@ -6,7 +6,7 @@ use super::profile::{Part, Profile};
 use super::{ModelSpec, Params};
 use crate::train::loss::{LossSums, MicroBatch};
 use crate::train::ops::{
-    self, Head, HeadGradients, Into, RopeTable, Turn, View, add_rmsnorm, attention,
+    self, Head, HeadGradients, RopeTable, Turn, View, Write, add_rmsnorm, attention,
     attention_backward, embed, embed_backward, head_logprobs, head_loss, matmul, rmsnorm,
     rmsnorm_backward, rope, swiglu, swiglu_backward,
 };
@@ -110,7 +110,7 @@ impl Network {
         let weight = View::new(head.weight_vd, head.vocab_size, d);
         let last = View::new(last, 1, d);
         let threads = self.capacity.threads;
-        matmul(logits_v, Into::Overwrite, last, weight.t(), threads);
+        matmul(logits_v, Write::Replace, last, weight.t(), threads);
     }
 
     #[cfg(test)]
@@ -160,6 +160,8 @@ impl Network {
     fn check_fits(&self, batch: &MicroBatch) {
         let (n, longest) = (batch.n_positions(), batch.longest());
         assert!(n > 0, "a batch has positions");
+        let end = batch.starts.last().copied();
+        assert_eq!(end, Some(n), "sequences end where the positions do");
         assert!(
             n <= self.capacity.n_positions && longest <= self.capacity.seq_len,
             "{n} positions, longest {longest}: capacity {:?}",
@@ -223,7 +225,7 @@ impl Network {
 
     /// Loss, and the gradient of the last block's output into `dstream_nd`.
     fn head_backward(&mut self, batch: &MicroBatch, scale: f32) -> LossSums {
-        let layout = self.params.layout.clone();
+        let layout = &self.params.layout;
         let (spec, n) = (self.params.spec.clone(), batch.n_positions());
         let (d, last) = (spec.d_model, self.stream_after(spec.n_layers - 1));
         let (fresh, threads) = (self.fresh, self.capacity.threads);
@@ -265,10 +267,10 @@ impl Network {
         let mut grads = Gradients {
             slots: &self.params.layout.layers[layer],
             values: &mut self.grads,
-            into: if self.fresh {
-                Into::Overwrite
+            write: if self.fresh {
+                Write::Replace
             } else {
-                Into::Add
+                Write::Add
             },
         };
         let (buffers, profile) = (&mut self.buffers, &mut self.profile);
@@ -338,7 +340,7 @@ impl<'a> Weights<'a> {
 struct Gradients<'a> {
     slots: &'a LayerSlots,
     values: &'a mut [f32],
-    into: Into,
+    write: Write,
 }
 
 impl Gradients<'_> {
@@ -360,22 +362,22 @@ impl Block<'_> {
     fn linear(&self, y: &mut [f32], x: &[f32], weight: &[f32], n_in: usize, n_out: usize) {
         let x = View::new(x, self.n, n_in);
         let weight = View::new(weight, n_out, n_in);
-        matmul(y, Into::Overwrite, x, weight.t(), self.threads);
+        matmul(y, Write::Replace, x, weight.t(), self.threads);
     }
 
     /// dx `[N, in]` = dy `[N, out]` W.
     fn linear_input(&self, dx: &mut [f32], dy: &[f32], weight: &[f32], n_in: usize, n_out: usize) {
         let dy = View::new(dy, self.n, n_out);
         let weight = View::new(weight, n_out, n_in);
-        matmul(dx, Into::Overwrite, dy, weight, self.threads);
+        matmul(dx, Write::Replace, dy, weight, self.threads);
     }
 
     /// dW `[out, in]` += dy^T x.
-    fn linear_weight(&self, dw: &mut [f32], into: Into, dy: &[f32], x: &[f32]) {
+    fn linear_weight(&self, dw: &mut [f32], write: Write, dy: &[f32], x: &[f32]) {
         let (n_out, n_in) = (dy.len() / self.n, x.len() / self.n);
         let dy = View::new(dy, self.n, n_out);
         let x = View::new(x, self.n, n_in);
-        matmul(dw, into, dy.t(), x, self.threads);
+        matmul(dw, write, dy.t(), x, self.threads);
     }
 
     fn attend(
@@ -452,7 +454,7 @@ impl Block<'_> {
         out_nd.copy_from_slice(&set.mid_nd[..n * d]);
         let act = View::new(&set.act_nf[..n * f], n, f);
         let weight = View::new(down_df, d, f);
-        matmul(out_nd, Into::Add, act, weight.t(), self.threads);
+        matmul(out_nd, Write::Add, act, weight.t(), self.threads);
     }
 
     fn feed_backward(
@@ -470,17 +472,17 @@ impl Block<'_> {
         let (dact_nf, act_nf) = (&mut buffers.dact[..n * f], &set.act_nf[..n * f]);
         let gate_up_n2f = &mut set.gate_up_n2f[..n * 2 * f];
         let dnormed_nd = &mut buffers.dnormed_nd[..n * d];
-        let into = grads.into;
+        let write = grads.write;
         profile.time(Part::FeedForward, || {
             self.linear_input(dact_nf, dout_nd, weights.down_df, f, d);
-            self.linear_weight(grads.of(|slots| &slots.down), into, dout_nd, act_nf);
+            self.linear_weight(grads.of(|slots| &slots.down), write, dout_nd, act_nf);
         });
         profile.time(Part::Swiglu, || swiglu_backward(dact_nf, gate_up_n2f, f));
         profile.time(Part::FeedForward, || {
             let normed_nd = &set.normed2_nd[..n * d];
             self.linear_input(dnormed_nd, gate_up_n2f, weights.gate_up_2fd, d, 2 * f);
             let dw = grads.of(|slots| &slots.gate_up);
-            self.linear_weight(dw, into, gate_up_n2f, normed_nd);
+            self.linear_weight(dw, write, gate_up_n2f, normed_nd);
         });
         profile.time(Part::Norm, || {
             rmsnorm_backward(
@@ -490,7 +492,7 @@ impl Block<'_> {
                 weights.norm2_d,
                 dout_nd,
                 grads.of(|slots| &slots.mlp_norm),
-                into == Into::Overwrite,
+                write == Write::Replace,
                 &mut buffers.partials,
             );
         });
@@ -512,10 +514,10 @@ impl Block<'_> {
         let dmid_nd = &mut buffers.dstream_nd[..n * d];
         let dattended_nq = &mut buffers.dact[..n * q_width];
         let attended_nq = &set.attended_nq[..n * q_width];
-        let into = grads.into;
+        let write = grads.write;
         profile.time(Part::AttentionProjections, || {
             self.linear_input(dattended_nq, dmid_nd, weights.output_dq, q_width, d);
-            self.linear_weight(grads.of(|slots| &slots.output), into, dmid_nd, attended_nq);
+            self.linear_weight(grads.of(|slots| &slots.output), write, dmid_nd, attended_nq);
         });
         let dqkv_nw = &mut buffers.dqkv_nw[..n * width];
         profile.time(Part::Attention, || {
@@ -540,7 +542,7 @@ impl Block<'_> {
         profile.time(Part::AttentionProjections, || {
             self.linear_input(dnormed_nd, dqkv_nw, weights.qkv_wd, d, width);
             let normed_nd = &set.normed1_nd[..n * d];
-            self.linear_weight(grads.of(|slots| &slots.qkv), into, dqkv_nw, normed_nd);
+            self.linear_weight(grads.of(|slots| &slots.qkv), write, dqkv_nw, normed_nd);
         });
         profile.time(Part::Norm, || {
             rmsnorm_backward(
@@ -550,7 +552,7 @@ impl Block<'_> {
                 weights.norm1_d,
                 dmid_nd,
                 grads.of(|slots| &slots.attention_norm),
-                into == Into::Overwrite,
+                write == Write::Replace,
                 &mut buffers.partials,
             );
         });

@@ -2,6 +2,10 @@
 
 use crate::train::TrainError;
 
+/// Past every model that fits into a memory; sizes computed from such dimensions do not overflow a
+/// u128.
+const MAX_DIMENSION: usize = 1 << 24;
+
 /// A decoder of the Llama family: RMSNorm, RoPE (half-split, as Hugging Face has it), causal
 /// grouped-query attention, SwiGLU, no biases.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +52,9 @@ impl ModelSpec {
         ];
         for (what, value) in positive {
             require(value > 0, what, "at least 1", value, "give a larger one")?;
+            let expected = format!("at most {MAX_DIMENSION}");
+            let is_sane = value <= MAX_DIMENSION;
+            require(is_sane, what, &expected, value, "give a smaller one")?;
         }
         require(
             self.n_heads.is_multiple_of(self.n_kv_heads),
@@ -94,9 +101,15 @@ impl ModelSpec {
         self.q_width() + 2 * self.kv_width()
     }
 
-    /// Number of parameters; a tied head counts once.
+    /// Number of parameters; a tied head counts once. Saturates.
     pub fn n_parameters(&self) -> usize {
-        super::ParamLayout::new(self).len
+        let wide = |n: usize| n as u128;
+        let (d, f) = (wide(self.d_model), wide(self.d_ff));
+        let attention = d * (wide(self.qkv_width()) + wide(self.q_width()));
+        let block = attention + 3 * d * f + 2 * d;
+        let tables = if self.tie_embeddings { 1 } else { 2 };
+        let all = wide(self.n_layers) * block + tables * wide(self.vocab_size) * d + d;
+        usize::try_from(all).unwrap_or(usize::MAX)
     }
 
     /// Floating point operations of one token's forward and backward pass at sequence length

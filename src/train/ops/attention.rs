@@ -6,7 +6,7 @@
 //! sequence and a key-value head; each writes the columns of its own heads.
 
 use super::SharedMut;
-use super::matmul::{Into, View, matmul_raw};
+use super::matmul::{View, Write, matmul_raw};
 use super::simd::{exp_in_place, lane_sum, max, vectorized};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,6 +47,9 @@ impl AttentionShape {
 /// `qkv_nw` is `[N, (H + 2 H_kv) head_dim]` with RoPE applied, `starts` the `n_sequences + 1`
 /// borders of sequences in N. `out_nq` takes `[N, H head_dim]`, `lse_nh` `[N, H]`: the logsumexp of
 /// each query's scaled scores. `scratch` is cut into one part a thread.
+///
+/// # Panics
+/// If a buffer has another length, or `starts` do not begin at 0 and rise.
 pub fn attention(
     shape: AttentionShape,
     qkv_nw: &[f32],
@@ -56,6 +59,8 @@ pub fn attention(
     scratch: &mut [f32],
     threads: usize,
 ) {
+    let n = check(shape, qkv_nw, starts, out_nq);
+    assert_eq!(lse_nh.len(), n * shape.n_heads, "lse [N, H]");
     let (out, lse) = (SharedMut::new(out_nq), SharedMut::new(lse_nh));
     each_kv_head(shape, starts, scratch, threads, |sequence, kv, scratch| {
         let heads = Heads::new(shape, qkv_nw, sequence, kv);
@@ -66,6 +71,9 @@ pub fn attention(
 }
 
 /// Backward of [`attention`]: `dqkv_nw` takes the gradient of `qkv_nw`, all of it.
+///
+/// # Panics
+/// As [`attention`].
 #[allow(
     clippy::too_many_arguments,
     reason = "plain buffers, each with its shape"
@@ -81,6 +89,10 @@ pub fn attention_backward(
     scratch: &mut [f32],
     threads: usize,
 ) {
+    let n = check(shape, qkv_nw, starts, out_nq);
+    assert_eq!(lse_nh.len(), n * shape.n_heads, "lse [N, H]");
+    assert_eq!(dout_nq.len(), out_nq.len(), "gradient [N, H head_dim]");
+    assert_eq!(dqkv_nw.len(), qkv_nw.len(), "gradient of qkv");
     let dqkv = SharedMut::new(dqkv_nw);
     each_kv_head(shape, starts, scratch, threads, |sequence, kv, scratch| {
         let heads = Heads::new(shape, qkv_nw, sequence, kv);
@@ -93,6 +105,15 @@ pub fn attention_backward(
             head_backward(&heads, head, idx == 0, &saved, dqkv, scratch);
         }
     });
+}
+
+/// N. What tasks write is disjoint only if sequences follow each other, and buffers hold all of them.
+fn check(shape: AttentionShape, qkv_nw: &[f32], starts: &[usize], out_nq: &[f32]) -> usize {
+    let n = starts[starts.len() - 1];
+    assert!(starts[0] == 0 && starts.is_sorted(), "starts {starts:?}");
+    assert_eq!(qkv_nw.len(), n * shape.row_width(), "qkv [N, row width]");
+    assert_eq!(out_nq.len(), n * shape.q_width(), "out [N, H head_dim]");
+    n
 }
 
 /// Calls `work(sequence, kv_head, scratch)` for every pair, on all threads.
@@ -189,7 +210,7 @@ impl<'a> Heads<'a> {
         let scale = self.shape.scale();
         let to = scores[..m * n].as_mut_ptr();
         // SAFETY: `scores` is exclusive and holds `[m, n]`.
-        unsafe { matmul_raw(to, n, Into::Overwrite, scale, queries, keys.t(), 1) }
+        unsafe { matmul_raw(to, n, Write::Replace, scale, queries, keys.t(), 1) }
     }
 }
 
@@ -220,9 +241,10 @@ fn head_forward(
         }
         let weights = View::new(&scratch[..m * n], m, n);
         let values = heads.rows(heads.value_at(0), n);
-        let (to, stride) = (out.at(heads.out_at(head, t)), heads.shape.q_width());
-        // SAFETY: these columns of these rows are this task's alone; `at` found them inside.
-        unsafe { matmul_raw(to, stride, Into::Overwrite, 1.0, weights, values, 1) };
+        let stride = heads.shape.q_width();
+        let to = out.block(heads.out_at(head, t), m, heads.shape.head_dim, stride);
+        // SAFETY: these columns of these rows are this task's alone; `block` found them inside.
+        unsafe { matmul_raw(to, stride, Write::Replace, 1.0, weights, values, 1) };
     }
 }
 
@@ -271,7 +293,7 @@ fn head_backward(
         let values = heads.rows(heads.value_at(0), n);
         let to = dweights[..m * n].as_mut_ptr();
         // SAFETY: the scratch is exclusive and holds `[m, n]`.
-        unsafe { matmul_raw(to, n, Into::Overwrite, 1.0, dout, values.t(), 1) };
+        unsafe { matmul_raw(to, n, Write::Replace, 1.0, dout, values.t(), 1) };
         let rows = weights[..m * n].chunks_exact_mut(n);
         for (row, (weights, dweights)) in rows.zip(dweights.chunks_exact_mut(n)).enumerate() {
             let at = heads.out_at(head, t + row);
@@ -290,16 +312,14 @@ fn head_backward(
         let ds = View::new(ds, m, n);
         let queries = heads.rows(heads.query_at(head, t), m);
         let keys = heads.rows(heads.key_at(0), n);
-        // SAFETY: these columns of these rows are this task's alone; `at` found them inside.
+        let dq = dqkv.block(heads.query_at(head, t), m, dim, stride);
+        let dk = dqkv.block(heads.key_at(0), n, dim, stride);
+        let dv = dqkv.block(heads.value_at(0), n, dim, stride);
+        // SAFETY: these columns of these rows are this task's alone; `block` found them inside.
         unsafe {
-            let (dq, dk, dv) = (
-                dqkv.at(heads.query_at(head, t)),
-                dqkv.at(heads.key_at(0)),
-                dqkv.at(heads.value_at(0)),
-            );
-            matmul_raw(dq, stride, Into::Overwrite, 1.0, ds, keys, 1);
-            matmul_raw(dk, stride, Into::Add, 1.0, ds.t(), queries, 1);
-            matmul_raw(dv, stride, Into::Add, 1.0, p.t(), dout, 1);
+            matmul_raw(dq, stride, Write::Replace, 1.0, ds, keys, 1);
+            matmul_raw(dk, stride, Write::Add, 1.0, ds.t(), queries, 1);
+            matmul_raw(dv, stride, Write::Add, 1.0, p.t(), dout, 1);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! and at once dx and dW. The `[N, V]` logits never stand whole.
 
 use super::SharedMut;
-use super::matmul::{Into, View, matmul};
+use super::matmul::{View, Write, matmul};
 use super::row_loss::{RowKd, RowLoss, row_gradient, row_nll};
 use crate::train::loss::{KdTargets, LossSums, MicroBatch};
 use rayon::prelude::*;
@@ -76,10 +76,10 @@ pub fn head_loss(
 ) -> LossSums {
     let mut sums = LossSums::default();
     let d = head.d_model;
-    let mut into = if grads.fresh {
-        Into::Overwrite
+    let mut write = if grads.fresh {
+        Write::Replace
     } else {
-        Into::Add
+        Write::Add
     };
     for first in (0..batch.n_positions()).step_by(CHUNK) {
         let rows = first..batch.n_positions().min(first + CHUNK);
@@ -102,10 +102,10 @@ pub fn head_loss(
         let dlogits = View::new(logits_rv, rows.len(), head.vocab_size);
         let weight = View::new(head.weight_vd, head.vocab_size, d);
         let dx_rd = &mut grads.dx_nd[rows.start * d..rows.end * d];
-        matmul(dx_rd, Into::Overwrite, dlogits, weight, threads);
+        matmul(dx_rd, Write::Replace, dlogits, weight, threads);
         let x = View::new(x_rd, rows.len(), d);
-        matmul(grads.dweight_vd, into, dlogits.t(), x, threads);
-        into = Into::Add;
+        matmul(grads.dweight_vd, write, dlogits.t(), x, threads);
+        write = Write::Add;
     }
     sums
 }
@@ -133,9 +133,11 @@ pub fn head_logprobs(
         for (row, loss) in losses.iter().enumerate() {
             logprobs_n[first + row] = -loss.ce as f32;
             let weight = f64::from(batch.weights_n[first + row]);
-            sums.n += weight;
-            sums.ce += weight * loss.ce;
-            sums.loss += weight * loss.ce;
+            if weight > 0.0 {
+                sums.n += weight;
+                sums.ce += weight * loss.ce;
+                sums.loss += weight * loss.ce;
+            }
         }
     }
     sums
@@ -151,7 +153,7 @@ fn logits<'a>(
     let logits_rv = &mut buffer[..n_rows * head.vocab_size];
     let x = View::new(x_rd, n_rows, head.d_model);
     let weight = View::new(head.weight_vd, head.vocab_size, head.d_model);
-    matmul(logits_rv, Into::Overwrite, x, weight.t(), threads);
+    matmul(logits_rv, Write::Replace, x, weight.t(), threads);
     logits_rv
 }
 

@@ -57,9 +57,9 @@ fn is_inside(len: usize, rows: usize, cols: usize, row_stride: usize) -> bool {
 
 /// What becomes of the values that the destination had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Into {
+pub enum Write {
     /// The product takes their place.
-    Overwrite,
+    Replace,
     /// The product is added.
     Add,
 }
@@ -68,11 +68,11 @@ pub enum Into {
 ///
 /// # Panics
 /// If the dims do not fit.
-pub fn matmul(c: &mut [f32], into: Into, a: View<'_>, b: View<'_>, threads: usize) {
+pub fn matmul(c: &mut [f32], write: Write, a: View<'_>, b: View<'_>, threads: usize) {
     assert_eq!(c.len(), a.rows * b.cols, "[{}, {}]", a.rows, b.cols);
     let stride = b.cols;
     // SAFETY: `c` is exclusive and as large as the product.
-    unsafe { matmul_raw(c.as_mut_ptr(), stride, into, 1.0, a, b, threads) }
+    unsafe { matmul_raw(c.as_mut_ptr(), stride, write, 1.0, a, b, threads) }
 }
 
 /// `c = factor a b` (or added) at a place inside a wider buffer, rows `row_stride` apart.
@@ -82,7 +82,7 @@ pub fn matmul(c: &mut [f32], into: Into, a: View<'_>, b: View<'_>, threads: usiz
 pub(super) unsafe fn matmul_raw(
     c: *mut f32,
     row_stride: usize,
-    into: Into,
+    write: Write,
     factor: f32,
     a: View<'_>,
     b: View<'_>,
@@ -103,7 +103,7 @@ pub(super) unsafe fn matmul_raw(
             c,
             1,
             row_stride as isize,
-            into == Into::Add,
+            write == Write::Add,
             a.data.as_ptr(),
             a.col_stride as isize,
             a.row_stride as isize,
@@ -131,7 +131,7 @@ pub fn sgemm_peak_flops(threads: usize) -> f64 {
     for _ in 0..TRIES {
         let began = Instant::now();
         let (a, b) = (View::new(&a, N, N), View::new(&b, N, N));
-        matmul(&mut c, Into::Overwrite, a, b, threads);
+        matmul(&mut c, Write::Replace, a, b, threads);
         best = best.min(began.elapsed().as_secs_f64());
     }
     2.0 * (N * N * N) as f64 / best

@@ -36,8 +36,8 @@ pub use adamw::{AdamW, AdamWConfig, norm};
 pub use attention::{AttentionShape, attention, attention_backward};
 pub use embed::{embed, embed_backward};
 pub use head::{Head, HeadGradients, HeadScratch, head_logprobs, head_loss};
-pub use matmul::{Into, View, matmul, sgemm_peak_flops};
-pub use norm::{add_rmsnorm, rmsnorm, rmsnorm_backward};
+pub use matmul::{View, Write, matmul, sgemm_peak_flops};
+pub use norm::{add_rmsnorm, rmsnorm, rmsnorm_backward, rmsnorm_partials_len};
 pub use rope::{RopeTable, Turn, rope};
 pub use swiglu::{swiglu, swiglu_backward};
 

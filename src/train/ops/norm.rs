@@ -55,11 +55,16 @@ pub fn add_rmsnorm(
         });
 }
 
+/// Values of `partials` in [`rmsnorm_backward`].
+pub fn rmsnorm_partials_len(n: usize, d: usize) -> usize {
+    n.div_ceil(ROWS) * d
+}
+
 /// Backward of [`rmsnorm`]: adds the gradient of x to `dx_nd`, and that of gamma, summed over the
 /// rows, to `dgamma_d` (`fresh`: in its place).
 ///
 /// With xh = x rstd: dx += rstd (gamma dy - xh mean(gamma dy xh)); dgamma += sum_n dy xh.
-/// `partials` has room for `ceil(N / 64) * D` values.
+/// `partials` has room for [`rmsnorm_partials_len`] values.
 #[allow(
     clippy::too_many_arguments,
     reason = "plain buffers, each with its shape"
@@ -115,7 +120,12 @@ fn normalize(x: &[f32], gamma: &[f32], eps: f32, y: &mut [f32]) -> f32 {
     let d = y.len();
     let (x, gamma) = (&x[..d], &gamma[..d]);
     let mean = lane_sum(d, |i| x[i] * x[i]) / d as f64;
-    let rstd = (1.0 / (mean + f64::from(eps)).sqrt()) as f32;
+    // Past 1.8e19 a square is infinite in f32, and would pass as a row of zeros.
+    let rstd = if mean.is_finite() {
+        (1.0 / (mean + f64::from(eps)).sqrt()) as f32
+    } else {
+        f32::NAN
+    };
     for i in 0..d {
         y[i] = x[i] * rstd * gamma[i];
     }

@@ -111,117 +111,108 @@ fn mixed(
     kept: &mut [f32],
 ) -> RowLoss {
     let target = target as usize;
-    let target_logit = f64::from(logits_v[target]);
     let largest = vectorized(
         #[inline(always)]
         || max(logits_v),
     );
-    let shifted = |logit: f64| (logit - f64::from(largest)) * f64::from(factor);
-    let ce = |log_z: f64| log_z - shifted(target_logit);
-    match kd {
-        None => {
-            let z = vectorized(
-                #[inline(always)]
-                || exp_in_place(logits_v, largest, factor),
-            );
-            multiply(logits_v, f64::from(scale) * f64::from(ce_weight) / z);
-            logits_v[target] -= scale * ce_weight;
-            RowLoss {
-                ce: ce(z.ln()),
-                kd: 0.0,
-            }
-        }
+    let softmax = Softmax {
+        largest,
+        factor,
+        scale: f64::from(scale),
+        ce_weight: f64::from(ce_weight),
+    };
+    let target_logit = f64::from(logits_v[target] - largest) * f64::from(factor);
+    let (log_z, kd) = match kd {
+        None => (softmax.plain(logits_v), 0.0),
         Some(kd) if kd.loss == KdLoss::TailBucket => {
-            let kept = &mut kept[..kd.ids.len()];
-            let parts = tail_bucket(logits_v, &kd, largest, factor, kept);
-            let z = parts.tail + parts.kept;
-            let q_tail = (parts.tail / z).max(f64::from(f32::MIN_POSITIVE));
-            let per_exp = f64::from(scale) / z;
-            let (ce_weight, omega) = (f64::from(ce_weight), f64::from(kd.omega));
-            let others = ce_weight + omega * (1.0 - f64::from(kd.tail) / q_tail);
-            multiply(logits_v, per_exp * others);
-            let of_kept = per_exp * (ce_weight + omega);
-            for ((&id, &p), &e) in kd.ids.iter().zip(kd.probs).zip(kept.iter()) {
-                let q = f64::from(e) * of_kept;
-                logits_v[id as usize] = (q - f64::from(scale * kd.omega * p)) as f32;
-            }
-            logits_v[target] -= scale * ce_weight as f32;
-            let log_z = z.ln();
-            let tail = plogp_ratio(f64::from(kd.tail), q_tail.ln());
-            RowLoss {
-                ce: ce(log_z),
-                kd: tail + parts.cross + parts.mass * log_z,
-            }
+            softmax.tail_bucket(logits_v, &kd, &mut kept[..kd.ids.len()])
         }
-        Some(kd) => {
-            let (cross, mass) = cross_with_kept(logits_v, &kd, largest, factor);
-            let z = vectorized(
-                #[inline(always)]
-                || exp_in_place(logits_v, largest, factor),
-            );
-            let omega = f64::from(kd.omega);
-            let weight = f64::from(ce_weight) + omega * mass;
-            multiply(logits_v, f64::from(scale) / z * weight);
-            for (&id, &p) in kd.ids.iter().zip(kd.probs) {
-                logits_v[id as usize] -= scale * kd.omega * p;
-            }
-            logits_v[target] -= scale * ce_weight;
-            let log_z = z.ln();
-            RowLoss {
-                ce: ce(log_z),
-                kd: cross + mass * log_z,
-            }
-        }
+        Some(kd) => softmax.scaled(logits_v, &kd),
+    };
+    logits_v[target] -= scale * ce_weight;
+    RowLoss {
+        ce: log_z - target_logit,
+        kd,
     }
 }
 
-/// Sums of exponentials, and of the kept ids sum p (log p - shifted logit) and sum p.
-struct Parts {
-    tail: f64,
-    kept: f64,
-    cross: f64,
-    mass: f64,
-}
-
-/// Leaves the exponentials of ids that are not kept in place, 0 at the kept ones, and puts those
-/// into `kept`.
-fn tail_bucket(
-    logits_v: &mut [f32],
-    kd: &RowKd<'_>,
+/// What the three kinds of rows share. Each turns logits into gradients but for the target's own
+/// part, and returns log sum e^(factor (s - largest)) and the KD.
+struct Softmax {
     largest: f32,
     factor: f32,
-    kept: &mut [f32],
-) -> Parts {
-    let (cross, mass) = cross_with_kept(logits_v, kd, largest, factor);
-    for (&id, logit) in kd.ids.iter().zip(kept.iter_mut()) {
-        *logit = std::mem::replace(&mut logits_v[id as usize], f32::NEG_INFINITY);
-    }
-    vectorized(
-        #[inline(always)]
-        || Parts {
-            kept: exp_in_place(kept, largest, factor),
-            tail: exp_in_place(logits_v, largest, factor),
-            cross,
-            mass,
-        },
-    )
+    scale: f64,
+    ce_weight: f64,
 }
 
-fn cross_with_kept(logits_v: &[f32], kd: &RowKd<'_>, largest: f32, factor: f32) -> (f64, f64) {
-    let (mut cross, mut mass) = (0.0, 0.0);
-    for (&id, &p) in kd.ids.iter().zip(kd.probs) {
-        let shifted = (logits_v[id as usize] - largest) * factor;
-        // A logarithm in f32 is enough: it is for the loss that is told, not for the gradient.
-        let log_ratio = if p > 0.0 { p.ln() - shifted } else { 0.0 };
-        cross += f64::from(p) * f64::from(log_ratio);
-        mass += f64::from(p);
+impl Softmax {
+    fn exp_in_place(&self, values: &mut [f32]) -> f64 {
+        vectorized(
+            #[inline(always)]
+            || exp_in_place(values, self.largest, self.factor),
+        )
     }
-    (cross, mass)
-}
 
-/// p (log p - log_q), 0 where p is 0.
-fn plogp_ratio(p: f64, log_q: f64) -> f64 {
-    if p > 0.0 { p * (p.ln() - log_q) } else { 0.0 }
+    fn plain(&self, logits_v: &mut [f32]) -> f64 {
+        let z = self.exp_in_place(logits_v);
+        multiply(logits_v, self.scale * self.ce_weight / z);
+        z.ln()
+    }
+
+    fn tail_bucket(&self, logits_v: &mut [f32], kd: &RowKd<'_>, kept: &mut [f32]) -> (f64, f64) {
+        let (cross, mass) = self.cross_with_kept(logits_v, kd);
+        // The kept ids step aside, so that what is left sums to the tail.
+        for (&id, logit) in kd.ids.iter().zip(kept.iter_mut()) {
+            *logit = std::mem::replace(&mut logits_v[id as usize], f32::NEG_INFINITY);
+        }
+        let (kept_z, tail_z) = (self.exp_in_place(kept), self.exp_in_place(logits_v));
+        let z = kept_z + tail_z;
+        let (omega, tail) = (f64::from(kd.omega), f64::from(kd.tail));
+        let q_tail = (tail_z / z).max(f64::from(f32::MIN_POSITIVE));
+        let per_exp = self.scale / z;
+        multiply(
+            logits_v,
+            per_exp * (self.ce_weight + omega * (1.0 - tail / q_tail)),
+        );
+        let of_kept = per_exp * (self.ce_weight + omega);
+        for ((&id, &p), &e) in kd.ids.iter().zip(kd.probs).zip(kept.iter()) {
+            let gradient = f64::from(e) * of_kept - self.scale * omega * f64::from(p);
+            logits_v[id as usize] = gradient as f32;
+        }
+        let log_z = z.ln();
+        let of_tail = if tail > 0.0 {
+            tail * (tail.ln() - q_tail.ln())
+        } else {
+            0.0
+        };
+        (log_z, of_tail + cross + mass * log_z)
+    }
+
+    /// `sampled`, `renormalize` and `drop` differ in their probabilities alone.
+    fn scaled(&self, logits_v: &mut [f32], kd: &RowKd<'_>) -> (f64, f64) {
+        let (cross, mass) = self.cross_with_kept(logits_v, kd);
+        let z = self.exp_in_place(logits_v);
+        let omega = f64::from(kd.omega);
+        multiply(logits_v, self.scale / z * (self.ce_weight + omega * mass));
+        for (&id, &p) in kd.ids.iter().zip(kd.probs) {
+            logits_v[id as usize] -= (self.scale * omega * f64::from(p)) as f32;
+        }
+        let log_z = z.ln();
+        (log_z, cross + mass * log_z)
+    }
+
+    /// Of the kept ids: sum p (log p - factor (s - largest)), and sum p.
+    fn cross_with_kept(&self, logits_v: &[f32], kd: &RowKd<'_>) -> (f64, f64) {
+        let (mut cross, mut mass) = (0.0, 0.0);
+        for (&id, &p) in kd.ids.iter().zip(kd.probs) {
+            let shifted = (logits_v[id as usize] - self.largest) * self.factor;
+            // A logarithm in f32 is enough: it is for the loss that is told, not for the gradient.
+            let log_ratio = if p > 0.0 { p.ln() - shifted } else { 0.0 };
+            cross += f64::from(p) * f64::from(log_ratio);
+            mass += f64::from(p);
+        }
+        (cross, mass)
+    }
 }
 
 fn multiply(row: &mut [f32], factor: f64) {

@@ -32,7 +32,17 @@ impl<'a, T> SharedMut<'a, T> {
     /// # Panics
     /// Past the end.
     pub(super) fn at(self, idx: usize) -> *mut T {
-        assert!(idx <= self.len, "element {idx} of {}", self.len);
+        assert!(idx < self.len, "element {idx} of {}", self.len);
+        self.start.wrapping_add(idx)
+    }
+
+    /// A pointer to a block of rows that lie `stride` apart, the first at `idx`, all of it inside.
+    ///
+    /// # Panics
+    /// If the last element is past the end.
+    pub(super) fn block(self, idx: usize, rows: usize, cols: usize, stride: usize) -> *mut T {
+        let last = idx + (rows - 1) * stride + cols - 1;
+        assert!(last < self.len, "element {last} of {}", self.len);
         self.start.wrapping_add(idx)
     }
 
@@ -53,7 +63,8 @@ impl<'a, T> SharedMut<'a, T> {
             "part {range:?} of {}",
             self.len
         );
+        let start = self.start.wrapping_add(range.start);
         // SAFETY: inside the buffer; exclusive by the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.at(range.start), range.len()) }
+        unsafe { std::slice::from_raw_parts_mut(start, range.len()) }
     }
 }

@@ -24,7 +24,7 @@ fn a_product_of_views_is_the_naive_product_in_every_layout() {
     let mut c = vec![0.0; m * n];
     matmul(
         &mut c,
-        Into::Overwrite,
+        Write::Replace,
         View::new(&a, m, k),
         View::new(&b, k, n),
         1,
@@ -36,7 +36,7 @@ fn a_product_of_views_is_the_naive_product_in_every_layout() {
     );
     matmul(
         &mut c,
-        Into::Overwrite,
+        Write::Replace,
         View::new(&a, k, m).t(),
         View::new(&b, n, k).t(),
         2,
@@ -45,7 +45,7 @@ fn a_product_of_views_is_the_naive_product_in_every_layout() {
     assert_close(&c, &transposed, TOLERANCE);
     matmul(
         &mut c,
-        Into::Add,
+        Write::Add,
         View::new(&a, k, m).t(),
         View::new(&b, n, k).t(),
         2,
@@ -54,7 +54,7 @@ fn a_product_of_views_is_the_naive_product_in_every_layout() {
     assert_close(&c, &doubled, TOLERANCE);
     let wide_row = numbers(m * (k + 3), 3);
     let strided = View::strided(&wide_row, m, k, k + 3);
-    matmul(&mut c, Into::Overwrite, strided, View::new(&b, k, n), 1);
+    matmul(&mut c, Write::Replace, strided, View::new(&b, k, n), 1);
     let expected = naive(&|i, x| wide_row[i * (k + 3) + x], &|x, j| b[x * n + j]);
     assert_close(&c, &expected, TOLERANCE);
 }
