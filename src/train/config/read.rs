@@ -75,6 +75,13 @@ impl<'a> Override<'a> {
         Ok(Self { text, keys, value })
     }
 
+    /// Taking a key out is wrong only where that key must be there; otherwise it only brings to
+    /// light what else is wrong.
+    fn may_cause(&self, message: &str) -> bool {
+        let taken_out = self.keys.last().filter(|_| self.value.is_none());
+        taken_out.is_none_or(|key| message.contains(&format!("`{key}`")))
+    }
+
     fn apply(&self, table: &mut Table) -> Result<(), ConfigError> {
         let Some((last, parents)) = self.keys.split_last() else {
             return Ok(());
@@ -132,7 +139,7 @@ fn blame(
         let others = overrides.iter().enumerate().filter(|(j, _)| *j != i);
         let without = merged(table, others.map(|(_, other)| other));
         let is_same = matches!(&without, Ok(Err(error)) if error.message() == source.message());
-        if !is_same {
+        if !is_same && one.may_cause(source.message()) {
             return ConfigError::Override {
                 text: one.text.to_owned(),
                 reason: source.message().to_owned(),

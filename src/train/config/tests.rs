@@ -163,6 +163,18 @@ fn of_two_overrides_the_wrong_one_is_named() {
 }
 
 #[test]
+fn taking_out_a_wrong_key_is_not_blamed_for_what_else_is_missing() {
+    let text = LEAST.replace("steps = 1000", "stepz = 1000");
+    let message = said(read_over(&text, &["train.stepz="]).unwrap_err());
+    assert!(message.contains("run.toml is wrong") && message.contains("missing field `steps`"));
+    let message = said(read_over(LEAST, &["model={ d_model = 64 }"]).unwrap_err());
+    assert!(
+        message.starts_with("--set model={ d_model = 64 }: missing field"),
+        "{message}"
+    );
+}
+
+#[test]
 fn an_unreadable_or_broken_file_is_refused_by_name() {
     let error = RunConfig::read(Path::new("no/such/run.toml"), &[]).unwrap_err();
     assert!(said(error).contains("no/such/run.toml"));
