@@ -2,6 +2,7 @@
 
 use crate::tokens::{Sequence, Tokenizer};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// Sums over predicted positions.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -83,18 +84,20 @@ pub struct DocumentGroups {
     pub names: Vec<String>,
     /// `[n_documents]` indices into the names.
     pub of_document: Vec<u32>,
+    /// Where each name is in the list.
+    known: HashMap<String, u32>,
 }
 
 impl DocumentGroups {
     /// Adds a document to the group of that name.
     pub fn push(&mut self, name: &str) {
-        // Groups are few; a corpus of many would be a table that nobody reads.
-        let known = self.names.iter().position(|known| known == name);
-        let group = known.unwrap_or_else(|| {
+        let group = self.known.get(name).copied().unwrap_or_else(|| {
+            let group = self.names.len() as u32;
             self.names.push(name.to_owned());
-            self.names.len() - 1
+            self.known.insert(name.to_owned(), group);
+            group
         });
-        self.of_document.push(group as u32);
+        self.of_document.push(group);
     }
 }
 
