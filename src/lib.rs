@@ -8,13 +8,15 @@
 //! [`corpus`] documents in → [`tokens`] token files and sequence views → [`onnx`] what a model file
 //! says of itself → `teacher` the model at work → [`signals`] the maths on one row of logits →
 //! [`shards`] the on-disk contract, on [`storage`] → `label` the pipeline that wires them →
-//! [`view`] what a person sees of the result. [`demo`] makes the embedded default input.
+//! [`view`] what a person sees of the result, `train` the companion trainer, which learns from it.
+//! [`demo`] makes the embedded default input.
 //!
 //! # Legend
 //!
 //! One letter a dimension, used as lowercase suffixes on arrays (`logits_btv`, `topk_ids_tk`):
 //! B batch rows, T sequence length (predicted positions), V vocabulary, K top-k,
-//! N flattened positions, X extra temperatures.
+//! N flattened positions, X extra temperatures; in `train` also D model width, F feed-forward width,
+//! H heads, W the width of queries, keys and values together.
 
 pub mod corpus;
 pub mod demo;
