@@ -68,12 +68,15 @@ fn curves_of(name: String, lines: &[MetricsLine], axis: XAxis) -> Curves {
         XAxis::Tokens => tokens as f64,
         XAxis::Seconds => seconds,
     };
+    let mut stage_start = None;
     for line in lines {
         match line {
             MetricsLine::Train(line) => {
                 let x = on(line.step, line.tokens, line.seconds);
                 curves.ce.push((x, line.ce));
                 curves.lr.push((x, line.lr));
+                let after_change = stage_start.take().map(|start| (start, line.omega));
+                curves.omega.extend(after_change);
                 curves.omega.push((x, line.omega));
                 curves.grad_norm.push((x, line.grad_norm));
             }
@@ -85,6 +88,10 @@ fn curves_of(name: String, lines: &[MetricsLine], axis: XAxis) -> Curves {
             MetricsLine::Stage(line) if line.step > 1 => {
                 let x = on(line.step - 1, line.tokens, line.seconds);
                 curves.stage_starts.push(x);
+                // omega may fall at once here: two points make that a step and not a slope.
+                let before_change = curves.omega.last().map(|&(_, omega)| (x, omega));
+                curves.omega.extend(before_change);
+                stage_start = Some(x);
             }
             MetricsLine::Stage(_) => {}
         }

@@ -192,6 +192,16 @@ fn the_x_axis_counts_what_was_asked_for() {
 }
 
 #[test]
+fn omega_falls_at_once_where_the_stage_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = write_run(&dir.path().join("salt"), 8, Some(3), false);
+    let curves = super::curves::read_runs(&[run], XAxis::Step).unwrap();
+    let omega = &curves[0].omega;
+    let at_change: Vec<f64> = omega.iter().filter(|p| p.0 == 3.0).map(|p| p.1).collect();
+    assert_eq!(at_change, [0.5, 0.5, 0.0], "{omega:?}");
+}
+
+#[test]
 fn a_run_of_one_step_and_one_without_numbers_are_drawn() {
     let dir = tempfile::tempdir().unwrap();
     let one = write_run(&dir.path().join("one"), 1, None, false);
