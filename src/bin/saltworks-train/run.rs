@@ -143,7 +143,7 @@ fn describe(overview: &Overview<'_>) -> Vec<(&'static str, String)> {
                 config.train.threads(),
                 config.schedule.lr,
                 format!("{:?}", config.schedule.shape).to_lowercase(),
-                config.schedule.warmup_steps
+                config.schedule.warmup_steps(config.train.steps)
             ),
         ),
     ]

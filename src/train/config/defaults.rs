@@ -11,6 +11,8 @@ const DEFAULT_NORM_EPS: f64 = 1e-5;
 const DEFAULT_SHUFFLE_ROW_GROUPS: usize = 8;
 /// Steps read ahead; speed and memory only.
 const DEFAULT_PREFETCH: usize = 4;
+/// Steps of warm-up where a tenth of all are more.
+const MAX_DEFAULT_WARMUP_STEPS: u64 = 100;
 /// Steps over which `auto` averages.
 const DEFAULT_RUNNING_STEPS: u64 = 50;
 
@@ -83,10 +85,16 @@ impl ScheduleConfig {
         })
     }
 
+    /// Steps in which it rises, in a run of `steps`: a tenth, and no more than 100.
+    pub fn warmup_steps(&self, steps: u64) -> u64 {
+        self.warmup_steps
+            .unwrap_or(MAX_DEFAULT_WARMUP_STEPS.min(steps / 10))
+    }
+
     /// Steps of the fall of `wsd` in a run of `steps`: a fifth, and at least one, but none of the
     /// warm-up's.
     pub fn decay_steps(&self, steps: u64) -> u64 {
-        let after_warmup = steps.saturating_sub(self.warmup_steps);
+        let after_warmup = steps.saturating_sub(self.warmup_steps(steps));
         let fifth = (steps / 5).max(1).min(after_warmup);
         self.decay_steps.unwrap_or(fifth)
     }

@@ -126,6 +126,16 @@ fn merged<'a>(
     Ok(RunConfig::deserialize(table))
 }
 
+/// What [`ConfigError::Missing`] says better than serde: a `[kd]` without `mode`, which no other
+/// table has.
+fn missing_mode(source: &toml::de::Error) -> Option<ConfigError> {
+    (source.message() == "missing field `mode`").then(|| ConfigError::Missing {
+        key: "kd.mode",
+        expected: "how the teacher is used: baseline, rkd, salt, salt-ds or ds-ce".to_owned(),
+        remedy: "say it wherever another key of [kd] is given (--set kd.mode=salt), or take the table out to train without a teacher".to_owned(),
+    })
+}
+
 /// Whose fault `source` is: an override's, if without it there is no such error; otherwise the
 /// file's, with the line where the file alone gives the same error.
 fn blame(
@@ -135,6 +145,9 @@ fn blame(
     overrides: &[Override<'_>],
     source: toml::de::Error,
 ) -> ConfigError {
+    if let Some(error) = missing_mode(&source) {
+        return error;
+    }
     for (i, one) in overrides.iter().enumerate() {
         let others = overrides.iter().enumerate().filter(|(j, _)| *j != i);
         let without = merged(table, others.map(|(_, other)| other));
@@ -153,6 +166,9 @@ fn blame(
 }
 
 fn parse_error(path: &Path, source: toml::de::Error) -> ConfigError {
+    if let Some(error) = missing_mode(&source) {
+        return error;
+    }
     ConfigError::Parse {
         path: path.into(),
         source: Box::new(source),

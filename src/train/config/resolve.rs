@@ -133,6 +133,7 @@ fn resolve_schedule(schedule: ScheduleConfig, steps: u64) -> ScheduleConfig {
     let falls = schedule.shape != LrShape::Constant;
     let has_decay = schedule.shape == LrShape::Wsd;
     ScheduleConfig {
+        warmup_steps: Some(schedule.warmup_steps(steps)),
         min_lr: falls.then(|| schedule.min_lr()),
         decay_steps: has_decay.then(|| schedule.decay_steps(steps)),
         ..schedule

@@ -26,7 +26,7 @@ pub struct RunConfig {
     /// AdamW.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
-    /// What is learnt from labels, and when.
+    /// What is learnt from labels, and when; without this table, nothing: `baseline`.
     #[serde(default)]
     pub kd: KdConfig,
     /// Validation during training.
@@ -71,7 +71,8 @@ pub struct ModelConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Token corpus of ordinary training: all of `baseline`, the last stage of the others.
+    /// Token corpus of ordinary training: all of `baseline`, the last stage of the others; `rkd` has
+    /// none.
     pub tokens: Option<PathBuf>,
     /// Format of the token files, where name and contents do not tell.
     pub tokens_format: Option<TokenFormat>,
@@ -101,7 +102,7 @@ pub struct DataConfig {
     pub token_epochs: Option<u32>,
     /// Row groups that are shuffled together. Default: 8. Part of the order: it changes the run.
     pub shuffle_row_groups: Option<usize>,
-    /// Steps that are read ahead. Default: 4. Changes only speed and memory.
+    /// Steps that are read ahead, from 1 to 1024. Default: 4. Changes only speed and memory.
     pub prefetch: Option<usize>,
 }
 
@@ -153,9 +154,9 @@ pub struct ScheduleConfig {
     pub min_lr: Option<f64>,
     /// Shape.
     pub shape: LrShape,
-    /// Steps in which it rises in a line from 0.
-    pub warmup_steps: u64,
-    /// Steps of the fall of `wsd`. Default: a fifth of all.
+    /// Steps in which it rises in a line from 0. Default: a tenth of all, and 100 at most.
+    pub warmup_steps: Option<u64>,
+    /// Steps of the fall of `wsd`, at least 1. Default: a fifth of all.
     pub decay_steps: Option<u64>,
 }
 
@@ -165,7 +166,7 @@ impl Default for ScheduleConfig {
             lr: 1e-3,
             min_lr: None,
             shape: LrShape::Cosine,
-            warmup_steps: 100,
+            warmup_steps: None,
             decay_steps: None,
         }
     }
@@ -219,11 +220,12 @@ pub enum Mode {
 
 /// How stage 1 ends.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+    Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum TransitionKind {
     /// At once, after `n_kd` steps.
+    #[default]
     Step,
     /// omega falls in a line over `decay_steps` after `n_kd` steps.
     Linear,
@@ -232,25 +234,33 @@ pub enum TransitionKind {
     Auto,
 }
 
-/// What is learnt from labels, and when.
+/// What is learnt from labels, and when. Only `mode` must be said, since the other keys would be
+/// silently ignored under a default of `baseline`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct KdConfig {
     /// How the teacher is used.
     pub mode: Mode,
     /// The loss.
+    #[serde(default)]
     pub loss: KdLoss,
     /// Share of KD in the loss, from 0 to 1.
+    #[serde(default = "default_omega")]
     pub omega: f64,
     /// Temperature; other than 1 it must be one that the labels have.
+    #[serde(default = "default_tau")]
     pub tau: f64,
     /// What is tempered.
+    #[serde(default)]
     pub temperature_mode: TemperatureMode,
     /// Which positions learn from the teacher.
+    #[serde(default)]
     pub gate: Gate,
     /// k of the gate.
+    #[serde(default = "default_gate_k")]
     pub gate_k: u32,
     /// How stage 1 ends.
+    #[serde(default)]
     pub transition: TransitionKind,
     /// Steps of stage 1: all of them (`step`), before the fall (`linear`), at most (`auto`).
     pub n_kd: Option<u64>,
@@ -262,17 +272,30 @@ pub struct KdConfig {
     pub running_steps: Option<u64>,
 }
 
+fn default_omega() -> f64 {
+    0.5
+}
+
+fn default_tau() -> f64 {
+    1.0
+}
+
+fn default_gate_k() -> u32 {
+    10
+}
+
+/// Of a run without the table.
 impl Default for KdConfig {
     fn default() -> Self {
         Self {
             mode: Mode::Baseline,
-            loss: KdLoss::TailBucket,
-            omega: 0.5,
-            tau: 1.0,
-            temperature_mode: TemperatureMode::Teacher,
-            gate: Gate::None,
-            gate_k: 10,
-            transition: TransitionKind::Step,
+            loss: KdLoss::default(),
+            omega: default_omega(),
+            tau: default_tau(),
+            temperature_mode: TemperatureMode::default(),
+            gate: Gate::default(),
+            gate_k: default_gate_k(),
+            transition: TransitionKind::default(),
             n_kd: None,
             min_kd: None,
             decay_steps: None,

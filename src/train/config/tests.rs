@@ -98,15 +98,15 @@ fn an_override_may_give_what_the_file_lacks_or_has_wrong() {
     let wrong_steps = LEAST.replace("1000", "\"many\"");
     for text in [without_steps, wrong_steps] {
         assert!(read_over(&text, &[]).is_err());
-        let config = read_over(&text, &["train.steps=7", "kd.omega=1"]).unwrap();
-        assert_eq!((config.train.steps, config.kd.omega), (7, 1.0));
+        let config = read_over(&text, &["train.steps=7", "eval.every=1"]).unwrap();
+        assert_eq!((config.train.steps, config.eval.every), (7, 1));
     }
 }
 
 #[test]
 fn unknown_keys_are_refused_with_key_file_and_line() {
     let text = LEAST.replace("steps = 1000", "stepz = 1000");
-    for overrides in [[].as_slice(), &["kd.omega=0.3"]] {
+    for overrides in [[].as_slice(), &["optimizer.eps=0.3"]] {
         let message = said(read_over(&text, overrides).unwrap_err());
         for part in ["run.toml", "line 14", "stepz", "`steps`"] {
             assert!(message.contains(part), "{part}: {message}");
@@ -117,7 +117,7 @@ fn unknown_keys_are_refused_with_key_file_and_line() {
 #[test]
 fn missing_keys_are_refused_by_name_with_or_without_overrides() {
     let text = LEAST.replace("steps = 1000\n", "");
-    for overrides in [[].as_slice(), &["kd.omega=0.3"]] {
+    for overrides in [[].as_slice(), &["optimizer.eps=0.3"]] {
         let message = said(read_over(&text, overrides).unwrap_err());
         assert!(
             message.contains("run.toml") && message.contains("steps"),
@@ -144,7 +144,7 @@ fn wrong_overrides_are_refused_with_the_override_named() {
         ("train.steps=", "missing field `steps`"),
     ];
     for (text, part) in cases {
-        let error = read_over(LEAST, &["kd.omega=0.3", text]).unwrap_err();
+        let error = read_over(LEAST, &["optimizer.eps=0.3", text]).unwrap_err();
         let message = said(error);
         assert!(
             message.contains(text) && message.contains(part),
@@ -201,7 +201,11 @@ fn values_out_of_range_are_refused_by_key() {
         ("data.label_epochs=0", "data.label_epochs is 0"),
         ("data.token_epochs=0", "data.token_epochs is 0"),
         ("data.shuffle_row_groups=0", "data.shuffle_row_groups is 0"),
-        ("data.prefetch=0", "data.prefetch is 0"),
+        (
+            "data.prefetch=0",
+            "data.prefetch is 0: expected from 1 to 1024",
+        ),
+        ("data.prefetch=1025", "data.prefetch is 1025"),
         ("schedule.lr=0", "schedule.lr is 0"),
         ("schedule.lr=nan", "schedule.lr is NaN"),
         (
@@ -219,9 +223,6 @@ fn values_out_of_range_are_refused_by_key() {
         ("optimizer.eps=0", "optimizer.eps is 0"),
         ("optimizer.weight_decay=-1", "optimizer.weight_decay is -1"),
         ("optimizer.grad_clip=inf", "optimizer.grad_clip is inf"),
-        ("kd.omega=1.5", "kd.omega is 1.5"),
-        ("kd.tau=0", "kd.tau is 0"),
-        ("kd.tau=101", "kd.tau is 101"),
         ("checkpoint.keep_last=0", "checkpoint.keep_last is 0"),
         ("log.every=0", "log.every is 0"),
         (
@@ -248,7 +249,15 @@ fn values_out_of_range_are_refused_by_key() {
 
 #[test]
 fn ranges_that_need_two_keys_are_refused() {
-    let message = refusal(&["kd.gate=learnable", "kd.gate_k=0"]);
+    for (text, part) in [
+        ("kd.omega=1.5", "kd.omega is 1.5"),
+        ("kd.tau=0", "kd.tau is 0"),
+        ("kd.tau=101", "kd.tau is 101"),
+    ] {
+        let message = salt_refusal(&[text]);
+        assert!(message.starts_with(part), "{text}: {message}");
+    }
+    let message = salt_refusal(&["kd.gate=learnable", "kd.gate_k=0"]);
     assert!(message.starts_with("kd.gate_k is 0"), "{message}");
     let message = refusal(&["schedule.shape=constant", "schedule.min_lr=0"]);
     assert!(
@@ -263,6 +272,16 @@ fn ranges_that_need_two_keys_are_refused() {
     least(&["schedule.shape=wsd", "schedule.decay_steps=900"])
         .validate()
         .unwrap();
+    let message = refusal(&["schedule.shape=wsd", "schedule.decay_steps=0"]);
+    assert!(
+        message.starts_with("schedule.decay_steps is 0: expected at least 1"),
+        "{message}"
+    );
+    let message = refusal(&["schedule.shape=wsd", "schedule.warmup_steps=1000"]);
+    assert!(
+        message.starts_with("schedule.warmup_steps is 1000: expected fewer than train.steps"),
+        "{message}"
+    );
     least(&["model.n_heads=3", "model.head_dim=8"])
         .validate()
         .unwrap();
@@ -343,7 +362,7 @@ fn keys_of_another_transition_are_refused() {
 
 #[test]
 fn a_mode_with_one_stage_has_no_length_of_stage_1() {
-    let rkd = ["kd.mode=rkd", "data.labels=labels"];
+    let rkd = ["kd.mode=rkd", "data.labels=labels", "data.tokens="];
     least(&rkd).validate().unwrap();
     let message = refusal(&[rkd.as_slice(), &["kd.n_kd=5"]].concat());
     assert!(
@@ -353,9 +372,80 @@ fn a_mode_with_one_stage_has_no_length_of_stage_1() {
     let message = refusal(&[rkd.as_slice(), &["kd.transition=auto"]].concat());
     assert!(message.starts_with("kd.transition is auto"), "{message}");
     assert!(
-        refusal(&["kd.n_kd=5"])
+        refusal(&["kd.mode=baseline", "kd.n_kd=5"])
             .starts_with("kd.n_kd is 5: expected no such key without data.labels")
     );
+}
+
+#[test]
+fn tokens_that_no_step_would_read_are_refused() {
+    let rkd = ["kd.mode=rkd", "data.labels=labels"];
+    let message = refusal(&rkd);
+    assert!(
+        message.starts_with("data.tokens is corpus: expected no tokens with kd.mode rkd"),
+        "{message}"
+    );
+    least(&[rkd.as_slice(), &["data.tokens="]].concat())
+        .validate()
+        .unwrap();
+}
+
+#[test]
+fn a_kd_table_without_a_mode_is_refused_wherever_its_keys_are_from() {
+    let in_file = format!("{LEAST}\n[kd]\nomega = 0.5\n");
+    let empty = format!("{LEAST}\n[kd]\n");
+    let cases: [(&str, &[&str]); 4] = [
+        (&in_file, &[]),
+        (&empty, &[]),
+        (&in_file, &["train.steps=5"]),
+        (LEAST, &["kd.omega=0.5"]),
+    ];
+    for (text, overrides) in cases {
+        let error = read_over(text, overrides).unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Usage);
+        let message = said(error);
+        assert!(message.starts_with("kd.mode is missing"), "{message}");
+    }
+    let taken_out = read_over(&in_file, &["kd="]).unwrap();
+    assert_eq!(taken_out.kd, KdConfig::default());
+    let config = read_over(&in_file, &["kd.mode=baseline"]).unwrap();
+    assert_eq!((config.kd.mode, config.kd.omega), (Mode::Baseline, 0.5));
+}
+
+#[test]
+fn the_end_of_stage_1_by_the_teacher_needs_a_teacher() {
+    let auto = ["kd.transition=auto", "kd.omega=0"];
+    let message = salt_refusal(&auto);
+    assert!(
+        message.starts_with("kd.omega is 0: expected more than 0 with kd.transition auto"),
+        "{message}"
+    );
+    salt(&["kd.omega=0"]).validate().unwrap();
+}
+
+#[test]
+fn the_default_warm_up_is_a_tenth_of_a_short_run() {
+    let of_steps = |steps: u64| {
+        let config = least(&[&format!("train.steps={steps}")]);
+        config.resolve(None).unwrap().schedule.warmup_steps
+    };
+    assert_eq!(
+        [5, 60, 1000, 9000].map(of_steps),
+        [Some(0), Some(6), Some(100), Some(100)]
+    );
+}
+
+#[test]
+fn the_examples_are_valid_as_they_stand() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for (name, mode) in [("slm.toml", Mode::Baseline), ("llm.toml", Mode::Salt)] {
+        let config = RunConfig::read(&examples.join(name), &[]).unwrap();
+        config.validate().unwrap();
+        assert_eq!(config.kd.mode, mode);
+    }
+    let control = ["kd.mode=baseline".to_owned()];
+    let control = RunConfig::read(&examples.join("llm.toml"), &control).unwrap();
+    control.validate().unwrap();
 }
 
 #[test]
@@ -389,6 +479,7 @@ fn resolving_fills_in_every_default() {
         (config.schedule.min_lr, config.schedule.decay_steps),
         (Some(1e-4), None)
     );
+    assert_eq!(config.schedule.warmup_steps, Some(100));
     assert_eq!(
         (config.data.packing, config.data.prefetch),
         (Some(Packing::Concat), Some(4))
@@ -555,19 +646,20 @@ fn any_config() -> impl Strategy<Value = RunConfig> {
             config.schedule = ScheduleConfig {
                 lr,
                 shape,
-                warmup_steps: steps / 7,
+                warmup_steps: flag.then_some(steps / 7),
                 ..config.schedule
             };
-            config.data.tokens = Some(path.into());
+            config.data.tokens = (mode != Mode::Rkd).then(|| path.into());
             config.data.seq_len = Some(seq_len);
             config.data.labels = (mode != Mode::Baseline).then(|| "labels".into());
             let selects = matches!(mode, Mode::SaltDs | Mode::DsCe);
             config.data.selection = selects.then(|| "s.parquet".into());
             let is_staged = selects || mode == Mode::Salt;
             let is_free = is_staged && !(mode == Mode::DsCe && transition == TransitionKind::Auto);
+            let is_auto = is_free && transition == TransitionKind::Auto;
             config.kd = KdConfig {
                 mode,
-                omega,
+                omega: if is_auto { omega.max(1e-9) } else { omega },
                 loss: if flag {
                     KdLoss::Drop
                 } else {

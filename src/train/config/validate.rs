@@ -13,6 +13,8 @@ use std::fmt::Display;
 const TAU_RANGE: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 /// TOML's integers are signed.
 const MAX_SEED: u64 = i64::MAX as u64;
+/// Steps read ahead that are still of use to nobody.
+const MAX_PREFETCH: usize = 1024;
 
 impl RunConfig {
     /// Refuses values out of range and keys that do not go together.
@@ -124,17 +126,25 @@ fn check_data(data: &DataConfig) -> Result<(), ConfigError> {
     optional_at_least_1("data.token_epochs", data.token_epochs.map(u64::from))?;
     let shuffled = data.shuffle_row_groups.map(|n| n as u64);
     optional_at_least_1("data.shuffle_row_groups", shuffled)?;
-    optional_at_least_1("data.prefetch", data.prefetch.map(|n| n as u64))
+    let prefetch = data.prefetch();
+    require(
+        (1..=MAX_PREFETCH).contains(&prefetch),
+        "data.prefetch",
+        format_args!("from 1 to {MAX_PREFETCH}"),
+        prefetch,
+        "4 is enough to keep a step from waiting",
+    )
 }
 
 fn check_schedule(schedule: &ScheduleConfig, steps: u64) -> Result<(), ConfigError> {
     positive("schedule.lr", schedule.lr)?;
+    let warmup_steps = schedule.warmup_steps(steps);
     require(
-        schedule.warmup_steps <= steps,
+        warmup_steps <= steps,
         "schedule.warmup_steps",
         format_args!("at most train.steps, {steps}"),
-        schedule.warmup_steps,
-        "set it lower (it is 100 where it is not given), or train longer",
+        warmup_steps,
+        "set it lower, or train longer",
     )?;
     let falls = schedule.shape != LrShape::Constant;
     if let Some(min_lr) = schedule.min_lr {
@@ -155,16 +165,31 @@ fn check_schedule(schedule: &ScheduleConfig, steps: u64) -> Result<(), ConfigErr
     if let Some(decay_steps) = schedule.decay_steps {
         let is_wsd = schedule.shape == LrShape::Wsd;
         belongs(is_wsd, "schedule.decay_steps", decay_steps, "the shape wsd")?;
-        let most = steps - schedule.warmup_steps;
-        require(
-            decay_steps <= most,
-            "schedule.decay_steps",
-            format_args!("at most {most}, the steps after warm-up"),
-            decay_steps,
-            "set it lower, or train longer",
-        )?;
+        at_least_1("schedule.decay_steps", decay_steps)?;
     }
-    Ok(())
+    match schedule.shape {
+        LrShape::Wsd => check_decay(schedule, steps - warmup_steps),
+        _ => Ok(()),
+    }
+}
+
+/// The fall of `wsd` lies behind the warm-up.
+fn check_decay(schedule: &ScheduleConfig, n_after_warmup: u64) -> Result<(), ConfigError> {
+    require(
+        n_after_warmup > 0,
+        "schedule.warmup_steps",
+        "fewer than train.steps with the shape wsd, whose fall comes behind it",
+        schedule.warmup_steps.unwrap_or(0),
+        "set it lower, or train longer",
+    )?;
+    let decay_steps = schedule.decay_steps.unwrap_or(1);
+    require(
+        decay_steps <= n_after_warmup,
+        "schedule.decay_steps",
+        format_args!("at most {n_after_warmup}, the steps after warm-up"),
+        decay_steps,
+        "set it lower, or train longer",
+    )
 }
 
 fn check_optimizer(optimizer: &OptimizerConfig) -> Result<(), ConfigError> {
@@ -238,6 +263,15 @@ fn check_sources(mode: Mode, data: &DataConfig) -> Result<(), ConfigError> {
         let remedy = "give a directory of `saltworks tokenize` or another token file";
         present(data.tokens.is_some(), "data.tokens", expected, remedy)?;
     }
+    if let (Mode::Rkd, Some(tokens)) = (mode, &data.tokens) {
+        require(
+            false,
+            "data.tokens",
+            "no tokens with kd.mode rkd, which reads labels to the end",
+            tokens.display(),
+            "take it out (--set data.tokens= does), or set kd.mode = \"salt\" and kd.n_kd",
+        )?;
+    }
     if matches!(mode, Mode::SaltDs | Mode::DsCe) {
         let expected = format!("the selection that kd.mode {mode_name} reads");
         let remedy = "give a Parquet file with seq_id and kept, or set kd.mode = \"salt\"";
@@ -285,6 +319,13 @@ fn check_transition_keys(kd: &KdConfig) -> Result<(), ConfigError> {
         format_args!("step or linear with kd.mode {}", name_of(kd.mode)),
         "auto",
         "to compare with a run of auto, set kd.n_kd to the step at which that one went over",
+    )?;
+    require(
+        !is_auto || kd.omega > 0.0,
+        "kd.omega",
+        "more than 0 with kd.transition auto, which asks when the teacher is of no more use",
+        kd.omega,
+        "set it higher, or set kd.transition to step or linear",
     )
 }
 

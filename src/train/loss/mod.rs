@@ -20,13 +20,14 @@ pub use targets::targets_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How kept probabilities become a distribution (DESIGN of the losses: see [`crate::train::loss`]).
+/// How kept probabilities become a distribution.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+    Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum KdLoss {
     /// The K kept ids and one bucket for the rest.
+    #[default]
     TailBucket,
     /// Counts of draws from the teacher; unbiased.
     Sampled,
@@ -38,11 +39,12 @@ pub enum KdLoss {
 
 /// What is tempered.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+    Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum TemperatureMode {
     /// The teacher alone.
+    #[default]
     Teacher,
     /// Teacher and student; the loss is scaled by tau squared.
     Both,
@@ -50,11 +52,12 @@ pub enum TemperatureMode {
 
 /// Which positions learn from the teacher.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+    Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
     /// Every one.
+    #[default]
     None,
     /// Those whose target is among the teacher's `gate_k` best; the others learn by cross-entropy.
     Learnable,

@@ -85,14 +85,4 @@ impl AutoTransition {
     pub(super) fn least_steps(&self) -> u64 {
         self.min_kd.clamp(1, self.n_kd.max(1))
     }
-
-    /// Running mean of the student's NLL, nats a token; `None` before the first observation.
-    pub fn student_nll(&self) -> Option<f64> {
-        (self.weight > 0.0).then(|| self.student_sum / self.weight)
-    }
-
-    /// Running mean of the teacher's NLL, nats a token; `None` before the first observation.
-    pub fn teacher_nll(&self) -> Option<f64> {
-        (self.weight > 0.0).then(|| self.teacher_sum / self.weight)
-    }
 }

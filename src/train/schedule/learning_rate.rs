@@ -9,7 +9,7 @@ use std::f64::consts::PI;
 /// says: it is `lr` at the first step of the fall and would be `min_lr` at step `steps`, the one
 /// after the last, so that no step is spent on a rate of 0.
 pub fn learning_rate(schedule: &ScheduleConfig, steps: u64, step: u64) -> f64 {
-    let warmup_steps = schedule.warmup_steps;
+    let warmup_steps = schedule.warmup_steps(steps);
     if step < warmup_steps {
         return schedule.lr * ((step + 1) as f64 / warmup_steps as f64);
     }
@@ -34,5 +34,8 @@ fn progress(start: u64, end: u64, step: u64) -> f64 {
     if step >= end {
         return 1.0;
     }
-    step.saturating_sub(start) as f64 / end.saturating_sub(start) as f64
+    if step <= start {
+        return 0.0;
+    }
+    (step - start) as f64 / (end - start) as f64
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::train::config::{LrShape, Mode, RunConfig, ScheduleConfig, TransitionKind};
+use crate::train::config::{LrShape, RunConfig, ScheduleConfig};
 use proptest::prelude::*;
 
 fn any_shape() -> impl Strategy<Value = LrShape> {
@@ -30,7 +30,7 @@ fn any_schedule() -> impl Strategy<Value = (u64, ScheduleConfig)> {
                     .filter(|_| shape != LrShape::Constant)
                     .map(|share| lr * share),
                 shape,
-                warmup_steps,
+                warmup_steps: Some(warmup_steps),
                 decay_steps: decay.filter(|_| shape == LrShape::Wsd),
             };
             (steps, schedule)
@@ -56,7 +56,7 @@ proptest! {
     #[test]
     fn the_learning_rate_stays_between_its_ends((steps, schedule) in any_schedule()) {
         for (step, lr) in rates(steps, &schedule).into_iter().enumerate() {
-            let least = if (step as u64) < schedule.warmup_steps { 0.0 } else { schedule.min_lr() };
+            let least = if (step as u64) < schedule.warmup_steps(steps) { 0.0 } else { schedule.min_lr() };
             prop_assert!(lr >= least && lr <= schedule.lr, "step {step}: {lr}");
         }
     }
@@ -64,7 +64,7 @@ proptest! {
     #[test]
     fn the_learning_rate_rises_in_the_warm_up_and_never_after((steps, schedule) in any_schedule()) {
         let rates = rates(steps, &schedule);
-        let warmup = schedule.warmup_steps as usize;
+        let warmup = schedule.warmup_steps(steps) as usize;
         prop_assert!(rates[..warmup].windows(2).all(|pair| pair[0] < pair[1]));
         prop_assert!(rates[warmup..].windows(2).all(|pair| pair[0] >= pair[1]));
     }
@@ -72,12 +72,12 @@ proptest! {
     #[test]
     fn the_learning_rate_meets_its_ends_exactly((steps, schedule) in any_schedule()) {
         let rates = rates(steps, &schedule);
-        if let Some(last) = schedule.warmup_steps.checked_sub(1) {
+        if let Some(last) = schedule.warmup_steps(steps).checked_sub(1) {
             prop_assert_eq!(rates[last as usize], schedule.lr);
         }
         let falls_at_once = schedule.shape == LrShape::Wsd && schedule.decay_steps(steps) == 0;
-        if schedule.warmup_steps < steps && !falls_at_once {
-            prop_assert_eq!(rates[schedule.warmup_steps as usize], schedule.lr);
+        if schedule.warmup_steps(steps) < steps && !falls_at_once {
+            prop_assert_eq!(rates[schedule.warmup_steps(steps) as usize], schedule.lr);
         }
         prop_assert_eq!(rates[steps as usize], schedule.min_lr());
     }
@@ -86,7 +86,7 @@ proptest! {
     fn the_learning_rate_makes_no_leap((steps, schedule) in any_schedule()) {
         // The steepest slope is that of half a cosine over the shortest part, pi / 2 of a line's.
         let decay = schedule.decay_steps(steps);
-        let parts = [schedule.warmup_steps, steps - schedule.warmup_steps, decay];
+        let parts = [schedule.warmup_steps(steps), steps - schedule.warmup_steps(steps), decay];
         let shortest = parts.into_iter().filter(|&n| n > 0).min().unwrap();
         let most = 1.571 * schedule.lr / shortest as f64;
         let rates = rates(steps, &schedule);
@@ -103,8 +103,8 @@ proptest! {
     #[test]
     fn the_stable_part_of_wsd_is_flat((steps, schedule) in any_schedule()) {
         let schedule = ScheduleConfig { shape: LrShape::Wsd, min_lr: None, ..schedule };
-        let start = schedule.warmup_steps.max(steps - schedule.decay_steps(steps));
-        for step in schedule.warmup_steps..start {
+        let start = schedule.warmup_steps(steps).max(steps - schedule.decay_steps(steps));
+        for step in schedule.warmup_steps(steps)..start {
             prop_assert_eq!(learning_rate(&schedule, steps, step), schedule.lr);
         }
     }
@@ -186,7 +186,7 @@ fn golden_learning_rates_of_each_shape() {
             lr: 1.0,
             min_lr,
             shape,
-            warmup_steps: 2,
+            warmup_steps: Some(2),
             decay_steps,
         };
         (0..10)
@@ -233,7 +233,7 @@ fn each_mode_reads_and_learns_what_the_table_says() {
     assert_eq!(at("mode = \"ds-ce\"\nn_kd = 4", 4), (2, 0.0));
     assert_eq!(at("mode = \"baseline\"\nn_kd = 4", 3), (1, 0.0));
     assert_eq!(at("mode = \"baseline\"", 9), (1, 0.0));
-    let mut plain = run(10, "");
+    let mut plain = run(10, "mode = \"baseline\"");
     plain.data.labels = None;
     let plan = StagePlan::of(&plain);
     assert_eq!(
@@ -258,17 +258,16 @@ fn an_auto_transition_ends_when_the_running_means_meet() {
         ends.push(auto.has_ended(ends.len() as u64 + 1));
     }
     assert_eq!(ends, [false, false, false, true, true]);
-    assert!((auto.teacher_nll().unwrap() - 3.0).abs() < 1e-12);
     assert!(!auto.has_ended(3) && auto.has_ended(4));
 }
 
 #[test]
 fn a_step_without_labelled_positions_counts_and_is_left_out() {
-    let mut auto = AutoTransition::new(1, 3, 10);
+    let mut auto = AutoTransition::new(1, 9, 10);
     auto.observe(f64::NAN, f64::NAN);
-    assert_eq!((auto.student_nll(), auto.has_ended(1)), (None, false));
     auto.observe(4.0, 3.0);
-    assert_eq!(auto.student_nll(), Some(4.0));
+    assert!(!auto.has_ended(2));
+    auto.observe(1.0, 3.0);
     assert!(!auto.has_ended(2) && auto.has_ended(3));
 }
 
@@ -286,9 +285,4 @@ fn an_auto_transition_goes_on_from_a_checkpoint() {
     }
     assert_eq!(resumed, whole);
     assert!(whole.has_ended(29));
-    assert_eq!(
-        run(1, "transition = \"auto\"").kd.transition,
-        TransitionKind::Auto
-    );
-    assert_eq!(run(1, "").kd.mode, Mode::Baseline);
 }
