@@ -135,7 +135,7 @@ fn loader(dir: &Path, kind: Kind) -> Loader {
     .expect("the labels open");
     if kind == Kind::Kd {
         let needs = LabelNeeds {
-            loss: Some(KdLoss::TailBucket),
+            loss: KdLoss::TailBucket,
             tau: 1.0,
             gate: Gate::None,
             min_top_k: TOP_K,

@@ -325,7 +325,10 @@ fn only_selected_sequences_are_read_in_stage_1_by_its_mode_and_by_its_control() 
     let selection = bench.path("selection.parquet");
     let bench = bench.with_path("data.selection", &selection);
     for (mode, omega) in [("salt-ds", 0.5), ("ds-ce", 0.0)] {
-        succeed(bench.run(mode).args(["--set", &format!("kd.mode={mode}")]));
+        let printed = text(&succeed(
+            bench.run(mode).args(["--set", &format!("kd.mode={mode}")]),
+        ));
+        assert!(printed.contains("does not say which labels it was made for"));
         assert_eq!(
             numbers(&metrics(&bench.path(mode)), "train", "omega")[0],
             omega

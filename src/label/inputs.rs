@@ -4,7 +4,7 @@ use super::error::LabelError;
 use super::options::LabelConfig;
 use crate::shards::PlanTokenizer;
 use crate::teacher::{RuntimeLibrary, Teacher, TeacherOptions, load_runtime};
-use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, TokenFormat, Tokenizer, ViewOptions};
+use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
 use std::path::Path;
 
 /// Everything that labelling reads from.
@@ -87,12 +87,7 @@ fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
     };
     let corpus = TokenCorpus::open(&config.tokens, &options)?;
     match config.eod {
-        Some(eod)
-            if matches!(
-                corpus.format(),
-                TokenFormat::Megatron | TokenFormat::Parquet
-            ) =>
-        {
+        Some(eod) if corpus.format().has_borders() => {
             let expected = "no value: these tokens have document borders of their own";
             Err(LabelError::option("--eod", expected, eod))
         }

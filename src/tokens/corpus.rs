@@ -34,6 +34,47 @@ pub enum TokenFormat {
     Parquet,
 }
 
+impl TokenFormat {
+    /// The format that name and contents of `path` tell.
+    ///
+    /// # Errors
+    /// I/O; a path that is no corpus of a format that can be told.
+    pub fn detect(path: &Path) -> Result<Self, TokensError> {
+        let (bin, idx) = megatron_pair(path);
+        if path.is_dir() {
+            let is_corpus = bin.exists() || idx.exists();
+            return if is_corpus {
+                Ok(TokenFormat::Megatron)
+            } else {
+                Err(not_a_corpus(path))
+            };
+        }
+        let extension = path
+            .extension()
+            .and_then(|extension| extension.to_str())
+            .unwrap_or_default();
+        match extension {
+            "parquet" => Ok(TokenFormat::Parquet),
+            "npy" => Ok(TokenFormat::NanoGpt),
+            "idx" => Ok(TokenFormat::Megatron),
+            _ if idx.exists() => Ok(TokenFormat::Megatron),
+            _ if !path.exists() => Err(not_a_corpus(path)),
+            _ if is_llm_c(path)? => Ok(TokenFormat::LlmC),
+            "bin" => Ok(TokenFormat::NanoGpt),
+            _ => Err(not_a_corpus(path)),
+        }
+    }
+
+    /// Whether its files say where documents begin; a raw file is split at an id, or is one
+    /// document.
+    pub fn has_borders(self) -> bool {
+        match self {
+            TokenFormat::Megatron | TokenFormat::Parquet => true,
+            TokenFormat::NanoGpt | TokenFormat::LlmC => false,
+        }
+    }
+}
+
 /// How to open a corpus.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenOptions {
@@ -61,7 +102,10 @@ impl TokenCorpus {
     /// # Errors
     /// I/O, a damaged or foreign file, a `corpus.json` that disagrees with the files.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, TokensError> {
-        match options.format.map_or_else(|| detect(path), Ok)? {
+        match options
+            .format
+            .map_or_else(|| TokenFormat::detect(path), Ok)?
+        {
             TokenFormat::Megatron => Self::open_megatron(path),
             TokenFormat::NanoGpt => {
                 Self::open_raw(path, TokenFormat::NanoGpt, open_nano_gpt(path)?, options)
@@ -255,32 +299,6 @@ impl TokenCorpus {
             document,
             vocab_size,
         })
-    }
-}
-
-fn detect(path: &Path) -> Result<TokenFormat, TokensError> {
-    let (bin, idx) = megatron_pair(path);
-    if path.is_dir() {
-        let is_corpus = bin.exists() || idx.exists();
-        return if is_corpus {
-            Ok(TokenFormat::Megatron)
-        } else {
-            Err(not_a_corpus(path))
-        };
-    }
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or_default();
-    match extension {
-        "parquet" => Ok(TokenFormat::Parquet),
-        "npy" => Ok(TokenFormat::NanoGpt),
-        "idx" => Ok(TokenFormat::Megatron),
-        _ if idx.exists() => Ok(TokenFormat::Megatron),
-        _ if !path.exists() => Err(not_a_corpus(path)),
-        _ if is_llm_c(path)? => Ok(TokenFormat::LlmC),
-        "bin" => Ok(TokenFormat::NanoGpt),
-        _ => Err(not_a_corpus(path)),
     }
 }
 

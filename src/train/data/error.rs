@@ -47,21 +47,6 @@ pub enum DataError {
         /// Which setting of the plan.
         what: &'static str,
     },
-    /// A setting of the run that is not the labels'.
-    #[error(
-        "{key} is {got}, but the labels in {} have {expected}: leave the key out, or label again with {got}",
-        dir.display()
-    )]
-    View {
-        /// The key in the configuration.
-        key: &'static str,
-        /// The labels' value.
-        expected: String,
-        /// The configuration's.
-        got: String,
-        /// The label directory.
-        dir: PathBuf,
-    },
     /// Labels or tokens of another vocabulary.
     #[error(
         "{} has a vocabulary of {got} ids, but {source_of} has {expected}: use labels and tokens of one tokenizer",

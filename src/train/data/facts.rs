@@ -1,7 +1,7 @@
 //! What a run holds its inputs against.
 
 use super::DataError;
-use crate::tokens::{Packing, TokenCorpus, Tokenizer, ViewOptions};
+use crate::tokens::{TokenCorpus, Tokenizer};
 use crate::train::loss::{Gate, KdLoss};
 use std::path::Path;
 
@@ -78,55 +78,11 @@ impl TokenizerFacts {
     }
 }
 
-/// What a configuration says of the view; `None` takes the labels' value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ViewWish {
-    /// T.
-    pub seq_len: Option<u32>,
-    /// How documents become sequences.
-    pub packing: Option<Packing>,
-    /// Id in front of every sequence.
-    pub sequence_bos: Option<u32>,
-}
-
-impl ViewWish {
-    /// Refuses a wish that differs from `view`, the labels' in `dir`.
-    pub(super) fn check(&self, view: &ViewOptions, dir: &Path) -> Result<(), DataError> {
-        let show = |packing: Packing| format!("{packing:?}").to_lowercase();
-        let bos = view
-            .sequence_bos
-            .map_or("none".to_owned(), |id| id.to_string());
-        let seq_len = self.seq_len.map(|seq_len| seq_len.to_string());
-        for (key, expected, wish) in [
-            ("data.seq_len", view.seq_len.to_string(), seq_len),
-            ("data.packing", show(view.packing), self.packing.map(show)),
-            (
-                "data.sequence_bos",
-                bos,
-                self.sequence_bos.map(|id| id.to_string()),
-            ),
-        ] {
-            match wish {
-                Some(got) if got != expected => {
-                    return Err(DataError::View {
-                        key,
-                        expected,
-                        got,
-                        dir: dir.to_path_buf(),
-                    });
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a run wants of its labels beside their tokens.
+/// What a run that learns from labels wants of them beside their tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelNeeds {
-    /// The KD loss; `None` where only tokens are used.
-    pub loss: Option<KdLoss>,
+    /// The KD loss.
+    pub loss: KdLoss,
     /// Temperature of the teacher.
     pub tau: f64,
     /// Which positions learn from the teacher.
@@ -135,17 +91,4 @@ pub struct LabelNeeds {
     pub min_top_k: u32,
     /// Whether the teacher's own NLL is read: the transition `auto`.
     pub teacher_nll: bool,
-}
-
-impl LabelNeeds {
-    /// Nothing but the tokens.
-    pub fn tokens_only() -> Self {
-        LabelNeeds {
-            loss: None,
-            tau: 1.0,
-            gate: Gate::None,
-            min_top_k: 0,
-            teacher_nll: false,
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! A finished label directory as a source of sequences.
 
-use super::facts::{LabelNeeds, TokenizerFacts, ViewWish};
+use super::facts::{LabelNeeds, TokenizerFacts};
 use super::order::{Group, LabelOrder};
-use super::selection::{SeqIdSet, read_selection};
+use super::selection::{Selection, SeqIdSet, read_selection};
 use super::{DataError, labels_fingerprint};
 use crate::shards::{Attention, LabelSet, Manifest, Plan, Positions, ShardsError, SidecarFile};
 use crate::storage::StorageError;
@@ -42,6 +42,7 @@ pub(super) struct Inner {
     pub(super) is_verified: Vec<AtomicBool>,
     /// `None` keeps all.
     pub(super) kept: Option<SeqIdSet>,
+    note: Option<String>,
     pub(super) order: LabelOrder,
 }
 
@@ -63,9 +64,11 @@ impl LabelSource {
         check_context(&set)?;
         let files = check_files(&set)?;
         let selection = options.selection.as_deref();
-        let kept = selection
+        let read = selection
             .map(|path| read_selection(path, &set))
             .transpose()?;
+        let note = note_of(selection, read.as_ref());
+        let kept = read.map(|selection| selection.kept);
         let groups = kept_groups(&set, kept.as_ref());
         if let (true, Some(path)) = (groups.is_empty(), selection) {
             return Err(DataError::Selection {
@@ -79,6 +82,7 @@ impl LabelSource {
                 files,
                 is_verified,
                 kept,
+                note,
                 order: LabelOrder::new(groups, options.seed, options.shuffle_row_groups),
                 set,
             }),
@@ -111,12 +115,18 @@ impl LabelSource {
         self.inner.kept.as_ref().map(SeqIdSet::len)
     }
 
+    /// What could not be checked of the selection.
+    pub fn note(&self) -> Option<&str> {
+        self.inner.note.as_deref()
+    }
+
     /// One identity for all of these labels.
     pub fn fingerprint(&self) -> String {
         labels_fingerprint(&self.inner.set)
     }
 
-    /// V: every id is below it.
+    /// V: every id is below it. It is the tokenizer's where the labels know one, since logits of a
+    /// padded head are left out of labels.
     pub fn vocab_size(&self) -> u32 {
         self.plan().teacher.vocab_size
     }
@@ -150,14 +160,6 @@ impl LabelSource {
         facts.check(self.dir(), &self.tokenizer())
     }
 
-    /// Refuses a configuration whose view differs from the labels'.
-    ///
-    /// # Errors
-    /// [`DataError::View`] with the key.
-    pub fn check_view(&self, wish: &ViewWish) -> Result<(), DataError> {
-        wish.check(&self.view(), self.dir())
-    }
-
     /// Refuses labels that lack what a run needs of them, and returns the index of `tau` among the
     /// labels' extra temperatures; `None` where tau is 1 (see `KdPolicy::tau_idx`).
     ///
@@ -166,20 +168,17 @@ impl LabelSource {
     pub fn check_needs(&self, needs: &LabelNeeds) -> Result<Option<usize>, DataError> {
         use crate::shards::Group;
         let signals = &self.plan().signals;
-        let gate = matches!(needs.gate, Gate::Learnable) && needs.loss.is_some();
-        if gate && !signals.has(Group::Stats) {
+        if needs.gate == Gate::Learnable && !signals.has(Group::Stats) {
             return Err(self.lacks_group("kd.gate = \"learnable\"", "stats"));
         }
         if needs.teacher_nll && !signals.has(Group::Stats) {
             return Err(self.lacks_group("kd.transition = \"auto\"", "stats"));
         }
-        match needs.loss {
-            None => return Ok(None),
-            Some(KdLoss::Sampled) => return Err(self.lacks_samples()),
-            Some(_) if !signals.has(Group::Topk) => {
-                return Err(self.lacks_group("kd.loss", "topk"));
-            }
-            Some(_) => {}
+        if needs.loss == KdLoss::Sampled {
+            return Err(self.lacks_samples());
+        }
+        if !signals.has(Group::Topk) {
+            return Err(self.lacks_group("kd.loss", "topk"));
         }
         if signals.top_k < needs.min_top_k {
             return Err(self.lacks(
@@ -323,6 +322,17 @@ impl Inner {
             }
         }
     }
+}
+
+/// What a selection does not say of itself.
+fn note_of(path: Option<&Path>, read: Option<&Selection>) -> Option<String> {
+    let (path, selection) = (path?, read?);
+    (!selection.names_labels).then(|| {
+        format!(
+            "{} does not say which labels it was made for: only its sequence numbers were compared with theirs",
+            path.display()
+        )
+    })
 }
 
 /// Refuses what the model's core does not have.

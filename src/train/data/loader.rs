@@ -14,11 +14,6 @@ use std::thread::JoinHandle;
 pub(super) const LABELLED: &str = "labelled";
 const TOKEN: &str = "token";
 
-/// Steps that are read ahead where the user does not say otherwise.
-pub const DEFAULT_PREFETCH: usize = 4;
-/// Row groups that are shuffled together where the user does not say otherwise.
-pub const DEFAULT_SHUFFLE_ROW_GROUPS: usize = 8;
-
 /// What a run will read, known before its first step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stages {

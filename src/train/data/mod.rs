@@ -29,11 +29,9 @@ mod tokens;
 
 pub use error::DataError;
 pub use example::Example;
-pub use facts::{LabelNeeds, TokenizerFacts, ViewWish};
+pub use facts::{LabelNeeds, TokenizerFacts};
 pub use labels::{LabelOptions, LabelSource};
-pub use loader::{
-    Coverage, DEFAULT_PREFETCH, DEFAULT_SHUFFLE_ROW_GROUPS, Loader, LoaderPosition, Stages,
-};
+pub use loader::{Coverage, Loader, LoaderPosition, Stages};
 pub use selection::{LABELS_FINGERPRINT_KEY, labels_fingerprint};
 pub use tokens::{TokenOptions, TokenOrder, TokenSource};
 

@@ -11,6 +11,7 @@
 //! that which sequence stands at which position follows without reading anything.
 
 use crate::shards::Permutation;
+use crate::train::draws::mix;
 
 /// Keeps the keys of the different permutations apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,14 +141,6 @@ fn key(seed: u64, purpose: Use, epoch: u64, window: u64) -> u64 {
     [purpose as u64, epoch, window]
         .into_iter()
         .fold(mix(seed), |key, part| mix(key ^ mix(part)))
-}
-
-/// A step of SplitMix64 (Steele, Lea and Flood, 2014).
-fn mix(value: u64) -> u64 {
-    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! A selection is one Parquet file with the columns `seq_id` (u64) and `kept` (bool), of which
 //! others are ignored, and with `saltworks.labels_fingerprint` in its key-value metadata: that of
-//! the labels that it was made from ([`labels_fingerprint`]). Labelled sequences that it does not
-//! list are not kept.
+//! the labels that it was made from ([`labels_fingerprint`]); one without it is taken, with a note.
+//! Labelled sequences that it does not list are not kept.
 
 use super::DataError;
 use crate::shards::{LabelSet, Plan};
@@ -74,8 +74,17 @@ impl SeqIdSet {
     }
 }
 
-/// The sequences that the selection at `path` keeps of `set`.
-pub(super) fn read_selection(path: &Path, set: &LabelSet) -> Result<SeqIdSet, DataError> {
+/// What a selection says.
+#[derive(Debug)]
+pub(super) struct Selection {
+    /// The sequences that it keeps.
+    pub(super) kept: SeqIdSet,
+    /// Whether it names the labels that it was made from.
+    pub(super) names_labels: bool,
+}
+
+/// The selection at `path`, which is one of `set`.
+pub(super) fn read_selection(path: &Path, set: &LabelSet) -> Result<Selection, DataError> {
     let file = File::open(path).map_err(|source| StorageError::io("read", path, source))?;
     // Asserts of the Parquet decoder panic on some damaged files.
     let read = catch_unwind(AssertUnwindSafe(|| read_file(path, file, set)));
@@ -87,7 +96,7 @@ pub(super) fn read_selection(path: &Path, set: &LabelSet) -> Result<SeqIdSet, Da
     })
 }
 
-fn read_file(path: &Path, file: File, set: &LabelSet) -> Result<SeqIdSet, DataError> {
+fn read_file(path: &Path, file: File, set: &LabelSet) -> Result<Selection, DataError> {
     let parquet = |source| DataError::SelectionParquet {
         path: path.to_path_buf(),
         source,
@@ -95,7 +104,7 @@ fn read_file(path: &Path, file: File, set: &LabelSet) -> Result<SeqIdSet, DataEr
     let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder =
         ParquetRecordBatchReaderBuilder::try_new_with_options(file, as_stored).map_err(parquet)?;
-    check_fingerprint(path, &builder, set)?;
+    let names_labels = names_labels(path, &builder, set)?;
     let mut roots = Vec::new();
     for (name, data_type) in [("seq_id", DataType::UInt64), ("kept", DataType::Boolean)] {
         let Some((root, field)) = builder.schema().fields().find(name) else {
@@ -126,24 +135,30 @@ fn read_file(path: &Path, file: File, set: &LabelSet) -> Result<SeqIdSet, DataEr
     for batch in batches {
         rows.push(&batch.map_err(|error| parquet(error.into()))?)?;
     }
-    Ok(rows.kept)
+    Ok(Selection {
+        kept: rows.kept,
+        names_labels,
+    })
 }
 
-fn check_fingerprint(
+/// Whether the file names its labels, which are then these.
+fn names_labels(
     path: &Path,
     builder: &ParquetRecordBatchReaderBuilder<File>,
     set: &LabelSet,
-) -> Result<(), DataError> {
+) -> Result<bool, DataError> {
     let entries = builder.metadata().file_metadata().key_value_metadata();
     let entry = entries
         .into_iter()
         .flatten()
         .find(|entry| entry.key == LABELS_FINGERPRINT_KEY);
-    let Some(entry) = entry else { return Ok(()) };
+    let Some(entry) = entry else {
+        return Ok(false);
+    };
     let expected = labels_fingerprint(set);
     let got = entry.value.clone().unwrap_or_default();
     if got == expected {
-        return Ok(());
+        return Ok(true);
     }
     Err(DataError::SelectionOfOthers {
         path: path.to_path_buf(),

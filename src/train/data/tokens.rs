@@ -270,12 +270,8 @@ fn open_corpus(options: &TokenOptions) -> Result<TokenCorpus, DataError> {
         eod: options.eod,
     };
     let corpus = TokenCorpus::open(&options.path, &open)?;
-    let has_borders = matches!(
-        corpus.format(),
-        TokenFormat::Megatron | TokenFormat::Parquet
-    );
     match options.eod {
-        Some(eod) if has_borders => Err(DataError::Setting {
+        Some(eod) if corpus.format().has_borders() => Err(DataError::Setting {
             key: "data.eod",
             expected: "no value: these tokens have document borders of their own".to_owned(),
             got: eod.to_string(),

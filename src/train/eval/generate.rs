@@ -5,6 +5,7 @@
 
 use super::EvalError;
 use super::check::check_id;
+use crate::train::draws::mix;
 use crate::train::model::{ModelSpec, Network};
 use std::ops::ControlFlow;
 
@@ -175,14 +176,6 @@ pub fn pick(logits_v: &[f32], options: &SampleOptions, unit: f64) -> u32 {
 fn unit_draw(options: &SampleOptions, position: u64) -> f64 {
     let key = mix(options.seed ^ mix(options.sample_idx));
     (mix(key ^ mix(position)) >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// SplitMix64's finaliser (Steele, Lea and Flood, 2014).
-fn mix(value: u64) -> u64 {
-    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

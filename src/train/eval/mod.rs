@@ -20,7 +20,7 @@ pub use error::EvalError;
 pub use generate::{Generated, SampleOptions, Stop, generate, pick};
 pub use run::{
     DEFAULT_BATCH_POSITIONS, EvalOptions, EvalProgress, evaluate, evaluation_capacity,
-    evenly_spread, nll_of,
+    evenly_spread,
 };
 pub use score::{DocumentGroups, EvalReport, GroupScore, NllSums, Score, text_bytes_of_ids};
 pub use text::{TextCorpus, TextOptions};

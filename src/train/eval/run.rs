@@ -2,7 +2,7 @@
 
 use super::EvalError;
 use super::check::check_id;
-use super::score::{DocumentGroups, EvalReport, NllSums, Tally};
+use super::score::{DocumentGroups, EvalReport, Tally};
 use crate::tokens::{Sequence, SequenceView};
 use crate::train::loss::MicroBatch;
 use crate::train::model::{Capacity, ModelSpec, Network};
@@ -67,28 +67,6 @@ pub fn evaluate(
         on_progress(&EvalProgress { n_targets })
     })?;
     Ok(tally.report(options.text_bytes))
-}
-
-/// The NLL of some sequences of a view: what validation during training needs.
-///
-/// # Errors
-/// As [`evaluate`].
-pub fn nll_of(
-    network: &mut Network,
-    view: &SequenceView<'_>,
-    seq_ids: impl Iterator<Item = u64>,
-) -> Result<NllSums, EvalError> {
-    let mut sums = NllSums::default();
-    let sequences = seq_ids.map(|seq_id| view.read(seq_id));
-    for_each_batch(network, sequences, |_, logprobs_t| {
-        sums.n_targets += logprobs_t.len() as u64;
-        sums.nll_nats -= logprobs_t
-            .iter()
-            .map(|&logprob| f64::from(logprob))
-            .sum::<f64>();
-        ControlFlow::Continue(())
-    })?;
-    Ok(sums)
 }
 
 /// What beside the tokens an evaluation goes by.

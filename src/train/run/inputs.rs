@@ -2,7 +2,7 @@
 
 use super::RunError;
 use crate::storage::StorageError;
-use crate::tokens::{Packing, ViewOptions};
+use crate::tokens::{OpenOptions, Packing, TokenCorpus, TokenFormat, ViewOptions};
 use crate::train::TrainError;
 use crate::train::config::RunConfig;
 use crate::train::data::{
@@ -13,7 +13,7 @@ use crate::train::export::{SpecialIds, find_model, read_config};
 use crate::train::loss::{KdLoss, KdPolicy};
 use crate::train::model::{Capacity, ModelSpec};
 use crate::train::schedule::StagePlan;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything that a run reads, found to belong together.
 #[derive(Debug)]
@@ -58,14 +58,23 @@ impl Inputs {
         let facts = facts(&config, init.as_ref(), tokenizer.as_ref(), labels.as_ref())?;
         let (spec, special) = model(&config, init.as_ref(), &facts, labels.as_ref())?;
         let policy = policy(&config, &stages, labels.as_ref())?;
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = Vec::new();
+        notes.extend(
+            labels
+                .as_ref()
+                .and_then(LabelSource::note)
+                .map(str::to_owned),
+        );
         // Labels that are where the facts are from need not be compared with themselves.
         if let Some(labels) = labels.as_ref().filter(|l| l.tokenizer() != facts) {
             notes.extend(labels.check_tokenizer(&facts)?);
         }
-        let mut open = |path: &Option<PathBuf>| open_tokens(&config, path, &facts, &mut notes);
-        let tokens = open(&config.data.tokens)?;
-        let validation = open(&config.data.validation)?;
+        let mut open = |path: &Option<PathBuf>, read| {
+            let options = path.as_ref().map(|path| token_options(&config, path, read));
+            open_tokens(options, &facts, &mut notes)
+        };
+        let tokens = open(&config.data.tokens, said_of_tokens(&config))?;
+        let validation = open(&config.data.validation, said_of_validation(&config))?;
         notes.dedup();
         Ok(Self {
             special: special_ids(special, labels.as_ref(), tokens.as_ref()),
@@ -149,21 +158,46 @@ fn open_labels(config: &RunConfig) -> Result<Option<LabelSource>, DataError> {
     LabelSource::open(&options).map(Some)
 }
 
+/// What the configuration says of the files of `data.tokens`.
+fn said_of_tokens(config: &RunConfig) -> OpenOptions {
+    OpenOptions {
+        format: config.data.tokens_format,
+        eod: config.data.eod,
+    }
+}
+
+/// The same of `data.validation`, which may be of another format: only a raw file, which has no
+/// document borders of its own, is read as the configuration says.
+fn said_of_validation(config: &RunConfig) -> OpenOptions {
+    let path = config.data.validation.as_deref();
+    let detected = path.map(TokenFormat::detect).and_then(Result::ok);
+    if detected.is_some_and(TokenFormat::has_borders) {
+        return OpenOptions::default();
+    }
+    let said = said_of_tokens(config);
+    OpenOptions {
+        format: said.format.filter(|format| !format.has_borders()),
+        eod: said.eod,
+    }
+}
+
+fn token_options(config: &RunConfig, path: &Path, said: OpenOptions) -> TokenOptions {
+    TokenOptions {
+        path: path.to_path_buf(),
+        format: said.format,
+        eod: said.eod,
+        view: view_of(config),
+        seed: config.train.seed,
+    }
+}
+
 fn open_tokens(
-    config: &RunConfig,
-    path: &Option<PathBuf>,
+    options: Option<TokenOptions>,
     facts: &TokenizerFacts,
     notes: &mut Vec<String>,
 ) -> Result<Option<TokenSource>, DataError> {
-    let Some(path) = path else {
+    let Some(options) = options else {
         return Ok(None);
-    };
-    let options = TokenOptions {
-        path: path.clone(),
-        format: config.data.tokens_format,
-        eod: config.data.eod,
-        view: view_of(config),
-        seed: config.train.seed,
     };
     let (source, note) = TokenSource::open(&options, facts)?;
     notes.extend(note);
@@ -199,9 +233,13 @@ fn facts(
     if let Some(labels) = labels {
         return Ok(labels.tokenizer());
     }
-    let corpora = [&config.data.tokens, &config.data.validation];
-    for path in corpora.into_iter().flatten() {
-        if let Some(facts) = facts_of_corpus(config, path)? {
+    let corpora = [
+        (&config.data.tokens, said_of_tokens(config)),
+        (&config.data.validation, said_of_validation(config)),
+    ];
+    for (path, said) in corpora {
+        let facts = path.as_deref().map(|path| facts_of_corpus(path, said));
+        if let Some(facts) = facts.transpose()?.flatten() {
             return Ok(facts);
         }
     }
@@ -222,15 +260,10 @@ fn facts(
     .into())
 }
 
-fn facts_of_corpus(
-    config: &RunConfig,
-    path: &std::path::Path,
-) -> Result<Option<TokenizerFacts>, DataError> {
-    let options = crate::tokens::OpenOptions {
-        format: config.data.tokens_format,
-        eod: None,
-    };
-    let corpus = crate::tokens::TokenCorpus::open(path, &options)?;
+fn facts_of_corpus(path: &Path, said: OpenOptions) -> Result<Option<TokenizerFacts>, DataError> {
+    // Documents are for later.
+    let options = OpenOptions { eod: None, ..said };
+    let corpus = TokenCorpus::open(path, &options)?;
     Ok(TokenizerFacts::of_corpus(&corpus))
 }
 
@@ -285,7 +318,7 @@ fn policy(
         return Ok(None);
     };
     let tau_idx = labels.check_needs(&LabelNeeds {
-        loss: Some(kd.loss),
+        loss: kd.loss,
         tau: kd.tau,
         gate: kd.gate,
         min_top_k: least_top_k(kd.loss),
@@ -310,23 +343,84 @@ fn least_top_k(loss: KdLoss) -> u32 {
     }
 }
 
-/// Those of the weights to start from, else of the corpus, else of the labels.
+/// Each of the weights to start from, else of the corpus, else of the labels.
 fn special_ids(
     of_weights: Option<SpecialIds>,
     labels: Option<&LabelSource>,
     tokens: Option<&TokenSource>,
 ) -> SpecialIds {
-    if let Some(special) = of_weights {
-        return special;
-    }
     let of_corpus = tokens.and_then(|tokens| tokens.corpus().corpus_json());
     let of_labels = labels.and_then(|labels| labels.plan().tokenizer.as_ref());
-    let ids = of_corpus
-        .map(|json| (json.bos, json.eod))
-        .or(of_labels.map(|tokenizer| (tokenizer.bos, tokenizer.eod)));
-    let (bos, eod) = ids.unwrap_or_default();
+    let ids_of_data = [
+        of_corpus.map(|json| (json.bos, json.eod)),
+        of_labels.map(|tokenizer| (tokenizer.bos, tokenizer.eod)),
+    ];
+    completed(of_weights.unwrap_or_default(), ids_of_data)
+}
+
+/// Takes what `special` lacks from the first source (beginning, end) that has it.
+fn completed(special: SpecialIds, sources: [Option<(Option<u32>, Option<u32>)>; 2]) -> SpecialIds {
+    let sources = || sources.into_iter().flatten();
+    let bos = || sources().find_map(|(bos, _)| bos);
+    let eod = || sources().find_map(|(_, eod)| eod);
     SpecialIds {
-        bos,
-        eos: eod.into_iter().collect(),
+        bos: special.bos.or_else(bos),
+        eos: match special.eos.is_empty() {
+            true => eod().into_iter().collect(),
+            false => special.eos,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_weights_do_not_name_is_the_corpus_or_else_the_labels() {
+        let ids = |bos, eos: &[u32]| SpecialIds {
+            bos,
+            eos: eos.to_vec(),
+        };
+        let corpus = Some((None, Some(3)));
+        let labels = Some((Some(4), Some(5)));
+        for (special, sources, expected) in [
+            (
+                ids(Some(1), &[2, 7]),
+                [corpus, labels],
+                ids(Some(1), &[2, 7]),
+            ),
+            (ids(Some(1), &[]), [corpus, labels], ids(Some(1), &[3])),
+            (ids(None, &[2]), [corpus, labels], ids(Some(4), &[2])),
+            (ids(None, &[]), [None, labels], ids(Some(4), &[5])),
+            (ids(None, &[]), [corpus, None], ids(None, &[3])),
+        ] {
+            assert_eq!(completed(special, sources), expected);
+        }
+    }
+
+    #[test]
+    fn format_and_eod_are_for_a_validation_without_borders_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::create_dir(path("corpus")).unwrap();
+        for name in ["corpus/tokens.bin", "corpus/tokens.idx", "raw.bin", "raw"] {
+            std::fs::write(path(name), [0; 8]).unwrap();
+        }
+        let said = |validation: &str, format: &str| {
+            let text = format!(
+                "output = \"o\"\ninit = \"i\"\n[data]\ntokens = \"t\"\nvalidation = {:?}\n\
+                 tokens_format = {format:?}\neod = 7\n[train]\nsteps = 1\nbatch_size = 1\n",
+                path(validation)
+            );
+            let said = said_of_validation(&toml::from_str(&text).unwrap());
+            (said.format, said.eod)
+        };
+        let raw = (Some(TokenFormat::NanoGpt), Some(7));
+        assert_eq!(said("corpus", "nanogpt"), (None, None));
+        assert_eq!(said("v.parquet", "nanogpt"), (None, None));
+        assert_eq!(said("raw.bin", "nanogpt"), raw);
+        assert_eq!(said("raw", "nanogpt"), raw, "a name that does not tell");
+        assert_eq!(said("raw.bin", "megatron"), (None, Some(7)));
     }
 }

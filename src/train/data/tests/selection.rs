@@ -141,11 +141,23 @@ fn the_budget_counts_what_is_kept() {
 fn a_selection_of_these_labels_is_taken_and_one_of_others_refused() {
     let fixture = Fixture::new();
     let fingerprint = fixture.labels().fingerprint();
-    assert!(open(&fixture, columns(&third()), Some(fingerprint)).is_ok());
+    let named = open(&fixture, columns(&third()), Some(fingerprint)).unwrap();
+    assert_eq!((named.note(), fixture.labels().note()), (None, None));
     let other = Some("blake3:00".to_owned());
     assert_says(
         open(&fixture, columns(&third()), other),
         &["selects from the labels blake3:00"],
+    );
+}
+
+#[test]
+fn a_selection_that_does_not_name_its_labels_is_taken_with_a_note() {
+    let fixture = Fixture::new();
+    let labels = open(&fixture, columns(&third()), None).unwrap();
+    let note = labels.note().unwrap();
+    assert!(
+        note.contains("selection.parquet does not say which labels"),
+        "{note}"
     );
 }
 
