@@ -422,6 +422,61 @@ fn an_exported_model_is_the_same_model_and_is_not_overwritten_unasked() {
     let printed = fail_with(&mut export, 2);
     assert!(printed.contains("--overwrite"), "{printed}");
     succeed(export.arg("--overwrite"));
+    // Nor is what would be left of a model that is none any more.
+    let files = [
+        "onnx/m.onnx.data",
+        "out/tokenizer.json",
+        "out/model.safetensors",
+    ];
+    for file in files {
+        place.write("other", "not a model's");
+        for dir in ["out", "onnx"] {
+            std::fs::remove_dir_all(place.path(dir)).unwrap();
+            std::fs::create_dir(place.path(dir)).unwrap();
+        }
+        std::fs::copy(place.path("other"), place.path(file)).unwrap();
+        let mut export = place.command("export");
+        export.arg("--output").arg(place.path("out"));
+        export.arg("--onnx").arg(place.path("onnx/m.onnx"));
+        let printed = fail_with(export.arg("--external-data"), 2);
+        assert!(printed.contains(file), "{file}: {printed}");
+        let left = std::fs::read_to_string(place.path(file)).unwrap();
+        assert_eq!(left, "not a model's");
+    }
     let printed = fail_with(&mut place.command("export"), 2);
     assert!(printed.contains("--output"), "{printed}");
+}
+
+#[test]
+fn a_model_for_very_long_sequences_is_measured_on_shorter_ones_and_never_past_the_memory() {
+    let place = Workplace::new();
+    let path = place.path("model/config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["max_position_embeddings"] = json!(2_000_000_000);
+    std::fs::write(&path, config.to_string()).unwrap();
+    place.write("text.txt", "abc");
+    assert_eq!(place.eval("--text", "text.txt", &[])["seq_len"], 2048);
+    let mut generate = place.command("generate");
+    generate.args(["--prompt", "a", "--max-tokens", "2000000000"]);
+    let printed = fail_with(&mut generate, 2);
+    assert!(
+        printed.contains("activations") && printed.contains("--max-tokens"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn what_is_there_or_is_not_is_told_apart_from_a_failure_of_the_system() {
+    let place = Workplace::new();
+    let trainer = || Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+    let printed = fail_with(trainer().arg("plot").arg(place.path("model")), 2);
+    assert!(printed.contains("is no run"), "{printed}");
+    let mut init = trainer();
+    init.arg("init").arg("--output").arg(place.path("run"));
+    succeed(&mut init);
+    let printed = fail_with(&mut init, 2);
+    assert!(
+        printed.contains("run.toml") && printed.contains("--output"),
+        "{printed}"
+    );
 }

@@ -1,6 +1,6 @@
 //! `saltworks-train eval`.
 
-use super::opened::{Interrupt, ModelArgs, OpenedModel, pool};
+use super::opened::{Interrupt, ModelArgs, OpenedModel, check_memory, pool};
 use indicatif::{ProgressBar, ProgressStyle};
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
 use saltworks::tokens::{
@@ -13,6 +13,9 @@ use saltworks::train::eval::{
 use saltworks::train::model::Network;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+
+/// Longest default T, positions: attention costs T a position, and models are for ever more.
+const MAX_DEFAULT_SEQ_LEN: usize = 2048;
 
 /// Measure a model on a token corpus or on text: NLL, perplexity, bits per byte.
 #[derive(clap::Args)]
@@ -38,7 +41,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PACKING")]
     packing: Option<Packing>,
 
-    /// Sequence length T: predicted positions a sequence. Default: the longest the model is for.
+    /// Sequence length T: predicted positions a sequence. Default: the longest the model is for, and
+    /// 2048 at most.
     #[arg(long, value_name = "T")]
     seq_len: Option<u32>,
 
@@ -123,6 +127,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let bytes = input.bytes(&view, &opened);
     let n_threads = pool.current_num_threads();
     let capacity = evaluation_capacity(&opened.spec, &view, args.batch_tokens, n_threads)?;
+    let remedy = "lower --batch-tokens or --seq-len";
+    check_memory(&opened.spec, &capacity, remedy)?;
     let options = EvalOptions {
         groups: input.groups(),
         bytes_of_ids: bytes.of_ids.as_deref(),
@@ -245,16 +251,14 @@ impl Args {
     }
 
     fn view_options(&self, opened: &OpenedModel) -> ViewOptions {
-        let max_seq_len = opened.spec.max_seq_len;
+        let seq_len = opened.spec.max_seq_len.min(MAX_DEFAULT_SEQ_LEN) as u32;
         let packing = match self.tokens {
             Some(_) => Packing::Concat,
             None => Packing::Document,
         };
         ViewOptions {
             packing: self.packing.unwrap_or(packing),
-            seq_len: self
-                .seq_len
-                .unwrap_or(max_seq_len.try_into().unwrap_or(u32::MAX)),
+            seq_len: self.seq_len.unwrap_or(seq_len),
             sequence_bos: self.sequence_bos,
         }
     }

@@ -7,11 +7,14 @@ use saltworks::shards::ShardsError;
 use saltworks::storage::StorageError;
 use saltworks::tokens::TokensError;
 use saltworks::train::TrainError;
+use saltworks::train::checkpoint::CheckpointError;
 use saltworks::train::config::ConfigError;
 use saltworks::train::data::DataError;
 use saltworks::train::eval::EvalError;
 use saltworks::train::export::ExportError;
 use saltworks::train::metrics::MetricsError;
+use saltworks::train::plot::PlotError;
+use saltworks::train::run::RunError;
 use std::process::ExitCode;
 
 /// Prints what went wrong, with its causes, and picks the exit code.
@@ -32,11 +35,14 @@ fn kind_of(error: &anyhow::Error) -> Kind {
     }
     let kind = first_of!(
         TrainError,
+        RunError,
         ConfigError,
         DataError,
         EvalError,
         ExportError,
+        CheckpointError,
         MetricsError,
+        PlotError,
         CorpusError,
         TokensError,
         OnnxError,

@@ -2,7 +2,9 @@
 
 use super::opened::{ModelArgs, OpenedModel};
 use anyhow::Context;
-use saltworks::train::export::{ExportError, OnnxWeights, config_json, write_hf, write_onnx};
+use saltworks::train::export::{
+    ExportError, HF_FILES, OnnxWeights, config_json, onnx_data_path, write_hf, write_onnx,
+};
 use saltworks::train::model::Params;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "onnx")]
     external_data: bool,
 
-    /// Replace a model that is in the output.
+    /// Replace what is in the output.
     #[arg(long)]
     overwrite: bool,
 }
@@ -56,12 +58,15 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 impl Args {
     /// Nothing that is there is replaced unasked, and that is known before the model is read.
     fn check_outputs(&self) -> Result<(), ExportError> {
-        let config = self.output.as_ref().map(|dir| dir.join("config.json"));
-        let taken = config
-            .into_iter()
+        let files = |dir: &PathBuf| HF_FILES.map(|name| dir.join(name));
+        let data = self.onnx.as_deref().map(onnx_data_path);
+        let outputs = self
+            .output
+            .iter()
+            .flat_map(files)
             .chain(self.onnx.clone())
-            .find(|path| path.exists());
-        match taken {
+            .chain(data.filter(|_| self.external_data));
+        match outputs.into_iter().find(|path| path.exists()) {
             Some(path) if !self.overwrite => Err(ExportError::AlreadyThere { path }),
             _ => Ok(()),
         }

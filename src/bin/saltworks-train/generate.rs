@@ -1,6 +1,6 @@
 //! `saltworks-train generate`.
 
-use super::opened::{Interrupt, ModelArgs, OpenedModel, pool};
+use super::opened::{Interrupt, ModelArgs, OpenedModel, check_memory, pool};
 use saltworks::tokens::{SpecialChoice, Tokenizer};
 use saltworks::train::eval::{SampleOptions, Stop, generate};
 use saltworks::train::model::{Capacity, Network};
@@ -68,6 +68,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let interrupt = Interrupt::listen()?;
     let pool = pool(args.threads)?;
     let capacity = args.capacity(&opened, &prompt, pool.current_num_threads());
+    check_memory(&opened.spec, &capacity, "lower --max-tokens")?;
     let mut network = Network::new(params, capacity);
     for sample_idx in 0..args.samples {
         options.sample_idx = sample_idx;

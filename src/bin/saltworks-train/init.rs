@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use saltworks::storage::{Publish, create_if_absent};
+use saltworks::train::config::ConfigError;
 use saltworks::train::export::{HfModel, find_model, read_hf};
 use saltworks::train::model::ModelSpec;
 use std::fmt::Display;
@@ -33,10 +34,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create {}", args.output.display()))?;
     let text = starter(&args.output, &path, from.as_ref());
     if create_if_absent(&path, text.as_bytes())? == Publish::AlreadyThere {
-        anyhow::bail!(
-            "{} is there already: edit it, or choose another --output",
-            path.display()
-        );
+        return Err(ConfigError::Value {
+            key: "--output".to_owned(),
+            expected: "a directory without a run.toml".to_owned(),
+            got: args.output.display().to_string(),
+            remedy: "edit the one that is there already, or choose another".to_owned(),
+        }
+        .into());
     }
     if let Some(from) = &from {
         print_model(from);

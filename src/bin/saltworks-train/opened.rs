@@ -5,7 +5,8 @@ use saltworks::error::Kind;
 use saltworks::tokens::Tokenizer;
 use saltworks::train::eval::check_tokenizer;
 use saltworks::train::export::{ExportError, SpecialIds, find_model, read_hf};
-use saltworks::train::model::{ModelSpec, Params};
+use saltworks::train::model::{Capacity, MemoryPlan, ModelSpec, Params};
+use saltworks::train::run::{MemoryRoom, RunError};
 use signal_hook::consts::TERM_SIGNALS;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -67,6 +68,26 @@ impl OpenedModel {
             .into());
         };
         Ok((tokenizer, path))
+    }
+}
+
+/// Refuses activations that would not fit beside the parameters, which are read already.
+pub(crate) fn check_memory(
+    spec: &ModelSpec,
+    capacity: &Capacity,
+    remedy: &str,
+) -> Result<(), RunError> {
+    let needed = MemoryPlan::of(spec, capacity).activations;
+    let mebibytes = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
+    match MemoryRoom::of_system(None) {
+        Some(room) if needed > room.bytes => Err(RunError::Memory {
+            needed: mebibytes(needed),
+            parts: "activations, beside the parameters".to_owned(),
+            room: mebibytes(room.bytes),
+            source_of_room: room.source,
+            remedy: remedy.to_owned(),
+        }),
+        _ => Ok(()),
     }
 }
 

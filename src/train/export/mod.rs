@@ -13,13 +13,10 @@ mod write;
 
 pub use config::{SpecialIds, config_json, read_config};
 pub use error::ExportError;
-pub use onnx::{OnnxWeights, onnx_model, write_onnx};
+pub use onnx::{OnnxWeights, onnx_data_path, onnx_model, write_onnx};
 pub use read::{HfModel, find_model, read_hf};
-pub use safetensors::{
-    Tensor, TensorMut, read_flat, read_params, read_tensors, write_flat, write_params,
-    write_tensors,
-};
-pub use write::write_hf;
+pub use safetensors::{Tensor, TensorMut, read_params, read_tensors, write_tensors};
+pub use write::{HF_FILES, write_hf};
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use crate::onnx::{DType, Dim};
 use crate::storage::{Partial, Sealed};
 use crate::train::model::{ModelSpec, Params};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Added to scores of positions that are yet to come: nothing is left of them after the softmax.
 const MASKED: f32 = -1e30;
@@ -46,16 +46,20 @@ pub fn write_onnx(path: &Path, params: &Params, weights: OnnxWeights) -> Result<
         }
         return Ok(seal(path, |out| model.write_to(out))?.replace()?);
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let data_name = format!("{name}.data");
-    let data = seal(&path.with_file_name(&data_name), |out| {
-        model.write_data_to(out)
-    })?;
+    let data_path = onnx_data_path(path);
+    let data_name = data_path.file_name().unwrap_or_default().to_string_lossy();
+    let data = seal(&data_path, |out| model.write_data_to(out))?;
     let graph = seal(path, |out| model.write_external_to(&data_name, out))?;
     // An older model would otherwise point into the new weights for a moment.
     remove_if_there(path)?;
     data.replace()?;
     Ok(graph.replace()?)
+}
+
+/// The file of the weights of the model at `path`, if they are [`OnnxWeights::External`].
+pub fn onnx_data_path(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{name}.data"))
 }
 
 fn too_large(path: &Path, n_bytes: u64) -> ExportError {

@@ -102,29 +102,6 @@ pub fn read_tensors(path: &Path, into: &mut [TensorMut<'_>]) -> Result<(), Expor
     Ok(())
 }
 
-/// Writes all parameters under their Hugging Face names.
-///
-/// # Errors
-/// As [`write_tensors`].
-pub fn write_params(path: &Path, params: &Params) -> Result<FileHash, ExportError> {
-    write_flat(path, &params.layout, &params.values)
-}
-
-/// Writes a buffer of the layout's length, parameters or moments, under the names of the parameters.
-///
-/// # Errors
-/// As [`write_tensors`].
-///
-/// # Panics
-/// If the buffer has another length than the layout.
-pub fn write_flat(
-    path: &Path,
-    layout: &ParamLayout,
-    values: &[f32],
-) -> Result<FileHash, ExportError> {
-    write_tensors(path, &tensors_of(layout, values), &METADATA)
-}
-
 /// The file of all parameters, before it gets its name.
 pub(super) fn seal_params(path: &Path, params: &Params) -> Result<Sealed, ExportError> {
     let tensors = tensors_of(&params.layout, &params.values);
@@ -146,18 +123,7 @@ fn tensors_of<'a>(layout: &'a ParamLayout, values: &'a [f32]) -> Vec<Tensor<'a>>
 /// # Errors
 /// As [`read_tensors`]; the parameters are then partly read.
 pub fn read_params(path: &Path, params: &mut Params) -> Result<(), ExportError> {
-    read_flat(path, &params.layout, &mut params.values)
-}
-
-/// Reads a buffer that [`write_flat`] wrote.
-///
-/// # Errors
-/// As [`read_tensors`]; the buffer is then partly read.
-///
-/// # Panics
-/// If the buffer has another length than the layout.
-pub fn read_flat(path: &Path, layout: &ParamLayout, values: &mut [f32]) -> Result<(), ExportError> {
-    read_tensors(path, &mut slices_of(layout, values))
+    read_tensors(path, &mut slices_of(&params.layout, &mut params.values))
 }
 
 /// The flat buffer cut into its tensors.
@@ -192,8 +158,10 @@ impl TensorFile {
     pub(super) fn open(path: &Path) -> Result<Self, ExportError> {
         let open = || {
             let file = File::open(path)?;
-            // SAFETY: the map is only read; a file that another process changes meanwhile can at
-            // worst give other values, which are checked as any are.
+            // SAFETY: the map is only read, and values are checked as they are decoded, so that
+            // bytes which another process changes meanwhile are other values at worst. Truncating
+            // a file under the map is fatal to the process (SIGBUS): that nobody does so while a
+            // model is read is the condition of this room.
             unsafe { Mmap::map(&file) }
         };
         let map = open().map_err(|source| ExportError::io("read", path, source))?;

@@ -13,8 +13,8 @@ use std::path::Path;
 
 const GENERATION_CONFIG_JSON: &str = "generation_config.json";
 const TOKENIZER_CONFIG_JSON: &str = "tokenizer_config.json";
-/// All that is written.
-const FILES: [&str; 5] = [
+/// Names of all that [`write_hf`] writes; those of the tokenizer only where there is one.
+pub const HF_FILES: [&str; 5] = [
     CONFIG_JSON,
     MODEL_SAFETENSORS,
     TOKENIZER_JSON,
@@ -43,7 +43,7 @@ pub fn write_hf(
         check_vocabulary(&tokenizer_path, tokenizer, params)?;
     }
     std::fs::create_dir_all(dir).map_err(|source| ExportError::io("create", dir, source))?;
-    sweep_abandoned_where(dir, |name| FILES.contains(&name))?;
+    sweep_abandoned_where(dir, |name| HF_FILES.contains(&name))?;
     let mut sealed = Vec::new();
     if let (Some(bytes), Some(tokenizer)) = (tokenizer_json, &tokenizer) {
         sealed.push(seal(&tokenizer_path, bytes)?);

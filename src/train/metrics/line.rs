@@ -20,9 +20,10 @@ pub enum MetricsLine {
 pub struct TrainLine {
     /// Steps done, this one included.
     pub step: u64,
-    /// Targets seen so far.
+    /// Targets learnt from so far; a masked position is none.
     pub tokens: u64,
-    /// Wall-clock time of training so far, over all its sittings.
+    /// Time of all steps so far, over all processes that worked on the run: without validations
+    /// and checkpoints, and without steps that a killed process had to leave to be done again.
     pub seconds: f64,
     /// Which stage the step belongs to.
     pub stage: Stage,
@@ -42,7 +43,7 @@ pub struct TrainLine {
     /// Norm of all gradients together, before clipping.
     #[serde(deserialize_with = "nan_if_null")]
     pub grad_norm: f64,
-    /// Targets a second since the last line.
+    /// Positions a second since the last line, those that are masked too, by the time of the steps.
     #[serde(deserialize_with = "nan_if_null")]
     pub tokens_per_s: f64,
     /// Model-FLOP utilisation, from 0 to 1; null where the machine's peak is not known.
@@ -61,9 +62,9 @@ pub struct TrainLine {
 pub struct ValidLine {
     /// Steps done.
     pub step: u64,
-    /// Targets trained on so far.
+    /// Targets learnt from so far.
     pub tokens: u64,
-    /// Wall-clock time of training so far.
+    /// Time of all steps so far, this validation not counted.
     pub seconds: f64,
     /// Mean NLL over the validation's targets, nats a token.
     #[serde(deserialize_with = "nan_if_null")]
@@ -78,9 +79,9 @@ pub struct StageLine {
     /// The first step of the stage, counted as in the other lines: the first of a run is 1. It may
     /// be written before or after that step is done; either way a resumed run has it once.
     pub step: u64,
-    /// Targets trained on before it.
+    /// Targets learnt from before it.
     pub tokens: u64,
-    /// Wall-clock time of training before it.
+    /// Time of all steps before it.
     pub seconds: f64,
     /// The stage that begins.
     pub stage: Stage,
