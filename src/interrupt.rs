@@ -1,11 +1,11 @@
-//! A wish to stop: stop soon, leave nothing half done.
+//! A wish to stop, shared by long work: stop soon, leave nothing half done.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 type Hook = Box<dyn Fn() + Send>;
 
-/// A wish to stop, which every stage of the pipeline looks at. Clones share it.
+/// A wish to stop, which work looks at between two of its steps. Clones share it.
 #[derive(Clone, Default)]
 pub struct Interrupt {
     requested: Arc<AtomicBool>,
@@ -18,7 +18,7 @@ impl Interrupt {
         Self::default()
     }
 
-    /// Asks the pipeline to stop.
+    /// Asks the work to stop.
     pub fn request(&self) {
         self.requested.store(true, Ordering::SeqCst);
         let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,7 +32,7 @@ impl Interrupt {
 
     /// Calls `hook` at every request, for work that looks at nothing while it runs; at once if a
     /// stop was asked for before.
-    pub(super) fn when_requested(&self, hook: impl Fn() + Send + 'static) {
+    pub fn when_requested(&self, hook: impl Fn() + Send + 'static) {
         let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_requested() {
             hook();

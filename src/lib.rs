@@ -21,6 +21,7 @@
 pub mod corpus;
 pub mod demo;
 pub mod error;
+pub mod interrupt;
 #[cfg(feature = "label")]
 pub mod label;
 pub mod onnx;

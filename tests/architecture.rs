@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// The rooms that each room may use, beside itself.
 const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("interrupt", &[]),
     ("storage", &["error"]),
     ("corpus", &["error"]),
     ("tokens", &["error", "storage", "corpus"]),
@@ -19,13 +20,28 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     (
         "label",
         &[
-            "error", "storage", "corpus", "tokens", "onnx", "teacher", "signals", "shards",
+            "error",
+            "interrupt",
+            "storage",
+            "corpus",
+            "tokens",
+            "onnx",
+            "teacher",
+            "signals",
+            "shards",
         ],
     ),
     (
         "train",
         &[
-            "error", "storage", "corpus", "tokens", "onnx", "signals", "shards",
+            "error",
+            "interrupt",
+            "storage",
+            "corpus",
+            "tokens",
+            "onnx",
+            "signals",
+            "shards",
         ],
     ),
     ("view", &["error", "tokens", "signals", "shards"]),

@@ -2,11 +2,11 @@
 
 use super::error::LabelError;
 use super::inputs::Inputs;
-use super::interrupt::Interrupt;
 use super::options::LabelConfig;
 use super::planning::{make_plan, n_targets};
 use super::progress::{Progress, Totals};
 use super::run::make_shards;
+use crate::interrupt::Interrupt;
 use crate::shards::{self, LabelSet, Plan};
 use crate::storage::StorageError;
 use crate::tokens::SequenceView;

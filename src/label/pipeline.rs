@@ -12,8 +12,8 @@
 
 use super::batches::{self, BatchLimits};
 use super::error::LabelError;
-use super::interrupt::Interrupt;
 use super::progress::Progress;
+use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
 use crate::signals::{SequenceSignals, SignalsConfig, reduce_batch};
 use crate::teacher::{Teacher, TeacherError, TokenBatch};

@@ -3,11 +3,11 @@
 use super::batches::BatchLimits;
 use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
-use super::interrupt::Interrupt;
 use super::options::{LabelConfig, Task};
 use super::pipeline::{self, Work};
 use super::planning::make_plan;
 use super::progress::{Progress, Snapshot, Totals};
+use crate::interrupt::Interrupt;
 use crate::shards::{
     self, Group, LabelSet, Manifest, Plan, RuntimeStamp, ShardState, ShardsError, Sidecar,
 };

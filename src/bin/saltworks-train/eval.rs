@@ -1,8 +1,10 @@
 //! `saltworks-train eval`.
 
-use super::opened::{Interrupt, ModelArgs, OpenedModel, check_memory, pool};
-use indicatif::{ProgressBar, ProgressStyle};
+use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::progress::terminal_bar;
+use indicatif::ProgressBar;
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
+use saltworks::interrupt::Interrupt;
 use saltworks::tokens::{
     OpenOptions, Packing, SequenceView, SpecialChoice, TokenCorpus, TokenFormat, ViewOptions,
 };
@@ -11,7 +13,6 @@ use saltworks::train::eval::{
     check_tokens, evaluate, evaluation_capacity, evenly_spread, text_bytes_of_ids,
 };
 use saltworks::train::model::Network;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Longest default T, positions: attention costs T a position, and models are for ever more.
@@ -119,7 +120,7 @@ struct TextArgs {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let (opened, params) = args.model.open()?;
-    let interrupt = Interrupt::listen()?;
+    let interrupt = interrupt()?;
     let pool = pool(args.threads)?;
     let input = pool.install(|| args.open_input(&opened, &interrupt))?;
     let view = SequenceView::new(input.tokens(), args.view_options(&opened))?;
@@ -138,7 +139,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let mut network = Network::new(params, capacity);
     let on_progress = |now: &EvalProgress| {
         bar.set_position(now.n_targets);
-        interrupt.flow()
+        flow(&interrupt)
     };
     let report = pool.install(|| evaluate(&mut network, &view, seq_ids, &options, on_progress))?;
     bar.finish_and_clear();
@@ -244,7 +245,7 @@ impl Args {
         let bar = bar(documents.bytes_total(), "bytes");
         let text = TextCorpus::create(documents, tokenizer, &options, |bytes_read| {
             bar.set_position(bytes_read);
-            interrupt.flow()
+            flow(interrupt)
         })?;
         bar.finish_and_clear();
         Ok(text)
@@ -266,12 +267,10 @@ impl Args {
 
 /// On a terminal; hidden elsewhere.
 fn bar(length: u64, unit: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
     let template = format!("{{wide_bar}} {{human_pos}}/{{human_len}} {unit} ETA {{eta}}");
-    let style = ProgressStyle::with_template(&template).expect("the template is well formed");
-    ProgressBar::new(length).with_style(style)
+    let bar = terminal_bar(&template).unwrap_or_else(ProgressBar::hidden);
+    bar.set_length(length);
+    bar
 }
 
 fn print(

@@ -1,6 +1,6 @@
 //! `saltworks-train generate`.
 
-use super::opened::{Interrupt, ModelArgs, OpenedModel, check_memory, pool};
+use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
 use saltworks::tokens::{SpecialChoice, Tokenizer};
 use saltworks::train::eval::{SampleOptions, Stop, generate};
 use saltworks::train::model::{Capacity, Network};
@@ -65,7 +65,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let prompt = args.prompt_ids(&opened, tokenizer)?;
     let mut options = args.sample_options(&opened, tokenizer)?;
     options.check()?;
-    let interrupt = Interrupt::listen()?;
+    let interrupt = interrupt()?;
     let pool = pool(args.threads)?;
     let capacity = args.capacity(&opened, &prompt, pool.current_num_threads());
     check_memory(&opened.spec, &capacity, "lower --max-tokens")?;
@@ -73,7 +73,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     for sample_idx in 0..args.samples {
         options.sample_idx = sample_idx;
         let written =
-            pool.install(|| generate(&mut network, &prompt, &options, |_| interrupt.flow()))?;
+            pool.install(|| generate(&mut network, &prompt, &options, |_| flow(&interrupt)))?;
         let text = tokenizer.decode(&[&prompt[..], &written.ids].concat());
         print_sample(&args, sample_idx, shown(&text, tokenizer, &prompt));
         note_end(written.stop, written.ids.len());

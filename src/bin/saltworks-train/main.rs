@@ -1,5 +1,7 @@
 //! `saltworks-train`: trains a model from token files and from labels.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod eval;
 mod exit;
 mod export;

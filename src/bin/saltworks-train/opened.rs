@@ -1,17 +1,15 @@
 //! What `eval`, `export` and `generate` begin with: a model, and its tokenizer.
 
+use crate::common::signals;
 use anyhow::Context;
-use saltworks::error::Kind;
+use saltworks::interrupt::Interrupt;
 use saltworks::tokens::Tokenizer;
 use saltworks::train::eval::check_tokenizer;
 use saltworks::train::export::{ExportError, SpecialIds, find_model, read_hf};
 use saltworks::train::model::{Capacity, MemoryPlan, ModelSpec, Params};
 use saltworks::train::run::{MemoryRoom, RunError};
-use signal_hook::consts::TERM_SIGNALS;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which model, and which tokenizer.
 #[derive(clap::Args)]
@@ -100,25 +98,14 @@ pub(crate) fn pool(threads: usize) -> anyhow::Result<rayon::ThreadPool> {
 }
 
 /// Set by Ctrl-C and SIGTERM; the second of them ends the program at once.
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
+    signals::interrupt("stopping; once more to stop at once")
+}
 
-impl Interrupt {
-    pub(crate) fn listen() -> anyhow::Result<Self> {
-        let flag = Arc::new(AtomicBool::new(false));
-        let exit_code = i32::from(Kind::Interrupted.exit_code());
-        for &signal in TERM_SIGNALS {
-            signal_hook::flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&flag))?;
-            signal_hook::flag::register(signal, Arc::clone(&flag))?;
-        }
-        Ok(Self(flag))
-    }
-
-    /// Whether to go on.
-    pub(crate) fn flow(&self) -> ControlFlow<()> {
-        if self.0.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+/// Whether to go on.
+pub(crate) fn flow(interrupt: &Interrupt) -> ControlFlow<()> {
+    match interrupt.is_requested() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
     }
 }

@@ -1,29 +1,9 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C and SIGTERM while a model is trained.
 
-use anyhow::Context;
-use saltworks::error::Kind;
-use saltworks::train::run::Interrupt;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use crate::common::signals;
+use saltworks::interrupt::Interrupt;
 
-/// An [`Interrupt`] that the first SIGINT or SIGTERM requests. A second one ends the process at
-/// once; what a save in work leaves is swept by the next run.
+/// A wish to stop by the first signal; the second ends the process.
 pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen to signals")?;
-    let interrupt = Interrupt::new();
-    let requested = interrupt.clone();
-    let listen = move || {
-        for _ in signals.forever() {
-            if requested.is_requested() {
-                signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit_code()));
-            }
-            anstream::eprintln!(
-                "stopping after this step, with a checkpoint; once more to stop at once"
-            );
-            requested.request();
-        }
-    };
-    let thread = std::thread::Builder::new().name("signals".into());
-    thread.spawn(listen).context("cannot start a thread")?;
-    Ok(interrupt)
+    signals::interrupt("stopping after this step, with a checkpoint; once more to stop at once")
 }

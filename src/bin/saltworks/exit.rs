@@ -1,5 +1,6 @@
-//! From an error to a message and an exit code.
+//! The exit codes of this binary's errors.
 
+use crate::common::exit::{self, outermost_kind};
 use saltworks::corpus::CorpusError;
 use saltworks::demo::DemoError;
 use saltworks::error::Kind;
@@ -14,30 +15,23 @@ use std::process::ExitCode;
 
 /// Prints what went wrong, with its causes, and picks the exit code.
 pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = result else {
-        return ExitCode::SUCCESS;
-    };
-    anstream::eprintln!("error: {error:#}");
-    ExitCode::from(kind_of(&error).exit_code())
+    exit::report(result, kind_of)
 }
 
 /// The kind of the outermost of the library's errors in the chain.
-fn kind_of(error: &anyhow::Error) -> Kind {
-    macro_rules! first_of {
-        ($($room:ty),*) => {
-            error.chain().find_map(|cause| None$(.or_else(|| Some(cause.downcast_ref::<$room>()?.kind())))*)
-        };
-    }
-    let kind = first_of!(
-        LabelError,
-        CorpusError,
-        TokensError,
-        OnnxError,
-        TeacherError,
-        ShardsError,
-        StorageError,
-        DemoError,
-        ViewError
-    );
-    kind.unwrap_or(Kind::Failed)
+fn kind_of(error: &anyhow::Error) -> Option<Kind> {
+    outermost_kind!(
+        error,
+        [
+            LabelError,
+            CorpusError,
+            TokensError,
+            OnnxError,
+            TeacherError,
+            ShardsError,
+            StorageError,
+            DemoError,
+            ViewError
+        ]
+    )
 }

@@ -1,5 +1,7 @@
 //! `saltworks`: labels a token corpus with a small language model.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod demo;
 mod doctor;
 mod exit;

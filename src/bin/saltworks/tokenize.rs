@@ -9,8 +9,6 @@ use saltworks::tokens::{
 };
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Turn documents into a token corpus (Megatron .bin/.idx and a corpus.json).
 #[derive(clap::Args)]
@@ -72,13 +70,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         n_threads: args.threads,
     };
     announce(&args, &options, &tokenizer);
-    let interrupted = interrupt_flag()?;
+    let interrupt = super::signals::interrupt()?;
     let (bos, eod) = (options.bos, options.eod);
     let mut writer = CorpusWriter::create(&args.output, &tokenizer, bos, eod, args.overwrite)?;
     let mut progress = Progress::new(documents.bytes_total());
     let tally = encode_documents(documents, &tokenizer, &options, &mut writer, |now| {
         progress.show(now);
-        if interrupted.load(Ordering::Relaxed) {
+        if interrupt.is_requested() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -107,19 +105,6 @@ fn describe(choice: &SpecialChoice, id: Option<u32>, tokenizer: &Tokenizer) -> S
     } else {
         resolved
     }
-}
-
-/// Set by Ctrl-C and SIGTERM; the second of them ends the program at once.
-fn interrupt_flag() -> anyhow::Result<Arc<AtomicBool>> {
-    use saltworks::error::Kind;
-    use signal_hook::{consts::TERM_SIGNALS, flag};
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for &signal in TERM_SIGNALS {
-        let exit_code = i32::from(Kind::Interrupted.exit_code());
-        flag::register_conditional_shutdown(signal, exit_code, Arc::clone(&interrupted))?;
-        flag::register(signal, Arc::clone(&interrupted))?;
-    }
-    Ok(interrupted)
 }
 
 fn summarize(args: &Args, corpus: &CorpusJson, tokenizer: &Tokenizer, seconds: f64) {

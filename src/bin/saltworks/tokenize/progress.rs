@@ -1,12 +1,10 @@
 //! How far tokenizing has come: a bar on a terminal, a JSON line every few seconds elsewhere.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::common::progress::{LINE_INTERVAL, terminal_bar};
+use indicatif::ProgressBar;
 use saltworks::tokens::EncodeProgress;
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Time between two JSON lines.
-const LINE_INTERVAL: Duration = Duration::from_secs(5);
 const TEMPLATE: &str = "{wide_bar} {bytes}/{total_bytes} {msg} ETA {eta}";
 
 /// Shows progress on stderr.
@@ -18,7 +16,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(bytes_total: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| bar(bytes_total));
+        let bar = terminal_bar(TEMPLATE).inspect(|bar| bar.set_length(bytes_total));
         let now = Instant::now();
         Self {
             bar,
@@ -49,11 +47,6 @@ impl Progress {
     pub(crate) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }
-}
-
-fn bar(bytes_total: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(TEMPLATE).expect("the template is well formed");
-    ProgressBar::new(bytes_total).with_style(style)
 }
 
 fn message(now: &EncodeProgress, seconds: f64) -> String {
