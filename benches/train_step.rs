@@ -43,61 +43,107 @@ fn spec(vocab_size: usize) -> ModelSpec {
 
 fn measure(vocab_size: usize, threads: usize) {
     let spec = spec(vocab_size);
-    let n = SEQ_LEN * BATCH;
-    let capacity = Capacity {
-        n_positions: n,
-        seq_len: SEQ_LEN,
-        threads,
-        training: true,
-        recompute: false,
-    };
-    let planned = MemoryPlan::of(&spec, &capacity).total() + 8 * spec.n_parameters() as u64;
-    let flops = spec.flops_per_token(SEQ_LEN) * n as f64;
-    let mut network = Network::new(Params::init(&spec, 1), capacity);
-    let mut optimizer = AdamW::new(network.params.layout.len);
+    let flops = spec.flops_per_token(SEQ_LEN) * (SEQ_LEN * BATCH) as f64;
+    let mut trainer = Trainer::new(&spec, threads, false);
     let (ce, kd) = (batch(vocab_size, false), batch(vocab_size, true));
-    let mut steps = 0;
-    let mut step = |batch: &MicroBatch, network: &mut Network| {
-        steps += 1;
-        one_step(network, &mut optimizer, batch, steps)
-    };
-    step(&ce, &mut network);
-    let mut rows = Vec::new();
-    for _ in 0..ROUNDS {
-        let peak = sgemm_peak_flops(threads);
-        let ce_seconds = step(&ce, &mut network);
-        let kd_seconds = step(&kd, &mut network);
-        rows.push((peak, ce_seconds, kd_seconds));
-    }
-    let median = |f: &dyn Fn(&(f64, f64, f64)) -> f64| {
-        let mut values: Vec<f64> = rows.iter().map(f).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
+    trainer.step(&ce);
+    let rounds: Vec<Round> = (0..ROUNDS)
+        .map(|_| Round {
+            peak: sgemm_peak_flops(threads),
+            ce: trainer.step(&ce),
+            kd: trainer.step(&kd),
+        })
+        .collect();
     println!(
         "\n{:.1}M parameters, V {vocab_size}: {:.1} GFLOP a step, sgemm peak {:.0} GFLOP/s",
         spec.n_parameters() as f64 / 1e6,
         flops / 1e9,
-        median(&|row| row.0) / 1e9
+        median(&rounds, |round| round.peak) / 1e9
     );
     println!(
         "  step {:.0} ms, MFU {:.1}%",
-        1e3 * median(&|row| row.1),
-        100.0 * median(&|row| flops / row.1 / row.0)
+        1e3 * median(&rounds, |round| round.ce),
+        100.0 * median(&rounds, |round| flops / round.ce / round.peak)
     );
-    println!("  KD (K {K}) over CE: {:.3}", median(&|row| row.2 / row.1));
+    println!(
+        "  KD (K {K}) over CE: {:.3}",
+        median(&rounds, |round| round.kd / round.ce)
+    );
     println!(
         "  memory planned {} MiB, peak resident {} MiB",
-        planned >> 20,
+        trainer.planned_bytes >> 20,
         peak_resident_kib().map_or("?".into(), |kib| (kib >> 10).to_string())
     );
-    let total: f64 = network.profile().seconds().map(|(_, s)| s).sum();
-    let optimizer: f64 = rows.iter().map(|row| row.1 + row.2).sum::<f64>();
-    for (name, seconds) in network.profile().seconds() {
-        println!(
-            "    {name:22} {:5.1}%",
-            100.0 * seconds / optimizer.max(total)
-        );
+    let mut recomputing = Trainer::new(&spec, threads, true);
+    recomputing.step(&ce);
+    let ratios: Vec<f64> = (0..ROUNDS)
+        .map(|_| recomputing.step(&ce) / trainer.step(&ce))
+        .collect();
+    println!(
+        "  recompute: {} MiB planned, {:.3} times the time",
+        recomputing.planned_bytes >> 20,
+        median(&ratios, |ratio| *ratio)
+    );
+    for (name, seconds) in trainer.shares() {
+        println!("    {name:22} {:5.1}%", 100.0 * seconds / trainer.seconds);
+    }
+}
+
+/// What is timed in turn.
+struct Round {
+    peak: f64,
+    ce: f64,
+    kd: f64,
+}
+
+fn median<T>(rounds: &[T], value: impl Fn(&T) -> f64) -> f64 {
+    let mut values: Vec<f64> = rounds.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A network with its optimizer.
+struct Trainer {
+    network: Network,
+    optimizer: AdamW,
+    planned_bytes: u64,
+    n_steps: u64,
+    seconds: f64,
+}
+
+impl Trainer {
+    fn new(spec: &ModelSpec, threads: usize, recompute: bool) -> Self {
+        let capacity = Capacity {
+            n_positions: SEQ_LEN * BATCH,
+            seq_len: SEQ_LEN,
+            threads,
+            training: true,
+            recompute,
+        };
+        let moments = 8 * spec.n_parameters() as u64;
+        Self {
+            network: Network::new(Params::init(spec, 1), capacity),
+            optimizer: AdamW::new(spec.n_parameters()),
+            planned_bytes: MemoryPlan::of(spec, &capacity).total() + moments,
+            n_steps: 0,
+            seconds: 0.0,
+        }
+    }
+
+    /// Seconds.
+    fn step(&mut self, batch: &MicroBatch) -> f64 {
+        self.n_steps += 1;
+        let seconds = one_step(&mut self.network, &mut self.optimizer, batch, self.n_steps);
+        self.seconds += seconds;
+        seconds
+    }
+
+    /// Seconds of each part, the optimizer and the norm of gradients as the last.
+    fn shares(&self) -> Vec<(&'static str, f64)> {
+        let mut shares: Vec<_> = self.network.profile().seconds().collect();
+        let inside: f64 = shares.iter().map(|(_, seconds)| seconds).sum();
+        shares.push(("optimizer, clipping", self.seconds - inside));
+        shares
     }
 }
 
