@@ -26,5 +26,7 @@ pub use error::StorageError;
 pub(crate) use fault::{fail_nth, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use partial::{Partial, Sealed};
-pub use publish::{Publish, create_if_absent, publish_dir, rename_dir, replace};
+pub use publish::{
+    Publish, create_if_absent, publish_dir, remove_tree, rename_dir, replace, replace_dir,
+};
 pub use sweep::{sweep_abandoned, sweep_abandoned_where};

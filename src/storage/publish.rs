@@ -54,6 +54,42 @@ pub fn rename_dir(from: &Path, to: &Path) -> Result<(), StorageError> {
     sync_dir(parent)
 }
 
+/// Publishes the directory `part` under `place`, as [`publish_dir`] does, where another may be: that
+/// one waits under `old`, comes back if `part` cannot be published, and is removed once it is. All
+/// three are in one directory.
+///
+/// # Errors
+/// [`StorageError`] with the path; `place` is then as it was, or whole and new. Only where it could
+/// not be renamed back either is it under `old`, as a kill between the two renames leaves it.
+pub fn replace_dir(part: &Path, place: &Path, old: &Path) -> Result<(), StorageError> {
+    let is_taken = place.exists();
+    let is_free = match is_taken {
+        true => remove_tree(old).and_then(|()| rename_dir(place, old)),
+        false => Ok(()),
+    };
+    if let Err(error) = is_free.and_then(|()| publish_dir(part, place)) {
+        if is_taken && !place.exists() {
+            // Best effort: the error that counts is the one being returned.
+            let _ = rename_dir(old, place);
+        }
+        return Err(error);
+    }
+    remove_tree(old)
+}
+
+/// Removes a directory with all that is in it; one that is not there is no error.
+///
+/// # Errors
+/// [`StorageError`] with the path.
+pub fn remove_tree(dir: &Path) -> Result<(), StorageError> {
+    match fault::check().and_then(|()| std::fs::remove_dir_all(dir)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", dir, error))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn written(path: &Path, bytes: &[u8]) -> Result<Partial, StorageError> {
     let mut partial = Partial::create(path)?;
     partial

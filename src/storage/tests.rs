@@ -192,6 +192,74 @@ fn each_failing_operation_of_a_publication_is_an_error_and_a_later_try_goes_thro
     }
 }
 
+/// A directory of one file with this content, and what is under a name that is looked at.
+fn make_dir(dir: &Path, content: &str) {
+    std::fs::create_dir(dir).unwrap();
+    std::fs::write(dir.join("file"), content).unwrap();
+}
+
+fn content_of(dir: &Path) -> Option<String> {
+    std::fs::read_to_string(dir.join("file")).ok()
+}
+
+#[test]
+fn a_directory_takes_the_place_of_another_and_nothing_is_left_of_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let [part, place, old] = ["part", "place", "old"].map(|name| dir.path().join(name));
+    for content in ["one", "two"] {
+        make_dir(&part, content);
+        replace_dir(&part, &place, &old).unwrap();
+        assert_eq!(content_of(&place).unwrap(), content);
+        assert_eq!(names(dir.path()), ["place"]);
+    }
+}
+
+#[test]
+fn each_failing_operation_of_a_replacement_leaves_the_old_directory_or_the_new_one_in_place() {
+    let mut seen = Vec::new();
+    for n in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let [part, place, old] = ["part", "place", "old"].map(|name| dir.path().join(name));
+        make_dir(&place, "one");
+        make_dir(&part, "two");
+        let (result, reached) = fail_nth(n, || replace_dir(&part, &place, &old));
+        if !reached {
+            result.unwrap();
+            break;
+        }
+        result.unwrap_err();
+        seen.push(content_of(&place).unwrap());
+        if !part.exists() {
+            make_dir(&part, "two");
+        }
+        replace_dir(&part, &place, &old).unwrap();
+        assert_eq!(content_of(&place).unwrap(), "two");
+        assert_eq!(names(dir.path()), ["place"]);
+    }
+    assert_eq!(seen, ["one", "one", "one", "one", "one", "two", "two"]);
+}
+
+#[test]
+fn a_replacement_that_fails_keeps_what_an_earlier_one_could_not_rename_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let [part, place, old] = ["part", "place", "old"].map(|name| dir.path().join(name));
+    make_dir(&old, "one");
+    make_dir(&part, "two");
+    let (result, _) = fail_nth(0, || replace_dir(&part, &place, &old));
+    result.unwrap_err();
+    assert_eq!(content_of(&old).unwrap(), "one");
+}
+
+#[test]
+fn a_tree_that_is_not_there_is_removed_already() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    make_dir(&tree, "leaf");
+    remove_tree(&tree).unwrap();
+    remove_tree(&tree).unwrap();
+    assert!(!tree.exists());
+}
+
 #[test]
 fn a_path_without_a_name_is_refused() {
     for path in ["..", "/", ""] {

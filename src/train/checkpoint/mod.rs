@@ -16,7 +16,8 @@
 //! it is refused, and the last good one is named.
 //!
 //! Old ones are removed only after the new one is whole, and by a rename first, so that a kill in
-//! the midst of a removal leaves no half one under its name.
+//! the midst of a removal leaves no half one under its name. Those that a run went back behind are not
+//! removed: they become `step-N.abandoned`, which is no checkpoint's name.
 
 mod contents;
 mod error;

@@ -2,7 +2,7 @@
 
 use super::error::{CheckpointError, Fault};
 use super::seal::Seal;
-use crate::storage::{StorageError, publish_dir, rename_dir};
+use crate::storage::{StorageError, remove_tree, rename_dir, replace_dir};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ const IN_WORK: &str = "part";
 const REPLACED: &str = "old";
 /// One that is being removed.
 const GONE: &str = "gone";
+/// Behind the name of one that the run went back behind.
+const ABANDONED: &str = "abandoned";
 
 /// `RUN/checkpoints`. Only the process that holds the lock of the run writes there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,13 +98,8 @@ impl CheckpointStore {
     }
 
     fn put_in_place(&self, step: u64, part: &Path) -> Result<(), CheckpointError> {
-        let (place, old) = (self.path(step), self.hidden(step, REPLACED));
-        if place.exists() {
-            remove_tree(&old)?;
-            rename_dir(&place, &old)?;
-        }
-        publish_dir(part, &place)?;
-        Ok(remove_tree(&old)?)
+        let old = self.hidden(step, REPLACED);
+        Ok(replace_dir(part, &self.path(step), &old)?)
     }
 
     /// The checkpoint of `step`, every hash of it checked.
@@ -181,6 +178,32 @@ impl CheckpointStore {
         Ok(())
     }
 
+    /// Moves every checkpoint past `step` aside, good or not, the latest first: the run goes on from
+    /// `step`, and none of them is its latest any more. They stay, as `step-N.abandoned`, for whoever
+    /// still wants them. Returns the new paths.
+    ///
+    /// # Errors
+    /// [`StorageError`] with the path.
+    pub fn abandon_after(&self, step: u64) -> Result<Vec<PathBuf>, StorageError> {
+        let mut later = self.steps()?;
+        later.retain(|&other| other > step);
+        let moved = later.iter().rev().map(|&step| {
+            let aside = self.free_name(step);
+            rename_dir(&self.path(step), &aside)?;
+            Ok(aside)
+        });
+        moved.collect()
+    }
+
+    /// A name for the checkpoint of `step` that none abandoned before has.
+    fn free_name(&self, step: u64) -> PathBuf {
+        let first = self.dir.join(format!("{NAME_PREFIX}{step}.{ABANDONED}"));
+        let numbered = (2_u64..).map(|n| first.with_extension(format!("{ABANDONED}-{n}")));
+        let mut names = std::iter::once(first.clone()).chain(numbered);
+        let free = names.find(|name| !name.exists());
+        free.unwrap_or(first)
+    }
+
     /// Removes what killed saves left, and puts back a checkpoint that was to be replaced by one
     /// that never came.
     ///
@@ -237,14 +260,5 @@ fn list(steps: &[u64]) -> String {
     match names.is_empty() {
         true => "there is none at all, run without --resume-from".to_owned(),
         false => format!("choose one of {}", names.join(", ")),
-    }
-}
-
-fn remove_tree(dir: &Path) -> Result<(), StorageError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(StorageError::io("remove", dir, error))
-        }
-        _ => Ok(()),
     }
 }

@@ -262,6 +262,46 @@ fn retention_does_not_touch_checkpoints_past_the_newest() {
 }
 
 #[test]
+fn later_checkpoints_are_moved_aside_and_stay_there() {
+    let (_run, store) = store();
+    let save_all = || [5, 10, 15].map(|step| save(&store, step).unwrap());
+    save_all();
+    let moved = store.abandon_after(5).unwrap();
+    let names = ["step-15.abandoned", "step-10.abandoned"];
+    assert_eq!(moved, names.map(|name| store.path(5).with_file_name(name)));
+    assert_eq!(store.latest().unwrap().unwrap().step, 5);
+    save_all();
+    let again = store.abandon_after(10).unwrap();
+    let name = store.path(5).with_file_name("step-15.abandoned-2");
+    assert_eq!(again, [name]);
+    store.sweep().unwrap();
+    store.retain(10, 1, 0).unwrap();
+    assert_eq!(store.steps().unwrap(), [10]);
+    for dir in moved.iter().chain(&again) {
+        assert!(dir.join("checkpoint.json").is_file(), "{}", dir.display());
+    }
+    assert!(store.abandon_after(10).unwrap().is_empty());
+}
+
+#[test]
+fn a_move_aside_that_fails_midway_leaves_the_earlier_ones_under_their_names() {
+    for nth in 0.. {
+        let (_run, store) = store();
+        for step in [5, 10, 15] {
+            save(&store, step).unwrap();
+        }
+        let (result, reached) = fail_nth(nth, || store.abandon_after(5));
+        let left = store.steps().unwrap();
+        assert!([5, 10, 15].starts_with(&left), "{left:?}");
+        assert_eq!(store.abandon_after(5).unwrap().len(), left.len() - 1);
+        if !reached {
+            result.unwrap();
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_removal_that_fails_midway_leaves_no_half_checkpoint_under_its_name() {
     for nth in 0.. {
         let (_run, store) = store();

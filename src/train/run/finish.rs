@@ -1,11 +1,10 @@
 //! The trained model as others load it.
 
 use super::inputs::Inputs;
-use crate::storage::{StorageError, publish_dir, rename_dir};
+use crate::storage::{remove_tree, replace_dir};
 use crate::train::TrainError;
 use crate::train::export::{OnnxWeights, write_hf, write_onnx};
 use crate::train::model::Params;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Name of the trained model's directory.
@@ -38,7 +37,7 @@ pub(super) fn write_final(
         inputs.tokenizer_json.as_deref(),
     )?;
     write_onnx(&part.join("model.onnx"), params, weights_of(params))?;
-    put_in_place(run_dir, &part, &place)?;
+    replace_dir(&part, &place, &run_dir.join(REPLACED))?;
     Ok(place)
 }
 
@@ -47,24 +46,5 @@ fn weights_of(params: &Params) -> OnnxWeights {
     match params.values.len() <= MAX_INLINE_PARAMETERS {
         true => OnnxWeights::Inline,
         false => OnnxWeights::External,
-    }
-}
-
-fn put_in_place(run_dir: &Path, part: &Path, place: &Path) -> Result<(), TrainError> {
-    let old = run_dir.join(REPLACED);
-    remove_tree(&old)?;
-    if place.exists() {
-        rename_dir(place, &old)?;
-    }
-    publish_dir(part, place)?;
-    remove_tree(&old)
-}
-
-fn remove_tree(dir: &Path) -> Result<(), TrainError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(StorageError::io("remove", dir, error).into())
-        }
-        _ => Ok(()),
     }
 }
