@@ -168,8 +168,9 @@ fn describe_data(overview: &Overview<'_>) -> String {
             coverage.tokens_needed, coverage.tokens_there
         ));
     }
-    let n_sequences = inputs.config.train.steps * inputs.config.train.batch_size as u64;
-    let n_tokens = n_sequences * inputs.seq_len() as u64;
+    let train = &inputs.config.train;
+    let n_sequences = train.steps.saturating_mul(train.batch_size as u64);
+    let n_tokens = n_sequences.saturating_mul(inputs.seq_len() as u64);
     format!("{}; up to {n_tokens} tokens", parts.join(", "))
 }
 

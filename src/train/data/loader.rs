@@ -138,6 +138,16 @@ impl Loader {
         self.position
     }
 
+    /// Goes on behind `position`, as one made there would; what was read ahead is forgotten.
+    ///
+    /// # Errors
+    /// [`DataError::Position`]; the loader is then of no more use.
+    pub fn go_on_behind(&mut self, position: LoaderPosition) -> Result<(), DataError> {
+        (self.labelled, self.token) = (None, None);
+        self.position = position;
+        self.check_position()
+    }
+
     /// The labelled sequences of the next step, with the signals that the labels hold.
     ///
     /// # Errors

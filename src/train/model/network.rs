@@ -43,6 +43,11 @@ impl Network {
         }
     }
 
+    /// The parameters; gradients and activations are freed.
+    pub fn into_params(self) -> Params {
+        self.params
+    }
+
     /// What it holds room for.
     pub fn capacity(&self) -> Capacity {
         self.capacity

@@ -26,10 +26,21 @@ pub enum Start {
     At(u64),
 }
 
+impl Start {
+    /// The flag that goes on with what a run that started so has done.
+    pub(super) fn resume_flag(self) -> &'static str {
+        match self {
+            Start::Fresh | Start::Latest => "--resume",
+            Start::At(_) => "--resume in place of --resume-from",
+        }
+    }
+}
+
 /// The directory of a run, held by this process alone for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct RunDir {
     pub(super) path: PathBuf,
+    pub(super) start: Start,
     pub(super) checkpoints: CheckpointStore,
     _lock: File,
 }
@@ -40,6 +51,7 @@ impl RunDir {
     pub(super) fn claim(path: &Path, start: Start) -> Result<Self, TrainError> {
         let checkpoints = CheckpointStore::of_run(path);
         if start == Start::Fresh {
+            // Before anything is made in a directory that is another's.
             refuse_what_is_there(path, &checkpoints)?;
         }
         std::fs::create_dir_all(path.join("checkpoints"))
@@ -59,7 +71,12 @@ impl RunDir {
             .into());
         }
         checkpoints.sweep()?;
+        if start == Start::Fresh {
+            // The sweep may have put a checkpoint back, and another process may have saved one.
+            refuse_what_is_there(path, &checkpoints)?;
+        }
         Ok(Self {
+            start,
             path: path.to_path_buf(),
             checkpoints,
             _lock: lock,
@@ -67,8 +84,8 @@ impl RunDir {
     }
 
     /// The checkpoint to go on from, checked; `None` begins at step 0.
-    pub(super) fn checkpoint(&self, start: Start) -> Result<Option<Checkpoint>, TrainError> {
-        Ok(match start {
+    pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
+        Ok(match self.start {
             Start::Fresh => None,
             Start::Latest => self.checkpoints.latest()?,
             Start::At(step) => Some(self.checkpoints.at(step)?),
@@ -82,12 +99,8 @@ impl RunDir {
     }
 
     /// From where a run goes on, for whoever asked for that; `None` where nothing is to be said.
-    pub(super) fn describe_start(
-        &self,
-        start: Start,
-        checkpoint: Option<&Checkpoint>,
-    ) -> Option<String> {
-        match (start, checkpoint) {
+    pub(super) fn describe_start(&self, checkpoint: Option<&Checkpoint>) -> Option<String> {
+        match (self.start, checkpoint) {
             (_, Some(checkpoint)) => Some(format!("going on from {}", checkpoint.dir.display())),
             (Start::Latest, None) => Some(format!(
                 "{} has no checkpoint yet: this run begins at step 0",
@@ -95,6 +108,22 @@ impl RunDir {
             )),
             _ => None,
         }
+    }
+
+    /// Moves aside what a run that goes back to a checkpoint would come to again, so that its own
+    /// latest is the latest; says what was moved. To be called once that checkpoint was read.
+    pub(super) fn go_back(&self) -> Result<Vec<String>, TrainError> {
+        let Start::At(step) = self.start else {
+            return Ok(Vec::new());
+        };
+        let moved = self.checkpoints.abandon_after(step)?;
+        let note = |dir: PathBuf| {
+            format!(
+                "{} is past step {step}: kept aside, and no checkpoint of this run any more",
+                dir.display()
+            )
+        };
+        Ok(moved.into_iter().map(note).collect())
     }
 
     /// Writes down what is done here.
@@ -123,5 +152,49 @@ fn refuse_what_is_there(path: &Path, checkpoints: &CheckpointStore) -> Result<()
             path: config,
         }
         .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_a_kill_left_under_its_other_name_is_refused_by_a_fresh_run() {
+        let run = tempfile::tempdir().unwrap();
+        let old = run.path().join("checkpoints/.step-500.old");
+        std::fs::create_dir_all(&old).unwrap();
+        let refused = RunDir::claim(run.path(), Start::Fresh).unwrap_err();
+        let message = refused.to_string();
+        assert!(message.contains("the latest of step 500"), "{message}");
+        assert!(run.path().join("checkpoints/step-500").is_dir());
+        let held = RunDir::claim(run.path(), Start::Latest).unwrap();
+        assert_eq!(held.checkpoints.steps().unwrap(), [500]);
+    }
+
+    #[test]
+    fn what_is_no_run_is_refused_before_anything_is_made_there() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.toml"), "[package]\n").unwrap();
+        let refused = RunDir::claim(dir.path(), Start::Fresh).unwrap_err();
+        assert!(refused.to_string().contains("config.toml"), "{refused}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_a_run_that_goes_back_moves_later_checkpoints_aside() {
+        let run = tempfile::tempdir().unwrap();
+        for step in [5, 10, 15] {
+            let dir = run.path().join(format!("checkpoints/step-{step}"));
+            std::fs::create_dir_all(dir).unwrap();
+        }
+        let steps_after = |start| {
+            let dir = RunDir::claim(run.path(), start).unwrap();
+            let notes = dir.go_back().unwrap();
+            (notes.len(), dir.checkpoints.steps().unwrap())
+        };
+        assert_eq!(steps_after(Start::Latest), (0, vec![5, 10, 15]));
+        assert_eq!(steps_after(Start::At(10)), (1, vec![5, 10]));
+        assert_eq!(steps_after(Start::At(10)), (0, vec![5, 10]));
     }
 }

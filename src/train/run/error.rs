@@ -1,6 +1,11 @@
 //! What can go wrong between the parts of a run.
 
 use crate::error::Kind;
+use crate::shards::ShardsError;
+use crate::storage::StorageError;
+use crate::train::TrainError;
+use crate::train::data::DataError;
+use crate::train::metrics::MetricsError;
 use std::path::PathBuf;
 
 /// An error of a run as a whole.
@@ -74,9 +79,15 @@ pub enum RunError {
         /// What to do.
         remedy: String,
     },
+    /// A shard that the labels list is not there.
+    #[error("{} is missing, but the labels' manifest.json lists it: restore it, or remove its sidecar and label again with the same settings", path.display())]
+    MissingShard {
+        /// The file.
+        path: PathBuf,
+    },
     /// The loss or the gradients are no numbers any more.
     #[error(
-        "step {step}: {what} is {value}, so the weights were not updated; the batch held the sequences {seq_ids}; {kept}; a lower schedule.lr, a longer schedule.warmup_steps or a lower optimizer.grad_clip may help"
+        "step {step}: {what} is {value}, so the weights were not updated; the batch held the sequences {seq_ids}; {saved}; going on would end the same way: {remedy}"
     )]
     NonFinite {
         /// The step, from 1 on.
@@ -87,12 +98,28 @@ pub enum RunError {
         value: f64,
         /// Of the batch, with where they are from.
         seq_ids: String,
-        /// Which checkpoint is still good.
-        kept: String,
+        /// Which checkpoint there is: one of the step before where that could be saved.
+        saved: String,
+        /// From where to begin anew.
+        remedy: String,
+    },
+    /// The loss on the corpus held out is no number.
+    #[error(
+        "the validation NLL after step {step} is {value}: the weights have diverged; {saved}; {remedy}"
+    )]
+    NonFiniteValidation {
+        /// Steps done.
+        step: u64,
+        /// NaN or an infinity.
+        value: f64,
+        /// Which checkpoint there is.
+        saved: String,
+        /// From where to begin anew.
+        remedy: String,
     },
     /// The process was asked to stop.
     #[error(
-        "interrupted after step {step} of {n_steps}: {saved}; the same command with --resume goes on from there"
+        "interrupted after step {step} of {n_steps}: {saved}; the same command with {resume} goes on from there"
     )]
     Interrupted {
         /// Steps done.
@@ -101,32 +128,82 @@ pub enum RunError {
         n_steps: u64,
         /// Which checkpoint there is.
         saved: String,
+        /// The flag to go on with.
+        resume: &'static str,
     },
     /// The data ended in an error; what was trained so far is saved.
     #[error(
-        "the data of step {step} cannot be read; {saved}; once that is put right, the same command with --resume goes on from there"
+        "the data of step {step} cannot be read; {saved}; once that is put right, the same command with {resume} goes on from there"
     )]
     Data {
         /// The step that could not be read, from 1 on.
         step: u64,
         /// Which checkpoint there is.
         saved: String,
+        /// The flag to go on with.
+        resume: &'static str,
         /// What is wrong.
         #[source]
-        source: Box<crate::train::data::DataError>,
+        source: Box<DataError>,
+    },
+    /// The logs could not be written; what was trained so far is saved. A run that goes on logs a
+    /// validation or a change of stage then; of a step only the line is lost.
+    #[error(
+        "step {step} could not be logged; {saved}; once that is put right, the same command with {resume} goes on from there"
+    )]
+    Log {
+        /// Steps done.
+        step: u64,
+        /// Which checkpoint there is.
+        saved: String,
+        /// The flag to go on with.
+        resume: &'static str,
+        /// Why.
+        #[source]
+        source: MetricsError,
     },
     /// A checkpoint could not be saved.
     #[error(
-        "the checkpoint of step {step} could not be saved; {kept}; once that is put right, the same command with --resume goes on from there"
+        "the checkpoint of step {step} could not be saved; {kept}; once that is put right, the same command with {resume} goes on from there"
     )]
     Save {
         /// Steps done.
         step: u64,
         /// Which checkpoint is still good.
         kept: String,
+        /// The flag to go on with.
+        resume: &'static str,
         /// Why.
         #[source]
-        source: Box<crate::train::TrainError>,
+        source: Box<TrainError>,
+    },
+    /// A checkpoint was saved, but those that it makes superfluous could not be removed.
+    #[error(
+        "the checkpoint of step {step} is good, but an older one could not be removed; once that is put right, the same command with {resume} goes on from step {step}"
+    )]
+    Retain {
+        /// Steps done.
+        step: u64,
+        /// The flag to go on with.
+        resume: &'static str,
+        /// Why.
+        #[source]
+        source: StorageError,
+    },
+    /// The model is trained, but could not be written in its final form.
+    #[error(
+        "all {n_steps} steps are done and {saved}, but the model could not be written; once that is put right, the same command with {resume} writes it and trains nothing again"
+    )]
+    Final {
+        /// Steps of the run.
+        n_steps: u64,
+        /// Which checkpoint there is.
+        saved: String,
+        /// The flag to go on with.
+        resume: &'static str,
+        /// Why.
+        #[source]
+        source: Box<TrainError>,
     },
     /// Threads could not be started.
     #[error(
@@ -151,15 +228,69 @@ impl RunError {
             | RunError::OtherSources { .. }
             | RunError::Memory { .. }
             | RunError::Setting { .. } => Kind::Usage,
-            RunError::NonFinite { .. } => Kind::BadData,
-            RunError::Data { source, .. } => match source.kind() {
-                // A shard that was there at the start and now is not, or cannot be read.
-                Kind::Failed => Kind::BadData,
-                kind => kind,
-            },
-            RunError::Save { source, .. } => source.kind(),
+            RunError::NonFinite { .. }
+            | RunError::NonFiniteValidation { .. }
+            | RunError::MissingShard { .. } => Kind::BadData,
+            RunError::Data { source, .. } if is_missing(source) => Kind::BadData,
+            RunError::Data { source, .. } => source.kind(),
+            RunError::Log { source, .. } => source.kind(),
+            RunError::Retain { source, .. } => source.kind(),
+            RunError::Save { source, .. } | RunError::Final { source, .. } => source.kind(),
             RunError::Interrupted { .. } => Kind::Interrupted,
             RunError::Locked { .. } | RunError::Threads { .. } => Kind::Failed,
         }
+    }
+}
+
+/// Whether a file of the labels or tokens that was there at the start is not there any more. Another
+/// failure to read one, such as of the device, may go through on another try.
+fn is_missing(error: &DataError) -> bool {
+    match error {
+        DataError::Storage(error) | DataError::Shards(ShardsError::Storage(error)) => {
+            error.is_not_found()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::path::Path;
+
+    fn kind_of_data(source: DataError) -> Kind {
+        let error = RunError::Data {
+            step: 3,
+            saved: String::new(),
+            resume: "--resume",
+            source: Box::new(source),
+        };
+        error.kind()
+    }
+
+    fn unreadable(source: io::Error) -> StorageError {
+        StorageError::io("read", Path::new("positions/part-0.parquet"), source)
+    }
+
+    #[test]
+    fn a_shard_that_is_gone_is_bad_data_and_one_that_cannot_be_read_now_is_worth_another_try() {
+        let gone = || unreadable(io::ErrorKind::NotFound.into());
+        assert_eq!(kind_of_data(gone().into()), Kind::BadData);
+        let of_shards = DataError::Shards(gone().into());
+        assert_eq!(kind_of_data(of_shards), Kind::BadData);
+        for code in [libc::EIO, libc::EMFILE] {
+            let passing = || unreadable(io::Error::from_raw_os_error(code));
+            assert_eq!(kind_of_data(passing().into()), Kind::Failed);
+            assert_eq!(
+                kind_of_data(DataError::Shards(passing().into())),
+                Kind::Failed
+            );
+        }
+        let thread = DataError::Thread {
+            kind: "labelled",
+            what: "could not be started".to_owned(),
+        };
+        assert_eq!(kind_of_data(thread), Kind::Failed);
     }
 }

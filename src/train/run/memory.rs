@@ -2,17 +2,27 @@
 
 use super::RunError;
 use super::inputs::Inputs;
+use crate::shards::Group;
 use crate::train::TrainError;
 use crate::train::config::RunConfig;
+use crate::train::data::{Example, LabelSource};
 use crate::train::model::{Capacity, MemoryPlan, ModelSpec};
 use std::path::{Path, PathBuf};
 
+/// Bytes of data from which on its keys are worth a word.
+const MUCH_DATA: u64 = 256 << 20;
 /// Share of what is free that a run may take.
 const SHARE_OF_FREE: f64 = 0.9;
 /// Bytes that no machine has: 2^47, the address space of a process.
 const MOST_BYTES: u64 = 1 << 47;
 /// Bytes that AdamW keeps a parameter: two f32.
 const MOMENT_BYTES: u64 = 8;
+/// Bytes that the allocator keeps of its own beside each allocation.
+const ALLOCATION_BYTES: u64 = 16;
+/// Steps in memory beside those that wait: one that the loader puts together, one that is learnt from.
+const STEPS_IN_WORK: u64 = 2;
+/// Row groups in memory beside a window: the next one, as it is decoded and as sequences.
+const GROUPS_IN_WORK: u64 = 2;
 
 /// Bytes that a run holds, from its first step to its last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +35,8 @@ pub struct MemoryNeed {
     pub moments: u64,
     /// Activations and scratch.
     pub activations: u64,
+    /// Sequences read ahead, and the targets of a micro-batch.
+    pub data: u64,
 }
 
 /// Bytes that a run may take.
@@ -44,69 +56,169 @@ impl MemoryNeed {
     pub(super) fn within(room: Option<&MemoryRoom>, inputs: &Inputs) -> Result<Self, TrainError> {
         let (spec, capacity) = (&inputs.spec, inputs.capacity());
         let most = room.map_or(MOST_BYTES, |room| room.bytes);
-        let least = least_bytes(spec, &capacity);
+        let data = data_bytes(inputs);
+        let least = least_bytes(spec, &capacity, data);
         if least > u128::from(most) {
             // Sizes that would not fit the arithmetic of an exact plan are among these.
-            let parts = "parameters, gradients and moments alone, and the inputs of the blocks";
+            let parts =
+                "parameters, gradients and moments alone, the inputs of the blocks, and the data";
             let needed = format!("at least {} MiB", least >> 20);
-            return Err(too_much(needed, parts.to_owned(), room, inputs));
+            return Err(too_much(needed, parts.to_owned(), room, inputs, data));
         }
-        let need = Self::of(spec, &capacity);
+        let need = Self::of(spec, &capacity, data);
         if need.total() > most {
             return Err(too_much(
                 mebibytes(need.total()),
                 need.describe(),
                 room,
                 inputs,
+                data,
             ));
         }
         Ok(need)
     }
 
-    fn of(spec: &ModelSpec, capacity: &Capacity) -> Self {
+    fn of(spec: &ModelSpec, capacity: &Capacity, data: u64) -> Self {
         let plan = MemoryPlan::of(spec, capacity);
         Self {
             parameters: plan.parameters,
             gradients: plan.gradients,
             moments: MOMENT_BYTES * spec.n_parameters() as u64,
             activations: plan.activations,
+            data,
         }
     }
 
     /// All of it: the peak.
     pub fn total(&self) -> u64 {
-        self.parameters + self.gradients + self.moments + self.activations
+        self.parameters + self.gradients + self.moments + self.activations + self.data
     }
 
     /// The parts, in MiB.
     pub fn describe(&self) -> String {
         format!(
-            "parameters {}, gradients {}, moments {}, activations {}",
+            "parameters {}, gradients {}, moments {}, activations {}, data {}",
             mebibytes(self.parameters),
             mebibytes(self.gradients),
             mebibytes(self.moments),
-            mebibytes(self.activations)
+            mebibytes(self.activations),
+            mebibytes(self.data)
         )
     }
 }
 
-/// A lower bound that no dimensions overflow.
-fn least_bytes(spec: &ModelSpec, capacity: &Capacity) -> u128 {
-    let product = |factors: &[usize]| {
-        let factors = factors.iter().map(|&factor| factor as u128);
-        factors.fold(1, u128::saturating_mul)
-    };
-    let (d, layers) = (spec.d_model, spec.n_layers);
-    let weights = [
-        product(&[spec.vocab_size, d]),
-        product(&[layers, 2, d, spec.n_heads, spec.head_dim]),
-        product(&[layers, 3, d, spec.d_ff]),
+/// A lower bound that no dimensions of a valid model overflow.
+fn least_bytes(spec: &ModelSpec, capacity: &Capacity, data: u64) -> u128 {
+    let block_inputs = [
+        capacity.n_positions,
+        spec.d_model,
+        spec.n_layers,
+        size_of::<f32>(),
     ];
-    let n_parameters = weights.into_iter().fold(0, u128::saturating_add);
-    let block_inputs = product(&[capacity.n_positions, d, layers, size_of::<f32>()]);
+    let block_inputs = block_inputs.into_iter().fold(1, |bytes: u128, factor| {
+        bytes.saturating_mul(factor as u128)
+    });
     // Parameters, gradients, and two moments.
-    let of_parameters = n_parameters.saturating_mul(4 * size_of::<f32>() as u128);
-    of_parameters.saturating_add(block_inputs)
+    let of_parameters = spec.n_parameters() as u128 * (4 * size_of::<f32>() as u128);
+    of_parameters
+        .saturating_add(block_inputs)
+        .saturating_add(u128::from(data))
+}
+
+/// What one position, and one sequence, of a source hold in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SequenceSize {
+    /// T.
+    seq_len: u64,
+    /// Whether there are log-probability, rank, entropy and logsumexp of each position.
+    has_stats: bool,
+    /// K of the kept ids; `None` where there are none.
+    top_k: Option<u64>,
+    /// X.
+    n_temperatures: u64,
+}
+
+impl SequenceSize {
+    fn unlabelled(seq_len: u64) -> Self {
+        Self {
+            seq_len,
+            has_stats: false,
+            top_k: None,
+            n_temperatures: 0,
+        }
+    }
+
+    fn of(labels: &LabelSource, seq_len: u64) -> Self {
+        let signals = &labels.plan().signals;
+        let has_topk = signals.has(Group::Topk);
+        Self {
+            seq_len,
+            has_stats: signals.has(Group::Stats),
+            top_k: has_topk.then(|| u64::from(signals.top_k)),
+            n_temperatures: signals.temperatures.len() as u64,
+        }
+    }
+
+    /// Bytes of one [`Example`] at most: a document may start at every token.
+    fn bytes(self) -> u64 {
+        // Id and start; then f32, u16, f32, f32; ids and f32, tail, and log-partitions.
+        let of_stats = if self.has_stats { 14 } else { 0 };
+        let of_topk = match self.top_k {
+            Some(k) => 8 * k + 4 + 4 * self.n_temperatures,
+            None => 0,
+        };
+        let lists = 10 + self.n_temperatures;
+        let fixed =
+            size_of::<Example>() as u64 + lists * (ALLOCATION_BYTES + size_of::<Vec<f32>>() as u64);
+        let positions = self.seq_len.saturating_add(1);
+        positions
+            .saturating_mul(8 + of_stats + of_topk)
+            .saturating_add(fixed)
+    }
+}
+
+/// What the loader and the targets of one micro-batch hold at most.
+fn data_bytes(inputs: &Inputs) -> u64 {
+    let seq_len = inputs.seq_len() as u64;
+    let config = &inputs.config;
+    let n_steps = (config.data.prefetch() as u64).saturating_add(STEPS_IN_WORK);
+    let n_waiting = n_steps.saturating_mul(config.train.batch_size as u64);
+    let labels = inputs.labels.as_ref();
+    let labels = labels.filter(|_| inputs.stages.max_labelled_steps() > 0);
+    let of_labels = labels.map_or(0, |labels| {
+        let n_groups = config.data.shuffle_row_groups() as u64;
+        let n_decoded = n_decoded(labels, n_groups);
+        let n_sequences = n_waiting.saturating_add(n_decoded);
+        SequenceSize::of(labels, seq_len)
+            .bytes()
+            .saturating_mul(n_sequences)
+    });
+    let of_tokens = SequenceSize::unlabelled(seq_len)
+        .bytes()
+        .saturating_mul(n_waiting);
+    let top_k = labels.and_then(|labels| SequenceSize::of(labels, seq_len).top_k);
+    let top_k = top_k.filter(|_| inputs.policy.is_some());
+    // The stream of stage 1 ends before that of stage 2 starts.
+    of_labels
+        .max(of_tokens)
+        .saturating_add(target_bytes(inputs.capacity().n_positions as u64, top_k))
+}
+
+/// Sequences in a window of `n_groups` row groups and in the next row group.
+fn n_decoded(labels: &LabelSource, n_groups: u64) -> u64 {
+    let per_group = labels.plan().layout.rows_per_row_group;
+    let window = n_groups.saturating_mul(per_group);
+    let next = GROUPS_IN_WORK.saturating_mul(per_group);
+    let n_sequences = labels.n_sequences();
+    window.min(n_sequences) + next.min(GROUPS_IN_WORK.saturating_mul(n_sequences))
+}
+
+/// Bytes of a micro-batch of so many positions, with `top_k` kept ids each. Its lists of kept ids and
+/// probabilities grow as they are filled, to twice their length at most.
+fn target_bytes(n_positions: u64, top_k: Option<u64>) -> u64 {
+    // Id, target, weight; then omega, offset, and the tail twice.
+    let of_kd = top_k.map_or(0, |k| 16 + 2 * 8 * k);
+    n_positions.saturating_mul(12 + of_kd)
 }
 
 fn too_much(
@@ -114,6 +226,7 @@ fn too_much(
     parts: String,
     room: Option<&MemoryRoom>,
     inputs: &Inputs,
+    data: u64,
 ) -> TrainError {
     let no_machine = || "more than any machine has".to_owned();
     RunError::Memory {
@@ -121,13 +234,13 @@ fn too_much(
         parts,
         room: mebibytes(room.map_or(MOST_BYTES, |room| room.bytes)),
         source_of_room: room.map_or_else(no_machine, |room| room.source.clone()),
-        remedy: remedy(&inputs.config, inputs.seq_len()),
+        remedy: remedy(&inputs.config, inputs.seq_len(), data),
     }
     .into()
 }
 
-/// The keys that make it less, those that change no result first.
-fn remedy(config: &RunConfig, seq_len: usize) -> String {
+/// The keys that make it less, those that change no result first; `data` are the bytes of that part.
+fn remedy(config: &RunConfig, seq_len: usize, data: u64) -> String {
     let micro_batch_size = config.train.micro_batch_size();
     let mut keys = Vec::new();
     if micro_batch_size > 1 {
@@ -135,6 +248,11 @@ fn remedy(config: &RunConfig, seq_len: usize) -> String {
     }
     if !config.train.recompute {
         keys.push("train.recompute = true".to_owned());
+    }
+    if data > MUCH_DATA {
+        keys.push(format!("data.prefetch (now {})", config.data.prefetch()));
+        let n_groups = config.data.shuffle_row_groups();
+        keys.push(format!("data.shuffle_row_groups (now {n_groups})"));
     }
     keys.push(format!("data.seq_len (now {seq_len})"));
     if config.init.is_none() {
@@ -231,30 +349,116 @@ pub(super) fn mebibytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signals::PositionSignals;
+    use crate::train::loss::{Gate, KdLoss, KdPolicy, TemperatureMode, targets_of};
 
     #[test]
-    fn no_dimensions_overflow_the_lower_bound() {
+    fn no_dimensions_of_a_valid_model_overflow_the_lower_bound() {
+        let most = 1 << 24;
         let spec = ModelSpec {
-            vocab_size: usize::MAX,
-            d_model: usize::MAX,
-            n_layers: usize::MAX,
-            n_heads: usize::MAX,
-            n_kv_heads: 1,
-            head_dim: usize::MAX,
-            d_ff: usize::MAX,
-            max_seq_len: 8,
+            vocab_size: most,
+            d_model: most,
+            n_layers: most,
+            n_heads: most,
+            n_kv_heads: most,
+            head_dim: most,
+            d_ff: most,
+            max_seq_len: most,
             rope_theta: 1e4,
             norm_eps: 1e-5,
             tie_embeddings: false,
         };
+        spec.validate().unwrap();
         let capacity = Capacity {
             n_positions: usize::MAX,
-            seq_len: 8,
+            seq_len: most,
             threads: 1,
             training: true,
             recompute: true,
         };
-        assert!(least_bytes(&spec, &capacity) > u128::from(MOST_BYTES));
+        let least = least_bytes(&spec, &capacity, u64::MAX);
+        assert!(least > u128::from(MOST_BYTES));
+    }
+
+    /// Bytes of the lists of an example with all that labels can hold, each as long as it is.
+    fn example_bytes(t: usize, k: usize, x: usize) -> u64 {
+        let signals = PositionSignals {
+            target_logprob_t: vec![0.0; t],
+            target_rank_t: vec![0; t],
+            entropy_t: vec![0.0; t],
+            logsumexp_t: vec![0.0; t],
+            topk_ids_tk: vec![0; t * k],
+            topk_logprobs_tk: vec![0.0; t * k],
+            tail_mass_t: vec![0.0; t],
+            log_partition_xt: vec![vec![0.0; t]; x],
+        };
+        let words = signals.target_logprob_t.len()
+            + signals.entropy_t.len()
+            + signals.logsumexp_t.len()
+            + signals.topk_ids_tk.len()
+            + signals.topk_logprobs_tk.len()
+            + signals.tail_mass_t.len()
+            + signals.log_partition_xt.iter().flatten().count();
+        let of_signals = 4 * words + 2 * signals.target_rank_t.len();
+        (of_signals + 4 * (t + 1) + size_of::<Example>()) as u64
+    }
+
+    #[test]
+    fn a_sequence_is_not_larger_than_it_is_taken_for_and_not_much_smaller() {
+        for (t, k, x) in [(1, 2, 0), (32, 8, 2), (1024, 128, 0), (1024, 1, 3)] {
+            let size = SequenceSize {
+                seq_len: t as u64,
+                has_stats: true,
+                top_k: Some(k as u64),
+                n_temperatures: x as u64,
+            };
+            let (got, want) = (size.bytes(), example_bytes(t, k, x));
+            let overhead = 1024;
+            assert!(want <= got, "{want} and {got}");
+            assert!(got < want + want / 4 + overhead, "{want} and {got}");
+        }
+        let plain = SequenceSize::unlabelled(1024).bytes();
+        assert!((8192..9216).contains(&plain), "{plain}");
+    }
+
+    #[test]
+    fn the_targets_of_a_micro_batch_fit_into_what_they_are_taken_for() {
+        let examples: Vec<Example> = (0..3)
+            .map(|seq_id| Example {
+                seq_id,
+                input_ids: vec![1; 33],
+                doc_starts: vec![0],
+                signals: Some(PositionSignals {
+                    topk_ids_tk: vec![0; 32 * 8],
+                    topk_logprobs_tk: vec![-1.0; 32 * 8],
+                    tail_mass_t: vec![0.1; 32],
+                    ..PositionSignals::default()
+                }),
+            })
+            .collect();
+        let policy = KdPolicy {
+            loss: KdLoss::TailBucket,
+            tau: 1.0,
+            temperature_mode: TemperatureMode::Both,
+            gate: Gate::None,
+            gate_k: 10,
+            tau_idx: None,
+        };
+        let batch = targets_of(&examples, Some(&policy), 0.5, false);
+        let kd = batch.kd.as_ref().unwrap();
+        let words = [
+            batch.ids_n.capacity(),
+            batch.targets_n.capacity(),
+            batch.weights_n.capacity(),
+            kd.omega_n.capacity(),
+            kd.ids.capacity(),
+            kd.probs.capacity(),
+            kd.tail_n.capacity(),
+        ];
+        let got = 4 * words.into_iter().sum::<usize>() as u64;
+        let most = target_bytes(3 * 32, Some(8));
+        assert!(got <= most && most < 2 * got, "{got} and {most}");
+        assert!(target_bytes(3 * 32, None) < most);
     }
 
     #[test]
@@ -280,8 +484,8 @@ mod tests {
                 training: true,
                 recompute,
             };
-            let need = MemoryNeed::of(&spec, &capacity).total();
-            let least = least_bytes(&spec, &capacity) as u64;
+            let need = MemoryNeed::of(&spec, &capacity, 0).total();
+            let least = least_bytes(&spec, &capacity, 0) as u64;
             assert!(least <= need && need < 8 * least, "{least} and {need}");
         }
     }

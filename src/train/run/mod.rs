@@ -42,12 +42,15 @@ pub use state::{Sources, TrainState};
 pub use step::StepReport;
 pub use validation::ValidationReport;
 
+use crate::storage::StorageError;
 use crate::train::TrainError;
+use crate::train::checkpoint::Checkpoint;
 use crate::train::config::RunConfig;
-use crate::train::data::{Coverage, LoaderPosition};
+use crate::train::data::{Coverage, DataError, Loader, LoaderPosition};
 use crate::train::ops::sgemm_peak_flops;
 use directory::RunDir;
-use std::path::PathBuf;
+use finish::final_dir;
+use std::path::{Path, PathBuf};
 use trainer::{Restored, Trainer};
 
 /// More threads than any machine that this is for has cores; so many only stand in line.
@@ -112,29 +115,53 @@ pub struct Finished {
 /// # Errors
 /// Whatever is wrong with a setting or an input, or between them; too little memory.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
+    Prepared::of(open(config)?)
+}
+
+fn open(config: &RunConfig) -> Result<Inputs, TrainError> {
     check_threads(config.train.threads())?;
-    let inputs = Inputs::open(config)?;
-    let coverage = inputs.loader(LoaderPosition::default())?.coverage();
-    let room = MemoryRoom::of_system(inputs.config.train.memory_limit);
-    let memory = MemoryNeed::within(room.as_ref(), &inputs)?;
-    Ok(Prepared {
-        inputs,
-        memory,
-        room,
-        coverage,
-    })
+    Inputs::open(config).map_err(|error| missing_shard(error, config.data.labels.as_deref()))
+}
+
+/// Of the labels' own files, one that is not there is damage to them; of others, a wrong path.
+fn missing_shard(error: TrainError, labels: Option<&Path>) -> TrainError {
+    let TrainError::Data(data) = &error else {
+        return error;
+    };
+    match (&**data, labels) {
+        (DataError::Storage(storage), Some(dir)) if storage.is_not_found() => match storage {
+            StorageError::Io { path, .. } if path.starts_with(dir) => {
+                RunError::MissingShard { path: path.clone() }.into()
+            }
+            _ => error,
+        },
+        _ => error,
+    }
 }
 
 /// A run that could begin.
-#[derive(Debug)]
 pub struct Prepared {
     inputs: Inputs,
     memory: MemoryNeed,
     room: Option<MemoryRoom>,
     coverage: Coverage,
+    /// At the beginning. To make one may read a whole corpus, so it is made once.
+    loader: Loader,
 }
 
 impl Prepared {
+    fn of(inputs: Inputs) -> Result<Self, TrainError> {
+        let loader = inputs.loader(LoaderPosition::default())?;
+        let room = MemoryRoom::of_system(inputs.config.train.memory_limit);
+        Ok(Self {
+            memory: MemoryNeed::within(room.as_ref(), &inputs)?,
+            room,
+            coverage: loader.coverage(),
+            loader,
+            inputs,
+        })
+    }
+
     /// What is known of it.
     pub fn overview(&self) -> Overview<'_> {
         Overview {
@@ -188,21 +215,61 @@ fn run_in_pool(
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    let prepared = prepare(config)?;
-    let inputs = &prepared.inputs;
-    let dir = RunDir::claim(&inputs.config.output, start)?;
-    let checkpoint = dir.checkpoint(start)?;
-    let state = TrainState::of(inputs, checkpoint.as_ref(), &dir.path)?;
-    if let Some(model) = dir.finished_model(&state) {
+    let inputs = open(config)?;
+    // A run that may be finished is asked first: if it is, nothing else that it needs matters.
+    let may_be_finished = start != Start::Fresh && final_dir(&inputs.config.output).is_dir();
+    let held = may_be_finished.then(|| Held::take(&inputs, start));
+    let held = held.transpose()?;
+    if let Some(model) = held.as_ref().and_then(Held::finished_model) {
         return Ok(Outcome::AlreadyFinished { model });
     }
+    let prepared = Prepared::of(inputs)?;
+    let held = match held {
+        Some(held) => held,
+        None => Held::take(&prepared.inputs, start)?,
+    };
     (observer.on_start)(&prepared.overview());
-    let start = dir.describe_start(start, checkpoint.as_ref());
-    start.iter().for_each(|text| (observer.on_note)(text));
-    let restored = Restored::new(inputs, checkpoint.as_ref())?;
+    train(prepared, held, interrupt, observer)
+}
+
+/// The directory of a run, and where the run stands.
+struct Held {
+    dir: RunDir,
+    checkpoint: Option<Checkpoint>,
+    state: TrainState,
+}
+
+impl Held {
+    fn take(inputs: &Inputs, start: Start) -> Result<Self, TrainError> {
+        let dir = RunDir::claim(&inputs.config.output, start)?;
+        let checkpoint = dir.checkpoint()?;
+        Ok(Self {
+            state: TrainState::of(inputs, checkpoint.as_ref(), &dir.path)?,
+            dir,
+            checkpoint,
+        })
+    }
+
+    fn finished_model(&self) -> Option<PathBuf> {
+        self.dir.finished_model(&self.state)
+    }
+}
+
+fn train(
+    prepared: Prepared,
+    held: Held,
+    interrupt: &Interrupt,
+    observer: &Observer<'_>,
+) -> Result<Outcome, TrainError> {
+    let (inputs, dir) = (&prepared.inputs, &held.dir);
+    let checkpoint = held.checkpoint.as_ref();
+    let note = |text: String| (observer.on_note)(&text);
+    dir.describe_start(checkpoint).into_iter().for_each(note);
+    let restored = Restored::new(inputs, checkpoint, held.state, prepared.loader)?;
+    dir.go_back()?.into_iter().for_each(note);
     dir.write_config(&inputs.config)?;
     let peak = sgemm_peak_flops(inputs.config.train.threads());
-    let mut trainer = Trainer::new(inputs, &dir, state, restored, peak, interrupt, observer)?;
+    let mut trainer = Trainer::new(inputs, dir, restored, peak, interrupt, observer)?;
     trainer.train()?;
     Ok(Outcome::Finished(Box::new(trainer.finish()?)))
 }

@@ -1,8 +1,10 @@
 //! One step: batches forward and backward, a look at the numbers, the update.
 
+use super::Interrupt;
 use super::inputs::Inputs;
+use super::profile::{Outside, StepProfile};
 use crate::train::data::Example;
-use crate::train::loss::{LossSums, MicroBatch, targets_of};
+use crate::train::loss::{KdPolicy, LossSums, MicroBatch, targets_of};
 use crate::train::model::Network;
 use crate::train::ops::{AdamW, AdamWConfig};
 use crate::train::schedule::StepPlan;
@@ -40,56 +42,95 @@ impl StepReport {
 }
 
 /// A step in which every target is masked has no loss.
-fn mean(sum: f64, n: f64) -> f64 {
+pub(super) fn mean(sum: f64, n: f64) -> f64 {
     if n > 0.0 { sum / n } else { 0.0 }
 }
 
-/// The micro-batches of one step, and what else is known of its sequences.
-pub(super) struct StepBatch {
-    pub(super) micro_batches: Vec<MicroBatch>,
-    pub(super) teacher_nll: Option<f64>,
-    pub(super) seq_ids: Vec<u64>,
+/// The sequences of one step, cut into micro-batches. Each gets its targets only when its turn comes:
+/// those of a whole step may be more than the model.
+pub(super) struct StepBatch<'a> {
+    pub(super) examples: Vec<Example>,
+    pub(super) policy: Option<&'a KdPolicy>,
+    pub(super) omega: f32,
+    pub(super) mask_document_borders: bool,
+    pub(super) micro_batch_size: usize,
 }
 
-impl StepBatch {
-    /// Cuts a step's examples into micro-batches with their targets.
-    pub(super) fn new(examples: Vec<Example>, inputs: &Inputs, omega: f64) -> Self {
-        let policy = inputs.policy.as_ref().filter(|_| omega > 0.0);
-        let mask = inputs.config.data.mask_document_borders;
-        let mut teacher = TeacherNll::default();
-        let mut micro_batches = Vec::new();
-        for chunk in examples.chunks(inputs.config.train.micro_batch_size()) {
-            let batch = targets_of(chunk, policy, omega as f32, mask);
-            teacher.add(chunk, &batch.weights_n);
-            micro_batches.push(batch);
-        }
+/// What came of the micro-batches of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct StepSums {
+    pub(super) losses: LossSums,
+    pub(super) teacher_nll: Option<f64>,
+}
+
+impl<'a> StepBatch<'a> {
+    /// A step of `inputs` over these sequences.
+    pub(super) fn new(examples: Vec<Example>, inputs: &'a Inputs, omega: f64) -> Self {
         Self {
-            micro_batches,
-            teacher_nll: teacher.mean(),
-            seq_ids: examples.iter().map(|example| example.seq_id).collect(),
+            examples,
+            policy: inputs.policy.as_ref().filter(|_| omega > 0.0),
+            omega: omega as f32,
+            mask_document_borders: inputs.config.data.mask_document_borders,
+            micro_batch_size: inputs.config.train.micro_batch_size(),
         }
     }
 
-    /// Weighted positions of the whole step.
-    fn n_weighted(&self) -> f64 {
-        let weights = self.micro_batches.iter().flat_map(|batch| &batch.weights_n);
-        weights.map(|&weight| f64::from(weight)).sum()
+    pub(super) fn seq_ids(&self) -> impl Iterator<Item = u64> {
+        self.examples.iter().map(|example| example.seq_id)
     }
 
-    /// Gradients of the step's mean loss, and the sums.
-    pub(super) fn differentiate(&self, network: &mut Network) -> LossSums {
-        network.zero_grads();
-        let n_weighted = self.n_weighted();
-        let scale = if n_weighted > 0.0 {
-            1.0 / n_weighted
-        } else {
-            0.0
+    pub(super) fn n_positions(&self) -> usize {
+        self.examples.iter().map(Example::n_targets).sum()
+    }
+
+    /// Weighted positions of the whole step, by which its gradients are divided.
+    fn n_weighted(&self) -> usize {
+        if !self.mask_document_borders {
+            return self.n_positions();
+        }
+        let n_kept = |example: &Example| {
+            let borders = example.doc_starts.windows(2);
+            let n_masked = borders.filter(|pair| pair[0] < pair[1]).count();
+            example.n_targets().saturating_sub(n_masked)
         };
-        let mut sums = LossSums::default();
-        for batch in &self.micro_batches {
-            sums += network.forward_backward(batch, scale as f32);
+        self.examples.iter().map(n_kept).sum()
+    }
+
+    fn micro_batch(&self, examples: &[Example]) -> MicroBatch {
+        targets_of(
+            examples,
+            self.policy,
+            self.omega,
+            self.mask_document_borders,
+        )
+    }
+
+    /// Gradients of the step's mean loss, and the sums; `None`, with gradients of a part of it, if a
+    /// stop was asked for before its last micro-batch.
+    pub(super) fn differentiate(
+        &self,
+        network: &mut Network,
+        profile: &mut StepProfile,
+        interrupt: &Interrupt,
+    ) -> Option<StepSums> {
+        network.zero_grads();
+        let scale = match self.n_weighted() {
+            0 => 0.0,
+            n => (n as f64).recip() as f32,
+        };
+        let (mut losses, mut teacher) = (LossSums::default(), TeacherNll::default());
+        for examples in self.examples.chunks(self.micro_batch_size) {
+            if interrupt.is_requested() {
+                return None;
+            }
+            let batch = profile.time(Outside::Targets, || self.micro_batch(examples));
+            teacher.add(examples, &batch.weights_n);
+            losses += profile.time_network(network, |n| n.forward_backward(&batch, scale));
         }
-        sums
+        Some(StepSums {
+            losses,
+            teacher_nll: teacher.mean(),
+        })
     }
 }
 
@@ -172,6 +213,7 @@ pub(super) fn update(
 mod tests {
     use super::*;
     use crate::signals::PositionSignals;
+    use crate::train::model::{Capacity, ModelSpec, Params};
 
     /// Two targets, of the log-probabilities that a teacher gave them.
     fn example(target_logprob_t: &[f32]) -> Example {
@@ -211,6 +253,78 @@ mod tests {
         assert_eq!(teacher_nll(&both, &[1.0; 4]), None);
         assert_eq!(teacher_nll(&[example(&[])], &[1.0; 2]), None);
         assert_eq!(teacher_nll(&both[..1], &[0.0; 2]), None);
+    }
+
+    /// Two sequences without labels, the second of three documents.
+    fn batch(micro_batch_size: usize, mask_document_borders: bool) -> StepBatch<'static> {
+        let sequence = |seq_id, input_ids: &[u32], doc_starts: &[u32]| Example {
+            seq_id,
+            input_ids: input_ids.to_vec(),
+            doc_starts: doc_starts.to_vec(),
+            signals: None,
+        };
+        StepBatch {
+            examples: vec![
+                sequence(0, &[1, 2, 3, 4], &[0]),
+                sequence(1, &[4, 3, 2, 1, 0, 1], &[0, 2, 3]),
+            ],
+            policy: None,
+            omega: 0.0,
+            mask_document_borders,
+            micro_batch_size,
+        }
+    }
+
+    fn network() -> Network {
+        let spec = ModelSpec {
+            vocab_size: 5,
+            d_model: 4,
+            n_layers: 1,
+            n_heads: 1,
+            n_kv_heads: 1,
+            head_dim: 4,
+            d_ff: 4,
+            max_seq_len: 8,
+            rope_theta: 1e4,
+            norm_eps: 1e-5,
+            tie_embeddings: false,
+        };
+        let capacity = Capacity {
+            n_positions: 16,
+            seq_len: 8,
+            threads: 1,
+            training: true,
+            recompute: false,
+        };
+        Network::new(Params::init(&spec, 1), capacity)
+    }
+
+    fn differentiate(batch: &StepBatch<'_>, interrupt: &Interrupt) -> Option<(StepSums, f64)> {
+        let (mut network, mut profile) = (network(), StepProfile::default());
+        let sums = batch.differentiate(&mut network, &mut profile, interrupt)?;
+        Some((sums, network.grad_norm()))
+    }
+
+    #[test]
+    fn gradients_are_divided_by_the_positions_that_have_a_weight() {
+        for mask in [false, true] {
+            let (sums, whole) = differentiate(&batch(2, mask), &Interrupt::new()).unwrap();
+            assert_eq!(sums.losses.n, batch(2, mask).n_weighted() as f64);
+            assert_eq!(sums.losses.n, if mask { 6.0 } else { 8.0 });
+            let (parts, of_parts) = differentiate(&batch(1, mask), &Interrupt::new()).unwrap();
+            assert!((parts.losses.loss - sums.losses.loss).abs() < 1e-5);
+            assert!(
+                (of_parts - whole).abs() < 1e-5 * whole,
+                "{of_parts}, {whole}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stop_that_is_asked_for_leaves_a_step_unfinished() {
+        let interrupt = Interrupt::new();
+        interrupt.request();
+        assert_eq!(differentiate(&batch(1, false), &interrupt), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, Contents};
 use crate::train::data::{DataError, Example, Loader};
 use crate::train::export::read_hf;
+use crate::train::metrics::MetricsError;
 use crate::train::model::{Network, Params};
 use crate::train::ops::AdamW;
 use crate::train::schedule::{Stage, StepPlan, learning_rate};
@@ -41,19 +42,25 @@ pub(super) struct Trainer<'a> {
     last_validation: Option<ValidationReport>,
 }
 
-/// Weights and moments, from a checkpoint or from the beginning.
+/// Where a run begins or goes on.
 pub(super) struct Restored {
+    state: TrainState,
+    loader: Loader,
     params: Params,
     optimizer: AdamW,
     last_saved: Option<u64>,
 }
 
 impl Restored {
-    /// Reads `checkpoint`, or begins at step 0.
+    /// Weights and moments of `checkpoint`, or of the beginning, beside `state`; `loader` is taken to
+    /// where that is.
     pub(super) fn new(
         inputs: &Inputs,
         checkpoint: Option<&Checkpoint>,
+        state: TrainState,
+        mut loader: Loader,
     ) -> Result<Self, TrainError> {
+        loader.go_on_behind(state.loader)?;
         let (params, optimizer) = match checkpoint {
             Some(checkpoint) => checkpoint.weights(&inputs.spec)?,
             None => {
@@ -63,6 +70,8 @@ impl Restored {
             }
         };
         Ok(Self {
+            state,
+            loader,
             params,
             optimizer,
             last_saved: checkpoint.map(|checkpoint| checkpoint.step),
@@ -82,44 +91,35 @@ impl<'a> Trainer<'a> {
     pub(super) fn new(
         inputs: &'a Inputs,
         dir: &'a RunDir,
-        state: TrainState,
         restored: Restored,
         peak_flops: f64,
         interrupt: &'a Interrupt,
         observer: &'a Observer<'a>,
     ) -> Result<Self, TrainError> {
-        let capacity = inputs.capacity();
-        let eval = &inputs.config.eval;
-        let micro_batch_size = inputs.config.train.micro_batch_size();
-        let validation = inputs.validation.as_ref().map(|source| {
-            Validation::new(
-                source,
-                eval.sequences,
-                micro_batch_size,
-                capacity.n_positions,
-            )
-        });
+        let source = inputs.validation.as_ref();
+        let state = restored.state;
         Ok(Self {
             inputs,
             dir,
             interrupt,
             observer,
-            loader: inputs.loader(state.loader)?,
+            loader: restored.loader,
             log: Log::open(&dir.path, inputs.config.log.tensorboard, state.step)?,
             pace: Pace::new(inputs, peak_flops),
             profile: StepProfile::default(),
-            network: Network::new(restored.params, capacity),
+            network: Network::new(restored.params, inputs.capacity()),
             optimizer: restored.optimizer,
             state,
-            validation,
+            validation: source.map(|source| Validation::new(source, inputs)),
             last_saved: restored.last_saved,
             last_step: None,
             last_validation: None,
         })
     }
 
-    /// Steps to the end, with what is due between them. A stop that was asked for, or data that
-    /// cannot be read, first saves a checkpoint of the steps done.
+    /// Steps to the end, with what is due between them. Whatever stops them before (a stop that was
+    /// asked for, data that cannot be read, a log that cannot be written, a loss that is no number),
+    /// a checkpoint of the steps done is saved first, if that can be.
     ///
     /// A validation of step s comes after the checkpoint of step s, and a run that is resumed there
     /// begins with it where the log does not have it: so an interruption loses none and repeats none.
@@ -132,8 +132,8 @@ impl<'a> Trainer<'a> {
             if self.state.step == self.n_steps() {
                 return Ok(());
             }
-            self.step()?;
-            if self.is_checkpoint_due() {
+            let is_done = self.step()?;
+            if is_done && self.is_checkpoint_due() {
                 self.save()?;
             }
         }
@@ -143,29 +143,32 @@ impl<'a> Trainer<'a> {
         self.inputs.config.train.steps
     }
 
-    fn step(&mut self) -> Result<(), TrainError> {
+    /// One step; `false`, with nothing of it in weights, moments or state, if a stop was asked for
+    /// before its end. The loader is past its sequences then, the position in the state is not.
+    fn step(&mut self) -> Result<bool, TrainError> {
         self.pace.begin_step();
         let plan = self.plan_of(self.state.step);
         self.log_change_of_stage(plan.stage)?;
         let examples = match self.next_examples(plan) {
             Ok(examples) => examples,
-            Err(error) => return Err(self.out_of_data(error)?),
+            Err(error) => return Err(self.out_of_data(error)),
         };
-        let batch = self.profile.time(Outside::Targets, || {
-            StepBatch::new(examples, self.inputs, plan.omega)
-        });
-        let report = self.learn(&batch, plan)?;
+        let batch = StepBatch::new(examples, self.inputs, plan.omega);
+        let Some(report) = self.learn(&batch, plan)? else {
+            return Ok(false);
+        };
         self.count(&batch, &report);
         if self.is_log_due() {
             let (tokens_per_s, mfu) = self.pace.take_recent();
-            self.log.step(&self.state, &report, tokens_per_s, mfu)?;
+            let logged = self.log.step(&self.state, &report, tokens_per_s, mfu);
+            logged.map_err(|error| self.unlogged(error))?;
         }
         let snapshot = self
             .pace
             .snapshot(&self.state, &report, self.last_validation.as_ref());
         (self.observer.on_progress)(&snapshot);
         self.last_step = Some(snapshot);
-        Ok(())
+        Ok(true)
     }
 
     fn plan_of(&self, step: u64) -> StepPlan {
@@ -182,7 +185,8 @@ impl<'a> Trainer<'a> {
             "step {}: the labels are done, now the corpus",
             step + 1
         ));
-        Ok(self.log.stage(&self.state, stage)?)
+        let logged = self.log.stage(&self.state, stage);
+        logged.map_err(|error| self.unlogged(error))
     }
 
     fn next_examples(&mut self, plan: StepPlan) -> Result<Vec<Example>, DataError> {
@@ -193,21 +197,24 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Gradients, and the update if they are numbers.
-    fn learn(&mut self, batch: &StepBatch, plan: StepPlan) -> Result<StepReport, TrainError> {
+    /// Gradients, and the update if they are numbers; `None` if a stop was asked for before.
+    fn learn(
+        &mut self,
+        batch: &StepBatch<'_>,
+        plan: StepPlan,
+    ) -> Result<Option<StepReport>, TrainError> {
         let (profile, network) = (&mut self.profile, &mut self.network);
-        let sums = profile.time_network(network, |network| batch.differentiate(network));
+        let Some(sums) = batch.differentiate(network, profile, self.interrupt) else {
+            return Ok(None);
+        };
         let grad_norm = profile.time(Outside::GradientNorm, || network.grad_norm());
+        let schedule = &self.inputs.config.schedule;
         let report = StepReport {
             plan,
-            sums,
-            teacher_nll: batch.teacher_nll,
+            sums: sums.losses,
+            teacher_nll: sums.teacher_nll,
             grad_norm,
-            lr: learning_rate(
-                &self.inputs.config.schedule,
-                self.n_steps(),
-                self.state.step,
-            ),
+            lr: learning_rate(schedule, self.n_steps(), self.state.step),
         };
         if let Err((what, value)) = check_finite(report.loss(), report.grad_norm) {
             return Err(self.diverged(what, value, batch, plan));
@@ -216,15 +223,14 @@ impl<'a> Trainer<'a> {
         self.profile.time(Outside::Optimizer, || {
             update(&mut self.network, optimizer, self.inputs, &report, step);
         });
-        Ok(report)
+        Ok(Some(report))
     }
 
-    fn count(&mut self, batch: &StepBatch, report: &StepReport) {
-        let n_positions: usize = batch.micro_batches.iter().map(|b| b.n_positions()).sum();
+    fn count(&mut self, batch: &StepBatch<'_>, report: &StepReport) {
         self.state.step += 1;
         self.state.n_tokens += report.sums.n as u64;
         self.state.loader = self.loader.position();
-        let seconds = self.pace.end_step(n_positions as u64);
+        let seconds = self.pace.end_step(batch.n_positions() as u64);
         self.state.seconds += seconds;
         self.profile.add_step(seconds);
         if let (Some(auto), Stage::One) = (&mut self.state.auto, report.plan.stage) {
@@ -240,14 +246,19 @@ impl<'a> Trainer<'a> {
         let Some(validation) = self.validation.as_mut().filter(|_| is_due && is_new) else {
             return Ok(());
         };
-        if let Some(report) = validation.run(&mut self.network, self.interrupt) {
-            self.log.validation(&self.state, &report)?;
-            self.last_validation = Some(report);
-            let nll = report.nll;
-            (self.observer.on_note)(&format!(
-                "step {step}: validation NLL {nll:.4} nats a token"
-            ));
+        let Some(report) = validation.run(&mut self.network, self.interrupt) else {
+            return Ok(());
+        };
+        let nll = report.nll;
+        if !nll.is_finite() {
+            return Err(self.diverged_on_validation(nll));
         }
+        let logged = self.log.validation(&self.state, &report);
+        logged.map_err(|error| self.unlogged(error))?;
+        self.last_validation = Some(report);
+        (self.observer.on_note)(&format!(
+            "step {step}: validation NLL {nll:.4} nats a token"
+        ));
         Ok(())
     }
 
@@ -263,23 +274,35 @@ impl<'a> Trainer<'a> {
 
     /// Saves the steps done, unless that was done already, and removes what is not to be kept.
     fn save(&mut self) -> Result<(), TrainError> {
-        let (step, keep) = (self.state.step, &self.inputs.config.checkpoint);
+        let (step, resume) = (self.state.step, self.resume_flag());
         if self.last_saved == Some(step) || step == 0 {
             return Ok(());
         }
-        self.write_checkpoint().map_err(|source| RunError::Save {
+        let synced = self.save_state().map_err(|source| RunError::Save {
             step,
             kept: self.kept(),
+            resume,
             source: Box::new(source),
         })?;
-        self.last_saved = Some(step);
+        synced.map_err(|error| self.unlogged(error))?;
+        let keep = &self.inputs.config.checkpoint;
         let checkpoints = &self.dir.checkpoints;
-        checkpoints.retain(step, keep.keep_last, keep.keep_every)?;
-        Ok(())
+        let retained = checkpoints.retain(step, keep.keep_last, keep.keep_every);
+        Ok(retained.map_err(|source| RunError::Retain {
+            step,
+            resume,
+            source,
+        })?)
     }
 
-    fn write_checkpoint(&mut self) -> Result<(), TrainError> {
-        self.log.sync()?;
+    /// Saves the steps done, unless that was done already. The log is made durable first, but a
+    /// checkpoint is worth more than the log: what was wrong with that comes second.
+    fn save_state(&mut self) -> Result<Result<(), MetricsError>, TrainError> {
+        let step = self.state.step;
+        if self.last_saved == Some(step) || step == 0 {
+            return Ok(Ok(()));
+        }
+        let synced = self.log.sync();
         let contents = Contents {
             params: &self.network.params,
             special: &self.inputs.special,
@@ -287,8 +310,27 @@ impl<'a> Trainer<'a> {
             optimizer: &self.optimizer,
             state: &self.state,
         };
-        let store = &self.dir.checkpoints;
-        store.save_contents(self.state.step, &contents).map(drop)
+        self.dir.checkpoints.save_contents(step, &contents)?;
+        self.last_saved = Some(step);
+        Ok(synced)
+    }
+
+    /// Saves the steps done because something else stops the run, and says what is saved. Nothing is
+    /// removed: after a divergence an older checkpoint may be the better one.
+    fn save_before_stop(&mut self) -> String {
+        match self.save_state() {
+            Ok(_) => self.saved(),
+            Err(error) => format!(
+                "{}, as that of step {} could not be saved ({})",
+                self.kept(),
+                self.state.step,
+                with_causes(&error)
+            ),
+        }
+    }
+
+    fn resume_flag(&self) -> &'static str {
+        self.dir.start.resume_flag()
     }
 
     fn interrupted(&mut self) -> Result<TrainError, TrainError> {
@@ -297,35 +339,75 @@ impl<'a> Trainer<'a> {
             step: self.state.step,
             n_steps: self.n_steps(),
             saved: self.saved(),
+            resume: self.resume_flag(),
         }
         .into())
     }
 
-    fn out_of_data(&mut self, source: DataError) -> Result<TrainError, TrainError> {
-        self.save()?;
-        Ok(RunError::Data {
+    fn out_of_data(&mut self, source: DataError) -> TrainError {
+        RunError::Data {
             step: self.state.step + 1,
-            saved: self.saved(),
+            saved: self.save_before_stop(),
+            resume: self.resume_flag(),
             source: Box::new(source),
         }
-        .into())
+        .into()
+    }
+
+    fn unlogged(&mut self, source: MetricsError) -> TrainError {
+        RunError::Log {
+            step: self.state.step,
+            saved: self.save_before_stop(),
+            resume: self.resume_flag(),
+            source,
+        }
+        .into()
     }
 
     fn diverged(
-        &self,
+        &mut self,
         what: &'static str,
         value: f64,
-        batch: &StepBatch,
+        batch: &StepBatch<'_>,
         plan: StepPlan,
     ) -> TrainError {
+        let saved = self.save_before_stop();
         RunError::NonFinite {
             step: self.state.step + 1,
             what,
             value,
-            seq_ids: list_seq_ids(&batch.seq_ids, plan.stage),
-            kept: self.kept(),
+            seq_ids: list_seq_ids(batch.seq_ids(), plan.stage),
+            saved,
+            remedy: self.remedy_of_divergence(self.last_saved),
         }
         .into()
+    }
+
+    fn diverged_on_validation(&mut self, value: f64) -> TrainError {
+        let step = self.state.step;
+        let saved = self.save_before_stop();
+        let steps = self.dir.checkpoints.steps().unwrap_or_default();
+        let earlier = steps.into_iter().rfind(|&earlier| earlier < step);
+        RunError::NonFiniteValidation {
+            step,
+            value,
+            saved,
+            remedy: self.remedy_of_divergence(earlier),
+        }
+        .into()
+    }
+
+    /// A run goes on only with the settings that it began with, so others make a new run.
+    fn remedy_of_divergence(&self, from: Option<u64>) -> String {
+        let settings =
+            "a lower schedule.lr, a longer schedule.warmup_steps or a lower optimizer.grad_clip";
+        match from {
+            Some(step) => format!(
+                "begin a new run, with another --output, from that checkpoint or an earlier one (init = {:?} in place of [model]) and with {settings}",
+                self.dir.checkpoints.path(step)
+            ),
+            None => format!("begin a new run, with another --output, and with {settings}"),
+        }
     }
 
     fn kept(&self) -> String {
@@ -344,9 +426,16 @@ impl<'a> Trainer<'a> {
 
     /// Writes the trained model; what only training needs is freed first.
     pub(super) fn finish(self) -> Result<Finished, TrainError> {
-        drop((self.optimizer, self.loader));
-        let params = into_params(self.network);
-        let model = write_final(&self.dir.path, self.inputs, &params)?;
+        let (saved, resume) = (self.saved(), self.resume_flag());
+        drop((self.optimizer, self.loader, self.validation));
+        let params = self.network.into_params();
+        let written = write_final(&self.dir.path, self.inputs, &params);
+        let model = written.map_err(|source| RunError::Final {
+            n_steps: self.state.step,
+            saved,
+            resume,
+            source: Box::new(source),
+        })?;
         if let Some(snapshot) = self.last_step {
             (self.observer.on_progress)(&snapshot.as_last(self.last_validation.as_ref()));
         }
@@ -362,22 +451,21 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The parameters; gradients and activations go when this returns.
-fn into_params(network: Network) -> Params {
-    network.params
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = chain.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
-fn list_seq_ids(seq_ids: &[u64], stage: Stage) -> String {
+fn list_seq_ids(mut seq_ids: impl Iterator<Item = u64>, stage: Stage) -> String {
     let source = match stage {
         Stage::One => "of data.labels",
         Stage::Two => "of data.tokens",
     };
-    let listed: Vec<String> = seq_ids
-        .iter()
-        .take(LISTED_SEQ_IDS)
-        .map(u64::to_string)
-        .collect();
-    let more = match seq_ids.len().saturating_sub(LISTED_SEQ_IDS) {
+    let listed = seq_ids.by_ref().take(LISTED_SEQ_IDS);
+    let listed: Vec<String> = listed.map(|seq_id| seq_id.to_string()).collect();
+    let more = match seq_ids.count() {
         0 => String::new(),
         n => format!(" and {n} more"),
     };

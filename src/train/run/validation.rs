@@ -1,6 +1,8 @@
 //! Loss on a corpus held out: the same sequences every time.
 
 use super::Interrupt;
+use super::inputs::Inputs;
+use super::step::mean;
 use crate::tokens::SequenceView;
 use crate::train::data::{Example, TokenSource};
 use crate::train::eval::evenly_spread;
@@ -12,33 +14,33 @@ pub(super) struct Validation<'a> {
     view: SequenceView<'a>,
     seq_ids: Vec<u64>,
     micro_batch_size: usize,
+    mask_document_borders: bool,
     logprobs_n: Vec<f32>,
 }
 
 /// What a validation found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ValidationReport {
-    /// Mean NLL of all targets, those across document borders too, nats.
+    /// Mean NLL of the targets, nats. With `data.mask_document_borders` those across document borders
+    /// are left out, as in training.
     pub nll: f64,
     /// Targets.
     pub n_targets: f64,
 }
 
 impl<'a> Validation<'a> {
-    /// `n_wanted` sequences of `source`; 0 takes all. `max_positions` is what the network holds.
-    pub(super) fn new(
-        source: &'a TokenSource,
-        n_wanted: u64,
-        micro_batch_size: usize,
-        max_positions: usize,
-    ) -> Self {
+    /// `eval.sequences` of `source`; 0 takes all.
+    pub(super) fn new(source: &'a TokenSource, inputs: &Inputs) -> Self {
         let view = source.view();
+        let config = &inputs.config;
+        let n_wanted = config.eval.sequences;
         let n = if n_wanted == 0 { view.len() } else { n_wanted };
         Self {
             seq_ids: evenly_spread(view.len(), n).collect(),
             view,
-            micro_batch_size,
-            logprobs_n: vec![0.0; max_positions],
+            micro_batch_size: config.train.micro_batch_size(),
+            mask_document_borders: config.data.mask_document_borders,
+            logprobs_n: vec![0.0; inputs.capacity().n_positions],
         }
     }
 
@@ -55,11 +57,11 @@ impl<'a> Validation<'a> {
             }
             let read = |&seq_id| Example::from(self.view.read(seq_id));
             let examples: Vec<Example> = seq_ids.iter().map(read).collect();
-            let batch = targets_of(&examples, None, 0.0, false);
+            let batch = targets_of(&examples, None, 0.0, self.mask_document_borders);
             sums += network.evaluate(&batch, &mut self.logprobs_n[..batch.n_positions()]);
         }
         Some(ValidationReport {
-            nll: sums.ce / sums.n,
+            nll: mean(sums.ce, sums.n),
             n_targets: sums.n,
         })
     }
