@@ -457,7 +457,8 @@ fn a_run_of_the_auto_transition_killed_at_any_moment_goes_on_to_the_same_bits() 
 
 #[test]
 fn sigterm_saves_says_how_to_go_on_and_the_rest_is_as_if_nothing_had_happened() {
-    let bench = slow().with(&["checkpoint.every=0"]);
+    // The signal falls into a step of several micro-batches, and that step is done again.
+    let bench = slow().with(&["checkpoint.every=0", "train.micro_batch_size=1"]);
     succeed(&mut bench.run("reference"));
     let mut child = spawn(&mut bench.run("stopped"));
     wait_for_first_step(&bench.path("stopped"), &mut child);
@@ -564,8 +565,11 @@ fn a_shard_removed_in_the_midst_stops_the_run_and_is_missed_by_name() {
         "{saved:?}"
     );
     // Not there at the start either: refused before anything is done.
-    let refused = fail_with(&mut bench.resume("run"), 1);
-    assert!(refused.contains("positions/part-"), "{refused}");
+    let refused = fail_with(&mut bench.resume("run"), 3);
+    assert!(
+        refused.contains("positions/part-") && refused.contains("is missing"),
+        "{refused}"
+    );
     std::fs::rename(&away, &there).unwrap();
     succeed(&mut bench.resume("run"));
     succeed(&mut bench.run("reference"));
@@ -576,19 +580,75 @@ fn a_shard_removed_in_the_midst_stops_the_run_and_is_missed_by_name() {
 #[test]
 fn a_loss_that_is_no_number_stops_before_the_update_and_names_step_and_sequences() {
     let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
-    let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=1"]);
+    let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=0"]);
     let printed = fail_with(&mut bench.run("run"), 3);
     assert!(
         printed.contains("step 2: the loss is") || printed.contains("step 2: the gradient norm is"),
         "{printed}"
     );
-    assert!(
-        printed.contains("the checkpoint of step 1 is good"),
-        "{printed}"
-    );
     let seq_ids = listed_seq_ids(&printed);
     assert_eq!(seq_ids.len(), 4, "{printed}");
+    // The step before is saved, from which the same run comes to the same end, and a new one begins.
     assert_eq!(bench.steps("run"), [1]);
+    let saved = bench.path("run/checkpoints/step-1");
+    let saved = saved.to_str().unwrap();
+    assert!(printed.contains(&format!("{saved} is saved")), "{printed}");
+    let init = format!("init={saved}");
+    assert!(
+        printed.contains(&format!("init = {saved:?} in place of [model]")),
+        "{printed}"
+    );
+    let again = fail_with(&mut bench.resume("run"), 3);
+    assert!(again.contains("step 2: the "), "{again}");
+    let mut anew = bench.run("anew");
+    succeed(anew.args(["--set", &init, "--set", "model=", "--dry-run"]));
+}
+
+#[test]
+fn a_loss_that_is_no_number_in_the_first_step_leaves_nothing_to_begin_from() {
+    let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
+    let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=0"]);
+    // Its weights of step 1 are so large that the logits overflow.
+    fail_with(&mut bench.run("spoilt"), 3);
+    let from = bench.path("spoilt/checkpoints/step-1");
+    let from = format!("init={}", from.display());
+    let mut run = bench.run("run");
+    let printed = fail_with(run.args(["--set", &from, "--set", "model="]), 3);
+    assert!(
+        printed.contains("step 1: the ") && printed.contains("nothing was trained yet"),
+        "{printed}"
+    );
+    assert!(printed.contains("begin a new run"), "{printed}");
+    assert!(bench.steps("run").is_empty());
+}
+
+#[test]
+fn a_validation_that_is_no_number_stops_the_run_and_is_not_logged_as_nothing() {
+    let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
+    let bench = bench.with(&["schedule.warmup_steps=0", "eval.every=1"]);
+    let printed = fail_with(&mut bench.run("run"), 3);
+    assert!(
+        printed.contains("the validation NLL after step 1 is"),
+        "{printed}"
+    );
+    assert!(printed.contains("step-1 is saved"), "{printed}");
+    let metrics = metrics(&bench.path("run"));
+    assert_eq!(lines_of(&metrics, "valid").count(), 0, "{metrics:?}");
+}
+
+#[test]
+fn a_validation_leaves_out_the_targets_that_training_masks() {
+    let bench = Bench::new();
+    let n_targets = |output: &str| numbers(&metrics(&bench.path(output)), "valid", "val_n_targets");
+    succeed(&mut bench.run("all"));
+    succeed(
+        bench
+            .run("masked")
+            .args(["--set", "data.mask_document_borders=true"]),
+    );
+    let (all, masked) = (n_targets("all"), n_targets("masked"));
+    assert_eq!(all, [6.0 * 32.0; 3]);
+    assert!(masked[0] < all[0] && masked[0] > 0.5 * all[0], "{masked:?}");
 }
 
 #[test]
@@ -596,7 +656,9 @@ fn a_finished_run_is_not_done_again() {
     let bench = Bench::new();
     succeed(&mut bench.run("run"));
     let before = snapshot(&bench.path("run"));
-    let printed = text(&succeed(&mut bench.resume("run")));
+    // What it would need does not matter any more.
+    let mut again = bench.resume("run");
+    let printed = text(&succeed(again.args(["--set", "train.memory_limit=100000"])));
     assert!(printed.contains("finished"), "{printed}");
     assert_same_files(&snapshot(&bench.path("run")), &before);
     let refused = fail_with(&mut bench.run("run"), 2);
@@ -636,7 +698,36 @@ fn a_damaged_checkpoint_is_refused_and_the_last_good_one_goes_on_to_the_same_bit
     assert!(half.contains("half") && half.contains("step-16"), "{half}");
     let none = fail_with(bench.run("run").args(["--resume-from", "step-5"]), 2);
     assert!(none.contains("step-4, step-8"), "{none}");
-    succeed(bench.run("run").args(["--resume-from", "step-16"]));
+    let printed = text(&succeed(
+        bench.run("run").args(["--resume-from", "step-16"]),
+    ));
+    bench.assert_same("run", "reference");
+    // The damaged ones are out of the way, and stay.
+    for name in ["step-20.abandoned", "step-24.abandoned"] {
+        assert!(printed.contains(name), "{printed}");
+        assert!(bench.path("run/checkpoints").join(name).is_dir(), "{name}");
+    }
+}
+
+#[test]
+fn a_run_that_went_back_and_was_stopped_goes_on_from_where_it_was_stopped() {
+    let bench = slow().with(&["checkpoint.keep_last=9", "checkpoint.every=6"]);
+    succeed(&mut bench.run("reference"));
+    succeed(&mut bench.run("run"));
+    flip(&bench.path("run/checkpoints/step-24/optimizer.safetensors"));
+    let mut back = bench.run("run");
+    let mut child = spawn(back.args(["--resume-from", "step-6"]));
+    wait_for(&bench.path("run/checkpoints/step-12.abandoned"), &mut child);
+    signal(&child, libc::SIGTERM);
+    let output = child.wait_with_output().unwrap();
+    let printed = text(&output);
+    assert_eq!(output.status.code(), Some(75), "{printed}");
+    assert!(
+        printed.contains("--resume in place of --resume-from"),
+        "{printed}"
+    );
+    assert!(bench.steps("run").last().unwrap() < &24);
+    succeed(&mut bench.resume("run"));
     bench.assert_same("run", "reference");
 }
 
@@ -716,11 +807,8 @@ fn what_would_not_fit_is_refused_before_anything_is_written_with_the_keys_that_h
         refused.contains("available memory") || refused.contains("control group"),
         "{refused}"
     );
-    // Past what 64 bits count.
-    let absurd = [
-        "model.d_model=4611686018427387904",
-        "model.d_ff=4611686018427387904",
-    ];
+    // The largest that a model may be.
+    let absurd = ["model.d_model=16777216", "model.d_ff=16777216"];
     let refused = fail_with(&mut bench.with(&absurd).run("run"), 2);
     assert!(refused.contains("at least"), "{refused}");
 }
@@ -732,6 +820,7 @@ fn a_dry_run_says_what_it_takes_and_writes_nothing() {
     for word in [
         "parameters",
         "activations",
+        ", data ",
         "labelled sequences",
         "steps",
         "nothing was written",
@@ -924,26 +1013,106 @@ fn the_trained_model_is_a_teacher_for_saltworks_label() {
     succeed(saltworks().arg("verify").arg(bench.path("relabelled")));
 }
 
+/// The library that makes operations on files fail, made once.
+fn fault_shim() -> &'static Path {
+    static SHIM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_dir, shim) = SHIM.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let shim = dir.path().join("faults.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/faults.c");
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim);
+        succeed(cc.arg(source).arg("-ldl"));
+        (dir, shim)
+    });
+    shim
+}
+
+/// `command`, with the disk full under `path` from its operation number `at` on.
+fn failing_at<'a>(command: &'a mut Command, at: u64, path: &Path) -> &'a mut Command {
+    command
+        .env("LD_PRELOAD", fault_shim())
+        .env("FAULT_AT", at.to_string())
+        .env("FAULT_DIR", path)
+        .env("FAULT_STAYS", "1")
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_the_run_with_a_checkpoint_of_the_steps_done() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("reference"));
+    let mut command = bench.run("run");
+    let log = bench.path("run/metrics.jsonl");
+    let printed = fail_with(failing_at(&mut command, 3, &log), 1);
+    assert!(
+        printed.contains("step 3 could not be logged") && printed.contains("no space left"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("step-3 is saved") && printed.contains("--resume"),
+        "{printed}"
+    );
+    assert_eq!(bench.steps("run"), [3]);
+    succeed(&mut bench.resume("run"));
+    let (got, want) = (bench.result("run"), bench.result("reference"));
+    assert_same_files(&got.model, &want.model);
+    // Of that step only the line is lost.
+    let others = want.metrics.iter().filter(|line| line["step"] != 3);
+    assert!(got.metrics.iter().eq(others), "{:?}", got.metrics);
+}
+
+#[test]
+fn a_validation_that_cannot_be_logged_is_made_again_by_whoever_goes_on() {
+    let bench = Bench::new().with(&["log.every=100", "checkpoint.every=0"]);
+    succeed(&mut bench.run("reference"));
+    let mut command = bench.run("run");
+    // After the line of step 1.
+    let log = bench.path("run/metrics.jsonl");
+    let printed = fail_with(failing_at(&mut command, 2, &log), 1);
+    assert!(printed.contains("step-8 is saved"), "{printed}");
+    succeed(&mut bench.resume("run"));
+    bench.assert_same("run", "reference");
+}
+
+#[test]
+fn an_old_checkpoint_that_cannot_be_removed_does_not_make_the_new_one_doubtful() {
+    let bench = Bench::new().with(&["checkpoint.keep_last=1"]);
+    let mut command = bench.run("run");
+    let gone = bench.path("run/checkpoints/.step-4.gone");
+    let printed = fail_with(failing_at(&mut command, 1, &gone), 1);
+    assert!(
+        printed.contains("the checkpoint of step 8 is good") && printed.contains("--resume"),
+        "{printed}"
+    );
+    assert_eq!(bench.steps("run"), [4, 8]);
+    succeed(&mut bench.resume("run"));
+    assert_eq!(bench.steps("run"), [STEPS]);
+}
+
+#[test]
+fn a_model_that_cannot_be_written_in_the_end_says_that_training_is_safe() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("reference"));
+    let mut command = bench.run("run");
+    let part = bench.path("run/.final.part");
+    let printed = fail_with(failing_at(&mut command, 1, &part), 1);
+    for word in ["24 steps are done", "step-24 is saved", "--resume"] {
+        assert!(printed.contains(word), "{word}: {printed}");
+    }
+    succeed(&mut bench.resume("run"));
+    bench.assert_same("run", "reference");
+}
+
 #[test]
 fn a_disk_that_is_full_leaves_the_older_checkpoint_good() {
-    let shim_dir = tempfile::tempdir().unwrap();
-    let shim = shim_dir.path().join("faults.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/faults.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim);
-    succeed(cc.arg(source).arg("-ldl"));
     let bench = Bench::new();
     succeed(&mut bench.run("reference"));
     let (mut n_stopped, mut was_named) = (0, false);
     for at in [3, 30, 60, 90] {
         let output = format!("run-{at}");
+        let checkpoints = bench.path(&output).join("checkpoints");
         let mut command = bench.run(&output);
-        command
-            .env("LD_PRELOAD", &shim)
-            .env("FAULT_AT", at.to_string());
-        command.env("FAULT_DIR", bench.path(&output).join("checkpoints"));
-        command.env("FAULT_STAYS", "1");
-        let result = command.output().unwrap();
+        let result = failing_at(&mut command, at, &checkpoints).output().unwrap();
         let printed = text(&result);
         assert!(!printed.contains("panicked"), "{printed}");
         if !result.status.success() {
