@@ -36,7 +36,7 @@ pub enum TokensError {
         reason: String,
     },
     /// Input without a single document.
-    #[error("no document with text in the input ({} empty, {} bad lines): check --input and --text-field", tally.n_empty_documents, tally.n_bad_lines)]
+    #[error("no document with text in the input ({} empty, {} bad lines): check the input files and the name of the field that holds the text", tally.n_empty_documents, tally.n_bad_lines)]
     NoDocuments {
         /// What was left out.
         tally: Tally,

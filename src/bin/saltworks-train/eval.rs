@@ -57,7 +57,7 @@ pub(crate) struct Args {
     eod: SpecialChoice,
 
     /// Only N sequences of --tokens, evenly spread.
-    #[arg(long, value_name = "N", conflicts_with = "text")]
+    #[arg(long, value_name = "N", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
     max_sequences: Option<u64>,
 
     /// Positions a pass of the model (speed and memory only).

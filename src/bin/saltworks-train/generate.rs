@@ -15,7 +15,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// Text to go on from.
+    /// Text to go on from. Without one the model begins a text, behind the id that ends another.
     #[arg(
         long,
         value_name = "TEXT",
@@ -86,6 +86,10 @@ impl Args {
         let mut bos = self.bos.resolve_bos(tokenizer)?;
         if self.bos == SpecialChoice::Auto {
             bos = bos.or(opened.special.bos);
+            // With nothing in front and no prompt, a text begins where another one has ended.
+            if self.prompt.is_empty() {
+                bos = bos.or(self.eod.resolve_eod(tokenizer)?);
+            }
         }
         Ok(bos
             .into_iter()

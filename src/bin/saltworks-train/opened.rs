@@ -4,7 +4,7 @@ use crate::common::signals;
 use anyhow::Context;
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::Tokenizer;
-use saltworks::train::eval::check_tokenizer;
+use saltworks::train::eval::{check_same_tokenizer, check_tokenizer};
 use saltworks::train::export::{ExportError, SpecialIds, find_model, read_hf};
 use saltworks::train::model::{Capacity, MemoryPlan, ModelSpec, Params};
 use saltworks::train::run::{MemoryRoom, RunError};
@@ -45,9 +45,12 @@ impl ModelArgs {
             special: model.special,
             tokenizer: None,
         };
-        if let Some(path) = self.tokenizer.clone().or(model.tokenizer) {
+        if let Some(path) = self.tokenizer.clone().or_else(|| model.tokenizer.clone()) {
             let tokenizer = Tokenizer::open(&path)?;
             check_tokenizer(&opened.spec, &tokenizer, &path)?;
+            if let Some(own) = model.tokenizer.filter(|own| *own != path) {
+                check_same_tokenizer(&tokenizer, &path, &own)?;
+            }
             opened.tokenizer = Some((tokenizer, path));
         }
         Ok((opened, model.params))

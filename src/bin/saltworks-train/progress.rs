@@ -32,7 +32,7 @@ impl ProgressDisplay {
 
 fn describe(snapshot: &Snapshot) -> String {
     format!(
-        "loss {:.4}  {:.0} tokens/s  {} left  {}",
+        "loss {:.4}  {:.0} tokens/s  {} left  stage {}",
         snapshot.loss,
         snapshot.tokens_per_s,
         time_left(snapshot.eta_s),

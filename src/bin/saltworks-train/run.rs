@@ -36,8 +36,8 @@ pub(crate) struct Args {
     #[arg(long)]
     profile: bool,
 
-    /// Say what it would take, and write nothing.
-    #[arg(long)]
+    /// Say what a new run would take, and write nothing.
+    #[arg(long, conflicts_with_all = ["resume", "resume_from"])]
     dry_run: bool,
 }
 

@@ -254,7 +254,7 @@ impl Loader {
             left_out: self.unselected(),
             epochs: self.stages.label_epochs,
             key: "data.label_epochs",
-            remedy: "label more sequences, take fewer steps of stage 1 (kd.n_kd)",
+            remedy: "label more sequences, take fewer steps of stage 1 (kd.n_kd; train.steps for rkd)",
         })?;
         let left_out = match coverage.tokens_excluded {
             0 => String::new(),

@@ -17,6 +17,31 @@ pub fn check_tokenizer(
     check_vocabulary(spec, tokenizer.vocab_size(), path, "the tokenizer")
 }
 
+/// A tokenizer that was named and the model's own give every id the same meaning: with another one of
+/// the same size every number would be wrong, and nothing would show it.
+///
+/// # Errors
+/// [`EvalError::OtherTokenizer`]; a file that is no tokenizer.
+pub fn check_same_tokenizer(
+    named: &Tokenizer,
+    named_path: &Path,
+    own_path: &Path,
+) -> Result<(), EvalError> {
+    let (named, own) = (
+        named.fingerprint(),
+        Tokenizer::open(own_path)?.fingerprint(),
+    );
+    if named == own {
+        return Ok(());
+    }
+    Err(EvalError::NotTheModels {
+        path: named_path.to_owned(),
+        named,
+        own_path: own_path.to_owned(),
+        own,
+    })
+}
+
 /// Every id of the corpus has a row in the model, and the corpus was made by this tokenizer, as far
 /// as either is known.
 ///

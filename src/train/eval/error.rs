@@ -65,6 +65,18 @@ pub enum EvalError {
         /// Fingerprint of that.
         model: String,
     },
+    /// A tokenizer that was named and is not the model's own.
+    #[error("{} is the tokenizer {named}, but the model's own, {}, is {own}: leave it out", path.display(), own_path.display())]
+    NotTheModels {
+        /// The one that was named.
+        path: PathBuf,
+        /// Its fingerprint.
+        named: String,
+        /// The model's `tokenizer.json`.
+        own_path: PathBuf,
+        /// Its fingerprint.
+        own: String,
+    },
     /// Nothing to predict.
     #[error(
         "there is nothing to predict: no sequence has a second token; give more text, or an id in front of it"
@@ -138,6 +150,7 @@ impl EvalError {
             | EvalError::Vocabulary { .. }
             | EvalError::IdPastVocab { .. }
             | EvalError::OtherTokenizer { .. }
+            | EvalError::NotTheModels { .. }
             | EvalError::NothingToPredict
             | EvalError::NoGroups { .. }
             | EvalError::EmptySeparator

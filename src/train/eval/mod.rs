@@ -15,7 +15,7 @@ mod run;
 mod score;
 mod text;
 
-pub use check::{check_tokenizer, check_tokens};
+pub use check::{check_same_tokenizer, check_tokenizer, check_tokens};
 pub use error::EvalError;
 pub use generate::{Generated, SampleOptions, Stop, generate, pick};
 pub use run::{

@@ -36,6 +36,13 @@ impl Start {
     }
 }
 
+/// Files that say a directory is something else, which a run would mix its own files with.
+const FOREIGN: [(&str, &str); 3] = [
+    ("plan.json", "labels"),
+    ("corpus.json", "a token corpus"),
+    ("config.json", "a model"),
+];
+
 /// The directory of a run, held by this process alone for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct RunDir {
@@ -140,6 +147,17 @@ fn refuse_what_is_there(path: &Path, checkpoints: &CheckpointStore) -> Result<()
     }
     if final_dir(path).exists() {
         return Err(RunError::Finished { dir }.into());
+    }
+    for (name, what) in FOREIGN {
+        if path.join(name).exists() {
+            return Err(RunError::Setting {
+                key: "output",
+                expected: "a directory of its own".to_owned(),
+                got: format!("{}, which holds {what} ({name})", path.display()),
+                remedy: "choose another one".to_owned(),
+            }
+            .into());
+        }
     }
     let config = path.join(CONFIG_NAME);
     if !config.exists() {

@@ -54,7 +54,7 @@ use std::path::{Path, PathBuf};
 use trainer::{Restored, Trainer};
 
 /// More threads than any machine that this is for has cores; so many only stand in line.
-const MAX_THREADS: usize = 1024;
+const MAX_THREADS: usize = 256;
 
 /// What is known before the first step.
 #[derive(Debug)]
