@@ -926,7 +926,7 @@ fn a_run_starts_from_the_weights_of_another_by_a_run_toml_of_init() {
     for word in ["parameters", "d_model", "16", "run.toml"] {
         assert!(printed.contains(word), "{printed}");
     }
-    let refused = fail_with(&mut init, 1);
+    let refused = fail_with(&mut init, 2);
     assert!(refused.contains("run.toml"), "{refused}");
     let mut second = saltworks_train();
     second
