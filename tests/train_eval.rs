@@ -329,6 +329,21 @@ fn a_corpus_of_another_tokenizer_is_refused() {
 }
 
 #[test]
+fn a_named_tokenizer_that_is_not_the_models_own_is_refused() {
+    let place = Workplace::new();
+    place.write("in.txt", "abc");
+    let other = llama::tokenizer_json().replace("\"~\"", "\"é\"");
+    place.write("other.json", other);
+    let mut eval = place.command("eval");
+    eval.arg("--text").arg(place.path("in.txt"));
+    let printed = fail_with(eval.arg("--tokenizer").arg(place.path("other.json")), 2);
+    assert!(
+        printed.contains("other.json is the tokenizer blake3:") && printed.contains("leave it out"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn generated_text_is_the_likeliest_at_temperature_0_and_the_same_for_a_seed() {
     let place = Workplace::new();
     let said = |more: &[&str]| {

@@ -2,13 +2,14 @@
 
 use super::RunError;
 use crate::storage::StorageError;
-use crate::tokens::{OpenOptions, Packing, TokenCorpus, TokenFormat, ViewOptions};
+use crate::tokens::{OpenOptions, Packing, TokenCorpus, TokenFormat, Tokenizer, ViewOptions};
 use crate::train::TrainError;
 use crate::train::config::RunConfig;
 use crate::train::data::{
     DataError, LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
     TokenSource, TokenizerFacts,
 };
+use crate::train::eval::check_same_tokenizer;
 use crate::train::export::{SpecialIds, find_model, read_config};
 use crate::train::loss::{KdLoss, KdPolicy};
 use crate::train::model::{Capacity, ModelSpec};
@@ -54,7 +55,7 @@ impl Inputs {
         let config = config.clone().resolve(view.as_ref())?;
         let stages = StagePlan::of(&config);
         let init = config.init.as_deref().map(find_model).transpose()?;
-        let tokenizer = tokenizer_path(&config, init.as_ref());
+        let tokenizer = tokenizer_path(&config, init.as_ref())?;
         let facts = facts(&config, init.as_ref(), tokenizer.as_ref(), labels.as_ref())?;
         let (spec, special) = model(&config, init.as_ref(), &facts, labels.as_ref())?;
         let policy = policy(&config, &stages, labels.as_ref())?;
@@ -204,12 +205,23 @@ fn open_tokens(
     Ok(Some(source))
 }
 
-/// The tokenizer that is named, or the one beside the weights to start from.
-fn tokenizer_path(config: &RunConfig, init: Option<&PathBuf>) -> Option<PathBuf> {
+/// The tokenizer that is named, which must be that of the weights to start from where those have one
+/// beside them; else that one.
+fn tokenizer_path(
+    config: &RunConfig,
+    init: Option<&PathBuf>,
+) -> Result<Option<PathBuf>, TrainError> {
     let beside_weights = init
         .map(|dir| dir.join("tokenizer.json"))
         .filter(|path| path.is_file());
-    config.data.tokenizer.clone().or(beside_weights)
+    let Some(named) = &config.data.tokenizer else {
+        return Ok(beside_weights);
+    };
+    if let Some(own) = beside_weights.filter(|own| own != named) {
+        let tokenizer = Tokenizer::open(named).map_err(DataError::from)?;
+        check_same_tokenizer(&tokenizer, named, &own)?;
+    }
+    Ok(Some(named.clone()))
 }
 
 fn read_tokenizer(path: Option<PathBuf>) -> Result<Option<Vec<u8>>, TrainError> {
