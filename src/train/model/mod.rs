@@ -4,6 +4,7 @@
 //! [`Buffers`](buffers) what the backward pass wants; with `recompute` only each block's input
 //! stays, and the backward pass computes the block once more before it goes through it.
 
+mod block;
 mod buffers;
 mod network;
 mod params;

@@ -4,6 +4,7 @@
 //! and up, so that each group is one matrix product.
 
 use super::ModelSpec;
+use crate::train::draws::mix;
 use std::ops::Range;
 
 /// Standard deviation of freshly drawn weights.
@@ -187,12 +188,4 @@ fn normal(seed: u64, idx: u64) -> f32 {
     let unit = |bits: u64| (bits as f64 + 0.5) / (1u64 << 32) as f64;
     let radius = (-2.0 * unit(bits >> 32).ln()).sqrt();
     (radius * (std::f64::consts::TAU * unit(bits & 0xffff_ffff)).cos()) as f32
-}
-
-/// SplitMix64's finaliser (Steele, Lea and Flood, 2014).
-fn mix(value: u64) -> u64 {
-    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
