@@ -188,6 +188,7 @@ fn an_unreadable_or_broken_file_is_refused_by_name() {
 #[test]
 fn values_out_of_range_are_refused_by_key() {
     let cases = [
+        ("output=\"\"", "output is nothing: expected a directory"),
         ("train.steps=0", "train.steps is 0: expected at least 1"),
         ("train.batch_size=0", "train.batch_size is 0"),
         (

@@ -22,6 +22,14 @@ impl RunConfig {
     /// # Errors
     /// The first such: its key, what was expected, what was found, and what to do.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        let has_output = !self.output.as_os_str().is_empty();
+        require(
+            has_output,
+            "output",
+            "a directory",
+            "nothing",
+            "name one; . is this one",
+        )?;
         check_train(&self.train)?;
         check_data(&self.data)?;
         self.check_model()?;
