@@ -1,7 +1,7 @@
 //! The model: its dimensions, its parameters in one flat buffer, forward and backward.
 //!
 //! A block is `x + attention(norm(x))`, then `+ feed-forward(norm(.))`. The forward pass leaves in
-//! [`Buffers`](buffers) what the backward pass wants; with `recompute` only each block's input
+//! its buffers what the backward pass wants; with `recompute` only each block's input
 //! stays, and the backward pass computes the block once more before it goes through it.
 
 mod block;
