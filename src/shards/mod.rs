@@ -57,6 +57,8 @@ pub use plan::{
 };
 pub use reader::ShardReader;
 pub use row::Row;
-pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished};
+#[cfg(feature = "train")]
+pub(crate) use sidecar::expect_equal;
+pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished, check_size};
 pub use verify::{Finding, VerifyOptions, VerifyProgress, VerifyReport, verify_files};
 pub use writer::ShardWriter;

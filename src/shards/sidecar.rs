@@ -195,8 +195,11 @@ pub(super) fn check_file(dir: &Path, file: &SidecarFile) -> Result<(), ShardsErr
     expect_equal(&path, "blake3", file.blake3.clone(), hash.blake3)
 }
 
-/// As [`check_file`], by size alone.
-pub(super) fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
+/// Compares the size of one file, inside the label directory `dir`, with what a sidecar says of it.
+///
+/// # Errors
+/// [`ShardsError::Sidecar`]; a file that cannot be looked at.
+pub fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
     let path = dir.join(&file.name);
     let bytes = std::fs::metadata(&path)
         .map_err(|source| crate::storage::StorageError::io("read", &path, source))?
@@ -204,7 +207,13 @@ pub(super) fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsErr
     expect_equal(&path, "size", file.bytes.to_string(), bytes.to_string())
 }
 
-fn expect_equal(path: &Path, what: &str, expected: String, got: String) -> Result<(), ShardsError> {
+/// As a sidecar's reader says it of a file that is another than `expected`.
+pub(crate) fn expect_equal(
+    path: &Path,
+    what: &str,
+    expected: String,
+    got: String,
+) -> Result<(), ShardsError> {
     if expected == got {
         return Ok(());
     }

@@ -5,5 +5,5 @@ use saltworks::interrupt::Interrupt;
 
 /// A wish to stop by the first signal; the second ends the process.
 pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
-    signals::interrupt("stopping after this step, with a checkpoint; once more to stop at once")
+    signals::interrupt("stopping, with a checkpoint of the steps done; once more to stop at once")
 }

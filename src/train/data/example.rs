@@ -22,6 +22,13 @@ impl Example {
     pub fn n_targets(&self) -> usize {
         self.input_ids.len().saturating_sub(1)
     }
+
+    /// Positions whose target is the first token of another document, rising.
+    pub fn border_targets(&self) -> impl Iterator<Item = usize> {
+        let starts = self.doc_starts.windows(2);
+        let others = starts.filter(|pair| pair[0] < pair[1]);
+        others.map(|pair| pair[1] as usize - 1)
+    }
 }
 
 impl From<Row> for Example {

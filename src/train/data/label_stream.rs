@@ -5,11 +5,11 @@
 //! A row group that cannot be read fails the step that would have used its first row, and none
 //! before it.
 
-use super::labels::{Inner, expect_equal};
+use super::labels::Inner;
 use super::loader::LABELLED;
 use super::order::{EpochOrder, Group, Window};
 use super::{DataError, Example};
-use crate::shards::{ShardReader, SidecarFile};
+use crate::shards::{ShardReader, SidecarFile, expect_equal};
 use crate::storage::StorageError;
 use std::fs::File;
 use std::path::Path;

@@ -4,8 +4,7 @@ use super::facts::{LabelNeeds, TokenizerFacts};
 use super::order::{Group, LabelOrder};
 use super::selection::{Selection, SeqIdSet, read_selection};
 use super::{DataError, labels_fingerprint};
-use crate::shards::{Attention, LabelSet, Manifest, Plan, Positions, ShardsError, SidecarFile};
-use crate::storage::StorageError;
+use crate::shards::{Attention, LabelSet, Manifest, Plan, Positions, SidecarFile, check_size};
 use crate::tokens::{Packing, ViewOptions};
 use crate::train::loss::{Gate, KdLoss};
 use std::path::{Path, PathBuf};
@@ -380,35 +379,9 @@ fn check_files(set: &LabelSet) -> Result<Vec<Vec<SidecarFile>>, DataError> {
         return Err(unfinished("has a manifest that does not list every shard"));
     }
     for file in manifest.shards.iter().flat_map(|sidecar| &sidecar.files) {
-        let path = set.dir.join(&file.name);
-        let metadata =
-            std::fs::metadata(&path).map_err(|source| StorageError::io("read", &path, source))?;
-        expect_equal(
-            &path,
-            "size",
-            file.bytes.to_string(),
-            metadata.len().to_string(),
-        )?;
+        check_size(&set.dir, file)?;
     }
     Ok(manifest.shards.into_iter().map(|s| s.files).collect())
-}
-
-/// As `shards` says it of a file that is not what its sidecar says.
-pub(super) fn expect_equal(
-    path: &Path,
-    what: &str,
-    expected: String,
-    got: String,
-) -> Result<(), ShardsError> {
-    if expected == got {
-        return Ok(());
-    }
-    Err(ShardsError::Sidecar {
-        path: path.to_path_buf(),
-        what: what.to_owned(),
-        expected,
-        got,
-    })
 }
 
 /// All row groups with a kept row, by shard and row group.

@@ -63,8 +63,8 @@ fn push_tokens(batch: &mut MicroBatch, example: &Example, mask_document_borders:
     batch.weights_n.resize(first + n, 1.0);
     batch.starts.push(first + n);
     if mask_document_borders {
-        for &start in example.doc_starts.iter().skip(1) {
-            batch.weights_n[first + start as usize - 1] = 0.0;
+        for t in example.border_targets() {
+            batch.weights_n[first + t] = 0.0;
         }
     }
 }

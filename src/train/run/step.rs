@@ -89,8 +89,7 @@ impl<'a> StepBatch<'a> {
             return self.n_positions();
         }
         let n_kept = |example: &Example| {
-            let borders = example.doc_starts.windows(2);
-            let n_masked = borders.filter(|pair| pair[0] < pair[1]).count();
+            let n_masked = example.border_targets().count();
             example.n_targets().saturating_sub(n_masked)
         };
         self.examples.iter().map(n_kept).sum()
