@@ -5,7 +5,7 @@ use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use crate::tokens::TokensError;
 use parquet::errors::ParquetError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A failure of reading labels or tokens; its message names the file and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -227,6 +227,19 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// The file of labels or tokens that could not be read because it is not there.
+    pub(in crate::train) fn missing_file(&self) -> Option<&Path> {
+        match self {
+            DataError::Storage(error) | DataError::Shards(ShardsError::Storage(error)) => {
+                match error {
+                    StorageError::Io { path, .. } if error.is_not_found() => Some(path),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {

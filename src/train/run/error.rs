@@ -1,7 +1,6 @@
 //! What can go wrong between the parts of a run.
 
 use crate::error::Kind;
-use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use crate::train::TrainError;
 use crate::train::data::DataError;
@@ -231,7 +230,9 @@ impl RunError {
             RunError::NonFinite { .. }
             | RunError::NonFiniteValidation { .. }
             | RunError::MissingShard { .. } => Kind::BadData,
-            RunError::Data { source, .. } if is_missing(source) => Kind::BadData,
+            // It was there at the start. Another failure to read one, such as of the device, may go
+            // through on another try.
+            RunError::Data { source, .. } if source.missing_file().is_some() => Kind::BadData,
             RunError::Data { source, .. } => source.kind(),
             RunError::Log { source, .. } => source.kind(),
             RunError::Retain { source, .. } => source.kind(),
@@ -239,17 +240,6 @@ impl RunError {
             RunError::Interrupted { .. } => Kind::Interrupted,
             RunError::Locked { .. } | RunError::Threads { .. } => Kind::Failed,
         }
-    }
-}
-
-/// Whether a file of the labels or tokens that was there at the start is not there any more. Another
-/// failure to read one, such as of the device, may go through on another try.
-fn is_missing(error: &DataError) -> bool {
-    match error {
-        DataError::Storage(error) | DataError::Shards(ShardsError::Storage(error)) => {
-            error.is_not_found()
-        }
-        _ => false,
     }
 }
 

@@ -42,11 +42,10 @@ pub use state::{Sources, TrainState};
 pub use step::StepReport;
 pub use validation::ValidationReport;
 
-use crate::storage::StorageError;
 use crate::train::TrainError;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::config::RunConfig;
-use crate::train::data::{Coverage, DataError, Loader, LoaderPosition};
+use crate::train::data::{Coverage, Loader, LoaderPosition};
 use crate::train::ops::sgemm_peak_flops;
 use directory::RunDir;
 use finish::final_dir;
@@ -128,13 +127,11 @@ fn missing_shard(error: TrainError, labels: Option<&Path>) -> TrainError {
     let TrainError::Data(data) = &error else {
         return error;
     };
-    match (&**data, labels) {
-        (DataError::Storage(storage), Some(dir)) if storage.is_not_found() => match storage {
-            StorageError::Io { path, .. } if path.starts_with(dir) => {
-                RunError::MissingShard { path: path.clone() }.into()
-            }
-            _ => error,
-        },
+    match (data.missing_file(), labels) {
+        (Some(path), Some(dir)) if path.starts_with(dir) => {
+            let path = path.to_path_buf();
+            RunError::MissingShard { path }.into()
+        }
         _ => error,
     }
 }
