@@ -4,7 +4,8 @@
 //!     cargo bench --bench kernel
 
 use saltworks::signals::{
-    Groups, Logits, LogitsData, Rounding, SignalsConfig, instruction_set, reduce_batch,
+    Groups, Logits, LogitsData, Rounding, Sampling, SequenceTargets, SignalsConfig,
+    instruction_set, reduce_batch,
 };
 use std::hint::black_box;
 use std::time::Instant;
@@ -16,24 +17,32 @@ fn main() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.expect("one thread starts").install(|| {
         println!("instruction set {}", instruction_set());
-        println!("     V    K  us a row   GB/s  a plain read GB/s");
+        println!("     V    K  extras           us a row   GB/s  a plain read GB/s");
         for vocab_size in [32_000, 50_257, 128_256] {
             let values = gaussian_like(N_ROWS * vocab_size);
             for top_k in [8, 64, 256] {
-                measure(&values, vocab_size, top_k);
+                measure(&values, &config(vocab_size, top_k), "");
             }
+            let tempered = SignalsConfig {
+                temperatures: vec![2.0],
+                ..config(vocab_size, 64)
+            };
+            measure(&values, &tempered, "tau 2");
+            let sampled = SignalsConfig {
+                sampling: Some(Sampling {
+                    n_draws: 50,
+                    tau: 1.0,
+                    seed: 0,
+                }),
+                ..tempered
+            };
+            measure(&values, &sampled, "tau 2, 50 draws");
         }
     });
 }
 
-fn measure(values: &[f32], vocab_size: usize, top_k: usize) {
-    let logits = Logits {
-        data: LogitsData::F32(values),
-        n_rows: 1,
-        width: N_ROWS,
-        vocab_size,
-    };
-    let config = SignalsConfig {
+fn config(vocab_size: usize, top_k: usize) -> SignalsConfig {
+    SignalsConfig {
         groups: Groups {
             stats: true,
             topk: true,
@@ -42,17 +51,32 @@ fn measure(values: &[f32], vocab_size: usize, top_k: usize) {
         temperatures: Vec::new(),
         rounding: Rounding::F16,
         vocab_size,
+        sampling: None,
+    }
+}
+
+fn measure(values: &[f32], config: &SignalsConfig, extras: &str) {
+    let (vocab_size, top_k) = (config.vocab_size, config.top_k);
+    let logits = Logits {
+        data: LogitsData::F32(values),
+        n_rows: 1,
+        width: N_ROWS,
+        vocab_size,
     };
     let targets: Vec<u32> = (0..N_ROWS)
         .map(|t| (t * 7919 % vocab_size) as u32)
         .collect();
-    let reduce = fastest(|| drop(black_box(reduce_batch(logits, &[&targets], &config))));
+    let sequence = SequenceTargets {
+        seq_id: 0,
+        targets: &targets,
+    };
+    let reduce = fastest(|| drop(black_box(reduce_batch(logits, &[sequence], config))));
     let read = fastest(|| {
         black_box(sum(values));
     });
     let gigabytes = size_of_val(values) as f64 / 1e9;
     println!(
-        "{vocab_size:>6} {top_k:>4} {:>9.1} {:>6.1} {:>18.1}",
+        "{vocab_size:>6} {top_k:>4}  {extras:<16} {:>8.1} {:>6.1} {:>18.1}",
         reduce * 1e6 / N_ROWS as f64,
         gigabytes / reduce,
         gigabytes / read

@@ -15,7 +15,7 @@ use super::error::LabelError;
 use super::progress::Progress;
 use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
-use crate::signals::{SequenceSignals, SignalsConfig, reduce_batch};
+use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, reduce_batch};
 use crate::teacher::{Teacher, TeacherError, TokenBatch};
 use crate::tokens::{Sequence, SequenceView};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -160,9 +160,12 @@ pub(super) fn signals_of(
     config: &SignalsConfig,
     view: &SequenceView<'_>,
 ) -> Result<Vec<SequenceSignals>, LabelError> {
-    let targets: Vec<&[u32]> = sequences
+    let targets: Vec<SequenceTargets> = sequences
         .iter()
-        .map(|sequence| &sequence.input_ids[1..])
+        .map(|sequence| SequenceTargets {
+            seq_id: sequence.seq_id,
+            targets: &sequence.input_ids[1..],
+        })
         .collect();
     let reduced = teacher.run(&token_batch(sequences), |logits| {
         reduce_batch(logits, &targets, config)

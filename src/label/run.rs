@@ -234,5 +234,6 @@ pub(super) fn signals_config(plan: &Plan) -> SignalsConfig {
         temperatures: signals.temperatures.clone(),
         rounding: signals.rounding,
         vocab_size: plan.teacher.vocab_size as usize,
+        sampling: None,
     }
 }

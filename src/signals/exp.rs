@@ -6,7 +6,7 @@
 //! comparisons), so all instruction sets give the same bits, and a shard does not depend on them.
 //!
 //! Range reduction and polynomial are those of Cephes' `expf` (relative error below 2e-7);
-//! four values a lane are added in f32, and everything above that in f64.
+//! a block's 64 values are added in f32, pairwise, and blocks in f64.
 
 /// Logits a block: four values for each of the 16 lanes.
 pub(super) const BLOCK: usize = 64;
@@ -14,30 +14,6 @@ const LANES: usize = 16;
 
 /// Exponents below this count as probability 0: e^-87 is the last normal f32.
 const EXP_LOWEST: f32 = -87.0;
-
-/// Running sums over blocks: `sum e^d` and `sum d * e^d`, where d = (logit - max) * inv_tau.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct ExpSums {
-    exp: [f64; LANES],
-    weighted: [f64; LANES],
-}
-
-impl ExpSums {
-    pub(super) const ZERO: Self = Self {
-        exp: [0.0; LANES],
-        weighted: [0.0; LANES],
-    };
-
-    /// `sum e^d`.
-    pub(super) fn exp(&self) -> f64 {
-        self.exp.iter().sum()
-    }
-
-    /// `sum d * e^d`.
-    pub(super) fn weighted(&self) -> f64 {
-        self.weighted.iter().sum()
-    }
-}
 
 /// What one look over a row finds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,29 +46,64 @@ pub(crate) fn exp_lane(d: f32) -> f32 {
     if d > EXP_LOWEST { e * power } else { 0.0 }
 }
 
-/// One stage after the other over whole arrays, since that is what compilers turn into vectors.
+/// `d` and `e^d` of one block, d = (logit - max) * inv_tau. One stage after the other over whole
+/// arrays, since that is what compilers turn into vectors.
 #[inline(always)]
-fn add_block(block: &[f32; BLOCK], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+fn exp_block<const TEMPERED: bool>(
+    block: &[f32; BLOCK],
+    max: f32,
+    inv_tau: f32,
+) -> ([f32; BLOCK], [f32; BLOCK]) {
     let mut d = [0.0_f32; BLOCK];
     for i in 0..BLOCK {
-        // -inf stays out of the product: its e^d is 0, but -inf * 0 is NaN.
-        d[i] = greater((block[i] - max) * inv_tau, 2.0 * EXP_LOWEST);
+        let shifted = block[i] - max;
+        let shifted = if TEMPERED { shifted * inv_tau } else { shifted };
+        // -inf stays out of the product d * e^d: its e^d is 0, but -inf * 0 is NaN.
+        d[i] = greater(shifted, 2.0 * EXP_LOWEST);
     }
     let mut e = [0.0_f32; BLOCK];
     for i in 0..BLOCK {
         e[i] = exp_lane(d[i]);
     }
-    let [e0, e1, e2, e3] = quarters(&e);
+    (d, e)
+}
+
+/// `sum e^d` and `sum d * e^d` of one block.
+#[inline(always)]
+fn block_sums(block: &[f32; BLOCK], max: f32) -> (f32, f32) {
+    let (d, e) = exp_block::<false>(block, max, 1.0);
     let [d0, d1, d2, d3] = quarters(&d);
-    for lane in 0..LANES {
-        let exp = (e0[lane] + e1[lane]) + (e2[lane] + e3[lane]);
-        sums.exp[lane] += f64::from(exp);
-    }
+    let [e0, e1, e2, e3] = quarters(&e);
+    let mut weighted = [0.0_f32; LANES];
     for lane in 0..LANES {
         let low = d1[lane].mul_add(e1[lane], d0[lane] * e0[lane]);
         let high = d3[lane].mul_add(e3[lane], d2[lane] * e2[lane]);
-        sums.weighted[lane] += f64::from(low + high);
+        weighted[lane] = low + high;
     }
+    (sum_quarters(&e), sum_lanes(&weighted))
+}
+
+#[inline(always)]
+fn sum_quarters(values: &[f32; BLOCK]) -> f32 {
+    let [a, b, c, d] = quarters(values);
+    let mut lanes = [0.0_f32; LANES];
+    for lane in 0..LANES {
+        lanes[lane] = (a[lane] + b[lane]) + (c[lane] + d[lane]);
+    }
+    sum_lanes(&lanes)
+}
+
+#[inline(always)]
+fn sum_lanes(lanes: &[f32; LANES]) -> f32 {
+    let mut eight = [0.0_f32; 8];
+    for i in 0..8 {
+        eight[i] = lanes[i] + lanes[i + 8];
+    }
+    let mut four = [0.0_f32; 4];
+    for i in 0..4 {
+        four[i] = eight[i] + eight[i + 4];
+    }
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// The greater of two numbers; unlike `f32::max` it is one instruction, as NaN is excluded before.
@@ -108,19 +119,44 @@ fn quarters(block: &[f32; BLOCK]) -> [&[f32; LANES]; 4] {
 }
 
 #[inline(always)]
-fn exp_sums_body(row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+fn exp_sums_body(row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
     let (blocks, rest) = row.as_chunks::<BLOCK>();
-    for block in blocks {
-        add_block(block, max, inv_tau, sums);
+    for ((block, exp), weighted) in blocks.iter().zip(&mut *exp_b).zip(&mut *weighted_b) {
+        (*exp, *weighted) = block_sums(block, max);
     }
     if !rest.is_empty() {
-        add_block(&padded(rest), max, inv_tau, sums);
+        (exp_b[blocks.len()], weighted_b[blocks.len()]) = block_sums(&padded(rest), max);
     }
+}
+
+#[inline(always)]
+fn tempered_sums_body(row: &[f32], max: f32, inv_tau: f32, exp_b: &mut [f32]) {
+    let sum = |block: &[f32; BLOCK]| sum_quarters(&exp_block::<true>(block, max, inv_tau).1);
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    for (block, exp) in blocks.iter().zip(&mut *exp_b) {
+        *exp = sum(block);
+    }
+    if !rest.is_empty() {
+        exp_b[blocks.len()] = sum(&padded(rest));
+    }
+}
+
+/// The sum in f64, in 16 lanes.
+#[inline(always)]
+fn total_body(values: &[f32]) -> f64 {
+    let (blocks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0.0_f64; LANES];
+    for block in blocks {
+        for lane in 0..LANES {
+            lanes[lane] += f64::from(block[lane]);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x)).sum::<f64>()
 }
 
 /// A last, short block filled up with -inf, which adds nothing to any sum.
 #[inline(always)]
-fn padded(rest: &[f32]) -> [f32; BLOCK] {
+pub(super) fn padded(rest: &[f32]) -> [f32; BLOCK] {
     let mut block = [f32::NEG_INFINITY; BLOCK];
     block[..rest.len()].copy_from_slice(rest);
     block
@@ -185,6 +221,20 @@ fn count_body<const OR_EQUAL: bool>(values: &[f32], threshold: f32) -> u32 {
     lanes.iter().sum::<u32>() + rest.iter().map(|&x| is_counted(x)).sum::<u32>()
 }
 
+/// A bit for each value that is `threshold` or above.
+#[inline(always)]
+fn mask_body(values: &[f32; LANES], threshold: f32) -> u32 {
+    (0..LANES).fold(0, |mask, lane| {
+        mask | u32::from(values[lane] >= threshold) << lane
+    })
+}
+
+#[inline(always)]
+fn exp_values_body(block: &[f32; BLOCK], max: f32, inv_tau: f32) -> [f32; BLOCK] {
+    // A factor of 1 changes no bit, so these are the terms of both kinds of sums.
+    exp_block::<true>(block, max, inv_tau).1
+}
+
 /// Instruction sets that the sums are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Isa {
@@ -232,17 +282,86 @@ impl Isa {
         }
     }
 
-    /// Adds `sum e^d` and `sum d * e^d` over `row`, d = (logit - max) * inv_tau, to `sums`.
-    pub(super) fn exp_sums(self, row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
+    /// Sums of each block of `row`: `sum e^d` into `exp_b`, `sum d * e^d` into `weighted_b`, where
+    /// d = logit - max. Both hold one value a block.
+    pub(super) fn exp_sums(self, row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
         match self {
             // SAFETY: this value exists only where `available` saw the processor's features.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { x86::exp_sums_avx512(row, max, inv_tau, sums) },
+            Isa::Avx512 => unsafe { x86::exp_sums_avx512(row, max, exp_b, weighted_b) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { x86::exp_sums_avx2(row, max, inv_tau, sums) },
-            Isa::Portable => exp_sums_body(row, max, inv_tau, sums),
+            Isa::Avx2 => unsafe { x86::exp_sums_avx2(row, max, exp_b, weighted_b) },
+            Isa::Portable => exp_sums_body(row, max, exp_b, weighted_b),
         }
+    }
+
+    /// Sums of each block of `row`: `sum e^d` with d = (logit - max) * inv_tau.
+    pub(super) fn tempered_sums(self, row: &[f32], max: f32, inv_tau: f32, exp_b: &mut [f32]) {
+        match self {
+            // SAFETY: this value exists only where `available` saw the processor's features.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { x86::tempered_sums_avx512(row, max, inv_tau, exp_b) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::tempered_sums_avx2(row, max, inv_tau, exp_b) },
+            Isa::Portable => tempered_sums_body(row, max, inv_tau, exp_b),
+        }
+    }
+
+    /// The terms that one block's sum adds: e^d, d = (logit - max) * inv_tau.
+    pub(super) fn exp_values(self, block: &[f32; BLOCK], max: f32, inv_tau: f32) -> [f32; BLOCK] {
+        match self {
+            // SAFETY: this value exists only where `available` saw the processor's features.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { x86::exp_values_avx512(block, max, inv_tau) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::exp_values_avx2(block, max, inv_tau) },
+            Isa::Portable => exp_values_body(block, max, inv_tau),
+        }
+    }
+
+    /// The sum of block sums, in f64.
+    pub(super) fn total(self, values: &[f32]) -> f64 {
+        match self {
+            // SAFETY: this value exists only where `available` saw the processor's features.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { x86::total_avx512(values) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { x86::total_avx2(values) },
+            Isa::Portable => total_body(values),
+        }
+    }
+
+    /// Calls `found(i)` for each `values[i]` that is `threshold` or above, in rising order.
+    #[inline]
+    pub(super) fn each_at_least(
+        self,
+        values: &[f32],
+        threshold: f32,
+        mut found: impl FnMut(usize),
+    ) {
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        for (chunk_idx, chunk) in chunks.iter().enumerate() {
+            let mut mask = match self {
+                // SAFETY: this value exists only where `available` saw the processor's features.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => unsafe { x86::mask_avx512(chunk, threshold) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => unsafe { x86::mask_avx2(chunk, threshold) },
+                Isa::Portable => mask_body(chunk, threshold),
+            };
+            while mask != 0 {
+                found(chunk_idx * LANES + mask.trailing_zeros() as usize);
+                mask &= mask - 1;
+            }
+        }
+        let first = values.len() - rest.len();
+        let reached = rest.iter().enumerate().filter(|&(_, &x)| x >= threshold);
+        reached.for_each(|(i, _)| found(first + i));
     }
 
     /// How many of `values` are above `threshold`.
@@ -320,10 +439,16 @@ mod tests {
             let outcome = |isa: Isa| {
                 let mut maxima = vec![0.0; n_blocks];
                 let scan = isa.scan(&row, &mut maxima);
-                let mut sums = ExpSums::ZERO;
-                isa.exp_sums(&row, scan.max.max(-30.0), inv_tau, &mut sums);
+                let max = scan.max.max(-30.0);
+                let (mut exp_b, mut weighted_b) = (vec![0.0; n_blocks], vec![0.0; n_blocks]);
+                isa.exp_sums(&row, max, &mut exp_b, &mut weighted_b);
+                let mut tempered_b = vec![0.0; n_blocks];
+                isa.tempered_sums(&row, max, inv_tau, &mut tempered_b);
+                let sums = (isa.total(&exp_b), exp_b, weighted_b, tempered_b);
+                let mut reached = Vec::new();
+                isa.each_at_least(&row, row[0], |i| reached.push(i));
                 let counts = [isa.count_above(&row, row[0]), isa.count_at_least(&row, row[0])];
-                (maxima, scan, sums, counts)
+                (maxima, scan, sums, reached, counts)
             };
             let portable = outcome(Isa::Portable);
             for isa in Isa::available() {

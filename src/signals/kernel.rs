@@ -1,34 +1,43 @@
-//! One row of logits, reduced: the best ids, logsumexp, entropy, target, tail, temperatures.
+//! One row of logits, reduced: the best ids, logsumexp, entropy, target, tail, temperatures, draws.
 //!
-//! Three looks at a row that fits the second-level cache:
-//! 1. the maximum of each block of 64; the K-th largest block maximum bounds the K-th largest
-//!    logit from below, so only blocks that reach it can hold one of the K best;
-//! 2. those blocks are searched, and the survivors ranked by (falling logit, rising id);
-//! 3. exponentials of everything outside the ranked set are summed, with the ranked ones masked
-//!    out, and then the ranked ones themselves. The tail is thus a sum of its own terms and never
-//!    a difference of two nearly equal numbers.
+//! Looks at a row that fits the second-level cache:
+//! 1. the maximum of each block of 64, and whether all values are usable;
+//! 2. the few blocks that can hold one of the best ids are searched (`ranking`);
+//! 3. exponentials, one sum a block. A block with ranked ids is summed a second time without them,
+//!    and they are added by themselves in f64: the tail is thus a sum of its own terms and never a
+//!    difference of two nearly equal numbers, and a sharp peak costs the rest no digits;
+//! 4. the same for each extra temperature;
+//! 5. a walk over sums of blocks for the draws (`draws`).
+//!
+//! The sums set apart the `SCORE_K` best ids whatever K is, so only the tail depends on K.
 
-use super::exp::{BLOCK, ExpSums, Isa};
-use super::types::SCORE_K;
+use super::draws::{DrawKey, Sampler, SummedRow};
+use super::exp::{BLOCK, Isa};
+use super::ranking::Ranking;
+use super::types::{SCORE_K, SignalsConfig};
 
 /// Buffers for one thread's rows; they grow to the largest row seen and stay.
 #[derive(Debug)]
 pub(super) struct RowReducer {
     isa: Isa,
-    /// Ids ranked: at least as many as the scores look at.
-    n_ranked: usize,
+    /// K; 0 where no list of ids is wanted.
+    top_k: usize,
     inv_taus: Vec<f32>,
     block_maxima: Vec<f32>,
-    order_scratch: Vec<f32>,
-    candidates: Vec<u64>,
-    /// The ranked ids in rising order, for walking the row once.
-    ranked_by_id: Vec<u32>,
-    /// The ranked ids, best first.
-    pub(super) ranked_ids: Vec<u32>,
-    /// `[n_ranked]` their logits minus the maximum.
-    pub(super) ranked_shifted: Vec<f32>,
-    /// `[X]` log-partitions at the extra temperatures, nats.
+    /// `sum e^d` of each block, d = logit - max.
+    exp_b: Vec<f32>,
+    /// `sum d * e^d` of each block.
+    weighted_b: Vec<f32>,
+    /// `sum e^d` of each block at another temperature.
+    tempered_b: Vec<f32>,
+    /// Some of the ranked ids in rising order.
+    masked_ids: Vec<u32>,
+    /// The best ids of the latest row: K, or `SCORE_K` if that is more.
+    pub(super) ranking: Ranking,
+    /// `[X]` log-partitions of the latest row at the extra temperatures, nats.
     pub(super) log_partitions: Vec<f64>,
+    /// Draws from the latest row, where they are wanted.
+    pub(super) sampler: Option<Sampler>,
 }
 
 /// What a row is reduced to, beside the lists in the reducer. Nats.
@@ -40,7 +49,7 @@ pub(super) struct RowSignals {
     pub(super) entropy: f64,
     pub(super) target_logprob: f64,
     pub(super) target_rank: u32,
-    /// Probability outside the `top_k` best, from its own terms.
+    /// Probability outside the K best, from its own terms.
     pub(super) tail_mass: f64,
     /// Probability of the `SCORE_K` best.
     pub(super) score_topk_mass: f64,
@@ -56,30 +65,34 @@ pub(super) enum RowDefect {
 }
 
 impl RowReducer {
-    pub(super) fn new(isa: Isa, top_k: usize, temperatures: &[f64]) -> Self {
+    pub(super) fn new(isa: Isa, config: &SignalsConfig) -> Self {
+        let (top_k, temperatures) = match config.groups.topk {
+            true => (config.top_k, config.temperatures.as_slice()),
+            false => (0, [].as_slice()),
+        };
         Self {
             isa,
-            n_ranked: top_k.max(SCORE_K),
+            top_k,
             inv_taus: temperatures.iter().map(|tau| (1.0 / tau) as f32).collect(),
             block_maxima: Vec::new(),
-            order_scratch: Vec::new(),
-            candidates: Vec::new(),
-            ranked_by_id: Vec::new(),
-            ranked_ids: Vec::new(),
-            ranked_shifted: Vec::new(),
+            exp_b: Vec::new(),
+            weighted_b: Vec::new(),
+            tempered_b: Vec::new(),
+            masked_ids: Vec::new(),
+            ranking: Ranking::new(top_k.max(SCORE_K)),
             log_partitions: Vec::new(),
+            sampler: config.sampling.map(Sampler::new),
         }
     }
 
-    /// Reduces `row` (`[V]` logits) for the target id `target` (< V), with `top_k` ids kept.
+    /// Reduces `row` (`[V]` logits) for the target id `target` (< V). `key` is for the draws.
     pub(super) fn reduce(
         &mut self,
         row: &[f32],
         target: u32,
-        top_k: usize,
+        key: DrawKey,
     ) -> Result<RowSignals, RowDefect> {
-        self.block_maxima
-            .resize(row.len().div_ceil(BLOCK), f32::NEG_INFINITY);
+        self.resize(row.len().div_ceil(BLOCK));
         let scan = self.isa.scan(row, &mut self.block_maxima);
         if !scan.usable {
             return Err(first_not_finite(row));
@@ -87,68 +100,48 @@ impl RowReducer {
         if scan.max == f32::NEG_INFINITY {
             return Err(RowDefect::AllMasked);
         }
-        self.rank(row, scan.max);
-        Ok(self.sum(row, scan.max, target, top_k.min(row.len())))
+        self.ranking
+            .rank(self.isa, row, &self.block_maxima, scan.max);
+        self.isa
+            .exp_sums(row, scan.max, &mut self.exp_b, &mut self.weighted_b);
+        self.draw_untempered(row, scan.max, key);
+        let signals = self.sum(row, scan.max, target);
+        self.temper(row, scan.max, signals.ln_sum, key);
+        Ok(signals)
     }
 
-    /// Fills `ranked_ids` and `ranked_shifted` with the best `n_ranked` ids.
-    fn rank(&mut self, row: &[f32], max: f32) {
-        let n_ranked = self.n_ranked.min(row.len());
-        let threshold = self.threshold(n_ranked);
-        self.candidates.clear();
-        for (block_idx, _) in self
-            .block_maxima
-            .iter()
-            .enumerate()
-            .filter(|&(_, &m)| m >= threshold)
-        {
-            let start = block_idx * BLOCK;
-            let end = (start + BLOCK).min(row.len());
-            let reached = row[start..end]
-                .iter()
-                .zip(start as u32..)
-                .filter(|&(&z, _)| z >= threshold);
-            self.candidates
-                .extend(reached.map(|(&z, id)| rank_key(z, id)));
+    fn resize(&mut self, n_blocks: usize) {
+        for list in [
+            &mut self.block_maxima,
+            &mut self.exp_b,
+            &mut self.weighted_b,
+            &mut self.tempered_b,
+        ] {
+            list.resize(n_blocks, 0.0);
         }
-        if n_ranked < self.candidates.len() {
-            self.candidates.select_nth_unstable(n_ranked - 1);
-            self.candidates.truncate(n_ranked);
-        }
-        self.candidates.sort_unstable();
-        self.ranked_ids.clear();
-        self.ranked_ids
-            .extend(self.candidates.iter().map(|&key| key as u32));
-        self.ranked_shifted.clear();
-        self.ranked_shifted
-            .extend(self.ranked_ids.iter().map(|&id| row[id as usize] - max));
-        self.ranked_by_id.clone_from(&self.ranked_ids);
-        self.ranked_by_id.sort_unstable();
     }
 
-    /// A value that at least `n_ranked` logits reach.
-    fn threshold(&mut self, n_ranked: usize) -> f32 {
-        if self.block_maxima.len() < n_ranked {
-            return f32::NEG_INFINITY;
-        }
-        self.order_scratch.clone_from(&self.block_maxima);
-        let (_, nth, _) = self
-            .order_scratch
-            .select_nth_unstable_by(n_ranked - 1, |a, b| b.total_cmp(a));
-        *nth
-    }
-
-    fn sum(&mut self, row: &[f32], max: f32, target: u32, top_k: usize) -> RowSignals {
-        let outside = self.sum_outside_ranked(row, max, 1.0);
-        let (best, score_k) = (&self.ranked_shifted, SCORE_K.min(row.len()));
+    /// From the sums of all ids to the signals. Leaves block sums without the ranked ids behind.
+    fn sum(&mut self, row: &[f32], max: f32, target: u32) -> RowSignals {
+        let n_apart = SCORE_K.min(row.len());
+        self.mask(row, max, n_apart);
         let mass_of =
             |shifted: &[f32]| -> f64 { shifted.iter().map(|&d| f64::from(d).exp()).sum() };
-        let kept = mass_of(&best[..top_k]);
-        let tail = outside.exp() + mass_of(&best[top_k..]);
-        let sum = kept + tail;
-        let weighted = outside.weighted() + best.iter().map(|&d| weighted_exp(d)).sum::<f64>();
+        let best = &self.ranking.shifted;
+        let score_mass = mass_of(&best[..n_apart]);
+        let outside = self.isa.total(&self.exp_b);
+        let sum = score_mass + outside;
+        let apart = best[..n_apart].iter().map(|&d| weighted_exp(d));
+        let weighted = self.isa.total(&self.weighted_b) + apart.sum::<f64>();
+        let top_k = self.top_k.min(row.len());
+        let tail = if top_k > n_apart {
+            self.mask(row, max, top_k);
+            self.isa.total(&self.exp_b)
+        } else {
+            outside + mass_of(&best[top_k..n_apart])
+        };
         let ln_sum = sum.ln();
-        let signals = RowSignals {
+        RowSignals {
             logsumexp: f64::from(max) + ln_sum,
             ln_sum,
             // Rounding can leave a point mass a hair below zero.
@@ -156,54 +149,93 @@ impl RowReducer {
             target_logprob: f64::from(row[target as usize] - max) - ln_sum,
             target_rank: self.target_rank(row, target),
             tail_mass: (tail / sum).clamp(0.0, 1.0),
-            score_topk_mass: (mass_of(&best[..score_k]) / sum).clamp(0.0, 1.0),
-        };
-        self.sum_temperatures(row, max, ln_sum);
-        signals
+            score_topk_mass: (score_mass / sum).clamp(0.0, 1.0),
+        }
     }
 
-    /// Sums over all ids but the ranked ones.
-    fn sum_outside_ranked(&self, row: &[f32], max: f32, inv_tau: f32) -> ExpSums {
-        let mut sums = ExpSums::ZERO;
-        let mut done = 0;
-        let mut ranked = self.ranked_by_id.as_slice();
-        while let Some(&id) = ranked.first() {
-            let start = id as usize / BLOCK * BLOCK;
-            let end = (start + BLOCK).min(row.len());
-            self.isa
-                .exp_sums(&row[done..start], max, inv_tau, &mut sums);
-            let here = ranked.partition_point(|&id| (id as usize) < end);
-            let mut block = [f32::NEG_INFINITY; BLOCK];
-            block[..end - start].copy_from_slice(&row[start..end]);
-            for &id in &ranked[..here] {
+    /// Sums the blocks of the best `n_masked` ids again, without those ids.
+    fn mask(&mut self, row: &[f32], max: f32, n_masked: usize) {
+        self.masked_ids.clear();
+        self.masked_ids
+            .extend_from_slice(&self.ranking.ids[..n_masked]);
+        self.masked_ids.sort_unstable();
+        let block_of = |id: u32| id as usize / BLOCK;
+        let same_block = |&a: &u32, &b: &u32| block_of(a) == block_of(b);
+        for ids in self.masked_ids.chunk_by(same_block) {
+            let block_idx = block_of(ids[0]);
+            let start = block_idx * BLOCK;
+            let mut block = super::exp::padded(&row[start..(start + BLOCK).min(row.len())]);
+            for &id in ids {
                 block[id as usize - start] = f32::NEG_INFINITY;
             }
-            self.isa.exp_sums(&block, max, inv_tau, &mut sums);
-            (done, ranked) = (end, &ranked[here..]);
+            let here = block_idx..block_idx + 1;
+            let (exp, weighted) = (&mut self.exp_b[here.clone()], &mut self.weighted_b[here]);
+            self.isa.exp_sums(&block, max, exp, weighted);
         }
-        self.isa.exp_sums(&row[done..], max, inv_tau, &mut sums);
-        sums
     }
 
-    /// log sum_v p_v^(1/tau) = log sum_v e^((z_v - max) / tau) - ln_sum / tau.
-    fn sum_temperatures(&mut self, row: &[f32], max: f32, ln_sum: f64) {
+    /// log sum_v p_v^(1/tau) = log sum_v e^((z_v - max) / tau) - ln_sum / tau, for each tau; and
+    /// the draws, where they are from one of these distributions or from another.
+    fn temper(&mut self, row: &[f32], max: f32, ln_sum: f64, key: DrawKey) {
         self.log_partitions.clear();
+        let sampled = self.sampler.as_ref().map(Sampler::inv_tau);
+        let mut is_drawn = sampled.is_none_or(|inv_tau| inv_tau == 1.0);
         for &inv_tau in &self.inv_taus {
-            let mut sums = ExpSums::ZERO;
-            self.isa.exp_sums(row, max, inv_tau, &mut sums);
+            self.isa
+                .tempered_sums(row, max, inv_tau, &mut self.tempered_b);
+            let sum = self.isa.total(&self.tempered_b);
             self.log_partitions
-                .push(sums.exp().ln() - ln_sum * f64::from(inv_tau));
+                .push(sum.ln() - ln_sum * f64::from(inv_tau));
+            if sampled == Some(inv_tau) {
+                draw(&mut self.sampler, self.isa, row, max, &self.tempered_b, key);
+                is_drawn = true;
+            }
+        }
+        if let (Some(inv_tau), false) = (sampled, is_drawn) {
+            self.isa
+                .tempered_sums(row, max, inv_tau, &mut self.tempered_b);
+            draw(&mut self.sampler, self.isa, row, max, &self.tempered_b, key);
+        }
+    }
+
+    fn draw_untempered(&mut self, row: &[f32], max: f32, key: DrawKey) {
+        if self
+            .sampler
+            .as_ref()
+            .is_some_and(|sampler| sampler.inv_tau() == 1.0)
+        {
+            draw(&mut self.sampler, self.isa, row, max, &self.exp_b, key);
         }
     }
 
     /// How many ids stand before `target` by (falling logit, rising id).
     fn target_rank(&self, row: &[f32], target: u32) -> u32 {
-        if let Some(rank) = self.ranked_ids.iter().position(|&id| id == target) {
+        if let Some(rank) = self.ranking.ids.iter().position(|&id| id == target) {
             return rank as u32;
         }
         let (z_target, target) = (row[target as usize], target as usize);
         self.isa.count_at_least(&row[..target], z_target)
             + self.isa.count_above(&row[target..], z_target)
+    }
+}
+
+fn draw(
+    sampler: &mut Option<Sampler>,
+    isa: Isa,
+    row: &[f32],
+    max: f32,
+    exp_b: &[f32],
+    key: DrawKey,
+) {
+    if let Some(sampler) = sampler {
+        let inv_tau = sampler.inv_tau();
+        let summed = SummedRow {
+            row,
+            max,
+            inv_tau,
+            exp_b,
+        };
+        sampler.draw(isa, summed, key);
     }
 }
 
@@ -215,17 +247,6 @@ fn weighted_exp(d: f32) -> f64 {
     } else {
         d * d.exp()
     }
-}
-
-/// Rising keys stand for falling logits, ties by rising id. Zeros of both signs tie.
-fn rank_key(z: f32, id: u32) -> u64 {
-    let bits = (z + 0.0).to_bits();
-    let rising = if bits >> 31 == 0 {
-        bits | 0x8000_0000
-    } else {
-        !bits
-    };
-    (u64::from(!rising) << 32) | u64::from(id)
 }
 
 fn first_not_finite(row: &[f32]) -> RowDefect {

@@ -9,6 +9,8 @@
 //!   1 - sum of kept p, computed as the sum of the terms outside;
 //! - for each extra temperature tau: log sum_v p_v^(1/tau), from which tempered probabilities of
 //!   kept ids follow exactly;
+//! - samples: N draws with replacement from p^(1/tau_s), keyed by (seed, seq_id, position)
+//!   (random-sampling KD, arXiv 2503.16870);
 //! - scores: medians and means of these over a sequence's positions (SALT eq. 10, k = 10).
 //!
 //! [`reduce_batch`] does all of it, in one pass over each row while it is in cache. Probabilities
@@ -16,18 +18,24 @@
 //! and property tests hold the two together.
 
 mod batch;
+mod draws;
 mod error;
 mod exp;
 mod kernel;
+mod philox;
+mod ranking;
 #[cfg(test)]
 mod reference;
 mod scores;
+mod sequence;
 mod types;
 
-pub use batch::{SequenceSignals, instruction_set, reduce_batch};
+pub use batch::{instruction_set, reduce_batch};
 pub use error::SignalsError;
 #[cfg(feature = "train")]
 pub(crate) use exp::exp_lane as exp_of_negative;
+pub use sequence::{PositionReduction, SequenceBuilder, SequenceSignals};
 pub use types::{
-    Groups, Logits, LogitsData, PositionSignals, Rounding, SCORE_K, Scores, SignalsConfig,
+    Groups, Logits, LogitsData, PositionSignals, Rounding, SCORE_K, Sampling, Scores,
+    SequenceTargets, SignalsConfig,
 };

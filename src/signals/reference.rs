@@ -54,6 +54,18 @@ impl Reference {
             .sum()
     }
 
+    /// `[V]` tempered probabilities of the ids below each one, and of it: what a uniform is held
+    /// against.
+    pub(super) fn cumulated(&self, tau: f64) -> Vec<f64> {
+        let log_partition = self.log_partition(tau);
+        let mut sum = 0.0;
+        let add = |l: &f64| {
+            sum += (l / tau - log_partition).exp();
+            sum
+        };
+        self.logprob_v.iter().map(add).collect()
+    }
+
     pub(super) fn log_partition(&self, tau: f64) -> f64 {
         self.logprob_v
             .iter()

@@ -27,6 +27,29 @@ pub struct SignalsConfig {
     pub rounding: Rounding,
     /// V: logits past it (a padded head) are left out as if they were -inf.
     pub vocab_size: usize,
+    /// Draws from each position's distribution, if they are wanted.
+    pub sampling: Option<Sampling>,
+}
+
+/// Random-sampling KD ("Sparse Logit Sampling", arXiv 2503.16870): draws with replacement from the
+/// tempered distribution of each position.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampling {
+    /// N draws a position, 1 to 65,535.
+    pub n_draws: u16,
+    /// tau_s, positive: draws are from p^(1/tau_s) / sum p^(1/tau_s).
+    pub tau: f64,
+    /// With `seq_id` and position, all that the draws depend on.
+    pub seed: u64,
+}
+
+/// What the logits of one batch row predict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SequenceTargets<'a> {
+    /// The sequence; keys its draws.
+    pub seq_id: u64,
+    /// `[T]` target ids: position t predicts `targets[t]`.
+    pub targets: &'a [u32],
 }
 
 /// One batch of logits as the teacher left them: row-major `[B, T, V]`, never copied.
@@ -72,6 +95,13 @@ pub struct PositionSignals {
     pub tail_mass_t: Vec<f32>,
     /// `[X][T]` nats, for each extra temperature tau: log sum_v p_v^(1/tau). Group `topk`.
     pub log_partition_xt: Vec<Vec<f32>>,
+    /// Distinct ids drawn, position after position, rising in each. Group `samples`.
+    pub sampled_ids: Vec<u32>,
+    /// How often each was drawn: at least 1, N together in each position. Group `samples`.
+    pub sampled_counts: Vec<u16>,
+    /// `[T + 1]` where each position begins in the two lists; the first is 0, the last their
+    /// length. Group `samples`.
+    pub sample_offsets: Vec<u32>,
 }
 
 /// Selection scores of one sequence; nats unless said otherwise. k = 10 throughout (SALT eq. 10).

@@ -227,7 +227,7 @@ pub(super) mod tests {
                 topk_ids_tk: vec![1, 0, 0, 1],
                 topk_logprobs_tk: vec![-0.5, -1.5, -1.0, -2.0],
                 tail_mass_t: vec![0.125, 0.5],
-                log_partition_xt: vec![],
+                ..Default::default()
             },
         }
     }

@@ -1,5 +1,5 @@
 use super::super::reference::Reference;
-use super::super::types::{Groups, Rounding, SCORE_K};
+use super::super::types::{Groups, PositionSignals, Rounding, SCORE_K, Sampling};
 use super::*;
 use proptest::prelude::*;
 
@@ -21,7 +21,12 @@ fn config(vocab_size: usize, top_k: usize) -> SignalsConfig {
         temperatures: vec![2.0, 0.5],
         rounding: Rounding::F32,
         vocab_size,
+        sampling: None,
     }
+}
+
+fn sequence(targets: &[u32]) -> SequenceTargets<'_> {
+    SequenceTargets { seq_id: 7, targets }
 }
 
 fn reduce_one(
@@ -35,7 +40,7 @@ fn reduce_one(
         width: 1,
         vocab_size: row.len(),
     };
-    reduce_batch(logits, &[&[target]], config).map(|mut all| all.remove(0))
+    reduce_batch(logits, &[sequence(&[target])], config).map(|mut all| all.remove(0))
 }
 
 fn assert_close(got: f32, want: f64, what: &str) {
@@ -205,7 +210,7 @@ fn half_precision_logits_give_what_their_widened_values_give() {
         width: 1,
         vocab_size: 99,
     };
-    let got = reduce_batch(logits, &[&[3]], &config(99, 9))
+    let got = reduce_batch(logits, &[sequence(&[3])], &config(99, 9))
         .unwrap()
         .remove(0);
     assert_eq!(got, reduce_one(&wide, 3, &config(99, 9)).unwrap());
@@ -218,8 +223,15 @@ fn a_sequence_does_not_depend_on_its_batch() {
         .map(|i| ((i * 7919) % 1013) as f32 * 0.01)
         .collect();
     let targets: Vec<Vec<u32>> = [50, 1, 33].iter().map(|&n| (0..n).collect()).collect();
-    let slices: Vec<&[u32]> = targets.iter().map(Vec::as_slice).collect();
-    let config = config(vocab_size, 5);
+    let slices: Vec<SequenceTargets> = targets.iter().map(|t| sequence(t)).collect();
+    let config = SignalsConfig {
+        sampling: Some(Sampling {
+            n_draws: 20,
+            tau: 2.0,
+            seed: 3,
+        }),
+        ..config(vocab_size, 5)
+    };
     let whole = Logits {
         data: LogitsData::F32(&values),
         n_rows: 3,
@@ -236,6 +248,74 @@ fn a_sequence_does_not_depend_on_its_batch() {
         };
         let got = reduce_batch(logits, &slices[row_idx..=row_idx], &config).unwrap();
         assert_eq!(got[0], together[row_idx]);
+    }
+}
+
+#[test]
+fn only_the_lists_of_the_kept_ids_depend_on_k() {
+    let row: Vec<f32> = (0..5000)
+        .map(|i| (i as f32 * 0.37).sin() * 9.0 + (i as f32 * 0.011).cos())
+        .collect();
+    let with_k = |top_k| {
+        let config = SignalsConfig {
+            sampling: Some(Sampling {
+                n_draws: 50,
+                tau: 1.0,
+                seed: 1,
+            }),
+            ..config(row.len(), top_k)
+        };
+        reduce_one(&row, 4321, &config).unwrap()
+    };
+    let few = with_k(1);
+    for top_k in [3, 10, 64, 1000, row.len()] {
+        let many = with_k(top_k);
+        assert_eq!(few.scores, many.scores);
+        let without_kept = |positions: &PositionSignals| PositionSignals {
+            topk_ids_tk: Vec::new(),
+            topk_logprobs_tk: Vec::new(),
+            tail_mass_t: Vec::new(),
+            ..positions.clone()
+        };
+        assert_eq!(without_kept(&few.positions), without_kept(&many.positions));
+    }
+}
+
+#[test]
+fn draws_are_listed_position_after_position() {
+    let (width, vocab_size, n_draws) = (37, 300, 9);
+    let values: Vec<f32> = (0..width * vocab_size)
+        .map(|i| ((i * 7919) % 1013) as f32 * 0.01)
+        .collect();
+    let logits = Logits {
+        data: LogitsData::F32(&values),
+        n_rows: 1,
+        width,
+        vocab_size,
+    };
+    let config = SignalsConfig {
+        sampling: Some(Sampling {
+            n_draws,
+            tau: 1.0,
+            seed: 5,
+        }),
+        ..config(vocab_size, 4)
+    };
+    let targets = vec![0; width];
+    let got = reduce_batch(logits, &[sequence(&targets)], &config)
+        .unwrap()
+        .remove(0)
+        .positions;
+    assert_eq!(got.sample_offsets.len(), width + 1);
+    assert_eq!(got.sample_offsets[0], 0);
+    assert_eq!(got.sample_offsets[width] as usize, got.sampled_ids.len());
+    for bounds in got.sample_offsets.windows(2) {
+        let range = bounds[0] as usize..bounds[1] as usize;
+        assert!(got.sampled_ids[range.clone()].is_sorted_by(|a, b| a < b));
+        assert_eq!(
+            got.sampled_counts[range].iter().sum::<u16>(),
+            config.sampling.unwrap().n_draws
+        );
     }
 }
 

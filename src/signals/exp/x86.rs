@@ -1,16 +1,65 @@
 //! The same for AVX2 and AVX-512: the shared bodies compiled for them, or written out.
 
-use super::{BLOCK, ExpSums, RowScan};
+use super::{BLOCK, RowScan};
 use std::arch::x86_64::*;
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-pub(super) fn exp_sums_avx512(row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
-    super::exp_sums_body(row, max, inv_tau, sums);
+pub(super) fn exp_sums_avx512(row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
+    super::exp_sums_body(row, max, exp_b, weighted_b);
 }
 
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn exp_sums_avx2(row: &[f32], max: f32, inv_tau: f32, sums: &mut ExpSums) {
-    super::exp_sums_body(row, max, inv_tau, sums);
+pub(super) fn exp_sums_avx2(row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
+    super::exp_sums_body(row, max, exp_b, weighted_b);
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+pub(super) fn tempered_sums_avx512(row: &[f32], max: f32, inv_tau: f32, exp_b: &mut [f32]) {
+    super::tempered_sums_body(row, max, inv_tau, exp_b);
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn tempered_sums_avx2(row: &[f32], max: f32, inv_tau: f32, exp_b: &mut [f32]) {
+    super::tempered_sums_body(row, max, inv_tau, exp_b);
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+pub(super) fn exp_values_avx512(block: &[f32; BLOCK], max: f32, inv_tau: f32) -> [f32; BLOCK] {
+    super::exp_values_body(block, max, inv_tau)
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn exp_values_avx2(block: &[f32; BLOCK], max: f32, inv_tau: f32) -> [f32; BLOCK] {
+    super::exp_values_body(block, max, inv_tau)
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+pub(super) fn total_avx512(values: &[f32]) -> f64 {
+    super::total_body(values)
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn total_avx2(values: &[f32]) -> f64 {
+    super::total_body(values)
+}
+
+#[target_feature(enable = "avx512f")]
+pub(super) fn mask_avx512(values: &[f32; 16], threshold: f32) -> u32 {
+    // SAFETY: the load is of these sixteen values.
+    let values = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+    let mask = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(values, _mm512_set1_ps(threshold));
+    u32::from(mask)
+}
+
+#[target_feature(enable = "avx2")]
+pub(super) fn mask_avx2(values: &[f32; 16], threshold: f32) -> u32 {
+    let wide = _mm256_set1_ps(threshold);
+    let [low, high] = [0, 8].map(|first| {
+        // SAFETY: each load is of eight of the sixteen values.
+        let eight = unsafe { _mm256_loadu_ps(values.as_ptr().add(first)) };
+        _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(eight, wide)) as u32
+    });
+    low | high << 8
 }
 
 // Scan and count are written out: left to themselves, compilers take their loop over blocks as

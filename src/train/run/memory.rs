@@ -391,6 +391,7 @@ mod tests {
             topk_logprobs_tk: vec![0.0; t * k],
             tail_mass_t: vec![0.0; t],
             log_partition_xt: vec![vec![0.0; t]; x],
+            ..Default::default()
         };
         let words = signals.target_logprob_t.len()
             + signals.entropy_t.len()

@@ -91,7 +91,7 @@ fn row(seq_id: u64) -> Row {
             topk_ids_tk: [0, 1].repeat(n),
             topk_logprobs_tk: vec![-nats as f32; 2 * n],
             tail_mass_t: vec![0.5; n],
-            log_partition_xt: vec![],
+            ..Default::default()
         },
     }
 }
