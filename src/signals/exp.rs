@@ -15,6 +15,22 @@ const LANES: usize = 16;
 /// Exponents below this count as probability 0: e^-87 is the last normal f32.
 const EXP_LOWEST: f32 = -87.0;
 
+const LOG2_E: f32 = std::f32::consts::LOG2_E;
+/// 1.5 * 2^23: adding it rounds to the nearest integer, which then stands in the low bits.
+const ROUND: f32 = 12_582_912.0;
+/// ln 2 in two parts, so that n * ln 2 keeps its digits.
+const LN_2_HIGH: f32 = std::f32::consts::LN_2;
+const LN_2_LOW: f32 = -1.904_654_3e-9;
+/// (e^r - 1 - r) / r^2, highest power first.
+const POLYNOMIAL: [f32; 6] = [
+    1.987_569_1e-4,
+    1.398_2e-3,
+    8.333_452e-3,
+    4.166_579_6e-2,
+    1.666_666_5e-1,
+    0.5,
+];
+
 /// What one look over a row finds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RowScan {
@@ -26,28 +42,21 @@ pub(super) struct RowScan {
 /// e^d for d <= 0 (NaN is excluded before).
 #[inline(always)]
 pub(crate) fn exp_lane(d: f32) -> f32 {
-    const LOG2_E: f32 = std::f32::consts::LOG2_E;
-    // 1.5 * 2^23: adding it rounds to the nearest integer, which then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = std::f32::consts::LN_2;
-    const LN_2_LOW: f32 = -1.904_654_3e-9;
     let clamped = greater(d, EXP_LOWEST);
     let rounded = clamped.mul_add(LOG2_E, ROUND);
     let n = rounded - ROUND;
     let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, clamped));
-    let mut p = 1.987_569_1e-4_f32;
-    p = p.mul_add(r, 1.398_2e-3);
-    p = p.mul_add(r, 8.333_452e-3);
-    p = p.mul_add(r, 4.166_579_6e-2);
-    p = p.mul_add(r, 1.666_666_5e-1);
-    p = p.mul_add(r, 0.5);
+    let mut p = POLYNOMIAL[0];
+    for coefficient in &POLYNOMIAL[1..] {
+        p = p.mul_add(r, *coefficient);
+    }
     let e = p.mul_add(r * r, r) + 1.0;
     let power = f32::from_bits((rounded.to_bits().wrapping_sub(ROUND.to_bits() - 127)) << 23);
     if d > EXP_LOWEST { e * power } else { 0.0 }
 }
 
-/// `d` and `e^d` of one block, d = (logit - max) * inv_tau. One stage after the other over whole
-/// arrays, since that is what compilers turn into vectors.
+/// `d` and `e^d` of one block, d = (logit - max) * inv_tau, at least `EXP_LOWEST`. One stage after
+/// the other over whole arrays, since that is what compilers turn into vectors.
 #[inline(always)]
 fn exp_block<const TEMPERED: bool>(
     block: &[f32; BLOCK],
@@ -57,9 +66,8 @@ fn exp_block<const TEMPERED: bool>(
     let mut d = [0.0_f32; BLOCK];
     for i in 0..BLOCK {
         let shifted = block[i] - max;
-        let shifted = if TEMPERED { shifted * inv_tau } else { shifted };
         // -inf stays out of the product d * e^d: its e^d is 0, but -inf * 0 is NaN.
-        d[i] = greater(shifted, 2.0 * EXP_LOWEST);
+        d[i] = greater(if TEMPERED { shifted * inv_tau } else { shifted }, EXP_LOWEST);
     }
     let mut e = [0.0_f32; BLOCK];
     for i in 0..BLOCK {

@@ -3,19 +3,101 @@
 use super::{BLOCK, RowScan};
 use std::arch::x86_64::*;
 
+// Written out: left to compilers, the sums over lanes fall apart into scalars.
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
 pub(super) fn exp_sums_avx512(row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
-    super::exp_sums_body(row, max, exp_b, weighted_b);
+    let (max, one) = (_mm512_set1_ps(max), _mm512_set1_ps(1.0));
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    let last = super::padded(rest);
+    let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
+    for ((block, exp), weighted) in all.zip(exp_b).zip(weighted_b) {
+        let (d, e) = exp_block_avx512::<false>(block, max, one);
+        let low = _mm512_fmadd_ps(d[1], e[1], _mm512_mul_ps(d[0], e[0]));
+        let high = _mm512_fmadd_ps(d[3], e[3], _mm512_mul_ps(d[2], e[2]));
+        *weighted = sum_lanes_avx512(_mm512_add_ps(low, high));
+        *exp = sum_quarters_avx512(e);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+pub(super) fn tempered_sums_avx512(row: &[f32], max: f32, inv_tau: f32, exp_b: &mut [f32]) {
+    let (max, inv_tau) = (_mm512_set1_ps(max), _mm512_set1_ps(inv_tau));
+    let (blocks, rest) = row.as_chunks::<BLOCK>();
+    let last = super::padded(rest);
+    let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
+    for (block, exp) in all.zip(exp_b) {
+        *exp = sum_quarters_avx512(exp_block_avx512::<true>(block, max, inv_tau).1);
+    }
+}
+
+/// `d` and `e^d` of a block's quarters, operation for operation as `exp_block`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+fn exp_block_avx512<const TEMPERED: bool>(
+    block: &[f32; BLOCK],
+    max: __m512,
+    inv_tau: __m512,
+) -> ([__m512; 4], [__m512; 4]) {
+    let lowest = _mm512_set1_ps(super::EXP_LOWEST);
+    let mut d = [lowest; 4];
+    let mut e = [lowest; 4];
+    for quarter in 0..4 {
+        // SAFETY: the load is of sixteen of the block's 64 values.
+        let z = unsafe { _mm512_loadu_ps(block.as_ptr().add(16 * quarter)) };
+        let shifted = _mm512_sub_ps(z, max);
+        let shifted = if TEMPERED {
+            _mm512_mul_ps(shifted, inv_tau)
+        } else {
+            shifted
+        };
+        d[quarter] = _mm512_max_ps(shifted, lowest);
+        e[quarter] = exp_avx512(d[quarter]);
+    }
+    (d, e)
+}
+
+/// e^d as `exp_lane`, for d clamped to `EXP_LOWEST`. Scaling by 2^n is exact either way.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+fn exp_avx512(d: __m512) -> __m512 {
+    let wide = |value| _mm512_set1_ps(value);
+    let n = _mm512_sub_ps(
+        _mm512_fmadd_ps(d, wide(super::LOG2_E), wide(super::ROUND)),
+        wide(super::ROUND),
+    );
+    let r = _mm512_fmadd_ps(n, wide(-super::LN_2_HIGH), d);
+    let r = _mm512_fmadd_ps(n, wide(-super::LN_2_LOW), r);
+    let mut p = wide(super::POLYNOMIAL[0]);
+    for coefficient in &super::POLYNOMIAL[1..] {
+        p = _mm512_fmadd_ps(p, r, wide(*coefficient));
+    }
+    let e = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), wide(1.0));
+    let is_above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(d, wide(super::EXP_LOWEST));
+    _mm512_maskz_scalef_ps(is_above, e, n)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+fn sum_quarters_avx512([a, b, c, d]: [__m512; 4]) -> f32 {
+    sum_lanes_avx512(_mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
+fn sum_lanes_avx512(lanes: __m512) -> f32 {
+    let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(lanes));
+    let eight = _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm256_castpd_ps(high));
+    let four = _mm_add_ps(
+        _mm256_castps256_ps128(eight),
+        _mm256_extractf128_ps::<1>(eight),
+    );
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
 }
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn exp_sums_avx2(row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
     super::exp_sums_body(row, max, exp_b, weighted_b);
-}
-
-#[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-pub(super) fn tempered_sums_avx512(row: &[f32], max: f32, inv_tau: f32, exp_b: &mut [f32]) {
-    super::tempered_sums_body(row, max, inv_tau, exp_b);
 }
 
 #[target_feature(enable = "avx2,fma")]
