@@ -67,7 +67,10 @@ fn exp_block<const TEMPERED: bool>(
     for i in 0..BLOCK {
         let shifted = block[i] - max;
         // -inf stays out of the product d * e^d: its e^d is 0, but -inf * 0 is NaN.
-        d[i] = greater(if TEMPERED { shifted * inv_tau } else { shifted }, EXP_LOWEST);
+        d[i] = greater(
+            if TEMPERED { shifted * inv_tau } else { shifted },
+            EXP_LOWEST,
+        );
     }
     let mut e = [0.0_f32; BLOCK];
     for i in 0..BLOCK {
@@ -126,10 +129,19 @@ fn quarters(block: &[f32; BLOCK]) -> [&[f32; LANES]; 4] {
     [&quarters[0], &quarters[1], &quarters[2], &quarters[3]]
 }
 
+/// `prefetch` is told the address of the block that comes a whole row later.
 #[inline(always)]
-fn exp_sums_body(row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
+fn exp_sums_body(
+    row: &[f32],
+    max: f32,
+    exp_b: &mut [f32],
+    weighted_b: &mut [f32],
+    prefetch: impl Fn(*const f32) -> *const f32,
+) {
+    let mut ahead = row.as_ptr_range().end;
     let (blocks, rest) = row.as_chunks::<BLOCK>();
     for ((block, exp), weighted) in blocks.iter().zip(&mut *exp_b).zip(&mut *weighted_b) {
+        ahead = prefetch(ahead);
         (*exp, *weighted) = block_sums(block, max);
     }
     if !rest.is_empty() {
@@ -209,24 +221,26 @@ fn scan_body(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
     }
 }
 
-/// How many values are above `threshold`, or equal to it where `OR_EQUAL`.
+/// How many values are above `threshold`, or equal to it where `OR_EQUAL`. Blocks whose maximum is
+/// below it are not looked at.
 #[inline(always)]
-fn count_body<const OR_EQUAL: bool>(values: &[f32], threshold: f32) -> u32 {
-    let is_counted = |x: f32| {
-        u32::from(if OR_EQUAL {
-            x >= threshold
-        } else {
-            x > threshold
-        })
-    };
-    let (blocks, rest) = values.as_chunks::<LANES>();
-    let mut lanes = [0_u32; LANES];
-    for block in blocks {
-        for lane in 0..LANES {
-            lanes[lane] += is_counted(block[lane]);
+fn count_body<const OR_EQUAL: bool>(
+    row: &[[f32; BLOCK]],
+    block_maxima: &[f32],
+    threshold: f32,
+) -> u32 {
+    let mut lanes = [0_u32; BLOCK];
+    let blocks = row.iter().zip(block_maxima);
+    for (block, _) in blocks.filter(|&(_, &max)| max >= threshold) {
+        for lane in 0..BLOCK {
+            lanes[lane] += u32::from(if OR_EQUAL {
+                block[lane] >= threshold
+            } else {
+                block[lane] > threshold
+            });
         }
     }
-    lanes.iter().sum::<u32>() + rest.iter().map(|&x| is_counted(x)).sum::<u32>()
+    lanes.iter().sum()
 }
 
 /// A bit for each value that is `threshold` or above.
@@ -300,7 +314,7 @@ impl Isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { x86::exp_sums_avx2(row, max, exp_b, weighted_b) },
-            Isa::Portable => exp_sums_body(row, max, exp_b, weighted_b),
+            Isa::Portable => exp_sums_body(row, max, exp_b, weighted_b, |ahead| ahead),
         }
     }
 
@@ -372,25 +386,38 @@ impl Isa {
         reached.for_each(|(i, _)| found(first + i));
     }
 
-    /// How many of `values` are above `threshold`.
-    pub(super) fn count_above(self, values: &[f32], threshold: f32) -> u32 {
-        self.count::<false>(values, threshold)
+    /// How many ids stand before `target` by (falling logit, rising id).
+    pub(super) fn rank_of(self, row: &[f32], block_maxima: &[f32], target: usize) -> u32 {
+        let z_target = row[target];
+        let (blocks, rest) = row.as_chunks::<BLOCK>();
+        let own = target / BLOCK;
+        let before = self.count::<true>(&blocks[..own], block_maxima, z_target);
+        let behind = match blocks.get(own + 1..) {
+            Some(blocks) => self.count::<false>(blocks, &block_maxima[own + 1..], z_target),
+            None => 0,
+        };
+        // The target's own block, and the last, short one, id by id.
+        let stands_before = |id: usize| row[id] > z_target || (row[id] == z_target && id < target);
+        let own_end = ((own + 1) * BLOCK).min(row.len());
+        let rest_start = own_end.max(row.len() - rest.len());
+        let singles = (own * BLOCK..own_end).chain(rest_start..row.len());
+        before + behind + singles.filter(|&id| stands_before(id)).count() as u32
     }
 
-    /// How many of `values` are `threshold` or above.
-    pub(super) fn count_at_least(self, values: &[f32], threshold: f32) -> u32 {
-        self.count::<true>(values, threshold)
-    }
-
-    fn count<const OR_EQUAL: bool>(self, values: &[f32], threshold: f32) -> u32 {
+    fn count<const OR_EQUAL: bool>(
+        self,
+        row: &[[f32; BLOCK]],
+        block_maxima: &[f32],
+        threshold: f32,
+    ) -> u32 {
         match self {
             // SAFETY: this value exists only where `available` saw the processor's features.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { x86::count_avx512::<OR_EQUAL>(values, threshold) },
+            Isa::Avx512 => unsafe { x86::count_avx512::<OR_EQUAL>(row, block_maxima, threshold) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { x86::count_avx2::<OR_EQUAL>(values, threshold) },
-            Isa::Portable => count_body::<OR_EQUAL>(values, threshold),
+            Isa::Avx2 => unsafe { x86::count_avx2::<OR_EQUAL>(row, block_maxima, threshold) },
+            Isa::Portable => count_body::<OR_EQUAL>(row, block_maxima, threshold),
         }
     }
 
@@ -455,8 +482,8 @@ mod tests {
                 let sums = (isa.total(&exp_b), exp_b, weighted_b, tempered_b);
                 let mut reached = Vec::new();
                 isa.each_at_least(&row, row[0], |i| reached.push(i));
-                let counts = [isa.count_above(&row, row[0]), isa.count_at_least(&row, row[0])];
-                (maxima, scan, sums, reached, counts)
+                let ranks = [0, row.len() / 2, row.len() - 1].map(|id| isa.rank_of(&row, &maxima, id));
+                (maxima, scan, sums, reached, ranks)
             };
             let portable = outcome(Isa::Portable);
             for isa in Isa::available() {

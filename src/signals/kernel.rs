@@ -213,9 +213,7 @@ impl RowReducer {
         if let Some(rank) = self.ranking.ids.iter().position(|&id| id == target) {
             return rank as u32;
         }
-        let (z_target, target) = (row[target as usize], target as usize);
-        self.isa.count_at_least(&row[..target], z_target)
-            + self.isa.count_above(&row[target..], z_target)
+        self.isa.rank_of(row, &self.block_maxima, target as usize)
     }
 }
 

@@ -10,13 +10,28 @@ pub(super) fn exp_sums_avx512(row: &[f32], max: f32, exp_b: &mut [f32], weighted
     let (blocks, rest) = row.as_chunks::<BLOCK>();
     let last = super::padded(rest);
     let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
+    let mut ahead = row.as_ptr_range().end;
     for ((block, exp), weighted) in all.zip(exp_b).zip(weighted_b) {
+        ahead = prefetch_block(ahead);
         let (d, e) = exp_block_avx512::<false>(block, max, one);
         let low = _mm512_fmadd_ps(d[1], e[1], _mm512_mul_ps(d[0], e[0]));
         let high = _mm512_fmadd_ps(d[3], e[3], _mm512_mul_ps(d[2], e[2]));
         *weighted = sum_lanes_avx512(_mm512_add_ps(low, high));
         *exp = sum_quarters_avx512(e);
     }
+}
+
+/// Asks for the block at `ahead`, and gives the address of the one behind it. What lies behind a row
+/// of logits is the next position's, which is then in the second-level cache when its turn comes.
+/// An address behind the last row does no harm: a prefetch never faults.
+#[inline]
+#[target_feature(enable = "sse")]
+fn prefetch_block(ahead: *const f32) -> *const f32 {
+    const LINE: usize = 64 / size_of::<f32>();
+    for line in 0..BLOCK / LINE {
+        _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(line * LINE).cast());
+    }
+    ahead.wrapping_add(BLOCK)
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
@@ -97,7 +112,7 @@ fn sum_lanes_avx512(lanes: __m512) -> f32 {
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn exp_sums_avx2(row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
-    super::exp_sums_body(row, max, exp_b, weighted_b);
+    super::exp_sums_body(row, max, exp_b, weighted_b, |ahead| prefetch_block(ahead));
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -209,37 +224,53 @@ pub(super) fn scan_avx2(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
 }
 
 #[target_feature(enable = "avx512f,popcnt")]
-pub(super) fn count_avx512<const OR_EQUAL: bool>(values: &[f32], threshold: f32) -> u32 {
+pub(super) fn count_avx512<const OR_EQUAL: bool>(
+    row: &[[f32; BLOCK]],
+    block_maxima: &[f32],
+    threshold: f32,
+) -> u32 {
     let wide = _mm512_set1_ps(threshold);
-    let (blocks, rest) = values.as_chunks::<16>();
-    let mut n = super::count_body::<OR_EQUAL>(rest, threshold);
-    for block in blocks {
-        // SAFETY: the load is of these sixteen values.
-        let block = unsafe { _mm512_loadu_ps(block.as_ptr()) };
-        let mask = if OR_EQUAL {
-            _mm512_cmp_ps_mask::<_CMP_GE_OQ>(block, wide)
-        } else {
-            _mm512_cmp_ps_mask::<_CMP_GT_OQ>(block, wide)
-        };
-        n += mask.count_ones();
+    let mut n = 0;
+    for (block, &max) in row.iter().zip(block_maxima) {
+        if max < threshold {
+            continue;
+        }
+        for sixteen in block.as_chunks::<16>().0 {
+            // SAFETY: the load is of these sixteen values.
+            let sixteen = unsafe { _mm512_loadu_ps(sixteen.as_ptr()) };
+            let mask = if OR_EQUAL {
+                _mm512_cmp_ps_mask::<_CMP_GE_OQ>(sixteen, wide)
+            } else {
+                _mm512_cmp_ps_mask::<_CMP_GT_OQ>(sixteen, wide)
+            };
+            n += mask.count_ones();
+        }
     }
     n
 }
 
 #[target_feature(enable = "avx2,popcnt")]
-pub(super) fn count_avx2<const OR_EQUAL: bool>(values: &[f32], threshold: f32) -> u32 {
+pub(super) fn count_avx2<const OR_EQUAL: bool>(
+    row: &[[f32; BLOCK]],
+    block_maxima: &[f32],
+    threshold: f32,
+) -> u32 {
     let wide = _mm256_set1_ps(threshold);
-    let (blocks, rest) = values.as_chunks::<8>();
-    let mut n = super::count_body::<OR_EQUAL>(rest, threshold);
-    for block in blocks {
-        // SAFETY: the load is of these eight values.
-        let block = unsafe { _mm256_loadu_ps(block.as_ptr()) };
-        let mask = if OR_EQUAL {
-            _mm256_cmp_ps::<_CMP_GE_OQ>(block, wide)
-        } else {
-            _mm256_cmp_ps::<_CMP_GT_OQ>(block, wide)
-        };
-        n += _mm256_movemask_ps(mask).count_ones();
+    let mut n = 0;
+    for (block, &max) in row.iter().zip(block_maxima) {
+        if max < threshold {
+            continue;
+        }
+        for eight in block.as_chunks::<8>().0 {
+            // SAFETY: the load is of these eight values.
+            let eight = unsafe { _mm256_loadu_ps(eight.as_ptr()) };
+            let mask = if OR_EQUAL {
+                _mm256_cmp_ps::<_CMP_GE_OQ>(eight, wide)
+            } else {
+                _mm256_cmp_ps::<_CMP_GT_OQ>(eight, wide)
+            };
+            n += _mm256_movemask_ps(mask).count_ones();
+        }
     }
     n
 }
