@@ -1,76 +1,152 @@
 //! The whole pipeline over the bare model: tokens a second of `label`, from token file to published
 //! shards, divided by those of nothing but `session.run` on the same batches, in one run.
 //!
-//!     make bench            (or: ORT_DYLIB_PATH=… cargo bench --bench pipeline [-- TOKENS])
+//!     make bench            (or: ORT_DYLIB_PATH=… cargo bench --bench pipeline [-- SIZE…])
 //!
+//! SIZE is 10m, 50m or 160m (parameters of the generated f32 teacher; all three by default).
 //! Machines are noisy: the bare model is timed before and after each pipeline run, and the ratio
-//! of each round is printed beside the median.
+//! of each round is printed beside the median. Processor time is that of the whole process, so
+//! what the pipeline takes beyond the bare model is what is not ONNX Runtime's.
 
 use saltworks::label::{Interrupt, LabelOptions, Observer, label};
 use saltworks::onnx::build::{DecoderSpec, decoder};
 use saltworks::shards::Group;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherOptions, TokenBatch, load_runtime};
 use saltworks::tokens::TokenFormat;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const SEQ_LEN: u32 = 512;
 const BATCH_ROWS: usize = 2;
 const VOCAB_SIZE: u64 = 50_257;
 const TOP_K: u32 = 64;
-const N_ROUNDS: usize = 5;
+const N_ROUNDS: usize = 3;
+
+/// A generated teacher, and how many tokens of it make a round of some ten seconds or more: several
+/// row groups, so that encoding goes beside the teacher as it does over a corpus.
+struct Size {
+    name: &'static str,
+    width: u64,
+    n_layers: u64,
+    n_heads: u64,
+    n_tokens: usize,
+}
+
+const SIZES: [Size; 3] = [
+    Size {
+        name: "10m",
+        width: 160,
+        n_layers: 4,
+        n_heads: 4,
+        n_tokens: 196_608,
+    },
+    Size {
+        name: "50m",
+        width: 384,
+        n_layers: 6,
+        n_heads: 6,
+        n_tokens: 131_072,
+    },
+    Size {
+        name: "160m",
+        width: 768,
+        n_layers: 12,
+        n_heads: 12,
+        n_tokens: 65_536,
+    },
+];
+
+/// Wall clock and processor time of some work, a token.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall_us: f64,
+    cpu_us: f64,
+}
 
 fn main() {
-    let n_tokens = std::env::args()
-        .filter_map(|arg| arg.parse().ok())
-        .next()
-        .unwrap_or(16_384);
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    load_runtime(None).expect("ONNX Runtime is found: set ORT_DYLIB_PATH, or run `make setup`");
+    for size in SIZES {
+        if chosen.is_empty() || chosen.iter().any(|name| name == size.name) {
+            measure(&size);
+        }
+    }
+}
+
+fn measure(size: &Size) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let model = dir.path().join("teacher.onnx");
     let spec = DecoderSpec {
         vocab_size: VOCAB_SIZE,
-        width: 384,
-        n_layers: 6,
-        n_heads: 6,
+        width: size.width,
+        n_layers: size.n_layers,
+        n_heads: size.n_heads,
         max_seq_len: u64::from(SEQ_LEN),
         seed: 1,
         ..DecoderSpec::default()
     };
     let n_parameters = decoder(&spec, &model).expect("the teacher is written");
     let tokens = dir.path().join("tokens.bin");
-    std::fs::write(&tokens, random_tokens(n_tokens + 1)).expect("the tokens are written");
-    load_runtime(None).expect("ONNX Runtime is found: set ORT_DYLIB_PATH, or run `make setup`");
-
+    std::fs::write(&tokens, random_tokens(size.n_tokens + 1)).expect("the tokens are written");
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     println!(
-        "teacher {:.1}M parameters, V {VOCAB_SIZE}, T {SEQ_LEN}, K {TOP_K}, {n_tokens} tokens, {threads} threads",
-        n_parameters as f64 / 1e6
+        "teacher {:.1}M parameters, V {VOCAB_SIZE}, T {SEQ_LEN}, K {TOP_K}, {} tokens a round, {threads} threads",
+        n_parameters as f64 / 1e6,
+        size.n_tokens
     );
-    println!("round  bare tok/s  pipeline tok/s  ratio");
-    let mut bare_before = bare(&model, n_tokens, threads);
-    let mut ratios = Vec::new();
-    for round in 0..N_ROUNDS {
-        let pipeline = pipeline(
-            &model,
-            &tokens,
-            &dir.path().join(format!("labels-{round}")),
-            threads,
-        );
-        let bare_after = bare(&model, n_tokens, threads);
-        let bare = 2.0 / (1.0 / bare_before + 1.0 / bare_after);
-        println!(
-            "{round:>5}  {bare:>10.0}  {pipeline:>14.0}  {:.3}",
-            pipeline / bare
-        );
-        ratios.push(pipeline / bare);
-        bare_before = bare_after;
+    println!(
+        "groups           round  bare us/token (cpu)  pipeline us/token (cpu)  not ONNX Runtime's cpu us  ratio"
+    );
+    for sampled in [false, true] {
+        let options = options(&model, &tokens, threads, sampled);
+        rounds(size, &model, dir.path(), &options, threads, sampled);
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("median ratio {:.3}", ratios[N_ROUNDS / 2]);
 }
 
-/// Tokens a second of the model alone, after one batch to warm up.
-fn bare(model: &Path, n_tokens: usize, threads: usize) -> f64 {
+fn rounds(
+    size: &Size,
+    model: &Path,
+    dir: &Path,
+    options: &LabelOptions,
+    threads: usize,
+    sampled: bool,
+) {
+    let name = if sampled {
+        "+samples, tau 2"
+    } else {
+        "stats, topk"
+    };
+    let mut before = bare(model, size.n_tokens / 2, threads);
+    let mut ratios = Vec::new();
+    for round in 0..N_ROUNDS {
+        let output = dir.join(format!("labels-{sampled}-{round}"));
+        let whole = pipeline(options, output, size.n_tokens);
+        let after = bare(model, size.n_tokens / 2, threads);
+        let bare = Cost {
+            wall_us: (before.wall_us + after.wall_us) / 2.0,
+            cpu_us: (before.cpu_us + after.cpu_us) / 2.0,
+        };
+        let ratio = bare.wall_us / whole.wall_us;
+        println!(
+            "{name:<16} {round:>5}  {:>8.1} ({:>6.1})    {:>8.1} ({:>6.1})        {:>14.1}            {ratio:.3}",
+            bare.wall_us,
+            bare.cpu_us,
+            whole.wall_us,
+            whole.cpu_us,
+            whole.cpu_us - bare.cpu_us,
+        );
+        ratios.push(ratio);
+        before = after;
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("{name:<16} median ratio {:.3}", ratios[N_ROUNDS / 2]);
+}
+
+/// The model alone, after one batch to warm up.
+fn bare(model: &Path, n_tokens: usize, threads: usize) -> Cost {
     let mut teacher = Teacher::open(&TeacherOptions {
         model: model.into(),
         device: DeviceChoice::Cpu,
@@ -91,32 +167,67 @@ fn bare(model: &Path, n_tokens: usize, threads: usize) -> f64 {
     };
     teacher.run(&batch, |_| ()).expect("the teacher runs");
     let n_runs = n_tokens / (BATCH_ROWS * width);
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), process_time());
     for _ in 0..n_runs {
         teacher.run(&batch, |_| ()).expect("the teacher runs");
     }
-    (n_runs * BATCH_ROWS * width) as f64 / started.elapsed().as_secs_f64()
+    cost(
+        started.elapsed(),
+        process_time() - cpu,
+        n_runs * BATCH_ROWS * width,
+    )
 }
 
-/// Tokens a second of labelling into `output`, after the inputs are open.
-fn pipeline(model: &Path, tokens: &Path, output: &Path, threads: usize) -> f64 {
+/// Labelling into `output`, after the inputs are open and planned.
+fn pipeline(options: &LabelOptions, output: PathBuf, n_tokens: usize) -> Cost {
     let options = LabelOptions {
+        output: Some(output),
+        ..options.clone()
+    };
+    let config = options.resolve().expect("the options are good");
+    let began = std::sync::Mutex::new((Instant::now(), Duration::ZERO));
+    let observer = Observer {
+        on_start: &|_, _| *began.lock().expect("one thread") = (Instant::now(), process_time()),
+        on_progress: &|_| (),
+    };
+    label(&config, &Interrupt::new(), &observer).expect("labelling works");
+    let (started, cpu) = *began.lock().expect("one thread");
+    cost(started.elapsed(), process_time() - cpu, n_tokens)
+}
+
+fn options(model: &Path, tokens: &Path, threads: usize, sampled: bool) -> LabelOptions {
+    LabelOptions {
         teacher: Some(model.into()),
         tokens: Some(tokens.into()),
         tokens_format: Some(TokenFormat::NanoGpt),
-        output: Some(output.into()),
         seq_len: Some(SEQ_LEN),
         top_k: Some(TOP_K),
         groups: Some(vec![Group::Stats, Group::Topk]),
+        temperatures: sampled.then(|| vec![2.0]),
         device: Some("cpu".into()),
         threads: Some(threads),
         batch_tokens: Some(BATCH_ROWS as u32 * SEQ_LEN),
         ..LabelOptions::default()
+    }
+}
+
+fn cost(wall: Duration, cpu: Duration, n_tokens: usize) -> Cost {
+    Cost {
+        wall_us: wall.as_secs_f64() * 1e6 / n_tokens as f64,
+        cpu_us: cpu.as_secs_f64() * 1e6 / n_tokens as f64,
+    }
+}
+
+/// Processor time of this process so far, all threads.
+fn process_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
     };
-    let config = options.resolve().expect("the options are good");
-    label(&config, &Interrupt::new(), &Observer::NONE)
-        .expect("labelling works")
-        .tokens_per_s
+    // SAFETY: the pointer is to a timespec of this frame.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    assert_eq!(status, 0, "the process has a clock");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn random_tokens(n_tokens: usize) -> Vec<u8> {
