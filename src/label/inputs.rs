@@ -2,6 +2,8 @@
 
 use super::error::LabelError;
 use super::options::LabelConfig;
+use super::planning::plan_signals;
+use super::run::signals_config;
 use crate::shards::PlanTokenizer;
 use crate::teacher::{RuntimeLibrary, Teacher, TeacherOptions, load_runtime};
 use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
@@ -42,6 +44,8 @@ impl Inputs {
         })?;
         let vocab_size = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
+        let signals = signals_config(&plan_signals(config), vocab_size);
+        let teacher = teacher.with_reduction(config.reduce, &signals)?;
         Ok(Self {
             runtime,
             teacher,

@@ -3,6 +3,7 @@
 use super::error::LabelError;
 use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet};
 use crate::signals::Rounding;
+use crate::teacher::ReduceChoice;
 use crate::tokens::{Packing, TokenFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,10 @@ pub struct LabelOptions {
     /// Where the teacher runs: auto, cpu, cuda or cuda:N. Default: auto.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
+
+    /// Where logits are reduced. Default: auto.
+    #[arg(long, value_name = "PLACE")]
+    pub reduce: Option<ReduceChoice>,
 
     /// Threads for the teacher and the reduction. Default: all cores.
     #[arg(long, value_name = "N")]
@@ -193,6 +198,8 @@ pub struct LabelConfig {
     pub mask_vocab_padding: bool,
     /// `auto`, `cpu`, `cuda` or `cuda:N`; read by the teacher's room.
     pub device: String,
+    /// Where logits are reduced.
+    pub reduce: ReduceChoice,
     /// Threads.
     pub threads: usize,
     /// Tokens a call.
@@ -292,6 +299,7 @@ impl LabelOptions {
             max_sequences,
             mask_vocab_padding,
             device,
+            reduce,
             threads,
             batch_tokens,
             shard_bytes,
@@ -337,6 +345,7 @@ impl LabelOptions {
             rounding: self.round.unwrap_or(Rounding::F16),
             mask_vocab_padding: self.mask_vocab_padding.unwrap_or(false),
             device: self.device.unwrap_or_else(|| "auto".into()),
+            reduce: self.reduce.unwrap_or_default(),
             threads: self.threads.unwrap_or_else(all_cores),
             batch_tokens: self.batch_tokens.unwrap_or(DEFAULT_BATCH_TOKENS),
             shard_bytes: self.shard_bytes.unwrap_or(DEFAULT_SHARD_BYTES),
@@ -370,6 +379,7 @@ impl LabelConfig {
             range: SequenceRange::Between(plan.sequences.start, plan.sequences.end),
             mask_vocab_padding: plan.signals.mask_vocab_padding,
             device: "auto".into(),
+            reduce: ReduceChoice::Auto,
             threads: all_cores(),
             batch_tokens: DEFAULT_BATCH_TOKENS,
             shard_bytes: DEFAULT_SHARD_BYTES,

@@ -15,7 +15,7 @@ use super::error::LabelError;
 use super::progress::Progress;
 use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
-use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, reduce_batch};
+use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig};
 use crate::teacher::{Teacher, TeacherError, TokenBatch};
 use crate::tokens::{Sequence, SequenceView};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -167,17 +167,19 @@ pub(super) fn signals_of(
             targets: &sequence.input_ids[1..],
         })
         .collect();
-    let reduced = teacher.run(&token_batch(sequences), |logits| {
-        reduce_batch(logits, &targets, config)
-    })?;
-    reduced.map_err(|source| {
-        let seq_id = sequences[source.row_idx().unwrap_or(0)].seq_id;
-        LabelError::Sequence {
-            seq_id,
-            token_offset: view.token_offset(seq_id),
-            source,
-        }
-    })
+    teacher
+        .reduce(&token_batch(sequences), &targets, config)
+        .map_err(|error| match error {
+            TeacherError::Signals(source) => {
+                let seq_id = sequences[source.row_idx().unwrap_or(0)].seq_id;
+                LabelError::Sequence {
+                    seq_id,
+                    token_offset: view.token_offset(seq_id),
+                    source,
+                }
+            }
+            error => error.into(),
+        })
 }
 
 /// Right-padded inputs: all ids but the last of each sequence, which is only a target.

@@ -66,7 +66,7 @@ fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, Labe
     }
 }
 
-fn plan_signals(config: &LabelConfig) -> PlanSignals {
+pub(super) fn plan_signals(config: &LabelConfig) -> PlanSignals {
     PlanSignals {
         groups: config.groups.clone(),
         top_k: if config.groups.contains(&Group::Topk) {

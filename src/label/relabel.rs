@@ -131,7 +131,7 @@ fn compare_row(
 ) -> Result<(), LabelError> {
     let view = view_of(&inputs.corpus, config)?;
     let sequence: Sequence = view.read(row.seq_id);
-    let signals = signals_config(plan);
+    let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
     let again = signals_of(&[&sequence], &mut inputs.teacher, &signals, &view)?.remove(0);
     report.n_sequences += 1;
     report.n_positions += u64::from(row.n_targets);

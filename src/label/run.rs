@@ -9,9 +9,10 @@ use super::planning::make_plan;
 use super::progress::{Progress, Snapshot, Totals};
 use crate::interrupt::Interrupt;
 use crate::shards::{
-    self, Group, LabelSet, Manifest, Plan, RuntimeStamp, ShardState, ShardsError, Sidecar,
+    self, Group, LabelSet, Manifest, Plan, PlanSignals, RuntimeStamp, ShardState, ShardsError,
+    Sidecar,
 };
-use crate::signals::{self, Groups, SignalsConfig};
+use crate::signals::{self, Groups, SequenceTargets, SignalsConfig};
 use crate::teacher::{Teacher, TeacherError, TokenBatch};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -168,7 +169,7 @@ pub(super) fn make_shards(
         info.vocab_size as usize,
         info.max_rows.map(|n| n as u64),
     );
-    let signals = signals_config(plan);
+    let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
     let work = Work {
         dir: &config.output,
         plan,
@@ -200,7 +201,8 @@ fn split_by_progress(
     Ok((done, todo))
 }
 
-/// Runs the longest sequence once: a model whose limit is lower fails here, in the first second.
+/// Runs and reduces the longest sequence once: a model whose limit is lower fails here, in the
+/// first second.
 fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
     let width = plan.sequences.seq_len as usize;
     let batch = TokenBatch {
@@ -209,7 +211,16 @@ fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
         width,
         lengths: vec![width as u32],
     };
-    Ok(teacher.run(&batch, |_| ())?)
+    let sequence = SequenceTargets {
+        seq_id: 0,
+        targets: &batch.ids_bt,
+    };
+    let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
+    match teacher.reduce(&batch, &[sequence], &signals) {
+        // What the teacher says of a made-up sequence is no matter.
+        Ok(_) | Err(TeacherError::Signals(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What a sidecar records of the machine's side of the numbers.
@@ -222,9 +233,8 @@ pub(super) fn runtime_stamp(teacher: &Teacher) -> RuntimeStamp {
     }
 }
 
-/// The reduction that a plan asks for.
-pub(super) fn signals_config(plan: &Plan) -> SignalsConfig {
-    let signals = &plan.signals;
+/// The reduction that a plan asks for, over V ids.
+pub(super) fn signals_config(signals: &PlanSignals, vocab_size: u32) -> SignalsConfig {
     SignalsConfig {
         groups: Groups {
             stats: signals.has(Group::Stats),
@@ -233,7 +243,7 @@ pub(super) fn signals_config(plan: &Plan) -> SignalsConfig {
         top_k: signals.top_k as usize,
         temperatures: signals.temperatures.clone(),
         rounding: signals.rounding,
-        vocab_size: plan.teacher.vocab_size as usize,
+        vocab_size: vocab_size as usize,
         sampling: None,
     }
 }

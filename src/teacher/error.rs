@@ -3,6 +3,7 @@
 use super::search::{Searched, list_searched};
 use crate::error::Kind;
 use crate::onnx::OnnxError;
+use crate::signals::SignalsError;
 use std::path::PathBuf;
 
 /// ONNX Runtime missing or unfit, a model that cannot be run, or a run that failed.
@@ -148,6 +149,9 @@ pub enum TeacherError {
         /// Its dtype.
         got: String,
     },
+    /// The logits have no signals.
+    #[error(transparent)]
+    Signals(#[from] SignalsError),
     /// Somebody called [`super::Canceller::cancel`].
     #[error("cancelled")]
     Cancelled,
@@ -167,6 +171,7 @@ impl TeacherError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Model(error) => error.kind(),
+            Self::Signals(error) => error.kind(),
             Self::Cancelled => Kind::Interrupted,
             Self::Run { .. } | Self::Fingerprint { .. } | Self::RuntimeLoad { .. } => Kind::Failed,
             _ => Kind::Usage,

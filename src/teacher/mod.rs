@@ -3,7 +3,8 @@
 //! ONNX Runtime is a shared library that is found at run time ([`load_runtime`]), usually in a
 //! Python environment. Its version is read before anything else touches it. One [`Teacher`] is one
 //! session; [`Teacher::run`] feeds a right-padded [`TokenBatch`] the way the model's signature asks
-//! (ids, mask, positions, an empty past) and lends the logits, uncopied, to a closure.
+//! (ids, mask, positions, an empty past) and lends the logits, uncopied, to a closure;
+//! [`Teacher::reduce`] gives signals, made of them where [`Teacher::with_reduction`] said.
 //!
 //! Invariants: no other room names `ort`; the logits that a closure sees are `[B, T, V]` with
 //! `T >= batch.width`, checked on every run.
@@ -14,7 +15,9 @@ mod device;
 mod error;
 mod feeds;
 mod logits;
+mod model;
 mod open;
+mod reduction;
 mod runtime;
 mod search;
 mod session;
@@ -22,6 +25,7 @@ mod session;
 pub use cancel::Canceller;
 pub use device::DeviceChoice;
 pub use error::TeacherError;
+pub use reduction::ReduceChoice;
 pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
 pub use search::Searched;
 pub use session::{Teacher, TeacherInfo, TeacherOptions, TokenBatch};

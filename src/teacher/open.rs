@@ -10,12 +10,14 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use std::path::Path;
 
-const CPU: &str = "CPUExecutionProvider";
-const CUDA: &str = "CUDAExecutionProvider";
+pub(super) const CPU: &str = "CPUExecutionProvider";
+pub(super) const CUDA: &str = "CUDAExecutionProvider";
 
 /// A session, where it runs, and what to tell the user.
 pub(super) struct Opened {
     pub(super) session: Session,
+    /// Never `auto`.
+    pub(super) device: DeviceChoice,
     pub(super) provider: &'static str,
     pub(super) notes: Vec<String>,
 }
@@ -31,6 +33,7 @@ pub(super) fn open_session(
             .map_err(|source| open_error(&options.model, CPU, library, source))?;
         Ok(Opened {
             session,
+            device: DeviceChoice::Cpu,
             provider: CPU,
             notes,
         })
@@ -72,6 +75,7 @@ fn cuda_session(
         .map_err(|error| cuda_problem(error.message()))?;
     Ok(Opened {
         session,
+        device: DeviceChoice::Cuda(number),
         provider: CUDA,
         notes: Vec::new(),
     })

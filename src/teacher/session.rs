@@ -1,15 +1,12 @@
-//! One ONNX Runtime session, from a model file to lent logits.
+//! What the outside sees of a model at work: options in, logits lent or signals out.
 
 use super::cancel::Canceller;
 use super::device::DeviceChoice;
 use super::error::TeacherError;
-use super::feeds::{Feeds, RunShape, run_shape};
-use super::logits::LogitsView;
-use super::open::{Opened, open_error, open_session};
-use super::runtime::{RuntimeLibrary, environment};
+use super::model::Model;
+use super::reduction::{ReduceChoice, Reduction};
 use crate::onnx::{DType, Signature, read_signature};
-use crate::signals::{Logits, LogitsData};
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
+use crate::signals::{Logits, LogitsData, SequenceSignals, SequenceTargets, SignalsConfig};
 use std::path::{Path, PathBuf};
 
 /// How to open a teacher.
@@ -32,12 +29,16 @@ pub struct TeacherOptions {
 pub struct TeacherInfo {
     /// V, from the shape of logits that the model gave.
     pub vocab_size: u32,
+    /// Where it runs; never [`DeviceChoice::Auto`].
+    pub device: DeviceChoice,
     /// `CPUExecutionProvider` or `CUDAExecutionProvider`.
     pub provider: String,
     /// Version of the runtime.
     pub ort_version: String,
     /// Dtype of the logits.
     pub logits_dtype: DType,
+    /// Where logits are reduced; [`ReduceChoice::Auto`] has become one of the others.
+    pub reduction: ReduceChoice,
     /// What a user should be told, such as a fallback to the CPU.
     pub notes: Vec<String>,
     /// The most rows a batch may have, where the model fixes B.
@@ -63,33 +64,48 @@ pub struct TokenBatch {
 
 /// One model, loaded and ready.
 pub struct Teacher {
-    session: Session,
-    signature: Signature,
-    model: PathBuf,
+    model: Model,
+    reduction: Reduction,
     info: TeacherInfo,
-    feeds: Feeds,
-    canceller: Canceller,
 }
 
 impl Teacher {
     /// Loads the model, and runs it once on two tokens so that a model that cannot work fails here.
+    /// Its logits are reduced on this processor, until [`Teacher::with_reduction`] chooses.
     pub fn open(options: &TeacherOptions) -> Result<Self, TeacherError> {
         let signature = read_signature(&options.model, options.logits_output.as_deref())?;
         check_seq_len(options, &signature)?;
-        let (environment, library) = environment()?;
-        let opened = open_session(environment, library, options)?;
-        let run_options = select_output(&signature.logits.name)
-            .map_err(|source| open_error(&options.model, opened.provider, library, source))?;
+        let model = Model::open(options, signature)?;
         let mut teacher = Self {
-            info: info(&signature, library, &opened),
-            session: opened.session,
-            feeds: Feeds::new(&signature),
-            model: options.model.clone(),
-            signature,
-            canceller: Canceller::new(run_options),
+            info: info(&model),
+            model,
+            reduction: Reduction::Host,
         };
         teacher.probe()?;
         Ok(teacher)
+    }
+
+    /// Has the logits reduced where `choice` says, to the signals that `config` asks for.
+    ///
+    /// The model is loaded again where that needs another session, after the present one is gone:
+    /// take a [`Canceller`] from the result, not from `self`.
+    ///
+    /// # Errors
+    /// Signals that are not given there, named, with what to do; a model that no head can be
+    /// appended to; a session that cannot be made.
+    pub fn with_reduction(
+        self,
+        choice: ReduceChoice,
+        config: &SignalsConfig,
+    ) -> Result<Self, TeacherError> {
+        let (model, reduction) = Reduction::choose(choice, self.model, config)?;
+        let mut info = self.info;
+        info.reduction = reduction.choice();
+        Ok(Self {
+            model,
+            reduction,
+            info,
+        })
     }
 
     /// What this teacher turned out to be.
@@ -99,12 +115,12 @@ impl Teacher {
 
     /// What the model's file declares.
     pub fn signature(&self) -> &Signature {
-        &self.signature
+        &self.model.signature
     }
 
     /// A handle that stops this teacher from another thread.
     pub fn canceller(&self) -> Canceller {
-        self.canceller.clone()
+        self.model.canceller.clone()
     }
 
     /// Runs one batch and lends its logits to `f`, without copying them.
@@ -116,39 +132,31 @@ impl Teacher {
         batch: &TokenBatch,
         f: impl FnOnce(Logits<'_>) -> R,
     ) -> Result<R, TeacherError> {
-        self.canceller.check()?;
-        let shape = run_shape(batch, &self.signature)?;
-        self.feeds.fill(batch, shape);
-        let run_options = self.canceller.run_options();
-        let limit = self.signature.max_seq_len;
-        let failed = |source| run_error(&self.canceller, shape, limit, source);
-        let tensors = self.feeds.tensors().map_err(failed)?;
-        let outputs = self
-            .session
-            .run_with_options(tensors, run_options)
-            .map_err(failed)?;
-        let output = &outputs[0];
-        let view = LogitsView {
-            model: &self.model,
-            output: &self.signature.logits.name,
-            shape,
-        };
-        Ok(f(view.lend(output, batch.n_rows)?))
+        self.model.lend(batch, f)
+    }
+
+    /// Runs one batch and reduces its logits: position t of row b predicts
+    /// `sequences[b].targets[t]`. `config` is that of [`Teacher::with_reduction`]; a teacher that
+    /// reduces on this processor takes any. Work that is done here runs on the current rayon pool.
+    ///
+    /// # Errors
+    /// [`TeacherError::Signals`] names batch row and position; all others are of the run itself.
+    ///
+    /// # Panics
+    /// If there is not one list of targets a row, or one is longer than the batch's width.
+    pub fn reduce(
+        &mut self,
+        batch: &TokenBatch,
+        sequences: &[SequenceTargets<'_>],
+        config: &SignalsConfig,
+    ) -> Result<Vec<SequenceSignals>, TeacherError> {
+        self.reduction
+            .reduce(&mut self.model, batch, sequences, config)
     }
 
     /// Two tokens, so that logits of the last position only are told from logits of all.
     fn probe(&mut self) -> Result<(), TeacherError> {
-        let width = self
-            .signature
-            .fixed_seq_len
-            .map_or(2, |fixed| fixed.clamp(1, 2) as usize);
-        let lengths = vec![width as u32];
-        let batch = TokenBatch {
-            ids_bt: vec![0; width],
-            n_rows: 1,
-            width,
-            lengths,
-        };
+        let batch = self.model.smallest_batch();
         let (vocab_size, dtype) = self.run(&batch, |logits| {
             let dtype = match logits.data {
                 LogitsData::F32(_) => DType::F32,
@@ -192,47 +200,18 @@ fn check_seq_len(options: &TeacherOptions, signature: &Signature) -> Result<(), 
     }
 }
 
-fn info(signature: &Signature, library: &RuntimeLibrary, opened: &Opened) -> TeacherInfo {
+fn info(model: &Model) -> TeacherInfo {
+    let signature = &model.signature;
     TeacherInfo {
         vocab_size: 0,
-        provider: opened.provider.to_owned(),
-        ort_version: library.version.clone(),
+        device: model.device,
+        provider: model.provider.to_owned(),
+        ort_version: model.ort_version.clone(),
         logits_dtype: signature.logits.dtype,
-        notes: opened.notes.clone(),
+        reduction: ReduceChoice::Host,
+        notes: model.notes.clone(),
         max_rows: signature.fixed_batch.map(|n| n as usize),
         fixed_seq_len: signature.fixed_seq_len.map(|n| n as usize),
         max_seq_len: signature.max_seq_len,
-    }
-}
-
-/// Only the logits: a present (key-value cache) output would be copied for nothing.
-fn select_output(name: &str) -> Result<RunOptions<HasSelectedOutputs>, ort::Error> {
-    Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(name)))
-}
-
-/// A run that was terminated is a cancellation, not a failure of the model.
-fn run_error(
-    canceller: &Canceller,
-    RunShape { n_rows, width }: RunShape,
-    limit: Option<u32>,
-    source: ort::Error,
-) -> TeacherError {
-    if canceller.is_cancelled() {
-        return TeacherError::Cancelled;
-    }
-    let hint = match limit {
-        Some(limit) if width > limit as usize => {
-            format!("; its configuration allows {limit} tokens: lower --seq-len")
-        }
-        None => {
-            "; if shorter sequences work, the model's limit is lower: lower --seq-len".to_owned()
-        }
-        Some(_) => String::new(),
-    };
-    TeacherError::Run {
-        n_rows,
-        width,
-        hint,
-        source,
     }
 }

@@ -1,0 +1,129 @@
+//! One session with all that a run of it needs. The reductions work on this.
+
+use super::cancel::Canceller;
+use super::device::DeviceChoice;
+use super::error::TeacherError;
+use super::feeds::{Feeds, RunShape, run_shape};
+use super::logits::LogitsView;
+use super::open::{open_error, open_session};
+use super::runtime::environment;
+use super::session::{TeacherOptions, TokenBatch};
+use crate::onnx::Signature;
+use crate::signals::Logits;
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
+use std::path::PathBuf;
+
+/// A loaded model.
+pub(super) struct Model {
+    pub(super) session: Session,
+    pub(super) signature: Signature,
+    pub(super) path: PathBuf,
+    pub(super) feeds: Feeds,
+    pub(super) canceller: Canceller,
+    /// The device that it really runs on; never `auto`.
+    pub(super) device: DeviceChoice,
+    pub(super) provider: &'static str,
+    pub(super) ort_version: String,
+    pub(super) notes: Vec<String>,
+}
+
+impl Model {
+    /// Loads the model on the device that was chosen.
+    pub(super) fn open(
+        options: &TeacherOptions,
+        signature: Signature,
+    ) -> Result<Self, TeacherError> {
+        let (environment, library) = environment()?;
+        let opened = open_session(environment, library, options)?;
+        let run_options = select_output(&signature.logits.name)
+            .map_err(|source| open_error(&options.model, opened.provider, library, source))?;
+        Ok(Self {
+            session: opened.session,
+            feeds: Feeds::new(&signature),
+            path: options.model.clone(),
+            signature,
+            canceller: Canceller::new(run_options),
+            device: opened.device,
+            provider: opened.provider,
+            ort_version: library.version.clone(),
+            notes: opened.notes,
+        })
+    }
+
+    /// Checks a batch and fills the feeds for it.
+    pub(super) fn prepare(&mut self, batch: &TokenBatch) -> Result<RunShape, TeacherError> {
+        self.canceller.check()?;
+        let shape = run_shape(batch, &self.signature)?;
+        self.feeds.fill(batch, shape);
+        Ok(shape)
+    }
+
+    /// Runs one batch and lends its logits.
+    pub(super) fn lend<R>(
+        &mut self,
+        batch: &TokenBatch,
+        f: impl FnOnce(Logits<'_>) -> R,
+    ) -> Result<R, TeacherError> {
+        let shape = self.prepare(batch)?;
+        let limit = self.signature.max_seq_len;
+        let failed = |source| run_error(&self.canceller, shape, limit, source);
+        let tensors = self.feeds.tensors().map_err(failed)?;
+        let outputs = self
+            .session
+            .run_with_options(tensors, self.canceller.run_options())
+            .map_err(failed)?;
+        let output = &outputs[0];
+        let view = LogitsView {
+            model: &self.path,
+            output: &self.signature.logits.name,
+            shape,
+        };
+        Ok(f(view.lend(output, batch.n_rows)?))
+    }
+
+    /// One row of two tokens, or as many as the model takes.
+    pub(super) fn smallest_batch(&self) -> TokenBatch {
+        let width = self
+            .signature
+            .fixed_seq_len
+            .map_or(2, |fixed| fixed.clamp(1, 2) as usize);
+        TokenBatch {
+            ids_bt: vec![0; width],
+            n_rows: 1,
+            width,
+            lengths: vec![width as u32],
+        }
+    }
+}
+
+/// Only the logits: a present (key-value cache) output would be copied for nothing.
+fn select_output(name: &str) -> Result<RunOptions<HasSelectedOutputs>, ort::Error> {
+    Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(name)))
+}
+
+/// A run that was terminated is a cancellation, not a failure of the model.
+pub(super) fn run_error(
+    canceller: &Canceller,
+    RunShape { n_rows, width }: RunShape,
+    limit: Option<u32>,
+    source: ort::Error,
+) -> TeacherError {
+    if canceller.is_cancelled() {
+        return TeacherError::Cancelled;
+    }
+    let hint = match limit {
+        Some(limit) if width > limit as usize => {
+            format!("; its configuration allows {limit} tokens: lower --seq-len")
+        }
+        None => {
+            "; if shorter sequences work, the model's limit is lower: lower --seq-len".to_owned()
+        }
+        Some(_) => String::new(),
+    };
+    TeacherError::Run {
+        n_rows,
+        width,
+        hint,
+        source,
+    }
+}
