@@ -90,11 +90,7 @@ fn better(before: Option<Side>, now: Side) -> Option<Side> {
 
 fn saltworks(model: &Path, tokens: &Path, output: &Path, dtype: &str, rows: usize) -> Side {
     let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks"));
-    let format = if dtype == "uint16" {
-        "nanogpt"
-    } else {
-        "llmc"
-    };
+    let format = if dtype == "uint16" { "nanogpt" } else { "llmc" };
     command.arg("label").arg("--teacher").arg(model);
     command
         .arg("--tokens")

@@ -4,6 +4,7 @@ use super::error::LabelError;
 use super::inputs::Inputs;
 use super::options::LabelConfig;
 use super::planning::{make_plan, n_targets};
+use super::profile::Clock;
 use super::progress::{Progress, Totals};
 use super::run::make_shards;
 use crate::interrupt::Interrupt;
@@ -87,7 +88,8 @@ fn probe(
     let todo: Vec<u32> = part.shards().collect();
     let progress = Mutex::new(Progress::start(Totals::default(), &|_| ()));
     let started = Instant::now();
-    make_shards(&config, inputs, part, &todo, &Interrupt::new(), &progress)?;
+    let (interrupt, clock) = (Interrupt::new(), Clock::start());
+    make_shards(&config, inputs, part, &todo, &interrupt, &progress, &clock)?;
     let seconds = started.elapsed().as_secs_f64();
     let manifest = shards::finalize(&config.output, true)?;
     Ok(Estimate {

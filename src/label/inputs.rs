@@ -5,7 +5,7 @@ use super::options::LabelConfig;
 use super::planning::plan_signals;
 use super::run::signals_config;
 use crate::shards::PlanTokenizer;
-use crate::teacher::{RuntimeLibrary, Teacher, TeacherOptions, load_runtime};
+use crate::teacher::{DeviceChoice, RuntimeLibrary, Teacher, TeacherOptions, load_runtime};
 use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
 use std::path::Path;
 
@@ -13,8 +13,10 @@ use std::path::Path;
 pub struct Inputs {
     /// The ONNX Runtime in use.
     pub runtime: RuntimeLibrary,
-    /// The model, loaded.
+    /// The model, loaded on the first device.
     pub teacher: Teacher,
+    /// The same on each of the other devices.
+    pub more_teachers: Vec<Teacher>,
     /// The tokens, mapped.
     pub corpus: TokenCorpus,
     /// What is known of the tokenizer that made the tokens.
@@ -32,27 +34,31 @@ impl Inputs {
         let corpus = open_corpus(config)?;
         let tokenizer = tokenizer_facts(config, &corpus)?;
         let runtime = load_runtime(config.ort_lib.as_deref())?;
-        let teacher = Teacher::open(&TeacherOptions {
-            model: config.teacher.clone(),
-            device: config
-                .device
-                .parse()
-                .map_err(|expected| LabelError::option("--device", expected, &config.device))?,
-            threads: config.threads,
-            logits_output: config.logits_output.clone(),
-            seq_len_max: config.seq_len,
-        })?;
+        let devices = devices(&config.device)?;
+        let teacher = open_teacher(config, devices[0], devices.len())?;
         let vocab_size = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
         let signals = signals_config(&plan_signals(config), vocab_size);
-        let teacher = teacher.with_reduction(config.reduce, &signals)?;
+        let reduced = |teacher: Teacher| teacher.with_reduction(config.reduce, &signals);
+        let more = devices[1..].iter().map(|&device| {
+            let teacher = open_teacher(config, device, devices.len())?;
+            Ok(reduced(teacher)?)
+        });
         Ok(Self {
             runtime,
-            teacher,
+            more_teachers: more.collect::<Result<_, LabelError>>()?,
+            teacher: reduced(teacher)?,
             corpus,
             tokenizer,
             vocab_size,
         })
+    }
+
+    /// Every loaded model: one a device.
+    pub(super) fn teachers(&mut self) -> Vec<&mut Teacher> {
+        std::iter::once(&mut self.teacher)
+            .chain(&mut self.more_teachers)
+            .collect()
     }
 
     /// The corpus as sequences.
@@ -62,6 +68,36 @@ impl Inputs {
     pub fn view(&self, config: &LabelConfig) -> Result<SequenceView<'_>, LabelError> {
         view_of(&self.corpus, config)
     }
+}
+
+/// `--device`: one, or several with commas between them, each of which gets a session.
+fn devices(text: &str) -> Result<Vec<DeviceChoice>, LabelError> {
+    let parse = |word: &str| {
+        let device = word.trim().parse();
+        device.map_err(|expected| LabelError::option("--device", expected, text))
+    };
+    let devices: Vec<DeviceChoice> = text.split(',').map(parse).collect::<Result<_, _>>()?;
+    if devices.len() > 1 && devices.contains(&DeviceChoice::Auto) {
+        let expected = "devices by name where there are several, such as cuda:0,cuda:1";
+        return Err(LabelError::option("--device", expected, text));
+    }
+    Ok(devices)
+}
+
+/// One of `n_sessions`, which share the threads.
+fn open_teacher(
+    config: &LabelConfig,
+    device: DeviceChoice,
+    n_sessions: usize,
+) -> Result<Teacher, LabelError> {
+    let options = TeacherOptions {
+        model: config.teacher.clone(),
+        device,
+        threads: (config.threads / n_sessions).max(1),
+        logits_output: config.logits_output.clone(),
+        seq_len_max: config.seq_len,
+    };
+    Ok(Teacher::open(&options)?)
 }
 
 pub(super) fn view_of<'a>(

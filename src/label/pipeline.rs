@@ -9,9 +9,13 @@
 //! One row group is the unit that moves, so memory is a few row groups, whatever the corpus. The
 //! teacher and the reduction take turns on all cores; reading and encoding fill what is left.
 //! A stage that fails hangs up, and its neighbours stop at their next hand-over.
+//!
+//! Every teacher (one a device) is a worker with three threads of its own; workers take whole
+//! shards from one queue, and share nothing else.
 
 use super::batches::{self, BatchLimits};
 use super::error::LabelError;
+use super::profile::{Clock, Stage};
 use super::progress::Progress;
 use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
@@ -20,7 +24,9 @@ use crate::teacher::{Teacher, TeacherError, TokenBatch};
 use crate::tokens::{Sequence, SequenceView};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// Row groups read ahead, and row groups that wait for the writer.
 const QUEUE_ROW_GROUPS: usize = 1;
@@ -30,13 +36,40 @@ pub(super) struct Work<'a, 'p> {
     pub(super) dir: &'a Path,
     pub(super) plan: &'a Plan,
     pub(super) view: &'a SequenceView<'a>,
-    /// Shards to make, in order.
-    pub(super) shards: &'a [u32],
+    pub(super) shards: ShardQueue<'a>,
+    /// Threads of the reduction, shared out over the workers.
+    pub(super) threads: usize,
+    pub(super) clock: &'a Clock,
     pub(super) signals: &'a SignalsConfig,
     pub(super) limits: BatchLimits,
     pub(super) runtime: &'a RuntimeStamp,
     pub(super) interrupt: &'a Interrupt,
     pub(super) progress: &'a Mutex<Progress<'p>>,
+}
+
+/// Shards to make, in order; each goes to the worker that asks first.
+pub(super) struct ShardQueue<'a> {
+    shards: &'a [u32],
+    next: AtomicUsize,
+}
+
+impl<'a> ShardQueue<'a> {
+    pub(super) fn new(shards: &'a [u32]) -> Self {
+        Self {
+            shards,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    fn take(&self) -> Option<u32> {
+        let idx = self.next.fetch_add(1, Ordering::Relaxed);
+        self.shards.get(idx).copied()
+    }
+
+    /// Nobody gets another one.
+    fn close(&self) {
+        self.next.store(self.shards.len(), Ordering::Relaxed);
+    }
 }
 
 /// Sequences on their way to the teacher.
@@ -46,11 +79,46 @@ struct RowGroup<T> {
     rows: Vec<T>,
 }
 
-/// Makes every shard of `work`, in order.
+/// Makes every shard of `work`, with a worker for each teacher.
 ///
 /// # Errors
-/// The first stage's error; shards published before it stay.
-pub(super) fn run(work: &Work<'_, '_>, teacher: &mut Teacher) -> Result<(), LabelError> {
+/// The first worker's error; shards that were published stay, and those that others had begun are
+/// finished.
+pub(super) fn run(work: &Work<'_, '_>, teachers: Vec<&mut Teacher>) -> Result<(), LabelError> {
+    let threads = (work.threads / teachers.len().max(1)).max(1);
+    let pools = teachers.iter().map(|_| thread_pool(threads));
+    let pools = pools.collect::<Result<Vec<_>, LabelError>>()?;
+    std::thread::scope(|scope| {
+        let workers = teachers.into_iter().zip(pools);
+        let start = |(teacher, pool): (_, rayon::ThreadPool)| {
+            scope.spawn(move || {
+                let result = pool.install(|| run_worker(work, teacher));
+                if result.is_err() {
+                    work.shards.close();
+                }
+                result
+            })
+        };
+        let running: Vec<_> = workers.map(start).collect();
+        let results: Vec<_> = running.into_iter().map(joined).collect();
+        results.into_iter().collect()
+    })
+}
+
+fn joined<R>(thread: std::thread::ScopedJoinHandle<'_, R>) -> R {
+    let result = thread.join();
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, LabelError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| LabelError::Spawn {
+        what: "the reduction's threads",
+        source: std::io::Error::other(error),
+    })
+}
+
+fn run_worker(work: &Work<'_, '_>, teacher: &mut Teacher) -> Result<(), LabelError> {
     let (to_label, unlabelled) = bounded(QUEUE_ROW_GROUPS);
     let (to_write, labelled) = bounded(QUEUE_ROW_GROUPS);
     std::thread::scope(|scope| {
@@ -58,23 +126,20 @@ pub(super) fn run(work: &Work<'_, '_>, teacher: &mut Teacher) -> Result<(), Labe
         let writer = scope.spawn(move || write(work, &labelled));
         let labelling = label(work, teacher, &unlabelled, to_write);
         drop(unlabelled);
-        let writing = writer
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // Where the writer failed, labelling only noticed that it had hung up.
-        writing.and(labelling)
+        joined(writer).and(labelling)
     })
 }
 
 fn read(work: &Work<'_, '_>, to_label: &Sender<RowGroup<Sequence>>) {
-    for &shard in work.shards {
+    while let Some(shard) = work.shards.take() {
         let row_groups = work.plan.row_groups(shard);
         let n_row_groups = row_groups.len();
         for (i, seq_ids) in row_groups.into_iter().enumerate() {
-            let rows = seq_ids
-                .into_iter()
-                .map(|seq_id| work.view.read(seq_id))
-                .collect();
+            let rows = work.clock.time(Stage::Reading, || {
+                let sequences = seq_ids.into_iter().map(|seq_id| work.view.read(seq_id));
+                sequences.collect()
+            });
             let row_group = RowGroup {
                 shard,
                 is_last_of_shard: i + 1 == n_row_groups,
@@ -93,19 +158,22 @@ fn label(
     unlabelled: &Receiver<RowGroup<Sequence>>,
     to_write: Sender<RowGroup<Row>>,
 ) -> Result<(), LabelError> {
-    for RowGroup {
-        shard,
-        is_last_of_shard,
-        rows,
-    } in unlabelled
-    {
-        let rows = label_sequences(rows, teacher, work)?;
-        if to_write
-            .send(RowGroup {
-                shard,
-                is_last_of_shard,
-                rows,
-            })
+    let clock = work.clock;
+    while let Ok(row_group) = clock.time(Stage::WaitingForTokens, || unlabelled.recv()) {
+        let started = Instant::now();
+        let rows = label_sequences(row_group.rows, teacher, work)?;
+        let (all, spent) = (started.elapsed(), teacher.take_timings());
+        clock.add(Stage::Teacher, spent.forward);
+        clock.add(Stage::Reduction, spent.reduction);
+        let rest = all.saturating_sub(spent.forward + spent.reduction);
+        clock.add(Stage::Assembly, rest);
+        let labelled = RowGroup {
+            shard: row_group.shard,
+            is_last_of_shard: row_group.is_last_of_shard,
+            rows,
+        };
+        if clock
+            .time(Stage::WaitingForWriter, || to_write.send(labelled))
             .is_err()
         {
             break;
@@ -238,9 +306,12 @@ fn write(work: &Work<'_, '_>, labelled: &Receiver<RowGroup<Row>>) -> Result<(), 
             Some(writer) => writer,
             None => ShardWriter::create(work.dir, work.plan, row_group.shard)?,
         };
-        writer.write_row_group(&row_group.rows)?;
+        work.clock
+            .time(Stage::Encoding, || writer.write_row_group(&row_group.rows))?;
         if row_group.is_last_of_shard {
-            let sidecar = writer.seal_and_publish(work.runtime)?;
+            let sidecar = work
+                .clock
+                .time(Stage::Publishing, || writer.seal_and_publish(work.runtime))?;
             lock(work.progress).published(sidecar.n_targets, n_bytes(&sidecar));
         } else {
             open = Some(writer);

@@ -85,13 +85,18 @@ impl<'a> Progress<'a> {
         self.n_shards
     }
 
+    /// Targets labelled in this process.
+    pub(super) fn n_labelled(&self) -> u64 {
+        self.n_tokens - self.totals.n_tokens_before
+    }
+
     /// Targets a second in this process.
     pub(super) fn tokens_per_s(&self) -> f64 {
         self.tokens_per_s_after(self.started.elapsed())
     }
 
     fn tokens_per_s_after(&self, elapsed: Duration) -> f64 {
-        (self.n_tokens - self.totals.n_tokens_before) as f64 / elapsed.as_secs_f64().max(1e-9)
+        self.n_labelled() as f64 / elapsed.as_secs_f64().max(1e-9)
     }
 
     fn snapshot(&self, event: &'static str) -> Snapshot {

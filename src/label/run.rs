@@ -4,8 +4,9 @@ use super::batches::BatchLimits;
 use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
 use super::options::{LabelConfig, Task};
-use super::pipeline::{self, Work};
+use super::pipeline::{self, ShardQueue, Work};
 use super::planning::make_plan;
+use super::profile::{Clock, Profile};
 use super::progress::{Progress, Snapshot, Totals};
 use crate::interrupt::Interrupt;
 use crate::shards::{
@@ -13,7 +14,7 @@ use crate::shards::{
     Sidecar,
 };
 use crate::signals::{self, Groups, SequenceTargets, SignalsConfig};
-use crate::teacher::{Teacher, TeacherError, TokenBatch};
+use crate::teacher::{Canceller, Teacher, TeacherError, TokenBatch};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -28,6 +29,8 @@ pub struct Outcome {
     pub n_before: u64,
     /// Targets a second, over what this run made.
     pub tokens_per_s: f64,
+    /// Where the time went.
+    pub profile: Profile,
     /// The manifest, if every shard of the set is done.
     pub manifest: Option<Manifest>,
 }
@@ -66,13 +69,12 @@ pub fn label(
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, LabelError> {
-    let pool = thread_pool(config.threads)?;
     let (mut inputs, plan) = open_and_plan(config)?;
     (observer.on_start)(&inputs, &plan);
-    let canceller = inputs.teacher.canceller();
-    interrupt.when_requested(move || canceller.cancel());
-    let mut outcome =
-        pool.install(|| label_task(config, &mut inputs, plan, interrupt, observer))?;
+    let teachers = inputs.teachers().into_iter();
+    let cancellers: Vec<_> = teachers.map(|teacher| teacher.canceller()).collect();
+    interrupt.when_requested(move || cancellers.iter().for_each(Canceller::cancel));
+    let mut outcome = label_task(config, &mut inputs, plan, interrupt, observer)?;
     if config.task == Task::WHOLE {
         let manifest = shards::finalize(&config.output, config.allow_mixed_runtime)?;
         outcome.manifest = Some(manifest);
@@ -84,17 +86,11 @@ pub fn label(
 fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
     let mut inputs = Inputs::open(config)?;
     let plan = make_plan(config, &inputs)?;
-    try_longest(&mut inputs.teacher, &plan)?;
+    for teacher in inputs.teachers() {
+        try_longest(teacher, &plan)?;
+    }
     let opened = LabelSet::create_or_match(&config.output, &plan)?;
     Ok((inputs, opened.plan().clone()))
-}
-
-fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, LabelError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|error| LabelError::Spawn {
-        what: "the reduction's threads",
-        source: std::io::Error::other(error),
-    })
 }
 
 fn label_task(
@@ -116,7 +112,8 @@ fn label_task(
         n_shards: (done.len() + todo.len()) as u64,
     };
     let progress = Mutex::new(Progress::start(totals, observer.on_progress));
-    let result = make_shards(config, inputs, &plan, &todo, interrupt, &progress);
+    let clock = Clock::start();
+    let result = make_shards(config, inputs, &plan, &todo, interrupt, &progress, &clock);
     let progress = progress
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
@@ -137,6 +134,7 @@ fn label_task(
             n_made: todo.len() as u64,
             n_before: done.len() as u64,
             tokens_per_s: progress.tokens_per_s(),
+            profile: clock.profile(progress.n_labelled(), inputs.teachers().len()),
             manifest: None,
         }),
     }
@@ -160,6 +158,7 @@ pub(super) fn make_shards(
     todo: &[u32],
     interrupt: &Interrupt,
     progress: &Mutex<Progress<'_>>,
+    clock: &Clock,
 ) -> Result<(), LabelError> {
     let runtime = runtime_stamp(&inputs.teacher);
     let view = view_of(&inputs.corpus, config)?;
@@ -174,14 +173,19 @@ pub(super) fn make_shards(
         dir: &config.output,
         plan,
         view: &view,
-        shards: todo,
+        shards: ShardQueue::new(todo),
+        threads: config.threads,
+        clock,
         signals: &signals,
         limits,
         runtime: &runtime,
         interrupt,
         progress,
     };
-    pipeline::run(&work, &mut inputs.teacher)
+    let more = inputs.more_teachers.iter_mut();
+    // Not by `Inputs::teachers`: the view borrows the corpus beside them.
+    let teachers = std::iter::once(&mut inputs.teacher).chain(more).collect();
+    pipeline::run(&work, teachers)
 }
 
 /// This task's shards: sidecars of those that are done and check out, and the numbers of the rest.

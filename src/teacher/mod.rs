@@ -28,7 +28,7 @@ pub use error::TeacherError;
 pub use reduction::ReduceChoice;
 pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
 pub use search::Searched;
-pub use session::{Teacher, TeacherInfo, TeacherOptions, TokenBatch};
+pub use session::{Teacher, TeacherInfo, TeacherOptions, Timings, TokenBatch};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use crate::onnx::Signature;
 use crate::signals::Logits;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// A loaded model.
 pub(super) struct Model {
@@ -25,6 +26,8 @@ pub(super) struct Model {
     pub(super) provider: &'static str,
     pub(super) ort_version: String,
     pub(super) notes: Vec<String>,
+    /// Time spent in runs, since it was last asked for.
+    pub(super) forward: Duration,
 }
 
 impl Model {
@@ -47,6 +50,7 @@ impl Model {
             provider: opened.provider,
             ort_version: library.version.clone(),
             notes: opened.notes,
+            forward: Duration::ZERO,
         })
     }
 
@@ -68,10 +72,12 @@ impl Model {
         let limit = self.signature.max_seq_len;
         let failed = |source| run_error(&self.canceller, shape, limit, source);
         let tensors = self.feeds.tensors().map_err(failed)?;
+        let started = Instant::now();
         let outputs = self
             .session
             .run_with_options(tensors, self.canceller.run_options())
             .map_err(failed)?;
+        self.forward += started.elapsed();
         let output = &outputs[0];
         let view = LogitsView {
             model: &self.path,

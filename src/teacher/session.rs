@@ -8,6 +8,7 @@ use super::reduction::{ReduceChoice, Reduction};
 use crate::onnx::{DType, Signature, read_signature};
 use crate::signals::{Logits, LogitsData, SequenceSignals, SequenceTargets, SignalsConfig};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// How to open a teacher.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +63,22 @@ pub struct TokenBatch {
     pub lengths: Vec<u32>,
 }
 
+/// Where a teacher's time went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// The forward pass; with a graph head, its reduction too.
+    pub forward: Duration,
+    /// From logits to signals.
+    pub reduction: Duration,
+}
+
 /// One model, loaded and ready.
 pub struct Teacher {
     model: Model,
     reduction: Reduction,
     info: TeacherInfo,
+    /// All of `reduce`, since timings were last taken.
+    reducing: Duration,
 }
 
 impl Teacher {
@@ -80,6 +92,7 @@ impl Teacher {
             info: info(&model),
             model,
             reduction: Reduction::Host,
+            reducing: Duration::ZERO,
         };
         teacher.probe()?;
         Ok(teacher)
@@ -105,6 +118,7 @@ impl Teacher {
             model,
             reduction,
             info,
+            reducing: Duration::ZERO,
         })
     }
 
@@ -150,8 +164,22 @@ impl Teacher {
         sequences: &[SequenceTargets<'_>],
         config: &SignalsConfig,
     ) -> Result<Vec<SequenceSignals>, TeacherError> {
-        self.reduction
-            .reduce(&mut self.model, batch, sequences, config)
+        let started = Instant::now();
+        let signals = self
+            .reduction
+            .reduce(&mut self.model, batch, sequences, config);
+        self.reducing += started.elapsed();
+        signals
+    }
+
+    /// Where the time of [`Teacher::reduce`] went since this was last called.
+    pub fn take_timings(&mut self) -> Timings {
+        let forward = std::mem::take(&mut self.model.forward);
+        let reducing = std::mem::take(&mut self.reducing);
+        Timings {
+            forward,
+            reduction: reducing.saturating_sub(forward),
+        }
     }
 
     /// Two tokens, so that logits of the last position only are told from logits of all.

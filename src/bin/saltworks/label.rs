@@ -24,6 +24,10 @@ pub(crate) struct Args {
     /// Say what it would cost, from a probe of a few seconds, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Say at the end where the time went, stage by stage.
+    #[arg(long)]
+    pub(crate) profile: bool,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
@@ -39,6 +43,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     let outcome = label::label(&config, &super::signals::interrupt()?, &observer)?;
     print_outcome(&config, &outcome);
+    if args.profile {
+        super::profile::print(&outcome.profile);
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod finalize;
 mod inspect;
 mod label;
 mod plan;
+mod profile;
 mod progress;
 mod signals;
 mod stats;

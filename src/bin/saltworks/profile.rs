@@ -1,0 +1,42 @@
+//! `label --profile`: where the time went.
+
+use saltworks::label::{Profile, Stage};
+
+/// A line a stage; shares are of the labelling threads' wall clock.
+pub(crate) fn print(profile: &Profile) {
+    let labelling = profile.wall.as_secs_f64() * profile.n_workers as f64;
+    let n_targets = profile.n_targets.max(1) as f64;
+    println!("stage                            seconds  us/token   share");
+    for &(stage, time) in &profile.stages {
+        let seconds = time.as_secs_f64();
+        let share = if stage.is_of_labelling() {
+            format!("{:>6.1}%", 100.0 * seconds / labelling)
+        } else {
+            "beside".into()
+        };
+        println!(
+            "{:<30} {seconds:>9.2} {:>9.2}  {share:>6}",
+            words(stage),
+            seconds * 1e6 / n_targets,
+        );
+    }
+    println!(
+        "{:<30} {:>9.2} {:>9.2}",
+        "wall clock",
+        profile.wall.as_secs_f64(),
+        profile.wall.as_secs_f64() * 1e6 / n_targets
+    );
+}
+
+fn words(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Reading => "reading tokens",
+        Stage::WaitingForTokens => "  waiting for tokens",
+        Stage::Teacher => "  teacher",
+        Stage::Reduction => "  reduction of logits",
+        Stage::Assembly => "  batches and rows",
+        Stage::WaitingForWriter => "  waiting for the writer",
+        Stage::Encoding => "encoding, compression",
+        Stage::Publishing => "sync, check, publication",
+    }
+}

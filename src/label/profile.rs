@@ -1,0 +1,127 @@
+//! Where the time of a run goes, stage by stage.
+
+use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What a thread of the pipeline can be at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Reader: sequences from the token files.
+    Reading,
+    /// Labelling thread: waiting for the reader.
+    WaitingForTokens,
+    /// Labelling thread: the model's forward pass.
+    Teacher,
+    /// Labelling thread: logits to signals, shared out over all cores.
+    Reduction,
+    /// Labelling thread: batches and rows put together.
+    Assembly,
+    /// Labelling thread: waiting for the writer, which holds it back.
+    WaitingForWriter,
+    /// Writer: invariants checked, encoded, compressed.
+    Encoding,
+    /// Writer: what was written is synced, checked and published.
+    Publishing,
+}
+
+impl Stage {
+    /// All, in the order that data flows.
+    pub const ALL: [Stage; 8] = [
+        Stage::Reading,
+        Stage::WaitingForTokens,
+        Stage::Teacher,
+        Stage::Reduction,
+        Stage::Assembly,
+        Stage::WaitingForWriter,
+        Stage::Encoding,
+        Stage::Publishing,
+    ];
+
+    /// Whether the labelling thread is at it: these make up the run's wall clock.
+    pub fn is_of_labelling(self) -> bool {
+        !matches!(self, Stage::Reading | Stage::Encoding | Stage::Publishing)
+    }
+}
+
+/// Time of each stage, summed over the workers of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Profile {
+    /// In the order of [`Stage::ALL`].
+    pub stages: Vec<(Stage, Duration)>,
+    /// Targets labelled in it.
+    pub n_targets: u64,
+    /// Teachers that worked side by side.
+    pub n_workers: usize,
+    /// Begin to end, by the wall clock.
+    pub wall: Duration,
+}
+
+/// The counters behind a profile, shared by all threads of a run.
+#[derive(Debug)]
+pub(super) struct Clock {
+    nanoseconds: [AtomicU64; Stage::ALL.len()],
+    started: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self {
+            nanoseconds: Default::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Does `work`, and counts its time for `stage`.
+    pub(super) fn time<R>(&self, stage: Stage, work: impl FnOnce() -> R) -> R {
+        let started = Instant::now();
+        let result = work();
+        self.add(stage, started.elapsed());
+        result
+    }
+
+    pub(super) fn add(&self, stage: Stage, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds[stage as usize].fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    pub(super) fn profile(&self, n_targets: u64, n_workers: usize) -> Profile {
+        let time = |stage: Stage| {
+            let nanoseconds = &self.nanoseconds[stage as usize];
+            (
+                stage,
+                Duration::from_nanos(nanoseconds.load(Ordering::Relaxed)),
+            )
+        };
+        Profile {
+            stages: Stage::ALL.map(time).to_vec(),
+            n_targets,
+            n_workers,
+            wall: self.started.elapsed(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_is_counted_for_itself() {
+        let clock = Clock::start();
+        for (i, stage) in Stage::ALL.into_iter().enumerate() {
+            assert_eq!(stage as usize, i);
+            clock.add(stage, Duration::from_secs(i as u64));
+        }
+        clock.add(Stage::Teacher, Duration::from_secs(10));
+        assert_eq!(clock.time(Stage::Assembly, || 7), 7);
+        let profile = clock.profile(5, 1);
+        assert_eq!(profile.stages[2], (Stage::Teacher, Duration::from_secs(12)));
+        assert!(profile.stages[4].1 >= Duration::from_secs(4));
+        assert_eq!(
+            profile.stages[7],
+            (Stage::Publishing, Duration::from_secs(7))
+        );
+    }
+}
