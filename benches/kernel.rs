@@ -37,6 +37,11 @@ fn main() {
                 ..tempered
             };
             measure(&values, &sampled, "tau 2, 50 draws");
+            let plain = config(vocab_size, 64);
+            let half: Vec<half::f16> = values.iter().copied().map(half::f16::from_f32).collect();
+            measure_data(LogitsData::F16(&half), &values, &plain, "f16 logits");
+            let half: Vec<half::bf16> = values.iter().copied().map(half::bf16::from_f32).collect();
+            measure_data(LogitsData::Bf16(&half), &values, &plain, "bf16 logits");
         }
     });
 }
@@ -56,9 +61,14 @@ fn config(vocab_size: usize, top_k: usize) -> SignalsConfig {
 }
 
 fn measure(values: &[f32], config: &SignalsConfig, extras: &str) {
+    measure_data(LogitsData::F32(values), values, config, extras);
+}
+
+/// `values` are for the plain read; bandwidth counts four bytes a logit.
+fn measure_data(data: LogitsData<'_>, values: &[f32], config: &SignalsConfig, extras: &str) {
     let (vocab_size, top_k) = (config.vocab_size, config.top_k);
     let logits = Logits {
-        data: LogitsData::F32(values),
+        data,
         n_rows: 1,
         width: N_ROWS,
         vocab_size,

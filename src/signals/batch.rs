@@ -2,10 +2,11 @@
 
 use super::draws::DrawKey;
 use super::error::SignalsError;
-use super::exp::Isa;
-use super::kernel::{RowDefect, RowReducer, RowSignals};
+use super::exp::{Halves, Isa};
+use super::kernel::{RowDefect, RowLogits, RowReducer, RowSignals};
 use super::sequence::{PositionReduction, SequenceBuilder, SequenceSignals};
 use super::types::{Logits, LogitsData, SequenceTargets, SignalsConfig};
+use half::slice::HalfFloatSliceExt as _;
 use rayon::prelude::*;
 
 /// Positions a parallel task: enough to drown the hand-over, few enough to share one sequence.
@@ -94,8 +95,6 @@ impl<'a> Task<'a> {
 struct Worker<'a> {
     config: &'a SignalsConfig,
     reducer: RowReducer,
-    /// A row of half-precision logits, widened.
-    widened: Vec<f32>,
     /// `[K]` of the latest position.
     topk_logprobs: Vec<f32>,
 }
@@ -105,7 +104,6 @@ impl<'a> Worker<'a> {
         Self {
             config,
             reducer: RowReducer::new(Isa::detect(), config),
-            widened: Vec::new(),
             topk_logprobs: Vec::new(),
         }
     }
@@ -142,9 +140,13 @@ impl<'a> Worker<'a> {
         let start = (row_idx * logits.width + position) * logits.vocab_size;
         let range = start..start + vocab_size;
         let row = match logits.data {
-            LogitsData::F32(values) => &values[range],
-            LogitsData::F16(values) => widen(&mut self.widened, &values[range]),
-            LogitsData::Bf16(values) => widen(&mut self.widened, &values[range]),
+            LogitsData::F32(values) => RowLogits::F32(&values[range]),
+            LogitsData::F16(values) => {
+                RowLogits::Half(Halves::F16(values[range].reinterpret_cast()))
+            }
+            LogitsData::Bf16(values) => {
+                RowLogits::Half(Halves::Bf16(values[range].reinterpret_cast()))
+            }
         };
         let key = DrawKey {
             seq_id: task.seq_id,
@@ -188,12 +190,6 @@ impl<'a> Worker<'a> {
             sampled_counts,
         });
     }
-}
-
-fn widen<'a, H: Copy + Into<f32>>(buffer: &'a mut Vec<f32>, values: &[H]) -> &'a [f32] {
-    buffer.clear();
-    buffer.extend(values.iter().map(|&value| value.into()));
-    buffer
 }
 
 #[cfg(test)]

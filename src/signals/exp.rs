@@ -8,6 +8,8 @@
 //! Range reduction and polynomial are those of Cephes' `expf` (relative error below 2e-7);
 //! a block's 64 values are added in f32, pairwise, and blocks in f64.
 
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+
 /// Logits a block: four values for each of the 16 lanes.
 pub(super) const BLOCK: usize = 64;
 const LANES: usize = 16;
@@ -31,12 +33,73 @@ const POLYNOMIAL: [f32; 6] = [
     0.5,
 ];
 
+/// Half-precision values by their bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Halves<'a> {
+    F16(&'a [u16]),
+    Bf16(&'a [u16]),
+}
+
+impl Halves<'_> {
+    /// How many there are, and what lies behind them.
+    pub(super) fn len_and_ahead(self) -> (usize, Ahead) {
+        let (Self::F16(bits) | Self::Bf16(bits)) = self;
+        (bits.len(), Ahead::behind(bits))
+    }
+
+    fn widen(self, row: &mut [f32]) {
+        match self {
+            Self::F16(bits) => bits
+                .reinterpret_cast::<half::f16>()
+                .convert_to_f32_slice(row),
+            Self::Bf16(bits) => bits
+                .reinterpret_cast::<half::bf16>()
+                .convert_to_f32_slice(row),
+        }
+    }
+}
+
 /// What one look over a row finds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RowScan {
     pub(super) max: f32,
     /// No NaN and no +inf among the values.
     pub(super) usable: bool,
+}
+
+/// Logits that will be wanted next: what lies behind a row is the next position's row, which is in
+/// the second-level cache when its turn comes if it was asked for in time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ahead {
+    /// Address of the first. It may be past all logits: a prefetch never faults.
+    address: usize,
+    /// Bytes of as many logits as a block has; 0 where nothing comes next.
+    bytes_a_block: usize,
+}
+
+impl Ahead {
+    pub(super) const NOTHING: Self = Self {
+        address: 0,
+        bytes_a_block: 0,
+    };
+
+    /// What lies behind `row`.
+    pub(super) fn behind<T>(row: &[T]) -> Self {
+        Self {
+            address: row.as_ptr_range().end.addr(),
+            bytes_a_block: size_of::<T>() * BLOCK,
+        }
+    }
+
+    /// Addresses of the cache lines of one block.
+    #[inline(always)]
+    fn lines_of(self, block_idx: usize) -> impl Iterator<Item = usize> {
+        const LINE_BYTES: usize = 64;
+        let first = self.address.wrapping_add(block_idx * self.bytes_a_block);
+        (0..self.bytes_a_block)
+            .step_by(LINE_BYTES)
+            .map(move |offset| first.wrapping_add(offset))
+    }
 }
 
 /// e^d for d <= 0 (NaN is excluded before).
@@ -129,20 +192,19 @@ fn quarters(block: &[f32; BLOCK]) -> [&[f32; LANES]; 4] {
     [&quarters[0], &quarters[1], &quarters[2], &quarters[3]]
 }
 
-/// `prefetch` is told the address of the block that comes a whole row later.
 #[inline(always)]
 fn exp_sums_body(
     row: &[f32],
     max: f32,
+    ahead: Ahead,
     exp_b: &mut [f32],
     weighted_b: &mut [f32],
-    prefetch: impl Fn(*const f32) -> *const f32,
+    prefetch: impl Fn(usize),
 ) {
-    let mut ahead = row.as_ptr_range().end;
     let (blocks, rest) = row.as_chunks::<BLOCK>();
-    for ((block, exp), weighted) in blocks.iter().zip(&mut *exp_b).zip(&mut *weighted_b) {
-        ahead = prefetch(ahead);
-        (*exp, *weighted) = block_sums(block, max);
+    for (i, block) in blocks.iter().enumerate() {
+        ahead.lines_of(i).for_each(&prefetch);
+        (exp_b[i], weighted_b[i]) = block_sums(block, max);
     }
     if !rest.is_empty() {
         (exp_b[blocks.len()], weighted_b[blocks.len()]) = block_sums(&padded(rest), max);
@@ -305,16 +367,23 @@ impl Isa {
     }
 
     /// Sums of each block of `row`: `sum e^d` into `exp_b`, `sum d * e^d` into `weighted_b`, where
-    /// d = logit - max. Both hold one value a block.
-    pub(super) fn exp_sums(self, row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
+    /// d = logit - max. Both hold one value a block. Meanwhile asks for what is `ahead`.
+    pub(super) fn exp_sums(
+        self,
+        row: &[f32],
+        max: f32,
+        ahead: Ahead,
+        exp_b: &mut [f32],
+        weighted_b: &mut [f32],
+    ) {
         match self {
             // SAFETY: this value exists only where `available` saw the processor's features.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { x86::exp_sums_avx512(row, max, exp_b, weighted_b) },
+            Isa::Avx512 => unsafe { x86::exp_sums_avx512(row, max, ahead, exp_b, weighted_b) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { x86::exp_sums_avx2(row, max, exp_b, weighted_b) },
-            Isa::Portable => exp_sums_body(row, max, exp_b, weighted_b, |ahead| ahead),
+            Isa::Avx2 => unsafe { x86::exp_sums_avx2(row, max, ahead, exp_b, weighted_b) },
+            Isa::Portable => exp_sums_body(row, max, ahead, exp_b, weighted_b, |_| ()),
         }
     }
 
@@ -421,6 +490,31 @@ impl Isa {
         }
     }
 
+    /// Widens half-precision logits, given by their bits, into `row`, and scans it.
+    pub(super) fn widen_and_scan(
+        self,
+        halves: Halves<'_>,
+        row: &mut [f32],
+        block_maxima: &mut [f32],
+    ) -> RowScan {
+        match (self, halves) {
+            // SAFETY: this value exists only where `available` saw the processor's features.
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512, Halves::F16(bits)) => unsafe {
+                x86::widen_and_scan_avx512::<false>(bits, row, block_maxima)
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512, Halves::Bf16(bits)) => unsafe {
+                x86::widen_and_scan_avx512::<true>(bits, row, block_maxima)
+            },
+            _ => {
+                halves.widen(row);
+                self.scan(row, block_maxima)
+            }
+        }
+    }
+
     /// The maximum of each block and of the row; `block_maxima` holds one value a block.
     pub(super) fn scan(self, row: &[f32], block_maxima: &mut [f32]) -> RowScan {
         match self {
@@ -474,16 +568,20 @@ mod tests {
             let outcome = |isa: Isa| {
                 let mut maxima = vec![0.0; n_blocks];
                 let scan = isa.scan(&row, &mut maxima);
+                let half: Vec<u16> = row.iter().map(|z| half::f16::from_f32(*z).to_bits()).collect();
+                let (mut widened, mut half_maxima) = (vec![0.0; row.len()], vec![0.0; n_blocks]);
+                let half_scan = isa.widen_and_scan(Halves::F16(&half), &mut widened, &mut half_maxima);
+                let halves = (half_scan, widened, half_maxima);
                 let max = scan.max.max(-30.0);
                 let (mut exp_b, mut weighted_b) = (vec![0.0; n_blocks], vec![0.0; n_blocks]);
-                isa.exp_sums(&row, max, &mut exp_b, &mut weighted_b);
+                isa.exp_sums(&row, max, Ahead::NOTHING, &mut exp_b, &mut weighted_b);
                 let mut tempered_b = vec![0.0; n_blocks];
                 isa.tempered_sums(&row, max, inv_tau, &mut tempered_b);
                 let sums = (isa.total(&exp_b), exp_b, weighted_b, tempered_b);
                 let mut reached = Vec::new();
                 isa.each_at_least(&row, row[0], |i| reached.push(i));
                 let ranks = [0, row.len() / 2, row.len() - 1].map(|id| isa.rank_of(&row, &maxima, id));
-                (maxima, scan, sums, reached, ranks)
+                (maxima, scan, halves, sums, reached, ranks)
             };
             let portable = outcome(Isa::Portable);
             for isa in Isa::available() {

@@ -1,7 +1,8 @@
 //! One row of logits, reduced: the best ids, logsumexp, entropy, target, tail, temperatures, draws.
 //!
 //! Looks at a row that fits the second-level cache:
-//! 1. the maximum of each block of 64, and whether all values are usable;
+//! 1. the maximum of each block of 64, and whether all values are usable (half-precision values
+//!    are widened in the same pass);
 //! 2. the few blocks that can hold one of the best ids are searched (`ranking`);
 //! 3. exponentials, one sum a block. A block with ranked ids is summed a second time without them,
 //!    and they are added by themselves in f64: the tail is thus a sum of its own terms and never a
@@ -12,7 +13,7 @@
 //! The sums set apart the `SCORE_K` best ids whatever K is, so only the tail depends on K.
 
 use super::draws::{DrawKey, Sampler, SummedRow};
-use super::exp::{BLOCK, Isa};
+use super::exp::{Ahead, BLOCK, Halves, Isa, RowScan};
 use super::ranking::Ranking;
 use super::types::{SCORE_K, SignalsConfig};
 
@@ -23,6 +24,8 @@ pub(super) struct RowReducer {
     /// K; 0 where no list of ids is wanted.
     top_k: usize,
     inv_taus: Vec<f32>,
+    /// The latest row of half-precision logits, widened.
+    widened: Vec<f32>,
     block_maxima: Vec<f32>,
     /// `sum e^d` of each block, d = logit - max.
     exp_b: Vec<f32>,
@@ -38,6 +41,13 @@ pub(super) struct RowReducer {
     pub(super) log_partitions: Vec<f64>,
     /// Draws from the latest row, where they are wanted.
     pub(super) sampler: Option<Sampler>,
+}
+
+/// A row as the teacher left it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RowLogits<'a> {
+    F32(&'a [f32]),
+    Half(Halves<'a>),
 }
 
 /// What a row is reduced to, beside the lists in the reducer. Nats.
@@ -74,6 +84,7 @@ impl RowReducer {
             isa,
             top_k,
             inv_taus: temperatures.iter().map(|tau| (1.0 / tau) as f32).collect(),
+            widened: Vec::new(),
             block_maxima: Vec::new(),
             exp_b: Vec::new(),
             weighted_b: Vec::new(),
@@ -85,15 +96,41 @@ impl RowReducer {
         }
     }
 
-    /// Reduces `row` (`[V]` logits) for the target id `target` (< V). `key` is for the draws.
+    /// Reduces a row of `[V]` logits for the target id `target` (< V). `key` is for the draws.
     pub(super) fn reduce(
         &mut self,
-        row: &[f32],
+        row: RowLogits<'_>,
         target: u32,
         key: DrawKey,
     ) -> Result<RowSignals, RowDefect> {
-        self.resize(row.len().div_ceil(BLOCK));
-        let scan = self.isa.scan(row, &mut self.block_maxima);
+        let mut widened = std::mem::take(&mut self.widened);
+        let signals = match row {
+            RowLogits::F32(row) => {
+                self.resize(row.len());
+                let scan = self.isa.scan(row, &mut self.block_maxima);
+                self.reduce_scanned(row, scan, Ahead::behind(row), target, key)
+            }
+            RowLogits::Half(halves) => {
+                let (n, ahead) = halves.len_and_ahead();
+                self.resize(n);
+                widened.resize(n, 0.0);
+                let maxima = &mut self.block_maxima;
+                let scan = self.isa.widen_and_scan(halves, &mut widened, maxima);
+                self.reduce_scanned(&widened, scan, ahead, target, key)
+            }
+        };
+        self.widened = widened;
+        signals
+    }
+
+    fn reduce_scanned(
+        &mut self,
+        row: &[f32],
+        scan: RowScan,
+        ahead: Ahead,
+        target: u32,
+        key: DrawKey,
+    ) -> Result<RowSignals, RowDefect> {
         if !scan.usable {
             return Err(first_not_finite(row));
         }
@@ -102,15 +139,16 @@ impl RowReducer {
         }
         self.ranking
             .rank(self.isa, row, &self.block_maxima, scan.max);
-        self.isa
-            .exp_sums(row, scan.max, &mut self.exp_b, &mut self.weighted_b);
+        let (exp_b, weighted_b) = (&mut self.exp_b, &mut self.weighted_b);
+        self.isa.exp_sums(row, scan.max, ahead, exp_b, weighted_b);
         self.draw_untempered(row, scan.max, key);
         let signals = self.sum(row, scan.max, target);
         self.temper(row, scan.max, signals.ln_sum, key);
         Ok(signals)
     }
 
-    fn resize(&mut self, n_blocks: usize) {
+    fn resize(&mut self, vocab_size: usize) {
+        let n_blocks = vocab_size.div_ceil(BLOCK);
         for list in [
             &mut self.block_maxima,
             &mut self.exp_b,
@@ -170,7 +208,8 @@ impl RowReducer {
             }
             let here = block_idx..block_idx + 1;
             let (exp, weighted) = (&mut self.exp_b[here.clone()], &mut self.weighted_b[here]);
-            self.isa.exp_sums(&block, max, exp, weighted);
+            self.isa
+                .exp_sums(&block, max, Ahead::NOTHING, exp, weighted);
         }
     }
 

@@ -200,20 +200,44 @@ fn logits_past_the_vocabulary_are_left_out() {
 
 #[test]
 fn half_precision_logits_give_what_their_widened_values_give() {
-    let halves: Vec<half::f16> = (0..99)
-        .map(|i| half::f16::from_f32((i as f32).cos() * 9.0))
-        .collect();
-    let wide: Vec<f32> = halves.iter().map(|h| h.to_f32()).collect();
-    let logits = Logits {
-        data: LogitsData::F16(&halves),
-        n_rows: 1,
-        width: 1,
-        vocab_size: 99,
-    };
-    let got = reduce_batch(logits, &[sequence(&[3])], &config(99, 9))
-        .unwrap()
-        .remove(0);
-    assert_eq!(got, reduce_one(&wide, 3, &config(99, 9)).unwrap());
+    for vocab_size in [1, 63, 64, 99, 1000] {
+        let values: Vec<f32> = (0..vocab_size).map(|i| (i as f32).cos() * 9.0).collect();
+        let f16: Vec<half::f16> = values.iter().copied().map(half::f16::from_f32).collect();
+        let bf16: Vec<half::bf16> = values.iter().copied().map(half::bf16::from_f32).collect();
+        let widened_f16: Vec<f32> = f16.iter().map(|h| h.to_f32()).collect();
+        let widened_bf16: Vec<f32> = bf16.iter().map(|h| h.to_f32()).collect();
+        for (data, widened) in [
+            (LogitsData::F16(&f16), widened_f16),
+            (LogitsData::Bf16(&bf16), widened_bf16),
+        ] {
+            let logits = Logits {
+                data,
+                n_rows: 1,
+                width: 1,
+                vocab_size,
+            };
+            let config = config(vocab_size, 1.max(vocab_size / 7));
+            let got = reduce_batch(logits, &[sequence(&[0])], &config).unwrap();
+            assert_eq!(got[0], reduce_one(&widened, 0, &config).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_half_precision_logit_that_is_not_finite_is_found_and_named() {
+    for at in [0, 70, 129] {
+        let mut row = vec![half::f16::ZERO; 130];
+        row[at] = half::f16::INFINITY;
+        let logits = Logits {
+            data: LogitsData::F16(&row),
+            n_rows: 1,
+            width: 1,
+            vocab_size: 130,
+        };
+        let error = reduce_batch(logits, &[sequence(&[0])], &config(130, 3)).unwrap_err();
+        let named = matches!(error, SignalsError::NotFinite { id, .. } if id as usize == at);
+        assert!(named, "{error}");
+    }
 }
 
 #[test]

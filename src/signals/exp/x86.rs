@@ -1,18 +1,23 @@
 //! The same for AVX2 and AVX-512: the shared bodies compiled for them, or written out.
 
-use super::{BLOCK, RowScan};
+use super::{Ahead, BLOCK, RowScan};
 use std::arch::x86_64::*;
 
 // Written out: left to compilers, the sums over lanes fall apart into scalars.
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
-pub(super) fn exp_sums_avx512(row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
+pub(super) fn exp_sums_avx512(
+    row: &[f32],
+    max: f32,
+    ahead: Ahead,
+    exp_b: &mut [f32],
+    weighted_b: &mut [f32],
+) {
     let (max, one) = (_mm512_set1_ps(max), _mm512_set1_ps(1.0));
     let (blocks, rest) = row.as_chunks::<BLOCK>();
     let last = super::padded(rest);
     let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
-    let mut ahead = row.as_ptr_range().end;
-    for ((block, exp), weighted) in all.zip(exp_b).zip(weighted_b) {
-        ahead = prefetch_block(ahead);
+    for (i, ((block, exp), weighted)) in all.zip(exp_b).zip(weighted_b).enumerate() {
+        ahead.lines_of(i).for_each(|line| prefetch(line));
         let (d, e) = exp_block_avx512::<false>(block, max, one);
         let low = _mm512_fmadd_ps(d[1], e[1], _mm512_mul_ps(d[0], e[0]));
         let high = _mm512_fmadd_ps(d[3], e[3], _mm512_mul_ps(d[2], e[2]));
@@ -21,17 +26,11 @@ pub(super) fn exp_sums_avx512(row: &[f32], max: f32, exp_b: &mut [f32], weighted
     }
 }
 
-/// Asks for the block at `ahead`, and gives the address of the one behind it. What lies behind a row
-/// of logits is the next position's, which is then in the second-level cache when its turn comes.
-/// An address behind the last row does no harm: a prefetch never faults.
+/// Into the second-level cache.
 #[inline]
 #[target_feature(enable = "sse")]
-fn prefetch_block(ahead: *const f32) -> *const f32 {
-    const LINE: usize = 64 / size_of::<f32>();
-    for line in 0..BLOCK / LINE {
-        _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(line * LINE).cast());
-    }
-    ahead.wrapping_add(BLOCK)
+fn prefetch(address: usize) {
+    _mm_prefetch::<_MM_HINT_T1>(std::ptr::without_provenance(address));
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
@@ -111,8 +110,14 @@ fn sum_lanes_avx512(lanes: __m512) -> f32 {
 }
 
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn exp_sums_avx2(row: &[f32], max: f32, exp_b: &mut [f32], weighted_b: &mut [f32]) {
-    super::exp_sums_body(row, max, exp_b, weighted_b, |ahead| prefetch_block(ahead));
+pub(super) fn exp_sums_avx2(
+    row: &[f32],
+    max: f32,
+    ahead: Ahead,
+    exp_b: &mut [f32],
+    weighted_b: &mut [f32],
+) {
+    super::exp_sums_body(row, max, ahead, exp_b, weighted_b, |line| prefetch(line));
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -193,6 +198,59 @@ pub(super) fn scan_avx512(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
     RowScan {
         max: row_max,
         usable: usable == !0,
+    }
+}
+
+/// As `scan_avx512`, over values that it widens on the way.
+#[target_feature(enable = "avx512f")]
+pub(super) fn widen_and_scan_avx512<const BF16: bool>(
+    bits: &[u16],
+    row: &mut [f32],
+    block_maxima: &mut [f32],
+) -> RowScan {
+    let finite = _mm512_set1_ps(f32::MAX);
+    let mut usable: __mmask16 = !0;
+    let mut row_max = f32::NEG_INFINITY;
+    let n_whole = bits.len() / BLOCK;
+    let (whole, rest) = row.split_at_mut(n_whole * BLOCK);
+    let blocks = bits.as_chunks::<BLOCK>().0.iter();
+    let widened = whole.as_chunks_mut::<BLOCK>().0.iter_mut();
+    for ((bits, widened), block_max) in blocks.zip(widened).zip(&mut *block_maxima) {
+        let mut max = _mm512_set1_ps(f32::NEG_INFINITY);
+        let sixteens = bits.as_chunks::<16>().0.iter();
+        for (bits, widened) in sixteens.zip(widened.as_chunks_mut::<16>().0) {
+            let values = widen_avx512::<BF16>(bits);
+            usable &= _mm512_cmp_ps_mask::<_CMP_LE_OQ>(values, finite);
+            max = _mm512_max_ps(max, values);
+            // SAFETY: the store is to these sixteen values.
+            unsafe { _mm512_storeu_ps(widened.as_mut_ptr(), values) };
+        }
+        *block_max = _mm512_reduce_max_ps(max);
+        row_max = super::greater(*block_max, row_max);
+    }
+    let bits = &bits[n_whole * BLOCK..];
+    let halves = if BF16 {
+        super::Halves::Bf16(bits)
+    } else {
+        super::Halves::F16(bits)
+    };
+    halves.widen(rest);
+    let last = scan_avx512(rest, &mut block_maxima[n_whole..]);
+    RowScan {
+        max: super::greater(last.max, row_max),
+        usable: usable == !0 && last.usable,
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn widen_avx512<const BF16: bool>(bits: &[u16; 16]) -> __m512 {
+    // SAFETY: the load is of these sixteen values.
+    let bits = unsafe { _mm256_loadu_si256(bits.as_ptr().cast()) };
+    if BF16 {
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+    } else {
+        _mm512_cvtph_ps(bits)
     }
 }
 
