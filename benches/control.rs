@@ -141,6 +141,10 @@ fn control(model: &Path, tokens: &Path, output: &Path, dtype: &str, rows: usize)
 }
 
 /// Standard output, and the peak of resident memory in MiB.
+#[expect(
+    clippy::zombie_processes,
+    reason = "wait4 waits for it, and gives its memory too"
+)]
 fn run(mut command: Command) -> (String, f64) {
     use std::io::Read;
     let mut child = command

@@ -195,6 +195,8 @@ fn label_sequences(
             return Err(TeacherError::Cancelled.into());
         }
         let signals = label_batch(&sequences, &batch, teacher, work)?;
+        // The first row is the longest.
+        work.clock.ran(batch.len() * lengths[batch[0]]);
         let n_labelled: usize = batch.iter().map(|&row| lengths[row]).sum();
         lock(work.progress).labelled(n_labelled as u64);
         for (row, signals) in batch.into_iter().zip(signals) {

@@ -52,6 +52,8 @@ pub struct Profile {
     pub stages: Vec<(Stage, Duration)>,
     /// Targets labelled in it.
     pub n_targets: u64,
+    /// Positions that the teacher ran over, padding included.
+    pub n_positions: u64,
     /// Teachers that worked side by side.
     pub n_workers: usize,
     /// Begin to end, by the wall clock.
@@ -62,6 +64,7 @@ pub struct Profile {
 #[derive(Debug)]
 pub(super) struct Clock {
     nanoseconds: [AtomicU64; Stage::ALL.len()],
+    n_positions: AtomicU64,
     started: Instant,
 }
 
@@ -69,6 +72,7 @@ impl Clock {
     pub(super) fn start() -> Self {
         Self {
             nanoseconds: Default::default(),
+            n_positions: AtomicU64::new(0),
             started: Instant::now(),
         }
     }
@@ -86,6 +90,12 @@ impl Clock {
         self.nanoseconds[stage as usize].fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
+    /// The teacher ran over a batch of that many positions.
+    pub(super) fn ran(&self, n_positions: usize) {
+        self.n_positions
+            .fetch_add(n_positions as u64, Ordering::Relaxed);
+    }
+
     pub(super) fn profile(&self, n_targets: u64, n_workers: usize) -> Profile {
         let time = |stage: Stage| {
             let nanoseconds = &self.nanoseconds[stage as usize];
@@ -97,6 +107,7 @@ impl Clock {
         Profile {
             stages: Stage::ALL.map(time).to_vec(),
             n_targets,
+            n_positions: self.n_positions.load(Ordering::Relaxed),
             n_workers,
             wall: self.started.elapsed(),
         }

@@ -65,7 +65,8 @@ impl Sampler {
         let total = self.cumulate(summed.exp_b);
         // Below the total even where rounding would reach it, so a block with a term is found.
         let last = total.next_down();
-        (self.ids.clear(), self.counts.clear());
+        self.ids.clear();
+        self.counts.clear();
         let mut block = Block::default();
         for u in &self.uniforms {
             let level = (u * total).min(last);

@@ -26,6 +26,12 @@ pub(crate) fn print(profile: &Profile) {
         profile.wall.as_secs_f64(),
         profile.wall.as_secs_f64() * 1e6 / n_targets
     );
+    let n_padding = profile.n_positions.saturating_sub(profile.n_targets);
+    println!(
+        "{:<30} {:>8.1}%  of the positions that the teacher ran over",
+        "padding",
+        100.0 * n_padding as f64 / profile.n_positions.max(1) as f64
+    );
 }
 
 fn words(stage: Stage) -> &'static str {
