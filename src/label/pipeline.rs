@@ -21,7 +21,7 @@ use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig};
 use crate::teacher::{Teacher, TeacherError, TokenBatch};
-use crate::tokens::{Sequence, SequenceView};
+use crate::tokens::{Packing, Sequence, SequenceView};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +30,9 @@ use std::time::Instant;
 
 /// Row groups read ahead, and row groups that wait for the writer.
 const QUEUE_ROW_GROUPS: usize = 1;
+/// Row groups batched together where sequences differ in length. Sentences of 28 tokens leave 5.5%
+/// of padding with one, and a third of that with these.
+const DOCUMENT_WINDOW_ROW_GROUPS: usize = 4;
 
 /// What the stages share.
 pub(super) struct Work<'a, 'p> {
@@ -131,55 +134,86 @@ fn run_worker(work: &Work<'_, '_>, teacher: &mut Teacher) -> Result<(), LabelErr
     })
 }
 
-fn read(work: &Work<'_, '_>, to_label: &Sender<RowGroup<Sequence>>) {
+fn read(work: &Work<'_, '_>, to_label: &Sender<Vec<RowGroup<Sequence>>>) {
     while let Some(shard) = work.shards.take() {
         let row_groups = work.plan.row_groups(shard);
-        let n_row_groups = row_groups.len();
-        for (i, seq_ids) in row_groups.into_iter().enumerate() {
-            let rows = work.clock.time(Stage::Reading, || {
-                let sequences = seq_ids.into_iter().map(|seq_id| work.view.read(seq_id));
-                sequences.collect()
-            });
-            let row_group = RowGroup {
+        let last = row_groups.len().saturating_sub(1);
+        let numbered: Vec<_> = row_groups.into_iter().enumerate().collect();
+        for window in numbered.chunks(window_row_groups(work.plan)) {
+            let read_one = |(i, seq_ids): &(usize, Vec<u64>)| RowGroup {
                 shard,
-                is_last_of_shard: i + 1 == n_row_groups,
-                rows,
+                is_last_of_shard: *i == last,
+                rows: seq_ids.iter().map(|&id| work.view.read(id)).collect(),
             };
-            if work.interrupt.is_requested() || to_label.send(row_group).is_err() {
+            let window = work
+                .clock
+                .time(Stage::Reading, || window.iter().map(read_one).collect());
+            if work.interrupt.is_requested() || to_label.send(window).is_err() {
                 return;
             }
         }
     }
 }
 
+/// Row groups whose rows are batched together: sequences of one length need no company, others
+/// find less padding in a larger one.
+fn window_row_groups(plan: &Plan) -> usize {
+    match plan.sequences.packing {
+        Packing::Concat => 1,
+        Packing::Document => DOCUMENT_WINDOW_ROW_GROUPS,
+    }
+}
+
 fn label(
     work: &Work<'_, '_>,
     teacher: &mut Teacher,
-    unlabelled: &Receiver<RowGroup<Sequence>>,
+    unlabelled: &Receiver<Vec<RowGroup<Sequence>>>,
     to_write: Sender<RowGroup<Row>>,
 ) -> Result<(), LabelError> {
     let clock = work.clock;
-    while let Ok(row_group) = clock.time(Stage::WaitingForTokens, || unlabelled.recv()) {
+    while let Ok(window) = clock.time(Stage::WaitingForTokens, || unlabelled.recv()) {
         let started = Instant::now();
-        let rows = label_sequences(row_group.rows, teacher, work)?;
+        let labelled = label_window(window, teacher, work)?;
         let (all, spent) = (started.elapsed(), teacher.take_timings());
         clock.add(Stage::Teacher, spent.forward);
         clock.add(Stage::Reduction, spent.reduction);
         let rest = all.saturating_sub(spent.forward + spent.reduction);
         clock.add(Stage::Assembly, rest);
-        let labelled = RowGroup {
-            shard: row_group.shard,
-            is_last_of_shard: row_group.is_last_of_shard,
-            rows,
-        };
-        if clock
-            .time(Stage::WaitingForWriter, || to_write.send(labelled))
-            .is_err()
-        {
-            break;
+        for row_group in labelled {
+            let sent = clock.time(Stage::WaitingForWriter, || to_write.send(row_group));
+            if sent.is_err() {
+                return Ok(());
+            }
         }
     }
     Ok(())
+}
+
+/// Labels the rows of some row groups together.
+fn label_window(
+    window: Vec<RowGroup<Sequence>>,
+    teacher: &mut Teacher,
+    work: &Work<'_, '_>,
+) -> Result<Vec<RowGroup<Row>>, LabelError> {
+    let mut empty = Vec::with_capacity(window.len());
+    let mut sequences = Vec::new();
+    for mut row_group in window {
+        empty.push((
+            row_group.shard,
+            row_group.is_last_of_shard,
+            row_group.rows.len(),
+        ));
+        sequences.append(&mut row_group.rows);
+    }
+    let mut rows = label_sequences(sequences, teacher, work)?.into_iter();
+    let filled = empty
+        .into_iter()
+        .map(|(shard, is_last_of_shard, n_rows)| RowGroup {
+            shard,
+            is_last_of_shard,
+            rows: rows.by_ref().take(n_rows).collect(),
+        });
+    Ok(filled.collect())
 }
 
 /// Runs the teacher over sequences, batch by batch, and gives their rows in the same order.
