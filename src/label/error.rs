@@ -123,6 +123,11 @@ pub enum LabelError {
         /// As given now.
         got: String,
     },
+    /// Labels without kept ids, which a reference teacher is held against.
+    #[error(
+        "these labels hold no kept ids, so another teacher cannot be held against them: expected the group topk"
+    )]
+    NothingToCompare,
     /// From `onnx`.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -159,7 +164,8 @@ impl LabelError {
             | Self::ParseConfig { .. }
             | Self::Vocabulary { .. }
             | Self::TokenizerMismatch { .. }
-            | Self::OtherInputs { .. } => Kind::Usage,
+            | Self::OtherInputs { .. }
+            | Self::NothingToCompare => Kind::Usage,
             Self::NoSequences { .. } | Self::Sequence { .. } => Kind::BadData,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,

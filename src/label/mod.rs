@@ -9,9 +9,11 @@
 //!    teacher, and writing go side by side over bounded queues; then the manifest.
 //!
 //! Many processes may run [`label`] on one directory, each with its own `--task i/n`: they share
-//! nothing but the plan. `estimate` is `--dry-run`, `relabel` is `verify --teacher`.
+//! nothing but the plan. `estimate` is `--dry-run`; `relabel` and `divergence` are `verify --teacher`
+//! with the labels' own teacher and with another one.
 
 mod batches;
+mod divergence;
 mod error;
 mod estimate;
 mod inputs;
@@ -24,11 +26,12 @@ mod relabel;
 mod run;
 
 pub use crate::interrupt::Interrupt;
+pub use divergence::{DivergenceReport, TeacherReport, check_teacher};
 pub use error::LabelError;
 pub use estimate::{Estimate, estimate};
 pub use inputs::Inputs;
 pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
 pub use profile::{Profile, Stage};
 pub use progress::Snapshot;
-pub use relabel::{RELABEL_TOLERANCE_NATS, RelabelReport, relabel};
+pub use relabel::{RELABEL_TOLERANCE_NATS, RelabelReport};
 pub use run::{Observer, Outcome, label, plan};

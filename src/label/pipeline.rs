@@ -19,7 +19,7 @@ use super::profile::{Clock, Stage};
 use super::progress::Progress;
 use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
-use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig};
+use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, SignalsError};
 use crate::teacher::{Teacher, TeacherError, TokenBatch};
 use crate::tokens::{Packing, Sequence, SequenceView};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -274,20 +274,27 @@ pub(super) fn signals_of(
     teacher
         .reduce(&token_batch(sequences), &targets, config)
         .map_err(|error| match error {
-            TeacherError::Signals(source) => {
-                let seq_id = sequences[source.row_idx().unwrap_or(0)].seq_id;
-                LabelError::Sequence {
-                    seq_id,
-                    token_offset: view.token_offset(seq_id),
-                    source,
-                }
-            }
+            TeacherError::Signals(source) => with_sequence(source, sequences, view),
             error => error.into(),
         })
 }
 
+/// Says which sequence of the corpus a batch row was.
+pub(super) fn with_sequence(
+    source: SignalsError,
+    sequences: &[&Sequence],
+    view: &SequenceView<'_>,
+) -> LabelError {
+    let seq_id = sequences[source.row_idx().unwrap_or(0)].seq_id;
+    LabelError::Sequence {
+        seq_id,
+        token_offset: view.token_offset(seq_id),
+        source,
+    }
+}
+
 /// Right-padded inputs: all ids but the last of each sequence, which is only a target.
-fn token_batch(sequences: &[&Sequence]) -> TokenBatch {
+pub(super) fn token_batch(sequences: &[&Sequence]) -> TokenBatch {
     let width = sequences
         .iter()
         .map(|sequence| n_targets(sequence))

@@ -4,7 +4,6 @@ use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
 use super::options::LabelConfig;
 use super::pipeline::signals_of;
-use super::planning::make_plan;
 use super::run::signals_config;
 use crate::shards::{LabelSet, Permutation, Plan, Row, ShardReader};
 use crate::signals::{PositionSignals, Rounding, SequenceSignals};
@@ -37,35 +36,33 @@ pub struct RelabelReport {
     pub findings: Vec<String>,
 }
 
-/// Labels `n_sequences` of `set`, chosen by `seed`, again. `config` names teacher and tokens; what
-/// shapes the labels is taken from the plan.
+/// Labels `n_sequences` of `set`, chosen by `seed`, again, with the teacher that made it.
 ///
 /// # Errors
-/// A teacher or tokens that are not the plan's, and whatever opening and reading them gives.
-pub fn relabel(
+/// Whatever reading and running gives.
+pub(super) fn relabel(
     set: &LabelSet,
     config: &LabelConfig,
+    inputs: &mut Inputs,
     n_sequences: u64,
     seed: u64,
 ) -> Result<RelabelReport, LabelError> {
-    let mut inputs = Inputs::open(config)?;
-    check_inputs(set, config, &inputs)?;
     let mut report = RelabelReport::default();
     for ((segment, shard, row_group), seq_ids) in sample(set, n_sequences, seed) {
         let plan = &set.segments[segment];
         let stored =
             ShardReader::open(&set.dir, plan, shard)?.read_row_group(row_group as usize)?;
         for row in stored.iter().filter(|row| seq_ids.contains(&row.seq_id)) {
-            compare_row(row, plan, config, &mut inputs, &mut report)?;
+            compare_row(row, plan, config, inputs, &mut report)?;
         }
     }
     Ok(report)
 }
 
 /// Row groups that hold sampled sequences: (segment, shard, row group) and which of its seq_ids.
-type Sample = BTreeMap<(usize, u32, u32), Vec<u64>>;
+pub(super) type Sample = BTreeMap<(usize, u32, u32), Vec<u64>>;
 
-fn sample(set: &LabelSet, n_sequences: u64, seed: u64) -> Sample {
+pub(super) fn sample(set: &LabelSet, n_sequences: u64, seed: u64) -> Sample {
     let n_total: u64 = set.segments.iter().map(Plan::n_sequences).sum();
     let order = Permutation::new(n_total, Some(seed));
     let mut chosen = Sample::new();
@@ -90,36 +87,6 @@ fn nth_sequence(set: &LabelSet, mut index: u64) -> (usize, u64) {
         index -= plan.n_sequences();
     }
     unreachable!("the index is below the sum of all segments")
-}
-
-fn check_inputs(set: &LabelSet, config: &LabelConfig, inputs: &Inputs) -> Result<(), LabelError> {
-    let Some(expected) = set.segments.first() else {
-        return Ok(());
-    };
-    let got = make_plan(config, inputs)?;
-    let fields = [
-        (
-            "the teacher's fingerprint",
-            &expected.teacher.fingerprint,
-            &got.teacher.fingerprint,
-        ),
-        (
-            "the corpus' fingerprint",
-            &expected.corpus.fingerprint,
-            &got.corpus.fingerprint,
-        ),
-    ];
-    match fields
-        .into_iter()
-        .find(|(_, expected, got)| expected != got)
-    {
-        Some((field, expected, got)) => Err(LabelError::OtherInputs {
-            field,
-            expected: expected.clone(),
-            got: got.clone(),
-        }),
-        None => Ok(()),
-    }
 }
 
 fn compare_row(

@@ -18,6 +18,7 @@
 //! and property tests hold the two together.
 
 mod batch;
+mod divergence;
 mod draws;
 mod error;
 mod exp;
@@ -31,6 +32,7 @@ mod sequence;
 mod types;
 
 pub use batch::{instruction_set, reduce_batch};
+pub use divergence::{KeptSequence, PositionDivergence, divergence_batch};
 pub use error::SignalsError;
 #[cfg(feature = "train")]
 pub(crate) use exp::exp_lane as exp_of_negative;

@@ -1,7 +1,9 @@
 //! `saltworks verify`.
 
 use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressStyle};
-use saltworks::label::{self, LabelConfig, RELABEL_TOLERANCE_NATS, RelabelReport};
+use saltworks::label::{
+    self, DivergenceReport, LabelConfig, RELABEL_TOLERANCE_NATS, RelabelReport, TeacherReport,
+};
 use saltworks::shards::{self, Finding, LabelSet, ShardsError, VerifyOptions, VerifyReport};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,8 @@ pub(crate) struct Args {
     /// The label directory.
     labels: PathBuf,
     /// Label a sample again with this teacher (the ONNX file that made the labels), and compare.
+    /// Another teacher of the same vocabulary is a reference: how far the labels are from it is
+    /// reported, as KL and top-1 agreement, which tells what quantising a teacher costs.
     #[arg(long, value_name = "FILE", requires = "tokens")]
     teacher: Option<PathBuf>,
     /// The token corpus that was labelled.
@@ -38,7 +42,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     // Labels that are damaged say nothing about the teacher.
     let again = match (&args.teacher, &args.tokens) {
         (Some(teacher), Some(tokens)) if report.is_clean() => {
-            Some(relabel(&args, teacher, tokens)?)
+            Some(check_teacher(&args, teacher, tokens)?)
         }
         _ => None,
     };
@@ -47,9 +51,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         anstream::println!("{both}");
     } else {
         print(&args.labels, &report);
-        again.iter().for_each(print_again);
+        again.iter().for_each(print_teacher);
     }
-    let n_findings = report.n_findings + again.map_or(0, |again| again.n_findings);
+    let of_teacher = match again {
+        Some(TeacherReport::Own(again)) => again.n_findings,
+        // How far is too far is the user's to say.
+        Some(TeacherReport::Other(_)) | None => 0,
+    };
+    let n_findings = report.n_findings + of_teacher;
     if n_findings == 0 {
         return Ok(());
     }
@@ -60,14 +69,46 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     .into())
 }
 
-fn relabel(args: &Args, teacher: &Path, tokens: &Path) -> anyhow::Result<RelabelReport> {
+fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> anyhow::Result<TeacherReport> {
     let set = LabelSet::open(&args.labels)?;
     let config = LabelConfig {
         device: args.device.clone(),
         ort_lib: args.ort_lib.clone(),
         ..LabelConfig::of_set(&set, teacher, tokens)
     };
-    Ok(label::relabel(&set, &config, args.sample, args.seed)?)
+    Ok(label::check_teacher(&set, &config, args.sample, args.seed)?)
+}
+
+fn print_teacher(report: &TeacherReport) {
+    match report {
+        TeacherReport::Own(report) => print_again(report),
+        TeacherReport::Other(report) => print_divergence(report),
+    }
+}
+
+fn print_divergence(report: &DivergenceReport) {
+    anstream::println!(
+        "another teacher made these labels; beside this one, over {} sequences ({} targets):",
+        HumanCount(report.n_sequences),
+        HumanCount(report.n_positions),
+    );
+    anstream::println!(
+        "  KL(this || labels)  {:.6} nats a token (99% below {:.4}, largest {:.3}; kept ids and tail)",
+        report.kl_nats_mean,
+        report.kl_nats_p99,
+        report.kl_nats_max,
+    );
+    anstream::println!(
+        "  same best id        {:.2}%",
+        100.0 * report.top1_agreement
+    );
+    let nll = report
+        .labels_nll_mean
+        .map_or_else(String::new, |nll| format!(", labels {nll:.4}"));
+    anstream::println!(
+        "  NLL of the targets  this {:.4}{nll} nats a token",
+        report.reference_nll_mean,
+    );
 }
 
 fn print_again(report: &RelabelReport) {

@@ -1,0 +1,173 @@
+//! `verify --teacher` with another teacher than the labels' own: how far apart the two are, so that
+//! a user can decide whether a quantised teacher is good enough.
+
+use super::error::LabelError;
+use super::inputs::{Inputs, view_of};
+use super::options::LabelConfig;
+use super::pipeline::{token_batch, with_sequence};
+use super::planning::make_plan;
+use super::relabel::{RelabelReport, Sample, relabel, sample};
+use crate::shards::{Group, LabelSet, Plan, Row, ShardReader};
+use crate::signals::{KeptSequence, PositionDivergence, divergence_batch};
+
+/// Labels beside a reference teacher, over the positions of a sample.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct DivergenceReport {
+    /// Sequences looked at.
+    pub n_sequences: u64,
+    /// Their positions.
+    pub n_positions: u64,
+    /// Mean KL(reference || labels), nats a token, over kept ids and tail: at most the divergence
+    /// over all ids.
+    pub kl_nats_mean: f64,
+    /// 99% of the positions are no further apart.
+    pub kl_nats_p99: f64,
+    /// The furthest position.
+    pub kl_nats_max: f64,
+    /// Share of positions at which both have the same best id.
+    pub top1_agreement: f64,
+    /// Mean NLL of the targets by the reference, nats a token.
+    pub reference_nll_mean: f64,
+    /// The same by the labels, where they hold the group `stats`.
+    pub labels_nll_mean: Option<f64>,
+}
+
+/// What a teacher makes of labels.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TeacherReport {
+    /// It made them: labelled again, and compared value by value.
+    Own(RelabelReport),
+    /// Another one of the same vocabulary: how far apart they are.
+    Other(DivergenceReport),
+}
+
+/// Holds `n_sequences` of `set`, chosen by `seed`, against the teacher that `config` names.
+/// `config` also names the tokens; what shapes the labels is taken from the plan.
+///
+/// # Errors
+/// Tokens that are not the plan's, a teacher of another vocabulary, and whatever opening and
+/// reading them gives.
+pub fn check_teacher(
+    set: &LabelSet,
+    config: &LabelConfig,
+    n_sequences: u64,
+    seed: u64,
+) -> Result<TeacherReport, LabelError> {
+    let mut inputs = Inputs::open(config)?;
+    let (got, Some(expected)) = (make_plan(config, &inputs)?, set.segments.first()) else {
+        return Ok(TeacherReport::Own(RelabelReport::default()));
+    };
+    if got.corpus.fingerprint != expected.corpus.fingerprint {
+        return Err(LabelError::OtherInputs {
+            field: "the corpus' fingerprint",
+            expected: expected.corpus.fingerprint.clone(),
+            got: got.corpus.fingerprint,
+        });
+    }
+    if got.teacher.fingerprint == expected.teacher.fingerprint {
+        let report = relabel(set, config, &mut inputs, n_sequences, seed)?;
+        return Ok(TeacherReport::Own(report));
+    }
+    if inputs.vocab_size != expected.teacher.vocab_size {
+        return Err(LabelError::OtherInputs {
+            field: "the teacher's vocabulary",
+            expected: expected.teacher.vocab_size.to_string(),
+            got: inputs.vocab_size.to_string(),
+        });
+    }
+    let report = divergence(set, config, &mut inputs, n_sequences, seed)?;
+    Ok(TeacherReport::Other(report))
+}
+
+/// Runs the reference over `n_sequences` of `set`, chosen by `seed`.
+///
+/// # Errors
+/// Labels without kept ids; a corpus that is not the labels'; whatever reading and running gives.
+fn divergence(
+    set: &LabelSet,
+    config: &LabelConfig,
+    inputs: &mut Inputs,
+    n_sequences: u64,
+    seed: u64,
+) -> Result<DivergenceReport, LabelError> {
+    let chosen: Sample = sample(set, n_sequences, seed);
+    let (mut positions, mut nll, mut n_rows) = (Vec::new(), Vec::new(), 0);
+    for ((segment, shard, row_group), seq_ids) in chosen {
+        let plan = &set.segments[segment];
+        if !plan.signals.has(Group::Topk) {
+            return Err(LabelError::NothingToCompare);
+        }
+        let rows = ShardReader::open(&set.dir, plan, shard)?.read_row_group(row_group as usize)?;
+        for row in rows.iter().filter(|row| seq_ids.contains(&row.seq_id)) {
+            positions.extend(of_row(row, plan, config, inputs)?);
+            nll.extend(row.signals.target_logprob_t.iter().map(|&l| -f64::from(l)));
+            n_rows += 1;
+        }
+    }
+    Ok(report(n_rows, &positions, &nll))
+}
+
+fn of_row(
+    row: &Row,
+    plan: &Plan,
+    config: &LabelConfig,
+    inputs: &mut Inputs,
+) -> Result<Vec<PositionDivergence>, LabelError> {
+    let view = view_of(&inputs.corpus, config)?;
+    let sequence = view.read(row.seq_id);
+    let kept = KeptSequence {
+        targets: &sequence.input_ids[1..],
+        topk_ids_tk: &row.signals.topk_ids_tk,
+        topk_logprobs_tk: &row.signals.topk_logprobs_tk,
+        tail_mass_t: &row.signals.tail_mass_t,
+    };
+    let vocab_size = plan.teacher.vocab_size as usize;
+    let held = inputs.teacher.run(&token_batch(&[&sequence]), |logits| {
+        divergence_batch(logits, &[kept], vocab_size)
+    })?;
+    held.map_err(|source| with_sequence(source, &[&sequence], &view))
+}
+
+fn report(n_sequences: u64, positions: &[PositionDivergence], nll: &[f64]) -> DivergenceReport {
+    let n = positions.len().max(1) as f64;
+    let mut kl: Vec<f64> = positions.iter().map(|position| position.kl).collect();
+    kl.sort_unstable_by(f64::total_cmp);
+    let p99 = (kl.len() * 99 / 100).min(kl.len().saturating_sub(1));
+    let n_same = positions.iter().filter(|p| p.same_best).count();
+    let reference_nll: f64 = positions.iter().map(|p| -p.target_logprob).sum();
+    DivergenceReport {
+        n_sequences,
+        n_positions: positions.len() as u64,
+        kl_nats_mean: kl.iter().sum::<f64>() / n,
+        kl_nats_p99: kl.get(p99).copied().unwrap_or(0.0),
+        kl_nats_max: kl.last().copied().unwrap_or(0.0),
+        top1_agreement: n_same as f64 / n,
+        reference_nll_mean: reference_nll / n,
+        labels_nll_mean: (!nll.is_empty()).then(|| nll.iter().sum::<f64>() / nll.len() as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_takes_means_shares_and_the_far_end() {
+        let position = |i: u32| PositionDivergence {
+            kl: f64::from(i),
+            same_best: i.is_multiple_of(4),
+            target_logprob: -2.0,
+        };
+        let positions: Vec<_> = (0..200).rev().map(position).collect();
+        let got = report(3, &positions, &[1.0, 2.0]);
+        assert_eq!((got.n_sequences, got.n_positions), (3, 200));
+        assert_eq!((got.kl_nats_mean, got.kl_nats_max), (99.5, 199.0));
+        assert_eq!((got.kl_nats_p99, got.top1_agreement), (198.0, 0.25));
+        assert_eq!(
+            (got.reference_nll_mean, got.labels_nll_mean),
+            (2.0, Some(1.5))
+        );
+        assert_eq!(report(0, &[], &[]).labels_nll_mean, None);
+    }
+}
