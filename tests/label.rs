@@ -287,8 +287,93 @@ fn three_readers_and_numpy_agree_with_every_value_at_every_rounding() {
         let labels = format!("labels-{rounding}");
         succeed(inputs.label(&labels).args(["--round", rounding]));
         let printed = check_in_python(&inputs, &labels);
-        assert!(printed.contains("\"targets\": 1499"), "{printed}");
+        assert!(
+            printed.contains("\"targets\": 1499, \"draws\": 17988"),
+            "{printed}"
+        );
     }
+}
+
+/// K, the other groups, the range and the order of rows: none of it is in the key of a draw.
+#[test]
+fn draws_are_the_same_whatever_else_is_labelled() {
+    let inputs = Inputs::new(1_500);
+    let options = [
+        "--samples",
+        "12",
+        "--samples-tau",
+        "0.8",
+        "--samples-seed",
+        "5",
+    ];
+    succeed(&mut inputs.label("all"));
+    let mut alone = saltworks();
+    alone.arg("label");
+    inputs.add_inputs(&mut alone, "alone");
+    alone.args([
+        "--seq-len",
+        "32",
+        "--groups",
+        "samples",
+        "--order-seed",
+        "none",
+    ]);
+    succeed(alone.args(options).args(["--sequences", "5..30"]));
+    let mut compare = python();
+    compare
+        .args(["-c", COMPARE_DRAWS])
+        .arg(inputs.path("all"))
+        .arg(inputs.path("alone"));
+    succeed(&mut compare);
+    succeed(saltworks().arg("verify").arg(inputs.path("alone")));
+    let shown = text(&succeed(
+        saltworks()
+            .args(["inspect", "--row", "3"])
+            .arg(inputs.path("alone")),
+    ));
+    assert!(
+        shown.contains("  draws\n") && shown.contains("> x"),
+        "{shown}"
+    );
+    let shown = text(&succeed(saltworks().arg("stats").arg(inputs.path("alone"))));
+    assert!(shown.contains("distinct_draws: mean "), "{shown}");
+}
+
+const COMPARE_DRAWS: &str = r"
+import sys, polars, polars.testing
+columns = ['seq_id', 'sampled_ids', 'sampled_counts', 'sample_offsets']
+a, b = (polars.read_parquet(d + '/positions/*.parquet').select(columns).sort('seq_id') for d in sys.argv[1:])
+polars.testing.assert_frame_equal(a.filter(polars.col('seq_id').is_between(5, 29)), b)
+assert len(b) == 25
+";
+
+#[test]
+fn draws_of_other_settings_are_another_plan() {
+    let inputs = Inputs::new(1_500);
+    succeed(&mut inputs.label("labels"));
+    let mut other = saltworks();
+    other.arg("label");
+    inputs.add_inputs(&mut other, "labels");
+    other.args(["--seq-len", "32", "--top-k", "8", "--temperatures", "2"]);
+    other.args([
+        "--samples",
+        "12",
+        "--samples-tau",
+        "0.8",
+        "--samples-seed",
+        "6",
+    ]);
+    let printed = fail_with(other.args(["--shard-bytes", "50500"]), 2);
+    assert!(
+        printed.contains("signals.samples.seed is 5 there and 6 here"),
+        "{printed}"
+    );
+    let seed_alone = ["--groups", "stats", "--samples-seed", "6"];
+    let mut refused = saltworks();
+    refused.arg("label");
+    inputs.add_inputs(&mut refused, "other");
+    let printed = fail_with(refused.args(["--seq-len", "32"]).args(seed_alone), 2);
+    assert!(printed.contains("--samples-seed is 6"), "{printed}");
 }
 
 #[test]

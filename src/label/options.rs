@@ -1,16 +1,22 @@
 //! What was asked for: as flags and as a configuration file, which are the same list.
 
+mod sampling;
+
 use super::error::LabelError;
 use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet};
-use crate::signals::Rounding;
+use crate::signals::{Rounding, Sampling};
 use crate::teacher::ReduceChoice;
 use crate::tokens::{Packing, TokenFormat};
+pub(super) use sampling::sampling_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Ids kept a position, unless `--top-k` says otherwise. In the plan, and so visible.
 pub(super) const DEFAULT_TOP_K: u32 = 64;
+/// Temperatures that teacher and draws may be tempered by.
+const TAU_RANGE: RangeInclusive<f64> = 0.01..=100.0;
 /// Tokens a call of the teacher on a CPU; speed and memory only.
 pub(super) const DEFAULT_BATCH_TOKENS: u32 = 1024;
 
@@ -62,9 +68,23 @@ pub struct LabelOptions {
     #[arg(long, value_name = "K")]
     pub top_k: Option<u32>,
 
-    /// Lists to write beside the scores: scores,stats,topk. Default: all.
+    /// Lists to write beside the scores: scores,stats,topk,samples. Default: stats,topk, and samples
+    /// where --samples is given.
     #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
     pub groups: Option<Vec<Group>>,
+
+    /// Draws a position from the teacher's distribution, with replacement (group samples), 1 to 65535.
+    /// Default: 50.
+    #[arg(long, value_name = "N")]
+    pub samples: Option<u32>,
+
+    /// Temperature that draws are made at; a loss of draws is unbiased at this one alone. Default: 1.
+    #[arg(long, value_name = "TAU")]
+    pub samples_tau: Option<f64>,
+
+    /// Seed of the draws. Default: 0.
+    #[arg(long, value_name = "SEED")]
+    pub samples_seed: Option<u64>,
 
     /// Extra temperatures, comma-separated: a log-partition a position each.
     #[arg(long, value_name = "TAU", value_delimiter = ',')]
@@ -188,6 +208,8 @@ pub struct LabelConfig {
     pub top_k: u32,
     /// Lists beside the scores.
     pub groups: Vec<Group>,
+    /// How ids are drawn; with the group `samples` only.
+    pub sampling: Option<Sampling>,
     /// Extra temperatures.
     pub temperatures: Vec<f64>,
     /// Precision of kept log-probabilities.
@@ -293,6 +315,9 @@ impl LabelOptions {
             sequence_bos,
             top_k,
             groups,
+            samples,
+            samples_tau,
+            samples_seed,
             temperatures,
             round,
             sequences,
@@ -317,10 +342,9 @@ impl LabelOptions {
     /// # Errors
     /// A missing or impossible value, naming the flag.
     pub fn resolve(self) -> Result<LabelConfig, LabelError> {
-        let asked = self
-            .groups
-            .unwrap_or_else(|| vec![Group::Stats, Group::Topk]);
-        let groups = [Group::Scores, Group::Stats, Group::Topk];
+        let asked = self.asked_groups();
+        let sampling = self.sampling(asked.contains(&Group::Samples))?;
+        let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
         let config = LabelConfig {
             teacher: required(self.teacher, "--teacher")?,
@@ -330,6 +354,7 @@ impl LabelOptions {
             range: sequence_range(self.sequences.as_deref(), self.max_sequences)?,
             task: self.task.as_deref().map_or(Ok(Task::WHOLE), parse_task)?,
             groups: groups.into_iter().filter(wanted).collect(),
+            sampling,
             order_seed: match self.order_seed {
                 None => Some(0),
                 Some(OrderSeed::Seed(seed)) => Some(seed),
@@ -374,6 +399,7 @@ impl LabelConfig {
             sequence_bos: plan.sequences.sequence_bos,
             top_k: plan.signals.top_k,
             groups: plan.signals.groups.clone(),
+            sampling: sampling_of(&plan.signals),
             temperatures: plan.signals.temperatures.clone(),
             rounding: plan.signals.rounding,
             range: SequenceRange::Between(plan.sequences.start, plan.sequences.end),
@@ -406,7 +432,7 @@ impl LabelConfig {
             ));
         }
         for (i, &tau) in self.temperatures.iter().enumerate() {
-            if !(tau.is_finite() && (0.01..=100.0).contains(&tau) && tau != 1.0) {
+            if !TAU_RANGE.contains(&tau) || tau == 1.0 {
                 return Err(LabelError::option(
                     "--temperatures",
                     "temperatures from 0.01 to 100 other than 1",

@@ -5,8 +5,8 @@ use super::error::LabelError;
 use super::inputs::Inputs;
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
-    Attention, FORMAT_VERSION, Group, LabelSet, Layout, Plan, PlanCorpus, PlanFile, PlanSequences,
-    PlanSignals, PlanTeacher, Positions,
+    Attention, FORMAT_VERSION, Group, LabelSet, Layout, Plan, PlanCorpus, PlanFile, PlanSamples,
+    PlanSequences, PlanSignals, PlanTeacher, Positions, SAMPLES_FEATURE,
 };
 use crate::signals::SCORE_K;
 use crate::storage;
@@ -26,7 +26,10 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
     let layout = layout(config, &view, &signals, range.end - range.start);
     let plan = Plan {
         format_version: FORMAT_VERSION,
-        required_features: Vec::new(),
+        required_features: match config.sampling {
+            Some(_) => vec![SAMPLES_FEATURE.to_owned()],
+            None => Vec::new(),
+        },
         created_by: format!("saltworks {}", env!("CARGO_PKG_VERSION")),
         teacher: plan_teacher(config, inputs, known.as_ref())?,
         corpus: plan_corpus(config.eod, inputs, known.as_ref())?,
@@ -78,6 +81,11 @@ pub(super) fn plan_signals(config: &LabelConfig) -> PlanSignals {
         rounding: config.rounding,
         mask_vocab_padding: config.mask_vocab_padding,
         score_k: SCORE_K as u32,
+        samples: config.sampling.map(|sampling| PlanSamples {
+            n_draws: sampling.n_draws,
+            tau: sampling.tau,
+            seed: sampling.seed,
+        }),
     }
 }
 

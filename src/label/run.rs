@@ -3,7 +3,7 @@
 use super::batches::BatchLimits;
 use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
-use super::options::{LabelConfig, Task};
+use super::options::{LabelConfig, Task, sampling_of};
 use super::pipeline::{self, ShardQueue, Work};
 use super::planning::make_plan;
 use super::profile::{Clock, Profile};
@@ -248,6 +248,6 @@ pub(super) fn signals_config(signals: &PlanSignals, vocab_size: u32) -> SignalsC
         temperatures: signals.temperatures.clone(),
         rounding: signals.rounding,
         vocab_size: vocab_size as usize,
-        sampling: None,
+        sampling: sampling_of(signals),
     }
 }

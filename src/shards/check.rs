@@ -1,7 +1,11 @@
 //! The invariants of a row: asserted before it is written, checked again after it is read.
 
+mod draws;
+mod scores;
+
 use super::plan::{Attention, Group, Plan};
 use super::row::Row;
+use super::row_fault::RowFault;
 use crate::signals::Rounding;
 use crate::tokens::Packing;
 
@@ -12,114 +16,6 @@ const MASS_TOLERANCE: f64 = 1e-3;
 /// How far the sign of a log-partition may be off. Nats.
 const LOG_PARTITION_TOLERANCE: f64 = 1e-3;
 
-/// The invariant that a row breaks.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum RowFault {
-    /// Another sequence than the plan has in this row.
-    #[error("the plan has sequence {expected} here, the row is sequence {got}")]
-    SeqId {
-        /// The plan's.
-        expected: u64,
-        /// The row's.
-        got: u64,
-    },
-    /// A number of targets that this sequence cannot have.
-    #[error("n_targets is {got}, expected {min} to {max}")]
-    NTargets {
-        /// The row's.
-        got: u32,
-        /// Least possible.
-        min: u32,
-        /// Greatest possible.
-        max: u32,
-    },
-    /// A list of the wrong length.
-    #[error("{column} has {got} values, expected {expected}")]
-    Length {
-        /// The column.
-        column: &'static str,
-        /// What n_targets and K ask for.
-        expected: usize,
-        /// The list's.
-        got: usize,
-    },
-    /// An id that the teacher does not predict.
-    #[error("{column}[{idx}] is {id}, past the vocabulary of {vocab_size}")]
-    IdPastVocab {
-        /// The column.
-        column: &'static str,
-        /// Index in the list.
-        idx: usize,
-        /// The id.
-        id: u32,
-        /// V.
-        vocab_size: u32,
-    },
-    /// A number that this quantity cannot be.
-    #[error("{column}[{idx}] is {value}, expected {expected}")]
-    Value {
-        /// The column.
-        column: &'static str,
-        /// Index in the list; 0 for a scalar.
-        idx: usize,
-        /// The value.
-        value: f64,
-        /// What it could be.
-        expected: &'static str,
-    },
-    /// Kept log-probabilities that rise.
-    #[error("topk_logprobs of position {position} rise at entry {entry}, expected falling ones")]
-    TopkOrder {
-        /// t.
-        position: usize,
-        /// Entry in 0..K.
-        entry: usize,
-    },
-    /// An id that is kept twice.
-    #[error("topk_ids of position {position} hold id {id} twice")]
-    RepeatedId {
-        /// t.
-        position: usize,
-        /// The id.
-        id: u32,
-    },
-    /// A rank that the kept ids contradict.
-    #[error(
-        "target_rank of position {position} is {rank}, but the kept ids have its target {target} {}",
-        kept.map_or_else(|| "nowhere".to_owned(), |entry| format!("as entry {entry}"))
-    )]
-    Rank {
-        /// t.
-        position: usize,
-        /// The stored rank.
-        rank: u16,
-        /// The target's id.
-        target: u32,
-        /// Where it is among the kept ids.
-        kept: Option<usize>,
-    },
-    /// Two stored values of one quantity that differ.
-    #[error("{column}[{idx}] is {value}, but {other} make it {expected}")]
-    Disagrees {
-        /// The column.
-        column: &'static str,
-        /// Index in the list; 0 for a scalar.
-        idx: usize,
-        /// The stored value.
-        value: f64,
-        /// The columns that contradict it.
-        other: &'static str,
-        /// What they make of it.
-        expected: f64,
-    },
-    /// Document offsets or indices that cannot be.
-    #[error("doc_starts and doc_indices are not those of a sequence: {what}")]
-    Documents {
-        /// What is wrong.
-        what: &'static str,
-    },
-}
-
 /// Checks rows against a plan. Holds scratch space of V words.
 #[derive(Debug)]
 pub(super) struct Checker {
@@ -129,6 +25,8 @@ pub(super) struct Checker {
     score_k: u32,
     has_stats: bool,
     has_topk: bool,
+    /// N, where there are draws.
+    n_draws: Option<u16>,
     has_positions: bool,
     /// Whether every sequence but the view's last is full.
     full_but: Option<u64>,
@@ -165,6 +63,7 @@ impl Checker {
             score_k: plan.signals.score_k,
             has_stats: plan.signals.has(Group::Stats),
             has_topk,
+            n_draws: plan.signals.samples.map(|samples| samples.n_draws),
             has_positions: plan.signals.has_positions(),
             full_but: (q.packing == Packing::Concat).then(|| q.n_total.saturating_sub(1)),
             one_document: q.attention == Attention::Document && q.packing == Packing::Document,
@@ -185,7 +84,7 @@ impl Checker {
         }
         self.check_n_targets(row)?;
         if parts != Parts::Positions {
-            check_scores(row)?;
+            scores::check_scores(row)?;
         }
         if parts == Parts::Scores || !self.has_positions {
             return Ok(());
@@ -193,8 +92,9 @@ impl Checker {
         self.check_tokens(row)?;
         self.check_stats(row)?;
         self.check_topk(row)?;
+        draws::check_draws(row, self.n_draws, self.vocab_size)?;
         if parts == Parts::Both {
-            self.check_scores_against_positions(row)?;
+            scores::check_against_positions(row, self.has_stats, self.score_k)?;
         }
         Ok(())
     }
@@ -215,20 +115,8 @@ impl Checker {
     fn check_tokens(&self, row: &Row) -> Checked {
         let n_tokens = row.n_targets as usize + 1;
         length("input_ids", row.input_ids.len(), n_tokens)?;
-        self.check_ids("input_ids", &row.input_ids)?;
+        below_vocab("input_ids", &row.input_ids, self.vocab_size)?;
         check_documents(row, n_tokens, self.one_document)
-    }
-
-    fn check_ids(&self, column: &'static str, ids: &[u32]) -> Checked {
-        match ids.iter().position(|&id| id >= self.vocab_size) {
-            None => Ok(()),
-            Some(idx) => Err(RowFault::IdPastVocab {
-                column,
-                idx,
-                id: ids[idx],
-                vocab_size: self.vocab_size,
-            }),
-        }
     }
 
     fn check_stats(&self, row: &Row) -> Checked {
@@ -282,7 +170,7 @@ impl Checker {
         length("topk_ids", s.topk_ids_tk.len(), t * self.k)?;
         length("topk_logprobs", s.topk_logprobs_tk.len(), t * self.k)?;
         length("tail_mass", s.tail_mass_t.len(), t)?;
-        self.check_ids("topk_ids", &s.topk_ids_tk)?;
+        below_vocab("topk_ids", &s.topk_ids_tk, self.vocab_size)?;
         values("tail_mass", &s.tail_mass_t, "a probability", |x| {
             (0.0..=1.0).contains(&x)
         })?;
@@ -424,98 +312,6 @@ impl Checker {
             Rounding::Bf16 => 1.0 / 128.0,
         }
     }
-
-    /// Means over the stored lists are the stored scores.
-    fn check_scores_against_positions(&self, row: &Row) -> Checked {
-        if row.doc_indices.first() != Some(&row.first_doc_index) {
-            return Err(RowFault::Documents {
-                what: "first_doc_index is not the first of doc_indices",
-            });
-        }
-        if !self.has_stats {
-            return Ok(());
-        }
-        let n = f64::from(row.n_targets);
-        let s = &row.signals;
-        let mean = |list: &[f32]| list.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
-        let is_learnable = |&&rank: &&u16| u32::from(rank) < self.score_k;
-        let n_learnable = s.target_rank_t.iter().filter(is_learnable).count();
-        let scores = &row.scores;
-        agrees(
-            "score_mean_nll",
-            scores.mean_nll,
-            "target_logprob",
-            -mean(&s.target_logprob_t),
-        )?;
-        agrees(
-            "score_mean_entropy",
-            scores.mean_entropy,
-            "entropy",
-            mean(&s.entropy_t),
-        )?;
-        agrees(
-            "score_learnable_fraction",
-            scores.learnable_fraction,
-            "target_rank",
-            n_learnable as f64 / n,
-        )
-    }
-}
-
-/// Scores are finite and in the range of what they measure; `salt` is null exactly if no position
-/// is learnable.
-fn check_scores(row: &Row) -> Checked {
-    let s = &row.scores;
-    let nats = |column, value| {
-        score(
-            column,
-            value,
-            "a finite number of nats, at least 0",
-            f64::INFINITY,
-        )
-    };
-    let share = |column, value| score(column, value, "a share in [0, 1]", 1.0 + 1e-6);
-    nats("score_salt", s.salt.unwrap_or(0.0))?;
-    nats("score_salt_masked", s.salt_masked)?;
-    nats("score_mean_nll", s.mean_nll)?;
-    nats("score_median_nll", s.median_nll)?;
-    nats("score_mean_entropy", s.mean_entropy)?;
-    share("score_learnable_fraction", s.learnable_fraction)?;
-    share("score_mean_topk_mass", s.mean_topk_mass)?;
-    if s.salt.is_some() == (s.learnable_fraction > 0.0) {
-        return Ok(());
-    }
-    Err(RowFault::Value {
-        column: "score_salt",
-        idx: 0,
-        value: s.salt.unwrap_or(f64::NAN),
-        expected: "null exactly if score_learnable_fraction is 0",
-    })
-}
-
-fn score(column: &'static str, value: f64, expected: &'static str, max: f64) -> Checked {
-    if value.is_finite() && value >= -NATS_TOLERANCE && value <= max {
-        return Ok(());
-    }
-    Err(RowFault::Value {
-        column,
-        idx: 0,
-        value,
-        expected,
-    })
-}
-
-fn agrees(column: &'static str, value: f64, other: &'static str, expected: f64) -> Checked {
-    if (value - expected).abs() <= NATS_TOLERANCE * (1.0 + expected.abs()) {
-        return Ok(());
-    }
-    Err(RowFault::Disagrees {
-        column,
-        idx: 0,
-        value,
-        other,
-        expected,
-    })
 }
 
 fn check_documents(row: &Row, n_tokens: usize, one_document: bool) -> Checked {
@@ -538,6 +334,18 @@ fn check_documents(row: &Row, n_tokens: usize, one_document: bool) -> Checked {
         return fault("more than one document in a set of one document a sequence");
     }
     Ok(())
+}
+
+fn below_vocab(column: &'static str, ids: &[u32], vocab_size: u32) -> Checked {
+    match ids.iter().position(|&id| id >= vocab_size) {
+        None => Ok(()),
+        Some(idx) => Err(RowFault::IdPastVocab {
+            column,
+            idx,
+            id: ids[idx],
+            vocab_size,
+        }),
+    }
 }
 
 fn length(column: &'static str, got: usize, expected: usize) -> Checked {

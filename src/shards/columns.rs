@@ -1,20 +1,15 @@
 //! The columns of both files: names, types, units, encodings. Everything that writes, reads,
 //! checks or documents a column asks this table.
 
-use super::plan::{Group, Plan, PlanSignals};
+use super::plan::{Group, PlanSignals};
 use arrow_schema::{DataType, Field, Schema};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::basic::Encoding;
+use parquet::file::properties::EnabledStatistics;
 use parquet::schema::types::ColumnPath;
 use std::sync::Arc;
 
 /// Name of the item inside a list column, as the Parquet specification has it.
 pub(super) const LIST_ITEM: &str = "element";
-/// Names the format, not the library: the file's bytes must not change with a release.
-const CREATED_BY: &str = "saltworks-shard version 1.0.0";
-/// Prefix of every metadata key.
-pub(super) const METADATA_PREFIX: &str = "saltworks.";
 
 /// The two files of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +51,9 @@ pub(super) enum ColumnId {
     TailMass,
     /// The x-th extra temperature.
     LogPartition(usize),
+    SampledIds,
+    SampledCounts,
+    SampleOffsets,
 }
 
 /// Which score.
@@ -95,6 +93,8 @@ pub(super) enum Shape {
     TTimesK,
     /// One list item a document of the sequence.
     Documents,
+    /// One list item a distinct id drawn, position after position.
+    Draws,
 }
 
 /// One column.
@@ -189,13 +189,20 @@ fn positions_ids(signals: &PlanSignals) -> Vec<ColumnId> {
         ]);
         ids.extend((0..signals.temperatures.len()).map(ColumnId::LogPartition));
     }
+    if signals.has(Group::Samples) {
+        ids.extend([
+            ColumnId::SampledIds,
+            ColumnId::SampledCounts,
+            ColumnId::SampleOffsets,
+        ]);
+    }
     ids
 }
 
 fn column(id: ColumnId, signals: &PlanSignals) -> Column {
     use DataType::{Float32, Float64, UInt16, UInt32, UInt64};
-    use Group::{Scores, Stats, Topk};
-    use Shape::{Documents, Scalar, T, TPlus1, TTimesK};
+    use Group::{Samples, Scores, Stats, Topk};
+    use Shape::{Documents, Draws, Scalar, T, TPlus1, TTimesK};
     let (name, group, item, shape, unit, meaning) = match id {
         ColumnId::SeqId => (
             "seq_id",
@@ -302,6 +309,30 @@ fn column(id: ColumnId, signals: &PlanSignals) -> Column {
             "probability",
             "probability outside the K, before any rounding",
         ),
+        ColumnId::SampledIds => (
+            "sampled_ids",
+            Samples,
+            UInt32,
+            Draws,
+            "",
+            "distinct ids drawn from p^(1/tau_s) / sum p^(1/tau_s), position after position, rising in each",
+        ),
+        ColumnId::SampledCounts => (
+            "sampled_counts",
+            Samples,
+            UInt16,
+            Draws,
+            "draws",
+            "how often each of them was drawn, at least 1; together N in each position",
+        ),
+        ColumnId::SampleOffsets => (
+            "sample_offsets",
+            Samples,
+            UInt32,
+            TPlus1,
+            "",
+            "where each position begins in the other two lists; the first is 0, the last their length",
+        ),
         ColumnId::LogPartition(x) => {
             return Column {
                 id,
@@ -374,72 +405,4 @@ fn score_column(score: ScoreId) -> Column {
 pub(super) fn arrow_schema(columns: &[Column]) -> Arc<Schema> {
     let field = |c: &Column| Field::new(c.name.clone(), c.data_type(), c.nullable);
     Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
-}
-
-/// How a file is encoded. Row groups end where the writer flushes, and pages by counts of values,
-/// so equal rows make equal bytes.
-pub(super) fn writer_properties(
-    columns: &[Column],
-    metadata: Vec<(String, String)>,
-    zstd: ZstdLevel,
-) -> WriterProperties {
-    let metadata = metadata
-        .into_iter()
-        .map(|(key, value)| KeyValue::new(key, value))
-        .collect();
-    let mut builder = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by(CREATED_BY.to_owned())
-        .set_compression(Compression::ZSTD(zstd))
-        .set_dictionary_enabled(false)
-        .set_max_row_group_row_count(None)
-        .set_max_row_group_bytes(None)
-        .set_offset_index_disabled(false)
-        .set_key_value_metadata(Some(metadata));
-    for column in columns {
-        builder = builder
-            .set_column_encoding(column.path(), column.encoding())
-            .set_column_statistics_enabled(column.path(), column.statistics());
-    }
-    builder.build()
-}
-
-/// The key-value metadata of one file of `shard`, in order.
-pub(super) fn metadata(plan: &Plan, file: FileKind, shard: u32) -> Vec<(String, String)> {
-    let (s, q) = (&plan.signals, &plan.sequences);
-    let tokenizer = plan.tokenizer.as_ref().map(|t| &t.fingerprint);
-    [
-        ("format_version", json(&plan.format_version)),
-        ("required_features", json(&plan.required_features)),
-        ("file", json(&file.dir())),
-        ("shard", json(&shard)),
-        ("plan_fingerprint", json(&plan.fingerprint())),
-        ("teacher_fingerprint", json(&plan.teacher.fingerprint)),
-        ("tokenizer_fingerprint", json(&tokenizer)),
-        ("corpus_fingerprint", json(&plan.corpus.fingerprint)),
-        ("vocab_size", json(&plan.teacher.vocab_size)),
-        ("seq_len", json(&q.seq_len)),
-        ("packing", json(&q.packing)),
-        ("attention", json(&q.attention)),
-        ("positions", json(&q.positions)),
-        ("sequence_bos", json(&q.sequence_bos)),
-        ("groups", json(&s.groups)),
-        ("top_k", json(&s.top_k)),
-        ("temperatures", json(&s.temperatures)),
-        ("rounding", json(&s.rounding)),
-        ("mask_vocab_padding", json(&s.mask_vocab_padding)),
-        ("score_k", json(&s.score_k)),
-        ("order_seed", json(&plan.layout.order_seed)),
-    ]
-    .into_iter()
-    .map(|(key, value)| (format!("{METADATA_PREFIX}{key}"), value))
-    .collect()
-}
-
-/// A metadata value: strings bare, all else as compact JSON.
-fn json<T: serde::Serialize>(value: &T) -> String {
-    match serde_json::to_value(value).expect("plain values with string keys") {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    }
 }

@@ -1,8 +1,9 @@
 //! Parquet to rows: the reverse of `encode`, for files that may be damaged.
 
 use super::ShardsError;
-use super::columns::{self, Column, ColumnId, FileKind, METADATA_PREFIX, ScoreId, Shape};
+use super::columns::{self, Column, ColumnId, FileKind, ScoreId, Shape};
 use super::plan::Plan;
+use super::properties::{self, METADATA_PREFIX};
 use super::row::Row;
 use super::source::Source;
 use crate::signals::Scores;
@@ -65,7 +66,7 @@ impl FileDecoder {
             let mut values = entries.filter(|entry| entry.key == key);
             values.next().and_then(|entry| entry.value.clone())
         };
-        for (key, expected) in columns::metadata(plan, file, shard) {
+        for (key, expected) in properties::metadata(plan, file, shard) {
             let got = find(&key);
             if got.as_deref() != Some(expected.as_str()) {
                 return Err(ShardsError::Metadata {
@@ -113,11 +114,13 @@ impl FileDecoder {
             let expected = (n_rows - i as u64 * per_group).min(per_group);
             let got = u64::try_from(group.num_rows()).unwrap_or(0);
             self.expect(&format!("rows of row group {i}"), expected, got)?;
-            let most = expected.saturating_mul(most_values_of_a_row(plan));
             for chunk in group.columns() {
                 let n_values = u64::try_from(chunk.num_values()).unwrap_or(u64::MAX);
-                let is_ours = self.is_ours(chunk.column_path().parts());
-                if is_ours && n_values > most {
+                let Some(column) = self.column_of(chunk.column_path().parts()) else {
+                    continue;
+                };
+                let most = expected.saturating_mul(most_values_of_a_row(plan, column.shape));
+                if n_values > most {
                     let what = format!("values of {} in row group {i}", chunk.column_path());
                     self.expect(&what, most, n_values)?;
                 }
@@ -126,8 +129,8 @@ impl FileDecoder {
         Ok(())
     }
 
-    fn is_ours(&self, path: &[String]) -> bool {
-        self.columns.iter().any(|c| path.first() == Some(&c.name))
+    fn column_of(&self, path: &[String]) -> Option<&Column> {
+        self.columns.iter().find(|c| path.first() == Some(&c.name))
     }
 
     fn expect(&self, what: &str, expected: u64, got: u64) -> Result<(), ShardsError> {
@@ -168,7 +171,8 @@ impl FileDecoder {
     fn read_batch(&self, i: usize, n_rows: usize) -> Result<RecordBatch, ParquetError> {
         let mask = {
             let roots = self.metadata.schema().fields().iter().enumerate();
-            let ours = roots.filter(|(_, field)| self.is_ours(std::slice::from_ref(field.name())));
+            let ours = roots
+                .filter(|(_, field)| self.column_of(std::slice::from_ref(field.name())).is_some());
             ProjectionMask::roots(self.metadata.parquet_schema(), ours.map(|(root, _)| root))
         };
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
@@ -187,10 +191,21 @@ impl FileDecoder {
     }
 }
 
-/// Greatest number of values that any list of a row can hold.
-fn most_values_of_a_row(plan: &Plan) -> u64 {
-    let n_tokens = u64::from(plan.sequences.seq_len) + 1;
-    n_tokens.saturating_mul(u64::from(plan.signals.top_k.max(1)))
+/// Greatest number of values that a column of this shape can hold in a row; an empty list counts as one.
+fn most_values_of_a_row(plan: &Plan, shape: Shape) -> u64 {
+    let t = u64::from(plan.sequences.seq_len);
+    let signals = &plan.signals;
+    let most = match shape {
+        Shape::Scalar => 1,
+        Shape::T => t,
+        Shape::TPlus1 | Shape::Documents => t + 1,
+        Shape::TTimesK => t.saturating_mul(u64::from(signals.top_k)),
+        Shape::Draws => {
+            let n_distinct = signals.max_distinct_draws(plan.teacher.vocab_size);
+            t.saturating_mul(u64::from(n_distinct))
+        }
+    };
+    most.max(1)
 }
 
 /// Runs the Parquet decoder, whose asserts and index checks panic on some damaged files
@@ -268,6 +283,13 @@ fn store(column: &Column, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
             lists.resize_with(lists.len().max(x + 1), Vec::new);
             &mut lists[x]
         }),
+        ColumnId::SampledIds => lists::<UInt32Type>(array, rows, |r| &mut r.signals.sampled_ids),
+        ColumnId::SampledCounts => {
+            lists::<UInt16Type>(array, rows, |r| &mut r.signals.sampled_counts)
+        }
+        ColumnId::SampleOffsets => {
+            lists::<UInt32Type>(array, rows, |r| &mut r.signals.sample_offsets)
+        }
     }
 }
 

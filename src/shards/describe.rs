@@ -1,7 +1,7 @@
 //! The columns of both files as plain data, for `schemas/shard-columns.json` and the docs.
 
 use super::columns::{self, Column, ColumnId, FileKind, Shape};
-use super::plan::{Group, PlanSignals, SCORE_K};
+use super::plan::{Group, PlanSamples, PlanSignals, SCORE_K};
 use crate::signals::Rounding;
 use arrow_schema::DataType;
 use serde::Serialize;
@@ -40,12 +40,17 @@ pub struct ColumnDescription {
 /// All columns of shard format 1, scores first, in the order of the files.
 pub fn describe_columns() -> Vec<ColumnDescription> {
     let signals = PlanSignals {
-        groups: vec![Group::Scores, Group::Stats, Group::Topk],
+        groups: vec![Group::Scores, Group::Stats, Group::Topk, Group::Samples],
         top_k: 1,
         temperatures: vec![2.0],
         rounding: Rounding::F32,
         mask_vocab_padding: false,
         score_k: SCORE_K,
+        samples: Some(PlanSamples {
+            n_draws: 1,
+            tau: 1.0,
+            seed: 0,
+        }),
     };
     let of_file = |file| {
         let columns = columns::columns(file, &signals).into_iter();
@@ -83,6 +88,7 @@ fn list_length(shape: Shape) -> Option<&'static str> {
         Shape::TPlus1 => Some("T + 1"),
         Shape::TTimesK => Some("T * K"),
         Shape::Documents => Some("documents of the sequence"),
+        Shape::Draws => Some("distinct ids drawn at each position, together"),
     }
 }
 

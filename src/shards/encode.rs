@@ -2,6 +2,7 @@
 
 use super::columns::{self, Column, ColumnId, FileKind, ScoreId};
 use super::plan::Plan;
+use super::properties;
 use super::row::Row;
 use crate::signals::Scores;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, UInt16Type, UInt32Type, UInt64Type};
@@ -29,11 +30,11 @@ impl<W: Write + Send> FileEncoder<W> {
         let columns = columns::columns(file, &plan.signals);
         let schema = columns::arrow_schema(&columns);
         let zstd = ZstdLevel::try_new(plan.layout.zstd_level)?;
-        let metadata = columns::metadata(plan, file, shard);
+        let metadata = properties::metadata(plan, file, shard);
         // The Parquet types say everything; an Arrow schema beside them would only add bytes that
         // change with the library.
         let options = ArrowWriterOptions::new()
-            .with_properties(columns::writer_properties(&columns, metadata, zstd))
+            .with_properties(properties::writer_properties(&columns, metadata, zstd))
             .with_skip_arrow_metadata(true);
         Ok(FileEncoder {
             writer: ArrowWriter::try_new_with_options(Sink(Some(sink)), schema.clone(), options)?,
@@ -115,6 +116,9 @@ fn array(column: &Column, rows: &[Row]) -> Result<ArrayRef> {
         ColumnId::LogPartition(x) => {
             lists::<Float32Type>(column, rows, |r| &r.signals.log_partition_xt[x])
         }
+        ColumnId::SampledIds => lists::<UInt32Type>(column, rows, |r| &r.signals.sampled_ids),
+        ColumnId::SampledCounts => lists::<UInt16Type>(column, rows, |r| &r.signals.sampled_counts),
+        ColumnId::SampleOffsets => lists::<UInt32Type>(column, rows, |r| &r.signals.sample_offsets),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong with labels.
 
-use super::check::RowFault;
+use super::row_fault::RowFault;
 use crate::error::Kind;
 use crate::storage::StorageError;
 use parquet::errors::ParquetError;

@@ -33,18 +33,20 @@ mod layout;
 mod manifest;
 mod permutation;
 mod plan;
+mod properties;
 mod reader;
 mod row;
+mod row_fault;
 mod sidecar;
 mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod validate;
 mod verify;
 mod writer;
 
-pub use check::RowFault;
 pub use describe::{ColumnDescription, describe_columns};
 pub use error::ShardsError;
 pub use label_set::{LabelSet, Opened, Outcome};
@@ -53,10 +55,12 @@ pub use manifest::{MANIFEST_NAME, Manifest, ManifestSegment, finalize};
 pub use permutation::Permutation;
 pub use plan::{
     Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Plan, PlanCorpus, PlanFile,
-    PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions, SCORE_K,
+    PlanSamples, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
+    SAMPLES_FEATURE, SCORE_K,
 };
 pub use reader::ShardReader;
 pub use row::Row;
+pub use row_fault::RowFault;
 #[cfg(feature = "train")]
 pub(crate) use sidecar::expect_equal;
 pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished, check_size};

@@ -10,11 +10,13 @@ use std::path::Path;
 /// The format version that this library writes, and the greatest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 /// Required features that this library knows. A set that needs another one is refused.
-pub const KNOWN_FEATURES: &[&str] = &[];
+pub const KNOWN_FEATURES: &[&str] = &[SAMPLES_FEATURE];
+/// The feature that labels with the group `samples` require. A reader of before that group would refuse
+/// it all the same, as a word that it does not know in a plan that must be damaged; this way it says
+/// that a newer version is needed.
+pub const SAMPLES_FEATURE: &str = "samples";
 /// k of the SALT scores (eq. 10).
 pub const SCORE_K: u32 = crate::signals::SCORE_K as u32;
-/// `target_rank` saturates at `u16::MAX`, so a kept set may not reach past it.
-pub(super) const MAX_TOP_K: u32 = u16::MAX as u32;
 
 /// An immutable plan of labels: one contiguous range of sequences of one corpus, labelled by one
 /// teacher. Two plans are the same if all fields but `created_by` are.
@@ -164,12 +166,14 @@ pub enum Group {
     Stats,
     /// The K best ids of each position with their log-probabilities, and the mass outside them.
     Topk,
+    /// Ids drawn from the teacher's distribution at each position, with counts.
+    Samples,
 }
 
 /// What is stored of each position.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanSignals {
-    /// Stored groups, in the order `scores`, `stats`, `topk`.
+    /// Stored groups, in the order `scores`, `stats`, `topk`, `samples`.
     pub groups: Vec<Group>,
     /// K: kept ids a position. 0 without the group `topk`.
     pub top_k: u32,
@@ -181,6 +185,21 @@ pub struct PlanSignals {
     pub mask_vocab_padding: bool,
     /// k of the SALT scores.
     pub score_k: u32,
+    /// How ids are drawn; the group `samples` only, else absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<PlanSamples>,
+}
+
+/// How ids are drawn at each position (random-sampling KD, arXiv 2503.16870). With a position's
+/// logits, its `seq_id` and its index in the sequence, this is all that its draws depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanSamples {
+    /// N: draws a position, with replacement.
+    pub n_draws: u16,
+    /// tau_s: draws are from p^(1/tau_s) / sum p^(1/tau_s).
+    pub tau: f64,
+    /// Seed of the draws.
+    pub seed: u64,
 }
 
 impl PlanSignals {
@@ -191,7 +210,13 @@ impl PlanSignals {
 
     /// Whether there are positions files at all.
     pub fn has_positions(&self) -> bool {
-        self.has(Group::Stats) || self.has(Group::Topk)
+        self.groups.iter().any(|&group| group != Group::Scores)
+    }
+
+    /// Distinct ids that one position may have drawn at most, of a vocabulary of `vocab_size`: N or V.
+    pub(super) fn max_distinct_draws(&self, vocab_size: u32) -> u32 {
+        let n_draws = self.samples.map_or(0, |samples| samples.n_draws);
+        u32::from(n_draws).min(vocab_size)
     }
 }
 
@@ -292,121 +317,6 @@ impl Plan {
         found
     }
 
-    /// Checks that the values can be, and go together.
-    ///
-    /// # Errors
-    /// [`ShardsError::InvalidPlan`] with the field and what to do.
-    pub fn validate(&self) -> Result<(), ShardsError> {
-        self.validate_sequences()?;
-        self.validate_signals()?;
-        self.validate_layout()
-    }
-
-    fn validate_sequences(&self) -> Result<(), ShardsError> {
-        let s = &self.sequences;
-        require(self.teacher.vocab_size > 0, "teacher.vocab_size", || {
-            "is 0, but a model predicts at least one id".to_owned()
-        })?;
-        require(s.seq_len > 0, "sequences.seq_len", || {
-            "is 0: give at least 1 predicted position".to_owned()
-        })?;
-        require(s.start < s.end, "sequences.end", || {
-            format!(
-                "the range {}..{} is empty: give another one",
-                s.start, s.end
-            )
-        })?;
-        require(s.end <= s.n_total, "sequences.end", || {
-            format!(
-                "the range {}..{} reaches past the {} sequences that there are: end it at most there",
-                s.start, s.end, s.n_total
-            )
-        })
-    }
-
-    fn validate_signals(&self) -> Result<(), ShardsError> {
-        let s = &self.signals;
-        let vocab_size = self.teacher.vocab_size;
-        let in_order = s.groups.windows(2).all(|pair| pair[0] < pair[1]);
-        let starts_with_scores = s.groups.first() == Some(&Group::Scores);
-        require(in_order && starts_with_scores, "signals.groups", || {
-            "must be `scores` alone or with `stats` and `topk`, each once, in this order".to_owned()
-        })?;
-        let k_range = if s.has(Group::Topk) {
-            1..=vocab_size.min(MAX_TOP_K)
-        } else {
-            0..=0
-        };
-        require(k_range.contains(&s.top_k), "signals.top_k", || {
-            format!(
-                "is {}, expected {} to {} (K is 0 without the group topk, else at most the vocabulary and 65535)",
-                s.top_k,
-                k_range.start(),
-                k_range.end()
-            )
-        })?;
-        self.validate_temperatures()
-    }
-
-    fn validate_temperatures(&self) -> Result<(), ShardsError> {
-        let s = &self.signals;
-        const FIELD: &str = "signals.temperatures";
-        require(
-            s.temperatures.is_empty() || s.has(Group::Topk),
-            FIELD,
-            || "need the group topk, which the log-partitions belong to: add it".to_owned(),
-        )?;
-        for (x, &tau) in s.temperatures.iter().enumerate() {
-            require(tau.is_finite() && tau > 0.0 && tau != 1.0, FIELD, || {
-                format!("{tau} is not a positive number other than 1 (1 is always stored)")
-            })?;
-            require(!s.temperatures[..x].contains(&tau), FIELD, || {
-                format!("{tau} is there twice: give each temperature once")
-            })?;
-        }
-        Ok(())
-    }
-
-    fn validate_layout(&self) -> Result<(), ShardsError> {
-        let l = &self.layout;
-        require(
-            l.rows_per_row_group > 0 && l.rows_per_shard >= l.rows_per_row_group,
-            "layout.rows_per_shard",
-            || {
-                format!(
-                    "is {} with {} rows a row group: a shard holds at least one whole row group",
-                    l.rows_per_shard, l.rows_per_row_group
-                )
-            },
-        )?;
-        require(
-            (1..=22).contains(&l.zstd_level),
-            "layout.zstd_level",
-            || format!("is {}, expected 1 to 22", l.zstd_level),
-        )?;
-        let values = u128::from(l.rows_per_row_group)
-            * (u128::from(self.sequences.seq_len) + 1)
-            * u128::from(self.signals.top_k.max(1));
-        require(
-            values <= i32::MAX as u128,
-            "layout.rows_per_row_group",
-            || {
-                format!(
-                    "makes lists of {values} values, past the 2^31 - 1 of a row group: take fewer rows, or a shorter seq_len"
-                )
-            },
-        )?;
-        let n_shards = self.n_sequences().div_ceil(l.rows_per_shard);
-        require(u64::from(l.n_shards) == n_shards, "layout.n_shards", || {
-            format!("is {}, but the range needs {n_shards}", l.n_shards)
-        })?;
-        require(
-            l.first_shard.checked_add(l.n_shards).is_some(),
-            "layout.first_shard",
-            || "shard numbers pass 2^32: take larger shards".to_owned(),
-        )
-    }
-
     /// Rows of this plan: sequences in its range.
     pub fn n_sequences(&self) -> u64 {
         self.sequences.end.saturating_sub(self.sequences.start)
@@ -436,21 +346,6 @@ pub(super) fn check_version(
             feature: feature.clone(),
         }),
     }
-}
-
-fn require(
-    holds: bool,
-    field: &'static str,
-    reason: impl FnOnce() -> String,
-) -> Result<(), ShardsError> {
-    if holds {
-        return Ok(());
-    }
-    Err(ShardsError::InvalidPlan {
-        path: None,
-        field,
-        reason: reason(),
-    })
 }
 
 fn collect_differences(

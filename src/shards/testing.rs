@@ -83,6 +83,7 @@ pub(crate) fn plan() -> Plan {
             rounding: Rounding::F16,
             mask_vocab_padding: false,
             score_k: SCORE_K,
+            samples: None,
         },
         layout: Layout {
             first_shard: 0,
@@ -93,6 +94,23 @@ pub(crate) fn plan() -> Plan {
             zstd_level: 3,
         },
     }
+}
+
+/// [`plan`] with draws beside all other groups.
+pub(crate) fn plan_with_samples() -> Plan {
+    add_samples(plan())
+}
+
+/// The plan with draws, 9 a position.
+pub(crate) fn add_samples(mut plan: Plan) -> Plan {
+    plan.required_features = vec![SAMPLES_FEATURE.to_owned()];
+    plan.signals.groups.push(Group::Samples);
+    plan.signals.samples = Some(PlanSamples {
+        n_draws: 9,
+        tau: 1.0,
+        seed: 3,
+    });
+    plan
 }
 
 /// The plan with the number of targets that [`row`] makes.
@@ -129,6 +147,9 @@ pub(crate) fn row(plan: &Plan, seq_id: u64) -> Row {
     for _ in 0..n_targets {
         input_ids.push(position(plan, &mut random, &mut row.signals, &mut stats));
     }
+    if let Some(samples) = &plan.signals.samples {
+        draw(plan, samples, seq_id, n_targets, &mut row.signals);
+    }
     row.scores = stats.scores(plan.signals.score_k);
     if plan.signals.has_positions() {
         row.input_ids = input_ids;
@@ -157,6 +178,29 @@ fn drop_groups(plan: &Plan, signals: &mut PositionSignals) {
         signals.topk_logprobs_tk = all.topk_logprobs_tk;
         signals.tail_mass_t = all.tail_mass_t;
         signals.log_partition_xt = all.log_partition_xt;
+    }
+    signals.sampled_ids = all.sampled_ids;
+    signals.sampled_counts = all.sampled_counts;
+    signals.sample_offsets = all.sample_offsets;
+}
+
+/// Made-up draws, from numbers of their own: a row is otherwise the same with them and without.
+fn draw(plan: &Plan, samples: &PlanSamples, seq_id: u64, n_targets: u32, s: &mut PositionSignals) {
+    let mut random = Random(samples.seed ^ (seq_id << 32));
+    s.sample_offsets.push(0);
+    for _ in 0..n_targets {
+        let last = plan.teacher.vocab_size as usize - 1;
+        let mut n_drawn = vec![0; last + 1];
+        for _ in 0..samples.n_draws {
+            // Low ids are the likelier ones.
+            let id = random.unit() * random.unit() * last as f64;
+            n_drawn[id as usize] += 1;
+        }
+        for (id, &count) in n_drawn.iter().enumerate().filter(|(_, n)| **n > 0) {
+            s.sampled_ids.push(id as u32);
+            s.sampled_counts.push(count);
+        }
+        s.sample_offsets.push(s.sampled_ids.len() as u32);
     }
 }
 

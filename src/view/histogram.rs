@@ -16,6 +16,8 @@ const BINS_A_BAR: [usize; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 400, 1000, 2000,
 pub struct Histogram {
     low: f64,
     high: f64,
+    /// Whether values are whole numbers, one bin each.
+    is_whole: bool,
     counts: Vec<u64>,
     n_values: u64,
     sum: f64,
@@ -52,11 +54,20 @@ impl Histogram {
         Histogram {
             low: bounds.start,
             high: bounds.end,
+            is_whole: false,
             counts: vec![0; N_BINS],
             n_values: 0,
             sum: 0.0,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
+        }
+    }
+
+    /// An empty histogram of whole numbers from 0; quantiles below 4000 are exact.
+    pub fn of_whole_numbers() -> Self {
+        Histogram {
+            is_whole: true,
+            ..Histogram::new(0.0..N_BINS as f64)
         }
     }
 
@@ -99,7 +110,8 @@ impl Histogram {
         for (bin, &count) in self.counts.iter().enumerate() {
             seen += count;
             if seen >= wanted {
-                return self.edge(bin + 1).clamp(self.min, self.max);
+                let edge = if self.is_whole { bin } else { bin + 1 };
+                return self.edge(edge).clamp(self.min, self.max);
             }
         }
         self.max
@@ -190,6 +202,18 @@ mod tests {
     fn a_single_value_is_every_quantile() {
         let summary = of(&[0.25], 0.0..1.0).summary().unwrap();
         assert_eq!((summary.p5, summary.p50, summary.p95), (0.25, 0.25, 0.25));
+    }
+
+    #[test]
+    fn of_whole_numbers_the_quantiles_are_values() {
+        let mut histogram = Histogram::of_whole_numbers();
+        for value in [1, 2, 2, 3, 3, 3, 3, 9, 9, 5_000] {
+            histogram.add(f64::from(value));
+        }
+        let summary = histogram.summary().unwrap();
+        assert_eq!((summary.p5, summary.p50, summary.max), (1.0, 3.0, 5_000.0));
+        let bars = histogram.bars(4);
+        assert_eq!(bars.iter().map(|bar| bar.n_values).sum::<u64>(), 10);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use error::ViewError;
 pub use histogram::{Bar, Histogram, Summary};
 pub use pieces::{Span, printable, spans};
 pub use row::{
-    Alternative, DocumentStart, RowView, TokenNames, TokenView, coloured_text, describe_row,
+    Alternative, DocumentStart, Drawn, RowView, TokenNames, TokenView, coloured_text, describe_row,
 };
 pub use row_text::render_row;
 pub use set::{ColumnCost, RowChoice, SetStats, collect_stats, read_row};

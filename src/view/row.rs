@@ -67,6 +67,19 @@ pub struct TokenView {
     pub tail_mass: Option<f32>,
     /// What the teacher thought best, by falling probability.
     pub alternatives: Vec<Alternative>,
+    /// What was drawn here, by falling count; empty where the set does not hold `samples`.
+    pub draws: Vec<Drawn>,
+}
+
+/// One id that was drawn from the teacher's distribution.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Drawn {
+    /// Token id.
+    pub id: u32,
+    /// The token as a person reads it.
+    pub text: String,
+    /// How often, of all draws of the position.
+    pub count: u16,
 }
 
 /// One id that the teacher thought likely.
@@ -81,7 +94,7 @@ pub struct Alternative {
 }
 
 /// Describes `row`, with one entry for each token of `stretch` (offsets in the sequence, cut to
-/// its length) and at most `n_alternatives` alternatives each.
+/// its length) and at most `n_alternatives` alternatives, and as many ids drawn, each.
 pub fn describe_row(
     row: &Row,
     stretch: Range<usize>,
@@ -152,7 +165,25 @@ fn describe_token(
         entropy: at(&row.signals.entropy_t),
         tail_mass: at(&row.signals.tail_mass_t),
         alternatives: t.map_or(Vec::new(), |t| alternatives(row, t, n_alternatives, names)),
+        draws: t.map_or(Vec::new(), |t| draws(row, t, n_alternatives, names)),
     }
+}
+
+fn draws(row: &Row, t: usize, n_max: usize, names: TokenNames<'_>) -> Vec<Drawn> {
+    let signals = &row.signals;
+    let bounds = signals.sample_offsets.get(t..t + 2);
+    let range = bounds.map_or(0..0, |bounds| bounds[0] as usize..bounds[1] as usize);
+    let ids = signals.sampled_ids.get(range.clone()).unwrap_or(&[]);
+    let counts = signals.sampled_counts.get(range).unwrap_or(&[]);
+    let mut drawn: Vec<(u32, u16)> = ids.iter().copied().zip(counts.iter().copied()).collect();
+    drawn.sort_by_key(|&(id, count)| (std::cmp::Reverse(count), id));
+    let most = drawn.into_iter().take(n_max);
+    most.map(|(id, count)| Drawn {
+        id,
+        text: (names.text)(id),
+        count,
+    })
+    .collect()
 }
 
 fn alternatives(row: &Row, t: usize, n_max: usize, names: TokenNames<'_>) -> Vec<Alternative> {
@@ -232,6 +263,16 @@ pub(super) mod tests {
         }
     }
 
+    /// Ten draws at each of two positions, and nothing else.
+    pub(crate) fn sample_draws() -> PositionSignals {
+        PositionSignals {
+            sampled_ids: vec![0, 1, 0, 1, 2],
+            sampled_counts: vec![4, 6, 3, 2, 5],
+            sample_offsets: vec![0, 2, 5],
+            ..Default::default()
+        }
+    }
+
     pub(crate) fn with_names<R>(f: impl FnOnce(TokenNames<'_>) -> R) -> R {
         let words = ["the", " dorn", "\n"];
         let text = |id: u32| words[id as usize].to_owned();
@@ -262,12 +303,13 @@ pub(super) mod tests {
                 "tokens": [
                     {
                         "offset": 0, "id": 0, "text": "the", "logprob": null, "prob": null, "rank": null,
-                        "entropy": null, "tail_mass": null, "alternatives": []
+                        "entropy": null, "tail_mass": null, "alternatives": [], "draws": []
                     },
                     {
                         "offset": 1, "id": 1, "text": " dorn", "logprob": -0.5, "prob": (-0.5_f32).exp(), "rank": 0,
                         "entropy": 0.75, "tail_mass": 0.125,
-                        "alternatives": [{ "id": 1, "text": " dorn", "prob": (-0.5_f32).exp() }]
+                        "alternatives": [{ "id": 1, "text": " dorn", "prob": (-0.5_f32).exp() }],
+                        "draws": []
                     }
                 ]
             })
@@ -286,6 +328,29 @@ pub(super) mod tests {
         );
         // The second target is not among the two that are kept.
         assert_eq!((view.tokens[1].logprob, view.tokens[1].rank), (None, None));
+    }
+
+    #[test]
+    fn draws_come_by_falling_count_and_of_their_own_position() {
+        let mut row = sample_row();
+        row.signals = sample_draws();
+        let view = with_names(|names| describe_row(&row, 0..3, 2, names));
+        let drawn = |token: &TokenView| -> Vec<(String, u16)> {
+            let draws = token.draws.iter();
+            draws
+                .map(|drawn| (drawn.text.clone(), drawn.count))
+                .collect()
+        };
+        assert_eq!(drawn(&view.tokens[0]), []);
+        let pairs = |pairs: &[(&str, u16)]| -> Vec<(String, u16)> {
+            pairs
+                .iter()
+                .map(|&(text, n)| (text.to_owned(), n))
+                .collect()
+        };
+        assert_eq!(drawn(&view.tokens[1]), pairs(&[(" dorn", 6), ("the", 4)]));
+        // At most two were asked for.
+        assert_eq!(drawn(&view.tokens[2]), pairs(&[("\n", 5), ("the", 3)]));
     }
 
     #[test]

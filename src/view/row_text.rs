@@ -15,8 +15,10 @@ pub fn render_row(view: &RowView, spans: &[Span], width: usize) -> String {
     lines.extend(score_lines(view));
     lines.extend([String::new(), coloured(spans), String::new(), legend()]);
     if !view.tokens.is_empty() {
-        lines.extend([String::new(), table_heading()]);
-        lines.extend(view.tokens.iter().map(|token| token_line(token, width)));
+        let columns = Columns::of(view, width);
+        lines.extend([String::new(), table_heading(&columns)]);
+        let token_lines = view.tokens.iter().map(|token| token_line(token, &columns));
+        lines.extend(token_lines);
     }
     lines.join("\n") + "\n"
 }
@@ -64,16 +66,46 @@ fn legend() -> String {
     format!("surprise: {}", entries.join("  "))
 }
 
-fn table_heading() -> String {
-    let dimmed = Style::new().dimmed();
-    let heads = format!(
-        "{:>6}  {:<TOKEN_CELLS$} {:>8} {:>6} {:>8}  the teacher's best",
-        "offset", "token", "prob", "rank", "entropy"
-    );
-    paint(&heads, dimmed)
+/// Cells that the lists at the end of a token's line may take; 0 for one that the set does not have.
+struct Columns {
+    alternatives: usize,
+    draws: usize,
 }
 
-fn token_line(token: &TokenView, width: usize) -> String {
+impl Columns {
+    fn of(view: &RowView, width: usize) -> Self {
+        // Everything before the lists takes the same cells on every line.
+        let n_cells = width.saturating_sub(6 + 2 + TOKEN_CELLS + 3 + 8 + 6 + 8);
+        let has_draws = view.tokens.iter().any(|token| !token.draws.is_empty());
+        let has_best = view.tokens.iter().any(|t| !t.alternatives.is_empty());
+        let draws = match (has_draws, has_best) {
+            (false, _) => 0,
+            (true, false) => n_cells,
+            (true, true) => n_cells / 2,
+        };
+        Self {
+            alternatives: n_cells - draws,
+            draws,
+        }
+    }
+}
+
+fn table_heading(columns: &Columns) -> String {
+    let dimmed = Style::new().dimmed();
+    let mut heads = format!(
+        "{:>6}  {:<TOKEN_CELLS$} {:>8} {:>6} {:>8}",
+        "offset", "token", "prob", "rank", "entropy"
+    );
+    if columns.alternatives > 0 || columns.draws == 0 {
+        heads += &format!("{:<1$}", "  the teacher's best", columns.alternatives);
+    }
+    if columns.draws > 0 {
+        heads += "  draws";
+    }
+    paint(heads.trim_end(), dimmed)
+}
+
+fn token_line(token: &TokenView, columns: &Columns) -> String {
     let style = Surprise::of(token.logprob).style();
     let known = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let line = format!(
@@ -84,20 +116,26 @@ fn token_line(token: &TokenView, width: usize) -> String {
         known(token.rank.map(|rank| rank.to_string())),
         known(token.entropy.map(|entropy| format!("{entropy:.3}"))),
     );
-    // Everything before the alternatives takes the same cells on every line.
-    let n_cells_left = width.saturating_sub(6 + 2 + TOKEN_CELLS + 3 + 8 + 6 + 8);
-    line + &alternatives_within(token, n_cells_left)
+    let best = token.alternatives.iter();
+    let best = within(
+        best.map(|each| format!("  {} {}", visible(&each.text), probability(each.prob))),
+        columns.alternatives,
+    );
+    let drawn = token.draws.iter();
+    let drawn = within(
+        drawn.map(|each| format!("  {} x{}", visible(&each.text), each.count)),
+        columns.draws,
+    );
+    if drawn.is_empty() {
+        return line + &best;
+    }
+    line + &best + &" ".repeat(columns.alternatives.saturating_sub(best.width())) + &drawn
 }
 
-/// As many alternatives as fit whole.
-fn alternatives_within(token: &TokenView, n_cells: usize) -> String {
+/// As many entries as fit whole.
+fn within(entries: impl Iterator<Item = String>, n_cells: usize) -> String {
     let mut shown = String::new();
-    for alternative in &token.alternatives {
-        let entry = format!(
-            "  {} {}",
-            visible(&alternative.text),
-            probability(alternative.prob)
-        );
+    for entry in entries {
         if shown.width() + entry.width() > n_cells {
             break;
         }
@@ -135,9 +173,10 @@ fn probability(prob: f32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::tests::{sample_row, with_names};
+    use super::super::row::tests::{sample_draws, sample_row, with_names};
     use super::super::row::{coloured_text, describe_row};
     use super::*;
+    use crate::shards::Row;
 
     fn plain(width: usize) -> String {
         let rendered = with_names(|names| {
@@ -169,6 +208,40 @@ mod tests {
             shown.contains("     2  \\n                 0.0000      9    2.000"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn draws_stand_beside_the_best_or_in_their_place() {
+        let mut row = sample_row();
+        let draws = sample_draws();
+        (row.signals.sampled_ids, row.signals.sampled_counts) =
+            (draws.sampled_ids, draws.sampled_counts);
+        row.signals.sample_offsets = draws.sample_offsets;
+        let shown = |row: &Row, width| {
+            let rendered = with_names(|names| {
+                let view = describe_row(row, 0..3, 5, names);
+                render_row(&view, &coloured_text(row, names), width)
+            });
+            anstream::adapter::strip_str(&rendered).to_string()
+        };
+        let both = shown(&row, 109);
+        assert!(
+            both.contains("  the teacher's best            draws\n"),
+            "{both}"
+        );
+        assert!(
+            both.contains("  ·dorn 0.6065  the 0.2231      ·dorn x6  the x4\n"),
+            "{both}"
+        );
+        row.signals.topk_ids_tk.clear();
+        row.signals.topk_logprobs_tk.clear();
+        let alone = shown(&row, 109);
+        assert!(alone.contains(" entropy  draws\n"), "{alone}");
+        assert!(
+            alone.contains("   2.000  \\n x5  the x3  ·dorn x2\n"),
+            "{alone}"
+        );
+        assert!(shown(&row, 60).lines().all(|line| line.width() <= 60));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub struct StatsCollector {
     nll: Histogram,
     entropy: Histogram,
     tail_mass: Histogram,
+    distinct_draws: Histogram,
     truncation_kl_sum: f64,
     scores: [Histogram; N_SCORES],
 }
@@ -29,7 +30,7 @@ pub struct LabelStats {
     pub n_rows: u64,
     /// Predicted positions.
     pub n_targets: u64,
-    /// Over positions: `target_nll`, `entropy`, `tail_mass`; those that the set holds.
+    /// Over positions: `target_nll`, `entropy`, `tail_mass`, `distinct_draws`; those that the set holds.
     pub positions: Vec<Distribution>,
     /// Over rows: every score.
     pub scores: Vec<Distribution>,
@@ -40,9 +41,9 @@ pub struct LabelStats {
 /// One distribution, drawn and summed up.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Distribution {
-    /// Name of the column, or `target_nll`.
+    /// Name of the column, `target_nll`, or `distinct_draws` (ids that a position has drawn).
     pub name: &'static str,
-    /// `nats`, or `share` for what lies in 0 to 1.
+    /// `nats`, `ids`, or `share` for what lies in 0 to 1.
     pub unit: &'static str,
     /// In numbers.
     #[serde(flatten)]
@@ -70,6 +71,7 @@ impl Default for StatsCollector {
             nll: Histogram::new(0.0..MAX_NATS),
             entropy: Histogram::new(0.0..MAX_NATS),
             tail_mass: Histogram::new(0.0..1.0),
+            distinct_draws: Histogram::of_whole_numbers(),
             truncation_kl_sum: 0.0,
             scores: names.map(|(name, _)| Histogram::new(0.0..greatest(name))),
         }
@@ -97,6 +99,9 @@ impl StatsCollector {
             self.tail_mass.add(f64::from(tail_mass));
             self.truncation_kl_sum += truncation_kl(f64::from(tail_mass));
         }
+        for bounds in signals.sample_offsets.windows(2) {
+            self.distinct_draws.add(f64::from(bounds[1] - bounds[0]));
+        }
     }
 
     /// Targets counted so far.
@@ -110,6 +115,7 @@ impl StatsCollector {
             distribution("target_nll", "nats", &self.nll),
             distribution("entropy", "nats", &self.entropy),
             distribution("tail_mass", "share", &self.tail_mass),
+            distribution("distinct_draws", "ids", &self.distinct_draws),
         ];
         let names = named_scores(&Scores::default());
         let scores = names
@@ -165,7 +171,7 @@ fn distribution(
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::tests::sample_row;
+    use super::super::row::tests::{sample_draws, sample_row};
     use super::*;
     use crate::signals::PositionSignals;
 
@@ -194,6 +200,23 @@ mod tests {
         assert_eq!(stats.truncation.unwrap().mean_tail_mass, 0.3125);
         // No position qualified for score_salt, so it has no distribution.
         assert_eq!(stats.scores.len(), N_SCORES - 1);
+    }
+
+    #[test]
+    fn distinct_ids_are_counted_a_position() {
+        let row = Row {
+            signals: sample_draws(),
+            ..sample_row()
+        };
+        let mut collector = StatsCollector::default();
+        collector.add(&row);
+        let stats = collector.finish();
+        let [draws] = &stats.positions[..] else {
+            panic!("{:?}", stats.positions)
+        };
+        assert_eq!((draws.name, draws.unit), ("distinct_draws", "ids"));
+        let summary = &draws.summary;
+        assert_eq!((summary.mean, summary.p5, summary.p95), (2.5, 2.0, 3.0));
     }
 
     #[test]

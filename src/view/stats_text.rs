@@ -67,10 +67,9 @@ fn position_lines(distribution: &Distribution, width: usize) -> Vec<String> {
         "{}: mean {:.4}{}, median {:.3}, 5% {:.3}, 95% {:.3}, greatest {:.3}",
         distribution.name,
         summary.mean,
-        if distribution.unit == "nats" {
-            " nats"
-        } else {
-            ""
+        match distribution.unit {
+            "share" => String::new(),
+            unit => format!(" {unit}"),
         },
         summary.p50,
         summary.p5,

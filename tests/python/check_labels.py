@@ -3,6 +3,7 @@ itself as pyarrow, DuckDB and Polars read it.
 
     python check_labels.py LABELS MODEL [--tolerance NATS]
 
+Draws are made again from the published generator, Philox4x32-10, and p in f64.
 Prints one JSON object: rows, targets, mean target NLL, largest differences.
 """
 
@@ -18,6 +19,8 @@ import polars
 import pyarrow.parquet
 
 EMPTY_PAST_LENGTH = 0
+# What f32 terms, and logits of another run, may move a border between ids, of all probability.
+BORDER_TOLERANCE = 1e-5
 
 
 def read_everywhere(pattern):
@@ -62,10 +65,37 @@ def round_to(values, rounding):
     return values.astype(np.float32).astype(kinds[rounding]).astype(np.float64)
 
 
+def philox(key, counter):
+    """Four words a counter: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011."""
+    low = np.uint64(0xFFFFFFFF)
+    words = [np.asarray(word, np.uint64) for word in np.broadcast_arrays(*counter)]
+    for i in range(10):
+        keys = [np.uint64((key[j] + i * step) & 0xFFFFFFFF) for j, step in enumerate((0x9E3779B9, 0xBB67AE85))]
+        first, second = words[0] * np.uint64(0xD2511F53), words[2] * np.uint64(0xCD9E8D57)
+        thirty_two = np.uint64(32)
+        words = [
+            (second >> thirty_two) ^ words[1] ^ keys[0],
+            second & low,
+            (first >> thirty_two) ^ words[3] ^ keys[1],
+            first & low,
+        ]
+    return words
+
+
+def uniforms(seed, seq_id, position, n):
+    """n numbers in [0, 1), two from each counter."""
+    pairs = np.arange((n + 1) // 2)
+    halves = [seed & 0xFFFFFFFF, seed >> 32], [seq_id & 0xFFFFFFFF, seq_id >> 32]
+    a, b, c, d = philox(halves[0], [*halves[1], position, pairs])
+    bits = np.stack([b << np.uint64(32) | a, d << np.uint64(32) | c], -1).reshape(-1)[:n]
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
 class Check:
     def __init__(self, plan, tolerance):
         self.plan, self.tolerance = plan, tolerance
         self.largest = {}
+        self.n_draws, self.n_on_a_border = 0, 0
 
     def close(self, what, got, want, tolerance=None):
         difference = np.max(np.abs(np.asarray(got, np.float64) - want), initial=0.0)
@@ -106,8 +136,29 @@ class Check:
             for tau in signals["temperatures"]:
                 want = np.log(np.exp(logprob / tau).sum(-1))
                 self.close(f"log_partition_tau_{tau:g}", row[f"log_partition_tau_{tau:g}"], want)
+        if "samples" in signals["groups"]:
+            self.draws(row, logprob, signals["samples"])
         self.scores(score, nll, rank, entropy, np.take_along_axis(p, order[:, :10], -1).sum(-1))
         return nll
+
+    def draws(self, row, logprob, samples):
+        """Each uniform fell on an id whose span it is in, or borders on."""
+        tempered = np.exp(logprob / samples["tau"])
+        borders = np.cumsum(tempered / tempered.sum(-1, keepdims=True), -1)
+        offsets = row["sample_offsets"]
+        assert len(offsets) == len(logprob) + 1 and offsets[0] == 0
+        assert offsets[-1] == len(row["sampled_ids"]) == len(row["sampled_counts"])
+        for position, (start, end) in enumerate(zip(offsets, offsets[1:])):
+            ids, counts = row["sampled_ids"][start:end], row["sampled_counts"][start:end]
+            assert ids == sorted(set(ids)) and min(counts) > 0
+            drawn = np.repeat(ids, counts)
+            u = np.sort(uniforms(samples["seed"], row["seq_id"], position, samples["n_draws"]))
+            assert len(drawn) == len(u), "the counts do not make N"
+            least = np.searchsorted(borders[position], u - BORDER_TOLERANCE, "right")
+            most = np.searchsorted(borders[position], u + BORDER_TOLERANCE, "right")
+            assert ((least <= drawn) & (drawn <= most)).all(), f"draws of position {position} differ"
+            self.n_draws += len(u)
+            self.n_on_a_border += int((least != most).sum())
 
     def scores(self, score, nll, rank, entropy, mass):
         learnable = rank < 10
@@ -149,7 +200,10 @@ def main():
         logits = session.run(["logits"], feeds(session, ids))[0][0]
         nll.append(check.row(row, score, logits))
     nll = np.concatenate(nll)
-    print(json.dumps({"rows": len(positions), "targets": len(nll), "mean_nll": nll.mean(), "largest": check.largest}))
+    # A draw on a border fits two ids: of few, or the check would say little.
+    assert check.n_on_a_border <= 0.02 * check.n_draws, (check.n_on_a_border, check.n_draws)
+    counts = {"rows": len(positions), "targets": len(nll), "draws": check.n_draws}
+    print(json.dumps({**counts, "mean_nll": nll.mean(), "largest": check.largest}))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ impl Inputs {
         self.dir.path().join(name)
     }
 
-    /// `saltworks label` into `output`, with small shards.
+    /// `saltworks label` into `output`, of every group, with small shards.
     pub fn label(&self, output: &str) -> Command {
         let mut command = saltworks();
         command.arg("label");
@@ -75,7 +75,15 @@ impl Inputs {
     pub fn add_options(&self, command: &mut Command, output: &str) {
         self.add_inputs(command, output);
         command.args(["--seq-len", "32", "--top-k", "8", "--temperatures", "2"]);
-        command.args(["--shard-bytes", "40000"]);
+        command.args([
+            "--samples",
+            "12",
+            "--samples-tau",
+            "0.8",
+            "--samples-seed",
+            "5",
+        ]);
+        command.args(["--shard-bytes", "50500"]);
     }
 
     /// Teacher, tokens and output alone.

@@ -14,7 +14,8 @@ use std::str::FromStr;
 /// Show rows as a person wants to see them.
 ///
 /// The decoded text, coloured by how surprising each token was to the teacher, and for a stretch
-/// of it each token with its probability, rank, entropy and the teacher's best alternatives.
+/// of it each token with its probability, rank, entropy, the teacher's best alternatives, and what was
+/// drawn.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Directory of labels.
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     /// Tokens to show one by one, as offsets in the sequence.
     #[arg(long, value_name = "A..B", default_value = "0..32")]
     tokens: Stretch,
-    /// Alternatives to show for each token; a terminal shows as many as fit.
+    /// Alternatives, and ids drawn, to show for each token; a terminal shows as many as fit.
     #[arg(long, value_name = "N", default_value_t = 5)]
     alternatives: usize,
     /// The tokenizer.json that the tokens were made with; without one, ids are shown.

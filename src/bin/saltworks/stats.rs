@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Show a label set at a glance.
 ///
-/// Rows, tokens and bytes a column; distributions of target NLL, entropy, tail mass and every
+/// Rows, tokens and bytes a column; distributions of target NLL, entropy, tail mass, distinct draws and every
 /// score; what keeping only the top K loses. Shards that are not finished are left out, and counted.
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -116,11 +116,12 @@ fn print_again(report: &RelabelReport) {
         anstream::println!("{finding}");
     }
     anstream::println!(
-        "{} sequences ({} targets) labelled again: largest difference {:.2e} nats (tolerance {RELABEL_TOLERANCE_NATS:.0e} and a step of the rounding), {} ids differ by a tie, {} findings",
+        "{} sequences ({} targets) labelled again: largest difference {:.2e} nats (tolerance {RELABEL_TOLERANCE_NATS:.0e} and a step of the rounding), {} ids differ by a tie, {} draws fell on other ids, {} findings",
         HumanCount(report.n_sequences),
         HumanCount(report.n_positions),
         report.max_difference_nats,
         report.n_tied_ids,
+        report.n_moved_draws,
         report.n_findings,
     );
 }

@@ -121,3 +121,75 @@ fn impossible_values_are_refused_with_the_flag_named() {
     };
     assert!(message(twice).contains("different"));
 }
+
+#[test]
+fn a_number_of_draws_asks_for_the_group_and_the_group_has_a_number() {
+    let by_number = LabelOptions {
+        samples: Some(20),
+        ..least()
+    };
+    let config = by_number.resolve().unwrap();
+    let all = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
+    assert_eq!(config.groups, all);
+    let sampling = |n_draws, tau, seed| Some(Sampling { n_draws, tau, seed });
+    assert_eq!(config.sampling, sampling(20, 1.0, 0));
+    let by_group = LabelOptions {
+        groups: Some(vec![Group::Samples]),
+        samples_tau: Some(2.0),
+        samples_seed: Some(9),
+        ..least()
+    };
+    let config = by_group.resolve().unwrap();
+    assert_eq!(config.groups, [Group::Scores, Group::Samples]);
+    assert_eq!(config.sampling, sampling(50, 2.0, 9));
+    assert_eq!(least().resolve().unwrap().sampling, None);
+}
+
+#[test]
+fn settings_of_draws_without_the_group_and_impossible_ones_are_refused_by_name() {
+    let without: [fn(&mut LabelOptions); 3] = [
+        |o| o.samples = Some(5),
+        |o| o.samples_tau = Some(1.0),
+        |o| o.samples_seed = Some(0),
+    ];
+    for (flag, set) in [
+        "--samples is 5",
+        "--samples-tau is 1",
+        "--samples-seed is 0",
+    ]
+    .into_iter()
+    .zip(without)
+    {
+        let mut options = LabelOptions {
+            groups: Some(vec![Group::Stats, Group::Topk]),
+            ..least()
+        };
+        set(&mut options);
+        let message = message(options);
+        assert!(
+            message.contains(flag) && message.contains("the group samples"),
+            "{message}"
+        );
+    }
+    // Only the number asks for the group.
+    let seed_alone = LabelOptions {
+        samples_seed: Some(7),
+        ..least()
+    };
+    assert!(message(seed_alone).contains("--samples-seed"));
+    for n in [0, 65_536] {
+        let options = LabelOptions {
+            samples: Some(n),
+            ..least()
+        };
+        assert!(message(options).contains("--samples is"), "{n}");
+    }
+    for tau in [0.0, -1.0, f64::NAN, f64::INFINITY, 101.0] {
+        let options = LabelOptions {
+            samples: Some(5),
+            samples_tau: Some(tau),
+            ..least()
+        };
+        assert!(message(options).contains("--samples-tau"), "{tau}");
+    }
+}

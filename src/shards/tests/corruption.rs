@@ -1,6 +1,6 @@
 //! Damage at many places: all of it is found, none of it panics.
 
-use crate::shards::testing::{Random, plan, with_targets, write_set};
+use crate::shards::testing::{Random, plan, plan_with_samples, with_targets, write_set};
 use crate::shards::*;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn an_undamaged_set_is_clean_and_everything_was_looked_at() {
 #[test]
 fn a_flipped_bit_anywhere_is_found() {
     let dir = tempfile::tempdir().unwrap();
-    write_set(dir.path(), &with_targets(plan()));
+    write_set(dir.path(), &with_targets(plan_with_samples()));
     let mut random = Random(1);
     for path in files_of_set(dir.path()) {
         let whole = std::fs::read(&path).unwrap();
@@ -63,7 +63,7 @@ fn a_flipped_bit_anywhere_is_found() {
 #[test]
 fn every_bit_of_the_small_files_counts() {
     let dir = tempfile::tempdir().unwrap();
-    let mut plan = plan();
+    let mut plan = plan_with_samples();
     // One row: this test verifies the set some ten thousand times.
     plan.sequences.end = 21;
     write_set(dir.path(), &with_targets(plan));
@@ -83,7 +83,7 @@ fn every_bit_of_the_small_files_counts() {
 #[test]
 fn a_truncation_anywhere_is_found() {
     let dir = tempfile::tempdir().unwrap();
-    write_set(dir.path(), &with_targets(plan()));
+    write_set(dir.path(), &with_targets(plan_with_samples()));
     for path in files_of_set(dir.path()) {
         let whole = std::fs::read(&path).unwrap();
         for i in 0..20 {
@@ -173,7 +173,7 @@ fn a_set_with_the_shard_of_another_plan_is_found_by_its_metadata() {
 #[test]
 fn a_flipped_byte_or_a_truncation_never_panics_the_reader() {
     let dir = tempfile::tempdir().unwrap();
-    let mut small = plan();
+    let mut small = plan_with_samples();
     small.sequences.end = 23;
     let plan = write_set(dir.path(), &with_targets(small));
     let mut random = Random(2);

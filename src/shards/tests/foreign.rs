@@ -1,6 +1,6 @@
 //! Files that another writer made from ours: what is read all the same, and what is refused.
 
-use crate::shards::testing::{plan, shard_rows, with_targets, write_set};
+use crate::shards::testing::{plan, plan_with_samples, shard_rows, with_targets, write_set};
 use crate::shards::*;
 use arrow_array::types::{Float32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, ListArray, RecordBatch, UInt64Array};
@@ -20,8 +20,12 @@ struct Decoded {
 }
 
 fn decoded() -> Decoded {
+    decoded_of(plan())
+}
+
+fn decoded_of(plan: Plan) -> Decoded {
     let dir = tempfile::tempdir().unwrap();
-    let plan = write_set(dir.path(), &with_targets(plan()));
+    let plan = write_set(dir.path(), &with_targets(plan));
     let bytes = std::fs::read(dir.path().join("positions/part-00000.parquet")).unwrap();
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
     let file = builder.metadata().file_metadata();
@@ -133,6 +137,27 @@ fn nulls_are_refused_in_lists_and_in_scalars() {
         let error = decoded.read(bytes).unwrap_err();
         assert!(matches!(error, ShardsError::Column { .. }), "{error}");
     }
+}
+
+/// By its footer, before a value is decoded.
+#[test]
+fn more_draws_than_positions_can_have_are_refused_by_their_count() {
+    let mut decoded = decoded_of(plan_with_samples());
+    decoded.read(decoded.write(RecordBatch::clone)).unwrap();
+    decoded.plan.signals.samples.as_mut().unwrap().n_draws = 1;
+    for (key, value) in [
+        ("saltworks.samples_n_draws", "1".to_owned()),
+        ("saltworks.plan_fingerprint", decoded.plan.fingerprint()),
+    ] {
+        let entry = decoded.metadata.iter_mut().find(|e| e.key == key).unwrap();
+        assert_ne!(entry.value.replace(value.clone()), Some(value));
+    }
+    let error = decoded.read(decoded.write(RecordBatch::clone)).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("sampled_ids.list.element") && message.contains("expected 48"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -1,14 +1,17 @@
-//! A set of format version 1, committed under `fixtures/shard-v1/labels`. It was made by
+//! Sets of format version 1, committed under `fixtures/shard-v1`: `labels`, and `labels-with-samples`
+//! with the group that came later and left the others as they were. They were made by
 //! `SALTWORKS_BLESS=1 cargo test --lib shards::tests::golden` with parquet 60.1 and zstd 1.5.7,
 //! from the rows of `testing::row`. The rows must read the same for as long as version 1 is read;
 //! the bytes may change with the encoder's libraries only, which is then a line in the changelog.
 
-use crate::shards::testing::{plan, shard_rows, with_targets, write_set};
+use crate::shards::testing::{add_samples, plan, shard_rows, with_targets, write_set};
 use crate::shards::*;
 use std::path::{Path, PathBuf};
 
-fn golden_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/shard-v1/labels")
+fn golden_dir(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/shard-v1")
+        .join(name)
 }
 
 fn is_blessing() -> bool {
@@ -24,6 +27,10 @@ fn golden_plan() -> Plan {
     with_targets(plan)
 }
 
+/// As the sidecars in `labels` have it since they were made.
+const FINGERPRINT_BEFORE_SAMPLES: &str =
+    "blake3:e94d4729e142415025769f8e48433b894004275eb0840f4d95239ed1c55fc6ee";
+
 const FILES: [&str; 8] = [
     "plan.json",
     "manifest.json",
@@ -36,10 +43,23 @@ const FILES: [&str; 8] = [
 ];
 
 #[test]
-fn the_golden_set_reads_as_the_rows_that_made_it_and_is_written_to_the_same_bytes() {
+fn a_golden_set_reads_as_the_rows_that_made_it_and_is_written_to_the_same_bytes() {
+    assert_golden("labels", &golden_plan());
+    assert_golden("labels-with-samples", &add_samples(golden_plan()));
+}
+
+/// Bytes that were published before there were samples; a plan without them has kept its own.
+#[test]
+fn a_plan_without_samples_does_not_speak_of_them() {
+    let text = String::from_utf8(golden_plan().to_json()).unwrap();
+    assert!(!text.contains("samples"), "{text}");
+    assert_eq!(golden_plan().fingerprint(), FINGERPRINT_BEFORE_SAMPLES);
+}
+
+fn assert_golden(name: &str, plan: &Plan) {
     let fresh = tempfile::tempdir().unwrap();
-    let plan = write_set(fresh.path(), &golden_plan());
-    let golden = golden_dir();
+    let plan = write_set(fresh.path(), plan);
+    let golden = golden_dir(name);
     if is_blessing() {
         for name in FILES {
             let to = golden.join(name);

@@ -1,7 +1,7 @@
 //! Every invariant of a row, broken one at a time: the writer refuses it by name.
 
 use crate::shards::check::{Checker, Parts};
-use crate::shards::testing::{plan, row, with_targets};
+use crate::shards::testing::{plan, plan_with_samples, row, with_targets};
 use crate::shards::{Attention, Plan, Positions, Row, RowFault};
 use crate::signals::Rounding;
 use crate::tokens::Packing;
@@ -21,7 +21,7 @@ fn fault(plan: &Plan, row: &Row, seq_id: u64) -> Option<RowFault> {
 #[test]
 fn made_up_rows_keep_every_invariant() {
     for rounding in [Rounding::F32, Rounding::F16, Rounding::Bf16] {
-        let mut plan = with_targets(plan());
+        let mut plan = with_targets(plan_with_samples());
         plan.signals.rounding = rounding;
         for seq_id in 20..70 {
             assert_eq!(fault(&plan, &row(&plan, seq_id), seq_id), None);
@@ -36,7 +36,7 @@ type Break = (&'static str, fn(&mut Row));
 
 #[test]
 fn each_broken_invariant_is_named() {
-    let plan = with_targets(plan());
+    let plan = with_targets(plan_with_samples());
     let good = sample(&plan);
     assert_eq!(fault(&plan, &good, good.seq_id), None);
     let breaks: &[Break] = &[
@@ -68,6 +68,44 @@ fn each_broken_invariant_is_named() {
         }),
         ("log_partition_tau has", |r| {
             without_last(r.signals.log_partition_xt[1].pop())
+        }),
+        ("sample_offsets has", |r| {
+            without_last(r.signals.sample_offsets.pop())
+        }),
+        ("sample_offsets[0] is 1, expected 0", |r| {
+            r.signals.sample_offsets[0] = 1
+        }),
+        ("sample_offsets[2] is 0, expected no less", |r| {
+            r.signals.sample_offsets[2] = 0
+        }),
+        ("sampled_ids has", |r| {
+            *r.signals.sample_offsets.last_mut().unwrap() = u32::MAX
+        }),
+        ("sampled_ids has", |r| {
+            without_last(r.signals.sampled_ids.pop())
+        }),
+        ("sampled_counts has", |r| r.signals.sampled_counts.push(1)),
+        ("sampled_ids[1] is 23, past the vocabulary of 23", |r| {
+            r.signals.sampled_ids[1] = 23
+        }),
+        ("sampled_ids of position 0 do not rise at entry 1", |r| {
+            r.signals.sampled_ids.swap(0, 1)
+        }),
+        ("sampled_ids of position 0 do not rise at entry 1", |r| {
+            r.signals.sampled_ids[1] = r.signals.sampled_ids[0]
+        }),
+        ("sampled_counts[1] is 0, expected at least 1", |r| {
+            r.signals.sampled_counts[0] += std::mem::take(&mut r.signals.sampled_counts[1])
+        }),
+        (
+            "sampled_counts of position 1 make 10 draws, expected 9",
+            |r| {
+                let first = r.signals.sample_offsets[1] as usize;
+                r.signals.sampled_counts[first] += 1
+            },
+        ),
+        ("sampled_counts of position 0 make 0 draws", |r| {
+            r.signals.sample_offsets[1] = 0
         }),
         ("target_logprob[0] is NaN", |r| {
             r.signals.target_logprob_t[0] = f32::NAN
@@ -160,6 +198,23 @@ fn each_broken_invariant_is_named() {
         break_it(&mut bad);
         let fault = fault(&plan, &bad, good.seq_id);
         let message = fault.as_ref().map(ToString::to_string).unwrap_or_default();
+        assert!(message.contains(expected), "{expected}: {message:?}");
+    }
+}
+
+#[test]
+fn lists_of_a_group_that_is_not_planned_are_refused() {
+    let plan = with_targets(plan());
+    let good = sample(&plan);
+    let breaks: [Break; 3] = [
+        ("sample_offsets has", |r| r.signals.sample_offsets.push(0)),
+        ("sampled_ids has", |r| r.signals.sampled_ids.push(0)),
+        ("sampled_counts has", |r| r.signals.sampled_counts.push(9)),
+    ];
+    for (expected, break_it) in breaks {
+        let mut bad = good.clone();
+        break_it(&mut bad);
+        let message = fault(&plan, &bad, good.seq_id).unwrap().to_string();
         assert!(message.contains(expected), "{expected}: {message:?}");
     }
 }

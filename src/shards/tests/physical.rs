@@ -1,6 +1,6 @@
 //! The physical layout of both files, stated as data.
 
-use crate::shards::testing::{plan, with_targets, write_set};
+use crate::shards::testing::{plan_with_samples, with_targets, write_set};
 use parquet::basic::{Compression, Encoding, LogicalType, Type};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -34,6 +34,9 @@ topk_logprobs.list.element FLOAT BYTE_STREAM_SPLIT
 tail_mass.list.element FLOAT BYTE_STREAM_SPLIT
 log_partition_tau_2.list.element FLOAT BYTE_STREAM_SPLIT
 log_partition_tau_0.5.list.element FLOAT BYTE_STREAM_SPLIT
+sampled_ids.list.element INT32 u32 BYTE_STREAM_SPLIT
+sampled_counts.list.element INT32 u16 BYTE_STREAM_SPLIT
+sample_offsets.list.element INT32 u32 BYTE_STREAM_SPLIT
 ";
 
 fn metadata(path: &Path) -> ParquetMetaData {
@@ -72,7 +75,7 @@ fn describe(metadata: &ParquetMetaData, group: usize) -> String {
 #[test]
 fn both_files_are_laid_out_as_stated() {
     let dir = tempfile::tempdir().unwrap();
-    let plan = write_set(dir.path(), &with_targets(plan()));
+    let plan = write_set(dir.path(), &with_targets(plan_with_samples()));
     for (kind, expected) in [("scores", SCORES), ("positions", POSITIONS)] {
         for (shard, rows) in [(0, vec![8, 8, 4]), (2, vec![8, 2])] {
             let path = dir.path().join(format!("{kind}/part-{shard:05}.parquet"));
@@ -89,7 +92,11 @@ fn both_files_are_laid_out_as_stated() {
                 let entry = entries.iter().find(|e| e.key == format!("saltworks.{key}"));
                 entry.and_then(|e| e.value.clone()).unwrap()
             };
-            assert_eq!(entries.len(), 21);
+            assert_eq!(entries.len(), 24);
+            assert_eq!(value("required_features"), "[\"samples\"]");
+            assert_eq!(value("samples_n_draws"), "9");
+            assert_eq!(value("samples_tau"), "1.0");
+            assert_eq!(value("samples_seed"), "3");
             assert_eq!(value("plan_fingerprint"), plan.fingerprint());
             assert_eq!(value("shard"), shard.to_string());
             assert_eq!(value("temperatures"), "[2.0,0.5]");
@@ -103,7 +110,7 @@ fn both_files_are_laid_out_as_stated() {
 #[test]
 fn the_only_column_that_may_be_null_is_the_salt_score() {
     let dir = tempfile::tempdir().unwrap();
-    write_set(dir.path(), &with_targets(plan()));
+    write_set(dir.path(), &with_targets(plan_with_samples()));
     for kind in ["scores", "positions"] {
         let metadata = metadata(&dir.path().join(format!("{kind}/part-00000.parquet")));
         for column in metadata.file_metadata().schema_descr().columns() {

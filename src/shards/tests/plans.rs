@@ -1,6 +1,6 @@
 //! Plans: what is refused, and what may share a directory.
 
-use crate::shards::testing::{plan, with_targets, write_set, write_shard};
+use crate::shards::testing::{plan, plan_with_samples, with_targets, write_set, write_shard};
 use crate::shards::*;
 use crate::signals::Rounding;
 use proptest::prelude::*;
@@ -44,18 +44,19 @@ fn a_later_format_and_an_unknown_feature_are_refused_before_anything_else() {
         error.to_string().contains("use a newer saltworks"),
         "{error}"
     );
-    let error = refused(r#"{"format_version": 1, "required_features": ["samples"]}"#);
-    assert!(error.to_string().contains("\"samples\""), "{error}");
+    let error = refused(r#"{"format_version": 1, "required_features": ["draughts"]}"#);
+    assert!(error.to_string().contains("\"draughts\""), "{error}");
     let error = refused(r#"{"format_version": 1"#);
     assert!(matches!(error, ShardsError::Json { .. }));
 }
 
-type Change = (&'static str, fn(&mut Plan));
+type ChangeOf<P> = (&'static str, fn(&mut P));
+type Change = ChangeOf<Plan>;
 
 #[test]
 fn every_kind_of_difference_is_named_and_who_made_the_plan_is_none() {
     let ours = with_targets(plan());
-    let changes: [Change; 8] = [
+    let changes: [Change; 9] = [
         ("format_version", |p| p.format_version = 2),
         ("teacher.fingerprint", |p| p.teacher.fingerprint.push('0')),
         ("corpus.files[0].bytes", |p| p.corpus.files[0].bytes = 1),
@@ -65,6 +66,9 @@ fn every_kind_of_difference_is_named_and_who_made_the_plan_is_none() {
         }),
         ("signals.temperatures", |p| p.signals.temperatures = vec![]),
         ("signals.rounding", |p| p.signals.rounding = Rounding::Bf16),
+        ("signals.samples", |p| {
+            p.signals.samples = plan_with_samples().signals.samples
+        }),
         ("layout.order_seed", |p| p.layout.order_seed = None),
     ];
     for (field, change) in changes {
@@ -77,6 +81,58 @@ fn every_kind_of_difference_is_named_and_who_made_the_plan_is_none() {
     theirs.created_by = "another".to_owned();
     assert_eq!(ours.differing_field(&theirs), None);
     assert_eq!(ours.fingerprint(), theirs.fingerprint());
+}
+
+#[test]
+fn every_setting_of_the_draws_is_part_of_the_plan() {
+    let ours = with_targets(plan_with_samples());
+    let changes: [ChangeOf<PlanSamples>; 3] = [
+        ("signals.samples.n_draws", |s| s.n_draws += 1),
+        ("signals.samples.tau", |s| s.tau = 0.7),
+        ("signals.samples.seed", |s| s.seed = u64::MAX),
+    ];
+    for (field, change) in changes {
+        let mut theirs = ours.clone();
+        change(theirs.signals.samples.as_mut().unwrap());
+        assert_eq!(ours.differing_field(&theirs).unwrap().field, field);
+        assert_ne!(ours.fingerprint(), theirs.fingerprint(), "{field}");
+        let read = Plan::from_json(Path::new("plan.json"), &theirs.to_json()).unwrap();
+        assert_eq!(read, theirs);
+    }
+}
+
+#[test]
+fn draws_that_cannot_be_are_refused_by_field() {
+    fn samples(plan: &mut Plan) -> &mut PlanSamples {
+        plan.signals.samples.as_mut().unwrap()
+    }
+    let changes: [ChangeOf<Plan>; 8] = [
+        ("signals.samples", |p| p.signals.samples = None),
+        ("signals.samples", |p| p.signals.groups.truncate(3)),
+        ("required_features", |p| p.required_features.clear()),
+        ("signals.groups", |p| p.signals.groups.swap(2, 3)),
+        ("signals.samples.n_draws", |p| samples(p).n_draws = 0),
+        ("signals.samples.tau", |p| samples(p).tau = 0.0),
+        ("signals.samples.tau", |p| samples(p).tau = f64::NAN),
+        // 2^31 values in a row group of one row.
+        ("layout.rows_per_row_group", |p| {
+            (p.teacher.vocab_size, p.sequences.seq_len) = (1 << 16, 1 << 16);
+            (p.layout.rows_per_row_group, p.signals.top_k) = (1, 1);
+            samples(p).n_draws = 1 << 15;
+        }),
+    ];
+    for (expected, change) in changes {
+        let mut plan = with_targets(plan_with_samples());
+        plan.validate().unwrap();
+        change(&mut plan);
+        match plan.validate() {
+            Err(ShardsError::InvalidPlan { field, .. }) => assert_eq!(field, expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+    let mut without = with_targets(plan());
+    without.required_features = plan_with_samples().required_features;
+    assert!(without.validate().is_err());
 }
 
 #[test]
@@ -225,6 +281,7 @@ fn signals(groups: &[Group], top_k: u32, rounding: Rounding) -> PlanSignals {
         rounding,
         mask_vocab_padding: false,
         score_k: SCORE_K,
+        samples: None,
     }
 }
 
@@ -244,10 +301,39 @@ fn the_default_layout_aims_at_its_sizes() {
     }
 }
 
+#[test]
+fn a_layout_makes_room_for_draws() {
+    let all = [Group::Scores, Group::Stats, Group::Topk];
+    let without = signals(&all, 64, Rounding::F16);
+    let with = |n_draws| PlanSignals {
+        samples: Some(PlanSamples {
+            n_draws,
+            tau: 1.0,
+            seed: 0,
+        }),
+        ..without.clone()
+    };
+    let bytes =
+        |n_draws| encoded_bytes_per_target(&with(n_draws)) - encoded_bytes_per_target(&without);
+    // One draw is one id; more are told apart by what is seen twice.
+    assert!((2.0..4.0).contains(&bytes(1)), "{}", bytes(1));
+    assert!((25.0..45.0).contains(&bytes(50)), "{}", bytes(50));
+    assert!(bytes(u16::MAX) < 200.0 * bytes(50));
+    let rows = |signals: &PlanSignals| Layout::choose(512.0, signals, DEFAULT_SHARD_BYTES);
+    assert!(rows(&with(50)).rows_per_row_group < rows(&without).rows_per_row_group);
+    assert!(rows(&with(50)).rows_per_shard < rows(&without).rows_per_shard);
+}
+
 proptest! {
     #[test]
-    fn every_shard_size_gives_a_layout(mean_targets: f64, top_k in 0u32..60_000, shard_bytes: u64) {
-        let signals = signals(&[Group::Scores, Group::Topk], top_k, Rounding::F32);
+    fn every_shard_size_gives_a_layout(
+        mean_targets: f64,
+        top_k in 0u32..60_000,
+        n_draws in proptest::option::of(1u16..),
+        shard_bytes: u64,
+    ) {
+        let mut signals = signals(&[Group::Scores, Group::Topk], top_k, Rounding::F32);
+        signals.samples = n_draws.map(|n_draws| PlanSamples { n_draws, tau: 1.0, seed: 0 });
         let layout = Layout::choose(mean_targets, &signals, shard_bytes);
         prop_assert!(layout.rows_per_row_group >= 1);
         prop_assert!(layout.rows_per_shard >= layout.rows_per_row_group);

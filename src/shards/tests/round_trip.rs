@@ -1,6 +1,6 @@
 //! What goes in comes out.
 
-use crate::shards::testing::{plan, shard_rows, with_targets, write_set, write_shard};
+use crate::shards::testing::{add_samples, plan, shard_rows, with_targets, write_set, write_shard};
 use crate::shards::*;
 use crate::signals::Rounding;
 use crate::tokens::Packing;
@@ -19,8 +19,10 @@ fn plans() -> impl Strategy<Value = Plan> {
         Just(Rounding::Bf16)
     ];
     let layout = (1u64..=30, 1u64..=30, any::<Option<u64>>());
-    (groups, rounding, layout, 1u32..=23, 1u32..=9, any::<bool>()).prop_map(
-        |(groups, rounding, layout, top_k, seq_len, concat)| {
+    let n_draws = proptest::option::of(prop_oneof![1u16..=60, Just(u16::MAX)]);
+    let shape = (1u32..=23, 1u32..=9, any::<bool>());
+    (groups, n_draws, rounding, layout, shape).prop_map(
+        |(groups, n_draws, rounding, layout, (top_k, seq_len, concat))| {
             let mut plan = plan();
             let has_topk = groups.contains(&Group::Topk);
             plan.signals.groups = groups;
@@ -39,6 +41,10 @@ fn plans() -> impl Strategy<Value = Plan> {
             plan.layout.rows_per_shard = layout.0.max(layout.1);
             plan.layout.rows_per_row_group = layout.0.min(layout.1);
             plan.layout.order_seed = layout.2;
+            if let Some(n_draws) = n_draws {
+                plan = add_samples(plan);
+                plan.signals.samples.as_mut().unwrap().n_draws = n_draws;
+            }
             with_targets(plan)
         },
     )

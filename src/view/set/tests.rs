@@ -50,6 +50,7 @@ fn plan() -> Plan {
             rounding: Rounding::F32,
             mask_vocab_padding: false,
             score_k: SCORE_K,
+            samples: None,
         },
         layout: Layout {
             first_shard: 0,

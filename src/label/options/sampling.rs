@@ -1,0 +1,66 @@
+//! How ids are to be drawn.
+
+use super::{LabelOptions, TAU_RANGE};
+use crate::label::error::LabelError;
+use crate::shards::{Group, PlanSignals};
+use crate::signals::Sampling;
+
+/// Draws a position, unless `--samples` says otherwise. In the plan, and so visible.
+const DEFAULT_DRAWS: u32 = 50;
+
+/// How a plan has ids drawn.
+pub(in crate::label) fn sampling_of(signals: &PlanSignals) -> Option<Sampling> {
+    signals.samples.map(|samples| Sampling {
+        n_draws: samples.n_draws,
+        tau: samples.tau,
+        seed: samples.seed,
+    })
+}
+
+impl LabelOptions {
+    /// Groups that were named, or the default: who gives a number of draws and names no groups
+    /// wants them beside the others.
+    pub(super) fn asked_groups(&self) -> Vec<Group> {
+        self.groups.clone().unwrap_or_else(|| {
+            let draws = self.samples.map(|_| Group::Samples);
+            [Group::Stats, Group::Topk]
+                .into_iter()
+                .chain(draws)
+                .collect()
+        })
+    }
+
+    /// How ids are drawn, where the group `samples` is asked for.
+    pub(super) fn sampling(&self, has_group: bool) -> Result<Option<Sampling>, LabelError> {
+        if !has_group {
+            let expected =
+                "the group samples, which it shapes (--samples N, or samples in --groups)";
+            let given = [
+                ("--samples", self.samples.map(|n| n.to_string())),
+                ("--samples-tau", self.samples_tau.map(|tau| tau.to_string())),
+                (
+                    "--samples-seed",
+                    self.samples_seed.map(|seed| seed.to_string()),
+                ),
+            ];
+            let given = given.into_iter().find_map(|(flag, got)| Some((flag, got?)));
+            return match given {
+                Some((flag, got)) => Err(LabelError::option(flag, expected, got)),
+                None => Ok(None),
+            };
+        }
+        let asked = self.samples.unwrap_or(DEFAULT_DRAWS);
+        let n_draws = u16::try_from(asked).ok().filter(|&n| n > 0);
+        let tau = self.samples_tau.unwrap_or(1.0);
+        if !TAU_RANGE.contains(&tau) {
+            let expected = "a temperature from 0.01 to 100";
+            return Err(LabelError::option("--samples-tau", expected, tau));
+        }
+        Ok(Some(Sampling {
+            n_draws: n_draws
+                .ok_or_else(|| LabelError::option("--samples", "from 1 to 65535", asked))?,
+            tau,
+            seed: self.samples_seed.unwrap_or(0),
+        }))
+    }
+}

@@ -1,0 +1,97 @@
+//! The scores of a row, by themselves and against its lists.
+
+use super::{Checked, NATS_TOLERANCE};
+use crate::shards::row::Row;
+use crate::shards::row_fault::RowFault;
+
+/// Scores are finite and in the range of what they measure; `salt` is null exactly if no position
+/// is learnable.
+pub(super) fn check_scores(row: &Row) -> Checked {
+    let s = &row.scores;
+    let nats = |column, value| {
+        score(
+            column,
+            value,
+            "a finite number of nats, at least 0",
+            f64::INFINITY,
+        )
+    };
+    let share = |column, value| score(column, value, "a share in [0, 1]", 1.0 + 1e-6);
+    nats("score_salt", s.salt.unwrap_or(0.0))?;
+    nats("score_salt_masked", s.salt_masked)?;
+    nats("score_mean_nll", s.mean_nll)?;
+    nats("score_median_nll", s.median_nll)?;
+    nats("score_mean_entropy", s.mean_entropy)?;
+    share("score_learnable_fraction", s.learnable_fraction)?;
+    share("score_mean_topk_mass", s.mean_topk_mass)?;
+    if s.salt.is_some() == (s.learnable_fraction > 0.0) {
+        return Ok(());
+    }
+    Err(RowFault::Value {
+        column: "score_salt",
+        idx: 0,
+        value: s.salt.unwrap_or(f64::NAN),
+        expected: "null exactly if score_learnable_fraction is 0",
+    })
+}
+
+fn score(column: &'static str, value: f64, expected: &'static str, max: f64) -> Checked {
+    if value.is_finite() && value >= -NATS_TOLERANCE && value <= max {
+        return Ok(());
+    }
+    Err(RowFault::Value {
+        column,
+        idx: 0,
+        value,
+        expected,
+    })
+}
+
+fn agrees(column: &'static str, value: f64, other: &'static str, expected: f64) -> Checked {
+    if (value - expected).abs() <= NATS_TOLERANCE * (1.0 + expected.abs()) {
+        return Ok(());
+    }
+    Err(RowFault::Disagrees {
+        column,
+        idx: 0,
+        value,
+        other,
+        expected,
+    })
+}
+
+/// Means over the stored lists are the stored scores.
+pub(super) fn check_against_positions(row: &Row, has_stats: bool, score_k: u32) -> Checked {
+    if row.doc_indices.first() != Some(&row.first_doc_index) {
+        return Err(RowFault::Documents {
+            what: "first_doc_index is not the first of doc_indices",
+        });
+    }
+    if !has_stats {
+        return Ok(());
+    }
+    let n = f64::from(row.n_targets);
+    let s = &row.signals;
+    let mean = |list: &[f32]| list.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+    let is_learnable = |&&rank: &&u16| u32::from(rank) < score_k;
+    let n_learnable = s.target_rank_t.iter().filter(is_learnable).count();
+    let scores = &row.scores;
+    agrees(
+        "score_mean_nll",
+        scores.mean_nll,
+        "target_logprob",
+        -mean(&s.target_logprob_t),
+    )?;
+    agrees(
+        "score_mean_entropy",
+        scores.mean_entropy,
+        "entropy",
+        mean(&s.entropy_t),
+    )?;
+    agrees(
+        "score_learnable_fraction",
+        scores.learnable_fraction,
+        "target_rank",
+        n_learnable as f64 / n,
+    )
+}
