@@ -283,7 +283,7 @@ fn check_in_python(inputs: &Inputs, labels: &str) -> String {
 #[test]
 fn three_readers_and_numpy_agree_with_every_value_at_every_rounding() {
     let inputs = Inputs::new(1_500);
-    for rounding in ["f32", "f16", "bf16"] {
+    for rounding in ["f32", "f16", "bf16", "m6", "m5", "m4"] {
         let labels = format!("labels-{rounding}");
         succeed(inputs.label(&labels).args(["--round", rounding]));
         let printed = check_in_python(&inputs, &labels);

@@ -198,7 +198,8 @@ impl Comparison<'_> {
         {
             let difference = (f64::from(stored) - f64::from(fresh)).abs();
             self.report.max_tail_difference = self.report.max_tail_difference.max(difference);
-            if difference > RELABEL_TOLERANCE_NATS {
+            let step = self.rounding.tail_step() * f64::from(fresh);
+            if difference > RELABEL_TOLERANCE_NATS + step {
                 self.report.find(
                     self.seq_id,
                     format!("tail_mass[{t}] is {stored}, the teacher says {fresh}"),
@@ -313,12 +314,7 @@ fn is_tied(
 
 /// One step of the rounding at `value`: two values that round apart differ by no more.
 fn step(rounding: Rounding, value: f32) -> f64 {
-    let relative = match rounding {
-        Rounding::F32 => f64::from(f32::EPSILON),
-        Rounding::F16 => f64::from(half::f16::EPSILON),
-        Rounding::Bf16 => f64::from(half::bf16::EPSILON),
-    };
-    relative * f64::from(value).abs()
+    rounding.step() * f64::from(value).abs()
 }
 
 impl RelabelReport {

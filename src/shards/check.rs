@@ -13,6 +13,8 @@ use crate::tokens::Packing;
 const NATS_TOLERANCE: f64 = 1e-4;
 /// How far kept and tail mass may be from 1 together, rounding aside.
 const MASS_TOLERANCE: f64 = 1e-3;
+/// How far f32 arithmetic may leave a log-probability, relative to it.
+const F32_NOISE: f64 = 1e-6;
 /// How far the sign of a log-partition may be off. Nats.
 const LOG_PARTITION_TOLERANCE: f64 = 1e-3;
 
@@ -249,11 +251,12 @@ impl Checker {
         Ok(())
     }
 
-    /// Kept and tail mass make 1, but for what rounding a log-probability x moves: about |x| times
-    /// the precision's step, weighted by exp(x).
+    /// Kept and tail mass make 1, but for what rounding moves: a log-probability x by about |x| times
+    /// the precision's step, weighted by exp(x), and the tail by its own step.
     fn check_mass(&self, logprobs_k: &[f32], tail: f32, position: usize) -> Checked {
         let step = self.step();
         let (mut kept, mut slack) = (0.0f64, MASS_TOLERANCE);
+        slack += f64::from(tail) * self.rounding.tail_step();
         for &logprob in logprobs_k {
             let p = f64::from(logprob.exp());
             kept += p;
@@ -304,13 +307,9 @@ impl Checker {
         })
     }
 
-    /// Relative step of the recorded precision, rounded up.
+    /// Relative step of the recorded precision; f32 has its arithmetic's noise beside it.
     fn step(&self) -> f64 {
-        match self.rounding {
-            Rounding::F32 => 1e-6,
-            Rounding::F16 => 1.0 / 1024.0,
-            Rounding::Bf16 => 1.0 / 128.0,
-        }
+        self.rounding.step().max(F32_NOISE)
     }
 }
 

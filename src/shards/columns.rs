@@ -307,7 +307,7 @@ fn column(id: ColumnId, signals: &PlanSignals) -> Column {
             Float32,
             T,
             "probability",
-            "probability outside the K, before any rounding",
+            "probability outside the K, summed before any rounding; to 10 explicit mantissa bits where rounding is m6, m5 or m4",
         ),
         ColumnId::SampledIds => (
             "sampled_ids",

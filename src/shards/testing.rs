@@ -272,7 +272,7 @@ fn position(plan: &Plan, random: &mut Random, s: &mut PositionSignals, stats: &m
             .push(plan.signals.rounding.round(logprob));
     }
     let tail: f64 = tail.iter().map(|&id| logprobs[id as usize].exp()).sum();
-    s.tail_mass_t.push(tail as f32);
+    s.tail_mass_t.push(plan.signals.rounding.round_tail(tail));
     for (list, tau) in s
         .log_partition_xt
         .iter_mut()

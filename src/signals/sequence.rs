@@ -145,7 +145,9 @@ fn push_topk(
     lists
         .topk_logprobs_tk
         .extend(position.topk_logprobs.iter().map(rounded));
-    lists.tail_mass_t.push(position.tail_mass as f32);
+    lists
+        .tail_mass_t
+        .push(config.rounding.round_tail(position.tail_mass));
     let partitions = lists
         .log_partition_xt
         .iter_mut()

@@ -91,7 +91,7 @@ pub struct PositionSignals {
     pub topk_ids_tk: Vec<u32>,
     /// `[T * K]` nats, full-softmax log-probabilities rounded to the recorded precision. Group `topk`.
     pub topk_logprobs_tk: Vec<f32>,
-    /// `[T]` probability outside the K, before any rounding. Group `topk`.
+    /// `[T]` probability outside the K, summed before any rounding. Group `topk`.
     pub tail_mass_t: Vec<f32>,
     /// `[X][T]` nats, for each extra temperature tau: log sum_v p_v^(1/tau). Group `topk`.
     pub log_partition_xt: Vec<Vec<f32>>,
@@ -123,7 +123,11 @@ pub struct Scores {
     pub mean_topk_mass: f64,
 }
 
-/// Precision that kept log-probabilities are rounded to (they are stored as f32 all the same).
+/// Precision that kept log-probabilities are rounded to (they are stored as f32 all the same), to
+/// the nearest, ties to even.
+///
+/// `m6`, `m5` and `m4` are bfloat16 with fewer mantissa bits, for labels that take less space; what
+/// they cost in nats stands in `docs/experiments.md`.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, clap::ValueEnum,
 )]
@@ -131,19 +135,97 @@ pub struct Scores {
 pub enum Rounding {
     /// No rounding.
     F32,
-    /// IEEE half precision: relative step 2^-11.
+    /// IEEE half precision: off by 2^-11 of the value at most.
     F16,
-    /// bfloat16: relative step 2^-8.
+    /// bfloat16: off by 2^-8 of the value at most.
     Bf16,
+    /// 6 explicit mantissa bits: off by 2^-7 of the value at most.
+    M6,
+    /// 5 explicit mantissa bits: off by 2^-6 of the value at most.
+    M5,
+    /// 4 explicit mantissa bits: off by 2^-5 of the value at most.
+    M4,
 }
 
+/// Explicit mantissa bits of a tail mass where it is rounded at all: off by 2^-11 of it at most,
+/// which is nothing beside what the log-probabilities are off by.
+const TAIL_MANTISSA_BITS: u32 = 10;
+
 impl Rounding {
+    /// Every precision, finest first.
+    pub const ALL: [Rounding; 6] = [
+        Rounding::F32,
+        Rounding::F16,
+        Rounding::Bf16,
+        Rounding::M6,
+        Rounding::M5,
+        Rounding::M4,
+    ];
+
     /// `value` at this precision, as f32. `-inf` and 0 stay what they are.
     pub fn round(self, value: f32) -> f32 {
         match self {
             Rounding::F32 => value,
             Rounding::F16 => half::f16::from_f32(value).to_f32(),
             Rounding::Bf16 => half::bf16::from_f32(value).to_f32(),
+            Rounding::M6 | Rounding::M5 | Rounding::M4 => {
+                round_mantissa(value, self.mantissa_bits())
+            }
+        }
+    }
+
+    /// A tail mass as it is stored beside log-probabilities of this precision: as f32, and with
+    /// `m6`, `m5` and `m4` to 10 explicit mantissa bits.
+    pub fn round_tail(self, tail_mass: f64) -> f32 {
+        let bits = self.tail_mantissa_bits();
+        round_mantissa(tail_mass as f32, bits)
+    }
+
+    /// Distance of neighbouring values over the smaller one, at most (in f16 past its subnormals).
+    pub fn step(self) -> f64 {
+        f64::from(self.mantissa_bits()).exp2().recip()
+    }
+
+    /// The same of tail masses.
+    pub fn tail_step(self) -> f64 {
+        f64::from(self.tail_mantissa_bits()).exp2().recip()
+    }
+
+    fn mantissa_bits(self) -> u32 {
+        match self {
+            Rounding::F32 => F32_MANTISSA_BITS,
+            Rounding::F16 => 10,
+            Rounding::Bf16 => 7,
+            Rounding::M6 => 6,
+            Rounding::M5 => 5,
+            Rounding::M4 => 4,
+        }
+    }
+
+    fn tail_mantissa_bits(self) -> u32 {
+        match self {
+            Rounding::F32 | Rounding::F16 | Rounding::Bf16 => F32_MANTISSA_BITS,
+            Rounding::M6 | Rounding::M5 | Rounding::M4 => TAIL_MANTISSA_BITS,
         }
     }
 }
+
+/// Explicit mantissa bits of an f32.
+const F32_MANTISSA_BITS: u32 = f32::MANTISSA_DIGITS - 1;
+
+/// The nearest f32 with `bits` explicit mantissa bits, ties to even. A carry out of the mantissa
+/// raises the exponent, which is the next power of two, as it should be. `value` is no NaN.
+fn round_mantissa(value: f32, bits: u32) -> f32 {
+    let n_dropped = F32_MANTISSA_BITS - bits;
+    if n_dropped == 0 {
+        return value;
+    }
+    let word = value.to_bits();
+    let below_half = (1 << (n_dropped - 1)) - 1;
+    let is_odd = (word >> n_dropped) & 1;
+    // The infinities' mantissa is 0, so nothing carries out of it, and past them there is no number.
+    f32::from_bits(((word + below_half + is_odd) >> n_dropped) << n_dropped)
+}
+
+#[cfg(test)]
+mod tests;

@@ -60,9 +60,23 @@ def feeds(session, ids):
     return out
 
 
-def round_to(values, rounding):
-    kinds = {"f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16}
-    return values.astype(np.float32).astype(kinds[rounding]).astype(np.float64)
+# Explicit mantissa bits of kept log-probabilities, and of tail masses, by rounding.
+MANTISSA_BITS = {"f32": 23, "f16": 10, "bf16": 7, "m6": 6, "m5": 5, "m4": 4}
+TAIL_MANTISSA_BITS = {"f32": 23, "f16": 23, "bf16": 23, "m6": 10, "m5": 10, "m4": 10}
+
+
+def has_mantissa(values, bits):
+    """Whether each value is one of a float with so many explicit mantissa bits and f32's exponents."""
+    mantissa, _ = np.frexp(values)
+    scaled = np.ldexp(mantissa, bits + 1)
+    return np.array_equal(scaled, np.trunc(scaled))
+
+
+def is_rounded(values, rounding):
+    if rounding in ("f16", "bf16"):
+        kind = np.float16 if rounding == "f16" else ml_dtypes.bfloat16
+        return np.array_equal(values.astype(np.float32).astype(kind).astype(np.float64), values)
+    return has_mantissa(values, MANTISSA_BITS[rounding])
 
 
 def philox(key, counter):
@@ -127,12 +141,17 @@ class Check:
             kept = order[:, :k]
             assert np.array_equal(np.reshape(row["topk_ids"], (-1, k)), kept), "topk_ids differ"
             want = np.take_along_axis(logprob, kept, -1)
-            half_step = {"f32": 0.0, "f16": 2.0**-11, "bf16": 2.0**-8}[signals["rounding"]]
+            rounding = signals["rounding"]
+            half_step = 0.0 if rounding == "f32" else 2.0 ** -(MANTISSA_BITS[rounding] + 1)
             stored = np.reshape(np.array(row["topk_logprobs"], np.float64), (-1, k))
-            assert np.array_equal(round_to(stored, signals["rounding"]), stored), "not rounded as planned"
+            assert is_rounded(stored, rounding), "not rounded as planned"
             off = np.abs(stored - want) - half_step * np.abs(want)
             self.close("topk_logprobs", np.maximum(off, 0), 0)
-            self.close("tail_mass", row["tail_mass"], 1 - np.take_along_axis(p, kept, -1).sum(-1))
+            tail, want = np.array(row["tail_mass"]), 1 - np.take_along_axis(p, kept, -1).sum(-1)
+            bits = TAIL_MANTISSA_BITS[rounding]
+            assert has_mantissa(tail, bits), "tail_mass not rounded as planned"
+            half_step = 0.0 if bits == 23 else 2.0 ** -(bits + 1)
+            self.close("tail_mass", np.maximum(np.abs(tail - want) - half_step * np.abs(want), 0), 0)
             for tau in signals["temperatures"]:
                 want = np.log(np.exp(logprob / tau).sum(-1))
                 self.close(f"log_partition_tau_{tau:g}", row[f"log_partition_tau_{tau:g}"], want)

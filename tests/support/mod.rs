@@ -83,7 +83,7 @@ impl Inputs {
             "--samples-seed",
             "5",
         ]);
-        command.args(["--shard-bytes", "50500"]);
+        command.args(["--shard-bytes", "42000"]);
     }
 
     /// Teacher, tokens and output alone.

@@ -19,7 +19,7 @@ fn the_least_that_must_be_said_resolves_to_the_defaults() {
     let config = least().resolve().unwrap();
     assert_eq!(
         (config.top_k, config.rounding, config.order_seed),
-        (64, Rounding::F16, Some(0))
+        (64, Rounding::M5, Some(0))
     );
     assert_eq!(config.groups, [Group::Scores, Group::Stats, Group::Topk]);
     assert_eq!(

@@ -20,7 +20,7 @@ fn fault(plan: &Plan, row: &Row, seq_id: u64) -> Option<RowFault> {
 
 #[test]
 fn made_up_rows_keep_every_invariant() {
-    for rounding in [Rounding::F32, Rounding::F16, Rounding::Bf16] {
+    for rounding in Rounding::ALL {
         let mut plan = with_targets(plan_with_samples());
         plan.signals.rounding = rounding;
         for seq_id in 20..70 {

@@ -13,11 +13,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         Just(vec![Group::Scores, Group::Topk]),
         Just(vec![Group::Scores, Group::Stats, Group::Topk]),
     ];
-    let rounding = prop_oneof![
-        Just(Rounding::F32),
-        Just(Rounding::F16),
-        Just(Rounding::Bf16)
-    ];
+    let rounding = prop::sample::select(&Rounding::ALL[..]);
     let layout = (1u64..=30, 1u64..=30, any::<Option<u64>>());
     let n_draws = proptest::option::of(prop_oneof![1u16..=60, Just(u16::MAX)]);
     let shape = (1u32..=23, 1u32..=9, any::<bool>());

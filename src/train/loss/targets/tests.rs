@@ -92,7 +92,12 @@ fn probabilities_are_those_of_the_losses() {
 
 #[test]
 fn rounded_probabilities_are_rescaled_to_the_unrounded_tail() {
-    for (rounding, moved) in [(Rounding::F16, 1e-5), (Rounding::Bf16, 1e-4)] {
+    let roundings = [
+        (Rounding::F16, 1e-5),
+        (Rounding::Bf16, 1e-4),
+        (Rounding::M5, 1e-4),
+    ];
+    for (rounding, moved) in roundings {
         let exact = [0.6001, 0.2347, 0.0501];
         let tail = 1.0 - exact.iter().sum::<f64>();
         let rounded = exact.map(|p| rounding.round(p.ln() as f32));
