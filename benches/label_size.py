@@ -185,7 +185,8 @@ def log_softmax_rows(model, labels, n_rows):
     dtypes = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
     for row in range(n_rows):
         tokens = ids[row : row + 1, :-1]
-        made = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "position_ids": np.arange(tokens.shape[1])[None]}
+        positions = np.arange(tokens.shape[1])[None]
+        made = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "position_ids": positions}
         feeds = {x.name: made[x.name].astype(dtypes[x.type]) for x in session.get_inputs()}
         logits = session.run(["logits"], feeds)[0][0].astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
@@ -301,19 +302,23 @@ def ids_table(labels, k):
         sizes += [size(labels, values, k, encoding, 9) for encoding in (PLAIN, DICT)]
         as_int = values.astype(np.int32) if values.dtype != np.float32 else None
         rows.append([name, *sizes, "" if as_int is None else size(labels, as_int, k, DELTA, 9)])
-    print_table(f"topk_ids, K = {k}", ["order", *[f"BSS, zstd {x}" for x in (1, 3, 9, 19)], "PLAIN, 9", "dictionary, 9", "delta, 9"], rows)
+    header = ["order", *[f"BSS, zstd {x}" for x in (1, 3, 9, 19)], "PLAIN, 9", "dictionary, 9", "delta, 9"]
+    print_table(f"topk_ids, K = {k}", header, rows)
     near = np.mean([len(np.intersect1d(ids[i], ids[i - 1], assume_unique=True)) for i in range(1, min(labels.n, 5000))])
-    print(f"\nEntropy of single ids: {entropy_bytes(ids, k):.2f} B/token. Shared with the position before: {near:.1f} of {k}.")
+    print(f"\nEntropy of single ids: {entropy_bytes(ids, k):.2f} B/token.")
+    print(f"Shared with the position before: {near:.1f} of {k}.")
 
 
 def small_table(labels, k):
     columns = {"tail_mass": labels.top(k)[2], **{name: labels.flat(name) for name in STATS}}
-    rows = [[name, *[size(labels, to_mantissa(b)(x), k, BSS, 9) if b < 23 else size(labels, x, k, BSS, 9)
-                     for b in (23, 15, 12, 10, 7)]] for name, x in columns.items()]
-    print_table(f"other columns, K = {k}, BSS, zstd 9", ["column", "f32", "m15", "m12", "m10", "m7"], rows)
+    bits = {"f32": ROUNDINGS["f32"], **{f"m{b}": to_mantissa(b) for b in (15, 12, 10, 7)}}
+    sizes = {name: [size(labels, r(x), k, BSS, 9) for r in bits.values()] for name, x in columns.items()}
+    rows = [[name, *row] for name, row in sizes.items()]
+    print_table(f"other columns, K = {k}, BSS, zstd 9", ["column", *bits], rows)
     offsets = np.arange(labels.n_rows + 1) * (labels.row_len + 1)
     rank = size(labels, labels.flat("target_rank"), k, BSS, 9)
-    print(f"\ntarget_rank {rank:.2f}, input_ids {size(labels, labels.flat('input_ids'), k, BSS, 9, offsets):.2f} B/token.")
+    tokens = size(labels, labels.flat("input_ids"), k, BSS, 9, offsets)
+    print(f"\ntarget_rank {rank:.2f}, input_ids {tokens:.2f} B/token.")
 
 
 def distillkit_bytes(k, vocab_size, n_exact=1, n_terms=3):
@@ -321,56 +326,64 @@ def distillkit_bytes(k, vocab_size, n_exact=1, n_terms=3):
     return 2 * n_exact + 4 * n_terms + math.ceil(k * math.ceil(math.log2(vocab_size)) / 8)
 
 
+def totals_row(labels, k, level):
+    ids, logprobs, tail = labels.top(k)
+    stored, stored_tail = ROUNDINGS["m5"](logprobs), to_mantissa(10)(tail)
+    parts = [size(labels, values, k, BSS, level) for values in (ids, stored, stored_tail)]
+    before = sum(size(labels, values, k, BSS, 3) for values in (ids, ROUNDINGS["f16"](logprobs), tail))
+    order = np.argsort(ids, axis=1)
+    by_id = [np.take_along_axis(values, order, axis=1) for values in (ids, stored)]
+    rising = sum(size(labels, values, k, BSS, level) for values in by_id) + parts[2]
+    e, fit = errors(logprobs, tail, stored, stored_tail), errors(logprobs, tail, distillkit_budget(logprobs))
+    budget = f"{distillkit_bytes(k, labels.vocab_size)} ({fit['kl']:.1e})"
+    recommended = distillkit_bytes(k, labels.vocab_size, n_exact=min(16, k), n_terms=6)
+    total = f"**{sum(parts):.1f}**"
+    off = [f"{e['kl']:.1e}", f"{e['kl_max']:.1e}"]
+    return [str(k), before, *parts, total, rising, *off, budget, str(recommended), str(5 * k)]
+
+
 def totals_table(labels, level):
-    rows = []
-    for k in (16, 50, 64, 128):
-        ids, logprobs, tail = labels.top(k)
-        parts = [size(labels, x, k, BSS, level) for x in (ids, ROUNDINGS["m5"](logprobs), to_mantissa(10)(tail))]
-        today = sum(size(labels, x, k, BSS, 3) for x in (ids, ROUNDINGS["f16"](logprobs), tail))
-        rising = size(labels, np.sort(ids, axis=1), k, BSS, level) + parts[2]
-        rising += size(labels, np.take_along_axis(ROUNDINGS["m5"](logprobs), np.argsort(ids, axis=1), axis=1), k, BSS, level)
-        e = errors(logprobs, tail, ROUNDINGS["m5"](logprobs), to_mantissa(10)(tail))
-        fit = errors(logprobs, tail, distillkit_budget(logprobs))
-        budget, recommended = distillkit_bytes(k, labels.vocab_size), distillkit_bytes(k, labels.vocab_size, min(16, k), 6)
-        rows.append([str(k), today, *parts, f"**{sum(parts):.1f}**", rising, f"{e['kl']:.1e}", f"{e['kl_max']:.1e}",
-                     f"{budget} ({fit['kl']:.1e})", str(recommended), str(5 * k)])
-    header = ["K", "f16, zstd 3", "ids", "logprobs m5", "tail m10", "together", "ids rising", "KL, nats", "largest",
-              "DistillKit budget (KL)", "DistillKit recommended", "Megatron, before zstd"]
+    header = ["K", "f16, zstd 3", "ids", "logprobs m5", "tail m10", "together", "ids rising", "KL, nats", "largest"]
+    header += ["DistillKit budget (KL)", "DistillKit recommended", "Megatron, before zstd"]
+    rows = [totals_row(labels, k, level) for k in (16, 50, 64, 128) if k <= labels.max_k]
     print_table(f"topk columns, V = {labels.vocab_size}, zstd {level}, B/token", header, rows)
+
+
+def sample_columns(drawn, n_rows):
+    """Columns of the draws: name -> (values, offsets of the rows in them or None where rows are equally long)."""
+    lengths = np.array([len(ids) for ids, _ in drawn]).reshape(n_rows, -1)
+    ids = np.concatenate([ids for ids, _ in drawn]).astype(np.uint32)
+    counts = np.concatenate([counts for _, counts in drawn])
+    row_starts = np.concatenate([[0], np.cumsum(lengths.sum(axis=1))])
+    position_starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    differences = np.diff(ids.astype(np.int64), prepend=0)
+    differences[position_starts] = ids[position_starts]
+    offsets = np.concatenate([np.zeros((n_rows, 1), int), np.cumsum(lengths, axis=1)], axis=1)
+    return {
+        "ids, rising": (ids, row_starts),
+        "ids, differences in a position": (differences.astype(np.uint32), row_starts),
+        "counts, u16": (counts.astype(np.uint16), row_starts),
+        "counts, u8": (counts.astype(np.uint8), row_starts),
+        "offsets, T + 1": (offsets.astype(np.uint32), None),
+        "lengths, T": (lengths.astype(np.uint16), None),
+    }
 
 
 def samples_table(labels, model, n_rows):
     rng = np.random.default_rng(0)
     drawn = [pair for _, logp in log_softmax_rows(model, labels, n_rows) for pair in draw(logp, rng)]
-    lengths = np.array([len(ids) for ids, _ in drawn])
-    ids = np.concatenate([ids for ids, _ in drawn]).astype(np.uint32)
-    counts = np.concatenate([counts for _, counts in drawn])
-    per_row = lengths.reshape(n_rows, -1)
-    rows_at = np.concatenate([[0], np.cumsum(per_row.sum(axis=1))])
-    offsets = np.concatenate([np.zeros((n_rows, 1), int), np.cumsum(per_row, axis=1)], axis=1).astype(np.uint32)
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    differences = np.diff(ids.astype(np.int64), prepend=0)
-    differences[starts] = ids[starts]
-    part = argparse.Namespace(n_rows=n_rows, n=len(lengths), rows_per_group=labels.rows_per_group)
-    candidates = {
-        "ids, rising": (ids, rows_at),
-        "ids, differences in a position": (differences.astype(np.uint32), rows_at),
-        "counts, u16": (counts.astype(np.uint16), rows_at),
-        "counts, u8": (counts.astype(np.uint8), rows_at),
-        "offsets, T + 1": (offsets, None),
-        "lengths, T": (per_row.astype(np.uint16), None),
-    }
-    rows, best = [], {}
-    for name, (values, at) in candidates.items():
-        bss = [size(part, values, N_DRAWS, BSS, level, at) for level in (3, 9, 19)]
-        others = [size(part, values, N_DRAWS, encoding, 9, at) for encoding in (PLAIN, DICT)]
-        delta = size(part, values.astype(np.int32), N_DRAWS, DELTA, 9, at)
-        best[name] = bss[1]
-        rows.append([name, *bss, *others, delta])
-    mean = lengths.mean()
-    print_table(f"samples, N = {N_DRAWS}, tau 1: B/token ({mean:.2f} distinct ids a position)",
-                ["column", "BSS, zstd 3", "BSS, 9", "BSS, 19", "PLAIN, 9", "dictionary, 9", "delta, 9"], rows)
-    total = best["ids, rising"] + best["counts, u16"] + best["offsets, T + 1"]
+    part = argparse.Namespace(n_rows=n_rows, n=len(drawn), rows_per_group=labels.rows_per_group)
+    rows, at_9 = [], {}
+    for name, (values, at) in sample_columns(drawn, n_rows).items():
+        sizes = [size(part, values, N_DRAWS, BSS, level, at) for level in (3, 9, 19)]
+        at_9[name] = sizes[1]
+        sizes += [size(part, values, N_DRAWS, encoding, 9, at) for encoding in (PLAIN, DICT)]
+        sizes.append(size(part, values.astype(np.int32), N_DRAWS, DELTA, 9, at))
+        rows.append([name, *sizes])
+    mean = np.mean([len(ids) for ids, _ in drawn])
+    header = ["column", "BSS, zstd 3", "BSS, 9", "BSS, 19", "PLAIN, 9", "dictionary, 9", "delta, 9"]
+    print_table(f"samples, N = {N_DRAWS}, tau 1: B/token ({mean:.2f} distinct ids a position)", header, rows)
+    total = sum(at_9[name] for name in ("ids, rising", "counts, u16", "offsets, T + 1"))
     print(f"\nids rising + counts + offsets, BSS, zstd 9: {total:.2f} B/token, {total / mean:.2f} B a distinct id.")
 
 
@@ -390,6 +403,25 @@ def student_table(labels, model, k, n_rows):
                 ["rounding", "change of the mean", "mean change of a position", "gradient (L1) off by"], rows)
 
 
+def tempered(logprobs, log_partition, tau):
+    """[N, K + 1] targets at another temperature as the trainer makes them: no rescaling, the tail is what is left."""
+    p = np.exp(logprobs.astype(np.float64) / tau - log_partition[:, None])
+    p /= np.maximum(p.sum(axis=1, keepdims=True), 1)
+    return np.concatenate([p, np.maximum(1 - p.sum(axis=1, keepdims=True), 0)], axis=1)
+
+
+def tempered_table(labels, model, k, n_rows, tau=2.0):
+    partitions = [np.log(np.exp(logp / tau).sum(axis=1)) for _, logp in log_softmax_rows(model, labels, n_rows)]
+    log_partition = np.concatenate(partitions)
+    logprobs = labels.top(k)[1][: len(log_partition)]
+    exact = tempered(logprobs, log_partition, tau)
+    rows = []
+    for name in ("f16", "bf16", "m6", "m5", "m4"):
+        off = kl(exact, tempered(ROUNDINGS[name](logprobs), log_partition, tau))
+        rows.append([name, f"{off.mean():.1e}", f"{off.max():.1e}"])
+    print_table(f"targets at tau = {tau:g}, K = {k}", ["rounding", "KL, nats", "largest"], rows)
+
+
 # ---- readers --------------------------------------------------------------------------------------------------------
 
 
@@ -406,6 +438,7 @@ def read_polars(path):
 def read_datasets(path):
     import datasets
     cache = tempfile.mkdtemp()
+    datasets.disable_progress_bars()
     return datasets.load_dataset("parquet", data_files=path, cache_dir=cache, split="train")[0]["x"]
 
 
@@ -419,7 +452,7 @@ READERS = {"pyarrow": read_pyarrow, "duckdb": read_duckdb, "polars": read_polars
 def opens(reader, path, expected):
     try:
         return "yes" if list(reader(path)) == expected else "WRONG VALUES"
-    except Exception as error:  # noqa: BLE001 - a reader's refusal, of whatever type, is the finding
+    except Exception as error:  # a refusal, of whatever type, is what is looked for
         return f"no: {type(error).__name__}"
 
 
@@ -459,6 +492,7 @@ def main():
     n_model_rows = min(args.model_rows, labels.n_rows)
     if args.teacher:
         samples_table(labels, args.teacher, n_model_rows)
+        tempered_table(labels, args.teacher, args.top_k, n_model_rows)
     if args.student:
         student_table(labels, args.student, args.top_k, n_model_rows)
     if args.readers:
