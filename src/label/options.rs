@@ -133,7 +133,7 @@ pub struct LabelOptions {
     #[arg(long, value_name = "SEED")]
     pub order_seed: Option<OrderSeed>,
 
-    /// zstd level of the shards. Default: 9.
+    /// zstd level of the shards. Default: 3.
     #[arg(long, value_name = "LEVEL")]
     pub zstd_level: Option<i32>,
 
