@@ -137,12 +137,25 @@ ROUNDINGS = {
 }
 
 
-def distillkit_budget(logprobs):
-    """DistillKit's budget layout: the best in bf16, the others as a + b t + c sqrt(t), least squares a position."""
-    t = np.arange(logprobs.shape[1] - 1, dtype=np.float64)
-    terms = np.stack([np.ones_like(t), t, np.sqrt(t)], axis=1)
-    fitted = logprobs[:, 1:].astype(np.float64) @ np.linalg.pinv(terms).T @ terms.T
-    return np.concatenate([to_mantissa(7)(logprobs[:, :1]), fitted.astype(np.float32)], axis=1)
+def distillkit(logprobs, n_exact, powers):
+    """DistillKit's layouts: the best in bf16, the others as a sum of powers of their rank, least squares a position."""
+    n_fitted = logprobs.shape[1] - n_exact
+    exact = to_mantissa(7)(logprobs[:, :n_exact])
+    if n_fitted <= 0:
+        return exact
+    rank = np.arange(n_fitted, dtype=np.float64) / n_fitted
+    terms = np.stack([rank**power for power in powers], axis=1)
+    fitted = logprobs[:, n_exact:].astype(np.float64) @ np.linalg.pinv(terms).T @ terms.T
+    return np.concatenate([exact, fitted.astype(np.float32)], axis=1)
+
+
+def distillkit_bytes(k, vocab_size, n_exact, powers):
+    """The best in bf16, the coefficients in f32, ids in ceil(log2 V) bits."""
+    return 2 * min(n_exact, k) + 4 * len(powers) + math.ceil(k * math.ceil(math.log2(vocab_size)) / 8)
+
+
+# Its README's "budget pick" and "recommended configuration": how many are exact, and the powers fitted to the others.
+DISTILLKIT = {"budget": (1, (0, 1, 0.5)), "recommended": (16, (0, 1, 2, 3, 4, 0.5))}
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
@@ -321,9 +334,10 @@ def small_table(labels, k):
     print(f"\ntarget_rank {rank:.2f}, input_ids {tokens:.2f} B/token.")
 
 
-def distillkit_bytes(k, vocab_size, n_exact=1, n_terms=3):
-    """The best in bf16, the terms in f32, ids in ceil(log2 V) bits."""
-    return 2 * n_exact + 4 * n_terms + math.ceil(k * math.ceil(math.log2(vocab_size)) / 8)
+def distillkit_cell(labels, k, n_exact, powers):
+    _, logprobs, tail = labels.top(k)
+    e = errors(logprobs, tail, distillkit(logprobs, n_exact, powers))
+    return f"{distillkit_bytes(k, labels.vocab_size, n_exact, powers)} ({e['kl']:.1e}, {e['kl_max']:.1e})"
 
 
 def totals_row(labels, k, level):
@@ -334,17 +348,16 @@ def totals_row(labels, k, level):
     order = np.argsort(ids, axis=1)
     by_id = [np.take_along_axis(values, order, axis=1) for values in (ids, stored)]
     rising = sum(size(labels, values, k, BSS, level) for values in by_id) + parts[2]
-    e, fit = errors(logprobs, tail, stored, stored_tail), errors(logprobs, tail, distillkit_budget(logprobs))
-    budget = f"{distillkit_bytes(k, labels.vocab_size)} ({fit['kl']:.1e})"
-    recommended = distillkit_bytes(k, labels.vocab_size, n_exact=min(16, k), n_terms=6)
+    e = errors(logprobs, tail, stored, stored_tail)
+    theirs = [distillkit_cell(labels, k, *layout) for layout in DISTILLKIT.values()]
     total = f"**{sum(parts):.1f}**"
     off = [f"{e['kl']:.1e}", f"{e['kl_max']:.1e}"]
-    return [str(k), before, *parts, total, rising, *off, budget, str(recommended), str(5 * k)]
+    return [str(k), before, *parts, total, rising, *off, *theirs, str(5 * k)]
 
 
 def totals_table(labels, level):
     header = ["K", "f16, zstd 3", "ids", "logprobs m5", "tail m10", "together", "ids rising", "KL, nats", "largest"]
-    header += ["DistillKit budget (KL)", "DistillKit recommended", "Megatron, before zstd"]
+    header += [f"DistillKit {name} (KL, largest)" for name in DISTILLKIT] + ["Megatron, before zstd"]
     rows = [totals_row(labels, k, level) for k in (16, 50, 64, 128) if k <= labels.max_k]
     print_table(f"topk columns, V = {labels.vocab_size}, zstd {level}, B/token", header, rows)
 
@@ -393,7 +406,8 @@ def student_table(labels, model, k, n_rows):
     exact = kd_loss(with_tail(logprobs, tail), kept, rest)
     gradient = np.abs(with_tail(logprobs, tail)[:, :-1] - np.exp(kept)).sum(axis=1).mean()
     layouts = {name: rounding(logprobs) for name, rounding in ROUNDINGS.items() if name != "f32"}
-    layouts["DistillKit budget"] = distillkit_budget(logprobs)
+    for name, layout in DISTILLKIT.items():
+        layouts[f"DistillKit {name}"] = distillkit(logprobs, *layout)
     rows = []
     for name, stored in layouts.items():
         moved = kd_loss(with_tail(stored, tail), kept, rest) - exact
