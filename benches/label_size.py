@@ -490,7 +490,7 @@ def main():
     parser.add_argument("labels", help="label directory, made with --round f32 and the largest K studied")
     parser.add_argument("--rows", type=int, default=200, help="sequences to study")
     parser.add_argument("--top-k", type=int, default=50, help="K of the tables of single columns")
-    parser.add_argument("--zstd-level", type=int, default=9, help="level of the totals")
+    parser.add_argument("--zstd-level", type=int, default=3, help="level of the totals")
     parser.add_argument("--teacher", help="ONNX file that made the labels: adds the samples")
     parser.add_argument("--student", help="ONNX file of another model of the vocabulary: adds the KD loss")
     parser.add_argument("--model-rows", type=int, default=60, help="sequences that the models see")
