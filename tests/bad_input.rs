@@ -212,7 +212,7 @@ fn a_configuration_file_does_what_the_flags_do() {
     let show = |path: &str| format!("{:?}", inputs.path(path).display().to_string());
     let text = format!(
         "teacher = {}\ntokens = {}\noutput = {}\ntokens_format = \"nanogpt\"\neod = 299\nseq_len = 32\ntop_k = 8\n\
-         temperatures = [2.0]\nshard_bytes = 33000\ndevice = \"cpu\"\n",
+         temperatures = [2.0]\nsamples = 12\nsamples_tau = 0.8\nsamples_seed = 5\nshard_bytes = 42000\ndevice = \"cpu\"\n",
         show("teacher.onnx"),
         show("tokens.bin"),
         show("again")
