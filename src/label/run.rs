@@ -14,7 +14,7 @@ use crate::shards::{
     Sidecar,
 };
 use crate::signals::{self, Groups, SequenceTargets, SignalsConfig};
-use crate::teacher::{Canceller, Teacher, TeacherError, TokenBatch};
+use crate::teacher::{Canceller, ReduceChoice, Teacher, TeacherError, TeacherInfo, TokenBatch};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -231,9 +231,18 @@ fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
 pub(super) fn runtime_stamp(teacher: &Teacher) -> RuntimeStamp {
     RuntimeStamp {
         ort_version: teacher.info().ort_version.clone(),
-        provider: teacher.info().provider.clone(),
+        provider: provider_stamp(teacher.info()),
         instruction_set: signals::instruction_set().to_owned(),
         saltworks_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// The provider, and the place of the reduction where it is not this processor: sums are made in
+/// another order there.
+fn provider_stamp(info: &TeacherInfo) -> String {
+    match info.reduction {
+        ReduceChoice::Auto | ReduceChoice::Host => info.provider.clone(),
+        place => format!("{}+{place}", info.provider),
     }
 }
 

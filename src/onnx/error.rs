@@ -139,6 +139,22 @@ pub enum OnnxError {
         /// Name, dtype and shape.
         output: String,
     },
+    /// The operators of the model are too old for the head that reduces its logits.
+    #[error("{}: its logits cannot be reduced in its graph: that takes ONNX operator set {} or newer, found {found}; use --reduce host, or export the model again with a newer operator set", path.display(), super::head::MIN_HEAD_OPSET)]
+    HeadOpset {
+        /// The model.
+        path: PathBuf,
+        /// Its version of ONNX's own operators, or "none".
+        found: String,
+    },
+    /// The model leaves no room for a head.
+    #[error("{}: its logits cannot be reduced in its graph: with the nodes for that it has {n_bytes} bytes, more than the 2 GiB of a protobuf message; use --reduce host, or export the model with its weights in a file beside it", path.display())]
+    HeadTooLarge {
+        /// The model.
+        path: PathBuf,
+        /// Its size with the head.
+        n_bytes: u64,
+    },
 }
 
 impl OnnxError {

@@ -12,11 +12,13 @@
 //! and what each is for, which output holds the logits, how large the vocabulary is, which other
 //! files belong to it. A model that cannot be a teacher is refused there, with what to do instead.
 //!
-//! [`build`] writes models: nodes and initializers in, a file out, weights streamed.
+//! [`build`] writes models: nodes and initializers in, a file out, weights streamed. [`head`]
+//! appends to a model's bytes what reduces its logits.
 
 pub mod build;
 mod error;
 mod external;
+pub mod head;
 mod neighbours;
 mod outputs;
 mod proto;

@@ -7,7 +7,7 @@ use prost::Message;
 use std::collections::HashSet;
 
 /// Subgraphs (`If`, `Loop` bodies) nest in attributes; real models stay below five.
-const MAX_DEPTH: u32 = 32;
+pub(super) const MAX_DEPTH: u32 = 32;
 
 /// What the file declares, without its tensors' contents.
 #[derive(Debug, Default)]

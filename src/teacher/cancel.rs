@@ -14,7 +14,8 @@ pub struct Canceller {
 
 struct CancelState {
     cancelled: AtomicBool,
-    run_options: RunOptions<HasSelectedOutputs>,
+    lending: RunOptions<HasSelectedOutputs>,
+    reducing: RunOptions<HasSelectedOutputs>,
 }
 
 // SAFETY: the binding withholds Sync from run options with selected outputs because they may hold a
@@ -23,24 +24,36 @@ struct CancelState {
 unsafe impl Sync for CancelState {}
 
 impl Canceller {
-    pub(super) fn new(run_options: RunOptions<HasSelectedOutputs>) -> Self {
+    /// `lending` selects the logits, `reducing` what a head makes of them.
+    pub(super) fn new(
+        lending: RunOptions<HasSelectedOutputs>,
+        reducing: RunOptions<HasSelectedOutputs>,
+    ) -> Self {
         Self {
             state: Arc::new(CancelState {
                 cancelled: AtomicBool::new(false),
-                run_options,
+                lending,
+                reducing,
             }),
         }
     }
 
-    pub(super) fn run_options(&self) -> &RunOptions<HasSelectedOutputs> {
-        &self.state.run_options
+    /// For a run that gives the logits.
+    pub(super) fn lending(&self) -> &RunOptions<HasSelectedOutputs> {
+        &self.state.lending
+    }
+
+    /// For a run that gives the head's outputs.
+    pub(super) fn reducing(&self) -> &RunOptions<HasSelectedOutputs> {
+        &self.state.reducing
     }
 
     /// Stops the run in progress, and every later one.
     pub fn cancel(&self) {
         self.state.cancelled.store(true, Ordering::SeqCst);
         // Setting a flag cannot fail; and if it did, the next run would still see `cancelled`.
-        let _ = self.state.run_options.terminate();
+        let _ = self.state.lending.terminate();
+        let _ = self.state.reducing.terminate();
     }
 
     /// Whether somebody has cancelled.

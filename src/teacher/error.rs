@@ -1,5 +1,6 @@
 //! What can go wrong between a model file and its logits.
 
+use super::reduction::ReduceChoice;
 use super::search::{Searched, list_searched};
 use crate::error::Kind;
 use crate::onnx::OnnxError;
@@ -76,14 +77,14 @@ pub enum TeacherError {
         limit_source: String,
     },
     /// The device that was asked for does not work.
-    #[error(
-        "--device {device} cannot be used: {problem}; use --device cpu, or install a GPU build with `pip install onnxruntime-gpu` on a machine with an NVIDIA driver"
-    )]
+    #[error("--device {device} cannot be used: {problem}; {remedy}")]
     DeviceUnavailable {
         /// As asked for.
         device: String,
         /// What ONNX Runtime said.
         problem: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The session cannot be made.
     #[error("ONNX Runtime {ort_version} cannot load {} on {device}: {hint}", model.display())]
@@ -152,6 +153,38 @@ pub enum TeacherError {
     /// The logits have no signals.
     #[error(transparent)]
     Signals(#[from] SignalsError),
+    /// Signals that are not given where the logits are reduced.
+    #[error(
+        "--reduce {place} does not give {groups}: they need all logits of a position; leave them out with --groups topk, or use --reduce host"
+    )]
+    Groups {
+        /// Where.
+        place: ReduceChoice,
+        /// Names of the groups, joined.
+        groups: String,
+    },
+    /// The reduction was prepared for other signals.
+    #[error(
+        "--reduce {place} was prepared for other signals than it is asked for now; prepare it for these"
+    )]
+    OtherSignals {
+        /// Where.
+        place: ReduceChoice,
+    },
+    /// The head gave what it cannot give.
+    #[error(
+        "output {output} of the head on {} is {got}, expected {expected}: the device computes it wrongly; use --reduce host", model.display()
+    )]
+    HeadOutput {
+        /// The model.
+        model: PathBuf,
+        /// The head's output.
+        output: String,
+        /// What it gave.
+        got: String,
+        /// What it should be.
+        expected: String,
+    },
     /// Somebody called [`super::Canceller::cancel`].
     #[error("cancelled")]
     Cancelled,
@@ -173,7 +206,10 @@ impl TeacherError {
             Self::Model(error) => error.kind(),
             Self::Signals(error) => error.kind(),
             Self::Cancelled => Kind::Interrupted,
-            Self::Run { .. } | Self::Fingerprint { .. } | Self::RuntimeLoad { .. } => Kind::Failed,
+            Self::Run { .. }
+            | Self::HeadOutput { .. }
+            | Self::Fingerprint { .. }
+            | Self::RuntimeLoad { .. } => Kind::Failed,
             _ => Kind::Usage,
         }
     }

@@ -3,6 +3,7 @@
 use super::error::TeacherError;
 use super::session::TokenBatch;
 use crate::onnx::{DType, InputRole, PastDim, Signature};
+use crate::signals::SequenceTargets;
 use ort::session::SessionInputValue;
 use ort::value::TensorRef;
 use std::borrow::Cow;
@@ -20,6 +21,16 @@ pub(super) struct RunShape {
 #[derive(Debug)]
 pub(super) struct Feeds {
     feeds: Vec<Feed>,
+    /// The input of an appended head.
+    targets: Option<TargetsFeed>,
+}
+
+/// `[B, T, 1]` target ids; id 0 where there is none.
+#[derive(Debug)]
+struct TargetsFeed {
+    name: String,
+    dims: [i64; 3],
+    data: Vec<i64>,
 }
 
 #[derive(Debug)]
@@ -54,20 +65,58 @@ impl Feeds {
         };
         Self {
             feeds: signature.inputs.iter().map(feed).collect(),
+            targets: None,
         }
     }
 
-    /// Fills every buffer for `batch`, padded to `shape`.
+    /// Feeds targets too, to the input of this name.
+    pub(super) fn with_targets(&mut self, name: String) {
+        self.targets = Some(TargetsFeed {
+            name,
+            dims: [0; 3],
+            data: Vec::new(),
+        });
+    }
+
+    /// Fills every buffer for `batch`, padded to `shape`, with no targets.
     pub(super) fn fill(&mut self, batch: &TokenBatch, shape: RunShape) {
         for feed in &mut self.feeds {
             feed.fill(batch, shape);
+        }
+        self.fill_targets(&[], shape);
+    }
+
+    /// Fills in the targets of the first rows, each no longer than the shape's width.
+    pub(super) fn fill_targets(&mut self, sequences: &[SequenceTargets<'_>], shape: RunShape) {
+        let Some(feed) = &mut self.targets else {
+            return;
+        };
+        let RunShape { n_rows, width } = shape;
+        feed.dims = [n_rows as i64, width as i64, 1];
+        feed.data.clear();
+        feed.data.resize(n_rows * width, 0);
+        for (row, sequence) in feed.data.chunks_exact_mut(width).zip(sequences) {
+            for (slot, &target) in row.iter_mut().zip(sequence.targets) {
+                *slot = i64::from(target);
+            }
         }
     }
 
     /// The filled buffers as tensors that borrow them.
     pub(super) fn tensors(&self) -> Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, ort::Error> {
         let tensor = |feed| Feed::tensor(feed).map(|value| (Cow::from(feed.name.as_str()), value));
-        self.feeds.iter().map(tensor).collect()
+        self.feeds
+            .iter()
+            .map(tensor)
+            .chain(self.targets.iter().map(TargetsFeed::tensor))
+            .collect()
+    }
+}
+
+impl TargetsFeed {
+    fn tensor(&self) -> Result<(Cow<'_, str>, SessionInputValue<'_>), ort::Error> {
+        let value = TensorRef::from_array_view((self.dims, self.data.as_slice()))?;
+        Ok((Cow::from(self.name.as_str()), value.into()))
     }
 }
 

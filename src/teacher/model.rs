@@ -5,7 +5,7 @@ use super::device::DeviceChoice;
 use super::error::TeacherError;
 use super::feeds::{Feeds, RunShape, run_shape};
 use super::logits::LogitsView;
-use super::open::{open_error, open_session};
+use super::open::{Source, open_error, open_session};
 use super::runtime::environment;
 use super::session::{TeacherOptions, TokenBatch};
 use crate::onnx::Signature;
@@ -31,21 +31,36 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Loads the model on the device that was chosen.
+    /// Loads the model as its file has it.
     pub(super) fn open(
         options: &TeacherOptions,
         signature: Signature,
     ) -> Result<Self, TeacherError> {
+        Self::open_source(options, signature, Source::File, &[])
+    }
+
+    /// Loads the model from `source`, which has these outputs beside the signature's: those of a
+    /// run under [`Canceller::reducing`].
+    pub(super) fn open_source(
+        options: &TeacherOptions,
+        signature: Signature,
+        source: Source<'_>,
+        head_outputs: &[&str],
+    ) -> Result<Self, TeacherError> {
         let (environment, library) = environment()?;
-        let opened = open_session(environment, library, options)?;
-        let run_options = select_output(&signature.logits.name)
-            .map_err(|source| open_error(&options.model, opened.provider, library, source))?;
+        let opened = open_session(environment, library, options, source)?;
+        let select = |names: &[&str]| {
+            select_outputs(names)
+                .map_err(|source| open_error(&options.model, opened.provider, library, source))
+        };
+        let lending = select(&[&signature.logits.name])?;
+        let reducing = select(head_outputs)?;
         Ok(Self {
             session: opened.session,
             feeds: Feeds::new(&signature),
             path: options.model.clone(),
             signature,
-            canceller: Canceller::new(run_options),
+            canceller: Canceller::new(lending, reducing),
             device: opened.device,
             provider: opened.provider,
             ort_version: library.version.clone(),
@@ -75,7 +90,7 @@ impl Model {
         let started = Instant::now();
         let outputs = self
             .session
-            .run_with_options(tensors, self.canceller.run_options())
+            .run_with_options(tensors, self.canceller.lending())
             .map_err(failed)?;
         self.forward += started.elapsed();
         let output = &outputs[0];
@@ -102,9 +117,11 @@ impl Model {
     }
 }
 
-/// Only the logits: a present (key-value cache) output would be copied for nothing.
-fn select_output(name: &str) -> Result<RunOptions<HasSelectedOutputs>, ort::Error> {
-    Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(name)))
+/// Only these: a present (key-value cache) output would be copied for nothing.
+fn select_outputs(names: &[&str]) -> Result<RunOptions<HasSelectedOutputs>, ort::Error> {
+    let none = OutputSelector::no_default();
+    let selected = names.iter().fold(none, |some, name| some.with(*name));
+    Ok(RunOptions::new()?.with_outputs(selected))
 }
 
 /// A run that was terminated is a cancellation, not a failure of the model.

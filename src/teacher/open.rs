@@ -6,12 +6,22 @@ use super::error::TeacherError;
 use super::runtime::{RuntimeLibrary, available_providers};
 use super::session::TeacherOptions;
 use ort::environment::Environment;
+use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use std::path::Path;
 
-pub(super) const CPU: &str = "CPUExecutionProvider";
-pub(super) const CUDA: &str = "CUDAExecutionProvider";
+/// Where ONNX Runtime looks for weights in files beside a model that it is given as bytes.
+const EXTERNAL_FOLDER_KEY: &str = "session.model_external_initializers_file_folder_path";
+
+/// A model, for ONNX Runtime to load.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// The file that the options name.
+    File,
+    /// These bytes, in place of that file.
+    Bytes(&'a [u8]),
+}
 
 /// A session, where it runs, and what to tell the user.
 pub(super) struct Opened {
@@ -27,62 +37,93 @@ pub(super) fn open_session(
     environment: &Environment,
     library: &RuntimeLibrary,
     options: &TeacherOptions,
+    source: Source<'_>,
 ) -> Result<Opened, TeacherError> {
-    let on_cpu = |notes| {
-        let session = commit(environment, options, None)
-            .map_err(|source| open_error(&options.model, CPU, library, source))?;
-        Ok(Opened {
-            session,
-            device: DeviceChoice::Cpu,
-            provider: CPU,
-            notes,
-        })
+    let opened = |device: DeviceChoice, session, notes| Opened {
+        session,
+        device,
+        provider: device.provider(),
+        notes,
     };
-    let on_cuda = |number| cuda_session(environment, library, options, number);
+    let on_cpu = |notes| {
+        let device = DeviceChoice::Cpu;
+        let session = commit(environment, options, source, &[])
+            .map_err(|source| open_error(&options.model, device.provider(), library, source))?;
+        Ok(opened(device, session, notes))
+    };
+    let on = |device| {
+        let session = session_on(environment, library, options, source, device)?;
+        Ok(opened(device, session, Vec::new()))
+    };
     match options.device {
         DeviceChoice::Cpu => on_cpu(Vec::new()),
-        DeviceChoice::Cuda(number) => {
-            on_cuda(number).map_err(|problem| TeacherError::DeviceUnavailable {
-                device: options.device.to_string(),
-                problem,
-            })
-        }
-        DeviceChoice::Auto => on_cuda(0).or_else(|problem| {
+        DeviceChoice::Auto => on(DeviceChoice::Cuda(0)).or_else(|problem: String| {
             on_cpu(vec![format!(
                 "running on the CPU: CUDA cannot be used: {problem}"
             )])
         }),
+        device => on(device).map_err(|problem| TeacherError::DeviceUnavailable {
+            device: device.to_string(),
+            problem,
+            remedy: device.remedy(),
+        }),
     }
 }
 
-/// `Err` says why CUDA does not work here. That the provider is in the library proves nothing, so
-/// a session is made with it.
-fn cuda_session(
+/// `Err` says why the device does not work here. That the provider is in the library proves
+/// nothing, so a session is made with it.
+fn session_on(
     environment: &Environment,
     library: &RuntimeLibrary,
     options: &TeacherOptions,
-    number: u32,
-) -> Result<Opened, String> {
-    let providers = available_providers().map_err(|error| error.to_string())?;
-    if !providers.iter().any(|provider| provider == CUDA) {
+    source: Source<'_>,
+    device: DeviceChoice,
+) -> Result<Session, String> {
+    let provider = device.provider();
+    let there = available_providers().map_err(|error| error.to_string())?;
+    if !there.iter().any(|name| name == provider) {
         return Err(format!(
-            "ONNX Runtime {} was built without CUDA",
+            "ONNX Runtime {} was built without {provider}",
             library.version
         ));
     }
-    preload(&library.path);
-    let session = commit(environment, options, Some(number))
-        .map_err(|error| cuda_problem(error.message()))?;
-    Ok(Opened {
-        session,
-        device: DeviceChoice::Cuda(number),
-        provider: CUDA,
-        notes: Vec::new(),
-    })
+    if matches!(device, DeviceChoice::Cuda(_) | DeviceChoice::TensorRt(_)) {
+        preload(&library.path);
+    }
+    commit(environment, options, source, &providers(device))
+        .map_err(|error| device_problem(error.message()))
+}
+
+/// The providers to register, in the order in which they are offered each node; none of them may
+/// fail and leave its nodes to the CPU.
+fn providers(device: DeviceChoice) -> Vec<ExecutionProviderDispatch> {
+    let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let cuda = |n| ep::CUDA::default().with_device_id(number(n)).build();
+    let list = match device {
+        DeviceChoice::Auto | DeviceChoice::Cpu => Vec::new(),
+        DeviceChoice::Cuda(n) => vec![cuda(n)],
+        // What TensorRT leaves is best on the same device.
+        DeviceChoice::TensorRt(n) => vec![
+            ep::TensorRT::default().with_device_id(number(n)).build(),
+            cuda(n),
+        ],
+        DeviceChoice::MiGraphX(n) => {
+            vec![ep::MIGraphX::default().with_device_id(number(n)).build()]
+        }
+        DeviceChoice::Rocm(n) => vec![ep::ROCm::default().with_device_id(number(n)).build()],
+        DeviceChoice::OpenVino => vec![ep::OpenVINO::default().build()],
+        DeviceChoice::CoreMl => vec![ep::CoreML::default().build()],
+        DeviceChoice::DirectMl(n) => {
+            vec![ep::DirectML::default().with_device_id(number(n)).build()]
+        }
+    };
+    list.into_iter()
+        .map(ExecutionProviderDispatch::error_on_failure)
+        .collect()
 }
 
 /// The part of ONNX Runtime's message that a user can act on, without its source lines.
-pub(super) fn cuda_problem(message: &str) -> String {
+pub(super) fn device_problem(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let after = |mark: &str| line.split_once(mark).map(|(_, rest)| rest);
     let core = after("with error: ")
@@ -91,6 +132,9 @@ pub(super) fn cuda_problem(message: &str) -> String {
         .trim();
     let remedy = match core {
         _ if core.contains("libcuda.so") => "the NVIDIA driver is not installed",
+        _ if core.contains("libnvinfer") => {
+            "TensorRT's libraries are not on the loader's path: `pip install tensorrt`, and put its folder on LD_LIBRARY_PATH"
+        }
         _ if core.contains("cannot open shared object file") => {
             "CUDA's libraries are not installed: pip install 'onnxruntime-gpu[cuda,cudnn]'"
         }
@@ -102,15 +146,28 @@ pub(super) fn cuda_problem(message: &str) -> String {
 fn commit(
     environment: &Environment,
     options: &TeacherOptions,
-    cuda: Option<u32>,
+    source: Source<'_>,
+    providers: &[ExecutionProviderDispatch],
 ) -> Result<Session, ort::Error> {
     let mut builder = configure(environment, options)?;
-    if let Some(number) = cuda {
-        let number = i32::try_from(number).unwrap_or(i32::MAX);
-        let provider = ort::ep::CUDA::default().with_device_id(number).build();
-        builder = builder.with_execution_providers([provider.error_on_failure()])?;
+    if !providers.is_empty() {
+        builder = builder.with_execution_providers(providers)?;
     }
-    builder.commit_from_file(&options.model)
+    match source {
+        Source::File => builder.commit_from_file(&options.model),
+        Source::Bytes(bytes) => {
+            let folder = folder_of(&options.model);
+            builder
+                .with_config_entry(EXTERNAL_FOLDER_KEY, folder.to_string_lossy())?
+                .commit_from_memory(bytes)
+        }
+    }
+}
+
+fn folder_of(model: &Path) -> std::path::PathBuf {
+    let folder = model.parent().unwrap_or(Path::new(""));
+    // Absolute, since an empty folder would mean no folder at all.
+    std::path::absolute(Path::new(".").join(folder)).unwrap_or_else(|_| folder.to_owned())
 }
 
 /// Spinning is off: between runs the same cores reduce the logits, and ONNX Runtime's idle threads

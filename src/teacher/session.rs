@@ -74,6 +74,7 @@ pub struct Timings {
 
 /// One model, loaded and ready.
 pub struct Teacher {
+    options: TeacherOptions,
     model: Model,
     reduction: Reduction,
     info: TeacherInfo,
@@ -90,6 +91,7 @@ impl Teacher {
         let model = Model::open(options, signature)?;
         let mut teacher = Self {
             info: info(&model),
+            options: options.clone(),
             model,
             reduction: Reduction::Host,
             reducing: Duration::ZERO,
@@ -111,10 +113,19 @@ impl Teacher {
         choice: ReduceChoice,
         config: &SignalsConfig,
     ) -> Result<Self, TeacherError> {
-        let (model, reduction) = Reduction::choose(choice, self.model, config)?;
-        let mut info = self.info;
+        let Self {
+            options,
+            model,
+            mut info,
+            ..
+        } = self;
+        let note = choice.note(model.device);
+        let (model, reduction) =
+            Reduction::choose(choice, &options, model, config, info.vocab_size)?;
         info.reduction = reduction.choice();
+        info.notes.extend(note);
         Ok(Self {
+            options,
             model,
             reduction,
             info,
@@ -180,6 +191,16 @@ impl Teacher {
             forward,
             reduction: reducing.saturating_sub(forward),
         }
+    }
+
+    /// Names of all outputs of the session.
+    #[cfg(test)]
+    pub(super) fn model_outputs(&self) -> Vec<String> {
+        let outputs = self.model.session.outputs();
+        outputs
+            .iter()
+            .map(|output| output.name().to_owned())
+            .collect()
     }
 
     /// Two tokens, so that logits of the last position only are told from logits of all.

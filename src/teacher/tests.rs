@@ -551,14 +551,14 @@ fn cuda_failures_keep_what_a_user_can_act_on() {
     let message = "/src/provider_bridge_ort.cc:2043 Get() [ONNXRuntimeError] : 1 : FAIL : Failed to \
         load library /x/libonnxruntime_providers_cuda.so with error: libcublasLt.so.13: cannot open \
         shared object file: No such file or directory\n";
-    let problem = super::open::cuda_problem(message);
+    let problem = super::open::device_problem(message);
     assert!(
         problem.starts_with("libcublasLt.so.13: cannot open"),
         "{problem}"
     );
     assert!(problem.contains("onnxruntime-gpu[cuda,cudnn]"), "{problem}");
     let problem =
-        super::open::cuda_problem("with error: libcuda.so.1: cannot open shared object file");
+        super::open::device_problem("with error: libcuda.so.1: cannot open shared object file");
     assert!(problem.contains("driver is not installed"), "{problem}");
 }
 

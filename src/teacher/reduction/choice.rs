@@ -1,5 +1,6 @@
 //! Where logits are reduced, as a user says it.
 
+use crate::teacher::device::DeviceChoice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -10,11 +11,37 @@ use std::fmt;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum ReduceChoice {
-    /// By device.
+    /// By device: host on the CPU and on CUDA, graph on any other.
     #[default]
     Auto,
-    /// On this machine's processor, from all logits of every position. Every group.
+    /// By this machine's processor, from all logits of each position; every group.
     Host,
+    /// In the model's graph, by a head appended to it in memory, so that only the kept ids of each
+    /// position leave the device; groups scores and topk alone.
+    Graph,
+}
+
+impl ReduceChoice {
+    /// The place that is meant on this device; never `auto`.
+    pub(in crate::teacher) fn on(self, device: DeviceChoice) -> Self {
+        match (self, device) {
+            (Self::Auto, DeviceChoice::Auto | DeviceChoice::Cpu | DeviceChoice::Cuda(_)) => {
+                Self::Host
+            }
+            (Self::Auto, _) => Self::Graph,
+            (chosen, _) => chosen,
+        }
+    }
+
+    /// What a user of this device should know of the place.
+    pub(in crate::teacher) fn note(self, device: DeviceChoice) -> Option<String> {
+        let copied = self.on(device) == Self::Host && device != DeviceChoice::Cpu;
+        copied.then(|| {
+            format!(
+                "all logits are copied from {device} to be reduced here; --reduce graph with --groups topk copies only the kept ids"
+            )
+        })
+    }
 }
 
 impl fmt::Display for ReduceChoice {
@@ -22,6 +49,7 @@ impl fmt::Display for ReduceChoice {
         f.write_str(match self {
             Self::Auto => "auto",
             Self::Host => "host",
+            Self::Graph => "graph",
         })
     }
 }

@@ -1,33 +1,45 @@
 //! From logits to signals, wherever that is done: one file a place.
 //!
-//! [`host`] runs the model and lends its logits to the kernel of `signals`. Wherever positions were
-//! reduced, `signals` turns them into lists and scores.
+//! [`host`] runs the model and lends its logits to the kernel of `signals`. [`graph`] appends a
+//! head to the model, so that whatever device runs the model ranks and sums its logits too, and
+//! only the kept ids of a position come back. Wherever positions were reduced, `signals` makes
+//! lists and scores of them.
 
 mod choice;
+mod graph;
 mod host;
+mod ranked;
 
 pub use choice::ReduceChoice;
 
 use super::error::TeacherError;
 use super::model::Model;
-use super::session::TokenBatch;
+use super::session::{TeacherOptions, TokenBatch};
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig};
 
 /// The place, with what is held there.
 pub(super) enum Reduction {
     /// On this processor.
     Host,
+    /// In the model's graph.
+    Graph(graph::GraphHead),
 }
 
 impl Reduction {
     /// Prepares the chosen place for `config`; gives the model back, loaded again where it had to be.
     pub(super) fn choose(
         choice: ReduceChoice,
+        options: &TeacherOptions,
         model: Model,
-        _config: &SignalsConfig,
+        config: &SignalsConfig,
+        n_logits: u32,
     ) -> Result<(Model, Self), TeacherError> {
-        match choice {
+        match choice.on(model.device) {
             ReduceChoice::Auto | ReduceChoice::Host => Ok((model, Self::Host)),
+            ReduceChoice::Graph => {
+                let (model, head) = graph::append(options, model, config, n_logits)?;
+                Ok((model, Self::Graph(head)))
+            }
         }
     }
 
@@ -40,12 +52,17 @@ impl Reduction {
     ) -> Result<Vec<SequenceSignals>, TeacherError> {
         match self {
             Self::Host => host::reduce(model, batch, sequences, config),
+            Self::Graph(head) => head.reduce(model, batch, sequences, config),
         }
     }
 
     pub(super) fn choice(&self) -> ReduceChoice {
         match self {
             Self::Host => ReduceChoice::Host,
+            Self::Graph(_) => ReduceChoice::Graph,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
