@@ -30,6 +30,9 @@ pub struct Signature {
     pub producer: String,
     /// Nodes, those of subgraphs included.
     pub n_nodes: u64,
+    /// Whether activations are quantised by the range of the whole batch, as dynamic int8 models do:
+    /// a sequence's logits then depend on what else is in the batch.
+    pub scales_by_batch: bool,
     /// Files beside the model that hold weights: relative to its folder, sorted.
     pub external_files: Vec<PathBuf>,
     /// B, where the file fixes it.
@@ -74,6 +77,7 @@ pub fn read_signature(path: &Path, wanted_output: Option<&str>) -> Result<Signat
         ir_version: outline.ir_version,
         producer: outline.producer,
         n_nodes: outline.n_nodes,
+        scales_by_batch: outline.scales_by_batch,
         external_files,
         fixed_batch,
         fixed_seq_len,

@@ -60,6 +60,17 @@ fn a_plain_model_gives_ids_logits_and_vocabulary() {
 }
 
 #[test]
+fn a_model_that_scales_by_the_range_of_its_batch_is_told_from_others() {
+    assert!(
+        !signature(&Sample::default().build())
+            .unwrap()
+            .scales_by_batch
+    );
+    let model = samples::dynamically_quantized();
+    assert!(signature(&model).unwrap().scales_by_batch);
+}
+
+#[test]
 fn every_known_input_has_its_role() {
     let sample = Sample {
         ids_dtype: DType::I32,

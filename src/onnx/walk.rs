@@ -18,12 +18,21 @@ pub(super) struct Outline {
     /// Whether there was a `graph` field at all.
     pub(super) has_graph: bool,
     pub(super) n_nodes: u64,
+    /// Whether some node derives a scale from all values of its input.
+    pub(super) scales_by_batch: bool,
     pub(super) inputs: Vec<TensorInfo>,
     pub(super) outputs: Vec<TensorInfo>,
     /// Old files list every initializer among the inputs too; those need no feeding.
     pub(super) initializer_names: HashSet<String>,
     pub(super) external: Vec<ExternalTensor>,
 }
+
+/// Operators that quantise by the range of a whole tensor, so that a row depends on its batch.
+const DYNAMIC_QUANTIZERS: [&[u8]; 3] = [
+    b"DynamicQuantizeLinear",
+    b"DynamicQuantizeMatMul",
+    b"DynamicQuantizeLSTM",
+];
 
 /// A tensor whose bytes are in another file.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,8 +103,12 @@ fn walk_graph(bytes: &[u8], depth: u32, outline: &mut Outline) -> Result<(), Wir
 
 fn walk_node(bytes: &[u8], depth: u32, outline: &mut Outline) -> Result<(), WireFault> {
     for field in Fields::new(bytes) {
-        if let (5, WireValue::Bytes(attribute)) = field? {
-            walk_attribute(attribute, depth, outline)?;
+        match field? {
+            (4, WireValue::Bytes(op_type)) => {
+                outline.scales_by_batch |= DYNAMIC_QUANTIZERS.contains(&op_type);
+            }
+            (5, WireValue::Bytes(attribute)) => walk_attribute(attribute, depth, outline)?,
+            _ => {}
         }
     }
     Ok(())

@@ -42,7 +42,7 @@ pub struct TeacherInfo {
     pub reduction: ReduceChoice,
     /// What a user should be told, such as a fallback to the CPU.
     pub notes: Vec<String>,
-    /// The most rows a batch may have, where the model fixes B.
+    /// The most rows a batch may have, where the model fixes B, or where its rows change each other.
     pub max_rows: Option<usize>,
     /// T of every run, where the model fixes it; shorter batches are padded to it.
     pub fixed_seq_len: Option<usize>,
@@ -258,9 +258,28 @@ fn info(model: &Model) -> TeacherInfo {
         ort_version: model.ort_version.clone(),
         logits_dtype: signature.logits.dtype,
         reduction: ReduceChoice::Host,
-        notes: model.notes.clone(),
-        max_rows: signature.fixed_batch.map(|n| n as usize),
+        notes: notes(model),
+        max_rows: max_rows(signature),
         fixed_seq_len: signature.fixed_seq_len.map(|n| n as usize),
         max_seq_len: signature.max_seq_len,
     }
+}
+
+/// One row alone where rows of a batch would change each other's logits: labels then depend on the
+/// sequence and on nothing else, as those of float models do.
+fn max_rows(signature: &Signature) -> Option<usize> {
+    match signature.scales_by_batch {
+        true => Some(1),
+        false => signature.fixed_batch.map(|n| n as usize),
+    }
+}
+
+fn notes(model: &Model) -> Vec<String> {
+    let mut notes = model.notes.clone();
+    if model.signature.scales_by_batch {
+        notes.push(
+            "this teacher quantises its activations by the range of a whole batch, so it is given one sequence a call; `saltworks verify --teacher` with the unquantised model tells what its labels lose".to_owned(),
+        );
+    }
+    notes
 }

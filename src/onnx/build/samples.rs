@@ -172,6 +172,20 @@ fn batch_seq() -> [Dim; 2] {
     [Dim::symbol("batch"), Dim::symbol("seq")]
 }
 
+/// Logits as the default sample's, through a table quantised to 8 bits by the range of the whole
+/// batch: what a row gives depends on the others.
+pub fn dynamically_quantized() -> ModelBuilder {
+    let (mut model, rows) = table_lookup("input_ids");
+    let quantized = model.node_with_outputs("", "DynamicQuantizeLinear", &[&rows], &[], 3);
+    let [values, scale, zero_point] = &quantized[..] else {
+        unreachable!("three outputs were asked for");
+    };
+    let logits = model.node("DequantizeLinear", &[values, scale, zero_point], &[]);
+    let [b, t] = batch_seq();
+    model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
+    model
+}
+
 /// Logits `[B, 16]`: the last position's only, and declared so.
 pub fn rank_2_logits() -> ModelBuilder {
     let (mut model, logits) = table_lookup("input_ids");
