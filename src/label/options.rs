@@ -109,12 +109,17 @@ pub struct LabelOptions {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub mask_vocab_padding: Option<bool>,
 
-    /// Where the teacher runs: auto, cpu, cuda or cuda:N. Default: auto.
+    /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
+    /// directml; cuda:1 is the second device, and so with tensorrt, migraphx, rocm and directml.
+    /// auto is cuda where it works, else cpu. Of these the project itself has only ever run cpu.
+    /// Default: auto.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
 
-    /// Where logits are reduced. Default: auto.
-    #[arg(long, value_name = "PLACE")]
+    /// Where logits are reduced: host (by this machine's processor; every group), graph (in the
+    /// model's graph, so that only the kept ids leave the device; --groups topk or scores) or auto
+    /// (host with cpu and cuda, graph with any other device). Default: auto.
+    #[arg(long, value_name = "PLACE", hide_possible_values = true)]
     pub reduce: Option<ReduceChoice>,
 
     /// Threads for the teacher and the reduction. Default: all cores.
@@ -221,7 +226,7 @@ pub struct LabelConfig {
     pub range: SequenceRange,
     /// Leave out a padded head.
     pub mask_vocab_padding: bool,
-    /// `auto`, `cpu`, `cuda` or `cuda:N`; read by the teacher's room.
+    /// Such as `auto`, `cpu` or `cuda:1`; read by the teacher's room.
     pub device: String,
     /// Where logits are reduced.
     pub reduce: ReduceChoice,

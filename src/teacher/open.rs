@@ -53,7 +53,11 @@ pub(super) fn open_session(
     };
     let on = |device| {
         let session = session_on(environment, library, options, source, device)?;
-        Ok(opened(device, session, Vec::new()))
+        Ok(opened(
+            device,
+            session,
+            untested_note(device).into_iter().collect(),
+        ))
     };
     match options.device {
         DeviceChoice::Cpu => on_cpu(Vec::new()),
@@ -68,6 +72,14 @@ pub(super) fn open_session(
             remedy: device.remedy(),
         }),
     }
+}
+
+/// For a device of which nothing is known but that it can be asked for.
+fn untested_note(device: DeviceChoice) -> Option<String> {
+    let note = format!(
+        "--device {device} has never been run by the project's own tests: hold a sample against the CPU with `saltworks verify --teacher FILE --tokens PATH --device cpu`"
+    );
+    (!device.is_tested()).then_some(note)
 }
 
 /// `Err` says why the device does not work here. That the provider is in the library proves

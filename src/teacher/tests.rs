@@ -445,13 +445,60 @@ fn a_cuda_device_that_is_not_there_is_an_error_not_a_fallback() {
 
 #[test]
 fn devices_read_as_they_are_written() {
-    for text in ["auto", "cpu", "cuda", "cuda:3"] {
+    let numbered = [
+        "auto",
+        "cuda:3",
+        "tensorrt:1",
+        "migraphx:2",
+        "rocm:1",
+        "directml:1",
+    ];
+    let all = DeviceChoice::ALL.map(|device| device.to_string());
+    for text in numbered.into_iter().chain(all.iter().map(String::as_str)) {
         assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
     }
     assert_eq!("cuda:0".parse(), Ok(DeviceChoice::Cuda(0)));
-    for text in ["gpu", "cuda:", "cuda:x", "CPU", ""] {
+    for text in [
+        "gpu",
+        "cuda:",
+        "cuda:x",
+        "CPU",
+        "",
+        "cpu:1",
+        "openvino:1",
+        "auto:0",
+    ] {
         let message = text.parse::<DeviceChoice>().unwrap_err().to_string();
-        assert!(message.contains("auto, cpu, cuda"), "{message}");
+        assert!(message.contains("auto, cpu, cuda, tensorrt"), "{message}");
+    }
+}
+
+/// Whether the runtime has the provider (and no such hardware) or not, the CPU never stands in.
+#[test]
+fn a_device_that_is_not_there_is_an_error_with_its_own_remedy() {
+    runtime();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    Sample::default().build().write(&path).unwrap();
+    let there = available_providers().unwrap();
+    for device in DeviceChoice::ALL {
+        let options = TeacherOptions {
+            device,
+            ..options(&path)
+        };
+        match Teacher::open(&options) {
+            Ok(teacher) => {
+                assert_eq!(teacher.info().provider, device.provider());
+                assert!(there.iter().any(|name| name == device.provider()));
+                assert_eq!(teacher.info().notes.is_empty(), device.is_tested());
+            }
+            Err(error) => {
+                let message = error.to_string();
+                let start = format!("--device {device} cannot be used");
+                assert!(message.starts_with(&start), "{message}");
+                assert!(message.contains("use --device"), "{message}");
+            }
+        }
     }
 }
 

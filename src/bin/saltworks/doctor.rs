@@ -10,7 +10,7 @@ use saltworks::teacher::{
     DeviceChoice, RuntimeLibrary, Searched, Teacher, TeacherError, TeacherOptions,
     available_providers, load_runtime,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Show which ONNX Runtime was found, what this machine has, and what would run where.
 #[derive(clap::Args)]
@@ -42,21 +42,21 @@ fn examine(runtime: &Result<RuntimeLibrary, TeacherError>) -> anyhow::Result<Doc
         Ok(library) => (library.searched.clone(), None),
         Err(error) => (searched(error), Some(error.to_string())),
     };
+    let providers = match runtime {
+        Ok(_) => Some(available_providers()?),
+        Err(_) => None,
+    };
     Ok(Doctor {
         saltworks_version: env!("CARGO_PKG_VERSION"),
         runtime: runtime.as_ref().ok().cloned(),
         runtime_problem,
         searched,
-        providers: runtime
-            .as_ref()
-            .ok()
-            .map(|_| available_providers())
-            .transpose()?,
-        devices: if runtime.is_ok() {
-            try_devices()?
-        } else {
-            Vec::new()
+        devices: match &providers {
+            Some(providers) => try_devices(providers)?,
+            None => Vec::new(),
         },
+        untested_devices: untested_devices(),
+        providers,
         machine: Machine::look(),
     })
 }
@@ -79,32 +79,42 @@ fn without_places(mut error: TeacherError) -> TeacherError {
     error
 }
 
-/// Makes a session on each device with a tiny model: that a provider is built in proves nothing.
-fn try_devices() -> anyhow::Result<Vec<Device>> {
+/// Makes a session with a tiny model on the CPU, on CUDA and on every other device whose provider is
+/// built in: that it is built in proves nothing.
+fn try_devices(providers: &[String]) -> anyhow::Result<Vec<Device>> {
     let folder = tempfile::tempdir()?;
     let model = folder.path().join("tiny.onnx");
     Sample::default().build().write(&model)?;
-    let attempt = |device: DeviceChoice| {
-        let options = TeacherOptions {
-            model: model.clone(),
-            device,
-            threads: 1,
-            logits_output: None,
-            seq_len_max: 2,
-        };
-        let problem = match Teacher::open(&options) {
-            Ok(_) => None,
-            Err(TeacherError::DeviceUnavailable { problem, .. }) => Some(problem),
-            Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
-        };
-        Device {
-            device: device.to_string(),
-            works: problem.is_none(),
-            problem,
-        }
+    let is_worth_trying = |device: &DeviceChoice| {
+        matches!(device, DeviceChoice::Cpu | DeviceChoice::Cuda(_))
+            || providers.iter().any(|name| name == device.provider())
     };
-    Ok(vec![
-        attempt(DeviceChoice::Cpu),
-        attempt(DeviceChoice::Cuda(0)),
-    ])
+    let devices = DeviceChoice::ALL.into_iter().filter(is_worth_trying);
+    Ok(devices.map(|device| attempt(&model, device)).collect())
+}
+
+fn attempt(model: &Path, device: DeviceChoice) -> Device {
+    let options = TeacherOptions {
+        model: model.to_owned(),
+        device,
+        threads: 1,
+        logits_output: None,
+        seq_len_max: 2,
+    };
+    let problem = match Teacher::open(&options) {
+        Ok(_) => None,
+        Err(TeacherError::DeviceUnavailable { problem, .. }) => Some(problem),
+        Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
+    };
+    Device {
+        device: device.to_string(),
+        works: problem.is_none(),
+        problem,
+    }
+}
+
+/// Devices that the project itself has never run a model on.
+fn untested_devices() -> Vec<String> {
+    let untested = DeviceChoice::ALL.into_iter().filter(|d| !d.is_tested());
+    untested.map(|device| device.to_string()).collect()
 }

@@ -62,9 +62,10 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
         anstream::eprintln!("note: {note}");
     }
     anstream::eprintln!(
-        "ONNX Runtime {} on {} ({})",
+        "ONNX Runtime {} on {}, logits reduced by --reduce {} ({})",
         inputs.runtime.version,
         info.provider,
+        info.reduction,
         inputs.runtime.path.display()
     );
     if inputs.tokenizer.is_none() {

@@ -5,6 +5,7 @@ use saltworks::label::{
     self, DivergenceReport, LabelConfig, RELABEL_TOLERANCE_NATS, RelabelReport, TeacherReport,
 };
 use saltworks::shards::{self, Finding, LabelSet, ShardsError, VerifyOptions, VerifyReport};
+use saltworks::teacher::ReduceChoice;
 use std::path::{Path, PathBuf};
 
 /// Check a label set: checksums, schema, every invariant of every row, and the teacher itself.
@@ -26,9 +27,20 @@ pub(crate) struct Args {
     /// Seed of the choice of sequences.
     #[arg(long, default_value_t = 0, requires = "teacher")]
     seed: u64,
-    /// Where the teacher runs: auto, cpu, cuda or cuda:N.
+    /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
+    /// directml; cuda:1 is the second device, and so with tensorrt, migraphx, rocm and directml.
+    /// auto is cuda where it works, else cpu. Of these the project itself has only ever run cpu.
     #[arg(long, default_value = "auto", requires = "teacher")]
     device: String,
+    /// Where logits are reduced: auto, host or graph; see `saltworks help label`.
+    #[arg(
+        long,
+        value_name = "PLACE",
+        default_value = "auto",
+        requires = "teacher",
+        hide_possible_values = true
+    )]
+    reduce: ReduceChoice,
     /// The ONNX Runtime library to use (otherwise searched; see `saltworks doctor`).
     #[arg(long, value_name = "FILE", requires = "teacher")]
     ort_lib: Option<PathBuf>,
@@ -73,6 +85,7 @@ fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> anyhow::Result<T
     let set = LabelSet::open(&args.labels)?;
     let config = LabelConfig {
         device: args.device.clone(),
+        reduce: args.reduce,
         ort_lib: args.ort_lib.clone(),
         ..LabelConfig::of_set(&set, teacher, tokens)
     };
