@@ -22,7 +22,7 @@ pub(super) enum Reduction {
     /// On this processor.
     Host,
     /// In the model's graph.
-    Graph(graph::GraphHead),
+    Graph(Box<graph::GraphHead>),
 }
 
 impl Reduction {
@@ -38,7 +38,7 @@ impl Reduction {
             ReduceChoice::Auto | ReduceChoice::Host => Ok((model, Self::Host)),
             ReduceChoice::Graph => {
                 let (model, head) = graph::append(options, model, config, n_logits)?;
-                Ok((model, Self::Graph(head)))
+                Ok((model, Self::Graph(Box::new(head))))
             }
         }
     }
