@@ -172,10 +172,12 @@ fn batch_seq() -> [Dim; 2] {
     [Dim::symbol("batch"), Dim::symbol("seq")]
 }
 
-/// Logits as the default sample's, through a table quantised to 8 bits by the range of the whole
-/// batch: what a row gives depends on the others.
+/// Logits as the default sample's and 0.3 times the token's id, quantised to 8 bits by the range of
+/// the whole batch: what a row gives depends on the others.
 pub fn dynamically_quantized() -> ModelBuilder {
     let (mut model, rows) = table_lookup("input_ids");
+    let ids = Edge("input_ids".to_owned());
+    let rows = add_scaled(&mut model, &rows, &ids, 0.3);
     let quantized = model.node_with_outputs("", "DynamicQuantizeLinear", &[&rows], &[], 3);
     let [values, scale, zero_point] = &quantized[..] else {
         unreachable!("three outputs were asked for");
