@@ -55,17 +55,24 @@ type Checked = Result<(), RowFault>;
 
 impl Checker {
     pub(super) fn new(plan: &Plan) -> Self {
+        Self::of_groups(plan, |_| true)
+    }
+
+    /// Takes the lists of a group that is not wanted as not there, and so empty.
+    pub(super) fn of_groups(plan: &Plan, is_wanted: impl Fn(Group) -> bool) -> Self {
         let q = &plan.sequences;
-        let has_topk = plan.signals.has(Group::Topk);
+        let has = |group| plan.signals.has(group) && is_wanted(group);
+        let has_topk = has(Group::Topk);
+        let samples = plan.signals.samples.filter(|_| has(Group::Samples));
         let n_scratch = if has_topk { plan.teacher.vocab_size } else { 0 };
         Checker {
             t: q.seq_len,
             k: plan.signals.top_k as usize,
             vocab_size: plan.teacher.vocab_size,
             score_k: plan.signals.score_k,
-            has_stats: plan.signals.has(Group::Stats),
+            has_stats: has(Group::Stats),
             has_topk,
-            n_draws: plan.signals.samples.map(|samples| samples.n_draws),
+            n_draws: samples.map(|samples| samples.n_draws),
             has_positions: plan.signals.has_positions(),
             full_but: (q.packing == Packing::Concat).then(|| q.n_total.saturating_sub(1)),
             one_document: q.attention == Attention::Document && q.packing == Packing::Document,

@@ -54,8 +54,8 @@ impl FileDecoder {
     }
 
     /// Keeps only the columns that `wanted` accepts.
-    pub(super) fn keep_columns(&mut self, wanted: impl Fn(ColumnId) -> bool) {
-        self.columns.retain(|column| wanted(column.id));
+    pub(super) fn keep_columns(&mut self, wanted: impl Fn(&Column) -> bool) {
+        self.columns.retain(wanted);
     }
 
     fn check_metadata(&self, plan: &Plan, shard: u32, file: FileKind) -> Result<(), ShardsError> {

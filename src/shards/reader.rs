@@ -4,7 +4,7 @@ use super::ShardsError;
 use super::check::{Checker, Parts};
 use super::columns::{ColumnId, FileKind};
 use super::decode::FileDecoder;
-use super::plan::Plan;
+use super::plan::{Group, Plan};
 use super::row::Row;
 use super::sidecar::file_name;
 use super::source::Source;
@@ -33,6 +33,20 @@ impl ShardReader {
     /// # Errors
     /// [`ShardsError::NoSuchShard`], I/O failures, and files whose footer is not the plan's.
     pub fn open(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
+        Self::open_groups(dir, plan, shard, &plan.signals.groups)
+    }
+
+    /// As [`ShardReader::open`], but of the lists over positions reads and checks only those of
+    /// `groups`; the others come empty. Tokens and scores are read whatever the groups.
+    ///
+    /// # Errors
+    /// As [`ShardReader::open`].
+    pub fn open_groups(
+        dir: &Path,
+        plan: &Plan,
+        shard: u32,
+        groups: &[Group],
+    ) -> Result<Self, ShardsError> {
         if !plan.signals.has_positions() {
             return Self::open_scores(dir, plan, shard);
         }
@@ -42,7 +56,13 @@ impl ShardReader {
             (FileKind::Scores, open_source(&scores)?, scores.clone()),
             (FileKind::Positions, open_source(&positions)?, positions),
         ];
-        Self::new(files, plan, shard, Parts::Both)
+        let mut reader = Self::new(files, plan, shard, Parts::Both)?;
+        let is_wanted = |group| group == Group::Scores || groups.contains(&group);
+        for file in &mut reader.files {
+            file.keep_columns(|column| is_wanted(column.group));
+        }
+        reader.checker = Checker::of_groups(plan, is_wanted);
+        Ok(reader)
     }
 
     /// Opens the scores of `shard` alone: rows come with their lists empty.
@@ -239,7 +259,7 @@ pub(super) fn check_seq_ids(
     kind: FileKind,
 ) -> Result<(), ShardsError> {
     let mut decoder = FileDecoder::open(path, open_source(path)?, plan, shard, kind)?;
-    decoder.keep_columns(|id| id == ColumnId::SeqId);
+    decoder.keep_columns(|column| column.id == ColumnId::SeqId);
     let mut row = 0;
     for (i, seq_ids) in plan.row_groups(shard).into_iter().enumerate() {
         let mut rows = vec![Row::default(); seq_ids.len()];

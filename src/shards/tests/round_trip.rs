@@ -91,6 +91,41 @@ proptest! {
 }
 
 #[test]
+fn only_the_lists_of_the_groups_that_are_wanted_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = write_set(dir.path(), &with_targets(add_samples(plan())));
+    let all = shard_rows(&plan, 1).concat();
+    let stats = [Group::Scores, Group::Stats];
+    for groups in [&[][..], &stats, &[Group::Topk], &[Group::Samples]] {
+        let reader = ShardReader::open_groups(dir.path(), &plan, 1, groups).unwrap();
+        let read: Vec<Row> = reader.flat_map(Result::unwrap).collect();
+        assert_eq!(read.len(), all.len());
+        for (got, row) in read.iter().zip(&all) {
+            let mut expected = row.clone();
+            let signals = std::mem::take(&mut expected.signals);
+            if groups.contains(&Group::Stats) {
+                expected.signals.target_logprob_t = signals.target_logprob_t;
+                expected.signals.target_rank_t = signals.target_rank_t;
+                expected.signals.entropy_t = signals.entropy_t;
+                expected.signals.logsumexp_t = signals.logsumexp_t;
+            }
+            if groups.contains(&Group::Topk) {
+                expected.signals.topk_ids_tk = signals.topk_ids_tk;
+                expected.signals.topk_logprobs_tk = signals.topk_logprobs_tk;
+                expected.signals.tail_mass_t = signals.tail_mass_t;
+                expected.signals.log_partition_xt = signals.log_partition_xt;
+            }
+            if groups.contains(&Group::Samples) {
+                expected.signals.sampled_ids = signals.sampled_ids;
+                expected.signals.sampled_counts = signals.sampled_counts;
+                expected.signals.sample_offsets = signals.sample_offsets;
+            }
+            assert_eq!(*got, expected);
+        }
+    }
+}
+
+#[test]
 fn the_same_rows_make_the_same_bytes() {
     let plan = with_targets(plan());
     let sidecars: Vec<Sidecar> = (0..2)

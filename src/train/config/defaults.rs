@@ -2,6 +2,7 @@
 //! resolved configuration and wherever an unresolved one is asked.
 
 use super::run::{DataConfig, KdConfig, LrShape, ModelConfig, ScheduleConfig, TrainConfig};
+use crate::train::loss::KdLoss;
 
 /// Base of the rotary angles.
 const DEFAULT_ROPE_THETA: f64 = 10_000.0;
@@ -101,6 +102,14 @@ impl ScheduleConfig {
 }
 
 impl KdConfig {
+    /// The loss, of labels that hold draws or do not: unbiased where it can be had.
+    pub fn loss(&self, has_samples: bool) -> KdLoss {
+        self.loss.unwrap_or(match has_samples {
+            true => KdLoss::Sampled,
+            false => KdLoss::TailBucket,
+        })
+    }
+
     /// `linear`: steps of the fall after `n_kd` steps.
     pub fn decay_steps(&self, n_kd: u64) -> u64 {
         self.decay_steps.unwrap_or((n_kd / 10).max(1))

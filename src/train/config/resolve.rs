@@ -11,17 +11,26 @@ use std::path::Path;
 const HEADER: &str =
     "# What this run does, every default filled in; it can be given as --config again.\n";
 
+/// What defaults take from labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelsView {
+    /// How their sequences are cut.
+    pub sequences: ViewOptions,
+    /// Whether they hold draws: the group `samples`.
+    pub has_samples: bool,
+}
+
 impl RunConfig {
-    /// Validates, and fills in every default. `of_labels` is how the labels' plan cuts sequences;
-    /// `None` in a run without labels. Resolving twice changes nothing.
+    /// Validates, and fills in every default. `of_labels` is `None` in a run without labels. Resolving
+    /// twice changes nothing.
     ///
     /// `train.memory_limit` stays open: it belongs to the machine, and decides nothing that is learnt.
     ///
     /// # Errors
     /// Those of [`RunConfig::validate`]; no sequence length; sequences cut otherwise than the labels'.
-    pub fn resolve(mut self, of_labels: Option<&ViewOptions>) -> Result<Self, ConfigError> {
-        if let Some(view) = of_labels {
-            self.take_view(view)?;
+    pub fn resolve(mut self, of_labels: Option<&LabelsView>) -> Result<Self, ConfigError> {
+        if let Some(labels) = of_labels {
+            self.take_view(&labels.sequences)?;
         }
         self.validate()?;
         let seq_len = self.data.seq_len.ok_or_else(|| ConfigError::Missing {
@@ -34,7 +43,9 @@ impl RunConfig {
         self.train.micro_batch_size = Some(self.train.micro_batch_size());
         self.train.threads = Some(self.train.threads());
         self.schedule = resolve_schedule(self.schedule, self.train.steps);
+        let loss = self.kd.loss(of_labels.is_some_and(|l| l.has_samples));
         self.kd = resolve_kd(self.kd);
+        self.kd.loss = Some(loss);
         self.validate()?;
         Ok(self)
     }

@@ -241,13 +241,13 @@ pub enum TransitionKind {
 pub struct KdConfig {
     /// How the teacher is used.
     pub mode: Mode,
-    /// The loss.
-    #[serde(default)]
-    pub loss: KdLoss,
+    /// The loss. Default: `sampled` where the labels hold draws, else `tail-bucket`.
+    pub loss: Option<KdLoss>,
     /// Share of KD in the loss, from 0 to 1.
     #[serde(default = "default_omega")]
     pub omega: f64,
-    /// Temperature; other than 1 it must be one that the labels have.
+    /// Temperature. With `sampled` it must be that of the draws; with the others, if not 1, one that
+    /// the labels have.
     #[serde(default = "default_tau")]
     pub tau: f64,
     /// What is tempered.
@@ -289,7 +289,7 @@ impl Default for KdConfig {
     fn default() -> Self {
         Self {
             mode: Mode::Baseline,
-            loss: KdLoss::default(),
+            loss: None,
             omega: default_omega(),
             tau: default_tau(),
             temperature_mode: TemperatureMode::default(),

@@ -505,10 +505,13 @@ fn resolving_fills_in_every_default() {
 
 #[test]
 fn sequences_are_cut_as_the_labels_say() {
-    let view = ViewOptions {
-        packing: Packing::Document,
-        seq_len: 48,
-        sequence_bos: Some(1),
+    let view = LabelsView {
+        sequences: ViewOptions {
+            packing: Packing::Document,
+            seq_len: 48,
+            sequence_bos: Some(1),
+        },
+        has_samples: false,
     };
     let config = salt(&["data.seq_len="]).resolve(Some(&view)).unwrap();
     assert_eq!(config.data.seq_len, Some(48));
@@ -542,6 +545,30 @@ fn sequences_are_cut_as_the_labels_say() {
     );
     let short = salt(&["data.seq_len=", "model.max_seq_len=40"]).resolve(Some(&view));
     assert!(said(short.unwrap_err()).starts_with("model.max_seq_len is 40"));
+}
+
+#[test]
+fn the_loss_is_the_unbiased_one_where_labels_hold_draws_unless_another_is_named() {
+    let labels = |has_samples| LabelsView {
+        sequences: ViewOptions {
+            packing: Packing::Concat,
+            seq_len: 32,
+            sequence_bos: None,
+        },
+        has_samples,
+    };
+    let resolved = |keys: &[&str], of_labels: Option<&LabelsView>| {
+        let config = salt(&[&["data.seq_len=32"], keys].concat());
+        config.resolve(of_labels).unwrap()
+    };
+    let with = resolved(&[], Some(&labels(true)));
+    assert_eq!(with.kd.loss, Some(KdLoss::Sampled));
+    assert!(with.to_toml().unwrap().contains("loss = \"sampled\""));
+    for of_labels in [Some(&labels(false)), None] {
+        assert_eq!(resolved(&[], of_labels).kd.loss, Some(KdLoss::TailBucket));
+    }
+    let named = resolved(&["kd.loss=drop"], Some(&labels(true)));
+    assert_eq!(named.kd.loss, Some(KdLoss::Drop));
 }
 
 #[test]
@@ -665,11 +692,7 @@ fn any_config() -> impl Strategy<Value = RunConfig> {
             config.kd = KdConfig {
                 mode,
                 omega: if is_auto { omega.max(1e-9) } else { omega },
-                loss: if flag {
-                    KdLoss::Drop
-                } else {
-                    KdLoss::TailBucket
-                },
+                loss: flag.then_some(KdLoss::Drop),
                 gate: if flag { Gate::Learnable } else { Gate::None },
                 temperature_mode: if flag {
                     TemperatureMode::Both

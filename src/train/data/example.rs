@@ -13,7 +13,8 @@ pub struct Example {
     pub input_ids: Vec<u32>,
     /// Offsets in `input_ids` at which documents start; the first is 0.
     pub doc_starts: Vec<u32>,
-    /// The teacher's signals over the n_targets positions; lists of groups not stored are empty.
+    /// The teacher's signals over the n_targets positions; lists of groups not stored, or
+    /// not read, are empty.
     pub signals: Option<PositionSignals>,
 }
 

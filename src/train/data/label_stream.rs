@@ -5,10 +5,9 @@
 //! A row group that cannot be read fails the step that would have used its first row, and none
 //! before it.
 
-use super::labels::Inner;
 use super::loader::LABELLED;
 use super::order::{EpochOrder, Group, Window};
-use super::{DataError, Example};
+use super::{DataError, Example, LabelSource};
 use crate::shards::{ShardReader, SidecarFile, expect_equal};
 use crate::storage::StorageError;
 use std::fs::File;
@@ -21,7 +20,7 @@ const OPEN_SHARDS: usize = 16;
 
 /// Reads row groups of verified shards.
 struct Shards {
-    labels: Arc<Inner>,
+    labels: LabelSource,
     /// The latest used last.
     open: Vec<(u32, ShardReader)>,
     /// Set once nobody wants rows any more.
@@ -33,7 +32,7 @@ impl Shards {
     fn read(&mut self, group: Group) -> Result<Vec<Example>, DataError> {
         let reader = self.reader(group.shard)?;
         let mut rows = reader.read_row_group(group.row_group as usize)?;
-        rows.retain(|row| self.labels.keeps(row.seq_id));
+        rows.retain(|row| self.labels.inner.keeps(row.seq_id));
         Ok(rows.into_iter().map(Example::from).collect())
     }
 
@@ -51,15 +50,17 @@ impl Shards {
     }
 
     fn open_shard(&self, shard: u32) -> Result<ShardReader, DataError> {
-        let dir = &self.labels.set.dir;
-        let is_verified = &self.labels.is_verified[shard as usize];
+        let labels = &self.labels.inner;
+        let dir = &labels.set.dir;
+        let is_verified = &labels.is_verified[shard as usize];
         if !is_verified.load(Ordering::Relaxed) {
-            for file in &self.labels.files[shard as usize] {
+            for file in &labels.files[shard as usize] {
                 check_hash(dir, file)?;
             }
             is_verified.store(true, Ordering::Relaxed);
         }
-        Ok(ShardReader::open(dir, self.labels.plan_of(shard), shard)?)
+        let (plan, groups) = (labels.plan_of(shard), self.labels.groups());
+        Ok(ShardReader::open_groups(dir, plan, shard, groups)?)
     }
 }
 
@@ -110,7 +111,8 @@ impl Filled {
             if shards.stop.load(Ordering::Relaxed) {
                 return;
             }
-            let group = shards.labels.order.groups[self.window.groups[self.n_groups_read]];
+            let order = &shards.labels.inner.order;
+            let group = order.groups[self.window.groups[self.n_groups_read]];
             match shards.read(group) {
                 Ok(rows) => self
                     .slots
@@ -155,8 +157,8 @@ pub(super) struct LabelStream {
 impl LabelStream {
     /// Starts behind the first `position` sequences, which are neither read nor decoded, but for
     /// the window in which it starts. Once `stop` is set, it ends as soon as it can.
-    pub(super) fn new(labels: Arc<Inner>, position: u64, end: u64, stop: Arc<AtomicBool>) -> Self {
-        let order = &labels.order;
+    pub(super) fn new(labels: LabelSource, position: u64, end: u64, stop: Arc<AtomicBool>) -> Self {
+        let order = &labels.inner.order;
         let epoch = order.epoch(position / order.n_rows);
         let window = order.window(&epoch, position % order.n_rows);
         LabelStream {
@@ -192,7 +194,7 @@ impl LabelStream {
     }
 
     fn window_at(&mut self, position: u64) -> Filled {
-        let order = &self.shards.labels.order;
+        let order = &self.shards.labels.inner.order;
         if position / order.n_rows != self.epoch.epoch {
             self.epoch = order.epoch(position / order.n_rows);
         }

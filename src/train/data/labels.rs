@@ -4,7 +4,10 @@ use super::facts::{LabelNeeds, TokenizerFacts};
 use super::order::{Group, LabelOrder};
 use super::selection::{Selection, SeqIdSet, read_selection};
 use super::{DataError, labels_fingerprint};
-use crate::shards::{Attention, LabelSet, Manifest, Plan, Positions, SidecarFile, check_size};
+use crate::shards::{
+    Attention, Group as GroupOfColumns, LabelSet, Manifest, Plan, Positions, SidecarFile,
+    check_size,
+};
 use crate::tokens::{Packing, ViewOptions};
 use crate::train::loss::{Gate, KdLoss};
 use std::path::{Path, PathBuf};
@@ -25,11 +28,12 @@ pub struct LabelOptions {
 }
 
 /// Labels that were found complete, by manifest and file sizes. Contents are checked as they are
-/// read: the BLAKE3 of a shard's files when it is first opened, then every invariant of every row.
-/// A clone shares everything.
+/// read: the BLAKE3 of a shard's files when it is first opened, then every invariant of what is read
+/// of every row. A clone shares everything.
 #[derive(Debug, Clone)]
 pub struct LabelSource {
     pub(super) inner: Arc<Inner>,
+    pub(super) groups: Vec<GroupOfColumns>,
 }
 
 #[derive(Debug)]
@@ -77,6 +81,7 @@ impl LabelSource {
         }
         let is_verified = files.iter().map(|_| AtomicBool::new(false)).collect();
         Ok(LabelSource {
+            groups: set.segments[0].signals.groups.clone(),
             inner: Arc::new(Inner {
                 files,
                 is_verified,
@@ -86,6 +91,19 @@ impl LabelSource {
                 set,
             }),
         })
+    }
+
+    /// The same labels, of whose lists only those of `groups` are read; the others come empty. Groups
+    /// that the labels do not hold are left out. Which sequence comes when is the same.
+    pub fn reading(self, groups: &[GroupOfColumns]) -> Self {
+        let is_held = |group: &&GroupOfColumns| self.plan().signals.has(**group);
+        let groups = groups.iter().filter(is_held).copied().collect();
+        Self { groups, ..self }
+    }
+
+    /// The groups whose lists are read.
+    pub fn groups(&self) -> &[GroupOfColumns] {
+        &self.groups
     }
 
     /// The label directory.
@@ -165,18 +183,17 @@ impl LabelSource {
     /// # Errors
     /// [`DataError::Needs`], naming the key.
     pub fn check_needs(&self, needs: &LabelNeeds) -> Result<Option<usize>, DataError> {
-        use crate::shards::Group;
         let signals = &self.plan().signals;
-        if needs.gate == Gate::Learnable && !signals.has(Group::Stats) {
+        if needs.gate == Gate::Learnable && !signals.has(GroupOfColumns::Stats) {
             return Err(self.lacks_group("kd.gate = \"learnable\"", "stats"));
         }
-        if needs.teacher_nll && !signals.has(Group::Stats) {
+        if needs.teacher_nll && !signals.has(GroupOfColumns::Stats) {
             return Err(self.lacks_group("kd.transition = \"auto\"", "stats"));
         }
         if needs.loss == KdLoss::Sampled {
-            return Err(self.lacks_samples());
+            return self.check_draws(needs.tau).map(|()| None);
         }
-        if !signals.has(Group::Topk) {
+        if !signals.has(GroupOfColumns::Topk) {
             return Err(self.lacks_group("kd.loss", "topk"));
         }
         if signals.top_k < needs.min_top_k {
@@ -217,17 +234,24 @@ impl LabelSource {
             what,
             format!("the group {group}"),
             found.collect::<Vec<_>>().join(", "),
-            "label again with --groups scores,stats,topk",
+            "label again with it among --groups",
         )
     }
 
-    fn lacks_samples(&self) -> DataError {
-        self.lacks(
+    /// Draws say nothing without bias of any temperature but the one they were made at.
+    fn check_draws(&self, tau: f64) -> Result<(), DataError> {
+        let Some(samples) = &self.plan().signals.samples else {
+            return Err(self.lacks_group("kd.loss = \"sampled\"", "samples"));
+        };
+        if samples.tau == tau {
+            return Ok(());
+        }
+        Err(self.lacks(
             "kd.loss = \"sampled\"",
-            "draws from the teacher".to_owned(),
-            "no samples".to_owned(),
-            "choose \"tail-bucket\"",
-        )
+            format!("draws at kd.tau, {tau}"),
+            format!("draws at {}", samples.tau),
+            "set kd.tau to that, or kd.loss to \"tail-bucket\", or label again with another --samples-tau",
+        ))
     }
 
     fn lacks(

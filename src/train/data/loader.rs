@@ -148,7 +148,7 @@ impl Loader {
         self.check_position()
     }
 
-    /// The labelled sequences of the next step, with the signals that the labels hold.
+    /// The labelled sequences of the next step, with the signals of the groups that are read.
     ///
     /// # Errors
     /// The first damaged shard that one of them is in, by file; steps before it were given. Steps
@@ -196,7 +196,7 @@ impl Loader {
             self.prefetch,
             move |pump| {
                 let stop = Arc::clone(&pump.stop);
-                let mut stream = LabelStream::new(labels.inner, position, end, stop);
+                let mut stream = LabelStream::new(labels, position, end, stop);
                 pump.run(|| stream.next_example());
             },
             self.batches(position, end),

@@ -20,16 +20,15 @@ pub use targets::targets_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How kept probabilities become a distribution.
+/// How what is stored of a teacher's distribution becomes one to learn.
 #[derive(
-    Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum KdLoss {
     /// The K kept ids and one bucket for the rest.
-    #[default]
     TailBucket,
-    /// Counts of draws from the teacher; unbiased.
+    /// Counts of draws from the teacher over their number; unbiased at the temperature they were made at.
     Sampled,
     /// The kept ids, rescaled to sum to 1; biased, for comparison.
     Renormalize,
@@ -68,7 +67,8 @@ pub enum Gate {
 pub struct KdPolicy {
     /// The loss.
     pub loss: KdLoss,
-    /// Temperature, positive; other than 1 it must be among the labels' stored temperatures.
+    /// Temperature, positive. Of `sampled` it is that of the draws; of the others, if not 1, it is
+    /// among the labels' stored temperatures.
     pub tau: f64,
     /// What is tempered.
     pub temperature_mode: TemperatureMode,
@@ -76,6 +76,6 @@ pub struct KdPolicy {
     pub gate: Gate,
     /// k of the gate.
     pub gate_k: u32,
-    /// Index of `tau` among the labels' extra temperatures; `None` where it is 1.
+    /// Index of `tau` among the labels' extra temperatures; `None` where it is 1, and with `sampled`.
     pub tau_idx: Option<usize>,
 }

@@ -22,19 +22,19 @@ const TASK_POSITIONS: usize = 32;
 /// | `tail-bucket` | p (1 - p_tail) / sum(p), tail p_tail | p^(1/tau) / exp(log-partition), tail 1 - their sum |
 /// | `renormalize` | p / sum(p) | the same, scaled to sum to 1 |
 /// | `drop` | p | the same |
+/// | `sampled` | count / N | the same, of draws that were made there |
 ///
 /// At tau = 1 stored values were rounded and p_tail was not, hence the rescaling (left out where
 /// all p are 0). There is no unrounded tail mass at other temperatures, so nothing is rescaled to
 /// it; but a tail that is 0 at tau = 1, as at K = V, is 0 at all, and where it is 0, or rounding
 /// takes the sum past 1, the kept values are scaled to sum to 1. So kept and tail of `tail-bucket`
 /// always make 1, which the loss's gradient relies on. omega is 0 where the gate `learnable` is closed (`target_rank` at or
-/// past `gate_k`) and at positions of examples without kept ids, which have no targets of KD. Labels hold
-/// no draws yet, so `sampled` finds none: [`crate::train::data::LabelSource::check_needs`] refuses
-/// it before the first step.
+/// past `gate_k`) and at positions of examples without kept ids (`sampled`: without draws), which have no
+/// targets of KD.
 ///
 /// # Panics
 /// If `policy.tau_idx` is not an index of the labels' temperatures, or the gate is `learnable`
-/// and the labels have no ranks: `check_needs` refuses both.
+/// and the labels have no ranks: [`crate::train::data::LabelSource::check_needs`] refuses both.
 pub fn targets_of(
     examples: &[Example],
     policy: Option<&KdPolicy>,
@@ -83,13 +83,21 @@ fn kd_targets(examples: &[Example], policy: &KdPolicy, omega: f32) -> KdTargets 
         tail_n: Vec::new(),
     };
     for example in examples {
-        let signals = example.signals.as_ref();
-        let has_kept = |s: &&PositionSignals| !s.topk_ids_tk.is_empty();
-        match signals.filter(has_kept) {
-            Some(signals) if policy.loss != KdLoss::Sampled => {
-                push_kept(&mut kd, example.n_targets(), signals, policy, omega);
-            }
-            _ => push_nothing(&mut kd, example.n_targets()),
+        let n = example.n_targets();
+        let is_sampled = policy.loss == KdLoss::Sampled;
+        let has_targets = |s: &&PositionSignals| match is_sampled {
+            true => !s.sampled_ids.is_empty(),
+            false => !s.topk_ids_tk.is_empty(),
+        };
+        let Some(signals) = example.signals.as_ref().filter(has_targets) else {
+            push_nothing(&mut kd, n);
+            continue;
+        };
+        push_omega(&mut kd, n, signals, policy, omega);
+        if is_sampled {
+            push_draws(&mut kd, signals);
+        } else {
+            push_kept(&mut kd, n, signals, policy);
         }
     }
     kd
@@ -104,22 +112,38 @@ fn push_nothing(kd: &mut KdTargets, n: usize) {
     }
 }
 
-fn push_kept(
+fn push_omega(
     kd: &mut KdTargets,
     n: usize,
     signals: &PositionSignals,
     policy: &KdPolicy,
     omega: f32,
 ) {
+    kd.omega_n.extend((0..n).map(|t| match policy.gate {
+        Gate::Learnable if u32::from(signals.target_rank_t[t]) >= policy.gate_k => 0.0,
+        _ => omega,
+    }));
+}
+
+/// count / N of each distinct id; N is what the counts of a position make together.
+fn push_draws(kd: &mut KdTargets, signals: &PositionSignals) {
+    let first = kd.ids.len() as u32;
+    kd.ids.extend_from_slice(&signals.sampled_ids);
+    for bounds in signals.sample_offsets.windows(2) {
+        let counts = &signals.sampled_counts[bounds[0] as usize..bounds[1] as usize];
+        let n_draws: u32 = counts.iter().map(|&count| u32::from(count)).sum();
+        let share = |&count: &u16| f32::from(count) / n_draws as f32;
+        kd.probs.extend(counts.iter().map(share));
+        kd.offsets.push(first + bounds[1]);
+    }
+}
+
+fn push_kept(kd: &mut KdTargets, n: usize, signals: &PositionSignals, policy: &KdPolicy) {
     let k = signals.topk_ids_tk.len() / n;
     let first = kd.ids.len();
     kd.ids.extend_from_slice(&signals.topk_ids_tk);
     kd.probs.resize(kd.ids.len(), 0.0);
     kd.offsets.extend((1..=n).map(|t| (first + t * k) as u32));
-    kd.omega_n.extend((0..n).map(|t| match policy.gate {
-        Gate::Learnable if u32::from(signals.target_rank_t[t]) >= policy.gate_k => 0.0,
-        _ => omega,
-    }));
     let rows = kd.probs[first..].par_chunks_mut(k).enumerate();
     let tails: Vec<f32> = rows
         .with_min_len(TASK_POSITIONS)

@@ -1,10 +1,11 @@
 //! What a run reads, opened and held against each other before any long work.
 
 use super::RunError;
+use crate::shards::Group;
 use crate::storage::StorageError;
 use crate::tokens::{OpenOptions, Packing, TokenCorpus, TokenFormat, Tokenizer, ViewOptions};
 use crate::train::TrainError;
-use crate::train::config::RunConfig;
+use crate::train::config::{LabelsView, RunConfig};
 use crate::train::data::{
     DataError, LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
     TokenSource, TokenizerFacts,
@@ -51,14 +52,18 @@ impl Inputs {
     pub fn open(config: &RunConfig) -> Result<Self, TrainError> {
         config.validate()?;
         let labels = open_labels(config)?;
-        let view = labels.as_ref().map(LabelSource::view);
-        let config = config.clone().resolve(view.as_ref())?;
+        let of_labels = labels.as_ref().map(|labels| LabelsView {
+            sequences: labels.view(),
+            has_samples: labels.plan().signals.has(Group::Samples),
+        });
+        let config = config.clone().resolve(of_labels.as_ref())?;
         let stages = StagePlan::of(&config);
         let init = config.init.as_deref().map(find_model).transpose()?;
         let tokenizer = tokenizer_path(&config, init.as_ref())?;
         let facts = facts(&config, init.as_ref(), tokenizer.as_ref(), labels.as_ref())?;
         let (spec, special) = model(&config, init.as_ref(), &facts, labels.as_ref())?;
         let policy = policy(&config, &stages, labels.as_ref())?;
+        let labels = labels.map(|labels| labels.reading(groups_of(policy.as_ref())));
         let mut notes: Vec<String> = Vec::new();
         notes.extend(
             labels
@@ -329,21 +334,31 @@ fn policy(
     let (Some(labels), true) = (labels, stages.learns_from_labels()) else {
         return Ok(None);
     };
+    let loss = kd.loss(labels.plan().signals.has(Group::Samples));
     let tau_idx = labels.check_needs(&LabelNeeds {
-        loss: kd.loss,
+        loss,
         tau: kd.tau,
         gate: kd.gate,
-        min_top_k: least_top_k(kd.loss),
+        min_top_k: least_top_k(loss),
         teacher_nll: stages.auto_transition().is_some(),
     })?;
     Ok(Some(KdPolicy {
-        loss: kd.loss,
+        loss,
         tau: kd.tau,
         temperature_mode: kd.temperature_mode,
         gate: kd.gate,
         gate_k: kd.gate_k,
         tau_idx,
     }))
+}
+
+/// What is read of labels: the teacher's own NLL is told in every run, the rest is for the loss.
+fn groups_of(policy: Option<&KdPolicy>) -> &'static [Group] {
+    match policy.map(|policy| policy.loss) {
+        None => &[Group::Scores, Group::Stats],
+        Some(KdLoss::Sampled) => &[Group::Scores, Group::Stats, Group::Samples],
+        Some(_) => &[Group::Scores, Group::Stats, Group::Topk],
+    }
 }
 
 /// Of one id rescaled to probability 1 nothing is learnt but the id.

@@ -134,6 +134,8 @@ struct SequenceSize {
     has_stats: bool,
     /// K of the kept ids; `None` where there are none.
     top_k: Option<u64>,
+    /// Distinct ids that a position has drawn, at most; `None` where there are no draws.
+    draws: Option<u64>,
     /// X.
     n_temperatures: u64,
 }
@@ -144,35 +146,50 @@ impl SequenceSize {
             seq_len,
             has_stats: false,
             top_k: None,
+            draws: None,
             n_temperatures: 0,
         }
     }
 
     fn of(labels: &LabelSource, seq_len: u64) -> Self {
         let signals = &labels.plan().signals;
-        let has_topk = signals.has(Group::Topk);
+        let has = |group| labels.groups().contains(&group);
+        let vocab_size = labels.vocab_size();
+        let n_distinct = |n_draws: u16| u64::from(u32::from(n_draws).min(vocab_size));
+        let samples = signals.samples.filter(|_| has(Group::Samples));
         Self {
             seq_len,
-            has_stats: signals.has(Group::Stats),
-            top_k: has_topk.then(|| u64::from(signals.top_k)),
-            n_temperatures: signals.temperatures.len() as u64,
+            has_stats: has(Group::Stats),
+            top_k: has(Group::Topk).then(|| u64::from(signals.top_k)),
+            draws: samples.map(|samples| n_distinct(samples.n_draws)),
+            n_temperatures: match has(Group::Topk) {
+                true => signals.temperatures.len() as u64,
+                false => 0,
+            },
         }
+    }
+
+    /// Ids of a position that a loss learns, at most.
+    fn n_learnt(self) -> Option<u64> {
+        self.top_k.max(self.draws)
     }
 
     /// Bytes of one [`Example`] at most: a document may start at every token.
     fn bytes(self) -> u64 {
-        // Id and start; then f32, u16, f32, f32; ids and f32, tail, and log-partitions.
+        // Id and start; then f32, u16, f32, f32; ids and f32, tail, and log-partitions; ids and counts
+        // of draws, and their offset.
         let of_stats = if self.has_stats { 14 } else { 0 };
         let of_topk = match self.top_k {
             Some(k) => 8 * k + 4 + 4 * self.n_temperatures,
             None => 0,
         };
-        let lists = 10 + self.n_temperatures;
+        let of_draws = self.draws.map_or(0, |n_distinct| 6 * n_distinct + 4);
+        let lists = 13 + self.n_temperatures;
         let fixed =
             size_of::<Example>() as u64 + lists * (ALLOCATION_BYTES + size_of::<Vec<f32>>() as u64);
         let positions = self.seq_len.saturating_add(1);
         positions
-            .saturating_mul(8 + of_stats + of_topk)
+            .saturating_mul(8 + of_stats + of_topk + of_draws)
             .saturating_add(fixed)
     }
 }
@@ -196,12 +213,12 @@ fn data_bytes(inputs: &Inputs) -> u64 {
     let of_tokens = SequenceSize::unlabelled(seq_len)
         .bytes()
         .saturating_mul(n_waiting);
-    let top_k = labels.and_then(|labels| SequenceSize::of(labels, seq_len).top_k);
-    let top_k = top_k.filter(|_| inputs.policy.is_some());
+    let n_learnt = labels.and_then(|labels| SequenceSize::of(labels, seq_len).n_learnt());
+    let n_learnt = n_learnt.filter(|_| inputs.policy.is_some());
     // The stream of stage 1 ends before that of stage 2 starts.
     of_labels
         .max(of_tokens)
-        .saturating_add(target_bytes(inputs.capacity().n_positions as u64, top_k))
+        .saturating_add(target_bytes(inputs.capacity().n_positions as u64, n_learnt))
 }
 
 /// Sequences in a window of `n_groups` row groups and in the next row group.
@@ -213,11 +230,11 @@ fn n_decoded(labels: &LabelSource, n_groups: u64) -> u64 {
     window.min(n_sequences) + next.min(GROUPS_IN_WORK.saturating_mul(n_sequences))
 }
 
-/// Bytes of a micro-batch of so many positions, with `top_k` kept ids each. Its lists of kept ids and
+/// Bytes of a micro-batch of so many positions, with `n_learnt` ids each. Its lists of ids and
 /// probabilities grow as they are filled, to twice their length at most.
-fn target_bytes(n_positions: u64, top_k: Option<u64>) -> u64 {
+fn target_bytes(n_positions: u64, n_learnt: Option<u64>) -> u64 {
     // Id, target, weight; then omega, offset, and the tail twice.
-    let of_kd = top_k.map_or(0, |k| 16 + 2 * 8 * k);
+    let of_kd = n_learnt.map_or(0, |n| 16 + 2 * 8 * n);
     n_positions.saturating_mul(12 + of_kd)
 }
 
@@ -381,7 +398,7 @@ mod tests {
     }
 
     /// Bytes of the lists of an example with all that labels can hold, each as long as it is.
-    fn example_bytes(t: usize, k: usize, x: usize) -> u64 {
+    fn example_bytes(t: usize, k: usize, x: usize, d: usize) -> u64 {
         let signals = PositionSignals {
             target_logprob_t: vec![0.0; t],
             target_rank_t: vec![0; t],
@@ -391,7 +408,9 @@ mod tests {
             topk_logprobs_tk: vec![0.0; t * k],
             tail_mass_t: vec![0.0; t],
             log_partition_xt: vec![vec![0.0; t]; x],
-            ..Default::default()
+            sampled_ids: vec![0; t * d],
+            sampled_counts: vec![0; t * d],
+            sample_offsets: vec![0; if d > 0 { t + 1 } else { 0 }],
         };
         let words = signals.target_logprob_t.len()
             + signals.entropy_t.len()
@@ -399,21 +418,33 @@ mod tests {
             + signals.topk_ids_tk.len()
             + signals.topk_logprobs_tk.len()
             + signals.tail_mass_t.len()
-            + signals.log_partition_xt.iter().flatten().count();
-        let of_signals = 4 * words + 2 * signals.target_rank_t.len();
+            + signals.log_partition_xt.iter().flatten().count()
+            + signals.sampled_ids.len()
+            + signals.sample_offsets.len();
+        let of_signals =
+            4 * words + 2 * signals.target_rank_t.len() + 2 * signals.sampled_counts.len();
         (of_signals + 4 * (t + 1) + size_of::<Example>()) as u64
     }
 
     #[test]
     fn a_sequence_is_not_larger_than_it_is_taken_for_and_not_much_smaller() {
-        for (t, k, x) in [(1, 2, 0), (32, 8, 2), (1024, 128, 0), (1024, 1, 3)] {
+        let sizes = [
+            (1, 2, 0, 0),
+            (32, 8, 2, 0),
+            (1024, 128, 0, 0),
+            (1024, 1, 3, 0),
+            (1, 2, 0, 9),
+            (512, 0, 0, 50),
+        ];
+        for (t, k, x, d) in sizes {
             let size = SequenceSize {
                 seq_len: t as u64,
                 has_stats: true,
                 top_k: Some(k as u64),
+                draws: (d > 0).then_some(d as u64),
                 n_temperatures: x as u64,
             };
-            let (got, want) = (size.bytes(), example_bytes(t, k, x));
+            let (got, want) = (size.bytes(), example_bytes(t, k, x, d));
             let overhead = 1024;
             assert!(want <= got, "{want} and {got}");
             assert!(got < want + want / 4 + overhead, "{want} and {got}");

@@ -145,6 +145,39 @@ fn every_group_of_signals_may_be_missing_but_its_lists_are_then_empty() {
 }
 
 #[test]
+fn only_the_groups_that_are_read_come_and_the_order_is_the_same() {
+    use crate::shards::Group::{Samples, Scores, Stats, Topk};
+    let fixture = Fixture::with(|plan| *plan = crate::shards::testing::add_samples(plan.clone()));
+    let labels = fixture.labels();
+    assert_eq!(labels.groups(), [Scores, Stats, Topk, Samples]);
+    let of = |labels: &LabelSource| {
+        let mut loader = loader(labels, stages(6, 0, 5), 0);
+        let fingerprint = loader.fingerprint().unwrap();
+        let steps: Vec<Example> = (0..6)
+            .flat_map(|_| loader.next_labelled().unwrap())
+            .collect();
+        (fingerprint, steps)
+    };
+    let (fingerprint, whole) = of(&labels);
+    let (same, read) = of(&labels.reading(&[Stats, Samples]));
+    assert_eq!(fingerprint, same);
+    for (whole, read) in whole.iter().zip(&read) {
+        assert_eq!(
+            (read.seq_id, &read.input_ids),
+            (whole.seq_id, &whole.input_ids)
+        );
+        let (whole, read) = (
+            whole.signals.as_ref().unwrap(),
+            read.signals.as_ref().unwrap(),
+        );
+        assert!(read.topk_ids_tk.is_empty() && read.tail_mass_t.is_empty());
+        assert_eq!(read.target_logprob_t, whole.target_logprob_t);
+        assert_eq!(read.sampled_ids, whole.sampled_ids);
+        assert_eq!(read.sample_offsets, whole.sample_offsets);
+    }
+}
+
+#[test]
 fn a_loader_that_is_dropped_takes_its_threads_along() {
     let fixture = Fixture::new();
     let labels = fixture.labels();

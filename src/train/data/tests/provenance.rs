@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::support::*;
+use crate::shards::testing::add_samples;
 use crate::shards::{Attention, Group, LabelSet, Positions};
 use crate::tokens::Packing;
 use crate::train::loss::{Gate, KdLoss};
@@ -144,7 +145,10 @@ fn a_loss_that_the_labels_cannot_serve_is_refused() {
     }
     assert_says(
         labels.check_needs(&needs(KdLoss::Sampled)),
-        &["hold no samples: choose \"tail-bucket\""],
+        &[
+            "\"sampled\" needs the group samples",
+            "hold scores, stats, topk",
+        ],
     );
     let wide = LabelNeeds {
         min_top_k: 5,
@@ -165,6 +169,39 @@ fn a_loss_that_the_labels_cannot_serve_is_refused() {
         labels.check_needs(&needs(KdLoss::Drop)),
         &["kd.loss needs the group topk", "hold scores, stats"],
     );
+}
+
+#[test]
+fn draws_serve_the_sampled_loss_at_their_own_temperature_alone() {
+    let fixture = Fixture::with(|plan| {
+        *plan = add_samples(plan.clone());
+        plan.signals.groups = vec![Group::Scores, Group::Samples];
+        (plan.signals.top_k, plan.signals.temperatures) = (0, vec![]);
+        plan.signals.samples.as_mut().unwrap().tau = 0.8;
+    });
+    let labels = fixture.labels();
+    let at = |tau| LabelNeeds {
+        tau,
+        ..needs(KdLoss::Sampled)
+    };
+    assert_eq!(labels.check_needs(&at(0.8)).unwrap(), None);
+    assert_says(
+        labels.check_needs(&at(1.0)),
+        &[
+            "needs draws at kd.tau, 1,",
+            "hold draws at 0.8",
+            "set kd.tau",
+        ],
+    );
+    assert_says(
+        labels.check_needs(&needs(KdLoss::TailBucket)),
+        &["kd.loss needs the group topk", "hold scores, samples"],
+    );
+    let gated = LabelNeeds {
+        gate: Gate::Learnable,
+        ..at(0.8)
+    };
+    assert_says(labels.check_needs(&gated), &["kd.gate", "the group stats"]);
 }
 
 #[test]

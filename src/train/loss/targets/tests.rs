@@ -209,3 +209,41 @@ fn examples_without_kept_ids_learn_by_cross_entropy_alone() {
     assert!(sampled.ids.is_empty() && sampled.omega_n.iter().all(|&o| o == 0.0));
     assert_eq!(sampled.offsets.len(), 6);
 }
+
+/// Eight draws at each of two positions.
+fn drawn() -> Example {
+    Example {
+        signals: Some(PositionSignals {
+            target_rank_t: vec![1, 4],
+            sampled_ids: vec![2, 5, 7, 3],
+            sampled_counts: vec![1, 5, 2, 8],
+            sample_offsets: vec![0, 3, 4],
+            ..PositionSignals::default()
+        }),
+        ..example(&[1, 2, 3], &[0])
+    }
+}
+
+#[test]
+fn draws_become_their_share_of_all_draws_of_the_position() {
+    let examples = [drawn(), example(&[4, 5], &[0]), labelled(), drawn()];
+    let got = kd(&examples, &policy(KdLoss::Sampled));
+    assert_eq!(got.ids, [2, 5, 7, 3, 2, 5, 7, 3]);
+    assert_eq!(
+        got.probs,
+        [0.125, 0.625, 0.25, 1.0, 0.125, 0.625, 0.25, 1.0]
+    );
+    // Examples without draws have no targets, kept ids or not.
+    assert_eq!(got.offsets, [0, 3, 4, 4, 4, 4, 7, 8]);
+    assert_eq!(got.omega_n, [0.5, 0.5, 0.0, 0.0, 0.0, 0.5, 0.5]);
+    assert!(got.tail_n.is_empty());
+    let gated = KdPolicy {
+        gate: Gate::Learnable,
+        gate_k: 2,
+        temperature_mode: TemperatureMode::Both,
+        tau: 0.8,
+        ..policy(KdLoss::Sampled)
+    };
+    let got = kd(&[drawn()], &gated);
+    assert_eq!((got.omega_n, got.student_tau), (vec![0.5, 0.0], 0.8));
+}
