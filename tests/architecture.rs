@@ -51,6 +51,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
 /// Paths that a room never names: the room (`*` is every one), the path, and who is exempt.
 const FORBIDDEN_PATHS: &[(&str, &str, &[&str])] = &[
     ("*", "ort::", &["teacher"]),
+    ("*", "cudarc::", &["teacher"]),
     ("*", "gemm::", &["train"]),
     ("signals", "std::fs", &[]),
     ("signals", "std::io", &[]),

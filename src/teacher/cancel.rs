@@ -1,7 +1,7 @@
 //! Stopping a run from another thread.
 
 use super::error::TeacherError;
-use ort::session::{HasSelectedOutputs, RunOptions};
+use ort::session::{HasSelectedOutputs, NoSelectedOutputs, RunOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,6 +16,7 @@ struct CancelState {
     cancelled: AtomicBool,
     lending: RunOptions<HasSelectedOutputs>,
     reducing: RunOptions<HasSelectedOutputs>,
+    bound: RunOptions<NoSelectedOutputs>,
 }
 
 // SAFETY: the binding withholds Sync from run options with selected outputs because they may hold a
@@ -24,16 +25,19 @@ struct CancelState {
 unsafe impl Sync for CancelState {}
 
 impl Canceller {
-    /// `lending` selects the logits, `reducing` what a head makes of them.
+    /// `lending` selects the logits, `reducing` what a head makes of them; of a `bound` run the
+    /// binding selects the outputs.
     pub(super) fn new(
         lending: RunOptions<HasSelectedOutputs>,
         reducing: RunOptions<HasSelectedOutputs>,
+        bound: RunOptions<NoSelectedOutputs>,
     ) -> Self {
         Self {
             state: Arc::new(CancelState {
                 cancelled: AtomicBool::new(false),
                 lending,
                 reducing,
+                bound,
             }),
         }
     }
@@ -48,12 +52,18 @@ impl Canceller {
         &self.state.reducing
     }
 
+    /// For a run that leaves the logits where a binding says.
+    pub(super) fn bound(&self) -> &RunOptions<NoSelectedOutputs> {
+        &self.state.bound
+    }
+
     /// Stops the run in progress, and every later one.
     pub fn cancel(&self) {
         self.state.cancelled.store(true, Ordering::SeqCst);
         // Setting a flag cannot fail; and if it did, the next run would still see `cancelled`.
         let _ = self.state.lending.terminate();
         let _ = self.state.reducing.terminate();
+        let _ = self.state.bound.terminate();
     }
 
     /// Whether somebody has cancelled.

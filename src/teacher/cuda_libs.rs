@@ -1,5 +1,10 @@
 //! CUDA's libraries, where pip puts them: `nvidia/<package>/lib` beside the `onnxruntime` package,
-//! which the dynamic loader never searches. Opened first, they are found by name later.
+//! which the dynamic loader never searches. Opened first, they are found by name later, by ONNX
+//! Runtime's provider and by `cudarc` alike: the loader takes an open library whose own name
+//! (`libnvrtc.so.13`) is the one asked for.
+//!
+//! Packages for CUDA 12 each have a folder (`nvidia/cuda_nvrtc/lib`), those for CUDA 13 share one
+//! (`nvidia/cu13/lib`). Where both lie side by side both are opened, and each asks for its own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -55,10 +60,11 @@ pub(super) fn packaged_libraries(runtime: &Path) -> Vec<PathBuf> {
 
 #[cfg(unix)]
 fn open(path: &Path) {
-    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+    // Local: found by name all the same, and CUDA 12's symbols never stand in for CUDA 13's.
     // SAFETY: NVIDIA's libraries have no initialisers that depend on the program; they are kept
     // open for the life of the process.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
     std::mem::forget(library);
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong between a model file and its logits.
 
+use super::cuda::CudaError;
 use super::reduction::ReduceChoice;
 use super::search::{Searched, list_searched};
 use crate::error::Kind;
@@ -150,6 +151,9 @@ pub enum TeacherError {
         /// Its dtype.
         got: String,
     },
+    /// A CUDA device cannot reduce logits, or did not.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     /// The logits have no signals.
     #[error(transparent)]
     Signals(#[from] SignalsError),
@@ -205,6 +209,7 @@ impl TeacherError {
         match self {
             Self::Model(error) => error.kind(),
             Self::Signals(error) => error.kind(),
+            Self::Cuda(error) => error.kind(),
             Self::Cancelled => Kind::Interrupted,
             Self::Run { .. }
             | Self::HeadOutput { .. }

@@ -5,7 +5,7 @@ use super::session::TokenBatch;
 use crate::onnx::{DType, InputRole, PastDim, Signature};
 use crate::signals::SequenceTargets;
 use ort::session::SessionInputValue;
-use ort::value::TensorRef;
+use ort::value::{DynValue, Tensor, TensorRef};
 use std::borrow::Cow;
 
 /// The shape that a batch is run in: the model's fixed dimensions, or the batch's own.
@@ -110,6 +110,13 @@ impl Feeds {
             .map(tensor)
             .chain(self.targets.iter().map(TargetsFeed::tensor))
             .collect()
+    }
+
+    /// The same without targets, as tensors of their own, for a binding: it would copy borrowed ones by
+    /// another binding within, under the lock that the first of them holds, and wait for ever.
+    pub(super) fn owned_tensors(&self) -> Result<Vec<(&str, DynValue)>, ort::Error> {
+        let tensor = |feed| Feed::owned_tensor(feed).map(|value| (feed.name.as_str(), value));
+        self.feeds.iter().map(tensor).collect()
     }
 }
 
@@ -225,6 +232,18 @@ impl Feed {
             FeedData::F32(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
             FeedData::F16(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
             FeedData::Bf16(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
+        })
+    }
+
+    fn owned_tensor(&self) -> Result<DynValue, ort::Error> {
+        let dims = self.dims.clone();
+        Ok(match &self.data {
+            FeedData::I32(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
+            FeedData::I64(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
+            FeedData::Bool(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
+            FeedData::F32(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
+            FeedData::F16(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
+            FeedData::Bf16(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
         })
     }
 }

@@ -6,6 +6,14 @@ use crate::signals::{Logits, LogitsData};
 use ort::value::{DynValue, TensorElementType};
 use std::path::Path;
 
+/// The float dtypes that exporters write; the CUDA kernel knows each by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogitsDtype {
+    F32 = 0,
+    F16 = 1,
+    Bf16 = 2,
+}
+
 /// What a message about an output needs.
 pub(super) struct LogitsView<'a> {
     pub(super) model: &'a Path,
@@ -20,12 +28,7 @@ impl LogitsView<'_> {
         value: &'v DynValue,
         n_rows: usize,
     ) -> Result<Logits<'v>, TeacherError> {
-        let dtype = value.dtype();
-        let dims: Vec<i64> = dtype
-            .tensor_shape()
-            .map(|dims| dims.to_vec())
-            .unwrap_or_default();
-        let vocab_size = self.check_shape(&dims)?;
+        let (dtype, vocab_size) = self.check(value)?;
         let n_used = n_rows * self.shape.width * vocab_size;
         let run = |source| TeacherError::Run {
             n_rows,
@@ -33,22 +36,15 @@ impl LogitsView<'_> {
             hint: String::new(),
             source,
         };
-        let data = match dtype.tensor_type() {
-            Some(TensorElementType::Float32) => {
+        let data = match dtype {
+            LogitsDtype::F32 => {
                 LogitsData::F32(&value.try_extract_tensor().map_err(run)?.1[..n_used])
             }
-            Some(TensorElementType::Float16) => {
+            LogitsDtype::F16 => {
                 LogitsData::F16(&value.try_extract_tensor().map_err(run)?.1[..n_used])
             }
-            Some(TensorElementType::Bfloat16) => {
+            LogitsDtype::Bf16 => {
                 LogitsData::Bf16(&value.try_extract_tensor().map_err(run)?.1[..n_used])
-            }
-            other => {
-                let got = other.map_or("not a tensor".to_owned(), |dtype| dtype.to_string());
-                return Err(TeacherError::LogitsDtype {
-                    output: self.output.to_owned(),
-                    got,
-                });
             }
         };
         Ok(Logits {
@@ -57,6 +53,26 @@ impl LogitsView<'_> {
             width: self.shape.width,
             vocab_size,
         })
+    }
+
+    /// Dtype and V of logits wherever they lie, their shape checked.
+    pub(super) fn check(&self, value: &DynValue) -> Result<(LogitsDtype, usize), TeacherError> {
+        let value_type = value.dtype();
+        let dims = value_type.tensor_shape().map(|dims| dims.to_vec());
+        let vocab_size = self.check_shape(&dims.unwrap_or_default())?;
+        let dtype = match value_type.tensor_type() {
+            Some(TensorElementType::Float32) => LogitsDtype::F32,
+            Some(TensorElementType::Float16) => LogitsDtype::F16,
+            Some(TensorElementType::Bfloat16) => LogitsDtype::Bf16,
+            other => {
+                let got = other.map_or("not a tensor".to_owned(), |dtype| dtype.to_string());
+                return Err(TeacherError::LogitsDtype {
+                    output: self.output.to_owned(),
+                    got,
+                });
+            }
+        };
+        Ok((dtype, vocab_size))
     }
 
     fn check_shape(&self, dims: &[i64]) -> Result<usize, TeacherError> {

@@ -6,10 +6,11 @@
 //! (ids, mask, positions, an empty past) and lends the logits, uncopied, to a closure;
 //! [`Teacher::reduce`] gives signals, made of them where [`Teacher::with_reduction`] said.
 //!
-//! Invariants: no other room names `ort`; the logits that a closure sees are `[B, T, V]` with
+//! Invariants: no other room names `ort` or `cudarc`; the logits that a closure sees are `[B, T, V]` with
 //! `T >= batch.width`, checked on every run.
 
 mod cancel;
+mod cuda;
 mod cuda_libs;
 mod device;
 mod error;
@@ -23,6 +24,7 @@ mod search;
 mod session;
 
 pub use cancel::Canceller;
+pub use cuda::CudaError;
 pub use device::DeviceChoice;
 pub use error::TeacherError;
 pub use reduction::ReduceChoice;

@@ -49,18 +49,16 @@ impl Model {
     ) -> Result<Self, TeacherError> {
         let (environment, library) = environment()?;
         let opened = open_session(environment, library, options, source)?;
-        let select = |names: &[&str]| {
-            select_outputs(names)
-                .map_err(|source| open_error(&options.model, opened.provider, library, source))
-        };
-        let lending = select(&[&signature.logits.name])?;
-        let reducing = select(head_outputs)?;
+        let failed = |source| open_error(&options.model, opened.provider, library, source);
+        let lending = select_outputs(&[&signature.logits.name]).map_err(failed)?;
+        let reducing = select_outputs(head_outputs).map_err(failed)?;
+        let bound = RunOptions::new().map_err(failed)?;
         Ok(Self {
             session: opened.session,
             feeds: Feeds::new(&signature),
             path: options.model.clone(),
             signature,
-            canceller: Canceller::new(lending, reducing),
+            canceller: Canceller::new(lending, reducing, bound),
             device: opened.device,
             provider: opened.provider,
             ort_version: library.version.clone(),

@@ -1,5 +1,6 @@
 //! Making a session on a device.
 
+use super::cuda::cuda_provider;
 use super::cuda_libs::preload;
 use super::device::DeviceChoice;
 use super::error::TeacherError;
@@ -110,7 +111,7 @@ fn session_on(
 /// fail and leave its nodes to the CPU.
 fn providers(device: DeviceChoice) -> Vec<ExecutionProviderDispatch> {
     let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    let cuda = |n| ep::CUDA::default().with_device_id(number(n)).build();
+    let cuda = |n| cuda_provider(n).build();
     let list = match device {
         DeviceChoice::Auto | DeviceChoice::Cpu => Vec::new(),
         DeviceChoice::Cuda(n) => vec![cuda(n)],
@@ -143,6 +144,15 @@ pub(super) fn device_problem(message: &str) -> String {
         .unwrap_or(line)
         .trim();
     let remedy = match core {
+        // The whole line is about the call that failed first, which happens to ask for devices.
+        _ if core.contains("CUDA failure 100") => {
+            return "the driver shows no CUDA device; see nvidia-smi and CUDA_VISIBLE_DEVICES"
+                .to_owned();
+        }
+        _ if core.contains("CUDA failure 35") => {
+            return "the NVIDIA driver is older than the CUDA that ONNX Runtime was built with; update it"
+                .to_owned();
+        }
         _ if core.contains("libcuda.so") => "the NVIDIA driver is not installed",
         _ if core.contains("libnvinfer") => {
             "TensorRT's libraries are not on the loader's path: `pip install tensorrt`, and put its folder on LD_LIBRARY_PATH"

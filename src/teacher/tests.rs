@@ -583,11 +583,15 @@ fn cudas_libraries_are_found_beside_the_runtimes_package_in_the_order_they_need_
     let cudnn = touch("nvidia/cudnn/lib/libcudnn.so.9");
     let cublas = touch("nvidia/cu13/lib/libcublas.so.13");
     let cublas_lt = touch("nvidia/cu13/lib/libcublasLt.so.13");
-    touch("nvidia/cu13/lib/libnvrtc-builtins.so.13.0");
+    let nvrtc_12 = touch("nvidia/cuda_nvrtc/lib/libnvrtc.so.12");
+    let nvrtc_13 = touch("nvidia/cu13/lib/libnvrtc.so.13");
+    // Those that a library opens itself, beside it.
+    touch("nvidia/cuda_nvrtc/lib/libnvrtc-builtins.so.12.9");
+    touch("nvidia/cuda_nvrtc/lib/libnvrtc.alt.so.12");
     touch("nvidia/cudnn/lib/libcudnn_ops.so.9");
     assert_eq!(
         cuda_libs::packaged_libraries(&runtime),
-        [cublas_lt, cublas, cudnn]
+        [nvrtc_13, nvrtc_12, cublas_lt, cublas, cudnn]
     );
     assert!(cuda_libs::packaged_libraries(Path::new("/libonnxruntime.so")).is_empty());
 }
@@ -607,6 +611,12 @@ fn cuda_failures_keep_what_a_user_can_act_on() {
     let problem =
         super::open::device_problem("with error: libcuda.so.1: cannot open shared object file");
     assert!(problem.contains("driver is not installed"), "{problem}");
+    let message = "/src/cuda_execution_provider_info.cc:63 FromProviderOptions() \
+        [ONNXRuntimeError] : 1 : FAIL : provider_options_utils.h:187 Parse Failed to parse provider \
+        option \"device_id\": CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; \
+        expr=cudaGetDeviceCount(&num_devices);\n";
+    let problem = super::open::device_problem(message);
+    assert!(problem.contains("CUDA_VISIBLE_DEVICES"), "{problem}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::fmt;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum ReduceChoice {
-    /// By device: host on the CPU and on CUDA, graph on any other.
+    /// By device: host on the CPU, cuda on a CUDA device, graph on any other.
     #[default]
     Auto,
     /// By this machine's processor, from all logits of each position; every group.
@@ -19,15 +19,17 @@ pub enum ReduceChoice {
     /// In the model's graph, by a head appended to it in memory, so that only the kept ids of each
     /// position leave the device; groups scores and topk alone.
     Graph,
+    /// On the CUDA device that the model runs on, by a kernel over the logits that it left there;
+    /// every group, K up to 2048. Never run on a GPU yet: compare with host first.
+    Cuda,
 }
 
 impl ReduceChoice {
     /// The place that is meant on this device; never `auto`.
     pub(in crate::teacher) fn on(self, device: DeviceChoice) -> Self {
         match (self, device) {
-            (Self::Auto, DeviceChoice::Auto | DeviceChoice::Cpu | DeviceChoice::Cuda(_)) => {
-                Self::Host
-            }
+            (Self::Auto, DeviceChoice::Auto | DeviceChoice::Cpu) => Self::Host,
+            (Self::Auto, DeviceChoice::Cuda(_)) => Self::Cuda,
             (Self::Auto, _) => Self::Graph,
             (chosen, _) => chosen,
         }
@@ -36,11 +38,11 @@ impl ReduceChoice {
     /// What a user of this device should know of the place.
     pub(in crate::teacher) fn note(self, device: DeviceChoice) -> Option<String> {
         let copied = self.on(device) == Self::Host && device != DeviceChoice::Cpu;
-        copied.then(|| {
-            format!(
-                "all logits are copied from {device} to be reduced here; --reduce graph with --groups topk copies only the kept ids"
-            )
-        })
+        let instead = match device {
+            DeviceChoice::Cuda(_) => "--reduce cuda copies only what each position is reduced to",
+            _ => "--reduce graph with --groups topk copies only the kept ids",
+        };
+        copied.then(|| format!("all logits are copied from {device} to be reduced here; {instead}"))
     }
 }
 
@@ -50,6 +52,7 @@ impl fmt::Display for ReduceChoice {
             Self::Auto => "auto",
             Self::Host => "host",
             Self::Graph => "graph",
+            Self::Cuda => "cuda",
         })
     }
 }

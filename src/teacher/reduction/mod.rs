@@ -2,7 +2,8 @@
 //!
 //! [`host`] runs the model and lends its logits to the kernel of `signals`. [`graph`] appends a
 //! head to the model, so that whatever device runs the model ranks and sums its logits too, and
-//! only the kept ids of a position come back. Wherever positions were reduced, `signals` makes
+//! only the kept ids of a position come back. On CUDA [`super::cuda`] leaves the logits on the device
+//! and reduces them there by a kernel of its own. Wherever positions were reduced, `signals` makes
 //! lists and scores of them.
 
 mod choice;
@@ -12,6 +13,7 @@ mod ranked;
 
 pub use choice::ReduceChoice;
 
+use super::cuda::{self, DeviceReducer};
 use super::error::TeacherError;
 use super::model::Model;
 use super::session::{TeacherOptions, TokenBatch};
@@ -23,6 +25,8 @@ pub(super) enum Reduction {
     Host,
     /// In the model's graph.
     Graph(Box<graph::GraphHead>),
+    /// On the model's CUDA device.
+    Cuda(Box<DeviceReducer>),
 }
 
 impl Reduction {
@@ -40,6 +44,10 @@ impl Reduction {
                 let (model, head) = graph::append(options, model, config, n_logits)?;
                 Ok((model, Self::Graph(Box::new(head))))
             }
+            ReduceChoice::Cuda => {
+                let reducer = DeviceReducer::new(cuda::number_of(model.device)?, config)?;
+                Ok((model, Self::Cuda(Box::new(reducer))))
+            }
         }
     }
 
@@ -53,6 +61,7 @@ impl Reduction {
         match self {
             Self::Host => host::reduce(model, batch, sequences, config),
             Self::Graph(head) => head.reduce(model, batch, sequences, config),
+            Self::Cuda(reducer) => cuda::reduce(model, reducer, batch, sequences),
         }
     }
 
@@ -60,6 +69,7 @@ impl Reduction {
         match self {
             Self::Host => ReduceChoice::Host,
             Self::Graph(_) => ReduceChoice::Graph,
+            Self::Cuda(_) => ReduceChoice::Cuda,
         }
     }
 }

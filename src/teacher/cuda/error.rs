@@ -1,0 +1,155 @@
+//! What can go wrong between a CUDA device and the reduced positions.
+
+use super::layout::{GREATEST_K, MAX_SUMMED_BLOCKS};
+use crate::error::Kind;
+use cudarc::driver::DriverError;
+
+/// A device that cannot reduce logits, or did not.
+#[derive(Debug, thiserror::Error)]
+pub enum CudaError {
+    /// The model does not run where its logits should be reduced.
+    #[error(
+        "--reduce cuda needs the teacher on a CUDA device, and it runs on {device}; add --device cuda, or use --reduce host"
+    )]
+    OtherDevice {
+        /// Where it runs.
+        device: String,
+    },
+    /// No libcuda.
+    #[error(
+        "the NVIDIA driver's library (libcuda.so.1) was not found; install the driver, or use --device cpu"
+    )]
+    DriverMissing,
+    /// No libnvrtc.
+    #[error(
+        "NVIDIA's run-time compiler (libnvrtc) was not found, and the kernel that reduces logits on the device is compiled by it; install it beside onnxruntime-gpu: `pip install nvidia-cuda-nvrtc` (nvidia-cuda-nvrtc-cu12 for a driver of CUDA 12), or put its folder on LD_LIBRARY_PATH"
+    )]
+    CompilerMissing,
+    /// Fewer devices than the number says.
+    #[error(
+        "there is no CUDA device {device}: the driver shows {n_devices}; name one from 0 on by --device cuda:N, and see CUDA_VISIBLE_DEVICES"
+    )]
+    NoSuchDevice {
+        /// As asked for.
+        device: u32,
+        /// As many as there are.
+        n_devices: i32,
+    },
+    /// A device that this compiler no longer knows.
+    #[error(
+        "CUDA device {device} is of compute capability {major}.{minor}, and the run-time compiler that was found knows {oldest_major}.{oldest_minor} and newer; install an older one: `pip install nvidia-cuda-nvrtc-cu12`"
+    )]
+    DeviceTooOld {
+        /// Its number.
+        device: u32,
+        /// Of its compute capability.
+        major: u32,
+        /// Of its compute capability.
+        minor: u32,
+        /// Of the oldest that is known.
+        oldest_major: u32,
+        /// Of the oldest that is known.
+        oldest_minor: u32,
+    },
+    /// The compiler refused the kernel.
+    #[error("the run-time compiler refused the reduction kernel for {architecture}: {log}")]
+    Compile {
+        /// Such as `sm_90`.
+        architecture: String,
+        /// The compiler's log, or the name of its error.
+        log: String,
+    },
+    /// The driver failed at something.
+    #[error("CUDA device {device} failed {doing}{}", remedy(source))]
+    Driver {
+        /// Its number.
+        device: u32,
+        /// Such as "to load the kernel".
+        doing: &'static str,
+        /// What the driver said.
+        #[source]
+        source: DriverError,
+    },
+    /// Not enough device or pinned memory.
+    #[error(
+        "CUDA device {device} has no {n_bytes} bytes left for what a batch of {n_positions} positions is reduced to; lower --batch-tokens"
+    )]
+    OutOfMemory {
+        /// Its number.
+        device: u32,
+        /// Asked for.
+        n_bytes: usize,
+        /// Positions of the batch.
+        n_positions: usize,
+    },
+    /// The logits are not where the kernel could read them.
+    #[error(
+        "output {output} came back in {found} of device {found_device}, expected Cuda of device {device}: the model's last node has no CUDA kernel and ran on the CPU; use --reduce host"
+    )]
+    NotOnDevice {
+        /// The output's name.
+        output: String,
+        /// Kind of memory.
+        found: String,
+        /// The number beside it.
+        found_device: i32,
+        /// The number asked for.
+        device: i32,
+    },
+    /// K beyond what fits a block's shared memory.
+    #[error(
+        "--top-k {top_k} is more than the {GREATEST_K} that are ranked on a CUDA device; lower it, or use --reduce host"
+    )]
+    TopK {
+        /// K.
+        top_k: usize,
+    },
+    /// N beyond what fits a block's shared memory.
+    #[error(
+        "{n_draws} draws a position are more than the {GREATEST_K} that are sorted on a CUDA device; lower their number, or use --reduce host"
+    )]
+    Draws {
+        /// N.
+        n_draws: u32,
+    },
+    /// Too many ids to draw from.
+    #[error(
+        "draws on a CUDA device are from at most {} ids, and the vocabulary has {vocab_size}; leave samples out, or use --reduce host",
+        64 * MAX_SUMMED_BLOCKS
+    )]
+    DrawsVocabulary {
+        /// V.
+        vocab_size: usize,
+    },
+}
+
+impl CudaError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Driver { .. } | Self::Compile { .. } => Kind::Failed,
+            _ => Kind::Usage,
+        }
+    }
+}
+
+/// What may help against the driver's answer; empty or begins with "; ".
+fn remedy(source: &DriverError) -> &'static str {
+    use cudarc::driver::sys::CUresult;
+    match source.0 {
+        CUresult::CUDA_ERROR_INVALID_IMAGE
+        | CUresult::CUDA_ERROR_INVALID_PTX
+        | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+        | CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
+            "; its driver is older than the run-time compiler: update the driver, or install an older compiler: `pip install nvidia-cuda-nvrtc-cu12`"
+        }
+        CUresult::CUDA_ERROR_NO_DEVICE => {
+            "; the driver shows no device: see nvidia-smi and CUDA_VISIBLE_DEVICES"
+        }
+        CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH | CUresult::CUDA_ERROR_STUB_LIBRARY => {
+            "; the driver's library and its kernel module are not of one version: restart the machine, or reinstall the driver"
+        }
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "; lower --batch-tokens",
+        _ => "",
+    }
+}
