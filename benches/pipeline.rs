@@ -20,6 +20,7 @@ const SEQ_LEN: u32 = 512;
 const BATCH_ROWS: usize = 2;
 const VOCAB_SIZE: u64 = 50_257;
 const TOP_K: u32 = 64;
+const N_DRAWS: u32 = 50;
 const N_ROUNDS: usize = 3;
 
 /// A generated teacher, and how many tokens of it make a round of some ten seconds or more: several
@@ -202,7 +203,11 @@ fn options(model: &Path, tokens: &Path, threads: usize, sampled: bool) -> LabelO
         tokens_format: Some(TokenFormat::NanoGpt),
         seq_len: Some(SEQ_LEN),
         top_k: Some(TOP_K),
-        groups: Some(vec![Group::Stats, Group::Topk]),
+        groups: Some(match sampled {
+            true => vec![Group::Stats, Group::Topk, Group::Samples],
+            false => vec![Group::Stats, Group::Topk],
+        }),
+        samples: sampled.then_some(N_DRAWS),
         temperatures: sampled.then(|| vec![2.0]),
         device: Some("cpu".into()),
         threads: Some(threads),

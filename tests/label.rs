@@ -454,12 +454,37 @@ fn a_teacher_is_known_by_its_contents_external_data_included() {
 /// Nats, and probability, between two places of reduction: float noise of sums in another order.
 const PLACE_TOLERANCE: f64 = 1e-5;
 
+/// `saltworks label` of the group topk alone, in several shards.
+fn label_topk(inputs: &Inputs, output: &str) -> Command {
+    let mut command = saltworks();
+    command.arg("label");
+    inputs.add_inputs(&mut command, output);
+    command.args(["--seq-len", "32", "--top-k", "8", "--temperatures", "2"]);
+    command.args(["--groups", "topk", "--shard-bytes", "20000"]);
+    command
+}
+
+#[test]
+fn several_devices_make_the_bytes_of_one() {
+    let inputs = Inputs::new(4_000);
+    succeed(&mut inputs.label("one"));
+    let mut several = inputs.label_on("cpu,cpu,cpu", "several");
+    let output = succeed(several.arg("--profile"));
+    assert!(
+        text(&output).contains("reduction of logits"),
+        "{}",
+        text(&output)
+    );
+    let snapshot = |name: &str| support::snapshot(&inputs.path(name));
+    support::assert_same_files(&snapshot("several"), &snapshot("one"));
+}
+
 #[test]
 fn a_set_reduced_in_the_models_graph_is_sound_and_agrees_with_the_processors() {
     let inputs = Inputs::new(2_000);
     for (output, place) in [("host", "host"), ("graph", "graph")] {
-        let mut label = inputs.label(output);
-        succeed(label.args(["--groups", "topk", "--round", "f32", "--reduce", place]));
+        let mut label = label_topk(&inputs, output);
+        succeed(label.args(["--round", "f32", "--reduce", place]));
     }
     let graph = inputs.path("graph");
     let report = text(&succeed(
@@ -506,8 +531,8 @@ fn rows_of(labels: &Path) -> Vec<Row> {
 fn the_place_of_the_reduction_is_recorded_and_does_not_mix_in_silence() {
     let inputs = Inputs::new(2_000);
     let task = |i: &str, place: &str| {
-        let mut label = inputs.label("mixed");
-        label.args(["--groups", "topk", "--task", i, "--reduce", place]);
+        let mut label = label_topk(&inputs, "mixed");
+        label.args(["--task", i, "--reduce", place]);
         label
     };
     succeed(&mut task("0/2", "host"));

@@ -72,6 +72,19 @@ impl Inputs {
         command
     }
 
+    /// The same on other devices than the processor alone.
+    pub fn label_on(&self, device: &str, output: &str) -> Command {
+        let mut options = saltworks();
+        self.add_options(&mut options, output);
+        let mut command = saltworks();
+        command.arg("label").args(
+            options
+                .get_args()
+                .map(|arg| if arg == "cpu" { device.as_ref() } else { arg }),
+        );
+        command
+    }
+
     pub fn add_options(&self, command: &mut Command, output: &str) {
         self.add_inputs(command, output);
         command.args(["--seq-len", "32", "--top-k", "8", "--temperatures", "2"]);
