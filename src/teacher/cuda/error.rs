@@ -96,6 +96,16 @@ pub enum CudaError {
         /// The number asked for.
         device: i32,
     },
+    /// The kernel and the processor give different signals for the same tokens.
+    #[error(
+        "the reduction kernel on CUDA device {device} gives another {what} than the processor does for the same tokens, so its labels could not be trusted; use --reduce host, and please report the device and its driver"
+    )]
+    Disagrees {
+        /// Its number.
+        device: u32,
+        /// The first quantity that differs.
+        what: &'static str,
+    },
     /// K beyond what fits a block's shared memory.
     #[error(
         "--top-k {top_k} is more than the {GREATEST_K} that are ranked on a CUDA device; lower it, or use --reduce host"
@@ -127,7 +137,7 @@ impl CudaError {
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Driver { .. } | Self::Compile { .. } => Kind::Failed,
+            Self::Driver { .. } | Self::Compile { .. } | Self::Disagrees { .. } => Kind::Failed,
             _ => Kind::Usage,
         }
     }

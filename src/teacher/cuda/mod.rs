@@ -10,7 +10,8 @@
 //! - `compile`: the kernel's source to a binary for one architecture;
 //! - `reducer`: context, stream, buffers (pinned where the host reads or writes), one launch a batch;
 //! - `binding`: ONNX Runtime's run with its output bound to the device;
-//! - `provider`: options of its execution provider.
+//! - `provider`: options of its execution provider;
+//! - `self_check`: the kernel against the processor on a few tokens, each time a device is opened.
 //!
 //! # What has run where
 //! - On the CPU, in the tests: the kernel's logic, from the same source, one thread a CUDA thread with
@@ -29,11 +30,13 @@ mod layout;
 mod outputs;
 mod provider;
 mod reducer;
+mod self_check;
 
 pub(super) use binding::{number_of, reduce};
 pub use error::CudaError;
 pub(super) use provider::cuda_provider;
 pub(super) use reducer::DeviceReducer;
+pub(super) use self_check::self_check;
 
 #[cfg(test)]
 mod tests;

@@ -45,7 +45,9 @@ impl Reduction {
                 Ok((model, Self::Graph(Box::new(head))))
             }
             ReduceChoice::Cuda => {
-                let reducer = DeviceReducer::new(cuda::number_of(model.device)?, config)?;
+                let (number, mut model) = (cuda::number_of(model.device)?, model);
+                let mut reducer = DeviceReducer::new(number, config)?;
+                cuda::self_check(&mut model, &mut reducer, options.seq_len_max, config)?;
                 Ok((model, Self::Cuda(Box::new(reducer))))
             }
         }
