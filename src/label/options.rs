@@ -111,7 +111,8 @@ pub struct LabelOptions {
 
     /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
     /// directml; cuda:1 is the second device, and so with tensorrt, migraphx, rocm and directml.
-    /// auto is cuda where it works, else cpu. Of these the project itself has only ever run cpu.
+    /// auto is cuda where it works, else cpu. Of these the project
+    /// itself has run cpu, openvino by hand on a CPU, and no other.
     /// Default: auto.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,

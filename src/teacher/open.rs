@@ -57,7 +57,7 @@ pub(super) fn open_session(
         Ok(opened(
             device,
             session,
-            untested_note(device).into_iter().collect(),
+            unknown_note(device).into_iter().collect(),
         ))
     };
     match options.device {
@@ -76,11 +76,11 @@ pub(super) fn open_session(
 }
 
 /// For a device of which nothing is known but that it can be asked for.
-fn untested_note(device: DeviceChoice) -> Option<String> {
+fn unknown_note(device: DeviceChoice) -> Option<String> {
     let note = format!(
-        "--device {device} has never been run by the project's own tests: hold a sample against the CPU with `saltworks verify --teacher FILE --tokens PATH --device cpu`"
+        "--device {device} has never been run by the project itself: hold a sample against the CPU with `saltworks verify --teacher FILE --tokens PATH --device cpu`"
     );
-    (!device.is_tested()).then_some(note)
+    (!device.has_run()).then_some(note)
 }
 
 /// `Err` says why the device does not work here. That the provider is in the library proves

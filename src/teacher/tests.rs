@@ -490,7 +490,7 @@ fn a_device_that_is_not_there_is_an_error_with_its_own_remedy() {
             Ok(teacher) => {
                 assert_eq!(teacher.info().provider, device.provider());
                 assert!(there.iter().any(|name| name == device.provider()));
-                assert_eq!(teacher.info().notes.is_empty(), device.is_tested());
+                assert_eq!(teacher.info().notes.is_empty(), device.has_run());
             }
             Err(error) => {
                 let message = error.to_string();

@@ -55,7 +55,7 @@ fn examine(runtime: &Result<RuntimeLibrary, TeacherError>) -> anyhow::Result<Doc
             Some(providers) => try_devices(providers)?,
             None => Vec::new(),
         },
-        untested_devices: untested_devices(),
+        unrun_devices: unrun_devices(),
         providers,
         machine: Machine::look(),
     })
@@ -114,7 +114,7 @@ fn attempt(model: &Path, device: DeviceChoice) -> Device {
 }
 
 /// Devices that the project itself has never run a model on.
-fn untested_devices() -> Vec<String> {
-    let untested = DeviceChoice::ALL.into_iter().filter(|d| !d.is_tested());
-    untested.map(|device| device.to_string()).collect()
+fn unrun_devices() -> Vec<String> {
+    let unrun = DeviceChoice::ALL.into_iter().filter(|d| !d.has_run());
+    unrun.map(|device| device.to_string()).collect()
 }

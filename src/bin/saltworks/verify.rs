@@ -29,7 +29,8 @@ pub(crate) struct Args {
     seed: u64,
     /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
     /// directml; cuda:1 is the second device, and so with tensorrt, migraphx, rocm and directml.
-    /// auto is cuda where it works, else cpu. Of these the project itself has only ever run cpu.
+    /// auto is cuda where it works, else cpu. Of these the project
+    /// itself has run cpu, openvino by hand on a CPU, and no other.
     #[arg(long, default_value = "auto", requires = "teacher")]
     device: String,
     /// Where logits are reduced: auto, host or graph; see `saltworks help label`.

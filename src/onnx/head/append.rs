@@ -35,7 +35,8 @@ pub struct Head {
     pub targets: String,
     /// f32 `[B, T, M]`: the best logits, falling.
     pub ranked_logits: String,
-    /// i64 `[B, T, M]`: their ids. ONNX asks for the lower one first where logits are equal.
+    /// i64 `[B, T, M]`: their ids. Where logits are equal ONNX asks for the lower id first, at the
+    /// border of M too; not every device does that.
     pub ranked_ids: String,
     /// f32 `[B, T, 1]`: the target's logit.
     pub target_logits: String,

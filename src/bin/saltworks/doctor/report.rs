@@ -18,7 +18,7 @@ pub(crate) struct Doctor {
     pub(crate) providers: Option<Vec<String>>,
     pub(crate) devices: Vec<Device>,
     /// Names of those that the project itself has never run a model on.
-    pub(crate) untested_devices: Vec<String>,
+    pub(crate) unrun_devices: Vec<String>,
     pub(crate) machine: Machine,
 }
 
@@ -58,11 +58,11 @@ impl fmt::Display for Doctor {
             mark(f, &device.device, device.works, problem.unwrap_or("works"))?;
         }
         line(f, "--device auto", &self.choice())?;
-        let untested = self.untested_devices.join(", ");
+        let unrun = self.unrun_devices.join(", ");
         line(
             f,
             "never run by us",
-            &format!("{untested}: can be asked for, and no more is known"),
+            &format!("{unrun}: can be asked for, and no more is known"),
         )?;
         heading(f, "Machine")?;
         self.machine.write(f)
