@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn whatever_is_further_apart_is_named() {
         let here = signals();
-        let wrong: [(&str, fn(&mut SequenceSignals)); 8] = [
+        type Breakage = fn(&mut SequenceSignals);
+        let wrong: [(&str, Breakage); 8] = [
             ("target_logprob", |s| {
                 s.positions.target_logprob_t[1] -= 0.01
             }),
