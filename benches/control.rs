@@ -2,7 +2,7 @@
 //! numpy, pyarrow): tokens a second, peak of resident memory, bytes a token, and their ratios.
 //!
 //!     make bench     (or: ORT_DYLIB_PATH=… SALTWORKS_PYTHON=… cargo bench --bench control)
-//!     cargo bench --bench control -- MODEL TOKENS     (a real teacher; TOKENS headerless u16)
+//!     cargo bench --bench control -- MODEL TOKENS T     (a real teacher; TOKENS headerless u16)
 //!
 //! Without arguments the teachers are generated, with V = 8,192, 50,257 and 128,256. Both sides
 //! get the same batches, one after the other, twice; the better speed of each counts.
@@ -14,6 +14,18 @@ use std::process::{Command, Stdio};
 const SEQ_LEN: usize = 512;
 const TOP_K: usize = 64;
 const N_TURNS: usize = 2;
+
+/// Tokens of a batch of a given teacher.
+const BATCH_TOKENS: usize = 1024;
+
+/// What both sides label.
+struct Case<'a> {
+    model: &'a Path,
+    tokens: &'a Path,
+    dtype: &'static str,
+    seq_len: usize,
+    batch_rows: usize,
+}
 
 /// What one side took.
 #[derive(Clone, Copy)]
@@ -29,12 +41,20 @@ fn main() {
         .filter(|arg| !arg.starts_with('-'))
         .collect();
     println!("     V  parameters  side      tokens/s  B/token  peak MiB");
-    if let [model, tokens] = args.as_slice() {
-        compare("given", Path::new(model), Path::new(tokens), "uint16", 2);
+    if let [model, tokens, seq_len] = args.as_slice() {
+        let seq_len = seq_len.parse().expect("T is a number");
+        let given = Case {
+            model: Path::new(model),
+            tokens: Path::new(tokens),
+            dtype: "uint16",
+            seq_len,
+            batch_rows: (BATCH_TOKENS / seq_len).max(1),
+        };
+        compare("given             ", &given);
         return;
     }
-    // Fewer rows a batch where a wider vocabulary makes each larger.
-    for (vocab_size, batch_rows) in [(8_192, 4), (50_257, 2), (128_256, 1)] {
+    // As many rows as labelling takes by itself.
+    for (vocab_size, batch_rows) in [(8_192, 2), (50_257, 1), (128_256, 1)] {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let model = dir.path().join("teacher.onnx");
         let spec = DecoderSpec {
@@ -51,18 +71,25 @@ fn main() {
         let tokens = dir.path().join("tokens.bin");
         std::fs::write(&tokens, random_tokens(vocab_size, dtype)).expect("the tokens are written");
         let name = format!("{vocab_size:>6}  {:>9.1}M", n_parameters as f64 / 1e6);
-        compare(&name, &model, &tokens, dtype, batch_rows);
+        let case = Case {
+            model: &model,
+            tokens: &tokens,
+            dtype,
+            seq_len: SEQ_LEN,
+            batch_rows,
+        };
+        compare(&name, &case);
     }
 }
 
-fn compare(name: &str, model: &Path, tokens: &Path, dtype: &str, batch_rows: usize) {
+fn compare(name: &str, case: &Case<'_>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (mut ours, mut theirs) = (None, None);
     for turn in 0..N_TURNS {
         let output = dir.path().join(format!("labels-{turn}"));
-        ours = better(ours, saltworks(model, tokens, &output, dtype, batch_rows));
+        ours = better(ours, saltworks(case, &output));
         let output = dir.path().join(format!("control-{turn}.parquet"));
-        theirs = better(theirs, control(model, tokens, &output, dtype, batch_rows));
+        theirs = better(theirs, control(case, &output));
     }
     let (Some(ours), Some(theirs)) = (ours, theirs) else {
         return;
@@ -88,19 +115,26 @@ fn better(before: Option<Side>, now: Side) -> Option<Side> {
     }
 }
 
-fn saltworks(model: &Path, tokens: &Path, output: &Path, dtype: &str, rows: usize) -> Side {
+fn saltworks(case: &Case<'_>, output: &Path) -> Side {
     let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks"));
-    let format = if dtype == "uint16" { "nanogpt" } else { "llmc" };
-    command.arg("label").arg("--teacher").arg(model);
+    let format = if case.dtype == "uint16" {
+        "nanogpt"
+    } else {
+        "llmc"
+    };
+    command.arg("label").arg("--teacher").arg(case.model);
     command
         .arg("--tokens")
-        .arg(tokens)
+        .arg(case.tokens)
         .arg("--output")
         .arg(output);
     command.args(["--tokens-format", format, "--device", "cpu"]);
     command.args(["--groups", "stats,topk", "--top-k", &TOP_K.to_string()]);
-    command.args(["--seq-len", &SEQ_LEN.to_string()]);
-    command.args(["--batch-tokens", &(rows * SEQ_LEN).to_string()]);
+    command.args(["--seq-len", &case.seq_len.to_string()]);
+    command.args([
+        "--batch-tokens",
+        &(case.batch_rows * case.seq_len).to_string(),
+    ]);
     let (text, peak_mib) = run(command);
     let tokens_per_s = text
         .split_whitespace()
@@ -117,20 +151,20 @@ fn saltworks(model: &Path, tokens: &Path, output: &Path, dtype: &str, rows: usiz
     }
 }
 
-fn control(model: &Path, tokens: &Path, output: &Path, dtype: &str, rows: usize) -> Side {
+fn control(case: &Case<'_>, output: &Path) -> Side {
     let python = std::env::var_os("SALTWORKS_PYTHON").map_or("python3".into(), PathBuf::from);
     let mut command = Command::new(python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/control.py"));
     command
-        .arg(model)
-        .arg(tokens)
+        .arg(case.model)
+        .arg(case.tokens)
         .arg(output)
-        .args(["--dtype", dtype]);
-    let n_header = llm_c_header(0, dtype).len();
+        .args(["--dtype", case.dtype]);
+    let n_header = llm_c_header(0, case.dtype).len();
     command.args(["--offset", &n_header.to_string()]);
     command.args(["--top-k", &TOP_K.to_string()]);
-    command.args(["--seq-len", &SEQ_LEN.to_string()]);
-    command.args(["--batch-rows", &rows.to_string()]);
+    command.args(["--seq-len", &case.seq_len.to_string()]);
+    command.args(["--batch-rows", &case.batch_rows.to_string()]);
     let (text, peak_mib) = run(command);
     let line: serde_json::Value = serde_json::from_str(&text).expect("one JSON line");
     Side {
