@@ -5,7 +5,6 @@
 mod support;
 
 use saltworks::onnx::build::DecoderSpec;
-use saltworks::shards::{LabelSet, Row, ShardReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -449,111 +448,4 @@ fn a_teacher_is_known_by_its_contents_external_data_included() {
     std::fs::write(&data, bytes).unwrap();
     let printed = fail_with(&mut inputs.label("labels"), 2);
     assert!(printed.contains("teacher.files[1]"), "{printed}");
-}
-
-/// Nats, and probability, between two places of reduction: float noise of sums in another order.
-const PLACE_TOLERANCE: f64 = 1e-5;
-
-/// `saltworks label` of the group topk alone, in several shards.
-fn label_topk(inputs: &Inputs, output: &str) -> Command {
-    let mut command = saltworks();
-    command.arg("label");
-    inputs.add_inputs(&mut command, output);
-    command.args(["--seq-len", "32", "--top-k", "8", "--temperatures", "2"]);
-    command.args(["--groups", "topk", "--shard-bytes", "20000"]);
-    command
-}
-
-#[test]
-fn several_devices_make_the_bytes_of_one() {
-    let inputs = Inputs::new(4_000);
-    succeed(&mut inputs.label("one"));
-    let mut several = inputs.label_on("cpu,cpu,cpu", "several");
-    let output = succeed(several.arg("--profile"));
-    assert!(
-        text(&output).contains("reduction of logits"),
-        "{}",
-        text(&output)
-    );
-    let snapshot = |name: &str| support::snapshot(&inputs.path(name));
-    support::assert_same_files(&snapshot("several"), &snapshot("one"));
-}
-
-#[test]
-fn a_set_reduced_in_the_models_graph_is_sound_and_agrees_with_the_processors() {
-    let inputs = Inputs::new(2_000);
-    for (output, place) in [("host", "host"), ("graph", "graph")] {
-        let mut label = label_topk(&inputs, output);
-        succeed(label.args(["--round", "f32", "--reduce", place]));
-    }
-    let graph = inputs.path("graph");
-    let report = text(&succeed(
-        saltworks()
-            .arg("verify")
-            .arg(&graph)
-            .arg("--teacher")
-            .arg(inputs.path("teacher.onnx"))
-            .arg("--tokens")
-            .arg(inputs.path("tokens.bin"))
-            .args(["--device", "cpu"]),
-    ));
-    assert!(
-        report.contains(": sound") && report.contains(" 0 findings"),
-        "{report}"
-    );
-    let (host, graph) = (rows_of(&inputs.path("host")), rows_of(&graph));
-    assert!(host.len() == graph.len() && host.len() > 50);
-    for (host, graph) in host.iter().zip(&graph) {
-        let near = |a: f32, b: f32| (f64::from(a) - f64::from(b)).abs() <= PLACE_TOLERANCE;
-        let all_near =
-            |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| near(a, b));
-        let (h, g) = (&host.signals, &graph.signals);
-        assert_eq!(h.topk_ids_tk, g.topk_ids_tk);
-        assert!(all_near(&h.topk_logprobs_tk, &g.topk_logprobs_tk));
-        assert!(all_near(&h.tail_mass_t, &g.tail_mass_t));
-        assert!(all_near(&h.log_partition_xt[0], &g.log_partition_xt[0]));
-        assert!((host.scores.mean_nll - graph.scores.mean_nll).abs() <= PLACE_TOLERANCE);
-    }
-}
-
-fn rows_of(labels: &Path) -> Vec<Row> {
-    let set = LabelSet::open(labels).unwrap();
-    let plan = &set.segments[0];
-    let of_shard = |shard| {
-        let mut reader = ShardReader::open(labels, plan, shard).unwrap();
-        let n_row_groups = plan.row_groups(shard).len();
-        (0..n_row_groups).flat_map(move |i| reader.read_row_group(i).unwrap())
-    };
-    plan.shards().flat_map(of_shard).collect()
-}
-
-#[test]
-fn the_place_of_the_reduction_is_recorded_and_does_not_mix_in_silence() {
-    let inputs = Inputs::new(2_000);
-    let task = |i: &str, place: &str| {
-        let mut label = label_topk(&inputs, "mixed");
-        label.args(["--task", i, "--reduce", place]);
-        label
-    };
-    succeed(&mut task("0/2", "host"));
-    succeed(&mut task("1/2", "graph"));
-    let sidecar = std::fs::read_to_string(inputs.path("mixed/part-00001.json")).unwrap();
-    assert!(sidecar.contains("CPUExecutionProvider+graph"), "{sidecar}");
-    let message = fail_with(saltworks().arg("finalize").arg(inputs.path("mixed")), 2);
-    assert!(message.contains("CPUExecutionProvider+graph"), "{message}");
-    let mut allowed = saltworks();
-    allowed.arg("finalize").arg(inputs.path("mixed"));
-    succeed(allowed.arg("--allow-mixed-runtime"));
-}
-
-#[test]
-fn groups_that_a_place_does_not_give_are_refused_before_anything_is_written() {
-    let inputs = Inputs::new(2_000);
-    let message = fail_with(inputs.label("refused").args(["--reduce", "graph"]), 2);
-    assert!(
-        message.contains("--reduce graph does not give stats"),
-        "{message}"
-    );
-    assert!(message.contains("--groups topk"), "{message}");
-    assert!(!inputs.path("refused").exists());
 }

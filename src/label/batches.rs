@@ -1,8 +1,12 @@
 //! Which rows go to the teacher together.
 
+use crate::teacher::{ReduceChoice, TeacherInfo};
+
 /// Logits held at once, in bytes, unless one row alone needs more. Half a thousand tokens at
 /// V = 50k, which is where larger batches stop being faster.
 const MAX_LOGITS_BYTES: u64 = 100 << 20;
+/// The same where they stay on a device.
+const MAX_DEVICE_LOGITS_BYTES: u64 = 2 << 30;
 
 /// Limits of one call of the teacher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +18,16 @@ pub(super) struct BatchLimits {
 }
 
 impl BatchLimits {
-    /// Limits for a teacher with `vocab_size` logits a position.
-    pub(super) fn new(batch_tokens: u32, vocab_size: usize, max_rows: Option<u64>) -> Self {
-        let bytes_a_token = (vocab_size * size_of::<f32>()).max(1) as u64;
-        let max_tokens = u64::from(batch_tokens)
-            .min(MAX_LOGITS_BYTES / bytes_a_token)
-            .max(1);
+    /// Limits for a teacher, by its logits and where they are reduced.
+    pub(super) fn new(batch_tokens: u32, teacher: &TeacherInfo) -> Self {
+        let most = match teacher.reduction {
+            ReduceChoice::Auto | ReduceChoice::Host => MAX_LOGITS_BYTES,
+            ReduceChoice::Graph | ReduceChoice::Cuda => MAX_DEVICE_LOGITS_BYTES,
+        };
+        let bytes_a_token = u64::from(teacher.vocab_size.max(1)) * size_of::<f32>() as u64;
         Self {
-            max_tokens,
-            max_rows,
+            max_tokens: u64::from(batch_tokens).min(most / bytes_a_token).max(1),
+            max_rows: teacher.max_rows.map(|n| n as u64),
         }
     }
 }
@@ -60,6 +65,8 @@ fn fits(n_rows: u64, width: u64, max_tokens: u64, max_rows: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onnx::DType;
+    use crate::teacher::DeviceChoice;
     use proptest::prelude::*;
 
     proptest! {
@@ -82,8 +89,25 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_vocabulary_lowers_the_tokens_a_call() {
-        assert_eq!(BatchLimits::new(1024, 512, None).max_tokens, 1024);
-        assert_eq!(BatchLimits::new(4096, 128_000, None).max_tokens, 204);
+    fn a_wide_vocabulary_lowers_the_tokens_a_call_where_logits_come_to_the_host() {
+        let max_tokens = |batch_tokens, vocab_size, reduction| {
+            let teacher = TeacherInfo {
+                vocab_size,
+                device: DeviceChoice::Cpu,
+                provider: String::new(),
+                ort_version: String::new(),
+                logits_dtype: DType::F32,
+                reduction,
+                notes: Vec::new(),
+                max_rows: None,
+                fixed_seq_len: None,
+                max_seq_len: None,
+            };
+            BatchLimits::new(batch_tokens, &teacher).max_tokens
+        };
+        assert_eq!(max_tokens(1024, 512, ReduceChoice::Host), 1024);
+        assert_eq!(max_tokens(4096, 128_000, ReduceChoice::Host), 204);
+        assert_eq!(max_tokens(4096, 128_000, ReduceChoice::Cuda), 4096);
+        assert_eq!(max_tokens(8192, 128_000, ReduceChoice::Graph), 4194);
     }
 }

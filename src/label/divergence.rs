@@ -9,6 +9,8 @@ use super::planning::make_plan;
 use super::relabel::{RelabelReport, Sample, relabel, sample};
 use crate::shards::{Group, LabelSet, Plan, Row, ShardReader};
 use crate::signals::{KeptSequence, PositionDivergence, divergence_batch};
+use crate::teacher::Teacher;
+use crate::tokens::SequenceView;
 
 /// Labels beside a reference teacher, over the positions of a sample.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
@@ -54,6 +56,10 @@ pub fn check_teacher(
     n_sequences: u64,
     seed: u64,
 ) -> Result<TeacherReport, LabelError> {
+    if config.device.contains(',') {
+        let expected = "one device, for a sample";
+        return Err(LabelError::option("--device", expected, &config.device));
+    }
     let mut inputs = Inputs::open(config)?;
     let (got, Some(expected)) = (make_plan(config, &inputs)?, set.segments.first()) else {
         return Ok(TeacherReport::Own(RelabelReport::default()));
@@ -69,13 +75,6 @@ pub fn check_teacher(
         let report = relabel(set, config, &mut inputs, n_sequences, seed)?;
         return Ok(TeacherReport::Own(report));
     }
-    if inputs.vocab_size != expected.teacher.vocab_size {
-        return Err(LabelError::OtherInputs {
-            field: "the teacher's vocabulary",
-            expected: expected.teacher.vocab_size.to_string(),
-            got: inputs.vocab_size.to_string(),
-        });
-    }
     let report = divergence(set, config, &mut inputs, n_sequences, seed)?;
     Ok(TeacherReport::Other(report))
 }
@@ -87,10 +86,13 @@ pub fn check_teacher(
 fn divergence(
     set: &LabelSet,
     config: &LabelConfig,
-    inputs: &mut Inputs,
+    Inputs {
+        teacher, corpus, ..
+    }: &mut Inputs,
     n_sequences: u64,
     seed: u64,
 ) -> Result<DivergenceReport, LabelError> {
+    let view = view_of(corpus, config)?;
     let chosen: Sample = sample(set, n_sequences, seed);
     let (mut positions, mut nll, mut n_rows) = (Vec::new(), Vec::new(), 0);
     for ((segment, shard, row_group), seq_ids) in chosen {
@@ -100,7 +102,7 @@ fn divergence(
         }
         let rows = ShardReader::open(&set.dir, plan, shard)?.read_row_group(row_group as usize)?;
         for row in rows.iter().filter(|row| seq_ids.contains(&row.seq_id)) {
-            positions.extend(of_row(row, plan, config, inputs)?);
+            positions.extend(of_row(row, plan, &view, teacher)?);
             nll.extend(row.signals.target_logprob_t.iter().map(|&l| -f64::from(l)));
             n_rows += 1;
         }
@@ -111,10 +113,9 @@ fn divergence(
 fn of_row(
     row: &Row,
     plan: &Plan,
-    config: &LabelConfig,
-    inputs: &mut Inputs,
+    view: &SequenceView<'_>,
+    teacher: &mut Teacher,
 ) -> Result<Vec<PositionDivergence>, LabelError> {
-    let view = view_of(&inputs.corpus, config)?;
     let sequence = view.read(row.seq_id);
     let kept = KeptSequence {
         targets: &sequence.input_ids[1..],
@@ -123,10 +124,10 @@ fn of_row(
         tail_mass_t: &row.signals.tail_mass_t,
     };
     let vocab_size = plan.teacher.vocab_size as usize;
-    let held = inputs.teacher.run(&token_batch(&[&sequence]), |logits| {
+    let held = teacher.run(&token_batch(&[&sequence]), |logits| {
         divergence_batch(logits, &[kept], vocab_size)
     })?;
-    held.map_err(|source| with_sequence(source, &[&sequence], &view))
+    held.map_err(|source| with_sequence(source, &[&sequence], view))
 }
 
 fn report(n_sequences: u64, positions: &[PositionDivergence], nll: &[f64]) -> DivergenceReport {

@@ -4,7 +4,7 @@ use super::error::LabelError;
 use super::options::LabelConfig;
 use super::planning::plan_signals;
 use super::run::signals_config;
-use crate::shards::PlanTokenizer;
+use crate::shards::{Group, PlanTokenizer};
 use crate::teacher::{DeviceChoice, RuntimeLibrary, Teacher, TeacherOptions, load_runtime};
 use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
 use std::path::Path;
@@ -38,6 +38,7 @@ impl Inputs {
         let teacher = open_teacher(config, devices[0], devices.len())?;
         let vocab_size = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
+        check_top_k(config, vocab_size)?;
         let signals = signals_config(&plan_signals(config), vocab_size);
         let reduced = |teacher: Teacher| teacher.with_reduction(config.reduce, &signals);
         let more = devices[1..].iter().map(|&device| {
@@ -70,11 +71,13 @@ impl Inputs {
     }
 }
 
+const DEVICES: &str = "auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, with :N behind those of which there can be several (cuda:1), or some of them with commas between";
+
 /// `--device`: one, or several with commas between them, each of which gets a session.
 fn devices(text: &str) -> Result<Vec<DeviceChoice>, LabelError> {
     let parse = |word: &str| {
         let device = word.trim().parse();
-        device.map_err(|expected| LabelError::option("--device", expected, text))
+        device.map_err(|_| LabelError::option("--device", DEVICES, format!("{word:?}")))
     };
     let devices: Vec<DeviceChoice> = text.split(',').map(parse).collect::<Result<_, _>>()?;
     if devices.len() > 1 && devices.contains(&DeviceChoice::Auto) {
@@ -173,27 +176,36 @@ fn vocabulary(
     teacher: u32,
     tokenizer: Option<&PlanTokenizer>,
 ) -> Result<u32, LabelError> {
-    let Some(known) = tokenizer else {
+    let of_set = config.vocab_size;
+    let Some(known) = of_set.or(tokenizer.map(|tokenizer| tokenizer.vocab_size)) else {
         return Ok(teacher);
     };
     let mismatch = |remedy| LabelError::Vocabulary {
         model: config.teacher.clone(),
         teacher,
-        tokenizer: known.vocab_size,
-        tokenizer_source: tokenizer_source(config),
+        tokenizer: known,
+        tokenizer_source: match of_set {
+            Some(_) => config.output.join("plan.json").display().to_string(),
+            None => tokenizer_source(config),
+        },
         remedy,
     };
-    if teacher < known.vocab_size {
+    if teacher != known && of_set.is_some() && !(teacher > known && config.mask_vocab_padding) {
+        return Err(mismatch(
+            "labels are held against a teacher of their own vocabulary",
+        ));
+    }
+    if teacher < known {
         return Err(mismatch(
             "tokens and teacher do not belong together; tokenize with the teacher's own tokenizer",
         ));
     }
-    if teacher > known.vocab_size && !config.mask_vocab_padding {
+    if teacher > known && !config.mask_vocab_padding {
         return Err(mismatch(
             "if the teacher is of this tokenizer and its head is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
         ));
     }
-    Ok(known.vocab_size)
+    Ok(known)
 }
 
 fn tokenizer_source(config: &LabelConfig) -> String {
@@ -202,6 +214,14 @@ fn tokenizer_source(config: &LabelConfig) -> String {
         .tokenizer
         .as_deref()
         .map_or_else(|| named(&config.tokens.join("corpus.json")), named)
+}
+
+fn check_top_k(config: &LabelConfig, vocab_size: u32) -> Result<(), LabelError> {
+    if config.groups.contains(&Group::Topk) && config.top_k > vocab_size {
+        let expected = format!("at most the vocabulary of {vocab_size}");
+        return Err(LabelError::option("--top-k", expected, config.top_k));
+    }
+    Ok(())
 }
 
 fn check_sequence_bos(config: &LabelConfig, vocab_size: u32) -> Result<(), LabelError> {

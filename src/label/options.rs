@@ -77,11 +77,11 @@ pub struct LabelOptions {
 
     /// Draws a position from the teacher's distribution, with replacement (group samples), 1 to 65535.
     /// Default: 50.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub samples: Option<u32>,
 
     /// Temperature that draws are made at; a loss of draws is unbiased at this one alone. Default: 1.
-    #[arg(long, value_name = "TAU")]
+    #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
     pub samples_tau: Option<f64>,
 
     /// Seed of the draws. Default: 0.
@@ -89,7 +89,12 @@ pub struct LabelOptions {
     pub samples_seed: Option<u64>,
 
     /// Extra temperatures, comma-separated: a log-partition a position each.
-    #[arg(long, value_name = "TAU", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "TAU",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
     pub temperatures: Option<Vec<f64>>,
 
     /// Precision that kept log-probabilities are rounded to: f32, f16, bf16, or m6, m5, m4 (so many
@@ -127,7 +132,8 @@ pub struct LabelOptions {
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 
-    /// Tokens a call of the teacher (speed and memory only). Default: 1024.
+    /// Tokens a call of the teacher (speed and memory only), at most as many as 100 MiB of logits hold
+    /// where they are reduced on the host, else 2 GiB. Default: 1024.
     #[arg(long, value_name = "N")]
     pub batch_tokens: Option<u32>,
 
@@ -227,6 +233,9 @@ pub struct LabelConfig {
     pub range: SequenceRange,
     /// Leave out a padded head.
     pub mask_vocab_padding: bool,
+    /// V of the label set that is looked at again; for a new one it is the tokenizer's, or where that
+    /// is not known the teacher's.
+    pub vocab_size: Option<u32>,
     /// Such as `auto`, `cpu` or `cuda:1`; read by the teacher's room.
     pub device: String,
     /// Where logits are reduced.
@@ -378,6 +387,7 @@ impl LabelOptions {
             temperatures: self.temperatures.unwrap_or_default(),
             rounding: self.round.unwrap_or(DEFAULT_ROUNDING),
             mask_vocab_padding: self.mask_vocab_padding.unwrap_or(false),
+            vocab_size: None,
             device: self.device.unwrap_or_else(|| "auto".into()),
             reduce: self.reduce.unwrap_or_default(),
             threads: self.threads.unwrap_or_else(all_cores),
@@ -413,6 +423,7 @@ impl LabelConfig {
             rounding: plan.signals.rounding,
             range: SequenceRange::Between(plan.sequences.start, plan.sequences.end),
             mask_vocab_padding: plan.signals.mask_vocab_padding,
+            vocab_size: Some(plan.teacher.vocab_size),
             device: "auto".into(),
             reduce: ReduceChoice::Auto,
             threads: all_cores(),

@@ -6,7 +6,8 @@
 //!                 (bounded queue)                   (bounded queue)
 //! ```
 //!
-//! One row group is the unit that moves, so memory is a few row groups, whatever the corpus. The
+//! One row group is the unit that moves, or a window of four where sequences differ in length, so
+//! memory is a few row groups a worker, whatever the corpus. The
 //! teacher and the reduction take turns on all cores; reading and encoding fill what is left.
 //! A stage that fails hangs up, and its neighbours stop at their next hand-over.
 //!
@@ -17,6 +18,7 @@ use super::batches::{self, BatchLimits};
 use super::error::LabelError;
 use super::profile::{Clock, Stage};
 use super::progress::Progress;
+use super::run::runtime_stamp;
 use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, SignalsError};
@@ -24,12 +26,12 @@ use crate::teacher::{Teacher, TeacherError, TokenBatch};
 use crate::tokens::{Packing, Sequence, SequenceView};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Row groups read ahead, and row groups that wait for the writer.
-const QUEUE_ROW_GROUPS: usize = 1;
+/// Windows of row groups read ahead, and row groups that wait for the writer.
+const QUEUE_LENGTH: usize = 1;
 /// Row groups batched together where sequences differ in length. Sentences of 28 tokens leave 5.5%
 /// of padding with one, and a third of that with these.
 const DOCUMENT_WINDOW_ROW_GROUPS: usize = 4;
@@ -45,7 +47,6 @@ pub(super) struct Work<'a, 'p> {
     pub(super) clock: &'a Clock,
     pub(super) signals: &'a SignalsConfig,
     pub(super) limits: BatchLimits,
-    pub(super) runtime: &'a RuntimeStamp,
     pub(super) interrupt: &'a Interrupt,
     pub(super) progress: &'a Mutex<Progress<'p>>,
 }
@@ -54,6 +55,8 @@ pub(super) struct Work<'a, 'p> {
 pub(super) struct ShardQueue<'a> {
     shards: &'a [u32],
     next: AtomicUsize,
+    /// A worker has failed: the others stop where they are.
+    has_failed: AtomicBool,
 }
 
 impl<'a> ShardQueue<'a> {
@@ -61,6 +64,7 @@ impl<'a> ShardQueue<'a> {
         Self {
             shards,
             next: AtomicUsize::new(0),
+            has_failed: AtomicBool::new(false),
         }
     }
 
@@ -70,8 +74,26 @@ impl<'a> ShardQueue<'a> {
     }
 
     /// Nobody gets another one.
-    fn close(&self) {
+    fn fail(&self) {
         self.next.store(self.shards.len(), Ordering::Relaxed);
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Stops the other workers unless its own came to a good end, be it by an error or a panic.
+struct FailsQueue<'w>(Option<&'w ShardQueue<'w>>);
+
+impl Drop for FailsQueue<'_> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.0 {
+            queue.fail();
+        }
+    }
+}
+
+impl Work<'_, '_> {
+    fn is_stopped(&self) -> bool {
+        self.interrupt.is_requested() || self.shards.has_failed.load(Ordering::Relaxed)
     }
 }
 
@@ -85,8 +107,8 @@ struct RowGroup<T> {
 /// Makes every shard of `work`, with a worker for each teacher.
 ///
 /// # Errors
-/// The first worker's error; shards that were published stay, and those that others had begun are
-/// finished.
+/// A worker's error, upon which the others drop the shards that they are at; those that were
+/// published stay.
 pub(super) fn run(work: &Work<'_, '_>, teachers: Vec<&mut Teacher>) -> Result<(), LabelError> {
     let threads = (work.threads / teachers.len().max(1)).max(1);
     let pools = teachers.iter().map(|_| thread_pool(threads));
@@ -95,22 +117,29 @@ pub(super) fn run(work: &Work<'_, '_>, teachers: Vec<&mut Teacher>) -> Result<()
         let workers = teachers.into_iter().zip(pools);
         let start = |(teacher, pool): (_, rayon::ThreadPool)| {
             scope.spawn(move || {
+                let mut failing = FailsQueue(Some(&work.shards));
                 let result = pool.install(|| run_worker(work, teacher));
-                if result.is_err() {
-                    work.shards.close();
+                if result.is_ok() {
+                    failing.0 = None;
                 }
                 result
             })
         };
         let running: Vec<_> = workers.map(start).collect();
         let results: Vec<_> = running.into_iter().map(joined).collect();
-        results.into_iter().collect()
+        // Those that were stopped by another one's failure say less than that one.
+        let (stopped, others): (Vec<_>, Vec<_>) = results.into_iter().partition(is_cancellation);
+        others.into_iter().chain(stopped).collect()
     })
 }
 
 fn joined<R>(thread: std::thread::ScopedJoinHandle<'_, R>) -> R {
     let result = thread.join();
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn is_cancellation(result: &Result<(), LabelError>) -> bool {
+    matches!(result, Err(LabelError::Teacher(TeacherError::Cancelled)))
 }
 
 fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, LabelError> {
@@ -122,11 +151,12 @@ fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, LabelError> {
 }
 
 fn run_worker(work: &Work<'_, '_>, teacher: &mut Teacher) -> Result<(), LabelError> {
-    let (to_label, unlabelled) = bounded(QUEUE_ROW_GROUPS);
-    let (to_write, labelled) = bounded(QUEUE_ROW_GROUPS);
+    let (to_label, unlabelled) = bounded(QUEUE_LENGTH);
+    let (to_write, labelled) = bounded(QUEUE_LENGTH);
     std::thread::scope(|scope| {
         scope.spawn(move || read(work, &to_label));
-        let writer = scope.spawn(move || write(work, &labelled));
+        let runtime = runtime_stamp(teacher);
+        let writer = scope.spawn(move || write(work, &runtime, &labelled));
         let labelling = label(work, teacher, &unlabelled, to_write);
         drop(unlabelled);
         // Where the writer failed, labelling only noticed that it had hung up.
@@ -148,7 +178,7 @@ fn read(work: &Work<'_, '_>, to_label: &Sender<Vec<RowGroup<Sequence>>>) {
             let window = work
                 .clock
                 .time(Stage::Reading, || window.iter().map(read_one).collect());
-            if work.interrupt.is_requested() || to_label.send(window).is_err() {
+            if work.is_stopped() || to_label.send(window).is_err() {
                 return;
             }
         }
@@ -171,6 +201,8 @@ fn label(
     to_write: Sender<RowGroup<Row>>,
 ) -> Result<(), LabelError> {
     let clock = work.clock;
+    // What was spent on trying the teacher is not of this run.
+    teacher.take_timings();
     while let Ok(window) = clock.time(Stage::WaitingForTokens, || unlabelled.recv()) {
         let started = Instant::now();
         let labelled = label_window(window, teacher, work)?;
@@ -225,7 +257,7 @@ fn label_sequences(
     let mut labelled: Vec<Option<SequenceSignals>> = vec![None; sequences.len()];
     let lengths: Vec<usize> = sequences.iter().map(n_targets).collect();
     for batch in batches::cut(&lengths, work.limits) {
-        if work.interrupt.is_requested() {
+        if work.is_stopped() {
             return Err(TeacherError::Cancelled.into());
         }
         let signals = label_batch(&sequences, &batch, teacher, work)?;
@@ -342,7 +374,11 @@ fn row(sequence: Sequence, signals: SequenceSignals, plan: &Plan) -> Row {
     }
 }
 
-fn write(work: &Work<'_, '_>, labelled: &Receiver<RowGroup<Row>>) -> Result<(), LabelError> {
+fn write(
+    work: &Work<'_, '_>,
+    runtime: &RuntimeStamp,
+    labelled: &Receiver<RowGroup<Row>>,
+) -> Result<(), LabelError> {
     let mut open: Option<ShardWriter> = None;
     for row_group in labelled {
         let mut writer = match open.take() {
@@ -354,7 +390,7 @@ fn write(work: &Work<'_, '_>, labelled: &Receiver<RowGroup<Row>>) -> Result<(), 
         if row_group.is_last_of_shard {
             let sidecar = work
                 .clock
-                .time(Stage::Publishing, || writer.seal_and_publish(work.runtime))?;
+                .time(Stage::Publishing, || writer.seal_and_publish(runtime))?;
             lock(work.progress).published(sidecar.n_targets, n_bytes(&sidecar));
         } else {
             open = Some(writer);

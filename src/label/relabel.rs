@@ -7,7 +7,8 @@ use super::pipeline::signals_of;
 use super::run::signals_config;
 use crate::shards::{LabelSet, Permutation, Plan, Row, ShardReader};
 use crate::signals::{PositionSignals, Rounding, SequenceSignals};
-use crate::tokens::Sequence;
+use crate::teacher::Teacher;
+use crate::tokens::{Sequence, SequenceView};
 use std::collections::BTreeMap;
 
 /// Nats that a label may differ from a second run on the same kind of machine, beside rounding: the
@@ -51,17 +52,20 @@ pub struct RelabelReport {
 pub(super) fn relabel(
     set: &LabelSet,
     config: &LabelConfig,
-    inputs: &mut Inputs,
+    Inputs {
+        teacher, corpus, ..
+    }: &mut Inputs,
     n_sequences: u64,
     seed: u64,
 ) -> Result<RelabelReport, LabelError> {
+    let view = view_of(corpus, config)?;
     let mut report = RelabelReport::default();
     for ((segment, shard, row_group), seq_ids) in sample(set, n_sequences, seed) {
         let plan = &set.segments[segment];
         let stored =
             ShardReader::open(&set.dir, plan, shard)?.read_row_group(row_group as usize)?;
         for row in stored.iter().filter(|row| seq_ids.contains(&row.seq_id)) {
-            compare_row(row, plan, config, inputs, &mut report)?;
+            compare_row(row, plan, &view, teacher, &mut report)?;
         }
     }
     Ok(report)
@@ -100,14 +104,13 @@ fn nth_sequence(set: &LabelSet, mut index: u64) -> (usize, u64) {
 fn compare_row(
     row: &Row,
     plan: &Plan,
-    config: &LabelConfig,
-    inputs: &mut Inputs,
+    view: &SequenceView<'_>,
+    teacher: &mut Teacher,
     report: &mut RelabelReport,
 ) -> Result<(), LabelError> {
-    let view = view_of(&inputs.corpus, config)?;
     let sequence: Sequence = view.read(row.seq_id);
     let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
-    let again = signals_of(&[&sequence], &mut inputs.teacher, &signals, &view)?.remove(0);
+    let again = signals_of(&[&sequence], teacher, &signals, view)?.remove(0);
     report.n_sequences += 1;
     report.n_positions += u64::from(row.n_targets);
     if plan.signals.has_positions() && sequence.input_ids != row.input_ids {

@@ -102,7 +102,7 @@ fn label_task(
 ) -> Result<Outcome, LabelError> {
     let (done, todo) = split_by_progress(&config.output, &plan, config.task)?;
     if !todo.is_empty() && !config.allow_mixed_runtime {
-        check_one_runtime(&done, &runtime_stamp(&inputs.teacher))?;
+        check_one_runtime(&done, &inputs.teachers())?;
     }
     let totals = Totals {
         n_tokens_before: done.iter().map(|sidecar| sidecar.n_targets).sum(),
@@ -141,11 +141,13 @@ fn label_task(
 }
 
 /// `finalize` would refuse a mixture, hours later; this refuses it before the work.
-fn check_one_runtime(done: &[Sidecar], ours: &RuntimeStamp) -> Result<(), ShardsError> {
-    match done.iter().find(|sidecar| sidecar.runtime != *ours) {
+fn check_one_runtime(done: &[Sidecar], teachers: &[&mut Teacher]) -> Result<(), ShardsError> {
+    let ours: Vec<RuntimeStamp> = teachers.iter().map(|t| runtime_stamp(t)).collect();
+    let there = done.iter().map(|sidecar| &sidecar.runtime);
+    match there.chain(&ours).find(|runtime| **runtime != ours[0]) {
         None => Ok(()),
         Some(other) => Err(ShardsError::MixedRuntimes {
-            runtimes: vec![other.runtime.to_string(), ours.to_string()],
+            runtimes: vec![other.to_string(), ours[0].to_string()],
         }),
     }
 }
@@ -160,14 +162,8 @@ pub(super) fn make_shards(
     progress: &Mutex<Progress<'_>>,
     clock: &Clock,
 ) -> Result<(), LabelError> {
-    let runtime = runtime_stamp(&inputs.teacher);
     let view = view_of(&inputs.corpus, config)?;
-    let info = inputs.teacher.info();
-    let limits = BatchLimits::new(
-        config.batch_tokens,
-        info.vocab_size as usize,
-        info.max_rows.map(|n| n as u64),
-    );
+    let limits = BatchLimits::new(config.batch_tokens, inputs.teacher.info());
     let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
     let work = Work {
         dir: &config.output,
@@ -178,7 +174,6 @@ pub(super) fn make_shards(
         clock,
         signals: &signals,
         limits,
-        runtime: &runtime,
         interrupt,
         progress,
     };

@@ -304,12 +304,13 @@ impl Plan {
         // In this order, so that the most telling difference is named first.
         for section in [
             "format_version",
-            "required_features",
             "teacher",
             "corpus",
             "tokenizer",
             "sequences",
             "signals",
+            // These follow from the signals.
+            "required_features",
             "layout",
         ] {
             collect_differences(section, &ours[section], &theirs[section], &mut found);

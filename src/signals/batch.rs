@@ -61,6 +61,12 @@ fn check_shape(
         sequences.iter().all(fits),
         "targets inside the batch's width"
     );
+    if config.groups.topk && config.top_k > config.vocab_size {
+        return Err(SignalsError::TopK {
+            top_k: config.top_k,
+            vocab_size: config.vocab_size,
+        });
+    }
     if config.vocab_size > logits.vocab_size {
         return Err(SignalsError::Vocabulary {
             expected: config.vocab_size,

@@ -43,7 +43,7 @@ pub struct PositionDivergence {
 /// `vocab_size` is V: logits past it are left out. Runs on the current rayon pool.
 ///
 /// # Errors
-/// A reference with fewer logits than V, or with no finite logit at a position.
+/// A reference with fewer logits than V; a logit that is NaN or +inf, or a position of nothing but -inf.
 ///
 /// # Panics
 /// If the lists are not T and T * K long, or an id is V or more: labels that were read are checked.
@@ -67,8 +67,8 @@ pub fn divergence_batch(
         .par_iter()
         .map(|&(row_idx, position)| {
             let row = row_of(logits, row_idx, position, vocab_size);
-            divergence(&row, &sequences[row_idx], position)
-                .ok_or(SignalsError::AllMasked { row_idx, position })
+            check_row(&row, row_idx, position)?;
+            Ok(divergence(&row, &sequences[row_idx], position))
         })
         .collect()
 }
@@ -84,16 +84,28 @@ fn row_of(logits: Logits<'_>, row_idx: usize, position: usize, vocab_size: usize
     }
 }
 
-fn divergence(row: &[f64], sequence: &KeptSequence<'_>, t: usize) -> Option<PositionDivergence> {
+fn check_row(row: &[f64], row_idx: usize, position: usize) -> Result<(), SignalsError> {
+    if let Some(id) = row.iter().position(|z| z.is_nan() || *z == f64::INFINITY) {
+        return Err(SignalsError::NotFinite {
+            row_idx,
+            position,
+            id: id as u32,
+            value: row[id] as f32,
+        });
+    }
+    match row.iter().all(|z| *z == f64::NEG_INFINITY) {
+        true => Err(SignalsError::AllMasked { row_idx, position }),
+        false => Ok(()),
+    }
+}
+
+fn divergence(row: &[f64], sequence: &KeptSequence<'_>, t: usize) -> PositionDivergence {
     let k = sequence.topk_ids_tk.len() / sequence.targets.len();
     let ids = &sequence.topk_ids_tk[t * k..][..k];
     let logprobs = &sequence.topk_logprobs_tk[t * k..][..k];
     let tail = f64::from(sequence.tail_mass_t[t]);
     let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let logsumexp = max + row.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
-    if !logsumexp.is_finite() {
-        return None;
-    }
     let p_of = |id: u32| (row[id as usize] - logsumexp).exp();
     let kept: f64 = logprobs.iter().map(|&l| f64::from(l).exp()).sum();
     let scale = if kept > 0.0 { (1.0 - tail) / kept } else { 1.0 };
@@ -104,11 +116,11 @@ fn divergence(row: &[f64], sequence: &KeptSequence<'_>, t: usize) -> Option<Posi
     let of_kept: f64 = of_kept.sum();
     let p_tail = 1.0 - ids.iter().map(|&id| p_of(id)).sum::<f64>();
     let best = row.iter().position(|&z| z == max).unwrap_or(0);
-    Some(PositionDivergence {
+    PositionDivergence {
         kl: of_kept + term(p_tail, tail),
         same_best: ids.first() == Some(&(best as u32)),
         target_logprob: row[sequence.targets[t] as usize] - logsumexp,
-    })
+    }
 }
 
 /// p ln(p / q); nothing where p is nothing.
@@ -197,6 +209,28 @@ mod tests {
             let expected: f64 = p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum();
             assert!((got.kl - expected).abs() < TOLERANCE, "{got:?} {expected}");
         }
+    }
+
+    #[test]
+    fn a_reference_that_overflows_is_said_to_do_so() {
+        let mut reference = values(0.6);
+        reference[VOCAB_SIZE + 3] = f32::INFINITY;
+        let kept = KeptSequence {
+            targets: &[1, 2, 3],
+            topk_ids_tk: &[0, 0, 0],
+            topk_logprobs_tk: &[-1.0, -1.0, -1.0],
+            tail_mass_t: &[0.5, 0.5, 0.5],
+        };
+        let error = divergence_batch(logits(&reference), &[kept], VOCAB_SIZE).unwrap_err();
+        let named = matches!(
+            error,
+            SignalsError::NotFinite {
+                position: 1,
+                id: 3,
+                ..
+            }
+        );
+        assert!(named, "{error}");
     }
 
     #[test]

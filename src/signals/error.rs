@@ -43,6 +43,16 @@ pub enum SignalsError {
         /// V.
         vocab_size: usize,
     },
+    /// More kept ids than there are.
+    #[error(
+        "{top_k} kept ids a position are more than the vocabulary of {vocab_size} has: lower K"
+    )]
+    TopK {
+        /// K.
+        top_k: usize,
+        /// V.
+        vocab_size: usize,
+    },
     /// The logits are narrower than the vocabulary.
     #[error(
         "the teacher gives {got} logits a position, expected at least the vocabulary of {expected}"
@@ -67,7 +77,7 @@ impl SignalsError {
             Self::NotFinite { row_idx, .. }
             | Self::AllMasked { row_idx, .. }
             | Self::Target { row_idx, .. } => Some(row_idx),
-            Self::Vocabulary { .. } => None,
+            Self::Vocabulary { .. } | Self::TopK { .. } => None,
         }
     }
 }

@@ -86,6 +86,7 @@ impl<'a> SequenceBuilder<'a> {
             lists
                 .sampled_counts
                 .extend_from_slice(position.sampled_counts);
+            // A row group has fewer than 2^31 values of any list, so a sequence has.
             lists.sample_offsets.push(lists.sampled_ids.len() as u32);
         }
         self.score_inputs.nll_t.push(-position.target_logprob);

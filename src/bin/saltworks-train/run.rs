@@ -177,9 +177,13 @@ fn describe_data(overview: &Overview<'_>) -> String {
 fn describe_stages(overview: &Overview<'_>) -> String {
     let (stages, config) = (&overview.inputs.stages, &overview.inputs.config);
     let labelled = stages.max_labelled_steps();
-    let learnt = match stages.learns_from_labels() {
-        true => format!("KD, omega {}", config.kd.omega),
-        false => "CE".to_owned(),
+    let learnt = match (stages.learns_from_labels(), config.kd.loss) {
+        (true, Some(loss)) => format!(
+            "KD {loss}, tau {}, omega {}",
+            config.kd.tau, config.kd.omega
+        ),
+        (true, None) => format!("KD, omega {}", config.kd.omega),
+        (false, _) => "CE".to_owned(),
     };
     match (labelled, config.train.steps - labelled) {
         (0, n) => format!("{n} steps of CE on the corpus"),

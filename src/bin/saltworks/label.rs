@@ -58,8 +58,10 @@ pub(crate) fn resolve(flags: LabelOptions, file: Option<PathBuf>) -> anyhow::Res
 /// What a user should know before the long part.
 pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
     let info = inputs.teacher.info();
-    for note in &info.notes {
-        anstream::eprintln!("note: {note}");
+    for teacher in std::iter::once(&inputs.teacher).chain(&inputs.more_teachers) {
+        for note in &teacher.info().notes {
+            anstream::eprintln!("note: {note}");
+        }
     }
     anstream::eprintln!(
         "ONNX Runtime {} on {}, logits reduced by --reduce {} ({})",

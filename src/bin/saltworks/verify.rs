@@ -22,7 +22,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH", requires = "teacher")]
     tokens: Option<PathBuf>,
     /// Sequences to label again.
-    #[arg(long, value_name = "N", default_value_t = 256, requires = "teacher")]
+    #[arg(long, value_name = "N", default_value_t = 256, requires = "teacher",
+        value_parser = clap::value_parser!(u64).range(1..))]
     sample: u64,
     /// Seed of the choice of sequences.
     #[arg(long, default_value_t = 0, requires = "teacher")]

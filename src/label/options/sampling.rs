@@ -33,8 +33,11 @@ impl LabelOptions {
     /// How ids are drawn, where the group `samples` is asked for.
     pub(super) fn sampling(&self, has_group: bool) -> Result<Option<Sampling>, LabelError> {
         if !has_group {
-            let expected =
-                "the group samples, which it shapes (--samples N, or samples in --groups)";
+            // Without --groups, --samples would have asked for the group.
+            let expected = match self.groups {
+                Some(_) => "samples among the --groups, or no such option",
+                None => "--samples N beside it, or no such option",
+            };
             let given = [
                 ("--samples", self.samples.map(|n| n.to_string())),
                 ("--samples-tau", self.samples_tau.map(|tau| tau.to_string())),

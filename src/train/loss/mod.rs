@@ -36,6 +36,18 @@ pub enum KdLoss {
     Drop,
 }
 
+impl std::fmt::Display for KdLoss {
+    /// The word of the configuration.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TailBucket => "tail-bucket",
+            Self::Sampled => "sampled",
+            Self::Renormalize => "renormalize",
+            Self::Drop => "drop",
+        })
+    }
+}
+
 /// What is tempered.
 #[derive(
     Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
