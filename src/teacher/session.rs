@@ -97,6 +97,7 @@ impl Teacher {
             reducing: Duration::ZERO,
         };
         teacher.probe()?;
+        teacher.model.forward = Duration::ZERO;
         Ok(teacher)
     }
 
@@ -107,7 +108,8 @@ impl Teacher {
     ///
     /// # Errors
     /// Signals that are not given there, named, with what to do; a model that no head can be
-    /// appended to; a session that cannot be made.
+    /// appended to; a session that cannot be made; on CUDA, a device or compiler that is missing or
+    /// fails, and a kernel that gives other signals than this processor does for a few tokens.
     pub fn with_reduction(
         self,
         choice: ReduceChoice,
@@ -120,8 +122,10 @@ impl Teacher {
             ..
         } = self;
         let note = choice.note(model.device);
-        let (model, reduction) =
+        let (mut model, reduction) =
             Reduction::choose(choice, &options, model, config, info.vocab_size)?;
+        // Runs that tried the place are no reductions of a caller.
+        model.forward = Duration::ZERO;
         info.reduction = reduction.choice();
         info.notes.extend(note);
         Ok(Self {

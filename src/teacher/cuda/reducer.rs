@@ -83,6 +83,11 @@ impl DeviceReducer {
         self.device
     }
 
+    /// The signals that it gives.
+    pub(in crate::teacher) fn config(&self) -> &SignalsConfig {
+        &self.config
+    }
+
     /// Reduces a batch: position t of row b predicts `sequences[b].targets[t]`.
     ///
     /// # Errors

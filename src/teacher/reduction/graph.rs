@@ -1,7 +1,7 @@
 //! In the model's graph: a head ranks and sums the logits on the device that made them.
 
-use super::ReduceChoice;
 use super::ranked::{Outputs, RankedPosition};
+use super::{ReduceChoice, check_signals};
 use crate::onnx::head::{Head, HeadSpec, append_head};
 use crate::signals::{
     SCORE_K, SequenceBuilder, SequenceSignals, SequenceTargets, SignalsConfig, SignalsError,
@@ -12,6 +12,7 @@ use crate::teacher::model::{Model, run_error};
 use crate::teacher::open::Source;
 use crate::teacher::session::{TeacherOptions, TokenBatch};
 use rayon::prelude::*;
+use std::time::Instant;
 
 /// A head, and the signals that it was made for.
 pub(in crate::teacher) struct GraphHead {
@@ -95,11 +96,7 @@ impl GraphHead {
         sequences: &[SequenceTargets<'_>],
         config: &SignalsConfig,
     ) -> Result<Vec<SequenceSignals>, TeacherError> {
-        if *config != self.config {
-            return Err(TeacherError::OtherSignals {
-                place: ReduceChoice::Graph,
-            });
-        }
+        check_signals(ReduceChoice::Graph, &self.config, config)?;
         check_targets(batch, sequences, config)?;
         let reduced = self.run(model, batch, sequences, |outputs| {
             let sequence = |(row_idx, sequence)| self.sequence(outputs, row_idx, sequence);
@@ -135,13 +132,16 @@ impl GraphHead {
             path,
             feeds,
             canceller,
+            forward,
             ..
         } = model;
         let failed = |source| run_error(canceller, shape, signature.max_seq_len, source);
         let tensors = feeds.tensors().map_err(failed)?;
+        let started = Instant::now();
         let values = session
             .run_with_options(tensors, canceller.reducing())
             .map_err(failed)?;
+        *forward += started.elapsed();
         let outputs = Outputs::read(&values, &self.head, shape, self.n_ranked, path)?;
         Ok(f(&outputs))
     }

@@ -63,7 +63,10 @@ impl Reduction {
         match self {
             Self::Host => host::reduce(model, batch, sequences, config),
             Self::Graph(head) => head.reduce(model, batch, sequences, config),
-            Self::Cuda(reducer) => cuda::reduce(model, reducer, batch, sequences),
+            Self::Cuda(reducer) => {
+                check_signals(ReduceChoice::Cuda, reducer.config(), config)?;
+                cuda::reduce(model, reducer, batch, sequences)
+            }
         }
     }
 
@@ -73,6 +76,18 @@ impl Reduction {
             Self::Graph(_) => ReduceChoice::Graph,
             Self::Cuda(_) => ReduceChoice::Cuda,
         }
+    }
+}
+
+/// A place prepared for some signals gives no others.
+fn check_signals(
+    place: ReduceChoice,
+    prepared_for: &SignalsConfig,
+    asked: &SignalsConfig,
+) -> Result<(), TeacherError> {
+    match asked == prepared_for {
+        true => Ok(()),
+        false => Err(TeacherError::OtherSignals { place }),
     }
 }
 

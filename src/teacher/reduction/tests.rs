@@ -5,7 +5,7 @@ use crate::onnx::build::{DecoderSpec, Edge, ModelBuilder, TensorData, decoder};
 use crate::onnx::{DType, Dim};
 use crate::signals::{Groups, PositionSignals, Rounding, Sampling, SignalsError};
 use crate::teacher::device::DeviceChoice;
-use crate::teacher::{Teacher, TeacherOptions, load_runtime};
+use crate::teacher::{Teacher, TeacherOptions, Timings, load_runtime};
 use std::path::Path;
 
 /// Nats that a value of the head may be off the kernel's. Both take d = logit - max in f32 and sum
@@ -510,6 +510,32 @@ fn a_head_is_asked_for_the_signals_that_it_was_made_for() {
         matches!(error, TeacherError::OtherSignals { .. }),
         "{error}"
     );
+}
+
+#[test]
+fn signals_that_a_place_was_not_prepared_for_are_refused_by_the_name_of_the_place() {
+    let (four, five) = (config(50, 4), config(50, 5));
+    for place in [ReduceChoice::Graph, ReduceChoice::Cuda] {
+        assert!(check_signals(place, &four, &four).is_ok());
+        let error = check_signals(place, &four, &five).unwrap_err();
+        assert!(error.to_string().contains(&format!("--reduce {place}")));
+    }
+}
+
+#[test]
+fn the_run_of_a_batch_counts_as_forward_pass_wherever_it_is_reduced_and_trial_runs_do_not() {
+    let folder = folder_with(&table_model(&random_table(50), 50, 17, DType::F32));
+    let config = config(50, 4);
+    let (batch, targets) = batch(50);
+    for place in [ReduceChoice::Host, ReduceChoice::Graph] {
+        let mut teacher = open(&folder).with_reduction(place, &config).unwrap();
+        assert_eq!(teacher.take_timings(), Timings::default(), "{place}");
+        teacher
+            .reduce(&batch, &sequences(&targets), &config)
+            .unwrap();
+        assert!(!teacher.take_timings().forward.is_zero(), "{place}");
+        assert_eq!(teacher.take_timings(), Timings::default(), "{place}");
+    }
 }
 
 #[test]
