@@ -22,7 +22,7 @@ pub enum CudaError {
     DriverMissing,
     /// No libnvrtc.
     #[error(
-        "NVIDIA's run-time compiler (libnvrtc) was not found, and the kernel that reduces logits on the device is compiled by it; install it beside onnxruntime-gpu: `pip install nvidia-cuda-nvrtc` (nvidia-cuda-nvrtc-cu12 for a driver of CUDA 12), or put its folder on LD_LIBRARY_PATH"
+        "NVIDIA's run-time compiler (libnvrtc) was not found, and the kernel that reduces logits on the device is compiled by it; install it beside onnxruntime-gpu: `pip install nvidia-cuda-nvrtc` (nvidia-cuda-nvrtc-cu12 for a driver of CUDA 12), put its folder on LD_LIBRARY_PATH, or use --reduce host"
     )]
     CompilerMissing,
     /// Fewer devices than the number says.
@@ -37,7 +37,7 @@ pub enum CudaError {
     },
     /// A device that this compiler no longer knows.
     #[error(
-        "CUDA device {device} is of compute capability {major}.{minor}, and the run-time compiler that was found knows {oldest_major}.{oldest_minor} and newer; install an older one: `pip install nvidia-cuda-nvrtc-cu12`"
+        "CUDA device {device} is of compute capability {major}.{minor}, and the run-time compiler that was found knows {oldest_major}.{oldest_minor} and newer; install an older one (`pip install nvidia-cuda-nvrtc-cu12`), or use --reduce host"
     )]
     DeviceTooOld {
         /// Its number.
@@ -52,7 +52,9 @@ pub enum CudaError {
         oldest_minor: u32,
     },
     /// The compiler refused the kernel.
-    #[error("the run-time compiler refused the reduction kernel for {architecture}: {log}")]
+    #[error(
+        "the run-time compiler refused the reduction kernel for {architecture}: {log}; install another version of it, or use --reduce host"
+    )]
     Compile {
         /// Such as `sm_90`.
         architecture: String,
@@ -60,7 +62,10 @@ pub enum CudaError {
         log: String,
     },
     /// The driver failed at something.
-    #[error("CUDA device {device} failed {doing}{}", remedy(source))]
+    #[error(
+        "CUDA device {device} failed {doing}; {}or use --reduce host",
+        remedy(source)
+    )]
     Driver {
         /// Its number.
         device: u32,
@@ -143,7 +148,7 @@ impl CudaError {
     }
 }
 
-/// What may help against the driver's answer; empty or begins with "; ".
+/// What may help against the driver's answer, before what always does; ends with ", ".
 fn remedy(source: &DriverError) -> &'static str {
     use cudarc::driver::sys::CUresult;
     match source.0 {
@@ -151,15 +156,56 @@ fn remedy(source: &DriverError) -> &'static str {
         | CUresult::CUDA_ERROR_INVALID_PTX
         | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
         | CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU => {
-            "; its driver is older than the run-time compiler: update the driver, or install an older compiler: `pip install nvidia-cuda-nvrtc-cu12`"
+            "its driver is older than the run-time compiler: update the driver, install an older compiler (`pip install nvidia-cuda-nvrtc-cu12`), "
         }
         CUresult::CUDA_ERROR_NO_DEVICE => {
-            "; the driver shows no device: see nvidia-smi and CUDA_VISIBLE_DEVICES"
+            "the driver shows no device: see nvidia-smi and CUDA_VISIBLE_DEVICES, "
         }
         CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH | CUresult::CUDA_ERROR_STUB_LIBRARY => {
-            "; the driver's library and its kernel module are not of one version: restart the machine, or reinstall the driver"
+            "the driver's library and its kernel module are not of one version: restart the machine, reinstall the driver, "
         }
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "; lower --batch-tokens",
-        _ => "",
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "lower --batch-tokens, ",
+        _ => "see nvidia-smi and the driver's log, ",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cudarc::driver::sys::CUresult;
+
+    fn driver(code: CUresult) -> CudaError {
+        CudaError::Driver {
+            device: 0,
+            doing: "to open",
+            source: DriverError(code),
+        }
+    }
+
+    #[test]
+    fn a_device_or_compiler_that_fails_is_answered_with_a_place_that_needs_neither() {
+        let failures = [
+            CudaError::CompilerMissing,
+            CudaError::DeviceTooOld {
+                device: 0,
+                major: 3,
+                minor: 5,
+                oldest_major: 5,
+                oldest_minor: 0,
+            },
+            CudaError::Compile {
+                architecture: "sm_90".to_owned(),
+                log: "NVRTC_ERROR_COMPILATION".to_owned(),
+            },
+            driver(CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION),
+            driver(CUresult::CUDA_ERROR_NO_DEVICE),
+            driver(CUresult::CUDA_ERROR_STUB_LIBRARY),
+            driver(CUresult::CUDA_ERROR_OUT_OF_MEMORY),
+            driver(CUresult::CUDA_ERROR_LAUNCH_FAILED),
+        ];
+        for failure in failures {
+            let message = failure.to_string();
+            assert!(message.ends_with(", or use --reduce host"), "{message}");
+        }
     }
 }
