@@ -18,8 +18,8 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 pub(crate) use portable::exp_lane;
 pub(super) use portable::padded;
 use portable::{
-    count_body, exp_sums_body, exp_values_body, greater, mask_body, scan_body, tempered_sums_body,
-    total_body,
+    count_body, exp_sums_body, exp_values_body, greater, mask_body, one_zero, scan_body,
+    tempered_sums_body, total_body,
 };
 
 /// Logits a block: four values for each of the 16 lanes.
@@ -135,14 +135,10 @@ impl Isa {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl")
-            {
+            if x86::has_avx512() {
                 found.push(Isa::Avx512);
             }
-            if std::is_x86_feature_detected!("avx2")
-                && std::is_x86_feature_detected!("fma")
-                && std::is_x86_feature_detected!("popcnt")
-            {
+            if x86::has_avx2() {
                 found.push(Isa::Avx2);
             }
         }

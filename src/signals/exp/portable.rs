@@ -88,6 +88,13 @@ pub(super) fn greater(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
+/// The same number, and +0 for both zeros: which of them a maximum is depends on the order of its
+/// comparisons, which differs between instruction sets.
+#[inline(always)]
+pub(super) fn one_zero(max: f32) -> f32 {
+    max + 0.0
+}
+
 #[inline(always)]
 pub(super) fn quarters(block: &[f32; BLOCK]) -> [&[f32; LANES]; 4] {
     let (quarters, _) = block.as_chunks::<LANES>();
@@ -163,7 +170,8 @@ fn scan_block(block: &[f32; BLOCK], unusable: &mut [u32; LANES]) -> f32 {
     }
     let eight: [f32; 8] = std::array::from_fn(|i| greater(max[i], max[i + 8]));
     let four: [f32; 4] = std::array::from_fn(|i| greater(eight[i], eight[i + 4]));
-    greater(greater(four[0], four[2]), greater(four[1], four[3]))
+    let max = greater(greater(four[0], four[2]), greater(four[1], four[3]));
+    one_zero(max)
 }
 
 #[inline(always)]

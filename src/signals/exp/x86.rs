@@ -2,6 +2,17 @@
 
 use super::{Ahead, BLOCK, RowScan};
 use std::arch::x86_64::*;
+use std::is_x86_feature_detected as has;
+
+/// Every feature that a function named `_avx2` enables.
+pub(super) fn has_avx2() -> bool {
+    has!("avx2") && has!("fma") && has!("popcnt")
+}
+
+/// Every feature that a function named `_avx512` enables. A hypervisor may hide some of them.
+pub(super) fn has_avx512() -> bool {
+    has_avx2() && has!("avx512f") && has!("avx512vl")
+}
 
 // Written out: left to compilers, the sums over lanes fall apart into scalars.
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
@@ -192,7 +203,7 @@ pub(super) fn scan_avx512(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
             usable &= _mm512_cmp_ps_mask::<_CMP_LE_OQ>(quarter, finite);
         }
         let max = _mm512_max_ps(_mm512_max_ps(a, b), _mm512_max_ps(c, d));
-        *block_max = _mm512_reduce_max_ps(max);
+        *block_max = super::one_zero(_mm512_reduce_max_ps(max));
         row_max = super::greater(*block_max, row_max);
     }
     RowScan {
@@ -225,7 +236,7 @@ pub(super) fn widen_and_scan_avx512<const BF16: bool>(
             // SAFETY: the store is to these sixteen values.
             unsafe { _mm512_storeu_ps(widened.as_mut_ptr(), values) };
         }
-        *block_max = _mm512_reduce_max_ps(max);
+        *block_max = super::one_zero(_mm512_reduce_max_ps(max));
         row_max = super::greater(*block_max, row_max);
     }
     let bits = &bits[n_whole * BLOCK..];
@@ -272,7 +283,8 @@ pub(super) fn scan_avx2(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
         }
         let four = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps::<1>(max));
         let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-        *block_max = _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)));
+        let one = _mm_max_ss(two, _mm_shuffle_ps::<1>(two, two));
+        *block_max = super::one_zero(_mm_cvtss_f32(one));
         row_max = super::greater(*block_max, row_max);
     }
     RowScan {
