@@ -123,8 +123,9 @@ pub struct LabelOptions {
     pub device: Option<String>,
 
     /// Where logits are reduced: host (by this machine's processor; every group), graph (in the
-    /// model's graph, so that only the kept ids leave the device; --groups topk or scores) or auto
-    /// (host with cpu and cuda, graph with any other device). Default: auto.
+    /// model's graph, so that only the kept ids leave the device; --groups topk or scores), cuda (on
+    /// the CUDA device that runs the teacher; every group) or auto (host with cpu, cuda with cuda,
+    /// graph with any other device). Default: auto.
     #[arg(long, value_name = "PLACE", hide_possible_values = true)]
     pub reduce: Option<ReduceChoice>,
 

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// itself has run cpu, openvino by hand on a CPU, and no other.
     #[arg(long, default_value = "auto", requires = "teacher")]
     device: String,
-    /// Where logits are reduced: auto, host or graph; see `saltworks help label`.
+    /// Where logits are reduced: auto, host, graph or cuda; see `saltworks help label`.
     #[arg(
         long,
         value_name = "PLACE",
