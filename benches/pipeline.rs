@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const SEQ_LEN: u32 = 512;
-const BATCH_ROWS: usize = 2;
+/// Rows a batch: what labelling takes by itself at this V and T.
+const BATCH_ROWS: usize = 1;
 const VOCAB_SIZE: u64 = 50_257;
 const TOP_K: u32 = 64;
 const N_DRAWS: u32 = 50;
