@@ -227,7 +227,11 @@ pub(super) fn runtime_stamp(teacher: &Teacher) -> RuntimeStamp {
     RuntimeStamp {
         ort_version: teacher.info().ort_version.clone(),
         provider: provider_stamp(teacher.info()),
-        instruction_set: signals::instruction_set().to_owned(),
+        instruction_set: match teacher.info().reduction {
+            // This processor adds nothing up then.
+            ReduceChoice::Cuda => "cuda".to_owned(),
+            _ => signals::instruction_set().to_owned(),
+        },
         saltworks_version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
