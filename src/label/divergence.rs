@@ -6,8 +6,8 @@ use super::inputs::{Inputs, view_of};
 use super::options::LabelConfig;
 use super::pipeline::{token_batch, with_sequence};
 use super::planning::make_plan;
-use super::relabel::{RelabelReport, Sample, relabel, sample};
-use crate::shards::{Group, LabelSet, Plan, Row, ShardReader};
+use super::relabel::{RelabelReport, each_sampled_row, relabel};
+use crate::shards::{Group, LabelSet, Plan, Row};
 use crate::signals::{KeptSequence, PositionDivergence, divergence_batch};
 use crate::teacher::Teacher;
 use crate::tokens::SequenceView;
@@ -93,20 +93,16 @@ fn divergence(
     seed: u64,
 ) -> Result<DivergenceReport, LabelError> {
     let view = view_of(corpus, config)?;
-    let chosen: Sample = sample(set, n_sequences, seed);
     let (mut positions, mut nll, mut n_rows) = (Vec::new(), Vec::new(), 0);
-    for ((segment, shard, row_group), seq_ids) in chosen {
-        let plan = &set.segments[segment];
+    each_sampled_row(set, n_sequences, seed, |plan, row| {
         if !plan.signals.has(Group::Topk) {
             return Err(LabelError::NothingToCompare);
         }
-        let rows = ShardReader::open(&set.dir, plan, shard)?.read_row_group(row_group as usize)?;
-        for row in rows.iter().filter(|row| seq_ids.contains(&row.seq_id)) {
-            positions.extend(of_row(row, plan, &view, teacher)?);
-            nll.extend(row.signals.target_logprob_t.iter().map(|&l| -f64::from(l)));
-            n_rows += 1;
-        }
-    }
+        positions.extend(of_row(row, plan, &view, teacher)?);
+        nll.extend(row.signals.target_logprob_t.iter().map(|&l| -f64::from(l)));
+        n_rows += 1;
+        Ok(())
+    })?;
     Ok(report(n_rows, &positions, &nll))
 }
 

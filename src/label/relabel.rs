@@ -60,21 +60,33 @@ pub(super) fn relabel(
 ) -> Result<RelabelReport, LabelError> {
     let view = view_of(corpus, config)?;
     let mut report = RelabelReport::default();
-    for ((segment, shard, row_group), seq_ids) in sample(set, n_sequences, seed) {
-        let plan = &set.segments[segment];
-        let stored =
-            ShardReader::open(&set.dir, plan, shard)?.read_row_group(row_group as usize)?;
-        for row in stored.iter().filter(|row| seq_ids.contains(&row.seq_id)) {
-            compare_row(row, plan, &view, teacher, &mut report)?;
-        }
-    }
+    each_sampled_row(set, n_sequences, seed, |plan, row| {
+        compare_row(row, plan, &view, teacher, &mut report)
+    })?;
     Ok(report)
 }
 
-/// Row groups that hold sampled sequences: (segment, shard, row group) and which of its seq_ids.
-pub(super) type Sample = BTreeMap<(usize, u32, u32), Vec<u64>>;
+/// Shows `visit` the rows of `n_sequences` of `set`, chosen by `seed`, with their plans.
+pub(super) fn each_sampled_row(
+    set: &LabelSet,
+    n_sequences: u64,
+    seed: u64,
+    mut visit: impl FnMut(&Plan, &Row) -> Result<(), LabelError>,
+) -> Result<(), LabelError> {
+    for ((segment, shard, row_group), seq_ids) in sample(set, n_sequences, seed) {
+        let plan = &set.segments[segment];
+        let rows = ShardReader::open(&set.dir, plan, shard)?.read_row_group(row_group as usize)?;
+        for row in rows.iter().filter(|row| seq_ids.contains(&row.seq_id)) {
+            visit(plan, row)?;
+        }
+    }
+    Ok(())
+}
 
-pub(super) fn sample(set: &LabelSet, n_sequences: u64, seed: u64) -> Sample {
+/// Row groups that hold sampled sequences: (segment, shard, row group) and which of its seq_ids.
+type Sample = BTreeMap<(usize, u32, u32), Vec<u64>>;
+
+fn sample(set: &LabelSet, n_sequences: u64, seed: u64) -> Sample {
     let n_total: u64 = set.segments.iter().map(Plan::n_sequences).sum();
     let order = Permutation::new(n_total, Some(seed));
     let mut chosen = Sample::new();

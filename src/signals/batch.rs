@@ -76,6 +76,29 @@ fn check_shape(
     Ok(())
 }
 
+/// Checks every target before a reduction that is made elsewhere reads by it; [`reduce_batch`] meets
+/// each with its row.
+///
+/// # Errors
+/// The first target that is not below `vocab_size`.
+pub fn check_targets(
+    sequences: &[SequenceTargets<'_>],
+    vocab_size: usize,
+) -> Result<(), SignalsError> {
+    for (row_idx, sequence) in sequences.iter().enumerate() {
+        let outside = |&target: &u32| target as usize >= vocab_size;
+        if let Some(position) = sequence.targets.iter().position(outside) {
+            return Err(SignalsError::Target {
+                row_idx,
+                position,
+                target: sequence.targets[position],
+                vocab_size,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Some neighbouring positions of one row.
 struct Task<'a> {
     row_idx: usize,

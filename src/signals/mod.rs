@@ -31,7 +31,7 @@ mod scores;
 mod sequence;
 mod types;
 
-pub use batch::{instruction_set, reduce_batch};
+pub use batch::{check_targets, instruction_set, reduce_batch};
 pub use divergence::{KeptSequence, PositionDivergence, divergence_batch};
 pub use error::SignalsError;
 #[cfg(feature = "train")]

@@ -2,7 +2,7 @@
 
 use super::layout::{DeviceLogits, OutputLayout, SUMS_WORDS};
 use crate::signals::{
-    PositionReduction, SequenceBuilder, SequenceSignals, SequenceTargets, SignalsConfig,
+    self, PositionReduction, SequenceBuilder, SequenceSignals, SequenceTargets, SignalsConfig,
     SignalsError,
 };
 
@@ -169,16 +169,5 @@ pub(super) fn check_targets(
             got: logits.stride,
         });
     }
-    for (row_idx, sequence) in sequences.iter().enumerate() {
-        let outside = |&target: &u32| target as usize >= vocab_size;
-        if let Some(position) = sequence.targets.iter().position(outside) {
-            return Err(SignalsError::Target {
-                row_idx,
-                position,
-                target: sequence.targets[position],
-                vocab_size,
-            });
-        }
-    }
-    Ok(())
+    signals::check_targets(sequences, vocab_size)
 }

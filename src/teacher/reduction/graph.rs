@@ -4,7 +4,7 @@ use super::ranked::{Outputs, RankedPosition};
 use super::{ReduceChoice, check_signals};
 use crate::onnx::head::{Head, HeadSpec, append_head};
 use crate::signals::{
-    SCORE_K, SequenceBuilder, SequenceSignals, SequenceTargets, SignalsConfig, SignalsError,
+    self, SCORE_K, SequenceBuilder, SequenceSignals, SequenceTargets, SignalsConfig, SignalsError,
     reduce_batch,
 };
 use crate::teacher::error::TeacherError;
@@ -188,21 +188,10 @@ fn check_targets(
     config: &SignalsConfig,
 ) -> Result<(), SignalsError> {
     assert_eq!(sequences.len(), batch.n_rows, "one list of targets a row");
-    let vocab_size = config.vocab_size;
-    for (row_idx, sequence) in sequences.iter().enumerate() {
-        assert!(
-            sequence.targets.len() <= batch.width,
-            "targets inside the batch's width"
-        );
-        let is_outside = |&(_, target): &(usize, &u32)| *target as usize >= vocab_size;
-        if let Some((position, &target)) = sequence.targets.iter().enumerate().find(is_outside) {
-            return Err(SignalsError::Target {
-                row_idx,
-                position,
-                target,
-                vocab_size,
-            });
-        }
-    }
-    Ok(())
+    let fits = |sequence: &SequenceTargets| sequence.targets.len() <= batch.width;
+    assert!(
+        sequences.iter().all(fits),
+        "targets inside the batch's width"
+    );
+    signals::check_targets(sequences, config.vocab_size)
 }
