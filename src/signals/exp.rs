@@ -15,6 +15,7 @@ mod tests;
 mod x86;
 
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+#[cfg(any(test, feature = "train"))]
 pub(crate) use portable::exp_lane;
 pub(super) use portable::padded;
 use portable::{
