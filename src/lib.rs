@@ -8,8 +8,8 @@
 //! [`corpus`] documents in → [`tokens`] token files and sequence views → [`onnx`] what a model file
 //! says of itself → `teacher` the model at work → [`signals`] the maths on one row of logits →
 //! [`shards`] the on-disk contract, on [`storage`] → `label` the pipeline that wires them →
-//! [`view`] what a person sees of the result, `train` the companion trainer, which learns from it.
-//! [`demo`] makes the embedded default input.
+//! [`view`] what a person sees of the result, `train` the companion trainer, which learns from it,
+//! `experiment` grids of its runs, and what they show. [`demo`] makes the embedded default input.
 //!
 //! # Legend
 //!
@@ -21,6 +21,8 @@
 pub mod corpus;
 pub mod demo;
 pub mod error;
+#[cfg(feature = "train")]
+pub mod experiment;
 pub mod interrupt;
 #[cfg(feature = "label")]
 pub mod label;

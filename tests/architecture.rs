@@ -44,6 +44,10 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "shards",
         ],
     ),
+    (
+        "experiment",
+        &["error", "interrupt", "storage", "tokens", "shards", "train"],
+    ),
     ("view", &["error", "tokens", "signals", "shards"]),
     ("demo", &["error", "onnx"]),
 ];
