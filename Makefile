@@ -25,8 +25,9 @@ help: ## List the targets.
 setup: ## Make .venv: ONNX Runtime and the tests' Parquet readers, pinned with hashes.
 	@sh scripts/setup.sh
 
-demo: setup ## Generate a corpus and a teacher, label them into demo/labels.
-	$(WITH_RUNTIME) $(CARGO) run --locked --release -- demo --output $(DEMO_DIR)
+demo: setup ## From text to a report: SLM, labels, selection, LLMs with and without (CORPUS=PATH for your text).
+	$(CARGO) build --locked --release --bins
+	$(WITH_RUNTIME) $(CARGO) run --locked --release -- demo --output "$(DEMO_DIR)" $(if $(CORPUS),--corpus $(CORPUS))
 
 test: setup ## Run every test but the real-data ones.
 	$(WITH_RUNTIME) $(CARGO) test --locked

@@ -19,7 +19,7 @@ fn demo() -> &'static (tempfile::TempDir, Output) {
         let output = dir.path().join("demo");
         let printed = succeed(
             saltworks()
-                .args(["demo", "--megabytes", "1", "--output"])
+                .args(["demo", "--teacher", "ngram", "--megabytes", "1", "--output"])
                 .arg(output),
         );
         (dir, printed)
@@ -110,7 +110,7 @@ fn a_second_demo_in_the_same_directory_changes_nothing() {
     let run = || {
         succeed(
             saltworks()
-                .args(["demo", "--megabytes", "1", "--output"])
+                .args(["demo", "--teacher", "ngram", "--megabytes", "1", "--output"])
                 .arg(dir.path()),
         )
     };
@@ -126,12 +126,17 @@ fn a_second_demo_in_the_same_directory_changes_nothing() {
 fn a_directory_with_other_content_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("thesis.txt"), "years of work").unwrap();
-    let printed = fail_with(saltworks().args(["demo", "--output"]).arg(dir.path()), 2);
+    let printed = fail_with(
+        saltworks()
+            .args(["demo", "--teacher", "ngram", "--output"])
+            .arg(dir.path()),
+        2,
+    );
     assert!(printed.contains("not empty"), "{printed}");
     assert_eq!(snapshot(dir.path()).len(), 1);
     let printed = fail_with(
         saltworks()
-            .args(["demo", "--seed", "2", "--output"])
+            .args(["demo", "--teacher", "ngram", "--seed", "2", "--output"])
             .arg(demo_dir()),
         2,
     );

@@ -42,11 +42,47 @@ pub enum DemoError {
     },
     /// The output directory has a demo of other settings.
     #[error(
-        "{dir} holds a demo of another --seed or --megabytes; name another directory, or remove it"
+        "{dir} holds a demo of other settings (demo.json in it); give the same, name another directory, or remove it"
     )]
     OtherDemo {
         /// The directory.
         dir: PathBuf,
+    },
+    /// The counted teacher is one of generated text.
+    #[error(
+        "--teacher ngram is for generated text, and has no training: leave out --corpus and --quick"
+    )]
+    OnlyGenerated,
+    /// There is not enough text to learn anything from.
+    #[error(
+        "{n_bytes} bytes of text are too few: at least {least} are needed; name more of it for --corpus, or raise --megabytes"
+    )]
+    TooLittleText {
+        /// Bytes there.
+        n_bytes: usize,
+        /// Bytes needed.
+        least: usize,
+    },
+    /// A command of the demo failed.
+    #[error(
+        "the demo stopped at: {command} (exit code {code}); once that is put right, the same `saltworks demo` goes on from there"
+    )]
+    Step {
+        /// As it could be typed.
+        command: String,
+        /// Its exit code; 1 where a signal ended it.
+        code: u8,
+    },
+    /// The other program is not there.
+    #[error(
+        "cannot start {program}, which is looked for beside this program; build both with `cargo build --release`"
+    )]
+    NoProgram {
+        /// Where it was looked for.
+        program: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// The teacher's file could not be written.
     #[error(transparent)]
@@ -58,7 +94,16 @@ impl DemoError {
     pub fn kind(&self) -> Kind {
         match self {
             DemoError::WriteCorpus { .. } => Kind::Failed,
+            DemoError::Step { code, .. } => match code {
+                2 => Kind::Usage,
+                3 => Kind::BadData,
+                75 => Kind::Interrupted,
+                _ => Kind::Failed,
+            },
+            DemoError::NoProgram { .. } => Kind::Failed,
             DemoError::TooFewTokens { .. }
+            | DemoError::OnlyGenerated
+            | DemoError::TooLittleText { .. }
             | DemoError::NotADemo { .. }
             | DemoError::OtherDemo { .. } => Kind::Usage,
             DemoError::TokenOutOfRange { .. } => Kind::BadData,

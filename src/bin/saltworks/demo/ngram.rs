@@ -1,7 +1,9 @@
-//! `saltworks demo`: everything from nothing, in one directory.
+//! Labels alone, by a teacher that is counted and not trained.
 
-use super::progress::ProgressDisplay;
-use anyhow::Context;
+use super::{Args, claim};
+use crate::progress::ProgressDisplay;
+use crate::signals;
+use anyhow::{Context, bail};
 use saltworks::corpus::{CorpusOptions, Documents};
 use saltworks::demo::{
     CorpusSettings, CorpusSummary, DemoError, NgramTeacher, unigram_entropy, write_corpus,
@@ -27,23 +29,11 @@ const SEQ_LEN: u32 = 256;
 /// K of the demo's labels.
 const TOP_K: u32 = 32;
 
-/// Generate the embedded default corpus and teacher, and label it.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Directory for the corpus, tokenizer, tokens, teacher and labels; made if it is not there.
-    #[arg(long, value_name = "DIR")]
-    output: PathBuf,
-    /// Another seed is another language and other stories.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Megabytes of text to generate.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    megabytes: u64,
-}
+/// Megabytes of text, unless said otherwise.
+const DEFAULT_MEGABYTES: u64 = 3;
 
 /// Where everything goes.
 struct Layout {
-    settings: PathBuf,
     corpus: PathBuf,
     tokenizer: PathBuf,
     tokens: PathBuf,
@@ -51,10 +41,16 @@ struct Layout {
     labels: PathBuf,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    if !args.corpus.is_empty() || args.quick {
+        bail!(DemoError::OnlyGenerated);
+    }
+    let megabytes = args.megabytes.unwrap_or(DEFAULT_MEGABYTES);
+    let settings =
+        serde_json::json!({ "teacher": "ngram", "megabytes": megabytes, "seed": args.seed });
+    claim(&args.output, &settings)?;
     let layout = Layout::in_dir(&args.output);
-    claim(&args, &layout)?;
-    generate(&args, &layout)?;
+    generate(args.seed, megabytes, &layout)?;
     let tokenizer = train_tokenizer(&layout)?;
     tokenize(&tokenizer, &layout)?;
     fit_teacher(&tokenizer, &layout)?;
@@ -67,7 +63,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 impl Layout {
     fn in_dir(dir: &Path) -> Self {
         Layout {
-            settings: dir.join("demo.json"),
             corpus: dir.join("corpus.jsonl"),
             tokenizer: dir.join("tokenizer.json"),
             tokens: dir.join("tokens"),
@@ -77,30 +72,10 @@ impl Layout {
     }
 }
 
-/// Marks the directory as this demo's. One with other content is left alone.
-fn claim(args: &Args, layout: &Layout) -> anyhow::Result<()> {
-    let dir = &args.output;
-    let settings = serde_json::json!({ "seed": args.seed, "megabytes": args.megabytes });
-    let settings = format!("{settings:#}\n");
-    match std::fs::read_to_string(&layout.settings) {
-        Ok(there) if there == settings => return Ok(()),
-        Ok(_) => return Err(DemoError::OtherDemo { dir: dir.clone() }.into()),
-        Err(_) => {}
-    }
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let mut entries =
-        std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    if entries.next().is_some() {
-        return Err(DemoError::NotADemo { dir: dir.clone() }.into());
-    }
-    storage::replace(&layout.settings, settings.as_bytes())?;
-    Ok(())
-}
-
-fn generate(args: &Args, layout: &Layout) -> anyhow::Result<()> {
+fn generate(seed: u64, megabytes: u64, layout: &Layout) -> anyhow::Result<()> {
     let settings = CorpusSettings {
-        seed: args.seed,
-        n_text_bytes: args.megabytes * 1_000_000,
+        seed,
+        n_text_bytes: megabytes * 1_000_000,
     };
     let mut out = BufWriter::new(Partial::create(&layout.corpus)?);
     let CorpusSummary {
@@ -197,7 +172,7 @@ fn label(layout: &Layout) -> anyhow::Result<()> {
         },
         on_progress: &|snapshot| display.show(snapshot),
     };
-    let interrupt = super::signals::interrupt()?;
+    let interrupt = signals::interrupt()?;
     let outcome = label::label(&options.resolve()?, &interrupt, &observer)?;
     let what = match outcome.n_made {
         0 => "there already, and unharmed".to_owned(),

@@ -1,0 +1,339 @@
+//! The stages of the demo, each a command, one after the other.
+
+use super::configs::{self, SEQ_LEN, Scale};
+use super::{Args, claim, story, texts};
+use crate::signals;
+use anyhow::Context;
+use saltworks::demo::DemoError;
+use saltworks::interrupt::Interrupt;
+use saltworks::tokens::{OpenOptions, TokenCorpus};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// Megabytes of text, unless said otherwise.
+const DEFAULT_MEGABYTES: u64 = 8;
+/// The small model as ONNX, in the demo's directory.
+const TEACHER: &str = "slm/final/model.onnx";
+/// Time between two looks at a command and at the wish to stop.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Least share of a sequence's targets that the teacher ranks among its best for it to be selected.
+const MIN_LEARNABLE: &str = "0.4";
+
+/// A stage: a command, and the file that says that it was done.
+struct Stage {
+    /// What it is for, to a newcomer.
+    title: &'static str,
+    program: &'static str,
+    arguments: Vec<String>,
+    done: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let dir = args.output.as_path();
+    let scale = if args.quick {
+        Scale::QUICK
+    } else {
+        Scale::WHOLE
+    };
+    claim(dir, &settings(args))?;
+    let interrupt = signals::interrupt()?;
+    write_texts(args, dir)?;
+    let stages = stages(dir, &scale);
+    let (before, after) = stages.split_at(N_BEFORE_MODELS);
+    let n_stages = stages.len();
+    for (i, stage) in before.iter().enumerate() {
+        stage.run(i + 1, n_stages, &interrupt)?;
+    }
+    configs::write(dir, &scale, n_tokens(dir)?, args.seed)?;
+    for (i, stage) in after.iter().enumerate() {
+        stage.run(N_BEFORE_MODELS + i + 1, n_stages, &interrupt)?;
+    }
+    story::tell(dir, began.elapsed(), args.quick)
+}
+
+fn settings(args: &Args) -> serde_json::Value {
+    serde_json::json!({
+        "teacher": "trained",
+        "corpus": args.corpus,
+        "megabytes": args.megabytes.unwrap_or(DEFAULT_MEGABYTES),
+        "seed": args.seed,
+        "quick": args.quick,
+    })
+}
+
+fn write_texts(args: &Args, dir: &Path) -> anyhow::Result<()> {
+    let (corpus, held_out) = (dir.join("corpus.jsonl"), dir.join("held-out.jsonl"));
+    if held_out.exists() {
+        return Ok(());
+    }
+    let megabytes = args.megabytes.unwrap_or(DEFAULT_MEGABYTES);
+    let written = texts::write(args, megabytes, &corpus, &held_out)?;
+    let [n_kept, n_held_out] = written.n_documents;
+    let source = match args.corpus.is_empty() {
+        true => "generated text in an invented language".to_owned(),
+        false => args.corpus.join(" "),
+    };
+    anstream::println!(
+        "{source}: {:.1} MB, {n_kept} documents to train on ({}), {n_held_out} held out ({})",
+        written.n_text_bytes as f64 / 1e6,
+        corpus.display(),
+        held_out.display()
+    );
+    Ok(())
+}
+
+/// Stages before the configurations can be written, which depend on the number of tokens.
+const N_BEFORE_MODELS: usize = 3;
+
+/// All stages, in order.
+fn stages(dir: &Path, scale: &Scale) -> Vec<Stage> {
+    let demo = Demo { dir, scale };
+    let mut stages = demo.text_stages();
+    assert_eq!(stages.len(), N_BEFORE_MODELS);
+    stages.push(demo.slm_stage());
+    stages.extend(demo.selection_stages());
+    stages.extend(demo.label_stages());
+    stages.push(demo.compare_stage());
+    stages
+}
+
+struct Demo<'a> {
+    dir: &'a Path,
+    scale: &'a Scale,
+}
+
+impl Demo<'_> {
+    /// The path of what the demo calls `name`.
+    fn at(&self, name: &str) -> String {
+        self.dir.join(name).display().to_string()
+    }
+
+    fn stage(
+        &self,
+        title: &'static str,
+        program: &'static str,
+        done: &str,
+        arguments: &[&str],
+    ) -> Stage {
+        Stage {
+            title,
+            program,
+            arguments: arguments.iter().map(|each| each.to_string()).collect(),
+            done: self.dir.join(done),
+        }
+    }
+
+    fn text_stages(&self) -> Vec<Stage> {
+        let (corpus, tokenizer) = (self.at("corpus.jsonl"), self.at("tokenizer.json"));
+        let vocab_size = self.scale.vocab_size.to_string();
+        let tokenize = |title, input: &str, name: &str| {
+            let (input, output) = (self.at(input), self.at(name));
+            let arguments = [
+                "tokenize",
+                "--input",
+                &input,
+                "--tokenizer",
+                &tokenizer,
+                "--output",
+                &output,
+            ];
+            self.stage(
+                title,
+                "saltworks",
+                &format!("{name}/corpus.json"),
+                &arguments,
+            )
+        };
+        let train = [
+            "tokenizer",
+            "train",
+            "--input",
+            &corpus,
+            "--vocab-size",
+            &vocab_size,
+            "--output",
+            &tokenizer,
+        ];
+        vec![
+            self.stage(
+                "a tokenizer for the text",
+                "saltworks",
+                "tokenizer.json",
+                &train,
+            ),
+            tokenize("the text as tokens", "corpus.jsonl", "tokens"),
+            tokenize("the held-out text as tokens", "held-out.jsonl", "held-out"),
+        ]
+    }
+
+    fn slm_stage(&self) -> Stage {
+        self.stage(
+            "a small language model learns the text: the teacher",
+            "saltworks-train",
+            TEACHER,
+            &["run", "--config", &self.at("slm.toml"), "--resume"],
+        )
+    }
+
+    fn selection_stages(&self) -> Vec<Stage> {
+        let scores = self.at("scores");
+        let rows = self.scale.n_labelled().to_string();
+        let select = |title, name: &str, policy: &[&str]| {
+            let output = self.at(name);
+            let arguments = [
+                &[
+                    "select",
+                    scores.as_str(),
+                    "--rows",
+                    rows.as_str(),
+                    "--output",
+                    output.as_str(),
+                ][..],
+                policy,
+            ];
+            self.stage(title, "saltworks", name, &arguments.concat())
+        };
+        vec![
+            self.label(
+                "what the teacher makes of every sequence: scores alone",
+                "tokens",
+                "scores",
+                &["--groups", "scores"],
+            ),
+            select(
+                "which sequences are challenging, yet learnable",
+                "selection.parquet",
+                &["--policy", "top", "--min-learnable", MIN_LEARNABLE],
+            ),
+            select(
+                "as many at random, to compare with",
+                "random.parquet",
+                &["--policy", "random"],
+            ),
+        ]
+    }
+
+    fn label_stages(&self) -> Vec<Stage> {
+        let top_k = self.scale.top_k.to_string();
+        let (selection, random) = (self.at("selection.parquet"), self.at("random.parquet"));
+        let top_k = ["--top-k", top_k.as_str()];
+        let of_selected = [&top_k[..], &["--selection", &selection]].concat();
+        let of_random = [&top_k[..], &["--selection", &random]].concat();
+        vec![
+            self.label(
+                "the teacher's distributions over the selected sequences",
+                "tokens",
+                "labels-selected",
+                &of_selected,
+            ),
+            self.label("over the random ones", "tokens", "labels", &of_random),
+            self.label(
+                "and over the held-out text, to tell easy positions from hard ones",
+                "held-out",
+                "labels-held-out",
+                &top_k,
+            ),
+        ]
+    }
+
+    fn label(&self, title: &'static str, tokens: &str, name: &str, more: &[&str]) -> Stage {
+        let (teacher, tokens, output) = (self.at(TEACHER), self.at(tokens), self.at(name));
+        let seq_len = SEQ_LEN.to_string();
+        let common = [
+            "label",
+            "--teacher",
+            &teacher,
+            "--tokens",
+            &tokens,
+            "--seq-len",
+            &seq_len,
+            "--output",
+            &output,
+        ];
+        let arguments = [&common[..], more].concat();
+        self.stage(
+            title,
+            "saltworks",
+            &format!("{name}/manifest.json"),
+            &arguments,
+        )
+    }
+
+    fn compare_stage(&self) -> Stage {
+        self.stage(
+            "a larger model learns the text, with the teacher's help and without; a report",
+            "saltworks-train",
+            "experiment/report.html",
+            &["compare", "--config", &self.at("experiment.toml")],
+        )
+    }
+}
+
+fn n_tokens(dir: &Path) -> anyhow::Result<u64> {
+    Ok(TokenCorpus::open(&dir.join("tokens"), &OpenOptions::default())?.n_tokens())
+}
+
+impl Stage {
+    fn run(&self, number: usize, n_stages: usize, interrupt: &Interrupt) -> anyhow::Result<()> {
+        if self.done.exists() {
+            anstream::println!("\n[{number}/{n_stages}] {}: there already", self.title);
+            return Ok(());
+        }
+        anstream::println!("\n[{number}/{n_stages}] {}\n$ {}", self.title, self.line());
+        let status = self.run_to_its_end(interrupt)?;
+        if status.success() {
+            return Ok(());
+        }
+        // A signal that ends a command without its consent is no exit code.
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        debug_assert!(code.is_some() || status.signal().is_some());
+        Err(DemoError::Step {
+            command: self.line(),
+            code: code.unwrap_or(1),
+        }
+        .into())
+    }
+
+    /// As it could be typed.
+    fn line(&self) -> String {
+        format!("{} {}", self.program, self.arguments.join(" "))
+    }
+
+    fn run_to_its_end(&self, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> {
+        let program = beside_this_one(self.program)?;
+        let mut command = Command::new(&program);
+        // A group of its own: Ctrl-C on a terminal reaches this process alone, which passes on one
+        // signal; two would end the command at once.
+        command.args(&self.arguments).process_group(0);
+        let child = command.spawn();
+        let mut child = child.map_err(|source| DemoError::NoProgram { program, source })?;
+        let mut was_asked = false;
+        loop {
+            if let Some(status) = child.try_wait().context("cannot wait for a command")? {
+                return Ok(status);
+            }
+            if interrupt.is_requested() && !was_asked {
+                ask_to_stop(&child);
+                was_asked = true;
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+}
+
+fn ask_to_stop(child: &Child) {
+    let Ok(pid) = libc::pid_t::try_from(child.id()) else {
+        return;
+    };
+    // SAFETY: kill takes two integers. The child has not been waited for to its end, so the number is
+    // still its own.
+    unsafe { libc::kill(pid, libc::SIGTERM) };
+}
+
+fn beside_this_one(program: &str) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot tell where this program is")?;
+    Ok(this.with_file_name(program))
+}

@@ -1,0 +1,131 @@
+//! What the demo's models and runs are.
+
+use anyhow::Context;
+use saltworks::storage;
+use std::path::Path;
+
+/// T.
+pub(super) const SEQ_LEN: u64 = 256;
+/// Sequences a step.
+const BATCH_SIZE: u64 = 8;
+
+/// How much is done. Chosen so that all of it takes ten minutes on two cores.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale {
+    pub(super) vocab_size: u32,
+    pub(super) top_k: u32,
+    /// Steps of the small model.
+    pub(super) slm_steps: u64,
+    /// Steps of each large model.
+    pub(super) llm_steps: u64,
+    slm: &'static str,
+    llm: &'static str,
+}
+
+const SLM: &str = "d_model = 128\nn_layers = 4\nn_heads = 4\nd_ff = 352\ntie_embeddings = true";
+const LLM: &str = "d_model = 192\nn_layers = 6\nn_heads = 6\nd_ff = 512";
+const TINY: &str = "d_model = 16\nn_layers = 1\nn_heads = 2\nd_ff = 32";
+
+impl Scale {
+    pub(super) const WHOLE: Self = Self {
+        vocab_size: 4096,
+        top_k: 32,
+        slm_steps: 1000,
+        llm_steps: 500,
+        slm: SLM,
+        llm: LLM,
+    };
+    pub(super) const QUICK: Self = Self {
+        vocab_size: 512,
+        top_k: 8,
+        slm_steps: 20,
+        llm_steps: 20,
+        slm: TINY,
+        llm: TINY,
+    };
+
+    /// Steps of the first stage.
+    pub(super) fn n_kd(&self) -> u64 {
+        self.llm_steps * 2 / 5
+    }
+
+    /// Sequences of the first stage: what needs labels.
+    pub(super) fn n_labelled(&self) -> u64 {
+        self.n_kd() * BATCH_SIZE
+    }
+}
+
+/// Times that `n_steps` go through `n_tokens`, at most.
+fn epochs(n_steps: u64, n_tokens: u64) -> u64 {
+    let per_epoch = (n_tokens / SEQ_LEN / BATCH_SIZE).max(1);
+    n_steps.div_ceil(per_epoch) + 1
+}
+
+/// Writes `slm.toml`, `llm.toml` and `experiment.toml`, all of which can be run again by hand.
+pub(super) fn write(dir: &Path, scale: &Scale, n_tokens: u64, seed: u64) -> anyhow::Result<()> {
+    let at = dir.to_str().context("the path of the demo is not UTF-8")?;
+    for (name, text) in [
+        ("slm.toml", slm(at, scale, n_tokens, seed)),
+        ("llm.toml", llm(at, scale, n_tokens)),
+        ("experiment.toml", experiment(at, seed)),
+    ] {
+        storage::replace(&dir.join(name), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn slm(at: &str, scale: &Scale, n_tokens: u64, seed: u64) -> String {
+    let (steps, model) = (scale.slm_steps, scale.slm);
+    let epochs = epochs(steps, n_tokens);
+    format!(
+        "# The small language model: the teacher.\noutput = {slm:?}\n\n[model]\n{model}\n\n[data]\n\
+         tokens = {tokens:?}\nvalidation = {held_out:?}\ntokenizer = {tokenizer:?}\nseq_len = {SEQ_LEN}\n\
+         token_epochs = {epochs}\n\n[train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\nseed = {seed}\n\n\
+         [schedule]\nlr = 3e-3\nshape = \"cosine\"\n\n[eval]\nevery = 0\n",
+        slm = format!("{at}/slm"),
+        tokens = format!("{at}/tokens"),
+        held_out = format!("{at}/held-out"),
+        tokenizer = format!("{at}/tokenizer.json"),
+    )
+}
+
+fn llm(at: &str, scale: &Scale, n_tokens: u64) -> String {
+    let (steps, model, n_kd) = (scale.llm_steps, scale.llm, scale.n_kd());
+    let epochs = epochs(steps, n_tokens);
+    let every = (steps / 20).max(1);
+    format!(
+        "# The large model. experiment.toml says what each arm changes.\noutput = {llm:?}\n\n[model]\n{model}\n\n\
+         [data]\ntokens = {tokens:?}\nlabels = {labels:?}\nvalidation = {held_out:?}\n\
+         tokenizer = {tokenizer:?}\ntoken_epochs = {epochs}\n\n\
+         [train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\n\n\
+         [schedule]\nlr = 2e-3\nshape = \"wsd\"\nwarmup_steps = {warmup}\n\n\
+         [kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.5\n\n[eval]\nevery = {every}\nsequences = 64\n",
+        llm = format!("{at}/llm"),
+        tokens = format!("{at}/tokens"),
+        labels = format!("{at}/labels"),
+        held_out = format!("{at}/held-out"),
+        tokenizer = format!("{at}/tokenizer.json"),
+        warmup = (steps / 20).max(1),
+    )
+}
+
+fn experiment(at: &str, seed: u64) -> String {
+    format!(
+        "# With and without the small model's help: the same order of sequences for `baseline` and `salt`.\n\
+         output = {output:?}\nbase = {base:?}\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n\
+         [branches]\nshares = [0.6, 0.8, 1.0]\ndecay = 0.1\n\n\
+         [arms.baseline]\nset = {{ \"kd.mode\" = \"baseline\" }}\n\n\
+         [arms.salt]\nset = {{ \"kd.mode\" = \"salt\" }}\n\n\
+         [arms.salt-ds]\nset = {{ \"kd.mode\" = \"salt-ds\", \"data.labels\" = {selected:?}, \"data.selection\" = {selection:?} }}\n\
+         scored = [{scores:?}]\n\n\
+         [[sets]]\nname = \"held-out\"\nlabels = {held_out:?}\n\n\
+         [teacher]\nrun = {slm:?}\n",
+        output = format!("{at}/experiment"),
+        base = format!("{at}/llm.toml"),
+        selected = format!("{at}/labels-selected"),
+        selection = format!("{at}/selection.parquet"),
+        scores = format!("{at}/scores"),
+        held_out = format!("{at}/labels-held-out"),
+        slm = format!("{at}/slm"),
+    )
+}

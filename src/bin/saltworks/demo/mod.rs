@@ -1,0 +1,95 @@
+//! `saltworks demo`: everything from nothing, in one directory.
+//!
+//! ```text
+//! corpus ─▶ tokenizer ─▶ tokens ─▶ SLM ─▶ scores ─▶ selection ─▶ labels ─▶ LLMs with and without ─▶ report
+//! ```
+//!
+//! Every stage but the first is a command that a user could type; the demo types it, aloud. A stage
+//! that is done is not done again, so a demo that was stopped goes on by the same command.
+
+#[cfg(feature = "train")]
+mod chain;
+#[cfg(feature = "train")]
+mod configs;
+mod ngram;
+#[cfg(feature = "train")]
+mod story;
+#[cfg(feature = "train")]
+mod texts;
+
+use anyhow::Context;
+use saltworks::demo::DemoError;
+use saltworks::storage;
+use std::path::{Path, PathBuf};
+
+/// Corpus, tokenizer, small model, labels, selection, large models with and without its help, and a
+/// report: all of it in one directory, from generated text or from yours.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directory for everything; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Your text in place of a generated one: files, directories or globs of .jsonl, .json, .ndjson
+    /// or .txt (plain, .gz or .zst) or .parquet.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    corpus: Vec<String>,
+    /// Megabytes of text to generate, or of yours to take. Default: 8, and 3 with --teacher ngram.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    megabytes: Option<u64>,
+    /// Another seed is another language and other stories, and other first weights.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Who labels.
+    #[arg(long, value_enum, default_value_t = Teacher::DEFAULT)]
+    teacher: Teacher,
+    /// Tiny models and few steps: shows that everything runs, in a minute. Its numbers mean nothing.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Who labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Teacher {
+    /// A small language model, trained here; then larger ones are trained with and without it.
+    #[cfg(feature = "train")]
+    Trained,
+    /// A trigram model of generated text, counted in a second: labels, and no training.
+    Ngram,
+}
+
+impl Teacher {
+    #[cfg(feature = "train")]
+    const DEFAULT: Self = Teacher::Trained;
+    #[cfg(not(feature = "train"))]
+    const DEFAULT: Self = Teacher::Ngram;
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    match args.teacher {
+        #[cfg(feature = "train")]
+        Teacher::Trained => chain::run(&args),
+        Teacher::Ngram => ngram::run(&args),
+    }
+}
+
+/// Marks the directory as the demo of these settings. One with other content is left alone.
+fn claim(dir: &Path, settings: &serde_json::Value) -> anyhow::Result<()> {
+    let path = dir.join("demo.json");
+    let settings = format!("{settings:#}\n");
+    match std::fs::read_to_string(&path) {
+        Ok(there) if there == settings => return Ok(()),
+        Ok(_) => {
+            let dir = dir.to_path_buf();
+            return Err(DemoError::OtherDemo { dir }.into());
+        }
+        Err(_) => {}
+    }
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let mut entries =
+        std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    if entries.next().is_some() {
+        let dir = dir.to_path_buf();
+        return Err(DemoError::NotADemo { dir }.into());
+    }
+    Ok(storage::replace(&path, settings.as_bytes())?)
+}

@@ -1,0 +1,101 @@
+//! The whole chain of the demo, tiny: from text to a report, stopped and gone on with.
+#![cfg(all(feature = "label", feature = "train"))]
+// clippy.toml exempts tests, but not the functions that they call.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use support::{fail_with, saltworks, succeed, text};
+
+/// The demo over the text in `corpus`, a file.
+fn demo(corpus: &Path, output: &Path) -> Command {
+    let mut command = saltworks();
+    command.args(["demo", "--quick", "--megabytes", "1", "--corpus"]);
+    command.arg(corpus).arg("--output").arg(output);
+    command
+}
+
+/// One long text, as a user has it in a file: no documents to tell apart.
+fn write_text(path: &Path, n_paragraphs: usize) {
+    let paragraph = |i: usize| {
+        let words = (0..40)
+            .map(|j| ["salt", "sea", "the", "of", "wind", "runs"][(i * 7 + j * (i % 5 + 1)) % 6]);
+        let words: Vec<&str> = words.collect();
+        format!("{i}. {}.\n\n", words.join(" "))
+    };
+    std::fs::write(path, (0..n_paragraphs).map(paragraph).collect::<String>()).unwrap();
+}
+
+fn results(output: &Path) -> Value {
+    let text = std::fs::read(output.join("experiment/results.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// Waits for `path`; panics where `command` ends before.
+fn wait_for(path: &Path, child: &mut std::process::Child) {
+    let began = Instant::now();
+    while !path.exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended before {path:?}");
+        assert!(began.elapsed() < Duration::from_secs(300), "no {path:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn one_command_goes_from_a_text_file_to_a_report_and_goes_on_where_it_was_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (corpus, output) = (dir.path().join("book.txt"), dir.path().join("demo"));
+    write_text(&corpus, 3000);
+
+    let mut child = demo(&corpus, &output).spawn().unwrap();
+    wait_for(&output.join("slm/config.toml"), &mut child);
+    let pid = libc::pid_t::try_from(child.id()).unwrap();
+    // SAFETY: kill takes two integers, and the child has not been waited for.
+    unsafe { libc::kill(pid, libc::SIGTERM) };
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+
+    let printed = text(&succeed(&mut demo(&corpus, &output)));
+    assert!(
+        printed.contains("the text as tokens: there already"),
+        "{printed}"
+    );
+    assert!(printed.contains("$ saltworks select"), "{printed}");
+    assert!(printed.contains("report.html"), "{printed}");
+    let results = results(&output);
+    let arms = results["arms"].as_array().unwrap();
+    let names: Vec<_> = arms
+        .iter()
+        .map(|arm| arm["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["baseline", "salt", "salt-ds"]);
+    for arm in arms {
+        let branches = arm["runs"][0]["branches"].as_array().unwrap();
+        assert_eq!(branches.len(), 3, "{arm}");
+        let nll = branches[2]["scores"][0]["nll"].as_f64().unwrap();
+        // Less than a uniform guess over the vocabulary: something was learnt from each of them.
+        assert!(nll > 0.0 && nll < 512f64.ln(), "{nll}");
+    }
+    let report = std::fs::read_to_string(output.join("experiment/report.html")).unwrap();
+    assert!(report.contains("salt-ds"));
+
+    let again = text(&succeed(&mut demo(&corpus, &output)));
+    assert_eq!(again.matches("there already").count(), 11, "{again}");
+}
+
+#[test]
+fn a_text_too_small_to_learn_from_is_refused_before_anything_is_trained() {
+    let dir = tempfile::tempdir().unwrap();
+    let (corpus, output) = (dir.path().join("book.txt"), dir.path().join("demo"));
+    write_text(&corpus, 20);
+    let printed = fail_with(&mut demo(&corpus, &output), 2);
+    assert!(printed.contains("bytes of text are too few"), "{printed}");
+    let printed = fail_with(
+        &mut demo(&dir.path().join("other.txt"), &output.with_extension("2")),
+        2,
+    );
+    assert!(printed.contains("other.txt"), "{printed}");
+}
