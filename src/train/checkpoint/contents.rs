@@ -101,22 +101,31 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::DoesNotFit`] where it holds another model; tensors that cannot be read.
     pub fn weights(&self, spec: &ModelSpec) -> Result<(Params, AdamW), TrainError> {
-        let (found, _) = read_config(&self.dir)?;
-        if found != *spec {
-            return Err(CheckpointError::DoesNotFit {
-                dir: self.dir.clone(),
-                what: "the model".to_owned(),
-                expected: format!("{spec:?}"),
-                got: format!("{found:?}"),
-                remedy: "resume with the configuration that it was made with",
-            }
-            .into());
-        }
+        self.check_model(spec)?;
         let mut params = Params::blank(spec);
         read_params(&self.dir.join(MODEL), &mut params)?;
         let mut optimizer = AdamW::new(params.layout.len);
         self.read_moments(&params, &mut optimizer)?;
         Ok((params, optimizer))
+    }
+
+    /// Refuses a checkpoint of a model of other dimensions.
+    ///
+    /// # Errors
+    /// [`CheckpointError::DoesNotFit`]; a `config.json` that cannot be read.
+    pub fn check_model(&self, spec: &ModelSpec) -> Result<(), TrainError> {
+        let (found, _) = read_config(&self.dir)?;
+        if found == *spec {
+            return Ok(());
+        }
+        Err(CheckpointError::DoesNotFit {
+            dir: self.dir.clone(),
+            what: "the model".to_owned(),
+            expected: format!("{spec:?}"),
+            got: format!("{found:?}"),
+            remedy: "go on from it with the configuration that it was made with",
+        }
+        .into())
     }
 
     fn read_moments(&self, params: &Params, optimizer: &mut AdamW) -> Result<(), TrainError> {

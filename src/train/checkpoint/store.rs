@@ -42,6 +42,14 @@ impl CheckpointStore {
         }
     }
 
+    /// The checkpoints among which `checkpoint` (RUN/checkpoints/step-N) is, and its step; `None` for a
+    /// path of another form. Nothing need exist.
+    pub fn containing(checkpoint: &Path) -> Option<(Self, u64)> {
+        let step = step_of(checkpoint.file_name()?.to_str()?)?;
+        let dir = checkpoint.parent()?.to_path_buf();
+        Some((Self { dir }, step))
+    }
+
     /// Where the checkpoint of `step` is, or would be.
     pub fn path(&self, step: u64) -> PathBuf {
         self.dir.join(format!("{NAME_PREFIX}{step}"))

@@ -1,7 +1,8 @@
-//! Whether a configuration goes on with a run that another one began.
+//! Whether a configuration goes on with a run that another one began, in its place or as a branch.
 
-use super::error::ConfigError;
+use super::error::{ConfigError, require};
 use super::run::RunConfig;
+use crate::train::schedule::learning_rate;
 use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};
@@ -15,6 +16,20 @@ const FREE_KEYS: &[&str] = &[
     "data.prefetch",
     "train.memory_limit",
 ];
+
+/// Keys in which a branch may differ from its trunk beside those: how long, and how the learning rate
+/// falls, which must not have begun at the branch point. A checkpoint is where it starts, whatever its
+/// trunk started from.
+const FREE_KEYS_OF_BRANCH: &[&str] = &[
+    "branch_from",
+    "init",
+    "train.steps",
+    "schedule.shape",
+    "schedule.min_lr",
+    "schedule.decay_steps",
+];
+/// Of a branch that leaves its dimensions to the checkpoint.
+const MODEL_KEYS: &[&str] = &["model."];
 
 /// One key on which two configurations differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +50,18 @@ impl RunConfig {
     /// # Errors
     /// A configuration that cannot be written as TOML.
     pub fn difference_that_matters(&self, other: &Self) -> Result<Option<Difference>, ConfigError> {
+        self.difference_beside(other, &[FREE_KEYS])
+    }
+
+    /// The first key, by name, that is in none of the lists in `free` and on which the two differ.
+    fn difference_beside(
+        &self,
+        other: &Self,
+        free: &[&[&str]],
+    ) -> Result<Option<Difference>, ConfigError> {
         let (ours, theirs) = (self.leaves()?, other.leaves()?);
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        let is_free = |key: &str| free.iter().any(|keys| is_among(key, keys));
         let differs = |key: &&&String| !is_free(key) && ours.get(**key) != theirs.get(**key);
         Ok(keys.iter().find(differs).map(|key| Difference {
             key: key.to_string(),
@@ -62,6 +87,57 @@ impl RunConfig {
         })
     }
 
+    /// Refuses to go on from `checkpoint`, which a run of `trunk` saved after `step` steps, where the
+    /// result would not be that of a run of this configuration from its first step on. What
+    /// [`RunConfig::difference_that_matters`] leaves free is free here too, and so are
+    /// `train.steps`, `schedule.shape`, `schedule.min_lr` and `schedule.decay_steps`, as far as the
+    /// learning rate of every step up to the branch point is the same. Both should be resolved.
+    ///
+    /// # Errors
+    /// [`ConfigError::OtherTrunk`], naming the key and both values; [`ConfigError::Value`] of
+    /// `train.steps` that end at the branch point or before; [`ConfigError::OtherRate`].
+    pub fn check_branches(
+        &self,
+        trunk: &Self,
+        step: u64,
+        checkpoint: &Path,
+    ) -> Result<(), ConfigError> {
+        let of_model = self.model.as_ref().map_or(MODEL_KEYS, |_| &[]);
+        let free = [FREE_KEYS, FREE_KEYS_OF_BRANCH, of_model];
+        if let Some(difference) = self.difference_beside(trunk, &free)? {
+            return Err(ConfigError::OtherTrunk {
+                key: difference.key,
+                ours: difference.ours,
+                theirs: difference.theirs,
+                checkpoint: checkpoint.into(),
+            });
+        }
+        require(
+            self.train.steps > step,
+            "train.steps",
+            format_args!("more than the {step} of {}", checkpoint.display()),
+            self.train.steps,
+            "train longer, or branch from an earlier checkpoint",
+        )?;
+        self.check_rates(trunk, step, checkpoint)
+    }
+
+    /// The learning rate of every step before `step` is that of `trunk`.
+    fn check_rates(&self, trunk: &Self, step: u64, checkpoint: &Path) -> Result<(), ConfigError> {
+        let rate = |config: &Self, step| learning_rate(&config.schedule, config.train.steps, step);
+        let other = (0..step).find(|&step| rate(self, step) != rate(trunk, step));
+        other.map_or(Ok(()), |at| {
+            Err(ConfigError::OtherRate {
+                step: at + 1,
+                ours: rate(self, at),
+                theirs: rate(trunk, at),
+                checkpoint: checkpoint.into(),
+                // The first step of a fall still has the whole rate.
+                most: self.train.steps - step + 1,
+            })
+        })
+    }
+
     /// Every value by its dotted key.
     fn leaves(&self) -> Result<Table, ConfigError> {
         let table = Table::try_from(self).map_err(|source| ConfigError::Serialize { source })?;
@@ -81,8 +157,8 @@ fn flatten(prefix: &str, table: Table, leaves: &mut Table) {
     }
 }
 
-fn is_free(key: &str) -> bool {
-    FREE_KEYS
+fn is_among(key: &str, free_keys: &[&str]) -> bool {
+    free_keys
         .iter()
         .any(|free| key == *free || (free.ends_with('.') && key.starts_with(free)))
 }

@@ -71,6 +71,38 @@ pub enum ConfigError {
         /// The run's directory.
         run: PathBuf,
     },
+    /// A branch that would learn otherwise than the run that it is of.
+    #[error(
+        "{key} is {ours}, but {theirs} in the run that branch_from goes on from ({}): set it so here too, or train from the beginning without branch_from",
+        checkpoint.display()
+    )]
+    OtherTrunk {
+        /// The key.
+        key: String,
+        /// As given now.
+        ours: String,
+        /// As recorded.
+        theirs: String,
+        /// The checkpoint.
+        checkpoint: PathBuf,
+    },
+    /// A branch whose learning rate is another than that of its run before the branch point.
+    #[error(
+        "the learning rate of step {step} is {ours} by this schedule, but was {theirs} in the run that branch_from goes on from ({}): give a fall that begins behind the checkpoint (schedule.shape = \"wsd\" with schedule.decay_steps of at most {most}, from a run whose rate has not begun to fall), or branch from an earlier checkpoint",
+        checkpoint.display()
+    )]
+    OtherRate {
+        /// The first step at which they differ, from 1 on.
+        step: u64,
+        /// By this configuration.
+        ours: f64,
+        /// By the recorded one.
+        theirs: f64,
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// Steps that the fall may have.
+        most: u64,
+    },
     /// A value that TOML has no words for, such as a path that is no Unicode.
     #[error("the configuration cannot be written as TOML: give paths that are Unicode")]
     Serialize {

@@ -12,10 +12,16 @@ use std::path::PathBuf;
 pub struct RunConfig {
     /// Directory of the run. Default on the command line: `--output`.
     pub output: PathBuf,
-    /// Dimensions of a fresh model; left out where `init` names one.
+    /// Dimensions of a fresh model; left out where `init` names one, and optional with `branch_from`.
     pub model: Option<ModelConfig>,
     /// A Hugging Face Llama directory to start from.
     pub init: Option<PathBuf>,
+    /// A checkpoint of another run (RUN/checkpoints/step-N) to go on from as if this run had been that
+    /// one up to there: weights, moments, place in the data. What is learnt must be configured as it
+    /// was there, but for `train.steps` and the fall of the learning rate (`schedule.shape`, `min_lr`,
+    /// `decay_steps`), which must not have begun: so several runs decay from one. A warm-up that is
+    /// not given is that of `train.steps` here: give `schedule.warmup_steps` in both.
+    pub branch_from: Option<PathBuf>,
     /// What is read.
     pub data: DataConfig,
     /// How long and how much.

@@ -8,6 +8,7 @@ use super::run::{
 use crate::train::TrainError;
 use crate::train::loss::Gate;
 use std::fmt::Display;
+use std::path::Path;
 
 /// Temperatures that `saltworks label` takes too.
 const TAU_RANGE: std::ops::RangeInclusive<f64> = 0.01..=100.0;
@@ -36,11 +37,19 @@ impl RunConfig {
         check_schedule(&self.schedule, self.train.steps)?;
         check_optimizer(&self.optimizer)?;
         check_loss(&self.kd)?;
-        check_stages(&self.kd, &self.data, self.train.steps)?;
+        check_stages(&self.kd, &self.data, self.train.steps, self.may_end_early())?;
         check_keeping(&self.checkpoint, &self.log)
     }
 
+    /// A branch may end within the stage 1 of its trunk, whose `n_kd` it has.
+    fn may_end_early(&self) -> bool {
+        self.branch_from.is_some()
+    }
+
     fn check_model(&self) -> Result<(), ConfigError> {
+        if let Some(checkpoint) = &self.branch_from {
+            return self.check_model_of_branch(checkpoint);
+        }
         match (&self.model, &self.init) {
             (Some(model), None) => check_dimensions(model, self.data.seq_len),
             (None, Some(_)) => Ok(()),
@@ -56,6 +65,22 @@ impl RunConfig {
                 got: init.display().to_string(),
                 remedy: "take out one of the two".to_owned(),
             }),
+        }
+    }
+}
+
+impl RunConfig {
+    fn check_model_of_branch(&self, checkpoint: &Path) -> Result<(), ConfigError> {
+        require(
+            self.init.is_none(),
+            "branch_from",
+            "no init beside it, since a checkpoint has the weights",
+            checkpoint.display(),
+            "take out one of the two: init starts a run of its own from weights, branch_from goes on with another run",
+        )?;
+        match &self.model {
+            Some(model) => check_dimensions(model, self.data.seq_len),
+            None => Ok(()),
         }
     }
 }
@@ -244,7 +269,12 @@ fn check_loss(kd: &KdConfig) -> Result<(), ConfigError> {
 }
 
 /// How many steps read labels, and whether there is something to read in every step.
-fn check_stages(kd: &KdConfig, data: &DataConfig, steps: u64) -> Result<(), ConfigError> {
+fn check_stages(
+    kd: &KdConfig,
+    data: &DataConfig,
+    steps: u64,
+    may_end_early: bool,
+) -> Result<(), ConfigError> {
     check_sources(kd.mode, data)?;
     check_transition_keys(kd)?;
     let is_staged = match kd.mode {
@@ -254,7 +284,7 @@ fn check_stages(kd: &KdConfig, data: &DataConfig, steps: u64) -> Result<(), Conf
         Mode::Rkd => false,
     };
     if is_staged {
-        check_n_kd(kd, data, steps)
+        check_n_kd(kd, data, steps, may_end_early)
     } else {
         check_one_stage(kd)
     }
@@ -354,7 +384,12 @@ fn check_one_stage(kd: &KdConfig) -> Result<(), ConfigError> {
     )
 }
 
-fn check_n_kd(kd: &KdConfig, data: &DataConfig, steps: u64) -> Result<(), ConfigError> {
+fn check_n_kd(
+    kd: &KdConfig,
+    data: &DataConfig,
+    steps: u64,
+    may_end_early: bool,
+) -> Result<(), ConfigError> {
     let Some(n_kd) = kd.n_kd else {
         return Err(ConfigError::Missing {
             key: "kd.n_kd",
@@ -370,7 +405,7 @@ fn check_n_kd(kd: &KdConfig, data: &DataConfig, steps: u64) -> Result<(), Config
         "take it out, or give data.labels",
     )?;
     require(
-        (1..=steps).contains(&n_kd),
+        n_kd >= 1 && (n_kd <= steps || may_end_early),
         "kd.n_kd",
         format_args!("from 1 to train.steps, {steps}"),
         n_kd,

@@ -58,10 +58,15 @@ impl Inputs {
         });
         let config = config.clone().resolve(of_labels.as_ref())?;
         let stages = StagePlan::of(&config);
-        let init = config.init.as_deref().map(find_model).transpose()?;
-        let tokenizer = tokenizer_path(&config, init.as_ref())?;
-        let facts = facts(&config, init.as_ref(), tokenizer.as_ref(), labels.as_ref())?;
-        let (spec, special) = model(&config, init.as_ref(), &facts, labels.as_ref())?;
+        let weights = weights_dir(&config)?;
+        let tokenizer = tokenizer_path(&config, weights.as_ref())?;
+        let facts = facts(
+            &config,
+            weights.as_ref(),
+            tokenizer.as_ref(),
+            labels.as_ref(),
+        )?;
+        let (spec, special) = model(&config, weights.as_ref(), &facts, labels.as_ref())?;
         let policy = policy(&config, &stages, labels.as_ref())?;
         let labels = labels.map(|labels| labels.reading(groups_of(policy.as_ref())));
         let mut notes: Vec<String> = Vec::new();
@@ -85,9 +90,9 @@ impl Inputs {
         Ok(Self {
             special: special_ids(special, labels.as_ref(), tokens.as_ref()),
             tokenizer_json: read_tokenizer(tokenizer)?,
+            init: weights.filter(|_| config.init.is_some()),
             config,
             spec,
-            init,
             stages,
             policy,
             labels,
@@ -125,7 +130,7 @@ impl Inputs {
     /// Too few sequences for the steps; what is wrong between labels and corpus.
     pub fn loader(&self, position: LoaderPosition) -> Result<Loader, DataError> {
         let stages = Stages {
-            labelled_steps: self.stages.max_labelled_steps(),
+            labelled_steps: self.stages.labelled_steps_set_aside(),
             token_steps: self.stages.max_token_steps(),
             batch_size: self.config.train.batch_size,
             label_epochs: self.config.data.label_epochs(),
@@ -140,6 +145,15 @@ impl Inputs {
             position,
         )
     }
+}
+
+/// The directory of weights to start from, which has the dimensions and maybe the tokenizer: `init`,
+/// or the checkpoint of a branch that gives no dimensions of its own.
+fn weights_dir(config: &RunConfig) -> Result<Option<PathBuf>, TrainError> {
+    let of_branch = config.branch_from.as_ref();
+    let of_branch = of_branch.filter(|_| config.model.is_none());
+    let dir = config.init.as_ref().or(of_branch);
+    Ok(dir.map(|dir| find_model(dir)).transpose()?)
 }
 
 fn view_of(config: &RunConfig) -> ViewOptions {
@@ -297,7 +311,7 @@ fn model(
         spec.validate()?;
         return Ok((spec, None));
     }
-    let dir = init.expect("a valid configuration has a model or an init");
+    let dir = init.expect("a valid configuration has a model, an init or a checkpoint");
     let (spec, special) = read_config(dir)?;
     if spec.vocab_size < facts.vocab_size as usize {
         return Err(DataError::Vocabulary {

@@ -272,7 +272,7 @@ fn remedy(config: &RunConfig, seq_len: usize, data: u64) -> String {
         keys.push(format!("data.shuffle_row_groups (now {n_groups})"));
     }
     keys.push(format!("data.seq_len (now {seq_len})"));
-    if config.init.is_none() {
+    if config.init.is_none() && config.branch_from.is_none() {
         keys.push("the dimensions under [model]".to_owned());
     }
     if config.train.memory_limit.is_some() {

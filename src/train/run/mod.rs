@@ -17,6 +17,10 @@
 //! function of seed and position, schedules are functions of the step, and the state of everything
 //! else is in the checkpoint. `metrics.jsonl` is cut back to the checkpoint first, so that it too
 //! ends up the same but for its times.
+//!
+//! A branch (`branch_from`) begins at a checkpoint of another run, its trunk, as if it had been that
+//! run up to there: steps, tokens and seconds count on from the trunk's. Its `metrics.jsonl` has its
+//! own lines only: those up to the branch point are in the trunk's.
 
 mod directory;
 mod error;
@@ -24,6 +28,7 @@ mod finish;
 mod inputs;
 mod log;
 mod memory;
+mod origin;
 mod pace;
 mod profile;
 mod state;
@@ -43,12 +48,12 @@ pub use step::StepReport;
 pub use validation::ValidationReport;
 
 use crate::train::TrainError;
-use crate::train::checkpoint::Checkpoint;
 use crate::train::config::RunConfig;
 use crate::train::data::{Coverage, Loader, LoaderPosition};
 use crate::train::ops::sgemm_peak_flops;
 use directory::RunDir;
 use finish::final_dir;
+use origin::{Origin, check_trunk};
 use std::path::{Path, PathBuf};
 use trainer::{Restored, Trainer};
 
@@ -148,6 +153,7 @@ pub struct Prepared {
 
 impl Prepared {
     fn of(inputs: Inputs) -> Result<Self, TrainError> {
+        check_trunk(&inputs)?;
         let loader = inputs.loader(LoaderPosition::default())?;
         let room = MemoryRoom::of_system(inputs.config.train.memory_limit);
         Ok(Self {
@@ -232,23 +238,19 @@ fn run_in_pool(
 /// The directory of a run, and where the run stands.
 struct Held {
     dir: RunDir,
-    checkpoint: Option<Checkpoint>,
+    origin: Origin,
     state: TrainState,
 }
 
 impl Held {
     fn take(inputs: &Inputs, start: Start) -> Result<Self, TrainError> {
         let dir = RunDir::claim(&inputs.config.output, start)?;
-        let checkpoint = dir.checkpoint()?;
-        Ok(Self {
-            state: TrainState::of(inputs, checkpoint.as_ref(), &dir.path)?,
-            dir,
-            checkpoint,
-        })
+        let (origin, state) = Origin::of(inputs, &dir)?;
+        Ok(Self { dir, origin, state })
     }
 
     fn finished_model(&self) -> Option<PathBuf> {
-        self.dir.finished_model(&self.state)
+        self.dir.finished_model(&self.origin, &self.state)
     }
 }
 
@@ -259,10 +261,9 @@ fn train(
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
     let (inputs, dir) = (&prepared.inputs, &held.dir);
-    let checkpoint = held.checkpoint.as_ref();
     let note = |text: String| (observer.on_note)(&text);
-    dir.describe_start(checkpoint).into_iter().for_each(note);
-    let restored = Restored::new(inputs, checkpoint, held.state, prepared.loader)?;
+    dir.describe_start(&held.origin).into_iter().for_each(note);
+    let restored = Restored::new(inputs, &held.origin, held.state, prepared.loader)?;
     dir.go_back()?.into_iter().for_each(note);
     dir.write_config(&inputs.config)?;
     let peak = sgemm_peak_flops(inputs.config.train.threads());

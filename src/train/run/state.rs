@@ -34,31 +34,51 @@ pub struct TrainState {
 }
 
 impl TrainState {
-    /// That of `checkpoint`, or the one before the first step.
+    /// The one before the first step.
     ///
     /// # Errors
-    /// A configuration or inputs other than those of the run that `checkpoint` is of.
-    pub fn of(
+    /// Sources that cannot be read.
+    pub fn first(inputs: &Inputs) -> Result<Self, TrainError> {
+        Ok(Self {
+            step: 0,
+            n_tokens: 0,
+            seconds: 0.0,
+            loader: LoaderPosition::default(),
+            auto: inputs.stages.auto_transition(),
+            config: inputs.config.clone(),
+            sources: Sources::of(inputs)?,
+            created_by: format!("saltworks-train {}", env!("CARGO_PKG_VERSION")),
+        })
+    }
+
+    /// That of `checkpoint`, which the run in `run` saved.
+    ///
+    /// # Errors
+    /// A configuration or inputs other than those of that run.
+    pub fn resumed(
         inputs: &Inputs,
-        checkpoint: Option<&Checkpoint>,
+        checkpoint: &Checkpoint,
         run: &Path,
     ) -> Result<Self, TrainError> {
-        let sources = Sources::of(inputs)?;
-        let Some(checkpoint) = checkpoint else {
-            return Ok(Self {
-                step: 0,
-                n_tokens: 0,
-                seconds: 0.0,
-                loader: LoaderPosition::default(),
-                auto: inputs.stages.auto_transition(),
-                config: inputs.config.clone(),
-                sources,
-                created_by: format!("saltworks-train {}", env!("CARGO_PKG_VERSION")),
-            });
-        };
         let state: Self = checkpoint.state()?;
         inputs.config.check_resumes(&state.config, run)?;
-        sources.check_resumes(&state.sources, run)?;
+        state.with_inputs(inputs, run)
+    }
+
+    /// That of `checkpoint`, which a run saved that `inputs` are to branch off from.
+    ///
+    /// # Errors
+    /// A configuration or inputs by which the run from its beginning on would have been another.
+    pub fn branched(inputs: &Inputs, checkpoint: &Checkpoint) -> Result<Self, TrainError> {
+        let state: Self = checkpoint.state()?;
+        let (config, dir) = (&inputs.config, &checkpoint.dir);
+        config.check_branches(&state.config, checkpoint.step, dir)?;
+        state.with_inputs(inputs, dir)
+    }
+
+    fn with_inputs(self, inputs: &Inputs, run: &Path) -> Result<Self, TrainError> {
+        let state = self;
+        Sources::of(inputs)?.check_resumes(&state.sources, run)?;
         Ok(Self {
             config: inputs.config.clone(),
             ..state

@@ -4,6 +4,7 @@ use super::directory::RunDir;
 use super::finish::write_final;
 use super::inputs::Inputs;
 use super::log::Log;
+use super::origin::Origin;
 use super::pace::Pace;
 use super::profile::{Outside, StepProfile};
 use super::state::TrainState;
@@ -11,7 +12,7 @@ use super::step::{StepBatch, StepReport, check_finite, update};
 use super::validation::{Validation, ValidationReport};
 use super::{Finished, Interrupt, Observer, RunError, Snapshot};
 use crate::train::TrainError;
-use crate::train::checkpoint::{Checkpoint, Contents};
+use crate::train::checkpoint::Contents;
 use crate::train::data::{DataError, Example, Loader};
 use crate::train::export::read_hf;
 use crate::train::metrics::MetricsError;
@@ -52,16 +53,15 @@ pub(super) struct Restored {
 }
 
 impl Restored {
-    /// Weights and moments of `checkpoint`, or of the beginning, beside `state`; `loader` is taken to
-    /// where that is.
+    /// Weights and moments of `origin` beside `state`; `loader` is taken to where that is.
     pub(super) fn new(
         inputs: &Inputs,
-        checkpoint: Option<&Checkpoint>,
+        origin: &Origin,
         state: TrainState,
         mut loader: Loader,
     ) -> Result<Self, TrainError> {
         loader.go_on_behind(state.loader)?;
-        let (params, optimizer) = match checkpoint {
+        let (params, optimizer) = match origin.checkpoint() {
             Some(checkpoint) => checkpoint.weights(&inputs.spec)?,
             None => {
                 let params = first_params(inputs)?;
@@ -74,7 +74,7 @@ impl Restored {
             loader,
             params,
             optimizer,
-            last_saved: checkpoint.map(|checkpoint| checkpoint.step),
+            last_saved: origin.own_step(),
         })
     }
 }

@@ -127,6 +127,16 @@ impl StagePlan {
         (self.n_full + self.n_falling).min(self.steps)
     }
 
+    /// Steps whose labelled sequences the token corpus leaves out. Those that read labels, at most; and
+    /// for a branch that may end within a stage 1 of `auto`, as many as in the run that it is of, so
+    /// that both read the same corpus.
+    pub fn labelled_steps_set_aside(&self) -> u64 {
+        match self.auto {
+            Some(_) => self.n_full,
+            None => self.max_labelled_steps(),
+        }
+    }
+
     /// Steps that read the token corpus, at most: all after the shortest stage 1.
     pub fn max_token_steps(&self) -> u64 {
         let least = match &self.auto {

@@ -1,0 +1,122 @@
+//! From where a process takes weights, moments and the place in the data.
+//!
+//! Own checkpoints come first, so that a branch which was stopped goes on like any other run; with
+//! none of its own, a branch begins at the checkpoint that `branch_from` names, of another run, which
+//! is read and never written to.
+
+use super::RunError;
+use super::directory::RunDir;
+use super::inputs::Inputs;
+use super::state::TrainState;
+use crate::train::TrainError;
+use crate::train::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
+use std::path::Path;
+
+/// Where a process begins.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// At step 0.
+    Nothing,
+    /// At a checkpoint of the run itself.
+    Own(Checkpoint),
+    /// At one of the run that this one branches off from.
+    Trunk(Checkpoint),
+}
+
+impl Origin {
+    /// That of the run in `dir`, and its state there.
+    pub(super) fn of(inputs: &Inputs, dir: &RunDir) -> Result<(Self, TrainState), TrainError> {
+        if let Some(own) = dir.checkpoint()? {
+            let state = TrainState::resumed(inputs, &own, &dir.path)?;
+            return Ok((Self::Own(own), state));
+        }
+        // A run that is finished needs nothing of its trunk, which may be gone.
+        let trunk = match dir.has_final_model() {
+            true => None,
+            false => open_trunk(inputs)?,
+        };
+        match trunk {
+            Some((trunk, state)) => Ok((Self::Trunk(trunk), state)),
+            None => Ok((Self::Nothing, TrainState::first(inputs)?)),
+        }
+    }
+
+    /// Where weights and moments are; `None` for fresh ones.
+    pub(super) fn checkpoint(&self) -> Option<&Checkpoint> {
+        match self {
+            Self::Nothing => None,
+            Self::Own(checkpoint) | Self::Trunk(checkpoint) => Some(checkpoint),
+        }
+    }
+
+    /// Step of the run's own newest checkpoint.
+    pub(super) fn own_step(&self) -> Option<u64> {
+        match self {
+            Self::Own(checkpoint) => Some(checkpoint.step),
+            Self::Nothing | Self::Trunk(_) => None,
+        }
+    }
+}
+
+/// Refuses a branch that could not begin. With checkpoints of its own it needs its trunk no more.
+pub(super) fn check_trunk(inputs: &Inputs) -> Result<(), TrainError> {
+    let own = CheckpointStore::of_run(&inputs.config.output);
+    if own.steps()?.is_empty() {
+        open_trunk(inputs)?;
+    }
+    Ok(())
+}
+
+/// The checkpoint that `branch_from` names, every hash of it checked, and the state with which the
+/// branch begins there; `None` without that key.
+fn open_trunk(inputs: &Inputs) -> Result<Option<(Checkpoint, TrainState)>, TrainError> {
+    let Some(path) = &inputs.config.branch_from else {
+        return Ok(None);
+    };
+    let Some((store, step)) = CheckpointStore::containing(path) else {
+        return Err(not_a_checkpoint(path));
+    };
+    let checkpoint = store
+        .at(step)
+        .map_err(|error| unusable(path, &store, error))?;
+    let state = TrainState::branched(inputs, &checkpoint)?;
+    checkpoint.check_model(&inputs.spec)?;
+    Ok(Some((checkpoint, state)))
+}
+
+fn not_a_checkpoint(path: &Path) -> TrainError {
+    RunError::Setting {
+        key: "branch_from",
+        expected: "a checkpoint of another run, RUN/checkpoints/step-N".to_owned(),
+        got: path.display().to_string(),
+        remedy: "name one, or set init to start from weights alone".to_owned(),
+    }
+    .into()
+}
+
+/// The remedies of a run's own checkpoints are none for those of another.
+fn unusable(path: &Path, store: &CheckpointStore, error: CheckpointError) -> TrainError {
+    let others = || match store.steps().unwrap_or_default() {
+        steps if steps.is_empty() => "that run has none".to_owned(),
+        steps => {
+            let names: Vec<String> = steps.iter().map(|step| format!("step-{step}")).collect();
+            format!("that run has {}", names.join(", "))
+        }
+    };
+    match error {
+        CheckpointError::Damaged { dir, fault, .. } => CheckpointError::Damaged {
+            dir,
+            fault,
+            remedy: format!("restore it, or branch from another one ({})", others()),
+        }
+        .into(),
+        CheckpointError::NotThere { .. } => RunError::Setting {
+            key: "branch_from",
+            expected: "a checkpoint that is there".to_owned(),
+            got: format!("{} ({})", path.display(), others()),
+            remedy: "name another one; a run keeps its last checkpoint.keep_last, and those of multiples of checkpoint.keep_every for good".to_owned(),
+        }
+        .into(),
+        error => error.into(),
+    }
+}
