@@ -8,6 +8,7 @@
 //! [`corpus`] documents in → [`tokens`] token files and sequence views → [`onnx`] what a model file
 //! says of itself → `teacher` the model at work → [`signals`] the maths on one row of logits →
 //! [`shards`] the on-disk contract, on [`storage`] → `label` the pipeline that wires them →
+//! [`bounds`] what labels say of their teacher →
 //! [`view`] what a person sees of the result, `train` the companion trainer, which learns from it,
 //! `experiment` grids of its runs, and what they show. [`demo`] makes the embedded default input.
 //!
@@ -18,6 +19,7 @@
 //! N flattened positions, X extra temperatures; in `train` also D model width, F feed-forward width,
 //! H heads, W the width of queries, keys and values together.
 
+pub mod bounds;
 pub mod corpus;
 pub mod demo;
 pub mod error;

@@ -31,6 +31,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "shards",
         ],
     ),
+    ("bounds", &["error", "signals", "shards"]),
     (
         "train",
         &[
@@ -46,9 +47,17 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "experiment",
-        &["error", "interrupt", "storage", "tokens", "shards", "train"],
+        &[
+            "error",
+            "interrupt",
+            "storage",
+            "tokens",
+            "shards",
+            "bounds",
+            "train",
+        ],
     ),
-    ("view", &["error", "tokens", "signals", "shards"]),
+    ("view", &["error", "tokens", "signals", "shards", "bounds"]),
     ("demo", &["error", "onnx"]),
 ];
 

@@ -1,7 +1,7 @@
 //! The plans of a directory: one segment, or more where a finished set was extended.
 
 use super::plan::Plan;
-use super::sidecar::read_sidecar;
+use super::sidecar::{read_sidecar, sidecar_name};
 use super::{ShardsError, json};
 use crate::storage::{self, Publish, StorageError};
 use std::path::{Path, PathBuf};
@@ -104,6 +104,20 @@ impl LabelSet {
         self.segments
             .iter()
             .find(|plan| plan.shards().contains(&shard))
+    }
+
+    /// Shards that have a sidecar, in order, each with its segment. Whether their files are what it says is
+    /// `verify`'s matter.
+    pub fn finished_shards(&self) -> impl Iterator<Item = (&Plan, u32)> {
+        self.segments
+            .iter()
+            .flat_map(|plan| plan.shards().map(move |shard| (plan, shard)))
+            .filter(|&(_, shard)| self.is_finished(shard))
+    }
+
+    /// Whether `shard` has a sidecar: without, it is not done.
+    pub fn is_finished(&self, shard: u32) -> bool {
+        self.dir.join(sidecar_name(shard)).is_file()
     }
 
     /// The segment that has `seq_id`.

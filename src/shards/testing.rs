@@ -313,6 +313,22 @@ pub(super) fn write_shard(dir: &Path, plan: &Plan, shard: u32) -> Result<Sidecar
     writer.seal_and_publish(&runtime())
 }
 
+/// Labels a whole set with rows of the caller's, manifest included, and returns its plan.
+pub(crate) fn write_rows(dir: &Path, plan: &Plan, row_of: impl Fn(u64) -> Row) -> Plan {
+    let opened = LabelSet::create_or_match(dir, plan).unwrap();
+    let plan = opened.plan().clone();
+    for shard in plan.shards() {
+        let mut writer = ShardWriter::create(dir, &plan, shard).unwrap();
+        for seq_ids in plan.row_groups(shard) {
+            let rows: Vec<Row> = seq_ids.into_iter().map(&row_of).collect();
+            writer.write_row_group(&rows).unwrap();
+        }
+        writer.seal_and_publish(&runtime()).unwrap();
+    }
+    finalize(dir, false).unwrap();
+    plan
+}
+
 /// Labels a whole set, manifest included, and returns its plan.
 pub(crate) fn write_set(dir: &Path, plan: &Plan) -> Plan {
     let opened = LabelSet::create_or_match(dir, plan).unwrap();

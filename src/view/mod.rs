@@ -24,6 +24,7 @@ mod set;
 mod stats;
 mod stats_text;
 mod surprise;
+mod teacher_text;
 
 pub use columns::{ColumnBytes, add_column_bytes};
 pub use draw::{bar_lines, sparkline};
@@ -38,3 +39,4 @@ pub use set::{ColumnCost, RowChoice, SetStats, collect_stats, read_row};
 pub use stats::{Distribution, LabelStats, StatsCollector, TruncationLoss};
 pub use stats_text::render_stats;
 pub use surprise::{SURPRISE_LEGEND, Surprise};
+pub use teacher_text::{render_held_out, render_teacher};

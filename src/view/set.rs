@@ -48,7 +48,7 @@ pub struct ColumnCost {
 /// A row or sequence that the set does not have, a shard that is not finished, a damaged one.
 pub fn read_row(set: &LabelSet, choice: RowChoice) -> Result<(Row, &Plan), ViewError> {
     let (plan, shard, mut row) = locate(set, choice)?;
-    if !is_finished(&set.dir, shard) {
+    if !set.is_finished(shard) {
         return Err(ViewError::NotFinished {
             dir: set.dir.clone(),
             shard,
@@ -114,26 +114,27 @@ fn no_such_row(set: &LabelSet, choice: RowChoice) -> ViewError {
     }
 }
 
-/// Reads every finished shard, a row group at a time. `on_row_group` hears how many targets were
-/// counted so far.
+/// Reads every finished shard, a row group at a time. `on_row_group` sees the rows of each.
 ///
 /// # Errors
 /// A damaged shard; a set of which nothing is finished.
 pub fn collect_stats(
     set: &LabelSet,
-    mut on_row_group: impl FnMut(u64),
+    mut on_row_group: impl FnMut(&[Row]),
 ) -> Result<SetStats, ViewError> {
     let mut collector = StatsCollector::default();
     let mut columns = Vec::new();
     let mut n_shards_finished = 0;
-    for plan in &set.segments {
-        for shard in plan.shards().filter(|&shard| is_finished(&set.dir, shard)) {
-            add_shard(&mut collector, set, plan, shard, &mut on_row_group)?;
-            for file in shard_files(plan) {
-                add_column_bytes(&mut columns, file, &part_path(&set.dir, file, shard))?;
-            }
-            n_shards_finished += 1;
+    for (plan, shard) in set.finished_shards() {
+        for rows in ShardReader::open(&set.dir, plan, shard)? {
+            let rows = rows?;
+            rows.iter().for_each(|row| collector.add(row));
+            on_row_group(&rows);
         }
+        for file in shard_files(plan) {
+            add_column_bytes(&mut columns, file, &part_path(&set.dir, file, shard))?;
+        }
+        n_shards_finished += 1;
     }
     if n_shards_finished == 0 {
         return Err(ViewError::NothingFinished {
@@ -146,20 +147,6 @@ pub fn collect_stats(
         columns,
         collector.finish(),
     ))
-}
-
-fn add_shard(
-    collector: &mut StatsCollector,
-    set: &LabelSet,
-    plan: &Plan,
-    shard: u32,
-    on_row_group: &mut impl FnMut(u64),
-) -> Result<(), ViewError> {
-    for rows in ShardReader::open(&set.dir, plan, shard)? {
-        rows?.iter().for_each(|row| collector.add(row));
-        on_row_group(collector.n_targets());
-    }
-    Ok(())
 }
 
 fn set_stats(
@@ -193,11 +180,6 @@ fn shard_files(plan: &Plan) -> &'static [&'static str] {
 
 fn part_path(dir: &Path, file: &str, shard: u32) -> PathBuf {
     dir.join(file).join(format!("part-{shard:05}.parquet"))
-}
-
-/// No sidecar = not done. Whether the files are what it says is `verify`'s matter.
-fn is_finished(dir: &Path, shard: u32) -> bool {
-    dir.join(format!("part-{shard:05}.json")).is_file()
 }
 
 #[cfg(test)]

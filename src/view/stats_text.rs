@@ -38,7 +38,7 @@ fn heading(stats: &SetStats) -> String {
     format!("{n_rows} rows, {n_targets} targets in {shards}")
 }
 
-fn title(text: &str) -> String {
+pub(super) fn title(text: &str) -> String {
     let bold = Style::new().bold();
     format!("\n{bold}{text}{bold:#}")
 }
@@ -125,7 +125,7 @@ fn score_lines(scores: &[Distribution]) -> Vec<String> {
 }
 
 /// Digits in groups of three.
-fn grouped(n: u64) -> String {
+pub(super) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (idx, digit) in digits.chars().enumerate() {

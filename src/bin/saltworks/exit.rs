@@ -1,6 +1,7 @@
 //! The exit codes of this binary's errors.
 
 use crate::common::exit::{self, outermost_kind};
+use saltworks::bounds::BoundsError;
 use saltworks::corpus::CorpusError;
 use saltworks::demo::DemoError;
 use saltworks::error::Kind;
@@ -31,7 +32,8 @@ fn kind_of(error: &anyhow::Error) -> Option<Kind> {
             ShardsError,
             StorageError,
             DemoError,
-            ViewError
+            ViewError,
+            BoundsError
         ]
     )
 }

@@ -2,41 +2,105 @@
 
 use crate::terminal;
 use anyhow::Context;
-use saltworks::shards::LabelSet;
-use saltworks::view::{SetStats, collect_stats, render_stats};
+use saltworks::bounds::{
+    HeldOut, TeacherCollector, TeacherFigures, compare_held_out, teacher_figures,
+};
+use saltworks::shards::{LabelSet, Row};
+use saltworks::view::{SetStats, collect_stats, render_held_out, render_stats, render_teacher};
+use serde::Serialize;
 use std::path::PathBuf;
 
 /// Show a label set at a glance.
 ///
 /// Rows, tokens and bytes a column; distributions of target NLL, entropy, tail mass, distinct draws and every
-/// score; what keeping only the top K loses. Shards that are not finished are left out, and counted.
+/// score; what keeping only the top K loses; bounds on the teacher's divergence from the data. Shards that are not
+/// finished are left out, and counted. docs/method.md says what each figure bounds and what it does not.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
+    /// Labels by the same teacher of text that it was not trained on: shows by how much the labels of its own
+    /// training text flatter it, the gap that `kd.auto_margin` of the trainer is meant for.
+    #[arg(long, value_name = "LABELS")]
+    held_out: Option<PathBuf>,
+    /// How many of the best ids the bounds look at; all that are stored by default, whose mass is exact. The
+    /// mass of fewer is read from rounded log-probabilities.
+    #[arg(long, value_name = "K")]
+    bound_k: Option<u32>,
     /// One JSON object in place of text.
     #[arg(long)]
     json: bool,
 }
 
+/// All that is shown.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    stats: SetStats,
+    teacher: TeacherFigures,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_out: Option<HeldOut>,
+}
+
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let stats = collect(&LabelSet::open(&args.labels)?)?;
+    let set = LabelSet::open(&args.labels)?;
+    let other = args.held_out.as_deref().map(LabelSet::open).transpose()?;
+    let (stats, teacher) = collect(&set, args.bound_k)?;
+    let held_out = other
+        .map(|other| beside(&set, &teacher, &other, args.bound_k))
+        .transpose()?;
+    let shown = Shown {
+        stats,
+        teacher,
+        held_out,
+    };
     if args.json {
-        let json = serde_json::to_string_pretty(&stats).context("cannot write JSON")?;
+        let json = serde_json::to_string_pretty(&shown).context("cannot write JSON")?;
         return terminal::print(&(json + "\n"));
     }
-    terminal::print(&render_stats(&stats, terminal::width()))
+    terminal::print(&text(&shown))
+}
+
+fn text(shown: &Shown) -> String {
+    let stats = render_stats(&shown.stats, terminal::width());
+    let held_out = shown.held_out.iter();
+    let held_out = held_out.map(|held_out| render_held_out(&shown.teacher, held_out));
+    stats + &render_teacher(&shown.teacher) + &held_out.collect::<String>()
 }
 
 /// With a progress bar on standard error, where that is a terminal.
-fn collect(set: &LabelSet) -> anyhow::Result<SetStats> {
+fn collect(set: &LabelSet, k: Option<u32>) -> anyhow::Result<(SetStats, TeacherFigures)> {
+    let mut collector = TeacherCollector::new(set, k)?;
+    let bar = bar(set);
+    let stats = collect_stats(set, |rows: &[Row]| {
+        for row in rows {
+            collector.add(row);
+            bar.inc(u64::from(row.n_targets));
+        }
+    });
+    bar.finish_and_clear();
+    let stats = stats?;
+    let teacher = collector.finish().context("the labels have no rows")?;
+    Ok((stats, teacher))
+}
+
+fn beside(
+    set: &LabelSet,
+    teacher: &TeacherFigures,
+    other: &LabelSet,
+    k: Option<u32>,
+) -> anyhow::Result<HeldOut> {
+    let bar = bar(other);
+    let figures = teacher_figures(other, k, |n_done| bar.set_position(n_done));
+    bar.finish_and_clear();
+    Ok(compare_held_out(set, teacher, other, figures?)?)
+}
+
+fn bar(set: &LabelSet) -> indicatif::ProgressBar {
     let n_targets = set
         .segments
         .iter()
         .map(|plan| plan.sequences.n_targets)
         .sum();
-    let bar = indicatif::ProgressBar::new(n_targets);
-    let stats = collect_stats(set, |n_done| bar.set_position(n_done));
-    bar.finish_and_clear();
-    Ok(stats?)
+    indicatif::ProgressBar::new(n_targets)
 }

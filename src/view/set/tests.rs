@@ -152,10 +152,10 @@ fn statistics_cover_the_finished_shards_alone_and_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let set = set_with(dir.path(), &[0, 2]);
     let mut seen = Vec::new();
-    let stats = collect_stats(&set, |n_targets| seen.push(n_targets)).unwrap();
+    let stats = collect_stats(&set, |rows| seen.push(rows.len())).unwrap();
     assert_eq!((stats.n_shards, stats.n_shards_finished), (3, 2));
     assert_eq!((stats.labels.n_rows, stats.labels.n_targets), (6, 18));
-    assert_eq!(seen, [6, 12, 18]);
+    assert_eq!(seen, [2, 2, 2]);
     assert!((stats.labels.positions[0].summary.mean - 4.0_f64.ln()).abs() < 1e-6);
     let truncation = stats.labels.truncation.unwrap();
     assert_eq!(truncation.mean_tail_mass, 0.5);

@@ -1,0 +1,339 @@
+//! Sums over blocks of sequences, and the figures that follow from them.
+
+use super::error::BoundsError;
+use super::estimate::Estimate;
+use super::figures::{DivergenceBounds, EntropyBucket, NllBucket, TeacherFigures};
+use super::mass::TopMass;
+use super::terciles::{Thirds, third_of};
+use crate::shards::{Group, LabelSet, Row, ShardReader};
+use std::ops::Range;
+
+/// Blocks of neighbouring sequences that a set is divided into, at most.
+pub const MAX_BLOCKS: usize = 512;
+const ENTROPY_NAMES: [&str; 3] = ["low", "middle", "high"];
+const NLL_NAMES: [&str; 3] = ["easy", "medium", "hard"];
+
+/// Gathers rows of one set; memory does not grow with them.
+#[derive(Debug, Clone)]
+pub struct TeacherCollector {
+    /// From the least seq_id of the set to past the greatest.
+    seq_ids: Range<u64>,
+    score_k: u32,
+    /// Null without the groups `stats` and `topk`.
+    top: Option<TopMass>,
+    /// Null without the group `stats`.
+    borders: Option<Borders>,
+    n_sequences: u64,
+    blocks: Vec<Block>,
+}
+
+/// Nats between the thirds.
+#[derive(Debug, Clone, Copy)]
+struct Borders {
+    entropy: [f64; 2],
+    nll: [f64; 2],
+}
+
+/// Sums over the sequences of one block.
+#[derive(Debug, Clone, Default)]
+struct Block {
+    /// From the scores.
+    scored: Sums,
+    /// From the positions, by thirds of the entropy.
+    by_entropy: [Sums; 3],
+    /// From the positions, by thirds of the NLL.
+    by_nll: [Sums; 3],
+}
+
+/// Sums over positions.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    n: u64,
+    nll: f64,
+    hits: f64,
+    mass: f64,
+    /// 1 - T(y).
+    missed: f64,
+    /// Positions whose target is the best id.
+    best: f64,
+    /// What rounding may have moved `mass` by.
+    rounding: f64,
+}
+
+/// Reads every finished shard of `set`. The lower bound looks at the `k` best ids, or at all that are
+/// stored: their mass is one minus the tail, which is not touched by the rounding of log-probabilities.
+/// `on_row_group` hears how many positions were read so far.
+///
+/// # Errors
+/// A damaged shard; a set of which nothing is finished; a `k` that the set does not hold.
+pub fn teacher_figures(
+    set: &LabelSet,
+    k: Option<u32>,
+    mut on_row_group: impl FnMut(u64),
+) -> Result<TeacherFigures, BoundsError> {
+    let mut collector = TeacherCollector::new(set, k)?;
+    let mut n_targets = 0;
+    for (plan, shard) in set.finished_shards() {
+        let groups = [Group::Stats, Group::Topk];
+        for rows in ShardReader::open_groups(&set.dir, plan, shard, &groups)? {
+            for row in rows? {
+                collector.add(&row);
+                n_targets += u64::from(row.n_targets);
+            }
+            on_row_group(n_targets);
+        }
+    }
+    // A finished shard has a row, and a row a position.
+    let dir = set.dir.clone();
+    collector
+        .finish()
+        .ok_or(BoundsError::NothingFinished { dir })
+}
+
+impl TeacherCollector {
+    /// Ready for the rows of `set`, all or some. Where it holds the group `stats` this reads that group
+    /// of every finished shard, to find the borders of the buckets.
+    ///
+    /// # Errors
+    /// As [`teacher_figures`].
+    pub fn new(set: &LabelSet, k: Option<u32>) -> Result<Self, BoundsError> {
+        if set.finished_shards().next().is_none() {
+            let dir = set.dir.clone();
+            return Err(BoundsError::NothingFinished { dir });
+        }
+        // The segments of a set differ in their ranges alone.
+        let signals = &set.segments[0].signals;
+        let starts = set.segments.iter().map(|plan| plan.sequences.start);
+        let ends = set.segments.iter().map(|plan| plan.sequences.end);
+        Ok(TeacherCollector {
+            seq_ids: starts.min().unwrap_or(0)..ends.max().unwrap_or(0),
+            score_k: signals.score_k,
+            top: top_mass(set, k)?,
+            borders: match signals.has(Group::Stats) {
+                true => Some(find_borders(set)?),
+                false => None,
+            },
+            n_sequences: 0,
+            blocks: vec![Block::default(); MAX_BLOCKS],
+        })
+    }
+
+    /// Counts a row.
+    pub fn add(&mut self, row: &Row) {
+        self.n_sequences += 1;
+        let block_idx = self.block_of(row.seq_id);
+        let block = &mut self.blocks[block_idx];
+        block.scored.add(&scored(row));
+        let Some(borders) = self.borders else {
+            return;
+        };
+        for t in 0..row.signals.target_logprob_t.len() {
+            let position = position(row, t, self.top);
+            let entropy = f64::from(row.signals.entropy_t[t]);
+            block.by_entropy[third_of(entropy, borders.entropy)].add(&position);
+            block.by_nll[third_of(position.nll, borders.nll)].add(&position);
+        }
+    }
+
+    /// Neighbouring sequences share a block; a set of up to [`MAX_BLOCKS`] has a block each.
+    fn block_of(&self, seq_id: u64) -> usize {
+        let n = (self.seq_ids.end - self.seq_ids.start).max(1);
+        let place = seq_id.saturating_sub(self.seq_ids.start).min(n - 1);
+        let n_blocks = n.min(MAX_BLOCKS as u64);
+        (u128::from(place) * u128::from(n_blocks) / u128::from(n)) as usize
+    }
+
+    /// What was gathered so far; None while there is no row.
+    pub fn finish(&self) -> Option<TeacherFigures> {
+        let all = self.over(Block::positions);
+        let scored = self.over(|block| block.scored);
+        let positions = self.borders.map(|_| &all);
+        let by_topk = self
+            .top
+            .and_then(|top| all.bounds(top.k as u32, Some(&all)));
+        Some(TeacherFigures {
+            n_sequences: self.n_sequences,
+            n_targets: scored.n(),
+            n_blocks: scored.0.iter().filter(|sums| sums.n > 0).count(),
+            nll: scored.mean(|sums| sums.nll)?,
+            accuracy: positions.and_then(|all| all.mean(|sums| sums.best)),
+            by_scores: scored.bounds(self.score_k, positions)?,
+            by_topk,
+            entropy_buckets: self.entropy_buckets(),
+            nll_buckets: self.nll_buckets(),
+        })
+    }
+
+    fn entropy_buckets(&self) -> Vec<EntropyBucket> {
+        let (Some(top), Some(borders)) = (self.top, self.borders) else {
+            return Vec::new();
+        };
+        let bucket = |third: usize| {
+            let sums = self.over(|block| block.by_entropy[third]);
+            let (from, below) = range_of(third, borders.entropy);
+            Some(EntropyBucket {
+                name: ENTROPY_NAMES[third].to_owned(),
+                from,
+                below,
+                n_targets: sums.n(),
+                bounds: sums.bounds(top.k as u32, Some(&sums))?,
+            })
+        };
+        (0..3).filter_map(bucket).collect()
+    }
+
+    fn nll_buckets(&self) -> Vec<NllBucket> {
+        let Some(borders) = self.borders else {
+            return Vec::new();
+        };
+        let bucket = |third: usize| {
+            let sums = self.over(|block| block.by_nll[third]);
+            let (from, below) = range_of(third, borders.nll);
+            Some(NllBucket {
+                name: NLL_NAMES[third].to_owned(),
+                from,
+                below,
+                n_targets: sums.n(),
+                nll: sums.mean(|sums| sums.nll)?,
+            })
+        };
+        (0..3).filter_map(bucket).collect()
+    }
+
+    fn over(&self, of_block: impl Fn(&Block) -> Sums) -> Blocks {
+        Blocks(self.blocks.iter().map(of_block).collect())
+    }
+}
+
+/// One `Sums` a block.
+struct Blocks(Vec<Sums>);
+
+impl Blocks {
+    fn n(&self) -> u64 {
+        self.0.iter().map(|sums| sums.n).sum()
+    }
+
+    fn mean(&self, value: impl Fn(&Sums) -> f64) -> Option<Estimate> {
+        Estimate::of_blocks(self.0.iter().map(|sums| (sums.n, value(sums))))
+    }
+
+    /// Of these positions; `missed` are the same positions where their probabilities are known.
+    fn bounds(&self, k: u32, missed: Option<&Blocks>) -> Option<DivergenceBounds> {
+        let difference = self.mean(|sums| sums.hits - sums.mass)?;
+        let rounding = self.mean(|sums| sums.rounding)?.mean;
+        let tv_at_least = difference.mean.abs();
+        Some(DivergenceBounds {
+            k,
+            hit_rate: self.mean(|sums| sums.hits)?,
+            topk_mass: self.mean(|sums| sums.mass)?,
+            difference,
+            rounding,
+            tv_at_least,
+            tv_at_least_beyond_noise: (difference.beyond_noise() - rounding).max(0.0),
+            tv_at_most: missed.and_then(|all| all.mean(|sums| sums.missed)),
+            kl_at_least: 2.0 * tv_at_least * tv_at_least,
+            kl_at_most: self.mean(|sums| sums.nll)?,
+        })
+    }
+}
+
+impl Block {
+    fn positions(&self) -> Sums {
+        let mut all = Sums::default();
+        self.by_entropy.iter().for_each(|third| all.add(third));
+        all
+    }
+}
+
+impl Sums {
+    fn add(&mut self, other: &Sums) {
+        self.n += other.n;
+        self.nll += other.nll;
+        self.hits += other.hits;
+        self.mass += other.mass;
+        self.missed += other.missed;
+        self.best += other.best;
+        self.rounding += other.rounding;
+    }
+}
+
+/// What the scores say of a sequence, times its positions.
+fn scored(row: &Row) -> Sums {
+    let n = f64::from(row.n_targets);
+    Sums {
+        n: u64::from(row.n_targets),
+        nll: row.scores.mean_nll * n,
+        hits: row.scores.learnable_fraction * n,
+        mass: row.scores.mean_topk_mass * n,
+        ..Sums::default()
+    }
+}
+
+/// Position `t` of a row with the group `stats`.
+fn position(row: &Row, t: usize, top: Option<TopMass>) -> Sums {
+    let signals = &row.signals;
+    let logprob = f64::from(signals.target_logprob_t[t]);
+    let rank = usize::from(signals.target_rank_t[t]);
+    let mut sums = Sums {
+        n: 1,
+        nll: -logprob,
+        missed: -logprob.exp_m1(),
+        best: f64::from(u8::from(rank == 0)),
+        ..Sums::default()
+    };
+    if let Some(top) = top {
+        let kept = &signals.topk_logprobs_tk[t * top.top_k..(t + 1) * top.top_k];
+        let mass = top.of(kept, signals.tail_mass_t[t]);
+        sums.hits = f64::from(u8::from(rank < top.k));
+        sums.mass = mass.mass;
+        sums.rounding = mass.rounding;
+    }
+    sums
+}
+
+fn top_mass(set: &LabelSet, k: Option<u32>) -> Result<Option<TopMass>, BoundsError> {
+    let signals = &set.segments[0].signals;
+    let top_k = match signals.has(Group::Stats) && signals.has(Group::Topk) {
+        true => signals.top_k,
+        false => 0,
+    };
+    let wanted = k.unwrap_or(top_k);
+    if k.is_some() && !(1..=top_k).contains(&wanted) {
+        let dir = set.dir.clone();
+        return Err(BoundsError::TopK {
+            dir,
+            k: wanted,
+            top_k,
+        });
+    }
+    Ok((top_k > 0).then_some(TopMass {
+        k: wanted as usize,
+        top_k: top_k as usize,
+        rounding: signals.rounding,
+    }))
+}
+
+fn find_borders(set: &LabelSet) -> Result<Borders, BoundsError> {
+    let (mut entropy, mut nll) = (Thirds::new(), Thirds::new());
+    for (plan, shard) in set.finished_shards() {
+        for rows in ShardReader::open_groups(&set.dir, plan, shard, &[Group::Stats])? {
+            for row in rows? {
+                row.signals.entropy_t.iter().for_each(|&h| entropy.add(h));
+                let logprobs = row.signals.target_logprob_t.iter();
+                logprobs.for_each(|&logprob| nll.add(-logprob));
+            }
+        }
+    }
+    Ok(Borders {
+        entropy: entropy.borders(),
+        nll: nll.borders(),
+    })
+}
+
+fn range_of(third: usize, borders: [f64; 2]) -> (f64, Option<f64>) {
+    match third {
+        0 => (0.0, Some(borders[0])),
+        1 => (borders[0], Some(borders[1])),
+        _ => (borders[1], None),
+    }
+}

@@ -1,0 +1,67 @@
+use crate::error::Kind;
+use crate::shards::ShardsError;
+use std::path::PathBuf;
+
+/// What can go wrong while a label set is asked about its teacher.
+#[derive(Debug, thiserror::Error)]
+pub enum BoundsError {
+    /// The set could not be read.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
+    /// No shard has a sidecar.
+    #[error("no shard of {dir} is finished; run the same `saltworks label` again to go on")]
+    NothingFinished {
+        /// The set.
+        dir: PathBuf,
+    },
+    /// Top-k mass of more ids than are stored, or of none.
+    #[error(
+        "{dir} cannot tell the mass of the {k} best ids: it needs the groups stats and topk, and k from 1 to \
+         the {top_k} ids that are kept"
+    )]
+    TopK {
+        /// The set.
+        dir: PathBuf,
+        /// The k that was asked for.
+        k: u32,
+        /// K of the set; 0 where it lacks a group.
+        top_k: u32,
+    },
+    /// Two sets that are not of one teacher and one kind of sequence.
+    #[error(
+        "{held_out} cannot stand beside {labels}: {field} is {got} there and {expected} here; label the held-out text \
+         with the same teacher and options"
+    )]
+    NotComparable {
+        /// The set of the training text.
+        labels: PathBuf,
+        /// The set that should be of held-out text.
+        held_out: PathBuf,
+        /// Field of the plans.
+        field: &'static str,
+        /// What the first has.
+        expected: String,
+        /// What the second has.
+        got: String,
+    },
+    /// The same text twice.
+    #[error(
+        "{held_out} is not held out: it has sequences of {labels}; label text that the teacher was not trained on"
+    )]
+    NotHeldOut {
+        /// The set of the training text.
+        labels: PathBuf,
+        /// The set that should be of held-out text.
+        held_out: PathBuf,
+    },
+}
+
+impl BoundsError {
+    /// Decides the exit code.
+    pub fn kind(&self) -> Kind {
+        match self {
+            BoundsError::Shards(source) => source.kind(),
+            _ => Kind::Usage,
+        }
+    }
+}

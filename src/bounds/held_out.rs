@@ -1,0 +1,108 @@
+//! The teacher on the text that it was trained on beside text that it was not.
+
+use super::error::BoundsError;
+use super::estimate::Estimate;
+use super::figures::TeacherFigures;
+use crate::shards::{LabelSet, Plan};
+use serde::{Deserialize, Serialize};
+
+/// By how much labels of a teacher's own training text flatter it.
+///
+/// The gap is what memorising gives it and what the two texts differ in; only for texts of one kind, as a
+/// random split is, is it the first alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Figures of the held-out text; its bounds are those that hold.
+    pub figures: TeacherFigures,
+    /// Nats: mean NLL on held-out text minus mean NLL on the training text.
+    pub nll_gap: Estimate,
+    /// Accuracy on the training text minus accuracy on held-out text; null without the group `stats`.
+    pub accuracy_gap: Option<Estimate>,
+    /// Nats to set `kd.auto_margin` to: the gap where it is above 0 by more than two standard errors, else null.
+    pub auto_margin: Option<f64>,
+}
+
+/// `training` beside `held_out`, figures of two sets that may be compared.
+fn held_out(training: &TeacherFigures, held_out: TeacherFigures) -> HeldOut {
+    let nll_gap = held_out.nll.minus(&training.nll);
+    let accuracies = training.accuracy.zip(held_out.accuracy);
+    let is_gap = nll_gap.mean > 0.0 && nll_gap.beyond_noise() > 0.0;
+    HeldOut {
+        nll_gap,
+        accuracy_gap: accuracies.map(|(ours, theirs)| ours.minus(&theirs)),
+        auto_margin: is_gap.then_some(nll_gap.mean),
+        figures: held_out,
+    }
+}
+
+/// Figures of the set `other` of held-out text, beside those of `set`.
+///
+/// # Errors
+/// Sets of different teachers or kinds of sequences; sets with sequences in common.
+pub fn compare_held_out(
+    set: &LabelSet,
+    figures: &TeacherFigures,
+    other: &LabelSet,
+    other_figures: TeacherFigures,
+) -> Result<HeldOut, BoundsError> {
+    check_comparable(set, other)?;
+    Ok(held_out(figures, other_figures))
+}
+
+fn check_comparable(set: &LabelSet, other: &LabelSet) -> Result<(), BoundsError> {
+    // The segments of a set differ in their ranges alone.
+    let fields = described(&set.segments[0])
+        .into_iter()
+        .zip(described(&other.segments[0]));
+    for ((field, expected), (_, got)) in fields {
+        if expected != got {
+            return Err(BoundsError::NotComparable {
+                labels: set.dir.clone(),
+                held_out: other.dir.clone(),
+                field,
+                expected,
+                got,
+            });
+        }
+    }
+    let mut pairs = set
+        .segments
+        .iter()
+        .flat_map(|a| other.segments.iter().map(move |b| (a, b)));
+    match pairs.any(|(a, b)| have_sequences_in_common(a, b)) {
+        false => Ok(()),
+        true => Err(BoundsError::NotHeldOut {
+            labels: set.dir.clone(),
+            held_out: other.dir.clone(),
+        }),
+    }
+}
+
+/// What a mean NLL depends on beside the text.
+fn described(plan: &Plan) -> [(&'static str, String); 7] {
+    let sequences = &plan.sequences;
+    let tokenizer = plan.tokenizer.as_ref();
+    [
+        ("teacher.fingerprint", plan.teacher.fingerprint.clone()),
+        (
+            "tokenizer.fingerprint",
+            tokenizer.map_or("unknown".to_owned(), |known| known.fingerprint.clone()),
+        ),
+        ("sequences.seq_len", sequences.seq_len.to_string()),
+        ("sequences.packing", format!("{:?}", sequences.packing)),
+        ("sequences.attention", format!("{:?}", sequences.attention)),
+        (
+            "sequences.sequence_bos",
+            format!("{:?}", sequences.sequence_bos),
+        ),
+        (
+            "signals.mask_vocab_padding",
+            plan.signals.mask_vocab_padding.to_string(),
+        ),
+    ]
+}
+
+fn have_sequences_in_common(a: &Plan, b: &Plan) -> bool {
+    let (x, y) = (&a.sequences, &b.sequences);
+    a.corpus.fingerprint == b.corpus.fingerprint && x.start < y.end && y.start < x.end
+}

@@ -1,0 +1,78 @@
+//! Borders between thirds of a distribution of nats, in bounded memory.
+
+/// Nats that are resolved; a vocabulary of a million has 13.8 nats of entropy.
+const MAX_NATS: f32 = 40.0;
+/// Bins a nat: borders lie on whole hundredths.
+const BINS_A_NAT: f32 = 100.0;
+const N_BINS: usize = 4_000;
+
+/// Counts of values in bins of 0.01 nats.
+#[derive(Debug, Clone)]
+pub(super) struct Thirds {
+    counts: Vec<u64>,
+}
+
+impl Thirds {
+    pub(super) fn new() -> Self {
+        Thirds {
+            counts: vec![0; N_BINS],
+        }
+    }
+
+    /// Counts one value, nats; what lies past the bins counts in the last.
+    pub(super) fn add(&mut self, nats: f32) {
+        // A cast from a float saturates, so infinity and what is below 0 are safe.
+        let bin = (nats.min(MAX_NATS) * BINS_A_NAT) as usize;
+        self.counts[bin.min(N_BINS - 1)] += 1;
+    }
+
+    /// The two borders, nats: the least whole hundredths below which lie at least one third and two
+    /// thirds of the values.
+    pub(super) fn borders(&self) -> [f64; 2] {
+        let n: u64 = self.counts.iter().sum();
+        [1, 2].map(|third| {
+            let mut below = 0;
+            let reaches = |&count: &u64| {
+                below += count;
+                3 * below >= third * n
+            };
+            let bin = self.counts.iter().position(reaches).unwrap_or(0);
+            (bin + 1) as f64 / f64::from(BINS_A_NAT)
+        })
+    }
+}
+
+/// The third that `nats` lies in: 0, 1 or 2; a border belongs to the third above it.
+pub(super) fn third_of(nats: f64, borders: [f64; 2]) -> usize {
+    borders.iter().filter(|&&border| nats >= border).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn even_values_are_cut_in_three() {
+        let mut thirds = Thirds::new();
+        (0..3_000).for_each(|i| thirds.add(i as f32 / 500.0));
+        assert_eq!(thirds.borders(), [2.0, 4.0]);
+        assert_eq!(
+            [1.99, 2.0, 3.99, 4.0, f64::INFINITY].map(|x| third_of(x, [2.0, 4.0])),
+            [0, 1, 1, 2, 2]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn at_least_a_third_lies_below_each_border_and_none_that_need_not(values in prop::collection::vec(0.0..20.0_f32, 1..300)) {
+            let mut thirds = Thirds::new();
+            values.iter().for_each(|&value| thirds.add(value));
+            for (third, border) in thirds.borders().into_iter().enumerate() {
+                let n_below = |border: f64| values.iter().filter(|&&v| ((v * BINS_A_NAT) as usize) < (border * 100.0).round() as usize).count();
+                prop_assert!(3 * n_below(border) >= (third + 1) * values.len());
+                prop_assert!(3 * n_below(border - 0.01) < (third + 1) * values.len());
+            }
+        }
+    }
+}
