@@ -7,8 +7,8 @@
 //!
 //! [`corpus`] documents in → [`tokens`] token files and sequence views → [`onnx`] what a model file
 //! says of itself → `teacher` the model at work → [`signals`] the maths on one row of logits →
-//! [`shards`] the on-disk contract, on [`storage`] → `label` the pipeline that wires them →
-//! [`bounds`] what labels say of their teacher →
+//! [`shards`] the on-disk contract, on [`storage`] → [`select`] which sequences are worth it →
+//! `label` the pipeline that wires them → [`bounds`] what labels say of their teacher →
 //! [`view`] what a person sees of the result, `train` the companion trainer, which learns from it,
 //! `experiment` grids of its runs, and what they show. [`demo`] makes the embedded default input.
 //!
@@ -29,6 +29,7 @@ pub mod interrupt;
 #[cfg(feature = "label")]
 pub mod label;
 pub mod onnx;
+pub mod select;
 pub mod shards;
 pub mod signals;
 pub mod storage;

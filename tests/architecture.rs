@@ -17,6 +17,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("teacher", &["error", "storage", "onnx", "signals"]),
     ("signals", &["error"]),
     ("shards", &["error", "storage", "tokens", "signals"]),
+    ("select", &["error", "storage", "signals", "shards"]),
     (
         "label",
         &[
@@ -57,7 +58,10 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "train",
         ],
     ),
-    ("view", &["error", "tokens", "signals", "shards", "bounds"]),
+    (
+        "view",
+        &["error", "tokens", "signals", "shards", "select", "bounds"],
+    ),
     ("demo", &["error", "onnx"]),
 ];
 

@@ -3,6 +3,7 @@
 mod draws;
 mod scores;
 
+use super::columns::ScoreId;
 use super::plan::{Attention, Group, Plan};
 use super::row::Row;
 use super::row_fault::RowFault;
@@ -91,7 +92,7 @@ impl Checker {
                 got: row.seq_id,
             });
         }
-        self.check_n_targets(row)?;
+        self.check_n_targets(row.seq_id, row.n_targets)?;
         if parts != Parts::Positions {
             scores::check_scores(row)?;
         }
@@ -108,14 +109,33 @@ impl Checker {
         Ok(())
     }
 
-    fn check_n_targets(&self, row: &Row) -> Checked {
-        let is_full = self.full_but.is_some_and(|last| row.seq_id < last);
+    /// Checks what stands in place of a whole row where only some scores are read.
+    pub(super) fn check_scored(
+        &self,
+        (seq_id, expected): (u64, u64),
+        n_targets: u32,
+        scores: impl Iterator<Item = (ScoreId, Option<f64>)>,
+    ) -> Checked {
+        if seq_id != expected {
+            return Err(RowFault::SeqId {
+                expected,
+                got: seq_id,
+            });
+        }
+        self.check_n_targets(seq_id, n_targets)?;
+        scores
+            .into_iter()
+            .try_for_each(|(score, value)| scores::check_score(score, value))
+    }
+
+    fn check_n_targets(&self, seq_id: u64, n_targets: u32) -> Checked {
+        let is_full = self.full_but.is_some_and(|last| seq_id < last);
         let min = if is_full { self.t } else { 1 };
-        if (min..=self.t).contains(&row.n_targets) {
+        if (min..=self.t).contains(&n_targets) {
             return Ok(());
         }
         Err(RowFault::NTargets {
-            got: row.n_targets,
+            got: n_targets,
             min,
             max: self.t,
         })

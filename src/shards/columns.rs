@@ -6,6 +6,8 @@ use arrow_schema::{DataType, Field, Schema};
 use parquet::basic::Encoding;
 use parquet::file::properties::EnabledStatistics;
 use parquet::schema::types::ColumnPath;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Name of the item inside a list column, as the Parquet specification has it.
@@ -56,20 +58,44 @@ pub(super) enum ColumnId {
     SampleOffsets,
 }
 
-/// Which score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ScoreId {
+/// Which score of a sequence; the names are those of the columns.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+pub enum ScoreId {
+    /// SALT eq. 10: median NLL over positions whose target is among the teacher's k best.
+    #[serde(rename = "score_salt")]
+    #[value(name = "score_salt")]
     Salt,
+    /// Median over all positions of [target_rank < k] * NLL.
+    #[serde(rename = "score_salt_masked")]
+    #[value(name = "score_salt_masked")]
     SaltMasked,
+    /// Mean NLL of the targets.
+    #[serde(rename = "score_mean_nll")]
+    #[value(name = "score_mean_nll")]
     MeanNll,
+    /// Median NLL of the targets.
+    #[serde(rename = "score_median_nll")]
+    #[value(name = "score_median_nll")]
     MedianNll,
+    /// Share of positions whose target is among the teacher's k best.
+    #[serde(rename = "score_learnable_fraction")]
+    #[value(name = "score_learnable_fraction")]
     LearnableFraction,
+    /// Mean entropy of the full softmax.
+    #[serde(rename = "score_mean_entropy")]
+    #[value(name = "score_mean_entropy")]
     MeanEntropy,
+    /// Mean probability of the k best ids.
+    #[serde(rename = "score_mean_topk_mass")]
+    #[value(name = "score_mean_topk_mass")]
     MeanTopkMass,
 }
 
 impl ScoreId {
-    const ALL: [ScoreId; 7] = [
+    /// All of them, in the order of the columns.
+    pub const ALL: [ScoreId; 7] = [
         ScoreId::Salt,
         ScoreId::SaltMasked,
         ScoreId::MeanNll,
@@ -78,6 +104,24 @@ impl ScoreId {
         ScoreId::MeanEntropy,
         ScoreId::MeanTopkMass,
     ];
+
+    /// Name of the column.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScoreId::Salt => "score_salt",
+            ScoreId::SaltMasked => "score_salt_masked",
+            ScoreId::MeanNll => "score_mean_nll",
+            ScoreId::MedianNll => "score_median_nll",
+            ScoreId::LearnableFraction => "score_learnable_fraction",
+            ScoreId::MeanEntropy => "score_mean_entropy",
+            ScoreId::MeanTopkMass => "score_mean_topk_mass",
+        }
+    }
+
+    /// Unit of the values: `nats`, `fraction` or `probability`.
+    pub fn unit(self) -> &'static str {
+        score_column(self).unit
+    }
 }
 
 /// Length of a column's value in one row.
@@ -360,38 +404,27 @@ fn column(id: ColumnId, signals: &PlanSignals) -> Column {
 }
 
 fn score_column(score: ScoreId) -> Column {
-    let (name, unit, meaning) = match score {
+    let (unit, meaning) = match score {
         ScoreId::Salt => (
-            "score_salt",
             "nats",
             "SALT eq. 10: median NLL over positions with target_rank < k; null if there is none",
         ),
         ScoreId::SaltMasked => (
-            "score_salt_masked",
             "nats",
             "median over all positions of [target_rank < k] * NLL",
         ),
-        ScoreId::MeanNll => ("score_mean_nll", "nats", "mean NLL of the targets"),
-        ScoreId::MedianNll => ("score_median_nll", "nats", "median NLL of the targets"),
-        ScoreId::LearnableFraction => (
-            "score_learnable_fraction",
-            "fraction",
-            "share of positions with target_rank < k",
-        ),
-        ScoreId::MeanEntropy => (
-            "score_mean_entropy",
-            "nats",
-            "mean entropy of the full softmax",
-        ),
+        ScoreId::MeanNll => ("nats", "mean NLL of the targets"),
+        ScoreId::MedianNll => ("nats", "median NLL of the targets"),
+        ScoreId::LearnableFraction => ("fraction", "share of positions with target_rank < k"),
+        ScoreId::MeanEntropy => ("nats", "mean entropy of the full softmax"),
         ScoreId::MeanTopkMass => (
-            "score_mean_topk_mass",
             "probability",
             "mean probability of the k best ids (k of the scores, not K)",
         ),
     };
     Column {
         id: ColumnId::Score(score),
-        name: name.to_owned(),
+        name: score.name().to_owned(),
         group: Group::Scores,
         item: DataType::Float64,
         shape: Shape::Scalar,

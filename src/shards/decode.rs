@@ -157,15 +157,42 @@ impl FileDecoder {
             let array = batch.column_by_name(&column.name);
             let stored = array.and_then(|array| store(column, array, rows));
             if stored.is_none() {
-                return Err(ShardsError::Column {
-                    path: self.path.clone(),
-                    column: column.name.clone(),
-                    expected: format!("{} without nulls", column.data_type()),
-                    got: array.map_or_else(|| "absent".to_owned(), describe),
-                });
+                return Err(self.wrong_column(column, array));
             }
         }
         Ok(())
+    }
+
+    /// The scalar columns that are kept, of row group `i` and by their ids, as they are stored.
+    pub(super) fn read_scalars(
+        &self,
+        i: usize,
+        n_rows: usize,
+    ) -> Result<Vec<(ColumnId, ArrayRef)>, ShardsError> {
+        let batch = guarded(&self.path, || self.read_batch(i, n_rows))?;
+        self.expect(
+            &format!("decoded rows of row group {i}"),
+            n_rows as u64,
+            batch.num_rows() as u64,
+        )?;
+        let of_column = |column: &Column| {
+            let array = batch.column_by_name(&column.name);
+            let is_whole = |array: &&ArrayRef| column.nullable || array.null_count() == 0;
+            match array.filter(is_whole) {
+                Some(array) => Ok((column.id, array.clone())),
+                None => Err(self.wrong_column(column, array)),
+            }
+        };
+        self.columns.iter().map(of_column).collect()
+    }
+
+    fn wrong_column(&self, column: &Column, array: Option<&ArrayRef>) -> ShardsError {
+        ShardsError::Column {
+            path: self.path.clone(),
+            column: column.name.clone(),
+            expected: format!("{} without nulls", column.data_type()),
+            got: array.map_or_else(|| "absent".to_owned(), describe),
+        }
     }
 
     fn read_batch(&self, i: usize, n_rows: usize) -> Result<RecordBatch, ParquetError> {

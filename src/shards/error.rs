@@ -55,6 +55,46 @@ pub enum ShardsError {
         /// What is wrong and what would be right.
         reason: String,
     },
+    /// A label directory without a manifest of all its plans.
+    #[error("{} {state}: run `saltworks finalize {}` when every shard is done", dir.display(), dir.display())]
+    NotFinalized {
+        /// The directory.
+        dir: PathBuf,
+        /// What is missing.
+        state: String,
+    },
+    /// A selection that cannot be decoded.
+    #[error("{} cannot be read as Parquet: make the selection again", path.display())]
+    SelectionParquet {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: ParquetError,
+    },
+    /// A selection that is not one, or not of what it is used with.
+    #[error("{}: {reason}; make the selection again", path.display())]
+    Selection {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A selection from other labels, or of other sequences.
+    #[error(
+        "{} selects from the {what} {got}, but these are {expected}: select from these again, or from labels of the same corpus cut in the same way",
+        path.display()
+    )]
+    SelectionOfOthers {
+        /// The file.
+        path: PathBuf,
+        /// `labels` or `sequences`.
+        what: &'static str,
+        /// Fingerprint of those in use.
+        expected: String,
+        /// The one that the selection names.
+        got: String,
+    },
     /// A directory of another plan.
     #[error(
         "{} has another plan: {field} is {theirs} there and {ours} here; label into another directory, or with the same settings",
@@ -307,6 +347,8 @@ impl ShardsError {
             | ShardsError::RangeOverlap { .. }
             | ShardsError::UnfinishedSegment { .. }
             | ShardsError::NoSuchShard { .. }
+            | ShardsError::NotFinalized { .. }
+            | ShardsError::SelectionOfOthers { .. }
             | ShardsError::MixedRuntimes { .. } => Kind::Usage,
             ShardsError::MissingShards { .. } => Kind::Failed,
             _ => Kind::BadData,

@@ -90,6 +90,35 @@ impl Manifest {
     }
 }
 
+impl LabelSet {
+    /// The manifest of a set that is finished: it lists every plan and shard, and the files have the
+    /// sizes that it says. Contents are not read.
+    ///
+    /// # Errors
+    /// [`ShardsError::NotFinalized`]; [`ShardsError::Sidecar`]; files that cannot be looked at.
+    pub fn finished_manifest(&self) -> Result<Manifest, ShardsError> {
+        let unfinished = |state: &str| ShardsError::NotFinalized {
+            dir: self.dir.clone(),
+            state: state.to_owned(),
+        };
+        let Some(manifest) = Manifest::read(&self.dir)? else {
+            return Err(unfinished("is not finalized"));
+        };
+        let finalized = manifest.segments.iter().map(|s| s.plan_fingerprint.clone());
+        if !finalized.eq(self.segments.iter().map(Plan::fingerprint)) {
+            return Err(unfinished("was extended since it was finalized"));
+        }
+        let shards = manifest.shards.iter().map(|sidecar| sidecar.shard);
+        if !shards.eq(0..self.n_shards()) {
+            return Err(unfinished("has a manifest that does not list every shard"));
+        }
+        for file in manifest.shards.iter().flat_map(|sidecar| &sidecar.files) {
+            check_size(&self.dir, file)?;
+        }
+        Ok(manifest)
+    }
+}
+
 /// A sum of numbers from files, which may be anything.
 fn total(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)

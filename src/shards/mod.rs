@@ -37,6 +37,9 @@ mod properties;
 mod reader;
 mod row;
 mod row_fault;
+mod score_reader;
+mod selection;
+mod seq_ids;
 mod sidecar;
 mod source;
 #[cfg(test)]
@@ -47,6 +50,7 @@ mod validate;
 mod verify;
 mod writer;
 
+pub use columns::ScoreId;
 pub use describe::{ColumnDescription, describe_columns};
 pub use error::ShardsError;
 pub use label_set::{LabelSet, Opened, Outcome};
@@ -61,6 +65,12 @@ pub use plan::{
 pub use reader::ShardReader;
 pub use row::Row;
 pub use row_fault::RowFault;
+pub use score_reader::{ScoreColumns, ScoreReader};
+pub use selection::{
+    LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, Selection, VIEW_FINGERPRINT_KEY, ViewIdentity,
+    labels_fingerprint,
+};
+pub use seq_ids::SeqIdSet;
 #[cfg(feature = "train")]
 pub(crate) use sidecar::expect_equal;
 pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished, check_size};

@@ -233,7 +233,7 @@ fn parts_of(kind: FileKind) -> Parts {
     }
 }
 
-fn open_source(path: &Path) -> Result<Source, ShardsError> {
+pub(super) fn open_source(path: &Path) -> Result<Source, ShardsError> {
     let source = File::open(path).and_then(Source::open);
     Ok(source.map_err(|source| StorageError::io("read", path, source))?)
 }

@@ -36,6 +36,7 @@ pub use divergence::{KeptSequence, PositionDivergence, divergence_batch};
 pub use error::SignalsError;
 #[cfg(feature = "train")]
 pub(crate) use exp::exp_lane as exp_of_negative;
+pub use philox::uniform_at;
 pub use sequence::{PositionReduction, SequenceBuilder, SequenceSignals};
 pub use types::{
     Groups, Logits, LogitsData, PositionSignals, Rounding, SCORE_K, Sampling, Scores,

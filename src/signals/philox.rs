@@ -18,6 +18,20 @@ pub(super) fn philox(mut key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     words
 }
 
+/// The counter's third word of [`uniform_at`]; that of a draw at a position is the position, which is
+/// below it.
+const OF_SEQUENCE: u32 = u32::MAX;
+
+/// A number in (0, 1) for each sequence, a function of seed and `seq_id` alone, and independent of the
+/// draws at its positions: 52 bits, in the middle of their step, so that neither end is reached.
+pub fn uniform_at(seed: u64, seq_id: u64) -> f64 {
+    let key = [seed as u32, (seed >> 32) as u32];
+    let counter = [seq_id as u32, (seq_id >> 32) as u32, OF_SEQUENCE, 0];
+    let [low, high, ..] = philox(key, counter);
+    let bits = (u64::from(high) << 32 | u64::from(low)) >> 12;
+    (bits as f64 + 0.5) / (1_u64 << 52) as f64
+}
+
 fn round(key: [u32; 2], [a, b, c, d]: [u32; 4]) -> [u32; 4] {
     let product = |x: u32, multiplier: u32| {
         let wide = u64::from(x) * u64::from(multiplier);
@@ -31,6 +45,25 @@ fn round(key: [u32; 2], [a, b, c, d]: [u32; 4]) -> [u32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn uniforms_of_sequences_are_spread_and_differ_by_seed() {
+        let n = 20_000;
+        let of_seed = |seed| (0..n).map(move |seq_id| uniform_at(seed, seq_id));
+        let mean = of_seed(7).sum::<f64>() / n as f64;
+        let below = of_seed(7).filter(|&u| u < 0.1).count() as f64 / n as f64;
+        // Four standard deviations.
+        assert!(
+            (mean - 0.5).abs() < 4.0 * (1.0 / 12.0 / n as f64).sqrt(),
+            "{mean}"
+        );
+        assert!(
+            (below - 0.1).abs() < 4.0 * (0.09 / n as f64).sqrt(),
+            "{below}"
+        );
+        assert!(of_seed(7).all(|u| u > 0.0 && u < 1.0));
+        assert!(of_seed(7).zip(of_seed(8)).all(|(a, b)| a != b));
+    }
 
     /// Known answers of Random123 1.14 (`kat_vectors`, `philox4x32 10`).
     #[test]

@@ -72,6 +72,18 @@ pub enum ViewError {
         /// Fingerprint of what was given.
         got: String,
     },
+    /// Text is wanted of labels that hold no tokens.
+    #[error("{dir} holds scores only, and no tokens to show; give the token corpus by --tokens")]
+    NoTokens {
+        /// The set.
+        dir: PathBuf,
+    },
+    /// Token files that are not those that were labelled.
+    #[error("{path} is not the corpus of these labels; give the token corpus that was labelled")]
+    OtherCorpus {
+        /// The corpus that was given.
+        path: PathBuf,
+    },
     /// No shard has a sidecar.
     #[error("no shard of {dir} is finished; run the same `saltworks label` again to go on")]
     NothingFinished {
@@ -99,6 +111,8 @@ impl ViewError {
             | ViewError::NoSuchRow { .. }
             | ViewError::NotFinished { .. }
             | ViewError::ForeignTokenizer { .. }
+            | ViewError::NoTokens { .. }
+            | ViewError::OtherCorpus { .. }
             | ViewError::NothingFinished { .. } => Kind::Usage,
         }
     }

@@ -20,6 +20,7 @@ mod pieces;
 mod row;
 mod row_text;
 mod scores;
+mod selection_text;
 mod set;
 mod stats;
 mod stats_text;
@@ -35,6 +36,7 @@ pub use row::{
     Alternative, DocumentStart, Drawn, RowView, TokenNames, TokenView, coloured_text, describe_row,
 };
 pub use row_text::render_row;
+pub use selection_text::render_selection;
 pub use set::{ColumnCost, RowChoice, SetStats, collect_stats, read_row};
 pub use stats::{Distribution, LabelStats, StatsCollector, TruncationLoss};
 pub use stats_text::render_stats;

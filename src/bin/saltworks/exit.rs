@@ -7,6 +7,7 @@ use saltworks::demo::DemoError;
 use saltworks::error::Kind;
 use saltworks::label::LabelError;
 use saltworks::onnx::OnnxError;
+use saltworks::select::SelectError;
 use saltworks::shards::ShardsError;
 use saltworks::storage::StorageError;
 use saltworks::teacher::TeacherError;
@@ -33,7 +34,8 @@ fn kind_of(error: &anyhow::Error) -> Option<Kind> {
             StorageError,
             DemoError,
             ViewError,
-            BoundsError
+            BoundsError,
+            SelectError
         ]
     )
 }

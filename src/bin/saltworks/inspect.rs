@@ -77,7 +77,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// The wrong tokenizer would decode to text that looks real and is not.
-fn matching_tokenizer(path: &Path, plan: &Plan) -> anyhow::Result<Tokenizer> {
+pub(crate) fn matching_tokenizer(path: &Path, plan: &Plan) -> anyhow::Result<Tokenizer> {
     let tokenizer = Tokenizer::open(path)?;
     let got = tokenizer.fingerprint();
     match &plan.tokenizer {

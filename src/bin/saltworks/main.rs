@@ -11,6 +11,7 @@ mod label;
 mod plan;
 mod profile;
 mod progress;
+mod select;
 mod signals;
 mod stats;
 mod terminal;
@@ -39,6 +40,7 @@ enum Command {
     Verify(verify::Args),
     Inspect(inspect::Args),
     Stats(stats::Args),
+    Select(select::Args),
     Demo(demo::Args),
 }
 
@@ -53,6 +55,7 @@ fn main() -> std::process::ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Select(args) => select::run(args),
         Command::Demo(args) => demo::run(args),
     })
 }

@@ -1,6 +1,7 @@
 //! The scores of a row, by themselves and against its lists.
 
 use super::{Checked, NATS_TOLERANCE};
+use crate::shards::columns::ScoreId;
 use crate::shards::row::Row;
 use crate::shards::row_fault::RowFault;
 
@@ -8,22 +9,17 @@ use crate::shards::row_fault::RowFault;
 /// is learnable.
 pub(super) fn check_scores(row: &Row) -> Checked {
     let s = &row.scores;
-    let nats = |column, value| {
-        score(
-            column,
-            value,
-            "a finite number of nats, at least 0",
-            f64::INFINITY,
-        )
-    };
-    let share = |column, value| score(column, value, "a share in [0, 1]", 1.0 + 1e-6);
-    nats("score_salt", s.salt.unwrap_or(0.0))?;
-    nats("score_salt_masked", s.salt_masked)?;
-    nats("score_mean_nll", s.mean_nll)?;
-    nats("score_median_nll", s.median_nll)?;
-    nats("score_mean_entropy", s.mean_entropy)?;
-    share("score_learnable_fraction", s.learnable_fraction)?;
-    share("score_mean_topk_mass", s.mean_topk_mass)?;
+    for (id, value) in [
+        (ScoreId::Salt, s.salt),
+        (ScoreId::SaltMasked, Some(s.salt_masked)),
+        (ScoreId::MeanNll, Some(s.mean_nll)),
+        (ScoreId::MedianNll, Some(s.median_nll)),
+        (ScoreId::MeanEntropy, Some(s.mean_entropy)),
+        (ScoreId::LearnableFraction, Some(s.learnable_fraction)),
+        (ScoreId::MeanTopkMass, Some(s.mean_topk_mass)),
+    ] {
+        check_score(id, value)?;
+    }
     if s.salt.is_some() == (s.learnable_fraction > 0.0) {
         return Ok(());
     }
@@ -33,6 +29,18 @@ pub(super) fn check_scores(row: &Row) -> Checked {
         value: s.salt.unwrap_or(f64::NAN),
         expected: "null exactly if score_learnable_fraction is 0",
     })
+}
+
+/// A score is finite and in the range of what it measures. Only `salt` may be absent.
+pub(super) fn check_score(id: ScoreId, value: Option<f64>) -> Checked {
+    let (expected, max) = match id {
+        ScoreId::LearnableFraction | ScoreId::MeanTopkMass => ("a share in [0, 1]", 1.0 + 1e-6),
+        _ => ("a finite number of nats, at least 0", f64::INFINITY),
+    };
+    match value {
+        None if id == ScoreId::Salt => Ok(()),
+        value => score(id.name(), value.unwrap_or(f64::NAN), expected, max),
+    }
 }
 
 fn score(column: &'static str, value: f64, expected: &'static str, max: f64) -> Checked {

@@ -4,7 +4,6 @@ use crate::error::Kind;
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use crate::tokens::TokensError;
-use parquet::errors::ParquetError;
 use std::path::{Path, PathBuf};
 
 /// A failure of reading labels or tokens; its message names the file and the remedy.
@@ -19,14 +18,6 @@ pub enum DataError {
     /// A file that could not be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A label directory without a manifest of all its plans.
-    #[error("{} {state}: run `saltworks finalize {}` when every shard is done", dir.display(), dir.display())]
-    NotFinalized {
-        /// The directory.
-        dir: PathBuf,
-        /// What is missing.
-        state: String,
-    },
     /// Labels that say nothing of single positions.
     #[error(
         "{} holds scores only, and no tokens to train on: label again with --groups scores,stats,topk",
@@ -99,36 +90,6 @@ pub enum DataError {
         /// What it may be.
         expected: String,
         /// What it is.
-        got: String,
-    },
-    /// A selection that cannot be decoded.
-    #[error("{} cannot be read as Parquet: make the selection again", path.display())]
-    SelectionParquet {
-        /// The file.
-        path: PathBuf,
-        /// What the decoder said.
-        #[source]
-        source: ParquetError,
-    },
-    /// A selection that is not one.
-    #[error("{}: {reason}; make the selection again", path.display())]
-    Selection {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A selection from other labels.
-    #[error(
-        "{} selects from the labels {got}, but these are {expected}: select from these labels again",
-        path.display()
-    )]
-    SelectionOfOthers {
-        /// The file.
-        path: PathBuf,
-        /// Fingerprint of the labels in use.
-        expected: String,
-        /// The one that the selection names.
         got: String,
     },
     /// The labels' own token files, cut into documents in another way.
@@ -246,9 +207,7 @@ impl DataError {
             DataError::Shards(error) => error.kind(),
             DataError::Tokens(error) => error.kind(),
             DataError::Storage(error) => error.kind(),
-            DataError::SelectionParquet { .. }
-            | DataError::Selection { .. }
-            | DataError::ChangedCorpus { .. } => Kind::BadData,
+            DataError::ChangedCorpus { .. } => Kind::BadData,
             DataError::Thread { .. } => Kind::Failed,
             _ => Kind::Usage,
         }

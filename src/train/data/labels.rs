@@ -1,12 +1,11 @@
 //! A finished label directory as a source of sequences.
 
+use super::DataError;
 use super::facts::{LabelNeeds, TokenizerFacts};
 use super::order::{Group, LabelOrder};
-use super::selection::{Selection, SeqIdSet, read_selection};
-use super::{DataError, labels_fingerprint};
 use crate::shards::{
-    Attention, Group as GroupOfColumns, LabelSet, Manifest, Plan, Positions, SidecarFile,
-    check_size,
+    Attention, Group as GroupOfColumns, LabelSet, Plan, Positions, Provenance, Selection, SeqIdSet,
+    ShardsError, SidecarFile, labels_fingerprint,
 };
 use crate::tokens::{Packing, ViewOptions};
 use crate::train::loss::{Gate, KdLoss};
@@ -65,19 +64,18 @@ impl LabelSource {
         }
         let set = LabelSet::open(&options.dir)?;
         check_context(&set)?;
-        let files = check_files(&set)?;
+        let manifest = set.finished_manifest()?;
+        let files: Vec<_> = manifest.shards.into_iter().map(|s| s.files).collect();
         let selection = options.selection.as_deref();
         let read = selection
-            .map(|path| read_selection(path, &set))
+            .map(|path| Selection::read_for(path, &set))
             .transpose()?;
-        let note = note_of(selection, read.as_ref());
-        let kept = read.map(|selection| selection.kept);
+        let note = note_of(selection, read.as_ref().map(|read| read.1));
+        let kept = read.map(|(selection, _)| selection.kept);
         let groups = kept_groups(&set, kept.as_ref());
         if let (true, Some(path)) = (groups.is_empty(), selection) {
-            return Err(DataError::Selection {
-                path: path.to_path_buf(),
-                reason: "it keeps no sequence".to_owned(),
-            });
+            let (path, reason) = (path.to_path_buf(), "it keeps no sequence".to_owned());
+            return Err(ShardsError::Selection { path, reason }.into());
         }
         let is_verified = files.iter().map(|_| AtomicBool::new(false)).collect();
         Ok(LabelSource {
@@ -348,9 +346,9 @@ impl Inner {
 }
 
 /// What a selection does not say of itself.
-fn note_of(path: Option<&Path>, read: Option<&Selection>) -> Option<String> {
-    let (path, selection) = (path?, read?);
-    (!selection.names_labels).then(|| {
+fn note_of(path: Option<&Path>, provenance: Option<Provenance>) -> Option<String> {
+    let (path, provenance) = (path?, provenance?);
+    (provenance == Provenance::Unnamed).then(|| {
         format!(
             "{} does not say which labels it was made for: only its sequence numbers were compared with theirs",
             path.display()
@@ -383,29 +381,6 @@ fn check_context(set: &LabelSet) -> Result<(), DataError> {
         }
     }
     Ok(())
-}
-
-/// Holds the manifest against the plans and the sizes on the disk; returns the files of each shard.
-fn check_files(set: &LabelSet) -> Result<Vec<Vec<SidecarFile>>, DataError> {
-    let unfinished = |state: &str| DataError::NotFinalized {
-        dir: set.dir.clone(),
-        state: state.to_owned(),
-    };
-    let Some(manifest) = Manifest::read(&set.dir)? else {
-        return Err(unfinished("is not finalized"));
-    };
-    let finalized = manifest.segments.iter().map(|s| s.plan_fingerprint.clone());
-    if !finalized.eq(set.segments.iter().map(Plan::fingerprint)) {
-        return Err(unfinished("was extended since it was finalized"));
-    }
-    let shards = manifest.shards.iter().map(|sidecar| sidecar.shard);
-    if !shards.eq(0..set.n_shards()) {
-        return Err(unfinished("has a manifest that does not list every shard"));
-    }
-    for file in manifest.shards.iter().flat_map(|sidecar| &sidecar.files) {
-        check_size(&set.dir, file)?;
-    }
-    Ok(manifest.shards.into_iter().map(|s| s.files).collect())
 }
 
 /// All row groups with a kept row, by shard and row group.

@@ -24,7 +24,6 @@ mod label_stream;
 mod labels;
 mod loader;
 mod order;
-mod selection;
 mod tokens;
 
 pub use error::DataError;
@@ -32,8 +31,9 @@ pub use example::Example;
 pub use facts::{LabelNeeds, TokenizerFacts};
 pub use labels::{LabelOptions, LabelSource};
 pub use loader::{Coverage, Loader, LoaderPosition, Stages};
-pub use selection::{LABELS_FINGERPRINT_KEY, labels_fingerprint};
 pub use tokens::{TokenOptions, TokenOrder, TokenSource};
+
+pub use crate::shards::{LABELS_FINGERPRINT_KEY, labels_fingerprint};
 
 #[cfg(test)]
 mod tests;

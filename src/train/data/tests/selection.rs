@@ -187,7 +187,10 @@ fn a_file_that_is_no_selection_is_refused_with_the_reason() {
         columns(&[(20, true), (70, true)]),
         &["lists seq_id 70", "no labels of"],
     );
-    refused(columns(&[(20, true), (u64::MAX, true)]), &["no labels of"]);
+    refused(
+        columns(&[(20, true), (u64::MAX, true)]),
+        &["lists seq_id 18446744073709551615", "past the 99 sequences"],
+    );
     refused(columns(&[(20, false)]), &["keeps no sequence"]);
 }
 

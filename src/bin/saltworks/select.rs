@@ -1,0 +1,174 @@
+//! `saltworks select`: which sequences stage 1 sees.
+
+mod preview;
+
+use crate::terminal;
+use anyhow::Context;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use preview::Preview;
+use saltworks::select::{Amount, Order, Policy, Summary, select};
+use saltworks::shards::{LabelSet, Plan, ScoreId};
+use saltworks::view::render_selection;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Choose the sequences that stage 1 sees, by their scores.
+///
+/// Reads the score columns of a label set and nothing else: no teacher, no tokens. A set of scores
+/// alone (`label --groups scores`) will do, such as one by an early checkpoint of the teacher. The
+/// selection is a Parquet file (seq_id, score, rank, kept) for `data.selection` of the trainer and
+/// for `label --selection`. Sequences without a score are never kept.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directory of labels.
+    labels: PathBuf,
+    /// The selection to write, in place of an earlier one.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Which sequences are wanted first.
+    #[arg(long, value_enum, default_value = "top")]
+    policy: PolicyName,
+    /// The score that the policy looks at.
+    #[arg(long, value_enum, default_value = "score_salt")]
+    score: ScoreId,
+    #[command(flatten)]
+    amount: AmountArgs,
+    /// Never keep sequences of whose positions a smaller share than this is learnable (target_rank < k).
+    #[arg(long, value_name = "SHARE")]
+    min_learnable: Option<f64>,
+    /// Seed of `random` and `weighted`.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Of `weighted`, in units of the score: chances go as exp(score / temperature).
+    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    temperature: f64,
+    /// Subtract the scores of these labels of the same sequences. With LABELS of a small reference
+    /// model, this of the teacher, and `--score score_mean_nll` it is MiniPLM's difference.
+    #[arg(long, value_name = "LABELS")]
+    minus: Option<PathBuf>,
+    /// Show the beginnings of the hardest that are kept, of those in the middle, and of the least
+    /// learnable.
+    #[arg(long)]
+    preview: bool,
+    /// The token corpus, for a preview of a set of scores alone.
+    #[arg(long, value_name = "PATH", requires = "preview")]
+    tokens: Option<PathBuf>,
+    /// The tokenizer.json that the tokens were made with; without one, a preview shows ids.
+    #[arg(long, value_name = "FILE", requires = "preview")]
+    tokenizer: Option<PathBuf>,
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How much is kept.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct AmountArgs {
+    /// Keep this share of all sequences, such as 0.25.
+    #[arg(long, value_name = "SHARE")]
+    fraction: Option<f64>,
+    /// Keep so many sequences.
+    #[arg(long, value_name = "N")]
+    rows: Option<u64>,
+    /// Keep sequences of together so many predicted positions at most.
+    #[arg(long, value_name = "N")]
+    token_budget: Option<u64>,
+}
+
+/// A policy by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PolicyName {
+    /// The highest scores.
+    Top,
+    /// The lowest scores.
+    Bottom,
+    /// From the middle outwards.
+    Middle,
+    /// Any, whatever the score: the control.
+    Random,
+    /// Drawn by the score, with a temperature.
+    Weighted,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    output: &'a PathBuf,
+    #[serde(flatten)]
+    summary: &'a Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview: Option<&'a Preview>,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let labels = LabelSet::open(&args.labels)?;
+    let minus = args.minus.as_deref().map(LabelSet::open).transpose()?;
+    let source = preview::Source::open(&args, &labels)?;
+    let summary = select_with_progress(&args, &labels, minus.as_ref())?;
+    let preview = source
+        .map(|source| source.preview(&labels, &summary.examples))
+        .transpose()?;
+    if args.json {
+        let report = Report {
+            output: &args.output,
+            summary: &summary,
+            preview: preview.as_ref(),
+        };
+        let json = serde_json::to_string_pretty(&report).context("cannot write JSON")?;
+        return terminal::print(&(json + "\n"));
+    }
+    let mut text = render_selection(&summary, terminal::width());
+    text += &preview.map_or_else(String::new, |preview| preview.render());
+    text += &format!("\nwritten to {}\n", args.output.display());
+    terminal::print(&text)
+}
+
+fn select_with_progress(
+    args: &Args,
+    labels: &LabelSet,
+    minus: Option<&LabelSet>,
+) -> anyhow::Result<Summary> {
+    let sets = std::iter::once(labels).chain(minus);
+    let plans = sets.flat_map(|set| &set.segments);
+    let style = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} rows");
+    let bar = ProgressBar::new(plans.map(Plan::n_sequences).sum())
+        .with_style(style.expect("templates are constants"));
+    let summary = select(labels, minus, &args.policy(), &args.output, |n_rows| {
+        bar.inc(n_rows);
+    });
+    bar.finish_and_clear();
+    Ok(summary?)
+}
+
+impl Args {
+    fn policy(&self) -> Policy {
+        let seed = self.seed;
+        let order = match self.policy {
+            PolicyName::Top => Order::Top,
+            PolicyName::Bottom => Order::Bottom,
+            PolicyName::Middle => Order::Middle,
+            PolicyName::Random => Order::Random { seed },
+            PolicyName::Weighted => Order::Weighted {
+                temperature: self.temperature,
+                seed,
+            },
+        };
+        let AmountArgs {
+            fraction,
+            rows,
+            token_budget,
+        } = self.amount;
+        let amount = fraction
+            .map(Amount::Fraction)
+            .or(rows.map(Amount::Rows))
+            .or(token_budget.map(Amount::Tokens));
+        Policy {
+            order,
+            score: self.score,
+            amount: amount.expect("clap requires one of the three"),
+            min_learnable: self.min_learnable,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+use crate::error::Kind;
+use crate::shards::ShardsError;
+use crate::storage::StorageError;
+use parquet::errors::ParquetError;
+use std::path::PathBuf;
+
+/// What can go wrong while sequences are selected.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// Labels that are damaged, incomplete or not there.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
+    /// The selection, or a temporary file beside it, could not be written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The selection could not be encoded.
+    #[error("cannot encode {}: check the disk and select again", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder said.
+        #[source]
+        source: ParquetError,
+    },
+    /// A policy that cannot be.
+    #[error("{what} is {got}, expected {expected}")]
+    Policy {
+        /// Which setting.
+        what: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        got: String,
+    },
+    /// A difference of scores of different sequences.
+    #[error(
+        "{} and {} do not label the same sequences: {field} is {ours} in the first and {theirs} in the second; label the same corpus, cut in the same way, with both models",
+        labels.display(),
+        minus.display()
+    )]
+    OtherSequences {
+        /// The labels whose scores are taken.
+        labels: PathBuf,
+        /// The labels whose scores are subtracted.
+        minus: PathBuf,
+        /// What differs.
+        field: String,
+        /// Value of the first, as JSON.
+        ours: String,
+        /// Value of the second, as JSON.
+        theirs: String,
+    },
+    /// A policy that keeps nothing.
+    #[error(
+        "the policy keeps none of {n_rows} sequences: {n_eligible} may be taken ({n_null} have no {score}, {n_below_floor} are below the floor on the learnable fraction), and the most wanted of them is past the amount; raise the amount or lower the floor"
+    )]
+    KeepsNothing {
+        /// Sequences of the labels.
+        n_rows: u64,
+        /// Those that may be taken.
+        n_eligible: u64,
+        /// Those without a score.
+        n_null: u64,
+        /// Those with one, but below the floor.
+        n_below_floor: u64,
+        /// The score.
+        score: &'static str,
+    },
+}
+
+impl SelectError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            SelectError::Shards(error) => error.kind(),
+            SelectError::Storage(error) => error.kind(),
+            SelectError::Encode { .. } => Kind::Failed,
+            SelectError::Policy { .. }
+            | SelectError::OtherSequences { .. }
+            | SelectError::KeepsNothing { .. } => Kind::Usage,
+        }
+    }
+}

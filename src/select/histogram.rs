@@ -1,0 +1,216 @@
+//! Scores of what was kept and of what was dropped, side by side.
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+/// Bars of a histogram as it is serialised.
+const N_BARS: usize = 24;
+/// Bins between the least and the greatest score. Quantiles are exact to the width of one.
+const N_BINS: usize = 4096;
+
+/// Counts of kept and dropped scores between the least and the greatest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreHistogram {
+    low: f64,
+    high: f64,
+    kept: Half,
+    dropped: Half,
+}
+
+/// As `kept`, `dropped` and 24 `bars`.
+impl Serialize for ScoreHistogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("ScoreHistogram", 3)?;
+        fields.serialize_field("kept", &self.kept())?;
+        fields.serialize_field("dropped", &self.dropped())?;
+        fields.serialize_field("bars", &self.bars(N_BARS))?;
+        fields.end()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Half {
+    counts: Vec<u64>,
+    n: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+}
+
+/// Some scores in a few numbers; unit as that of the score.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ScoreSummary {
+    /// Sequences that have a score.
+    pub n: u64,
+    /// Exact mean.
+    pub mean: f64,
+    /// Exact least score.
+    pub min: f64,
+    /// 5% of the scores are at most this; quantiles are to a 4096th of the range of all scores.
+    pub p5: f64,
+    /// 25% are at most this.
+    pub p25: f64,
+    /// The median.
+    pub p50: f64,
+    /// 75% are at most this.
+    pub p75: f64,
+    /// 95% are at most this.
+    pub p95: f64,
+    /// Exact greatest score.
+    pub max: f64,
+}
+
+/// One bar of the histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ScoreBar {
+    /// Lower bound, included.
+    pub low: f64,
+    /// Upper bound, excluded; the last bar includes it.
+    pub high: f64,
+    /// Kept sequences between them.
+    pub n_kept: u64,
+    /// Dropped sequences between them.
+    pub n_dropped: u64,
+}
+
+impl ScoreHistogram {
+    /// For scores from `low` to `high`.
+    pub(super) fn new(low: f64, high: f64) -> Self {
+        let half = Half {
+            counts: vec![0; N_BINS],
+            n: 0,
+            sum: 0.0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+        };
+        ScoreHistogram {
+            low,
+            high,
+            kept: half.clone(),
+            dropped: half,
+        }
+    }
+
+    pub(super) fn add(&mut self, score: f64, is_kept: bool) {
+        let share = (score - self.low) / (self.high - self.low);
+        // Where all scores are equal this is NaN, which a cast makes 0.
+        let bin = ((share * N_BINS as f64) as usize).min(N_BINS - 1);
+        let half = match is_kept {
+            true => &mut self.kept,
+            false => &mut self.dropped,
+        };
+        half.counts[bin] += 1;
+        half.n += 1;
+        half.sum += score;
+        half.min = half.min.min(score);
+        half.max = half.max.max(score);
+    }
+
+    /// Scores of kept sequences; `None` where there are none.
+    pub fn kept(&self) -> Option<ScoreSummary> {
+        self.summary(&self.kept)
+    }
+
+    /// Scores of dropped sequences that have one; `None` where there are none.
+    pub fn dropped(&self) -> Option<ScoreSummary> {
+        self.summary(&self.dropped)
+    }
+
+    /// The median of all scores, to the width of a bin; `None` where there are none.
+    pub fn median(&self) -> Option<f64> {
+        let both = Half {
+            counts: (0..N_BINS)
+                .map(|bin| self.kept.counts[bin] + self.dropped.counts[bin])
+                .collect(),
+            n: self.kept.n + self.dropped.n,
+            sum: 0.0,
+            min: self.low,
+            max: self.high,
+        };
+        (both.n > 0).then(|| self.quantile(&both, 0.5))
+    }
+
+    /// At most `n` bars of equal width over all scores.
+    pub fn bars(&self, n: usize) -> Vec<ScoreBar> {
+        if self.kept.n + self.dropped.n == 0 || n == 0 {
+            return Vec::new();
+        }
+        let per_bar = N_BINS.div_ceil(n);
+        let starts = (0..N_BINS).step_by(per_bar);
+        let bar = |start: usize| {
+            let end = (start + per_bar).min(N_BINS);
+            ScoreBar {
+                low: self.edge(start),
+                high: self.edge(end),
+                n_kept: self.kept.counts[start..end].iter().sum(),
+                n_dropped: self.dropped.counts[start..end].iter().sum(),
+            }
+        };
+        starts.map(bar).collect()
+    }
+
+    fn summary(&self, half: &Half) -> Option<ScoreSummary> {
+        (half.n > 0).then(|| ScoreSummary {
+            n: half.n,
+            mean: half.sum / half.n as f64,
+            min: half.min,
+            p5: self.quantile(half, 0.05),
+            p25: self.quantile(half, 0.25),
+            p50: self.quantile(half, 0.5),
+            p75: self.quantile(half, 0.75),
+            p95: self.quantile(half, 0.95),
+            max: half.max,
+        })
+    }
+
+    /// The least edge of a bin that at least `share` of the scores do not exceed.
+    fn quantile(&self, half: &Half, share: f64) -> f64 {
+        let wanted = (share * half.n as f64).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        let bin = half.counts.iter().position(|count| {
+            seen += count;
+            seen >= wanted
+        });
+        let edge = bin.map_or(self.high, |bin| self.edge(bin + 1));
+        edge.clamp(half.min, half.max)
+    }
+
+    fn edge(&self, bin: usize) -> f64 {
+        self.low + (self.high - self.low) * bin as f64 / N_BINS as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_and_dropped_are_counted_apart_and_quantiles_are_near() {
+        let mut histogram = ScoreHistogram::new(0.0, 999.0);
+        (0..1000).for_each(|i| histogram.add(f64::from(i), i >= 600));
+        let (kept, dropped) = (histogram.kept().unwrap(), histogram.dropped().unwrap());
+        assert_eq!(
+            (kept.n, kept.min, kept.max, kept.mean),
+            (400, 600.0, 999.0, 799.5)
+        );
+        assert_eq!((dropped.n, dropped.min, dropped.max), (600, 0.0, 599.0));
+        assert!((kept.p50 - 799.0).abs() <= 0.25, "{}", kept.p50);
+        assert!((histogram.median().unwrap() - 499.0).abs() <= 0.25);
+        let bars = histogram.bars(10);
+        assert_eq!(bars.len(), 10);
+        let n: u64 = bars.iter().map(|bar| bar.n_kept + bar.n_dropped).sum();
+        assert_eq!(n, 1000);
+        assert_eq!((bars[0].n_kept, bars[9].n_dropped), (0, 0));
+    }
+
+    #[test]
+    fn equal_scores_make_one_bar_that_is_not_empty() {
+        let mut histogram = ScoreHistogram::new(2.0, 2.0);
+        histogram.add(2.0, true);
+        histogram.add(2.0, false);
+        assert_eq!(histogram.kept().unwrap().p95, 2.0);
+        let n: u64 = histogram.bars(4).iter().map(|bar| bar.n_kept).sum();
+        assert_eq!(n, 1);
+        assert_eq!(ScoreHistogram::new(0.0, 1.0).bars(4), []);
+    }
+}

@@ -1,0 +1,331 @@
+//! From scores to a selection, in three passes: read, rank, write.
+
+use super::examples::{Example, Examples, Least};
+use super::histogram::ScoreHistogram;
+use super::policy::middle_rank;
+use super::rows::{Scored, Source, dir_of};
+use super::sort::{Keyed, RUN_ROWS, Sorted, Sorter};
+use super::write::{Row, SelectionWriter};
+use super::{Amount, Order, Policy, SelectError};
+use crate::shards::{
+    LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, VIEW_FINGERPRINT_KEY, ViewIdentity,
+    labels_fingerprint,
+};
+use serde::Serialize;
+use std::path::Path;
+
+/// Version of the file's layout.
+const FORMAT_VERSION: u32 = 1;
+/// Metadata key of the labels whose scores were subtracted.
+const MINUS_FINGERPRINT_KEY: &str = "saltworks.minus_fingerprint";
+/// `extra` of a row that may not be taken.
+const NO_RANK: u64 = u64::MAX;
+
+/// What was selected.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The policy.
+    pub policy: Policy,
+    /// Sequences of the labels.
+    pub n_rows: u64,
+    /// Those that may be taken: they have a score and are above the floor.
+    pub n_eligible: u64,
+    /// Those without a score; none of them is kept.
+    pub n_null: u64,
+    /// Those with a score, but below the floor; none of them is kept.
+    pub n_below_floor: u64,
+    /// Kept sequences.
+    pub n_kept: u64,
+    /// Predicted positions of the labels.
+    pub n_tokens: u64,
+    /// Predicted positions of kept sequences.
+    pub n_tokens_kept: u64,
+    /// Bytes of the selection's file.
+    pub n_bytes: u64,
+    /// Scores of kept and of dropped sequences.
+    pub scores: ScoreHistogram,
+    /// A few sequences of each kind.
+    pub examples: Examples,
+}
+
+/// Selects by `policy` from the scores of `labels`, less those of `minus` where there is one, and
+/// writes the selection to `output`, in place of an earlier one. `on_row_group` hears of every row
+/// group how many rows it had.
+///
+/// # Errors
+/// Labels that are not finished or damaged; a `minus` of other sequences; a policy that cannot be or
+/// keeps nothing; what writing gives, after which an earlier `output` is still there.
+pub fn select(
+    labels: &LabelSet,
+    minus: Option<&LabelSet>,
+    policy: &Policy,
+    output: &Path,
+    mut on_row_group: impl FnMut(u64),
+) -> Result<Summary, SelectError> {
+    let job = Job {
+        source: Source {
+            labels,
+            minus,
+            score: policy.score,
+        },
+        policy,
+        output,
+        run_rows: RUN_ROWS,
+    };
+    job.run(&mut on_row_group)
+}
+
+/// One selection.
+pub(super) struct Job<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) policy: &'a Policy,
+    pub(super) output: &'a Path,
+    /// Rows that are sorted in memory.
+    pub(super) run_rows: usize,
+}
+
+/// What the first pass has found.
+struct Read {
+    /// Sequences that may be taken, by the policy's key.
+    eligible: Sorter,
+    /// All others, by `seq_id`.
+    rest: Sorter,
+    n_rows: u64,
+    n_eligible: u64,
+    n_null: u64,
+    n_tokens: u64,
+    /// Least and greatest score.
+    range: (f64, f64),
+    unlearnable: Least,
+}
+
+/// What the second pass has decided.
+struct Ranked {
+    /// All sequences, by `seq_id`; `extra` is the rank.
+    by_seq_id: Sorter,
+    /// Ranks below this are kept.
+    n_kept: u64,
+    n_tokens_kept: u64,
+    /// Scores of those that may be taken; the rest come in the third pass.
+    scores: ScoreHistogram,
+    hardest: Least,
+}
+
+impl Job<'_> {
+    pub(super) fn run(&self, on_row_group: &mut dyn FnMut(u64)) -> Result<Summary, SelectError> {
+        self.policy.validate()?;
+        self.source.check()?;
+        let mut read = self.read(on_row_group)?;
+        let ranked = self.rank(&mut read)?;
+        if ranked.n_kept == 0 {
+            return Err(SelectError::KeepsNothing {
+                n_rows: read.n_rows,
+                n_eligible: read.n_eligible,
+                n_null: read.n_null,
+                n_below_floor: read.n_below_floor(),
+                score: self.policy.score.name(),
+            });
+        }
+        self.write(read, ranked)
+    }
+
+    fn sorter(&self) -> Sorter {
+        Sorter::new(dir_of(self.output), self.run_rows)
+    }
+
+    fn read(&self, on_row_group: &mut dyn FnMut(u64)) -> Result<Read, SelectError> {
+        let mut read = Read {
+            eligible: self.sorter(),
+            rest: self.sorter(),
+            n_rows: 0,
+            n_eligible: 0,
+            n_null: 0,
+            n_tokens: 0,
+            range: (f64::INFINITY, f64::NEG_INFINITY),
+            unlearnable: Least::default(),
+        };
+        let sorter = || self.sorter();
+        self.source
+            .each(&sorter, on_row_group, &mut |row| read.add(row, self.policy))?;
+        Ok(read)
+    }
+
+    /// Gives each sequence that may be taken its rank, and finds where the amount ends.
+    fn rank(&self, read: &mut Read) -> Result<Ranked, SelectError> {
+        let eligible = std::mem::replace(&mut read.eligible, self.sorter()).into_sorted()?;
+        let wanted = match self.policy.order {
+            Order::Middle => self.by_middle_rank(eligible, read.n_eligible)?,
+            _ => eligible,
+        };
+        let (n_most, n_most_tokens) = limits(self.policy.amount, read.n_rows);
+        let mut ranked = Ranked {
+            by_seq_id: std::mem::replace(&mut read.rest, self.sorter()),
+            n_kept: 0,
+            n_tokens_kept: 0,
+            scores: ScoreHistogram::new(read.range.0, read.range.1),
+            hardest: Least::default(),
+        };
+        let mut is_open = true;
+        for (rank, row) in (0..).zip(wanted) {
+            let row = row?;
+            let n_tokens = ranked.n_tokens_kept + u64::from(row.n_targets);
+            // Once one is past the amount, all later ones are.
+            is_open &= rank < n_most && n_tokens <= n_most_tokens;
+            if is_open {
+                ranked.n_kept += 1;
+                ranked.n_tokens_kept = n_tokens;
+            }
+            ranked.push(row, rank, is_open)?;
+        }
+        Ok(ranked)
+    }
+
+    fn by_middle_rank(&self, by_score: Sorted, n: u64) -> Result<Sorted, SelectError> {
+        let mut sorter = self.sorter();
+        for (place, row) in (0..).zip(by_score) {
+            let key = middle_rank(place, n);
+            sorter.push(Keyed { key, ..row? })?;
+        }
+        Ok(sorter.into_sorted()?)
+    }
+
+    fn write(&self, read: Read, ranked: Ranked) -> Result<Summary, SelectError> {
+        let mut writer = SelectionWriter::create(self.output, self.metadata(&read, &ranked))?;
+        let mut scores = ranked.scores;
+        let median = scores.median().unwrap_or(0.0);
+        let mut nearest = Least::default();
+        let n_kept = ranked.n_kept;
+        let mut unlearnable = read.unlearnable.into_examples();
+        for row in ranked.by_seq_id.into_sorted()? {
+            let example = example(&row?, n_kept);
+            match (example.score, example.rank) {
+                (Some(score), Some(_)) => nearest.offer((score - median).abs(), example),
+                (Some(score), None) => scores.add(score, false),
+                (None, _) => {}
+            }
+            for entry in unlearnable
+                .iter_mut()
+                .filter(|e| e.seq_id == example.seq_id)
+            {
+                *entry = example;
+            }
+            writer.push(Row {
+                seq_id: example.seq_id,
+                score: example.score,
+                rank: example.rank,
+                kept: example.kept,
+            })?;
+        }
+        let hash = writer.publish()?;
+        Ok(Summary {
+            policy: *self.policy,
+            n_rows: read.n_rows,
+            n_eligible: read.n_eligible,
+            n_null: read.n_null,
+            n_below_floor: read.n_rows - read.n_eligible - read.n_null,
+            n_kept,
+            n_tokens: read.n_tokens,
+            n_tokens_kept: ranked.n_tokens_kept,
+            n_bytes: hash.bytes,
+            scores,
+            examples: Examples {
+                hardest_kept: ranked.hardest.into_examples(),
+                median: nearest.into_examples(),
+                unlearnable,
+            },
+        })
+    }
+
+    /// What the file says of itself.
+    fn metadata(&self, read: &Read, ranked: &Ranked) -> Vec<(String, String)> {
+        let labels = self.source.labels;
+        let policy = serde_json::to_string(self.policy).expect("plain fields with string keys");
+        let minus = self.source.minus.map(labels_fingerprint);
+        let view = ViewIdentity::of(&labels.segments[0]).fingerprint();
+        [
+            ("saltworks.format_version", FORMAT_VERSION.to_string()),
+            ("saltworks.file", "selection".to_owned()),
+            (POLICY_KEY, policy),
+            (LABELS_FINGERPRINT_KEY, labels_fingerprint(labels)),
+            (VIEW_FINGERPRINT_KEY, view),
+            ("saltworks.n_rows", read.n_rows.to_string()),
+            ("saltworks.n_null", read.n_null.to_string()),
+            ("saltworks.n_below_floor", read.n_below_floor().to_string()),
+            ("saltworks.n_kept", ranked.n_kept.to_string()),
+            ("saltworks.n_tokens", read.n_tokens.to_string()),
+            ("saltworks.n_tokens_kept", ranked.n_tokens_kept.to_string()),
+        ]
+        .into_iter()
+        .chain(minus.map(|minus| (MINUS_FINGERPRINT_KEY, minus)))
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+    }
+}
+
+impl Read {
+    fn add(&mut self, row: Scored, policy: &Policy) -> Result<(), SelectError> {
+        self.n_rows += 1;
+        self.n_tokens += u64::from(row.n_targets);
+        let mut keyed = Keyed {
+            key: row.seq_id,
+            seq_id: row.seq_id,
+            score: row.score.unwrap_or(f64::NAN),
+            extra: NO_RANK,
+            n_targets: row.n_targets,
+            learnable_fraction: row.learnable_fraction as f32,
+        };
+        self.unlearnable
+            .offer(row.learnable_fraction, example(&keyed, 0));
+        let Some(score) = row.score else {
+            self.n_null += 1;
+            return Ok(self.rest.push(keyed)?);
+        };
+        self.range = (self.range.0.min(score), self.range.1.max(score));
+        if !policy.is_above_floor(row.learnable_fraction) {
+            return Ok(self.rest.push(keyed)?);
+        }
+        self.n_eligible += 1;
+        keyed.key = policy.order.key(row.seq_id, score);
+        Ok(self.eligible.push(keyed)?)
+    }
+
+    fn n_below_floor(&self) -> u64 {
+        self.n_rows - self.n_eligible - self.n_null
+    }
+}
+
+impl Ranked {
+    fn push(&mut self, row: Keyed, rank: u64, is_kept: bool) -> Result<(), SelectError> {
+        self.scores.add(row.score, is_kept);
+        let row = Keyed {
+            key: row.seq_id,
+            extra: rank,
+            ..row
+        };
+        if is_kept {
+            self.hardest.offer(-row.score, example(&row, rank + 1));
+        }
+        Ok(self.by_seq_id.push(row)?)
+    }
+}
+
+/// The row as it will be in the file, where ranks below `n_kept` are kept.
+fn example(row: &Keyed, n_kept: u64) -> Example {
+    let rank = Some(row.extra).filter(|&rank| rank != NO_RANK);
+    Example {
+        seq_id: row.seq_id,
+        score: Some(row.score).filter(|score| !score.is_nan()),
+        learnable_fraction: row.learnable_fraction,
+        rank,
+        kept: rank.is_some_and(|rank| rank < n_kept),
+    }
+}
+
+/// Most sequences and most predicted positions that are kept.
+fn limits(amount: Amount, n_rows: u64) -> (u64, u64) {
+    match amount {
+        Amount::Fraction(share) => (((share * n_rows as f64).round() as u64).max(1), u64::MAX),
+        Amount::Rows(n) => (n, u64::MAX),
+        Amount::Tokens(n) => (u64::MAX, n),
+    }
+}

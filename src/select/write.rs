@@ -1,0 +1,164 @@
+//! The selection's file, row after row.
+
+use super::SelectError;
+use super::rows::dir_of;
+use crate::storage::{self, FileHash, Partial, StorageError};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt64Array};
+use arrow_schema::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Names the format, not the library: the file's bytes must not change with a release.
+const CREATED_BY: &str = "saltworks-selection version 1.0.0";
+/// Rows of a row group: what a writer holds, about 2 MiB.
+const GROUP_ROWS: usize = 1 << 16;
+
+/// One row of a selection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Row {
+    pub(super) seq_id: u64,
+    pub(super) score: Option<f64>,
+    pub(super) rank: Option<u64>,
+    pub(super) kept: bool,
+}
+
+/// Writes a selection under a temporary name.
+pub(super) struct SelectionWriter {
+    path: PathBuf,
+    writer: ArrowWriter<Sink>,
+    schema: Arc<Schema>,
+    rows: Vec<Row>,
+}
+
+impl SelectionWriter {
+    /// Starts the file that will be `path`, and sweeps what killed writers of it left.
+    pub(super) fn create(
+        path: &Path,
+        metadata: Vec<(String, String)>,
+    ) -> Result<Self, SelectError> {
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+            storage::sweep_abandoned(dir_of(path), name)?;
+        }
+        let partial = Partial::create(path)?;
+        let schema = schema();
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(metadata))
+            .with_skip_arrow_metadata(true);
+        let writer =
+            ArrowWriter::try_new_with_options(Sink(Some(partial)), schema.clone(), options)
+                .map_err(|error| encode_error(path, error))?;
+        Ok(SelectionWriter {
+            path: path.to_path_buf(),
+            writer,
+            schema,
+            rows: Vec::new(),
+        })
+    }
+
+    pub(super) fn push(&mut self, row: Row) -> Result<(), SelectError> {
+        self.rows.push(row);
+        match self.rows.len() < GROUP_ROWS {
+            true => Ok(()),
+            false => self.flush(),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), SelectError> {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from_iter_values(
+                self.rows.iter().map(|row| row.seq_id),
+            )),
+            Arc::new(Float64Array::from_iter(
+                self.rows.iter().map(|row| row.score),
+            )),
+            Arc::new(UInt64Array::from_iter(self.rows.iter().map(|row| row.rank))),
+            Arc::new(BooleanArray::from_iter(
+                self.rows.iter().map(|row| Some(row.kept)),
+            )),
+        ];
+        self.rows.clear();
+        let batch = RecordBatch::try_new(self.schema.clone(), columns);
+        batch
+            .map_err(ParquetError::from)
+            .and_then(|batch| self.writer.write(&batch))
+            .and_then(|()| self.writer.flush())
+            .map_err(|error| encode_error(&self.path, error))
+    }
+
+    /// Ends the file and gives it its name, in place of an earlier one.
+    pub(super) fn publish(mut self) -> Result<FileHash, SelectError> {
+        if !self.rows.is_empty() {
+            self.flush()?;
+        }
+        let finished = self.writer.finish();
+        finished.map_err(|error| encode_error(&self.path, error))?;
+        let partial = self.writer.inner_mut().0.take();
+        let sealed = partial.expect("it is taken here alone").seal()?;
+        let hash = sealed.hash.clone();
+        sealed.replace()?;
+        Ok(hash)
+    }
+}
+
+fn schema() -> Arc<Schema> {
+    Arc::new(Schema::new(vec![
+        Field::new("seq_id", DataType::UInt64, false),
+        Field::new("score", DataType::Float64, true),
+        Field::new("rank", DataType::UInt64, true),
+        Field::new("kept", DataType::Boolean, false),
+    ]))
+}
+
+fn properties(metadata: Vec<(String, String)>) -> WriterProperties {
+    let entries = metadata.into_iter();
+    let entries = entries.map(|(key, value)| KeyValue::new(key, value));
+    WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by(CREATED_BY.to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_dictionary_enabled(false)
+        .set_max_row_group_row_count(None)
+        .set_max_row_group_bytes(None)
+        .set_column_encoding(ColumnPath::from("seq_id"), Encoding::DELTA_BINARY_PACKED)
+        .set_key_value_metadata(Some(entries.collect()))
+        .build()
+}
+
+/// An I/O failure inside the encoder is an I/O failure; the rest is the encoder's.
+fn encode_error(path: &Path, error: ParquetError) -> SelectError {
+    let path = path.to_path_buf();
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(source) => StorageError::io("write", &path, *source).into(),
+            Err(inner) => SelectError::Encode {
+                path,
+                source: ParquetError::External(inner),
+            },
+        },
+        source => SelectError::Encode { path, source },
+    }
+}
+
+/// Lets the temporary be taken back after `ArrowWriter::finish`.
+struct Sink(Option<Partial>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Some(partial) => partial.write(bytes),
+            None => Err(io::Error::other("the file was finished before")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), Partial::flush)
+    }
+}

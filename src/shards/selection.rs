@@ -1,0 +1,296 @@
+//! A selection: which sequences stage 1 sees, as one Parquet file.
+//!
+//! ```text
+//! seq_id u64, score f64 or null, rank u64 or null (0 = best by the policy), kept bool
+//! ```
+//!
+//! One row a sequence, by rising `seq_id`. Readers need `seq_id` and `kept` alone, ignore other
+//! columns and take rows in any order; a sequence that is not listed is not kept. The key-value
+//! metadata says what it was made from: [`LABELS_FINGERPRINT_KEY`] the labels whose scores were read,
+//! and [`VIEW_FINGERPRINT_KEY`] the sequences themselves ([`ViewIdentity`]): the same corpus cut
+//! in the same way has the same `seq_id`s whoever labels it, so a selection by the scores of an
+//! early checkpoint holds for labels of the final one.
+
+use super::label_set::LabelSet;
+use super::plan::Plan;
+use super::seq_ids::SeqIdSet;
+use super::{FieldDifference, ShardsError};
+use crate::storage::{self, StorageError};
+use crate::tokens::Packing;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use arrow_array::{Array, BooleanArray, RecordBatch, UInt64Array};
+use arrow_schema::DataType;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+use serde::Serialize;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+/// Metadata key of the labels that a selection was made from.
+pub const LABELS_FINGERPRINT_KEY: &str = "saltworks.labels_fingerprint";
+/// Metadata key of the sequences that a selection is of.
+pub const VIEW_FINGERPRINT_KEY: &str = "saltworks.view_fingerprint";
+/// Metadata key of the policy that made a selection, as JSON.
+pub const POLICY_KEY: &str = "saltworks.policy";
+const BATCH_ROWS: usize = 1 << 16;
+
+/// One identity for all labels of a directory: `blake3:` and 64 hex digits over the fingerprints
+/// of its plans, in their order. An extension by another range makes it another one.
+pub fn labels_fingerprint(set: &LabelSet) -> String {
+    let plans: Vec<String> = set.segments.iter().map(Plan::fingerprint).collect();
+    storage::fingerprint_of(plans.iter().map(String::as_str))
+}
+
+/// What makes a `seq_id` mean the same sequence: the token files, and how they are cut. Teacher,
+/// stored groups, ranges and layout are no part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ViewIdentity {
+    /// `blake3:` and 64 hex digits over the token files' hashes.
+    pub corpus: String,
+    /// The id that ends documents, where the token files have no borders of their own.
+    pub eod: Option<u32>,
+    /// T.
+    pub seq_len: u32,
+    /// How documents become sequences.
+    pub packing: Packing,
+    /// Id in front of every sequence, if any.
+    pub sequence_bos: Option<u32>,
+    /// Sequences of the whole view.
+    pub n_total: u64,
+}
+
+impl ViewIdentity {
+    /// That of the sequences that `plan` labels some of.
+    pub fn of(plan: &Plan) -> Self {
+        let sequences = &plan.sequences;
+        ViewIdentity {
+            corpus: plan.corpus.fingerprint.clone(),
+            eod: plan.corpus.eod,
+            seq_len: sequences.seq_len,
+            packing: sequences.packing,
+            sequence_bos: sequences.sequence_bos,
+            n_total: sequences.n_total,
+        }
+    }
+
+    /// `blake3:` and 64 hex digits over all of it.
+    pub fn fingerprint(&self) -> String {
+        let json = serde_json::to_vec(self).expect("plain fields");
+        format!("blake3:{}", blake3::hash(&json).to_hex())
+    }
+
+    /// The first field in which the two differ.
+    pub fn difference(&self, other: &ViewIdentity) -> Option<FieldDifference> {
+        let value = |view: &ViewIdentity| serde_json::to_value(view).expect("plain fields");
+        let (ours, theirs) = (value(self), value(other));
+        let fields = ours.as_object().into_iter().flat_map(|map| map.keys());
+        fields
+            .filter(|field| ours[*field] != theirs[*field])
+            .map(|field| FieldDifference {
+                field: field.clone(),
+                ours: ours[field].to_string(),
+                theirs: theirs[field].to_string(),
+            })
+            .next()
+    }
+}
+
+/// What a selection says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// The sequences that it lists, kept or not.
+    pub listed: SeqIdSet,
+    /// The sequences that it keeps.
+    pub kept: SeqIdSet,
+    /// Fingerprint of the labels that it was made from, if it names them.
+    pub labels: Option<String>,
+    /// Fingerprint of the sequences that it is of, if it names them.
+    pub view: Option<String>,
+}
+
+/// How much a selection says of what it is used with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provenance {
+    /// It was made from these labels.
+    TheseLabels,
+    /// It was made from other labels of the same sequences.
+    SameSequences,
+    /// It does not say what it was made from.
+    Unnamed,
+}
+
+impl Selection {
+    /// Reads a selection of a view of `n_total` sequences.
+    ///
+    /// # Errors
+    /// A file that is not there or no Parquet; columns that are absent, of other types or with
+    /// nulls; a `seq_id` that is listed twice or past the view.
+    pub fn read(path: &Path, n_total: u64) -> Result<Self, ShardsError> {
+        let file = File::open(path).map_err(|source| StorageError::io("read", path, source))?;
+        // Asserts of the Parquet decoder panic on some damaged files.
+        let read = catch_unwind(AssertUnwindSafe(|| read_file(path, file, n_total)));
+        read.unwrap_or_else(|_| {
+            Err(ShardsError::SelectionParquet {
+                path: path.to_path_buf(),
+                source: ParquetError::General("the decoder gave up".to_owned()),
+            })
+        })
+    }
+
+    /// Reads the selection at `path` and holds it against the labels that it is to be used with.
+    /// One that was made from these labels, or does not say from which, lists labelled sequences
+    /// alone. One of other labels of the same sequences may list more, but not keep more.
+    ///
+    /// # Errors
+    /// As [`Selection::read`]; [`ShardsError::SelectionOfOthers`]; a sequence without labels.
+    pub fn read_for(path: &Path, set: &LabelSet) -> Result<(Self, Provenance), ShardsError> {
+        let selection = Self::read(path, set.segments[0].sequences.n_total)?;
+        let provenance = selection.provenance(path, set)?;
+        let (verb, must_be_there) = match provenance {
+            Provenance::SameSequences => ("keeps", &selection.kept),
+            Provenance::TheseLabels | Provenance::Unnamed => ("lists", &selection.listed),
+        };
+        let is_absent = |&seq_id: &u64| set.segment_of_sequence(seq_id).is_none();
+        if let Some(seq_id) = must_be_there.iter().find(is_absent) {
+            let dir = set.dir.display();
+            let reason = format!("it {verb} seq_id {seq_id}, which {dir} has no labels of");
+            return Err(fault(path, reason));
+        }
+        Ok((selection, provenance))
+    }
+
+    fn provenance(&self, path: &Path, set: &LabelSet) -> Result<Provenance, ShardsError> {
+        let labels = labels_fingerprint(set);
+        let view = ViewIdentity::of(&set.segments[0]).fingerprint();
+        match (&self.labels, &self.view) {
+            (Some(got), _) if *got == labels => Ok(Provenance::TheseLabels),
+            (_, Some(got)) if *got == view => Ok(Provenance::SameSequences),
+            (None, None) => Ok(Provenance::Unnamed),
+            (Some(got), _) => Err(ShardsError::SelectionOfOthers {
+                path: path.to_path_buf(),
+                what: "labels",
+                expected: labels,
+                got: got.clone(),
+            }),
+            (None, Some(got)) => Err(other_sequences(path, view, got)),
+        }
+    }
+
+    /// Refuses a selection that names other sequences than those of `view`. It tells whether it
+    /// names any.
+    ///
+    /// # Errors
+    /// [`ShardsError::SelectionOfOthers`].
+    pub fn check_view(&self, path: &Path, view: &ViewIdentity) -> Result<bool, ShardsError> {
+        let expected = view.fingerprint();
+        match &self.view {
+            None => Ok(false),
+            Some(got) if *got == expected => Ok(true),
+            Some(got) => Err(other_sequences(path, expected, got)),
+        }
+    }
+}
+
+fn other_sequences(path: &Path, expected: String, got: &str) -> ShardsError {
+    ShardsError::SelectionOfOthers {
+        path: path.to_path_buf(),
+        what: "sequences",
+        expected,
+        got: got.to_owned(),
+    }
+}
+
+fn read_file(path: &Path, file: File, n_total: u64) -> Result<Selection, ShardsError> {
+    let parquet = |source| ShardsError::SelectionParquet {
+        path: path.to_path_buf(),
+        source,
+    };
+    let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(file, as_stored).map_err(parquet)?;
+    let mask = wanted_columns(path, &builder)?;
+    let mut selection = Selection {
+        listed: SeqIdSet::default(),
+        kept: SeqIdSet::default(),
+        labels: metadata_of(&builder, LABELS_FINGERPRINT_KEY),
+        view: metadata_of(&builder, VIEW_FINGERPRINT_KEY),
+    };
+    let batches = builder
+        .with_projection(mask)
+        .with_batch_size(BATCH_ROWS)
+        .build()
+        .map_err(parquet)?;
+    for batch in batches {
+        let batch = batch.map_err(|error| parquet(error.into()))?;
+        selection.push(path, &batch, n_total)?;
+    }
+    Ok(selection)
+}
+
+fn metadata_of(builder: &ParquetRecordBatchReaderBuilder<File>, key: &str) -> Option<String> {
+    let entries = builder.metadata().file_metadata().key_value_metadata();
+    let entry = entries.into_iter().flatten().find(|entry| entry.key == key);
+    entry.map(|entry| entry.value.clone().unwrap_or_default())
+}
+
+fn wanted_columns(
+    path: &Path,
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+) -> Result<ProjectionMask, ShardsError> {
+    let mut roots = Vec::new();
+    for (name, data_type) in [("seq_id", DataType::UInt64), ("kept", DataType::Boolean)] {
+        let Some((root, field)) = builder.schema().fields().find(name) else {
+            return Err(fault(path, format!("the column {name} is not there")));
+        };
+        if *field.data_type() != data_type {
+            let got = field.data_type();
+            let reason = format!("the column {name} is {got}, expected {data_type}");
+            return Err(fault(path, reason));
+        }
+        roots.push(root);
+    }
+    Ok(ProjectionMask::roots(builder.parquet_schema(), roots))
+}
+
+impl Selection {
+    fn push(&mut self, path: &Path, batch: &RecordBatch, n_total: u64) -> Result<(), ShardsError> {
+        let Some((seq_ids, kept)) = columns_of(batch) else {
+            return Err(fault(path, "seq_id or kept has nulls".to_owned()));
+        };
+        for (&seq_id, is_kept) in seq_ids.values().iter().zip(kept.values()) {
+            if seq_id >= n_total {
+                let reason = format!("it lists seq_id {seq_id}, past the {n_total} sequences");
+                return Err(fault(path, reason));
+            }
+            if !self.listed.insert(seq_id) {
+                return Err(fault(
+                    path,
+                    format!("it lists seq_id {seq_id} more than once"),
+                ));
+            }
+            if is_kept {
+                self.kept.insert(seq_id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Both columns; `None` if one has nulls.
+fn columns_of(batch: &RecordBatch) -> Option<(&UInt64Array, &BooleanArray)> {
+    let seq_ids = batch
+        .column_by_name("seq_id")?
+        .as_primitive_opt::<UInt64Type>()?;
+    let kept = batch.column_by_name("kept")?.as_boolean_opt()?;
+    (seq_ids.null_count() + kept.null_count() == 0).then_some((seq_ids, kept))
+}
+
+fn fault(path: &Path, reason: String) -> ShardsError {
+    ShardsError::Selection {
+        path: path.to_path_buf(),
+        reason,
+    }
+}
