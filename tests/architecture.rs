@@ -56,6 +56,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "shards",
             "bounds",
             "train",
+            "view",
         ],
     ),
     (

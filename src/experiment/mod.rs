@@ -2,6 +2,7 @@
 //!
 //! Invariant: this room names neither `teacher` nor `label`.
 
+pub mod report;
 mod results;
 
 pub use results::{

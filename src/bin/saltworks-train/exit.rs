@@ -3,6 +3,7 @@
 use crate::common::exit::{self, outermost_kind};
 use saltworks::corpus::CorpusError;
 use saltworks::error::Kind;
+use saltworks::experiment::report::ReportError;
 use saltworks::onnx::OnnxError;
 use saltworks::shards::ShardsError;
 use saltworks::storage::StorageError;
@@ -37,6 +38,7 @@ fn kind_of(error: &anyhow::Error) -> Option<Kind> {
             CheckpointError,
             MetricsError,
             PlotError,
+            ReportError,
             CorpusError,
             TokensError,
             OnnxError,

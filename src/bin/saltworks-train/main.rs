@@ -10,6 +10,7 @@ mod init;
 mod opened;
 mod plot;
 mod progress;
+mod report;
 mod run;
 mod signals;
 
@@ -31,6 +32,7 @@ enum Command {
     Export(export::Args),
     Generate(generate::Args),
     Plot(plot::Args),
+    Report(report::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -41,5 +43,6 @@ fn main() -> std::process::ExitCode {
         Command::Export(args) => export::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Plot(args) => plot::run(args),
+        Command::Report(args) => report::run(args),
     })
 }

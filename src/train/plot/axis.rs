@@ -18,21 +18,21 @@ pub enum XAxis {
 
 /// What an axis counts, and how many of the base unit that is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Unit {
-    pub(super) name: &'static str,
-    pub(super) size: f64,
+pub(crate) struct Unit {
+    pub(crate) name: &'static str,
+    pub(crate) size: f64,
 }
 
 /// A tick: where, and what it says.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tick {
-    pub(super) at: f64,
-    pub(super) label: String,
+pub(crate) struct Tick {
+    pub(crate) at: f64,
+    pub(crate) label: String,
 }
 
 impl XAxis {
     /// The unit in which values up to `most` read well.
-    pub(super) fn unit(self, most: f64) -> Unit {
+    pub(crate) fn unit(self, most: f64) -> Unit {
         // Each unit serves from twice its size on, so that ticks are not all below 1.
         let units: &[(&'static str, f64)] = match self {
             Self::Step if most >= 1e5 => &[("thousand steps", 1e3)],
@@ -53,13 +53,13 @@ impl XAxis {
 
 impl Unit {
     /// Least distance of two ticks: what is counted one by one has none between.
-    pub(super) fn least_tick(self) -> f64 {
+    pub(crate) fn least_tick(self) -> f64 {
         if self.size == 1.0 { 1.0 } else { 0.0 }
     }
 }
 
 /// About `n` ticks at round numbers within `range`, at least `least_step` apart.
-pub(super) fn ticks(range: &RangeInclusive<f64>, n: usize, least_step: f64) -> Vec<Tick> {
+pub(crate) fn ticks(range: &RangeInclusive<f64>, n: usize, least_step: f64) -> Vec<Tick> {
     let (low, high) = (*range.start(), *range.end());
     let step = round_step((high - low) / n as f64).max(least_step);
     let first = (low / step - 1e-9).ceil() as i64;

@@ -4,28 +4,28 @@ use epaint_default_fonts::UBUNTU_LIGHT;
 use plotters::backend::DrawingBackend;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
-use plotters::element::{Circle, PathElement, Text};
+use plotters::element::{Circle, PathElement, Polygon, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle, register_font};
 
 /// Pixels a point, drawn: the bitmap is averaged down afterwards, which smooths every edge, and the
 /// vectors get coordinates finer than the whole numbers that the backend writes.
-pub(super) const SCALE: u32 = 3;
+pub(crate) const SCALE: u32 = 3;
 /// The generic family: an SVG's reader brings its own; a bitmap gets the font that is built in.
 const FAMILY: &str = "sans-serif";
 /// plotters' sizes are of a whole line, not of an em.
 const LINE_OF_EM: f64 = 1.24;
 
 /// Text in the picture.
-pub(super) const INK: RGBColor = RGBColor(30, 30, 30);
+pub(crate) const INK: RGBColor = RGBColor(30, 30, 30);
 /// Text and lines that stand back.
-pub(super) const GREY: RGBColor = RGBColor(90, 90, 90);
+pub(crate) const GREY: RGBColor = RGBColor(90, 90, 90);
 /// Grid lines.
-pub(super) const PALE: RGBColor = RGBColor(226, 226, 226);
+pub(crate) const PALE: RGBColor = RGBColor(226, 226, 226);
 
 /// Where a text is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     /// By its left end, in the middle of its height.
     Left,
     /// By its middle.
@@ -35,20 +35,20 @@ pub(super) enum Anchor {
 }
 
 /// x and y, in points from the top left.
-pub(super) type Spot = (f64, f64);
+pub(crate) type Spot = (f64, f64);
 
 /// What drawing on a backend may fail with.
-pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+pub(crate) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 /// The surface.
-pub(super) struct Canvas<DB: DrawingBackend> {
+pub(crate) struct Canvas<DB: DrawingBackend> {
     area: DrawingArea<DB, Shift>,
     joins: Joins,
 }
 
 /// What a backend does where a wide line turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Joins {
+pub(crate) enum Joins {
     /// It draws any turn well.
     Any,
     /// Its corners shoot far out where the turn is sharp, so lines must end there and begin anew.
@@ -57,19 +57,19 @@ pub(super) enum Joins {
 
 impl<DB: DrawingBackend> Canvas<DB> {
     /// Over a backend of `SCALE` pixels a point.
-    pub(super) fn new(area: DrawingArea<DB, Shift>, joins: Joins) -> Self {
+    pub(crate) fn new(area: DrawingArea<DB, Shift>, joins: Joins) -> Self {
         // The font is a constant of a crate: it is good or no test passes.
         let _ = register_font(FAMILY, FontStyle::Normal, UBUNTU_LIGHT);
         Self { area, joins }
     }
 
     /// All white.
-    pub(super) fn clear(&self) -> Drawn<DB> {
+    pub(crate) fn clear(&self) -> Drawn<DB> {
         self.area.fill(&plotters::style::WHITE)
     }
 
     /// A line through spots; a lone spot is a dot.
-    pub(super) fn line(&self, spots: &[Spot], color: RGBColor, width: f64) -> Drawn<DB> {
+    pub(crate) fn line(&self, spots: &[Spot], color: RGBColor, width: f64) -> Drawn<DB> {
         if let [spot] = spots {
             return self.dot(*spot, color, 1.5 * width);
         }
@@ -86,7 +86,7 @@ impl<DB: DrawingBackend> Canvas<DB> {
     }
 
     /// A line through spots of dashes and gaps of these lengths, `phase` into the first dash.
-    pub(super) fn dashes(
+    pub(crate) fn dashes(
         &self,
         spots: &[Spot],
         (dash, gap): (f64, f64),
@@ -101,14 +101,21 @@ impl<DB: DrawingBackend> Canvas<DB> {
     }
 
     /// A filled circle.
-    pub(super) fn dot(&self, spot: Spot, color: RGBColor, radius: f64) -> Drawn<DB> {
+    pub(crate) fn dot(&self, spot: Spot, color: RGBColor, radius: f64) -> Drawn<DB> {
         let radius = (radius * f64::from(SCALE)).round().max(1.0) as i32;
         self.area
             .draw(&Circle::new(pixel(spot), radius, color.filled()))
     }
 
+    /// The inside of a polygon, so far covering what is beneath: `opacity` is from 0 to 1.
+    pub(crate) fn area(&self, spots: &[Spot], color: RGBColor, opacity: f64) -> Drawn<DB> {
+        let pixels: Vec<_> = spots.iter().map(|&spot| pixel(spot)).collect();
+        self.area
+            .draw(&Polygon::new(pixels, color.mix(opacity).filled()))
+    }
+
     /// A line of text, `size` points high.
-    pub(super) fn text(
+    pub(crate) fn text(
         &self,
         text: &str,
         spot: Spot,
@@ -127,7 +134,7 @@ impl<DB: DrawingBackend> Canvas<DB> {
     }
 
     /// Width of a line of text in points.
-    pub(super) fn width(
+    pub(crate) fn width(
         &self,
         text: &str,
         size: f64,
@@ -137,7 +144,7 @@ impl<DB: DrawingBackend> Canvas<DB> {
     }
 
     /// Hands the drawing over to the backend.
-    pub(super) fn present(&self) -> Drawn<DB> {
+    pub(crate) fn present(&self) -> Drawn<DB> {
         self.area.present()
     }
 }
@@ -172,7 +179,7 @@ fn between_sharp_turns(spots: &[Spot]) -> Vec<&[Spot]> {
 }
 
 /// The dashes of a line, each with the corners that it turns.
-pub(super) fn dashed(spots: &[Spot], dash: f64, gap: f64, phase: f64) -> Vec<Vec<Spot>> {
+pub(crate) fn dashed(spots: &[Spot], dash: f64, gap: f64, phase: f64) -> Vec<Vec<Spot>> {
     let mut parts: Vec<Vec<Spot>> = Vec::new();
     let mut at = phase.rem_euclid(dash + gap);
     for pair in spots.windows(2) {

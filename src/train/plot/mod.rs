@@ -11,14 +11,15 @@
 //! smoothed, over the raw values in a light tone. A panel that no run has anything for is left out.
 //! A dashed line of a run's colour marks where it changes from labels to tokens.
 
-mod axis;
-mod canvas;
+pub(crate) mod axis;
+pub(crate) mod bitmap;
+pub(crate) mod canvas;
 mod curves;
 mod error;
 mod legend;
 mod panel;
 mod picture;
-mod series;
+pub(crate) mod series;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! The whole picture, as SVG and as PNG.
 
 use super::axis::XAxis;
+use super::bitmap::{self, AnyError};
 use super::canvas::{Anchor, Canvas, Drawn, INK, Joins, SCALE};
 use super::curves::{Curves, read_runs};
 use super::error::PlotError;
@@ -8,7 +9,7 @@ use super::legend::{Entry, Legend};
 use super::panel::{Curve, Look, Panel, XScale};
 use super::series::{Point, smoothed, y_range};
 use crate::storage;
-use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
+use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::drawing::IntoDrawingArea;
 use plotters::style::RGBColor;
 use std::ops::RangeInclusive;
@@ -88,8 +89,6 @@ pub fn plot_runs(
     storage::replace(&plotted.png, &png)?;
     Ok(plotted)
 }
-
-type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 fn draw_error(path: &Path, source: AnyError) -> PlotError {
     PlotError::Draw {
@@ -179,22 +178,13 @@ impl Picture {
     }
 
     fn png(&self) -> Result<Vec<u8>, AnyError> {
-        let (width, height) = pixels(self.height()?);
-        let mut rgb = vec![0u8; width as usize * height as usize * 3];
-        let backend = BitMapBackend::with_buffer(&mut rgb, (width, height));
-        let drawn = self.draw(&Canvas::new(backend.into_drawing_area(), Joins::Flat));
-        drawn.map_err(|error| error.to_string())?;
-        let small = averaged(&rgb, width as usize);
-        encode_png(&small, width / SCALE, height / SCALE)
+        bitmap::png((WIDTH, self.height()?), |canvas| self.draw(canvas))
     }
 
     /// Points; the legend's rows depend on how wide its texts are.
     fn height(&self) -> Result<f64, AnyError> {
-        let mut scratch = [0u8; 3];
-        let backend = BitMapBackend::with_buffer(&mut scratch, (1, 1));
-        let canvas = Canvas::new(backend.into_drawing_area(), Joins::Flat);
-        let legend = Legend::new(&canvas, self.legend.clone(), WIDTH - 2.0 * MARGIN);
-        let legend = legend.map_err(|error| error.to_string())?;
+        let width = WIDTH - 2.0 * MARGIN;
+        let legend = bitmap::measured(|canvas| Legend::new(canvas, self.legend.clone(), width))?;
         Ok((self.panels_end() + LEGEND_GAP + legend.height() + MARGIN).ceil())
     }
 
@@ -317,33 +307,4 @@ fn legend_entries(runs: &[(Look, &Curves)]) -> Vec<Entry> {
 
 fn pixels(height: f64) -> (u32, u32) {
     (WIDTH as u32 * SCALE, height as u32 * SCALE)
-}
-
-/// Each square of `SCALE` pixels as one, in a picture `width` pixels wide.
-fn averaged(rgb: &[u8], width: usize) -> Vec<u8> {
-    let scale = SCALE as usize;
-    let band = width * 3 * scale;
-    let mut small = Vec::with_capacity(rgb.len() / scale / scale);
-    for rows in rgb.chunks_exact(band) {
-        for x in 0..width / scale {
-            for channel in 0..3 {
-                let at =
-                    |i: usize| rows[((i / scale) * width + x * scale + i % scale) * 3 + channel];
-                let sum: usize = (0..scale * scale).map(|i| usize::from(at(i))).sum();
-                small.push((sum / (scale * scale)) as u8);
-            }
-        }
-    }
-    small
-}
-
-fn encode_png(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, AnyError> {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(rgb)?;
-    writer.finish()?;
-    Ok(bytes)
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 /// x and y.
-pub(super) type Point = (f64, f64);
+pub(crate) type Point = (f64, f64);
 
 /// Points of a curve that are drawn at most: more than there are pixels show nothing more.
 const MAX_POINTS: usize = 1600;
@@ -19,7 +19,7 @@ const MARGIN: f64 = 0.05;
 /// Exponential running mean over the last fortieth of all points, and early on over the last tenth
 /// of those so far, so that it does not lag behind a steep start. Values that are no numbers are
 /// left out.
-pub(super) fn smoothed(points: &[Point]) -> Vec<Point> {
+pub(crate) fn smoothed(points: &[Point]) -> Vec<Point> {
     let most = (points.len() as f64 / SMOOTHING_SHARE).max(1.0);
     let (mut sum, mut weight) = (0.0, 0.0);
     let finite = points.iter().filter(|(_, y)| y.is_finite());
@@ -37,7 +37,7 @@ pub(super) fn smoothed(points: &[Point]) -> Vec<Point> {
 
 /// Least and greatest point of each of a number of stretches, in order: what a dense curve looks
 /// like, in few points.
-pub(super) fn thinned(points: &[Point]) -> Vec<Point> {
+pub(crate) fn thinned(points: &[Point]) -> Vec<Point> {
     if points.len() <= MAX_POINTS {
         return points.to_vec();
     }
@@ -59,7 +59,7 @@ fn ends_of(stretch: &[Point]) -> Vec<Point> {
 
 /// The parts of a line of points that lie within `range`, cut where it leaves it. Values that are
 /// no numbers end a part.
-pub(super) fn clipped(points: &[Point], range: &RangeInclusive<f64>) -> Vec<Vec<Point>> {
+pub(crate) fn clipped(points: &[Point], range: &RangeInclusive<f64>) -> Vec<Vec<Point>> {
     let mut parts: Vec<Vec<Point>> = Vec::new();
     let mut open = false;
     for (i, &(x, y)) in points.iter().enumerate() {
@@ -110,7 +110,7 @@ fn crossings(a: Point, b: Point, range: &RangeInclusive<f64>) -> Vec<Point> {
 
 /// The range of y that shows `curves` well: all of it but what is above in the first twentieth of
 /// `x_range`. `None` where there is no number.
-pub(super) fn y_range<'a>(
+pub(crate) fn y_range<'a>(
     curves: impl Iterator<Item = &'a [Point]> + Clone,
     x_range: &RangeInclusive<f64>,
 ) -> Option<RangeInclusive<f64>> {

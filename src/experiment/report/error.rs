@@ -1,0 +1,133 @@
+//! What can go wrong with a report.
+
+use crate::error::Kind;
+use crate::shards::ShardsError;
+use crate::storage::StorageError;
+use crate::tokens::TokensError;
+use crate::train::metrics::MetricsError;
+use crate::view::ViewError;
+use std::path::PathBuf;
+
+/// A report that cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// Not an experiment, or one of which nothing is finished.
+    #[error(
+        "{} has no results.json: expected the directory of an experiment, as `saltworks-train compare` writes it",
+        dir.display()
+    )]
+    NoResults {
+        /// As given.
+        dir: PathBuf,
+    },
+    /// Results of another format.
+    #[error(
+        "{} is of version {got}, this program reads {expected}: use the version of saltworks that wrote it, or compare again",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// That of this program.
+        expected: u32,
+        /// That of the file.
+        got: u64,
+    },
+    /// Results that are damaged.
+    #[error(
+        "{} does not hold results; restore it, or run `saltworks-train compare` again, which goes on from what is done",
+        path.display()
+    )]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Results without anything in them.
+    #[error(
+        "the results of {name} have nothing to report: expected at least one arm with a run; \
+         run the experiment first, with `saltworks-train compare`"
+    )]
+    Empty {
+        /// The experiment.
+        name: String,
+    },
+    /// Results that name a baseline which they do not have.
+    #[error(
+        "the results name the baseline {baseline}, but the arms are {}; name one of them",
+        arms.join(", ")
+    )]
+    NoBaseline {
+        /// As named.
+        baseline: String,
+        /// Those that are there.
+        arms: Vec<String>,
+    },
+    /// A selection that cannot be read.
+    #[error("{} is no selection: {reason}; expected Parquet with seq_id (u64) and kept (bool), as `saltworks select` writes it", path.display())]
+    Selection {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A tokenizer that decodes to text that looks real and is not.
+    #[error(
+        "{} is not the tokenizer of these labels: they were made with {expected}, it is {got}; \
+         give the tokenizer.json that the tokens were made with",
+        path.display()
+    )]
+    ForeignTokenizer {
+        /// The tokenizer that was given.
+        path: PathBuf,
+        /// Fingerprint in the plan.
+        expected: String,
+        /// Fingerprint of what was given.
+        got: String,
+    },
+    /// A figure that could not be drawn.
+    #[error("cannot draw {}", path.display())]
+    Draw {
+        /// The picture.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// From `metrics`.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// From `shards`.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
+    /// From `view`.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// From `tokens`.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// From `storage`.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl ReportError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoResults { .. }
+            | Self::Empty { .. }
+            | Self::NoBaseline { .. }
+            | Self::ForeignTokenizer { .. } => Kind::Usage,
+            Self::Version { .. } | Self::Results { .. } | Self::Selection { .. } => Kind::BadData,
+            Self::Draw { .. } => Kind::Failed,
+            Self::Metrics(error) => error.kind(),
+            Self::Shards(error) => error.kind(),
+            Self::View(error) => error.kind(),
+            Self::Tokens(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Validations of the runs, averaged over the seeds of an arm.
+
+use crate::experiment::report::compare::{Arm, Comparison, final_of};
+use crate::experiment::report::error::ReportError;
+use crate::experiment::report::numbers::Spread;
+use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
+use std::path::Path;
+
+/// Validation NLL of one arm.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ArmCurve {
+    pub(crate) name: String,
+    /// Its colour and mark.
+    pub(crate) slot: usize,
+    /// How many runs the points are of.
+    pub(crate) n_runs: usize,
+    /// By rising step, those that all of its runs have.
+    pub(crate) points: Vec<CurvePoint>,
+    /// Where stage 2 begins; its NLL is none.
+    pub(crate) stage_2: Option<CurvePoint>,
+}
+
+/// One validation, over seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct CurvePoint {
+    pub(crate) step: u64,
+    pub(crate) tokens: f64,
+    pub(crate) seconds: f64,
+    /// NLL, nats a token: the mean, the least and the greatest.
+    pub(crate) mean: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+/// Curves of all arms that have any, and a note for each run without metrics.
+pub(crate) fn arm_curves(
+    comparison: &Comparison<'_>,
+    root: &Path,
+) -> Result<(Vec<ArmCurve>, Vec<String>), ReportError> {
+    let (mut curves, mut notes) = (Vec::new(), Vec::new());
+    for arm in &comparison.arms {
+        curves.extend(arm_curve(arm, root, &mut notes)?);
+    }
+    Ok((curves, notes))
+}
+
+/// Where there are whole runs those alone count: one that has just begun would cut the curve.
+fn arm_curve(
+    arm: &Arm<'_>,
+    root: &Path,
+    notes: &mut Vec<String>,
+) -> Result<Option<ArmCurve>, ReportError> {
+    let has_whole = arm.data.runs.iter().any(|run| final_of(run).is_some());
+    let mut runs = Vec::new();
+    for run in &arm.data.runs {
+        let path = root.join(&run.dir).join(METRICS_NAME);
+        if !path.is_file() {
+            notes.push(format!(
+                "no curve of {}, seed {}: {} is not there",
+                arm.name(),
+                run.seed,
+                path.display()
+            ));
+        } else if !has_whole || final_of(run).is_some() {
+            runs.push(read_metrics(&path)?);
+        }
+    }
+    let points = points_of(&runs);
+    Ok((!points.is_empty()).then(|| ArmCurve {
+        name: arm.name().to_owned(),
+        slot: arm.slot,
+        n_runs: runs.len(),
+        points,
+        stage_2: stage_2_of(&runs),
+    }))
+}
+
+/// Validations that every run has.
+fn points_of(runs: &[Vec<MetricsLine>]) -> Vec<CurvePoint> {
+    let Some(first) = runs.first() else {
+        return Vec::new();
+    };
+    let steps = first.iter().filter_map(|line| match line {
+        MetricsLine::Valid(line) => Some(line.step),
+        _ => None,
+    });
+    steps.filter_map(|step| point_at(runs, step)).collect()
+}
+
+fn point_at(runs: &[Vec<MetricsLine>], step: u64) -> Option<CurvePoint> {
+    let mut found = Vec::new();
+    for lines in runs {
+        found.push(lines.iter().find_map(|line| match line {
+            MetricsLine::Valid(line) if line.step == step && line.val_nll.is_finite() => Some(line),
+            _ => None,
+        })?);
+    }
+    let nll = Spread::of(found.iter().map(|line| line.val_nll))?;
+    Some(CurvePoint {
+        step,
+        tokens: Spread::of(found.iter().map(|line| line.tokens as f64))?.mean(),
+        seconds: Spread::of(found.iter().map(|line| line.seconds))?.mean(),
+        mean: nll.mean(),
+        low: nll.low(),
+        high: nll.high(),
+    })
+}
+
+/// The mean over runs of where stage 2 begins.
+fn stage_2_of(runs: &[Vec<MetricsLine>]) -> Option<CurvePoint> {
+    let starts: Vec<_> = runs
+        .iter()
+        .filter_map(|lines| {
+            lines.iter().find_map(|line| match line {
+                MetricsLine::Stage(line) if line.step > 1 => Some(line),
+                _ => None,
+            })
+        })
+        .collect();
+    Some(CurvePoint {
+        // It begins where the step before its first one ended.
+        step: Spread::of(starts.iter().map(|line| (line.step - 1) as f64))?
+            .mean()
+            .round() as u64,
+        tokens: Spread::of(starts.iter().map(|line| line.tokens as f64))?.mean(),
+        seconds: Spread::of(starts.iter().map(|line| line.seconds))?.mean(),
+        mean: f64::NAN,
+        low: f64::NAN,
+        high: f64::NAN,
+    })
+}

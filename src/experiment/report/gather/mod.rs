@@ -1,0 +1,11 @@
+//! What is on disk, as plain data: curves of the runs, scores, and passages of text.
+
+mod curves;
+mod passages;
+mod scores;
+mod selection;
+
+pub(super) use curves::{ArmCurve, CurvePoint, arm_curves};
+pub(super) use passages::{Passage, passages};
+pub(super) use scores::{ScoreBins, Scored, score_bins, scored_sequences};
+pub(super) use selection::read_selection;

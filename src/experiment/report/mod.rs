@@ -1,0 +1,29 @@
+//! The report of an experiment: one HTML file that needs nothing else, and every figure as files.
+//!
+//! ```text
+//! Results ──────────────┐                       ┌─▶ figures/NAME.svg, figures/NAME.png
+//! metrics of the runs ──┼─ gather ─▶ plain data ┤
+//! labels, selection ────┘                       └─▶ report.html (figures inline, no network)
+//! ```
+//!
+//! A figure is a `Scene`: shapes in points, in paints that have a tone on light and on dark ground.
+//! One scene makes the vectors of the page, those of the files, and the pixels, so they cannot
+//! disagree. The page holds each figure twice, drawn for a wide window and for a phone.
+//!
+//! Whatever is not there leaves its section out: two runs of one seed make a page as whole as a
+//! grid of eight arms. Everything that is text is escaped: tokens may hold anything.
+
+mod compare;
+mod error;
+mod figure;
+mod gather;
+mod inputs;
+mod numbers;
+mod page;
+mod read;
+mod write;
+
+pub use error::ReportError;
+pub use inputs::{ReportInputs, TeacherBounds, TeacherFigures, TeacherNll, Written};
+pub use read::{RESULTS_NAME, read_results};
+pub use write::write;

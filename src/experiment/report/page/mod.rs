@@ -1,0 +1,95 @@
+//! The page: sections, each left out where there is nothing for it.
+//!
+//! Style and script are in the page itself, the script only adds to what is there without it. No
+//! address of any kind is in an attribute that a browser would load.
+
+mod costs;
+mod figures;
+mod html;
+mod provenance;
+mod story;
+mod teacher;
+mod text;
+
+pub(super) use html::escape;
+
+use super::compare::Comparison;
+use super::figure::{self, Figure};
+use super::gather::Passage;
+use super::inputs::{ReportInputs, TeacherFigures};
+use html::{Section, navigation};
+
+const STYLE: &str = include_str!("report.css");
+const SCRIPT: &str = include_str!("report.js");
+
+/// All that a page shows.
+pub(super) struct Contents<'a> {
+    pub(super) comparison: &'a Comparison<'a>,
+    pub(super) inputs: &'a ReportInputs,
+    /// Over steps, tokens and time, those that there are.
+    pub(super) curves: Vec<Figure>,
+    pub(super) gap: Option<Figure>,
+    pub(super) finals: Option<Figure>,
+    pub(super) shares: Option<Figure>,
+    pub(super) buckets: Option<Figure>,
+    pub(super) variance: Option<Figure>,
+    pub(super) bounds: Option<Figure>,
+    pub(super) scores: Option<Figure>,
+    pub(super) passages: Vec<Passage>,
+    /// What the labels and the selection say of how they were made.
+    pub(super) facts: Vec<(String, String)>,
+    pub(super) notes: &'a [String],
+}
+
+impl Contents<'_> {
+    /// All figures in the order of the page.
+    pub(super) fn figures(&self) -> impl Iterator<Item = &Figure> {
+        let others = [
+            &self.finals,
+            &self.shares,
+            &self.gap,
+            &self.buckets,
+            &self.variance,
+            &self.bounds,
+            &self.scores,
+        ];
+        let others = others.into_iter().flatten();
+        self.curves.iter().chain(others)
+    }
+
+    fn teacher(&self) -> Option<&TeacherFigures> {
+        self.inputs.teacher.as_ref()
+    }
+}
+
+/// The whole file.
+pub(super) fn page(contents: &Contents<'_>) -> String {
+    let sections: Vec<Section> = [
+        story::section(contents),
+        figures::curves(contents),
+        figures::reaching(contents),
+        figures::buckets(contents),
+        teacher::section(contents),
+        figures::scores(contents),
+        text::section(&contents.passages),
+        costs::section(contents.comparison),
+        provenance::section(contents),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let title = escape(&contents.comparison.results.name);
+    let bodies: String = sections.iter().map(Section::html).collect();
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
+         <style>\n:root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{rules}\n{STYLE}</style>\n\
+         </head>\n<body>\n{header}\n{nav}\n<main>\n{bodies}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+        light = figure::variables(false),
+        dark = figure::variables(true),
+        rules = figure::rules(),
+        header = story::header(contents.comparison),
+        nav = navigation(&sections),
+    )
+}

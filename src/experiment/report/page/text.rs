@@ -1,0 +1,188 @@
+//! Text with each token in the tone of the teacher's surprise.
+
+use super::super::gather::Passage;
+use super::super::numbers::{fixed, grouped};
+use super::html::{Section, cells, escape, table};
+use crate::view::{SURPRISE_LEGEND, Surprise, TokenView, printable};
+
+/// Tokens that together make whole characters.
+struct Piece<'a> {
+    text: String,
+    tokens: Vec<&'a TokenView>,
+}
+
+pub(super) fn section(passages: &[Passage]) -> Option<Section> {
+    let legend = SURPRISE_LEGEND.map(|(step, text)| {
+        format!(
+            "<span class=\"k\"><span class=\"t {}\">text</span> {}</span>",
+            class(step),
+            escape(text)
+        )
+    });
+    let body = format!(
+        "<p>Each token of a few sequences in the tone of the probability p that the teacher gives it, given all that \
+         stands before it in the sequence; the first one is not predicted. Point at a token, or tap it, for its probability, its rank and the entropy of \
+         the teacher\u{2019}s distribution there.</p>\n<p class=\"key\">{}</p>\n{}\
+         <p class=\"note\"><b>Not shown:</b> what the trained models think of the text; the sequences are picked by their \
+         scores, and four of them stand for nothing but themselves.</p>\n",
+        legend.join("\n"),
+        passages.iter().map(passage).collect::<String>(),
+    );
+    (!passages.is_empty()).then_some(Section {
+        id: "text",
+        title: "The text, as the teacher sees it",
+        body,
+    })
+}
+
+fn passage(passage: &Passage) -> String {
+    let pieces: String = pieces(passage).iter().map(span).collect();
+    let scores: String = passage
+        .row
+        .scores
+        .iter()
+        .map(|(name, value)| {
+            let name = name
+                .strip_prefix("score_")
+                .unwrap_or(name)
+                .replace('_', " ");
+            let value = value.map_or("none".to_owned(), |value| fixed(value, 3));
+            format!(
+                "<div><dt>{}</dt><dd>{}</dd></div>",
+                escape(&name),
+                escape(&value)
+            )
+        })
+        .collect();
+    let n_shown = passage.row.tokens.len();
+    let n_all = passage.row.n_targets as usize + 1;
+    let cut = match n_shown < n_all {
+        true => format!(
+            "<p class=\"note\">The first {n_shown} of {} tokens.</p>",
+            grouped(n_all as u64)
+        ),
+        false => String::new(),
+    };
+    format!(
+        "<article>\n<h3>Sequence {} <small>{}</small></h3>\n<dl class=\"scores\">{scores}</dl>\n\
+         <p class=\"tokens\">{pieces}</p>{cut}\n<details><summary>Token by token</summary>{}</details>\n</article>\n",
+        grouped(passage.row.seq_id),
+        escape(passage.why),
+        token_table(passage),
+    )
+}
+
+/// Tokens joined until they end at the end of a character.
+fn pieces(passage: &Passage) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let (mut bytes, mut tokens) = (Vec::new(), Vec::new());
+    for (token, own) in passage.row.tokens.iter().zip(&passage.bytes) {
+        bytes.extend_from_slice(own);
+        tokens.push(token);
+        let is_open = std::str::from_utf8(&bytes).is_err_and(|error| error.error_len().is_none());
+        if !is_open {
+            pieces.push(piece(&mut bytes, &mut tokens));
+        }
+    }
+    if !tokens.is_empty() {
+        pieces.push(piece(&mut bytes, &mut tokens));
+    }
+    pieces
+}
+
+fn piece<'a>(bytes: &mut Vec<u8>, tokens: &mut Vec<&'a TokenView>) -> Piece<'a> {
+    Piece {
+        text: String::from_utf8_lossy(&std::mem::take(bytes)).into_owned(),
+        tokens: std::mem::take(tokens),
+    }
+}
+
+fn span(piece: &Piece<'_>) -> String {
+    let surprise = piece
+        .tokens
+        .iter()
+        .map(|token| Surprise::of(token.logprob))
+        .max();
+    let tips: Vec<String> = piece.tokens.iter().map(|token| tip(token)).collect();
+    format!(
+        "<span class=\"t {}\" title=\"{}\">{}</span>",
+        class(surprise.unwrap_or(Surprise::Unknown)),
+        escape(&tips.join("\n")),
+        escape(&piece.text)
+    )
+}
+
+/// What is known of a token, in a line or two.
+fn tip(token: &TokenView) -> String {
+    let name = printable(&token.text);
+    let Some(prob) = token.prob else {
+        return match token.offset {
+            0 => format!("{name}: the first token, not predicted"),
+            _ => format!("{name}: not among what the labels hold"),
+        };
+    };
+    let mut text = format!("{name}: p {}", probability(prob));
+    if let Some(rank) = token.rank {
+        text += &format!(", rank {}", grouped(u64::from(rank) + 1));
+    }
+    if let Some(entropy) = token.entropy {
+        text += &format!(", entropy {} nats", fixed(f64::from(entropy), 2));
+    }
+    let best: Vec<String> = token
+        .alternatives
+        .iter()
+        .map(|other| format!("{} {}", printable(&other.text), probability(other.prob)))
+        .collect();
+    if !best.is_empty() {
+        text += &format!("\nbest: {}", best.join(", "));
+    }
+    text
+}
+
+fn probability(prob: f32) -> String {
+    match prob {
+        p if p >= 0.0995 => format!("{p:.2}"),
+        p if p >= 0.001 => format!("{p:.3}"),
+        p => format!("{p:.0e}"),
+    }
+}
+
+fn class(surprise: Surprise) -> &'static str {
+    match surprise {
+        Surprise::Unknown => "tu",
+        Surprise::Certain => "t0",
+        Surprise::Likely => "t1",
+        Surprise::Open => "t2",
+        Surprise::Surprising => "t3",
+        Surprise::Shocking => "t4",
+    }
+}
+
+fn token_table(passage: &Passage) -> String {
+    let rows: Vec<Vec<String>> = passage
+        .row
+        .tokens
+        .iter()
+        .map(|token| {
+            let best = token.alternatives.first();
+            let best = best.map_or(String::new(), |other| {
+                format!("{} {}", printable(&other.text), probability(other.prob))
+            });
+            let number =
+                |value: Option<String>| escape(&value.unwrap_or_else(|| "\u{2013}".to_owned()));
+            vec![
+                format!("<code>{}</code>", escape(&printable(&token.text))),
+                number(token.prob.map(probability)),
+                number(token.rank.map(|rank| grouped(u64::from(rank) + 1))),
+                number(token.entropy.map(|entropy| fixed(f64::from(entropy), 2))),
+                format!("<code>{}</code>", escape(&best)),
+            ]
+        })
+        .collect();
+    table(
+        "Probability and rank (1 is the best) under the teacher, entropy in nats, and the teacher\u{2019}s best id.",
+        &cells(["Token", "p", "Rank", "Entropy", "Best"]),
+        &rows,
+        1,
+    )
+}

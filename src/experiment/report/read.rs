@@ -1,0 +1,39 @@
+//! Results from a directory.
+
+use super::error::ReportError;
+use crate::experiment::results::{RESULTS_VERSION, Results};
+use crate::storage::StorageError;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Name of the results in an experiment's directory.
+pub const RESULTS_NAME: &str = "results.json";
+
+/// Reads `results.json` of the experiment in `dir`.
+///
+/// # Errors
+/// A directory without results; results of another version or that are damaged; the filesystem's.
+pub fn read_results(dir: &Path) -> Result<Results, ReportError> {
+    let path = dir.join(RESULTS_NAME);
+    let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => ReportError::NoResults { dir: dir.into() },
+        _ => StorageError::io("read", &path, source).into(),
+    })?;
+    let damaged = |source| ReportError::Results {
+        path: path.clone(),
+        source,
+    };
+    // The version is looked at by itself, since another one need not read as this.
+    let any: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
+    match any
+        .get("format_version")
+        .and_then(serde_json::Value::as_u64)
+    {
+        Some(got) if got != u64::from(RESULTS_VERSION) => Err(ReportError::Version {
+            path: path.clone(),
+            expected: RESULTS_VERSION,
+            got,
+        }),
+        _ => serde_json::from_value(any).map_err(damaged),
+    }
+}

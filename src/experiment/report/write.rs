@@ -1,0 +1,129 @@
+//! From results to files.
+
+use super::compare::Comparison;
+use super::error::ReportError;
+use super::figure::{self, Figure, png, standalone};
+use super::gather::{arm_curves, passages, read_selection, score_bins, scored_sequences};
+use super::inputs::{ReportInputs, Written};
+use super::page::{Contents, page};
+use crate::experiment::results::Results;
+use crate::shards::LabelSet;
+use crate::storage::{self, StorageError};
+use crate::train::plot::axis::XAxis;
+use std::path::{Path, PathBuf};
+
+/// Name of the page in the report's directory.
+const PAGE_NAME: &str = "report.html";
+/// Name of the directory of the figures.
+const FIGURES_NAME: &str = "figures";
+
+/// Writes `report.html` and `figures/` in `dir`, which is made if need be; files that are there are
+/// replaced. A part whose input is missing is left out.
+///
+/// # Errors
+/// Results without a run or without their baseline; metrics, labels, a selection or a tokenizer
+/// that are there and cannot be read; the filesystem's.
+pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Written, ReportError> {
+    let comparison = Comparison::new(results)?;
+    let (curves, notes) = arm_curves(&comparison, &inputs.root)?;
+    let labels = labels_of(inputs)?;
+    let axes = [XAxis::Step, XAxis::Tokens, XAxis::Seconds];
+    let contents = Contents {
+        comparison: &comparison,
+        inputs,
+        curves: axes
+            .into_iter()
+            .filter_map(|axis| figure::curves(&comparison, &curves, axis))
+            .collect(),
+        gap: figure::gap(&curves),
+        finals: figure::finals(&comparison),
+        shares: figure::shares(&comparison),
+        buckets: figure::buckets(&comparison),
+        variance: None,
+        bounds: inputs.teacher.as_ref().and_then(figure::teacher_bounds),
+        scores: labels.scores,
+        passages: labels.passages,
+        facts: labels.facts,
+        notes: &notes,
+    };
+    let figures = write_figures(&dir.join(FIGURES_NAME), contents.figures())?;
+    let page_path = dir.join(PAGE_NAME);
+    storage::replace(&page_path, page(&contents).as_bytes())?;
+    Ok(Written {
+        page: page_path,
+        figures,
+        notes,
+    })
+}
+
+/// What labels and selection give.
+#[derive(Default)]
+struct OfLabels {
+    scores: Option<Figure>,
+    passages: Vec<super::gather::Passage>,
+    facts: Vec<(String, String)>,
+}
+
+fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
+    let Some(dir) = &inputs.labels else {
+        return Ok(OfLabels::default());
+    };
+    let set = LabelSet::open(dir)?;
+    let selection = inputs
+        .selection
+        .as_deref()
+        .map(read_selection)
+        .transpose()?;
+    let scored = scored_sequences(&set, selection.as_ref())?;
+    let own_scores = selection
+        .as_ref()
+        .is_some_and(|selection| selection.has_scores);
+    let selected = selection.into_iter().flat_map(|selection| selection.facts);
+    let selected = selected.map(|(name, value)| (format!("Selection: {name}"), value));
+    Ok(OfLabels {
+        scores: score_bins(&scored, own_scores).map(|bins| figure::score_histogram(&bins)),
+        passages: passages(&set, &scored, inputs.tokenizer.as_deref())?,
+        facts: label_facts(&set).into_iter().chain(selected).collect(),
+    })
+}
+
+fn label_facts(set: &LabelSet) -> Vec<(String, String)> {
+    let mut facts = vec![("Labels".to_owned(), set.dir.display().to_string())];
+    for plan in &set.segments {
+        facts.push(("Plan of the labels".to_owned(), plan.fingerprint()));
+        facts.push(("Teacher".to_owned(), plan.teacher.fingerprint.clone()));
+        if let Some(tokenizer) = &plan.tokenizer {
+            facts.push(("Tokenizer".to_owned(), tokenizer.fingerprint.clone()));
+        }
+    }
+    // An extension has all but its range from the plan before it.
+    let mut known = Vec::new();
+    facts.retain(|fact| {
+        !known.contains(fact) && {
+            known.push(fact.clone());
+            true
+        }
+    });
+    facts
+}
+
+fn write_figures<'a>(
+    dir: &Path,
+    figures: impl Iterator<Item = &'a Figure>,
+) -> Result<Vec<PathBuf>, ReportError> {
+    std::fs::create_dir_all(dir)
+        .map_err(|source| StorageError::io("create the directory", dir, source))?;
+    let mut written = Vec::new();
+    for figure in figures {
+        let svg = dir.join(format!("{}.svg", figure.name));
+        storage::replace(&svg, standalone(&figure.wide, &figure.label).as_bytes())?;
+        let path = dir.join(format!("{}.png", figure.name));
+        let pixels = png(&figure.wide).map_err(|source| ReportError::Draw {
+            path: path.clone(),
+            source,
+        })?;
+        storage::replace(&path, &pixels)?;
+        written.extend([svg, path]);
+    }
+    Ok(written)
+}
