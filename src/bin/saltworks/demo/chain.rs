@@ -206,7 +206,17 @@ impl Demo<'_> {
             select(
                 "which sequences are challenging, yet learnable",
                 "selection.parquet",
-                &["--policy", "top", "--min-learnable", MIN_LEARNABLE],
+                &[
+                    "--policy",
+                    "top",
+                    "--min-learnable",
+                    MIN_LEARNABLE,
+                    "--preview",
+                    "--tokens",
+                    &self.at("tokens"),
+                    "--tokenizer",
+                    &self.at("tokenizer.json"),
+                ],
             ),
             select(
                 "as many at random, to compare with",
