@@ -10,7 +10,7 @@ use saltworks::shards::{LabelSet, Row, ShardReader};
 use saltworks::signals::LogitsData;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherError, TeacherOptions, TokenBatch};
 use saltworks::train::export::{OnnxWeights, read_hf, write_onnx};
-use saltworks::train::loss::MicroBatch;
+use saltworks::train::loss::{MicroBatch, PositionScore};
 use saltworks::train::model::{Capacity, Network};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -375,12 +375,12 @@ fn largest_difference_from_trainer(row: &Row) -> f32 {
         starts: vec![0, n_targets],
         kd: None,
     };
-    let mut logprobs_n = vec![f32::NAN; n_targets];
-    Network::new(params, capacity).evaluate(&batch, &mut logprobs_n);
+    let mut scores_n = vec![PositionScore::default(); n_targets];
+    Network::new(params, capacity).evaluate(&batch, &mut scores_n);
     let labels = &row.signals.target_logprob_t;
-    assert!(logprobs_n.iter().all(|logprob| logprob.is_finite()));
-    std::iter::zip(&logprobs_n, labels)
-        .map(|(a, b)| (a - b).abs())
+    assert!(scores_n.iter().all(|score| score.nll.is_finite()));
+    std::iter::zip(&scores_n, labels)
+        .map(|(score, label)| (-score.nll as f32 - label).abs())
         .fold(0.0, f32::max)
 }
 

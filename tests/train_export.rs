@@ -10,7 +10,7 @@ mod support;
 use llama::{ids, params_of, spec, specs};
 use saltworks::shards::{LabelSet, ShardReader};
 use saltworks::train::export::{OnnxWeights, SpecialIds, read_hf, write_hf, write_onnx};
-use saltworks::train::loss::MicroBatch;
+use saltworks::train::loss::{MicroBatch, PositionScore};
 use saltworks::train::model::{Capacity, Network, Params};
 use std::path::Path;
 use support::{fail_with, saltworks, succeed};
@@ -229,8 +229,9 @@ fn the_networks_target_logprobs_are_those_of_the_slow_forward_pass_in_any_batch(
             batch.starts.push(batch.ids_n.len());
             want.extend(llama::target_logprobs(&params, ids));
         }
-        let mut logprobs_n = vec![0.0; 58];
-        pool.install(|| network.evaluate(&batch, &mut logprobs_n));
+        let mut scores_n = vec![PositionScore::default(); 58];
+        pool.install(|| network.evaluate(&batch, &mut scores_n));
+        let logprobs_n: Vec<f32> = scores_n.iter().map(|score| -score.nll as f32).collect();
         let largest = largest_difference(&logprobs_n, &want);
         assert!(largest < LOGIT_TOLERANCE, "{name}: {largest}");
     }

@@ -1,5 +1,7 @@
 //! `saltworks-train eval`.
 
+mod labelled;
+
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
 use crate::common::progress::terminal_bar;
 use indicatif::ProgressBar;
@@ -18,9 +20,10 @@ use std::path::PathBuf;
 /// Longest default T, positions: attention costs T a position, and models are for ever more.
 const MAX_DEFAULT_SEQ_LEN: usize = 2048;
 
-/// Measure a model on a token corpus or on text: NLL, perplexity, bits per byte.
+/// Measure a model on a token corpus or on text (NLL, perplexity, bits per byte, calibration), or
+/// beside its teacher on labels.
 #[derive(clap::Args)]
-#[command(group(clap::ArgGroup::new("input").required(true).args(["tokens", "text"])))]
+#[command(group(clap::ArgGroup::new("input").required(true).args(["tokens", "text", "labels"])))]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -36,6 +39,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     text: TextArgs,
+
+    #[command(flatten)]
+    labels: labelled::LabelArgs,
 
     /// How documents become sequences: concat (one after the other, attention across borders) or
     /// document (each cut by itself). Default: concat for --tokens, document for --text.
@@ -121,6 +127,9 @@ struct TextArgs {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let (opened, params) = args.model.open()?;
     let interrupt = interrupt()?;
+    if let Some(dir) = &args.labels.labels {
+        return labelled::run(&args, dir, &opened, params, &interrupt);
+    }
     let pool = pool(args.threads)?;
     let input = pool.install(|| args.open_input(&opened, &interrupt))?;
     let view = SequenceView::new(input.tokens(), args.view_options(&opened))?;
@@ -299,6 +308,7 @@ fn print(
             .unwrap_or_default()
     );
     print_score(&report.score);
+    print_calibration(report.accuracy, report.ece);
     if !report.by_kind.is_empty() {
         print_kinds(report);
     }
@@ -315,6 +325,12 @@ fn print_score(score: &Score) {
             number(score.bits_per_byte)
         );
     }
+}
+
+/// How often the best id is right, and how far its probability is from that.
+fn print_calibration(accuracy: Option<f64>, ece: Option<f64>) {
+    println!("accuracy     {}", number(accuracy));
+    println!("ECE          {}", number(ece));
 }
 
 fn print_kinds(report: &EvalReport) {

@@ -31,6 +31,19 @@ pub enum EvalError {
         /// The model's.
         max_seq_len: usize,
     },
+    /// Labels of sequences longer than the model is for.
+    #[error(
+        "{} has sequences of {seq_len} positions, longer than the {max_seq_len} that the model is for; label the text again with a smaller --seq-len",
+        dir.display()
+    )]
+    LabelSeqLen {
+        /// The label directory.
+        dir: PathBuf,
+        /// T of the labels.
+        seq_len: usize,
+        /// The model's.
+        max_seq_len: usize,
+    },
     /// Ids that the model has no row for.
     #[error("{}: {what} has {n_ids} ids, but the model knows {vocab_size}: give the tokenizer, or the tokens, that the model was trained with", path.display())]
     Vocabulary {
@@ -147,6 +160,7 @@ impl EvalError {
             EvalError::NotFinite { .. } => Kind::BadData,
             EvalError::Interrupted => Kind::Interrupted,
             EvalError::SeqLen { .. }
+            | EvalError::LabelSeqLen { .. }
             | EvalError::Vocabulary { .. }
             | EvalError::IdPastVocab { .. }
             | EvalError::OtherTokenizer { .. }

@@ -6,18 +6,30 @@
 //! byte are NLL / ln 2 over the bytes of the predicted text: a number that does not depend on the
 //! tokenizer, as NLL a token and perplexity do.
 //!
+//! [`evaluate_labelled`] does the same over the sequences of a label set, beside the teacher's own
+//! NLL and by buckets of it. Both tell how often the model's best id is the target, and how far its
+//! confidence in that id is from being right as often ([`Calibration`]).
+//!
 //! [`generate`](generate()) continues a prompt, greedily or by seeded draws.
 
+mod calibration;
 mod check;
 mod error;
 mod generate;
+mod labelled;
 mod run;
 mod score;
+mod terciles;
 mod text;
 
+pub use calibration::{Calibration, N_CALIBRATION_BINS};
 pub use check::{check_same_tokenizer, check_tokenizer, check_tokens};
 pub use error::EvalError;
 pub use generate::{Generated, SampleOptions, Stop, generate, pick};
+pub use labelled::{
+    BUCKET_NAMES, BucketReport, LabelledOptions, LabelledReport, evaluate_labelled,
+    labelled_capacity, open_labelled, teacher_terciles,
+};
 pub use run::{
     DEFAULT_BATCH_POSITIONS, EvalOptions, EvalProgress, evaluate, evaluation_capacity,
     evenly_spread,

@@ -4,7 +4,8 @@ use super::EvalError;
 use super::check::check_id;
 use super::score::{DocumentGroups, EvalReport, Tally};
 use crate::tokens::{Sequence, SequenceView};
-use crate::train::loss::MicroBatch;
+use crate::train::data::Example;
+use crate::train::loss::{MicroBatch, PositionScore};
 use crate::train::model::{Capacity, ModelSpec, Network};
 use std::ops::ControlFlow;
 
@@ -61,8 +62,8 @@ pub fn evaluate(
     check_view(&network.params.spec, view)?;
     let mut tally = Tally::new(options.groups, options.bytes_of_ids);
     let sequences = seq_ids.map(|seq_id| view.read(seq_id));
-    for_each_batch(network, sequences, |sequence, logprobs_t| {
-        tally.add(sequence, logprobs_t);
+    for_each_batch(network, sequences, |sequence, scores_t| {
+        tally.add(sequence, scores_t);
         let n_targets = tally.n_targets();
         on_progress(&EvalProgress { n_targets })
     })?;
@@ -103,22 +104,48 @@ pub fn evenly_spread(n_total: u64, n: u64) -> impl Iterator<Item = u64> {
     (0..n).map(move |idx| (u128::from(idx) * u128::from(n_total) / u128::from(n)) as u64)
 }
 
-/// Calls `visit` with each sequence in its order and with log q_y of its targets, nats.
-fn for_each_batch(
+/// A sequence of a corpus or of labels; it has a target at least.
+pub(super) trait Tokens {
+    fn seq_id(&self) -> u64;
+    fn input_ids(&self) -> &[u32];
+}
+
+impl Tokens for Sequence {
+    fn seq_id(&self) -> u64 {
+        self.seq_id
+    }
+
+    fn input_ids(&self) -> &[u32] {
+        &self.input_ids
+    }
+}
+
+impl Tokens for Example {
+    fn seq_id(&self) -> u64 {
+        self.seq_id
+    }
+
+    fn input_ids(&self) -> &[u32] {
+        &self.input_ids
+    }
+}
+
+/// Calls `visit` with each sequence in its order and with what its positions are worth.
+pub(super) fn for_each_batch<S: Tokens>(
     network: &mut Network,
-    sequences: impl Iterator<Item = Sequence>,
-    mut visit: impl FnMut(&Sequence, &[f32]) -> ControlFlow<()>,
+    sequences: impl Iterator<Item = S>,
+    mut visit: impl FnMut(&S, &[PositionScore]) -> ControlFlow<()>,
 ) -> Result<(), EvalError> {
     let n_positions = network.capacity().n_positions;
-    let mut logprobs_n = Vec::new();
+    let mut scores_n = Vec::new();
     for sequences in grouped(sequences, n_positions) {
         let batch = batch_of(&sequences);
-        logprobs_n.resize(batch.n_positions(), 0.0);
-        network.evaluate(&batch, &mut logprobs_n);
+        scores_n.resize(batch.n_positions(), PositionScore::default());
+        network.evaluate(&batch, &mut scores_n);
         for (sequence, bounds) in std::iter::zip(&sequences, batch.starts.windows(2)) {
-            let logprobs_t = &logprobs_n[bounds[0]..bounds[1]];
-            check_finite(sequence, logprobs_t)?;
-            if visit(sequence, logprobs_t).is_break() {
+            let scores_t = &scores_n[bounds[0]..bounds[1]];
+            check_finite(sequence.seq_id(), scores_t)?;
+            if visit(sequence, scores_t).is_break() {
                 return Err(EvalError::Interrupted);
             }
         }
@@ -126,24 +153,24 @@ fn for_each_batch(
     Ok(())
 }
 
-/// -inf is a probability that f32 cannot hold, and as wrong as NaN for a mean.
-fn check_finite(sequence: &Sequence, logprobs_t: &[f32]) -> Result<(), EvalError> {
-    let position = logprobs_t.iter().position(|logprob| !logprob.is_finite());
+/// An infinite NLL is as wrong as NaN for a mean.
+fn check_finite(seq_id: u64, scores_t: &[PositionScore]) -> Result<(), EvalError> {
+    let position = scores_t.iter().position(|score| !score.nll.is_finite());
     position.map_or(Ok(()), |position| {
         Err(EvalError::NotFinite {
-            value: logprobs_t[position],
-            seq_id: sequence.seq_id,
+            value: -scores_t[position].nll as f32,
+            seq_id,
             position,
         })
     })
 }
 
 /// Runs of sequences that together have at most `n_positions` predicted positions, or one longer.
-fn grouped(
-    sequences: impl Iterator<Item = Sequence>,
+fn grouped<S: Tokens>(
+    sequences: impl Iterator<Item = S>,
     n_positions: usize,
-) -> impl Iterator<Item = Vec<Sequence>> {
-    let n_targets = |sequence: &Sequence| sequence.input_ids.len() - 1;
+) -> impl Iterator<Item = Vec<S>> {
+    let n_targets = |sequence: &S| sequence.input_ids().len() - 1;
     let mut sequences = sequences.peekable();
     std::iter::from_fn(move || {
         let mut group = vec![sequences.next()?];
@@ -156,12 +183,12 @@ fn grouped(
     })
 }
 
-fn batch_of(sequences: &[Sequence]) -> MicroBatch {
+fn batch_of(sequences: &[impl Tokens]) -> MicroBatch {
     let mut batch = MicroBatch {
         starts: vec![0],
         ..MicroBatch::default()
     };
-    for Sequence { input_ids, .. } in sequences {
+    for input_ids in sequences.iter().map(Tokens::input_ids) {
         let n_targets = input_ids.len() - 1;
         batch.ids_n.extend_from_slice(&input_ids[..n_targets]);
         batch.targets_n.extend_from_slice(&input_ids[1..]);

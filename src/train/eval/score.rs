@@ -1,6 +1,8 @@
 //! From sums of negative log-likelihoods to what people compare.
 
+use super::calibration::Calibration;
 use crate::tokens::{Sequence, Tokenizer};
+use crate::train::loss::PositionScore;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -72,6 +74,12 @@ pub struct EvalReport {
     /// Over all positions.
     #[serde(flatten)]
     pub score: Score,
+    /// Share of positions whose target is the model's best id (ties: the lowest); null without
+    /// positions.
+    pub accuracy: Option<f64>,
+    /// Expected calibration error of the best id's probability, from 0 to 1: see
+    /// [`Calibration::ece`](super::Calibration::ece); null without positions.
+    pub ece: Option<f64>,
     /// By group, where there are groups, in the order of their names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub by_kind: Vec<GroupScore>,
@@ -109,6 +117,7 @@ pub(super) struct Tally<'a> {
     bytes_of_ids: Option<&'a [u32]>,
     /// One a group; a single one without groups.
     sums: Vec<NllSums>,
+    calibration: Calibration,
 }
 
 impl<'a> Tally<'a> {
@@ -118,14 +127,16 @@ impl<'a> Tally<'a> {
             groups,
             bytes_of_ids,
             sums: vec![NllSums::default(); groups.map_or(1, |groups| groups.names.len())],
+            calibration: Calibration::default(),
         }
     }
 
-    /// Adds one sequence; `logprobs_t` is log q_y of each of its targets, nats.
-    pub(super) fn add(&mut self, sequence: &Sequence, logprobs_t: &[f32]) {
+    /// Adds one sequence, with what each of its positions is worth.
+    pub(super) fn add(&mut self, sequence: &Sequence, scores_t: &[PositionScore]) {
         self.n_sequences += 1;
         let mut document_idx = 0;
-        for (t, &logprob) in logprobs_t.iter().enumerate() {
+        for (t, score) in scores_t.iter().enumerate() {
+            self.calibration.add(score);
             let starts = &sequence.doc_starts;
             while starts
                 .get(document_idx + 1)
@@ -139,7 +150,7 @@ impl<'a> Tally<'a> {
             let target = sequence.input_ids[t + 1] as usize;
             self.sums[group as usize] += NllSums {
                 n_targets: 1,
-                nll_nats: -f64::from(logprob),
+                nll_nats: score.nll,
                 n_bytes: self.bytes_of_ids.map_or(0, |bytes| bytes[target].into()),
             };
         }
@@ -169,6 +180,8 @@ impl<'a> Tally<'a> {
         EvalReport {
             n_sequences: self.n_sequences,
             score: Score::new(&all, with_bytes),
+            accuracy: self.calibration.accuracy(),
+            ece: self.calibration.ece(),
             by_kind,
         }
     }
@@ -199,6 +212,16 @@ mod tests {
         }
     }
 
+    /// Positions of these NLLs, nats.
+    fn scores(nlls: &[f64]) -> Vec<PositionScore> {
+        let score = |&nll: &f64| PositionScore {
+            nll,
+            best_prob: 0.5,
+            is_best: false,
+        };
+        nlls.iter().map(score).collect()
+    }
+
     fn groups(names: &[&str]) -> DocumentGroups {
         let mut groups = DocumentGroups::default();
         names.iter().for_each(|name| groups.push(name));
@@ -211,7 +234,7 @@ mod tests {
         let groups = groups(&["z", "z", "z", "poem", "letter", "poem"]);
         let mut tally = Tally::new(Some(&groups), None);
         let ids = sequence(&[9, 9, 9, 9, 9, 9], &[0, 2, 5], &[3, 4, 5]);
-        tally.add(&ids, &[-1.0, -2.0, -4.0, -8.0, -16.0]);
+        tally.add(&ids, &scores(&[1.0, 2.0, 4.0, 8.0, 16.0]));
         let report = tally.report(None);
         let found: Vec<_> = report
             .by_kind
@@ -239,15 +262,15 @@ mod tests {
     fn bits_per_byte_count_the_bytes_of_targets_or_the_bytes_of_the_text() {
         let bytes = [0, 1, 3];
         let ids = sequence(&[0, 1, 2, 1], &[0], &[0]);
-        let nll = std::f32::consts::LN_2;
+        let nll = std::f64::consts::LN_2;
         let mut tally = Tally::new(None, Some(&bytes));
-        tally.add(&ids, &[-nll, -nll, -3.0 * nll]);
+        tally.add(&ids, &scores(&[nll, nll, 3.0 * nll]));
         let score = tally.report(None).score;
         assert_eq!(score.n_bytes, Some(5));
         assert!((score.bits_per_byte.unwrap() - 1.0).abs() < 1e-6);
         assert!((score.perplexity.unwrap() - 2f64.powf(5.0 / 3.0)).abs() < 1e-6);
         let mut tally = Tally::new(None, None);
-        tally.add(&ids, &[-nll, -nll, -3.0 * nll]);
+        tally.add(&ids, &scores(&[nll, nll, 3.0 * nll]));
         let score = tally.report(Some(&[10])).score;
         assert!((score.bits_per_byte.unwrap() - 0.5).abs() < 1e-6);
     }
@@ -263,6 +286,8 @@ mod tests {
             "perplexity",
             "n_bytes",
             "bits_per_byte",
+            "accuracy",
+            "ece",
         ];
         wanted.sort_unstable();
         let mut keys: Vec<&str> = keys.iter().map(String::as_str).collect();

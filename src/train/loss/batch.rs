@@ -35,6 +35,17 @@ pub struct KdTargets {
     pub tail_n: Vec<f32>,
 }
 
+/// What a model makes of one position: forward only.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PositionScore {
+    /// -log q_y, nats.
+    pub nll: f64,
+    /// Probability of the model's best id, max_v q_v: its confidence.
+    pub best_prob: f32,
+    /// Whether the target is that id; of ids that tie for it, the lowest is the best.
+    pub is_best: bool,
+}
+
 /// Sums over the weighted positions of one or more micro-batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct LossSums {

@@ -14,7 +14,7 @@
 mod batch;
 mod targets;
 
-pub use batch::{KdTargets, LossSums, MicroBatch};
+pub use batch::{KdTargets, LossSums, MicroBatch, PositionScore};
 pub use targets::targets_of;
 
 use schemars::JsonSchema;

@@ -4,10 +4,10 @@ use super::Params;
 use super::block::{Block, Gradients, Weights};
 use super::buffers::{Buffers, Capacity};
 use super::profile::{Part, Profile};
-use crate::train::loss::{LossSums, MicroBatch};
+use crate::train::loss::{LossSums, MicroBatch, PositionScore};
 use crate::train::ops::{
-    self, Head, HeadGradients, View, Write, embed, embed_backward, head_logprobs, head_loss,
-    matmul, rmsnorm, rmsnorm_backward,
+    self, Head, HeadGradients, View, Write, embed, embed_backward, head_loss, head_scores, matmul,
+    rmsnorm, rmsnorm_backward,
 };
 
 /// A model with parameters, gradients and activations, all allocated when it is made. Its work runs
@@ -74,23 +74,22 @@ impl Network {
         sums
     }
 
-    /// Forward only: the batch's sums of cross-entropy; `logprobs_n` takes log q_y of every
-    /// position, nats.
+    /// Forward only: the batch's sums of cross-entropy; `scores_n` takes what every position is worth.
     ///
     /// # Panics
     /// If the batch is larger than the capacity.
-    pub fn evaluate(&mut self, batch: &MicroBatch, logprobs_n: &mut [f32]) -> LossSums {
+    pub fn evaluate(&mut self, batch: &MicroBatch, scores_n: &mut [PositionScore]) -> LossSums {
         self.forward(batch);
         let n = batch.n_positions();
         let (buffers, threads) = (&mut self.buffers, self.capacity.threads);
         let head = head_of(&self.params);
         let last_nd = &buffers.last_nd[..n * head.d_model];
         self.profile.time(Part::Head, || {
-            head_logprobs(
+            head_scores(
                 head,
                 last_nd,
                 batch,
-                &mut logprobs_n[..n],
+                &mut scores_n[..n],
                 &mut buffers.head,
                 threads,
             )

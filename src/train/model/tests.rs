@@ -2,7 +2,7 @@
 //! gradient by central differences.
 
 use super::*;
-use crate::train::loss::{KdLoss, KdTargets, LossSums, MicroBatch};
+use crate::train::loss::{KdLoss, KdTargets, LossSums, MicroBatch, PositionScore};
 use crate::train::ops::{AdamW, AdamWConfig};
 
 /// f32 through two blocks against f64; gradients relative to the largest of their tensor.
@@ -383,8 +383,8 @@ fn evaluation_gives_the_log_probabilities_of_the_reference_and_needs_no_training
         ..capacity(false)
     };
     let mut network = Network::new(params.clone(), inference);
-    let mut logprobs = vec![0.0; 13];
-    let sums = network.evaluate(&batch, &mut logprobs);
+    let mut scores = vec![PositionScore::default(); 13];
+    let sums = network.evaluate(&batch, &mut scores);
     let values = wide(&params.values);
     assert_sums(sums, reference_loss(&params, &values, &batch));
     let reference = Reference {
@@ -394,8 +394,12 @@ fn evaluation_gives_the_log_probabilities_of_the_reference_and_needs_no_training
     };
     let log_q = reference.log_probs(&batch.ids_n[6..13]);
     for t in 0..7 {
-        let expected = log_q[t][batch.targets_n[6 + t] as usize];
-        assert!((f64::from(logprobs[6 + t]) - expected).abs() < 1e-5);
+        let (target, score) = (batch.targets_n[6 + t] as usize, scores[6 + t]);
+        assert!((-score.nll - log_q[t][target]).abs() < 1e-5);
+        let best = (0..log_q[t].len()).max_by(|&a, &b| log_q[t][a].total_cmp(&log_q[t][b]));
+        let best = best.unwrap();
+        assert!((f64::from(score.best_prob) - log_q[t][best].exp()).abs() < 1e-5);
+        assert_eq!(score.is_best, target == best);
     }
     let mut logits = vec![0.0; 13];
     network.next_logits(&batch.ids_n[6..13], &mut logits);

@@ -3,8 +3,8 @@
 
 use super::SharedMut;
 use super::matmul::{View, Write, matmul};
-use super::row_loss::{RowKd, RowLoss, row_gradient, row_nll};
-use crate::train::loss::{KdTargets, LossSums, MicroBatch};
+use super::row_loss::{RowKd, RowLoss, row_gradient, row_score};
+use crate::train::loss::{KdTargets, LossSums, MicroBatch, PositionScore};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -110,12 +110,12 @@ pub fn head_loss(
     sums
 }
 
-/// log q_y of every position into `logprobs_n`, nats, and the sums over the weighted ones.
-pub fn head_logprobs(
+/// What every position is worth into `scores_n`, and the sums over the weighted ones, nats.
+pub fn head_scores(
     head: Head<'_>,
     x_nd: &[f32],
     batch: &MicroBatch,
-    logprobs_n: &mut [f32],
+    scores_n: &mut [PositionScore],
     scratch: &mut HeadScratch,
     threads: usize,
 ) -> LossSums {
@@ -125,18 +125,16 @@ pub fn head_logprobs(
         let rows = first..batch.n_positions().min(first + CHUNK);
         let x_rd = &x_nd[rows.start * d..rows.end * d];
         let logits_rv = logits(head, x_rd, &mut scratch.logits_rv, threads);
-        let losses = &mut scratch.losses[..rows.len()];
-        each_row(logits_rv, losses, &mut scratch.rows, |row, logits, _| {
-            let ce = row_nll(logits, batch.targets_n[first + row]);
-            RowLoss { ce, kd: 0.0 }
+        let scores = &mut scores_n[rows.clone()];
+        each_row(logits_rv, scores, &mut scratch.rows, |row, logits, _| {
+            row_score(logits, batch.targets_n[first + row])
         });
-        for (row, loss) in losses.iter().enumerate() {
-            logprobs_n[first + row] = -loss.ce as f32;
-            let weight = f64::from(batch.weights_n[first + row]);
+        for (score, &weight) in scores.iter().zip(&batch.weights_n[rows]) {
+            let weight = f64::from(weight);
             if weight > 0.0 {
                 sums.n += weight;
-                sums.ce += weight * loss.ce;
-                sums.loss += weight * loss.ce;
+                sums.ce += weight * score.nll;
+                sums.loss += weight * score.nll;
             }
         }
     }
@@ -158,14 +156,14 @@ fn logits<'a>(
 }
 
 /// Calls `work(row, logits, room)` for every row; rows go to whichever thread is free.
-fn each_row(
+fn each_row<R: Copy + Send>(
     logits_rv: &mut [f32],
-    losses: &mut [RowLoss],
+    results: &mut [R],
     rooms: &mut [f32],
-    work: impl Fn(usize, &mut [f32], &mut [f32]) -> RowLoss + Sync,
+    work: impl Fn(usize, &mut [f32], &mut [f32]) -> R + Sync,
 ) {
-    let (n_rows, vocab_size) = (losses.len(), logits_rv.len() / losses.len());
-    let (logits, losses) = (SharedMut::new(logits_rv), SharedMut::new(losses));
+    let (n_rows, vocab_size) = (results.len(), logits_rv.len() / results.len());
+    let (logits, results) = (SharedMut::new(logits_rv), SharedMut::new(results));
     let next = AtomicUsize::new(0);
     rooms
         .par_chunks_exact_mut(2 * vocab_size)
@@ -177,13 +175,13 @@ fn each_row(
                     return;
                 }
                 // SAFETY: the counter gives each row to one task only.
-                let (logits, loss) = unsafe {
+                let (logits, place) = unsafe {
                     let range = row * vocab_size..(row + 1) * vocab_size;
-                    (logits.slice_mut(range), losses.at(row))
+                    (logits.slice_mut(range), results.at(row))
                 };
                 let result = work(row, logits, room);
                 // SAFETY: as above, and `at` found it inside.
-                unsafe { *loss = result };
+                unsafe { *place = result };
             }
         });
 }

@@ -8,7 +8,7 @@
 //! | [`rope`] | [`rope`] with [`Turn::Back`] | rotary positions, in place |
 //! | [`attention`] | [`attention_backward`] | causal, grouped-query |
 //! | [`swiglu`] | [`swiglu_backward`] | gated activation |
-//! | [`head_logprobs`] | [`head_loss`] | output head and loss fused, a chunk of rows at a time |
+//! | [`head_scores`] | [`head_loss`] | output head and loss fused, a chunk of rows at a time |
 //! | | [`AdamW::update`], [`norm`] | optimizer, clipping |
 //!
 //! Buffers are f32, row-major, and belong to the caller; suffixes say their shape: N positions,
@@ -35,7 +35,7 @@ use shared::SharedMut;
 pub use adamw::{AdamW, AdamWConfig, norm};
 pub use attention::{AttentionShape, attention, attention_backward};
 pub use embed::{embed, embed_backward};
-pub use head::{Head, HeadGradients, HeadScratch, head_logprobs, head_loss};
+pub use head::{Head, HeadGradients, HeadScratch, head_loss, head_scores};
 pub use matmul::{View, Write, matmul, sgemm_peak_flops};
 pub use norm::{add_rmsnorm, rmsnorm, rmsnorm_backward, rmsnorm_partials_len};
 pub use rope::{RopeTable, Turn, rope};

@@ -14,7 +14,7 @@
 //! O(K) beside the two passes over V that cross-entropy needs anyway.
 
 use super::simd::{exp_in_place, max, vectorized};
-use crate::train::loss::KdLoss;
+use crate::train::loss::{KdLoss, PositionScore};
 
 /// What one position is to learn from a teacher.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,15 +56,22 @@ pub(super) fn row_gradient(
     }
 }
 
-/// -log q_y, nats; the logits are used up.
-pub(super) fn row_nll(logits_v: &mut [f32], target: u32) -> f64 {
-    let target_logit = f64::from(logits_v[target as usize]);
+/// NLL of the target, and how sure the model is of its best id; the logits are used up. The best id's
+/// probability is e^0 over the sum that the NLL needs anyway, so it costs nothing.
+pub(super) fn row_score(logits_v: &mut [f32], target: u32) -> PositionScore {
+    let target = target as usize;
+    let target_logit = logits_v[target];
     vectorized(
         #[inline(always)]
         || {
             let largest = max(logits_v);
+            let is_best = target_logit == largest && !logits_v[..target].contains(&largest);
             let sum = exp_in_place(logits_v, largest, 1.0);
-            sum.ln() + f64::from(largest) - target_logit
+            PositionScore {
+                nll: sum.ln() + f64::from(largest) - f64::from(target_logit),
+                best_prob: sum.recip() as f32,
+                is_best,
+            }
         },
     )
 }

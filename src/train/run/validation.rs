@@ -6,7 +6,7 @@ use super::step::mean;
 use crate::tokens::SequenceView;
 use crate::train::data::{Example, TokenSource};
 use crate::train::eval::evenly_spread;
-use crate::train::loss::{LossSums, targets_of};
+use crate::train::loss::{LossSums, PositionScore, targets_of};
 use crate::train::model::Network;
 
 /// Sequences of a corpus, evenly spread.
@@ -15,7 +15,7 @@ pub(super) struct Validation<'a> {
     seq_ids: Vec<u64>,
     micro_batch_size: usize,
     mask_document_borders: bool,
-    logprobs_n: Vec<f32>,
+    scores_n: Vec<PositionScore>,
 }
 
 /// What a validation found.
@@ -40,7 +40,7 @@ impl<'a> Validation<'a> {
             view,
             micro_batch_size: config.train.micro_batch_size(),
             mask_document_borders: config.data.mask_document_borders,
-            logprobs_n: vec![0.0; inputs.capacity().n_positions],
+            scores_n: vec![PositionScore::default(); inputs.capacity().n_positions],
         }
     }
 
@@ -58,7 +58,7 @@ impl<'a> Validation<'a> {
             let read = |&seq_id| Example::from(self.view.read(seq_id));
             let examples: Vec<Example> = seq_ids.iter().map(read).collect();
             let batch = targets_of(&examples, None, 0.0, self.mask_document_borders);
-            sums += network.evaluate(&batch, &mut self.logprobs_n[..batch.n_positions()]);
+            sums += network.evaluate(&batch, &mut self.scores_n[..batch.n_positions()]);
         }
         Some(ValidationReport {
             nll: mean(sums.ce, sums.n),

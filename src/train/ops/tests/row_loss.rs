@@ -1,6 +1,6 @@
 //! Losses of one row: gradients against central differences, top-k losses against dense KD.
 
-use super::super::row_loss::{RowKd, RowLoss, row_gradient, row_nll};
+use super::super::row_loss::{RowKd, RowLoss, row_gradient, row_score};
 use super::{differences, numbers, wide};
 use crate::train::loss::KdLoss;
 use proptest::prelude::*;
@@ -173,8 +173,30 @@ proptest! {
         assert_close(&got, &expected, TOLERANCE);
         let nll = -log_q[target as usize];
         prop_assert!((row.ce - nll).abs() <= LOSS_TOLERANCE * nll.max(1.0));
-        let alone = row_nll(&mut logits.clone(), target);
-        prop_assert!((alone - nll).abs() <= LOSS_TOLERANCE * nll.max(1.0));
+    }
+
+    #[test]
+    fn a_score_is_the_nll_and_the_best_id_of_the_whole_softmax(
+        vocab_size in 1_usize..2000, seed in 0_u64..1000, spread in 0.1_f32..40.0, n_levels in 1_u32..40,
+    ) {
+        // Few levels, so that many ids tie for the best.
+        let level = |x: &f32| (x * n_levels as f32).round() / n_levels as f32;
+        let logits: Vec<f32> = numbers(vocab_size, seed).iter().map(|x| spread * level(x)).collect();
+        let log_q = log_softmax(&wide(&logits));
+        let mut best = 0;
+        for id in 1..vocab_size {
+            if logits[id] > logits[best] {
+                best = id;
+            }
+        }
+        for target in [best, (seed % vocab_size as u64) as usize, vocab_size - 1] {
+            let score = row_score(&mut logits.clone(), target as u32);
+            let nll = -log_q[target];
+            prop_assert!((score.nll - nll).abs() <= LOSS_TOLERANCE * nll.max(1.0));
+            let best_prob = log_q[best].exp();
+            prop_assert!((f64::from(score.best_prob) - best_prob).abs() <= LOSS_TOLERANCE);
+            prop_assert_eq!(score.is_best, target == best);
+        }
     }
 
     #[test]

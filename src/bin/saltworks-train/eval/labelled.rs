@@ -1,0 +1,146 @@
+//! `saltworks-train eval --labels`.
+
+use super::{Args, bar, number};
+use crate::opened::{OpenedModel, check_memory, flow, pool};
+use saltworks::interrupt::Interrupt;
+use saltworks::train::data::{LabelSource, TokenizerFacts};
+use saltworks::train::eval::{
+    EvalProgress, LabelledOptions, LabelledReport, evaluate_labelled, labelled_capacity,
+    open_labelled,
+};
+use saltworks::train::model::{Network, Params};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Which labels, and which positions are easy.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(super) struct LabelArgs {
+    /// Labels instead of tokens (a directory of `saltworks label` with the group stats): the model
+    /// beside its teacher on the same positions, over all and by the teacher's NLL of the position.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["packing", "seq_len", "sequence_bos", "max_sequences"])]
+    pub(super) labels: Option<PathBuf>,
+
+    /// Only the sequences that this selection keeps (Parquet: `seq_id`, `kept`).
+    #[arg(long, value_name = "FILE", requires = "labels")]
+    selection: Option<PathBuf>,
+
+    /// Only the sequences with numbers from A on and below B.
+    #[arg(long, value_name = "A..B", requires = "labels", value_parser = parse_range)]
+    seq_ids: Option<SeqIds>,
+
+    /// The teacher's NLL of a position, nats, that easy ones have at most, and medium ones. Default:
+    /// those that cut these positions into thirds.
+    #[arg(long, value_name = "A,B", requires = "labels", value_parser = parse_borders)]
+    bucket_borders: Option<Borders>,
+}
+
+#[derive(Debug, Clone)]
+struct SeqIds(Range<u64>);
+
+#[derive(Debug, Clone, Copy)]
+struct Borders([f64; 2]);
+
+fn parse_range(text: &str) -> Result<SeqIds, String> {
+    let ends = text.split_once("..");
+    let parsed = ends.and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+    let range = parsed.filter(|range: &Range<u64>| !range.is_empty());
+    let range = range.map(SeqIds);
+    range.ok_or_else(|| "expected two rising numbers, such as 0..500".to_owned())
+}
+
+fn parse_borders(text: &str) -> Result<Borders, String> {
+    let ends = text.split_once(',');
+    let parsed = ends.and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
+    let rising = parsed.filter(|[a, b]: &[f64; 2]| a.is_finite() && b.is_finite() && a <= b);
+    let borders = rising.map(Borders);
+    borders.ok_or_else(|| "expected two rising numbers of nats, such as 0.5,3".to_owned())
+}
+
+/// Evaluates on `dir` and prints what came of it.
+pub(super) fn run(
+    args: &Args,
+    dir: &Path,
+    opened: &OpenedModel,
+    params: Params,
+    interrupt: &Interrupt,
+) -> anyhow::Result<()> {
+    let labels = open(args, dir, opened)?;
+    let pool = pool(args.threads)?;
+    let n_threads = pool.current_num_threads();
+    let capacity = labelled_capacity(&opened.spec, &labels, args.batch_tokens, n_threads)?;
+    check_memory(&opened.spec, &capacity, "lower --batch-tokens")?;
+    let options = LabelledOptions {
+        borders: args.labels.bucket_borders.map(|Borders(borders)| borders),
+        seq_ids: args.labels.seq_ids.clone().map(|SeqIds(range)| range),
+    };
+    // At most: the last sequence of a corpus, or of a document, may be shorter.
+    let n_targets = labels.n_sequences() * u64::from(labels.view().seq_len);
+    let bar = bar(n_targets, "tokens");
+    let mut network = Network::new(params, capacity);
+    let on_progress = |now: &EvalProgress| {
+        bar.set_position(now.n_targets);
+        flow(interrupt)
+    };
+    let report =
+        pool.install(|| evaluate_labelled(&mut network, &labels, &options, on_progress))?;
+    bar.finish_and_clear();
+    print(args, opened, &labels, &report)
+}
+
+/// The labels, found to be of the model's tokenizer as far as either is known.
+fn open(args: &Args, dir: &Path, opened: &OpenedModel) -> anyhow::Result<LabelSource> {
+    let labels = open_labelled(dir, args.labels.selection.as_deref())?;
+    if let Some(note) = labels.note() {
+        anstream::eprintln!("note: {note}");
+    }
+    if let Some((_, path)) = &opened.tokenizer {
+        let note = labels.check_tokenizer(&TokenizerFacts::of_tokenizer(path)?)?;
+        note.into_iter()
+            .for_each(|note| anstream::eprintln!("note: {note}"));
+    }
+    Ok(labels)
+}
+
+fn print(
+    args: &Args,
+    opened: &OpenedModel,
+    labels: &LabelSource,
+    report: &LabelledReport,
+) -> anyhow::Result<()> {
+    if args.json {
+        let mut json = serde_json::to_value(report)?;
+        json["model"] = opened.dir.display().to_string().into();
+        json["labels"] = labels.dir().display().to_string().into();
+        println!("{json}");
+        return Ok(());
+    }
+    println!("model        {}", opened.dir.display());
+    println!("labels       {}", labels.dir().display());
+    println!("sequences    {}", report.n_sequences);
+    println!("targets      {}", report.n_targets);
+    println!("mean NLL     {:.4} nats", report.nll);
+    println!("teacher's    {:.4} nats", report.teacher_nll);
+    super::print_calibration(Some(report.accuracy), Some(report.ece));
+    println!();
+    println!(
+        "{:<8}  {:<22}  {:>10}  {:>8}  {:>9}",
+        "bucket", "teacher's NLL (nats)", "targets", "mean NLL", "teacher's"
+    );
+    let [easy, medium] = report.bucket_borders;
+    let ranges = [
+        format!("up to {easy:.4}"),
+        format!("up to {medium:.4}"),
+        "above".to_owned(),
+    ];
+    for (bucket, range) in report.buckets.iter().zip(ranges) {
+        println!(
+            "{:<8}  {range:<22}  {:>10}  {:>8}  {:>9}",
+            bucket.name,
+            bucket.n_targets,
+            number(bucket.nll),
+            number(bucket.teacher_nll)
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Borders between easy, medium and hard positions, exactly and in bounded memory.
+
+use crate::train::TrainError;
+
+/// Values of the upper half of a number's bits, and of the lower.
+const N_HALVES: usize = 1 << 16;
+
+/// The two values that cut `nlls` into thirds: the least value that at least a third of all are no
+/// greater than, and the same of two thirds. So a third or a little more are `easy` (at most the first),
+/// up to another third `medium` (at most the second), and the rest `hard`. `None` without values.
+///
+/// Exact, for any number of values in 1 MiB: `for_each` gives all of them twice, first to count the
+/// upper halves of their bits, and then the lower halves of those that share the upper half with a
+/// border. Values are 0 or more, infinity included.
+///
+/// # Errors
+/// Those of `for_each`.
+pub(super) fn terciles(
+    mut for_each: impl FnMut(&mut dyn FnMut(f32)) -> Result<(), TrainError>,
+) -> Result<Option<[f64; 2]>, TrainError> {
+    let mut upper = vec![0_u64; N_HALVES];
+    for_each(&mut |nll| upper[(ordered(nll) >> 16) as usize] += 1)?;
+    let n: u64 = upper.iter().sum();
+    if n == 0 {
+        return Ok(None);
+    }
+    // Ranks from 1 on.
+    let found = [n.div_ceil(3), (2 * n).div_ceil(3)].map(|rank| find(&upper, rank));
+    let mut lower = [vec![0_u64; N_HALVES], vec![0_u64; N_HALVES]];
+    for_each(&mut |nll| {
+        let bits = ordered(nll);
+        for (counts, (half, _)) in lower.iter_mut().zip(&found) {
+            if (bits >> 16) as usize == *half {
+                counts[(bits & 0xffff) as usize] += 1;
+            }
+        }
+    })?;
+    let border = |i: usize| {
+        let (half, rank) = found[i];
+        let (low, _) = find(&lower[i], rank);
+        f64::from(f32::from_bits((half as u32) << 16 | low as u32))
+    };
+    Ok(Some([border(0), border(1)]))
+}
+
+/// Bits that are ordered as the values are, for values of 0 or more. A probability that rounds past 1
+/// has an NLL below 0, by less than f32 tells from 0; -0 is 0.
+fn ordered(nll: f32) -> u32 {
+    if nll > 0.0 { nll.to_bits() } else { 0 }
+}
+
+/// Index of the value of that rank, from 1 on, and its rank among those of the same index.
+fn find(counts: &[u64], rank: u64) -> (usize, u64) {
+    let mut left = rank;
+    for (value, &count) in counts.iter().enumerate() {
+        if left <= count {
+            return (value, left);
+        }
+        left -= count;
+    }
+    (counts.len() - 1, left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(nlls: &[f32]) -> Option<[f64; 2]> {
+        terciles(|visit| {
+            nlls.iter().for_each(|&nll| visit(nll));
+            Ok(())
+        })
+        .unwrap()
+    }
+
+    fn slow(nlls: &[f32]) -> [f64; 2] {
+        let mut sorted = nlls.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let n = sorted.len();
+        [n.div_ceil(3), (2 * n).div_ceil(3)].map(|rank| f64::from(sorted[rank - 1]))
+    }
+
+    proptest! {
+        #[test]
+        fn borders_are_those_of_the_sorted_values(
+            nlls in prop::collection::vec(
+                prop_oneof![0.0_f32..20.0, 1.0_f32..1.0001, Just(0.0), Just(3.5), Just(f32::INFINITY)],
+                1..200,
+            ),
+        ) {
+            prop_assert_eq!(of(&nlls).unwrap(), slow(&nlls));
+        }
+    }
+
+    #[test]
+    fn thirds_of_a_few() {
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[2.0]), Some([2.0, 2.0]));
+        assert_eq!(of(&[3.0, 1.0, 2.0]), Some([1.0, 2.0]));
+        assert_eq!(of(&[0.0, 0.0, 0.0, 9.0]), Some([0.0, 0.0]));
+    }
+}
