@@ -1,30 +1,28 @@
 //! Sums over blocks of sequences, and the figures that follow from them.
 
+use super::blocks::{Blocks, Extent};
 use super::error::BoundsError;
 use super::estimate::Estimate;
 use super::figures::{DivergenceBounds, EntropyBucket, NllBucket, TeacherFigures};
 use super::mass::TopMass;
 use super::terciles::{Thirds, third_of};
 use crate::shards::{Group, LabelSet, Row, ShardReader};
-use std::ops::Range;
 
-/// Blocks of neighbouring sequences that a set is divided into, at most.
-pub const MAX_BLOCKS: usize = 512;
 const ENTROPY_NAMES: [&str; 3] = ["low", "middle", "high"];
 const NLL_NAMES: [&str; 3] = ["easy", "medium", "hard"];
 
 /// Gathers rows of one set; memory does not grow with them.
 #[derive(Debug, Clone)]
 pub struct TeacherCollector {
-    /// From the least seq_id of the set to past the greatest.
-    seq_ids: Range<u64>,
     score_k: u32,
     /// Null without the groups `stats` and `topk`.
     top: Option<TopMass>,
     /// Null without the group `stats`.
     borders: Option<Borders>,
     n_sequences: u64,
-    blocks: Vec<Block>,
+    blocks: Blocks,
+    /// One a block.
+    sums: Vec<Block>,
 }
 
 /// Nats between the thirds.
@@ -91,38 +89,29 @@ pub fn teacher_figures(
 }
 
 impl TeacherCollector {
-    /// Ready for the rows of `set`, all or some. Where it holds the group `stats` this reads that group
-    /// of every finished shard, to find the borders of the buckets.
+    /// Ready for the rows of `set`, all or some. This reads the scores and the group `stats` of every
+    /// finished shard, to find the borders of the buckets and which documents there are.
     ///
     /// # Errors
     /// As [`teacher_figures`].
     pub fn new(set: &LabelSet, k: Option<u32>) -> Result<Self, BoundsError> {
-        if set.finished_shards().next().is_none() {
-            let dir = set.dir.clone();
-            return Err(BoundsError::NothingFinished { dir });
-        }
-        // The segments of a set differ in their ranges alone.
-        let signals = &set.segments[0].signals;
-        let starts = set.segments.iter().map(|plan| plan.sequences.start);
-        let ends = set.segments.iter().map(|plan| plan.sequences.end);
+        let top = top_mass(set, k)?;
+        let (blocks, borders) = survey(set)?;
         Ok(TeacherCollector {
-            seq_ids: starts.min().unwrap_or(0)..ends.max().unwrap_or(0),
-            score_k: signals.score_k,
-            top: top_mass(set, k)?,
-            borders: match signals.has(Group::Stats) {
-                true => Some(find_borders(set)?),
-                false => None,
-            },
+            // The segments of a set differ in their ranges alone.
+            score_k: set.segments[0].signals.score_k,
+            top,
+            borders,
             n_sequences: 0,
-            blocks: vec![Block::default(); MAX_BLOCKS],
+            sums: vec![Block::default(); blocks.n],
+            blocks,
         })
     }
 
     /// Counts a row.
     pub fn add(&mut self, row: &Row) {
         self.n_sequences += 1;
-        let block_idx = self.block_of(row.seq_id);
-        let block = &mut self.blocks[block_idx];
+        let block = &mut self.sums[self.blocks.block_of(row)];
         block.scored.add(&scored(row));
         let Some(borders) = self.borders else {
             return;
@@ -133,14 +122,6 @@ impl TeacherCollector {
             block.by_entropy[third_of(entropy, borders.entropy)].add(&position);
             block.by_nll[third_of(position.nll, borders.nll)].add(&position);
         }
-    }
-
-    /// Neighbouring sequences share a block; a set of up to [`MAX_BLOCKS`] has a block each.
-    fn block_of(&self, seq_id: u64) -> usize {
-        let n = (self.seq_ids.end - self.seq_ids.start).max(1);
-        let place = seq_id.saturating_sub(self.seq_ids.start).min(n - 1);
-        let n_blocks = n.min(MAX_BLOCKS as u64);
-        (u128::from(place) * u128::from(n_blocks) / u128::from(n)) as usize
     }
 
     /// What was gathered so far; None while there is no row.
@@ -154,6 +135,7 @@ impl TeacherCollector {
         Some(TeacherFigures {
             n_sequences: self.n_sequences,
             n_targets: scored.n(),
+            blocks_of: self.blocks.of,
             n_blocks: scored.0.iter().filter(|sums| sums.n > 0).count(),
             nll: scored.mean(|sums| sums.nll)?,
             accuracy: positions.and_then(|all| all.mean(|sums| sums.best)),
@@ -200,15 +182,15 @@ impl TeacherCollector {
         (0..3).filter_map(bucket).collect()
     }
 
-    fn over(&self, of_block: impl Fn(&Block) -> Sums) -> Blocks {
-        Blocks(self.blocks.iter().map(of_block).collect())
+    fn over(&self, of_block: impl Fn(&Block) -> Sums) -> Listed {
+        Listed(self.sums.iter().map(of_block).collect())
     }
 }
 
 /// One `Sums` a block.
-struct Blocks(Vec<Sums>);
+struct Listed(Vec<Sums>);
 
-impl Blocks {
+impl Listed {
     fn n(&self) -> u64 {
         self.0.iter().map(|sums| sums.n).sum()
     }
@@ -218,7 +200,7 @@ impl Blocks {
     }
 
     /// Of these positions; `missed` are the same positions where their probabilities are known.
-    fn bounds(&self, k: u32, missed: Option<&Blocks>) -> Option<DivergenceBounds> {
+    fn bounds(&self, k: u32, missed: Option<&Listed>) -> Option<DivergenceBounds> {
         let difference = self.mean(|sums| sums.hits - sums.mass)?;
         let rounding = self.mean(|sums| sums.rounding)?.mean;
         let tv_at_least = difference.mean.abs();
@@ -313,21 +295,29 @@ fn top_mass(set: &LabelSet, k: Option<u32>) -> Result<Option<TopMass>, BoundsErr
     }))
 }
 
-fn find_borders(set: &LabelSet) -> Result<Borders, BoundsError> {
+/// What must be known before the rows are counted.
+fn survey(set: &LabelSet) -> Result<(Blocks, Option<Borders>), BoundsError> {
+    let mut extent = Extent::default();
     let (mut entropy, mut nll) = (Thirds::new(), Thirds::new());
     for (plan, shard) in set.finished_shards() {
         for rows in ShardReader::open_groups(&set.dir, plan, shard, &[Group::Stats])? {
             for row in rows? {
+                extent.add(&row);
                 row.signals.entropy_t.iter().for_each(|&h| entropy.add(h));
                 let logprobs = row.signals.target_logprob_t.iter();
                 logprobs.for_each(|&logprob| nll.add(-logprob));
             }
         }
     }
-    Ok(Borders {
+    let dir = set.dir.clone();
+    let blocks = extent.blocks();
+    let blocks = blocks.ok_or(BoundsError::NothingFinished { dir })?;
+    let borders = Borders {
         entropy: entropy.borders(),
         nll: nll.borders(),
-    })
+    };
+    let has_stats = set.segments[0].signals.has(Group::Stats);
+    Ok((blocks, has_stats.then_some(borders)))
 }
 
 fn range_of(third: usize, borders: [f64; 2]) -> (f64, Option<f64>) {

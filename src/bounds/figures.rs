@@ -1,5 +1,6 @@
 //! The figures, as plain data.
 
+use super::blocks::BlocksOf;
 use super::estimate::Estimate;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,9 @@ pub struct TeacherFigures {
     pub n_sequences: u64,
     /// Predicted positions in them.
     pub n_targets: u64,
-    /// Blocks of neighbouring sequences that standard errors are taken over.
+    /// What the blocks of text are that standard errors are taken over.
+    pub blocks_of: BlocksOf,
+    /// How many of them there are.
     pub n_blocks: usize,
     /// Mean NLL, nats a position: at least KL(P, T) in the mean.
     pub nll: Estimate,

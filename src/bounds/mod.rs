@@ -19,10 +19,12 @@
 //! chooses by the outcome: in the easy third even T = P has more hits than mass. Of those buckets
 //! there are means of the NLL and no bounds.
 //!
-//! Tokens of neighbouring sequences are of one text and not independent. Standard errors are those of a
-//! ratio of sums over blocks of neighbouring sequences (the cluster estimator, linearised), at most
-//! [`MAX_BLOCKS`] of them, so memory does not grow with the set.
+//! Tokens of one document are of one kind and not independent. Standard errors are those of a ratio of
+//! sums over documents (the cluster estimator, linearised), or over blocks of neighbouring documents, at
+//! most [`MAX_BLOCKS`], so memory does not grow with the set. On novels they are four times those that
+//! sequences on their own would give.
 
+mod blocks;
 mod collect;
 mod error;
 mod estimate;
@@ -33,7 +35,8 @@ mod terciles;
 #[cfg(test)]
 mod tests;
 
-pub use collect::{MAX_BLOCKS, TeacherCollector, teacher_figures};
+pub use blocks::{BlocksOf, MAX_BLOCKS};
+pub use collect::{TeacherCollector, teacher_figures};
 pub use error::BoundsError;
 pub use estimate::Estimate;
 pub use figures::{DivergenceBounds, EntropyBucket, NllBucket, TeacherFigures};

@@ -122,7 +122,7 @@ impl World {
         let has_positions = plan.signals.has_positions();
         Row {
             seq_id,
-            first_doc_index: 0,
+            first_doc_index: seq_id,
             n_targets: T as u32,
             scores: labelled.scores,
             input_ids: match has_positions {
@@ -130,7 +130,7 @@ impl World {
                 false => vec![],
             },
             doc_starts: if has_positions { vec![0] } else { vec![] },
-            doc_indices: if has_positions { vec![0] } else { vec![] },
+            doc_indices: if has_positions { vec![seq_id] } else { vec![] },
             signals: labelled.positions,
         }
     }
@@ -234,6 +234,35 @@ fn every_mean_is_that_of_the_world_within_its_standard_error() {
         (N_SEQUENCES, N_SEQUENCES * T as u64)
     );
     assert_eq!(figures.n_blocks, N_SEQUENCES as usize);
+}
+
+/// Ten sequences that say the same are worth one: a document is the unit, not a sequence.
+#[test]
+fn standard_errors_are_over_documents() {
+    let world = World::new(0.8);
+    let plan = world_plan();
+    let dir = tempfile::tempdir().unwrap();
+    write_rows(dir.path(), &plan, |seq_id| {
+        let document = seq_id / 10;
+        let said = world.row(&plan, document, 15);
+        Row {
+            seq_id,
+            first_doc_index: document,
+            doc_indices: vec![document],
+            ..said
+        }
+    });
+    let repeated = figures_of(&LabelSet::open(dir.path()).unwrap());
+    assert_eq!(
+        (repeated.blocks_of, repeated.n_blocks),
+        (BlocksOf::Documents, 40)
+    );
+    let rows = (0..40).map(|document| world.row(&plan, document, 15));
+    let nll = Estimate::of_blocks(rows.map(|row| (T as u64, row.scores.mean_nll * T as f64)));
+    let (got, once) = (repeated.nll, nll.unwrap());
+    assert!((got.mean - once.mean).abs() < 1e-12);
+    let errors = got.standard_error.zip(once.standard_error).unwrap();
+    assert!((errors.0 - errors.1).abs() < 1e-12, "{errors:?}");
 }
 
 #[test]

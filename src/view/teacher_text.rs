@@ -1,13 +1,17 @@
 //! What labels say of their teacher, on a terminal.
 
 use super::stats_text::{grouped, title};
-use crate::bounds::{DivergenceBounds, Estimate, HeldOut, TeacherFigures};
+use crate::bounds::{BlocksOf, DivergenceBounds, Estimate, HeldOut, TeacherFigures};
 
 /// Bounds on the teacher's divergence from the data, as a table of at most 90 cells.
 pub fn render_teacher(figures: &TeacherFigures) -> String {
     let mut lines = vec![title(&format!(
-        "the teacher on this text (± standard error, {} blocks of sequences)",
-        grouped(figures.n_blocks as u64)
+        "the teacher on this text (± standard error, over {} blocks of {})",
+        grouped(figures.n_blocks as u64),
+        match figures.blocks_of {
+            BlocksOf::Documents => "documents",
+            BlocksOf::Sequences => "sequences",
+        }
     ))];
     lines.push(format!(
         "  NLL, nats             {}",
@@ -190,6 +194,7 @@ mod tests {
         TeacherFigures {
             n_sequences: 9_000,
             n_targets: 3_000_000,
+            blocks_of: BlocksOf::Documents,
             n_blocks: 512,
             nll: estimate(12.25),
             accuracy: Some(estimate(0.25)),
