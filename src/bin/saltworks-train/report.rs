@@ -1,8 +1,7 @@
 //! `saltworks-train report`: an experiment as one page.
 
-use anyhow::Context;
-use saltworks::experiment::report::{ReportInputs, TeacherFigures, read_results, write};
-use std::path::{Path, PathBuf};
+use saltworks::experiment::report::{ReportInputs, read_results, write};
+use std::path::PathBuf;
 
 /// Write the report of an experiment: one HTML file that opens from disk, and its figures as SVG and PNG.
 ///
@@ -11,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Args {
     /// Directory of an experiment, with results.json.
     experiment: PathBuf,
-    /// Labels whose scores, and with positions whose text, are shown.
+    /// Labels whose scores, teacher, and with positions whose text, are shown.
     #[arg(long, value_name = "DIR")]
     labels: Option<PathBuf>,
     /// The selection of those labels, shaded in their scores.
@@ -20,9 +19,9 @@ pub(crate) struct Args {
     /// The tokenizer.json that the tokens were made with; without one, ids are shown.
     #[arg(long, value_name = "FILE", requires = "labels")]
     tokenizer: Option<PathBuf>,
-    /// What the labels say of the teacher, as JSON: `bounds` and `nll`.
-    #[arg(long, value_name = "FILE")]
-    teacher: Option<PathBuf>,
+    /// Labels by the same teacher of text that it was not trained on, for bounds on its divergence from the data.
+    #[arg(long, value_name = "DIR", requires = "labels")]
+    held_out: Option<PathBuf>,
     /// Where to; the experiment's own directory unless given.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -36,7 +35,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         labels: args.labels,
         selection: args.selection,
         tokenizer: args.tokenizer,
-        teacher: args.teacher.as_deref().map(teacher_figures).transpose()?,
+        held_out: args.held_out,
         ..ReportInputs::default()
     };
     let written = write(&output, &results, &inputs)?;
@@ -45,14 +44,4 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
     anstream::println!("{}", written.page.display());
     Ok(())
-}
-
-fn teacher_figures(path: &Path) -> anyhow::Result<TeacherFigures> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| {
-        format!(
-            "{} does not say what labels say of a teacher: expected JSON with `bounds` and `nll`",
-            path.display()
-        )
-    })
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with a report.
 
+use crate::bounds::BoundsError;
 use crate::error::Kind;
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
@@ -102,6 +103,9 @@ pub enum ReportError {
     /// From `shards`.
     #[error(transparent)]
     Shards(#[from] ShardsError),
+    /// From `bounds`.
+    #[error(transparent)]
+    Bounds(#[from] BoundsError),
     /// From `view`.
     #[error(transparent)]
     View(#[from] ViewError),
@@ -125,6 +129,7 @@ impl ReportError {
             Self::Draw { .. } => Kind::Failed,
             Self::Metrics(error) => error.kind(),
             Self::Shards(error) => error.kind(),
+            Self::Bounds(error) => error.kind(),
             Self::View(error) => error.kind(),
             Self::Tokens(error) => error.kind(),
             Self::Storage(error) => error.kind(),

@@ -24,6 +24,6 @@ mod read;
 mod write;
 
 pub use error::ReportError;
-pub use inputs::{ReportInputs, TeacherBounds, TeacherFigures, TeacherNll, Written};
+pub use inputs::{ReportInputs, Written};
 pub use read::{RESULTS_NAME, read_results};
 pub use write::write;

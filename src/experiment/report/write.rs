@@ -3,7 +3,10 @@
 use super::compare::Comparison;
 use super::error::ReportError;
 use super::figure::{self, Figure, png, standalone};
-use super::gather::{arm_curves, passages, read_selection, score_bins, scored_sequences};
+use super::gather::{
+    Passage, TeacherNotes, arm_curves, passages, read_selection, score_bins, scored_sequences,
+    teacher_notes,
+};
 use super::inputs::{ReportInputs, Written};
 use super::page::{Contents, page};
 use crate::experiment::results::Results;
@@ -16,6 +19,8 @@ use std::path::{Path, PathBuf};
 const PAGE_NAME: &str = "report.html";
 /// Name of the directory of the figures.
 const FIGURES_NAME: &str = "figures";
+/// Points around a figure in a file of its own.
+const ROOM: f64 = 16.0;
 
 /// Writes `report.html` and `figures/` in `dir`, which is made if need be; files that are there are
 /// replaced. A part whose input is missing is left out.
@@ -40,8 +45,9 @@ pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Wri
         shares: figure::shares(&comparison),
         buckets: figure::buckets(&comparison),
         variance: None,
-        bounds: inputs.teacher.as_ref().and_then(figure::teacher_bounds),
+        bounds: labels.teacher.as_ref().map(figure::teacher_bounds),
         scores: labels.scores,
+        teacher: labels.teacher,
         passages: labels.passages,
         facts: labels.facts,
         notes: &notes,
@@ -60,7 +66,8 @@ pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Wri
 #[derive(Default)]
 struct OfLabels {
     scores: Option<Figure>,
-    passages: Vec<super::gather::Passage>,
+    teacher: Option<TeacherNotes>,
+    passages: Vec<Passage>,
     facts: Vec<(String, String)>,
 }
 
@@ -82,6 +89,7 @@ fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
     let selected = selected.map(|(name, value)| (format!("Selection: {name}"), value));
     Ok(OfLabels {
         scores: score_bins(&scored, own_scores).map(|bins| figure::score_histogram(&bins)),
+        teacher: Some(teacher_notes(&set, inputs.held_out.as_deref())?),
         passages: passages(&set, &scored, inputs.tokenizer.as_deref())?,
         facts: label_facts(&set).into_iter().chain(selected).collect(),
     })
@@ -115,10 +123,11 @@ fn write_figures<'a>(
         .map_err(|source| StorageError::io("create the directory", dir, source))?;
     let mut written = Vec::new();
     for figure in figures {
+        let scene = figure.wide.padded(ROOM);
         let svg = dir.join(format!("{}.svg", figure.name));
-        storage::replace(&svg, standalone(&figure.wide, &figure.label).as_bytes())?;
+        storage::replace(&svg, standalone(&scene, &figure.label).as_bytes())?;
         let path = dir.join(format!("{}.png", figure.name));
-        let pixels = png(&figure.wide).map_err(|source| ReportError::Draw {
+        let pixels = png(&scene).map_err(|source| ReportError::Draw {
             path: path.clone(),
             source,
         })?;

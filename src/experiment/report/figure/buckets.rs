@@ -63,7 +63,7 @@ fn scene(width: f64, comparison: &Comparison<'_>, sets: &[usize]) -> Scene {
         .map(|arm| (Sample::Block(Paint::Arm(arm.slot)), arm.name().to_owned()))
         .collect();
     let mut top = legend::draw(&mut scene, 0.0, &entries);
-    let height = if is_wide(width) { 300.0 } else { 260.0 };
+    let height = if is_wide(width) { 290.0 } else { 260.0 };
     for &set in sets {
         let name = &comparison.results.sets[set].name;
         let base = &comparison.results.baseline;
@@ -73,7 +73,7 @@ fn scene(width: f64, comparison: &Comparison<'_>, sets: &[usize]) -> Scene {
         };
         scene.heading(heading, (4.0, top + 14.0));
         draw_panel(&mut scene, &arms, set, (top + 34.0, height));
-        top += 34.0 + height + 8.0;
+        top += 34.0 + height;
     }
     scene.height = top;
     scene
@@ -143,7 +143,7 @@ fn draw_bar(
         Some(deviation) => format!("{} \u{b1} {deviation:.3}", signed(gap.mean(), 3)),
         None => signed(gap.mean(), 3),
     };
-    let bar = scene.bar((x + inset, zero), (x + width - inset, y), 0.85, paint);
+    let bar = scene.bar((x + inset, zero), (x + width - inset, y), 1.0, paint);
     bar.tip(format!("{}, {name}: {text}", arm.name()));
     if let Some(deviation) = gap.deviation() {
         let (up, down) = (

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 /// Room for the labels of the y axis.
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 20.0;
 /// Room for the labels and the name of the x axis.
 pub(crate) const BOTTOM: f64 = 46.0;
 /// Points between two labels of an axis, about.

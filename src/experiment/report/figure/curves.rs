@@ -12,6 +12,9 @@ use crate::train::plot::axis::XAxis;
 use crate::train::plot::series::{clipped, thinned, y_range};
 use std::ops::RangeInclusive;
 
+/// The first share of a run, whose fall would flatten what is to be compared.
+const SETTLED: f64 = 0.25;
+
 /// A decayed model: mean over the seeds of an arm at one share.
 #[derive(Debug, Clone, PartialEq)]
 struct Decayed {
@@ -113,7 +116,6 @@ fn range_of(drawn: &[Drawn<'_>], x: &RangeInclusive<f64>) -> Option<RangeInclusi
         .iter()
         .flat_map(|arm| arm.decayed.iter().map(|dot| dot.at))
         .collect();
-    // The first fall would flatten what is to be compared.
     let end = *x.end();
     let settled: Vec<Vec<Spot>> = drawn
         .iter()
@@ -125,7 +127,7 @@ fn range_of(drawn: &[Drawn<'_>], x: &RangeInclusive<f64>) -> Option<RangeInclusi
 }
 
 fn late(points: &[Spot], end: f64) -> Vec<Spot> {
-    let kept = points.iter().filter(|point| point.0 >= 0.12 * end);
+    let kept = points.iter().filter(|point| point.0 >= SETTLED * end);
     let kept: Vec<Spot> = kept.copied().collect();
     if kept.is_empty() {
         points.to_vec()
@@ -209,13 +211,24 @@ fn draw_band(scene: &mut Scene, chart: &Chart, arm: &Drawn<'_>) {
     if arm.curve.n_runs < 2 {
         return;
     }
-    let within = |&(x, y): &Spot| {
-        let y = y.clamp(*chart.y.start(), *chart.y.end());
-        chart.spot((x, y))
-    };
-    let mut spots: Vec<Spot> = arm.high.iter().map(within).collect();
-    spots.extend(arm.low.iter().rev().map(within));
-    scene.area(spots, 0.16, Paint::Arm(arm.curve.slot));
+    // A stretch between two validations at a time: one that leaves the chart is left out.
+    let ends = arm.low.iter().zip(&arm.high);
+    let spots: Vec<(Spot, Spot)> = ends
+        .map(|(low, high)| (chart.spot(*low), chart.spot(*high)))
+        .collect();
+    let inside = |(low, high): &(Spot, Spot)| low.1 <= chart.bottom && high.1 >= chart.top;
+    for part in spots
+        .split(|ends| !inside(ends))
+        .filter(|part| part.len() > 1)
+    {
+        let there = part.iter().map(|ends| ends.1);
+        let back = part.iter().rev().map(|ends| ends.0);
+        scene.area(
+            there.chain(back).collect(),
+            0.16,
+            Paint::Arm(arm.curve.slot),
+        );
+    }
 }
 
 fn draw_arm(scene: &mut Scene, chart: &Chart, arm: &Drawn<'_>) {

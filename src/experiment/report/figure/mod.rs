@@ -18,7 +18,7 @@ pub(super) use buckets::buckets;
 pub(super) use curves::curves;
 pub(super) use finals::finals;
 pub(super) use gap::gap;
-pub(super) use palette::{Paint, rules, slot, variables};
+pub(super) use palette::{Paint, rules, variables};
 pub(super) use pixels::png;
 pub(super) use scene::Scene;
 pub(super) use scores::score_histogram;

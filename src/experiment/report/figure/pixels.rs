@@ -63,7 +63,8 @@ fn draw(canvas: &Surface<'_>, shape: &Shape) -> Drawn<BitMapBackend<'static>> {
             text,
             ..
         } => {
-            let at = (DENSITY * at.0, DENSITY * at.1);
+            // Its middle is that of its line, which lies higher than that of its digits.
+            let at = (DENSITY * at.0, DENSITY * (at.1 + 0.12 * size));
             // The font that is built in has no true minus and no narrow space.
             let text = text.replace('\u{2212}', "-").replace('\u{202f}', " ");
             canvas.text(&text, at, *anchor, DENSITY * size, color)

@@ -96,6 +96,20 @@ impl Scene {
         self.push(Form::Area { spots, opacity }, paint)
     }
 
+    /// The same with room all around, as a file of its own wants.
+    pub(crate) fn padded(&self, room: f64) -> Self {
+        let moved = |spots: &[Spot]| spots.iter().map(|&(x, y)| (x + room, y + room)).collect();
+        let mut scene = self.clone();
+        (scene.width, scene.height) = (self.width + 2.0 * room, self.height + 2.0 * room);
+        for shape in &mut scene.shapes {
+            match &mut shape.form {
+                Form::Line { spots, .. } | Form::Area { spots, .. } => *spots = moved(spots),
+                Form::Mark { at, .. } | Form::Text { at, .. } => *at = (at.0 + room, at.1 + room),
+            }
+        }
+        scene
+    }
+
     /// A rectangle between two corners.
     pub(crate) fn bar(&mut self, a: Spot, b: Spot, opacity: f64, paint: Paint) -> &mut Shape {
         let corners = vec![a, (b.0, a.1), b, (a.0, b.1)];

@@ -21,6 +21,10 @@ pub(crate) fn score_histogram(bins: &ScoreBins) -> Figure {
         ),
         None => String::new(),
     };
+    let meaning = match bins.name {
+        "score_salt" => ": the higher, the more challenging among what is learnable",
+        _ => "",
+    };
     let missing = match bins.n_without {
         0 => String::new(),
         n => format!(" {} sequences have no score and are not drawn.", grouped(n)),
@@ -33,7 +37,10 @@ pub(crate) fn score_histogram(bins: &ScoreBins) -> Figure {
         ),
     };
     figure.caption(
-        format!("How many sequences have which {}.{kept}", bins.name),
+        format!(
+            "How many sequences have which {}{meaning}.{kept}",
+            bins.name
+        ),
         format!("What a sequence says: the coloured text has some of them.{missing}{far}"),
     )
 }

@@ -4,8 +4,10 @@ mod curves;
 mod passages;
 mod scores;
 mod selection;
+mod teacher;
 
 pub(super) use curves::{ArmCurve, CurvePoint, arm_curves};
 pub(super) use passages::{Passage, passages};
-pub(super) use scores::{ScoreBins, Scored, score_bins, scored_sequences};
+pub(super) use scores::{ScoreBins, score_bins, scored_sequences};
 pub(super) use selection::read_selection;
+pub(super) use teacher::{TeacherNotes, teacher_notes};

@@ -8,7 +8,7 @@ use crate::view::{RowChoice, RowView, TokenNames, describe_row, read_row};
 use std::path::Path;
 
 /// Tokens of a sequence that are shown.
-const MAX_TOKENS: usize = 256;
+const MAX_TOKENS: usize = 320;
 /// Alternatives of the teacher that are named with a token.
 const N_ALTERNATIVES: usize = 4;
 

@@ -2,7 +2,7 @@
 
 use super::selection::SelectionRows;
 use crate::experiment::report::error::ReportError;
-use crate::shards::{LabelSet, ShardReader};
+use crate::shards::{LabelSet, Row, ShardReader};
 
 /// Bars of the histogram.
 const N_BARS: usize = 60;
@@ -53,36 +53,28 @@ pub(crate) fn scored_sequences(
     selection: Option<&SelectionRows>,
 ) -> Result<Vec<Scored>, ReportError> {
     let mut scored = Vec::new();
-    for plan in &set.segments {
-        for shard in plan.shards() {
-            // No sidecar = not done.
-            if !set.dir.join(format!("part-{shard:05}.json")).is_file() {
-                continue;
-            }
-            for rows in ShardReader::open_scores(&set.dir, plan, shard)? {
-                scored.extend(
-                    rows?
-                        .iter()
-                        .map(|row| with_selection(row.seq_id, row.scores.salt, selection)),
-                );
-            }
+    for (plan, shard) in set.finished_shards() {
+        for rows in ShardReader::open_scores(&set.dir, plan, shard)? {
+            let rows = rows?;
+            let joined = rows.iter().map(|row| with_selection(row, selection));
+            scored.extend(joined);
         }
     }
     Ok(scored)
 }
 
-fn with_selection(seq_id: u64, salt: Option<f64>, selection: Option<&SelectionRows>) -> Scored {
-    let listed = selection.and_then(|selection| selection.rows.get(&seq_id));
+fn with_selection(row: &Row, selection: Option<&SelectionRows>) -> Scored {
+    let listed = selection.and_then(|selection| selection.rows.get(&row.seq_id));
     let own = selection.is_some_and(|selection| selection.has_scores);
     Scored {
-        seq_id,
+        seq_id: row.seq_id,
         score: if own {
-            listed.and_then(|row| row.1)
+            listed.and_then(|listed| listed.1)
         } else {
-            salt
+            row.scores.salt
         },
         // What a selection does not list it does not keep.
-        is_kept: selection.map(|_| listed.is_some_and(|row| row.0)),
+        is_kept: selection.map(|_| listed.is_some_and(|listed| listed.0)),
     }
 }
 
@@ -113,10 +105,7 @@ pub(crate) fn score_bins(scored: &[Scored], own_scores: bool) -> Option<ScoreBin
         .count() as u64;
     let (name, axis) = match own_scores {
         true => ("score", "score of the selection"),
-        false => (
-            "score_salt",
-            "score_salt, nats: higher is more challenging, among what is learnable",
-        ),
+        false => ("score_salt", "score_salt, nats"),
     };
     Some(ScoreBins {
         name,

@@ -1,9 +1,9 @@
 //! Every cell: what an arm sets, what each of its runs reached, and what it cost.
 
 use super::super::compare::{Arm, Comparison, Reach};
-use super::super::numbers::{duration, fixed, grouped, percent, short};
-use super::html::{Section, arm_name, cells, escape, table};
-use crate::experiment::results::{RunResults, TeacherCost};
+use super::super::numbers::{Spread, duration, fixed, grouped, percent, short};
+use super::html::{Section, arm_name, cells, escape, table, value_cell};
+use crate::experiment::results::{BranchResults, RunResults, TeacherCost};
 
 const NONE: &str = "\u{2013}";
 
@@ -14,6 +14,7 @@ pub(super) fn section(comparison: &Comparison<'_>) -> Option<Section> {
         title: "All arms and runs",
         body: arms_table(comparison)
             + &teacher.map_or(String::new(), teacher_line)
+            + &finals_table(comparison)
             + &runs_table(comparison),
     })
 }
@@ -73,6 +74,38 @@ fn teacher_line(teacher: &TeacherCost) -> String {
     )
 }
 
+/// Final models on every set: NLL, accuracy and calibration.
+fn finals_table(comparison: &Comparison<'_>) -> String {
+    let sets = &comparison.results.sets;
+    let mut heads = cells(["Arm"]);
+    for set in sets {
+        heads.extend(
+            ["NLL", "Accuracy", "ECE"].map(|what| escape(&format!("{what}, {}", set.name))),
+        );
+    }
+    let row = |arm: &Arm<'_>| {
+        let mut row = vec![arm_name(arm.name(), arm.slot)];
+        for on_set in &arm.sets {
+            row.push(spread_cell(on_set.nll.as_ref(), 4));
+            row.push(spread_cell(on_set.accuracy.as_ref(), 4));
+            row.push(spread_cell(on_set.ece.as_ref(), 4));
+        }
+        row
+    };
+    let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
+    table(
+        "Final models: NLL in nats per token, share of positions whose target is the best id, and expected calibration \
+         error of the best id\u{2019}s probability (15 bins). Means over seeds, \u{b1} a standard deviation where there are several.",
+        &heads,
+        &rows,
+        1,
+    )
+}
+
+fn spread_cell(spread: Option<&Spread>, digits: usize) -> String {
+    spread.map_or(NONE.to_owned(), |spread| value_cell(&spread.text(digits)))
+}
+
 fn runs_table(comparison: &Comparison<'_>) -> String {
     let sets = &comparison.results.sets;
     let mut heads = cells(["Arm", "Seed", "Share"]);
@@ -87,18 +120,18 @@ fn runs_table(comparison: &Comparison<'_>) -> String {
         "FLOPs",
         "Directory",
     ]));
-    let rows: Vec<Vec<String>> = comparison
+    let runs = comparison
         .arms
         .iter()
-        .flat_map(|arm| {
-            arm.data
-                .runs
-                .iter()
-                .flat_map(|run| run_rows(comparison, arm, run))
+        .flat_map(|arm| arm.data.runs.iter().map(move |run| (arm, run)));
+    let rows: Vec<Vec<String>> = runs
+        .flat_map(|(arm, run)| {
+            let branches = run.branches.iter();
+            branches.map(move |branch| branch_row(arm, run, branch, sets.len()))
         })
         .collect();
     let caption = format!(
-        "Every decayed model of every run, the whole runs in bold. Accuracy and expected calibration error (15 bins) on {}. \
+        "Every decayed model of every run, the whole runs in bold. Accuracy and calibration error on {}. \
          Time and FLOPs are of training, the steps before a branch included.",
         comparison.first_set()
     );
@@ -109,50 +142,55 @@ fn runs_table(comparison: &Comparison<'_>) -> String {
     )
 }
 
-fn run_rows(comparison: &Comparison<'_>, arm: &Arm<'_>, run: &RunResults) -> Vec<Vec<String>> {
-    let reach = arm.reach.iter().find(|(seed, _)| *seed == run.seed);
-    let row = |branch: &crate::experiment::results::BranchResults| {
-        let is_whole = branch.share > 0.999;
-        let strong = |text: String| {
-            if is_whole {
-                format!("<b>{text}</b>")
-            } else {
-                text
-            }
-        };
-        let first = branch.scores.first();
-        let mut row = vec![
-            arm_name(arm.name(), arm.slot),
-            run.seed.to_string(),
-            strong(escape(&percent(branch.share))),
-        ];
-        row.extend((0..comparison.results.sets.len()).map(|i| {
-            let nll = branch
-                .scores
-                .get(i)
-                .map_or(NONE.to_owned(), |score| fixed(score.nll, 4));
-            strong(escape(&nll))
-        }));
-        row.push(first.map_or(NONE.to_owned(), |score| {
-            escape(&format!("{}\u{202f}%", fixed(100.0 * score.accuracy, 1)))
-        }));
-        row.push(first.map_or(NONE.to_owned(), |score| fixed(score.ece, 4)));
-        row.push(match reach {
-            Some((_, reach)) if is_whole && arm.slot > 0 => escape(&reach_text(*reach)),
-            _ => String::new(),
-        });
-        row.push(grouped(branch.n_steps));
-        row.push(short(branch.n_tokens as f64));
-        row.push(duration(branch.seconds));
-        row.push(short(branch.flops));
-        row.push(if is_whole {
-            format!("<code>{}</code>", escape(&run.dir.display().to_string()))
-        } else {
-            String::new()
-        });
-        row
+fn branch_row(
+    arm: &Arm<'_>,
+    run: &RunResults,
+    branch: &BranchResults,
+    n_sets: usize,
+) -> Vec<String> {
+    let is_whole = branch.share > 0.999;
+    let strong = |text: String| match is_whole {
+        true => format!("<b>{text}</b>"),
+        false => text,
     };
-    run.branches.iter().map(row).collect()
+    let of_set = |i: usize| branch.scores.get(i);
+    let nlls = (0..n_sets).map(|i| measured(of_set(i).map(|score| score.nll)));
+    let mut row = vec![
+        arm_name(arm.name(), arm.slot),
+        run.seed.to_string(),
+        strong(escape(&percent(branch.share))),
+    ];
+    row.extend(nlls.map(strong));
+    row.push(measured(of_set(0).map(|score| score.accuracy)));
+    row.push(measured(of_set(0).map(|score| score.ece)));
+    row.push(if is_whole {
+        reach_cell(arm, run)
+    } else {
+        String::new()
+    });
+    row.push(grouped(branch.n_steps));
+    row.push(short(branch.n_tokens as f64));
+    row.push(duration(branch.seconds));
+    row.push(short(branch.flops));
+    row.push(match is_whole {
+        true => format!("<code>{}</code>", escape(&run.dir.display().to_string())),
+        false => String::new(),
+    });
+    row
+}
+
+/// What was not measured is NaN.
+fn measured(value: Option<f64>) -> String {
+    let value = value.filter(|value| value.is_finite());
+    value.map_or(NONE.to_owned(), |value| fixed(value, 4))
+}
+
+fn reach_cell(arm: &Arm<'_>, run: &RunResults) -> String {
+    let found = arm.reach.iter().find(|(seed, _)| *seed == run.seed);
+    match found {
+        Some((_, reach)) if arm.slot > 0 => escape(&reach_text(*reach)),
+        _ => String::new(),
+    }
 }
 
 fn reach_text(reach: Reach) -> String {

@@ -108,11 +108,24 @@ pub(super) fn table(
         format!("<tr>{cells}</tr>\n")
     };
     let body: String = rows.iter().map(|row| line("tbody", row)).collect();
+    let caption = escape(caption);
     format!(
-        "<div class=\"scroll\" tabindex=\"0\"><table>\n<caption>{}</caption>\n<thead>{}</thead>\n<tbody>\n{body}</tbody></table></div>\n",
-        escape(caption),
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\"><table>\n<thead>{}</thead>\n<tbody>\n{body}</tbody></table></div>\n\
+         <p class=\"note\">{caption}</p>\n",
         line("thead", heads),
     )
+}
+
+/// A value with its deviation, which goes beneath it where there is no room beside.
+pub(super) fn value_cell(text: &str) -> String {
+    match text.split_once(" \u{b1} ") {
+        Some((value, deviation)) => format!(
+            "{} <span class=\"dev\">\u{b1}\u{202f}{}</span>",
+            escape(value),
+            escape(deviation)
+        ),
+        None => escape(text),
+    }
 }
 
 /// Escaped cells.

@@ -15,8 +15,8 @@ pub(super) use html::escape;
 
 use super::compare::Comparison;
 use super::figure::{self, Figure};
-use super::gather::Passage;
-use super::inputs::{ReportInputs, TeacherFigures};
+use super::gather::{Passage, TeacherNotes};
+use super::inputs::ReportInputs;
 use html::{Section, navigation};
 
 const STYLE: &str = include_str!("report.css");
@@ -35,6 +35,7 @@ pub(super) struct Contents<'a> {
     pub(super) variance: Option<Figure>,
     pub(super) bounds: Option<Figure>,
     pub(super) scores: Option<Figure>,
+    pub(super) teacher: Option<TeacherNotes>,
     pub(super) passages: Vec<Passage>,
     /// What the labels and the selection say of how they were made.
     pub(super) facts: Vec<(String, String)>,
@@ -55,10 +56,6 @@ impl Contents<'_> {
         ];
         let others = others.into_iter().flatten();
         self.curves.iter().chain(others)
-    }
-
-    fn teacher(&self) -> Option<&TeacherFigures> {
-        self.inputs.teacher.as_ref()
     }
 }
 

@@ -55,15 +55,11 @@
 
   // One arm alone in all figures.
   var arms = new Map();
-  document.querySelectorAll("#result tbody th").forEach(function (head, i) {
+  document.querySelectorAll("#result tbody th").forEach(function (head) {
     var dot = head.querySelector(".dot");
-    var slot = head.dataset.arm || (dot && dot.dataset.arm);
-    if (slot) arms.set(slot, head.innerHTML);
+    if (dot) arms.set(dot.dataset.arm, head.innerHTML);
   });
-  var section = document.getElementById("curves");
-  if (!section || arms.size < 3) return;
-  var row = document.createElement("div");
-  row.className = "chips";
+  if (arms.size < 3) return;
   var chosen = null;
   function choose(slot) {
     chosen = chosen === slot ? null : slot;
@@ -71,20 +67,28 @@
     document.querySelectorAll("svg [data-arm]").forEach(function (shape) {
       shape.classList.toggle("on", shape.dataset.arm === chosen || shape.dataset.arm === "0");
     });
-    row.querySelectorAll("button").forEach(function (button) {
+    document.querySelectorAll(".chips button").forEach(function (button) {
       button.setAttribute("aria-pressed", String(button.dataset.slot === chosen));
     });
   }
-  arms.forEach(function (name, slot) {
-    if (slot === "0") return;
-    var button = document.createElement("button");
-    button.type = "button";
-    button.dataset.slot = slot;
-    button.setAttribute("aria-pressed", "false");
-    button.title = "Show this arm and the baseline alone in all figures";
-    button.innerHTML = name;
-    button.addEventListener("click", function () { choose(slot); });
-    row.appendChild(button);
+  function chips() {
+    var row = document.createElement("div");
+    row.className = "chips";
+    row.append("Beside the baseline only:");
+    arms.forEach(function (name, slot) {
+      if (slot === "0") return;
+      var button = document.createElement("button");
+      button.type = "button";
+      button.dataset.slot = slot;
+      button.setAttribute("aria-pressed", "false");
+      button.innerHTML = name;
+      button.addEventListener("click", function () { choose(slot); });
+      row.appendChild(button);
+    });
+    return row;
+  }
+  ["curves", "reaching", "buckets"].forEach(function (id) {
+    var section = document.getElementById(id);
+    if (section) section.querySelector("h2").after(chips());
   });
-  section.querySelector("h2").after(row);
 })();

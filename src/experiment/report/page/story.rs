@@ -3,7 +3,7 @@
 use super::super::compare::{Arm, Comparison, Reach};
 use super::super::numbers::{Spread, duration, fixed, grouped, percent, short, signed};
 use super::Contents;
-use super::html::{Section, arm_name, cells, escape, figure, paragraph, table};
+use super::html::{Section, arm_name, cells, escape, figure, paragraph, table, value_cell};
 
 /// Name and size of the experiment.
 pub(super) fn header(comparison: &Comparison<'_>) -> String {
@@ -56,21 +56,8 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
 
 /// Whatever can be said in a sentence.
 fn sentences(comparison: &Comparison<'_>) -> Vec<String> {
-    let results = comparison.results;
-    let set = comparison.first_set();
-    let base = &results.baseline;
-    let tokens = short(results.n_steps as f64 * results.tokens_per_step as f64);
-    let mut said = vec![format!(
-        "The same model of {} parameters was trained in {} for {} steps ({tokens} tokens); the arms differ in what the table of arms says. \
-         Final models are compared by their mean negative log-likelihood (NLL, nats per token, lower is better) on {set}.",
-        short(results.n_params as f64),
-        if results.arms.len() == 1 {
-            "one way".to_owned()
-        } else {
-            format!("{} ways", results.arms.len())
-        },
-        grouped(results.n_steps),
-    )];
+    let base = the_baseline(comparison);
+    let mut said = vec![what_was_done(comparison)];
     match comparison.baseline().and_then(Arm::nll) {
         Some(nll) => said.push(best_sentence(comparison, nll)),
         None => said.push(format!(
@@ -86,6 +73,31 @@ fn sentences(comparison: &Comparison<'_>) -> Vec<String> {
     said
 }
 
+/// How the arm is called in a sentence.
+fn the_baseline(comparison: &Comparison<'_>) -> String {
+    match comparison.results.baseline.as_str() {
+        "baseline" => "the baseline".to_owned(),
+        name => format!("the baseline ({name})"),
+    }
+}
+
+fn what_was_done(comparison: &Comparison<'_>) -> String {
+    let results = comparison.results;
+    let tokens = short(results.n_steps as f64 * results.tokens_per_step as f64);
+    let n_ways = match results.arms.len() {
+        1 => "one way".to_owned(),
+        n => format!("{n} ways"),
+    };
+    format!(
+        "A model of {} parameters was trained in {n_ways} for {} steps ({tokens} tokens); what each arm sets is in the \
+         table of arms. Final models are compared by their mean negative log-likelihood (NLL, nats per token, lower is \
+         better) on {}.",
+        short(results.n_params as f64),
+        grouped(results.n_steps),
+        comparison.first_set(),
+    )
+}
+
 /// The arm with the least mean gap.
 fn best<'c>(comparison: &'c Comparison<'_>) -> Option<(&'c Arm<'c>, &'c Spread)> {
     let gaps = comparison
@@ -95,84 +107,101 @@ fn best<'c>(comparison: &'c Comparison<'_>) -> Option<(&'c Arm<'c>, &'c Spread)>
 }
 
 fn best_sentence(comparison: &Comparison<'_>, baseline: &Spread) -> String {
-    let base = &comparison.results.baseline;
-    let ends = format!("{base} ends at {}", with_seeds(baseline));
+    let base = the_baseline(comparison);
+    let spread = match baseline.values.len() {
+        1 => String::new(),
+        n => format!(" (mean and standard deviation over {n} seeds)"),
+    };
+    let ends = format!(
+        "{} ends at {}{spread}",
+        upper_first(&base),
+        baseline.text(3)
+    );
     match best(comparison) {
-        None => format!("{ends}. No other arm has a finished run of the same seed."),
-        Some((arm, gap)) if gap.mean() < 0.0 => format!(
-            "{ends}. The best arm is {}: {} nats below {base} of the same seed.",
-            arm.name(),
-            spread_text(&Spread {
-                values: gap.values.iter().map(|gap| -gap).collect()
-            }),
-        ),
+        None => format!("{ends}; no other arm has a finished run of the same seed."),
+        Some((arm, gap)) if gap.mean() < 0.0 => {
+            let gain = Spread {
+                values: gap.values.iter().map(|gap| -gap).collect(),
+            };
+            format!(
+                "{ends}. The best arm is {}, {} nats below it.",
+                arm.name(),
+                gain.text(3)
+            )
+        }
         Some((arm, gap)) => format!(
-            "{ends}, and no other arm ends below it: the nearest is {}, {} nats above.",
+            "{ends}. No other arm ends below it: the nearest is {}, {} nats above.",
             arm.name(),
-            spread_text(gap)
+            gap.text(3)
         ),
     }
 }
 
-fn with_seeds(spread: &Spread) -> String {
-    match spread.values.len() {
-        1 => format!("an NLL of {}", spread.text(3)),
-        n => format!(
-            "an NLL of {} (mean and standard deviation of {n} seeds)",
-            spread.text(3)
-        ),
-    }
+fn upper_first(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
 }
 
-fn spread_text(spread: &Spread) -> String {
-    spread.text(3)
-}
-
+/// Who gets as good as the baseline's final model before its last step, first of all the earliest.
 fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
-    let base = &comparison.results.baseline;
-    let has_branches = comparison
-        .results
-        .arms
-        .iter()
-        .flat_map(|arm| &arm.runs)
-        .any(|run| run.branches.len() > 1);
-    if !has_branches {
+    if !has_branches(comparison) {
         return None;
     }
-    let texts: Vec<String> = comparison
+    let base = the_baseline(comparison);
+    let arms: Vec<&Arm<'_>> = comparison
         .others()
         .filter(|arm| !arm.reach.is_empty())
-        .map(|arm| format!("{} {}", arm.name(), reach_words(arm)))
         .collect();
-    (!texts.is_empty()).then(|| {
+    let reaches = |arm: &&&Arm<'_>| {
+        arm.reach
+            .iter()
+            .all(|(_, reach)| share_of(*reach).is_some())
+    };
+    let never: Vec<&str> = arms
+        .iter()
+        .filter(|arm| !reaches(arm))
+        .map(|arm| arm.name())
+        .collect();
+    let earliest = arms
+        .iter()
+        .filter(reaches)
+        .min_by(|a, b| mean_share(a).total_cmp(&mean_share(b)));
+    let missing = match (never.len(), never.len() == arms.len()) {
+        (_, true) => return (!arms.is_empty()).then(|| format!("No arm is as good as {base}\u{2019}s final model before its own end, in every seed.")),
+        (0, _) => String::new(),
+        _ => format!(" Not in every seed, or never: {}.", never.join(", ")),
+    };
+    earliest.map(|arm| {
         format!(
-            "Share of {base}\u{2019}s steps after which a decayed model is as good as {base}\u{2019}s final one: {}.",
-            texts.join(", ")
+            "Decayed after {} of the steps, {} is as good as {base}\u{2019}s final model, the earliest of all arms.{missing}",
+            reach_words(arm),
+            arm.name()
         )
     })
 }
 
-/// `72 %`, `70 to 75 %`, `never`, or how many seeds of how many.
-fn reach_words(arm: &Arm<'_>) -> String {
-    let n = arm.reach.len();
+fn has_branches(comparison: &Comparison<'_>) -> bool {
+    let mut runs = comparison.results.arms.iter().flat_map(|arm| &arm.runs);
+    runs.any(|run| run.branches.len() > 1)
+}
+
+fn mean_share(arm: &Arm<'_>) -> f64 {
     let shares = Spread::of(arm.reach.iter().filter_map(|(_, reach)| share_of(*reach)));
-    let Some(shares) = shares else {
-        return "never".to_owned();
-    };
-    let is_before = arm
-        .reach
-        .iter()
-        .any(|(_, reach)| matches!(reach, Reach::Before(_)));
-    let sign = if is_before { "\u{2264}\u{202f}" } else { "" };
-    let mean = format!("{sign}{}", percent(shares.mean()));
-    match shares.values.len() {
-        found if found < n => format!("{mean} in {found} of {n} seeds, never in the others"),
-        1 => mean,
-        _ => format!(
-            "{mean} ({} to {})",
-            percent(shares.low()),
+    shares.map_or(f64::INFINITY, |shares| shares.mean())
+}
+
+/// `72 %`, or `72 % (70 to 75 %)` over seeds.
+fn reach_words(arm: &Arm<'_>) -> String {
+    let shares = Spread::of(arm.reach.iter().filter_map(|(_, reach)| share_of(*reach)));
+    match shares {
+        Some(shares) if shares.values.len() > 1 => format!(
+            "{} ({:.0} to {} over seeds)",
+            reach_cell(arm),
+            100.0 * shares.low(),
             percent(shares.high())
         ),
+        _ => reach_cell(arm),
     }
 }
 
@@ -185,7 +214,7 @@ fn share_of(reach: Reach) -> Option<f64> {
 
 /// The three or four numbers to remember.
 fn tiles(comparison: &Comparison<'_>) -> String {
-    let base = &comparison.results.baseline;
+    let base = &the_baseline(comparison);
     let mut tiles = Vec::new();
     if let Some(nll) = comparison.baseline().and_then(Arm::nll) {
         tiles.push((fixed(nll.mean(), 3), format!("final NLL of {base}")));
@@ -193,7 +222,7 @@ fn tiles(comparison: &Comparison<'_>) -> String {
     if let Some((arm, gap)) = best(comparison) {
         tiles.push((
             signed(gap.mean(), 3),
-            format!("{}, the best other arm, to {base}", arm.name()),
+            format!("nats: {}, the best arm, to {base}", arm.name()),
         ));
     }
     let reached = comparison.others().filter_map(|arm| {
@@ -237,12 +266,7 @@ fn tiles(comparison: &Comparison<'_>) -> String {
 }
 
 fn headline_table(comparison: &Comparison<'_>) -> String {
-    let has_branches = comparison
-        .results
-        .arms
-        .iter()
-        .flat_map(|arm| &arm.runs)
-        .any(|run| run.branches.len() > 1);
+    let has_branches = has_branches(comparison);
     let mut heads = cells(["Arm", "Final NLL", "Difference"]);
     if has_branches {
         heads.push("As good at".to_owned());
@@ -253,7 +277,11 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
             (_, Some(gap)) => signed_text(gap),
         };
         let nll = arm.nll().map_or("under way".to_owned(), |nll| nll.text(3));
-        let mut row = vec![arm_name(arm.name(), arm.slot), escape(&nll), escape(&gap)];
+        let mut row = vec![
+            arm_name(arm.name(), arm.slot),
+            value_cell(&nll),
+            value_cell(&gap),
+        ];
         if has_branches {
             let reach = match (arm.slot, arm.reach.is_empty()) {
                 (0, _) | (_, true) => "\u{2013}".to_owned(),
@@ -264,7 +292,7 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
         row
     };
     let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
-    let base = &comparison.results.baseline;
+    let base = &the_baseline(comparison);
     let spread = match comparison.has_spread() {
         true => "Mean \u{b1} standard deviation over seeds. ",
         false => "",
