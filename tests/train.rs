@@ -748,6 +748,9 @@ fn only_the_checkpoints_of_the_policy_stay() {
     let bench = bench.with(&["checkpoint.keep_last=1", "checkpoint.keep_every=10"]);
     succeed(&mut bench.run("some"));
     assert_eq!(bench.steps("some"), [10, 20, 24]);
+    let bench = bench.with(&["checkpoint.keep_every=0", "checkpoint.keep_steps=[7, 12]"]);
+    succeed(&mut bench.run("named"));
+    assert_eq!(bench.steps("named"), [7, 12, 24]);
 }
 
 #[test]

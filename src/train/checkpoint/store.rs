@@ -162,7 +162,7 @@ impl CheckpointStore {
     }
 
     /// Removes what the policy does not keep among the checkpoints up to `newest`, which is whole:
-    /// all but the last `keep_last`, and those whose step is a multiple of `keep_every` (0: none).
+    /// all but the last `keep_last`, and those whose step `is_kept` for good.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
@@ -170,13 +170,13 @@ impl CheckpointStore {
         &self,
         newest: u64,
         keep_last: usize,
-        keep_every: u64,
+        is_kept: impl Fn(u64) -> bool,
     ) -> Result<(), StorageError> {
         let mut steps = self.steps()?;
         steps.retain(|&step| step <= newest);
         let n_old = steps.len().saturating_sub(keep_last.max(1));
         for &step in &steps[..n_old] {
-            if keep_every == 0 || step % keep_every != 0 {
+            if !is_kept(step) {
                 let gone = self.hidden(step, GONE);
                 remove_tree(&gone)?;
                 rename_dir(&self.path(step), &gone)?;

@@ -235,20 +235,21 @@ fn a_sweep_leaves_alone_what_is_not_of_a_save() {
 }
 
 #[test]
-fn the_last_few_and_every_so_many_steps_are_kept() {
-    let kept = |keep_last, keep_every| {
+fn the_last_few_and_those_kept_for_good_stay() {
+    let kept = |keep_last, for_good: &[u64]| {
         let (_run, store) = store();
         for step in [5, 10, 15, 20, 25, 30, 33] {
             save(&store, step).unwrap();
         }
-        store.retain(33, keep_last, keep_every).unwrap();
+        let is_kept = |step| for_good.contains(&step);
+        store.retain(33, keep_last, is_kept).unwrap();
         store.steps().unwrap()
     };
-    assert_eq!(kept(2, 0), [30, 33]);
-    assert_eq!(kept(2, 10), [10, 20, 30, 33]);
-    assert_eq!(kept(1, 25), [25, 33]);
-    assert_eq!(kept(9, 0), [5, 10, 15, 20, 25, 30, 33]);
-    assert_eq!(kept(0, 0), [33], "the newest always stays");
+    assert_eq!(kept(2, &[]), [30, 33]);
+    assert_eq!(kept(2, &[10, 20, 30]), [10, 20, 30, 33]);
+    assert_eq!(kept(1, &[25, 40]), [25, 33]);
+    assert_eq!(kept(9, &[]), [5, 10, 15, 20, 25, 30, 33]);
+    assert_eq!(kept(0, &[]), [33], "the newest always stays");
 }
 
 #[test]
@@ -257,7 +258,7 @@ fn retention_does_not_touch_checkpoints_past_the_newest() {
     for step in [5, 10, 15, 20] {
         save(&store, step).unwrap();
     }
-    store.retain(10, 1, 0).unwrap();
+    store.retain(10, 1, |_| false).unwrap();
     assert_eq!(store.steps().unwrap(), [10, 15, 20]);
 }
 
@@ -275,7 +276,7 @@ fn later_checkpoints_are_moved_aside_and_stay_there() {
     let name = store.path(5).with_file_name("step-15.abandoned-2");
     assert_eq!(again, [name]);
     store.sweep().unwrap();
-    store.retain(10, 1, 0).unwrap();
+    store.retain(10, 1, |_| false).unwrap();
     assert_eq!(store.steps().unwrap(), [10]);
     for dir in moved.iter().chain(&again) {
         assert!(dir.join("checkpoint.json").is_file(), "{}", dir.display());
@@ -308,7 +309,7 @@ fn a_removal_that_fails_midway_leaves_no_half_checkpoint_under_its_name() {
         for step in [5, 10] {
             save(&store, step).unwrap();
         }
-        let (result, reached) = fail_nth(nth, || store.retain(10, 1, 0));
+        let (result, reached) = fail_nth(nth, || store.retain(10, 1, |_| false));
         for step in store.steps().unwrap() {
             store.at(step).unwrap();
         }

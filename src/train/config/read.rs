@@ -30,17 +30,25 @@ impl RunConfig {
             path: path.into(),
             source,
         })?;
+        Self::parse(&text, path, overrides)
+    }
+
+    /// The same of `text`, which is of `path` or of a part of it: that is for messages alone.
+    ///
+    /// # Errors
+    /// Those of [`RunConfig::read`], but for an unreadable file.
+    pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         let overrides: Vec<_> = overrides
             .iter()
             .map(|text| Override::parse(text))
             .collect::<Result<_, _>>()?;
         if overrides.is_empty() {
-            return toml::from_str(&text).map_err(|source| parse_error(path, source));
+            return toml::from_str(text).map_err(|source| parse_error(path, source));
         }
-        let table: Table = toml::from_str(&text).map_err(|source| parse_error(path, source))?;
+        let table: Table = toml::from_str(text).map_err(|source| parse_error(path, source))?;
         match merged(&table, overrides.iter())? {
             Ok(config) => Ok(config),
-            Err(source) => Err(blame(path, &text, &table, &overrides, source)),
+            Err(source) => Err(blame(path, text, &table, &overrides, source)),
         }
     }
 }

@@ -339,6 +339,8 @@ pub struct CheckpointConfig {
     pub keep_last: usize,
     /// Steps whose checkpoints are kept for good, if a multiple of this; 0 keeps none.
     pub keep_every: u64,
+    /// Steps after which a checkpoint is saved whatever `every` says, and kept for good.
+    pub keep_steps: Vec<u64>,
 }
 
 impl Default for CheckpointConfig {
@@ -347,6 +349,7 @@ impl Default for CheckpointConfig {
             every: 500,
             keep_last: 2,
             keep_every: 0,
+            keep_steps: Vec::new(),
         }
     }
 }

@@ -225,6 +225,7 @@ fn values_out_of_range_are_refused_by_key() {
         ("optimizer.weight_decay=-1", "optimizer.weight_decay is -1"),
         ("optimizer.grad_clip=inf", "optimizer.grad_clip is inf"),
         ("checkpoint.keep_last=0", "checkpoint.keep_last is 0"),
+        ("checkpoint.keep_steps=[1, 0]", "checkpoint.keep_steps is 0"),
         ("log.every=0", "log.every is 0"),
         (
             "model.n_heads=3",

@@ -38,7 +38,7 @@ impl RunConfig {
         check_optimizer(&self.optimizer)?;
         check_loss(&self.kd)?;
         check_stages(&self.kd, &self.data, self.train.steps, self.may_end_early())?;
-        check_keeping(&self.checkpoint, &self.log)
+        check_keeping(&self.checkpoint, &self.log, self.train.steps)
     }
 
     /// A branch may end within the stage 1 of its trunk, whose `n_kd` it has.
@@ -440,8 +440,22 @@ fn labelled_steps_at_least(kd: &KdConfig, n_kd: u64) -> u64 {
     }
 }
 
-fn check_keeping(checkpoint: &CheckpointConfig, log: &LogConfig) -> Result<(), ConfigError> {
+fn check_keeping(
+    checkpoint: &CheckpointConfig,
+    log: &LogConfig,
+    steps: u64,
+) -> Result<(), ConfigError> {
     at_least_1("checkpoint.keep_last", checkpoint.keep_last as u64)?;
+    let mut kept = checkpoint.keep_steps.iter();
+    if let Some(&never) = kept.find(|step| !(1..=steps).contains(*step)) {
+        require(
+            false,
+            "checkpoint.keep_steps",
+            format_args!("steps from 1 to train.steps, {steps}"),
+            never,
+            "take it out, or train longer",
+        )?;
+    }
     at_least_1("log.every", log.every)
 }
 

@@ -263,8 +263,10 @@ impl<'a> Trainer<'a> {
     }
 
     fn is_checkpoint_due(&self) -> bool {
-        let (step, every) = (self.state.step, self.inputs.config.checkpoint.every);
-        step == self.n_steps() || (every > 0 && step.is_multiple_of(every))
+        let (step, keep) = (self.state.step, &self.inputs.config.checkpoint);
+        step == self.n_steps()
+            || keep.keep_steps.contains(&step)
+            || (keep.every > 0 && step.is_multiple_of(keep.every))
     }
 
     fn is_log_due(&self) -> bool {
@@ -287,7 +289,11 @@ impl<'a> Trainer<'a> {
         synced.map_err(|error| self.unlogged(error))?;
         let keep = &self.inputs.config.checkpoint;
         let checkpoints = &self.dir.checkpoints;
-        let retained = checkpoints.retain(step, keep.keep_last, keep.keep_every);
+        let is_kept = |step: u64| {
+            keep.keep_steps.contains(&step)
+                || (keep.keep_every > 0 && step.is_multiple_of(keep.keep_every))
+        };
+        let retained = checkpoints.retain(step, keep.keep_last, is_kept);
         Ok(retained.map_err(|source| RunError::Retain {
             step,
             resume,
