@@ -17,6 +17,7 @@ mod fault;
 mod hash;
 mod partial;
 mod publish;
+mod space;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -29,4 +30,5 @@ pub use partial::{Partial, Sealed};
 pub use publish::{
     Publish, create_if_absent, publish_dir, remove_tree, rename_dir, replace, replace_dir,
 };
+pub use space::free_bytes;
 pub use sweep::{sweep_abandoned, sweep_abandoned_where};

@@ -30,7 +30,7 @@ impl Machine {
             memory_total: meminfo("MemTotal:"),
             memory_available: meminfo("MemAvailable:"),
             memory_limit: cgroup_memory_limit(),
-            disk_free: disk_free(&folder),
+            disk_free: saltworks::storage::free_bytes(&folder),
             disk_path: folder.display().to_string(),
         }
     }
@@ -95,25 +95,4 @@ fn cgroup_memory_limit() -> Option<u64> {
     });
     // Version 1 writes "no limit" as a number near 2^63.
     limits.filter(|limit| *limit < 1 << 60).min()
-}
-
-#[cfg(unix)]
-fn disk_free(folder: &Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
-    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the path is a C string, and `stat` has room for what the call writes.
-    if unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
-        return None;
-    }
-    // SAFETY: the call succeeded, so it has written `stat`.
-    let stat = unsafe { stat.assume_init() };
-    // The widths of these fields differ between platforms.
-    #[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
-    (stat.f_bavail as u64).checked_mul(stat.f_frsize as u64)
-}
-
-#[cfg(not(unix))]
-fn disk_free(_folder: &Path) -> Option<u64> {
-    None
 }
