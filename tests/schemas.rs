@@ -72,6 +72,13 @@ fn the_run_configuration_is_as_its_schema_says() {
     assert_committed("run-config.schema.json", schema.to_value());
 }
 
+#[cfg(feature = "train")]
+#[test]
+fn the_experiment_is_as_its_schema_says() {
+    let schema = schema_for!(saltworks::experiment::ExperimentConfig);
+    assert_committed("experiment-config.schema.json", schema.to_value());
+}
+
 #[test]
 fn the_columns_are_as_their_table_says() {
     let columns = json!({

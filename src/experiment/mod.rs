@@ -1,11 +1,47 @@
 //! Grids of training runs, arm by seed, and what they show.
 //!
+//! ```text
+//! OUTPUT/
+//!   results.json                   what is known so far, written after every cell
+//!   sets.json                      what the models are evaluated on
+//!   runs/ARM/arm.json              settings and costs of an arm
+//!   runs/ARM/seed-S/               a run to the end (see `train::run`), with
+//!     scores.json                  its model on every set
+//!     at-50/, at-60/, ...          branches: runs that leave it and decay early, each with scores
+//!   .lock                          held by the process that works here
+//! ```
+//!
+//! A cell is one arm with one seed: a whole run of N steps whose learning rate stays and then falls
+//! over the last D (`wsd`), and branches, each from the whole run's checkpoint at step x * N - D, that
+//! fall over D steps to the end at x * N. So a model of fewer steps is compared as it would have been
+//! if its run had been meant to be so short, at the price of D steps instead of x * N.
+//!
+//! Cells are worked on one after the other, seed by seed. Whatever stops the work, the same call goes
+//! on: a run from its checkpoint, an evaluation from the last set. What is finished is looked at
+//! again, and refused if it is of another configuration or of other inputs.
+//!
 //! Invariant: this room names neither `teacher` nor `label`.
 
+mod arm;
+mod collect;
+mod config;
+mod cost;
+mod error;
+mod grid;
+mod json;
+mod pace;
 pub mod report;
 mod results;
+mod scores;
+mod sets;
+mod work;
 
+pub use collect::{RESULTS_NAME, collect, write};
+pub use config::{ArmConfig, Arms, BranchesConfig, ExperimentConfig, SetConfig, TeacherConfig};
+pub use error::ExperimentError;
+pub use pace::GridSnapshot;
 pub use results::{
     ArmResults, BranchResults, BucketScore, EvalSet, RESULTS_VERSION, Results, RunResults,
     SetScore, TeacherCost,
 };
+pub use work::{Choice, Experiment, Watch};

@@ -1,6 +1,6 @@
 //! What an experiment found: `results.json`, plain numbers that a report is drawn from.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
 
 /// Version of the format of [`Results`].
@@ -56,11 +56,14 @@ pub struct ArmResults {
     pub settings: Vec<String>,
     /// Positions that had to be labelled with `topk` or `samples` for it, and that had to be scored.
     pub n_labelled_tokens: u64,
-    /// Bytes of labels a token that it reads, on disk; null where it reads none.
+    /// Bytes of labels a token, on disk: the compressed columns of the group that its loss reads, `topk`
+    /// or `samples`; null where it learns from none.
     pub label_bytes_per_token: Option<f64>,
-    /// Floating point operations that scoring and labelling cost the teacher: 2 a parameter and token.
+    /// Floating point operations that scoring and labelling cost the teacher: 2 a parameter and token;
+    /// NaN, in JSON null, where the teacher is not known.
+    #[serde(deserialize_with = "nan_if_null")]
     pub label_flops: f64,
-    /// Seconds that labelling took, by the sidecars; null where nothing says.
+    /// Seconds that labelling took, at `teacher.label_tokens_per_s`; null where that is not given.
     pub label_seconds: Option<f64>,
     /// One a seed that is done, or under way.
     pub runs: Vec<RunResults>,
@@ -90,7 +93,7 @@ pub struct BranchResults {
     pub n_tokens: u64,
     /// Seconds of all its steps, those before the branch included.
     pub seconds: f64,
-    /// Floating point operations of training: those before the branch included.
+    /// Floating point operations of training, 6 a parameter and token: those before the branch included.
     pub flops: f64,
     /// One a set, in the order of [`Results::sets`].
     pub scores: Vec<SetScore>,
@@ -101,9 +104,13 @@ pub struct BranchResults {
 pub struct SetScore {
     /// Mean NLL, nats a token.
     pub nll: f64,
-    /// Share of positions whose target is the model's best id.
+    /// Share of positions whose target is the model's best id; NaN, in JSON null, where it was not
+    /// measured, as on a set without labels.
+    #[serde(deserialize_with = "nan_if_null")]
     pub accuracy: f64,
-    /// Expected calibration error of the best id's probability: 15 bins of equal width.
+    /// Expected calibration error of the best id's probability: 15 bins of equal width; NaN where it
+    /// was not measured.
+    #[serde(deserialize_with = "nan_if_null")]
     pub ece: f64,
     /// By the teacher's NLL of the position: easy, medium, hard. Empty without labels.
     pub buckets: Vec<BucketScore>,
@@ -131,4 +138,8 @@ pub struct TeacherCost {
     pub flops: f64,
     /// Seconds of it; null where not known.
     pub seconds: Option<f64>,
+}
+
+fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

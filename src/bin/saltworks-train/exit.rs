@@ -3,6 +3,7 @@
 use crate::common::exit::{self, outermost_kind};
 use saltworks::corpus::CorpusError;
 use saltworks::error::Kind;
+use saltworks::experiment::ExperimentError;
 use saltworks::experiment::report::ReportError;
 use saltworks::onnx::OnnxError;
 use saltworks::shards::ShardsError;
@@ -29,6 +30,7 @@ fn kind_of(error: &anyhow::Error) -> Option<Kind> {
     outermost_kind!(
         error,
         [
+            ExperimentError,
             TrainError,
             RunError,
             ConfigError,

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod compare;
 mod eval;
 mod exit;
 mod export;
@@ -28,6 +29,7 @@ struct Cli {
 enum Command {
     Init(init::Args),
     Run(Box<run::Args>),
+    Compare(compare::Args),
     Eval(eval::Args),
     Export(export::Args),
     Generate(generate::Args),
@@ -39,6 +41,7 @@ fn main() -> std::process::ExitCode {
     exit::report(match Cli::parse().command {
         Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(*args),
+        Command::Compare(args) => compare::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Export(args) => export::run(args),
         Command::Generate(args) => generate::run(args),

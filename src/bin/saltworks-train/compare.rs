@@ -1,0 +1,98 @@
+//! `saltworks-train compare`: a grid of runs, and what it shows.
+
+use crate::common::progress::{Display, time_left};
+use saltworks::experiment::{self, Choice, Experiment, ExperimentConfig, GridSnapshot, Watch};
+use std::path::PathBuf;
+
+const TEMPLATE: &str = "{bar:24} {human_pos}/{human_len}  {msg}";
+
+/// Train every arm with every seed, evaluate them, and compare.
+///
+/// Runs that were stopped go on, and what is finished is not done again: the same command does
+/// everything that is missing. Results are written after every cell.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(crate) struct Args {
+    /// Configuration of the experiment (TOML); examples/experiment.toml is one.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+
+    /// Only these arms.
+    #[arg(long, value_name = "ARM", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Only these seeds.
+    #[arg(long, value_name = "SEED", value_delimiter = ',')]
+    seeds: Vec<u64>,
+
+    /// Open everything, say what there is to do, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Write the results of what is there, and train nothing; also while another process trains.
+    #[arg(long, conflicts_with_all = ["dry_run", "only", "seeds"])]
+    report_only: bool,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let config = ExperimentConfig::read(&args.config)?;
+    let output = config.output.clone();
+    let results = if args.report_only {
+        experiment::write(&config)?
+    } else {
+        let choice = Choice {
+            arms: args.only,
+            seeds: args.seeds,
+        };
+        let experiment = Experiment::open(config, &choice)?;
+        for (what, text) in experiment.describe()? {
+            anstream::eprintln!("{what:<12}{text}");
+        }
+        if args.dry_run {
+            println!("nothing was written");
+            return Ok(());
+        }
+        work(&experiment)?
+    };
+    println!("{} arms", results.arms.len());
+    println!(
+        "the results are {}",
+        output.join(experiment::RESULTS_NAME).display()
+    );
+    Ok(())
+}
+
+fn work(experiment: &Experiment) -> anyhow::Result<experiment::Results> {
+    let display = Display::new(TEMPLATE);
+    let watch = Watch {
+        on_note: &|text| match &display.bar {
+            Some(bar) => bar.suspend(|| anstream::eprintln!("{text}")),
+            None => anstream::eprintln!("{text}"),
+        },
+        on_progress: &|snapshot| show(&display, snapshot),
+    };
+    let interrupt = super::signals::interrupt()?;
+    let results = experiment.run(&interrupt, &watch)?;
+    if let Some(bar) = &display.bar {
+        bar.finish_and_clear();
+    }
+    Ok(results)
+}
+
+fn show(display: &Display, snapshot: &GridSnapshot) {
+    display.show(snapshot, false, |bar| {
+        bar.set_length(snapshot.step.n_steps);
+        bar.set_position(snapshot.step.step);
+        bar.set_message(format!(
+            "cell {} of {}: {}, seed {}, {}  loss {:.4}  {:.0} tokens/s  {} left of all",
+            snapshot.cell,
+            snapshot.n_cells,
+            snapshot.arm,
+            snapshot.seed,
+            snapshot.run,
+            snapshot.step.loss,
+            snapshot.step.tokens_per_s,
+            time_left(snapshot.experiment_eta_s)
+        ));
+    });
+}

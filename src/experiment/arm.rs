@@ -1,0 +1,191 @@
+//! An arm: its configuration as it is resolved, and what it needs.
+
+use super::config::{ArmConfig, ExperimentConfig};
+use super::cost::{LabelNeed, scored_tokens};
+use super::error::{ExperimentError, require};
+use super::grid::{arm_dir, with_decay};
+use super::json;
+use crate::train::TrainError;
+use crate::train::config::{ConfigError, RunConfig, text_override};
+use crate::train::data::TokenizerFacts;
+use crate::train::run::{Inputs, Sources, prepare};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Keys that the experiment sets itself.
+const OWN_KEYS: &[&str] = &[
+    "output",
+    "train.seed",
+    "branch_from",
+    "checkpoint.keep_steps",
+];
+/// Its facts, in its directory.
+const FACTS_NAME: &str = "arm.json";
+
+/// An arm that could be trained: everything that it reads was opened.
+#[derive(Debug)]
+pub(super) struct Arm {
+    /// Its name.
+    pub(super) name: String,
+    /// Every default filled in; seed and output are those of the first cell.
+    pub(super) config: RunConfig,
+    /// What it reads, by contents.
+    pub(super) sources: Sources,
+    /// The tokenizer of everything that it reads.
+    pub(super) tokenizer: TokenizerFacts,
+    /// What the results say of it.
+    pub(super) facts: ArmFacts,
+}
+
+/// What the results say of an arm, kept in `runs/ARM/arm.json`: they can be written from there when
+/// its inputs are gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ArmFacts {
+    /// `KEY=VALUE`.
+    pub(super) settings: Vec<String>,
+    /// Steps of a whole run.
+    pub(super) n_steps: u64,
+    /// Positions a step.
+    pub(super) tokens_per_step: u64,
+    /// Parameters of the model.
+    pub(super) n_params: u64,
+    /// What it needs of labels.
+    pub(super) labels: LabelNeed,
+    /// Positions that had to be scored for it beside.
+    pub(super) n_scored_tokens: u64,
+}
+
+impl Arm {
+    /// Opens all that the arm reads, as a run of it would before its first step.
+    pub(super) fn open(
+        config: &ExperimentConfig,
+        name: &str,
+        arm: &ArmConfig,
+    ) -> Result<Self, ExperimentError> {
+        let run = run_config(config, name, arm)?;
+        let in_arm = |source: TrainError| ExperimentError::Arm {
+            arm: name.to_owned(),
+            source: Box::new(source),
+        };
+        let prepared = prepare(&run).map_err(in_arm)?;
+        let overview = prepared.overview();
+        let inputs = overview.inputs;
+        let resolved = inputs.config.clone();
+        let seq_len = inputs.seq_len() as u64;
+        let labels = LabelNeed::of(&overview).map_err(|source| ExperimentError::Labels {
+            arm: name.to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(Self {
+            name: name.to_owned(),
+            sources: Sources::of(inputs).map_err(|error| in_arm(error.into()))?,
+            tokenizer: tokenizer_of(inputs).map_err(in_arm)?,
+            facts: ArmFacts {
+                settings: arm.overrides(),
+                n_steps: resolved.train.steps,
+                tokens_per_step: resolved.train.batch_size as u64 * seq_len,
+                n_params: inputs.spec.n_parameters() as u64,
+                labels,
+                n_scored_tokens: scored_tokens(name, &arm.scored)?,
+            },
+            config: resolved,
+        })
+    }
+}
+
+impl ArmFacts {
+    /// Those of an arm that was opened before; `None` where none was.
+    pub(super) fn read(output: &Path, arm: &str) -> Result<Option<Self>, ExperimentError> {
+        json::read(&path(output, arm))
+    }
+
+    /// Keeps them for when the inputs are not opened.
+    pub(super) fn write(&self, output: &Path, arm: &str) -> Result<(), ExperimentError> {
+        json::write(&path(output, arm), self)
+    }
+
+    /// Refuses arms that cannot be compared, step by step and model by model.
+    pub(super) fn check_comparable(
+        &self,
+        name: &str,
+        other: &Self,
+        other_name: &str,
+    ) -> Result<(), ExperimentError> {
+        for (key, got, expected) in [
+            ("train.steps", self.n_steps, other.n_steps),
+            (
+                "train.batch_size * data.seq_len",
+                self.tokens_per_step,
+                other.tokens_per_step,
+            ),
+            ("the model's parameters", self.n_params, other.n_params),
+        ] {
+            require(
+                got == expected,
+                &format!("{key} of the arm {name}"),
+                format_args!("{expected}, as in {other_name}"),
+                got,
+                "arms are compared at equal steps: set it for all of them, in base or [run]",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn path(output: &Path, arm: &str) -> PathBuf {
+    arm_dir(output, arm).join(FACTS_NAME)
+}
+
+/// The shared configuration with the arm's settings over it, and what the experiment sets.
+fn run_config(
+    config: &ExperimentConfig,
+    name: &str,
+    arm: &ArmConfig,
+) -> Result<RunConfig, ExperimentError> {
+    let mut overrides = arm.overrides();
+    for one in &overrides {
+        let key = one.split('=').next().unwrap_or_default().trim();
+        require(
+            !OWN_KEYS.contains(&key),
+            &format!("arms.{name}.set"),
+            "keys that are the arm's own",
+            one,
+            "the experiment sets that itself: take it out",
+        )?;
+    }
+    let output = arm_dir(&config.output, name);
+    overrides.push(text_override("output", &output.display().to_string()));
+    overrides.push(format!("train.seed={}", config.seeds[0]));
+    let read = shared(config, &overrides).map_err(|error| ExperimentError::Arm {
+        arm: name.to_owned(),
+        source: Box::new(error.into()),
+    })?;
+    with_decay(config, read)
+}
+
+fn shared(config: &ExperimentConfig, overrides: &[String]) -> Result<RunConfig, ConfigError> {
+    match (&config.base, &config.run) {
+        (Some(path), _) => RunConfig::read(path, overrides),
+        (None, run) => {
+            let table = run.clone().unwrap_or_default();
+            let text = toml::to_string(&table);
+            let text = text.map_err(|source| ConfigError::Serialize { source })?;
+            RunConfig::parse(&text, Path::new("[run]"), overrides)
+        }
+    }
+}
+
+/// What a set has to be of.
+fn tokenizer_of(inputs: &Inputs) -> Result<TokenizerFacts, TrainError> {
+    if let Some(path) = &inputs.config.data.tokenizer {
+        return Ok(TokenizerFacts::of_tokenizer(path)?);
+    }
+    let of_labels = inputs.labels.as_ref().map(|labels| labels.tokenizer());
+    let of_corpus = || TokenizerFacts::of_corpus(inputs.tokens.as_ref()?.corpus());
+    let of_model = || TokenizerFacts {
+        fingerprint: None,
+        vocab_size: inputs.spec.vocab_size as u32,
+        source: "the model".to_owned(),
+    };
+    Ok(of_labels.or_else(of_corpus).unwrap_or_else(of_model))
+}

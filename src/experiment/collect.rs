@@ -1,0 +1,158 @@
+//! Results from what is in the directory of an experiment.
+
+use super::arm::ArmFacts;
+use super::config::ExperimentConfig;
+use super::cost::{LABELLING_FLOPS, TRAINING_FLOPS};
+use super::error::ExperimentError;
+use super::grid::{Cell, RunPlan};
+use super::scores::ModelScores;
+use super::sets::{SetFacts, read_sets};
+use super::{
+    ArmResults, BranchResults, EvalSet, RESULTS_VERSION, Results, RunResults, TeacherCost, json,
+};
+use crate::train::TrainError;
+use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
+use crate::train::schedule::Stage;
+use std::path::Path;
+
+/// The results, in the directory of the experiment.
+pub const RESULTS_NAME: &str = "results.json";
+
+/// What is there of all arms and seeds of `config`, whether the grid is finished or not. Nothing
+/// else than the directory of the experiment and the teacher's run is read.
+///
+/// # Errors
+/// Files of the experiment that cannot be read; an experiment of which nothing is there yet.
+pub fn collect(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
+    let sets = read_sets(&config.output)?;
+    let teacher = config.teacher.as_ref().map(TeacherCost::read).transpose()?;
+    let mut arms = Vec::new();
+    let mut last = None;
+    for (name, _) in &config.arms.0 {
+        if let Some(facts) = ArmFacts::read(&config.output, name)? {
+            arms.push(arm_results(config, name, &facts, &sets, teacher.as_ref())?);
+            last = Some(facts);
+        }
+    }
+    let Some(facts) = last.filter(|_| !sets.is_empty()) else {
+        return Err(ExperimentError::Nothing {
+            output: config.output.clone(),
+        });
+    };
+    Ok(Results {
+        format_version: RESULTS_VERSION,
+        name: config.name(),
+        created_by: format!("saltworks-train {}", env!("CARGO_PKG_VERSION")),
+        n_steps: facts.n_steps,
+        tokens_per_step: facts.tokens_per_step,
+        n_params: facts.n_params,
+        baseline: config.baseline.clone(),
+        seeds: config.seeds.clone(),
+        sets: sets
+            .into_iter()
+            .map(|facts| facts.set)
+            .collect::<Vec<EvalSet>>(),
+        arms,
+        teacher,
+    })
+}
+
+/// [`collect`], and `results.json` of it.
+///
+/// # Errors
+/// Those of [`collect`]; the filesystem's.
+pub fn write(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
+    let results = collect(config)?;
+    json::write(&config.output.join(RESULTS_NAME), &results)?;
+    Ok(results)
+}
+
+fn arm_results(
+    config: &ExperimentConfig,
+    name: &str,
+    facts: &ArmFacts,
+    sets: &[SetFacts],
+    teacher: Option<&TeacherCost>,
+) -> Result<ArmResults, ExperimentError> {
+    let n_labelled_tokens = facts.labels.n_tokens + facts.n_scored_tokens;
+    let speed = config.teacher.as_ref().and_then(|t| t.label_tokens_per_s);
+    let flops = |teacher: &TeacherCost| {
+        LABELLING_FLOPS * teacher.n_params as f64 * n_labelled_tokens as f64
+    };
+    let mut runs = Vec::new();
+    for &seed in &config.seeds {
+        let cell = Cell::new(config, name, seed, facts.n_steps);
+        runs.extend(run_results(config, facts, &cell, sets)?);
+    }
+    Ok(ArmResults {
+        name: name.to_owned(),
+        settings: facts.settings.clone(),
+        n_labelled_tokens,
+        label_bytes_per_token: facts.labels.bytes_per_token,
+        label_flops: match n_labelled_tokens {
+            0 => 0.0,
+            _ => teacher.map_or(f64::NAN, flops),
+        },
+        label_seconds: match n_labelled_tokens {
+            0 => Some(0.0),
+            n => speed.map(|speed| n as f64 / speed),
+        },
+        runs,
+    })
+}
+
+/// The runs of a cell; `None` where the whole one has not begun.
+fn run_results(
+    config: &ExperimentConfig,
+    facts: &ArmFacts,
+    cell: &Cell,
+    sets: &[SetFacts],
+) -> Result<Option<RunResults>, ExperimentError> {
+    let dir = &cell.whole.dir;
+    if !dir.join(METRICS_NAME).is_file() {
+        return Ok(None);
+    }
+    let stage_2_step = stage_2_step(dir).map_err(|source| ExperimentError::Cell {
+        cell: cell.name(),
+        source: Box::new(source),
+    })?;
+    let mut branches = Vec::new();
+    for run in cell.branches.iter().chain([&cell.whole]) {
+        branches.extend(branch_results(facts, run, sets)?);
+    }
+    Ok(Some(RunResults {
+        seed: cell.seed,
+        dir: dir.strip_prefix(&config.output).unwrap_or(dir).to_owned(),
+        stage_2_step,
+        branches,
+    }))
+}
+
+/// `None` where the model is not trained, or not on all sets yet.
+fn branch_results(
+    facts: &ArmFacts,
+    run: &RunPlan,
+    sets: &[SetFacts],
+) -> Result<Option<BranchResults>, ExperimentError> {
+    let Some(known) = ModelScores::read(run)? else {
+        return Ok(None);
+    };
+    let scores: Option<Vec<_>> = sets.iter().map(|set| known.on(set).cloned()).collect();
+    Ok(scores.map(|scores| BranchResults {
+        share: run.share,
+        n_steps: run.n_steps,
+        n_tokens: known.n_tokens,
+        seconds: known.seconds,
+        flops: TRAINING_FLOPS * facts.n_params as f64 * known.n_tokens as f64,
+        scores,
+    }))
+}
+
+/// First step of stage 2, from 1.
+fn stage_2_step(run: &Path) -> Result<Option<u64>, TrainError> {
+    let lines = read_metrics(&run.join(METRICS_NAME))?;
+    Ok(lines.iter().find_map(|line| match line {
+        MetricsLine::Stage(line) if line.stage == Stage::Two => Some(line.step),
+        _ => None,
+    }))
+}

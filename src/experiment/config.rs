@@ -1,0 +1,277 @@
+//! `experiment.toml`: the arms, the seeds, and what their models are compared on.
+
+use super::ExperimentError;
+use super::error::require;
+use crate::tokens::TokenFormat;
+use crate::train::config::text_override;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use toml::{Spanned, Table, Value};
+
+/// A grid of runs: every arm with every seed.
+///
+/// Relative paths are relative to the directory that the program was started in, as in `run.toml`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExperimentConfig {
+    /// What it is called in the report. Default: the name of the directory `output`.
+    pub name: Option<String>,
+    /// Directory of the experiment.
+    pub output: PathBuf,
+    /// Configuration that all arms share: a `run.toml`. Its `output` is not used.
+    pub base: Option<PathBuf>,
+    /// The same written here, in place of `base`: the keys of `run.toml`, without `output`.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub run: Option<Table>,
+    /// Seeds of parameters and order; every arm is trained once with each.
+    pub seeds: Vec<u64>,
+    /// Name of the arm that the others are compared with.
+    pub baseline: String,
+    /// At which shares of the steps models are looked at.
+    #[serde(default)]
+    pub branches: BranchesConfig,
+    /// The ways to train, by name; results keep their order.
+    #[schemars(with = "BTreeMap<String, ArmConfig>")]
+    pub arms: Arms,
+    /// Text held out that every model is evaluated on. The first is the in-domain one, which
+    /// "reaches the baseline" is about.
+    pub sets: Vec<SetConfig>,
+    /// The model that labelled, for the costs; without it they are not known.
+    pub teacher: Option<TeacherConfig>,
+    /// Keep the checkpoints of finished runs, which take 12 bytes a parameter each, and the ONNX
+    /// files of branches. Default: false; weights and metrics stay in any case.
+    #[serde(default)]
+    pub keep_checkpoints: bool,
+}
+
+/// Decayed models before the end of a run. A run keeps its learning rate until its decay (`wsd`);
+/// from a checkpoint on the way a branch decays earlier, and shows what a shorter run would have
+/// reached.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BranchesConfig {
+    /// Shares of `train.steps`, rising, the last of them 1: the run itself. With 1 alone there are
+    /// no branches, and any schedule will do.
+    pub shares: Vec<f64>,
+    /// Steps of the decay, of the run and of every branch, as a share of `train.steps`.
+    pub decay: f64,
+}
+
+impl Default for BranchesConfig {
+    fn default() -> Self {
+        Self {
+            shares: vec![0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+            decay: 0.1,
+        }
+    }
+}
+
+/// One way to train.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArmConfig {
+    /// Keys set over the shared configuration, dotted, such as `"kd.mode" = "salt"`; one that is set
+    /// to "" is taken out, as `run --set KEY=` does.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub set: Table,
+    /// Label directories of which only the scores were needed for it, such as those that its
+    /// selection was made from: they count as a cost.
+    #[serde(default)]
+    pub scored: Vec<PathBuf>,
+}
+
+/// Arms in the order of the file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Arms(pub Vec<(String, ArmConfig)>);
+
+impl<'de> Deserialize<'de> for Arms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let arms = BTreeMap::<Spanned<String>, ArmConfig>::deserialize(deserializer)?;
+        let mut arms: Vec<_> = arms.into_iter().collect();
+        arms.sort_by_key(|(name, _)| name.span().start);
+        let unspanned = arms.into_iter().map(|(name, arm)| (name.into_inner(), arm));
+        Ok(Self(unspanned.collect()))
+    }
+}
+
+/// Text held out.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetConfig {
+    /// Its name.
+    pub name: String,
+    /// Token corpus; cut as the runs cut theirs.
+    pub tokens: PathBuf,
+    /// Format of the token files, where name and contents do not tell.
+    pub tokens_format: Option<TokenFormat>,
+    /// End-of-document id of raw token files.
+    pub eod: Option<u32>,
+}
+
+/// The model that labelled.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// Directory of its training run: parameters, tokens and seconds are read from there.
+    pub run: PathBuf,
+    /// Positions a second that it labelled, as `saltworks label` said at the end. Without it the
+    /// time of labelling is not known.
+    pub label_tokens_per_s: Option<f64>,
+}
+
+impl ExperimentConfig {
+    /// Reads `path` and checks what can be checked without opening another file.
+    ///
+    /// # Errors
+    /// An unreadable file, broken TOML, an unknown key; names that are taken twice or are no names
+    /// of directories; shares that are none; a baseline that is no arm.
+    pub fn read(path: &Path) -> Result<Self, ExperimentError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ExperimentError::Read {
+            path: path.into(),
+            source,
+        })?;
+        let config: Self = toml::from_str(&text).map_err(|source| ExperimentError::Parse {
+            path: path.into(),
+            source: Box::new(source),
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> String {
+        let of_output = || self.output.file_name().map(|name| name.to_string_lossy());
+        self.name
+            .clone()
+            .or_else(|| of_output().map(String::from))
+            .unwrap_or_else(|| "experiment".to_owned())
+    }
+
+    fn validate(&self) -> Result<(), ExperimentError> {
+        require(
+            !self.output.as_os_str().is_empty(),
+            "output",
+            "a directory",
+            "nothing",
+            "name one",
+        )?;
+        require(
+            self.base.is_some() != self.run.is_some(),
+            "base",
+            "either base or [run]",
+            if self.base.is_some() {
+                "both"
+            } else {
+                "neither"
+            },
+            "give the shared configuration once: as a path, or as a table",
+        )?;
+        self.check_seeds()?;
+        self.branches.validate()?;
+        self.check_arms()?;
+        self.check_sets()?;
+        let speed = self.teacher.as_ref().and_then(|t| t.label_tokens_per_s);
+        require(
+            speed.is_none_or(|speed| speed.is_finite() && speed > 0.0),
+            "teacher.label_tokens_per_s",
+            "a positive number",
+            speed.unwrap_or(0.0),
+            "take what `saltworks label` said at the end, or leave it out",
+        )
+    }
+
+    fn check_seeds(&self) -> Result<(), ExperimentError> {
+        let n_distinct = self.seeds.iter().collect::<BTreeSet<_>>().len();
+        require(
+            n_distinct > 0 && n_distinct == self.seeds.len(),
+            "seeds",
+            "one or more, each once",
+            format_args!("{:?}", self.seeds),
+            "three show a spread",
+        )
+    }
+
+    fn check_arms(&self) -> Result<(), ExperimentError> {
+        let names: Vec<&str> = self.arms.0.iter().map(|(name, _)| name.as_str()).collect();
+        require(
+            names.contains(&self.baseline.as_str()),
+            "baseline",
+            format_args!("the name of an arm: {}", names.join(", ")),
+            &self.baseline,
+            "name one of [arms]",
+        )?;
+        names.iter().try_for_each(|name| {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            require(
+                !name.is_empty() && !name.starts_with('.') && name.chars().all(is_plain),
+                "arms",
+                "names of letters, digits, -, _ and ., as directories are called by them",
+                format_args!("{name:?}"),
+                "call it otherwise",
+            )
+        })
+    }
+
+    fn check_sets(&self) -> Result<(), ExperimentError> {
+        require(
+            !self.sets.is_empty(),
+            "sets",
+            "one [[sets]] or more to evaluate on",
+            "none",
+            "give the text held out, the in-domain one first",
+        )?;
+        let names: BTreeSet<&String> = self.sets.iter().map(|set| &set.name).collect();
+        require(
+            names.len() == self.sets.len(),
+            "sets.name",
+            "another name for each",
+            "one that is there twice",
+            "rename it",
+        )
+    }
+}
+
+impl BranchesConfig {
+    fn validate(&self) -> Result<(), ExperimentError> {
+        let shares = &self.shares;
+        let rises = shares.windows(2).all(|pair| pair[0] < pair[1]);
+        require(
+            rises && shares.last() == Some(&1.0) && shares.iter().all(|&share| share > 0.0),
+            "branches.shares",
+            "rising shares of the steps, the last of them 1",
+            format_args!("{shares:?}"),
+            "such as [0.5, 0.75, 1.0]",
+        )?;
+        require(
+            shares.len() == 1 || (self.decay > 0.0 && self.decay < shares[0]),
+            "branches.decay",
+            format_args!("more than 0 and less than the first share, {}", shares[0]),
+            self.decay,
+            "0.1 is usual",
+        )
+    }
+}
+
+impl ArmConfig {
+    /// Its settings as `KEY=VALUE`, as `run --set` takes them, by key.
+    pub fn overrides(&self) -> Vec<String> {
+        let mut overrides = Vec::new();
+        flatten("", &self.set, &mut overrides);
+        overrides
+    }
+}
+
+fn flatten(prefix: &str, table: &Table, overrides: &mut Vec<String>) {
+    for (key, value) in table {
+        let key = format!("{prefix}{key}");
+        match value {
+            Value::Table(inner) => flatten(&format!("{key}."), inner, overrides),
+            Value::String(text) if text.is_empty() => overrides.push(format!("{key}=")),
+            Value::String(text) => overrides.push(text_override(&key, text)),
+            value => overrides.push(format!("{key}={value}")),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What labels and their teacher cost.
+
+use super::TeacherCost;
+use super::config::TeacherConfig;
+use super::error::ExperimentError;
+use crate::shards::{Group, Manifest, ShardsError, SidecarFile, describe_columns};
+use crate::storage::StorageError;
+use crate::train::TrainError;
+use crate::train::export::{find_model, read_config};
+use crate::train::loss::KdLoss;
+use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
+use crate::train::run::Overview;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Floating point operations of training, a parameter and token: forward and backward pass.
+pub(super) const TRAINING_FLOPS: f64 = 6.0;
+/// The same of labelling: the forward pass.
+pub(super) const LABELLING_FLOPS: f64 = 2.0;
+
+/// What an arm needs of labels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct LabelNeed {
+    /// Positions whose `topk` or `samples` it learns from, at most.
+    pub(super) n_tokens: u64,
+    /// Bytes a position of the columns of that group, on disk.
+    pub(super) bytes_per_token: Option<f64>,
+}
+
+impl LabelNeed {
+    /// What the steps of a run read; nothing of a run that does not learn from labels.
+    pub(super) fn of(overview: &Overview<'_>) -> Result<Self, ShardsError> {
+        let inputs = overview.inputs;
+        let (Some(labels), Some(policy)) = (&inputs.labels, &inputs.policy) else {
+            return Ok(Self::default());
+        };
+        let coverage = &overview.coverage;
+        // What is seen again in another epoch was labelled once.
+        let n_sequences = coverage.labelled_needed.min(coverage.labelled_there);
+        let group = match policy.loss {
+            KdLoss::Sampled => Group::Samples,
+            _ => Group::Topk,
+        };
+        Ok(Self {
+            n_tokens: n_sequences * inputs.seq_len() as u64,
+            bytes_per_token: bytes_per_token(labels.dir(), group)?,
+        })
+    }
+}
+
+/// Positions of finished label directories.
+pub(super) fn scored_tokens(arm: &str, dirs: &[PathBuf]) -> Result<u64, ExperimentError> {
+    let of_dir = |dir: &PathBuf| match Manifest::read(dir) {
+        Ok(Some(manifest)) => Ok(manifest.n_targets),
+        Ok(None) => Err(ExperimentError::Value {
+            key: format!("arms.{arm}.scored"),
+            expected: "finished label directories".to_owned(),
+            got: format!("{}, which has no manifest.json", dir.display()),
+            remedy: "let `saltworks label` finish it, or name another".to_owned(),
+        }),
+        Err(source) => Err(ExperimentError::Labels {
+            arm: arm.to_owned(),
+            source: Box::new(source),
+        }),
+    };
+    dirs.iter().map(of_dir).sum()
+}
+
+/// Compressed bytes of the columns of `group`, a position, from the footers of all shards; `None`
+/// of labels that are not finished.
+fn bytes_per_token(dir: &Path, group: Group) -> Result<Option<f64>, ShardsError> {
+    let Some(manifest) = Manifest::read(dir)? else {
+        return Ok(None);
+    };
+    let columns = describe_columns();
+    let of_group = columns.iter().filter(|column| column.group == group);
+    // Columns of temperatures are `log_partition_tau_X`, one for each X.
+    let names: Vec<&str> = of_group
+        .map(|column| column.name.trim_end_matches('X'))
+        .collect();
+    let is_read = |name: &str| names.iter().any(|known| name.starts_with(known));
+    let mut n_bytes = 0;
+    let files = manifest.shards.iter().flat_map(|shard| &shard.files);
+    for SidecarFile { name, .. } in files.filter(|file| file.name.starts_with("positions")) {
+        n_bytes += column_bytes(&dir.join(name), is_read)?;
+    }
+    Ok(Some(n_bytes as f64 / manifest.n_targets.max(1) as f64))
+}
+
+/// Compressed bytes of the columns that `is_read` chooses, from the footer of a Parquet file.
+fn column_bytes(path: &Path, is_read: impl Fn(&str) -> bool) -> Result<u64, ShardsError> {
+    let io = |source| StorageError::io("read", path, source);
+    let reader = SerializedFileReader::new(File::open(path).map_err(io)?);
+    let reader = reader.map_err(|error| io(std::io::Error::other(error)))?;
+    let groups = reader.metadata().row_groups().iter();
+    let chunks = groups.flat_map(|group| group.columns());
+    let read = chunks.filter(|chunk| {
+        let name = chunk.column_path().parts().first();
+        name.is_some_and(|name| is_read(name))
+    });
+    Ok(read
+        .map(|chunk| u64::try_from(chunk.compressed_size()).unwrap_or(0))
+        .sum())
+}
+
+impl TeacherCost {
+    /// Of the training run in `teacher.run`.
+    ///
+    /// # Errors
+    /// A directory that is not that of a finished run.
+    pub(super) fn read(teacher: &TeacherConfig) -> Result<Self, ExperimentError> {
+        Self::of_run(&teacher.run).map_err(|source| ExperimentError::Teacher {
+            run: teacher.run.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    fn of_run(run: &Path) -> Result<Self, TrainError> {
+        let (spec, _) = read_config(&find_model(run)?)?;
+        let n_params = spec.n_parameters() as u64;
+        let last = last_step(run)?;
+        let n_tokens = last.map_or(0, |last| last.n_tokens);
+        Ok(Self {
+            n_params,
+            n_tokens,
+            flops: TRAINING_FLOPS * n_params as f64 * n_tokens as f64,
+            seconds: last.map(|last| last.seconds),
+        })
+    }
+}
+
+/// What a run's `metrics.jsonl` says of its last step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct LastStep {
+    /// Positions learnt from.
+    pub(super) n_tokens: u64,
+    /// Seconds of all steps.
+    pub(super) seconds: f64,
+}
+
+/// The last step that is logged; `None` before the first.
+pub(super) fn last_step(run: &Path) -> Result<Option<LastStep>, TrainError> {
+    let lines = read_metrics(&run.join(METRICS_NAME))?;
+    Ok(lines.iter().rev().find_map(|line| match line {
+        MetricsLine::Train(line) => Some(LastStep {
+            n_tokens: line.tokens,
+            seconds: line.seconds,
+        }),
+        _ => None,
+    }))
+}

@@ -1,0 +1,203 @@
+//! What can go wrong with an experiment.
+
+use crate::error::Kind;
+use crate::shards::ShardsError;
+use crate::storage::StorageError;
+use crate::train::TrainError;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+/// An experiment that cannot begin, or was stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ExperimentError {
+    /// The file cannot be read.
+    #[error("cannot read the experiment {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the known keys.
+    #[error("the experiment {} is wrong", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, key and reason.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value out of range, or one that does not go with another.
+    #[error("{key} is {got}: expected {expected}; {remedy}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What would do.
+        expected: String,
+        /// What was found.
+        got: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// An arm whose configuration makes no run, or whose inputs cannot be opened.
+    #[error("the arm {arm} cannot be trained")]
+    Arm {
+        /// Its name.
+        arm: String,
+        /// Why.
+        #[source]
+        source: Box<TrainError>,
+    },
+    /// A set that cannot be evaluated on.
+    #[error("the set {set} cannot be evaluated on")]
+    Set {
+        /// Its name.
+        set: String,
+        /// Why.
+        #[source]
+        source: Box<TrainError>,
+    },
+    /// The teacher's run cannot be read.
+    #[error("the costs of the teacher cannot be read from {} (teacher.run)", run.display())]
+    Teacher {
+        /// Directory of the run.
+        run: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<TrainError>,
+    },
+    /// Labels whose costs cannot be read.
+    #[error("the costs of the labels of the arm {arm} cannot be read")]
+    Labels {
+        /// Name of the arm.
+        arm: String,
+        /// Why.
+        #[source]
+        source: Box<ShardsError>,
+    },
+    /// A run that stopped.
+    #[error(
+        "{cell} stopped; what is finished stays, and once that is put right, the same `compare` goes on"
+    )]
+    Cell {
+        /// Which run.
+        cell: String,
+        /// Why.
+        #[source]
+        source: Box<TrainError>,
+    },
+    /// A branch is to leave a run at a step whose checkpoint is gone.
+    #[error(
+        "branches.shares has {share}, but {} has gone past step {step} and keeps no checkpoint of it: take the share out, or remove that directory to train it again",
+        run.display()
+    )]
+    BranchPointGone {
+        /// The share.
+        share: f64,
+        /// Directory of the whole run.
+        run: PathBuf,
+        /// Where the branch would leave it.
+        step: u64,
+    },
+    /// Too little room for all runs.
+    #[error(
+        "the runs need about {needed} MiB of disk, and {} has {free} MiB: free some, or choose another output",
+        output.display()
+    )]
+    Disk {
+        /// What is still to be written, MiB.
+        needed: u64,
+        /// What there is, MiB.
+        free: u64,
+        /// Directory of the experiment.
+        output: PathBuf,
+    },
+    /// Results were asked for before there are any.
+    #[error("{} has no results yet: run `compare` without --report-only first", output.display())]
+    Nothing {
+        /// Directory of the experiment.
+        output: PathBuf,
+    },
+    /// A file of the experiment that something else has changed.
+    #[error("{} is damaged ({reason}): remove it, and the same `compare` makes it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process works on the same experiment.
+    #[error("another process is working on {}: wait for it; --report-only can look at it meanwhile", output.display())]
+    Locked {
+        /// Directory of the experiment.
+        output: PathBuf,
+    },
+    /// The process was asked to stop.
+    #[error(
+        "interrupted in {cell}, {n_done} of {n_cells} cells done; the same command goes on from there"
+    )]
+    Interrupted {
+        /// Which run.
+        cell: String,
+        /// Finished cells.
+        n_done: usize,
+        /// All that were asked for.
+        n_cells: usize,
+    },
+    /// Threads could not be started.
+    #[error(
+        "cannot start {n_threads} threads: check the system's limits (ulimit -u), or lower train.threads"
+    )]
+    Threads {
+        /// As many as were asked for.
+        n_threads: usize,
+        /// Why.
+        #[source]
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// From `storage`.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl ExperimentError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Read { .. }
+            | Self::Parse { .. }
+            | Self::Value { .. }
+            | Self::Nothing { .. }
+            | Self::BranchPointGone { .. } => Kind::Usage,
+            Self::Arm { source, .. }
+            | Self::Set { source, .. }
+            | Self::Teacher { source, .. }
+            | Self::Cell { source, .. } => source.kind(),
+            Self::Labels { source, .. } => source.kind(),
+            Self::Damaged { .. } => Kind::BadData,
+            Self::Disk { .. } | Self::Locked { .. } | Self::Threads { .. } => Kind::Failed,
+            Self::Interrupted { .. } => Kind::Interrupted,
+            Self::Storage(error) => error.kind(),
+        }
+    }
+}
+
+/// Refuses the value of `key` unless `holds`.
+pub(super) fn require(
+    holds: bool,
+    key: &str,
+    expected: impl Display,
+    got: impl Display,
+    remedy: &str,
+) -> Result<(), ExperimentError> {
+    if holds {
+        return Ok(());
+    }
+    Err(ExperimentError::Value {
+        key: key.to_owned(),
+        expected: expected.to_string(),
+        got: got.to_string(),
+        remedy: remedy.to_owned(),
+    })
+}

@@ -1,0 +1,181 @@
+//! The cells of a grid, and where each run of a cell is.
+
+use super::config::ExperimentConfig;
+use super::error::{ExperimentError, require};
+use crate::train::checkpoint::CheckpointStore;
+use crate::train::config::{LrShape, RunConfig};
+use std::path::{Path, PathBuf};
+
+/// One run: a whole one, or a branch that leaves it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RunPlan {
+    /// Share of the steps of a whole run, to 1.
+    pub(super) share: f64,
+    /// Steps that are not its own: those before the branch.
+    pub(super) first_step: u64,
+    /// Steps, those before the branch included.
+    pub(super) n_steps: u64,
+    /// Its directory.
+    pub(super) dir: PathBuf,
+}
+
+/// The runs of one arm with one seed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Cell {
+    /// Name of the arm.
+    pub(super) arm: String,
+    /// The seed.
+    pub(super) seed: u64,
+    /// To the end.
+    pub(super) whole: RunPlan,
+    /// By rising share.
+    pub(super) branches: Vec<RunPlan>,
+}
+
+/// Directory of an arm's runs.
+pub(super) fn arm_dir(output: &Path, arm: &str) -> PathBuf {
+    output.join("runs").join(arm)
+}
+
+impl Cell {
+    /// The runs of `arm` with `seed`, of `n_steps` steps.
+    pub(super) fn new(config: &ExperimentConfig, arm: &str, seed: u64, n_steps: u64) -> Self {
+        let dir = arm_dir(&config.output, arm).join(format!("seed-{seed}"));
+        let decay = decay_steps(config, n_steps);
+        let shares = &config.branches.shares;
+        let branches = shares[..shares.len() - 1].iter().map(|&share| {
+            let n_steps = steps_of(share, n_steps);
+            RunPlan {
+                share,
+                first_step: n_steps.saturating_sub(decay),
+                n_steps,
+                dir: dir.join(branch_name(share)),
+            }
+        });
+        Self {
+            arm: arm.to_owned(),
+            seed,
+            branches: branches.collect(),
+            whole: RunPlan {
+                share: 1.0,
+                first_step: 0,
+                n_steps,
+                dir,
+            },
+        }
+    }
+
+    /// All runs in the order of work: the whole one is first, as the others leave it.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &RunPlan> {
+        std::iter::once(&self.whole).chain(&self.branches)
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> String {
+        format!("{}, seed {}", self.arm, self.seed)
+    }
+
+    /// The configuration of one of its runs, from the resolved one of the arm.
+    pub(super) fn config_of(&self, run: &RunPlan, arm: &RunConfig) -> RunConfig {
+        let mut config = arm.clone();
+        config.output = run.dir.clone();
+        config.train.seed = self.seed;
+        config.checkpoint.keep_last = 1;
+        config.checkpoint.keep_every = 0;
+        config.checkpoint.keep_steps = Vec::new();
+        if run.first_step == 0 {
+            let points = self.branches.iter().map(|branch| branch.first_step);
+            config.checkpoint.keep_steps = points.collect();
+        } else {
+            let checkpoints = CheckpointStore::of_run(&self.whole.dir);
+            config.branch_from = Some(checkpoints.path(run.first_step));
+            config.train.steps = run.n_steps;
+        }
+        config
+    }
+}
+
+impl RunPlan {
+    /// Where its trained model is, or will be.
+    pub(super) fn model_dir(&self) -> PathBuf {
+        self.dir.join("final")
+    }
+
+    /// Whether it is trained: the model appears whole, by one rename.
+    pub(super) fn is_trained(&self) -> bool {
+        self.model_dir().is_dir()
+    }
+
+    /// Steps of its own that are still to be done.
+    pub(super) fn n_steps_left(&self) -> Result<u64, ExperimentError> {
+        if self.is_trained() {
+            return Ok(0);
+        }
+        let steps = CheckpointStore::of_run(&self.dir).steps()?;
+        let done = steps.last().copied().unwrap_or(0).max(self.first_step);
+        Ok(self.n_steps.saturating_sub(done))
+    }
+
+    /// `the whole run`, or the name of the branch.
+    pub(super) fn name(&self) -> String {
+        match self.first_step {
+            0 => "whole run".to_owned(),
+            _ => format!("branch {}", branch_name(self.share)),
+        }
+    }
+}
+
+/// Steps of the decay.
+pub(super) fn decay_steps(config: &ExperimentConfig, n_steps: u64) -> u64 {
+    steps_of(config.branches.decay, n_steps).max(1)
+}
+
+fn steps_of(share: f64, n_steps: u64) -> u64 {
+    (share * n_steps as f64).round() as u64
+}
+
+/// `at-50` for half of the steps.
+fn branch_name(share: f64) -> String {
+    let percent = (share * 100.0 * 1e6).round() / 1e6;
+    format!("at-{percent}")
+}
+
+/// The schedule of all runs of a grid with branches: `wsd`, with the experiment's decay.
+pub(super) fn with_decay(
+    config: &ExperimentConfig,
+    mut run: RunConfig,
+) -> Result<RunConfig, ExperimentError> {
+    if config.branches.shares.len() == 1 {
+        return Ok(run);
+    }
+    let schedule = &mut run.schedule;
+    require(
+        schedule.shape == LrShape::Wsd,
+        "schedule.shape",
+        "wsd, from whose stable part the branches leave",
+        format_args!("{:?}", schedule.shape)
+            .to_string()
+            .to_lowercase(),
+        "set it to wsd, or branches.shares to [1.0]",
+    )?;
+    let decay = decay_steps(config, run.train.steps);
+    let said = schedule.decay_steps.unwrap_or(decay);
+    require(
+        said == decay,
+        "schedule.decay_steps",
+        format_args!("{decay}, branches.decay of train.steps"),
+        said,
+        "leave it out, or change branches.decay",
+    )?;
+    schedule.decay_steps = Some(decay);
+    let first = steps_of(config.branches.shares[0], run.train.steps).saturating_sub(decay);
+    let warmup_steps = schedule.warmup_steps(run.train.steps);
+    require(
+        first >= warmup_steps.max(1),
+        "branches.shares",
+        format_args!("a first share whose decay begins after the warm-up of {warmup_steps} steps"),
+        config.branches.shares[0],
+        "take a greater share, or fewer steps of warm-up",
+    )?;
+    Ok(run)
+}

@@ -1,0 +1,443 @@
+//! A grid of runs, one after the other.
+
+use super::arm::Arm;
+use super::config::{ArmConfig, ExperimentConfig};
+use super::error::{ExperimentError, require};
+use super::grid::{Cell, RunPlan};
+use super::pace::{GridSnapshot, Pace};
+use super::scores::{ModelScores, is_scored, score_missing};
+use super::sets::{OpenedSet, write_sets};
+use super::{Results, TeacherCost, collect};
+use crate::error::Kind;
+use crate::interrupt::Interrupt;
+use crate::storage::{StorageError, free_bytes, remove_tree};
+use crate::train::TrainError;
+use crate::train::checkpoint::CheckpointStore;
+use crate::train::config::RunConfig;
+use crate::train::run::{self, Observer, Outcome, Start};
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+/// Whose lock says that a process works here.
+const LOCK_NAME: &str = ".lock";
+/// The configuration of a run, in its directory.
+const RUN_CONFIG_NAME: &str = "config.toml";
+/// What a branch's model is not asked for again.
+const ONNX_NAME: &str = "model.onnx";
+/// Bytes a parameter: weights as safetensors and as ONNX.
+const MODEL_BYTES: u64 = 8;
+/// Bytes a parameter: weights and both moments.
+const CHECKPOINT_BYTES: u64 = 12;
+
+/// Which cells of the grid are worked on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Names of arms; none stands for all.
+    pub arms: Vec<String>,
+    /// Seeds; none stands for all.
+    pub seeds: Vec<u64>,
+}
+
+/// Who is told what happens, on a thread of a run's pool.
+pub struct Watch<'a> {
+    /// What is worth a line.
+    pub on_note: &'a (dyn Fn(&str) + Sync),
+    /// After every step.
+    pub on_progress: &'a (dyn Fn(&GridSnapshot) + Sync),
+}
+
+/// A grid that could be worked on: everything that it reads was opened, and what is there already
+/// was found to be of it.
+pub struct Experiment {
+    config: ExperimentConfig,
+    arms: Vec<Arm>,
+    sets: Vec<OpenedSet>,
+    cells: Vec<Cell>,
+    n_bytes: u64,
+}
+
+impl Experiment {
+    /// Opens all arms of `choice` and all sets; writes nothing.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the configuration, an arm, a set, or what is in the directory already;
+    /// too little room on the disk.
+    pub fn open(config: ExperimentConfig, choice: &Choice) -> Result<Self, ExperimentError> {
+        let arms = open_arms(&config, choice)?;
+        let sets = config.sets.iter().map(|set| OpenedSet::open(set, &arms[0]));
+        let sets = sets.collect::<Result<Vec<_>, _>>()?;
+        if let Some(teacher) = &config.teacher {
+            TeacherCost::read(teacher)?;
+        }
+        let cells = cells(&config, &arms, choice)?;
+        let mut experiment = Self {
+            config,
+            arms,
+            sets,
+            cells,
+            n_bytes: 0,
+        };
+        for cell in &experiment.cells {
+            experiment.check_cell(cell)?;
+        }
+        experiment.n_bytes = experiment.bytes_left()?;
+        experiment.check_disk()?;
+        Ok(experiment)
+    }
+
+    /// What would be done, a line each.
+    ///
+    /// # Errors
+    /// Files of the experiment that cannot be read.
+    pub fn describe(&self) -> Result<Vec<(&'static str, String)>, ExperimentError> {
+        let facts = &self.arms[0].facts;
+        let runs = self.cells.iter().flat_map(Cell::runs);
+        let left: u64 = runs.map(RunPlan::n_steps_left).sum::<Result<u64, _>>()?;
+        let names = |names: Vec<&str>| names.join(", ");
+        let arms = self.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let sets = &self.sets;
+        let sets = sets.iter().map(|set| set.facts.set.name.as_str()).collect();
+        Ok(vec![
+            ("arms", names(arms)),
+            ("sets", names(sets)),
+            (
+                "cells",
+                format!(
+                    "{}, {} of them done; each {} steps and {} branches",
+                    self.cells.len(),
+                    self.n_done()?,
+                    facts.n_steps,
+                    self.cells[0].branches.len(),
+                ),
+            ),
+            (
+                "left",
+                format!(
+                    "{left} steps of {} tokens; {} MiB of disk",
+                    facts.tokens_per_step,
+                    self.n_bytes >> 20
+                ),
+            ),
+        ])
+    }
+
+    /// Trains and evaluates what is not done yet, cell by cell, and writes the results after each.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Interrupted`]; whatever stops a run. What is finished stays, and the same
+    /// call goes on from there.
+    pub fn run(
+        &self,
+        interrupt: &Interrupt,
+        watch: &Watch<'_>,
+    ) -> Result<Results, ExperimentError> {
+        let _lock = self.lock()?;
+        write_sets(&self.config.output, &self.sets)?;
+        for arm in &self.arms {
+            arm.facts.write(&self.config.output, &arm.name)?;
+        }
+        let pace = Pace::new(&self.cells)?;
+        for (idx, cell) in self.cells.iter().enumerate() {
+            let work = CellWork {
+                experiment: self,
+                arm: self.arm_of(cell),
+                cell,
+                idx,
+                interrupt,
+                watch,
+                pace: &pace,
+            };
+            work.run()?;
+            collect::write(&self.config)?;
+        }
+        collect::write(&self.config)
+    }
+
+    fn arm_of(&self, cell: &Cell) -> &Arm {
+        let found = self.arms.iter().find(|arm| arm.name == cell.arm);
+        found.expect("cells are made of these arms")
+    }
+
+    fn is_done(&self, cell: &Cell) -> Result<bool, ExperimentError> {
+        for run in cell.runs() {
+            if !is_scored(run, &self.sets)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn n_done(&self) -> Result<usize, ExperimentError> {
+        let mut n_done = 0;
+        for cell in &self.cells {
+            n_done += usize::from(self.is_done(cell)?);
+        }
+        Ok(n_done)
+    }
+
+    /// Refuses what is in the directories of a cell if it is of another configuration or of other
+    /// inputs, or if a branch can no longer leave its run.
+    fn check_cell(&self, cell: &Cell) -> Result<(), ExperimentError> {
+        let arm = self.arm_of(cell);
+        for run in cell.runs() {
+            let config = cell.config_of(run, &arm.config);
+            let checked = config.validate().map_err(TrainError::from);
+            let checked = checked.and_then(|()| check_recorded(&config, &run.dir));
+            let known = ModelScores::read(run)?;
+            let same = known.map_or(Ok(()), |known| {
+                arm.sources.check_resumes(&known.sources, &run.dir)
+            });
+            checked
+                .and(same)
+                .map_err(|source| stopped(cell, run, source))?;
+        }
+        check_branch_points(cell)
+    }
+
+    /// Bytes that are still to be written, at the fullest moment.
+    fn bytes_left(&self) -> Result<u64, ExperimentError> {
+        let n_params = self.arms[0].facts.n_params;
+        let untrained = self.cells.iter().flat_map(Cell::runs);
+        let n_models = untrained.filter(|run| !run.is_trained()).count() as u64;
+        let n_points = self.cells[0].branches.len() as u64;
+        let n_cells = match self.config.keep_checkpoints {
+            true => self.cells.len() as u64,
+            false => 1,
+        };
+        // One more is there while the next is written.
+        let n_checkpoints = match n_models {
+            0 => 0,
+            _ => n_cells * (2 * n_points + 1) + 1,
+        };
+        Ok(n_params * (n_models * MODEL_BYTES + n_checkpoints * CHECKPOINT_BYTES))
+    }
+
+    fn check_disk(&self) -> Result<(), ExperimentError> {
+        let output = &self.config.output;
+        let existing = output.ancestors().find(|dir| dir.is_dir());
+        let free = free_bytes(existing.unwrap_or(Path::new(".")));
+        match free {
+            Some(free) if free < self.n_bytes => Err(ExperimentError::Disk {
+                needed: self.n_bytes >> 20,
+                free: free >> 20,
+                output: output.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows that the directory can be written to, and that no other process works there. The kernel
+    /// drops the lock when the process ends, however it ends.
+    fn lock(&self) -> Result<File, ExperimentError> {
+        let output = &self.config.output;
+        let path = output.join(LOCK_NAME);
+        let io = |source| StorageError::io("write to", &path, source);
+        std::fs::create_dir_all(output).map_err(io)?;
+        let mut options = File::options();
+        let options = options.create(true).truncate(false).write(true);
+        let lock = options.open(&path).map_err(io)?;
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(ExperimentError::Locked {
+                output: output.clone(),
+            }),
+            // A filesystem without locks cannot tell: whoever uses one sees to it.
+            _ => Ok(lock),
+        }
+    }
+}
+
+fn open_arms(config: &ExperimentConfig, choice: &Choice) -> Result<Vec<Arm>, ExperimentError> {
+    let names: Vec<&str> = config
+        .arms
+        .0
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    for chosen in &choice.arms {
+        require(
+            names.contains(&chosen.as_str()),
+            "--only",
+            format_args!("names of arms: {}", names.join(", ")),
+            chosen,
+            "name some of [arms]",
+        )?;
+    }
+    let is_chosen = |name: &str| choice.arms.is_empty() || choice.arms.iter().any(|c| c == name);
+    let chosen = config.arms.0.iter().filter(|(name, _)| is_chosen(name));
+    let open = |(name, arm): &(String, ArmConfig)| Arm::open(config, name, arm);
+    let arms: Vec<Arm> = chosen.map(open).collect::<Result<_, _>>()?;
+    for arm in &arms[1..] {
+        arm.facts
+            .check_comparable(&arm.name, &arms[0].facts, &arms[0].name)?;
+    }
+    Ok(arms)
+}
+
+/// Seed by seed, so that there is something to compare early.
+fn cells(
+    config: &ExperimentConfig,
+    arms: &[Arm],
+    choice: &Choice,
+) -> Result<Vec<Cell>, ExperimentError> {
+    for seed in &choice.seeds {
+        require(
+            config.seeds.contains(seed),
+            "--seeds",
+            format_args!("some of seeds: {:?}", config.seeds),
+            seed,
+            "name some of them, or add it to seeds",
+        )?;
+    }
+    let is_chosen = |seed: &&u64| choice.seeds.is_empty() || choice.seeds.contains(seed);
+    let seeds = config.seeds.iter().filter(is_chosen);
+    let of_seed = |&seed| {
+        let cell = move |arm: &Arm| Cell::new(config, &arm.name, seed, arm.facts.n_steps);
+        arms.iter().map(cell)
+    };
+    Ok(seeds.flat_map(of_seed).collect())
+}
+
+/// Refuses the run in `dir`, if there is one, where it was begun with another configuration.
+fn check_recorded(config: &RunConfig, dir: &Path) -> Result<(), TrainError> {
+    let path = dir.join(RUN_CONFIG_NAME);
+    if !path.is_file() {
+        return Ok(());
+    }
+    let recorded = RunConfig::read(&path, &[])?;
+    Ok(config.check_resumes(&recorded, dir)?)
+}
+
+/// Where a branch is not trained yet, its whole run has not come to it, or keeps that checkpoint.
+fn check_branch_points(cell: &Cell) -> Result<(), ExperimentError> {
+    let whole = &cell.whole;
+    let checkpoints = CheckpointStore::of_run(&whole.dir);
+    let done = whole.n_steps - whole.n_steps_left()?;
+    for branch in &cell.branches {
+        let has_begun = !CheckpointStore::of_run(&branch.dir).steps()?.is_empty();
+        let is_there = checkpoints.path(branch.first_step).is_dir();
+        if !(branch.is_trained() || has_begun || is_there) && done >= branch.first_step {
+            return Err(ExperimentError::BranchPointGone {
+                share: branch.share,
+                run: whole.dir.clone(),
+                step: branch.first_step,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn stopped(cell: &Cell, run: &RunPlan, source: TrainError) -> ExperimentError {
+    ExperimentError::Cell {
+        cell: format!("{} of {}", run.name(), cell.name()),
+        source: Box::new(source),
+    }
+}
+
+/// One cell in work.
+struct CellWork<'a> {
+    experiment: &'a Experiment,
+    arm: &'a Arm,
+    cell: &'a Cell,
+    idx: usize,
+    interrupt: &'a Interrupt,
+    watch: &'a Watch<'a>,
+    pace: &'a Pace,
+}
+
+impl CellWork<'_> {
+    fn run(&self) -> Result<(), ExperimentError> {
+        if self.experiment.is_done(self.cell)? {
+            return self.tidy();
+        }
+        self.note(&format!(
+            "cell {} of {}: {}",
+            self.idx + 1,
+            self.experiment.cells.len(),
+            self.cell.name()
+        ));
+        for run in self.cell.runs() {
+            self.finish(run)
+                .map_err(|error| self.interrupted(error, run))?;
+        }
+        self.tidy()
+    }
+
+    fn finish(&self, run: &RunPlan) -> Result<(), ExperimentError> {
+        self.train(run)?;
+        let pool = pool_of(self.arm.config.train.threads())?;
+        let sets = &self.experiment.sets;
+        score_missing(run, &self.arm.sources, sets, &pool, self.interrupt)
+    }
+
+    fn train(&self, run: &RunPlan) -> Result<(), ExperimentError> {
+        if run.is_trained() {
+            return Ok(());
+        }
+        let config = self.cell.config_of(run, &self.arm.config);
+        let observer = Observer {
+            on_start: &|_| {},
+            on_note: &|text| self.note(&format!("{}: {text}", run.name())),
+            on_progress: &|snapshot| {
+                let place = (self.idx, self.experiment.cells.len());
+                let snapshot = self.pace.snapshot(self.cell, run, place, snapshot);
+                (self.watch.on_progress)(&snapshot);
+            },
+        };
+        let outcome = run::run(&config, Start::Latest, self.interrupt, &observer);
+        let outcome = outcome.map_err(|source| stopped(self.cell, run, source))?;
+        if let Outcome::Finished(finished) = outcome {
+            self.note(&format!(
+                "{}: {} steps, {} tokens, {:.0} s",
+                run.name(),
+                finished.n_steps,
+                finished.n_tokens,
+                finished.seconds
+            ));
+        }
+        Ok(())
+    }
+
+    /// What only a resumption would need goes, once nothing of the cell is left to be done.
+    fn tidy(&self) -> Result<(), ExperimentError> {
+        if self.experiment.config.keep_checkpoints {
+            return Ok(());
+        }
+        for run in self.cell.runs() {
+            remove_tree(&run.dir.join("checkpoints"))?;
+        }
+        for branch in &self.cell.branches {
+            remove_file(&branch.model_dir().join(ONNX_NAME))?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, text: &str) {
+        (self.watch.on_note)(text);
+    }
+
+    fn interrupted(&self, error: ExperimentError, run: &RunPlan) -> ExperimentError {
+        if error.kind() != Kind::Interrupted {
+            return error;
+        }
+        ExperimentError::Interrupted {
+            cell: format!("the {} of {}", run.name(), self.cell.name()),
+            n_done: self.experiment.n_done().unwrap_or(self.idx),
+            n_cells: self.experiment.cells.len(),
+        }
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, ExperimentError> {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
+    let built = builder.build();
+    built.map_err(|source| ExperimentError::Threads { n_threads, source })
+}
