@@ -97,18 +97,21 @@ impl<'de> Deserialize<'de> for Arms {
     }
 }
 
-/// Text held out.
+/// Text held out: a token corpus, or labels of one.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetConfig {
     /// Its name.
     pub name: String,
     /// Token corpus; cut as the runs cut theirs.
-    pub tokens: PathBuf,
+    pub tokens: Option<PathBuf>,
     /// Format of the token files, where name and contents do not tell.
     pub tokens_format: Option<TokenFormat>,
     /// End-of-document id of raw token files.
     pub eod: Option<u32>,
+    /// Label directory with the group `stats`, whose sequences are taken in place of a corpus': with it
+    /// there are results by bucket of the teacher's NLL.
+    pub labels: Option<PathBuf>,
 }
 
 /// The model that labelled.
@@ -230,7 +233,8 @@ impl ExperimentConfig {
             "another name for each",
             "one that is there twice",
             "rename it",
-        )
+        )?;
+        self.sets.iter().try_for_each(SetConfig::validate)
     }
 }
 
@@ -251,6 +255,23 @@ impl BranchesConfig {
             format_args!("more than 0 and less than the first share, {}", shares[0]),
             self.decay,
             "0.1 is usual",
+        )
+    }
+}
+
+impl SetConfig {
+    fn validate(&self) -> Result<(), ExperimentError> {
+        let got = match (&self.tokens, &self.labels) {
+            (Some(_), Some(_)) => "both",
+            (None, None) => "neither",
+            _ => return Ok(()),
+        };
+        require(
+            false,
+            &format!("sets.{}", self.name),
+            "either tokens or labels",
+            got,
+            "give the labels alone where there are some: they hold the tokens",
         )
     }
 }

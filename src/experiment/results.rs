@@ -104,13 +104,9 @@ pub struct BranchResults {
 pub struct SetScore {
     /// Mean NLL, nats a token.
     pub nll: f64,
-    /// Share of positions whose target is the model's best id; NaN, in JSON null, where it was not
-    /// measured, as on a set without labels.
-    #[serde(deserialize_with = "nan_if_null")]
+    /// Share of positions whose target is the model's best id.
     pub accuracy: f64,
-    /// Expected calibration error of the best id's probability: 15 bins of equal width; NaN where it
-    /// was not measured.
-    #[serde(deserialize_with = "nan_if_null")]
+    /// Expected calibration error of the best id's probability: 15 bins of equal width.
     pub ece: f64,
     /// By the teacher's NLL of the position: easy, medium, hard. Empty without labels.
     pub buckets: Vec<BucketScore>,
@@ -121,9 +117,12 @@ pub struct SetScore {
 pub struct BucketScore {
     /// Positions.
     pub n_targets: u64,
-    /// Mean NLL of the model, nats.
+    /// Mean NLL of the model, nats; NaN, in JSON null, without positions.
+    #[serde(deserialize_with = "nan_if_null")]
     pub nll: f64,
-    /// Mean NLL of the teacher, nats.
+    /// Mean NLL of the teacher, nats; NaN without positions, and where it gave a target no probability
+    /// at all.
+    #[serde(deserialize_with = "nan_if_null")]
     pub teacher_nll: f64,
 }
 

@@ -3,14 +3,15 @@
 use super::arm::Arm;
 use super::config::SetConfig;
 use super::error::ExperimentError;
-use super::{EvalSet, SetScore, json};
+use super::{BucketScore, EvalSet, SetScore, json};
 use crate::interrupt::Interrupt;
 use crate::storage::{fingerprint_of, sampled_blake3};
-use crate::tokens::ViewOptions;
+use crate::tokens::{Packing, ViewOptions};
 use crate::train::TrainError;
-use crate::train::data::{TokenOptions, TokenSource};
+use crate::train::data::{LabelSource, TokenOptions, TokenSource};
 use crate::train::eval::{
-    DEFAULT_BATCH_POSITIONS, EvalError, EvalOptions, evaluate, evaluation_capacity,
+    DEFAULT_BATCH_POSITIONS, EvalError, EvalOptions, EvalProgress, LabelledOptions, evaluate,
+    evaluate_labelled, evaluation_capacity, labelled_capacity, open_labelled, teacher_terciles,
 };
 use crate::train::model::{Network, Params};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Raised whenever a score means something else than before, so that old ones are not taken for it.
-const SCORE_VERSION: &str = "1";
+const SCORE_VERSION: &str = "score 1";
 /// The sets as they were last opened.
 const SETS_NAME: &str = "sets.json";
 
@@ -26,7 +27,7 @@ const SETS_NAME: &str = "sets.json";
 pub(super) struct OpenedSet {
     /// What the results say of it.
     pub(super) facts: SetFacts,
-    source: TokenSource,
+    text: Text,
 }
 
 /// What the results say of a set, kept in `sets.json`.
@@ -39,26 +40,26 @@ pub(super) struct SetFacts {
     pub(super) fingerprint: String,
 }
 
+enum Text {
+    Tokens(TokenSource),
+    /// With the borders of its buckets.
+    Labels(LabelSource, [f64; 2]),
+}
+
 impl OpenedSet {
     /// Opens the set for models that were trained as `arm` is: cut in the same way, of the same
-    /// tokenizer.
-    pub(super) fn open(config: &SetConfig, arm: &Arm) -> Result<Self, ExperimentError> {
-        let opened = open_tokens(config, arm);
-        let (source, parts) = opened.map_err(|error| in_set(&config.name, error))?;
-        let parts = [SCORE_VERSION.to_owned()].into_iter().chain(parts);
-        let parts: Vec<String> = parts.collect();
-        Ok(Self {
-            facts: SetFacts {
-                set: EvalSet {
-                    name: config.name.clone(),
-                    n_targets: source.view().n_targets(),
-                    teacher_nll: None,
-                    bucket_borders: Vec::new(),
-                },
-                fingerprint: fingerprint_of(parts.iter().map(String::as_str)),
-            },
-            source,
-        })
+    /// tokenizer. `known` is what is known of sets that were opened before.
+    pub(super) fn open(
+        config: &SetConfig,
+        arm: &Arm,
+        known: &[SetFacts],
+    ) -> Result<Self, ExperimentError> {
+        let opened = match (&config.labels, &config.tokens) {
+            (Some(dir), _) => open_labels(&config.name, dir, arm, known),
+            (None, Some(path)) => open_tokens(config, path, arm),
+            (None, None) => Err(EvalError::NothingToPredict.into()),
+        };
+        opened.map_err(|error| in_set(&config.name, error))
     }
 
     /// The score of a model, which is given back for the next set.
@@ -68,7 +69,14 @@ impl OpenedSet {
         threads: usize,
         interrupt: &Interrupt,
     ) -> Result<(SetScore, Params), ExperimentError> {
-        let scored = score_tokens(&self.source, params, threads, interrupt);
+        let flow = |_: &EvalProgress| match interrupt.is_requested() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let scored = match &self.text {
+            Text::Tokens(source) => score_tokens(source, params, threads, flow),
+            Text::Labels(labels, borders) => score_labels(labels, *borders, params, threads, flow),
+        };
         scored.map_err(|error| in_set(&self.facts.set.name, error))
     }
 }
@@ -80,11 +88,64 @@ fn in_set(set: &str, error: TrainError) -> ExperimentError {
     }
 }
 
-fn open_tokens(config: &SetConfig, arm: &Arm) -> Result<(TokenSource, Vec<String>), TrainError> {
-    let view = view_of(arm);
-    let parts = vec![format!("{view:?}")];
+fn fingerprint(parts: impl Iterator<Item = String>) -> String {
+    let parts: Vec<String> = [SCORE_VERSION.to_owned()]
+        .into_iter()
+        .chain(parts)
+        .collect();
+    fingerprint_of(parts.iter().map(String::as_str))
+}
+
+fn open_labels(
+    name: &str,
+    dir: &Path,
+    arm: &Arm,
+    known: &[SetFacts],
+) -> Result<OpenedSet, TrainError> {
+    let labels = open_labelled(dir, None)?;
+    labels.check_tokenizer(&arm.tokenizer)?;
+    let fingerprint = fingerprint([labels.fingerprint()].into_iter());
+    let is_same = |facts: &&SetFacts| facts.fingerprint == fingerprint;
+    let mut set = match known.iter().find(is_same) {
+        Some(known) => known.set.clone(),
+        None => facts_of_labels(&labels)?,
+    };
+    name.clone_into(&mut set.name);
+    let borders = [0, 1].map(|i| set.bucket_borders.get(i).copied().unwrap_or(f64::INFINITY));
+    Ok(OpenedSet {
+        facts: SetFacts { set, fingerprint },
+        text: Text::Labels(labels, borders),
+    })
+}
+
+/// Reads the teacher's NLL of all positions, three times.
+fn facts_of_labels(labels: &LabelSource) -> Result<EvalSet, TrainError> {
+    let borders = teacher_terciles(labels, &LabelledOptions::default())?;
+    let (mut n_targets, mut nll) = (0, 0.0);
+    for example in labels.examples() {
+        let signals = example?.signals.unwrap_or_default();
+        n_targets += signals.target_logprob_t.len() as u64;
+        let logprobs = signals.target_logprob_t.iter();
+        nll -= logprobs.map(|&logprob| f64::from(logprob)).sum::<f64>();
+    }
+    Ok(EvalSet {
+        name: String::new(),
+        n_targets,
+        teacher_nll: Some(nll / n_targets as f64).filter(|nll| nll.is_finite()),
+        bucket_borders: borders.to_vec(),
+    })
+}
+
+fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, TrainError> {
+    let data = &arm.config.data;
+    let view = ViewOptions {
+        packing: data.packing.unwrap_or(Packing::Concat),
+        seq_len: data.seq_len.unwrap_or(0),
+        sequence_bos: data.sequence_bos,
+    };
+    let how = format!("{view:?}");
     let options = TokenOptions {
-        path: config.tokens.clone(),
+        path: path.to_path_buf(),
         format: config.tokens_format,
         eod: config.eod,
         view,
@@ -93,43 +154,69 @@ fn open_tokens(config: &SetConfig, arm: &Arm) -> Result<(TokenSource, Vec<String
     let (source, _) = TokenSource::open(&options, &arm.tokenizer)?;
     let files = source.corpus().files().iter();
     let hashes: Result<Vec<String>, _> = files.map(|file| sampled_blake3(file)).collect();
-    let parts = parts.into_iter().chain(hashes?).collect();
-    Ok((source, parts))
-}
-
-fn view_of(arm: &Arm) -> ViewOptions {
-    let data = &arm.config.data;
-    ViewOptions {
-        packing: data.packing.unwrap_or(crate::tokens::Packing::Concat),
-        seq_len: data.seq_len.unwrap_or(0),
-        sequence_bos: data.sequence_bos,
-    }
+    Ok(OpenedSet {
+        facts: SetFacts {
+            set: EvalSet {
+                name: config.name.clone(),
+                n_targets: source.view().n_targets(),
+                teacher_nll: None,
+                bucket_borders: Vec::new(),
+            },
+            fingerprint: fingerprint([how].into_iter().chain(hashes?)),
+        },
+        text: Text::Tokens(source),
+    })
 }
 
 fn score_tokens(
     source: &TokenSource,
     params: Params,
     threads: usize,
-    interrupt: &Interrupt,
+    flow: impl Fn(&EvalProgress) -> ControlFlow<()>,
 ) -> Result<(SetScore, Params), TrainError> {
     let view = source.view();
     let capacity = evaluation_capacity(&params.spec, &view, DEFAULT_BATCH_POSITIONS, threads)?;
     let mut network = Network::new(params, capacity);
     let seq_ids = 0..view.len();
-    let flow = |_: &_| match interrupt.is_requested() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    };
     let report = evaluate(&mut network, &view, seq_ids, &EvalOptions::default(), flow)?;
-    let nll = report
-        .score
-        .mean_nll_nats
-        .ok_or(EvalError::NothingToPredict)?;
+    let (Some(nll), Some(accuracy), Some(ece)) =
+        (report.score.mean_nll_nats, report.accuracy, report.ece)
+    else {
+        return Err(EvalError::NothingToPredict.into());
+    };
     let score = SetScore {
         nll,
-        accuracy: f64::NAN,
-        ece: f64::NAN,
+        accuracy,
+        ece,
         buckets: Vec::new(),
+    };
+    Ok((score, network.into_params()))
+}
+
+fn score_labels(
+    labels: &LabelSource,
+    borders: [f64; 2],
+    params: Params,
+    threads: usize,
+    flow: impl Fn(&EvalProgress) -> ControlFlow<()>,
+) -> Result<(SetScore, Params), TrainError> {
+    let capacity = labelled_capacity(&params.spec, labels, DEFAULT_BATCH_POSITIONS, threads)?;
+    let mut network = Network::new(params, capacity);
+    let options = LabelledOptions {
+        borders: Some(borders),
+        ..LabelledOptions::default()
+    };
+    let report = evaluate_labelled(&mut network, labels, &options, flow)?;
+    let buckets = report.buckets.iter().map(|bucket| BucketScore {
+        n_targets: bucket.n_targets,
+        nll: bucket.nll.unwrap_or(f64::NAN),
+        teacher_nll: bucket.teacher_nll.unwrap_or(f64::NAN),
+    });
+    let score = SetScore {
+        nll: report.nll,
+        accuracy: report.accuracy,
+        ece: report.ece,
+        buckets: buckets.collect(),
     };
     Ok((score, network.into_params()))
 }

@@ -6,7 +6,7 @@ use super::error::{ExperimentError, require};
 use super::grid::{Cell, RunPlan};
 use super::pace::{GridSnapshot, Pace};
 use super::scores::{ModelScores, is_scored, score_missing};
-use super::sets::{OpenedSet, write_sets};
+use super::sets::{OpenedSet, read_sets, write_sets};
 use super::{Results, TeacherCost, collect};
 use crate::error::Kind;
 use crate::interrupt::Interrupt;
@@ -64,8 +64,13 @@ impl Experiment {
     /// too little room on the disk.
     pub fn open(config: ExperimentConfig, choice: &Choice) -> Result<Self, ExperimentError> {
         let arms = open_arms(&config, choice)?;
-        let sets = config.sets.iter().map(|set| OpenedSet::open(set, &arms[0]));
-        let sets = sets.collect::<Result<Vec<_>, _>>()?;
+        let known = read_sets(&config.output)?;
+        let open = |set| OpenedSet::open(set, &arms[0], &known);
+        let sets = config
+            .sets
+            .iter()
+            .map(open)
+            .collect::<Result<Vec<_>, _>>()?;
         if let Some(teacher) = &config.teacher {
             TeacherCost::read(teacher)?;
         }
