@@ -66,45 +66,6 @@ fn the_query_that_the_demo_prints_works_in_duckdb() {
 }
 
 #[test]
-fn the_queries_of_the_readme_work_in_duckdb() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let queries: Vec<&str> = readme
-        .split("```sql")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
-    assert_eq!(queries.len(), 3);
-    // The third is of draws, which the demo does not make.
-    let with_draws = tempfile::tempdir().unwrap();
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/shard-v1");
-    std::os::unix::fs::symlink(
-        fixture.join("labels-with-samples"),
-        with_draws.path().join("labels"),
-    )
-    .unwrap();
-    let folders = [demo().0.path(), demo().0.path(), with_draws.path()];
-    for (query, folder) in queries.into_iter().zip(folders) {
-        let script =
-            "import duckdb, json, sys; print(json.dumps(duckdb.sql(sys.argv[1]).fetchall()))";
-        let output = succeed(python().args(["-c", script, query]).current_dir(folder));
-        let rows: Vec<Vec<Value>> = serde_json::from_slice(&output.stdout).unwrap();
-        assert!(rows.len() >= 5, "{query}\n{rows:?}");
-        if query.contains("sampled_counts") {
-            let n_drawn = |row: &Vec<Value>| -> u64 {
-                let counts = row[3].as_array().unwrap().iter();
-                counts.map(|count| count.as_u64().unwrap()).sum()
-            };
-            assert!(n_drawn(&rows[0]) > 0);
-            assert!(
-                rows.iter().all(|row| n_drawn(row) == n_drawn(&rows[0])),
-                "{rows:?}"
-            );
-        }
-    }
-}
-
-#[test]
 fn a_second_demo_in_the_same_directory_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let run = || {

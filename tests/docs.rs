@@ -1,0 +1,445 @@
+//! What the pages show is what works: every fenced snippet of README.md and docs/*.md is run here.
+//!
+//! A page is a story: its snippets run from top to bottom in one directory, in which small stand-ins
+//! have the names that the page uses (`model.onnx`, `tokens`, ...). `sh` runs in bash with the programs
+//! under test, `sql` in DuckDB, `python` with what `make setup` installs, all of a page in one
+//! namespace once the rest has run. A `toml` snippet that begins with `# NAME.toml` becomes that
+//! file. Sizes of training runs are cut down (`SMALLER`).
+//!
+//! What no test can run says so in its fence, "sh not-run: reason", and stands in `NOT_RUN`. Of those, too,
+//! each command of the two programs must be one that the program has, with all its options.
+// clippy.toml exempts tests, but not the functions that they call.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use support::{Inputs, python, saltworks, succeed, text};
+
+/// Snippets that no test can run: page, first line, reason.
+const NOT_RUN: &[(&str, &str, &str)] = &[(
+    "README.md",
+    "make demo     # set up, build, generate a corpus and a small teacher, label the one with the other",
+    "it sets up the machine",
+)];
+
+/// Keys of training configurations, and what they are here.
+const SMALLER: &[(&str, &str)] = &[
+    ("d_model", "32"),
+    ("n_layers", "1"),
+    ("n_heads", "2"),
+    ("d_ff", "64"),
+    ("steps", "12"),
+    ("batch_size", "2"),
+    ("warmup_steps", "2"),
+    ("decay_steps", "4"),
+    ("n_kd", "6"),
+];
+
+/// A fenced snippet.
+#[derive(Debug, Clone)]
+struct Snippet {
+    page: String,
+    /// Of its fence, counted from 1.
+    line: usize,
+    language: String,
+    /// What stands behind `not-run:` in the fence.
+    not_run: Option<String>,
+    code: String,
+}
+
+impl Snippet {
+    fn place(&self) -> String {
+        format!("{}:{}", self.page, self.line)
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README.md and docs/*.md, by their paths from the root.
+fn pages() -> Vec<String> {
+    let docs = std::fs::read_dir(root().join("docs")).unwrap();
+    let mut pages: Vec<String> = docs
+        .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()))
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    pages.push("README.md".to_owned());
+    pages.sort();
+    pages
+}
+
+fn snippets_of(page: &str) -> Vec<Snippet> {
+    parse(page, &std::fs::read_to_string(root().join(page)).unwrap())
+}
+
+/// Fences may be indented, as in lists; those without a language are diagrams.
+fn parse(page: &str, markdown: &str) -> Vec<Snippet> {
+    let mut snippets = Vec::new();
+    let mut lines = markdown.lines().enumerate();
+    while let Some((at, line)) = lines.next() {
+        let Some(info) = line.trim_start().strip_prefix("```") else {
+            continue;
+        };
+        let indent = line.len() - line.trim_start().len();
+        let code: Vec<&str> = lines
+            .by_ref()
+            .map(|(_, line)| line.get(indent..).unwrap_or(""))
+            .take_while(|line| !line.starts_with("```"))
+            .collect();
+        let (language, rest) = info.split_once(' ').unwrap_or((info, ""));
+        if !language.is_empty() {
+            snippets.push(Snippet {
+                page: page.to_owned(),
+                line: at + 1,
+                language: language.to_owned(),
+                not_run: rest.strip_prefix("not-run: ").map(str::to_owned),
+                code: code.join("\n") + "\n",
+            });
+        }
+    }
+    snippets
+}
+
+/// What the demo leaves, made once: a corpus, tokens, a teacher, labels.
+fn demo() -> &'static Path {
+    static DEMO: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let dir = DEMO.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("demo");
+        succeed(
+            saltworks()
+                .args(["demo", "--megabytes", "1", "--output"])
+                .arg(output),
+        );
+        dir
+    });
+    dir.path()
+}
+
+/// The directory in which a page is played.
+struct Stage {
+    dir: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Programs, an environment and configurations, as a checkout has them after its build.
+    fn new() -> Self {
+        let stage = Stage {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        let venv = Path::new(&python().get_program().to_owned())
+            .parent()
+            .unwrap()
+            .to_owned();
+        stage.link(venv.parent().unwrap(), ".venv");
+        stage.link(
+            Path::new(env!("CARGO_BIN_EXE_saltworks")),
+            "target/release/saltworks",
+        );
+        stage.link(
+            Path::new(env!("CARGO_BIN_EXE_saltworks-train")),
+            "target/release/saltworks-train",
+        );
+        // The programs are built already.
+        stage.write("bin/cargo", "#!/bin/sh\ntest \"$*\" = 'build --release'\n");
+        succeed(Command::new("chmod").arg("+x").arg(stage.path("bin/cargo")));
+        for name in ["demo.toml", "llm.toml", "slm.toml"] {
+            let config = std::fs::read_to_string(root().join("examples").join(name)).unwrap();
+            stage.write(&format!("examples/{name}"), &smaller(&config));
+        }
+        stage
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    fn link(&self, original: &Path, name: &str) {
+        let link = self.path(name);
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(original, link).unwrap();
+    }
+
+    /// One of the demo's artefacts under another name.
+    fn link_demo(&self, artefact: &str, name: &str) {
+        self.link(&demo().join("demo").join(artefact), name);
+    }
+
+    /// `share` of the demo's documents as JSON lines.
+    fn documents(&self, name: &str, share: std::ops::Range<f64>) {
+        let lines = std::fs::read_to_string(demo().join("demo/corpus.jsonl")).unwrap();
+        let lines: Vec<&str> = lines.lines().collect();
+        let at = |share: f64| (share * lines.len() as f64) as usize;
+        let documents = lines[at(share.start)..at(share.end)].join("\n") + "\n";
+        let compressed = zstd::encode_all(documents.as_bytes(), 1).unwrap();
+        self.write(name, compressed);
+    }
+
+    fn run(&self, snippet: &Snippet) {
+        match snippet.language.as_str() {
+            "sh" => self.run_shell(snippet),
+            "sql" => self.run_sql(snippet),
+            "toml" => self.keep_toml(snippet),
+            other => panic!("{}: no test knows how to run {other}", snippet.place()),
+        }
+    }
+
+    fn run_shell(&self, snippet: &Snippet) {
+        let path = std::env::var("PATH").unwrap();
+        let path = ["bin", "target/release"]
+            .map(|dir| self.path(dir).display().to_string())
+            .join(":")
+            + ":"
+            + &path;
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", &snippet.code]);
+        let output = bash
+            .current_dir(self.dir.path())
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        let place = snippet.place();
+        assert!(
+            output.status.success(),
+            "{place}\n{}\n{}",
+            snippet.code,
+            text(&output)
+        );
+    }
+
+    /// A query gives a row or writes a file.
+    fn run_sql(&self, snippet: &Snippet) {
+        let script = "import duckdb, sys; print(len(duckdb.sql(sys.argv[1]).fetchall()) if 'COPY' not in sys.argv[1] \
+                      else duckdb.execute(sys.argv[1]).fetchone()[0])";
+        let mut command = python();
+        command
+            .args(["-c", script, &snippet.code])
+            .current_dir(self.dir.path());
+        let n_rows = text(&succeed(&mut command));
+        let place = snippet.place();
+        assert!(
+            n_rows.trim().parse::<u64>().unwrap() > 0,
+            "{place} gives no row"
+        );
+    }
+
+    fn keep_toml(&self, snippet: &Snippet) {
+        let name = snippet
+            .code
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("# "));
+        let name = name.filter(|name| name.ends_with(".toml"));
+        let name = name.unwrap_or_else(|| panic!("{}: begin with `# NAME.toml`", snippet.place()));
+        self.write(name, smaller(&snippet.code));
+    }
+
+    /// All in one namespace, as on a page that is read from top to bottom.
+    fn run_python(&self, snippets: &[&Snippet]) {
+        let listed: Vec<(String, &str)> = snippets
+            .iter()
+            .map(|snippet| (snippet.place(), snippet.code.as_str()))
+            .collect();
+        self.write("snippets.json", serde_json::to_vec(&listed).unwrap());
+        let mut command = python();
+        command
+            .arg(root().join("tests/python/run_snippets.py"))
+            .arg("snippets.json");
+        succeed(command.current_dir(self.dir.path()));
+    }
+
+    /// The whole page.
+    fn play(&self, page: &str) {
+        let snippets = snippets_of(page);
+        let to_run = snippets.iter().filter(|snippet| snippet.not_run.is_none());
+        let (python, others): (Vec<&Snippet>, Vec<&Snippet>) =
+            to_run.partition(|snippet| snippet.language == "python");
+        others.into_iter().for_each(|snippet| self.run(snippet));
+        if !python.is_empty() {
+            self.run_python(&python);
+        }
+    }
+}
+
+/// The configuration with the sizes of `SMALLER`.
+fn smaller(config: &str) -> String {
+    let line = |line: &str| {
+        let key = line.split('=').next().unwrap().trim();
+        let value = SMALLER.iter().find(|(name, _)| *name == key);
+        value.map_or(line.to_owned(), |(name, value)| format!("{name} = {value}"))
+    };
+    config.lines().map(|text| line(text) + "\n").collect()
+}
+
+/// A set of every group, finished, under the name `labels`.
+fn stage_with_all_groups() -> Stage {
+    let stage = Stage::new();
+    let inputs = Inputs::new(3_000);
+    succeed(&mut inputs.label("labels"));
+    std::fs::rename(inputs.path("labels"), stage.path("labels")).unwrap();
+    stage
+}
+
+#[test]
+fn the_snippets_of_the_page_on_shards_work() {
+    stage_with_all_groups().play("docs/format.md");
+}
+
+#[test]
+fn the_snippets_of_the_page_on_training_work() {
+    let stage = Stage::new();
+    stage.documents("train.jsonl.zst", 0.0..0.9);
+    stage.documents("valid.jsonl.zst", 0.9..1.0);
+    stage.play("docs/training.md");
+}
+
+#[test]
+fn the_snippets_of_the_readme_work() {
+    let stage = Stage::new();
+    for artefact in [
+        "labels",
+        "tokens",
+        "tokenizer.json",
+        "corpus.jsonl",
+        "teacher.onnx",
+    ] {
+        stage.link_demo(artefact, &format!("demo/{artefact}"));
+    }
+    stage.link_demo("tokenizer.json", "tokenizer.json");
+    stage.link_demo("teacher.onnx", "model.onnx");
+    stage.documents("corpus/part.jsonl.zst", 0.0..0.5);
+    // The labels are of `tokens`, which the page makes.
+    stage.link(&stage.path("tokens"), "train");
+    stage.link_demo("tokens", "valid");
+    // Draws are of a set that has them.
+    let with_draws = stage_with_all_groups();
+    for snippet in snippets_of("README.md") {
+        match snippet {
+            snippet if snippet.not_run.is_some() => {}
+            snippet if snippet.code.contains("sampled_ids") => with_draws.run(&snippet),
+            snippet => stage.run(&snippet),
+        }
+    }
+}
+
+#[test]
+fn every_page_with_snippets_is_played_by_a_test() {
+    let played = [
+        "README.md",
+        "docs/format.md",
+        "docs/guide.md",
+        "docs/training.md",
+    ];
+    let with_snippets: Vec<String> = pages()
+        .into_iter()
+        .filter(|page| !snippets_of(page).is_empty())
+        .collect();
+    assert_eq!(with_snippets, played);
+}
+
+#[test]
+fn what_is_not_run_is_known_by_name() {
+    let found: Vec<(String, String, String)> = pages()
+        .iter()
+        .flat_map(|page| snippets_of(page))
+        .filter_map(|snippet| {
+            let first = snippet.code.lines().next().unwrap_or("").to_owned();
+            snippet.not_run.map(|reason| (snippet.page, first, reason))
+        })
+        .collect();
+    let known: Vec<(String, String, String)> = NOT_RUN
+        .iter()
+        .map(|(page, first, reason)| (page.to_string(), first.to_string(), reason.to_string()))
+        .collect();
+    assert_eq!(found, known);
+}
+
+#[test]
+fn commands_of_snippets_that_are_not_run_exist_with_their_options() {
+    let not_run = pages().into_iter().flat_map(|page| snippets_of(&page));
+    for snippet in not_run.filter(|snippet| snippet.not_run.is_some()) {
+        for command in commands_of(&snippet.code) {
+            check_command(&command, &snippet.place());
+        }
+    }
+}
+
+/// Words from the name of one of the programs on, of each line that calls it; continued lines are
+/// joined, comments left out.
+fn commands_of(code: &str) -> Vec<Vec<String>> {
+    let joined = code.replace("\\\n", " ");
+    let command = |line: &str| -> Option<Vec<String>> {
+        let line = line.split(" #").next().unwrap();
+        let name = |word: &str| word.rsplit('/').next().unwrap_or("").to_owned();
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let is_call =
+            |word: &String| ["saltworks", "saltworks-train"].contains(&name(word).as_str());
+        let at = words.iter().position(is_call)?;
+        let rest = words[at + 1..].iter().cloned();
+        Some(std::iter::once(name(&words[at])).chain(rest).collect())
+    };
+    joined.lines().filter_map(command).collect()
+}
+
+fn check_command(words: &[String], place: &str) {
+    let program = match words[0].as_str() {
+        "saltworks" => env!("CARGO_BIN_EXE_saltworks"),
+        _ => env!("CARGO_BIN_EXE_saltworks-train"),
+    };
+    let subcommand: Vec<&String> = words[1..]
+        .iter()
+        .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()))
+        .take(if words[1] == "tokenizer" { 2 } else { 1 })
+        .collect();
+    let help = text(&succeed(
+        Command::new(program).args(&subcommand).arg("--help"),
+    ));
+    let known: BTreeSet<&str> = help
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+        .filter(|word| word.starts_with("--"))
+        .collect();
+    for option in words.iter().filter(|word| word.starts_with("--")) {
+        let option = option.split('=').next().unwrap();
+        assert!(
+            known.contains(option),
+            "{place}: {subcommand:?} has no {option}"
+        );
+    }
+}
+
+#[test]
+fn fences_are_found_with_their_language_reason_and_indentation() {
+    let page = "a\n```\ndiagram\n```\n  ```sh not-run: takes hours\n  x \\\n    y\n  ```\n```sql\nSELECT 1;\n```\n";
+    let snippets = parse("p.md", page);
+    let of = |i: usize| {
+        (
+            snippets[i].line,
+            snippets[i].language.as_str(),
+            snippets[i].code.as_str(),
+        )
+    };
+    assert_eq!(snippets.len(), 2);
+    assert_eq!(of(0), (5, "sh", "x \\\n  y\n"));
+    assert_eq!(snippets[0].not_run.as_deref(), Some("takes hours"));
+    assert_eq!(of(1), (9, "sql", "SELECT 1;\n"));
+    let commands = commands_of(
+        "a/saltworks label --top-k 3 \\\n --round=m5 # saltworks x\nsrun saltworks-train run\n",
+    );
+    assert_eq!(
+        commands[0],
+        ["saltworks", "label", "--top-k", "3", "--round=m5"]
+    );
+    assert_eq!(commands[1], ["saltworks-train", "run"]);
+}
