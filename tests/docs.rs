@@ -6,6 +6,8 @@
 //! namespace once the rest has run. A `toml` snippet that begins with `# NAME.toml` becomes that
 //! file. Sizes of training runs are cut down (`SMALLER`).
 //!
+//! "sh needs: saltworks COMMAND --option" is run by programs that have it.
+//!
 //! What no test can run says so in its fence, "sh not-run: reason", and stands in `NOT_RUN`. Of those, too,
 //! each command of the two programs must be one that the program has, with all its options.
 // clippy.toml exempts tests, but not the functions that they call.
@@ -21,11 +23,25 @@ use std::sync::OnceLock;
 use support::{Inputs, python, saltworks, succeed, text};
 
 /// Snippets that no test can run: page, first line, reason.
-const NOT_RUN: &[(&str, &str, &str)] = &[(
-    "README.md",
-    "make demo     # set up, build, generate a corpus and a small teacher, label the one with the other",
-    "it sets up the machine",
-)];
+const NOT_RUN: &[(&str, &str, &str)] = &[
+    (
+        "README.md",
+        "make demo     # set up, build, generate a corpus and a small teacher, label the one with the other",
+        "it sets up the machine",
+    ),
+    (
+        "docs/guide.md",
+        "optimum-cli export onnx --model path/to/slm --task text-generation --no-post-process exported",
+        "needs PyTorch and a checkpoint",
+    ),
+    (
+        "docs/guide.md",
+        "import torch",
+        "needs PyTorch and a checkpoint",
+    ),
+    ("docs/guide.md", "#!/bin/bash", "needs Slurm"),
+    ("docs/guide.md", "import torch", "needs PyTorch"),
+];
 
 /// Keys of training configurations, and what they are here.
 const SMALLER: &[(&str, &str)] = &[
@@ -49,12 +65,18 @@ struct Snippet {
     language: String,
     /// What stands behind `not-run:` in the fence.
     not_run: Option<String>,
+    /// What stands behind `needs:` in the fence: a command that these programs must have.
+    needs: Option<String>,
     code: String,
 }
 
 impl Snippet {
     fn place(&self) -> String {
         format!("{}:{}", self.page, self.line)
+    }
+
+    fn is_to_run(&self) -> bool {
+        self.not_run.is_none() && self.needs.as_deref().is_none_or(has_command)
     }
 }
 
@@ -99,6 +121,7 @@ fn parse(page: &str, markdown: &str) -> Vec<Snippet> {
                 line: at + 1,
                 language: language.to_owned(),
                 not_run: rest.strip_prefix("not-run: ").map(str::to_owned),
+                needs: rest.strip_prefix("needs: ").map(str::to_owned),
                 code: code.join("\n") + "\n",
             });
         }
@@ -263,7 +286,7 @@ impl Stage {
     /// The whole page.
     fn play(&self, page: &str) {
         let snippets = snippets_of(page);
-        let to_run = snippets.iter().filter(|snippet| snippet.not_run.is_none());
+        let to_run = snippets.iter().filter(|snippet| snippet.is_to_run());
         let (python, others): (Vec<&Snippet>, Vec<&Snippet>) =
             to_run.partition(|snippet| snippet.language == "python");
         others.into_iter().for_each(|snippet| self.run(snippet));
@@ -271,6 +294,21 @@ impl Stage {
             self.run_python(&python);
         }
     }
+}
+
+/// Whether the programs have `saltworks COMMAND [--option]`.
+fn has_command(command: &str) -> bool {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let program = match words[0] {
+        "saltworks" => env!("CARGO_BIN_EXE_saltworks"),
+        _ => env!("CARGO_BIN_EXE_saltworks-train"),
+    };
+    let help = Command::new(program)
+        .args([words[1], "--help"])
+        .output()
+        .unwrap();
+    let known = text(&help);
+    help.status.success() && words[2..].iter().all(|option| known.contains(option))
 }
 
 /// The configuration with the sizes of `SMALLER`.
@@ -295,6 +333,55 @@ fn stage_with_all_groups() -> Stage {
 #[test]
 fn the_snippets_of_the_page_on_shards_work() {
     stage_with_all_groups().play("docs/format.md");
+}
+
+/// What the guide starts from: documents, a tokenizer, a teacher, an early checkpoint of it.
+fn stage_of_the_guide() -> Stage {
+    let stage = Stage::new();
+    stage.documents("corpus/part.jsonl.zst", 0.0..0.3);
+    stage.documents("held-out/part.jsonl.zst", 0.9..1.0);
+    stage.link_demo("tokenizer.json", "tokenizer.json");
+    stage.link_demo("teacher.onnx", "model.onnx");
+    stage.link_demo("teacher.onnx", "early.onnx");
+    stage
+}
+
+#[test]
+fn the_snippets_of_the_guide_work() {
+    stage_of_the_guide().play("docs/guide.md");
+}
+
+/// The same losses in two languages: a step of the trainer, and the page's NumPy over the same labels
+/// and the same model.
+#[test]
+fn the_losses_of_the_guide_are_those_of_the_trainer() {
+    let stage = stage_with_all_groups();
+    let snippets = snippets_of("docs/guide.md");
+    let losses = snippets
+        .iter()
+        .find(|snippet| snippet.code.contains("def log_softmax"));
+    stage.write("losses.py", &losses.unwrap().code);
+    let manifest = std::fs::read(stage.path("labels/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let n_rows = manifest["n_rows"].as_u64().unwrap();
+    for (name, tau) in [("tail-bucket", 1.0), ("sampled", 0.8)] {
+        let config = format!(
+            "output = \"run-{name}\"\n[model]\nd_model = 32\nn_layers = 1\nn_heads = 2\nd_ff = 64\n\
+             [data]\nlabels = \"labels\"\n[train]\nsteps = 1\nbatch_size = {n_rows}\n\
+             [schedule]\nlr = 1e-30\nwarmup_steps = 0\n\
+             [kd]\nmode = \"rkd\"\nloss = \"{name}\"\ntau = {tau}\nomega = 0.3\n[log]\nevery = 1\n"
+        );
+        stage.write("losses.toml", config);
+        let mut run = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+        run.args(["run", "--config", "losses.toml"]);
+        succeed(run.current_dir(stage.dir.path()));
+        let mut check = python();
+        check.arg(root().join("tests/python/check_losses.py"));
+        check
+            .args(["losses.py", "labels", name])
+            .arg(format!("run-{name}"));
+        succeed(check.current_dir(stage.dir.path()));
+    }
 }
 
 #[test]
@@ -327,7 +414,7 @@ fn the_snippets_of_the_readme_work() {
     let with_draws = stage_with_all_groups();
     for snippet in snippets_of("README.md") {
         match snippet {
-            snippet if snippet.not_run.is_some() => {}
+            snippet if !snippet.is_to_run() => {}
             snippet if snippet.code.contains("sampled_ids") => with_draws.run(&snippet),
             snippet => stage.run(&snippet),
         }
