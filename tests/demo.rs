@@ -134,6 +134,30 @@ fn stats_say_that_the_teacher_knows_more_than_frequencies() {
 }
 
 #[test]
+fn stats_bound_how_far_the_teacher_is_from_the_text() {
+    let stats = json_of("stats", &["--bound-k", "5"]);
+    let (teacher, nll) = (&stats["teacher"], &stats["positions"][0]["mean"]);
+    let number = |value: &Value| value.as_f64().unwrap();
+    assert!((number(&teacher["nll"]["mean"]) - number(nll)).abs() < 1e-4);
+    assert_eq!(teacher["n_targets"], stats["n_targets"]);
+    assert_eq!(teacher["blocks_of"], "documents");
+    let bounds = &teacher["by_topk"];
+    assert_eq!(bounds["k"], 5);
+    assert!(number(&bounds["tv_at_least"]) < number(&bounds["tv_at_most"]["mean"]));
+    assert!(number(&bounds["kl_at_least"]) < number(&bounds["kl_at_most"]["mean"]));
+    assert_eq!(teacher["entropy_buckets"].as_array().unwrap().len(), 3);
+
+    let mut stats = saltworks();
+    stats.arg("stats").arg(labels());
+    let printed = fail_with(stats.args(["--bound-k", "999"]), 2);
+    assert!(printed.contains("from 1 to the 32 ids"), "{printed}");
+    let mut stats = saltworks();
+    stats.arg("stats").arg(labels());
+    let printed = fail_with(stats.arg("--held-out").arg(labels()), 2);
+    assert!(printed.contains("is not held out"), "{printed}");
+}
+
+#[test]
 fn inspect_shows_text_of_the_corpus_and_what_the_teacher_thought() {
     let row = json_of(
         "inspect",

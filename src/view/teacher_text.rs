@@ -3,7 +3,7 @@
 use super::stats_text::{grouped, title};
 use crate::bounds::{BlocksOf, DivergenceBounds, Estimate, HeldOut, TeacherFigures};
 
-/// Bounds on the teacher's divergence from the data, as a table of at most 90 cells.
+/// Bounds on the teacher's divergence from the data, as a table of at most 100 cells.
 pub fn render_teacher(figures: &TeacherFigures) -> String {
     let mut lines = vec![title(&format!(
         "the teacher on this text (± standard error, over {} blocks of {})",
@@ -93,7 +93,7 @@ fn nll_lines(figures: &TeacherFigures) -> Vec<String> {
 
 fn bound_lines(figures: &TeacherFigures) -> Vec<String> {
     let mut lines = vec![title(&format!(
-        "{:<30}{:>8} {:>8} {:>18}  {:>11} {:>10}",
+        "{:<36}{:>8} {:>8} {:>18}{:>13}{:>12}",
         "its divergence from the data", "hits", "mass", "hits - mass", "TV", "KL, nats"
     ))];
     lines.push(bound_line("all, by the scores", &figures.by_scores));
