@@ -1,7 +1,7 @@
 //! Whether a configuration goes on with a run that another one began, in its place or as a branch.
 
 use super::error::{ConfigError, require};
-use super::run::RunConfig;
+use super::run::{RunConfig, TransitionKind};
 use crate::train::schedule::learning_rate;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -138,9 +138,15 @@ impl RunConfig {
         })
     }
 
-    /// Every value by its dotted key.
+    /// Every value by its dotted key. A key that is younger than the run that was recorded has the
+    /// default that the run had.
     fn leaves(&self) -> Result<Table, ConfigError> {
-        let table = Table::try_from(self).map_err(|source| ConfigError::Serialize { source })?;
+        let mut complete = self.clone();
+        if complete.kd.transition == TransitionKind::Auto {
+            complete.kd.auto_margin = Some(complete.kd.auto_margin());
+        }
+        let table = Table::try_from(complete);
+        let table = table.map_err(|source| ConfigError::Serialize { source })?;
         let mut leaves = Table::new();
         flatten("", table, &mut leaves);
         Ok(leaves)

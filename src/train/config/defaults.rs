@@ -125,3 +125,8 @@ impl KdConfig {
         self.running_steps.unwrap_or(DEFAULT_RUNNING_STEPS)
     }
 }
+    /// `auto`: what the student's running NLL may be above the teacher's, nats.
+    pub fn auto_margin(&self) -> f64 {
+        self.auto_margin.unwrap_or(0.0)
+    }
+

@@ -162,6 +162,7 @@ fn resolve_kd(kd: KdConfig) -> KdConfig {
         min_kd: is_auto.then(|| kd.min_kd(n_kd)),
         running_steps: is_auto.then(|| kd.running_steps()),
         decay_steps: is_linear.then(|| kd.decay_steps(n_kd)),
+        auto_margin: is_auto.then(|| kd.auto_margin()),
         ..kd
     }
 }

@@ -276,6 +276,12 @@ pub struct KdConfig {
     pub decay_steps: Option<u64>,
     /// `auto`: steps over which NLLs are averaged (exponentially). Default: 50.
     pub running_steps: Option<u64>,
+    /// `auto`: stage 1 ends when the student's running NLL is at most the teacher's plus this, nats; it
+    /// may be negative. Default: 0. The teacher's NLL is that of the labels, and labels of the text
+    /// that the teacher was trained on flatter it: there it is lower than on text held out, by what
+    /// `saltworks stats` with `--held-out` prints. With that gap as the margin, the student is held
+    /// against the teacher as it is on text that neither has seen.
+    pub auto_margin: Option<f64>,
 }
 
 fn default_omega() -> f64 {
@@ -306,6 +312,7 @@ impl Default for KdConfig {
             min_kd: None,
             decay_steps: None,
             running_steps: None,
+            auto_margin: None,
         }
     }
 }

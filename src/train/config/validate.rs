@@ -341,6 +341,21 @@ fn check_transition_keys(kd: &KdConfig) -> Result<(), ConfigError> {
             at_least_1(key, value)?;
         }
     }
+    if let Some(margin) = kd.auto_margin {
+        belongs(
+            is_auto,
+            "kd.auto_margin",
+            margin,
+            "kd.transition = \"auto\"",
+        )?;
+        require(
+            margin.is_finite(),
+            "kd.auto_margin",
+            "a number of nats",
+            margin,
+            "0 waits until the student is as good as the teacher is on the labels",
+        )?;
+    }
     if let Some(value) = kd.decay_steps {
         belongs(
             is_linear,

@@ -87,7 +87,8 @@ impl StagePlan {
             omega: if learns { kd.omega } else { 0.0 },
             steps,
             auto: is_auto
-                .then(|| AutoTransition::new(kd.min_kd(n_full), n_full, kd.running_steps())),
+                .then(|| AutoTransition::new(kd.min_kd(n_full), n_full, kd.running_steps()))
+                .map(|auto| auto.with_margin(kd.auto_margin())),
         }
     }
 

@@ -286,3 +286,37 @@ fn an_auto_transition_goes_on_from_a_checkpoint() {
     assert_eq!(resumed, whole);
     assert!(whole.has_ended(29));
 }
+
+#[test]
+fn a_margin_ends_stage_1_that_much_earlier_or_later() {
+    let steps_with = |margin: f64| {
+        let mut auto = AutoTransition::new(1, 100, 1).with_margin(margin);
+        let mut step = 0;
+        // The student's NLL falls by 0.25 a step from 5, the teacher's is 3; all exact in binary.
+        while !auto.has_ended(step) {
+            auto.observe(5.0 - 0.25 * step as f64, 3.0);
+            step += 1;
+        }
+        step
+    };
+    assert_eq!(steps_with(0.0), 9);
+    assert_eq!(steps_with(0.5), 7);
+    assert_eq!(steps_with(-1.0), 13);
+    assert_eq!(steps_with(-90.0), 100, "at most n_kd");
+    let config = run(
+        40,
+        "mode = \"salt\"\nn_kd = 9\ntransition = \"auto\"\nauto_margin = 0.25",
+    );
+    let auto = StagePlan::of(&config).auto_transition();
+    assert_eq!(auto, Some(AutoTransition::new(1, 9, 50).with_margin(0.25)));
+}
+
+#[test]
+fn an_auto_transition_of_a_checkpoint_without_a_margin_has_none() {
+    let mut auto = AutoTransition::new(3, 50, 7);
+    auto.observe(4.0, 3.0);
+    let mut json = serde_json::to_value(&auto).unwrap();
+    json.as_object_mut().unwrap().remove("margin").unwrap();
+    let read: AutoTransition = serde_json::from_value(json).unwrap();
+    assert_eq!(read, auto);
+}
