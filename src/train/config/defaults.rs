@@ -1,7 +1,9 @@
 //! Defaults that depend on other keys. What is left open is filled in by these alone, in the
 //! resolved configuration and wherever an unresolved one is asked.
 
-use super::run::{DataConfig, KdConfig, LrShape, ModelConfig, ScheduleConfig, TrainConfig};
+use super::run::{
+    DataConfig, KdConfig, LogConfig, LrShape, ModelConfig, ScheduleConfig, TrainConfig,
+};
 use crate::train::loss::KdLoss;
 
 /// Base of the rotary angles.
@@ -16,6 +18,9 @@ const DEFAULT_PREFETCH: usize = 4;
 const MAX_DEFAULT_WARMUP_STEPS: u64 = 100;
 /// Steps over which `auto` averages.
 const DEFAULT_RUNNING_STEPS: u64 = 50;
+/// Borders between easy, medium and hard positions, nats: the same for all labels, so that runs can be
+/// laid beside each other.
+const DEFAULT_BUCKET_BORDERS: [f64; 2] = [1.0, 4.0];
 
 impl ModelConfig {
     /// Key and value heads.
@@ -101,6 +106,13 @@ impl ScheduleConfig {
     }
 }
 
+impl LogConfig {
+    /// The teacher's NLL that easy positions have at most, and that medium ones have at most, nats.
+    pub fn bucket_borders(&self) -> [f64; 2] {
+        self.bucket_borders.unwrap_or(DEFAULT_BUCKET_BORDERS)
+    }
+}
+
 impl KdConfig {
     /// The loss, of labels that hold draws or do not: unbiased where it can be had.
     pub fn loss(&self, has_samples: bool) -> KdLoss {
@@ -120,13 +132,13 @@ impl KdConfig {
         self.min_kd.unwrap_or((n_kd / 10).max(1))
     }
 
-    /// `auto`: steps over which NLLs are averaged.
-    pub fn running_steps(&self) -> u64 {
-        self.running_steps.unwrap_or(DEFAULT_RUNNING_STEPS)
-    }
-}
     /// `auto`: what the student's running NLL may be above the teacher's, nats.
     pub fn auto_margin(&self) -> f64 {
         self.auto_margin.unwrap_or(0.0)
     }
 
+    /// `auto`: steps over which NLLs are averaged.
+    pub fn running_steps(&self) -> u64 {
+        self.running_steps.unwrap_or(DEFAULT_RUNNING_STEPS)
+    }
+}

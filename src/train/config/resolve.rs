@@ -45,6 +45,7 @@ impl RunConfig {
         self.schedule = resolve_schedule(self.schedule, self.train.steps);
         let loss = self.kd.loss(of_labels.is_some_and(|l| l.has_samples));
         self.kd = resolve_kd(self.kd);
+        self.log.bucket_borders = Some(self.log.bucket_borders());
         self.kd.loss = Some(loss);
         self.validate()?;
         Ok(self)
@@ -161,8 +162,8 @@ fn resolve_kd(kd: KdConfig) -> KdConfig {
     KdConfig {
         min_kd: is_auto.then(|| kd.min_kd(n_kd)),
         running_steps: is_auto.then(|| kd.running_steps()),
-        decay_steps: is_linear.then(|| kd.decay_steps(n_kd)),
         auto_margin: is_auto.then(|| kd.auto_margin()),
+        decay_steps: is_linear.then(|| kd.decay_steps(n_kd)),
         ..kd
     }
 }

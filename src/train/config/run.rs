@@ -369,6 +369,10 @@ pub struct LogConfig {
     pub every: u64,
     /// Write TensorBoard events too.
     pub tensorboard: bool,
+    /// Variances over positions are told by the teacher's NLL of the position, nats: easy ones have
+    /// at most the first, medium ones at most the second. Default: 1 and 4, a target's probability of
+    /// about 37% and 2%.
+    pub bucket_borders: Option<[f64; 2]>,
 }
 
 impl Default for LogConfig {
@@ -376,6 +380,7 @@ impl Default for LogConfig {
         Self {
             every: 10,
             tensorboard: true,
+            bucket_borders: None,
         }
     }
 }

@@ -636,6 +636,77 @@ fn only_keys_that_change_nothing_learnt_may_change_on_resume() {
     );
 }
 
+#[test]
+fn a_run_of_before_there_was_a_margin_goes_on_with_the_default_one_only() {
+    let auto = |more: &[&str]| {
+        let keys = [&["kd.transition=auto"], more].concat();
+        salt(&keys).resolve(None).unwrap()
+    };
+    let mut begun = auto(&[]);
+    assert_eq!(begun.kd.auto_margin, Some(0.0));
+    begun.kd.auto_margin = None;
+    assert_eq!(auto(&[]).difference_that_matters(&begun).unwrap(), None);
+    let other = auto(&["kd.auto_margin=-0.5"]);
+    let difference = other.difference_that_matters(&begun).unwrap().unwrap();
+    assert_eq!(
+        (difference.key.as_str(), difference.ours.as_str()),
+        ("kd.auto_margin", "-0.5")
+    );
+}
+
+#[test]
+fn a_margin_is_of_auto_and_borders_rise() {
+    let message = salt_refusal(&["kd.auto_margin=0.1"]);
+    assert!(message.starts_with("kd.auto_margin is 0.1"), "{message}");
+    let auto = ["kd.transition=auto", "kd.auto_margin=inf"];
+    assert!(salt_refusal(&auto).contains("a number of nats"));
+    let message = refusal(&["log.bucket_borders=[4, 1]"]);
+    assert!(
+        message.starts_with("log.bucket_borders is [4, 1]"),
+        "{message}"
+    );
+    let resolved = least(&["log.bucket_borders=[0.5, 2.5]"])
+        .resolve(None)
+        .unwrap();
+    assert_eq!(resolved.log.bucket_borders, Some([0.5, 2.5]));
+    let resolved = least(&[]).resolve(None).unwrap();
+    assert_eq!(resolved.log.bucket_borders, Some([1.0, 4.0]));
+}
+
+#[test]
+fn a_branch_may_differ_from_its_trunk_in_its_end_alone() {
+    let of_trunk = ["schedule.shape=constant", "schedule.warmup_steps=50"];
+    let trunk = salt(&of_trunk).resolve(None).unwrap();
+    let branch = |more: &[&str]| {
+        let of_branch = ["branch_from=runs/a/checkpoints/step-400", "train.steps=600"];
+        let keys = [&of_trunk[..], &of_branch, more].concat();
+        let branch = salt(&keys).resolve(None).unwrap();
+        let checkpoint = Path::new("runs/a/checkpoints/step-400");
+        branch.check_branches(&trunk, 400, checkpoint).map_err(said)
+    };
+    let wsd = ["schedule.shape=wsd", "schedule.decay_steps=200"];
+    branch(&wsd).unwrap();
+    branch(
+        &[
+            &wsd[..],
+            &["schedule.min_lr=1e-5", "eval.every=7", "model="],
+        ]
+        .concat(),
+    )
+    .unwrap();
+    // 201 steps of fall still leave the first 400 steps alone, 202 do not.
+    branch(&["schedule.shape=wsd", "schedule.decay_steps=201"]).unwrap();
+    let late = branch(&["schedule.shape=wsd", "schedule.decay_steps=202"]).unwrap_err();
+    assert!(
+        late.contains("step 400") && late.contains("at most 201"),
+        "{late}"
+    );
+    let message = branch(&[&wsd[..], &["kd.tau=2"]].concat()).unwrap_err();
+    assert!(message.contains("kd.tau is 2.0, but 1.0"), "{message}");
+    let message = branch(&["train.steps=400"]).unwrap_err();
+    assert!(message.contains("train.steps is 400"), "{message}");
+}
+
 fn any_config() -> impl Strategy<Value = RunConfig> {
     let mode = prop_oneof![
         Just(Mode::Baseline),

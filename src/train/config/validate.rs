@@ -471,7 +471,15 @@ fn check_keeping(
             "take it out, or train longer",
         )?;
     }
-    at_least_1("log.every", log.every)
+    at_least_1("log.every", log.every)?;
+    let [easy, medium] = log.bucket_borders();
+    require(
+        easy.is_finite() && medium.is_finite() && easy <= medium,
+        "log.bucket_borders",
+        "two rising numbers of nats",
+        format_args!("[{easy}, {medium}]"),
+        "[1, 4] is the default",
+    )
 }
 
 /// The mode as it is written in the file.

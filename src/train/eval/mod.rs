@@ -26,6 +26,7 @@ pub use calibration::{Calibration, N_CALIBRATION_BINS};
 pub use check::{check_same_tokenizer, check_tokenizer, check_tokens};
 pub use error::EvalError;
 pub use generate::{Generated, SampleOptions, Stop, generate, pick};
+pub(in crate::train) use labelled::bucket_of;
 pub use labelled::{
     BUCKET_NAMES, BucketReport, LabelledOptions, LabelledReport, evaluate_labelled,
     labelled_capacity, open_labelled, teacher_terciles,

@@ -1,7 +1,7 @@
 //! TensorBoard events.
 
 use super::error::MetricsError;
-use super::line::MetricsLine;
+use super::line::{LossVariance, MetricsLine};
 use super::proto::{Event, SESSION_START, SessionLog, Summary, SummaryValue, What};
 use crate::storage::StorageError;
 use prost::Message;
@@ -70,7 +70,7 @@ impl EventsWriter {
 /// The tags of a line.
 fn scalars(line: &MetricsLine) -> Vec<(&'static str, Option<f64>)> {
     match line {
-        MetricsLine::Train(line) => vec![
+        MetricsLine::Train(line) => [
             ("train/loss", Some(line.loss)),
             ("train/ce", Some(line.ce)),
             ("train/kd", line.kd),
@@ -81,10 +81,29 @@ fn scalars(line: &MetricsLine) -> Vec<(&'static str, Option<f64>)> {
             ("perf/mfu", line.mfu),
             ("labels/teacher_nll", line.teacher_nll),
             ("labels/student_nll", line.student_nll),
-        ],
+        ]
+        .into_iter()
+        .chain(line.variance.iter().flat_map(variances))
+        .collect(),
         MetricsLine::Valid(line) => vec![("valid/nll", Some(line.val_nll))],
         MetricsLine::Stage(line) => vec![("train/stage", Some(f64::from(u8::from(line.stage))))],
     }
+}
+
+/// Variances over the positions of a step.
+fn variances(variance: &LossVariance) -> [(&'static str, Option<f64>); 8] {
+    let ce = variance.ce_by_bucket.unwrap_or_default();
+    let soft = variance.soft_by_bucket.unwrap_or_default();
+    [
+        ("variance/ce", Some(variance.ce)),
+        ("variance/ce_easy", ce[0]),
+        ("variance/ce_medium", ce[1]),
+        ("variance/ce_hard", ce[2]),
+        ("variance/soft", variance.soft),
+        ("variance/soft_easy", soft[0]),
+        ("variance/soft_medium", soft[1]),
+        ("variance/soft_hard", soft[2]),
+    ]
 }
 
 /// `bytes` as one TFRecord.

@@ -55,6 +55,52 @@ pub struct TrainLine {
     /// The student's NLL on the same positions.
     #[serde(default)]
     pub student_nll: Option<f64>,
+    /// How far apart the losses of the step's positions are; absent in stage 2, and in lines of
+    /// earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variance: Option<LossVariance>,
+}
+
+/// Sample variances, nats squared, over the positions of one step: of the one-hot loss -log q_y and
+/// of the soft-label loss, the cross-entropy of the student with the teacher's stored distribution as
+/// the KD loss has it. Both are over the same positions: those that learn from the teacher, or, in a
+/// step that learns by cross-entropy alone, all that are learnt from, of which only the first is
+/// known.
+///
+/// What they bear on: bounds of the generalization error by the spread of the training loss
+/// (empirical Bernstein bounds, such as that of the SALT paper) have a term that grows with the square
+/// root of the sample variance of the minimised loss over independent examples. The expectation of
+/// -log q_y over the teacher's distribution varies less than -log q_y of one target drawn, and makes
+/// that term smaller, at the price of another that grows with omega and with the teacher's distance
+/// from the data, which these figures do not show (what labels bound of that distance is in the
+/// statistics of a label set). The minimised loss is (1 - omega) of the first and omega of the second,
+/// up to the teacher's entropy, which no weight changes: its standard deviation is at most the same
+/// mixture of theirs.
+///
+/// What they are not: the variance of such a bound. They are over positions, and an independent
+/// example is a whole sequence, whose positions hang together; they are of one step's weights and
+/// batch, as noisy as that; and they bound no error by themselves. Nor is the second lower than the
+/// first by necessity. `tail-bucket` counts all ids outside the kept ones as one, so where the
+/// tail mass is large and differs from position to position, as in the first steps or with a small
+/// K, that difference is in the second alone; the noise of the draws is in that of `sampled`; and
+/// those of `renormalize` and `drop` are of other distributions than the teacher's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LossVariance {
+    /// Of -log q_y.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub ce: f64,
+    /// Of the soft-label loss; null in steps that do not learn from a teacher.
+    #[serde(default)]
+    pub soft: Option<f64>,
+    /// The first by the teacher's NLL of the position: easy, medium, hard, between the borders
+    /// `log.bucket_borders`. Within a bucket they say how much is left once the difficulty that the
+    /// teacher sees is taken out. A bucket of fewer than 2 positions has null; null as a whole where
+    /// the labels lack the group `stats`.
+    #[serde(default)]
+    pub ce_by_bucket: Option<[Option<f64>; 3]>,
+    /// The second in the same way.
+    #[serde(default)]
+    pub soft_by_bucket: Option<[Option<f64>; 3]>,
 }
 
 /// A validation after `step` steps.

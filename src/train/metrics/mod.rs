@@ -27,5 +27,5 @@ mod tests;
 pub use error::MetricsError;
 pub use events::EventsWriter;
 pub use jsonl::{METRICS_NAME, MetricsWriter, read_metrics};
-pub use line::{MetricsLine, StageLine, TrainLine, ValidLine};
+pub use line::{LossVariance, MetricsLine, StageLine, TrainLine, ValidLine};
 pub use log::RunLog;

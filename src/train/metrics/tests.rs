@@ -18,7 +18,30 @@ fn train_line(step: u64) -> MetricsLine {
         mfu: None,
         teacher_nll: Some(2.75),
         student_nll: Some(3.0),
+        variance: Some(LossVariance {
+            ce: 4.5,
+            soft: Some(1.5),
+            ce_by_bucket: Some([Some(0.5), None, Some(2.5)]),
+            soft_by_bucket: Some([Some(0.25), None, Some(1.25)]),
+        }),
     })
+}
+
+#[test]
+fn a_line_of_before_there_were_variances_reads_as_one_without() {
+    let (_dir, path) = run_of(&[train_line(1)]);
+    let mut line: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(line["variance"]["ce_by_bucket"][1], serde_json::Value::Null);
+    line.as_object_mut().unwrap().remove("variance");
+    std::fs::write(&path, format!("{line}\n")).unwrap();
+    let lines = read_metrics(&path).unwrap();
+    let MetricsLine::Train(line) = &lines[0] else {
+        unreachable!()
+    };
+    assert_eq!(line.variance, None);
+    let json = serde_json::to_value(&lines[0]).unwrap();
+    assert!(json.get("variance").is_none(), "{json}");
 }
 
 fn valid_line(step: u64) -> MetricsLine {
@@ -70,7 +93,8 @@ fn the_text_of_the_lines_is_golden() {
         text,
         "{\"kind\":\"train\",\"step\":2,\"tokens\":200,\"seconds\":1.0,\"stage\":1,\"loss\":2.5,\"ce\":3.0,\
          \"kd\":2.0,\"omega\":0.5,\"lr\":0.001,\"grad_norm\":1.25,\"tokens_per_s\":200.0,\"mfu\":null,\
-         \"teacher_nll\":2.75,\"student_nll\":3.0}\n\
+         \"teacher_nll\":2.75,\"student_nll\":3.0,\"variance\":{\"ce\":4.5,\"soft\":1.5,\
+         \"ce_by_bucket\":[0.5,null,2.5],\"soft_by_bucket\":[0.25,null,1.25]}}\n\
          {\"kind\":\"valid\",\"step\":2,\"tokens\":200,\"seconds\":1.0,\"val_nll\":3.5,\"val_n_targets\":64}\n\
          {\"kind\":\"stage\",\"step\":3,\"tokens\":200,\"seconds\":1.0,\"stage\":2}\n"
     );
@@ -317,6 +341,12 @@ fn events_have_version_steps_and_scalars() {
         ("perf/tokens_per_s", 200.0),
         ("labels/teacher_nll", 2.75),
         ("labels/student_nll", 3.0),
+        ("variance/ce", 4.5),
+        ("variance/ce_easy", 0.5),
+        ("variance/ce_hard", 2.5),
+        ("variance/soft", 1.5),
+        ("variance/soft_easy", 0.25),
+        ("variance/soft_hard", 1.25),
     ];
     let expected = expected.map(|(tag, value): (&str, f32)| (tag.to_owned(), value));
     assert_eq!(

@@ -6,8 +6,8 @@ use super::buffers::{Buffers, Capacity};
 use super::profile::{Part, Profile};
 use crate::train::loss::{LossSums, MicroBatch, PositionScore};
 use crate::train::ops::{
-    self, Head, HeadGradients, View, Write, embed, embed_backward, head_loss, head_scores, matmul,
-    rmsnorm, rmsnorm_backward,
+    self, Head, HeadGradients, RowLoss, View, Write, embed, embed_backward, head_loss, head_scores,
+    matmul, rmsnorm, rmsnorm_backward,
 };
 
 /// A model with parameters, gradients and activations, all allocated when it is made. Its work runs
@@ -72,6 +72,12 @@ impl Network {
         self.embedding_backward(batch);
         self.fresh = false;
         sums
+    }
+
+    /// The loss of each position of the last batch that went forward and backward; 0 of one without
+    /// weight. `n` is that batch's N.
+    pub fn row_losses(&self, n: usize) -> &[RowLoss] {
+        &self.buffers.head.losses_n()[..n]
     }
 
     /// Forward only: the batch's sums of cross-entropy; `scores_n` takes what every position is worth.

@@ -32,34 +32,39 @@ pub struct HeadGradients<'a> {
     pub fresh: bool,
 }
 
-/// Room for the logits of a chunk, and for each thread's rows.
+/// Room for the logits of a chunk and for each thread's rows, and the loss of every position.
 #[derive(Debug, Clone)]
 pub struct HeadScratch {
     logits_rv: Vec<f32>,
     rows: Vec<f32>,
-    losses: Vec<RowLoss>,
+    losses_n: Vec<RowLoss>,
 }
 
 impl HeadScratch {
+    /// The loss of each of the first positions, as [`head_loss`] left them; 0 of one without weight.
+    pub fn losses_n(&self) -> &[RowLoss] {
+        &self.losses_n
+    }
+
     /// For `n_positions` and this vocabulary.
     pub fn new(n_positions: usize, vocab_size: usize, threads: usize) -> Self {
         let n_rows = n_positions.min(CHUNK);
         Self {
             logits_rv: vec![0.0; n_rows * vocab_size],
             rows: vec![0.0; 2 * vocab_size * threads],
-            losses: vec![RowLoss::default(); n_rows],
+            losses_n: vec![RowLoss::default(); n_positions],
         }
     }
 
     #[cfg(test)]
     pub(in crate::train) fn allocated_bytes(&self) -> usize {
-        4 * (self.logits_rv.len() + self.rows.len()) + size_of_val(self.losses.as_slice())
+        4 * (self.logits_rv.len() + self.rows.len()) + size_of_val(self.losses_n.as_slice())
     }
 
     /// Bytes of such a scratch.
     pub fn bytes(n_positions: usize, vocab_size: usize, threads: usize) -> usize {
         let n_rows = n_positions.min(CHUNK);
-        4 * vocab_size * (n_rows + 2 * threads) + n_rows * size_of::<RowLoss>()
+        4 * vocab_size * (n_rows + 2 * threads) + n_positions * size_of::<RowLoss>()
     }
 }
 
@@ -85,7 +90,7 @@ pub fn head_loss(
         let rows = first..batch.n_positions().min(first + CHUNK);
         let x_rd = &x_nd[rows.start * d..rows.end * d];
         let logits_rv = logits(head, x_rd, &mut scratch.logits_rv, threads);
-        let losses = &mut scratch.losses[..rows.len()];
+        let losses = &mut scratch.losses_n[rows.clone()];
         each_row(logits_rv, losses, &mut scratch.rows, |row, logits, room| {
             let n = first + row;
             let weight = batch.weights_n[n];

@@ -39,6 +39,7 @@ pub use head::{Head, HeadGradients, HeadScratch, head_loss, head_scores};
 pub use matmul::{View, Write, matmul, sgemm_peak_flops};
 pub use norm::{add_rmsnorm, rmsnorm, rmsnorm_backward, rmsnorm_partials_len};
 pub use rope::{RopeTable, Turn, rope};
+pub use row_loss::RowLoss;
 pub use swiglu::{swiglu, swiglu_backward};
 
 /// Rows that one task takes at a time.

@@ -31,11 +31,15 @@ pub(super) struct RowKd<'a> {
 
 /// Nats of one position.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct RowLoss {
+pub struct RowLoss {
     /// -log q_y.
-    pub(super) ce: f64,
-    /// KD, with its factor tau^2 where the student is tempered.
-    pub(super) kd: f64,
+    pub ce: f64,
+    /// KD, with its factor tau^2 where the student is tempered; 0 without a teacher.
+    pub kd: f64,
+    /// The soft-label loss: cross-entropy with the teacher's distribution as the loss has it, tail
+    /// bucket included, that is KD and the entropy of that distribution, with the same factor. 0
+    /// without a teacher.
+    pub soft: f64,
 }
 
 /// Turns logits into `scale` times their gradient. `scratch` has room for two rows.
@@ -104,6 +108,7 @@ fn both_tempered(
     RowLoss {
         ce: plain.ce,
         kd: tempered.kd * f64::from(tau * tau),
+        soft: tempered.soft * f64::from(tau * tau),
     }
 }
 
@@ -130,7 +135,7 @@ fn mixed(
     };
     let target_logit = f64::from(logits_v[target] - largest) * f64::from(factor);
     let (log_z, kd) = match kd {
-        None => (softmax.plain(logits_v), 0.0),
+        None => (softmax.plain(logits_v), KdNats::default()),
         Some(kd) if kd.loss == KdLoss::TailBucket => {
             softmax.tail_bucket(logits_v, &kd, &mut kept[..kd.ids.len()])
         }
@@ -139,8 +144,16 @@ fn mixed(
     logits_v[target] -= scale * ce_weight;
     RowLoss {
         ce: log_z - target_logit,
-        kd,
+        kd: kd.kd,
+        soft: kd.soft,
     }
+}
+
+/// KD of one row and its cross-entropy alone, nats; of parts of a row while they are added up.
+#[derive(Default)]
+struct KdNats {
+    kd: f64,
+    soft: f64,
 }
 
 /// What the three kinds of rows share. Each turns logits into gradients but for the target's own
@@ -166,7 +179,7 @@ impl Softmax {
         z.ln()
     }
 
-    fn tail_bucket(&self, logits_v: &mut [f32], kd: &RowKd<'_>, kept: &mut [f32]) -> (f64, f64) {
+    fn tail_bucket(&self, logits_v: &mut [f32], kd: &RowKd<'_>, kept: &mut [f32]) -> (f64, KdNats) {
         let (cross, mass) = self.cross_with_kept(logits_v, kd);
         // The kept ids step aside, so that what is left sums to the tail.
         for (&id, logit) in kd.ids.iter().zip(kept.iter_mut()) {
@@ -187,16 +200,20 @@ impl Softmax {
             logits_v[id as usize] = gradient as f32;
         }
         let log_z = z.ln();
-        let of_tail = if tail > 0.0 {
-            tail * (tail.ln() - q_tail.ln())
+        let (of_tail, soft_of_tail) = if tail > 0.0 {
+            (tail * (tail.ln() - q_tail.ln()), -tail * q_tail.ln())
         } else {
-            0.0
+            (0.0, 0.0)
         };
-        (log_z, of_tail + cross + mass * log_z)
+        let nats = KdNats {
+            kd: of_tail + cross.kd + mass * log_z,
+            soft: soft_of_tail + cross.soft + mass * log_z,
+        };
+        (log_z, nats)
     }
 
     /// `sampled`, `renormalize` and `drop` differ in their probabilities alone.
-    fn scaled(&self, logits_v: &mut [f32], kd: &RowKd<'_>) -> (f64, f64) {
+    fn scaled(&self, logits_v: &mut [f32], kd: &RowKd<'_>) -> (f64, KdNats) {
         let (cross, mass) = self.cross_with_kept(logits_v, kd);
         let z = self.exp_in_place(logits_v);
         let omega = f64::from(kd.omega);
@@ -205,17 +222,26 @@ impl Softmax {
             logits_v[id as usize] -= (self.scale * omega * f64::from(p)) as f32;
         }
         let log_z = z.ln();
-        (log_z, cross + mass * log_z)
+        let nats = KdNats {
+            kd: cross.kd + mass * log_z,
+            soft: cross.soft + mass * log_z,
+        };
+        (log_z, nats)
     }
 
-    /// Of the kept ids: sum p (log p - factor (s - largest)), and sum p.
-    fn cross_with_kept(&self, logits_v: &[f32], kd: &RowKd<'_>) -> (f64, f64) {
-        let (mut cross, mut mass) = (0.0, 0.0);
+    /// Of the kept ids: sum p (log p - factor (s - largest)), the same without log p, and sum p.
+    fn cross_with_kept(&self, logits_v: &[f32], kd: &RowKd<'_>) -> (KdNats, f64) {
+        let (mut cross, mut mass) = (KdNats::default(), 0.0);
         for (&id, &p) in kd.ids.iter().zip(kd.probs) {
             let shifted = (logits_v[id as usize] - self.largest) * self.factor;
             // A logarithm in f32 is enough: it is for the loss that is told, not for the gradient.
-            let log_ratio = if p > 0.0 { p.ln() - shifted } else { 0.0 };
-            cross += f64::from(p) * f64::from(log_ratio);
+            let (log_ratio, minus_log) = if p > 0.0 {
+                (p.ln() - shifted, -shifted)
+            } else {
+                (0.0, 0.0)
+            };
+            cross.kd += f64::from(p) * f64::from(log_ratio);
+            cross.soft += f64::from(p) * f64::from(minus_log);
             mass += f64::from(p);
         }
         (cross, mass)

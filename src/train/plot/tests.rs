@@ -44,6 +44,7 @@ fn write_run(dir: &Path, steps: u64, n_kd: Option<u64>, has_validation: bool) ->
             mfu: None,
             teacher_nll: None,
             student_nll: None,
+            variance: None,
         };
         writer.write(&MetricsLine::Train(line)).unwrap();
         if has_validation && step % 10 == 0 {

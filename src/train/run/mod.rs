@@ -31,6 +31,7 @@ mod memory;
 mod origin;
 mod pace;
 mod profile;
+mod spread;
 mod state;
 mod step;
 mod trainer;

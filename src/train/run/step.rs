@@ -3,8 +3,10 @@
 use super::Interrupt;
 use super::inputs::Inputs;
 use super::profile::{Outside, StepProfile};
+use super::spread::Spread;
 use crate::train::data::Example;
 use crate::train::loss::{KdPolicy, LossSums, MicroBatch, targets_of};
+use crate::train::metrics::LossVariance;
 use crate::train::model::Network;
 use crate::train::ops::{AdamW, AdamWConfig};
 use crate::train::schedule::StepPlan;
@@ -18,6 +20,8 @@ pub struct StepReport {
     pub sums: LossSums,
     /// Mean NLL of the teacher over the same positions, nats; `None` where the labels do not say.
     pub teacher_nll: Option<f64>,
+    /// How far apart the losses of its positions are; of steps of stage 1 that are logged.
+    pub variance: Option<LossVariance>,
     /// Norm of all gradients before clipping.
     pub grad_norm: f64,
     /// Learning rate of its update.
@@ -54,6 +58,8 @@ pub(super) struct StepBatch<'a> {
     pub(super) omega: f32,
     pub(super) mask_document_borders: bool,
     pub(super) micro_batch_size: usize,
+    /// Borders of the buckets of a step whose variances are wanted.
+    pub(super) spread_by: Option<[f64; 2]>,
 }
 
 /// What came of the micro-batches of one step.
@@ -61,6 +67,7 @@ pub(super) struct StepBatch<'a> {
 pub(super) struct StepSums {
     pub(super) losses: LossSums,
     pub(super) teacher_nll: Option<f64>,
+    pub(super) variance: Option<LossVariance>,
 }
 
 impl<'a> StepBatch<'a> {
@@ -72,6 +79,15 @@ impl<'a> StepBatch<'a> {
             omega: omega as f32,
             mask_document_borders: inputs.config.data.mask_document_borders,
             micro_batch_size: inputs.config.train.micro_batch_size(),
+            spread_by: None,
+        }
+    }
+
+    /// The same step, of which variances over its positions are wanted too.
+    pub(super) fn with_spread(self, borders: [f64; 2]) -> Self {
+        Self {
+            spread_by: Some(borders),
+            ..self
         }
     }
 
@@ -118,6 +134,7 @@ impl<'a> StepBatch<'a> {
             n => (n as f64).recip() as f32,
         };
         let (mut losses, mut teacher) = (LossSums::default(), TeacherNll::default());
+        let mut spread = self.spread_by.map(Spread::new);
         for examples in self.examples.chunks(self.micro_batch_size) {
             if interrupt.is_requested() {
                 return None;
@@ -125,10 +142,14 @@ impl<'a> StepBatch<'a> {
             let batch = profile.time(Outside::Targets, || self.micro_batch(examples));
             teacher.add(examples, &batch.weights_n);
             losses += profile.time_network(network, |n| n.forward_backward(&batch, scale));
+            if let Some(spread) = &mut spread {
+                spread.add(examples, &batch, network.row_losses(batch.n_positions()));
+            }
         }
         Some(StepSums {
             losses,
             teacher_nll: teacher.mean(),
+            variance: spread.and_then(|spread| spread.report()),
         })
     }
 }
@@ -271,6 +292,7 @@ mod tests {
             omega: 0.0,
             mask_document_borders,
             micro_batch_size,
+            spread_by: None,
         }
     }
 

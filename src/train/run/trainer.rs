@@ -153,12 +153,15 @@ impl<'a> Trainer<'a> {
             Ok(examples) => examples,
             Err(error) => return Err(self.out_of_data(error)),
         };
-        let batch = StepBatch::new(examples, self.inputs, plan.omega);
+        let mut batch = StepBatch::new(examples, self.inputs, plan.omega);
+        if plan.stage == Stage::One && self.is_log_due(self.state.step + 1) {
+            batch = batch.with_spread(self.inputs.config.log.bucket_borders());
+        }
         let Some(report) = self.learn(&batch, plan)? else {
             return Ok(false);
         };
         self.count(&batch, &report);
-        if self.is_log_due() {
+        if self.is_log_due(self.state.step) {
             let (tokens_per_s, mfu) = self.pace.take_recent();
             let logged = self.log.step(&self.state, &report, tokens_per_s, mfu);
             logged.map_err(|error| self.unlogged(error))?;
@@ -213,6 +216,7 @@ impl<'a> Trainer<'a> {
             plan,
             sums: sums.losses,
             teacher_nll: sums.teacher_nll,
+            variance: sums.variance,
             grad_norm,
             lr: learning_rate(schedule, self.n_steps(), self.state.step),
         };
@@ -269,8 +273,8 @@ impl<'a> Trainer<'a> {
             || (keep.every > 0 && step.is_multiple_of(keep.every))
     }
 
-    fn is_log_due(&self) -> bool {
-        let (step, every) = (self.state.step, self.inputs.config.log.every);
+    fn is_log_due(&self, step: u64) -> bool {
+        let every = self.inputs.config.log.every;
         step == 1 || step == self.n_steps() || step.is_multiple_of(every)
     }
 

@@ -65,6 +65,16 @@ fn reference(logits: &[f64], target: u32, kd: Option<RowKd<'_>>) -> f64 {
     (1.0 - omega) * ce + omega * tau * tau * loss
 }
 
+/// The entropy of what the KD of a row is to, tail bucket included.
+fn target_entropy(kd: RowKd<'_>) -> f64 {
+    let tail = match kd.loss {
+        KdLoss::TailBucket => Some(&kd.tail),
+        _ => None,
+    };
+    let probs = kd.probs.iter().chain(tail);
+    -probs.map(|&p| plogp(f64::from(p), 0.0)).sum::<f64>()
+}
+
 fn gradient(logits: &[f32], target: u32, kd: Option<RowKd<'_>>) -> (Vec<f32>, RowLoss) {
     let mut gradient = logits.to_vec();
     let mut scratch = vec![f32::NAN; 2 * logits.len()];
@@ -155,6 +165,9 @@ proptest! {
         let (got, row) = gradient(&logits, target, kd);
         let expected = differences(&logits, |logits| reference(logits, target, kd));
         assert_close(&got, &expected, TOLERANCE * f64::from(student_tau.max(1.0)));
+        let entropy = f64::from(student_tau * student_tau) * kd.map_or(0.0, target_entropy);
+        let soft = row.kd + entropy;
+        prop_assert!((row.soft - soft).abs() <= LOSS_TOLERANCE * soft.abs().max(1.0), "{row:?} {soft}");
         let loss = reference(&wide(&logits), target, kd);
         prop_assert!((total(row, omega) - loss).abs() <= LOSS_TOLERANCE * loss.abs().max(1.0), "{row:?} {loss}");
     }
