@@ -83,7 +83,8 @@ fn probe(
         ..config.clone()
     };
     let part = first_rows(plan, n_rows, &inputs.view(&config)?);
-    let opened = LabelSet::create_or_match(&config.output, &part)?;
+    let selection = config.selection.as_deref();
+    let opened = LabelSet::create_or_match_selected(&config.output, &part, selection)?;
     let part = opened.plan();
     let todo: Vec<u32> = part.shards().collect();
     let progress = Mutex::new(Progress::start(Totals::default(), &|_| ()));
@@ -100,12 +101,16 @@ fn probe(
     })
 }
 
-/// The plan cut to the first `n_rows` of its range.
+/// The plan cut to the first `n_rows` of its sequences.
 fn first_rows(plan: &Plan, n_rows: u64, view: &SequenceView<'_>) -> Plan {
     let mut part = plan.clone();
-    let sequences = &mut part.sequences;
-    sequences.end = (sequences.start + n_rows).min(sequences.end);
-    sequences.n_targets = n_targets(view, sequences.start..sequences.end);
+    if let Some(after) = plan.nth_sequence(n_rows) {
+        part.sequences.end = after;
+    }
+    if let Some(selection) = &mut part.sequences.selection {
+        selection.n_rows = selection.n_rows.min(n_rows);
+    }
+    part.sequences.n_targets = n_targets(view, &part);
     part.layout = plan.layout.clone().for_sequences(part.n_sequences());
     part
 }

@@ -110,6 +110,10 @@ pub struct LabelOptions {
     #[arg(long, value_name = "N")]
     pub max_sequences: Option<u64>,
 
+    /// Part of the corpus: the sequences that this selection keeps (see `saltworks select`).
+    #[arg(long, value_name = "FILE")]
+    pub selection: Option<PathBuf>,
+
     /// Leave out logits past the tokenizer's vocabulary (a padded head) before the softmax.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub mask_vocab_padding: Option<bool>,
@@ -232,6 +236,8 @@ pub struct LabelConfig {
     pub rounding: Rounding,
     /// Which sequences; the end is cut to the corpus later.
     pub range: SequenceRange,
+    /// A selection, of which only what it keeps in that range is labelled.
+    pub selection: Option<PathBuf>,
     /// Leave out a padded head.
     pub mask_vocab_padding: bool,
     /// V of the label set that is looked at again; for a new one it is the tokenizer's, or where that
@@ -341,6 +347,7 @@ impl LabelOptions {
             round,
             sequences,
             max_sequences,
+            selection,
             mask_vocab_padding,
             device,
             reduce,
@@ -382,6 +389,7 @@ impl LabelOptions {
             tokens_format: self.tokens_format,
             eod: self.eod,
             tokenizer: self.tokenizer,
+            selection: self.selection,
             packing: self.packing.unwrap_or(Packing::Concat),
             sequence_bos: self.sequence_bos,
             top_k: self.top_k.unwrap_or(DEFAULT_TOP_K),
@@ -423,6 +431,8 @@ impl LabelConfig {
             temperatures: plan.signals.temperatures.clone(),
             rounding: plan.signals.rounding,
             range: SequenceRange::Between(plan.sequences.start, plan.sequences.end),
+            // What the set holds is read from it, and not planned again.
+            selection: None,
             mask_vocab_padding: plan.signals.mask_vocab_padding,
             vocab_size: Some(plan.teacher.vocab_size),
             device: "auto".into(),

@@ -6,7 +6,8 @@ use super::inputs::Inputs;
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
     Attention, FORMAT_VERSION, Group, LabelSet, Layout, Plan, PlanCorpus, PlanFile, PlanSamples,
-    PlanSequences, PlanSignals, PlanTeacher, Positions, SAMPLES_FEATURE,
+    PlanSelection, PlanSequences, PlanSignals, PlanTeacher, Positions, SAMPLES_FEATURE,
+    SELECTION_FEATURE, Selection, ViewIdentity,
 };
 use crate::signals::SCORE_K;
 use crate::storage;
@@ -23,21 +24,22 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
     let range = sequence_range(config.range, view.len())?;
     let known = known_plan(&config.output)?;
     let signals = plan_signals(config);
-    let layout = layout(config, &view, &signals, range.end - range.start);
-    let plan = Plan {
+    let corpus = plan_corpus(config.eod, inputs, known.as_ref())?;
+    let mut sequences = plan_sequences(config, &view, range);
+    sequences.selection = plan_selection(config, &corpus, &sequences)?;
+    let mut plan = Plan {
         format_version: FORMAT_VERSION,
-        required_features: match config.sampling {
-            Some(_) => vec![SAMPLES_FEATURE.to_owned()],
-            None => Vec::new(),
-        },
+        required_features: required_features(config),
         created_by: format!("saltworks {}", env!("CARGO_PKG_VERSION")),
         teacher: plan_teacher(config, inputs, known.as_ref())?,
-        corpus: plan_corpus(config.eod, inputs, known.as_ref())?,
+        corpus,
         tokenizer: inputs.tokenizer.clone(),
-        sequences: plan_sequences(config, &view, range),
+        sequences,
+        layout: layout(config, &view, &signals),
         signals,
-        layout,
     };
+    plan.layout = plan.layout.clone().for_sequences(plan.n_sequences());
+    plan.sequences.n_targets = n_targets(&view, &plan);
     if known
         .as_ref()
         .is_none_or(|known| known.differing_field(&plan).is_some())
@@ -89,12 +91,7 @@ pub(super) fn plan_signals(config: &LabelConfig) -> PlanSignals {
     }
 }
 
-fn layout(
-    config: &LabelConfig,
-    view: &SequenceView<'_>,
-    signals: &PlanSignals,
-    n_rows: u64,
-) -> Layout {
+fn layout(config: &LabelConfig, view: &SequenceView<'_>, signals: &PlanSignals) -> Layout {
     let mean_targets = view.n_targets() as f64 / view.len() as f64;
     let chosen = Layout::choose(mean_targets, signals, config.shard_bytes);
     Layout {
@@ -102,7 +99,43 @@ fn layout(
         zstd_level: config.zstd_level,
         ..chosen
     }
-    .for_sequences(n_rows)
+}
+
+fn required_features(config: &LabelConfig) -> Vec<String> {
+    let samples = config.sampling.map(|_| SAMPLES_FEATURE.to_owned());
+    let selection = &config.selection;
+    let selection = selection.as_ref().map(|_| SELECTION_FEATURE.to_owned());
+    samples.into_iter().chain(selection).collect()
+}
+
+/// What the selection keeps of the range, held against the corpus and how it is cut. Of a selection
+/// that does not say which sequences it is of, their numbers alone are checked.
+fn plan_selection(
+    config: &LabelConfig,
+    corpus: &PlanCorpus,
+    sequences: &PlanSequences,
+) -> Result<Option<PlanSelection>, LabelError> {
+    let Some(path) = &config.selection else {
+        return Ok(None);
+    };
+    let selection = Selection::read(path, sequences.n_total)?;
+    selection.check_view(path, &ViewIdentity::new(corpus, sequences))?;
+    let range = sequences.start..sequences.end;
+    let planned = PlanSelection::new(selection.kept, range.clone());
+    if planned.n_rows > 0 {
+        return Ok(Some(planned));
+    }
+    Err(LabelError::option(
+        "--selection",
+        "a file that keeps some of the sequences to be labelled",
+        format!(
+            "{}, which keeps {} sequences and none of {}..{}",
+            path.display(),
+            planned.n_kept,
+            range.start,
+            range.end
+        ),
+    ))
 }
 
 fn plan_sequences(
@@ -125,15 +158,19 @@ fn plan_sequences(
         n_total: view.len(),
         start: range.start,
         end: range.end,
-        n_targets: n_targets(view, range),
+        // Counted once it is known which of them are labelled.
+        n_targets: 0,
+        selection: None,
     }
 }
 
-pub(super) fn n_targets(view: &SequenceView<'_>, range: Range<u64>) -> u64 {
-    if range == (0..view.len()) {
+/// Predicted positions of what `plan` labels.
+pub(super) fn n_targets(view: &SequenceView<'_>, plan: &Plan) -> u64 {
+    if plan.n_sequences() == view.len() {
         return view.n_targets();
     }
-    range
+    let seq_ids = plan.seq_ids();
+    seq_ids
         .map(|seq_id| u64::from(view.n_targets_of(seq_id)))
         .sum()
 }

@@ -105,8 +105,8 @@ fn sample(set: &LabelSet, n_sequences: u64, seed: u64) -> Sample {
 
 fn nth_sequence(set: &LabelSet, mut index: u64) -> (usize, u64) {
     for (segment, plan) in set.segments.iter().enumerate() {
-        if index < plan.n_sequences() {
-            return (segment, plan.sequences.start + index);
+        if let Some(seq_id) = plan.nth_sequence(index) {
+            return (segment, seq_id);
         }
         index -= plan.n_sequences();
     }

@@ -89,7 +89,8 @@ fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
     for teacher in inputs.teachers() {
         try_longest(teacher, &plan)?;
     }
-    let opened = LabelSet::create_or_match(&config.output, &plan)?;
+    let selection = config.selection.as_deref();
+    let opened = LabelSet::create_or_match_selected(&config.output, &plan, selection)?;
     Ok((inputs, opened.plan().clone()))
 }
 

@@ -40,4 +40,5 @@ pub use error::SelectError;
 pub use examples::{Example, Examples};
 pub use histogram::{ScoreBar, ScoreHistogram, ScoreSummary};
 pub use policy::{Amount, Order, Policy};
-pub use run::{Summary, select};
+pub use run::{FORMAT_VERSION, Summary, select};
+pub use write::{SelectionColumn, describe_selection};

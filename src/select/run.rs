@@ -14,8 +14,8 @@ use crate::shards::{
 use serde::Serialize;
 use std::path::Path;
 
-/// Version of the file's layout.
-const FORMAT_VERSION: u32 = 1;
+/// Version of a selection's columns and metadata.
+pub const FORMAT_VERSION: u32 = 1;
 /// Metadata key of the labels whose scores were subtracted.
 const MINUS_FINGERPRINT_KEY: &str = "saltworks.minus_fingerprint";
 /// `extra` of a row that may not be taken.

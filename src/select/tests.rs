@@ -3,7 +3,7 @@
 use super::rows::Source;
 use super::run::Job;
 use super::*;
-use crate::shards::testing::{plan, with_targets, write_set};
+use crate::shards::testing::{add_selection, plan, with_targets, write_set, write_set_selected};
 use crate::shards::{
     LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, Provenance, ScoreId, Selection, ShardReader,
     labels_fingerprint,
@@ -458,6 +458,134 @@ fn a_selection_by_scores_alone_holds_for_other_labels_of_the_same_sequences() {
         message.contains("selects from the labels blake3:"),
         "{message}"
     );
+}
+
+/// Labels of what a selection of the fixture's scores keeps, and that selection.
+fn labels_of_selection(fixture: &Fixture) -> (PathBuf, PathBuf) {
+    let policy = policy(Order::Top, Amount::Rows(23));
+    fixture.select(&policy).unwrap();
+    let plan = add_selection(plan(), &fixture.output());
+    let dir = fixture.dir.path().join("selected");
+    let selection = fixture.output();
+    write_set_selected(&dir, &with_targets(plan), Some(&selection));
+    (dir, selection)
+}
+
+fn rows_by_seq_id(set: &LabelSet) -> BTreeMap<u64, crate::shards::Row> {
+    let mut rows = BTreeMap::new();
+    for plan in &set.segments {
+        for shard in plan.shards() {
+            let reader = ShardReader::open(&set.dir, plan, shard).unwrap();
+            for row in reader.flat_map(Result::unwrap) {
+                assert!(rows.insert(row.seq_id, row).is_none());
+            }
+        }
+    }
+    rows
+}
+
+#[test]
+fn labels_of_a_selection_hold_exactly_what_it_keeps() {
+    let fixture = Fixture::new();
+    let (dir, selection) = labels_of_selection(&fixture);
+    let set = LabelSet::open(&dir).unwrap();
+    let kept = Selection::read(&selection, 80).unwrap().kept;
+    let mut expected = rows_by_seq_id(&fixture.labels);
+    expected.retain(|&seq_id, _| kept.contains(seq_id));
+    assert_eq!(expected.len(), 23);
+    assert_eq!(rows_by_seq_id(&set), expected);
+    let plan = &set.segments[0];
+    for seq_id in 0..90 {
+        assert_eq!(plan.slot_of(seq_id).is_some(), kept.contains(seq_id));
+        let segment = set.segment_of_sequence(seq_id);
+        assert_eq!(segment.is_some(), kept.contains(seq_id));
+    }
+    for shard in plan.shards() {
+        for (row, seq_id) in (0..).zip(plan.shard_seq_ids(shard)) {
+            let slot = plan.slot_of(seq_id).unwrap();
+            assert_eq!((slot.shard, slot.row), (shard, row));
+        }
+    }
+    let report = crate::shards::verify_files(&dir, &Default::default(), |_| {}).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert_eq!(report.n_rows, 23);
+}
+
+#[test]
+fn labels_of_a_selection_are_selected_from_again() {
+    let fixture = Fixture::new();
+    let (dir, _) = labels_of_selection(&fixture);
+    let set = LabelSet::open(&dir).unwrap();
+    let policy = policy(Order::Bottom, Amount::Rows(5));
+    let again = fixture.dir.path().join("again.parquet");
+    let summary = select(&set, None, &policy, &again, |_| {}).unwrap();
+    assert_eq!((summary.n_rows, summary.n_kept), (23, 5));
+    // Of the whole set it keeps labelled sequences too: these are the same sequences.
+    let (_, provenance) = Selection::read_for(&again, &fixture.labels).unwrap();
+    assert_eq!(provenance, Provenance::SameSequences);
+}
+
+#[test]
+fn a_selection_that_is_not_the_plans_is_found() {
+    let fixture = Fixture::new();
+    let (dir, _) = labels_of_selection(&fixture);
+    fixture
+        .select(&policy(Order::Bottom, Amount::Rows(23)))
+        .unwrap();
+    let copy = dir.join("selection.parquet");
+    std::fs::copy(fixture.output(), &copy).unwrap();
+    let message = LabelSet::open(&dir).unwrap_err().to_string();
+    assert!(
+        message.contains("and the plan beside it says 23"),
+        "{message}"
+    );
+    let report = crate::shards::verify_files(&dir, &Default::default(), |_| {}).unwrap();
+    assert_eq!(report.findings[0].file, "selection.parquet");
+    std::fs::remove_file(&copy).unwrap();
+    let message = LabelSet::open(&dir).unwrap_err().to_string();
+    assert!(
+        message.contains("selection.parquet: it is not there"),
+        "{message}"
+    );
+}
+
+#[test]
+fn another_selection_is_another_plan() {
+    let fixture = Fixture::new();
+    let (dir, _) = labels_of_selection(&fixture);
+    fixture
+        .select(&policy(Order::Bottom, Amount::Rows(23)))
+        .unwrap();
+    let selection = fixture.output();
+    let other = with_targets(add_selection(plan(), &selection));
+    let refused = LabelSet::create_or_match_selected(&dir, &other, Some(&selection));
+    let message = refused.unwrap_err().to_string();
+    assert!(
+        message.contains("sequences.selection.fingerprint is"),
+        "{message}"
+    );
+    let whole = LabelSet::create_or_match(&dir, &with_targets(plan()));
+    let message = whole.unwrap_err().to_string();
+    assert!(message.contains("sequences.selection is"), "{message}");
+}
+
+#[test]
+fn labels_of_a_selection_are_extended_by_another_range_of_it() {
+    let fixture = Fixture::new();
+    fixture
+        .select(&policy(Order::Top, Amount::Rows(23)))
+        .unwrap();
+    let selection = fixture.output();
+    let dir = fixture.dir.path().join("selected");
+    for range in [20..45, 45..70] {
+        let mut plan = plan();
+        (plan.sequences.start, plan.sequences.end) = (range.start, range.end);
+        let plan = with_targets(add_selection(plan, &selection));
+        write_set_selected(&dir, &plan, Some(&selection));
+    }
+    let set = LabelSet::open(&dir).unwrap();
+    assert_eq!(set.segments.len(), 2);
+    assert_eq!(rows_by_seq_id(&set).len(), 23);
 }
 
 #[test]

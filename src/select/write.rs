@@ -12,6 +12,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
+use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -108,13 +109,66 @@ impl SelectionWriter {
     }
 }
 
+/// One column of a selection, as anybody reading the file needs to know it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SelectionColumn {
+    /// Name.
+    pub name: &'static str,
+    /// `u64`, `f64` or `bool`.
+    pub item_type: &'static str,
+    /// Whether a row may have no value.
+    pub nullable: bool,
+    /// What the values are.
+    pub meaning: &'static str,
+}
+
+/// The columns of a selection, in order.
+pub fn describe_selection() -> Vec<SelectionColumn> {
+    let column = |name, item_type, nullable, meaning| SelectionColumn {
+        name,
+        item_type,
+        nullable,
+        meaning,
+    };
+    vec![
+        column(
+            "seq_id",
+            "u64",
+            false,
+            "number of the sequence in the view; rows are by rising seq_id, one for each labelled sequence",
+        ),
+        column(
+            "score",
+            "f64",
+            true,
+            "the policy's score, or the difference of two; null if there is none",
+        ),
+        column(
+            "rank",
+            "u64",
+            true,
+            "place in the policy's order, 0 the most wanted; null if the sequence may not be taken",
+        ),
+        column(
+            "kept",
+            "bool",
+            false,
+            "whether the sequence is in the selection: the first ranks are, up to the amount",
+        ),
+    ]
+}
+
 fn schema() -> Arc<Schema> {
-    Arc::new(Schema::new(vec![
-        Field::new("seq_id", DataType::UInt64, false),
-        Field::new("score", DataType::Float64, true),
-        Field::new("rank", DataType::UInt64, true),
-        Field::new("kept", DataType::Boolean, false),
-    ]))
+    let field = |column: SelectionColumn| {
+        let data_type = match column.item_type {
+            "u64" => DataType::UInt64,
+            "f64" => DataType::Float64,
+            _ => DataType::Boolean,
+        };
+        Field::new(column.name, data_type, column.nullable)
+    };
+    let fields: Vec<Field> = describe_selection().into_iter().map(field).collect();
+    Arc::new(Schema::new(fields))
 }
 
 fn properties(metadata: Vec<(String, String)>) -> WriterProperties {

@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use super::sidecar::{read_sidecar, sidecar_name};
-use super::{ShardsError, json};
+use super::{ShardsError, json, selection};
 use crate::storage::{self, Publish, StorageError};
 use std::path::{Path, PathBuf};
 
@@ -71,6 +71,19 @@ impl LabelSet {
     /// [`ShardsError::PlanMismatch`] names the first field that differs;
     /// [`ShardsError::RangeOverlap`]; [`ShardsError::UnfinishedSegment`].
     pub fn create_or_match(dir: &Path, plan: &Plan) -> Result<Opened, ShardsError> {
+        Self::create_or_match_selected(dir, plan, None)
+    }
+
+    /// As [`LabelSet::create_or_match`], of a plan that labels what the file `selection` keeps: a
+    /// directory that is made gets a copy of it, as `selection.parquet`.
+    ///
+    /// # Errors
+    /// As [`LabelSet::create_or_match`]; a selection that cannot be copied.
+    pub fn create_or_match_selected(
+        dir: &Path,
+        plan: &Plan,
+        selection: Option<&Path>,
+    ) -> Result<Opened, ShardsError> {
         std::fs::create_dir_all(dir)
             .map_err(|source| StorageError::io("create the directory", dir, source))?;
         loop {
@@ -86,6 +99,9 @@ impl LabelSet {
             let plan = as_segment(plan, &segments)?;
             let path = plan_path(dir, segment);
             sweep(&path)?;
+            if let (Outcome::Created, Some(selection)) = (outcome, selection) {
+                selection::copy_into(dir, selection)?;
+            }
             // Lost to another task that is planning at the same time: look again at what it made.
             if storage::create_if_absent(&path, &plan.to_json())? == Publish::Created {
                 let segments = segments.into_iter().chain([plan]).collect();
@@ -122,9 +138,7 @@ impl LabelSet {
 
     /// The segment that has `seq_id`.
     pub fn segment_of_sequence(&self, seq_id: u64) -> Option<&Plan> {
-        self.segments
-            .iter()
-            .find(|plan| (plan.sequences.start..plan.sequences.end).contains(&seq_id))
+        self.segments.iter().find(|plan| plan.has_sequence(seq_id))
     }
 }
 
@@ -163,8 +177,12 @@ fn read_segments(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
         let Some(bytes) = json::read_if_there(&path)? else {
             return Ok(segments);
         };
-        let plan = Plan::from_json(&path, &bytes)?;
+        let mut plan = Plan::from_json(&path, &bytes)?;
         check_continues(&path, &plan, &segments)?;
+        let first = segments
+            .first()
+            .and_then(|first| first.sequences.selection.as_ref());
+        selection::attach(dir, &mut plan, first.and_then(|first| first.kept.clone()))?;
         segments.push(plan);
     }
 }

@@ -2,9 +2,12 @@
 
 use super::permutation::Permutation;
 use super::plan::{Group, Plan, PlanSamples, PlanSignals};
+use super::seq_ids::SeqIdOrder;
 use crate::signals::Rounding;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Encoded bytes that a shard aims at where the user does not say otherwise.
 pub const DEFAULT_SHARD_BYTES: u64 = 128 << 20;
@@ -152,6 +155,38 @@ pub struct Slot {
     pub row: u32,
 }
 
+/// The sequences of a plan, numbered by rising `seq_id`.
+struct Numbers {
+    range: Range<u64>,
+    /// The kept sequences where there is a selection; one that was not read keeps none.
+    selection: Option<Option<Arc<SeqIdOrder>>>,
+}
+
+impl Numbers {
+    fn nth(&self, index: u64) -> Option<u64> {
+        let seq_id = match &self.selection {
+            None => self.range.start.checked_add(index),
+            Some(kept) => kept
+                .as_ref()
+                .and_then(|kept| kept.nth(kept.n_below(self.range.start) + index)),
+        };
+        seq_id.filter(|seq_id| self.range.contains(seq_id))
+    }
+
+    fn index_of(&self, seq_id: u64) -> Option<u64> {
+        if !self.range.contains(&seq_id) {
+            return None;
+        }
+        let Some(selection) = &self.selection else {
+            return Some(seq_id - self.range.start);
+        };
+        let kept = selection
+            .as_ref()
+            .filter(|kept| kept.set().contains(seq_id))?;
+        Some(kept.n_below(seq_id) - kept.n_below(self.range.start))
+    }
+}
+
 impl Plan {
     /// Shards of this plan.
     pub fn n_shards(&self) -> u32 {
@@ -181,8 +216,8 @@ impl Plan {
             _ => u64::from(shard - self.layout.first_shard) * self.layout.rows_per_shard,
         };
         let permutation = self.permutation();
-        let start = self.sequences.start;
-        (first..first + n_rows).map(move |slot| start + permutation.index_at(slot))
+        let numbers = self.numbers();
+        (first..first + n_rows).filter_map(move |slot| numbers.nth(permutation.index_at(slot)))
     }
 
     /// seq_ids of `shard`, row group by row group.
@@ -200,10 +235,8 @@ impl Plan {
 
     /// Where the row of `seq_id` is; `None` outside this plan's range.
     pub fn slot_of(&self, seq_id: u64) -> Option<Slot> {
-        if !(self.sequences.start..self.sequences.end).contains(&seq_id) {
-            return None;
-        }
-        let slot = self.permutation().slot_of(seq_id - self.sequences.start);
+        let index = self.numbers().index_of(seq_id)?;
+        let slot = self.permutation().slot_of(index);
         let shard = u32::try_from(slot / self.layout.rows_per_shard).ok()?;
         let row = slot % self.layout.rows_per_shard;
         Some(Slot {
@@ -211,6 +244,30 @@ impl Plan {
             row_group: u32::try_from(row / self.layout.rows_per_row_group).ok()?,
             row: u32::try_from(row).ok()?,
         })
+    }
+
+    /// Whether this plan labels `seq_id`.
+    pub fn has_sequence(&self, seq_id: u64) -> bool {
+        self.numbers().index_of(seq_id).is_some()
+    }
+
+    /// The `index`-th of this plan's sequences by rising `seq_id`, from 0; `None` past the last.
+    pub fn nth_sequence(&self, index: u64) -> Option<u64> {
+        self.numbers().nth(index)
+    }
+
+    /// All of this plan's sequences by rising `seq_id`.
+    pub fn seq_ids(&self) -> impl Iterator<Item = u64> + use<> {
+        let numbers = self.numbers();
+        (0..self.n_sequences()).filter_map(move |index| numbers.nth(index))
+    }
+
+    fn numbers(&self) -> Numbers {
+        let sequences = &self.sequences;
+        Numbers {
+            range: sequences.start..sequences.end,
+            selection: sequences.selection.as_ref().map(|s| s.kept.clone()),
+        }
     }
 
     fn permutation(&self) -> Permutation {

@@ -2,6 +2,7 @@
 
 use super::label_set::{LabelSet, plan_name, plan_path};
 use super::plan::{FORMAT_VERSION, Plan};
+use super::selection::SELECTION_NAME;
 use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, check_size, read_sidecar};
 use super::{ShardsError, json};
 use crate::storage;
@@ -156,7 +157,7 @@ fn sweep(dir: &Path) -> Result<(), ShardsError> {
     let is_ours = |name: &str| {
         let is_json = name.ends_with(".json");
         let is_known = name.starts_with("plan") || name.starts_with("part-");
-        name == MANIFEST_NAME || is_json && is_known
+        name == MANIFEST_NAME || name == SELECTION_NAME || is_json && is_known
     };
     storage::sweep_abandoned_where(dir, is_ours)?;
     for sub in ["scores", "positions"] {

@@ -6,6 +6,7 @@
 //! scores/part-00000.parquet      one row a sequence, scalars only
 //! positions/part-00000.parquet   one row a sequence, lists over its positions
 //! part-00000.json                sidecar: rows, hashes, runtime. No sidecar = not done
+//! selection.parquet              where only a selection is labelled: which sequences it keeps
 //! manifest.json                  all sidecars together; appears last
 //! ```
 //!
@@ -59,18 +60,18 @@ pub use manifest::{MANIFEST_NAME, Manifest, ManifestSegment, finalize};
 pub use permutation::Permutation;
 pub use plan::{
     Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Plan, PlanCorpus, PlanFile,
-    PlanSamples, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
-    SAMPLES_FEATURE, SCORE_K,
+    PlanSamples, PlanSelection, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
+    SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
 };
 pub use reader::ShardReader;
 pub use row::Row;
 pub use row_fault::RowFault;
 pub use score_reader::{ScoreColumns, ScoreReader};
 pub use selection::{
-    LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, Selection, VIEW_FINGERPRINT_KEY, ViewIdentity,
-    labels_fingerprint,
+    LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, SELECTION_NAME, Selection,
+    VIEW_FINGERPRINT_KEY, ViewIdentity, labels_fingerprint,
 };
-pub use seq_ids::SeqIdSet;
+pub use seq_ids::{SeqIdOrder, SeqIdSet};
 #[cfg(feature = "train")]
 pub(crate) use sidecar::expect_equal;
 pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished, check_size};

@@ -1,20 +1,25 @@
 //! `plan.json`: what is labelled, how, and which rows go into which shard and row group.
 
+use super::seq_ids::{SeqIdOrder, SeqIdSet};
 use super::{Layout, ShardsError};
 use crate::signals::Rounding;
 use crate::tokens::{Packing, TokenFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The format version that this library writes, and the greatest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 /// Required features that this library knows. A set that needs another one is refused.
-pub const KNOWN_FEATURES: &[&str] = &[SAMPLES_FEATURE];
+pub const KNOWN_FEATURES: &[&str] = &[SAMPLES_FEATURE, SELECTION_FEATURE];
 /// The feature that labels with the group `samples` require. A reader of before that group would refuse
 /// it all the same, as a word that it does not know in a plan that must be damaged; this way it says
 /// that a newer version is needed.
 pub const SAMPLES_FEATURE: &str = "samples";
+/// The feature that labels of a selection require: without it a reader would take every sequence of the
+/// range for labelled, and rows for those of others.
+pub const SELECTION_FEATURE: &str = "selection";
 /// k of the SALT scores (eq. 10).
 pub const SCORE_K: u32 = crate::signals::SCORE_K as u32;
 
@@ -139,8 +144,42 @@ pub struct PlanSequences {
     pub start: u64,
     /// One past the last labelled sequence.
     pub end: u64,
-    /// Predicted positions in the labelled range.
+    /// Predicted positions of the labelled sequences.
     pub n_targets: u64,
+    /// The selection whose kept sequences alone are labelled; absent where all of the range are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<PlanSelection>,
+}
+
+/// Which sequences of the range are labelled: those that a selection keeps. The selection itself is
+/// beside the plan, as `selection.parquet`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanSelection {
+    /// `blake3:` and 64 hex digits over the kept `seq_id`s, whatever else the selection's file holds.
+    pub fingerprint: String,
+    /// Sequences that it keeps of the whole view.
+    pub n_kept: u64,
+    /// Those of them in the range: the rows of this plan.
+    pub n_rows: u64,
+    /// The kept sequences themselves, where the selection was read (`LabelSet::open` does).
+    #[serde(skip)]
+    pub kept: Option<Arc<SeqIdOrder>>,
+}
+
+impl PlanSelection {
+    /// That of the sequences `kept`, of which `range` is labelled.
+    pub fn new(kept: SeqIdSet, range: std::ops::Range<u64>) -> Self {
+        Self::of_order(Arc::new(SeqIdOrder::new(kept)), range)
+    }
+
+    pub(super) fn of_order(kept: Arc<SeqIdOrder>, range: std::ops::Range<u64>) -> Self {
+        PlanSelection {
+            fingerprint: format!("blake3:{}", kept.set().hash()),
+            n_kept: kept.set().len(),
+            n_rows: kept.n_below(range.end) - kept.n_below(range.start),
+            kept: Some(kept),
+        }
+    }
 }
 
 /// A group of columns that is stored or left out as a whole.
@@ -243,6 +282,7 @@ const RANGE_FIELDS: &[&str] = &[
     "sequences.start",
     "sequences.end",
     "sequences.n_targets",
+    "sequences.selection.n_rows",
     "layout.first_shard",
     "layout.n_shards",
 ];
@@ -318,9 +358,12 @@ impl Plan {
         found
     }
 
-    /// Rows of this plan: sequences in its range.
+    /// Rows of this plan: sequences in its range, or those of them that the selection keeps.
     pub fn n_sequences(&self) -> u64 {
-        self.sequences.end.saturating_sub(self.sequences.start)
+        match &self.sequences.selection {
+            Some(selection) => selection.n_rows,
+            None => self.sequences.end.saturating_sub(self.sequences.start),
+        }
     }
 }
 

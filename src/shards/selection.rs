@@ -12,10 +12,10 @@
 //! early checkpoint holds for labels of the final one.
 
 use super::label_set::LabelSet;
-use super::plan::Plan;
-use super::seq_ids::SeqIdSet;
+use super::plan::{Plan, PlanCorpus, PlanSelection, PlanSequences};
+use super::seq_ids::{SeqIdOrder, SeqIdSet};
 use super::{FieldDifference, ShardsError};
-use crate::storage::{self, StorageError};
+use crate::storage::{self, Partial, StorageError};
 use crate::tokens::Packing;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
@@ -28,6 +28,7 @@ use serde::Serialize;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Metadata key of the labels that a selection was made from.
 pub const LABELS_FINGERPRINT_KEY: &str = "saltworks.labels_fingerprint";
@@ -35,6 +36,8 @@ pub const LABELS_FINGERPRINT_KEY: &str = "saltworks.labels_fingerprint";
 pub const VIEW_FINGERPRINT_KEY: &str = "saltworks.view_fingerprint";
 /// Metadata key of the policy that made a selection, as JSON.
 pub const POLICY_KEY: &str = "saltworks.policy";
+/// Name of the copy in a directory of labels that a selection was labelled into.
+pub const SELECTION_NAME: &str = "selection.parquet";
 const BATCH_ROWS: usize = 1 << 16;
 
 /// One identity for all labels of a directory: `blake3:` and 64 hex digits over the fingerprints
@@ -65,10 +68,14 @@ pub struct ViewIdentity {
 impl ViewIdentity {
     /// That of the sequences that `plan` labels some of.
     pub fn of(plan: &Plan) -> Self {
-        let sequences = &plan.sequences;
+        Self::new(&plan.corpus, &plan.sequences)
+    }
+
+    /// That of a corpus and a way of cutting it.
+    pub fn new(corpus: &PlanCorpus, sequences: &PlanSequences) -> Self {
         ViewIdentity {
-            corpus: plan.corpus.fingerprint.clone(),
-            eod: plan.corpus.eod,
+            corpus: corpus.fingerprint.clone(),
+            eod: corpus.eod,
             seq_len: sequences.seq_len,
             packing: sequences.packing,
             sequence_bos: sequences.sequence_bos,
@@ -192,6 +199,57 @@ impl Selection {
             Some(got) => Err(other_sequences(path, expected, got)),
         }
     }
+}
+
+/// Copies a selection into a directory of labels, in place of one that a killed run may have left
+/// without a plan. The copy holds whole rows and metadata, so that the labels tell how they came to be.
+pub(super) fn copy_into(dir: &Path, selection: &Path) -> Result<(), ShardsError> {
+    storage::sweep_abandoned(dir, SELECTION_NAME)?;
+    let io = |source| StorageError::io("copy the selection", selection, source);
+    let mut partial = Partial::create(&dir.join(SELECTION_NAME))?;
+    let mut file = File::open(selection).map_err(io)?;
+    std::io::copy(&mut file, &mut partial).map_err(io)?;
+    Ok(partial.seal()?.replace()?)
+}
+
+/// Gives a plan that labels a selection the sequences that it keeps: those of `known`, or as the
+/// directory's copy has them.
+pub(super) fn attach(
+    dir: &Path,
+    plan: &mut Plan,
+    known: Option<Arc<SeqIdOrder>>,
+) -> Result<(), ShardsError> {
+    let Some(expected) = &plan.sequences.selection else {
+        return Ok(());
+    };
+    let path = dir.join(SELECTION_NAME);
+    let (range, n_total) = (&plan.sequences, plan.sequences.n_total);
+    let range = range.start..range.end;
+    let kept = match known {
+        Some(kept) => kept,
+        None if !path.exists() => {
+            let reason = "it is not there, but the plan labels what it keeps (restore it)";
+            return Err(fault(&path, reason.to_owned()));
+        }
+        None => Arc::new(SeqIdOrder::new(Selection::read(&path, n_total)?.kept)),
+    };
+    let got = PlanSelection::of_order(kept, range);
+    if (&got.fingerprint, got.n_kept, got.n_rows)
+        != (&expected.fingerprint, expected.n_kept, expected.n_rows)
+    {
+        let reason = format!(
+            "it keeps {} sequences ({}), {} of them in the range, and the plan beside it says {} ({}), {} (restore it)",
+            got.n_kept,
+            got.fingerprint,
+            got.n_rows,
+            expected.n_kept,
+            expected.fingerprint,
+            expected.n_rows
+        );
+        return Err(fault(&path, reason));
+    }
+    plan.sequences.selection = Some(got);
+    Ok(())
 }
 
 fn other_sequences(path: &Path, expected: String, got: &str) -> ShardsError {

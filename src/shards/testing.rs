@@ -75,6 +75,7 @@ pub(crate) fn plan() -> Plan {
             start: 20,
             end: 70,
             n_targets: 0,
+            selection: None,
         },
         signals: PlanSignals {
             groups: vec![Group::Scores, Group::Stats, Group::Topk],
@@ -116,8 +117,10 @@ pub(crate) fn add_samples(mut plan: Plan) -> Plan {
 /// The plan with the number of targets that [`row`] makes.
 pub(crate) fn with_targets(mut plan: Plan) -> Plan {
     plan.layout = plan.layout.clone().for_sequences(plan.n_sequences());
-    let range = plan.sequences.start..plan.sequences.end;
-    plan.sequences.n_targets = range.map(|i| u64::from(n_targets_of(&plan, i))).sum();
+    plan.sequences.n_targets = plan
+        .seq_ids()
+        .map(|i| u64::from(n_targets_of(&plan, i)))
+        .sum();
     plan
 }
 
@@ -329,9 +332,23 @@ pub(crate) fn write_rows(dir: &Path, plan: &Plan, row_of: impl Fn(u64) -> Row) -
     plan
 }
 
+/// The plan, labelling what the selection at `path` keeps of its range alone.
+pub(crate) fn add_selection(mut plan: Plan, path: &Path) -> Plan {
+    let selection = Selection::read(path, plan.sequences.n_total).unwrap();
+    let range = plan.sequences.start..plan.sequences.end;
+    plan.sequences.selection = Some(PlanSelection::new(selection.kept, range));
+    plan.required_features.push(SELECTION_FEATURE.to_owned());
+    plan
+}
+
 /// Labels a whole set, manifest included, and returns its plan.
 pub(crate) fn write_set(dir: &Path, plan: &Plan) -> Plan {
-    let opened = LabelSet::create_or_match(dir, plan).unwrap();
+    write_set_selected(dir, plan, None)
+}
+
+/// As [`write_set`], of a plan of a selection.
+pub(crate) fn write_set_selected(dir: &Path, plan: &Plan, selection: Option<&Path>) -> Plan {
+    let opened = LabelSet::create_or_match_selected(dir, plan, selection).unwrap();
     let plan = opened.plan().clone();
     for shard in plan.shards() {
         write_shard(dir, &plan, shard).unwrap();

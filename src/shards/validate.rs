@@ -1,7 +1,7 @@
 //! What a plan may say: values that can be, and go together.
 
 use super::ShardsError;
-use super::plan::{Group, Plan, SAMPLES_FEATURE};
+use super::plan::{Group, Plan, SAMPLES_FEATURE, SELECTION_FEATURE};
 
 /// `target_rank` saturates at `u16::MAX`, so a kept set may not reach past it.
 const MAX_TOP_K: u32 = u16::MAX as u32;
@@ -36,7 +36,35 @@ impl Plan {
                 "the range {}..{} reaches past the {} sequences that there are: end it at most there",
                 s.start, s.end, s.n_total
             )
-        })
+        })?;
+        self.validate_selection()
+    }
+
+    fn validate_selection(&self) -> Result<(), ShardsError> {
+        let s = &self.sequences;
+        let is_required = self
+            .required_features
+            .iter()
+            .any(|f| f == SELECTION_FEATURE);
+        require(
+            is_required == s.selection.is_some(),
+            "required_features",
+            || "must list `selection` exactly if there is one".to_owned(),
+        )?;
+        let Some(selection) = &s.selection else {
+            return Ok(());
+        };
+        let most = selection.n_kept.min(s.end - s.start);
+        require(
+            (1..=most).contains(&selection.n_rows),
+            "sequences.selection.n_rows",
+            || {
+                format!(
+                    "is {}, expected 1 to {most}: select a sequence of the range {}..{}",
+                    selection.n_rows, s.start, s.end
+                )
+            },
+        )
     }
 
     fn validate_signals(&self) -> Result<(), ShardsError> {

@@ -122,7 +122,10 @@ pub fn verify_files(
 /// A plan that is damaged is a finding, and the last one: without it nothing else can be checked.
 fn only_finding(error: ShardsError) -> Result<VerifyReport, ShardsError> {
     let file = match &error {
-        ShardsError::Json { path, .. } | ShardsError::BrokenSegment { path, .. } => path,
+        ShardsError::Json { path, .. }
+        | ShardsError::BrokenSegment { path, .. }
+        | ShardsError::SelectionParquet { path, .. }
+        | ShardsError::Selection { path, .. } => path,
         ShardsError::InvalidPlan {
             path: Some(path), ..
         } => path,

@@ -76,10 +76,8 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
         );
     }
     anstream::eprintln!(
-        "labelling sequences {}..{} of {}: {} targets, {}",
-        plan.sequences.start,
-        plan.sequences.end,
-        plan.sequences.n_total,
+        "labelling sequences {}: {} targets, {}",
+        sequences(plan),
         plan.sequences.n_targets,
         shards(plan.n_shards().into())
     );
@@ -111,10 +109,7 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
 
 fn print_estimate(estimate: &Estimate) {
     let plan = &estimate.plan;
-    println!(
-        "sequences  {}..{} of {}",
-        plan.sequences.start, plan.sequences.end, plan.sequences.n_total
-    );
+    println!("sequences  {}", sequences(plan));
     println!("tokens     {}", plan.sequences.n_targets);
     println!(
         "shards     {} of up to {} rows",
@@ -145,6 +140,19 @@ pub(crate) fn warn_of_long_shards(seconds_per_shard: f64) {
             "warning: a shard takes about {:.0} minutes here, which an interruption would lose; --shard-bytes makes them smaller",
             seconds_per_shard / 60.0
         );
+    }
+}
+
+/// Which sequences a plan labels, in words.
+fn sequences(plan: &Plan) -> String {
+    let sequences = &plan.sequences;
+    let (start, end, n_total) = (sequences.start, sequences.end, sequences.n_total);
+    match &sequences.selection {
+        None => format!("{start}..{end} of {n_total}"),
+        Some(selection) => format!(
+            "that the selection keeps of {start}..{end}, {} of {n_total}",
+            selection.n_rows
+        ),
     }
 }
 

@@ -42,6 +42,7 @@ fn plan() -> Plan {
             start: 0,
             end: N_SEQUENCES,
             n_targets: N_SEQUENCES * u64::from(SEQ_LEN),
+            selection: None,
         },
         signals: PlanSignals {
             groups: vec![Group::Scores, Group::Stats, Group::Topk],

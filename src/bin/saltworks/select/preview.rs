@@ -136,6 +136,11 @@ impl Preview {
     }
 }
 
+/// Lines joined, for a terminal.
+fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 impl Beginning {
     fn render(&self) -> String {
         let example = &self.example;
@@ -147,7 +152,7 @@ impl Beginning {
             "  sequence {}: score {score}, {:.0}% learnable, {kept}\n    {}\n",
             example.seq_id,
             100.0 * example.learnable_fraction,
-            printable(&self.text)
+            printable(&on_one_line(&self.text))
         )
     }
 }

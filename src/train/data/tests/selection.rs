@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::support::*;
+use crate::shards::testing::{add_selection, with_targets, write_set_selected};
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
@@ -148,6 +149,31 @@ fn a_selection_of_these_labels_is_taken_and_one_of_others_refused() {
         open(&fixture, columns(&third()), other),
         &["selects from the labels blake3:00"],
     );
+}
+
+#[test]
+fn labels_of_a_selection_are_trained_from_and_the_rest_is_free_for_the_token_stage() {
+    let fixture = Fixture::new();
+    let selection = fixture.path("selection.parquet");
+    open(&fixture, columns(&third()), None).unwrap();
+    let plan = with_targets(add_selection(fixture.plan.clone(), &selection));
+    let dir = fixture.path("selected");
+    write_set_selected(&dir, &plan, Some(&selection));
+    let labels = LabelSource::open(&LabelOptions {
+        dir,
+        ..fixture.options()
+    })
+    .unwrap();
+    let expected: Vec<u64> = (20..60).filter(|id| id % 3 == 0).collect();
+    assert_eq!((labels.n_sequences(), labels.n_kept()), (13, None));
+    assert_eq!(labels.first_seq_ids(13), expected);
+    let position = LoaderPosition::default();
+    let tokens = Some(fixture.tokens("tokens"));
+    let mut loader = Loader::new(Some(labels), tokens, stages(13, 80, 1), 2, position).unwrap();
+    assert_eq!(loader.coverage().tokens_excluded, 13);
+    assert_eq!(sorted(&labelled_ids(&mut loader, 13)), expected);
+    let others = sorted(&token_ids(&mut loader, 80));
+    assert!(others.iter().all(|id| !expected.contains(id)));
 }
 
 #[test]
