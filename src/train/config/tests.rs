@@ -670,7 +670,7 @@ fn a_margin_is_of_auto_and_borders_rise() {
         .unwrap();
     assert_eq!(resolved.log.bucket_borders, Some([0.5, 2.5]));
     let resolved = least(&[]).resolve(None).unwrap();
-    assert_eq!(resolved.log.bucket_borders, Some([1.0, 4.0]));
+    assert_eq!(resolved.log.bucket_borders, Some([2.0, 5.0]));
 }
 
 #[test]

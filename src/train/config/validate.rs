@@ -478,7 +478,7 @@ fn check_keeping(
         "log.bucket_borders",
         "two rising numbers of nats",
         format_args!("[{easy}, {medium}]"),
-        "[1, 4] is the default",
+        "[2, 5] is the default",
     )
 }
 

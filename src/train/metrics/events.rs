@@ -83,7 +83,7 @@ fn scalars(line: &MetricsLine) -> Vec<(&'static str, Option<f64>)> {
             ("labels/student_nll", line.student_nll),
         ]
         .into_iter()
-        .chain(line.variance.iter().flat_map(variances))
+        .chain(line.variance.as_deref().into_iter().flat_map(variances))
         .collect(),
         MetricsLine::Valid(line) => vec![("valid/nll", Some(line.val_nll))],
         MetricsLine::Stage(line) => vec![("train/stage", Some(f64::from(u8::from(line.stage))))],

@@ -58,7 +58,7 @@ pub struct TrainLine {
     /// How far apart the losses of the step's positions are; absent in stage 2, and in lines of
     /// earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variance: Option<LossVariance>,
+    pub variance: Option<Box<LossVariance>>,
 }
 
 /// Sample variances, nats squared, over the positions of one step: of the one-hot loss -log q_y and

@@ -18,12 +18,12 @@ fn train_line(step: u64) -> MetricsLine {
         mfu: None,
         teacher_nll: Some(2.75),
         student_nll: Some(3.0),
-        variance: Some(LossVariance {
+        variance: Some(Box::new(LossVariance {
             ce: 4.5,
             soft: Some(1.5),
             ce_by_bucket: Some([Some(0.5), None, Some(2.5)]),
             soft_by_bucket: Some([Some(0.25), None, Some(1.25)]),
-        }),
+        })),
     })
 }
 

@@ -68,7 +68,7 @@ impl Log {
             mfu: Some(mfu),
             teacher_nll: report.teacher_nll,
             student_nll: is_labelled.then(|| report.ce()),
-            variance: report.variance,
+            variance: report.variance.map(Box::new),
         }))
     }
 
