@@ -87,3 +87,18 @@ fn the_columns_are_as_their_table_says() {
     });
     assert_committed("shard-columns.json", columns);
 }
+
+#[test]
+fn the_policy_of_a_selection_is_as_its_schema_says() {
+    let schema = schema_for!(saltworks::select::Policy);
+    assert_committed("selection-policy.schema.json", schema.to_value());
+}
+
+#[test]
+fn the_columns_of_a_selection_are_as_their_table_says() {
+    let columns = json!({
+        "format_version": saltworks::select::FORMAT_VERSION,
+        "columns": saltworks::select::describe_selection(),
+    });
+    assert_committed("selection-columns.json", columns);
+}

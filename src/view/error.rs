@@ -39,6 +39,14 @@ pub enum ViewError {
         /// Those that are there.
         ranges: Vec<Range<u64>>,
     },
+    /// A sequence of the labelled range that the set's selection does not keep.
+    #[error("{dir} has no sequence {seq_id}; it holds only what its selection.parquet keeps")]
+    NotKept {
+        /// The set.
+        dir: PathBuf,
+        /// The one that was asked for.
+        seq_id: u64,
+    },
     /// A row past the end.
     #[error("{dir} has no row {row}; it has {n_rows} rows, counted from 0")]
     NoSuchRow {
@@ -108,6 +116,7 @@ impl ViewError {
             ViewError::Footer { .. } => Kind::BadData,
             ViewError::Shards(source) => source.kind(),
             ViewError::NoSuchSequence { .. }
+            | ViewError::NotKept { .. }
             | ViewError::NoSuchRow { .. }
             | ViewError::NotFinished { .. }
             | ViewError::ForeignTokenizer { .. }

@@ -95,7 +95,14 @@ fn nth_row(set: &LabelSet, n: u64) -> Option<(&Plan, u32, u64)> {
 
 fn no_such_row(set: &LabelSet, choice: RowChoice) -> ViewError {
     let dir = set.dir.clone();
+    let is_in_range = |plan: &Plan, seq_id: u64| {
+        let sequences = &plan.sequences;
+        (sequences.start..sequences.end).contains(&seq_id)
+    };
     match choice {
+        RowChoice::SeqId(seq_id) if set.segments.iter().any(|plan| is_in_range(plan, seq_id)) => {
+            ViewError::NotKept { dir, seq_id }
+        }
         RowChoice::SeqId(seq_id) => {
             let ranges = set
                 .segments
