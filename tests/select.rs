@@ -104,7 +104,7 @@ fn labels_of_a_selection_are_verified_shown_and_counted_like_any() {
     inspect.arg("inspect").arg(&dir);
     let printed = fail_with(inspect.args(["--seq-id", &dropped.to_string()]), 2);
     assert!(
-        printed.contains(&format!("has no sequence {dropped}")),
+        printed.contains(&format!("has no sequence {dropped}; it holds only what")),
         "{printed}"
     );
 }
@@ -215,4 +215,84 @@ fn amounts_that_are_missing_or_impossible_are_refused() {
     );
     let printed = fail_with(select(&inputs, "nowhere").args(["--rows", "3"]), 2);
     assert!(printed.contains("holds no plan.json"), "{printed}");
+}
+
+/// A training run of 20 steps of 4 on labels that are not there yet.
+#[cfg(feature = "train")]
+fn write_run(inputs: &Inputs, data: &str) -> std::path::PathBuf {
+    let tokens = inputs.path("tokens.bin");
+    let text = format!(
+        "output = \"run\"\n[model]\nd_model = 16\nn_layers = 1\nn_heads = 2\nd_ff = 16\n\
+         [data]\ntokens = {tokens:?}\ntokens_format = \"nanogpt\"\neod = 299\nlabels = \"labels\"\n\
+         seq_len = 32\n{data}\n[train]\nsteps = 40\nbatch_size = 4\n[kd]\nmode = \"salt\"\nn_kd = 20\n"
+    );
+    let path = inputs.path("run.toml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[cfg(feature = "train")]
+fn plan_training(inputs: &Inputs, run: &Path) -> Command {
+    let mut command = saltworks();
+    command.args(["plan", "--device", "cpu", "--top-k", "8", "--training"]);
+    command.arg(run).arg("--teacher");
+    command.arg(inputs.path("teacher.onnx"));
+    command
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_training_run_is_told_what_labels_and_what_a_live_teacher_cost() {
+    let inputs = Inputs::new(N_TOKENS);
+    let run = write_run(&inputs, "");
+    let output = succeed(plan_training(&inputs, &run).args(["--json", "--runs", "3"]));
+    let costs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(costs["demand"]["n_sequences"], 80);
+    assert_eq!(costs["n_sequences_there"], 80);
+    assert_eq!(costs["n_tokens"], 80 * 32);
+    let live = &costs["live_teacher"];
+    assert_eq!(live["n_tokens"], 3 * 80 * 32);
+    assert_eq!(live["logits_bytes"], 4 * 32 * 300 * 4);
+    let weights = std::fs::metadata(inputs.path("teacher.onnx"))
+        .unwrap()
+        .len();
+    assert_eq!(live["weight_bytes"], weights);
+    // Three runs of a live teacher take three times what labels take once.
+    let ratio = live["seconds"].as_f64().unwrap() / costs["labels"]["seconds"].as_f64().unwrap();
+    assert!((ratio - 3.0).abs() < 1e-9, "{ratio}");
+    assert!(costs["bytes_per_token"].as_f64().unwrap() > 8.0);
+    // Seen four times each, a quarter of the sequences are enough; the teacher would see all of them.
+    let run = write_run(&inputs, "label_epochs = 4");
+    let output = succeed(plan_training(&inputs, &run).arg("--json"));
+    let costs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&costs["demand"]["n_sequences"], &costs["n_tokens"]),
+        (&20.into(), &640.into())
+    );
+    assert_eq!(costs["live_teacher"]["n_tokens"], 80 * 32);
+    assert!(!inputs.path("labels").exists());
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_selection_that_is_too_small_for_a_training_run_is_warned_of() {
+    let inputs = Inputs::new(N_TOKENS);
+    score_and_select(&inputs, &[]);
+    let run = write_run(&inputs, "");
+    let mut command = plan_training(&inputs, &run);
+    command
+        .arg("--selection")
+        .arg(inputs.path("selection.parquet"));
+    let printed = text(&succeed(&mut command));
+    for words in [
+        "20 steps of 4 sequences",
+        "80 labelled sequences, 2,560 tokens",
+        "live teacher, 1 run",
+        "warning: only 75 of the 80 sequences are there",
+    ] {
+        assert!(printed.contains(words), "{words:?}\n{printed}");
+    }
+    std::fs::write(&run, "output = 3").unwrap();
+    let printed = fail_with(&mut plan_training(&inputs, &run), 2);
+    assert!(printed.contains("run.toml"), "{printed}");
 }

@@ -22,6 +22,11 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
 
 /// The kind of the outermost of the library's errors in the chain.
 fn kind_of(error: &anyhow::Error) -> Option<Kind> {
+    // What a training run is planned by, which no other of the errors causes.
+    #[cfg(feature = "train")]
+    if let Some(kind) = outermost_kind!(error, [saltworks::train::TrainError]) {
+        return Some(kind);
+    }
     outermost_kind!(
         error,
         [

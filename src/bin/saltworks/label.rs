@@ -51,8 +51,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 /// Flags over the configuration file over defaults.
 pub(crate) fn resolve(flags: LabelOptions, file: Option<PathBuf>) -> anyhow::Result<LabelConfig> {
+    Ok(with_config(flags, file)?.resolve()?)
+}
+
+/// Flags over the configuration file.
+pub(crate) fn with_config(
+    flags: LabelOptions,
+    file: Option<PathBuf>,
+) -> anyhow::Result<LabelOptions> {
     let file = file.map(|path| LabelOptions::read(&path)).transpose()?;
-    Ok(flags.over(file.unwrap_or_default()).resolve()?)
+    Ok(flags.over(file.unwrap_or_default()))
 }
 
 /// What a user should know before the long part.

@@ -1,8 +1,14 @@
 //! `saltworks plan`.
 
+#[cfg(feature = "train")]
+mod training;
+
 use saltworks::label;
 
-/// Write the plan of a labelling, for several tasks to share.
+/// Write the plan of a labelling, for several tasks to share, or say what a training run needs.
+///
+/// With --training nothing is written: it says how many labelled sequences the run reads, what they cost in
+/// time and bytes on this machine, from a probe, and what a live teacher in the training loop would cost.
 #[derive(clap::Args)]
 #[group(skip)]
 pub(crate) struct Args {
@@ -12,9 +18,31 @@ pub(crate) struct Args {
     /// Skip the probe of a few seconds that warns of shards that take long.
     #[arg(long)]
     no_probe: bool,
+
+    /// The run.toml of a training run. What it says of tokens, tokenizer and sequences holds where
+    /// no flag says otherwise.
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_probe")]
+    training: Option<std::path::PathBuf>,
+
+    /// Runs that learn from the same labels; a restart from the beginning is one more.
+    #[cfg(feature = "train")]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "training",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+
+    /// One JSON object in place of text.
+    #[cfg(feature = "train")]
+    #[arg(long, requires = "training")]
+    json: bool,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    #[cfg(feature = "train")]
+    if let Some(training) = &args.training {
+        let flags = super::label::with_config(args.label.options, args.label.config)?;
+        return training::run(training, flags, args.runs, args.json);
+    }
     let is_dry_run = args.label.dry_run;
     if is_dry_run {
         return super::label::run(args.label);

@@ -12,11 +12,13 @@
 //! ```
 
 mod auto;
+mod demand;
 mod learning_rate;
 mod stages;
 #[cfg(test)]
 mod tests;
 
 pub use auto::AutoTransition;
+pub use demand::LabelDemand;
 pub use learning_rate::learning_rate;
 pub use stages::{Stage, StagePlan, StepPlan};

@@ -320,3 +320,21 @@ fn an_auto_transition_of_a_checkpoint_without_a_margin_has_none() {
     let read: AutoTransition = serde_json::from_value(json).unwrap();
     assert_eq!(read, auto);
 }
+
+#[test]
+fn the_demand_for_labels_counts_steps_batches_and_epochs() {
+    let demand = |kd: &str, epochs: Option<u32>| {
+        let mut config = run(40, kd);
+        config.train.batch_size = 3;
+        config.data.label_epochs = epochs;
+        LabelDemand::of(&config)
+    };
+    let salt = demand("mode = \"salt\"\nn_kd = 10", None);
+    assert_eq!((salt.n_steps, salt.n_seen, salt.n_sequences), (10, 30, 30));
+    let four_times = demand("mode = \"salt\"\nn_kd = 10", Some(4));
+    assert_eq!((four_times.n_seen, four_times.n_sequences), (30, 8));
+    // omega falls over a tenth of the steps, which read labels still.
+    let linear = demand("mode = \"salt\"\nn_kd = 10\ntransition = \"linear\"", None);
+    assert_eq!(linear.n_sequences, 33);
+    assert_eq!(demand("mode = \"rkd\"", None).n_sequences, 120);
+}

@@ -1,0 +1,264 @@
+//! `saltworks plan --training`: what a training run needs of labels, what they cost, and what a live
+//! teacher in the training loop would have cost instead.
+
+use crate::terminal;
+use anyhow::Context;
+use indicatif::{HumanBytes, HumanCount, HumanDuration};
+use saltworks::label::{self, Estimate, LabelConfig, LabelOptions, SequenceRange};
+use saltworks::train::TrainError;
+use saltworks::train::config::RunConfig;
+use saltworks::train::schedule::LabelDemand;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What labels would be written to where nothing says; the probe writes elsewhere.
+const UNNAMED_OUTPUT: &str = "labels";
+
+/// Labels of a training run beside a live teacher, in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Costs {
+    /// What the run wants.
+    demand: LabelDemand,
+    /// Sequences that labels can be made of: those of the corpus, the range or the selection.
+    n_sequences_there: u64,
+    /// Runs that learn from the same labels, restarts counted.
+    n_runs: u64,
+    /// Predicted positions that need labels.
+    n_tokens: u64,
+    /// Tokens a second of labelling, as probed.
+    tokens_per_s: f64,
+    /// Bytes of labels a token, as probed.
+    bytes_per_token: f64,
+    /// What labels cost, once for all runs.
+    labels: Labels,
+    /// What a live teacher costs, all runs together.
+    live_teacher: LiveTeacher,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Labels {
+    seconds: f64,
+    bytes: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct LiveTeacher {
+    /// Tokens that it runs forward on: every token of stage 1, as often as it is seen, in every run.
+    n_tokens: u64,
+    /// At the speed of the probe, which reduces and writes beside the teacher.
+    seconds: f64,
+    /// Its model file and external data.
+    weight_bytes: u64,
+    /// Its logits of one micro-batch in f32, which the loss needs whole.
+    logits_bytes: u64,
+}
+
+/// Prints what the run that `training` describes needs, by a probe of `flags`' teacher.
+pub(super) fn run(
+    training: &Path,
+    flags: LabelOptions,
+    n_runs: u64,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let config = RunConfig::read(training, &[]).map_err(TrainError::from)?;
+    config.validate().map_err(TrainError::from)?;
+    let demand = LabelDemand::of(&config);
+    if demand.n_sequences == 0 {
+        anstream::eprintln!("note: no step of this run reads labels (kd.mode, kd.n_kd)");
+    }
+    let label_config = label_config(&config, flags, &demand)?;
+    let estimate = label::estimate(&label_config)?;
+    let costs = Costs::of(&config, demand, &estimate, n_runs);
+    if as_json {
+        let json = serde_json::to_string_pretty(&costs).context("cannot write JSON")?;
+        return terminal::print(&(json + "\n"));
+    }
+    terminal::print(&costs.render())
+}
+
+/// The flags, and what the training configuration says for those that are left out. Without a range
+/// or a selection among them, as many sequences as the run wants.
+fn label_config(
+    config: &RunConfig,
+    flags: LabelOptions,
+    demand: &LabelDemand,
+) -> anyhow::Result<LabelConfig> {
+    let data = &config.data;
+    let named = |path: &Option<PathBuf>| path.clone();
+    let below = LabelOptions {
+        tokens: named(&data.tokens),
+        output: Some(named(&data.labels).unwrap_or_else(|| UNNAMED_OUTPUT.into())),
+        tokens_format: data.tokens_format,
+        eod: data.eod,
+        tokenizer: named(&data.tokenizer),
+        seq_len: data.seq_len,
+        packing: data.packing,
+        sequence_bos: data.sequence_bos,
+        ..LabelOptions::default()
+    };
+    let mut label_config = flags.over(below).resolve()?;
+    if label_config.range == SequenceRange::All && label_config.selection.is_none() {
+        label_config.range = SequenceRange::First(demand.n_sequences.max(1));
+    }
+    Ok(label_config)
+}
+
+impl Costs {
+    fn of(config: &RunConfig, demand: LabelDemand, estimate: &Estimate, n_runs: u64) -> Self {
+        let plan = &estimate.plan;
+        let there = plan.n_sequences();
+        let mean_targets = plan.sequences.n_targets as f64 / there as f64;
+        let tokens_of = |n_sequences: u64| (n_sequences as f64 * mean_targets).round() as u64;
+        let n_tokens = tokens_of(demand.n_sequences);
+        let n_live = tokens_of(demand.n_seen).saturating_mul(n_runs);
+        let n_rows = config.train.micro_batch_size() as u64 * u64::from(plan.sequences.seq_len);
+        Costs {
+            demand,
+            n_sequences_there: there,
+            n_runs,
+            n_tokens,
+            tokens_per_s: estimate.tokens_per_s,
+            bytes_per_token: estimate.bytes_per_token,
+            labels: Labels {
+                seconds: n_tokens as f64 / estimate.tokens_per_s,
+                bytes: n_tokens as f64 * estimate.bytes_per_token,
+            },
+            live_teacher: LiveTeacher {
+                n_tokens: n_live,
+                seconds: n_live as f64 / estimate.tokens_per_s,
+                weight_bytes: plan.teacher.files.iter().map(|file| file.bytes).sum(),
+                logits_bytes: n_rows * u64::from(plan.teacher.vocab_size) * 4,
+            },
+        }
+    }
+
+    fn render(&self) -> String {
+        let (demand, live) = (&self.demand, &self.live_teacher);
+        let time = |seconds: f64| HumanDuration(Duration::from_secs_f64(seconds)).to_string();
+        let mut lines = vec![
+            format!(
+                "stage 1    {} steps of {} sequences, each seen up to {} time{}",
+                HumanCount(demand.n_steps),
+                demand.batch_size,
+                demand.epochs,
+                plural(demand.epochs.into())
+            ),
+            format!(
+                "needs      {} labelled sequences, {} tokens",
+                HumanCount(demand.n_sequences),
+                HumanCount(self.n_tokens)
+            ),
+            format!(
+                "probe      {:.0} tokens/s, {:.1} B/token",
+                self.tokens_per_s, self.bytes_per_token
+            ),
+            String::new(),
+            format!(
+                "{:<11}{:>22}{:>26}",
+                "",
+                "labels, once",
+                self.live_heading()
+            ),
+        ];
+        for (what, labels, teacher) in [
+            (
+                "tokens",
+                HumanCount(self.n_tokens).to_string(),
+                HumanCount(live.n_tokens).to_string(),
+            ),
+            ("time", time(self.labels.seconds), time(live.seconds)),
+            (
+                "disk",
+                HumanBytes(self.labels.bytes as u64).to_string(),
+                "none".to_owned(),
+            ),
+            (
+                "memory",
+                "none".to_owned(),
+                format!(
+                    "{} + {} logits",
+                    HumanBytes(live.weight_bytes),
+                    HumanBytes(live.logits_bytes)
+                ),
+            ),
+        ] {
+            lines.push(format!("{what:<11}{labels:>22}{teacher:>26}"));
+        }
+        lines.extend(self.shortage());
+        lines.join("\n") + "\n"
+    }
+
+    fn live_heading(&self) -> String {
+        format!("live teacher, {} run{}", self.n_runs, plural(self.n_runs))
+    }
+
+    /// Says if there are too few sequences.
+    fn shortage(&self) -> Option<String> {
+        let (needed, there) = (self.demand.n_sequences, self.n_sequences_there);
+        (there < needed).then(|| {
+            format!(
+                "\nwarning: only {} of the {} sequences are there: label more, raise data.label_epochs, or lower kd.n_kd",
+                HumanCount(there),
+                HumanCount(needed)
+            )
+        })
+    }
+}
+
+fn plural(n: u64) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn costs(n_sequences_there: u64) -> Costs {
+        Costs {
+            demand: LabelDemand {
+                n_steps: 100,
+                batch_size: 8,
+                epochs: 1,
+                n_seen: 800,
+                n_sequences: 800,
+            },
+            n_sequences_there,
+            n_runs: 3,
+            n_tokens: 204_800,
+            tokens_per_s: 2_048.0,
+            bytes_per_token: 90.0,
+            labels: Labels {
+                seconds: 100.0,
+                bytes: 18_432_000.0,
+            },
+            live_teacher: LiveTeacher {
+                n_tokens: 614_400,
+                seconds: 300.0,
+                weight_bytes: 1 << 20,
+                logits_bytes: 64 << 20,
+            },
+        }
+    }
+
+    #[test]
+    fn the_table_has_labels_beside_the_live_teacher() {
+        let text = costs(800).render();
+        for words in [
+            "100 steps of 8 sequences, each seen up to 1 time\n",
+            "800 labelled sequences, 204,800 tokens",
+            "live teacher, 3 runs",
+            "1.00 MiB + 64.00 MiB logits",
+            "614,400",
+        ] {
+            assert!(text.contains(words), "{words:?}\n{text}");
+        }
+        assert!(!text.contains("warning"), "{text}");
+    }
+
+    #[test]
+    fn too_few_sequences_are_warned_of() {
+        let text = costs(500).render();
+        assert!(text.contains("only 500 of the 800 sequences"), "{text}");
+    }
+}
