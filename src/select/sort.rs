@@ -171,16 +171,19 @@ impl Iterator for Sorted {
 pub(super) struct Merge {
     dir: PathBuf,
     runs: Vec<Run>,
-    /// The first row of each run that has one, and which run.
-    heads: BinaryHeap<Reverse<((u64, u64), usize, Head)>>,
+    /// The first row of each run that has one.
+    heads: BinaryHeap<Reverse<Head>>,
 }
 
-/// A row that takes no part in comparisons: the place beside it decides.
-struct Head(Keyed);
+/// The first row of a run. Its place decides; no two rows have the same.
+struct Head {
+    row: Keyed,
+    run: usize,
+}
 
 impl PartialEq for Head {
-    fn eq(&self, _: &Self) -> bool {
-        true
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
     }
 }
 impl Eq for Head {}
@@ -190,8 +193,8 @@ impl PartialOrd for Head {
     }
 }
 impl Ord for Head {
-    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
-        std::cmp::Ordering::Equal
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.row.place().cmp(&other.row.place())
     }
 }
 
@@ -221,7 +224,7 @@ impl Run {
 
 impl Merge {
     fn next_row(&mut self) -> Result<Option<Keyed>, StorageError> {
-        let Some(Reverse((_, run, Head(row)))) = self.heads.pop() else {
+        let Some(Reverse(Head { row, run })) = self.heads.pop() else {
             return Ok(None);
         };
         self.advance(run)?;
@@ -234,7 +237,7 @@ impl Merge {
             .next_row()
             .map_err(|source| StorageError::io("sort in a temporary file in", &self.dir, source))?;
         if let Some(row) = row {
-            self.heads.push(Reverse((row.place(), run, Head(row))));
+            self.heads.push(Reverse(Head { row, run }));
         }
         Ok(())
     }

@@ -155,7 +155,7 @@ impl Costs {
             ),
             String::new(),
             format!(
-                "{:<11}{:>22}{:>26}",
+                "{:<11}{:>16}{:>32}",
                 "",
                 "labels, once",
                 self.live_heading()
@@ -183,7 +183,7 @@ impl Costs {
                 ),
             ),
         ] {
-            lines.push(format!("{what:<11}{labels:>22}{teacher:>26}"));
+            lines.push(format!("{what:<11}{labels:>16}{teacher:>32}"));
         }
         lines.extend(self.shortage());
         lines.join("\n") + "\n"

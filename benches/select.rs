@@ -1,0 +1,216 @@
+//! Selecting from 10 million rows: time and peak memory, beside a plain read of the same columns.
+//!
+//!     cargo bench --bench select            (N_ROWS=1000000 for fewer)
+//!
+//! The labels are in the layout of `label --groups scores` at T = 256, with the default order seed and
+//! shard size: written by the library's own writer, with plan, sidecars and manifest. Scores are made
+//! up, one in a hundred is null.
+
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use saltworks::select::{Amount, Order, Policy, select};
+use saltworks::shards::{
+    Attention, DEFAULT_SHARD_BYTES, FORMAT_VERSION, Group, LabelSet, Layout, Plan, PlanCorpus,
+    PlanSequences, PlanSignals, PlanTeacher, Positions, Row, RuntimeStamp, SCORE_K, ScoreId,
+    ShardWriter, finalize,
+};
+use saltworks::signals::{Rounding, Scores, uniform_at};
+use saltworks::tokens::{Packing, TokenFormat};
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+const SEQ_LEN: u32 = 256;
+const DEFAULT_ROWS: u64 = 10_000_000;
+
+fn main() {
+    let n_rows = std::env::var("N_ROWS").ok();
+    let n_rows = n_rows.map_or(DEFAULT_ROWS, |n| n.parse().expect("N_ROWS is a number"));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let labels = dir.path().join("labels");
+    let began = Instant::now();
+    let n_shards = write_labels(&labels, n_rows);
+    let size = size_of(&labels.join("scores"));
+    println!(
+        "{n_rows} rows in {n_shards} shards, {} MB of scores, written in {:.1} s",
+        size / 1_000_000,
+        began.elapsed().as_secs_f64()
+    );
+    plain_read(&labels);
+    let plain = (0..2).map(|_| plain_read(&labels)).fold(f64::MAX, f64::min);
+    println!("plain read of seq_id and score_salt: {plain:.2} s");
+    println!("policy                     s   rows/s   x plain   peak MiB   above MiB");
+    let seed = 1;
+    for (name, order, min_learnable) in [
+        ("top", Order::Top, None),
+        ("top, floor 0.5", Order::Top, Some(0.5)),
+        ("middle", Order::Middle, None),
+        ("random", Order::Random { seed }, None),
+        (
+            "weighted",
+            Order::Weighted {
+                temperature: 0.5,
+                seed,
+            },
+            None,
+        ),
+    ] {
+        let policy = Policy {
+            order,
+            score: ScoreId::Salt,
+            amount: Amount::Fraction(0.25),
+            min_learnable,
+        };
+        measure(name, &labels, &policy, plain);
+    }
+}
+
+fn measure(name: &str, labels: &Path, policy: &Policy, plain: f64) {
+    let output = labels.with_file_name("selection.parquet");
+    let before = reset_peak();
+    let began = Instant::now();
+    let set = LabelSet::open(labels).expect("the labels are good");
+    let summary = select(&set, None, policy, &output, |_| {}).expect("it selects");
+    let seconds = began.elapsed().as_secs_f64();
+    let peak = memory("VmHWM:");
+    println!(
+        "{name:<20} {seconds:>7.2} {:>8.0} {:>9.2} {peak:>10.0} {:>11.0}",
+        summary.n_rows as f64 / seconds,
+        seconds / plain,
+        peak - before
+    );
+}
+
+/// Forgets the peak so far; gives what is resident now, MiB.
+fn reset_peak() -> f64 {
+    // Only Linux has it; without it the peak is that of the whole bench.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    memory("VmRSS:")
+}
+
+/// A line of `/proc/self/status`, MiB; 0 where there is none.
+fn memory(key: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}
+
+/// Seconds to decode two columns of all scores files, and nothing else.
+fn plain_read(labels: &Path) -> f64 {
+    let began = Instant::now();
+    let mut n_rows = 0;
+    for entry in std::fs::read_dir(labels.join("scores")).expect("it is there") {
+        let file = File::open(entry.expect("it is listed").path()).expect("it opens");
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).expect("it is Parquet");
+        let columns = ["seq_id", "score_salt"];
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns);
+        let reader = builder.with_projection(mask).with_batch_size(1 << 14);
+        for batch in reader.build().expect("it is read") {
+            n_rows += batch.expect("it is whole").num_rows();
+        }
+    }
+    assert!(n_rows > 0);
+    began.elapsed().as_secs_f64()
+}
+
+fn write_labels(dir: &Path, n_rows: u64) -> u32 {
+    let opened = LabelSet::create_or_match(dir, &plan(n_rows)).expect("the plan is good");
+    let plan = opened.plan().clone();
+    let runtime = RuntimeStamp {
+        ort_version: "none".into(),
+        provider: "none".into(),
+        instruction_set: "none".into(),
+        saltworks_version: env!("CARGO_PKG_VERSION").into(),
+    };
+    for shard in plan.shards() {
+        let mut writer = ShardWriter::create(dir, &plan, shard).expect("it is created");
+        for seq_ids in plan.row_groups(shard) {
+            let rows: Vec<Row> = seq_ids.into_iter().map(row).collect();
+            writer.write_row_group(&rows).expect("the rows are good");
+        }
+        writer.seal_and_publish(&runtime).expect("it is published");
+    }
+    finalize(dir, false).expect("it is whole");
+    plan.n_shards()
+}
+
+/// Scores that no two sequences share, as those of real text.
+fn row(seq_id: u64) -> Row {
+    let u = |i| uniform_at(i, seq_id);
+    let is_learnable = u(0) > 0.01;
+    let nll = 2.0 + u(1) + u(2) + u(3);
+    Row {
+        seq_id,
+        first_doc_index: seq_id / 4,
+        n_targets: SEQ_LEN,
+        scores: Scores {
+            salt: is_learnable.then(|| nll * u(4)),
+            salt_masked: nll * u(5) / 2.0,
+            mean_nll: nll,
+            median_nll: nll * u(6),
+            learnable_fraction: if is_learnable { u(7) } else { 0.0 },
+            mean_entropy: nll - u(8),
+            mean_topk_mass: u(9),
+        },
+        ..Row::default()
+    }
+}
+
+fn plan(n_rows: u64) -> Plan {
+    let signals = PlanSignals {
+        groups: vec![Group::Scores],
+        top_k: 0,
+        temperatures: vec![],
+        rounding: Rounding::M5,
+        mask_vocab_padding: false,
+        score_k: SCORE_K,
+        samples: None,
+    };
+    let layout = Layout::choose(f64::from(SEQ_LEN), &signals, DEFAULT_SHARD_BYTES);
+    let n_tokens = n_rows * u64::from(SEQ_LEN) + 1;
+    Plan {
+        format_version: FORMAT_VERSION,
+        required_features: vec![],
+        created_by: "benches/select.rs".into(),
+        teacher: PlanTeacher {
+            fingerprint: "none".into(),
+            files: vec![],
+            vocab_size: 32_000,
+            logits_dtype: "float32".into(),
+            logits_output: "logits".into(),
+        },
+        corpus: PlanCorpus {
+            format: TokenFormat::Megatron,
+            eod: None,
+            fingerprint: "none".into(),
+            files: vec![],
+            n_tokens,
+            n_documents: n_rows / 4 + 1,
+        },
+        tokenizer: None,
+        sequences: PlanSequences {
+            seq_len: SEQ_LEN,
+            packing: Packing::Concat,
+            attention: Attention::Full,
+            positions: Positions::Continuous,
+            sequence_bos: None,
+            n_total: n_rows,
+            start: 0,
+            end: n_rows,
+            n_targets: n_rows * u64::from(SEQ_LEN),
+            selection: None,
+        },
+        signals,
+        layout: Layout {
+            order_seed: Some(0),
+            ..layout
+        },
+    }
+}
+
+fn size_of(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("it is there");
+    let sizes = entries.map(|entry| entry.and_then(|e| e.metadata()).map_or(0, |m| m.len()));
+    sizes.sum()
+}
