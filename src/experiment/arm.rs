@@ -137,7 +137,7 @@ fn path(output: &Path, arm: &str) -> PathBuf {
 }
 
 /// The shared configuration with the arm's settings over it, and what the experiment sets.
-fn run_config(
+pub(super) fn run_config(
     config: &ExperimentConfig,
     name: &str,
     arm: &ArmConfig,

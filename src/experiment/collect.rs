@@ -7,9 +7,11 @@ use super::error::ExperimentError;
 use super::grid::{Cell, RunPlan};
 use super::scores::ModelScores;
 use super::sets::{SetFacts, read_sets};
+use super::tables::to_markdown;
 use super::{
     ArmResults, BranchResults, EvalSet, RESULTS_VERSION, Results, RunResults, TeacherCost, json,
 };
+use crate::storage;
 use crate::train::TrainError;
 use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use crate::train::schedule::Stage;
@@ -17,6 +19,9 @@ use std::path::Path;
 
 /// The results, in the directory of the experiment.
 pub const RESULTS_NAME: &str = "results.json";
+
+/// The same as tables.
+pub const MARKDOWN_NAME: &str = "results.md";
 
 /// What is there of all arms and seeds of `config`, whether the grid is finished or not. Nothing
 /// else than the directory of the experiment and the teacher's run is read.
@@ -57,13 +62,15 @@ pub fn collect(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
     })
 }
 
-/// [`collect`], and `results.json` of it.
+/// [`collect`], and `results.json` and `results.md` of it.
 ///
 /// # Errors
 /// Those of [`collect`]; the filesystem's.
 pub fn write(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
     let results = collect(config)?;
     json::write(&config.output.join(RESULTS_NAME), &results)?;
+    let markdown = to_markdown(&results);
+    storage::replace(&config.output.join(MARKDOWN_NAME), markdown.as_bytes())?;
     Ok(results)
 }
 

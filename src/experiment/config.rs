@@ -53,7 +53,7 @@ pub struct ExperimentConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct BranchesConfig {
     /// Shares of `train.steps`, rising, the last of them 1: the run itself. With 1 alone there are
-    /// no branches, and any schedule will do.
+    /// no branches, and any schedule will do; one of `wsd` that has no `decay_steps` takes `decay`.
     pub shares: Vec<f64>,
     /// Steps of the decay, of the run and of every branch, as a share of `train.steps`.
     pub decay: f64,
@@ -296,3 +296,6 @@ fn flatten(prefix: &str, table: &Table, overrides: &mut Vec<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,15 @@ pub enum ExperimentError {
         #[source]
         source: Box<ShardsError>,
     },
+    /// What is there of a run is of another configuration, or of other inputs.
+    #[error("{cell} cannot go on")]
+    OtherRun {
+        /// Which run.
+        cell: String,
+        /// What differs.
+        #[source]
+        source: Box<TrainError>,
+    },
     /// A run that stopped.
     #[error(
         "{cell} stopped; what is finished stays, and once that is put right, the same `compare` goes on"
@@ -173,6 +182,7 @@ impl ExperimentError {
             Self::Arm { source, .. }
             | Self::Set { source, .. }
             | Self::Teacher { source, .. }
+            | Self::OtherRun { source, .. }
             | Self::Cell { source, .. } => source.kind(),
             Self::Labels { source, .. } => source.kind(),
             Self::Damaged { .. } => Kind::BadData,

@@ -140,15 +140,19 @@ fn branch_name(share: f64) -> String {
     format!("at-{percent}")
 }
 
-/// The schedule of all runs of a grid with branches: `wsd`, with the experiment's decay.
+/// The schedule of all runs of a grid: one of `wsd` takes the experiment's decay; with branches it must
+/// be `wsd`, with that decay.
 pub(super) fn with_decay(
     config: &ExperimentConfig,
     mut run: RunConfig,
 ) -> Result<RunConfig, ExperimentError> {
+    let decay = decay_steps(config, run.train.steps);
+    let schedule = &mut run.schedule;
     if config.branches.shares.len() == 1 {
+        let is_wsd = schedule.shape == LrShape::Wsd;
+        schedule.decay_steps = schedule.decay_steps.or(is_wsd.then_some(decay));
         return Ok(run);
     }
-    let schedule = &mut run.schedule;
     require(
         schedule.shape == LrShape::Wsd,
         "schedule.shape",
@@ -158,7 +162,6 @@ pub(super) fn with_decay(
             .to_lowercase(),
         "set it to wsd, or branches.shares to [1.0]",
     )?;
-    let decay = decay_steps(config, run.train.steps);
     let said = schedule.decay_steps.unwrap_or(decay);
     require(
         said == decay,

@@ -3,6 +3,7 @@
 //! ```text
 //! OUTPUT/
 //!   results.json                   what is known so far, written after every cell
+//!   results.md                     the same as tables, every cell with its values by seed
 //!   sets.json                      what the models are evaluated on
 //!   runs/ARM/arm.json              settings and costs of an arm
 //!   runs/ARM/seed-S/               a run to the end (see `train::run`), with
@@ -34,9 +35,13 @@ pub mod report;
 mod results;
 mod scores;
 mod sets;
+mod summary;
+mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
 mod work;
 
-pub use collect::{RESULTS_NAME, collect, write};
+pub use collect::{MARKDOWN_NAME, RESULTS_NAME, collect, write};
 pub use config::{ArmConfig, Arms, BranchesConfig, ExperimentConfig, SetConfig, TeacherConfig};
 pub use error::ExperimentError;
 pub use pace::GridSnapshot;
@@ -44,4 +49,6 @@ pub use results::{
     ArmResults, BranchResults, BucketScore, EvalSet, RESULTS_VERSION, Results, RunResults,
     SetScore, TeacherCost,
 };
+pub use summary::{ArmReach, Budget, Reach, Spread, reach};
+pub use tables::{Cell, ResultTable, tables, to_markdown, to_text};
 pub use work::{Choice, Experiment, Watch};

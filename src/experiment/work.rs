@@ -194,7 +194,10 @@ impl Experiment {
             });
             checked
                 .and(same)
-                .map_err(|source| stopped(cell, run, source))?;
+                .map_err(|source| ExperimentError::OtherRun {
+                    cell: name_of(cell, run),
+                    source: Box::new(source),
+                })?;
         }
         check_branch_points(cell)
     }
@@ -331,11 +334,8 @@ fn check_branch_points(cell: &Cell) -> Result<(), ExperimentError> {
     Ok(())
 }
 
-fn stopped(cell: &Cell, run: &RunPlan, source: TrainError) -> ExperimentError {
-    ExperimentError::Cell {
-        cell: format!("{} of {}", run.name(), cell.name()),
-        source: Box::new(source),
-    }
+fn name_of(cell: &Cell, run: &RunPlan) -> String {
+    format!("the {} of {}", run.name(), cell.name())
 }
 
 /// One cell in work.
@@ -389,7 +389,10 @@ impl CellWork<'_> {
             },
         };
         let outcome = run::run(&config, Start::Latest, self.interrupt, &observer);
-        let outcome = outcome.map_err(|source| stopped(self.cell, run, source))?;
+        let outcome = outcome.map_err(|source| ExperimentError::Cell {
+            cell: name_of(self.cell, run),
+            source: Box::new(source),
+        })?;
         if let Outcome::Finished(finished) = outcome {
             self.note(&format!(
                 "{}: {} steps, {} tokens, {:.0} s",
@@ -425,7 +428,7 @@ impl CellWork<'_> {
             return error;
         }
         ExperimentError::Interrupted {
-            cell: format!("the {} of {}", run.name(), self.cell.name()),
+            cell: name_of(self.cell, run),
             n_done: self.experiment.n_done().unwrap_or(self.idx),
             n_cells: self.experiment.cells.len(),
         }

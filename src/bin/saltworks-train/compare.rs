@@ -54,11 +54,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         }
         work(&experiment)?
     };
-    println!("{} arms", results.arms.len());
-    println!(
-        "the results are {}",
-        output.join(experiment::RESULTS_NAME).display()
-    );
+    println!("{}", experiment::to_text(&results));
+    for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
+        println!("{}", output.join(name).display());
+    }
     Ok(())
 }
 

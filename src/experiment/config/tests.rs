@@ -1,0 +1,103 @@
+use super::*;
+
+const LEAST: &str = r#"
+output = "out"
+base = "run.toml"
+seeds = [0, 1]
+baseline = "b"
+[arms.z]
+set = { "kd.mode" = "salt", kd.n_kd = 20, data.selection = "" }
+[arms.b]
+[[sets]]
+name = "books"
+tokens = "valid"
+"#;
+
+fn parse(text: &str) -> Result<ExperimentConfig, ExperimentError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("experiment.toml");
+    std::fs::write(&path, text).unwrap();
+    ExperimentConfig::read(&path)
+}
+
+fn refusal(text: &str) -> String {
+    let error = parse(text).unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::Usage);
+    match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[test]
+fn arms_keep_the_order_of_the_file_and_set_what_run_sets() {
+    let config = parse(LEAST).unwrap();
+    let names: Vec<&str> = config.arms.0.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["z", "b"]);
+    let overrides = config.arms.0[0].1.overrides();
+    assert_eq!(
+        overrides,
+        ["data.selection=", "kd.n_kd=20", "kd.mode=\"salt\""]
+    );
+    assert_eq!(config.name(), "out");
+    assert_eq!(config.branches.shares.len(), 6);
+}
+
+#[test]
+fn what_makes_no_experiment_is_refused_by_its_key() {
+    for (from, to, said) in [
+        ("seeds = [0, 1]", "seeds = []", "seeds is []"),
+        ("seeds = [0, 1]", "seeds = [1, 1]", "seeds is [1, 1]"),
+        ("baseline = \"b\"", "baseline = \"c\"", "baseline is c"),
+        ("[arms.b]", "[arms.\"a/b\"]\n[arms.b]", "arms is \"a/b\""),
+        ("base = \"run.toml\"", "", "base is neither"),
+        ("[arms.z]", "[run]\n[arms.z]", "base is both"),
+        ("tokens = \"valid\"", "", "sets.books is neither"),
+        (
+            "tokens = \"valid\"",
+            "tokens = \"valid\"\nlabels = \"l\"",
+            "sets.books is both",
+        ),
+        (
+            "name = \"books\"",
+            "name = \"books\"\nwhat = 1",
+            "unknown field `what`",
+        ),
+        (
+            "[arms.z]",
+            "[branches]\nshares = [0.5, 0.9]\n[arms.z]",
+            "branches.shares is [0.5, 0.9]",
+        ),
+        (
+            "[arms.z]",
+            "[branches]\nshares = [0.9, 0.5, 1.0]\n[arms.z]",
+            "branches.shares is",
+        ),
+        (
+            "[arms.z]",
+            "[branches]\ndecay = 0.5\n[arms.z]",
+            "branches.decay is 0.5",
+        ),
+        (
+            "[arms.z]",
+            "[teacher]\nrun = \"r\"\nlabel_tokens_per_s = 0\n[arms.z]",
+            "teacher.label_tokens_per_s is 0",
+        ),
+    ] {
+        assert!(LEAST.contains(from));
+        let refused = refusal(&LEAST.replacen(from, to, 1));
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn the_example_is_an_experiment() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = ExperimentConfig::read(&root.join("examples/experiment.toml")).unwrap();
+    assert_eq!(config.arms.0.len(), 8);
+    for (name, arm) in &config.arms.0 {
+        let run = super::super::arm::run_config(&config, name, arm).unwrap();
+        run.validate().unwrap();
+        assert_eq!(run.schedule.decay_steps, Some(120));
+    }
+}

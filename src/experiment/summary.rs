@@ -1,0 +1,269 @@
+//! What results show: pure functions over [`Results`].
+//!
+//! Runs are paired by seed: a run of an arm is compared with the baseline's run of the same seed,
+//! which began with the same parameters and, where the arm allows it, read the same sequences.
+
+use super::{ArmResults, BranchResults, Results, RunResults, TeacherCost};
+
+/// A quantity over seeds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spread {
+    /// By seed, in the order of the seeds.
+    pub values: Vec<(u64, f64)>,
+    /// Mean of the values.
+    pub mean: f64,
+    /// Sample standard deviation, over n - 1; `None` of a single value.
+    pub sd: Option<f64>,
+    /// Least value.
+    pub min: f64,
+    /// Greatest value.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of values by seed; `None` of none.
+    pub fn of(values: Vec<(u64, f64)>) -> Option<Self> {
+        let n = values.len() as f64;
+        let numbers = || values.iter().map(|&(_, value)| value);
+        if values.is_empty() {
+            return None;
+        }
+        let mean = numbers().sum::<f64>() / n;
+        let squares: f64 = numbers().map(|value| (value - mean).powi(2)).sum();
+        Some(Self {
+            mean,
+            sd: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()),
+            min: numbers().fold(f64::INFINITY, f64::min),
+            max: numbers().fold(f64::NEG_INFINITY, f64::max),
+            values,
+        })
+    }
+}
+
+/// Where a curve of decayed models comes down to a value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reach {
+    /// The first model is there already: at this point or before.
+    AtMost(f64),
+    /// Here, on the line between two models.
+    At(f64),
+    /// Not even the last one is there.
+    Never,
+}
+
+/// Where the curve through `points` (x, NLL), by rising x, first comes down to `target`: NLL is taken
+/// to be linear between two points. So it is as exact as the points are close: a curve that falls
+/// ever more slowly, as those of training do, lies below these lines, and is there a little earlier.
+/// `Never` without points.
+pub fn reach(points: &[(f64, f64)], target: f64) -> Reach {
+    match points.first() {
+        Some(&(x, nll)) if nll <= target => return Reach::AtMost(x),
+        _ => {}
+    }
+    let crosses = |pair: &&[(f64, f64)]| pair[1].1 <= target;
+    match points.windows(2).find(crosses) {
+        Some(&[(x0, nll0), (x1, nll1)]) => {
+            Reach::At(x0 + (x1 - x0) * (nll0 - target) / (nll0 - nll1))
+        }
+        _ => Reach::Never,
+    }
+}
+
+/// What a curve is drawn over, and what counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// Optimizer steps.
+    Steps,
+    /// Floating point operations of training.
+    Flops,
+    /// The same, with the teacher's training and labelling.
+    FlopsWithTeacher,
+    /// Seconds of training.
+    Seconds,
+    /// The same, with the teacher's training and labelling.
+    SecondsWithTeacher,
+}
+
+impl Budget {
+    /// All, in the order of the tables.
+    pub const ALL: [Self; 5] = [
+        Self::Steps,
+        Self::Flops,
+        Self::FlopsWithTeacher,
+        Self::Seconds,
+        Self::SecondsWithTeacher,
+    ];
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Steps => "steps",
+            Self::Flops => "training FLOPs",
+            Self::FlopsWithTeacher => "FLOPs with teacher and labels",
+            Self::Seconds => "seconds",
+            Self::SecondsWithTeacher => "seconds with teacher and labels",
+        }
+    }
+
+    /// What a model of `arm` took of it; `None` where that is not known. All labels of the arm's
+    /// whole run are counted with every model of it.
+    fn of(
+        self,
+        branch: &BranchResults,
+        arm: &ArmResults,
+        teacher: Option<&TeacherCost>,
+    ) -> Option<f64> {
+        let needs_teacher = arm.n_labelled_tokens > 0;
+        let extra = |cost: fn(&TeacherCost) -> Option<f64>, labels: Option<f64>| match needs_teacher
+        {
+            true => Some(teacher.and_then(cost)? + labels?),
+            false => Some(0.0),
+        };
+        let taken = match self {
+            Self::Steps => branch.n_steps as f64,
+            Self::Flops => branch.flops,
+            Self::FlopsWithTeacher => {
+                branch.flops + extra(|teacher| Some(teacher.flops), Some(arm.label_flops))?
+            }
+            Self::Seconds => branch.seconds,
+            Self::SecondsWithTeacher => {
+                branch.seconds + extra(|teacher| teacher.seconds, arm.label_seconds)?
+            }
+        };
+        Some(taken).filter(|taken| taken.is_finite())
+    }
+}
+
+/// One arm's [`Reach`] of the baseline's final NLL, a seed each, as shares of what the baseline's
+/// whole run of that seed took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArmReach {
+    /// By seed; only seeds of which both runs are finished.
+    pub by_seed: Vec<(u64, Reach)>,
+}
+
+impl ArmReach {
+    /// Mean and spread over seeds, if all of them get there; a model that is there at the first branch
+    /// already counts with that branch, so that the mean is then an upper bound
+    /// ([`ArmReach::is_bound`]).
+    pub fn spread(&self) -> Option<Spread> {
+        let values = self.by_seed.iter().map(|&(seed, reach)| match reach {
+            Reach::AtMost(share) | Reach::At(share) => Some((seed, share)),
+            Reach::Never => None,
+        });
+        Spread::of(values.collect::<Option<Vec<_>>>()?)
+    }
+
+    /// Whether one of the shares is only known to be no greater.
+    pub fn is_bound(&self) -> bool {
+        let mut reaches = self.by_seed.iter().map(|&(_, reach)| reach);
+        reaches.any(|reach| matches!(reach, Reach::AtMost(_)))
+    }
+}
+
+impl Results {
+    /// The arm of that name.
+    pub fn arm(&self, name: &str) -> Option<&ArmResults> {
+        self.arms.iter().find(|arm| arm.name == name)
+    }
+
+    /// The baseline's run of `seed`, if it is finished.
+    fn baseline_run(&self, seed: u64) -> Option<&RunResults> {
+        let runs = &self.arm(&self.baseline)?.runs;
+        runs.iter().find(|run| run.seed == seed)
+    }
+
+    /// `value` of the models of `arm` at `share`, over seeds.
+    fn over_seeds(
+        &self,
+        arm: &ArmResults,
+        share: f64,
+        value: impl Fn(&RunResults, &BranchResults) -> Option<f64>,
+    ) -> Option<Spread> {
+        let of_run = |run: &RunResults| {
+            let branch = run.at(share)?;
+            Some((run.seed, value(run, branch)?))
+        };
+        Spread::of(arm.runs.iter().filter_map(of_run).collect())
+    }
+
+    /// NLL on set `set`, nats a token.
+    pub fn nll(&self, arm: &ArmResults, set: usize, share: f64) -> Option<Spread> {
+        self.over_seeds(arm, share, |_, branch| Some(branch.scores.get(set)?.nll))
+    }
+
+    /// NLL less that of the baseline's model of the same seed and share, nats a token.
+    pub fn nll_difference(&self, arm: &ArmResults, set: usize, share: f64) -> Option<Spread> {
+        self.over_seeds(arm, share, |run, branch| {
+            let baseline = self.baseline_run(run.seed)?.at(share)?;
+            Some(branch.scores.get(set)?.nll - baseline.scores.get(set)?.nll)
+        })
+    }
+
+    /// Share of best ids that are the target, of whole runs.
+    pub fn accuracy(&self, arm: &ArmResults, set: usize) -> Option<Spread> {
+        self.over_seeds(arm, 1.0, |_, branch| Some(branch.scores.get(set)?.accuracy))
+    }
+
+    /// Expected calibration error of whole runs.
+    pub fn ece(&self, arm: &ArmResults, set: usize) -> Option<Spread> {
+        self.over_seeds(arm, 1.0, |_, branch| Some(branch.scores.get(set)?.ece))
+    }
+
+    /// NLL in bucket `bucket` of whole runs.
+    pub fn bucket_nll(&self, arm: &ArmResults, set: usize, bucket: usize) -> Option<Spread> {
+        self.over_seeds(arm, 1.0, |_, branch| {
+            Some(branch.scores.get(set)?.buckets.get(bucket)?.nll)
+        })
+    }
+
+    /// NLL in bucket `bucket` of whole runs, less that of the baseline's run of the same seed.
+    pub fn bucket_difference(&self, arm: &ArmResults, set: usize, bucket: usize) -> Option<Spread> {
+        let of = |branch: &BranchResults| Some(branch.scores.get(set)?.buckets.get(bucket)?.nll);
+        self.over_seeds(arm, 1.0, |run, branch| {
+            let baseline = self.baseline_run(run.seed)?.at(1.0)?;
+            Some(of(branch)? - of(baseline)?)
+        })
+    }
+
+    /// Share of the baseline's `budget` at which `arm` reaches the final NLL that the baseline's run
+    /// of the same seed has on the first set. `None` without a seed of which both are finished, or
+    /// where what it took is not known.
+    pub fn reach(&self, arm: &ArmResults, budget: Budget) -> Option<ArmReach> {
+        let of_run = |run: &RunResults| {
+            let baseline = self.arm(&self.baseline)?;
+            let whole = self.baseline_run(run.seed)?.at(1.0)?;
+            run.at(1.0)?;
+            let unit = budget.of(whole, baseline, self.teacher.as_ref())?;
+            let point = |branch: &BranchResults| {
+                let taken = budget.of(branch, arm, self.teacher.as_ref())?;
+                Some((taken / unit, branch.scores.first()?.nll))
+            };
+            let points: Vec<_> = run.branches.iter().map(point).collect::<Option<_>>()?;
+            Some((run.seed, reach(&points, whole.scores.first()?.nll)))
+        };
+        let by_seed: Vec<_> = arm.runs.iter().filter_map(of_run).collect();
+        (!by_seed.is_empty()).then_some(ArmReach { by_seed })
+    }
+
+    /// Shares of which there is a model, rising.
+    pub fn shares(&self) -> Vec<f64> {
+        let runs = self.arms.iter().flat_map(|arm| &arm.runs);
+        let mut shares: Vec<f64> = runs
+            .flat_map(|run| run.branches.iter().map(|branch| branch.share))
+            .collect();
+        shares.sort_by(f64::total_cmp);
+        shares.dedup();
+        shares
+    }
+}
+
+impl RunResults {
+    /// Its model after `share` of the steps.
+    pub fn at(&self, share: f64) -> Option<&BranchResults> {
+        self.branches.iter().find(|branch| branch.share == share)
+    }
+}
+
+#[cfg(test)]
+mod tests;
