@@ -26,4 +26,4 @@ mod write;
 pub use error::ReportError;
 pub use inputs::{ReportInputs, Written};
 pub use read::{RESULTS_NAME, read_results};
-pub use write::write;
+pub use write::{render, write};

@@ -4,8 +4,8 @@ use super::compare::Comparison;
 use super::error::ReportError;
 use super::figure::{self, Figure, png, standalone};
 use super::gather::{
-    Passage, TeacherNotes, arm_curves, passages, read_selection, score_bins, scored_sequences,
-    teacher_notes,
+    Gathered, Passage, TeacherNotes, gather_runs, passages, read_selection, score_bins,
+    scored_sequences, teacher_notes,
 };
 use super::inputs::{ReportInputs, Written};
 use super::page::{Contents, page};
@@ -30,35 +30,53 @@ const ROOM: f64 = 16.0;
 /// that are there and cannot be read; the filesystem's.
 pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Written, ReportError> {
     let comparison = Comparison::new(results)?;
-    let (curves, notes) = arm_curves(&comparison, &inputs.root)?;
-    let labels = labels_of(inputs)?;
-    let axes = [XAxis::Step, XAxis::Tokens, XAxis::Seconds];
-    let contents = Contents {
-        comparison: &comparison,
-        inputs,
-        curves: axes
-            .into_iter()
-            .filter_map(|axis| figure::curves(&comparison, &curves, axis))
-            .collect(),
-        gap: figure::gap(&curves),
-        finals: figure::finals(&comparison),
-        shares: figure::shares(&comparison),
-        buckets: figure::buckets(&comparison),
-        variance: None,
-        bounds: labels.teacher.as_ref().map(figure::teacher_bounds),
-        scores: labels.scores,
-        teacher: labels.teacher,
-        passages: labels.passages,
-        facts: labels.facts,
-        notes: &notes,
-    };
+    let gathered = gather_runs(&comparison, &inputs.root)?;
+    let contents = contents(&comparison, inputs, &gathered)?;
     let figures = write_figures(&dir.join(FIGURES_NAME), contents.figures())?;
     let page_path = dir.join(PAGE_NAME);
     storage::replace(&page_path, page(&contents).as_bytes())?;
     Ok(Written {
         page: page_path,
         figures,
-        notes,
+        notes: gathered.notes,
+    })
+}
+
+/// The page alone, as it would be written.
+///
+/// # Errors
+/// As [`write`], but for the filesystem's.
+pub fn render(results: &Results, inputs: &ReportInputs) -> Result<String, ReportError> {
+    let comparison = Comparison::new(results)?;
+    let gathered = gather_runs(&comparison, &inputs.root)?;
+    Ok(page(&contents(&comparison, inputs, &gathered)?))
+}
+
+fn contents<'a>(
+    comparison: &'a Comparison<'a>,
+    inputs: &'a ReportInputs,
+    gathered: &'a Gathered,
+) -> Result<Contents<'a>, ReportError> {
+    let labels = labels_of(inputs)?;
+    let axes = [XAxis::Step, XAxis::Tokens, XAxis::Seconds];
+    let curves = axes
+        .into_iter()
+        .filter_map(|axis| figure::curves(comparison, &gathered.curves, axis));
+    Ok(Contents {
+        comparison,
+        inputs,
+        curves: curves.collect(),
+        gap: figure::gap(&gathered.curves),
+        finals: figure::finals(comparison),
+        shares: figure::shares(comparison),
+        buckets: figure::buckets(comparison),
+        variance: figure::variance(&gathered.variances),
+        bounds: labels.teacher.as_ref().map(figure::teacher_bounds),
+        scores: labels.scores,
+        teacher: labels.teacher,
+        passages: labels.passages,
+        facts: labels.facts,
+        notes: &gathered.notes,
     })
 }
 

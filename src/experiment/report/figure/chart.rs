@@ -43,6 +43,15 @@ impl Chart {
         }
     }
 
+    /// The same in a column of a figure, `width` points wide from `left` on.
+    pub(crate) fn within(self, left: f64, width: f64) -> Self {
+        Self {
+            left: left + LEFT,
+            right: left + width - RIGHT,
+            ..self
+        }
+    }
+
     pub(crate) fn spot(&self, (x, y): Spot) -> Spot {
         (self.x_of(x), self.y_of(y))
     }

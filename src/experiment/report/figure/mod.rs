@@ -12,6 +12,7 @@ mod scene;
 mod scores;
 mod shares;
 mod teacher;
+mod variance;
 mod vectors;
 
 pub(super) use buckets::buckets;
@@ -24,6 +25,7 @@ pub(super) use scene::Scene;
 pub(super) use scores::score_histogram;
 pub(super) use shares::shares;
 pub(super) use teacher::teacher_bounds;
+pub(super) use variance::variance;
 pub(super) use vectors::{inline, standalone};
 
 /// Points of a figure in a window that is wide.

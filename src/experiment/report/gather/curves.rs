@@ -1,5 +1,6 @@
 //! Validations of the runs, averaged over the seeds of an arm.
 
+use super::variance::{ArmVariance, variance_of};
 use crate::experiment::report::compare::{Arm, Comparison, final_of};
 use crate::experiment::report::error::ReportError;
 use crate::experiment::report::numbers::Spread;
@@ -32,24 +33,38 @@ pub(crate) struct CurvePoint {
     pub(crate) high: f64,
 }
 
-/// Curves of all arms that have any, and a note for each run without metrics.
-pub(crate) fn arm_curves(
+/// What the metrics of all runs say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Gathered {
+    /// Of the arms that have validations.
+    pub(crate) curves: Vec<ArmCurve>,
+    /// Of the arms that have logged variances.
+    pub(crate) variances: Vec<ArmVariance>,
+    /// A sentence for each run without metrics.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Reads the metrics of all runs, whose directories are counted from `root`.
+pub(crate) fn gather_runs(
     comparison: &Comparison<'_>,
     root: &Path,
-) -> Result<(Vec<ArmCurve>, Vec<String>), ReportError> {
-    let (mut curves, mut notes) = (Vec::new(), Vec::new());
+) -> Result<Gathered, ReportError> {
+    let mut gathered = Gathered::default();
     for arm in &comparison.arms {
-        curves.extend(arm_curve(arm, root, &mut notes)?);
+        let runs = read_runs(arm, root, &mut gathered.notes)?;
+        gathered.curves.extend(arm_curve(arm, &runs));
+        let variance = variance_of(arm.name(), arm.slot, &runs);
+        gathered.variances.extend(variance);
     }
-    Ok((curves, notes))
+    Ok(gathered)
 }
 
 /// Where there are whole runs those alone count: one that has just begun would cut the curve.
-fn arm_curve(
+fn read_runs(
     arm: &Arm<'_>,
     root: &Path,
     notes: &mut Vec<String>,
-) -> Result<Option<ArmCurve>, ReportError> {
+) -> Result<Vec<Vec<MetricsLine>>, ReportError> {
     let has_whole = arm.data.runs.iter().any(|run| final_of(run).is_some());
     let mut runs = Vec::new();
     for run in &arm.data.runs {
@@ -65,14 +80,18 @@ fn arm_curve(
             runs.push(read_metrics(&path)?);
         }
     }
-    let points = points_of(&runs);
-    Ok((!points.is_empty()).then(|| ArmCurve {
+    Ok(runs)
+}
+
+fn arm_curve(arm: &Arm<'_>, runs: &[Vec<MetricsLine>]) -> Option<ArmCurve> {
+    let points = points_of(runs);
+    (!points.is_empty()).then(|| ArmCurve {
         name: arm.name().to_owned(),
         slot: arm.slot,
         n_runs: runs.len(),
         points,
-        stage_2: stage_2_of(&runs),
-    }))
+        stage_2: stage_2_of(runs),
+    })
 }
 
 /// Validations that every run has.

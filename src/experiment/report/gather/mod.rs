@@ -5,9 +5,13 @@ mod passages;
 mod scores;
 mod selection;
 mod teacher;
+mod variance;
 
-pub(super) use curves::{ArmCurve, CurvePoint, arm_curves};
+pub(super) use curves::{ArmCurve, CurvePoint, Gathered, gather_runs};
 pub(super) use passages::{Passage, passages};
+#[cfg(test)]
+pub(super) use scores::Scored;
 pub(super) use scores::{ScoreBins, score_bins, scored_sequences};
 pub(super) use selection::read_selection;
 pub(super) use teacher::{TeacherNotes, teacher_notes};
+pub(super) use variance::{ArmVariance, Variances};

@@ -93,13 +93,15 @@ fn finals_table(comparison: &Comparison<'_>) -> String {
         row
     };
     let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
-    table(
+    let spread = match comparison.has_spread() {
+        true => " Means over seeds, \u{b1} a standard deviation.",
+        false => "",
+    };
+    let caption = format!(
         "Final models: NLL in nats per token, share of positions whose target is the best id, and expected calibration \
-         error of the best id\u{2019}s probability (15 bins). Means over seeds, \u{b1} a standard deviation where there are several.",
-        &heads,
-        &rows,
-        1,
-    )
+         error of the best id\u{2019}s probability (15 bins).{spread}"
+    );
+    table(&caption, &heads, &rows, 1)
 }
 
 fn spread_cell(spread: Option<&Spread>, digits: usize) -> String {

@@ -153,32 +153,39 @@ fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
         .others()
         .filter(|arm| !arm.reach.is_empty())
         .collect();
-    let reaches = |arm: &&&Arm<'_>| {
+    let n_reached = |arm: &Arm<'_>| {
         arm.reach
             .iter()
-            .all(|(_, reach)| share_of(*reach).is_some())
+            .filter_map(|(_, reach)| share_of(*reach))
+            .count()
     };
-    let never: Vec<&str> = arms
-        .iter()
-        .filter(|arm| !reaches(arm))
-        .map(|arm| arm.name())
-        .collect();
-    let earliest = arms
-        .iter()
-        .filter(reaches)
-        .min_by(|a, b| mean_share(a).total_cmp(&mean_share(b)));
-    let missing = match (never.len(), never.len() == arms.len()) {
-        (_, true) => return (!arms.is_empty()).then(|| format!("No arm is as good as {base}\u{2019}s final model before its own end, in every seed.")),
-        (0, _) => String::new(),
-        _ => format!(" Not in every seed, or never: {}.", never.join(", ")),
+    let names = |is_wanted: &dyn Fn(&Arm<'_>) -> bool| -> Vec<&str> {
+        let wanted = arms.iter().filter(|arm| is_wanted(arm));
+        wanted.map(|arm| arm.name()).collect()
     };
-    earliest.map(|arm| {
+    let some = names(&|arm| (1..arm.reach.len()).contains(&n_reached(arm)));
+    let never = names(&|arm| n_reached(arm) == 0);
+    let always = arms.iter().filter(|arm| n_reached(arm) == arm.reach.len());
+    let earliest = always.min_by(|a, b| mean_share(a).total_cmp(&mean_share(b)));
+    let mut said = Vec::new();
+    said.extend(earliest.map(|arm| {
         format!(
-            "Decayed after {} of the steps, {} is as good as {base}\u{2019}s final model, the earliest of all arms.{missing}",
+            "Decayed after {} of the steps, {} is as good as {base}\u{2019}s final model, the earliest of all arms.",
             reach_words(arm),
             arm.name()
         )
-    })
+    }));
+    if !some.is_empty() {
+        said.push(format!("In some seeds only: {}.", some.join(", ")));
+    }
+    match (never.is_empty(), never.len() == arms.len()) {
+        (true, _) => {}
+        (_, true) => said.push(format!(
+            "No arm ever gets as good as {base}\u{2019}s final model."
+        )),
+        _ => said.push(format!("Never as good: {}.", never.join(", "))),
+    }
+    (!said.is_empty()).then(|| said.join(" "))
 }
 
 fn has_branches(comparison: &Comparison<'_>) -> bool {

@@ -186,3 +186,107 @@ fn token_table(passage: &Passage) -> String {
         1,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::gather::Scored;
+    use super::*;
+    use crate::view::{Alternative, RowView};
+
+    fn token(offset: u32, text: &str, prob: Option<f32>) -> TokenView {
+        TokenView {
+            offset,
+            id: offset,
+            text: text.to_owned(),
+            logprob: prob.map(f32::ln),
+            prob,
+            rank: prob.map(|_| 4),
+            entropy: prob.map(|_| 2.5),
+            tail_mass: None,
+            alternatives: vec![Alternative {
+                id: 9,
+                text: "<best> &".to_owned(),
+                prob: 0.25,
+            }],
+            draws: Vec::new(),
+        }
+    }
+
+    fn of_tokens(tokens: &[(&[u8], Option<f32>)]) -> Passage {
+        let bytes: Vec<Vec<u8>> = tokens.iter().map(|(bytes, _)| bytes.to_vec()).collect();
+        let views = tokens
+            .iter()
+            .enumerate()
+            .map(|(i, (bytes, prob))| token(i as u32, &String::from_utf8_lossy(bytes), *prob));
+        Passage {
+            why: "kept",
+            scored: Scored {
+                seq_id: 7,
+                score: Some(2.0),
+                is_kept: Some(true),
+            },
+            row: RowView {
+                seq_id: 7,
+                n_targets: tokens.len() as u32 - 1,
+                scores: vec![("score_salt", None), ("score_mean_nll", Some(4.25))],
+                documents: Vec::new(),
+                text: String::new(),
+                tokens: views.collect(),
+            },
+            bytes,
+        }
+    }
+
+    #[test]
+    fn tokens_that_look_like_markup_or_control_a_terminal_are_shown_as_text() {
+        let passage = of_tokens(&[
+            (b"</p><script>", None),
+            (b"\"&'", Some(0.5)),
+            (b"\x1b[2J\x00\r", Some(0.5)),
+        ]);
+        let html = section(&[passage]).unwrap().body;
+        assert!(html.contains("&lt;/p&gt;&lt;script&gt;"), "{html}");
+        assert!(html.contains("&quot;&amp;&#39;"), "{html}");
+        assert!(html.contains("best: &lt;best&gt; &amp; 0.25"), "{html}");
+        assert!(!html.contains("<script>") && !html.contains("<best>"));
+        assert!(html.chars().all(|c| !c.is_control() || c == '\n'));
+    }
+
+    #[test]
+    fn a_character_split_over_tokens_is_one_piece_with_what_is_said_of_each() {
+        let euro = "€".as_bytes();
+        let passage = of_tokens(&[
+            (b"a", None),
+            (&euro[..1], Some(0.95)),
+            (&euro[1..], Some(0.001)),
+            (b"\xff", Some(0.5)),
+        ]);
+        let pieces = pieces(&passage);
+        let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        assert_eq!(texts, ["a", "€", "\u{fffd}"]);
+        let html = span(&pieces[1]);
+        // The tone is that of the more surprising one.
+        assert!(html.starts_with("<span class=\"t t4\""), "{html}");
+        assert_eq!(html.matches("entropy 2.50 nats").count(), 2);
+    }
+
+    #[test]
+    fn what_is_said_of_a_token_is_its_probability_rank_and_entropy() {
+        let tip = tip(&token(3, "house", Some(0.125)));
+        assert_eq!(
+            tip,
+            "house: p 0.12, rank 5, entropy 2.50 nats\nbest: <best> & 0.25"
+        );
+    }
+
+    #[test]
+    fn a_score_that_a_sequence_has_not_is_none_and_the_first_token_is_not_predicted() {
+        let html = section(&[of_tokens(&[(b"a", None), (b"b", Some(0.5))])])
+            .unwrap()
+            .body;
+        assert!(html.contains("<dt>salt</dt><dd>none</dd>"), "{html}");
+        assert!(html.contains("<dt>mean nll</dt><dd>4.250</dd>"), "{html}");
+        assert!(html.contains("a: the first token, not predicted"), "{html}");
+        assert!(section(&[]).is_none());
+    }
+}
