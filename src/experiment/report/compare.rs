@@ -1,8 +1,9 @@
 //! Arms beside the baseline, seed by seed.
 
 use super::error::ReportError;
-use super::numbers::Spread;
-use crate::experiment::results::{ArmResults, BranchResults, Results, RunResults, SetScore};
+use super::numbers::{Spread, percent};
+use crate::experiment::results::{ArmResults, BranchResults, Results, RunResults};
+use crate::experiment::summary::{self, Budget, Reach};
 
 /// All arms, in the order of the results.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +20,8 @@ pub(super) struct Arm<'a> {
     pub(super) slot: usize,
     /// By set.
     pub(super) sets: Vec<OnSet>,
-    /// By seed, the whole runs that both it and the baseline have.
+    /// When decayed models get as good as the baseline's last one of the same seed, by seed, as a
+    /// share of its steps.
     pub(super) reach: Vec<(u64, Reach)>,
 }
 
@@ -40,37 +42,24 @@ pub(super) struct OnSet {
     pub(super) accuracy: Option<Spread>,
 }
 
-/// When decayed models of a run get as good as the baseline's last one of the same seed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Reach {
-    /// At this share of the steps, between two branches.
-    At(f64),
-    /// The first branch is as good already, so at this share or before.
-    Before(f64),
-    /// Not within the run.
-    Never,
-}
-
 impl<'a> Comparison<'a> {
     pub(super) fn new(results: &'a Results) -> Result<Self, ReportError> {
         let name = results.name.clone();
         if results.arms.iter().all(|arm| arm.runs.is_empty()) {
             return Err(ReportError::Empty { name });
         }
-        let baseline = results.arms.iter().find(|arm| arm.name == results.baseline);
-        let baseline = baseline.ok_or_else(|| ReportError::NoBaseline {
-            baseline: results.baseline.clone(),
-            arms: results.arms.iter().map(|arm| arm.name.clone()).collect(),
-        })?;
+        if results.arm(&results.baseline).is_none() {
+            return Err(ReportError::NoBaseline {
+                baseline: results.baseline.clone(),
+                arms: results.arms.iter().map(|arm| arm.name.clone()).collect(),
+            });
+        }
         let mut next_slot = 1;
         let arms = results.arms.iter().map(|data| {
-            let slot = if data.name == results.baseline {
-                0
-            } else {
-                next_slot
-            };
-            next_slot += usize::from(slot > 0);
-            arm_of(results, data, baseline, slot)
+            let is_baseline = data.name == results.baseline;
+            let slot = if is_baseline { 0 } else { next_slot };
+            next_slot += usize::from(!is_baseline);
+            arm_of(results, data, slot)
         });
         let arms = arms.collect();
         Ok(Self { results, arms })
@@ -86,23 +75,32 @@ impl<'a> Comparison<'a> {
         self.arms.iter().filter(|arm| arm.slot > 0)
     }
 
-    /// Names of the in-domain set, or of none.
+    /// Name of the in-domain set.
     pub(super) fn first_set(&self) -> &str {
-        self.results
-            .sets
-            .first()
-            .map_or("the held-out text", |set| &set.name)
+        let first = self.results.sets.first();
+        first.map_or("the held-out text", |set| &set.name)
     }
 
     /// Whether a spread over seeds can be told.
     pub(super) fn has_spread(&self) -> bool {
         self.results.arms.iter().any(|arm| arm.runs.len() > 1)
     }
+
+    /// Whether there are decayed models before the last ones.
+    pub(super) fn has_branches(&self) -> bool {
+        let mut runs = self.results.arms.iter().flat_map(|arm| &arm.runs);
+        runs.any(|run| run.branches.len() > 1)
+    }
 }
 
 impl Arm<'_> {
     pub(super) fn name(&self) -> &str {
         &self.data.name
+    }
+
+    /// Shares of the steps, of the seeds that get as good as the baseline.
+    pub(super) fn shares(&self) -> Option<Spread> {
+        Spread::of(self.reach.iter().filter_map(|(_, reach)| share_of(*reach)))
     }
 
     /// NLL of final models on the first set.
@@ -116,84 +114,67 @@ impl Arm<'_> {
     }
 }
 
-fn arm_of<'a>(
-    results: &Results,
-    data: &'a ArmResults,
-    baseline: &ArmResults,
-    slot: usize,
-) -> Arm<'a> {
-    let sets = (0..results.sets.len())
-        .map(|set_idx| on_set(data, baseline, set_idx))
-        .collect();
-    let reach = data.runs.iter().filter_map(|run| {
-        let target = final_of(run_of(baseline, run.seed)?)?.scores.first()?.nll;
-        final_of(run)?;
-        Some((run.seed, reach(run, target)))
-    });
+fn arm_of<'a>(results: &Results, data: &'a ArmResults, slot: usize) -> Arm<'a> {
+    let reach = results.reach(data, Budget::Steps);
     Arm {
         data,
         slot,
-        sets,
-        reach: reach.collect(),
+        sets: (0..results.sets.len())
+            .map(|set| on_set(results, data, set))
+            .collect(),
+        reach: reach.map_or(Vec::new(), |reach| reach.by_seed),
     }
 }
 
-fn on_set(data: &ArmResults, baseline: &ArmResults, set_idx: usize) -> OnSet {
-    let score = |run: &'_ RunResults| final_of(run).and_then(|b| b.scores.get(set_idx).cloned());
-    let scores: Vec<(u64, SetScore)> = data
+fn on_set(results: &Results, data: &ArmResults, set: usize) -> OnSet {
+    let nll = results.nll(data, set, 1.0);
+    let scores = data
         .runs
         .iter()
-        .filter_map(|run| Some((run.seed, score(run)?)))
-        .collect();
-    let pairs: Vec<(&SetScore, SetScore)> = scores
-        .iter()
-        .filter_map(|(seed, own)| Some((own, score(run_of(baseline, *seed)?)?)))
-        .collect();
-    let n_buckets = scores.first().map_or(0, |(_, score)| score.buckets.len());
-    let bucket_gap = |i: usize| {
-        Spread::of(
-            pairs
-                .iter()
-                .filter_map(|(own, base)| Some(own.buckets.get(i)?.nll - base.buckets.get(i)?.nll)),
-        )
-    };
+        .filter_map(final_of)
+        .filter_map(|branch| branch.scores.get(set));
+    let n_buckets = scores.map(|score| score.buckets.len()).max().unwrap_or(0);
+    let bucket_gap = |bucket: usize| spread_of(results.bucket_difference(data, set, bucket));
     OnSet {
-        finals: scores
-            .iter()
-            .map(|(seed, score)| (*seed, score.nll))
-            .collect(),
-        nll: Spread::of(scores.iter().map(|(_, score)| score.nll)),
-        gap: Spread::of(pairs.iter().map(|(own, base)| own.nll - base.nll)),
+        finals: nll.as_ref().map_or(Vec::new(), |nll| nll.values.clone()),
+        nll: spread_of(nll),
+        gap: spread_of(results.nll_difference(data, set, 1.0)),
         bucket_gaps: (0..n_buckets).map(bucket_gap).collect(),
-        ece: Spread::of(scores.iter().map(|(_, score)| score.ece)),
-        accuracy: Spread::of(scores.iter().map(|(_, score)| score.accuracy)),
+        ece: spread_of(results.ece(data, set)),
+        accuracy: spread_of(results.accuracy(data, set)),
     }
 }
 
-fn run_of(arm: &ArmResults, seed: u64) -> Option<&RunResults> {
-    arm.runs.iter().find(|run| run.seed == seed)
+/// Without its seeds, and without what was not measured.
+fn spread_of(spread: Option<summary::Spread>) -> Option<Spread> {
+    Spread::of(spread?.values.into_iter().map(|(_, value)| value))
 }
 
 /// The model of the whole run; `None` while the run is under way.
 pub(super) fn final_of(run: &RunResults) -> Option<&BranchResults> {
-    run.branches.last().filter(|branch| branch.share > 0.999)
+    run.at(1.0)
 }
 
-/// Between branches the NLL is taken as a straight line over the share.
-fn reach(run: &RunResults, target: f64) -> Reach {
-    let points: Vec<(f64, f64)> = run
-        .branches
-        .iter()
-        .filter_map(|branch| Some((branch.share, branch.scores.first()?.nll)))
-        .collect();
-    let Some(i) = points.iter().position(|&(_, nll)| nll <= target) else {
-        return Reach::Never;
+/// In words: the mean of the seeds that get there, with how many they are where some do not.
+pub(super) fn reach_text(by_seed: &[(u64, Reach)]) -> String {
+    let found = Spread::of(by_seed.iter().filter_map(|(_, reach)| share_of(*reach)));
+    let Some(found) = found else {
+        return "never".to_owned();
     };
-    let (share, nll) = points[i];
-    match i.checked_sub(1).map(|before| points[before]) {
-        None => Reach::Before(share),
-        Some((before, above)) => {
-            Reach::At(before + (share - before) * (above - target) / (above - nll))
-        }
+    let mut reaches = by_seed.iter().map(|(_, reach)| reach);
+    let is_bound = reaches.any(|reach| matches!(reach, Reach::AtMost(_)));
+    let sign = if is_bound { "\u{2264}\u{202f}" } else { "" };
+    let mean = percent(found.mean());
+    match found.values.len() {
+        n if n < by_seed.len() => format!("{sign}{mean} ({n} of {})", by_seed.len()),
+        _ => format!("{sign}{mean}"),
+    }
+}
+
+/// Where it is, or at most is.
+pub(super) fn share_of(reach: Reach) -> Option<f64> {
+    match reach {
+        Reach::At(share) | Reach::AtMost(share) => Some(share),
+        Reach::Never => None,
     }
 }

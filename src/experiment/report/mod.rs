@@ -25,5 +25,5 @@ mod write;
 
 pub use error::ReportError;
 pub use inputs::{ReportInputs, Written};
-pub use read::{RESULTS_NAME, read_results};
+pub use read::read_results;
 pub use write::{render, write};

@@ -106,3 +106,10 @@ pub(super) fn duration(seconds: f64) -> String {
 pub(super) fn percent(share: f64) -> String {
     format!("{:.0}\u{202f}%", share * 100.0)
 }
+
+/// As the beginning of a sentence.
+pub(super) fn upper_first(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
+}

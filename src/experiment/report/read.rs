@@ -1,13 +1,11 @@
 //! Results from a directory.
 
 use super::error::ReportError;
+use crate::experiment::RESULTS_NAME;
 use crate::experiment::results::{RESULTS_VERSION, Results};
 use crate::storage::StorageError;
 use std::io::ErrorKind;
 use std::path::Path;
-
-/// Name of the results in an experiment's directory.
-pub const RESULTS_NAME: &str = "results.json";
 
 /// Reads `results.json` of the experiment in `dir`.
 ///

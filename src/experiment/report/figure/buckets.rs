@@ -73,7 +73,7 @@ fn scene(width: f64, comparison: &Comparison<'_>, sets: &[usize]) -> Scene {
         };
         scene.heading(heading, (4.0, top + 14.0));
         draw_panel(&mut scene, &arms, set, (top + 34.0, height));
-        top += 34.0 + height;
+        top += 34.0 + height - 22.0;
     }
     scene.height = top;
     scene

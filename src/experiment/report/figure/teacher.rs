@@ -55,7 +55,7 @@ fn shows(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
     format!(
         "Between which values the mean divergence of the teacher T from the data P lies on {text}, over all positions \
          and by thirds of its entropy. Total variation: at least | share of targets among its {k} best \u{2212} the mass it \
-         gives them |, at most the mean of 1 \u{2212} p of the target. KL: at least twice the square of that lower bound, \
+         gives them |, at most the mean of 1\u{a0}\u{2212}\u{a0}p of the target. KL: at least twice the square of that lower bound, \
          at most the mean NLL.",
         k = all.k
     )

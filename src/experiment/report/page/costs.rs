@@ -1,6 +1,6 @@
 //! Every cell: what an arm sets, what each of its runs reached, and what it cost.
 
-use super::super::compare::{Arm, Comparison, Reach};
+use super::super::compare::{Arm, Comparison, reach_text};
 use super::super::numbers::{Spread, duration, fixed, grouped, percent, short};
 use super::html::{Section, arm_name, cells, escape, table, value_cell};
 use crate::experiment::results::{BranchResults, RunResults, TeacherCost};
@@ -190,15 +190,7 @@ fn measured(value: Option<f64>) -> String {
 fn reach_cell(arm: &Arm<'_>, run: &RunResults) -> String {
     let found = arm.reach.iter().find(|(seed, _)| *seed == run.seed);
     match found {
-        Some((_, reach)) if arm.slot > 0 => escape(&reach_text(*reach)),
+        Some(reach) if arm.slot > 0 => escape(&reach_text(&[*reach])),
         _ => String::new(),
-    }
-}
-
-fn reach_text(reach: Reach) -> String {
-    match reach {
-        Reach::At(share) => percent(share),
-        Reach::Before(share) => format!("\u{2264}\u{202f}{}", percent(share)),
-        Reach::Never => "never".to_owned(),
     }
 }

@@ -1,7 +1,10 @@
 //! The sections that are figures.
 
+use super::super::compare::{Arm, Comparison, reach_text};
+use super::super::numbers::upper_first;
 use super::Contents;
-use super::html::{Section, figure};
+use super::html::{Section, arm_name, cells, escape, figure, table};
+use crate::experiment::summary::Budget;
 
 /// Curves, one axis at a time: which one is chosen by radio buttons, which need no script.
 pub(super) fn curves(contents: &Contents<'_>) -> Option<Section> {
@@ -33,8 +36,31 @@ pub(super) fn reaching(contents: &Contents<'_>) -> Option<Section> {
     contents.shares.as_ref().map(|it| Section {
         id: "reaching",
         title: "Reaching the baseline",
-        body: figure(it),
+        body: figure(it) + &budgets_table(contents.comparison),
     })
+}
+
+/// The same share of whatever a run costs, with the teacher counted and not.
+fn budgets_table(comparison: &Comparison<'_>) -> String {
+    let mut heads = cells(["Arm"]);
+    heads.extend(Budget::ALL.map(|budget| escape(&upper_first(budget.name()))));
+    let cell = |arm: &Arm<'_>, budget| match comparison.results.reach(arm.data, budget) {
+        Some(reach) => escape(&reach_text(&reach.by_seed)),
+        None => "\u{2013}".to_owned(),
+    };
+    let row = |arm: &Arm<'_>| {
+        let name = arm_name(arm.name(), arm.slot);
+        let budgets = Budget::ALL.map(|budget| cell(arm, budget));
+        std::iter::once(name).chain(budgets).collect()
+    };
+    let rows: Vec<Vec<String>> = comparison.others().map(row).collect();
+    let base = &comparison.results.baseline;
+    let caption = format!(
+        "How much of what a whole run of {base} costs is spent when an arm is as good as its final model: means over the \
+         seeds that get there. With teacher: its training and all labels of the arm\u{2019}s whole run are counted from the \
+         first step, as if this one arm had to pay for them. Above 100\u{202f}% an arm costs more than {base}."
+    );
+    table(&caption, &heads, &rows, 1)
 }
 
 pub(super) fn buckets(contents: &Contents<'_>) -> Option<Section> {

@@ -1,7 +1,9 @@
 //! What came out, in plain words and the fewest numbers.
 
-use super::super::compare::{Arm, Comparison, Reach};
-use super::super::numbers::{Spread, duration, fixed, grouped, percent, short, signed};
+use super::super::compare::{Arm, Comparison, reach_text};
+use super::super::numbers::{
+    Spread, duration, fixed, grouped, percent, short, signed, upper_first,
+};
 use super::Contents;
 use super::html::{Section, arm_name, cells, escape, figure, paragraph, table, value_cell};
 
@@ -137,15 +139,9 @@ fn best_sentence(comparison: &Comparison<'_>, baseline: &Spread) -> String {
     }
 }
 
-fn upper_first(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(characters).collect()
-}
-
 /// Who gets as good as the baseline's final model before its last step, first of all the earliest.
 fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
-    if !has_branches(comparison) {
+    if !comparison.has_branches() {
         return None;
     }
     let base = the_baseline(comparison);
@@ -153,12 +149,7 @@ fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
         .others()
         .filter(|arm| !arm.reach.is_empty())
         .collect();
-    let n_reached = |arm: &Arm<'_>| {
-        arm.reach
-            .iter()
-            .filter_map(|(_, reach)| share_of(*reach))
-            .count()
-    };
+    let n_reached = |arm: &Arm<'_>| arm.shares().map_or(0, |shares| shares.values.len());
     let names = |is_wanted: &dyn Fn(&Arm<'_>) -> bool| -> Vec<&str> {
         let wanted = arms.iter().filter(|arm| is_wanted(arm));
         wanted.map(|arm| arm.name()).collect()
@@ -188,34 +179,20 @@ fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
     (!said.is_empty()).then(|| said.join(" "))
 }
 
-fn has_branches(comparison: &Comparison<'_>) -> bool {
-    let mut runs = comparison.results.arms.iter().flat_map(|arm| &arm.runs);
-    runs.any(|run| run.branches.len() > 1)
-}
-
 fn mean_share(arm: &Arm<'_>) -> f64 {
-    let shares = Spread::of(arm.reach.iter().filter_map(|(_, reach)| share_of(*reach)));
-    shares.map_or(f64::INFINITY, |shares| shares.mean())
+    arm.shares().map_or(f64::INFINITY, |shares| shares.mean())
 }
 
-/// `72 %`, or `72 % (70 to 75 %)` over seeds.
+/// `72 %`, or `72 % (70 to 75 % over seeds)`.
 fn reach_words(arm: &Arm<'_>) -> String {
-    let shares = Spread::of(arm.reach.iter().filter_map(|(_, reach)| share_of(*reach)));
-    match shares {
+    let mean = reach_text(&arm.reach);
+    match arm.shares() {
         Some(shares) if shares.values.len() > 1 => format!(
-            "{} ({:.0} to {} over seeds)",
-            reach_cell(arm),
+            "{mean} ({:.0} to {} over seeds)",
             100.0 * shares.low(),
             percent(shares.high())
         ),
-        _ => reach_cell(arm),
-    }
-}
-
-fn share_of(reach: Reach) -> Option<f64> {
-    match reach {
-        Reach::At(share) | Reach::Before(share) => Some(share),
-        Reach::Never => None,
+        _ => mean,
     }
 }
 
@@ -233,7 +210,7 @@ fn tiles(comparison: &Comparison<'_>) -> String {
         ));
     }
     let reached = comparison.others().filter_map(|arm| {
-        let shares = Spread::of(arm.reach.iter().filter_map(|(_, reach)| share_of(*reach)))?;
+        let shares = arm.shares()?;
         (shares.values.len() == arm.reach.len()).then_some((arm, shares.mean()))
     });
     if let Some((arm, share)) = reached
@@ -273,7 +250,7 @@ fn tiles(comparison: &Comparison<'_>) -> String {
 }
 
 fn headline_table(comparison: &Comparison<'_>) -> String {
-    let has_branches = has_branches(comparison);
+    let has_branches = comparison.has_branches();
     let mut heads = cells(["Arm", "Final NLL", "Difference"]);
     if has_branches {
         heads.push("As good at".to_owned());
@@ -292,7 +269,7 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
         if has_branches {
             let reach = match (arm.slot, arm.reach.is_empty()) {
                 (0, _) | (_, true) => "\u{2013}".to_owned(),
-                _ => reach_cell(arm),
+                _ => reach_text(&arm.reach),
             };
             row.push(escape(&reach));
         }
@@ -323,22 +300,5 @@ fn signed_text(gap: &Spread) -> String {
     match gap.deviation() {
         Some(deviation) => format!("{} \u{b1} {deviation:.3}", signed(gap.mean(), 3)),
         None => signed(gap.mean(), 3),
-    }
-}
-
-fn reach_cell(arm: &Arm<'_>) -> String {
-    let shares = Spread::of(arm.reach.iter().filter_map(|(_, reach)| share_of(*reach)));
-    let Some(shares) = shares else {
-        return "never".to_owned();
-    };
-    let is_before = arm
-        .reach
-        .iter()
-        .any(|(_, reach)| matches!(reach, Reach::Before(_)));
-    let sign = if is_before { "\u{2264}\u{202f}" } else { "" };
-    let (found, n) = (shares.values.len(), arm.reach.len());
-    match found < n {
-        true => format!("{sign}{} ({found} of {n})", percent(shares.mean())),
-        false => format!("{sign}{}", percent(shares.mean())),
     }
 }
