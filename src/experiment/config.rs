@@ -2,6 +2,7 @@
 
 use super::ExperimentError;
 use super::error::require;
+use super::report::ReportInputs;
 use crate::tokens::TokenFormat;
 use crate::train::config::text_override;
 use schemars::JsonSchema;
@@ -40,6 +41,9 @@ pub struct ExperimentConfig {
     pub sets: Vec<SetConfig>,
     /// The model that labelled, for the costs; without it they are not known.
     pub teacher: Option<TeacherConfig>,
+    /// What the report shows beside the results.
+    #[serde(default)]
+    pub report: ReportConfig,
     /// Keep the checkpoints of finished runs, which take 12 bytes a parameter each, and the ONNX
     /// files of branches. Default: false; weights and metrics stay in any case.
     #[serde(default)]
@@ -114,6 +118,23 @@ pub struct SetConfig {
     pub labels: Option<PathBuf>,
 }
 
+/// What the report shows beside the results; a part that is left out is left out there too.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportConfig {
+    /// A label set: what it says of its teacher, and with positions its text.
+    pub labels: Option<PathBuf>,
+    /// The label set whose scores the selection was made from. Default: `labels`.
+    pub scores: Option<PathBuf>,
+    /// A selection, shaded in the scores.
+    pub selection: Option<PathBuf>,
+    /// The tokenizer.json of the labels; without it tokens are shown as ids.
+    pub tokenizer: Option<PathBuf>,
+    /// Labels by the same teacher of text that it was not trained on, on which bounds on its divergence
+    /// hold.
+    pub held_out: Option<PathBuf>,
+}
+
 /// The model that labelled.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +172,20 @@ impl ExperimentConfig {
             .clone()
             .or_else(|| of_output().map(String::from))
             .unwrap_or_else(|| "experiment".to_owned())
+    }
+
+    /// What its report is made from.
+    pub fn report_inputs(&self) -> ReportInputs {
+        let report = self.report.clone();
+        ReportInputs {
+            root: self.output.clone(),
+            labels: report.labels,
+            scores: report.scores,
+            selection: report.selection,
+            tokenizer: report.tokenizer,
+            held_out: report.held_out,
+            ..ReportInputs::default()
+        }
     }
 
     fn validate(&self) -> Result<(), ExperimentError> {

@@ -42,7 +42,9 @@ pub(crate) mod testing;
 mod work;
 
 pub use collect::{MARKDOWN_NAME, RESULTS_NAME, collect, write};
-pub use config::{ArmConfig, Arms, BranchesConfig, ExperimentConfig, SetConfig, TeacherConfig};
+pub use config::{
+    ArmConfig, Arms, BranchesConfig, ExperimentConfig, ReportConfig, SetConfig, TeacherConfig,
+};
 pub use error::ExperimentError;
 pub use pace::GridSnapshot;
 pub use results::{

@@ -1,8 +1,11 @@
 //! `saltworks-train compare`: a grid of runs, and what it shows.
 
 use crate::common::progress::{Display, time_left};
-use saltworks::experiment::{self, Choice, Experiment, ExperimentConfig, GridSnapshot, Watch};
-use std::path::PathBuf;
+use saltworks::experiment::report::{self, ReportInputs};
+use saltworks::experiment::{
+    self, Choice, Experiment, ExperimentConfig, GridSnapshot, Results, Watch,
+};
+use std::path::{Path, PathBuf};
 
 const TEMPLATE: &str = "{bar:24} {human_pos}/{human_len}  {msg}";
 
@@ -37,6 +40,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let config = ExperimentConfig::read(&args.config)?;
     let output = config.output.clone();
+    let report = config.report_inputs();
     let results = if args.report_only {
         experiment::write(&config)?
     } else {
@@ -58,6 +62,19 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
         println!("{}", output.join(name).display());
     }
+    write_report(&output, &results, &report)
+}
+
+fn write_report(output: &Path, results: &Results, inputs: &ReportInputs) -> anyhow::Result<()> {
+    if results.arms.iter().all(|arm| arm.runs.is_empty()) {
+        anstream::eprintln!("note: no report yet: no run is finished");
+        return Ok(());
+    }
+    let written = report::write(output, results, inputs)?;
+    for note in &written.notes {
+        anstream::eprintln!("note: {note}");
+    }
+    println!("{}", written.page.display());
     Ok(())
 }
 

@@ -13,8 +13,11 @@ pub(crate) struct Args {
     /// Labels whose scores, teacher, and with positions whose text, are shown.
     #[arg(long, value_name = "DIR")]
     labels: Option<PathBuf>,
-    /// The selection of those labels, shaded in their scores.
-    #[arg(long, value_name = "FILE", requires = "labels")]
+    /// The labels whose scores the selection was made from, where they are others.
+    #[arg(long, value_name = "DIR")]
+    scores: Option<PathBuf>,
+    /// The selection, shaded in the scores.
+    #[arg(long, value_name = "FILE")]
     selection: Option<PathBuf>,
     /// The tokenizer.json that the tokens were made with; without one, ids are shown.
     #[arg(long, value_name = "FILE", requires = "labels")]
@@ -33,6 +36,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let inputs = ReportInputs {
         root: args.experiment,
         labels: args.labels,
+        scores: args.scores,
         selection: args.selection,
         tokenizer: args.tokenizer,
         held_out: args.held_out,

@@ -10,7 +10,9 @@ pub struct ReportInputs {
     pub root: PathBuf,
     /// A label set: its scores, what it says of its teacher, and with positions its text.
     pub labels: Option<PathBuf>,
-    /// Which sequences of the labels stage 1 saw.
+    /// The label set whose scores the selection was made from; `labels` where there is none.
+    pub scores: Option<PathBuf>,
+    /// Which sequences of the scored ones stage 1 saw.
     pub selection: Option<PathBuf>,
     /// The tokenizer.json of the labels; without it tokens are shown as ids.
     pub tokenizer: Option<PathBuf>,

@@ -4,8 +4,8 @@ use super::compare::Comparison;
 use super::error::ReportError;
 use super::figure::{self, Figure, png, standalone};
 use super::gather::{
-    Gathered, Passage, TeacherNotes, gather_runs, passages, read_selection, score_bins,
-    scored_sequences, teacher_notes,
+    Gathered, Passage, SelectionRows, TeacherNotes, gather_runs, passages, read_selection,
+    score_bins, scored_sequences, teacher_notes,
 };
 use super::inputs::{ReportInputs, Written};
 use super::page::{Contents, page};
@@ -90,27 +90,33 @@ struct OfLabels {
 }
 
 fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
+    let mut found = OfLabels::default();
+    let path = inputs.selection.as_deref();
+    let selection = path.map(read_selection).transpose()?;
+    if let Some(dir) = inputs.scores.as_ref().or(inputs.labels.as_ref()) {
+        found.scores = histogram(&LabelSet::open(dir)?, selection.as_ref())?;
+    }
     let Some(dir) = &inputs.labels else {
-        return Ok(OfLabels::default());
+        return Ok(found);
     };
     let set = LabelSet::open(dir)?;
-    let selection = inputs
-        .selection
-        .as_deref()
-        .map(read_selection)
-        .transpose()?;
     let scored = scored_sequences(&set, selection.as_ref())?;
-    let own_scores = selection
-        .as_ref()
-        .is_some_and(|selection| selection.has_scores);
+    found.teacher = Some(teacher_notes(&set, inputs.held_out.as_deref())?);
+    found.passages = passages(&set, &scored, inputs.tokenizer.as_deref())?;
     let selected = selection.into_iter().flat_map(|selection| selection.facts);
     let selected = selected.map(|(name, value)| (format!("Selection: {name}"), value));
-    Ok(OfLabels {
-        scores: score_bins(&scored, own_scores).map(|bins| figure::score_histogram(&bins)),
-        teacher: Some(teacher_notes(&set, inputs.held_out.as_deref())?),
-        passages: passages(&set, &scored, inputs.tokenizer.as_deref())?,
-        facts: label_facts(&set).into_iter().chain(selected).collect(),
-    })
+    found.facts = label_facts(&set).into_iter().chain(selected).collect();
+    Ok(found)
+}
+
+/// The scores of `set`, with what is kept of them.
+fn histogram(
+    set: &LabelSet,
+    selection: Option<&SelectionRows>,
+) -> Result<Option<Figure>, ReportError> {
+    let scored = scored_sequences(set, selection)?;
+    let own_scores = selection.is_some_and(|selection| selection.has_scores);
+    Ok(score_bins(&scored, own_scores).map(|bins| figure::score_histogram(&bins)))
 }
 
 fn label_facts(set: &LabelSet) -> Vec<(String, String)> {

@@ -119,13 +119,17 @@ fn experiment(at: &str, seed: u64) -> String {
          [arms.salt-ds]\nset = {{ \"kd.mode\" = \"salt-ds\", \"data.labels\" = {selected:?}, \"data.selection\" = {selection:?} }}\n\
          scored = [{scores:?}]\n\n\
          [[sets]]\nname = \"held-out\"\nlabels = {held_out:?}\n\n\
-         [teacher]\nrun = {slm:?}\n",
+         [teacher]\nrun = {slm:?}\n\n\
+         [report]\nlabels = {labels:?}\nscores = {scores:?}\nselection = {selection:?}\n\
+         tokenizer = {tokenizer:?}\nheld_out = {held_out:?}\n",
         output = format!("{at}/experiment"),
         base = format!("{at}/llm.toml"),
         selected = format!("{at}/labels-selected"),
         selection = format!("{at}/selection.parquet"),
         scores = format!("{at}/scores"),
+        labels = format!("{at}/labels"),
         held_out = format!("{at}/labels-held-out"),
         slm = format!("{at}/slm"),
+        tokenizer = format!("{at}/tokenizer.json"),
     )
 }

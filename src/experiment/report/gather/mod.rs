@@ -12,6 +12,6 @@ pub(super) use passages::{Passage, passages};
 #[cfg(test)]
 pub(super) use scores::Scored;
 pub(super) use scores::{ScoreBins, score_bins, scored_sequences};
-pub(super) use selection::read_selection;
+pub(super) use selection::{SelectionRows, read_selection};
 pub(super) use teacher::{TeacherNotes, teacher_notes};
 pub(super) use variance::{ArmVariance, Variances};

@@ -45,7 +45,7 @@ pub(super) fn variance_of(
 /// Steps that learn from the teacher.
 fn logged(run: &[MetricsLine]) -> Vec<(u64, LossVariance)> {
     let lines = run.iter().filter_map(|line| match line {
-        MetricsLine::Train(line) => Some((line.step, line.variance?)),
+        MetricsLine::Train(line) => Some((line.step, **line.variance.as_ref()?)),
         _ => None,
     });
     lines
