@@ -296,9 +296,11 @@ impl BranchesConfig {
 
 impl SetConfig {
     fn validate(&self) -> Result<(), ExperimentError> {
+        let is_raw = self.tokens_format.is_some() || self.eod.is_some();
         let got = match (&self.tokens, &self.labels) {
             (Some(_), Some(_)) => "both",
             (None, None) => "neither",
+            (None, Some(_)) if is_raw => "labels, with tokens_format or eod",
             _ => return Ok(()),
         };
         require(
@@ -306,7 +308,7 @@ impl SetConfig {
             &format!("sets.{}", self.name),
             "either tokens or labels",
             got,
-            "give the labels alone where there are some: they hold the tokens",
+            "give the labels alone where there are some: they hold the tokens, and know their documents",
         )
     }
 }

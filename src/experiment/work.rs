@@ -1,6 +1,6 @@
 //! A grid of runs, one after the other.
 
-use super::arm::Arm;
+use super::arm::{Arm, ArmFacts};
 use super::config::{ArmConfig, ExperimentConfig};
 use super::error::{ExperimentError, require};
 use super::grid::{Cell, RunPlan};
@@ -64,6 +64,7 @@ impl Experiment {
     /// too little room on the disk.
     pub fn open(config: ExperimentConfig, choice: &Choice) -> Result<Self, ExperimentError> {
         let arms = open_arms(&config, choice)?;
+        check_others(&config, &arms)?;
         let known = read_sets(&config.output)?;
         let open = |set| OpenedSet::open(set, &arms[0], &known);
         let sets = config
@@ -279,6 +280,19 @@ fn open_arms(config: &ExperimentConfig, choice: &Choice) -> Result<Vec<Arm>, Exp
             .check_comparable(&arm.name, &arms[0].facts, &arms[0].name)?;
     }
     Ok(arms)
+}
+
+/// Arms that were trained before stand in the same results.
+fn check_others(config: &ExperimentConfig, arms: &[Arm]) -> Result<(), ExperimentError> {
+    let is_open = |name: &str| arms.iter().any(|arm| arm.name == name);
+    for (name, _) in config.arms.0.iter().filter(|(name, _)| !is_open(name)) {
+        if let Some(facts) = ArmFacts::read(&config.output, name)? {
+            arms[0]
+                .facts
+                .check_comparable(&arms[0].name, &facts, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Seed by seed, so that there is something to compare early.

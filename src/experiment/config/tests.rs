@@ -59,6 +59,11 @@ fn what_makes_no_experiment_is_refused_by_its_key() {
             "sets.books is both",
         ),
         (
+            "tokens = \"valid\"",
+            "labels = \"l\"\neod = 1",
+            "sets.books is labels, with tokens_format or eod",
+        ),
+        (
             "name = \"books\"",
             "name = \"books\"\nwhat = 1",
             "unknown field `what`",

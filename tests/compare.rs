@@ -1,0 +1,434 @@
+//! `saltworks-train compare` as a process: whatever stops a grid, the same command ends in the same
+//! results.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use support::{Inputs, fail_with, succeed, text};
+
+/// Tokens of the test corpus: some 190 sequences of 32 targets.
+const N_TOKENS: usize = 6_000;
+/// Most time that something is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Labels and tokens, made once and never changed.
+fn inputs() -> &'static Inputs {
+    static INPUTS: OnceLock<Inputs> = OnceLock::new();
+    INPUTS.get_or_init(|| {
+        let inputs = Inputs::new(N_TOKENS);
+        succeed(&mut inputs.label("labels"));
+        inputs
+    })
+}
+
+/// A directory of one test, with the configuration of an experiment.
+struct Bench {
+    dir: tempfile::TempDir,
+    config: String,
+}
+
+impl Bench {
+    /// Two arms, two seeds, branches at half and at three quarters of 24 steps.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let inputs = inputs();
+        let config = format!(
+            r#"
+output = {output:?}
+seeds = [0, 1]
+baseline = "baseline"
+
+[run.model]
+d_model = 16
+n_layers = 2
+n_heads = 2
+d_ff = 24
+[run.data]
+tokens = {tokens:?}
+tokens_format = "nanogpt"
+eod = {eod}
+labels = {labels:?}
+shuffle_row_groups = 2
+[run.train]
+steps = 24
+batch_size = 4
+threads = 2
+[run.schedule]
+lr = 1e-2
+shape = "wsd"
+warmup_steps = 2
+[run.eval]
+every = 0
+[run.checkpoint]
+every = 4
+[run.log]
+every = 1
+tensorboard = false
+[run.kd]
+mode = "salt"
+n_kd = 10
+loss = "tail-bucket"
+
+[branches]
+shares = [0.5, 0.75, 1.0]
+decay = 0.25
+
+[arms.salt]
+scored = [{labels:?}]
+[arms.baseline]
+set = {{ "kd.mode" = "baseline", kd.loss = "" }}
+
+[[sets]]
+name = "labelled"
+labels = {labels:?}
+[[sets]]
+name = "raw"
+tokens = {tokens:?}
+tokens_format = "nanogpt"
+eod = {eod}
+"#,
+            output = dir.path().join("out"),
+            tokens = inputs.path("tokens.bin"),
+            labels = inputs.path("labels"),
+            eod = support::EOD,
+        );
+        Self { dir, config }
+    }
+
+    /// Steps that take some ten times as long as the usual ones.
+    fn slow() -> Self {
+        Self::new()
+            .with("d_model = 16", "d_model = 128")
+            .with("d_ff = 24", "d_ff = 256")
+    }
+
+    fn with(mut self, from: &str, to: &str) -> Self {
+        assert!(self.config.contains(from), "{from}");
+        self.config = self.config.replacen(from, to, 1);
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn compare(&self) -> Command {
+        let config = self.path("experiment.toml");
+        std::fs::write(&config, &self.config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+        command.arg("compare").arg("--config").arg(config);
+        command
+    }
+
+    fn results(&self) -> Value {
+        let json = std::fs::read(self.path("out/results.json")).unwrap();
+        without_times(serde_json::from_slice(&json).unwrap())
+    }
+
+    fn run_dir(&self, name: &str) -> PathBuf {
+        self.path("out/runs").join(name)
+    }
+
+    /// Ends the command by `signal` as soon as `path` is there.
+    fn end_at(&self, path: &Path, signal: i32) -> std::process::Output {
+        let mut command = self.compare();
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        wait_for(path, &mut child);
+        // SAFETY: the process is our own child, which has not been waited for.
+        unsafe { libc::kill(child.id() as i32, signal) };
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn wait_for(path: &Path, child: &mut Child) {
+    let started = Instant::now();
+    while !path.exists() {
+        let is_running = child.try_wait().unwrap().is_none();
+        assert!(is_running, "ended before {} was there", path.display());
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{} never came",
+            path.display()
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Seconds of training are the only numbers that depend on the clock.
+fn without_times(mut results: Value) -> Value {
+    for arm in results["arms"].as_array_mut().unwrap() {
+        for run in arm["runs"].as_array_mut().unwrap() {
+            for branch in run["branches"].as_array_mut().unwrap() {
+                let seconds = branch.as_object_mut().unwrap().remove("seconds");
+                assert!(seconds.unwrap().as_f64().unwrap() > 0.0);
+            }
+        }
+    }
+    results
+}
+
+/// The results of [`Bench::slow`], uninterrupted.
+fn reference() -> &'static Value {
+    static REFERENCE: OnceLock<Value> = OnceLock::new();
+    REFERENCE.get_or_init(|| {
+        let bench = Bench::slow();
+        succeed(&mut bench.compare());
+        bench.results()
+    })
+}
+
+fn branches(results: &Value, arm: usize, run: usize) -> &Vec<Value> {
+    results["arms"][arm]["runs"][run]["branches"]
+        .as_array()
+        .unwrap()
+}
+
+#[test]
+fn a_grid_trains_every_arm_with_every_seed_and_looks_at_decayed_models_on_the_way() {
+    let bench = Bench::new();
+    let printed = text(&succeed(&mut bench.compare()));
+    assert!(
+        printed.contains("Share of the baseline's budget"),
+        "{printed}"
+    );
+    let results = bench.results();
+    assert_eq!(results["n_steps"], 24);
+    assert_eq!(results["tokens_per_step"], 128);
+    let names: Vec<&str> = (0..2)
+        .map(|arm| results["arms"][arm]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["salt", "baseline"], "in the order of the file");
+    for (arm, run) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        assert_eq!(results["arms"][arm]["runs"][run]["seed"], run);
+        assert_eq!(results["arms"][arm]["runs"][run]["stage_2_step"], 11);
+        let branches = branches(&results, arm, run);
+        let steps: Vec<u64> = branches
+            .iter()
+            .map(|b| b["n_steps"].as_u64().unwrap())
+            .collect();
+        assert_eq!(steps, [12, 18, 24]);
+        for branch in branches {
+            assert_eq!(
+                branch["n_tokens"],
+                128 * branch["n_steps"].as_u64().unwrap()
+            );
+            let buckets = branch["scores"][0]["buckets"].as_array().unwrap();
+            let sum: f64 = buckets
+                .iter()
+                .map(|b| b["nll"].as_f64().unwrap() * b["n_targets"].as_f64().unwrap())
+                .sum();
+            let n_targets = results["sets"][0]["n_targets"].as_f64().unwrap();
+            let nll = branch["scores"][0]["nll"].as_f64().unwrap();
+            assert!((sum / n_targets - nll).abs() < 1e-9, "{sum} {nll}");
+            assert_eq!(branch["scores"][1]["buckets"].as_array().unwrap().len(), 0);
+        }
+    }
+    // Ten steps of four sequences learn from labels, and the whole set was scored.
+    let n_targets = results["sets"][0]["n_targets"].as_u64().unwrap();
+    assert_eq!(
+        results["arms"][0]["n_labelled_tokens"],
+        10 * 128 + n_targets
+    );
+    assert_eq!(results["arms"][1]["n_labelled_tokens"], 0);
+    let markdown = std::fs::read_to_string(bench.path("out/results.md")).unwrap();
+    assert!(
+        markdown.contains("## NLL on labelled by bucket"),
+        "{markdown}"
+    );
+}
+
+#[test]
+fn a_branch_is_the_run_that_was_meant_to_be_so_short() {
+    let bench = Bench::new().with("seeds = [0, 1]", "seeds = [0]");
+    succeed(&mut bench.compare());
+    let long = bench.results();
+    // The schedule of the short run says how long it is, and so the same decay is twice the share.
+    let short = Bench::new()
+        .with("seeds = [0, 1]", "seeds = [0]")
+        .with("steps = 24", "steps = 12")
+        .with("shares = [0.5, 0.75, 1.0]", "shares = [1.0]")
+        .with("shape = \"wsd\"", "shape = \"wsd\"\ndecay_steps = 6");
+    succeed(&mut short.compare());
+    let short = short.results();
+    for arm in [0, 1] {
+        let (of_long, of_short) = (&branches(&long, arm, 0)[0], &branches(&short, arm, 0)[0]);
+        assert_eq!(of_long["scores"], of_short["scores"]);
+    }
+}
+
+#[test]
+fn a_grid_that_was_asked_to_stop_goes_on_to_the_same_results() {
+    let bench = Bench::slow();
+    for stopped_at in [
+        "salt/seed-0/metrics.jsonl",
+        "baseline/seed-0/at-50/metrics.jsonl",
+    ] {
+        let stopped = bench.end_at(&bench.run_dir(stopped_at), libc::SIGTERM);
+        assert_eq!(stopped.status.code(), Some(75), "{}", text(&stopped));
+        let said = text(&stopped);
+        assert!(said.contains("the same command goes on"), "{said}");
+    }
+    succeed(&mut bench.compare());
+    assert_eq!(&bench.results(), reference());
+}
+
+#[test]
+fn a_killed_grid_goes_on_to_the_same_results() {
+    let bench = Bench::slow();
+    for killed_at in [
+        "salt/seed-0/checkpoints/step-8",
+        "salt/seed-0/at-50/config.toml",
+        "salt/seed-0/at-75/final",
+        "baseline/seed-0/final",
+        "salt/seed-1/at-50/scores.json",
+    ] {
+        bench.end_at(&bench.run_dir(killed_at), libc::SIGKILL);
+    }
+    succeed(&mut bench.compare());
+    assert_eq!(&bench.results(), reference());
+}
+
+#[test]
+fn a_finished_grid_is_not_worked_on_again_and_takes_no_more_room_than_it_must() {
+    let bench = Bench::new();
+    succeed(&mut bench.compare());
+    let results = bench.results();
+    let whole = bench.run_dir("salt/seed-0");
+    let branch = bench.run_dir("salt/seed-0/at-50");
+    for run in [&whole, &branch] {
+        assert!(!run.join("checkpoints").exists());
+        assert!(run.join("final/model.safetensors").is_file());
+    }
+    assert!(whole.join("final/model.onnx").is_file());
+    assert!(!branch.join("final/model.onnx").exists());
+    let metrics = std::fs::read(whole.join("metrics.jsonl")).unwrap();
+    // Only a score that is gone is found again.
+    let scores = branch.join("scores.json");
+    std::fs::remove_file(&scores).unwrap();
+    succeed(&mut bench.compare());
+    assert!(scores.is_file());
+    assert_eq!(bench.results(), results);
+    assert_eq!(std::fs::read(whole.join("metrics.jsonl")).unwrap(), metrics);
+    let bench = bench
+        .with(
+            "baseline = \"baseline\"",
+            "baseline = \"baseline\"\nkeep_checkpoints = true\n",
+        )
+        .with("seeds = [0, 1]", "seeds = [0, 1, 2]");
+    succeed(&mut bench.compare());
+    let kept = bench.run_dir("salt/seed-2/checkpoints");
+    assert!(kept.join("step-6").is_dir() && kept.join("step-12").is_dir());
+}
+
+#[test]
+fn a_part_of_a_grid_is_a_report_too() {
+    let bench = Bench::new();
+    let refused = fail_with(bench.compare().arg("--report-only"), 2);
+    assert!(refused.contains("has no results yet"), "{refused}");
+    let said = text(&succeed(bench.compare().arg("--dry-run")));
+    assert!(said.contains("nothing was written"), "{said}");
+    assert!(!bench.path("out").exists());
+    succeed(bench.compare().args(["--only", "baseline", "--seeds", "1"]));
+    let part = bench.results();
+    assert_eq!(part["arms"].as_array().unwrap().len(), 1);
+    assert_eq!(part["arms"][0]["runs"][0]["seed"], 1);
+    // Its inputs need not be there any more.
+    let bench = bench.with("tokens_format = \"nanogpt\"", "tokens_format = \"llmc\"");
+    std::fs::remove_file(bench.path("out/results.json")).unwrap();
+    succeed(bench.compare().arg("--report-only"));
+    assert_eq!(bench.results(), part);
+}
+
+#[test]
+fn a_grid_goes_on_only_with_the_configuration_it_began_with() {
+    let bench = Bench::new().with("seeds = [0, 1]", "seeds = [0]");
+    succeed(&mut bench.compare());
+    let text = bench.config.clone();
+    for (from, to, key) in [
+        ("lr = 1e-2", "lr = 2e-2", "schedule.lr"),
+        ("n_kd = 10", "n_kd = 9", "kd.n_kd"),
+        ("decay = 0.25", "decay = 0.3", "schedule.decay_steps"),
+        ("steps = 24", "steps = 25", "train.steps"),
+        (
+            "shares = [0.5,",
+            "shares = [0.6,",
+            "branches.shares has 0.6",
+        ),
+    ] {
+        let bench = Bench {
+            config: text.replacen(from, to, 1),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        let refused = fail_with(&mut bench.compare(), 2);
+        assert!(refused.contains(key), "{refused}");
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_the_first_step() {
+    for (from, to, said) in [
+        (
+            "[arms.salt]",
+            "[arms.salt]\nset = { train.steps = 20 }",
+            "train.steps of the arm baseline",
+        ),
+        (
+            "[arms.salt]",
+            "[arms.salt]\nset = { train.seed = 1 }",
+            "arms.salt.set",
+        ),
+        (
+            "[arms.salt]",
+            "[arms.salt]\nset = { kd.what = 1 }",
+            "unknown field `what`",
+        ),
+        (
+            "shape = \"wsd\"",
+            "shape = \"cosine\"",
+            "schedule.shape is cosine",
+        ),
+        (
+            "warmup_steps = 2",
+            "warmup_steps = 7",
+            "after the warm-up of 7 steps",
+        ),
+        ("scored = [", "scored = [\"nowhere\", ", "arms.salt"),
+        ("steps = 24", "steps = 2400", "sequences"),
+    ] {
+        let bench = Bench::new().with(from, to);
+        let refused = fail_with(&mut bench.compare(), 2);
+        assert!(refused.contains(said), "{refused}");
+        assert!(!bench.path("out").exists(), "{said}");
+    }
+    let bench = Bench::new();
+    for (flag, value) in [("--only", "salted"), ("--seeds", "5")] {
+        let refused = fail_with(bench.compare().args([flag, value]), 2);
+        assert!(refused.contains(value), "{refused}");
+    }
+    let nowhere = "name = \"raw\"\ntokens = \"/nowhere\"\n# ";
+    let bench = bench.with("name = \"raw\"\ntokens = ", nowhere);
+    let failed = fail_with(&mut bench.compare(), 1);
+    assert!(failed.contains("the set raw"), "{failed}");
+    assert!(!bench.path("out").exists());
+}
+
+#[test]
+fn two_processes_do_not_work_on_one_grid_but_one_may_look_at_it() {
+    let bench = Bench::slow();
+    let mut command = bench.compare();
+    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    wait_for(&bench.run_dir("salt/seed-0/metrics.jsonl"), &mut child);
+    let refused = fail_with(&mut bench.compare(), 1);
+    assert!(refused.contains("--report-only"), "{refused}");
+    succeed(bench.compare().arg("--report-only"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
