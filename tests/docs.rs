@@ -174,7 +174,7 @@ impl Stage {
         succeed(Command::new("chmod").arg("+x").arg(stage.path("bin/cargo")));
         for name in ["demo.toml", "llm.toml", "slm.toml"] {
             let config = std::fs::read_to_string(root().join("examples").join(name)).unwrap();
-            stage.write(&format!("examples/{name}"), &smaller(&config));
+            stage.write(&format!("examples/{name}"), smaller(&config));
         }
         stage
     }
