@@ -22,6 +22,9 @@ struct Bounds {
     kl: (f64, f64),
 }
 
+/// Which bounds of a row a panel shows.
+type Ends = fn(&Bounds) -> (f64, f64);
+
 /// Bars from the lower to the upper bound, over all positions and by the teacher's entropy.
 pub(crate) fn teacher_bounds(notes: &TeacherNotes) -> Figure {
     let figures = notes.best();
@@ -77,7 +80,7 @@ fn hides(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
 
 fn scene(width: f64, rows: &[Bounds]) -> Scene {
     let mut scene = Scene::new(width);
-    let panels: [(&str, fn(&Bounds) -> (f64, f64)); 2] = [
+    let panels: [(&str, Ends); 2] = [
         ("Total variation, 0 to 1", |row| row.tv),
         ("KL(P, T), nats per token", |row| row.kl),
     ];
@@ -99,7 +102,7 @@ fn draw_panel(
     scene: &mut Scene,
     heading: &str,
     rows: &[Bounds],
-    of: fn(&Bounds) -> (f64, f64),
+    of: Ends,
     (start, right, top): (f64, f64, f64),
 ) {
     scene.heading(heading, (start + 4.0, top + 14.0));
