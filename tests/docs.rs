@@ -6,8 +6,6 @@
 //! namespace once the rest has run. A `toml` snippet that begins with `# NAME.toml` becomes that
 //! file. Sizes of training runs are cut down (`SMALLER`).
 //!
-//! "sh needs: saltworks COMMAND --option" is run by programs that have it.
-//!
 //! What no test can run says so in its fence, "sh not-run: reason", and stands in `NOT_RUN`. Of those, too,
 //! each command of the two programs must be one that the program has, with all its options.
 // clippy.toml exempts tests, but not the functions that they call.
@@ -26,7 +24,7 @@ use support::{Inputs, python, saltworks, succeed, text};
 const NOT_RUN: &[(&str, &str, &str)] = &[
     (
         "README.md",
-        "make demo     # set up, build, generate a corpus and a small teacher, label the one with the other",
+        "make demo     # set up, build, and go from text to a report",
         "it sets up the machine",
     ),
     (
@@ -41,6 +39,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
     ("docs/guide.md", "#!/bin/bash", "needs Slurm"),
     ("docs/guide.md", "import torch", "needs PyTorch"),
+    (
+        "docs/training.md",
+        "saltworks-train run --config examples/llm.toml --output whole --set checkpoint.keep_every=400",
+        "it trains for half an hour",
+    ),
 ];
 
 /// Keys of training configurations, and what they are here.
@@ -65,8 +68,6 @@ struct Snippet {
     language: String,
     /// What stands behind `not-run:` in the fence.
     not_run: Option<String>,
-    /// What stands behind `needs:` in the fence: a command that these programs must have.
-    needs: Option<String>,
     code: String,
 }
 
@@ -76,7 +77,7 @@ impl Snippet {
     }
 
     fn is_to_run(&self) -> bool {
-        self.not_run.is_none() && self.needs.as_deref().is_none_or(has_command)
+        self.not_run.is_none()
     }
 }
 
@@ -121,7 +122,6 @@ fn parse(page: &str, markdown: &str) -> Vec<Snippet> {
                 line: at + 1,
                 language: language.to_owned(),
                 not_run: rest.strip_prefix("not-run: ").map(str::to_owned),
-                needs: rest.strip_prefix("needs: ").map(str::to_owned),
                 code: code.join("\n") + "\n",
             });
         }
@@ -137,7 +137,7 @@ fn demo() -> &'static Path {
         let output = dir.path().join("demo");
         succeed(
             saltworks()
-                .args(["demo", "--megabytes", "1", "--output"])
+                .args(["demo", "--teacher", "ngram", "--megabytes", "1", "--output"])
                 .arg(output),
         );
         dir
@@ -172,7 +172,7 @@ impl Stage {
         // The programs are built already.
         stage.write("bin/cargo", "#!/bin/sh\ntest \"$*\" = 'build --release'\n");
         succeed(Command::new("chmod").arg("+x").arg(stage.path("bin/cargo")));
-        for name in ["demo.toml", "llm.toml", "slm.toml"] {
+        for name in ["llm.toml", "slm.toml"] {
             let config = std::fs::read_to_string(root().join("examples").join(name)).unwrap();
             stage.write(&format!("examples/{name}"), smaller(&config));
         }
@@ -296,21 +296,6 @@ impl Stage {
     }
 }
 
-/// Whether the programs have `saltworks COMMAND [--option]`.
-fn has_command(command: &str) -> bool {
-    let words: Vec<&str> = command.split_whitespace().collect();
-    let program = match words[0] {
-        "saltworks" => env!("CARGO_BIN_EXE_saltworks"),
-        _ => env!("CARGO_BIN_EXE_saltworks-train"),
-    };
-    let help = Command::new(program)
-        .args([words[1], "--help"])
-        .output()
-        .unwrap();
-    let known = text(&help);
-    help.status.success() && words[2..].iter().all(|option| known.contains(option))
-}
-
 /// The configuration with the sizes of `SMALLER`.
 fn smaller(config: &str) -> String {
     let line = |line: &str| {
@@ -395,30 +380,16 @@ fn the_snippets_of_the_page_on_training_work() {
 #[test]
 fn the_snippets_of_the_readme_work() {
     let stage = Stage::new();
-    for artefact in [
-        "labels",
-        "tokens",
-        "tokenizer.json",
-        "corpus.jsonl",
-        "teacher.onnx",
-    ] {
-        stage.link_demo(artefact, &format!("demo/{artefact}"));
-    }
+    let mut demo = saltworks();
+    demo.args(["demo", "--quick", "--megabytes", "1", "--output", "demo"]);
+    succeed(demo.current_dir(stage.dir.path()));
     stage.link_demo("tokenizer.json", "tokenizer.json");
     stage.link_demo("teacher.onnx", "model.onnx");
     stage.documents("corpus/part.jsonl.zst", 0.0..0.5);
     // The labels are of `tokens`, which the page makes.
     stage.link(&stage.path("tokens"), "train");
     stage.link_demo("tokens", "valid");
-    // Draws are of a set that has them.
-    let with_draws = stage_with_all_groups();
-    for snippet in snippets_of("README.md") {
-        match snippet {
-            snippet if !snippet.is_to_run() => {}
-            snippet if snippet.code.contains("sampled_ids") => with_draws.run(&snippet),
-            snippet => stage.run(&snippet),
-        }
-    }
+    stage.play("README.md");
 }
 
 #[test]
