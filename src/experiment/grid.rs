@@ -75,6 +75,11 @@ impl Cell {
         format!("{}, seed {}", self.arm, self.seed)
     }
 
+    /// What one of its runs is called.
+    pub(super) fn name_of(&self, run: &RunPlan) -> String {
+        format!("the {} of {}", run.name(), self.name())
+    }
+
     /// The configuration of one of its runs, from the resolved one of the arm.
     pub(super) fn config_of(&self, run: &RunPlan, arm: &RunConfig) -> RunConfig {
         let mut config = arm.clone();

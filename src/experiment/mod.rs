@@ -24,6 +24,7 @@
 //! Invariant: this room names neither `teacher` nor `label`.
 
 mod arm;
+mod cell;
 mod collect;
 mod config;
 mod cost;

@@ -1,20 +1,19 @@
 //! A grid of runs, one after the other.
 
 use super::arm::{Arm, ArmFacts};
+use super::cell::CellWork;
 use super::config::{ArmConfig, ExperimentConfig};
 use super::error::{ExperimentError, require};
 use super::grid::{Cell, RunPlan};
 use super::pace::{GridSnapshot, Pace};
-use super::scores::{ModelScores, is_scored, score_missing};
+use super::scores::{ModelScores, is_scored};
 use super::sets::{OpenedSet, read_sets, write_sets};
 use super::{Results, TeacherCost, collect};
-use crate::error::Kind;
 use crate::interrupt::Interrupt;
-use crate::storage::{StorageError, free_bytes, remove_tree};
+use crate::storage::{StorageError, free_bytes};
 use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointStore;
 use crate::train::config::RunConfig;
-use crate::train::run::{self, Observer, Outcome, Start};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
@@ -22,8 +21,6 @@ use std::path::Path;
 const LOCK_NAME: &str = ".lock";
 /// The configuration of a run, in its directory.
 const RUN_CONFIG_NAME: &str = "config.toml";
-/// What a branch's model is not asked for again.
-const ONNX_NAME: &str = "model.onnx";
 /// Bytes a parameter: weights as safetensors and as ONNX.
 const MODEL_BYTES: u64 = 8;
 /// Bytes a parameter: weights and both moments.
@@ -159,12 +156,28 @@ impl Experiment {
         collect::write(&self.config)
     }
 
+    /// The cells that were chosen.
+    pub(super) fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// What models are evaluated on.
+    pub(super) fn sets(&self) -> &[OpenedSet] {
+        &self.sets
+    }
+
+    /// Whether checkpoints stay behind the end of a cell.
+    pub(super) fn keeps_checkpoints(&self) -> bool {
+        self.config.keep_checkpoints
+    }
+
     fn arm_of(&self, cell: &Cell) -> &Arm {
         let found = self.arms.iter().find(|arm| arm.name == cell.arm);
         found.expect("cells are made of these arms")
     }
 
-    fn is_done(&self, cell: &Cell) -> Result<bool, ExperimentError> {
+    /// Whether all runs of `cell` are trained and scored.
+    pub(super) fn is_done(&self, cell: &Cell) -> Result<bool, ExperimentError> {
         for run in cell.runs() {
             if !is_scored(run, &self.sets)? {
                 return Ok(false);
@@ -173,7 +186,8 @@ impl Experiment {
         Ok(true)
     }
 
-    fn n_done(&self) -> Result<usize, ExperimentError> {
+    /// Cells that are done.
+    pub(super) fn n_done(&self) -> Result<usize, ExperimentError> {
         let mut n_done = 0;
         for cell in &self.cells {
             n_done += usize::from(self.is_done(cell)?);
@@ -196,7 +210,7 @@ impl Experiment {
             checked
                 .and(same)
                 .map_err(|source| ExperimentError::OtherRun {
-                    cell: name_of(cell, run),
+                    cell: cell.name_of(run),
                     source: Box::new(source),
                 })?;
         }
@@ -346,120 +360,4 @@ fn check_branch_points(cell: &Cell) -> Result<(), ExperimentError> {
         }
     }
     Ok(())
-}
-
-fn name_of(cell: &Cell, run: &RunPlan) -> String {
-    format!("the {} of {}", run.name(), cell.name())
-}
-
-/// One cell in work.
-struct CellWork<'a> {
-    experiment: &'a Experiment,
-    arm: &'a Arm,
-    cell: &'a Cell,
-    idx: usize,
-    interrupt: &'a Interrupt,
-    watch: &'a Watch<'a>,
-    pace: &'a Pace,
-}
-
-impl CellWork<'_> {
-    fn run(&self) -> Result<(), ExperimentError> {
-        if self.experiment.is_done(self.cell)? {
-            return self.tidy();
-        }
-        self.note(&format!(
-            "cell {} of {}: {}",
-            self.idx + 1,
-            self.experiment.cells.len(),
-            self.cell.name()
-        ));
-        for run in self.cell.runs() {
-            self.finish(run)
-                .map_err(|error| self.interrupted(error, run))?;
-        }
-        self.tidy()
-    }
-
-    fn finish(&self, run: &RunPlan) -> Result<(), ExperimentError> {
-        self.train(run)?;
-        let pool = pool_of(self.arm.config.train.threads())?;
-        let sets = &self.experiment.sets;
-        score_missing(run, &self.arm.sources, sets, &pool, self.interrupt)
-    }
-
-    fn train(&self, run: &RunPlan) -> Result<(), ExperimentError> {
-        if run.is_trained() {
-            return Ok(());
-        }
-        let config = self.cell.config_of(run, &self.arm.config);
-        let observer = Observer {
-            on_start: &|_| {},
-            on_note: &|text| self.note(&format!("{}: {text}", run.name())),
-            on_progress: &|snapshot| {
-                let place = (self.idx, self.experiment.cells.len());
-                let snapshot = self.pace.snapshot(self.cell, run, place, snapshot);
-                (self.watch.on_progress)(&snapshot);
-            },
-        };
-        let outcome = run::run(&config, Start::Latest, self.interrupt, &observer);
-        let outcome = outcome.map_err(|source| ExperimentError::Cell {
-            cell: name_of(self.cell, run),
-            source: Box::new(source),
-        })?;
-        if let Outcome::Finished(finished) = outcome {
-            self.note(&format!(
-                "{}: {} steps, {} tokens, {:.0} s",
-                run.name(),
-                finished.n_steps,
-                finished.n_tokens,
-                finished.seconds
-            ));
-        }
-        Ok(())
-    }
-
-    /// What only a resumption would need goes, once nothing of the cell is left to be done.
-    fn tidy(&self) -> Result<(), ExperimentError> {
-        if self.experiment.config.keep_checkpoints {
-            return Ok(());
-        }
-        for run in self.cell.runs() {
-            remove_tree(&run.dir.join("checkpoints"))?;
-        }
-        for branch in &self.cell.branches {
-            remove_file(&branch.model_dir().join(ONNX_NAME))?;
-        }
-        Ok(())
-    }
-
-    fn note(&self, text: &str) {
-        (self.watch.on_note)(text);
-    }
-
-    fn interrupted(&self, error: ExperimentError, run: &RunPlan) -> ExperimentError {
-        if error.kind() != Kind::Interrupted {
-            return error;
-        }
-        ExperimentError::Interrupted {
-            cell: name_of(self.cell, run),
-            n_done: self.experiment.n_done().unwrap_or(self.idx),
-            n_cells: self.experiment.cells.len(),
-        }
-    }
-}
-
-fn remove_file(path: &Path) -> Result<(), StorageError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StorageError::io("remove", path, error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, ExperimentError> {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
-    let built = builder.build();
-    built.map_err(|source| ExperimentError::Threads { n_threads, source })
 }

@@ -1,0 +1,130 @@
+//! One cell: its whole run, its branches, and their scores.
+
+use super::arm::Arm;
+use super::error::ExperimentError;
+use super::grid::{Cell, RunPlan};
+use super::pace::Pace;
+use super::scores::score_missing;
+use super::work::{Experiment, Watch};
+use crate::error::Kind;
+use crate::interrupt::Interrupt;
+use crate::storage::{StorageError, remove_tree};
+use crate::train::run::{self, Observer, Outcome, Start};
+use std::path::Path;
+
+/// What a branch's model is not asked for again.
+const ONNX_NAME: &str = "model.onnx";
+
+/// One cell in work.
+pub(super) struct CellWork<'a> {
+    pub(super) experiment: &'a Experiment,
+    pub(super) arm: &'a Arm,
+    pub(super) cell: &'a Cell,
+    /// Its number, from 0 on.
+    pub(super) idx: usize,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) watch: &'a Watch<'a>,
+    pub(super) pace: &'a Pace,
+}
+
+impl CellWork<'_> {
+    /// Does what is not done yet, and then takes away what nothing needs any more.
+    pub(super) fn run(&self) -> Result<(), ExperimentError> {
+        if self.experiment.is_done(self.cell)? {
+            return self.tidy();
+        }
+        self.note(&format!(
+            "cell {} of {}: {}",
+            self.idx + 1,
+            self.experiment.cells().len(),
+            self.cell.name()
+        ));
+        for run in self.cell.runs() {
+            self.finish(run)
+                .map_err(|error| self.interrupted(error, run))?;
+        }
+        self.tidy()
+    }
+
+    fn finish(&self, run: &RunPlan) -> Result<(), ExperimentError> {
+        self.train(run)?;
+        let pool = pool_of(self.arm.config.train.threads())?;
+        let sets = self.experiment.sets();
+        score_missing(run, &self.arm.sources, sets, &pool, self.interrupt)
+    }
+
+    fn train(&self, run: &RunPlan) -> Result<(), ExperimentError> {
+        if run.is_trained() {
+            return Ok(());
+        }
+        let config = self.cell.config_of(run, &self.arm.config);
+        let observer = Observer {
+            on_start: &|_| {},
+            on_note: &|text| self.note(&format!("{}: {text}", run.name())),
+            on_progress: &|snapshot| {
+                let place = (self.idx, self.experiment.cells().len());
+                let snapshot = self.pace.snapshot(self.cell, run, place, snapshot);
+                (self.watch.on_progress)(&snapshot);
+            },
+        };
+        let outcome = run::run(&config, Start::Latest, self.interrupt, &observer);
+        let outcome = outcome.map_err(|source| ExperimentError::Cell {
+            cell: self.cell.name_of(run),
+            source: Box::new(source),
+        })?;
+        if let Outcome::Finished(finished) = outcome {
+            self.note(&format!(
+                "{}: {} steps, {} tokens, {:.0} s",
+                run.name(),
+                finished.n_steps,
+                finished.n_tokens,
+                finished.seconds
+            ));
+        }
+        Ok(())
+    }
+
+    /// What only a resumption would need goes, once nothing of the cell is left to be done.
+    fn tidy(&self) -> Result<(), ExperimentError> {
+        if self.experiment.keeps_checkpoints() {
+            return Ok(());
+        }
+        for run in self.cell.runs() {
+            remove_tree(&run.dir.join("checkpoints"))?;
+        }
+        for branch in &self.cell.branches {
+            remove_file(&branch.model_dir().join(ONNX_NAME))?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, text: &str) {
+        (self.watch.on_note)(text);
+    }
+
+    fn interrupted(&self, error: ExperimentError, run: &RunPlan) -> ExperimentError {
+        if error.kind() != Kind::Interrupted {
+            return error;
+        }
+        ExperimentError::Interrupted {
+            cell: self.cell.name_of(run),
+            n_done: self.experiment.n_done().unwrap_or(self.idx),
+            n_cells: self.experiment.cells().len(),
+        }
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, ExperimentError> {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
+    let built = builder.build();
+    built.map_err(|source| ExperimentError::Threads { n_threads, source })
+}
