@@ -440,11 +440,7 @@ fn the_default_warm_up_is_a_tenth_of_a_short_run() {
 #[test]
 fn the_examples_are_valid_as_they_stand() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    for (name, mode) in [
-        ("slm.toml", Mode::Baseline),
-        ("llm.toml", Mode::Salt),
-        ("demo.toml", Mode::Salt),
-    ] {
+    for (name, mode) in [("slm.toml", Mode::Baseline), ("llm.toml", Mode::Salt)] {
         let config = RunConfig::read(&examples.join(name), &[]).unwrap();
         config.validate().unwrap();
         assert_eq!(config.kd.mode, mode);
