@@ -10,7 +10,7 @@ pub(super) fn tell(dir: &Path, took: Duration, is_quick: bool) -> anyhow::Result
     let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let results: Results =
         serde_json::from_slice(&text).with_context(|| format!("cannot read {}", path.display()))?;
-    anstream::println!("\nIn {} minutes:\n", took.as_secs().div_ceil(60));
+    anstream::println!("\nAfter {} s:\n", took.as_secs());
     for line in lines(&results) {
         anstream::println!("  {line}");
     }
