@@ -101,7 +101,7 @@ fn a_directory_with_other_content_is_left_alone() {
             .arg(demo_dir()),
         2,
     );
-    assert!(printed.contains("--seed"), "{printed}");
+    assert!(printed.contains("other settings"), "{printed}");
 }
 
 #[test]
