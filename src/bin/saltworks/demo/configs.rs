@@ -112,7 +112,7 @@ fn llm(at: &str, scale: &Scale, n_tokens: u64) -> String {
 fn experiment(at: &str, seed: u64) -> String {
     format!(
         "# With and without the small model's help: the same order of sequences for `baseline` and `salt`.\n\
-         output = {output:?}\nbase = {base:?}\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n\
+         name = \"A small model's help\"\noutput = {output:?}\nbase = {base:?}\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n\
          [branches]\nshares = [0.6, 0.8, 1.0]\ndecay = 0.1\n\n\
          [arms.baseline]\nset = {{ \"kd.mode\" = \"baseline\" }}\n\n\
          [arms.salt]\nset = {{ \"kd.mode\" = \"salt\" }}\n\n\

@@ -1,7 +1,7 @@
 //! What the demo found, in a few lines.
 
 use anyhow::Context;
-use saltworks::experiment::{ArmResults, BranchResults, Results};
+use saltworks::experiment::{ArmResults, Budget, Reach, Results};
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,8 +23,7 @@ pub(super) fn tell(dir: &Path, took: Duration, is_quick: bool) -> anyhow::Result
 }
 
 fn lines(results: &Results) -> Vec<String> {
-    let (Some(set), Some(baseline)) = (results.sets.first(), arm(results, &results.baseline))
-    else {
+    let (Some(set), Some(baseline)) = (results.sets.first(), results.arm(&results.baseline)) else {
         return vec!["no run is finished yet".to_owned()];
     };
     let mut lines = Vec::new();
@@ -43,37 +42,33 @@ fn lines(results: &Results) -> Vec<String> {
         (results.n_steps * results.tokens_per_step) as f64 / 1e6
     ));
     let others = results.arms.iter().filter(|arm| arm.name != baseline.name);
-    lines.extend(others.filter_map(|arm| compared(arm, own)));
+    lines.extend(others.filter_map(|arm| compared(results, arm)));
     lines.push("One seed of one small text: a hint, and no proof.".to_owned());
     lines
 }
 
-fn arm<'a>(results: &'a Results, name: &str) -> Option<&'a ArmResults> {
-    results.arms.iter().find(|arm| arm.name == name)
-}
-
-fn nll_of(branch: &BranchResults) -> Option<f64> {
-    Some(branch.scores.first()?.nll)
-}
-
 fn last_nll(arm: &ArmResults) -> Option<f64> {
-    nll_of(arm.runs.first()?.branches.last()?)
+    let last = arm.runs.first()?.branches.last()?;
+    Some(last.scores.first()?.nll)
 }
 
-fn compared(arm: &ArmResults, baseline: f64) -> Option<String> {
+/// Decayed models beside the last one of the baseline.
+fn compared(results: &Results, arm: &ArmResults) -> Option<String> {
     let own = last_nll(arm)?;
-    let reached = arm.runs.first()?.branches.iter();
-    let mut reached = reached.filter(|branch| nll_of(branch).is_some_and(|nll| nll <= baseline));
-    let when = match reached.next() {
-        Some(branch) if branch.share < 1.0 => format!(
-            "; what the other needed all its steps for, it reaches in {:.0}% of them, or fewer",
-            100.0 * branch.share
+    let reached = results.reach(arm, Budget::Steps)?;
+    let when = match reached.by_seed.first()?.1 {
+        Reach::AtMost(share) => format!(
+            "is where that one ends in {:.0}% of its steps or fewer",
+            100.0 * share
         ),
-        Some(_) => String::new(),
-        None => "; it does not come to where the other one is".to_owned(),
+        Reach::At(share) => format!(
+            "is where that one ends in {:.0}% of its steps",
+            100.0 * share
+        ),
+        Reach::Never => "does not come to where that one ends".to_owned(),
     };
     Some(format!(
-        "The same with its help (`{}`): {own:.3}{when}.",
+        "The same with its help (`{}`): {own:.3}; it {when}.",
         arm.name
     ))
 }
