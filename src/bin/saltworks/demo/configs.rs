@@ -99,7 +99,7 @@ fn llm(at: &str, scale: &Scale, n_tokens: u64) -> String {
          tokenizer = {tokenizer:?}\ntoken_epochs = {epochs}\n\n\
          [train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\n\n\
          [schedule]\nlr = 2e-3\nshape = \"wsd\"\nwarmup_steps = {warmup}\n\n\
-         [kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.5\n\n[eval]\nevery = {every}\nsequences = 64\n",
+         [kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.9\n\n[eval]\nevery = {every}\nsequences = 64\n",
         llm = format!("{at}/llm"),
         tokens = format!("{at}/tokens"),
         labels = format!("{at}/labels"),
