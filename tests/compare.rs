@@ -237,6 +237,11 @@ fn a_grid_trains_every_arm_with_every_seed_and_looks_at_decayed_models_on_the_wa
         10 * 128 + n_targets
     );
     assert_eq!(results["arms"][1]["n_labelled_tokens"], 0);
+    // All models are past the end of stage 1, the branches too.
+    for branch in branches(&results, 0, 0) {
+        assert_eq!(branch["n_labelled_tokens"], 10 * 128 + n_targets);
+    }
+    assert_eq!(branches(&results, 1, 0)[0]["n_labelled_tokens"], 0);
     let markdown = std::fs::read_to_string(bench.path("out/results.md")).unwrap();
     assert!(
         markdown.contains("## NLL on labelled by bucket"),

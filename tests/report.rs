@@ -54,6 +54,7 @@ fn run(name: &str, effect: f64, seed: u64, shares: &[f64]) -> RunResults {
             n_tokens: n_steps * 2048,
             seconds: n_steps as f64 * 0.33,
             flops: n_steps as f64 * 1e11,
+            n_labelled_tokens: Some(n_steps * 1024),
             scores: vec![score(nll), score(nll + 0.8)],
         }
     };

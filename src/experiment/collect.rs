@@ -119,13 +119,21 @@ fn run_results(
     if !dir.join(METRICS_NAME).is_file() {
         return Ok(None);
     }
-    let stage_2_step = stage_2_step(dir).map_err(|source| ExperimentError::Cell {
-        cell: cell.name(),
-        source: Box::new(source),
-    })?;
+    let stage_2_of = |run: &RunPlan| {
+        stage_2_step(&run.dir).map_err(|source| ExperimentError::Cell {
+            cell: cell.name_of(run),
+            source: Box::new(source),
+        })
+    };
+    let stage_2_step = stage_2_of(&cell.whole)?;
     let mut branches = Vec::new();
     for run in cell.branches.iter().chain([&cell.whole]) {
-        branches.extend(branch_results(facts, run, sets)?);
+        if let Some(known) = ModelScores::read(run)? {
+            // What the whole run did after the branch point is no part of the branch.
+            let before = stage_2_step.filter(|&step| step <= run.first_step);
+            let stage_2 = before.map_or_else(|| stage_2_of(run), |step| Ok(Some(step)))?;
+            branches.extend(branch_results(facts, run, &known, stage_2, sets));
+        }
     }
     Ok(Some(RunResults {
         seed: cell.seed,
@@ -135,24 +143,28 @@ fn run_results(
     }))
 }
 
-/// `None` where the model is not trained, or not on all sets yet.
+/// `None` where the model is not scored on all sets yet. `stage_2` is its first step of stage 2.
 fn branch_results(
     facts: &ArmFacts,
     run: &RunPlan,
+    known: &ModelScores,
+    stage_2: Option<u64>,
     sets: &[SetFacts],
-) -> Result<Option<BranchResults>, ExperimentError> {
-    let Some(known) = ModelScores::read(run)? else {
-        return Ok(None);
-    };
-    let scores: Option<Vec<_>> = sets.iter().map(|set| known.on(set).cloned()).collect();
-    Ok(scores.map(|scores| BranchResults {
+) -> Option<BranchResults> {
+    let scores = sets.iter().map(|set| known.on(set).cloned());
+    let scores: Vec<_> = scores.collect::<Option<_>>()?;
+    let n_stage_1 = stage_2.map_or(run.n_steps, |step| run.n_steps.min(step.saturating_sub(1)));
+    // What is read again in another epoch was labelled once.
+    let n_read = facts.labels.n_tokens.min(n_stage_1 * facts.tokens_per_step);
+    Some(BranchResults {
         share: run.share,
         n_steps: run.n_steps,
         n_tokens: known.n_tokens,
         seconds: known.seconds,
         flops: TRAINING_FLOPS * facts.n_params as f64 * known.n_tokens as f64,
+        n_labelled_tokens: Some(facts.n_scored_tokens + n_read),
         scores,
-    }))
+    })
 }
 
 /// First step of stage 2, from 1.

@@ -95,6 +95,10 @@ pub struct BranchResults {
     pub seconds: f64,
     /// Floating point operations of training, 6 a parameter and token: those before the branch included.
     pub flops: f64,
+    /// Positions that had to be scored for it, and those of the labels that its steps read; null in
+    /// results of versions that did not count them.
+    #[serde(default)]
+    pub n_labelled_tokens: Option<u64>,
     /// One a set, in the order of [`Results::sets`].
     pub scores: Vec<SetScore>,
 }

@@ -105,8 +105,8 @@ impl Budget {
         }
     }
 
-    /// What a model of `arm` took of it; `None` where that is not known. All labels of the arm's
-    /// whole run are counted with every model of it.
+    /// What a model of `arm` took of it; `None` where that is not known. Of the labels it is charged
+    /// those that its own steps read, and of the teacher's training and of scores everything.
     fn of(
         self,
         branch: &BranchResults,
@@ -114,9 +114,11 @@ impl Budget {
         teacher: Option<&TeacherCost>,
     ) -> Option<f64> {
         let needs_teacher = arm.n_labelled_tokens > 0;
+        let n_read = branch.n_labelled_tokens.unwrap_or(arm.n_labelled_tokens);
+        let share_read = n_read as f64 / arm.n_labelled_tokens.max(1) as f64;
         let extra = |cost: fn(&TeacherCost) -> Option<f64>, labels: Option<f64>| match needs_teacher
         {
-            true => Some(teacher.and_then(cost)? + labels?),
+            true => Some(teacher.and_then(cost)? + share_read * labels?),
             false => Some(0.0),
         };
         let taken = match self {

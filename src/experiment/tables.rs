@@ -191,7 +191,7 @@ fn reaches(results: &Results) -> ResultTable {
             "Share of the baseline's budget at which an arm reaches the baseline's final NLL on {}",
             results.sets.first().map_or("", |set| &set.name)
         ),
-        "Of decayed models, the NLL taken to be linear between them; against the baseline's run of the same seed. `never`: not with all steps either; `≤`: with the first branch already.",
+        "Of decayed models, the NLL taken to be linear between them; against the baseline's run of the same seed. `never`: not with all steps either; `≤`: with the first branch already. With teacher and labels: its training, all that was scored, and of the labels those that the steps until then read.",
         columns.to_vec(),
         |arm| {
             let cell = |budget| reach_cell(results, results.reach(arm, budget));

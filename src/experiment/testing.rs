@@ -15,6 +15,7 @@ pub(crate) fn run(seed: u64, branches: &[(u64, f64)]) -> RunResults {
         n_tokens: 1000 * tenths,
         seconds: 2.0 * tenths as f64,
         flops: 1e9 * tenths as f64,
+        n_labelled_tokens: None,
         scores: vec![SetScore {
             nll,
             accuracy: 0.25,

@@ -98,6 +98,20 @@ fn the_cost_of_the_teacher_counts_where_it_is_asked_for_and_needed() {
 }
 
 #[test]
+fn a_model_is_charged_the_labels_that_its_steps_read() {
+    let mut salt = labelled_arm("salt", vec![run(0, &[(5, 4.5), (10, 3.5)])]);
+    let branches = &mut salt.runs[0].branches;
+    branches[0].n_labelled_tokens = Some(2000);
+    branches[1].n_labelled_tokens = Some(4000);
+    let results = results(vec![baseline(), salt]);
+    for budget in [Budget::FlopsWithTeacher, Budget::SecondsWithTeacher] {
+        let reach = results.reach(&results.arms[1], budget).unwrap();
+        // Between 0.5 + 0.1 + 0.25 of half of the steps and 1 + 0.1 + 0.5 of all of them.
+        close(reach.spread().unwrap().mean, (0.85 + 1.6) / 2.0);
+    }
+}
+
+#[test]
 fn what_is_not_known_of_the_teacher_is_no_number() {
     let salt = labelled_arm("salt", vec![run(0, &[(10, 3.5)])]);
     let mut results = results(vec![baseline(), salt]);

@@ -57,8 +57,8 @@ fn budgets_table(comparison: &Comparison<'_>) -> String {
     let base = &comparison.results.baseline;
     let caption = format!(
         "How much of what a whole run of {base} costs is spent when an arm is as good as its final model: means over the \
-         seeds that get there. With teacher: its training and all labels of the arm\u{2019}s whole run are counted from the \
-         first step, as if this one arm had to pay for them. Above 100\u{202f}% an arm costs more than {base}."
+         seeds that get there. With teacher: its training and the scores of a selection are counted from the first step, as \
+         if this one arm had to pay for them, and of the labels those that were read until then. Above 100\u{202f}% an arm costs more than {base}."
     );
     table(&caption, &heads, &rows, 1)
 }
