@@ -143,7 +143,11 @@ fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, 
         seq_len: data.seq_len.unwrap_or(0),
         sequence_bos: data.sequence_bos,
     };
-    let how = format!("{view:?}");
+    let how = [
+        Some(format!("{view:?}")),
+        config.eod.map(|eod| format!("eod {eod}")),
+        config.tokens_format.map(|format| format!("{format:?}")),
+    ];
     let options = TokenOptions {
         path: path.to_path_buf(),
         format: config.tokens_format,
@@ -162,7 +166,7 @@ fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, 
                 teacher_nll: None,
                 bucket_borders: Vec::new(),
             },
-            fingerprint: fingerprint([how].into_iter().chain(hashes?)),
+            fingerprint: fingerprint(how.into_iter().flatten().chain(hashes?)),
         },
         text: Text::Tokens(source),
     })
