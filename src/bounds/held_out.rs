@@ -20,10 +20,14 @@ pub struct HeldOut {
     pub accuracy_gap: Option<Estimate>,
     /// Nats to set `kd.auto_margin` to: the gap where it is above 0 by more than two standard errors, else null.
     pub auto_margin: Option<f64>,
+    /// Whether one of the two sets has labels of a selection alone. Unless that was drawn at random, its
+    /// text is no fair sample, and the gap is that of the choice as much as that of memorising.
+    #[serde(default)]
+    pub of_selection: bool,
 }
 
 /// `training` beside `held_out`, figures of two sets that may be compared.
-fn held_out(training: &TeacherFigures, held_out: TeacherFigures) -> HeldOut {
+fn held_out(training: &TeacherFigures, held_out: TeacherFigures, of_selection: bool) -> HeldOut {
     let nll_gap = held_out.nll.minus(&training.nll);
     let accuracies = training.accuracy.zip(held_out.accuracy);
     let is_gap = nll_gap.mean > 0.0 && nll_gap.beyond_noise() > 0.0;
@@ -32,6 +36,7 @@ fn held_out(training: &TeacherFigures, held_out: TeacherFigures) -> HeldOut {
         accuracy_gap: accuracies.map(|(ours, theirs)| ours.minus(&theirs)),
         auto_margin: is_gap.then_some(nll_gap.mean),
         figures: held_out,
+        of_selection,
     }
 }
 
@@ -46,7 +51,9 @@ pub fn compare_held_out(
     other_figures: TeacherFigures,
 ) -> Result<HeldOut, BoundsError> {
     check_comparable(set, other)?;
-    Ok(held_out(figures, other_figures))
+    let mut plans = set.segments.iter().chain(&other.segments);
+    let of_selection = plans.any(|plan| plan.sequences.selection.is_some());
+    Ok(held_out(figures, other_figures, of_selection))
 }
 
 fn check_comparable(set: &LabelSet, other: &LabelSet) -> Result<(), BoundsError> {
@@ -102,7 +109,10 @@ fn described(plan: &Plan) -> [(&'static str, String); 7] {
     ]
 }
 
+/// Two selections of one corpus may have nothing in common though their ranges overlap.
 fn have_sequences_in_common(a: &Plan, b: &Plan) -> bool {
     let (x, y) = (&a.sequences, &b.sequences);
-    a.corpus.fingerprint == b.corpus.fingerprint && x.start < y.end && y.start < x.end
+    let mut common = x.start.max(y.start)..x.end.min(y.end);
+    a.corpus.fingerprint == b.corpus.fingerprint
+        && common.any(|seq_id| a.has_sequence(seq_id) && b.has_sequence(seq_id))
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::shards::testing::{plan, write_rows, write_set};
-use crate::shards::{Attention, Group, LabelSet, Plan, Positions, Row, ShardReader};
+use crate::shards::{Attention, Group, LabelSet, Plan, PlanSelection, Positions, Row, ShardReader};
 use crate::signals::{
     Groups, Logits, LogitsData, Rounding, SequenceTargets, SignalsConfig, reduce_batch,
 };
@@ -502,6 +502,26 @@ fn sets_that_cannot_be_compared_are_refused_by_name() {
     let error = compare_held_out(&a, &figures, &b, figures_of(&b)).unwrap_err();
     assert!(error.to_string().contains("teacher.fingerprint"), "{error}");
     assert_eq!(error.kind(), crate::error::Kind::Usage);
+}
+
+#[test]
+fn two_selections_of_one_corpus_may_be_compared_if_they_have_nothing_in_common() {
+    let world = World::new(0.8);
+    let (_dir, all) = world.labels(&world_plan(), 97);
+    let figures = figures_of(&all);
+    // What is asked of a plan alone; the figures are of all sequences.
+    let selected = |remainder: u64| {
+        let mut set = all.clone();
+        let kept = (0..N_SEQUENCES).filter(|id| id % 3 == remainder).collect();
+        let selection = PlanSelection::new(kept, 0..N_SEQUENCES);
+        set.segments[0].sequences.selection = Some(selection);
+        set
+    };
+    let (a, b) = (selected(0), selected(1));
+    let got = compare_held_out(&a, &figures, &b, figures.clone()).unwrap();
+    assert!(got.of_selection);
+    let error = compare_held_out(&a, &figures, &all, figures.clone()).unwrap_err();
+    assert!(error.to_string().contains("is not held out"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,13 @@
 use super::stats_text::{grouped, title};
 use crate::bounds::{BlocksOf, DivergenceBounds, Estimate, HeldOut, TeacherFigures};
 
+/// What a gap is where labels of a selection are part of it.
+const OF_SELECTION: [&str; 3] = [
+    "Note: one of these label sets is of a selection. Unless it was selected at random, its text is",
+    "no fair sample, and the gap is that of the choice as much as of what the teacher has learnt by",
+    "heart. Label all sequences, or a selection at random, to tell the two apart.",
+];
+
 /// Bounds on the teacher's divergence from the data, as a table of at most 100 cells.
 pub fn render_teacher(figures: &TeacherFigures) -> String {
     let mut lines = vec![title(&format!(
@@ -41,6 +48,9 @@ pub fn render_held_out(training: &TeacherFigures, held_out: &HeldOut) -> String 
         lines.push(three("best id right", &ours, &theirs, &gap));
     }
     lines.extend(meaning(held_out));
+    if held_out.of_selection {
+        lines.extend(OF_SELECTION.map(|line| format!("  {line}")));
+    }
     lines.extend(bound_lines(&held_out.figures));
     lines.join("\n") + "\n"
 }
@@ -238,6 +248,7 @@ mod tests {
             nll_gap: estimate(gap),
             accuracy_gap: Some(estimate(0.01)),
             auto_margin,
+            of_selection: false,
         };
         let text = shown(&render_held_out(&figures(), &held_out(0.31, Some(0.31))));
         assert!(text.contains("kd.auto_margin = 0.310"), "{text}");
@@ -246,5 +257,13 @@ mod tests {
         assert!(text.contains("within noise") && !text.contains("auto_margin"));
         let text = shown(&render_held_out(&figures(), &held_out(-0.31, None)));
         assert!(text.contains("easier one"), "{text}");
+        assert!(!text.contains("of a selection"), "{text}");
+        let of_selection = HeldOut {
+            of_selection: true,
+            ..held_out(0.01, None)
+        };
+        let text = shown(&render_held_out(&figures(), &of_selection));
+        assert!(text.contains("of a selection"), "{text}");
+        assert!(text.lines().all(|line| line.width() <= 100), "{text}");
     }
 }

@@ -62,7 +62,14 @@ fn nll_row(name: &str, figures: &TeacherFigures, n_buckets: usize) -> Vec<String
 
 fn gap(held_out: &HeldOut) -> String {
     let gap = with_error(&held_out.nll_gap);
-    paragraph(&match held_out.auto_margin {
+    let note = match held_out.of_selection {
+        true => {
+            " But one of the two is the text of a selection: unless that was drawn at random, the gap is that of the \
+                 choice as much as of memorising."
+        }
+        false => "",
+    };
+    let said = match held_out.auto_margin {
         Some(_) => format!(
             "On the labelled text the teacher is {gap} nats better than on held-out text. As far as both are of one kind, \
              it has learnt that much of the former by heart, and its labels say more there than it knows."
@@ -70,7 +77,8 @@ fn gap(held_out: &HeldOut) -> String {
         None => format!(
             "Held-out text costs the teacher {gap} nats more than the labelled text: not more than noise, or the texts are not of one kind."
         ),
-    })
+    };
+    paragraph(&(said + note))
 }
 
 fn with_error(estimate: &Estimate) -> String {
