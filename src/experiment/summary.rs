@@ -51,6 +51,16 @@ pub enum Reach {
     Never,
 }
 
+impl Reach {
+    /// Where it is, or at most is.
+    pub fn share(self) -> Option<f64> {
+        match self {
+            Self::AtMost(share) | Self::At(share) => Some(share),
+            Self::Never => None,
+        }
+    }
+}
+
 /// Where the curve through `points` (x, NLL), by rising x, first comes down to `target`: NLL is taken
 /// to be linear between two points. So it is as exact as the points are close: a curve that falls
 /// ever more slowly, as those of training do, lies below these lines, and is there a little earlier.
@@ -149,11 +159,8 @@ impl ArmReach {
     /// already counts with that branch, so that the mean is then an upper bound
     /// ([`ArmReach::is_bound`]).
     pub fn spread(&self) -> Option<Spread> {
-        let values = self.by_seed.iter().map(|&(seed, reach)| match reach {
-            Reach::AtMost(share) | Reach::At(share) => Some((seed, share)),
-            Reach::Never => None,
-        });
-        Spread::of(values.collect::<Option<Vec<_>>>()?)
+        let share = |&(seed, reach): &(u64, Reach)| Some((seed, reach.share()?));
+        Spread::of(self.by_seed.iter().map(share).collect::<Option<_>>()?)
     }
 
     /// Whether one of the shares is only known to be no greater.
@@ -175,7 +182,7 @@ impl Results {
         runs.iter().find(|run| run.seed == seed)
     }
 
-    /// `value` of the models of `arm` at `share`, over seeds.
+    /// `value` of the models of `arm` at `share`, over the seeds in which it was measured.
     fn over_seeds(
         &self,
         arm: &ArmResults,
@@ -184,7 +191,8 @@ impl Results {
     ) -> Option<Spread> {
         let of_run = |run: &RunResults| {
             let branch = run.at(share)?;
-            Some((run.seed, value(run, branch)?))
+            let value = value(run, branch).filter(|value| value.is_finite())?;
+            Some((run.seed, value))
         };
         Spread::of(arm.runs.iter().filter_map(of_run).collect())
     }

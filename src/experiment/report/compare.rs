@@ -1,9 +1,9 @@
 //! Arms beside the baseline, seed by seed.
 
 use super::error::ReportError;
-use super::numbers::{Spread, percent};
+use super::numbers::percent;
 use crate::experiment::results::{ArmResults, BranchResults, Results, RunResults};
-use crate::experiment::summary::{self, Budget, Reach};
+use crate::experiment::summary::{Budget, Reach, Spread};
 
 /// All arms, in the order of the results.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,8 +28,6 @@ pub(super) struct Arm<'a> {
 /// Final models of one arm on one set.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct OnSet {
-    /// Seed and NLL.
-    pub(super) finals: Vec<(u64, f64)>,
     /// NLL, nats a token.
     pub(super) nll: Option<Spread>,
     /// NLL less that of the baseline of the same seed.
@@ -100,7 +98,7 @@ impl Arm<'_> {
 
     /// Shares of the steps, of the seeds that get as good as the baseline.
     pub(super) fn shares(&self) -> Option<Spread> {
-        Spread::of(self.reach.iter().filter_map(|(_, reach)| share_of(*reach)))
+        shares_of(&self.reach)
     }
 
     /// NLL of final models on the first set.
@@ -127,27 +125,20 @@ fn arm_of<'a>(results: &Results, data: &'a ArmResults, slot: usize) -> Arm<'a> {
 }
 
 fn on_set(results: &Results, data: &ArmResults, set: usize) -> OnSet {
-    let nll = results.nll(data, set, 1.0);
     let scores = data
         .runs
         .iter()
         .filter_map(final_of)
         .filter_map(|branch| branch.scores.get(set));
     let n_buckets = scores.map(|score| score.buckets.len()).max().unwrap_or(0);
-    let bucket_gap = |bucket: usize| spread_of(results.bucket_difference(data, set, bucket));
+    let bucket_gap = |bucket: usize| results.bucket_difference(data, set, bucket);
     OnSet {
-        finals: nll.as_ref().map_or(Vec::new(), |nll| nll.values.clone()),
-        nll: spread_of(nll),
-        gap: spread_of(results.nll_difference(data, set, 1.0)),
+        nll: results.nll(data, set, 1.0),
+        gap: results.nll_difference(data, set, 1.0),
         bucket_gaps: (0..n_buckets).map(bucket_gap).collect(),
-        ece: spread_of(results.ece(data, set)),
-        accuracy: spread_of(results.accuracy(data, set)),
+        ece: results.ece(data, set),
+        accuracy: results.accuracy(data, set),
     }
-}
-
-/// Without its seeds, and without what was not measured.
-fn spread_of(spread: Option<summary::Spread>) -> Option<Spread> {
-    Spread::of(spread?.values.into_iter().map(|(_, value)| value))
 }
 
 /// The model of the whole run; `None` while the run is under way.
@@ -157,24 +148,21 @@ pub(super) fn final_of(run: &RunResults) -> Option<&BranchResults> {
 
 /// In words: the mean of the seeds that get there, with how many they are where some do not.
 pub(super) fn reach_text(by_seed: &[(u64, Reach)]) -> String {
-    let found = Spread::of(by_seed.iter().filter_map(|(_, reach)| share_of(*reach)));
-    let Some(found) = found else {
+    let Some(found) = shares_of(by_seed) else {
         return "never".to_owned();
     };
     let mut reaches = by_seed.iter().map(|(_, reach)| reach);
     let is_bound = reaches.any(|reach| matches!(reach, Reach::AtMost(_)));
     let sign = if is_bound { "\u{2264}\u{202f}" } else { "" };
-    let mean = percent(found.mean());
+    let mean = percent(found.mean);
     match found.values.len() {
         n if n < by_seed.len() => format!("{sign}{mean} ({n} of {})", by_seed.len()),
         _ => format!("{sign}{mean}"),
     }
 }
 
-/// Where it is, or at most is.
-pub(super) fn share_of(reach: Reach) -> Option<f64> {
-    match reach {
-        Reach::At(share) | Reach::AtMost(share) => Some(share),
-        Reach::Never => None,
-    }
+/// Where it is, or at most is, in the seeds that get there.
+fn shares_of(by_seed: &[(u64, Reach)]) -> Option<Spread> {
+    let share = |&(seed, reach): &(u64, Reach)| Some((seed, reach.share()?));
+    Spread::of(by_seed.iter().filter_map(share).collect())
 }

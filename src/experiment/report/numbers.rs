@@ -1,50 +1,31 @@
-//! Means over seeds, and numbers as a reader wants them.
+//! Numbers as a reader wants them.
 
-/// Values of the seeds of one arm.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Spread {
-    pub(super) values: Vec<f64>,
-}
+use crate::experiment::Spread;
 
 impl Spread {
-    pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let values: Vec<f64> = values
-            .into_iter()
-            .filter(|value| value.is_finite())
-            .collect();
-        (!values.is_empty()).then_some(Self { values })
-    }
-
-    pub(super) fn mean(&self) -> f64 {
-        self.values.iter().sum::<f64>() / self.values.len() as f64
-    }
-
-    /// Sample standard deviation, n - 1 below the line; `None` of a single value.
-    pub(super) fn deviation(&self) -> Option<f64> {
-        let n = self.values.len();
-        let mean = self.mean();
-        let squares: f64 = self.values.iter().map(|value| (value - mean).powi(2)).sum();
-        (n > 1).then(|| (squares / (n - 1) as f64).sqrt())
-    }
-
-    pub(super) fn low(&self) -> f64 {
-        self.values.iter().copied().fold(f64::INFINITY, f64::min)
-    }
-
-    pub(super) fn high(&self) -> f64 {
-        self.values
-            .iter()
-            .copied()
-            .fold(f64::NEG_INFINITY, f64::max)
-    }
-
-    /// Mean, with the deviation where there is one: `4.175 ± 0.012`.
+    /// Mean, with the standard deviation where there is one: `4.175 ± 0.012`.
     pub(super) fn text(&self, digits: usize) -> String {
-        match self.deviation() {
-            Some(deviation) => format!("{} ± {deviation:.digits$}", fixed(self.mean(), digits)),
-            None => fixed(self.mean(), digits),
+        self.with_sd(fixed(self.mean, digits), digits)
+    }
+
+    /// The same with the sign of the mean, whichever it is.
+    pub(super) fn signed_text(&self, digits: usize) -> String {
+        self.with_sd(signed(self.mean, digits), digits)
+    }
+
+    fn with_sd(&self, mean: String, digits: usize) -> String {
+        match self.sd {
+            Some(sd) => format!("{mean} \u{b1} {sd:.digits$}"),
+            None => mean,
         }
     }
+}
+
+/// Mean of what was measured; `None` of nothing.
+pub(super) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let finite = values.into_iter().filter(|value| value.is_finite());
+    let (n, sum) = finite.fold((0_u32, 0.0), |(n, sum), value| (n + 1, sum + value));
+    (n > 0).then(|| sum / f64::from(n))
 }
 
 /// With a true minus sign.

@@ -6,7 +6,6 @@ use super::palette::Paint;
 use super::scene::{Anchor, LABEL_SIZE, Scene};
 use super::{Figure, is_wide};
 use crate::experiment::report::compare::{Arm, Comparison};
-use crate::experiment::report::numbers::signed;
 
 /// Names of the buckets, in their order.
 pub(crate) const BUCKETS: [&str; 3] = ["easy", "medium", "hard"];
@@ -90,8 +89,8 @@ fn draw_panel(scene: &mut Scene, arms: &[&Arm<'_>], set: usize, (top, height): (
         .flat_map(|arm| arm.sets[set].bucket_gaps.iter().flatten());
     let ends: Vec<f64> = gaps
         .flat_map(|gap| {
-            let room = gap.deviation().unwrap_or(0.0);
-            [gap.mean() - room, gap.mean() + room, 0.0]
+            let room = gap.sd.unwrap_or(0.0);
+            [gap.mean - room, gap.mean + room, 0.0]
         })
         .collect();
     let low = ends.iter().copied().fold(f64::INFINITY, f64::min);
@@ -137,18 +136,15 @@ fn draw_bar(
     };
     let paint = Paint::Arm(arm.slot);
     let inset = (0.08 * width).min(3.0);
-    let (zero, y) = (chart.y_of(0.0), chart.y_of(gap.mean()));
+    let (zero, y) = (chart.y_of(0.0), chart.y_of(gap.mean));
     let name = BUCKETS.get(bucket).copied().unwrap_or("further");
-    let text = match gap.deviation() {
-        Some(deviation) => format!("{} \u{b1} {deviation:.3}", signed(gap.mean(), 3)),
-        None => signed(gap.mean(), 3),
-    };
+    let text = gap.signed_text(3);
     let bar = scene.bar((x + inset, zero), (x + width - inset, y), 1.0, paint);
     bar.tip(format!("{}, {name}: {text}", arm.name()));
-    if let Some(deviation) = gap.deviation() {
+    if let Some(deviation) = gap.sd {
         let (up, down) = (
-            chart.y_of(gap.mean() + deviation),
-            chart.y_of(gap.mean() - deviation),
+            chart.y_of(gap.mean + deviation),
+            chart.y_of(gap.mean - deviation),
         );
         let middle = x + width / 2.0;
         let cap = (0.22 * width).min(6.0);

@@ -7,7 +7,7 @@ use super::scene::{Scene, Spot};
 use super::{Figure, is_wide};
 use crate::experiment::report::compare::Comparison;
 use crate::experiment::report::gather::{ArmCurve, CurvePoint};
-use crate::experiment::report::numbers::{Spread, grouped};
+use crate::experiment::report::numbers::{grouped, mean};
 use crate::train::plot::axis::XAxis;
 use crate::train::plot::series::{clipped, thinned, y_range};
 use std::ops::RangeInclusive;
@@ -88,23 +88,17 @@ fn decayed(comparison: &Comparison<'_>, curve: &ArmCurve, axis: XAxis) -> Vec<De
     };
     let shares = longest.branches.iter().map(|branch| branch.share);
     let at_share = |share: f64| {
-        let branches: Vec<_> = arm
-            .data
-            .runs
-            .iter()
-            .flat_map(|run| &run.branches)
-            .filter(|branch| (branch.share - share).abs() < 1e-6)
-            .collect();
-        let first = branches.first()?;
+        let branches = || arm.data.runs.iter().filter_map(|run| run.at(share));
+        let first = branches().next()?;
         let x = match axis {
             XAxis::Step => first.n_steps as f64,
             XAxis::Tokens => first.n_tokens as f64,
-            XAxis::Seconds => Spread::of(branches.iter().map(|b| b.seconds))?.mean(),
+            XAxis::Seconds => mean(branches().map(|branch| branch.seconds))?,
         };
-        let nll = Spread::of(branches.iter().filter_map(|b| Some(b.scores.first()?.nll)))?;
+        let nll = comparison.results.nll(arm.data, 0, share)?;
         let steps = grouped(first.n_steps);
         Some(Decayed {
-            at: (x, nll.mean()),
+            at: (x, nll.mean),
             tip: format!("{}, decayed at {steps} steps: {}", arm.name(), nll.text(3)),
         })
     };

@@ -16,12 +16,7 @@ const BOTTOM: f64 = 44.0;
 
 /// A panel a set; `None` while no run is done.
 pub(crate) fn finals(comparison: &Comparison<'_>) -> Option<Figure> {
-    let has_any = |i: &usize| {
-        comparison
-            .arms
-            .iter()
-            .any(|arm| !arm.sets[*i].finals.is_empty())
-    };
+    let has_any = |i: &usize| comparison.arms.iter().any(|arm| arm.sets[*i].nll.is_some());
     let sets: Vec<usize> = (0..comparison.results.sets.len()).filter(has_any).collect();
     if sets.is_empty() {
         return None;
@@ -70,7 +65,8 @@ fn draw_panel(
     let values = comparison
         .arms
         .iter()
-        .flat_map(|arm| arm.sets[set].finals.iter().map(|f| f.1));
+        .filter_map(|arm| arm.sets[set].nll.as_ref())
+        .flat_map(|nll| [nll.min, nll.max]);
     let low = values.clone().fold(f64::INFINITY, f64::min);
     let range = roomy(low, values.fold(f64::NEG_INFINITY, f64::max));
     let x_of =
@@ -86,7 +82,7 @@ fn draw_panel(
         .baseline()
         .and_then(|arm| arm.sets[set].nll.as_ref())
     {
-        let x = x_of(mean.mean());
+        let x = x_of(mean.mean);
         scene.dashed(vec![(x, top + TOP), (x, bottom)], 1.4, Paint::Arm(0));
     }
     for (row, arm) in comparison.arms.iter().enumerate() {
@@ -115,19 +111,16 @@ fn draw_axis(
 
 fn draw_row(scene: &mut Scene, arm: &Arm<'_>, set: usize, y: f64, x_of: impl Fn(f64) -> f64) {
     let paint = Paint::Arm(arm.slot);
-    let on_set = &arm.sets[set];
-    let Some(nll) = &on_set.nll else { return };
+    let Some(nll) = &arm.sets[set].nll else {
+        return;
+    };
     if nll.values.len() > 1 {
-        scene.line(
-            vec![(x_of(nll.low()), y), (x_of(nll.high()), y)],
-            2.0,
-            paint,
-        );
-        let x = x_of(nll.mean());
+        scene.line(vec![(x_of(nll.min), y), (x_of(nll.max), y)], 2.0, paint);
+        let x = x_of(nll.mean);
         let mean = scene.line(vec![(x, y - 9.0), (x, y + 9.0)], 2.6, paint);
         mean.tip(format!("{}: {}", arm.name(), nll.text(4)));
     }
-    for (seed, value) in &on_set.finals {
+    for (seed, value) in &nll.values {
         let mark = scene.mark((x_of(*value), y), 4.2, paint);
         mark.tip(format!("{}, seed {seed}: {}", arm.name(), fixed(*value, 4)));
     }

@@ -5,8 +5,9 @@ use super::legend::{self, Sample};
 use super::palette::Paint;
 use super::scene::{Anchor, LABEL_SIZE, Scene, Spot};
 use super::{Figure, is_wide};
+use crate::experiment::Spread;
 use crate::experiment::report::compare::{Arm, Comparison};
-use crate::experiment::report::numbers::{Spread, percent};
+use crate::experiment::report::numbers::percent;
 use crate::train::plot::axis::ticks;
 
 /// Mean decayed models of one arm.
@@ -21,11 +22,11 @@ struct Line<'a> {
 
 /// `None` where no run has more than its last branch.
 pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
-    let target = comparison.baseline().and_then(Arm::nll)?.mean();
+    let target = comparison.baseline().and_then(Arm::nll)?.mean;
     let lines: Vec<Line<'_>> = comparison
         .arms
         .iter()
-        .map(|arm| line_of(arm, target))
+        .map(|arm| line_of(comparison, arm, target))
         .filter(|line| !line.points.is_empty())
         .collect();
     if lines.iter().all(|line| line.points.len() < 2) {
@@ -52,21 +53,17 @@ pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
     ))
 }
 
-fn line_of<'a>(arm: &'a Arm<'a>, target: f64) -> Line<'a> {
+fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>, target: f64) -> Line<'a> {
     let longest = arm.data.runs.iter().max_by_key(|run| run.branches.len());
     let shares = longest.map_or(&[][..], |run| run.branches.as_slice());
-    let at = |share: f64| {
-        let branches = arm.data.runs.iter().flat_map(|run| &run.branches);
-        let same = branches.filter(|branch| (branch.share - share).abs() < 1e-6);
-        Spread::of(same.filter_map(|branch| Some(branch.scores.first()?.nll)))
-    };
+    let at = |share: f64| comparison.results.nll(arm.data, 0, share);
     let points: Vec<(f64, Spread)> = shares
         .iter()
         .filter_map(|branch| Some((branch.share, at(branch.share)?)))
         .collect();
     let crossing = points.windows(2).find_map(|pair| {
         let ((a, above), (b, under)) = (&pair[0], &pair[1]);
-        let (above, under) = (above.mean(), under.mean());
+        let (above, under) = (above.mean, under.mean);
         let crosses = above > target && under <= target;
         crosses.then(|| a + (b - a) * (above - target) / (above - under))
     });
@@ -110,8 +107,8 @@ fn scene(width: f64, comparison: &Comparison<'_>, lines: &[Line<'_>], target: f6
 
 fn chart(scene: &Scene, lines: &[Line<'_>], target: f64, place: (f64, f64)) -> Chart {
     let points = || lines.iter().flat_map(|line| &line.points);
-    let low = points().map(|(_, nll)| nll.low()).fold(target, f64::min);
-    let high = points().map(|(_, nll)| nll.high()).fold(target, f64::max);
+    let low = points().map(|(_, nll)| nll.min).fold(target, f64::min);
+    let high = points().map(|(_, nll)| nll.max).fold(target, f64::max);
     let first = points().map(|(share, _)| *share).fold(1.0, f64::min);
     let room = 0.04 * (1.0 - first).max(0.1);
     Chart::new(scene, place, first - room..=1.0 + room, roomy(low, high))
@@ -134,13 +131,13 @@ fn draw_line(scene: &mut Scene, chart: &Chart, line: &Line<'_>) {
     let means: Vec<Spot> = line
         .points
         .iter()
-        .map(|(share, nll)| chart.spot((*share, nll.mean())))
+        .map(|(share, nll)| chart.spot((*share, nll.mean)))
         .collect();
     scene.line(means, 2.0, paint).tip(line.arm.name());
     for (share, nll) in &line.points {
-        let (x, y) = chart.spot((*share, nll.mean()));
+        let (x, y) = chart.spot((*share, nll.mean));
         if nll.values.len() > 1 {
-            let ends = vec![(x, chart.y_of(nll.low())), (x, chart.y_of(nll.high()))];
+            let ends = vec![(x, chart.y_of(nll.min)), (x, chart.y_of(nll.max))];
             scene.line(ends, 1.4, paint);
         }
         let mark = scene.mark((x, y), 4.2, paint);

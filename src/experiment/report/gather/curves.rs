@@ -1,9 +1,10 @@
 //! Validations of the runs, averaged over the seeds of an arm.
 
 use super::variance::{ArmVariance, variance_of};
+use crate::experiment::Spread;
 use crate::experiment::report::compare::{Arm, Comparison, final_of};
 use crate::experiment::report::error::ReportError;
-use crate::experiment::report::numbers::Spread;
+use crate::experiment::report::numbers::mean;
 use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use std::path::Path;
 
@@ -114,14 +115,15 @@ fn point_at(runs: &[Vec<MetricsLine>], step: u64) -> Option<CurvePoint> {
             _ => None,
         })?);
     }
-    let nll = Spread::of(found.iter().map(|line| line.val_nll))?;
+    // Numbers of the runs stand for their seeds.
+    let nll = Spread::of((0..).zip(found.iter().map(|line| line.val_nll)).collect())?;
     Some(CurvePoint {
         step,
-        tokens: Spread::of(found.iter().map(|line| line.tokens as f64))?.mean(),
-        seconds: Spread::of(found.iter().map(|line| line.seconds))?.mean(),
-        mean: nll.mean(),
-        low: nll.low(),
-        high: nll.high(),
+        tokens: mean(found.iter().map(|line| line.tokens as f64))?,
+        seconds: mean(found.iter().map(|line| line.seconds))?,
+        mean: nll.mean,
+        low: nll.min,
+        high: nll.max,
     })
 }
 
@@ -138,11 +140,9 @@ fn stage_2_of(runs: &[Vec<MetricsLine>]) -> Option<CurvePoint> {
         .collect();
     Some(CurvePoint {
         // It begins where the step before its first one ended.
-        step: Spread::of(starts.iter().map(|line| (line.step - 1) as f64))?
-            .mean()
-            .round() as u64,
-        tokens: Spread::of(starts.iter().map(|line| line.tokens as f64))?.mean(),
-        seconds: Spread::of(starts.iter().map(|line| line.seconds))?.mean(),
+        step: mean(starts.iter().map(|line| (line.step - 1) as f64))?.round() as u64,
+        tokens: mean(starts.iter().map(|line| line.tokens as f64))?,
+        seconds: mean(starts.iter().map(|line| line.seconds))?,
         mean: f64::NAN,
         low: f64::NAN,
         high: f64::NAN,

@@ -1,6 +1,6 @@
 //! Variances of the losses over the positions of a step, averaged over the seeds of an arm.
 
-use crate::experiment::report::numbers::Spread;
+use crate::experiment::report::numbers::mean;
 use crate::train::metrics::{LossVariance, MetricsLine};
 
 /// Over all positions, and over those that the teacher finds easy, medium and hard.
@@ -76,15 +76,12 @@ fn series(
         return Vec::new();
     };
     let at = |step: u64| {
-        let values: Vec<f64> = runs
-            .iter()
-            .filter_map(|run| {
-                let i = run.binary_search_by_key(&step, |line| line.0).ok()?;
-                of(&run[i].1)
-            })
-            .collect();
-        let mean = Spread::of(values)?;
-        (mean.values.len() == runs.len()).then_some((step as f64, mean.mean()))
+        let of_run = |run: &Vec<(u64, LossVariance)>| {
+            let i = run.binary_search_by_key(&step, |line| line.0).ok()?;
+            of(&run[i].1).filter(|value| value.is_finite())
+        };
+        let values: Vec<f64> = runs.iter().map(of_run).collect::<Option<_>>()?;
+        Some((step as f64, mean(values)?))
     };
     first.iter().filter_map(|(step, _)| at(*step)).collect()
 }

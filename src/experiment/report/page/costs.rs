@@ -1,8 +1,9 @@
 //! Every cell: what an arm sets, what each of its runs reached, and what it cost.
 
 use super::super::compare::{Arm, Comparison, reach_text};
-use super::super::numbers::{Spread, duration, fixed, grouped, percent, short};
+use super::super::numbers::{duration, fixed, grouped, percent, short};
 use super::html::{Section, arm_name, cells, escape, table, value_cell};
+use crate::experiment::Spread;
 use crate::experiment::results::{BranchResults, RunResults, TeacherCost};
 
 const NONE: &str = "\u{2013}";

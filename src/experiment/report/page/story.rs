@@ -1,11 +1,10 @@
 //! What came out, in plain words and the fewest numbers.
 
 use super::super::compare::{Arm, Comparison, reach_text};
-use super::super::numbers::{
-    Spread, duration, fixed, grouped, percent, short, signed, upper_first,
-};
+use super::super::numbers::{duration, fixed, grouped, mean, percent, short, signed, upper_first};
 use super::Contents;
 use super::html::{Section, arm_name, cells, escape, figure, paragraph, table, value_cell};
+use crate::experiment::Spread;
 
 /// Name and size of the experiment.
 pub(super) fn header(comparison: &Comparison<'_>) -> String {
@@ -105,7 +104,7 @@ fn best<'c>(comparison: &'c Comparison<'_>) -> Option<(&'c Arm<'c>, &'c Spread)>
     let gaps = comparison
         .others()
         .filter_map(|arm| Some((arm, arm.gap()?)));
-    gaps.min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()))
+    gaps.min_by(|a, b| a.1.mean.total_cmp(&b.1.mean))
 }
 
 fn best_sentence(comparison: &Comparison<'_>, baseline: &Spread) -> String {
@@ -121,9 +120,10 @@ fn best_sentence(comparison: &Comparison<'_>, baseline: &Spread) -> String {
     );
     match best(comparison) {
         None => format!("{ends}; no other arm has a finished run of the same seed."),
-        Some((arm, gap)) if gap.mean() < 0.0 => {
+        Some((arm, gap)) if gap.mean < 0.0 => {
             let gain = Spread {
-                values: gap.values.iter().map(|gap| -gap).collect(),
+                mean: -gap.mean,
+                ..gap.clone()
             };
             format!(
                 "{ends}. The best arm is {}, {} nats below it.",
@@ -180,7 +180,7 @@ fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
 }
 
 fn mean_share(arm: &Arm<'_>) -> f64 {
-    arm.shares().map_or(f64::INFINITY, |shares| shares.mean())
+    arm.shares().map_or(f64::INFINITY, |shares| shares.mean)
 }
 
 /// `72 %`, or `72 % (70 to 75 % over seeds)`.
@@ -189,8 +189,8 @@ fn reach_words(arm: &Arm<'_>) -> String {
     match arm.shares() {
         Some(shares) if shares.values.len() > 1 => format!(
             "{mean} ({:.0} to {} over seeds)",
-            100.0 * shares.low(),
-            percent(shares.high())
+            100.0 * shares.min,
+            percent(shares.max)
         ),
         _ => mean,
     }
@@ -201,38 +201,34 @@ fn tiles(comparison: &Comparison<'_>) -> String {
     let base = &the_baseline(comparison);
     let mut tiles = Vec::new();
     if let Some(nll) = comparison.baseline().and_then(Arm::nll) {
-        tiles.push((fixed(nll.mean(), 3), format!("final NLL of {base}")));
+        tiles.push((fixed(nll.mean, 3), format!("final NLL of {base}")));
     }
     if let Some((arm, gap)) = best(comparison) {
         tiles.push((
-            signed(gap.mean(), 3),
+            signed(gap.mean, 3),
             format!("nats: {}, the best arm, to {base}", arm.name()),
         ));
     }
     let reached = comparison.others().filter_map(|arm| {
         let shares = arm.shares()?;
-        (shares.values.len() == arm.reach.len()).then_some((arm, shares.mean()))
+        (shares.values.len() == arm.reach.len()).then_some((arm, shares.mean))
     });
-    if let Some((arm, share)) = reached
+    if let Some((arm, _)) = reached
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .filter(|(_, share)| *share < 0.995)
     {
         tiles.push((
-            percent(share),
+            reach_text(&arm.reach),
             format!("of {base}\u{2019}s steps until {} is as good", arm.name()),
         ));
     }
     let seconds = comparison.baseline().and_then(|arm| {
-        Spread::of(
-            arm.data
-                .runs
-                .iter()
-                .filter_map(|run| Some(run.branches.last()?.seconds)),
-        )
+        let runs = arm.data.runs.iter();
+        mean(runs.filter_map(|run| Some(run.branches.last()?.seconds)))
     });
     if let Some(seconds) = seconds {
         tiles.push((
-            duration(seconds.mean()),
+            duration(seconds),
             format!("of training for a run of {base}"),
         ));
     }
@@ -258,7 +254,7 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
     let row = |arm: &Arm<'_>| {
         let gap = match (arm.slot, arm.gap()) {
             (0, _) | (_, None) => "\u{2013}".to_owned(),
-            (_, Some(gap)) => signed_text(gap),
+            (_, Some(gap)) => gap.signed_text(3),
         };
         let nll = arm.nll().map_or("under way".to_owned(), |nll| nll.text(3));
         let mut row = vec![
@@ -294,11 +290,4 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
         "<div class=\"headline\">{}</div>",
         table(&caption, &heads, &rows, 1)
     )
-}
-
-fn signed_text(gap: &Spread) -> String {
-    match gap.deviation() {
-        Some(deviation) => format!("{} \u{b1} {deviation:.3}", signed(gap.mean(), 3)),
-        None => signed(gap.mean(), 3),
-    }
 }
