@@ -459,7 +459,7 @@ fn a_file_that_is_no_selection_is_refused_by_name() {
         ..ReportInputs::default()
     };
     let error = render(&grid(), &inputs).unwrap_err();
-    assert!(matches!(error, ReportError::Selection { .. }), "{error}");
+    assert!(matches!(error, ReportError::Shards(_)), "{error}");
     assert!(error.to_string().contains("selection.parquet"), "{error}");
 }
 

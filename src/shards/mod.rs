@@ -40,6 +40,7 @@ mod row;
 mod row_fault;
 mod score_reader;
 mod selection;
+mod selection_rows;
 mod seq_ids;
 mod sidecar;
 mod source;
@@ -71,6 +72,7 @@ pub use selection::{
     LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, SELECTION_NAME, Selection,
     VIEW_FINGERPRINT_KEY, ViewIdentity, labels_fingerprint,
 };
+pub use selection_rows::{SelectionHead, SelectionRow, read_selection_rows};
 pub use seq_ids::{SeqIdOrder, SeqIdSet};
 #[cfg(feature = "train")]
 pub(crate) use sidecar::expect_equal;

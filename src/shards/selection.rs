@@ -13,20 +13,13 @@
 
 use super::label_set::LabelSet;
 use super::plan::{Plan, PlanCorpus, PlanSelection, PlanSequences};
+use super::selection_rows::{SelectionRow, read_rows};
 use super::seq_ids::{SeqIdOrder, SeqIdSet};
 use super::{FieldDifference, ShardsError};
 use crate::storage::{self, Partial, StorageError};
 use crate::tokens::Packing;
-use arrow_array::cast::AsArray;
-use arrow_array::types::UInt64Type;
-use arrow_array::{Array, BooleanArray, RecordBatch, UInt64Array};
-use arrow_schema::DataType;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
 use serde::Serialize;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +31,6 @@ pub const VIEW_FINGERPRINT_KEY: &str = "saltworks.view_fingerprint";
 pub const POLICY_KEY: &str = "saltworks.policy";
 /// Name of the copy in a directory of labels that a selection was labelled into.
 pub const SELECTION_NAME: &str = "selection.parquet";
-const BATCH_ROWS: usize = 1 << 16;
 
 /// One identity for all labels of a directory: `blake3:` and 64 hex digits over the fingerprints
 /// of its plans, in their order. An extension by another range makes it another one.
@@ -136,15 +128,16 @@ impl Selection {
     /// A file that is not there or no Parquet; columns that are absent, of other types or with
     /// nulls; a `seq_id` that is listed twice or past the view.
     pub fn read(path: &Path, n_total: u64) -> Result<Self, ShardsError> {
-        let file = File::open(path).map_err(|source| StorageError::io("read", path, source))?;
-        // Asserts of the Parquet decoder panic on some damaged files.
-        let read = catch_unwind(AssertUnwindSafe(|| read_file(path, file, n_total)));
-        read.unwrap_or_else(|_| {
-            Err(ShardsError::SelectionParquet {
-                path: path.to_path_buf(),
-                source: ParquetError::General("the decoder gave up".to_owned()),
-            })
-        })
+        let mut selection = Selection {
+            listed: SeqIdSet::default(),
+            kept: SeqIdSet::default(),
+            labels: None,
+            view: None,
+        };
+        let head = read_rows(path, false, |row| selection.add(path, row, n_total))?;
+        selection.labels = head.get(LABELS_FINGERPRINT_KEY).map(str::to_owned);
+        selection.view = head.get(VIEW_FINGERPRINT_KEY).map(str::to_owned);
+        Ok(selection)
     }
 
     /// Reads the selection at `path` and holds it against the labels that it is to be used with.
@@ -261,92 +254,25 @@ fn other_sequences(path: &Path, expected: String, got: &str) -> ShardsError {
     }
 }
 
-fn read_file(path: &Path, file: File, n_total: u64) -> Result<Selection, ShardsError> {
-    let parquet = |source| ShardsError::SelectionParquet {
-        path: path.to_path_buf(),
-        source,
-    };
-    let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new_with_options(file, as_stored).map_err(parquet)?;
-    let mask = wanted_columns(path, &builder)?;
-    let mut selection = Selection {
-        listed: SeqIdSet::default(),
-        kept: SeqIdSet::default(),
-        labels: metadata_of(&builder, LABELS_FINGERPRINT_KEY),
-        view: metadata_of(&builder, VIEW_FINGERPRINT_KEY),
-    };
-    let batches = builder
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(parquet)?;
-    for batch in batches {
-        let batch = batch.map_err(|error| parquet(error.into()))?;
-        selection.push(path, &batch, n_total)?;
-    }
-    Ok(selection)
-}
-
-fn metadata_of(builder: &ParquetRecordBatchReaderBuilder<File>, key: &str) -> Option<String> {
-    let entries = builder.metadata().file_metadata().key_value_metadata();
-    let entry = entries.into_iter().flatten().find(|entry| entry.key == key);
-    entry.map(|entry| entry.value.clone().unwrap_or_default())
-}
-
-fn wanted_columns(
-    path: &Path,
-    builder: &ParquetRecordBatchReaderBuilder<File>,
-) -> Result<ProjectionMask, ShardsError> {
-    let mut roots = Vec::new();
-    for (name, data_type) in [("seq_id", DataType::UInt64), ("kept", DataType::Boolean)] {
-        let Some((root, field)) = builder.schema().fields().find(name) else {
-            return Err(fault(path, format!("the column {name} is not there")));
-        };
-        if *field.data_type() != data_type {
-            let got = field.data_type();
-            let reason = format!("the column {name} is {got}, expected {data_type}");
+impl Selection {
+    fn add(&mut self, path: &Path, row: SelectionRow, n_total: u64) -> Result<(), ShardsError> {
+        let SelectionRow { seq_id, kept, .. } = row;
+        if seq_id >= n_total {
+            let reason = format!("it lists seq_id {seq_id}, past the {n_total} sequences");
             return Err(fault(path, reason));
         }
-        roots.push(root);
-    }
-    Ok(ProjectionMask::roots(builder.parquet_schema(), roots))
-}
-
-impl Selection {
-    fn push(&mut self, path: &Path, batch: &RecordBatch, n_total: u64) -> Result<(), ShardsError> {
-        let Some((seq_ids, kept)) = columns_of(batch) else {
-            return Err(fault(path, "seq_id or kept has nulls".to_owned()));
-        };
-        for (&seq_id, is_kept) in seq_ids.values().iter().zip(kept.values()) {
-            if seq_id >= n_total {
-                let reason = format!("it lists seq_id {seq_id}, past the {n_total} sequences");
-                return Err(fault(path, reason));
-            }
-            if !self.listed.insert(seq_id) {
-                return Err(fault(
-                    path,
-                    format!("it lists seq_id {seq_id} more than once"),
-                ));
-            }
-            if is_kept {
-                self.kept.insert(seq_id);
-            }
+        if !self.listed.insert(seq_id) {
+            let reason = format!("it lists seq_id {seq_id} more than once");
+            return Err(fault(path, reason));
+        }
+        if kept {
+            self.kept.insert(seq_id);
         }
         Ok(())
     }
 }
 
-/// Both columns; `None` if one has nulls.
-fn columns_of(batch: &RecordBatch) -> Option<(&UInt64Array, &BooleanArray)> {
-    let seq_ids = batch
-        .column_by_name("seq_id")?
-        .as_primitive_opt::<UInt64Type>()?;
-    let kept = batch.column_by_name("kept")?.as_boolean_opt()?;
-    (seq_ids.null_count() + kept.null_count() == 0).then_some((seq_ids, kept))
-}
-
-fn fault(path: &Path, reason: String) -> ShardsError {
+pub(super) fn fault(path: &Path, reason: String) -> ShardsError {
     ShardsError::Selection {
         path: path.to_path_buf(),
         reason,

@@ -66,14 +66,6 @@ pub enum ReportError {
         /// Those that are there.
         arms: Vec<String>,
     },
-    /// A selection that cannot be read.
-    #[error("{} is no selection: {reason}; expected Parquet with seq_id (u64) and kept (bool), as `saltworks select` writes it", path.display())]
-    Selection {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
     /// A tokenizer that decodes to text that looks real and is not.
     #[error(
         "{} is not the tokenizer of these labels: they were made with {expected}, it is {got}; \
@@ -125,7 +117,7 @@ impl ReportError {
             | Self::Empty { .. }
             | Self::NoBaseline { .. }
             | Self::ForeignTokenizer { .. } => Kind::Usage,
-            Self::Version { .. } | Self::Results { .. } | Self::Selection { .. } => Kind::BadData,
+            Self::Version { .. } | Self::Results { .. } => Kind::BadData,
             Self::Draw { .. } => Kind::Failed,
             Self::Metrics(error) => error.kind(),
             Self::Shards(error) => error.kind(),
