@@ -417,6 +417,10 @@ fn what_cannot_work_is_refused_before_the_first_step() {
         let refused = fail_with(bench.compare().args([flag, value]), 2);
         assert!(refused.contains(value), "{refused}");
     }
+    let report = "[report]\nheld_out = \"/nowhere\"\n\n[[sets]]";
+    let no_report = Bench::new().with("[[sets]]", report);
+    let refused = fail_with(&mut no_report.compare(), 2);
+    assert!(refused.contains("report.held_out"), "{refused}");
     let nowhere = "name = \"raw\"\ntokens = \"/nowhere\"\n# ";
     let bench = bench.with("name = \"raw\"\ntokens = ", nowhere);
     let failed = fail_with(&mut bench.compare(), 1);

@@ -294,6 +294,32 @@ impl BranchesConfig {
     }
 }
 
+impl ReportConfig {
+    /// Whether its inputs are there: the report is only drawn when all runs are done.
+    pub(super) fn check(&self) -> Result<(), ExperimentError> {
+        let inputs = [
+            ("report.labels", &self.labels),
+            ("report.scores", &self.scores),
+            ("report.selection", &self.selection),
+            ("report.tokenizer", &self.tokenizer),
+            ("report.held_out", &self.held_out),
+        ];
+        let given = inputs
+            .into_iter()
+            .filter_map(|(key, path)| Some((key, path.as_ref()?)));
+        for (key, path) in given {
+            require(
+                path.exists(),
+                key,
+                "a path that is there",
+                path.display(),
+                "make it first, or leave it out of [report]",
+            )?;
+        }
+        Ok(())
+    }
+}
+
 impl SetConfig {
     fn validate(&self) -> Result<(), ExperimentError> {
         let is_raw = self.tokens_format.is_some() || self.eod.is_some();

@@ -58,10 +58,11 @@ impl Experiment {
     ///
     /// # Errors
     /// Whatever is wrong with the configuration, an arm, a set, or what is in the directory already;
-    /// too little room on the disk.
+    /// an input of the report that is not there; too little room on the disk.
     pub fn open(config: ExperimentConfig, choice: &Choice) -> Result<Self, ExperimentError> {
         let arms = open_arms(&config, choice)?;
         check_others(&config, &arms)?;
+        config.report.check()?;
         let known = read_sets(&config.output)?;
         let open = |set| OpenedSet::open(set, &arms[0], &known);
         let sets = config
