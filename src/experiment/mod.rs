@@ -21,6 +21,10 @@
 //! on: a run from its checkpoint, an evaluation from the last set. What is finished is looked at
 //! again, and refused if it is of another configuration or of other inputs.
 //!
+//! The way through: `config` is what was typed; `arm` and `sets` are what it opens, and `grid` the
+//! cells. `work` goes through them, by `cell` and `scores`. `collect` reads results from the directory,
+//! with what `cost` says; `summary` has what they show, and `tables` and `report` how that looks.
+//!
 //! Invariant: this room names neither `teacher` nor `label`.
 
 mod arm;
