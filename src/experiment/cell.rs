@@ -4,7 +4,7 @@ use super::arm::Arm;
 use super::error::ExperimentError;
 use super::grid::{Cell, RunPlan};
 use super::pace::Pace;
-use super::scores::score_missing;
+use super::scores::{ModelScores, score_missing};
 use super::work::{Experiment, Watch};
 use crate::error::Kind;
 use crate::interrupt::Interrupt;
@@ -53,8 +53,10 @@ impl CellWork<'_> {
         score_missing(run, &self.arm.sources, sets, &pool, self.interrupt)
     }
 
+    /// A trained model that has scores was held against the inputs when the grid was opened; of
+    /// one without, the run itself says whether they are still those that it learnt from.
     fn train(&self, run: &RunPlan) -> Result<(), ExperimentError> {
-        if run.is_trained() {
+        if ModelScores::read(run)?.is_some() {
             return Ok(());
         }
         let config = self.cell.config_of(run, &self.arm.config);
