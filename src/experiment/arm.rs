@@ -72,10 +72,7 @@ impl Arm {
         let inputs = overview.inputs;
         let resolved = inputs.config.clone();
         let seq_len = inputs.seq_len() as u64;
-        let labels = LabelNeed::of(&overview).map_err(|source| ExperimentError::Labels {
-            arm: name.to_owned(),
-            source: Box::new(source),
-        })?;
+        let labels = LabelNeed::of(name, &overview)?;
         Ok(Self {
             name: name.to_owned(),
             sources: Sources::of(inputs).map_err(|error| in_arm(error.into()))?,

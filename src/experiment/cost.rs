@@ -3,22 +3,22 @@
 use super::TeacherCost;
 use super::config::TeacherConfig;
 use super::error::ExperimentError;
-use crate::shards::{Group, Manifest, ShardsError, SidecarFile, describe_columns};
-use crate::storage::StorageError;
+use crate::shards::{Group, Manifest, SidecarFile, describe_columns};
 use crate::train::TrainError;
 use crate::train::export::{find_model, read_config};
 use crate::train::loss::KdLoss;
 use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use crate::train::run::Overview;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use crate::view::{ViewError, add_column_bytes};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Floating point operations of training, a parameter and token: forward and backward pass.
 pub(super) const TRAINING_FLOPS: f64 = 6.0;
 /// The same of labelling: the forward pass.
 pub(super) const LABELLING_FLOPS: f64 = 2.0;
+/// How files of positions are called, in front of their number.
+const POSITIONS: &str = "positions";
 
 /// What an arm needs of labels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -30,8 +30,8 @@ pub(super) struct LabelNeed {
 }
 
 impl LabelNeed {
-    /// What the steps of a run read; nothing of a run that does not learn from labels.
-    pub(super) fn of(overview: &Overview<'_>) -> Result<Self, ShardsError> {
+    /// What the steps of a run of `arm` read; nothing of one that does not learn from labels.
+    pub(super) fn of(arm: &str, overview: &Overview<'_>) -> Result<Self, ExperimentError> {
         let inputs = overview.inputs;
         let (Some(labels), Some(policy)) = (&inputs.labels, &inputs.policy) else {
             return Ok(Self::default());
@@ -43,66 +43,54 @@ impl LabelNeed {
             KdLoss::Sampled => Group::Samples,
             _ => Group::Topk,
         };
+        let manifest = read_manifest(arm, labels.dir())?;
+        let bytes = manifest.map(|manifest| bytes_per_token(labels.dir(), &manifest, group));
         Ok(Self {
             n_tokens: n_sequences * inputs.seq_len() as u64,
-            bytes_per_token: bytes_per_token(labels.dir(), group)?,
+            bytes_per_token: bytes.transpose()?,
         })
     }
 }
 
 /// Positions of finished label directories.
 pub(super) fn scored_tokens(arm: &str, dirs: &[PathBuf]) -> Result<u64, ExperimentError> {
-    let of_dir = |dir: &PathBuf| match Manifest::read(dir) {
-        Ok(Some(manifest)) => Ok(manifest.n_targets),
-        Ok(None) => Err(ExperimentError::Value {
+    let of_dir = |dir: &PathBuf| match read_manifest(arm, dir)? {
+        Some(manifest) => Ok(manifest.n_targets),
+        None => Err(ExperimentError::Value {
             key: format!("arms.{arm}.scored"),
             expected: "finished label directories".to_owned(),
             got: format!("{}, which has no manifest.json", dir.display()),
             remedy: "let `saltworks label` finish it, or name another".to_owned(),
         }),
-        Err(source) => Err(ExperimentError::Labels {
-            arm: arm.to_owned(),
-            source: Box::new(source),
-        }),
     };
     dirs.iter().map(of_dir).sum()
 }
 
-/// Compressed bytes of the columns of `group`, a position, from the footers of all shards; `None`
-/// of labels that are not finished.
-fn bytes_per_token(dir: &Path, group: Group) -> Result<Option<f64>, ShardsError> {
-    let Some(manifest) = Manifest::read(dir)? else {
-        return Ok(None);
-    };
-    let columns = describe_columns();
-    let of_group = columns.iter().filter(|column| column.group == group);
+/// That of the labels in `dir`; `None` of labels that are not finished.
+fn read_manifest(arm: &str, dir: &Path) -> Result<Option<Manifest>, ExperimentError> {
+    Manifest::read(dir).map_err(|source| ExperimentError::Labels {
+        arm: arm.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// Compressed bytes of the columns of `group`, a position, from the footers of all shards.
+fn bytes_per_token(dir: &Path, manifest: &Manifest, group: Group) -> Result<f64, ViewError> {
+    let files = manifest.shards.iter().flat_map(|shard| &shard.files);
+    let mut columns = Vec::new();
+    for SidecarFile { name, .. } in files.filter(|file| file.name.starts_with(POSITIONS)) {
+        add_column_bytes(&mut columns, POSITIONS, &dir.join(name))?;
+    }
+    let described = describe_columns();
+    let of_group = described.iter().filter(|column| column.group == group);
     // Columns of temperatures are `log_partition_tau_X`, one for each X.
     let names: Vec<&str> = of_group
         .map(|column| column.name.trim_end_matches('X'))
         .collect();
     let is_read = |name: &str| names.iter().any(|known| name.starts_with(known));
-    let mut n_bytes = 0;
-    let files = manifest.shards.iter().flat_map(|shard| &shard.files);
-    for SidecarFile { name, .. } in files.filter(|file| file.name.starts_with("positions")) {
-        n_bytes += column_bytes(&dir.join(name), is_read)?;
-    }
-    Ok(Some(n_bytes as f64 / manifest.n_targets.max(1) as f64))
-}
-
-/// Compressed bytes of the columns that `is_read` chooses, from the footer of a Parquet file.
-fn column_bytes(path: &Path, is_read: impl Fn(&str) -> bool) -> Result<u64, ShardsError> {
-    let io = |source| StorageError::io("read", path, source);
-    let reader = SerializedFileReader::new(File::open(path).map_err(io)?);
-    let reader = reader.map_err(|error| io(std::io::Error::other(error)))?;
-    let groups = reader.metadata().row_groups().iter();
-    let chunks = groups.flat_map(|group| group.columns());
-    let read = chunks.filter(|chunk| {
-        let name = chunk.column_path().parts().first();
-        name.is_some_and(|name| is_read(name))
-    });
-    Ok(read
-        .map(|chunk| u64::try_from(chunk.compressed_size()).unwrap_or(0))
-        .sum())
+    let read = columns.iter().filter(|column| is_read(&column.column));
+    let n_bytes: u64 = read.map(|column| column.n_bytes).sum();
+    Ok(n_bytes as f64 / manifest.n_targets.max(1) as f64)
 }
 
 impl TeacherCost {

@@ -4,6 +4,7 @@ use crate::error::Kind;
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use crate::train::TrainError;
+use crate::view::ViewError;
 use std::fmt::Display;
 use std::path::PathBuf;
 
@@ -165,6 +166,9 @@ pub enum ExperimentError {
         #[source]
         source: rayon::ThreadPoolBuildError,
     },
+    /// From `view`: the footer of a shard.
+    #[error(transparent)]
+    View(#[from] ViewError),
     /// From `storage`.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -188,6 +192,7 @@ impl ExperimentError {
             Self::Damaged { .. } => Kind::BadData,
             Self::Disk { .. } | Self::Locked { .. } | Self::Threads { .. } => Kind::Failed,
             Self::Interrupted { .. } => Kind::Interrupted,
+            Self::View(error) => error.kind(),
             Self::Storage(error) => error.kind(),
         }
     }

@@ -2,10 +2,9 @@
 
 use super::summary::{ArmReach, Budget, Reach, Spread};
 use super::{ArmResults, Results};
+use crate::train::eval::BUCKET_NAMES;
 use std::fmt::Write;
 
-/// Names of the buckets, by rising NLL of the teacher.
-const BUCKETS: [&str; 3] = ["easy", "medium", "hard"];
 /// What is not known, or not there yet.
 const NOTHING: &str = "–";
 
@@ -219,8 +218,12 @@ fn by_bucket(results: &Results, set: usize) -> Option<ResultTable> {
         &format!(
             "Easy positions: the teacher's NLL is at most {easy:.3}; medium: at most {medium:.3}; hard: the others. The baseline's row is its own NLL; differences are paired by seed."
         ),
-        BUCKETS.map(str::to_owned).to_vec(),
-        |arm| (0..BUCKETS.len()).map(|bucket| cell(arm, bucket)).collect(),
+        BUCKET_NAMES.map(str::to_owned).to_vec(),
+        |arm| {
+            (0..BUCKET_NAMES.len())
+                .map(|bucket| cell(arm, bucket))
+                .collect()
+        },
     ))
 }
 

@@ -39,6 +39,6 @@ pub use row_text::render_row;
 pub use selection_text::render_selection;
 pub use set::{ColumnCost, RowChoice, SetStats, collect_stats, read_row};
 pub use stats::{Distribution, LabelStats, StatsCollector, TruncationLoss};
-pub use stats_text::render_stats;
+pub use stats_text::{grouped, render_stats};
 pub use surprise::{SURPRISE_LEGEND, Surprise};
 pub use teacher_text::{render_held_out, render_teacher};

@@ -125,7 +125,7 @@ fn score_lines(scores: &[Distribution]) -> Vec<String> {
 }
 
 /// Digits in groups of three.
-pub(super) fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (idx, digit) in digits.chars().enumerate() {

@@ -1,6 +1,7 @@
 //! Numbers as a reader wants them.
 
 use crate::experiment::Spread;
+pub(super) use crate::view::grouped;
 
 impl Spread {
     /// Mean, with the standard deviation where there is one: `4.175 ± 0.012`.
@@ -48,19 +49,6 @@ pub(super) fn signed(value: f64, digits: usize) -> String {
     } else {
         format!("+{text}")
     }
-}
-
-/// A whole number in groups of three.
-pub(super) fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Two or three digits and a unit: `9.3M`.

@@ -6,9 +6,7 @@ use super::palette::Paint;
 use super::scene::{Anchor, LABEL_SIZE, Scene};
 use super::{Figure, is_wide};
 use crate::experiment::report::compare::{Arm, Comparison};
-
-/// Names of the buckets, in their order.
-pub(crate) const BUCKETS: [&str; 3] = ["easy", "medium", "hard"];
+use crate::train::eval::BUCKET_NAMES;
 
 /// Bars a bucket and arm; `None` where nothing was evaluated by bucket.
 pub(crate) fn buckets(comparison: &Comparison<'_>) -> Option<Figure> {
@@ -107,7 +105,7 @@ fn draw_panel(scene: &mut Scene, arms: &[&Arm<'_>], set: usize, (top, height): (
     for bucket in 0..n_buckets {
         let middle = chart.x_of(bucket as f64 + 0.5);
         let at = (middle, chart.bottom + 16.0);
-        let name = BUCKETS.get(bucket).copied().unwrap_or("further");
+        let name = BUCKET_NAMES.get(bucket).copied().unwrap_or("further");
         scene.text(name, at, Anchor::Middle, LABEL_SIZE, Paint::Ink);
         for (i, arm) in arms.iter().enumerate() {
             let x = middle + (i as f64 - arms.len() as f64 / 2.0) * bar;
@@ -137,7 +135,7 @@ fn draw_bar(
     let paint = Paint::Arm(arm.slot);
     let inset = (0.08 * width).min(3.0);
     let (zero, y) = (chart.y_of(0.0), chart.y_of(gap.mean));
-    let name = BUCKETS.get(bucket).copied().unwrap_or("further");
+    let name = BUCKET_NAMES.get(bucket).copied().unwrap_or("further");
     let text = gap.signed_text(3);
     let bar = scene.bar((x + inset, zero), (x + width - inset, y), 1.0, paint);
     bar.tip(format!("{}, {name}: {text}", arm.name()));
