@@ -93,9 +93,10 @@ fn a_text_too_small_to_learn_from_is_refused_before_anything_is_trained() {
     write_text(&corpus, 20);
     let printed = fail_with(&mut demo(&corpus, &output), 2);
     assert!(printed.contains("bytes of text are too few"), "{printed}");
-    let printed = fail_with(
-        &mut demo(&dir.path().join("other.txt"), &output.with_extension("2")),
-        2,
-    );
+    // Nothing was made of that one, so the directory is free for another text.
+    let printed = fail_with(&mut demo(&dir.path().join("other.txt"), &output), 2);
     assert!(printed.contains("other.txt"), "{printed}");
+    std::fs::write(output.join("mine"), "").unwrap();
+    let printed = fail_with(&mut demo(&corpus, &output), 2);
+    assert!(printed.contains("a demo of other settings"), "{printed}");
 }

@@ -42,7 +42,7 @@ pub enum DemoError {
     },
     /// The output directory has a demo of other settings.
     #[error(
-        "{dir} holds a demo of other settings (demo.json in it); give the same, name another directory, or remove it"
+        "{dir} holds a demo of other settings ({dir}/demo.json has them); give the same, name another directory, or remove it"
     )]
     OtherDemo {
         /// The directory.
@@ -55,7 +55,7 @@ pub enum DemoError {
     OnlyGenerated,
     /// There is not enough text to learn anything from.
     #[error(
-        "{n_bytes} bytes of text are too few: at least {least} are needed; name more of it for --corpus, or raise --megabytes"
+        "{n_bytes} bytes of text are too few: at least {least} are needed; name more text for --corpus, or leave it out for generated text"
     )]
     TooLittleText {
         /// Bytes there.

@@ -18,8 +18,6 @@ const DEFAULT_MEGABYTES: u64 = 8;
 const TEACHER: &str = "slm/final/model.onnx";
 /// Time between two looks at a command and at the wish to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Least share of a sequence's targets that the teacher ranks among its best for it to be selected.
-const MIN_LEARNABLE: &str = "0.4";
 
 /// A stage: a command, and the file that says that it was done.
 struct Stage {
@@ -41,15 +39,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     claim(dir, &settings(args))?;
     let interrupt = signals::interrupt()?;
     write_texts(args, dir)?;
-    let stages = stages(dir, &scale);
-    let (before, after) = stages.split_at(N_BEFORE_MODELS);
-    let n_stages = stages.len();
-    for (i, stage) in before.iter().enumerate() {
-        stage.run(i + 1, n_stages, &interrupt)?;
+    let demo = Demo { dir, scale: &scale };
+    for (i, stage) in demo.text_stages().iter().enumerate() {
+        stage.run(i + 1, N_STAGES, &interrupt)?;
     }
-    configs::write(dir, &scale, n_tokens(dir)?, args.seed)?;
+    let n_tokens = n_tokens(dir)?;
+    configs::write(dir, &scale, n_tokens, args.seed)?;
+    let after = demo.model_stages(n_tokens);
     for (i, stage) in after.iter().enumerate() {
-        stage.run(N_BEFORE_MODELS + i + 1, n_stages, &interrupt)?;
+        stage.run(N_STAGES - after.len() + i + 1, N_STAGES, &interrupt)?;
     }
     story::tell(dir, began.elapsed(), args.quick)
 }
@@ -85,20 +83,8 @@ fn write_texts(args: &Args, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stages before the configurations can be written, which depend on the number of tokens.
-const N_BEFORE_MODELS: usize = 3;
-
-/// All stages, in order.
-fn stages(dir: &Path, scale: &Scale) -> Vec<Stage> {
-    let demo = Demo { dir, scale };
-    let mut stages = demo.text_stages();
-    assert_eq!(stages.len(), N_BEFORE_MODELS);
-    stages.push(demo.slm_stage());
-    stages.extend(demo.selection_stages());
-    stages.extend(demo.label_stages());
-    stages.push(demo.compare_stage());
-    stages
-}
+/// Stages of the demo; those behind the first three depend on the number of tokens.
+const N_STAGES: usize = 11;
 
 struct Demo<'a> {
     dir: &'a Path,
@@ -169,6 +155,16 @@ impl Demo<'_> {
         ]
     }
 
+    /// What follows when the text is `n_tokens` tokens.
+    fn model_stages(&self, n_tokens: u64) -> Vec<Stage> {
+        let n_rows = self.scale.n_selected(n_tokens);
+        let mut stages = vec![self.slm_stage()];
+        stages.extend(self.selection_stages(n_rows));
+        stages.extend(self.label_stages());
+        stages.push(self.compare_stage());
+        stages
+    }
+
     fn slm_stage(&self) -> Stage {
         self.stage(
             "a small language model learns the text: the teacher",
@@ -178,9 +174,11 @@ impl Demo<'_> {
         )
     }
 
-    fn selection_stages(&self) -> Vec<Stage> {
-        let scores = self.at("scores");
-        let rows = self.scale.n_labelled().to_string();
+    fn selection_stages(&self, n_rows: u64) -> Vec<Stage> {
+        let (scores, rows) = (self.at("scores"), n_rows.to_string());
+        let (tokens, tokenizer) = (self.at("tokens"), self.at("tokenizer.json"));
+        let floor = self.scale.min_learnable;
+        let floor = floor.map_or(vec![], |share| vec!["--min-learnable", share]);
         let select = |title, name: &str, policy: &[&str]| {
             let output = self.at(name);
             let arguments = [
@@ -207,16 +205,11 @@ impl Demo<'_> {
                 "which sequences are challenging, yet learnable",
                 "selection.parquet",
                 &[
-                    "--policy",
-                    "top",
-                    "--min-learnable",
-                    MIN_LEARNABLE,
-                    "--preview",
-                    "--tokens",
-                    &self.at("tokens"),
-                    "--tokenizer",
-                    &self.at("tokenizer.json"),
-                ],
+                    &["--policy", "top"][..],
+                    &floor,
+                    &["--preview", "--tokens", &tokens, "--tokenizer", &tokenizer],
+                ]
+                .concat(),
             ),
             select(
                 "as many at random, to compare with",

@@ -18,6 +18,9 @@ pub(super) struct Scale {
     pub(super) slm_steps: u64,
     /// Steps of each large model.
     pub(super) llm_steps: u64,
+    /// Least share of a sequence's targets that the teacher ranks among its best for it to be
+    /// selected; none where the teacher has learnt next to nothing.
+    pub(super) min_learnable: Option<&'static str>,
     slm: &'static str,
     llm: &'static str,
 }
@@ -32,6 +35,7 @@ impl Scale {
         top_k: 32,
         slm_steps: 1000,
         llm_steps: 500,
+        min_learnable: Some("0.4"),
         slm: SLM,
         llm: LLM,
     };
@@ -40,6 +44,7 @@ impl Scale {
         top_k: 8,
         slm_steps: 20,
         llm_steps: 20,
+        min_learnable: None,
         slm: TINY,
         llm: TINY,
     };
@@ -49,9 +54,21 @@ impl Scale {
         self.llm_steps * 2 / 5
     }
 
-    /// Sequences of the first stage: what needs labels.
-    pub(super) fn n_labelled(&self) -> u64 {
+    /// Sequences to label for the first stage, of a text of `n_tokens`: as many as it reads, but no
+    /// more than a quarter of a short text, which leaves the second stage enough others.
+    pub(super) fn n_selected(&self, n_tokens: u64) -> u64 {
+        self.n_read().min(n_tokens / SEQ_LEN / 4).max(1)
+    }
+
+    /// Sequences that the first stage reads.
+    fn n_read(&self) -> u64 {
         self.n_kd() * BATCH_SIZE
+    }
+
+    /// Times that the first stage may see a sequence: a selection keeps fewer than it is asked for
+    /// where little is learnable.
+    fn label_epochs(&self, n_tokens: u64) -> u64 {
+        4 * self.n_read().div_ceil(self.n_selected(n_tokens))
     }
 }
 
@@ -92,14 +109,16 @@ fn slm(at: &str, scale: &Scale, n_tokens: u64, seed: u64) -> String {
 fn llm(at: &str, scale: &Scale, n_tokens: u64) -> String {
     let (steps, model, n_kd) = (scale.llm_steps, scale.llm, scale.n_kd());
     let epochs = epochs(steps, n_tokens);
+    let label_epochs = scale.label_epochs(n_tokens);
     let every = (steps / 20).max(1);
+    let log_every = every.min(10);
     format!(
         "# The large model. experiment.toml says what each arm changes.\noutput = {llm:?}\n\n[model]\n{model}\n\n\
          [data]\ntokens = {tokens:?}\nlabels = {labels:?}\nvalidation = {held_out:?}\n\
-         tokenizer = {tokenizer:?}\ntoken_epochs = {epochs}\n\n\
+         tokenizer = {tokenizer:?}\nlabel_epochs = {label_epochs}\ntoken_epochs = {epochs}\n\n\
          [train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\n\n\
          [schedule]\nlr = 2e-3\nshape = \"wsd\"\nwarmup_steps = {warmup}\n\n\
-         [kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.9\n\n[eval]\nevery = {every}\nsequences = 64\n",
+         [kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.9\n\n[eval]\nevery = {every}\nsequences = 64\n\n[log]\nevery = {log_every}\n",
         llm = format!("{at}/llm"),
         tokens = format!("{at}/tokens"),
         labels = format!("{at}/labels"),
@@ -132,4 +151,23 @@ fn experiment(at: &str, seed: u64) -> String {
         slm = format!("{at}/slm"),
         tokenizer = format!("{at}/tokenizer.json"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_length_of_the_text_both_stages_find_the_sequences_that_they_read() {
+        for scale in [Scale::WHOLE, Scale::QUICK] {
+            for n_tokens in [20_000, 60_000, 400_000, 1_700_000, 50_000_000] {
+                let n_selected = scale.n_selected(n_tokens);
+                assert!(n_selected * scale.label_epochs(n_tokens) >= scale.n_read());
+                let n_left = n_tokens / SEQ_LEN - n_selected;
+                let n_seen = n_left * epochs(scale.llm_steps, n_tokens);
+                let n_needed = scale.llm_steps * BATCH_SIZE - scale.n_read();
+                assert!(n_seen >= n_needed, "{n_tokens}: {n_seen} of {n_needed}");
+            }
+        }
+    }
 }

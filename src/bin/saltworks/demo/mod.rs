@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
     /// Your text in place of a generated one: files, directories or globs of .jsonl, .json, .ndjson
-    /// or .txt (plain, .gz or .zst) or .parquet.
+    /// or .txt (plain, .gz or .zst) or .parquet; in JSON and Parquet the field `text` is read.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     corpus: Vec<String>,
     /// Megabytes of text to generate, or of yours to take. Default: 8, and 3 with --teacher ngram.
@@ -72,24 +72,25 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// Marks the directory as the demo of these settings. One with other content is left alone.
+/// Marks the directory as the demo of these settings. One with other content is left alone, but a
+/// demo that came to nothing yet, as by a wrong --corpus, may begin with others.
 fn claim(dir: &Path, settings: &serde_json::Value) -> anyhow::Result<()> {
     let path = dir.join("demo.json");
     let settings = format!("{settings:#}\n");
-    match std::fs::read_to_string(&path) {
-        Ok(there) if there == settings => return Ok(()),
-        Ok(_) => {
-            let dir = dir.to_path_buf();
-            return Err(DemoError::OtherDemo { dir }.into());
-        }
-        Err(_) => {}
+    let there = std::fs::read_to_string(&path).ok();
+    if there.as_ref() == Some(&settings) {
+        return Ok(());
     }
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let mut entries =
+    let entries =
         std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    if entries.next().is_some() {
+    let own = usize::from(there.is_some());
+    if entries.count() > own {
         let dir = dir.to_path_buf();
-        return Err(DemoError::NotADemo { dir }.into());
+        return Err(match there {
+            Some(_) => DemoError::OtherDemo { dir }.into(),
+            None => DemoError::NotADemo { dir }.into(),
+        });
     }
     Ok(storage::replace(&path, settings.as_bytes())?)
 }

@@ -22,6 +22,14 @@ pub(super) fn tell(dir: &Path, took: Duration, is_quick: bool) -> anyhow::Result
     Ok(())
 }
 
+/// A count with the letter of its magnitude.
+fn count(n: u64) -> String {
+    match n {
+        0..1_000_000 => format!("{:.0}k", n as f64 / 1e3),
+        _ => format!("{:.1}M", n as f64 / 1e6),
+    }
+}
+
 fn lines(results: &Results) -> Vec<String> {
     let (Some(set), Some(baseline)) = (results.sets.first(), results.arm(&results.baseline)) else {
         return vec!["no run is finished yet".to_owned()];
@@ -29,17 +37,17 @@ fn lines(results: &Results) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(teacher), Some(nll)) = (&results.teacher, set.teacher_nll) {
         lines.push(format!(
-            "The small model ({:.1}M parameters) reads held-out text at {nll:.3} nats a token.",
-            teacher.n_params as f64 / 1e6
+            "The small model ({} parameters) reads held-out text at {nll:.3} nats a token.",
+            count(teacher.n_params)
         ));
     }
     let Some(own) = last_nll(baseline) else {
         return lines;
     };
     lines.push(format!(
-        "A model of {:.1}M parameters, trained on {:.2}M tokens without it: {own:.3}.",
-        results.n_params as f64 / 1e6,
-        (results.n_steps * results.tokens_per_step) as f64 / 1e6
+        "A model of {} parameters, trained on {} tokens without it: {own:.3}.",
+        count(results.n_params),
+        count(results.n_steps * results.tokens_per_step)
     ));
     let others = results.arms.iter().filter(|arm| arm.name != baseline.name);
     lines.extend(others.filter_map(|arm| compared(results, arm)));

@@ -74,7 +74,11 @@ fn generated(seed: u64, n_text_bytes: usize) -> anyhow::Result<Vec<String>> {
 fn users(inputs: &[String], n_bytes: usize) -> anyhow::Result<Vec<String>> {
     let (mut pieces, mut left) = (Vec::new(), n_bytes);
     for document in Documents::open(expand_inputs(inputs)?, CorpusOptions::default())? {
-        for piece in pieces_of(&document?.text) {
+        let document = document.context(
+            "--corpus: documents are UTF-8, in JSON and Parquet in the field `text`; \
+             the options of `tokenize` are not the demo's",
+        )?;
+        for piece in pieces_of(&document.text) {
             if piece.len() > left {
                 return Ok(pieces);
             }
