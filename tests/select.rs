@@ -219,6 +219,30 @@ fn amounts_that_are_missing_or_impossible_are_refused() {
 
 /// A training run of 20 steps of 4 on labels that are not there yet.
 #[cfg(feature = "train")]
+#[test]
+fn a_selection_takes_the_place_of_an_earlier_one_and_of_nothing_else() {
+    let inputs = Inputs::new(N_TOKENS);
+    score_and_select(&inputs, &[]);
+    succeed(select(&inputs, "scores").args(["--rows", "5"]));
+    let before = snapshot(&inputs.path("scores"));
+    let shard = "scores/scores/part-00000.parquet";
+    for place in [
+        "scores/manifest.json",
+        shard,
+        "scores",
+        "absent/selection.parquet",
+    ] {
+        let mut command = saltworks();
+        command
+            .arg("select")
+            .arg(inputs.path("scores"))
+            .args(["--rows", "5", "--output"]);
+        let printed = fail_with(command.arg(inputs.path(place)), 2);
+        assert!(printed.contains(place), "{printed}");
+        assert_same_files(&before, &snapshot(&inputs.path("scores")));
+    }
+}
+
 fn write_run(inputs: &Inputs, data: &str) -> std::path::PathBuf {
     let tokens = inputs.path("tokens.bin");
     let text = format!(

@@ -32,6 +32,15 @@ pub enum SelectError {
         /// What it is.
         got: String,
     },
+    /// A file in the selection's place that is something else.
+    #[error(
+        "{} is there and is no selection: give --output a path of its own, or remove it",
+        path.display()
+    )]
+    NotASelection {
+        /// The file or directory.
+        path: PathBuf,
+    },
     /// A difference of scores of different sequences.
     #[error(
         "{} and {} do not label the same sequences: {field} is {ours} in the first and {theirs} in the second; label the same corpus, cut in the same way, with both models",
@@ -76,6 +85,7 @@ impl SelectError {
             SelectError::Storage(error) => error.kind(),
             SelectError::Encode { .. } => Kind::Failed,
             SelectError::Policy { .. }
+            | SelectError::NotASelection { .. }
             | SelectError::OtherSequences { .. }
             | SelectError::KeepsNothing { .. } => Kind::Usage,
         }

@@ -5,7 +5,7 @@ use super::histogram::ScoreHistogram;
 use super::policy::middle_rank;
 use super::rows::{Scored, Source, dir_of};
 use super::sort::{Keyed, RUN_ROWS, Sorted, Sorter};
-use super::write::{Row, SelectionWriter};
+use super::write::{Row, SelectionWriter, check_replaceable};
 use super::{Amount, Order, Policy, SelectError};
 use crate::shards::{
     LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, VIEW_FINGERPRINT_KEY, ViewIdentity,
@@ -54,7 +54,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// Labels that are not finished or damaged; a `minus` of other sequences; a policy that cannot be or
-/// keeps nothing; what writing gives, after which an earlier `output` is still there.
+/// keeps nothing; an `output` that is something else; what writing gives, after which an earlier `output` is still there.
 pub fn select(
     labels: &LabelSet,
     minus: Option<&LabelSet>,
@@ -62,6 +62,7 @@ pub fn select(
     output: &Path,
     mut on_row_group: impl FnMut(u64),
 ) -> Result<Summary, SelectError> {
+    check_replaceable(output)?;
     let job = Job {
         source: Source {
             labels,

@@ -6,6 +6,7 @@ use crate::storage::{self, FileHash, Partial, StorageError};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -13,6 +14,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use serde::Serialize;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -156,6 +158,28 @@ pub fn describe_selection() -> Vec<SelectionColumn> {
             "whether the sequence is in the selection: the first ranks are, up to the amount",
         ),
     ]
+}
+
+/// Refuses to write over anything but a selection: shards are Parquet too, and take hours.
+///
+/// # Errors
+/// [`SelectError::NotASelection`].
+pub(super) fn check_replaceable(path: &Path) -> Result<(), SelectError> {
+    // A path that cannot be opened has nothing to lose; what is wrong with it, the writer says.
+    let Ok(file) = File::open(path) else {
+        return Ok(());
+    };
+    let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
+    let is_selection = footer.is_ok_and(|footer| {
+        let column = |name| footer.schema().column_with_name(name).is_some();
+        column("seq_id") && column("kept")
+    });
+    match is_selection {
+        true => Ok(()),
+        false => Err(SelectError::NotASelection {
+            path: path.to_path_buf(),
+        }),
+    }
 }
 
 fn schema() -> Arc<Schema> {

@@ -105,6 +105,9 @@ struct Report<'a> {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let labels = LabelSet::open(&args.labels)?;
     let minus = args.minus.as_deref().map(LabelSet::open).transpose()?;
+    if let Some(minus) = &minus {
+        note_one_teacher(&labels, minus);
+    }
     let source = preview::Source::open(&args, &labels)?;
     let summary = select_with_progress(&args, &labels, minus.as_ref())?;
     let preview = source
@@ -123,6 +126,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     text += &preview.map_or_else(String::new, |preview| preview.render());
     text += &format!("\nwritten to {}\n", args.output.display());
     terminal::print(&text)
+}
+
+/// A set less itself, by an exported copy or a slip of the directory, selects nothing of use.
+fn note_one_teacher(labels: &LabelSet, minus: &LabelSet) {
+    let teacher = |set: &LabelSet| set.segments[0].teacher.fingerprint.clone();
+    if teacher(labels) == teacher(minus) {
+        anstream::eprintln!(
+            "note: {} and {} are by one teacher: every difference of their scores is 0",
+            labels.dir.display(),
+            minus.dir.display()
+        );
+    }
 }
 
 fn select_with_progress(
