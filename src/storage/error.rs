@@ -30,6 +30,15 @@ pub enum StorageError {
         #[source]
         source: io::Error,
     },
+    /// The directory that a file is to be written into is not there.
+    #[error(
+        "cannot write {}: its directory is not there; make it, or give another path",
+        path.display()
+    )]
+    NoDirectory {
+        /// The file.
+        path: PathBuf,
+    },
     /// A path that cannot name a file, such as `..` or the empty path.
     #[error("{} does not name a file: give a path that ends in a file name", path.display())]
     NotAFileName {
@@ -54,11 +63,17 @@ impl StorageError {
         }
     }
 
-    /// What kind of failure this is.
+    /// What kind of failure this is. A path that is not there, or no file or no directory, will not
+    /// be one on the next try.
     pub fn kind(&self) -> Kind {
+        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
         match self {
-            StorageError::NoSpace { .. } | StorageError::Io { .. } => Kind::Failed,
-            StorageError::NotAFileName { .. } => Kind::Usage,
+            StorageError::Io { source, .. } => match source.kind() {
+                NotFound | NotADirectory | IsADirectory => Kind::Usage,
+                _ => Kind::Failed,
+            },
+            StorageError::NoSpace { .. } => Kind::Failed,
+            StorageError::NoDirectory { .. } | StorageError::NotAFileName { .. } => Kind::Usage,
         }
     }
 

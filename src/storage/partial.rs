@@ -29,6 +29,10 @@ impl Partial {
     /// [`StorageError`] with the path.
     pub fn create(final_path: &Path) -> Result<Self, StorageError> {
         let (dir, name) = split_final(final_path)?;
+        if !dir.exists() {
+            let path = final_path.to_path_buf();
+            return Err(StorageError::NoDirectory { path });
+        }
         for _ in 0..CREATE_TRIES {
             let path = dir.join(temp_name(name));
             if let Some(file) = create_locked(&path)? {
