@@ -344,7 +344,8 @@ pub struct CheckpointConfig {
     pub every: u64,
     /// Latest checkpoints that are kept.
     pub keep_last: usize,
-    /// Steps whose checkpoints are kept for good, if a multiple of this; 0 keeps none.
+    /// Steps between two checkpoints that are saved whatever `every` says, and kept for good; 0 keeps
+    /// none.
     pub keep_every: u64,
     /// Steps after which a checkpoint is saved whatever `every` says, and kept for good.
     pub keep_steps: Vec<u64>,

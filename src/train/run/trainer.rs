@@ -270,7 +270,9 @@ impl<'a> Trainer<'a> {
         let (step, keep) = (self.state.step, &self.inputs.config.checkpoint);
         step == self.n_steps()
             || keep.keep_steps.contains(&step)
-            || (keep.every > 0 && step.is_multiple_of(keep.every))
+            || [keep.every, keep.keep_every]
+                .iter()
+                .any(|&every| every > 0 && step.is_multiple_of(every))
     }
 
     fn is_log_due(&self, step: u64) -> bool {
