@@ -28,6 +28,8 @@ const FREE_KEYS_OF_BRANCH: &[&str] = &[
     "schedule.min_lr",
     "schedule.decay_steps",
 ];
+/// Keys whose defaults depend on `train.steps`.
+const SCHEDULE_PREFIX: &str = "schedule.";
 /// Of a branch that leaves its dimensions to the checkpoint.
 const MODEL_KEYS: &[&str] = &["model."];
 
@@ -53,7 +55,8 @@ impl RunConfig {
         self.difference_beside(other, &[FREE_KEYS])
     }
 
-    /// The first key, by name, that is in none of the lists in `free` and on which the two differ.
+    /// The first key, by name, that is in none of the lists in `free` and on which the two differ;
+    /// one of the schedule only where no other does, for what is left out there follows the others.
     fn difference_beside(
         &self,
         other: &Self,
@@ -63,7 +66,9 @@ impl RunConfig {
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let is_free = |key: &str| free.iter().any(|keys| is_among(key, keys));
         let differs = |key: &&&String| !is_free(key) && ours.get(**key) != theirs.get(**key);
-        Ok(keys.iter().find(differs).map(|key| Difference {
+        let first = keys.iter().filter(differs);
+        let first = first.min_by_key(|key| key.starts_with(SCHEDULE_PREFIX));
+        Ok(first.map(|key| Difference {
             key: key.to_string(),
             ours: said(ours.get(*key)),
             theirs: said(theirs.get(*key)),

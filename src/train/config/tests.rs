@@ -633,6 +633,16 @@ fn only_keys_that_change_nothing_learnt_may_change_on_resume() {
 }
 
 #[test]
+fn a_default_that_followed_another_key_is_not_named_in_its_place() {
+    let begun = salt(&["schedule.shape=wsd"]).resolve(None).unwrap();
+    let now = salt(&["schedule.shape=wsd", "train.steps=2000"]);
+    let now = now.resolve(None).unwrap();
+    assert_ne!(now.schedule.decay_steps, begun.schedule.decay_steps);
+    let difference = now.difference_that_matters(&begun).unwrap().unwrap();
+    assert_eq!(difference.key, "train.steps");
+}
+
+#[test]
 fn a_run_of_before_there_was_a_margin_goes_on_with_the_default_one_only() {
     let auto = |more: &[&str]| {
         let keys = [&["kd.transition=auto"], more].concat();
