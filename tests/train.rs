@@ -1539,7 +1539,10 @@ fn labels_that_a_model_cannot_be_evaluated_on_are_refused() {
         (&["--seq-ids", "5..5"][..], "0..500"),
         (&["--bucket-borders", "3,1"], "0.5,3"),
         (&["--seq-len", "16"], "--seq-len"),
-        (&["--seq-ids", "100000..100001"], "nothing to predict"),
+        (
+            &["--seq-ids", "100000..100001"],
+            "none of the sequences that are asked for",
+        ),
     ] {
         let refused = fail_with(&mut eval(&bench.labels, more), 2);
         assert!(refused.contains(word), "{more:?}: {refused}");

@@ -95,6 +95,11 @@ pub enum EvalError {
         "there is nothing to predict: no sequence has a second token; give more text, or an id in front of it"
     )]
     NothingToPredict,
+    /// A choice of sequences that labels have none of.
+    #[error(
+        "none of the sequences that are asked for is labelled here; ask for others with --seq-ids or --selection (`saltworks stats` tells how many there are, `saltworks inspect` one of them)"
+    )]
+    NothingChosen,
     /// A field that no document has.
     #[error(
         "no document has a string or number in the field `{field}` (--by); name one that groups them, such as an id"
@@ -166,6 +171,7 @@ impl EvalError {
             | EvalError::OtherTokenizer { .. }
             | EvalError::NotTheModels { .. }
             | EvalError::NothingToPredict
+            | EvalError::NothingChosen
             | EvalError::NoGroups { .. }
             | EvalError::EmptySeparator
             | EvalError::PromptTooLong { .. }

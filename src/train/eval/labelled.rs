@@ -131,7 +131,7 @@ pub fn teacher_terciles(
         }
         Ok(())
     })?;
-    found.ok_or_else(|| EvalError::NothingToPredict.into())
+    found.ok_or_else(|| EvalError::NothingChosen.into())
 }
 
 /// Evaluates the chosen sequences of `labels`, as many at a time as the network has room for. The
@@ -257,7 +257,7 @@ impl Tally {
         self.buckets.iter().for_each(|&bucket| all += bucket);
         let (Some(accuracy), Some(ece)) = (self.calibration.accuracy(), self.calibration.ece())
         else {
-            return Err(EvalError::NothingToPredict);
+            return Err(EvalError::NothingChosen);
         };
         let n = all.n as f64;
         Ok(LabelledReport {
