@@ -107,8 +107,7 @@ fn label_task(
     }
     let totals = Totals {
         n_tokens_before: done.iter().map(|sidecar| sidecar.n_targets).sum(),
-        // Close enough for a bar: shards are equal but for their random sequences.
-        n_tokens: plan.sequences.n_targets / u64::from(config.task.count),
+        n_tokens: n_targets_of(&plan, config.task),
         n_shards_before: done.len() as u64,
         n_shards: (done.len() + todo.len()) as u64,
     };
@@ -182,6 +181,15 @@ pub(super) fn make_shards(
     // Not by `Inputs::teachers`: the view borrows the corpus beside them.
     let teachers = std::iter::once(&mut inputs.teacher).chain(more).collect();
     pipeline::run(&work, teachers)
+}
+
+/// Targets of a task: of the plan, by its share of the rows. Close enough for a bar: rows are equal but
+/// for the short ones at the end of the text or of a document, and which those are is random.
+fn n_targets_of(plan: &Plan, task: Task) -> u64 {
+    let shards = plan.shards().filter(|&shard| task.has(shard));
+    let n_rows: u64 = shards.map(|shard| plan.n_rows(shard)).sum();
+    let all = u128::from(plan.n_sequences().max(1));
+    (u128::from(plan.sequences.n_targets) * u128::from(n_rows) / all) as u64
 }
 
 /// This task's shards: sidecars of those that are done and check out, and the numbers of the rest.
