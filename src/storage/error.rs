@@ -63,13 +63,13 @@ impl StorageError {
         }
     }
 
-    /// What kind of failure this is. A path that is not there, or no file or no directory, will not
-    /// be one on the next try.
+    /// What kind of failure this is. What is read and is no file, or in no directory, will not be one
+    /// on the next try.
     pub fn kind(&self) -> Kind {
-        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+        use io::ErrorKind::{IsADirectory, NotADirectory};
         match self {
-            StorageError::Io { source, .. } => match source.kind() {
-                NotFound | NotADirectory | IsADirectory => Kind::Usage,
+            StorageError::Io { action, source, .. } => match (*action, source.kind()) {
+                ("read", NotADirectory | IsADirectory) => Kind::Usage,
                 _ => Kind::Failed,
             },
             StorageError::NoSpace { .. } => Kind::Failed,
@@ -79,6 +79,10 @@ impl StorageError {
 
     /// Whether the file is simply not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        match self {
+            StorageError::NoDirectory { .. } => true,
+            StorageError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
     }
 }
