@@ -35,7 +35,7 @@ impl Scale {
         top_k: 32,
         slm_steps: 1000,
         llm_steps: 500,
-        min_learnable: Some("0.4"),
+        min_learnable: Some("0.25"),
         slm: SLM,
         llm: LLM,
     };
