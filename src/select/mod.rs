@@ -18,7 +18,7 @@
 //! two label sets' scores, joined by `seq_id` (MiniPLM, arXiv 2410.17215: the NLL of a reference minus
 //! that of the teacher).
 //!
-//! Memory is bounded: rows pass through [`sort`], which spills sorted runs into an unlinked temporary
+//! Memory is bounded: rows pass through `sort`, which spills sorted runs into an unlinked temporary
 //! file beside the output, once in the policy's order (twice for `middle`) and once by `seq_id`.
 //!
 //! Invariant: this room reads the columns `seq_id`, `n_targets` and the scores that it is asked for, and

@@ -45,7 +45,7 @@ pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Wri
 /// The page alone, as it would be written.
 ///
 /// # Errors
-/// As [`write`], but for the filesystem's.
+/// As [`write()`], but for the filesystem's.
 pub fn render(results: &Results, inputs: &ReportInputs) -> Result<String, ReportError> {
     let comparison = Comparison::new(results)?;
     let gathered = gather_runs(&comparison, &inputs.root)?;
