@@ -411,7 +411,7 @@ fn score_column(score: ScoreId) -> Column {
         ),
         ScoreId::SaltMasked => (
             "nats",
-            "median over all positions of `[target_rank < k] * NLL`",
+            "median over all positions of [target_rank < k] * NLL",
         ),
         ScoreId::MeanNll => ("nats", "mean NLL of the targets"),
         ScoreId::MedianNll => ("nats", "median NLL of the targets"),
