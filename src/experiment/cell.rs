@@ -8,9 +8,9 @@ use super::scores::{ModelScores, score_missing};
 use super::work::{Experiment, Watch};
 use crate::error::Kind;
 use crate::interrupt::Interrupt;
-use crate::storage::{StorageError, remove_tree};
+use crate::storage::{remove_file, remove_tree};
+use crate::train::TrainError;
 use crate::train::run::{self, Observer, Outcome, Start};
-use std::path::Path;
 
 /// What a branch's model is not asked for again.
 const ONNX_NAME: &str = "model.onnx";
@@ -46,11 +46,12 @@ impl CellWork<'_> {
         self.tidy()
     }
 
-    fn finish(&self, run: &RunPlan) -> Result<(), ExperimentError> {
-        self.train(run)?;
-        let pool = pool_of(self.arm.config.train.threads())?;
+    fn finish(&self, plan: &RunPlan) -> Result<(), ExperimentError> {
+        self.train(plan)?;
+        let pool = run::pool_of(self.arm.config.train.threads());
+        let pool = pool.map_err(|error| self.failed(plan, error.into()))?;
         let sets = self.experiment.sets();
-        score_missing(run, &self.arm.sources, sets, &pool, self.interrupt)
+        score_missing(plan, &self.arm.sources, sets, &pool, self.interrupt)
     }
 
     /// A trained model that has scores was held against the inputs when the grid was opened; of
@@ -70,10 +71,7 @@ impl CellWork<'_> {
             },
         };
         let outcome = run::run(&config, Start::Latest, self.interrupt, &observer);
-        let outcome = outcome.map_err(|source| ExperimentError::Cell {
-            cell: self.cell.name_of(run),
-            source: Box::new(source),
-        })?;
+        let outcome = outcome.map_err(|error| self.failed(run, error))?;
         if let Outcome::Finished(finished) = outcome {
             self.note(&format!(
                 "{}: {} steps, {} tokens, {:.0} s",
@@ -104,6 +102,13 @@ impl CellWork<'_> {
         (self.watch.on_note)(text);
     }
 
+    fn failed(&self, run: &RunPlan, source: TrainError) -> ExperimentError {
+        ExperimentError::Cell {
+            cell: self.cell.name_of(run),
+            source: Box::new(source),
+        }
+    }
+
     fn interrupted(&self, error: ExperimentError, run: &RunPlan) -> ExperimentError {
         if error.kind() != Kind::Interrupted {
             return error;
@@ -114,19 +119,4 @@ impl CellWork<'_> {
             n_cells: self.experiment.cells().len(),
         }
     }
-}
-
-fn remove_file(path: &Path) -> Result<(), StorageError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StorageError::io("remove", path, error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, ExperimentError> {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(n_threads);
-    let built = builder.build();
-    built.map_err(|source| ExperimentError::Threads { n_threads, source })
 }

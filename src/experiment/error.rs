@@ -155,17 +155,6 @@ pub enum ExperimentError {
         /// All that were asked for.
         n_cells: usize,
     },
-    /// Threads could not be started.
-    #[error(
-        "cannot start {n_threads} threads: check the system's limits (ulimit -u), or lower train.threads"
-    )]
-    Threads {
-        /// As many as were asked for.
-        n_threads: usize,
-        /// Why.
-        #[source]
-        source: rayon::ThreadPoolBuildError,
-    },
     /// From `view`: the footer of a shard.
     #[error(transparent)]
     View(#[from] ViewError),
@@ -190,7 +179,7 @@ impl ExperimentError {
             | Self::Cell { source, .. } => source.kind(),
             Self::Labels { source, .. } => source.kind(),
             Self::Damaged { .. } => Kind::BadData,
-            Self::Disk { .. } | Self::Locked { .. } | Self::Threads { .. } => Kind::Failed,
+            Self::Disk { .. } | Self::Locked { .. } => Kind::Failed,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::View(error) => error.kind(),
             Self::Storage(error) => error.kind(),

@@ -10,11 +10,11 @@ use super::scores::{ModelScores, is_scored};
 use super::sets::{OpenedSet, read_sets, write_sets};
 use super::{Results, TeacherCost, collect};
 use crate::interrupt::Interrupt;
-use crate::storage::{StorageError, free_bytes};
+use crate::storage::{StorageError, free_bytes, lock_file};
 use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointStore;
 use crate::train::config::RunConfig;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
 
 /// Whose lock says that a process works here.
@@ -250,23 +250,14 @@ impl Experiment {
         }
     }
 
-    /// Shows that the directory can be written to, and that no other process works there. The kernel
-    /// drops the lock when the process ends, however it ends.
+    /// Shows that the directory can be written to, and that no other process works there.
     fn lock(&self) -> Result<File, ExperimentError> {
         let output = &self.config.output;
-        let path = output.join(LOCK_NAME);
-        let io = |source| StorageError::io("write to", &path, source);
+        let io = |source| StorageError::io("create the directory", output, source);
         std::fs::create_dir_all(output).map_err(io)?;
-        let mut options = File::options();
-        let options = options.create(true).truncate(false).write(true);
-        let lock = options.open(&path).map_err(io)?;
-        match lock.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(ExperimentError::Locked {
-                output: output.clone(),
-            }),
-            // A filesystem without locks cannot tell: whoever uses one sees to it.
-            _ => Ok(lock),
-        }
+        lock_file(&output.join(LOCK_NAME))?.ok_or_else(|| ExperimentError::Locked {
+            output: output.clone(),
+        })
     }
 }
 

@@ -15,6 +15,7 @@
 mod error;
 mod fault;
 mod hash;
+mod lock;
 mod partial;
 mod publish;
 mod space;
@@ -26,9 +27,11 @@ pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{fail_nth, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
+pub use lock::lock_file;
 pub use partial::{Partial, Sealed};
 pub use publish::{
-    Publish, create_if_absent, publish_dir, remove_tree, rename_dir, replace, replace_dir,
+    Publish, create_if_absent, publish_dir, remove_file, remove_tree, rename_dir, replace,
+    replace_dir,
 };
 pub use space::free_bytes;
 pub use sweep::{sweep_abandoned, sweep_abandoned_where};

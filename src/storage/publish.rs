@@ -77,6 +77,19 @@ pub fn replace_dir(part: &Path, place: &Path, old: &Path) -> Result<(), StorageE
     remove_tree(old)
 }
 
+/// Removes a file; one that is not there is no error.
+///
+/// # Errors
+/// [`StorageError`] with the path.
+pub fn remove_file(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes a directory with all that is in it; one that is not there is no error.
 ///
 /// # Errors

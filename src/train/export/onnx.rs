@@ -6,10 +6,9 @@
 //! `[max_seq_len, head_dim / 2]`, so that a sequence longer than the model is for ends in an error.
 
 use super::ExportError;
-use super::write::remove_if_there;
 use crate::onnx::build::{Attribute, Edge, ModelBuilder, TensorData};
 use crate::onnx::{DType, Dim};
-use crate::storage::{Partial, Sealed};
+use crate::storage::{Partial, Sealed, remove_file};
 use crate::train::model::{ModelSpec, Params};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -51,7 +50,7 @@ pub fn write_onnx(path: &Path, params: &Params, weights: OnnxWeights) -> Result<
     let data = seal(&data_path, |out| model.write_data_to(out))?;
     let graph = seal(path, |out| model.write_external_to(&data_name, out))?;
     // An older model would otherwise point into the new weights for a moment.
-    remove_if_there(path)?;
+    remove_file(path)?;
     data.replace()?;
     Ok(graph.replace()?)
 }

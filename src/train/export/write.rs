@@ -4,7 +4,7 @@ use super::ExportError;
 use super::config::{CONFIG_JSON, SpecialIds, config_json, eos_value, pretty};
 use super::read::{MODEL_SAFETENSORS, TOKENIZER_JSON};
 use super::safetensors::seal_params;
-use crate::storage::{Partial, Sealed, sweep_abandoned_where};
+use crate::storage::{Partial, Sealed, remove_file, sweep_abandoned_where};
 use crate::tokens::Tokenizer;
 use crate::train::model::Params;
 use serde_json::json;
@@ -58,7 +58,8 @@ pub fn write_hf(
     sealed.push(seal_params(&dir.join(MODEL_SAFETENSORS), params)?);
     let config = config_json(&params.spec, special);
     sealed.push(seal(&dir.join(CONFIG_JSON), config.as_bytes())?);
-    remove_if_there(&dir.join(CONFIG_JSON))?;
+    // A model whose files are being replaced is not one, until the last is there.
+    remove_file(&dir.join(CONFIG_JSON))?;
     Ok(sealed.into_iter().try_for_each(Sealed::replace)?)
 }
 
@@ -68,16 +69,6 @@ fn seal(path: &Path, bytes: &[u8]) -> Result<Sealed, ExportError> {
         .write_all(bytes)
         .map_err(|source| ExportError::io("write", path, source))?;
     Ok(partial.seal()?)
-}
-
-/// A model whose files are being replaced is not one, until the last is there.
-pub(super) fn remove_if_there(path: &Path) -> Result<(), ExportError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(ExportError::io("remove", path, error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// A tokenizer may have fewer ids than the model, whose head is then padded, but not more.

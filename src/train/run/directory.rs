@@ -4,11 +4,11 @@ use super::RunError;
 use super::finish::final_dir;
 use super::origin::Origin;
 use super::state::TrainState;
-use crate::storage::StorageError;
+use crate::storage::{self, StorageError};
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Whose lock says that a process trains here.
@@ -54,8 +54,7 @@ pub(super) struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the directory where it is not there, shows that it can be written to, and takes its
-    /// lock, which the kernel drops when the process ends, however it ends.
+    /// Makes the directory where it is not there, shows that it can be written to, and takes its lock.
     pub(super) fn claim(path: &Path, start: Start) -> Result<Self, TrainError> {
         let checkpoints = CheckpointStore::of_run(path);
         if start == Start::Fresh {
@@ -64,20 +63,10 @@ impl RunDir {
         }
         std::fs::create_dir_all(path.join("checkpoints"))
             .map_err(|source| StorageError::io("create the directory", path, source))?;
-        let lock_path = path.join(LOCK_NAME);
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|source| StorageError::io("write to", &lock_path, source))?;
-        // A filesystem without locks cannot tell: whoever uses one sees to it.
-        if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
-            return Err(RunError::Locked {
-                dir: path.to_path_buf(),
-            }
-            .into());
-        }
+        let Some(lock) = storage::lock_file(&path.join(LOCK_NAME))? else {
+            let dir = path.to_path_buf();
+            return Err(RunError::Locked { dir }.into());
+        };
         checkpoints.sweep()?;
         if start == Start::Fresh {
             // The sweep may have put a checkpoint back, and another process may have saved one.

@@ -204,7 +204,11 @@ fn check_threads(n_threads: usize) -> Result<(), RunError> {
     })
 }
 
-fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, RunError> {
+/// A pool that a run of so many threads works in.
+///
+/// # Errors
+/// Too many threads, or more than the system gives.
+pub fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, RunError> {
     check_threads(n_threads)?;
     let builder = rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)
