@@ -7,6 +7,10 @@ set -eu
 
 report=$(realpath "$1")
 output=$2
+if [ ! -f "$report" ]; then
+    echo "no report at $report: saltworks-train compare or report writes one" >&2
+    exit 1
+fi
 chromium=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
 if [ -z "$chromium" ]; then
     echo "no Chromium found: install one, or name it by CHROMIUM=path" >&2
