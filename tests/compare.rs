@@ -23,6 +23,10 @@ fn inputs() -> &'static Inputs {
     INPUTS.get_or_init(|| {
         let inputs = Inputs::new(N_TOKENS);
         succeed(&mut inputs.label("labels"));
+        let mut scoring = support::saltworks();
+        scoring.arg("label");
+        inputs.add_inputs(&mut scoring, "scores");
+        succeed(scoring.args(["--seq-len", "32", "--groups", "scores"]));
         inputs
     })
 }
@@ -80,7 +84,7 @@ shares = [0.5, 0.75, 1.0]
 decay = 0.25
 
 [arms.salt]
-scored = [{labels:?}]
+scored = [{scores:?}]
 [arms.baseline]
 set = {{ "kd.mode" = "baseline", kd.loss = "" }}
 
@@ -96,6 +100,7 @@ eod = {eod}
             output = dir.path().join("out"),
             tokens = inputs.path("tokens.bin"),
             labels = inputs.path("labels"),
+            scores = inputs.path("scores"),
             eod = support::EOD,
         );
         Self { dir, config }
@@ -230,7 +235,7 @@ fn a_grid_trains_every_arm_with_every_seed_and_looks_at_decayed_models_on_the_wa
             assert_eq!(branch["scores"][1]["buckets"].as_array().unwrap().len(), 0);
         }
     }
-    // Ten steps of four sequences learn from labels, and the whole set was scored.
+    // Ten steps of four sequences learn from labels, and the whole corpus was scored beside them.
     let n_targets = results["sets"][0]["n_targets"].as_u64().unwrap();
     assert_eq!(
         results["arms"][0]["n_labelled_tokens"],
@@ -352,6 +357,69 @@ fn a_part_of_a_grid_is_a_report_too() {
 }
 
 #[test]
+fn the_baseline_may_come_last() {
+    let bench = Bench::new().with("seeds = [0, 1]", "seeds = [0]");
+    let said = text(&succeed(bench.compare().args(["--only", "salt"])));
+    assert!(
+        said.contains("no report yet: it compares with the arm baseline"),
+        "{said}"
+    );
+    succeed(bench.compare().arg("--report-only"));
+    assert!(!bench.path("out/report.html").exists());
+    succeed(&mut bench.compare());
+    assert!(bench.path("out/report.html").is_file());
+}
+
+/// Of labels that were made with the scores that they are selected by, nothing is paid for twice; nor of
+/// a directory that is named twice.
+#[test]
+fn one_pass_of_the_teacher_is_counted_once() {
+    let labels = inputs().path("labels");
+    let scored = format!("scored = [{:?}, {:?}]", labels, labels.join("."));
+    let bench = Bench::new().with("seeds = [0, 1]", "seeds = [0]").with(
+        &format!("scored = [{:?}]", inputs().path("scores")),
+        &scored,
+    );
+    succeed(bench.compare().args(["--only", "salt"]));
+    let results = bench.results();
+    let n_targets = &results["sets"][0]["n_targets"];
+    assert_eq!(&results["arms"][0]["n_labelled_tokens"], n_targets);
+    assert_eq!(&branches(&results, 0, 0)[0]["n_labelled_tokens"], n_targets);
+}
+
+/// What stands in one table is of one configuration, whichever part of the grid a command is about.
+#[test]
+fn seeds_and_arms_that_are_not_chosen_are_of_the_same_configuration_too() {
+    let bench = Bench::new();
+    succeed(bench.compare().args(["--seeds", "0", "--only", "salt"]));
+    let bench = bench.with("lr = 1e-2", "lr = 2e-2");
+    for choice in [["--seeds", "1"], ["--only", "baseline"]] {
+        let refused = fail_with(bench.compare().args(choice), 2);
+        assert!(refused.contains("schedule.lr"), "{refused}");
+        assert!(refused.contains("salt, seed 0"), "{refused}");
+    }
+}
+
+/// The model is there, its scores and its checkpoints are not: what it was trained from is still known.
+#[test]
+fn a_model_whose_inputs_changed_is_not_scored_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens.bin");
+    std::fs::copy(inputs().path("tokens.bin"), &tokens).unwrap();
+    let run_tokens = format!("[run.data]\ntokens = {:?}", inputs().path("tokens.bin"));
+    let bench = Bench::new()
+        .with("seeds = [0, 1]", "seeds = [0]")
+        .with(&run_tokens, &format!("[run.data]\ntokens = {tokens:?}"));
+    succeed(bench.compare().args(["--only", "baseline"]));
+    std::fs::remove_file(bench.run_dir("baseline/seed-0/scores.json")).unwrap();
+    let mut others = std::fs::read(&tokens).unwrap();
+    others[100..104].copy_from_slice(&[7, 0, 7, 0]);
+    std::fs::write(&tokens, others).unwrap();
+    let refused = fail_with(bench.compare().args(["--only", "baseline"]), 2);
+    assert!(refused.contains("data.tokens"), "{refused}");
+}
+
+#[test]
 fn a_grid_goes_on_only_with_the_configuration_it_began_with() {
     let bench = Bench::new().with("seeds = [0, 1]", "seeds = [0]");
     succeed(&mut bench.compare());
@@ -405,6 +473,11 @@ fn what_cannot_work_is_refused_before_the_first_step() {
             "after the warm-up of 7 steps",
         ),
         ("scored = [", "scored = [\"nowhere\", ", "arms.salt"),
+        (
+            "[run.model]",
+            "[run]\nbranch_from = \"elsewhere/checkpoints/step-4\"\n[run.model]",
+            "branch_from is elsewhere/checkpoints/step-4",
+        ),
         ("steps = 24", "steps = 2400", "sequences"),
     ] {
         let bench = Bench::new().with(from, to);

@@ -316,6 +316,28 @@ fn an_arm_that_is_as_good_at_its_first_branch_gets_there_at_or_before_it() {
     );
 }
 
+/// Seed 1 is 0.01 above seed 0 in every arm: a mean over one of them says nothing beside a mean over both.
+#[test]
+fn while_seeds_are_missing_an_arm_is_held_against_the_baseline_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut results = results(&[("baseline", 0.0), ("salt", -0.06)], &[0, 1], &SHARES);
+    let begun = &mut results.arms[1].runs[1];
+    begun.branches = vec![begun.branches.pop().unwrap()];
+    write_metrics(dir.path(), &results);
+    let inputs = ReportInputs {
+        root: dir.path().to_owned(),
+        ..ReportInputs::default()
+    };
+    let page = page_of(&results, &inputs);
+    assert!(page.contains("salt crosses at 85\u{202f}%"));
+    assert!(!page.contains("salt crosses at 84"));
+    for arm in &mut results.arms {
+        arm.runs[1].branches.clear();
+    }
+    let text = text_of(&page_of(&results, &inputs));
+    assert!(text.contains("one seed only"), "{text}");
+}
+
 #[test]
 fn two_runs_of_one_seed_make_a_page_without_what_they_cannot_show() {
     let dir = tempfile::tempdir().unwrap();

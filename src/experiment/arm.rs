@@ -1,7 +1,7 @@
 //! An arm: its configuration as it is resolved, and what it needs.
 
 use super::config::{ArmConfig, ExperimentConfig};
-use super::cost::{LabelNeed, scored_tokens};
+use super::cost::{LabelNeed, Scoring};
 use super::error::{ExperimentError, require};
 use super::grid::{arm_dir, with_decay};
 use super::json;
@@ -35,6 +35,8 @@ pub(super) struct Arm {
     pub(super) tokenizer: TokenizerFacts,
     /// What the results say of it.
     pub(super) facts: ArmFacts,
+    /// Whether it selects, and says of no labels that they were scored for that.
+    is_unscored: bool,
 }
 
 /// What the results say of an arm, kept in `runs/ARM/arm.json`: they can be written from there when
@@ -72,7 +74,15 @@ impl Arm {
         let inputs = overview.inputs;
         let resolved = inputs.config.clone();
         let seq_len = inputs.seq_len() as u64;
-        let labels = LabelNeed::of(name, &overview)?;
+        let scoring = Scoring::of(name, &arm.scored, resolved.data.labels.as_deref())?;
+        // Labels that the selection was made from came of one pass with their scores.
+        let labels = match scoring.has_labels {
+            true => LabelNeed {
+                n_tokens: 0,
+                ..LabelNeed::of(name, &overview)?
+            },
+            false => LabelNeed::of(name, &overview)?,
+        };
         Ok(Self {
             name: name.to_owned(),
             sources: Sources::of(inputs).map_err(|error| in_arm(error.into()))?,
@@ -83,9 +93,23 @@ impl Arm {
                 tokens_per_step: resolved.train.batch_size as u64 * seq_len,
                 n_params: inputs.spec.n_parameters() as u64,
                 labels,
-                n_scored_tokens: scored_tokens(name, &arm.scored)?,
+                n_scored_tokens: scoring.n_tokens,
             },
+            is_unscored: resolved.data.selection.is_some() && arm.scored.is_empty(),
             config: resolved,
+        })
+    }
+}
+
+impl Arm {
+    /// What is likely not to be meant.
+    pub(super) fn note(&self) -> Option<String> {
+        self.is_unscored.then(|| {
+            format!(
+                "{} reads a selection, and arms.{}.scored names no labels whose scores it was made from: their cost \
+                 is not counted",
+                self.name, self.name
+            )
         })
     }
 }
@@ -157,6 +181,16 @@ pub(super) fn run_config(
         arm: name.to_owned(),
         source: Box::new(error.into()),
     })?;
+    require(
+        read.branch_from.is_none(),
+        "branch_from",
+        "none: the experiment's own branches leave its own runs",
+        read.branch_from
+            .as_deref()
+            .unwrap_or(Path::new(""))
+            .display(),
+        "take it out of base or [run]",
+    )?;
     with_decay(config, read)
 }
 

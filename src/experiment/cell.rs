@@ -4,7 +4,7 @@ use super::arm::Arm;
 use super::error::ExperimentError;
 use super::grid::{Cell, RunPlan};
 use super::pace::Pace;
-use super::scores::{ModelScores, score_missing};
+use super::scores::{ModelScores, keep_sources, score_missing};
 use super::work::{Experiment, Watch};
 use crate::error::Kind;
 use crate::interrupt::Interrupt;
@@ -55,7 +55,8 @@ impl CellWork<'_> {
     }
 
     /// A trained model that has scores was held against the inputs when the grid was opened; of
-    /// one without, the run itself says whether they are still those that it learnt from.
+    /// one without, the run itself says whether they are still those that it learnt from, or what was
+    /// kept of it when it ended.
     fn train(&self, run: &RunPlan) -> Result<(), ExperimentError> {
         if ModelScores::read(run)?.is_some() {
             return Ok(());
@@ -73,6 +74,7 @@ impl CellWork<'_> {
         let outcome = run::run(&config, Start::Latest, self.interrupt, &observer);
         let outcome = outcome.map_err(|error| self.failed(run, error))?;
         if let Outcome::Finished(finished) = outcome {
+            keep_sources(&run.dir, &self.arm.sources)?;
             self.note(&format!(
                 "{}: {} steps, {} tokens, {:.0} s",
                 run.name(),

@@ -11,6 +11,7 @@ use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use crate::train::run::Overview;
 use crate::view::{ViewError, add_column_bytes};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Floating point operations of training, a parameter and token: forward and backward pass.
@@ -52,18 +53,41 @@ impl LabelNeed {
     }
 }
 
-/// Positions of finished label directories.
-pub(super) fn scored_tokens(arm: &str, dirs: &[PathBuf]) -> Result<u64, ExperimentError> {
-    let of_dir = |dir: &PathBuf| match read_manifest(arm, dir)? {
-        Some(manifest) => Ok(manifest.n_targets),
-        None => Err(ExperimentError::Value {
-            key: format!("arms.{arm}.scored"),
-            expected: "finished label directories".to_owned(),
-            got: format!("{}, which has no manifest.json", dir.display()),
-            remedy: "let `saltworks label` finish it, or name another".to_owned(),
-        }),
-    };
-    dirs.iter().map(of_dir).sum()
+/// What the scores that a selection was made from took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Scoring {
+    /// Positions of the directories that were scored, each once.
+    pub(super) n_tokens: u64,
+    /// Whether the labels that are learnt from are among them.
+    pub(super) has_labels: bool,
+}
+
+impl Scoring {
+    /// Of finished label directories.
+    pub(super) fn of(
+        arm: &str,
+        dirs: &[PathBuf],
+        labels: Option<&Path>,
+    ) -> Result<Self, ExperimentError> {
+        // One that cannot be resolved has no manifest either.
+        let resolved = |dir: &Path| dir.canonicalize().unwrap_or(dir.to_path_buf());
+        let each: BTreeSet<PathBuf> = dirs.iter().map(|dir| resolved(dir)).collect();
+        let of_dir = |dir: &PathBuf| scored_tokens(arm, dir);
+        Ok(Self {
+            n_tokens: each.iter().map(of_dir).sum::<Result<u64, _>>()?,
+            has_labels: labels.is_some_and(|labels| each.contains(&resolved(labels))),
+        })
+    }
+}
+
+fn scored_tokens(arm: &str, dir: &Path) -> Result<u64, ExperimentError> {
+    let manifest = read_manifest(arm, dir)?.ok_or_else(|| ExperimentError::Value {
+        key: format!("arms.{arm}.scored"),
+        expected: "finished label directories".to_owned(),
+        got: format!("{}, which has no manifest.json", dir.display()),
+        remedy: "let `saltworks label` finish it, or name another".to_owned(),
+    })?;
+    Ok(manifest.n_targets)
 }
 
 /// That of the labels in `dir`; `None` of labels that are not finished.

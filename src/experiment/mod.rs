@@ -7,6 +7,7 @@
 //!   sets.json                      what the models are evaluated on
 //!   runs/ARM/arm.json              settings and costs of an arm
 //!   runs/ARM/seed-S/               a run to the end (see `train::run`), with
+//!     sources.json                 what it was trained from, by contents
 //!     scores.json                  its model on every set
 //!     at-50/, at-60/, ...          branches: runs that leave it and decay early, each with scores
 //!   .lock                          held by the process that works here

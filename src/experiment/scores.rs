@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// The file.
 const SCORES_NAME: &str = "scores.json";
+/// What a finished run was trained from. It is in the scores too, but those are made again if they are
+/// damaged, and must not then vouch for inputs that the model never saw.
+const SOURCES_NAME: &str = "sources.json";
 /// Of a model's directory, what its scores depend on.
 const WEIGHTS_NAME: &str = "model.safetensors";
 
@@ -85,6 +88,11 @@ impl ModelScores {
     }
 }
 
+/// Keeps what the run in `dir`, which has just ended, was trained from.
+pub(super) fn keep_sources(dir: &Path, sources: &Sources) -> Result<(), ExperimentError> {
+    json::write(&dir.join(SOURCES_NAME), sources)
+}
+
 /// Whether the model of `run` is trained and scored on all of `sets`.
 pub(super) fn is_scored(run: &RunPlan, sets: &[OpenedSet]) -> Result<bool, ExperimentError> {
     let known = ModelScores::read(run)?;
@@ -107,7 +115,12 @@ pub(super) fn score_missing(
     let known = ModelScores::read(run)?;
     let mut scores = match known {
         Some(known) => known,
-        None => ModelScores::new(run, sources).map_err(in_run)?,
+        None => {
+            let recorded: Option<Sources> = json::read(&run.dir.join(SOURCES_NAME))?;
+            let same = recorded.map_or(Ok(()), |it| sources.check_resumes(&it, &run.dir));
+            same.map_err(in_run)?;
+            ModelScores::new(run, sources).map_err(in_run)?
+        }
     };
     let missing = sets.iter().filter(|set| scores.on(&set.facts).is_none());
     let missing: Vec<&OpenedSet> = missing.collect();

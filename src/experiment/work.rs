@@ -54,7 +54,9 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Opens all arms of `choice` and all sets; writes nothing.
+    /// Opens all arms of `choice` and all sets; writes nothing. Runs of other arms and seeds stand in
+    /// the same results, so they are held against the configuration too; of an arm whose inputs are gone
+    /// only what it recorded of itself is.
     ///
     /// # Errors
     /// Whatever is wrong with the configuration, an arm, a set, or what is in the directory already;
@@ -81,12 +83,18 @@ impl Experiment {
             cells,
             n_bytes: 0,
         };
-        for cell in &experiment.cells {
-            experiment.check_cell(cell)?;
+        for arm in &experiment.arms {
+            check_runs(&experiment.config, arm)?;
         }
+        experiment.cells.iter().try_for_each(check_branch_points)?;
         experiment.n_bytes = experiment.bytes_left()?;
         experiment.check_disk()?;
         Ok(experiment)
+    }
+
+    /// What is likely not to be meant, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        self.arms.iter().filter_map(Arm::note).collect()
     }
 
     /// What would be done, a line each.
@@ -196,28 +204,6 @@ impl Experiment {
         Ok(n_done)
     }
 
-    /// Refuses what is in the directories of a cell if it is of another configuration or of other
-    /// inputs, or if a branch can no longer leave its run.
-    fn check_cell(&self, cell: &Cell) -> Result<(), ExperimentError> {
-        let arm = self.arm_of(cell);
-        for run in cell.runs() {
-            let config = cell.config_of(run, &arm.config);
-            let checked = config.validate().map_err(TrainError::from);
-            let checked = checked.and_then(|()| check_recorded(&config, &run.dir));
-            let known = ModelScores::read(run)?;
-            let same = known.map_or(Ok(()), |known| {
-                arm.sources.check_resumes(&known.sources, &run.dir)
-            });
-            checked
-                .and(same)
-                .map_err(|source| ExperimentError::OtherRun {
-                    cell: cell.name_of(run),
-                    source: Box::new(source),
-                })?;
-        }
-        check_branch_points(cell)
-    }
-
     /// Bytes that are still to be written, at the fullest moment.
     fn bytes_left(&self) -> Result<u64, ExperimentError> {
         let n_params = self.arms[0].facts.n_params;
@@ -288,17 +274,53 @@ fn open_arms(config: &ExperimentConfig, choice: &Choice) -> Result<Vec<Arm>, Exp
     Ok(arms)
 }
 
-/// Arms that were trained before stand in the same results.
+/// Arms that were trained before stand in the same results. One that cannot be opened any more was
+/// held against its inputs when it could.
 fn check_others(config: &ExperimentConfig, arms: &[Arm]) -> Result<(), ExperimentError> {
     let is_open = |name: &str| arms.iter().any(|arm| arm.name == name);
-    for (name, _) in config.arms.0.iter().filter(|(name, _)| !is_open(name)) {
-        if let Some(facts) = ArmFacts::read(&config.output, name)? {
-            arms[0]
-                .facts
-                .check_comparable(&arms[0].name, &facts, name)?;
+    for (name, arm) in config.arms.0.iter().filter(|(name, _)| !is_open(name)) {
+        let Some(facts) = ArmFacts::read(&config.output, name)? else {
+            continue;
+        };
+        arms[0]
+            .facts
+            .check_comparable(&arms[0].name, &facts, name)?;
+        if let Ok(arm) = Arm::open(config, name, arm) {
+            check_runs(config, &arm)?;
         }
     }
     Ok(())
+}
+
+/// Refuses what is in the directories of an arm, of any seed, if it is of another configuration or of
+/// other inputs.
+fn check_runs(config: &ExperimentConfig, arm: &Arm) -> Result<(), ExperimentError> {
+    for &seed in &config.seeds {
+        let cell = Cell::new(config, &arm.name, seed, arm.facts.n_steps);
+        for run in cell.runs() {
+            let known = ModelScores::read(run)?;
+            check_run(&cell.config_of(run, &arm.config), arm, known, &run.dir).map_err(
+                |source| ExperimentError::OtherRun {
+                    cell: cell.name_of(run),
+                    source: Box::new(source),
+                },
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn check_run(
+    config: &RunConfig,
+    arm: &Arm,
+    known: Option<ModelScores>,
+    dir: &Path,
+) -> Result<(), TrainError> {
+    config.validate()?;
+    check_recorded(config, dir)?;
+    known.map_or(Ok(()), |known| {
+        arm.sources.check_resumes(&known.sources, dir)
+    })
 }
 
 /// Seed by seed, so that there is something to compare early.

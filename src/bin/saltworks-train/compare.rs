@@ -52,6 +52,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         for (what, text) in experiment.describe()? {
             anstream::eprintln!("{what:<12}{text}");
         }
+        for note in experiment.notes() {
+            anstream::eprintln!("note: {note}");
+        }
         if args.dry_run {
             println!("nothing was written");
             return Ok(());
@@ -68,6 +71,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 fn write_report(output: &Path, results: &Results, inputs: &ReportInputs) -> anyhow::Result<()> {
     if results.arms.iter().all(|arm| arm.runs.is_empty()) {
         anstream::eprintln!("note: no report yet: no run is finished");
+        return Ok(());
+    }
+    if results.arm(&results.baseline).is_none() {
+        let baseline = &results.baseline;
+        anstream::eprintln!(
+            "note: no report yet: it compares with the arm {baseline}, which has not begun"
+        );
         return Ok(());
     }
     let written = report::write(output, results, inputs)?;

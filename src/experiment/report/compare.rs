@@ -81,7 +81,15 @@ impl<'a> Comparison<'a> {
 
     /// Whether a spread over seeds can be told.
     pub(super) fn has_spread(&self) -> bool {
-        self.results.arms.iter().any(|arm| arm.runs.len() > 1)
+        let n_final = |arm: &ArmResults| arm.runs.iter().filter_map(final_of).count();
+        self.results.arms.iter().any(|arm| n_final(arm) > 1)
+    }
+
+    /// NLL on the first set of the baseline's last model of `seed`.
+    pub(super) fn target(&self, seed: u64) -> Option<f64> {
+        let mut runs = self.baseline()?.data.runs.iter();
+        let run = runs.find(|run| run.seed == seed)?;
+        Some(final_of(run)?.scores.first()?.nll)
     }
 
     /// Whether there are decayed models before the last ones.

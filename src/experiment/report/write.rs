@@ -94,12 +94,12 @@ fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
     let path = inputs.selection.as_deref();
     let selection = path.map(read_selection).transpose()?;
     if let Some(dir) = inputs.scores.as_ref().or(inputs.labels.as_ref()) {
-        found.scores = histogram(&LabelSet::open(dir)?, selection.as_ref())?;
+        found.scores = histogram(&open_for(dir, selection.as_ref())?, selection.as_ref())?;
     }
     let Some(dir) = &inputs.labels else {
         return Ok(found);
     };
-    let set = LabelSet::open(dir)?;
+    let set = open_for(dir, selection.as_ref())?;
     let scored = scored_sequences(&set, selection.as_ref())?;
     found.teacher = Some(teacher_notes(&set, inputs.held_out.as_deref())?);
     found.passages = passages(&set, &scored, inputs.tokenizer.as_deref())?;
@@ -107,6 +107,13 @@ fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
     let selected = selected.map(|(name, value)| (format!("Selection: {name}"), value));
     found.facts = label_facts(&set).into_iter().chain(selected).collect();
     Ok(found)
+}
+
+/// The labels in `dir`, which are of the sequences that `selection` is of.
+fn open_for(dir: &Path, selection: Option<&SelectionRows>) -> Result<LabelSet, ReportError> {
+    let set = LabelSet::open(dir)?;
+    selection.map_or(Ok(()), |selection| selection.check_of(&set))?;
+    Ok(set)
 }
 
 /// The scores of `set`, with what is kept of them.

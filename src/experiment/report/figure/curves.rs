@@ -202,7 +202,7 @@ fn draw_stages(scene: &mut Scene, chart: &Chart, drawn: &[Drawn<'_>]) {
 
 /// From the least to the greatest of the seeds.
 fn draw_band(scene: &mut Scene, chart: &Chart, arm: &Drawn<'_>) {
-    if arm.curve.n_runs < 2 {
+    if arm.curve.seeds.len() < 2 {
         return;
     }
     // A stretch between two validations at a time: one that leaves the chart is left out.
@@ -240,7 +240,11 @@ fn draw_arm(scene: &mut Scene, chart: &Chart, arm: &Drawn<'_>) {
 }
 
 fn shows(comparison: &Comparison<'_>, drawn: &[Drawn<'_>], over: &str) -> String {
-    let n_runs = drawn.iter().map(|arm| arm.curve.n_runs).max().unwrap_or(1);
+    let n_runs = drawn
+        .iter()
+        .map(|arm| arm.curve.seeds.len())
+        .max()
+        .unwrap_or(1);
     let lines = match n_runs {
         1 => "one run each".to_owned(),
         n => format!("the mean of up to {n} seeds, with a band from the least to the greatest"),

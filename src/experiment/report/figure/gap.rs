@@ -6,6 +6,7 @@ use super::palette::Paint;
 use super::scene::{Scene, Spot};
 use super::{Figure, is_wide};
 use crate::experiment::report::gather::ArmCurve;
+use crate::experiment::report::numbers::mean;
 use crate::train::plot::axis::XAxis;
 use crate::train::plot::series::{clipped, thinned};
 
@@ -50,20 +51,29 @@ pub(crate) fn gap(curves: &[ArmCurve]) -> Option<Figure> {
             baseline.name
         ),
         "Models here are not decayed until the last steps, where the learning rates fall for all arms alike. \
-         Seeds are averaged first; their spread is in the figures of the final models.",
+         The mean is over the seeds that both have; their spread is in the figures of the final models.",
     ))
 }
 
 fn gap_of<'a>(curve: &'a ArmCurve, baseline: &ArmCurve) -> Gap<'a> {
     let at = |step: u64| baseline.points.iter().find(|point| point.step == step);
     let points = curve.points.iter().filter_map(|point| {
-        let gap = point.mean - at(point.step)?.mean;
-        gap.is_finite().then_some((point.step as f64, gap))
+        let gap = paired(&point.by_seed, &at(point.step)?.by_seed)?;
+        Some((point.step as f64, gap))
     });
     Gap {
         curve,
         points: points.collect(),
     }
+}
+
+/// Mean difference over the seeds of both.
+fn paired(ours: &[(u64, f64)], baseline: &[(u64, f64)]) -> Option<f64> {
+    let other = |seed| baseline.iter().find(|(known, _)| *known == seed);
+    mean(
+        ours.iter()
+            .filter_map(|&(seed, nll)| Some(nll - other(seed)?.1)),
+    )
 }
 
 fn scene(
@@ -105,4 +115,16 @@ fn scene(
     }
     scene.height = top + 34.0 + height;
     scene
+}
+
+#[cfg(test)]
+mod tests {
+    use super::paired;
+
+    #[test]
+    fn a_seed_that_one_of_the_two_lacks_does_not_count() {
+        let baseline = [(0, 4.5), (1, 6.0), (2, 5.0)];
+        assert_eq!(paired(&[(2, 4.75), (0, 4.0)], &baseline), Some(-0.375));
+        assert_eq!(paired(&[(3, 4.0)], &baseline), None);
+    }
 }

@@ -5,19 +5,19 @@ use super::legend::{self, Sample};
 use super::palette::Paint;
 use super::scene::{Anchor, LABEL_SIZE, Scene, Spot};
 use super::{Figure, is_wide};
-use crate::experiment::Spread;
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::experiment::report::numbers::percent;
+use crate::experiment::{Reach, RunResults, Spread, reach};
 use crate::train::plot::axis::ticks;
 
 /// Mean decayed models of one arm.
 struct Line<'a> {
     arm: &'a Arm<'a>,
-    /// Share, and NLL over the seeds.
+    /// Share, and NLL over the seeds that have all of its shares and a finished baseline.
     points: Vec<(f64, Spread)>,
-    /// Where the mean gets under the baseline's last mean; `None` where it never does, or does at
-    /// its first branch.
-    crossing: Option<f64>,
+    /// Share and NLL where the mean gets under the last mean of the baseline's runs of the same seeds;
+    /// `None` where it never does, or does at its first branch.
+    crossing: Option<Spot>,
 }
 
 /// `None` where no run has more than its last branch.
@@ -26,7 +26,7 @@ pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
     let lines: Vec<Line<'_>> = comparison
         .arms
         .iter()
-        .map(|arm| line_of(comparison, arm, target))
+        .map(|arm| line_of(comparison, arm))
         .filter(|line| !line.points.is_empty())
         .collect();
     if lines.iter().all(|line| line.points.len() < 2) {
@@ -44,33 +44,46 @@ pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
     Some(figure.caption(
         format!(
             "NLL on {set} of models decayed after a share of the steps of a whole run ({bars}). The dashed line is \
-             the baseline\u{2019}s final NLL; a hollow mark on it is where an arm\u{2019}s mean crosses it, between branches by \
-             a straight line."
+             the baseline\u{2019}s final NLL; a hollow mark is where an arm\u{2019}s mean comes down to that of the same seeds, \
+             between branches by a straight line."
         ),
-        "Steps are not cost: an arm\u{2019}s labels and its teacher are paid for before the first of them. The crossing of \
+        "A seed that an arm has not finished is left out of its line. Steps are not cost: an arm\u{2019}s labels and its teacher are paid for before the first of them. The crossing of \
          the mean need not be the mean of the crossings of the seeds, which the table has. An arm that is under \
          the line at its first branch crosses somewhere before it, unseen.",
     ))
 }
 
-fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>, target: f64) -> Line<'a> {
-    let longest = arm.data.runs.iter().max_by_key(|run| run.branches.len());
-    let shares = longest.map_or(&[][..], |run| run.branches.as_slice());
-    let at = |share: f64| comparison.results.nll(arm.data, 0, share);
+fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>) -> Line<'a> {
+    let n_most = arm.data.runs.iter().map(|run| run.branches.len()).max();
+    let whole = arm.data.runs.iter().filter_map(|run| {
+        let target = comparison.target(run.seed)?;
+        (Some(run.branches.len()) == n_most).then_some((run, (run.seed, target)))
+    });
+    let (runs, targets): (Vec<&RunResults>, Vec<(u64, f64)>) = whole.unzip();
+    let shares = runs.first().map_or(&[][..], |run| run.branches.as_slice());
+    let nll = |run: &&RunResults, share: f64| Some((run.seed, run.at(share)?.scores.first()?.nll));
+    let at = |share: f64| Spread::of(runs.iter().filter_map(|run| nll(run, share)).collect());
     let points: Vec<(f64, Spread)> = shares
         .iter()
         .filter_map(|branch| Some((branch.share, at(branch.share)?)))
         .collect();
-    let crossing = points.windows(2).find_map(|pair| {
-        let ((a, above), (b, under)) = (&pair[0], &pair[1]);
-        let (above, under) = (above.mean, under.mean);
-        let crosses = above > target && under <= target;
-        crosses.then(|| a + (b - a) * (above - target) / (above - under))
-    });
+    let target = Spread::of(targets).filter(|_| arm.slot > 0);
+    let crossing = target.and_then(|target| crossing(&points, target.mean));
     Line {
         arm,
         points,
-        crossing: crossing.filter(|_| arm.slot > 0),
+        crossing,
+    }
+}
+
+fn crossing(points: &[(f64, Spread)], target: f64) -> Option<Spot> {
+    let means: Vec<(f64, f64)> = points
+        .iter()
+        .map(|(share, nll)| (*share, nll.mean))
+        .collect();
+    match reach(&means, target) {
+        Reach::At(share) => Some((share, target)),
+        Reach::AtMost(_) | Reach::Never => None,
     }
 }
 
@@ -99,7 +112,7 @@ fn scene(width: f64, comparison: &Comparison<'_>, lines: &[Line<'_>], target: f6
         draw_line(&mut scene, &chart, line);
     }
     for line in lines {
-        draw_crossing(&mut scene, &chart, line, target);
+        draw_crossing(&mut scene, &chart, line);
     }
     scene.height = top + 34.0 + height;
     scene
@@ -150,9 +163,11 @@ fn draw_line(scene: &mut Scene, chart: &Chart, line: &Line<'_>) {
     }
 }
 
-fn draw_crossing(scene: &mut Scene, chart: &Chart, line: &Line<'_>, target: f64) {
-    let Some(share) = line.crossing else { return };
-    let (x, y) = chart.spot((share, target));
+fn draw_crossing(scene: &mut Scene, chart: &Chart, line: &Line<'_>) {
+    let Some((share, nll)) = line.crossing else {
+        return;
+    };
+    let (x, y) = chart.spot((share, nll));
     let paint = Paint::Arm(line.arm.slot);
     scene.dashed(vec![(x, y), (x, chart.bottom)], 1.2, paint);
     let mark = scene.hollow_mark((x, y), 5.4, paint);

@@ -14,8 +14,8 @@ pub(crate) struct ArmCurve {
     pub(crate) name: String,
     /// Its colour and mark.
     pub(crate) slot: usize,
-    /// How many runs the points are of.
-    pub(crate) n_runs: usize,
+    /// Seeds of the runs that the points are of.
+    pub(crate) seeds: Vec<u64>,
     /// By rising step, those that all of its runs have.
     pub(crate) points: Vec<CurvePoint>,
     /// Where stage 2 begins; its NLL is none.
@@ -23,11 +23,13 @@ pub(crate) struct ArmCurve {
 }
 
 /// One validation, over seeds.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CurvePoint {
     pub(crate) step: u64,
     pub(crate) tokens: f64,
     pub(crate) seconds: f64,
+    /// NLL by seed, nats a token.
+    pub(crate) by_seed: Vec<(u64, f64)>,
     /// NLL, nats a token: the mean, the least and the greatest.
     pub(crate) mean: f64,
     pub(crate) low: f64,
@@ -52,8 +54,8 @@ pub(crate) fn gather_runs(
 ) -> Result<Gathered, ReportError> {
     let mut gathered = Gathered::default();
     for arm in &comparison.arms {
-        let runs = read_runs(arm, root, &mut gathered.notes)?;
-        gathered.curves.extend(arm_curve(arm, &runs));
+        let (seeds, runs) = read_runs(arm, root, &mut gathered.notes)?;
+        gathered.curves.extend(arm_curve(arm, seeds, &runs));
         let variance = variance_of(arm.name(), arm.slot, &runs);
         gathered.variances.extend(variance);
     }
@@ -65,9 +67,9 @@ fn read_runs(
     arm: &Arm<'_>,
     root: &Path,
     notes: &mut Vec<String>,
-) -> Result<Vec<Vec<MetricsLine>>, ReportError> {
+) -> Result<(Vec<u64>, Vec<Vec<MetricsLine>>), ReportError> {
     let has_whole = arm.data.runs.iter().any(|run| final_of(run).is_some());
-    let mut runs = Vec::new();
+    let (mut seeds, mut runs) = (Vec::new(), Vec::new());
     for run in &arm.data.runs {
         let path = root.join(&run.dir).join(METRICS_NAME);
         if !path.is_file() {
@@ -78,25 +80,26 @@ fn read_runs(
                 path.display()
             ));
         } else if !has_whole || final_of(run).is_some() {
+            seeds.push(run.seed);
             runs.push(read_metrics(&path)?);
         }
     }
-    Ok(runs)
+    Ok((seeds, runs))
 }
 
-fn arm_curve(arm: &Arm<'_>, runs: &[Vec<MetricsLine>]) -> Option<ArmCurve> {
-    let points = points_of(runs);
+fn arm_curve(arm: &Arm<'_>, seeds: Vec<u64>, runs: &[Vec<MetricsLine>]) -> Option<ArmCurve> {
+    let points = points_of(&seeds, runs);
     (!points.is_empty()).then(|| ArmCurve {
         name: arm.name().to_owned(),
         slot: arm.slot,
-        n_runs: runs.len(),
+        seeds,
         points,
         stage_2: stage_2_of(runs),
     })
 }
 
 /// Validations that every run has.
-fn points_of(runs: &[Vec<MetricsLine>]) -> Vec<CurvePoint> {
+fn points_of(seeds: &[u64], runs: &[Vec<MetricsLine>]) -> Vec<CurvePoint> {
     let Some(first) = runs.first() else {
         return Vec::new();
     };
@@ -104,10 +107,12 @@ fn points_of(runs: &[Vec<MetricsLine>]) -> Vec<CurvePoint> {
         MetricsLine::Valid(line) => Some(line.step),
         _ => None,
     });
-    steps.filter_map(|step| point_at(runs, step)).collect()
+    steps
+        .filter_map(|step| point_at(seeds, runs, step))
+        .collect()
 }
 
-fn point_at(runs: &[Vec<MetricsLine>], step: u64) -> Option<CurvePoint> {
+fn point_at(seeds: &[u64], runs: &[Vec<MetricsLine>], step: u64) -> Option<CurvePoint> {
     let mut found = Vec::new();
     for lines in runs {
         found.push(lines.iter().find_map(|line| match line {
@@ -115,8 +120,8 @@ fn point_at(runs: &[Vec<MetricsLine>], step: u64) -> Option<CurvePoint> {
             _ => None,
         })?);
     }
-    // Numbers of the runs stand for their seeds.
-    let nll = Spread::of((0..).zip(found.iter().map(|line| line.val_nll)).collect())?;
+    let values = found.iter().map(|line| line.val_nll);
+    let nll = Spread::of(seeds.iter().copied().zip(values).collect())?;
     Some(CurvePoint {
         step,
         tokens: mean(found.iter().map(|line| line.tokens as f64))?,
@@ -124,6 +129,7 @@ fn point_at(runs: &[Vec<MetricsLine>], step: u64) -> Option<CurvePoint> {
         mean: nll.mean,
         low: nll.min,
         high: nll.max,
+        by_seed: nll.values,
     })
 }
 
@@ -146,5 +152,6 @@ fn stage_2_of(runs: &[Vec<MetricsLine>]) -> Option<CurvePoint> {
         mean: f64::NAN,
         low: f64::NAN,
         high: f64::NAN,
+        by_seed: Vec::new(),
     })
 }

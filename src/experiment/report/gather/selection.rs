@@ -1,12 +1,17 @@
 //! The rows of a selection.
 
-use crate::shards::{ShardsError, read_selection_rows};
+use crate::shards::{
+    LabelSet, ShardsError, VIEW_FINGERPRINT_KEY, ViewIdentity, read_selection_rows,
+};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a selection says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct SelectionRows {
+    path: PathBuf,
+    /// Fingerprint of the sequences that it is of, if the file names them.
+    view: Option<String>,
     /// By sequence: whether it is kept, and its score where there is one.
     pub(crate) rows: HashMap<u64, (bool, Option<f64>)>,
     /// Whether the file has scores at all.
@@ -27,8 +32,26 @@ pub(crate) fn read_selection(path: &Path) -> Result<SelectionRows, ShardsError> 
         Some((name.to_owned(), value.clone()))
     });
     Ok(SelectionRows {
+        path: path.to_path_buf(),
+        view: head.get(VIEW_FINGERPRINT_KEY).map(str::to_owned),
         rows,
         has_scores: head.has_scores,
         facts: facts.collect(),
     })
+}
+
+impl SelectionRows {
+    /// Refuses labels of other sequences: their `seq_id`s are the same numbers for other text.
+    pub(crate) fn check_of(&self, set: &LabelSet) -> Result<(), ShardsError> {
+        let expected = ViewIdentity::of(&set.segments[0]).fingerprint();
+        match &self.view {
+            Some(got) if *got != expected => Err(ShardsError::SelectionOfOthers {
+                path: self.path.clone(),
+                what: "sequences",
+                expected,
+                got: got.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
 }

@@ -22,7 +22,8 @@
   }
 
   function hide() {
-    if (shown) shown.classList.remove("on");
+    // Shapes of figures have "on" as well, of the arm that was chosen.
+    if (shown && shown.matches(".t")) shown.classList.remove("on");
     shown = null;
     tip.hidden = true;
   }
