@@ -164,7 +164,7 @@ fn inspect_shows_text_of_the_corpus_and_what_the_teacher_thought() {
         &[
             "--seq-id",
             "3",
-            "--tokens",
+            "--positions",
             "1..9",
             "--tokenizer",
             &tokenizer(),

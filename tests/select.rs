@@ -217,8 +217,6 @@ fn amounts_that_are_missing_or_impossible_are_refused() {
     assert!(printed.contains("holds no plan.json"), "{printed}");
 }
 
-/// A training run of 20 steps of 4 on labels that are not there yet.
-#[cfg(feature = "train")]
 #[test]
 fn a_selection_takes_the_place_of_an_earlier_one_and_of_nothing_else() {
     let inputs = Inputs::new(N_TOKENS);
@@ -243,6 +241,22 @@ fn a_selection_takes_the_place_of_an_earlier_one_and_of_nothing_else() {
     }
 }
 
+#[test]
+fn what_labels_are_of_is_not_written_over() {
+    let inputs = Inputs::new(N_TOKENS);
+    score_and_select(&inputs, &[]);
+    succeed(&mut label_selection(&inputs, "selected"));
+    let before = snapshot(&inputs.path("selected"));
+    let mut command = saltworks();
+    command.arg("select").arg(inputs.path("selected"));
+    command.args(["--rows", "5", "--output"]);
+    let printed = fail_with(command.arg(inputs.path("selected/selection.parquet")), 2);
+    assert!(printed.contains("the labels beside it are of"), "{printed}");
+    assert_same_files(&before, &snapshot(&inputs.path("selected")));
+}
+
+/// A training run of 20 steps of 4 on labels that are not there yet.
+#[cfg(feature = "train")]
 fn write_run(inputs: &Inputs, data: &str) -> std::path::PathBuf {
     let tokens = inputs.path("tokens.bin");
     let text = format!(
@@ -302,20 +316,28 @@ fn a_training_run_is_told_what_labels_and_what_a_live_teacher_cost() {
 fn a_selection_that_is_too_small_for_a_training_run_is_warned_of() {
     let inputs = Inputs::new(N_TOKENS);
     score_and_select(&inputs, &[]);
+    let selection = inputs.path("selection.parquet");
     let run = write_run(&inputs, "");
-    let mut command = plan_training(&inputs, &run);
-    command
-        .arg("--selection")
-        .arg(inputs.path("selection.parquet"));
-    let printed = text(&succeed(&mut command));
-    for words in [
-        "20 steps of 4 sequences",
-        "80 labelled sequences, 2,560 tokens",
-        "live teacher, 1 run",
-        "warning: only 75 of the 80 sequences are there",
-    ] {
-        assert!(printed.contains(words), "{words:?}\n{printed}");
+    let mut by_flag = plan_training(&inputs, &run);
+    by_flag.arg("--selection").arg(&selection);
+    let by_flag = text(&succeed(&mut by_flag));
+    let run = write_run(&inputs, &format!("selection = {selection:?}"));
+    let of_salt = std::fs::read_to_string(&run).unwrap();
+    std::fs::write(&run, of_salt.replace("\"salt\"", "\"salt-ds\"")).unwrap();
+    let by_run = text(&succeed(&mut plan_training(&inputs, &run)));
+    for printed in [by_flag, by_run] {
+        for words in [
+            "20 steps of 4 sequences",
+            "80 labelled sequences, 2,560 tokens",
+            "live teacher, 1 run",
+            "warning: only 75 of the 80 sequences are there",
+        ] {
+            assert!(printed.contains(words), "{words:?}\n{printed}");
+        }
     }
+    std::fs::remove_file(&selection).unwrap();
+    let ahead = text(&succeed(&mut plan_training(&inputs, &run)));
+    assert!(ahead.contains("is not there yet"), "{ahead}");
     std::fs::write(&run, "output = 3").unwrap();
     let printed = fail_with(&mut plan_training(&inputs, &run), 2);
     assert!(printed.contains("run.toml"), "{printed}");

@@ -1483,7 +1483,7 @@ fn an_evaluation_on_labels_is_what_the_labels_of_both_models_say() {
     for (more, seq_ids) in [
         (&[][..], 0..u64::MAX),
         (&["--batch-tokens", "40"], 0..u64::MAX),
-        (&["--seq-ids", "20..90"], 20..90),
+        (&["--sequences", "20..90"], 20..90),
     ] {
         let report = eval(more);
         let chosen = judged.iter().filter(|(id, _)| seq_ids.contains(id));
@@ -1536,11 +1536,11 @@ fn labels_that_a_model_cannot_be_evaluated_on_are_refused() {
         "{refused}"
     );
     for (more, word) in [
-        (&["--seq-ids", "5..5"][..], "0..500"),
+        (&["--sequences", "5..5"][..], "0..500"),
         (&["--bucket-borders", "3,1"], "0.5,3"),
         (&["--seq-len", "16"], "--seq-len"),
         (
-            &["--seq-ids", "100000..100001"],
+            &["--sequences", "100000..100001"],
             "none of the sequences that are asked for",
         ),
     ] {

@@ -62,10 +62,10 @@ fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, Labe
     match asked {
         SequenceRange::All => Ok(0..n_total),
         SequenceRange::First(n) => Ok(0..n.min(n_total)),
-        SequenceRange::Between(start, end) if start < n_total => Ok(start..end.min(n_total)),
+        SequenceRange::Between(start, end) if end <= n_total => Ok(start..end),
         SequenceRange::Between(start, end) => Err(LabelError::option(
             "--sequences",
-            format!("a start below the corpus' {n_total} sequences"),
+            format!("a range within 0..{n_total}, the corpus' sequences"),
             format!("{start}..{end}"),
         )),
     }
@@ -118,6 +118,11 @@ fn plan_selection(
     let Some(path) = &config.selection else {
         return Ok(None);
     };
+    if !path.exists() {
+        let got = format!("{}, which is not there", path.display());
+        let expected = "a file that `saltworks select` wrote";
+        return Err(LabelError::option("--selection", expected, got));
+    }
     let selection = Selection::read(path, sequences.n_total)?;
     selection.check_view(path, &ViewIdentity::new(corpus, sequences))?;
     let range = sequences.start..sequences.end;

@@ -41,6 +41,15 @@ pub enum SelectError {
         /// The file or directory.
         path: PathBuf,
     },
+    /// A selection that labels were made of, beside them.
+    #[error(
+        "{} says which sequences the labels beside it are of, and without it they cannot be read: give --output a path of its own",
+        path.display()
+    )]
+    OfLabels {
+        /// The file.
+        path: PathBuf,
+    },
     /// A difference of scores of different sequences.
     #[error(
         "{} and {} do not label the same sequences: {field} is {ours} in the first and {theirs} in the second; label the same corpus, cut in the same way, with both models",
@@ -86,6 +95,7 @@ impl SelectError {
             SelectError::Encode { .. } => Kind::Failed,
             SelectError::Policy { .. }
             | SelectError::NotASelection { .. }
+            | SelectError::OfLabels { .. }
             | SelectError::OtherSequences { .. }
             | SelectError::KeepsNothing { .. } => Kind::Usage,
         }

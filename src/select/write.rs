@@ -2,6 +2,7 @@
 
 use super::SelectError;
 use super::rows::dir_of;
+use crate::shards::is_of_labels;
 use crate::storage::{self, FileHash, Partial, StorageError};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
@@ -160,11 +161,17 @@ pub fn describe_selection() -> Vec<SelectionColumn> {
     ]
 }
 
-/// Refuses to write over anything but a selection: shards are Parquet too, and take hours.
+/// Refuses to write over anything but a selection: shards are Parquet too, and take hours. And over
+/// the one in a directory of labels, which says what its rows are.
 ///
 /// # Errors
-/// [`SelectError::NotASelection`].
+/// [`SelectError::NotASelection`], [`SelectError::OfLabels`].
 pub(super) fn check_replaceable(path: &Path) -> Result<(), SelectError> {
+    if is_of_labels(path) {
+        return Err(SelectError::OfLabels {
+            path: path.to_path_buf(),
+        });
+    }
     // A path that cannot be opened has nothing to lose; what is wrong with it, the writer says.
     let Ok(file) = File::open(path) else {
         return Ok(());

@@ -11,7 +11,7 @@
 //! in the same way has the same `seq_id`s whoever labels it, so a selection by the scores of an
 //! early checkpoint holds for labels of the final one.
 
-use super::label_set::LabelSet;
+use super::label_set::{LabelSet, plan_name};
 use super::plan::{Plan, PlanCorpus, PlanSelection, PlanSequences};
 use super::selection_rows::{SelectionRow, read_rows};
 use super::seq_ids::{SeqIdOrder, SeqIdSet};
@@ -37,6 +37,12 @@ pub const SELECTION_NAME: &str = "selection.parquet";
 pub fn labels_fingerprint(set: &LabelSet) -> String {
     let plans: Vec<String> = set.segments.iter().map(Plan::fingerprint).collect();
     storage::fingerprint_of(plans.iter().map(String::as_str))
+}
+
+/// Whether a selection at `path` says which sequences the labels in its directory are of.
+pub fn is_of_labels(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == SELECTION_NAME)
+        && path.with_file_name(plan_name(0)).exists()
 }
 
 /// What makes a `seq_id` mean the same sequence: the token files, and how they are cut. Teacher,

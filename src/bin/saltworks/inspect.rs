@@ -28,7 +28,7 @@ pub(crate) struct Args {
     seq_id: Option<u64>,
     /// Tokens to show one by one, as offsets in the sequence.
     #[arg(long, value_name = "A..B", default_value = "0..32")]
-    tokens: Stretch,
+    positions: Stretch,
     /// Alternatives, and ids drawn, to show for each token; a terminal shows as many as fit.
     #[arg(long, value_name = "N", default_value_t = 5)]
     alternatives: usize,
@@ -129,7 +129,7 @@ fn show_ids(args: &Args, row: &Row) -> anyhow::Result<()> {
 }
 
 fn show(args: &Args, row: &Row, names: TokenNames<'_>) -> anyhow::Result<()> {
-    let view = describe_row(row, args.tokens.0.clone(), args.alternatives, names);
+    let view = describe_row(row, args.positions.0.clone(), args.alternatives, names);
     if args.json {
         let json = serde_json::to_string_pretty(&view).context("cannot write JSON")?;
         return terminal::print(&(json + "\n"));

@@ -97,7 +97,7 @@ pub enum EvalError {
     NothingToPredict,
     /// A choice of sequences that labels have none of.
     #[error(
-        "none of the sequences that are asked for is labelled here; ask for others with --seq-ids or --selection (`saltworks stats` tells how many there are, `saltworks inspect` one of them)"
+        "none of the sequences that are asked for is labelled here; ask for others with --sequences or --selection (`saltworks stats` tells how many there are, `saltworks inspect` one of them)"
     )]
     NothingChosen,
     /// A field that no document has.

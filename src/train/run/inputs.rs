@@ -5,7 +5,7 @@ use crate::shards::Group;
 use crate::storage::StorageError;
 use crate::tokens::{OpenOptions, Packing, TokenCorpus, TokenFormat, Tokenizer, ViewOptions};
 use crate::train::TrainError;
-use crate::train::config::{LabelsView, RunConfig};
+use crate::train::config::{LabelsView, Mode, RunConfig};
 use crate::train::data::{
     DataError, LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
     TokenSource, TokenizerFacts,
@@ -70,12 +70,10 @@ impl Inputs {
         let policy = policy(&config, &stages, labels.as_ref())?;
         let labels = labels.map(|labels| labels.reading(groups_of(policy.as_ref())));
         let mut notes: Vec<String> = Vec::new();
-        notes.extend(
-            labels
-                .as_ref()
-                .and_then(LabelSource::note)
-                .map(str::to_owned),
-        );
+        if let Some(labels) = &labels {
+            notes.extend(labels.note().map(str::to_owned));
+            notes.extend(unsaid_selection(&config, labels));
+        }
         // Labels that are where the facts are from need not be compared with themselves.
         if let Some(labels) = labels.as_ref().filter(|l| l.tokenizer() != facts) {
             notes.extend(labels.check_tokenizer(&facts)?);
@@ -176,6 +174,18 @@ fn open_labels(config: &RunConfig) -> Result<Option<LabelSource>, DataError> {
         shuffle_row_groups: config.data.shuffle_row_groups(),
     };
     LabelSource::open(&options).map(Some)
+}
+
+/// Labels of a selection in a run that is not called one of selected sequences.
+fn unsaid_selection(config: &RunConfig, labels: &LabelSource) -> Option<String> {
+    let is_of_selection = labels.plan().sequences.selection.is_some();
+    let is_said = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
+    (is_of_selection && !is_said).then(|| {
+        format!(
+            "{} holds labels of selected sequences alone, and stage 1 reads no others, though kd.mode does not say so",
+            labels.dir().display()
+        )
+    })
 }
 
 /// What the configuration says of the files of `data.tokens`.

@@ -27,7 +27,7 @@ pub(super) struct LabelArgs {
 
     /// Only the sequences with numbers from A on and below B.
     #[arg(long, value_name = "A..B", requires = "labels", value_parser = parse_range)]
-    seq_ids: Option<SeqIds>,
+    sequences: Option<SeqIds>,
 
     /// The teacher's NLL of a position, nats, that easy ones have at most, and medium ones. Default:
     /// those that cut these positions into thirds.
@@ -72,7 +72,7 @@ pub(super) fn run(
     check_memory(&opened.spec, &capacity, "lower --batch-tokens")?;
     let options = LabelledOptions {
         borders: args.labels.bucket_borders.map(|Borders(borders)| borders),
-        seq_ids: args.labels.seq_ids.clone().map(|SeqIds(range)| range),
+        seq_ids: args.labels.sequences.clone().map(|SeqIds(range)| range),
     };
     // At most: the last sequence of a corpus, or of a document, may be shorter.
     let n_targets = labels.n_sequences() * u64::from(labels.view().seq_len);

@@ -95,6 +95,7 @@ fn label_config(
         seq_len: data.seq_len,
         packing: data.packing,
         sequence_bos: data.sequence_bos,
+        selection: selection_there(data.selection.as_deref()),
         ..LabelOptions::default()
     };
     let mut label_config = flags.over(below).resolve()?;
@@ -102,6 +103,19 @@ fn label_config(
         label_config.range = SequenceRange::First(demand.n_sequences.max(1));
     }
     Ok(label_config)
+}
+
+/// The run's selection, unless it is still to be made.
+fn selection_there(path: Option<&Path>) -> Option<PathBuf> {
+    let path = path?;
+    if path.exists() {
+        return Some(path.to_path_buf());
+    }
+    anstream::eprintln!(
+        "note: {} is not there yet: the probe reads the first sequences of the corpus",
+        path.display()
+    );
+    None
 }
 
 impl Costs {
