@@ -42,7 +42,17 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "import torch",
         "needs PyTorch and a checkpoint",
     ),
+    (
+        "docs/guide.md",
+        "pip install \"onnxruntime-gpu[cuda,cudnn]\"      # in place of the onnxruntime that `make setup` installed",
+        "needs a GPU",
+    ),
     ("docs/guide.md", "#!/bin/bash", "needs Slurm"),
+    (
+        "docs/guide.md",
+        "saltworks plan --teacher model.onnx --tokens tokens --seq-len 2048 --output labels",
+        "needs Slurm",
+    ),
     ("docs/guide.md", "import torch", "needs PyTorch"),
     (
         "docs/training.md",
@@ -390,10 +400,9 @@ fn the_snippets_of_the_readme_work() {
     succeed(demo.current_dir(stage.dir.path()));
     stage.link_demo("tokenizer.json", "tokenizer.json");
     stage.link_demo("teacher.onnx", "model.onnx");
+    stage.link_demo("teacher.onnx", "early.onnx");
     stage.documents("corpus/part.jsonl.zst", 0.0..0.5);
-    // The labels are of `tokens`, which the page makes.
-    stage.link(&stage.path("tokens"), "train");
-    stage.link_demo("tokens", "valid");
+    stage.documents("held-out/part.jsonl.zst", 0.9..1.0);
     stage.play("README.md");
 }
 

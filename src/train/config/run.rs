@@ -249,7 +249,8 @@ pub struct KdConfig {
     pub mode: Mode,
     /// The loss. Default: `sampled` where the labels hold draws, else `tail-bucket`.
     pub loss: Option<KdLoss>,
-    /// Share of KD in the loss, from 0 to 1.
+    /// Share of KD in the loss, from 0 to 1. Default: 0.5; where the teacher is the better model
+    /// throughout, 0.9 was better in every measurement of this project.
     #[serde(default = "default_omega")]
     pub omega: f64,
     /// Temperature. With `sampled` it must be that of the draws; with the others, if not 1, one that
