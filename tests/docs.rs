@@ -384,6 +384,29 @@ fn the_losses_of_the_guide_are_those_of_the_trainer() {
     }
 }
 
+/// The half of the PyTorch example that needs no PyTorch, over the same labels and tokens.
+#[test]
+fn the_data_of_the_example_for_pytorch_is_every_sequence_once() {
+    let stage = stage_of_the_guide();
+    let commands = "saltworks tokenize --input corpus/*.zst --tokenizer tokenizer.json --output tokens\n\
+                    saltworks label --teacher model.onnx --tokens tokens --seq-len 32 --top-k 8 --max-sequences 500 \
+                    --shard-bytes 30000 --output labels\n\
+                    saltworks label --teacher model.onnx --tokens tokens --seq-len 32 --top-k 8 --packing document \
+                    --max-sequences 100 --output by-document\n";
+    let snippet = Snippet {
+        page: "tests/docs.rs".to_owned(),
+        line: 0,
+        language: "sh".to_owned(),
+        not_run: None,
+        code: commands.to_owned(),
+    };
+    stage.run(&snippet);
+    let mut check = python();
+    check.arg(root().join("tests/python/check_torch_data.py"));
+    check.arg(root().join("examples/torch"));
+    succeed(check.current_dir(stage.dir.path()));
+}
+
 #[test]
 fn the_snippets_of_the_page_on_training_work() {
     let stage = Stage::new();
