@@ -18,9 +18,13 @@ def reader_of(rank, world_size, worker, n_workers):
     return rank * n_workers + worker, world_size * n_workers
 
 
-def n_done_of(n_done, worker, n_workers):
-    """Of the first batches of a rank, which its workers give in turn, how many were this worker's."""
-    return max(0, -(-(n_done - worker) // n_workers))
+def resumed(n_done, worker, n_workers):
+    """Which worker of an uninterrupted run this one goes on as, and how many batches that one had given.
+
+    Workers give a batch each in turn, and a DataLoader begins with worker 0, whoever's turn it was.
+    """
+    was = (worker + n_done) % n_workers
+    return was, max(0, -(-(n_done - was) // n_workers))
 
 
 def collate(examples):

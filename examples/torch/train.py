@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from data import LabelledBatches, TokenBatches, n_done_of, reader_of
+from data import LabelledBatches, TokenBatches, reader_of, resumed
 
 # Positions whose logits stand at once.
 CHUNK = 1024
@@ -74,8 +74,8 @@ class Batches(IterableDataset):
     def __iter__(self):
         info = get_worker_info()
         worker, n_workers = (info.id, info.num_workers) if info else (0, 1)
-        reader, n_readers = reader_of(self.rank, self.world_size, worker, n_workers)
-        return self.source.of(reader, n_readers, n_done_of(self.n_done, worker, n_workers))
+        worker, n_done = resumed(self.n_done, worker, n_workers)
+        return self.source.of(*reader_of(self.rank, self.world_size, worker, n_workers), n_done)
 
 
 def stages(args, rank, world_size, step):

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 sys.path.insert(0, sys.argv[1])
-from data import LabelledBatches, TokenBatches, n_done_of, reader_of  # noqa: E402
+from data import LabelledBatches, TokenBatches, reader_of, resumed  # noqa: E402
 
 B = 3
 WORLD_SIZE, N_WORKERS = 2, 3
@@ -27,10 +27,10 @@ def check_each_once(source, there):
 
 
 def in_turn(source, rank, n_done):
-    """As a DataLoader takes them: a batch of each worker in turn."""
-    readers = [reader_of(rank, WORLD_SIZE, worker, N_WORKERS) for worker in range(N_WORKERS)]
-    given = [source.of(*reader, n_done_of(n_done, worker, N_WORKERS)) for worker, reader in enumerate(readers)]
-    worker, batches = n_done % N_WORKERS, []
+    """As a DataLoader takes them: a batch of each worker in turn, from worker 0 on."""
+    workers = [resumed(n_done, worker, N_WORKERS) for worker in range(N_WORKERS)]
+    given = [source.of(*reader_of(rank, WORLD_SIZE, was, N_WORKERS), n_given) for was, n_given in workers]
+    worker, batches = 0, []
     while (batch := next(given[worker], None)) is not None:
         batches.append(batch)
         worker = (worker + 1) % N_WORKERS
