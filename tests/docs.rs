@@ -29,7 +29,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
     (
         "docs/experiments.md",
-        "zstdcat books.valid.jsonl.zst | awk 'NR%2==1' > valid-a.jsonl",
+        "scripts/experiment.sh books books.train.jsonl.zst books.valid.jsonl.zst tech.valid.jsonl.zst",
         "it trains for hours",
     ),
     (
@@ -187,7 +187,7 @@ impl Stage {
         // The programs are built already.
         stage.write("bin/cargo", "#!/bin/sh\ntest \"$*\" = 'build --release'\n");
         succeed(Command::new("chmod").arg("+x").arg(stage.path("bin/cargo")));
-        for name in ["llm.toml", "slm.toml"] {
+        for name in ["llm.toml", "slm.toml", "experiment.toml"] {
             let config = std::fs::read_to_string(root().join("examples").join(name)).unwrap();
             stage.write(&format!("examples/{name}"), smaller(&config));
         }
@@ -413,6 +413,46 @@ fn the_snippets_of_the_page_on_training_work() {
     stage.documents("train.jsonl.zst", 0.0..0.9);
     stage.documents("valid.jsonl.zst", 0.9..1.0);
     stage.play("docs/training.md");
+}
+
+/// The whole experiment in small: three of its arms, one of its seeds, and twice, as after a stop.
+#[test]
+fn the_script_of_the_experiment_goes_from_text_to_its_report() {
+    let stage = Stage::new();
+    stage.link(
+        &root().join("scripts/experiment.sh"),
+        "scripts/experiment.sh",
+    );
+    stage.link_demo("tokenizer.json", "tokenizer.json");
+    stage.documents("train.jsonl.zst", 0.0..0.8);
+    stage.documents("valid.jsonl.zst", 0.8..0.9);
+    stage.documents("other.jsonl.zst", 0.9..1.0);
+    let config = std::fs::read_to_string(stage.path("examples/experiment.toml")).unwrap();
+    let config = config.replace("kd.n_kd = 1080", "kd.n_kd = 10");
+    stage.write("examples/experiment.toml", config);
+    for _ in 0..2 {
+        let mut script = Command::new("sh");
+        script.args(["scripts/experiment.sh", "out", "train.jsonl.zst"]);
+        script.args(["valid.jsonl.zst", "other.jsonl.zst"]);
+        script.args(["--seeds", "0", "--only", "baseline,salt-auto,salt-ds"]);
+        script
+            .env("TOKENIZER", "tokenizer.json")
+            .env("MIN_LEARNABLE", "0");
+        succeed(script.current_dir(stage.dir.path()));
+    }
+    let halves = ["valid", "reported"].map(|name| {
+        let lines = std::fs::read_to_string(stage.path(&format!("out/{name}.jsonl"))).unwrap();
+        lines.lines().count()
+    });
+    assert!(halves[0] - halves[1] <= 1 && halves[1] > 0, "{halves:?}");
+    let results = std::fs::read(stage.path("out/experiment/results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_slice(&results).unwrap();
+    for arm in results["arms"].as_array().unwrap() {
+        let branches = arm["runs"][0]["branches"].as_array().unwrap();
+        assert_eq!(branches.len(), 6, "{arm}");
+        assert_eq!(branches[5]["scores"].as_array().unwrap().len(), 2);
+    }
+    assert!(stage.path("out/experiment/report.html").is_file());
 }
 
 #[test]

@@ -1,0 +1,88 @@
+#!/bin/sh
+# The experiment of docs/experiments.md, from text to its report. Stopped, it goes on by the same command.
+#
+#     scripts/experiment.sh OUTPUT TRAIN VALID OTHER [--only ARM,...] [--seeds SEED,...]
+#
+# TRAIN, VALID and OTHER are documents as `saltworks tokenize` takes them, in JSON lines (plain, .gz or .zst): what the models
+# are trained on, in random order; text of its kind that is held out; and text of another kind. The rest is handed to
+# `saltworks-train compare`. TOKENIZER=FILE is taken in place of a tokenizer that is trained on TRAIN, and MIN_LEARNABLE=SHARE
+# (0.4) is the floor of the selection.
+#
+# VALID is cut in halves, document by document: the odd ones (valid) are for looking at while training and for
+# choosing settings, and what is reported is of the even ones (reported).
+set -eu
+
+if [ $# -lt 4 ]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+output=$1 train=$(realpath "$2") valid=$(realpath "$3") other=$(realpath "$4")
+shift 4
+tokenizer=${TOKENIZER:+$(realpath "$TOKENIZER")}
+examples=$root/examples
+
+PATH=$root/target/release:$PATH
+if [ ! -x "$root/target/release/saltworks-train" ]; then
+    (cd "$root" && cargo build --locked --release --bins)
+fi
+[ -d "$root/.venv" ] || sh "$root/scripts/setup.sh"
+. "$root/.venv/bin/activate"
+
+# What a line KEY = NUMBER of an example says.
+number() { sed -n "s/^$2 = \([0-9]*\).*/\1/p" "$examples/$1"; }
+slm_steps=$(number slm.toml steps)
+batch_size=$(number experiment.toml batch_size)
+n_all=$(($(number experiment.toml steps) * batch_size))
+n_stage_1=$(($(sed -n 's/^n_kd = \([0-9]*\).*/\1/p' "$examples/experiment.toml") * batch_size))
+early=$((slm_steps / 4))
+
+mkdir -p "$output"
+cd "$output"
+
+# made NAME COMMAND...: runs the command unless NAME is there.
+made() {
+    name=$1
+    shift
+    [ -e "$name" ] || "$@"
+}
+tokens() { made "$2/corpus.json" saltworks tokenize --input "$1" --tokenizer tokenizer.json --output "$2"; }
+teach() { saltworks label --teacher slm/final/model.onnx --seq-len 256 --top-k 64 "$@"; }
+halves() {
+    python - "$valid" <<'PYTHON'
+import sys
+import pyarrow
+
+with pyarrow.input_stream(sys.argv[1]) as file:
+    lines = file.read().splitlines(keepends=True)
+for name, part in [("valid", lines[::2]), ("reported", lines[1::2])]:
+    with open(f"{name}.jsonl", "wb") as file:
+        file.writelines(part)
+PYTHON
+}
+
+if [ -n "$tokenizer" ]; then
+    made tokenizer.json cp "$tokenizer" tokenizer.json
+else
+    made tokenizer.json saltworks tokenizer train --input "$train" --vocab-size 8192 --output tokenizer.json
+fi
+made reported.jsonl halves
+tokens "$train" train
+tokens valid.jsonl valid
+tokens reported.jsonl reported
+tokens "$other" other
+
+# The small model, and what it says of the first sequences and of text held out
+saltworks-train run --config "$examples/slm.toml" --output slm --resume --set "checkpoint.keep_steps=[$early]"
+teach --tokens train --samples 180 --max-sequences "$n_all" --output labels
+teach --tokens reported --output reported-labels
+teach --tokens other --output other-labels
+
+# Two passes for salt-ds and ds-ce: scores by the small model after a quarter of its steps, labels by the final one
+made slm-early.onnx saltworks-train export --model "slm/checkpoints/step-$early" --onnx slm-early.onnx --tokenizer tokenizer.json
+saltworks label --teacher slm-early.onnx --tokens train --seq-len 256 --groups scores --output scores
+made selection.parquet saltworks select scores --policy top --rows "$n_stage_1" \
+    --min-learnable "${MIN_LEARNABLE:-0.4}" --output selection.parquet
+teach --tokens train --selection selection.parquet --output labels-selected
+
+saltworks-train compare --config "$examples/experiment.toml" "$@"
