@@ -76,13 +76,10 @@ impl Arm {
         let seq_len = inputs.seq_len() as u64;
         let scoring = Scoring::of(name, &arm.scored, resolved.data.labels.as_deref())?;
         // Labels that the selection was made from came of one pass with their scores.
-        let labels = match scoring.has_labels {
-            true => LabelNeed {
-                n_tokens: 0,
-                ..LabelNeed::of(name, &overview)?
-            },
-            false => LabelNeed::of(name, &overview)?,
-        };
+        let mut labels = LabelNeed::of(name, &overview)?;
+        if scoring.has_labels {
+            labels.n_tokens = 0;
+        }
         Ok(Self {
             name: name.to_owned(),
             sources: Sources::of(inputs).map_err(|error| in_arm(error.into()))?,

@@ -70,7 +70,7 @@ pub use row_fault::RowFault;
 pub use score_reader::{ScoreColumns, ScoreReader};
 pub use selection::{
     LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, SELECTION_NAME, Selection,
-    VIEW_FINGERPRINT_KEY, ViewIdentity, is_of_labels, labels_fingerprint,
+    VIEW_FINGERPRINT_KEY, ViewIdentity, check_view, is_of_labels, labels_fingerprint,
 };
 pub use selection_rows::{SelectionHead, SelectionRow, read_selection_rows};
 pub use seq_ids::{SeqIdOrder, SeqIdSet};

@@ -191,12 +191,25 @@ impl Selection {
     /// # Errors
     /// [`ShardsError::SelectionOfOthers`].
     pub fn check_view(&self, path: &Path, view: &ViewIdentity) -> Result<bool, ShardsError> {
-        let expected = view.fingerprint();
-        match &self.view {
-            None => Ok(false),
-            Some(got) if *got == expected => Ok(true),
-            Some(got) => Err(other_sequences(path, expected, got)),
-        }
+        check_view(path, self.view.as_deref(), view)
+    }
+}
+
+/// Refuses the selection at `path`, which is of the sequences `named`, where those are others than
+/// `view`: their `seq_id`s are the same numbers for other text. It tells whether it names any.
+///
+/// # Errors
+/// [`ShardsError::SelectionOfOthers`].
+pub fn check_view(
+    path: &Path,
+    named: Option<&str>,
+    view: &ViewIdentity,
+) -> Result<bool, ShardsError> {
+    let expected = view.fingerprint();
+    match named {
+        None => Ok(false),
+        Some(got) if got == expected => Ok(true),
+        Some(got) => Err(other_sequences(path, expected, got)),
     }
 }
 

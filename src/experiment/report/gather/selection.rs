@@ -1,7 +1,7 @@
 //! The rows of a selection.
 
 use crate::shards::{
-    LabelSet, ShardsError, VIEW_FINGERPRINT_KEY, ViewIdentity, read_selection_rows,
+    LabelSet, ShardsError, VIEW_FINGERPRINT_KEY, ViewIdentity, check_view, read_selection_rows,
 };
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -41,17 +41,9 @@ pub(crate) fn read_selection(path: &Path) -> Result<SelectionRows, ShardsError> 
 }
 
 impl SelectionRows {
-    /// Refuses labels of other sequences: their `seq_id`s are the same numbers for other text.
+    /// Refuses labels of other sequences.
     pub(crate) fn check_of(&self, set: &LabelSet) -> Result<(), ShardsError> {
-        let expected = ViewIdentity::of(&set.segments[0]).fingerprint();
-        match &self.view {
-            Some(got) if *got != expected => Err(ShardsError::SelectionOfOthers {
-                path: self.path.clone(),
-                what: "sequences",
-                expected,
-                got: got.clone(),
-            }),
-            _ => Ok(()),
-        }
+        let view = ViewIdentity::of(&set.segments[0]);
+        check_view(&self.path, self.view.as_deref(), &view).map(drop)
     }
 }
