@@ -33,6 +33,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "it trains for hours",
     ),
     (
+        "docs/experiments.md",
+        "TOKENIZER=books/tokenizer.json scripts/experiment.sh tech tech.train.jsonl.zst tech.valid.jsonl.zst books.valid.jsonl.zst \\",
+        "it trains for hours",
+    ),
+    (
         "docs/guide.md",
         "optimum-cli export onnx --model path/to/slm --task text-generation --no-post-process exported",
         "needs PyTorch and a checkpoint",
