@@ -5,8 +5,8 @@
 #
 # TRAIN, VALID and OTHER are documents as `saltworks tokenize` takes them, in JSON lines (plain, .gz or .zst): what the models
 # are trained on, in random order; text of its kind that is held out; and text of another kind. The rest is handed to
-# `saltworks-train compare`. TOKENIZER=FILE is taken in place of a tokenizer that is trained on TRAIN, and MIN_LEARNABLE=SHARE
-# (0.4) is the floor of the selection.
+# `saltworks-train compare`. TOKENIZER=FILE is taken in place of a tokenizer that is trained on TRAIN, MIN_LEARNABLE=SHARE
+# (0.4) is the floor of the selection, and SLM_STEPS=N makes a small model of other steps than examples/slm.toml says.
 #
 # VALID is cut in halves, document by document: the odd ones (valid) are for looking at while training and for
 # choosing settings, and what is reported is of the even ones (reported).
@@ -31,7 +31,7 @@ fi
 
 # What a line KEY = NUMBER of an example says.
 number() { sed -n "s/^$2 = \([0-9]*\).*/\1/p" "$examples/$1"; }
-slm_steps=$(number slm.toml steps)
+slm_steps=${SLM_STEPS:-$(number slm.toml steps)}
 batch_size=$(number experiment.toml batch_size)
 n_all=$(($(number experiment.toml steps) * batch_size))
 n_stage_1=$(($(sed -n 's/^n_kd = \([0-9]*\).*/\1/p' "$examples/experiment.toml") * batch_size))
@@ -73,7 +73,8 @@ tokens reported.jsonl reported
 tokens "$other" other
 
 # The small model, and what it says of the first sequences and of text held out
-saltworks-train run --config "$examples/slm.toml" --output slm --resume --set "checkpoint.keep_steps=[$early]"
+saltworks-train run --config "$examples/slm.toml" --output slm --resume \
+    --set "train.steps=$slm_steps" --set "checkpoint.keep_steps=[$early]"
 teach --tokens train --samples 180 --max-sequences "$n_all" --output labels
 teach --tokens reported --output reported-labels
 teach --tokens other --output other-labels

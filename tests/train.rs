@@ -848,7 +848,21 @@ fn a_dry_run_says_what_it_takes_and_writes_nothing() {
     ] {
         assert!(printed.contains(word), "{word}: {printed}");
     }
+    assert!(!printed.contains("note: not begun"), "{printed}");
     assert!(!bench.path("run").exists());
+}
+
+#[test]
+fn a_dry_run_says_where_its_output_is_taken() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("run")).unwrap();
+    std::fs::write(bench.path("run/plan.json"), "{}").unwrap();
+    let printed = text(&succeed(bench.run("run").arg("--dry-run")));
+    let note = "note: not begun as it is: ";
+    assert!(
+        printed.contains(note) && printed.contains("plan.json"),
+        "{printed}"
+    );
 }
 
 /// What cannot work, how it is called, and what the message says.
@@ -869,9 +883,9 @@ fn what_cannot_work_is_refused_in_the_first_seconds_and_writes_nothing() {
         (&["kd.tau=3"], 2, &["kd.tau"]),
         (&["kd.loss=sampled"], 2, &["kd.loss", "draws at 0.8"]),
         (&["data.labels=nowhere"], 2, &["nowhere"]),
-        (&["data.tokens=nowhere"], 1, &["nowhere"]),
-        (&["data.validation=nowhere"], 1, &["nowhere"]),
-        (&["data.tokenizer=nowhere.json"], 1, &["nowhere.json"]),
+        (&["data.tokens=nowhere"], 2, &["nowhere"]),
+        (&["data.validation=nowhere"], 2, &["nowhere"]),
+        (&["data.tokenizer=nowhere.json"], 2, &["nowhere.json"]),
         (&["model.n_heads=3"], 2, &["model.n_heads"]),
         (&["train.threads=100000"], 2, &["train.threads"]),
     ];

@@ -67,13 +67,12 @@ pub fn to_text(results: &Results) -> String {
 }
 
 fn heading(results: &Results) -> String {
-    let seeds: Vec<String> = results.seeds.iter().map(u64::to_string).collect();
     format!(
-        "{} steps of {} tokens, {} parameters; seeds {}. Cells: mean over seeds ± sample standard deviation; in parentheses the values of the seeds, in this order.",
+        "{} steps of {} tokens, {} parameters; {}. Cells: mean over seeds ± sample standard deviation; in parentheses the values of the seeds, in this order.",
         results.n_steps,
         results.tokens_per_step,
         results.n_params,
-        seeds.join(", ")
+        named_seeds(&results.seeds)
     )
 }
 
@@ -341,8 +340,14 @@ fn only(results: &Results, seeds: &[u64]) -> String {
     if seeds == results.seeds {
         return String::new();
     }
+    format!("; {} only", named_seeds(seeds))
+}
+
+/// `seed 0`, `seeds 0, 1`.
+fn named_seeds(seeds: &[u64]) -> String {
+    let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
-    format!("; seeds {} only", seeds.join(", "))
+    format!("{noun} {}", seeds.join(", "))
 }
 
 fn reach_cell(results: &Results, reach: Option<ArmReach>) -> Cell {

@@ -22,10 +22,12 @@ pub enum ShardsError {
         source: serde_json::Error,
     },
     /// A directory without a plan.
-    #[error("{} holds no plan.json: give a directory that `saltworks plan` or `saltworks label` made", dir.display())]
+    #[error("{} {found}: give a directory that `saltworks plan` or `saltworks label` made", dir.display())]
     NoPlan {
         /// The directory.
         dir: PathBuf,
+        /// What is there in place of a plan.
+        found: String,
     },
     /// Labels of a later format.
     #[error("{} has format version {got}, and this program reads up to {newest}: use a newer saltworks", path.display())]

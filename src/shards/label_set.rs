@@ -4,6 +4,7 @@ use super::plan::Plan;
 use super::sidecar::{read_sidecar, sidecar_name};
 use super::{ShardsError, json, selection};
 use crate::storage::{self, Publish, StorageError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A directory of labels, as its plans describe it.
@@ -53,9 +54,7 @@ impl LabelSet {
     pub fn open(dir: &Path) -> Result<Self, ShardsError> {
         let segments = read_segments(dir)?;
         if segments.is_empty() {
-            return Err(ShardsError::NoPlan {
-                dir: dir.to_path_buf(),
-            });
+            return Err(no_plan(dir));
         }
         Ok(LabelSet {
             dir: dir.to_path_buf(),
@@ -184,6 +183,35 @@ fn read_segments(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
             .and_then(|first| first.sequences.selection.as_ref());
         selection::attach(dir, &mut plan, first.and_then(|first| first.kept.clone()))?;
         segments.push(plan);
+    }
+}
+
+/// What is at `dir` tells whoever mixed up two paths what they gave.
+fn no_plan(dir: &Path) -> ShardsError {
+    let found = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "is not there".to_owned(),
+        // Not a directory, or not one that may be looked into.
+        Err(_) => "holds no plan.json".to_owned(),
+        Ok(entries) => {
+            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            holds(names.filter(|name| !name.starts_with('.')).collect())
+        }
+    };
+    ShardsError::NoPlan {
+        dir: dir.to_path_buf(),
+        found,
+    }
+}
+
+fn holds(mut names: Vec<String>) -> String {
+    const N_NAMED: usize = 3;
+    names.sort_unstable();
+    let n_more = names.len().saturating_sub(N_NAMED);
+    names.truncate(N_NAMED);
+    match (names.is_empty(), n_more) {
+        (true, _) => "is empty".to_owned(),
+        (false, 0) => format!("holds {}, and no plan.json", names.join(", ")),
+        (false, n) => format!("holds {}, {n} more, and no plan.json", names.join(", ")),
     }
 }
 

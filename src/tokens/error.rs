@@ -216,10 +216,16 @@ pub enum TokensError {
 }
 
 impl TokensError {
-    /// What kind of failure this is.
+    /// What kind of failure this is. What is to be read and is not there, or no file, will not be one
+    /// on the next try.
     pub fn kind(&self) -> Kind {
+        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
         match self {
-            TokensError::Io { .. } | TokensError::Threads { .. } => Kind::Failed,
+            TokensError::Io { action, source, .. } => match (*action, source.kind()) {
+                ("open" | "read", NotFound | NotADirectory | IsADirectory) => Kind::Usage,
+                _ => Kind::Failed,
+            },
+            TokensError::Threads { .. } => Kind::Failed,
             TokensError::Storage(error) => error.kind(),
             TokensError::Corpus(error) => error.kind(),
             TokensError::VocabTooSmall { .. }

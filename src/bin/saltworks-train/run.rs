@@ -51,6 +51,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if args.dry_run {
         let prepared = run::prepare(&config)?;
         print_overview(&prepared.overview());
+        if let Some(refused) = prepared.refused_by_output() {
+            anstream::eprintln!("note: not begun as it is: {refused}");
+        }
         return Ok(());
     }
     let display = ProgressDisplay::new();

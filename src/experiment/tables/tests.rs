@@ -58,7 +58,7 @@ fn what_is_missing_is_shown_as_missing() {
     let text = to_markdown(&results);
     assert_eq!(
         row(&text, "NLL after the whole run", "salt"),
-        "| salt | 3.8000 (3.8000; seeds 1 only) | -0.4000 (-0.4000; seeds 1 only) |"
+        "| salt | 3.8000 (3.8000; seed 1 only) | -0.4000 (-0.4000; seed 1 only) |"
     );
     results.arms[1].runs.clear();
     let text = to_markdown(&results);

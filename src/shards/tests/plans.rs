@@ -235,10 +235,21 @@ fn a_finished_set_is_extended_by_another_range_and_not_before() {
 }
 
 #[test]
-fn a_directory_without_a_plan_is_said_to_have_none() {
+fn of_a_directory_without_a_plan_it_is_said_what_it_has() {
     let dir = tempfile::tempdir().unwrap();
-    let error = LabelSet::open(dir.path()).unwrap_err();
-    assert!(matches!(error, ShardsError::NoPlan { .. }));
+    let refused = |dir: &Path| {
+        let error = LabelSet::open(dir).unwrap_err();
+        assert!(matches!(error, ShardsError::NoPlan { .. }));
+        error.to_string()
+    };
+    assert!(refused(&dir.path().join("nowhere")).contains("nowhere is not there: give"));
+    assert!(refused(dir.path()).contains(" is empty: give"));
+    for name in ["tokens.idx", "tokens.bin", "corpus.json", ".lock", "vocab"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    let message = refused(dir.path());
+    let named = "holds corpus.json, tokens.bin, tokens.idx, 1 more, and no plan.json: give";
+    assert!(message.contains(named), "{message}");
 }
 
 #[test]

@@ -56,11 +56,11 @@ pub(super) struct RunDir {
 impl RunDir {
     /// Makes the directory where it is not there, shows that it can be written to, and takes its lock.
     pub(super) fn claim(path: &Path, start: Start) -> Result<Self, TrainError> {
-        let checkpoints = CheckpointStore::of_run(path);
         if start == Start::Fresh {
             // Before anything is made in a directory that is another's.
-            refuse_what_is_there(path, &checkpoints)?;
+            refuse_what_is_there(path)?;
         }
+        let checkpoints = CheckpointStore::of_run(path);
         std::fs::create_dir_all(path.join("checkpoints"))
             .map_err(|source| StorageError::io("create the directory", path, source))?;
         let Some(lock) = storage::lock_file(&path.join(LOCK_NAME))? else {
@@ -70,7 +70,7 @@ impl RunDir {
         checkpoints.sweep()?;
         if start == Start::Fresh {
             // The sweep may have put a checkpoint back, and another process may have saved one.
-            refuse_what_is_there(path, &checkpoints)?;
+            refuse_what_is_there(path)?;
         }
         Ok(Self {
             start,
@@ -141,9 +141,9 @@ impl RunDir {
 }
 
 /// A run that begins anew takes the place of none that got anywhere, and of nothing that is no run.
-fn refuse_what_is_there(path: &Path, checkpoints: &CheckpointStore) -> Result<(), TrainError> {
+pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
     let dir = path.to_path_buf();
-    if let Some(&step) = checkpoints.steps()?.last() {
+    if let Some(&step) = CheckpointStore::of_run(path).steps()?.last() {
         return Err(RunError::NotResumed { dir, step }.into());
     }
     if final_dir(path).exists() {

@@ -166,6 +166,11 @@ impl Prepared {
         })
     }
 
+    /// Why a new run would not begin in its directory as that is now; a run that goes on there may.
+    pub fn refused_by_output(&self) -> Option<TrainError> {
+        directory::refuse_what_is_there(&self.inputs.config.output).err()
+    }
+
     /// What is known of it.
     pub fn overview(&self) -> Overview<'_> {
         Overview {
