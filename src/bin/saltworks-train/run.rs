@@ -50,10 +50,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let config = read(&args)?;
     if args.dry_run {
         let prepared = run::prepare(&config)?;
-        print_overview(&prepared.overview());
         if let Some(refused) = prepared.refused_by_output() {
             anstream::eprintln!("note: not begun as it is: {refused}");
         }
+        print_overview(&prepared.overview());
         return Ok(());
     }
     let display = ProgressDisplay::new();
