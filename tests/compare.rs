@@ -496,7 +496,7 @@ fn what_cannot_work_is_refused_before_the_first_step() {
     assert!(refused.contains("report.held_out"), "{refused}");
     let nowhere = "name = \"raw\"\ntokens = \"/nowhere\"\n# ";
     let bench = bench.with("name = \"raw\"\ntokens = ", nowhere);
-    let failed = fail_with(&mut bench.compare(), 1);
+    let failed = fail_with(&mut bench.compare(), 2);
     assert!(failed.contains("the set raw"), "{failed}");
     assert!(!bench.path("out").exists());
 }
