@@ -4,9 +4,12 @@
 #     scripts/experiment.sh OUTPUT TRAIN VALID OTHER [--only ARM,...] [--seeds SEED,...]
 #
 # TRAIN, VALID and OTHER are documents as `saltworks tokenize` takes them, in JSON lines (plain, .gz or .zst): what the models
-# are trained on, in random order; text of its kind that is held out; and text of another kind. The rest is handed to
+# are trained on; text of its kind that is held out; and text of another kind. The rest is handed to
 # `saltworks-train compare`. TOKENIZER=FILE is taken in place of a tokenizer that is trained on TRAIN, MIN_LEARNABLE=SHARE
 # (0.4) is the floor of the selection, and SLM_STEPS=N makes a small model of other steps than examples/slm.toml says.
+#
+# TRAIN is shuffled, document by document: labels are of its first sequences, and a corpus in the order of its books would
+# have the first stage read other text than the second.
 #
 # VALID is cut in halves, document by document: the odd ones (valid) are for looking at while training and for
 # choosing settings, and what is reported is of the even ones (reported).
@@ -48,14 +51,19 @@ made() {
 }
 tokens() { made "$2/corpus.json" saltworks tokenize --input "$1" --tokenizer tokenizer.json --output "$2"; }
 teach() { saltworks label --teacher slm/final/model.onnx --seq-len 256 --top-k 64 "$@"; }
-halves() {
-    python - "$valid" <<'PYTHON'
+documents() {
+    python - "$train" "$valid" <<'PYTHON'
+import random
 import sys
 import pyarrow
 
-with pyarrow.input_stream(sys.argv[1]) as file:
-    lines = file.read().splitlines(keepends=True)
-for name, part in [("valid", lines[::2]), ("reported", lines[1::2])]:
+def read(path):
+    with pyarrow.input_stream(path) as file:
+        return [line + b"\n" for line in file.read().split(b"\n") if line]
+
+train, valid = map(read, sys.argv[1:])
+random.Random(0).shuffle(train)
+for name, part in [("train", train), ("valid", valid[::2]), ("reported", valid[1::2])]:
     with open(f"{name}.jsonl", "wb") as file:
         file.writelines(part)
 PYTHON
@@ -66,8 +74,8 @@ if [ -n "$tokenizer" ]; then
 else
     made tokenizer.json saltworks tokenizer train --input "$train" --vocab-size 8192 --output tokenizer.json
 fi
-made reported.jsonl halves
-tokens "$train" train
+made reported.jsonl documents
+tokens train.jsonl train
 tokens valid.jsonl valid
 tokens reported.jsonl reported
 tokens "$other" other
