@@ -297,7 +297,7 @@ fn what_cannot_be_evaluated_is_refused_with_what_to_do() {
     refused(&["--tokens", "foreign.bin"], 3, &["200", "foreign.bin"]);
     refused(
         &["--text", "in.txt", "--tokenizer", "absent.json"],
-        1,
+        2,
         &["absent.json"],
     );
     refused(&[], 2, &["--tokens", "--text"]);
