@@ -63,7 +63,7 @@ def read(path):
 
 train, valid = map(read, sys.argv[1:])
 random.Random(0).shuffle(train)
-for name, part in [("train", train), ("valid", valid[::2]), ("reported", valid[1::2])]:
+for name, part in [("valid", valid[::2]), ("reported", valid[1::2]), ("train", train)]:
     with open(f"{name}.jsonl", "wb") as file:
         file.writelines(part)
 PYTHON
@@ -74,7 +74,7 @@ if [ -n "$tokenizer" ]; then
 else
     made tokenizer.json saltworks tokenizer train --input "$train" --vocab-size 8192 --output tokenizer.json
 fi
-made reported.jsonl documents
+made train.jsonl documents
 tokens train.jsonl train
 tokens valid.jsonl valid
 tokens reported.jsonl reported

@@ -205,14 +205,16 @@ fn no_plan(dir: &Path) -> ShardsError {
 
 fn holds(mut names: Vec<String>) -> String {
     const N_NAMED: usize = 3;
-    names.sort_unstable();
-    let n_more = names.len().saturating_sub(N_NAMED);
-    names.truncate(N_NAMED);
-    match (names.is_empty(), n_more) {
-        (true, _) => "is empty".to_owned(),
-        (false, 0) => format!("holds {}, and no plan.json", names.join(", ")),
-        (false, n) => format!("holds {}, {n} more, and no plan.json", names.join(", ")),
+    if names.is_empty() {
+        return "is empty".to_owned();
     }
+    names.sort_unstable();
+    if names.len() > N_NAMED {
+        let n_more = names.len() - N_NAMED;
+        names.truncate(N_NAMED);
+        names.push(format!("{n_more} more"));
+    }
+    format!("holds {}, and no plan.json", names.join(", "))
 }
 
 fn check_continues(path: &Path, plan: &Plan, before: &[Plan]) -> Result<(), ShardsError> {

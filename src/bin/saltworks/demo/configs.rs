@@ -9,7 +9,7 @@ pub(super) const SEQ_LEN: u64 = 256;
 /// Sequences a step.
 const BATCH_SIZE: u64 = 8;
 
-/// How much is done. Chosen so that all of it takes six to twelve minutes on two cores.
+/// How much is done. Chosen so that all of it stays below a quarter of an hour on two cores.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scale {
     pub(super) vocab_size: u32,
