@@ -164,6 +164,7 @@ fn bare(model: &Path, n_tokens: usize, threads: usize) -> Cost {
     let batch = TokenBatch {
         ids_bt,
         n_rows: BATCH_ROWS,
+        n_fillers: 0,
         width,
         lengths: vec![SEQ_LEN; BATCH_ROWS],
     };

@@ -193,6 +193,7 @@ fn plan(n_rows: u64) -> Plan {
             vocab_size: 32_000,
             logits_dtype: "float32".into(),
             logits_output: "logits".into(),
+            allowed: Vec::new(),
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,

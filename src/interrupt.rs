@@ -9,6 +9,7 @@ type Hook = Box<dyn Fn() + Send>;
 #[derive(Clone, Default)]
 pub struct Interrupt {
     requested: Arc<AtomicBool>,
+    unheeded: Arc<AtomicBool>,
     hooks: Arc<Mutex<Vec<Hook>>>,
 }
 
@@ -16,6 +17,24 @@ impl Interrupt {
     /// One that nobody has asked for yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that nobody looks at until [`Interrupt::heed`]: whoever asks sooner may end the process,
+    /// since nothing has been begun that could be left half done.
+    pub fn unheeded() -> Self {
+        let interrupt = Self::default();
+        interrupt.unheeded.store(true, Ordering::SeqCst);
+        interrupt
+    }
+
+    /// From here on the work looks at requests by itself.
+    pub fn heed(&self) {
+        self.unheeded.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the work looks at requests.
+    pub fn is_heeded(&self) -> bool {
+        !self.unheeded.load(Ordering::SeqCst)
     }
 
     /// Asks the work to stop.

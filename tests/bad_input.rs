@@ -50,6 +50,56 @@ fn models_that_cannot_be_teachers() {
 }
 
 #[test]
+fn models_that_run_but_are_no_teachers() {
+    let cases = [
+        (
+            samples::Misfit::NotCausal,
+            "sees the tokens that it is to predict",
+        ),
+        (samples::Misfit::Random, "RandomNormalLike"),
+        (samples::Misfit::Ends("Softmax"), "as a softmax gives"),
+    ];
+    for (kind, word) in cases {
+        let inputs = small_vocabulary(&samples::misfit(kind));
+        let words = [word, "cannot be a teacher", "--allow-any-teacher"];
+        refused(&inputs, &mut inputs.label("labels"), USAGE, &words);
+        let mut dry = inputs.label("labels");
+        dry.arg("--dry-run");
+        assert!(fail_with(&mut dry, USAGE).contains(word));
+        assert!(!inputs.path("labels").exists());
+    }
+}
+
+#[test]
+fn a_misfit_that_a_user_insists_on_is_recorded_and_verified() {
+    let inputs = small_vocabulary(&samples::misfit(samples::Misfit::NotCausal));
+    let mut label = inputs.label("labels");
+    succeed(label.arg("--allow-any-teacher"));
+    let plan = std::fs::read_to_string(inputs.path("labels/plan.json")).unwrap();
+    assert!(plan.contains("\"not-causal\""), "{plan}");
+    let mut verify = saltworks();
+    verify.arg("verify").arg(inputs.path("labels"));
+    verify.arg("--teacher").arg(inputs.path("teacher.onnx"));
+    succeed(verify.arg("--tokens").arg(inputs.path("tokens.bin")));
+}
+
+#[test]
+fn logits_of_an_odd_shape_are_told_what_they_are() {
+    for (is_time_major, word) in [(true, "time-major"), (false, "drops a position")] {
+        let inputs = small_vocabulary(&samples::oddly_shaped(is_time_major));
+        refused(&inputs, &mut inputs.label("labels"), USAGE, &[word]);
+    }
+}
+
+/// Tokens below 16, and a model of that vocabulary.
+fn small_vocabulary(model: &ModelBuilder) -> Inputs {
+    let inputs = with_model(model);
+    let ids = (0..600_u16).flat_map(|i| (i * 7 % 16).to_le_bytes());
+    std::fs::write(inputs.path("tokens.bin"), ids.collect::<Vec<u8>>()).unwrap();
+    inputs
+}
+
+#[test]
 fn a_teacher_that_gives_nan_is_named_with_sequence_and_position() {
     let inputs = Inputs::new(500);
     let sample = Sample {
@@ -114,7 +164,7 @@ fn a_sequence_length_beyond_the_model() {
     refused(
         &inputs,
         label.args(["--seq-len", "129"]),
-        1,
+        USAGE,
         &["129", "--seq-len"],
     );
 }

@@ -56,6 +56,7 @@ fn the_graph_computes_the_statistics_at_every_position_of_a_padded_batch() {
     let batch = TokenBatch {
         ids_bt,
         n_rows: 2,
+        n_fillers: 0,
         width,
         lengths: vec![40, 25],
     };

@@ -46,6 +46,7 @@ fn ragged_batch(vocab_size: u32) -> TokenBatch {
     TokenBatch {
         ids_bt,
         n_rows: lengths.len(),
+        n_fillers: 0,
         width,
         lengths,
     }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use saltworks::onnx::build::{DecoderSpec, decoder, samples};
+use saltworks::onnx::build::{DecoderSpec, Products, decoder, samples};
 use saltworks::shards::{LabelSet, Row, ShardReader};
 use std::path::Path;
 use std::process::Command;
@@ -214,6 +214,84 @@ fn labels_of_a_teacher_that_scales_by_its_batch_do_not_depend_on_batches() {
     label("large", "4096");
     let snapshot = |name: &str| support::snapshot(&dir.path().join(name));
     support::assert_same_files(&snapshot("large"), &snapshot("small"));
+}
+
+#[test]
+fn a_row_depends_on_its_sequence_alone_whatever_the_teacher() {
+    let kinds = [
+        ("f32", Products::F32, false),
+        ("alibi", Products::F32, true),
+        ("f16", Products::F16, false),
+        ("int8", Products::DynamicInt8, false),
+    ];
+    for (name, products, has_alibi) in kinds {
+        let spec = DecoderSpec {
+            vocab_size: VOCAB_SIZE,
+            width: 32,
+            n_layers: 1,
+            n_heads: 2,
+            max_seq_len: 128,
+            products,
+            has_alibi,
+            ..DecoderSpec::default()
+        };
+        let inputs = Inputs::with_teacher(4_000, &spec);
+        assert_rows_do_not_depend_on_the_cut(&inputs, name);
+    }
+}
+
+fn assert_rows_do_not_depend_on_the_cut(inputs: &Inputs, name: &str) {
+    let label = |output: &str, more: &[&str]| {
+        let mut label = inputs.label(output);
+        label.args(["--packing", "document", "--round", "f32"]);
+        succeed(label.args(more));
+    };
+    label("labels", &[]);
+    let whole = by_seq_id(&inputs.path("labels"));
+    for batch_tokens in ["1", "1000", "100000"] {
+        let output = format!("batch-{batch_tokens}");
+        label(&output, &["--batch-tokens", batch_tokens]);
+        let snapshot = |name: &str| support::snapshot(&inputs.path(name));
+        support::assert_same_files(&snapshot(&output), &snapshot("labels"));
+    }
+    label("range", &["--sequences", "13..40"]);
+    label("tasks", &["--task", "1/3"]);
+    label("tasks", &["--task", "0/3"]);
+    label("tasks", &["--task", "2/3"]);
+    succeed(saltworks().arg("finalize").arg(inputs.path("tasks")));
+    let mut select = saltworks();
+    select.arg("select").arg(inputs.path("labels"));
+    select.args(["--fraction", "0.3", "--output"]);
+    succeed(select.arg(inputs.path("selection.parquet")));
+    let selection = inputs.path("selection.parquet");
+    label("selected", &["--selection", selection.to_str().unwrap()]);
+    for (output, n_rows) in [
+        ("range", 27),
+        ("tasks", whole.len()),
+        ("selected", whole.len() * 3 / 10),
+    ] {
+        let part = by_seq_id(&inputs.path(output));
+        assert!(
+            part.len().abs_diff(n_rows) <= 1,
+            "{name} {output}: {}",
+            part.len()
+        );
+        for (seq_id, row) in &part {
+            assert_eq!(row, &whole[seq_id], "{name}, {output}, sequence {seq_id}");
+        }
+    }
+    let printed = text(&succeed(&mut verify_with(
+        inputs,
+        &inputs.path("teacher.onnx"),
+    )));
+    let report: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let own = &report["teacher"]["own"];
+    assert_eq!(own["n_identical"], own["n_sequences"], "{name}: {printed}");
+}
+
+fn by_seq_id(labels: &Path) -> std::collections::BTreeMap<u64, Row> {
+    let rows = rows_of(labels).into_iter();
+    rows.map(|row| (row.seq_id, row)).collect()
 }
 
 #[test]

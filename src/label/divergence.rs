@@ -4,7 +4,7 @@
 use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
 use super::options::LabelConfig;
-use super::pipeline::{token_batch, with_sequence};
+use super::pipeline::{n_targets, token_batch, with_sequence};
 use super::planning::make_plan;
 use super::relabel::{RelabelReport, each_sampled_row, relabel};
 use crate::shards::{Group, LabelSet, Plan, Row};
@@ -120,7 +120,8 @@ fn of_row(
         tail_mass_t: &row.signals.tail_mass_t,
     };
     let vocab_size = plan.teacher.vocab_size as usize;
-    let held = teacher.run(&token_batch(&[&sequence]), |logits| {
+    let shape = teacher.info().calls.shape(n_targets(&sequence));
+    let held = teacher.run(&token_batch(&[&sequence], shape), |logits| {
         divergence_batch(logits, &[kept], vocab_size)
     })?;
     held.map_err(|source| with_sequence(source, &[&sequence], view))

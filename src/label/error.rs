@@ -111,6 +111,17 @@ pub enum LabelError {
         #[source]
         source: std::io::Error,
     },
+    /// The teacher fails on the longest sequence of the plan.
+    #[error(
+        "the teacher cannot run sequences of {seq_len} tokens: its limit is lower; lower --seq-len"
+    )]
+    LongestSequence {
+        /// T.
+        seq_len: u32,
+        /// What the run said.
+        #[source]
+        source: TeacherError,
+    },
     /// The labels and the teacher do not belong together.
     #[error(
         "{field} of the labels is {expected}, but now it is {got}: check against the teacher and tokens that made them"
@@ -165,6 +176,7 @@ impl LabelError {
             | Self::Vocabulary { .. }
             | Self::TokenizerMismatch { .. }
             | Self::OtherInputs { .. }
+            | Self::LongestSequence { .. }
             | Self::NothingToCompare => Kind::Usage,
             Self::NoSequences { .. } | Self::Sequence { .. } => Kind::BadData,
             Self::Interrupted { .. } => Kind::Interrupted,

@@ -5,7 +5,9 @@ use super::options::LabelConfig;
 use super::planning::plan_signals;
 use super::run::signals_config;
 use crate::shards::{Group, PlanTokenizer};
-use crate::teacher::{DeviceChoice, RuntimeLibrary, Teacher, TeacherOptions, load_runtime};
+use crate::teacher::{
+    DeviceChoice, RuntimeLibrary, Teacher, TeacherError, TeacherOptions, load_runtime,
+};
 use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
 use std::path::Path;
 
@@ -23,7 +25,14 @@ pub struct Inputs {
     pub tokenizer: Option<PlanTokenizer>,
     /// V: ids with a signal; logits past it are a padded head, left out.
     pub vocab_size: u32,
+    /// What was measured against the teacher and overridden, each a word of the plan.
+    pub allowed: Vec<String>,
 }
+
+/// Sequences that a teacher is tried on.
+const N_EXAMINED: u64 = 2;
+/// Sequences looked through for long ones, for each that is tried.
+const N_LOOKED_THROUGH: u64 = 16;
 
 impl Inputs {
     /// Opens all inputs and checks that they belong together.
@@ -35,14 +44,17 @@ impl Inputs {
         let tokenizer = tokenizer_facts(config, &corpus)?;
         let runtime = load_runtime(config.ort_lib.as_deref())?;
         let devices = devices(&config.device)?;
-        let teacher = open_teacher(config, devices[0], devices.len())?;
+        let mut teacher = open_teacher(config, devices[0], devices.len())?;
         let vocab_size = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
         check_top_k(config, vocab_size)?;
+        let allowed = examine(config, &mut teacher, &corpus, vocab_size)?;
+        let calls = teacher.info().calls;
         let signals = signals_config(&plan_signals(config), vocab_size);
         let reduced = |teacher: Teacher| teacher.with_reduction(config.reduce, &signals);
         let more = devices[1..].iter().map(|&device| {
-            let teacher = open_teacher(config, device, devices.len())?;
+            let mut teacher = open_teacher(config, device, devices.len())?;
+            teacher.set_calls(calls);
             Ok(reduced(teacher)?)
         });
         Ok(Self {
@@ -52,6 +64,7 @@ impl Inputs {
             corpus,
             tokenizer,
             vocab_size,
+            allowed,
         })
     }
 
@@ -69,6 +82,43 @@ impl Inputs {
     pub fn view(&self, config: &LabelConfig) -> Result<SequenceView<'_>, LabelError> {
         view_of(&self.corpus, config)
     }
+}
+
+/// Tries the teacher on sequences of the corpus; gives what was found against it and overridden.
+/// Which sequences, and so the answer, does not depend on the part of the corpus that is labelled.
+fn examine(
+    config: &LabelConfig,
+    teacher: &mut Teacher,
+    corpus: &TokenCorpus,
+    vocab_size: u32,
+) -> Result<Vec<String>, LabelError> {
+    let view = view_of(corpus, config)?;
+    let texts = examined_texts(&view, vocab_size);
+    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let misfits = teacher.examine(&texts)?;
+    match misfits.first() {
+        Some(misfit) if !config.allow_any_teacher => Err(TeacherError::Misfit {
+            model: config.teacher.clone(),
+            misfit: misfit.clone(),
+        })?,
+        _ => Ok(misfits.iter().map(|m| m.word().to_owned()).collect()),
+    }
+}
+
+/// The longest of a few sequences, from the beginning and from the middle of the corpus. Ids outside
+/// the vocabulary are reported when the corpus is planned.
+fn examined_texts(view: &SequenceView<'_>, vocab_size: u32) -> Vec<Vec<u32>> {
+    let longest_from = |start: u64| {
+        let seq_ids = start..(start + N_LOOKED_THROUGH).min(view.len());
+        let longest = seq_ids.rev().max_by_key(|&id| view.n_targets_of(id))?;
+        let mut ids = view.read(longest).input_ids;
+        // The last id is only a target.
+        ids.pop();
+        ids.iter().all(|&id| id < vocab_size).then_some(ids)
+    };
+    (0..N_EXAMINED.min(view.len()))
+        .filter_map(|i| longest_from(view.len() * i / N_EXAMINED))
+        .collect()
 }
 
 const DEVICES: &str = "auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, with :N behind those of which there can be several (cuda:1), or some of them with commas between";

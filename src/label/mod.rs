@@ -24,6 +24,7 @@ mod profile;
 mod progress;
 mod relabel;
 mod run;
+mod teacher_path;
 
 pub use crate::interrupt::Interrupt;
 pub use divergence::{DivergenceReport, TeacherReport, check_teacher};
@@ -33,5 +34,5 @@ pub use inputs::Inputs;
 pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
 pub use profile::{Profile, Stage};
 pub use progress::Snapshot;
-pub use relabel::{RELABEL_TOLERANCE_NATS, RelabelReport};
+pub use relabel::RelabelReport;
 pub use run::{Observer, Outcome, label, plan};

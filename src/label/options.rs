@@ -3,6 +3,7 @@
 mod sampling;
 
 use super::error::LabelError;
+use super::teacher_path::model_file;
 use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet};
 use crate::signals::{Rounding, Sampling};
 use crate::teacher::ReduceChoice;
@@ -19,15 +20,13 @@ pub(super) const DEFAULT_TOP_K: u32 = 64;
 const TAU_RANGE: RangeInclusive<f64> = 0.01..=100.0;
 /// About 90 bytes a target at K = 50, 2e-4 nats from the teacher.
 pub(super) const DEFAULT_ROUNDING: Rounding = Rounding::M5;
-/// Tokens a call of the teacher on a CPU; speed and memory only.
-pub(super) const DEFAULT_BATCH_TOKENS: u32 = 1024;
 
 /// Options of `plan` and `label`. Every one is a flag, and a key of the file that `--config` names
 /// (underscores for hyphens); a flag wins over the file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
 pub struct LabelOptions {
-    /// The SLM as an ONNX file (external data beside it is found).
+    /// The SLM as an ONNX file (external data beside it is found), or a folder with one in it.
     #[arg(long, value_name = "FILE")]
     pub teacher: Option<PathBuf>,
 
@@ -137,8 +136,8 @@ pub struct LabelOptions {
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 
-    /// Tokens a call of the teacher (speed and memory only), at most as many as 100 MiB of logits hold
-    /// where they are reduced on the host, else 2 GiB. Default: 1024.
+    /// No effect: the shape of a call follows from the length of its sequences alone, so that labels
+    /// do not depend on it. Accepted for older command lines and configuration files.
     #[arg(long, value_name = "N")]
     pub batch_tokens: Option<u32>,
 
@@ -169,6 +168,11 @@ pub struct LabelOptions {
     /// Let shards of different ONNX Runtime versions, providers or instruction sets stand together.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_mixed_runtime: Option<bool>,
+
+    /// Label with a model that was measured to be no teacher (it is not causal, not repeatable, or
+    /// gives something other than logits). The plan records what was overridden.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_any_teacher: Option<bool>,
 }
 
 /// `--order-seed`: a number, or none for the corpus' own order.
@@ -249,8 +253,6 @@ pub struct LabelConfig {
     pub reduce: ReduceChoice,
     /// Threads.
     pub threads: usize,
-    /// Tokens a call.
-    pub batch_tokens: u32,
     /// Bytes a shard to aim for.
     pub shard_bytes: u64,
     /// Seed of the order over shards.
@@ -265,6 +267,8 @@ pub struct LabelConfig {
     pub task: Task,
     /// Whether runtimes may mix.
     pub allow_mixed_runtime: bool,
+    /// Whether a model that was measured to be no teacher labels all the same.
+    pub allow_any_teacher: bool,
 }
 
 /// Which sequences of the corpus to label.
@@ -360,6 +364,7 @@ impl LabelOptions {
             ort_lib,
             task,
             allow_mixed_runtime,
+            allow_any_teacher,
         )
     }
 
@@ -373,7 +378,7 @@ impl LabelOptions {
         let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
         let config = LabelConfig {
-            teacher: required(self.teacher, "--teacher")?,
+            teacher: model_file(&required(self.teacher, "--teacher")?)?,
             tokens: required(self.tokens, "--tokens")?,
             output: required(self.output, "--output")?,
             seq_len: required(self.seq_len, "--seq-len")?,
@@ -400,12 +405,12 @@ impl LabelOptions {
             device: self.device.unwrap_or_else(|| "auto".into()),
             reduce: self.reduce.unwrap_or_default(),
             threads: self.threads.unwrap_or_else(all_cores),
-            batch_tokens: self.batch_tokens.unwrap_or(DEFAULT_BATCH_TOKENS),
             shard_bytes: self.shard_bytes.unwrap_or(DEFAULT_SHARD_BYTES),
             zstd_level: self.zstd_level.unwrap_or(DEFAULT_ZSTD_LEVEL),
             logits_output: self.logits_output,
             ort_lib: self.ort_lib,
             allow_mixed_runtime: self.allow_mixed_runtime.unwrap_or(false),
+            allow_any_teacher: self.allow_any_teacher.unwrap_or(false),
         };
         config.check()
     }
@@ -413,10 +418,13 @@ impl LabelOptions {
 
 impl LabelConfig {
     /// What would make `set` again from `teacher` and `tokens`, as far as the plan says it.
-    pub fn of_set(set: &LabelSet, teacher: &Path, tokens: &Path) -> Self {
+    ///
+    /// # Errors
+    /// A teacher that is no file.
+    pub fn of_set(set: &LabelSet, teacher: &Path, tokens: &Path) -> Result<Self, LabelError> {
         let plan = &set.segments[0];
-        Self {
-            teacher: teacher.into(),
+        Ok(Self {
+            teacher: model_file(teacher)?,
             tokens: tokens.into(),
             output: set.dir.clone(),
             tokens_format: Some(plan.corpus.format),
@@ -438,7 +446,6 @@ impl LabelConfig {
             device: "auto".into(),
             reduce: ReduceChoice::Auto,
             threads: all_cores(),
-            batch_tokens: DEFAULT_BATCH_TOKENS,
             shard_bytes: DEFAULT_SHARD_BYTES,
             order_seed: plan.layout.order_seed,
             zstd_level: plan.layout.zstd_level,
@@ -446,13 +453,13 @@ impl LabelConfig {
             ort_lib: None,
             task: Task::WHOLE,
             allow_mixed_runtime: false,
-        }
+            allow_any_teacher: !plan.teacher.allowed.is_empty(),
+        })
     }
 
     fn check(self) -> Result<Self, LabelError> {
         at_least_1(self.seq_len.into(), "--seq-len")?;
         at_least_1(self.top_k.into(), "--top-k")?;
-        at_least_1(self.batch_tokens.into(), "--batch-tokens")?;
         at_least_1(self.shard_bytes, "--shard-bytes")?;
         at_least_1(self.threads as u64, "--threads")?;
         if !(1..=22).contains(&self.zstd_level) {

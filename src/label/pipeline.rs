@@ -6,7 +6,7 @@
 //!                 (bounded queue)                   (bounded queue)
 //! ```
 //!
-//! One row group is the unit that moves, or a window of four where sequences differ in length, so
+//! One row group is the unit that moves, or a window of eight where sequences share calls, so
 //! memory is a few row groups a worker, whatever the corpus. The
 //! teacher and the reduction take turns on all cores; reading and encoding fill what is left.
 //! A stage that fails hangs up, and its neighbours stop at their next hand-over.
@@ -14,7 +14,7 @@
 //! Every teacher (one a device) is a worker with three threads of its own; workers take whole
 //! shards from one queue, and share nothing else.
 
-use super::batches::{self, BatchLimits};
+use super::batches::{self, Batch};
 use super::error::LabelError;
 use super::profile::{Clock, Stage};
 use super::progress::Progress;
@@ -22,7 +22,7 @@ use super::run::runtime_stamp;
 use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, SignalsError};
-use crate::teacher::{Teacher, TeacherError, TokenBatch};
+use crate::teacher::{CallRule, CallShape, Teacher, TeacherError, TokenBatch};
 use crate::tokens::{Packing, Sequence, SequenceView};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::path::Path;
@@ -32,9 +32,9 @@ use std::time::Instant;
 
 /// Windows of row groups read ahead, and row groups that wait for the writer.
 const QUEUE_LENGTH: usize = 1;
-/// Row groups batched together where sequences differ in length. Sentences of 28 tokens leave 5.5%
-/// of padding with one, and a third of that with these.
-const DOCUMENT_WINDOW_ROW_GROUPS: usize = 4;
+/// Row groups whose rows share calls, where calls have several rows: the last call of each width is
+/// seldom full, and more row groups have fewer of those.
+const SHARED_WINDOW_ROW_GROUPS: usize = 8;
 
 /// What the stages share.
 pub(super) struct Work<'a, 'p> {
@@ -46,7 +46,7 @@ pub(super) struct Work<'a, 'p> {
     pub(super) threads: usize,
     pub(super) clock: &'a Clock,
     pub(super) signals: &'a SignalsConfig,
-    pub(super) limits: BatchLimits,
+    pub(super) calls: CallRule,
     pub(super) interrupt: &'a Interrupt,
     pub(super) progress: &'a Mutex<Progress<'p>>,
 }
@@ -169,7 +169,7 @@ fn read(work: &Work<'_, '_>, to_label: &Sender<Vec<RowGroup<Sequence>>>) {
         let row_groups = work.plan.row_groups(shard);
         let last = row_groups.len().saturating_sub(1);
         let numbered: Vec<_> = row_groups.into_iter().enumerate().collect();
-        for window in numbered.chunks(window_row_groups(work.plan)) {
+        for window in numbered.chunks(window_row_groups(work)) {
             let read_one = |(i, seq_ids): &(usize, Vec<u64>)| RowGroup {
                 shard,
                 is_last_of_shard: *i == last,
@@ -185,12 +185,17 @@ fn read(work: &Work<'_, '_>, to_label: &Sender<Vec<RowGroup<Sequence>>>) {
     }
 }
 
-/// Row groups whose rows are batched together: sequences of one length need no company, others
-/// find less padding in a larger one.
-fn window_row_groups(plan: &Plan) -> usize {
-    match plan.sequences.packing {
-        Packing::Concat => 1,
-        Packing::Document => DOCUMENT_WINDOW_ROW_GROUPS,
+/// Row groups whose rows are cut into calls together; sequences that share no call need no company.
+fn window_row_groups(work: &Work<'_, '_>) -> usize {
+    let longest = work.calls.shape(work.plan.sequences.seq_len as usize);
+    let is_shared = match work.plan.sequences.packing {
+        Packing::Concat => longest.max_sequences > 1,
+        Packing::Document => !work.calls.is_alone,
+    };
+    if is_shared {
+        SHARED_WINDOW_ROW_GROUPS
+    } else {
+        1
     }
 }
 
@@ -256,16 +261,15 @@ fn label_sequences(
 ) -> Result<Vec<Row>, LabelError> {
     let mut labelled: Vec<Option<SequenceSignals>> = vec![None; sequences.len()];
     let lengths: Vec<usize> = sequences.iter().map(n_targets).collect();
-    for batch in batches::cut(&lengths, work.limits) {
+    for batch in batches::cut(&lengths, &work.calls) {
         if work.is_stopped() {
             return Err(TeacherError::Cancelled.into());
         }
         let signals = label_batch(&sequences, &batch, teacher, work)?;
-        // The first row is the longest.
-        work.clock.ran(batch.len() * lengths[batch[0]]);
-        let n_labelled: usize = batch.iter().map(|&row| lengths[row]).sum();
+        work.clock.ran(batch.shape.n_rows * batch.shape.width);
+        let n_labelled: usize = batch.rows.iter().map(|&row| lengths[row]).sum();
         lock(work.progress).labelled(n_labelled as u64);
-        for (row, signals) in batch.into_iter().zip(signals) {
+        for (row, signals) in batch.rows.into_iter().zip(signals) {
             labelled[row] = Some(signals);
         }
     }
@@ -281,17 +285,30 @@ fn label_sequences(
 
 fn label_batch(
     sequences: &[Sequence],
-    batch: &[usize],
+    batch: &Batch,
     teacher: &mut Teacher,
     work: &Work<'_, '_>,
 ) -> Result<Vec<SequenceSignals>, LabelError> {
-    let chosen: Vec<&Sequence> = batch.iter().map(|&row| &sequences[row]).collect();
-    signals_of(&chosen, teacher, work.signals, work.view)
+    let chosen: Vec<&Sequence> = batch.rows.iter().map(|&row| &sequences[row]).collect();
+    signals_of(&chosen, batch.shape, teacher, work.signals, work.view)
+}
+
+/// The signals of one sequence, in the call that labelling gives it.
+pub(super) fn signals_alone(
+    sequence: &Sequence,
+    teacher: &mut Teacher,
+    config: &SignalsConfig,
+    view: &SequenceView<'_>,
+) -> Result<SequenceSignals, LabelError> {
+    let shape = teacher.info().calls.shape(n_targets(sequence));
+    let mut signals = signals_of(&[sequence], shape, teacher, config, view)?;
+    Ok(signals.remove(0))
 }
 
 /// The teacher's signals of some sequences, in one call of it.
-pub(super) fn signals_of(
+fn signals_of(
     sequences: &[&Sequence],
+    shape: CallShape,
     teacher: &mut Teacher,
     config: &SignalsConfig,
     view: &SequenceView<'_>,
@@ -304,7 +321,7 @@ pub(super) fn signals_of(
         })
         .collect();
     teacher
-        .reduce(&token_batch(sequences), &targets, config)
+        .reduce(&token_batch(sequences, shape), &targets, config)
         .map_err(|error| match error {
             TeacherError::Signals(source) => with_sequence(source, sequences, view),
             error => error.into(),
@@ -325,31 +342,15 @@ pub(super) fn with_sequence(
     }
 }
 
-/// Right-padded inputs: all ids but the last of each sequence, which is only a target.
-pub(super) fn token_batch(sequences: &[&Sequence]) -> TokenBatch {
-    let width = sequences
+/// The inputs of a call: all ids but the last of each sequence, which is only a target.
+pub(super) fn token_batch(sequences: &[&Sequence], shape: CallShape) -> TokenBatch {
+    let inputs = sequences
         .iter()
-        .map(|sequence| n_targets(sequence))
-        .max()
-        .unwrap_or(0);
-    let mut ids_bt = vec![0; sequences.len() * width];
-    for (row, sequence) in ids_bt.chunks_exact_mut(width.max(1)).zip(sequences) {
-        let inputs = &sequence.input_ids[..n_targets(sequence)];
-        row[..inputs.len()].copy_from_slice(inputs);
-    }
-    let lengths = sequences
-        .iter()
-        .map(|sequence| n_targets(sequence) as u32)
-        .collect();
-    TokenBatch {
-        ids_bt,
-        n_rows: sequences.len(),
-        width,
-        lengths,
-    }
+        .map(|sequence| &sequence.input_ids[..n_targets(sequence)]);
+    TokenBatch::new(inputs, shape)
 }
 
-fn n_targets(sequence: &Sequence) -> usize {
+pub(super) fn n_targets(sequence: &Sequence) -> usize {
     sequence.input_ids.len() - 1
 }
 

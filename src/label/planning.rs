@@ -196,6 +196,7 @@ fn plan_teacher(
         vocab_size: inputs.vocab_size,
         logits_dtype: inputs.teacher.info().logits_dtype.to_string(),
         logits_output: inputs.teacher.signature().logits.name.clone(),
+        allowed: inputs.allowed.clone(),
     })
 }
 

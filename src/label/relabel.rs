@@ -3,23 +3,20 @@
 use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
 use super::options::LabelConfig;
-use super::pipeline::signals_of;
-use super::run::signals_config;
-use crate::shards::{LabelSet, Permutation, Plan, Row, ShardReader};
+use super::pipeline::signals_alone;
+use super::run::{runtime_stamp, signals_config};
+use crate::shards::{LabelSet, Manifest, Permutation, Plan, Row, RuntimeStamp, ShardReader};
 use crate::signals::{PositionSignals, Rounding, SequenceSignals};
-use crate::teacher::Teacher;
+use crate::teacher::{Noise, Teacher};
 use crate::tokens::{Sequence, SequenceView};
 use std::collections::BTreeMap;
 
-/// Nats that a label may differ from a second run on the same kind of machine, beside rounding: the
-/// float noise of another instruction set or runtime version stays well below it.
-pub const RELABEL_TOLERANCE_NATS: f64 = 1e-4;
-
-/// Share of draws, of a position and of a whole sequence, that may fall on other ids. The float noise
-/// of logits moves the borders between ids, and with them draws that fall on a border: one in a
-/// thousand at an independent noise of 1e-5 nats over 32,000 ids
-/// (`float_noise_moves_fewer_draws_than_are_allowed`). Noise that runs along the ids moves more.
-const MOVED_DRAWS_SHARE: f64 = 0.1;
+/// Fraction of draws, of a position and of a whole sequence, that may fall on other ids, beside the
+/// tolerance in nats (probabilities move by no larger a factor). The float noise of logits moves the
+/// boundaries between ids, and with them draws that fall on one: one in a thousand at an independent
+/// noise of 1e-5 nats over 32,000 ids (`float_noise_moves_fewer_draws_than_are_allowed`). Noise that
+/// runs along the ids moves more.
+const MOVED_DRAWS_FRACTION: f64 = 0.1;
 
 /// Differences listed one by one; the rest are only counted.
 const MAX_LISTED: usize = 20;
@@ -39,6 +36,18 @@ pub struct RelabelReport {
     pub n_tied_ids: u64,
     /// Draws that fell on other ids.
     pub n_moved_draws: u64,
+    /// Sequences of which no bit differs.
+    pub n_identical: u64,
+    /// Nats that a value may differ by, beside a step of its rounding.
+    pub tolerance_nats: f64,
+    /// What was measured of the teacher, from which the tolerance follows.
+    pub noise: Noise,
+    /// Dtype of its logits, from which it follows too.
+    pub logits_dtype: String,
+    /// Runtimes that made the labels, as their manifest lists them.
+    pub made_by: Vec<RuntimeStamp>,
+    /// The runtime of this check.
+    pub checked_by: Option<RuntimeStamp>,
     /// Differences past the tolerance.
     pub n_findings: u64,
     /// The first of them.
@@ -59,7 +68,7 @@ pub(super) fn relabel(
     seed: u64,
 ) -> Result<RelabelReport, LabelError> {
     let view = view_of(corpus, config)?;
-    let mut report = RelabelReport::default();
+    let mut report = RelabelReport::of(set, teacher)?;
     each_sampled_row(set, n_sequences, seed, |plan, row| {
         compare_row(row, plan, &view, teacher, &mut report)
     })?;
@@ -122,7 +131,7 @@ fn compare_row(
 ) -> Result<(), LabelError> {
     let sequence: Sequence = view.read(row.seq_id);
     let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
-    let again = signals_of(&[&sequence], teacher, &signals, view)?.remove(0);
+    let again = signals_alone(&sequence, teacher, &signals, view)?;
     report.n_sequences += 1;
     report.n_positions += u64::from(row.n_targets);
     if plan.signals.has_positions() && sequence.input_ids != row.input_ids {
@@ -183,6 +192,8 @@ impl Comparison<'_> {
             row.scores.mean_entropy,
             again.scores.mean_entropy,
         );
+        let is_identical = row.signals == again.positions && row.scores == again.scores;
+        self.report.n_identical += u64::from(is_identical);
     }
 
     /// Log-probabilities and their like: equal within the tolerance and a step of the rounding.
@@ -193,7 +204,7 @@ impl Comparison<'_> {
             }
             let difference = (f64::from(stored) - f64::from(fresh)).abs();
             // NaN, of one infinity and a number, compares as past every tolerance.
-            let within = difference <= RELABEL_TOLERANCE_NATS + step(rounding, fresh);
+            let within = difference <= self.report.tolerance_nats + step(rounding, fresh);
             self.report.max_difference_nats = self.report.max_difference_nats.max(difference);
             if !within {
                 self.report.find(
@@ -214,7 +225,7 @@ impl Comparison<'_> {
             let difference = (f64::from(stored) - f64::from(fresh)).abs();
             self.report.max_tail_difference = self.report.max_tail_difference.max(difference);
             let step = self.rounding.tail_step() * f64::from(fresh);
-            if difference > RELABEL_TOLERANCE_NATS + step {
+            if difference > self.report.tolerance_nats + step {
                 self.report.find(
                     self.seq_id,
                     format!("tail_mass[{t}] is {stored}, the teacher says {fresh}"),
@@ -240,7 +251,8 @@ impl Comparison<'_> {
                     fresh_k,
                     rank,
                     stored_id,
-                    self.rounding,
+                    self.report.tolerance_nats
+                        + step(self.rounding, fresh.topk_logprobs_tk[t * top_k + rank]),
                 ) {
                     self.report.n_tied_ids += 1;
                 } else {
@@ -266,7 +278,7 @@ impl Comparison<'_> {
                 .iter()
                 .map(|(id, count)| theirs.get(id).map_or(0, |other| *count.min(other)))
                 .sum();
-            if n_here - n_kept > moved_draws_allowed(n_here) {
+            if n_here - n_kept > self.moved_draws_allowed(n_here) {
                 let what = format!(
                     "of the {n_here} draws of position {t}, {} fall on other ids than the teacher's",
                     n_here - n_kept
@@ -278,15 +290,21 @@ impl Comparison<'_> {
         }
         self.report.n_moved_draws += n_moved;
         // Of a single draw a position, each may have moved, but not all of them.
-        if n_moved > moved_draws_allowed(n_draws) {
+        if n_moved > self.moved_draws_allowed(n_draws) {
             let what =
                 format!("of {n_draws} draws, {n_moved} fall on other ids than the teacher's");
             self.report.find(self.seq_id, what);
         }
     }
 
+    /// One draw may always be on a boundary.
+    fn moved_draws_allowed(&self, n_draws: u64) -> u64 {
+        let fraction = MOVED_DRAWS_FRACTION + self.report.tolerance_nats;
+        1 + (n_draws as f64 * fraction) as u64
+    }
+
     fn score(&mut self, what: &str, stored: f64, fresh: f64) {
-        if (stored - fresh).abs() > RELABEL_TOLERANCE_NATS {
+        if (stored - fresh).abs() > self.report.tolerance_nats {
             self.report.find(
                 self.seq_id,
                 format!("{what} is {stored}, the teacher says {fresh}"),
@@ -303,11 +321,6 @@ fn draws_at(signals: &PositionSignals, t: usize) -> BTreeMap<u32, u64> {
     ids.zip(counts.map(|&count| u64::from(count))).collect()
 }
 
-/// One draw may always be on a border.
-fn moved_draws_allowed(n_draws: u64) -> u64 {
-    1 + (n_draws as f64 * MOVED_DRAWS_SHARE) as u64
-}
-
 /// Whether the stored id stands elsewhere in the fresh list at about the same log-probability, or
 /// fell off its end at about the last one's.
 fn is_tied(
@@ -315,7 +328,7 @@ fn is_tied(
     fresh_ids: &[u32],
     rank: usize,
     stored_id: u32,
-    rounding: Rounding,
+    tolerance_nats: f64,
 ) -> bool {
     let here = fresh_logprobs[rank];
     let last = fresh_logprobs.len() - 1;
@@ -324,7 +337,7 @@ fn is_tied(
         .position(|&id| id == stored_id)
         .unwrap_or(last);
     let difference = f64::from(here - fresh_logprobs[there]).abs();
-    here == fresh_logprobs[there] || difference <= RELABEL_TOLERANCE_NATS + step(rounding, here)
+    here == fresh_logprobs[there] || difference <= tolerance_nats
 }
 
 /// One step of the rounding at `value`: two values that round apart differ by no more.
@@ -333,6 +346,25 @@ fn step(rounding: Rounding, value: f32) -> f64 {
 }
 
 impl RelabelReport {
+    /// Nothing looked at yet, with the tolerance that `teacher` calls for.
+    fn of(set: &LabelSet, teacher: &Teacher) -> Result<Self, LabelError> {
+        let info = teacher.info();
+        let manifest = Manifest::read(&set.dir)?;
+        Ok(Self {
+            tolerance_nats: info.noise.tolerance_nats(),
+            noise: info.noise,
+            logits_dtype: info.logits_dtype.to_string(),
+            made_by: manifest.map_or_else(Vec::new, |manifest| manifest.runtimes),
+            checked_by: Some(runtime_stamp(teacher)),
+            ..Self::default()
+        })
+    }
+
+    /// Whether every bit is the same.
+    pub fn is_identical(&self) -> bool {
+        self.n_identical == self.n_sequences
+    }
+
     fn find(&mut self, seq_id: u64, what: String) {
         self.n_findings += 1;
         if self.findings.len() < MAX_LISTED {

@@ -1,6 +1,5 @@
 //! The main job from beginning to end, and its parts for many processes.
 
-use super::batches::BatchLimits;
 use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
 use super::options::{LabelConfig, Task, sampling_of};
@@ -74,6 +73,7 @@ pub fn label(
     let teachers = inputs.teachers().into_iter();
     let cancellers: Vec<_> = teachers.map(|teacher| teacher.canceller()).collect();
     interrupt.when_requested(move || cancellers.iter().for_each(Canceller::cancel));
+    interrupt.heed();
     let mut outcome = label_task(config, &mut inputs, plan, interrupt, observer)?;
     if config.task == Task::WHOLE {
         let manifest = shards::finalize(&config.output, config.allow_mixed_runtime)?;
@@ -163,7 +163,6 @@ pub(super) fn make_shards(
     clock: &Clock,
 ) -> Result<(), LabelError> {
     let view = view_of(&inputs.corpus, config)?;
-    let limits = BatchLimits::new(config.batch_tokens, inputs.teacher.info());
     let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
     let work = Work {
         dir: &config.output,
@@ -173,7 +172,7 @@ pub(super) fn make_shards(
         threads: config.threads,
         clock,
         signals: &signals,
-        limits,
+        calls: inputs.teacher.info().calls,
         interrupt,
         progress,
     };
@@ -213,20 +212,21 @@ fn split_by_progress(
 /// first second.
 fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
     let width = plan.sequences.seq_len as usize;
-    let batch = TokenBatch {
-        ids_bt: vec![0; width],
-        n_rows: 1,
-        width,
-        lengths: vec![width as u32],
-    };
+    let ids = vec![0; width];
+    let shape = teacher.info().calls.shape(width);
+    let batch = TokenBatch::new([&ids[..]], shape);
     let sequence = SequenceTargets {
         seq_id: 0,
-        targets: &batch.ids_bt,
+        targets: &ids,
     };
     let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
     match teacher.reduce(&batch, &[sequence], &signals) {
         // What the teacher says of a made-up sequence is no matter.
         Ok(_) | Err(TeacherError::Signals(_)) => Ok(()),
+        Err(source) if source.is_failed_for_good() => Err(LabelError::LongestSequence {
+            seq_len: plan.sequences.seq_len,
+            source,
+        }),
         Err(error) => Err(error.into()),
     }
 }

@@ -90,12 +90,22 @@ pub enum OnnxError {
         remedy: &'static str,
     },
     /// The logits come for one position only.
-    #[error("{}: output {output} has logits of one position only; expected [B, T, V], logits of every position: export the model without keeping only the last token's logits", path.display())]
+    #[error("{}: output {output} has logits of one position only, or is a classification head; expected [B, T, V], logits of every position: export the causal language model without keeping only the last token's logits", path.display())]
     LastPositionOnly {
         /// The model.
         path: PathBuf,
         /// Name, dtype and shape.
         output: String,
+    },
+    /// The configuration beside the model names another task.
+    #[error("{}: {} says that it is {architecture}, a head for classification or the like; expected a causal language model: export it with its language-model head (task text-generation)", path.display(), config.display())]
+    OtherTask {
+        /// The model.
+        path: PathBuf,
+        /// The configuration.
+        config: PathBuf,
+        /// The architecture that it names.
+        architecture: String,
     },
     /// The model ends at hidden states.
     #[error("{}: gives hidden states only ({output}); expected logits [B, T, V]: export it with its language-model head (task text-generation, not feature-extraction)", path.display())]

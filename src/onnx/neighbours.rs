@@ -14,6 +14,8 @@ pub(super) struct Neighbours {
     pub(super) n_kv_heads: Option<u64>,
     /// Width of one head.
     pub(super) head_dim: Option<u64>,
+    /// An architecture with another head than a language model's, and the file that names it.
+    pub(super) other_task: Option<(String, PathBuf)>,
 }
 
 /// A missing or unreadable neighbour says nothing: it is not the model.
@@ -49,6 +51,9 @@ fn read_json(path: &Path) -> Option<Value> {
 
 impl Neighbours {
     fn absorb(&mut self, json: &Value, path: &Path) {
+        if self.other_task.is_none() {
+            self.other_task = other_task(json).map(|name| (name, path.to_owned()));
+        }
         // Multimodal models keep the language model's numbers one level down.
         let levels = [Some(json), json.get("text_config"), json.get("model")];
         let decoder = json.get("model").and_then(|model| model.get("decoder"));
@@ -82,4 +87,22 @@ impl Neighbours {
                 });
         }
     }
+}
+
+/// Endings of transformers' class names whose logits are no distribution over the next token.
+const OTHER_TASKS: [&str; 7] = [
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMultipleChoice",
+    "ForNextSentencePrediction",
+    "ForImageClassification",
+    "ForAudioClassification",
+];
+
+fn other_task(json: &Value) -> Option<String> {
+    let names = json.get("architectures")?.as_array()?;
+    let mut names = names.iter().filter_map(Value::as_str);
+    let name = names.find(|name| OTHER_TASKS.iter().any(|task| name.ends_with(task)))?;
+    Some(name.to_owned())
 }

@@ -3,6 +3,7 @@
 use super::error::OnnxError;
 use super::neighbours::Neighbours;
 use super::types::{DType, Dim, TensorInfo};
+use super::walk::WindowCache;
 use std::path::Path;
 
 /// What to feed an input with.
@@ -62,6 +63,7 @@ pub(super) fn assign_roles(
     path: &Path,
     inputs: &[TensorInfo],
     neighbours: &Neighbours,
+    window_caches: &[WindowCache],
 ) -> Result<Vec<(TensorInfo, InputRole)>, OnnxError> {
     refuse_other_kinds(path, inputs)?;
     let ids = find_input_ids(inputs).ok_or_else(|| OnnxError::NoInputIds {
@@ -73,9 +75,26 @@ pub(super) fn assign_roles(
             true => input_ids_role(path, input)?,
             false => other_role(path, input, ids, neighbours)?,
         };
-        Ok((input.clone(), role))
+        Ok((input.clone(), with_window(role, &input.name, window_caches)))
     };
     inputs.iter().map(role).collect()
+}
+
+/// The past of an operator that keeps a window is a buffer as long as that window, whatever is in it.
+fn with_window(role: InputRole, name: &str, window_caches: &[WindowCache]) -> InputRole {
+    let cache = window_caches.iter().find(|cache| cache.past == name);
+    match (role, cache) {
+        (InputRole::Past { dims }, Some(cache)) => {
+            let size = |dim| match dim {
+                PastDim::Empty => PastDim::Fixed(cache.window),
+                dim => dim,
+            };
+            InputRole::Past {
+                dims: dims.into_iter().map(size).collect(),
+            }
+        }
+        (role, _) => role,
+    }
 }
 
 /// Models of another kind say so by an input's name, whatever else they have.
@@ -124,8 +143,7 @@ fn other_role(
     neighbours: &Neighbours,
 ) -> Result<InputRole, OnnxError> {
     match input.name.as_str() {
-        "attention_mask" if input.dtype == DType::Bool => Ok(InputRole::AttentionMask),
-        "attention_mask" => check_index(path, input, InputRole::AttentionMask, &[2]),
+        "attention_mask" => mask_role(path, input),
         "position_ids" | "cache_position" => position_role(path, input),
         "token_type_ids" => check_index(path, input, InputRole::TokenTypeIds, &[2]),
         "use_cache_branch" => use_cache_branch_role(path, input),
@@ -183,6 +201,17 @@ fn check_index(
         input,
         format!("int32 or int64 of rank {}", ranks.join(" or ")),
     )
+}
+
+/// Bool, integer or float: 1 at tokens, 0 at padding. Whether the model reads it so, a run shows.
+fn mask_role(path: &Path, input: &TensorInfo) -> Result<InputRole, OnnxError> {
+    let is_dtype =
+        input.dtype == DType::Bool || input.dtype.is_index() || input.dtype.is_logits_float();
+    if is_dtype && input.rank().is_none_or(|rank| rank == 2) {
+        return Ok(InputRole::AttentionMask);
+    }
+    let expected = "bool, int32, int64 or float of rank 2, [B, T]: 1 at tokens, 0 at padding";
+    bad_input(path, input, expected.to_owned())
 }
 
 fn input_ids_role(path: &Path, input: &TensorInfo) -> Result<InputRole, OnnxError> {
@@ -258,8 +287,7 @@ fn past_role(
         });
     }
     if !complete || n_empty > 1 || (n_empty == 0 && !has_zero) {
-        let expected =
-            "one dynamic dimension for the length of the past, heads and head width fixed";
+        let expected = "one dynamic dimension for the length of the past, heads and head width fixed (or given by config.json or genai_config.json beside the model)";
         return bad_input(path, input, expected.to_owned());
     }
     Ok(InputRole::Past {
@@ -297,6 +325,10 @@ fn named_past_dim(
     }
     if ids.dim(0) == Some(dim) || says(&["batch"]) {
         return Some(PastDim::Batch { factor: 1 });
+    }
+    // Before the lengths: `kv_cache_dim` is no length of a cache.
+    if name.ends_with("dim") || says(&["head_size", "head_width"]) {
+        return neighbours.head_dim.map(PastDim::Fixed);
     }
     if says(&["past", "seq", "len", "cache", "time"]) {
         return Some(PastDim::Empty);

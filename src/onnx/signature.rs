@@ -5,7 +5,7 @@ use super::external::check_external;
 use super::neighbours::read_neighbours;
 use super::outputs::choose_logits;
 use super::roles::{InputRole, assign_roles};
-use super::types::{Dim, OpsetImport, TensorInfo};
+use super::types::{DType, Dim, OpsetImport, TensorInfo};
 use super::walk::{Outline, walk_model};
 use super::wire::WireFault;
 use std::fs::File;
@@ -33,6 +33,10 @@ pub struct Signature {
     /// Whether activations are quantised by the range of the whole batch, as dynamic int8 models do:
     /// a sequence's logits then depend on what else is in the batch.
     pub scales_by_batch: bool,
+    /// Whether weights or logits are float16 or bfloat16.
+    pub has_half_precision: bool,
+    /// Operators that draw at random, each once.
+    pub random_nodes: Vec<String>,
     /// Files beside the model that hold weights: relative to its folder, sorted.
     pub external_files: Vec<PathBuf>,
     /// B, where the file fixes it.
@@ -53,7 +57,19 @@ pub fn read_signature(path: &Path, wanted_output: Option<&str>) -> Result<Signat
     let outline = read_outline(path)?;
     let external_files = check_external(path, &outline.external)?;
     let neighbours = read_neighbours(path);
-    let inputs = assign_roles(path, &required_inputs(&outline), &neighbours)?;
+    if let Some((architecture, config)) = &neighbours.other_task {
+        return Err(OnnxError::OtherTask {
+            path: path.to_owned(),
+            config: config.clone(),
+            architecture: architecture.clone(),
+        });
+    }
+    let inputs = assign_roles(
+        path,
+        &required_inputs(&outline),
+        &neighbours,
+        &outline.window_caches,
+    )?;
     let logits = choose_logits(path, &outline.outputs, wanted_output, &neighbours)?;
     let ids = inputs
         .iter()
@@ -71,19 +87,25 @@ pub fn read_signature(path: &Path, wanted_output: Option<&str>) -> Result<Signat
     Ok(Signature {
         vocab_size: logits.dim(2).and_then(Dim::fixed),
         inputs,
-        logits,
         outputs: outline.outputs,
         opset: outline.opset,
         ir_version: outline.ir_version,
         producer: outline.producer,
         n_nodes: outline.n_nodes,
         scales_by_batch: outline.scales_by_batch,
+        has_half_precision: outline.has_half_precision || is_half(logits.dtype),
+        random_nodes: outline.random_nodes,
         external_files,
         fixed_batch,
         fixed_seq_len,
         max_seq_len,
         max_seq_len_source,
+        logits,
     })
+}
+
+fn is_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::Bf16)
 }
 
 /// The files beside the model at `path` that hold its weights: relative to its folder, sorted, each

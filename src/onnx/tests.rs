@@ -375,12 +375,97 @@ fn inputs_of_a_wrong_dtype_are_refused() {
     );
     let message = refusal(
         &Sample {
-            mask: Some(DType::F32),
+            mask: Some(DType::U8),
             ..Sample::default()
         }
         .build(),
     );
-    assert!(message.contains("attention_mask float32"), "{message}");
+    assert!(message.contains("attention_mask uint8"), "{message}");
+}
+
+#[test]
+fn a_head_width_without_a_number_is_that_of_the_configuration_beside_the_model() {
+    let dims = vec![
+        Dim::symbol("batch_size"),
+        Dim::Fixed(1),
+        Dim::symbol("past_sequence_length"),
+        Dim::symbol("kv_cache_dim"),
+    ];
+    let sample = Sample {
+        past: vec![("past_key_values.0.key".to_owned(), DType::F32, dims)],
+        ..Sample::default()
+    };
+    let (folder, path) = write(&sample.build());
+    let message = read_signature(&path, None).unwrap_err().to_string();
+    assert!(message.contains("genai_config.json"), "{message}");
+    std::fs::write(
+        folder.path().join("genai_config.json"),
+        r#"{"model": {"decoder": {"head_size": 24}}}"#,
+    )
+    .unwrap();
+    let signature = read_signature(&path, None).unwrap();
+    let expected = InputRole::Past {
+        dims: vec![
+            PastDim::Batch { factor: 1 },
+            PastDim::Fixed(1),
+            PastDim::Empty,
+            PastDim::Fixed(24),
+        ],
+    };
+    assert_eq!(signature.inputs[1].1, expected);
+}
+
+#[test]
+fn the_past_of_a_windowed_operator_is_a_buffer_as_long_as_its_window() {
+    let dims = [
+        Dim::symbol("batch_size"),
+        Dim::Fixed(2),
+        Dim::symbol("past_sliding_length"),
+        Dim::Fixed(8),
+    ];
+    let mut model = Sample::default().build();
+    let [key, value] = ["past_key_values.0.key", "past_key_values.0.value"]
+        .map(|name| model.input(name, DType::F32, &dims));
+    let other = model.input("past_key_values.1.key", DType::F32, &dims);
+    let ids = super::build::Edge::named("input_ids");
+    let attributes = [
+        super::build::Attribute::int("local_window_size", 128),
+        super::build::Attribute::int("sliding_window_cache", 1),
+    ];
+    model.node(
+        "GroupQueryAttention",
+        &[&ids, &ids, &ids, &key, &value],
+        &attributes,
+    );
+    model.node("GroupQueryAttention", &[&ids, &ids, &ids, &other], &[]);
+    let (_folder, path) = write(&model);
+    let signature = read_signature(&path, None).unwrap();
+    let lengths: Vec<PastDim> = signature.inputs[1..]
+        .iter()
+        .map(|(_, role)| match role {
+            InputRole::Past { dims } => dims[2],
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        lengths,
+        [PastDim::Fixed(128), PastDim::Fixed(128), PastDim::Empty]
+    );
+}
+
+#[test]
+fn a_head_for_another_task_is_told_by_the_configuration_beside_it() {
+    let (folder, path) = write(&Sample::default().build());
+    std::fs::write(
+        folder.path().join("config.json"),
+        r#"{"architectures": ["BertForTokenClassification"]}"#,
+    )
+    .unwrap();
+    let message = read_signature(&path, None).unwrap_err().to_string();
+    assert!(
+        message.contains("BertForTokenClassification") && message.contains("classification"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -453,6 +538,7 @@ fn small_decoder(folder: &Path, external_data: bool) -> PathBuf {
         max_seq_len: 8,
         seed: 3,
         external_data,
+        ..DecoderSpec::default()
     };
     decoder(&spec, &path).unwrap();
     path

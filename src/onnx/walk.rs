@@ -20,6 +20,12 @@ pub(super) struct Outline {
     pub(super) n_nodes: u64,
     /// Whether some node derives a scale from all values of its input.
     pub(super) scales_by_batch: bool,
+    /// Whether some tensor is float16 or bfloat16.
+    pub(super) has_half_precision: bool,
+    /// Operators that draw at random, each once.
+    pub(super) random_nodes: Vec<String>,
+    /// Pasts that are window-sized buffers.
+    pub(super) window_caches: Vec<WindowCache>,
     pub(super) inputs: Vec<TensorInfo>,
     pub(super) outputs: Vec<TensorInfo>,
     /// Old files list every initializer among the inputs too; those need no feeding.
@@ -34,6 +40,25 @@ const DYNAMIC_QUANTIZERS: [&[u8]; 3] = [
     b"DynamicQuantizeLSTM",
 ];
 
+/// Operators that give something else each time.
+const RANDOM_OPERATORS: [&[u8]; 6] = [
+    b"RandomNormal",
+    b"RandomNormalLike",
+    b"RandomUniform",
+    b"RandomUniformLike",
+    b"Multinomial",
+    b"Bernoulli",
+];
+
+/// A past that is a buffer as long as its operator's attention window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WindowCache {
+    /// Name of the tensor that the operator takes as past key or value.
+    pub(super) past: String,
+    /// Positions that the buffer must hold.
+    pub(super) window: u64,
+}
+
 /// A tensor whose bytes are in another file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ExternalTensor {
@@ -43,6 +68,15 @@ pub(super) struct ExternalTensor {
     pub(super) length: Option<String>,
     /// From dims and dtype; `None` where that is unknown or overflows.
     pub(super) expected_bytes: Option<u64>,
+}
+
+impl Outline {
+    fn add_random_node(&mut self, op_type: &[u8]) {
+        let name = String::from_utf8_lossy(op_type).into_owned();
+        if !self.random_nodes.contains(&name) {
+            self.random_nodes.push(name);
+        }
+    }
 }
 
 /// Walks a whole `ModelProto`.
@@ -102,16 +136,67 @@ fn walk_graph(bytes: &[u8], depth: u32, outline: &mut Outline) -> Result<(), Wir
 }
 
 fn walk_node(bytes: &[u8], depth: u32, outline: &mut Outline) -> Result<(), WireFault> {
+    let mut node = Node::default();
     for field in Fields::new(bytes) {
         match field? {
-            (4, WireValue::Bytes(op_type)) => {
-                outline.scales_by_batch |= DYNAMIC_QUANTIZERS.contains(&op_type);
+            (1, WireValue::Bytes(input)) => node.inputs.push(input),
+            (4, WireValue::Bytes(op_type)) => node.op_type = op_type,
+            (5, WireValue::Bytes(attribute)) => {
+                walk_attribute(attribute, depth, outline)?;
+                node.note_attribute(attribute)?;
             }
-            (5, WireValue::Bytes(attribute)) => walk_attribute(attribute, depth, outline)?,
             _ => {}
         }
     }
+    outline.scales_by_batch |= DYNAMIC_QUANTIZERS.contains(&node.op_type);
+    if RANDOM_OPERATORS.contains(&node.op_type) {
+        outline.add_random_node(node.op_type);
+    }
+    outline.window_caches.extend(node.window_caches());
     Ok(())
+}
+
+/// What is looked at of a node.
+#[derive(Default)]
+struct Node<'a> {
+    op_type: &'a [u8],
+    inputs: Vec<&'a [u8]>,
+    local_window_size: i64,
+    sliding_window_cache: i64,
+}
+
+impl<'a> Node<'a> {
+    /// Inputs of `GroupQueryAttention` that are past key and value.
+    const PAST_INPUTS: std::ops::Range<usize> = 3..5;
+
+    fn note_attribute(&mut self, bytes: &[u8]) -> Result<(), WireFault> {
+        let (mut name, mut value) = (&b""[..], 0);
+        for field in Fields::new(bytes) {
+            match field? {
+                (1, WireValue::Bytes(bytes)) => name = bytes,
+                (3, WireValue::Varint(int)) => value = int as i64,
+                _ => {}
+            }
+        }
+        match name {
+            b"local_window_size" => self.local_window_size = value,
+            b"sliding_window_cache" => self.sliding_window_cache = value,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn window_caches(&self) -> impl Iterator<Item = WindowCache> + use<'a, '_> {
+        let is_windowed = self.op_type == b"GroupQueryAttention" && self.sliding_window_cache == 1;
+        let window = u64::try_from(self.local_window_size).unwrap_or(0);
+        let pasts = self.inputs.iter().enumerate();
+        pasts
+            .filter(move |(i, _)| is_windowed && Self::PAST_INPUTS.contains(i))
+            .map(move |(_, past)| WindowCache {
+                past: String::from_utf8_lossy(past).into_owned(),
+                window,
+            })
+    }
 }
 
 fn walk_attribute(bytes: &[u8], depth: u32, outline: &mut Outline) -> Result<(), WireFault> {
@@ -148,6 +233,7 @@ fn walk_tensor(bytes: &[u8], outline: &mut Outline) -> Result<String, WireFault>
             _ => {}
         }
     }
+    outline.has_half_precision |= matches!(dtype, DType::F16 | DType::Bf16);
     let value_of = |key: &str| {
         entries
             .iter()

@@ -60,6 +60,10 @@ pub struct PlanTeacher {
     pub logits_dtype: String,
     /// Name of the model's output that the logits are.
     pub logits_output: String,
+    /// What was measured against the model and overridden: `not-causal`, `not-repeatable`,
+    /// `not-logits`. Absent where nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
 }
 
 /// One input file, with the hash of samples of it that tasks check.

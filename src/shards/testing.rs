@@ -45,6 +45,7 @@ pub(crate) fn plan() -> Plan {
             vocab_size: 23,
             logits_dtype: "float32".to_owned(),
             logits_output: "logits".to_owned(),
+            allowed: Vec::new(),
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,

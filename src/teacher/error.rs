@@ -1,6 +1,7 @@
 //! What can go wrong between a model file and its logits.
 
 use super::cuda::CudaError;
+use super::examine::Misfit;
 use super::reduction::ReduceChoice;
 use super::search::{Searched, list_searched};
 use crate::error::Kind;
@@ -125,6 +126,19 @@ pub enum TeacherError {
         #[source]
         source: ort::Error,
     },
+    /// The first run of all failed: the model cannot be fed as its signature says.
+    #[error("{} fails on {n_rows} sequence of {width} tokens, so it cannot be run as it is: its export is broken, or wants inputs that its signature does not tell; export it again", model.display())]
+    FirstRun {
+        /// The model.
+        model: PathBuf,
+        /// B as run.
+        n_rows: usize,
+        /// T as run.
+        width: usize,
+        /// What ONNX Runtime said.
+        #[source]
+        source: ort::Error,
+    },
     /// The logits are not of the shape that was asked for.
     #[error("output {output} of {} is {got:?}, expected [{n_rows}, {width}, V]: {remedy}", model.display())]
     LogitsShape {
@@ -150,6 +164,14 @@ pub enum TeacherError {
         output: String,
         /// Its dtype.
         got: String,
+    },
+    /// The model runs, but cannot be a teacher.
+    #[error("{} cannot be a teacher: {misfit}; to label with it all the same: --allow-any-teacher", model.display())]
+    Misfit {
+        /// The model.
+        model: PathBuf,
+        /// What was measured.
+        misfit: Misfit,
     },
     /// A CUDA device cannot reduce logits, or did not.
     #[error(transparent)]
@@ -203,7 +225,21 @@ pub enum TeacherError {
     },
 }
 
+/// What a machine may lack for the moment, in ONNX Runtime's words.
+const PASSING_FAULTS: [&str; 5] = ["memory", "alloc", "CUDA", "CUBLAS", "CUDNN"];
+
+/// Whether a run may do better another time.
+pub(super) fn is_passing_fault(error: &ort::Error) -> bool {
+    let message = error.message();
+    PASSING_FAULTS.iter().any(|fault| message.contains(fault))
+}
+
 impl TeacherError {
+    /// Whether a run failed in a way that it will fail in each time.
+    pub fn is_failed_for_good(&self) -> bool {
+        matches!(self, Self::Run { source, .. } if !is_passing_fault(source))
+    }
+
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {

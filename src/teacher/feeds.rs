@@ -1,7 +1,7 @@
 //! One buffer an input, reused from batch to batch, filled as the input's role asks.
 
+use super::calls::TokenBatch;
 use super::error::TeacherError;
-use super::session::TokenBatch;
 use crate::onnx::{DType, InputRole, PastDim, Signature};
 use crate::signals::SequenceTargets;
 use ort::session::SessionInputValue;
@@ -48,7 +48,7 @@ enum FeedData {
     I32(Vec<i32>),
     I64(Vec<i64>),
     Bool(Vec<bool>),
-    /// Past and state: nothing, or zeros.
+    /// Past and state: nothing, or zeros; a mask.
     F32(Vec<f32>),
     F16(Vec<half::f16>),
     Bf16(Vec<half::bf16>),
@@ -163,7 +163,19 @@ impl FeedData {
                 buffer.clear();
                 buffer.extend(values.map(|value| value != 0));
             }
-            Self::F32(_) | Self::F16(_) | Self::Bf16(_) => {}
+            // A mask of floats: 0 or 1.
+            Self::F32(buffer) => {
+                buffer.clear();
+                buffer.extend(values.map(|value| value as f32));
+            }
+            Self::F16(buffer) => {
+                buffer.clear();
+                buffer.extend(values.map(|value| half::f16::from_f32(value as f32)));
+            }
+            Self::Bf16(buffer) => {
+                buffer.clear();
+                buffer.extend(values.map(|value| half::bf16::from_f32(value as f32)));
+            }
         }
     }
 
@@ -317,7 +329,11 @@ pub(super) fn run_shape(
         None => Ok(own),
     };
     Ok(RunShape {
-        n_rows: fit(batch.n_rows, signature.fixed_batch, "sequences")?,
+        n_rows: fit(
+            batch.n_rows + batch.n_fillers,
+            signature.fixed_batch,
+            "sequences",
+        )?,
         width: fit(batch.width, signature.fixed_seq_len, "tokens")?,
     })
 }

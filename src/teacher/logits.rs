@@ -85,15 +85,30 @@ impl LogitsView<'_> {
                 got: dims.to_vec(),
                 n_rows,
                 width,
-                remedy: match dims {
-                    [_, 1, _] | [_, _] => {
-                        "the model keeps the last position only; export it with the logits of every position"
-                    }
-                    _ => {
-                        "name the logits with --logits-output, or export the model with [B, T, V] logits"
-                    }
-                },
+                remedy: shape_remedy(dims, n_rows as i64, width as i64),
             }),
         }
+    }
+}
+
+/// What a shape that is not `[B, T, V]` says of the export.
+fn shape_remedy(dims: &[i64], b: i64, t: i64) -> &'static str {
+    match dims {
+        [_, _] => {
+            "one row of values a sequence: a classification head, or the last position's logits alone; export the language model's head with the logits of every position"
+        }
+        [d0, d1, _] if *d0 == t && *d1 == b && t != b => {
+            "the logits are time-major, [T, B, V]; export the model batch-first, [B, T, V]"
+        }
+        [_, 1, _] if t > 1 => {
+            "the model keeps the last position only; export it with the logits of every position"
+        }
+        [d0, d1, _] if *d0 == b && *d1 == t - 1 => {
+            "the model drops a position (its loss shifts the logits); export it with the logits of every position, [B, T, V]"
+        }
+        [d0, _, d2] if *d0 == b && *d2 == t => {
+            "the last dimension is the sequence, [B, V, T]; export the model with its logits transposed, [B, T, V]"
+        }
+        _ => "name the logits with --logits-output, or export the model with [B, T, V] logits",
     }
 }

@@ -9,11 +9,13 @@
 //! Invariants: no other room names `ort` or `cudarc`; the logits that a closure sees are `[B, T, V]` with
 //! `T >= batch.width`, checked on every run.
 
+mod calls;
 mod cancel;
 mod cuda;
 mod cuda_libs;
 mod device;
 mod error;
+mod examine;
 mod feeds;
 mod logits;
 mod model;
@@ -23,14 +25,16 @@ mod runtime;
 mod search;
 mod session;
 
+pub use calls::{CallRule, CallShape, TokenBatch};
 pub use cancel::Canceller;
 pub use cuda::CudaError;
 pub use device::DeviceChoice;
 pub use error::TeacherError;
+pub use examine::{Misfit, Noise};
 pub use reduction::ReduceChoice;
 pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
 pub use search::Searched;
-pub use session::{Teacher, TeacherInfo, TeacherOptions, Timings, TokenBatch};
+pub use session::{Teacher, TeacherInfo, TeacherOptions, Timings};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! One session with all that a run of it needs. The reductions work on this.
 
+use super::calls::TokenBatch;
 use super::cancel::Canceller;
 use super::device::DeviceChoice;
 use super::error::TeacherError;
@@ -7,7 +8,7 @@ use super::feeds::{Feeds, RunShape, run_shape};
 use super::logits::LogitsView;
 use super::open::{Source, open_error, open_session};
 use super::runtime::environment;
-use super::session::{TeacherOptions, TokenBatch};
+use super::session::TeacherOptions;
 use crate::onnx::Signature;
 use crate::signals::Logits;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
@@ -100,17 +101,20 @@ impl Model {
         Ok(f(view.lend(output, batch.n_rows)?))
     }
 
-    /// One row of two tokens, or as many as the model takes.
+    /// One row of three tokens, or as many as the model takes.
     pub(super) fn smallest_batch(&self) -> TokenBatch {
-        let width = self
-            .signature
-            .fixed_seq_len
-            .map_or(2, |fixed| fixed.clamp(1, 2) as usize);
+        let limits = [
+            self.signature.fixed_seq_len,
+            self.signature.max_seq_len.map(u64::from),
+        ];
+        let most = limits.into_iter().flatten().min().unwrap_or(3);
+        let width = most.clamp(1, 3) as usize;
         TokenBatch {
             ids_bt: vec![0; width],
             n_rows: 1,
             width,
             lengths: vec![width as u32],
+            ..TokenBatch::default()
         }
     }
 }

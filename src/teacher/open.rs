@@ -10,7 +10,8 @@ use ort::environment::Environment;
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where ONNX Runtime looks for weights in files beside a model that it is given as bytes.
 const EXTERNAL_FOLDER_KEY: &str = "session.model_external_initializers_file_folder_path";
@@ -20,8 +21,11 @@ const EXTERNAL_FOLDER_KEY: &str = "session.model_external_initializers_file_fold
 pub(super) enum Source<'a> {
     /// The file that the options name.
     File,
-    /// These bytes, in place of that file.
-    Bytes(&'a [u8]),
+    /// This model in place of that file, and the files beside it that hold its weights.
+    Bytes {
+        model: &'a [u8],
+        external_files: &'a [PathBuf],
+    },
 }
 
 /// A session, where it runs, and what to tell the user.
@@ -177,13 +181,37 @@ fn commit(
     }
     match source {
         Source::File => builder.commit_from_file(&options.model),
-        Source::Bytes(bytes) => {
+        Source::Bytes {
+            model,
+            external_files,
+        } => {
             let folder = folder_of(&options.model);
-            builder
-                .with_config_entry(EXTERNAL_FOLDER_KEY, folder.to_string_lossy())?
-                .commit_from_memory(bytes)
+            let mut builder =
+                builder.with_config_entry(EXTERNAL_FOLDER_KEY, folder.to_string_lossy())?;
+            for (name, bytes) in linked_files(&folder, external_files)? {
+                builder = builder.with_external_initializer_file_in_memory(name, bytes)?;
+            }
+            builder.commit_from_memory(model)
         }
     }
+}
+
+/// Name beside the model, and bytes.
+type LinkedFile = (PathBuf, Arc<[u8]>);
+
+/// External files whose bytes are in another folder, by a symbolic link as in a hub's cache: ONNX
+/// Runtime follows no link out of the folder of a model that it is given as bytes.
+fn linked_files(folder: &Path, external_files: &[PathBuf]) -> Result<Vec<LinkedFile>, ort::Error> {
+    let failed = |error: std::io::Error| ort::Error::new(error.to_string());
+    let home = folder.canonicalize().map_err(failed)?;
+    let mut linked = Vec::new();
+    for name in external_files {
+        let place = folder.join(name).canonicalize().map_err(failed)?;
+        if !place.starts_with(&home) {
+            linked.push((name.clone(), std::fs::read(place).map_err(failed)?.into()));
+        }
+    }
+    Ok(linked)
 }
 
 fn folder_of(model: &Path) -> std::path::PathBuf {
@@ -217,7 +245,26 @@ pub(super) fn open_error(
         model: model.to_owned(),
         device: device.to_owned(),
         ort_version: library.version.clone(),
-        hint: "a newer ONNX Runtime may know its operators".to_owned(),
+        hint: open_hint(device, source.message()),
         source,
+    }
+}
+
+/// What may help, by what ONNX Runtime said.
+fn open_hint(provider: &str, message: &str) -> String {
+    let says = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
+    let is_cpu = provider == DeviceChoice::Cpu.provider();
+    if is_cpu && says(&["bfloat16", "BFloat16"]) {
+        "its CPU provider has few bfloat16 kernels: export the model as float32 or float16, or run it on a CUDA device".to_owned()
+    } else if is_cpu && says(&["float8", "Float8"]) {
+        "its CPU provider has no 8-bit float kernels: export the model as float32 or int8, or run it on a CUDA device".to_owned()
+    } else if says(&["INVALID_PROTOBUF", "Protobuf parsing failed", "checksum"]) {
+        "the file is damaged: copy or download it again".to_owned()
+    } else if says(&["allocate memory", "out of memory", "OOM", "bad_alloc"]) {
+        "there is not enough memory for the model".to_owned()
+    } else if says(&["external data", "External data", "external initializer"]) {
+        "its external data cannot be used: put the file that holds its weights beside it".to_owned()
+    } else {
+        "a newer ONNX Runtime may know its operators, or the export is broken".to_owned()
     }
 }

@@ -1,8 +1,10 @@
 //! What the outside sees of a model at work: options in, logits lent or signals out.
 
+use super::calls::{CallRule, TokenBatch};
 use super::cancel::Canceller;
 use super::device::DeviceChoice;
-use super::error::TeacherError;
+use super::error::{TeacherError, is_passing_fault};
+use super::examine::Noise;
 use super::model::Model;
 use super::reduction::{ReduceChoice, Reduction};
 use crate::onnx::{DType, Signature, read_signature};
@@ -42,25 +44,12 @@ pub struct TeacherInfo {
     pub reduction: ReduceChoice,
     /// What a user should be told, such as a fallback to the CPU.
     pub notes: Vec<String>,
-    /// The most rows a batch may have, where the model fixes B, or where its rows change each other.
-    pub max_rows: Option<usize>,
-    /// T of every run, where the model fixes it; shorter batches are padded to it.
-    pub fixed_seq_len: Option<usize>,
+    /// The shape of each call, by the length of its sequences.
+    pub calls: CallRule,
+    /// How much its logits move where they should not; known once it is examined.
+    pub noise: Noise,
     /// The longest sequence, in tokens, that the model declares.
     pub max_seq_len: Option<u32>,
-}
-
-/// Sequences of one run, right-padded with id 0.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TokenBatch {
-    /// `[B, T]` row-major.
-    pub ids_bt: Vec<u32>,
-    /// B.
-    pub n_rows: usize,
-    /// T: the longest length.
-    pub width: usize,
-    /// `[B]` tokens of each row, 1 to T.
-    pub lengths: Vec<u32>,
 }
 
 /// Where a teacher's time went.
@@ -90,7 +79,7 @@ impl Teacher {
         check_seq_len(options, &signature)?;
         let model = Model::open(options, signature)?;
         let mut teacher = Self {
-            info: info(&model),
+            info: info(&model, options),
             options: options.clone(),
             model,
             reduction: Reduction::Host,
@@ -140,6 +129,20 @@ impl Teacher {
     /// What this teacher turned out to be.
     pub fn info(&self) -> &TeacherInfo {
         &self.info
+    }
+
+    /// Gives it the rule of another teacher of the same model.
+    pub fn set_calls(&mut self, calls: CallRule) {
+        self.info.calls = calls;
+    }
+
+    pub(super) fn info_mut(&mut self) -> &mut TeacherInfo {
+        &mut self.info
+    }
+
+    /// Runs that tried the teacher are no work of a caller.
+    pub(super) fn forget_timings(&mut self) {
+        self.take_timings();
     }
 
     /// What the model's file declares.
@@ -207,19 +210,46 @@ impl Teacher {
             .collect()
     }
 
-    /// Two tokens, so that logits of the last position only are told from logits of all.
+    /// A first run that fails does not get better by trying again, unless the machine is short of
+    /// something.
+    fn first_error(&self, error: TeacherError) -> TeacherError {
+        match error {
+            TeacherError::Run {
+                n_rows,
+                width,
+                source,
+                ..
+            } if !is_passing_fault(&source) => TeacherError::FirstRun {
+                model: self.options.model.clone(),
+                n_rows,
+                width,
+                source,
+            },
+            error => error,
+        }
+    }
+
+    /// Three tokens, so that logits of the last position only, or of all but one, are told from
+    /// logits of all.
     fn probe(&mut self) -> Result<(), TeacherError> {
         let batch = self.model.smallest_batch();
-        let (vocab_size, dtype) = self.run(&batch, |logits| {
+        let ran = self.run(&batch, |logits| {
             let dtype = match logits.data {
                 LogitsData::F32(_) => DType::F32,
                 LogitsData::F16(_) => DType::F16,
                 LogitsData::Bf16(_) => DType::Bf16,
             };
             (logits.vocab_size, dtype)
-        })?;
+        });
+        let (vocab_size, dtype) = ran.map_err(|error| self.first_error(error))?;
         // ONNX dimensions that do not fit 32 bits cannot be token ids.
         self.info.vocab_size = u32::try_from(vocab_size).unwrap_or(u32::MAX);
+        let rule = CallRule::new(
+            self.info.device,
+            self.info.vocab_size,
+            self.options.seq_len_max,
+        );
+        self.info.calls.call_tokens = rule.call_tokens;
         self.info.logits_dtype = dtype;
         Ok(())
     }
@@ -253,7 +283,7 @@ fn check_seq_len(options: &TeacherOptions, signature: &Signature) -> Result<(), 
     }
 }
 
-fn info(model: &Model) -> TeacherInfo {
+fn info(model: &Model, options: &TeacherOptions) -> TeacherInfo {
     let signature = &model.signature;
     TeacherInfo {
         vocab_size: 0,
@@ -263,18 +293,22 @@ fn info(model: &Model) -> TeacherInfo {
         logits_dtype: signature.logits.dtype,
         reduction: ReduceChoice::Host,
         notes: notes(model),
-        max_rows: max_rows(signature),
-        fixed_seq_len: signature.fixed_seq_len.map(|n| n as usize),
+        calls: call_rule(model, options),
+        noise: Noise::default(),
         max_seq_len: signature.max_seq_len,
     }
 }
 
-/// One row alone where rows of a batch would change each other's logits: labels then depend on the
-/// sequence and on nothing else, as those of float models do.
-fn max_rows(signature: &Signature) -> Option<usize> {
-    match signature.scales_by_batch {
-        true => Some(1),
-        false => signature.fixed_batch.map(|n| n as usize),
+/// Rows that change each other's logits are told by the model's operators, and half precision by
+/// its place among the rows of a call on a CPU; everything else is for [`Teacher::examine`] to find.
+fn call_rule(model: &Model, options: &TeacherOptions) -> CallRule {
+    let signature = &model.signature;
+    let half_on_cpu = signature.has_half_precision && model.device == DeviceChoice::Cpu;
+    CallRule {
+        is_alone: signature.scales_by_batch || half_on_cpu,
+        fixed_rows: signature.fixed_batch.map(|n| n as usize),
+        fixed_width: signature.fixed_seq_len.map(|n| n as usize),
+        ..CallRule::new(model.device, 0, options.seq_len_max)
     }
 }
 

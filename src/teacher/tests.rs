@@ -49,6 +49,7 @@ fn batch(rows: &[&[u32]]) -> TokenBatch {
     TokenBatch {
         ids_bt: rows.iter().flat_map(padded).collect(),
         n_rows: rows.len(),
+        n_fillers: 0,
         width,
         lengths: rows.iter().map(|row| row.len() as u32).collect(),
     }
@@ -185,7 +186,10 @@ fn fixed_dims_are_padded_to_and_larger_batches_refused() {
     check_sample(&sample, ROWS);
     let mut teacher = open(&sample.build()).unwrap();
     assert_eq!(
-        (teacher.info().max_rows, teacher.info().fixed_seq_len),
+        (
+            teacher.info().calls.fixed_rows,
+            teacher.info().calls.fixed_width
+        ),
         (Some(4), Some(6))
     );
     let five = batch(&[&[1], &[1], &[1], &[1], &[1]]);
@@ -221,6 +225,7 @@ fn write_decoder(folder: &TempDir, name: &str, external_data: bool) -> PathBuf {
         max_seq_len: 64,
         seed: 5,
         external_data,
+        ..DecoderSpec::default()
     };
     decoder(&spec, &path).unwrap();
     path
@@ -659,7 +664,7 @@ fn a_hybrid_models_state_starts_as_zeros_and_logits_to_keep_asks_for_all() {
 #[test]
 fn a_teacher_whose_rows_change_each_other_takes_one_at_a_time() {
     let mut teacher = open(&samples::dynamically_quantized()).unwrap();
-    assert_eq!(teacher.info().max_rows, Some(1));
+    assert!(teacher.info().calls.is_alone);
     assert!(teacher.info().notes[0].contains("one sequence a call"));
     let alone = logits_of(&mut teacher, &batch(&[&[1, 2]])).0;
     let together = logits_of(&mut teacher, &batch(&[&[1, 2], &[9, 4]])).0;

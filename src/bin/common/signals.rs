@@ -6,15 +6,15 @@ use saltworks::interrupt::Interrupt;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// An [`Interrupt`] that the first SIGINT or SIGTERM requests, and then says `notice`. A second one
+/// An `interrupt` that the first SIGINT or SIGTERM requests, and then says `notice`. A second one
 /// ends the process at once; temporaries it leaves are swept by the next run.
-pub(crate) fn interrupt(notice: &'static str) -> anyhow::Result<Interrupt> {
+/// The first one does so too while `interrupt` is not heeded: then there is nothing to finish.
+pub(crate) fn listen(interrupt: Interrupt, notice: &'static str) -> anyhow::Result<Interrupt> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen to signals")?;
-    let interrupt = Interrupt::new();
     let requested = interrupt.clone();
     let listen = move || {
         for _ in signals.forever() {
-            if requested.is_requested() {
+            if requested.is_requested() || !requested.is_heeded() {
                 signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit_code()));
             }
             anstream::eprintln!("{notice}");

@@ -5,5 +5,8 @@ use saltworks::interrupt::Interrupt;
 
 /// A wish to stop by the first signal; the second ends the process.
 pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
-    signals::interrupt("stopping, with a checkpoint of the steps done; once more to stop at once")
+    signals::listen(
+        Interrupt::new(),
+        "stopping, with a checkpoint of the steps done; once more to stop at once",
+    )
 }

@@ -31,7 +31,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let config = resolve(args.options, args.config)?;
+    let options = with_config(args.options, args.config)?;
+    if options.batch_tokens.is_some() {
+        anstream::eprintln!(
+            "note: --batch-tokens has no effect: the shape of a call follows from its sequences alone"
+        );
+    }
+    let config = options.resolve()?;
     if args.dry_run {
         print_estimate(&label::estimate(&config)?);
         return Ok(());
@@ -41,7 +47,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         on_start: &say,
         on_progress: &|snapshot| display.show(snapshot),
     };
-    let outcome = label::label(&config, &super::signals::interrupt()?, &observer)?;
+    let interrupt = super::signals::unheeded_interrupt()?;
+    let outcome = label::label(&config, &interrupt, &observer)?;
     print_outcome(&config, &outcome);
     if args.profile {
         super::profile::print(&outcome.profile);

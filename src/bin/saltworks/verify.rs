@@ -1,9 +1,7 @@
 //! `saltworks verify`.
 
 use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressStyle};
-use saltworks::label::{
-    self, DivergenceReport, LabelConfig, RELABEL_TOLERANCE_NATS, RelabelReport, TeacherReport,
-};
+use saltworks::label::{self, DivergenceReport, LabelConfig, RelabelReport, TeacherReport};
 use saltworks::shards::{self, Finding, LabelSet, ShardsError, VerifyOptions, VerifyReport};
 use saltworks::teacher::ReduceChoice;
 use std::path::{Path, PathBuf};
@@ -89,7 +87,7 @@ fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> anyhow::Result<T
         device: args.device.clone(),
         reduce: args.reduce,
         ort_lib: args.ort_lib.clone(),
-        ..LabelConfig::of_set(&set, teacher, tokens)
+        ..LabelConfig::of_set(&set, teacher, tokens)?
     };
     Ok(label::check_teacher(&set, &config, args.sample, args.seed)?)
 }
@@ -131,7 +129,7 @@ fn print_again(report: &RelabelReport) {
         anstream::println!("{finding}");
     }
     anstream::println!(
-        "{} sequences ({} targets) labelled again: largest difference {:.2e} nats (tolerance {RELABEL_TOLERANCE_NATS:.0e} and a step of the rounding), {} ids differ by a tie, {} draws fell on other ids, {} findings",
+        "{} sequences ({} targets) labelled again: largest difference {:.2e} nats, {} ids differ by a tie, {} draws fell on other ids, {} findings",
         HumanCount(report.n_sequences),
         HumanCount(report.n_positions),
         report.max_difference_nats,
@@ -139,6 +137,34 @@ fn print_again(report: &RelabelReport) {
         report.n_moved_draws,
         report.n_findings,
     );
+    anstream::println!(
+        "tolerance {:.1e} nats and a step of the rounding ({} logits, a rounding of them {:.1e}; they moved by {:.1e} with the shape of a call)",
+        report.tolerance_nats,
+        report.logits_dtype,
+        report.noise.rounding_nats,
+        report.noise.shape_nats,
+    );
+    anstream::println!("{}", verdict(report));
+}
+
+/// Noise told from damage.
+fn verdict(report: &RelabelReport) -> String {
+    let here = report.checked_by.iter().map(|stamp| stamp.to_string());
+    let here = here.collect::<String>();
+    let made_by: Vec<String> = report.made_by.iter().map(|s| s.to_string()).collect();
+    let made_by = made_by.join("; ");
+    match (report.n_findings, report.is_identical()) {
+        (0, true) => "every bit is the same".to_owned(),
+        (0, false) if made_by == here => format!(
+            "{} of {} sequences are the same bit for bit; the rest is within the noise of another processor",
+            report.n_identical, report.n_sequences
+        ),
+        (0, false) => format!(
+            "{} of {} sequences are the same bit for bit; the rest is within the noise of another runtime or device: made by {made_by}, checked by {here}",
+            report.n_identical, report.n_sequences
+        ),
+        _ => "the findings are past any noise of this teacher: the labels are damaged, or made from other inputs than their plan says".to_owned(),
+    }
 }
 
 /// Checks the files, with a bar on a terminal.

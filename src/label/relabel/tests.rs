@@ -14,7 +14,10 @@ fn signals(ids: &[u32], logprobs: &[f32]) -> PositionSignals {
 }
 
 fn compare(stored: PositionSignals, fresh: PositionSignals) -> RelabelReport {
-    let mut report = RelabelReport::default();
+    let mut report = RelabelReport {
+        tolerance_nats: Noise::default().tolerance_nats(),
+        ..RelabelReport::default()
+    };
     let row = Row {
         signals: stored,
         ..Row::default()

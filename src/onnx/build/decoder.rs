@@ -23,6 +23,22 @@ pub struct DecoderSpec {
     pub seed: u64,
     /// Weights in `<file name>.data` beside the model rather than inside it.
     pub external_data: bool,
+    /// What matrix products with weights are computed in.
+    pub products: Products,
+    /// Attention biased by distance (ALiBi, arXiv 2108.12409) in place of a position table.
+    pub has_alibi: bool,
+}
+
+/// What matrix products with weights are computed in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Products {
+    /// float32.
+    #[default]
+    F32,
+    /// float16, the logits too.
+    F16,
+    /// int8 by the range of the whole input, as dynamic quantisation does.
+    DynamicInt8,
 }
 
 impl Default for DecoderSpec {
@@ -35,12 +51,14 @@ impl Default for DecoderSpec {
             max_seq_len: 2048,
             seed: 1,
             external_data: false,
+            products: Products::F32,
+            has_alibi: false,
         }
     }
 }
 
-/// Writes a decoder with random f32 weights: `input_ids` int64 `[B, T]` to `logits` f32 `[B, T, V]`,
-/// causal, B and T dynamic. Returns its number of parameters.
+/// Writes a decoder with random weights: `input_ids` int64 `[B, T]` to `logits` `[B, T, V]`, f32 unless
+/// its products are f16, causal, B and T dynamic. Returns its number of parameters.
 ///
 /// # Panics
 /// If the heads do not divide the width.
@@ -78,7 +96,11 @@ impl<'a> Decoder<'a> {
         let dims_bt = [Dim::symbol("batch_size"), Dim::symbol("sequence_length")];
         let ids = self.model.input("input_ids", DType::I64, &dims_bt);
         let n_tokens = self.model.dim_size(&ids, 1);
-        let mask_tt = self.causal_mask(&n_tokens);
+        let mut mask_tt = self.causal_mask(&n_tokens);
+        if self.spec.has_alibi {
+            let bias = self.alibi(&n_tokens);
+            mask_tt = self.model.add(&mask_tt, &bias);
+        }
         let mut hidden = self.embed(&ids, &n_tokens);
         for layer in 0..self.spec.n_layers {
             hidden = self.attention(layer, &hidden, &mask_tt);
@@ -90,14 +112,14 @@ impl<'a> Decoder<'a> {
         } = *self.spec;
         let std_dev = LOGITS_STD / (width as f32).sqrt();
         let head = self.weight("lm_head", &[width, vocab_size], std_dev);
-        let logits = self.model.matmul(&hidden, &head);
+        let logits = self.product(&hidden, &head);
+        let (logits, dtype) = match self.spec.products {
+            Products::F16 => (self.model.cast(&logits, DType::F16), DType::F16),
+            _ => (logits, DType::F32),
+        };
         let [b, t] = dims_bt;
-        self.model.output(
-            "logits",
-            &logits,
-            DType::F32,
-            &[b, t, Dim::Fixed(vocab_size)],
-        );
+        let dims = [b, t, Dim::Fixed(vocab_size)];
+        self.model.output("logits", &logits, dtype, &dims);
         self.model
     }
 
@@ -121,6 +143,9 @@ impl<'a> Decoder<'a> {
             ..
         } = *self.spec;
         let tokens = self.weight("token_embedding", &[vocab_size, width], 1.0);
+        if self.spec.has_alibi {
+            return self.model.gather(&tokens, ids, 0);
+        }
         let places = self.weight("position_embedding", &[max_seq_len, width], 0.5);
         let (zero, one) = (self.model.scalar_i64(0), self.model.scalar_i64(1));
         let positions_t = self.model.node("Range", &[&zero, n_tokens, &one], &[]);
@@ -138,6 +163,49 @@ impl<'a> Decoder<'a> {
         let one = self.model.scalar_i64(1);
         self.model
             .node("Trilu", &[&full, &one], &[Attribute::int("upper", 1)])
+    }
+
+    /// `[B, T, n_in]` times a weight `[n_in, n_out]`, f32 in and out.
+    fn product(&mut self, input: &Edge, weight: &Edge) -> Edge {
+        match self.spec.products {
+            Products::F32 => self.model.matmul(input, weight),
+            Products::F16 => {
+                let [input, weight] = [input, weight].map(|x| self.model.cast(x, DType::F16));
+                let product = self.model.matmul(&input, &weight);
+                self.model.cast(&product, DType::F32)
+            }
+            Products::DynamicInt8 => self.int8_product(input, weight),
+        }
+    }
+
+    fn int8_product(&mut self, input: &Edge, weight: &Edge) -> Edge {
+        let [input, weight] = [input, weight].map(|x| {
+            self.model
+                .node_with_outputs("", "DynamicQuantizeLinear", &[x], &[], 3)
+        });
+        let product = self.model.node(
+            "MatMulInteger",
+            &[&input[0], &weight[0], &input[2], &weight[2]],
+            &[],
+        );
+        let product = self.model.cast(&product, DType::F32);
+        let scale = self.model.mul(&input[1], &weight[1]);
+        self.model.mul(&product, &scale)
+    }
+
+    /// `[H, 1, T]`: slope of the head times the key's position; what a query's position would add
+    /// is the same for all of its keys.
+    fn alibi(&mut self, n_tokens: &Edge) -> Edge {
+        let n_heads = self.spec.n_heads;
+        let slope = |head: u64| 2_f32.powf(-8.0 * (head + 1) as f32 / n_heads as f32);
+        let slopes: Vec<f32> = (0..n_heads).map(slope).collect();
+        let slopes =
+            self.model
+                .initializer("alibi_slopes", &[n_heads, 1, 1], TensorData::f32(&slopes));
+        let (zero, one) = (self.model.scalar_i64(0), self.model.scalar_i64(1));
+        let positions = self.model.node("Range", &[&zero, n_tokens, &one], &[]);
+        let positions = self.model.cast(&positions, DType::F32);
+        self.model.mul(&slopes, &positions)
     }
 
     fn norm(&mut self, name: &str, hidden: &Edge) -> Edge {
@@ -162,7 +230,7 @@ impl<'a> Decoder<'a> {
         let bias = self
             .model
             .initializer(&format!("{name}.bias"), &[n_out], TensorData::Fill(0.0));
-        let product = self.model.matmul(input, &weight);
+        let product = self.product(input, &weight);
         self.model.add(&product, &bias)
     }
 

@@ -29,6 +29,6 @@ pub mod samples;
 mod tensor;
 mod write;
 
-pub use decoder::{DecoderSpec, decoder};
+pub use decoder::{DecoderSpec, Products, decoder};
 pub use graph::{Attribute, Edge, ModelBuilder};
 pub use tensor::TensorData;

@@ -1,6 +1,6 @@
 //! Small models with known answers: every signature that exporters write, and those to refuse.
 
-use super::graph::{Edge, ModelBuilder};
+use super::graph::{Attribute, Edge, ModelBuilder};
 use super::tensor::TensorData;
 use crate::onnx::types::{DType, Dim};
 
@@ -258,4 +258,58 @@ fn table_lookup(ids_name: &str) -> (ModelBuilder, Edge) {
     let table = model.initializer("table", &[16, 16], TensorData::f32(&sample.table()));
     let rows = model.gather(&table, &ids, 0);
     (model, rows)
+}
+
+/// Three ways in which a model is no teacher: see [`misfit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    /// Every position sees the mean of all ids.
+    NotCausal,
+    /// Noise is added at each run.
+    Random,
+    /// The last node is this one: `Softmax`, `LogSoftmax`, `Sigmoid`.
+    Ends(&'static str),
+}
+
+/// Logits of `[B, T, 16]` from ids, spoiled.
+pub fn misfit(kind: Misfit) -> ModelBuilder {
+    let (mut model, rows) = table_lookup("input_ids");
+    let logits = match kind {
+        Misfit::NotCausal => {
+            let axes = [Attribute::ints("axes", &[1]), Attribute::int("keepdims", 1)];
+            let mean = model.node("ReduceMean", &[&rows], &axes);
+            let small = model.scalar_f32(0.01);
+            let mean = model.mul(&mean, &small);
+            model.add(&rows, &mean)
+        }
+        Misfit::Random => {
+            let noise = model.node("RandomNormalLike", &[&rows], &[]);
+            model.add(&rows, &noise)
+        }
+        Misfit::Ends(op_type) => model.node(op_type, &[&rows], &[]),
+    };
+    let [b, t] = batch_seq();
+    model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
+    model
+}
+
+/// Logits that are reshaped to one row, as an export traced with a batch of one may have them.
+pub fn batch_of_one() -> ModelBuilder {
+    let (mut model, rows) = table_lookup("input_ids");
+    let logits = model.reshape(&rows, &[1, -1, 16]);
+    let [b, t] = batch_seq();
+    model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
+    model
+}
+
+/// Logits whose shape only a run shows: of all positions but the last, or with time in front.
+pub fn oddly_shaped(is_time_major: bool) -> ModelBuilder {
+    let (mut model, rows) = table_lookup("input_ids");
+    let logits = match is_time_major {
+        true => model.transpose(&rows, &[1, 0, 2]),
+        false => model.slice(&rows, 1, 0, -1),
+    };
+    let [b, t] = batch_seq();
+    model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
+    model
 }

@@ -7,9 +7,9 @@ use crate::signals::{
     PositionSignals, Rounding, Scores, SequenceSignals, SequenceTargets, SignalsConfig,
     reduce_batch,
 };
+use crate::teacher::calls::TokenBatch;
 use crate::teacher::error::TeacherError;
 use crate::teacher::model::Model;
-use crate::teacher::session::TokenBatch;
 
 /// Tokens of the batch that is reduced both ways.
 const CHECK_TOKENS: u32 = 16;
@@ -64,6 +64,7 @@ fn check_batch(model: &Model, seq_len_max: u32) -> TokenBatch {
     TokenBatch {
         ids_bt: (0..width).map(|i| i % 2).collect(),
         n_rows: 1,
+        n_fillers: 0,
         width: width as usize,
         lengths: vec![width],
     }

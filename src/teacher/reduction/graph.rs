@@ -7,10 +7,11 @@ use crate::signals::{
     self, SCORE_K, SequenceBuilder, SequenceSignals, SequenceTargets, SignalsConfig, SignalsError,
     reduce_batch,
 };
+use crate::teacher::calls::TokenBatch;
 use crate::teacher::error::TeacherError;
 use crate::teacher::model::{Model, run_error};
 use crate::teacher::open::Source;
-use crate::teacher::session::{TeacherOptions, TokenBatch};
+use crate::teacher::session::TeacherOptions;
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -56,8 +57,12 @@ pub(super) fn append(
     } = model;
     // Two copies of the weights at once may be more than the device holds.
     drop(session);
-    let mut model =
-        Model::open_source(&options, signature, Source::Bytes(&bytes), &head.outputs())?;
+    let external_files = signature.external_files.clone();
+    let source = Source::Bytes {
+        model: &bytes,
+        external_files: &external_files,
+    };
+    let mut model = Model::open_source(&options, signature, source, &head.outputs())?;
     model.notes = notes;
     model.feeds.with_targets(head.targets.clone());
     let mut head = GraphHead {

@@ -1,9 +1,9 @@
 //! On this processor: the logits are lent, uncopied, to the kernel of `signals`.
 
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, reduce_batch};
+use crate::teacher::calls::TokenBatch;
 use crate::teacher::error::TeacherError;
 use crate::teacher::model::Model;
-use crate::teacher::session::TokenBatch;
 
 pub(super) fn reduce(
     model: &mut Model,

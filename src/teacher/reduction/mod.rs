@@ -13,10 +13,11 @@ mod ranked;
 
 pub use choice::ReduceChoice;
 
+use super::calls::TokenBatch;
 use super::cuda::{self, DeviceReducer};
 use super::error::TeacherError;
 use super::model::Model;
-use super::session::{TeacherOptions, TokenBatch};
+use super::session::TeacherOptions;
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig};
 
 /// The place, with what is held there.

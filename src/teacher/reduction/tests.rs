@@ -106,6 +106,7 @@ fn batch(vocab_size: u32) -> (TokenBatch, Vec<Vec<u32>>) {
     let batch = TokenBatch {
         ids_bt: (0..2).flat_map(ids).collect(),
         n_rows: 2,
+        n_fillers: 0,
         width,
         lengths: lengths.to_vec(),
     };
@@ -299,6 +300,7 @@ fn a_transformer_with_weights_beside_it_agrees() {
         max_seq_len: 64,
         seed: 5,
         external_data: true,
+        ..DecoderSpec::default()
     };
     decoder(&spec, &path).unwrap();
     assert!(folder.path().join("model.onnx.data").exists());

@@ -22,6 +22,7 @@ fn plan() -> Plan {
             vocab_size: 4,
             logits_dtype: "float32".to_owned(),
             logits_output: "logits".to_owned(),
+            allowed: Vec::new(),
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,

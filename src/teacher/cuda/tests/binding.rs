@@ -55,6 +55,7 @@ fn batch(ids_bt: &[u32], lengths: &[u32]) -> TokenBatch {
     TokenBatch {
         ids_bt: ids_bt.to_vec(),
         n_rows: lengths.len(),
+        n_fillers: 0,
         width: ids_bt.len() / lengths.len(),
         lengths: lengths.to_vec(),
     }

@@ -1,0 +1,540 @@
+//! A teacher tried on a few sequences before the long work: whether it is one, and its noise.
+//!
+//! What is measured, in calls of at most [`EXAMINED_TOKENS`] tokens a row:
+//!
+//! 1. repeatable: one call twice gives the same bits (on a CPU);
+//! 2. logits, and not probabilities or their like;
+//! 3. noise: how far logits move with the shape of a call, and whether a row's neighbours or its
+//!    place among them change its bits, upon which each sequence gets a call of its own;
+//! 4. causal: ids that are changed leave the logits before them where they were, within that noise.
+
+use super::calls::{CallRule, CallShape, TokenBatch};
+use super::device::DeviceChoice;
+use super::error::TeacherError;
+use super::session::Teacher;
+use crate::onnx::DType;
+use crate::signals::{Logits, LogitsData};
+
+/// Tokens of a row that is tried.
+pub(super) const EXAMINED_TOKENS: usize = 64;
+/// Rows that a shared call is tried with, at least, where the model takes them.
+const MIN_SHARED_ROWS: usize = 4;
+/// Padding that is tried, tokens.
+const PADDING_TOKENS: usize = 16;
+/// How far past its noise logits may move before they are said to depend on what follows.
+const NOISE_FACTOR: f64 = 5.0;
+/// Nats that f32 logits may move with shapes and machines: their noise stays well below it.
+const MIN_TOLERANCE_NATS: f64 = 1e-4;
+/// Roundings that logits may be off by.
+const N_ROUNDINGS: f64 = 4.0;
+/// Half the spacing of f32, relative to a value.
+const F32_ROUNDING: f64 = 1.0 / (1 << 25) as f64;
+
+/// How far the logits of a model move where they should not, nats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
+pub struct Noise {
+    /// The largest difference between calls of different shapes.
+    pub shape_nats: f64,
+    /// One rounding of the coarsest float in the model, at the size of its logits.
+    pub rounding_nats: f64,
+}
+
+impl Noise {
+    /// How far labels may lie from a second run on another machine or runtime, nats: 1e-4, or by the
+    /// rounding of half precision, or by what was measured, whichever is largest.
+    pub fn tolerance_nats(&self) -> f64 {
+        MIN_TOLERANCE_NATS
+            .max(N_ROUNDINGS * self.rounding_nats)
+            .max(8.0 * self.shape_nats)
+    }
+}
+
+/// Why a model cannot be a teacher.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Misfit {
+    /// Its logits depend on the ids after them.
+    #[error(
+        "with the last {n_changed} of {n_ids} ids changed, the logits before them moved by up to {moved_nats:.1e} nats (its noise is {noise_nats:.1e}): it sees the tokens that it is to predict, as a masked language model does, or its attention mask is misread; expected a causal (left-to-right) language model"
+    )]
+    NotCausal {
+        /// Ids of the sequence.
+        n_ids: usize,
+        /// Ids changed at its end.
+        n_changed: usize,
+        /// Largest movement of an earlier logit, nats.
+        moved_nats: f64,
+        /// Largest movement by the shape of a call, nats.
+        noise_nats: f64,
+    },
+    /// Two equal calls differ.
+    #[error(
+        "the same call gave other logits the second time, by up to {moved_nats:.1e} nats{random_nodes}; expected the same: export the model for inference, without dropout or sampling"
+    )]
+    NotRepeatable {
+        /// Largest difference, nats.
+        moved_nats: f64,
+        /// The nodes that may be why; empty or begins with ": ".
+        random_nodes: String,
+    },
+    /// Its output is made of logits, but is none.
+    #[error(
+        "output {output} holds {found} (measured at {n_positions} positions); expected logits: export the model without that last step, or name the logits with --logits-output"
+    )]
+    NotLogits {
+        /// The output.
+        output: String,
+        /// What it looks like.
+        found: &'static str,
+        /// Positions looked at.
+        n_positions: usize,
+    },
+}
+
+impl Misfit {
+    /// The word by which a plan records that it was overridden.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NotCausal { .. } => "not-causal",
+            Self::NotRepeatable { .. } => "not-repeatable",
+            Self::NotLogits { .. } => "not-logits",
+        }
+    }
+}
+
+/// How far apart two runs are: both over the same `[T, V]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Movement {
+    /// Largest difference of a logit, nats.
+    max: f64,
+    /// Largest root of a position's mean squared difference, nats.
+    rms: f64,
+    /// Whether any bit differs.
+    is_any: bool,
+}
+
+impl Movement {
+    fn or(self, other: Self) -> Self {
+        Self {
+            max: self.max.max(other.max),
+            rms: self.rms.max(other.rms),
+            is_any: self.is_any || other.is_any,
+        }
+    }
+}
+
+impl Teacher {
+    /// Tries the teacher on `texts` (ids below V; the first [`EXAMINED_TOKENS`] of each are used),
+    /// and takes what it finds into [`Teacher::info`]: noise, the rule of calls, notes.
+    /// To be called before [`Teacher::with_reduction`].
+    ///
+    /// # Errors
+    /// A run that fails, or is cancelled.
+    pub fn examine(&mut self, texts: &[&[u32]]) -> Result<Vec<Misfit>, TeacherError> {
+        let texts: Vec<&[u32]> = texts.iter().map(|text| self.clip(text)).collect();
+        let mut misfits = Vec::new();
+        let mut moved_again = Movement::default();
+        for text in &texts {
+            let first = self.alone(text)?;
+            let again = self.alone(text)?;
+            let moved = movement(&first, &again, self.n_logits());
+            moved_again = moved_again.or(moved);
+            self.note_rounding(&first);
+            misfits.extend(self.output_misfit(&first, text.len()));
+        }
+        if let Some(misfit) = self.repeat_misfit(moved_again) {
+            // Nothing that follows would mean anything.
+            return Ok(vec![misfit]);
+        }
+        let mut noise = self.measure_noise(moved_again)?.or(moved_again);
+        if self.signature().scales_by_batch {
+            for text in &texts {
+                noise = noise.or(self.scale_noise(text)?);
+            }
+        }
+        self.info_mut().noise.shape_nats = noise.max;
+        for text in &texts {
+            misfits.extend(self.causal_misfit(text, noise)?);
+        }
+        misfits.dedup_by_key(|misfit| misfit.word());
+        self.forget_timings();
+        Ok(misfits)
+    }
+
+    fn clip<'t>(&self, text: &'t [u32]) -> &'t [u32] {
+        let most = EXAMINED_TOKENS.min(self.info().calls.max_width);
+        &text[..text.len().min(most)]
+    }
+
+    fn n_logits(&self) -> usize {
+        self.info().vocab_size as usize
+    }
+
+    /// `[T, V]` of one sequence in a call of its own.
+    fn alone(&mut self, ids: &[u32]) -> Result<Vec<f32>, TeacherError> {
+        self.alone_in(ids, ids.len())
+    }
+
+    /// The same, padded to `width`.
+    fn alone_in(&mut self, ids: &[u32], width: usize) -> Result<Vec<f32>, TeacherError> {
+        let rule = self.info().calls;
+        let n_rows = rule.fixed_rows.unwrap_or(1);
+        let shape = CallShape {
+            width: rule.fixed_width.unwrap_or(width),
+            n_rows,
+            max_sequences: 1,
+        };
+        let mut rows = self.rows(&[ids], shape)?;
+        Ok(rows.remove(0))
+    }
+
+    /// `[T, V]` of each sequence, in one call.
+    fn rows(&mut self, rows: &[&[u32]], shape: CallShape) -> Result<Vec<Vec<f32>>, TeacherError> {
+        let batch = TokenBatch::new(rows.iter().copied(), shape);
+        let n_positions: Vec<usize> = rows.iter().map(|row| row.len()).collect();
+        self.run(&batch, |logits| {
+            let row = |(row_idx, n)| row_of(&logits, row_idx, n);
+            n_positions.into_iter().enumerate().map(row).collect()
+        })
+    }
+
+    fn repeat_misfit(&self, moved: Movement) -> Option<Misfit> {
+        let is_bad = match self.info().device {
+            DeviceChoice::Cpu => moved.is_any,
+            // Devices add up in whatever order their threads come.
+            _ => moved.rms > self.rounding_noise(),
+        };
+        let nodes = &self.signature().random_nodes;
+        let random_nodes = match nodes.is_empty() {
+            true => String::new(),
+            false => format!(": it has nodes that draw at random ({})", nodes.join(", ")),
+        };
+        is_bad.then_some(Misfit::NotRepeatable {
+            moved_nats: moved.max,
+            random_nodes,
+        })
+    }
+
+    /// Movement that may be rounding alone, between calls that add up in different orders, nats.
+    fn rounding_noise(&self) -> f64 {
+        MIN_TOLERANCE_NATS.max(N_ROUNDINGS * self.info().noise.rounding_nats)
+    }
+
+    /// The same between calls of one shape. On a CPU equal rows give equal bits there, whatever the
+    /// dtype, so that even the faint leak of an untrained model shows.
+    fn noise_of_one_shape(&self, logits: &[f32]) -> f64 {
+        match self.info().device {
+            DeviceChoice::Cpu => N_ROUNDINGS * F32_ROUNDING * size_of_logits(logits),
+            _ => self.rounding_noise(),
+        }
+    }
+
+    fn note_rounding(&mut self, logits: &[f32]) {
+        let step = float_step(
+            self.info().logits_dtype,
+            self.signature().has_half_precision,
+        );
+        let noise = &mut self.info_mut().noise;
+        noise.rounding_nats = noise.rounding_nats.max(step * size_of_logits(logits));
+    }
+
+    fn output_misfit(&mut self, logits: &[f32], n_positions: usize) -> Option<Misfit> {
+        let is_half = self.info().logits_dtype != DType::F32;
+        let found = Scale::of(logits, self.n_logits(), if is_half { 2e-2 } else { 1e-3 });
+        if found == Scale::LogProbabilities {
+            let note = "its output holds log-probabilities in place of logits: labels are the same, but for logsumexp, which is 0";
+            let notes = &mut self.info_mut().notes;
+            if notes.iter().all(|known| known != note) {
+                notes.push(note.to_owned());
+            }
+        }
+        found.misfit().map(|found| Misfit::NotLogits {
+            output: self.signature().logits.name.clone(),
+            found,
+            n_positions,
+        })
+    }
+
+    /// Runs made-up sequences alone, padded, among others and in other places; decides whether
+    /// sequences may share a call. Made up, so that the answer is the model's, whatever the text.
+    fn measure_noise(&mut self, moved_again: Movement) -> Result<Movement, TeacherError> {
+        let rule = self.info().calls;
+        let n_ids = EXAMINED_TOKENS
+            .min(rule.max_width)
+            .min((rule.call_tokens / MIN_SHARED_ROWS).max(1));
+        let shape = CallRule {
+            is_alone: false,
+            ..rule
+        }
+        .shape(n_ids);
+        let texts: Vec<Vec<u32>> = (0..shape.n_rows)
+            .map(|row_idx| self.made_up(row_idx, n_ids))
+            .collect();
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let alone = self.alone(texts[0])?;
+        let mut noise = self.padding_noise(texts[0], &alone)?;
+        if shape.n_rows > 1 {
+            noise = noise.or(self.neighbour_noise(&texts, shape, &alone, moved_again)?);
+        }
+        Ok(noise)
+    }
+
+    /// Padding that changes more than noise is never given.
+    fn padding_noise(&mut self, text: &[u32], alone: &[f32]) -> Result<Movement, TeacherError> {
+        let rule = self.info().calls;
+        let width = (text.len() + PADDING_TOKENS).min(rule.max_width);
+        if rule.fixed_width.is_some() || width == text.len() {
+            return Ok(Movement::default());
+        }
+        let padded = self.alone_in(text, width)?;
+        let moved = movement(alone, &padded, self.n_logits());
+        if rule.is_alone || moved.rms <= self.rounding_noise() {
+            return Ok(moved);
+        }
+        let why = "padding at its end changes the logits before it";
+        self.set_alone(why, moved);
+        Ok(Movement::default())
+    }
+
+    fn neighbour_noise(
+        &mut self,
+        texts: &[&[u32]],
+        shape: CallShape,
+        alone: &[f32],
+        moved_again: Movement,
+    ) -> Result<Movement, TeacherError> {
+        let together = match self.rows(texts, shape) {
+            Ok(rows) => rows,
+            Err(TeacherError::Run { .. } | TeacherError::LogitsShape { .. })
+                if self.info().calls.fixed_rows.is_none() =>
+            {
+                self.take_one_at_a_time("it was exported for batches of one".to_owned());
+                return Ok(Movement::default());
+            }
+            Err(error) => return Err(error),
+        };
+        let reversed: Vec<&[u32]> = texts.iter().rev().copied().collect();
+        let reversed = self.rows(&reversed, shape)?;
+        let filled = self.rows(&texts[..1], shape)?;
+        let n_logits = self.n_logits();
+        let pairs = together.iter().zip(reversed.iter().rev());
+        let mixed = pairs
+            .map(|(a, b)| movement(a, b, n_logits))
+            .chain([movement(&together[0], &filled[0], n_logits)])
+            .fold(Movement::default(), Movement::or);
+        let is_noisy_anyway = moved_again.is_any && mixed.rms <= NOISE_FACTOR * moved_again.rms;
+        if mixed.is_any && !is_noisy_anyway && !self.info().calls.is_alone {
+            let why = "the other rows of a call change its logits";
+            self.set_alone(why, mixed);
+        }
+        let by_shape = movement(&together[0], alone, n_logits);
+        Ok(by_shape.or(mixed))
+    }
+
+    /// How far a text's logits move when others widen the range that it is quantised by.
+    fn scale_noise(&mut self, text: &[u32]) -> Result<Movement, TeacherError> {
+        let rule = self.info().calls;
+        let shape = CallShape {
+            width: rule.fixed_width.unwrap_or(text.len()),
+            n_rows: rule.fixed_rows.unwrap_or(MIN_SHARED_ROWS),
+            max_sequences: MIN_SHARED_ROWS,
+        };
+        let others: Vec<Vec<u32>> = (1..shape.n_rows.min(MIN_SHARED_ROWS))
+            .map(|row_idx| self.made_up(row_idx, text.len()))
+            .collect();
+        let rows: Vec<&[u32]> = std::iter::once(text)
+            .chain(others.iter().map(Vec::as_slice))
+            .collect();
+        let alone = self.alone(text)?;
+        let among = self.rows(&rows, shape)?;
+        Ok(movement(&alone, &among[0], self.n_logits()))
+    }
+
+    fn set_alone(&mut self, why: &str, moved: Movement) {
+        self.take_one_at_a_time(format!("{why} (by up to {:.1e} nats)", moved.max));
+    }
+
+    fn take_one_at_a_time(&mut self, why: String) {
+        let info = self.info_mut();
+        info.calls.is_alone = true;
+        info.notes
+            .push(format!("this teacher is given one sequence a call: {why}"));
+    }
+
+    fn causal_misfit(
+        &mut self,
+        text: &[u32],
+        noise: Movement,
+    ) -> Result<Option<Misfit>, TeacherError> {
+        let n_ids = text.len();
+        let before = self.alone(text)?;
+        let allowed = self
+            .noise_of_one_shape(&before)
+            .max(NOISE_FACTOR * noise.rms);
+        for n_changed in [1, n_ids / 2] {
+            let n_kept = n_ids - n_changed;
+            if n_changed == 0 || n_kept == 0 {
+                continue;
+            }
+            let changed = self.with_other_end(text, n_kept);
+            let after = self.alone(&changed)?;
+            let n_logits = self.n_logits();
+            let moved = movement(
+                &before[..n_kept * n_logits],
+                &after[..n_kept * n_logits],
+                n_logits,
+            );
+            if moved.rms > allowed {
+                return Ok(Some(Misfit::NotCausal {
+                    n_ids,
+                    n_changed,
+                    moved_nats: moved.max,
+                    noise_nats: noise.max,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The text with every id from `n_kept` on replaced by another one.
+    fn with_other_end(&self, text: &[u32], n_kept: usize) -> Vec<u32> {
+        let n_logits = self.info().vocab_size.max(1);
+        let other = |(i, &id): (usize, &u32)| match i < n_kept {
+            true => id,
+            false => (id + 1 + made_up_id(i, 1) % n_logits.saturating_sub(1).max(1)) % n_logits,
+        };
+        text.iter().enumerate().map(other).collect()
+    }
+
+    fn made_up(&self, row_idx: usize, n_ids: usize) -> Vec<u32> {
+        let n_logits = self.info().vocab_size.max(1);
+        (0..n_ids)
+            .map(|t_idx| made_up_id(row_idx * n_ids + t_idx, 0) % n_logits)
+            .collect()
+    }
+}
+
+/// A well-mixed number (the finaliser of splitmix64).
+fn made_up_id(i: usize, stream: u64) -> u32 {
+    let mut x = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream;
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x >> 40) as u32
+}
+
+/// Half the spacing of the coarsest float in the model, relative to a value.
+fn float_step(logits: DType, has_half_precision: bool) -> f64 {
+    match (logits, has_half_precision) {
+        (DType::Bf16, _) => 2_f64.powi(-9),
+        (DType::F16, _) | (_, true) => 2_f64.powi(-12),
+        _ => F32_ROUNDING,
+    }
+}
+
+/// The largest of them, nats; a mask that was added to some is no size of theirs.
+fn size_of_logits(logits: &[f32]) -> f64 {
+    let finite = logits.iter().filter(|logit| logit.is_finite());
+    finite
+        .map(|&logit| f64::from(logit.abs()))
+        .filter(|&size| size < 1e4)
+        .fold(0.0, f64::max)
+}
+
+/// The first `n_positions` of a row.
+fn row_of(logits: &Logits<'_>, row_idx: usize, n_positions: usize) -> Vec<f32> {
+    let start = row_idx * logits.width * logits.vocab_size;
+    let range = start..start + n_positions * logits.vocab_size;
+    match logits.data {
+        LogitsData::F32(values) => values[range].to_vec(),
+        LogitsData::F16(values) => values[range].iter().map(|v| v.to_f32()).collect(),
+        LogitsData::Bf16(values) => values[range].iter().map(|v| v.to_f32()).collect(),
+    }
+}
+
+fn movement(a: &[f32], b: &[f32], n_logits: usize) -> Movement {
+    let positions = a.chunks(n_logits).zip(b.chunks(n_logits));
+    positions.fold(Movement::default(), |moved, (a, b)| {
+        moved.or(movement_of_position(a, b))
+    })
+}
+
+fn movement_of_position(a: &[f32], b: &[f32]) -> Movement {
+    let (mut max, mut squares, mut is_any) = (0.0_f64, 0.0, false);
+    for (&a, &b) in a.iter().zip(b) {
+        if a.to_bits() == b.to_bits() {
+            continue;
+        }
+        is_any = true;
+        let difference = match a.is_finite() && b.is_finite() {
+            true => (f64::from(a) - f64::from(b)).abs(),
+            false if a.is_nan() && b.is_nan() => 0.0,
+            false => f64::INFINITY,
+        };
+        max = max.max(difference);
+        squares += difference * difference;
+    }
+    Movement {
+        max,
+        rms: (squares / a.len().max(1) as f64).sqrt(),
+        is_any,
+    }
+}
+
+/// What kind of numbers an output holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Logits,
+    LogProbabilities,
+    Probabilities,
+    Sigmoids,
+    NegativeLogProbabilities,
+    Log2Probabilities,
+    Log10Probabilities,
+}
+
+impl Scale {
+    /// What every position of `[T, V]` says; sums may be `tolerance` off.
+    fn of(logits: &[f32], n_logits: usize, tolerance: f64) -> Self {
+        let rows = || logits.chunks_exact(n_logits.max(1));
+        let sums_to_1 = |f: &dyn Fn(f64) -> f64| {
+            rows().all(|row| {
+                let sum: f64 = row.iter().map(|&x| f(f64::from(x))).sum();
+                (sum - 1.0).abs() < tolerance
+            })
+        };
+        let is_between = logits.iter().all(|x| (0.0..=1.0).contains(x));
+        let differs = logits.iter().any(|x| *x != logits[0]);
+        if logits.is_empty() || n_logits < 2 {
+            Self::Logits
+        } else if is_between && sums_to_1(&|x| x) {
+            Self::Probabilities
+        } else if is_between && differs {
+            Self::Sigmoids
+        } else if sums_to_1(&f64::exp) {
+            Self::LogProbabilities
+        } else if sums_to_1(&|x| (-x).exp()) {
+            Self::NegativeLogProbabilities
+        } else if sums_to_1(&f64::exp2) {
+            Self::Log2Probabilities
+        } else if sums_to_1(&|x| 10_f64.powf(x)) {
+            Self::Log10Probabilities
+        } else {
+            Self::Logits
+        }
+    }
+
+    fn misfit(self) -> Option<&'static str> {
+        match self {
+            Self::Logits | Self::LogProbabilities => None,
+            Self::Probabilities => {
+                Some("probabilities (all from 0 to 1, with the sum 1), as a softmax gives")
+            }
+            Self::Sigmoids => Some("values from 0 to 1 alone, as a sigmoid gives"),
+            Self::NegativeLogProbabilities => Some("log-probabilities with their sign turned"),
+            Self::Log2Probabilities => Some("log-probabilities to the base 2"),
+            Self::Log10Probabilities => Some("log-probabilities to the base 10"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

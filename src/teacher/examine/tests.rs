@@ -1,0 +1,154 @@
+use super::*;
+use crate::onnx::build::samples::{self, Sample};
+use crate::onnx::build::{DecoderSpec, ModelBuilder, decoder};
+use crate::teacher::{TeacherOptions, load_runtime};
+use std::path::Path;
+
+const TEXT: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
+
+fn open(path: &Path) -> Teacher {
+    load_runtime(None).unwrap();
+    Teacher::open(&TeacherOptions {
+        model: path.to_owned(),
+        device: DeviceChoice::Cpu,
+        threads: 1,
+        logits_output: None,
+        seq_len_max: 48,
+    })
+    .unwrap()
+}
+
+fn teacher(model: &ModelBuilder) -> Teacher {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    model.write(&path).unwrap();
+    open(&path)
+}
+
+fn words(misfits: &[Misfit]) -> Vec<&'static str> {
+    misfits.iter().map(Misfit::word).collect()
+}
+
+#[test]
+fn a_causal_decoder_is_a_teacher_without_noise() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let spec = DecoderSpec {
+        vocab_size: 300,
+        width: 32,
+        n_layers: 2,
+        n_heads: 2,
+        max_seq_len: 48,
+        ..DecoderSpec::default()
+    };
+    decoder(&spec, &path).unwrap();
+    let mut teacher = open(&path);
+    let misfits = teacher.examine(&[&TEXT, &TEXT[3..]]).unwrap();
+    assert_eq!(misfits, []);
+    let info = teacher.info();
+    assert!(!info.calls.is_alone, "{:?}", info.notes);
+    assert!(info.noise.shape_nats < 1e-5, "{:?}", info.noise);
+    assert_eq!(info.noise.tolerance_nats(), MIN_TOLERANCE_NATS);
+    assert_eq!(teacher.take_timings(), Default::default());
+}
+
+#[test]
+fn models_that_are_no_teachers_are_told_apart() {
+    let cases = [
+        (
+            samples::Misfit::NotCausal,
+            "not-causal",
+            "the last 1 of 12 ids changed",
+        ),
+        (
+            samples::Misfit::Random,
+            "not-repeatable",
+            "(RandomNormalLike)",
+        ),
+        (
+            samples::Misfit::Ends("Softmax"),
+            "not-logits",
+            "as a softmax gives",
+        ),
+        (
+            samples::Misfit::Ends("Sigmoid"),
+            "not-logits",
+            "as a sigmoid gives",
+        ),
+    ];
+    for (kind, word, said) in cases {
+        let misfits = teacher(&samples::misfit(kind)).examine(&[&TEXT]).unwrap();
+        assert_eq!(words(&misfits), [word], "{kind:?}");
+        assert!(misfits[0].to_string().contains(said), "{}", misfits[0]);
+    }
+}
+
+#[test]
+fn log_probabilities_are_taken_and_said_aloud() {
+    let mut teacher = teacher(&samples::misfit(samples::Misfit::Ends("LogSoftmax")));
+    assert_eq!(teacher.examine(&[&TEXT, &TEXT]).unwrap(), []);
+    let notes = &teacher.info().notes;
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("log-probabilities"), "{notes:?}");
+}
+
+#[test]
+fn a_model_whose_rows_change_each_other_is_causal_within_that_noise() {
+    let mut teacher = teacher(&samples::dynamically_quantized());
+    assert_eq!(teacher.examine(&[&TEXT]).unwrap(), []);
+    assert!(teacher.info().calls.is_alone);
+    assert!(teacher.info().noise.shape_nats > 1e-3);
+}
+
+#[test]
+fn a_model_for_batches_of_one_is_given_one_sequence_a_call() {
+    let mut teacher = teacher(&samples::batch_of_one());
+    assert_eq!(teacher.examine(&[&TEXT]).unwrap(), []);
+    assert!(teacher.info().calls.is_alone);
+    assert!(teacher.info().notes[0].contains("batches of one"));
+}
+
+#[test]
+fn half_precision_has_one_sequence_a_call_and_a_wider_tolerance() {
+    let sample = Sample {
+        logits_dtype: DType::F16,
+        ..Sample::default()
+    };
+    let mut teacher = teacher(&sample.build());
+    assert_eq!(teacher.examine(&[&TEXT]).unwrap(), []);
+    assert!(teacher.info().calls.is_alone);
+    // The largest logit is 3: four half spacings of 2^-9.
+    assert_eq!(teacher.info().noise.tolerance_nats(), 4.0 * 3.0 / 4096.0);
+}
+
+#[test]
+fn nothing_is_found_against_a_model_that_has_no_text_to_be_tried_on() {
+    let mut teacher = teacher(&Sample::default().build());
+    assert_eq!(teacher.examine(&[]).unwrap(), []);
+    assert_eq!(teacher.examine(&[&TEXT[..1]]).unwrap(), []);
+}
+
+#[test]
+fn scales_are_told_by_their_sums() {
+    let logits = [0.5_f32, -1.0, 2.0, 0.0, 3.0, -2.0];
+    let normalised = |base: f64, sign: f64| -> Vec<f32> {
+        let row = |row: &[f32]| {
+            let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
+            let scaled = row
+                .iter()
+                .map(|&x| sign * (f64::from(x) - sum.ln()) / base.ln());
+            scaled.map(|x| x as f32).collect::<Vec<_>>()
+        };
+        logits.chunks(3).flat_map(row).collect()
+    };
+    let e = std::f64::consts::E;
+    let of = |logits: &[f32]| Scale::of(logits, 3, 1e-3);
+    assert_eq!(of(&logits), Scale::Logits);
+    assert_eq!(of(&normalised(e, 1.0)), Scale::LogProbabilities);
+    assert_eq!(of(&normalised(e, -1.0)), Scale::NegativeLogProbabilities);
+    assert_eq!(of(&normalised(2.0, 1.0)), Scale::Log2Probabilities);
+    assert_eq!(of(&normalised(10.0, 1.0)), Scale::Log10Probabilities);
+    let probabilities: Vec<f32> = normalised(e, 1.0).iter().map(|x| x.exp()).collect();
+    assert_eq!(of(&probabilities), Scale::Probabilities);
+    assert_eq!(of(&[0.0; 6]), Scale::Logits);
+}
