@@ -16,9 +16,9 @@ use saltworks::tokens::TokenFormat;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const SEQ_LEN: u32 = 512;
-/// Rows a batch: what labelling takes by itself at this V and T.
-const BATCH_ROWS: usize = 1;
+const SEQ_LENS: [u32; 2] = [512, 128];
+/// Tokens a call of the bare model: one that is no faster when it is larger.
+const CALL_TOKENS: u32 = 512;
 const VOCAB_SIZE: u64 = 50_257;
 const TOP_K: u32 = 64;
 const N_DRAWS: u32 = 50;
@@ -81,12 +81,13 @@ fn main() {
 fn measure(size: &Size) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let model = dir.path().join("teacher.onnx");
+    let longest = SEQ_LENS[0];
     let spec = DecoderSpec {
         vocab_size: VOCAB_SIZE,
         width: size.width,
         n_layers: size.n_layers,
         n_heads: size.n_heads,
-        max_seq_len: u64::from(SEQ_LEN),
+        max_seq_len: u64::from(longest),
         seed: 1,
         ..DecoderSpec::default()
     };
@@ -95,17 +96,35 @@ fn measure(size: &Size) {
     std::fs::write(&tokens, random_tokens(size.n_tokens + 1)).expect("the tokens are written");
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     println!(
-        "teacher {:.1}M parameters, V {VOCAB_SIZE}, T {SEQ_LEN}, K {TOP_K}, {} tokens a round, {threads} threads",
+        "teacher {:.1}M parameters, V {VOCAB_SIZE}, K {TOP_K}, {} tokens a round, {threads} threads",
         n_parameters as f64 / 1e6,
         size.n_tokens
     );
+    trial(&model, threads);
     println!(
-        "groups           round  bare us/token (cpu)  pipeline us/token (cpu)  not ONNX Runtime's cpu us  ratio"
+        "groups             T  round  bare us/token (cpu)  pipeline us/token (cpu)  not ONNX Runtime's cpu us  ratio"
     );
-    for sampled in [false, true] {
-        let options = options(&model, &tokens, threads, sampled);
-        rounds(size, &model, dir.path(), &options, threads, sampled);
+    for (seq_len, sampled) in [
+        (SEQ_LENS[0], false),
+        (SEQ_LENS[0], true),
+        (SEQ_LENS[1], false),
+    ] {
+        let options = options(&model, &tokens, threads, seq_len, sampled);
+        rounds(size, &model, dir.path(), &options, seq_len, sampled);
     }
+}
+
+/// What trying a teacher costs when it is opened.
+fn trial(model: &Path, threads: usize) {
+    let mut teacher = open(model, threads, SEQ_LENS[0]);
+    let ids: Vec<u32> = (0..SEQ_LENS[0]).map(|i| i * 7919 % 50_000).collect();
+    let started = Instant::now();
+    let misfits = teacher.examine(&[&ids, &ids]).expect("the teacher runs");
+    assert!(misfits.is_empty(), "{misfits:?}");
+    println!(
+        "trial of the teacher {:.2} s",
+        started.elapsed().as_secs_f64()
+    );
 }
 
 fn rounds(
@@ -113,27 +132,28 @@ fn rounds(
     model: &Path,
     dir: &Path,
     options: &LabelOptions,
-    threads: usize,
+    seq_len: u32,
     sampled: bool,
 ) {
+    let threads = options.threads.expect("it is set");
     let name = if sampled {
         "+samples, tau 2"
     } else {
         "stats, topk"
     };
-    let mut before = bare(model, size.n_tokens / 2, threads);
+    let mut before = bare(model, size.n_tokens / 2, threads, seq_len);
     let mut ratios = Vec::new();
     for round in 0..N_ROUNDS {
-        let output = dir.join(format!("labels-{sampled}-{round}"));
+        let output = dir.join(format!("labels-{seq_len}-{sampled}-{round}"));
         let whole = pipeline(options, output, size.n_tokens);
-        let after = bare(model, size.n_tokens / 2, threads);
+        let after = bare(model, size.n_tokens / 2, threads, seq_len);
         let bare = Cost {
             wall_us: (before.wall_us + after.wall_us) / 2.0,
             cpu_us: (before.cpu_us + after.cpu_us) / 2.0,
         };
         let ratio = bare.wall_us / whole.wall_us;
         println!(
-            "{name:<16} {round:>5}  {:>8.1} ({:>6.1})    {:>8.1} ({:>6.1})        {:>14.1}            {ratio:.3}",
+            "{name:<16} {seq_len:>3} {round:>5}  {:>8.1} ({:>6.1})    {:>8.1} ({:>6.1})        {:>14.1}            {ratio:.3}",
             bare.wall_us,
             bare.cpu_us,
             whole.wall_us,
@@ -144,32 +164,39 @@ fn rounds(
         before = after;
     }
     ratios.sort_by(f64::total_cmp);
-    println!("{name:<16} median ratio {:.3}", ratios[N_ROUNDS / 2]);
+    println!(
+        "{name:<16} {seq_len:>3} median ratio {:.3}",
+        ratios[N_ROUNDS / 2]
+    );
 }
 
-/// The model alone, after one batch to warm up.
-fn bare(model: &Path, n_tokens: usize, threads: usize) -> Cost {
-    let mut teacher = Teacher::open(&TeacherOptions {
+fn open(model: &Path, threads: usize, seq_len_max: u32) -> Teacher {
+    Teacher::open(&TeacherOptions {
         model: model.into(),
         device: DeviceChoice::Cpu,
         threads,
         logits_output: None,
-        seq_len_max: SEQ_LEN,
+        seq_len_max,
     })
-    .expect("the teacher opens");
-    let width = SEQ_LEN as usize;
-    let ids_bt = (0..BATCH_ROWS * width)
+    .expect("the teacher opens")
+}
+
+/// The model alone, after one batch to warm up.
+fn bare(model: &Path, n_tokens: usize, threads: usize, seq_len: u32) -> Cost {
+    let mut teacher = open(model, threads, seq_len);
+    let (n_rows, width) = ((CALL_TOKENS / seq_len).max(1) as usize, seq_len as usize);
+    let ids_bt = (0..n_rows * width)
         .map(|i| (i * 7919 % VOCAB_SIZE as usize) as u32)
         .collect();
     let batch = TokenBatch {
         ids_bt,
-        n_rows: BATCH_ROWS,
+        n_rows,
         n_fillers: 0,
         width,
-        lengths: vec![SEQ_LEN; BATCH_ROWS],
+        lengths: vec![seq_len; n_rows],
     };
     teacher.run(&batch, |_| ()).expect("the teacher runs");
-    let n_runs = n_tokens / (BATCH_ROWS * width);
+    let n_runs = n_tokens / (n_rows * width);
     let (started, cpu) = (Instant::now(), process_time());
     for _ in 0..n_runs {
         teacher.run(&batch, |_| ()).expect("the teacher runs");
@@ -177,7 +204,7 @@ fn bare(model: &Path, n_tokens: usize, threads: usize) -> Cost {
     cost(
         started.elapsed(),
         process_time() - cpu,
-        n_runs * BATCH_ROWS * width,
+        n_runs * n_rows * width,
     )
 }
 
@@ -198,12 +225,18 @@ fn pipeline(options: &LabelOptions, output: PathBuf, n_tokens: usize) -> Cost {
     cost(started.elapsed(), process_time() - cpu, n_tokens)
 }
 
-fn options(model: &Path, tokens: &Path, threads: usize, sampled: bool) -> LabelOptions {
+fn options(
+    model: &Path,
+    tokens: &Path,
+    threads: usize,
+    seq_len: u32,
+    sampled: bool,
+) -> LabelOptions {
     LabelOptions {
         teacher: Some(model.into()),
         tokens: Some(tokens.into()),
         tokens_format: Some(TokenFormat::NanoGpt),
-        seq_len: Some(SEQ_LEN),
+        seq_len: Some(seq_len),
         top_k: Some(TOP_K),
         groups: Some(match sampled {
             true => vec![Group::Stats, Group::Topk, Group::Samples],
@@ -213,7 +246,6 @@ fn options(model: &Path, tokens: &Path, threads: usize, sampled: bool) -> LabelO
         temperatures: sampled.then(|| vec![2.0]),
         device: Some("cpu".into()),
         threads: Some(threads),
-        batch_tokens: Some(BATCH_ROWS as u32 * SEQ_LEN),
         ..LabelOptions::default()
     }
 }

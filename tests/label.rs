@@ -199,6 +199,24 @@ fn a_finished_set_is_extended_by_another_range() {
 }
 
 #[test]
+fn sigterm_is_heard_while_the_inputs_are_opened() {
+    let inputs = Inputs::new(500);
+    // Opening a pipe that nobody writes to takes for ever, as a hung file system does.
+    std::fs::remove_file(inputs.path("teacher.onnx")).unwrap();
+    let pipe = Command::new("mkfifo")
+        .arg(inputs.path("teacher.onnx"))
+        .status();
+    assert!(pipe.unwrap().success());
+    let mut child = spawn(&mut inputs.label("labels"));
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "it should be waiting");
+    // SAFETY: the process is a child that was not waited for, so the number is still its own.
+    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    assert!(!inputs.path("labels").exists());
+}
+
+#[test]
 fn sigterm_stops_within_seconds_and_leaves_no_temporaries() {
     let inputs = Inputs::new(60_000);
     let mut child = spawn(&mut inputs.label("labels"));
