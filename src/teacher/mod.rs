@@ -22,6 +22,7 @@ mod reduction;
 mod runtime;
 mod search;
 mod session;
+mod trust;
 
 pub use cancel::Canceller;
 pub use cuda::CudaError;

@@ -73,11 +73,12 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
         }
     }
     say!(
-        "ONNX Runtime {} on {}, logits reduced by --reduce {} ({})",
+        "ONNX Runtime {} on {}, logits reduced by --reduce {} ({}, found by {})",
         inputs.runtime.version,
         info.provider,
         info.reduction,
-        inputs.runtime.path.display()
+        inputs.runtime.path.display(),
+        inputs.runtime.found_by
     );
     if inputs.tokenizer.is_none() {
         say!(
