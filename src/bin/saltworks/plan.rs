@@ -4,6 +4,7 @@
 mod training;
 
 use crate::common::print::out;
+use crate::common::signals;
 use saltworks::label;
 
 /// Write the plan of a labelling, for several tasks to share, or say what a training run needs.
@@ -39,6 +40,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    signals::end_on_signal()?;
     #[cfg(feature = "train")]
     if let Some(training) = &args.training {
         let flags = super::label::with_config(args.label.options, args.label.config)?;

@@ -3,6 +3,7 @@
 mod preview;
 
 use crate::common::print::{self, out, say};
+use crate::common::signals;
 use crate::terminal;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -103,6 +104,7 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    signals::end_on_signal()?;
     let labels = LabelSet::open(&args.labels)?;
     let minus = args.minus.as_deref().map(LabelSet::open).transpose()?;
     if let Some(minus) = &minus {

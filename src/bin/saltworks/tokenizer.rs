@@ -1,6 +1,7 @@
 //! `saltworks tokenizer train`.
 
 use crate::common::print::{out, say};
+use crate::common::signals;
 use crate::tokenize::InputArgs;
 use crate::tokenize::progress::Progress;
 use clap::builder::NonEmptyStringValueParser;
@@ -52,6 +53,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn train(args: TrainArgs) -> anyhow::Result<()> {
+    signals::end_on_signal()?;
     let mut documents = args.inputs.open()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite)?;
     let options = TrainOptions {

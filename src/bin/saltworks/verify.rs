@@ -1,6 +1,7 @@
 //! `saltworks verify`.
 
 use crate::common::print::{self, out};
+use crate::common::signals;
 use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressStyle};
 use saltworks::label::{
     self, DivergenceReport, LabelConfig, RELABEL_TOLERANCE_NATS, RelabelReport, TeacherReport,
@@ -53,6 +54,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    signals::end_on_signal()?;
     let report = verify_files(&args.labels)?;
     // Labels that are damaged say nothing about the teacher.
     let again = match (&args.teacher, &args.tokens) {
