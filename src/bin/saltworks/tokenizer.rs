@@ -11,6 +11,9 @@ use saltworks::tokens::{
 };
 use std::path::PathBuf;
 
+/// Eight times the largest in use; memory for all of them is taken at the beginning.
+const MAX_VOCAB_SIZE: i64 = 1 << 21;
+
 /// Make a tokenizer.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,7 +32,7 @@ struct TrainArgs {
     #[command(flatten)]
     inputs: InputArgs,
     /// Number of ids, the 256 bytes and the special tokens included.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_VOCAB_SIZE))]
     vocab_size: u32,
     /// Where the tokenizer.json goes.
     #[arg(long, value_name = "FILE")]
