@@ -49,6 +49,7 @@ fn why_unsafe_itself(_place: &Path, _beside: Option<&Path>) -> Option<String> {
 }
 
 #[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use std::fs::{Permissions, create_dir_all, set_permissions, write};
