@@ -330,6 +330,6 @@ fn a_corpus_without_a_single_target() {
 fn an_output_that_cannot_be_written() {
     let inputs = Inputs::new(500);
     std::fs::write(inputs.path("labels"), "a file").unwrap();
-    let printed = fail_with(&mut inputs.label("labels"), 1);
-    assert!(printed.contains("labels"), "{printed}");
+    let printed = fail_with(&mut inputs.label("labels"), USAGE);
+    assert!(printed.contains("which is a file"), "{printed}");
 }

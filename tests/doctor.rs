@@ -177,3 +177,95 @@ fn a_bare_file_name_means_the_file_in_this_folder() {
     assert!(run.status.success(), "{err}");
     assert!(out.contains("libmine.so"), "{out}");
 }
+
+#[cfg(unix)]
+fn script(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A folder of somebody else's data: every way by which a search for Python could run its files.
+#[cfg(unix)]
+#[test]
+fn nothing_in_the_current_directory_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = folder.path().join("ran");
+    let python = format!("open({:?}, 'w').close()", ran.to_str().unwrap());
+    for module in [
+        "sysconfig.py",
+        "os.py",
+        "sitecustomize.py",
+        "usercustomize.py",
+    ] {
+        std::fs::write(folder.path().join(module), &python).unwrap();
+    }
+    let shell = format!("#!/bin/sh\ntouch '{}'\n", ran.display());
+    script(&folder.path().join("python3"), &shell);
+    std::fs::create_dir(folder.path().join("bin")).unwrap();
+    script(&folder.path().join("bin/python3"), &shell);
+    let path = std::env::var("PATH").unwrap();
+    for before in ["", ":", ".:", "bin:", "./bin:"] {
+        let mut command = doctor(folder.path());
+        command.env("PATH", format!("{before}{path}"));
+        command.env("PYTHONPATH", folder.path());
+        let (_, out, _) = output(command.env("PYTHONHOME", "").arg("--json"));
+        assert!(!ran.exists(), "PATH={before}…: {out}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_venv_of_the_current_directory_that_others_can_write_is_passed_over_with_the_reason() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let environment = environment_with(&runtime());
+    let venv = folder.path().join(".venv");
+    std::fs::rename(environment.path(), &venv).unwrap();
+    std::fs::set_permissions(&venv, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let (_, out, err) = output(doctor(folder.path()).arg("--json"));
+    let json: serde_json::Value = serde_json::from_str(&out).expect(&err);
+    assert_ne!(json["runtime"]["found_by"], ".venv");
+    let places = json["searched"].as_array().unwrap();
+    let reason = places
+        .iter()
+        .filter(|place| place["place"] == ".venv")
+        .find_map(|place| {
+            place["outcome"]
+                .as_str()
+                .filter(|text| text.contains("passed over"))
+        });
+    let reason = reason.expect(&out);
+    for part in ["can be written by others", "--ort-lib", "activate"] {
+        assert!(reason.contains(part), "{part} in {reason}");
+    }
+    // Whoever activates an environment has chosen it.
+    let mut command = doctor(folder.path());
+    let (_, out, _) = output(command.arg("--json").env("VIRTUAL_ENV", &venv));
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["runtime"]["found_by"], "VIRTUAL_ENV");
+}
+
+#[test]
+fn relative_places_in_variables_are_not_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = environment_with(&runtime());
+    let there = folder.path().join("env");
+    std::fs::rename(environment.path(), &there).unwrap();
+    let capi = "env/lib/python3.11/site-packages/onnxruntime/capi";
+    let relative = [
+        ("VIRTUAL_ENV", "env".to_owned()),
+        ("CONDA_PREFIX", "./env".to_owned()),
+        ("LD_LIBRARY_PATH", format!(":{capi}:.")),
+    ];
+    for (variable, value) in relative {
+        let mut command = doctor(folder.path());
+        let (_, out, _) = output(command.arg("--json").env(variable, &value));
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_ne!(json["runtime"]["found_by"], variable, "{value}");
+    }
+    let mut command = doctor(folder.path());
+    let (run, _, err) = output(command.env("ORT_DYLIB_PATH", capi));
+    assert!(!run.status.success());
+    assert!(err.contains("absolute path"), "{err}");
+}

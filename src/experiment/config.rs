@@ -3,6 +3,7 @@
 use super::ExperimentError;
 use super::error::require;
 use super::report::ReportInputs;
+use crate::storage::place_elsewhere;
 use crate::tokens::TokenFormat;
 use crate::train::config::text_override;
 use schemars::JsonSchema;
@@ -161,6 +162,15 @@ impl ExperimentConfig {
             path: path.into(),
             source: Box::new(source),
         })?;
+        let table: Option<Table> = toml::from_str(&text).ok();
+        if let Some((key, place)) = place_elsewhere(&table) {
+            return Err(ExperimentError::Value {
+                key,
+                expected: "a local path".to_owned(),
+                got: place.got,
+                remedy: place.remedy,
+            });
+        }
         config.validate()?;
         Ok(config)
     }

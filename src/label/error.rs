@@ -4,7 +4,7 @@ use crate::error::Kind;
 use crate::onnx::OnnxError;
 use crate::shards::ShardsError;
 use crate::signals::SignalsError;
-use crate::storage::StorageError;
+use crate::storage::{PlaceError, StorageError};
 use crate::teacher::TeacherError;
 use crate::tokens::TokensError;
 use std::fmt::Display;
@@ -14,10 +14,32 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     /// An option that has no default was not given.
-    #[error("{flag} is missing: give it as a flag, or as a key of the --config file")]
+    #[error(
+        "{} {} missing: give {} as a flag, or as a key of the --config file",
+        flags.join(", "),
+        if flags.len() == 1 { "is" } else { "are" },
+        if flags.len() == 1 { "it" } else { "each" }
+    )]
     Missing {
-        /// The flag.
-        flag: &'static str,
+        /// All of them.
+        flags: Vec<&'static str>,
+    },
+    /// Labels that were begun with another option.
+    #[error(
+        "{} has labels that were begun with another {option}: {field} is {theirs} there and {ours} here; give the same as then, or another --output",
+        dir.display()
+    )]
+    ChangedOption {
+        /// The directory.
+        dir: PathBuf,
+        /// The option that decides the field.
+        option: &'static str,
+        /// Field of the plan.
+        field: String,
+        /// As asked for now.
+        ours: String,
+        /// As in the directory.
+        theirs: String,
     },
     /// An option's value cannot be.
     #[error("{flag} is {got}, expected {expected}")]
@@ -46,6 +68,17 @@ pub enum LabelError {
         /// Line, key and reason.
         #[source]
         source: Box<toml::de::Error>,
+    },
+    /// A path of the configuration file that is no local one.
+    #[error("{key} in the configuration {}", path.display())]
+    Place {
+        /// The key.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: PlaceError,
     },
     /// The teacher's vocabulary is not the tokenizer's.
     #[error("the teacher {} has {teacher} logits a position, but the tokenizer of the tokens ({tokenizer_source}) has {tokenizer} ids: {remedy}", model.display())]
@@ -170,9 +203,11 @@ impl LabelError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Missing { .. }
+            | Self::ChangedOption { .. }
             | Self::Option { .. }
             | Self::ReadConfig { .. }
             | Self::ParseConfig { .. }
+            | Self::Place { .. }
             | Self::Vocabulary { .. }
             | Self::TokenizerMismatch { .. }
             | Self::OtherInputs { .. }

@@ -3,6 +3,7 @@
 use super::error::LabelError;
 use super::inputs::Inputs;
 use super::options::LabelConfig;
+use super::output::check_output;
 use super::planning::{make_plan, n_targets};
 use super::profile::Clock;
 use super::progress::{Progress, Totals};
@@ -54,6 +55,7 @@ impl Estimate {
 /// # Errors
 /// As for labelling itself.
 pub fn estimate(config: &LabelConfig) -> Result<Estimate, LabelError> {
+    check_output(config)?;
     let mut inputs = Inputs::open(config)?;
     let plan = make_plan(config, &inputs)?;
     let mean_targets = plan.sequences.n_targets as f64 / plan.n_sequences() as f64;

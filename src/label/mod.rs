@@ -13,11 +13,13 @@
 //! with the labels' own teacher and with another one.
 
 mod batches;
+mod changed;
 mod divergence;
 mod error;
 mod estimate;
 mod inputs;
 mod options;
+mod output;
 mod pipeline;
 mod planning;
 mod profile;

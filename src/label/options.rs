@@ -6,6 +6,7 @@ use super::error::LabelError;
 use super::teacher_path::model_file;
 use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet};
 use crate::signals::{Rounding, Sampling};
+use crate::storage;
 use crate::teacher::ReduceChoice;
 use crate::tokens::{Packing, TokenFormat};
 pub(super) use sampling::sampling_of;
@@ -20,6 +21,13 @@ pub(super) const DEFAULT_TOP_K: u32 = 64;
 const TAU_RANGE: RangeInclusive<f64> = 0.01..=100.0;
 /// About 90 bytes a target at K = 50, 2e-4 nats from the teacher.
 pub(super) const DEFAULT_ROUNDING: Rounding = Rounding::M5;
+
+/// Threads that a machine can be asked for: more only take time to start.
+const MAX_THREADS: usize = 256;
+/// T, far past what any teacher is for; what is sized by it stays in memory.
+const MAX_SEQ_LEN: u32 = 1 << 24;
+/// A tebibyte, far past what a shard should lose to an interruption.
+const MAX_SHARD_BYTES: u64 = 1 << 40;
 
 /// Options of `plan` and `label`. Every one is a flag, and a key of the file that `--config` names
 /// (underscores for hyphens); a flag wins over the file.
@@ -305,16 +313,25 @@ impl LabelOptions {
     /// Reads a configuration file.
     ///
     /// # Errors
-    /// An unreadable file, broken TOML, an unknown key (named with its line).
+    /// An unreadable file, broken TOML, an unknown key (named with its line), a path that is no local
+    /// one.
     pub fn read(path: &Path) -> Result<Self, LabelError> {
         let text = std::fs::read_to_string(path).map_err(|source| LabelError::ReadConfig {
             path: path.into(),
             source,
         })?;
-        toml::from_str(&text).map_err(|source| LabelError::ParseConfig {
+        let options: Self = toml::from_str(&text).map_err(|source| LabelError::ParseConfig {
             path: path.into(),
             source: Box::new(source),
-        })
+        })?;
+        match storage::place_elsewhere(&options) {
+            Some((key, source)) => Err(LabelError::Place {
+                key,
+                path: path.into(),
+                source,
+            }),
+            None => Ok(options),
+        }
     }
 
     /// These options, with `below` for what they leave open.
@@ -368,11 +385,28 @@ impl LabelOptions {
         )
     }
 
+    /// Names every option without a default that is missing, not only the first.
+    fn check_complete(&self) -> Result<(), LabelError> {
+        let needed = [
+            ("--teacher", self.teacher.is_none()),
+            ("--tokens", self.tokens.is_none()),
+            ("--output", self.output.is_none()),
+            ("--seq-len", self.seq_len.is_none()),
+        ];
+        let missing = needed.into_iter().filter(|(_, is_missing)| *is_missing);
+        let flags: Vec<_> = missing.map(|(flag, _)| flag).collect();
+        match flags.is_empty() {
+            true => Ok(()),
+            false => Err(LabelError::Missing { flags }),
+        }
+    }
+
     /// Fills in defaults and checks every value that can be checked by itself.
     ///
     /// # Errors
-    /// A missing or impossible value, naming the flag.
+    /// Missing options, all of them; an impossible value, naming the flag.
     pub fn resolve(self) -> Result<LabelConfig, LabelError> {
+        self.check_complete()?;
         let asked = self.asked_groups();
         let sampling = self.sampling(asked.contains(&Group::Samples))?;
         let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
@@ -462,6 +496,9 @@ impl LabelConfig {
         at_least_1(self.top_k.into(), "--top-k")?;
         at_least_1(self.shard_bytes, "--shard-bytes")?;
         at_least_1(self.threads as u64, "--threads")?;
+        at_most(self.threads as u64, MAX_THREADS as u64, "--threads")?;
+        at_most(self.seq_len.into(), MAX_SEQ_LEN.into(), "--seq-len")?;
+        at_most(self.shard_bytes, MAX_SHARD_BYTES, "--shard-bytes")?;
         if !(1..=22).contains(&self.zstd_level) {
             return Err(LabelError::option(
                 "--zstd-level",
@@ -498,11 +535,19 @@ impl LabelConfig {
 }
 
 fn all_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    std::thread::available_parallelism().map_or(1, |cores| usize::from(cores).min(MAX_THREADS))
 }
 
 fn required<T>(value: Option<T>, flag: &'static str) -> Result<T, LabelError> {
-    value.ok_or(LabelError::Missing { flag })
+    value.ok_or(LabelError::Missing { flags: vec![flag] })
+}
+
+fn at_most(value: u64, most: u64, flag: &'static str) -> Result<(), LabelError> {
+    if value > most {
+        let expected = format!("at most {most}");
+        return Err(LabelError::option(flag, expected, value));
+    }
+    Ok(())
 }
 
 fn at_least_1(value: u64, flag: &'static str) -> Result<(), LabelError> {

@@ -1,8 +1,10 @@
 //! The main job from beginning to end, and its parts for many processes.
 
+use super::changed::name_option;
 use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
 use super::options::{LabelConfig, Task, sampling_of};
+use super::output::check_output;
 use super::pipeline::{self, ShardQueue, Work};
 use super::planning::make_plan;
 use super::profile::{Clock, Profile};
@@ -84,13 +86,15 @@ pub fn label(
 
 /// Everything that can fail early: inputs, plan, the longest sequence, the output directory.
 fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
+    check_output(config)?;
     let mut inputs = Inputs::open(config)?;
     let plan = make_plan(config, &inputs)?;
     for teacher in inputs.teachers() {
         try_longest(teacher, &plan)?;
     }
     let selection = config.selection.as_deref();
-    let opened = LabelSet::create_or_match_selected(&config.output, &plan, selection)?;
+    let opened = LabelSet::create_or_match_selected(&config.output, &plan, selection)
+        .map_err(name_option)?;
     Ok((inputs, opened.plan().clone()))
 }
 

@@ -291,6 +291,18 @@ const RANGE_FIELDS: &[&str] = &[
     "layout.n_shards",
 ];
 
+/// Fields that follow from others of their section, or from the corpus.
+const FOLLOWING_FIELDS: &[&str] = &[
+    "corpus.n_documents",
+    "corpus.n_tokens",
+    "required_features",
+    "sequences.attention",
+    "sequences.end",
+    "sequences.n_total",
+    "sequences.n_targets",
+    "sequences.positions",
+];
+
 impl Plan {
     /// `blake3:` and 64 hex digits over the plan as compact JSON in the order of its fields, with
     /// `created_by` empty. It covers the fields of format version 1: an addition that changes the
@@ -359,6 +371,8 @@ impl Plan {
         ] {
             collect_differences(section, &ours[section], &theirs[section], &mut found);
         }
+        // They follow from others, and say less.
+        found.sort_by_key(|difference| FOLLOWING_FIELDS.contains(&difference.field.as_str()));
         found
     }
 

@@ -6,6 +6,7 @@
 //! Packages for CUDA 12 each have a folder (`nvidia/cuda_nvrtc/lib`), those for CUDA 13 share one
 //! (`nvidia/cu13/lib`). Where both lie side by side both are opened, and each asks for its own.
 
+use super::trust::why_unsafe;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -29,13 +30,14 @@ pub(super) fn preload(runtime: &Path) {
     PRELOADED.call_once(|| {
         packaged_libraries(runtime)
             .iter()
+            .filter(|path| why_unsafe(path, Some(runtime)).is_none())
             .for_each(|path| open(path))
     });
 }
 
 /// In the order of [`LIBRARIES`]. `runtime` is `site-packages/onnxruntime/capi/libonnxruntime.so.N`.
 pub(super) fn packaged_libraries(runtime: &Path) -> Vec<PathBuf> {
-    let Some(packages) = runtime.ancestors().nth(3).map(|root| root.join("nvidia")) else {
+    let Some(packages) = packages_beside(runtime) else {
         return Vec::new();
     };
     let entries = |folder: &Path| -> Vec<PathBuf> {
@@ -56,6 +58,16 @@ pub(super) fn packaged_libraries(runtime: &Path) -> Vec<PathBuf> {
         files.iter().filter(is_it).cloned().collect::<Vec<_>>()
     };
     LIBRARIES.iter().flat_map(|stem| named(stem)).collect()
+}
+
+/// `site-packages/nvidia`, if the runtime lies where a wheel puts it: beside any other library the
+/// same step upwards could lead to anybody's folder.
+fn packages_beside(runtime: &Path) -> Option<PathBuf> {
+    let capi = runtime.parent()?;
+    let package = capi.parent()?;
+    let is_wheel = capi.ends_with("capi") && package.ends_with("onnxruntime");
+    let packages = package.parent()?.join("nvidia");
+    is_wheel.then_some(packages)
 }
 
 #[cfg(unix)]

@@ -24,6 +24,7 @@ mod reduction;
 mod runtime;
 mod search;
 mod session;
+mod trust;
 
 pub use calls::{CallRule, CallShape, TokenBatch};
 pub use cancel::Canceller;

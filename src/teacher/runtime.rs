@@ -35,7 +35,8 @@ static LOADED: OnceLock<Loaded> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
 
 /// Finds and loads ONNX Runtime: `flag`, `ORT_DYLIB_PATH`, beside the executable and in `../lib`,
-/// the active virtual or conda environment, `.venv`, `python3`'s packages, the system.
+/// the active virtual or conda environment, `.venv`, `python3`'s packages, the system. Where nobody
+/// chose a place, its library is loaded only if root and this user alone can write there.
 ///
 /// A second call returns the first one's result, and fails if `flag` names another file.
 pub fn load_runtime(flag: Option<&Path>) -> Result<RuntimeLibrary, TeacherError> {
@@ -112,7 +113,7 @@ fn locate(flag: Option<&Path>) -> Result<RuntimeLibrary, TeacherError> {
         return named_library("--ort-lib", path);
     }
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()) {
-        return named_library("ORT_DYLIB_PATH", Path::new(&path));
+        return variable_library("ORT_DYLIB_PATH", Path::new(&path));
     }
     let mut searched = Vec::new();
     let mut newest_too_old = None;
@@ -138,25 +139,29 @@ fn locate(flag: Option<&Path>) -> Result<RuntimeLibrary, TeacherError> {
 }
 
 fn look_in(
-    (place, folder): &Place,
+    place: &Place,
     searched: &mut Vec<Searched>,
     newest_too_old: &mut Option<String>,
 ) -> Option<RuntimeLibrary> {
     let mut note = |path: &Path, outcome: String| {
         searched.push(Searched {
-            place: place.clone(),
+            place: place.name.clone(),
             path: path.to_owned(),
             outcome,
         });
     };
-    let Some(path) = library_in(folder) else {
-        note(folder, "not there".to_owned());
+    let Some(path) = library_in(&place.folder) else {
+        note(&place.folder, "not there".to_owned());
         return None;
     };
+    if let Some(reason) = place.why_passed_over(&path) {
+        note(&path, reason);
+        return None;
+    }
     match runtime_version(&path) {
         Ok(version) if is_new_enough(&version) => {
             note(&path, format!("found {version}"));
-            let found_by = place.clone();
+            let found_by = place.name.clone();
             Some(RuntimeLibrary {
                 path,
                 version,
@@ -174,6 +179,20 @@ fn look_in(
             None
         }
     }
+}
+
+/// A variable holds in every directory, so a relative path in it would load what lies in the current one.
+fn variable_library(variable: &str, path: &Path) -> Result<RuntimeLibrary, TeacherError> {
+    if path.is_absolute() {
+        return named_library(variable, path);
+    }
+    Err(TeacherError::RuntimeUnfit {
+        path: path.to_owned(),
+        named_by: variable.to_owned(),
+        problem: "expected an absolute path, so that it means one file in every directory"
+            .to_owned(),
+        min_version: MIN_RUNTIME_VERSION,
+    })
 }
 
 fn named_library(named_by: &str, path: &Path) -> Result<RuntimeLibrary, TeacherError> {

@@ -1,5 +1,6 @@
 //! Where ONNX Runtime's library may be, in order of preference.
 
+use super::trust::why_unsafe;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,47 @@ pub struct Searched {
     pub outcome: String,
 }
 
-/// A place's name and its folder.
-pub(super) type Place = (String, PathBuf);
+/// A folder to look in.
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) folder: PathBuf,
+    /// Whether the user chose it: by an active environment, by `LD_LIBRARY_PATH`, or by the python3 on
+    /// `PATH`. Any other has to be safe by itself.
+    pub(super) is_chosen: bool,
+}
+
+impl Place {
+    fn chosen(name: &str, folder: PathBuf) -> Self {
+        let name = name.to_owned();
+        Self {
+            name,
+            folder,
+            is_chosen: true,
+        }
+    }
+
+    fn found(name: &str, folder: PathBuf) -> Self {
+        Self {
+            is_chosen: false,
+            ..Self::chosen(name, folder)
+        }
+    }
+
+    /// Why its `library` is not loaded, if it is not.
+    pub(super) fn why_passed_over(&self, library: &Path) -> Option<String> {
+        if self.is_chosen {
+            return None;
+        }
+        let executable = std::env::current_exe().ok();
+        let beside = executable.filter(|_| self.name == EXECUTABLE);
+        let why = why_unsafe(library, beside.as_deref())?;
+        Some(format!(
+            "passed over, since {why}; if it is yours, name it with --ort-lib or activate its environment"
+        ))
+    }
+}
+
+const EXECUTABLE: &str = "executable";
 
 /// The end of a message: every place on its own line, or nothing.
 pub(super) fn list_searched(searched: &[Searched]) -> String {
@@ -46,22 +86,26 @@ pub(super) fn list_searched(searched: &[Searched]) -> String {
 pub(super) fn quick_places() -> Vec<Place> {
     let mut places = beside_executable();
     for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
-        if let Some(root) = std::env::var_os(variable).filter(|root| !root.is_empty()) {
-            places.extend(environment_places(variable, Path::new(&root)));
+        // A relative one would be another folder in every directory.
+        let root = std::env::var_os(variable).map(PathBuf::from);
+        if let Some(root) = root.filter(|root| root.is_absolute()) {
+            let folders = environment_folders(&root);
+            places.extend(folders.map(|folder| Place::chosen(variable, folder)));
         }
     }
-    places.extend(environment_places(".venv", Path::new(".venv")));
+    if let Ok(root) = std::path::absolute(".venv") {
+        let folders = environment_folders(&root);
+        places.extend(folders.map(|folder| Place::found(".venv", folder)));
+    }
     places
 }
 
 /// `python3`'s own packages, then the system's libraries.
 pub(super) fn slow_places() -> Vec<Place> {
-    let python = python_purelib().map(|folder| ("python3".to_owned(), capi(&folder)));
+    let python = python_purelib().map(|folder| Place::chosen("python3", capi(&folder)));
     let mut places: Vec<Place> = python.into_iter().collect();
-    if let Some(paths) = std::env::var_os("LD_LIBRARY_PATH") {
-        let folders = std::env::split_paths(&paths).filter(|p| !p.as_os_str().is_empty());
-        places.extend(folders.map(|folder| ("LD_LIBRARY_PATH".to_owned(), folder)));
-    }
+    let libraries = absolute_entries("LD_LIBRARY_PATH").into_iter();
+    places.extend(libraries.map(|folder| Place::chosen("LD_LIBRARY_PATH", folder)));
     let system = [
         "/usr/local/lib",
         "/usr/lib/x86_64-linux-gnu",
@@ -71,8 +115,17 @@ pub(super) fn slow_places() -> Vec<Place> {
         "/opt/onnxruntime/lib",
         "/opt/homebrew/lib",
     ];
-    places.extend(system.map(|folder| ("system".to_owned(), PathBuf::from(folder))));
+    places.extend(system.map(|folder| Place::found("system", folder.into())));
     places
+}
+
+/// The folders of a variable such as `PATH`. Empty and relative ones stand for the current directory
+/// or lie in it, and are left out: nobody's code is run for being there.
+fn absolute_entries(variable: &str) -> Vec<PathBuf> {
+    let paths = std::env::var_os(variable).unwrap_or_default();
+    std::env::split_paths(&paths)
+        .filter(|folder| folder.is_absolute())
+        .collect()
 }
 
 fn beside_executable() -> Vec<Place> {
@@ -82,12 +135,12 @@ fn beside_executable() -> Vec<Place> {
     else {
         return Vec::new();
     };
-    let place = |path| ("executable".to_owned(), path);
+    let place = |path| Place::found(EXECUTABLE, path);
     vec![place(folder.clone()), place(folder.join("../lib"))]
 }
 
 /// A Python environment's packages, and (conda) its own `lib`.
-fn environment_places(name: &str, root: &Path) -> Vec<Place> {
+fn environment_folders(root: &Path) -> impl Iterator<Item = PathBuf> {
     let lib = root.join("lib");
     let mut pythons: Vec<PathBuf> = std::fs::read_dir(&lib)
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
@@ -106,10 +159,7 @@ fn environment_places(name: &str, root: &Path) -> Vec<Place> {
         folders.push(capi(&root.join("Lib").join("site-packages")));
     }
     folders.push(lib);
-    folders
-        .into_iter()
-        .map(|folder| (name.to_owned(), folder))
-        .collect()
+    folders.into_iter()
 }
 
 /// Where the PyPI wheels `onnxruntime` and `onnxruntime-gpu` keep the library.
@@ -118,8 +168,15 @@ fn capi(site_packages: &Path) -> PathBuf {
 }
 
 fn python_purelib() -> Option<PathBuf> {
-    let mut child = Command::new("python3")
+    let python = absolute_entries("PATH")
+        .into_iter()
+        .map(|folder| folder.join("python3"))
+        .find(|python| python.is_file())?;
+    // Isolated: its modules come from its own library, never from the current directory or from where
+    // PYTHONPATH says.
+    let mut child = Command::new(python)
         .args([
+            "-I",
             "-c",
             "import sysconfig; print(sysconfig.get_paths()['purelib'])",
         ])

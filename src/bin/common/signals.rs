@@ -1,27 +1,65 @@
-//! Ctrl-C and SIGTERM.
+//! Signals: those that ask to stop, and the one for a file that is too large.
 
+use super::print::say;
 use anyhow::Context;
 use saltworks::error::Kind;
 use saltworks::interrupt::Interrupt;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// An `interrupt` that the first SIGINT or SIGTERM requests, and then says `notice`. A second one
-/// ends the process at once; temporaries it leaves are swept by the next run.
+/// An `interrupt` that the first SIGINT, SIGTERM or SIGHUP requests, and then says `notice`. A
+/// second one ends the process at once; temporaries it leaves are swept by the next run.
 /// The first one does so too while `interrupt` is not heeded: then there is nothing to finish.
-pub(crate) fn listen(interrupt: Interrupt, notice: &'static str) -> anyhow::Result<Interrupt> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen to signals")?;
+pub(crate) fn interrupt(interrupt: Interrupt, notice: &'static str) -> anyhow::Result<Interrupt> {
     let requested = interrupt.clone();
-    let listen = move || {
-        for _ in signals.forever() {
-            if requested.is_requested() || !requested.is_heeded() {
-                signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit_code()));
-            }
-            anstream::eprintln!("{notice}");
-            requested.request();
+    listen(move || {
+        if requested.is_requested() || !requested.is_heeded() {
+            end_now();
         }
-    };
-    let thread = std::thread::Builder::new().name("signals".into());
-    thread.spawn(listen).context("cannot start a thread")?;
+        say!("{notice}");
+        requested.request();
+    })?;
     Ok(interrupt)
+}
+
+/// For work that leaves nothing half done wherever it stops: the first signal ends the process, with
+/// the exit code of an interruption.
+#[allow(dead_code, reason = "each binary uses its part")]
+pub(crate) fn end_on_signal() -> anyhow::Result<()> {
+    listen(|| {
+        say!("stopped; the same command begins again");
+        end_now();
+    })
+}
+
+fn end_now() {
+    signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit_code()));
+}
+
+fn listen(mut on_signal: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
+    let mut wanted = vec![SIGINT, SIGTERM];
+    // Under `nohup` the terminal's end is to be ignored, and that is inherited.
+    if !is_ignored(SIGHUP) {
+        wanted.push(SIGHUP);
+    }
+    let mut signals = Signals::new(wanted).context("cannot listen to signals")?;
+    let thread = std::thread::Builder::new().name("signals".into());
+    let listen = move || signals.forever().for_each(|_| on_signal());
+    thread.spawn(listen).context("cannot start a thread")?;
+    Ok(())
+}
+
+fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: an all-zero sigaction is a valid value of that plain struct.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: with no new action, sigaction only writes the current one to a struct that outlives it.
+    let code = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    code == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// A file past the limit of its size (`ulimit -f`) is an error of the write, with a message, and not
+/// the end of the process without one.
+pub(crate) fn report_large_files() {
+    // SAFETY: SIG_IGN runs no code; the signal is not used otherwise.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }

@@ -102,7 +102,7 @@ pub(crate) fn pool(threads: usize) -> anyhow::Result<rayon::ThreadPool> {
 
 /// Set by Ctrl-C and SIGTERM; the second of them ends the program at once.
 pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
-    signals::listen(
+    signals::interrupt(
         saltworks::interrupt::Interrupt::new(),
         "stopping; once more to stop at once",
     )

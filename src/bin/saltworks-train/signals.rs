@@ -5,7 +5,7 @@ use saltworks::interrupt::Interrupt;
 
 /// A wish to stop by the first signal; the second ends the process.
 pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
-    signals::listen(
+    signals::interrupt(
         Interrupt::new(),
         "stopping, with a checkpoint of the steps done; once more to stop at once",
     )

@@ -3,6 +3,8 @@
 mod machine;
 mod report;
 
+use crate::common::print;
+use anyhow::Context;
 use machine::Machine;
 use report::{Device, Doctor};
 use saltworks::onnx::build::samples::Sample;
@@ -11,6 +13,7 @@ use saltworks::teacher::{
     available_providers, load_runtime,
 };
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// Show which ONNX Runtime was found, what this machine has, and what would run where.
 #[derive(clap::Args)]
@@ -26,18 +29,34 @@ pub(crate) struct Args {
 /// Reports everything before it fails: a missing runtime is a finding, and the exit code says so.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let runtime = load_runtime(args.ort_lib.as_deref());
-    let doctor = examine(&runtime)?;
+    let folder = scratch_folder();
+    let doctor = examine(&runtime, &folder)?;
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&doctor)?);
+        print::json(&doctor, true)?;
     } else {
-        anstream::print!("{doctor}");
+        print::styled(&doctor.to_string());
     }
+    folder?;
     runtime
         .map(|_| ())
         .map_err(|error| without_places(error).into())
 }
 
-fn examine(runtime: &Result<RuntimeLibrary, TeacherError>) -> anyhow::Result<Doctor> {
+/// Where a tiny model goes, and what a probe of `label` is written to.
+fn scratch_folder() -> anyhow::Result<TempDir> {
+    tempfile::tempdir().with_context(|| {
+        let folder = std::env::temp_dir();
+        format!(
+            "cannot make a temporary directory in {}: set TMPDIR to a directory that is there and can be written",
+            folder.display()
+        )
+    })
+}
+
+fn examine(
+    runtime: &Result<RuntimeLibrary, TeacherError>,
+    folder: &anyhow::Result<TempDir>,
+) -> anyhow::Result<Doctor> {
     let (searched, runtime_problem) = match runtime {
         Ok(library) => (library.searched.clone(), None),
         Err(error) => (searched(error), Some(error.to_string())),
@@ -52,7 +71,7 @@ fn examine(runtime: &Result<RuntimeLibrary, TeacherError>) -> anyhow::Result<Doc
         runtime_problem,
         searched,
         devices: match &providers {
-            Some(providers) => try_devices(providers)?,
+            Some(providers) => try_devices(providers, folder)?,
             None => Vec::new(),
         },
         unrun_devices: unrun_devices(),
@@ -81,8 +100,13 @@ fn without_places(mut error: TeacherError) -> TeacherError {
 
 /// Makes a session with a tiny model on the CPU, on CUDA and on every other device whose provider is
 /// built in: that it is built in proves nothing.
-fn try_devices(providers: &[String]) -> anyhow::Result<Vec<Device>> {
-    let folder = tempfile::tempdir()?;
+fn try_devices(
+    providers: &[String],
+    folder: &anyhow::Result<TempDir>,
+) -> anyhow::Result<Vec<Device>> {
+    let Ok(folder) = folder else {
+        return Ok(Vec::new());
+    };
     let model = folder.path().join("tiny.onnx");
     Sample::default().build().write(&model)?;
     let is_worth_trying = |device: &DeviceChoice| {

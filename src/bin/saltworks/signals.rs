@@ -5,11 +5,11 @@ use saltworks::interrupt::Interrupt;
 
 /// A wish to stop by the first signal; the second ends the process.
 pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
-    signals::listen(Interrupt::new(), "stopping; once more to stop at once")
+    signals::interrupt(Interrupt::new(), "stopping; once more to stop at once")
 }
 
 /// The same for labelling, which does not look at signals while it opens its inputs: until then the
 /// first one ends the process.
 pub(crate) fn unheeded_interrupt() -> anyhow::Result<Interrupt> {
-    signals::listen(Interrupt::unheeded(), "stopping; once more to stop at once")
+    signals::interrupt(Interrupt::unheeded(), "stopping; once more to stop at once")
 }

@@ -2,6 +2,8 @@
 
 /// Cells where nothing says how wide the terminal is.
 const DEFAULT_WIDTH: usize = 100;
+/// What is drawn fills the width, so it has an end whatever `COLUMNS` says.
+const MAX_WIDTH: usize = 1000;
 
 /// Width of standard output in cells: `COLUMNS`, the terminal's own word, or a default for a pipe.
 pub(crate) fn width() -> usize {
@@ -11,7 +13,7 @@ pub(crate) fn width() -> usize {
     from_environment
         .or_else(width_of_stdout)
         .filter(|&columns| columns > 0)
-        .unwrap_or(DEFAULT_WIDTH)
+        .map_or(DEFAULT_WIDTH, |columns| columns.min(MAX_WIDTH))
 }
 
 #[cfg(unix)]
@@ -30,14 +32,4 @@ fn width_of_stdout() -> Option<usize> {
 #[cfg(not(unix))]
 fn width_of_stdout() -> Option<usize> {
     None
-}
-
-/// Writes `text` to standard output, with colours where it is a terminal that wants them. A reader
-/// that closes the pipe early, such as `head`, is no error.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::{ErrorKind, Write};
-    match anstream::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }

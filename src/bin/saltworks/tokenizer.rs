@@ -1,5 +1,7 @@
 //! `saltworks tokenizer train`.
 
+use crate::common::print::{out, say};
+use crate::common::signals;
 use crate::tokenize::InputArgs;
 use crate::tokenize::progress::Progress;
 use clap::builder::NonEmptyStringValueParser;
@@ -8,6 +10,9 @@ use saltworks::tokens::{
     TrainOptions, TrainedTokenizer, train_bpe,
 };
 use std::path::PathBuf;
+
+/// Eight times the largest in use; memory for all of them is taken at the beginning.
+const MAX_VOCAB_SIZE: i64 = 1 << 21;
 
 /// Make a tokenizer.
 #[derive(clap::Args)]
@@ -27,7 +32,7 @@ struct TrainArgs {
     #[command(flatten)]
     inputs: InputArgs,
     /// Number of ids, the 256 bytes and the special tokens included.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_VOCAB_SIZE))]
     vocab_size: u32,
     /// Where the tokenizer.json goes.
     #[arg(long, value_name = "FILE")]
@@ -51,6 +56,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn train(args: TrainArgs) -> anyhow::Result<()> {
+    signals::end_on_signal()?;
     let mut documents = args.inputs.open()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite)?;
     let options = TrainOptions {
@@ -79,10 +85,10 @@ fn train(args: TrainArgs) -> anyhow::Result<()> {
 fn summarize(args: &TrainArgs, trained: &TrainedTokenizer, tokenizer: &Tokenizer, seconds: f64) {
     let got = tokenizer.vocab_size();
     if got < args.vocab_size {
-        anstream::eprintln!("note: the text holds no more pairs to merge than for {got} ids");
+        say!("note: the text holds no more pairs to merge than for {got} ids");
     }
     if trained.stopped_early {
-        anstream::eprintln!(
+        say!(
             "note: documents past --max-text-bytes {} were not read",
             args.max_text_bytes
         );
@@ -101,6 +107,6 @@ fn summarize(args: &TrainArgs, trained: &TrainedTokenizer, tokenizer: &Tokenizer
         ("output", args.output.display().to_string()),
     ];
     for (name, value) in lines {
-        anstream::println!("{name:<12} {value}");
+        out!("{name:<12} {value}");
     }
 }

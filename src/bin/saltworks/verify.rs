@@ -1,5 +1,7 @@
 //! `saltworks verify`.
 
+use crate::common::print::{self, out};
+use crate::common::signals;
 use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressStyle};
 use saltworks::label::{self, DivergenceReport, LabelConfig, RelabelReport, TeacherReport};
 use saltworks::shards::{self, Finding, LabelSet, ShardsError, VerifyOptions, VerifyReport};
@@ -50,6 +52,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    signals::end_on_signal()?;
     let report = verify_files(&args.labels)?;
     // Labels that are damaged say nothing about the teacher.
     let again = match (&args.teacher, &args.tokens) {
@@ -60,7 +63,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     if args.json {
         let both = serde_json::json!({ "files": report, "teacher": again });
-        anstream::println!("{both}");
+        print::json(&both, false)?;
     } else {
         print(&args.labels, &report);
         again.iter().for_each(print_teacher);
@@ -100,25 +103,25 @@ fn print_teacher(report: &TeacherReport) {
 }
 
 fn print_divergence(report: &DivergenceReport) {
-    anstream::println!(
+    out!(
         "another teacher made these labels; beside this one, over {} sequences ({} targets):",
         HumanCount(report.n_sequences),
         HumanCount(report.n_positions),
     );
-    anstream::println!(
+    out!(
         "  KL(this || labels)  {:.6} nats a token (99% below {:.4}, largest {:.3}; kept ids and tail)",
         report.kl_nats_mean,
         report.kl_nats_p99,
         report.kl_nats_max,
     );
-    anstream::println!(
+    out!(
         "  same best id        {:.2}%",
         100.0 * report.top1_agreement
     );
     let nll = report
         .labels_nll_mean
         .map_or_else(String::new, |nll| format!(", labels {nll:.4}"));
-    anstream::println!(
+    out!(
         "  NLL of the targets  this {:.4}{nll} nats a token",
         report.reference_nll_mean,
     );
@@ -126,9 +129,9 @@ fn print_divergence(report: &DivergenceReport) {
 
 fn print_again(report: &RelabelReport) {
     for finding in &report.findings {
-        anstream::println!("{finding}");
+        out!("{finding}");
     }
-    anstream::println!(
+    out!(
         "{} sequences ({} targets) labelled again: largest difference {:.2e} nats, {} ids differ by a tie, {} draws fell on other ids, {} findings",
         HumanCount(report.n_sequences),
         HumanCount(report.n_positions),
@@ -137,14 +140,14 @@ fn print_again(report: &RelabelReport) {
         report.n_moved_draws,
         report.n_findings,
     );
-    anstream::println!(
+    out!(
         "tolerance {:.1e} nats and a step of the rounding ({} logits, a rounding of them {:.1e}; they moved by {:.1e} with the shape of a call)",
         report.tolerance_nats,
         report.logits_dtype,
         report.noise.rounding_nats,
         report.noise.shape_nats,
     );
-    anstream::println!("{}", verdict(report));
+    out!("{}", verdict(report));
 }
 
 /// Noise told from damage.
@@ -185,14 +188,14 @@ fn print(labels: &Path, report: &VerifyReport) {
     report.findings.iter().for_each(print_finding);
     let n_more = report.n_findings - report.findings.len() as u64;
     if n_more > 0 {
-        anstream::println!("... and {} more findings", HumanCount(n_more));
+        out!("... and {} more findings", HumanCount(n_more));
     }
     let verdict = if report.is_clean() {
         "sound"
     } else {
         "NOT sound"
     };
-    anstream::println!(
+    out!(
         "{}: {} shards, {} sequences, {} targets, {}: {verdict}",
         labels.display(),
         HumanCount(report.n_shards),
@@ -204,5 +207,5 @@ fn print(labels: &Path, report: &VerifyReport) {
 
 fn print_finding(finding: &Finding) {
     let shard = finding.shard.map(|shard| format!("shard {shard}: "));
-    anstream::println!("{}{}", shard.unwrap_or_default(), finding.message);
+    out!("{}{}", shard.unwrap_or_default(), finding.message);
 }

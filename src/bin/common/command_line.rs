@@ -1,0 +1,176 @@
+//! The command line, and what is said where it cannot be read.
+
+use super::{print, signals};
+use clap::builder::{
+    PathBufValueParser, RangedU64ValueParser, StringValueParser, TypedValueParser, ValueParser,
+};
+use clap::error::Error;
+use clap::{Arg, Command, Parser};
+use saltworks::storage::{PlaceError, check_place};
+use saltworks::view::printable;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Names of values that are paths.
+const PATH_NAMES: [&str; 6] = ["PATH", "FILE", "DIR", "LABELS", "RUN", "EXPERIMENT"];
+
+/// What was typed, with the process set up to report what goes wrong; or, after help, a version or a message was printed, the exit code.
+pub(crate) fn parse<Cli: Parser>() -> Result<Cli, ExitCode> {
+    signals::report_large_files();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    try_parse(&arguments).map_err(|error| say(&visible::<Cli>(&arguments, error)))
+}
+
+fn try_parse<Cli: Parser>(arguments: &[OsString]) -> Result<Cli, Error> {
+    let mut command = with_local_paths(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// `command` with every path argument, of all its subcommands, refusing what is no local path: here,
+/// so that no option can forget it.
+fn with_local_paths(command: Command) -> Command {
+    command
+        .mut_args(with_local_path)
+        .mut_subcommands(with_local_paths)
+}
+
+fn with_local_path(argument: Arg) -> Arg {
+    let is_of = |kind: ValueParser| argument.get_value_parser().type_id() == kind.type_id();
+    if is_of(ValueParser::path_buf()) {
+        argument.value_parser(PathBufValueParser::new().try_map(local_path))
+    } else if is_of(ValueParser::string()) && is_called_a_path(&argument) {
+        argument.value_parser(StringValueParser::new().try_map(local_text))
+    } else if argument.get_id() == "threads" && is_of(n_threads()) {
+        argument.value_parser(n_threads())
+    } else {
+        argument
+    }
+}
+
+/// More only take time to start; 0 is one a core.
+fn n_threads() -> ValueParser {
+    RangedU64ValueParser::<usize>::new().range(0..=256).into()
+}
+
+/// Globs and the like are text, and are paths by the name of their value.
+fn is_called_a_path(argument: &Arg) -> bool {
+    let names = argument.get_value_names().unwrap_or_default();
+    names.iter().any(|name| PATH_NAMES.contains(&name.as_str()))
+}
+
+fn local_path(path: PathBuf) -> Result<PathBuf, PlaceError> {
+    check_place(&path).map(|()| path)
+}
+
+fn local_text(text: String) -> Result<String, PlaceError> {
+    check_place(Path::new(&text)).map(|()| text)
+}
+
+/// The message about the same arguments with what is not seen escaped, since clap repeats them as
+/// they are.
+fn visible<Cli: Parser>(arguments: &[OsString], error: Error) -> Error {
+    let escape = |argument: &OsString| match argument.to_str() {
+        Some(text) => printable(text).into(),
+        None => argument.clone(),
+    };
+    let escaped: Vec<OsString> = arguments.iter().map(escape).collect();
+    try_parse::<Cli>(&escaped).err().unwrap_or(error)
+}
+
+fn say(error: &Error) -> ExitCode {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        print::styled_note(&text);
+    } else {
+        print::styled(&text);
+    }
+    match print::finish() {
+        Err(failed) => print::output_failed(&failed),
+        Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+    use clap::{ArgAction, CommandFactory};
+
+    /// Arguments of both binaries that are words and no paths.
+    const WORDS: &[&str] = &[
+        "by",
+        "by_until",
+        "device",
+        "logits_output",
+        "only",
+        "prompt",
+        "sequences",
+        "set",
+        "special",
+        "split_on",
+        "task",
+        "text_field",
+        "title",
+    ];
+
+    /// Every argument that takes a value, with the names of its subcommands.
+    fn arguments(command: &Command, names: &[String]) -> Vec<(Vec<String>, Arg)> {
+        let takes_a_value =
+            |argument: &&Arg| matches!(argument.get_action(), ArgAction::Set | ArgAction::Append);
+        let own = command.get_arguments().filter(takes_a_value);
+        let mut all: Vec<_> = own.map(|own| (names.to_vec(), own.clone())).collect();
+        for inner in command.get_subcommands() {
+            let names = [names, &[inner.get_name().to_owned()]].concat();
+            all.extend(arguments(inner, &names));
+        }
+        all
+    }
+
+    #[test]
+    fn every_path_argument_refuses_what_is_no_local_path() {
+        let command = crate::Cli::command();
+        let mut n_paths = 0;
+        for (names, argument) in arguments(&command, &[]) {
+            let kind = argument.get_value_parser().type_id();
+            let is_text = kind == ValueParser::string().type_id();
+            let is_path = kind == ValueParser::path_buf().type_id() || is_called_a_path(&argument);
+            let id = argument.get_id().as_str();
+            assert!(
+                !is_text || is_path || WORDS.contains(&id),
+                "{names:?} {id}: name its value {PATH_NAMES:?}, or list it as no path"
+            );
+            if !is_path {
+                continue;
+            }
+            n_paths += 1;
+            for place in [
+                "s3://b/x",
+                "hf://datasets/x",
+                "file:///x",
+                "~/x",
+                "$HOME/x",
+                "",
+            ] {
+                let flag = argument.get_long().map(|long| format!("--{long}"));
+                let typed = ["program".to_owned()]
+                    .into_iter()
+                    .chain(names.iter().cloned())
+                    .chain(flag.clone())
+                    .chain([place.to_owned()]);
+                let typed: Vec<OsString> = typed.map(OsString::from).collect();
+                let error = try_parse::<crate::Cli>(&typed).err().expect("refused");
+                let kinds = [ErrorKind::ValueValidation, ErrorKind::InvalidValue];
+                assert!(kinds.contains(&error.kind()), "{typed:?}\n{error}");
+                let words = if place.is_empty() {
+                    "value"
+                } else {
+                    "local path"
+                };
+                assert!(error.to_string().contains(words), "{error}");
+            }
+        }
+        assert!(n_paths > 10);
+    }
+}

@@ -1,0 +1,104 @@
+//! From a field of the plan to the option that decides it.
+
+use super::error::LabelError;
+use crate::shards::ShardsError;
+
+/// Fields of the plan, or beginnings of them, each with its option. The first that fits counts.
+const OPTIONS: &[(&str, &str)] = &[
+    ("teacher.logits_output", "--logits-output"),
+    ("teacher.allowed", "--allow-any-teacher"),
+    ("teacher.", "--teacher"),
+    ("corpus.format", "--tokens-format"),
+    ("corpus.eod", "--eod"),
+    ("corpus.", "--tokens"),
+    ("tokenizer", "--tokenizer"),
+    ("sequences.seq_len", "--seq-len"),
+    ("sequences.packing", "--packing"),
+    ("sequences.attention", "--packing"),
+    ("sequences.positions", "--packing"),
+    ("sequences.sequence_bos", "--sequence-bos"),
+    ("sequences.selection", "--selection"),
+    ("sequences.n_total", "--tokens"),
+    ("sequences.", "--sequences"),
+    ("signals.groups", "--groups"),
+    ("signals.top_k", "--top-k"),
+    ("signals.temperatures", "--temperatures"),
+    ("signals.rounding", "--round"),
+    ("signals.mask_vocab_padding", "--mask-vocab-padding"),
+    ("signals.samples.n_draws", "--samples"),
+    ("signals.samples.tau", "--samples-tau"),
+    ("signals.samples.seed", "--samples-seed"),
+    ("signals.samples", "--samples"),
+    ("layout.order_seed", "--order-seed"),
+    ("layout.zstd_level", "--zstd-level"),
+    ("layout.", "--shard-bytes"),
+];
+
+/// The option that decides `field`, if it is one option.
+fn option_of(field: &str) -> Option<&'static str> {
+    let found = OPTIONS.iter().find(|(start, _)| field.starts_with(start));
+    found.map(|(_, option)| *option)
+}
+
+/// `error` with the option that was changed, where another plan is in the directory.
+pub(super) fn name_option(error: ShardsError) -> LabelError {
+    match error {
+        ShardsError::PlanMismatch {
+            dir,
+            field,
+            ours,
+            theirs,
+        } => match option_of(&field) {
+            Some(option) => LabelError::ChangedOption {
+                dir,
+                option,
+                field,
+                ours: value(ours),
+                theirs: value(theirs),
+            },
+            None => ShardsError::PlanMismatch {
+                dir,
+                field,
+                ours,
+                theirs,
+            }
+            .into(),
+        },
+        other => other.into(),
+    }
+}
+
+/// JSON as a person writes it.
+fn value(json: String) -> String {
+    match json.as_str() {
+        "null" => "none".to_owned(),
+        _ => json,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_named_is_one_of_label() {
+        let command =
+            <super::super::LabelOptions as clap::Args>::augment_args(clap::Command::new("label"));
+        for (_, option) in OPTIONS {
+            let long = option.trim_start_matches("--");
+            let is_there = command
+                .get_arguments()
+                .any(|arg| arg.get_long() == Some(long));
+            assert!(is_there, "{option}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_beginning_counts() {
+        assert_eq!(option_of("teacher.files.0.blake3"), Some("--teacher"));
+        assert_eq!(option_of("signals.samples.tau"), Some("--samples-tau"));
+        assert_eq!(option_of("tokenizer.fingerprint"), Some("--tokenizer"));
+        assert_eq!(option_of("layout.rows_per_shard"), Some("--shard-bytes"));
+        assert_eq!(option_of("format_version"), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! Where labels may go: a directory of their own.
+
+use super::error::LabelError;
+use super::options::LabelConfig;
+use std::path::{Path, PathBuf};
+
+/// Names in a directory of labels that stand there before its plan does.
+const BEFORE_THE_PLAN: [&str; 3] = ["selection.parquet", "tokenizer.json", "README.md"];
+
+/// Refuses an output that is a file, an input or inside the tokens, and one that holds other things
+/// and no labels.
+///
+/// # Errors
+/// [`LabelError::Option`], with what is there.
+pub(super) fn check_output(config: &LabelConfig) -> Result<(), LabelError> {
+    let output = &config.output;
+    check_apart_from_inputs(config)?;
+    if output.exists() && !output.is_dir() {
+        return Err(refused(output, "which is a file"));
+    }
+    if output.join("plan.json").exists() {
+        return Ok(());
+    }
+    match others_in(output).first() {
+        Some(name) => Err(refused(
+            output,
+            format!("which holds {name:?} and no labels"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn refused(output: &Path, what: impl std::fmt::Display) -> LabelError {
+    let expected = "a directory for labels alone: a new or an empty one, or one with labels";
+    LabelError::option(
+        "--output",
+        expected,
+        format!("{}, {what}", output.display()),
+    )
+}
+
+fn check_apart_from_inputs(config: &LabelConfig) -> Result<(), LabelError> {
+    let output = resolved(&config.output);
+    let tokens = resolved(&config.tokens);
+    if output.starts_with(&tokens) {
+        let what = match output == tokens {
+            true => "which is --tokens",
+            false => "which is inside --tokens, whose files are read as one corpus",
+        };
+        return Err(refused(&config.output, what));
+    }
+    let model = resolved(&config.teacher);
+    let beside = model.parent().filter(|_| !model.is_dir());
+    if output == model || beside == Some(&output) {
+        return Err(refused(&config.output, "which is where --teacher is"));
+    }
+    Ok(())
+}
+
+/// `path` without links and dots, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for above in whole.ancestors() {
+        if let (Ok(real), Ok(below)) = (above.canonicalize(), whole.strip_prefix(above)) {
+            // An empty rest would put a slash behind a file.
+            return match below.as_os_str().is_empty() {
+                true => real,
+                false => real.join(below),
+            };
+        }
+    }
+    whole
+}
+
+/// What is in `dir` and is none of label's own, in order; hidden files and a new volume's `lost+found`
+/// aside.
+fn others_in(dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let mut names: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.') && name != "lost+found")
+        .filter(|name| !BEFORE_THE_PLAN.contains(&name.as_str()))
+        .collect();
+    names.sort_unstable();
+    names
+}

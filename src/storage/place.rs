@@ -1,0 +1,225 @@
+//! Paths as typed: places that are no local files, refused before a directory of that name is made.
+
+use crate::error::Kind;
+use serde::Serialize;
+use serde_json::Value;
+use std::path::Path;
+
+/// Keys of configuration files that hold a path, which is never empty.
+const PATH_KEYS: [&str; 16] = [
+    "base",
+    "branch_from",
+    "config",
+    "held_out",
+    "init",
+    "labels",
+    "ort_lib",
+    "output",
+    "run",
+    "scored",
+    "scores",
+    "selection",
+    "teacher",
+    "tokenizer",
+    "tokens",
+    "validation",
+];
+
+/// A path that names no local file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a local path, got {got}: {remedy}")]
+pub struct PlaceError {
+    /// As typed.
+    pub got: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl PlaceError {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
+
+/// Whether `path` can be a local one.
+///
+/// # Errors
+/// An empty path, a URL of any scheme, a `~` or a variable that no shell has expanded. A file that is
+/// really called so is reached by `./` before its name.
+pub fn check_place(path: &Path) -> Result<(), PlaceError> {
+    let text = path.to_string_lossy();
+    match place_remedy(&text) {
+        Some(remedy) => Err(PlaceError {
+            got: if text.is_empty() {
+                "an empty one".to_owned()
+            } else {
+                format!("`{text}`")
+            },
+            remedy,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The first text in a configuration that names a place elsewhere, with its dotted key.
+pub fn place_elsewhere(config: &impl Serialize) -> Option<(String, PlaceError)> {
+    let mut found = None;
+    walk("", &serde_json::to_value(config).ok()?, &mut found);
+    found
+}
+
+fn walk(key: &str, value: &Value, found: &mut Option<(String, PlaceError)>) {
+    match value {
+        _ if found.is_some() => {}
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let dot = if key.is_empty() { "" } else { "." };
+                walk(&format!("{key}{dot}{name}"), value, found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| walk(key, value, found)),
+        Value::String(text) => {
+            let parts: Vec<&str> = key.split('.').collect();
+            // A key that an arm sets to "" is taken out.
+            let is_path = !parts.contains(&"set")
+                && parts.last().is_some_and(|name| PATH_KEYS.contains(name));
+            if is_path || !text.is_empty() {
+                let error = check_place(Path::new(text)).err();
+                *found = error.map(|error| (key.to_owned(), error));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn place_remedy(text: &str) -> Option<String> {
+    if text.is_empty() {
+        return Some("give one, or leave the option out".to_owned());
+    }
+    if let Some((scheme, rest)) = split_scheme(text) {
+        return Some(scheme_remedy(scheme, rest));
+    }
+    home_remedy(text).or_else(|| variable_remedy(text))
+}
+
+/// `scheme://rest`.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c));
+    is_scheme.then_some((scheme, rest))
+}
+
+fn scheme_remedy(scheme: &str, rest: &str) -> String {
+    match scheme.to_ascii_lowercase().as_str() {
+        "file" => format!(
+            "give the plain path, {}",
+            rest.strip_prefix("localhost").unwrap_or(rest)
+        ),
+        "hf" => "download it first, such as by `hf download`, and give the directory".to_owned(),
+        "http" | "https" | "ftp" => "download it first, and give the file".to_owned(),
+        _ => "object stores and other machines are not read or written; mount it as a directory \
+              (such as with `rclone mount`) or copy it, and give that path"
+            .to_owned(),
+    }
+}
+
+/// `~/x` in quotes, in a file, or behind `--flag=`, where no shell expands it.
+fn home_remedy(text: &str) -> Option<String> {
+    let rest = text.strip_prefix('~')?;
+    let (user, below) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_user = user
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    let home = std::env::var("HOME").ok().filter(|_| user.is_empty());
+    let whole = match home {
+        Some(home) => format!("write {}", Path::new(&home).join(below).display()),
+        None => "write the whole path".to_owned(),
+    };
+    is_user.then(|| format!("no shell has expanded the `~`; {whole}"))
+}
+
+/// `$NAME/x` or `${NAME}/x`.
+fn variable_remedy(text: &str) -> Option<String> {
+    let rest = text.strip_prefix('$')?;
+    let name = rest.trim_start_matches('{');
+    let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let name = &name[..end.unwrap_or(name.len())];
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    is_name.then(|| format!("no shell has expanded the variable {name}; write what it stands for"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        check_place(Path::new(text)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_scheme_is_refused_with_what_to_do() {
+        let schemes = "s3 s3a gs gcs az abfs abfss wasbs hdfs oci r2 minio ssh sftp memory S3";
+        for scheme in schemes.split(' ') {
+            let message = refused(&format!("{scheme}://bucket/labels"));
+            assert!(message.contains("mount"), "{message}");
+            assert!(message.contains("://bucket/labels"), "{message}");
+        }
+        assert!(refused("hf://datasets/a/b").contains("hf download"));
+        assert!(refused("https://a.b/c.parquet").contains("download it first"));
+        assert!(refused("file:///data/x").contains("plain path, /data/x"));
+        assert!(refused("file://localhost/data/x").contains("plain path, /data/x"));
+    }
+
+    #[test]
+    fn what_a_shell_would_have_expanded_is_named() {
+        assert!(refused("~/labels").contains("no shell has expanded the `~`"));
+        assert!(refused("~").contains("`~`"));
+        assert!(refused("~ann/labels").contains("whole path"));
+        assert!(refused("$HOME/labels").contains("variable HOME"));
+        assert!(refused("${DATA_DIR}/labels").contains("variable DATA_DIR"));
+        assert!(refused("").contains("empty"));
+    }
+
+    #[test]
+    fn odd_names_of_local_files_pass() {
+        for text in [
+            "labels",
+            "./~/x",
+            "a~",
+            "~$lock.docx",
+            "./s3://x",
+            "a/b://c",
+            "$",
+            "$5",
+            "C:",
+            "日本語",
+            "a b",
+            "-",
+            "x:y",
+        ] {
+            assert_eq!(check_place(Path::new(text)), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_place_elsewhere_is_found_in_a_configuration_with_its_key() {
+        let config = serde_json::json!({
+            "name": "", "data": { "sets": [{ "labels": "gs://b/l" }], "tokens": "t" }
+        });
+        let (key, error) = place_elsewhere(&config).unwrap();
+        assert_eq!(
+            (key.as_str(), error.got.as_str()),
+            ("data.sets.labels", "`gs://b/l`")
+        );
+        let empty = serde_json::json!({ "data": { "tokens": "" }, "name": "" });
+        assert_eq!(place_elsewhere(&empty).unwrap().0, "data.tokens");
+        assert_eq!(
+            place_elsewhere(&serde_json::json!({ "name": "", "tokens": "t" })),
+            None
+        );
+    }
+}
