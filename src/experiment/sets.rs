@@ -6,7 +6,7 @@ use super::error::ExperimentError;
 use super::{BucketScore, EvalSet, SetScore, json};
 use crate::interrupt::Interrupt;
 use crate::storage::{fingerprint_of, sampled_blake3};
-use crate::tokens::{Packing, ViewOptions};
+use crate::tokens::{OpenOptions, Packing, ViewOptions};
 use crate::train::TrainError;
 use crate::train::data::{LabelSource, TokenOptions, TokenSource};
 use crate::train::eval::{
@@ -147,11 +147,16 @@ fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, 
         Some(format!("{view:?}")),
         config.eod.map(|eod| format!("eod {eod}")),
         config.tokens_format.map(|format| format!("{format:?}")),
+        config.dtype.map(|dtype| format!("dtype {}", dtype.name())),
     ];
     let options = TokenOptions {
         path: path.to_path_buf(),
-        format: config.tokens_format,
-        eod: config.eod,
+        said: OpenOptions {
+            format: config.tokens_format,
+            dtype: config.dtype,
+            eod: config.eod,
+            eod_position: config.eod_position,
+        },
         view,
         seed: 0,
     };

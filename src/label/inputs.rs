@@ -3,6 +3,7 @@
 use super::error::LabelError;
 use super::options::LabelConfig;
 use super::planning::plan_signals;
+use super::provenance::{self, Provenance};
 use super::run::signals_config;
 use crate::shards::{Group, PlanTokenizer};
 use crate::teacher::{DeviceChoice, RuntimeLibrary, Teacher, TeacherOptions, load_runtime};
@@ -23,6 +24,10 @@ pub struct Inputs {
     pub tokenizer: Option<PlanTokenizer>,
     /// V: ids with a signal; logits past it are a padded head, left out.
     pub vocab_size: u32,
+    /// What is known of the teacher's own tokenizer.
+    pub(super) provenance: Provenance,
+    /// What a user should know of the tokens, and of what could not be checked.
+    pub notes: Vec<String>,
 }
 
 impl Inputs {
@@ -33,10 +38,11 @@ impl Inputs {
     pub fn open(config: &LabelConfig) -> Result<Self, LabelError> {
         let corpus = open_corpus(config)?;
         let tokenizer = tokenizer_facts(config, &corpus)?;
+        let provenance = provenance::compare(config, tokenizer.as_ref())?;
         let runtime = load_runtime(config.ort_lib.as_deref())?;
         let devices = devices(&config.device)?;
         let teacher = open_teacher(config, devices[0], devices.len())?;
-        let vocab_size = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
+        let (vocab_size, note) = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
         check_top_k(config, vocab_size)?;
         let signals = signals_config(&plan_signals(config), vocab_size);
@@ -45,8 +51,11 @@ impl Inputs {
             let teacher = open_teacher(config, device, devices.len())?;
             Ok(reduced(teacher)?)
         });
+        let notes = corpus.notes().iter().chain(&provenance.notes).chain(&note);
         Ok(Self {
             runtime,
+            notes: notes.cloned().collect(),
+            provenance,
             more_teachers: more.collect::<Result<_, LabelError>>()?,
             teacher: reduced(teacher)?,
             corpus,
@@ -126,16 +135,11 @@ pub(super) fn view_of<'a>(
 fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
     let options = OpenOptions {
         format: config.tokens_format,
+        dtype: config.dtype,
         eod: config.eod,
+        eod_position: config.eod_position,
     };
-    let corpus = TokenCorpus::open(&config.tokens, &options)?;
-    match config.eod {
-        Some(eod) if corpus.format().has_borders() => {
-            let expected = "no value: these tokens have document borders of their own";
-            Err(LabelError::option("--eod", expected, eod))
-        }
-        _ => Ok(corpus),
-    }
+    Ok(TokenCorpus::open(&config.tokens, &options)?)
 }
 
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.
@@ -170,15 +174,16 @@ fn tokenizer_facts(
     }
 }
 
-/// V to use: the tokenizer's, which the teacher's must equal, or exceed by a masked padding.
+/// V to use: the tokenizer's, which the teacher's must equal, or exceed by a masked padding. A tokenizer
+/// may have ids past the teacher's head as long as no text has them, which is checked with all ids.
 fn vocabulary(
     config: &LabelConfig,
     teacher: u32,
     tokenizer: Option<&PlanTokenizer>,
-) -> Result<u32, LabelError> {
+) -> Result<(u32, Option<String>), LabelError> {
     let of_set = config.vocab_size;
     let Some(known) = of_set.or(tokenizer.map(|tokenizer| tokenizer.vocab_size)) else {
-        return Ok(teacher);
+        return Ok((teacher, None));
     };
     let mismatch = |remedy| LabelError::Vocabulary {
         model: config.teacher.clone(),
@@ -196,16 +201,17 @@ fn vocabulary(
         ));
     }
     if teacher < known {
-        return Err(mismatch(
-            "tokens and teacher do not belong together; tokenize with the teacher's own tokenizer",
-        ));
+        let note = format!(
+            "the tokenizer of the tokens has {known} ids, the teacher {teacher} logits a position: no token may have one of the ids past them, and labels are over the teacher's {teacher}"
+        );
+        return Ok((teacher, Some(note)));
     }
     if teacher > known && !config.mask_vocab_padding {
         return Err(mismatch(
             "if the teacher is of this tokenizer and its head is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
         ));
     }
-    Ok(known)
+    Ok((known, None))
 }
 
 fn tokenizer_source(config: &LabelConfig) -> String {

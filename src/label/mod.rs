@@ -22,6 +22,7 @@ mod pipeline;
 mod planning;
 mod profile;
 mod progress;
+mod provenance;
 mod relabel;
 mod run;
 

@@ -120,7 +120,7 @@ fn compare_row(
     teacher: &mut Teacher,
     report: &mut RelabelReport,
 ) -> Result<(), LabelError> {
-    let sequence: Sequence = view.read(row.seq_id);
+    let sequence: Sequence = view.read(row.seq_id)?;
     let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
     let again = signals_of(&[&sequence], teacher, &signals, view)?.remove(0);
     report.n_sequences += 1;

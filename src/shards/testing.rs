@@ -45,10 +45,14 @@ pub(crate) fn plan() -> Plan {
             vocab_size: 23,
             logits_dtype: "float32".to_owned(),
             logits_output: "logits".to_owned(),
+            ignored_tokenizer: None,
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,
+            dtype: None,
             eod: None,
+            eod_position: None,
+            padding: None,
             fingerprint: format!("blake3:{}", blake3("c")),
             files: vec![PlanFile {
                 name: "tokens.bin".to_owned(),

@@ -78,6 +78,7 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
         info.reduction,
         inputs.runtime.path.display()
     );
+    print_notes(&inputs.notes);
     if inputs.tokenizer.is_none() {
         anstream::eprintln!(
             "note: the tokens do not say which tokenizer made them, so only the range of ids was checked; --tokenizer would check more"
@@ -89,6 +90,12 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
         plan.sequences.n_targets,
         shards(plan.n_shards().into())
     );
+}
+
+pub(crate) fn print_notes(notes: &[String]) {
+    for note in notes {
+        anstream::eprintln!("note: {note}");
+    }
 }
 
 fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
@@ -116,6 +123,7 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
 }
 
 fn print_estimate(estimate: &Estimate) {
+    print_notes(&estimate.notes);
     let plan = &estimate.plan;
     println!("sequences  {}", sequences(plan));
     println!("tokens     {}", plan.sequences.n_targets);

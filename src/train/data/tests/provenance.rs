@@ -229,7 +229,7 @@ fn tokens_of_another_tokenizer_or_past_the_vocabulary_are_refused() {
     let fixture = Fixture::new();
     let options = fixture.token_options("tokens");
     let ours = facts(&fixture.plan);
-    assert_eq!(TokenSource::open(&options, &ours).unwrap().1, None);
+    assert_eq!(TokenSource::open(&options, &ours).unwrap().1, [""; 0]);
     let other = TokenizerFacts {
         fingerprint: Some("blake3:00".to_owned()),
         ..ours.clone()
@@ -239,8 +239,8 @@ fn tokens_of_another_tokenizer_or_past_the_vocabulary_are_refused() {
         &["tokens was made with the tokenizer blake3:ff"],
     );
     std::fs::remove_file(fixture.path("tokens/corpus.json")).unwrap();
-    let (_, note) = TokenSource::open(&options, &other).unwrap();
-    assert!(note.unwrap().contains("only its ids were compared"));
+    let (_, notes) = TokenSource::open(&options, &other).unwrap();
+    assert!(notes[0].contains("only its ids were compared"));
     let smaller = TokenizerFacts {
         vocab_size: V - 1,
         ..ours
@@ -264,6 +264,6 @@ fn a_view_that_makes_no_sequence_of_the_tokens_is_refused() {
         &["data.sequence_bos is 23"],
     );
     options.view.sequence_bos = None;
-    options.eod = Some(1);
+    options.said.eod = Some(1);
     assert_says(TokenSource::open(&options, &ours), &["data.eod is 1"]);
 }
