@@ -214,6 +214,17 @@ fn vocabulary(
     Ok((known, None))
 }
 
+/// Text has ids of the tokenizer that the teacher has no logits for.
+pub(super) fn past_the_head(config: &LabelConfig, teacher: u32, tokenizer: u32) -> LabelError {
+    LabelError::Vocabulary {
+        model: config.teacher.clone(),
+        teacher,
+        tokenizer,
+        tokenizer_source: tokenizer_source(config),
+        remedy: "tokens and teacher do not belong together; tokenize with the teacher's own tokenizer",
+    }
+}
+
 fn tokenizer_source(config: &LabelConfig) -> String {
     let named = |path: &Path| path.display().to_string();
     config

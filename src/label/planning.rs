@@ -2,7 +2,7 @@
 //! earlier plan in the same directory knows of unchanged files is taken from there.
 
 use super::error::LabelError;
-use super::inputs::Inputs;
+use super::inputs::{Inputs, past_the_head};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
     Attention, FORMAT_VERSION, Group, LabelSet, Layout, Plan, PlanCorpus, PlanFile, PlanSamples,
@@ -44,7 +44,7 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
         .as_ref()
         .is_none_or(|known| known.differing_field(&plan).is_some())
     {
-        check_token_ids(inputs, &view, &plan)?;
+        check_token_ids(config, inputs, &view, &plan)?;
     }
     plan.validate()?;
     Ok(plan)
@@ -311,6 +311,7 @@ pub(super) fn check_tokens_untouched(
 
 /// Ids past the vocabulary would be found in the middle of the work; this finds them before it.
 fn check_token_ids(
+    config: &LabelConfig,
     inputs: &Inputs,
     view: &SequenceView<'_>,
     plan: &Plan,
@@ -320,7 +321,18 @@ fn check_token_ids(
     let end = view.token_offset(last) + u64::from(view.n_targets_of(last)) + 1;
     let range = start..end.min(inputs.corpus.n_tokens());
     let corpus = &inputs.corpus;
-    corpus.check_ids(range.clone(), inputs.vocab_size)?;
+    let n_ids = inputs
+        .tokenizer
+        .as_ref()
+        .map_or(0, |known| known.vocab_size);
+    let checked = corpus.check_ids(range.clone(), inputs.vocab_size);
+    if let (true, Err(TokensError::TokenPastVocab { id, .. })) =
+        (n_ids > inputs.vocab_size, &checked)
+        && *id < n_ids
+    {
+        return Err(past_the_head(config, inputs.vocab_size, n_ids));
+    }
+    checked?;
     match &inputs.provenance.ids_of {
         Some((path, vocab_size)) if *vocab_size < inputs.vocab_size => {
             let past = |source: TokensError| LabelError::IdsPastTeachersTokenizer {

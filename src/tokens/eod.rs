@@ -38,7 +38,8 @@ pub(super) fn split(
     let position = said.unwrap_or_else(|| ends.position());
     let (index, n_found) = split_at(tokens, eod, position)?;
     let note = match n_found {
-        0 if tokens.n_tokens() > 0 => Some(format!(
+        _ if tokens.n_tokens() == 0 => None,
+        0 => Some(format!(
             "id {eod} is nowhere in the file, which is taken as one document (--eod names the id that separates documents)"
         )),
         _ if said.is_some() => None,
