@@ -92,7 +92,7 @@ pub enum LabelError {
         vocab_size: u32,
         /// The first largest id.
         #[source]
-        source: TokensError,
+        source: Box<TokensError>,
     },
     /// Token files that changed since the plan was made.
     #[error("{} is not what it was when these labels were planned, though it has the same size: it was changed or damaged, and shards made before and after that are of other tokens; restore it, and where that cannot be, label it anew into another directory", path.display())]

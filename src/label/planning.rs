@@ -338,7 +338,7 @@ fn check_token_ids(
             let past = |source: TokensError| LabelError::IdsPastTeachersTokenizer {
                 path: path.clone(),
                 vocab_size: *vocab_size,
-                source,
+                source: Box::new(source),
             };
             corpus.check_ids(range, *vocab_size).map_err(past)
         }

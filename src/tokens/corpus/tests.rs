@@ -924,3 +924,45 @@ fn a_parquet_name_with_other_contents_is_told_what_it_is() {
     let error = TokenCorpus::open(&path, &auto()).err().unwrap().to_string();
     assert!(error.contains("zstd"), "{error}");
 }
+
+#[test]
+fn every_flipped_byte_of_a_corpus_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    write_megatron(dir.path());
+    let sound = CorpusJson::read(&dir.path().join(CORPUS_JSON)).unwrap();
+    for name in ["tokens.bin", "tokens.idx", CORPUS_JSON] {
+        let path = dir.path().join(name);
+        let bytes = fs::read(&path).unwrap();
+        for (at, bit) in (0..bytes.len()).flat_map(|at| [(at, 0), (at, 3), (at, 5)]) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            fs::write(&path, flipped).unwrap();
+            let opened = TokenCorpus::open(dir.path(), &auto());
+            let checked = opened.and_then(|corpus| corpus.check_contents().map(|()| corpus));
+            // White space and the spelling of what is the same stay.
+            let is_same = |corpus: &TokenCorpus| name == CORPUS_JSON && corpus.json == sound;
+            let found = checked.map_or(true, |corpus| is_same(&corpus));
+            assert!(found, "{name}: byte {at}, bit {bit}");
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn flipped_bytes_of_parquet_never_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.parquet");
+    let rows = (0..60_i64)
+        .map(|row| (0..row % 7).map(|i| row * 31 + i).collect())
+        .collect();
+    write_rows(&path, &[("input_ids", rows)]);
+    let bytes = fs::read(&path).unwrap();
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, flipped).unwrap();
+        if let Ok(corpus) = TokenCorpus::open(&path, &auto()) {
+            documents_of(&corpus);
+        }
+    }
+}
