@@ -9,7 +9,7 @@
 use saltworks::label::{Interrupt, LabelOptions as Labelling, Observer, label};
 use saltworks::onnx::build::{DecoderSpec, decoder};
 use saltworks::teacher::load_runtime;
-use saltworks::tokens::{Packing, TokenFormat, ViewOptions};
+use saltworks::tokens::{OpenOptions, Packing, TokenFormat, ViewOptions};
 use saltworks::train::data::{
     Example, LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
     TokenSource, TokenizerFacts,
@@ -149,8 +149,10 @@ fn loader(dir: &Path, kind: Kind) -> Loader {
     }
     let options = TokenOptions {
         path: dir.join("tokens.bin"),
-        format: Some(TokenFormat::NanoGpt),
-        eod: None,
+        said: OpenOptions {
+            format: Some(TokenFormat::NanoGpt),
+            ..OpenOptions::default()
+        },
         view: ViewOptions {
             packing: Packing::Concat,
             seq_len: SEQ_LEN,

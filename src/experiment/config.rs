@@ -4,7 +4,7 @@ use super::ExperimentError;
 use super::error::require;
 use super::report::ReportInputs;
 use crate::storage::place_elsewhere;
-use crate::tokens::TokenFormat;
+use crate::tokens::{Dtype, EodPosition, TokenFormat};
 use crate::train::config::text_override;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -112,8 +112,13 @@ pub struct SetConfig {
     pub tokens: Option<PathBuf>,
     /// Format of the token files, where name and contents do not tell.
     pub tokens_format: Option<TokenFormat>,
-    /// End-of-document id of raw token files.
+    /// Type of the ids in token files without a header. Default: u16, unless the bytes are seen to be
+    /// wider.
+    pub dtype: Option<Dtype>,
+    /// Id between documents of raw token files.
     pub eod: Option<u32>,
+    /// Where that id stands: `front` or `back` of each document. Default: as the file's ends tell.
+    pub eod_position: Option<EodPosition>,
     /// Label directory with the group `stats`, whose sequences are taken in place of a corpus': with it
     /// there are results by bucket of the teacher's NLL.
     pub labels: Option<PathBuf>,
@@ -332,11 +337,11 @@ impl ReportConfig {
 
 impl SetConfig {
     fn validate(&self) -> Result<(), ExperimentError> {
-        let is_raw = self.tokens_format.is_some() || self.eod.is_some();
+        let is_raw = self.tokens_format.is_some() || self.eod.is_some() || self.dtype.is_some();
         let got = match (&self.tokens, &self.labels) {
             (Some(_), Some(_)) => "both",
             (None, None) => "neither",
-            (None, Some(_)) if is_raw => "labels, with tokens_format or eod",
+            (None, Some(_)) if is_raw => "labels, with tokens_format, dtype or eod",
             _ => return Ok(()),
         };
         require(

@@ -6,7 +6,7 @@ use super::error::ExperimentError;
 use super::{BucketScore, EvalSet, SetScore, json};
 use crate::interrupt::Interrupt;
 use crate::storage::{fingerprint_of, sampled_blake3};
-use crate::tokens::{Packing, ViewOptions};
+use crate::tokens::{EodPosition, OpenOptions, Packing, ViewOptions};
 use crate::train::TrainError;
 use crate::train::data::{LabelSource, TokenOptions, TokenSource};
 use crate::train::eval::{
@@ -147,15 +147,22 @@ fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, 
         Some(format!("{view:?}")),
         config.eod.map(|eod| format!("eod {eod}")),
         config.tokens_format.map(|format| format!("{format:?}")),
+        config.dtype.map(|dtype| format!("dtype {}", dtype.name())),
     ];
     let options = TokenOptions {
         path: path.to_path_buf(),
-        format: config.tokens_format,
-        eod: config.eod,
+        said: OpenOptions {
+            format: config.tokens_format,
+            dtype: config.dtype,
+            eod: config.eod,
+            eod_position: config.eod_position,
+        },
         view,
         seed: 0,
     };
     let (source, _) = TokenSource::open(&options, &arm.tokenizer)?;
+    let is_front = source.corpus().eod_position() == Some(EodPosition::Front);
+    let front = is_front.then(|| "eod in front".to_owned());
     let files = source.corpus().files().iter();
     let hashes: Result<Vec<String>, _> = files.map(|file| sampled_blake3(file)).collect();
     Ok(OpenedSet {
@@ -166,7 +173,7 @@ fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, 
                 teacher_nll: None,
                 bucket_borders: Vec::new(),
             },
-            fingerprint: fingerprint(how.into_iter().flatten().chain(hashes?)),
+            fingerprint: fingerprint(how.into_iter().flatten().chain(front).chain(hashes?)),
         },
         text: Text::Tokens(source),
     })

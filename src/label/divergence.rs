@@ -5,7 +5,7 @@ use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
 use super::options::LabelConfig;
 use super::pipeline::{n_targets, token_batch, with_sequence};
-use super::planning::make_plan;
+use super::planning::{check_tokens_whole, make_plan};
 use super::relabel::{RelabelReport, each_sampled_row, relabel};
 use crate::shards::{Group, LabelSet, Plan, Row};
 use crate::signals::{KeptSequence, PositionDivergence, divergence_batch};
@@ -61,6 +61,9 @@ pub fn check_teacher(
         return Err(LabelError::option("--device", expected, &config.device));
     }
     let mut inputs = Inputs::open(config)?;
+    if let Some(plan) = set.segments.first() {
+        check_tokens_whole(&inputs.corpus, &plan.corpus)?;
+    }
     let (got, Some(expected)) = (make_plan(config, &inputs)?, set.segments.first()) else {
         return Ok(TeacherReport::Own(RelabelReport::default()));
     };
@@ -112,7 +115,7 @@ fn of_row(
     view: &SequenceView<'_>,
     teacher: &mut Teacher,
 ) -> Result<Vec<PositionDivergence>, LabelError> {
-    let sequence = view.read(row.seq_id);
+    let sequence = view.read(row.seq_id)?;
     let kept = KeptSequence {
         targets: &sequence.input_ids[1..],
         topk_ids_tk: &row.signals.topk_ids_tk,

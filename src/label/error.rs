@@ -104,6 +104,35 @@ pub enum LabelError {
         /// As found.
         got: String,
     },
+    /// The teacher's own tokenizer is not the one that made the tokens.
+    #[error("{} was made with the tokenizer {of_tokens}, but the teacher's own, {}, is {own}: tokenize with that one, or pass --ignore-teacher-tokenizer if every id means the same to both", tokens.display(), path.display())]
+    NotTheTeachersTokenizer {
+        /// The teacher's tokenizer.json.
+        path: PathBuf,
+        /// Its fingerprint.
+        own: String,
+        /// That of the tokens.
+        of_tokens: String,
+        /// The tokens.
+        tokens: PathBuf,
+    },
+    /// Ids that the teacher's own tokenizer does not have.
+    #[error("the tokens are not of the teacher's own tokenizer {}, which has {vocab_size} ids: tokenize with that one, or pass --ignore-teacher-tokenizer if it is not the teacher's", path.display())]
+    IdsPastTeachersTokenizer {
+        /// The teacher's tokenizer.json.
+        path: PathBuf,
+        /// Its ids.
+        vocab_size: u32,
+        /// The first largest id.
+        #[source]
+        source: Box<TokensError>,
+    },
+    /// Token files that changed since the plan was made.
+    #[error("{} is not what it was when these labels were planned, though it has the same size: it was changed or damaged, and shards made before and after that are of other tokens; restore it, and where that cannot be, label it anew into another directory", path.display())]
+    ChangedTokens {
+        /// The file.
+        path: PathBuf,
+    },
     /// The corpus has no sequence to label.
     #[error("{} has {n_tokens} tokens in {n_documents} documents, which make no sequence with a target to predict: give a longer corpus", tokens.display())]
     NoSequences {
@@ -210,10 +239,14 @@ impl LabelError {
             | Self::Place { .. }
             | Self::Vocabulary { .. }
             | Self::TokenizerMismatch { .. }
+            | Self::NotTheTeachersTokenizer { .. }
+            | Self::IdsPastTeachersTokenizer { .. }
             | Self::OtherInputs { .. }
             | Self::LongestSequence { .. }
             | Self::NothingToCompare => Kind::Usage,
-            Self::NoSequences { .. } | Self::Sequence { .. } => Kind::BadData,
+            Self::NoSequences { .. } | Self::Sequence { .. } | Self::ChangedTokens { .. } => {
+                Kind::BadData
+            }
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,
             Self::Onnx(error) => error.kind(),

@@ -31,6 +31,8 @@ pub struct Estimate {
     pub tokens_per_s: f64,
     /// Bytes of both files a target, as probed.
     pub bytes_per_token: f64,
+    /// What a user should know of the inputs.
+    pub notes: Vec<String>,
 }
 
 impl Estimate {
@@ -100,6 +102,7 @@ fn probe(
         n_targets_probed: manifest.n_targets,
         tokens_per_s: manifest.n_targets as f64 / seconds,
         bytes_per_token: manifest.n_bytes as f64 / manifest.n_targets as f64,
+        notes: inputs.notes.clone(),
     })
 }
 

@@ -3,6 +3,7 @@
 use super::error::LabelError;
 use super::options::LabelConfig;
 use super::planning::plan_signals;
+use super::provenance::{self, Provenance};
 use super::run::signals_config;
 use crate::shards::{Group, PlanTokenizer};
 use crate::teacher::{
@@ -27,6 +28,10 @@ pub struct Inputs {
     pub vocab_size: u32,
     /// What was measured against the teacher and overridden, each a word of the plan.
     pub allowed: Vec<String>,
+    /// What is known of the teacher's own tokenizer.
+    pub(super) provenance: Provenance,
+    /// What a user should know of the tokens, and of what could not be checked.
+    pub notes: Vec<String>,
 }
 
 /// Sequences that a teacher is tried on.
@@ -42,10 +47,11 @@ impl Inputs {
     pub fn open(config: &LabelConfig) -> Result<Self, LabelError> {
         let corpus = open_corpus(config)?;
         let tokenizer = tokenizer_facts(config, &corpus)?;
+        let provenance = provenance::compare(config, tokenizer.as_ref())?;
         let runtime = load_runtime(config.ort_lib.as_deref())?;
         let devices = devices(&config.device)?;
         let mut teacher = open_teacher(config, devices[0], devices.len())?;
-        let vocab_size = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
+        let (vocab_size, note) = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
         check_top_k(config, vocab_size)?;
         let allowed = examine(config, &mut teacher, &corpus, vocab_size)?;
@@ -57,8 +63,11 @@ impl Inputs {
             teacher.set_calls(calls);
             Ok(reduced(teacher)?)
         });
+        let notes = corpus.notes().iter().chain(&provenance.notes).chain(&note);
         Ok(Self {
             runtime,
+            notes: notes.cloned().collect(),
+            provenance,
             more_teachers: more.collect::<Result<_, LabelError>>()?,
             teacher: reduced(teacher)?,
             corpus,
@@ -93,7 +102,7 @@ fn examine(
     vocab_size: u32,
 ) -> Result<Vec<String>, LabelError> {
     let view = view_of(corpus, config)?;
-    let texts = examined_texts(&view, vocab_size);
+    let texts = examined_texts(&view, vocab_size)?;
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
     let misfits = teacher.examine(&texts)?;
     match misfits.first() {
@@ -107,18 +116,25 @@ fn examine(
 
 /// The longest of a few sequences, from the beginning and from the middle of the corpus. Ids outside
 /// the vocabulary are reported when the corpus is planned.
-fn examined_texts(view: &SequenceView<'_>, vocab_size: u32) -> Vec<Vec<u32>> {
-    let longest_from = |start: u64| {
+fn examined_texts(
+    view: &SequenceView<'_>,
+    vocab_size: u32,
+) -> Result<Vec<Vec<u32>>, LabelError> {
+    let mut texts = Vec::new();
+    for i in 0..N_EXAMINED.min(view.len()) {
+        let start = view.len() * i / N_EXAMINED;
         let seq_ids = start..(start + N_LOOKED_THROUGH).min(view.len());
-        let longest = seq_ids.rev().max_by_key(|&id| view.n_targets_of(id))?;
-        let mut ids = view.read(longest).input_ids;
+        let Some(longest) = seq_ids.rev().max_by_key(|&id| view.n_targets_of(id)) else {
+            continue;
+        };
+        let mut ids = view.read(longest)?.input_ids;
         // The last id is only a target.
         ids.pop();
-        ids.iter().all(|&id| id < vocab_size).then_some(ids)
-    };
-    (0..N_EXAMINED.min(view.len()))
-        .filter_map(|i| longest_from(view.len() * i / N_EXAMINED))
-        .collect()
+        if ids.iter().all(|&id| id < vocab_size) {
+            texts.push(ids);
+        }
+    }
+    Ok(texts)
 }
 
 const DEVICES: &str = "auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, with :N behind those of which there can be several (cuda:1), or some of them with commas between";
@@ -176,16 +192,11 @@ pub(super) fn view_of<'a>(
 fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
     let options = OpenOptions {
         format: config.tokens_format,
+        dtype: config.dtype,
         eod: config.eod,
+        eod_position: config.eod_position,
     };
-    let corpus = TokenCorpus::open(&config.tokens, &options)?;
-    match config.eod {
-        Some(eod) if corpus.format().has_borders() => {
-            let expected = "no value: these tokens have document borders of their own";
-            Err(LabelError::option("--eod", expected, eod))
-        }
-        _ => Ok(corpus),
-    }
+    Ok(TokenCorpus::open(&config.tokens, &options)?)
 }
 
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.
@@ -220,15 +231,16 @@ fn tokenizer_facts(
     }
 }
 
-/// V to use: the tokenizer's, which the teacher's must equal, or exceed by a masked padding.
+/// V to use: the tokenizer's, which the teacher's must equal, or exceed by a masked padding. A tokenizer
+/// may have ids past the teacher's head as long as no text has them, which is checked with all ids.
 fn vocabulary(
     config: &LabelConfig,
     teacher: u32,
     tokenizer: Option<&PlanTokenizer>,
-) -> Result<u32, LabelError> {
+) -> Result<(u32, Option<String>), LabelError> {
     let of_set = config.vocab_size;
     let Some(known) = of_set.or(tokenizer.map(|tokenizer| tokenizer.vocab_size)) else {
-        return Ok(teacher);
+        return Ok((teacher, None));
     };
     let mismatch = |remedy| LabelError::Vocabulary {
         model: config.teacher.clone(),
@@ -246,16 +258,28 @@ fn vocabulary(
         ));
     }
     if teacher < known {
-        return Err(mismatch(
-            "tokens and teacher do not belong together; tokenize with the teacher's own tokenizer",
-        ));
+        let note = format!(
+            "the tokenizer of the tokens has {known} ids, the teacher {teacher} logits a position: no token may have one of the ids past them, and labels are over the teacher's {teacher}"
+        );
+        return Ok((teacher, Some(note)));
     }
     if teacher > known && !config.mask_vocab_padding {
         return Err(mismatch(
             "if the teacher is of this tokenizer and its head is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
         ));
     }
-    Ok(known)
+    Ok((known, None))
+}
+
+/// Text has ids of the tokenizer that the teacher has no logits for.
+pub(super) fn past_the_head(config: &LabelConfig, teacher: u32, tokenizer: u32) -> LabelError {
+    LabelError::Vocabulary {
+        model: config.teacher.clone(),
+        teacher,
+        tokenizer,
+        tokenizer_source: tokenizer_source(config),
+        remedy: "tokens and teacher do not belong together; tokenize with the teacher's own tokenizer",
+    }
 }
 
 fn tokenizer_source(config: &LabelConfig) -> String {

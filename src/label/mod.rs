@@ -24,6 +24,7 @@ mod pipeline;
 mod planning;
 mod profile;
 mod progress;
+mod provenance;
 mod relabel;
 mod run;
 mod teacher_path;

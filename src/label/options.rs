@@ -4,11 +4,11 @@ mod sampling;
 
 use super::error::LabelError;
 use super::teacher_path::model_file;
-use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet};
+use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet, PlanCorpus};
 use crate::signals::{Rounding, Sampling};
 use crate::storage;
 use crate::teacher::ReduceChoice;
-use crate::tokens::{Packing, TokenFormat};
+use crate::tokens::{Dtype, EodPosition, Packing, TokenFormat};
 pub(super) use sampling::sampling_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct LabelOptions {
     pub teacher: Option<PathBuf>,
 
     /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
-    /// llm.c .bin, Parquet with `input_ids`.
+    /// llm.c .bin, Parquet with `input_ids` (a file, a folder, or a glob in quotes).
     #[arg(long, value_name = "PATH")]
     pub tokens: Option<PathBuf>,
 
@@ -51,14 +51,28 @@ pub struct LabelOptions {
     #[arg(long, value_name = "FORMAT")]
     pub tokens_format: Option<TokenFormat>,
 
-    /// End-of-document id: splits token files that have no document boundaries of their own.
+    /// Type of the ids in a token file without a header (nanoGPT, a headerless .npy). Default: u16, unless
+    /// the bytes are seen to be wider.
+    #[arg(long, value_name = "TYPE")]
+    pub dtype: Option<Dtype>,
+
+    /// Id between documents: splits token files that have no document boundaries of their own.
     #[arg(long, value_name = "ID")]
     pub eod: Option<u32>,
+
+    /// Where that id stands: front or back of each document. Default: front if the file begins with
+    /// it and does not end with it (llm.c's own files), else back.
+    #[arg(long, value_name = "POSITION")]
+    pub eod_position: Option<EodPosition>,
 
     /// The tokenizer.json that made the tokens, to check its vocabulary and record its fingerprint.
     /// Not needed with a directory of `saltworks tokenize`, which records both.
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
+
+    /// Label although the tokenizer.json beside the teacher is not the one that made the tokens.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub ignore_teacher_tokenizer: Option<bool>,
 
     /// Sequence length T: predicted positions a sequence.
     #[arg(long, value_name = "T")]
@@ -226,10 +240,16 @@ pub struct LabelConfig {
     pub output: PathBuf,
     /// Format of the tokens, if said.
     pub tokens_format: Option<TokenFormat>,
-    /// End-of-document id for raw token files.
+    /// Type of the ids in a raw token file, if said.
+    pub dtype: Option<Dtype>,
+    /// Id between documents of raw token files.
     pub eod: Option<u32>,
+    /// Where it stands, if said.
+    pub eod_position: Option<EodPosition>,
     /// tokenizer.json, if given.
     pub tokenizer: Option<PathBuf>,
+    /// Whether the teacher's own tokenizer may be another one.
+    pub ignore_teacher_tokenizer: bool,
     /// T.
     pub seq_len: u32,
     /// How documents become sequences.
@@ -354,8 +374,11 @@ impl LabelOptions {
             tokens,
             output,
             tokens_format,
+            dtype,
             eod,
+            eod_position,
             tokenizer,
+            ignore_teacher_tokenizer,
             seq_len,
             packing,
             sequence_bos,
@@ -426,8 +449,11 @@ impl LabelOptions {
                 Some(OrderSeed::Word(NoneWord::None)) => None,
             },
             tokens_format: self.tokens_format,
+            dtype: self.dtype,
             eod: self.eod,
+            eod_position: self.eod_position,
             tokenizer: self.tokenizer,
+            ignore_teacher_tokenizer: self.ignore_teacher_tokenizer.unwrap_or(false),
             selection: self.selection,
             packing: self.packing.unwrap_or(Packing::Concat),
             sequence_bos: self.sequence_bos,
@@ -462,8 +488,11 @@ impl LabelConfig {
             tokens: tokens.into(),
             output: set.dir.clone(),
             tokens_format: Some(plan.corpus.format),
+            dtype: plan.corpus.dtype,
             eod: plan.corpus.eod,
+            eod_position: eod_position_of(&plan.corpus),
             tokenizer: None,
+            ignore_teacher_tokenizer: plan.teacher.ignored_tokenizer.is_some(),
             seq_len: plan.sequences.seq_len,
             packing: plan.sequences.packing,
             sequence_bos: plan.sequences.sequence_bos,
@@ -492,6 +521,13 @@ impl LabelConfig {
     }
 
     fn check(self) -> Result<Self, LabelError> {
+        if self.eod_position.is_some() && self.eod.is_none() {
+            return Err(LabelError::option(
+                "--eod-position",
+                "--eod beside it, the id that separates documents",
+                "given alone",
+            ));
+        }
         at_least_1(self.seq_len.into(), "--seq-len")?;
         at_least_1(self.top_k.into(), "--top-k")?;
         at_least_1(self.shard_bytes, "--shard-bytes")?;
@@ -532,6 +568,12 @@ impl LabelConfig {
         }
         Ok(self)
     }
+}
+
+/// Where the separator stood; told anew, an older plan's file might be cut otherwise.
+pub(super) fn eod_position_of(corpus: &PlanCorpus) -> Option<EodPosition> {
+    let position = corpus.eod_position.unwrap_or(EodPosition::Back);
+    corpus.eod.map(|_| position)
 }
 
 fn all_cores() -> usize {

@@ -16,6 +16,7 @@
 
 use super::batches::{self, Batch};
 use super::error::LabelError;
+use super::planning::check_tokens_untouched;
 use super::profile::{Clock, Stage};
 use super::progress::Progress;
 use super::run::runtime_stamp;
@@ -23,7 +24,7 @@ use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, SignalsError};
 use crate::teacher::{CallRule, CallShape, Teacher, TeacherError, TokenBatch};
-use crate::tokens::{Packing, Sequence, SequenceView};
+use crate::tokens::{Packing, Sequence, SequenceView, TokensError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -164,18 +165,24 @@ fn run_worker(work: &Work<'_, '_>, teacher: &mut Teacher) -> Result<(), LabelErr
     })
 }
 
-fn read(work: &Work<'_, '_>, to_label: &Sender<Vec<RowGroup<Sequence>>>) {
+/// Sequences that go to the teacher together, or why they could not be read.
+type Window = Result<Vec<RowGroup<Sequence>>, TokensError>;
+
+fn read(work: &Work<'_, '_>, to_label: &Sender<Window>) {
     while let Some(shard) = work.shards.take() {
         let row_groups = work.plan.row_groups(shard);
         let last = row_groups.len().saturating_sub(1);
         let numbered: Vec<_> = row_groups.into_iter().enumerate().collect();
         for window in numbered.chunks(window_row_groups(work)) {
-            let read_one = |(i, seq_ids): &(usize, Vec<u64>)| RowGroup {
-                shard,
-                is_last_of_shard: *i == last,
-                rows: seq_ids.iter().map(|&id| work.view.read(id)).collect(),
+            let read_one = |(i, seq_ids): &(usize, Vec<u64>)| {
+                let rows = seq_ids.iter().map(|&id| work.view.read(id));
+                Ok(RowGroup {
+                    shard,
+                    is_last_of_shard: *i == last,
+                    rows: rows.collect::<Result<_, _>>()?,
+                })
             };
-            let window = work
+            let window: Window = work
                 .clock
                 .time(Stage::Reading, || window.iter().map(read_one).collect());
             if work.is_stopped() || to_label.send(window).is_err() {
@@ -202,7 +209,7 @@ fn window_row_groups(work: &Work<'_, '_>) -> usize {
 fn label(
     work: &Work<'_, '_>,
     teacher: &mut Teacher,
-    unlabelled: &Receiver<Vec<RowGroup<Sequence>>>,
+    unlabelled: &Receiver<Window>,
     to_write: Sender<RowGroup<Row>>,
 ) -> Result<(), LabelError> {
     let clock = work.clock;
@@ -210,7 +217,7 @@ fn label(
     teacher.take_timings();
     while let Ok(window) = clock.time(Stage::WaitingForTokens, || unlabelled.recv()) {
         let started = Instant::now();
-        let labelled = label_window(window, teacher, work)?;
+        let labelled = label_window(window?, teacher, work)?;
         let (all, spent) = (started.elapsed(), teacher.take_timings());
         clock.add(Stage::Teacher, spent.forward);
         clock.add(Stage::Reduction, spent.reduction);
@@ -389,6 +396,8 @@ fn write(
         work.clock
             .time(Stage::Encoding, || writer.write_row_group(&row_group.rows))?;
         if row_group.is_last_of_shard {
+            // Tokens that were overwritten while they were read are not those of the plan.
+            check_tokens_untouched(work.view.corpus(), &work.plan.corpus, false)?;
             let sidecar = work
                 .clock
                 .time(Stage::Publishing, || writer.seal_and_publish(runtime))?;

@@ -2,7 +2,7 @@
 //! earlier plan in the same directory knows of unchanged files is taken from there.
 
 use super::error::LabelError;
-use super::inputs::Inputs;
+use super::inputs::{Inputs, past_the_head};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
     Attention, FORMAT_VERSION, Group, LabelSet, Layout, Plan, PlanCorpus, PlanFile, PlanSamples,
@@ -11,7 +11,7 @@ use crate::shards::{
 };
 use crate::signals::SCORE_K;
 use crate::storage;
-use crate::tokens::{Packing, SequenceView};
+use crate::tokens::{EodPosition, Packing, SequenceView, TokenCorpus, TokensError};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
         .as_ref()
         .is_none_or(|known| known.differing_field(&plan).is_some())
     {
-        check_token_ids(inputs, &view, &plan)?;
+        check_token_ids(config, inputs, &view, &plan)?;
     }
     plan.validate()?;
     Ok(plan)
@@ -197,6 +197,7 @@ fn plan_teacher(
         logits_dtype: inputs.teacher.info().logits_dtype.to_string(),
         logits_output: inputs.teacher.signature().logits.name.clone(),
         allowed: inputs.allowed.clone(),
+        ignored_tokenizer: inputs.provenance.ignored_tokenizer.clone(),
     })
 }
 
@@ -207,9 +208,14 @@ fn plan_corpus(
 ) -> Result<PlanCorpus, LabelError> {
     let corpus = &inputs.corpus;
     let files = identify(corpus.files(), known.map_or(&[], |plan| &plan.corpus.files))?;
+    corpus.check_hashes(files.iter().map(|file| file.blake3.as_str()))?;
+    let is_front = |position: &EodPosition| *position == EodPosition::Front;
     Ok(PlanCorpus {
         format: corpus.format(),
+        dtype: corpus.said_dtype(),
         eod,
+        eod_position: corpus.eod_position().filter(is_front),
+        padding: corpus.padding().cloned(),
         fingerprint: fingerprint(&files),
         files,
         n_tokens: corpus.n_tokens(),
@@ -247,8 +253,66 @@ fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError>
     })
 }
 
+/// Reads the token files whole: whether they are what `planned` says and what `corpus.json` says. Samples
+/// alone would miss a change of some blocks.
+///
+/// # Errors
+/// A file that changed; another corpus is for the caller to tell.
+pub(super) fn check_tokens_whole(
+    corpus: &TokenCorpus,
+    planned: &PlanCorpus,
+) -> Result<(), LabelError> {
+    let mut hashes = Vec::new();
+    for path in corpus.files() {
+        hashes.push(storage::hash_file(path)?);
+    }
+    let same_number = hashes.len() == planned.files.len();
+    let compared = corpus.files().iter().zip(&hashes).zip(&planned.files);
+    let changed = compared
+        .clone()
+        .find(|((_, hash), file)| hash.blake3 != file.blake3);
+    let is_same_corpus =
+        |((_, hash), file): ((_, &storage::FileHash), &PlanFile)| hash.bytes == file.bytes;
+    if let Some(((path, _), _)) = changed
+        && same_number
+        && compared.clone().all(is_same_corpus)
+    {
+        return Err(LabelError::ChangedTokens { path: path.clone() });
+    }
+    Ok(corpus.check_hashes(hashes.iter().map(|hash| hash.blake3.as_str()))?)
+}
+
+/// Whether nobody wrote to the token files since they were opened. A file whose time alone is another
+/// is held to the plan by samples, or whole.
+///
+/// # Errors
+/// [`LabelError::ChangedTokens`].
+pub(super) fn check_tokens_untouched(
+    corpus: &TokenCorpus,
+    planned: &PlanCorpus,
+    whole: bool,
+) -> Result<(), LabelError> {
+    let Some(touched) = corpus.touched_file()? else {
+        return Ok(());
+    };
+    let is_same = |(path, file): (&PathBuf, &PlanFile)| -> Result<bool, LabelError> {
+        Ok(match whole {
+            true => storage::hash_file(path)?.blake3 == file.blake3,
+            false => storage::sampled_blake3(path)? == file.sampled_blake3,
+        })
+    };
+    for pair in corpus.files().iter().zip(&planned.files) {
+        if !is_same(pair)? {
+            let path = touched.to_path_buf();
+            return Err(LabelError::ChangedTokens { path });
+        }
+    }
+    Ok(())
+}
+
 /// Ids past the vocabulary would be found in the middle of the work; this finds them before it.
 fn check_token_ids(
+    config: &LabelConfig,
     inputs: &Inputs,
     view: &SequenceView<'_>,
     plan: &Plan,
@@ -257,5 +321,28 @@ fn check_token_ids(
     let last = plan.sequences.end - 1;
     let end = view.token_offset(last) + u64::from(view.n_targets_of(last)) + 1;
     let range = start..end.min(inputs.corpus.n_tokens());
-    Ok(inputs.corpus.check_ids(range, inputs.vocab_size)?)
+    let corpus = &inputs.corpus;
+    let n_ids = inputs
+        .tokenizer
+        .as_ref()
+        .map_or(0, |known| known.vocab_size);
+    let checked = corpus.check_ids(range.clone(), inputs.vocab_size);
+    if let (true, Err(TokensError::TokenPastVocab { id, .. })) =
+        (n_ids > inputs.vocab_size, &checked)
+        && *id < n_ids
+    {
+        return Err(past_the_head(config, inputs.vocab_size, n_ids));
+    }
+    checked?;
+    match &inputs.provenance.ids_of {
+        Some((path, vocab_size)) if *vocab_size < inputs.vocab_size => {
+            let past = |source: TokensError| LabelError::IdsPastTeachersTokenizer {
+                path: path.clone(),
+                vocab_size: *vocab_size,
+                source: Box::new(source),
+            };
+            corpus.check_ids(range, *vocab_size).map_err(past)
+        }
+        _ => Ok(()),
+    }
 }

@@ -129,7 +129,7 @@ fn compare_row(
     teacher: &mut Teacher,
     report: &mut RelabelReport,
 ) -> Result<(), LabelError> {
-    let sequence: Sequence = view.read(row.seq_id);
+    let sequence: Sequence = view.read(row.seq_id)?;
     let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
     let again = signals_alone(&sequence, teacher, &signals, view)?;
     report.n_sequences += 1;

@@ -6,7 +6,7 @@ use super::inputs::{Inputs, view_of};
 use super::options::{LabelConfig, Task, sampling_of};
 use super::output::check_output;
 use super::pipeline::{self, ShardQueue, Work};
-use super::planning::make_plan;
+use super::planning::{check_tokens_untouched, make_plan};
 use super::profile::{Clock, Profile};
 use super::progress::{Progress, Snapshot, Totals};
 use crate::interrupt::Interrupt;
@@ -52,12 +52,15 @@ impl Observer<'_> {
     };
 }
 
-/// Writes the plan that `config` asks for, or checks it against the one that is there.
+/// Writes the plan that `config` asks for, or checks it against the one that is there. `on_open` is told
+/// what a user should know.
 ///
 /// # Errors
 /// Inputs that do not go together; a directory with another plan.
-pub fn plan(config: &LabelConfig) -> Result<Plan, LabelError> {
-    Ok(open_and_plan(config)?.1)
+pub fn plan(config: &LabelConfig, on_open: impl FnOnce(&Inputs)) -> Result<Plan, LabelError> {
+    let (inputs, plan) = open_and_plan(config)?;
+    on_open(&inputs);
+    Ok(plan)
 }
 
 /// Plans, labels this task's shards, and finalizes if this task is the whole work.
@@ -77,6 +80,7 @@ pub fn label(
     interrupt.when_requested(move || cancellers.iter().for_each(Canceller::cancel));
     interrupt.heed();
     let mut outcome = label_task(config, &mut inputs, plan, interrupt, observer)?;
+    check_tokens_untouched(&inputs.corpus, &outcome.plan.corpus, true)?;
     if config.task == Task::WHOLE {
         let manifest = shards::finalize(&config.output, config.allow_mixed_runtime)?;
         outcome.manifest = Some(manifest);

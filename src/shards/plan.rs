@@ -3,7 +3,7 @@
 use super::seq_ids::{SeqIdOrder, SeqIdSet};
 use super::{Layout, ShardsError};
 use crate::signals::Rounding;
-use crate::tokens::{Packing, TokenFormat};
+use crate::tokens::{Dtype, EodPosition, Packing, Padding, TokenFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -64,6 +64,10 @@ pub struct PlanTeacher {
     /// `not-logits`. Absent where nothing was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
+    /// Fingerprint of the `tokenizer.json` beside the model, where it is another than the tokens' and
+    /// that was to be ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignored_tokenizer: Option<String>,
 }
 
 /// One input file, with the hash of samples of it that tasks check.
@@ -84,8 +88,17 @@ pub struct PlanFile {
 pub struct PlanCorpus {
     /// Format of the token files.
     pub format: TokenFormat,
-    /// The id that ends documents, where the format has no document borders of its own.
+    /// The type of the ids, where it was said because the files do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
+    /// The id that separates documents, where the format has no document borders of its own.
     pub eod: Option<u32>,
+    /// Where that id stands in a document; absent: at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eod_position: Option<EodPosition>,
+    /// What was left out as padding; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub padding: Option<Padding>,
     /// `blake3:` and 64 hex digits over the token files' hashes.
     pub fingerprint: String,
     /// The token files.

@@ -46,10 +46,14 @@ pub(crate) fn plan() -> Plan {
             logits_dtype: "float32".to_owned(),
             logits_output: "logits".to_owned(),
             allowed: Vec::new(),
+            ignored_tokenizer: None,
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,
+            dtype: None,
             eod: None,
+            eod_position: None,
+            padding: None,
             fingerprint: format!("blake3:{}", blake3("c")),
             files: vec![PlanFile {
                 name: "tokens.bin".to_owned(),

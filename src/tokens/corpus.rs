@@ -2,12 +2,16 @@
 
 use super::corpus_json::CorpusJson;
 use super::dtype::Dtype;
+use super::eod::{self, EodPosition};
 use super::error::TokensError;
-use super::index::{DocumentIndex, split_at_eod};
-use super::list_column::open_parquet;
-use super::megatron::{validate_idx, with_suffix};
-use super::raw::{is_llm_c, open_llm_c, open_nano_gpt};
-use super::token_file::{TokenFile, map_file};
+use super::index::DocumentIndex;
+use super::list_column::{Padding, open_parquet};
+use super::megatron::validate_idx;
+use super::paths::{self, megatron_pair, parquet_files};
+use super::raw::{RawTokens, open_llm_c, open_nano_gpt};
+use super::token_file::{RawFile, TokenFile, map_file};
+use super::width::Sample;
+use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -26,11 +30,11 @@ pub(super) const CORPUS_JSON: &str = "corpus.json";
 pub enum TokenFormat {
     /// `.bin` and `.idx`, with or without a `corpus.json`.
     Megatron,
-    /// u16 ids without a header, or a NumPy array.
+    /// Ids without a header, u16 unless it is said, or a NumPy array.
     NanoGpt,
     /// llm.c's header, then u16 or u32 ids.
     LlmC,
-    /// A list column `input_ids`.
+    /// A list column `input_ids`, in one file or several.
     Parquet,
 }
 
@@ -40,29 +44,7 @@ impl TokenFormat {
     /// # Errors
     /// I/O; a path that is no corpus of a format that can be told.
     pub fn detect(path: &Path) -> Result<Self, TokensError> {
-        let (bin, idx) = megatron_pair(path);
-        if path.is_dir() {
-            let is_corpus = bin.exists() || idx.exists();
-            return if is_corpus {
-                Ok(TokenFormat::Megatron)
-            } else {
-                Err(not_a_corpus(path))
-            };
-        }
-        let extension = path
-            .extension()
-            .and_then(|extension| extension.to_str())
-            .unwrap_or_default();
-        match extension {
-            "parquet" => Ok(TokenFormat::Parquet),
-            "npy" => Ok(TokenFormat::NanoGpt),
-            "idx" => Ok(TokenFormat::Megatron),
-            _ if idx.exists() => Ok(TokenFormat::Megatron),
-            _ if !path.exists() => Err(not_a_corpus(path)),
-            _ if is_llm_c(path)? => Ok(TokenFormat::LlmC),
-            "bin" => Ok(TokenFormat::NanoGpt),
-            _ => Err(not_a_corpus(path)),
-        }
+        paths::detect(path)
     }
 
     /// Whether its files say where documents begin; a raw file is split at an id, or is one
@@ -80,50 +62,90 @@ impl TokenFormat {
 pub struct OpenOptions {
     /// The format; `None`: told by name and contents.
     pub format: Option<TokenFormat>,
-    /// The id that ends a document in a raw file (nanoGPT, llm.c), which has no index;
+    /// The type of the ids in a file without a header; `None`: u16, unless that is seen to be wrong.
+    pub dtype: Option<Dtype>,
+    /// The id that separates documents in a raw file (nanoGPT, llm.c), which has no index;
     /// `None`: the file is one document.
     pub eod: Option<u32>,
+    /// Where that id stands; `None`: told by the first and the last id of the file.
+    pub eod_position: Option<EodPosition>,
 }
 
-/// A mapped corpus: cheap random access from any thread.
+impl OpenOptions {
+    /// The option, by the name of its flag, that says what a format with document borders says itself.
+    fn said_of_raw(&self) -> Option<(&'static str, String)> {
+        let dtype = self.dtype.map(|dtype| ("--dtype", dtype.name().to_owned()));
+        let eod = self.eod.map(|eod| ("--eod", eod.to_string()));
+        let position = self.eod_position.map(|position| {
+            let value = format!("{position:?}").to_lowercase();
+            ("--eod-position", value)
+        });
+        dtype.or(eod).or(position)
+    }
+}
+
+/// An open corpus: cheap random access from any thread.
 pub struct TokenCorpus {
     format: TokenFormat,
     files: Vec<PathBuf>,
     tokens: TokenFile,
     index: DocumentIndex,
     json: Option<CorpusJson>,
+    said_dtype: Option<Dtype>,
+    /// The file does not say the type of its ids, and nor did anyone else.
+    is_dtype_assumed: bool,
+    eod_position: Option<EodPosition>,
+    padding: Option<Padding>,
+    notes: Vec<String>,
 }
 
 impl TokenCorpus {
     /// Opens a directory with `tokens.bin` and `tokens.idx` (and `corpus.json`), a Megatron prefix
-    /// or either of its files, a raw `.bin` or `.npy`, or a `.parquet` (unpacked once into an
-    /// unlinked temporary file, 4 bytes a token).
+    /// or either of its files, a raw `.bin` or `.npy`, or `.parquet`: a file, a folder of them, or a
+    /// glob (unpacked once into an unlinked temporary file, 4 bytes a token).
     ///
     /// # Errors
-    /// I/O, a damaged or foreign file, a `corpus.json` that disagrees with the files.
+    /// I/O, a damaged or foreign file, a `corpus.json` that disagrees with the files, an option that
+    /// the files themselves answer.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, TokensError> {
-        match options
-            .format
-            .map_or_else(|| TokenFormat::detect(path), Ok)?
-        {
+        let format = match options.format {
+            Some(format) => format,
+            None => TokenFormat::detect(path)?,
+        };
+        if let Some((option, got)) = options.said_of_raw().filter(|_| format.has_borders()) {
+            return Err(TokensError::SaidByFile {
+                path: path.to_path_buf(),
+                option,
+                got,
+            });
+        }
+        match format {
             TokenFormat::Megatron => Self::open_megatron(path),
             TokenFormat::NanoGpt => {
-                Self::open_raw(path, TokenFormat::NanoGpt, open_nano_gpt(path)?, options)
+                Self::open_raw(path, format, open_nano_gpt(path, options.dtype)?, options)
             }
-            TokenFormat::LlmC => {
-                Self::open_raw(path, TokenFormat::LlmC, open_llm_c(path)?, options)
-            }
-            TokenFormat::Parquet => {
-                let (tokens, index) = open_parquet(path)?;
-                let files = vec![path.to_path_buf()];
-                Ok(Self {
-                    format: TokenFormat::Parquet,
-                    files,
-                    tokens,
-                    index,
-                    json: None,
-                })
-            }
+            TokenFormat::LlmC => Self::open_raw(path, format, open_llm_c(path)?, options),
+            TokenFormat::Parquet => Self::open_parquet(path),
+        }
+    }
+
+    fn new(
+        format: TokenFormat,
+        files: Vec<PathBuf>,
+        tokens: TokenFile,
+        index: DocumentIndex,
+    ) -> Self {
+        Self {
+            format,
+            files,
+            tokens,
+            index,
+            json: None,
+            said_dtype: None,
+            is_dtype_assumed: false,
+            eod_position: None,
+            padding: None,
+            notes: Vec::new(),
         }
     }
 
@@ -134,19 +156,25 @@ impl TokenCorpus {
                 return Err(TokensError::MissingHalf { path: half.clone() });
             }
         }
-        let (bin, idx) = (map_file(&bin_path)?, map_file(&idx_path)?);
-        let layout = validate_idx(&idx, bin.len() as u64).map_err(|source| TokensError::Idx {
+        let json = read_json_beside(&bin_path)?;
+        let (bin, idx) = (RawFile::open(&bin_path)?, map_file(&idx_path)?);
+        let fault = |source| TokensError::Idx {
             path: idx_path.clone(),
             source,
-        })?;
-        let (bin_bytes, idx_bytes) = (bin.len() as u64, idx.len() as u64);
-        let corpus = Self {
-            format: TokenFormat::Megatron,
-            json: read_json_beside(&bin_path)?,
-            files: vec![bin_path, idx_path],
-            tokens: TokenFile::new(bin, 0, layout.dtype, layout.n_tokens),
-            index: DocumentIndex::Megatron { idx, layout },
         };
+        let layout = validate_idx(&idx, bin.len).map_err(fault)?;
+        let index = DocumentIndex::of_megatron(&idx, &layout)?;
+        let (bin_bytes, idx_bytes) = (bin.len, idx.len() as u64);
+        let tokens = bin.into_tokens(0, layout.dtype, layout.n_tokens);
+        let files = vec![bin_path, idx_path.clone()];
+        let mut corpus = Self::new(TokenFormat::Megatron, files, tokens, index);
+        corpus.json = json;
+        corpus.notes.extend(layout.has_modes.then(|| {
+            format!(
+                "{} holds modes of its sequences, all 0 (text): they are not used",
+                idx_path.display()
+            )
+        }));
         corpus.check_json(bin_bytes, idx_bytes)?;
         Ok(corpus)
     }
@@ -154,25 +182,72 @@ impl TokenCorpus {
     fn open_raw(
         path: &Path,
         format: TokenFormat,
-        tokens: TokenFile,
+        raw: RawTokens,
         options: &OpenOptions,
     ) -> Result<Self, TokensError> {
-        let index = match options.eod {
-            Some(eod) => split_at_eod(&tokens, eod)?,
-            None => DocumentIndex::Whole {
-                n_tokens: tokens.n_tokens(),
-            },
+        let RawTokens { tokens, has_header } = raw;
+        let said_otherwise = options.dtype.filter(|said| *said != tokens.dtype());
+        if let Some(said) = said_otherwise {
+            return Err(TokensError::DtypeSaidByFile {
+                path: path.to_path_buf(),
+                expected: tokens.dtype().name(),
+                got: said.name(),
+            });
+        }
+        let split = options
+            .eod
+            .map(|eod| eod::split(&tokens, eod, options.eod_position));
+        let (index, eod_position, note) = match split.transpose()? {
+            Some(split) => (split.index, Some(split.position), split.note),
+            None => {
+                let n_tokens = tokens.n_tokens();
+                (DocumentIndex::Whole { n_tokens }, None, None)
+            }
         };
-        Ok(Self {
-            format,
-            files: vec![path.to_path_buf()],
-            tokens,
-            index,
-            json: None,
-        })
+        let mut corpus = Self::new(format, vec![path.to_path_buf()], tokens, index);
+        corpus.said_dtype = options.dtype.filter(|_| !has_header);
+        corpus.is_dtype_assumed = options.dtype.is_none() && !has_header;
+        corpus.eod_position = eod_position;
+        corpus.notes.extend(note);
+        corpus.note_of_said_dtype()?;
+        Ok(corpus)
     }
 
-    /// Sizes and counts; the hashes are for whoever wants to read everything.
+    /// What was said wins, but is not believed in silence.
+    fn note_of_said_dtype(&mut self) -> Result<(), TokensError> {
+        let Some(said) = self.said_dtype else {
+            return Ok(());
+        };
+        let wider = Sample::of(&self.tokens)?.wider_than(said, 1);
+        self.notes.extend(wider.map(|wider| {
+            format!(
+                "every second id of {} is 0 at --dtype {}, as if it were written as {}",
+                self.files[0].display(),
+                said.name(),
+                wider.name()
+            )
+        }));
+        Ok(())
+    }
+
+    fn open_parquet(path: &Path) -> Result<Self, TokensError> {
+        let files = parquet_files(path)?;
+        let column = open_parquet(&files)?;
+        let note = (files.len() > 1).then(|| {
+            format!(
+                "{} Parquet files are one corpus, in this order: {} ... {}",
+                files.len(),
+                files[0].display(),
+                files[files.len() - 1].display()
+            )
+        });
+        let mut corpus = Self::new(TokenFormat::Parquet, files, column.tokens, column.index);
+        corpus.padding = column.padding;
+        corpus.notes = note.into_iter().chain(column.notes).collect();
+        Ok(corpus)
+    }
+
+    /// Sizes and counts; for the hashes see [`check_hashes`](Self::check_hashes).
     fn check_json(&self, bin_bytes: u64, idx_bytes: u64) -> Result<(), TokensError> {
         let Some(json) = &self.json else {
             return Ok(());
@@ -187,6 +262,61 @@ impl TokenCorpus {
             self.agree(field, expected, got)?;
         }
         self.agree("dtype", json.dtype, self.dtype())
+    }
+
+    /// Compares the BLAKE3 of each of [`files`](Self::files) with those in `corpus.json`, where there is
+    /// one.
+    ///
+    /// # Errors
+    /// A file that is not the one that was tokenized.
+    pub fn check_hashes<'a>(
+        &self,
+        hashes: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), TokensError> {
+        let Some(json) = &self.json else {
+            return Ok(());
+        };
+        let expected = [&json.bin, &json.idx].map(|stamp| stamp.blake3.as_str());
+        let differing = self.files.iter().zip(hashes).zip(expected);
+        match differing
+            .into_iter()
+            .find(|((_, got), expected)| got != expected)
+        {
+            None => Ok(()),
+            Some(((path, got), expected)) => Err(TokensError::NotAsTokenized {
+                path: path.clone(),
+                json: path.with_file_name(CORPUS_JSON),
+                expected: expected.to_owned(),
+                got: got.to_owned(),
+            }),
+        }
+    }
+
+    /// Reads the files whole, and does as [`check_hashes`](Self::check_hashes).
+    ///
+    /// # Errors
+    /// The same, or I/O.
+    pub fn check_contents(&self) -> Result<(), TokensError> {
+        if self.json.is_none() {
+            return Ok(());
+        }
+        let hashes = self.files.iter().map(|path| storage::hash_file(path));
+        let hashes: Vec<_> = hashes.collect::<Result<_, _>>()?;
+        self.check_hashes(hashes.iter().map(|hash| hash.blake3.as_str()))
+    }
+
+    /// The file of the ids, if someone wrote to it since it was opened, by its size and its time. (The
+    /// index, and the ids of Parquet, were copied.)
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn touched_file(&self) -> Result<Option<&Path>, TokensError> {
+        let is_touched = self.tokens.is_touched()?;
+        Ok(self
+            .files
+            .first()
+            .filter(|_| is_touched)
+            .map(PathBuf::as_path))
     }
 
     fn agree<V: PartialEq + std::fmt::Debug>(
@@ -226,7 +356,29 @@ impl TokenCorpus {
         self.tokens.dtype()
     }
 
-    /// The files that the tokens come from: for Megatron the `.bin`, then the `.idx`.
+    /// The type of the ids where it was said, since the file does not.
+    pub fn said_dtype(&self) -> Option<Dtype> {
+        self.said_dtype
+    }
+
+    /// Where the id that splits a raw file stands: as it was said, or as the file's ends tell. `None`
+    /// where nothing is split.
+    pub fn eod_position(&self) -> Option<EodPosition> {
+        self.eod_position
+    }
+
+    /// What was left out of Parquet as padding.
+    pub fn padding(&self) -> Option<&Padding> {
+        self.padding.as_ref()
+    }
+
+    /// What a user should know of how the files were read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The files that the tokens come from: for Megatron the `.bin`, then the `.idx`; of several Parquet
+    /// files all, in order.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
@@ -260,25 +412,33 @@ impl TokenCorpus {
     /// Copies ids from token `start` on. An id of the file that is negative or no u32 comes as one
     /// of 2^31 or more: [`check_ids`](Self::check_ids) finds such.
     ///
+    /// # Errors
+    /// I/O, or a file that was cut since it was opened.
+    ///
     /// # Panics
     /// Past the last token.
-    pub fn copy_tokens(&self, start: u64, out: &mut [u32]) {
-        self.tokens.copy(start, out);
+    pub fn copy_tokens(&self, start: u64, out: &mut [u32]) -> Result<(), TokensError> {
+        self.tokens.copy(start, out)
     }
 
     /// The largest id of a range, and the first offset at which it stands (a parallel scan);
     /// `(0, range.start)` if the range is empty.
     ///
+    /// # Errors
+    /// I/O, or a file that was cut since it was opened.
+    ///
     /// # Panics
     /// Past the last token.
-    pub fn max_token_id(&self, range: Range<u64>) -> (u32, u64) {
+    pub fn max_token_id(&self, range: Range<u64>) -> Result<(u32, u64), TokensError> {
         self.tokens.max_id(range)
     }
 
-    /// Checks that every id of a range is below `vocab_size` (a parallel scan).
+    /// Checks that every id of a range is below `vocab_size` (a parallel scan), and where nobody says
+    /// the type of the ids, that blocks from all over the file look as if they were of that type.
     ///
     /// # Errors
-    /// Names the largest id, its offset and its document; finds negative ids as well.
+    /// Names the largest id, its offset and its document; finds negative ids as well. A type that is
+    /// wrong, with the one that fits. I/O.
     ///
     /// # Panics
     /// Past the last token.
@@ -286,42 +446,51 @@ impl TokenCorpus {
         if range.is_empty() {
             return Ok(());
         }
-        let (id, token_offset) = self.max_token_id(range);
+        let path = || self.files[0].clone();
+        if self.is_dtype_assumed {
+            let sample = Sample::of(&self.tokens)?;
+            if let Some(fits) = sample.wider_than(self.dtype(), vocab_size) {
+                return Err(TokensError::Width {
+                    path: path(),
+                    read_as: self.dtype().name(),
+                    fits: fits.name(),
+                });
+            }
+        }
+        let (id, token_offset) = self.max_token_id(range)?;
         if id < vocab_size {
             return Ok(());
         }
-        let document = self.document_at(token_offset);
-        let path = self.files[0].clone();
         Err(TokensError::TokenPastVocab {
-            path,
+            path: path(),
             id,
             token_offset,
-            document,
+            document: self.document_at(token_offset),
             vocab_size,
+            cause: self.cause_of_large_ids(vocab_size)?,
         })
     }
-}
 
-fn not_a_corpus(path: &Path) -> TokensError {
-    TokensError::NotACorpus {
-        path: path.to_path_buf(),
+    /// Why ids may be past the vocabulary: another type, if the bytes fit one.
+    fn cause_of_large_ids(&self, vocab_size: u32) -> Result<String, TokensError> {
+        let is_untold = self.is_dtype_assumed || self.said_dtype.is_some();
+        let fitting = match is_untold {
+            true => Sample::of(&self.tokens)?.fitting(self.dtype(), vocab_size),
+            false => None,
+        };
+        let read_as = self.dtype().name();
+        Ok(match fitting {
+            None => {
+                "the tokens were made with another tokenizer, or the file is damaged".to_owned()
+            }
+            Some(fits) if fits.starts_with("--") => {
+                format!("it was read as {read_as}, but its bytes fit another type: give {fits}")
+            }
+            Some(fits) => format!(
+                "it was read as {read_as}, but its bytes fit {fits}: write it again as little-endian"
+            ),
+        })
     }
-}
-
-/// The `.bin` and `.idx` that a directory, a prefix or either file stands for.
-fn megatron_pair(path: &Path) -> (PathBuf, PathBuf) {
-    let mut prefix = if path.is_dir() {
-        path.join(PREFIX)
-    } else {
-        path.to_path_buf()
-    };
-    if prefix
-        .extension()
-        .is_some_and(|extension| extension == "bin" || extension == "idx")
-    {
-        prefix.set_extension("");
-    }
-    (with_suffix(&prefix, ".bin"), with_suffix(&prefix, ".idx"))
 }
 
 /// A `corpus.json` speaks of the `tokens.bin` in its own directory and of nothing else.

@@ -4,14 +4,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The integer type of the ids in a token file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
 pub enum Dtype {
     /// Megatron code 1.
+    #[value(skip)]
     U8,
     /// Megatron code 2.
+    #[value(skip)]
     I8,
     /// Megatron code 3.
+    #[value(skip)]
     I16,
     /// Megatron code 4.
     I32,
@@ -31,6 +37,19 @@ impl Dtype {
             Dtype::I16 | Dtype::U16 => 2,
             Dtype::I32 | Dtype::U32 => 4,
             Dtype::I64 => 8,
+        }
+    }
+
+    /// As it is written in options and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::U8 => "u8",
+            Dtype::I8 => "i8",
+            Dtype::I16 => "i16",
+            Dtype::I32 => "i32",
+            Dtype::I64 => "i64",
+            Dtype::U16 => "u16",
+            Dtype::U32 => "u32",
         }
     }
 

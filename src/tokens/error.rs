@@ -104,7 +104,7 @@ pub enum TokensError {
         vocab_size: u32,
     },
     /// A token file with an id past the vocabulary.
-    #[error("{}: {} at token {token_offset} (document {document}) is not below the vocabulary of {vocab_size}: the tokens were made with another tokenizer, or the file is damaged", path.display(), describe_id(*id))]
+    #[error("{}: {} at token {token_offset} (document {document}) is not below the vocabulary of {vocab_size}: {cause}", path.display(), describe_id(*id))]
     TokenPastVocab {
         /// The token file.
         path: PathBuf,
@@ -116,6 +116,86 @@ pub enum TokensError {
         document: u64,
         /// Ids are below this.
         vocab_size: u32,
+        /// Why that may be, and the remedy.
+        cause: String,
+    },
+    /// A raw file of wider ids than it was read as.
+    #[error("{}: read as {read_as}, every second id is 0 or very small in all places that were looked at, as if it were of {fits}: give --dtype {fits}, or --dtype {read_as} if it is right", path.display())]
+    Width {
+        /// The token file.
+        path: PathBuf,
+        /// The type that it was read as, since nobody said one.
+        read_as: &'static str,
+        /// The type that fits.
+        fits: &'static str,
+    },
+    /// A file of another kind.
+    #[error("{} is {what}, not a token file: {remedy}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A folder with files that are no part of one corpus.
+    #[error("{} holds {other} beside Parquet files, so it is not one corpus: give the files alone, as a folder of their own or a glob in quotes such as 'DIR/*.parquet'", path.display())]
+    MixedFolder {
+        /// The folder, or the glob.
+        path: PathBuf,
+        /// The first other name.
+        other: String,
+    },
+    /// A folder without a single token file.
+    #[error("{} is a folder without a token corpus (it {found}): {remedy}", path.display())]
+    FolderWithoutTokens {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// An option that the files answer.
+    #[error("{option} is {got}, expected no value: {} says itself where documents begin and of which type its ids are", path.display())]
+    SaidByFile {
+        /// The tokens.
+        path: PathBuf,
+        /// The flag.
+        option: &'static str,
+        /// Its value.
+        got: String,
+    },
+    /// A type that is not that of the file's header.
+    #[error("--dtype is {got}, but the header of {} says {expected}: leave it out", path.display())]
+    DtypeSaidByFile {
+        /// The file.
+        path: PathBuf,
+        /// The header's type.
+        expected: &'static str,
+        /// What was said.
+        got: &'static str,
+    },
+    /// A file that was cut while it was read.
+    #[error("{} was cut while it was read: byte {expected} was there when it was opened; restore the file, and leave it alone while it is read", path.display())]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it must have.
+        expected: u64,
+    },
+    /// A token file that is not the one that was tokenized.
+    #[error("{} has BLAKE3 {got}, but {} says {expected}: the file is damaged, was changed, or is of another run of `saltworks tokenize`; restore it, or tokenize again", path.display(), json.display())]
+    NotAsTokenized {
+        /// The file.
+        path: PathBuf,
+        /// The `corpus.json`.
+        json: PathBuf,
+        /// The hash in it.
+        expected: String,
+        /// The file's hash.
+        got: String,
     },
     /// A document with more tokens than the format holds.
     #[error(
@@ -126,7 +206,7 @@ pub enum TokensError {
         n_tokens: usize,
     },
     /// A Megatron index that is damaged, or of other tokens.
-    #[error("{} cannot be used as a Megatron index: make the token files again", path.display())]
+    #[error("{} cannot be used as a Megatron index: {}", path.display(), source.remedy())]
     Idx {
         /// The `.idx`.
         path: PathBuf,
@@ -170,6 +250,16 @@ pub enum TokensError {
     ParquetIds {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A column beside the ids of a Parquet file that does not fit them.
+    #[error("{}: column `{column}` {problem}: it says which ids are padding, in front of the text or at its end; write it as a list of 0 and 1, one for each id, or leave it out in all files", path.display())]
+    ParquetColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
         /// What is wrong with it.
         problem: String,
     },
@@ -234,6 +324,12 @@ impl TokensError {
             | TokensError::IdPastVocab { .. }
             | TokensError::Dropout { .. }
             | TokensError::MissingHalf { .. }
+            | TokensError::Width { .. }
+            | TokensError::Foreign { .. }
+            | TokensError::MixedFolder { .. }
+            | TokensError::FolderWithoutTokens { .. }
+            | TokensError::SaidByFile { .. }
+            | TokensError::DtypeSaidByFile { .. }
             | TokensError::NotACorpus { .. }
             | TokensError::OutputExists { .. }
             | TokensError::ZeroSeqLen => Kind::Usage,

@@ -1,27 +1,41 @@
 //! Where documents start, whatever the file says it by.
+//!
+//! The starts are copied when a corpus is opened, so nothing that happens to an index later can move
+//! a document.
 
 use super::error::TokensError;
 use super::megatron::IdxLayout;
 use super::spool::Spool;
-use super::token_file::TokenFile;
 use memmap2::Mmap;
+
+/// Starts that are kept in memory, 8 bytes each; more go to an unlinked temporary file.
+const MAX_IN_MEMORY: usize = 1 << 23;
 
 /// Documents of a corpus; starts are token offsets, never falling.
 pub(super) enum DocumentIndex {
     /// The file is one document.
     Whole { n_tokens: u64 },
-    /// A validated `.idx`.
-    Megatron { idx: Mmap, layout: IdxLayout },
-    /// A table of u64 starts, little-endian, with the number of tokens at its end.
-    Table { starts: Mmap, n_documents: u64 },
+    /// The start of each document, and the number of tokens at the end.
+    Memory(Vec<u64>),
+    /// The same, little-endian.
+    Temporary { starts: Mmap, n_documents: u64 },
 }
 
 impl DocumentIndex {
+    /// The documents of an `.idx` whose bytes were validated.
+    pub(super) fn of_megatron(idx: &[u8], layout: &IdxLayout) -> Result<Self, TokensError> {
+        let mut table = TableBuilder::default();
+        for document in 0..layout.n_documents {
+            table.push_start(layout.document_start(idx, document))?;
+        }
+        table.finish(layout.n_tokens)
+    }
+
     pub(super) fn n_documents(&self) -> u64 {
         match self {
             DocumentIndex::Whole { n_tokens } => u64::from(*n_tokens > 0),
-            DocumentIndex::Megatron { layout, .. } => layout.n_documents,
-            DocumentIndex::Table { n_documents, .. } => *n_documents,
+            DocumentIndex::Memory(starts) => starts.len() as u64 - 1,
+            DocumentIndex::Temporary { n_documents, .. } => *n_documents,
         }
     }
 
@@ -33,8 +47,8 @@ impl DocumentIndex {
         );
         match self {
             DocumentIndex::Whole { n_tokens } => document * n_tokens,
-            DocumentIndex::Megatron { idx, layout } => layout.document_start(idx, document),
-            DocumentIndex::Table { starts, .. } => {
+            DocumentIndex::Memory(starts) => starts[document as usize],
+            DocumentIndex::Temporary { starts, .. } => {
                 let at = document as usize * 8;
                 u64::from_le_bytes(starts[at..at + 8].try_into().expect("8 bytes"))
             }
@@ -58,46 +72,50 @@ impl DocumentIndex {
 }
 
 /// Builds a table of starts.
+#[derive(Default)]
 pub(super) struct TableBuilder {
-    spool: Spool,
+    /// Those that are not in the spool.
+    starts: Vec<u64>,
+    spool: Option<Spool>,
     n_documents: u64,
 }
 
 impl TableBuilder {
-    pub(super) fn create() -> Result<Self, TokensError> {
-        Ok(Self {
-            spool: Spool::create()?,
-            n_documents: 0,
-        })
-    }
-
     pub(super) fn push_start(&mut self, token_offset: u64) -> Result<(), TokensError> {
         self.n_documents += 1;
-        self.spool.write(&token_offset.to_le_bytes())
+        self.push(token_offset)
+    }
+
+    fn push(&mut self, token_offset: u64) -> Result<(), TokensError> {
+        self.starts.push(token_offset);
+        if self.starts.len() < MAX_IN_MEMORY {
+            return Ok(());
+        }
+        if self.spool.is_none() {
+            self.spool = Some(Spool::create()?);
+        }
+        self.spill()
+    }
+
+    /// Moves what is in memory to the spool, if there is one.
+    fn spill(&mut self) -> Result<(), TokensError> {
+        if let Some(spool) = &mut self.spool {
+            for start in self.starts.drain(..) {
+                spool.write(&start.to_le_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn finish(mut self, n_tokens: u64) -> Result<DocumentIndex, TokensError> {
-        self.spool.write(&n_tokens.to_le_bytes())?;
-        Ok(DocumentIndex::Table {
-            starts: self.spool.into_map()?,
-            n_documents: self.n_documents,
+        self.push(n_tokens)?;
+        self.spill()?;
+        Ok(match self.spool {
+            None => DocumentIndex::Memory(self.starts),
+            Some(spool) => DocumentIndex::Temporary {
+                starts: spool.into_map()?,
+                n_documents: self.n_documents,
+            },
         })
     }
-}
-
-/// Documents of a raw file: each ends with `eod`, the last perhaps without.
-pub(super) fn split_at_eod(tokens: &TokenFile, eod: u32) -> Result<DocumentIndex, TokensError> {
-    let mut table = TableBuilder::create()?;
-    let mut at_start = true;
-    let mut written = Ok(());
-    tokens.for_each_block(0..tokens.n_tokens(), |offset, ids| {
-        for (token, &id) in (offset..).zip(ids) {
-            if at_start && written.is_ok() {
-                written = table.push_start(token);
-            }
-            at_start = id == eod;
-        }
-    });
-    written?;
-    table.finish(tokens.n_tokens())
 }

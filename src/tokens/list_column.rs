@@ -1,63 +1,228 @@
 //! Parquet with a list column `input_ids`: a row is a document. Unpacked once, since rows of a
-//! compressed file cannot be reached one by one.
+//! compressed file cannot be reached one by one. Several files are one corpus, one after the other.
 
 use super::dtype::Dtype;
 use super::error::TokensError;
+use super::foreign;
 use super::index::{DocumentIndex, TableBuilder};
+use super::padding::{self, Beside, LABELS, LENGTHS, MASK, Rule, Survey};
 use super::spool::Spool;
-use super::token_file::TokenFile;
+use super::token_file::{RawFile, TokenFile};
+use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
-use arrow_array::{
-    Array, ArrayRef, GenericListArray, OffsetSizeTrait, PrimitiveArray, cast::AsArray,
-};
-use arrow_schema::DataType;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 
 const COLUMN: &str = "input_ids";
+const MAGIC: &[u8] = b"PAR1";
 /// Ids that a batch of rows should hold.
 const BATCH_TOKENS: u64 = 1 << 20;
 const MAX_BATCH_ROWS: u64 = 4096;
 
 type Builder = ParquetRecordBatchReaderBuilder<File>;
 
-/// Unpacks the column into unlinked temporary files.
-pub(super) fn open_parquet(path: &Path) -> Result<(TokenFile, DocumentIndex), TokensError> {
-    let parquet = |source| TokensError::Parquet {
-        path: path.to_path_buf(),
-        source,
+/// Ids of a corpus that were left out as padding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Padding {
+    /// The column that says which.
+    pub column: String,
+    /// How many.
+    pub n_tokens: u64,
+}
+
+/// Unpacked ids and where documents start.
+pub(super) struct ListColumn {
+    pub(super) tokens: TokenFile,
+    pub(super) index: DocumentIndex,
+    pub(super) padding: Option<Padding>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Unpacks the column of all files into unlinked temporary files.
+pub(super) fn open_parquet(paths: &[PathBuf]) -> Result<ListColumn, TokensError> {
+    let columns = columns_of_all(paths)?;
+    let (rule, note) = rule(paths, &columns)?;
+    let mut unpacker = Unpacker {
+        rule,
+        tokens: Spool::create()?,
+        table: TableBuilder::default(),
+        n_tokens: 0,
+        n_padding: 0,
+        n_ignored: 0,
     };
+    for path in paths {
+        each_row(path, &columns, |row, ids, beside| {
+            unpacker.push(path, row, ids, beside)
+        })?;
+    }
+    let mut unpacked = unpacker.finish(&paths[0])?;
+    unpacked.notes.extend(note);
+    Ok(unpacked)
+}
+
+/// Columns that are read beside the ids.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Columns {
+    mask: bool,
+    labels: bool,
+    length: Option<&'static str>,
+}
+
+impl Columns {
+    fn of(path: &Path, schema: &Schema) -> Result<Self, TokensError> {
+        let mask = schema.fields().find(MASK);
+        if let Some((_, field)) = mask.filter(|(_, field)| !is_list(field.data_type())) {
+            let problem = format!("is {}", field.data_type());
+            return Err(bad_column(path, MASK, problem));
+        }
+        let mut lengths = LENGTHS.into_iter();
+        let length = lengths.find(|name| {
+            let field = schema.fields().find(name);
+            field.is_some_and(|(_, field)| field.data_type().is_integer())
+        });
+        let labels = schema.fields().find(LABELS);
+        Ok(Self {
+            mask: mask.is_some(),
+            labels: labels.is_some_and(|(_, field)| is_list(field.data_type())),
+            length: length.filter(|_| mask.is_none()),
+        })
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let mask = self.mask.then_some(MASK);
+        let labels = self.labels.then_some(LABELS);
+        [Some(COLUMN), mask, labels, self.length]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// A list of integers or truth values.
+fn is_list(data_type: &DataType) -> bool {
+    let item = match data_type {
+        DataType::List(item) | DataType::LargeList(item) => item.data_type(),
+        _ => return false,
+    };
+    item.is_integer() || *item == DataType::Boolean
+}
+
+/// The columns, which must be the same in all files: padding would be left out of some of them only.
+fn columns_of_all(paths: &[PathBuf]) -> Result<Columns, TokensError> {
+    let mut first: Option<Columns> = None;
+    for path in paths {
+        let builder = builder(path)?;
+        let schema = builder.schema();
+        if schema.fields().find(COLUMN).is_none() {
+            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+            let problem = format!("is not there (there are: {})", names.join(", "));
+            return Err(problem_of(path, problem));
+        }
+        let columns = Columns::of(path, schema)?;
+        let Some(first) = &first else {
+            first = Some(columns);
+            continue;
+        };
+        if columns != *first {
+            let one_sided = |ours: &Columns, theirs: &Columns| {
+                let theirs: Vec<_> = theirs.names().collect();
+                ours.names().find(|name| !theirs.contains(name))
+            };
+            let (column, problem) = match (one_sided(first, &columns), one_sided(&columns, first)) {
+                (Some(column), _) => (column, "is not there or of another type, but in"),
+                (None, column) => (column.unwrap_or(COLUMN), "is there, but not in"),
+            };
+            let problem = format!("{problem} {}", paths[0].display());
+            return Err(bad_column(path, column, problem));
+        }
+    }
+    Ok(first.unwrap_or_default())
+}
+
+fn rule(paths: &[PathBuf], columns: &Columns) -> Result<(Rule, Option<String>), TokensError> {
+    if columns.mask {
+        return Ok((Rule::Mask, None));
+    }
+    if !columns.labels && columns.length.is_none() {
+        return Ok((Rule::None, None));
+    }
+    let mut survey = Survey::default();
+    for path in paths {
+        each_row(path, columns, |_, ids, beside| {
+            survey.add(ids, beside);
+            Ok(())
+        })?;
+    }
+    Ok(survey.rule(columns.labels, columns.length))
+}
+
+fn builder(path: &Path) -> Result<Builder, TokensError> {
+    let raw = RawFile::open(path)?;
+    if raw.read(0, MAGIC.len())? != MAGIC {
+        foreign::refuse(&raw, false)?;
+    }
     let file = File::open(path).map_err(TokensError::io("open", path))?;
     // Without the writer's Arrow schema, every kind of list comes as a plain one.
     let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = Builder::try_new_with_options(file, as_stored).map_err(parquet)?;
-    let Some((column, _)) = builder.schema().fields().find(COLUMN) else {
-        return Err(problem(path, "is not there".to_owned()));
-    };
-    let mask = ProjectionMask::roots(builder.parquet_schema(), [column]);
+    guarded(path, || Builder::try_new_with_options(file, as_stored))
+}
+
+/// Runs the decoder, whose asserts panic on some damaged files, and makes an error of that.
+fn guarded<R>(
+    path: &Path,
+    work: impl FnOnce() -> Result<R, ParquetError>,
+) -> Result<R, TokensError> {
+    let result = catch_unwind(AssertUnwindSafe(work));
+    let panicked = || ParquetError::General("its decoder failed an assertion".to_owned());
+    let result = result.unwrap_or_else(|_| Err(panicked()));
+    result.map_err(|source| TokensError::Parquet {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// Calls `visit` with the number, the ids and what is beside them of every row of a file.
+fn each_row(
+    path: &Path,
+    columns: &Columns,
+    mut visit: impl FnMut(u64, &[i64], &Beside) -> Result<(), TokensError>,
+) -> Result<(), TokensError> {
+    let builder = builder(path)?;
+    let roots = columns
+        .names()
+        .filter_map(|name| builder.schema().fields().find(name));
+    let roots: Vec<usize> = roots.map(|(idx, _)| idx).collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let batch_rows = batch_rows(&builder, &mask);
-    let batches = builder
-        .with_projection(mask)
-        .with_batch_size(batch_rows)
-        .build()
-        .map_err(parquet)?;
-    let mut unpacker = Unpacker {
-        path,
-        tokens: Spool::create()?,
-        table: TableBuilder::create()?,
-        n_tokens: 0,
-        n_rows: 0,
-    };
-    for batch in batches {
-        let batch = batch.map_err(|error| parquet(error.into()))?;
-        unpacker.push(batch.column(0))?;
+    let builder = builder.with_projection(mask).with_batch_size(batch_rows);
+    let mut batches = guarded(path, || builder.build())?;
+    let mut row = 0;
+    while let Some(batch) = guarded(path, || {
+        batches.next().transpose().map_err(ParquetError::from)
+    })? {
+        for i in 0..batch.num_rows() {
+            let ids = list_at(path, &batch, COLUMN, i, row)?.unwrap_or_default();
+            let beside = Beside {
+                mask: list_at(path, &batch, MASK, i, row)?,
+                // Labels that cannot be read say nothing of padding.
+                labels: list_at(path, &batch, LABELS, i, row).unwrap_or_default(),
+                length: columns.length.and_then(|name| scalar_at(&batch, name, i)),
+            };
+            visit(row, &ids, &beside)?;
+            row += 1;
+        }
     }
-    unpacker.finish()
+    Ok(())
 }
 
 fn batch_rows(builder: &Builder, mask: &ProjectionMask) -> usize {
@@ -76,92 +241,154 @@ fn batch_rows(builder: &Builder, mask: &ProjectionMask) -> usize {
     (BATCH_TOKENS / ids_a_row).clamp(1, MAX_BATCH_ROWS) as usize
 }
 
-struct Unpacker<'a> {
-    path: &'a Path,
+/// The list of a row, as i64; `None` where the batch has no such column.
+fn list_at(
+    path: &Path,
+    batch: &RecordBatch,
+    name: &'static str,
+    i: usize,
+    row: u64,
+) -> Result<Option<Vec<i64>>, TokensError> {
+    let Some(column) = batch.column_by_name(name) else {
+        return Ok(None);
+    };
+    let fault = |problem: String| match name {
+        COLUMN => problem_of(path, problem),
+        _ => bad_column(path, name, problem),
+    };
+    if column.is_null(i) {
+        return Err(fault(format!("is null in row {row}")));
+    }
+    let list = match column.data_type() {
+        DataType::List(_) => column.as_list::<i32>().value(i),
+        DataType::LargeList(_) => column.as_list::<i64>().value(i),
+        other => return Err(fault(format!("is {other}"))),
+    };
+    if list.null_count() > 0 {
+        let what = if name == COLUMN { "id" } else { "value" };
+        return Err(fault(format!("has a null {what} in row {row}")));
+    }
+    integers(&list).map(Some).map_err(fault)
+}
+
+fn integers(values: &ArrayRef) -> Result<Vec<i64>, String> {
+    fn of<T>(values: &ArrayRef) -> Vec<i64>
+    where
+        T: ArrowPrimitiveType,
+        T::Native: TryInto<i64>,
+    {
+        let values = values.as_primitive::<T>().values().iter();
+        // No id is as large, and no flag.
+        values
+            .map(|&value| value.try_into().unwrap_or(i64::MAX))
+            .collect()
+    }
+    Ok(match values.data_type() {
+        DataType::Int8 => of::<Int8Type>(values),
+        DataType::Int16 => of::<Int16Type>(values),
+        DataType::Int32 => of::<Int32Type>(values),
+        DataType::Int64 => of::<Int64Type>(values),
+        DataType::UInt8 => of::<UInt8Type>(values),
+        DataType::UInt16 => of::<UInt16Type>(values),
+        DataType::UInt32 => of::<UInt32Type>(values),
+        DataType::UInt64 => of::<UInt64Type>(values),
+        DataType::Boolean => {
+            let values = values.as_boolean();
+            (0..values.len())
+                .map(|i| i64::from(values.value(i)))
+                .collect()
+        }
+        other => return Err(format!("is a list of {other}")),
+    })
+}
+
+/// A null counts nothing.
+fn scalar_at(batch: &RecordBatch, name: &str, i: usize) -> Option<i64> {
+    let column = batch.column_by_name(name)?;
+    if column.is_null(i) {
+        return Some(-1);
+    }
+    integers(&column.slice(i, 1)).ok()?.first().copied()
+}
+
+struct Unpacker {
+    rule: Rule,
     tokens: Spool,
     table: TableBuilder,
     n_tokens: u64,
-    n_rows: u64,
+    n_padding: u64,
+    /// Ids of the text whose label is left out of a loss.
+    n_ignored: u64,
 }
 
-impl Unpacker<'_> {
-    fn push(&mut self, column: &ArrayRef) -> Result<(), TokensError> {
-        match column.data_type() {
-            DataType::List(_) => self.push_lists(column.as_list::<i32>()),
-            DataType::LargeList(_) => self.push_lists(column.as_list::<i64>()),
-            other => Err(problem(self.path, format!("is {other}"))),
-        }
-    }
-
-    fn push_lists<O: OffsetSizeTrait>(
+impl Unpacker {
+    fn push(
         &mut self,
-        lists: &GenericListArray<O>,
+        path: &Path,
+        row: u64,
+        ids: &[i64],
+        beside: &Beside,
     ) -> Result<(), TokensError> {
-        for row in 0..lists.len() {
-            if lists.is_null(row) {
-                return Err(problem(
-                    self.path,
-                    format!("is null in row {}", self.n_rows),
-                ));
-            }
-            self.table.push_start(self.n_tokens)?;
-            self.push_ids(&lists.value(row))?;
-            self.n_rows += 1;
+        let column = self.rule.column().unwrap_or(COLUMN);
+        let text = self.rule.text_of(ids, beside);
+        let text =
+            text.map_err(|problem| bad_column(path, column, format!("{problem}, row {row}")))?;
+        self.table.push_start(self.n_tokens)?;
+        for &value in &ids[text.clone()] {
+            let Ok(id) = u32::try_from(value) else {
+                return Err(problem_of(path, format!("has id {value} in row {row}")));
+            };
+            self.tokens.write(&id.to_le_bytes())?;
         }
+        self.n_tokens += text.len() as u64;
+        self.n_padding += (ids.len() - text.len()) as u64;
+        self.n_ignored += padding::n_ignored(text, beside);
         Ok(())
     }
 
-    fn push_ids(&mut self, ids: &ArrayRef) -> Result<(), TokensError> {
-        match ids.data_type() {
-            DataType::Int8 => self.push_as::<Int8Type>(ids),
-            DataType::Int16 => self.push_as::<Int16Type>(ids),
-            DataType::Int32 => self.push_as::<Int32Type>(ids),
-            DataType::Int64 => self.push_as::<Int64Type>(ids),
-            DataType::UInt8 => self.push_as::<UInt8Type>(ids),
-            DataType::UInt16 => self.push_as::<UInt16Type>(ids),
-            DataType::UInt32 => self.push_as::<UInt32Type>(ids),
-            DataType::UInt64 => self.push_as::<UInt64Type>(ids),
-            other => Err(problem(self.path, format!("is a list of {other}"))),
-        }
-    }
-
-    fn push_as<T>(&mut self, ids: &ArrayRef) -> Result<(), TokensError>
-    where
-        T: ArrowPrimitiveType,
-        T::Native: TryInto<u32> + std::fmt::Display,
-    {
-        let ids: &PrimitiveArray<T> = ids.as_primitive();
-        if ids.null_count() > 0 {
-            return Err(problem(
-                self.path,
-                format!("has a null id in row {}", self.n_rows),
+    fn finish(self, path: &Path) -> Result<ListColumn, TokensError> {
+        let index = self.table.finish(self.n_tokens)?;
+        let column = self.rule.column().filter(|_| self.n_padding > 0);
+        let padding = column.map(|column| Padding {
+            column: column.to_owned(),
+            n_tokens: self.n_padding,
+        });
+        let mut notes = Vec::new();
+        if let Some(padding) = &padding {
+            notes.push(format!(
+                "{} of {} ids are padding by the column `{}`, and are left out",
+                padding.n_tokens,
+                self.n_tokens + self.n_padding,
+                padding.column
             ));
         }
-        for &value in ids.values() {
-            let Ok(id) = value.try_into() else {
-                return Err(problem(
-                    self.path,
-                    format!("has id {value} in row {}", self.n_rows),
-                ));
-            };
-            self.tokens.write(&u32::to_le_bytes(id))?;
+        if self.n_ignored > 0 {
+            notes.push(format!(
+                "{} ids have the label -100 and are no padding (as prompts that a fine-tuning masks): they are taken like the others",
+                self.n_ignored
+            ));
         }
-        self.n_tokens += ids.len() as u64;
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(TokenFile, DocumentIndex), TokensError> {
-        let index = self.table.finish(self.n_tokens)?;
-        Ok((
-            TokenFile::new(self.tokens.into_map()?, 0, Dtype::U32, self.n_tokens),
+        let map = self.tokens.into_map()?;
+        Ok(ListColumn {
+            tokens: TokenFile::unpacked(map, path, Dtype::U32, self.n_tokens),
             index,
-        ))
+            padding,
+            notes,
+        })
     }
 }
 
-fn problem(path: &Path, problem: String) -> TokensError {
+fn problem_of(path: &Path, problem: String) -> TokensError {
     TokensError::ParquetIds {
         path: path.to_path_buf(),
+        problem,
+    }
+}
+
+fn bad_column(path: &Path, column: &'static str, problem: String) -> TokensError {
+    TokensError::ParquetColumn {
+        path: path.to_path_buf(),
+        column,
         problem,
     }
 }

@@ -10,9 +10,17 @@
 //!
 //! # How it is held
 //!
-//! Files are mapped, never read into memory: opening costs one pass over the index, which checks
-//! every length, pointer and document index of it against the `.bin` before anything is believed.
-//! Whoever changes a file while it is mapped breaks that promise.
+//! Ids stay in their files and are read by position: opening costs one pass over the index, which checks
+//! every length, pointer and document index of it against the `.bin` before anything is believed, and
+//! copies where documents start. A file that is cut later is an error of the next read; one that is
+//! overwritten is noticed by whoever asks ([`TokenCorpus::touched_file`]).
+//!
+//! # What is believed
+//!
+//! A raw file says nothing of itself: other kinds of file are refused by what they begin with
+//! (`foreign`), the type of its ids is checked on blocks from all over it (`width`), and on which side of
+//! the separator its documents are is told by its ends (`eod`) and said aloud. Padding of Parquet rows is left
+//! out by the columns that say it (`padding`).
 //!
 //! # Sequences
 //!
@@ -24,11 +32,15 @@ mod corpus_json;
 mod corpus_writer;
 mod dtype;
 mod encode;
+mod eod;
 mod error;
+mod foreign;
 mod index;
 mod list_column;
 pub mod megatron;
+mod padding;
 mod partial;
+mod paths;
 mod raw;
 mod special;
 mod spool;
@@ -36,13 +48,16 @@ mod token_file;
 mod tokenizer;
 mod train;
 mod view;
+mod width;
 
 pub use corpus::{OpenOptions, TokenCorpus, TokenFormat};
 pub use corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson, FileStamp};
 pub use corpus_writer::CorpusWriter;
 pub use dtype::Dtype;
 pub use encode::{EncodeOptions, EncodeProgress, encode_documents};
+pub use eod::EodPosition;
 pub use error::TokensError;
+pub use list_column::Padding;
 pub use special::SpecialChoice;
 pub use tokenizer::Tokenizer;
 pub use train::{

@@ -1,51 +1,138 @@
-//! A mapped run of ids.
+//! A run of ids in a file, read by position.
+//!
+//! Not mapped: a file that is cut while it is mapped ends the process by SIGBUS, or shows zeros up to
+//! the end of its last page. A read by position ends short, and that is an error.
 
 use super::dtype::Dtype;
 use super::error::TokensError;
 use memmap2::Mmap;
 use rayon::prelude::*;
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Tokens that one task scans, and that are decoded at a time.
 const SCAN_TOKENS: u64 = 1 << 20;
 const SCAN_BLOCK: usize = 1 << 12;
 
-/// `n_tokens` ids of `dtype` in a mapped file, from byte `start` on.
+/// `n_tokens` ids of `dtype`, from byte `start` on.
 pub(super) struct TokenFile {
-    map: Mmap,
-    start: usize,
+    bytes: Bytes,
+    path: PathBuf,
+    start: u64,
     dtype: Dtype,
     n_tokens: u64,
 }
 
-/// Maps a file that exists under a name.
-pub(super) fn map_file(path: &Path) -> Result<Mmap, TokensError> {
-    let file = File::open(path).map_err(TokensError::io("open", path))?;
-    let metadata = file.metadata().map_err(TokensError::io("read", path))?;
-    if !metadata.is_file() {
-        return Err(TokensError::NotACorpus {
+enum Bytes {
+    /// A file with a name, which others can change, and what it was like when it was opened.
+    File(File, FileState),
+    /// A temporary without a name.
+    Temporary(Mmap),
+}
+
+/// A token file that is open, with the size that it had then.
+pub(super) struct RawFile {
+    file: File,
+    state: FileState,
+    pub(super) path: PathBuf,
+    pub(super) len: u64,
+}
+
+impl RawFile {
+    pub(super) fn open(path: &Path) -> Result<Self, TokensError> {
+        let file = File::open(path).map_err(TokensError::io("open", path))?;
+        let metadata = file.metadata().map_err(TokensError::io("read", path))?;
+        if !metadata.is_file() {
+            return Err(TokensError::NotACorpus {
+                path: path.to_path_buf(),
+            });
+        }
+        Ok(Self {
+            file,
+            state: FileState::of(&metadata),
             path: path.to_path_buf(),
-        });
+            len: metadata.len(),
+        })
     }
-    // SAFETY: only read; that nobody changes a corpus while it is in use is the room's condition.
+
+    /// Up to `n` bytes from `offset` on: fewer where the file ends.
+    pub(super) fn read(&self, offset: u64, n: usize) -> Result<Vec<u8>, TokensError> {
+        let n = self.len.saturating_sub(offset).min(n as u64) as usize;
+        let mut bytes = vec![0; n];
+        read_at(&self.file, &self.path, offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The caller has checked that the ids lie inside the file.
+    pub(super) fn into_tokens(self, start: u64, dtype: Dtype, n_tokens: u64) -> TokenFile {
+        assert_inside(self.len, start, dtype, n_tokens);
+        TokenFile {
+            bytes: Bytes::File(self.file, self.state),
+            path: self.path,
+            start,
+            dtype,
+            n_tokens,
+        }
+    }
+}
+
+/// Maps a file that exists under a name, for as long as it takes to copy what is needed.
+pub(super) fn map_file(path: &Path) -> Result<Mmap, TokensError> {
+    let RawFile { file, .. } = RawFile::open(path)?;
+    // SAFETY: only read, and dropped when its tables are copied; that nobody cuts an index in that
+    // time is the room's condition.
     unsafe { Mmap::map(&file) }.map_err(TokensError::io("map", path))
 }
 
-impl TokenFile {
-    /// The caller has checked that the ids lie inside the map.
-    pub(super) fn new(map: Mmap, start: usize, dtype: Dtype, n_tokens: u64) -> Self {
-        let n_bytes = n_tokens
-            .checked_mul(dtype.bytes())
-            .expect("the ids lie inside the map");
-        assert!(
-            n_bytes <= (map.len() - start) as u64,
-            "the ids lie inside the map"
-        );
+fn read_at(file: &File, path: &Path, offset: u64, bytes: &mut [u8]) -> Result<(), TokensError> {
+    file.read_exact_at(bytes, offset)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => TokensError::CutShort {
+                path: path.to_path_buf(),
+                expected: offset + bytes.len() as u64,
+            },
+            _ => TokensError::io("read", path)(error),
+        })
+}
+
+fn assert_inside(n_bytes: u64, start: u64, dtype: Dtype, n_tokens: u64) {
+    let end = n_tokens
+        .checked_mul(dtype.bytes())
+        .and_then(|n| n.checked_add(start));
+    assert!(
+        end.is_some_and(|end| end <= n_bytes),
+        "the ids lie inside the file"
+    );
+}
+
+/// What a file was like at a moment: whoever writes to it changes one of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileState {
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileState {
+    fn of(metadata: &Metadata) -> Self {
         Self {
-            map,
-            start,
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
+    }
+}
+
+impl TokenFile {
+    /// Ids in an unnamed temporary, as unpacked from `path`.
+    pub(super) fn unpacked(map: Mmap, path: &Path, dtype: Dtype, n_tokens: u64) -> Self {
+        assert_inside(map.len() as u64, 0, dtype, n_tokens);
+        Self {
+            bytes: Bytes::Temporary(map),
+            path: path.to_path_buf(),
+            start: 0,
             dtype,
             n_tokens,
         }
@@ -59,46 +146,80 @@ impl TokenFile {
         self.dtype
     }
 
-    pub(super) fn copy(&self, start: u64, out: &mut [u32]) {
+    /// Size of the ids, bytes.
+    pub(super) fn n_bytes(&self) -> u64 {
+        self.n_tokens * self.dtype.bytes()
+    }
+
+    /// Whether someone wrote to the file since it was opened.
+    pub(super) fn is_touched(&self) -> Result<bool, TokensError> {
+        let Bytes::File(file, before) = &self.bytes else {
+            return Ok(false);
+        };
+        let metadata = file
+            .metadata()
+            .map_err(TokensError::io("read", &self.path))?;
+        Ok(FileState::of(&metadata) != *before)
+    }
+
+    /// # Panics
+    /// Past the last token.
+    pub(super) fn copy(&self, start: u64, out: &mut [u32]) -> Result<(), TokensError> {
         let end = start + out.len() as u64;
         assert!(
             end <= self.n_tokens,
             "tokens {start}..{end} of {}",
             self.n_tokens
         );
-        self.dtype.decode(self.bytes(start..end), out);
+        let mut bytes = vec![0; out.len() * self.dtype.bytes() as usize];
+        self.copy_bytes(start * self.dtype.bytes(), &mut bytes)?;
+        self.dtype.decode(&bytes, out);
+        Ok(())
     }
 
-    /// Bytes of a range of tokens that is inside.
-    fn bytes(&self, tokens: Range<u64>) -> &[u8] {
-        let at = |token: u64| self.start + (token * self.dtype.bytes()) as usize;
-        &self.map[at(tokens.start)..at(tokens.end)]
+    /// The bytes of the ids from the `offset`-th on.
+    pub(super) fn copy_bytes(&self, offset: u64, out: &mut [u8]) -> Result<(), TokensError> {
+        let offset = self.start + offset;
+        match &self.bytes {
+            Bytes::File(file, _) => read_at(file, &self.path, offset, out),
+            Bytes::Temporary(map) => {
+                let at = offset as usize;
+                out.copy_from_slice(&map[at..at + out.len()]);
+                Ok(())
+            }
+        }
     }
 
     /// Calls `visit` with the ids of a range, a block at a time, with the offset of the block.
-    pub(super) fn for_each_block(&self, tokens: Range<u64>, mut visit: impl FnMut(u64, &[u32])) {
+    pub(super) fn for_each_block(
+        &self,
+        tokens: Range<u64>,
+        mut visit: impl FnMut(u64, &[u32]) -> Result<(), TokensError>,
+    ) -> Result<(), TokensError> {
         let mut block = [0_u32; SCAN_BLOCK];
         let mut start = tokens.start;
         while start < tokens.end {
             let n = (tokens.end - start).min(SCAN_BLOCK as u64) as usize;
-            self.copy(start, &mut block[..n]);
-            visit(start, &block[..n]);
+            self.copy(start, &mut block[..n])?;
+            visit(start, &block[..n])?;
             start += n as u64;
         }
+        Ok(())
     }
 
     /// The largest id of a range and the first offset at which it stands; (0, start) if it is empty.
-    pub(super) fn max_id(&self, tokens: Range<u64>) -> (u32, u64) {
+    pub(super) fn max_id(&self, tokens: Range<u64>) -> Result<(u32, u64), TokensError> {
         let start = tokens.start;
         let n_tasks = tokens.end.saturating_sub(start).div_ceil(SCAN_TOKENS);
         let tasks = (0..n_tasks).into_par_iter().map(|task| {
             let from = start + task * SCAN_TOKENS;
             self.max_id_of_task(from..tokens.end.min(from + SCAN_TOKENS))
         });
-        tasks.reduce_with(larger_then_earlier).unwrap_or((0, start))
+        let largest = tasks.try_reduce_with(|a, b| Ok(larger_then_earlier(a, b)));
+        largest.unwrap_or(Ok((0, start)))
     }
 
-    fn max_id_of_task(&self, tokens: Range<u64>) -> (u32, u64) {
+    fn max_id_of_task(&self, tokens: Range<u64>) -> Result<(u32, u64), TokensError> {
         let mut best = (0, u64::MAX);
         self.for_each_block(tokens, |start, ids| {
             let id = ids.iter().copied().max().unwrap_or(0);
@@ -106,8 +227,9 @@ impl TokenFile {
                 let first = ids.iter().position(|&other| other == id).unwrap_or(0);
                 best = (id, start + first as u64);
             }
-        });
-        best
+            Ok(())
+        })?;
+        Ok(best)
     }
 }
 

@@ -126,6 +126,11 @@ impl<'a> SequenceView<'a> {
         self.n_targets
     }
 
+    /// What is cut.
+    pub fn corpus(&self) -> &'a TokenCorpus {
+        self.corpus
+    }
+
     /// How it was cut.
     pub fn options(&self) -> &ViewOptions {
         &self.options
@@ -133,23 +138,27 @@ impl<'a> SequenceView<'a> {
 
     /// Reads one sequence.
     ///
+    /// # Errors
+    /// I/O, or a file that was cut since it was opened.
+    ///
     /// # Panics
     /// Past the last sequence.
-    pub fn read(&self, seq_id: u64) -> Sequence {
+    pub fn read(&self, seq_id: u64) -> Result<Sequence, TokensError> {
         let span = self.span(seq_id);
         let n_bos = self.options.sequence_bos.iter().len();
         let mut input_ids = vec![0; n_bos + span.n_tokens as usize];
         if let Some(bos) = self.options.sequence_bos {
             input_ids[0] = bos;
         }
-        self.corpus.copy_tokens(span.start, &mut input_ids[n_bos..]);
+        self.corpus
+            .copy_tokens(span.start, &mut input_ids[n_bos..])?;
         let (doc_starts, doc_indices) = self.documents_of(&span);
-        Sequence {
+        Ok(Sequence {
             seq_id,
             input_ids,
             doc_starts,
             doc_indices,
-        }
+        })
     }
 
     /// Number of predicted positions of one sequence, at least 1.

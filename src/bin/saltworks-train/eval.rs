@@ -8,7 +8,8 @@ use indicatif::ProgressBar;
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::{
-    OpenOptions, Packing, SequenceView, SpecialChoice, TokenCorpus, TokenFormat, ViewOptions,
+    Dtype, EodPosition, OpenOptions, Packing, SequenceView, SpecialChoice, TokenCorpus,
+    TokenFormat, ViewOptions,
 };
 use saltworks::train::eval::{
     DEFAULT_BATCH_POSITIONS, EvalOptions, EvalProgress, EvalReport, Score, TextCorpus, TextOptions,
@@ -37,6 +38,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", requires = "tokens")]
     tokens_format: Option<TokenFormat>,
 
+    /// Type of the ids in a token file without a header. Default: u16, unless the bytes are seen to be
+    /// wider.
+    #[arg(long, value_name = "TYPE", requires = "tokens")]
+    dtype: Option<Dtype>,
+
     #[command(flatten)]
     text: TextArgs,
 
@@ -61,6 +67,11 @@ pub(crate) struct Args {
     /// which have no document boundaries of their own, the id that splits them.
     #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     eod: SpecialChoice,
+
+    /// Where that id stands in raw --tokens: front or back of each document. Default: as the file's ends
+    /// tell.
+    #[arg(long, value_name = "POSITION", requires = "tokens")]
+    eod_position: Option<EodPosition>,
 
     /// Only N sequences of --tokens, evenly spread.
     #[arg(long, value_name = "N", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
@@ -208,9 +219,14 @@ impl Args {
         };
         let options = OpenOptions {
             format: self.tokens_format,
+            dtype: self.dtype,
             eod: self.splitting_id(opened)?,
+            eod_position: self.eod_position,
         };
         let corpus = TokenCorpus::open(path, &options)?;
+        for note in corpus.notes() {
+            anstream::eprintln!("note: {note}");
+        }
         let tokenizer = opened.tokenizer.as_ref();
         let tokenizer = tokenizer.map(|(tokenizer, path)| (tokenizer, path.as_path()));
         check_tokens(&opened.spec, &corpus, tokenizer)?;

@@ -87,6 +87,7 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
         inputs.runtime.path.display(),
         inputs.runtime.found_by
     );
+    print_notes(&inputs.notes);
     if inputs.tokenizer.is_none() {
         say!(
             "note: the tokens do not say which tokenizer made them, so only the range of ids was checked; --tokenizer would check more"
@@ -98,6 +99,12 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
         plan.sequences.n_targets,
         shards(plan.n_shards().into())
     );
+}
+
+pub(crate) fn print_notes(notes: &[String]) {
+    for note in notes {
+        anstream::eprintln!("note: {note}");
+    }
 }
 
 fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
@@ -126,6 +133,7 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
 }
 
 fn print_estimate(estimate: &Estimate) {
+    print_notes(&estimate.notes);
     let plan = &estimate.plan;
     out!("sequences  {}", sequences(plan));
     out!("tokens     {}", plan.sequences.n_targets);

@@ -54,7 +54,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if !args.no_probe {
         super::label::warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
     }
-    let plan = label::plan(&config)?;
+    let plan = label::plan(&config, |inputs| super::label::print_notes(&inputs.notes))?;
     out!(
         "planned {} targets in {} shards: {}",
         plan.sequences.n_targets,

@@ -61,7 +61,7 @@ fn what_makes_no_experiment_is_refused_by_its_key() {
         (
             "tokens = \"valid\"",
             "labels = \"l\"\neod = 1",
-            "sets.books is labels, with tokens_format or eod",
+            "sets.books is labels, with tokens_format, dtype or eod",
         ),
         (
             "name = \"books\"",

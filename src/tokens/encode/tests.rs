@@ -79,7 +79,7 @@ fn documents_come_in_order_with_their_ids_around_them() {
     for doc in [0, 1, 4095, 4096, 8999] {
         let start = corpus.document_start(doc);
         let mut ids = vec![0; (corpus.document_start(doc + 1) - start) as usize];
-        corpus.copy_tokens(start, &mut ids);
+        corpus.copy_tokens(start, &mut ids).unwrap();
         assert_eq!((ids[0], ids[ids.len() - 1]), (1, 0));
         let text = setup.tokenizer.decode(&ids[1..ids.len() - 1]);
         assert!(text.starts_with(&format!("document {doc} says ")), "{text}");

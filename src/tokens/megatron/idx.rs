@@ -7,6 +7,7 @@ pub const MAGIC: [u8; 9] = *b"MMIDIDX\0\0";
 /// The tables start here.
 pub const HEADER_BYTES: u64 = 34;
 pub(super) const VERSION: u64 = 1;
+const OLD_MAGIC: &[u8] = b"TNTIDX\0\0";
 
 /// What is wrong with an `.idx`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum IdxFault {
     /// Another kind of file.
     #[error("it does not start with Megatron's magic")]
     Magic,
+    /// An index of before Megatron's mapped files.
+    #[error("it is of the old format (TNTIDX) of fairseq and Megatron")]
+    OldFormat,
     /// A version that is not known.
     #[error("it is of version {got}, only version 1 is known")]
     Version {
@@ -27,7 +31,7 @@ pub enum IdxFault {
         got: u64,
     },
     /// Ids of a type that is no integer, or unknown.
-    #[error("its dtype code is {code}, expected an integer type (1 to 5, or 8)")]
+    #[error("its dtype code is {code} ({}), expected an integer type (1 to 5, or 8)", name_of_code(*code))]
     DtypeCode {
         /// The code found.
         code: u8,
@@ -40,9 +44,23 @@ pub enum IdxFault {
         /// Number of document entries as stated.
         n_entries: u64,
     },
+    /// Sequences that are no text.
+    #[error("it is a multimodal index: sequence {sequence} has mode {mode}, where text has 0")]
+    Mode {
+        /// The first such sequence.
+        sequence: u64,
+        /// Its mode.
+        mode: u8,
+    },
     /// Counts that do not fit the file.
-    #[error("its counts ask for {expected} bytes, it has {got}")]
+    #[error(
+        "its {n_sequences} sequences and {n_entries} document entries ask for {expected} bytes, it has {got}"
+    )]
     Size {
+        /// Number of sequences as stated.
+        n_sequences: u64,
+        /// Number of document entries as stated.
+        n_entries: u64,
         /// Header and tables, bytes.
         expected: u64,
         /// Its size, bytes.
@@ -57,7 +75,7 @@ pub enum IdxFault {
         length: i32,
     },
     /// A sequence that does not start where the one before ended.
-    #[error("sequence {sequence} starts at byte {got} of the .bin, expected {expected}")]
+    #[error("sequence {sequence} starts at byte {got} of the .bin, expected {expected}: {}", if *got < *expected as i64 { "it overlaps the one before" } else { "there is a gap before it" })]
     Pointer {
         /// The sequence.
         sequence: u64,
@@ -75,7 +93,9 @@ pub enum IdxFault {
         got: u64,
     },
     /// A document that starts at an impossible sequence.
-    #[error("document entry {entry} is {got}, expected {least} to {most}")]
+    #[error(
+        "document entry {entry} is {got}, expected {least} to {most} (the first is 0, none is below the one before, the last is the number of sequences)"
+    )]
     DocumentEntry {
         /// The entry.
         entry: u64,
@@ -86,6 +106,44 @@ pub enum IdxFault {
         /// The entry found.
         got: i64,
     },
+}
+
+impl IdxFault {
+    /// What to do.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            IdxFault::Magic => {
+                "give the .idx that was written with the .bin, or the .bin under another name if it is a raw token file"
+            }
+            IdxFault::OldFormat => "write the tokens again with --dataset-impl mmap",
+            IdxFault::Version { .. } => {
+                "write the tokens with a Megatron whose index is of version 1"
+            }
+            IdxFault::DtypeCode { code: 6 | 7 } => {
+                "its .bin holds numbers and no token ids: give the token files"
+            }
+            IdxFault::Mode { .. } => "label the sequences of text alone, from files of their own",
+            IdxFault::BinSize { .. } => {
+                "it is of another .bin, or one of the two is cut short: give the two that were written together, or fetch them again"
+            }
+            IdxFault::TooShort { .. } | IdxFault::Size { .. } => {
+                "it is cut short or has bytes too many: fetch it again, or make the token files again"
+            }
+            IdxFault::DtypeCode { .. }
+            | IdxFault::Counts { .. }
+            | IdxFault::Length { .. }
+            | IdxFault::Pointer { .. }
+            | IdxFault::DocumentEntry { .. } => "it is damaged: make the token files again",
+        }
+    }
+}
+
+fn name_of_code(code: u8) -> &'static str {
+    match code {
+        6 => "f32, or f64 in newer versions",
+        7 => "f64, or f32 in newer versions",
+        _ => "unknown",
+    }
 }
 
 /// What the header of a validated `.idx` says; its methods read the tables of those same bytes.
@@ -99,6 +157,8 @@ pub struct IdxLayout {
     pub n_documents: u64,
     /// Number of tokens in the `.bin`.
     pub n_tokens: u64,
+    /// Whether a mode follows for each sequence, as multimodal data sets have it; all are 0.
+    pub has_modes: bool,
 }
 
 /// Checks the whole of an `.idx` against the size of its `.bin`.
@@ -109,13 +169,16 @@ pub fn validate_idx(bytes: &[u8], bin_bytes: u64) -> Result<IdxLayout, IdxFault>
     let mut layout = read_header(bytes)?;
     layout.n_tokens = check_sequences(&layout, bytes, bin_bytes)?;
     check_documents(&layout, bytes)?;
+    check_modes(&layout, bytes)?;
     Ok(layout)
 }
 
 fn read_header(bytes: &[u8]) -> Result<IdxLayout, IdxFault> {
     let got = bytes.len() as u64;
     if !bytes.starts_with(&MAGIC) {
-        return Err(if MAGIC.starts_with(bytes) {
+        return Err(if bytes.starts_with(OLD_MAGIC) {
+            IdxFault::OldFormat
+        } else if MAGIC.starts_with(bytes) {
             IdxFault::TooShort { got }
         } else {
             IdxFault::Magic
@@ -137,14 +200,21 @@ fn read_header(bytes: &[u8]) -> Result<IdxLayout, IdxFault> {
     };
     let n_documents = n_entries.checked_sub(1).ok_or(counts.clone())?;
     let expected = table_bytes(n_sequences, n_entries).ok_or(counts)?;
-    if expected != got {
-        return Err(IdxFault::Size { expected, got });
+    let has_modes = n_sequences > 0 && expected.checked_add(n_sequences) == Some(got);
+    if expected != got && !has_modes {
+        return Err(IdxFault::Size {
+            n_sequences,
+            n_entries,
+            expected,
+            got,
+        });
     }
     Ok(IdxLayout {
         dtype,
         n_sequences,
         n_documents,
         n_tokens: 0,
+        has_modes,
     })
 }
 
@@ -207,6 +277,18 @@ fn check_documents(layout: &IdxLayout, bytes: &[u8]) -> Result<(), IdxFault> {
         }
     }
     Ok(())
+}
+
+/// Modes are read for this alone: of text they are 0.
+fn check_modes(layout: &IdxLayout, bytes: &[u8]) -> Result<(), IdxFault> {
+    if !layout.has_modes {
+        return Ok(());
+    }
+    let modes = &bytes[bytes.len() - layout.n_sequences as usize..];
+    match (0..).zip(modes).find(|(_, mode)| **mode != 0) {
+        None => Ok(()),
+        Some((sequence, &mode)) => Err(IdxFault::Mode { sequence, mode }),
+    }
 }
 
 impl IdxLayout {

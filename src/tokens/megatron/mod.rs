@@ -4,7 +4,8 @@
 //! 4 i32, 5 i64, 8 u16; 6 and 7 are floats and refused); u64 number of sequences; u64 number of
 //! document entries (documents + 1). Then from byte 34, unaligned: i32 lengths in tokens and i64
 //! offsets in bytes of every sequence, and the i64 document entries: at which sequence each document
-//! starts, the last being the number of sequences. We write a sequence a document; Megatron also
+//! starts, the last being the number of sequences. A multimodal data set may have a byte for each sequence at
+//! the end, its mode; they are passed over where all are 0 (text). We write a sequence a document; Megatron also
 //! has documents of several sequences (sentences), which are read as the document they make up.
 
 mod idx;

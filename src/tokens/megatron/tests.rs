@@ -123,6 +123,8 @@ fn every_fault_has_its_name() {
     assert_eq!(
         fault(&with(18, &[4])),
         IdxFault::Size {
+            n_sequences: 4,
+            n_entries: 4,
             expected: 114,
             got: 102
         }
@@ -130,6 +132,8 @@ fn every_fault_has_its_name() {
     assert_eq!(
         fault(&GOLDEN_IDX[..101]),
         IdxFault::Size {
+            n_sequences: 3,
+            n_entries: 4,
             expected: 102,
             got: 101
         }
@@ -199,6 +203,46 @@ fn documents_of_several_sequences_start_at_their_first() {
         .map(|document| layout.document_start(&idx, document))
         .collect();
     assert_eq!(starts, [0, 2, 5]);
+}
+
+#[test]
+fn modes_of_a_multimodal_index_are_passed_over_where_all_are_text() {
+    let with_modes = |modes: &[u8]| [GOLDEN_IDX, modes].concat();
+    let plain = validate_idx(GOLDEN_IDX, 10).unwrap();
+    let layout = validate_idx(&with_modes(&[0, 0, 0]), 10).unwrap();
+    assert!(layout.has_modes && !plain.has_modes);
+    let has_modes = true;
+    assert_eq!(layout, IdxLayout { has_modes, ..plain });
+    let starts = |idx: &[u8]| [0, 1, 2, 3].map(|document| layout.document_start(idx, document));
+    assert_eq!(starts(&with_modes(&[0, 0, 0])), starts(GOLDEN_IDX));
+    let fault = validate_idx(&with_modes(&[0, 1, 2]), 10).unwrap_err();
+    assert_eq!(
+        fault,
+        IdxFault::Mode {
+            sequence: 1,
+            mode: 1
+        }
+    );
+    assert!(fault.to_string().contains("multimodal"));
+    for modes in [&[0_u8][..], &[0, 0], &[0; 4], &[0; 8]] {
+        let fault = validate_idx(&with_modes(modes), 10).unwrap_err();
+        assert!(matches!(fault, IdxFault::Size { .. }), "{fault}");
+    }
+}
+
+#[test]
+fn only_a_damaged_index_is_to_be_made_again() {
+    let remedy = |idx: &[u8], bin_bytes| validate_idx(idx, bin_bytes).unwrap_err().remedy();
+    assert!(remedy(&with(94, &[2]), 10).contains("make the token files again"));
+    assert!(remedy(&with(34, &[3]), 10).contains("make the token files again"));
+    assert!(remedy(GOLDEN_IDX, 12).contains("written together"));
+    assert!(remedy(&with(9, &[2]), 10).contains("version 1"));
+    assert!(remedy(&with(17, &[6]), 10).contains("no token ids"));
+    assert!(remedy(&GOLDEN_IDX[..101], 10).contains("fetch it again"));
+    let mut old = GOLDEN_IDX.to_vec();
+    old[..8].copy_from_slice(b"TNTIDX\0\0");
+    assert!(remedy(&old, 10).contains("--dataset-impl mmap"));
+    assert!(remedy(&[1; 40], 10).contains("under another name"));
 }
 
 /// What a validated index promises.

@@ -101,7 +101,7 @@ fn assert_like_naive(lengths: &[usize], options: &ViewOptions) -> Result<(), Tes
     prop_assert_eq!(view.n_targets(), n_targets as u64);
     for sequence in &wanted {
         let seq_id = sequence.seq_id;
-        prop_assert_eq!(&view.read(seq_id), sequence);
+        prop_assert_eq!(&view.read(seq_id).unwrap(), sequence);
         prop_assert_eq!(
             view.n_targets_of(seq_id) as usize,
             sequence.input_ids.len() - 1
@@ -183,5 +183,5 @@ fn a_sequence_longer_than_the_corpus_holds_all_of_it() {
     };
     let view = SequenceView::new(&corpus, options).unwrap();
     assert_eq!((view.len(), view.n_targets_of(0)), (1, 6));
-    assert_eq!(view.read(0).doc_starts, [0, 3]);
+    assert_eq!(view.read(0).unwrap().doc_starts, [0, 3]);
 }

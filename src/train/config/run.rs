@@ -1,6 +1,6 @@
 //! The keys of `run.toml`.
 
-use crate::tokens::{Packing, TokenFormat};
+use crate::tokens::{Dtype, EodPosition, Packing, TokenFormat};
 use crate::train::loss::{Gate, KdLoss, TemperatureMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,8 +82,15 @@ pub struct DataConfig {
     pub tokens: Option<PathBuf>,
     /// Format of the token files, where name and contents do not tell.
     pub tokens_format: Option<TokenFormat>,
-    /// End-of-document id of raw token files.
+    /// Type of the ids in token files without a header. Default: u16, unless the bytes are seen to be
+    /// wider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
+    /// Id between documents of raw token files.
     pub eod: Option<u32>,
+    /// Where that id stands: `front` or `back` of each document. Default: as the file's ends tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eod_position: Option<EodPosition>,
     /// Label directory of `saltworks label`. A `baseline` that names one reads the same sequences
     /// in the same order as the other modes, and learns only from their tokens.
     pub labels: Option<PathBuf>,

@@ -113,6 +113,12 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// Token files that were overwritten while the run read them.
+    #[error("{} was changed while it was read: what the run learnt from since then is not known; restore the file, and train again from a checkpoint of before the change", path.display())]
+    ChangedWhileRead {
+        /// The file.
+        path: PathBuf,
+    },
     /// A corpus without a single sequence.
     #[error("{} has {n_tokens} tokens in {n_documents} documents, too few for one predicted position: give a longer corpus", path.display())]
     NoSequences {
@@ -207,7 +213,7 @@ impl DataError {
             DataError::Shards(error) => error.kind(),
             DataError::Tokens(error) => error.kind(),
             DataError::Storage(error) => error.kind(),
-            DataError::ChangedCorpus { .. } => Kind::BadData,
+            DataError::ChangedCorpus { .. } | DataError::ChangedWhileRead { .. } => Kind::BadData,
             DataError::Thread { .. } => Kind::Failed,
             _ => Kind::Usage,
         }

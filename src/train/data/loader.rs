@@ -213,7 +213,7 @@ impl Loader {
             self.prefetch,
             move |pump| {
                 let mut stream = TokenStream::new(&tokens, position);
-                pump.run(|| Ok(stream.next_example()));
+                pump.run(|| stream.next_example());
             },
             self.batches(position, end),
         )

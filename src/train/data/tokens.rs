@@ -6,7 +6,9 @@ use super::order::token_permutation;
 use super::{DataError, Example};
 use crate::shards::{Permutation, PlanCorpus, PlanFile};
 use crate::storage;
-use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, TokenFormat, ViewOptions};
+use crate::tokens::{
+    Dtype, EodPosition, OpenOptions, SequenceView, TokenCorpus, TokensError, ViewOptions,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +17,8 @@ use std::sync::Arc;
 pub struct TokenOptions {
     /// The corpus.
     pub path: PathBuf,
-    /// Its format, where name and contents do not tell.
-    pub format: Option<TokenFormat>,
-    /// End-of-document id of a raw file.
-    pub eod: Option<u32>,
+    /// What is said of its files.
+    pub said: OpenOptions,
     /// How it is cut: as the labels are, where there are any.
     pub view: ViewOptions,
     /// Seed of the order.
@@ -32,6 +32,8 @@ pub struct TokenSource {
     options: TokenOptions,
     n_sequences: u64,
     excluded: Arc<Excluded>,
+    /// Samples of each file, as they were at the beginning.
+    sampled: Arc<Vec<String>>,
 }
 
 /// Sequences that are left out, such that the i-th of the others is found by a search.
@@ -70,17 +72,19 @@ impl Excluded {
 }
 
 impl TokenSource {
-    /// Opens and cuts a corpus, and looks at every id of it (a parallel scan). A note comes back
+    /// Opens and cuts a corpus, looks at every id of it (a parallel scan), and at every byte of its files
+    /// where a `corpus.json` says what they are. Notes come back on how the files were read, and
     /// where the corpus does not say which tokenizer it is of.
     ///
     /// # Errors
-    /// A corpus that cannot be opened, is of another tokenizer or vocabulary, has an id past V, or
-    /// makes no sequence.
+    /// A corpus that cannot be opened, is damaged, of another tokenizer or vocabulary, has an id past V,
+    /// or makes no sequence.
     pub fn open(
         options: &TokenOptions,
         facts: &TokenizerFacts,
-    ) -> Result<(Self, Option<String>), DataError> {
+    ) -> Result<(Self, Vec<String>), DataError> {
         let corpus = open_corpus(options)?;
+        corpus.check_contents()?;
         let note = match TokenizerFacts::of_corpus(&corpus) {
             Some(other) => facts.check(&options.path, &other)?,
             None => Some(format!(
@@ -99,13 +103,42 @@ impl TokenSource {
                 n_documents: corpus.n_documents(),
             });
         }
+        let notes = corpus.notes().iter().cloned().chain(note).collect();
+        let sampled = corpus
+            .files()
+            .iter()
+            .map(|path| storage::sampled_blake3(path));
         let source = TokenSource {
+            sampled: Arc::new(sampled.collect::<Result<_, _>>()?),
             corpus: Arc::new(corpus),
             options: options.clone(),
             n_sequences,
             excluded: Arc::new(Excluded::default()),
         };
-        Ok((source, note))
+        Ok((source, notes))
+    }
+
+    /// Whether the files are still what they were when they were opened: their samples, and all of them
+    /// where someone wrote to them and a `corpus.json` says what they must be.
+    ///
+    /// # Errors
+    /// [`DataError::ChangedWhileRead`].
+    pub fn check_unchanged(&self) -> Result<(), DataError> {
+        let changed = |path: &Path| DataError::ChangedWhileRead {
+            path: path.to_path_buf(),
+        };
+        for (path, before) in self.corpus.files().iter().zip(self.sampled.iter()) {
+            if storage::sampled_blake3(path)? != *before {
+                return Err(changed(path));
+            }
+        }
+        let Some(touched) = self.corpus.touched_file()? else {
+            return Ok(());
+        };
+        match self.corpus.check_contents() {
+            Err(TokensError::NotAsTokenized { .. }) => Err(changed(touched)),
+            other => Ok(other?),
+        }
     }
 
     /// The corpus.
@@ -151,16 +184,30 @@ impl TokenSource {
     /// All that the order depends on, as text; of the files, samples.
     pub(super) fn order_parts(&self) -> Result<Vec<String>, DataError> {
         let TokenOptions {
-            eod, view, seed, ..
+            said, view, seed, ..
         } = &self.options;
         let mut parts = vec![
-            format!("seed {seed}, eod {eod:?}, {view:?}"),
+            format!("seed {seed}, eod {:?}, {view:?}", said.eod),
             self.excluded.hash(),
         ];
+        // Where they are as they always were, the order is called as it always was.
+        parts.extend(
+            self.said_dtype()
+                .map(|dtype| format!("dtype {}", dtype.name())),
+        );
+        parts.extend(self.is_front().then(|| "eod in front".to_owned()));
         for path in self.corpus.files() {
             parts.push(storage::sampled_blake3(path)?);
         }
         Ok(parts)
+    }
+
+    fn said_dtype(&self) -> Option<Dtype> {
+        self.corpus.said_dtype()
+    }
+
+    fn is_front(&self) -> bool {
+        self.corpus.eod_position() == Some(EodPosition::Front)
     }
 
     /// The same source without the first `n` sequences of the labels' order, if it is the labels'
@@ -189,9 +236,17 @@ impl TokenSource {
             return Ok(false);
         }
         let show = |eod: Option<u32>| eod.map_or("none".to_owned(), |id| id.to_string());
+        let side = |is_front: bool| if is_front { "front" } else { "back" }.to_owned();
+        let dtype = |dtype: Option<Dtype>| dtype.map_or("not said", Dtype::name).to_owned();
         let view = |view: &ViewOptions| format!("{view:?}");
         for (what, expected, got) in [
-            ("data.eod", show(theirs.eod), show(self.options.eod)),
+            ("data.eod", show(theirs.eod), show(self.options.said.eod)),
+            (
+                "data.eod_position",
+                side(theirs.eod_position == Some(EodPosition::Front)),
+                side(self.is_front()),
+            ),
+            ("data.dtype", dtype(theirs.dtype), dtype(self.said_dtype())),
             ("the view", view(&labels.view()), view(&self.options.view)),
             (
                 "the number of sequences",
@@ -265,19 +320,29 @@ fn differing_sample(paths: &[PathBuf], theirs: &[PlanFile]) -> Result<Option<Pat
 }
 
 fn open_corpus(options: &TokenOptions) -> Result<TokenCorpus, DataError> {
-    let open = OpenOptions {
-        format: options.format,
-        eod: options.eod,
+    // In a configuration, what is said has keys.
+    let setting = |key, expected: &str, got: &str| DataError::Setting {
+        key,
+        expected: expected.to_owned(),
+        got: got.to_owned(),
     };
-    let corpus = TokenCorpus::open(&options.path, &open)?;
-    match options.eod {
-        Some(eod) if corpus.format().has_borders() => Err(DataError::Setting {
-            key: "data.eod",
-            expected: "no value: these tokens have document borders of their own".to_owned(),
-            got: eod.to_string(),
-        }),
-        _ => Ok(corpus),
-    }
+    TokenCorpus::open(&options.path, &options.said).map_err(|error| match error {
+        TokensError::SaidByFile { option, got, .. } => {
+            let key = match option {
+                "--dtype" => "data.dtype",
+                "--eod" => "data.eod",
+                _ => "data.eod_position",
+            };
+            let expected = "no value: these tokens have document borders and a type of their own";
+            setting(key, expected, &got)
+        }
+        TokensError::DtypeSaidByFile { expected, got, .. } => setting(
+            "data.dtype",
+            &format!("{expected}, as the file's header says"),
+            got,
+        ),
+        error => error.into(),
+    })
 }
 
 fn check_bos(view: &ViewOptions, vocab_size: u32) -> Result<(), DataError> {
@@ -314,7 +379,10 @@ impl<'a> TokenStream<'a> {
     }
 
     /// The next sequence.
-    pub(super) fn next_example(&mut self) -> Example {
+    ///
+    /// # Errors
+    /// A file that was cut, I/O.
+    pub(super) fn next_example(&mut self) -> Result<Example, DataError> {
         let n = self.source.n_available();
         if self.position / n != self.epoch {
             self.epoch = self.position / n;
@@ -322,7 +390,7 @@ impl<'a> TokenStream<'a> {
         }
         let seq_id = self.order.seq_id(self.position % n);
         self.position += 1;
-        self.view.read(seq_id).into()
+        Ok(self.view.read(seq_id)?.into())
     }
 }
 

@@ -53,6 +53,7 @@ pub fn check_tokens(
     corpus: &TokenCorpus,
     tokenizer: Option<(&Tokenizer, &Path)>,
 ) -> Result<(), EvalError> {
+    corpus.check_contents()?;
     let path = &corpus.files()[0];
     if let Some(json) = corpus.corpus_json() {
         check_vocabulary(spec, json.vocab_size, path, "the corpus' tokenizer")?;

@@ -61,12 +61,17 @@ pub fn evaluate(
 ) -> Result<EvalReport, EvalError> {
     check_view(&network.params.spec, view)?;
     let mut tally = Tally::new(options.groups, options.bytes_of_ids);
-    let sequences = seq_ids.map(|seq_id| view.read(seq_id));
+    let mut fault = None;
+    let sequences =
+        seq_ids.map_while(|seq_id| view.read(seq_id).map_err(|error| fault = Some(error)).ok());
     for_each_batch(network, sequences, |sequence, scores_t| {
         tally.add(sequence, scores_t);
         let n_targets = tally.n_targets();
         on_progress(&EvalProgress { n_targets })
     })?;
+    if let Some(fault) = fault {
+        return Err(fault.into());
+    }
     Ok(tally.report(options.text_bytes))
 }
 

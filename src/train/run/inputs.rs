@@ -192,7 +192,9 @@ fn unsaid_selection(config: &RunConfig, labels: &LabelSource) -> Option<String> 
 fn said_of_tokens(config: &RunConfig) -> OpenOptions {
     OpenOptions {
         format: config.data.tokens_format,
+        dtype: config.data.dtype,
         eod: config.data.eod,
+        eod_position: config.data.eod_position,
     }
 }
 
@@ -207,15 +209,14 @@ fn said_of_validation(config: &RunConfig) -> OpenOptions {
     let said = said_of_tokens(config);
     OpenOptions {
         format: said.format.filter(|format| !format.has_borders()),
-        eod: said.eod,
+        ..said
     }
 }
 
 fn token_options(config: &RunConfig, path: &Path, said: OpenOptions) -> TokenOptions {
     TokenOptions {
         path: path.to_path_buf(),
-        format: said.format,
-        eod: said.eod,
+        said,
         view: view_of(config),
         seed: config.train.seed,
     }
@@ -229,8 +230,8 @@ fn open_tokens(
     let Some(options) = options else {
         return Ok(None);
     };
-    let (source, note) = TokenSource::open(&options, facts)?;
-    notes.extend(note);
+    let (source, more) = TokenSource::open(&options, facts)?;
+    notes.extend(more);
     Ok(Some(source))
 }
 
@@ -303,7 +304,11 @@ fn facts(
 
 fn facts_of_corpus(path: &Path, said: OpenOptions) -> Result<Option<TokenizerFacts>, DataError> {
     // Documents are for later.
-    let options = OpenOptions { eod: None, ..said };
+    let options = OpenOptions {
+        eod: None,
+        eod_position: None,
+        ..said
+    };
     let corpus = TokenCorpus::open(path, &options)?;
     Ok(TokenizerFacts::of_corpus(&corpus))
 }

@@ -134,9 +134,19 @@ impl<'a> Trainer<'a> {
             }
             let is_done = self.step()?;
             if is_done && self.is_checkpoint_due() {
+                self.check_tokens()?;
                 self.save()?;
             }
         }
+    }
+
+    /// What was learnt from tokens that were overwritten meanwhile is not saved.
+    fn check_tokens(&self) -> Result<(), TrainError> {
+        let sources = [&self.inputs.tokens, &self.inputs.validation];
+        for source in sources.into_iter().flatten() {
+            source.check_unchanged()?;
+        }
+        Ok(())
     }
 
     fn n_steps(&self) -> u64 {
@@ -250,7 +260,7 @@ impl<'a> Trainer<'a> {
         let Some(validation) = self.validation.as_mut().filter(|_| is_due && is_new) else {
             return Ok(());
         };
-        let Some(report) = validation.run(&mut self.network, self.interrupt) else {
+        let Some(report) = validation.run(&mut self.network, self.interrupt)? else {
             return Ok(());
         };
         let nll = report.nll;

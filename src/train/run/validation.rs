@@ -4,7 +4,7 @@ use super::Interrupt;
 use super::inputs::Inputs;
 use super::step::mean;
 use crate::tokens::SequenceView;
-use crate::train::data::{Example, TokenSource};
+use crate::train::data::{DataError, Example, TokenSource};
 use crate::train::eval::evenly_spread;
 use crate::train::loss::{LossSums, PositionScore, targets_of};
 use crate::train::model::Network;
@@ -45,24 +45,27 @@ impl<'a> Validation<'a> {
     }
 
     /// Evaluates all chosen sequences; `None` if a stop was asked for before the last.
+    ///
+    /// # Errors
+    /// Tokens that cannot be read.
     pub(super) fn run(
         &mut self,
         network: &mut Network,
         interrupt: &Interrupt,
-    ) -> Option<ValidationReport> {
+    ) -> Result<Option<ValidationReport>, DataError> {
         let mut sums = LossSums::default();
         for seq_ids in self.seq_ids.chunks(self.micro_batch_size) {
             if interrupt.is_requested() {
-                return None;
+                return Ok(None);
             }
-            let read = |&seq_id| Example::from(self.view.read(seq_id));
-            let examples: Vec<Example> = seq_ids.iter().map(read).collect();
+            let read = |&seq_id| self.view.read(seq_id).map(Example::from);
+            let examples: Vec<Example> = seq_ids.iter().map(read).collect::<Result<_, _>>()?;
             let batch = targets_of(&examples, None, 0.0, self.mask_document_borders);
             sums += network.evaluate(&batch, &mut self.scores_n[..batch.n_positions()]);
         }
-        Some(ValidationReport {
+        Ok(Some(ValidationReport {
             nll: mean(sums.ce, sums.n),
             n_targets: sums.n,
-        })
+        }))
     }
 }

@@ -141,7 +141,7 @@ fn tokenize(tokenizer: &Tokenizer, layout: &Layout) -> anyhow::Result<()> {
 fn fit_teacher(tokenizer: &Tokenizer, layout: &Layout) -> anyhow::Result<()> {
     let corpus = TokenCorpus::open(&layout.tokens, &OpenOptions::default())?;
     let mut tokens = vec![0; usize::try_from(corpus.n_tokens())?];
-    corpus.copy_tokens(0, &mut tokens);
+    corpus.copy_tokens(0, &mut tokens)?;
     let vocab_size = tokenizer.vocab_size() as usize;
     let teacher = NgramTeacher::fit(&tokens, vocab_size, N_STATES_MAX)?;
     write_teacher(&teacher, &layout.teacher)?;

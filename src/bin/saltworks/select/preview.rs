@@ -5,7 +5,9 @@ use crate::inspect::matching_tokenizer;
 use saltworks::select::{Example, Examples};
 use saltworks::shards::{LabelSet, Plan};
 use saltworks::storage::sampled_blake3;
-use saltworks::tokens::{OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
+use saltworks::tokens::{
+    EodPosition, OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions,
+};
 use saltworks::view::{RowChoice, ViewError, printable, read_row};
 use serde::Serialize;
 use std::path::Path;
@@ -90,7 +92,7 @@ impl Source {
             seq_len: sequences.seq_len,
             sequence_bos: sequences.sequence_bos,
         };
-        Ok(SequenceView::new(corpus, options)?.read(seq_id).input_ids)
+        Ok(SequenceView::new(corpus, options)?.read(seq_id)?.input_ids)
     }
 
     fn text(&self, input_ids: &[u32]) -> String {
@@ -107,7 +109,11 @@ impl Source {
 fn open_corpus(path: &Path, plan: &Plan) -> anyhow::Result<TokenCorpus> {
     let options = OpenOptions {
         format: Some(plan.corpus.format),
+        dtype: plan.corpus.dtype,
         eod: plan.corpus.eod,
+        // Absent from plans of files that were split at the end of documents.
+        eod_position: (plan.corpus.eod)
+            .map(|_| plan.corpus.eod_position.unwrap_or(EodPosition::Back)),
     };
     let corpus = TokenCorpus::open(path, &options)?;
     let got = corpus.files().iter().map(|file| sampled_blake3(file));

@@ -114,7 +114,7 @@ fn examples_are_the_rows_of_the_labels_and_the_sequences_of_the_corpus() {
     let mut plain = Loader::new(None, Some(tokens.clone()), stages(0, 9, 5), 2, position).unwrap();
     for _ in 0..9 {
         for example in plain.next_tokens().unwrap() {
-            assert_eq!(example, view.read(example.seq_id).into());
+            assert_eq!(example, view.read(example.seq_id).unwrap().into());
             assert_eq!(example.signals, None);
         }
     }

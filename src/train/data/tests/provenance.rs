@@ -229,7 +229,7 @@ fn tokens_of_another_tokenizer_or_past_the_vocabulary_are_refused() {
     let fixture = Fixture::new();
     let options = fixture.token_options("tokens");
     let ours = facts(&fixture.plan);
-    assert_eq!(TokenSource::open(&options, &ours).unwrap().1, None);
+    assert_eq!(TokenSource::open(&options, &ours).unwrap().1, [""; 0]);
     let other = TokenizerFacts {
         fingerprint: Some("blake3:00".to_owned()),
         ..ours.clone()
@@ -239,8 +239,8 @@ fn tokens_of_another_tokenizer_or_past_the_vocabulary_are_refused() {
         &["tokens was made with the tokenizer blake3:ff"],
     );
     std::fs::remove_file(fixture.path("tokens/corpus.json")).unwrap();
-    let (_, note) = TokenSource::open(&options, &other).unwrap();
-    assert!(note.unwrap().contains("only its ids were compared"));
+    let (_, notes) = TokenSource::open(&options, &other).unwrap();
+    assert!(notes[0].contains("only its ids were compared"));
     let smaller = TokenizerFacts {
         vocab_size: V - 1,
         ..ours
@@ -264,6 +264,64 @@ fn a_view_that_makes_no_sequence_of_the_tokens_is_refused() {
         &["data.sequence_bos is 23"],
     );
     options.view.sequence_bos = None;
-    options.eod = Some(1);
+    options.said.eod = Some(1);
     assert_says(TokenSource::open(&options, &ours), &["data.eod is 1"]);
+}
+
+#[test]
+fn damaged_tokens_are_refused_and_tokens_that_are_overwritten_meanwhile_are_noticed() {
+    let fixture = Fixture::new();
+    let (options, ours) = (fixture.token_options("tokens"), facts(&fixture.plan));
+    let source = fixture.tokens("tokens");
+    source.check_unchanged().unwrap();
+    let bin = fixture.path("tokens/tokens.bin");
+    let sound = std::fs::read(&bin).unwrap();
+    let mut damaged = sound.clone();
+    damaged[2] ^= 1;
+    std::fs::write(&bin, damaged).unwrap();
+    assert_says(
+        source.check_unchanged(),
+        &["tokens.bin was changed while it was read"],
+    );
+    assert_says(
+        TokenSource::open(&options, &ours),
+        &["tokens.bin", "corpus.json says"],
+    );
+    // Written anew with the same bytes.
+    std::fs::write(&bin, sound).unwrap();
+    source.check_unchanged().unwrap();
+    let file = std::fs::File::options().write(true).open(&bin).unwrap();
+    file.set_len(2).unwrap();
+    assert_says(source.check_unchanged(), &["changed while it was read"]);
+    let mut stream = super::super::tokens::TokenStream::new(&source, 0);
+    let read: Result<Vec<_>, _> = (0..source.n_sequences())
+        .map(|_| stream.next_example())
+        .collect();
+    assert_says(read, &["tokens.bin was cut while it was read"]);
+}
+
+#[test]
+fn the_side_of_the_separator_is_part_of_the_order_where_it_is_the_front() {
+    let fixture = Fixture::new();
+    let raw: Vec<u8> = [9, 1, 2, 9, 3, 4].map(u16::to_le_bytes).concat();
+    std::fs::write(fixture.path("raw.bin"), &raw).unwrap();
+    let mut options = fixture.token_options("raw.bin");
+    options.said.eod = Some(9);
+    let open = |options: &TokenOptions| TokenSource::open(options, &facts(&fixture.plan)).unwrap();
+    let (front, notes) = open(&options);
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("--eod-position front")),
+        "{notes:?}"
+    );
+    let order = |source: &TokenSource| source.order_parts().unwrap();
+    options.said.eod_position = Some(crate::tokens::EodPosition::Back);
+    let (back, _) = open(&options);
+    assert_ne!(order(&front), order(&back));
+    assert_eq!(
+        order(&back).len(),
+        3,
+        "as it was called before there was a choice"
+    );
 }

@@ -52,8 +52,7 @@ impl Fixture {
     pub(super) fn token_options(&self, name: &str) -> TokenOptions {
         TokenOptions {
             path: self.path(name),
-            format: None,
-            eod: None,
+            said: OpenOptions::default(),
             view: view(),
             seed: 5,
         }

@@ -62,7 +62,7 @@ fn a_text_is_split_into_trimmed_documents_with_ids_around_each() {
     let corpus = create("a.txt", "\n one \n<|end|>\n<|end|>two!<|end|>\n", &options).unwrap();
     assert_eq!(lengths(&corpus), [5, 6]);
     let mut ids = [0; 5];
-    corpus.tokens.copy_tokens(0, &mut ids);
+    corpus.tokens.copy_tokens(0, &mut ids).unwrap();
     assert_eq!((ids[0], ids[4]), (0, 1));
     assert_eq!(corpus.text_bytes, [7]);
     assert_eq!(

@@ -1,0 +1,198 @@
+//! What a path stands for: which format, and which files.
+
+use super::corpus::{CORPUS_JSON, PREFIX, TokenFormat};
+use super::error::TokensError;
+use super::foreign;
+use super::megatron::with_suffix;
+use super::raw::is_llm_c;
+use super::token_file::RawFile;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Names that are shown of what a folder holds.
+const N_SHOWN: usize = 5;
+
+/// The format that name and contents of `path` tell.
+pub(super) fn detect(path: &Path) -> Result<TokenFormat, TokensError> {
+    let (bin, idx) = megatron_pair(path);
+    if path.is_dir() {
+        return detect_folder(path, bin.exists() || idx.exists());
+    }
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    match extension.unwrap_or_default() {
+        "parquet" => Ok(TokenFormat::Parquet),
+        "npy" => Ok(TokenFormat::NanoGpt),
+        "idx" => Ok(TokenFormat::Megatron),
+        _ if idx.exists() => Ok(TokenFormat::Megatron),
+        _ if !path.exists() && (bin.exists() || is_glob(path)) => Ok(match bin.exists() {
+            // A prefix, whose other half will be missed.
+            true => TokenFormat::Megatron,
+            false => TokenFormat::Parquet,
+        }),
+        _ if !path.exists() => Err(not_a_corpus(path)),
+        _ if is_llm_c(path)? => Ok(TokenFormat::LlmC),
+        "bin" if is_half_of_megatron(path) => Ok(TokenFormat::Megatron),
+        "bin" => Ok(TokenFormat::NanoGpt),
+        _ => {
+            foreign::refuse(&RawFile::open(path)?, true)?;
+            Err(not_a_corpus(path))
+        }
+    }
+}
+
+fn detect_folder(path: &Path, is_corpus: bool) -> Result<TokenFormat, TokensError> {
+    if is_corpus {
+        return Ok(TokenFormat::Megatron);
+    }
+    let names = names_in(path)?;
+    if names.iter().any(|name| name.ends_with(".parquet")) {
+        return Ok(TokenFormat::Parquet);
+    }
+    Err(folder_without(path, &names))
+}
+
+/// A `.bin` whose `.idx` is not there, though its name or its neighbour says that there must be one:
+/// Megatron's tools call theirs `NAME_text_document.bin`.
+fn is_half_of_megatron(bin: &Path) -> bool {
+    let stem = bin
+        .file_stem()
+        .map(|stem| stem.to_string_lossy())
+        .unwrap_or_default();
+    let is_ours = stem == PREFIX && bin.with_file_name(CORPUS_JSON).exists();
+    is_ours || stem.ends_with("_document") || stem.ends_with("_sentence")
+}
+
+/// The `.bin` and `.idx` that a directory, a prefix or either file stands for.
+pub(super) fn megatron_pair(path: &Path) -> (PathBuf, PathBuf) {
+    let mut prefix = if path.is_dir() {
+        path.join(PREFIX)
+    } else {
+        path.to_path_buf()
+    };
+    if prefix
+        .extension()
+        .is_some_and(|extension| extension == "bin" || extension == "idx")
+    {
+        prefix.set_extension("");
+    }
+    (with_suffix(&prefix, ".bin"), with_suffix(&prefix, ".idx"))
+}
+
+/// The Parquet files that a file, a folder or a glob stands for, by name.
+pub(super) fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
+    if path.is_dir() {
+        return files_of_folder(path);
+    }
+    if path.exists() || !is_glob(path) {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let pattern = path.to_string_lossy();
+    let options = glob::MatchOptions {
+        require_literal_leading_dot: true,
+        ..glob::MatchOptions::default()
+    };
+    let found = glob::glob_with(&pattern, options);
+    // A pattern that is none names no file.
+    let mut files: Vec<PathBuf> = found.into_iter().flatten().flatten().collect();
+    files.sort();
+    match files.iter().find(|file| !is_parquet(file)) {
+        Some(other) => Err(TokensError::MixedFolder {
+            path: path.to_path_buf(),
+            other: other.display().to_string(),
+        }),
+        None if files.is_empty() => Err(not_a_corpus(path)),
+        None => Ok(files),
+    }
+}
+
+/// A folder that is one corpus holds its Parquet files and notes on them, nothing else.
+fn files_of_folder(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
+    let names = names_in(path)?;
+    let (files, others): (Vec<_>, Vec<_>) =
+        names.iter().partition(|name| is_parquet(Path::new(name)));
+    if files.is_empty() {
+        return Err(folder_without(path, &names));
+    }
+    if let Some(other) = others.iter().find(|name| !is_note(name)) {
+        return Err(TokensError::MixedFolder {
+            path: path.to_path_buf(),
+            other: (*other).clone(),
+        });
+    }
+    Ok(files.iter().map(|name| path.join(name)).collect())
+}
+
+/// Names in a folder, sorted, a slash behind those of folders; hidden ones are left out.
+fn names_in(path: &Path) -> Result<Vec<String>, TokensError> {
+    let io = || TokensError::io("read", path);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(io())? {
+        let entry = entry.map_err(io())?;
+        let slash = if entry.path().is_dir() { "/" } else { "" };
+        let Ok(name) = entry.file_name().into_string() else {
+            return Err(TokensError::MixedFolder {
+                path: path.to_path_buf(),
+                other: format!("{}, which is no UTF-8", entry.file_name().display()),
+            });
+        };
+        if !name.starts_with('.') {
+            names.push(name + slash);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// What tools leave beside data: `_SUCCESS`, `_metadata`, a card, a licence.
+fn is_note(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.starts_with('_')
+        || name.ends_with(".md")
+        || name.starts_with("license")
+        || matches!(
+            name.as_str(),
+            "dataset_info.json" | "dataset_infos.json" | "tokenizer.json"
+        )
+}
+
+fn is_parquet(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "parquet")
+}
+
+fn is_glob(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '['])
+}
+
+fn not_a_corpus(path: &Path) -> TokensError {
+    TokensError::NotACorpus {
+        path: path.to_path_buf(),
+    }
+}
+
+/// Says what is there instead, and which of it would do.
+fn folder_without(path: &Path, names: &[String]) -> TokensError {
+    let shown: Vec<&str> = names.iter().take(N_SHOWN).map(String::as_str).collect();
+    let more = match names.len().saturating_sub(N_SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    let found = match names.is_empty() {
+        true => "is empty".to_owned(),
+        false => format!("holds {}{more}", shown.join(", ")),
+    };
+    let is_token_file = |name: &&String| {
+        [".bin", ".idx", ".npy"]
+            .iter()
+            .any(|ending| name.ends_with(ending))
+    };
+    let fits = names.iter().find(is_token_file);
+    TokensError::FolderWithoutTokens {
+        path: path.to_path_buf(),
+        found,
+        remedy: match fits {
+            Some(name) => format!("give one token file of it, such as {}", path.join(name).display()),
+            None => "give a directory made by `saltworks tokenize`, a folder of .parquet files with a list column `input_ids`, or one token file".to_owned(),
+        },
+    }
+}
