@@ -27,7 +27,7 @@ pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{fail_nth, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
-pub use lock::lock_file;
+pub use lock::{lock_dir, lock_file};
 pub use partial::{Partial, Sealed};
 pub use publish::{
     Publish, create_if_absent, publish_dir, remove_file, remove_tree, rename_dir, replace,

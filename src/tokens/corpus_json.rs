@@ -2,7 +2,6 @@
 
 use super::dtype::Dtype;
 use super::error::TokensError;
-use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -24,10 +23,16 @@ pub struct CorpusJson {
     pub tokenizer_fingerprint: String,
     /// Every id is below this.
     pub vocab_size: u32,
-    /// The id in front of every document, if any.
+    /// The first id in front of every document, if any.
     pub bos: Option<u32>,
-    /// The id behind every document, if any.
+    /// The last id after every document, if any.
     pub eod: Option<u32>,
+    /// All ids in front of every document, in order, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids_in_front: Vec<u32>,
+    /// All ids after every document, in order, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids_after: Vec<u32>,
     /// Type of the ids in `tokens.bin`.
     pub dtype: Dtype,
     /// Number of documents.
@@ -85,9 +90,15 @@ impl CorpusJson {
     }
 
     /// Writes the file at once.
+    #[cfg(test)]
     pub(super) fn write(&self, path: &Path) -> Result<(), TokensError> {
+        Ok(crate::storage::replace(path, &self.to_bytes())?)
+    }
+
+    /// The file's contents.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec_pretty(self).expect("plain data has a JSON form");
         text.push(b'\n');
-        Ok(storage::replace(path, &text)?)
+        text
     }
 }

@@ -25,13 +25,17 @@ mod corpus_writer;
 mod dtype;
 mod encode;
 mod error;
+mod growth;
+mod guard;
 mod index;
 mod list_column;
 pub mod megatron;
 mod partial;
+mod pieces;
 mod raw;
 mod special;
 mod spool;
+mod template;
 mod token_file;
 mod tokenizer;
 mod train;
@@ -39,14 +43,14 @@ mod view;
 
 pub use corpus::{OpenOptions, TokenCorpus, TokenFormat};
 pub use corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson, FileStamp};
-pub use corpus_writer::CorpusWriter;
+pub use corpus_writer::{CorpusWriter, WriterSettings};
 pub use dtype::Dtype;
 pub use encode::{EncodeOptions, EncodeProgress, encode_documents};
 pub use error::TokensError;
 pub use special::SpecialChoice;
 pub use tokenizer::Tokenizer;
 pub use train::{
-    DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, TokenizerOutput, TrainOptions, TrainedTokenizer,
-    train_bpe,
+    DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, TokenizerOutput, TrainOptions, TrainProgress,
+    TrainedTokenizer, train_bpe,
 };
 pub use view::{Packing, Sequence, SequenceView, ViewOptions};
