@@ -1,13 +1,15 @@
 //! From what was typed to the list of files.
 
+mod globs;
 mod left_out;
 
+use self::globs::matches_of;
 pub use self::left_out::LeftOut;
 use super::error::CorpusError;
 use super::format::{Contents, DocumentFormat, format_of};
 use super::location::name_of;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -39,6 +41,7 @@ pub fn expand_inputs<P: AsRef<OsStr>>(
     let mut finder = Finder {
         format,
         files: BTreeMap::new(),
+        n_met: 0,
         left_out: LeftOut::default(),
     };
     for pattern in patterns {
@@ -54,6 +57,8 @@ struct Finder {
     format: Option<DocumentFormat>,
     /// The name under which each file is read.
     files: BTreeMap<FileId, PathBuf>,
+    /// Files met so far, under whatever name.
+    n_met: u64,
     left_out: LeftOut,
 }
 
@@ -71,14 +76,14 @@ impl Finder {
 
     fn expand(&mut self, pattern: &OsStr) -> Result<(), CorpusError> {
         let path = Path::new(pattern);
-        let before = (self.files.len(), self.left_out.n_twice());
+        let n_before = self.n_met;
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => self.walk(path, &mut Vec::new())?,
             Ok(metadata) => return self.take_named(path, &metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.expand_glob(pattern)?,
             Err(error) => return Err(fault(path, error)),
         }
-        if (self.files.len(), self.left_out.n_twice()) == before {
+        if self.n_met == n_before {
             return Err(CorpusError::NoMatch {
                 pattern: shown_pattern(pattern),
                 left_out: self.left_out.notes().join("; "),
@@ -108,10 +113,7 @@ impl Finder {
         let Some(text) = pattern.to_str() else {
             return Ok(());
         };
-        for path in glob_paths(text)? {
-            self.take(&path, &mut Vec::new())?;
-        }
-        for path in unspellable_matches(text)? {
+        for path in matches_of(text)? {
             self.take(&path, &mut Vec::new())?;
         }
         Ok(())
@@ -140,6 +142,7 @@ impl Finder {
     /// A file to read. Of several names of one file, the one that says its kind is kept, then the
     /// first.
     fn add(&mut self, path: &Path, metadata: &Metadata) {
+        self.n_met += 1;
         let id = (metadata.dev(), metadata.ino());
         let rank = |path: &Path| (format_of(path).0 == Contents::Unsaid, path.to_path_buf());
         let Some(kept) = self.files.get_mut(&id) else {
@@ -228,56 +231,6 @@ fn is_beside_data(path: &Path, is_dir: bool) -> bool {
 /// The folder of one repository in the cache of the Hugging Face hub.
 fn is_hub_cache(dir: &Path) -> bool {
     dir.join("snapshots").is_dir() && dir.join("blobs").is_dir()
-}
-
-const MATCHING: glob::MatchOptions = glob::MatchOptions {
-    case_sensitive: true,
-    require_literal_separator: false,
-    require_literal_leading_dot: true,
-};
-
-fn glob_paths(pattern: &str) -> Result<Vec<PathBuf>, CorpusError> {
-    let paths = glob::glob_with(pattern, MATCHING).map_err(|error| bad_pattern(pattern, &error))?;
-    paths
-        .map(|entry| {
-            entry.map_err(|error| {
-                let path = error.path().to_path_buf();
-                fault(&path, error.into())
-            })
-        })
-        .collect()
-}
-
-/// Matches whose names are no UTF-8, which the crate for globs passes over.
-fn unspellable_matches(pattern: &str) -> Result<Vec<PathBuf>, CorpusError> {
-    let path = Path::new(pattern);
-    let (Some(parent), Some(last)) = (path.parent(), path.file_name().and_then(OsStr::to_str))
-    else {
-        return Ok(Vec::new());
-    };
-    let last = glob::Pattern::new(last).map_err(|error| bad_pattern(pattern, &error))?;
-    let dirs = match parent.to_str() {
-        Some("") => vec![PathBuf::from(".")],
-        Some(parent) => glob_paths(parent)?,
-        None => Vec::new(),
-    };
-    let entries = dirs
-        .iter()
-        .flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
-    let is_match = |name: &OsString| {
-        name.to_str().is_none() && last.matches_with(&name.to_string_lossy(), MATCHING)
-    };
-    Ok(entries
-        .filter(|entry| is_match(&entry.file_name()))
-        .map(|entry| entry.path())
-        .collect())
-}
-
-fn bad_pattern(pattern: &str, error: &glob::PatternError) -> CorpusError {
-    CorpusError::BadPattern {
-        pattern: pattern.to_owned(),
-        reason: error.msg.to_owned(),
-    }
 }
 
 fn shown_pattern(pattern: &OsStr) -> String {

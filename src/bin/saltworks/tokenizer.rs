@@ -51,8 +51,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn train(args: TrainArgs) -> anyhow::Result<()> {
-    let output = TokenizerOutput::create(&args.output, args.overwrite)?;
     let interrupt = super::signals::interrupt()?;
+    let output = TokenizerOutput::create(&args.output, args.overwrite)?;
     let opened = args.inputs.open(&interrupt)?;
     let options = TrainOptions {
         vocab_size: args.vocab_size,

@@ -383,7 +383,8 @@ fn a_zstd_window_past_the_limit_is_named_with_its_remedy_and_read_where_it_is_al
         zstd_window_log_max: 28,
         ..CorpusOptions::default()
     };
-    let mut documents = inputs(28).open(allowed);
+    let inputs = inputs(28);
+    let mut documents = inputs.open(allowed);
     assert_eq!(documents.next().unwrap().unwrap().text, "a");
 }
 

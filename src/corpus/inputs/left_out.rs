@@ -71,11 +71,6 @@ impl LeftOut {
         self.unnamed.retain(|(id, _)| !is_read(id));
     }
 
-    /// More names of files that are read.
-    pub(super) fn n_twice(&self) -> u64 {
-        self.twice.n
-    }
-
     /// Files and folders that are not read at all.
     pub fn n_files(&self) -> u64 {
         self.of_other_kinds.n + self.beside.n + self.unnamed.len() as u64

@@ -65,7 +65,7 @@ fn what_is_left_out_is_counted_and_named() {
         "x.csv",
         "--format",
         "4 names",
-        "README.md, ...",
+        "README.md",
     ] {
         assert!(notes.contains(part), "no {part} in: {notes}");
     }
@@ -104,6 +104,8 @@ fn a_pattern_without_a_match_is_an_error_that_names_it_and_what_is_there() {
         assert!(matches!(&error, CorpusError::NoMatch { pattern, .. } if pattern.ends_with(name)));
         assert_eq!(error.kind(), crate::error::Kind::Usage);
     }
+    let error = expand(&[&dir.path().join("[.jsonl")]).unwrap_err();
+    assert!(matches!(error, CorpusError::BadPattern { .. }), "{error}");
     let error = expand(&[&dir.path().join("*.csv")]).unwrap_err();
     assert!(error.to_string().contains("table.csv"), "{error}");
 }

@@ -43,7 +43,7 @@ fn with_merges(mut value: Value, alphabet: &str) -> Value {
     let vocab = value["model"]["vocab"].as_object_mut().unwrap();
     let largest = vocab.values().filter_map(Value::as_u64).max().unwrap();
     let mut next = largest.max(300) + 1;
-    for token in tokens {
+    for token in alphabet.chars().map(String::from).chain(tokens) {
         vocab.entry(token).or_insert_with(|| {
             next += 1;
             json!(next)
@@ -283,7 +283,9 @@ fn one_endless_word_of_a_model_by_words_is_encoded_whole_up_to_a_limit_and_then_
 
 #[test]
 fn a_text_of_megabytes_has_the_ids_of_the_whole_with_the_sizes_in_use() {
-    let text: String = (0..60_000).map(|i| format!("ab{} cde\n", i * i)).collect();
+    let text: String = (0..60_000u64)
+        .map(|i| format!("ab{} cde\n", i * i))
+        .collect();
     for value in [words_of_bytes(), one_word_with_bytes(), unigram()] {
         let tokenizer = open(&value).unwrap();
         assert!(text.len() > 4 * WHOLE_BYTES);

@@ -57,9 +57,10 @@ fn auto_puts_around_a_document_what_the_library_does() {
         roberta,
         sequence(&[byte_level_processor(), template(&["<s>", "A"])]),
         sequence(&[
-            template(&["<s>", "A", "</s>"]),
-            sequence(&[bert, template(&["two", "A"])]),
+            sequence(&[template(&["<s>", "A", "two"])]),
+            byte_level_processor(),
         ]),
+        sequence(&[byte_level_processor(), bert]),
     ];
     for processor in &processors {
         let value = letters(processor);
@@ -128,11 +129,12 @@ fn templates_that_name_what_is_not_there_are_refused() {
 #[test]
 fn a_file_or_text_that_the_library_panics_over_is_an_error() {
     let mut value = byte_level();
-    let retries = "(a|aa|aaa|aaaa)*b".repeat(3);
-    value["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": format!("(?:{retries})+")},
+    value["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": "(?:a|aa)+$"},
                                     "behavior": "Isolated", "invert": false});
     let tokenizer = open(&value).unwrap();
-    let error = tokenizer.encode(&"a".repeat(5000)).unwrap_err();
+    let error = tokenizer
+        .encode(&format!("{}!", "a".repeat(100)))
+        .unwrap_err();
     assert!(matches!(error, TokensError::Encode { .. }), "{error}");
     assert!(
         error.to_string().contains("tokenizers library failed"),
