@@ -95,6 +95,7 @@ fn documents_become_a_corpus_that_opens() {
     let output = workplace.tokenize("*.jsonl", &[]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains("bos none (auto); eod 0 `<|endoftext|>` (auto)"));
+    assert!(!stderr(&output).contains("note:"), "{}", stderr(&output));
     let summary = String::from_utf8_lossy(&output.stdout).into_owned();
     for wanted in [
         "documents    300",
@@ -211,4 +212,185 @@ fn an_interrupted_run_leaves_no_corpus() {
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
     assert!(!child.wait().unwrap().success());
     assert!(names_in(&workplace.path("out")).is_empty());
+}
+
+/// The exit code of an interrupted run that the same command repeats.
+const INTERRUPTED: i32 = 75;
+
+#[test]
+fn a_folder_is_read_whole_and_what_is_left_out_is_counted_and_named() {
+    let workplace = Workplace::new(20);
+    let folder = workplace.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let line = b"{\"text\":\"the sea is salt\",\"score\":NaN}\n";
+    let xz = |bytes: &[u8]| {
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+        std::io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let bytes_name = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xe9.jsonl");
+    fs::write(folder.join(bytes_name), line).unwrap();
+    fs::write(folder.join("a.JSONL"), line).unwrap();
+    fs::write(folder.join("b.jsonl.xz"), xz(line)).unwrap();
+    fs::write(folder.join("c.jsonlines"), line).unwrap();
+    fs::write(folder.join("part-00001"), line).unwrap();
+    fs::write(folder.join("notes.md"), "# salt").unwrap();
+    fs::write(folder.join("empty.txt"), "").unwrap();
+    fs::write(folder.join("table.csv"), "a,b").unwrap();
+    fs::write(folder.join("_SUCCESS"), "").unwrap();
+    let output = workplace.tokenize("folder", &[]);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    let summary = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(summary.contains("documents    6"), "{summary}");
+    for wanted in [
+        "left out 1 file of kinds that are not read (1 .csv): folder/table.csv",
+        "folder/_SUCCESS",
+        "1 input file has no document",
+    ] {
+        assert!(said.contains(wanted), "no {wanted} in: {said}");
+    }
+    let all = workplace.tokenize("folder", &["--overwrite", "--format", "text"]);
+    assert!(String::from_utf8_lossy(&all.stdout).contains("documents    7"));
+}
+
+#[test]
+fn a_tokenizer_that_ends_no_documents_gets_a_note() {
+    let workplace = Workplace::new(20);
+    let text = fs::read_to_string(workplace.path("tokenizer.json")).unwrap();
+    let text = text.replace("<|endoftext|>", "<|nothing|>");
+    fs::write(workplace.path("tokenizer.json"), text).unwrap();
+    let output = workplace.tokenize("in.jsonl", &[]);
+    assert!(
+        stderr(&output).contains("they run together"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_time_is_repeated_by_the_same_command() {
+    let workplace = Workplace::new(4000);
+    assert!(workplace.tokenize("in.jsonl", &[]).status.success());
+    let contents = || -> Vec<Vec<u8>> {
+        let names = names_in(&workplace.path("out"));
+        assert_eq!(names, ["corpus.json", "tokens.bin", "tokens.idx"]);
+        names
+            .iter()
+            .map(|name| fs::read(workplace.path("out").join(name)).unwrap())
+            .collect()
+    };
+    let whole = contents();
+    for i in 0..20 {
+        fs::remove_dir_all(workplace.path("out")).unwrap();
+        let args = [
+            "tokenize",
+            "--input",
+            "in.jsonl",
+            "--tokenizer",
+            "tokenizer.json",
+            "--output",
+            "out",
+        ];
+        let mut child = workplace
+            .command(&args)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(5 + i * 9));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if !workplace.path("out/corpus.json").exists() {
+            let output = workplace.tokenize("in.jsonl", &[]);
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+        assert!(contents() == whole);
+    }
+}
+
+#[test]
+fn two_runs_into_one_directory_make_one_corpus_and_one_refusal() {
+    let workplace = Workplace::new(3000);
+    let text = fs::read_to_string(workplace.path("in.jsonl")).unwrap();
+    let reversed: String = text.lines().rev().flat_map(|line| [line, "\n"]).collect();
+    fs::write(workplace.path("reversed.jsonl"), reversed).unwrap();
+    let whole_of = |input: &str| {
+        assert!(workplace.tokenize(input, &["--overwrite"]).status.success());
+        fs::read(workplace.path("out/corpus.json")).unwrap()
+    };
+    let wanted = [whole_of("in.jsonl"), whole_of("reversed.jsonl")];
+    for _ in 0..5 {
+        fs::remove_dir_all(workplace.path("out")).unwrap();
+        let codes: Vec<_> = std::thread::scope(|scope| {
+            let runs = ["in.jsonl", "reversed.jsonl"].map(|input| {
+                let workplace = &workplace;
+                scope.spawn(move || workplace.tokenize(input, &[]).status.code().unwrap())
+            });
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        assert_eq!(
+            codes.iter().filter(|&&code| code == 0).count(),
+            1,
+            "{codes:?}"
+        );
+        let made = fs::read(workplace.path("out/corpus.json")).unwrap();
+        assert!(wanted.contains(&made));
+        let json: saltworks::tokens::CorpusJson = serde_json::from_slice(&made).unwrap();
+        let bin = saltworks::storage::hash_file(&workplace.path("out/tokens.bin")).unwrap();
+        assert_eq!(bin.blake3, json.bin.blake3);
+    }
+}
+
+#[test]
+fn training_a_tokenizer_heeds_a_signal_and_limits() {
+    let workplace = Workplace::new(20);
+    let line = format!(
+        "{{\"text\":\"{}\"}}\n",
+        "the sea is salt and wide ".repeat(400)
+    );
+    fs::write(workplace.path("long.jsonl"), line.repeat(8000)).unwrap();
+    let args = [
+        "tokenizer",
+        "train",
+        "--input",
+        "long.jsonl",
+        "--vocab-size",
+        "30000",
+        "--output",
+        "t.json",
+    ];
+    let mut child = workplace
+        .command(&args)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while names_in(workplace.dir.path()).len() < 4 {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // SAFETY: a signal to a child that was not waited for yet, so the id is still its own.
+    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    assert_eq!(child.wait().unwrap().code(), Some(INTERRUPTED));
+    let left = names_in(workplace.dir.path());
+    assert_eq!(left, ["in.jsonl", "long.jsonl", "tokenizer.json"]);
+
+    let train = |vocab_size: &str, output: &str| {
+        workplace.run(&[
+            "tokenizer",
+            "train",
+            "--input",
+            "in.jsonl",
+            "--vocab-size",
+            vocab_size,
+            "--output",
+            output,
+        ])
+    };
+    let huge = train("4294967295", "t.json");
+    assert_eq!(huge.status.code(), Some(2));
+    assert_fails_with(&huge, "too large");
+    let directory = train("300", "t/");
+    assert_eq!(directory.status.code(), Some(2));
 }

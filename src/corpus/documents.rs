@@ -1,18 +1,20 @@
 //! All documents of all input files, one after the other.
 
 use super::error::CorpusError;
-use super::format::{Compression, Contents, format_of};
-use super::jsonl::JsonlReader;
+use super::format::{Contents, DocumentFormat, format_of};
 use super::location::Location;
-use super::parquet::ParquetReader;
-use super::stream::{self, ByteStream};
-use super::text;
-use std::path::{Path, PathBuf};
+use super::source::Source;
+use super::stream::Opening;
+use crate::interrupt::Interrupt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The JSON field, or Parquet column, that holds the text unless another is chosen.
 pub const DEFAULT_TEXT_FIELD: &str = "text";
+/// Binary logarithm of the largest window, bytes, that a zstd file may need unless a larger one is
+/// allowed: that of `zstd --long=27`, 128 MiB.
+pub const DEFAULT_ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// One document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,12 @@ pub struct CorpusOptions {
     pub skip_bad_lines: bool,
     /// Another JSON field (string, number or boolean), or Parquet column of strings, to keep.
     pub group_field: Option<String>,
+    /// What every file holds, whatever its name; `None`: what the name says, or the contents where
+    /// it says nothing.
+    pub format: Option<DocumentFormat>,
+    /// Binary logarithm of the largest window that a zstd file may need, 10 to 31; so many bytes of
+    /// memory are then used for one.
+    pub zstd_window_log_max: u32,
 }
 
 impl Default for CorpusOptions {
@@ -50,6 +58,8 @@ impl Default for CorpusOptions {
             text_field: DEFAULT_TEXT_FIELD.to_owned(),
             skip_bad_lines: false,
             group_field: None,
+            format: None,
+            zstd_window_log_max: DEFAULT_ZSTD_WINDOW_LOG_MAX,
         }
     }
 }
@@ -61,6 +71,8 @@ pub struct Tally {
     pub n_bad_lines: u64,
     /// Documents of white space only.
     pub n_empty_documents: u64,
+    /// Files in which there was no document.
+    pub n_empty_files: u64,
 }
 
 /// An iterator over the documents of several files, in the files' order. It ends at the first error.
@@ -68,21 +80,13 @@ pub struct Documents {
     paths: std::vec::IntoIter<PathBuf>,
     options: CorpusOptions,
     current: Option<Source>,
+    /// Whether the current file had a document.
+    had_document: bool,
     tally: Tally,
     bytes_read: Arc<AtomicU64>,
     bytes_total: u64,
+    interrupt: Interrupt,
     failed: bool,
-}
-
-enum Source {
-    Jsonl(JsonlReader<ByteStream>),
-    Text {
-        stream: Option<ByteStream>,
-        path: Arc<Path>,
-        compression: Compression,
-        skip_bad: bool,
-    },
-    Parquet(Box<ParquetReader>),
 }
 
 impl Documents {
@@ -93,8 +97,11 @@ impl Documents {
     pub fn open(paths: Vec<PathBuf>, options: CorpusOptions) -> Result<Self, CorpusError> {
         let mut bytes_total = 0;
         for path in &paths {
-            if format_of(path).is_none() {
-                return Err(CorpusError::UnknownFormat { path: path.clone() });
+            if let (Contents::Other(extension), _) = format_of(path)
+                && options.format.is_none()
+            {
+                let path = path.clone();
+                return Err(CorpusError::UnknownFormat { path, extension });
             }
             let metadata = std::fs::metadata(path).map_err(|source| CorpusError::Io {
                 path: path.clone(),
@@ -106,11 +113,25 @@ impl Documents {
             paths: paths.into_iter(),
             options,
             current: None,
+            had_document: true,
             tally: Tally::default(),
             bytes_read: Arc::default(),
             bytes_total,
+            interrupt: Interrupt::new(),
             failed: false,
         })
+    }
+
+    /// Ends the reading when `interrupt` is requested, also in the middle of a document.
+    #[must_use]
+    pub fn with_interrupt(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = interrupt.clone();
+        self
+    }
+
+    /// What ends the reading.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// Lines (or rows) skipped so far because they are no document.
@@ -140,16 +161,28 @@ impl Documents {
 
     fn next_document(&mut self) -> Result<Option<Document>, CorpusError> {
         loop {
+            if self.interrupt.is_requested() {
+                return Err(CorpusError::Interrupted);
+            }
             if let Some(source) = &mut self.current
                 && let Some(document) = source.next_document(&mut self.tally)?
             {
+                self.had_document = true;
                 return Ok(Some(document));
             }
+            self.tally.n_empty_files += u64::from(!self.had_document);
+            self.had_document = true;
             let Some(path) = self.paths.next() else {
                 self.current = None;
                 return Ok(None);
             };
-            self.current = Some(Source::open(&path, &self.options, &self.bytes_read)?);
+            let opening = Opening {
+                n_bytes: Arc::clone(&self.bytes_read),
+                interrupt: self.interrupt.clone(),
+                zstd_window_log_max: self.options.zstd_window_log_max,
+            };
+            self.current = Some(Source::open(&path, &self.options, &opening)?);
+            self.had_document = false;
         }
     }
 }
@@ -164,63 +197,6 @@ impl Iterator for Documents {
         let next = self.next_document();
         self.failed = next.is_err();
         next.transpose()
-    }
-}
-
-impl Source {
-    fn open(
-        path: &Path,
-        options: &CorpusOptions,
-        bytes_read: &Arc<AtomicU64>,
-    ) -> Result<Self, CorpusError> {
-        let (contents, compression) =
-            format_of(path).ok_or_else(|| CorpusError::UnknownFormat {
-                path: path.to_path_buf(),
-            })?;
-        let (shared, options) = (Arc::<Path>::from(path), options.clone());
-        if contents == Contents::Parquet {
-            let reader = ParquetReader::open(shared, options, Arc::clone(bytes_read))?;
-            return Ok(Source::Parquet(Box::new(reader)));
-        }
-        let stream = stream::open(path, compression, bytes_read)?;
-        Ok(match contents {
-            Contents::Text => Source::Text {
-                stream: Some(stream),
-                path: shared,
-                compression,
-                skip_bad: options.skip_bad_lines,
-            },
-            _ => Source::Jsonl(JsonlReader::of_compressed(
-                stream,
-                shared,
-                compression,
-                options,
-            )),
-        })
-    }
-
-    fn next_document(&mut self, tally: &mut Tally) -> Result<Option<Document>, CorpusError> {
-        match self {
-            Source::Jsonl(reader) => reader.next_document(tally),
-            Source::Parquet(reader) => reader.next_document(tally),
-            Source::Text {
-                stream,
-                path,
-                compression,
-                skip_bad,
-            } => {
-                let Some(stream) = stream.take() else {
-                    return Ok(None);
-                };
-                match text::read_document(stream, path, *compression) {
-                    Ok(document) if document.is_empty() => tally.n_empty_documents += 1,
-                    Ok(document) => return Ok(Some(document)),
-                    Err(error) if *skip_bad && error.is_of_one_line() => tally.n_bad_lines += 1,
-                    Err(error) => return Err(error),
-                }
-                Ok(None)
-            }
-        }
     }
 }
 

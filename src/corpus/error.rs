@@ -1,6 +1,6 @@
 //! What can be wrong with the input.
 
-use super::location::Location;
+use super::location::{Location, shown};
 use crate::error::Kind;
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// The operating system refused.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}", shown(path))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -19,11 +19,14 @@ pub enum CorpusError {
     },
     /// A pattern that stands for no file.
     #[error(
-        "`{pattern}` matches no input file: name files, directories or globs of .jsonl, .json, .ndjson or .txt (plain, .gz or .zst) or .parquet"
+        "`{pattern}` matches no input file{}: name files, directories or globs of JSON lines, text or Parquet",
+        if left_out.is_empty() { String::new() } else { format!(" ({left_out})") }
     )]
     NoMatch {
         /// The pattern as typed.
         pattern: String,
+        /// What it does match, in words; may be empty.
+        left_out: String,
     },
     /// A pattern that is not a valid glob.
     #[error("`{pattern}` is not a valid glob: {reason}")]
@@ -34,31 +37,75 @@ pub enum CorpusError {
         reason: String,
     },
     /// A directory that contains itself by a symbolic link.
-    #[error("{} is a symbolic link to a directory that contains it: remove the link or name the files themselves", path.display())]
+    #[error(
+        "{} is a symbolic link to a directory that contains it: remove the link or name the files themselves",
+        shown(path)
+    )]
     SymlinkLoop {
         /// The link.
         path: PathBuf,
     },
     /// A file name that says nothing known about its contents.
-    #[error("{} is of no known kind: rename it to end in .jsonl, .json, .ndjson or .txt (plain, .gz or .zst) or in .parquet", path.display())]
+    #[error(
+        "{} is of a kind that is not read ({extension}): say what is in it with --format text, jsonl or parquet",
+        shown(path)
+    )]
     UnknownFormat {
         /// The file.
         path: PathBuf,
+        /// What its name ends in.
+        extension: String,
     },
+    /// Contents that are not what the name says.
+    #[error("{} holds {found}, {expected}: {remedy}", shown(path))]
+    NotAsNamed {
+        /// The file.
+        path: PathBuf,
+        /// What is in it.
+        found: &'static str,
+        /// What its name makes one expect, in words.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A zstd frame with a window past the limit.
+    #[error(
+        "{} was compressed with a window of {}, past the limit of 2^{limit_log} bytes: pass --zstd-window-log-max {} (as much memory is then used), or compress it again without --long",
+        shown(path),
+        match window_log { Some(log) => format!("2^{log} bytes"), None => "more than 2^N bytes".to_owned() },
+        window_log.unwrap_or(31)
+    )]
+    ZstdWindow {
+        /// The file.
+        path: PathBuf,
+        /// Binary logarithm of the window, rounded up, where it can be told.
+        window_log: Option<u32>,
+        /// That of the limit.
+        limit_log: u32,
+    },
+    /// The reading was asked to stop.
+    #[error("interrupted while reading documents: run the same command again")]
+    Interrupted,
     /// A compressed stream that ends in its middle.
-    #[error("{} is cut short: the {compression} stream ends before its end mark; fetch or compress the file again", path.display())]
+    #[error(
+        "{} is cut short: the {compression} stream ends before its end mark; fetch or compress the file again",
+        shown(path)
+    )]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// `gzip` or `zstd`.
+        /// `gzip`, `zstd`, `xz`, `bzip2` or `lz4`.
         compression: &'static str,
     },
     /// A compressed stream that does not decompress.
-    #[error("{} does not decompress as {compression} ({reason}): fetch or compress the file again", path.display())]
+    #[error(
+        "{} does not decompress as {compression} ({reason}): fetch or compress the file again",
+        shown(path)
+    )]
     DamagedStream {
         /// The file.
         path: PathBuf,
-        /// `gzip` or `zstd`.
+        /// `gzip`, `zstd`, `xz`, `bzip2` or `lz4`.
         compression: &'static str,
         /// What the decoder said.
         reason: String,
@@ -83,11 +130,35 @@ pub enum CorpusError {
         /// Byte in the line, from 1.
         column: usize,
         /// What the parser said.
-        reason: String,
+        reason: &'static str,
+    },
+    /// One JSON value over several lines.
+    #[error(
+        "{location}: a JSON {what} that goes over several lines, not one object a line: write it as JSON lines, as with {}",
+        match *what { "array" => "`jq -c '.[]' FILE`", _ => "`jq -c . FILE`" }
+    )]
+    ManyLines {
+        /// Where it begins.
+        location: Location,
+        /// `array` or `object`.
+        what: &'static str,
+    },
+    /// Half of a surrogate pair in the text, which no UTF-8 can spell.
+    #[error(
+        "{location}: field `{field}` has half of a surrogate pair (\\ud800 to \\udfff) at column {column}, which stands for no character: correct the text, or leave such lines out with --skip-bad-lines"
+    )]
+    LoneSurrogate {
+        /// The line.
+        location: Location,
+        /// The field of the text.
+        field: String,
+        /// Byte in the line, from 1.
+        column: usize,
     },
     /// A JSON line that is not an object.
     #[error(
-        "{location}: expected one JSON object a line, got {got}: write the documents as JSON lines, or leave such lines out with --skip-bad-lines"
+        "{location}: expected one JSON object a line, got {got}: write the documents as JSON lines{}, or leave such lines out with --skip-bad-lines",
+        if *got == "an array" { " (`jq -c '.[]' FILE` does it)" } else { "" }
     )]
     NotAnObject {
         /// The line.
@@ -126,7 +197,10 @@ pub enum CorpusError {
         limit: u64,
     },
     /// A Parquet file that cannot be read.
-    #[error("{} cannot be read as Parquet, near row {row}: write the file again", path.display())]
+    #[error(
+        "{} cannot be read as Parquet, near row {row}: write the file again",
+        shown(path)
+    )]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -137,7 +211,10 @@ pub enum CorpusError {
         source: ::parquet::errors::ParquetError,
     },
     /// A Parquet file without the text column.
-    #[error("{} has no column `{field}` (it has {columns}): choose the column with --text-field", path.display())]
+    #[error(
+        "{} has no column `{field}` (it has {columns}): choose the column with --text-field",
+        shown(path)
+    )]
     MissingColumn {
         /// The file.
         path: PathBuf,
@@ -147,7 +224,10 @@ pub enum CorpusError {
         columns: String,
     },
     /// A Parquet column that is not text.
-    #[error("{}: column `{field}` is {got}, expected a string column: choose the column with --text-field", path.display())]
+    #[error(
+        "{}: column `{field}` is {got}, expected a string column: choose the column with --text-field",
+        shown(path)
+    )]
     WrongColumnType {
         /// The file.
         path: PathBuf,
@@ -162,23 +242,29 @@ impl CorpusError {
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            CorpusError::Io { .. } => Kind::Failed,
+            CorpusError::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Kind::Usage,
+                _ => Kind::Failed,
+            },
+            CorpusError::Interrupted => Kind::Interrupted,
             CorpusError::NoMatch { .. }
             | CorpusError::BadPattern { .. }
             | CorpusError::SymlinkLoop { .. }
             | CorpusError::UnknownFormat { .. }
+            | CorpusError::ZstdWindow { .. }
             | CorpusError::MissingColumn { .. }
             | CorpusError::WrongColumnType { .. } => Kind::Usage,
             _ => Kind::BadData,
         }
     }
 
-    /// Whether this is the fault of one line or row, so that `skip_bad_lines` may go on behind it.
+    /// Whether this is the fault of one line or row, so that `skip_bad_lines` may continue after it.
     pub(super) fn is_of_one_line(&self) -> bool {
         matches!(
             self,
             CorpusError::InvalidUtf8 { .. }
                 | CorpusError::BrokenJson { .. }
+                | CorpusError::LoneSurrogate { .. }
                 | CorpusError::NotAnObject { .. }
                 | CorpusError::MissingField { .. }
                 | CorpusError::WrongType { .. }

@@ -1,11 +1,22 @@
 //! What a file holds, as its name says.
 
+use super::location::name_of;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Contents {
-    JsonLines,
+/// What is inside a file of documents, whatever it is compressed with.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
+pub enum DocumentFormat {
+    /// One JSON object a line.
+    Jsonl,
+    /// One document a file.
     Text,
+    /// One document a row.
     Parquet,
 }
 
@@ -14,6 +25,9 @@ pub(super) enum Compression {
     None,
     Gzip,
     Zstd,
+    Xz,
+    Bzip2,
+    Lz4,
 }
 
 impl Compression {
@@ -22,25 +36,86 @@ impl Compression {
             Compression::None => "plain",
             Compression::Gzip => "gzip",
             Compression::Zstd => "zstd",
+            Compression::Xz => "xz",
+            Compression::Bzip2 => "bzip2",
+            Compression::Lz4 => "lz4",
         }
+    }
+
+    /// What the names of such files end in.
+    pub(super) fn extension(self) -> &'static str {
+        match self {
+            Compression::None => "",
+            Compression::Gzip => ".gz",
+            Compression::Zstd => ".zst",
+            Compression::Xz => ".xz",
+            Compression::Bzip2 => ".bz2",
+            Compression::Lz4 => ".lz4",
+        }
+    }
+
+    fn of_extension(extension: &str) -> Option<Self> {
+        Some(match extension {
+            "gz" => Compression::Gzip,
+            "zst" | "zstd" => Compression::Zstd,
+            "xz" => Compression::Xz,
+            "bz2" => Compression::Bzip2,
+            "lz4" => Compression::Lz4,
+            _ => return None,
+        })
     }
 }
 
-/// Contents and compression of a file by its name; `None` if the name is of no known kind.
-pub(super) fn format_of(path: &Path) -> Option<(Contents, Compression)> {
-    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    let (stem, compression) = match name.rsplit_once('.')? {
-        (stem, "gz") => (stem, Compression::Gzip),
-        (stem, "zst" | "zstd") => (stem, Compression::Zstd),
-        _ => (name.as_str(), Compression::None),
+/// What a name says of the contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// Of this kind.
+    Known(DocumentFormat),
+    /// Nothing: the name has no extension, so the contents are looked at.
+    Unsaid,
+    /// A kind that is not read, by its extension, with the dot.
+    Other(String),
+}
+
+/// Names of text: prose, markup that is read as it is, and source code.
+const TEXT_EXTENSIONS: &[&str] = &[
+    "txt", "text", "md", "markdown", "rst", "adoc", "org", "tex", "py", "pyi", "rs", "c", "h",
+    "cc", "cpp", "cxx", "hh", "hpp", "cu", "cuh", "java", "kt", "kts", "scala", "groovy", "js",
+    "mjs", "cjs", "jsx", "ts", "tsx", "go", "rb", "php", "pl", "pm", "sh", "bash", "zsh", "fish",
+    "ps1", "lua", "r", "jl", "m", "mm", "swift", "cs", "fs", "vb", "hs", "ml", "mli", "ex", "exs",
+    "erl", "clj", "lisp", "el", "scm", "rkt", "d", "nim", "zig", "v", "sv", "vhd", "vhdl", "f",
+    "f90", "f95", "for", "pas", "ada", "adb", "ads", "asm", "s", "sql", "proto", "cmake", "mk",
+    "gradle", "tf", "dart", "sol", "lean", "thy", "agda", "coq",
+];
+
+/// Contents and compression of a file by its name.
+pub(super) fn format_of(path: &Path) -> (Contents, Compression) {
+    let name = name_of(path).to_lowercase();
+    let split = |name: &str| {
+        let (stem, extension) = name.rsplit_once('.')?;
+        (!stem.is_empty()).then(|| (stem.to_owned(), extension.to_owned()))
     };
-    let contents = match stem.rsplit_once('.')?.1 {
-        "jsonl" | "json" | "ndjson" => Contents::JsonLines,
-        "txt" => Contents::Text,
-        "parquet" if compression == Compression::None => Contents::Parquet,
-        _ => return None,
+    let (stem, compression) = match split(&name) {
+        Some((stem, extension)) => match Compression::of_extension(&extension) {
+            Some(compression) => (stem, compression),
+            None => (name, Compression::None),
+        },
+        None => (name, Compression::None),
     };
-    Some((contents, compression))
+    let Some((_, extension)) = split(&stem) else {
+        return (Contents::Unsaid, compression);
+    };
+    let is_numbered = extension.bytes().all(|byte| byte.is_ascii_digit());
+    let contents = match extension.as_str() {
+        _ if is_numbered => Contents::Unsaid,
+        "jsonl" | "json" | "jsonlines" | "ndjson" => Contents::Known(DocumentFormat::Jsonl),
+        "parquet" | "pq" if compression == Compression::None => {
+            Contents::Known(DocumentFormat::Parquet)
+        }
+        text if TEXT_EXTENSIONS.contains(&text) => Contents::Known(DocumentFormat::Text),
+        other => Contents::Other(format!(".{other}{}", compression.extension())),
+    };
+    (contents, compression)
 }
 
 #[cfg(test)]
@@ -49,26 +124,34 @@ mod tests {
 
     #[test]
     fn a_name_says_contents_and_compression() {
-        let of = |name: &str| format_of(Path::new(name));
-        assert_eq!(
-            of("a/b.jsonl"),
-            Some((Contents::JsonLines, Compression::None))
-        );
-        assert_eq!(
-            of("b.JSON.GZ"),
-            Some((Contents::JsonLines, Compression::Gzip))
-        );
-        assert_eq!(
-            of("b.ndjson.zst"),
-            Some((Contents::JsonLines, Compression::Zstd))
-        );
-        assert_eq!(of("b.txt"), Some((Contents::Text, Compression::None)));
-        assert_eq!(
-            of("b.c.parquet"),
-            Some((Contents::Parquet, Compression::None))
-        );
-        for unknown in ["jsonl", "b.csv", "b.gz", "b.parquet.gz", "b.zst", "b"] {
-            assert_eq!(of(unknown), None, "{unknown}");
+        use Compression::{Bzip2, Gzip, Lz4, None, Xz, Zstd};
+        use DocumentFormat::{Jsonl, Parquet, Text};
+        let known = [
+            ("a/b.jsonl", Jsonl, None),
+            ("b.JSON.GZ", Jsonl, Gzip),
+            ("b.ndjson.zst", Jsonl, Zstd),
+            ("b.jsonlines.xz", Jsonl, Xz),
+            ("b.JSONL.bz2", Jsonl, Bzip2),
+            ("b.txt.lz4", Text, Lz4),
+            ("b.md", Text, None),
+            ("main.rs", Text, None),
+            ("b.c.parquet", Parquet, None),
+        ];
+        for (name, format, compression) in known {
+            let found = format_of(Path::new(name));
+            assert_eq!(found, (Contents::Known(format), compression), "{name}");
+        }
+        for unsaid in ["part-00001", "b", "part.00001", "jsonl"] {
+            assert_eq!(
+                format_of(Path::new(unsaid)),
+                (Contents::Unsaid, None),
+                "{unsaid}"
+            );
+        }
+        assert_eq!(format_of(Path::new("b.gz")), (Contents::Unsaid, Gzip));
+        for (other, extension) in [("b.csv", ".csv"), ("b.parquet.gz", ".parquet.gz")] {
+            let (contents, _) = format_of(Path::new(other));
+            assert_eq!(contents, Contents::Other(extension.to_owned()));
         }
     }
 }

@@ -4,14 +4,17 @@ use super::MAX_DOCUMENT_BYTES;
 use super::documents::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::format::Compression;
+use super::json::{self, Fault, Line, Value, unescape};
 use super::location::{Location, Position};
 use super::stream::read_fault;
 use super::text::UTF8_BOM;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::fmt;
 use std::io::{BufRead, Read};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+
+/// A line past this gives its own buffer to its document, which is then in memory once.
+const LONG_LINE_BYTES: usize = 1 << 20;
 
 /// Documents of one stream of JSON lines.
 pub struct JsonlReader<R> {
@@ -21,6 +24,8 @@ pub struct JsonlReader<R> {
     options: CorpusOptions,
     line: Vec<u8>,
     n_lines: u64,
+    /// Lines that were whole values.
+    n_values: u64,
     line_offset: u64,
     next_offset: u64,
 }
@@ -45,6 +50,7 @@ impl<R: BufRead> JsonlReader<R> {
             options,
             line: Vec::new(),
             n_lines: 0,
+            n_values: 0,
             line_offset: 0,
             next_offset: 0,
         }
@@ -61,8 +67,13 @@ impl<R: BufRead> JsonlReader<R> {
                 continue;
             }
             match self.parse_line() {
-                Ok(document) if document.is_empty() => tally.n_empty_documents += 1,
-                Ok(document) => return Ok(Some(document)),
+                Ok(document) => {
+                    self.n_values += 1;
+                    if !document.is_empty() {
+                        return Ok(Some(document));
+                    }
+                    tally.n_empty_documents += 1;
+                }
                 Err(error) if self.options.skip_bad_lines && error.is_of_one_line() => {
                     tally.n_bad_lines += 1;
                 }
@@ -96,52 +107,117 @@ impl<R: BufRead> JsonlReader<R> {
         Ok(n_bytes > 0)
     }
 
-    fn parse_line(&self) -> Result<Document, CorpusError> {
-        let line = std::str::from_utf8(&self.line).map_err(|error| CorpusError::InvalidUtf8 {
-            location: self.location(),
-            byte_offset: self.line_offset + error.valid_up_to() as u64,
-        })?;
-        let fields = Fields {
-            text: self.options.text_field.as_str(),
-            group: self.options.group_field.as_deref(),
-        };
-        let field = fields.text;
-        match parse_object(line.trim_end(), fields).map_err(|error| self.broken(&error))? {
-            Line::Object(Some(Value::Text(text)), group) => Ok(Document {
-                text,
+    fn parse_line(&mut self) -> Result<Document, CorpusError> {
+        if let Err(error) = std::str::from_utf8(&self.line) {
+            return Err(CorpusError::InvalidUtf8 {
                 location: self.location(),
-                group: group.and_then(Value::into_label),
-            }),
-            Line::Object(Some(Value::Label(_, got) | Value::Other(got)), _) => {
-                Err(CorpusError::WrongType {
+                byte_offset: self.line_offset + error.valid_up_to() as u64,
+            });
+        }
+        let fields: Vec<&str> = std::iter::once(self.options.text_field.as_str())
+            .chain(self.options.group_field.as_deref())
+            .collect();
+        let parsed = json::parse_line(&self.line, &fields).map_err(|fault| self.broken(fault))?;
+        let mut values = match parsed {
+            Line::Object(values) => values.into_iter(),
+            Line::Other(value) => {
+                return Err(CorpusError::NotAnObject {
                     location: self.location(),
-                    field: field.into(),
-                    got,
-                })
+                    got: value.name(),
+                });
             }
-            Line::Object(None, _) => Err(CorpusError::MissingField {
+        };
+        let text = values.next().flatten();
+        let group = values.next().flatten().or_else(|| self.same_field(&text));
+        let group = group.and_then(|value| self.label(&value));
+        let field = || self.options.text_field.clone();
+        match text {
+            Some(Value::Text { inside, is_escaped }) => self.document(inside, is_escaped, group),
+            Some(other) => Err(CorpusError::WrongType {
                 location: self.location(),
-                field: field.into(),
+                field: field(),
+                got: other.name(),
             }),
-            Line::Other(got) => Err(CorpusError::NotAnObject {
+            None => Err(CorpusError::MissingField {
                 location: self.location(),
-                got,
+                field: field(),
             }),
         }
     }
 
-    fn broken(&self, error: &serde_json::Error) -> CorpusError {
-        // The parser appends "at line 1 column N", which would contradict the line of the file.
-        let said = error.to_string();
-        let reason = said
-            .split(" at line ")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+    /// The text itself, where it is what groups as well.
+    fn same_field(&self, text: &Option<Value>) -> Option<Value> {
+        let is_same = self.options.group_field.as_ref() == Some(&self.options.text_field);
+        text.clone().filter(|_| is_same)
+    }
+
+    /// Makes the document of what lies between two quotes of the line, which is then used up.
+    fn document(
+        &mut self,
+        inside: Range<usize>,
+        is_escaped: bool,
+        group: Option<String>,
+    ) -> Result<Document, CorpusError> {
+        let mut bytes = if self.line.len() > LONG_LINE_BYTES {
+            let mut bytes = std::mem::take(&mut self.line);
+            bytes.truncate(inside.end);
+            bytes.drain(..inside.start);
+            bytes
+        } else {
+            self.line[inside.clone()].to_vec()
+        };
+        if is_escaped {
+            let n_bytes = unescape(&mut bytes, None).map_err(|at| CorpusError::LoneSurrogate {
+                location: self.location(),
+                field: self.options.text_field.clone(),
+                column: inside.start + at + 1,
+            })?;
+            bytes.truncate(n_bytes);
+        }
+        // The line was UTF-8, and quotes and escapes are ASCII, so this is.
+        let text = String::from_utf8(bytes).map_err(|error| CorpusError::InvalidUtf8 {
+            location: self.location(),
+            byte_offset: self.line_offset + error.utf8_error().valid_up_to() as u64,
+        })?;
+        Ok(Document {
+            text,
+            location: self.location(),
+            group,
+        })
+    }
+
+    /// One value as text; `None` for what is no single value.
+    fn label(&self, value: &Value) -> Option<String> {
+        let spelled = |range: &Range<usize>| String::from_utf8_lossy(&self.line[range.clone()]);
+        match value {
+            Value::Text { inside, .. } => {
+                let mut bytes = self.line[inside.clone()].to_vec();
+                let n_bytes = unescape(&mut bytes, Some(char::REPLACEMENT_CHARACTER)).ok()?;
+                Some(String::from_utf8_lossy(&bytes[..n_bytes]).into_owned())
+            }
+            Value::Number(range) => Some(spelled(range).into_owned()),
+            Value::Boolean(value) => Some(value.to_string()),
+            Value::Null | Value::Array | Value::Object => None,
+        }
+    }
+
+    /// What is wrong with the line; a value that goes on in the next line is told apart.
+    fn broken(&self, fault: Fault) -> CorpusError {
+        let is_cut = fault.at >= self.line.trim_ascii_end().len();
+        let what = match self.line.trim_ascii_start().first() {
+            Some(b'[') => "array",
+            _ => "object",
+        };
+        if is_cut && self.n_values == 0 {
+            return CorpusError::ManyLines {
+                location: self.location(),
+                what,
+            };
+        }
         CorpusError::BrokenJson {
             location: self.location(),
-            column: error.column(),
-            reason,
+            column: fault.at + 1,
+            reason: fault.reason,
         }
     }
 
@@ -155,170 +231,6 @@ impl<R: BufRead> JsonlReader<R> {
 
 fn is_blank(line: &[u8]) -> bool {
     line.iter().all(u8::is_ascii_whitespace)
-}
-
-/// Which fields of a line are kept.
-#[derive(Clone, Copy)]
-struct Fields<'a> {
-    text: &'a str,
-    group: Option<&'a str>,
-}
-
-enum Line {
-    /// The text, and what else is kept.
-    Object(Option<Value>, Option<Value>),
-    Other(&'static str),
-}
-
-enum Value {
-    Text(String),
-    /// A number or boolean as text, and the name of its JSON type.
-    Label(String, &'static str),
-    Other(&'static str),
-}
-
-impl Value {
-    fn into_label(self) -> Option<String> {
-        match self {
-            Value::Text(label) | Value::Label(label, _) => Some(label),
-            Value::Other(_) => None,
-        }
-    }
-}
-
-/// Parses the whole line, keeping nothing but those fields; of a repeated field the last counts.
-fn parse_object(line: &str, fields: Fields<'_>) -> Result<Line, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(line);
-    let parsed = fields.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(parsed)
-}
-
-impl<'de> DeserializeSeed<'de> for Fields<'_> {
-    type Value = Line;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Line, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-struct AnyValue;
-
-impl<'de> DeserializeSeed<'de> for AnyValue {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-/// The visits that both visitors answer alike: scalars by the closure, of their text and the name
-/// of their JSON type, the rest by the name alone.
-macro_rules! scalars_are {
-    ($result:ty, $scalar:expr, $other:path) => {
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a JSON value")
-        }
-
-        fn visit_bool<E>(self, value: bool) -> Result<$result, E> {
-            Ok($scalar(value.to_string(), "a boolean"))
-        }
-
-        fn visit_i64<E>(self, value: i64) -> Result<$result, E> {
-            Ok($scalar(value.to_string(), "a number"))
-        }
-
-        fn visit_u64<E>(self, value: u64) -> Result<$result, E> {
-            Ok($scalar(value.to_string(), "a number"))
-        }
-
-        fn visit_f64<E>(self, value: f64) -> Result<$result, E> {
-            Ok($scalar(value.to_string(), "a number"))
-        }
-
-        fn visit_unit<E>(self) -> Result<$result, E> {
-            Ok($other("null"))
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<$result, A::Error> {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-            Ok($other("an array"))
-        }
-    };
-}
-
-impl<'de> Visitor<'de> for Fields<'_> {
-    type Value = Line;
-
-    scalars_are!(Line, |_, got| Line::Other(got), Line::Other);
-
-    fn visit_str<E>(self, _: &str) -> Result<Line, E> {
-        Ok(Line::Other("a string"))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Line, A::Error> {
-        let (mut text, mut group) = (None, None);
-        while let Some(key) = map.next_key_seed(Keys(self))? {
-            match key {
-                Key::Text => text = Some(map.next_value_seed(AnyValue)?),
-                Key::Group => group = Some(map.next_value_seed(AnyValue)?),
-                Key::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(Line::Object(text, group))
-    }
-}
-
-impl<'de> Visitor<'de> for AnyValue {
-    type Value = Value;
-
-    scalars_are!(Value, Value::Label, Value::Other);
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Value::Other("an object"))
-    }
-}
-
-enum Key {
-    Text,
-    Group,
-    Other,
-}
-
-/// Tells keys apart without keeping them.
-struct Keys<'a>(Fields<'a>);
-
-impl<'de> DeserializeSeed<'de> for Keys<'_> {
-    type Value = Key;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Keys<'_> {
-    type Value = Key;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-        Ok(if key == self.0.text {
-            Key::Text
-        } else if Some(key) == self.0.group {
-            Key::Group
-        } else {
-            Key::Other
-        })
-    }
 }
 
 #[cfg(test)]

@@ -26,11 +26,48 @@ pub enum Position {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
+        let path = shown(&self.path);
         match self.position {
             Position::Line(line) => write!(f, "{path}:{line}"),
             Position::Row(row) => write!(f, "{path}, row {row}"),
             Position::File => write!(f, "{path}"),
         }
+    }
+}
+
+/// A path as a person reads it: bytes that are no UTF-8 as `\xNN`, control characters escaped.
+pub(super) fn shown(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+/// The last part of a path; what of it is no UTF-8 is replaced.
+pub(super) fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_name_that_is_no_text_is_shown_byte_by_byte() {
+        let path = Path::new(OsStr::from_bytes(b"a/caf\xe9\x1b[1m.txt"));
+        assert_eq!(shown(path), "a/caf\\xe9\\u{1b}[1m.txt");
     }
 }

@@ -4,34 +4,45 @@
 //!
 //! | file name | documents |
 //! | --- | --- |
-//! | `.jsonl`, `.json`, `.ndjson` | one JSON object a line; the text is one string field (`text` unless chosen) |
-//! | `.txt` | one document a file |
+//! | `.jsonl`, `.json`, `.jsonlines`, `.ndjson` | one JSON object a line; the text is one string field (`text` unless chosen) |
+//! | `.txt`, `.md`, other text, source code | one document a file |
 //! | `.parquet` | one document a row; the text is one string column |
+//! | no extension | what the contents show |
 //!
-//! The first two may be compressed (`.gz` of any number of members, `.zst` of any number of frames).
-//! Inputs are files, directories (walked) and globs ([`expand_inputs`]); their documents come in the
-//! sorted order of the paths, so the same inputs give the same corpus whatever order they were named in.
+//! The first two may be compressed (`.gz`, `.zst`, `.xz`, `.bz2`, `.lz4`, of any number of members or
+//! frames). Inputs are files, directories (walked) and globs ([`expand_inputs`]); their documents come
+//! in the sorted order of the paths, so the same inputs give the same corpus whatever order they were
+//! named in. What is found there and not read is counted ([`LeftOut`]), and what is not what its name
+//! says is refused by what it is.
 //!
 //! # What is promised
 //!
 //! Memory is bounded by the longest document, never by a file. A UTF-8 byte order mark is dropped.
-//! A document with no text but white space is counted and left out. Everything else that is not a
-//! document is an error that names path, line (or row) and remedy; `skip_bad_lines` counts such lines
-//! instead, but a file that cannot be read to its end is an error all the same.
+//! JSON is read as Python reads it, so that `NaN`, `Infinity`, numbers of any size and halves of
+//! surrogate pairs in other fields do no harm; half a pair in the text is an error, since no UTF-8 can
+//! spell it. A document with no text but white space is counted and left out. Everything else that is
+//! not a document is an error that names path, line (or row) and remedy; `skip_bad_lines` counts such
+//! lines instead, but a file that cannot be read to its end is an error all the same.
 
 mod documents;
 mod error;
 mod format;
 mod inputs;
+mod json;
 mod jsonl;
 mod location;
 mod parquet;
+mod sniff;
+mod source;
 mod stream;
 mod text;
 
-pub use documents::{CorpusOptions, DEFAULT_TEXT_FIELD, Document, Documents, Tally};
+pub use documents::{
+    CorpusOptions, DEFAULT_TEXT_FIELD, DEFAULT_ZSTD_WINDOW_LOG_MAX, Document, Documents, Tally,
+};
 pub use error::CorpusError;
-pub use inputs::expand_inputs;
+pub use format::DocumentFormat;
+pub use inputs::{InputFiles, LeftOut, expand_inputs};
 pub use jsonl::JsonlReader;
 pub use location::{Location, Position};
 

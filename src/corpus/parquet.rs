@@ -1,39 +1,38 @@
 //! A Parquet file: one document a row, from one string column.
+//!
+//! Columns are read value by value, as slices of the page or dictionary that they lie in: rows that
+//! share a long string of a dictionary do not copy it until they are asked for.
 
 use super::MAX_DOCUMENT_BYTES;
 use super::documents::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::location::{Location, Position};
-use ::parquet::arrow::ProjectionMask;
-use ::parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use ::parquet::arrow::parquet_to_arrow_schema;
+use ::parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
+use ::parquet::data_type::{ByteArray, ByteArrayType};
 use ::parquet::errors::ParquetError;
-use arrow_array::{Array, RecordBatch, StringArray};
-use arrow_schema::DataType;
+use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use arrow_schema::{DataType, Fields};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Text that a batch of rows should hold, bytes.
-const BATCH_BYTES: u64 = 4 << 20;
-const MAX_BATCH_ROWS: u64 = 1024;
-
-/// The kept columns of some rows.
-struct Batch {
-    texts: StringArray,
-    groups: Option<StringArray>,
-}
+/// Rows that are decoded at a time.
+const BATCH_ROWS: usize = 1024;
 
 /// Documents of one Parquet file.
 pub(super) struct ParquetReader {
-    batches: ParquetRecordBatchReader,
+    file: SerializedFileReader<File>,
     path: Arc<Path>,
     options: CorpusOptions,
-    batch: Option<Batch>,
-    batch_row: usize,
-    n_rows_before: u64,
+    /// Leaves of the text and of what is kept beside it.
+    text_leaf: usize,
+    group_leaf: Option<usize>,
+    next_row_group: usize,
+    texts: Option<Column>,
+    groups: Option<Column>,
+    n_rows: u64,
     progress: Progress,
 }
 
@@ -55,21 +54,19 @@ impl ParquetReader {
         };
         let file = File::open(&path).map_err(io)?;
         let file_bytes = file.metadata().map_err(io)?.len();
-        // Without the writer's Arrow schema, every kind of string column comes as plain Utf8.
-        let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, as_stored)
-            .map_err(parquet)?;
-        let column = text_column(&builder, &path, &options.text_field)?;
-        let group = group_column(&builder, &options);
-        let columns = std::iter::once(column).chain(group);
-        let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
-        let n_rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-        let batch_rows = batch_rows(&builder, &mask, n_rows);
-        let batches = builder
-            .with_projection(mask)
-            .with_batch_size(batch_rows)
-            .build()
-            .map_err(parquet)?;
+        let file = SerializedFileReader::new(file).map_err(parquet)?;
+        let metadata = file.metadata().file_metadata();
+        // Without the writer's Arrow schema, every kind of string column shows as plain Utf8.
+        let schema = parquet_to_arrow_schema(metadata.schema_descr(), None).map_err(parquet)?;
+        check_text_column(schema.fields(), &path, &options.text_field)?;
+        let leaf = |field: &str| leaf_of(&file, schema.fields(), field);
+        let text_leaf = leaf(&options.text_field).ok_or_else(|| {
+            parquet(ParquetError::General(
+                "the text column has no leaf".to_owned(),
+            ))
+        })?;
+        let group_leaf = options.group_field.as_deref().and_then(leaf);
+        let n_rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
         let progress = Progress {
             n_bytes,
             file_bytes,
@@ -77,12 +74,15 @@ impl ParquetReader {
             n_counted: 0,
         };
         Ok(Self {
-            batches,
+            file,
             path,
             options,
-            batch: None,
-            batch_row: 0,
-            n_rows_before: 0,
+            text_leaf,
+            group_leaf,
+            next_row_group: 0,
+            texts: None,
+            groups: None,
+            n_rows: 0,
             progress,
         })
     }
@@ -92,8 +92,8 @@ impl ParquetReader {
         &mut self,
         tally: &mut Tally,
     ) -> Result<Option<Document>, CorpusError> {
-        while self.fill_batch()? {
-            match self.take_row() {
+        while let Some((text, group)) = self.next_row()? {
+            match self.document(text, group) {
                 Ok(document) if document.is_empty() => tally.n_empty_documents += 1,
                 Ok(document) => return Ok(Some(document)),
                 Err(error) if self.options.skip_bad_lines && error.is_of_one_line() => {
@@ -105,113 +105,153 @@ impl ParquetReader {
         Ok(None)
     }
 
-    /// Makes sure that `self.batch` has a row at `self.batch_row`; false at the end of the file.
-    fn fill_batch(&mut self) -> Result<bool, CorpusError> {
-        while self
-            .batch
-            .as_ref()
-            .is_none_or(|batch| self.batch_row >= batch.texts.len())
-        {
-            self.n_rows_before += self
-                .batch
-                .take()
-                .map_or(0, |batch| batch.texts.len() as u64);
-            self.progress.reached(self.n_rows_before);
-            let Some(read) = self.batches.next() else {
-                return Ok(false);
-            };
-            let batch = read.map_err(|error| self.fault(error.into()))?;
-            self.batch = Some(self.columns_of(&batch)?);
-            self.batch_row = 0;
+    /// The values of the next row; `None` at the end of the file.
+    fn next_row(&mut self) -> Result<Option<(Option<ByteArray>, Option<ByteArray>)>, CorpusError> {
+        loop {
+            if let Some(texts) = &mut self.texts {
+                let text = texts.next_value().map_err(|error| self.fault(error))?;
+                let groups = self.groups.as_mut().map(Column::next_value);
+                let group = groups.transpose().map_err(|error| self.fault(error))?;
+                if let Some(text) = text {
+                    self.n_rows += 1;
+                    return Ok(Some((text, group.flatten().flatten())));
+                }
+            }
+            self.progress.reached(self.n_rows);
+            if self.next_row_group >= self.file.num_row_groups() {
+                return Ok(None);
+            }
+            let opened = self.open_row_group(self.next_row_group);
+            (self.texts, self.groups) = opened.map_err(|error| self.fault(error))?;
+            self.next_row_group += 1;
         }
-        Ok(true)
     }
 
-    fn columns_of(&self, batch: &RecordBatch) -> Result<Batch, CorpusError> {
-        let strings = |name: &str| {
-            let column = batch.column_by_name(name);
-            column.and_then(|column| column.as_any().downcast_ref::<StringArray>())
+    fn open_row_group(&self, idx: usize) -> Result<(Option<Column>, Option<Column>), ParquetError> {
+        let row_group = self.file.get_row_group(idx)?;
+        let column = |leaf: usize| -> Result<Column, ParquetError> {
+            let descriptor = row_group.metadata().column(leaf).column_descr_ptr();
+            let reader = row_group.get_column_reader(leaf)?;
+            Ok(Column {
+                reader: get_typed_column_reader(reader),
+                max_level: descriptor.max_def_level(),
+                levels: Vec::new(),
+                values: Vec::new(),
+                next_level: 0,
+                next_value: 0,
+            })
         };
-        let texts = strings(&self.options.text_field).cloned().ok_or_else(|| {
-            self.fault(ParquetError::General(
-                "the text column is not in the batch".to_owned(),
-            ))
-        })?;
-        let group_field = self.options.group_field.as_deref();
-        Ok(Batch {
-            texts,
-            groups: group_field.and_then(strings).cloned(),
-        })
+        let groups = self.group_leaf.map(column).transpose()?;
+        Ok((Some(column(self.text_leaf)?), groups))
     }
 
-    fn take_row(&mut self) -> Result<Document, CorpusError> {
-        let row = self.batch_row;
-        self.batch_row += 1;
+    /// The document of the row that was taken last.
+    fn document(
+        &self,
+        text: Option<ByteArray>,
+        group: Option<ByteArray>,
+    ) -> Result<Document, CorpusError> {
         let location = Location {
             path: Arc::clone(&self.path),
-            position: Position::Row(self.n_rows_before + row as u64),
+            position: Position::Row(self.n_rows - 1),
         };
-        match &self.batch {
-            Some(batch) if !batch.texts.is_null(row) => {
-                let text = batch.texts.value(row);
-                if text.len() as u64 > MAX_DOCUMENT_BYTES {
-                    return Err(CorpusError::TooLong {
-                        location,
-                        limit: MAX_DOCUMENT_BYTES,
-                    });
-                }
-                Ok(Document {
-                    text: text.to_owned(),
-                    location,
-                    group: batch.group(row),
-                })
-            }
-            _ => {
-                let field = self.options.text_field.clone();
-                Err(CorpusError::WrongType {
-                    location,
-                    field,
-                    got: "null",
-                })
-            }
+        let Some(text) = text else {
+            return Err(CorpusError::WrongType {
+                location,
+                field: self.options.text_field.clone(),
+                got: "null",
+            });
+        };
+        let bytes = text.data();
+        if bytes.len() as u64 > MAX_DOCUMENT_BYTES {
+            return Err(CorpusError::TooLong {
+                location,
+                limit: MAX_DOCUMENT_BYTES,
+            });
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Document {
+                text: text.to_owned(),
+                location,
+                group: group.and_then(|group| group.as_utf8().ok().map(str::to_owned)),
+            }),
+            Err(error) => Err(CorpusError::InvalidUtf8 {
+                location,
+                byte_offset: error.valid_up_to() as u64,
+            }),
         }
     }
 
     fn fault(&self, source: ParquetError) -> CorpusError {
         CorpusError::Parquet {
             path: self.path.to_path_buf(),
-            row: self.n_rows_before,
+            row: self.n_rows,
             source,
         }
     }
 }
 
-impl Batch {
-    fn group(&self, row: usize) -> Option<String> {
-        let groups = self.groups.as_ref().filter(|groups| !groups.is_null(row))?;
-        Some(groups.value(row).to_owned())
+/// The values of one column of one row group.
+struct Column {
+    reader: ColumnReaderImpl<ByteArrayType>,
+    /// The level of a value that is there; 0 where none can be null.
+    max_level: i16,
+    levels: Vec<i16>,
+    values: Vec<ByteArray>,
+    next_level: usize,
+    next_value: usize,
+}
+
+impl Column {
+    /// The next row's value, or null; `None` at the end of the row group.
+    fn next_value(&mut self) -> Result<Option<Option<ByteArray>>, ParquetError> {
+        if self.next_level >= self.levels.len() {
+            self.fill()?;
+        }
+        let Some(&level) = self.levels.get(self.next_level) else {
+            return Ok(None);
+        };
+        self.next_level += 1;
+        if level < self.max_level {
+            return Ok(Some(None));
+        }
+        let value = self.values.get_mut(self.next_value).map(std::mem::take);
+        self.next_value += 1;
+        match value {
+            Some(value) => Ok(Some(Some(value))),
+            None => Err(ParquetError::General(
+                "a page has too few values".to_owned(),
+            )),
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), ParquetError> {
+        self.levels.clear();
+        self.values.clear();
+        (self.next_level, self.next_value) = (0, 0);
+        let levels = (self.max_level > 0).then_some(&mut self.levels);
+        let (n_rows, ..) = self
+            .reader
+            .read_records(BATCH_ROWS, levels, None, &mut self.values)?;
+        if self.max_level == 0 {
+            self.levels.resize(n_rows, 0);
+        }
+        Ok(())
     }
 }
 
-/// The column to keep beside the text, if there is one of strings.
-fn group_column(
-    builder: &ParquetRecordBatchReaderBuilder<File>,
-    options: &CorpusOptions,
-) -> Option<usize> {
-    let (column, found) = builder
-        .schema()
-        .fields()
-        .find(options.group_field.as_deref()?)?;
-    (found.data_type() == &DataType::Utf8).then_some(column)
+/// The leaf of a top-level column of strings, one value a row.
+fn leaf_of(file: &SerializedFileReader<File>, fields: &Fields, field: &str) -> Option<usize> {
+    let (_, found) = fields.find(field)?;
+    let columns = file.metadata().file_metadata().schema_descr().columns();
+    let leaf = columns.iter().position(|column| {
+        column.path().parts() == [field.to_owned()] && column.max_rep_level() == 0
+    });
+    leaf.filter(|_| found.data_type() == &DataType::Utf8)
 }
 
-fn text_column(
-    builder: &ParquetRecordBatchReaderBuilder<File>,
-    path: &Path,
-    field: &str,
-) -> Result<usize, CorpusError> {
-    let fields = builder.schema().fields();
-    let Some((column, found)) = fields.find(field) else {
+fn check_text_column(fields: &Fields, path: &Path, field: &str) -> Result<(), CorpusError> {
+    let Some((_, found)) = fields.find(field) else {
         let names: Vec<_> = fields
             .iter()
             .map(|field| format!("`{}`", field.name()))
@@ -223,7 +263,7 @@ fn text_column(
         });
     };
     match found.data_type() {
-        DataType::Utf8 => Ok(column),
+        DataType::Utf8 => Ok(()),
         other => Err(CorpusError::WrongColumnType {
             path: path.to_path_buf(),
             field: field.to_owned(),
@@ -232,23 +272,7 @@ fn text_column(
     }
 }
 
-/// Rows a batch, so that an average batch holds about [`BATCH_BYTES`] of text.
-fn batch_rows(
-    builder: &ParquetRecordBatchReaderBuilder<File>,
-    mask: &ProjectionMask,
-    n_rows: u64,
-) -> usize {
-    let groups = builder.metadata().row_groups().iter();
-    let columns = groups.flat_map(|group| group.columns().iter().enumerate());
-    let text_bytes: u64 = columns
-        .filter(|(leaf, _)| mask.leaf_included(*leaf))
-        .map(|(_, column)| u64::try_from(column.uncompressed_size()).unwrap_or(0))
-        .fold(0, u64::saturating_add);
-    let bytes_a_row = (text_bytes / n_rows.max(1)).max(1);
-    (BATCH_BYTES / bytes_a_row).clamp(1, MAX_BATCH_ROWS) as usize
-}
-
-/// The file's bytes as a share of its rows: what is read of a Parquet file is not one stream.
+/// The file's bytes as a fraction of its rows: what is read of a Parquet file is not one stream.
 struct Progress {
     n_bytes: Arc<AtomicU64>,
     file_bytes: u64,
@@ -258,8 +282,8 @@ struct Progress {
 
 impl Progress {
     fn reached(&mut self, n_rows: u64) {
-        let share = n_rows as f64 / self.n_rows.max(1) as f64;
-        let reached = (self.file_bytes as f64 * share.min(1.0)) as u64;
+        let fraction = n_rows as f64 / self.n_rows.max(1) as f64;
+        let reached = (self.file_bytes as f64 * fraction.min(1.0)) as u64;
         self.n_bytes
             .fetch_add(reached.saturating_sub(self.n_counted), Ordering::Relaxed);
         self.n_counted = self.n_counted.max(reached);

@@ -1,8 +1,13 @@
 //! Opening a file as a stream of decompressed bytes, and naming what goes wrong with it.
 
+mod lz4;
+mod members;
+
+use self::lz4::Lz4Frames;
+use self::members::GzipMembers;
 use super::error::CorpusError;
 use super::format::Compression;
-use flate2::bufread::MultiGzDecoder;
+use crate::interrupt::Interrupt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -10,60 +15,158 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const BUFFER_BYTES: usize = 256 << 10;
+/// Memory that an xz stream may ask for, bytes: `xz -9` needs 65 MiB.
+const XZ_MEMORY_BYTES: u64 = 1 << 30;
 
 /// Decompressed bytes of a file.
 pub(super) type ByteStream = Box<dyn BufRead + Send>;
 
-/// Opens `path`; bytes read from the file itself are added to `n_bytes`, for progress.
-pub(super) fn open(
+/// What every stream is opened with.
+#[derive(Clone)]
+pub(super) struct Opening {
+    /// Bytes read from the files themselves are added to it, for progress.
+    pub(super) n_bytes: Arc<AtomicU64>,
+    /// Ends reading at the next buffer, whatever a document's length.
+    pub(super) interrupt: Interrupt,
+    /// Largest window of a zstd frame, binary logarithm of bytes.
+    pub(super) zstd_window_log_max: u32,
+}
+
+/// An opened file, before anything of it is used.
+pub(super) type RawStream = BufReader<Counting>;
+
+/// Opens `path` as it is.
+pub(super) fn open_raw(path: &Path, opening: &Opening) -> Result<RawStream, CorpusError> {
+    let counting = Counting {
+        file: File::open(path).map_err(|error| read_fault(path, Compression::None, error))?,
+        n_bytes: Arc::clone(&opening.n_bytes),
+    };
+    let mut raw = BufReader::with_capacity(BUFFER_BYTES, counting);
+    raw.fill_buf()
+        .map_err(|error| read_fault(path, Compression::None, error))?;
+    Ok(raw)
+}
+
+/// The decompressed bytes of an opened file.
+pub(super) fn decompress(
+    raw: RawStream,
     path: &Path,
     compression: Compression,
-    n_bytes: &Arc<AtomicU64>,
+    opening: &Opening,
 ) -> Result<ByteStream, CorpusError> {
     let fault = |error| read_fault(path, compression, error);
-    let mut raw = BufReader::with_capacity(
-        BUFFER_BYTES,
-        Counting {
-            file: File::open(path).map_err(fault)?,
-            n_bytes: Arc::clone(n_bytes),
-        },
-    );
-    if compression != Compression::None && raw.fill_buf().map_err(fault)?.is_empty() {
+    if compression != Compression::None && raw.buffer().is_empty() {
         // The decoders take no bytes at all for an empty stream; no compressor writes that.
         return Err(fault(io::ErrorKind::UnexpectedEof.into()));
     }
     Ok(match compression {
-        Compression::None => Box::new(raw),
-        Compression::Gzip => Box::new(buffered(MultiGzDecoder::new(raw))),
-        Compression::Zstd => Box::new(buffered(zstd::Decoder::with_buffer(raw).map_err(fault)?)),
+        Compression::None => buffered(raw, opening),
+        Compression::Gzip => buffered(GzipMembers::new(raw), opening),
+        Compression::Zstd => {
+            check_window(raw.buffer(), path, opening.zstd_window_log_max)?;
+            let mut decoder = zstd::Decoder::with_buffer(raw).map_err(fault)?;
+            let limit = opening.zstd_window_log_max;
+            decoder.window_log_max(limit).map_err(fault)?;
+            buffered(decoder, opening)
+        }
+        Compression::Xz => {
+            let flags = liblzma::stream::CONCATENATED;
+            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_BYTES, flags)
+                .map_err(|error| fault(error.into()))?;
+            buffered(
+                liblzma::bufread::XzDecoder::new_stream(raw, stream),
+                opening,
+            )
+        }
+        Compression::Bzip2 => buffered(bzip2::bufread::MultiBzDecoder::new(raw), opening),
+        Compression::Lz4 => buffered(Lz4Frames::new(raw), opening),
     })
 }
 
-fn buffered<R: Read>(reader: R) -> BufReader<R> {
-    BufReader::with_capacity(BUFFER_BYTES, reader)
+fn buffered<R: Read + Send + 'static>(inner: R, opening: &Opening) -> ByteStream {
+    let interrupt = opening.interrupt.clone();
+    Box::new(BufReader::with_capacity(
+        BUFFER_BYTES,
+        Stoppable { inner, interrupt },
+    ))
+}
+
+/// The window that the first frame of a zstd file asks for (RFC 8878, 3.1.1.1), if it is past the
+/// limit: the library says no more than that it takes too much memory.
+fn check_window(head: &[u8], path: &Path, limit_log: u32) -> Result<(), CorpusError> {
+    match first_window_log(head) {
+        Some(log) if log > limit_log => Err(CorpusError::ZstdWindow {
+            path: path.to_path_buf(),
+            window_log: Some(log),
+            limit_log,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Binary logarithm of the first frame's window, rounded up; `None` where it has no window of its own.
+fn first_window_log(head: &[u8]) -> Option<u32> {
+    let (descriptor, window) = (*head.get(4)?, *head.get(5)?);
+    let is_frame = head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    let is_single_segment = descriptor & 0x20 != 0;
+    let log = 10 + u32::from(window >> 3) + u32::from(window & 7 != 0);
+    (is_frame && !is_single_segment).then_some(log)
 }
 
 /// A failed read as an error: of the system, or of the compressed stream.
 pub(super) fn read_fault(path: &Path, compression: Compression, error: io::Error) -> CorpusError {
     let path = path.to_path_buf();
+    if error.get_ref().is_some_and(|inner| inner.is::<Stopped>()) {
+        return CorpusError::Interrupted;
+    }
     if compression == Compression::None || error.raw_os_error().is_some() {
         return CorpusError::Io {
             path,
             source: error,
         };
     }
-    let compression = compression.name();
+    let name = compression.name();
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => CorpusError::Truncated { path, compression },
+        io::ErrorKind::UnexpectedEof => CorpusError::Truncated {
+            path,
+            compression: name,
+        },
+        _ if compression == Compression::Zstd && error.to_string().contains("too much memory") => {
+            CorpusError::ZstdWindow {
+                path,
+                window_log: None,
+                limit_log: super::DEFAULT_ZSTD_WINDOW_LOG_MAX,
+            }
+        }
         _ => CorpusError::DamagedStream {
             path,
-            compression,
+            compression: name,
             reason: error.to_string(),
         },
     }
 }
 
-struct Counting {
+/// Reading was asked to end.
+#[derive(Debug, thiserror::Error)]
+#[error("asked to stop")]
+struct Stopped;
+
+/// Ends at a request, also where a few bytes of a file become gigabytes.
+struct Stoppable<R> {
+    inner: R,
+    interrupt: Interrupt,
+}
+
+impl<R: Read> Read for Stoppable<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.interrupt.is_requested() {
+            return Err(io::Error::other(Stopped));
+        }
+        self.inner.read(buffer)
+    }
+}
+
+pub(super) struct Counting {
     file: File,
     n_bytes: Arc<AtomicU64>,
 }

@@ -17,8 +17,10 @@ pub(super) fn read_document(
     stream: impl BufRead,
     path: &Arc<Path>,
     compression: Compression,
+    file_bytes: u64,
 ) -> Result<Document, CorpusError> {
-    let mut bytes = Vec::new();
+    // Room for all of a plain file at once, so that it is in memory once; less for a compressed one.
+    let mut bytes = Vec::with_capacity(file_bytes.min(MAX_DOCUMENT_BYTES) as usize + 1);
     let mut limited = stream.take(MAX_DOCUMENT_BYTES + 1);
     limited
         .read_to_end(&mut bytes)

@@ -18,3 +18,14 @@ pub fn lock_file(path: &Path) -> Result<Option<File>, StorageError> {
     let is_held = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
     Ok((!is_held).then_some(file))
 }
+
+/// Takes the lock of the directory `dir` itself, as [`lock_file`] does that of a file, and leaves
+/// nothing in it. `None` where another process holds it.
+///
+/// # Errors
+/// [`StorageError`] where the directory cannot be opened.
+pub fn lock_dir(dir: &Path) -> Result<Option<File>, StorageError> {
+    let opened = File::open(dir).map_err(|source| StorageError::io("open", dir, source))?;
+    let is_held = matches!(opened.try_lock(), Err(TryLockError::WouldBlock));
+    Ok((!is_held).then_some(opened))
+}

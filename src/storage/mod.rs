@@ -28,7 +28,7 @@ pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{fail_nth, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
-pub use lock::lock_file;
+pub use lock::{lock_dir, lock_file};
 pub use partial::{Partial, Sealed};
 pub use place::{PlaceError, check_place, place_elsewhere};
 pub use publish::{

@@ -2,7 +2,6 @@
 
 use super::dtype::Dtype;
 use super::error::TokensError;
-use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,10 +28,16 @@ pub struct CorpusJson {
     pub tokenizer_fingerprint: String,
     /// Every id is below this.
     pub vocab_size: u32,
-    /// The id in front of every document, if any.
+    /// The first id in front of every document, if any.
     pub bos: Option<u32>,
-    /// The id behind every document, if any.
+    /// The last id after every document, if any.
     pub eod: Option<u32>,
+    /// All ids in front of every document, in order, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids_in_front: Vec<u32>,
+    /// All ids after every document, in order, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids_after: Vec<u32>,
     /// Type of the ids in `tokens.bin`.
     pub dtype: Dtype,
     /// Number of documents.
@@ -90,13 +95,19 @@ impl CorpusJson {
         }
     }
 
-    /// Writes the file at once, with a checksum of its fields as the last of them.
+    /// Writes the file at once.
+    #[cfg(test)]
     pub(super) fn write(&self, path: &Path) -> Result<(), TokensError> {
+        Ok(crate::storage::replace(path, &self.to_bytes())?)
+    }
+
+    /// The file's contents, with a checksum of its fields as the last of them.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let fields = serde_json::to_value(self).expect("plain data has a JSON form");
         let text = serde_json::to_string_pretty(self).expect("plain data has a JSON form");
         let text = text.trim_end_matches("\n}");
-        let text = format!("{text},\n  \"{CHECKSUM}\": \"{}\"\n}}\n", sum_of(&fields));
-        Ok(storage::replace(path, text.as_bytes())?)
+        let sum = sum_of(&fields);
+        format!("{text},\n  \"{CHECKSUM}\": \"{sum}\"\n}}\n").into_bytes()
     }
 }
 

@@ -1,14 +1,33 @@
 //! Writing a corpus directory: token files first, `corpus.json` last.
+//!
+//! The directory is locked while it is written, so that of two writers one is refused. What a killed
+//! writer left gives way to the next: its temporaries, and token files without their `corpus.json`.
 
 use super::corpus::{CORPUS_JSON, PREFIX};
 use super::corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson};
 use super::error::TokensError;
 use super::megatron::MegatronWriter;
+use super::partial::Partial;
 use super::tokenizer::Tokenizer;
 use crate::corpus::Tally;
-use std::fs;
-use std::io;
+use crate::storage::{self, remove_file, sweep_abandoned_where};
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// The files of a corpus directory, in the order in which they are taken away.
+const OUTPUTS: [&str; 3] = [CORPUS_JSON, "tokens.idx", "tokens.bin"];
+
+/// What stands around every document, and whether a corpus that is there may be replaced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WriterSettings {
+    /// Ids in front of every document, in order.
+    pub bos: Vec<u32>,
+    /// Ids after every document, in order.
+    pub eod: Vec<u32>,
+    /// Replace a corpus that is there.
+    pub overwrite: bool,
+}
 
 /// A corpus directory in the making. Dropped before [`finish`](Self::finish), it leaves nothing new.
 pub struct CorpusWriter {
@@ -16,58 +35,80 @@ pub struct CorpusWriter {
     writer: MegatronWriter,
     tokenizer_fingerprint: String,
     vocab_size: u32,
-    bos: Option<u32>,
-    eod: Option<u32>,
+    settings: WriterSettings,
     n_text_bytes: u64,
+    replaces_unfinished: bool,
+    // Declared last: the temporaries go while the directory is still ours.
+    _lock: File,
 }
 
 impl CorpusWriter {
-    /// Opens the output: creates `dir` if needed, and temporaries in it. Documents are to be pushed
-    /// with `bos` in front and `eod` behind; here they are only recorded.
+    /// Opens the output: creates `dir` if needed, locks it, removes what a killed writer left, and
+    /// makes temporaries in it. Documents are pushed with their ids around them; here those are only
+    /// recorded.
     ///
     /// # Errors
-    /// A corpus that is there already (unless it may be overwritten), a `bos` or `eod` past the
-    /// vocabulary, I/O.
+    /// A corpus that is there already (unless it may be overwritten), another process that writes
+    /// one, an id past the vocabulary, I/O.
     pub fn create(
         dir: &Path,
         tokenizer: &Tokenizer,
-        bos: Option<u32>,
-        eod: Option<u32>,
-        overwrite: bool,
+        settings: WriterSettings,
     ) -> Result<Self, TokensError> {
         let vocab_size = tokenizer.vocab_size();
-        if let Some(id) = [bos, eod]
-            .into_iter()
-            .flatten()
-            .find(|&id| id >= vocab_size)
-        {
+        let mut around = settings.bos.iter().chain(&settings.eod);
+        if let Some(&id) = around.find(|&&id| id >= vocab_size) {
             return Err(TokensError::IdPastVocab { id, vocab_size });
         }
-        if let Some(path) = outputs(dir)
-            .into_iter()
-            .find(|path| path.exists() && !overwrite)
-        {
-            return Err(TokensError::OutputExists { path });
-        }
+        check_free(dir, settings.overwrite)?;
         fs::create_dir_all(dir).map_err(TokensError::io("create", dir))?;
-        Ok(Self {
+        let lock = storage::lock_dir(dir)?.ok_or_else(|| TokensError::OutputInUse {
             dir: dir.to_path_buf(),
+        })?;
+        check_free(dir, settings.overwrite)?;
+        sweep_abandoned_where(dir, |name| OUTPUTS.contains(&name))?;
+        let is_there = |name: &str| dir.join(name).exists();
+        let replaces_unfinished = !is_there(CORPUS_JSON) && OUTPUTS.into_iter().any(is_there);
+        Ok(Self {
             writer: MegatronWriter::create(&dir.join(PREFIX), vocab_size)?,
+            dir: dir.to_path_buf(),
             tokenizer_fingerprint: tokenizer.fingerprint(),
             vocab_size,
-            bos,
-            eod,
+            settings,
             n_text_bytes: 0,
+            replaces_unfinished,
+            _lock: lock,
         })
     }
 
-    /// Appends one document, with its ids in front and behind, of so many bytes of text.
+    /// Whether token files without their `corpus.json` are there, which an unfinished run has left,
+    /// and which will be replaced.
+    pub fn replaces_unfinished(&self) -> bool {
+        self.replaces_unfinished
+    }
+
+    /// Appends one document, with its ids in front and after, of so many bytes of text.
     ///
     /// # Errors
     /// As [`MegatronWriter::push_document`].
     pub fn push_document(&mut self, ids: &[u32], n_text_bytes: u64) -> Result<(), TokensError> {
+        self.writer.append(ids)?;
+        self.end_document(n_text_bytes);
+        Ok(())
+    }
+
+    /// Appends ids to the document that is being written.
+    ///
+    /// # Errors
+    /// As [`MegatronWriter::push_document`].
+    pub fn append(&mut self, ids: &[u32]) -> Result<(), TokensError> {
+        self.writer.append(ids)
+    }
+
+    /// Ends the document that is being written, of so many bytes of text.
+    pub fn end_document(&mut self, n_text_bytes: u64) {
         self.n_text_bytes += n_text_bytes;
-        self.writer.push_document(ids)
+        self.writer.end_document();
     }
 
     /// Number of documents so far.
@@ -80,43 +121,61 @@ impl CorpusWriter {
         self.writer.n_tokens()
     }
 
-    /// Publishes the token files and then `corpus.json`. An old corpus goes first, its
-    /// `corpus.json` before its tokens: at no time does one describe other files.
+    /// Publishes the token files and then `corpus.json`. All are on the disk before an old corpus
+    /// goes, its `corpus.json` before its tokens: at no time does one describe other files.
     ///
     /// # Errors
-    /// I/O.
+    /// A corpus that has appeared meanwhile (unless it may be overwritten), I/O.
     pub fn finish(self, tally: Tally) -> Result<CorpusJson, TokensError> {
-        for path in outputs(&self.dir) {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(TokensError::io("replace", &path)(error));
-                }
-                _ => {}
+        let pair = self.writer.seal()?;
+        let (bos, eod) = (&self.settings.bos, &self.settings.eod);
+        let several = |ids: &Vec<u32>| {
+            if ids.len() > 1 {
+                ids.clone()
+            } else {
+                Vec::new()
             }
-        }
-        let written = self.writer.finish()?;
+        };
         let json = CorpusJson {
             format_version: CORPUS_FORMAT_VERSION,
             required_features: Vec::new(),
             tokenizer_fingerprint: self.tokenizer_fingerprint,
             vocab_size: self.vocab_size,
-            bos: self.bos,
-            eod: self.eod,
-            dtype: written.dtype,
-            n_documents: written.n_documents,
-            n_tokens: written.n_tokens,
+            bos: bos.first().copied(),
+            eod: eod.last().copied(),
+            ids_in_front: several(bos),
+            ids_after: several(eod),
+            dtype: pair.written.dtype,
+            n_documents: pair.written.n_documents,
+            n_tokens: pair.written.n_tokens,
             n_text_bytes: self.n_text_bytes,
             n_empty_documents: tally.n_empty_documents,
             n_bad_lines: tally.n_bad_lines,
-            bin: written.bin,
-            idx: written.idx,
+            bin: pair.written.bin.clone(),
+            idx: pair.written.idx.clone(),
         };
-        json.write(&self.dir.join(CORPUS_JSON))?;
+        let json_path = self.dir.join(CORPUS_JSON);
+        let mut json_file = Partial::create(&json_path)?;
+        json_file
+            .write_all(&json.to_bytes())
+            .map_err(TokensError::write(&json_path))?;
+        let json_file = json_file.seal()?;
+        // Where the filesystem has no locks, another writer may have come first.
+        check_free(&self.dir, self.settings.overwrite)?;
+        for name in OUTPUTS {
+            remove_file(&self.dir.join(name))?;
+        }
+        pair.publish()?;
+        json_file.publish()?;
         Ok(json)
     }
 }
 
-/// What a corpus directory holds, in the order in which it is taken away.
-fn outputs(dir: &Path) -> [PathBuf; 3] {
-    [CORPUS_JSON, "tokens.idx", "tokens.bin"].map(|name| dir.join(name))
+/// Refuses a finished corpus that may not be overwritten.
+fn check_free(dir: &Path, overwrite: bool) -> Result<(), TokensError> {
+    let path = dir.join(CORPUS_JSON);
+    if path.exists() && !overwrite {
+        return Err(TokensError::OutputExists { path });
+    }
+    Ok(())
 }

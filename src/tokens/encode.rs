@@ -1,7 +1,8 @@
 //! From documents to tokens: one thread reads, all encode, one writes, in the documents' order.
 //!
 //! Documents travel in chunks of bounded size, a few at a time, so memory does not grow with the
-//! corpus. Each document is encoded by itself, so neither chunks nor threads show in the output.
+//! corpus. Each document is encoded by itself, so neither chunks nor threads show in the output. A
+//! long one is alone in memory, and its ids are written a piece at a time.
 
 use super::corpus_writer::CorpusWriter;
 use super::error::TokensError;
@@ -15,16 +16,18 @@ use std::ops::ControlFlow;
 /// wait for the last document, and little enough that progress and an interrupt are prompt.
 const CHUNK_TEXT_BYTES: usize = 1 << 20;
 const CHUNK_DOCUMENTS: usize = 4096;
+/// A document past this is encoded on all threads and nothing is read ahead of it, bytes.
+const LONG_DOCUMENT_BYTES: usize = 4 << 20;
 /// Chunks that are read ahead.
 const N_CHUNKS_AHEAD: usize = 2;
 
 /// How to encode.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EncodeOptions {
-    /// The id in front of every document.
-    pub bos: Option<u32>,
-    /// The id behind every document.
-    pub eod: Option<u32>,
+    /// Ids in front of every document, in order.
+    pub bos: Vec<u32>,
+    /// Ids after every document, in order.
+    pub eod: Vec<u32>,
     /// Threads that encode; 0: as many as there are cores. The output is the same for any number.
     pub n_threads: usize,
 }
@@ -44,12 +47,14 @@ pub struct EncodeProgress {
 
 struct Chunk {
     documents: Vec<Document>,
+    /// The reader waits until this chunk has been written.
+    is_long: bool,
     bytes_read: u64,
     tally: Tally,
 }
 
-/// Encodes all documents into `writer`; after each chunk `on_progress` may end it.
-/// A document that gives no token is counted as empty and left out.
+/// Encodes all documents into `writer`; `on_progress` may end it after each chunk, and after each
+/// piece of a long document. A document that gives no token is counted as empty and left out.
 ///
 /// # Errors
 /// A document that cannot be read or encoded, no document at all, I/O, [`TokensError::Interrupted`].
@@ -58,33 +63,56 @@ pub fn encode_documents(
     tokenizer: &Tokenizer,
     options: &EncodeOptions,
     writer: &mut CorpusWriter,
-    mut on_progress: impl FnMut(&EncodeProgress) -> ControlFlow<()>,
+    mut on_progress: impl FnMut(&EncodeProgress) -> ControlFlow<()> + Send,
 ) -> Result<Tally, TokensError> {
     let bytes_total = documents.bytes_total();
+    let interrupt = documents.interrupt().clone();
     let pool = thread_pool(options.n_threads)?;
     let chunk_text_bytes = CHUNK_TEXT_BYTES * pool.current_num_threads();
     let (sender, receiver) = crossbeam_channel::bounded(N_CHUNKS_AHEAD);
+    let (written, was_written) = crossbeam_channel::bounded(1);
     std::thread::scope(|scope| {
-        scope.spawn(move || read_chunks(documents, chunk_text_bytes, &sender));
+        let mut reader = ChunkReader {
+            documents,
+            text_bytes: chunk_text_bytes,
+            was_written,
+        };
+        scope.spawn(move || reader.read_all(&sender));
         let receiver: Receiver<Result<Chunk, CorpusError>> = receiver;
-        let (mut tally, mut n_without_tokens) = (Tally::default(), 0);
+        let mut encoder = Encoder {
+            tokenizer,
+            options,
+            writer,
+            n_without_tokens: 0,
+        };
+        let mut tally = Tally::default();
         for chunk in receiver {
             let chunk = chunk?;
-            let encoded = pool.install(|| encode_chunk(&chunk.documents, tokenizer, options))?;
-            n_without_tokens += write_chunk(&chunk.documents, &encoded, writer)?;
-            tally = chunk.tally;
-            let progress = EncodeProgress {
-                bytes_read: chunk.bytes_read,
-                bytes_total,
-                n_documents: writer.n_documents(),
-                n_tokens: writer.n_tokens(),
+            let show = |writer: &CorpusWriter| {
+                let progress = EncodeProgress {
+                    bytes_read: chunk.bytes_read,
+                    bytes_total,
+                    n_documents: writer.n_documents(),
+                    n_tokens: writer.n_tokens(),
+                };
+                if on_progress(&progress).is_break() {
+                    // The reader may be far from its next document.
+                    interrupt.request();
+                    return Err(TokensError::Interrupted);
+                }
+                Ok(())
             };
-            if on_progress(&progress).is_break() {
-                return Err(TokensError::Interrupted);
+            pool.install(|| encoder.encode_chunk(&chunk.documents, show))?;
+            tally = chunk.tally;
+            let is_long = chunk.is_long;
+            drop(chunk);
+            if is_long {
+                // A reader that has gone has nothing more to say.
+                let _ = written.send(());
             }
         }
-        tally.n_empty_documents += n_without_tokens;
-        if writer.n_documents() == 0 {
+        tally.n_empty_documents += encoder.n_without_tokens;
+        if encoder.writer.n_documents() == 0 {
             return Err(TokensError::NoDocuments { tally });
         }
         Ok(tally)
@@ -101,89 +129,128 @@ fn thread_pool(n_threads: usize) -> Result<rayon::ThreadPool, TokensError> {
         })
 }
 
-/// Ends when the documents do, at the first error, or when nobody listens any more.
-fn read_chunks(
-    mut documents: Documents,
+struct ChunkReader {
+    documents: Documents,
     text_bytes: usize,
-    sender: &Sender<Result<Chunk, CorpusError>>,
-) {
-    loop {
-        let chunk = read_chunk(&mut documents, text_bytes);
-        let is_last = chunk
-            .as_ref()
-            .map_or(true, |chunk| chunk.documents.is_empty());
-        if sender.send(chunk).is_err() || is_last {
-            return;
+    was_written: Receiver<()>,
+}
+
+impl ChunkReader {
+    /// Ends when the documents do, at the first error, or when nobody listens any more.
+    fn read_all(&mut self, sender: &Sender<Result<Chunk, CorpusError>>) {
+        loop {
+            let chunk = self.read_chunk();
+            let (is_last, is_long) = match &chunk {
+                Ok(chunk) => (chunk.documents.is_empty(), chunk.is_long),
+                Err(_) => (true, false),
+            };
+            if sender.send(chunk).is_err() || is_last {
+                return;
+            }
+            if is_long && self.was_written.recv().is_err() {
+                return;
+            }
         }
     }
-}
 
-/// The next chunk; an empty one at the end, which carries the last counts.
-fn read_chunk(documents: &mut Documents, text_bytes: usize) -> Result<Chunk, CorpusError> {
-    let (mut read, mut n_text_bytes) = (Vec::new(), 0);
-    while n_text_bytes < text_bytes && read.len() < CHUNK_DOCUMENTS {
-        let Some(document) = documents.next() else {
-            break;
-        };
-        let document = document?;
-        n_text_bytes += document.text.len();
-        read.push(document);
-    }
-    Ok(Chunk {
-        documents: read,
-        bytes_read: documents.bytes_read(),
-        tally: documents.tally(),
-    })
-}
-
-fn encode_chunk(
-    documents: &[Document],
-    tokenizer: &Tokenizer,
-    options: &EncodeOptions,
-) -> Result<Vec<Vec<u32>>, TokensError> {
-    documents
-        .par_iter()
-        .map(|document| encode_document(document, tokenizer, options))
-        .collect()
-}
-
-fn encode_document(
-    document: &Document,
-    tokenizer: &Tokenizer,
-    options: &EncodeOptions,
-) -> Result<Vec<u32>, TokensError> {
-    let ids = tokenizer
-        .encode(&document.text)
-        .map_err(|error| match error {
-            TokensError::Encode { reason, .. } => TokensError::Encode {
-                location: document.location.to_string(),
-                reason,
-            },
-            other => other,
-        })?;
-    Ok(options
-        .bos
-        .into_iter()
-        .chain(ids)
-        .chain(options.eod)
-        .collect())
-}
-
-/// Gives the number of documents that were left out.
-fn write_chunk(
-    documents: &[Document],
-    encoded: &[Vec<u32>],
-    writer: &mut CorpusWriter,
-) -> Result<u64, TokensError> {
-    let mut n_left_out = 0;
-    for (document, ids) in documents.iter().zip(encoded) {
-        if ids.is_empty() {
-            n_left_out += 1;
-        } else {
-            writer.push_document(ids, document.text.len() as u64)?;
+    /// The next chunk; an empty one at the end, which carries the last counts.
+    fn read_chunk(&mut self) -> Result<Chunk, CorpusError> {
+        let (mut read, mut n_text_bytes) = (Vec::new(), 0);
+        while n_text_bytes < self.text_bytes && read.len() < CHUNK_DOCUMENTS {
+            let Some(document) = self.documents.next() else {
+                break;
+            };
+            let document = document?;
+            n_text_bytes += document.text.len();
+            read.push(document);
         }
+        let is_long = |document: &Document| document.text.len() > LONG_DOCUMENT_BYTES;
+        Ok(Chunk {
+            is_long: read.iter().any(is_long),
+            documents: read,
+            bytes_read: self.documents.bytes_read(),
+            tally: self.documents.tally(),
+        })
     }
-    Ok(n_left_out)
+}
+
+struct Encoder<'a> {
+    tokenizer: &'a Tokenizer,
+    options: &'a EncodeOptions,
+    writer: &'a mut CorpusWriter,
+    /// Documents that were left out.
+    n_without_tokens: u64,
+}
+
+impl Encoder<'_> {
+    fn encode_chunk(
+        &mut self,
+        documents: &[Document],
+        mut show: impl FnMut(&CorpusWriter) -> Result<(), TokensError>,
+    ) -> Result<(), TokensError> {
+        let is_long = |document: &Document| document.text.len() > LONG_DOCUMENT_BYTES;
+        for group in documents.chunk_by(|a, b| !is_long(a) && !is_long(b)) {
+            match group {
+                [document] if is_long(document) => self.encode_long(document, &mut show)?,
+                _ => self.encode_short(group)?,
+            }
+        }
+        show(self.writer)
+    }
+
+    /// Several documents, each on one thread.
+    fn encode_short(&mut self, documents: &[Document]) -> Result<(), TokensError> {
+        let tokenizer = self.tokenizer;
+        let encoded: Vec<Vec<u32>> = documents
+            .par_iter()
+            .map(|document| {
+                let ids = tokenizer.encode(&document.text);
+                ids.map_err(|error| located(error, document))
+            })
+            .collect::<Result<_, _>>()?;
+        for (document, ids) in documents.iter().zip(encoded) {
+            if ids.is_empty() {
+                self.n_without_tokens += 1;
+                continue;
+            }
+            self.writer.append(&self.options.bos)?;
+            self.writer.append(&ids)?;
+            self.writer.append(&self.options.eod)?;
+            self.writer.end_document(document.text.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// One document on all threads; its ids are never all in memory.
+    fn encode_long(
+        &mut self,
+        document: &Document,
+        show: &mut impl FnMut(&CorpusWriter) -> Result<(), TokensError>,
+    ) -> Result<(), TokensError> {
+        let (options, mut has_tokens) = (self.options, false);
+        let writer = &mut *self.writer;
+        let encoded = self.tokenizer.encode_to(&document.text, |ids| {
+            if !ids.is_empty() && !has_tokens {
+                has_tokens = true;
+                writer.append(&options.bos)?;
+            }
+            writer.append(ids)?;
+            show(writer)
+        });
+        encoded.map_err(|error| located(error, document))?;
+        if !has_tokens {
+            self.n_without_tokens += 1;
+            return Ok(());
+        }
+        self.writer.append(&options.eod)?;
+        self.writer.end_document(document.text.len() as u64);
+        Ok(())
+    }
+}
+
+/// An error of the tokenizer with the place of the document instead of its own.
+fn located(error: TokensError, document: &Document) -> TokensError {
+    error.at(&document.location.to_string())
 }
 
 #[cfg(test)]

@@ -59,6 +59,19 @@ pub enum TokensError {
         /// What the tokenizer said.
         reason: String,
     },
+    /// A document that is too long to be encoded at once and has no place to cut it at.
+    #[error(
+        "{location}: the document has {n_bytes} bytes, too long to be tokenized at once, and near byte {at} no place was found to cut it, since the tokenizer takes what is there as one word or looks further than {limit} bytes: split the document",
+        limit = super::pieces::MAX_CONTEXT_BYTES
+    )]
+    NoPieces {
+        /// Where the document is.
+        location: String,
+        /// Its length.
+        n_bytes: usize,
+        /// Byte of its text.
+        at: usize,
+    },
     /// Training a tokenizer failed.
     #[error(
         "the tokenizer could not be trained ({reason}): check the documents and the vocabulary size"
@@ -77,6 +90,14 @@ pub enum TokensError {
         /// What was asked for.
         got: u32,
     },
+    /// Too large a vocabulary.
+    #[error("a vocabulary of {got} is too large: give at most {most}")]
+    VocabTooLarge {
+        /// The largest that is read.
+        most: u32,
+        /// What was asked for.
+        got: u32,
+    },
     /// A token that is not in the vocabulary.
     #[error(
         "the tokenizer has no token `{token}`: give a token of its vocabulary, an id, `auto` or `none`"
@@ -84,14 +105,6 @@ pub enum TokensError {
     UnknownToken {
         /// The token asked for; empty if nothing was given.
         token: String,
-    },
-    /// The post-processor adds several ids.
-    #[error(
-        "the tokenizer's post-processor adds several ids in front ({ids:?}), so `auto` cannot choose: give one of them, or `none`"
-    )]
-    SeveralBos {
-        /// The ids.
-        ids: Vec<u32>,
     },
     /// An id past the vocabulary, chosen or met while writing.
     #[error(
@@ -289,6 +302,18 @@ pub enum TokensError {
         /// The file that is in the way.
         path: PathBuf,
     },
+    /// An output directory that another process writes into.
+    #[error("another process writes a corpus into {}: wait until it has ended, or choose another --output", dir.display())]
+    OutputInUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// An output that is to be a file and names a directory.
+    #[error("{} names a directory: give the name of the file, such as {}", path.display(), path.join("tokenizer.json").display())]
+    OutputIsDirectory {
+        /// The path.
+        path: PathBuf,
+    },
     /// A sequence length that cuts nothing.
     #[error("a sequence length of 0 has no predicted position: give --seq-len 1 or more")]
     ZeroSeqLen,
@@ -315,12 +340,11 @@ impl TokensError {
                 ("open" | "read", NotFound | NotADirectory | IsADirectory) => Kind::Usage,
                 _ => Kind::Failed,
             },
-            TokensError::Threads { .. } => Kind::Failed,
+            TokensError::Threads { .. } | TokensError::OutputInUse { .. } => Kind::Failed,
             TokensError::Storage(error) => error.kind(),
             TokensError::Corpus(error) => error.kind(),
             TokensError::VocabTooSmall { .. }
             | TokensError::UnknownToken { .. }
-            | TokensError::SeveralBos { .. }
             | TokensError::IdPastVocab { .. }
             | TokensError::Dropout { .. }
             | TokensError::MissingHalf { .. }
@@ -332,10 +356,33 @@ impl TokensError {
             | TokensError::DtypeSaidByFile { .. }
             | TokensError::NotACorpus { .. }
             | TokensError::OutputExists { .. }
+            | TokensError::OutputIsDirectory { .. }
+            | TokensError::VocabTooLarge { .. }
             | TokensError::ZeroSeqLen => Kind::Usage,
             TokensError::Interrupted => Kind::Interrupted,
             _ => Kind::BadData,
         }
+    }
+
+    /// The same of a text that is at `place`, for errors that know the tokenizer only.
+    #[must_use]
+    pub fn at(self, place: &str) -> Self {
+        let location = place.to_owned();
+        match self {
+            TokensError::Encode { reason, .. } => TokensError::Encode { location, reason },
+            TokensError::NoPieces { n_bytes, at, .. } => TokensError::NoPieces {
+                location,
+                n_bytes,
+                at,
+            },
+            other => other,
+        }
+    }
+
+    /// A failed write to `path`, for `map_err`; a full disk is told apart.
+    pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| TokensError::Storage(StorageError::io("write", &path, source))
     }
 
     /// An I/O error on `path`, for `map_err`.

@@ -35,15 +35,19 @@ mod encode;
 mod eod;
 mod error;
 mod foreign;
+mod growth;
+mod guard;
 mod index;
 mod list_column;
 pub mod megatron;
 mod padding;
 mod partial;
 mod paths;
+mod pieces;
 mod raw;
 mod special;
 mod spool;
+mod template;
 mod token_file;
 mod tokenizer;
 mod train;
@@ -52,7 +56,7 @@ mod width;
 
 pub use corpus::{OpenOptions, TokenCorpus, TokenFormat};
 pub use corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson, FileStamp};
-pub use corpus_writer::CorpusWriter;
+pub use corpus_writer::{CorpusWriter, WriterSettings};
 pub use dtype::Dtype;
 pub use encode::{EncodeOptions, EncodeProgress, encode_documents};
 pub use eod::EodPosition;
@@ -61,7 +65,7 @@ pub use list_column::Padding;
 pub use special::SpecialChoice;
 pub use tokenizer::Tokenizer;
 pub use train::{
-    DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, TokenizerOutput, TrainOptions, TrainedTokenizer,
-    train_bpe,
+    DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, TokenizerOutput, TrainOptions, TrainProgress,
+    TrainedTokenizer, train_bpe,
 };
 pub use view::{Packing, Sequence, SequenceView, ViewOptions};

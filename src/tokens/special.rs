@@ -1,4 +1,4 @@
-//! Which ids stand in front of and behind a document.
+//! Which ids stand in front of a document and after it.
 
 use super::error::TokensError;
 use super::tokenizer::Tokenizer;
@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// End-of-document tokens that base models are known to use, most telling first.
-const KNOWN_EOD: [&str; 8] = [
+const KNOWN_EOD: [&str; 10] = [
     "<|endoftext|>",
     "<|end_of_text|>",
     "<|endofdocument|>",
@@ -15,6 +15,8 @@ const KNOWN_EOD: [&str; 8] = [
     "</s>",
     "<eos>",
     "[EOS]",
+    "<EOS>",
+    "<|eos|>",
 ];
 
 /// `TOKEN|ID|auto|none`, as a user says it.
@@ -63,52 +65,49 @@ impl fmt::Display for SpecialChoice {
 }
 
 impl SpecialChoice {
-    /// The id in front; `auto`: what the tokenizer's post-processor puts in front, if anything.
-    ///
-    /// # Errors
-    /// A token or id that is not in the vocabulary; `auto` where several ids are put in front.
-    pub fn resolve_bos(&self, tokenizer: &Tokenizer) -> Result<Option<u32>, TokensError> {
-        self.resolve(tokenizer, || match tokenizer.ids_around()?.0.as_slice() {
-            [] => Ok(None),
-            [id] => Ok(Some(*id)),
-            several => Err(TokensError::SeveralBos {
-                ids: several.to_vec(),
-            }),
-        })
-    }
-
-    /// The id behind; `auto`: the last that the tokenizer's post-processor puts behind, else an
-    /// end-of-document token of a well-known name among its added tokens, if there is one.
+    /// The ids in front, in order; `auto`: what the tokenizer's post-processor puts in front.
     ///
     /// # Errors
     /// A token or id that is not in the vocabulary.
-    pub fn resolve_eod(&self, tokenizer: &Tokenizer) -> Result<Option<u32>, TokensError> {
+    pub fn resolve_bos(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>, TokensError> {
+        self.resolve(tokenizer, || tokenizer.around().front.clone())
+    }
+
+    /// The ids after, in order; `auto`: what the tokenizer's post-processor puts after a text, else an
+    /// end-of-document token of a well-known name, among its added tokens or in its vocabulary, if
+    /// there is one.
+    ///
+    /// # Errors
+    /// A token or id that is not in the vocabulary.
+    pub fn resolve_eod(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>, TokensError> {
         self.resolve(tokenizer, || {
-            let behind = tokenizer.ids_around()?.1.last().copied();
-            let known = || {
-                KNOWN_EOD
-                    .iter()
-                    .find_map(|name| tokenizer.added_token_id(name))
-            };
-            Ok(behind.or_else(known))
+            let after = &tokenizer.around().after;
+            if !after.is_empty() {
+                return after.clone();
+            }
+            let mut names = KNOWN_EOD.iter();
+            let added = names.find_map(|name| tokenizer.added_token_id(name));
+            let mut names = KNOWN_EOD.iter();
+            let known = added.or_else(|| names.find_map(|name| tokenizer.token_id(name)));
+            known.into_iter().collect()
         })
     }
 
     fn resolve(
         &self,
         tokenizer: &Tokenizer,
-        auto: impl FnOnce() -> Result<Option<u32>, TokensError>,
-    ) -> Result<Option<u32>, TokensError> {
+        auto: impl FnOnce() -> Vec<u32>,
+    ) -> Result<Vec<u32>, TokensError> {
         match self {
-            SpecialChoice::None => Ok(None),
-            SpecialChoice::Auto => auto(),
-            SpecialChoice::Id(id) if *id < tokenizer.vocab_size() => Ok(Some(*id)),
+            SpecialChoice::None => Ok(Vec::new()),
+            SpecialChoice::Auto => Ok(auto()),
+            SpecialChoice::Id(id) if *id < tokenizer.vocab_size() => Ok(vec![*id]),
             SpecialChoice::Id(id) => Err(TokensError::IdPastVocab {
                 id: *id,
                 vocab_size: tokenizer.vocab_size(),
             }),
             SpecialChoice::Token(token) => match tokenizer.token_id(token) {
-                Some(id) => Ok(Some(id)),
+                Some(id) => Ok(vec![id]),
                 None => Err(TokensError::UnknownToken {
                     token: token.clone(),
                 }),

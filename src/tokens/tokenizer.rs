@@ -1,12 +1,18 @@
 //! Hugging Face's tokenizers, and what each of their ids stands for.
 
 use super::error::TokensError;
+use super::growth::check_growth;
+use super::guard::guarded;
+use super::pieces::{Joins, PiecesError, Placed, Sizes, Steps, WHOLE_BYTES, encode_pieces};
+use super::template::Around;
 use serde::Deserialize;
 use serde_json::Value;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use tokenizers::Model as _;
 
 /// Ids are below this, so that a table of them stays small whatever a file says.
-const MAX_VOCAB: u32 = 1 << 24;
+pub(super) const MAX_VOCAB: u32 = 1 << 24;
 
 /// A tokenizer, with the bytes of each token.
 pub struct Tokenizer {
@@ -14,6 +20,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// By id; ids may have gaps.
     entries: Vec<Option<Entry>>,
+    around: Around,
+    joins: Joins,
 }
 
 struct Entry {
@@ -41,12 +49,13 @@ impl Tokenizer {
             path: path.to_path_buf(),
             reason,
         };
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| fault(error.to_string()))?;
-        inner
-            .with_truncation(None)
-            .map_err(|error| fault(error.to_string()))?;
-        inner.with_padding(None);
+        // First as JSON: where the file is none, the library panics over some of its parts.
+        let parts: Parts =
+            serde_json::from_slice(bytes).map_err(|error| fault(error.to_string()))?;
+        check_growth(&[&parts.normalizer, &parts.pre_tokenizer]).map_err(fault)?;
+        let around = Around::of(&parts.post_processor).map_err(fault)?;
+        let inner = guarded(|| open_inner(bytes)).and_then(|opened| opened);
+        let inner = inner.map_err(fault)?;
         if let tokenizers::ModelWrapper::BPE(bpe) = inner.get_model()
             && let Some(dropout) = bpe.dropout.filter(|&dropout| dropout > 0.0)
         {
@@ -55,14 +64,21 @@ impl Tokenizer {
                 dropout,
             });
         }
-        let parts: Parts =
-            serde_json::from_slice(bytes).map_err(|error| fault(error.to_string()))?;
         parts.check_added_ids(&inner).map_err(fault)?;
         let entries = entries_of(&inner, &Spelling::of(&parts)).map_err(fault)?;
+        let mut ids = around.front.iter().chain(&around.after);
+        if let Some(id) = ids.find(|&&id| id as usize >= entries.len()) {
+            let n_ids = entries.len();
+            return Err(fault(format!(
+                "its post-processor adds id {id}, past its vocabulary of {n_ids}"
+            )));
+        }
         Ok(Self {
             path: path.to_path_buf(),
+            joins: joins_of(&inner, &parts),
             inner,
             entries,
+            around,
         })
     }
 
@@ -88,12 +104,55 @@ impl Tokenizer {
     }
 
     /// Ids of a text, without special tokens around it (special tokens IN the text are recognised,
-    /// as everywhere in that library).
+    /// as everywhere in that library). A long text is encoded by pieces, to the same ids.
     ///
     /// # Errors
-    /// Text that the tokenizer has no ids for; the message names the tokenizer, not the text.
+    /// Text that the tokenizer has no ids for, or that is too long to be encoded at once and cannot
+    /// be by pieces; the message names the tokenizer, not the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokensError> {
-        self.encode_with(text, false)
+        if text.len() <= WHOLE_BYTES {
+            return self.encode_whole(text);
+        }
+        let mut ids = Vec::new();
+        self.encode_to(text, |piece| {
+            ids.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    /// As [`encode`](Self::encode), but the ids go to `sink` a piece at a time; pieces are encoded on
+    /// all threads of the rayon pool that this is called in.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), and what the sink says.
+    pub fn encode_to(
+        &self,
+        text: &str,
+        sink: impl FnMut(&[u32]) -> Result<(), TokensError>,
+    ) -> Result<(), TokensError> {
+        self.encode_sized(text, Sizes::default(), sink)
+    }
+
+    fn encode_sized(
+        &self,
+        text: &str,
+        sizes: Sizes,
+        sink: impl FnMut(&[u32]) -> Result<(), TokensError>,
+    ) -> Result<(), TokensError> {
+        let steps = Steps {
+            whole: |text: &str| self.encode_whole(text),
+            window: |text: &str, range: Range<usize>| self.encode_window(text, range),
+            sink,
+        };
+        encode_pieces(text, self.joins, sizes, steps).map_err(|error| match error {
+            PiecesError::Caller(error) => error,
+            PiecesError::NoJoin { at } => TokensError::NoPieces {
+                location: self.path.display().to_string(),
+                n_bytes: text.len(),
+                at,
+            },
+        })
     }
 
     /// Ids of several texts, in parallel, in their order.
@@ -111,22 +170,43 @@ impl Tokenizer {
             .collect()
     }
 
-    fn encode_with(&self, text: &str, special: bool) -> Result<Vec<u32>, TokensError> {
-        let encoding =
-            self.inner
-                .encode_fast(text, special)
-                .map_err(|error| TokensError::Encode {
-                    location: self.path.display().to_string(),
-                    reason: error.to_string(),
-                })?;
+    fn encode_whole(&self, text: &str) -> Result<Vec<u32>, TokensError> {
+        let encoded = guarded(|| self.inner.encode_fast(text, false));
+        let encoding = encoded.map_err(|reason| self.fault(reason))?;
+        let encoding = encoding.map_err(|error| self.fault(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The tokens of a part of a text by itself, placed in the whole.
+    fn encode_window(&self, text: &str, range: Range<usize>) -> Result<Vec<Placed>, TokensError> {
+        let encoded = guarded(|| self.inner.encode(&text[range.clone()], false));
+        let encoding = encoded.map_err(|reason| self.fault(reason))?;
+        let encoding = encoding.map_err(|error| self.fault(error.to_string()))?;
+        let words = encoding.get_word_ids();
+        let tokens = std::iter::zip(encoding.get_ids(), encoding.get_offsets()).enumerate();
+        Ok(tokens
+            .map(|(i, (&id, &(start, end)))| Placed {
+                id,
+                start: range.start + start,
+                end: range.start + end,
+                is_word_start: i == 0 || words[i] != words[i - 1],
+            })
+            .collect())
+    }
+
+    fn fault(&self, reason: String) -> TokensError {
+        TokensError::Encode {
+            location: self.path.display().to_string(),
+            reason,
+        }
     }
 
     /// The text of several ids, special tokens included; ids that are not in the vocabulary are left out.
     pub fn decode(&self, ids: &[u32]) -> String {
-        self.inner
-            .decode(ids, false)
-            .unwrap_or_else(|_| ids.iter().map(|&id| self.token_text(id)).collect())
+        guarded(|| self.inner.decode(ids, false).ok())
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| ids.iter().map(|&id| self.token_text(id)).collect())
     }
 
     /// One token as a person reads it: control characters escaped, bytes that are no text as `<0xNN>`.
@@ -135,6 +215,15 @@ impl Tokenizer {
             Some(entry) => readable(&entry.bytes),
             None => format!("<id {id}>"),
         }
+    }
+
+    /// Some ids for a person: each with its text, or `none`.
+    pub fn describe(&self, ids: &[u32]) -> String {
+        if ids.is_empty() {
+            return "none".to_owned();
+        }
+        let one = |&id: &u32| format!("{id} `{}`", self.token_text(id));
+        ids.iter().map(one).collect::<Vec<_>>().join(" ")
     }
 
     /// The bytes that one token stands for.
@@ -161,22 +250,55 @@ impl Tokenizer {
             .copied()
     }
 
-    /// What the post-processor puts in front of a text, and behind it.
-    pub(super) fn ids_around(&self) -> Result<(Vec<u32>, Vec<u32>), TokensError> {
-        const ANY_TEXT: &str = "a";
-        let bare = self.encode_with(ANY_TEXT, false)?;
-        let with = self.encode_with(ANY_TEXT, true)?;
-        let n_added = with.len().saturating_sub(bare.len());
-        let n_front = (0..=n_added)
-            .find(|&n| with[n..].starts_with(&bare))
-            .unwrap_or(0);
-        let behind = with.get(n_front + bare.len()..).unwrap_or_default();
-        Ok((with[..n_front].to_vec(), behind.to_vec()))
+    /// What the post-processor puts around a text.
+    pub(super) fn around(&self) -> &Around {
+        &self.around
     }
 
     fn entry(&self, id: u32) -> Option<&Entry> {
         self.entries.get(id as usize)?.as_ref()
     }
+}
+
+/// The library's tokenizer, without what is for batches of a model and without its post-processor:
+/// that one moves offsets, and what it puts around a text is read from its description.
+fn open_inner(bytes: &[u8]) -> Result<tokenizers::Tokenizer, String> {
+    let opened = tokenizers::Tokenizer::from_bytes(bytes);
+    let mut inner = opened.map_err(|error| error.to_string())?;
+    inner
+        .with_truncation(None)
+        .map_err(|error| error.to_string())?;
+    inner.with_padding(None);
+    inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
+    Ok(inner)
+}
+
+/// Where ids of windows of a text may be joined, by the model.
+fn joins_of(inner: &tokenizers::Tokenizer, parts: &Parts) -> Joins {
+    let tokenizers::ModelWrapper::BPE(bpe) = inner.get_model() else {
+        return Joins::Words;
+    };
+    let has = |token: String| inner.get_model().token_to_id(&token).is_some();
+    let has_all_bytes = bpe.byte_fallback && (0..=255).all(|byte| has(format!("<0x{byte:02X}>")));
+    let all = [&parts.normalizer, &parts.pre_tokenizer];
+    let is_byte_level = all.iter().any(|part| find(part, "ByteLevel").is_some())
+        && byte_level_alphabet().all(|c| has(c.to_string()));
+    let is_plain = |affix: &Option<String>| affix.as_deref().is_none_or(str::is_empty);
+    let is_whole = is_plain(&bpe.continuing_subword_prefix) && is_plain(&bpe.end_of_word_suffix);
+    match bpe.unk_token {
+        _ if is_whole && (has_all_bytes || is_byte_level) => Joins::Tokens,
+        // Unknown characters that wait for their token pass over those that fall back to bytes.
+        Some(_) if bpe.byte_fallback => Joins::Words,
+        Some(_) => Joins::Tokens,
+        None => Joins::WordsWithGaps,
+    }
+}
+
+/// The 256 characters that stand for bytes in GPT-2's alphabet.
+fn byte_level_alphabet() -> impl Iterator<Item = char> {
+    (0..0x144)
+        .filter_map(char::from_u32)
+        .filter(|&c| byte_of_char(c).is_some())
 }
 
 fn entries_of(
@@ -220,6 +342,8 @@ struct Parts {
     normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Value,
+    #[serde(default)]
+    post_processor: Value,
     #[serde(default)]
     decoder: Value,
 }

@@ -1,11 +1,18 @@
 //! Training a byte-level BPE tokenizer.
 
 use super::error::TokensError;
+use super::guard::guarded;
 use super::partial::Partial;
-use crate::corpus::{CorpusError, Documents};
+use super::tokenizer::MAX_VOCAB;
+use crate::corpus::{CorpusError, Documents, Tally};
+use crate::storage::sweep_abandoned;
 use std::collections::HashSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{MAIN_SEPARATOR, Path};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -17,6 +24,8 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 pub const DEFAULT_TRAIN_TEXT_BYTES: u64 = i32::MAX as u64;
 
 const N_BYTES: u32 = 256;
+/// How often progress and a wish to stop are looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What to train.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +49,8 @@ pub struct TrainedTokenizer {
     pub n_text_bytes: u64,
     /// Reading stopped at `max_text_bytes`, with documents left.
     pub stopped_early: bool,
+    /// What was left out.
+    pub tally: Tally,
 }
 
 /// Where a trained tokenizer goes; opened before the long work, removed if nothing comes of it.
@@ -49,12 +60,21 @@ impl TokenizerOutput {
     /// Opens the output.
     ///
     /// # Errors
-    /// A file that is there already (unless it may be overwritten), I/O.
+    /// A directory, a file that is there already (unless it may be overwritten), I/O.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self, TokensError> {
+        if path.is_dir() || path.to_string_lossy().ends_with(MAIN_SEPARATOR) {
+            return Err(TokensError::OutputIsDirectory {
+                path: path.to_path_buf(),
+            });
+        }
         if path.exists() && !overwrite {
             return Err(TokensError::OutputExists {
                 path: path.to_path_buf(),
             });
+        }
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        if let Some(name) = path.file_name().and_then(std::ffi::OsStr::to_str) {
+            sweep_abandoned(dir.unwrap_or(Path::new(".")), name)?;
         }
         Partial::create(path).map(Self)
     }
@@ -67,50 +87,106 @@ impl TokenizerOutput {
         let path = self.0.final_path().to_path_buf();
         self.0
             .write_all(trained.json.as_bytes())
-            .map_err(TokensError::io("write", &path))?;
+            .map_err(TokensError::write(&path))?;
         self.0.seal()?.publish()
     }
 }
 
+/// How far the reading has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrainProgress {
+    /// Bytes of the input files that were read.
+    pub bytes_read: u64,
+    /// Documents taken.
+    pub n_documents: u64,
+}
+
 /// Learns merges from documents; the same documents give the same tokenizer, whatever the threads.
-/// `on_document` is called as documents are taken, with bytes read of the files so far.
+/// `on_progress` is called a few times a second. The interrupt of the documents ends it at any time:
+/// the library that trains cannot be stopped, so its thread then goes on by itself until the process
+/// ends.
 ///
 /// # Errors
-/// Documents that cannot be read, a vocabulary that does not hold 256 bytes and the special tokens.
+/// Documents that cannot be read, a vocabulary that does not hold 256 bytes and the special tokens or
+/// is larger than any that is read, [`TokensError::Interrupted`].
 pub fn train_bpe(
-    documents: &mut Documents,
+    documents: Documents,
     options: &TrainOptions,
-    on_document: impl FnMut(u64) + Send,
+    mut on_progress: impl FnMut(TrainProgress),
 ) -> Result<TrainedTokenizer, TokensError> {
-    let special: HashSet<_> = options.special_tokens.iter().collect();
-    let least = N_BYTES + special.len() as u32;
-    if options.vocab_size < least {
-        return Err(TokensError::VocabTooSmall {
-            least,
-            got: options.vocab_size,
-        });
+    check_vocab_size(options)?;
+    let interrupt = documents.interrupt().clone();
+    let counts = Arc::new(Counts::default());
+    let feed = Feed::new(documents, options.max_text_bytes, Arc::clone(&counts));
+    let (sender, result) = channel();
+    let options = options.clone();
+    let thread = std::thread::Builder::new().name("train-bpe".to_owned());
+    thread
+        .spawn(move || {
+            // Nobody listens where the work was interrupted.
+            let _ = sender.send(train(feed, &options));
+        })
+        .map_err(|error| TokensError::Threads {
+            n_threads: 1,
+            reason: error.to_string(),
+        })?;
+    loop {
+        match result.recv_timeout(POLL_INTERVAL) {
+            Ok(_) if interrupt.is_requested() => return Err(TokensError::Interrupted),
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) if interrupt.is_requested() => {
+                return Err(TokensError::Interrupted);
+            }
+            Err(RecvTimeoutError::Timeout) => on_progress(counts.now()),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(TokensError::Train {
+                    reason: "the thread that trains has ended".to_owned(),
+                });
+            }
+        }
     }
-    let fault = |error: tokenizers::Error| TokensError::Train {
-        reason: error.to_string(),
-    };
+}
+
+fn check_vocab_size(options: &TrainOptions) -> Result<(), TokensError> {
+    let special: HashSet<_> = options.special_tokens.iter().collect();
+    let (least, got) = (N_BYTES + special.len() as u32, options.vocab_size);
+    if got < least {
+        return Err(TokensError::VocabTooSmall { least, got });
+    }
+    if got > MAX_VOCAB {
+        let most = MAX_VOCAB;
+        return Err(TokensError::VocabTooLarge { most, got });
+    }
+    Ok(())
+}
+
+fn train(mut feed: Feed, options: &TrainOptions) -> Result<TrainedTokenizer, TokensError> {
+    let fault = |reason: String| TokensError::Train { reason };
     let mut tokenizer = byte_level_tokenizer();
-    let mut feed = Feed::new(documents, options.max_text_bytes, on_document);
-    tokenizer
-        .train(&mut trainer(options), &mut feed)
-        .map_err(fault)?;
+    let trained = guarded(|| {
+        tokenizer
+            .train(&mut trainer(options), &mut feed)
+            .map(|_| ())
+    });
+    trained
+        .map_err(fault)?
+        .map_err(|error| fault(error.to_string()))?;
     if let Some(error) = feed.error {
         return Err(error.into());
     }
-    if feed.n_documents == 0 && !feed.stopped_early {
-        return Err(TokensError::NoDocuments {
-            tally: feed.documents.tally(),
-        });
+    let (n_documents, n_text_bytes) = (feed.counts.now().n_documents, feed.n_text_bytes);
+    if n_documents == 0 && !feed.stopped_early {
+        let tally: Tally = feed.documents.tally();
+        return Err(TokensError::NoDocuments { tally });
     }
     Ok(TrainedTokenizer {
-        json: tokenizer.to_string(true).map_err(fault)?,
-        n_documents: feed.n_documents,
-        n_text_bytes: feed.n_text_bytes,
+        json: tokenizer
+            .to_string(true)
+            .map_err(|error| fault(error.to_string()))?,
+        n_documents,
+        n_text_bytes,
         stopped_early: feed.stopped_early,
+        tally: feed.documents.tally(),
     })
 }
 
@@ -137,24 +213,38 @@ fn trainer(options: &TrainOptions) -> TrainerWrapper {
         .into()
 }
 
+/// Counts that another thread reads.
+#[derive(Default)]
+struct Counts {
+    bytes_read: AtomicU64,
+    n_documents: AtomicU64,
+}
+
+impl Counts {
+    fn now(&self) -> TrainProgress {
+        TrainProgress {
+            bytes_read: self.bytes_read.load(Ordering::Relaxed),
+            n_documents: self.n_documents.load(Ordering::Relaxed),
+        }
+    }
+}
+
 /// Texts for the trainer, which takes no errors: the first ends the feed and is kept.
-struct Feed<'a, F> {
-    documents: &'a mut Documents,
+struct Feed {
+    documents: Documents,
     max_text_bytes: u64,
-    on_document: F,
-    n_documents: u64,
+    counts: Arc<Counts>,
     n_text_bytes: u64,
     stopped_early: bool,
     error: Option<CorpusError>,
 }
 
-impl<'a, F: FnMut(u64)> Feed<'a, F> {
-    fn new(documents: &'a mut Documents, max_text_bytes: u64, on_document: F) -> Self {
+impl Feed {
+    fn new(documents: Documents, max_text_bytes: u64, counts: Arc<Counts>) -> Self {
         Self {
             documents,
             max_text_bytes,
-            on_document,
-            n_documents: 0,
+            counts,
             n_text_bytes: 0,
             stopped_early: false,
             error: None,
@@ -162,7 +252,7 @@ impl<'a, F: FnMut(u64)> Feed<'a, F> {
     }
 }
 
-impl<F: FnMut(u64)> Iterator for Feed<'_, F> {
+impl Iterator for Feed {
     type Item = String;
 
     fn next(&mut self) -> Option<String> {
@@ -182,8 +272,9 @@ impl<F: FnMut(u64)> Iterator for Feed<'_, F> {
             return None;
         }
         self.n_text_bytes = n_text_bytes;
-        self.n_documents += 1;
-        (self.on_document)(self.documents.bytes_read());
+        self.counts.n_documents.fetch_add(1, Ordering::Relaxed);
+        let bytes_read = self.documents.bytes_read();
+        self.counts.bytes_read.store(bytes_read, Ordering::Relaxed);
         Some(text)
     }
 }
@@ -197,8 +288,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("in.jsonl");
         std::fs::write(&path, text).unwrap();
-        let mut documents = Documents::open(vec![path], CorpusOptions::default()).unwrap();
-        train_bpe(&mut documents, options, |_| {})
+        let documents = Documents::open(vec![path], CorpusOptions::default()).unwrap();
+        train_bpe(documents, options, |_| {})
     }
 
     fn lines() -> String {
@@ -250,7 +341,7 @@ mod tests {
         let eod = crate::tokens::SpecialChoice::Auto
             .resolve_eod(&tokenizer)
             .unwrap();
-        assert_eq!(eod, Some(0));
+        assert_eq!(eod, [0]);
     }
 
     #[test]
@@ -263,6 +354,42 @@ mod tests {
                 got: 256
             }
         ));
+    }
+
+    #[test]
+    fn a_vocabulary_past_every_that_is_read_is_refused_before_memory_is_asked_for() {
+        let error = train(&lines(), &options(u32::MAX)).unwrap_err();
+        assert!(matches!(
+            error,
+            TokensError::VocabTooLarge { got: u32::MAX, .. }
+        ));
+    }
+
+    #[test]
+    fn a_wish_to_stop_ends_the_training() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("in.jsonl");
+        std::fs::write(&path, lines()).unwrap();
+        let interrupt = crate::interrupt::Interrupt::new();
+        interrupt.request();
+        let documents = Documents::open(vec![path], CorpusOptions::default())
+            .unwrap()
+            .with_interrupt(&interrupt);
+        let error = train_bpe(documents, &options(300), |_| {}).unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Interrupted);
+    }
+
+    #[test]
+    fn an_output_that_is_a_directory_is_refused_before_the_work_and_litter_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = TokenizerOutput::create(dir.path(), true).err().unwrap();
+        assert!(matches!(error, TokensError::OutputIsDirectory { .. }));
+        let slash = dir.path().join("t.json/");
+        assert!(TokenizerOutput::create(&slash, true).is_err());
+        let litter = dir.path().join(".t.json.host.1.00112233445566ff");
+        std::fs::write(&litter, "half").unwrap();
+        TokenizerOutput::create(&dir.path().join("t.json"), false).unwrap();
+        assert!(!litter.exists());
     }
 
     #[test]

@@ -94,10 +94,10 @@ pub(crate) struct Args {
 #[derive(clap::Args)]
 #[group(skip)]
 struct TextArgs {
-    /// Text instead of tokens: files, directories or globs of .jsonl, .json, .ndjson or .txt
-    /// (plain, .gz or .zst) or .parquet, encoded with the model's tokenizer.
+    /// Text instead of tokens: files, directories or globs of JSON lines, text (plain, .gz, .zst, .xz,
+    /// .bz2 or .lz4) or Parquet, encoded with the model's tokenizer.
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    text: Vec<String>,
+    text: Vec<std::ffi::OsString>,
 
     /// JSON field, or Parquet column, that holds the text.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_TEXT_FIELD)]
@@ -243,7 +243,11 @@ impl Args {
         match &self.eod {
             SpecialChoice::Auto | SpecialChoice::None => Ok(None),
             SpecialChoice::Id(id) => Ok(Some(*id)),
-            SpecialChoice::Token(_) => Ok(self.eod.resolve_eod(opened.need_tokenizer()?.0)?),
+            SpecialChoice::Token(_) => Ok(self
+                .eod
+                .resolve_eod(opened.need_tokenizer()?.0)?
+                .last()
+                .copied()),
         }
     }
 
@@ -253,6 +257,7 @@ impl Args {
             text_field: self.text.text_field.clone(),
             skip_bad_lines: self.text.skip_bad_lines,
             group_field: self.text.by.clone(),
+            ..CorpusOptions::default()
         };
         let options = TextOptions {
             bos: self.text.bos.resolve_bos(tokenizer)?,
@@ -261,12 +266,14 @@ impl Args {
             group_by: self.text.by.clone(),
             group_until: self.text.by_until.clone(),
         };
-        let shown = |id: Option<u32>| match id {
-            Some(id) => format!("{id} `{}`", tokenizer.token_text(id)),
-            None => "none".to_owned(),
-        };
-        anstream::eprintln!("bos {}; eod {}", shown(options.bos), shown(options.eod));
-        let documents = Documents::open(expand_inputs(&self.text.text)?, reading)?;
+        let (bos, eod) = (&options.bos, &options.eod);
+        let (bos, eod) = (tokenizer.describe(bos), tokenizer.describe(eod));
+        anstream::eprintln!("bos {bos}; eod {eod}");
+        let files = expand_inputs(&self.text.text, None)?;
+        for note in files.left_out.notes() {
+            anstream::eprintln!("note: {note}");
+        }
+        let documents = Documents::open(files.paths, reading)?.with_interrupt(interrupt);
         let bar = bar(documents.bytes_total(), "bytes");
         let text = TextCorpus::create(documents, tokenizer, &options, |bytes_read| {
             bar.set_position(bytes_read);

@@ -85,10 +85,12 @@ impl Args {
     fn prompt_ids(&self, opened: &OpenedModel, tokenizer: &Tokenizer) -> anyhow::Result<Vec<u32>> {
         let mut bos = self.bos.resolve_bos(tokenizer)?;
         if self.bos == SpecialChoice::Auto {
-            bos = bos.or(opened.special.bos);
+            if bos.is_empty() {
+                bos.extend(opened.special.bos);
+            }
             // With nothing in front and no prompt, a text begins where another one has ended.
-            if self.prompt.is_empty() {
-                bos = bos.or(self.eod.resolve_eod(tokenizer)?);
+            if self.prompt.is_empty() && bos.is_empty() {
+                bos = self.eod.resolve_eod(tokenizer)?;
             }
         }
         Ok(bos
@@ -102,7 +104,7 @@ impl Args {
         opened: &OpenedModel,
         tokenizer: &Tokenizer,
     ) -> anyhow::Result<SampleOptions> {
-        let mut stops: Vec<u32> = self.eod.resolve_eod(tokenizer)?.into_iter().collect();
+        let mut stops = self.eod.resolve_eod(tokenizer)?;
         if self.eod == SpecialChoice::Auto {
             stops.extend(&opened.special.eos);
         }

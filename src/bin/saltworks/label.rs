@@ -103,7 +103,7 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
 
 pub(crate) fn print_notes(notes: &[String]) {
     for note in notes {
-        anstream::eprintln!("note: {note}");
+        say!("note: {note}");
     }
 }
 

@@ -1,15 +1,20 @@
 //! `saltworks tokenize`.
 
+pub(crate) mod inputs;
 pub(crate) mod progress;
 
+use self::inputs::{InputArgs, print_notes};
 use self::progress::Progress;
 use crate::common::print::{out, say};
-use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
 use saltworks::tokens::{
-    CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, encode_documents,
+    CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, WriterSettings,
+    encode_documents,
 };
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+
+/// More would only take long to start.
+const MAX_THREADS: i64 = 1024;
 
 /// Turn documents into a token corpus (Megatron .bin/.idx and a corpus.json).
 #[derive(clap::Args)]
@@ -22,58 +27,43 @@ pub(crate) struct Args {
     /// Directory for tokens.bin, tokens.idx and corpus.json.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// Id in front of every document; auto: what the tokenizer's post-processor puts there.
+    /// Id in front of every document; auto: all that the tokenizer's post-processor puts there.
     #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     bos: SpecialChoice,
-    /// Id behind every document; auto: what the tokenizer's post-processor puts there, else its
+    /// Id after every document; auto: all that the tokenizer's post-processor puts there, else its
     /// end-of-text token of a well-known name.
     #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     eod: SpecialChoice,
     /// Threads that encode; 0 for one a core. The output is the same for any number.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=MAX_THREADS))]
+    threads: u16,
     /// Replace a corpus that is in the output directory.
     #[arg(long)]
     overwrite: bool,
 }
 
-/// Which documents; the same for `tokenize` and `tokenizer train`.
-#[derive(clap::Args)]
-pub(crate) struct InputArgs {
-    /// Files, directories or globs of .jsonl, .json, .ndjson or .txt (plain, .gz or .zst) or .parquet.
-    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
-    input: Vec<String>,
-    /// JSON field, or Parquet column, that holds the text.
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_TEXT_FIELD)]
-    text_field: String,
-    /// Count lines that are no documents and go on, instead of stopping at the first.
-    #[arg(long)]
-    skip_bad_lines: bool,
-}
-
-impl InputArgs {
-    pub(crate) fn open(&self) -> anyhow::Result<Documents> {
-        let options = CorpusOptions {
-            text_field: self.text_field.clone(),
-            skip_bad_lines: self.skip_bad_lines,
-            ..CorpusOptions::default()
-        };
-        Ok(Documents::open(expand_inputs(&self.input)?, options)?)
-    }
-}
-
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let documents = args.inputs.open()?;
+    let interrupt = super::signals::interrupt()?;
+    let opened = args.inputs.open(&interrupt)?;
     let tokenizer = Tokenizer::open(&args.tokenizer)?;
     let options = EncodeOptions {
         bos: args.bos.resolve_bos(&tokenizer)?,
         eod: args.eod.resolve_eod(&tokenizer)?,
-        n_threads: args.threads,
+        n_threads: usize::from(args.threads),
     };
     announce(&args, &options, &tokenizer);
-    let interrupt = super::signals::interrupt()?;
-    let (bos, eod) = (options.bos, options.eod);
-    let mut writer = CorpusWriter::create(&args.output, &tokenizer, bos, eod, args.overwrite)?;
+    let settings = WriterSettings {
+        bos: options.bos.clone(),
+        eod: options.eod.clone(),
+        overwrite: args.overwrite,
+    };
+    let mut writer = CorpusWriter::create(&args.output, &tokenizer, settings)?;
+    if writer.replaces_unfinished() {
+        say!(
+            "note: replacing token files that have no corpus.json, as an unfinished run leaves them"
+        );
+    }
+    let documents = opened.documents;
     let mut progress = Progress::new(documents.bytes_total());
     let tally = encode_documents(documents, &tokenizer, &options, &mut writer, |now| {
         progress.show(now);
@@ -85,22 +75,25 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     })?;
     progress.finish();
     let corpus = writer.finish(tally)?;
-    summarize(&args, &corpus, &tokenizer, progress.seconds());
+    summarize(&args, &options, &corpus, &tokenizer, progress.seconds());
+    print_notes(&opened.left_out, &tally);
     Ok(())
 }
 
 /// What `auto` came to is told before the long work, when it can still be changed.
 fn announce(args: &Args, options: &EncodeOptions, tokenizer: &Tokenizer) {
-    let bos = describe(&args.bos, options.bos, tokenizer);
-    let eod = describe(&args.eod, options.eod, tokenizer);
+    let bos = describe(&args.bos, &options.bos, tokenizer);
+    let eod = describe(&args.eod, &options.eod, tokenizer);
     say!("bos {bos}; eod {eod}; {} ids", tokenizer.vocab_size());
+    if options.eod.is_empty() && args.eod == SpecialChoice::Auto {
+        say!(
+            "note: the tokenizer names no token that ends documents, so they run together: choose one with --eod, or say --eod none"
+        );
+    }
 }
 
-fn describe(choice: &SpecialChoice, id: Option<u32>, tokenizer: &Tokenizer) -> String {
-    let resolved = match id {
-        Some(id) => format!("{id} `{}`", tokenizer.token_text(id)),
-        None => "none".to_owned(),
-    };
+fn describe(choice: &SpecialChoice, ids: &[u32], tokenizer: &Tokenizer) -> String {
+    let resolved = tokenizer.describe(ids);
     if *choice == SpecialChoice::Auto {
         format!("{resolved} (auto)")
     } else {
@@ -108,7 +101,13 @@ fn describe(choice: &SpecialChoice, id: Option<u32>, tokenizer: &Tokenizer) -> S
     }
 }
 
-fn summarize(args: &Args, corpus: &CorpusJson, tokenizer: &Tokenizer, seconds: f64) {
+fn summarize(
+    args: &Args,
+    options: &EncodeOptions,
+    corpus: &CorpusJson,
+    tokenizer: &Tokenizer,
+    seconds: f64,
+) {
     let bytes_a_token = corpus.n_text_bytes as f64 / corpus.n_tokens.max(1) as f64;
     let tokens_a_second = corpus.n_tokens as f64 / seconds.max(1e-9);
     let lines = [
@@ -128,8 +127,8 @@ fn summarize(args: &Args, corpus: &CorpusJson, tokenizer: &Tokenizer, seconds: f
                 corpus.dtype.bytes()
             ),
         ),
-        ("bos", describe(&args.bos, corpus.bos, tokenizer)),
-        ("eod", describe(&args.eod, corpus.eod, tokenizer)),
+        ("bos", describe(&args.bos, &options.bos, tokenizer)),
+        ("eod", describe(&args.eod, &options.eod, tokenizer)),
         (
             "tokenizer",
             format!(

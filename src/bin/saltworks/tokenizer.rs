@@ -1,8 +1,7 @@
 //! `saltworks tokenizer train`.
 
 use crate::common::print::{out, say};
-use crate::common::signals;
-use crate::tokenize::InputArgs;
+use crate::tokenize::inputs::{InputArgs, print_notes};
 use crate::tokenize::progress::Progress;
 use clap::builder::NonEmptyStringValueParser;
 use saltworks::tokens::{
@@ -56,29 +55,29 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn train(args: TrainArgs) -> anyhow::Result<()> {
-    signals::end_on_signal()?;
-    let mut documents = args.inputs.open()?;
+    let interrupt = super::signals::interrupt()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite)?;
+    let opened = args.inputs.open(&interrupt)?;
     let options = TrainOptions {
         vocab_size: args.vocab_size,
         special_tokens: args.special.clone(),
         max_text_bytes: args.max_text_bytes,
     };
-    let bytes_total = documents.bytes_total();
+    let bytes_total = opened.documents.bytes_total();
     let mut progress = Progress::new(bytes_total);
-    let mut now = EncodeProgress {
-        bytes_total,
-        ..EncodeProgress::default()
-    };
-    let trained = train_bpe(&mut documents, &options, |bytes_read| {
-        now.bytes_read = bytes_read;
-        now.n_documents += 1;
-        progress.show(&now);
+    let trained = train_bpe(opened.documents, &options, |now| {
+        progress.show(&EncodeProgress {
+            bytes_read: now.bytes_read,
+            bytes_total,
+            n_documents: now.n_documents,
+            n_tokens: 0,
+        });
     })?;
     progress.finish();
     let tokenizer = Tokenizer::from_bytes(trained.json.as_bytes(), &args.output)?;
     output.publish(&trained)?;
     summarize(&args, &trained, &tokenizer, progress.seconds());
+    print_notes(&opened.left_out, &trained.tally);
     Ok(())
 }
 

@@ -16,6 +16,38 @@ fn zst(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn bz2(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// As the command line program writes it: with a checksum of the contents.
+fn lz4(bytes: &[u8]) -> Vec<u8> {
+    let info = lz4_flex::frame::FrameInfo::new().content_checksum(true);
+    let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// zstd with a checksum, as its command line program writes it.
+fn zst_checked(bytes: &[u8], window_log: Option<u32>) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.include_checksum(true).unwrap();
+    if let Some(window_log) = window_log {
+        encoder.long_distance_matching(true).unwrap();
+        encoder.window_log(window_log).unwrap();
+    }
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn lines(texts: &[&str]) -> Vec<u8> {
     texts
         .iter()
@@ -79,7 +111,14 @@ fn every_kind_of_file_is_read_in_the_order_given() {
         .with("e.txt.gz", &gzip(b"e"))
         .with("f.txt.zst", &zst(b"f"))
         .with("g.txt", b"\n")
-        .parquet("h.parquet", texts);
+        .parquet("h.parquet", texts)
+        .with("i.jsonlines.xz", &xz(&lines(&["i"])))
+        .with("j.jsonl.bz2", &bz2(&lines(&["j"])))
+        .with("k.md.lz4", &lz4(b"k"))
+        .with("l.rs", b"fn l() {}")
+        .with("part-00001", &lines(&["m"]))
+        .with("part-00002", &gzip(&lines(&["n"])))
+        .with("essay", b"o");
     let mut documents = inputs.open(CorpusOptions::default());
     let texts: Vec<_> = documents
         .by_ref()
@@ -87,8 +126,26 @@ fn every_kind_of_file_is_read_in_the_order_given() {
         .collect();
     assert_eq!(
         texts,
-        ["a1", "a2", "b", "c", "d1\nd2\n", "e", "f", "p1", "p2"]
+        [
+            "a1",
+            "a2",
+            "b",
+            "c",
+            "d1\nd2\n",
+            "e",
+            "f",
+            "p1",
+            "p2",
+            "i",
+            "j",
+            "k",
+            "fn l() {}",
+            "m",
+            "n",
+            "o"
+        ]
     );
+    assert_eq!(documents.tally().n_empty_files, 1);
     assert_eq!(documents.n_empty_documents(), 1);
     assert_eq!(documents.bytes_read(), documents.bytes_total());
 }
@@ -97,10 +154,17 @@ fn every_kind_of_file_is_read_in_the_order_given() {
 fn many_gzip_members_and_zstd_frames_are_read_whole() {
     let gz = [gzip(&lines(&["1", "2"])), gzip(b""), gzip(&lines(&["3"]))].concat();
     let frames = [zst(&lines(&["4"])), zst(&lines(&["5"]))].concat();
+    let twice = |compress: fn(&[u8]) -> Vec<u8>, a: &str, b: &str| {
+        [compress(&lines(&[a])), compress(&lines(&[b]))].concat()
+    };
     let inputs = Inputs::new()
         .with("a.jsonl.gz", &gz)
-        .with("b.jsonl.zst", &frames);
-    assert_eq!(inputs.texts().unwrap(), ["1", "2", "3", "4", "5"]);
+        .with("b.jsonl.zst", &frames)
+        .with("c.jsonl.xz", &twice(xz, "6", "7"))
+        .with("d.jsonl.bz2", &twice(bz2, "8", "9"))
+        .with("e.jsonl.lz4", &twice(lz4, "10", "11"));
+    let wanted: Vec<_> = (1..=11).map(|n| n.to_string()).collect();
+    assert_eq!(inputs.texts().unwrap(), wanted);
 }
 
 #[test]
@@ -111,6 +175,9 @@ fn a_compressed_stream_cut_anywhere_is_an_error() {
     for (name, bytes) in [
         ("a.jsonl.gz", gzip(text.as_bytes())),
         ("a.jsonl.zst", zst(text.as_bytes())),
+        ("a.jsonl.xz", xz(text.as_bytes())),
+        ("a.jsonl.bz2", bz2(text.as_bytes())),
+        ("a.jsonl.lz4", lz4(text.as_bytes())),
     ] {
         for n_kept in (0..bytes.len()).step_by(97).chain([bytes.len() - 1]) {
             let inputs = Inputs::new().with(name, &bytes[..n_kept]);
@@ -125,13 +192,25 @@ fn a_compressed_stream_cut_anywhere_is_an_error() {
 
 #[test]
 fn a_file_that_is_not_what_its_name_says_is_an_error() {
-    for name in ["a.jsonl.gz", "a.jsonl.zst"] {
+    for name in [
+        "a.jsonl.gz",
+        "a.jsonl.zst",
+        "a.jsonl.xz",
+        "a.txt.bz2",
+        "a.jsonl.lz4",
+    ] {
         let error = Inputs::new()
             .with(name, &lines(&["plain"; 100]))
             .texts()
             .unwrap_err();
         assert!(
-            matches!(error, CorpusError::DamagedStream { .. }),
+            matches!(
+                error,
+                CorpusError::NotAsNamed {
+                    found: "plain text",
+                    ..
+                }
+            ),
             "{name}: {error}"
         );
     }
@@ -196,7 +275,8 @@ fn a_text_file_that_is_no_text_counts_as_a_bad_line_if_such_are_skipped() {
         documents.tally(),
         Tally {
             n_bad_lines: 1,
-            n_empty_documents: 0
+            n_empty_documents: 0,
+            n_empty_files: 1,
         }
     );
 }
@@ -265,4 +345,211 @@ fn a_parquet_column_of_strings_is_kept_beside_the_text_and_no_other() {
     assert_eq!(groups("text"), [Some("a".to_owned()), Some("b".to_owned())]);
     assert_eq!(groups("id"), [None, None]);
     assert_eq!(groups("absent"), [None, None]);
+}
+
+#[test]
+fn zeros_after_and_between_gzip_members_are_padding_and_other_bytes_are_damage() {
+    let zeros = vec![0; 700_000];
+    let padded = [
+        gzip(&lines(&["1"])),
+        zeros.clone(),
+        gzip(&lines(&["2"])),
+        zeros,
+    ]
+    .concat();
+    let inputs = Inputs::new().with("a.jsonl.gz", &padded);
+    assert_eq!(inputs.texts().unwrap(), ["1", "2"]);
+    let trailing = [gzip(&lines(&["1"])), b"rubbish that is no member".to_vec()].concat();
+    let error = Inputs::new()
+        .with("a.jsonl.gz", &trailing)
+        .texts()
+        .unwrap_err();
+    assert!(
+        matches!(error, CorpusError::DamagedStream { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_zstd_window_past_the_limit_is_named_with_its_remedy_and_read_where_it_is_allowed() {
+    let inputs = |log| Inputs::new().with("a.jsonl.zst", &zst_checked(&lines(&["a"]), Some(log)));
+    assert_eq!(inputs(27).texts().unwrap(), ["a"]);
+    let error = inputs(28).texts().unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("window of 2^28 bytes"), "{message}");
+    assert!(message.contains("--zstd-window-log-max 28"), "{message}");
+    assert_eq!(error.kind(), crate::error::Kind::Usage);
+    let allowed = CorpusOptions {
+        zstd_window_log_max: 28,
+        ..CorpusOptions::default()
+    };
+    let inputs = inputs(28);
+    let mut documents = inputs.open(allowed);
+    assert_eq!(documents.next().unwrap().unwrap().text, "a");
+}
+
+#[test]
+fn contents_that_are_not_what_the_name_says_are_told() {
+    let mut tar = vec![b'x'; 600];
+    tar[257..262].copy_from_slice(b"ustar");
+    let text = lines(&["plain"; 9]);
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("a.jsonl", gzip(&text), "gzip data"),
+        ("a.txt", zst(&text), "zstd data"),
+        ("a.jsonl", xz(&text), "xz data"),
+        ("a.md", bz2(&text), "bzip2 data"),
+        ("a.jsonl", lz4(&text), "lz4 data"),
+        ("a.jsonl.gz", zst(&text), "zstd data"),
+        ("a.jsonl.zst", gzip(&text), "gzip data"),
+        ("a.jsonl", b"PK\x03\x04....".to_vec(), "a zip archive"),
+        ("a.jsonl", b"PAR1....".to_vec(), "a Parquet file"),
+        ("a.txt", b"%PDF-1.4 ...".to_vec(), "a PDF"),
+        ("a.txt", b"\xff\xfeh\0i\0".to_vec(), "UTF-16 text"),
+        ("a.jsonl", b"\xfe\xff\0{".to_vec(), "UTF-16 text"),
+        ("a.txt", b"h\0i\0".repeat(9), "UTF-16 text"),
+        ("a.jsonl", b"<!DOCTYPE html><html>".to_vec(), "an HTML page"),
+        (
+            "a.jsonl.gz",
+            b"<html><body>404 not found".to_vec(),
+            "an HTML page",
+        ),
+        ("a.txt", vec![0; 64], "nothing but zero bytes"),
+        ("a.txt.gz", gzip(&tar), "a tar archive"),
+        ("a.jsonl.gz", gzip(&gzip(&text)), "gzip"),
+        ("a.parquet", b"<html>not found".to_vec(), "an HTML page"),
+        ("a", b"%PDF-1.4 ...".to_vec(), "a PDF"),
+    ];
+    for (name, bytes, found) in cases {
+        let error = Inputs::new().with(name, &bytes).texts().unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(found), "{name}: {message}");
+        assert!(
+            matches!(error, CorpusError::NotAsNamed { .. }),
+            "{name}: {message}"
+        );
+    }
+}
+
+#[test]
+fn a_format_that_is_said_is_read_whatever_the_name() {
+    let read = |name: &str, bytes: &[u8], format| {
+        let options = CorpusOptions {
+            format: Some(format),
+            ..CorpusOptions::default()
+        };
+        let documents = Inputs::new().with(name, bytes);
+        let documents = documents.open(options);
+        let texts: Result<Vec<_>, _> = documents.map(|document| Ok(document?.text)).collect();
+        texts.map_err(|error: CorpusError| error.to_string())
+    };
+    let text = DocumentFormat::Text;
+    assert_eq!(read("a.csv", b"a,b\n", text).unwrap(), ["a,b\n"]);
+    assert_eq!(read("a.jsonl", b"{}\n", text).unwrap(), ["{}\n"]);
+    assert_eq!(read("a.html", b"<html>x", text).unwrap(), ["<html>x"]);
+    assert_eq!(read("a.dat", &gzip(b"x"), text).unwrap(), ["x"]);
+    let jsonl = DocumentFormat::Jsonl;
+    assert_eq!(read("a.log", &lines(&["x"]), jsonl).unwrap(), ["x"]);
+    assert!(read("a.csv", b"PAR1 not", DocumentFormat::Parquet).is_err());
+    assert!(
+        read("a.csv", b"\xff\xfea\0", text)
+            .unwrap_err()
+            .contains("UTF-16")
+    );
+}
+
+#[test]
+fn brotli_parquet_is_read() {
+    use ::parquet::basic::{BrotliLevel, Compression as Codec};
+    use ::parquet::file::properties::WriterProperties;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    let column: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+    let batch = RecordBatch::try_from_iter([("text", column)]).unwrap();
+    let codec = Codec::BROTLI(BrotliLevel::default());
+    let properties = WriterProperties::builder().set_compression(codec).build();
+    let file = fs::File::create(&path).unwrap();
+    let writer = ::parquet::arrow::ArrowWriter::try_new(file, batch.schema(), Some(properties));
+    let mut writer = writer.unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let documents = Documents::open(vec![path], CorpusOptions::default()).unwrap();
+    let texts: Vec<_> = documents.map(|document| document.unwrap().text).collect();
+    assert_eq!(texts, ["a", "b"]);
+}
+
+#[test]
+fn parquet_of_several_row_groups_with_nulls_keeps_rows_together() {
+    use ::parquet::file::properties::WriterProperties;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    let text = |i: usize| (i % 3 != 0).then(|| format!("t{i}"));
+    let group = |i: usize| (i % 5 != 0).then(|| format!("g{i}"));
+    let texts: ArrayRef = Arc::new((0..5000).map(text).collect::<StringArray>());
+    let groups: ArrayRef = Arc::new((0..5000).map(group).collect::<StringArray>());
+    let batch = RecordBatch::try_from_iter([("group", groups), ("text", texts)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(700))
+        .build();
+    let file = fs::File::create(&path).unwrap();
+    let writer = ::parquet::arrow::ArrowWriter::try_new(file, batch.schema(), Some(properties));
+    let mut writer = writer.unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let options = CorpusOptions {
+        skip_bad_lines: true,
+        group_field: Some("group".to_owned()),
+        ..CorpusOptions::default()
+    };
+    let documents = Documents::open(vec![path], options).unwrap();
+    let read: Vec<_> = documents
+        .map(Result::unwrap)
+        .map(|read| (read.text, read.group))
+        .collect();
+    let wanted: Vec<_> = (0..5000)
+        .filter_map(|i| Some((text(i)?, group(i))))
+        .collect();
+    assert_eq!(read, wanted);
+}
+
+/// Bytes of each compressed kind, changed: a checksum makes each change show.
+#[test]
+fn a_changed_byte_of_a_compressed_file_is_refused_or_changes_nothing() {
+    let text: String = (0..300)
+        .map(|i| format!("{{\"text\":\"{} salt {}\"}}\n", i * i, i * 7919))
+        .collect();
+    let kinds = [
+        ("a.jsonl.gz", gzip(text.as_bytes())),
+        ("a.jsonl.zst", zst_checked(text.as_bytes(), None)),
+        ("a.jsonl.xz", xz(text.as_bytes())),
+        ("a.jsonl.bz2", bz2(text.as_bytes())),
+        ("a.jsonl.lz4", lz4(text.as_bytes())),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in kinds {
+        let path = dir.path().join(name);
+        let read = |bytes: &[u8]| -> Result<Vec<String>, CorpusError> {
+            fs::write(&path, bytes).unwrap();
+            let documents = Documents::open(vec![path.clone()], CorpusOptions::default())?;
+            documents.map(|document| Ok(document?.text)).collect()
+        };
+        let whole = read(&bytes).unwrap();
+        let (mut n_refused, mut n_same) = (0, 0);
+        for i in 0..1000 {
+            let mut flipped = bytes.clone();
+            let at = (i * 7919) % bytes.len();
+            flipped[at] ^= 1 << (i % 8);
+            match read(&flipped) {
+                Err(_) => n_refused += 1,
+                Ok(texts) => {
+                    assert!(texts == whole, "{name}: byte {at} of {}", bytes.len());
+                    n_same += 1;
+                }
+            }
+        }
+        // What may change is what says nothing of the contents: a time, a system, flags.
+        assert!(
+            n_refused > 900,
+            "{name}: {n_refused} refused, {n_same} the same"
+        );
+    }
 }

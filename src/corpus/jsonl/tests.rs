@@ -55,7 +55,8 @@ fn empty_documents_are_counted_and_left_out() {
         tally,
         Tally {
             n_bad_lines: 0,
-            n_empty_documents: 2
+            n_empty_documents: 2,
+            n_empty_files: 0,
         }
     );
 }
@@ -95,9 +96,10 @@ fn each_bad_line_has_its_own_error() {
         message(b"[{\"text\":\"a\"}]").contains("expected one JSON object a line, got an array")
     );
     assert!(message(b"\"a\"").contains("got a string"));
-    assert!(message(b"{\"text\":\"a\"").contains("broken JSON"));
+    assert!(message(b"{\"text\":\"a\"").contains("JSON object that goes over several lines"));
+    assert!(message(b"{\"text\":\"a\"}\n{\"text\":\"a\"").contains("broken JSON"));
     assert!(message(b"{\"text\":\"a\"} x").contains("broken JSON"));
-    assert!(message(b"{\"text\":\"\\ud800\"}").contains("broken JSON"));
+    assert!(message(b"{\"text\":\"\\ud800\"}").contains("half of a surrogate pair"));
 }
 
 #[test]
@@ -131,6 +133,76 @@ fn another_field_can_be_chosen_and_the_last_of_a_repeated_one_counts() {
 }
 
 #[test]
+fn what_python_reads_in_other_fields_is_read() {
+    let fields = [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "[NaN, -Infinity]",
+        "1e999",
+        "-0",
+        "123456789012345678901234567890",
+        "\"\\ud800\"",
+        "{\"\\udfff\": 1, \"a\": [{}, [], [[]], {\"b\": {}}]}",
+        "\"\\u0000\"",
+    ];
+    for field in fields {
+        let line = format!("{{\"x\": {field}, \"text\": \"a\", \"y\": {field}}}");
+        assert_eq!(read(line.as_bytes()).unwrap(), ["a"], "{line}");
+    }
+    for field in [
+        "nan", "+1", "01", "1.", ".5", "Infinit", "'a'", "\"\t\"", "{1:2}", "[1,]",
+    ] {
+        let line = format!("{{\"text\":\"a\"}}\n{{\"x\": {field}, \"text\": \"a\"}}");
+        let error = read(line.as_bytes()).unwrap_err();
+        assert!(
+            matches!(error, CorpusError::BrokenJson { .. }),
+            "{line}: {error}"
+        );
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_in_the_text_is_told_and_can_be_skipped() {
+    let lines = b"{\"text\":\"a\"}\n{\"text\":\"b \\udc00 c\"}\n{\"text\":\"\\ud83d\\ude00\"}\n";
+    let message = read(lines).unwrap_err().to_string();
+    assert!(
+        message.starts_with("in.jsonl:2: field `text` has half"),
+        "{message}"
+    );
+    assert!(message.contains("column 12"), "{message}");
+    let (texts, tally) = read_with(lines, &skipping());
+    assert_eq!(
+        (texts.unwrap(), tally.n_bad_lines),
+        (vec!["a".to_owned(), "\u{1f600}".to_owned()], 1)
+    );
+}
+
+#[test]
+fn one_value_over_many_lines_is_told_what_it_is_even_where_bad_lines_are_skipped() {
+    let array = b"[\n {\n  \"text\": \"one\"\n }\n]\n".as_slice();
+    let object = b"{\n  \"text\": \"one\"\n}\n".as_slice();
+    for (bytes, word) in [(array, "jq -c '.[]'"), (object, "jq -c .")] {
+        for options in [CorpusOptions::default(), skipping()] {
+            let message = read_with(bytes, &options).0.unwrap_err().to_string();
+            assert!(
+                message.contains("several lines") && message.contains(word),
+                "{message}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_line_of_megabytes_is_read_as_a_short_one() {
+    let text = "a\\n\\u00e9 ".repeat(400_000);
+    let line = format!("{{\"id\":1,\"text\":\"{text}\",\"z\":2}}\n{{\"text\":\"b\"}}\n");
+    let texts = read(line.as_bytes()).unwrap();
+    assert_eq!(texts[0], "a\né ".repeat(400_000));
+    assert_eq!(texts[1], "b");
+}
+
+#[test]
 fn nesting_without_end_is_an_error_and_no_stack_overflow() {
     let deep = [b"{\"text\":\"a\",\"x\":".as_slice(), &vec![b'['; 1 << 20]].concat();
     assert!(read(&deep).is_err());
@@ -150,11 +222,27 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic_and_skipping_never_fails(
+    fn arbitrary_bytes_never_panic_and_skipping_fails_on_one_value_over_many_lines_alone(
         bytes in prop::collection::vec(any::<u8>(), 0..400)
     ) {
         let _ = read(&bytes);
-        prop_assert!(read_with(&bytes, &skipping()).0.is_ok());
+        let skipped = read_with(&bytes, &skipping()).0;
+        let is_fine = matches!(skipped, Ok(_) | Err(CorpusError::ManyLines { .. }));
+        prop_assert!(is_fine);
+    }
+
+    #[test]
+    fn a_line_is_taken_or_refused_as_serde_json_does_where_both_read_the_same_json(
+        line in "[\\[\\]{}:,\"tex01e.+\\- \\\\un]{0,24}"
+    ) {
+        let ours = json::parse_line(line.as_bytes(), &["text"]).is_ok();
+        let theirs = serde_json::from_str::<serde_json::Value>(&line);
+        // Numbers past f64 and lone surrogates are Python's, and ours.
+        let differs = theirs.as_ref().is_err_and(|error| {
+            let said = error.to_string();
+            ["out of range", "surrogate", "hex escape"].iter().any(|word| said.contains(word))
+        });
+        prop_assert!(ours == theirs.is_ok() || differs, "{line}");
     }
 }
 

@@ -35,6 +35,8 @@ fn write_megatron(dir: &Path) {
         vocab_size: 1000,
         bos: None,
         eod: Some(3),
+        ids_in_front: vec![],
+        ids_after: vec![],
         dtype: pair.dtype,
         n_documents: pair.n_documents,
         n_tokens: pair.n_tokens,

@@ -1,6 +1,8 @@
 use super::*;
 use crate::corpus::CorpusOptions;
-use crate::tokens::{OpenOptions, TokenCorpus, TokensError, TrainOptions, train_bpe};
+use crate::tokens::{
+    OpenOptions, TokenCorpus, TokensError, TrainOptions, WriterSettings, train_bpe,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,9 +23,7 @@ fn setup(n_documents: usize) -> Setup {
         special_tokens: vec!["<e>".into()],
         max_text_bytes: 100_000,
     };
-    let json = train_bpe(&mut documents(&input), &options, |_| {})
-        .unwrap()
-        .json;
+    let json = train_bpe(documents(&input), &options, |_| {}).unwrap().json;
     let tokenizer = Tokenizer::from_bytes(json.as_bytes(), Path::new("t")).unwrap();
     Setup {
         dir,
@@ -43,13 +43,17 @@ impl Setup {
 
     fn encode(&self, name: &str, n_threads: usize, overwrite: bool) -> Result<(), TokensError> {
         let options = EncodeOptions {
-            bos: Some(1),
-            eod: Some(0),
+            bos: vec![1],
+            eod: vec![0],
             n_threads,
         };
         let output = self.output(name);
-        let mut writer =
-            CorpusWriter::create(&output, &self.tokenizer, Some(1), Some(0), overwrite)?;
+        let settings = WriterSettings {
+            bos: vec![1],
+            eod: vec![0],
+            overwrite,
+        };
+        let mut writer = CorpusWriter::create(&output, &self.tokenizer, settings)?;
         let go_on = |_: &EncodeProgress| ControlFlow::Continue(());
         let input = documents(&self.input);
         let tally = encode_documents(input, &self.tokenizer, &options, &mut writer, go_on)?;
@@ -112,8 +116,12 @@ fn a_stopped_run_and_a_failed_one_leave_nothing_new() {
     setup.encode("out", 1, false).unwrap();
     let before = setup.files("out");
 
+    let settings = WriterSettings {
+        overwrite: true,
+        ..WriterSettings::default()
+    };
     let mut writer =
-        CorpusWriter::create(&setup.output("out"), &setup.tokenizer, None, None, true).unwrap();
+        CorpusWriter::create(&setup.output("out"), &setup.tokenizer, settings).unwrap();
     let options = EncodeOptions::default();
     let input = documents(&setup.input);
     let stopped = encode_documents(input, &setup.tokenizer, &options, &mut writer, |progress| {
@@ -147,6 +155,192 @@ fn input_without_a_document_does_not_replace_a_corpus() {
 fn ids_around_documents_must_be_of_the_vocabulary() {
     let setup = setup(10);
     let (out, past) = (setup.output("out"), setup.tokenizer.vocab_size());
-    let error = CorpusWriter::create(&out, &setup.tokenizer, None, Some(past), false).err();
+    let settings = WriterSettings {
+        eod: vec![past],
+        ..WriterSettings::default()
+    };
+    let error = CorpusWriter::create(&out, &setup.tokenizer, settings).err();
     assert!(matches!(error, Some(TokensError::IdPastVocab { id, .. }) if id == past));
+}
+
+#[test]
+fn a_second_writer_of_a_directory_is_refused_while_the_first_works() {
+    let setup = setup(10);
+    let create = || {
+        CorpusWriter::create(
+            &setup.output("out"),
+            &setup.tokenizer,
+            WriterSettings::default(),
+        )
+    };
+    let first = create().unwrap();
+    let error = create().err().unwrap();
+    assert!(matches!(error, TokensError::OutputInUse { .. }), "{error}");
+    drop(first);
+    create().unwrap();
+}
+
+#[test]
+fn a_corpus_that_appears_meanwhile_is_not_replaced() {
+    let setup = setup(10);
+    let out = setup.output("out");
+    let mut writer =
+        CorpusWriter::create(&out, &setup.tokenizer, WriterSettings::default()).unwrap();
+    writer.push_document(&[1, 2], 2).unwrap();
+    fs::write(out.join("corpus.json"), "of another").unwrap();
+    let error = writer.finish(Tally::default()).unwrap_err();
+    assert!(matches!(error, TokensError::OutputExists { .. }));
+    assert_eq!(setup.files("out").len(), 1);
+}
+
+/// As if the process had ended at any of the steps of a publication.
+#[test]
+fn after_an_end_at_any_step_the_same_command_works_and_leaves_no_litter() {
+    let setup = setup(50);
+    setup.encode("whole", 1, false).unwrap();
+    let whole = setup.files("whole");
+    let names = ["tokens.bin", "tokens.idx", "corpus.json"];
+    for n_published in 0..names.len() {
+        for litter in [false, true] {
+            let out = setup.output("out");
+            let _ = fs::remove_dir_all(&out);
+            fs::create_dir(&out).unwrap();
+            for (path, bytes) in whole.iter().filter(|(path, _)| {
+                let published = &names[..n_published];
+                published.iter().any(|name| path == Path::new(name))
+            }) {
+                fs::write(out.join(path), bytes).unwrap();
+            }
+            if litter {
+                for name in names {
+                    let temporary = format!(".{name}.host.12.00112233445566ff");
+                    fs::write(out.join(temporary), "half").unwrap();
+                }
+            }
+            setup.encode("out", 1, false).unwrap();
+            assert_eq!(setup.files("out"), whole, "after {n_published} names");
+        }
+    }
+}
+
+#[test]
+fn each_failing_operation_leaves_the_old_corpus_or_nothing_and_a_later_try_goes_through() {
+    let setup = setup(30);
+    setup.encode("whole", 1, false).unwrap();
+    let whole = setup.files("whole");
+    for n in 0.. {
+        let _ = fs::remove_dir_all(setup.output("out"));
+        let (result, reached) = crate::storage::fail_nth(n, || setup.encode("out", 1, false));
+        if !reached {
+            result.unwrap();
+            assert!(
+                n > 8,
+                "three files are created, written, synced and renamed"
+            );
+            break;
+        }
+        let is_finished = setup.output("out").join("corpus.json").exists();
+        assert!(is_finished || result.is_err());
+        if is_finished {
+            assert_eq!(setup.files("out"), whole);
+        } else {
+            setup.encode("out", 1, false).unwrap();
+            assert_eq!(setup.files("out"), whole);
+        }
+    }
+}
+
+#[test]
+fn several_ids_around_documents_are_kept_in_order() {
+    let setup = setup(5);
+    let options = EncodeOptions {
+        bos: vec![1, 2],
+        eod: vec![3, 4],
+        n_threads: 1,
+    };
+    let settings = WriterSettings {
+        bos: vec![1, 2],
+        eod: vec![3, 4],
+        overwrite: false,
+    };
+    let out = setup.output("out");
+    let mut writer = CorpusWriter::create(&out, &setup.tokenizer, settings).unwrap();
+    let go_on = |_: &EncodeProgress| ControlFlow::Continue(());
+    let input = documents(&setup.input);
+    let tally = encode_documents(input, &setup.tokenizer, &options, &mut writer, go_on).unwrap();
+    let json = writer.finish(tally).unwrap();
+    assert_eq!((json.bos, json.eod), (Some(1), Some(4)));
+    assert_eq!(
+        (json.ids_in_front, json.ids_after),
+        (vec![1, 2], vec![3, 4])
+    );
+    let corpus = TokenCorpus::open(&out, &OpenOptions::default()).unwrap();
+    let mut ids = vec![0; corpus.document_start(1) as usize];
+    corpus.copy_tokens(0, &mut ids).unwrap();
+    assert_eq!(
+        (&ids[..2], &ids[ids.len() - 2..]),
+        (&[1, 2][..], &[3, 4][..])
+    );
+}
+
+#[test]
+fn a_long_document_is_written_by_pieces_to_the_same_ids() {
+    let setup = setup(200);
+    let text: String = (0..400_000).map(|i| format!("salt {i} and\n")).collect();
+    assert!(text.len() > LONG_DOCUMENT_BYTES);
+    let path = setup.dir.path().join("long.txt");
+    fs::write(&path, &text).unwrap();
+    let mut writer = CorpusWriter::create(
+        &setup.output("out"),
+        &setup.tokenizer,
+        WriterSettings::default(),
+    )
+    .unwrap();
+    let mut n_calls = 0;
+    let tally = encode_documents(
+        documents(&path),
+        &setup.tokenizer,
+        &EncodeOptions::default(),
+        &mut writer,
+        |_| {
+            n_calls += 1;
+            ControlFlow::Continue(())
+        },
+    );
+    writer.finish(tally.unwrap()).unwrap();
+    let corpus = TokenCorpus::open(&setup.output("out"), &OpenOptions::default()).unwrap();
+    let mut ids = vec![0; corpus.n_tokens() as usize];
+    corpus.copy_tokens(0, &mut ids).unwrap();
+    assert_eq!(setup.tokenizer.decode(&ids), text);
+    assert!(
+        n_calls > 10,
+        "a wish to stop is looked at inside the document"
+    );
+}
+
+#[test]
+fn a_wish_to_stop_is_heard_in_blank_lines_without_end() {
+    let setup = setup(10);
+    let path = setup.dir.path().join("blank.jsonl.zst");
+    let blank = std::io::Read::take(std::io::repeat(b'\n'), 1 << 30);
+    fs::write(&path, zstd::encode_all(blank, 1).unwrap()).unwrap();
+    let interrupt = crate::interrupt::Interrupt::new();
+    let documents = documents(&path).with_interrupt(&interrupt);
+    let mut writer = CorpusWriter::create(
+        &setup.output("out"),
+        &setup.tokenizer,
+        WriterSettings::default(),
+    )
+    .unwrap();
+    let requester = interrupt.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        requester.request();
+    });
+    let started = std::time::Instant::now();
+    let options = EncodeOptions::default();
+    let go_on = |_: &EncodeProgress| ControlFlow::Continue(());
+    let stopped = encode_documents(documents, &setup.tokenizer, &options, &mut writer, go_on);
+    assert_eq!(stopped.unwrap_err().kind(), crate::error::Kind::Interrupted);
+    assert!(started.elapsed().as_secs() < 5);
 }

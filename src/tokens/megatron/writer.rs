@@ -5,7 +5,7 @@ use super::with_suffix;
 use crate::tokens::corpus_json::FileStamp;
 use crate::tokens::dtype::Dtype;
 use crate::tokens::error::TokensError;
-use crate::tokens::partial::Partial;
+use crate::tokens::partial::{Partial, Sealed};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,16 @@ pub struct MegatronWriter {
     vocab_size: u32,
     lengths: Vec<u32>,
     n_tokens: u64,
+    /// Tokens of the document that is not ended yet.
+    n_open: usize,
     encoded: Vec<u8>,
+}
+
+/// A pair that is complete on disk and has its names yet to get; removed on drop.
+pub(in crate::tokens) struct SealedPair {
+    bin: Sealed,
+    idx: Sealed,
+    pub(in crate::tokens) written: WrittenPair,
 }
 
 /// What [`MegatronWriter::finish`] published.
@@ -51,6 +60,7 @@ impl MegatronWriter {
             vocab_size,
             lengths: Vec::new(),
             n_tokens: 0,
+            n_open: 0,
             encoded: Vec::new(),
         })
     }
@@ -60,12 +70,20 @@ impl MegatronWriter {
     /// # Errors
     /// An id that is not below the vocabulary size, a document past 2^31 - 1 tokens, I/O.
     pub fn push_document(&mut self, ids: &[u32]) -> Result<(), TokensError> {
-        let too_long = || TokensError::DocumentTooLong {
-            n_tokens: ids.len(),
-        };
-        let length = i32::try_from(ids.len())
-            .map_err(|_| too_long())?
-            .unsigned_abs();
+        self.append(ids)?;
+        self.end_document();
+        Ok(())
+    }
+
+    /// Appends ids to the document that is being written.
+    ///
+    /// # Errors
+    /// As [`push_document`](Self::push_document).
+    pub fn append(&mut self, ids: &[u32]) -> Result<(), TokensError> {
+        let n_tokens = self.n_open.saturating_add(ids.len());
+        if n_tokens > i32::MAX as usize {
+            return Err(TokensError::DocumentTooLong { n_tokens });
+        }
         if let Some(&id) = ids.iter().find(|&&id| id >= self.vocab_size) {
             return Err(TokensError::IdPastVocab {
                 id,
@@ -84,10 +102,16 @@ impl MegatronWriter {
         let path = self.bin.final_path().to_path_buf();
         self.bin
             .write_all(&self.encoded)
-            .map_err(TokensError::io("write", &path))?;
-        self.lengths.push(length);
-        self.n_tokens += u64::from(length);
+            .map_err(TokensError::write(&path))?;
+        self.n_open = n_tokens;
         Ok(())
+    }
+
+    /// Ends the document that is being written; it may be empty.
+    pub fn end_document(&mut self) {
+        self.lengths.push(self.n_open as u32);
+        self.n_tokens += self.n_open as u64;
+        self.n_open = 0;
     }
 
     /// Number of documents so far.
@@ -105,24 +129,36 @@ impl MegatronWriter {
     /// # Errors
     /// I/O.
     pub fn finish(self) -> Result<WrittenPair, TokensError> {
+        self.seal()?.publish()
+    }
+
+    /// Writes the tables and brings both files to disk, under their temporary names.
+    pub(in crate::tokens) fn seal(self) -> Result<SealedPair, TokensError> {
         let mut idx = Partial::create(&self.idx_path)?;
         let mut buffered = BufWriter::new(&mut idx);
         write_idx(&mut buffered, self.dtype, &self.lengths)
             .and_then(|()| buffered.flush())
-            .map_err(TokensError::io("write", &self.idx_path))?;
+            .map_err(TokensError::write(&self.idx_path))?;
         drop(buffered);
         let (n_documents, n_tokens) = (self.n_documents(), self.n_tokens);
         let (bin, idx) = (self.bin.seal()?, idx.seal()?);
-        let (bin_stamp, idx_stamp) = (bin.stamp.clone(), idx.stamp.clone());
-        bin.publish()?;
-        idx.publish()?;
-        Ok(WrittenPair {
+        let written = WrittenPair {
             dtype: self.dtype,
             n_documents,
             n_tokens,
-            bin: bin_stamp,
-            idx: idx_stamp,
-        })
+            bin: bin.stamp.clone(),
+            idx: idx.stamp.clone(),
+        };
+        Ok(SealedPair { bin, idx, written })
+    }
+}
+
+impl SealedPair {
+    /// Gives both files their names, replacing others.
+    pub(in crate::tokens) fn publish(self) -> Result<WrittenPair, TokensError> {
+        self.bin.publish()?;
+        self.idx.publish()?;
+        Ok(self.written)
     }
 }
 

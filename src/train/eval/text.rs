@@ -3,7 +3,9 @@
 use super::EvalError;
 use super::score::DocumentGroups;
 use crate::corpus::{Document, Documents};
-use crate::tokens::{CorpusWriter, OpenOptions, TokenCorpus, Tokenizer, TokensError};
+use crate::tokens::{
+    CorpusWriter, OpenOptions, TokenCorpus, Tokenizer, TokensError, WriterSettings,
+};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
@@ -17,10 +19,10 @@ const NO_GROUP: &str = "(none)";
 /// How text becomes tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextOptions {
-    /// The id in front of every document.
-    pub bos: Option<u32>,
-    /// The id behind every document.
-    pub eod: Option<u32>,
+    /// Ids in front of every document, in order.
+    pub bos: Vec<u32>,
+    /// Ids after every document, in order.
+    pub eod: Vec<u32>,
     /// What stands between documents inside one text; they are then trimmed of white space.
     pub split_on: Option<String>,
     /// The field that the documents were read with, to group by.
@@ -62,7 +64,12 @@ impl TextCorpus {
         }
         let dir = tempfile::tempdir().map_err(|source| EvalError::TempDir { source })?;
         let path = dir.path().join("tokens");
-        let writer = CorpusWriter::create(&path, tokenizer, options.bos, options.eod, false)?;
+        let settings = WriterSettings {
+            bos: options.bos.clone(),
+            eod: options.eod.clone(),
+            overwrite: false,
+        };
+        let writer = CorpusWriter::create(&path, tokenizer, settings)?;
         let mut making = Making::new(tokenizer, options, writer);
         loop {
             let chunk = read_chunk(&mut documents)?;
@@ -179,11 +186,11 @@ impl<'a> Making<'a> {
         let Some(&first) = ids.first() else {
             return Ok(());
         };
-        let TextOptions { bos, eod, .. } = *self.options;
-        let ids: Vec<u32> = bos.into_iter().chain(ids).chain(eod).collect();
+        let TextOptions { bos, eod, .. } = self.options;
+        let ids = [bos.as_slice(), &ids, eod].concat();
         self.writer.push_document(&ids, text.len() as u64)?;
         let group = self.group_of(document);
-        let is_unpredicted = bos.is_none() && !self.tokenizer.is_special(first);
+        let is_unpredicted = bos.is_empty() && !self.tokenizer.is_special(first);
         let first_bytes = match self.tokenizer.token_bytes(first) {
             Some(bytes) if is_unpredicted => (bytes.len() as u64).min(text.len() as u64),
             _ => 0,
@@ -237,13 +244,8 @@ impl<'a> Making<'a> {
 }
 
 fn encode(tokenizer: &Tokenizer, document: &Document, text: &str) -> Result<Vec<u32>, TokensError> {
-    tokenizer.encode(text).map_err(|error| match error {
-        TokensError::Encode { reason, .. } => TokensError::Encode {
-            location: document.location.to_string(),
-            reason,
-        },
-        other => other,
-    })
+    let encoded = tokenizer.encode(text);
+    encoded.map_err(|error| error.at(&document.location.to_string()))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use saltworks::shards::LabelSet;
 use saltworks::storage::{self, Partial};
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, EncodeOptions, OpenOptions,
-    TokenCorpus, Tokenizer, TrainOptions, encode_documents, train_bpe,
+    TokenCorpus, Tokenizer, TrainOptions, WriterSettings, encode_documents, train_bpe,
 };
 use saltworks::view::collect_stats;
 use std::io::{BufWriter, Write};
@@ -105,7 +105,7 @@ fn train_tokenizer(layout: &Layout) -> anyhow::Result<Tokenizer> {
         special_tokens: vec![END_OF_TEXT.to_owned()],
         max_text_bytes: DEFAULT_TRAIN_TEXT_BYTES,
     };
-    let trained = train_bpe(&mut documents(layout)?, &options, |_| {})?;
+    let trained = train_bpe(documents(layout)?, &options, |_| {})?;
     storage::replace(&layout.tokenizer, trained.json.as_bytes())?;
     let tokenizer = Tokenizer::open(&layout.tokenizer)?;
     let what = format!("byte-level BPE, {} ids", tokenizer.vocab_size());
@@ -114,13 +114,16 @@ fn train_tokenizer(layout: &Layout) -> anyhow::Result<Tokenizer> {
 }
 
 fn tokenize(tokenizer: &Tokenizer, layout: &Layout) -> anyhow::Result<()> {
-    let eod = tokenizer.token_id(END_OF_TEXT);
-    let mut writer = CorpusWriter::create(&layout.tokens, tokenizer, None, eod, true)?;
     let options = EncodeOptions {
-        bos: None,
-        eod,
-        n_threads: 0,
+        eod: tokenizer.token_id(END_OF_TEXT).into_iter().collect(),
+        ..EncodeOptions::default()
     };
+    let settings = WriterSettings {
+        eod: options.eod.clone(),
+        overwrite: true,
+        ..WriterSettings::default()
+    };
+    let mut writer = CorpusWriter::create(&layout.tokens, tokenizer, settings)?;
     let tally = encode_documents(documents(layout)?, tokenizer, &options, &mut writer, |_| {
         ControlFlow::Continue(())
     })?;

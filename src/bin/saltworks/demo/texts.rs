@@ -1,6 +1,7 @@
 //! The demo's text: generated, or a user's, cut and shuffled, with a part held out.
 
 use super::Args;
+use crate::common::print::say;
 use anyhow::Context;
 use saltworks::corpus::{CorpusOptions, Documents, expand_inputs};
 use saltworks::demo::{CorpusSettings, DemoError, write_corpus};
@@ -73,7 +74,11 @@ fn generated(seed: u64, n_text_bytes: usize) -> anyhow::Result<Vec<String>> {
 /// The first documents, until there are so many bytes of text.
 fn users(inputs: &[String], n_bytes: usize) -> anyhow::Result<Vec<String>> {
     let (mut pieces, mut left) = (Vec::new(), n_bytes);
-    for document in Documents::open(expand_inputs(inputs)?, CorpusOptions::default())? {
+    let files = expand_inputs(inputs, None)?;
+    for note in files.left_out.notes() {
+        say!("note: {note}");
+    }
+    for document in Documents::open(files.paths, CorpusOptions::default())? {
         let document = document.context(
             "--corpus: documents are UTF-8, in JSON and Parquet in the field `text`; \
              the options of `tokenize` are not the demo's",

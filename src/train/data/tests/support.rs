@@ -105,6 +105,8 @@ pub(super) fn write_corpus(dir: &Path, n_documents: u32, seed: u32) {
         vocab_size: V,
         bos: None,
         eod: None,
+        ids_in_front: vec![],
+        ids_after: vec![],
         dtype: pair.dtype,
         n_documents: pair.n_documents,
         n_tokens: pair.n_tokens,

@@ -54,8 +54,8 @@ fn lengths(corpus: &TextCorpus) -> Vec<u64> {
 #[test]
 fn a_text_is_split_into_trimmed_documents_with_ids_around_each() {
     let options = TextOptions {
-        bos: Some(0),
-        eod: Some(1),
+        bos: vec![0],
+        eod: vec![1],
         split_on: Some("<|end|>".to_owned()),
         ..TextOptions::default()
     };

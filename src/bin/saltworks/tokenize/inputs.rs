@@ -1,0 +1,68 @@
+//! Which documents; the same for `tokenize` and `tokenizer train`.
+
+use crate::common::print::say;
+use saltworks::corpus::{
+    CorpusOptions, DEFAULT_TEXT_FIELD, DEFAULT_ZSTD_WINDOW_LOG_MAX, DocumentFormat, Documents,
+    LeftOut, Tally, expand_inputs,
+};
+use saltworks::interrupt::Interrupt;
+use std::ffi::OsString;
+
+#[derive(clap::Args)]
+pub(crate) struct InputArgs {
+    /// Files, directories or globs of JSON lines (.jsonl, .json, .jsonlines, .ndjson), text (.txt, .md,
+    /// source code), each plain or .gz, .zst, .xz, .bz2 or .lz4, or .parquet; without an extension, what
+    /// the contents show.
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    input: Vec<OsString>,
+    /// What every input file holds, whatever its name.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<DocumentFormat>,
+    /// JSON field, or Parquet column, that holds the text.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TEXT_FIELD)]
+    text_field: String,
+    /// Count lines that are no documents and go on, instead of stopping at the first.
+    #[arg(long)]
+    skip_bad_lines: bool,
+    /// Largest window of a .zst file, binary logarithm of bytes, which are then used: 31 reads what
+    /// `zstd --long=31` wrote.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_ZSTD_WINDOW_LOG_MAX,
+          value_parser = clap::value_parser!(u32).range(10..=31))]
+    zstd_window_log_max: u32,
+}
+
+/// Documents to read, and what lies beside them.
+pub(crate) struct Opened {
+    pub(crate) documents: Documents,
+    pub(crate) left_out: LeftOut,
+}
+
+impl InputArgs {
+    /// Finds the files; reading them ends when `interrupt` is requested.
+    pub(crate) fn open(&self, interrupt: &Interrupt) -> anyhow::Result<Opened> {
+        let options = CorpusOptions {
+            text_field: self.text_field.clone(),
+            skip_bad_lines: self.skip_bad_lines,
+            format: self.format,
+            zstd_window_log_max: self.zstd_window_log_max,
+            ..CorpusOptions::default()
+        };
+        let files = expand_inputs(&self.input, self.format)?;
+        Ok(Opened {
+            documents: Documents::open(files.paths, options)?.with_interrupt(interrupt),
+            left_out: files.left_out,
+        })
+    }
+}
+
+/// What was there and gave no document, at the end, where it is seen.
+pub(crate) fn print_notes(left_out: &LeftOut, tally: &Tally) {
+    for note in left_out.notes() {
+        say!("note: {note}");
+    }
+    if tally.n_empty_files > 0 {
+        let n = tally.n_empty_files;
+        let files = if n == 1 { "file has" } else { "files have" };
+        say!("note: {n} input {files} no document");
+    }
+}

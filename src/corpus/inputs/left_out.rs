@@ -1,0 +1,128 @@
+//! What lies among the inputs and is not read, for a person to see.
+
+use super::FileId;
+use crate::corpus::location::shown;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Names that are shown of each sort.
+const N_SHOWN: usize = 3;
+
+/// Files that are there and are not read, by the reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// By the extension.
+    kinds: BTreeMap<String, u64>,
+    of_other_kinds: Names,
+    /// Hidden, or beside a data set.
+    beside: Names,
+    /// More names of files that are read.
+    twice: Names,
+    /// In the cache of a hub under no name; known by what they are.
+    unnamed: Vec<(FileId, PathBuf)>,
+}
+
+/// How many, and the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Names {
+    n: u64,
+    first: Vec<PathBuf>,
+}
+
+impl Names {
+    fn add(&mut self, path: &Path) {
+        self.n += 1;
+        if self.first.len() < N_SHOWN {
+            self.first.push(path.to_path_buf());
+        }
+    }
+
+    fn shown(&self) -> String {
+        let names: Vec<_> = self.first.iter().map(|path| shown(path)).collect();
+        let more = if self.n > self.first.len() as u64 {
+            ", ..."
+        } else {
+            ""
+        };
+        format!("{}{more}", names.join(", "))
+    }
+}
+
+impl LeftOut {
+    pub(super) fn add_kind(&mut self, extension: &str, path: &Path) {
+        *self.kinds.entry(extension.to_owned()).or_default() += 1;
+        self.of_other_kinds.add(path);
+    }
+
+    pub(super) fn add_beside(&mut self, path: &Path) {
+        self.beside.add(path);
+    }
+
+    pub(super) fn add_twice(&mut self, path: &Path) {
+        self.twice.add(path);
+    }
+
+    pub(super) fn add_unnamed(&mut self, id: FileId, path: &Path) {
+        self.unnamed.push((id, path.to_path_buf()));
+    }
+
+    /// Drops those that are read after all.
+    pub(super) fn forget_unnamed(&mut self, is_read: impl Fn(&FileId) -> bool) {
+        self.unnamed.retain(|(id, _)| !is_read(id));
+    }
+
+    /// Files and folders that are not read at all.
+    pub fn n_files(&self) -> u64 {
+        self.of_other_kinds.n + self.beside.n + self.unnamed.len() as u64
+    }
+
+    /// A line for each reason: how many, of which kinds, the first names, and what to do.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.of_other_kinds.n > 0 {
+            let kinds: Vec<_> = self
+                .kinds
+                .iter()
+                .map(|(kind, n)| format!("{n} {kind}"))
+                .collect();
+            notes.push(format!(
+                "left out {} of kinds that are not read ({}): {}; --format text, jsonl or parquet reads files of any name",
+                files(self.of_other_kinds.n),
+                kinds.join(", "),
+                self.of_other_kinds.shown()
+            ));
+        }
+        if self.beside.n > 0 {
+            notes.push(format!(
+                "left out {} that are hidden or go with a data set: {}; name one to read it",
+                names(self.beside.n),
+                self.beside.shown()
+            ));
+        }
+        if self.twice.n > 0 {
+            notes.push(format!(
+                "{} are further names of files that are read once: {}",
+                names(self.twice.n),
+                self.twice.shown()
+            ));
+        }
+        if !self.unnamed.is_empty() {
+            let mut unnamed = Names::default();
+            self.unnamed.iter().for_each(|(_, path)| unnamed.add(path));
+            notes.push(format!(
+                "left out {} of a hub's cache that no snapshot names: {}",
+                files(unnamed.n),
+                unnamed.shown()
+            ));
+        }
+        notes
+    }
+}
+
+fn files(n: u64) -> String {
+    format!("{n} {}", if n == 1 { "file" } else { "files" })
+}
+
+fn names(n: u64) -> String {
+    format!("{n} {}", if n == 1 { "name" } else { "names" })
+}

@@ -1,0 +1,230 @@
+//! One file of documents: what it is by its name and its first bytes, and the reader for that.
+
+use super::documents::{CorpusOptions, Document, Tally};
+use super::error::CorpusError;
+use super::format::{Compression, Contents, DocumentFormat, format_of};
+use super::jsonl::JsonlReader;
+use super::parquet::ParquetReader;
+use super::sniff::{self, HEAD_BYTES};
+use super::stream::{self, ByteStream, Opening, RawStream, read_fault};
+use super::text;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Documents of one file.
+pub(super) enum Source {
+    Jsonl(JsonlReader<ByteStream>),
+    Text(TextSource),
+    Parquet(Box<ParquetReader>),
+}
+
+/// A file that is one document.
+pub(super) struct TextSource {
+    /// `None` once it was read.
+    stream: Option<ByteStream>,
+    path: Arc<Path>,
+    compression: Compression,
+    file_bytes: u64,
+    skip_bad: bool,
+}
+
+impl Source {
+    /// Opens a file and looks whether it is what its name says.
+    pub(super) fn open(
+        path: &Path,
+        options: &CorpusOptions,
+        opening: &Opening,
+    ) -> Result<Self, CorpusError> {
+        let named = Named::of(path, options);
+        let raw = stream::open_raw(path, opening)?;
+        let compression = named.check_compression(raw.buffer(), path)?;
+        if named.may_be_parquet() && compression == Compression::None {
+            let is_parquet = raw.buffer().starts_with(b"PAR1");
+            if is_parquet || named.format == Some(DocumentFormat::Parquet) {
+                return Self::open_parquet(raw, &named, path, options, opening);
+            }
+        }
+        let file_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let mut stream = stream::decompress(raw, path, compression, opening)?;
+        let fault = |error| read_fault(path, compression, error);
+        let head = stream.fill_buf().map_err(fault)?;
+        let head = &head[..head.len().min(HEAD_BYTES)];
+        named.check_contents(head, path)?;
+        let format = named.format.unwrap_or_else(|| sniff::contents_of(head));
+        let shared = Arc::<Path>::from(path);
+        Ok(match format {
+            DocumentFormat::Text => Source::Text(TextSource {
+                stream: Some(stream),
+                path: shared,
+                compression,
+                file_bytes,
+                skip_bad: options.skip_bad_lines,
+            }),
+            _ => Source::Jsonl(JsonlReader::of_compressed(
+                stream,
+                shared,
+                compression,
+                options.clone(),
+            )),
+        })
+    }
+
+    fn open_parquet(
+        raw: RawStream,
+        named: &Named,
+        path: &Path,
+        options: &CorpusOptions,
+        opening: &Opening,
+    ) -> Result<Self, CorpusError> {
+        let head = &raw.buffer()[..raw.buffer().len().min(HEAD_BYTES)];
+        if !head.starts_with(b"PAR1") {
+            named.check_contents(head, path)?;
+        }
+        // Its reader opens the file again and counts by rows.
+        let n_bytes = Arc::clone(&opening.n_bytes);
+        n_bytes.fetch_sub(
+            raw.buffer().len() as u64,
+            std::sync::atomic::Ordering::Relaxed,
+        );
+        let reader = ParquetReader::open(Arc::from(path), options.clone(), n_bytes)?;
+        Ok(Source::Parquet(Box::new(reader)))
+    }
+
+    /// The next document that has text; what is left out before it is added to `tally`.
+    pub(super) fn next_document(
+        &mut self,
+        tally: &mut Tally,
+    ) -> Result<Option<Document>, CorpusError> {
+        match self {
+            Source::Jsonl(reader) => reader.next_document(tally),
+            Source::Parquet(reader) => reader.next_document(tally),
+            Source::Text(source) => source.next_document(tally),
+        }
+    }
+}
+
+impl TextSource {
+    fn next_document(&mut self, tally: &mut Tally) -> Result<Option<Document>, CorpusError> {
+        let Some(stream) = self.stream.take() else {
+            return Ok(None);
+        };
+        match text::read_document(stream, &self.path, self.compression, self.file_bytes) {
+            Ok(document) if document.is_empty() => tally.n_empty_documents += 1,
+            Ok(document) => return Ok(Some(document)),
+            Err(error) if self.skip_bad && error.is_of_one_line() => tally.n_bad_lines += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(None)
+    }
+}
+
+/// What is expected of a file before it is opened.
+struct Named {
+    /// `None`: the contents say.
+    format: Option<DocumentFormat>,
+    compression: Compression,
+    /// The compression is that of the contents, whatever the name says.
+    any_compression: bool,
+    /// The user says what is in the file.
+    is_forced: bool,
+}
+
+impl Named {
+    fn of(path: &Path, options: &CorpusOptions) -> Self {
+        let (contents, compression) = format_of(path);
+        let by_name = match contents {
+            Contents::Known(format) => Some(format),
+            Contents::Unsaid | Contents::Other(_) => None,
+        };
+        let is_forced = options.format.is_some();
+        Self {
+            format: options.format.or(by_name),
+            compression,
+            any_compression: is_forced || contents == Contents::Unsaid,
+            is_forced,
+        }
+    }
+
+    fn may_be_parquet(&self) -> bool {
+        matches!(self.format, None | Some(DocumentFormat::Parquet))
+    }
+
+    /// The compression to undo.
+    fn check_compression(&self, head: &[u8], path: &Path) -> Result<Compression, CorpusError> {
+        let found = sniff::compression_of(head);
+        let named = self.compression;
+        // Frames that are skipped look alike in zstd and lz4.
+        let is_skippable = head.get(1..4) == Some(&[0x2a, 0x4d, 0x18]);
+        if found == named || (is_skippable && named == Compression::Lz4) {
+            return Ok(named);
+        }
+        if self.any_compression && found != Compression::None {
+            return Ok(found);
+        }
+        if found == Compression::None && head.len() < 10 {
+            // Too little to tell: whoever decompresses it says that it is cut.
+            return Ok(named);
+        }
+        if found == Compression::None {
+            let foreign = sniff::foreign(head).map(|foreign| foreign.name);
+            let text = std::str::from_utf8(head.get(..64).unwrap_or(head)).is_ok();
+            let other = if text { "plain text" } else { "something else" };
+            let web = sniff::is_html(head).then_some("an HTML page");
+            return Err(CorpusError::NotAsNamed {
+                path: path.to_path_buf(),
+                found: web.or(foreign).unwrap_or(other),
+                expected: format!("and not {} data as its name says", named.name()),
+                remedy: format!(
+                    "rename it without {}, or fetch it again if it came from the web",
+                    named.extension()
+                ),
+            });
+        }
+        let expected = match named {
+            Compression::None => "which its name does not say".to_owned(),
+            _ => format!("and not {} as its name says", named.name()),
+        };
+        Err(CorpusError::NotAsNamed {
+            path: path.to_path_buf(),
+            found: match found {
+                Compression::Gzip => "gzip data",
+                Compression::Zstd => "zstd data",
+                Compression::Xz => "xz data",
+                Compression::Bzip2 => "bzip2 data",
+                _ => "lz4 data",
+            },
+            expected,
+            remedy: format!(
+                "rename it to end in {}, or decompress it",
+                found.extension()
+            ),
+        })
+    }
+
+    /// Refuses what is no document: archives, other encodings, pages of the web.
+    fn check_contents(&self, head: &[u8], path: &Path) -> Result<(), CorpusError> {
+        let expected = match self.format {
+            Some(DocumentFormat::Jsonl) => "where JSON lines are expected",
+            Some(DocumentFormat::Text) => "where text is expected",
+            Some(DocumentFormat::Parquet) => "where Parquet is expected",
+            None => "which is no document",
+        };
+        let refuse = |found, remedy: String| {
+            Err(CorpusError::NotAsNamed {
+                path: path.to_path_buf(),
+                found,
+                expected: expected.to_owned(),
+                remedy,
+            })
+        };
+        if let Some(foreign) = sniff::foreign(head) {
+            return refuse(foreign.name, foreign.remedy.to_owned());
+        }
+        if !self.is_forced && sniff::is_html(head) {
+            let remedy =
+                "fetch the data itself, or extract its text (--format text reads it with its tags)";
+            return refuse("an HTML page", remedy.to_owned());
+        }
+        Ok(())
+    }
+}

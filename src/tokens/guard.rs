@@ -1,0 +1,54 @@
+//! Calls into the `tokenizers` crate, which panics over some files and some texts (a decoder that is
+//! no JSON, a regular expression past its retry limit): here that becomes an error.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+thread_local! {
+    /// Whether this thread is in such a call, whose panics are told as errors.
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`; a panic inside comes as its message, and nothing is printed of it. What `work` touches
+/// must not be used after that, or hold no broken state: the crate's tokenizers are read-only, but for
+/// caches that are locked or a thread's own.
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    quieten_guarded_panics();
+    let outer = IS_GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    IS_GUARDED.set(outer);
+    result.map_err(|panic| format!("the tokenizers library failed: {}", message_of(&*panic)))
+}
+
+/// Puts a hook in front of the one that prints panics, once a process.
+fn quieten_guarded_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !IS_GUARDED.get() {
+                print(info);
+            }
+        }));
+    });
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_its_message_and_the_next_call_works() {
+        let error = guarded(|| -> u32 { panic!("retry limit {}", 3) }).unwrap_err();
+        assert!(error.contains("retry limit 3"), "{error}");
+        assert_eq!(guarded(|| 7), Ok(7));
+    }
+}
