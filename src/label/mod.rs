@@ -24,6 +24,7 @@ mod profile;
 mod progress;
 mod relabel;
 mod run;
+mod tokenizer_copy;
 
 pub use crate::interrupt::Interrupt;
 pub use divergence::{DivergenceReport, TeacherReport, check_teacher};

@@ -39,7 +39,7 @@ mod view;
 
 pub use corpus::{OpenOptions, TokenCorpus, TokenFormat};
 pub use corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson, FileStamp};
-pub use corpus_writer::CorpusWriter;
+pub use corpus_writer::{CorpusWriter, TOKENIZER_JSON};
 pub use dtype::Dtype;
 pub use encode::{EncodeOptions, EncodeProgress, encode_documents};
 pub use error::TokensError;
