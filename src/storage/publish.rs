@@ -234,10 +234,11 @@ fn c_string(path: &Path) -> io::Result<std::ffi::CString> {
 /// Whether the system or the filesystem does not know such a rename.
 fn has_no_exclusive_rename(error: &io::Error) -> bool {
     let code = error.raw_os_error();
-    matches!(
+    let is_unknown = matches!(
         code,
-        None | Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM)
-    )
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM)
+    );
+    is_unknown || error.kind() == io::ErrorKind::Unsupported
 }
 
 /// Whether the filesystem, not this file, is what refuses a hard link.
