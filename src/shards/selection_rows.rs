@@ -81,8 +81,7 @@ pub(super) fn read_rows(
         .decode(|| Builder::try_new_with_options(source.clone(), as_stored))
         .map_err(undecoded)?;
     let head = head_of(&builder);
-    let file = builder.metadata().file_metadata();
-    selection_seal::check(path, &source, file.created_by(), &head.metadata)?;
+    selection_seal::check(path, &source, &head.metadata)?;
     check_is_selection(path, &head)?;
     let mask = wanted_columns(path, &builder, with_scores && head.has_scores)?;
     let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);

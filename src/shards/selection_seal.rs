@@ -56,69 +56,79 @@ fn place_of(tail: &[u8], value: &str) -> Option<usize> {
     Some(key + value)
 }
 
-/// Compares the file at `path` with its checksum, if it should have one: `created_by` and `metadata` are
-/// what its footer says.
+/// Compares the file at `path` with its checksum, if it should have one: `metadata` is what its footer
+/// says.
 ///
 /// # Errors
 /// Another checksum than the file's, or none; a file that cannot be read.
 pub(super) fn check(
     path: &Path,
     source: &Source,
-    created_by: Option<&str>,
     metadata: &[(String, String)],
 ) -> Result<(), ShardsError> {
-    // Whoever writes a file says so: a name that is gone, or off by a byte, was ours.
-    let is_ours = created_by.is_none_or(|by| is_nearly(by, SELECTION_CREATED_BY));
-    if !is_ours {
+    let damaged = |what: String| Err(fault(path, format!("{what}: it is damaged")));
+    let start = footer_start(source)?;
+    let footer = read(source, start, source.n_bytes() - start)?;
+    // As bytes, since damage may hide from the decoder who wrote the file, and that it had a checksum.
+    if !has_nearly(&footer, SELECTION_CREATED_BY) {
         return Ok(());
     }
     let recorded = metadata.iter().find(|(key, _)| key == CHECKSUM_KEY);
     let Some((_, recorded)) = recorded else {
-        return match created_by {
-            None | Some(CREATED_BY_BEFORE) => Ok(()),
-            Some(_) => Err(fault(
-                path,
-                "it has lost its checksum: it is damaged".to_owned(),
-            )),
+        let has = |text: &str| has_exactly(&footer, text);
+        return match has(CREATED_BY_BEFORE) && !has(CHECKSUM_KEY) {
+            true => Ok(()),
+            false => damaged("it has lost its checksum".to_owned()),
         };
     };
-    let got = hash(path, source, recorded)?;
-    if got == *recorded {
-        return Ok(());
+    let Some(place) = place_of(&footer, recorded) else {
+        return damaged("its checksum has no place".to_owned());
+    };
+    let mut hasher = hash_of(source, start)?;
+    let mut footer = footer.to_vec();
+    footer[place..place + recorded.len()].fill(b'0');
+    hasher.update(&footer);
+    let got = hasher.finalize().to_hex();
+    match got.as_str() == recorded {
+        true => Ok(()),
+        false => damaged(format!("its checksum is {got}, expected {recorded}")),
     }
-    let reason = format!("its checksum is {got}, expected {recorded}: it is damaged");
-    Err(fault(path, reason))
 }
 
-/// Whether the two are equal but for one byte, which damage may have changed.
-fn is_nearly(got: &str, expected: &str) -> bool {
-    let pairs = got.bytes().zip(expected.bytes());
-    got.len() == expected.len() && pairs.filter(|(got, expected)| got != expected).count() <= 1
+/// Whether `text` is somewhere, or with one byte changed.
+fn has_nearly(bytes: &[u8], text: &str) -> bool {
+    let is_nearly = |window: &[u8]| {
+        let pairs = window.iter().zip(text.as_bytes());
+        pairs.filter(|(got, expected)| got != expected).count() <= 1
+    };
+    bytes.windows(text.len()).any(is_nearly)
 }
 
-fn hash(path: &Path, source: &Source, recorded: &str) -> Result<String, ShardsError> {
+fn has_exactly(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+/// Where the footer of a Parquet file begins that was decoded before.
+fn footer_start(source: &Source) -> Result<u64, StorageError> {
     let n_bytes = source.n_bytes();
     let end = read(source, n_bytes.saturating_sub(END_BYTES), END_BYTES)?;
-    let footer_bytes = end.get(..4).and_then(|length| length.try_into().ok());
-    let footer_bytes = u64::from(u32::from_le_bytes(footer_bytes.unwrap_or_default()));
-    let start = n_bytes.saturating_sub(END_BYTES + footer_bytes);
+    let length = end.get(..4).and_then(|length| length.try_into().ok());
+    let length = u64::from(u32::from_le_bytes(length.unwrap_or_default()));
+    Ok(n_bytes.saturating_sub(END_BYTES + length))
+}
+
+/// Hashes the file up to `end`.
+fn hash_of(source: &Source, end: u64) -> Result<blake3::Hasher, StorageError> {
     let mut hasher = blake3::Hasher::new();
     let mut at = 0;
-    while at < start {
-        let block = BLOCK_BYTES.min(start - at);
+    while at < end {
+        let block = BLOCK_BYTES.min(end - at);
         hasher.update(&read(source, at, block)?);
         at += block;
     }
-    let mut tail = read(source, start, n_bytes - start)?.to_vec();
-    let Some(place) = place_of(&tail, recorded) else {
-        return Err(fault(
-            path,
-            "its checksum has no place: it is damaged".to_owned(),
-        ));
-    };
-    tail[place..place + recorded.len()].fill(b'0');
-    hasher.update(&tail);
-    Ok(hasher.finalize().to_hex().to_string())
+    Ok(hasher)
 }
 
 fn read(source: &Source, start: u64, n_bytes: u64) -> Result<bytes::Bytes, StorageError> {
