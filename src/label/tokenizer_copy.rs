@@ -3,7 +3,7 @@
 use super::error::LabelError;
 use super::options::LabelConfig;
 use crate::shards::{Plan, TOKENIZER_NAME};
-use crate::storage;
+use crate::storage::{self, StorageError};
 use crate::tokens::{TOKENIZER_JSON, Tokenizer};
 use std::path::{Path, PathBuf};
 
@@ -20,16 +20,20 @@ pub(super) fn copy_tokenizer(config: &LabelConfig, plan: &Plan) -> Result<(), La
     if storage::is_there(&place)? {
         return Ok(());
     }
-    let tokenizer = match &config.tokenizer {
-        Some(given) => Tokenizer::open(given)?,
+    let given = config.tokenizer.clone();
+    let Some(path) = given.clone().or_else(|| beside(&config.tokens)) else {
+        return Ok(());
+    };
+    let io = |source| StorageError::io("read", &path, source);
+    let json = std::fs::read(&path).map_err(io)?;
+    let tokenizer = match Tokenizer::from_bytes(&json, &path) {
+        Ok(tokenizer) => tokenizer,
+        Err(error) if given.is_some() => return Err(error.into()),
         // One that only lies there, and is none or another, is no matter of the labels.
-        None => match beside(&config.tokens).map(|path| Tokenizer::open(&path)) {
-            Some(Ok(found)) => found,
-            Some(Err(_)) | None => return Ok(()),
-        },
+        Err(_) => return Ok(()),
     };
     if tokenizer.fingerprint() == theirs.fingerprint {
-        storage::create_if_absent(&place, tokenizer.json())?;
+        storage::create_if_absent(&place, &json)?;
     }
     Ok(())
 }

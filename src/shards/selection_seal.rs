@@ -45,7 +45,7 @@ pub(crate) fn seal(before: &blake3::Hasher, tail: &mut [u8]) -> bool {
 /// Where `value` is behind the checksum's key.
 fn place_of(tail: &[u8], value: &str) -> Option<usize> {
     let rfind = |bytes: &[u8], wanted: &[u8]| {
-        let windows = bytes.windows(wanted.len());
+        let windows = bytes.windows(wanted.len().max(1));
         windows
             .rev()
             .position(|window| window == wanted)
@@ -81,8 +81,10 @@ pub(super) fn check(
             false => damaged("it has lost its checksum".to_owned()),
         };
     };
-    let Some(place) = place_of(&footer, recorded) else {
-        return damaged("its checksum has no place".to_owned());
+    let is_checksum = recorded.len() == PLACEHOLDER.len();
+    let place = place_of(&footer, recorded).filter(|_| is_checksum);
+    let Some(place) = place else {
+        return damaged(format!("its checksum is {recorded:?}, which is none"));
     };
     let mut hasher = hash_of(source, start)?;
     let mut footer = footer.to_vec();

@@ -204,7 +204,7 @@ fn names_up_to_what_a_filesystem_allows_are_written_and_swept() {
         drop(partial);
         std::fs::write(dir.path().join(temp.unwrap()), b"half").unwrap();
         assert_eq!(sweep_abandoned(dir.path(), name).unwrap(), 1);
-        assert_eq!(names(dir.path()), [name.clone()]);
+        assert_eq!(names(dir.path()), std::slice::from_ref(name));
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(OsStr::from_bytes(b"caf\xe9.parquet"));

@@ -6,21 +6,15 @@ use super::error::TokensError;
 use super::megatron::MegatronWriter;
 use super::tokenizer::Tokenizer;
 use crate::corpus::Tally;
-use crate::storage;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// Name of the tokenizer beside the tokens.
-pub const TOKENIZER_JSON: &str = "tokenizer.json";
 
 /// A corpus directory in the making. Dropped before [`finish`](Self::finish), it leaves nothing new.
 pub struct CorpusWriter {
     dir: PathBuf,
     writer: MegatronWriter,
     tokenizer_fingerprint: String,
-    /// Goes beside the tokens, where whoever reads them finds it.
-    tokenizer_json: Vec<u8>,
     vocab_size: u32,
     bos: Option<u32>,
     eod: Option<u32>,
@@ -55,13 +49,11 @@ impl CorpusWriter {
         {
             return Err(TokensError::OutputExists { path });
         }
-        check_other_tokenizer(dir, tokenizer, overwrite)?;
         fs::create_dir_all(dir).map_err(TokensError::io("create", dir))?;
         Ok(Self {
             dir: dir.to_path_buf(),
             writer: MegatronWriter::create(&dir.join(PREFIX), vocab_size)?,
             tokenizer_fingerprint: tokenizer.fingerprint(),
-            tokenizer_json: tokenizer.json().to_vec(),
             vocab_size,
             bos,
             eod,
@@ -119,31 +111,8 @@ impl CorpusWriter {
             bin: written.bin,
             idx: written.idx,
         };
-        storage::replace(&self.dir.join(TOKENIZER_JSON), &self.tokenizer_json)?;
         json.write(&self.dir.join(CORPUS_JSON))?;
         Ok(json)
-    }
-}
-
-/// A `tokenizer.json` that is there already, such as the very one in use, stays only if it is that one.
-fn check_other_tokenizer(
-    dir: &Path,
-    tokenizer: &Tokenizer,
-    overwrite: bool,
-) -> Result<(), TokensError> {
-    let path = dir.join(TOKENIZER_JSON);
-    match fs::read(&path) {
-        Ok(there) if there != tokenizer.json() && !overwrite => {
-            Err(TokensError::OutputExists { path })
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            // A directory that is no directory is said where it is made.
-            match error.kind() {
-                io::ErrorKind::NotADirectory => Ok(()),
-                _ => Err(TokensError::io("read", &path)(error)),
-            }
-        }
-        _ => Ok(()),
     }
 }
 

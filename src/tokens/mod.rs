@@ -34,17 +34,19 @@ mod special;
 mod spool;
 mod token_file;
 mod tokenizer;
+mod tokenizer_copy;
 mod train;
 mod view;
 
 pub use corpus::{OpenOptions, TokenCorpus, TokenFormat};
 pub use corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson, FileStamp};
-pub use corpus_writer::{CorpusWriter, TOKENIZER_JSON};
+pub use corpus_writer::CorpusWriter;
 pub use dtype::Dtype;
 pub use encode::{EncodeOptions, EncodeProgress, encode_documents};
 pub use error::TokensError;
 pub use special::SpecialChoice;
 pub use tokenizer::Tokenizer;
+pub use tokenizer_copy::{TOKENIZER_JSON, copy_tokenizer};
 pub use train::{
     DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, TokenizerOutput, TrainOptions, TrainedTokenizer,
     train_bpe,

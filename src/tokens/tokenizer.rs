@@ -11,8 +11,6 @@ const MAX_VOCAB: u32 = 1 << 24;
 /// A tokenizer, with the bytes of each token.
 pub struct Tokenizer {
     path: PathBuf,
-    /// The file.
-    json: Box<[u8]>,
     inner: tokenizers::Tokenizer,
     /// By id; ids may have gaps.
     entries: Vec<Option<Entry>>,
@@ -63,15 +61,9 @@ impl Tokenizer {
         let entries = entries_of(&inner, &Spelling::of(&parts)).map_err(fault)?;
         Ok(Self {
             path: path.to_path_buf(),
-            json: bytes.into(),
             inner,
             entries,
         })
-    }
-
-    /// The bytes of its `tokenizer.json`.
-    pub fn json(&self) -> &[u8] {
-        &self.json
     }
 
     /// Largest id + 1, added tokens included.

@@ -5,7 +5,8 @@ pub(crate) mod progress;
 use self::progress::Progress;
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
 use saltworks::tokens::{
-    CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, encode_documents,
+    CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, copy_tokenizer,
+    encode_documents,
 };
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -84,6 +85,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     })?;
     progress.finish();
     let corpus = writer.finish(tally)?;
+    copy_tokenizer(&args.output, &args.tokenizer, args.overwrite)?;
     summarize(&args, &corpus, &tokenizer, progress.seconds());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a checkpoint holds, into its files and back.
 
-use super::error::{CheckpointError, Fault};
+use super::error::CheckpointError;
 use super::store::{Checkpoint, CheckpointStore};
 use crate::storage::{StorageError, replace};
 use crate::train::TrainError;
@@ -11,7 +11,7 @@ use crate::train::model::{ModelSpec, Params};
 use crate::train::ops::AdamW;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Moments of AdamW.
 const OPTIMIZER: &str = "optimizer.safetensors";
@@ -84,7 +84,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::DoesNotFit`] for what a later version may have written.
     pub fn state<S: DeserializeOwned>(&self) -> Result<S, CheckpointError> {
-        let path = self.listed(STATE)?;
+        let path = self.dir.join(STATE);
         let json =
             std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
         serde_json::from_slice(&json).map_err(|error| CheckpointError::DoesNotFit {
@@ -96,18 +96,6 @@ impl Checkpoint {
         })
     }
 
-    /// The file `name`, which must be among those whose hashes were checked.
-    fn listed(&self, name: &str) -> Result<PathBuf, CheckpointError> {
-        if self.seal.files.contains_key(name) {
-            return Ok(self.dir.join(name));
-        }
-        Err(CheckpointError::Damaged {
-            dir: self.dir.clone(),
-            fault: Fault::Unreadable(format!("it does not list {name}")),
-            remedy: "resume from another checkpoint".to_owned(),
-        })
-    }
-
     /// Weights and moments of a model of these dimensions.
     ///
     /// # Errors
@@ -115,7 +103,7 @@ impl Checkpoint {
     pub fn weights(&self, spec: &ModelSpec) -> Result<(Params, AdamW), TrainError> {
         self.check_model(spec)?;
         let mut params = Params::blank(spec);
-        read_params(&self.listed(MODEL)?, &mut params)?;
+        read_params(&self.dir.join(MODEL), &mut params)?;
         let mut optimizer = AdamW::new(params.layout.len);
         self.read_moments(&params, &mut optimizer)?;
         Ok((params, optimizer))
@@ -155,7 +143,7 @@ impl Checkpoint {
                 });
             }
         }
-        Ok(read_tensors(&self.listed(OPTIMIZER)?, &mut tensors)?)
+        Ok(read_tensors(&self.dir.join(OPTIMIZER), &mut tensors)?)
     }
 }
 
