@@ -61,7 +61,9 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "view",
-        &["error", "tokens", "signals", "shards", "select", "bounds"],
+        &[
+            "error", "storage", "tokens", "signals", "shards", "select", "bounds",
+        ],
     ),
     ("demo", &["error", "onnx"]),
 ];

@@ -71,9 +71,9 @@ pub fn teacher_figures(
 ) -> Result<TeacherFigures, BoundsError> {
     let mut collector = TeacherCollector::new(set, k)?;
     let mut n_targets = 0;
-    for (plan, shard) in set.finished_shards() {
+    for (plan, shard) in set.finished_shards()? {
         let groups = [Group::Stats, Group::Topk];
-        for rows in ShardReader::open_groups(&set.dir, plan, shard, &groups)? {
+        for rows in ShardReader::open_checked(&set.dir, plan, shard, &groups)? {
             for row in rows? {
                 collector.add(&row);
                 n_targets += u64::from(row.n_targets);
@@ -299,7 +299,8 @@ fn top_mass(set: &LabelSet, k: Option<u32>) -> Result<Option<TopMass>, BoundsErr
 fn survey(set: &LabelSet) -> Result<(Blocks, Option<Borders>), BoundsError> {
     let mut extent = Extent::default();
     let (mut entropy, mut nll) = (Thirds::new(), Thirds::new());
-    for (plan, shard) in set.finished_shards() {
+    for (plan, shard) in set.finished_shards()? {
+        // Whoever counts the rows compares the files with their sidecars.
         for rows in ShardReader::open_groups(&set.dir, plan, shard, &[Group::Stats])? {
             for row in rows? {
                 extent.add(&row);

@@ -360,7 +360,7 @@ fn figures_depend_on_the_rows_and_not_on_where_they_are() {
 
 fn rows_of(set: &LabelSet) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (plan, shard) in set.finished_shards() {
+    for (plan, shard) in set.finished_shards().unwrap() {
         for group in ShardReader::open(&set.dir, plan, shard).unwrap() {
             rows.extend(group.unwrap());
         }

@@ -134,7 +134,8 @@ pub struct ReportConfig {
     pub scores: Option<PathBuf>,
     /// A selection, shaded in the scores.
     pub selection: Option<PathBuf>,
-    /// The tokenizer.json of the labels; without it tokens are shown as ids.
+    /// The tokenizer.json of the labels; by default the one beside their plan.json, and without one tokens
+    /// are shown as ids.
     pub tokenizer: Option<PathBuf>,
     /// Labels by the same teacher of text that it was not trained on, on which bounds on its divergence
     /// hold.

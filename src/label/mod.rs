@@ -28,6 +28,7 @@ mod provenance;
 mod relabel;
 mod run;
 mod teacher_path;
+mod tokenizer_copy;
 
 pub use crate::interrupt::Interrupt;
 pub use divergence::{DivergenceReport, TeacherReport, check_teacher};

@@ -52,10 +52,8 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
 
 /// The first plan in the directory, if there is one.
 fn known_plan(output: &Path) -> Result<Option<Plan>, LabelError> {
-    if !output.join("plan.json").exists() {
-        return Ok(None);
-    }
-    Ok(LabelSet::open(output)?.segments.into_iter().next())
+    let set = LabelSet::open_to_extend(output)?;
+    Ok(set.and_then(|set| set.segments.into_iter().next()))
 }
 
 fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, LabelError> {

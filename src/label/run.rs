@@ -9,6 +9,7 @@ use super::pipeline::{self, ShardQueue, Work};
 use super::planning::{check_tokens_untouched, make_plan};
 use super::profile::{Clock, Profile};
 use super::progress::{Progress, Snapshot, Totals};
+use super::tokenizer_copy::copy_tokenizer;
 use crate::interrupt::Interrupt;
 use crate::shards::{
     self, Group, LabelSet, Manifest, Plan, PlanSignals, RuntimeStamp, ShardState, ShardsError,
@@ -99,6 +100,7 @@ fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
     let selection = config.selection.as_deref();
     let opened = LabelSet::create_or_match_selected(&config.output, &plan, selection)
         .map_err(name_option)?;
+    copy_tokenizer(config, opened.plan())?;
     Ok((inputs, opened.plan().clone()))
 }
 

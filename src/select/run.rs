@@ -11,6 +11,7 @@ use crate::shards::{
     LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, VIEW_FINGERPRINT_KEY, ViewIdentity,
     labels_fingerprint,
 };
+use crate::storage::Partial;
 use serde::Serialize;
 use std::path::Path;
 
@@ -116,6 +117,8 @@ impl Job<'_> {
     pub(super) fn run(&self, on_row_group: &mut dyn FnMut(u64)) -> Result<Summary, SelectError> {
         self.policy.validate()?;
         self.source.check()?;
+        // Opened before the long work, which it may not be able to be written after.
+        let partial = Partial::create(self.output)?;
         let mut read = self.read(on_row_group)?;
         let ranked = self.rank(&mut read)?;
         if ranked.n_kept == 0 {
@@ -127,7 +130,7 @@ impl Job<'_> {
                 score: self.policy.score.name(),
             });
         }
-        self.write(read, ranked)
+        self.write(partial, read, ranked)
     }
 
     fn sorter(&self) -> Sorter {
@@ -190,8 +193,9 @@ impl Job<'_> {
         Ok(sorter.into_sorted()?)
     }
 
-    fn write(&self, read: Read, ranked: Ranked) -> Result<Summary, SelectError> {
-        let mut writer = SelectionWriter::create(self.output, self.metadata(&read, &ranked))?;
+    fn write(&self, partial: Partial, read: Read, ranked: Ranked) -> Result<Summary, SelectError> {
+        let metadata = self.metadata(&read, &ranked);
+        let mut writer = SelectionWriter::create(self.output, partial, metadata)?;
         let mut scores = ranked.scores;
         let median = scores.median().unwrap_or(0.0);
         let mut nearest = Least::default();

@@ -603,3 +603,117 @@ fn weighted_draws_go_by_the_scores_and_towards_top_as_it_cools() {
     assert_eq!(weighted(1e12, 5), kept(Order::Random { seed: 5 }));
     assert_ne!(weighted(1.0, 5), weighted(1.0, 6));
 }
+
+#[test]
+fn damaged_scores_are_refused_wherever_the_byte_is() {
+    let fixture = Fixture::new();
+    let policy = policy(Order::Top, Amount::Rows(9));
+    let path = fixture.labels.dir.join("scores/part-00001.parquet");
+    let whole = std::fs::read(&path).unwrap();
+    for at in (0..whole.len()).step_by(29) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&path, bytes).unwrap();
+        let error = fixture.select(&policy).unwrap_err();
+        assert!(error.to_string().contains("blake3 is"), "{error}");
+        assert_eq!(error.kind(), crate::error::Kind::BadData);
+        assert!(!fixture.output().exists());
+    }
+    std::fs::write(&path, whole).unwrap();
+    fixture.select(&policy).unwrap();
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_a_selection_is_found_by_its_own_checksum() {
+    let fixture = Fixture::new();
+    fixture
+        .select(&policy(Order::Top, Amount::Rows(9)))
+        .unwrap();
+    let whole = std::fs::read(fixture.output()).unwrap();
+    Selection::read(&fixture.output(), 80).unwrap();
+    for at in 0..whole.len() {
+        for flip in [1, 1 << (at % 8), 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            std::fs::write(fixture.output(), bytes).unwrap();
+            let read = Selection::read(&fixture.output(), 80);
+            let around = whole[at.saturating_sub(20)..whole.len().min(at + 20)].escape_ascii();
+            assert!(read.is_err(), "byte {at} ^ {flip}: {around}");
+        }
+    }
+}
+
+/// As versions before the checksum wrote it.
+#[test]
+fn a_selection_without_a_checksum_is_read() {
+    let fixture = Fixture::new();
+    fixture
+        .select(&policy(Order::Top, Amount::Rows(9)))
+        .unwrap();
+    let expected = Selection::read(&fixture.output(), 80).unwrap();
+    let file = File::open(fixture.output()).unwrap();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let entries = builder.metadata().file_metadata().key_value_metadata();
+    let entries = entries
+        .unwrap()
+        .iter()
+        .filter(|entry| entry.key != "saltworks.blake3");
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_created_by("saltworks-selection version 1.0.0".to_owned())
+        .set_key_value_metadata(Some(entries.cloned().collect()))
+        .build();
+    let schema = builder.schema().clone();
+    let batches: Vec<_> = builder.build().unwrap().map(Result::unwrap).collect();
+    let old = fixture.dir.path().join("old.parquet");
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(File::create(&old).unwrap(), schema, Some(properties))
+            .unwrap();
+    batches
+        .iter()
+        .for_each(|batch| writer.write(batch).unwrap());
+    writer.close().unwrap();
+    assert_eq!(Selection::read(&old, 80).unwrap(), expected);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_refused_before_a_score_is_read() {
+    let fixture = Fixture::new();
+    let refused = |output: PathBuf| {
+        let mut n_read = 0;
+        let policy = policy(Order::Top, Amount::Rows(9));
+        let error = select(&fixture.labels, None, &policy, &output, |_| n_read += 1).unwrap_err();
+        assert_eq!(n_read, 0, "{error}");
+        assert_eq!(error.kind(), crate::error::Kind::Usage, "{error}");
+        error.to_string()
+    };
+    let message = refused(fixture.dir.path().join("x/"));
+    assert!(message.contains("without a slash behind it"), "{message}");
+    let message = refused(fixture.dir.path().join("none/x.parquet"));
+    assert!(message.contains("its directory is not there"), "{message}");
+    let message = refused(fixture.dir.path().to_path_buf());
+    assert!(message.contains("is no selection"), "{message}");
+}
+
+#[test]
+fn a_failing_read_is_no_damage_of_the_scores() {
+    let fixture = Fixture::new();
+    let policy = policy(Order::Top, Amount::Rows(9));
+    for code in [libc::EIO, libc::EMFILE] {
+        for n in (0..).step_by(7) {
+            let (result, reached) =
+                crate::storage::fail_nth_read(n, code, || fixture.select(&policy));
+            if !reached {
+                assert!(n > 10, "only {n} reads");
+                break;
+            }
+            let error = result.unwrap_err();
+            assert_eq!(
+                error.kind(),
+                crate::error::Kind::Failed,
+                "read {n}: {error:?}"
+            );
+            assert!(error.to_string().contains("try again"), "{error}");
+        }
+        std::fs::remove_file(fixture.output()).unwrap();
+    }
+}

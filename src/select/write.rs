@@ -1,9 +1,8 @@
 //! The selection's file, row after row.
 
 use super::SelectError;
-use super::rows::dir_of;
-use crate::shards::is_of_labels;
-use crate::storage::{self, FileHash, Partial, StorageError};
+use crate::shards::{SELECTION_CREATED_BY, is_of_labels, seal, unsealed_entry};
+use crate::storage::{self, DecodeError, FileHash, Partial, Source, StorageError};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
@@ -15,13 +14,10 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use serde::Serialize;
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Names the format, not the library: the file's bytes must not change with a release.
-const CREATED_BY: &str = "saltworks-selection version 1.0.0";
 /// Rows of a row group: what a writer holds, about 2 MiB.
 const GROUP_ROWS: usize = 1 << 16;
 
@@ -43,22 +39,19 @@ pub(super) struct SelectionWriter {
 }
 
 impl SelectionWriter {
-    /// Starts the file that will be `path`, and sweeps what killed writers of it left.
+    /// Starts the file that will be `path`, in the temporary `partial`.
     pub(super) fn create(
         path: &Path,
-        metadata: Vec<(String, String)>,
+        partial: Partial,
+        mut metadata: Vec<(String, String)>,
     ) -> Result<Self, SelectError> {
-        if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
-            storage::sweep_abandoned(dir_of(path), name)?;
-        }
-        let partial = Partial::create(path)?;
+        metadata.push(unsealed_entry());
         let schema = schema();
         let options = ArrowWriterOptions::new()
             .with_properties(properties(metadata))
             .with_skip_arrow_metadata(true);
-        let writer =
-            ArrowWriter::try_new_with_options(Sink(Some(partial)), schema.clone(), options)
-                .map_err(|error| encode_error(path, error))?;
+        let writer = ArrowWriter::try_new_with_options(Sink::new(partial), schema.clone(), options)
+            .map_err(|error| encode_error(path, error))?;
         Ok(SelectionWriter {
             path: path.to_path_buf(),
             writer,
@@ -102,10 +95,12 @@ impl SelectionWriter {
         if !self.rows.is_empty() {
             self.flush()?;
         }
+        self.writer.inner_mut().hold_back();
         let finished = self.writer.finish();
         finished.map_err(|error| encode_error(&self.path, error))?;
-        let partial = self.writer.inner_mut().0.take();
-        let sealed = partial.expect("it is taken here alone").seal()?;
+        let io = |source| StorageError::io("write", &self.path, source);
+        let partial = self.writer.inner_mut().finish().map_err(io)?;
+        let sealed = partial.seal()?;
         let hash = sealed.hash.clone();
         sealed.replace()?;
         Ok(hash)
@@ -165,22 +160,35 @@ pub fn describe_selection() -> Vec<SelectionColumn> {
 /// the one in a directory of labels, which says what its rows are.
 ///
 /// # Errors
-/// [`SelectError::NotASelection`], [`SelectError::OfLabels`].
+/// [`SelectError::NotASelection`], [`SelectError::OfLabels`]; a path that names no file, or one that
+/// cannot be read.
 pub(super) fn check_replaceable(path: &Path) -> Result<(), SelectError> {
+    storage::check_file_name(path)?;
     if is_of_labels(path) {
         return Err(SelectError::OfLabels {
             path: path.to_path_buf(),
         });
     }
-    // A path that cannot be opened has nothing to lose; what is wrong with it, the writer says.
-    let Ok(file) = File::open(path) else {
-        return Ok(());
+    let source = match Source::open(path) {
+        Ok(source) => source,
+        // There is nothing to lose; what is wrong with the path, the writer says.
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) if error.is_refusal() => return Err(error.into()),
+        Err(_) => {
+            let path = path.to_path_buf();
+            return Err(SelectError::NotASelection { path });
+        }
     };
-    let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
-    let is_selection = footer.is_ok_and(|footer| {
-        let column = |name| footer.schema().column_with_name(name).is_some();
-        column("seq_id") && column("kept")
-    });
+    let options = ArrowReaderOptions::default();
+    let footer = source.decode(|| ArrowReaderMetadata::load(&source, options));
+    let is_selection = match footer {
+        Ok(footer) => {
+            let column = |name| footer.schema().column_with_name(name).is_some();
+            column("seq_id") && column("kept")
+        }
+        Err(DecodeError::Read(error)) => return Err(error.into()),
+        Err(_) => false,
+    };
     match is_selection {
         true => Ok(()),
         false => Err(SelectError::NotASelection {
@@ -207,7 +215,7 @@ fn properties(metadata: Vec<(String, String)>) -> WriterProperties {
     let entries = entries.map(|(key, value)| KeyValue::new(key, value));
     WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by(CREATED_BY.to_owned())
+        .set_created_by(SELECTION_CREATED_BY.to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_dictionary_enabled(false)
         .set_max_row_group_row_count(None)
@@ -232,18 +240,56 @@ fn encode_error(path: &Path, error: ParquetError) -> SelectError {
     }
 }
 
-/// Lets the temporary be taken back after `ArrowWriter::finish`.
-struct Sink(Option<Partial>);
+/// Lets the temporary be taken back after `ArrowWriter::finish`, with its checksum in the footer.
+struct Sink {
+    partial: Option<Partial>,
+    /// Of what went through.
+    hasher: blake3::Hasher,
+    /// The end of the file with the footer, once that is to come.
+    held_back: Option<Vec<u8>>,
+}
+
+impl Sink {
+    fn new(partial: Partial) -> Self {
+        Sink {
+            partial: Some(partial),
+            hasher: blake3::Hasher::new(),
+            held_back: None,
+        }
+    }
+
+    fn hold_back(&mut self) {
+        self.held_back = Some(Vec::new());
+    }
+
+    /// Writes what was held back, with the checksum.
+    fn finish(&mut self) -> io::Result<Partial> {
+        let missing = |what: &'static str| io::Error::other(what);
+        let partial = self.partial.take();
+        let mut partial = partial.ok_or_else(|| missing("the file was finished before"))?;
+        let mut tail = self.held_back.take().unwrap_or_default();
+        if !seal(&self.hasher, &mut tail) {
+            return Err(missing("the footer has no place for the checksum"));
+        }
+        partial.write_all(&tail)?;
+        Ok(partial)
+    }
+}
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Some(partial) => partial.write(bytes),
-            None => Err(io::Error::other("the file was finished before")),
+        match (&mut self.held_back, &mut self.partial) {
+            (Some(held_back), _) => held_back.write(bytes),
+            (None, Some(partial)) => {
+                let n = partial.write(bytes)?;
+                self.hasher.update(&bytes[..n]);
+                Ok(n)
+            }
+            (None, None) => Err(io::Error::other("the file was finished before")),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.as_mut().map_or(Ok(()), Partial::flush)
+        self.partial.as_mut().map_or(Ok(()), Partial::flush)
     }
 }

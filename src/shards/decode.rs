@@ -5,8 +5,8 @@ use super::columns::{self, Column, ColumnId, FileKind, ScoreId, Shape};
 use super::plan::Plan;
 use super::properties::{self, METADATA_PREFIX};
 use super::row::Row;
-use super::source::Source;
 use crate::signals::Scores;
+use crate::storage::Source;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float32Type, Float64Type, UInt16Type, UInt32Type, UInt64Type,
@@ -18,8 +18,11 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use parquet::file::metadata::ColumnChunkMetaData;
 use std::path::{Path, PathBuf};
+
+/// No byte of a Zstandard frame expands to more: a block of 128 KiB takes 4 bytes at least.
+const MOST_EXPANSION: u64 = 1 << 15;
 
 /// One opened file of a shard, whose schema, metadata and row groups are the plan's.
 #[derive(Debug)]
@@ -40,7 +43,9 @@ impl FileDecoder {
         file: FileKind,
     ) -> Result<Self, ShardsError> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = guarded(path, || ArrowReaderMetadata::load(&source, options))?;
+        let metadata = source
+            .decode(|| ArrowReaderMetadata::load(&source, options))
+            .map_err(|error| ShardsError::of_decoder(path, error))?;
         let decoder = FileDecoder {
             path: path.to_path_buf(),
             source,
@@ -124,7 +129,35 @@ impl FileDecoder {
                     let what = format!("values of {} in row group {i}", chunk.column_path());
                     self.expect(&what, most, n_values)?;
                 }
+                self.check_chunk(i, column, chunk)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A column chunk lies in the file, and its bytes can hold as many values as it claims: those are
+    /// what a reader makes room for.
+    fn check_chunk(
+        &self,
+        row_group: usize,
+        column: &Column,
+        chunk: &ColumnChunkMetaData,
+    ) -> Result<(), ShardsError> {
+        let n_bytes = u64::try_from(chunk.compressed_size()).unwrap_or(u64::MAX);
+        let what = |what| format!("{what} of {} in row group {row_group}", chunk.column_path());
+        if n_bytes > self.source.n_bytes() {
+            return self.expect(&what("bytes"), self.source.n_bytes(), n_bytes);
+        }
+        // Nulls take no bytes, and an empty list is one value that takes none.
+        let is_whole = matches!(
+            column.shape,
+            Shape::Scalar | Shape::T | Shape::TPlus1 | Shape::TTimesK
+        );
+        let width = column.item.primitive_width().unwrap_or(1) as u64;
+        let most = n_bytes.saturating_mul(MOST_EXPANSION) / width;
+        let n_values = u64::try_from(chunk.num_values()).unwrap_or(u64::MAX);
+        if is_whole && !column.nullable && n_values > most {
+            return self.expect(&what("values"), most, n_values);
         }
         Ok(())
     }
@@ -147,7 +180,7 @@ impl FileDecoder {
 
     /// Decodes row group `i` into `rows`, which is as long as the plan has it.
     pub(super) fn read_row_group(&self, i: usize, rows: &mut [Row]) -> Result<(), ShardsError> {
-        let batch = guarded(&self.path, || self.read_batch(i, rows.len()))?;
+        let batch = self.decode_batch(i, rows.len())?;
         self.expect(
             &format!("decoded rows of row group {i}"),
             rows.len() as u64,
@@ -169,7 +202,7 @@ impl FileDecoder {
         i: usize,
         n_rows: usize,
     ) -> Result<Vec<(ColumnId, ArrayRef)>, ShardsError> {
-        let batch = guarded(&self.path, || self.read_batch(i, n_rows))?;
+        let batch = self.decode_batch(i, n_rows)?;
         self.expect(
             &format!("decoded rows of row group {i}"),
             n_rows as u64,
@@ -193,6 +226,11 @@ impl FileDecoder {
             expected: format!("{} without nulls", column.data_type()),
             got: array.map_or_else(|| "absent".to_owned(), describe),
         }
+    }
+
+    fn decode_batch(&self, i: usize, n_rows: usize) -> Result<RecordBatch, ShardsError> {
+        let batch = self.source.decode(|| self.read_batch(i, n_rows));
+        batch.map_err(|error| ShardsError::of_decoder(&self.path, error))
     }
 
     fn read_batch(&self, i: usize, n_rows: usize) -> Result<RecordBatch, ParquetError> {
@@ -233,29 +271,6 @@ fn most_values_of_a_row(plan: &Plan, shape: Shape) -> u64 {
         }
     };
     most.max(1)
-}
-
-/// Runs the Parquet decoder, whose asserts and index checks panic on some damaged files
-/// (`a_flipped_byte_never_panics` in the tests meets them), and makes an error of that.
-fn guarded<R>(
-    path: &Path,
-    work: impl FnOnce() -> Result<R, ParquetError>,
-) -> Result<R, ShardsError> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => Err(ShardsError::Parquet {
-            path: path.to_path_buf(),
-            source,
-        }),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(ShardsError::DecoderPanic {
-                path: path.to_path_buf(),
-                what: text.unwrap_or("no message").to_owned(),
-            })
-        }
-    }
 }
 
 fn found_type(schema: &Schema, name: &str) -> Option<DataType> {

@@ -2,7 +2,7 @@
 
 use super::row_fault::RowFault;
 use crate::error::Kind;
-use crate::storage::StorageError;
+use crate::storage::{DecodeError, StorageError};
 use parquet::errors::ParquetError;
 use std::path::PathBuf;
 
@@ -28,6 +28,16 @@ pub enum ShardsError {
         dir: PathBuf,
         /// What is there in place of a plan.
         found: String,
+    },
+    /// A file where a directory of labels is wanted.
+    #[error("{} is {found}, and a directory of labels is wanted: {remedy}", path.display())]
+    NotADirectory {
+        /// The file.
+        path: PathBuf,
+        /// What kind of file.
+        found: &'static str,
+        /// The directory to give.
+        remedy: String,
     },
     /// Labels of a later format.
     #[error("{} has format version {got}, and this program reads up to {newest}: use a newer saltworks", path.display())]
@@ -320,6 +330,22 @@ pub enum ShardsError {
         /// The shards'.
         got: u64,
     },
+    /// A manifest that says something else than the sidecars and plans beside it.
+    #[error("{} is not what the plans and sidecars beside it say ({difference}): `saltworks verify` tells which of them changed; if the shards are sound, run `saltworks finalize` again", path.display())]
+    ManifestDiffers {
+        /// The manifest.
+        path: PathBuf,
+        /// The first difference.
+        difference: String,
+    },
+    /// Labels of which `verify` could not read everything.
+    #[error("{n_unread} files of {} could not be read, so they were not checked: run the same command again", dir.display())]
+    Unread {
+        /// The directory.
+        dir: PathBuf,
+        /// How many.
+        n_unread: u64,
+    },
     /// Labels in which `verify` found something.
     #[error("{} has {n_findings} findings: label again with the same settings, which makes missing and damaged shards anew, or restore the files named above", dir.display())]
     Unsound {
@@ -342,6 +368,7 @@ impl ShardsError {
         match self {
             ShardsError::Storage(error) => error.kind(),
             ShardsError::NoPlan { .. }
+            | ShardsError::NotADirectory { .. }
             | ShardsError::UnsupportedVersion { .. }
             | ShardsError::UnknownFeature { .. }
             | ShardsError::InvalidPlan { .. }
@@ -352,8 +379,23 @@ impl ShardsError {
             | ShardsError::NotFinalized { .. }
             | ShardsError::SelectionOfOthers { .. }
             | ShardsError::MixedRuntimes { .. } => Kind::Usage,
-            ShardsError::MissingShards { .. } => Kind::Failed,
+            ShardsError::MissingShards { .. } | ShardsError::Unread { .. } => Kind::Failed,
             _ => Kind::BadData,
+        }
+    }
+
+    /// Whether the system refused to read what may be sound: nothing is known of the file then.
+    pub fn is_unread(&self) -> bool {
+        matches!(self, ShardsError::Storage(error) if error.is_refusal())
+    }
+
+    /// The error of the Parquet file at `path` that could not be decoded.
+    pub(super) fn of_decoder(path: &std::path::Path, error: DecodeError) -> Self {
+        let path = path.to_path_buf();
+        match error {
+            DecodeError::Read(error) => error.into(),
+            DecodeError::Parquet(source) => ShardsError::Parquet { path, source },
+            DecodeError::Panic(what) => ShardsError::DecoderPanic { path, what },
         }
     }
 }

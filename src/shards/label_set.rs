@@ -1,11 +1,33 @@
 //! The plans of a directory: one segment, or more where a finished set was extended.
 
+use super::card::CARD_NAME;
+use super::columns::FileKind;
+use super::manifest::MANIFEST_NAME;
 use super::plan::Plan;
+use super::selection::SELECTION_NAME;
 use super::sidecar::{read_sidecar, sidecar_name};
-use super::{ShardsError, json, selection};
-use crate::storage::{self, Publish, StorageError};
-use std::io;
+use super::{ShardsError, json, place, selection};
+use crate::storage::{self, Abandoned, Publish, StorageError};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Name of the tokenizer that lies beside a plan, where one was at hand.
+pub const TOKENIZER_NAME: &str = "tokenizer.json";
+/// How long a plan that another task may be writing is waited for, in turn: some 6 seconds together.
+const GROWING_WAITS: [Duration; 9] = [
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(2),
+];
+/// How long a plan must not grow to be taken for abandoned where the filesystem has no locks.
+const STILL: Duration = Duration::from_secs(1);
 
 /// A directory of labels, as its plans describe it.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,14 +74,29 @@ impl LabelSet {
     /// [`ShardsError::NoPlan`], or a plan that is damaged, of a later format, or does not continue
     /// the ones before it.
     pub fn open(dir: &Path) -> Result<Self, ShardsError> {
+        place::check_directory(dir)?;
         let segments = read_segments(dir)?;
         if segments.is_empty() {
-            return Err(no_plan(dir));
+            return Err(place::no_plan(dir));
         }
         Ok(LabelSet {
             dir: dir.to_path_buf(),
             segments,
         })
+    }
+
+    /// As [`LabelSet::open`], for whoever is about to label into `dir`: `None` where there is no plan,
+    /// or only what a killed process left of one.
+    ///
+    /// # Errors
+    /// As [`LabelSet::open`], but for a directory without a plan.
+    pub fn open_to_extend(dir: &Path) -> Result<Option<Self>, ShardsError> {
+        place::check_directory(dir)?;
+        let segments = read_segments_to_extend(dir)?;
+        Ok((!segments.is_empty()).then(|| LabelSet {
+            dir: dir.to_path_buf(),
+            segments,
+        }))
     }
 
     /// Makes `plan` the plan of `dir`: creates it where there is none, resumes an equal one, or
@@ -83,10 +120,12 @@ impl LabelSet {
         plan: &Plan,
         selection: Option<&Path>,
     ) -> Result<Opened, ShardsError> {
+        place::check_directory(dir)?;
         std::fs::create_dir_all(dir)
             .map_err(|source| StorageError::io("create the directory", dir, source))?;
+        sweep(dir)?;
         loop {
-            let segments = read_segments(dir)?;
+            let segments = read_segments_to_extend(dir)?;
             if let Some(segment) = find_segment(dir, &segments, plan)? {
                 return Ok(opened(dir, segments, segment, Outcome::Resumed));
             }
@@ -97,7 +136,6 @@ impl LabelSet {
             let segment = segments.len();
             let plan = as_segment(plan, &segments)?;
             let path = plan_path(dir, segment);
-            sweep(&path)?;
             if let (Outcome::Created, Some(selection)) = (outcome, selection) {
                 selection::copy_into(dir, selection)?;
             }
@@ -114,6 +152,15 @@ impl LabelSet {
         self.segments.last().map_or(0, |plan| plan.shards().end)
     }
 
+    /// The tokenizer beside the plan, where there is one.
+    ///
+    /// # Errors
+    /// A directory that cannot be looked into.
+    pub fn tokenizer_path(&self) -> Result<Option<PathBuf>, ShardsError> {
+        let path = self.dir.join(TOKENIZER_NAME);
+        Ok(storage::is_there(&path)?.then_some(path))
+    }
+
     /// The segment that has `shard`.
     pub fn segment_of_shard(&self, shard: u32) -> Option<&Plan> {
         self.segments
@@ -121,18 +168,24 @@ impl LabelSet {
             .find(|plan| plan.shards().contains(&shard))
     }
 
-    /// Shards that have a sidecar, in order, each with its segment. Whether their files are what it says is
-    /// `verify`'s matter.
-    pub fn finished_shards(&self) -> impl Iterator<Item = (&Plan, u32)> {
-        self.segments
-            .iter()
-            .flat_map(|plan| plan.shards().map(move |shard| (plan, shard)))
-            .filter(|&(_, shard)| self.is_finished(shard))
+    /// Shards that have a sidecar, in order, each with its segment. Whether their files are what it says
+    /// whoever reads them checks ([`super::ShardReader::open_checked`]). It costs the memory of those that
+    /// are there, however many the plan has.
+    ///
+    /// # Errors
+    /// A directory that cannot be listed.
+    pub fn finished_shards(&self) -> Result<Vec<(&Plan, u32)>, ShardsError> {
+        let there = sidecars_there(&self.dir)?;
+        let with_plan = |shard| Some((self.segment_of_shard(shard)?, shard));
+        Ok(there.into_iter().filter_map(with_plan).collect())
     }
 
     /// Whether `shard` has a sidecar: without, it is not done.
-    pub fn is_finished(&self, shard: u32) -> bool {
-        self.dir.join(sidecar_name(shard)).is_file()
+    ///
+    /// # Errors
+    /// A directory that cannot be looked into.
+    pub fn is_finished(&self, shard: u32) -> Result<bool, ShardsError> {
+        Ok(storage::is_there(&self.dir.join(sidecar_name(shard)))?)
     }
 
     /// The segment that has `seq_id`.
@@ -162,11 +215,96 @@ pub(super) fn plan_path(dir: &Path, segment: usize) -> PathBuf {
     dir.join(plan_name(segment))
 }
 
-fn sweep(path: &Path) -> Result<(), ShardsError> {
-    if let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) {
-        storage::sweep_abandoned(dir, name)?;
+/// Removes what killed processes left of files of a set. Every name of a set is this crate's own;
+/// locks tell which temporaries are still in work.
+pub(super) fn sweep(dir: &Path) -> Result<(), ShardsError> {
+    let is_ours = |name: &str| {
+        let is_json = name.ends_with(".json");
+        let is_known = name.starts_with("plan") || name.starts_with("part-");
+        let is_one_of = [MANIFEST_NAME, SELECTION_NAME, CARD_NAME, TOKENIZER_NAME];
+        is_one_of.contains(&name) || is_json && is_known
+    };
+    storage::sweep_abandoned_where(dir, is_ours)?;
+    for kind in FileKind::ALL {
+        let is_part = |name: &str| name.starts_with("part-") && name.ends_with(".parquet");
+        storage::sweep_abandoned_where(&dir.join(kind.dir()), is_part)?;
     }
     Ok(())
+}
+
+/// Numbers of the shards that have a sidecar, rising, by what the directory lists.
+pub(super) fn sidecars_there(dir: &Path) -> Result<BTreeSet<u32>, ShardsError> {
+    let names = place::names_in(dir)?;
+    Ok(names.iter().filter_map(|name| shard_of(name)).collect())
+}
+
+/// The shard whose sidecar is called `name`.
+pub(super) fn shard_of(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("part-")?.strip_suffix(".json")?;
+    let shard = digits.parse().ok()?;
+    (sidecar_name(shard) == name).then_some(shard)
+}
+
+/// As [`read_segments`]; what a killed process left of a plan is removed. Without hard links and
+/// renames that do not replace, a plan is written under its own name.
+fn read_segments_to_extend(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
+    for wait in GROWING_WAITS {
+        let error = match read_segments(dir) {
+            Err(error @ ShardsError::Json { .. }) => error,
+            read => return read,
+        };
+        let ShardsError::Json { path, .. } = &error else {
+            return Err(error);
+        };
+        if has_shards_of(dir, path)? {
+            return Err(error);
+        }
+        let before = std::fs::read(path).ok();
+        match storage::remove_abandoned(path)? {
+            Abandoned::Removed => {}
+            // Another task is writing it, or has removed it.
+            Abandoned::InWork => std::thread::sleep(wait),
+            Abandoned::Unknown => {
+                std::thread::sleep(wait.max(STILL));
+                if std::fs::read(path).ok() == before {
+                    storage::remove_file(path)?;
+                }
+            }
+        }
+    }
+    read_segments(dir)
+}
+
+/// Whether anything was labelled by the plan at `path`, or by one after it.
+fn has_shards_of(dir: &Path, path: &Path) -> Result<bool, ShardsError> {
+    let is_first = path.file_name().is_some_and(|name| *name == *plan_name(0));
+    if !is_first {
+        // The plans before it say where its shards would begin; whoever extends a set has finished those.
+        let n_before = segments_before(dir, path)?;
+        return Ok(sidecars_there(dir)?.last() >= Some(&n_before));
+    }
+    for kind in FileKind::ALL {
+        if !place::names_in(&dir.join(kind.dir()))?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(!sidecars_there(dir)?.is_empty())
+}
+
+/// Shards of the plans before the one at `path`.
+fn segments_before(dir: &Path, path: &Path) -> Result<u32, ShardsError> {
+    let mut n_shards = 0;
+    for segment in 0.. {
+        let earlier = plan_path(dir, segment);
+        if earlier == path {
+            break;
+        }
+        let Some(bytes) = json::read_if_there(&earlier)? else {
+            break;
+        };
+        n_shards = Plan::from_json(&earlier, &bytes)?.shards().end;
+    }
+    Ok(n_shards)
 }
 
 fn read_segments(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
@@ -184,37 +322,6 @@ fn read_segments(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
         selection::attach(dir, &mut plan, first.and_then(|first| first.kept.clone()))?;
         segments.push(plan);
     }
-}
-
-/// What is at `dir` tells whoever mixed up two paths what they gave.
-fn no_plan(dir: &Path) -> ShardsError {
-    let found = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "is not there".to_owned(),
-        // Not a directory, or not one that may be looked into.
-        Err(_) => "holds no plan.json".to_owned(),
-        Ok(entries) => {
-            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-            holds(names.filter(|name| !name.starts_with('.')).collect())
-        }
-    };
-    ShardsError::NoPlan {
-        dir: dir.to_path_buf(),
-        found,
-    }
-}
-
-fn holds(mut names: Vec<String>) -> String {
-    const N_NAMED: usize = 3;
-    if names.is_empty() {
-        return "is empty".to_owned();
-    }
-    names.sort_unstable();
-    if names.len() > N_NAMED {
-        let n_more = names.len() - N_NAMED;
-        names.truncate(N_NAMED);
-        names.push(format!("{n_more} more"));
-    }
-    format!("holds {}, and no plan.json", names.join(", "))
 }
 
 fn check_continues(path: &Path, plan: &Plan, before: &[Plan]) -> Result<(), ShardsError> {

@@ -1,10 +1,10 @@
 //! `manifest.json`: a finished set at a glance.
 
-use super::label_set::{LabelSet, plan_name, plan_path};
+use super::label_set::{LabelSet, plan_name, plan_path, sidecars_there, sweep};
 use super::plan::{FORMAT_VERSION, Plan};
 use super::selection::SELECTION_NAME;
 use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, check_size, read_sidecar};
-use super::{ShardsError, json};
+use super::{ShardsError, card, json};
 use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,10 @@ pub struct Manifest {
     pub runtimes: Vec<RuntimeStamp>,
     /// All sidecars, by shard number.
     pub shards: Vec<Sidecar>,
+    /// `selection.parquet`, where the labels are of a selection; absent in manifests that were written
+    /// before this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<SidecarFile>,
 }
 
 /// One plan of a set.
@@ -87,16 +91,27 @@ impl Manifest {
             n_bytes: total(files.map(|file| file.bytes)),
             runtimes,
             shards,
+            selection: describe_selection_of(set)?,
         })
+    }
+
+    /// As [`Manifest::collect`], for a comparison with `self`, which may be older than a field.
+    pub(super) fn collect_like(&self, set: &LabelSet) -> Result<Self, ShardsError> {
+        let mut expected = Manifest::collect(set)?;
+        if self.selection.is_none() {
+            expected.selection = None;
+        }
+        Ok(expected)
     }
 }
 
 impl LabelSet {
-    /// The manifest of a set that is finished: it lists every plan and shard, and the files have the
-    /// sizes that it says. Contents are not read.
+    /// The manifest of a set that is finished: it lists every plan and shard, says what they and the
+    /// sidecars say, and the files have the sizes that it says. Contents are not read.
     ///
     /// # Errors
-    /// [`ShardsError::NotFinalized`]; [`ShardsError::Sidecar`]; files that cannot be looked at.
+    /// [`ShardsError::NotFinalized`]; [`ShardsError::ManifestDiffers`]; [`ShardsError::Sidecar`]; files
+    /// that cannot be looked at.
     pub fn finished_manifest(&self) -> Result<Manifest, ShardsError> {
         let unfinished = |state: &str| ShardsError::NotFinalized {
             dir: self.dir.clone(),
@@ -112,6 +127,16 @@ impl LabelSet {
         let shards = manifest.shards.iter().map(|sidecar| sidecar.shard);
         if !shards.eq(0..self.n_shards()) {
             return Err(unfinished("has a manifest that does not list every shard"));
+        }
+        // Its hashes are what readers believe, and its names what they open.
+        let expected = manifest.collect_like(self)?;
+        if let Some(difference) =
+            json::difference(&json::to_bytes(&manifest), &json::to_bytes(&expected))
+        {
+            return Err(ShardsError::ManifestDiffers {
+                path: self.dir.join(MANIFEST_NAME),
+                difference,
+            });
         }
         for file in manifest.shards.iter().flat_map(|sidecar| &sidecar.files) {
             check_size(&self.dir, file)?;
@@ -149,51 +174,52 @@ pub fn finalize(dir: &Path, allow_mixed_runtime: bool) -> Result<Manifest, Shard
     if json::read_if_there(&path)?.as_deref() != Some(&bytes) {
         storage::replace(&path, &bytes)?;
     }
+    card::write(&set, &manifest)?;
     Ok(manifest)
 }
 
-/// Every name of a set is this crate's own; locks tell which temporaries are still in work.
-fn sweep(dir: &Path) -> Result<(), ShardsError> {
-    let is_ours = |name: &str| {
-        let is_json = name.ends_with(".json");
-        let is_known = name.starts_with("plan") || name.starts_with("part-");
-        name == MANIFEST_NAME || name == SELECTION_NAME || is_json && is_known
-    };
-    storage::sweep_abandoned_where(dir, is_ours)?;
-    for sub in ["scores", "positions"] {
-        let is_part = |name: &str| name.starts_with("part-") && name.ends_with(".parquet");
-        storage::sweep_abandoned_where(&dir.join(sub), is_part)?;
-    }
-    Ok(())
-}
-
+/// The sidecars of a whole set. Which of them are there is listed first: a plan may claim any number.
 fn collect_sidecars(set: &LabelSet) -> Result<Vec<Sidecar>, ShardsError> {
+    let there = sidecars_there(&set.dir)?;
+    let missing = || {
+        let shards = set.segments.iter().flat_map(Plan::shards);
+        shards.filter(|shard| !there.contains(shard))
+    };
+    let n_shards = u64::from(set.n_shards());
+    let n_there = there.range(..set.n_shards()).count() as u64;
+    if n_there < n_shards {
+        return Err(ShardsError::MissingShards {
+            n_missing: n_shards - n_there,
+            n_shards,
+            first: missing().take(LISTED).collect(),
+        });
+    }
     let mut sidecars = Vec::new();
-    let mut missing = Vec::new();
     for (segment, plan) in set.segments.iter().enumerate() {
         let mut n_targets = 0u64;
-        let n_missing = missing.len();
         for shard in plan.shards() {
-            match read_sidecar(&set.dir, plan, shard)? {
-                Some(sidecar) => {
-                    n_targets = n_targets.saturating_add(sidecar.n_targets);
-                    sidecars.push(sidecar);
-                }
-                None => missing.push(shard),
-            }
+            let Some(sidecar) = read_sidecar(&set.dir, plan, shard)? else {
+                return Err(ShardsError::MissingShards {
+                    n_missing: 1,
+                    n_shards,
+                    first: vec![shard],
+                });
+            };
+            n_targets = n_targets.saturating_add(sidecar.n_targets);
+            sidecars.push(sidecar);
         }
-        if missing.len() == n_missing {
-            check_targets(set, segment, plan, n_targets)?;
-        }
+        check_targets(set, segment, plan, n_targets)?;
     }
-    if missing.is_empty() {
-        return Ok(sidecars);
+    Ok(sidecars)
+}
+
+/// The copy of the selection, where the labels are of one.
+fn describe_selection_of(set: &LabelSet) -> Result<Option<SidecarFile>, ShardsError> {
+    if set.segments[0].sequences.selection.is_none() {
+        return Ok(None);
     }
-    Err(ShardsError::MissingShards {
-        n_missing: missing.len() as u64,
-        n_shards: u64::from(set.n_shards()),
-        first: missing.into_iter().take(LISTED).collect(),
-    })
+    let hash = storage::hash_file(&set.dir.join(SELECTION_NAME))?;
+    Ok(Some(SidecarFile::new(SELECTION_NAME.to_owned(), hash)))
 }
 
 fn check_targets(set: &LabelSet, segment: usize, plan: &Plan, got: u64) -> Result<(), ShardsError> {

@@ -8,6 +8,8 @@
 //! part-00000.json                sidecar: rows, hashes, runtime. No sidecar = not done
 //! selection.parquet              where only a selection is labelled: which sequences it keeps
 //! manifest.json                  all sidecars together; appears last
+//! README.md                      what the labels are, for people and for `datasets`; with the manifest
+//! tokenizer.json                 where one was at hand
 //! ```
 //!
 //! A plan is immutable and decides everything: which sequence is which row of which row group is
@@ -22,6 +24,7 @@
 //!
 //! Invariant: this room knows nothing of models or corpora, only of what a plan says of them.
 
+mod card;
 mod check;
 mod columns;
 mod decode;
@@ -33,6 +36,7 @@ mod label_set;
 mod layout;
 mod manifest;
 mod permutation;
+mod place;
 mod plan;
 mod properties;
 mod reader;
@@ -41,9 +45,9 @@ mod row_fault;
 mod score_reader;
 mod selection;
 mod selection_rows;
+mod selection_seal;
 mod seq_ids;
 mod sidecar;
-mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -52,10 +56,11 @@ mod validate;
 mod verify;
 mod writer;
 
+pub use card::{CARD_NAME, CardState, card_state};
 pub use columns::ScoreId;
 pub use describe::{ColumnDescription, describe_columns};
 pub use error::ShardsError;
-pub use label_set::{LabelSet, Opened, Outcome};
+pub use label_set::{LabelSet, Opened, Outcome, TOKENIZER_NAME};
 pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Layout, Slot, encoded_bytes_per_target};
 pub use manifest::{MANIFEST_NAME, Manifest, ManifestSegment, finalize};
 pub use permutation::Permutation;
@@ -73,6 +78,7 @@ pub use selection::{
     VIEW_FINGERPRINT_KEY, ViewIdentity, check_view, is_of_labels, labels_fingerprint,
 };
 pub use selection_rows::{SelectionHead, SelectionRow, read_selection_rows};
+pub(crate) use selection_seal::{SELECTION_CREATED_BY, seal, unsealed_entry};
 pub use seq_ids::{SeqIdOrder, SeqIdSet};
 #[cfg(feature = "train")]
 pub(crate) use sidecar::expect_equal;

@@ -6,15 +6,14 @@ use super::columns::{ColumnId, FileKind};
 use super::decode::FileDecoder;
 use super::plan::{Group, Plan};
 use super::row::Row;
-use super::sidecar::file_name;
-use super::source::Source;
-use crate::storage::StorageError;
+use super::sidecar::{check_shard_files, file_kinds, file_name};
+use crate::storage::Source;
 use bytes::Bytes;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Reads one shard, row group by row group. Damaged files give errors, never panics; columns that
-/// this library does not know are ignored. It does not hash: `verify_files` and `check_finished` do.
+/// this library does not know are ignored. Only what is opened as `checked` is hashed: a flipped bit
+/// may give another score that keeps every invariant.
 #[derive(Debug)]
 pub struct ShardReader {
     files: Vec<FileDecoder>,
@@ -53,8 +52,8 @@ impl ShardReader {
         let path = |kind| dir.join(file_name(kind, shard));
         let (scores, positions) = (path(FileKind::Scores), path(FileKind::Positions));
         let files = vec![
-            (FileKind::Scores, open_source(&scores)?, scores.clone()),
-            (FileKind::Positions, open_source(&positions)?, positions),
+            (FileKind::Scores, Source::open(&scores)?, scores),
+            (FileKind::Positions, Source::open(&positions)?, positions),
         ];
         let mut reader = Self::new(files, plan, shard, Parts::Both)?;
         let is_wanted = |group| group == Group::Scores || groups.contains(&group);
@@ -63,6 +62,32 @@ impl ShardReader {
         }
         reader.checker = Checker::of_groups(plan, is_wanted);
         Ok(reader)
+    }
+
+    /// As [`ShardReader::open_groups`], of a finished shard whose files are first compared with their
+    /// sidecar's sizes and BLAKE3.
+    ///
+    /// # Errors
+    /// As [`ShardReader::open_groups`]; a shard that is not done; files that are not what the sidecar
+    /// says.
+    pub fn open_checked(
+        dir: &Path,
+        plan: &Plan,
+        shard: u32,
+        groups: &[Group],
+    ) -> Result<Self, ShardsError> {
+        let kinds: Vec<FileKind> = file_kinds(plan).collect();
+        check_shard_files(dir, plan, shard, &kinds)?;
+        Self::open_groups(dir, plan, shard, groups)
+    }
+
+    /// As [`ShardReader::open_scores`], of a file that is first compared with its sidecar.
+    ///
+    /// # Errors
+    /// As [`ShardReader::open_checked`].
+    pub fn open_scores_checked(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
+        check_shard_files(dir, plan, shard, &[FileKind::Scores])?;
+        Self::open_scores(dir, plan, shard)
     }
 
     /// Opens the scores of `shard` alone: rows come with their lists empty.
@@ -81,7 +106,7 @@ impl ShardReader {
         shard: u32,
         kind: FileKind,
     ) -> Result<Self, ShardsError> {
-        let files = vec![(kind, open_source(path)?, path.to_path_buf())];
+        let files = vec![(kind, Source::open(path)?, path.to_path_buf())];
         Self::new(files, plan, shard, parts_of(kind))
     }
 
@@ -113,7 +138,7 @@ impl ShardReader {
     ) -> Result<Self, ShardsError> {
         let path = PathBuf::from(file_name(kind, shard));
         Self::new(
-            vec![(kind, Source::Bytes(bytes), path)],
+            vec![(kind, Source::of_bytes(&path, bytes), path)],
             plan,
             shard,
             parts_of(kind),
@@ -233,11 +258,6 @@ fn parts_of(kind: FileKind) -> Parts {
     }
 }
 
-pub(super) fn open_source(path: &Path) -> Result<Source, ShardsError> {
-    let source = File::open(path).and_then(Source::open);
-    Ok(source.map_err(|source| StorageError::io("read", path, source))?)
-}
-
 /// Whether the plan has `shard`.
 pub(super) fn check_shard(plan: &Plan, shard: u32) -> Result<(), ShardsError> {
     let shards = plan.shards();
@@ -258,7 +278,7 @@ pub(super) fn check_seq_ids(
     shard: u32,
     kind: FileKind,
 ) -> Result<(), ShardsError> {
-    let mut decoder = FileDecoder::open(path, open_source(path)?, plan, shard, kind)?;
+    let mut decoder = FileDecoder::open(path, Source::open(path)?, plan, shard, kind)?;
     decoder.keep_columns(|column| column.id == ColumnId::SeqId);
     let mut row = 0;
     for (i, seq_ids) in plan.row_groups(shard).into_iter().enumerate() {

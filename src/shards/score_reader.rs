@@ -5,8 +5,9 @@ use super::check::Checker;
 use super::columns::{ColumnId, FileKind, ScoreId};
 use super::decode::FileDecoder;
 use super::plan::Plan;
-use super::reader::{check_shard, open_source};
-use super::sidecar::file_name;
+use super::reader::check_shard;
+use super::sidecar::{check_shard_files, file_name};
+use crate::storage::Source;
 use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt32Type, UInt64Type};
@@ -24,7 +25,7 @@ pub struct ScoreColumns {
 }
 
 /// Reads some scores of one shard, row group by row group; no other column of the file is decoded.
-/// It checks what it reads as `ShardReader` does, and like that one does not hash.
+/// The file is compared with its sidecar first, and what is read is checked as `ShardReader` does.
 #[derive(Debug)]
 pub struct ScoreReader {
     decoder: FileDecoder,
@@ -40,7 +41,8 @@ impl ScoreReader {
     /// Opens the scores file of `shard` in the directory `dir`.
     ///
     /// # Errors
-    /// [`ShardsError::NoSuchShard`], I/O failures, and a file whose footer is not the plan's.
+    /// [`ShardsError::NoSuchShard`], I/O failures, a shard that is not done, a file that is not what its
+    /// sidecar says or whose footer is not the plan's.
     pub fn open(
         dir: &Path,
         plan: &Plan,
@@ -48,8 +50,9 @@ impl ScoreReader {
         scores: &[ScoreId],
     ) -> Result<Self, ShardsError> {
         check_shard(plan, shard)?;
+        check_shard_files(dir, plan, shard, &[FileKind::Scores])?;
         let path = dir.join(file_name(FileKind::Scores, shard));
-        let source = open_source(&path)?;
+        let source = Source::open(&path)?;
         let mut decoder = FileDecoder::open(&path, source, plan, shard, FileKind::Scores)?;
         decoder.keep_columns(|column| match column.id {
             ColumnId::SeqId | ColumnId::NTargets => true,

@@ -4,8 +4,9 @@
 //! seq_id u64, score f64 or null, rank u64 or null (0 = best by the policy), kept bool
 //! ```
 //!
-//! One row a sequence, by rising `seq_id`. Readers need `seq_id` and `kept` alone, ignore other
-//! columns and take rows in any order; a sequence that is not listed is not kept. The key-value
+//! One row a sequence, by rising `seq_id`. Readers need `seq_id` alone, of any integer type, and `kept`
+//! where not every row is; they ignore other columns and take rows in any order. A sequence that is not
+//! listed is not kept. The file carries its own checksum (`selection_seal`). The key-value
 //! metadata says what it was made from: [`LABELS_FINGERPRINT_KEY`] the labels whose scores were read,
 //! and [`VIEW_FINGERPRINT_KEY`] the sequences themselves ([`ViewIdentity`]): the same corpus cut
 //! in the same way has the same `seq_id`s whoever labels it, so a selection by the scores of an
@@ -32,6 +33,9 @@ pub const POLICY_KEY: &str = "saltworks.policy";
 /// Name of the copy in a directory of labels that a selection was labelled into.
 pub const SELECTION_NAME: &str = "selection.parquet";
 
+/// Sequences that a selection may be of: a set of them takes 4 GiB at most, whatever a damaged file says.
+const MAX_SEQ_IDS: u64 = 1 << 35;
+
 /// One identity for all labels of a directory: `blake3:` and 64 hex digits over the fingerprints
 /// of its plans, in their order. An extension by another range makes it another one.
 pub fn labels_fingerprint(set: &LabelSet) -> String {
@@ -42,7 +46,7 @@ pub fn labels_fingerprint(set: &LabelSet) -> String {
 /// Whether a selection at `path` says which sequences the labels in its directory are of.
 pub fn is_of_labels(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == SELECTION_NAME)
-        && path.with_file_name(plan_name(0)).exists()
+        && storage::is_there(&path.with_file_name(plan_name(0))).unwrap_or(true)
 }
 
 /// What makes a `seq_id` mean the same sequence: the token files, and how they are cut. Teacher,
@@ -131,8 +135,7 @@ impl Selection {
     /// Reads a selection of a view of `n_total` sequences.
     ///
     /// # Errors
-    /// A file that is not there or no Parquet; columns that are absent, of other types or with
-    /// nulls; a `seq_id` that is listed twice or past the view.
+    /// As [`super::read_selection_rows`]; a `seq_id` that is listed twice or past the view.
     pub fn read(path: &Path, n_total: u64) -> Result<Self, ShardsError> {
         let mut selection = Selection {
             listed: SeqIdSet::default(),
@@ -216,7 +219,6 @@ pub fn check_view(
 /// Copies a selection into a directory of labels, in place of one that a killed run may have left
 /// without a plan. The copy holds whole rows and metadata, so that the labels tell how they came to be.
 pub(super) fn copy_into(dir: &Path, selection: &Path) -> Result<(), ShardsError> {
-    storage::sweep_abandoned(dir, SELECTION_NAME)?;
     let io = |source| StorageError::io("copy the selection", selection, source);
     let mut partial = Partial::create(&dir.join(SELECTION_NAME))?;
     let mut file = File::open(selection).map_err(io)?;
@@ -239,7 +241,7 @@ pub(super) fn attach(
     let range = range.start..range.end;
     let kept = match known {
         Some(kept) => kept,
-        None if !path.exists() => {
+        None if !storage::is_there(&path)? => {
             let reason = "it is not there, but the plan labels what it keeps (restore it)";
             return Err(fault(&path, reason.to_owned()));
         }
@@ -278,6 +280,12 @@ impl Selection {
         let SelectionRow { seq_id, kept, .. } = row;
         if seq_id >= n_total {
             let reason = format!("it lists seq_id {seq_id}, past the {n_total} sequences");
+            return Err(fault(path, reason));
+        }
+        if seq_id >= MAX_SEQ_IDS {
+            let reason = format!(
+                "it lists seq_id {seq_id}, past the {MAX_SEQ_IDS} that a selection may hold"
+            );
             return Err(fault(path, reason));
         }
         if !self.listed.insert(seq_id) {

@@ -2,20 +2,29 @@
 
 use super::ShardsError;
 use super::selection::fault;
-use crate::storage::StorageError;
+use super::selection_seal;
+use crate::storage::Source;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, UInt64Type};
-use arrow_array::{Array, BooleanArray, Float64Array, RecordBatch, UInt64Array};
+use arrow_array::types::{
+    ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, RecordBatch};
 use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
-use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt::Display;
 use std::path::Path;
 
 const BATCH_ROWS: usize = 1 << 16;
+const SEQ_ID: &str = "seq_id";
+const KEPT: &str = "kept";
 const SCORE: &str = "score";
+/// Metadata key of what a file of this crate is.
+const FILE_KEY: &str = "saltworks.file";
+
+type Builder = ParquetRecordBatchReaderBuilder<Source>;
 
 /// One row of a selection.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,11 +55,12 @@ impl SelectionHead {
 }
 
 /// Gives `on_row` every row of the selection at `path`, in the order of the file, with its score where
-/// the file has one. No row is held against another: [`super::Selection::read`] does that.
+/// the file has one. `seq_id` may be any integer, as other programs write it; without a column `kept`
+/// every row is kept. No row is held against another: [`super::Selection::read`] does that.
 ///
 /// # Errors
-/// A file that is not there or no Parquet; `seq_id` or `kept` that is absent, of another type or with
-/// nulls; those of `on_row`.
+/// A file that is not there, no Parquet, or not what `select` wrote; a part of labels; `seq_id` that is
+/// absent, no integer, null or negative; `kept` that is no boolean or null; those of `on_row`.
 pub fn read_selection_rows(
     path: &Path,
     on_row: impl FnMut(SelectionRow) -> Result<(), ShardsError>,
@@ -62,105 +72,189 @@ pub fn read_selection_rows(
 pub(super) fn read_rows(
     path: &Path,
     with_scores: bool,
-    on_row: impl FnMut(SelectionRow) -> Result<(), ShardsError>,
-) -> Result<SelectionHead, ShardsError> {
-    let file = File::open(path).map_err(|source| StorageError::io("read", path, source))?;
-    // Asserts of the Parquet decoder panic on some damaged files.
-    let read = catch_unwind(AssertUnwindSafe(|| {
-        read_file(path, file, with_scores, on_row)
-    }));
-    read.unwrap_or_else(|_| {
-        Err(ShardsError::SelectionParquet {
-            path: path.to_path_buf(),
-            source: ParquetError::General("the decoder gave up".to_owned()),
-        })
-    })
-}
-
-fn read_file(
-    path: &Path,
-    file: File,
-    with_scores: bool,
     mut on_row: impl FnMut(SelectionRow) -> Result<(), ShardsError>,
 ) -> Result<SelectionHead, ShardsError> {
-    let parquet = |source| ShardsError::SelectionParquet {
-        path: path.to_path_buf(),
-        source,
-    };
+    let source = Source::open(path)?;
+    let undecoded = |error| selection_seal::decode_error(path, error);
     let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new_with_options(file, as_stored).map_err(parquet)?;
+    let builder = source
+        .decode(|| Builder::try_new_with_options(source.clone(), as_stored))
+        .map_err(undecoded)?;
     let head = head_of(&builder);
+    selection_seal::check(path, &source, &head.metadata)?;
+    check_is_selection(path, &head)?;
     let mask = wanted_columns(path, &builder, with_scores && head.has_scores)?;
-    let batches = builder
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(parquet)?;
-    for batch in batches {
-        let batch = batch.map_err(|error| parquet(error.into()))?;
-        let Some((seq_ids, kept, scores)) = columns_of(&batch) else {
-            return Err(fault(path, "seq_id or kept has nulls".to_owned()));
+    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    let mut batches = source.decode(|| builder.build()).map_err(undecoded)?;
+    let mut n_rows = 0;
+    loop {
+        let next = source.decode(|| Ok(batches.next().transpose()?));
+        let Some(batch) = next.map_err(undecoded)? else {
+            return Ok(head);
         };
-        let score = |i| {
-            let scores = scores.filter(|scores| scores.is_valid(i))?;
-            Some(scores.value(i))
-        };
-        for (i, (&seq_id, kept)) in seq_ids.values().iter().zip(kept.values()).enumerate() {
-            let score = score(i);
-            on_row(SelectionRow {
-                seq_id,
-                kept,
-                score,
-            })?;
-        }
+        each_row(path, &batch, n_rows, &mut on_row)?;
+        n_rows += batch.num_rows() as u64;
     }
-    Ok(head)
 }
 
-fn head_of(builder: &ParquetRecordBatchReaderBuilder<File>) -> SelectionHead {
+fn each_row(
+    path: &Path,
+    batch: &RecordBatch,
+    n_before: u64,
+    on_row: &mut impl FnMut(SelectionRow) -> Result<(), ShardsError>,
+) -> Result<(), ShardsError> {
+    let seq_ids = seq_ids_of(path, batch, n_before)?;
+    let kept = kept_of(path, batch, n_before)?;
+    let scores = batch.column_by_name(SCORE).map(score_values).transpose();
+    let scores = scores.map_err(|source| ShardsError::SelectionParquet {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    for (i, seq_id) in seq_ids.into_iter().enumerate() {
+        let score = scores.as_ref().filter(|scores| scores.is_valid(i));
+        on_row(SelectionRow {
+            seq_id,
+            kept: kept.is_none_or(|kept| kept.value(i)),
+            score: score.map(|scores| scores.value(i)),
+        })?;
+    }
+    Ok(())
+}
+
+fn head_of(builder: &Builder) -> SelectionHead {
     let score = builder.schema().fields().find(SCORE);
     let entries = builder.metadata().file_metadata().key_value_metadata();
     let entries = entries.into_iter().flatten();
     SelectionHead {
-        has_scores: score.is_some_and(|(_, field)| *field.data_type() == DataType::Float64),
+        has_scores: score.is_some_and(|(_, field)| is_float(field.data_type())),
         metadata: entries
             .map(|entry| (entry.key.clone(), entry.value.clone().unwrap_or_default()))
             .collect(),
     }
 }
 
+/// Shards have a `seq_id` too, and would pass for a selection that keeps all they hold.
+fn check_is_selection(path: &Path, head: &SelectionHead) -> Result<(), ShardsError> {
+    match head.get(FILE_KEY) {
+        None | Some("selection") => Ok(()),
+        Some(file) => {
+            let reason = format!("it is a file of labels ({file}), and no selection");
+            Err(fault(path, reason))
+        }
+    }
+}
+
 fn wanted_columns(
     path: &Path,
-    builder: &ParquetRecordBatchReaderBuilder<File>,
+    builder: &Builder,
     with_scores: bool,
 ) -> Result<ProjectionMask, ShardsError> {
-    let mut wanted = vec![("seq_id", DataType::UInt64), ("kept", DataType::Boolean)];
-    wanted.extend(with_scores.then_some((SCORE, DataType::Float64)));
-    let mut roots = Vec::new();
-    for (name, data_type) in wanted {
-        let Some((root, field)) = builder.schema().fields().find(name) else {
-            return Err(fault(path, format!("the column {name} is not there")));
-        };
-        if *field.data_type() != data_type {
+    let fields = builder.schema().fields();
+    let Some((seq_id, field)) = fields.find(SEQ_ID) else {
+        let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+        let reason = format!("the column seq_id is not there, only {}", names.join(", "));
+        return Err(fault(path, reason));
+    };
+    if !field.data_type().is_integer() {
+        let got = field.data_type();
+        let reason =
+            format!("the column seq_id is {got}, expected whole numbers (cast it to int64)");
+        return Err(fault(path, reason));
+    }
+    let mut roots = vec![seq_id];
+    if let Some((kept, field)) = fields.find(KEPT) {
+        if *field.data_type() != DataType::Boolean {
             let got = field.data_type();
-            let reason = format!("the column {name} is {got}, expected {data_type}");
+            let reason = format!(
+                "the column kept is {got}, expected Boolean (cast it to bool, or leave it out where every row is kept)"
+            );
             return Err(fault(path, reason));
         }
-        roots.push(root);
+        roots.push(kept);
     }
+    let score = fields.find(SCORE).filter(|_| with_scores);
+    roots.extend(score.map(|(root, _)| root));
     Ok(ProjectionMask::roots(builder.parquet_schema(), roots))
 }
 
-type Columns<'a> = (&'a UInt64Array, &'a BooleanArray, Option<&'a Float64Array>);
+fn is_float(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float32 | DataType::Float64)
+}
 
-/// The columns; `None` if `seq_id` or `kept` has nulls.
-fn columns_of(batch: &RecordBatch) -> Option<Columns<'_>> {
-    let seq_ids = batch
-        .column_by_name("seq_id")?
-        .as_primitive_opt::<UInt64Type>()?;
-    let kept = batch.column_by_name("kept")?.as_boolean_opt()?;
-    let scores = batch.column_by_name(SCORE);
-    let scores = scores.and_then(|scores| scores.as_primitive_opt::<Float64Type>());
-    (seq_ids.null_count() + kept.null_count() == 0).then_some((seq_ids, kept, scores))
+/// Scores as they are stored, or widened.
+fn score_values(array: &ArrayRef) -> Result<Float64Array, ParquetError> {
+    match array.data_type() {
+        DataType::Float32 => Ok(array
+            .as_primitive::<Float32Type>()
+            .iter()
+            .map(|score| score.map(f64::from))
+            .collect()),
+        DataType::Float64 => Ok(array.as_primitive::<Float64Type>().clone()),
+        other => Err(ParquetError::General(format!("score came as {other}"))),
+    }
+}
+
+/// `kept` of every row; `None` where there is no such column, and every row is kept.
+fn kept_of<'a>(
+    path: &Path,
+    batch: &'a RecordBatch,
+    n_before: u64,
+) -> Result<Option<&'a BooleanArray>, ShardsError> {
+    let Some(array) = batch.column_by_name(KEPT) else {
+        return Ok(None);
+    };
+    refuse_nulls(path, KEPT, array, n_before)?;
+    Ok(array.as_boolean_opt())
+}
+
+fn seq_ids_of(path: &Path, batch: &RecordBatch, n_before: u64) -> Result<Vec<u64>, ShardsError> {
+    let Some(array) = batch.column_by_name(SEQ_ID) else {
+        return Err(fault(path, "the column seq_id is not there".to_owned()));
+    };
+    refuse_nulls(path, SEQ_ID, array, n_before)?;
+    match array.data_type() {
+        DataType::Int8 => whole::<Int8Type>(path, array, n_before),
+        DataType::Int16 => whole::<Int16Type>(path, array, n_before),
+        DataType::Int32 => whole::<Int32Type>(path, array, n_before),
+        DataType::Int64 => whole::<Int64Type>(path, array, n_before),
+        DataType::UInt8 => whole::<UInt8Type>(path, array, n_before),
+        DataType::UInt16 => whole::<UInt16Type>(path, array, n_before),
+        DataType::UInt32 => whole::<UInt32Type>(path, array, n_before),
+        _ => whole::<UInt64Type>(path, array, n_before),
+    }
+}
+
+/// The values as `u64`; a negative one is refused.
+fn whole<P: ArrowPrimitiveType>(
+    path: &Path,
+    array: &ArrayRef,
+    n_before: u64,
+) -> Result<Vec<u64>, ShardsError>
+where
+    P::Native: TryInto<u64> + Display,
+{
+    let values = array.as_primitive_opt::<P>().into_iter();
+    let values = values.flat_map(|array| array.values().iter().copied());
+    let value = |(i, value): (usize, P::Native)| {
+        value.try_into().map_err(|_| {
+            let row = n_before + i as u64;
+            fault(path, format!("seq_id is {value} in row {row}, below 0"))
+        })
+    };
+    values.enumerate().map(value).collect()
+}
+
+fn refuse_nulls(
+    path: &Path,
+    name: &str,
+    array: &ArrayRef,
+    n_before: u64,
+) -> Result<(), ShardsError> {
+    match (0..array.len()).find(|&i| array.is_null(i)) {
+        None => Ok(()),
+        Some(i) => {
+            let row = n_before + i as u64;
+            Err(fault(path, format!("{name} is null in row {row}")))
+        }
+    }
 }

@@ -92,6 +92,13 @@ pub(super) fn part_name(shard: u32) -> String {
     format!("part-{shard:05}.parquet")
 }
 
+/// The shard whose Parquet files are called `name`.
+pub(super) fn shard_of_part(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("part-")?.strip_suffix(".parquet")?;
+    let shard = digits.parse().ok()?;
+    (part_name(shard) == name).then_some(shard)
+}
+
 /// `part-00000.json`.
 pub(super) fn sidecar_name(shard: u32) -> String {
     format!("part-{shard:05}.json")
@@ -162,7 +169,7 @@ fn check_against_plan(
 /// and BLAKE3 of its files are what it says.
 ///
 /// # Errors
-/// Only a sidecar of another plan, and I/O failures: anything that labelling the shard again
+/// Only a sidecar of another plan, and files that could not be read: anything that labelling the shard again
 /// repairs is [`ShardState::Damaged`].
 pub fn check_finished(dir: &Path, plan: &Plan, shard: u32) -> Result<ShardState, ShardsError> {
     let sidecar = match read_sidecar(dir, plan, shard) {
@@ -175,8 +182,37 @@ pub fn check_finished(dir: &Path, plan: &Plan, shard: u32) -> Result<ShardState,
     };
     match check_files(dir, &sidecar) {
         Ok(()) => Ok(ShardState::Finished(sidecar)),
+        // Nothing is known of a file that could not be read: it may be sound, and took hours.
+        Err(error) if error.is_unread() => Err(error),
         Err(error) => Ok(ShardState::Damaged(error)),
     }
+}
+
+/// Compares the files of these kinds of a finished shard with what its sidecar says.
+///
+/// # Errors
+/// A shard that is not done; [`ShardsError::Sidecar`]; files that cannot be read.
+pub(super) fn check_shard_files(
+    dir: &Path,
+    plan: &Plan,
+    shard: u32,
+    kinds: &[FileKind],
+) -> Result<(), ShardsError> {
+    let Some(sidecar) = read_sidecar(dir, plan, shard)? else {
+        return Err(ShardsError::MissingShards {
+            n_missing: 1,
+            n_shards: u64::from(plan.n_shards()),
+            first: vec![shard],
+        });
+    };
+    let names: Vec<String> = kinds.iter().map(|&kind| file_name(kind, shard)).collect();
+    let wanted = sidecar
+        .files
+        .iter()
+        .filter(|file| names.contains(&file.name));
+    wanted
+        .into_iter()
+        .try_for_each(|file| check_file(dir, file))
 }
 
 /// Compares the files of a shard with what its sidecar says.

@@ -1,15 +1,16 @@
 //! Every check of a directory that needs neither the teacher nor the corpus.
 
 use super::columns::FileKind;
-use super::label_set::{LabelSet, plan_name, plan_path};
+use super::label_set::{LabelSet, plan_name, plan_path, shard_of};
 use super::manifest::{MANIFEST_NAME, Manifest};
+use super::place::names_in;
 use super::plan::Plan;
 use super::reader::ShardReader;
 use super::sidecar::{
-    Sidecar, check_file, file_kinds, file_name, part_name, read_sidecar, sidecar_name, sidecar_path,
+    Sidecar, check_file, file_kinds, file_name, read_sidecar, shard_of_part, sidecar_name,
+    sidecar_path,
 };
 use super::{ShardsError, json};
-use crate::storage::StorageError;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -60,17 +61,40 @@ pub struct VerifyReport {
     pub n_findings: u64,
     /// The first findings, by shard, file and row.
     pub findings: Vec<Finding>,
+    /// Files that could not be read, so that nothing is known of them.
+    pub n_unread: u64,
+    /// The first of those, by shard and file, each with what the system said.
+    pub unread: Vec<Finding>,
 }
 
 impl VerifyReport {
-    /// Whether nothing is wrong.
+    /// Whether everything was checked, and nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        self.n_findings == 0
+        self.n_findings == 0 && self.n_unread == 0
     }
 
     fn add(&mut self, finding: Finding) {
         self.n_findings += 1;
         self.findings.push(finding);
+    }
+
+    /// What went wrong with `file`: a finding, unless the system refused to read it.
+    fn add_error(&mut self, shard: Option<u32>, file: String, error: &ShardsError) {
+        let finding = finding(shard, file, error);
+        if error.is_unread() {
+            self.n_unread += 1;
+            self.unread.push(finding);
+        } else {
+            self.add(finding);
+        }
+    }
+
+    /// Keeps the first, by shard, file and row.
+    fn sort_and_cut(&mut self, max_findings: usize) {
+        for findings in [&mut self.findings, &mut self.unread] {
+            findings.sort();
+            findings.truncate(max_findings);
+        }
     }
 
     fn absorb(&mut self, other: VerifyReport) {
@@ -79,6 +103,8 @@ impl VerifyReport {
         self.n_bytes = self.n_bytes.saturating_add(other.n_bytes);
         self.n_findings += other.n_findings;
         self.findings.extend(other.findings);
+        self.n_unread += other.n_unread;
+        self.unread.extend(other.unread);
     }
 }
 
@@ -100,7 +126,7 @@ pub struct VerifyProgress {
 ///
 /// # Errors
 /// Only where nothing can be checked: no plan, one of a later format, or an unreadable directory.
-/// All else is a [`Finding`].
+/// All else is a [`Finding`], or among those that were not read.
 pub fn verify_files(
     dir: &Path,
     options: &VerifyOptions,
@@ -110,12 +136,11 @@ pub fn verify_files(
         Ok(set) => set,
         Err(error) => return only_finding(error),
     };
-    let mut total = verify_shards(&set, options, report);
+    let mut total = verify_shards(&set, options, report)?;
     verify_plans(&set, &mut total)?;
     verify_manifest(&set, &mut total);
     verify_listing(&set, &mut total)?;
-    total.findings.sort();
-    total.findings.truncate(options.max_findings);
+    total.sort_and_cut(options.max_findings);
     Ok(total)
 }
 
@@ -126,6 +151,7 @@ fn only_finding(error: ShardsError) -> Result<VerifyReport, ShardsError> {
         | ShardsError::BrokenSegment { path, .. }
         | ShardsError::SelectionParquet { path, .. }
         | ShardsError::Selection { path, .. } => path,
+        _ if error.is_unread() => return Err(error),
         ShardsError::InvalidPlan {
             path: Some(path), ..
         } => path,
@@ -139,39 +165,60 @@ fn only_finding(error: ShardsError) -> Result<VerifyReport, ShardsError> {
     Ok(report)
 }
 
+/// Shards that have a sidecar are read; the others are counted, and the first of them named: a plan may
+/// claim any number.
 fn verify_shards(
     set: &LabelSet,
     options: &VerifyOptions,
     report: impl FnMut(VerifyProgress) + Send,
-) -> VerifyReport {
+) -> Result<VerifyReport, ShardsError> {
     let n_shards = u64::from(set.n_shards());
-    let total = VerifyReport {
+    let finished = set.finished_shards()?;
+    let mut total = VerifyReport {
         n_shards,
         ..VerifyReport::default()
     };
-    let state = Mutex::new((total, 0u64, report));
-    let shards = set
-        .segments
-        .iter()
-        .flat_map(|plan| plan.shards().map(move |s| (plan, s)));
-    shards
-        .collect::<Vec<_>>()
-        .into_par_iter()
-        .for_each(|(plan, shard)| {
-            let of_shard = verify_shard(&set.dir, plan, shard, options.max_findings);
-            let mut state = state
-                .lock()
-                .expect("no thread panics while it holds the lock");
-            let (total, n_shards_done, report) = &mut *state;
-            total.absorb(of_shard);
-            *n_shards_done += 1;
-            report(VerifyProgress {
-                n_shards_done: *n_shards_done,
-                n_shards,
-                n_bytes: total.n_bytes,
-            });
+    add_missing(set, &finished, options.max_findings, &mut total);
+    let n_missing = n_shards.saturating_sub(finished.len() as u64);
+    let state = Mutex::new((total, n_missing, report));
+    finished.into_par_iter().for_each(|(plan, shard)| {
+        let of_shard = verify_shard(&set.dir, plan, shard, options.max_findings);
+        let mut state = state
+            .lock()
+            .expect("no thread panics while it holds the lock");
+        let (total, n_shards_done, report) = &mut *state;
+        total.absorb(of_shard);
+        *n_shards_done += 1;
+        report(VerifyProgress {
+            n_shards_done: *n_shards_done,
+            n_shards,
+            n_bytes: total.n_bytes,
         });
-    state.into_inner().expect("no thread panicked").0
+    });
+    Ok(state.into_inner().expect("no thread panicked").0)
+}
+
+fn add_missing(
+    set: &LabelSet,
+    finished: &[(&Plan, u32)],
+    max_findings: usize,
+    report: &mut VerifyReport,
+) {
+    let there: HashSet<u32> = finished.iter().map(|&(_, shard)| shard).collect();
+    let shards = set.segments.iter().flat_map(Plan::shards);
+    let missing = shards.filter(|shard| !there.contains(shard));
+    let n_missing = u64::from(set.n_shards()).saturating_sub(there.len() as u64);
+    for shard in missing.take(max_findings.min(n_missing as usize)) {
+        report.findings.push(not_done(shard));
+    }
+    report.n_findings += n_missing;
+}
+
+fn not_done(shard: u32) -> Finding {
+    let message = format!(
+        "shard {shard} is not done: run `saltworks label` with the same settings and output directory again"
+    );
+    plain_finding(Some(shard), sidecar_name(shard), message)
 }
 
 /// Everything of one shard.
@@ -181,14 +228,11 @@ fn verify_shard(dir: &Path, plan: &Plan, shard: u32, max_findings: usize) -> Ver
     let sidecar = match read_sidecar(dir, plan, shard) {
         Ok(Some(sidecar)) => sidecar,
         Ok(None) => {
-            let message = format!(
-                "shard {shard} is not done: run `saltworks label` with the same settings and output directory again"
-            );
-            report.add(plain_finding(Some(shard), name, message));
+            report.add(not_done(shard));
             return report;
         }
         Err(error) => {
-            report.add(finding(Some(shard), name, &error));
+            report.add_error(Some(shard), name, &error);
             return report;
         }
     };
@@ -210,7 +254,7 @@ fn verify_checksums(dir: &Path, shard: u32, sidecar: &Sidecar, report: &mut Veri
     for file in &sidecar.files {
         match check_file(dir, file) {
             Ok(()) => report.n_bytes = report.n_bytes.saturating_add(file.bytes),
-            Err(error) => report.add(finding(Some(shard), file.name.clone(), &error)),
+            Err(error) => report.add_error(Some(shard), file.name.clone(), &error),
         }
     }
 }
@@ -230,13 +274,13 @@ fn verify_rows(
     let name = file_name(kind, shard);
     let mut reader = match ShardReader::open(dir, plan, shard) {
         Ok(reader) => reader,
-        Err(error) => return report.add(finding(Some(shard), name, &error)),
+        Err(error) => return report.add_error(Some(shard), name, &error),
     };
     for i in 0..reader.n_row_groups() {
         let rows = match reader.read_unchecked(i) {
             Ok(rows) => rows,
             Err(error) => {
-                report.add(finding(Some(shard), name.clone(), &error));
+                report.add_error(Some(shard), name.clone(), &error);
                 continue;
             }
         };
@@ -246,7 +290,7 @@ fn verify_rows(
             match reader.fault_of(i, r, row) {
                 None => {}
                 Some(_) if report.findings.len() >= max_findings => report.n_findings += 1,
-                Some(error) => report.add(finding(Some(shard), name.clone(), &error)),
+                Some(error) => report.add_error(Some(shard), name.clone(), &error),
             }
         }
     }
@@ -275,7 +319,7 @@ fn verify_written(path: &Path, expected: &[u8], shard: Option<u32>, report: &mut
         .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let got = match json::read_if_there(path) {
         Ok(got) => got.unwrap_or_default(),
-        Err(error) => return report.add(finding(shard, name, &error)),
+        Err(error) => return report.add_error(shard, name, &error),
     };
     if let Some(difference) = json::difference(&got, expected) {
         let message = format!(
@@ -291,7 +335,7 @@ fn verify_written(path: &Path, expected: &[u8], shard: Option<u32>, report: &mut
 fn verify_manifest(set: &LabelSet, report: &mut VerifyReport) {
     let name = || MANIFEST_NAME.to_owned();
     match Manifest::read(&set.dir) {
-        Err(error) => report.add(finding(None, name(), &error)),
+        Err(error) => report.add_error(None, name(), &error),
         Ok(None) => {
             let message = format!(
                 "{} is not finalized: run `saltworks finalize` on it",
@@ -299,12 +343,12 @@ fn verify_manifest(set: &LabelSet, report: &mut VerifyReport) {
             );
             report.add(plain_finding(None, name(), message));
         }
-        Ok(Some(_)) => match Manifest::collect(set) {
+        Ok(Some(manifest)) => match manifest.collect_like(set) {
             Ok(expected) => {
                 let path = set.dir.join(MANIFEST_NAME);
                 verify_written(&path, &json::to_bytes(&expected), None, report);
             }
-            Err(error) if report.is_clean() => report.add(finding(None, name(), &error)),
+            Err(error) if report.is_clean() => report.add_error(None, name(), &error),
             Err(_) => {}
         },
     }
@@ -312,15 +356,16 @@ fn verify_manifest(set: &LabelSet, report: &mut VerifyReport) {
 
 /// Files that a reader of `scores/*.parquet` or of the sidecars would take for part of the set.
 fn verify_listing(set: &LabelSet, report: &mut VerifyReport) -> Result<(), ShardsError> {
-    let plans = (0..set.segments.len()).map(plan_name);
-    let sidecars = (0..set.n_shards()).map(sidecar_name);
-    let known: HashSet<String> = plans.chain(sidecars).collect();
+    let plans: HashSet<String> = (0..set.segments.len()).map(plan_name).collect();
+    let is_known = |name: &str| {
+        plans.contains(name) || shard_of(name).is_some_and(|shard| shard < set.n_shards())
+    };
     let is_alike = |name: &str| {
         let stem = name.strip_suffix(".json");
         stem.is_some_and(|s| s.starts_with("part-") || s.starts_with("plan-"))
     };
     for name in names_in(&set.dir)? {
-        if is_alike(&name) && !known.contains(&name) {
+        if is_alike(&name) && !is_known(&name) {
             report.add(foreign(&set.dir, name));
         }
     }
@@ -331,36 +376,13 @@ fn verify_listing(set: &LabelSet, report: &mut VerifyReport) -> Result<(), Shard
     };
     for kind in FileKind::ALL {
         let n_parts = if has_files(kind) { set.n_shards() } else { 0 };
-        let known: HashSet<String> = (0..n_parts).map(part_name).collect();
         for name in names_in(&set.dir.join(kind.dir()))? {
-            if !known.contains(&name) {
+            if shard_of_part(&name).is_none_or(|shard| shard >= n_parts) {
                 report.add(foreign(&set.dir, format!("{}/{name}", kind.dir())));
             }
         }
     }
     Ok(())
-}
-
-/// Names in a directory but the hidden ones (temporaries); none if there is no directory.
-fn names_in(dir: &Path) -> Result<Vec<String>, ShardsError> {
-    let io = |source| StorageError::io("list", dir, source);
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(io(source).into()),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry
-            .map_err(io)?
-            .file_name()
-            .to_string_lossy()
-            .into_owned();
-        if !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 fn foreign(dir: &Path, name: String) -> Finding {

@@ -7,8 +7,7 @@ use super::plan::{FORMAT_VERSION, Plan};
 use super::reader::{self, ShardReader};
 use super::row::Row;
 use super::sidecar::{
-    RuntimeStamp, Sidecar, SidecarFile, file_kinds, file_name, part_name, read_sidecar,
-    sidecar_name, sidecar_path,
+    RuntimeStamp, Sidecar, SidecarFile, file_kinds, file_name, read_sidecar, sidecar_path,
 };
 use super::{ShardsError, json};
 use crate::storage::{self, Partial, Publish, Sealed, StorageError};
@@ -30,14 +29,13 @@ pub struct ShardWriter {
 }
 
 impl ShardWriter {
-    /// Starts `shard` of `plan` in the directory `dir`: sweeps what killed writers of this shard
-    /// left, and opens its temporaries.
+    /// Starts `shard` of `plan` in the directory `dir`: opens its temporaries, which sweeps what killed
+    /// writers of this shard left.
     ///
     /// # Errors
     /// [`ShardsError::NoSuchShard`], and I/O failures.
     pub fn create(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
         reader::check_shard(plan, shard)?;
-        storage::sweep_abandoned(dir, &sidecar_name(shard))?;
         let files: Result<_, ShardsError> = file_kinds(plan)
             .map(|kind| Ok((kind, create_file(dir, plan, shard, kind)?)))
             .collect();
@@ -152,7 +150,6 @@ fn create_file(
     let sub = dir.join(kind.dir());
     std::fs::create_dir_all(&sub)
         .map_err(|source| StorageError::io("create the directory", &sub, source))?;
-    storage::sweep_abandoned(&sub, &part_name(shard))?;
     let path = dir.join(file_name(kind, shard));
     let partial = Partial::create(&path)?;
     FileEncoder::new(partial, plan, shard, kind).map_err(|error| encode_error(&path, error))
@@ -230,8 +227,14 @@ fn make_way(
         return Ok(());
     }
     // A whole sidecar claims exactly our bytes (`earlier_claim`), so this file has changed since.
-    let is_whole = ShardReader::open_file(path, plan, sidecar.shard, kind)
-        .is_ok_and(|mut reader| reader.all(|group| group.is_ok()));
+    let read = ShardReader::open_file(path, plan, sidecar.shard, kind)
+        .and_then(|mut reader| reader.try_for_each(|group| group.map(drop)));
+    let is_whole = match read {
+        Ok(()) => true,
+        // One that could not be read may be whole.
+        Err(error) if error.is_unread() => return Err(error),
+        Err(_) => false,
+    };
     if is_whole && claim.is_none() {
         return expect_same_bytes(path, sidecar, ours, claim);
     }

@@ -20,7 +20,7 @@ pub enum StorageError {
         source: io::Error,
     },
     /// Any other I/O failure.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}{}", path.display(), hint(source))]
     Io {
         /// What was being done: `read`, `write`, `fsync`, ...
         action: &'static str,
@@ -40,7 +40,7 @@ pub enum StorageError {
         path: PathBuf,
     },
     /// A path that cannot name a file, such as `..` or the empty path.
-    #[error("{} does not name a file: give a path that ends in a file name", path.display())]
+    #[error("{} does not name a file: give a path that ends in a file name, without a slash behind it", path.display())]
     NotAFileName {
         /// The path as given.
         path: PathBuf,
@@ -77,6 +77,19 @@ impl StorageError {
         }
     }
 
+    /// Whether the system refused for a reason that says nothing of what is in the file, which may be sound.
+    pub fn is_refusal(&self) -> bool {
+        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+        match self {
+            StorageError::Io { source, .. } => {
+                let is_of_path = matches!(source.kind(), NotFound | NotADirectory | IsADirectory);
+                source.raw_os_error().is_some() && !is_of_path
+            }
+            StorageError::NoSpace { .. } => true,
+            StorageError::NoDirectory { .. } | StorageError::NotAFileName { .. } => false,
+        }
+    }
+
     /// Whether the file is simply not there.
     pub fn is_not_found(&self) -> bool {
         match self {
@@ -84,5 +97,19 @@ impl StorageError {
             StorageError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
         }
+    }
+}
+
+/// What to do about an error that says nothing of the file itself.
+fn hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => {
+            ", as too many files are open: raise the limit (ulimit -n), or try again"
+        }
+        Some(libc::ENOMEM) => ", for want of memory: try again with more of it free",
+        Some(libc::EIO | libc::ESTALE | libc::ETIMEDOUT | libc::EAGAIN | libc::ENODEV) => {
+            ", which may be sound all the same: try again, and look at the disk or the mount if it stays so"
+        }
+        _ => "",
     }
 }

@@ -1,5 +1,5 @@
-//! A seam for tests: every write, fsync, link, rename and unlink of this room passes here, so that
-//! a test can make the n-th one fail. Outside tests it is an empty inlined function.
+//! A seam for tests: every read, write, fsync, link, rename and unlink of this room passes here, so
+//! that a test can make the n-th one fail. Outside tests it is an empty inlined function.
 
 use std::io;
 
@@ -13,16 +13,52 @@ pub(crate) fn check() -> io::Result<()> {
 pub(super) fn check_link() -> io::Result<()> {
     check()?;
     #[cfg(test)]
-    if NO_LINKS.with(std::cell::Cell::get) {
+    if LACKS.with(std::cell::Cell::get) >= Lacks::Links {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     Ok(())
 }
 
+/// What comes before a rename that must not replace: as [`check_link`].
+pub(super) fn check_exclusive_rename() -> io::Result<()> {
+    check()?;
+    #[cfg(test)]
+    if LACKS.with(std::cell::Cell::get) >= Lacks::LinksAndExclusiveRenames {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    Ok(())
+}
+
+/// What comes before a read: the system's refusal where a test asks for one.
+pub(super) fn check_read() -> io::Result<()> {
+    #[cfg(test)]
+    if let Some((left, code)) = READS.with(std::cell::Cell::get) {
+        READS.with(|reads| reads.set(left.checked_sub(1).map(|left| (left, code))));
+        if left == 0 {
+            return Err(io::Error::from_raw_os_error(code));
+        }
+    }
+    Ok(())
+}
+
+/// What a filesystem has not.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lacks {
+    /// Nothing.
+    Nothing,
+    /// Hard links, such as exFAT.
+    Links,
+    /// Also renames that fail where the name is taken, such as exFAT by FUSE.
+    LinksAndExclusiveRenames,
+}
+
 #[cfg(test)]
 thread_local! {
-    /// Whether this thread's filesystem has no hard links.
-    static NO_LINKS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// What this thread's filesystem has not.
+    static LACKS: std::cell::Cell<Lacks> = const { std::cell::Cell::new(Lacks::Nothing) };
+    /// Reads left until one fails, and with which error of the system; `None` never fails.
+    static READS: std::cell::Cell<Option<(u64, i32)>> = const { std::cell::Cell::new(None) };
     /// Operations left until one fails; `None` never fails.
     static LEFT: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
 }
@@ -52,11 +88,27 @@ pub(crate) fn fail_nth<R>(n: u64, work: impl FnOnce() -> R) -> (R, bool) {
     (result, reached)
 }
 
+/// Makes read number `n` (0-based) of this thread fail once with the error `code` of the system, while
+/// `work` runs; tells whether it was reached.
+#[cfg(test)]
+pub(crate) fn fail_nth_read<R>(n: u64, code: i32, work: impl FnOnce() -> R) -> (R, bool) {
+    READS.with(|reads| reads.set(Some((n, code))));
+    let result = work();
+    let reached = READS.with(|reads| reads.replace(None)).is_none();
+    (result, reached)
+}
+
+/// Runs `work` as if on a filesystem that `lacks` something.
+#[cfg(test)]
+pub(crate) fn on_filesystem<R>(lacks: Lacks, work: impl FnOnce() -> R) -> R {
+    LACKS.with(|of_thread| of_thread.set(lacks));
+    let result = work();
+    LACKS.with(|of_thread| of_thread.set(Lacks::Nothing));
+    result
+}
+
 /// Runs `work` as if on a filesystem without hard links, such as FAT.
 #[cfg(test)]
 pub(crate) fn without_hard_links<R>(work: impl FnOnce() -> R) -> R {
-    NO_LINKS.with(|no_links| no_links.set(true));
-    let result = work();
-    NO_LINKS.with(|no_links| no_links.set(false));
-    result
+    on_filesystem(Lacks::Links, work)
 }

@@ -1,11 +1,14 @@
 //! BLAKE3 of whole files, and of samples of them.
 
-use super::StorageError;
+use super::{StorageError, fault};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// Bytes that [`hash_file`] holds.
+const HASHED_BLOCK_BYTES: u64 = 4 << 20;
 /// Blocks that [`sampled_blake3`] reads at most.
 const SAMPLED_BLOCKS: u64 = 64;
 /// Bytes of one such block.
@@ -20,19 +23,44 @@ pub struct FileHash {
     pub blake3: String,
 }
 
-/// Hashes the whole file, on all cores.
+/// Hashes the whole file, on all cores. It is read, not mapped: a disk that does not answer, or a file
+/// that is cut meanwhile, is then an error and no signal that ends the process.
 ///
 /// # Errors
 /// [`StorageError::Io`] with the path.
 pub fn hash_file(path: &Path) -> Result<FileHash, StorageError> {
+    let io = |source| StorageError::io("read", path, source);
+    fault::check_read().map_err(io)?;
+    let mut file = File::open(path).map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
     let mut hasher = blake3::Hasher::new();
-    hasher
-        .update_mmap_rayon(path)
-        .map_err(|source| StorageError::io("read", path, source))?;
+    let mut block = vec![0; HASHED_BLOCK_BYTES.min(bytes.max(1)) as usize];
+    loop {
+        fault::check_read().map_err(io)?;
+        let n = read_block(&mut file, &mut block).map_err(io)?;
+        hasher.update_rayon(&block[..n]);
+        if n < block.len() {
+            break;
+        }
+    }
     Ok(FileHash {
         bytes: hasher.count(),
         blake3: hasher.finalize().to_hex().to_string(),
     })
+}
+
+/// As much of `block` as the file has.
+fn read_block(file: &mut File, block: &mut [u8]) -> io::Result<usize> {
+    let mut n = 0;
+    while n < block.len() {
+        match file.read(&mut block[n..]) {
+            Ok(0) => break,
+            Ok(more) => n += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(n)
 }
 
 /// One identity for several files: `blake3:` and 64 hex digits over their hashes in order, so that

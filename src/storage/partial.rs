@@ -1,16 +1,23 @@
 //! A file in the making: its temporary, the lock on it, and its running hash.
 
-use super::publish::{Publish, publish_link, split_final};
+use super::publish::{Publish, is_there, publish_link, split_final};
+use super::sweep::sweep_abandoned;
 use super::{FileHash, StorageError, fault};
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Tries to make a locked temporary before giving up; each retry needs a sweeper in a window of
 /// microseconds.
 const CREATE_TRIES: u32 = 16;
+/// Bytes of a final name that go into a temporary's: with host, process and nonce it stays below the 255
+/// that filesystems allow.
+const MAX_STEM_BYTES: usize = 160;
 
 /// A temporary `.NAME.<host>.<pid>.<nonce>` beside its final name; removed on drop.
 #[derive(Debug)]
@@ -23,16 +30,19 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Creates the temporary for `final_path`, whose directory must exist, and locks it.
+    /// Creates the temporary for `final_path`, whose directory must exist, and locks it. Temporaries
+    /// of the same name whose writers were killed are removed first.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
     pub fn create(final_path: &Path) -> Result<Self, StorageError> {
         let (dir, name) = split_final(final_path)?;
-        if !dir.exists() {
+        if !is_there(dir)? {
             let path = final_path.to_path_buf();
             return Err(StorageError::NoDirectory { path });
         }
+        // Best effort: what cannot be removed is litter, and no reason not to write.
+        let _ = sweep_abandoned(dir, name);
         for _ in 0..CREATE_TRIES {
             let path = dir.join(temp_name(name));
             if let Some(file) = create_locked(&path)? {
@@ -158,10 +168,32 @@ pub(super) fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// `.NAME.<host>.<pid>.<nonce>`.
-fn temp_name(name: &str) -> String {
+fn temp_name(name: &OsStr) -> OsString {
     // RandomState is seeded by the system once a process and counts up with each instance.
     let nonce = RandomState::new().build_hasher().finish();
-    format!(".{name}.{}.{}.{nonce:016x}", host(), std::process::id())
+    let mut temp = OsString::from(".");
+    temp.push(stem(name));
+    temp.push(format!(".{}.{}.{nonce:016x}", host(), std::process::id()));
+    temp
+}
+
+/// What stands for `name` in the names of its temporaries: itself or, where that would leave too little
+/// room for the rest, how it begins and a hash of it.
+pub(super) fn stem(name: &OsStr) -> Cow<'_, OsStr> {
+    let bytes = name.as_bytes();
+    if bytes.len() <= MAX_STEM_BYTES {
+        return Cow::Borrowed(name);
+    }
+    let hash = blake3::hash(bytes).to_hex();
+    let hash = &hash[..16];
+    let mut end = MAX_STEM_BYTES - hash.len() - 1;
+    // Not inside a character of UTF-8.
+    while end > 0 && bytes[end] & 0xC0 == 0x80 {
+        end -= 1;
+    }
+    let mut stem = OsString::from_vec(bytes[..end].to_vec());
+    stem.push(format!("~{hash}"));
+    Cow::Owned(stem)
 }
 
 /// This machine's name, letters, digits and hyphens only (a dot would end the field).

@@ -1,9 +1,11 @@
 //! From a temporary to a final name.
 
+use super::partial::is_still_at;
 use super::{Partial, StorageError, fault};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What a publication found under the final name.
@@ -62,7 +64,7 @@ pub fn rename_dir(from: &Path, to: &Path) -> Result<(), StorageError> {
 /// [`StorageError`] with the path; `place` is then as it was, or whole and new. Only where it could
 /// not be renamed back either is it under `old`, as a kill between the two renames leaves it.
 pub fn replace_dir(part: &Path, place: &Path, old: &Path) -> Result<(), StorageError> {
-    let is_taken = place.exists();
+    let is_taken = is_there(place)?;
     let is_free = match is_taken {
         true => remove_tree(old).and_then(|()| rename_dir(place, old)),
         false => Ok(()),
@@ -111,15 +113,43 @@ fn written(path: &Path, bytes: &[u8]) -> Result<Partial, StorageError> {
     Ok(partial)
 }
 
+/// Whether something is at `path`: "no" only where the system says so.
+///
+/// # Errors
+/// [`StorageError`] where it cannot be told.
+pub fn is_there(path: &Path) -> Result<bool, StorageError> {
+    match std::fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(source) => Err(StorageError::io("look at", path, source)),
+    }
+}
+
+/// A path through a file leads to nothing either.
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// Refuses a path that no file can be written to, whatever is in its directory.
+///
+/// # Errors
+/// [`StorageError::NotAFileName`].
+pub fn check_file_name(path: &Path) -> Result<(), StorageError> {
+    split_final(path).map(drop)
+}
+
 /// The directory and the name of a final path.
-pub(super) fn split_final(path: &Path) -> Result<(&Path, &str), StorageError> {
+pub(super) fn split_final(path: &Path) -> Result<(&Path, &OsStr), StorageError> {
     let not_a_name = || StorageError::NotAFileName {
         path: path.to_path_buf(),
     };
-    let name = path
-        .file_name()
-        .and_then(OsStr::to_str)
-        .ok_or_else(not_a_name)?;
+    // `Path` drops a slash at the end, and a dot behind one.
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
+        return Err(not_a_name());
+    }
+    let name = path.file_name().ok_or_else(not_a_name)?;
     match path.parent() {
         Some(dir) if dir.as_os_str().is_empty() => Ok((Path::new("."), name)),
         Some(dir) => Ok((dir, name)),
@@ -127,7 +157,7 @@ pub(super) fn split_final(path: &Path) -> Result<(&Path, &str), StorageError> {
     }
 }
 
-/// Links `temp` to `final_path`, or copies it where there are no hard links.
+/// Links `temp` to `final_path`, or moves it there where there are no hard links.
 pub(super) fn publish_link(temp: &Path, final_path: &Path) -> Result<Publish, StorageError> {
     let (dir, _) = split_final(final_path)?;
     let linked = fault::check_link().and_then(|()| std::fs::hard_link(temp, final_path));
@@ -137,7 +167,7 @@ pub(super) fn publish_link(temp: &Path, final_path: &Path) -> Result<Publish, St
             return Ok(Publish::AlreadyThere);
         }
         Err(error) if has_no_hard_links(&error) => {
-            if publish_copy(temp, final_path)? == Publish::AlreadyThere {
+            if publish_move(temp, final_path)? == Publish::AlreadyThere {
                 return Ok(Publish::AlreadyThere);
             }
         }
@@ -145,6 +175,70 @@ pub(super) fn publish_link(temp: &Path, final_path: &Path) -> Result<Publish, St
     }
     sync_dir(dir)?;
     Ok(Publish::Created)
+}
+
+/// Publication without hard links: a rename that fails where the name is taken, or a copy where the
+/// filesystem has no such rename either.
+fn publish_move(temp: &Path, final_path: &Path) -> Result<Publish, StorageError> {
+    let renamed =
+        fault::check_exclusive_rename().and_then(|()| rename_exclusively(temp, final_path));
+    match renamed {
+        Ok(()) => Ok(Publish::Created),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Publish::AlreadyThere),
+        Err(error) if has_no_exclusive_rename(&error) => publish_copy(temp, final_path),
+        Err(source) => Err(StorageError::io("rename into place", final_path, source)),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn rename_exclusively(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (c_string(from)?, c_string(to)?);
+    // SAFETY: both are C strings that outlive the call, and the call takes nothing else by address.
+    // By number, as not every C library has a name for it.
+    let code = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            from.as_ptr(),
+            libc::AT_FDCWD,
+            to.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    match code {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(target_vendor = "apple")]
+fn rename_exclusively(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (c_string(from)?, c_string(to)?);
+    // SAFETY: both are C strings that outlive the call, and the call takes nothing else by address.
+    match unsafe { libc::renamex_np(from.as_ptr(), to.as_ptr(), libc::RENAME_EXCL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn rename_exclusively(_from: &Path, _to: &Path) -> io::Result<()> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+fn c_string(path: &Path) -> io::Result<std::ffi::CString> {
+    Ok(std::ffi::CString::new(path.as_os_str().as_bytes())?)
+}
+
+/// Whether the system or the filesystem does not know such a rename.
+fn has_no_exclusive_rename(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    let is_unknown = matches!(
+        code,
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM)
+    );
+    is_unknown || error.kind() == io::ErrorKind::Unsupported
 }
 
 /// Whether the filesystem, not this file, is what refuses a hard link.
@@ -163,8 +257,9 @@ fn has_no_hard_links(error: &io::Error) -> bool {
     )
 }
 
-/// Publication without hard links: exclusive create, copy, fsync. A failure removes what it began;
-/// only a process killed in the midst leaves a part of a file, which no sidecar then claims.
+/// Publication by copy: exclusive create, copy, fsync. A failure removes what it began; only a process
+/// killed in the midst leaves a part of a file. Its lock, which is held meanwhile, tells that from one
+/// in work.
 pub(super) fn publish_copy(temp: &Path, final_path: &Path) -> Result<Publish, StorageError> {
     let created = fault::check().and_then(|()| {
         let mut options = OpenOptions::new();
@@ -177,17 +272,27 @@ pub(super) fn publish_copy(temp: &Path, final_path: &Path) -> Result<Publish, St
         }
         Err(source) => return Err(StorageError::io("create", final_path, source)),
     };
+    // A filesystem without locks cannot tell; whoever finds a part there waits for it to grow.
+    let _ = to.try_lock();
     let copied = fault::check()
         .and_then(|()| File::open(temp))
         .and_then(|mut from| io::copy(&mut from, &mut to))
         .and_then(|_| fault::check())
         .and_then(|()| to.sync_all());
+    let is_ours = is_still_at(&to, final_path);
     if let Err(source) = copied {
-        // Best effort: the error that counts is the one being returned.
-        let _ = std::fs::remove_file(final_path);
+        if is_ours.unwrap_or(false) {
+            // Best effort: the error that counts is the one being returned.
+            let _ = std::fs::remove_file(final_path);
+        }
         return Err(StorageError::io("write", final_path, source));
     }
-    Ok(Publish::Created)
+    match is_ours {
+        Ok(true) => Ok(Publish::Created),
+        // Taken for abandoned while it was empty, and replaced.
+        Ok(false) => Ok(Publish::AlreadyThere),
+        Err(source) => Err(StorageError::io("look at", final_path, source)),
+    }
 }
 
 /// Makes the names in `dir` durable.

@@ -1,9 +1,11 @@
 //! Removing what killed writers left.
 
 use super::StorageError;
-use super::partial::is_still_at;
-use std::fs::{File, OpenOptions};
+use super::partial::{is_still_at, stem};
+use std::ffi::OsStr;
+use std::fs::{OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Removes the temporaries of exactly the final name `name` in `dir` whose lock is free: their
@@ -11,8 +13,9 @@ use std::path::Path;
 ///
 /// # Errors
 /// [`StorageError`] with the path; a directory that does not exist holds nothing.
-pub fn sweep_abandoned(dir: &Path, name: &str) -> Result<u64, StorageError> {
-    sweep_abandoned_where(dir, |candidate| candidate == name)
+pub fn sweep_abandoned(dir: &Path, name: impl AsRef<OsStr>) -> Result<u64, StorageError> {
+    let stem = stem(name.as_ref());
+    sweep(dir, |candidate| candidate == stem.as_bytes())
 }
 
 /// As [`sweep_abandoned`], for every final name that `is_ours` accepts, in one pass.
@@ -23,6 +26,12 @@ pub fn sweep_abandoned_where(
     dir: &Path,
     is_ours: impl Fn(&str) -> bool,
 ) -> Result<u64, StorageError> {
+    sweep(dir, |candidate| {
+        std::str::from_utf8(candidate).is_ok_and(&is_ours)
+    })
+}
+
+fn sweep(dir: &Path, is_ours: impl Fn(&[u8]) -> bool) -> Result<u64, StorageError> {
     let io = |source| StorageError::io("list", dir, source);
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -33,8 +42,8 @@ pub fn sweep_abandoned_where(
     for entry in entries {
         let entry = entry.map_err(io)?;
         let file_name = entry.file_name();
-        let final_name = file_name.to_str().and_then(final_name_of);
-        if final_name.is_some_and(&is_ours) && remove_if_abandoned(&entry.path())? {
+        let is_temporary = final_name_of(file_name.as_bytes()).is_some_and(&is_ours);
+        if is_temporary && remove_abandoned(&entry.path())? == Abandoned::Removed {
             n_removed += 1;
         }
     }
@@ -42,40 +51,54 @@ pub fn sweep_abandoned_where(
 }
 
 /// The final name inside `.NAME.<host>.<pid>.<nonce>`, or `None` for any other name.
-fn final_name_of(temp_name: &str) -> Option<&str> {
-    let mut fields = temp_name.strip_prefix('.')?.rsplitn(4, '.');
+fn final_name_of(temp_name: &[u8]) -> Option<&[u8]> {
+    let mut fields = temp_name.strip_prefix(b".")?.rsplitn(4, |&b| b == b'.');
     let nonce = fields.next()?;
     let pid = fields.next()?;
     let host = fields.next()?;
     let name = fields.next()?;
     let is_temp = nonce.len() == 16
-        && nonce.bytes().all(|b| b.is_ascii_hexdigit())
-        && pid.parse::<u32>().is_ok()
+        && nonce.iter().all(u8::is_ascii_hexdigit)
+        && std::str::from_utf8(pid).is_ok_and(|pid| pid.parse::<u32>().is_ok())
         && !host.is_empty();
     is_temp.then_some(name)
 }
 
-/// Removes one temporary if nobody holds its lock.
-fn remove_if_abandoned(path: &Path) -> Result<bool, StorageError> {
+/// What became of a file whose writer may be dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abandoned {
+    /// Nobody held its lock: it is gone.
+    Removed,
+    /// Somebody holds its lock, or it is not there any more.
+    InWork,
+    /// The filesystem has no locks to tell by.
+    Unknown,
+}
+
+/// Removes `path` if nobody holds its lock, as whoever writes it does.
+///
+/// # Errors
+/// [`StorageError`] with the path.
+pub fn remove_abandoned(path: &Path) -> Result<Abandoned, StorageError> {
     let gone_is_fine = |action, source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => Ok(false),
+        io::ErrorKind::NotFound => Ok(Abandoned::InWork),
         _ => Err(StorageError::io(action, path, source)),
     };
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(source) => return gone_is_fine("open", source),
     };
-    if !is_abandoned(&file, path) {
-        return Ok(false);
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(Abandoned::InWork),
+        // It counts as held: better to keep what is left over than to lose a file in work.
+        Err(TryLockError::Error(_)) => return Ok(Abandoned::Unknown),
+    }
+    if !is_still_at(&file, path).unwrap_or(false) {
+        return Ok(Abandoned::InWork);
     }
     match std::fs::remove_file(path) {
-        Ok(()) => Ok(true),
+        Ok(()) => Ok(Abandoned::Removed),
         Err(source) => gone_is_fine("remove", source),
     }
-}
-
-/// A lock that cannot be taken, for whatever reason, counts as held: a filesystem without locks
-/// keeps its leftovers rather than lose a file in work.
-fn is_abandoned(file: &File, path: &Path) -> bool {
-    file.try_lock().is_ok() && is_still_at(file, path).unwrap_or(false)
 }

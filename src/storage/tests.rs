@@ -154,6 +154,140 @@ fn without_hard_links_a_copy_is_published_exclusively() {
 }
 
 #[test]
+fn without_hard_links_the_first_of_two_stays_and_is_whole() {
+    for lacks in [Lacks::Links, Lacks::LinksAndExclusiveRenames] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plan.json");
+        let create = |bytes| on_filesystem(lacks, || create_if_absent(&path, bytes).unwrap());
+        assert_eq!(create(b"one"), Publish::Created);
+        assert_eq!(create(b"two"), Publish::AlreadyThere);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(names(dir.path()), ["plan.json"], "{lacks:?}");
+    }
+}
+
+#[test]
+fn whoever_begins_a_file_sweeps_what_killed_writers_of_it_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokens.bin");
+    let live = Partial::create(&path).unwrap();
+    let dead = dir.path().join(".tokens.bin.host.12.00112233445566ff");
+    let other = dir.path().join(".tokens.idx.host.12.00112233445566ff");
+    std::fs::write(&dead, b"half").unwrap();
+    std::fs::write(&other, b"half").unwrap();
+    replace(&path, b"whole").unwrap();
+    assert!(!dead.exists() && other.exists());
+    assert_eq!(names(dir.path()).len(), 3, "the live one stays");
+    drop(live);
+}
+
+#[test]
+fn names_up_to_what_a_filesystem_allows_are_written_and_swept() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let long = [
+        "a".repeat(255),
+        "語".repeat(85),
+        format!("b{}", "é".repeat(127)),
+    ];
+    for name in &long {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        assert_eq!(create_if_absent(&path, b"x").unwrap(), Publish::Created);
+        let partial = Partial::create(&path).unwrap();
+        assert_eq!(
+            sweep_abandoned(dir.path(), name).unwrap(),
+            0,
+            "it is in work"
+        );
+        let temp = names(dir.path()).into_iter().find(|temp| temp != name);
+        drop(partial);
+        std::fs::write(dir.path().join(temp.unwrap()), b"half").unwrap();
+        assert_eq!(sweep_abandoned(dir.path(), name).unwrap(), 1);
+        assert_eq!(names(dir.path()), std::slice::from_ref(name));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(OsStr::from_bytes(b"caf\xe9.parquet"));
+    replace(&path, b"x").unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"x");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_path_that_ends_in_a_slash_is_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in ["x/", "x/.", "x//"] {
+        let path = dir.path().join(path);
+        let error = create_if_absent(&path, b"").unwrap_err();
+        assert!(
+            matches!(error, StorageError::NotAFileName { .. }),
+            "{error}"
+        );
+        check_file_name(&path).unwrap_err();
+    }
+    check_file_name(&dir.path().join("x")).unwrap();
+}
+
+#[test]
+fn an_error_of_the_system_is_told_from_what_is_not_there() {
+    use crate::error::Kind;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, vec![7; 9_000_000]).unwrap();
+    let whole = hash_file(&path).unwrap();
+    assert_eq!(
+        whole.blake3,
+        blake3::hash(&vec![7; 9_000_000]).to_hex().to_string()
+    );
+    for code in [
+        libc::EIO,
+        libc::ESTALE,
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOMEM,
+    ] {
+        for n in 0.. {
+            let (hash, reached) = fail_nth_read(n, code, || hash_file(&path));
+            if !reached {
+                assert_eq!(hash.unwrap(), whole);
+                assert_eq!(n, 4, "one open, and three blocks");
+                break;
+            }
+            let error = hash.unwrap_err();
+            assert!(
+                error.is_refusal() && error.kind() == Kind::Failed,
+                "{error:?}"
+            );
+            assert!(error.to_string().contains("try again"), "{error}");
+        }
+    }
+    let missing = hash_file(&dir.path().join("other")).unwrap_err();
+    assert!(!missing.is_refusal() && missing.is_not_found());
+}
+
+#[test]
+fn a_source_gives_the_systems_error_in_place_of_what_the_decoder_made_of_it() {
+    use parquet::file::reader::ChunkReader;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, vec![7; 100]).unwrap();
+    let source = Source::open(&path).unwrap();
+    let read = |start, length| {
+        source.decode(|| {
+            let bytes = source.get_bytes(start, length);
+            bytes.map_err(|_| parquet::errors::ParquetError::General("text alone".to_owned()))
+        })
+    };
+    assert_eq!(read(10, 90).unwrap().len(), 90);
+    let (failed, _) = fail_nth_read(0, libc::EIO, || read(10, 90));
+    assert!(matches!(failed, Err(DecodeError::Read(error)) if error.is_refusal()));
+    // The next fault is the decoder's own.
+    assert!(matches!(read(10, 91), Err(DecodeError::Parquet(_))));
+    let panicked = source.decode::<()>(|| panic!("index out of bounds"));
+    assert!(matches!(panicked, Err(DecodeError::Panic(what)) if what == "index out of bounds"));
+}
+
+#[test]
 fn a_copy_that_fails_midway_leaves_no_final_name() {
     let dir = tempfile::tempdir().unwrap();
     let temp = dir.path().join("temp");

@@ -50,6 +50,7 @@ mod spool;
 mod template;
 mod token_file;
 mod tokenizer;
+mod tokenizer_copy;
 mod train;
 mod view;
 mod width;
@@ -64,6 +65,7 @@ pub use error::TokensError;
 pub use list_column::Padding;
 pub use special::SpecialChoice;
 pub use tokenizer::Tokenizer;
+pub use tokenizer_copy::{TOKENIZER_JSON, copy_tokenizer};
 pub use train::{
     DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, TokenizerOutput, TrainOptions, TrainProgress,
     TrainedTokenizer, train_bpe,

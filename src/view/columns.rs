@@ -1,9 +1,10 @@
 //! What each column costs, from the footers of Parquet files.
 
 use super::ViewError;
+use crate::storage::{DecodeError, Source};
+use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde::Serialize;
-use std::fs::File;
 use std::path::Path;
 
 /// Bytes of one column, summed over files.
@@ -21,20 +22,15 @@ pub struct ColumnBytes {
 /// the footer.
 ///
 /// # Errors
-/// [`ViewError::Open`] and [`ViewError::Footer`].
+/// A file that cannot be read, and [`ViewError::Footer`].
 pub fn add_column_bytes(
     columns: &mut Vec<ColumnBytes>,
     file: &str,
     path: &Path,
 ) -> Result<(), ViewError> {
-    let opened = File::open(path).map_err(|source| ViewError::Open {
-        path: path.to_owned(),
-        source,
-    })?;
-    let reader = SerializedFileReader::new(opened).map_err(|source| ViewError::Footer {
-        path: path.to_owned(),
-        source,
-    })?;
+    let source = Source::open(path)?;
+    let reader = source.decode(|| SerializedFileReader::new(source.clone()));
+    let reader = reader.map_err(|error| footer_error(path, error))?;
     for row_group in reader.metadata().row_groups() {
         for chunk in row_group.columns() {
             // A list column is one leaf under its root: the root's name is the column's.
@@ -52,6 +48,18 @@ pub fn add_column_bytes(
         }
     }
     Ok(())
+}
+
+fn footer_error(path: &Path, error: DecodeError) -> ViewError {
+    let source = match error {
+        DecodeError::Read(error) => return error.into(),
+        DecodeError::Parquet(source) => source,
+        DecodeError::Panic(what) => ParquetError::General(what),
+    };
+    ViewError::Footer {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn add(columns: &mut Vec<ColumnBytes>, file: &str, column: &str, n_bytes: u64) {
@@ -73,6 +81,7 @@ mod tests {
     use super::*;
     use arrow_array::{Int32Array, RecordBatch};
     use parquet::arrow::ArrowWriter;
+    use std::fs::File;
     use std::sync::Arc;
 
     fn parquet_file(dir: &Path) -> std::path::PathBuf {

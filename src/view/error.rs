@@ -1,20 +1,15 @@
 use crate::error::Kind;
 use crate::shards::ShardsError;
+use crate::storage::StorageError;
 use std::ops::Range;
 use std::path::PathBuf;
 
 /// What can go wrong while a label set is looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
-    /// A shard file could not be opened.
-    #[error("cannot open {path}; check that the label set is complete")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A file could not be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// A shard file has no readable Parquet footer.
     #[error(
         "{path} has no readable Parquet footer; `saltworks verify` tells which shards are damaged"
@@ -112,7 +107,7 @@ impl ViewError {
     /// Decides the exit code.
     pub fn kind(&self) -> Kind {
         match self {
-            ViewError::Open { .. } => Kind::Failed,
+            ViewError::Storage(source) => source.kind(),
             ViewError::Footer { .. } => Kind::BadData,
             ViewError::Shards(source) => source.kind(),
             ViewError::NoSuchSequence { .. }

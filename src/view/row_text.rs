@@ -8,6 +8,8 @@ use anstyle::Style;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const TOKEN_CELLS: usize = 16;
+/// The same number as in the column `target_rank` and in the report.
+const RANK_LEGEND: &str = "rank: ids that the teacher ranks above the token, from 0";
 
 /// A row as text: what it is, its scores, its text coloured by surprise, and a table of tokens.
 /// `width` is that of the terminal, in cells.
@@ -17,7 +19,11 @@ pub fn render_row(view: &RowView, spans: &[Span], width: usize) -> String {
     lines.extend([String::new(), coloured(spans), String::new(), legend()]);
     if !view.tokens.is_empty() {
         let columns = Columns::of(view, width);
-        lines.extend([String::new(), table_heading(&columns)]);
+        lines.extend([
+            String::new(),
+            RANK_LEGEND.to_owned(),
+            table_heading(&columns),
+        ]);
         let token_lines = view.tokens.iter().map(|token| token_line(token, &columns));
         lines.extend(token_lines);
     }

@@ -48,13 +48,14 @@ pub struct ColumnCost {
 /// A row or sequence that the set does not have, a shard that is not finished, a damaged one.
 pub fn read_row(set: &LabelSet, choice: RowChoice) -> Result<(Row, &Plan), ViewError> {
     let (plan, shard, mut row) = locate(set, choice)?;
-    if !set.is_finished(shard) {
+    if !set.is_finished(shard)? {
         return Err(ViewError::NotFinished {
             dir: set.dir.clone(),
             shard,
         });
     }
-    let mut reader = ShardReader::open(&set.dir, plan, shard)?;
+    let groups = &plan.signals.groups;
+    let mut reader = ShardReader::open_checked(&set.dir, plan, shard, groups)?;
     for (group_idx, seq_ids) in plan.row_groups(shard).iter().enumerate() {
         match row.checked_sub(seq_ids.len() as u64) {
             Some(later) => row = later,
@@ -132,8 +133,9 @@ pub fn collect_stats(
     let mut collector = StatsCollector::default();
     let mut columns = Vec::new();
     let mut n_shards_finished = 0;
-    for (plan, shard) in set.finished_shards() {
-        for rows in ShardReader::open(&set.dir, plan, shard)? {
+    for (plan, shard) in set.finished_shards()? {
+        let groups = &plan.signals.groups;
+        for rows in ShardReader::open_checked(&set.dir, plan, shard, groups)? {
             let rows = rows?;
             rows.iter().for_each(|row| collector.add(row));
             on_row_group(&rows);

@@ -6,6 +6,9 @@ use saltworks::shards;
 use std::path::PathBuf;
 
 /// Write the manifest of a directory whose every shard is done.
+///
+/// And README.md, which says for people and for the `datasets` library what the labels are; one that
+/// finalize did not write stays as it is.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The label directory.
@@ -26,6 +29,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         HumanCount(manifest.n_targets),
         BinaryBytes(manifest.n_bytes),
     );
+    if shards::card_state(&args.labels)? == shards::CardState::Theirs {
+        anstream::eprintln!(
+            "note: {} is not one that finalize wrote, and stays as it is",
+            args.labels.join(shards::CARD_NAME).display()
+        );
+    }
     for runtime in &manifest.runtimes {
         out!("made by {runtime}");
     }

@@ -32,7 +32,8 @@ pub(crate) struct Args {
     /// Alternatives, and ids drawn, to show for each token; a terminal shows as many as fit.
     #[arg(long, value_name = "N", default_value_t = 5)]
     alternatives: usize,
-    /// The tokenizer.json that the tokens were made with; without one, ids are shown.
+    /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and
+    /// without one ids are shown.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// One JSON object in place of text.
@@ -70,8 +71,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         None => RowChoice::Nth(args.row.unwrap_or(0)),
     };
     let (row, plan) = read_row(&set, choice)?;
-    match &args.tokenizer {
-        Some(path) => show_decoded(&args, &row, &matching_tokenizer(path, plan)?),
+    match args.tokenizer.clone().or(set.tokenizer_path()?) {
+        Some(path) => show_decoded(&args, &row, &matching_tokenizer(&path, plan)?),
         None => show_ids(&args, &row),
     }
 }

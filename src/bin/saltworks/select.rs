@@ -55,7 +55,8 @@ pub(crate) struct Args {
     /// The token corpus, for a preview of a set of scores alone.
     #[arg(long, value_name = "PATH", requires = "preview")]
     tokens: Option<PathBuf>,
-    /// The tokenizer.json that the tokens were made with; without one, a preview shows ids.
+    /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and
+    /// without one a preview shows ids.
     #[arg(long, value_name = "FILE", requires = "preview")]
     tokenizer: Option<PathBuf>,
     /// One JSON object in place of text.

@@ -8,6 +8,7 @@ use self::progress::Progress;
 use crate::common::print::{out, say};
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, WriterSettings,
+    copy_tokenizer,
     encode_documents,
 };
 use std::ops::ControlFlow;
@@ -75,6 +76,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     })?;
     progress.finish();
     let corpus = writer.finish(tally)?;
+    copy_tokenizer(&args.output, &args.tokenizer, args.overwrite)?;
     summarize(&args, &options, &corpus, &tokenizer, progress.seconds());
     print_notes(&opened.left_out, &tally);
     Ok(())

@@ -73,15 +73,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         // How far is too far is the user's to say.
         Some(TeacherReport::Other(_)) | None => 0,
     };
-    let n_findings = report.n_findings + of_teacher;
-    if n_findings == 0 {
-        return Ok(());
-    }
-    Err(ShardsError::Unsound {
-        dir: args.labels,
-        n_findings,
-    }
-    .into())
+    let (dir, n_findings) = (args.labels, report.n_findings + of_teacher);
+    let error = match (n_findings, report.n_unread) {
+        (0, 0) => return Ok(()),
+        (0, n_unread) => ShardsError::Unread { dir, n_unread },
+        (n_findings, _) => ShardsError::Unsound { dir, n_findings },
+    };
+    Err(error.into())
 }
 
 fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> anyhow::Result<TeacherReport> {
@@ -190,10 +188,11 @@ fn print(labels: &Path, report: &VerifyReport) {
     if n_more > 0 {
         out!("... and {} more findings", HumanCount(n_more));
     }
-    let verdict = if report.is_clean() {
-        "sound"
-    } else {
-        "NOT sound"
+    report.unread.iter().for_each(print_finding);
+    let verdict = match (report.n_findings, report.n_unread) {
+        (0, 0) => "sound",
+        (0, _) => "not all could be read",
+        _ => "NOT sound",
     };
     out!(
         "{}: {} shards, {} sequences, {} targets, {}: {verdict}",

@@ -1,8 +1,14 @@
+mod cards;
 mod commit;
 mod corruption;
 mod foreign;
 mod golden;
+mod half_plans;
 mod invariants;
 mod physical;
+mod places;
 mod plans;
 mod round_trip;
+mod selections;
+mod sizes;
+mod unread;

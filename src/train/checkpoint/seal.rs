@@ -47,14 +47,22 @@ impl Seal {
         Ok(replace(&dir.join(SEAL_NAME), &json)?)
     }
 
-    /// Reads `checkpoint.json` and holds every file against it.
-    pub(super) fn check(dir: &Path, step: u64) -> Result<Self, Fault> {
+    /// Reads `checkpoint.json` and compares every file with it.
+    ///
+    /// # Errors
+    /// A fault of the checkpoint; or a file that the system refused to read, of which nothing is known.
+    pub(super) fn check(dir: &Path, step: u64) -> Result<Self, Unfit> {
         let seal = Self::read(dir)?;
         if seal.step != step {
+            let got = seal.step;
             return Err(Fault::OtherStep {
                 expected: step,
-                got: seal.step,
-            });
+                got,
+            }
+            .into());
+        }
+        if seal.files.is_empty() {
+            return Err(Fault::Unreadable("it lists no file".to_owned()).into());
         }
         for (file, expected) in &seal.files {
             check_file(dir, file, expected)?;
@@ -62,20 +70,25 @@ impl Seal {
         Ok(seal)
     }
 
-    fn read(dir: &Path) -> Result<Self, Fault> {
-        let json = std::fs::read(dir.join(SEAL_NAME)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Fault::Half,
-            _ => io_fault(SEAL_NAME, &error),
+    fn read(dir: &Path) -> Result<Self, Unfit> {
+        let path = dir.join(SEAL_NAME);
+        let json = std::fs::read(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Unfit::Damaged(Fault::Half),
+            _ => refused(SEAL_NAME, StorageError::io("read", &path, error)),
         })?;
+        Ok(Self::parse(&json)?)
+    }
+
+    fn parse(json: &[u8]) -> Result<Self, Fault> {
         let unreadable = |error: serde_json::Error| Fault::Unreadable(error.to_string());
-        let header: Header = serde_json::from_slice(&json).map_err(unreadable)?;
+        let header: Header = serde_json::from_slice(json).map_err(unreadable)?;
         if header.format_version != CHECKPOINT_FORMAT_VERSION {
             return Err(Fault::Version {
                 expected: CHECKPOINT_FORMAT_VERSION,
                 got: header.format_version,
             });
         }
-        serde_json::from_slice(&json).map_err(unreadable)
+        serde_json::from_slice(json).map_err(unreadable)
     }
 }
 
@@ -90,35 +103,63 @@ fn names_in(dir: &Path) -> Result<Vec<String>, CheckpointError> {
     Ok(names)
 }
 
-fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Fault> {
+fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Unfit> {
+    // What a checkpoint lists lies in it, and nowhere else.
+    let is_name = Path::new(file).file_name().is_some_and(|name| name == file);
+    if !is_name {
+        let what = format!("it lists {file:?}, which is no name of a file in it");
+        return Err(Fault::Unreadable(what).into());
+    }
     let path = dir.join(file);
     let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Fault::Missing {
+        std::io::ErrorKind::NotFound => Unfit::Damaged(Fault::Missing {
             file: file.to_owned(),
-        },
-        _ => io_fault(file, &error),
+        }),
+        _ => refused(file, StorageError::io("read", &path, error)),
     })?;
     if metadata.len() != expected.bytes {
         return Err(Fault::Size {
             file: file.to_owned(),
             expected: expected.bytes,
             got: metadata.len(),
-        });
+        }
+        .into());
     }
-    let got = hash_file(&path).map_err(|error| io_fault(file, &error))?;
+    let got = hash_file(&path).map_err(|error| refused(file, error))?;
     if got.blake3 != expected.blake3 {
         return Err(Fault::Hash {
             file: file.to_owned(),
             expected: expected.blake3.clone(),
             got: got.blake3,
-        });
+        }
+        .into());
     }
     Ok(())
 }
 
-fn io_fault(file: &str, error: &dyn std::error::Error) -> Fault {
-    Fault::Io {
-        file: file.to_owned(),
-        reason: error.source().unwrap_or(error).to_string(),
+/// Why a checkpoint is not taken.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// It is not what was saved.
+    Damaged(Fault),
+    /// The system refused to read it; it may be sound.
+    Unread(StorageError),
+}
+
+impl From<Fault> for Unfit {
+    fn from(fault: Fault) -> Self {
+        Unfit::Damaged(fault)
     }
+}
+
+/// What is no fault of the file is none of the checkpoint.
+fn refused(file: &str, error: StorageError) -> Unfit {
+    if error.is_refusal() {
+        return Unfit::Unread(error);
+    }
+    let source: &dyn std::error::Error = &error;
+    Unfit::Damaged(Fault::Io {
+        file: file.to_owned(),
+        reason: source.source().unwrap_or(source).to_string(),
+    })
 }

@@ -1,8 +1,8 @@
 //! The checkpoints of a run: saved whole, checked whole, removed whole.
 
 use super::error::{CheckpointError, Fault};
-use super::seal::Seal;
-use crate::storage::{StorageError, remove_tree, rename_dir, replace_dir};
+use super::seal::{Seal, Unfit};
+use crate::storage::{StorageError, is_there, remove_tree, rename_dir, replace_dir};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -114,10 +114,11 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// [`CheckpointError::NotThere`], listing those that are;
-    /// [`CheckpointError::Damaged`], naming the last good one before it.
+    /// [`CheckpointError::Damaged`], naming the last good one before it; one that could not be read,
+    /// which may be sound.
     pub fn at(&self, step: u64) -> Result<Checkpoint, CheckpointError> {
         let dir = self.path(step);
-        if !dir.is_dir() {
+        if !is_there(&dir)? {
             return Err(CheckpointError::NotThere {
                 there: list(&self.steps()?),
                 dir: self.dir.clone(),
@@ -126,7 +127,8 @@ impl CheckpointStore {
         }
         match Seal::check(&dir, step) {
             Ok(seal) => Ok(Checkpoint { dir, step, seal }),
-            Err(fault) => Err(self.damaged(dir, step, fault)?),
+            Err(Unfit::Damaged(fault)) => Err(self.damaged(dir, step, fault)?),
+            Err(Unfit::Unread(error)) => Err(error.into()),
         }
     }
 
@@ -223,7 +225,7 @@ impl CheckpointStore {
                 continue;
             };
             let (left, place) = (self.dir.join(&name), self.path(step));
-            if state == REPLACED && !place.exists() {
+            if state == REPLACED && !is_there(&place)? {
                 rename_dir(&left, &place)?;
             } else {
                 remove_tree(&left)?;

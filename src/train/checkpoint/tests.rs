@@ -450,3 +450,49 @@ fn weights_that_are_no_numbers_are_not_saved_and_the_older_checkpoint_stays() {
     assert!(error.contains("finite"), "{error}");
     assert_eq!(store.latest().unwrap().unwrap().step, 3);
 }
+
+#[test]
+fn a_failing_read_is_no_damage_of_the_checkpoint() {
+    let (_run, store) = store();
+    for step in [10, 20] {
+        save(&store, step).unwrap();
+    }
+    for code in [libc::EIO, libc::ESTALE, libc::EMFILE] {
+        for n in 0.. {
+            let (result, reached) = crate::storage::fail_nth_read(n, code, || store.latest());
+            if !reached {
+                assert_eq!(result.unwrap().unwrap().step, 20);
+                assert!(n >= 8, "only {n} reads");
+                break;
+            }
+            let error = result.unwrap_err();
+            assert!(
+                matches!(error, CheckpointError::Storage(_)),
+                "read {n}: {error:?}"
+            );
+            assert_eq!(error.kind(), crate::error::Kind::Failed);
+            assert!(!error.to_string().contains("--resume-from"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_that_lists_no_file_or_one_outside_is_refused() {
+    let (_run, store) = store();
+    let saved = save(&store, 5).unwrap();
+    let seal = saved.dir.join("checkpoint.json");
+    let refused = |files: serde_json::Value| {
+        let json = serde_json::json!({ "format_version": 1, "step": 5, "files": files });
+        std::fs::write(&seal, json.to_string()).unwrap();
+        match store.latest().unwrap_err() {
+            CheckpointError::Damaged { fault, .. } => fault.to_string(),
+            other => panic!("{other}"),
+        }
+    };
+    let message = refused(serde_json::json!({}));
+    assert!(message.contains("it lists no file"), "{message}");
+    for name in ["../../config.json", "/etc/passwd", "a/b", "..", ""] {
+        let message = refused(serde_json::json!({ name: { "bytes": 0, "blake3": "" } }));
+        assert!(message.contains("no name of a file in it"), "{message}");
+    }
+}

@@ -47,9 +47,9 @@ impl Source {
             return Ok(None);
         }
         let plan = &labels.segments[0];
-        let tokenizer = args.tokenizer.as_deref();
+        let tokenizer = args.tokenizer.clone().or(labels.tokenizer_path()?);
         let tokenizer = tokenizer
-            .map(|path| matching_tokenizer(path, plan))
+            .map(|path| matching_tokenizer(&path, plan))
             .transpose()?;
         let corpus = match (plan.signals.has_positions(), &args.tokens) {
             (_, Some(tokens)) => Some(open_corpus(tokens, plan)?),

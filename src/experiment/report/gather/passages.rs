@@ -33,7 +33,8 @@ pub(crate) fn passages(
     if !set.segments.iter().all(|plan| plan.signals.has_positions()) {
         return Ok(Vec::new());
     }
-    let tokenizer = match tokenizer {
+    let beside = set.tokenizer_path()?;
+    let tokenizer = match tokenizer.or(beside.as_deref()) {
         Some(path) => Some(matching_tokenizer(path, set)?),
         None => None,
     };

@@ -53,8 +53,8 @@ pub(crate) fn scored_sequences(
     selection: Option<&SelectionRows>,
 ) -> Result<Vec<Scored>, ReportError> {
     let mut scored = Vec::new();
-    for (plan, shard) in set.finished_shards() {
-        for rows in ShardReader::open_scores(&set.dir, plan, shard)? {
+    for (plan, shard) in set.finished_shards()? {
+        for rows in ShardReader::open_scores_checked(&set.dir, plan, shard)? {
             let rows = rows?;
             let joined = rows.iter().map(|row| with_selection(row, selection));
             scored.extend(joined);

@@ -24,8 +24,13 @@ pub(crate) struct SelectionRows {
 pub(crate) fn read_selection(path: &Path) -> Result<SelectionRows, ShardsError> {
     let mut rows = HashMap::new();
     let head = read_selection_rows(path, |row| {
-        rows.insert(row.seq_id, (row.kept, row.score));
-        Ok(())
+        match rows.insert(row.seq_id, (row.kept, row.score)) {
+            None => Ok(()),
+            Some(_) => Err(ShardsError::Selection {
+                path: path.to_path_buf(),
+                reason: format!("it lists seq_id {} more than once", row.seq_id),
+            }),
+        }
     })?;
     let facts = head.metadata.iter().filter_map(|(key, value)| {
         let name = key.strip_prefix("saltworks.")?;

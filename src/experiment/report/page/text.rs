@@ -21,7 +21,7 @@ pub(super) fn section(passages: &[Passage]) -> Option<Section> {
     });
     let body = format!(
         "<p>Each token of a few sequences in the tone of the probability p that the teacher gives it, given all that \
-         stands before it in the sequence; the first one is not predicted. Point at a token, or tap it, for its probability, its rank and the entropy of \
+         stands before it in the sequence; the first one is not predicted. Point at a token, or tap it, for its probability, its rank (how many ids the teacher ranks above it) and the entropy of \
          the teacher\u{2019}s distribution there.</p>\n<p class=\"key\">{}</p>\n{}\
          <p class=\"note\"><b>Not shown:</b> what the trained models think of the text; the sequences are picked by their \
          scores, and four of them stand for nothing but themselves.</p>\n",
@@ -123,7 +123,7 @@ fn tip(token: &TokenView) -> String {
     };
     let mut text = format!("{name}: p {}", probability(prob));
     if let Some(rank) = token.rank {
-        text += &format!(", rank {}", grouped(u64::from(rank) + 1));
+        text += &format!(", rank {}", grouped(u64::from(rank)));
     }
     if let Some(entropy) = token.entropy {
         text += &format!(", entropy {} nats", fixed(f64::from(entropy), 2));
@@ -173,14 +173,14 @@ fn token_table(passage: &Passage) -> String {
             vec![
                 format!("<code>{}</code>", escape(&printable(&token.text))),
                 number(token.prob.map(probability)),
-                number(token.rank.map(|rank| grouped(u64::from(rank) + 1))),
+                number(token.rank.map(|rank| grouped(u64::from(rank)))),
                 number(token.entropy.map(|entropy| fixed(f64::from(entropy), 2))),
                 format!("<code>{}</code>", escape(&best)),
             ]
         })
         .collect();
     table(
-        "Probability and rank (1 is the best) under the teacher, entropy in nats, and the teacher\u{2019}s best id.",
+        "Probability and rank under the teacher (how many ids it ranks above the token: 0 is the best), entropy in nats, and the teacher\u{2019}s best id.",
         &cells(["Token", "p", "Rank", "Entropy", "Best"]),
         &rows,
         1,
@@ -275,7 +275,7 @@ mod tests {
         let tip = tip(&token(3, "house", Some(0.125)));
         assert_eq!(
             tip,
-            "house: p 0.12, rank 5, entropy 2.50 nats\nbest: <best> & 0.25"
+            "house: p 0.12, rank 4, entropy 2.50 nats\nbest: <best> & 0.25"
         );
     }
 

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::support::*;
 use crate::shards::testing::{add_selection, with_targets, write_set_selected};
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, UInt64Array};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt32Array, UInt64Array};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -193,18 +193,24 @@ fn a_file_that_is_no_selection_is_refused_with_the_reason() {
     let refused = |columns: Vec<(&str, ArrayRef)>, words: &[&str]| {
         assert_says(open(&fixture, columns, None), words);
     };
-    let mut without_kept = columns(&third());
-    without_kept.remove(0);
+    let mut without_ids = columns(&third());
+    without_ids.remove(2);
     refused(
-        without_kept,
-        &["selection.parquet", "the column kept is not there"],
+        without_ids,
+        &[
+            "selection.parquet",
+            "the column seq_id is not there, only kept, rank",
+        ],
     );
-    let mut of_u32 = columns(&[(20, true)]);
-    of_u32[2].1 = Arc::new(UInt32Array::from(vec![20]));
-    refused(of_u32, &["the column seq_id is UInt32, expected UInt64"]);
-    let mut with_null = columns(&[(20, true)]);
-    with_null[0].1 = Arc::new(BooleanArray::from(vec![None]));
-    refused(with_null, &["has nulls"]);
+    let mut of_floats = columns(&[(20, true)]);
+    of_floats[2].1 = Arc::new(Float64Array::from(vec![20.0]));
+    refused(
+        of_floats,
+        &["the column seq_id is Float64", "cast it to int64"],
+    );
+    let mut with_null = columns(&[(20, true), (21, true)]);
+    with_null[0].1 = Arc::new(BooleanArray::from(vec![Some(true), None]));
+    refused(with_null, &["kept is null in row 1"]);
     refused(
         columns(&[(20, true), (21, true), (20, false)]),
         &["seq_id 20 more than once"],

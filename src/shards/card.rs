@@ -1,0 +1,251 @@
+//! `README.md` of a label directory: what the labels are, for people, and which files are data, for the
+//! `datasets` library and for hubs that show data sets. Without it those take sidecars for data.
+
+use super::columns::FileKind;
+use super::label_set::{LabelSet, TOKENIZER_NAME};
+use super::manifest::Manifest;
+use super::plan::{Group, Plan, PlanFile};
+use super::selection::SELECTION_NAME;
+use super::{ShardsError, json};
+use crate::storage;
+use std::path::Path;
+
+/// Name of the card in a label directory.
+pub const CARD_NAME: &str = "README.md";
+/// A card with this line is written anew with every manifest; another one is somebody's own.
+const MARK: &str = "<!-- Written by `saltworks finalize`, which writes it anew when the labels grow. Remove this line to keep changes of yours. -->";
+
+/// Whose the card of a label directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CardState {
+    /// There is none.
+    Absent,
+    /// One that is written anew with every manifest.
+    Ours,
+    /// Somebody's own, which stays as it is.
+    Theirs,
+}
+
+/// Whose the card in `dir` is.
+///
+/// # Errors
+/// A card that cannot be read.
+pub fn card_state(dir: &Path) -> Result<CardState, ShardsError> {
+    let card = json::read_if_there(&dir.join(CARD_NAME))?;
+    Ok(match card {
+        None => CardState::Absent,
+        Some(card) => match has_mark(&card) {
+            true => CardState::Ours,
+            false => CardState::Theirs,
+        },
+    })
+}
+
+fn has_mark(card: &[u8]) -> bool {
+    card.windows(MARK.len())
+        .any(|window| window == MARK.as_bytes())
+}
+
+/// Writes the card of a finished set, unless somebody's own is there.
+pub(super) fn write(set: &LabelSet, manifest: &Manifest) -> Result<(), ShardsError> {
+    let path = set.dir.join(CARD_NAME);
+    let has_tokenizer = storage::is_there(&set.dir.join(TOKENIZER_NAME))?;
+    let card = card(set, manifest, has_tokenizer);
+    match json::read_if_there(&path)? {
+        Some(there) if there == card.as_bytes() || !has_mark(&there) => Ok(()),
+        _ => Ok(storage::replace(&path, card.as_bytes())?),
+    }
+}
+
+fn card(set: &LabelSet, manifest: &Manifest, has_tokenizer: bool) -> String {
+    let plan = &set.segments[0];
+    [
+        front_matter(plan),
+        MARK.to_owned(),
+        heading(plan, manifest),
+        facts(set, plan, manifest, has_tokenizer),
+        CREDIT.to_owned(),
+        reading(plan),
+    ]
+    .join("\n\n")
+        + "\n"
+}
+
+/// What the `datasets` library and hubs read.
+fn front_matter(plan: &Plan) -> String {
+    let kinds: &[FileKind] = match plan.signals.has_positions() {
+        true => &[FileKind::Positions, FileKind::Scores],
+        false => &[FileKind::Scores],
+    };
+    let configs = kinds.iter().enumerate().map(|(i, kind)| {
+        let name = kind.dir();
+        let default = if i == 0 { "\n  default: true" } else { "" };
+        format!("- config_name: {name}\n  data_files: {name}/*.parquet{default}")
+    });
+    let configs: Vec<String> = configs.collect();
+    format!("---\nconfigs:\n{}\n---", configs.join("\n"))
+}
+
+fn heading(plan: &Plan, manifest: &Manifest) -> String {
+    let stored = match plan.signals.has_positions() {
+        true => {
+            "`positions/` has one row a sequence with lists over its positions, `scores/` one row a sequence with its selection scores."
+        }
+        false => {
+            "`scores/` has one row a sequence with its selection scores; no positions were stored."
+        }
+    };
+    format!(
+        "# Labels of a language model\n\n\
+         What one language model, the teacher, predicts at every position of a tokenized text: {} sequences, {} predicted \
+         positions, {} bytes of Parquet. {stored} Sequences are numbered by `seq_id`.",
+        manifest.n_rows, manifest.n_targets, manifest.n_bytes
+    )
+}
+
+fn facts(set: &LabelSet, plan: &Plan, manifest: &Manifest, has_tokenizer: bool) -> String {
+    let (signals, sequences) = (&plan.signals, &plan.sequences);
+    let ranges = set.segments.iter().map(|plan| {
+        let range = &plan.sequences;
+        format!("{}..{}", range.start, range.end)
+    });
+    let ranges: Vec<String> = ranges.collect();
+    let runtimes = manifest.runtimes.iter().map(ToString::to_string);
+    let runtimes: Vec<String> = runtimes.collect();
+    let mut rows = vec![
+        (
+            "teacher",
+            format!(
+                "{}, {}",
+                names(&plan.teacher.files),
+                code(&plan.teacher.fingerprint)
+            ),
+        ),
+        ("vocabulary", format!("{} ids", plan.teacher.vocab_size)),
+        ("tokenizer", tokenizer(plan, has_tokenizer)),
+        (
+            "corpus",
+            format!(
+                "{}, {}",
+                names(&plan.corpus.files),
+                code(&plan.corpus.fingerprint)
+            ),
+        ),
+        (
+            "sequences",
+            format!("{} of {}", ranges.join(", "), sequences.n_total),
+        ),
+        (
+            "T, predicted positions of a full sequence",
+            sequences.seq_len.to_string(),
+        ),
+        (
+            "packing",
+            format!(
+                "{}, attention {}, positions {}",
+                word(&sequences.packing),
+                word(&sequences.attention),
+                word(&sequences.positions)
+            ),
+        ),
+        ("groups", word(&signals.groups)),
+    ];
+    if signals.has(Group::Topk) {
+        let temperatures = std::iter::once(1.0).chain(signals.temperatures.iter().copied());
+        let temperatures: Vec<String> = temperatures.map(|tau| tau.to_string()).collect();
+        rows.push(("K, ids kept at each position", signals.top_k.to_string()));
+        rows.push(("temperatures", temperatures.join(", ")));
+        rows.push((
+            "rounding of kept log-probabilities",
+            word(&signals.rounding),
+        ));
+    }
+    if let Some(samples) = &signals.samples {
+        let drawn = format!(
+            "{} a position at temperature {}",
+            samples.n_draws, samples.tau
+        );
+        rows.push(("draws", drawn));
+    }
+    if let Some(selection) = &sequences.selection {
+        let kept = format!(
+            "{} sequences that `{SELECTION_NAME}` keeps",
+            selection.n_kept
+        );
+        rows.push(("only a selection", kept));
+    }
+    rows.push(("made by", code(&runtimes.join("; "))));
+    let rows = rows.into_iter();
+    let rows: Vec<String> = rows
+        .map(|(what, value)| format!("| {what} | {value} |"))
+        .collect();
+    format!("| | |\n| --- | --- |\n{}", rows.join("\n"))
+}
+
+fn tokenizer(plan: &Plan, has_tokenizer: bool) -> String {
+    let beside = match has_tokenizer {
+        true => format!("`{TOKENIZER_NAME}`, "),
+        false => String::new(),
+    };
+    match &plan.tokenizer {
+        Some(tokenizer) => format!("{beside}{}", code(&tokenizer.fingerprint)),
+        None => "not known".to_owned(),
+    }
+}
+
+const CREDIT: &str = "## Credit and licence\n\n\
+     Whoever passes these labels on owes credit to the teacher, to the text and to the tokenizer that they were made from, under \
+     their licences. Which those are is not known here: they were not recorded with the files. The labels hold the text itself, as \
+     token ids, wherever `positions/` is there.";
+
+fn reading(plan: &Plan) -> String {
+    let (config, column) = match plan.signals.has_positions() {
+        true => ("positions", "input_ids"),
+        false => ("scores", "score_mean_nll"),
+    };
+    format!(
+        "## Reading\n\n\
+         ```python\nimport pyarrow.parquet as pq\n\n\
+         part = pq.ParquetFile(\"{config}/part-00000.parquet\")\n\
+         rows = part.read_row_group(0, columns=[\"seq_id\", \"{column}\"])\n```\n\n\
+         ```sql\nSELECT count(*), avg(score_mean_nll) FROM 'scores/*.parquet';\n```\n\n\
+         ```python\nfrom datasets import load_dataset\n\n\
+         labels = load_dataset(\".\", \"{config}\", split=\"train\")  # a directory, or a repository of a hub\n```\n\n\
+         Lists of T * K values are flat: the K of position t are the items from t * K on. Kept log-probabilities are rounded, so \
+         their probabilities may add up to more than 1: take the mass outside of them from `tail_mass`, not from their sum. \
+         `plan.json` says how the labels were made, `manifest.json` has size and BLAKE3 of every file, and \
+         `saltworks verify` checks them."
+    )
+}
+
+fn names(files: &[PlanFile]) -> String {
+    let names: Vec<String> = files.iter().map(|file| code(&file.name)).collect();
+    names.join(", ")
+}
+
+/// Text from outside as code of one cell of a table.
+fn code(text: &str) -> String {
+    let visible = |c: char| match c {
+        '`' | '|' | '<' | '>' | '\\' => format!("\\u{{{:x}}}", c as u32),
+        c if c.is_control() || !c.is_ascii() && !c.is_alphanumeric() => {
+            format!("\\u{{{:x}}}", c as u32)
+        }
+        c => c.to_string(),
+    };
+    format!("`{}`", text.chars().map(visible).collect::<String>())
+}
+
+/// A value as the plan spells it.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(serde_json::Value::Array(words)) => {
+            let words = words.iter().map(|word| word.as_str().unwrap_or_default());
+            words.collect::<Vec<_>>().join(", ")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! The checksum of a selection's file, which it carries itself.
+//!
+//! One entry of the key-value metadata, [`CHECKSUM_KEY`], is the BLAKE3 of the whole file, computed
+//! with 64 zeros in that place. So a flipped byte anywhere is found, and the file needs no other beside
+//! it. Other programs carry metadata along when they write a selection anew: the checksum counts only in
+//! a file that says of itself that `saltworks select` wrote it.
+
+use super::ShardsError;
+use super::selection::fault;
+use crate::storage::{DecodeError, Source, StorageError};
+use std::path::Path;
+
+/// Metadata key of the checksum.
+const CHECKSUM_KEY: &str = "saltworks.blake3";
+/// What stands there while the file is hashed.
+const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// Who wrote a file with a checksum. It names the format, not the library: the file's bytes must not
+/// change with a release.
+pub(crate) const SELECTION_CREATED_BY: &str = "saltworks-selection version 1.1.0";
+/// Who wrote one without.
+const CREATED_BY_BEFORE: &str = "saltworks-selection version 1.0.0";
+/// Bytes that are hashed at a time.
+const BLOCK_BYTES: u64 = 1 << 20;
+/// Length of the footer and the magic behind it.
+const END_BYTES: u64 = 8;
+
+/// The entry that a writer puts among its metadata.
+pub(crate) fn unsealed_entry() -> (String, String) {
+    (CHECKSUM_KEY.to_owned(), PLACEHOLDER.to_owned())
+}
+
+/// Puts the checksum into `tail`, the end of a file with its whole footer; `before` has hashed all that
+/// comes before it. False where the footer lacks the place for it.
+pub(crate) fn seal(before: &blake3::Hasher, tail: &mut [u8]) -> bool {
+    let Some(place) = place_of(tail, PLACEHOLDER) else {
+        return false;
+    };
+    let mut hasher = before.clone();
+    hasher.update(tail);
+    let checksum = hasher.finalize().to_hex();
+    tail[place..place + checksum.len()].copy_from_slice(checksum.as_bytes());
+    true
+}
+
+/// Where `value` is behind the checksum's key.
+fn place_of(tail: &[u8], value: &str) -> Option<usize> {
+    let rfind = |bytes: &[u8], wanted: &[u8]| {
+        let windows = bytes.windows(wanted.len().max(1));
+        windows
+            .rev()
+            .position(|window| window == wanted)
+            .map(|from_end| bytes.len() - wanted.len() - from_end)
+    };
+    let key = rfind(tail, CHECKSUM_KEY.as_bytes())?;
+    let value = rfind(&tail[key..], value.as_bytes())?;
+    Some(key + value)
+}
+
+/// Compares the file at `path` with its checksum, if it should have one: `metadata` is what its footer
+/// says.
+///
+/// # Errors
+/// Another checksum than the file's, or none; a file that cannot be read.
+pub(super) fn check(
+    path: &Path,
+    source: &Source,
+    metadata: &[(String, String)],
+) -> Result<(), ShardsError> {
+    let damaged = |what: String| Err(fault(path, format!("{what}: it is damaged")));
+    let start = footer_start(source)?;
+    let footer = read(source, start, source.n_bytes() - start)?;
+    // As bytes, since damage may hide from the decoder who wrote the file, and that it had a checksum.
+    if !has_nearly(&footer, SELECTION_CREATED_BY) {
+        return Ok(());
+    }
+    let recorded = metadata.iter().find(|(key, _)| key == CHECKSUM_KEY);
+    let Some((_, recorded)) = recorded else {
+        let has = |text: &str| has_exactly(&footer, text);
+        return match has(CREATED_BY_BEFORE) && !has(CHECKSUM_KEY) {
+            true => Ok(()),
+            false => damaged("it has lost its checksum".to_owned()),
+        };
+    };
+    let is_checksum = recorded.len() == PLACEHOLDER.len();
+    let place = place_of(&footer, recorded).filter(|_| is_checksum);
+    let Some(place) = place else {
+        return damaged(format!("its checksum is {recorded:?}, which is none"));
+    };
+    let mut hasher = hash_of(source, start)?;
+    let mut footer = footer.to_vec();
+    footer[place..place + recorded.len()].fill(b'0');
+    hasher.update(&footer);
+    let got = hasher.finalize().to_hex();
+    match got.as_str() == recorded {
+        true => Ok(()),
+        false => damaged(format!("its checksum is {got}, expected {recorded}")),
+    }
+}
+
+/// Whether `text` is somewhere, or with one byte changed.
+fn has_nearly(bytes: &[u8], text: &str) -> bool {
+    let is_nearly = |window: &[u8]| {
+        let pairs = window.iter().zip(text.as_bytes());
+        pairs.filter(|(got, expected)| got != expected).count() <= 1
+    };
+    bytes.windows(text.len()).any(is_nearly)
+}
+
+fn has_exactly(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+/// Where the footer of a Parquet file begins that was decoded before.
+fn footer_start(source: &Source) -> Result<u64, StorageError> {
+    let n_bytes = source.n_bytes();
+    let end = read(source, n_bytes.saturating_sub(END_BYTES), END_BYTES)?;
+    let length = end.get(..4).and_then(|length| length.try_into().ok());
+    let length = u64::from(u32::from_le_bytes(length.unwrap_or_default()));
+    Ok(n_bytes.saturating_sub(END_BYTES + length))
+}
+
+/// Hashes the file up to `end`.
+fn hash_of(source: &Source, end: u64) -> Result<blake3::Hasher, StorageError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut at = 0;
+    while at < end {
+        let block = BLOCK_BYTES.min(end - at);
+        hasher.update(&read(source, at, block)?);
+        at += block;
+    }
+    Ok(hasher)
+}
+
+fn read(source: &Source, start: u64, n_bytes: u64) -> Result<bytes::Bytes, StorageError> {
+    source.read_at(start, n_bytes as usize)
+}
+
+/// The error of a selection that could not be decoded.
+pub(super) fn decode_error(path: &Path, error: DecodeError) -> ShardsError {
+    use parquet::errors::ParquetError;
+    let source = match error {
+        DecodeError::Read(error) => return error.into(),
+        DecodeError::Parquet(source) => source,
+        DecodeError::Panic(_) => ParquetError::General("the decoder gave up".to_owned()),
+    };
+    ShardsError::SelectionParquet {
+        path: path.to_path_buf(),
+        source,
+    }
+}
