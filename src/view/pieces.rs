@@ -1,6 +1,7 @@
 //! Tokens as text: a token may hold part of a character, and a corpus may hold escape sequences.
 
 use super::Surprise;
+use super::visible::printable_but;
 
 /// A stretch of text with one colour.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +13,7 @@ pub struct Span {
 }
 
 /// Joins tokens' bytes to spans that begin and end at characters. Bytes that are no UTF-8 become
-/// U+FFFD; control characters other than the line feed are escaped.
+/// U+FFFD; what is not seen is escaped, but for the line feed.
 pub fn spans(tokens: impl IntoIterator<Item = (Vec<u8>, Surprise)>) -> Vec<Span> {
     let mut spans = Vec::new();
     let mut pending: Option<(Vec<u8>, Surprise)> = None;
@@ -32,30 +33,13 @@ pub fn spans(tokens: impl IntoIterator<Item = (Vec<u8>, Surprise)>) -> Vec<Span>
 
 fn span(bytes: &[u8], surprise: Surprise) -> Span {
     let text = String::from_utf8_lossy(bytes);
-    let text = text
-        .split('\n')
-        .map(printable)
-        .collect::<Vec<_>>()
-        .join("\n");
+    let text = printable_but(&text, &['\n']);
     Span { text, surprise }
 }
 
 /// Whether more bytes could complete the last character.
 fn ends_inside_a_character(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
-}
-
-/// `text` on one line and without effect on a terminal: control characters escaped.
-pub fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            safe.extend(character.escape_default());
-        } else {
-            safe.push(character);
-        }
-    }
-    safe
 }
 
 #[cfg(test)]
@@ -91,6 +75,5 @@ mod tests {
     fn escape_sequences_of_the_corpus_do_not_reach_the_terminal() {
         let shown = spans([(b"\x1b[2Jx\ny\r".to_vec(), Surprise::Open)]);
         assert_eq!(shown[0].text, "\\u{1b}[2Jx\ny\\r");
-        assert_eq!(printable("a\tb"), "a\\tb");
     }
 }

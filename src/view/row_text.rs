@@ -1,8 +1,9 @@
 //! A row on a terminal. Colours are ANSI sequences; a writer that strips them leaves plain text.
 
-use super::pieces::{Span, printable};
+use super::pieces::Span;
 use super::row::{RowView, TokenView};
 use super::surprise::{SURPRISE_LEGEND, Surprise};
+use super::visible::printable;
 use anstyle::Style;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 

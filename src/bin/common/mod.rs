@@ -1,5 +1,8 @@
 //! What both binaries do in the same way.
 
+pub(crate) mod command_line;
 pub(crate) mod exit;
+#[allow(dead_code, unused, reason = "each binary uses its part")]
+pub(crate) mod print;
 pub(crate) mod progress;
 pub(crate) mod signals;

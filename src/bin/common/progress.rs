@@ -1,5 +1,6 @@
 //! Progress on standard error: a bar on a terminal, one JSON line every few seconds otherwise.
 
+use super::print;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::IsTerminal;
@@ -49,9 +50,7 @@ impl Display {
             return;
         }
         *last_line = Instant::now();
-        if let Ok(line) = serde_json::to_string(now) {
-            anstream::eprintln!("{line}");
-        }
+        print::json_note(now);
     }
 }
 

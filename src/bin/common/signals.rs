@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM.
 
+use super::print::say;
 use anyhow::Context;
 use saltworks::error::Kind;
 use saltworks::interrupt::Interrupt;
@@ -17,7 +18,7 @@ pub(crate) fn interrupt(notice: &'static str) -> anyhow::Result<Interrupt> {
             if requested.is_requested() {
                 signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit_code()));
             }
-            anstream::eprintln!("{notice}");
+            say!("{notice}");
             requested.request();
         }
     };

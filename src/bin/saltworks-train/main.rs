@@ -38,7 +38,11 @@ enum Command {
 }
 
 fn main() -> std::process::ExitCode {
-    exit::report(match Cli::parse().command {
+    let cli: Cli = match common::command_line::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    exit::report(match cli.command {
         Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(*args),
         Command::Compare(args) => compare::run(args),

@@ -3,6 +3,7 @@
 mod machine;
 mod report;
 
+use crate::common::print;
 use machine::Machine;
 use report::{Device, Doctor};
 use saltworks::onnx::build::samples::Sample;
@@ -28,9 +29,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let runtime = load_runtime(args.ort_lib.as_deref());
     let doctor = examine(&runtime)?;
     if args.json {
-        anstream::println!("{}", serde_json::to_string_pretty(&doctor)?);
+        print::json(&doctor, true)?;
     } else {
-        anstream::print!("{doctor}");
+        print::styled(&doctor.to_string());
     }
     runtime
         .map(|_| ())

@@ -1,5 +1,6 @@
 //! `saltworks finalize`.
 
+use crate::common::print::out;
 use indicatif::{BinaryBytes, HumanCount};
 use saltworks::shards;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let manifest = shards::finalize(&args.labels, args.allow_mixed_runtime)?;
-    anstream::println!(
+    out!(
         "{}: {} shards, {} sequences, {} targets, {}",
         args.labels.join(shards::MANIFEST_NAME).display(),
         HumanCount(manifest.shards.len() as u64),
@@ -26,7 +27,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         BinaryBytes(manifest.n_bytes),
     );
     for runtime in &manifest.runtimes {
-        anstream::println!("made by {runtime}");
+        out!("made by {runtime}");
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `saltworks inspect`: one row as a person wants to see it.
 
+use crate::common::print;
 use crate::terminal;
-use anyhow::Context;
 use saltworks::shards::{LabelSet, Plan, PlanTokenizer, Row};
 use saltworks::tokens::Tokenizer;
 use saltworks::view::{
@@ -131,14 +131,14 @@ fn show_ids(args: &Args, row: &Row) -> anyhow::Result<()> {
 fn show(args: &Args, row: &Row, names: TokenNames<'_>) -> anyhow::Result<()> {
     let view = describe_row(row, args.positions.0.clone(), args.alternatives, names);
     if args.json {
-        let json = serde_json::to_string_pretty(&view).context("cannot write JSON")?;
-        return terminal::print(&(json + "\n"));
+        return print::json(&view, true);
     }
-    terminal::print(&render_row(
+    print::styled(&render_row(
         &view,
         &coloured_text(row, names),
         terminal::width(),
-    ))
+    ));
+    Ok(())
 }
 
 #[cfg(test)]

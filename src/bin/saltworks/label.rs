@@ -1,6 +1,7 @@
 //! `saltworks label`.
 
 use super::progress::ProgressDisplay;
+use crate::common::print::{out, say};
 use saltworks::label::{self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome};
 use saltworks::shards::Plan;
 use std::path::PathBuf;
@@ -68,10 +69,10 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
     let info = inputs.teacher.info();
     for teacher in std::iter::once(&inputs.teacher).chain(&inputs.more_teachers) {
         for note in &teacher.info().notes {
-            anstream::eprintln!("note: {note}");
+            say!("note: {note}");
         }
     }
-    anstream::eprintln!(
+    say!(
         "ONNX Runtime {} on {}, logits reduced by --reduce {} ({})",
         inputs.runtime.version,
         info.provider,
@@ -79,11 +80,11 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
         inputs.runtime.path.display()
     );
     if inputs.tokenizer.is_none() {
-        anstream::eprintln!(
+        say!(
             "note: the tokens do not say which tokenizer made them, so only the range of ids was checked; --tokenizer would check more"
         );
     }
-    anstream::eprintln!(
+    say!(
         "labelling sequences {}: {} targets, {}",
         sequences(plan),
         plan.sequences.n_targets,
@@ -94,12 +95,12 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
 fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
     let output = config.output.display();
     if outcome.n_made == 0 {
-        println!(
+        out!(
             "nothing to do: {} there already, unharmed",
             shards(outcome.n_before)
         );
     } else {
-        println!(
+        out!(
             "{} made, {} there before; {:.0} tokens/s",
             shards(outcome.n_made),
             outcome.n_before,
@@ -107,34 +108,35 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
         );
     }
     match &outcome.manifest {
-        Some(_) => println!("labels are complete in {output} (saltworks stats {output})"),
-        None => println!(
+        Some(_) => out!("labels are complete in {output} (saltworks stats {output})"),
+        None => out!(
             "task {}/{} is done; once all tasks are: saltworks finalize {output}",
-            config.task.index, config.task.count
+            config.task.index,
+            config.task.count
         ),
     }
 }
 
 fn print_estimate(estimate: &Estimate) {
     let plan = &estimate.plan;
-    println!("sequences  {}", sequences(plan));
-    println!("tokens     {}", plan.sequences.n_targets);
-    println!(
+    out!("sequences  {}", sequences(plan));
+    out!("tokens     {}", plan.sequences.n_targets);
+    out!(
         "shards     {} of up to {} rows",
         plan.n_shards(),
         plan.layout.rows_per_shard
     );
-    println!(
+    out!(
         "size       {} ({:.1} B/token)",
         indicatif::HumanBytes(estimate.bytes() as u64),
         estimate.bytes_per_token
     );
-    println!(
+    out!(
         "time       {} at {:.0} tokens/s",
         indicatif::HumanDuration(std::time::Duration::from_secs_f64(estimate.seconds())),
         estimate.tokens_per_s
     );
-    println!(
+    out!(
         "probe      {} tokens labelled; nothing was written",
         estimate.n_targets_probed
     );
@@ -144,7 +146,7 @@ fn print_estimate(estimate: &Estimate) {
 /// An interruption loses the shard in work: long ones are worth cutting smaller.
 pub(crate) fn warn_of_long_shards(seconds_per_shard: f64) {
     if seconds_per_shard > LONG_SHARD_SECONDS {
-        anstream::eprintln!(
+        say!(
             "warning: a shard takes about {:.0} minutes here, which an interruption would lose; --shard-bytes makes them smaller",
             seconds_per_shard / 60.0
         );

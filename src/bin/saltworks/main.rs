@@ -45,7 +45,11 @@ enum Command {
 }
 
 fn main() -> std::process::ExitCode {
-    exit::report(match Cli::parse().command {
+    let cli: Cli = match common::command_line::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    exit::report(match cli.command {
         Command::Doctor(args) => doctor::run(args),
         Command::Tokenizer(args) => tokenizer::run(args),
         Command::Tokenize(args) => tokenize::run(args),

@@ -3,6 +3,7 @@
 #[cfg(feature = "train")]
 mod training;
 
+use crate::common::print::out;
 use saltworks::label;
 
 /// Write the plan of a labelling, for several tasks to share, or say what a training run needs.
@@ -52,13 +53,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         super::label::warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
     }
     let plan = label::plan(&config)?;
-    println!(
+    out!(
         "planned {} targets in {} shards: {}",
         plan.sequences.n_targets,
         plan.n_shards(),
         config.output.join("plan.json").display()
     );
-    println!(
+    out!(
         "label them with: saltworks label (the same options) --task I/N, then saltworks finalize {}",
         config.output.display()
     );

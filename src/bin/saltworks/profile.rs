@@ -1,12 +1,13 @@
 //! `label --profile`: where the time went.
 
+use crate::common::print::out;
 use saltworks::label::{Profile, Stage};
 
 /// A line a stage; shares are of the labelling threads' wall clock.
 pub(crate) fn print(profile: &Profile) {
     let labelling = profile.wall.as_secs_f64() * profile.n_workers as f64;
     let n_targets = profile.n_targets.max(1) as f64;
-    println!("stage                            seconds  us/token   share");
+    out!("stage                            seconds  us/token   share");
     for &(stage, time) in &profile.stages {
         let seconds = time.as_secs_f64();
         let share = if stage.is_of_labelling() {
@@ -14,20 +15,20 @@ pub(crate) fn print(profile: &Profile) {
         } else {
             "beside".into()
         };
-        println!(
+        out!(
             "{:<30} {seconds:>9.2} {:>9.2}  {share:>6}",
             words(stage),
             seconds * 1e6 / n_targets,
         );
     }
-    println!(
+    out!(
         "{:<30} {:>9.2} {:>9.2}",
         "wall clock",
         profile.wall.as_secs_f64(),
         profile.wall.as_secs_f64() * 1e6 / n_targets
     );
     let n_padding = profile.n_positions.saturating_sub(profile.n_targets);
-    println!(
+    out!(
         "{:<30} {:>8.1}%  of the positions that the teacher ran over",
         "padding",
         100.0 * n_padding as f64 / profile.n_positions.max(1) as f64

@@ -2,8 +2,8 @@
 
 mod preview;
 
+use crate::common::print::{self, out, say};
 use crate::terminal;
-use anyhow::Context;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use preview::Preview;
@@ -119,20 +119,21 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             summary: &summary,
             preview: preview.as_ref(),
         };
-        let json = serde_json::to_string_pretty(&report).context("cannot write JSON")?;
-        return terminal::print(&(json + "\n"));
+        return print::json(&report, true);
     }
     let mut text = render_selection(&summary, terminal::width());
     text += &preview.map_or_else(String::new, |preview| preview.render());
-    text += &format!("\nwritten to {}\n", args.output.display());
-    terminal::print(&text)
+    print::styled(&text);
+    out!();
+    out!("written to {}", args.output.display());
+    Ok(())
 }
 
 /// A set less itself, by an exported copy or a slip of the directory, selects nothing of use.
 fn note_one_teacher(labels: &LabelSet, minus: &LabelSet) {
     let teacher = |set: &LabelSet| set.segments[0].teacher.fingerprint.clone();
     if teacher(labels) == teacher(minus) {
-        anstream::eprintln!(
+        say!(
             "note: {} and {} are by one teacher: every difference of their scores is 0",
             labels.dir.display(),
             minus.dir.display()

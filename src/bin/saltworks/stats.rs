@@ -1,5 +1,6 @@
 //! `saltworks stats`: a label set at a glance.
 
+use crate::common::print;
 use crate::terminal;
 use anyhow::Context;
 use saltworks::bounds::{
@@ -55,10 +56,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         held_out,
     };
     if args.json {
-        let json = serde_json::to_string_pretty(&shown).context("cannot write JSON")?;
-        return terminal::print(&(json + "\n"));
+        return print::json(&shown, true);
     }
-    terminal::print(&text(&shown))
+    print::styled(&text(&shown));
+    Ok(())
 }
 
 fn text(shown: &Shown) -> String {

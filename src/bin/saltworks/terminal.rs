@@ -31,13 +31,3 @@ fn width_of_stdout() -> Option<usize> {
 fn width_of_stdout() -> Option<usize> {
     None
 }
-
-/// Writes `text` to standard output, with colours where it is a terminal that wants them. A reader
-/// that closes the pipe early, such as `head`, is no error.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::{ErrorKind, Write};
-    match anstream::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
-}

@@ -3,6 +3,7 @@
 pub(crate) mod progress;
 
 use self::progress::Progress;
+use crate::common::print::{out, say};
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, encode_documents,
@@ -92,7 +93,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 fn announce(args: &Args, options: &EncodeOptions, tokenizer: &Tokenizer) {
     let bos = describe(&args.bos, options.bos, tokenizer);
     let eod = describe(&args.eod, options.eod, tokenizer);
-    anstream::eprintln!("bos {bos}; eod {eod}; {} ids", tokenizer.vocab_size());
+    say!("bos {bos}; eod {eod}; {} ids", tokenizer.vocab_size());
 }
 
 fn describe(choice: &SpecialChoice, id: Option<u32>, tokenizer: &Tokenizer) -> String {
@@ -143,6 +144,6 @@ fn summarize(args: &Args, corpus: &CorpusJson, tokenizer: &Tokenizer, seconds: f
         ("output", args.output.display().to_string()),
     ];
     for (name, value) in lines {
-        anstream::println!("{name:<12} {value}");
+        out!("{name:<12} {value}");
     }
 }

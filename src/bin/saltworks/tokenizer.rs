@@ -1,5 +1,6 @@
 //! `saltworks tokenizer train`.
 
+use crate::common::print::{out, say};
 use crate::tokenize::InputArgs;
 use crate::tokenize::progress::Progress;
 use clap::builder::NonEmptyStringValueParser;
@@ -79,10 +80,10 @@ fn train(args: TrainArgs) -> anyhow::Result<()> {
 fn summarize(args: &TrainArgs, trained: &TrainedTokenizer, tokenizer: &Tokenizer, seconds: f64) {
     let got = tokenizer.vocab_size();
     if got < args.vocab_size {
-        anstream::eprintln!("note: the text holds no more pairs to merge than for {got} ids");
+        say!("note: the text holds no more pairs to merge than for {got} ids");
     }
     if trained.stopped_early {
-        anstream::eprintln!(
+        say!(
             "note: documents past --max-text-bytes {} were not read",
             args.max_text_bytes
         );
@@ -101,6 +102,6 @@ fn summarize(args: &TrainArgs, trained: &TrainedTokenizer, tokenizer: &Tokenizer
         ("output", args.output.display().to_string()),
     ];
     for (name, value) in lines {
-        anstream::println!("{name:<12} {value}");
+        out!("{name:<12} {value}");
     }
 }

@@ -1,5 +1,6 @@
 //! `saltworks verify`.
 
+use crate::common::print::{self, out};
 use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressStyle};
 use saltworks::label::{
     self, DivergenceReport, LabelConfig, RELABEL_TOLERANCE_NATS, RelabelReport, TeacherReport,
@@ -62,7 +63,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     if args.json {
         let both = serde_json::json!({ "files": report, "teacher": again });
-        anstream::println!("{both}");
+        print::json(&both, false)?;
     } else {
         print(&args.labels, &report);
         again.iter().for_each(print_teacher);
@@ -102,25 +103,25 @@ fn print_teacher(report: &TeacherReport) {
 }
 
 fn print_divergence(report: &DivergenceReport) {
-    anstream::println!(
+    out!(
         "another teacher made these labels; beside this one, over {} sequences ({} targets):",
         HumanCount(report.n_sequences),
         HumanCount(report.n_positions),
     );
-    anstream::println!(
+    out!(
         "  KL(this || labels)  {:.6} nats a token (99% below {:.4}, largest {:.3}; kept ids and tail)",
         report.kl_nats_mean,
         report.kl_nats_p99,
         report.kl_nats_max,
     );
-    anstream::println!(
+    out!(
         "  same best id        {:.2}%",
         100.0 * report.top1_agreement
     );
     let nll = report
         .labels_nll_mean
         .map_or_else(String::new, |nll| format!(", labels {nll:.4}"));
-    anstream::println!(
+    out!(
         "  NLL of the targets  this {:.4}{nll} nats a token",
         report.reference_nll_mean,
     );
@@ -128,9 +129,9 @@ fn print_divergence(report: &DivergenceReport) {
 
 fn print_again(report: &RelabelReport) {
     for finding in &report.findings {
-        anstream::println!("{finding}");
+        out!("{finding}");
     }
-    anstream::println!(
+    out!(
         "{} sequences ({} targets) labelled again: largest difference {:.2e} nats (tolerance {RELABEL_TOLERANCE_NATS:.0e} and a step of the rounding), {} ids differ by a tie, {} draws fell on other ids, {} findings",
         HumanCount(report.n_sequences),
         HumanCount(report.n_positions),
@@ -159,14 +160,14 @@ fn print(labels: &Path, report: &VerifyReport) {
     report.findings.iter().for_each(print_finding);
     let n_more = report.n_findings - report.findings.len() as u64;
     if n_more > 0 {
-        anstream::println!("... and {} more findings", HumanCount(n_more));
+        out!("... and {} more findings", HumanCount(n_more));
     }
     let verdict = if report.is_clean() {
         "sound"
     } else {
         "NOT sound"
     };
-    anstream::println!(
+    out!(
         "{}: {} shards, {} sequences, {} targets, {}: {verdict}",
         labels.display(),
         HumanCount(report.n_shards),
@@ -178,5 +179,5 @@ fn print(labels: &Path, report: &VerifyReport) {
 
 fn print_finding(finding: &Finding) {
     let shard = finding.shard.map(|shard| format!("shard {shard}: "));
-    anstream::println!("{}{}", shard.unwrap_or_default(), finding.message);
+    out!("{}{}", shard.unwrap_or_default(), finding.message);
 }

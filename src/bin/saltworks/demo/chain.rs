@@ -2,6 +2,7 @@
 
 use super::configs::{self, SEQ_LEN, Scale};
 use super::{Args, claim, story, texts};
+use crate::common::print::out;
 use crate::signals;
 use anyhow::Context;
 use saltworks::demo::DemoError;
@@ -74,7 +75,7 @@ fn write_texts(args: &Args, dir: &Path) -> anyhow::Result<()> {
         true => "generated text in an invented language".to_owned(),
         false => args.corpus.join(" "),
     };
-    anstream::println!(
+    out!(
         "{source}: {:.1} MB, {n_kept} documents to train on ({}), {n_held_out} held out ({})",
         written.n_text_bytes as f64 / 1e6,
         corpus.display(),
@@ -282,10 +283,13 @@ fn n_tokens(dir: &Path) -> anyhow::Result<u64> {
 impl Stage {
     fn run(&self, number: usize, n_stages: usize, interrupt: &Interrupt) -> anyhow::Result<()> {
         if self.done.exists() {
-            anstream::println!("\n[{number}/{n_stages}] {}: there already", self.title);
+            out!();
+            out!("[{number}/{n_stages}] {}: there already", self.title);
             return Ok(());
         }
-        anstream::println!("\n[{number}/{n_stages}] {}\n$ {}", self.title, self.line());
+        out!();
+        out!("[{number}/{n_stages}] {}", self.title);
+        out!("$ {}", self.line());
         let status = self.run_to_its_end(interrupt)?;
         if status.success() {
             return Ok(());

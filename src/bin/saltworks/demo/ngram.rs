@@ -1,6 +1,7 @@
 //! Labels alone, by a teacher that is counted and not trained.
 
 use super::{Args, claim};
+use crate::common::print::out;
 use crate::progress::ProgressDisplay;
 use crate::signals;
 use anyhow::{Context, bail};
@@ -214,17 +215,23 @@ fn documents(layout: &Layout) -> anyhow::Result<Documents> {
 
 /// One line a stage.
 fn done(stage: &str, path: &Path, what: &str) {
-    anstream::println!("{stage:<10} {:<24} {what}", path.display());
+    out!("{stage:<10} {:<24} {what}", path.display());
 }
 
 fn say_what_next(layout: &Layout) {
     let labels = layout.labels.display();
-    anstream::println!(
-        "\nNow read the labels with anything that reads Parquet, for instance DuckDB:\n\n  \
-         SELECT seq_id, n_targets, round(score_salt, 3) AS score_salt, round(score_mean_nll, 3) AS mean_nll\n  \
-         FROM '{labels}/scores/*.parquet' ORDER BY score_salt DESC LIMIT 5;\n\n\
-         or look at a row:\n\n  \
-         saltworks inspect {labels} --tokenizer {} --row 0",
+    out!();
+    out!("Now read the labels with anything that reads Parquet, for instance DuckDB:");
+    out!();
+    out!(
+        "  SELECT seq_id, n_targets, round(score_salt, 3) AS score_salt, round(score_mean_nll, 3) AS mean_nll"
+    );
+    out!("  FROM '{labels}/scores/*.parquet' ORDER BY score_salt DESC LIMIT 5;");
+    out!();
+    out!("or look at a row:");
+    out!();
+    out!(
+        "  saltworks inspect {labels} --tokenizer {} --row 0",
         layout.tokenizer.display()
     );
 }

@@ -1,5 +1,6 @@
 //! What the demo found, in a few lines.
 
+use crate::common::print::out;
 use anyhow::Context;
 use saltworks::experiment::{ArmResults, Budget, Reach, Results};
 use std::path::Path;
@@ -10,15 +11,19 @@ pub(super) fn tell(dir: &Path, took: Duration, is_quick: bool) -> anyhow::Result
     let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let results: Results =
         serde_json::from_slice(&text).with_context(|| format!("cannot read {}", path.display()))?;
-    anstream::println!("\nAfter {} s:\n", took.as_secs());
+    out!();
+    out!("After {} s:", took.as_secs());
+    out!();
     for line in lines(&results) {
-        anstream::println!("  {line}");
+        out!("  {line}");
     }
     if is_quick {
-        anstream::println!("\n  With --quick these numbers mean nothing.");
+        out!();
+        out!("  With --quick these numbers mean nothing.");
     }
     let report = dir.join("experiment/report.html");
-    anstream::println!("\nAll of it, with pictures: {}", report.display());
+    out!();
+    out!("All of it, with pictures: {}", report.display());
     Ok(())
 }
 

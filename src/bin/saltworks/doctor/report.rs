@@ -3,6 +3,7 @@
 use super::machine::Machine;
 use anstyle::{AnsiColor, Style};
 use saltworks::teacher::{RuntimeLibrary, Searched};
+use saltworks::view::printable;
 use std::fmt;
 
 /// Column at which values begin.
@@ -147,7 +148,7 @@ fn heading(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 }
 
 fn line(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
-    writeln!(f, "  {label:LABEL_WIDTH$}{text}")
+    writeln!(f, "  {label:LABEL_WIDTH$}{}", printable(text))
 }
 
 fn mark(f: &mut fmt::Formatter<'_>, label: &str, good: bool, text: &str) -> fmt::Result {
@@ -157,5 +158,6 @@ fn mark(f: &mut fmt::Formatter<'_>, label: &str, good: bool, text: &str) -> fmt:
         (AnsiColor::Red, "no")
     };
     let style = Style::new().fg_color(Some(colour.into()));
+    let text = printable(text);
     writeln!(f, "  {label:LABEL_WIDTH$}{style}{sign}{style:#}  {text}")
 }

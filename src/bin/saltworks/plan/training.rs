@@ -1,8 +1,7 @@
 //! `saltworks plan --training`: what a training run needs of labels, what they cost, and what a live
 //! teacher in the training loop would have cost instead.
 
-use crate::terminal;
-use anyhow::Context;
+use crate::common::print::{self, say};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use saltworks::label::{self, Estimate, LabelConfig, LabelOptions, SequenceRange};
 use saltworks::train::TrainError;
@@ -65,16 +64,16 @@ pub(super) fn run(
     config.validate().map_err(TrainError::from)?;
     let demand = LabelDemand::of(&config);
     if demand.n_sequences == 0 {
-        anstream::eprintln!("note: no step of this run reads labels (kd.mode, kd.n_kd)");
+        say!("note: no step of this run reads labels (kd.mode, kd.n_kd)");
     }
     let label_config = label_config(&config, flags, &demand)?;
     let estimate = label::estimate(&label_config)?;
     let costs = Costs::of(&config, demand, &estimate, n_runs);
     if as_json {
-        let json = serde_json::to_string_pretty(&costs).context("cannot write JSON")?;
-        return terminal::print(&(json + "\n"));
+        return print::json(&costs, true);
     }
-    terminal::print(&costs.render())
+    print::block(&costs.render());
+    Ok(())
 }
 
 /// The flags, and what the training configuration says for those that are left out. Without a range
@@ -111,7 +110,7 @@ fn selection_there(path: Option<&Path>) -> Option<PathBuf> {
     if path.exists() {
         return Some(path.to_path_buf());
     }
-    anstream::eprintln!(
+    say!(
         "note: {} is not there yet: the probe reads the first sequences of the corpus",
         path.display()
     );

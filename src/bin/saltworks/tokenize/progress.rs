@@ -1,5 +1,6 @@
 //! How far tokenizing has come: a bar on a terminal, a JSON line every few seconds elsewhere.
 
+use crate::common::print;
 use crate::common::progress::{LINE_INTERVAL, terminal_bar};
 use indicatif::ProgressBar;
 use saltworks::tokens::EncodeProgress;
@@ -32,7 +33,7 @@ impl Progress {
             bar.set_position(now.bytes_read);
         } else if self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = Instant::now();
-            eprintln!("{}", json_line(now, seconds));
+            print::json_note(&json_line(now, seconds));
         }
     }
 

@@ -1,0 +1,204 @@
+//! Everything that the programs say goes through here, since neither stream can be relied on.
+//!
+//! Standard output is a command's result. A reader that closes it early, such as `head`, is no
+//! error; one that cannot take it, such as a full disk, is told at the end, after the work itself.
+//! Standard error is for people: what cannot be written there is dropped, and ends no work.
+//!
+//! Text from outside (paths, documents, models, causes of errors) may hold anything. It is made
+//! visible here, at the end of its way, where no message can be forgotten. Colours are put on
+//! before, so a text with colours ([`styled`]) may hold such sequences and no others; the `view`
+//! room, which writes those texts, escapes the words in them.
+
+use anyhow::Context;
+use saltworks::error::Kind;
+use saltworks::view::{printable, printable_but, printable_json};
+use serde::Serialize;
+use std::error::Error;
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One line of a command's result, on standard output.
+macro_rules! out {
+    () => { $crate::common::print::line(format_args!("")) };
+    ($($words:tt)*) => { $crate::common::print::line(format_args!($($words)*)) };
+}
+/// One line for a person, on standard error.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::common::print::note(format_args!($($words)*)) };
+}
+pub(crate) use {out, say};
+
+/// What became of standard output. After a failure nothing more is written: no holes.
+enum Output {
+    Good,
+    /// Its reader went away.
+    Closed,
+    Failed(io::Error),
+}
+
+static OUTPUT: Mutex<Output> = Mutex::new(Output::Good);
+
+fn output() -> MutexGuard<'static, Output> {
+    OUTPUT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Behind [`out!`]. Line breaks in it are text from outside, and shown as `\n`.
+pub(crate) fn line(words: Arguments<'_>) {
+    to_stdout(|| plain_to_stdout(&(printable(&words.to_string()) + "\n")));
+}
+
+/// Behind [`say!`]; as [`line`].
+pub(crate) fn note(words: Arguments<'_>) {
+    to_stderr(&(printable(&words.to_string()) + "\n"));
+}
+
+/// A result of many lines without colours.
+pub(crate) fn block(text: &str) {
+    to_stdout(|| plain_to_stdout(&printable_but(text, &['\n', '\t'])));
+}
+
+/// A result of many lines with colours, which are left out where standard output shows none.
+pub(crate) fn styled(text: &str) {
+    to_stdout(|| anstream::stdout().write_all(keeping_colours(text).as_bytes()));
+}
+
+/// A result as one JSON object, laid out for people where `is_pretty`.
+pub(crate) fn json(value: &impl Serialize, is_pretty: bool) -> anyhow::Result<()> {
+    let json = match is_pretty {
+        true => serde_json::to_string_pretty(value),
+        false => serde_json::to_string(value),
+    };
+    let json = json.context("cannot write JSON")?;
+    to_stdout(|| plain_to_stdout(&(printable_json(&json) + "\n")));
+    Ok(())
+}
+
+/// Progress as one JSON line, on standard error.
+pub(crate) fn json_note(value: &impl Serialize) {
+    if let Ok(json) = serde_json::to_string(value) {
+        to_stderr(&(printable_json(&json) + "\n"));
+    }
+}
+
+/// An error with its causes, on standard error.
+pub(crate) fn error(error: &anyhow::Error) {
+    let causes: Vec<String> = error.chain().map(describe_cause).collect();
+    to_stderr(&format!("error: {}\n", causes.join(": ")));
+}
+
+/// A message with colours, on standard error.
+pub(crate) fn styled_note(text: &str) {
+    let _ = anstream::stderr().write_all(keeping_colours(text).as_bytes());
+}
+
+/// Says that standard output failed; what was to be done is done.
+pub(crate) fn output_failed(error: &io::Error) -> ExitCode {
+    say!("error: cannot write to standard output: {error}");
+    ExitCode::from(Kind::Failed.exit_code())
+}
+
+/// Whether standard output takes no more, so that work which only prints may end.
+pub(crate) fn is_output_lost() -> bool {
+    !matches!(*output(), Output::Good)
+}
+
+/// Whether all that was printed has arrived, or nobody wanted it.
+///
+/// # Errors
+/// Standard output failed otherwise; said once.
+pub(crate) fn finish() -> io::Result<()> {
+    to_stdout(|| io::stdout().flush());
+    match std::mem::replace(&mut *output(), Output::Closed) {
+        Output::Failed(error) => Err(error),
+        Output::Good | Output::Closed => Ok(()),
+    }
+}
+
+fn to_stdout(write: impl FnOnce() -> io::Result<()>) {
+    let mut output = output();
+    if !matches!(*output, Output::Good) {
+        return;
+    }
+    match write() {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => *output = Output::Closed,
+        Err(error) => *output = Output::Failed(error),
+    }
+}
+
+fn plain_to_stdout(text: &str) -> io::Result<()> {
+    io::stdout().write_all(text.as_bytes())
+}
+
+/// Progress that cannot be written is dropped: a full disk of a log ends no work.
+fn to_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Line breaks of a message's own are followed by an indent, but for TOML's, which draws the place
+/// in the file; any others came in with a name.
+fn describe_cause(cause: &(dyn Error + 'static)) -> String {
+    let text = cause.to_string();
+    if cause.is::<toml::de::Error>() || cause.is::<Box<toml::de::Error>>() {
+        return printable_but(text.trim_end(), &['\n']);
+    }
+    let lines: Vec<String> = text.split("\n ").map(printable).collect();
+    lines.join("\n ")
+}
+
+/// `text` with its colours: sequences ESC [ digits and semicolons m, and nothing else unseen.
+fn keeping_colours(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let kept = &['\n'];
+    let mut safe = printable_but(parts.next().unwrap_or_default(), kept);
+    for part in parts {
+        let is_colour = part.strip_prefix('[').is_some_and(|rest| {
+            rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+                .starts_with('m')
+        });
+        safe += if is_colour { "\u{1b}" } else { "\\u{1b}" };
+        safe += &printable_but(part, kept);
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read {}; looked in:\n  here: {}", .0, .0)]
+    struct Named(String);
+
+    #[test]
+    fn a_cause_keeps_its_own_lines_and_shows_those_of_a_name() {
+        let name = Path::new("a\nerror: b\u{1b}[2J\u{202e}").display();
+        assert_eq!(
+            describe_cause(&Named(name.to_string())),
+            "cannot read a\\nerror: b\\u{1b}[2J\\u{202e}; looked in:\n  here: a\\nerror: b\\u{1b}[2J\\u{202e}"
+        );
+    }
+
+    #[test]
+    fn a_place_in_a_toml_file_is_drawn_over_several_lines() {
+        let error = toml::from_str::<toml::Table>("a = 1\nb = \u{202e}").unwrap_err();
+        let text = describe_cause(&error);
+        assert!(text.lines().count() > 3, "{text}");
+        assert!(text.contains("\\u{202e}"), "{text}");
+    }
+
+    #[test]
+    fn colours_pass_and_no_other_sequence() {
+        let bold = anstyle::Style::new().bold();
+        let text = format!("{bold}a{bold:#}\n\u{1b}[2Jb\u{1b}]0;title\u{7}\u{1b}");
+        let shown = keeping_colours(&text);
+        assert!(
+            shown.starts_with(&format!("{bold}a{bold:#}\n\\u{{1b}}[2Jb")),
+            "{shown}"
+        );
+        assert!(shown.ends_with("\\u{1b}]0;title\\u{7}\\u{1b}"), "{shown}");
+    }
+}
