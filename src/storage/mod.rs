@@ -15,6 +15,7 @@
 mod error;
 mod fault;
 mod hash;
+mod json;
 mod lock;
 mod partial;
 mod publish;
@@ -27,6 +28,7 @@ pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{fail_nth, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
+pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::lock_file;
 pub use partial::{Partial, Sealed};
 pub use publish::{

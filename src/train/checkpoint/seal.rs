@@ -57,6 +57,13 @@ impl Seal {
             });
         }
         for (file, expected) in &seal.files {
+            if Path::new(file)
+                .file_name()
+                .is_none_or(|name| name != &**file)
+            {
+                let reason = format!("it lists {file:?}, which names no file beside it");
+                return Err(Fault::Unreadable(reason));
+            }
             check_file(dir, file, expected)?;
         }
         Ok(seal)

@@ -123,7 +123,10 @@ fn tip(token: &TokenView) -> String {
     };
     let mut text = format!("{name}: p {}", probability(prob));
     if let Some(rank) = token.rank {
-        text += &format!(", rank {}", grouped(u64::from(rank) + 1));
+        text += &format!(
+            ", rank {} (0 = the teacher\u{2019}s best)",
+            grouped(u64::from(rank))
+        );
     }
     if let Some(entropy) = token.entropy {
         text += &format!(", entropy {} nats", fixed(f64::from(entropy), 2));
@@ -173,14 +176,14 @@ fn token_table(passage: &Passage) -> String {
             vec![
                 format!("<code>{}</code>", escape(&printable(&token.text))),
                 number(token.prob.map(probability)),
-                number(token.rank.map(|rank| grouped(u64::from(rank) + 1))),
+                number(token.rank.map(|rank| grouped(u64::from(rank)))),
                 number(token.entropy.map(|entropy| fixed(f64::from(entropy), 2))),
                 format!("<code>{}</code>", escape(&best)),
             ]
         })
         .collect();
     table(
-        "Probability and rank (1 is the best) under the teacher, entropy in nats, and the teacher\u{2019}s best id.",
+        "Probability and rank (0 = the teacher\u{2019}s best) under the teacher, entropy in nats, and the teacher\u{2019}s best id.",
         &cells(["Token", "p", "Rank", "Entropy", "Best"]),
         &rows,
         1,
@@ -275,7 +278,7 @@ mod tests {
         let tip = tip(&token(3, "house", Some(0.125)));
         assert_eq!(
             tip,
-            "house: p 0.12, rank 5, entropy 2.50 nats\nbest: <best> & 0.25"
+            "house: p 0.12, rank 4 (0 = the teacher\u{2019}s best), entropy 2.50 nats\nbest: <best> & 0.25"
         );
     }
 
