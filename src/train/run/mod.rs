@@ -124,7 +124,7 @@ pub struct Finished {
 /// # Errors
 /// Whatever is wrong with a setting or an input, or between them; too little memory.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
-    prepare_as_of(config, None)
+    prepare_as_of(config, recorded_labels(config, Start::Fresh)?.as_deref())
 }
 
 /// [`prepare`] with the labels as they were when their fingerprint was `labels_then`, where they were
