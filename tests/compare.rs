@@ -166,8 +166,13 @@ fn wait_for(path: &Path, child: &mut Child) {
     }
 }
 
-/// Seconds of training are the only numbers that depend on the clock.
+/// Seconds of training are the only numbers that depend on the clock, and the checksum is of them too.
 fn without_times(mut results: Value) -> Value {
+    let checksum = results
+        .as_object_mut()
+        .unwrap()
+        .remove(saltworks::storage::CHECKSUM_KEY);
+    assert!(checksum.is_some());
     for arm in results["arms"].as_array_mut().unwrap() {
         for run in arm["runs"].as_array_mut().unwrap() {
             for branch in run["branches"].as_array_mut().unwrap() {
@@ -513,4 +518,141 @@ fn two_processes_do_not_work_on_one_grid_but_one_may_look_at_it() {
     succeed(bench.compare().arg("--report-only"));
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// One arm, one seed: quickly done.
+fn small() -> Bench {
+    Bench::new().with("seeds = [0, 1]", "seeds = [0]")
+}
+
+fn flip_middle(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_model_of_a_finished_cell_is_refused_by_name_and_its_results_stay() {
+    let bench = small();
+    succeed(&mut bench.compare());
+    let results = std::fs::read(bench.path("out/results.json")).unwrap();
+    let scores = bench.run_dir("salt/seed-0/at-50/scores.json");
+    let scored = std::fs::read(&scores).unwrap();
+    let assert_refused = |command: &mut Command, what: &str| {
+        let refused = fail_with(command, 3);
+        assert!(
+            refused.contains("the branch at-50 of salt, seed 0"),
+            "{refused}"
+        );
+        assert!(refused.contains(what), "{refused}");
+        assert_eq!(std::fs::read(&scores).unwrap(), scored);
+        let now = std::fs::read(bench.path("out/results.json")).unwrap();
+        assert_eq!(now, results);
+    };
+    let weights = bench.run_dir("salt/seed-0/at-50/final/model.safetensors");
+    let good = std::fs::read(&weights).unwrap();
+    flip_middle(&weights);
+    assert_refused(&mut bench.compare(), "model.safetensors");
+    assert_refused(
+        bench.compare().arg("--report-only"),
+        "is not the model that was scored",
+    );
+    // A model of an earlier version has no hash of its own, but its scores know it.
+    let seal = bench.run_dir("salt/seed-0/at-50/final/saltworks.json");
+    std::fs::remove_file(&seal).unwrap();
+    assert_refused(&mut bench.compare(), "is not the model that was scored");
+    std::fs::write(&weights, good).unwrap();
+    succeed(&mut bench.compare());
+}
+
+#[test]
+fn a_flipped_digit_of_a_score_or_of_a_set_is_found() {
+    let bench = small();
+    succeed(&mut bench.compare());
+    for (name, from) in [
+        ("runs/salt/seed-0/at-50/scores.json", "\"nll\": "),
+        ("runs/salt/seed-0/sources.json", "\"labels\": \"blake3:"),
+        ("runs/salt/arm.json", "\"n_tokens\": "),
+        ("sets.json", "\"teacher_nll\": "),
+    ] {
+        let path = bench.path("out").join(name);
+        let good = std::fs::read_to_string(&path).unwrap();
+        let place = good.find(from).unwrap() + from.len();
+        let mut bytes = good.clone().into_bytes();
+        bytes[place] = if bytes[place] == b'3' { b'4' } else { b'3' };
+        std::fs::write(&path, bytes).unwrap();
+        let mut command = bench.compare();
+        // What it knows of an arm it finds out anew, but for a report.
+        if name.ends_with("arm.json") {
+            command.arg("--report-only");
+        }
+        let refused = fail_with(&mut command, 3);
+        assert!(refused.contains("is damaged"), "{name}: {refused}");
+        std::fs::write(&path, good).unwrap();
+    }
+    let path = bench.path("out/results.json");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        good.replacen("\"accuracy\": 0.0", "\"accuracy\": 0.1", 1),
+    )
+    .unwrap();
+    assert_ne!(std::fs::read_to_string(&path).unwrap(), good);
+    let report = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+        command.arg("report").arg(bench.path("out"));
+        command
+    };
+    let refused = fail_with(&mut report(), 3);
+    assert!(refused.contains("results.json does not hold"), "{refused}");
+    // It is made anew from what is there.
+    succeed(&mut bench.compare());
+    succeed(&mut report());
+}
+
+#[test]
+fn what_a_model_was_trained_from_is_made_up_for_where_it_is_missing() {
+    let bench = small();
+    succeed(&mut bench.compare());
+    let sources = bench.run_dir("salt/seed-0/at-50/sources.json");
+    let recorded = std::fs::read(&sources).unwrap();
+    std::fs::remove_file(&sources).unwrap();
+    succeed(&mut bench.compare());
+    assert_eq!(std::fs::read(&sources).unwrap(), recorded);
+}
+
+#[test]
+fn a_grid_goes_on_with_the_same_inputs_under_other_names() {
+    let bench = small();
+    succeed(&mut bench.compare());
+    let results = bench.results();
+    let linked = bench.path("linked");
+    std::os::unix::fs::symlink(inputs().dir.path(), &linked).unwrap();
+    let config = bench.config.replace(
+        inputs().dir.path().to_str().unwrap(),
+        linked.to_str().unwrap(),
+    );
+    let bench = Bench {
+        config,
+        dir: bench.dir,
+    };
+    std::fs::remove_file(bench.run_dir("salt/seed-0/at-75/scores.json")).unwrap();
+    succeed(&mut bench.compare());
+    assert_eq!(bench.results(), results);
+}
+
+#[test]
+fn a_set_of_text_that_is_trained_on_is_noticed_by_name() {
+    let bench = small();
+    let said = text(&succeed(&mut bench.compare()));
+    for set in ["labelled", "raw"] {
+        let note = format!("the set {set} has text that models of salt, baseline are trained on");
+        assert!(said.contains(&note), "{said}");
+    }
+    let page = std::fs::read_to_string(bench.path("out/report.html")).unwrap();
+    assert!(
+        page.contains("The set raw has text that models of"),
+        "no warning"
+    );
 }

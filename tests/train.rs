@@ -1183,6 +1183,8 @@ fn a_disk_that_is_full_leaves_the_older_checkpoint_good() {
             n_stopped += 1;
             assert_eq!(result.status.code(), Some(1), "{printed}");
             assert!(printed.contains("--resume"), "{printed}");
+            // One way to go on, not two.
+            assert!(!printed.contains("run the same command"), "{printed}");
             was_named |= printed.contains("no space left");
         }
         succeed(&mut bench.resume(&output));
@@ -1567,4 +1569,204 @@ fn labels_that_a_model_cannot_be_evaluated_on_are_refused() {
     let mut damaged = eval(&bench.labels, &[]);
     let refused = fail_with(&mut damaged, 3);
     assert!(refused.contains("part-00000"), "{refused}");
+}
+
+/// A run that was stopped after step 20 of 24, as a kill would leave it.
+fn stopped(bench: &Bench, output: &str) {
+    succeed(&mut bench.run(output));
+    std::fs::remove_dir_all(bench.path(output).join("final")).unwrap();
+    let last = format!("checkpoints/step-{STEPS}");
+    std::fs::remove_dir_all(bench.path(output).join(last)).unwrap();
+}
+
+#[test]
+fn the_same_inputs_under_other_names_go_on_to_the_same_bits() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("reference"));
+    stopped(&bench, "run");
+    std::os::unix::fs::symlink(&bench.labels, bench.path("elsewhere")).unwrap();
+    let copy = bench.path("copy.bin");
+    std::fs::copy(inputs().path("tokens.bin"), &copy).unwrap();
+    let mut resumed = bench.resume("run");
+    for (key, path) in [
+        ("data.labels", bench.path("elsewhere")),
+        ("data.tokens", copy.clone()),
+        ("data.validation", copy.clone()),
+    ] {
+        resumed.args(["--set", &format!("{key}={}", path.display())]);
+    }
+    succeed(&mut resumed);
+    bench.assert_same("run", "reference");
+    // Other contents under the new name are still refused, and so is a file of which nothing is known.
+    stopped(&bench, "other");
+    let mut bytes = std::fs::read(&copy).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&copy, bytes).unwrap();
+    let mut resumed = bench.resume("other");
+    resumed.args(["--set", &format!("data.tokens={}", copy.display())]);
+    let refused = fail_with(&mut resumed, 2);
+    assert!(refused.contains("data.tokens"), "{refused}");
+}
+
+#[test]
+fn a_run_goes_on_with_the_labels_that_it_began_with_when_they_were_extended() {
+    let mut bench = Bench::new();
+    let labels = bench.path("extended");
+    let label = |range: &str| {
+        let mut options = saltworks();
+        inputs().add_options(&mut options, "unused");
+        let mut command = saltworks();
+        command.arg("label").args(["--sequences", range]);
+        let mut is_output = false;
+        for argument in options.get_args() {
+            command.arg(if is_output {
+                labels.as_os_str()
+            } else {
+                argument
+            });
+            is_output = argument == "--output";
+        }
+        command
+    };
+    succeed(&mut label("0..100"));
+    bench.labels = labels.clone();
+    succeed(&mut bench.run("reference"));
+    stopped(&bench, "run");
+    succeed(&mut label("100..150"));
+    let said = text(&succeed(&mut bench.resume("run")));
+    assert!(said.contains("was extended since this run began"), "{said}");
+    assert!(
+        said.contains("the 100 sequences that it had then"),
+        "{said}"
+    );
+    bench.assert_same("run", "reference");
+    // A new run reads all.
+    let said = text(&succeed(&mut bench.run("new")));
+    assert!(!said.contains("was extended"), "{said}");
+    assert!(said.contains("of 150 labelled sequences"), "{said}");
+}
+
+#[test]
+fn what_a_run_reads_is_recorded_before_its_first_step() {
+    let bench = slow();
+    let mut child = spawn(&mut bench.run("run"));
+    wait_for(&bench.path("run/sources.json"), &mut child);
+    assert!(!bench.path("run/final").exists());
+    signal(&child, libc::SIGKILL);
+    child.wait().unwrap();
+    let json = std::fs::read(bench.path("run/sources.json")).unwrap();
+    let sources: Value = serde_json::from_slice(&json).unwrap();
+    for key in ["labels", "tokens", "validation", "labelled_tokens"] {
+        assert!(sources[key].is_string(), "{key}: {sources}");
+    }
+    assert_eq!(sources["tokens"], sources["validation"]);
+}
+
+#[test]
+fn a_validation_on_text_that_is_trained_on_is_noticed() {
+    let bench = Bench::new();
+    let note = "data.validation has the text of data.tokens";
+    let said = text(&succeed(&mut bench.run("run")));
+    assert!(said.contains(note), "{said}");
+    let mut eval = saltworks_train();
+    eval.arg("eval").arg("--model").arg(bench.path("run"));
+    eval.arg("--tokens").arg(inputs().path("tokens.bin"));
+    eval.args(["--tokens-format", "nanogpt", "--seq-len", "32"]);
+    let said = text(&succeed(&mut eval));
+    assert!(
+        said.contains("text that the model was trained on"),
+        "{said}"
+    );
+    let mut eval = saltworks_train();
+    eval.arg("eval").arg("--model").arg(bench.path("run"));
+    eval.arg("--labels").arg(&bench.labels);
+    succeed(&mut eval);
+    let mut bytes = std::fs::read(inputs().path("tokens.bin")).unwrap();
+    bytes.truncate(2 * N_TOKENS / 2);
+    std::fs::write(bench.path("held-out.bin"), bytes).unwrap();
+    let bench = bench.with(&[]);
+    let held_out = bench.path("held-out.bin");
+    let bench = bench.with_path("data.validation", &held_out);
+    let said = text(&succeed(bench.run("other").args(["--dry-run"])));
+    assert!(!said.contains("data.validation has"), "{said}");
+}
+
+#[test]
+fn what_a_kill_left_over_is_swept_by_whoever_goes_on() {
+    let bench = Bench::new().with(&["checkpoint.keep_last=3"]);
+    succeed(&mut bench.run("run"));
+    assert_eq!(bench.steps("run"), [16, 20, STEPS]);
+    std::fs::remove_dir_all(bench.path("run/final")).unwrap();
+    // A dead writer's temporaries: nobody holds their locks.
+    let left = ["config.toml", "sources.json", "metrics.jsonl"]
+        .map(|name| bench.path(&format!("run/.{name}.host.4000000.0123456789abcdef")));
+    for path in &left {
+        std::fs::write(path, "half").unwrap();
+    }
+    // Checkpoints that a kill between the last one and the removal left too many of.
+    let mut resumed = bench.resume("run");
+    succeed(resumed.args(["--set", "checkpoint.keep_last=1"]));
+    assert_eq!(bench.steps("run"), [STEPS]);
+    assert!(left.iter().all(|path| !path.exists()));
+    assert!(bench.path("run/final/config.json").is_file());
+}
+
+#[test]
+fn a_full_disk_of_the_log_loses_no_step() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("reference"));
+    let full = || {
+        let file = std::fs::File::options().write(true).open("/dev/full");
+        Stdio::from(file.unwrap())
+    };
+    let mut command = bench.run("run");
+    assert!(command.stderr(full()).status().unwrap().success());
+    bench.assert_same("run", "reference");
+    // Nobody hears the end of it either: the work is done, and the result is what is missing.
+    let mut command = bench.run("unheard");
+    let status = command.stdout(full()).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+    bench.assert_same("unheard", "reference");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = bench.run("closed");
+    let status = command.stdout(writer).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    bench.assert_same("closed", "reference");
+}
+
+#[test]
+fn a_flipped_byte_of_a_trained_model_is_found_by_whoever_reads_it() {
+    let bench = Bench::new();
+    succeed(&mut bench.run("run"));
+    flip(&bench.path("run/final/model.safetensors"));
+    let tokens = inputs().path("tokens.bin");
+    let tokens = tokens.to_str().unwrap();
+    let readers: [&[&str]; 4] = [
+        &["eval", "--tokens", tokens, "--tokens-format", "nanogpt"],
+        &["export", "--output", "exported"],
+        &["export", "--onnx", "exported.onnx"],
+        &["generate", "--prompt", "a"],
+    ];
+    for arguments in readers {
+        let mut command = saltworks_train();
+        command.current_dir(bench.dir.path()).args(arguments);
+        let refused = fail_with(command.args(["--model", "run"]), 3);
+        assert!(
+            refused.contains("run/final/model.safetensors is not the file that was written"),
+            "{refused}"
+        );
+    }
+    let mut command = saltworks_train();
+    command.args(["init", "--output"]).arg(bench.path("from"));
+    let refused = fail_with(command.arg("--from").arg(bench.path("run")), 3);
+    assert!(refused.contains("model.safetensors"), "{refused}");
+    let init = format!("init={}", bench.path("run").display());
+    let mut command = bench.run("begun");
+    for key in ["model=", &init] {
+        command.args(["--set", key]);
+    }
+    let refused = fail_with(&mut command, 3);
+    assert!(refused.contains("model.safetensors"), "{refused}");
+    assert!(!bench.path("begun").exists());
 }

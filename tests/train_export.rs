@@ -11,9 +11,9 @@ use llama::{ids, params_of, spec, specs};
 use saltworks::shards::{LabelSet, ShardReader};
 use saltworks::train::export::{OnnxWeights, SpecialIds, read_hf, write_hf, write_onnx};
 use saltworks::train::loss::{MicroBatch, PositionScore};
-use saltworks::train::model::{Capacity, Network, Params};
+use saltworks::train::model::{Capacity, ModelSpec, Network, Params};
 use std::path::Path;
-use support::{fail_with, saltworks, succeed};
+use support::{assert_same_files, fail_with, saltworks, snapshot, succeed};
 
 /// f32 against f64 through two blocks, logits of a few units.
 const LOGIT_TOLERANCE: f64 = 1e-4;
@@ -234,5 +234,84 @@ fn the_networks_target_logprobs_are_those_of_the_slow_forward_pass_in_any_batch(
         let logprobs_n: Vec<f32> = scores_n.iter().map(|score| -score.nll as f32).collect();
         let largest = largest_difference(&logprobs_n, &want);
         assert!(largest < LOGIT_TOLERANCE, "{name}: {largest}");
+    }
+}
+
+/// `saltworks-train export` of the model in `dir`.
+fn export(dir: &Path, arguments: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+    command
+        .current_dir(dir)
+        .args(["export", "--model", "model"]);
+    command.args(arguments);
+    command
+}
+
+fn model_to_export() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let params = params_of(&spec());
+    write_hf(
+        &dir.path().join("model"),
+        &params,
+        &SpecialIds::default(),
+        None,
+    )
+    .unwrap();
+    dir
+}
+
+#[test]
+fn an_export_that_ended_between_its_first_file_and_its_last_is_made_again() {
+    let dir = model_to_export();
+    let path = |name: &str| dir.path().join(name);
+    succeed(&mut export(dir.path(), &["--output", "out"]));
+    let whole = snapshot(&path("out"));
+    fail_with(&mut export(dir.path(), &["--output", "out"]), 2);
+    for n_missing in 1..=2 {
+        for name in ["config.json", "model.safetensors"].iter().take(n_missing) {
+            std::fs::remove_file(path("out").join(name)).unwrap();
+        }
+        succeed(&mut export(dir.path(), &["--output", "out"]));
+        assert_same_files(&snapshot(&path("out")), &whole);
+    }
+    // Weights of another program that lack their config.json are no half export.
+    std::fs::create_dir(path("others")).unwrap();
+    std::fs::write(path("others/model.safetensors"), "theirs").unwrap();
+    fail_with(&mut export(dir.path(), &["--output", "others"]), 2);
+
+    let onnx = ["--onnx", "onnx/m.onnx", "--external-data"];
+    succeed(&mut export(dir.path(), &onnx));
+    fail_with(&mut export(dir.path(), &onnx), 2);
+    let whole = snapshot(&path("onnx"));
+    std::fs::remove_file(path("onnx/m.onnx")).unwrap();
+    std::fs::write(path("onnx/.m.onnx.data.host.4000000.0123456789abcdef"), "x").unwrap();
+    succeed(&mut export(dir.path(), &onnx));
+    assert_same_files(&snapshot(&path("onnx")), &whole);
+
+    // Both: the first was there, the second was not.
+    succeed(&mut export(
+        dir.path(),
+        &["--output", "out", "--onnx", "both.onnx"],
+    ));
+    assert!(path("both.onnx").is_file());
+    let params = params_of(&ModelSpec { d_ff: 8, ..spec() });
+    write_hf(&path("another"), &params, &SpecialIds::default(), None).unwrap();
+    let both = ["--output", "another", "--onnx", "third.onnx"];
+    fail_with(&mut export(dir.path(), &both), 2);
+    assert!(!path("third.onnx").exists());
+}
+
+#[test]
+fn an_output_that_cannot_be_one_is_refused_before_the_model_is_read() {
+    let dir = model_to_export();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    std::fs::write(dir.path().join("model/model.safetensors"), "damaged").unwrap();
+    for arguments in [["--onnx", "x/"], ["--onnx", "model"], ["--output", "file"]] {
+        let refused = fail_with(&mut export(dir.path(), &arguments), 2);
+        assert!(!refused.contains("safetensors"), "{refused}");
+        assert!(
+            refused.contains(arguments[1].trim_end_matches('/')),
+            "{refused}"
+        );
     }
 }

@@ -109,8 +109,9 @@ fn described(plan: &Plan) -> [(&'static str, String); 7] {
     ]
 }
 
-/// Two selections of one corpus may have nothing in common though their ranges overlap.
-fn have_sequences_in_common(a: &Plan, b: &Plan) -> bool {
+/// Whether a sequence of one corpus is labelled by both. Two selections may have none in common though
+/// their ranges overlap.
+pub fn have_sequences_in_common(a: &Plan, b: &Plan) -> bool {
     let (x, y) = (&a.sequences, &b.sequences);
     let mut common = x.start.max(y.start)..x.end.min(y.end);
     a.corpus.fingerprint == b.corpus.fingerprint

@@ -40,4 +40,4 @@ pub use collect::{TeacherCollector, teacher_figures};
 pub use error::BoundsError;
 pub use estimate::Estimate;
 pub use figures::{DivergenceBounds, EntropyBucket, NllBucket, TeacherFigures};
-pub use held_out::{HeldOut, compare_held_out};
+pub use held_out::{HeldOut, compare_held_out, have_sequences_in_common};

@@ -7,8 +7,9 @@ use super::grid::{arm_dir, with_decay};
 use super::json;
 use crate::train::TrainError;
 use crate::train::config::{ConfigError, RunConfig, text_override};
+use crate::train::data::LabelSource;
 use crate::train::data::TokenizerFacts;
-use crate::train::run::{Inputs, Sources, prepare};
+use crate::train::run::{Inputs, Sources, prepare_as_of};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,13 @@ pub(super) struct Arm {
     pub(super) tokenizer: TokenizerFacts,
     /// What the results say of it.
     pub(super) facts: ArmFacts,
+    /// The labels that it reads.
+    pub(super) labels: Option<LabelSource>,
+    /// Fingerprint that the labels had when the first of its runs began: the others are to read the
+    /// same of them, should they have been extended since.
+    pub(super) labels_then: Option<String>,
+    /// What is worth a line of its inputs.
+    notes: Vec<String>,
     /// Whether it selects, and says of no labels that they were scored for that.
     is_unscored: bool,
 }
@@ -69,7 +77,8 @@ impl Arm {
             arm: name.to_owned(),
             source: Box::new(source),
         };
-        let prepared = prepare(&run).map_err(in_arm)?;
+        let labels_then = labels_then(config, name).map_err(in_arm)?;
+        let prepared = prepare_as_of(&run, labels_then.as_deref()).map_err(in_arm)?;
         let overview = prepared.overview();
         let inputs = overview.inputs;
         let resolved = inputs.config.clone();
@@ -82,7 +91,7 @@ impl Arm {
         }
         Ok(Self {
             name: name.to_owned(),
-            sources: Sources::of(inputs).map_err(|error| in_arm(error.into()))?,
+            sources: Sources::of(inputs).map_err(in_arm)?,
             tokenizer: tokenizer_of(inputs).map_err(in_arm)?,
             facts: ArmFacts {
                 settings: arm.overrides(),
@@ -92,6 +101,9 @@ impl Arm {
                 labels,
                 n_scored_tokens: scoring.n_tokens,
             },
+            labels: inputs.labels.clone(),
+            labels_then,
+            notes: of_same_text(inputs),
             is_unscored: resolved.data.selection.is_some() && arm.scored.is_empty(),
             config: resolved,
         })
@@ -100,15 +112,38 @@ impl Arm {
 
 impl Arm {
     /// What is likely not to be meant.
-    pub(super) fn note(&self) -> Option<String> {
-        self.is_unscored.then(|| {
+    pub(super) fn notes(&self) -> Vec<String> {
+        let unscored = self.is_unscored.then(|| {
             format!(
                 "{} reads a selection, and arms.{}.scored names no labels whose scores it was made from: their cost \
                  is not counted",
                 self.name, self.name
             )
-        })
+        });
+        let own = self
+            .notes
+            .iter()
+            .map(|note| format!("{}: {note}", self.name));
+        unscored.into_iter().chain(own).collect()
     }
+}
+
+/// That of the first run of the arm that has begun.
+fn labels_then(config: &ExperimentConfig, arm: &str) -> Result<Option<String>, TrainError> {
+    for seed in &config.seeds {
+        let dir = arm_dir(&config.output, arm).join(format!("seed-{seed}"));
+        if let Some(sources) = Sources::recorded(&dir)? {
+            return Ok(sources.labels);
+        }
+    }
+    Ok(None)
+}
+
+/// Of the notes on its inputs, those that say what its results mean.
+fn of_same_text(inputs: &Inputs) -> Vec<String> {
+    let extended = inputs.labels.as_ref();
+    let extended = extended.and_then(LabelSource::note_of_extension);
+    inputs.same_text.iter().cloned().chain(extended).collect()
 }
 
 impl ArmFacts {

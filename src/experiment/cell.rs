@@ -4,7 +4,7 @@ use super::arm::Arm;
 use super::error::ExperimentError;
 use super::grid::{Cell, RunPlan};
 use super::pace::Pace;
-use super::scores::{ModelScores, keep_sources, score_missing};
+use super::scores::{ModelScores, score_missing};
 use super::work::{Experiment, Watch};
 use crate::error::Kind;
 use crate::interrupt::Interrupt;
@@ -54,12 +54,15 @@ impl CellWork<'_> {
         score_missing(plan, &self.arm.sources, sets, &pool, self.interrupt)
     }
 
-    /// A trained model that has scores was held against the inputs when the grid was opened; of
-    /// one without, the run itself says whether they are still those that it learnt from, or what was
-    /// kept of it when it ended.
+    /// A trained model that has scores was compared with the inputs when the grid was opened; of
+    /// one without, the run itself says whether they are still those that it learnt from, or what it
+    /// recorded of them when it began.
     fn train(&self, run: &RunPlan) -> Result<(), ExperimentError> {
-        if ModelScores::read(run)?.is_some() {
-            return Ok(());
+        if let Some(known) = ModelScores::read(run)? {
+            return match run.has_sources() {
+                true => Ok(()),
+                false => Ok(known.sources.write(&run.dir)?),
+            };
         }
         let config = self.cell.config_of(run, &self.arm.config);
         let observer = Observer {
@@ -71,10 +74,11 @@ impl CellWork<'_> {
                 (self.watch.on_progress)(&snapshot);
             },
         };
-        let outcome = run::run(&config, Start::Latest, self.interrupt, &observer);
+        let labels_then = self.arm.labels_then.as_deref();
+        let start = Start::LatestInGrid;
+        let outcome = run::run_as_of(&config, labels_then, start, self.interrupt, &observer);
         let outcome = outcome.map_err(|error| self.failed(run, error))?;
         if let Outcome::Finished(finished) = outcome {
-            keep_sources(&run.dir, &self.arm.sources)?;
             self.note(&format!(
                 "{}: {} steps, {} tokens, {:.0} s",
                 run.name(),
@@ -106,7 +110,7 @@ impl CellWork<'_> {
 
     fn failed(&self, run: &RunPlan, source: TrainError) -> ExperimentError {
         ExperimentError::Cell {
-            cell: self.cell.name_of(run),
+            cell: run.full_name(),
             source: Box::new(source),
         }
     }
@@ -116,7 +120,7 @@ impl CellWork<'_> {
             return error;
         }
         ExperimentError::Interrupted {
-            cell: self.cell.name_of(run),
+            cell: run.full_name(),
             n_done: self.experiment.n_done().unwrap_or(self.idx),
             n_cells: self.experiment.cells().len(),
         }

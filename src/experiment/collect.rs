@@ -70,6 +70,7 @@ pub fn write(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
     let results = collect(config)?;
     json::write(&config.output.join(RESULTS_NAME), &results)?;
     let markdown = to_markdown(&results);
+    storage::sweep_abandoned(&config.output, MARKDOWN_NAME)?;
     storage::replace(&config.output.join(MARKDOWN_NAME), markdown.as_bytes())?;
     Ok(results)
 }
@@ -82,7 +83,8 @@ fn arm_results(
     teacher: Option<&TeacherCost>,
 ) -> Result<ArmResults, ExperimentError> {
     let n_labelled_tokens = facts.labels.n_tokens + facts.n_scored_tokens;
-    let speed = config.teacher.as_ref().and_then(|t| t.label_tokens_per_s);
+    let said = config.teacher.as_ref().and_then(|t| t.label_tokens_per_s);
+    let speed = said.or_else(|| labelling_speed(teacher?));
     let flops = |teacher: &TeacherCost| {
         LABELLING_FLOPS * teacher.n_params as f64 * n_labelled_tokens as f64
     };
@@ -108,6 +110,13 @@ fn arm_results(
     })
 }
 
+/// Positions a second that the teacher would label at the pace of its own training, as that was
+/// recorded: with as many operations a second, of which labelling needs fewer.
+fn labelling_speed(teacher: &TeacherCost) -> Option<f64> {
+    let speed = teacher.n_tokens as f64 / teacher.seconds?;
+    Some(speed * TRAINING_FLOPS / LABELLING_FLOPS).filter(|speed| speed.is_normal())
+}
+
 /// The runs of a cell; `None` where the whole one has not begun.
 fn run_results(
     config: &ExperimentConfig,
@@ -121,7 +130,7 @@ fn run_results(
     }
     let stage_2_of = |run: &RunPlan| {
         stage_2_step(&run.dir).map_err(|source| ExperimentError::Cell {
-            cell: cell.name_of(run),
+            cell: run.full_name(),
             source: Box::new(source),
         })
     };

@@ -200,6 +200,7 @@ impl ExperimentConfig {
             selection: report.selection,
             tokenizer: report.tokenizer,
             held_out: report.held_out,
+            teacher_run: self.teacher.as_ref().map(|teacher| teacher.run.clone()),
             ..ReportInputs::default()
         }
     }

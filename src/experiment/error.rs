@@ -97,6 +97,34 @@ pub enum ExperimentError {
         #[source]
         source: Box<TrainError>,
     },
+    /// The model of a finished run is not the one that its results are of.
+    #[error(
+        "{cell}: {} is not the model that was scored (of samples it has the blake3 {got}, then {expected}): restore it, or remove {} to train that run again; its results stay as they are",
+        path.display(), run.display()
+    )]
+    OtherModel {
+        /// Which run.
+        cell: String,
+        /// The weights.
+        path: PathBuf,
+        /// Of the weights that were scored.
+        expected: String,
+        /// Of those that are there.
+        got: String,
+        /// Directory of the run.
+        run: PathBuf,
+    },
+    /// The model of a finished run is damaged.
+    #[error("the model of {cell} is damaged; its results stay as they are (to train that run again, remove {})", run.display())]
+    DamagedModel {
+        /// Which run.
+        cell: String,
+        /// Directory of the run.
+        run: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<TrainError>,
+    },
     /// A branch is to leave a run at a step whose checkpoint is gone.
     #[error(
         "branches.shares has {share}, but {} has gone past step {step} and keeps no checkpoint of it: take the share out, or remove that directory to train it again",
@@ -176,9 +204,10 @@ impl ExperimentError {
             | Self::Set { source, .. }
             | Self::Teacher { source, .. }
             | Self::OtherRun { source, .. }
+            | Self::DamagedModel { source, .. }
             | Self::Cell { source, .. } => source.kind(),
             Self::Labels { source, .. } => source.kind(),
-            Self::Damaged { .. } => Kind::BadData,
+            Self::Damaged { .. } | Self::OtherModel { .. } => Kind::BadData,
             Self::Disk { .. } | Self::Locked { .. } => Kind::Failed,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::View(error) => error.kind(),

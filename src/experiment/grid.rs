@@ -4,6 +4,7 @@ use super::config::ExperimentConfig;
 use super::error::{ExperimentError, require};
 use crate::train::checkpoint::CheckpointStore;
 use crate::train::config::{LrShape, RunConfig};
+use crate::train::run::SOURCES_NAME;
 use std::path::{Path, PathBuf};
 
 /// One run: a whole one, or a branch that leaves it.
@@ -17,6 +18,8 @@ pub(super) struct RunPlan {
     pub(super) n_steps: u64,
     /// Its directory.
     pub(super) dir: PathBuf,
+    /// What its cell is called.
+    pub(super) cell: String,
 }
 
 /// The runs of one arm with one seed.
@@ -50,6 +53,7 @@ impl Cell {
                 first_step: n_steps.saturating_sub(decay),
                 n_steps,
                 dir: dir.join(branch_name(share)),
+                cell: cell_name(arm, seed),
             }
         });
         Self {
@@ -61,6 +65,7 @@ impl Cell {
                 first_step: 0,
                 n_steps,
                 dir,
+                cell: cell_name(arm, seed),
             },
         }
     }
@@ -72,12 +77,7 @@ impl Cell {
 
     /// What it is called.
     pub(super) fn name(&self) -> String {
-        format!("{}, seed {}", self.arm, self.seed)
-    }
-
-    /// What one of its runs is called.
-    pub(super) fn name_of(&self, run: &RunPlan) -> String {
-        format!("the {} of {}", run.name(), self.name())
+        cell_name(&self.arm, self.seed)
     }
 
     /// The configuration of one of its runs, from the resolved one of the arm.
@@ -111,6 +111,11 @@ impl RunPlan {
         self.model_dir().is_dir()
     }
 
+    /// Whether what it was trained from is recorded.
+    pub(super) fn has_sources(&self) -> bool {
+        self.dir.join(SOURCES_NAME).is_file()
+    }
+
     /// Steps of its own that are still to be done.
     pub(super) fn n_steps_left(&self) -> Result<u64, ExperimentError> {
         if self.is_trained() {
@@ -121,6 +126,11 @@ impl RunPlan {
         Ok(self.n_steps.saturating_sub(done))
     }
 
+    /// What it is called among all runs of the grid.
+    pub(super) fn full_name(&self) -> String {
+        format!("the {} of {}", self.name(), self.cell)
+    }
+
     /// `the whole run`, or the name of the branch.
     pub(super) fn name(&self) -> String {
         match self.first_step {
@@ -128,6 +138,10 @@ impl RunPlan {
             _ => format!("branch {}", branch_name(self.share)),
         }
     }
+}
+
+fn cell_name(arm: &str, seed: u64) -> String {
+    format!("{arm}, seed {seed}")
 }
 
 /// Steps of the decay.

@@ -1,7 +1,8 @@
-//! Small files of an experiment.
+//! Small files of an experiment, each with a checksum of its own; files of versions that wrote none
+//! are read as they are.
 
 use super::ExperimentError;
-use crate::storage::{self, StorageError};
+use crate::storage::{self, StorageError, checked_json, from_checked_json, sweep_abandoned};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::ErrorKind;
@@ -14,20 +15,21 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Experi
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StorageError::io("read", path, source).into()),
     };
-    let value = serde_json::from_slice(&bytes).map_err(|error| ExperimentError::Damaged {
+    let value = from_checked_json(&bytes).map_err(|fault| ExperimentError::Damaged {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason: fault.to_string(),
     })?;
     Ok(Some(value))
 }
 
-/// Puts `value` at `path`, whole or not at all; the directory is made where it is not there.
+/// Puts `value`, an object, at `path`, whole or not at all; the directory is made where it is not
+/// there, and what a killed process left of the same file goes.
 pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), ExperimentError> {
     let io = |source| StorageError::io("write", path, source);
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| io(error.into()))?;
-    bytes.push(b'\n');
-    if let Some(dir) = path.parent() {
+    let bytes = checked_json(value).map_err(|error| io(error.into()))?;
+    if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
         std::fs::create_dir_all(dir).map_err(io)?;
+        sweep_abandoned(dir, name)?;
     }
     Ok(storage::replace(path, &bytes)?)
 }

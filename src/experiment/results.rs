@@ -63,7 +63,8 @@ pub struct ArmResults {
     /// NaN, in JSON null, where the teacher is not known.
     #[serde(deserialize_with = "nan_if_null")]
     pub label_flops: f64,
-    /// Seconds that labelling took, at `teacher.label_tokens_per_s`; null where that is not given.
+    /// Seconds that labelling took: at `teacher.label_tokens_per_s`, or where that is not given at the
+    /// pace of the teacher's own training; null where neither is known.
     pub label_seconds: Option<f64>,
     /// One a seed that is done, or under way.
     pub runs: Vec<RunResults>,

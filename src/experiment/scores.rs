@@ -15,9 +15,6 @@ use std::path::{Path, PathBuf};
 
 /// The file.
 const SCORES_NAME: &str = "scores.json";
-/// What a finished run was trained from. It is in the scores too, but those are made again if they are
-/// damaged, and must not then vouch for inputs that the model never saw.
-const SOURCES_NAME: &str = "sources.json";
 /// Of a model's directory, what its scores depend on.
 const WEIGHTS_NAME: &str = "model.safetensors";
 
@@ -48,15 +45,27 @@ pub(super) struct CachedScore {
 }
 
 impl ModelScores {
-    /// What is known of the trained model of `run`; `None` where nothing is yet, or the weights are
-    /// others now.
+    /// What is known of the trained model of `run`; `None` where nothing is yet.
+    ///
+    /// # Errors
+    /// [`ExperimentError::OtherModel`] where the weights are not those that were scored: scores of
+    /// them would take the place of good ones.
     pub(super) fn read(run: &RunPlan) -> Result<Option<Self>, ExperimentError> {
         let read: Option<Self> = json::read(&path(&run.dir))?;
         let Some(read) = read.filter(|_| run.is_trained()) else {
             return Ok(None);
         };
-        let is_same = read.weights == weights(run)?;
-        Ok(is_same.then_some(read))
+        let got = weights(run)?;
+        if read.weights == got {
+            return Ok(Some(read));
+        }
+        Err(ExperimentError::OtherModel {
+            cell: run.full_name(),
+            path: run.model_dir().join(WEIGHTS_NAME),
+            expected: read.weights,
+            got,
+            run: run.dir.clone(),
+        })
     }
 
     /// The model of `run`, which is trained, before any evaluation.
@@ -88,15 +97,13 @@ impl ModelScores {
     }
 }
 
-/// Keeps what the run in `dir`, which has just ended, was trained from.
-pub(super) fn keep_sources(dir: &Path, sources: &Sources) -> Result<(), ExperimentError> {
-    json::write(&dir.join(SOURCES_NAME), sources)
-}
-
-/// Whether the model of `run` is trained and scored on all of `sets`.
+/// Whether the model of `run` is trained, from what is recorded, and scored on all of `sets`.
 pub(super) fn is_scored(run: &RunPlan, sets: &[OpenedSet]) -> Result<bool, ExperimentError> {
-    let known = ModelScores::read(run)?;
-    Ok(known.is_some_and(|known| sets.iter().all(|set| known.on(&set.facts).is_some())))
+    let Some(known) = ModelScores::read(run)? else {
+        return Ok(false);
+    };
+    let is_whole = sets.iter().all(|set| known.on(&set.facts).is_some());
+    Ok(is_whole && run.has_sources())
 }
 
 /// Scores the model of `run`, which is trained, on those of `sets` that it was not scored on, and
@@ -109,14 +116,14 @@ pub(super) fn score_missing(
     interrupt: &Interrupt,
 ) -> Result<(), ExperimentError> {
     let in_run = |source: TrainError| ExperimentError::Cell {
-        cell: run.dir.display().to_string(),
+        cell: run.full_name(),
         source: Box::new(source),
     };
     let known = ModelScores::read(run)?;
     let mut scores = match known {
         Some(known) => known,
         None => {
-            let recorded: Option<Sources> = json::read(&run.dir.join(SOURCES_NAME))?;
+            let recorded = Sources::recorded(&run.dir).map_err(in_run)?;
             let same = recorded.map_or(Ok(()), |it| sources.check_resumes(&it, &run.dir));
             same.map_err(in_run)?;
             ModelScores::new(run, sources).map_err(in_run)?

@@ -4,6 +4,7 @@ use super::arm::Arm;
 use super::config::SetConfig;
 use super::error::ExperimentError;
 use super::{BucketScore, EvalSet, SetScore, json};
+use crate::bounds::have_sequences_in_common;
 use crate::interrupt::Interrupt;
 use crate::storage::{fingerprint_of, sampled_blake3};
 use crate::tokens::{EodPosition, OpenOptions, Packing, ViewOptions};
@@ -14,6 +15,7 @@ use crate::train::eval::{
     evaluate_labelled, evaluation_capacity, labelled_capacity, open_labelled, teacher_terciles,
 };
 use crate::train::model::{Network, Params};
+use crate::train::run::{corpus_identity, labelled_identity};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,34 @@ pub(super) struct SetFacts {
     pub(super) set: EvalSet,
     /// Changes with its contents, how it is cut, and what a score is.
     pub(super) fingerprint: String,
+    /// Arms whose models learn from text of it.
+    #[serde(default)]
+    pub(super) seen_by: Vec<String>,
+}
+
+impl SetFacts {
+    /// That the set is no text held out; `None` where it is.
+    pub(super) fn note(&self) -> Option<String> {
+        (!self.seen_by.is_empty()).then(|| {
+            format!(
+                "the set {} has text that models of {} are trained on: their NLL on it says how well they learnt that \
+                 text, and not how they do on text that is new to them.",
+                self.set.name,
+                self.seen_by.join(", ")
+            )
+        })
+    }
+}
+
+/// `sets.json`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum KnownSets {
+    Checked {
+        sets: Vec<SetFacts>,
+    },
+    /// Of versions whose file had no checksum.
+    Old(Vec<SetFacts>),
 }
 
 enum Text {
@@ -47,19 +77,43 @@ enum Text {
 }
 
 impl OpenedSet {
-    /// Opens the set for models that were trained as `arm` is: cut in the same way, of the same
-    /// tokenizer. `known` is what is known of sets that were opened before.
+    /// Opens the set for models that were trained as the first of `arms` is: cut in the same way, of
+    /// the same tokenizer. `known` is what is known of sets that were opened before.
     pub(super) fn open(
         config: &SetConfig,
-        arm: &Arm,
+        arms: &[Arm],
         known: &[SetFacts],
     ) -> Result<Self, ExperimentError> {
+        let arm = &arms[0];
         let opened = match (&config.labels, &config.tokens) {
             (Some(dir), _) => open_labels(&config.name, dir, arm, known),
             (None, Some(path)) => open_tokens(config, path, arm),
             (None, None) => Err(EvalError::NothingToPredict.into()),
         };
+        let opened = opened.and_then(|set| set.with_readers(arms, known));
         opened.map_err(|error| in_set(&config.name, error))
+    }
+
+    /// That it is no text held out.
+    pub(super) fn note(&self) -> Option<String> {
+        self.facts.note()
+    }
+
+    /// Finds out which of `arms` read text of it; of others, that is as it was `known`.
+    fn with_readers(mut self, arms: &[Arm], known: &[SetFacts]) -> Result<Self, TrainError> {
+        let is_same = |facts: &&SetFacts| facts.fingerprint == self.facts.fingerprint;
+        let known = known.iter().find(is_same);
+        let others = known.into_iter().flat_map(|facts| facts.seen_by.clone());
+        let mut seen_by: Vec<String> = others
+            .filter(|name| arms.iter().all(|arm| arm.name != *name))
+            .collect();
+        for arm in arms {
+            if self.text.is_read_by(arm)? {
+                seen_by.push(arm.name.clone());
+            }
+        }
+        self.facts.seen_by = seen_by;
+        Ok(self)
     }
 
     /// The score of a model, which is given back for the next set.
@@ -78,6 +132,29 @@ impl OpenedSet {
             Text::Labels(labels, borders) => score_labels(labels, *borders, params, threads, flow),
         };
         scored.map_err(|error| in_set(&self.facts.set.name, error))
+    }
+}
+
+impl Text {
+    /// Whether models of `arm` learn from some of it: from its token files as a whole, or from labels
+    /// of its sequences.
+    fn is_read_by(&self, arm: &Arm) -> Result<bool, TrainError> {
+        let (corpus, labels) = match self {
+            Text::Tokens(source) => (corpus_identity(source.corpus())?, None),
+            Text::Labels(labels, _) => (labelled_identity(labels), Some(labels)),
+        };
+        let is_whole = arm.sources.tokens.as_ref() == Some(&corpus);
+        let in_labels = match (labels, &arm.labels) {
+            (_, None) => false,
+            (None, Some(_)) => arm.sources.labelled_tokens.as_ref() == Some(&corpus),
+            (Some(ours), Some(theirs)) => {
+                let plans = |labels: &LabelSource| labels.plans().to_vec();
+                let (ours, theirs) = (plans(ours), plans(theirs));
+                let mut pairs = ours.iter().flat_map(|a| theirs.iter().map(move |b| (a, b)));
+                pairs.any(|(a, b)| have_sequences_in_common(a, b))
+            }
+        };
+        Ok(is_whole || in_labels)
     }
 }
 
@@ -113,7 +190,11 @@ fn open_labels(
     name.clone_into(&mut set.name);
     let borders = [0, 1].map(|i| set.bucket_borders.get(i).copied().unwrap_or(f64::INFINITY));
     Ok(OpenedSet {
-        facts: SetFacts { set, fingerprint },
+        facts: SetFacts {
+            set,
+            fingerprint,
+            seen_by: Vec::new(),
+        },
         text: Text::Labels(labels, borders),
     })
 }
@@ -174,6 +255,7 @@ fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, 
                 bucket_borders: Vec::new(),
             },
             fingerprint: fingerprint(how.into_iter().flatten().chain(front).chain(hashes?)),
+            seen_by: Vec::new(),
         },
         text: Text::Tokens(source),
     })
@@ -234,13 +316,16 @@ fn score_labels(
 
 /// The sets as they were last opened; none where they never were.
 pub(super) fn read_sets(output: &Path) -> Result<Vec<SetFacts>, ExperimentError> {
-    Ok(json::read(&path(output))?.unwrap_or_default())
+    Ok(match json::read(&path(output))? {
+        Some(KnownSets::Checked { sets } | KnownSets::Old(sets)) => sets,
+        None => Vec::new(),
+    })
 }
 
 /// Keeps them for when they are not opened.
 pub(super) fn write_sets(output: &Path, sets: &[OpenedSet]) -> Result<(), ExperimentError> {
-    let facts: Vec<&SetFacts> = sets.iter().map(|set| &set.facts).collect();
-    json::write(&path(output), &facts)
+    let sets = sets.iter().map(|set| set.facts.clone()).collect();
+    json::write(&path(output), &KnownSets::Checked { sets })
 }
 
 fn path(output: &Path) -> PathBuf {

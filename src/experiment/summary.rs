@@ -171,6 +171,21 @@ impl ArmReach {
 }
 
 impl Results {
+    /// Seconds a step of an arm's whole runs, by seed: what a neighbour's load on the machine shows in.
+    /// `None` where none is finished.
+    pub fn seconds_per_step(&self, arm: &ArmResults) -> Option<Spread> {
+        let whole = arm
+            .runs
+            .iter()
+            .filter_map(|run| Some((run.seed, run.at(1.0)?)));
+        let values = whole
+            .map(|(seed, branch)| (seed, branch.seconds / branch.n_steps as f64))
+            .filter(|(_, seconds)| seconds.is_finite());
+        Spread::of(values.collect())
+    }
+}
+
+impl Results {
     /// The arm of that name.
     pub fn arm(&self, name: &str) -> Option<&ArmResults> {
         self.arms.iter().find(|arm| arm.name == name)

@@ -8,6 +8,9 @@ use std::fmt::Write;
 /// What is not known, or not there yet.
 const NOTHING: &str = "–";
 
+/// Head of the column beside every time.
+const SECONDS_A_STEP: &str = "seconds a step";
+
 /// A table of results.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultTable {
@@ -183,19 +186,37 @@ fn by_share(results: &Results, set: usize) -> ResultTable {
 
 fn reaches(results: &Results) -> ResultTable {
     let columns = Budget::ALL.map(|budget| budget.name().to_owned());
+    let columns = [&columns[..], &[SECONDS_A_STEP.to_owned()]].concat();
     table(
         results,
         format!(
             "Share of the baseline's budget at which an arm reaches the baseline's final NLL on {}",
             results.sets.first().map_or("", |set| &set.name)
         ),
-        "Of decayed models, the NLL taken to be linear between them; against the baseline's run of the same seed. `never`: not with all steps either; `≤`: with the first branch already. With teacher and labels: its training, all that was scored, and of the labels those that the steps until then read.",
-        columns.to_vec(),
+        "Of decayed models, the NLL taken to be linear between them; against the baseline's run of the same seed. `never`: not with all steps either; `≤`: with the first branch already. With teacher and labels: its training, all that was scored, and of the labels those that the steps until then read. Compare FLOPs: seconds are those of the machine with whatever else ran on it, and where seconds a step differ, from the quickest run of an arm to the slowest, they compare that.",
+        columns,
         |arm| {
             let cell = |budget| reach_cell(results, results.reach(arm, budget));
-            Budget::ALL.map(cell).to_vec()
+            let budgets = Budget::ALL.map(cell).into_iter();
+            budgets.chain([seconds_a_step(results, arm)]).collect()
         },
     )
+}
+
+/// Mean over the whole runs, from the quickest to the slowest.
+fn seconds_a_step(results: &Results, arm: &ArmResults) -> Cell {
+    let number = |value: f64| format!("{value:.3}");
+    let Some(value) = results.seconds_per_step(arm) else {
+        return Cell::text(NOTHING);
+    };
+    let range = match value.values.len() {
+        1 => String::new(),
+        _ => format!(", {} to {}", number(value.min), number(value.max)),
+    };
+    Cell {
+        short: format!("{}{range}", number(value.mean)),
+        ..spread(results, &Some(value), number)
+    }
 }
 
 fn by_bucket(results: &Results, set: usize) -> Option<ResultTable> {
@@ -264,11 +285,12 @@ fn costs(results: &Results) -> ResultTable {
         "teacher's training FLOPs",
         "own training FLOPs",
         "own training seconds",
+        SECONDS_A_STEP,
     ];
     table(
         results,
         "Costs of a whole run".to_owned(),
-        "FLOPs: 6 a parameter and token of training, 2 of labelling. Labels are made once for all seeds, and the teacher is trained once for all.",
+        "FLOPs: 6 a parameter and token of training, 2 of labelling. Labels are made once for all seeds, and the teacher is trained once for all. Labelling seconds are at teacher.label_tokens_per_s, or else at the pace of the teacher's own training as it was recorded, of which labelling has a third of the FLOPs. Training seconds are those of the machine with whatever else ran on it.",
         columns.map(str::to_owned).to_vec(),
         |arm| {
             let optional = |value: Option<String>| Cell::text(value.unwrap_or(NOTHING.to_owned()));
@@ -292,6 +314,7 @@ fn costs(results: &Results) -> ResultTable {
                 },
                 of_whole(|branch| branch.flops, flops),
                 of_whole(|branch| branch.seconds, |seconds| format!("{seconds:.0}")),
+                seconds_a_step(results, arm),
             ]
         },
     )

@@ -14,6 +14,8 @@ use crate::storage::{StorageError, free_bytes, lock_file};
 use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointStore;
 use crate::train::config::RunConfig;
+use crate::train::export::check_sealed;
+use crate::train::run::Sources;
 use std::fs::File;
 use std::path::Path;
 
@@ -66,7 +68,7 @@ impl Experiment {
         check_others(&config, &arms)?;
         config.report.check()?;
         let known = read_sets(&config.output)?;
-        let open = |set| OpenedSet::open(set, &arms[0], &known);
+        let open = |set| OpenedSet::open(set, &arms, &known);
         let sets = config
             .sets
             .iter()
@@ -94,7 +96,10 @@ impl Experiment {
 
     /// What is likely not to be meant, a sentence each.
     pub fn notes(&self) -> Vec<String> {
-        self.arms.iter().filter_map(Arm::note).collect()
+        let of_arms = self.arms.iter().flat_map(Arm::notes);
+        of_arms
+            .chain(self.sets.iter().filter_map(OpenedSet::note))
+            .collect()
     }
 
     /// What would be done, a line each.
@@ -301,13 +306,26 @@ fn check_runs(config: &ExperimentConfig, arm: &Arm) -> Result<(), ExperimentErro
             let known = ModelScores::read(run)?;
             check_run(&cell.config_of(run, &arm.config), arm, known, &run.dir).map_err(
                 |source| ExperimentError::OtherRun {
-                    cell: cell.name_of(run),
+                    cell: run.full_name(),
                     source: Box::new(source),
                 },
             )?;
+            check_model(run)?;
         }
     }
     Ok(())
+}
+
+/// Refuses a trained model that is not what was written, before it is scored or stands for results.
+fn check_model(run: &RunPlan) -> Result<(), ExperimentError> {
+    if !run.is_trained() {
+        return Ok(());
+    }
+    check_sealed(&run.model_dir()).map_err(|error| ExperimentError::DamagedModel {
+        cell: run.full_name(),
+        run: run.dir.clone(),
+        source: Box::new(error.into()),
+    })
 }
 
 fn check_run(
@@ -317,10 +335,11 @@ fn check_run(
     dir: &Path,
 ) -> Result<(), TrainError> {
     config.validate()?;
-    check_recorded(config, dir)?;
-    known.map_or(Ok(()), |known| {
-        arm.sources.check_resumes(&known.sources, dir)
-    })
+    let of_scores = || known.map(|known| known.sources);
+    let recorded = Sources::recorded(dir)?.or_else(of_scores);
+    let same = recorded.as_ref().map(|it| arm.sources.same_keys(it));
+    check_recorded(config, dir, &same.unwrap_or_default())?;
+    recorded.map_or(Ok(()), |it| arm.sources.check_resumes(&it, dir))
 }
 
 /// Seed by seed, so that there is something to compare early.
@@ -348,13 +367,13 @@ fn cells(
 }
 
 /// Refuses the run in `dir`, if there is one, where it was begun with another configuration.
-fn check_recorded(config: &RunConfig, dir: &Path) -> Result<(), TrainError> {
+fn check_recorded(config: &RunConfig, dir: &Path, same: &[&str]) -> Result<(), TrainError> {
     let path = dir.join(RUN_CONFIG_NAME);
     if !path.is_file() {
         return Ok(());
     }
     let recorded = RunConfig::read(&path, &[])?;
-    Ok(config.check_resumes(&recorded, dir)?)
+    Ok(config.check_resumes(&recorded, dir, same)?)
 }
 
 /// Where a branch is not trained yet, its whole run has not come to it, or keeps that checkpoint.

@@ -116,10 +116,7 @@ fn examine(
 
 /// The longest of a few sequences, from the beginning and from the middle of the corpus. Ids outside
 /// the vocabulary are reported when the corpus is planned.
-fn examined_texts(
-    view: &SequenceView<'_>,
-    vocab_size: u32,
-) -> Result<Vec<Vec<u32>>, LabelError> {
+fn examined_texts(view: &SequenceView<'_>, vocab_size: u32) -> Result<Vec<Vec<u32>>, LabelError> {
     let mut texts = Vec::new();
     for i in 0..N_EXAMINED.min(view.len()) {
         let start = view.len() * i / N_EXAMINED;

@@ -19,6 +19,15 @@ pub enum StorageError {
         #[source]
         source: io::Error,
     },
+    /// The same, where whoever was writing says how to go on.
+    #[error("no space left for {}: free some space", path.display())]
+    Full {
+        /// The file that was being written.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// Any other I/O failure.
     #[error("cannot {action} {}{}", path.display(), hint(source))]
     Io {
@@ -63,6 +72,15 @@ impl StorageError {
         }
     }
 
+    /// The same for whoever says how to go on himself.
+    #[must_use]
+    pub fn without_remedy(self) -> Self {
+        match self {
+            StorageError::NoSpace { path, source } => StorageError::Full { path, source },
+            other => other,
+        }
+    }
+
     /// What kind of failure this is. What is read and is no file, or in no directory, will not be one
     /// on the next try.
     pub fn kind(&self) -> Kind {
@@ -72,7 +90,7 @@ impl StorageError {
                 ("read", NotADirectory | IsADirectory) => Kind::Usage,
                 _ => Kind::Failed,
             },
-            StorageError::NoSpace { .. } => Kind::Failed,
+            StorageError::NoSpace { .. } | StorageError::Full { .. } => Kind::Failed,
             StorageError::NoDirectory { .. } | StorageError::NotAFileName { .. } => Kind::Usage,
         }
     }
@@ -85,7 +103,7 @@ impl StorageError {
                 let is_of_path = matches!(source.kind(), NotFound | NotADirectory | IsADirectory);
                 source.raw_os_error().is_some() && !is_of_path
             }
-            StorageError::NoSpace { .. } => true,
+            StorageError::NoSpace { .. } | StorageError::Full { .. } => true,
             StorageError::NoDirectory { .. } | StorageError::NotAFileName { .. } => false,
         }
     }

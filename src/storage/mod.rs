@@ -16,6 +16,7 @@
 mod error;
 mod fault;
 mod hash;
+mod json;
 mod lock;
 mod partial;
 mod place;
@@ -30,6 +31,7 @@ pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
+pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
 pub use partial::{Partial, Sealed};
 pub use place::{PlaceError, check_place, place_elsewhere};

@@ -74,6 +74,23 @@ impl From<DataError> for TrainError {
 }
 
 impl TrainError {
+    /// The same for whoever says what to do about a full disk himself.
+    #[must_use]
+    pub fn without_remedy(self) -> Self {
+        match self {
+            Self::Storage(error) => Self::Storage(error.without_remedy()),
+            Self::Checkpoint(CheckpointError::Storage(error)) => {
+                CheckpointError::Storage(error.without_remedy()).into()
+            }
+            Self::Metrics(error) => Self::Metrics(error.without_remedy()),
+            Self::Export(error) => match *error {
+                ExportError::Storage(error) => ExportError::Storage(error.without_remedy()).into(),
+                other => other.into(),
+            },
+            other => other,
+        }
+    }
+
     /// The kind of failure, which decides the exit code.
     pub fn kind(&self) -> Kind {
         match self {

@@ -1,5 +1,7 @@
 //! `saltworks-train compare`: a grid of runs, and what it shows.
 
+use super::opened::{end_now, end_when_interrupted};
+use crate::common::print::{self, out, say};
 use crate::common::progress::{Display, time_left};
 use saltworks::experiment::report::{self, ReportInputs};
 use saltworks::experiment::{
@@ -42,6 +44,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let output = config.output.clone();
     let report = config.report_inputs();
     let results = if args.report_only {
+        end_when_interrupted()?;
         experiment::write(&config)?
     } else {
         let choice = Choice {
@@ -50,41 +53,39 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         };
         let experiment = Experiment::open(config, &choice)?;
         for (what, text) in experiment.describe()? {
-            anstream::eprintln!("{what:<12}{text}");
+            say!("{what:<12}{text}");
         }
         for note in experiment.notes() {
-            anstream::eprintln!("note: {note}");
+            say!("note: {note}");
         }
         if args.dry_run {
-            println!("nothing was written");
+            out!("nothing was written");
             return Ok(());
         }
         work(&experiment)?
     };
-    println!("{}", experiment::to_text(&results));
+    print::block(&format!("{}\n", experiment::to_text(&results)));
     for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
-        println!("{}", output.join(name).display());
+        out!("{}", output.join(name).display());
     }
     write_report(&output, &results, &report)
 }
 
 fn write_report(output: &Path, results: &Results, inputs: &ReportInputs) -> anyhow::Result<()> {
     if results.arms.iter().all(|arm| arm.runs.is_empty()) {
-        anstream::eprintln!("note: no report yet: no run is finished");
+        say!("note: no report yet: no run is finished");
         return Ok(());
     }
     if results.arm(&results.baseline).is_none() {
         let baseline = &results.baseline;
-        anstream::eprintln!(
-            "note: no report yet: it compares with the arm {baseline}, which has not begun"
-        );
+        say!("note: no report yet: it compares with the arm {baseline}, which has not begun");
         return Ok(());
     }
     let written = report::write(output, results, inputs)?;
     for note in &written.notes {
-        anstream::eprintln!("note: {note}");
+        say!("note: {note}");
     }
-    println!("{}", written.page.display());
+    out!("{}", written.page.display());
     Ok(())
 }
 
@@ -92,13 +93,15 @@ fn work(experiment: &Experiment) -> anyhow::Result<experiment::Results> {
     let display = Display::new(TEMPLATE);
     let watch = Watch {
         on_note: &|text| match &display.bar {
-            Some(bar) => bar.suspend(|| anstream::eprintln!("{text}")),
-            None => anstream::eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say!("{text}")),
+            None => say!("{text}"),
         },
         on_progress: &|snapshot| show(&display, snapshot),
     };
     let interrupt = super::signals::interrupt()?;
     let results = experiment.run(&interrupt, &watch)?;
+    // What is left is the report, which is made anew by the next call.
+    interrupt.when_requested(end_now);
     if let Some(bar) = &display.bar {
         bar.finish_and_clear();
     }

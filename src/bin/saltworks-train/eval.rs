@@ -3,6 +3,7 @@
 mod labelled;
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::print::{self, out, say};
 use crate::common::progress::terminal_bar;
 use indicatif::ProgressBar;
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
@@ -16,6 +17,7 @@ use saltworks::train::eval::{
     check_tokens, evaluate, evaluation_capacity, evenly_spread, text_bytes_of_ids,
 };
 use saltworks::train::model::Network;
+use saltworks::train::run::corpus_identity;
 use std::path::PathBuf;
 
 /// Longest default T, positions: attention costs T a position, and models are for ever more.
@@ -225,13 +227,17 @@ impl Args {
         };
         let corpus = TokenCorpus::open(path, &options)?;
         for note in corpus.notes() {
-            anstream::eprintln!("note: {note}");
+            say!("note: {note}");
         }
         let tokenizer = opened.tokenizer.as_ref();
         let tokenizer = tokenizer.map(|(tokenizer, path)| (tokenizer, path.as_path()));
         check_tokens(&opened.spec, &corpus, tokenizer)?;
+        let seen = opened.seen(&corpus_identity(&corpus)?);
+        if let Some(seen) = seen {
+            say!("note: {}", seen.note(&path.display().to_string()));
+        }
         if tokenizer.is_none() {
-            anstream::eprintln!(
+            say!(
                 "note: without a tokenizer.json there are no bits per byte; --tokenizer would name one"
             );
         }
@@ -268,10 +274,10 @@ impl Args {
         };
         let (bos, eod) = (&options.bos, &options.eod);
         let (bos, eod) = (tokenizer.describe(bos), tokenizer.describe(eod));
-        anstream::eprintln!("bos {bos}; eod {eod}");
+        say!("bos {bos}; eod {eod}");
         let files = expand_inputs(&self.text.text, None)?;
         for note in files.left_out.notes() {
-            anstream::eprintln!("note: {note}");
+            say!("note: {note}");
         }
         let documents = Documents::open(files.paths, reading)?.with_interrupt(interrupt);
         let bar = bar(documents.bytes_total(), "bytes");
@@ -318,11 +324,10 @@ fn print(
         json["packing"] = serde_json::to_value(options.packing)?;
         json["seq_len"] = options.seq_len.into();
         json["sequence_bos"] = options.sequence_bos.into();
-        println!("{json}");
-        return Ok(());
+        return print::json(&json, false);
     }
-    println!("model        {}", opened.dir.display());
-    println!(
+    out!("model        {}", opened.dir.display());
+    out!(
         "sequences    {} of up to {} positions, {} packing",
         report.n_sequences,
         options.seq_len,
@@ -339,11 +344,11 @@ fn print(
 }
 
 fn print_score(score: &Score) {
-    println!("targets      {}", score.n_targets);
-    println!("mean NLL     {} nats", number(score.mean_nll_nats));
-    println!("perplexity   {}", number(score.perplexity));
+    out!("targets      {}", score.n_targets);
+    out!("mean NLL     {} nats", number(score.mean_nll_nats));
+    out!("perplexity   {}", number(score.perplexity));
     if let Some(n_bytes) = score.n_bytes {
-        println!(
+        out!(
             "bits/byte    {} over {n_bytes} bytes",
             number(score.bits_per_byte)
         );
@@ -352,8 +357,8 @@ fn print_score(score: &Score) {
 
 /// How often the best id is right, and how far its probability is from that.
 fn print_calibration(accuracy: Option<f64>, ece: Option<f64>) {
-    println!("accuracy     {}", number(accuracy));
-    println!("ECE          {}", number(ece));
+    out!("accuracy     {}", number(accuracy));
+    out!("ECE          {}", number(ece));
 }
 
 fn print_kinds(report: &EvalReport) {
@@ -363,13 +368,17 @@ fn print_kinds(report: &EvalReport) {
         .map(|group| group.kind.chars().count())
         .max();
     let width = width.unwrap_or(0).max("kind".len());
-    println!();
-    println!(
+    out!();
+    out!(
         "{:<width$}  {:>10}  {:>8}  {:>10}  {:>9}",
-        "kind", "targets", "mean NLL", "perplexity", "bits/byte"
+        "kind",
+        "targets",
+        "mean NLL",
+        "perplexity",
+        "bits/byte"
     );
     for group in &report.by_kind {
-        println!(
+        out!(
             "{:<width$}  {:>10}  {:>8}  {:>10}  {:>9}",
             group.kind,
             group.score.n_targets,

@@ -1,9 +1,13 @@
 //! `saltworks-train export`.
 
-use super::opened::{ModelArgs, OpenedModel};
+use super::opened::{ModelArgs, OpenedModel, interrupt};
+use crate::common::print::{out, say};
 use anyhow::Context;
+use saltworks::interrupt::Interrupt;
+use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
 use saltworks::train::export::{
-    ExportError, HF_FILES, OnnxWeights, config_json, onnx_data_path, write_hf, write_onnx,
+    ExportError, HF_FILES, HfContents, OnnxWeights, config_json, is_half, read_hf, write_hf_until,
+    write_onnx_until,
 };
 use saltworks::train::model::Params;
 use std::path::{Path, PathBuf};
@@ -39,76 +43,131 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     args.check_outputs()?;
+    let interrupt = interrupt()?;
     let (opened, params) = args.model.open()?;
     if let Some(dir) = &args.output {
-        write_directory(dir, &opened, &params)?;
-        println!("wrote {}", dir.display());
+        if args.is_half_done() {
+            check_is_this_model(dir, &opened, &params)?;
+            say!("note: {} is this model already", dir.display());
+        } else {
+            write_directory(dir, &opened, &params, &interrupt)?;
+            out!("wrote {}", dir.display());
+        }
     }
     if let Some(path) = &args.onnx {
         let weights = match args.external_data {
             true => OnnxWeights::External,
             false => OnnxWeights::Inline,
         };
-        write_onnx_beside_config(path, &opened, &params, weights)?;
-        println!("wrote {}", path.display());
+        write_onnx_beside_config(path, &opened, &params, weights, &interrupt)?;
+        out!("wrote {}", path.display());
     }
     Ok(())
 }
 
 impl Args {
-    /// Nothing that is there is replaced unasked, and that is known before the model is read.
+    /// Nothing that is there is replaced unasked, and that is known before the model is read. What a
+    /// killed export left, which lacks what gets its name last, is nothing.
     fn check_outputs(&self) -> Result<(), ExportError> {
-        let files = |dir: &PathBuf| HF_FILES.map(|name| dir.join(name));
-        let data = self.onnx.as_deref().map(onnx_data_path);
-        let outputs = self
-            .output
-            .iter()
-            .flat_map(files)
-            .chain(self.onnx.clone())
-            .chain(data.filter(|_| self.external_data));
-        match outputs.into_iter().find(|path| path.exists()) {
+        if let Some(path) = self.onnx.as_deref().filter(|path| !names_a_file(path)) {
+            let path = path.to_path_buf();
+            return Err(StorageError::NotAFileName { path }.into());
+        }
+        if let Some(path) = self.output.as_deref().filter(|path| path.is_file()) {
+            let path = path.to_path_buf();
+            return Err(ExportError::NotADirectory { path });
+        }
+        let there = self.directory_there().filter(|_| !self.is_half_done());
+        match there.or_else(|| self.onnx_there()) {
             Some(path) if !self.overwrite => Err(ExportError::AlreadyThere { path }),
             _ => Ok(()),
         }
     }
+
+    /// A file of the directory that would be replaced.
+    fn directory_there(&self) -> Option<PathBuf> {
+        let dir = self.output.as_deref().filter(|dir| !is_half(dir))?;
+        let files = HF_FILES.map(|name| dir.join(name));
+        files.into_iter().find(|path| path.exists())
+    }
+
+    /// The ONNX model that would be replaced. Weights beside none are of none.
+    fn onnx_there(&self) -> Option<PathBuf> {
+        self.onnx.clone().filter(|path| path.exists())
+    }
+
+    /// Whether the first of two outputs is there and the second is not, as a kill between them leaves
+    /// it.
+    fn is_half_done(&self) -> bool {
+        let has_both = self.output.is_some() && self.onnx.is_some();
+        let is_first_there = has_both && self.directory_there().is_some();
+        is_first_there && self.onnx_there().is_none() && !self.overwrite
+    }
 }
 
-fn write_directory(dir: &Path, opened: &OpenedModel, params: &Params) -> anyhow::Result<()> {
+/// Whether a file can have this name: no directory has it, and none is asked for.
+fn names_a_file(path: &Path) -> bool {
+    !path.as_os_str().as_encoded_bytes().ends_with(b"/") && !path.is_dir()
+}
+
+/// Refuses a directory that holds another model.
+fn check_is_this_model(dir: &Path, opened: &OpenedModel, params: &Params) -> anyhow::Result<()> {
+    let there = read_hf(dir)?;
+    if there.params == *params && there.special == opened.special {
+        return Ok(());
+    }
+    let path = dir.to_path_buf();
+    Err(ExportError::AlreadyThere { path }.into())
+}
+
+fn write_directory(
+    dir: &Path,
+    opened: &OpenedModel,
+    params: &Params,
+    interrupt: &Interrupt,
+) -> anyhow::Result<()> {
     let tokenizer = match &opened.tokenizer {
         Some((_, path)) => {
             Some(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
         }
         None => {
-            anstream::eprintln!(
+            say!(
                 "note: there is no tokenizer.json, so none goes with the model; --tokenizer would name one"
             );
             None
         }
     };
-    let tokenizer = tokenizer.as_deref();
-    Ok(write_hf(dir, params, &opened.special, tokenizer)?)
+    let contents = HfContents {
+        params,
+        special: &opened.special,
+        tokenizer_json: tokenizer.as_deref(),
+    };
+    Ok(write_hf_until(dir, &contents, interrupt)?)
 }
 
+/// The graph is written last: without it there is no model, and the same command writes it.
 fn write_onnx_beside_config(
     path: &Path,
     opened: &OpenedModel,
     params: &Params,
     weights: OnnxWeights,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = parent.unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    write_onnx(path, params, weights)?;
     let text = config_json(&params.spec, &opened.special);
     let config = dir.join("config.json");
-    saltworks::storage::create_if_absent(&config, text.as_bytes())?;
+    sweep_abandoned(dir, "config.json")?;
+    create_if_absent(&config, text.as_bytes())?;
     let there =
         std::fs::read(&config).with_context(|| format!("cannot read {}", config.display()))?;
     if there != text.as_bytes() {
-        anstream::eprintln!(
+        say!(
             "note: {} was there already and is not this model's; `saltworks label` reads the longest sequence from it",
             config.display()
         );
     }
+    write_onnx_until(path, params, weights, interrupt)?;
     Ok(())
 }

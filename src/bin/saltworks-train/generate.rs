@@ -1,6 +1,7 @@
 //! `saltworks-train generate`.
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::print::{self, out, say};
 use saltworks::tokens::{SpecialChoice, Tokenizer};
 use saltworks::train::eval::{SampleOptions, Stop, generate};
 use saltworks::train::model::{Capacity, Network};
@@ -71,6 +72,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     check_memory(&opened.spec, &capacity, "lower --max-tokens")?;
     let mut network = Network::new(params, capacity);
     for sample_idx in 0..args.samples {
+        if print::is_output_lost() {
+            break;
+        }
         options.sample_idx = sample_idx;
         let written =
             pool.install(|| generate(&mut network, &prompt, &options, |_| flow(&interrupt)))?;
@@ -143,9 +147,10 @@ fn shown<'t>(text: &'t str, tokenizer: &Tokenizer, prompt: &[u32]) -> &'t str {
 
 fn print_sample(args: &Args, sample_idx: u64, text: &str) {
     if args.samples > 1 {
-        println!("--- {}", sample_idx + 1);
+        out!("--- {}", sample_idx + 1);
     }
-    println!("{}", text.trim_start());
+    // What the model wrote may have lines of its own.
+    print::block(&format!("{}\n", text.trim_start()));
 }
 
 fn note_end(stop: Stop, n_tokens: usize) {
@@ -154,5 +159,5 @@ fn note_end(stop: Stop, n_tokens: usize) {
         Stop::MaxTokens => "as many as --max-tokens allows",
         Stop::MaxSeqLen => "the model is for no more positions",
     };
-    anstream::eprintln!("note: {n_tokens} tokens; {why}");
+    say!("note: {n_tokens} tokens; {why}");
 }

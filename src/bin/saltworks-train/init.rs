@@ -1,7 +1,8 @@
 //! `saltworks-train init`.
 
+use crate::common::print::out;
 use anyhow::Context;
-use saltworks::storage::{Publish, create_if_absent};
+use saltworks::storage::{Publish, create_if_absent, sweep_abandoned};
 use saltworks::train::config::ConfigError;
 use saltworks::train::export::{HfModel, find_model, read_hf};
 use saltworks::train::model::ModelSpec;
@@ -33,6 +34,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot create {}", args.output.display()))?;
     let text = starter(&args.output, &path, from.as_ref());
+    sweep_abandoned(&args.output, "run.toml")?;
     if create_if_absent(&path, text.as_bytes())? == Publish::AlreadyThere {
         return Err(ConfigError::Value {
             key: "--output".to_owned(),
@@ -45,7 +47,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if let Some(from) = &from {
         print_model(from);
     }
-    println!(
+    out!(
         "edit {path}, then: saltworks-train run --config {path}",
         path = path.display()
     );
@@ -66,7 +68,7 @@ fn read(path: &Path) -> anyhow::Result<From> {
 
 fn print_model(from: &From) {
     let spec = &from.model.params.spec;
-    println!("{}: {} parameters", from.dir.display(), spec.n_parameters());
+    out!("{}: {} parameters", from.dir.display(), spec.n_parameters());
     let ModelSpec {
         vocab_size,
         d_model,
@@ -94,7 +96,7 @@ fn print_model(from: &From) {
         ("tie_embeddings", tie_embeddings),
     ];
     for (name, value) in dims {
-        println!("  {name:<15}{value}");
+        out!("  {name:<15}{value}");
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::common::signals;
 use anyhow::Context;
+use saltworks::error::Kind;
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::Tokenizer;
 use saltworks::train::eval::{check_same_tokenizer, check_tokenizer};
 use saltworks::train::export::{ExportError, SpecialIds, find_model, read_hf};
 use saltworks::train::model::{Capacity, MemoryPlan, ModelSpec, Params};
-use saltworks::train::run::{MemoryRoom, RunError};
+use saltworks::train::run::{MemoryRoom, RunError, Seen, Sources};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,11 @@ impl ModelArgs {
 }
 
 impl OpenedModel {
+    /// How the run that the model is of, where that is known, learnt from the corpus `identity`.
+    pub(crate) fn seen(&self, identity: &str) -> Option<Seen> {
+        Sources::of_model(&self.dir)?.seen(identity)
+    }
+
     /// The tokenizer, for what cannot do without.
     pub(crate) fn need_tokenizer(&self) -> anyhow::Result<(&Tokenizer, &Path)> {
         let Some((tokenizer, path)) = &self.tokenizer else {
@@ -102,10 +108,18 @@ pub(crate) fn pool(threads: usize) -> anyhow::Result<rayon::ThreadPool> {
 
 /// Set by Ctrl-C and SIGTERM; the second of them ends the program at once.
 pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
-    signals::interrupt(
-        saltworks::interrupt::Interrupt::new(),
-        "stopping; once more to stop at once",
-    )
+    signals::interrupt(Interrupt::new(), "stopping; once more to stop at once")
+}
+
+/// For what only reads, but for a short write at its end, which leaves nothing half under a final
+/// name: Ctrl-C and SIGTERM end the program, as interrupted.
+pub(crate) fn end_when_interrupted() -> anyhow::Result<()> {
+    signals::end_on_signal()
+}
+
+/// Ends the program, as interrupted.
+pub(crate) fn end_now() {
+    std::process::exit(i32::from(Kind::Interrupted.exit_code()));
 }
 
 /// Whether to go on.

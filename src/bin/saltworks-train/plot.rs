@@ -1,5 +1,7 @@
 //! `saltworks-train plot`: the curves of runs as a picture.
 
+use super::opened::end_when_interrupted;
+use crate::common::print::out;
 use saltworks::train::plot::{PlotOptions, XAxis, plot_runs};
 use std::path::PathBuf;
 
@@ -25,12 +27,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    end_when_interrupted()?;
     let options = PlotOptions {
         x: args.x,
         title: args.title,
     };
     let plotted = plot_runs(&args.runs, &args.output, &options)?;
-    anstream::println!("{}", plotted.svg.display());
-    anstream::println!("{}", plotted.png.display());
+    out!("{}", plotted.svg.display());
+    out!("{}", plotted.png.display());
     Ok(())
 }

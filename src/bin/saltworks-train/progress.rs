@@ -1,5 +1,6 @@
 //! Progress of training.
 
+use crate::common::print::say;
 use crate::common::progress::{Display, time_left};
 use saltworks::train::run::Snapshot;
 
@@ -24,8 +25,8 @@ impl ProgressDisplay {
     /// Says something between two steps without breaking the bar.
     pub(crate) fn say(&self, text: &str) {
         match &self.0.bar {
-            Some(bar) => bar.suspend(|| anstream::eprintln!("{text}")),
-            None => anstream::eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say!("{text}")),
+            None => say!("{text}"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `saltworks-train report`: an experiment as one page.
 
+use super::opened::end_when_interrupted;
+use crate::common::print::{out, say};
 use saltworks::experiment::report::{ReportInputs, read_results, write};
 use std::path::PathBuf;
 
@@ -31,6 +33,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    end_when_interrupted()?;
     let results = read_results(&args.experiment)?;
     let output = args.output.unwrap_or_else(|| args.experiment.clone());
     let inputs = ReportInputs {
@@ -44,8 +47,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     let written = write(&output, &results, &inputs)?;
     for note in &written.notes {
-        anstream::eprintln!("note: {note}");
+        say!("note: {note}");
     }
-    anstream::println!("{}", written.page.display());
+    out!("{}", written.page.display());
     Ok(())
 }

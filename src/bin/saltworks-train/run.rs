@@ -1,6 +1,7 @@
 //! `saltworks-train run`.
 
 use super::progress::ProgressDisplay;
+use crate::common::print::{out, say};
 use saltworks::train::checkpoint::step_of;
 use saltworks::train::config::{RunConfig, text_override};
 use saltworks::train::run::{self, Finished, Observer, Outcome, Overview, Start};
@@ -51,7 +52,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if args.dry_run {
         let prepared = run::prepare(&config)?;
         if let Some(refused) = prepared.refused_by_output() {
-            anstream::eprintln!("note: not begun as it is: {refused}");
+            say!("note: not begun as it is: {refused}");
         }
         print_overview(&prepared.overview());
         return Ok(());
@@ -90,21 +91,21 @@ fn start(args: &Args) -> Start {
 /// What a user should know before the long part.
 fn say(overview: &Overview<'_>) {
     for note in &overview.inputs.notes {
-        anstream::eprintln!("note: {note}");
+        say!("note: {note}");
     }
     for (what, text) in describe(overview) {
-        anstream::eprintln!("{what:<12}{text}");
+        say!("{what:<12}{text}");
     }
 }
 
 fn print_overview(overview: &Overview<'_>) {
     for note in &overview.inputs.notes {
-        anstream::eprintln!("note: {note}");
+        say!("note: {note}");
     }
     for (what, text) in describe(overview) {
-        println!("{what:<12}{text}");
+        out!("{what:<12}{text}");
     }
-    println!("nothing was written");
+    out!("nothing was written");
 }
 
 fn describe(overview: &Overview<'_>) -> Vec<(&'static str, String)> {
@@ -207,7 +208,7 @@ fn describe_stages(overview: &Overview<'_>) -> String {
 fn print_outcome(outcome: &Outcome) {
     match outcome {
         Outcome::AlreadyFinished { model } => {
-            println!(
+            out!(
                 "nothing to do: the run is finished, its model is {}",
                 model.display()
             );
@@ -217,12 +218,14 @@ fn print_outcome(outcome: &Outcome) {
 }
 
 fn print_finished(finished: &Finished) {
-    println!(
+    out!(
         "{} steps, {} tokens, {:.0} s",
-        finished.n_steps, finished.n_tokens, finished.seconds
+        finished.n_steps,
+        finished.n_tokens,
+        finished.seconds
     );
     if let Some(step) = &finished.last_step {
-        println!(
+        out!(
             "loss {:.4} in the last step, {:.0} tokens/s, MFU {:.0}%",
             step.loss,
             step.tokens_per_s,
@@ -230,18 +233,18 @@ fn print_finished(finished: &Finished) {
         );
     }
     if let Some(validation) = &finished.validation {
-        println!(
+        out!(
             "validation NLL {:.4} nats a token, perplexity {:.2}",
             validation.nll,
             validation.nll.exp()
         );
     }
-    println!("the model is {}", finished.model.display());
+    out!("the model is {}", finished.model.display());
 }
 
 fn print_profile(finished: &Finished) {
-    println!("share of the steps' time:");
+    out!("share of the steps' time:");
     for (name, share) in finished.profile.shares() {
-        println!("  {name:<24}{:>5.1}%", 100.0 * share);
+        out!("  {name:<24}{:>5.1}%", 100.0 * share);
     }
 }

@@ -8,8 +8,7 @@ use self::progress::Progress;
 use crate::common::print::{out, say};
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, WriterSettings,
-    copy_tokenizer,
-    encode_documents,
+    copy_tokenizer, encode_documents,
 };
 use std::ops::ControlFlow;
 use std::path::PathBuf;

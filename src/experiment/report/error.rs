@@ -2,9 +2,11 @@
 
 use crate::bounds::BoundsError;
 use crate::error::Kind;
+use crate::experiment::ExperimentError;
 use crate::shards::ShardsError;
-use crate::storage::StorageError;
+use crate::storage::{JsonFault, StorageError};
 use crate::tokens::TokensError;
+use crate::train::TrainError;
 use crate::train::metrics::MetricsError;
 use crate::view::ViewError;
 use std::path::PathBuf;
@@ -19,6 +21,12 @@ pub enum ReportError {
     )]
     NoResults {
         /// As given.
+        dir: PathBuf,
+    },
+    /// A file is where the report's directory is to be.
+    #[error("{} is a file: expected a directory for the report; choose another --output", dir.display())]
+    NotADirectory {
+        /// The file.
         dir: PathBuf,
     },
     /// Results of another format.
@@ -44,7 +52,7 @@ pub enum ReportError {
         path: PathBuf,
         /// What is wrong.
         #[source]
-        source: serde_json::Error,
+        fault: JsonFault,
     },
     /// Results without anything in them.
     #[error(
@@ -104,6 +112,12 @@ pub enum ReportError {
     /// From `tokens`.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// A file of the experiment that cannot be read.
+    #[error(transparent)]
+    Experiment(#[from] Box<ExperimentError>),
+    /// What a run recorded of itself cannot be read.
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// From `storage`.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -114,6 +128,7 @@ impl ReportError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NoResults { .. }
+            | Self::NotADirectory { .. }
             | Self::Empty { .. }
             | Self::NoBaseline { .. }
             | Self::ForeignTokenizer { .. } => Kind::Usage,
@@ -124,6 +139,8 @@ impl ReportError {
             Self::Bounds(error) => error.kind(),
             Self::View(error) => error.kind(),
             Self::Tokens(error) => error.kind(),
+            Self::Experiment(error) => error.kind(),
+            Self::Train(error) => error.kind(),
             Self::Storage(error) => error.kind(),
         }
     }

@@ -19,6 +19,8 @@ pub struct ReportInputs {
     /// Labels by the same teacher of text that it was not trained on, on which bounds on its
     /// divergence hold.
     pub held_out: Option<PathBuf>,
+    /// Directory of the teacher's own training run, which says what text that was on.
+    pub teacher_run: Option<PathBuf>,
     /// What made all this, in order: name and value, such as versions and fingerprints.
     pub provenance: Vec<(String, String)>,
     /// The command lines that made it, in order.
@@ -32,6 +34,6 @@ pub struct Written {
     pub page: PathBuf,
     /// Each figure as vectors and as pixels, in the order of the page.
     pub figures: Vec<PathBuf>,
-    /// What is left out of the page and why, a sentence each.
+    /// What is left out of the page and why, and what its numbers do not say, a sentence each.
     pub notes: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use super::error::ReportError;
 use crate::experiment::RESULTS_NAME;
 use crate::experiment::results::{RESULTS_VERSION, Results};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, from_checked_json};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -17,12 +17,12 @@ pub fn read_results(dir: &Path) -> Result<Results, ReportError> {
         ErrorKind::NotFound => ReportError::NoResults { dir: dir.into() },
         _ => StorageError::io("read", &path, source).into(),
     })?;
-    let damaged = |source| ReportError::Results {
+    let damaged = |fault| ReportError::Results {
         path: path.clone(),
-        source,
+        fault,
     };
     // The version is looked at by itself, since another one need not read as this.
-    let any: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let any: serde_json::Value = from_checked_json(&bytes).map_err(damaged)?;
     match any
         .get("format_version")
         .and_then(serde_json::Value::as_u64)
@@ -32,6 +32,6 @@ pub fn read_results(dir: &Path) -> Result<Results, ReportError> {
             expected: RESULTS_VERSION,
             got,
         }),
-        _ => serde_json::from_value(any).map_err(damaged),
+        _ => serde_json::from_value(any).map_err(|error| damaged(error.into())),
     }
 }

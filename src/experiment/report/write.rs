@@ -5,13 +5,13 @@ use super::error::ReportError;
 use super::figure::{self, Figure, png, standalone};
 use super::gather::{
     Gathered, Passage, SelectionRows, TeacherNotes, gather_runs, passages, read_selection,
-    score_bins, scored_sequences, teacher_notes,
+    score_bins, scored_sequences, teacher_notes, warnings,
 };
 use super::inputs::{ReportInputs, Written};
 use super::page::{Contents, page};
 use crate::experiment::results::Results;
 use crate::shards::LabelSet;
-use crate::storage::{self, StorageError};
+use crate::storage::{self, StorageError, sweep_abandoned, sweep_abandoned_where};
 use crate::train::plot::axis::XAxis;
 use std::path::{Path, PathBuf};
 
@@ -29,16 +29,22 @@ const ROOM: f64 = 16.0;
 /// Results without a run or without their baseline; metrics, labels, a selection or a tokenizer
 /// that are there and cannot be read; the filesystem's.
 pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Written, ReportError> {
+    if dir.exists() && !dir.is_dir() {
+        let dir = dir.to_path_buf();
+        return Err(ReportError::NotADirectory { dir });
+    }
     let comparison = Comparison::new(results)?;
     let gathered = gather_runs(&comparison, &inputs.root)?;
     let contents = contents(&comparison, inputs, &gathered)?;
     let figures = write_figures(&dir.join(FIGURES_NAME), contents.figures())?;
+    let warnings = contents.warnings.clone();
     let page_path = dir.join(PAGE_NAME);
+    sweep_abandoned(dir, PAGE_NAME)?;
     storage::replace(&page_path, page(&contents).as_bytes())?;
     Ok(Written {
         page: page_path,
         figures,
-        notes: gathered.notes,
+        notes: warnings.into_iter().chain(gathered.notes).collect(),
     })
 }
 
@@ -76,6 +82,7 @@ fn contents<'a>(
         teacher: labels.teacher,
         passages: labels.passages,
         facts: labels.facts,
+        warnings: warnings(comparison, inputs)?,
         notes: &gathered.notes,
     })
 }
@@ -152,6 +159,8 @@ fn write_figures<'a>(
 ) -> Result<Vec<PathBuf>, ReportError> {
     std::fs::create_dir_all(dir)
         .map_err(|source| StorageError::io("create the directory", dir, source))?;
+    // The directory holds nothing but figures.
+    sweep_abandoned_where(dir, |_| true)?;
     let mut written = Vec::new();
     for figure in figures {
         let scene = figure.wide.padded(ROOM);

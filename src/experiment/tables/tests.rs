@@ -37,7 +37,7 @@ fn every_cell_has_its_mean_its_spread_and_its_seeds() {
         row(&text, "Share of the baseline's budget", "salt"),
         "| salt | 77.5% ± 3.5% (75.0%, 80.0%) | 77.5% ± 3.5% (75.0%, 80.0%) \
          | 137.5% ± 3.5% (135.0%, 140.0%) | 77.5% ± 3.5% (75.0%, 80.0%) \
-         | 137.5% ± 3.5% (135.0%, 140.0%) |"
+         | 137.5% ± 3.5% (135.0%, 140.0%) | 0.200, 0.200 to 0.200 (0.200, 0.200) |"
     );
     assert_eq!(
         row(&text, "NLL on books by bucket", "salt"),
@@ -47,7 +47,7 @@ fn every_cell_has_its_mean_its_spread_and_its_seeds() {
     assert_eq!(
         row(&text, "Costs of a whole run", "salt"),
         "| salt | 4000 | 150.0 | 5.00e9 | 10 | 1.00e9 | 1.00e10 ± 0 (1.00e10, 1.00e10) \
-         | 20 ± 0 (20, 20) |"
+         | 20 ± 0 (20, 20) | 0.200, 0.200 to 0.200 (0.200, 0.200) |"
     );
 }
 

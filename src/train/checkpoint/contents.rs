@@ -1,6 +1,6 @@
 //! What a checkpoint holds, into its files and back.
 
-use super::error::CheckpointError;
+use super::error::{CheckpointError, Fault};
 use super::store::{Checkpoint, CheckpointStore};
 use crate::storage::{StorageError, replace};
 use crate::train::TrainError;
@@ -17,6 +17,8 @@ use std::path::Path;
 const OPTIMIZER: &str = "optimizer.safetensors";
 /// Weights, by Hugging Face's name.
 const MODEL: &str = "model.safetensors";
+/// Dimensions.
+const CONFIG: &str = "config.json";
 /// The rest.
 const STATE: &str = "state.json";
 const FIRST_MOMENT: &str = "m.";
@@ -84,6 +86,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::DoesNotFit`] for what a later version may have written.
     pub fn state<S: DeserializeOwned>(&self) -> Result<S, CheckpointError> {
+        self.check_lists(&[STATE])?;
         let path = self.dir.join(STATE);
         let json =
             std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
@@ -114,6 +117,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::DoesNotFit`]; a `config.json` that cannot be read.
     pub fn check_model(&self, spec: &ModelSpec) -> Result<(), TrainError> {
+        self.check_lists(&[CONFIG, MODEL, OPTIMIZER])?;
         let (found, _) = read_config(&self.dir)?;
         if found == *spec {
             return Ok(());
@@ -126,6 +130,19 @@ impl Checkpoint {
             remedy: "go on from it with the configuration that it was made with",
         }
         .into())
+    }
+
+    /// What the seal does not list was not checked.
+    fn check_lists(&self, names: &[&str]) -> Result<(), CheckpointError> {
+        let is_listed = |name: &&&str| self.seal.files.contains_key(**name);
+        match names.iter().find(|name| !is_listed(name)) {
+            None => Ok(()),
+            Some(name) => Err(CheckpointError::Damaged {
+                dir: self.dir.clone(),
+                fault: Fault::Unreadable(format!("it does not list {name}")),
+                remedy: "restore it, or go on from another one".to_owned(),
+            }),
+        }
     }
 
     fn read_moments(&self, params: &Params, optimizer: &mut AdamW) -> Result<(), TrainError> {

@@ -28,6 +28,16 @@ const FREE_KEYS_OF_BRANCH: &[&str] = &[
     "schedule.min_lr",
     "schedule.decay_steps",
 ];
+/// Keys that name a file or a directory, which may have another name and be the same.
+const PATH_KEYS: &[&str] = &[
+    "init",
+    "branch_from",
+    "data.tokens",
+    "data.labels",
+    "data.selection",
+    "data.validation",
+    "data.tokenizer",
+];
 /// Keys whose defaults depend on `train.steps`.
 const SCHEDULE_PREFIX: &str = "schedule.";
 /// Of a branch that leaves its dimensions to the checkpoint.
@@ -52,20 +62,33 @@ impl RunConfig {
     /// # Errors
     /// A configuration that cannot be written as TOML.
     pub fn difference_that_matters(&self, other: &Self) -> Result<Option<Difference>, ConfigError> {
-        self.difference_beside(other, &[FREE_KEYS])
+        self.difference_beside(other, &[FREE_KEYS], &[])
     }
 
     /// The first key, by name, that is in none of the lists in `free` and on which the two differ;
     /// one of the schedule only where no other does, for what is left out there follows the others.
+    /// Paths differ where they lead to other places, but for those of `same`, whose contents are
+    /// known to be the same.
     fn difference_beside(
         &self,
         other: &Self,
         free: &[&[&str]],
+        same: &[&str],
     ) -> Result<Option<Difference>, ConfigError> {
         let (ours, theirs) = (self.leaves()?, other.leaves()?);
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let is_free = |key: &str| free.iter().any(|keys| is_among(key, keys));
-        let differs = |key: &&&String| !is_free(key) && ours.get(**key) != theirs.get(**key);
+        let leads_to_same = |key: &str| {
+            let paths = [(self, &ours), (other, &theirs)].map(|(config, leaves)| {
+                let text = leaves.get(key).and_then(Value::as_str);
+                text.map(|text| (config, Path::new(text)))
+            });
+            PATH_KEYS.contains(&key) && matches!(paths, [Some(a), Some(b)] if is_same_place(a, b))
+        };
+        let differs = |key: &&&String| {
+            let is_same = |key: &str| is_free(key) || same.contains(&key) || leads_to_same(key);
+            ours.get(**key) != theirs.get(**key) && !is_same(key)
+        };
         let first = keys.iter().filter(differs);
         let first = first.min_by_key(|key| key.starts_with(SCHEDULE_PREFIX));
         Ok(first.map(|key| Difference {
@@ -76,12 +99,18 @@ impl RunConfig {
     }
 
     /// Refuses to go on with `recorded`, the configuration of the run in `run`, where that would
-    /// learn something else.
+    /// learn something else. Paths of the keys in `same` may differ: what they lead to was found to
+    /// have the same contents.
     ///
     /// # Errors
     /// [`ConfigError::OtherRun`], naming the key and both values.
-    pub fn check_resumes(&self, recorded: &Self, run: &Path) -> Result<(), ConfigError> {
-        let Some(difference) = self.difference_that_matters(recorded)? else {
+    pub fn check_resumes(
+        &self,
+        recorded: &Self,
+        run: &Path,
+        same: &[&str],
+    ) -> Result<(), ConfigError> {
+        let Some(difference) = self.difference_beside(recorded, &[FREE_KEYS], same)? else {
             return Ok(());
         };
         Err(ConfigError::OtherRun {
@@ -96,7 +125,8 @@ impl RunConfig {
     /// result would not be that of a run of this configuration from its first step on. What
     /// [`RunConfig::difference_that_matters`] leaves free is free here too, and so are
     /// `train.steps`, `schedule.shape`, `schedule.min_lr` and `schedule.decay_steps`, as far as the
-    /// learning rate of every step up to the branch point is the same. Both should be resolved.
+    /// learning rate of every step up to the branch point is the same, and paths of the keys in
+    /// `same`. Both should be resolved.
     ///
     /// # Errors
     /// [`ConfigError::OtherTrunk`], naming the key and both values; [`ConfigError::Value`] of
@@ -106,10 +136,11 @@ impl RunConfig {
         trunk: &Self,
         step: u64,
         checkpoint: &Path,
+        same: &[&str],
     ) -> Result<(), ConfigError> {
         let of_model = self.model.as_ref().map_or(MODEL_KEYS, |_| &[]);
         let free = [FREE_KEYS, FREE_KEYS_OF_BRANCH, of_model];
-        if let Some(difference) = self.difference_beside(trunk, &free)? {
+        if let Some(difference) = self.difference_beside(trunk, &free, same)? {
             return Err(ConfigError::OtherTrunk {
                 key: difference.key,
                 ours: difference.ours,
@@ -156,6 +187,18 @@ impl RunConfig {
         flatten("", table, &mut leaves);
         Ok(leaves)
     }
+}
+
+/// Whether two paths, each of a configuration, lead to the same file or directory; one that is gone
+/// does where it is the same as seen from the directories of the runs, which were moved together.
+fn is_same_place(ours: (&RunConfig, &Path), theirs: (&RunConfig, &Path)) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    let beside = |(config, path): (&RunConfig, &Path)| {
+        let beside = path.strip_prefix(config.output.parent()?);
+        beside.map(Path::to_path_buf).ok()
+    };
+    let is_real = real(ours.1).is_some_and(|place| real(theirs.1) == Some(place));
+    is_real || beside(ours).is_some_and(|place| beside(theirs) == Some(place))
 }
 
 fn flatten(prefix: &str, table: Table, leaves: &mut Table) {

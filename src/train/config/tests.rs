@@ -601,7 +601,7 @@ fn only_keys_that_change_nothing_learnt_may_change_on_resume() {
     for text in free {
         let now = salt(&[text]).resolve(None).unwrap();
         assert_eq!(now.difference_that_matters(&begun).unwrap(), None, "{text}");
-        now.check_resumes(&begun, Path::new("runs/a")).unwrap();
+        now.check_resumes(&begun, Path::new("runs/a"), &[]).unwrap();
     }
     let fixed = [
         ("train.steps=2000", "train.steps"),
@@ -618,7 +618,10 @@ fn only_keys_that_change_nothing_learnt_may_change_on_resume() {
         let now = salt(&[text]).resolve(None).unwrap();
         let difference = now.difference_that_matters(&begun).unwrap().unwrap();
         assert_eq!(difference.key, key);
-        let message = said(now.check_resumes(&begun, Path::new("runs/a")).unwrap_err());
+        let message = said(
+            now.check_resumes(&begun, Path::new("runs/a"), &[])
+                .unwrap_err(),
+        );
         assert!(
             message.contains(key) && message.contains("runs/a"),
             "{message}"
@@ -688,7 +691,9 @@ fn a_branch_may_differ_from_its_trunk_in_its_end_alone() {
         let keys = [&of_trunk[..], &of_branch, more].concat();
         let branch = salt(&keys).resolve(None).unwrap();
         let checkpoint = Path::new("runs/a/checkpoints/step-400");
-        branch.check_branches(&trunk, 400, checkpoint).map_err(said)
+        branch
+            .check_branches(&trunk, 400, checkpoint, &[])
+            .map_err(said)
     };
     let wsd = ["schedule.shape=wsd", "schedule.decay_steps=200"];
     branch(&wsd).unwrap();

@@ -46,6 +46,7 @@ pub(super) struct Inner {
     /// `None` keeps all.
     pub(super) kept: Option<SeqIdSet>,
     note: Option<String>,
+    n_segments_left_out: usize,
     pub(super) order: LabelOrder,
 }
 
@@ -56,6 +57,15 @@ impl LabelSource {
     /// Labels that are not finalized, whose files have other sizes than their sidecars say, or that
     /// cannot be trained from; a selection that is not of these labels, or keeps nothing.
     pub fn open(options: &LabelOptions) -> Result<Self, DataError> {
+        Self::open_as_of(options, None)
+    }
+
+    /// [`LabelSource::open`] of the labels as they were when their fingerprint was `then`: what was
+    /// added to them since is left out. All of them where they never were those.
+    ///
+    /// # Errors
+    /// Those of [`LabelSource::open`].
+    pub fn open_as_of(options: &LabelOptions, then: Option<&str>) -> Result<Self, DataError> {
         if options.shuffle_row_groups == 0 {
             return Err(DataError::Setting {
                 key: "data.shuffle_row_groups",
@@ -63,10 +73,15 @@ impl LabelSource {
                 got: "0".to_owned(),
             });
         }
-        let set = LabelSet::open(&options.dir)?;
+        let whole = LabelSet::open(&options.dir)?;
+        let set = then.map_or(whole.clone(), |then| as_of(&whole, then));
         check_context(&set)?;
-        let manifest = set.finished_manifest()?;
-        let files: Vec<_> = manifest.shards.into_iter().map(|s| s.files).collect();
+        // A manifest of before the extension lists just the shards that are read.
+        let manifest = match set.finished_manifest() {
+            Err(_) if set != whole => whole.finished_manifest(),
+            manifest => manifest,
+        };
+        let files: Vec<_> = manifest?.shards.into_iter().map(|s| s.files).collect();
         let selection = options.selection.as_deref();
         let read = selection
             .map(|path| Selection::read_for(path, &set))
@@ -86,6 +101,7 @@ impl LabelSource {
                 is_verified,
                 kept,
                 note,
+                n_segments_left_out: whole.segments.len() - set.segments.len(),
                 order: LabelOrder::new(groups, options.seed, options.shuffle_row_groups),
                 set,
             }),
@@ -115,6 +131,11 @@ impl LabelSource {
         &self.inner.set.segments[0]
     }
 
+    /// The plans of all segments.
+    pub fn plans(&self) -> &[Plan] {
+        &self.inner.set.segments
+    }
+
     /// Sequences that may be used: all labelled ones, or those that the selection keeps.
     pub fn n_sequences(&self) -> u64 {
         self.inner.order.n_rows
@@ -134,6 +155,17 @@ impl LabelSource {
     /// What could not be checked of the selection.
     pub fn note(&self) -> Option<&str> {
         self.inner.note.as_deref()
+    }
+
+    /// That they were extended since they were what is read of them; `None` where they were not.
+    pub fn note_of_extension(&self) -> Option<String> {
+        (self.inner.n_segments_left_out > 0).then(|| {
+            format!(
+                "{} was extended since this run began, which reads the {} sequences that it had then",
+                self.dir().display(),
+                self.n_labelled()
+            )
+        })
     }
 
     /// One identity for all of these labels.
@@ -371,6 +403,17 @@ impl Inner {
             }
         }
     }
+}
+
+/// The segments that made up the labels when their fingerprint was `then`; all where none did.
+fn as_of(whole: &LabelSet, then: &str) -> LabelSet {
+    let first = |n| LabelSet {
+        dir: whole.dir.clone(),
+        segments: whole.segments[..n].to_vec(),
+    };
+    let mut prefixes = (1..=whole.segments.len()).map(first);
+    let found = prefixes.find(|set| labels_fingerprint(set) == then);
+    found.unwrap_or_else(|| whole.clone())
 }
 
 /// What a selection does not say of itself.

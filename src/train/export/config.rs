@@ -4,6 +4,8 @@
 //! transformers leaves them. Defaults are those of its `LlamaConfig`.
 
 use super::ExportError;
+use super::file::check_is_there;
+use super::seal::check_sealed_config;
 use crate::train::model::ModelSpec;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -25,9 +27,11 @@ pub struct SpecialIds {
 /// Reads the `config.json` in `dir`.
 ///
 /// # Errors
-/// A file that is not there or no JSON object; a model that the trainer does not have, by its key.
+/// A file that is not there or no JSON object, or not the one that was written with the model; a
+/// model that the trainer does not have, by its key.
 pub fn read_config(dir: &Path) -> Result<(ModelSpec, SpecialIds), ExportError> {
     let path = dir.join(CONFIG_JSON);
+    check_sealed_config(dir)?;
     let config = Config {
         fields: read_object(&path)?,
         path: &path,
@@ -81,6 +85,7 @@ pub(super) fn pretty(value: &Value) -> String {
 
 /// Reads a file that holds one JSON object.
 pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>, ExportError> {
+    check_is_there(path)?;
     let bytes = std::fs::read(path).map_err(|source| ExportError::io("read", path, source))?;
     serde_json::from_slice(&bytes).map_err(|error| ExportError::NotJson {
         path: path.to_owned(),
@@ -89,7 +94,7 @@ pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>, ExportError
 }
 
 /// Keys that must be absent, null, or say exactly this, with why.
-const FIXED: [(&str, Fixed, &str); 7] = [
+const FIXED: [(&str, Fixed, &str); 9] = [
     (
         "hidden_act",
         Fixed::Text("silu"),
@@ -111,17 +116,18 @@ const FIXED: [(&str, Fixed, &str); 7] = [
         Fixed::One,
         "the trainer's RoPE rotates whole heads",
     ),
-    (
-        "quantization_config",
-        Fixed::Null,
-        "use the model's unquantized weights",
-    ),
+    ("quantization_config", Fixed::Null, UNQUANTIZED),
+    // As older compressed-tensors and as MLX write it.
+    ("compression_config", Fixed::Null, UNQUANTIZED),
+    ("quantization", Fixed::Null, UNQUANTIZED),
     (
         "auto_map",
         Fixed::Null,
         "the model brings code of its own, which the trainer does not run",
     ),
 ];
+
+const UNQUANTIZED: &str = "quantized models are not supported: use the model's unquantized weights";
 
 enum Fixed {
     Null,

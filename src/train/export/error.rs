@@ -1,6 +1,7 @@
 //! What can be wrong with a model's directory, and what to do about it.
 
 use crate::error::Kind;
+use crate::interrupt::Interrupt;
 use crate::onnx::OnnxError;
 use crate::storage::StorageError;
 use crate::tokens::TokensError;
@@ -21,6 +22,50 @@ pub enum ExportError {
         expected: &'static str,
         /// What to do.
         remedy: &'static str,
+    },
+    /// Something else that has the name of a file of a model.
+    #[error("{} is {got}: expected a file of the model; {remedy}", path.display())]
+    NotThatFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        got: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Weights that the index names are not there.
+    #[error("{} is not there, though {} names it: download it again", path.display(), index.display())]
+    MissingShard {
+        /// The file.
+        path: PathBuf,
+        /// The index.
+        index: PathBuf,
+    },
+    /// A file is not the one that was written with the model.
+    #[error("{} is not the file that was written: expected {expected}, got {got}; restore it, or remove {} if it was changed on purpose", path.display(), seal.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Size and hash as they were written.
+        expected: String,
+        /// As found.
+        got: String,
+        /// The file that says so.
+        seal: PathBuf,
+    },
+    /// The file that says what the others are cannot be understood.
+    #[error("{} is damaged ({fault}): restore it, or remove it to take the model's files unchecked", path.display())]
+    Unsealed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// The process was asked to stop.
+    #[error("interrupted before {} was written: the same command writes it", path.display())]
+    Interrupted {
+        /// The output.
+        path: PathBuf,
     },
     /// A file that is not in the safetensors format.
     #[error("{} is not a whole safetensors file ({reason}); copy or download it again", path.display())]
@@ -72,6 +117,12 @@ pub enum ExportError {
         /// The file.
         path: PathBuf,
     },
+    /// A file is where a directory is to be.
+    #[error("{} is a file: expected a directory for the model; choose another output", path.display())]
+    NotADirectory {
+        /// The file.
+        path: PathBuf,
+    },
     /// The tokenizer that goes with the model cannot be read, or is not its own.
     #[error(transparent)]
     Tokens(#[from] TokensError),
@@ -89,10 +140,26 @@ impl ExportError {
             ExportError::Onnx(error) => error.kind(),
             ExportError::NotSafetensors { .. }
             | ExportError::NotJson { .. }
+            | ExportError::NotThatFile { .. }
+            | ExportError::MissingShard { .. }
+            | ExportError::Changed { .. }
+            | ExportError::Unsealed { .. }
             | ExportError::Tensor { .. } => Kind::BadData,
+            ExportError::Interrupted { .. } => Kind::Interrupted,
             ExportError::MissingFile { .. }
             | ExportError::Config { .. }
+            | ExportError::NotADirectory { .. }
             | ExportError::AlreadyThere { .. } => Kind::Usage,
+        }
+    }
+
+    /// Of a write to `path`, which a wish to stop ends too.
+    pub(super) fn written(path: &Path, source: std::io::Error, interrupt: &Interrupt) -> Self {
+        match interrupt.is_requested() {
+            true => ExportError::Interrupted {
+                path: path.to_owned(),
+            },
+            false => ExportError::io("write", path, source),
         }
     }
 

@@ -1,22 +1,29 @@
 //! Models in and out: Hugging Face directories both ways, ONNX out.
 //!
 //! A Hugging Face directory is `config.json`, `model.safetensors` (or shards of it with an index)
-//! and `tokenizer.json`. What the trainer's core does not have (biases, sliding windows, rope
+//! and `tokenizer.json`. One that was written here has `saltworks.json` beside them, with size and
+//! BLAKE3 of each, which are checked when the model is read. What the trainer's core does not have (biases, sliding windows, rope
 //! scaling, other architectures) is refused by name when it is read, never approximated.
 
 mod config;
 mod error;
+mod file;
+mod index;
 mod onnx;
 mod read;
 mod safetensors;
+mod seal;
+mod until;
 mod write;
 
 pub use config::{SpecialIds, config_json, read_config};
 pub use error::ExportError;
-pub use onnx::{OnnxWeights, onnx_data_path, onnx_model, write_onnx};
+pub use onnx::{OnnxWeights, onnx_data_path, onnx_model, write_onnx, write_onnx_until};
 pub use read::{HfModel, find_model, read_hf};
 pub use safetensors::{Tensor, TensorMut, read_params, read_tensors, write_tensors};
-pub use write::{HF_FILES, write_hf};
+pub(crate) use seal::seal_also;
+pub use seal::{ModelSeal, SEAL_JSON, check_sealed, model_identity};
+pub use write::{HF_FILES, HfContents, is_half, write_hf, write_hf_until};
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,11 @@
 //! `[max_seq_len, head_dim / 2]`, so that a sequence longer than the model is for ends in an error.
 
 use super::ExportError;
+use super::until::Until;
+use crate::interrupt::Interrupt;
 use crate::onnx::build::{Attribute, Edge, ModelBuilder, TensorData};
 use crate::onnx::{DType, Dim};
-use crate::storage::{Partial, Sealed, remove_file};
+use crate::storage::{FileHash, Partial, Sealed, remove_file, sweep_abandoned_where};
 use crate::train::model::{ModelSpec, Params};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -32,33 +34,67 @@ pub enum OnnxWeights {
 const MAX_INLINE_BYTES: u64 = (2 << 30) - (1 << 20);
 
 /// Writes the model as ONNX, in place of whatever has the name `path`.
-/// Holds one copy of the weights beside `params` meanwhile.
+/// Holds one copy of the weights beside `params` meanwhile. What a killed write of the same name left
+/// is swept.
 ///
 /// # Errors
 /// I/O; weights inline that are more than a protobuf message may hold.
 pub fn write_onnx(path: &Path, params: &Params, weights: OnnxWeights) -> Result<(), ExportError> {
+    write_onnx_until(path, params, weights, &Interrupt::new()).map(drop)
+}
+
+/// [`write_onnx`] until a stop is asked for, by which nothing of what was there is lost. The graph
+/// gets its name last: without it nothing is there yet. Tells what has which hash.
+///
+/// # Errors
+/// Those of [`write_onnx`]; [`ExportError::Interrupted`].
+pub fn write_onnx_until(
+    path: &Path,
+    params: &Params,
+    weights: OnnxWeights,
+    interrupt: &Interrupt,
+) -> Result<Vec<(String, FileHash)>, ExportError> {
+    let data_path = onnx_data_path(path);
+    let names = [name_of(path), name_of(&data_path)];
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    sweep_abandoned_where(parent.unwrap_or(Path::new(".")), |name| {
+        names.iter().any(|ours| ours == name)
+    })?;
     let model = onnx_model(params);
     let n_bytes = 4 * model.n_parameters();
     if weights == OnnxWeights::Inline {
         if n_bytes > MAX_INLINE_BYTES {
             return Err(too_large(path, n_bytes));
         }
-        return Ok(seal(path, |out| model.write_to(out))?.replace()?);
+        let whole = seal(path, interrupt, |out| model.write_to(out))?;
+        let hash = whole.hash.clone();
+        whole.replace()?;
+        return Ok(vec![(name_of(path), hash)]);
     }
-    let data_path = onnx_data_path(path);
-    let data_name = data_path.file_name().unwrap_or_default().to_string_lossy();
-    let data = seal(&data_path, |out| model.write_data_to(out))?;
-    let graph = seal(path, |out| model.write_external_to(&data_name, out))?;
+    let data_name = name_of(&data_path);
+    let data = seal(&data_path, interrupt, |out| model.write_data_to(out))?;
+    let graph = seal(path, interrupt, |out| {
+        model.write_external_to(&data_name, out)
+    })?;
+    let hashes = vec![
+        (name_of(path), graph.hash.clone()),
+        (data_name, data.hash.clone()),
+    ];
     // An older model would otherwise point into the new weights for a moment.
     remove_file(path)?;
     data.replace()?;
-    Ok(graph.replace()?)
+    graph.replace()?;
+    Ok(hashes)
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// The file of the weights of the model at `path`, if they are [`OnnxWeights::External`].
 pub fn onnx_data_path(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{name}.data"))
+    path.with_file_name(format!("{}.data", name_of(path)))
 }
 
 fn too_large(path: &Path, n_bytes: u64) -> ExportError {
@@ -74,13 +110,20 @@ fn too_large(path: &Path, n_bytes: u64) -> ExportError {
 /// Writes a file whole, up to the point where it gets its name.
 fn seal(
     path: &Path,
-    write: impl FnOnce(&mut BufWriter<Partial>) -> std::io::Result<()>,
+    interrupt: &Interrupt,
+    write: impl FnOnce(&mut BufWriter<Until<'_, Partial>>) -> std::io::Result<()>,
 ) -> Result<Sealed, ExportError> {
-    let io = |source| ExportError::io("write", path, source);
-    let mut out = BufWriter::with_capacity(1 << 16, Partial::create(path)?);
-    write(&mut out).and_then(|()| out.flush()).map_err(io)?;
-    let partial = out.into_inner().map_err(|error| io(error.into_error()))?;
-    Ok(partial.seal()?)
+    let failed = |source| ExportError::written(path, source, interrupt);
+    let until = Until {
+        out: Partial::create(path)?,
+        interrupt,
+    };
+    let mut out = BufWriter::with_capacity(1 << 16, until);
+    write(&mut out).and_then(|()| out.flush()).map_err(failed)?;
+    let until = out
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
+    Ok(until.out.seal()?)
 }
 
 /// The graph of a model, with its weights.

@@ -1,8 +1,11 @@
 //! A Hugging Face directory into parameters.
 
 use super::ExportError;
-use super::config::{CONFIG_JSON, SpecialIds, read_config, read_object};
+use super::config::{CONFIG_JSON, SpecialIds, read_config};
+use super::file::check_is_there;
+use super::index::{shard_names, weight_map};
 use super::safetensors::{TensorFile, slices_of};
+use super::seal::check_sealed;
 use crate::train::model::{ModelSpec, ParamLayout, Params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,11 +36,14 @@ pub struct HfModel {
 /// # Errors
 /// Neither holds a `config.json`.
 pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
-    let candidates = [path.to_owned(), path.join("final")];
-    let found = candidates
-        .into_iter()
-        .find(|dir| dir.join(CONFIG_JSON).is_file());
-    found.ok_or_else(|| ExportError::MissingFile {
+    for dir in [path.to_owned(), path.join("final")] {
+        let config = dir.join(CONFIG_JSON);
+        check_is_there(&config)?;
+        if config.is_file() {
+            return Ok(dir);
+        }
+    }
+    Err(ExportError::MissingFile {
         path: path.join(CONFIG_JSON),
         expected: "the directory of a Hugging Face model, of a finished run, or of a checkpoint",
         remedy: "name one, such as RUN/final or RUN/checkpoints/step-100",
@@ -50,7 +56,9 @@ pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
 /// Whatever the trainer does not have, or would have to guess: see the variants of [`ExportError`].
 pub fn read_hf(dir: &Path) -> Result<HfModel, ExportError> {
     let (spec, special) = read_config(dir)?;
+    check_sealed(dir)?;
     let weights = Weights::open(dir)?;
+    weights.check_dtypes()?;
     weights.check_size(&spec, dir)?;
     let layout = ParamLayout::new(&spec);
     weights.check_names(&layout)?;
@@ -59,6 +67,7 @@ pub fn read_hf(dir: &Path) -> Result<HfModel, ExportError> {
         weights.file_of(tensor.name).read(tensor)?;
     }
     weights.check_tied_head(&params)?;
+    check_is_there(&dir.join(TOKENIZER_JSON))?;
     let tokenizer = Some(dir.join(TOKENIZER_JSON)).filter(|path| path.is_file());
     Ok(HfModel {
         params,
@@ -77,6 +86,8 @@ struct Weights {
 impl Weights {
     fn open(dir: &Path) -> Result<Self, ExportError> {
         let (single, index) = (dir.join(MODEL_SAFETENSORS), dir.join(INDEX_JSON));
+        check_is_there(&single)?;
+        check_is_there(&index)?;
         if single.is_file() {
             return Self::of_files(vec![TensorFile::open(&single)?]);
         }
@@ -88,7 +99,7 @@ impl Weights {
             });
         }
         let names = shard_names(&index)?;
-        let files = names.iter().map(|name| TensorFile::open(&dir.join(name)));
+        let files = names.iter().map(|name| open_shard(&dir.join(name), &index));
         let weights = Self::of_files(files.collect::<Result<_, _>>()?)?;
         weights.check_index(&index, &names)?;
         Ok(weights)
@@ -125,22 +136,23 @@ impl Weights {
         Ok(())
     }
 
-    /// Before memory is taken: the files are large enough for what the configuration says.
+    fn check_dtypes(&self) -> Result<(), ExportError> {
+        self.files.iter().try_for_each(TensorFile::check_dtypes)
+    }
+
+    /// Before memory is taken: the files hold about as many values as the configuration says. A tensor
+    /// that is missing is told by name, later.
     fn check_size(&self, spec: &ModelSpec, dir: &Path) -> Result<(), ExportError> {
-        let n_bytes: u64 = self.files.iter().map(TensorFile::data_len).sum();
+        let n_values: u128 = self.files.iter().map(TensorFile::n_values).sum();
         let n_parameters = least_parameters(spec);
-        // The smallest dtype that is read has 2 bytes.
-        if n_parameters.saturating_mul(2) <= u128::from(n_bytes) {
+        if n_parameters <= n_values.saturating_mul(2) {
             return Ok(());
         }
         Err(ExportError::Config {
             path: dir.join(CONFIG_JSON),
             key: "dimensions".to_owned(),
-            expected: format!(
-                "at most {} parameters, as the weights' {n_bytes} bytes hold",
-                n_bytes / 2
-            ),
-            got: format!("{n_parameters}"),
+            expected: format!("those of a model of {n_values} parameters, which the weights hold"),
+            got: format!("those of one of {n_parameters}"),
             remedy: "weights and configuration must be of one model",
         })
     }
@@ -191,36 +203,14 @@ fn least_parameters(spec: &ModelSpec) -> u128 {
         .saturating_add(embeddings * of(spec.vocab_size) * d + d)
 }
 
-/// Tensor to file, as the index says.
-fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, ExportError> {
-    let mut object = read_object(index)?;
-    let map = object.remove("weight_map").unwrap_or_default();
-    serde_json::from_value(map).map_err(|error| ExportError::Config {
-        path: index.to_owned(),
-        key: "weight_map".to_owned(),
-        expected: "an object of tensor names and file names".to_owned(),
-        got: error.to_string(),
-        remedy: "download the index again",
-    })
-}
-
-/// The files that the index names, each once, sorted; none outside the directory.
-fn shard_names(index: &Path) -> Result<Vec<String>, ExportError> {
-    let names: BTreeSet<String> = weight_map(index)?.into_values().collect();
-    let is_plain = |name: &String| {
-        Path::new(name)
-            .file_name()
-            .is_some_and(|file| file == &**name)
-    };
-    let foreign = names.iter().find(|name| !is_plain(name));
-    if names.is_empty() || foreign.is_some() {
-        return Err(ExportError::Config {
-            path: index.to_owned(),
-            key: "weight_map".to_owned(),
-            expected: "names of files beside it".to_owned(),
-            got: foreign.map_or("no names".to_owned(), |name| format!("{name:?}")),
-            remedy: "download the index again",
-        });
+/// Weights that the index names.
+fn open_shard(path: &Path, index: &Path) -> Result<TensorFile, ExportError> {
+    check_is_there(path)?;
+    match path.exists() {
+        true => TensorFile::open(path),
+        false => Err(ExportError::MissingShard {
+            path: path.to_owned(),
+            index: index.to_owned(),
+        }),
     }
-    Ok(names.into_iter().collect())
 }

@@ -5,6 +5,9 @@
 //! second copy of the weights. Values are finite on both sides of the file.
 
 use super::ExportError;
+use super::file::check_is_there;
+use super::until::Until;
+use crate::interrupt::Interrupt;
 use crate::storage::{FileHash, Partial, Sealed};
 use crate::train::model::{ParamLayout, Params, TensorSlot};
 use half::{bf16, f16};
@@ -59,7 +62,7 @@ pub fn write_tensors(
     tensors: &[Tensor<'_>],
     metadata: &[(&str, &str)],
 ) -> Result<FileHash, ExportError> {
-    let sealed = seal_tensors(path, tensors, metadata)?;
+    let sealed = seal_tensors(path, tensors, metadata, &Interrupt::new())?;
     let hash = sealed.hash.clone();
     sealed.replace()?;
     Ok(hash)
@@ -70,16 +73,20 @@ fn seal_tensors(
     path: &Path,
     tensors: &[Tensor<'_>],
     metadata: &[(&str, &str)],
+    interrupt: &Interrupt,
 ) -> Result<Sealed, ExportError> {
     for tensor in tensors {
         let n_values: usize = tensor.shape.iter().product();
         assert_eq!(n_values, tensor.values.len(), "values of {}", tensor.name);
         check_finite(path, tensor.name, 0, tensor.values)?;
     }
-    let mut partial = Partial::create(path)?;
-    write_all(&mut partial, tensors, metadata)
-        .map_err(|source| ExportError::io("write", path, source))?;
-    Ok(partial.seal()?)
+    let mut out = Until {
+        out: Partial::create(path)?,
+        interrupt,
+    };
+    write_all(&mut out, tensors, metadata)
+        .map_err(|source| ExportError::written(path, source, interrupt))?;
+    Ok(out.out.seal()?)
 }
 
 /// Reads exactly these tensors from a file, which may hold them as f32, f16 or bf16.
@@ -103,9 +110,13 @@ pub fn read_tensors(path: &Path, into: &mut [TensorMut<'_>]) -> Result<(), Expor
 }
 
 /// The file of all parameters, before it gets its name.
-pub(super) fn seal_params(path: &Path, params: &Params) -> Result<Sealed, ExportError> {
+pub(super) fn seal_params(
+    path: &Path,
+    params: &Params,
+    interrupt: &Interrupt,
+) -> Result<Sealed, ExportError> {
     let tensors = tensors_of(&params.layout, &params.values);
-    seal_tensors(path, &tensors, &METADATA)
+    seal_tensors(path, &tensors, &METADATA, interrupt)
 }
 
 fn tensors_of<'a>(layout: &'a ParamLayout, values: &'a [f32]) -> Vec<Tensor<'a>> {
@@ -156,6 +167,7 @@ pub(super) struct TensorFile {
 impl TensorFile {
     /// Maps the file and checks its header: every tensor lies inside, without gaps.
     pub(super) fn open(path: &Path) -> Result<Self, ExportError> {
+        check_is_there(path)?;
         let open = || {
             let file = File::open(path)?;
             // SAFETY: the map is only read, and values are checked as they are decoded, so that
@@ -168,7 +180,7 @@ impl TensorFile {
         let (header_len, metadata) =
             SafeTensors::read_metadata(&map).map_err(|error| ExportError::NotSafetensors {
                 path: path.to_owned(),
-                reason: error.to_string(),
+                reason: format!("{error}; the file has {} bytes", map.len()),
             })?;
         Ok(Self {
             path: path.to_owned(),
@@ -183,9 +195,23 @@ impl TensorFile {
         self.metadata.offset_keys()
     }
 
-    /// Bytes of all tensors.
-    pub(super) fn data_len(&self) -> u64 {
-        (self.map.len() - self.data_start) as u64
+    /// Values of all tensors.
+    pub(super) fn n_values(&self) -> u128 {
+        let infos = self.metadata.tensors().into_values();
+        let n_values =
+            infos.map(|info| info.shape.iter().map(|&dim| dim as u128).product::<u128>());
+        n_values.sum()
+    }
+
+    /// Refuses tensors that are not of a dtype that is read, before their number is taken for that
+    /// of a model's parameters.
+    pub(super) fn check_dtypes(&self) -> Result<(), ExportError> {
+        for name in self.names() {
+            if let Some(info) = self.metadata.info(&name) {
+                self.decoder_of(&name, info.dtype)?;
+            }
+        }
+        Ok(())
     }
 
     /// Decodes one tensor into its place.
@@ -243,7 +269,7 @@ impl TensorFile {
             Dtype::BF16 => Ok(|bytes, out| decode(bytes, out, |b| bf16::from_le_bytes(b).into())),
             other => {
                 let expected = "dtype F32, F16 or BF16".to_owned();
-                let remedy = "save the model in one of these, not quantized";
+                let remedy = "this dtype is not supported (a quantized model?): save the model in one of these";
                 Err(self.refusal(name, expected, other.to_string(), remedy))
             }
         }
@@ -251,7 +277,12 @@ impl TensorFile {
 
     /// A tensor that the model has no place for.
     pub(super) fn foreign(&self, name: &str) -> ExportError {
-        let (expected, remedy) = if name.ends_with(".bias") {
+        let (expected, remedy) = if is_of_quantization(name) {
+            (
+                "weights that are not quantized",
+                "use the model's unquantized weights",
+            )
+        } else if name.ends_with(".bias") {
             (
                 "no biases",
                 "the trainer has none: choose a model without them",
@@ -282,6 +313,30 @@ impl TensorFile {
             remedy,
         }
     }
+}
+
+/// What GPTQ, AWQ, compressed-tensors, bitsandbytes and FP8 keep beside weights, or in their place.
+fn is_of_quantization(name: &str) -> bool {
+    const LAST: [&str; 15] = [
+        "qweight",
+        "qzeros",
+        "scales",
+        "g_idx",
+        "biases",
+        "weight_packed",
+        "weight_shape",
+        "weight_zero_point",
+        "weight_scale",
+        "weight_scale_inv",
+        "weight_scale_2",
+        "input_scale",
+        "SCB",
+        "absmax",
+        "quant_map",
+    ];
+    let is_nested = name.contains(".absmax") || name.contains(".quant_state");
+    let last = name.rsplit('.').next().unwrap_or(name);
+    is_nested || LAST.contains(&last)
 }
 
 fn decode<const N: usize>(bytes: &[u8], out: &mut Vec<f32>, value: impl Fn([u8; N]) -> f32) {

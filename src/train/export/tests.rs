@@ -37,7 +37,17 @@ impl Model {
     fn new(tied: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         write_hf(dir.path(), &Params::init(&spec(tied), 5), &special(), None).unwrap();
+        // As another program would have written it.
+        std::fs::remove_file(dir.path().join(SEAL_JSON)).unwrap();
         Self { dir }
+    }
+
+    fn sealed() -> Self {
+        let model = Self::new(true);
+        let params = Params::init(&spec(true), 5);
+        let words = tokenizer(9);
+        write_hf(model.dir.path(), &params, &special(), Some(&words)).unwrap();
+        model
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -583,4 +593,200 @@ fn an_onnx_write_that_fails_leaves_no_model_over_the_weights_of_another() {
         }
         result.unwrap_err();
     }
+}
+
+#[test]
+fn no_flipped_bit_of_what_was_written_here_is_read_in_silence() {
+    let model = Model::sealed();
+    let good = read_hf(model.dir.path()).unwrap();
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        SEAL_JSON,
+    ] {
+        let path = model.path(name);
+        let bytes = std::fs::read(&path).unwrap();
+        for i in (0..bytes.len()).step_by(bytes.len() / 60 + 1) {
+            let mut flipped = bytes.clone();
+            flipped[i] ^= 1 << (i % 8);
+            std::fs::write(&path, &flipped).unwrap();
+            match read_hf(model.dir.path()) {
+                Err(error) => assert_eq!(error.kind(), Kind::BadData, "{error}"),
+                // White space of the seal itself.
+                Ok(read) => assert!(name == SEAL_JSON && read == good, "{name}, byte {i}"),
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    let path = model.path("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let refusal = model.refusal();
+    assert!(
+        refusal.contains("model.safetensors is not the file that was written"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("remove ") && refusal.contains(SEAL_JSON));
+    std::fs::remove_file(model.path(SEAL_JSON)).unwrap();
+    assert_ne!(read_hf(model.dir.path()).unwrap(), good);
+}
+
+#[test]
+fn a_write_that_ended_before_its_last_file_is_known_as_half() {
+    let model = Model::sealed();
+    assert!(!is_half(model.dir.path()));
+    std::fs::remove_file(model.path("config.json")).unwrap();
+    assert!(is_half(model.dir.path()));
+    std::fs::remove_file(model.path(SEAL_JSON)).unwrap();
+    assert!(!is_half(model.dir.path()), "files of another program");
+}
+
+#[test]
+fn a_stop_that_is_asked_for_leaves_the_old_model() {
+    let model = Model::sealed();
+    let before = files(model.dir.path());
+    let other = Params::init(&spec(true), 6);
+    let contents = HfContents {
+        params: &other,
+        special: &special(),
+        tokenizer_json: None,
+    };
+    let interrupt = crate::interrupt::Interrupt::new();
+    interrupt.request();
+    let error = write_hf_until(model.dir.path(), &contents, &interrupt).unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    let onnx = model.path("model.onnx");
+    for weights in [OnnxWeights::Inline, OnnxWeights::External] {
+        let error = write_onnx_until(&onnx, &other, weights, &interrupt).unwrap_err();
+        assert_eq!(error.kind(), Kind::Interrupted);
+    }
+    assert_eq!(files(model.dir.path()), before);
+}
+
+/// One tensor of each dtype in place of the embedding, as quantized models have it.
+#[test]
+fn a_quantized_model_is_refused_by_the_name_of_its_dtype_or_of_its_tensors() {
+    let model = Model::new(true);
+    let path = model.path("model.safetensors");
+    for dtype in [
+        Dtype::F8_E4M3,
+        Dtype::F8_E5M2,
+        Dtype::I8,
+        Dtype::U8,
+        Dtype::I32,
+        Dtype::F64,
+    ] {
+        let shape = [12, 6];
+        let bytes = vec![0; 72 * dtype.bitsize() / 8];
+        let view = TensorView::new(dtype, shape.to_vec(), &bytes).unwrap();
+        let file = serialize([("model.embed_tokens.weight", view)], None).unwrap();
+        std::fs::write(&path, file).unwrap();
+        let refusal = model.refusal();
+        for word in [
+            &*format!("{dtype:?}"),
+            "not supported",
+            "model.embed_tokens",
+        ] {
+            assert!(refusal.contains(word), "{dtype:?}: {refusal}");
+        }
+        assert!(!refusal.contains("parameters"), "{refusal}");
+    }
+    for name in [
+        "model.layers.0.mlp.up_proj.weight_scale_inv",
+        "model.layers.0.mlp.up_proj.SCB",
+        "model.layers.0.mlp.up_proj.weight.absmax",
+    ] {
+        model.rewrite("model.safetensors", |_| true, &[(name, &[1], &[1.0])]);
+        let refusal = model.refusal();
+        assert!(
+            refusal.contains(name) && refusal.contains("quantized"),
+            "{refusal}"
+        );
+    }
+    let model = Model::new(true);
+    for key in ["quantization_config", "compression_config", "quantization"] {
+        model.set(key, json!({ "quant_method": "gptq", "bits": 4 }));
+        let refusal = model.refusal();
+        assert!(
+            refusal.contains(key) && refusal.contains("gptq"),
+            "{refusal}"
+        );
+        model.unset(key);
+    }
+}
+
+#[test]
+fn a_shard_that_cannot_be_there_is_no_failure_that_another_try_could_mend() {
+    let model = Model::new(true);
+    shard(&model);
+    let first = model.path("model-1-of-2.safetensors");
+    let bytes = std::fs::read(&first).unwrap();
+    let refused = |what: &str| {
+        let error = read_hf(model.dir.path()).unwrap_err();
+        assert_eq!(error.kind(), Kind::BadData, "{error}");
+        let message = error.to_string();
+        assert!(message.contains("model-1-of-2"), "{message}");
+        assert!(message.contains(what), "{message}");
+    };
+    std::fs::remove_file(&first).unwrap();
+    refused("though");
+    std::os::unix::fs::symlink("blobs/gone", &first).unwrap();
+    refused("a symbolic link to blobs/gone");
+    std::fs::remove_file(&first).unwrap();
+    std::fs::create_dir(&first).unwrap();
+    refused("a directory");
+    std::fs::remove_dir(&first).unwrap();
+    std::fs::write(&first, "").unwrap();
+    refused("an empty file");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 100\n";
+    std::fs::write(&first, pointer).unwrap();
+    refused("git lfs pull");
+    for n_bytes in [4, 40, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&first, &bytes[..n_bytes]).unwrap();
+        refused(&format!("has {n_bytes} bytes"));
+    }
+    std::fs::write(&first, &bytes).unwrap();
+    read_hf(model.dir.path()).unwrap();
+}
+
+#[test]
+fn a_pointer_of_git_lfs_and_a_link_to_nothing_are_known_under_every_name() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 100\n";
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let model = Model::sealed();
+        std::fs::remove_file(model.path(SEAL_JSON)).unwrap();
+        std::fs::write(model.path(name), pointer).unwrap();
+        let refusal = model.refusal();
+        assert!(
+            refusal.contains(name) && refusal.contains("git lfs pull"),
+            "{refusal}"
+        );
+        std::fs::remove_file(model.path(name)).unwrap();
+        std::os::unix::fs::symlink("../blobs/gone", model.path(name)).unwrap();
+        let error = find_model(model.dir.path()).and_then(|dir| read_hf(&dir));
+        let refusal = error.unwrap_err().to_string();
+        assert!(
+            refusal.contains(name) && refusal.contains("../blobs/gone"),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn an_index_that_names_a_tensor_twice_is_refused() {
+    let model = Model::new(true);
+    shard(&model);
+    let path = model.path("model.safetensors.index.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let twice = text.replacen(
+        "\"weight_map\":{",
+        "\"weight_map\":{\"model.norm.weight\":\"model-1-of-2.safetensors\",",
+        1,
+    );
+    assert_ne!(text, twice, "{text}");
+    std::fs::write(&path, twice).unwrap();
+    let refusal = model.refusal();
+    assert!(refusal.contains("model.norm.weight twice"), "{refusal}");
 }

@@ -4,6 +4,8 @@ use super::ExportError;
 use super::config::{CONFIG_JSON, SpecialIds, config_json, eos_value, pretty};
 use super::read::{MODEL_SAFETENSORS, TOKENIZER_JSON};
 use super::safetensors::seal_params;
+use super::seal::{ModelSeal, SEAL_JSON};
+use crate::interrupt::Interrupt;
 use crate::storage::{Partial, Sealed, remove_file, sweep_abandoned_where};
 use crate::tokens::Tokenizer;
 use crate::train::model::Params;
@@ -14,18 +16,31 @@ use std::path::Path;
 const GENERATION_CONFIG_JSON: &str = "generation_config.json";
 const TOKENIZER_CONFIG_JSON: &str = "tokenizer_config.json";
 /// Names of all that [`write_hf`] writes; those of the tokenizer only where there is one.
-pub const HF_FILES: [&str; 5] = [
+pub const HF_FILES: [&str; 6] = [
     CONFIG_JSON,
     MODEL_SAFETENSORS,
     TOKENIZER_JSON,
     TOKENIZER_CONFIG_JSON,
     GENERATION_CONFIG_JSON,
+    SEAL_JSON,
 ];
 
-/// Writes a directory that transformers loads as `LlamaForCausalLM`: `tokenizer.json` (these bytes,
-/// where there are some), `tokenizer_config.json`, `generation_config.json`, `model.safetensors` in
-/// f32 and, last, `config.json`, without which it is no model. The directory is made if it is not
-/// there; files of these names in it are replaced, when all the new ones are on the disk.
+/// What is written.
+#[derive(Debug, Clone, Copy)]
+pub struct HfContents<'a> {
+    /// Dimensions and weights.
+    pub params: &'a Params,
+    /// Beginning and end of a document.
+    pub special: &'a SpecialIds,
+    /// The bytes of `tokenizer.json`, where there is one.
+    pub tokenizer_json: Option<&'a [u8]>,
+}
+
+/// Writes a directory that transformers loads as `LlamaForCausalLM`: `saltworks.json` with size and
+/// BLAKE3 of the others, `tokenizer.json` (these bytes, where there are some),
+/// `tokenizer_config.json`, `generation_config.json`, `model.safetensors` in f32 and, last,
+/// `config.json`, without which it is no model. The directory is made if it is not there; files of
+/// these names in it are replaced, when all the new ones are on the disk.
 ///
 /// # Errors
 /// I/O, weights that are not finite, bytes that are no tokenizer or one of more ids than the model.
@@ -35,6 +50,28 @@ pub fn write_hf(
     special: &SpecialIds,
     tokenizer_json: Option<&[u8]>,
 ) -> Result<(), ExportError> {
+    let contents = HfContents {
+        params,
+        special,
+        tokenizer_json,
+    };
+    write_hf_until(dir, &contents, &Interrupt::new())
+}
+
+/// [`write_hf`] until a stop is asked for, by which nothing of what was there is lost.
+///
+/// # Errors
+/// Those of [`write_hf`]; [`ExportError::Interrupted`].
+pub fn write_hf_until(
+    dir: &Path,
+    contents: &HfContents<'_>,
+    interrupt: &Interrupt,
+) -> Result<(), ExportError> {
+    let HfContents {
+        params,
+        special,
+        tokenizer_json,
+    } = *contents;
     let tokenizer_path = dir.join(TOKENIZER_JSON);
     let tokenizer = tokenizer_json
         .map(|bytes| Tokenizer::from_bytes(bytes, &tokenizer_path))
@@ -45,22 +82,36 @@ pub fn write_hf(
     std::fs::create_dir_all(dir).map_err(|source| ExportError::io("create", dir, source))?;
     sweep_abandoned_where(dir, |name| HF_FILES.contains(&name))?;
     let mut sealed = Vec::new();
+    let mut add = |name: &str, file: Sealed| sealed.push((name.to_owned(), file));
     if let (Some(bytes), Some(tokenizer)) = (tokenizer_json, &tokenizer) {
-        sealed.push(seal(&tokenizer_path, bytes)?);
+        add(TOKENIZER_JSON, seal(&tokenizer_path, bytes)?);
         let config = tokenizer_config(params, special, tokenizer);
-        sealed.push(seal(&dir.join(TOKENIZER_CONFIG_JSON), config.as_bytes())?);
+        let path = dir.join(TOKENIZER_CONFIG_JSON);
+        add(TOKENIZER_CONFIG_JSON, seal(&path, config.as_bytes())?);
     }
     let generation = generation_config(special);
-    sealed.push(seal(
-        &dir.join(GENERATION_CONFIG_JSON),
-        generation.as_bytes(),
-    )?);
-    sealed.push(seal_params(&dir.join(MODEL_SAFETENSORS), params)?);
+    let path = dir.join(GENERATION_CONFIG_JSON);
+    add(GENERATION_CONFIG_JSON, seal(&path, generation.as_bytes())?);
+    let path = dir.join(MODEL_SAFETENSORS);
+    add(MODEL_SAFETENSORS, seal_params(&path, params, interrupt)?);
     let config = config_json(&params.spec, special);
-    sealed.push(seal(&dir.join(CONFIG_JSON), config.as_bytes())?);
+    let path = dir.join(CONFIG_JSON);
+    add(CONFIG_JSON, seal(&path, config.as_bytes())?);
+    let hashes = sealed
+        .iter()
+        .map(|(name, file)| (name.clone(), file.hash.clone()));
+    let own = ModelSeal::new(hashes).seal(dir)?;
     // A model whose files are being replaced is not one, until the last is there.
     remove_file(&dir.join(CONFIG_JSON))?;
-    Ok(sealed.into_iter().try_for_each(Sealed::replace)?)
+    own.replace()?;
+    let mut files = sealed.into_iter().map(|(_, file)| file);
+    Ok(files.try_for_each(Sealed::replace)?)
+}
+
+/// Whether what a killed [`write_hf`] left is in `dir`: its seal, which gets its name first, and no
+/// `config.json`, which gets it last.
+pub fn is_half(dir: &Path) -> bool {
+    dir.join(SEAL_JSON).is_file() && !dir.join(CONFIG_JSON).exists()
 }
 
 fn seal(path: &Path, bytes: &[u8]) -> Result<Sealed, ExportError> {

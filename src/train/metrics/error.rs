@@ -36,6 +36,15 @@ pub enum MetricsError {
 }
 
 impl MetricsError {
+    /// The same for whoever says what to do about a full disk himself.
+    #[must_use]
+    pub fn without_remedy(self) -> Self {
+        match self {
+            Self::Storage(error) => Self::Storage(error.without_remedy()),
+            other => other,
+        }
+    }
+
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {

@@ -85,8 +85,17 @@ pub fn plot_runs(
     let png = picture
         .png()
         .map_err(|source| draw_error(&plotted.png, source))?;
-    storage::replace(&plotted.svg, svg.as_bytes())?;
-    storage::replace(&plotted.png, &png)?;
+    for (path, bytes) in [(&plotted.svg, svg.as_bytes()), (&plotted.png, &png)] {
+        if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
+            let dir = if dir.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                dir
+            };
+            storage::sweep_abandoned(dir, name)?;
+        }
+        storage::replace(path, bytes)?;
+    }
     Ok(plotted)
 }
 

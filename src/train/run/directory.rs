@@ -23,16 +23,19 @@ pub enum Start {
     Fresh,
     /// The latest checkpoint, or the beginning where there is none.
     Latest,
+    /// The same, of a run that `compare` begins and goes on with.
+    LatestInGrid,
     /// The checkpoint of this step.
     At(u64),
 }
 
 impl Start {
-    /// The flag that goes on with what a run that started so has done.
-    pub(super) fn resume_flag(self) -> &'static str {
+    /// What goes on with what a run that started so has done.
+    pub(super) fn same_command(self) -> &'static str {
         match self {
-            Start::Fresh | Start::Latest => "--resume",
-            Start::At(_) => "--resume in place of --resume-from",
+            Start::Fresh | Start::Latest => "the same command with --resume",
+            Start::LatestInGrid => "the same command",
+            Start::At(_) => "the same command with --resume in place of --resume-from",
         }
     }
 }
@@ -68,6 +71,8 @@ impl RunDir {
             return Err(RunError::Locked { dir }.into());
         };
         checkpoints.sweep()?;
+        // Everything that is written here is ours, under whatever name.
+        storage::sweep_abandoned_where(path, |_| true)?;
         if start == Start::Fresh {
             // The sweep may have put a checkpoint back, and another process may have saved one.
             refuse_what_is_there(path)?;
@@ -84,7 +89,7 @@ impl RunDir {
     pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
         Ok(match self.start {
             Start::Fresh => None,
-            Start::Latest => self.checkpoints.latest()?,
+            Start::Latest | Start::LatestInGrid => self.checkpoints.latest()?,
             Start::At(step) => Some(self.checkpoints.at(step)?),
         })
     }
@@ -110,7 +115,7 @@ impl RunDir {
             (_, Origin::Trunk(checkpoint)) => {
                 Some(format!("branching off from {}", checkpoint.dir.display()))
             }
-            (Start::Latest, Origin::Nothing) => Some(format!(
+            (Start::Latest | Start::LatestInGrid, Origin::Nothing) => Some(format!(
                 "{} has no checkpoint yet: this run begins at step 0",
                 self.path.display()
             )),

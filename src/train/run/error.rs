@@ -1,7 +1,7 @@
 //! What can go wrong between the parts of a run.
 
 use crate::error::Kind;
-use crate::storage::StorageError;
+use crate::storage::{JsonFault, StorageError};
 use crate::train::TrainError;
 use crate::train::data::DataError;
 use crate::train::metrics::MetricsError;
@@ -39,7 +39,7 @@ pub enum RunError {
         reason: String,
     },
     /// Inputs that changed since the run began.
-    #[error("{key} has other contents than when the run in {} began ({got}, then {expected}): restore them, or begin again with another --output", run.display())]
+    #[error("{key} has other contents than when the run in {} began ({got}, then {expected}): restore what it was then, or begin again with another --output{}", run.display(), of_labels(key))]
     OtherSources {
         /// The key that names them.
         key: &'static str,
@@ -49,6 +49,14 @@ pub enum RunError {
         got: String,
         /// Directory of the run.
         run: PathBuf,
+    },
+    /// What a run recorded of its inputs is not what was written.
+    #[error("{} is damaged ({fault}): remove it, and it is made again where the run has a checkpoint", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: JsonFault,
     },
     /// More memory than there is.
     #[error(
@@ -117,9 +125,7 @@ pub enum RunError {
         remedy: String,
     },
     /// The process was asked to stop.
-    #[error(
-        "interrupted after step {step} of {n_steps}: {saved}; the same command with {resume} goes on from there"
-    )]
+    #[error("interrupted after step {step} of {n_steps}: {saved}; {resume} goes on from there")]
     Interrupted {
         /// Steps done.
         step: u64,
@@ -127,19 +133,19 @@ pub enum RunError {
         n_steps: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The flag to go on with.
+        /// The command to go on with.
         resume: &'static str,
     },
     /// The data ended in an error; what was trained so far is saved.
     #[error(
-        "the data of step {step} cannot be read; {saved}; once that is put right, the same command with {resume} goes on from there"
+        "the data of step {step} cannot be read; {saved}; once that is put right, {resume} goes on from there"
     )]
     Data {
         /// The step that could not be read, from 1 on.
         step: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The flag to go on with.
+        /// The command to go on with.
         resume: &'static str,
         /// What is wrong.
         #[source]
@@ -148,14 +154,14 @@ pub enum RunError {
     /// The logs could not be written; what was trained so far is saved. A run that goes on logs a
     /// validation or a change of stage then; of a step only the line is lost.
     #[error(
-        "step {step} could not be logged; {saved}; once that is put right, the same command with {resume} goes on from there"
+        "step {step} could not be logged; {saved}; once that is put right, {resume} goes on from there"
     )]
     Log {
         /// Steps done.
         step: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The flag to go on with.
+        /// The command to go on with.
         resume: &'static str,
         /// Why.
         #[source]
@@ -163,14 +169,14 @@ pub enum RunError {
     },
     /// A checkpoint could not be saved.
     #[error(
-        "the checkpoint of step {step} could not be saved; {kept}; once that is put right, the same command with {resume} goes on from there"
+        "the checkpoint of step {step} could not be saved; {kept}; once that is put right, {resume} goes on from there"
     )]
     Save {
         /// Steps done.
         step: u64,
         /// Which checkpoint is still good.
         kept: String,
-        /// The flag to go on with.
+        /// The command to go on with.
         resume: &'static str,
         /// Why.
         #[source]
@@ -178,12 +184,12 @@ pub enum RunError {
     },
     /// A checkpoint was saved, but those that it makes superfluous could not be removed.
     #[error(
-        "the checkpoint of step {step} is good, but an older one could not be removed; once that is put right, the same command with {resume} goes on from step {step}"
+        "the checkpoint of step {step} is good, but an older one could not be removed; once that is put right, {resume} goes on from step {step}"
     )]
     Retain {
         /// Steps done.
         step: u64,
-        /// The flag to go on with.
+        /// The command to go on with.
         resume: &'static str,
         /// Why.
         #[source]
@@ -191,14 +197,14 @@ pub enum RunError {
     },
     /// The model is trained, but could not be written in its final form.
     #[error(
-        "all {n_steps} steps are done and {saved}, but the model could not be written; once that is put right, the same command with {resume} writes it and trains nothing again"
+        "all {n_steps} steps are done and {saved}, but the model could not be written; once that is put right, {resume} writes it and trains nothing again"
     )]
     Final {
         /// Steps of the run.
         n_steps: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The flag to go on with.
+        /// The command to go on with.
         resume: &'static str,
         /// Why.
         #[source]
@@ -217,6 +223,14 @@ pub enum RunError {
     },
 }
 
+/// What else may be done where labels changed.
+fn of_labels(key: &str) -> &'static str {
+    match key {
+        "data.labels" => " (labels that were only extended need no restoring)",
+        _ => "",
+    }
+}
+
 impl RunError {
     /// The kind of failure, which decides the exit code.
     pub fn kind(&self) -> Kind {
@@ -229,6 +243,7 @@ impl RunError {
             | RunError::Setting { .. } => Kind::Usage,
             RunError::NonFinite { .. }
             | RunError::NonFiniteValidation { .. }
+            | RunError::Record { .. }
             | RunError::MissingShard { .. } => Kind::BadData,
             // It was there at the start. Another failure to read one, such as of the device, may go
             // through on another try.

@@ -1,9 +1,10 @@
 //! The trained model as others load it.
 
 use super::inputs::Inputs;
+use crate::interrupt::Interrupt;
 use crate::storage::{remove_tree, replace_dir};
 use crate::train::TrainError;
-use crate::train::export::{OnnxWeights, write_hf, write_onnx};
+use crate::train::export::{OnnxWeights, seal_also, write_hf, write_onnx_until};
 use crate::train::model::Params;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,11 @@ pub(super) fn write_final(
         &inputs.special,
         inputs.tokenizer_json.as_deref(),
     )?;
-    write_onnx(&part.join("model.onnx"), params, weights_of(params))?;
+    let onnx = part.join("model.onnx");
+    // A stop is heard between steps; the model of the last one is written whole.
+    for (name, hash) in write_onnx_until(&onnx, params, weights_of(params), &Interrupt::new())? {
+        seal_also(&part, &name, hash)?;
+    }
     replace_dir(&part, &place, &run_dir.join(REPLACED))?;
     Ok(place)
 }

@@ -1,6 +1,7 @@
 //! What a run reads, opened and held against each other before any long work.
 
 use super::RunError;
+use super::state::{corpus_identity, labelled_identity};
 use crate::shards::Group;
 use crate::storage::StorageError;
 use crate::tokens::{OpenOptions, Packing, TokenCorpus, TokenFormat, Tokenizer, ViewOptions};
@@ -11,7 +12,7 @@ use crate::train::data::{
     TokenSource, TokenizerFacts,
 };
 use crate::train::eval::check_same_tokenizer;
-use crate::train::export::{SpecialIds, find_model, read_config};
+use crate::train::export::{SpecialIds, check_sealed, find_model, read_config};
 use crate::train::loss::{KdLoss, KdPolicy};
 use crate::train::model::{Capacity, ModelSpec};
 use crate::train::schedule::StagePlan;
@@ -42,6 +43,8 @@ pub struct Inputs {
     pub tokenizer_json: Option<Vec<u8>>,
     /// What a user should know of what could not be checked.
     pub notes: Vec<String>,
+    /// That the validation is on text that is trained on; among the notes too.
+    pub same_text: Option<String>,
 }
 
 impl Inputs {
@@ -50,8 +53,17 @@ impl Inputs {
     /// # Errors
     /// Whatever is wrong with a setting, with one of the inputs, or between them.
     pub fn open(config: &RunConfig) -> Result<Self, TrainError> {
+        Self::open_as_of(config, None)
+    }
+
+    /// [`Inputs::open`] with the labels as they were when their fingerprint was `labels_then`, where
+    /// they were extended since.
+    ///
+    /// # Errors
+    /// Those of [`Inputs::open`].
+    pub fn open_as_of(config: &RunConfig, labels_then: Option<&str>) -> Result<Self, TrainError> {
         config.validate()?;
-        let labels = open_labels(config)?;
+        let labels = open_labels(config, labels_then)?;
         let of_labels = labels.as_ref().map(|labels| LabelsView {
             sequences: labels.view(),
             has_samples: labels.plan().signals.has(Group::Samples),
@@ -72,6 +84,7 @@ impl Inputs {
         let mut notes: Vec<String> = Vec::new();
         if let Some(labels) = &labels {
             notes.extend(labels.note().map(str::to_owned));
+            notes.extend(labels.note_of_extension());
             notes.extend(unsaid_selection(&config, labels));
         }
         // Labels that are where the facts are from need not be compared with themselves.
@@ -84,6 +97,8 @@ impl Inputs {
         };
         let tokens = open(&config.data.tokens, said_of_tokens(&config))?;
         let validation = open(&config.data.validation, said_of_validation(&config))?;
+        let same_text = validation_on_same_text(&labels, &tokens, &validation)?;
+        notes.extend(same_text.clone());
         notes.dedup();
         Ok(Self {
             special: special_ids(special, labels.as_ref(), tokens.as_ref()),
@@ -97,6 +112,7 @@ impl Inputs {
             tokens,
             validation,
             notes,
+            same_text,
         })
     }
 
@@ -151,7 +167,11 @@ fn weights_dir(config: &RunConfig) -> Result<Option<PathBuf>, TrainError> {
     let of_branch = config.branch_from.as_ref();
     let of_branch = of_branch.filter(|_| config.model.is_none());
     let dir = config.init.as_ref().or(of_branch);
-    Ok(dir.map(|dir| find_model(dir)).transpose()?)
+    let dir = dir.map(|dir| find_model(dir)).transpose()?;
+    if let Some(dir) = &dir {
+        check_sealed(dir)?;
+    }
+    Ok(dir)
 }
 
 fn view_of(config: &RunConfig) -> ViewOptions {
@@ -163,7 +183,10 @@ fn view_of(config: &RunConfig) -> ViewOptions {
     }
 }
 
-fn open_labels(config: &RunConfig) -> Result<Option<LabelSource>, DataError> {
+fn open_labels(
+    config: &RunConfig,
+    labels_then: Option<&str>,
+) -> Result<Option<LabelSource>, DataError> {
     let Some(dir) = &config.data.labels else {
         return Ok(None);
     };
@@ -173,7 +196,35 @@ fn open_labels(config: &RunConfig) -> Result<Option<LabelSource>, DataError> {
         seed: config.train.seed,
         shuffle_row_groups: config.data.shuffle_row_groups(),
     };
-    LabelSource::open(&options).map(Some)
+    LabelSource::open_as_of(&options, labels_then).map(Some)
+}
+
+/// Whether the corpus held out is one that is trained on, by the contents of its files.
+fn validation_on_same_text(
+    labels: &Option<LabelSource>,
+    tokens: &Option<TokenSource>,
+    validation: &Option<TokenSource>,
+) -> Result<Option<String>, DataError> {
+    let Some(validation) = validation else {
+        return Ok(None);
+    };
+    let held_out = corpus_identity(validation.corpus())?;
+    let of_tokens = tokens
+        .as_ref()
+        .map(|tokens| corpus_identity(tokens.corpus()));
+    let trained_on = [
+        ("data.tokens", of_tokens.transpose()?),
+        ("data.labels", labels.as_ref().map(labelled_identity)),
+    ];
+    let same = trained_on
+        .into_iter()
+        .find(|(_, it)| it.as_ref() == Some(&held_out));
+    Ok(same.map(|(key, _)| {
+        format!(
+            "data.validation has the text of {key}: the validation NLL says how well that text was learnt, and not how \
+             the model does on new text"
+        )
+    }))
 }
 
 /// Labels of a selection in a run that is not called one of selected sequences.

@@ -3,6 +3,7 @@
 //! ```text
 //! RUN/
 //!   config.toml            as it was resolved
+//!   sources.json           what it reads, by contents
 //!   metrics.jsonl          what was measured, a line every few steps
 //!   checkpoints/step-N/    what a run goes on from (see `checkpoint`)
 //!   final/                 the trained model for Hugging Face, and model.onnx
@@ -44,7 +45,9 @@ pub use inputs::Inputs;
 pub use memory::{MemoryNeed, MemoryRoom};
 pub use pace::Snapshot;
 pub use profile::StepProfile;
-pub use state::{Sources, TrainState};
+pub use state::{
+    SOURCES_NAME, Seen, Sources, TrainState, corpus_identity, identity_in_plan, labelled_identity,
+};
 pub use step::StepReport;
 pub use validation::ValidationReport;
 
@@ -55,6 +58,7 @@ use crate::train::ops::sgemm_peak_flops;
 use directory::RunDir;
 use finish::final_dir;
 use origin::{Origin, check_trunk};
+use pace::Peak;
 use std::path::{Path, PathBuf};
 use trainer::{Restored, Trainer};
 
@@ -120,12 +124,25 @@ pub struct Finished {
 /// # Errors
 /// Whatever is wrong with a setting or an input, or between them; too little memory.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
-    Prepared::of(open(config)?)
+    prepare_as_of(config, recorded_labels(config, Start::Fresh)?.as_deref())
 }
 
-fn open(config: &RunConfig) -> Result<Inputs, TrainError> {
+/// [`prepare`] with the labels as they were when their fingerprint was `labels_then`, where they were
+/// extended since.
+///
+/// # Errors
+/// Those of [`prepare`].
+pub fn prepare_as_of(
+    config: &RunConfig,
+    labels_then: Option<&str>,
+) -> Result<Prepared, TrainError> {
+    Prepared::of(open(config, labels_then)?)
+}
+
+fn open(config: &RunConfig, labels_then: Option<&str>) -> Result<Inputs, TrainError> {
     check_threads(config.train.threads())?;
-    Inputs::open(config).map_err(|error| missing_shard(error, config.data.labels.as_deref()))
+    let opened = Inputs::open_as_of(config, labels_then);
+    opened.map_err(|error| missing_shard(error, config.data.labels.as_deref()))
 }
 
 /// Of the labels' own files, one that is not there is damage to them; of others, a wrong path.
@@ -193,8 +210,25 @@ pub fn run(
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
+    run_as_of(config, None, start, interrupt, observer)
+}
+
+/// [`run`], where it has not begun with the labels as they were when their fingerprint was
+/// `labels_then`, should they have been extended since; one that has begun keeps to its own.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_as_of(
+    config: &RunConfig,
+    labels_then: Option<&str>,
+    start: Start,
+    interrupt: &Interrupt,
+    observer: &Observer<'_>,
+) -> Result<Outcome, TrainError> {
     let pool = pool_of(config.train.threads())?;
-    pool.install(|| run_in_pool(config, start, interrupt, observer))
+    let own = recorded_labels(config, start)?;
+    let then = own.as_deref().or(labels_then);
+    pool.install(|| run_in_pool(config, then, start, interrupt, observer))
 }
 
 fn check_threads(n_threads: usize) -> Result<(), RunError> {
@@ -224,16 +258,21 @@ pub fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, RunError> {
 
 fn run_in_pool(
     config: &RunConfig,
+    labels_then: Option<&str>,
     start: Start,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    let inputs = open(config)?;
+    let inputs = open(config, labels_then)?;
     // A run that may be finished is asked first: if it is, nothing else that it needs matters.
     let may_be_finished = start != Start::Fresh && final_dir(&inputs.config.output).is_dir();
     let held = may_be_finished.then(|| Held::take(&inputs, start));
     let held = held.transpose()?;
-    if let Some(model) = held.as_ref().and_then(Held::finished_model) {
+    if let Some((held, model)) = held
+        .as_ref()
+        .and_then(|held| Some((held, held.finished_model()?)))
+    {
+        held.keep_sources()?;
         return Ok(Outcome::AlreadyFinished { model });
     }
     let prepared = Prepared::of(inputs)?;
@@ -243,6 +282,16 @@ fn run_in_pool(
     };
     (observer.on_start)(&prepared.overview());
     train(prepared, held, interrupt, observer)
+}
+
+/// The fingerprint that the labels had when this run, or the one that it branches off from, began.
+fn recorded_labels(config: &RunConfig, start: Start) -> Result<Option<String>, TrainError> {
+    let own = match start {
+        Start::Fresh => None,
+        Start::Latest | Start::LatestInGrid | Start::At(_) => Sources::recorded(&config.output)?,
+    };
+    let of_trunk = || Sources::of_checkpoint(config.branch_from.as_deref()?);
+    Ok(own.or_else(of_trunk).and_then(|sources| sources.labels))
 }
 
 /// The directory of a run, and where the run stands.
@@ -257,6 +306,16 @@ impl Held {
         let dir = RunDir::claim(&inputs.config.output, start)?;
         let (origin, state) = Origin::of(inputs, &dir)?;
         Ok(Self { dir, origin, state })
+    }
+
+    /// Of a finished run of a version that recorded them after its end, which may not have come to it.
+    /// Its last checkpoint, where it is still there, was found to be of these inputs.
+    fn keep_sources(&self) -> Result<(), TrainError> {
+        let is_known = matches!(self.origin, Origin::Own(_));
+        match is_known && !self.dir.path.join(SOURCES_NAME).exists() {
+            true => Ok(self.state.sources.write(&self.dir.path)?),
+            false => Ok(()),
+        }
     }
 
     fn finished_model(&self) -> Option<PathBuf> {
@@ -276,7 +335,10 @@ fn train(
     let restored = Restored::new(inputs, &held.origin, held.state, prepared.loader)?;
     dir.go_back()?.into_iter().for_each(note);
     dir.write_config(&inputs.config)?;
-    let peak = sgemm_peak_flops(inputs.config.train.threads());
+    // Before the first step: a model without it would be one of unknown inputs.
+    restored.sources().write(&dir.path)?;
+    let n_threads = inputs.config.train.threads();
+    let peak = Peak::new(move || sgemm_peak_flops(n_threads));
     let mut trainer = Trainer::new(inputs, dir, restored, peak, interrupt, observer)?;
     trainer.train()?;
     Ok(Outcome::Finished(Box::new(trainer.finish()?)))

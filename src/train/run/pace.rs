@@ -5,7 +5,7 @@ use super::state::TrainState;
 use super::step::StepReport;
 use super::validation::ValidationReport;
 use serde::Serialize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Name of the event of every step but the last.
 const EVENT: &str = "progress";
@@ -29,7 +29,9 @@ pub struct Snapshot {
     pub validation_nll: Option<f64>,
     /// In this process.
     pub tokens_per_s: f64,
-    /// Model FLOPs as a share of what `gemm` reaches here.
+    /// Model FLOPs as a fraction of what matrix products reach here, at most 1. That is measured at
+    /// the start, every ten minutes, and when a step is faster than it: all under whatever else runs
+    /// on the machine.
     pub mfu: f64,
     /// Seconds left at that speed, validations and checkpoints not counted.
     pub eta_s: Option<f64>,
@@ -51,11 +53,55 @@ impl Snapshot {
     }
 }
 
+/// Time after which the peak is measured again: a load that was there at first may be gone.
+const PROBE_EVERY: Duration = Duration::from_secs(600);
+/// Least time between two measurements, each of about a tenth of a second.
+const PROBE_APART: Duration = Duration::from_secs(20);
+
+/// Floating point operations a second that the machine was seen to reach.
+pub(super) struct Peak {
+    flops: f64,
+    probe: Box<dyn Fn() -> f64>,
+    probed: Instant,
+}
+
+impl Peak {
+    /// Measures it by `probe`, now and again while steps are done.
+    pub(super) fn new(probe: impl Fn() -> f64 + 'static) -> Self {
+        Self {
+            flops: probe(),
+            probe: Box::new(probe),
+            probed: Instant::now(),
+        }
+    }
+
+    /// A step went at `flops` a second.
+    fn see(&mut self, flops: f64) {
+        let since = self.probed.elapsed();
+        self.see_after(since, flops);
+    }
+
+    fn see_after(&mut self, since: Duration, flops: f64) {
+        let is_faster = flops > self.flops && since >= PROBE_APART;
+        if is_faster || since >= PROBE_EVERY {
+            self.flops = self.flops.max((self.probe)());
+            self.probed = Instant::now();
+        }
+        // What steps do, the machine can do, whatever a probe beside a neighbour says.
+        self.flops = self.flops.max(flops);
+    }
+
+    /// What `flops` a second are of it, from 0 to 1.
+    fn share(&self, flops: f64) -> f64 {
+        (flops / self.flops).min(1.0)
+    }
+}
+
 /// Speed over the steps of this process, and since it was last asked.
 pub(super) struct Pace {
     n_steps: u64,
     flops_per_token: f64,
-    peak_flops: f64,
+    peak: Peak,
     step_began: Instant,
     n_steps_here: u64,
     whole: Stretch,
@@ -76,12 +122,12 @@ impl Stretch {
 }
 
 impl Pace {
-    /// `peak_flops` is what matrix products reach on the run's threads, a second.
-    pub(super) fn new(inputs: &Inputs, peak_flops: f64) -> Self {
+    /// Before the first step of this process.
+    pub(super) fn new(inputs: &Inputs, peak: Peak) -> Self {
         Self {
             n_steps: inputs.config.train.steps,
             flops_per_token: inputs.spec.flops_per_token(inputs.seq_len()),
-            peak_flops,
+            peak,
             step_began: Instant::now(),
             n_steps_here: 0,
             whole: Stretch::default(),
@@ -101,6 +147,8 @@ impl Pace {
             stretch.n_tokens += n_tokens;
             stretch.seconds += seconds;
         }
+        let step = Stretch { n_tokens, seconds };
+        self.peak.see(step.tokens_per_s() * self.flops_per_token);
         seconds
     }
 
@@ -111,7 +159,7 @@ impl Pace {
     }
 
     fn mfu(&self, tokens_per_s: f64) -> f64 {
-        tokens_per_s * self.flops_per_token / self.peak_flops
+        self.peak.share(tokens_per_s * self.flops_per_token)
     }
 
     pub(super) fn snapshot(
@@ -144,4 +192,35 @@ fn rounded_nll(validation: &ValidationReport) -> f64 {
 /// `value` to a part in `parts`.
 fn rounded(value: f64, parts: f64) -> f64 {
     (value * parts).round() / parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[test]
+    fn a_peak_that_was_measured_under_load_is_measured_again_and_no_share_is_above_one() {
+        let (n_probes, there) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(4e9)));
+        let (count, now) = (Rc::clone(&n_probes), Rc::clone(&there));
+        let mut peak = Peak::new(move || {
+            count.set(count.get() + 1);
+            now.get()
+        });
+        let moment = Duration::from_secs(1);
+        peak.see_after(moment, 2e9);
+        assert_eq!((n_probes.get(), peak.share(2e9)), (1, 0.5));
+        // Faster than the peak, right after it was measured: the step is the better measure.
+        peak.see_after(moment, 5e9);
+        assert_eq!((n_probes.get(), peak.share(5e9)), (1, 1.0));
+        // The neighbour is gone.
+        there.set(10e9);
+        peak.see_after(PROBE_APART, 6e9);
+        assert_eq!((n_probes.get(), peak.share(6e9)), (2, 0.6));
+        there.set(20e9);
+        peak.see_after(PROBE_EVERY, 6e9);
+        assert_eq!((n_probes.get(), peak.share(6e9)), (3, 0.3));
+        assert_eq!(peak.share(30e9), 1.0);
+    }
 }

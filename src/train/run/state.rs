@@ -2,14 +2,24 @@
 
 use super::RunError;
 use super::inputs::Inputs;
-use crate::storage::{StorageError, fingerprint_of, hash_file, sampled_blake3};
+use crate::shards::Plan;
+use crate::storage::{
+    StorageError, checked_json, fingerprint_of, from_checked_json, hash_file, replace,
+    sampled_blake3,
+};
+use crate::tokens::TokenCorpus;
 use crate::train::TrainError;
-use crate::train::checkpoint::Checkpoint;
+use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
-use crate::train::data::{LoaderPosition, TokenSource};
+use crate::train::data::{LabelSource, LoaderPosition, TokenSource};
+use crate::train::export::model_identity;
 use crate::train::schedule::AutoTransition;
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::Path;
+
+/// What a run reads, by contents, in its directory.
+pub const SOURCES_NAME: &str = "sources.json";
 
 /// Where a run stands after a step: `state.json` of a checkpoint. Floating point values are written
 /// so that they read back as the same bits.
@@ -60,9 +70,10 @@ impl TrainState {
         checkpoint: &Checkpoint,
         run: &Path,
     ) -> Result<Self, TrainError> {
-        let state: Self = checkpoint.state()?;
-        inputs.config.check_resumes(&state.config, run)?;
-        state.with_inputs(inputs, run)
+        let (state, sources) = Self::of(inputs, checkpoint)?;
+        let same = sources.same_keys(&state.sources);
+        inputs.config.check_resumes(&state.config, run, &same)?;
+        state.with_inputs(inputs, sources, run)
     }
 
     /// That of `checkpoint`, which a run saved that `inputs` are to branch off from.
@@ -70,24 +81,35 @@ impl TrainState {
     /// # Errors
     /// A configuration or inputs by which the run from its beginning on would have been another.
     pub fn branched(inputs: &Inputs, checkpoint: &Checkpoint) -> Result<Self, TrainError> {
-        let state: Self = checkpoint.state()?;
+        let (state, sources) = Self::of(inputs, checkpoint)?;
         let (config, dir) = (&inputs.config, &checkpoint.dir);
-        config.check_branches(&state.config, checkpoint.step, dir)?;
-        state.with_inputs(inputs, dir)
+        let same = sources.same_keys(&state.sources);
+        config.check_branches(&state.config, checkpoint.step, dir, &same)?;
+        state.with_inputs(inputs, sources, dir)
     }
 
-    fn with_inputs(self, inputs: &Inputs, run: &Path) -> Result<Self, TrainError> {
-        let state = self;
-        Sources::of(inputs)?.check_resumes(&state.sources, run)?;
+    /// What `checkpoint` says, and what `inputs` read now.
+    fn of(inputs: &Inputs, checkpoint: &Checkpoint) -> Result<(Self, Sources), TrainError> {
+        Ok((checkpoint.state()?, Sources::of(inputs)?))
+    }
+
+    fn with_inputs(
+        self,
+        inputs: &Inputs,
+        sources: Sources,
+        run: &Path,
+    ) -> Result<Self, TrainError> {
+        sources.check_resumes(&self.sources, run)?;
         Ok(Self {
             config: inputs.config.clone(),
-            ..state
+            sources,
+            ..self
         })
     }
 }
 
 /// What a run reads, by its contents: the paths may lead to something else when it goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     /// Fingerprint of the labels.
     pub labels: Option<String>,
@@ -95,6 +117,44 @@ pub struct Sources {
     pub selection: Option<String>,
     /// Of sampled blocks of the token files.
     pub tokens: Option<String>,
+    /// The same of the corpus held out; null in files of versions that did not record it, as are all
+    /// that follow.
+    #[serde(default)]
+    pub validation: Option<String>,
+    /// BLAKE3 of the tokenizer.json.
+    #[serde(default)]
+    pub tokenizer: Option<String>,
+    /// Of sampled blocks of the weights to start from.
+    #[serde(default)]
+    pub init: Option<String>,
+    /// Of sampled blocks of the token files that the labels were made of.
+    #[serde(default)]
+    pub labelled_tokens: Option<String>,
+}
+
+/// How a run learnt from a corpus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It was `data.tokens`.
+    AsTokens,
+    /// `data.labels` were made of sequences of it.
+    AsLabels,
+}
+
+impl Seen {
+    /// That `what`, on which the model of the run is measured, is no text held out.
+    pub fn note(self, what: &str) -> String {
+        match self {
+            Seen::AsTokens => format!(
+                "{what} is text that the model was trained on (its run's data.tokens): the NLL says how well it learnt \
+                 that text, and not how it does on new text"
+            ),
+            Seen::AsLabels => format!(
+                "{what} is of the corpus that the labels of the model's run were made of (its data.labels): on the sequences \
+                 that were labelled the NLL says how well it learnt them, and not how it does on new text"
+            ),
+        }
+    }
 }
 
 impl Sources {
@@ -102,14 +162,107 @@ impl Sources {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn of(inputs: &Inputs) -> Result<Self, StorageError> {
+    pub fn of(inputs: &Inputs) -> Result<Self, TrainError> {
         let selection = inputs.config.data.selection.as_deref();
         let selection = selection.map(hash_file).transpose()?;
+        let tokenizer = inputs.tokenizer_json.as_deref().map(blake3::hash);
+        let sampled = |source: &Option<TokenSource>| {
+            let corpus = source.as_ref().map(TokenSource::corpus);
+            corpus.map(corpus_identity).transpose()
+        };
         Ok(Self {
             labels: inputs.labels.as_ref().map(|labels| labels.fingerprint()),
             selection: selection.map(|hash| hash.blake3),
-            tokens: inputs.tokens.as_ref().map(sampled).transpose()?,
+            tokens: sampled(&inputs.tokens)?,
+            validation: sampled(&inputs.validation)?,
+            tokenizer: tokenizer.map(|hash| hash.to_hex().to_string()),
+            init: inputs.init.as_deref().map(model_identity).transpose()?,
+            labelled_tokens: inputs.labels.as_ref().map(labelled_identity),
         })
+    }
+
+    /// What the run in `dir` recorded of what it reads, when it began or last went on; of one of a
+    /// version that recorded it in checkpoints alone, the latest of those. `None` of a directory
+    /// without a run.
+    ///
+    /// # Errors
+    /// A record that cannot be read, or is damaged.
+    pub fn recorded(dir: &Path) -> Result<Option<Self>, TrainError> {
+        let path = dir.join(SOURCES_NAME);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let read = from_checked_json(&bytes);
+                let damaged = |fault| RunError::Record {
+                    path: path.clone(),
+                    fault,
+                };
+                return Ok(Some(read.map_err(damaged)?));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(StorageError::io("read", &path, source).into()),
+        }
+        let checkpoints = CheckpointStore::of_run(dir);
+        let latest = checkpoints.steps()?.last().copied();
+        Ok(latest.and_then(|step| Self::of_checkpoint(&checkpoints.path(step))))
+    }
+
+    /// Those in the `state.json` of a checkpoint; `None` where it cannot be understood, which whoever
+    /// goes on from it is told.
+    pub fn of_checkpoint(dir: &Path) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct State {
+            sources: Sources,
+        }
+        let bytes = std::fs::read(dir.join("state.json")).ok()?;
+        let state: State = serde_json::from_slice(&bytes).ok()?;
+        Some(state.sources)
+    }
+
+    /// Those of the run that the model in `dir` is of: of RUN/final, or of a checkpoint.
+    pub fn of_model(dir: &Path) -> Option<Self> {
+        let dir = dir.canonicalize().ok()?;
+        let in_run = || {
+            let run = dir.parent().filter(|_| dir.ends_with("final"))?;
+            Self::recorded(run).ok()?
+        };
+        Self::of_checkpoint(&dir).or_else(in_run)
+    }
+
+    /// How much of a corpus the run learnt from, by [`corpus_identity`] of it.
+    pub fn seen(&self, corpus: &str) -> Option<Seen> {
+        let is_it = |known: &Option<String>| known.as_deref() == Some(corpus);
+        match (is_it(&self.tokens), is_it(&self.labelled_tokens)) {
+            (true, _) => Some(Seen::AsTokens),
+            (false, true) => Some(Seen::AsLabels),
+            (false, false) => None,
+        }
+    }
+
+    /// Keeps them in the directory of the run, whole or not at all.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn write(&self, dir: &Path) -> Result<(), StorageError> {
+        let path = dir.join(SOURCES_NAME);
+        let json = checked_json(self);
+        let json = json.map_err(|error| StorageError::io("write", &path, error.into()))?;
+        replace(&path, &json)
+    }
+
+    /// The keys in the configuration whose contents are known on both sides, and the same.
+    pub fn same_keys(&self, recorded: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("data.labels", &recorded.labels, &self.labels),
+            ("data.selection", &recorded.selection, &self.selection),
+            ("data.tokens", &recorded.tokens, &self.tokens),
+            ("data.validation", &recorded.validation, &self.validation),
+            ("data.tokenizer", &recorded.tokenizer, &self.tokenizer),
+            ("init", &recorded.init, &self.init),
+        ];
+        let same = keys
+            .into_iter()
+            .filter(|(_, theirs, ours)| theirs.is_some() && theirs == ours);
+        same.map(|(key, ..)| key).collect()
     }
 
     /// Refuses to go on with a run in `run` that read `recorded`.
@@ -137,10 +290,26 @@ impl Sources {
     }
 }
 
-fn sampled(tokens: &TokenSource) -> Result<String, StorageError> {
-    let files = tokens.corpus().files().iter();
+/// One identity for the token files of a corpus, of sampled blocks of them: the same whatever they
+/// are called.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn corpus_identity(corpus: &TokenCorpus) -> Result<String, StorageError> {
+    let files = corpus.files().iter();
     let hashes: Vec<String> = files
         .map(|file| sampled_blake3(file))
         .collect::<Result<_, _>>()?;
     Ok(fingerprint_of(hashes.iter().map(String::as_str)))
+}
+
+/// The same of the corpus that labels were made of, as their plan says.
+pub fn labelled_identity(labels: &LabelSource) -> String {
+    identity_in_plan(labels.plan())
+}
+
+/// The same from the plan alone.
+pub fn identity_in_plan(plan: &Plan) -> String {
+    let files = plan.corpus.files.iter();
+    fingerprint_of(files.map(|file| file.sampled_blake3.as_str()))
 }

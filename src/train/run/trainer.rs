@@ -5,9 +5,9 @@ use super::finish::write_final;
 use super::inputs::Inputs;
 use super::log::Log;
 use super::origin::Origin;
-use super::pace::Pace;
+use super::pace::{Pace, Peak};
 use super::profile::{Outside, StepProfile};
-use super::state::TrainState;
+use super::state::{Sources, TrainState};
 use super::step::{StepBatch, StepReport, check_finite, update};
 use super::validation::{Validation, ValidationReport};
 use super::{Finished, Interrupt, Observer, RunError, Snapshot};
@@ -53,6 +53,11 @@ pub(super) struct Restored {
 }
 
 impl Restored {
+    /// What the run reads, by contents.
+    pub(super) fn sources(&self) -> &Sources {
+        &self.state.sources
+    }
+
     /// Weights and moments of `origin` beside `state`; `loader` is taken to where that is.
     pub(super) fn new(
         inputs: &Inputs,
@@ -92,7 +97,7 @@ impl<'a> Trainer<'a> {
         inputs: &'a Inputs,
         dir: &'a RunDir,
         restored: Restored,
-        peak_flops: f64,
+        peak: Peak,
         interrupt: &'a Interrupt,
         observer: &'a Observer<'a>,
     ) -> Result<Self, TrainError> {
@@ -105,7 +110,7 @@ impl<'a> Trainer<'a> {
             observer,
             loader: restored.loader,
             log: Log::open(&dir.path, inputs.config.log.tensorboard, state.step)?,
-            pace: Pace::new(inputs, peak_flops),
+            pace: Pace::new(inputs, peak),
             profile: StepProfile::default(),
             network: Network::new(restored.params, inputs.capacity()),
             optimizer: restored.optimizer,
@@ -123,13 +128,22 @@ impl<'a> Trainer<'a> {
     ///
     /// A validation of step s comes after the checkpoint of step s, and a run that is resumed there
     /// begins with it where the log does not have it: so an interruption loses none and repeats none.
+    ///
+    /// A process that was killed between a checkpoint and the removal of an older one left one too
+    /// many: it is removed once this process has got past that checkpoint, as a run that diverges there
+    /// may need the older one.
     pub(super) fn train(&mut self) -> Result<(), TrainError> {
+        let mut left_by_a_kill = self.last_saved;
         loop {
             self.validate_if_due()?;
             if self.interrupt.is_requested() {
                 return Err(self.interrupted()?);
             }
-            if self.state.step == self.n_steps() {
+            let is_last = self.state.step == self.n_steps();
+            if let Some(step) = left_by_a_kill.take_if(|step| is_last || self.state.step > *step) {
+                self.retain(step)?;
+            }
+            if is_last {
                 return Ok(());
             }
             let is_done = self.step()?;
@@ -292,7 +306,7 @@ impl<'a> Trainer<'a> {
 
     /// Saves the steps done, unless that was done already, and removes what is not to be kept.
     fn save(&mut self) -> Result<(), TrainError> {
-        let (step, resume) = (self.state.step, self.resume_flag());
+        let (step, resume) = (self.state.step, self.same_command());
         if self.last_saved == Some(step) || step == 0 {
             return Ok(());
         }
@@ -300,9 +314,15 @@ impl<'a> Trainer<'a> {
             step,
             kept: self.kept(),
             resume,
-            source: Box::new(source),
+            source: Box::new(source.without_remedy()),
         })?;
         synced.map_err(|error| self.unlogged(error))?;
+        self.retain(step)
+    }
+
+    /// Removes the checkpoints up to that of `newest` that are not to be kept.
+    fn retain(&self, newest: u64) -> Result<(), TrainError> {
+        let (step, resume) = (newest, self.same_command());
         let keep = &self.inputs.config.checkpoint;
         let checkpoints = &self.dir.checkpoints;
         let is_kept = |step: u64| {
@@ -313,7 +333,7 @@ impl<'a> Trainer<'a> {
         Ok(retained.map_err(|source| RunError::Retain {
             step,
             resume,
-            source,
+            source: source.without_remedy(),
         })?)
     }
 
@@ -346,13 +366,13 @@ impl<'a> Trainer<'a> {
                 "{}, as that of step {} could not be saved ({})",
                 self.kept(),
                 self.state.step,
-                with_causes(&error)
+                with_causes(&error.without_remedy())
             ),
         }
     }
 
-    fn resume_flag(&self) -> &'static str {
-        self.dir.start.resume_flag()
+    fn same_command(&self) -> &'static str {
+        self.dir.start.same_command()
     }
 
     fn interrupted(&mut self) -> Result<TrainError, TrainError> {
@@ -361,7 +381,7 @@ impl<'a> Trainer<'a> {
             step: self.state.step,
             n_steps: self.n_steps(),
             saved: self.saved(),
-            resume: self.resume_flag(),
+            resume: self.same_command(),
         }
         .into())
     }
@@ -370,7 +390,7 @@ impl<'a> Trainer<'a> {
         RunError::Data {
             step: self.state.step + 1,
             saved: self.save_before_stop(),
-            resume: self.resume_flag(),
+            resume: self.same_command(),
             source: Box::new(source),
         }
         .into()
@@ -380,8 +400,8 @@ impl<'a> Trainer<'a> {
         RunError::Log {
             step: self.state.step,
             saved: self.save_before_stop(),
-            resume: self.resume_flag(),
-            source,
+            resume: self.same_command(),
+            source: source.without_remedy(),
         }
         .into()
     }
@@ -448,7 +468,7 @@ impl<'a> Trainer<'a> {
 
     /// Writes the trained model; what only training needs is freed first.
     pub(super) fn finish(self) -> Result<Finished, TrainError> {
-        let (saved, resume) = (self.saved(), self.resume_flag());
+        let (saved, resume) = (self.saved(), self.same_command());
         drop((self.optimizer, self.loader, self.validation));
         let params = self.network.into_params();
         let written = write_final(&self.dir.path, self.inputs, &params);
@@ -456,7 +476,7 @@ impl<'a> Trainer<'a> {
             n_steps: self.state.step,
             saved,
             resume,
-            source: Box::new(source),
+            source: Box::new(source.without_remedy()),
         })?;
         if let Some(snapshot) = self.last_step {
             (self.observer.on_progress)(&snapshot.as_last(self.last_validation.as_ref()));

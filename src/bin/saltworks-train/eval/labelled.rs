@@ -1,6 +1,7 @@
 //! `saltworks-train eval --labels`.
 
 use super::{Args, bar, number};
+use crate::common::print::{self, out, say};
 use crate::opened::{OpenedModel, check_memory, flow, pool};
 use saltworks::interrupt::Interrupt;
 use saltworks::train::data::{LabelSource, TokenizerFacts};
@@ -9,6 +10,7 @@ use saltworks::train::eval::{
     open_labelled,
 };
 use saltworks::train::model::{Network, Params};
+use saltworks::train::run::labelled_identity;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -92,12 +94,15 @@ pub(super) fn run(
 fn open(args: &Args, dir: &Path, opened: &OpenedModel) -> anyhow::Result<LabelSource> {
     let labels = open_labelled(dir, args.labels.selection.as_deref())?;
     if let Some(note) = labels.note() {
-        anstream::eprintln!("note: {note}");
+        say!("note: {note}");
+    }
+    let seen = opened.seen(&labelled_identity(&labels));
+    if let Some(seen) = seen {
+        say!("note: {}", seen.note(&dir.display().to_string()));
     }
     if let Some((_, path)) = &opened.tokenizer {
         let note = labels.check_tokenizer(&TokenizerFacts::of_tokenizer(path)?)?;
-        note.into_iter()
-            .for_each(|note| anstream::eprintln!("note: {note}"));
+        note.into_iter().for_each(|note| say!("note: {note}"));
     }
     Ok(labels)
 }
@@ -112,20 +117,23 @@ fn print(
         let mut json = serde_json::to_value(report)?;
         json["model"] = opened.dir.display().to_string().into();
         json["labels"] = labels.dir().display().to_string().into();
-        println!("{json}");
-        return Ok(());
+        return print::json(&json, false);
     }
-    println!("model        {}", opened.dir.display());
-    println!("labels       {}", labels.dir().display());
-    println!("sequences    {}", report.n_sequences);
-    println!("targets      {}", report.n_targets);
-    println!("mean NLL     {:.4} nats", report.nll);
-    println!("teacher's    {:.4} nats", report.teacher_nll);
+    out!("model        {}", opened.dir.display());
+    out!("labels       {}", labels.dir().display());
+    out!("sequences    {}", report.n_sequences);
+    out!("targets      {}", report.n_targets);
+    out!("mean NLL     {:.4} nats", report.nll);
+    out!("teacher's    {:.4} nats", report.teacher_nll);
     super::print_calibration(Some(report.accuracy), Some(report.ece));
-    println!();
-    println!(
+    out!();
+    out!(
         "{:<8}  {:<22}  {:>10}  {:>8}  {:>9}",
-        "bucket", "teacher's NLL (nats)", "targets", "mean NLL", "teacher's"
+        "bucket",
+        "teacher's NLL (nats)",
+        "targets",
+        "mean NLL",
+        "teacher's"
     );
     let [easy, medium] = report.bucket_borders;
     let ranges = [
@@ -134,7 +142,7 @@ fn print(
         "above".to_owned(),
     ];
     for (bucket, range) in report.buckets.iter().zip(ranges) {
-        println!(
+        out!(
             "{:<8}  {range:<22}  {:>10}  {:>8}  {:>9}",
             bucket.name,
             bucket.n_targets,

@@ -5,9 +5,10 @@ use super::legend::{self, Sample};
 use super::palette::Paint;
 use super::scene::{Scene, Spot};
 use super::{Figure, is_wide};
-use crate::experiment::report::compare::Comparison;
+use crate::experiment::Spread;
+use crate::experiment::report::compare::{Arm, Comparison};
 use crate::experiment::report::gather::{ArmCurve, CurvePoint};
-use crate::experiment::report::numbers::{grouped, mean};
+use crate::experiment::report::numbers::{fixed, grouped, mean};
 use crate::train::plot::axis::XAxis;
 use crate::train::plot::series::{clipped, thinned, y_range};
 use std::ops::RangeInclusive;
@@ -60,7 +61,7 @@ pub(crate) fn curves(
     let figure = Figure::new(name, label, |width| {
         scene(width, &drawn, (&x_range, &y), axis)
     });
-    Some(figure.caption(shows(comparison, &drawn, over), hides(axis)))
+    Some(figure.caption(shows(comparison, &drawn, over), hides(comparison, axis)))
 }
 
 fn drawn<'a>(comparison: &Comparison<'_>, curve: &'a ArmCurve, axis: XAxis) -> Drawn<'a> {
@@ -264,15 +265,35 @@ fn shows(comparison: &Comparison<'_>, drawn: &[Drawn<'_>], over: &str) -> String
     text
 }
 
-fn hides(axis: XAxis) -> String {
+/// Seconds a step, from the quickest run of the grid to the slowest.
+fn pace(comparison: &Comparison<'_>) -> String {
+    let of_arm = |arm: &Arm<'_>| comparison.results.seconds_per_step(arm.data);
+    let paces: Vec<Spread> = comparison.arms.iter().filter_map(of_arm).collect();
+    let least = paces
+        .iter()
+        .map(|pace| pace.min)
+        .fold(f64::INFINITY, f64::min);
+    let most = paces.iter().map(|pace| pace.max).fold(0.0, f64::max);
+    match paces.is_empty() {
+        true => String::new(),
+        false => format!(
+            " A step took from {} to {} s, run by run: as far as that is the load of the machine, this figure compares it, and not the arms.",
+            fixed(least, 3),
+            fixed(most, 3)
+        ),
+    }
+}
+
+fn hides(comparison: &Comparison<'_>, axis: XAxis) -> String {
     let own = match axis {
         XAxis::Step | XAxis::Tokens => {
-            "What labelling and the teacher's own training cost is not in it."
+            "What labelling and the teacher's own training cost is not in it.".to_owned()
         }
-        XAxis::Seconds => {
+        XAxis::Seconds => format!(
             "Only the time of the steps is counted: neither validations, nor labelling, nor the \
-             teacher's own training; and it is that of the machine, with whatever else ran on it."
-        }
+             teacher's own training; and it is that of the machine, with whatever else ran on it.{}",
+            pace(comparison)
+        ),
     };
     format!(
         "{own} Before its decay a model is worse than what it would be decayed: compare marks with \

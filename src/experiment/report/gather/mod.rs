@@ -6,6 +6,7 @@ mod scores;
 mod selection;
 mod teacher;
 mod variance;
+mod warnings;
 
 pub(super) use curves::{ArmCurve, CurvePoint, Gathered, gather_runs};
 pub(super) use passages::{Passage, passages};
@@ -15,3 +16,4 @@ pub(super) use scores::{ScoreBins, score_bins, scored_sequences};
 pub(super) use selection::{SelectionRows, read_selection};
 pub(super) use teacher::{TeacherNotes, teacher_notes};
 pub(super) use variance::{ArmVariance, Variances};
+pub(super) use warnings::warnings;

@@ -48,7 +48,7 @@ fn arms_table(comparison: &Comparison<'_>) -> String {
     };
     let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
     table(
-        "Arms: what each sets over the common configuration, and what its labels cost before the first step.",
+        "Arms: what each sets over the common configuration, and what its labels cost before the first step. Labelling is timed at teacher.label_tokens_per_s, or else at the pace of the teacher\u{2019}s own training.",
         &cells([
             "Arm",
             "Settings",
@@ -119,8 +119,9 @@ fn runs_table(comparison: &Comparison<'_>) -> String {
         "As good at",
         "Steps",
         "Tokens",
-        "Time",
         "FLOPs",
+        "Time",
+        "Seconds a step",
         "Directory",
     ]));
     let runs = comparison
@@ -135,7 +136,8 @@ fn runs_table(comparison: &Comparison<'_>) -> String {
         .collect();
     let caption = format!(
         "Every decayed model of every run, the whole runs in bold. Accuracy and calibration error on {}. \
-         Time and FLOPs are of training, the steps before a branch included.",
+         FLOPs and time are of training, the steps before a branch included; time is that of the machine with whatever else \
+         ran on it, which shows in seconds a step.",
         comparison.first_set()
     );
     format!(
@@ -173,8 +175,9 @@ fn branch_row(
     });
     row.push(grouped(branch.n_steps));
     row.push(short(branch.n_tokens as f64));
-    row.push(duration(branch.seconds));
     row.push(short(branch.flops));
+    row.push(duration(branch.seconds));
+    row.push(measured_to(3, Some(branch.seconds / branch.n_steps as f64)));
     row.push(match is_whole {
         true => format!("<code>{}</code>", escape(&run.dir.display().to_string())),
         false => String::new(),
@@ -184,8 +187,12 @@ fn branch_row(
 
 /// What was not measured is NaN.
 fn measured(value: Option<f64>) -> String {
+    measured_to(4, value)
+}
+
+fn measured_to(digits: usize, value: Option<f64>) -> String {
     let value = value.filter(|value| value.is_finite());
-    value.map_or(NONE.to_owned(), |value| fixed(value, 4))
+    value.map_or(NONE.to_owned(), |value| fixed(value, digits))
 }
 
 fn reach_cell(arm: &Arm<'_>, run: &RunResults) -> String {

@@ -1,7 +1,7 @@
 //! The sections that are figures.
 
 use super::super::compare::{Arm, Comparison, reach_text};
-use super::super::numbers::upper_first;
+use super::super::numbers::{fixed, upper_first};
 use super::Contents;
 use super::html::{Section, arm_name, cells, escape, figure, table};
 use crate::experiment::summary::Budget;
@@ -44,6 +44,7 @@ pub(super) fn reaching(contents: &Contents<'_>) -> Option<Section> {
 fn budgets_table(comparison: &Comparison<'_>) -> String {
     let mut heads = cells(["Arm"]);
     heads.extend(Budget::ALL.map(|budget| escape(&upper_first(budget.name()))));
+    heads.push("Seconds a step".to_owned());
     let cell = |arm: &Arm<'_>, budget| match comparison.results.reach(arm.data, budget) {
         Some(reach) => escape(&reach_text(&reach.by_seed)),
         None => "\u{2013}".to_owned(),
@@ -51,16 +52,39 @@ fn budgets_table(comparison: &Comparison<'_>) -> String {
     let row = |arm: &Arm<'_>| {
         let name = arm_name(arm.name(), arm.slot);
         let budgets = Budget::ALL.map(|budget| cell(arm, budget));
-        std::iter::once(name).chain(budgets).collect()
+        let pace = pace_cell(comparison, arm);
+        std::iter::once(name).chain(budgets).chain([pace]).collect()
     };
     let rows: Vec<Vec<String>> = comparison.others().map(row).collect();
     let base = &comparison.results.baseline;
+    let of_base = comparison.baseline();
+    let pace_of_base = of_base.map_or("\u{2013}".to_owned(), |arm| pace_text(comparison, arm));
     let caption = format!(
         "How much of what a whole run of {base} costs is spent when an arm is as good as its final model: means over the \
          seeds that get there. With teacher: its training and the scores of a selection are counted from the first step, as \
-         if this one arm had to pay for them, and of the labels those that were read until then. Above 100\u{202f}% an arm costs more than {base}."
+         if this one arm had to pay for them, and of the labels those that were read until then. Above 100\u{202f}% an arm costs more than {base}. \
+         Compare FLOPs: seconds are those of the machine with whatever else ran on it. Seconds a step, from the quickest \
+         run of an arm to the slowest, show how even that was; {base} took {pace_of_base}."
     );
     table(&caption, &heads, &rows, 1)
+}
+
+pub(super) fn pace_cell(comparison: &Comparison<'_>, arm: &Arm<'_>) -> String {
+    escape(&pace_text(comparison, arm))
+}
+
+/// `0.330`, or `0.330 (0.310 to 0.352)` of several runs.
+fn pace_text(comparison: &Comparison<'_>, arm: &Arm<'_>) -> String {
+    match comparison.results.seconds_per_step(arm.data) {
+        None => "\u{2013}".to_owned(),
+        Some(pace) if pace.values.len() == 1 => fixed(pace.mean, 3),
+        Some(pace) => format!(
+            "{} ({} to {})",
+            fixed(pace.mean, 3),
+            fixed(pace.min, 3),
+            fixed(pace.max, 3)
+        ),
+    }
 }
 
 pub(super) fn buckets(contents: &Contents<'_>) -> Option<Section> {

@@ -1,7 +1,7 @@
 //! What came out, in plain words and the fewest numbers.
 
 use super::super::compare::{Arm, Comparison, reach_text};
-use super::super::numbers::{duration, fixed, grouped, mean, percent, short, signed, upper_first};
+use super::super::numbers::{fixed, grouped, mean, percent, short, signed, upper_first};
 use super::Contents;
 use super::html::{Section, arm_name, cells, escape, figure, paragraph, table, value_cell};
 use crate::experiment::Spread;
@@ -40,7 +40,8 @@ fn counted(n: u64, name: &str) -> String {
 
 pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
     let comparison = contents.comparison;
-    let sentences = sentences(comparison);
+    let warnings = contents.warnings.iter().map(|text| upper_first(text));
+    let sentences: Vec<String> = sentences(comparison).into_iter().chain(warnings).collect();
     let body = tiles(comparison)
         + &format!(
             "<div class=\"lead\">{}</div>\n",
@@ -222,14 +223,14 @@ fn tiles(comparison: &Comparison<'_>) -> String {
             format!("of {base}\u{2019}s steps until {} is as good", arm.name()),
         ));
     }
-    let seconds = comparison.baseline().and_then(|arm| {
+    let flops = comparison.baseline().and_then(|arm| {
         let runs = arm.data.runs.iter();
-        mean(runs.filter_map(|run| Some(run.branches.last()?.seconds)))
+        mean(runs.filter_map(|run| Some(run.branches.last()?.flops)))
     });
-    if let Some(seconds) = seconds {
+    if let Some(flops) = flops {
         tiles.push((
-            duration(seconds),
-            format!("of training for a run of {base}"),
+            short(flops),
+            format!("FLOPs of training for a run of {base}"),
         ));
     }
     let tile = |(number, what): &(String, String)| {

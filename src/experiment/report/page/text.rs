@@ -123,7 +123,10 @@ fn tip(token: &TokenView) -> String {
     };
     let mut text = format!("{name}: p {}", probability(prob));
     if let Some(rank) = token.rank {
-        text += &format!(", rank {}", grouped(u64::from(rank)));
+        text += &format!(
+            ", rank {} (0 = the teacher\u{2019}s best)",
+            grouped(u64::from(rank))
+        );
     }
     if let Some(entropy) = token.entropy {
         text += &format!(", entropy {} nats", fixed(f64::from(entropy), 2));
@@ -180,7 +183,7 @@ fn token_table(passage: &Passage) -> String {
         })
         .collect();
     table(
-        "Probability and rank under the teacher (how many ids it ranks above the token: 0 is the best), entropy in nats, and the teacher\u{2019}s best id.",
+        "Probability and rank (0 = the teacher\u{2019}s best) under the teacher, entropy in nats, and the teacher\u{2019}s best id.",
         &cells(["Token", "p", "Rank", "Entropy", "Best"]),
         &rows,
         1,
@@ -275,7 +278,7 @@ mod tests {
         let tip = tip(&token(3, "house", Some(0.125)));
         assert_eq!(
             tip,
-            "house: p 0.12, rank 4, entropy 2.50 nats\nbest: <best> & 0.25"
+            "house: p 0.12, rank 4 (0 = the teacher\u{2019}s best), entropy 2.50 nats\nbest: <best> & 0.25"
         );
     }
 
