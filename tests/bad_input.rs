@@ -91,6 +91,13 @@ fn logits_of_an_odd_shape_are_told_what_they_are() {
     }
 }
 
+#[test]
+fn a_target_that_the_teacher_rules_out_is_named() {
+    let inputs = small_vocabulary(&samples::never_predicts(5));
+    let words = ["sequence ", "id 5 at position ", "-inf", "--selection"];
+    refused(&inputs, &mut inputs.label("labels"), BAD_DATA, &words);
+}
+
 /// Tokens below 16, and a model of that vocabulary.
 fn small_vocabulary(model: &ModelBuilder) -> Inputs {
     let inputs = with_model(model);

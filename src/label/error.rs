@@ -154,6 +154,18 @@ pub enum LabelError {
         #[source]
         source: SignalsError,
     },
+    /// The teacher rules a token of the text out.
+    #[error(
+        "sequence {seq_id}, first token at {token_offset} of the corpus: the teacher gives {target} no probability at all (its logit is -inf), so the sequence has no NLL; expected a head that can predict every id of the text. Use such a model, or label the other sequences alone, by a --selection of their seq_ids"
+    )]
+    ImpossibleTarget {
+        /// Which sequence.
+        seq_id: u64,
+        /// Where it starts in the corpus, tokens.
+        token_offset: u64,
+        /// Which target, in words.
+        target: String,
+    },
     /// The process was asked to stop.
     #[error(
         "interrupted: {n_done} of {n_shards} shards are done; the same command goes on from there"
@@ -244,9 +256,10 @@ impl LabelError {
             | Self::OtherInputs { .. }
             | Self::LongestSequence { .. }
             | Self::NothingToCompare => Kind::Usage,
-            Self::NoSequences { .. } | Self::Sequence { .. } | Self::ChangedTokens { .. } => {
-                Kind::BadData
-            }
+            Self::NoSequences { .. }
+            | Self::Sequence { .. }
+            | Self::ImpossibleTarget { .. }
+            | Self::ChangedTokens { .. } => Kind::BadData,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,
             Self::Onnx(error) => error.kind(),

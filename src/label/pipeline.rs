@@ -327,12 +327,37 @@ fn signals_of(
             targets: &sequence.input_ids[1..],
         })
         .collect();
-    teacher
+    let signals = teacher
         .reduce(&token_batch(sequences, shape), &targets, config)
         .map_err(|error| match error {
             TeacherError::Signals(source) => with_sequence(source, sequences, view),
             error => error.into(),
-        })
+        })?;
+    for (sequence, signals) in sequences.iter().zip(&signals) {
+        check_possible(sequence, signals, view)?;
+    }
+    Ok(signals)
+}
+
+/// A target without probability leaves its sequence without an NLL, and so without scores.
+fn check_possible(
+    sequence: &Sequence,
+    signals: &SequenceSignals,
+    view: &SequenceView<'_>,
+) -> Result<(), LabelError> {
+    if signals.scores.mean_nll != f64::INFINITY {
+        return Ok(());
+    }
+    let logprobs = signals.positions.target_logprob_t.iter();
+    let target = match logprobs.clone().position(|&l| l == f32::NEG_INFINITY) {
+        Some(t) => format!("id {} at position {t}", sequence.input_ids[t + 1]),
+        None => "one of its ids".to_owned(),
+    };
+    Err(LabelError::ImpossibleTarget {
+        seq_id: sequence.seq_id,
+        token_offset: view.token_offset(sequence.seq_id),
+        target,
+    })
 }
 
 /// Says which sequence of the corpus a batch row was.

@@ -293,6 +293,18 @@ pub fn misfit(kind: Misfit) -> ModelBuilder {
     model
 }
 
+/// Logits as the default sample's, but for this id, which is never predicted: -inf.
+pub fn never_predicts(id: usize) -> ModelBuilder {
+    let (mut model, rows) = table_lookup("input_ids");
+    let mut mask = [0.0; 16];
+    mask[id] = f32::NEG_INFINITY;
+    let mask = model.initializer("mask", &[16], TensorData::f32(&mask));
+    let logits = model.add(&rows, &mask);
+    let [b, t] = batch_seq();
+    model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
+    model
+}
+
 /// Logits that are reshaped to one row, as an export traced with a batch of one may have them.
 pub fn batch_of_one() -> ModelBuilder {
     let (mut model, rows) = table_lookup("input_ids");
