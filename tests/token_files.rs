@@ -142,6 +142,9 @@ fn other_kinds_of_files_and_a_side_without_an_id_are_refused_by_name() {
     .unwrap();
     let printed = fail_with(&mut label(&inputs, "x.bin", "labels"), USAGE);
     assert_says(&printed, &["x.bin", "gzip", "decompress"]);
+    let mut whole = label(&inputs, "tokens.bin", "whole");
+    let printed = text(&succeed(whole.args(["--packing", "document"])));
+    assert_says(&printed, &["note: ", "tokens.bin", "one document", "--eod"]);
     let mut alone = label(&inputs, "tokens.bin", "labels");
     let printed = fail_with(alone.args(["--eod-position", "front"]), USAGE);
     assert_says(&printed, &["--eod-position", "--eod"]);
