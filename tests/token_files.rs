@@ -142,6 +142,9 @@ fn other_kinds_of_files_and_a_side_without_an_id_are_refused_by_name() {
     .unwrap();
     let printed = fail_with(&mut label(&inputs, "x.bin", "labels"), USAGE);
     assert_says(&printed, &["x.bin", "gzip", "decompress"]);
+    let mut whole = label(&inputs, "tokens.bin", "whole");
+    let printed = text(&succeed(whole.args(["--packing", "document"])));
+    assert_says(&printed, &["note: ", "tokens.bin", "one document", "--eod"]);
     let mut alone = label(&inputs, "tokens.bin", "labels");
     let printed = fail_with(alone.args(["--eod-position", "front"]), USAGE);
     assert_says(&printed, &["--eod-position", "--eod"]);
@@ -252,9 +255,10 @@ fn damaged_tokens_are_refused_by_label_and_by_verify() {
     std::fs::write(&bin, &sound).unwrap();
     // Labels of the damage, as an earlier version made them: the hash of the plan is that of the damage.
     let json = inputs.path("corpus/corpus.json");
-    let description = std::fs::read_to_string(&json).unwrap();
-    let hash = blake3::hash(&sound).to_hex().to_string();
-    std::fs::write(&json, description.replace(&hash, &"0".repeat(64))).unwrap();
+    let mut fields: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    fields["bin"]["blake3"] = "0".repeat(64).into();
+    fields.as_object_mut().unwrap().remove("checksum");
+    std::fs::write(&json, fields.to_string()).unwrap();
     let printed = fail_with(&mut verify(&inputs, "corpus", "labels"), BAD_DATA);
     assert_says(&printed, &["tokens.bin", "corpus.json"]);
 }

@@ -339,7 +339,10 @@ impl ReportConfig {
 
 impl SetConfig {
     fn validate(&self) -> Result<(), ExperimentError> {
-        let is_raw = self.tokens_format.is_some() || self.eod.is_some() || self.dtype.is_some();
+        let is_raw = self.tokens_format.is_some()
+            || self.eod.is_some()
+            || self.eod_position.is_some()
+            || self.dtype.is_some();
         let got = match (&self.tokens, &self.labels) {
             (Some(_), Some(_)) => "both",
             (None, None) => "neither",

@@ -9,7 +9,7 @@ use crate::shards::{Group, PlanTokenizer};
 use crate::teacher::{
     DeviceChoice, RuntimeLibrary, Teacher, TeacherError, TeacherOptions, load_runtime,
 };
-use crate::tokens::{OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
+use crate::tokens::{OpenOptions, Packing, SequenceView, TokenCorpus, Tokenizer, ViewOptions};
 use std::path::Path;
 
 /// Everything that labelling reads from.
@@ -63,7 +63,9 @@ impl Inputs {
             teacher.set_calls(calls);
             Ok(reduced(teacher)?)
         });
-        let notes = corpus.notes().iter().chain(&provenance.notes).chain(&note);
+        let undivided = undivided(config, &corpus);
+        let notes = corpus.notes().iter().chain(&undivided);
+        let notes = notes.chain(&provenance.notes).chain(&note);
         Ok(Self {
             runtime,
             notes: notes.cloned().collect(),
@@ -194,6 +196,17 @@ fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
         eod_position: config.eod_position,
     };
     Ok(TokenCorpus::open(&config.tokens, &options)?)
+}
+
+/// Packing by documents of a file that has none.
+fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
+    let is_whole = !corpus.format().has_borders() && config.eod.is_none();
+    (is_whole && config.packing == Packing::Document).then(|| {
+        format!(
+            "{} does not say where documents begin, so it is one document: --eod names the id between them",
+            config.tokens.display()
+        )
+    })
 }
 
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.

@@ -521,13 +521,6 @@ impl LabelConfig {
     }
 
     fn check(self) -> Result<Self, LabelError> {
-        if self.eod_position.is_some() && self.eod.is_none() {
-            return Err(LabelError::option(
-                "--eod-position",
-                "--eod beside it, the id that separates documents",
-                "given alone",
-            ));
-        }
         at_least_1(self.seq_len.into(), "--seq-len")?;
         at_least_1(self.top_k.into(), "--top-k")?;
         at_least_1(self.shard_bytes, "--shard-bytes")?;

@@ -119,6 +119,9 @@ impl TokenCorpus {
                 got,
             });
         }
+        if options.eod_position.is_some() && options.eod.is_none() {
+            return Err(TokensError::PositionWithoutEod);
+        }
         match format {
             TokenFormat::Megatron => Self::open_megatron(path),
             TokenFormat::NanoGpt => {

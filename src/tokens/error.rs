@@ -190,6 +190,11 @@ pub enum TokensError {
         /// What was said.
         got: &'static str,
     },
+    /// A side of an id that is not said.
+    #[error(
+        "the position of the id between documents is given without that id: expected --eod (data.eod) beside --eod-position (data.eod_position)"
+    )]
+    PositionWithoutEod,
     /// A file that was cut while it was read.
     #[error("{} was cut while it was read: byte {expected} was there when it was opened; restore the file, and leave it alone while it is read", path.display())]
     CutShort {
@@ -354,6 +359,7 @@ impl TokensError {
             | TokensError::FolderWithoutTokens { .. }
             | TokensError::SaidByFile { .. }
             | TokensError::DtypeSaidByFile { .. }
+            | TokensError::PositionWithoutEod
             | TokensError::NotACorpus { .. }
             | TokensError::OutputExists { .. }
             | TokensError::OutputIsDirectory { .. }

@@ -144,7 +144,10 @@ fn archive(head: &[u8]) -> Option<Foreign> {
 /// name of the program that wrote it.
 fn model(head: &[u8], len: u64) -> Option<Foreign> {
     let n_json = u64::from_le_bytes(*head.first_chunk()?);
-    if n_json <= len - 8 && (head.get(8..10) == Some(b"{\"") || head.get(8..10) == Some(b"{}")) {
+    // An i64 of an id would have zeros there.
+    let json = head.get(8..8 + n_json.min(16) as usize).unwrap_or_default();
+    let is_json = json.starts_with(b"{") && is_printable(json);
+    if n_json <= len - 8 && is_json && json.len() > 1 {
         return Some(Foreign {
             what: "a safetensors file",
             remedy: TO_PARQUET,
@@ -154,11 +157,15 @@ fn model(head: &[u8], len: u64) -> Option<Foreign> {
         return None;
     };
     let name = head.get(4..4 + usize::from(n_name))?;
-    let is_name = name.iter().all(|byte| (b' '..=b'~').contains(byte));
+    let is_name = is_printable(name);
     is_name.then_some(Foreign {
         what: "an ONNX model",
         remedy: "give it to --teacher, and the token file to --tokens",
     })
+}
+
+fn is_printable(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 /// Python's pickle, and PyTorch's files of before version 1.6.

@@ -566,6 +566,20 @@ fn ends_that_do_not_tell_are_taken_as_back_and_said() {
 }
 
 #[test]
+fn a_side_without_the_id_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.bin");
+    fs::write(&path, u16_bytes(&[1, 2])).unwrap();
+    let options = OpenOptions {
+        eod_position: Some(EodPosition::Front),
+        ..auto()
+    };
+    let error = TokenCorpus::open(&path, &options).err().unwrap();
+    assert_eq!(error.kind(), crate::error::Kind::Usage);
+    assert!(error.to_string().contains("--eod (data.eod)"), "{error}");
+}
+
+#[test]
 fn what_is_said_of_the_side_holds_and_separators_in_a_row_are_documents_of_one_id() {
     let ids = [1, 9, 9, 2, 9];
     let (front, notes) = split_at_9(&ids, Some(EodPosition::Front));

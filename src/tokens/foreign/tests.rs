@@ -47,7 +47,7 @@ fn known_kinds_are_told_by_what_they_begin_with() {
         (padded(&[b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46"]), "PyTorch"),
         ([&b"\x80\x04\x95"[..], &[0; 60], b"."].concat(), "pickle"),
         (
-            padded(&[&64_u64.to_le_bytes(), b"{\"w\":{}}"]),
+            padded(&[&64_u64.to_le_bytes(), b"{\"weight\":{\"dtype\":"]),
             "safetensors",
         ),
         (padded(&[&[8, 9, 18, 7], b"pytorch"]), "ONNX"),
@@ -116,4 +116,14 @@ proptest! {
             prop_assert_eq!(what(&bytes), None);
         }
     }
+}
+
+#[test]
+fn ids_that_spell_the_beginning_of_a_header_by_chance_are_ids() {
+    // Of i64: a number below the size, then the id whose bytes are `{"`.
+    let ids = [40_i64, 0x227b, 7, 9, 11, 13, 15, 17];
+    let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+    assert_eq!(what(&bytes), None);
+    // Few bytes that are all letters.
+    assert_eq!(what(b"abcdefgh"), None);
 }

@@ -260,6 +260,8 @@ fn said_of_validation(config: &RunConfig) -> OpenOptions {
     let said = said_of_tokens(config);
     OpenOptions {
         format: said.format.filter(|format| !format.has_borders()),
+        // llm.c's header has the type.
+        dtype: said.dtype.filter(|_| detected != Some(TokenFormat::LlmC)),
         ..said
     }
 }
