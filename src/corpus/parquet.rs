@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 1024;
 
+/// The text of a row and what is kept beside it; `None` is null.
+type Row = (Option<ByteArray>, Option<ByteArray>);
+
 /// Documents of one Parquet file.
 pub(super) struct ParquetReader {
     file: SerializedFileReader<File>,
@@ -106,7 +109,7 @@ impl ParquetReader {
     }
 
     /// The values of the next row; `None` at the end of the file.
-    fn next_row(&mut self) -> Result<Option<(Option<ByteArray>, Option<ByteArray>)>, CorpusError> {
+    fn next_row(&mut self) -> Result<Option<Row>, CorpusError> {
         loop {
             if let Some(texts) = &mut self.texts {
                 let text = texts.next_value().map_err(|error| self.fault(error))?;
