@@ -26,7 +26,6 @@ mod dtype;
 mod encode;
 mod error;
 mod growth;
-mod guard;
 mod index;
 mod list_column;
 pub mod megatron;
