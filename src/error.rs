@@ -1,5 +1,9 @@
 //! Every room has its own error type; this is where they meet, and where an exit code is chosen.
 
+mod guard;
+
+pub(crate) use guard::guarded;
+
 /// What kind of failure an error is: it decides the exit code, and so whether a scheduler retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

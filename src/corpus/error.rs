@@ -70,18 +70,16 @@ pub enum CorpusError {
     },
     /// A zstd frame with a window past the limit.
     #[error(
-        "{} was compressed with a window of {}, past the limit of 2^{limit_log} bytes: pass --zstd-window-log-max {} (as much memory is then used), or compress it again without --long",
+        "{} was compressed with a window {}: pass --zstd-window-log-max {} (as much memory is then used), or compress it again without --long",
         shown(path),
-        match window_log { Some(log) => format!("2^{log} bytes"), None => "more than 2^N bytes".to_owned() },
-        window_log.unwrap_or(31)
+        match window { Some((log, limit)) => format!("of 2^{log} bytes, past the limit of 2^{limit}"), None => "past the limit".to_owned() },
+        window.map_or(31, |(log, _)| log)
     )]
     ZstdWindow {
         /// The file.
         path: PathBuf,
-        /// Binary logarithm of the window, rounded up, where it can be told.
-        window_log: Option<u32>,
-        /// That of the limit.
-        limit_log: u32,
+        /// Binary logarithms of the window, rounded up, and of the limit, where the window can be told.
+        window: Option<(u32, u32)>,
     },
     /// The reading was asked to stop.
     #[error("interrupted while reading documents: run the same command again")]

@@ -7,6 +7,7 @@ use super::MAX_DOCUMENT_BYTES;
 use super::documents::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::location::{Location, Position};
+use crate::error::guarded;
 use ::parquet::arrow::parquet_to_arrow_schema;
 use ::parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use ::parquet::data_type::{ByteArray, ByteArrayType};
@@ -20,6 +21,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 1024;
+
+/// The text of a row and what is kept beside it; `None` is null.
+type Row = (Option<ByteArray>, Option<ByteArray>);
 
 /// Documents of one Parquet file.
 pub(super) struct ParquetReader {
@@ -54,10 +58,11 @@ impl ParquetReader {
         };
         let file = File::open(&path).map_err(io)?;
         let file_bytes = file.metadata().map_err(io)?.len();
-        let file = SerializedFileReader::new(file).map_err(parquet)?;
+        let file = without_panic(|| SerializedFileReader::new(file)).map_err(parquet)?;
         let metadata = file.metadata().file_metadata();
         // Without the writer's Arrow schema, every kind of string column shows as plain Utf8.
-        let schema = parquet_to_arrow_schema(metadata.schema_descr(), None).map_err(parquet)?;
+        let schema = without_panic(|| parquet_to_arrow_schema(metadata.schema_descr(), None));
+        let schema = schema.map_err(parquet)?;
         check_text_column(schema.fields(), &path, &options.text_field)?;
         let leaf = |field: &str| leaf_of(&file, schema.fields(), field);
         let text_leaf = leaf(&options.text_field).ok_or_else(|| {
@@ -106,7 +111,7 @@ impl ParquetReader {
     }
 
     /// The values of the next row; `None` at the end of the file.
-    fn next_row(&mut self) -> Result<Option<(Option<ByteArray>, Option<ByteArray>)>, CorpusError> {
+    fn next_row(&mut self) -> Result<Option<Row>, CorpusError> {
         loop {
             if let Some(texts) = &mut self.texts {
                 let text = texts.next_value().map_err(|error| self.fault(error))?;
@@ -121,7 +126,7 @@ impl ParquetReader {
             if self.next_row_group >= self.file.num_row_groups() {
                 return Ok(None);
             }
-            let opened = self.open_row_group(self.next_row_group);
+            let opened = without_panic(|| self.open_row_group(self.next_row_group));
             (self.texts, self.groups) = opened.map_err(|error| self.fault(error))?;
             self.next_row_group += 1;
         }
@@ -191,6 +196,11 @@ impl ParquetReader {
     }
 }
 
+/// The reader panics over some damaged pages; nothing is read of a file after that.
+fn without_panic<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    guarded(work).unwrap_or_else(|panic| Err(ParquetError::General(panic)))
+}
+
 /// The values of one column of one row group.
 struct Column {
     reader: ColumnReaderImpl<ByteArrayType>,
@@ -230,9 +240,9 @@ impl Column {
         self.values.clear();
         (self.next_level, self.next_value) = (0, 0);
         let levels = (self.max_level > 0).then_some(&mut self.levels);
-        let (n_rows, ..) = self
-            .reader
-            .read_records(BATCH_ROWS, levels, None, &mut self.values)?;
+        let (reader, values) = (&mut self.reader, &mut self.values);
+        let read = || reader.read_records(BATCH_ROWS, levels, None, values);
+        let (n_rows, ..) = without_panic(read)?;
         if self.max_level == 0 {
             self.levels.resize(n_rows, 0);
         }

@@ -97,8 +97,7 @@ fn check_window(head: &[u8], path: &Path, limit_log: u32) -> Result<(), CorpusEr
     match first_window_log(head) {
         Some(log) if log > limit_log => Err(CorpusError::ZstdWindow {
             path: path.to_path_buf(),
-            window_log: Some(log),
-            limit_log,
+            window: Some((log, limit_log)),
         }),
         _ => Ok(()),
     }
@@ -132,11 +131,7 @@ pub(super) fn read_fault(path: &Path, compression: Compression, error: io::Error
             compression: name,
         },
         _ if compression == Compression::Zstd && error.to_string().contains("too much memory") => {
-            CorpusError::ZstdWindow {
-                path,
-                window_log: None,
-                limit_log: super::DEFAULT_ZSTD_WINDOW_LOG_MAX,
-            }
+            CorpusError::ZstdWindow { path, window: None }
         }
         _ => CorpusError::DamagedStream {
             path,

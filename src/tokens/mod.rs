@@ -36,7 +36,6 @@ mod eod;
 mod error;
 mod foreign;
 mod growth;
-mod guard;
 mod index;
 mod list_column;
 pub mod megatron;

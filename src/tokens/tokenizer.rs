@@ -2,9 +2,9 @@
 
 use super::error::TokensError;
 use super::growth::check_growth;
-use super::guard::guarded;
 use super::pieces::{Joins, PiecesError, Placed, Sizes, Steps, WHOLE_BYTES, encode_pieces};
 use super::template::Around;
+use crate::error::guarded;
 use serde::Deserialize;
 use serde_json::Value;
 use std::ops::Range;

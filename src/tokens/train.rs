@@ -1,10 +1,10 @@
 //! Training a byte-level BPE tokenizer.
 
 use super::error::TokensError;
-use super::guard::guarded;
 use super::partial::Partial;
 use super::tokenizer::MAX_VOCAB;
 use crate::corpus::{CorpusError, Documents, Tally};
+use crate::error::guarded;
 use crate::storage::sweep_abandoned;
 use std::collections::HashSet;
 use std::io::Write;

@@ -482,8 +482,8 @@ fn parquet_of_several_row_groups_with_nulls_keeps_rows_together() {
     use ::parquet::file::properties::WriterProperties;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.parquet");
-    let text = |i: usize| (i % 3 != 0).then(|| format!("t{i}"));
-    let group = |i: usize| (i % 5 != 0).then(|| format!("g{i}"));
+    let text = |i: usize| (!i.is_multiple_of(3)).then(|| format!("t{i}"));
+    let group = |i: usize| (!i.is_multiple_of(5)).then(|| format!("g{i}"));
     let texts: ArrayRef = Arc::new((0..5000).map(text).collect::<StringArray>());
     let groups: ArrayRef = Arc::new((0..5000).map(group).collect::<StringArray>());
     let batch = RecordBatch::try_from_iter([("group", groups), ("text", texts)]).unwrap();
@@ -552,4 +552,38 @@ fn a_changed_byte_of_a_compressed_file_is_refused_or_changes_nothing() {
             "{name}: {n_refused} refused, {n_same} the same"
         );
     }
+}
+
+#[test]
+fn a_changed_byte_of_a_parquet_file_never_panics() {
+    let texts: Vec<_> = (0..400).map(|i| format!("salt {i} of the sea")).collect();
+    let inputs = Inputs::new().parquet("a.parquet", Arc::new(StringArray::from(texts)));
+    let bytes = fs::read(&inputs.paths[0]).unwrap();
+    for i in 0..1500 {
+        let mut flipped = bytes.clone();
+        let at = (i * 7919) % bytes.len();
+        flipped[at] ^= 1 << (i % 8);
+        fs::write(&inputs.paths[0], &flipped).unwrap();
+        let _ = inputs.texts();
+    }
+}
+
+#[test]
+fn a_frame_of_one_segment_past_the_limit_is_told_as_a_window_too() {
+    // A header that says 1 GiB of contents in one segment, and nothing behind it.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
+    frame.extend((1u32 << 30).to_le_bytes());
+    frame.extend([1, 0, 0]);
+    let error = Inputs::new()
+        .with("a.jsonl.zst", &frame)
+        .texts()
+        .unwrap_err();
+    assert!(
+        matches!(error, CorpusError::ZstdWindow { window: None, .. }),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("--zstd-window-log-max 31"),
+        "{error}"
+    );
 }

@@ -81,7 +81,7 @@ fn with_a_format_every_kind_is_read_and_a_named_file_too() {
         expand_inputs(&[&table], Some(DocumentFormat::Text))
             .unwrap()
             .paths,
-        [table.clone()]
+        std::slice::from_ref(&table)
     );
     let error = expand(&[&table]).unwrap_err();
     assert!(error.to_string().contains("--format"), "{error}");

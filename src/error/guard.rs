@@ -1,5 +1,6 @@
-//! Calls into the `tokenizers` crate, which panics over some files and some texts (a decoder that is
-//! no JSON, a regular expression past its retry limit): here that becomes an error.
+//! Calls into libraries that panic over some files and some texts (`tokenizers`: a decoder that is no
+//! JSON, a regular expression past its retry limit; `parquet`: a damaged page): here that becomes an
+//! error.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -12,14 +13,16 @@ thread_local! {
 }
 
 /// Runs `work`; a panic inside comes as its message, and nothing is printed of it. What `work` touches
-/// must not be used after that, or hold no broken state: the crate's tokenizers are read-only, but for
-/// caches that are locked or a thread's own.
-pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// must not be used after that, or hold no broken state.
+///
+/// # Errors
+/// The message of the panic.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     quieten_guarded_panics();
     let outer = IS_GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     IS_GUARDED.set(outer);
-    result.map_err(|panic| format!("the tokenizers library failed: {}", message_of(&*panic)))
+    result.map_err(|panic| format!("the library that reads it failed: {}", message_of(&*panic)))
 }
 
 /// Puts a hook in front of the one that prints panics, once a process.
