@@ -107,7 +107,7 @@ fn documents_become_a_corpus_that_opens() {
     }
     assert_eq!(
         names_in(&workplace.path("out")),
-        ["corpus.json", "tokens.bin", "tokens.idx"]
+        ["corpus.json", "tokenizer.json", "tokens.bin", "tokens.idx"]
     );
     let corpus = TokenCorpus::open(&workplace.path("out"), &OpenOptions::default()).unwrap();
     assert_eq!(corpus.n_documents(), 300);

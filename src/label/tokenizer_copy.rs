@@ -47,3 +47,58 @@ fn beside(tokens: &Path) -> Option<PathBuf> {
         .map(|dir| dir.join(TOKENIZER_JSON));
     found.into_iter().find(|path| path.is_file())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shards::LabelSet;
+    use crate::shards::testing::{plan, with_targets, write_set};
+
+    /// A tokenizer of two words.
+    fn tokenizer(words: [&str; 2]) -> String {
+        let [a, b] = words;
+        format!(
+            r#"{{"version": "1.0", "added_tokens": [],
+                "model": {{"type": "WordLevel", "vocab": {{"{a}": 0, "{b}": 1}}, "unk_token": "{a}"}}}}"#
+        )
+    }
+
+    #[test]
+    fn the_tokenizer_of_the_tokens_is_copied_once_and_another_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (labels, tokens) = (dir.path().join("labels"), dir.path().join("tokens"));
+        std::fs::create_dir(&tokens).unwrap();
+        let beside = tokens.join("tokenizer.json");
+        let ours = tokenizer(["a", "b"]);
+        std::fs::write(&beside, &ours).unwrap();
+        let mut plan = plan();
+        plan.tokenizer.as_mut().unwrap().fingerprint =
+            Tokenizer::open(&beside).unwrap().fingerprint();
+        let plan = write_set(&labels, &with_targets(plan));
+        let set = LabelSet::open(&labels).unwrap();
+        let config = LabelConfig {
+            output: labels.clone(),
+            ..LabelConfig::of_set(&set, Path::new("teacher.onnx"), &tokens)
+        };
+        let copied = || std::fs::read_to_string(labels.join("tokenizer.json")).ok();
+        for other in [tokenizer(["a", "c"]), "no tokenizer".to_owned()] {
+            std::fs::write(&beside, other).unwrap();
+            copy_tokenizer(&config, &plan).unwrap();
+            assert_eq!((copied(), set.tokenizer_path().unwrap()), (None, None));
+        }
+        std::fs::write(&beside, &ours).unwrap();
+        copy_tokenizer(&config, &plan).unwrap();
+        assert_eq!(copied(), Some(ours.clone()));
+        // Also of token files, by their names; one that is there stays.
+        std::fs::write(labels.join("tokenizer.json"), "kept").unwrap();
+        copy_tokenizer(&config, &plan).unwrap();
+        assert_eq!(copied().unwrap(), "kept");
+        std::fs::remove_file(labels.join("tokenizer.json")).unwrap();
+        let config = LabelConfig {
+            tokens: tokens.join("tokens.bin"),
+            ..config
+        };
+        copy_tokenizer(&config, &plan).unwrap();
+        assert_eq!(copied(), Some(ours));
+    }
+}

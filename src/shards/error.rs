@@ -339,7 +339,7 @@ pub enum ShardsError {
         difference: String,
     },
     /// Labels of which `verify` could not read everything.
-    #[error("{n_unread} files of {} could not be read, so they were not checked: run the same command again", dir.display())]
+    #[error("some of {} could not be read, and was not checked (files: {n_unread}): run the same command again", dir.display())]
     Unread {
         /// The directory.
         dir: PathBuf,
