@@ -639,3 +639,52 @@ fn text_of(html: &str) -> String {
         .collect::<Vec<_>>()
         .join(" ")
 }
+
+#[test]
+fn sigterm_ends_a_report_as_interrupted() {
+    let dir = tempfile::tempdir().unwrap();
+    let results = dir.path().join("results.json");
+    let name = std::ffi::CString::new(results.to_str().unwrap()).unwrap();
+    // SAFETY: the path is a string that outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+    let mut child = command.arg("report").arg(dir.path()).spawn().unwrap();
+    let began = std::time::Instant::now();
+    let is_heard = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        caught & (1 << (libc::SIGTERM - 1)) != 0
+    };
+    while !is_heard() {
+        assert!(began.elapsed().as_secs() < 60, "SIGTERM is not handled");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // SAFETY: the process is our own child, which has not been waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_page_forbids_what_is_not_its_own() {
+    let page = render(&grid(), &ReportInputs::default()).unwrap();
+    let head = page.split("</head>").next().unwrap();
+    for rule in [
+        "default-src 'none'",
+        "script-src 'sha256-",
+        "style-src 'unsafe-inline'",
+        "img-src data:",
+    ] {
+        assert!(head.contains(rule), "{rule}");
+    }
+    assert!(head.find("Content-Security-Policy") < head.find("<style>"));
+    assert_eq!(page.matches("<script").count(), 1);
+}
+
+#[test]
+fn seconds_stand_beside_the_seconds_a_step_and_are_no_headline() {
+    let page = render(&grid(), &ReportInputs::default()).unwrap();
+    assert!(page.contains("FLOPs of training for a run of the baseline"));
+    assert!(page.contains("Seconds a step") && page.contains("Compare FLOPs"));
+}

@@ -9,6 +9,8 @@ mod support;
 use saltworks::train::export::{SpecialIds, write_hf};
 use saltworks::train::model::{ModelSpec, Params};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use support::{fail_with, snapshot, succeed, text};
@@ -469,6 +471,8 @@ fn a_model_for_very_long_sequences_is_measured_on_shorter_ones_and_never_past_th
     let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     config["max_position_embeddings"] = json!(2_000_000_000);
     std::fs::write(&path, config.to_string()).unwrap();
+    // Which says that it is not the one that was written.
+    std::fs::remove_file(place.path("model/saltworks.json")).unwrap();
     place.write("text.txt", "abc");
     assert_eq!(place.eval("--text", "text.txt", &[])["seq_len"], 2048);
     let mut generate = place.command("generate");
@@ -494,4 +498,103 @@ fn what_is_there_or_is_not_is_told_apart_from_a_failure_of_the_system() {
         printed.contains("run.toml") && printed.contains("--output"),
         "{printed}"
     );
+}
+
+/// A named pipe that the command waits at, so that it can be met in the midst of its work.
+fn named_pipe(path: &std::path::Path) {
+    let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the path is a string that outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+}
+
+fn wait_until_sigterm_is_heard(pid: u32) {
+    let began = std::time::Instant::now();
+    let is_heard = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        caught & (1 << (libc::SIGTERM - 1)) != 0
+    };
+    while !is_heard() {
+        assert!(began.elapsed().as_secs() < 60, "SIGTERM is not handled");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn sigterm_ends_an_export_as_interrupted_and_leaves_nothing() {
+    let place = Workplace::new();
+    named_pipe(&place.path("pipe"));
+    let mut export = place.command("export");
+    export.arg("--output").arg(place.path("out"));
+    export.arg("--tokenizer").arg(place.path("pipe"));
+    let mut child = export.spawn().unwrap();
+    wait_until_sigterm_is_heard(child.id());
+    // SAFETY: the process is our own child, which has not been waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    // It goes on once it has what it waits for, and finds that it is to stop.
+    let mut is_written = false;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        let mut options = std::fs::File::options();
+        options.write(true).custom_flags(libc::O_NONBLOCK);
+        // Nobody may be reading it yet.
+        if let (false, Ok(mut pipe)) = (is_written, options.open(place.path("pipe"))) {
+            pipe.write_all(llama::tokenizer_json().as_bytes()).unwrap();
+            is_written = true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert_eq!(status.code(), Some(75));
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn a_result_that_nobody_can_read_panics_nothing() {
+    let place = Workplace::new();
+    place.write("text.txt", "the sea");
+    let input = place.path("text.txt").display().to_string();
+    let out = |name: &str| place.path(name).display().to_string();
+    let (exported, onnx, begun) = (out("exported"), out("m.onnx"), out("begun"));
+    let full = || {
+        let file = std::fs::File::options().write(true).open("/dev/full");
+        std::process::Stdio::from(file.unwrap())
+    };
+    let commands: [&[&str]; 4] = [
+        &["eval", "--text", &input],
+        &["eval", "--text", &input, "--json"],
+        &["generate", "--max-tokens", "3"],
+        &[
+            "export",
+            "--output",
+            &exported,
+            "--onnx",
+            &onnx,
+            "--overwrite",
+        ],
+    ];
+    for arguments in commands {
+        let run = |stdout: std::process::Stdio| {
+            let mut command = place.command(arguments[0]);
+            command.args(&arguments[1..]).stdout(stdout);
+            command.stderr(std::process::Stdio::piped());
+            let output = command.spawn().unwrap().wait_with_output().unwrap();
+            let said = text(&output);
+            assert!(!said.contains("panicked"), "{said}");
+            (output.status.code(), said)
+        };
+        let (code, said) = run(full());
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("cannot write to standard output"), "{said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(run(writer.into()).0, Some(0), "{arguments:?}");
+    }
+    assert!(place.path("exported/config.json").is_file());
+    let mut init = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+    init.args(["init", "--output", &begun]).stdout(full());
+    assert_eq!(init.status().unwrap().code(), Some(1));
+    assert!(place.path("begun/run.toml").is_file());
 }

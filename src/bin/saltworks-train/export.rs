@@ -6,8 +6,8 @@ use anyhow::Context;
 use saltworks::interrupt::Interrupt;
 use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
 use saltworks::train::export::{
-    ExportError, HF_FILES, HfContents, OnnxWeights, config_json, is_half, read_hf, write_hf_until,
-    write_onnx_until,
+    ExportError, HF_FILES, HfContents, OnnxWeights, config_json, has_onnx_data_of, is_half,
+    onnx_data_path, read_hf, write_hf_until, write_onnx_until,
 };
 use saltworks::train::model::Params;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     args.check_outputs()?;
     let interrupt = interrupt()?;
     let (opened, params) = args.model.open()?;
+    if interrupt.is_requested() {
+        let path = args.output.or(args.onnx).unwrap_or_default();
+        return Err(ExportError::Interrupted { path }.into());
+    }
+    args.check_onnx_data(&params)?;
     if let Some(dir) = &args.output {
         if args.is_half_done() {
             check_is_this_model(dir, &opened, &params)?;
@@ -91,7 +96,22 @@ impl Args {
         files.into_iter().find(|path| path.exists())
     }
 
-    /// The ONNX model that would be replaced. Weights beside none are of none.
+    /// Weights beside no graph give way where they are those of this model, as a kill leaves them.
+    fn check_onnx_data(&self, params: &Params) -> Result<(), ExportError> {
+        let Some(onnx) = &self.onnx else {
+            return Ok(());
+        };
+        let path = onnx_data_path(onnx);
+        if self.overwrite || !self.external_data || !path.exists() {
+            return Ok(());
+        }
+        match has_onnx_data_of(onnx, params)? {
+            true => Ok(()),
+            false => Err(ExportError::AlreadyThere { path }),
+        }
+    }
+
+    /// The ONNX model that would be replaced.
     fn onnx_there(&self) -> Option<PathBuf> {
         self.onnx.clone().filter(|path| path.exists())
     }
@@ -100,7 +120,8 @@ impl Args {
     /// it.
     fn is_half_done(&self) -> bool {
         let has_both = self.output.is_some() && self.onnx.is_some();
-        let is_first_there = has_both && self.directory_there().is_some();
+        let is_whole = |dir: &PathBuf| dir.join("config.json").is_file();
+        let is_first_there = has_both && self.output.as_ref().is_some_and(is_whole);
         is_first_there && self.onnx_there().is_none() && !self.overwrite
     }
 }

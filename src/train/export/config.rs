@@ -5,13 +5,12 @@
 
 use super::ExportError;
 use super::file::check_is_there;
+use super::names::CONFIG_JSON;
 use super::seal::check_sealed_config;
 use crate::train::model::ModelSpec;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// Hugging Face's name of the file.
-pub(super) const CONFIG_JSON: &str = "config.json";
 const ARCHITECTURE: &str = "LlamaForCausalLM";
 const MODEL_TYPE: &str = "llama";
 

@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod file;
 mod index;
+mod names;
 mod onnx;
 mod read;
 mod safetensors;
@@ -18,11 +19,14 @@ mod write;
 
 pub use config::{SpecialIds, config_json, read_config};
 pub use error::ExportError;
-pub use onnx::{OnnxWeights, onnx_data_path, onnx_model, write_onnx, write_onnx_until};
+pub use names::SEAL_JSON;
+pub use onnx::{
+    OnnxWeights, has_onnx_data_of, onnx_data_path, onnx_model, write_onnx, write_onnx_until,
+};
 pub use read::{HfModel, find_model, read_hf};
 pub use safetensors::{Tensor, TensorMut, read_params, read_tensors, write_tensors};
 pub(crate) use seal::seal_also;
-pub use seal::{ModelSeal, SEAL_JSON, check_sealed, model_identity};
+pub use seal::{ModelSeal, check_sealed, model_identity};
 pub use write::{HF_FILES, HfContents, is_half, write_hf, write_hf_until};
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::onnx::build::{Attribute, Edge, ModelBuilder, TensorData};
 use crate::onnx::{DType, Dim};
 use crate::storage::{FileHash, Partial, Sealed, remove_file, sweep_abandoned_where};
 use crate::train::model::{ModelSpec, Params};
-use std::io::{BufWriter, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Added to scores of positions that are yet to come: nothing is left of them after the softmax.
@@ -85,6 +86,45 @@ pub fn write_onnx_until(
     data.replace()?;
     graph.replace()?;
     Ok(hashes)
+}
+
+/// Whether the file of weights beside the model at `path` is what [`write_onnx`] would write there, as a
+/// kill before the graph got its name leaves it.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn has_onnx_data_of(path: &Path, params: &Params) -> Result<bool, ExportError> {
+    let data_path = onnx_data_path(path);
+    let io = |source| ExportError::io("read", &data_path, source);
+    let mut there = Same {
+        file: BufReader::new(File::open(&data_path).map_err(io)?),
+        is_same: true,
+    };
+    // What differs ends the writing early.
+    let _ = onnx_model(params).write_data_to(&mut there);
+    let is_at_end = there.file.fill_buf().map_err(io)?.is_empty();
+    Ok(there.is_same && is_at_end)
+}
+
+/// Compares what is written with a file, up to where they differ.
+struct Same {
+    file: BufReader<File>,
+    is_same: bool,
+}
+
+impl Write for Same {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut there = vec![0; bytes.len()];
+        self.is_same &= self.file.read_exact(&mut there).is_ok() && there == bytes;
+        match self.is_same {
+            true => Ok(bytes.len()),
+            false => Err(std::io::Error::other("other bytes")),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn name_of(path: &Path) -> String {

@@ -1,19 +1,15 @@
 //! A Hugging Face directory into parameters.
 
 use super::ExportError;
-use super::config::{CONFIG_JSON, SpecialIds, read_config};
+use super::config::{SpecialIds, read_config};
 use super::file::check_is_there;
 use super::index::{shard_names, weight_map};
+use super::names::{CONFIG_JSON, INDEX_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
 use super::safetensors::{TensorFile, slices_of};
 use super::seal::check_sealed;
 use crate::train::model::{ModelSpec, ParamLayout, Params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// Hugging Face's names in a model's directory.
-pub(super) const MODEL_SAFETENSORS: &str = "model.safetensors";
-const INDEX_JSON: &str = "model.safetensors.index.json";
-pub(super) const TOKENIZER_JSON: &str = "tokenizer.json";
 
 /// Older files hold what follows from the configuration.
 const COMPUTED: &str = ".rotary_emb.inv_freq";

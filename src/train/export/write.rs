@@ -1,10 +1,13 @@
 //! Parameters into a Hugging Face directory.
 
 use super::ExportError;
-use super::config::{CONFIG_JSON, SpecialIds, config_json, eos_value, pretty};
-use super::read::{MODEL_SAFETENSORS, TOKENIZER_JSON};
+use super::config::{SpecialIds, config_json, eos_value, pretty};
+use super::names::{
+    CONFIG_JSON, GENERATION_CONFIG_JSON, MODEL_SAFETENSORS, SEAL_JSON, TOKENIZER_CONFIG_JSON,
+    TOKENIZER_JSON,
+};
 use super::safetensors::seal_params;
-use super::seal::{ModelSeal, SEAL_JSON};
+use super::seal::ModelSeal;
 use crate::interrupt::Interrupt;
 use crate::storage::{Partial, Sealed, remove_file, sweep_abandoned_where};
 use crate::tokens::Tokenizer;
@@ -13,8 +16,6 @@ use serde_json::json;
 use std::io::Write;
 use std::path::Path;
 
-const GENERATION_CONFIG_JSON: &str = "generation_config.json";
-const TOKENIZER_CONFIG_JSON: &str = "tokenizer_config.json";
 /// Names of all that [`write_hf`] writes; those of the tokenizer only where there is one.
 pub const HF_FILES: [&str; 6] = [
     CONFIG_JSON,

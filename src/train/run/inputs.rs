@@ -1,7 +1,7 @@
 //! What a run reads, opened and held against each other before any long work.
 
 use super::RunError;
-use super::state::{corpus_identity, labelled_identity};
+use super::identity::{corpus_identity, labelled_identity};
 use crate::shards::Group;
 use crate::storage::StorageError;
 use crate::tokens::{OpenOptions, Packing, TokenCorpus, TokenFormat, Tokenizer, ViewOptions};

@@ -26,6 +26,7 @@
 mod directory;
 mod error;
 mod finish;
+mod identity;
 mod inputs;
 mod log;
 mod memory;
@@ -41,13 +42,12 @@ mod validation;
 pub use crate::interrupt::Interrupt;
 pub use directory::Start;
 pub use error::RunError;
+pub use identity::{corpus_identity, identity_in_plan, labelled_identity};
 pub use inputs::Inputs;
 pub use memory::{MemoryNeed, MemoryRoom};
 pub use pace::Snapshot;
 pub use profile::StepProfile;
-pub use state::{
-    SOURCES_NAME, Seen, Sources, TrainState, corpus_identity, identity_in_plan, labelled_identity,
-};
+pub use state::{SOURCES_NAME, Seen, Sources, TrainState};
 pub use step::StepReport;
 pub use validation::ValidationReport;
 

@@ -1,17 +1,13 @@
 //! What a run goes on from, beside weights and moments.
 
 use super::RunError;
+use super::identity::{corpus_identity, labelled_identity};
 use super::inputs::Inputs;
-use crate::shards::Plan;
-use crate::storage::{
-    StorageError, checked_json, fingerprint_of, from_checked_json, hash_file, replace,
-    sampled_blake3,
-};
-use crate::tokens::TokenCorpus;
+use crate::storage::{StorageError, checked_json, from_checked_json, hash_file, replace};
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
-use crate::train::data::{LabelSource, LoaderPosition, TokenSource};
+use crate::train::data::{LoaderPosition, TokenSource};
 use crate::train::export::model_identity;
 use crate::train::schedule::AutoTransition;
 use serde::{Deserialize, Serialize};
@@ -288,28 +284,4 @@ impl Sources {
         }
         Ok(())
     }
-}
-
-/// One identity for the token files of a corpus, of sampled blocks of them: the same whatever they
-/// are called.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn corpus_identity(corpus: &TokenCorpus) -> Result<String, StorageError> {
-    let files = corpus.files().iter();
-    let hashes: Vec<String> = files
-        .map(|file| sampled_blake3(file))
-        .collect::<Result<_, _>>()?;
-    Ok(fingerprint_of(hashes.iter().map(String::as_str)))
-}
-
-/// The same of the corpus that labels were made of, as their plan says.
-pub fn labelled_identity(labels: &LabelSource) -> String {
-    identity_in_plan(labels.plan())
-}
-
-/// The same from the plan alone.
-pub fn identity_in_plan(plan: &Plan) -> String {
-    let files = plan.corpus.files.iter();
-    fingerprint_of(files.map(|file| file.sampled_blake3.as_str()))
 }
