@@ -30,7 +30,7 @@ pub(crate) use fault::{fail_nth, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use lock::lock_file;
 pub use partial::{Partial, Sealed};
-pub use place::{PlaceError, check_place, place_elsewhere};
+pub use place::{PlaceError, check_apart, check_place, place_elsewhere, resolved_path};
 pub use publish::{
     Publish, create_if_absent, publish_dir, remove_file, remove_tree, rename_dir, replace,
     replace_dir,

@@ -5,11 +5,12 @@ pub(crate) mod progress;
 use self::progress::Progress;
 use crate::common::print::{out, say};
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
+use saltworks::storage::{PlaceError, check_apart, resolved_path};
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, encode_documents,
 };
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Turn documents into a token corpus (Megatron .bin/.idx and a corpus.json).
 #[derive(clap::Args)]
@@ -52,6 +53,21 @@ pub(crate) struct InputArgs {
 }
 
 impl InputArgs {
+    /// Refuses an output that is an input, or that a second reading of the inputs would find.
+    pub(crate) fn check_output(&self, output: &Path) -> Result<(), PlaceError> {
+        self.input.iter().try_for_each(|input| {
+            let is_pattern = input.contains(['*', '?', '[']) && !Path::new(input).exists();
+            match (is_pattern, Path::new(input).parent()) {
+                (false, _) => check_apart(output, Path::new(input)),
+                // What is written there could match it.
+                (true, Some(folder)) if resolved_path(folder) == resolved_path(output) => {
+                    check_apart(output, folder)
+                }
+                (true, _) => Ok(()),
+            }
+        })
+    }
+
     pub(crate) fn open(&self) -> anyhow::Result<Documents> {
         let options = CorpusOptions {
             text_field: self.text_field.clone(),
@@ -63,6 +79,7 @@ impl InputArgs {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    args.inputs.check_output(&args.output)?;
     let documents = args.inputs.open()?;
     let tokenizer = Tokenizer::open(&args.tokenizer)?;
     let options = EncodeOptions {

@@ -57,6 +57,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 fn train(args: TrainArgs) -> anyhow::Result<()> {
     signals::end_on_signal()?;
+    args.inputs.check_output(&args.output)?;
     let mut documents = args.inputs.open()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite)?;
     let options = TrainOptions {
