@@ -17,7 +17,7 @@ SHARED_DATA ?= $(if $(SALTWORKS_SHARED_DATA),$(SALTWORKS_SHARED_DATA),$(CURDIR)/
 FEATURES = $$(awk '/^\[/ { inside = ($$0 == "[features]") } \
 	inside && /^[a-z]/ && $$1 != "default" { print $$1 }' Cargo.toml)
 
-.PHONY: help setup demo test lint doc check-features real-data bench fuzz coverage
+.PHONY: help setup demo test lint doc check-features deny audit miri real-data bench fuzz coverage
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,30 @@ check-features: ## Type-check with no features, and with each feature alone.
 		echo "$(CARGO) check --no-default-features --features $$feature"; \
 		$(CARGO) check --locked --no-default-features --features "$$feature" || exit 1; \
 	done
+
+# Built once into target/, from crates.io; the machine's own is used where there is one.
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY = $$(command -v cargo-deny || echo $(CURDIR)/target/tools/bin/cargo-deny)
+
+target/tools/bin/cargo-deny:
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked --root target/tools \
+		--target-dir target/tools/build cargo-deny --version $(CARGO_DENY_VERSION)
+	@rm -rf target/tools/build
+
+deny: target/tools/bin/cargo-deny ## Check licences, bans and sources of every dependency (deny.toml).
+	"$(CARGO_DENY)" --locked check --hide-inclusion-graph licenses bans sources
+
+audit: target/tools/bin/cargo-deny ## The same and RUSTSEC's advisories, which are fetched from GitHub.
+	"$(CARGO_DENY)" --locked check --hide-inclusion-graph
+
+# The unsafe code that calls nothing foreign: exp of `signals`; attention, shared, matmul, head and
+# embed of the trainer. The rest (mmap, CUDA, ONNX Runtime, ioctl) Miri cannot run.
+MIRI_TESTS := signals::exp train::ops
+
+miri: ## Run the pure unsafe code under Miri (needs a nightly toolchain with the component miri).
+	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { echo "needs Miri: rustup toolchain install nightly --component miri" >&2; exit 1; }
+	MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=4 \
+		$(CARGO) +nightly miri test --locked --lib --no-default-features --features train -- $(MIRI_TESTS)
 
 real-data: setup ## Check against real text and models (SHARED_DATA=DIR, default ../shared/data).
 	@test -d "$(SHARED_DATA)" || { echo "no real data at $(SHARED_DATA): name it, SHARED_DATA=DIR" >&2; exit 1; }

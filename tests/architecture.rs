@@ -129,6 +129,42 @@ fn no_room_names_what_it_must_not() {
     );
 }
 
+/// Folders of `src/bin/` whose every word goes through `common/print.rs`.
+const PRINTING_FOLDERS: &[&str] = &["common", "saltworks"];
+
+/// The macros panic where a stream is closed or full, and print control characters as they come.
+#[test]
+fn the_programs_print_in_one_place() {
+    let mut wrong = Vec::new();
+    for folder in PRINTING_FOLDERS {
+        let mut paths = Vec::new();
+        collect_rust_files(&repository_root().join("src/bin").join(folder), &mut paths);
+        assert!(!paths.is_empty(), "{folder}");
+        for path in paths
+            .iter()
+            .filter(|path| !path.ends_with("common/print.rs"))
+        {
+            let code = without_comments_and_tests(&fs::read_to_string(path).unwrap());
+            let others = [
+                "println!",
+                "eprintln!",
+                "print!",
+                "eprint!",
+                "dbg!",
+                "stdout()",
+                "anstream::",
+            ];
+            let found = others.iter().filter(|other| names(&code, other));
+            wrong.extend(found.map(|other| format!("{}: {other}", path.display())));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "print by out!, say! and the functions of common/print.rs:\n{}",
+        wrong.join("\n")
+    );
+}
+
 #[test]
 fn the_table_lists_exactly_the_rooms_that_exist() {
     let listed: BTreeSet<String> = ALLOWED_EDGES

@@ -108,6 +108,37 @@ fn labels_get_a_directory_of_their_own() {
 }
 
 #[test]
+fn outputs_stay_out_of_what_is_read() {
+    let inputs = Inputs::new(500);
+    let folder = inputs.dir.path();
+    std::fs::create_dir(folder.join("texts")).unwrap();
+    with_text(&inputs);
+    std::fs::rename(folder.join("text.jsonl"), folder.join("texts/a.jsonl")).unwrap();
+    succeed(&mut typed(
+        folder,
+        "tokenizer train --input texts --vocab-size 270 --output t.json",
+    ));
+    succeed(&mut inputs.label("labels"));
+    let before = snapshot(folder);
+    for line in [
+        "tokenize --input texts --tokenizer t.json --output texts",
+        "tokenize --input texts --tokenizer t.json --output texts/tokens",
+        "tokenize --input texts/*.jsonl --tokenizer t.json --output ./texts",
+        "tokenizer train --input texts/a.jsonl --vocab-size 270 --output texts/a.jsonl --overwrite",
+        "tokenizer train --input texts --vocab-size 270 --output texts/t.json",
+        "select labels --rows 3 --output labels/positions/part-00000.parquet",
+        "select labels --rows 3 --output labels/../labels/chosen.parquet",
+    ] {
+        let printed = fail_with(&mut typed(folder, line), USAGE);
+        assert!(
+            printed.contains("apart from what is read"),
+            "{line}: {printed}"
+        );
+    }
+    assert_eq!(snapshot(folder), before);
+}
+
+#[test]
 fn an_empty_directory_a_new_volume_and_labels_in_progress_are_taken() {
     let inputs = Inputs::new(500);
     std::fs::create_dir_all(inputs.path("labels/lost+found")).unwrap();

@@ -54,8 +54,10 @@ fn one_command_goes_from_a_text_file_to_a_report_and_goes_on_where_it_was_stoppe
     let mut child = demo(&corpus, &output).spawn().unwrap();
     wait_for(&output.join("slm/config.toml"), &mut child);
     let pid = libc::pid_t::try_from(child.id()).unwrap();
+    // As by a terminal that was closed.
     // SAFETY: kill takes two integers, and the child has not been waited for.
-    unsafe { libc::kill(pid, libc::SIGTERM) };
+    unsafe { libc::kill(pid, libc::SIGHUP) };
+    // The command that it waits for has ended with it.
     assert_eq!(child.wait().unwrap().code(), Some(75));
 
     let printed = text(&succeed(&mut demo(&corpus, &output)));

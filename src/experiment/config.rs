@@ -172,7 +172,7 @@ impl ExperimentConfig {
         if let Some((key, place)) = place_elsewhere(&table) {
             return Err(ExperimentError::Value {
                 key,
-                expected: "a local path".to_owned(),
+                expected: place.expected.to_owned(),
                 got: place.got,
                 remedy: place.remedy,
             });

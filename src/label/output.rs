@@ -2,7 +2,8 @@
 
 use super::error::LabelError;
 use super::options::LabelConfig;
-use std::path::{Path, PathBuf};
+use crate::storage::resolved_path;
+use std::path::Path;
 
 /// Names in a directory of labels that stand there before its plan does.
 const BEFORE_THE_PLAN: [&str; 3] = ["selection.parquet", "tokenizer.json", "README.md"];
@@ -40,8 +41,8 @@ fn refused(output: &Path, what: impl std::fmt::Display) -> LabelError {
 }
 
 fn check_apart_from_inputs(config: &LabelConfig) -> Result<(), LabelError> {
-    let output = resolved(&config.output);
-    let tokens = resolved(&config.tokens);
+    let output = resolved_path(&config.output);
+    let tokens = resolved_path(&config.tokens);
     if output.starts_with(&tokens) {
         let what = match output == tokens {
             true => "which is --tokens",
@@ -49,27 +50,12 @@ fn check_apart_from_inputs(config: &LabelConfig) -> Result<(), LabelError> {
         };
         return Err(refused(&config.output, what));
     }
-    let model = resolved(&config.teacher);
+    let model = resolved_path(&config.teacher);
     let beside = model.parent().filter(|_| !model.is_dir());
     if output == model || beside == Some(&output) {
         return Err(refused(&config.output, "which is where --teacher is"));
     }
     Ok(())
-}
-
-/// `path` without links and dots, as far as it is there.
-fn resolved(path: &Path) -> PathBuf {
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for above in whole.ancestors() {
-        if let (Ok(real), Ok(below)) = (above.canonicalize(), whole.strip_prefix(above)) {
-            // An empty rest would put a slash behind a file.
-            return match below.as_os_str().is_empty() {
-                true => real,
-                false => real.join(below),
-            };
-        }
-    }
-    whole
 }
 
 /// What is in `dir` and is none of label's own, in order; hidden files and a new volume's `lost+found`

@@ -78,7 +78,7 @@ mod tests {
         let set = LabelSet::open(&labels).unwrap();
         let config = LabelConfig {
             output: labels.clone(),
-            ..LabelConfig::of_set(&set, Path::new("teacher.onnx"), &tokens)
+            ..LabelConfig::of_set(&set, Path::new("teacher.onnx"), &tokens).unwrap()
         };
         let copied = || std::fs::read_to_string(labels.join("tokenizer.json")).ok();
         for other in [tokenizer(["a", "c"]), "no tokenizer".to_owned()] {

@@ -34,7 +34,7 @@ pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
 pub use partial::{Partial, Sealed};
-pub use place::{PlaceError, check_place, place_elsewhere};
+pub use place::{PlaceError, check_apart, check_place, place_elsewhere, resolved_path};
 pub use publish::{
     Publish, check_file_name, create_if_absent, is_there, publish_dir, remove_file, remove_tree,
     rename_dir, replace, replace_dir,

@@ -3,7 +3,7 @@
 use crate::error::Kind;
 use serde::Serialize;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Keys of configuration files that hold a path, which is never empty.
 const PATH_KEYS: [&str; 16] = [
@@ -27,8 +27,10 @@ const PATH_KEYS: [&str; 16] = [
 
 /// A path that names no local file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a local path, got {got}: {remedy}")]
+#[error("expected {expected}, got {got}: {remedy}")]
 pub struct PlaceError {
+    /// What would do.
+    pub expected: &'static str,
     /// As typed.
     pub got: String,
     /// What to do.
@@ -51,6 +53,7 @@ pub fn check_place(path: &Path) -> Result<(), PlaceError> {
     let text = path.to_string_lossy();
     match place_remedy(&text) {
         Some(remedy) => Err(PlaceError {
+            expected: "a local path",
             got: if text.is_empty() {
                 "an empty one".to_owned()
             } else {
@@ -60,6 +63,41 @@ pub fn check_place(path: &Path) -> Result<(), PlaceError> {
         }),
         None => Ok(()),
     }
+}
+
+/// Whether `output` is apart from `input`: not the same, and not inside it.
+///
+/// # Errors
+/// One that is not, through links and dots too.
+pub fn check_apart(output: &Path, input: &Path) -> Result<(), PlaceError> {
+    if !resolved_path(output).starts_with(resolved_path(input)) {
+        return Ok(());
+    }
+    Err(PlaceError {
+        expected: "an output apart from what is read",
+        got: format!("`{}`", output.display()),
+        remedy: format!("{} is read; name another place", input.display()),
+    })
+}
+
+/// `path` without links and dots, as far as it is there.
+pub fn resolved_path(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for above in whole.ancestors() {
+        if let (Ok(real), Ok(below)) = (above.canonicalize(), whole.strip_prefix(above)) {
+            // An empty rest would put a slash after a file.
+            return match below.as_os_str().is_empty() {
+                true => real,
+                false => real.join(below),
+            };
+        }
+    }
+    whole
 }
 
 /// The first text in a configuration that names a place elsewhere, with its dotted key.

@@ -2,7 +2,8 @@
 
 use super::{print, signals};
 use clap::builder::{
-    PathBufValueParser, RangedU64ValueParser, StringValueParser, TypedValueParser, ValueParser,
+    OsStringValueParser, PathBufValueParser, RangedU64ValueParser, StringValueParser,
+    TypedValueParser, ValueParser,
 };
 use clap::error::Error;
 use clap::{Arg, Command, Parser};
@@ -42,6 +43,8 @@ fn with_local_path(argument: Arg) -> Arg {
         argument.value_parser(PathBufValueParser::new().try_map(local_path))
     } else if is_of(ValueParser::string()) && is_called_a_path(&argument) {
         argument.value_parser(StringValueParser::new().try_map(local_text))
+    } else if is_of(ValueParser::os_string()) {
+        argument.value_parser(OsStringValueParser::new().try_map(local_name))
     } else if argument.get_id() == "threads" && is_of(n_threads()) {
         argument.value_parser(n_threads())
     } else {
@@ -62,6 +65,10 @@ fn is_called_a_path(argument: &Arg) -> bool {
 
 fn local_path(path: PathBuf) -> Result<PathBuf, PlaceError> {
     check_place(&path).map(|()| path)
+}
+
+fn local_name(name: OsString) -> Result<OsString, PlaceError> {
+    check_place(Path::new(&name)).map(|()| name)
 }
 
 fn local_text(text: String) -> Result<String, PlaceError> {

@@ -9,7 +9,7 @@ use saltworks::label::LabelError;
 use saltworks::onnx::OnnxError;
 use saltworks::select::SelectError;
 use saltworks::shards::ShardsError;
-use saltworks::storage::StorageError;
+use saltworks::storage::{PlaceError, StorageError};
 use saltworks::teacher::TeacherError;
 use saltworks::tokens::TokensError;
 use saltworks::view::ViewError;
@@ -37,6 +37,7 @@ fn kind_of(error: &anyhow::Error) -> Option<Kind> {
             TeacherError,
             ShardsError,
             StorageError,
+            PlaceError,
             DemoError,
             ViewError,
             BoundsError,

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use preview::Preview;
 use saltworks::select::{Amount, Order, Policy, Summary, select};
 use saltworks::shards::{LabelSet, Plan, ScoreId};
+use saltworks::storage::check_apart;
 use saltworks::view::render_selection;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -106,6 +107,9 @@ struct Report<'a> {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     signals::end_on_signal()?;
+    for labels in std::iter::once(&args.labels).chain(&args.minus) {
+        check_apart(&args.output, labels)?;
+    }
     let labels = LabelSet::open(&args.labels)?;
     let minus = args.minus.as_deref().map(LabelSet::open).transpose()?;
     if let Some(minus) = &minus {

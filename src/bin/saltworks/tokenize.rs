@@ -43,6 +43,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    args.inputs.check_output(&args.output)?;
     let interrupt = super::signals::interrupt()?;
     let opened = args.inputs.open(&interrupt)?;
     let tokenizer = Tokenizer::open(&args.tokenizer)?;

@@ -55,6 +55,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn train(args: TrainArgs) -> anyhow::Result<()> {
+    args.inputs.check_output(&args.output)?;
     let interrupt = super::signals::interrupt()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite)?;
     let opened = args.inputs.open(&interrupt)?;

@@ -30,6 +30,25 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
+fn places_elsewhere_are_refused_by_key() {
+    for (from, to, key) in [
+        ("\"out\"", "\"s3://bucket/out\"", "output"),
+        ("\"run.toml\"", "\"~/run.toml\"", "base"),
+        ("\"valid\"", "\"hf://datasets/x\"", "sets.tokens"),
+        (
+            "data.selection = \"\"",
+            "data.selection = \"gs://b/s\"",
+            "arms.z.set.data.selection",
+        ),
+    ] {
+        let message = refusal(&LEAST.replace(from, to));
+        let words = format!("{key} is ");
+        assert!(message.starts_with(&words), "{message}");
+        assert!(message.contains("expected a local path"), "{message}");
+    }
+}
+
+#[test]
 fn arms_keep_the_order_of_the_file_and_set_what_run_sets() {
     let config = parse(LEAST).unwrap();
     let names: Vec<&str> = config.arms.0.iter().map(|(name, _)| &**name).collect();

@@ -2,7 +2,6 @@
 
 use super::error::ConfigError;
 use super::run::RunConfig;
-use crate::storage::place_elsewhere;
 use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
@@ -43,30 +42,13 @@ impl RunConfig {
             .iter()
             .map(|text| Override::parse(text))
             .collect::<Result<_, _>>()?;
-        let config = Self::parse_with(text, path, &overrides)?;
-        match place_elsewhere(&config) {
-            Some((key, place)) => Err(ConfigError::Value {
-                key,
-                expected: "a local path".to_owned(),
-                got: place.got,
-                remedy: place.remedy,
-            }),
-            None => Ok(config),
-        }
-    }
-
-    fn parse_with(
-        text: &str,
-        path: &Path,
-        overrides: &[Override<'_>],
-    ) -> Result<Self, ConfigError> {
         if overrides.is_empty() {
             return toml::from_str(text).map_err(|source| parse_error(path, source));
         }
         let table: Table = toml::from_str(text).map_err(|source| parse_error(path, source))?;
         match merged(&table, overrides.iter())? {
             Ok(config) => Ok(config),
-            Err(source) => Err(blame(path, text, &table, overrides, source)),
+            Err(source) => Err(blame(path, text, &table, &overrides, source)),
         }
     }
 }

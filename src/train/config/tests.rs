@@ -189,6 +189,18 @@ fn an_unreadable_or_broken_file_is_refused_by_name() {
 fn values_out_of_range_are_refused_by_key() {
     let cases = [
         ("output=\"\"", "output is nothing: expected a directory"),
+        (
+            "output=s3://bucket/run",
+            "output is `s3://bucket/run`: expected a local path",
+        ),
+        (
+            "data.labels=~/labels",
+            "data.labels is `~/labels`: expected a local path",
+        ),
+        (
+            "data.tokens=hf://datasets/x",
+            "data.tokens is `hf://datasets/x`: expected",
+        ),
         ("train.steps=0", "train.steps is 0: expected at least 1"),
         ("train.batch_size=0", "train.batch_size is 0"),
         (
@@ -744,7 +756,7 @@ fn any_config() -> impl Strategy<Value = RunConfig> {
         1e-9..1.0f64,
         0.0..1.0f32,
     );
-    let words = ("\\PC{0,12}", any::<bool>(), any::<bool>(), 1..500u32);
+    let words = ("[.]/\\PC{0,12}", any::<bool>(), any::<bool>(), 1..500u32);
     (mode, transition, shape, numbers, words).prop_map(
         |(
             mode,

@@ -6,7 +6,9 @@ use saltworks::corpus::{
     LeftOut, Tally, expand_inputs,
 };
 use saltworks::interrupt::Interrupt;
+use saltworks::storage::{PlaceError, check_apart, resolved_path};
 use std::ffi::OsString;
+use std::path::Path;
 
 #[derive(clap::Args)]
 pub(crate) struct InputArgs {
@@ -38,6 +40,23 @@ pub(crate) struct Opened {
 }
 
 impl InputArgs {
+    /// Refuses an output that is an input, or that a second reading of the inputs would find.
+    pub(crate) fn check_output(&self, output: &Path) -> Result<(), PlaceError> {
+        self.input.iter().try_for_each(|input| {
+            let input = Path::new(input);
+            let text = input.to_string_lossy();
+            let is_pattern = text.contains(['*', '?', '[']) && !input.exists();
+            match (is_pattern, input.parent()) {
+                (false, _) => check_apart(output, input),
+                // What is written there could match it.
+                (true, Some(folder)) if resolved_path(folder) == resolved_path(output) => {
+                    check_apart(output, folder)
+                }
+                (true, _) => Ok(()),
+            }
+        })
+    }
+
     /// Finds the files; reading them ends when `interrupt` is requested.
     pub(crate) fn open(&self, interrupt: &Interrupt) -> anyhow::Result<Opened> {
         let options = CorpusOptions {

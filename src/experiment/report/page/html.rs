@@ -24,8 +24,9 @@ pub(super) fn navigation(sections: &[Section]) -> String {
     format!("<nav aria-label=\"Sections\">{}</nav>", links.join("\n"))
 }
 
-/// Text as it stands in HTML, attributes included. Control characters, which HTML has no way to
-/// hold, are written out; line feeds stay.
+/// Text as it stands in HTML, attributes included. What is not seen is written out: control
+/// characters, which HTML has no way to hold, and marks that turn the direction of the page; line
+/// feeds stay.
 pub(in crate::experiment::report) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for (i, line) in text.split('\n').enumerate() {
@@ -138,4 +139,19 @@ pub(super) fn cells<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Vec<St
 
 pub(super) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escape(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_end_an_element_or_turn_the_direction_of_the_page() {
+        let text = "<script>\u{202e}a\u{2066}b\u{1b}\n\"'&";
+        let safe = escape(text);
+        assert_eq!(
+            safe,
+            "&lt;script&gt;\\u{202e}a\\u{2066}b\\u{1b}\n&quot;&#39;&amp;"
+        );
+    }
 }
