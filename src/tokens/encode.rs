@@ -78,7 +78,9 @@ pub fn encode_documents(
             was_written,
         };
         scope.spawn(move || reader.read_all(&sender));
+        // Both end with this closure, and then the reader does, whatever it waits for.
         let receiver: Receiver<Result<Chunk, CorpusError>> = receiver;
+        let written: Sender<()> = written;
         let mut encoder = Encoder {
             tokenizer,
             options,

@@ -344,3 +344,26 @@ fn a_wish_to_stop_is_heard_in_blank_lines_without_end() {
     assert_eq!(stopped.unwrap_err().kind(), crate::error::Kind::Interrupted);
     assert!(started.elapsed().as_secs() < 5);
 }
+
+#[test]
+fn a_wish_to_stop_is_heard_inside_a_long_document() {
+    let setup = setup(10);
+    let path = setup.dir.path().join("long.txt");
+    fs::write(&path, "salt of the sea\n".repeat(LONG_DOCUMENT_BYTES / 10)).unwrap();
+    let mut writer = CorpusWriter::create(
+        &setup.output("out"),
+        &setup.tokenizer,
+        WriterSettings::default(),
+    )
+    .unwrap();
+    let options = EncodeOptions::default();
+    let stop = |_: &EncodeProgress| ControlFlow::Break(());
+    let stopped = encode_documents(
+        documents(&path),
+        &setup.tokenizer,
+        &options,
+        &mut writer,
+        stop,
+    );
+    assert!(matches!(stopped, Err(TokensError::Interrupted)));
+}
