@@ -7,9 +7,12 @@ use crate::shards::ShardsError;
 const OPTIONS: &[(&str, &str)] = &[
     ("teacher.logits_output", "--logits-output"),
     ("teacher.allowed", "--allow-any-teacher"),
+    ("teacher.ignored_tokenizer", "--ignore-teacher-tokenizer"),
     ("teacher.", "--teacher"),
     ("corpus.format", "--tokens-format"),
+    ("corpus.eod_position", "--eod-position"),
     ("corpus.eod", "--eod"),
+    ("corpus.dtype", "--dtype"),
     ("corpus.", "--tokens"),
     ("tokenizer", "--tokenizer"),
     ("sequences.seq_len", "--seq-len"),

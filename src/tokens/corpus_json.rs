@@ -2,19 +2,15 @@
 
 use super::dtype::Dtype;
 use super::error::TokensError;
+use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 /// The `format_version` that is written, and the newest that is read.
 pub const CORPUS_FORMAT_VERSION: u32 = 1;
-
-/// The field with the checksum of the others.
-const CHECKSUM: &str = "checksum";
 
 /// `corpus.json`: the tokenizer, the ids around documents, and what the token files must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -81,8 +77,7 @@ impl CorpusJson {
             reason,
         };
         let json: Self =
-            serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
-        check_sum(&json, &bytes).map_err(fault)?;
+            storage::from_checked_json(&bytes).map_err(|error| fault(error.to_string()))?;
         if !(1..=CORPUS_FORMAT_VERSION).contains(&json.format_version) {
             let version = json.format_version;
             return Err(fault(format!(
@@ -98,53 +93,11 @@ impl CorpusJson {
     /// Writes the file at once.
     #[cfg(test)]
     pub(super) fn write(&self, path: &Path) -> Result<(), TokensError> {
-        Ok(crate::storage::replace(path, &self.to_bytes())?)
+        Ok(storage::replace(path, &self.to_bytes())?)
     }
 
-    /// The file's contents, with a checksum of its fields as the last of them.
+    /// The file's contents, with a checksum of its fields.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let fields = serde_json::to_value(self).expect("plain data has a JSON form");
-        let text = serde_json::to_string_pretty(self).expect("plain data has a JSON form");
-        let text = text.trim_end_matches("\n}");
-        let sum = sum_of(&fields);
-        format!("{text},\n  \"{CHECKSUM}\": \"{sum}\"\n}}\n").into_bytes()
+        storage::checked_json(self).expect("plain data has a JSON form")
     }
-}
-
-/// Files of before there was a checksum have none, and no field that is unknown: a damaged name is not
-/// taken for one.
-fn check_sum(json: &CorpusJson, bytes: &[u8]) -> Result<(), String> {
-    let mut fields: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let known = serde_json::to_value(json).expect("plain data has a JSON form");
-    let written = fields.as_object_mut().and_then(|map| map.remove(CHECKSUM));
-    let is_known = |name: &String| known.get(name).is_some();
-    let names = || fields.as_object().into_iter().flat_map(|map| map.keys());
-    match written {
-        None if names().all(is_known) => Ok(()),
-        None => {
-            Err("it has unknown fields and no checksum, so it was changed or damaged".to_owned())
-        }
-        Some(sum) if sum.as_str() == Some(&sum_of(&fields)) => Ok(()),
-        Some(_) => {
-            Err("its checksum is not that of its fields, so it was changed or damaged".to_owned())
-        }
-    }
-}
-
-/// BLAKE3 over the fields as compact JSON, in the order of their names.
-fn sum_of(fields: &Value) -> String {
-    fn sorted(value: &Value) -> Value {
-        match value {
-            Value::Object(map) => {
-                let fields: BTreeMap<_, _> = map.iter().collect();
-                let fields = fields.into_iter();
-                fields
-                    .map(|(name, value)| (name.clone(), sorted(value)))
-                    .collect()
-            }
-            other => other.clone(),
-        }
-    }
-    let text = sorted(fields).to_string();
-    format!("blake3:{}", blake3::hash(text.as_bytes()).to_hex())
 }
