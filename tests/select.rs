@@ -251,7 +251,7 @@ fn what_labels_are_of_is_not_written_over() {
     command.arg("select").arg(inputs.path("selected"));
     command.args(["--rows", "5", "--output"]);
     let printed = fail_with(command.arg(inputs.path("selected/selection.parquet")), 2);
-    assert!(printed.contains("the labels beside it are of"), "{printed}");
+    assert!(printed.contains("apart from what is read"), "{printed}");
     assert_same_files(&before, &snapshot(&inputs.path("selected")));
 }
 

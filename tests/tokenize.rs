@@ -274,7 +274,8 @@ fn a_run_that_is_killed_at_any_time_is_repeated_by_the_same_command() {
     assert!(workplace.tokenize("in.jsonl", &[]).status.success());
     let contents = || -> Vec<Vec<u8>> {
         let names = names_in(&workplace.path("out"));
-        assert_eq!(names, ["corpus.json", "tokens.bin", "tokens.idx"]);
+        let expected = ["corpus.json", "tokenizer.json", "tokens.bin", "tokens.idx"];
+        assert_eq!(names, expected);
         names
             .iter()
             .map(|name| fs::read(workplace.path("out").join(name)).unwrap())
@@ -390,7 +391,7 @@ fn training_a_tokenizer_heeds_a_signal_and_limits() {
     };
     let huge = train("4294967295", "t.json");
     assert_eq!(huge.status.code(), Some(2));
-    assert_fails_with(&huge, "too large");
+    assert_fails_with(&huge, "4294967295 is not in 1..=2097152");
     let directory = train("300", "t/");
     assert_eq!(directory.status.code(), Some(2));
 }

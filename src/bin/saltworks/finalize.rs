@@ -1,6 +1,6 @@
 //! `saltworks finalize`.
 
-use crate::common::print::out;
+use crate::common::print::{out, say};
 use indicatif::{BinaryBytes, HumanCount};
 use saltworks::shards;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         BinaryBytes(manifest.n_bytes),
     );
     if shards::card_state(&args.labels)? == shards::CardState::Theirs {
-        anstream::eprintln!(
+        say!(
             "note: {} is not one that finalize wrote, and stays as it is",
             args.labels.join(shards::CARD_NAME).display()
         );

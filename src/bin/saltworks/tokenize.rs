@@ -75,8 +75,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         }
     })?;
     progress.finish();
+    // Before corpus.json, so that what has that is whole.
+    let replaces = args.overwrite || writer.replaces_unfinished();
+    copy_tokenizer(&args.output, &args.tokenizer, replaces)?;
     let corpus = writer.finish(tally)?;
-    copy_tokenizer(&args.output, &args.tokenizer, args.overwrite)?;
     summarize(&args, &options, &corpus, &tokenizer, progress.seconds());
     print_notes(&opened.left_out, &tally);
     Ok(())
