@@ -123,7 +123,7 @@ impl Movement {
 }
 
 impl Teacher {
-    /// Tries the teacher on `texts` (ids below V; the first [`EXAMINED_TOKENS`] of each are used),
+    /// Tries the teacher on `texts` (ids below V; the first 64 of each are used),
     /// and takes what it finds into [`Teacher::info`]: noise, the rule of calls, notes.
     /// To be called before [`Teacher::with_reduction`].
     ///
