@@ -133,6 +133,7 @@ impl Teacher {
         let texts: Vec<&[u32]> = texts.iter().map(|text| self.clip(text)).collect();
         let mut misfits = Vec::new();
         let mut moved_again = Movement::default();
+        let mut firsts = Vec::new();
         for text in &texts {
             let first = self.alone(text)?;
             let again = self.alone(text)?;
@@ -140,6 +141,7 @@ impl Teacher {
             moved_again = moved_again.or(moved);
             self.note_rounding(&first);
             misfits.extend(self.output_misfit(&first, text.len()));
+            firsts.push(first);
         }
         if let Some(misfit) = self.repeat_misfit(moved_again) {
             // Nothing that follows would mean anything.
@@ -152,8 +154,8 @@ impl Teacher {
             }
         }
         self.info_mut().noise.shape_nats = noise.max;
-        for text in &texts {
-            misfits.extend(self.causal_misfit(text, noise)?);
+        for (text, before) in texts.iter().zip(&firsts) {
+            misfits.extend(self.causal_misfit(text, before, noise)?);
         }
         misfits.dedup_by_key(|misfit| misfit.word());
         self.forget_timings();
@@ -363,12 +365,12 @@ impl Teacher {
     fn causal_misfit(
         &mut self,
         text: &[u32],
+        before: &[f32],
         noise: Movement,
     ) -> Result<Option<Misfit>, TeacherError> {
         let n_ids = text.len();
-        let before = self.alone(text)?;
         let allowed = self
-            .noise_of_one_shape(&before)
+            .noise_of_one_shape(before)
             .max(NOISE_FACTOR * noise.rms);
         for n_changed in [1, n_ids / 2] {
             let n_kept = n_ids - n_changed;
