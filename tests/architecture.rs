@@ -11,7 +11,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("interrupt", &[]),
     ("storage", &["error"]),
-    ("corpus", &["error", "interrupt"]),
+    ("corpus", &["error", "interrupt", "storage"]),
     ("tokens", &["error", "interrupt", "storage", "corpus"]),
     ("onnx", &["error"]),
     ("teacher", &["error", "storage", "onnx", "signals"]),

@@ -2,6 +2,7 @@
 
 use super::location::{Location, shown};
 use crate::error::Kind;
+use crate::storage::StorageError;
 use std::io;
 use std::path::PathBuf;
 
@@ -194,6 +195,9 @@ pub enum CorpusError {
         /// [`MAX_DOCUMENT_BYTES`](super::MAX_DOCUMENT_BYTES).
         limit: u64,
     },
+    /// A Parquet file that the system did not read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// A Parquet file that cannot be read.
     #[error(
         "{} cannot be read as Parquet, near row {row}: write the file again",
@@ -244,6 +248,7 @@ impl CorpusError {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Kind::Usage,
                 _ => Kind::Failed,
             },
+            CorpusError::Storage(error) => error.kind(),
             CorpusError::Interrupted => Kind::Interrupted,
             CorpusError::NoMatch { .. }
             | CorpusError::BadPattern { .. }

@@ -7,14 +7,13 @@ use super::MAX_DOCUMENT_BYTES;
 use super::documents::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::location::{Location, Position};
-use crate::error::guarded;
+use crate::storage::{DecodeError, Source};
 use ::parquet::arrow::parquet_to_arrow_schema;
 use ::parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use ::parquet::data_type::{ByteArray, ByteArrayType};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use arrow_schema::{DataType, Fields};
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +26,8 @@ type Row = (Option<ByteArray>, Option<ByteArray>);
 
 /// Documents of one Parquet file.
 pub(super) struct ParquetReader {
-    file: SerializedFileReader<File>,
+    file: SerializedFileReader<Source>,
+    source: Source,
     path: Arc<Path>,
     options: CorpusOptions,
     /// Leaves of the text and of what is kept beside it.
@@ -47,39 +47,31 @@ impl ParquetReader {
         options: CorpusOptions,
         n_bytes: Arc<AtomicU64>,
     ) -> Result<Self, CorpusError> {
-        let io = |source| CorpusError::Io {
-            path: path.to_path_buf(),
-            source,
-        };
-        let parquet = |source| CorpusError::Parquet {
-            path: path.to_path_buf(),
-            row: 0,
-            source,
-        };
-        let file = File::open(&path).map_err(io)?;
-        let file_bytes = file.metadata().map_err(io)?.len();
-        let file = without_panic(|| SerializedFileReader::new(file)).map_err(parquet)?;
+        let failed = |error| fault(&path, 0, error);
+        let source = Source::open(&path)?;
+        let file = source.decode(|| SerializedFileReader::new(source.clone()));
+        let file = file.map_err(failed)?;
         let metadata = file.metadata().file_metadata();
         // Without the writer's Arrow schema, every kind of string column shows as plain Utf8.
-        let schema = without_panic(|| parquet_to_arrow_schema(metadata.schema_descr(), None));
-        let schema = schema.map_err(parquet)?;
+        let schema = source.decode(|| parquet_to_arrow_schema(metadata.schema_descr(), None));
+        let schema = schema.map_err(failed)?;
         check_text_column(schema.fields(), &path, &options.text_field)?;
         let leaf = |field: &str| leaf_of(&file, schema.fields(), field);
         let text_leaf = leaf(&options.text_field).ok_or_else(|| {
-            parquet(ParquetError::General(
-                "the text column has no leaf".to_owned(),
-            ))
+            let message = "the text column has no leaf".to_owned();
+            failed(DecodeError::Parquet(ParquetError::General(message)))
         })?;
         let group_leaf = options.group_field.as_deref().and_then(leaf);
         let n_rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
         let progress = Progress {
             n_bytes,
-            file_bytes,
+            file_bytes: source.n_bytes(),
             n_rows,
             n_counted: 0,
         };
         Ok(Self {
             file,
+            source,
             path,
             options,
             text_leaf,
@@ -114,9 +106,12 @@ impl ParquetReader {
     fn next_row(&mut self) -> Result<Option<Row>, CorpusError> {
         loop {
             if let Some(texts) = &mut self.texts {
-                let text = texts.next_value().map_err(|error| self.fault(error))?;
-                let groups = self.groups.as_mut().map(Column::next_value);
-                let group = groups.transpose().map_err(|error| self.fault(error))?;
+                let groups = self.groups.as_mut();
+                let row = self.source.decode(|| {
+                    let group = groups.map(Column::next_value).transpose();
+                    Ok((texts.next_value()?, group?))
+                });
+                let (text, group) = row.map_err(|error| fault(&self.path, self.n_rows, error))?;
                 if let Some(text) = text {
                     self.n_rows += 1;
                     return Ok(Some((text, group.flatten().flatten())));
@@ -126,8 +121,11 @@ impl ParquetReader {
             if self.next_row_group >= self.file.num_row_groups() {
                 return Ok(None);
             }
-            let opened = without_panic(|| self.open_row_group(self.next_row_group));
-            (self.texts, self.groups) = opened.map_err(|error| self.fault(error))?;
+            let opened = self
+                .source
+                .decode(|| self.open_row_group(self.next_row_group));
+            (self.texts, self.groups) =
+                opened.map_err(|error| fault(&self.path, self.n_rows, error))?;
             self.next_row_group += 1;
         }
     }
@@ -186,19 +184,20 @@ impl ParquetReader {
             }),
         }
     }
-
-    fn fault(&self, source: ParquetError) -> CorpusError {
-        CorpusError::Parquet {
-            path: self.path.to_path_buf(),
-            row: self.n_rows,
-            source,
-        }
-    }
 }
 
-/// The reader panics over some damaged pages; nothing is read of a file after that.
-fn without_panic<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-    guarded(work).unwrap_or_else(|panic| Err(ParquetError::General(panic)))
+/// A failure near `row`.
+fn fault(path: &Path, row: u64, error: DecodeError) -> CorpusError {
+    let damaged = |source| CorpusError::Parquet {
+        path: path.to_path_buf(),
+        row,
+        source,
+    };
+    match error {
+        DecodeError::Read(error) => error.into(),
+        DecodeError::Parquet(source) => damaged(source),
+        DecodeError::Panic(message) => damaged(ParquetError::General(message)),
+    }
 }
 
 /// The values of one column of one row group.
@@ -241,8 +240,7 @@ impl Column {
         (self.next_level, self.next_value) = (0, 0);
         let levels = (self.max_level > 0).then_some(&mut self.levels);
         let (reader, values) = (&mut self.reader, &mut self.values);
-        let read = || reader.read_records(BATCH_ROWS, levels, None, values);
-        let (n_rows, ..) = without_panic(read)?;
+        let (n_rows, ..) = reader.read_records(BATCH_ROWS, levels, None, values)?;
         if self.max_level == 0 {
             self.levels.resize(n_rows, 0);
         }
@@ -251,7 +249,7 @@ impl Column {
 }
 
 /// The leaf of a top-level column of strings, one value a row.
-fn leaf_of(file: &SerializedFileReader<File>, fields: &Fields, field: &str) -> Option<usize> {
+fn leaf_of(file: &SerializedFileReader<Source>, fields: &Fields, field: &str) -> Option<usize> {
     let (_, found) = fields.find(field)?;
     let columns = file.metadata().file_metadata().schema_descr().columns();
     let leaf = columns.iter().position(|column| {

@@ -5,13 +5,13 @@
 //! [`Source::decode`] gives that one.
 
 use super::{StorageError, fault};
+use crate::error::guarded;
 use bytes::Bytes;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -89,10 +89,10 @@ impl Source {
         &self,
         work: impl FnOnce() -> Result<R, ParquetError>,
     ) -> Result<R, DecodeError> {
-        let error = match catch_unwind(AssertUnwindSafe(work)) {
+        let error = match guarded(work) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(source)) => DecodeError::Parquet(source),
-            Err(panic) => DecodeError::Panic(message_of(&*panic)),
+            Err(panic) => DecodeError::Panic(panic),
         };
         match self.take_failure() {
             Some(source) => Err(DecodeError::Read(StorageError::io(
@@ -195,10 +195,4 @@ impl Read for SourceReader {
         self.offset += n as u64;
         Ok(n)
     }
-}
-
-fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no message").to_owned()
 }

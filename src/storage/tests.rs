@@ -284,7 +284,9 @@ fn a_source_gives_the_systems_error_in_place_of_what_the_decoder_made_of_it() {
     // The next fault is the decoder's own.
     assert!(matches!(read(10, 91), Err(DecodeError::Parquet(_))));
     let panicked = source.decode::<()>(|| panic!("index out of bounds"));
-    assert!(matches!(panicked, Err(DecodeError::Panic(what)) if what == "index out of bounds"));
+    assert!(
+        matches!(panicked, Err(DecodeError::Panic(what)) if what.ends_with("index out of bounds"))
+    );
 }
 
 #[test]

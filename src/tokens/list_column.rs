@@ -8,6 +8,7 @@ use super::index::{DocumentIndex, TableBuilder};
 use super::padding::{self, Beside, LABELS, LENGTHS, MASK, Rule, Survey};
 use super::spool::Spool;
 use super::token_file::{RawFile, TokenFile};
+use crate::storage::{DecodeError, Source};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
@@ -20,8 +21,6 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::errors::ParquetError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 const COLUMN: &str = "input_ids";
@@ -30,7 +29,7 @@ const MAGIC: &[u8] = b"PAR1";
 const BATCH_TOKENS: u64 = 1 << 20;
 const MAX_BATCH_ROWS: u64 = 4096;
 
-type Builder = ParquetRecordBatchReaderBuilder<File>;
+type Builder = ParquetRecordBatchReaderBuilder<Source>;
 
 /// Ids of a corpus that were left out as padding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -121,7 +120,7 @@ fn is_list(data_type: &DataType) -> bool {
 fn columns_of_all(paths: &[PathBuf]) -> Result<Columns, TokensError> {
     let mut first: Option<Columns> = None;
     for path in paths {
-        let builder = builder(path)?;
+        let (_, builder) = open(path)?;
         let schema = builder.schema();
         if schema.fields().find(COLUMN).is_none() {
             let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
@@ -166,28 +165,33 @@ fn rule(paths: &[PathBuf], columns: &Columns) -> Result<(Rule, Option<String>), 
     Ok(survey.rule(columns.labels, columns.length))
 }
 
-fn builder(path: &Path) -> Result<Builder, TokensError> {
+fn open(path: &Path) -> Result<(Source, Builder), TokensError> {
     let raw = RawFile::open(path)?;
     if raw.read(0, MAGIC.len())? != MAGIC {
         foreign::refuse(&raw, false)?;
     }
-    let file = File::open(path).map_err(TokensError::io("open", path))?;
+    let source = Source::open(path)?;
     // Without the writer's Arrow schema, every kind of list comes as a plain one.
     let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    guarded(path, || Builder::try_new_with_options(file, as_stored))
+    let builder = decode(path, &source, || {
+        Builder::try_new_with_options(source.clone(), as_stored)
+    })?;
+    Ok((source, builder))
 }
 
-/// Runs the decoder, whose asserts panic on some damaged files, and makes an error of that.
-fn guarded<R>(
+fn decode<R>(
     path: &Path,
+    source: &Source,
     work: impl FnOnce() -> Result<R, ParquetError>,
 ) -> Result<R, TokensError> {
-    let result = catch_unwind(AssertUnwindSafe(work));
-    let panicked = || ParquetError::General("its decoder failed an assertion".to_owned());
-    let result = result.unwrap_or_else(|_| Err(panicked()));
-    result.map_err(|source| TokensError::Parquet {
+    let damaged = |source| TokensError::Parquet {
         path: path.to_path_buf(),
         source,
+    };
+    source.decode(work).map_err(|error| match error {
+        DecodeError::Read(error) => error.into(),
+        DecodeError::Parquet(source) => damaged(source),
+        DecodeError::Panic(message) => damaged(ParquetError::General(message)),
     })
 }
 
@@ -197,7 +201,7 @@ fn each_row(
     columns: &Columns,
     mut visit: impl FnMut(u64, &[i64], &Beside) -> Result<(), TokensError>,
 ) -> Result<(), TokensError> {
-    let builder = builder(path)?;
+    let (source, builder) = open(path)?;
     let roots = columns
         .names()
         .filter_map(|name| builder.schema().fields().find(name));
@@ -205,9 +209,9 @@ fn each_row(
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let batch_rows = batch_rows(&builder, &mask);
     let builder = builder.with_projection(mask).with_batch_size(batch_rows);
-    let mut batches = guarded(path, || builder.build())?;
+    let mut batches = decode(path, &source, || builder.build())?;
     let mut row = 0;
-    while let Some(batch) = guarded(path, || {
+    while let Some(batch) = decode(path, &source, || {
         batches.next().transpose().map_err(ParquetError::from)
     })? {
         for i in 0..batch.num_rows() {

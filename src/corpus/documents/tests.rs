@@ -303,6 +303,23 @@ fn parquet_of_many_batches_keeps_its_order() {
 }
 
 #[test]
+fn a_read_that_the_system_refuses_is_no_damage_of_a_parquet_file() {
+    let column: ArrayRef = Arc::new(StringArray::from(vec!["a"; 3000]));
+    let inputs = Inputs::new().parquet("a.parquet", column);
+    let mut n_refused = 0;
+    for n in 0.. {
+        let (read, reached) = crate::storage::fail_nth_read(n, libc::EIO, || inputs.texts());
+        if !reached {
+            break;
+        }
+        let error = read.unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Failed, "{error}");
+        n_refused += 1;
+    }
+    assert!(n_refused > 1, "the footer and the pages are read");
+}
+
+#[test]
 fn a_parquet_row_without_text_and_a_wrong_column_are_named() {
     let column: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
     let inputs = Inputs::new().parquet("a.parquet", column);

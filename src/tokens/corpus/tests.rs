@@ -354,6 +354,26 @@ fn parquet_lists_of_any_integer_are_unpacked_a_row_a_document() {
 }
 
 #[test]
+fn a_read_that_the_system_refuses_is_no_damage_of_a_parquet_token_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lists = ListBuilder::new(PrimitiveBuilder::<UInt16Type>::new());
+    lists.append_value((0..3000).map(|id| Some(id as u16)));
+    let path = parquet(dir.path(), "input_ids", Arc::new(lists.finish()));
+    let mut n_refused = 0;
+    for n in 0.. {
+        let open = || TokenCorpus::open(&path, &auto());
+        let (opened, reached) = crate::storage::fail_nth_read(n, libc::EIO, open);
+        if !reached {
+            break;
+        }
+        let error = opened.err().unwrap();
+        assert_eq!(error.kind(), crate::error::Kind::Failed, "{error}");
+        n_refused += 1;
+    }
+    assert!(n_refused > 1, "the footer and the pages are read");
+}
+
+#[test]
 fn parquet_with_nulls_negative_ids_or_no_such_column_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let lists = |rows: Vec<Option<Vec<Option<i32>>>>| -> ArrayRef {
