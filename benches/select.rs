@@ -178,6 +178,7 @@ fn plan(n_rows: u64) -> Plan {
         temperatures: vec![],
         rounding: Rounding::M5,
         mask_vocab_padding: false,
+        impossible_targets: false,
         score_k: SCORE_K,
         samples: None,
     };

@@ -7,6 +7,7 @@ mod support;
 
 use saltworks::onnx::build::samples::{self, Sample};
 use saltworks::onnx::build::{DecoderSpec, ModelBuilder, decoder};
+use saltworks::shards::{LabelSet, Selection, ShardReader};
 use std::process::Command;
 use support::{Inputs, fail_with, saltworks, succeed};
 
@@ -94,8 +95,60 @@ fn logits_of_an_odd_shape_are_told_what_they_are() {
 #[test]
 fn a_target_that_the_teacher_rules_out_is_named() {
     let inputs = small_vocabulary(&samples::never_predicts(5));
-    let words = ["sequence ", "id 5 at position ", "-inf", "--selection"];
+    let words = [
+        "sequence ",
+        "id 5 at position ",
+        "-inf",
+        "--allow-impossible-targets",
+    ];
     refused(&inputs, &mut inputs.label("labels"), BAD_DATA, &words);
+}
+
+#[test]
+fn a_target_that_the_teacher_rules_out_costs_its_sequence_alone_where_that_is_allowed() {
+    let inputs = small_vocabulary(&samples::never_predicts(5));
+    // Id 5 stands in the first half alone.
+    let ids = (0..600_u16).map(|i| if i < 40 { i * 7 % 16 } else { i * 3 % 5 });
+    let bytes = ids.flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    std::fs::write(inputs.path("tokens.bin"), bytes).unwrap();
+    let mut label = inputs.label("labels");
+    let said = succeed(label.arg("--allow-impossible-targets"));
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("no probability"), "{said}");
+    assert!(said.contains("seq_id 0"), "{said}");
+
+    let set = LabelSet::open(&inputs.path("labels")).unwrap();
+    let plan = &set.segments[0];
+    assert_eq!(plan.required_features, ["samples", "impossible-targets"]);
+    let (mut n_without, mut n) = (0, 0);
+    for shard in plan.shards() {
+        for rows in ShardReader::open(&set.dir, plan, shard).unwrap() {
+            for row in rows.unwrap() {
+                let holds_5 = row.input_ids[1..].contains(&5);
+                let logprobs = row.signals.target_logprob_t.iter();
+                let is_impossible = |&&logprob: &&f32| logprob == f32::NEG_INFINITY;
+                assert_eq!(logprobs.filter(is_impossible).count() > 0, holds_5);
+                assert_eq!(row.scores.has_nll(), !holds_5);
+                n_without += u32::from(holds_5);
+                n += 1;
+            }
+        }
+    }
+    assert!(n_without > 0 && n_without < n, "{n_without} of {n}");
+
+    let mut verify = saltworks();
+    verify.arg("verify").arg(inputs.path("labels"));
+    verify.arg("--teacher").arg(inputs.path("teacher.onnx"));
+    succeed(verify.arg("--tokens").arg(inputs.path("tokens.bin")));
+    let stats = succeed(saltworks().arg("stats").arg(inputs.path("labels")));
+    let stats = String::from_utf8(stats.stdout).unwrap();
+    assert!(stats.contains("no score by NLL"), "{stats}");
+    let mut select = saltworks();
+    select.arg("select").arg(inputs.path("labels"));
+    select.args(["--score", "score_mean_nll", "--fraction", "1"]);
+    succeed(select.arg("--output").arg(inputs.path("selection.parquet")));
+    let kept = Selection::read(&inputs.path("selection.parquet"), plan.sequences.n_total).unwrap();
+    assert_eq!(kept.kept.len(), u64::from(n - n_without));
 }
 
 /// Tokens below 16, and a model of that vocabulary.

@@ -52,7 +52,7 @@ class LabelledBatches:
         if not (root / "manifest.json").exists():
             raise ValueError(f"{root} is not finished: it has no manifest.json (saltworks finalize {root})")
         self.plan = json.loads((root / "plan.json").read_text())
-        known = {"samples", "selection"}
+        known = {"samples", "selection", "impossible-targets"}
         unknown = set(self.plan["required_features"]) - known
         if unknown or "topk" not in self.plan["signals"]["groups"]:
             raise ValueError(f"{root}: needs the group topk and knows the features {known}, not {unknown}")

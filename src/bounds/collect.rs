@@ -20,6 +20,7 @@ pub struct TeacherCollector {
     /// Null without the group `stats`.
     borders: Option<Borders>,
     n_sequences: u64,
+    n_without_nll: u64,
     blocks: Blocks,
     /// One a block.
     sums: Vec<Block>,
@@ -103,6 +104,7 @@ impl TeacherCollector {
             top,
             borders,
             n_sequences: 0,
+            n_without_nll: 0,
             sums: vec![Block::default(); blocks.n],
             blocks,
         })
@@ -110,6 +112,10 @@ impl TeacherCollector {
 
     /// Counts a row.
     pub fn add(&mut self, row: &Row) {
+        if !row.scores.has_nll() {
+            self.n_without_nll += 1;
+            return;
+        }
         self.n_sequences += 1;
         let block = &mut self.sums[self.blocks.block_of(row)];
         block.scored.add(&scored(row));
@@ -134,6 +140,7 @@ impl TeacherCollector {
             .and_then(|top| all.bounds(top.k as u32, Some(&all)));
         Some(TeacherFigures {
             n_sequences: self.n_sequences,
+            n_without_nll: self.n_without_nll,
             n_targets: scored.n(),
             blocks_of: self.blocks.of,
             n_blocks: scored.0.iter().filter(|sums| sums.n > 0).count(),
@@ -304,6 +311,9 @@ fn survey(set: &LabelSet) -> Result<(Blocks, Option<Borders>), BoundsError> {
         for rows in ShardReader::open_groups(&set.dir, plan, shard, &[Group::Stats])? {
             for row in rows? {
                 extent.add(&row);
+                if !row.scores.has_nll() {
+                    continue;
+                }
                 row.signals.entropy_t.iter().for_each(|&h| entropy.add(h));
                 let logprobs = row.signals.target_logprob_t.iter();
                 logprobs.for_each(|&logprob| nll.add(-logprob));

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 /// hold on text that it was not trained on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TeacherFigures {
-    /// Sequences that were read.
+    /// Sequences that were read and have an NLL: what all figures are of.
     pub n_sequences: u64,
+    /// Sequences that have none, as the teacher gives one of their targets no probability.
+    #[serde(default)]
+    pub n_without_nll: u64,
     /// Predicted positions in them.
     pub n_targets: u64,
     /// What the blocks of text are that standard errors are taken over.

@@ -28,6 +28,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("signals.temperatures", "--temperatures"),
     ("signals.rounding", "--round"),
     ("signals.mask_vocab_padding", "--mask-vocab-padding"),
+    ("signals.impossible_targets", "--allow-impossible-targets"),
     ("signals.samples.n_draws", "--samples"),
     ("signals.samples.tau", "--samples-tau"),
     ("signals.samples.seed", "--samples-seed"),

@@ -156,7 +156,7 @@ pub enum LabelError {
     },
     /// The teacher rules a token of the text out.
     #[error(
-        "sequence {seq_id}, first token at {token_offset} of the corpus: the teacher gives {target} no probability at all (its logit is -inf), so the sequence has no NLL; expected a head that can predict every id of the text. Use such a model, or label the other sequences alone, by a --selection of their seq_ids"
+        "sequence {seq_id}, first token at {token_offset} of the corpus: the teacher gives {target} no probability at all (its logit is -inf), so the sequence has no NLL; expected a head that can predict every id of the text. Use such a model, or label with --allow-impossible-targets, which leaves such a sequence without scores by NLL"
     )]
     ImpossibleTarget {
         /// Which sequence.

@@ -2,9 +2,8 @@
 
 use super::error::LabelError;
 use super::options::LabelConfig;
-use super::planning::plan_signals;
 use super::provenance::{self, Provenance};
-use super::run::signals_config;
+use super::reduction::signals_config;
 use crate::shards::{Group, PlanTokenizer};
 use crate::teacher::{
     DeviceChoice, RuntimeLibrary, Teacher, TeacherError, TeacherOptions, load_runtime,
@@ -56,7 +55,7 @@ impl Inputs {
         check_top_k(config, vocab_size)?;
         let allowed = examine(config, &mut teacher, &corpus, vocab_size)?;
         let calls = teacher.info().calls;
-        let signals = signals_config(&plan_signals(config), vocab_size);
+        let signals = signals_config(&config.plan_signals(), vocab_size);
         let reduced = |teacher: Teacher| teacher.with_reduction(config.reduce, &signals);
         let more = devices[1..].iter().map(|&device| {
             let mut teacher = open_teacher(config, device, devices.len())?;

@@ -25,8 +25,10 @@ mod planning;
 mod profile;
 mod progress;
 mod provenance;
+mod reduction;
 mod relabel;
 mod run;
+mod runtime_stamp;
 mod teacher_path;
 mod tokenizer_copy;
 
@@ -37,6 +39,6 @@ pub use estimate::{Estimate, estimate};
 pub use inputs::Inputs;
 pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
 pub use profile::{Profile, Stage};
-pub use progress::Snapshot;
+pub use progress::{Snapshot, WithoutNll};
 pub use relabel::RelabelReport;
 pub use run::{Observer, Outcome, label, plan};

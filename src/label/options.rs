@@ -3,13 +3,16 @@
 mod sampling;
 
 use super::error::LabelError;
+use super::reduction::sampling_of;
 use super::teacher_path::model_file;
-use crate::shards::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet, PlanCorpus};
+use crate::shards::{
+    DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet, PlanCorpus, PlanSamples, PlanSignals,
+    SCORE_K,
+};
 use crate::signals::{Rounding, Sampling};
 use crate::storage;
 use crate::teacher::ReduceChoice;
 use crate::tokens::{Dtype, EodPosition, Packing, TokenFormat};
-pub(super) use sampling::sampling_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
@@ -195,6 +198,11 @@ pub struct LabelOptions {
     /// gives something other than logits). The plan records what was overridden.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_any_teacher: Option<bool>,
+
+    /// Label sequences with a token that the teacher gives no probability at all (its logit is -inf)
+    /// too: their scores by NLL are null, so that `select` keeps none of them by those.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_impossible_targets: Option<bool>,
 }
 
 /// `--order-seed`: a number, or none for the corpus' own order.
@@ -297,6 +305,8 @@ pub struct LabelConfig {
     pub allow_mixed_runtime: bool,
     /// Whether a model that was measured to be no teacher labels all the same.
     pub allow_any_teacher: bool,
+    /// Whether a target may have probability 0.
+    pub allow_impossible_targets: bool,
 }
 
 /// Which sequences of the corpus to label.
@@ -405,6 +415,7 @@ impl LabelOptions {
             task,
             allow_mixed_runtime,
             allow_any_teacher,
+            allow_impossible_targets,
         )
     }
 
@@ -471,6 +482,7 @@ impl LabelOptions {
             ort_lib: self.ort_lib,
             allow_mixed_runtime: self.allow_mixed_runtime.unwrap_or(false),
             allow_any_teacher: self.allow_any_teacher.unwrap_or(false),
+            allow_impossible_targets: self.allow_impossible_targets.unwrap_or(false),
         };
         config.check()
     }
@@ -517,7 +529,30 @@ impl LabelConfig {
             task: Task::WHOLE,
             allow_mixed_runtime: false,
             allow_any_teacher: !plan.teacher.allowed.is_empty(),
+            allow_impossible_targets: plan.signals.impossible_targets,
         })
+    }
+
+    /// What its labels hold of a position.
+    pub(super) fn plan_signals(&self) -> PlanSignals {
+        PlanSignals {
+            groups: self.groups.clone(),
+            top_k: if self.groups.contains(&Group::Topk) {
+                self.top_k
+            } else {
+                0
+            },
+            temperatures: self.temperatures.clone(),
+            rounding: self.rounding,
+            mask_vocab_padding: self.mask_vocab_padding,
+            impossible_targets: self.allow_impossible_targets,
+            score_k: SCORE_K,
+            samples: self.sampling.map(|sampling| PlanSamples {
+                n_draws: sampling.n_draws,
+                tau: sampling.tau,
+                seed: sampling.seed,
+            }),
+        }
     }
 
     fn check(self) -> Result<Self, LabelError> {

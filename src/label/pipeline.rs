@@ -19,7 +19,7 @@ use super::error::LabelError;
 use super::planning::check_tokens_untouched;
 use super::profile::{Clock, Stage};
 use super::progress::Progress;
-use super::run::runtime_stamp;
+use super::runtime_stamp::runtime_stamp;
 use crate::interrupt::Interrupt;
 use crate::shards::{Plan, Row, RuntimeStamp, ShardWriter, Sidecar};
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, SignalsError};
@@ -297,7 +297,16 @@ fn label_batch(
     work: &Work<'_, '_>,
 ) -> Result<Vec<SequenceSignals>, LabelError> {
     let chosen: Vec<&Sequence> = batch.rows.iter().map(|&row| &sequences[row]).collect();
-    signals_of(&chosen, batch.shape, teacher, work.signals, work.view)
+    let signals = signals_of(&chosen, batch.shape, teacher, work.signals, work.view)?;
+    for (sequence, signals) in chosen.iter().zip(&signals) {
+        if !signals.scores.has_nll() {
+            if !work.plan.signals.impossible_targets {
+                return Err(impossible_target(sequence, signals, work.view));
+            }
+            lock(work.progress).labelled_without_nll(sequence.seq_id);
+        }
+    }
+    Ok(signals)
 }
 
 /// The signals of one sequence, in the call that labelling gives it.
@@ -327,37 +336,30 @@ fn signals_of(
             targets: &sequence.input_ids[1..],
         })
         .collect();
-    let signals = teacher
+    teacher
         .reduce(&token_batch(sequences, shape), &targets, config)
         .map_err(|error| match error {
             TeacherError::Signals(source) => with_sequence(source, sequences, view),
             error => error.into(),
-        })?;
-    for (sequence, signals) in sequences.iter().zip(&signals) {
-        check_possible(sequence, signals, view)?;
-    }
-    Ok(signals)
+        })
 }
 
 /// A target without probability leaves its sequence without an NLL, and so without scores.
-fn check_possible(
+fn impossible_target(
     sequence: &Sequence,
     signals: &SequenceSignals,
     view: &SequenceView<'_>,
-) -> Result<(), LabelError> {
-    if signals.scores.mean_nll != f64::INFINITY {
-        return Ok(());
-    }
+) -> LabelError {
     let logprobs = signals.positions.target_logprob_t.iter();
     let target = match logprobs.clone().position(|&l| l == f32::NEG_INFINITY) {
         Some(t) => format!("id {} at position {t}", sequence.input_ids[t + 1]),
         None => "one of its ids".to_owned(),
     };
-    Err(LabelError::ImpossibleTarget {
+    LabelError::ImpossibleTarget {
         seq_id: sequence.seq_id,
         token_offset: view.token_offset(sequence.seq_id),
         target,
-    })
+    }
 }
 
 /// Says which sequence of the corpus a batch row was.

@@ -5,11 +5,10 @@ use super::error::LabelError;
 use super::inputs::{Inputs, past_the_head};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
-    Attention, FORMAT_VERSION, Group, LabelSet, Layout, Plan, PlanCorpus, PlanFile, PlanSamples,
-    PlanSelection, PlanSequences, PlanSignals, PlanTeacher, Positions, SAMPLES_FEATURE,
+    Attention, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, LabelSet, Layout, Plan, PlanCorpus,
+    PlanFile, PlanSelection, PlanSequences, PlanSignals, PlanTeacher, Positions, SAMPLES_FEATURE,
     SELECTION_FEATURE, Selection, ViewIdentity,
 };
-use crate::signals::SCORE_K;
 use crate::storage;
 use crate::tokens::{EodPosition, Packing, SequenceView, TokenCorpus, TokensError};
 use std::ops::Range;
@@ -23,7 +22,7 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
     let view = inputs.view(config)?;
     let range = sequence_range(config.range, view.len())?;
     let known = known_plan(&config.output)?;
-    let signals = plan_signals(config);
+    let signals = config.plan_signals();
     let corpus = plan_corpus(config.eod, inputs, known.as_ref())?;
     let mut sequences = plan_sequences(config, &view, range);
     sequences.selection = plan_selection(config, &corpus, &sequences)?;
@@ -69,26 +68,6 @@ fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, Labe
     }
 }
 
-pub(super) fn plan_signals(config: &LabelConfig) -> PlanSignals {
-    PlanSignals {
-        groups: config.groups.clone(),
-        top_k: if config.groups.contains(&Group::Topk) {
-            config.top_k
-        } else {
-            0
-        },
-        temperatures: config.temperatures.clone(),
-        rounding: config.rounding,
-        mask_vocab_padding: config.mask_vocab_padding,
-        score_k: SCORE_K as u32,
-        samples: config.sampling.map(|sampling| PlanSamples {
-            n_draws: sampling.n_draws,
-            tau: sampling.tau,
-            seed: sampling.seed,
-        }),
-    }
-}
-
 fn layout(config: &LabelConfig, view: &SequenceView<'_>, signals: &PlanSignals) -> Layout {
     let mean_targets = view.n_targets() as f64 / view.len() as f64;
     let chosen = Layout::choose(mean_targets, signals, config.shard_bytes);
@@ -100,10 +79,13 @@ fn layout(config: &LabelConfig, view: &SequenceView<'_>, signals: &PlanSignals) 
 }
 
 fn required_features(config: &LabelConfig) -> Vec<String> {
-    let samples = config.sampling.map(|_| SAMPLES_FEATURE.to_owned());
-    let selection = &config.selection;
-    let selection = selection.as_ref().map(|_| SELECTION_FEATURE.to_owned());
-    samples.into_iter().chain(selection).collect()
+    let features = [
+        (SAMPLES_FEATURE, config.sampling.is_some()),
+        (SELECTION_FEATURE, config.selection.is_some()),
+        (IMPOSSIBLE_TARGETS_FEATURE, config.allow_impossible_targets),
+    ];
+    let required = features.into_iter().filter(|(_, is_required)| *is_required);
+    required.map(|(feature, _)| feature.to_owned()).collect()
 }
 
 /// What the selection keeps of the range, held against the corpus and how it is cut. Of a selection

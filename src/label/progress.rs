@@ -36,7 +36,20 @@ pub(super) struct Progress<'a> {
     n_shards: u64,
     n_bytes_written: u64,
     n_tokens_written: u64,
+    without_nll: WithoutNll,
 }
+
+/// Sequences with a target that the teacher gives no probability.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WithoutNll {
+    /// How many there were in this process.
+    pub n: u64,
+    /// seq_ids of the first ones that were met, at most eight.
+    pub first: Vec<u64>,
+}
+
+/// Sequences without NLL that are listed.
+const LISTED: usize = 8;
 
 /// Where the count begins and ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -58,7 +71,23 @@ impl<'a> Progress<'a> {
             n_shards: totals.n_shards_before,
             n_bytes_written: 0,
             n_tokens_written: 0,
+            without_nll: WithoutNll::default(),
         }
+    }
+
+    /// A sequence was labelled that has no NLL.
+    pub(super) fn labelled_without_nll(&mut self, seq_id: u64) {
+        self.without_nll.n += 1;
+        if self.without_nll.first.len() < LISTED {
+            self.without_nll.first.push(seq_id);
+        }
+    }
+
+    /// Those of this process, by rising seq_id.
+    pub(super) fn without_nll(&self) -> WithoutNll {
+        let mut without_nll = self.without_nll.clone();
+        without_nll.first.sort_unstable();
+        without_nll
     }
 
     /// `n_tokens` more targets are labelled.

@@ -4,7 +4,8 @@ use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
 use super::options::LabelConfig;
 use super::pipeline::signals_alone;
-use super::run::{runtime_stamp, signals_config};
+use super::reduction::signals_config;
+use super::runtime_stamp::runtime_stamp;
 use crate::shards::{LabelSet, Manifest, Permutation, Plan, Row, RuntimeStamp, ShardReader};
 use crate::signals::{PositionSignals, Rounding, SequenceSignals};
 use crate::teacher::{Noise, Teacher};
@@ -304,7 +305,9 @@ impl Comparison<'_> {
     }
 
     fn score(&mut self, what: &str, stored: f64, fresh: f64) {
-        if (stored - fresh).abs() > self.report.tolerance_nats {
+        // NaN, of one infinity and a number, is past every tolerance; two infinities are equal.
+        let is_near = stored == fresh || (stored - fresh).abs() <= self.report.tolerance_nats;
+        if !is_near {
             self.report.find(
                 self.seq_id,
                 format!("{what} is {stored}, the teacher says {fresh}"),

@@ -3,20 +3,21 @@
 use super::changed::name_option;
 use super::error::LabelError;
 use super::inputs::{Inputs, view_of};
-use super::options::{LabelConfig, Task, sampling_of};
+use super::options::{LabelConfig, Task};
 use super::output::check_output;
 use super::pipeline::{self, ShardQueue, Work};
 use super::planning::{check_tokens_untouched, make_plan};
 use super::profile::{Clock, Profile};
-use super::progress::{Progress, Snapshot, Totals};
+use super::progress::{Progress, Snapshot, Totals, WithoutNll};
+use super::reduction::signals_config;
+use super::runtime_stamp::runtime_stamp;
 use super::tokenizer_copy::copy_tokenizer;
 use crate::interrupt::Interrupt;
 use crate::shards::{
-    self, Group, LabelSet, Manifest, Plan, PlanSignals, RuntimeStamp, ShardState, ShardsError,
-    Sidecar,
+    self, LabelSet, Manifest, Plan, RuntimeStamp, ShardState, ShardsError, Sidecar,
 };
-use crate::signals::{self, Groups, SequenceTargets, SignalsConfig};
-use crate::teacher::{Canceller, ReduceChoice, Teacher, TeacherError, TeacherInfo, TokenBatch};
+use crate::signals::SequenceTargets;
+use crate::teacher::{Canceller, Teacher, TeacherError, TokenBatch};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -31,6 +32,8 @@ pub struct Outcome {
     pub n_before: u64,
     /// Targets a second, over what this run made.
     pub tokens_per_s: f64,
+    /// Sequences of this run that have no NLL.
+    pub without_nll: WithoutNll,
     /// Where the time went.
     pub profile: Profile,
     /// The manifest, if every shard of the set is done.
@@ -144,6 +147,7 @@ fn label_task(
             n_made: todo.len() as u64,
             n_before: done.len() as u64,
             tokens_per_s: progress.tokens_per_s(),
+            without_nll: progress.without_nll(),
             profile: clock.profile(progress.n_labelled(), inputs.teachers().len()),
             manifest: None,
         }),
@@ -238,43 +242,5 @@ fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
             source,
         }),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What a sidecar records of the machine's side of the numbers.
-pub(super) fn runtime_stamp(teacher: &Teacher) -> RuntimeStamp {
-    RuntimeStamp {
-        ort_version: teacher.info().ort_version.clone(),
-        provider: provider_stamp(teacher.info()),
-        instruction_set: match teacher.info().reduction {
-            // This processor adds nothing up then.
-            ReduceChoice::Cuda => "cuda".to_owned(),
-            _ => signals::instruction_set().to_owned(),
-        },
-        saltworks_version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-/// The provider, and the place of the reduction where it is not this processor: sums are made in
-/// another order there.
-fn provider_stamp(info: &TeacherInfo) -> String {
-    match info.reduction {
-        ReduceChoice::Auto | ReduceChoice::Host => info.provider.clone(),
-        place => format!("{}+{place}", info.provider),
-    }
-}
-
-/// The reduction that a plan asks for, over V ids.
-pub(super) fn signals_config(signals: &PlanSignals, vocab_size: u32) -> SignalsConfig {
-    SignalsConfig {
-        groups: Groups {
-            stats: signals.has(Group::Stats),
-            topk: signals.has(Group::Topk),
-        },
-        top_k: signals.top_k as usize,
-        temperatures: signals.temperatures.clone(),
-        rounding: signals.rounding,
-        vocab_size: vocab_size as usize,
-        sampling: sampling_of(signals),
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Checker {
     /// Whether every sequence but the view's last is full.
     full_but: Option<u64>,
     one_document: bool,
+    /// Whether a target may have probability 0.
+    impossible_targets: bool,
     temperatures: Vec<f64>,
     rounding: Rounding,
     /// Position (1-based, counted over all rows) at which an id was last kept.
@@ -77,6 +79,7 @@ impl Checker {
             has_positions: plan.signals.has_positions(),
             full_but: (q.packing == Packing::Concat).then(|| q.n_total.saturating_sub(1)),
             one_document: q.attention == Attention::Document && q.packing == Packing::Document,
+            impossible_targets: plan.signals.impossible_targets,
             temperatures: plan.signals.temperatures.clone(),
             rounding: plan.signals.rounding,
             seen_v: vec![0; n_scratch as usize],
@@ -94,7 +97,7 @@ impl Checker {
         }
         self.check_n_targets(row.seq_id, row.n_targets)?;
         if parts != Parts::Positions {
-            scores::check_scores(row)?;
+            scores::check_scores(row, self.impossible_targets)?;
         }
         if parts == Parts::Scores || !self.has_positions {
             return Ok(());
@@ -123,9 +126,9 @@ impl Checker {
             });
         }
         self.check_n_targets(seq_id, n_targets)?;
-        scores
-            .into_iter()
-            .try_for_each(|(score, value)| scores::check_score(score, value))
+        scores.into_iter().try_for_each(|(score, value)| {
+            scores::check_score(score, value, self.impossible_targets)
+        })
     }
 
     fn check_n_targets(&self, seq_id: u64, n_targets: u32) -> Checked {
@@ -162,8 +165,11 @@ impl Checker {
         values(
             "target_logprob",
             &s.target_logprob_t,
-            "a finite log-probability",
-            is_logprob,
+            match self.impossible_targets {
+                true => "a log-probability (-inf is one)",
+                false => "a finite log-probability",
+            },
+            |x| is_logprob(x) || (self.impossible_targets && x == f32::NEG_INFINITY),
         )?;
         values(
             "entropy",

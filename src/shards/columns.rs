@@ -118,6 +118,14 @@ impl ScoreId {
         }
     }
 
+    /// Whether it is a statistic of the targets' NLL, and so absent where that is infinite.
+    pub(super) fn is_by_nll(self) -> bool {
+        match self {
+            ScoreId::Salt | ScoreId::SaltMasked | ScoreId::MeanNll | ScoreId::MedianNll => true,
+            ScoreId::LearnableFraction | ScoreId::MeanEntropy | ScoreId::MeanTopkMass => false,
+        }
+    }
+
     /// Unit of the values: `nats`, `fraction` or `probability`.
     pub fn unit(self) -> &'static str {
         score_column(self).unit
@@ -272,7 +280,11 @@ fn column(id: ColumnId, signals: &PlanSignals) -> Column {
             "",
             "document of the sequence's first token",
         ),
-        ColumnId::Score(score) => return score_column(score),
+        ColumnId::Score(score) => {
+            let mut column = score_column(score);
+            column.nullable |= signals.impossible_targets && score.is_by_nll();
+            return column;
+        }
         ColumnId::InputIds => (
             "input_ids",
             Scores,

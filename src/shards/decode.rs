@@ -336,7 +336,8 @@ fn store(column: &Column, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
 }
 
 fn set_score(scores: &mut Scores, score: ScoreId, value: Option<f64>) {
-    let number = value.unwrap_or(f64::NAN);
+    // Only scores by NLL may be null: where it is infinite.
+    let number = value.unwrap_or(f64::INFINITY);
     match score {
         ScoreId::Salt => scores.salt = value,
         ScoreId::SaltMasked => scores.salt_masked = number,

@@ -45,6 +45,7 @@ pub fn describe_columns() -> Vec<ColumnDescription> {
         temperatures: vec![2.0],
         rounding: Rounding::F32,
         mask_vocab_padding: false,
+        impossible_targets: false,
         score_k: SCORE_K,
         samples: Some(PlanSamples {
             n_draws: 1,

@@ -93,7 +93,7 @@ fn array(column: &Column, rows: &[Row]) -> Result<ArrayRef> {
             rows.iter().map(|r| r.first_doc_index),
         ))),
         ColumnId::Score(score) if column.nullable => Ok(Arc::new(Float64Array::from_iter(
-            rows.iter().map(|r| score_of(&r.scores, score)),
+            rows.iter().map(|r| stored_score(&r.scores, score)),
         ))),
         ColumnId::Score(score) => Ok(Arc::new(Float64Array::from_iter_values(
             rows.iter()
@@ -120,6 +120,11 @@ fn array(column: &Column, rows: &[Row]) -> Result<ArrayRef> {
         ColumnId::SampledCounts => lists::<UInt16Type>(column, rows, |r| &r.signals.sampled_counts),
         ColumnId::SampleOffsets => lists::<UInt32Type>(column, rows, |r| &r.signals.sample_offsets),
     }
+}
+
+/// A null stands for a score by an infinite NLL.
+fn stored_score(scores: &Scores, score: ScoreId) -> Option<f64> {
+    score_of(scores, score).filter(|&value| value != f64::INFINITY)
 }
 
 fn score_of(scores: &Scores, score: ScoreId) -> Option<f64> {

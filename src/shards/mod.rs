@@ -65,9 +65,9 @@ pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Layout, Slot, encoded_
 pub use manifest::{MANIFEST_NAME, Manifest, ManifestSegment, finalize};
 pub use permutation::Permutation;
 pub use plan::{
-    Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Plan, PlanCorpus, PlanFile,
-    PlanSamples, PlanSelection, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
-    SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
+    Attention, FORMAT_VERSION, FieldDifference, Group, IMPOSSIBLE_TARGETS_FEATURE, KNOWN_FEATURES,
+    Plan, PlanCorpus, PlanFile, PlanSamples, PlanSelection, PlanSequences, PlanSignals,
+    PlanTeacher, PlanTokenizer, Positions, SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
 };
 pub use reader::ShardReader;
 pub use row::Row;

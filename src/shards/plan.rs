@@ -12,7 +12,11 @@ use std::sync::Arc;
 /// The format version that this library writes, and the greatest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 /// Required features that this library knows. A set that needs another one is refused.
-pub const KNOWN_FEATURES: &[&str] = &[SAMPLES_FEATURE, SELECTION_FEATURE];
+pub const KNOWN_FEATURES: &[&str] = &[
+    SAMPLES_FEATURE,
+    SELECTION_FEATURE,
+    IMPOSSIBLE_TARGETS_FEATURE,
+];
 /// The feature that labels with the group `samples` require. A reader of before that group would refuse
 /// it all the same, as a word that it does not know in a plan that must be damaged; this way it says
 /// that a newer version is needed.
@@ -20,6 +24,9 @@ pub const SAMPLES_FEATURE: &str = "samples";
 /// The feature that labels of a selection require: without it a reader would take every sequence of the
 /// range for labelled, and rows for those of others.
 pub const SELECTION_FEATURE: &str = "selection";
+/// The feature that labels with targets of probability 0 require: a reader without it would take an
+/// infinite NLL or a null score for damage.
+pub const IMPOSSIBLE_TARGETS_FEATURE: &str = "impossible-targets";
 /// k of the SALT scores (eq. 10).
 pub const SCORE_K: u32 = crate::signals::SCORE_K as u32;
 
@@ -239,6 +246,10 @@ pub struct PlanSignals {
     pub rounding: Rounding,
     /// Ids past the tokenizer's vocabulary were masked before the softmax.
     pub mask_vocab_padding: bool,
+    /// Targets may have probability 0 (a logit of -inf): their `target_logprob` is -inf, and the scores
+    /// by NLL of their sequence are null. Absent: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub impossible_targets: bool,
     /// k of the SALT scores.
     pub score_k: u32,
     /// How ids are drawn; the group `samples` only, else absent.

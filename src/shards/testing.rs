@@ -88,6 +88,7 @@ pub(crate) fn plan() -> Plan {
             temperatures: vec![2.0, 0.5],
             rounding: Rounding::F16,
             mask_vocab_padding: false,
+            impossible_targets: false,
             score_k: SCORE_K,
             samples: None,
         },

@@ -1,7 +1,7 @@
 //! What a plan may say: values that can be, and go together.
 
 use super::ShardsError;
-use super::plan::{Group, Plan, SAMPLES_FEATURE, SELECTION_FEATURE};
+use super::plan::{Group, IMPOSSIBLE_TARGETS_FEATURE, Plan, SAMPLES_FEATURE, SELECTION_FEATURE};
 
 /// `target_rank` saturates at `u16::MAX`, so a kept set may not reach past it.
 const MAX_TOP_K: u32 = u16::MAX as u32;
@@ -42,12 +42,8 @@ impl Plan {
 
     fn validate_selection(&self) -> Result<(), ShardsError> {
         let s = &self.sequences;
-        let is_required = self
-            .required_features
-            .iter()
-            .any(|f| f == SELECTION_FEATURE);
         require(
-            is_required == s.selection.is_some(),
+            self.requires(SELECTION_FEATURE) == s.selection.is_some(),
             "required_features",
             || "must list `selection` exactly if there is one".to_owned(),
         )?;
@@ -65,6 +61,10 @@ impl Plan {
                 )
             },
         )
+    }
+
+    fn requires(&self, feature: &str) -> bool {
+        self.required_features.iter().any(|f| f == feature)
     }
 
     fn validate_signals(&self) -> Result<(), ShardsError> {
@@ -89,6 +89,11 @@ impl Plan {
                 k_range.end()
             )
         })?;
+        require(
+            self.requires(IMPOSSIBLE_TARGETS_FEATURE) == s.impossible_targets,
+            "required_features",
+            || "must list `impossible-targets` exactly if those are allowed".to_owned(),
+        )?;
         self.validate_temperatures()?;
         self.validate_samples()
     }
@@ -120,10 +125,11 @@ impl Plan {
             Some(_) => "needs the group samples: add it".to_owned(),
             None => "is absent, but the group samples needs it: say how ids are drawn".to_owned(),
         })?;
-        let is_required = self.required_features.iter().any(|f| f == SAMPLES_FEATURE);
-        require(is_required == has_group, "required_features", || {
-            "must list `samples` exactly if that group is stored".to_owned()
-        })?;
+        require(
+            self.requires(SAMPLES_FEATURE) == has_group,
+            "required_features",
+            || "must list `samples` exactly if that group is stored".to_owned(),
+        )?;
         let Some(samples) = samples else {
             return Ok(());
         };

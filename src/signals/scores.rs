@@ -24,8 +24,22 @@ impl ScoreInputs {
     }
 }
 
-/// The scores of a sequence of at least one position.
+/// The scores of a sequence of at least one position. One with a target of probability 0 has no
+/// score by NLL: `salt` is absent and the others of that kind are infinite.
 pub(super) fn scores(inputs: &ScoreInputs) -> Scores {
+    let scores = scores_by_definition(inputs);
+    if scores.has_nll() {
+        return scores;
+    }
+    Scores {
+        salt: None,
+        salt_masked: f64::INFINITY,
+        median_nll: f64::INFINITY,
+        ..scores
+    }
+}
+
+fn scores_by_definition(inputs: &ScoreInputs) -> Scores {
     let learnable = |t: usize| inputs.target_rank_t[t] < SCORE_K as u32;
     let nll = &inputs.nll_t;
     let n = nll.len();
@@ -92,6 +106,15 @@ mod tests {
     fn an_even_count_takes_the_mean_of_the_two_middle_values() {
         let got = scores(&inputs(&[4.0, 1.0, 2.0, 3.0], &[0, 0, 0, 0]));
         assert_eq!((got.salt, got.median_nll), (Some(2.5), 2.5));
+    }
+
+    #[test]
+    fn a_target_without_probability_leaves_no_score_by_nll() {
+        let got = scores(&inputs(&[1.0, f64::INFINITY, 2.0], &[0, 500, 0]));
+        let infinite = [got.salt_masked, got.mean_nll, got.median_nll];
+        assert_eq!((got.salt, infinite), (None, [f64::INFINITY; 3]));
+        assert_eq!((got.mean_entropy, got.mean_topk_mass), (2.0, 0.5));
+        assert_eq!(got.learnable_fraction, 2.0 / 3.0);
     }
 
     #[test]

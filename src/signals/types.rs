@@ -123,6 +123,14 @@ pub struct Scores {
     pub mean_topk_mass: f64,
 }
 
+impl Scores {
+    /// Whether the targets have an NLL: not if one of them has probability 0, and then `salt` is `None`
+    /// and the other scores by NLL are infinite.
+    pub fn has_nll(&self) -> bool {
+        self.mean_nll != f64::INFINITY
+    }
+}
+
 /// Precision that kept log-probabilities are rounded to (they are stored as f32 all the same), to
 /// the nearest, ties to even.
 ///

@@ -7,11 +7,12 @@ pub(super) const N_SCORES: usize = 7;
 
 /// Column names and values, in the order of the shard's columns.
 pub(super) fn named_scores(scores: &Scores) -> [(&'static str, Option<f64>); N_SCORES] {
+    let by_nll = |score: f64| scores.has_nll().then_some(score);
     [
         ("score_salt", scores.salt),
-        ("score_salt_masked", Some(scores.salt_masked)),
-        ("score_mean_nll", Some(scores.mean_nll)),
-        ("score_median_nll", Some(scores.median_nll)),
+        ("score_salt_masked", by_nll(scores.salt_masked)),
+        ("score_mean_nll", by_nll(scores.mean_nll)),
+        ("score_median_nll", by_nll(scores.median_nll)),
         ("score_learnable_fraction", Some(scores.learnable_fraction)),
         ("score_mean_entropy", Some(scores.mean_entropy)),
         ("score_mean_topk_mass", Some(scores.mean_topk_mass)),

@@ -15,6 +15,7 @@ const N_BARS: usize = 12;
 pub struct StatsCollector {
     n_rows: u64,
     n_targets: u64,
+    n_without_nll: u64,
     nll: Histogram,
     entropy: Histogram,
     tail_mass: Histogram,
@@ -30,6 +31,9 @@ pub struct LabelStats {
     pub n_rows: u64,
     /// Predicted positions.
     pub n_targets: u64,
+    /// Sequences without an NLL: the teacher gives one of their targets no probability. Such targets are
+    /// not in `target_nll`.
+    pub n_without_nll: u64,
     /// Over positions: `target_nll`, `entropy`, `tail_mass`, `distinct_draws`; those that the set holds.
     pub positions: Vec<Distribution>,
     /// Over rows: every score.
@@ -68,6 +72,7 @@ impl Default for StatsCollector {
         StatsCollector {
             n_rows: 0,
             n_targets: 0,
+            n_without_nll: 0,
             nll: Histogram::new(0.0..MAX_NATS),
             entropy: Histogram::new(0.0..MAX_NATS),
             tail_mass: Histogram::new(0.0..1.0),
@@ -83,6 +88,7 @@ impl StatsCollector {
     pub fn add(&mut self, row: &Row) {
         self.n_rows += 1;
         self.n_targets += u64::from(row.n_targets);
+        self.n_without_nll += u64::from(!row.scores.has_nll());
         for (histogram, (_, score)) in self.scores.iter_mut().zip(named_scores(&row.scores)) {
             score.into_iter().for_each(|value| histogram.add(value));
         }
@@ -90,6 +96,7 @@ impl StatsCollector {
         signals
             .target_logprob_t
             .iter()
+            .filter(|logprob| logprob.is_finite())
             .for_each(|&logprob| self.nll.add(-f64::from(logprob)));
         signals
             .entropy_t
@@ -131,6 +138,7 @@ impl StatsCollector {
         LabelStats {
             n_rows: self.n_rows,
             n_targets: self.n_targets,
+            n_without_nll: self.n_without_nll,
             positions: positions.into_iter().flatten().collect(),
             scores: scores.collect(),
             truncation: self.truncation(),

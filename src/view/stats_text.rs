@@ -35,7 +35,14 @@ fn heading(stats: &SetStats) -> String {
             stats.n_shards_finished, stats.n_shards
         )
     };
-    format!("{n_rows} rows, {n_targets} targets in {shards}")
+    let without = match stats.labels.n_without_nll {
+        0 => String::new(),
+        n => format!(
+            "\n{} of the rows hold a target that the teacher gives no probability: no score by NLL",
+            grouped(n)
+        ),
+    };
+    format!("{n_rows} rows, {n_targets} targets in {shards}{without}")
 }
 
 pub(super) fn title(text: &str) -> String {

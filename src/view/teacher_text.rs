@@ -24,6 +24,12 @@ pub fn render_teacher(figures: &TeacherFigures) -> String {
         "  NLL, nats             {}",
         plus_minus(&figures.nll)
     ));
+    if figures.n_without_nll > 0 {
+        lines.push(format!(
+            "  left out              {} sequences with a target that the teacher gives no probability",
+            grouped(figures.n_without_nll)
+        ));
+    }
     if let Some(accuracy) = &figures.accuracy {
         lines.push(format!("  its best id is right  {}", plus_minus(accuracy)));
     }
@@ -203,6 +209,7 @@ mod tests {
         };
         TeacherFigures {
             n_sequences: 9_000,
+            n_without_nll: 0,
             n_targets: 3_000_000,
             blocks_of: BlocksOf::Documents,
             n_blocks: 512,

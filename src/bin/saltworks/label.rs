@@ -2,7 +2,9 @@
 
 use super::progress::ProgressDisplay;
 use crate::common::print::{out, say};
-use saltworks::label::{self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome};
+use saltworks::label::{
+    self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome, WithoutNll,
+};
 use saltworks::shards::Plan;
 use std::path::PathBuf;
 
@@ -122,6 +124,7 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
             outcome.tokens_per_s
         );
     }
+    warn_of_missing_nll(&outcome.without_nll);
     match &outcome.manifest {
         Some(_) => out!("labels are complete in {output} (saltworks stats {output})"),
         None => out!(
@@ -129,6 +132,23 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
             config.task.index,
             config.task.count
         ),
+    }
+}
+
+/// They were asked for, but a user should know which they are.
+fn warn_of_missing_nll(without_nll: &WithoutNll) {
+    if without_nll.n > 0 {
+        let ids: Vec<String> = without_nll.first.iter().map(u64::to_string).collect();
+        let more = if without_nll.n > ids.len() as u64 {
+            ", ..."
+        } else {
+            ""
+        };
+        say!(
+            "warning: {} of the sequences labelled now hold a token that the teacher gives no probability; their scores by NLL are null: seq_id {}{more}",
+            without_nll.n,
+            ids.join(", ")
+        );
     }
 }
 

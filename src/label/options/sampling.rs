@@ -2,20 +2,11 @@
 
 use super::{LabelOptions, TAU_RANGE};
 use crate::label::error::LabelError;
-use crate::shards::{Group, PlanSignals};
+use crate::shards::Group;
 use crate::signals::Sampling;
 
 /// Draws a position, unless `--samples` says otherwise. In the plan, and so visible.
 const DEFAULT_DRAWS: u32 = 50;
-
-/// How a plan has ids drawn.
-pub(in crate::label) fn sampling_of(signals: &PlanSignals) -> Option<Sampling> {
-    signals.samples.map(|samples| Sampling {
-        n_draws: samples.n_draws,
-        tau: samples.tau,
-        seed: samples.seed,
-    })
-}
 
 impl LabelOptions {
     /// Groups that were named, or the default: who gives a number of draws and names no groups

@@ -6,9 +6,10 @@ use crate::shards::row::Row;
 use crate::shards::row_fault::RowFault;
 
 /// Scores are finite and in the range of what they measure; `salt` is null exactly if no position
-/// is learnable.
-pub(super) fn check_scores(row: &Row) -> Checked {
+/// is learnable. Where targets may be impossible, all scores by NLL may be infinite together.
+pub(super) fn check_scores(row: &Row, impossible_targets: bool) -> Checked {
     let s = &row.scores;
+    let has_no_nll = impossible_targets && lacks_nll(row)?;
     for (id, value) in [
         (ScoreId::Salt, s.salt),
         (ScoreId::SaltMasked, Some(s.salt_masked)),
@@ -18,9 +19,10 @@ pub(super) fn check_scores(row: &Row) -> Checked {
         (ScoreId::LearnableFraction, Some(s.learnable_fraction)),
         (ScoreId::MeanTopkMass, Some(s.mean_topk_mass)),
     ] {
-        check_score(id, value)?;
+        let value = value.filter(|_| !(has_no_nll && id.is_by_nll()));
+        check_score(id, value, impossible_targets)?;
     }
-    if s.salt.is_some() == (s.learnable_fraction > 0.0) {
+    if has_no_nll || s.salt.is_some() == (s.learnable_fraction > 0.0) {
         return Ok(());
     }
     Err(RowFault::Value {
@@ -31,14 +33,40 @@ pub(super) fn check_scores(row: &Row) -> Checked {
     })
 }
 
-/// A score is finite and in the range of what it measures. Only `salt` may be absent.
-pub(super) fn check_score(id: ScoreId, value: Option<f64>) -> Checked {
+/// Whether the row has no score by NLL, which are there or absent together.
+fn lacks_nll(row: &Row) -> Result<bool, RowFault> {
+    let s = &row.scores;
+    let by_nll = [
+        ("score_salt_masked", s.salt_masked),
+        ("score_mean_nll", s.mean_nll),
+        ("score_median_nll", s.median_nll),
+    ];
+    let lacks = !s.has_nll();
+    let differs = |&&(_, value): &&(&str, f64)| (value == f64::INFINITY) != lacks;
+    let fault = |column, value| RowFault::Value {
+        column,
+        idx: 0,
+        value,
+        expected: "null exactly if the other scores by NLL are",
+    };
+    match by_nll.iter().find(differs) {
+        Some(&(column, value)) => Err(fault(column, value)),
+        None => match s.salt.filter(|_| lacks) {
+            Some(salt) => Err(fault("score_salt", salt)),
+            None => Ok(lacks),
+        },
+    }
+}
+
+/// A score is finite and in the range of what it measures. Only `salt` may be absent, or all by NLL
+/// where targets may be impossible.
+pub(super) fn check_score(id: ScoreId, value: Option<f64>, impossible_targets: bool) -> Checked {
     let (expected, max) = match id {
         ScoreId::LearnableFraction | ScoreId::MeanTopkMass => ("a share in [0, 1]", 1.0 + 1e-6),
         _ => ("a finite number of nats, at least 0", f64::INFINITY),
     };
     match value {
-        None if id == ScoreId::Salt => Ok(()),
+        None if id == ScoreId::Salt || (impossible_targets && id.is_by_nll()) => Ok(()),
         value => score(id.name(), value.unwrap_or(f64::NAN), expected, max),
     }
 }
@@ -56,7 +84,8 @@ fn score(column: &'static str, value: f64, expected: &'static str, max: f64) -> 
 }
 
 fn agrees(column: &'static str, value: f64, other: &'static str, expected: f64) -> Checked {
-    if (value - expected).abs() <= NATS_TOLERANCE * (1.0 + expected.abs()) {
+    let slack = NATS_TOLERANCE * (1.0 + expected.abs());
+    if value == expected || (expected.is_finite() && (value - expected).abs() <= slack) {
         return Ok(());
     }
     Err(RowFault::Disagrees {

@@ -29,6 +29,56 @@ fn made_up_rows_keep_every_invariant() {
     }
 }
 
+#[test]
+fn an_impossible_target_is_legal_where_the_plan_says_so_and_only_with_all_it_entails() {
+    let mut plan = with_targets(plan());
+    let strict = plan.clone();
+    plan.signals.impossible_targets = true;
+    let mut good = sample(&plan);
+    // The last target: one that is not among the kept ids.
+    let t = good
+        .signals
+        .target_rank_t
+        .iter()
+        .rposition(|&rank| rank >= 4);
+    let t = t.expect("some target is not among the kept");
+    good.signals.target_logprob_t[t] = f32::NEG_INFINITY;
+    good.scores = crate::signals::Scores {
+        salt: None,
+        salt_masked: f64::INFINITY,
+        mean_nll: f64::INFINITY,
+        median_nll: f64::INFINITY,
+        ..good.scores
+    };
+    let id = good.seq_id;
+    assert_eq!(fault(&plan, &good, id), None);
+    assert!(fault(&strict, &good, id).is_some());
+    let breaks: &[Break] = &[
+        ("score_salt", |r| r.scores.salt = Some(1.0)),
+        ("score_median_nll", |r| r.scores.median_nll = 1.0),
+        ("score_mean_nll", |r| {
+            r.scores.salt_masked = 1.0;
+            r.scores.mean_nll = 1.0;
+            r.scores.median_nll = 1.0;
+        }),
+        ("target_logprob", |r| {
+            let lists = &mut r.signals.target_logprob_t;
+            lists.iter_mut().for_each(|l| *l = f32::NAN);
+        }),
+        ("score_mean_nll", |r| {
+            let lists = &mut r.signals.target_logprob_t;
+            lists.iter_mut().for_each(|l| *l = l.max(-9.0));
+        }),
+    ];
+    for (named, break_it) in breaks {
+        let mut bad = good.clone();
+        break_it(&mut bad);
+        let found = fault(&plan, &bad, id).map(|fault| fault.to_string());
+        let found = found.unwrap_or_default();
+        assert!(found.contains(named), "{named}: {found}");
+    }
+}
+
 /// Swallows what `pop` gives.
 fn without_last<T>(_: Option<T>) {}
 

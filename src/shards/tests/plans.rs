@@ -291,6 +291,7 @@ fn signals(groups: &[Group], top_k: u32, rounding: Rounding) -> PlanSignals {
         temperatures: vec![],
         rounding,
         mask_vocab_padding: false,
+        impossible_targets: false,
         score_k: SCORE_K,
         samples: None,
     }

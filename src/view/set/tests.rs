@@ -55,6 +55,7 @@ fn plan() -> Plan {
             temperatures: vec![],
             rounding: Rounding::F32,
             mask_vocab_padding: false,
+            impossible_targets: false,
             score_k: SCORE_K,
             samples: None,
         },
