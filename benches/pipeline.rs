@@ -237,14 +237,14 @@ fn options(
         tokens: Some(tokens.into()),
         tokens_format: Some(TokenFormat::NanoGpt),
         seq_len: Some(seq_len),
-        top_k: Some(TOP_K),
+        top_k: TOP_K,
         groups: Some(match sampled {
             true => vec![Group::Stats, Group::Topk, Group::Samples],
             false => vec![Group::Stats, Group::Topk],
         }),
         samples: sampled.then_some(N_DRAWS),
-        temperatures: sampled.then(|| vec![2.0]),
-        device: Some("cpu".into()),
+        temperatures: if sampled { vec![2.0] } else { Vec::new() },
+        device: "cpu".into(),
         threads: Some(threads),
         ..LabelOptions::default()
     }

@@ -60,8 +60,8 @@ fn make_labels(dir: &Path, vocab_size: u64, n_sequences: usize, threads: usize) 
         tokens_format: Some(TokenFormat::NanoGpt),
         output: Some(dir.join("labels")),
         seq_len: Some(SEQ_LEN),
-        top_k: Some(TOP_K),
-        device: Some("cpu".into()),
+        top_k: TOP_K,
+        device: "cpu".into(),
         threads: Some(threads),
         ..Labelling::default()
     };

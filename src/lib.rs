@@ -20,6 +20,7 @@
 //! H heads, W the width of queries, keys and values together.
 
 pub mod bounds;
+pub mod config;
 pub mod corpus;
 pub mod demo;
 pub mod error;

@@ -5,8 +5,9 @@ use super::cost::{LabelNeed, Scoring};
 use super::error::{ExperimentError, require};
 use super::grid::{arm_dir, with_decay};
 use super::json;
+use crate::config::{ConfigFileError, text_override};
 use crate::train::TrainError;
-use crate::train::config::{ConfigError, RunConfig, text_override};
+use crate::train::config::{ConfigError, RunConfig};
 use crate::train::data::LabelSource;
 use crate::train::data::TokenizerFacts;
 use crate::train::run::{Inputs, Sources, prepare_as_of};
@@ -232,7 +233,7 @@ fn shared(config: &ExperimentConfig, overrides: &[String]) -> Result<RunConfig, 
         (None, run) => {
             let table = run.clone().unwrap_or_default();
             let text = toml::to_string(&table);
-            let text = text.map_err(|source| ConfigError::Serialize { source })?;
+            let text = text.map_err(|source| ConfigFileError::Serialize { source })?;
             RunConfig::parse(&text, Path::new("[run]"), overrides)
         }
     }

@@ -3,9 +3,8 @@
 use super::ExperimentError;
 use super::error::require;
 use super::report::ReportInputs;
-use crate::storage::place_elsewhere;
+use crate::config::{Layers, text_override};
 use crate::tokens::{Dtype, EodPosition, TokenFormat};
-use crate::train::config::text_override;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,23 +159,7 @@ impl ExperimentConfig {
     /// An unreadable file, broken TOML, an unknown key; names that are taken twice or are no names
     /// of directories; shares that are none; a baseline that is no arm.
     pub fn read(path: &Path) -> Result<Self, ExperimentError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ExperimentError::Read {
-            path: path.into(),
-            source,
-        })?;
-        let config: Self = toml::from_str(&text).map_err(|source| ExperimentError::Parse {
-            path: path.into(),
-            source: Box::new(source),
-        })?;
-        let table: Option<Table> = toml::from_str(&text).ok();
-        if let Some((key, place)) = place_elsewhere(&table) {
-            return Err(ExperimentError::Value {
-                key,
-                expected: place.expected.to_owned(),
-                got: place.got,
-                remedy: place.remedy,
-            });
-        }
+        let config: Self = Layers::read(Some(path), &[])?.into_options()?;
         config.validate()?;
         Ok(config)
     }

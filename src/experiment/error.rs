@@ -1,5 +1,6 @@
 //! What can go wrong with an experiment.
 
+use crate::config::ConfigFileError;
 use crate::error::Kind;
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
@@ -11,24 +12,9 @@ use std::path::PathBuf;
 /// An experiment that cannot begin, or was stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ExperimentError {
-    /// The file cannot be read.
-    #[error("cannot read the experiment {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is not TOML of the known keys.
-    #[error("the experiment {} is wrong", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Line, key and reason.
-        #[source]
-        source: Box<toml::de::Error>,
-    },
+    /// `experiment.toml`.
+    #[error(transparent)]
+    File(#[from] ConfigFileError),
     /// A value out of range, or one that does not go with another.
     #[error("{key} is {got}: expected {expected}; {remedy}")]
     Value {
@@ -195,11 +181,8 @@ impl ExperimentError {
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Read { .. }
-            | Self::Parse { .. }
-            | Self::Value { .. }
-            | Self::Nothing { .. }
-            | Self::BranchPointGone { .. } => Kind::Usage,
+            Self::File(error) => error.kind(),
+            Self::Value { .. } | Self::Nothing { .. } | Self::BranchPointGone { .. } => Kind::Usage,
             Self::Arm { source, .. }
             | Self::Set { source, .. }
             | Self::Teacher { source, .. }

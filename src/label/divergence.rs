@@ -56,9 +56,13 @@ pub fn check_teacher(
     n_sequences: u64,
     seed: u64,
 ) -> Result<TeacherReport, LabelError> {
-    if config.device.contains(',') {
+    if config.options.device.contains(',') {
         let expected = "one device, for a sample";
-        return Err(LabelError::option("--device", expected, &config.device));
+        return Err(LabelError::option(
+            "--device",
+            expected,
+            &config.options.device,
+        ));
     }
     let mut inputs = Inputs::open(config)?;
     if let Some(plan) = set.segments.first() {

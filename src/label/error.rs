@@ -4,7 +4,7 @@ use crate::error::Kind;
 use crate::onnx::OnnxError;
 use crate::shards::ShardsError;
 use crate::signals::SignalsError;
-use crate::storage::{PlaceError, StorageError};
+use crate::storage::StorageError;
 use crate::teacher::TeacherError;
 use crate::tokens::TokensError;
 use std::fmt::Display;
@@ -50,35 +50,6 @@ pub enum LabelError {
         expected: String,
         /// What was given.
         got: String,
-    },
-    /// The configuration file cannot be read.
-    #[error("cannot read the configuration {}", path.display())]
-    ReadConfig {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The configuration file is not TOML of the known keys.
-    #[error("the configuration {} is wrong", path.display())]
-    ParseConfig {
-        /// The file.
-        path: PathBuf,
-        /// Line, key and reason.
-        #[source]
-        source: Box<toml::de::Error>,
-    },
-    /// A path of the configuration file that is no local one.
-    #[error("{key} in the configuration {}", path.display())]
-    Place {
-        /// The key.
-        key: String,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: PlaceError,
     },
     /// The teacher's vocabulary is not the tokenizer's.
     #[error("the teacher {} has {teacher} logits a position, but the tokenizer of the tokens ({tokenizer_source}) has {tokenizer} ids: {remedy}", model.display())]
@@ -246,9 +217,6 @@ impl LabelError {
             Self::Missing { .. }
             | Self::ChangedOption { .. }
             | Self::Option { .. }
-            | Self::ReadConfig { .. }
-            | Self::ParseConfig { .. }
-            | Self::Place { .. }
             | Self::Vocabulary { .. }
             | Self::TokenizerMismatch { .. }
             | Self::NotTheTeachersTokenizer { .. }

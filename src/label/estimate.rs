@@ -87,7 +87,7 @@ fn probe(
         ..config.clone()
     };
     let part = first_rows(plan, n_rows, &inputs.view(&config)?);
-    let selection = config.selection.as_deref();
+    let selection = config.options.selection.as_deref();
     let opened = LabelSet::create_or_match_selected(&config.output, &part, selection)?;
     let part = opened.plan();
     let todo: Vec<u32> = part.shards().collect();

@@ -47,8 +47,8 @@ impl Inputs {
         let corpus = open_corpus(config)?;
         let tokenizer = tokenizer_facts(config, &corpus)?;
         let provenance = provenance::compare(config, tokenizer.as_ref())?;
-        let runtime = load_runtime(config.ort_lib.as_deref())?;
-        let devices = devices(&config.device)?;
+        let runtime = load_runtime(config.options.ort_lib.as_deref())?;
+        let devices = devices(&config.options.device)?;
         let mut teacher = open_teacher(config, devices[0], devices.len())?;
         let (vocab_size, note) = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
@@ -56,7 +56,7 @@ impl Inputs {
         let allowed = examine(config, &mut teacher, &corpus, vocab_size)?;
         let calls = teacher.info().calls;
         let signals = signals_config(&config.plan_signals(), vocab_size);
-        let reduced = |teacher: Teacher| teacher.with_reduction(config.reduce, &signals);
+        let reduced = |teacher: Teacher| teacher.with_reduction(config.options.reduce, &signals);
         let more = devices[1..].iter().map(|&device| {
             let mut teacher = open_teacher(config, device, devices.len())?;
             teacher.set_calls(calls);
@@ -107,7 +107,7 @@ fn examine(
     let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
     let misfits = teacher.examine(&texts)?;
     match misfits.first() {
-        Some(misfit) if !config.allow_any_teacher => Err(TeacherError::Misfit {
+        Some(misfit) if !config.options.allow_any_teacher => Err(TeacherError::Misfit {
             model: config.teacher.clone(),
             misfit: misfit.clone(),
         })?,
@@ -161,7 +161,7 @@ fn open_teacher(
         model: config.teacher.clone(),
         device,
         threads: (config.threads / n_sessions).max(1),
-        logits_output: config.logits_output.clone(),
+        logits_output: config.options.logits_output.clone(),
         seq_len_max: config.seq_len,
     };
     Ok(Teacher::open(&options)?)
@@ -172,9 +172,9 @@ pub(super) fn view_of<'a>(
     config: &LabelConfig,
 ) -> Result<SequenceView<'a>, LabelError> {
     let options = ViewOptions {
-        packing: config.packing,
+        packing: config.options.packing,
         seq_len: config.seq_len,
-        sequence_bos: config.sequence_bos,
+        sequence_bos: config.options.sequence_bos,
     };
     let view = SequenceView::new(corpus, options)?;
     if view.is_empty() {
@@ -189,18 +189,18 @@ pub(super) fn view_of<'a>(
 
 fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
     let options = OpenOptions {
-        format: config.tokens_format,
-        dtype: config.dtype,
-        eod: config.eod,
-        eod_position: config.eod_position,
+        format: config.options.tokens_format,
+        dtype: config.options.dtype,
+        eod: config.options.eod,
+        eod_position: config.options.eod_position,
     };
     Ok(TokenCorpus::open(&config.tokens, &options)?)
 }
 
 /// Packing by documents of a file that has none.
 fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
-    let is_whole = !corpus.format().has_borders() && config.eod.is_none();
-    (is_whole && config.packing == Packing::Document).then(|| {
+    let is_whole = !corpus.format().has_borders() && config.options.eod.is_none();
+    (is_whole && config.options.packing == Packing::Document).then(|| {
         format!(
             "{} does not say where documents begin, so it is one document: --eod names the id between them",
             config.tokens.display()
@@ -219,7 +219,7 @@ fn tokenizer_facts(
         bos: json.bos,
         eod: json.eod,
     });
-    let Some(path) = &config.tokenizer else {
+    let Some(path) = &config.options.tokenizer else {
         return Ok(recorded);
     };
     let tokenizer = Tokenizer::open(path)?;
@@ -235,7 +235,7 @@ fn tokenizer_facts(
             fingerprint: got,
             vocab_size: tokenizer.vocab_size(),
             bos: None,
-            eod: config.eod,
+            eod: config.options.eod,
         })),
     }
 }
@@ -261,7 +261,10 @@ fn vocabulary(
         },
         remedy,
     };
-    if teacher != known && of_set.is_some() && !(teacher > known && config.mask_vocab_padding) {
+    if teacher != known
+        && of_set.is_some()
+        && !(teacher > known && config.options.mask_vocab_padding)
+    {
         return Err(mismatch(
             "labels are held against a teacher of their own vocabulary",
         ));
@@ -272,7 +275,7 @@ fn vocabulary(
         );
         return Ok((teacher, Some(note)));
     }
-    if teacher > known && !config.mask_vocab_padding {
+    if teacher > known && !config.options.mask_vocab_padding {
         return Err(mismatch(
             "if the teacher is of this tokenizer and its head is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
         ));
@@ -294,21 +297,26 @@ pub(super) fn past_the_head(config: &LabelConfig, teacher: u32, tokenizer: u32) 
 fn tokenizer_source(config: &LabelConfig) -> String {
     let named = |path: &Path| path.display().to_string();
     config
+        .options
         .tokenizer
         .as_deref()
         .map_or_else(|| named(&config.tokens.join("corpus.json")), named)
 }
 
 fn check_top_k(config: &LabelConfig, vocab_size: u32) -> Result<(), LabelError> {
-    if config.groups.contains(&Group::Topk) && config.top_k > vocab_size {
+    if config.groups.contains(&Group::Topk) && config.options.top_k > vocab_size {
         let expected = format!("at most the vocabulary of {vocab_size}");
-        return Err(LabelError::option("--top-k", expected, config.top_k));
+        return Err(LabelError::option(
+            "--top-k",
+            expected,
+            config.options.top_k,
+        ));
     }
     Ok(())
 }
 
 fn check_sequence_bos(config: &LabelConfig, vocab_size: u32) -> Result<(), LabelError> {
-    match config.sequence_bos {
+    match config.options.sequence_bos {
         Some(id) if id >= vocab_size => Err(LabelError::option(
             "--sequence-bos",
             format!("an id below the vocabulary of {vocab_size}"),

@@ -5,12 +5,12 @@ mod sampling;
 use super::error::LabelError;
 use super::reduction::sampling_of;
 use super::teacher_path::model_file;
+use crate::config;
 use crate::shards::{
     DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet, PlanCorpus, PlanSamples, PlanSignals,
     SCORE_K,
 };
 use crate::signals::{Rounding, Sampling};
-use crate::storage;
 use crate::teacher::ReduceChoice;
 use crate::tokens::{Dtype, EodPosition, Packing, TokenFormat};
 use schemars::JsonSchema;
@@ -18,12 +18,8 @@ use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Ids kept a position, unless `--top-k` says otherwise. In the plan, and so visible.
-pub(super) const DEFAULT_TOP_K: u32 = 64;
 /// Temperatures that teacher and draws may be tempered by.
 const TAU_RANGE: RangeInclusive<f64> = 0.01..=100.0;
-/// About 90 bytes a target at K = 50, 2e-4 nats from the teacher.
-pub(super) const DEFAULT_ROUNDING: Rounding = Rounding::M5;
 
 /// Threads that a machine can be asked for: more only take time to start.
 const MAX_THREADS: usize = 256;
@@ -32,10 +28,10 @@ const MAX_SEQ_LEN: u32 = 1 << 24;
 /// A tebibyte, far past what a shard should lose to an interruption.
 const MAX_SHARD_BYTES: u64 = 1 << 40;
 
-/// Options of `plan` and `label`. Every one is a flag, and a key of the file that `--config` names
-/// (underscores for hyphens); a flag wins over the file.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
-#[serde(deny_unknown_fields)]
+/// Options of `plan` and `label`, declared here and nowhere else. Every one is a flag, and a key of the
+/// file that `--config` names (underscores for hyphens); flags win over `--set`, and that over the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
+#[serde(deny_unknown_fields, default)]
 pub struct LabelOptions {
     /// The SLM as an ONNX file (external data beside it is found), or a folder with one in it.
     #[arg(long, value_name = "FILE")]
@@ -74,25 +70,25 @@ pub struct LabelOptions {
     pub tokenizer: Option<PathBuf>,
 
     /// Label although the tokenizer.json beside the teacher is not the one that made the tokens.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub ignore_teacher_tokenizer: Option<bool>,
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub ignore_teacher_tokenizer: bool,
 
     /// Sequence length T: predicted positions a sequence.
     #[arg(long, value_name = "T")]
     pub seq_len: Option<u32>,
 
     /// How documents become sequences: concat (one after the other, attention across borders) or
-    /// document (each cut by itself). Default: concat.
-    #[arg(long, value_name = "PACKING")]
-    pub packing: Option<Packing>,
+    /// document (each cut by itself).
+    #[arg(long, value_name = "PACKING", default_value = "concat")]
+    pub packing: Packing,
 
     /// Id put in front of every sequence, for teachers that need one.
     #[arg(long, value_name = "ID")]
     pub sequence_bos: Option<u32>,
 
-    /// Ids kept a position. Default: 64.
-    #[arg(long, value_name = "K")]
-    pub top_k: Option<u32>,
+    /// Ids kept a position.
+    #[arg(long, value_name = "K", default_value_t = 64)]
+    pub top_k: u32,
 
     /// Lists to write beside the scores: scores,stats,topk,samples. Default: stats,topk, and samples
     /// where --samples is given.
@@ -119,12 +115,12 @@ pub struct LabelOptions {
         value_delimiter = ',',
         allow_negative_numbers = true
     )]
-    pub temperatures: Option<Vec<f64>>,
+    pub temperatures: Vec<f64>,
 
     /// Precision that kept log-probabilities are rounded to: f32, f16, bf16, or m6, m5, m4 (so many
-    /// mantissa bits). Default: m5.
-    #[arg(long, value_name = "PRECISION")]
-    pub round: Option<Rounding>,
+    /// mantissa bits). m5 takes about 90 bytes a target at K = 50, 2e-4 nats from the teacher.
+    #[arg(long, value_name = "PRECISION", default_value = "m5")]
+    pub round: Rounding,
 
     /// Part of the corpus: sequences A up to, not including, B, as A..B.
     #[arg(long, value_name = "A..B", conflicts_with = "max_sequences")]
@@ -139,23 +135,27 @@ pub struct LabelOptions {
     pub selection: Option<PathBuf>,
 
     /// Leave out logits past the tokenizer's vocabulary (a padded head) before the softmax.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub mask_vocab_padding: Option<bool>,
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub mask_vocab_padding: bool,
 
     /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
     /// directml; cuda:1 is the second device, and so with tensorrt, migraphx, rocm and directml.
     /// auto is cuda where it works, else cpu. Of these the project
     /// itself has run cpu, openvino by hand on a CPU, and no other.
-    /// Default: auto.
-    #[arg(long, value_name = "DEVICE")]
-    pub device: Option<String>,
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: String,
 
     /// Where logits are reduced: host (by this machine's processor; every group), graph (in the
     /// model's graph, so that only the kept ids leave the device; --groups topk or scores), cuda (on
     /// the CUDA device that runs the teacher; every group) or auto (host with cpu, cuda with cuda,
-    /// graph with any other device). Default: auto.
-    #[arg(long, value_name = "PLACE", hide_possible_values = true)]
-    pub reduce: Option<ReduceChoice>,
+    /// graph with any other device).
+    #[arg(
+        long,
+        value_name = "PLACE",
+        hide_possible_values = true,
+        default_value = "auto"
+    )]
+    pub reduce: ReduceChoice,
 
     /// Threads for the teacher and the reduction. Default: all cores.
     #[arg(long, value_name = "N")]
@@ -166,17 +166,17 @@ pub struct LabelOptions {
     #[arg(long, value_name = "N")]
     pub batch_tokens: Option<u32>,
 
-    /// Bytes a shard to aim for. Default: 134217728.
-    #[arg(long, value_name = "BYTES")]
-    pub shard_bytes: Option<u64>,
+    /// Bytes a shard to aim for.
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_SHARD_BYTES)]
+    pub shard_bytes: u64,
 
-    /// Seed of the order of sequences over shards, or `none` for the corpus' own. Default: 0.
-    #[arg(long, value_name = "SEED")]
-    pub order_seed: Option<OrderSeed>,
+    /// Seed of the order of sequences over shards, or `none` for the corpus' own.
+    #[arg(long, value_name = "SEED", default_value = "0")]
+    pub order_seed: OrderSeed,
 
-    /// zstd level of the shards. Default: 3.
-    #[arg(long, value_name = "LEVEL")]
-    pub zstd_level: Option<i32>,
+    /// zstd level of the shards.
+    #[arg(long, value_name = "LEVEL", default_value_t = DEFAULT_ZSTD_LEVEL)]
+    pub zstd_level: i32,
 
     /// The output with the logits, where the model's own naming leaves a doubt.
     #[arg(long, value_name = "NAME")]
@@ -191,18 +191,24 @@ pub struct LabelOptions {
     pub task: Option<String>,
 
     /// Let shards of different ONNX Runtime versions, providers or instruction sets stand together.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub allow_mixed_runtime: Option<bool>,
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub allow_mixed_runtime: bool,
 
     /// Label with a model that was measured to be no teacher (it is not causal, not repeatable, or
     /// gives something other than logits). The plan records what was overridden.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub allow_any_teacher: Option<bool>,
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub allow_any_teacher: bool,
 
     /// Label sequences with a token that the teacher gives no probability at all (its logit is -inf)
     /// too: their scores by NLL are null, so that `select` keeps none of them by those.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub allow_impossible_targets: Option<bool>,
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub allow_impossible_targets: bool,
+}
+
+impl Default for LabelOptions {
+    fn default() -> Self {
+        config::defaults()
+    }
 }
 
 /// `--order-seed`: a number, or none for the corpus' own order.
@@ -223,6 +229,20 @@ pub enum NoneWord {
     None,
 }
 
+impl OrderSeed {
+    fn of(seed: Option<u64>) -> Self {
+        seed.map_or(Self::Word(NoneWord::None), Self::Seed)
+    }
+
+    /// The seed; `None` for the corpus' own order.
+    pub fn seed(self) -> Option<u64> {
+        match self {
+            Self::Seed(seed) => Some(seed),
+            Self::Word(NoneWord::None) => None,
+        }
+    }
+}
+
 impl std::str::FromStr for OrderSeed {
     type Err = String;
 
@@ -237,76 +257,32 @@ impl std::str::FromStr for OrderSeed {
     }
 }
 
-/// The options after defaults and checks: what will be done.
+/// The options after checks, and what follows from them: what will be done.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelConfig {
+    /// As they were given. What stands beside them here is taken from here.
+    pub options: LabelOptions,
     /// The teacher's ONNX file.
     pub teacher: PathBuf,
     /// The token corpus.
     pub tokens: PathBuf,
     /// The label directory.
     pub output: PathBuf,
-    /// Format of the tokens, if said.
-    pub tokens_format: Option<TokenFormat>,
-    /// Type of the ids in a raw token file, if said.
-    pub dtype: Option<Dtype>,
-    /// Id between documents of raw token files.
-    pub eod: Option<u32>,
-    /// Where it stands, if said.
-    pub eod_position: Option<EodPosition>,
-    /// tokenizer.json, if given.
-    pub tokenizer: Option<PathBuf>,
-    /// Whether the teacher's own tokenizer may be another one.
-    pub ignore_teacher_tokenizer: bool,
     /// T.
     pub seq_len: u32,
-    /// How documents become sequences.
-    pub packing: Packing,
-    /// Id in front of every sequence.
-    pub sequence_bos: Option<u32>,
-    /// K.
-    pub top_k: u32,
-    /// Lists beside the scores.
+    /// `scores`, and the lists beside them.
     pub groups: Vec<Group>,
     /// How ids are drawn; with the group `samples` only.
     pub sampling: Option<Sampling>,
-    /// Extra temperatures.
-    pub temperatures: Vec<f64>,
-    /// Precision of kept log-probabilities.
-    pub rounding: Rounding,
     /// Which sequences; the end is cut to the corpus later.
     pub range: SequenceRange,
-    /// A selection, of which only what it keeps in that range is labelled.
-    pub selection: Option<PathBuf>,
-    /// Leave out a padded head.
-    pub mask_vocab_padding: bool,
     /// V of the label set that is looked at again; for a new one it is the tokenizer's, or where that
     /// is not known the teacher's.
     pub vocab_size: Option<u32>,
-    /// Such as `auto`, `cpu` or `cuda:1`; read by the teacher's room.
-    pub device: String,
-    /// Where logits are reduced.
-    pub reduce: ReduceChoice,
     /// Threads.
     pub threads: usize,
-    /// Bytes a shard to aim for.
-    pub shard_bytes: u64,
-    /// Seed of the order over shards.
-    pub order_seed: Option<u64>,
-    /// zstd level.
-    pub zstd_level: i32,
-    /// Output with the logits.
-    pub logits_output: Option<String>,
-    /// ONNX Runtime library.
-    pub ort_lib: Option<PathBuf>,
     /// Which shards are this process'.
     pub task: Task,
-    /// Whether runtimes may mix.
-    pub allow_mixed_runtime: bool,
-    /// Whether a model that was measured to be no teacher labels all the same.
-    pub allow_any_teacher: bool,
-    /// Whether a target may have probability 0.
-    pub allow_impossible_targets: bool,
 }
 
 /// Which sequences of the corpus to label.
@@ -340,85 +316,6 @@ impl Task {
 }
 
 impl LabelOptions {
-    /// Reads a configuration file.
-    ///
-    /// # Errors
-    /// An unreadable file, broken TOML, an unknown key (named with its line), a path that is no local
-    /// one.
-    pub fn read(path: &Path) -> Result<Self, LabelError> {
-        let text = std::fs::read_to_string(path).map_err(|source| LabelError::ReadConfig {
-            path: path.into(),
-            source,
-        })?;
-        let options: Self = toml::from_str(&text).map_err(|source| LabelError::ParseConfig {
-            path: path.into(),
-            source: Box::new(source),
-        })?;
-        match storage::place_elsewhere(&options) {
-            Some((key, source)) => Err(LabelError::Place {
-                key,
-                path: path.into(),
-                source,
-            }),
-            None => Ok(options),
-        }
-    }
-
-    /// These options, with `below` for what they leave open.
-    pub fn over(self, below: Self) -> Self {
-        // A part of the corpus is one choice, whichever of the two ways it is written.
-        let below = if self.sequences.is_some() || self.max_sequences.is_some() {
-            Self {
-                sequences: None,
-                max_sequences: None,
-                ..below
-            }
-        } else {
-            below
-        };
-        macro_rules! first_of {
-            ($($field:ident),* $(,)?) => { Self { $($field: self.$field.or(below.$field)),* } };
-        }
-        first_of!(
-            teacher,
-            tokens,
-            output,
-            tokens_format,
-            dtype,
-            eod,
-            eod_position,
-            tokenizer,
-            ignore_teacher_tokenizer,
-            seq_len,
-            packing,
-            sequence_bos,
-            top_k,
-            groups,
-            samples,
-            samples_tau,
-            samples_seed,
-            temperatures,
-            round,
-            sequences,
-            max_sequences,
-            selection,
-            mask_vocab_padding,
-            device,
-            reduce,
-            threads,
-            batch_tokens,
-            shard_bytes,
-            order_seed,
-            zstd_level,
-            logits_output,
-            ort_lib,
-            task,
-            allow_mixed_runtime,
-            allow_any_teacher,
-            allow_impossible_targets,
-        )
-    }
-
     /// Names every option without a default that is missing, not only the first.
     fn check_complete(&self) -> Result<(), LabelError> {
         let needed = [
@@ -446,43 +343,17 @@ impl LabelOptions {
         let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
         let config = LabelConfig {
-            teacher: model_file(&required(self.teacher, "--teacher")?)?,
-            tokens: required(self.tokens, "--tokens")?,
-            output: required(self.output, "--output")?,
+            teacher: model_file(&required(self.teacher.clone(), "--teacher")?)?,
+            tokens: required(self.tokens.clone(), "--tokens")?,
+            output: required(self.output.clone(), "--output")?,
             seq_len: required(self.seq_len, "--seq-len")?,
-            range: sequence_range(self.sequences.as_deref(), self.max_sequences)?,
-            task: self.task.as_deref().map_or(Ok(Task::WHOLE), parse_task)?,
             groups: groups.into_iter().filter(wanted).collect(),
             sampling,
-            order_seed: match self.order_seed {
-                None => Some(0),
-                Some(OrderSeed::Seed(seed)) => Some(seed),
-                Some(OrderSeed::Word(NoneWord::None)) => None,
-            },
-            tokens_format: self.tokens_format,
-            dtype: self.dtype,
-            eod: self.eod,
-            eod_position: self.eod_position,
-            tokenizer: self.tokenizer,
-            ignore_teacher_tokenizer: self.ignore_teacher_tokenizer.unwrap_or(false),
-            selection: self.selection,
-            packing: self.packing.unwrap_or(Packing::Concat),
-            sequence_bos: self.sequence_bos,
-            top_k: self.top_k.unwrap_or(DEFAULT_TOP_K),
-            temperatures: self.temperatures.unwrap_or_default(),
-            rounding: self.round.unwrap_or(DEFAULT_ROUNDING),
-            mask_vocab_padding: self.mask_vocab_padding.unwrap_or(false),
+            range: sequence_range(self.sequences.as_deref(), self.max_sequences)?,
             vocab_size: None,
-            device: self.device.unwrap_or_else(|| "auto".into()),
-            reduce: self.reduce.unwrap_or_default(),
             threads: self.threads.unwrap_or_else(all_cores),
-            shard_bytes: self.shard_bytes.unwrap_or(DEFAULT_SHARD_BYTES),
-            zstd_level: self.zstd_level.unwrap_or(DEFAULT_ZSTD_LEVEL),
-            logits_output: self.logits_output,
-            ort_lib: self.ort_lib,
-            allow_mixed_runtime: self.allow_mixed_runtime.unwrap_or(false),
-            allow_any_teacher: self.allow_any_teacher.unwrap_or(false),
-            allow_impossible_targets: self.allow_impossible_targets.unwrap_or(false),
+            task: self.task.as_deref().map_or(Ok(Task::WHOLE), parse_task)?,
+            options: self,
         };
         config.check()
     }
@@ -495,41 +366,37 @@ impl LabelConfig {
     /// A teacher that is no file.
     pub fn of_set(set: &LabelSet, teacher: &Path, tokens: &Path) -> Result<Self, LabelError> {
         let plan = &set.segments[0];
-        Ok(Self {
-            teacher: model_file(teacher)?,
-            tokens: tokens.into(),
-            output: set.dir.clone(),
+        let options = LabelOptions {
             tokens_format: Some(plan.corpus.format),
             dtype: plan.corpus.dtype,
             eod: plan.corpus.eod,
             eod_position: eod_position_of(&plan.corpus),
-            tokenizer: None,
             ignore_teacher_tokenizer: plan.teacher.ignored_tokenizer.is_some(),
-            seq_len: plan.sequences.seq_len,
             packing: plan.sequences.packing,
             sequence_bos: plan.sequences.sequence_bos,
             top_k: plan.signals.top_k,
-            groups: plan.signals.groups.clone(),
-            sampling: sampling_of(&plan.signals),
             temperatures: plan.signals.temperatures.clone(),
-            rounding: plan.signals.rounding,
-            range: SequenceRange::Between(plan.sequences.start, plan.sequences.end),
-            // What the set holds is read from it, and not planned again.
-            selection: None,
+            round: plan.signals.rounding,
             mask_vocab_padding: plan.signals.mask_vocab_padding,
-            vocab_size: Some(plan.teacher.vocab_size),
-            device: "auto".into(),
-            reduce: ReduceChoice::Auto,
-            threads: all_cores(),
-            shard_bytes: DEFAULT_SHARD_BYTES,
-            order_seed: plan.layout.order_seed,
-            zstd_level: plan.layout.zstd_level,
+            order_seed: OrderSeed::of(plan.layout.order_seed),
             logits_output: Some(plan.teacher.logits_output.clone()),
-            ort_lib: None,
-            task: Task::WHOLE,
-            allow_mixed_runtime: false,
             allow_any_teacher: !plan.teacher.allowed.is_empty(),
             allow_impossible_targets: plan.signals.impossible_targets,
+            // What the set holds is read from it, and not planned again: no selection, no range.
+            ..LabelOptions::default()
+        };
+        Ok(Self {
+            teacher: model_file(teacher)?,
+            tokens: tokens.into(),
+            output: set.dir.clone(),
+            seq_len: plan.sequences.seq_len,
+            groups: plan.signals.groups.clone(),
+            sampling: sampling_of(&plan.signals),
+            range: SequenceRange::Between(plan.sequences.start, plan.sequences.end),
+            vocab_size: Some(plan.teacher.vocab_size),
+            threads: all_cores(),
+            task: Task::WHOLE,
+            options,
         })
     }
 
@@ -538,14 +405,14 @@ impl LabelConfig {
         PlanSignals {
             groups: self.groups.clone(),
             top_k: if self.groups.contains(&Group::Topk) {
-                self.top_k
+                self.options.top_k
             } else {
                 0
             },
-            temperatures: self.temperatures.clone(),
-            rounding: self.rounding,
-            mask_vocab_padding: self.mask_vocab_padding,
-            impossible_targets: self.allow_impossible_targets,
+            temperatures: self.options.temperatures.clone(),
+            rounding: self.options.round,
+            mask_vocab_padding: self.options.mask_vocab_padding,
+            impossible_targets: self.options.allow_impossible_targets,
             score_k: SCORE_K,
             samples: self.sampling.map(|sampling| PlanSamples {
                 n_draws: sampling.n_draws,
@@ -557,20 +424,20 @@ impl LabelConfig {
 
     fn check(self) -> Result<Self, LabelError> {
         at_least_1(self.seq_len.into(), "--seq-len")?;
-        at_least_1(self.top_k.into(), "--top-k")?;
-        at_least_1(self.shard_bytes, "--shard-bytes")?;
+        at_least_1(self.options.top_k.into(), "--top-k")?;
+        at_least_1(self.options.shard_bytes, "--shard-bytes")?;
         at_least_1(self.threads as u64, "--threads")?;
         at_most(self.threads as u64, MAX_THREADS as u64, "--threads")?;
         at_most(self.seq_len.into(), MAX_SEQ_LEN.into(), "--seq-len")?;
-        at_most(self.shard_bytes, MAX_SHARD_BYTES, "--shard-bytes")?;
-        if !(1..=22).contains(&self.zstd_level) {
+        at_most(self.options.shard_bytes, MAX_SHARD_BYTES, "--shard-bytes")?;
+        if !(1..=22).contains(&self.options.zstd_level) {
             return Err(LabelError::option(
                 "--zstd-level",
                 "a level from 1 to 22",
-                self.zstd_level,
+                self.options.zstd_level,
             ));
         }
-        for (i, &tau) in self.temperatures.iter().enumerate() {
+        for (i, &tau) in self.options.temperatures.iter().enumerate() {
             if !TAU_RANGE.contains(&tau) || tau == 1.0 {
                 return Err(LabelError::option(
                     "--temperatures",
@@ -578,7 +445,7 @@ impl LabelConfig {
                     tau,
                 ));
             }
-            if self.temperatures[..i].contains(&tau) {
+            if self.options.temperatures[..i].contains(&tau) {
                 return Err(LabelError::option(
                     "--temperatures",
                     "different temperatures",
@@ -586,7 +453,7 @@ impl LabelConfig {
                 ));
             }
         }
-        if !self.temperatures.is_empty() && !self.groups.contains(&Group::Topk) {
+        if !self.options.temperatures.is_empty() && !self.groups.contains(&Group::Topk) {
             let got = "groups without topk";
             return Err(LabelError::option(
                 "--temperatures",

@@ -23,7 +23,7 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
     let range = sequence_range(config.range, view.len())?;
     let known = known_plan(&config.output)?;
     let signals = config.plan_signals();
-    let corpus = plan_corpus(config.eod, inputs, known.as_ref())?;
+    let corpus = plan_corpus(config.options.eod, inputs, known.as_ref())?;
     let mut sequences = plan_sequences(config, &view, range);
     sequences.selection = plan_selection(config, &corpus, &sequences)?;
     let mut plan = Plan {
@@ -70,10 +70,10 @@ fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, Labe
 
 fn layout(config: &LabelConfig, view: &SequenceView<'_>, signals: &PlanSignals) -> Layout {
     let mean_targets = view.n_targets() as f64 / view.len() as f64;
-    let chosen = Layout::choose(mean_targets, signals, config.shard_bytes);
+    let chosen = Layout::choose(mean_targets, signals, config.options.shard_bytes);
     Layout {
-        order_seed: config.order_seed,
-        zstd_level: config.zstd_level,
+        order_seed: config.options.order_seed.seed(),
+        zstd_level: config.options.zstd_level,
         ..chosen
     }
 }
@@ -81,8 +81,11 @@ fn layout(config: &LabelConfig, view: &SequenceView<'_>, signals: &PlanSignals) 
 fn required_features(config: &LabelConfig) -> Vec<String> {
     let features = [
         (SAMPLES_FEATURE, config.sampling.is_some()),
-        (SELECTION_FEATURE, config.selection.is_some()),
-        (IMPOSSIBLE_TARGETS_FEATURE, config.allow_impossible_targets),
+        (SELECTION_FEATURE, config.options.selection.is_some()),
+        (
+            IMPOSSIBLE_TARGETS_FEATURE,
+            config.options.allow_impossible_targets,
+        ),
     ];
     let required = features.into_iter().filter(|(_, is_required)| *is_required);
     required.map(|(feature, _)| feature.to_owned()).collect()
@@ -95,7 +98,7 @@ fn plan_selection(
     corpus: &PlanCorpus,
     sequences: &PlanSequences,
 ) -> Result<Option<PlanSelection>, LabelError> {
-    let Some(path) = &config.selection else {
+    let Some(path) = &config.options.selection else {
         return Ok(None);
     };
     if !path.exists() {
@@ -130,16 +133,16 @@ fn plan_sequences(
 ) -> PlanSequences {
     // Both packings count positions from 0 to the sequence's end: documents packed by themselves
     // have no border inside a sequence.
-    let attention = match config.packing {
+    let attention = match config.options.packing {
         Packing::Concat => Attention::Full,
         Packing::Document => Attention::Document,
     };
     PlanSequences {
         seq_len: config.seq_len,
-        packing: config.packing,
+        packing: config.options.packing,
         attention,
         positions: Positions::Continuous,
-        sequence_bos: config.sequence_bos,
+        sequence_bos: config.options.sequence_bos,
         n_total: view.len(),
         start: range.start,
         end: range.end,

@@ -59,7 +59,7 @@ pub(super) fn compare(
         }
     };
     let fingerprint = own.fingerprint();
-    let ignored = config.ignore_teacher_tokenizer;
+    let ignored = config.options.ignore_teacher_tokenizer;
     match of_tokens {
         None if ignored => Ok(Provenance::default()),
         None => Ok(Provenance {

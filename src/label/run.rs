@@ -86,7 +86,7 @@ pub fn label(
     let mut outcome = label_task(config, &mut inputs, plan, interrupt, observer)?;
     check_tokens_untouched(&inputs.corpus, &outcome.plan.corpus, true)?;
     if config.task == Task::WHOLE {
-        let manifest = shards::finalize(&config.output, config.allow_mixed_runtime)?;
+        let manifest = shards::finalize(&config.output, config.options.allow_mixed_runtime)?;
         outcome.manifest = Some(manifest);
     }
     Ok(outcome)
@@ -100,7 +100,7 @@ fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
     for teacher in inputs.teachers() {
         try_longest(teacher, &plan)?;
     }
-    let selection = config.selection.as_deref();
+    let selection = config.options.selection.as_deref();
     let opened = LabelSet::create_or_match_selected(&config.output, &plan, selection)
         .map_err(name_option)?;
     copy_tokenizer(config, opened.plan())?;
@@ -115,7 +115,7 @@ fn label_task(
     observer: &Observer<'_>,
 ) -> Result<Outcome, LabelError> {
     let (done, todo) = split_by_progress(&config.output, &plan, config.task)?;
-    if !todo.is_empty() && !config.allow_mixed_runtime {
+    if !todo.is_empty() && !config.options.allow_mixed_runtime {
         check_one_runtime(&done, &inputs.teachers())?;
     }
     let totals = Totals {

@@ -20,7 +20,7 @@ pub(super) fn copy_tokenizer(config: &LabelConfig, plan: &Plan) -> Result<(), La
     if storage::is_there(&place)? {
         return Ok(());
     }
-    let given = config.tokenizer.clone();
+    let given = config.options.tokenizer.clone();
     let Some(path) = given.clone().or_else(|| beside(&config.tokens)) else {
         return Ok(());
     };

@@ -251,7 +251,8 @@ mod tests {
         assert_eq!(entropy["mean"], 1.375);
         assert_eq!(entropy["n_values"], 2);
         assert!(entropy["bars"][0]["n_values"].is_u64());
-        // A probability of zero is infinite surprise: JSON has no number for it.
-        assert!(json["positions"][0]["max"].is_null());
+        // A target of probability 0 has an infinite NLL, which is left out.
+        assert_eq!(json["positions"][0]["n_values"], 1);
+        assert_eq!(json["positions"][0]["max"], 0.5);
     }
 }

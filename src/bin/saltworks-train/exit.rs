@@ -1,6 +1,7 @@
 //! The exit codes of this binary's errors.
 
 use crate::common::exit::{self, outermost_kind};
+use saltworks::config::ConfigFileError;
 use saltworks::corpus::CorpusError;
 use saltworks::error::Kind;
 use saltworks::experiment::ExperimentError;
@@ -34,6 +35,7 @@ fn kind_of(error: &anyhow::Error) -> Option<Kind> {
             TrainError,
             RunError,
             ConfigError,
+            ConfigFileError,
             DataError,
             EvalError,
             ExportError,

@@ -2,8 +2,9 @@
 
 use super::progress::ProgressDisplay;
 use crate::common::print::{out, say};
+use saltworks::config::text_override;
 use saltworks::train::checkpoint::step_of;
-use saltworks::train::config::{RunConfig, text_override};
+use saltworks::train::config::RunConfig;
 use saltworks::train::run::{self, Finished, Observer, Outcome, Overview, Start};
 use std::path::PathBuf;
 

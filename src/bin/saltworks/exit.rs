@@ -2,6 +2,7 @@
 
 use crate::common::exit::{self, outermost_kind};
 use saltworks::bounds::BoundsError;
+use saltworks::config::ConfigFileError;
 use saltworks::corpus::CorpusError;
 use saltworks::demo::DemoError;
 use saltworks::error::Kind;
@@ -31,6 +32,7 @@ fn kind_of(error: &anyhow::Error) -> Option<Kind> {
         error,
         [
             LabelError,
+            ConfigFileError,
             CorpusError,
             TokensError,
             OnnxError,

@@ -2,6 +2,7 @@
 
 use super::progress::ProgressDisplay;
 use crate::common::print::{out, say};
+use saltworks::config::Typed;
 use saltworks::label::{
     self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome, WithoutNll,
 };
@@ -18,11 +19,15 @@ const LONG_SHARD_SECONDS: f64 = 600.0;
 #[group(skip)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) options: LabelOptions,
+    pub(crate) options: Typed<LabelOptions>,
 
     /// Configuration file (TOML); its keys are the flags with underscores, and flags win.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// Set a key over the file, such as top_k=32; `KEY=` takes it out. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 
     /// Say what it would cost, from a probe of a few seconds, and write nothing.
     #[arg(long)]
@@ -34,7 +39,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let options = with_config(args.options, args.config)?;
+    let options = args.options.over(args.config.as_deref(), &args.set)?;
     if options.batch_tokens.is_some() {
         say!(
             "note: --batch-tokens has no effect: the shape of a call follows from its sequences alone"
@@ -57,20 +62,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         super::profile::print(&outcome.profile);
     }
     Ok(())
-}
-
-/// Flags over the configuration file over defaults.
-pub(crate) fn resolve(flags: LabelOptions, file: Option<PathBuf>) -> anyhow::Result<LabelConfig> {
-    Ok(with_config(flags, file)?.resolve()?)
-}
-
-/// Flags over the configuration file.
-pub(crate) fn with_config(
-    flags: LabelOptions,
-    file: Option<PathBuf>,
-) -> anyhow::Result<LabelOptions> {
-    let file = file.map(|path| LabelOptions::read(&path)).transpose()?;
-    Ok(flags.over(file.unwrap_or_default()))
 }
 
 /// What a user should know before the long part.

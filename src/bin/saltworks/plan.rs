@@ -43,14 +43,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     signals::end_on_signal()?;
     #[cfg(feature = "train")]
     if let Some(training) = &args.training {
-        let flags = super::label::with_config(args.label.options, args.label.config)?;
-        return training::run(training, flags, args.runs, args.json);
+        return training::run(training, args.label, args.runs, args.json);
     }
     let is_dry_run = args.label.dry_run;
     if is_dry_run {
         return super::label::run(args.label);
     }
-    let config = super::label::resolve(args.label.options, args.label.config)?;
+    let label = args.label;
+    let config = label
+        .options
+        .over(label.config.as_deref(), &label.set)?
+        .resolve()?;
     if !args.no_probe {
         super::label::warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
     }

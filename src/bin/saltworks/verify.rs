@@ -84,12 +84,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> anyhow::Result<TeacherReport> {
     let set = LabelSet::open(&args.labels)?;
-    let config = LabelConfig {
-        device: args.device.clone(),
-        reduce: args.reduce,
-        ort_lib: args.ort_lib.clone(),
-        ..LabelConfig::of_set(&set, teacher, tokens)?
-    };
+    let mut config = LabelConfig::of_set(&set, teacher, tokens)?;
+    config.options.device.clone_from(&args.device);
+    config.options.reduce = args.reduce;
+    config.options.ort_lib.clone_from(&args.ort_lib);
     Ok(label::check_teacher(&set, &config, args.sample, args.seed)?)
 }
 

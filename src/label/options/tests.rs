@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::{ConfigFileError, Layers, Typed};
 
 fn least() -> LabelOptions {
     LabelOptions {
@@ -18,7 +19,11 @@ fn message(options: LabelOptions) -> String {
 fn the_least_that_must_be_said_resolves_to_the_defaults() {
     let config = least().resolve().unwrap();
     assert_eq!(
-        (config.top_k, config.rounding, config.order_seed),
+        (
+            config.options.top_k,
+            config.options.round,
+            config.options.order_seed.seed()
+        ),
         (64, Rounding::M5, Some(0))
     );
     assert_eq!(config.groups, [Group::Scores, Group::Stats, Group::Topk]);
@@ -28,26 +33,58 @@ fn the_least_that_must_be_said_resolves_to_the_defaults() {
     );
 }
 
-#[test]
-fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-    let file: LabelOptions =
-        toml::from_str("top_k = 16\nround = \"bf16\"\nsequences = \"3..9\"").unwrap();
-    let flags = LabelOptions {
-        top_k: Some(8),
-        max_sequences: Some(5),
-        ..least()
-    };
-    let config = flags.over(file).resolve().unwrap();
-    assert_eq!((config.top_k, config.rounding), (8, Rounding::Bf16));
-    assert_eq!(config.range, SequenceRange::First(5));
+/// Flags, parsed as `label` parses them.
+fn typed(flags: &[&str]) -> Typed<LabelOptions> {
+    use clap::{Args, FromArgMatches};
+    let command = Typed::<LabelOptions>::augment_args(clap::Command::new("label"));
+    let matches = command.try_get_matches_from([&["label"], flags].concat());
+    Typed::from_arg_matches(&matches.unwrap()).unwrap()
+}
+
+/// Flags over `--set` over a file.
+fn layered(file: &str, set: &[&str], flags: &[&str]) -> Result<LabelOptions, ConfigFileError> {
+    let set: Vec<String> = set.iter().map(|&text| text.to_owned()).collect();
+    let layers = Layers::of_text(file, Path::new("label.toml"), &set)?;
+    typed(flags).over_layers(layers)
 }
 
 #[test]
-fn an_unknown_key_is_refused_by_name() {
-    let error = toml::from_str::<LabelOptions>("top_q = 16")
+fn flags_win_over_set_that_over_the_file_and_the_file_over_the_default() {
+    let file = "top_k = 16\nround = \"bf16\"\nsequences = \"3..9\"\nzstd_level = 5";
+    let flags = ["--top-k", "8", "--max-sequences", "5"];
+    let options = layered(file, &["top_k=9", "round=f16", "zstd_level="], &flags).unwrap();
+    assert_eq!((options.top_k, options.round), (8, Rounding::F16));
+    assert_eq!(options.zstd_level, DEFAULT_ZSTD_LEVEL);
+    // A part of the corpus is one choice, whichever of the two ways it is written.
+    assert_eq!((options.sequences, options.max_sequences), (None, Some(5)));
+    let alone = typed(&flags).over(None, &[]).unwrap();
+    assert_eq!((alone.top_k, alone.round), (8, Rounding::M5));
+    // A flag that is typed with the value of its default is typed all the same.
+    assert_eq!(
+        layered("top_k = 16", &[], &["--top-k", "64"])
+            .unwrap()
+            .top_k,
+        64
+    );
+}
+
+#[test]
+fn every_option_has_the_default_of_its_flag_in_a_file_too() {
+    assert_eq!(layered("", &[], &[]).unwrap(), LabelOptions::default());
+    assert_eq!(typed(&[]).over(None, &[]).unwrap(), LabelOptions::default());
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name_and_place() {
+    let error = layered("top_q = 16", &[], &[]).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("top_q"), "{source}");
+    let error = layered("", &["top_q=16"], &[]).unwrap_err().to_string();
+    assert!(error.contains("--set top_q=16"), "{error}");
+    let error = layered("output = 's3://b/l'", &[], &[])
         .unwrap_err()
         .to_string();
-    assert!(error.contains("top_q"), "{error}");
+    assert!(error.starts_with("output is `s3://b/l`"), "{error}");
 }
 
 #[test]
@@ -81,8 +118,8 @@ fn the_order_seed_is_a_number_or_none_in_flags_and_in_files() {
     assert_eq!("none".parse(), Ok(OrderSeed::Word(NoneWord::None)));
     assert_eq!("12".parse(), Ok(OrderSeed::Seed(12)));
     assert!("twelve".parse::<OrderSeed>().is_err());
-    let file: LabelOptions = toml::from_str("order_seed = \"none\"").unwrap();
-    assert_eq!(least().over(file).resolve().unwrap().order_seed, None);
+    let options = layered("order_seed = \"none\"", &[], &[]).unwrap();
+    assert_eq!(options.order_seed.seed(), None);
 }
 
 #[test]
@@ -96,7 +133,7 @@ fn impossible_values_are_refused_with_the_flag_named() {
     );
     assert!(
         message(LabelOptions {
-            top_k: Some(0),
+            top_k: 0,
             ..least()
         })
         .contains("--top-k")
@@ -110,13 +147,13 @@ fn impossible_values_are_refused_with_the_flag_named() {
     );
     for bad in [0.0, 1.0, -1.0, f64::NAN, f64::INFINITY] {
         let options = LabelOptions {
-            temperatures: Some(vec![bad]),
+            temperatures: vec![bad],
             ..least()
         };
         assert!(message(options).contains("--temperatures"));
     }
     let twice = LabelOptions {
-        temperatures: Some(vec![2.0, 2.0]),
+        temperatures: vec![2.0, 2.0],
         ..least()
     };
     assert!(message(twice).contains("different"));

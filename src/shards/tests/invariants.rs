@@ -57,6 +57,7 @@ fn an_impossible_target_is_legal_where_the_plan_says_so_and_only_with_all_it_ent
         ("score_salt", |r| r.scores.salt = Some(1.0)),
         ("score_median_nll", |r| r.scores.median_nll = 1.0),
         ("score_mean_nll", |r| {
+            r.scores.salt = (r.scores.learnable_fraction > 0.0).then_some(1.0);
             r.scores.salt_masked = 1.0;
             r.scores.mean_nll = 1.0;
             r.scores.median_nll = 1.0;

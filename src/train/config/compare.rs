@@ -2,6 +2,7 @@
 
 use super::error::{ConfigError, require};
 use super::run::{RunConfig, TransitionKind};
+use crate::config::ConfigFileError;
 use crate::train::schedule::learning_rate;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -182,7 +183,7 @@ impl RunConfig {
             complete.kd.auto_margin = Some(complete.kd.auto_margin());
         }
         let table = Table::try_from(complete);
-        let table = table.map_err(|source| ConfigError::Serialize { source })?;
+        let table = table.map_err(|source| ConfigFileError::Serialize { source })?;
         let mut leaves = Table::new();
         flatten("", table, &mut leaves);
         Ok(leaves)

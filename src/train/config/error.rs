@@ -1,39 +1,16 @@
 //! What can be wrong with a configuration.
 
+use crate::config::ConfigFileError;
 use crate::error::Kind;
-use crate::storage::StorageError;
 use std::fmt::Display;
 use std::path::PathBuf;
 
 /// A configuration that cannot be read, or that makes no run.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file, with what `--set` adds, is not TOML of the known keys.
-    #[error("the configuration {} is wrong", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Line, key and reason.
-        #[source]
-        source: Box<toml::de::Error>,
-    },
-    /// A `--set` that is none, or whose key or value is not known.
-    #[error("--set {text}: {reason}")]
-    Override {
-        /// As typed.
-        text: String,
-        /// What is wrong, and what to do.
-        reason: String,
-    },
+    /// The file, or what is set over it.
+    #[error(transparent)]
+    File(#[from] ConfigFileError),
     /// A key that this run needs.
     #[error("{key} is missing: expected {expected}; {remedy}")]
     Missing {
@@ -103,23 +80,13 @@ pub enum ConfigError {
         /// Steps that the fall may have.
         most: u64,
     },
-    /// A value that TOML has no words for, such as a path that is no Unicode.
-    #[error("the configuration cannot be written as TOML: give paths that are Unicode")]
-    Serialize {
-        /// Why.
-        #[source]
-        source: toml::ser::Error,
-    },
-    /// From `storage`.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }
 
 impl ConfigError {
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Storage(error) => error.kind(),
+            Self::File(error) => error.kind(),
             _ => Kind::Usage,
         }
     }

@@ -20,7 +20,6 @@ mod validate;
 
 pub use compare::Difference;
 pub use error::ConfigError;
-pub use read::text_override;
 pub use resolve::LabelsView;
 pub use run::{
     CheckpointConfig, DataConfig, EvalConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig,

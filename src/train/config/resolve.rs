@@ -2,7 +2,7 @@
 
 use super::error::{ConfigError, require};
 use super::run::{KdConfig, LrShape, ModelConfig, RunConfig, ScheduleConfig, TransitionKind};
-use crate::storage;
+use crate::config;
 use crate::tokens::{Packing, ViewOptions};
 use crate::train::model::ModelSpec;
 use std::path::Path;
@@ -97,8 +97,7 @@ impl RunConfig {
     /// # Errors
     /// A path that is no Unicode.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
-        let toml = toml::to_string(self).map_err(|source| ConfigError::Serialize { source })?;
-        Ok(format!("{HEADER}\n{toml}"))
+        Ok(config::to_toml(HEADER, self)?)
     }
 
     /// Writes [`RunConfig::to_toml`] to `path`, in place of what is there.
@@ -106,7 +105,7 @@ impl RunConfig {
     /// # Errors
     /// A path that is no Unicode; the filesystem's.
     pub fn write(&self, path: &Path) -> Result<(), ConfigError> {
-        Ok(storage::replace(path, self.to_toml()?.as_bytes())?)
+        Ok(config::write(path, HEADER, self)?)
     }
 }
 

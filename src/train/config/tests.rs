@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::text_override;
 use crate::tokens::{Packing, ViewOptions};
 use crate::train::loss::{Gate, KdLoss, TemperatureMode};
 use proptest::prelude::*;

@@ -5,7 +5,6 @@ use super::run::{
     CheckpointConfig, DataConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig, OptimizerConfig,
     RunConfig, ScheduleConfig, TrainConfig, TransitionKind,
 };
-use crate::storage::place_elsewhere;
 use crate::train::TrainError;
 use crate::train::loss::Gate;
 use std::fmt::Display;
@@ -32,7 +31,6 @@ impl RunConfig {
             "nothing",
             "name one; . is this one",
         )?;
-        self.check_places()?;
         check_train(&self.train)?;
         check_data(&self.data)?;
         self.check_model()?;
@@ -41,18 +39,6 @@ impl RunConfig {
         check_loss(&self.kd)?;
         check_stages(&self.kd, &self.data, self.train.steps, self.may_end_early())?;
         check_keeping(&self.checkpoint, &self.log, self.train.steps)
-    }
-
-    fn check_places(&self) -> Result<(), ConfigError> {
-        match place_elsewhere(self) {
-            Some((key, place)) => Err(ConfigError::Value {
-                key,
-                expected: place.expected.to_owned(),
-                got: place.got,
-                remedy: place.remedy,
-            }),
-            None => Ok(()),
-        }
     }
 
     /// A branch may end within the stage 1 of its trunk, whose `n_kd` it has.

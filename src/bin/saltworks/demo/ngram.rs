@@ -164,7 +164,7 @@ fn label(layout: &Layout) -> anyhow::Result<()> {
         tokens: Some(layout.tokens.clone()),
         output: Some(layout.labels.clone()),
         seq_len: Some(SEQ_LEN),
-        top_k: Some(TOP_K),
+        top_k: TOP_K,
         ..LabelOptions::default()
     };
     let display = ProgressDisplay::new();

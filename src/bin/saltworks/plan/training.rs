@@ -3,13 +3,15 @@
 
 use crate::common::print::{self, say};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
-use saltworks::label::{self, Estimate, LabelConfig, LabelOptions, SequenceRange};
+use saltworks::config::Layers;
+use saltworks::label::{self, Estimate, LabelConfig, SequenceRange};
 use saltworks::train::TrainError;
 use saltworks::train::config::RunConfig;
 use saltworks::train::schedule::LabelDemand;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use toml::{Table, Value};
 
 /// What labels would be written to where nothing says; the probe writes elsewhere.
 const UNNAMED_OUTPUT: &str = "labels";
@@ -56,7 +58,7 @@ struct LiveTeacher {
 /// Prints what the run that `training` describes needs, by a probe of `flags`' teacher.
 pub(super) fn run(
     training: &Path,
-    flags: LabelOptions,
+    label: super::super::label::Args,
     n_runs: u64,
     as_json: bool,
 ) -> anyhow::Result<()> {
@@ -66,7 +68,7 @@ pub(super) fn run(
     if demand.n_sequences == 0 {
         say!("note: no step of this run reads labels (kd.mode, kd.n_kd)");
     }
-    let label_config = label_config(&config, flags, &demand)?;
+    let label_config = label_config(&config, label, &demand)?;
     let estimate = label::estimate(&label_config)?;
     let costs = Costs::of(&config, demand, &estimate, n_runs);
     if as_json {
@@ -76,31 +78,37 @@ pub(super) fn run(
     Ok(())
 }
 
-/// The flags, and what the training configuration says for those that are left out. Without a range
-/// or a selection among them, as many sequences as the run wants.
+/// Keys that a training configuration's `data` and the options of labelling have in common.
+const SHARED_KEYS: [&str; 9] = [
+    "tokens",
+    "tokens_format",
+    "dtype",
+    "eod",
+    "eod_position",
+    "tokenizer",
+    "seq_len",
+    "packing",
+    "sequence_bos",
+];
+
+/// The options of labelling, and what the training configuration says for those that are left out. Without
+/// a range or a selection among them, as many sequences as the run wants.
 fn label_config(
     config: &RunConfig,
-    flags: LabelOptions,
+    label: super::super::label::Args,
     demand: &LabelDemand,
 ) -> anyhow::Result<LabelConfig> {
-    let data = &config.data;
-    let named = |path: &Option<PathBuf>| path.clone();
-    let below = LabelOptions {
-        tokens: named(&data.tokens),
-        output: Some(named(&data.labels).unwrap_or_else(|| UNNAMED_OUTPUT.into())),
-        tokens_format: data.tokens_format,
-        dtype: data.dtype,
-        eod: data.eod,
-        eod_position: data.eod_position,
-        tokenizer: named(&data.tokenizer),
-        seq_len: data.seq_len,
-        packing: data.packing,
-        sequence_bos: data.sequence_bos,
-        selection: selection_there(data.selection.as_deref()),
-        ..LabelOptions::default()
-    };
-    let mut label_config = flags.over(below).resolve()?;
-    if label_config.range == SequenceRange::All && label_config.selection.is_none() {
+    let mut below = Table::try_from(&config.data)?;
+    below.retain(|key, _| SHARED_KEYS.iter().any(|shared| *shared == key));
+    let output = config.data.labels.clone();
+    let output = output.unwrap_or_else(|| UNNAMED_OUTPUT.into());
+    below.insert("output".to_owned(), Value::try_from(output)?);
+    if let Some(selection) = selection_there(config.data.selection.as_deref()) {
+        below.insert("selection".to_owned(), Value::try_from(selection)?);
+    }
+    let layers = Layers::read(label.config.as_deref(), &label.set)?.over(below);
+    let mut label_config = label.options.over_layers(layers)?.resolve()?;
+    if label_config.range == SequenceRange::All && label_config.options.selection.is_none() {
         label_config.range = SequenceRange::First(demand.n_sequences.max(1));
     }
     Ok(label_config)

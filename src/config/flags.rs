@@ -1,0 +1,90 @@
+//! Options as flags, and which of them were typed.
+
+use super::error::ConfigFileError;
+use super::layers::Layers;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use toml::Table;
+
+/// Every option at its default: what its flag says where it is not typed.
+///
+/// # Panics
+/// If an option has neither a default nor may be absent: a mistake in the declaration of `T`.
+pub fn defaults<T: Args>() -> T {
+    let command = T::augment_args(Command::new("defaults"));
+    let matches = command.try_get_matches_from(["defaults"]);
+    let parsed = matches.and_then(|matches| T::from_arg_matches(&matches));
+    parsed.unwrap_or_else(|error| panic!("an option without a default: {error}"))
+}
+
+/// Flags, flattened into a command: the options of `T`, those that were typed known from the rest, so
+/// that a file may decide the rest.
+#[derive(Debug, Clone)]
+pub struct Typed<T> {
+    values: T,
+    /// Keys that were typed.
+    typed: Vec<String>,
+    /// Keys that those exclude.
+    excluded: Vec<String>,
+}
+
+impl<T: Serialize + DeserializeOwned> Typed<T> {
+    /// The flags over `--set` over the file over the defaults.
+    ///
+    /// # Errors
+    /// Those of [`Layers`]; a path that is not Unicode, where there is a file.
+    pub fn over(self, file: Option<&Path>, set: &[String]) -> Result<T, ConfigFileError> {
+        if file.is_none() && set.is_empty() {
+            return Ok(self.values);
+        }
+        let layers = Layers::read(file, set)?;
+        self.over_layers(layers)
+    }
+
+    /// The flags over `layers` over the defaults.
+    ///
+    /// # Errors
+    /// Those of [`Typed::over`].
+    pub fn over_layers(self, layers: Layers) -> Result<T, ConfigFileError> {
+        let all = Table::try_from(&self.values);
+        let mut typed = all.map_err(|source| ConfigFileError::Serialize { source })?;
+        typed.retain(|key, _| self.typed.iter().any(|typed| typed == key));
+        layers.with_typed(typed, self.excluded).into_options()
+    }
+}
+
+impl<T: FromArgMatches + Args> FromArgMatches for Typed<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let command = T::augment_args(Command::new("options"));
+        let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let arguments = command.get_arguments();
+        let typed = arguments.filter(|arg| is_typed(arg.get_id().as_str()));
+        let typed: Vec<&Arg> = typed.collect();
+        let excluded = typed.iter();
+        let excluded = excluded.flat_map(|arg| command.get_arg_conflicts_with(arg));
+        let key = |arg: &Arg| arg.get_id().to_string();
+        Ok(Self {
+            values: T::from_arg_matches(matches)?,
+            excluded: excluded.map(key).collect(),
+            typed: typed.into_iter().map(key).collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl<T: Args> Args for Typed<T> {
+    fn augment_args(command: Command) -> Command {
+        T::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        T::augment_args_for_update(command)
+    }
+}

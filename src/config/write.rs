@@ -1,0 +1,26 @@
+//! What was decided, as a file that reads back as itself.
+
+use super::error::ConfigFileError;
+use crate::storage;
+use serde::Serialize;
+use std::path::Path;
+
+/// `options` as TOML below `header`, a comment.
+///
+/// # Errors
+/// A path that is not Unicode.
+pub fn to_toml(header: &str, options: &impl Serialize) -> Result<String, ConfigFileError> {
+    let toml = toml::to_string(options).map_err(|source| ConfigFileError::Serialize { source })?;
+    Ok(format!("{header}\n{toml}"))
+}
+
+/// Writes [`to_toml`] to `path`, in place of what is there.
+///
+/// # Errors
+/// A path that is not Unicode; the filesystem's.
+pub fn write(path: &Path, header: &str, options: &impl Serialize) -> Result<(), ConfigFileError> {
+    Ok(storage::replace(
+        path,
+        to_toml(header, options)?.as_bytes(),
+    )?)
+}
