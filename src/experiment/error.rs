@@ -1,6 +1,6 @@
 //! What can go wrong with an experiment.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use crate::train::TrainError;
@@ -191,9 +191,8 @@ pub enum ExperimentError {
     Storage(#[from] StorageError),
 }
 
-impl ExperimentError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for ExperimentError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Read { .. }
             | Self::Parse { .. }

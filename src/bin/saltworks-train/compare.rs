@@ -1,6 +1,7 @@
 //! `saltworks-train compare`: a grid of runs, and what it shows.
 
 use super::opened::{end_now, end_when_interrupted};
+use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{Display, time_left};
 use saltworks::experiment::report::{self, ReportInputs};
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     report_only: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let config = ExperimentConfig::read(&args.config)?;
     let output = config.output.clone();
     let report = config.report_inputs();
@@ -71,7 +72,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     write_report(&output, &results, &report)
 }
 
-fn write_report(output: &Path, results: &Results, inputs: &ReportInputs) -> anyhow::Result<()> {
+fn write_report(output: &Path, results: &Results, inputs: &ReportInputs) -> Result<()> {
     if results.arms.iter().all(|arm| arm.runs.is_empty()) {
         say!("note: no report yet: no run is finished");
         return Ok(());
@@ -89,7 +90,7 @@ fn write_report(output: &Path, results: &Results, inputs: &ReportInputs) -> anyh
     Ok(())
 }
 
-fn work(experiment: &Experiment) -> anyhow::Result<experiment::Results> {
+fn work(experiment: &Experiment) -> Result<experiment::Results> {
     let display = Display::new(TEMPLATE);
     let watch = Watch {
         on_note: &|text| match &display.bar {

@@ -3,6 +3,7 @@
 mod labelled;
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::terminal_bar;
 use indicatif::ProgressBar;
@@ -137,7 +138,7 @@ struct TextArgs {
     by_until: Option<String>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let (opened, params) = args.model.open()?;
     let interrupt = interrupt()?;
     if let Some(dir) = &args.labels.labels {
@@ -215,7 +216,7 @@ impl Input {
 }
 
 impl Args {
-    fn open_input(&self, opened: &OpenedModel, interrupt: &Interrupt) -> anyhow::Result<Input> {
+    fn open_input(&self, opened: &OpenedModel, interrupt: &Interrupt) -> Result<Input> {
         let Some(path) = &self.tokens else {
             return Ok(Input::Text(Box::new(self.open_text(opened, interrupt)?)));
         };
@@ -245,7 +246,7 @@ impl Args {
     }
 
     /// The id that splits raw token files.
-    fn splitting_id(&self, opened: &OpenedModel) -> anyhow::Result<Option<u32>> {
+    fn splitting_id(&self, opened: &OpenedModel) -> Result<Option<u32>> {
         match &self.eod {
             SpecialChoice::Auto | SpecialChoice::None => Ok(None),
             SpecialChoice::Id(id) => Ok(Some(*id)),
@@ -257,7 +258,7 @@ impl Args {
         }
     }
 
-    fn open_text(&self, opened: &OpenedModel, interrupt: &Interrupt) -> anyhow::Result<TextCorpus> {
+    fn open_text(&self, opened: &OpenedModel, interrupt: &Interrupt) -> Result<TextCorpus> {
         let (tokenizer, _) = opened.need_tokenizer()?;
         let reading = CorpusOptions {
             text_field: self.text.text_field.clone(),
@@ -316,22 +317,24 @@ fn print(
     opened: &OpenedModel,
     view: &SequenceView<'_>,
     report: &EvalReport,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let options = view.options();
     if args.json {
-        let mut json = serde_json::to_value(report)?;
+        let mut json = serde_json::to_value(report).expect("plain fields");
         json["model"] = opened.dir.display().to_string().into();
-        json["packing"] = serde_json::to_value(options.packing)?;
+        json["packing"] = serde_json::to_value(options.packing).expect("plain fields");
         json["seq_len"] = options.seq_len.into();
         json["sequence_bos"] = options.sequence_bos.into();
-        return print::json(&json, false);
+        print::json(&json, false);
+        return Ok(());
     }
     out!("model        {}", opened.dir.display());
     out!(
         "sequences    {} of up to {} positions, {} packing",
         report.n_sequences,
         options.seq_len,
-        serde_json::to_value(options.packing)?
+        serde_json::to_value(options.packing)
+            .expect("plain fields")
             .as_str()
             .unwrap_or_default()
     );

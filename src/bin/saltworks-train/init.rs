@@ -1,8 +1,8 @@
 //! `saltworks-train init`.
 
+use crate::common::exit::Result;
 use crate::common::print::out;
-use anyhow::Context;
-use saltworks::storage::{Publish, create_if_absent, sweep_abandoned};
+use saltworks::storage::{Publish, StorageError, create_if_absent, sweep_abandoned};
 use saltworks::train::config::ConfigError;
 use saltworks::train::export::{HfModel, find_model, read_hf};
 use saltworks::train::model::ModelSpec;
@@ -28,11 +28,11 @@ pub(crate) struct Args {
     output: PathBuf,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let from = args.from.as_deref().map(read).transpose()?;
     let path = args.output.join("run.toml");
     std::fs::create_dir_all(&args.output)
-        .with_context(|| format!("cannot create {}", args.output.display()))?;
+        .map_err(|source| StorageError::io("create", &args.output, source))?;
     let text = starter(&args.output, &path, from.as_ref());
     sweep_abandoned(&args.output, "run.toml")?;
     if create_if_absent(&path, text.as_bytes())? == Publish::AlreadyThere {
@@ -60,7 +60,7 @@ struct From {
     model: HfModel,
 }
 
-fn read(path: &Path) -> anyhow::Result<From> {
+fn read(path: &Path) -> Result<From> {
     let dir = find_model(path)?;
     let model = read_hf(&dir)?;
     Ok(From { dir, model })

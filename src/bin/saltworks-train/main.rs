@@ -4,7 +4,6 @@
 mod common;
 mod compare;
 mod eval;
-mod exit;
 mod export;
 mod generate;
 mod init;
@@ -42,7 +41,7 @@ fn main() -> std::process::ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    exit::report(match cli.command {
+    common::exit::report(match cli.command {
         Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(*args),
         Command::Compare(args) => compare::run(args),

@@ -1,6 +1,7 @@
 //! `saltworks-train plot`: the curves of runs as a picture.
 
 use super::opened::end_when_interrupted;
+use crate::common::exit::Result;
 use crate::common::print::out;
 use saltworks::train::plot::{PlotOptions, XAxis, plot_runs};
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     title: Option<String>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     end_when_interrupted()?;
     let options = PlotOptions {
         x: args.x,

@@ -1,6 +1,7 @@
 //! `saltworks-train report`: an experiment as one page.
 
 use super::opened::end_when_interrupted;
+use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use saltworks::experiment::report::{ReportInputs, read_results, write};
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     end_when_interrupted()?;
     let results = read_results(&args.experiment)?;
     let output = args.output.unwrap_or_else(|| args.experiment.clone());

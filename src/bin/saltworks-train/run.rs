@@ -1,6 +1,7 @@
 //! `saltworks-train run`.
 
 use super::progress::ProgressDisplay;
+use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use saltworks::train::checkpoint::step_of;
 use saltworks::train::config::{RunConfig, text_override};
@@ -47,7 +48,7 @@ fn parse_step(text: &str) -> Result<u64, String> {
     step.ok_or_else(|| "expected the name of a checkpoint, such as step-500".to_owned())
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let config = read(&args)?;
     if args.dry_run {
         let prepared = run::prepare(&config)?;
@@ -73,7 +74,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// The file, `--set` over it, and `--output` over both.
-fn read(args: &Args) -> anyhow::Result<RunConfig> {
+fn read(args: &Args) -> Result<RunConfig> {
     let output = args.output.iter();
     let output = output.map(|output| text_override("output", output));
     let overrides: Vec<String> = args.set.iter().cloned().chain(output).collect();

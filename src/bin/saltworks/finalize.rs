@@ -1,5 +1,6 @@
 //! `saltworks finalize`.
 
+use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use indicatif::{BinaryBytes, HumanCount};
 use saltworks::shards;
@@ -19,7 +20,7 @@ pub(crate) struct Args {
     allow_mixed_runtime: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let manifest = shards::finalize(&args.labels, args.allow_mixed_runtime)?;
     out!(
         "{}: {} shards, {} sequences, {} targets, {}",

@@ -1,5 +1,6 @@
 //! `saltworks inspect`: one row as a person wants to see it.
 
+use crate::common::exit::Result;
 use crate::common::print;
 use crate::terminal;
 use saltworks::shards::{LabelSet, Plan, PlanTokenizer, Row};
@@ -64,7 +65,7 @@ impl FromStr for Stretch {
     }
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let set = LabelSet::open(&args.labels)?;
     let choice = match args.seq_id {
         Some(seq_id) => RowChoice::SeqId(seq_id),
@@ -78,7 +79,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// The wrong tokenizer would decode to text that looks real and is not.
-pub(crate) fn matching_tokenizer(path: &Path, plan: &Plan) -> anyhow::Result<Tokenizer> {
+pub(crate) fn matching_tokenizer(path: &Path, plan: &Plan) -> Result<Tokenizer> {
     let tokenizer = Tokenizer::open(path)?;
     let got = tokenizer.fingerprint();
     match &plan.tokenizer {
@@ -95,7 +96,7 @@ pub(crate) fn matching_tokenizer(path: &Path, plan: &Plan) -> anyhow::Result<Tok
     }
 }
 
-fn show_decoded(args: &Args, row: &Row, tokenizer: &Tokenizer) -> anyhow::Result<()> {
+fn show_decoded(args: &Args, row: &Row, tokenizer: &Tokenizer) -> Result<()> {
     let text = |id| tokenizer.token_text(id);
     let bytes = |id| {
         tokenizer
@@ -114,7 +115,7 @@ fn show_decoded(args: &Args, row: &Row, tokenizer: &Tokenizer) -> anyhow::Result
     )
 }
 
-fn show_ids(args: &Args, row: &Row) -> anyhow::Result<()> {
+fn show_ids(args: &Args, row: &Row) -> Result<()> {
     let text = |id: u32| format!("<{id}>");
     let bytes = |id: u32| text(id).into_bytes();
     let decode = |ids: &[u32]| ids.iter().copied().map(text).collect();
@@ -129,10 +130,11 @@ fn show_ids(args: &Args, row: &Row) -> anyhow::Result<()> {
     )
 }
 
-fn show(args: &Args, row: &Row, names: TokenNames<'_>) -> anyhow::Result<()> {
+fn show(args: &Args, row: &Row, names: TokenNames<'_>) -> Result<()> {
     let view = describe_row(row, args.positions.0.clone(), args.alternatives, names);
     if args.json {
-        return print::json(&view, true);
+        print::json(&view, true);
+        return Ok(());
     }
     print::styled(&render_row(
         &view,

@@ -1,6 +1,7 @@
 //! `saltworks label`.
 
 use super::progress::ProgressDisplay;
+use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use saltworks::label::{self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome};
 use saltworks::shards::Plan;
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     pub(crate) profile: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let options = with_config(args.options, args.config)?;
     if options.batch_tokens.is_some() {
         say!(
@@ -58,15 +59,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// Flags over the configuration file over defaults.
-pub(crate) fn resolve(flags: LabelOptions, file: Option<PathBuf>) -> anyhow::Result<LabelConfig> {
+pub(crate) fn resolve(flags: LabelOptions, file: Option<PathBuf>) -> Result<LabelConfig> {
     Ok(with_config(flags, file)?.resolve()?)
 }
 
 /// Flags over the configuration file.
-pub(crate) fn with_config(
-    flags: LabelOptions,
-    file: Option<PathBuf>,
-) -> anyhow::Result<LabelOptions> {
+pub(crate) fn with_config(flags: LabelOptions, file: Option<PathBuf>) -> Result<LabelOptions> {
     let file = file.map(|path| LabelOptions::read(&path)).transpose()?;
     Ok(flags.over(file.unwrap_or_default()))
 }

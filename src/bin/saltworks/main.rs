@@ -4,7 +4,6 @@
 mod common;
 mod demo;
 mod doctor;
-mod exit;
 mod finalize;
 mod inspect;
 mod label;
@@ -49,7 +48,7 @@ fn main() -> std::process::ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    exit::report(match cli.command {
+    common::exit::report(match cli.command {
         Command::Doctor(args) => doctor::run(args),
         Command::Tokenizer(args) => tokenizer::run(args),
         Command::Tokenize(args) => tokenize::run(args),

@@ -3,6 +3,7 @@
 #[cfg(feature = "train")]
 mod training;
 
+use crate::common::exit::Result;
 use crate::common::print::out;
 use crate::common::signals;
 use saltworks::label;
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     signals::end_on_signal()?;
     #[cfg(feature = "train")]
     if let Some(training) = &args.training {

@@ -2,6 +2,7 @@
 
 mod preview;
 
+use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::signals;
 use crate::terminal;
@@ -105,7 +106,7 @@ struct Report<'a> {
     preview: Option<&'a Preview>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     signals::end_on_signal()?;
     for labels in std::iter::once(&args.labels).chain(&args.minus) {
         check_apart(&args.output, labels)?;
@@ -126,7 +127,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             summary: &summary,
             preview: preview.as_ref(),
         };
-        return print::json(&report, true);
+        print::json(&report, true);
+        return Ok(());
     }
     let mut text = render_selection(&summary, terminal::width());
     text += &preview.map_or_else(String::new, |preview| preview.render());
@@ -152,7 +154,7 @@ fn select_with_progress(
     args: &Args,
     labels: &LabelSet,
     minus: Option<&LabelSet>,
-) -> anyhow::Result<Summary> {
+) -> Result<Summary> {
     let sets = std::iter::once(labels).chain(minus);
     let plans = sets.flat_map(|set| &set.segments);
     let style = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} rows");

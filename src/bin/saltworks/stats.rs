@@ -1,10 +1,10 @@
 //! `saltworks stats`: a label set at a glance.
 
+use crate::common::exit::Result;
 use crate::common::print;
 use crate::terminal;
-use anyhow::Context;
 use saltworks::bounds::{
-    HeldOut, TeacherCollector, TeacherFigures, compare_held_out, teacher_figures,
+    BoundsError, HeldOut, TeacherCollector, TeacherFigures, compare_held_out, teacher_figures,
 };
 use saltworks::shards::{LabelSet, Row};
 use saltworks::view::{SetStats, collect_stats, render_held_out, render_stats, render_teacher};
@@ -43,7 +43,7 @@ struct Shown {
     held_out: Option<HeldOut>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let set = LabelSet::open(&args.labels)?;
     let other = args.held_out.as_deref().map(LabelSet::open).transpose()?;
     let (stats, teacher) = collect(&set, args.bound_k)?;
@@ -56,7 +56,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         held_out,
     };
     if args.json {
-        return print::json(&shown, true);
+        print::json(&shown, true);
+        return Ok(());
     }
     print::styled(&text(&shown));
     Ok(())
@@ -70,7 +71,7 @@ fn text(shown: &Shown) -> String {
 }
 
 /// With a progress bar on standard error, where that is a terminal.
-fn collect(set: &LabelSet, k: Option<u32>) -> anyhow::Result<(SetStats, TeacherFigures)> {
+fn collect(set: &LabelSet, k: Option<u32>) -> Result<(SetStats, TeacherFigures)> {
     let mut collector = TeacherCollector::new(set, k)?;
     let bar = bar(set);
     let stats = collect_stats(set, |rows: &[Row]| {
@@ -81,7 +82,10 @@ fn collect(set: &LabelSet, k: Option<u32>) -> anyhow::Result<(SetStats, TeacherF
     });
     bar.finish_and_clear();
     let stats = stats?;
-    let teacher = collector.finish().context("the labels have no rows")?;
+    let teacher = collector.finish();
+    let teacher = teacher.ok_or_else(|| BoundsError::NothingFinished {
+        dir: set.dir.clone(),
+    })?;
     Ok((stats, teacher))
 }
 
@@ -90,7 +94,7 @@ fn beside(
     teacher: &TeacherFigures,
     other: &LabelSet,
     k: Option<u32>,
-) -> anyhow::Result<HeldOut> {
+) -> Result<HeldOut> {
     let bar = bar(other);
     let figures = teacher_figures(other, k, |n_done| bar.set_position(n_done));
     bar.finish_and_clear();

@@ -5,6 +5,7 @@ pub(crate) mod progress;
 
 use self::inputs::{InputArgs, print_notes};
 use self::progress::Progress;
+use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, WriterSettings,
@@ -42,7 +43,7 @@ pub(crate) struct Args {
     overwrite: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     args.inputs.check_output(&args.output)?;
     let interrupt = super::signals::interrupt()?;
     let opened = args.inputs.open(&interrupt)?;

@@ -1,5 +1,6 @@
 //! `saltworks tokenizer train`.
 
+use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use crate::tokenize::inputs::{InputArgs, print_notes};
 use crate::tokenize::progress::Progress;
@@ -48,13 +49,13 @@ struct TrainArgs {
     overwrite: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Train(args) => train(args),
     }
 }
 
-fn train(args: TrainArgs) -> anyhow::Result<()> {
+fn train(args: TrainArgs) -> Result<()> {
     args.inputs.check_output(&args.output)?;
     let interrupt = super::signals::interrupt()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite)?;

@@ -1,5 +1,6 @@
 //! `saltworks verify`.
 
+use crate::common::exit::Result;
 use crate::common::print::{self, out};
 use crate::common::signals;
 use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     signals::end_on_signal()?;
     let report = verify_files(&args.labels)?;
     // Labels that are damaged say nothing about the teacher.
@@ -63,7 +64,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     if args.json {
         let both = serde_json::json!({ "files": report, "teacher": again });
-        print::json(&both, false)?;
+        print::json(&both, false);
     } else {
         print(&args.labels, &report);
         again.iter().for_each(print_teacher);
@@ -82,7 +83,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Err(error.into())
 }
 
-fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> anyhow::Result<TeacherReport> {
+fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> Result<TeacherReport> {
     let set = LabelSet::open(&args.labels)?;
     let config = LabelConfig {
         device: args.device.clone(),

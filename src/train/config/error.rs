@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -115,9 +115,8 @@ pub enum ConfigError {
     Storage(#[from] StorageError),
 }
 
-impl ConfigError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for ConfigError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Storage(error) => error.kind(),
             _ => Kind::Usage,

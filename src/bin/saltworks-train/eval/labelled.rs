@@ -1,6 +1,7 @@
 //! `saltworks-train eval --labels`.
 
 use super::{Args, bar, number};
+use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::opened::{OpenedModel, check_memory, flow, pool};
 use saltworks::interrupt::Interrupt;
@@ -66,7 +67,7 @@ pub(super) fn run(
     opened: &OpenedModel,
     params: Params,
     interrupt: &Interrupt,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let labels = open(args, dir, opened)?;
     let pool = pool(args.threads)?;
     let n_threads = pool.current_num_threads();
@@ -91,7 +92,7 @@ pub(super) fn run(
 }
 
 /// The labels, found to be of the model's tokenizer as far as either is known.
-fn open(args: &Args, dir: &Path, opened: &OpenedModel) -> anyhow::Result<LabelSource> {
+fn open(args: &Args, dir: &Path, opened: &OpenedModel) -> Result<LabelSource> {
     let labels = open_labelled(dir, args.labels.selection.as_deref())?;
     if let Some(note) = labels.note() {
         say!("note: {note}");
@@ -112,12 +113,13 @@ fn print(
     opened: &OpenedModel,
     labels: &LabelSource,
     report: &LabelledReport,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     if args.json {
-        let mut json = serde_json::to_value(report)?;
+        let mut json = serde_json::to_value(report).expect("plain fields");
         json["model"] = opened.dir.display().to_string().into();
         json["labels"] = labels.dir().display().to_string().into();
-        return print::json(&json, false);
+        print::json(&json, false);
+        return Ok(());
     }
     out!("model        {}", opened.dir.display());
     out!("labels       {}", labels.dir().display());

@@ -2,9 +2,9 @@
 
 use super::configs::{self, SEQ_LEN, Scale};
 use super::{Args, claim, story, texts};
+use crate::common::exit::{Context, Result};
 use crate::common::print::out;
 use crate::signals;
-use anyhow::Context;
 use saltworks::demo::DemoError;
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::{OpenOptions, TokenCorpus};
@@ -29,7 +29,7 @@ struct Stage {
     done: PathBuf,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> Result<()> {
     let began = Instant::now();
     let dir = args.output.as_path();
     let scale = if args.quick {
@@ -63,7 +63,7 @@ fn settings(args: &Args) -> serde_json::Value {
     })
 }
 
-fn write_texts(args: &Args, dir: &Path) -> anyhow::Result<()> {
+fn write_texts(args: &Args, dir: &Path) -> Result<()> {
     let (corpus, held_out) = (dir.join("corpus.jsonl"), dir.join("held-out.jsonl"));
     if held_out.exists() {
         return Ok(());
@@ -276,12 +276,12 @@ impl Demo<'_> {
     }
 }
 
-fn n_tokens(dir: &Path) -> anyhow::Result<u64> {
+fn n_tokens(dir: &Path) -> Result<u64> {
     Ok(TokenCorpus::open(&dir.join("tokens"), &OpenOptions::default())?.n_tokens())
 }
 
 impl Stage {
-    fn run(&self, number: usize, n_stages: usize, interrupt: &Interrupt) -> anyhow::Result<()> {
+    fn run(&self, number: usize, n_stages: usize, interrupt: &Interrupt) -> Result<()> {
         if self.done.exists() {
             out!();
             out!("[{number}/{n_stages}] {}: there already", self.title);
@@ -309,7 +309,7 @@ impl Stage {
         format!("{} {}", self.program, self.arguments.join(" "))
     }
 
-    fn run_to_its_end(&self, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> {
+    fn run_to_its_end(&self, interrupt: &Interrupt) -> Result<ExitStatus> {
         let program = beside_this_one(self.program)?;
         let mut command = Command::new(&program);
         // A group of its own: Ctrl-C on a terminal reaches this process alone, which passes on one
@@ -340,7 +340,7 @@ fn ask_to_stop(child: &Child) {
     unsafe { libc::kill(pid, libc::SIGTERM) };
 }
 
-fn beside_this_one(program: &str) -> anyhow::Result<PathBuf> {
+fn beside_this_one(program: &str) -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell where this program is")?;
     Ok(this.with_file_name(program))
 }

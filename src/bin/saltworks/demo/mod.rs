@@ -17,9 +17,9 @@ mod story;
 #[cfg(feature = "train")]
 mod texts;
 
-use anyhow::Context;
+use crate::common::exit::Result;
 use saltworks::demo::DemoError;
-use saltworks::storage;
+use saltworks::storage::{self, StorageError};
 use std::path::{Path, PathBuf};
 
 /// Corpus, tokenizer, small model, labels, selection, large models with and without its help, and a
@@ -64,7 +64,7 @@ impl Teacher {
     const DEFAULT: Self = Teacher::Ngram;
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     match args.teacher {
         #[cfg(feature = "train")]
         Teacher::Trained => chain::run(&args),
@@ -74,16 +74,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 /// Marks the directory as the demo of these settings. One with other content is left alone, but a
 /// demo that came to nothing yet, as by a wrong --corpus, may begin with others.
-fn claim(dir: &Path, settings: &serde_json::Value) -> anyhow::Result<()> {
+fn claim(dir: &Path, settings: &serde_json::Value) -> Result<()> {
     let path = dir.join("demo.json");
     let settings = format!("{settings:#}\n");
     let there = std::fs::read_to_string(&path).ok();
     if there.as_ref() == Some(&settings) {
         return Ok(());
     }
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let entries =
-        std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let io = |action| move |source| StorageError::io(action, dir, source);
+    std::fs::create_dir_all(dir).map_err(io("make"))?;
+    let entries = std::fs::read_dir(dir).map_err(io("list"))?;
     let own = usize::from(there.is_some());
     if entries.count() > own {
         let dir = dir.to_path_buf();

@@ -1,6 +1,7 @@
 //! `saltworks plan --training`: what a training run needs of labels, what they cost, and what a live
 //! teacher in the training loop would have cost instead.
 
+use crate::common::exit::Result;
 use crate::common::print::{self, say};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use saltworks::label::{self, Estimate, LabelConfig, LabelOptions, SequenceRange};
@@ -54,12 +55,7 @@ struct LiveTeacher {
 }
 
 /// Prints what the run that `training` describes needs, by a probe of `flags`' teacher.
-pub(super) fn run(
-    training: &Path,
-    flags: LabelOptions,
-    n_runs: u64,
-    as_json: bool,
-) -> anyhow::Result<()> {
+pub(super) fn run(training: &Path, flags: LabelOptions, n_runs: u64, as_json: bool) -> Result<()> {
     let config = RunConfig::read(training, &[]).map_err(TrainError::from)?;
     config.validate().map_err(TrainError::from)?;
     let demand = LabelDemand::of(&config);
@@ -70,7 +66,8 @@ pub(super) fn run(
     let estimate = label::estimate(&label_config)?;
     let costs = Costs::of(&config, demand, &estimate, n_runs);
     if as_json {
-        return print::json(&costs, true);
+        print::json(&costs, true);
+        return Ok(());
     }
     print::block(&costs.render());
     Ok(())
@@ -82,7 +79,7 @@ fn label_config(
     config: &RunConfig,
     flags: LabelOptions,
     demand: &LabelDemand,
-) -> anyhow::Result<LabelConfig> {
+) -> Result<LabelConfig> {
     let data = &config.data;
     let named = |path: &Option<PathBuf>| path.clone();
     let below = LabelOptions {

@@ -1,5 +1,6 @@
 //! Which documents; the same for `tokenize` and `tokenizer train`.
 
+use crate::common::exit::Result;
 use crate::common::print::say;
 use saltworks::corpus::{
     CorpusOptions, DEFAULT_TEXT_FIELD, DEFAULT_ZSTD_WINDOW_LOG_MAX, DocumentFormat, Documents,
@@ -58,7 +59,7 @@ impl InputArgs {
     }
 
     /// Finds the files; reading them ends when `interrupt` is requested.
-    pub(crate) fn open(&self, interrupt: &Interrupt) -> anyhow::Result<Opened> {
+    pub(crate) fn open(&self, interrupt: &Interrupt) -> Result<Opened> {
         let options = CorpusOptions {
             text_field: self.text_field.clone(),
             skip_bad_lines: self.skip_bad_lines,
