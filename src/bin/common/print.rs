@@ -17,6 +17,7 @@ use std::error::Error;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One line of a command's result, on standard output.
@@ -39,6 +40,13 @@ enum Output {
 }
 
 static OUTPUT: Mutex<Output> = Mutex::new(Output::Good);
+/// Whether notes are dropped.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on errors alone go to standard error.
+pub(crate) fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
 
 fn output() -> MutexGuard<'static, Output> {
     OUTPUT.lock().unwrap_or_else(PoisonError::into_inner)
@@ -51,7 +59,9 @@ pub(crate) fn line(words: Arguments<'_>) {
 
 /// Behind [`say!`]; as [`line`].
 pub(crate) fn note(words: Arguments<'_>) {
-    to_stderr(&(printable(&words.to_string()) + "\n"));
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        to_stderr(&(printable(&words.to_string()) + "\n"));
+    }
 }
 
 /// A result of many lines without colours.
@@ -95,7 +105,9 @@ pub(crate) fn styled_note(text: &str) {
 
 /// Says that standard output failed; what was to be done is done.
 pub(crate) fn output_failed(error: &io::Error) -> ExitCode {
-    say!("error: cannot write to standard output: {error}");
+    to_stderr(&format!(
+        "error: cannot write to standard output: {error}\n"
+    ));
     ExitCode::from(Kind::Failed.exit_code())
 }
 

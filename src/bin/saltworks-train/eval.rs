@@ -5,8 +5,7 @@ mod labelled;
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
-use crate::common::progress::terminal_bar;
-use indicatif::ProgressBar;
+use crate::common::progress::{BYTES, Display};
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::{
@@ -24,10 +23,17 @@ use std::path::PathBuf;
 /// Longest default T, positions: attention costs T a position, and models are for ever more.
 const MAX_DEFAULT_SEQ_LEN: usize = 2048;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train eval --model runs/llm --tokens held-out
+  saltworks-train eval --model runs/llm --text held-out.jsonl --by source
+  saltworks-train eval --model runs/llm --labels labels --json";
+
 /// Measure a model on a token corpus or on text (NLL, perplexity, bits per byte, calibration), or
 /// beside its teacher on labels.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("input").required(true).args(["tokens", "text", "labels"])))]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -96,6 +102,7 @@ pub(crate) struct Args {
 /// Which text, and what of it.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Text")]
 struct TextArgs {
     /// Text instead of tokens: files, directories or globs of JSON lines, text (plain, .gz, .zst, .xz,
     /// .bz2 or .lz4) or Parquet, encoded with the model's tokenizer.
@@ -158,14 +165,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         bytes_of_ids: bytes.of_ids.as_deref(),
         text_bytes: bytes.of_text.as_deref(),
     };
-    let bar = bar(view.n_targets(), "tokens");
+    let display = Display::new(view.n_targets(), "tokens");
     let mut network = Network::new(params, capacity);
     let on_progress = |now: &EvalProgress| {
-        bar.set_position(now.n_targets);
+        display.at(now.n_targets);
         flow(&interrupt)
     };
     let report = pool.install(|| evaluate(&mut network, &view, seq_ids, &options, on_progress))?;
-    bar.finish_and_clear();
+    display.finish();
     print(&args, &opened, &view, &report)
 }
 
@@ -281,12 +288,12 @@ impl Args {
             say!("note: {note}");
         }
         let documents = Documents::open(files.paths, reading)?.with_interrupt(interrupt);
-        let bar = bar(documents.bytes_total(), "bytes");
+        let display = Display::new(documents.bytes_total(), BYTES);
         let text = TextCorpus::create(documents, tokenizer, &options, |bytes_read| {
-            bar.set_position(bytes_read);
+            display.at(bytes_read);
             flow(interrupt)
         })?;
-        bar.finish_and_clear();
+        display.finish();
         Ok(text)
     }
 
@@ -302,14 +309,6 @@ impl Args {
             sequence_bos: self.sequence_bos,
         }
     }
-}
-
-/// On a terminal; hidden elsewhere.
-fn bar(length: u64, unit: &str) -> ProgressBar {
-    let template = format!("{{wide_bar}} {{human_pos}}/{{human_len}} {unit} ETA {{eta}}");
-    let bar = terminal_bar(&template).unwrap_or_else(ProgressBar::hidden);
-    bar.set_length(length);
-    bar
 }
 
 fn print(

@@ -12,6 +12,11 @@ use saltworks::train::export::{
 use saltworks::train::model::Params;
 use std::path::{Path, PathBuf};
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train export --model runs/llm --output hf
+  saltworks-train export --model runs/llm --onnx model.onnx --external-data";
+
 /// Write a model as a Hugging Face directory, as ONNX, or both.
 ///
 /// The directory holds config.json, model.safetensors (f32) and tokenizer.json, and loads in
@@ -19,12 +24,13 @@ use std::path::{Path, PathBuf};
 /// dynamic, and gives `logits` f32; `saltworks label` takes it as a teacher.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["output", "onnx"])))]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
     /// Directory for the Hugging Face model.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
 
     /// File for the ONNX model. A config.json beside it, which is written if there is none, tells

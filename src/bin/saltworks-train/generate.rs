@@ -7,12 +7,17 @@ use saltworks::tokens::{SpecialChoice, Tokenizer};
 use saltworks::train::eval::{SampleOptions, Stop, generate};
 use saltworks::train::model::{Capacity, Network};
 
+const EXAMPLES: &str = "\
+Example:
+  saltworks-train generate --model runs/llm --prompt \"The sea\" --temperature 0.8";
+
 /// Let a model go on from a prompt, to see what it says.
 ///
 /// Every token recomputes the whole text before it (there is no cache of keys and values), which is
 /// fine for a few lines. Prompt and text together are at most as long as the model is for.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,

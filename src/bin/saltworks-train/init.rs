@@ -12,19 +12,25 @@ use std::path::{Path, PathBuf};
 /// Sequence length of a fresh model's configuration, tokens.
 const FRESH_SEQ_LEN: usize = 256;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train init --output runs/llm
+  saltworks-train init --from path/to/llama --output runs/llm";
+
 /// Write a run.toml to begin from, for a fresh model or for one that is there.
 ///
 /// With --from, a Hugging Face Llama directory is read and checked first; the run then starts from
 /// its weights.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Hugging Face directory of a LlamaForCausalLM, a finished run, or a checkpoint.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
 
     /// Directory of the run; run.toml is written there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 }
 

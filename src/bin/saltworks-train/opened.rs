@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// Which model, and which tokenizer.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
     /// Directory of a Hugging Face Llama model, of a finished run (its `final` is taken), or of a
     /// checkpoint (RUN/checkpoints/step-N).

@@ -6,12 +6,17 @@ use crate::common::print::out;
 use saltworks::train::plot::{PlotOptions, XAxis, plot_runs};
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Example:
+  saltworks-train plot runs/llm runs/salt --output curves";
+
 /// Draw the curves of runs, as one SVG and one PNG.
 ///
 /// Training cross-entropy, validation NLL, learning rate, omega and gradient norm, each run in a
 /// colour of its own, and a dashed line where a run changes from labels to tokens. Runs in progress
 /// are drawn as far as they are.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directories of `saltworks-train run`.
     #[arg(required = true, value_name = "RUN")]

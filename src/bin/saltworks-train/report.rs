@@ -6,10 +6,16 @@ use crate::common::print::{out, say};
 use saltworks::experiment::report::{ReportInputs, read_results, write};
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train report experiment
+  saltworks-train report experiment --labels labels --tokenizer tokenizer.json --output page";
+
 /// Write the report of an experiment: one HTML file that opens from disk, and its figures as SVG and PNG.
 ///
 /// What is not given is left out of it. An experiment in progress is reported as far as it is.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of an experiment, with results.json.
     experiment: PathBuf,

@@ -15,8 +15,14 @@ use saltworks::teacher::{
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks doctor
+  saltworks doctor --ort-lib .venv/lib/libonnxruntime.so --json";
+
 /// Show which ONNX Runtime was found, what this machine has, and what would run where.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// ONNX Runtime's shared library, or the folder that holds it
     #[arg(long, value_name = "PATH")]

@@ -12,12 +12,18 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks inspect labels --row 3
+  saltworks inspect labels --seq-id 17 --positions 0..64 --alternatives 8";
+
 /// Show rows as a person wants to see them.
 ///
 /// The decoded text, coloured by how surprising each token was to the teacher, and for a stretch
 /// of it each token with its probability, rank, entropy, the teacher's best alternatives, and what was
 /// drawn.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,

@@ -4,9 +4,13 @@
 mod training;
 
 use crate::common::exit::Result;
-use crate::common::print::out;
+use crate::common::print::{self, out};
 use crate::common::signals;
 use saltworks::label;
+
+const EXAMPLES: &str = "\
+Example:
+  saltworks plan --teacher model.onnx --tokens tokens --seq-len 2048 --output labels";
 
 /// Write the plan of a labelling, for several tasks to share, or say what a training run needs.
 ///
@@ -14,6 +18,7 @@ use saltworks::label;
 /// time and bytes on this machine, from a probe, and what a live teacher in the training loop would cost.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     label: super::label::Args,
@@ -33,11 +38,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, requires = "training",
         value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
-
-    /// One JSON object in place of text.
-    #[cfg(feature = "train")]
-    #[arg(long, requires = "training")]
-    json: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     #[cfg(feature = "train")]
     if let Some(training) = &args.training {
         let flags = super::label::with_config(args.label.options, args.label.config)?;
-        return training::run(training, flags, args.runs, args.json);
+        return training::run(training, flags, args.runs, args.label.json);
     }
     let is_dry_run = args.label.dry_run;
     if is_dry_run {
@@ -56,6 +56,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
         super::label::warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
     }
     let plan = label::plan(&config, |inputs| super::label::print_notes(&inputs.notes))?;
+    if args.label.json {
+        let facts = serde_json::json!({
+            "output": config.output,
+            "n_targets": plan.sequences.n_targets,
+            "n_shards": plan.n_shards(),
+            "fingerprint": plan.fingerprint(),
+        });
+        print::json(&facts, true);
+        return Ok(());
+    }
     out!(
         "planned {} targets in {} shards: {}",
         plan.sequences.n_targets,

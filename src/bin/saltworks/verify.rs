@@ -2,15 +2,22 @@
 
 use crate::common::exit::Result;
 use crate::common::print::{self, out};
+use crate::common::progress::Display;
 use crate::common::signals;
-use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{BinaryBytes, HumanCount};
 use saltworks::label::{self, DivergenceReport, LabelConfig, RelabelReport, TeacherReport};
 use saltworks::shards::{self, Finding, LabelSet, ShardsError, VerifyOptions, VerifyReport};
 use saltworks::teacher::ReduceChoice;
 use std::path::{Path, PathBuf};
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks verify labels
+  saltworks verify labels --teacher model.onnx --tokens tokens";
+
 /// Check a label set: checksums, schema, every invariant of every row, and the teacher itself.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The label directory.
     labels: PathBuf,
@@ -169,17 +176,20 @@ fn verdict(report: &RelabelReport) -> String {
     }
 }
 
-/// Checks the files, with a bar on a terminal.
 fn verify_files(labels: &Path) -> Result<VerifyReport, ShardsError> {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} shards {msg}")
-        .expect("the template is a constant");
-    let bar = ProgressBar::new(0).with_style(style);
+    let display = Display::new(0, "shards");
     let report = shards::verify_files(labels, &VerifyOptions::default(), |progress| {
-        bar.set_length(progress.n_shards);
-        bar.set_position(progress.n_shards_done);
-        bar.set_message(BinaryBytes(progress.n_bytes).to_string());
+        display.show(
+            || progress.clone(),
+            false,
+            |bar| {
+                bar.set_length(progress.n_shards);
+                bar.set_position(progress.n_shards_done);
+                bar.set_message(BinaryBytes(progress.n_bytes).to_string());
+            },
+        );
     });
-    bar.finish_and_clear();
+    display.finish();
     report
 }
 

@@ -1,8 +1,9 @@
 //! `saltworks-train eval --labels`.
 
-use super::{Args, bar, number};
+use super::{Args, number};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
+use crate::common::progress::Display;
 use crate::opened::{OpenedModel, check_memory, flow, pool};
 use saltworks::interrupt::Interrupt;
 use saltworks::train::data::{LabelSource, TokenizerFacts};
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 /// Which labels, and which positions are easy.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Labels")]
 pub(super) struct LabelArgs {
     /// Labels instead of tokens (a directory of `saltworks label` with the group stats): the model
     /// beside its teacher on the same positions, over all and by the teacher's NLL of the position.
@@ -79,15 +81,15 @@ pub(super) fn run(
     };
     // At most: the last sequence of a corpus, or of a document, may be shorter.
     let n_targets = labels.n_sequences() * u64::from(labels.view().seq_len);
-    let bar = bar(n_targets, "tokens");
+    let display = Display::new(n_targets, "tokens");
     let mut network = Network::new(params, capacity);
     let on_progress = |now: &EvalProgress| {
-        bar.set_position(now.n_targets);
+        display.at(now.n_targets);
         flow(interrupt)
     };
     let report =
         pool.install(|| evaluate_labelled(&mut network, &labels, &options, on_progress))?;
-    bar.finish_and_clear();
+    display.finish();
     print(args, opened, &labels, &report)
 }
 

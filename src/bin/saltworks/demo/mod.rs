@@ -18,16 +18,23 @@ mod story;
 mod texts;
 
 use crate::common::exit::Result;
+use crate::common::progress;
 use saltworks::demo::DemoError;
 use saltworks::storage::{self, StorageError};
 use std::path::{Path, PathBuf};
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks demo --quick --output demo
+  saltworks demo --corpus books/*.txt --output demo";
+
 /// Corpus, tokenizer, small model, labels, selection, large models with and without its help, and a
 /// report: all of it in one directory, from generated text or from yours.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory for everything; made if it is not there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
     /// Your text in place of a generated one: files, directories or globs of .jsonl, .json, .ndjson
     /// or .txt (plain, .gz or .zst) or .parquet; in JSON and Parquet the field `text` is read.
@@ -64,10 +71,10 @@ impl Teacher {
     const DEFAULT: Self = Teacher::Ngram;
 }
 
-pub(crate) fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args, messages: progress::Options) -> Result<()> {
     match args.teacher {
         #[cfg(feature = "train")]
-        Teacher::Trained => chain::run(&args),
+        Teacher::Trained => chain::run(&args, &messages.to_arguments()),
         Teacher::Ngram => ngram::run(&args),
     }
 }

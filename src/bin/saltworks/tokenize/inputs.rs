@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 #[derive(clap::Args)]
+#[command(next_help_heading = "Documents")]
 pub(crate) struct InputArgs {
     /// Files, directories or globs of JSON lines (.jsonl, .json, .jsonlines, .ndjson), text (.txt, .md,
     /// source code), each plain or .gz, .zst, .xz, .bz2 or .lz4, or .parquet; without an extension, what
