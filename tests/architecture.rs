@@ -169,6 +169,61 @@ fn the_programs_print_in_one_place() {
     );
 }
 
+/// The binaries take no error without an exit code; this finds the types that they have not met yet.
+#[test]
+fn every_error_type_says_which_kind_of_failure_it_is() {
+    let mut paths = Vec::new();
+    collect_rust_files(&repository_root().join("src"), &mut paths);
+    let (mut wrong, mut n_types) = (Vec::new(), 0);
+    for path in paths.iter().filter(|path| !is_of_tests(path)) {
+        let code = without_comments_and_tests(&fs::read_to_string(path).unwrap());
+        for name in error_types_in(&code) {
+            n_types += 1;
+            if !names(&code, &format!("Classified for {name}")) {
+                wrong.push(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "implement error::Classified beside the type:\n{}",
+        wrong.join("\n")
+    );
+    assert!(n_types > 25, "the scan finds {n_types} types only");
+}
+
+#[test]
+fn the_scan_sees_errors_by_derive_and_by_hand() {
+    let code = "#[derive(Debug, thiserror::Error)]\n#[error(\"an enum\")]\npub enum A {}\n\
+        #[derive(\n    Debug,\n    Error,\n)]\nstruct B<T>(T);\n#[derive(Debug)]\nstruct MyError;\n\
+        impl std::error::Error for C {}\nimpl<T: Debug> Error for D<T> {}\nfn f(error: ThisError) {}";
+    assert_eq!(error_types_in(code), ["A", "B", "C", "D"]);
+}
+
+/// Names of types that derive or implement `Error`.
+fn error_types_in(code: &str) -> Vec<String> {
+    let derived = code.split("#[derive(").skip(1).filter_map(|after| {
+        let (traits, item) = after.split_once(")]")?;
+        let mut traits = traits.split(',').map(str::trim);
+        traits.find(|name| name.rsplit("::").next() == Some("Error"))?;
+        let line = item.lines().find(|line| is_item(line))?;
+        let (_, name) = line.split_once("enum ").or(line.split_once("struct "))?;
+        Some(leading_identifier(name))
+    });
+    let by_hand = code.lines().filter_map(|line| {
+        let (head, name) = line.split_once("Error for ")?;
+        let is_the_trait = head.starts_with("impl") && !is_identifier_end(head.chars().last());
+        is_the_trait.then(|| leading_identifier(name))
+    });
+    derived.chain(by_hand).collect()
+}
+
+fn is_item(line: &str) -> bool {
+    let words = line.split_whitespace();
+    let mut words = words.skip_while(|word| word.starts_with("pub"));
+    matches!(words.next(), Some("enum" | "struct"))
+}
+
 #[test]
 fn the_table_lists_exactly_the_rooms_that_exist() {
     let listed: BTreeSet<String> = ALLOWED_EDGES
@@ -313,10 +368,7 @@ fn source_of(src: &Path, path: PathBuf) -> Option<Source> {
         .unwrap()
         .to_string_lossy()
         .into_owned();
-    let is_tests = relative
-        .iter()
-        .any(|part| part == "tests" || part == "tests.rs");
-    if first == "bin" || is_tests {
+    if first == "bin" || is_of_tests(&relative) {
         return None;
     }
     let code = without_comments_and_tests(&fs::read_to_string(&path).unwrap());
@@ -326,6 +378,11 @@ fn source_of(src: &Path, path: PathBuf) -> Option<Source> {
         room,
         code,
     })
+}
+
+fn is_of_tests(path: &Path) -> bool {
+    let mut parts = path.iter().rev().take_while(|part| *part != "src");
+    parts.any(|part| part == "tests" || part == "tests.rs")
 }
 
 fn collect_rust_files(dir: &Path, found: &mut Vec<PathBuf>) {

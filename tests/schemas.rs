@@ -97,8 +97,8 @@ fn the_policy_of_a_selection_is_as_its_schema_says() {
 #[test]
 fn the_columns_of_a_selection_are_as_their_table_says() {
     let columns = json!({
-        "format_version": saltworks::select::FORMAT_VERSION,
-        "columns": saltworks::select::describe_selection(),
+        "format_version": saltworks::shards::SELECTION_VERSION,
+        "columns": saltworks::shards::describe_selection(),
     });
     assert_committed("selection-columns.json", columns);
 }

@@ -1,4 +1,4 @@
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::shards::ShardsError;
 use std::path::PathBuf;
 
@@ -56,9 +56,8 @@ pub enum BoundsError {
     },
 }
 
-impl BoundsError {
-    /// Decides the exit code.
-    pub fn kind(&self) -> Kind {
+impl Classified for BoundsError {
+    fn kind(&self) -> Kind {
         match self {
             BoundsError::Shards(source) => source.kind(),
             _ => Kind::Usage,

@@ -1,6 +1,7 @@
 //! Label sets whose truth is known, and a slow reading of those whose is not.
 
 use super::*;
+use crate::error::Classified;
 use crate::shards::testing::{plan, write_rows, write_set};
 use crate::shards::{Attention, Group, LabelSet, Plan, PlanSelection, Positions, Row, ShardReader};
 use crate::signals::{

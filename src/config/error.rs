@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration file, whatever it configures.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::{PlaceError, StorageError};
 use std::path::PathBuf;
 
@@ -53,9 +53,8 @@ pub enum ConfigFileError {
     Storage(#[from] StorageError),
 }
 
-impl ConfigFileError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for ConfigFileError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Storage(error) => error.kind(),
             _ => Kind::Usage,

@@ -1,7 +1,7 @@
 //! What can be wrong with the input.
 
 use super::location::{Location, shown};
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use std::io;
 use std::path::PathBuf;
@@ -241,8 +241,22 @@ pub enum CorpusError {
 }
 
 impl CorpusError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+    /// Whether this is the fault of one line or row, so that `skip_bad_lines` may continue after it.
+    pub(super) fn is_of_one_line(&self) -> bool {
+        matches!(
+            self,
+            CorpusError::InvalidUtf8 { .. }
+                | CorpusError::BrokenJson { .. }
+                | CorpusError::LoneSurrogate { .. }
+                | CorpusError::NotAnObject { .. }
+                | CorpusError::MissingField { .. }
+                | CorpusError::WrongType { .. }
+        )
+    }
+}
+
+impl Classified for CorpusError {
+    fn kind(&self) -> Kind {
         match self {
             CorpusError::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Kind::Usage,
@@ -259,18 +273,5 @@ impl CorpusError {
             | CorpusError::WrongColumnType { .. } => Kind::Usage,
             _ => Kind::BadData,
         }
-    }
-
-    /// Whether this is the fault of one line or row, so that `skip_bad_lines` may continue after it.
-    pub(super) fn is_of_one_line(&self) -> bool {
-        matches!(
-            self,
-            CorpusError::InvalidUtf8 { .. }
-                | CorpusError::BrokenJson { .. }
-                | CorpusError::LoneSurrogate { .. }
-                | CorpusError::NotAnObject { .. }
-                | CorpusError::MissingField { .. }
-                | CorpusError::WrongType { .. }
-        )
     }
 }

@@ -7,6 +7,7 @@ use self::lz4::Lz4Frames;
 use self::members::GzipMembers;
 use super::error::CorpusError;
 use super::format::Compression;
+use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -145,6 +146,12 @@ pub(super) fn read_fault(path: &Path, compression: Compression, error: io::Error
 #[derive(Debug, thiserror::Error)]
 #[error("asked to stop")]
 struct Stopped;
+
+impl Classified for Stopped {
+    fn kind(&self) -> Kind {
+        Kind::Interrupted
+    }
+}
 
 /// Ends at a request, also where a few bytes of a file become gigabytes.
 struct Stoppable<R> {

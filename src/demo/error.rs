@@ -1,4 +1,4 @@
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use std::path::PathBuf;
 
 /// What can go wrong while the demo's inputs are made.
@@ -89,9 +89,8 @@ pub enum DemoError {
     WriteTeacher(#[from] crate::onnx::OnnxError),
 }
 
-impl DemoError {
-    /// Decides the exit code.
-    pub fn kind(&self) -> Kind {
+impl Classified for DemoError {
+    fn kind(&self) -> Kind {
         match self {
             DemoError::WriteCorpus { .. } => Kind::Failed,
             DemoError::Step { code, .. } => match code {

@@ -6,7 +6,7 @@ use super::grid::{Cell, RunPlan};
 use super::pace::Pace;
 use super::scores::{ModelScores, score_missing};
 use super::work::{Experiment, Watch};
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
 use crate::storage::{remove_file, remove_tree};
 use crate::train::TrainError;

@@ -1,7 +1,7 @@
 //! What can go wrong with an experiment.
 
 use crate::config::ConfigFileError;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use crate::train::TrainError;
@@ -177,9 +177,8 @@ pub enum ExperimentError {
     Storage(#[from] StorageError),
 }
 
-impl ExperimentError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for ExperimentError {
+    fn kind(&self) -> Kind {
         match self {
             Self::File(error) => error.kind(),
             Self::Value { .. } | Self::Nothing { .. } | Self::BranchPointGone { .. } => Kind::Usage,

@@ -1,6 +1,6 @@
 //! What can go wrong between the rooms.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
 use crate::shards::ShardsError;
 use crate::signals::SignalsError;
@@ -210,9 +210,10 @@ impl LabelError {
             got: got.to_string(),
         }
     }
+}
 
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for LabelError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Missing { .. }
             | Self::ChangedOption { .. }

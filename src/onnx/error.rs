@@ -1,6 +1,6 @@
 //! What can be wrong with a model file, and what to do about it.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use std::path::PathBuf;
 
 /// A model file that cannot be read, or cannot be a teacher.
@@ -167,9 +167,8 @@ pub enum OnnxError {
     },
 }
 
-impl OnnxError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for OnnxError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Kind::Usage,
             Self::Io { .. } => Kind::Failed,

@@ -2,7 +2,7 @@ use super::build::samples::{self, Sample};
 use super::build::{DecoderSpec, ModelBuilder, TensorData, decoder};
 use super::signature::outline_of;
 use super::*;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

@@ -1,27 +1,17 @@
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
-use parquet::errors::ParquetError;
 use std::path::PathBuf;
 
 /// What can go wrong while sequences are selected.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
-    /// Labels that are damaged, incomplete or not there.
+    /// Labels that are damaged, incomplete or not there; a selection that could not be encoded.
     #[error(transparent)]
     Shards(#[from] ShardsError),
     /// The selection, or a temporary file beside it, could not be written.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The selection could not be encoded.
-    #[error("cannot encode {}: check the disk and select again", path.display())]
-    Encode {
-        /// The file.
-        path: PathBuf,
-        /// What the encoder said.
-        #[source]
-        source: ParquetError,
-    },
     /// A policy that cannot be.
     #[error("{what} is {got}, expected {expected}")]
     Policy {
@@ -86,13 +76,11 @@ pub enum SelectError {
     },
 }
 
-impl SelectError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for SelectError {
+    fn kind(&self) -> Kind {
         match self {
             SelectError::Shards(error) => error.kind(),
             SelectError::Storage(error) => error.kind(),
-            SelectError::Encode { .. } => Kind::Failed,
             SelectError::Policy { .. }
             | SelectError::NotASelection { .. }
             | SelectError::OfLabels { .. }

@@ -27,11 +27,11 @@
 mod error;
 mod examples;
 mod histogram;
+mod output;
 mod policy;
 mod rows;
 mod run;
 mod sort;
-mod write;
 
 #[cfg(test)]
 mod tests;
@@ -40,5 +40,4 @@ pub use error::SelectError;
 pub use examples::{Example, Examples};
 pub use histogram::{ScoreBar, ScoreHistogram, ScoreSummary};
 pub use policy::{Amount, Order, Policy};
-pub use run::{FORMAT_VERSION, Summary, select};
-pub use write::{SelectionColumn, describe_selection};
+pub use run::{Summary, select};

@@ -2,21 +2,19 @@
 
 use super::examples::{Example, Examples, Least};
 use super::histogram::ScoreHistogram;
+use super::output::check_replaceable;
 use super::policy::middle_rank;
 use super::rows::{Scored, Source, dir_of};
 use super::sort::{Keyed, RUN_ROWS, Sorted, Sorter};
-use super::write::{Row, SelectionWriter, check_replaceable};
 use super::{Amount, Order, Policy, SelectError};
 use crate::shards::{
-    LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, VIEW_FINGERPRINT_KEY, ViewIdentity,
-    labels_fingerprint,
+    LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, SelectionRow, SelectionWriter,
+    VIEW_FINGERPRINT_KEY, ViewIdentity, labels_fingerprint,
 };
 use crate::storage::Partial;
 use serde::Serialize;
 use std::path::Path;
 
-/// Version of a selection's columns and metadata.
-pub const FORMAT_VERSION: u32 = 1;
 /// Metadata key of the labels whose scores were subtracted.
 const MINUS_FINGERPRINT_KEY: &str = "saltworks.minus_fingerprint";
 /// `extra` of a row that may not be taken.
@@ -214,12 +212,12 @@ impl Job<'_> {
             {
                 *entry = example;
             }
-            writer.push(Row {
+            let row = SelectionRow {
                 seq_id: example.seq_id,
-                score: example.score,
-                rank: example.rank,
                 kept: example.kept,
-            })?;
+                score: example.score,
+            };
+            writer.push(row, example.rank)?;
         }
         let hash = writer.publish()?;
         Ok(Summary {
@@ -248,8 +246,6 @@ impl Job<'_> {
         let minus = self.source.minus.map(labels_fingerprint);
         let view = ViewIdentity::of(&labels.segments[0]).fingerprint();
         [
-            ("saltworks.format_version", FORMAT_VERSION.to_string()),
-            ("saltworks.file", "selection".to_owned()),
             (POLICY_KEY, policy),
             (LABELS_FINGERPRINT_KEY, labels_fingerprint(labels)),
             (VIEW_FINGERPRINT_KEY, view),

@@ -3,6 +3,7 @@
 use super::rows::Source;
 use super::run::Job;
 use super::*;
+use crate::error::Classified;
 use crate::shards::testing::{add_selection, plan, with_targets, write_set, write_set_selected};
 use crate::shards::{
     LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, Provenance, ScoreId, Selection, ShardReader,

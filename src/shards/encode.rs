@@ -4,25 +4,20 @@ use super::columns::{self, Column, ColumnId, FileKind, ScoreId};
 use super::plan::Plan;
 use super::properties;
 use super::row::Row;
+use super::row_groups::RowGroupWriter;
 use crate::signals::Scores;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, UInt16Type, UInt32Type, UInt64Type};
-use arrow_array::{
-    ArrayRef, Float64Array, ListArray, PrimitiveArray, RecordBatch, UInt32Array, UInt64Array,
-};
+use arrow_array::{ArrayRef, Float64Array, ListArray, PrimitiveArray, UInt32Array, UInt64Array};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
-use arrow_schema::Schema;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::ZstdLevel;
 use parquet::errors::{ParquetError, Result};
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 /// Writes one file of a shard.
 pub(super) struct FileEncoder<W: Write + Send> {
-    writer: ArrowWriter<Sink<W>>,
+    groups: RowGroupWriter<W>,
     columns: Vec<Column>,
-    schema: Arc<Schema>,
 }
 
 impl<W: Write + Send> FileEncoder<W> {
@@ -31,15 +26,10 @@ impl<W: Write + Send> FileEncoder<W> {
         let schema = columns::arrow_schema(&columns);
         let zstd = ZstdLevel::try_new(plan.layout.zstd_level)?;
         let metadata = properties::metadata(plan, file, shard);
-        // The Parquet types say everything; an Arrow schema beside them would only add bytes that
-        // change with the library.
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties::writer_properties(&columns, metadata, zstd))
-            .with_skip_arrow_metadata(true);
+        let properties = properties::writer_properties(&columns, metadata, zstd);
         Ok(FileEncoder {
-            writer: ArrowWriter::try_new_with_options(Sink(Some(sink)), schema.clone(), options)?,
+            groups: RowGroupWriter::new(sink, schema, properties)?,
             columns,
-            schema,
         })
     }
 
@@ -50,33 +40,12 @@ impl<W: Write + Send> FileEncoder<W> {
             .iter()
             .map(|column| array(column, rows))
             .collect();
-        let batch = RecordBatch::try_new(self.schema.clone(), arrays?)?;
-        self.writer.write(&batch)?;
-        self.writer.flush()
+        self.groups.write(arrays?)
     }
 
     /// Writes the footer and gives the sink back.
-    pub(super) fn finish(mut self) -> Result<W> {
-        self.writer.finish()?;
-        let sink = self.writer.inner_mut().0.take();
-        sink.ok_or_else(|| ParquetError::General("the file was finished before".to_owned()))
-    }
-}
-
-/// Lets the sink be taken back after `ArrowWriter::finish`, which reports I/O errors as such;
-/// `ArrowWriter::into_inner` makes text of them.
-struct Sink<W>(Option<W>);
-
-impl<W: Write> Write for Sink<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Some(sink) => sink.write(bytes),
-            None => Err(io::Error::other("the file was finished before")),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.as_mut().map_or(Ok(()), Write::flush)
+    pub(super) fn finish(self) -> Result<W> {
+        self.groups.finish()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can go wrong with labels.
 
 use super::row_fault::RowFault;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::{DecodeError, StorageError};
 use parquet::errors::ParquetError;
 use std::path::PathBuf;
@@ -106,6 +106,15 @@ pub enum ShardsError {
         expected: String,
         /// The one that the selection names.
         got: String,
+    },
+    /// A file that could not be encoded.
+    #[error("cannot encode {}: check the disk and run the same command again", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder said.
+        #[source]
+        source: ParquetError,
     },
     /// A directory of another plan.
     #[error(
@@ -363,8 +372,24 @@ pub enum ShardsError {
 }
 
 impl ShardsError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+    /// Whether the system refused to read what may be sound: nothing is known of the file then.
+    pub fn is_unread(&self) -> bool {
+        matches!(self, ShardsError::Storage(error) if error.is_refusal())
+    }
+
+    /// The error of the Parquet file at `path` that could not be decoded.
+    pub(super) fn of_decoder(path: &std::path::Path, error: DecodeError) -> Self {
+        let path = path.to_path_buf();
+        match error {
+            DecodeError::Read(error) => error.into(),
+            DecodeError::Parquet(source) => ShardsError::Parquet { path, source },
+            DecodeError::Panic(what) => ShardsError::DecoderPanic { path, what },
+        }
+    }
+}
+
+impl Classified for ShardsError {
+    fn kind(&self) -> Kind {
         match self {
             ShardsError::Storage(error) => error.kind(),
             ShardsError::NoPlan { .. }
@@ -379,23 +404,10 @@ impl ShardsError {
             | ShardsError::NotFinalized { .. }
             | ShardsError::SelectionOfOthers { .. }
             | ShardsError::MixedRuntimes { .. } => Kind::Usage,
-            ShardsError::MissingShards { .. } | ShardsError::Unread { .. } => Kind::Failed,
+            ShardsError::MissingShards { .. }
+            | ShardsError::Unread { .. }
+            | ShardsError::Encode { .. } => Kind::Failed,
             _ => Kind::BadData,
-        }
-    }
-
-    /// Whether the system refused to read what may be sound: nothing is known of the file then.
-    pub fn is_unread(&self) -> bool {
-        matches!(self, ShardsError::Storage(error) if error.is_refusal())
-    }
-
-    /// The error of the Parquet file at `path` that could not be decoded.
-    pub(super) fn of_decoder(path: &std::path::Path, error: DecodeError) -> Self {
-        let path = path.to_path_buf();
-        match error {
-            DecodeError::Read(error) => error.into(),
-            DecodeError::Parquet(source) => ShardsError::Parquet { path, source },
-            DecodeError::Panic(what) => ShardsError::DecoderPanic { path, what },
         }
     }
 }

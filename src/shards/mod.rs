@@ -42,10 +42,9 @@ mod properties;
 mod reader;
 mod row;
 mod row_fault;
+mod row_groups;
 mod score_reader;
 mod selection;
-mod selection_rows;
-mod selection_seal;
 mod seq_ids;
 mod sidecar;
 #[cfg(test)]
@@ -73,12 +72,12 @@ pub use reader::ShardReader;
 pub use row::Row;
 pub use row_fault::RowFault;
 pub use score_reader::{ScoreColumns, ScoreReader};
+pub(crate) use selection::SelectionWriter;
 pub use selection::{
-    LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, SELECTION_NAME, Selection,
-    VIEW_FINGERPRINT_KEY, ViewIdentity, check_view, is_of_labels, labels_fingerprint,
+    LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, SELECTION_NAME, SELECTION_VERSION, Selection,
+    SelectionColumn, SelectionHead, SelectionRow, VIEW_FINGERPRINT_KEY, ViewIdentity, check_view,
+    describe_selection, is_of_labels, is_selection, labels_fingerprint, read_selection_rows,
 };
-pub use selection_rows::{SelectionHead, SelectionRow, read_selection_rows};
-pub(crate) use selection_seal::{SELECTION_CREATED_BY, seal, unsealed_entry};
 pub use seq_ids::{SeqIdOrder, SeqIdSet};
 #[cfg(feature = "train")]
 pub(crate) use sidecar::expect_equal;

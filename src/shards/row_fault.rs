@@ -1,5 +1,7 @@
 //! The ways in which a row can be wrong.
 
+use crate::error::{Classified, Kind};
+
 /// The invariant that a row breaks.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RowFault {
@@ -126,4 +128,10 @@ pub enum RowFault {
         /// What is wrong.
         what: &'static str,
     },
+}
+
+impl Classified for RowFault {
+    fn kind(&self) -> Kind {
+        Kind::BadData
+    }
 }

@@ -109,7 +109,7 @@ impl VerifyReport {
 }
 
 /// How far [`verify_files`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct VerifyProgress {
     /// Shards that are checked.
     pub n_shards_done: u64,

@@ -6,12 +6,12 @@ use super::encode::FileEncoder;
 use super::plan::{FORMAT_VERSION, Plan};
 use super::reader::{self, ShardReader};
 use super::row::Row;
+use super::row_groups::encode_error;
 use super::sidecar::{
     RuntimeStamp, Sidecar, SidecarFile, file_kinds, file_name, read_sidecar, sidecar_path,
 };
 use super::{ShardsError, json};
 use crate::storage::{self, Partial, Publish, Sealed, StorageError};
-use parquet::errors::ParquetError;
 use std::path::{Path, PathBuf};
 
 /// Writes one shard, row group by row group, and publishes it whole. Dropped before that, it
@@ -153,23 +153,6 @@ fn create_file(
     let path = dir.join(file_name(kind, shard));
     let partial = Partial::create(&path)?;
     FileEncoder::new(partial, plan, shard, kind).map_err(|error| encode_error(&path, error))
-}
-
-/// An I/O failure inside the encoder is an I/O failure; the rest is the encoder's.
-fn encode_error(path: &Path, error: ParquetError) -> ShardsError {
-    match error {
-        ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
-            Ok(source) => StorageError::io("write", path, *source).into(),
-            Err(inner) => ShardsError::Parquet {
-                path: path.to_path_buf(),
-                source: ParquetError::External(inner),
-            },
-        },
-        source => ShardsError::Parquet {
-            path: path.to_path_buf(),
-            source,
-        },
-    }
 }
 
 /// Gives the files of a shard their names, then the sidecar.

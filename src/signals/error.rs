@@ -1,6 +1,6 @@
 //! What can be wrong with a batch of logits.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 
 /// Rows are counted within the batch; the pipeline adds which sequence that is.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -66,11 +66,6 @@ pub enum SignalsError {
 }
 
 impl SignalsError {
-    /// All of these are bad data.
-    pub fn kind(&self) -> Kind {
-        Kind::BadData
-    }
-
     /// The batch row it happened in, if in one.
     pub fn row_idx(&self) -> Option<usize> {
         match *self {
@@ -79,5 +74,11 @@ impl SignalsError {
             | Self::Target { row_idx, .. } => Some(row_idx),
             Self::Vocabulary { .. } | Self::TopK { .. } => None,
         }
+    }
+}
+
+impl Classified for SignalsError {
+    fn kind(&self) -> Kind {
+        Kind::BadData
     }
 }

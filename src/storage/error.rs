@@ -1,6 +1,6 @@
 //! What can go wrong with a file; always with its path.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -81,20 +81,6 @@ impl StorageError {
         }
     }
 
-    /// What kind of failure this is. What is read and is no file, or in no directory, will not be one
-    /// on the next try.
-    pub fn kind(&self) -> Kind {
-        use io::ErrorKind::{IsADirectory, NotADirectory};
-        match self {
-            StorageError::Io { action, source, .. } => match (*action, source.kind()) {
-                ("read", NotADirectory | IsADirectory) => Kind::Usage,
-                _ => Kind::Failed,
-            },
-            StorageError::NoSpace { .. } | StorageError::Full { .. } => Kind::Failed,
-            StorageError::NoDirectory { .. } | StorageError::NotAFileName { .. } => Kind::Usage,
-        }
-    }
-
     /// Whether the system refused for a reason that says nothing of what is in the file, which may be sound.
     pub fn is_refusal(&self) -> bool {
         use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
@@ -114,6 +100,21 @@ impl StorageError {
             StorageError::NoDirectory { .. } => true,
             StorageError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
             _ => false,
+        }
+    }
+}
+
+impl Classified for StorageError {
+    // What is read and is no file, or in no directory, will not be one on the next try.
+    fn kind(&self) -> Kind {
+        use io::ErrorKind::{IsADirectory, NotADirectory};
+        match self {
+            StorageError::Io { action, source, .. } => match (*action, source.kind()) {
+                ("read", NotADirectory | IsADirectory) => Kind::Usage,
+                _ => Kind::Failed,
+            },
+            StorageError::NoSpace { .. } | StorageError::Full { .. } => Kind::Failed,
+            StorageError::NoDirectory { .. } | StorageError::NotAFileName { .. } => Kind::Usage,
         }
     }
 }

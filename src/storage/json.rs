@@ -4,6 +4,7 @@
 //! white space and the order of keys are free. A flipped digit is another number, and nothing else
 //! shows it.
 
+use crate::error::{Classified, Kind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -25,6 +26,12 @@ pub enum JsonFault {
         /// Of the file.
         got: String,
     },
+}
+
+impl Classified for JsonFault {
+    fn kind(&self) -> Kind {
+        Kind::BadData
+    }
 }
 
 /// `value`, which is an object, as indented JSON with its checksum first and a line end.

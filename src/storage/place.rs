@@ -1,6 +1,6 @@
 //! Paths as typed: places that are no local files, refused before a directory of that name is made.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -37,9 +37,8 @@ pub struct PlaceError {
     pub remedy: String,
 }
 
-impl PlaceError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for PlaceError {
+    fn kind(&self) -> Kind {
         Kind::Usage
     }
 }

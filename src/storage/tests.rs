@@ -230,7 +230,7 @@ fn a_path_that_ends_in_a_slash_is_no_file() {
 
 #[test]
 fn an_error_of_the_system_is_told_from_what_is_not_there() {
-    use crate::error::Kind;
+    use crate::error::{Classified, Kind};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
     std::fs::write(&path, vec![7; 9_000_000]).unwrap();

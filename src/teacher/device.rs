@@ -1,5 +1,6 @@
 //! Where a teacher runs.
 
+use crate::error::{Classified, Kind};
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,6 +37,12 @@ pub enum DeviceChoice {
     "unknown device {0:?}; expected auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, or cuda:N, tensorrt:N, migraphx:N, rocm:N, directml:N"
 )]
 pub struct UnknownDevice(String);
+
+impl Classified for UnknownDevice {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
 
 impl DeviceChoice {
     /// Every device that can be named, the first of those with numbers; `auto` is none.

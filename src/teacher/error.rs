@@ -1,10 +1,10 @@
 //! What can go wrong between a model file and its logits.
 
+use super::choice::ReduceChoice;
 use super::cuda::CudaError;
-use super::examine::Misfit;
-use super::reduction::ReduceChoice;
+use super::misfit::Misfit;
 use super::search::{Searched, list_searched};
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
 use crate::signals::SignalsError;
 use std::path::PathBuf;
@@ -239,9 +239,10 @@ impl TeacherError {
     pub fn is_failed_for_good(&self) -> bool {
         matches!(self, Self::Run { source, .. } if !is_passing_fault(source))
     }
+}
 
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for TeacherError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Model(error) => error.kind(),
             Self::Signals(error) => error.kind(),

@@ -1,18 +1,11 @@
 //! From a session's output to lent logits: dtype and shape are checked on every run.
 
+use super::dtype::LogitsDtype;
 use super::error::TeacherError;
 use super::feeds::RunShape;
 use crate::signals::{Logits, LogitsData};
 use ort::value::{DynValue, TensorElementType};
 use std::path::Path;
-
-/// The float dtypes that exporters write; the CUDA kernel knows each by its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LogitsDtype {
-    F32 = 0,
-    F16 = 1,
-    Bf16 = 2,
-}
 
 /// What a message about an output needs.
 pub(super) struct LogitsView<'a> {

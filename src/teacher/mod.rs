@@ -11,15 +11,19 @@
 
 mod calls;
 mod cancel;
+mod choice;
 mod cuda;
 mod cuda_libs;
 mod device;
+mod dtype;
 mod error;
 mod examine;
 mod feeds;
 mod logits;
+mod misfit;
 mod model;
 mod open;
+mod options;
 mod reduction;
 mod runtime;
 mod search;
@@ -28,14 +32,15 @@ mod trust;
 
 pub use calls::{CallRule, CallShape, TokenBatch};
 pub use cancel::Canceller;
+pub use choice::ReduceChoice;
 pub use cuda::CudaError;
 pub use device::DeviceChoice;
 pub use error::TeacherError;
-pub use examine::{Misfit, Noise};
-pub use reduction::ReduceChoice;
+pub use misfit::{Misfit, Noise};
+pub use options::{TeacherInfo, TeacherOptions, Timings};
 pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
 pub use search::Searched;
-pub use session::{Teacher, TeacherInfo, TeacherOptions, Timings};
+pub use session::Teacher;
 
 #[cfg(test)]
 mod tests;

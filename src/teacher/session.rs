@@ -2,64 +2,17 @@
 
 use super::calls::{CallRule, TokenBatch};
 use super::cancel::Canceller;
+use super::choice::ReduceChoice;
 use super::device::DeviceChoice;
 use super::error::{TeacherError, is_passing_fault};
-use super::examine::Noise;
+use super::misfit::Noise;
 use super::model::Model;
-use super::reduction::{ReduceChoice, Reduction};
+use super::options::{TeacherInfo, TeacherOptions, Timings};
+use super::reduction::Reduction;
 use crate::onnx::{DType, Signature, read_signature};
 use crate::signals::{Logits, LogitsData, SequenceSignals, SequenceTargets, SignalsConfig};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// How to open a teacher.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TeacherOptions {
-    /// The `.onnx` file; external data beside it.
-    pub model: PathBuf,
-    /// Where to run.
-    pub device: DeviceChoice,
-    /// Threads of one run; 0 is one a core.
-    pub threads: usize,
-    /// The logits' output, where its name and shape do not say.
-    pub logits_output: Option<String>,
-    /// The longest sequence that will be run, in tokens; refused at once if the model takes less.
-    pub seq_len_max: u32,
-}
-
-/// What a teacher turned out to be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TeacherInfo {
-    /// V, from the shape of logits that the model gave.
-    pub vocab_size: u32,
-    /// Where it runs; never [`DeviceChoice::Auto`].
-    pub device: DeviceChoice,
-    /// `CPUExecutionProvider` or `CUDAExecutionProvider`.
-    pub provider: String,
-    /// Version of the runtime.
-    pub ort_version: String,
-    /// Dtype of the logits.
-    pub logits_dtype: DType,
-    /// Where logits are reduced; [`ReduceChoice::Auto`] has become one of the others.
-    pub reduction: ReduceChoice,
-    /// What a user should be told, such as a fallback to the CPU.
-    pub notes: Vec<String>,
-    /// The shape of each call, by the length of its sequences.
-    pub calls: CallRule,
-    /// How much its logits move where they should not; known once it is examined.
-    pub noise: Noise,
-    /// The longest sequence, in tokens, that the model declares.
-    pub max_seq_len: Option<u32>,
-}
-
-/// Where a teacher's time went.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Timings {
-    /// The forward pass; with a graph head, its reduction too.
-    pub forward: Duration,
-    /// From logits to signals.
-    pub reduction: Duration,
-}
 
 /// One model, loaded and ready.
 pub struct Teacher {

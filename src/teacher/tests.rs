@@ -1,5 +1,5 @@
 use super::*;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::onnx::build::samples::{self, Sample};
 use crate::onnx::build::{DecoderSpec, ModelBuilder, decoder};
 use crate::onnx::{DType, Dim};

@@ -2,7 +2,7 @@
 
 use super::megatron::IdxFault;
 use crate::corpus::{CorpusError, Tally};
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -336,40 +336,6 @@ pub enum TokensError {
 }
 
 impl TokensError {
-    /// What kind of failure this is. What is to be read and is not there, or no file, will not be one
-    /// on the next try.
-    pub fn kind(&self) -> Kind {
-        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
-        match self {
-            TokensError::Io { action, source, .. } => match (*action, source.kind()) {
-                ("open" | "read", NotFound | NotADirectory | IsADirectory) => Kind::Usage,
-                _ => Kind::Failed,
-            },
-            TokensError::Threads { .. } | TokensError::OutputInUse { .. } => Kind::Failed,
-            TokensError::Storage(error) => error.kind(),
-            TokensError::Corpus(error) => error.kind(),
-            TokensError::VocabTooSmall { .. }
-            | TokensError::UnknownToken { .. }
-            | TokensError::IdPastVocab { .. }
-            | TokensError::Dropout { .. }
-            | TokensError::MissingHalf { .. }
-            | TokensError::Width { .. }
-            | TokensError::Foreign { .. }
-            | TokensError::MixedFolder { .. }
-            | TokensError::FolderWithoutTokens { .. }
-            | TokensError::SaidByFile { .. }
-            | TokensError::DtypeSaidByFile { .. }
-            | TokensError::PositionWithoutEod
-            | TokensError::NotACorpus { .. }
-            | TokensError::OutputExists { .. }
-            | TokensError::OutputIsDirectory { .. }
-            | TokensError::VocabTooLarge { .. }
-            | TokensError::ZeroSeqLen => Kind::Usage,
-            TokensError::Interrupted => Kind::Interrupted,
-            _ => Kind::BadData,
-        }
-    }
-
     /// The same of a text that is at `place`, for errors that know the tokenizer only.
     #[must_use]
     pub fn at(self, place: &str) -> Self {
@@ -398,6 +364,41 @@ impl TokensError {
             action,
             path,
             source,
+        }
+    }
+}
+
+impl Classified for TokensError {
+    // What is to be read and is not there, or no file, will not be one on the next try.
+    fn kind(&self) -> Kind {
+        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+        match self {
+            TokensError::Io { action, source, .. } => match (*action, source.kind()) {
+                ("open" | "read", NotFound | NotADirectory | IsADirectory) => Kind::Usage,
+                _ => Kind::Failed,
+            },
+            TokensError::Threads { .. } | TokensError::OutputInUse { .. } => Kind::Failed,
+            TokensError::Storage(error) => error.kind(),
+            TokensError::Corpus(error) => error.kind(),
+            TokensError::VocabTooSmall { .. }
+            | TokensError::UnknownToken { .. }
+            | TokensError::IdPastVocab { .. }
+            | TokensError::Dropout { .. }
+            | TokensError::MissingHalf { .. }
+            | TokensError::Width { .. }
+            | TokensError::Foreign { .. }
+            | TokensError::MixedFolder { .. }
+            | TokensError::FolderWithoutTokens { .. }
+            | TokensError::SaidByFile { .. }
+            | TokensError::DtypeSaidByFile { .. }
+            | TokensError::PositionWithoutEod
+            | TokensError::NotACorpus { .. }
+            | TokensError::OutputExists { .. }
+            | TokensError::OutputIsDirectory { .. }
+            | TokensError::VocabTooLarge { .. }
+            | TokensError::ZeroSeqLen => Kind::Usage,
+            TokensError::Interrupted => Kind::Interrupted,
+            _ => Kind::BadData,
         }
     }
 }

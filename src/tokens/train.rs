@@ -283,6 +283,7 @@ impl Iterator for Feed {
 mod tests {
     use super::*;
     use crate::corpus::CorpusOptions;
+    use crate::error::Classified;
 
     fn train(text: &str, options: &TrainOptions) -> Result<TrainedTokenizer, TokensError> {
         let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use super::data::DataError;
 use super::eval::EvalError;
 use super::export::ExportError;
 use super::run::RunError;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use crate::train::config::ConfigError;
 use crate::train::metrics::MetricsError;
@@ -90,9 +90,10 @@ impl TrainError {
             other => other,
         }
     }
+}
 
-    /// The kind of failure, which decides the exit code.
-    pub fn kind(&self) -> Kind {
+impl Classified for TrainError {
+    fn kind(&self) -> Kind {
         match self {
             TrainError::Spec { .. } => Kind::Usage,
             TrainError::Storage(error) => error.kind(),

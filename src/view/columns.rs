@@ -79,6 +79,7 @@ fn add(columns: &mut Vec<ColumnBytes>, file: &str, column: &str, n_bytes: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Classified;
     use arrow_array::{Int32Array, RecordBatch};
     use parquet::arrow::ArrowWriter;
     use std::fs::File;

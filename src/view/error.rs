@@ -1,4 +1,4 @@
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use std::ops::Range;
@@ -103,9 +103,8 @@ fn listed(ranges: &[Range<u64>]) -> String {
     ranges.join(", ")
 }
 
-impl ViewError {
-    /// Decides the exit code.
-    pub fn kind(&self) -> Kind {
+impl Classified for ViewError {
+    fn kind(&self) -> Kind {
         match self {
             ViewError::Storage(source) => source.kind(),
             ViewError::Footer { .. } => Kind::BadData,

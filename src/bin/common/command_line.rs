@@ -109,6 +109,7 @@ mod tests {
     const WORDS: &[&str] = &[
         "by",
         "by_until",
+        "command",
         "device",
         "logits_output",
         "only",
@@ -133,6 +134,40 @@ mod tests {
             all.extend(arguments(inner, &names));
         }
         all
+    }
+
+    /// Words of a line in a shell, up to where its output goes.
+    fn words_of(line: &str) -> Vec<OsString> {
+        let line = line.split(['>', '|']).next().unwrap_or_default();
+        let quoted = line.split('"').enumerate();
+        let words = quoted.flat_map(|(i, part)| match i % 2 {
+            0 => part.split_whitespace().map(OsString::from).collect(),
+            _ => vec![OsString::from(part)],
+        });
+        words.collect()
+    }
+
+    fn check_examples(command: &Command, program: &str) {
+        let name = command.get_name();
+        let help = command.get_after_help().map(ToString::to_string);
+        let help = help.unwrap_or_else(|| panic!("{name}: end its help with an example"));
+        let examples = help.lines().filter_map(|line| line.strip_prefix("  "));
+        let mut n_examples = 0;
+        for example in examples.filter(|line| line.starts_with(program)) {
+            n_examples += 1;
+            if let Err(error) = try_parse::<crate::Cli>(&words_of(example)) {
+                panic!("{name}: {example}\n{error}");
+            }
+        }
+        assert!(n_examples > 0, "{name}: {help}");
+        command
+            .get_subcommands()
+            .for_each(|inner| check_examples(inner, program));
+    }
+
+    #[test]
+    fn the_help_of_every_command_ends_with_examples_that_it_takes() {
+        check_examples(&crate::Cli::command(), env!("CARGO_BIN_NAME"));
     }
 
     #[test]

@@ -1,30 +1,61 @@
 //! From an error to a message and an exit code.
 
 use super::print;
-use saltworks::error::Kind;
+use saltworks::error::{Classified, Kind};
+use std::error::Error;
 use std::process::ExitCode;
 
-/// Prints what went wrong, with its causes, and picks the exit code. What `kind_of` does not know
-/// is a failure of the system, and so is a result that could not be printed.
-pub(crate) fn report(
-    result: anyhow::Result<()>,
-    kind_of: fn(&anyhow::Error) -> Option<Kind>,
-) -> ExitCode {
-    let printed = print::finish().map_err(|failed| print::output_failed(&failed));
-    let Err(error) = result else {
-        return printed.err().unwrap_or(ExitCode::SUCCESS);
-    };
-    print::error(&error);
-    let kind = kind_of(&error).unwrap_or(Kind::Failed);
-    ExitCode::from(kind.exit_code())
+/// Why a command ends. Only an error that says its kind becomes one, so none is without an exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    kind: Kind,
+    /// What was being done, where the error does not say it.
+    doing: Option<String>,
+    error: Box<dyn Error + Send + Sync>,
 }
 
-/// The kind of the outermost error in the chain that is of one of these types.
-macro_rules! outermost_kind {
-    ($error:expr, [$($room:ty),* $(,)?]) => {
-        $error
-            .chain()
-            .find_map(|cause| None$(.or_else(|| Some(cause.downcast_ref::<$room>()?.kind())))*)
-    };
+/// What commands return.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl<E: Classified> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure {
+            kind: error.kind(),
+            doing: None,
+            error: Box::new(error),
+        }
+    }
 }
-pub(crate) use outermost_kind;
+
+/// Says what was being done.
+pub(crate) trait Context<T> {
+    /// The same with `doing` in front of the error's message.
+    fn context(self, doing: impl Into<String>) -> Result<T>;
+}
+
+impl<T, E: Classified> Context<T> for Result<T, E> {
+    fn context(self, doing: impl Into<String>) -> Result<T> {
+        self.map_err(|error| Failure {
+            doing: Some(doing.into()),
+            ..error.into()
+        })
+    }
+}
+
+/// `error` and what caused it.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Prints what went wrong, with its causes, and picks the exit code. A result that could not be
+/// printed is a failure of the system.
+pub(crate) fn report(result: Result<()>) -> ExitCode {
+    let printed = print::finish().map_err(|failed| print::output_failed(&failed));
+    let Err(failure) = result else {
+        return printed.err().unwrap_or(ExitCode::SUCCESS);
+    };
+    print::error(failure.doing.as_deref(), &*failure.error);
+    ExitCode::from(failure.kind.exit_code())
+}

@@ -1,8 +1,11 @@
 //! What both binaries do in the same way.
 
 pub(crate) mod command_line;
+pub(crate) mod completions;
 pub(crate) mod exit;
+pub(crate) mod man;
 #[allow(dead_code, unused, reason = "each binary uses its part")]
 pub(crate) mod print;
 pub(crate) mod progress;
 pub(crate) mod signals;
+pub(crate) mod version;

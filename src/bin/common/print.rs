@@ -9,7 +9,7 @@
 //! before, so a text with colours ([`styled`]) may hold such sequences and no others; the `view`
 //! room, which writes those texts, escapes the words in them.
 
-use anyhow::Context;
+use super::exit::causes;
 use saltworks::error::Kind;
 use saltworks::view::{printable, printable_but, printable_json};
 use serde::Serialize;
@@ -17,6 +17,7 @@ use std::error::Error;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One line of a command's result, on standard output.
@@ -39,6 +40,13 @@ enum Output {
 }
 
 static OUTPUT: Mutex<Output> = Mutex::new(Output::Good);
+/// Whether notes are dropped.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on errors alone go to standard error.
+pub(crate) fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
 
 fn output() -> MutexGuard<'static, Output> {
     OUTPUT.lock().unwrap_or_else(PoisonError::into_inner)
@@ -51,7 +59,9 @@ pub(crate) fn line(words: Arguments<'_>) {
 
 /// Behind [`say!`]; as [`line`].
 pub(crate) fn note(words: Arguments<'_>) {
-    to_stderr(&(printable(&words.to_string()) + "\n"));
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        to_stderr(&(printable(&words.to_string()) + "\n"));
+    }
 }
 
 /// A result of many lines without colours.
@@ -65,14 +75,13 @@ pub(crate) fn styled(text: &str) {
 }
 
 /// A result as one JSON object, laid out for people where `is_pretty`.
-pub(crate) fn json(value: &impl Serialize, is_pretty: bool) -> anyhow::Result<()> {
+pub(crate) fn json(value: &impl Serialize, is_pretty: bool) {
     let json = match is_pretty {
         true => serde_json::to_string_pretty(value),
         false => serde_json::to_string(value),
     };
-    let json = json.context("cannot write JSON")?;
+    let json = json.expect("plain fields");
     to_stdout(|| plain_to_stdout(&(printable_json(&json) + "\n")));
-    Ok(())
 }
 
 /// Progress as one JSON line, on standard error.
@@ -82,10 +91,11 @@ pub(crate) fn json_note(value: &impl Serialize) {
     }
 }
 
-/// An error with its causes, on standard error.
-pub(crate) fn error(error: &anyhow::Error) {
-    let causes: Vec<String> = error.chain().map(describe_cause).collect();
-    to_stderr(&format!("error: {}\n", causes.join(": ")));
+/// An error with its causes, on standard error, after what was `doing`.
+pub(crate) fn error(doing: Option<&str>, error: &(dyn Error + 'static)) {
+    let doing = doing.into_iter().map(describe);
+    let lines: Vec<String> = doing.chain(causes(error).map(describe_cause)).collect();
+    to_stderr(&format!("error: {}\n", lines.join(": ")));
 }
 
 /// A message with colours, on standard error.
@@ -95,7 +105,9 @@ pub(crate) fn styled_note(text: &str) {
 
 /// Says that standard output failed; what was to be done is done.
 pub(crate) fn output_failed(error: &io::Error) -> ExitCode {
-    say!("error: cannot write to standard output: {error}");
+    to_stderr(&format!(
+        "error: cannot write to standard output: {error}\n"
+    ));
     ExitCode::from(Kind::Failed.exit_code())
 }
 
@@ -137,13 +149,17 @@ fn to_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Line breaks of a message's own are followed by an indent, but for TOML's, which draws the place
-/// in the file; any others came in with a name.
+/// TOML's errors draw the place in the file, over several lines.
 fn describe_cause(cause: &(dyn Error + 'static)) -> String {
     let text = cause.to_string();
-    if cause.is::<toml::de::Error>() || cause.is::<Box<toml::de::Error>>() {
-        return printable_but(text.trim_end(), &['\n']);
+    match cause.is::<toml::de::Error>() || cause.is::<Box<toml::de::Error>>() {
+        true => printable_but(text.trim_end(), &['\n']),
+        false => describe(&text),
     }
+}
+
+/// Line breaks of a message's own are followed by an indent; any others came in with a name.
+fn describe(text: &str) -> String {
     let lines: Vec<String> = text.split("\n ").map(printable).collect();
     lines.join("\n ")
 }

@@ -1,7 +1,7 @@
 //! Signals: those that ask to stop, and the one for a file that is too large.
 
+use super::exit::{Context, Result};
 use super::print::say;
-use anyhow::Context;
 use saltworks::error::Kind;
 use saltworks::interrupt::Interrupt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 /// An `interrupt` that the first SIGINT, SIGTERM or SIGHUP requests, and then says `notice`. A
 /// second one ends the process at once; temporaries it leaves are swept by the next run.
 /// The first one does so too while `interrupt` is not heeded: then there is nothing to finish.
-pub(crate) fn interrupt(interrupt: Interrupt, notice: &'static str) -> anyhow::Result<Interrupt> {
+pub(crate) fn interrupt(interrupt: Interrupt, notice: &'static str) -> Result<Interrupt> {
     let requested = interrupt.clone();
     listen(move || {
         if requested.is_requested() || !requested.is_heeded() {
@@ -25,7 +25,7 @@ pub(crate) fn interrupt(interrupt: Interrupt, notice: &'static str) -> anyhow::R
 /// For work that leaves nothing half done wherever it stops: the first signal ends the process, with
 /// the exit code of an interruption.
 #[allow(dead_code, reason = "each binary uses its part")]
-pub(crate) fn end_on_signal() -> anyhow::Result<()> {
+pub(crate) fn end_on_signal() -> Result<()> {
     listen(|| {
         say!("stopped; the same command begins again");
         end_now();
@@ -36,7 +36,7 @@ fn end_now() {
     signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit_code()));
 }
 
-fn listen(mut on_signal: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
+fn listen(mut on_signal: impl FnMut() + Send + 'static) -> Result<()> {
     let mut wanted = vec![SIGINT, SIGTERM];
     // Under `nohup` the terminal's end is to be ignored, and that is inherited.
     if !is_ignored(SIGHUP) {

@@ -1,6 +1,7 @@
 //! `saltworks-train compare`: a grid of runs, and what it shows.
 
 use super::opened::{end_now, end_when_interrupted};
+use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{Display, time_left};
 use saltworks::experiment::report::{self, ReportInputs};
@@ -9,7 +10,10 @@ use saltworks::experiment::{
 };
 use std::path::{Path, PathBuf};
 
-const TEMPLATE: &str = "{bar:24} {human_pos}/{human_len}  {msg}";
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train compare --config examples/experiment.toml
+  saltworks-train compare --config examples/experiment.toml --only baseline,salt --seeds 0";
 
 /// Train every arm with every seed, evaluate them, and compare.
 ///
@@ -17,6 +21,7 @@ const TEMPLATE: &str = "{bar:24} {human_pos}/{human_len}  {msg}";
 /// everything that is missing. Results are written after every cell.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Configuration of the experiment (TOML); examples/experiment.toml is one.
     #[arg(long, value_name = "FILE")]
@@ -37,9 +42,13 @@ pub(crate) struct Args {
     /// Write the results of what is there, and train nothing; also while another process trains.
     #[arg(long, conflicts_with_all = ["dry_run", "only", "seeds"])]
     report_only: bool,
+
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let config = ExperimentConfig::read(&args.config)?;
     let output = config.output.clone();
     let report = config.report_inputs();
@@ -64,64 +73,75 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         }
         work(&experiment)?
     };
-    print::block(&format!("{}\n", experiment::to_text(&results)));
-    for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
-        out!("{}", output.join(name).display());
+    if args.json {
+        print::json(&results, true);
+    } else {
+        print::block(&format!("{}\n", experiment::to_text(&results)));
+        for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
+            out!("{}", output.join(name).display());
+        }
     }
-    write_report(&output, &results, &report)
+    let page = write_report(&output, &results, &report)?;
+    if let Some(page) = page.filter(|_| !args.json) {
+        out!("{}", page.display());
+    }
+    Ok(())
 }
 
-fn write_report(output: &Path, results: &Results, inputs: &ReportInputs) -> anyhow::Result<()> {
+/// The page, where there is one yet.
+fn write_report(
+    output: &Path,
+    results: &Results,
+    inputs: &ReportInputs,
+) -> Result<Option<PathBuf>> {
     if results.arms.iter().all(|arm| arm.runs.is_empty()) {
         say!("note: no report yet: no run is finished");
-        return Ok(());
+        return Ok(None);
     }
     if results.arm(&results.baseline).is_none() {
         let baseline = &results.baseline;
         say!("note: no report yet: it compares with the arm {baseline}, which has not begun");
-        return Ok(());
+        return Ok(None);
     }
     let written = report::write(output, results, inputs)?;
     for note in &written.notes {
         say!("note: {note}");
     }
-    out!("{}", written.page.display());
-    Ok(())
+    Ok(Some(written.page))
 }
 
-fn work(experiment: &Experiment) -> anyhow::Result<experiment::Results> {
-    let display = Display::new(TEMPLATE);
+fn work(experiment: &Experiment) -> Result<experiment::Results> {
+    let display = Display::new(0, "steps");
     let watch = Watch {
-        on_note: &|text| match &display.bar {
-            Some(bar) => bar.suspend(|| say!("{text}")),
-            None => say!("{text}"),
-        },
+        on_note: &|text| display.say(text),
         on_progress: &|snapshot| show(&display, snapshot),
     };
     let interrupt = super::signals::interrupt()?;
     let results = experiment.run(&interrupt, &watch)?;
     // What is left is the report, which is made anew by the next call.
     interrupt.when_requested(end_now);
-    if let Some(bar) = &display.bar {
-        bar.finish_and_clear();
-    }
+    display.finish();
     Ok(results)
 }
 
 fn show(display: &Display, snapshot: &GridSnapshot) {
-    display.show(snapshot, false, |bar| {
-        bar.set_length(snapshot.step.n_steps);
-        bar.set_position(snapshot.step.step);
-        bar.set_message(format!(
-            "cell {} of {}: {}, seed {}, {}  loss {:.4}  {:.0} tokens/s  {} left of all",
-            snapshot.cell,
-            snapshot.n_cells,
-            snapshot.arm,
-            snapshot.seed,
-            snapshot.run,
-            snapshot.step.loss,
-            snapshot.step.tokens_per_s,
-            time_left(snapshot.experiment_eta_s)
-        ));
-    });
+    display.show(
+        || snapshot,
+        false,
+        |bar| {
+            bar.set_length(snapshot.step.n_steps);
+            bar.set_position(snapshot.step.step);
+            bar.set_message(format!(
+                "cell {} of {}: {}, seed {}, {}  loss {:.4}  {:.0} tokens/s  {} left of all",
+                snapshot.cell,
+                snapshot.n_cells,
+                snapshot.arm,
+                snapshot.seed,
+                snapshot.run,
+                snapshot.step.loss,
+                snapshot.step.tokens_per_s,
+                time_left(snapshot.experiment_eta_s)
+            ));
+        },
+    );
 }

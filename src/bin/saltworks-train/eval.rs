@@ -3,9 +3,9 @@
 mod labelled;
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
-use crate::common::progress::terminal_bar;
-use indicatif::ProgressBar;
+use crate::common::progress::{BYTES, Display};
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::{
@@ -23,10 +23,17 @@ use std::path::PathBuf;
 /// Longest default T, positions: attention costs T a position, and models are for ever more.
 const MAX_DEFAULT_SEQ_LEN: usize = 2048;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train eval --model runs/llm --tokens held-out
+  saltworks-train eval --model runs/llm --text held-out.jsonl --by source
+  saltworks-train eval --model runs/llm --labels labels --json";
+
 /// Measure a model on a token corpus or on text (NLL, perplexity, bits per byte, calibration), or
 /// beside its teacher on labels.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("input").required(true).args(["tokens", "text", "labels"])))]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -95,6 +102,7 @@ pub(crate) struct Args {
 /// Which text, and what of it.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Text")]
 struct TextArgs {
     /// Text instead of tokens: files, directories or globs of JSON lines, text (plain, .gz, .zst, .xz,
     /// .bz2 or .lz4) or Parquet, encoded with the model's tokenizer.
@@ -137,7 +145,7 @@ struct TextArgs {
     by_until: Option<String>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let (opened, params) = args.model.open()?;
     let interrupt = interrupt()?;
     if let Some(dir) = &args.labels.labels {
@@ -157,14 +165,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         bytes_of_ids: bytes.of_ids.as_deref(),
         text_bytes: bytes.of_text.as_deref(),
     };
-    let bar = bar(view.n_targets(), "tokens");
+    let display = Display::new(view.n_targets(), "tokens");
     let mut network = Network::new(params, capacity);
     let on_progress = |now: &EvalProgress| {
-        bar.set_position(now.n_targets);
+        display.at(now.n_targets);
         flow(&interrupt)
     };
     let report = pool.install(|| evaluate(&mut network, &view, seq_ids, &options, on_progress))?;
-    bar.finish_and_clear();
+    display.finish();
     print(&args, &opened, &view, &report)
 }
 
@@ -215,7 +223,7 @@ impl Input {
 }
 
 impl Args {
-    fn open_input(&self, opened: &OpenedModel, interrupt: &Interrupt) -> anyhow::Result<Input> {
+    fn open_input(&self, opened: &OpenedModel, interrupt: &Interrupt) -> Result<Input> {
         let Some(path) = &self.tokens else {
             return Ok(Input::Text(Box::new(self.open_text(opened, interrupt)?)));
         };
@@ -245,7 +253,7 @@ impl Args {
     }
 
     /// The id that splits raw token files.
-    fn splitting_id(&self, opened: &OpenedModel) -> anyhow::Result<Option<u32>> {
+    fn splitting_id(&self, opened: &OpenedModel) -> Result<Option<u32>> {
         match &self.eod {
             SpecialChoice::Auto | SpecialChoice::None => Ok(None),
             SpecialChoice::Id(id) => Ok(Some(*id)),
@@ -257,7 +265,7 @@ impl Args {
         }
     }
 
-    fn open_text(&self, opened: &OpenedModel, interrupt: &Interrupt) -> anyhow::Result<TextCorpus> {
+    fn open_text(&self, opened: &OpenedModel, interrupt: &Interrupt) -> Result<TextCorpus> {
         let (tokenizer, _) = opened.need_tokenizer()?;
         let reading = CorpusOptions {
             text_field: self.text.text_field.clone(),
@@ -280,12 +288,12 @@ impl Args {
             say!("note: {note}");
         }
         let documents = Documents::open(files.paths, reading)?.with_interrupt(interrupt);
-        let bar = bar(documents.bytes_total(), "bytes");
+        let display = Display::new(documents.bytes_total(), BYTES);
         let text = TextCorpus::create(documents, tokenizer, &options, |bytes_read| {
-            bar.set_position(bytes_read);
+            display.at(bytes_read);
             flow(interrupt)
         })?;
-        bar.finish_and_clear();
+        display.finish();
         Ok(text)
     }
 
@@ -303,35 +311,29 @@ impl Args {
     }
 }
 
-/// On a terminal; hidden elsewhere.
-fn bar(length: u64, unit: &str) -> ProgressBar {
-    let template = format!("{{wide_bar}} {{human_pos}}/{{human_len}} {unit} ETA {{eta}}");
-    let bar = terminal_bar(&template).unwrap_or_else(ProgressBar::hidden);
-    bar.set_length(length);
-    bar
-}
-
 fn print(
     args: &Args,
     opened: &OpenedModel,
     view: &SequenceView<'_>,
     report: &EvalReport,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let options = view.options();
     if args.json {
-        let mut json = serde_json::to_value(report)?;
+        let mut json = serde_json::to_value(report).expect("plain fields");
         json["model"] = opened.dir.display().to_string().into();
-        json["packing"] = serde_json::to_value(options.packing)?;
+        json["packing"] = serde_json::to_value(options.packing).expect("plain fields");
         json["seq_len"] = options.seq_len.into();
         json["sequence_bos"] = options.sequence_bos.into();
-        return print::json(&json, false);
+        print::json(&json, false);
+        return Ok(());
     }
     out!("model        {}", opened.dir.display());
     out!(
         "sequences    {} of up to {} positions, {} packing",
         report.n_sequences,
         options.seq_len,
-        serde_json::to_value(options.packing)?
+        serde_json::to_value(options.packing)
+            .expect("plain fields")
             .as_str()
             .unwrap_or_default()
     );

@@ -1,8 +1,8 @@
 //! `saltworks-train export`.
 
 use super::opened::{ModelArgs, OpenedModel, interrupt};
+use crate::common::exit::Result;
 use crate::common::print::{out, say};
-use anyhow::Context;
 use saltworks::interrupt::Interrupt;
 use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
 use saltworks::train::export::{
@@ -12,6 +12,11 @@ use saltworks::train::export::{
 use saltworks::train::model::Params;
 use std::path::{Path, PathBuf};
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train export --model runs/llm --output hf
+  saltworks-train export --model runs/llm --onnx model.onnx --external-data";
+
 /// Write a model as a Hugging Face directory, as ONNX, or both.
 ///
 /// The directory holds config.json, model.safetensors (f32) and tokenizer.json, and loads in
@@ -19,12 +24,13 @@ use std::path::{Path, PathBuf};
 /// dynamic, and gives `logits` f32; `saltworks label` takes it as a teacher.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["output", "onnx"])))]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
     /// Directory for the Hugging Face model.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
 
     /// File for the ONNX model. A config.json beside it, which is written if there is none, tells
@@ -41,7 +47,7 @@ pub(crate) struct Args {
     overwrite: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     args.check_outputs()?;
     let interrupt = interrupt()?;
     let (opened, params) = args.model.open()?;
@@ -132,7 +138,7 @@ fn names_a_file(path: &Path) -> bool {
 }
 
 /// Refuses a directory that holds another model.
-fn check_is_this_model(dir: &Path, opened: &OpenedModel, params: &Params) -> anyhow::Result<()> {
+fn check_is_this_model(dir: &Path, opened: &OpenedModel, params: &Params) -> Result<()> {
     let there = read_hf(dir)?;
     if there.params == *params && there.special == opened.special {
         return Ok(());
@@ -146,10 +152,10 @@ fn write_directory(
     opened: &OpenedModel,
     params: &Params,
     interrupt: &Interrupt,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let tokenizer = match &opened.tokenizer {
         Some((_, path)) => {
-            Some(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
+            Some(std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?)
         }
         None => {
             say!(
@@ -173,16 +179,16 @@ fn write_onnx_beside_config(
     params: &Params,
     weights: OnnxWeights,
     interrupt: &Interrupt,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = parent.unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
     let text = config_json(&params.spec, &opened.special);
     let config = dir.join("config.json");
     sweep_abandoned(dir, "config.json")?;
     create_if_absent(&config, text.as_bytes())?;
     let there =
-        std::fs::read(&config).with_context(|| format!("cannot read {}", config.display()))?;
+        std::fs::read(&config).map_err(|source| StorageError::io("read", &config, source))?;
     if there != text.as_bytes() {
         say!(
             "note: {} was there already and is not this model's; `saltworks label` reads the longest sequence from it",

@@ -1,10 +1,15 @@
 //! `saltworks-train generate`.
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use saltworks::tokens::{SpecialChoice, Tokenizer};
 use saltworks::train::eval::{SampleOptions, Stop, generate};
 use saltworks::train::model::{Capacity, Network};
+
+const EXAMPLES: &str = "\
+Example:
+  saltworks-train generate --model runs/llm --prompt \"The sea\" --temperature 0.8";
 
 /// Let a model go on from a prompt, to see what it says.
 ///
@@ -12,6 +17,7 @@ use saltworks::train::model::{Capacity, Network};
 /// fine for a few lines. Prompt and text together are at most as long as the model is for.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -60,7 +66,7 @@ pub(crate) struct Args {
     threads: usize,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let (opened, params) = args.model.open()?;
     let (tokenizer, _) = opened.need_tokenizer()?;
     let prompt = args.prompt_ids(&opened, tokenizer)?;
@@ -86,7 +92,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 impl Args {
-    fn prompt_ids(&self, opened: &OpenedModel, tokenizer: &Tokenizer) -> anyhow::Result<Vec<u32>> {
+    fn prompt_ids(&self, opened: &OpenedModel, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
         let mut bos = self.bos.resolve_bos(tokenizer)?;
         if self.bos == SpecialChoice::Auto {
             if bos.is_empty() {
@@ -103,11 +109,7 @@ impl Args {
             .collect())
     }
 
-    fn sample_options(
-        &self,
-        opened: &OpenedModel,
-        tokenizer: &Tokenizer,
-    ) -> anyhow::Result<SampleOptions> {
+    fn sample_options(&self, opened: &OpenedModel, tokenizer: &Tokenizer) -> Result<SampleOptions> {
         let mut stops = self.eod.resolve_eod(tokenizer)?;
         if self.eod == SpecialChoice::Auto {
             stops.extend(&opened.special.eos);

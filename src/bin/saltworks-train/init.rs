@@ -1,8 +1,8 @@
 //! `saltworks-train init`.
 
+use crate::common::exit::Result;
 use crate::common::print::out;
-use anyhow::Context;
-use saltworks::storage::{Publish, create_if_absent, sweep_abandoned};
+use saltworks::storage::{Publish, StorageError, create_if_absent, sweep_abandoned};
 use saltworks::train::config::ConfigError;
 use saltworks::train::export::{HfModel, find_model, read_hf};
 use saltworks::train::model::ModelSpec;
@@ -12,27 +12,33 @@ use std::path::{Path, PathBuf};
 /// Sequence length of a fresh model's configuration, tokens.
 const FRESH_SEQ_LEN: usize = 256;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train init --output runs/llm
+  saltworks-train init --from path/to/llama --output runs/llm";
+
 /// Write a run.toml to begin from, for a fresh model or for one that is there.
 ///
 /// With --from, a Hugging Face Llama directory is read and checked first; the run then starts from
 /// its weights.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Hugging Face directory of a LlamaForCausalLM, a finished run, or a checkpoint.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
 
     /// Directory of the run; run.toml is written there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let from = args.from.as_deref().map(read).transpose()?;
     let path = args.output.join("run.toml");
     std::fs::create_dir_all(&args.output)
-        .with_context(|| format!("cannot create {}", args.output.display()))?;
+        .map_err(|source| StorageError::io("create", &args.output, source))?;
     let text = starter(&args.output, &path, from.as_ref());
     sweep_abandoned(&args.output, "run.toml")?;
     if create_if_absent(&path, text.as_bytes())? == Publish::AlreadyThere {
@@ -60,7 +66,7 @@ struct From {
     model: HfModel,
 }
 
-fn read(path: &Path) -> anyhow::Result<From> {
+fn read(path: &Path) -> Result<From> {
     let dir = find_model(path)?;
     let model = read_hf(&dir)?;
     Ok(From { dir, model })

@@ -4,7 +4,6 @@
 mod common;
 mod compare;
 mod eval;
-mod exit;
 mod export;
 mod generate;
 mod init;
@@ -16,14 +15,24 @@ mod run;
 mod signals;
 
 use clap::{Parser, Subcommand};
+use common::{completions, man, version};
 
 /// Train Llama-family models from token files, and from the labels of `saltworks`, with no teacher running.
 #[derive(Parser)]
-#[command(name = "saltworks-train", version, propagate_version = true)]
+#[command(name = "saltworks-train", version, long_version = version::LONG.as_str(), propagate_version = true)]
+#[command(after_help = EXAMPLES)]
 struct Cli {
+    #[command(flatten)]
+    messages: common::progress::Options,
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train init --output runs/llm
+  saltworks-train run --config runs/llm/run.toml
+  saltworks-train compare --config examples/experiment.toml";
 
 #[derive(Subcommand)]
 enum Command {
@@ -35,6 +44,8 @@ enum Command {
     Generate(generate::Args),
     Plot(plot::Args),
     Report(report::Args),
+    Completions(common::completions::Args),
+    Man(common::man::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -42,7 +53,8 @@ fn main() -> std::process::ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    exit::report(match cli.command {
+    cli.messages.apply();
+    common::exit::report(match cli.command {
         Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(*args),
         Command::Compare(args) => compare::run(args),
@@ -51,5 +63,7 @@ fn main() -> std::process::ExitCode {
         Command::Generate(args) => generate::run(args),
         Command::Plot(args) => plot::run(args),
         Command::Report(args) => report::run(args),
+        Command::Completions(args) => completions::run::<Cli>(&args),
+        Command::Man(args) => man::run::<Cli>(&args),
     })
 }

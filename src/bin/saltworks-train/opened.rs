@@ -1,7 +1,7 @@
 //! What `eval`, `export` and `generate` begin with: a model, and its tokenizer.
 
+use crate::common::exit::{Context, Result};
 use crate::common::signals;
-use anyhow::Context;
 use saltworks::error::Kind;
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::Tokenizer;
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// Which model, and which tokenizer.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
     /// Directory of a Hugging Face Llama model, of a finished run (its `final` is taken), or of a
     /// checkpoint (RUN/checkpoints/step-N).
@@ -37,7 +38,7 @@ pub(crate) struct OpenedModel {
 }
 
 impl ModelArgs {
-    pub(crate) fn open(&self) -> anyhow::Result<(OpenedModel, Params)> {
+    pub(crate) fn open(&self) -> Result<(OpenedModel, Params)> {
         let dir = find_model(&self.model)?;
         let model = read_hf(&dir)?;
         let mut opened = OpenedModel {
@@ -65,7 +66,7 @@ impl OpenedModel {
     }
 
     /// The tokenizer, for what cannot do without.
-    pub(crate) fn need_tokenizer(&self) -> anyhow::Result<(&Tokenizer, &Path)> {
+    pub(crate) fn need_tokenizer(&self) -> Result<(&Tokenizer, &Path)> {
         let Some((tokenizer, path)) = &self.tokenizer else {
             return Err(ExportError::MissingFile {
                 path: self.dir.join("tokenizer.json"),
@@ -99,21 +100,24 @@ pub(crate) fn check_memory(
 }
 
 /// A pool of as many threads as asked for; 0 stands for one a core.
-pub(crate) fn pool(threads: usize) -> anyhow::Result<rayon::ThreadPool> {
+pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
     builder
         .build()
-        .with_context(|| format!("cannot start {threads} threads; ask for fewer with --threads"))
+        .map_err(std::io::Error::other)
+        .context(format!(
+            "cannot start {threads} threads; ask for fewer with --threads"
+        ))
 }
 
 /// Set by Ctrl-C and SIGTERM; the second of them ends the program at once.
-pub(crate) fn interrupt() -> anyhow::Result<Interrupt> {
+pub(crate) fn interrupt() -> Result<Interrupt> {
     signals::interrupt(Interrupt::new(), "stopping; once more to stop at once")
 }
 
 /// For what only reads, but for a short write at its end, which leaves nothing half under a final
 /// name: Ctrl-C and SIGTERM end the program, as interrupted.
-pub(crate) fn end_when_interrupted() -> anyhow::Result<()> {
+pub(crate) fn end_when_interrupted() -> Result<()> {
     signals::end_on_signal()
 }
 

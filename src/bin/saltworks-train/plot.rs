@@ -1,9 +1,14 @@
 //! `saltworks-train plot`: the curves of runs as a picture.
 
 use super::opened::end_when_interrupted;
+use crate::common::exit::Result;
 use crate::common::print::out;
 use saltworks::train::plot::{PlotOptions, XAxis, plot_runs};
 use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Example:
+  saltworks-train plot runs/llm runs/salt --output curves";
 
 /// Draw the curves of runs, as one SVG and one PNG.
 ///
@@ -11,6 +16,7 @@ use std::path::PathBuf;
 /// colour of its own, and a dashed line where a run changes from labels to tokens. Runs in progress
 /// are drawn as far as they are.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directories of `saltworks-train run`.
     #[arg(required = true, value_name = "RUN")]
@@ -26,7 +32,7 @@ pub(crate) struct Args {
     title: Option<String>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     end_when_interrupted()?;
     let options = PlotOptions {
         x: args.x,

@@ -1,14 +1,21 @@
 //! `saltworks-train report`: an experiment as one page.
 
 use super::opened::end_when_interrupted;
+use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use saltworks::experiment::report::{ReportInputs, read_results, write};
 use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train report experiment
+  saltworks-train report experiment --labels labels --tokenizer tokenizer.json --output page";
 
 /// Write the report of an experiment: one HTML file that opens from disk, and its figures as SVG and PNG.
 ///
 /// What is not given is left out of it. An experiment in progress is reported as far as it is.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of an experiment, with results.json.
     experiment: PathBuf,
@@ -32,7 +39,7 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     end_when_interrupted()?;
     let results = read_results(&args.experiment)?;
     let output = args.output.unwrap_or_else(|| args.experiment.clone());

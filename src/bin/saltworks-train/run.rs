@@ -1,18 +1,26 @@
 //! `saltworks-train run`.
 
 use super::progress::ProgressDisplay;
-use crate::common::print::{out, say};
+use crate::common::exit::Result;
+use crate::common::print::{self, out, say};
 use saltworks::config::text_override;
 use saltworks::train::checkpoint::step_of;
 use saltworks::train::config::RunConfig;
 use saltworks::train::run::{self, Finished, Observer, Outcome, Overview, Start};
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks-train run --config runs/llm/run.toml
+  saltworks-train run --config runs/llm/run.toml --resume
+  saltworks-train run --config runs/llm/run.toml --set train.steps=2000 --set kd.mode=salt --output runs/salt";
+
 /// Train a model: from token files, and from labels, with no teacher running.
 ///
 /// A run that was stopped goes on with --resume, bit for bit.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Configuration of the run (TOML); `saltworks-train init` writes one.
     #[arg(long, value_name = "FILE")]
@@ -23,7 +31,7 @@ pub(crate) struct Args {
     set: Vec<String>,
 
     /// Directory of the run, over the file's `output`.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     output: Option<String>,
 
     /// Go on from the latest checkpoint, or begin where there is none yet.
@@ -41,6 +49,10 @@ pub(crate) struct Args {
     /// Say what a new run would take, and write nothing.
     #[arg(long, conflicts_with_all = ["resume", "resume_from"])]
     dry_run: bool,
+
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
 }
 
 fn parse_step(text: &str) -> Result<u64, String> {
@@ -48,7 +60,7 @@ fn parse_step(text: &str) -> Result<u64, String> {
     step.ok_or_else(|| "expected the name of a checkpoint, such as step-500".to_owned())
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let config = read(&args)?;
     if args.dry_run {
         let prepared = run::prepare(&config)?;
@@ -66,7 +78,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     let interrupt = super::signals::interrupt()?;
     let outcome = run::run(&config, start(&args), &interrupt, &observer)?;
-    print_outcome(&outcome);
+    match args.json {
+        true => print_json(&outcome),
+        false => print_outcome(&outcome),
+    }
     if let (Outcome::Finished(finished), true) = (&outcome, args.profile) {
         print_profile(finished);
     }
@@ -74,7 +89,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// The file, `--set` over it, and `--output` over both.
-fn read(args: &Args) -> anyhow::Result<RunConfig> {
+fn read(args: &Args) -> Result<RunConfig> {
     let output = args.output.iter();
     let output = output.map(|output| text_override("output", output));
     let overrides: Vec<String> = args.set.iter().cloned().chain(output).collect();
@@ -216,6 +231,24 @@ fn print_outcome(outcome: &Outcome) {
         }
         Outcome::Finished(finished) => print_finished(finished),
     }
+}
+
+fn print_json(outcome: &Outcome) {
+    let facts = match outcome {
+        Outcome::AlreadyFinished { model } => {
+            serde_json::json!({ "model": model, "was_finished": true })
+        }
+        Outcome::Finished(finished) => serde_json::json!({
+            "model": finished.model,
+            "was_finished": false,
+            "n_steps": finished.n_steps,
+            "n_tokens": finished.n_tokens,
+            "seconds": finished.seconds,
+            "loss": finished.last_step.as_ref().map(|step| step.loss),
+            "validation_nll": finished.validation.as_ref().map(|validation| validation.nll),
+        }),
+    };
+    print::json(&facts, true);
 }
 
 fn print_finished(finished: &Finished) {

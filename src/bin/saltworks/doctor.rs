@@ -3,8 +3,8 @@
 mod machine;
 mod report;
 
+use crate::common::exit::{Context, Result, causes};
 use crate::common::print;
-use anyhow::Context;
 use machine::Machine;
 use report::{Device, Doctor};
 use saltworks::onnx::build::samples::Sample;
@@ -15,8 +15,14 @@ use saltworks::teacher::{
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks doctor
+  saltworks doctor --ort-lib .venv/lib/libonnxruntime.so --json";
+
 /// Show which ONNX Runtime was found, what this machine has, and what would run where.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// ONNX Runtime's shared library, or the folder that holds it
     #[arg(long, value_name = "PATH")]
@@ -27,12 +33,12 @@ pub(crate) struct Args {
 }
 
 /// Reports everything before it fails: a missing runtime is a finding, and the exit code says so.
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let runtime = load_runtime(args.ort_lib.as_deref());
     let folder = scratch_folder();
     let doctor = examine(&runtime, &folder)?;
     if args.json {
-        print::json(&doctor, true)?;
+        print::json(&doctor, true);
     } else {
         print::styled(&doctor.to_string());
     }
@@ -43,20 +49,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// Where a tiny model goes, and what a probe of `label` is written to.
-fn scratch_folder() -> anyhow::Result<TempDir> {
-    tempfile::tempdir().with_context(|| {
-        let folder = std::env::temp_dir();
-        format!(
-            "cannot make a temporary directory in {}: set TMPDIR to a directory that is there and can be written",
-            folder.display()
-        )
-    })
+fn scratch_folder() -> Result<TempDir> {
+    let folder = std::env::temp_dir();
+    tempfile::tempdir_in(&folder).context(format!(
+        "cannot make a temporary directory in {}: set TMPDIR to a directory that is there and can be written",
+        folder.display()
+    ))
 }
 
 fn examine(
     runtime: &Result<RuntimeLibrary, TeacherError>,
-    folder: &anyhow::Result<TempDir>,
-) -> anyhow::Result<Doctor> {
+    folder: &Result<TempDir>,
+) -> Result<Doctor> {
     let (searched, runtime_problem) = match runtime {
         Ok(library) => (library.searched.clone(), None),
         Err(error) => (searched(error), Some(error.to_string())),
@@ -100,10 +104,7 @@ fn without_places(mut error: TeacherError) -> TeacherError {
 
 /// Makes a session with a tiny model on the CPU, on CUDA and on every other device whose provider is
 /// built in: that it is built in proves nothing.
-fn try_devices(
-    providers: &[String],
-    folder: &anyhow::Result<TempDir>,
-) -> anyhow::Result<Vec<Device>> {
+fn try_devices(providers: &[String], folder: &Result<TempDir>) -> Result<Vec<Device>> {
     let Ok(folder) = folder else {
         return Ok(Vec::new());
     };
@@ -128,13 +129,18 @@ fn attempt(model: &Path, device: DeviceChoice) -> Device {
     let problem = match Teacher::open(&options) {
         Ok(_) => None,
         Err(TeacherError::DeviceUnavailable { problem, .. }) => Some(problem),
-        Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
+        Err(error) => Some(with_causes(&error)),
     };
     Device {
         device: device.to_string(),
         works: problem.is_none(),
         problem,
     }
+}
+
+fn with_causes(error: &TeacherError) -> String {
+    let causes: Vec<String> = causes(error).map(|cause| cause.to_string()).collect();
+    causes.join(": ")
 }
 
 /// Devices that the project itself has never run a model on.

@@ -1,15 +1,21 @@
 //! `saltworks finalize`.
 
-use crate::common::print::{out, say};
+use crate::common::exit::Result;
+use crate::common::print::{self, out, say};
 use indicatif::{BinaryBytes, HumanCount};
 use saltworks::shards;
 use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Example:
+  saltworks finalize labels";
 
 /// Write the manifest of a directory whose every shard is done.
 ///
 /// And README.md, which says for people and for the `datasets` library what the labels are; one that
 /// finalize did not write stays as it is.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The label directory.
     labels: PathBuf,
@@ -17,10 +23,17 @@ pub(crate) struct Args {
     /// instruction sets give labels that differ in their last bits.
     #[arg(long)]
     allow_mixed_runtime: bool,
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let manifest = shards::finalize(&args.labels, args.allow_mixed_runtime)?;
+    if args.json {
+        print::json(&manifest, true);
+        return Ok(());
+    }
     out!(
         "{}: {} shards, {} sequences, {} targets, {}",
         args.labels.join(shards::MANIFEST_NAME).display(),

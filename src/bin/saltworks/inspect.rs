@@ -1,5 +1,6 @@
 //! `saltworks inspect`: one row as a person wants to see it.
 
+use crate::common::exit::Result;
 use crate::common::print;
 use crate::terminal;
 use saltworks::shards::{LabelSet, Plan, PlanTokenizer, Row};
@@ -11,12 +12,18 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks inspect labels --row 3
+  saltworks inspect labels --seq-id 17 --positions 0..64 --alternatives 8";
+
 /// Show rows as a person wants to see them.
 ///
 /// The decoded text, coloured by how surprising each token was to the teacher, and for a stretch
 /// of it each token with its probability, rank, entropy, the teacher's best alternatives, and what was
 /// drawn.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
@@ -64,7 +71,7 @@ impl FromStr for Stretch {
     }
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let set = LabelSet::open(&args.labels)?;
     let choice = match args.seq_id {
         Some(seq_id) => RowChoice::SeqId(seq_id),
@@ -78,7 +85,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// The wrong tokenizer would decode to text that looks real and is not.
-pub(crate) fn matching_tokenizer(path: &Path, plan: &Plan) -> anyhow::Result<Tokenizer> {
+pub(crate) fn matching_tokenizer(path: &Path, plan: &Plan) -> Result<Tokenizer> {
     let tokenizer = Tokenizer::open(path)?;
     let got = tokenizer.fingerprint();
     match &plan.tokenizer {
@@ -95,7 +102,7 @@ pub(crate) fn matching_tokenizer(path: &Path, plan: &Plan) -> anyhow::Result<Tok
     }
 }
 
-fn show_decoded(args: &Args, row: &Row, tokenizer: &Tokenizer) -> anyhow::Result<()> {
+fn show_decoded(args: &Args, row: &Row, tokenizer: &Tokenizer) -> Result<()> {
     let text = |id| tokenizer.token_text(id);
     let bytes = |id| {
         tokenizer
@@ -114,7 +121,7 @@ fn show_decoded(args: &Args, row: &Row, tokenizer: &Tokenizer) -> anyhow::Result
     )
 }
 
-fn show_ids(args: &Args, row: &Row) -> anyhow::Result<()> {
+fn show_ids(args: &Args, row: &Row) -> Result<()> {
     let text = |id: u32| format!("<{id}>");
     let bytes = |id: u32| text(id).into_bytes();
     let decode = |ids: &[u32]| ids.iter().copied().map(text).collect();
@@ -129,10 +136,11 @@ fn show_ids(args: &Args, row: &Row) -> anyhow::Result<()> {
     )
 }
 
-fn show(args: &Args, row: &Row, names: TokenNames<'_>) -> anyhow::Result<()> {
+fn show(args: &Args, row: &Row, names: TokenNames<'_>) -> Result<()> {
     let view = describe_row(row, args.positions.0.clone(), args.alternatives, names);
     if args.json {
-        return print::json(&view, true);
+        print::json(&view, true);
+        return Ok(());
     }
     print::styled(&render_row(
         &view,

@@ -1,7 +1,8 @@
 //! `saltworks label`.
 
 use super::progress::ProgressDisplay;
-use crate::common::print::{out, say};
+use crate::common::exit::Result;
+use crate::common::print::{self, out, say};
 use saltworks::config::Typed;
 use saltworks::label::{
     self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome, WithoutNll,
@@ -12,11 +13,18 @@ use std::path::PathBuf;
 /// Seconds of work that an interruption may cost before a user is warned.
 const LONG_SHARD_SECONDS: f64 = 600.0;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks label --teacher model.onnx --tokens tokens --seq-len 2048 --output labels
+  saltworks label --config label.toml --task 1/8
+  saltworks label --teacher model.onnx --tokens tokens --seq-len 2048 --output labels --dry-run";
+
 /// Label a token corpus: plan, run the teacher, write shards, finalize.
 ///
 /// A directory in progress is resumed; a finished one is extended by giving another range.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: Typed<LabelOptions>,
@@ -36,9 +44,13 @@ pub(crate) struct Args {
     /// Say at the end where the time went, stage by stage.
     #[arg(long)]
     pub(crate) profile: bool,
+
+    /// One JSON object in place of text: what was done, or with --dry-run what it would cost.
+    #[arg(long, conflicts_with = "profile")]
+    pub(crate) json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let options = args.options.over(args.config.as_deref(), &args.set)?;
     if options.batch_tokens.is_some() {
         say!(
@@ -47,7 +59,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
     let config = options.resolve()?;
     if args.dry_run {
-        print_estimate(&label::estimate(&config)?);
+        let estimate = label::estimate(&config)?;
+        match args.json {
+            true => print_estimate_json(&estimate),
+            false => print_estimate(&estimate),
+        }
         return Ok(());
     }
     let display = ProgressDisplay::new();
@@ -57,7 +73,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     let interrupt = super::signals::unheeded_interrupt()?;
     let outcome = label::label(&config, &interrupt, &observer)?;
-    print_outcome(&config, &outcome);
+    match args.json {
+        true => print_outcome_json(&config, &outcome),
+        false => print_outcome(&config, &outcome),
+    }
     if args.profile {
         super::profile::print(&outcome.profile);
     }
@@ -141,6 +160,33 @@ fn warn_of_missing_nll(without_nll: &WithoutNll) {
             ids.join(", ")
         );
     }
+}
+
+fn print_outcome_json(config: &LabelConfig, outcome: &Outcome) {
+    let facts = serde_json::json!({
+        "output": config.output,
+        "n_shards_made": outcome.n_made,
+        "n_shards_before": outcome.n_before,
+        "tokens_per_s": outcome.tokens_per_s,
+        "is_complete": outcome.manifest.is_some(),
+    });
+    print::json(&facts, true);
+}
+
+fn print_estimate_json(estimate: &Estimate) {
+    let plan = &estimate.plan;
+    let facts = serde_json::json!({
+        "n_sequences": plan.n_sequences(),
+        "n_targets": plan.sequences.n_targets,
+        "n_shards": plan.n_shards(),
+        "bytes": estimate.bytes(),
+        "bytes_per_token": estimate.bytes_per_token,
+        "seconds": estimate.seconds(),
+        "tokens_per_s": estimate.tokens_per_s,
+        "seconds_per_shard": estimate.seconds_per_shard(),
+        "notes": estimate.notes,
+    });
+    print::json(&facts, true);
 }
 
 fn print_estimate(estimate: &Estimate) {

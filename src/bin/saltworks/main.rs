@@ -4,7 +4,6 @@
 mod common;
 mod demo;
 mod doctor;
-mod exit;
 mod finalize;
 mod inspect;
 mod label;
@@ -20,14 +19,24 @@ mod tokenizer;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use common::{completions, man, version};
 
 /// Precompute a small language model's logits and selection scores over a corpus, as Parquet shards.
 #[derive(Parser)]
-#[command(name = "saltworks", version, propagate_version = true)]
+#[command(name = "saltworks", version, long_version = version::LONG.as_str(), propagate_version = true)]
+#[command(after_help = EXAMPLES)]
 struct Cli {
+    #[command(flatten)]
+    messages: common::progress::Options,
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  saltworks demo --quick --output demo
+  saltworks tokenize --input corpus --tokenizer tokenizer.json --output tokens
+  saltworks label --teacher model.onnx --tokens tokens --seq-len 2048 --output labels";
 
 #[derive(Subcommand)]
 enum Command {
@@ -42,6 +51,8 @@ enum Command {
     Stats(stats::Args),
     Select(select::Args),
     Demo(demo::Args),
+    Completions(common::completions::Args),
+    Man(common::man::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -49,7 +60,8 @@ fn main() -> std::process::ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    exit::report(match cli.command {
+    cli.messages.apply();
+    common::exit::report(match cli.command {
         Command::Doctor(args) => doctor::run(args),
         Command::Tokenizer(args) => tokenizer::run(args),
         Command::Tokenize(args) => tokenize::run(args),
@@ -60,6 +72,8 @@ fn main() -> std::process::ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Select(args) => select::run(args),
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(args, cli.messages),
+        Command::Completions(args) => completions::run::<Cli>(&args),
+        Command::Man(args) => man::run::<Cli>(&args),
     })
 }

@@ -3,9 +3,14 @@
 #[cfg(feature = "train")]
 mod training;
 
-use crate::common::print::out;
+use crate::common::exit::Result;
+use crate::common::print::{self, out};
 use crate::common::signals;
 use saltworks::label;
+
+const EXAMPLES: &str = "\
+Example:
+  saltworks plan --teacher model.onnx --tokens tokens --seq-len 2048 --output labels";
 
 /// Write the plan of a labelling, for several tasks to share, or say what a training run needs.
 ///
@@ -13,6 +18,7 @@ use saltworks::label;
 /// time and bytes on this machine, from a probe, and what a live teacher in the training loop would cost.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     label: super::label::Args,
@@ -32,18 +38,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, requires = "training",
         value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
-
-    /// One JSON object in place of text.
-    #[cfg(feature = "train")]
-    #[arg(long, requires = "training")]
-    json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     signals::end_on_signal()?;
     #[cfg(feature = "train")]
     if let Some(training) = &args.training {
-        return training::run(training, args.label, args.runs, args.json);
+        let as_json = args.label.json;
+        return training::run(training, args.label, args.runs, as_json);
     }
     let is_dry_run = args.label.dry_run;
     if is_dry_run {
@@ -58,6 +60,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         super::label::warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
     }
     let plan = label::plan(&config, |inputs| super::label::print_notes(&inputs.notes))?;
+    if label.json {
+        let facts = serde_json::json!({
+            "output": config.output,
+            "n_targets": plan.sequences.n_targets,
+            "n_shards": plan.n_shards(),
+            "fingerprint": plan.fingerprint(),
+        });
+        print::json(&facts, true);
+        return Ok(());
+    }
     out!(
         "planned {} targets in {} shards: {}",
         plan.sequences.n_targets,

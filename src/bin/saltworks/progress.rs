@@ -3,23 +3,25 @@
 use crate::common::progress::{Display, time_left};
 use saltworks::label::Snapshot;
 
-const TEMPLATE: &str = "{bar:32} {percent:>3}% {human_pos}/{human_len} tokens  {msg}";
-
 /// Shows snapshots on standard error.
 pub(crate) struct ProgressDisplay(Display);
 
 impl ProgressDisplay {
     pub(crate) fn new() -> Self {
-        Self(Display::new(TEMPLATE))
+        Self(Display::new(0, "tokens"))
     }
 
     pub(crate) fn show(&self, snapshot: &Snapshot) {
         let is_last = snapshot.event == "labelled";
-        self.0.show(snapshot, is_last, |bar| {
-            bar.set_length(snapshot.tokens_total);
-            bar.set_position(snapshot.tokens);
-            bar.set_message(describe(snapshot));
-        });
+        self.0.show(
+            || snapshot,
+            is_last,
+            |bar| {
+                bar.set_length(snapshot.tokens_total);
+                bar.set_position(snapshot.tokens);
+                bar.set_message(describe(snapshot));
+            },
+        );
     }
 }
 

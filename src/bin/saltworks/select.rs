@@ -2,11 +2,12 @@
 
 mod preview;
 
+use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
+use crate::common::progress::Display;
 use crate::common::signals;
 use crate::terminal;
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use preview::Preview;
 use saltworks::select::{Amount, Order, Policy, Summary, select};
 use saltworks::shards::{LabelSet, Plan, ScoreId};
@@ -15,6 +16,11 @@ use saltworks::view::render_selection;
 use serde::Serialize;
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks select labels --fraction 0.25 --output selection.parquet
+  saltworks select labels --policy random --rows 1000 --output random.parquet";
+
 /// Choose the sequences that stage 1 sees, by their scores.
 ///
 /// Reads the score columns of a label set and nothing else: no teacher, no tokens. A set of scores
@@ -22,11 +28,12 @@ use std::path::PathBuf;
 /// selection is a Parquet file (seq_id, score, rank, kept) for `data.selection` of the trainer and
 /// for `label --selection`. Sequences without a score are never kept.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
     /// The selection to write, in place of an earlier one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     /// Which sequences are wanted first.
     #[arg(long, value_enum, default_value = "top")]
@@ -68,6 +75,7 @@ pub(crate) struct Args {
 /// How much is kept.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
+#[command(next_help_heading = "Amount (one of these)")]
 struct AmountArgs {
     /// Keep this share of all sequences, such as 0.25.
     #[arg(long, value_name = "SHARE")]
@@ -105,7 +113,7 @@ struct Report<'a> {
     preview: Option<&'a Preview>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     signals::end_on_signal()?;
     for labels in std::iter::once(&args.labels).chain(&args.minus) {
         check_apart(&args.output, labels)?;
@@ -126,7 +134,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             summary: &summary,
             preview: preview.as_ref(),
         };
-        return print::json(&report, true);
+        print::json(&report, true);
+        return Ok(());
     }
     let mut text = render_selection(&summary, terminal::width());
     text += &preview.map_or_else(String::new, |preview| preview.render());
@@ -152,16 +161,16 @@ fn select_with_progress(
     args: &Args,
     labels: &LabelSet,
     minus: Option<&LabelSet>,
-) -> anyhow::Result<Summary> {
+) -> Result<Summary> {
     let sets = std::iter::once(labels).chain(minus);
     let plans = sets.flat_map(|set| &set.segments);
-    let style = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} rows");
-    let bar = ProgressBar::new(plans.map(Plan::n_sequences).sum())
-        .with_style(style.expect("templates are constants"));
+    let display = Display::new(plans.map(Plan::n_sequences).sum(), "rows");
+    let mut n_done = 0;
     let summary = select(labels, minus, &args.policy(), &args.output, |n_rows| {
-        bar.inc(n_rows);
+        n_done += n_rows;
+        display.at(n_done);
     });
-    bar.finish_and_clear();
+    display.finish();
     Ok(summary?)
 }
 

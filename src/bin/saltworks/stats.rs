@@ -1,15 +1,21 @@
 //! `saltworks stats`: a label set at a glance.
 
+use crate::common::exit::Result;
 use crate::common::print;
+use crate::common::progress::Display;
 use crate::terminal;
-use anyhow::Context;
 use saltworks::bounds::{
-    HeldOut, TeacherCollector, TeacherFigures, compare_held_out, teacher_figures,
+    BoundsError, HeldOut, TeacherCollector, TeacherFigures, compare_held_out, teacher_figures,
 };
 use saltworks::shards::{LabelSet, Row};
 use saltworks::view::{SetStats, collect_stats, render_held_out, render_stats, render_teacher};
 use serde::Serialize;
 use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  saltworks stats labels
+  saltworks stats labels --held-out labels-held-out --json";
 
 /// Show a label set at a glance.
 ///
@@ -17,6 +23,7 @@ use std::path::PathBuf;
 /// score; what keeping only the top K loses; bounds on the teacher's divergence from the data. Shards that are not
 /// finished are left out, and counted. docs/method.md says what each figure bounds and what it does not.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
@@ -43,7 +50,7 @@ struct Shown {
     held_out: Option<HeldOut>,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let set = LabelSet::open(&args.labels)?;
     let other = args.held_out.as_deref().map(LabelSet::open).transpose()?;
     let (stats, teacher) = collect(&set, args.bound_k)?;
@@ -56,7 +63,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         held_out,
     };
     if args.json {
-        return print::json(&shown, true);
+        print::json(&shown, true);
+        return Ok(());
     }
     print::styled(&text(&shown));
     Ok(())
@@ -69,19 +77,23 @@ fn text(shown: &Shown) -> String {
     stats + &render_teacher(&shown.teacher) + &held_out.collect::<String>()
 }
 
-/// With a progress bar on standard error, where that is a terminal.
-fn collect(set: &LabelSet, k: Option<u32>) -> anyhow::Result<(SetStats, TeacherFigures)> {
+fn collect(set: &LabelSet, k: Option<u32>) -> Result<(SetStats, TeacherFigures)> {
     let mut collector = TeacherCollector::new(set, k)?;
-    let bar = bar(set);
+    let display = Display::new(n_targets(set), "targets");
+    let mut n_done = 0;
     let stats = collect_stats(set, |rows: &[Row]| {
         for row in rows {
             collector.add(row);
-            bar.inc(u64::from(row.n_targets));
+            n_done += u64::from(row.n_targets);
         }
+        display.at(n_done);
     });
-    bar.finish_and_clear();
+    display.finish();
     let stats = stats?;
-    let teacher = collector.finish().context("the labels have no rows")?;
+    let teacher = collector.finish();
+    let teacher = teacher.ok_or_else(|| BoundsError::NothingFinished {
+        dir: set.dir.clone(),
+    })?;
     Ok((stats, teacher))
 }
 
@@ -90,18 +102,14 @@ fn beside(
     teacher: &TeacherFigures,
     other: &LabelSet,
     k: Option<u32>,
-) -> anyhow::Result<HeldOut> {
-    let bar = bar(other);
-    let figures = teacher_figures(other, k, |n_done| bar.set_position(n_done));
-    bar.finish_and_clear();
+) -> Result<HeldOut> {
+    let display = Display::new(n_targets(other), "targets");
+    let figures = teacher_figures(other, k, |n_done| display.at(n_done));
+    display.finish();
     Ok(compare_held_out(set, teacher, other, figures?)?)
 }
 
-fn bar(set: &LabelSet) -> indicatif::ProgressBar {
-    let n_targets = set
-        .segments
-        .iter()
-        .map(|plan| plan.sequences.n_targets)
-        .sum();
-    indicatif::ProgressBar::new(n_targets)
+fn n_targets(set: &LabelSet) -> u64 {
+    let plans = set.segments.iter();
+    plans.map(|plan| plan.sequences.n_targets).sum()
 }

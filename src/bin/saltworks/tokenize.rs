@@ -5,7 +5,8 @@ pub(crate) mod progress;
 
 use self::inputs::{InputArgs, print_notes};
 use self::progress::Progress;
-use crate::common::print::{out, say};
+use crate::common::exit::Result;
+use crate::common::print::{self, out, say};
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, WriterSettings,
     copy_tokenizer, encode_documents,
@@ -16,8 +17,14 @@ use std::path::PathBuf;
 /// More would only take long to start.
 const MAX_THREADS: i64 = 1024;
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks tokenize --input corpus/*.jsonl.zst --tokenizer tokenizer.json --output tokens
+  saltworks tokenize --input corpus.parquet --text-field content --tokenizer tokenizer.json --eod none --output tokens";
+
 /// Turn documents into a token corpus (Megatron .bin/.idx and a corpus.json).
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
@@ -25,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
     /// Directory for tokens.bin, tokens.idx and corpus.json.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
     /// Id in front of every document; auto: all that the tokenizer's post-processor puts there.
     #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
@@ -40,9 +47,12 @@ pub(crate) struct Args {
     /// Replace a corpus that is in the output directory.
     #[arg(long)]
     overwrite: bool,
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     args.inputs.check_output(&args.output)?;
     let interrupt = super::signals::interrupt()?;
     let opened = args.inputs.open(&interrupt)?;
@@ -65,7 +75,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         );
     }
     let documents = opened.documents;
-    let mut progress = Progress::new(documents.bytes_total());
+    let progress = Progress::new(documents.bytes_total());
     let tally = encode_documents(documents, &tokenizer, &options, &mut writer, |now| {
         progress.show(now);
         if interrupt.is_requested() {
@@ -79,7 +89,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let replaces = args.overwrite || writer.replaces_unfinished();
     copy_tokenizer(&args.output, &args.tokenizer, replaces)?;
     let corpus = writer.finish(tally)?;
-    summarize(&args, &options, &corpus, &tokenizer, progress.seconds());
+    match args.json {
+        true => print::json(&corpus, true),
+        false => summarize(&args, &options, &corpus, &tokenizer, progress.seconds()),
+    }
     print_notes(&opened.left_out, &tally);
     Ok(())
 }

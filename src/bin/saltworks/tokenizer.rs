@@ -1,6 +1,7 @@
 //! `saltworks tokenizer train`.
 
-use crate::common::print::{out, say};
+use crate::common::exit::Result;
+use crate::common::print::{self, out, say};
 use crate::tokenize::inputs::{InputArgs, print_notes};
 use crate::tokenize::progress::Progress;
 use clap::builder::NonEmptyStringValueParser;
@@ -15,6 +16,7 @@ const MAX_VOCAB_SIZE: i64 = 1 << 21;
 
 /// Make a tokenizer.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -25,8 +27,13 @@ enum Command {
     Train(TrainArgs),
 }
 
+const EXAMPLES: &str = "\
+Example:
+  saltworks tokenizer train --input corpus --vocab-size 32000 --output tokenizer.json";
+
 /// Train a byte-level BPE tokenizer on documents.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 struct TrainArgs {
     #[command(flatten)]
     inputs: InputArgs,
@@ -34,7 +41,7 @@ struct TrainArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_VOCAB_SIZE))]
     vocab_size: u32,
     /// Where the tokenizer.json goes.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     /// Special token; may be repeated. They get the first ids, in this order.
     #[arg(long, value_name = "TOKEN", default_values = [END_OF_TEXT], value_parser = NonEmptyStringValueParser::new())]
@@ -46,15 +53,18 @@ struct TrainArgs {
     /// Replace a file that is there.
     #[arg(long)]
     overwrite: bool,
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Train(args) => train(args),
     }
 }
 
-fn train(args: TrainArgs) -> anyhow::Result<()> {
+fn train(args: TrainArgs) -> Result<()> {
     args.inputs.check_output(&args.output)?;
     let interrupt = super::signals::interrupt()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite)?;
@@ -65,7 +75,7 @@ fn train(args: TrainArgs) -> anyhow::Result<()> {
         max_text_bytes: args.max_text_bytes,
     };
     let bytes_total = opened.documents.bytes_total();
-    let mut progress = Progress::new(bytes_total);
+    let progress = Progress::new(bytes_total);
     let trained = train_bpe(opened.documents, &options, |now| {
         progress.show(&EncodeProgress {
             bytes_read: now.bytes_read,
@@ -97,6 +107,17 @@ fn summarize(args: &TrainArgs, trained: &TrainedTokenizer, tokenizer: &Tokenizer
     let special = special
         .iter()
         .map(|&id| format!("{id} `{}`", tokenizer.token_text(id)));
+    if args.json {
+        let facts = serde_json::json!({
+            "output": args.output,
+            "fingerprint": tokenizer.fingerprint(),
+            "n_ids": got,
+            "n_documents": trained.n_documents,
+            "n_text_bytes": trained.n_text_bytes,
+            "seconds": seconds,
+        });
+        return print::json(&facts, true);
+    }
     let lines = [
         ("documents", trained.n_documents.to_string()),
         ("text", format!("{} bytes", trained.n_text_bytes)),

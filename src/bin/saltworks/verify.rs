@@ -1,15 +1,23 @@
 //! `saltworks verify`.
 
+use crate::common::exit::Result;
 use crate::common::print::{self, out};
+use crate::common::progress::Display;
 use crate::common::signals;
-use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{BinaryBytes, HumanCount};
 use saltworks::label::{self, DivergenceReport, LabelConfig, RelabelReport, TeacherReport};
 use saltworks::shards::{self, Finding, LabelSet, ShardsError, VerifyOptions, VerifyReport};
 use saltworks::teacher::ReduceChoice;
 use std::path::{Path, PathBuf};
 
+const EXAMPLES: &str = "\
+Examples:
+  saltworks verify labels
+  saltworks verify labels --teacher model.onnx --tokens tokens";
+
 /// Check a label set: checksums, schema, every invariant of every row, and the teacher itself.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The label directory.
     labels: PathBuf,
@@ -51,7 +59,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     signals::end_on_signal()?;
     let report = verify_files(&args.labels)?;
     // Labels that are damaged say nothing about the teacher.
@@ -63,7 +71,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     if args.json {
         let both = serde_json::json!({ "files": report, "teacher": again });
-        print::json(&both, false)?;
+        print::json(&both, false);
     } else {
         print(&args.labels, &report);
         again.iter().for_each(print_teacher);
@@ -82,7 +90,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     Err(error.into())
 }
 
-fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> anyhow::Result<TeacherReport> {
+fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> Result<TeacherReport> {
     let set = LabelSet::open(&args.labels)?;
     let mut config = LabelConfig::of_set(&set, teacher, tokens)?;
     config.options.device.clone_from(&args.device);
@@ -166,17 +174,20 @@ fn verdict(report: &RelabelReport) -> String {
     }
 }
 
-/// Checks the files, with a bar on a terminal.
 fn verify_files(labels: &Path) -> Result<VerifyReport, ShardsError> {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} shards {msg}")
-        .expect("the template is a constant");
-    let bar = ProgressBar::new(0).with_style(style);
+    let display = Display::new(0, "shards");
     let report = shards::verify_files(labels, &VerifyOptions::default(), |progress| {
-        bar.set_length(progress.n_shards);
-        bar.set_position(progress.n_shards_done);
-        bar.set_message(BinaryBytes(progress.n_bytes).to_string());
+        display.show(
+            || progress.clone(),
+            false,
+            |bar| {
+                bar.set_length(progress.n_shards);
+                bar.set_position(progress.n_shards_done);
+                bar.set_message(BinaryBytes(progress.n_bytes).to_string());
+            },
+        );
     });
-    bar.finish_and_clear();
+    display.finish();
     report
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Classified;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Classified;
 use proptest::prelude::*;
 
 fn read_with(bytes: &[u8], options: &CorpusOptions) -> (Result<Vec<String>, CorpusError>, Tally) {

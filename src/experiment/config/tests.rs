@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Classified;
 
 const LEAST: &str = r#"
 output = "out"

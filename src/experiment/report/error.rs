@@ -1,7 +1,7 @@
 //! What can go wrong with a report.
 
 use crate::bounds::BoundsError;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::experiment::ExperimentError;
 use crate::shards::ShardsError;
 use crate::storage::{JsonFault, StorageError};
@@ -123,9 +123,8 @@ pub enum ReportError {
     Storage(#[from] StorageError),
 }
 
-impl ReportError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for ReportError {
+    fn kind(&self) -> Kind {
         match self {
             Self::NoResults { .. }
             | Self::NotADirectory { .. }

@@ -1,6 +1,6 @@
 //! Paths that are no directory of labels.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::shards::testing::{plan, with_targets, write_set};
 use crate::shards::*;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! A disk that does not answer is no damage: whatever reads labels says so, and nothing is removed.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::shards::testing::{
     add_selection, plan, with_targets, write_set, write_set_selected, write_shard,
 };

@@ -1,7 +1,7 @@
 //! What can go wrong between a CUDA device and the reduced positions.
 
-use super::layout::{GREATEST_K, MAX_SUMMED_BLOCKS};
-use crate::error::Kind;
+use super::limits::{BLOCK, GREATEST_K, MAX_SUMMED_BLOCKS};
+use crate::error::{Classified, Kind};
 use cudarc::driver::DriverError;
 
 /// A device that cannot reduce logits, or did not.
@@ -130,7 +130,7 @@ pub enum CudaError {
     /// Too many ids to draw from.
     #[error(
         "draws on a CUDA device are from at most {} ids, and the vocabulary has {vocab_size}; leave samples out, or use --reduce host",
-        64 * MAX_SUMMED_BLOCKS
+        BLOCK * MAX_SUMMED_BLOCKS
     )]
     DrawsVocabulary {
         /// V.
@@ -138,9 +138,8 @@ pub enum CudaError {
     },
 }
 
-impl CudaError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for CudaError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Driver { .. } | Self::Compile { .. } | Self::Disagrees { .. } => Kind::Failed,
             _ => Kind::Usage,

@@ -3,18 +3,12 @@
 //! Words are little-endian, as on every machine that CUDA runs on.
 
 use super::error::CudaError;
+use super::limits::{BLOCK, GREATEST_K, MAX_SUMMED_BLOCKS};
 use crate::signals::{SequenceTargets, SignalsConfig};
-use crate::teacher::logits::LogitsDtype;
+use crate::teacher::dtype::LogitsDtype;
 
 /// Threads a block; a power of two.
 pub(super) const N_THREADS: u32 = 256;
-/// The most ids that a position's list may hold, and the most draws.
-pub(super) const GREATEST_K: usize = 2048;
-/// The most blocks of [`BLOCK`] ids whose sums fit shared memory, for draws.
-pub(super) const MAX_SUMMED_BLOCKS: usize = 3 * GREATEST_K;
-/// Ids a summed block.
-pub(super) const BLOCK: usize = 64;
-
 /// `u64` words of one `struct Position`.
 pub(super) const POSITION_WORDS: usize = 3;
 /// `u64` words of one `struct Sums`.

@@ -27,6 +27,7 @@ mod binding;
 mod compile;
 mod error;
 mod layout;
+mod limits;
 mod outputs;
 mod provider;
 mod reducer;

@@ -9,9 +9,10 @@ mod emulator;
 
 use super::error::CudaError;
 use super::layout::*;
+use super::limits::*;
 use super::outputs::{NO_DEFECT, NOT_FINITE};
 use crate::signals::{Groups, Rounding, SCORE_K, Sampling, SignalsConfig};
-use crate::teacher::logits::LogitsDtype;
+use crate::teacher::dtype::LogitsDtype;
 use alike::{SCORE_TOLERANCE, assert_alike, assert_emulation_agrees};
 use emulator::{Batch, Values, emulator};
 

@@ -1,17 +1,17 @@
 //! In the model's graph: a head ranks and sums the logits on the device that made them.
 
 use super::ranked::{Outputs, RankedPosition};
-use super::{ReduceChoice, check_signals};
 use crate::onnx::head::{Head, HeadSpec, append_head};
 use crate::signals::{
     self, SCORE_K, SequenceBuilder, SequenceSignals, SequenceTargets, SignalsConfig, SignalsError,
     reduce_batch,
 };
 use crate::teacher::calls::TokenBatch;
+use crate::teacher::choice::ReduceChoice;
 use crate::teacher::error::TeacherError;
 use crate::teacher::model::{Model, run_error};
 use crate::teacher::open::Source;
-use crate::teacher::session::TeacherOptions;
+use crate::teacher::options::TeacherOptions;
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -183,6 +183,18 @@ impl GraphHead {
             got: "not finite".to_owned(),
             expected: "finite sums, since all logits are".to_owned(),
         })
+    }
+}
+
+/// A place prepared for some signals gives no others.
+pub(super) fn check_signals(
+    place: ReduceChoice,
+    prepared_for: &SignalsConfig,
+    asked: &SignalsConfig,
+) -> Result<(), TeacherError> {
+    match asked == prepared_for {
+        true => Ok(()),
+        false => Err(TeacherError::OtherSignals { place }),
     }
 }
 

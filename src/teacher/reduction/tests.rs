@@ -1,11 +1,16 @@
-use super::*;
-use crate::error::Kind;
+use super::graph::check_signals;
+use crate::error::{Classified, Kind};
 use crate::onnx::build::samples::Sample;
 use crate::onnx::build::{DecoderSpec, Edge, ModelBuilder, TensorData, decoder};
 use crate::onnx::{DType, Dim};
-use crate::signals::{Groups, PositionSignals, Rounding, Sampling, SignalsError};
+use crate::signals::{
+    Groups, PositionSignals, Rounding, Sampling, SequenceSignals, SequenceTargets, SignalsConfig,
+    SignalsError,
+};
 use crate::teacher::device::DeviceChoice;
-use crate::teacher::{Teacher, TeacherOptions, Timings, load_runtime};
+use crate::teacher::{
+    ReduceChoice, Teacher, TeacherError, TeacherOptions, Timings, TokenBatch, load_runtime,
+};
 use std::path::Path;
 
 /// Nats that a value of the head may be off the kernel's. Both take d = logit - max in f32 and sum

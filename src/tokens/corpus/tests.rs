@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Classified;
 use crate::tokens::megatron::MegatronWriter;
 use arrow_array::builder::{LargeListBuilder, ListBuilder, PrimitiveBuilder};
 use arrow_array::types::{Int32Type, Int64Type, UInt16Type};

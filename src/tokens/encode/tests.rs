@@ -1,5 +1,6 @@
 use super::*;
 use crate::corpus::CorpusOptions;
+use crate::error::Classified;
 use crate::tokens::{
     OpenOptions, TokenCorpus, TokensError, TrainOptions, WriterSettings, train_bpe,
 };

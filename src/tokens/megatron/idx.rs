@@ -1,5 +1,6 @@
 //! Reading an `.idx`: believe nothing before it is checked.
 
+use crate::error::{Classified, Kind};
 use crate::tokens::dtype::Dtype;
 
 /// The first bytes of every `.idx`.
@@ -106,6 +107,12 @@ pub enum IdxFault {
         /// The entry found.
         got: i64,
     },
+}
+
+impl Classified for IdxFault {
+    fn kind(&self) -> Kind {
+        Kind::BadData
+    }
 }
 
 impl IdxFault {

@@ -1,6 +1,6 @@
 //! What can go wrong with a checkpoint.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use std::path::PathBuf;
 
@@ -109,9 +109,14 @@ pub enum Fault {
     },
 }
 
-impl CheckpointError {
-    /// The kind of failure, which decides the exit code.
-    pub fn kind(&self) -> Kind {
+impl Classified for Fault {
+    fn kind(&self) -> Kind {
+        Kind::BadData
+    }
+}
+
+impl Classified for CheckpointError {
+    fn kind(&self) -> Kind {
         match self {
             CheckpointError::Damaged { .. } => Kind::BadData,
             CheckpointError::NotThere { .. } | CheckpointError::DoesNotFit { .. } => Kind::Usage,

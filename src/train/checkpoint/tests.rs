@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Classified;
 use crate::storage::{StorageError, fail_nth, replace};
 use crate::train::TrainError;
 use crate::train::export::{SpecialIds, read_hf};

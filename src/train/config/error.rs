@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration.
 
 use crate::config::ConfigFileError;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use std::fmt::Display;
 use std::path::PathBuf;
 
@@ -82,9 +82,8 @@ pub enum ConfigError {
     },
 }
 
-impl ConfigError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for ConfigError {
+    fn kind(&self) -> Kind {
         match self {
             Self::File(error) => error.kind(),
             _ => Kind::Usage,

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::text_override;
+use crate::error::Classified;
 use crate::tokens::{Packing, ViewOptions};
 use crate::train::loss::{Gate, KdLoss, TemperatureMode};
 use proptest::prelude::*;
@@ -23,7 +24,10 @@ fn least(overrides: &[&str]) -> RunConfig {
 
 /// The error with its causes, as a binary prints it.
 fn said(error: ConfigError) -> String {
-    format!("{:#}", anyhow::Error::from(error))
+    let error: &dyn std::error::Error = &error;
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<String> = causes.map(|cause| cause.to_string()).collect();
+    causes.join(": ")
 }
 
 fn refusal(overrides: &[&str]) -> String {

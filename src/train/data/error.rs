@@ -1,6 +1,6 @@
 //! What can be wrong with what a run is to read.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use crate::tokens::TokensError;
@@ -206,9 +206,10 @@ impl DataError {
             _ => None,
         }
     }
+}
 
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for DataError {
+    fn kind(&self) -> Kind {
         match self {
             DataError::Shards(error) => error.kind(),
             DataError::Tokens(error) => error.kind(),

@@ -1,7 +1,7 @@
 //! What can go wrong in evaluation and generation.
 
 use crate::corpus::CorpusError;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::tokens::TokensError;
 use std::path::PathBuf;
 
@@ -155,9 +155,8 @@ pub enum EvalError {
     Interrupted,
 }
 
-impl EvalError {
-    /// The kind of failure, which decides the exit code.
-    pub fn kind(&self) -> Kind {
+impl Classified for EvalError {
+    fn kind(&self) -> Kind {
         match self {
             EvalError::Corpus(error) => error.kind(),
             EvalError::Tokens(error) => error.kind(),

@@ -1,6 +1,6 @@
 //! What can be wrong with a model's directory, and what to do about it.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
 use crate::onnx::OnnxError;
 use crate::storage::StorageError;
@@ -132,8 +132,23 @@ pub enum ExportError {
 }
 
 impl ExportError {
-    /// The kind of failure, which decides the exit code.
-    pub fn kind(&self) -> Kind {
+    /// Of a write to `path`, which a wish to stop ends too.
+    pub(super) fn written(path: &Path, source: std::io::Error, interrupt: &Interrupt) -> Self {
+        match interrupt.is_requested() {
+            true => ExportError::Interrupted {
+                path: path.to_owned(),
+            },
+            false => ExportError::io("write", path, source),
+        }
+    }
+
+    pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        StorageError::io(action, path, source).into()
+    }
+}
+
+impl Classified for ExportError {
+    fn kind(&self) -> Kind {
         match self {
             ExportError::Storage(error) => error.kind(),
             ExportError::Tokens(error) => error.kind(),
@@ -151,19 +166,5 @@ impl ExportError {
             | ExportError::NotADirectory { .. }
             | ExportError::AlreadyThere { .. } => Kind::Usage,
         }
-    }
-
-    /// Of a write to `path`, which a wish to stop ends too.
-    pub(super) fn written(path: &Path, source: std::io::Error, interrupt: &Interrupt) -> Self {
-        match interrupt.is_requested() {
-            true => ExportError::Interrupted {
-                path: path.to_owned(),
-            },
-            false => ExportError::io("write", path, source),
-        }
-    }
-
-    pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        StorageError::io(action, path, source).into()
     }
 }

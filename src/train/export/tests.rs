@@ -1,5 +1,5 @@
 use super::*;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::train::model::{ModelSpec, Params};
 use ::safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! What can go wrong with metrics.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use std::path::PathBuf;
 
@@ -44,9 +44,10 @@ impl MetricsError {
             other => other,
         }
     }
+}
 
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for MetricsError {
+    fn kind(&self) -> Kind {
         match self {
             Self::Line { .. } => Kind::BadData,
             Self::AlreadyThere { .. } => Kind::Usage,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Classified;
 use crate::train::schedule::Stage;
 use std::path::{Path, PathBuf};
 

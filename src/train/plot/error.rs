@@ -1,6 +1,6 @@
 //! What can go wrong with a picture of runs.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use crate::train::metrics::MetricsError;
 use std::path::PathBuf;
@@ -57,9 +57,8 @@ pub enum PlotError {
     Storage(#[from] StorageError),
 }
 
-impl PlotError {
-    /// What kind of failure this is.
-    pub fn kind(&self) -> Kind {
+impl Classified for PlotError {
+    fn kind(&self) -> Kind {
         match self {
             Self::NoRun { .. } | Self::Empty { .. } | Self::Twice { .. } | Self::Count { .. } => {
                 Kind::Usage

@@ -2,7 +2,7 @@ use super::axis::{XAxis, ticks};
 use super::canvas::dashed;
 use super::series::{Point, clipped, smoothed, thinned, y_range};
 use super::*;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::train::metrics::{
     METRICS_NAME, MetricsLine, MetricsWriter, StageLine, TrainLine, ValidLine,
 };

@@ -1,6 +1,6 @@
 //! What can go wrong between the parts of a run.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::storage::{JsonFault, StorageError};
 use crate::train::TrainError;
 use crate::train::data::DataError;
@@ -231,9 +231,8 @@ fn of_labels(key: &str) -> &'static str {
     }
 }
 
-impl RunError {
-    /// The kind of failure, which decides the exit code.
-    pub fn kind(&self) -> Kind {
+impl Classified for RunError {
+    fn kind(&self) -> Kind {
         match self {
             RunError::NotResumed { .. }
             | RunError::Finished { .. }

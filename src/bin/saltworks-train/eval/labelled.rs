@@ -1,7 +1,9 @@
 //! `saltworks-train eval --labels`.
 
-use super::{Args, bar, number};
+use super::{Args, number};
+use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
+use crate::common::progress::Display;
 use crate::opened::{OpenedModel, check_memory, flow, pool};
 use saltworks::interrupt::Interrupt;
 use saltworks::train::data::{LabelSource, TokenizerFacts};
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 /// Which labels, and which positions are easy.
 #[derive(clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Labels")]
 pub(super) struct LabelArgs {
     /// Labels instead of tokens (a directory of `saltworks label` with the group stats): the model
     /// beside its teacher on the same positions, over all and by the teacher's NLL of the position.
@@ -66,7 +69,7 @@ pub(super) fn run(
     opened: &OpenedModel,
     params: Params,
     interrupt: &Interrupt,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let labels = open(args, dir, opened)?;
     let pool = pool(args.threads)?;
     let n_threads = pool.current_num_threads();
@@ -78,20 +81,20 @@ pub(super) fn run(
     };
     // At most: the last sequence of a corpus, or of a document, may be shorter.
     let n_targets = labels.n_sequences() * u64::from(labels.view().seq_len);
-    let bar = bar(n_targets, "tokens");
+    let display = Display::new(n_targets, "tokens");
     let mut network = Network::new(params, capacity);
     let on_progress = |now: &EvalProgress| {
-        bar.set_position(now.n_targets);
+        display.at(now.n_targets);
         flow(interrupt)
     };
     let report =
         pool.install(|| evaluate_labelled(&mut network, &labels, &options, on_progress))?;
-    bar.finish_and_clear();
+    display.finish();
     print(args, opened, &labels, &report)
 }
 
 /// The labels, found to be of the model's tokenizer as far as either is known.
-fn open(args: &Args, dir: &Path, opened: &OpenedModel) -> anyhow::Result<LabelSource> {
+fn open(args: &Args, dir: &Path, opened: &OpenedModel) -> Result<LabelSource> {
     let labels = open_labelled(dir, args.labels.selection.as_deref())?;
     if let Some(note) = labels.note() {
         say!("note: {note}");
@@ -112,12 +115,13 @@ fn print(
     opened: &OpenedModel,
     labels: &LabelSource,
     report: &LabelledReport,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     if args.json {
-        let mut json = serde_json::to_value(report)?;
+        let mut json = serde_json::to_value(report).expect("plain fields");
         json["model"] = opened.dir.display().to_string().into();
         json["labels"] = labels.dir().display().to_string().into();
-        return print::json(&json, false);
+        print::json(&json, false);
+        return Ok(());
     }
     out!("model        {}", opened.dir.display());
     out!("labels       {}", labels.dir().display());

@@ -2,9 +2,9 @@
 
 use super::configs::{self, SEQ_LEN, Scale};
 use super::{Args, claim, story, texts};
+use crate::common::exit::{Context, Result};
 use crate::common::print::out;
 use crate::signals;
-use anyhow::Context;
 use saltworks::demo::DemoError;
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::{OpenOptions, TokenCorpus};
@@ -29,7 +29,8 @@ struct Stage {
     done: PathBuf,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+/// `messages` are options that every command takes.
+pub(super) fn run(args: &Args, messages: &[String]) -> Result<()> {
     let began = Instant::now();
     let dir = args.output.as_path();
     let scale = if args.quick {
@@ -42,13 +43,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     write_texts(args, dir)?;
     let demo = Demo { dir, scale: &scale };
     for (i, stage) in demo.text_stages().iter().enumerate() {
-        stage.run(i + 1, N_STAGES, &interrupt)?;
+        stage.run(i + 1, &interrupt, messages)?;
     }
     let n_tokens = n_tokens(dir)?;
     configs::write(dir, &scale, n_tokens, args.seed)?;
     let after = demo.model_stages(n_tokens);
     for (i, stage) in after.iter().enumerate() {
-        stage.run(N_STAGES - after.len() + i + 1, N_STAGES, &interrupt)?;
+        stage.run(N_STAGES - after.len() + i + 1, &interrupt, messages)?;
     }
     story::tell(dir, began.elapsed(), args.quick)
 }
@@ -63,7 +64,7 @@ fn settings(args: &Args) -> serde_json::Value {
     })
 }
 
-fn write_texts(args: &Args, dir: &Path) -> anyhow::Result<()> {
+fn write_texts(args: &Args, dir: &Path) -> Result<()> {
     let (corpus, held_out) = (dir.join("corpus.jsonl"), dir.join("held-out.jsonl"));
     if held_out.exists() {
         return Ok(());
@@ -276,21 +277,21 @@ impl Demo<'_> {
     }
 }
 
-fn n_tokens(dir: &Path) -> anyhow::Result<u64> {
+fn n_tokens(dir: &Path) -> Result<u64> {
     Ok(TokenCorpus::open(&dir.join("tokens"), &OpenOptions::default())?.n_tokens())
 }
 
 impl Stage {
-    fn run(&self, number: usize, n_stages: usize, interrupt: &Interrupt) -> anyhow::Result<()> {
+    fn run(&self, number: usize, interrupt: &Interrupt, messages: &[String]) -> Result<()> {
         if self.done.exists() {
             out!();
-            out!("[{number}/{n_stages}] {}: there already", self.title);
+            out!("[{number}/{N_STAGES}] {}: there already", self.title);
             return Ok(());
         }
         out!();
-        out!("[{number}/{n_stages}] {}", self.title);
+        out!("[{number}/{N_STAGES}] {}", self.title);
         out!("$ {}", self.line());
-        let status = self.run_to_its_end(interrupt)?;
+        let status = self.run_to_its_end(interrupt, messages)?;
         if status.success() {
             return Ok(());
         }
@@ -309,12 +310,15 @@ impl Stage {
         format!("{} {}", self.program, self.arguments.join(" "))
     }
 
-    fn run_to_its_end(&self, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> {
+    fn run_to_its_end(&self, interrupt: &Interrupt, messages: &[String]) -> Result<ExitStatus> {
         let program = beside_this_one(self.program)?;
         let mut command = Command::new(&program);
         // A group of its own: Ctrl-C on a terminal reaches this process alone, which passes on one
         // signal; two would end the command at once.
-        command.args(&self.arguments).process_group(0);
+        command
+            .args(&self.arguments)
+            .args(messages)
+            .process_group(0);
         let child = command.spawn();
         let mut child = child.map_err(|source| DemoError::NoProgram { program, source })?;
         let mut was_asked = false;
@@ -340,7 +344,7 @@ fn ask_to_stop(child: &Child) {
     unsafe { libc::kill(pid, libc::SIGTERM) };
 }
 
-fn beside_this_one(program: &str) -> anyhow::Result<PathBuf> {
+fn beside_this_one(program: &str) -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell where this program is")?;
     Ok(this.with_file_name(program))
 }

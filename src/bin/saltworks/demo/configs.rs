@@ -1,7 +1,7 @@
 //! What the demo's models and runs are.
 
-use anyhow::Context;
-use saltworks::storage;
+use crate::common::exit::Result;
+use saltworks::storage::{self, PlaceError};
 use std::path::Path;
 
 /// T.
@@ -79,8 +79,12 @@ fn epochs(n_steps: u64, n_tokens: u64) -> u64 {
 }
 
 /// Writes `slm.toml`, `llm.toml` and `experiment.toml`, all of which can be run again by hand.
-pub(super) fn write(dir: &Path, scale: &Scale, n_tokens: u64, seed: u64) -> anyhow::Result<()> {
-    let at = dir.to_str().context("the path of the demo is not UTF-8")?;
+pub(super) fn write(dir: &Path, scale: &Scale, n_tokens: u64, seed: u64) -> Result<()> {
+    let at = dir.to_str().ok_or_else(|| PlaceError {
+        expected: "a directory whose path is UTF-8",
+        got: format!("`{}`", dir.display()),
+        remedy: "give --output another".to_owned(),
+    })?;
     for (name, text) in [
         ("slm.toml", slm(at, scale, n_tokens, seed)),
         ("llm.toml", llm(at, scale, n_tokens)),

@@ -17,17 +17,24 @@ mod story;
 #[cfg(feature = "train")]
 mod texts;
 
-use anyhow::Context;
+use crate::common::exit::Result;
+use crate::common::progress;
 use saltworks::demo::DemoError;
-use saltworks::storage;
+use saltworks::storage::{self, StorageError};
 use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  saltworks demo --quick --output demo
+  saltworks demo --corpus books/*.txt --output demo";
 
 /// Corpus, tokenizer, small model, labels, selection, large models with and without its help, and a
 /// report: all of it in one directory, from generated text or from yours.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory for everything; made if it is not there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
     /// Your text in place of a generated one: files, directories or globs of .jsonl, .json, .ndjson
     /// or .txt (plain, .gz or .zst) or .parquet; in JSON and Parquet the field `text` is read.
@@ -64,26 +71,26 @@ impl Teacher {
     const DEFAULT: Self = Teacher::Ngram;
 }
 
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args, messages: progress::Options) -> Result<()> {
     match args.teacher {
         #[cfg(feature = "train")]
-        Teacher::Trained => chain::run(&args),
+        Teacher::Trained => chain::run(&args, &messages.to_arguments()),
         Teacher::Ngram => ngram::run(&args),
     }
 }
 
 /// Marks the directory as the demo of these settings. One with other content is left alone, but a
 /// demo that came to nothing yet, as by a wrong --corpus, may begin with others.
-fn claim(dir: &Path, settings: &serde_json::Value) -> anyhow::Result<()> {
+fn claim(dir: &Path, settings: &serde_json::Value) -> Result<()> {
     let path = dir.join("demo.json");
     let settings = format!("{settings:#}\n");
     let there = std::fs::read_to_string(&path).ok();
     if there.as_ref() == Some(&settings) {
         return Ok(());
     }
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let entries =
-        std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let io = |action| move |source| StorageError::io(action, dir, source);
+    std::fs::create_dir_all(dir).map_err(io("make"))?;
+    let entries = std::fs::read_dir(dir).map_err(io("list"))?;
     let own = usize::from(there.is_some());
     if entries.count() > own {
         let dir = dir.to_path_buf();

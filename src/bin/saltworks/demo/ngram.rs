@@ -1,10 +1,10 @@
 //! Labels alone, by a teacher that is counted and not trained.
 
 use super::{Args, claim};
+use crate::common::exit::Result;
 use crate::common::print::out;
 use crate::progress::ProgressDisplay;
 use crate::signals;
-use anyhow::{Context, bail};
 use saltworks::corpus::{CorpusOptions, Documents};
 use saltworks::demo::{
     CorpusSettings, CorpusSummary, DemoError, NgramTeacher, unigram_entropy, write_corpus,
@@ -12,13 +12,13 @@ use saltworks::demo::{
 };
 use saltworks::label::{self, LabelOptions, Observer};
 use saltworks::shards::LabelSet;
-use saltworks::storage::{self, Partial};
+use saltworks::storage::{self, Partial, StorageError};
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, DEFAULT_TRAIN_TEXT_BYTES, END_OF_TEXT, EncodeOptions, OpenOptions,
     TokenCorpus, Tokenizer, TrainOptions, WriterSettings, encode_documents, train_bpe,
 };
 use saltworks::view::collect_stats;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -42,9 +42,9 @@ struct Layout {
     labels: PathBuf,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(args: &Args) -> Result<()> {
     if !args.corpus.is_empty() || args.quick {
-        bail!(DemoError::OnlyGenerated);
+        return Err(DemoError::OnlyGenerated.into());
     }
     let megabytes = args.megabytes.unwrap_or(DEFAULT_MEGABYTES);
     let settings =
@@ -73,7 +73,7 @@ impl Layout {
     }
 }
 
-fn generate(seed: u64, megabytes: u64, layout: &Layout) -> anyhow::Result<()> {
+fn generate(seed: u64, megabytes: u64, layout: &Layout) -> Result<()> {
     let settings = CorpusSettings {
         seed,
         n_text_bytes: megabytes * 1_000_000,
@@ -83,13 +83,11 @@ fn generate(seed: u64, megabytes: u64, layout: &Layout) -> anyhow::Result<()> {
         n_documents,
         n_text_bytes,
     } = write_corpus(&mut out, &settings)?;
-    out.flush()
-        .with_context(|| format!("cannot write {}", layout.corpus.display()))?;
+    let written = out.into_inner();
+    let written =
+        written.map_err(|error| StorageError::io("write", &layout.corpus, error.into_error()))?;
     // One that is already there has the same bytes: they are a function of the settings.
-    out.into_inner()
-        .context("cannot write the corpus")?
-        .seal()?
-        .publish()?;
+    written.seal()?.publish()?;
     let megabytes = n_text_bytes as f64 / 1e6;
     done(
         "corpus",
@@ -99,7 +97,7 @@ fn generate(seed: u64, megabytes: u64, layout: &Layout) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn train_tokenizer(layout: &Layout) -> anyhow::Result<Tokenizer> {
+fn train_tokenizer(layout: &Layout) -> Result<Tokenizer> {
     let options = TrainOptions {
         vocab_size: VOCAB_SIZE,
         special_tokens: vec![END_OF_TEXT.to_owned()],
@@ -113,7 +111,7 @@ fn train_tokenizer(layout: &Layout) -> anyhow::Result<Tokenizer> {
     Ok(tokenizer)
 }
 
-fn tokenize(tokenizer: &Tokenizer, layout: &Layout) -> anyhow::Result<()> {
+fn tokenize(tokenizer: &Tokenizer, layout: &Layout) -> Result<()> {
     let options = EncodeOptions {
         eod: tokenizer.token_id(END_OF_TEXT).into_iter().collect(),
         ..EncodeOptions::default()
@@ -141,9 +139,10 @@ fn tokenize(tokenizer: &Tokenizer, layout: &Layout) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fit_teacher(tokenizer: &Tokenizer, layout: &Layout) -> anyhow::Result<()> {
+fn fit_teacher(tokenizer: &Tokenizer, layout: &Layout) -> Result<()> {
     let corpus = TokenCorpus::open(&layout.tokens, &OpenOptions::default())?;
-    let mut tokens = vec![0; usize::try_from(corpus.n_tokens())?];
+    let n_tokens = usize::try_from(corpus.n_tokens()).expect("a mapped file fits");
+    let mut tokens = vec![0; n_tokens];
     corpus.copy_tokens(0, &mut tokens)?;
     let vocab_size = tokenizer.vocab_size() as usize;
     let teacher = NgramTeacher::fit(&tokens, vocab_size, N_STATES_MAX)?;
@@ -158,7 +157,7 @@ fn fit_teacher(tokenizer: &Tokenizer, layout: &Layout) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn label(layout: &Layout) -> anyhow::Result<()> {
+fn label(layout: &Layout) -> Result<()> {
     let options = LabelOptions {
         teacher: Some(layout.teacher.clone()),
         tokens: Some(layout.tokens.clone()),
@@ -191,7 +190,7 @@ fn label(layout: &Layout) -> anyhow::Result<()> {
 }
 
 /// What the labels say, in one line; `saltworks stats` says it all.
-fn summarise(layout: &Layout) -> anyhow::Result<()> {
+fn summarise(layout: &Layout) -> Result<()> {
     let stats = collect_stats(&LabelSet::open(&layout.labels)?, |_| {})?;
     let means: Vec<String> = stats
         .labels
@@ -209,7 +208,7 @@ fn summarise(layout: &Layout) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn documents(layout: &Layout) -> anyhow::Result<Documents> {
+fn documents(layout: &Layout) -> Result<Documents> {
     Ok(Documents::open(
         vec![layout.corpus.clone()],
         CorpusOptions::default(),

@@ -1,16 +1,14 @@
 //! What the demo found, in a few lines.
 
+use crate::common::exit::Result;
 use crate::common::print::out;
-use anyhow::Context;
+use saltworks::experiment::report::read_results;
 use saltworks::experiment::{ArmResults, Budget, Reach, Results};
 use std::path::Path;
 use std::time::Duration;
 
-pub(super) fn tell(dir: &Path, took: Duration, is_quick: bool) -> anyhow::Result<()> {
-    let path = dir.join("experiment/results.json");
-    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let results: Results =
-        serde_json::from_slice(&text).with_context(|| format!("cannot read {}", path.display()))?;
+pub(super) fn tell(dir: &Path, took: Duration, is_quick: bool) -> Result<()> {
+    let results = read_results(&dir.join("experiment"))?;
     out!();
     out!("After {} s:", took.as_secs());
     out!();

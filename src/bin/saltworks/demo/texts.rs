@@ -1,8 +1,8 @@
 //! The demo's text: generated, or a user's, cut and shuffled, with a part held out.
 
 use super::Args;
+use crate::common::exit::{Context, Result};
 use crate::common::print::say;
-use anyhow::Context;
 use saltworks::corpus::{CorpusOptions, Documents, expand_inputs};
 use saltworks::demo::{CorpusSettings, DemoError, write_corpus};
 use saltworks::storage;
@@ -25,12 +25,7 @@ pub(super) struct Texts {
 }
 
 /// Writes the documents to train on and those held out, as JSON lines.
-pub(super) fn write(
-    args: &Args,
-    megabytes: u64,
-    corpus: &Path,
-    held_out: &Path,
-) -> anyhow::Result<Texts> {
+pub(super) fn write(args: &Args, megabytes: u64, corpus: &Path, held_out: &Path) -> Result<Texts> {
     let n_bytes = (megabytes * 1_000_000) as usize;
     let mut documents = match args.corpus.is_empty() {
         true => generated(args.seed, n_bytes)?,
@@ -57,7 +52,7 @@ pub(super) fn write(
     })
 }
 
-fn generated(seed: u64, n_text_bytes: usize) -> anyhow::Result<Vec<String>> {
+fn generated(seed: u64, n_text_bytes: usize) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     let settings = CorpusSettings {
         seed,
@@ -65,14 +60,15 @@ fn generated(seed: u64, n_text_bytes: usize) -> anyhow::Result<Vec<String>> {
     };
     write_corpus(&mut lines, &settings)?;
     let text_of = |line: std::io::Result<String>| {
-        let document: serde_json::Value = serde_json::from_str(&line?)?;
+        let document: serde_json::Value =
+            serde_json::from_str(&line?).map_err(std::io::Error::from)?;
         Ok(document["text"].as_str().unwrap_or_default().to_owned())
     };
     lines.lines().map(text_of).collect()
 }
 
 /// The first documents, until there are so many bytes of text.
-fn users(inputs: &[String], n_bytes: usize) -> anyhow::Result<Vec<String>> {
+fn users(inputs: &[String], n_bytes: usize) -> Result<Vec<String>> {
     let (mut pieces, mut left) = (Vec::new(), n_bytes);
     let files = expand_inputs(inputs, None)?;
     for note in files.left_out.notes() {
@@ -132,12 +128,11 @@ fn shuffle(documents: &mut Vec<String>, seed: u64) {
     documents.extend(keyed.into_iter().map(|(_, text)| text));
 }
 
-fn write_lines(path: &Path, documents: &[(usize, &String)]) -> anyhow::Result<()> {
+fn write_lines(path: &Path, documents: &[(usize, &String)]) -> Result<()> {
     let mut lines = Vec::new();
     for (i, text) in documents {
         let line = serde_json::json!({ "id": format!("{i:06}"), "text": text });
-        serde_json::to_writer(&mut lines, &line).context("cannot write JSON")?;
-        lines.push(b'\n');
+        lines.extend(format!("{line}\n").into_bytes());
     }
     Ok(storage::replace(path, &lines)?)
 }

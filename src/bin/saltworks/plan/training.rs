@@ -1,9 +1,10 @@
 //! `saltworks plan --training`: what a training run needs of labels, what they cost, and what a live
 //! teacher in the training loop would have cost instead.
 
+use crate::common::exit::Result;
 use crate::common::print::{self, say};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
-use saltworks::config::Layers;
+use saltworks::config::{ConfigFileError, Layers};
 use saltworks::label::{self, Estimate, LabelConfig, SequenceRange};
 use saltworks::train::TrainError;
 use saltworks::train::config::RunConfig;
@@ -61,7 +62,7 @@ pub(super) fn run(
     label: super::super::label::Args,
     n_runs: u64,
     as_json: bool,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let config = RunConfig::read(training, &[]).map_err(TrainError::from)?;
     config.validate().map_err(TrainError::from)?;
     let demand = LabelDemand::of(&config);
@@ -72,7 +73,8 @@ pub(super) fn run(
     let estimate = label::estimate(&label_config)?;
     let costs = Costs::of(&config, demand, &estimate, n_runs);
     if as_json {
-        return print::json(&costs, true);
+        print::json(&costs, true);
+        return Ok(());
     }
     print::block(&costs.render());
     Ok(())
@@ -91,20 +93,31 @@ const SHARED_KEYS: [&str; 9] = [
     "sequence_bos",
 ];
 
+/// A path that TOML has no words for.
+fn unwritable(source: toml::ser::Error) -> ConfigFileError {
+    ConfigFileError::Serialize { source }
+}
+
 /// The options of labelling, and what the training configuration says for those that are left out. Without
 /// a range or a selection among them, as many sequences as the run wants.
 fn label_config(
     config: &RunConfig,
     label: super::super::label::Args,
     demand: &LabelDemand,
-) -> anyhow::Result<LabelConfig> {
-    let mut below = Table::try_from(&config.data)?;
+) -> Result<LabelConfig> {
+    let mut below = Table::try_from(&config.data).map_err(unwritable)?;
     below.retain(|key, _| SHARED_KEYS.iter().any(|shared| *shared == key));
     let output = config.data.labels.clone();
     let output = output.unwrap_or_else(|| UNNAMED_OUTPUT.into());
-    below.insert("output".to_owned(), Value::try_from(output)?);
+    below.insert(
+        "output".to_owned(),
+        Value::try_from(output).map_err(unwritable)?,
+    );
     if let Some(selection) = selection_there(config.data.selection.as_deref()) {
-        below.insert("selection".to_owned(), Value::try_from(selection)?);
+        below.insert(
+            "selection".to_owned(),
+            Value::try_from(selection).map_err(unwritable)?,
+        );
     }
     let layers = Layers::read(label.config.as_deref(), &label.set)?.over(below);
     let mut label_config = label.options.over_layers(layers)?.resolve()?;

@@ -1,6 +1,7 @@
 //! What was kept and dropped, as text: beginnings of a few sequences of each kind.
 
 use super::Args;
+use crate::common::exit::Result;
 use crate::inspect::matching_tokenizer;
 use saltworks::select::{Example, Examples};
 use saltworks::shards::{LabelSet, Plan};
@@ -42,7 +43,7 @@ struct Beginning {
 
 impl Source {
     /// Opens what a preview needs, if one is wanted.
-    pub(super) fn open(args: &Args, labels: &LabelSet) -> anyhow::Result<Option<Self>> {
+    pub(super) fn open(args: &Args, labels: &LabelSet) -> Result<Option<Self>> {
         if !args.preview {
             return Ok(None);
         }
@@ -62,12 +63,8 @@ impl Source {
         Ok(Some(Source { tokenizer, corpus }))
     }
 
-    pub(super) fn preview(
-        &self,
-        labels: &LabelSet,
-        examples: &Examples,
-    ) -> anyhow::Result<Preview> {
-        let all = |examples: &[Example]| -> anyhow::Result<Vec<Beginning>> {
+    pub(super) fn preview(&self, labels: &LabelSet, examples: &Examples) -> Result<Preview> {
+        let all = |examples: &[Example]| -> Result<Vec<Beginning>> {
             let beginning = |&example: &Example| {
                 let text = self.text(&self.input_ids(labels, example.seq_id)?);
                 Ok(Beginning { example, text })
@@ -81,7 +78,7 @@ impl Source {
         })
     }
 
-    fn input_ids(&self, labels: &LabelSet, seq_id: u64) -> anyhow::Result<Vec<u32>> {
+    fn input_ids(&self, labels: &LabelSet, seq_id: u64) -> Result<Vec<u32>> {
         let Some(corpus) = &self.corpus else {
             let (row, _) = read_row(labels, RowChoice::SeqId(seq_id))?;
             return Ok(row.input_ids);
@@ -106,7 +103,7 @@ impl Source {
 }
 
 /// The corpus that was labelled, by samples of its files: another one would be cut into other sequences.
-fn open_corpus(path: &Path, plan: &Plan) -> anyhow::Result<TokenCorpus> {
+fn open_corpus(path: &Path, plan: &Plan) -> Result<TokenCorpus> {
     let options = OpenOptions {
         format: Some(plan.corpus.format),
         dtype: plan.corpus.dtype,

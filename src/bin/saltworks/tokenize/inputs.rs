@@ -1,5 +1,6 @@
 //! Which documents; the same for `tokenize` and `tokenizer train`.
 
+use crate::common::exit::Result;
 use crate::common::print::say;
 use saltworks::corpus::{
     CorpusOptions, DEFAULT_TEXT_FIELD, DEFAULT_ZSTD_WINDOW_LOG_MAX, DocumentFormat, Documents,
@@ -11,6 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 #[derive(clap::Args)]
+#[command(next_help_heading = "Documents")]
 pub(crate) struct InputArgs {
     /// Files, directories or globs of JSON lines (.jsonl, .json, .jsonlines, .ndjson), text (.txt, .md,
     /// source code), each plain or .gz, .zst, .xz, .bz2 or .lz4, or .parquet; without an extension, what
@@ -58,7 +60,7 @@ impl InputArgs {
     }
 
     /// Finds the files; reading them ends when `interrupt` is requested.
-    pub(crate) fn open(&self, interrupt: &Interrupt) -> anyhow::Result<Opened> {
+    pub(crate) fn open(&self, interrupt: &Interrupt) -> Result<Opened> {
         let options = CorpusOptions {
             text_field: self.text_field.clone(),
             skip_bad_lines: self.skip_bad_lines,

@@ -1,52 +1,33 @@
-//! How far tokenizing has come: a bar on a terminal, a JSON line every few seconds elsewhere.
+//! How far tokenizing has come.
 
-use crate::common::print;
-use crate::common::progress::{LINE_INTERVAL, terminal_bar};
-use indicatif::ProgressBar;
+use crate::common::progress::{BYTES, Display};
 use saltworks::tokens::EncodeProgress;
-use std::time::Instant;
 
-const TEMPLATE: &str = "{wide_bar} {bytes}/{total_bytes} {msg} ETA {eta}";
-
-/// Shows progress on stderr.
-pub(crate) struct Progress {
-    bar: Option<ProgressBar>,
-    started: Instant,
-    last_line: Instant,
-}
+/// Shows progress on standard error.
+pub(crate) struct Progress(Display);
 
 impl Progress {
     pub(crate) fn new(bytes_total: u64) -> Self {
-        let bar = terminal_bar(TEMPLATE).inspect(|bar| bar.set_length(bytes_total));
-        let now = Instant::now();
-        Self {
-            bar,
-            started: now,
-            last_line: now,
-        }
+        Self(Display::new(bytes_total, BYTES))
     }
 
-    pub(crate) fn show(&mut self, now: &EncodeProgress) {
+    pub(crate) fn show(&self, now: &EncodeProgress) {
         let seconds = self.seconds();
-        if let Some(bar) = &self.bar {
-            bar.set_message(message(now, seconds));
+        let draw = |bar: &indicatif::ProgressBar| {
             bar.set_position(now.bytes_read);
-        } else if self.last_line.elapsed() >= LINE_INTERVAL {
-            self.last_line = Instant::now();
-            print::json_note(&json_line(now, seconds));
-        }
+            bar.set_message(message(now, seconds));
+        };
+        self.0.show(|| json_line(now, seconds), false, draw);
     }
 
     /// Takes the bar away; the summary says the rest.
     pub(crate) fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.0.finish();
     }
 
     /// Time since the start.
     pub(crate) fn seconds(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
+        self.0.seconds()
     }
 }
 

@@ -4,7 +4,7 @@
 use super::alike::assert_alike;
 use super::config;
 use super::emulator::reduce_emulated;
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use crate::onnx::build::samples::Sample;
 use crate::onnx::build::{DecoderSpec, ModelBuilder, decoder};
 use crate::onnx::{DType, Dim, read_signature};

@@ -6,7 +6,7 @@ use crate::signals::{
 use crate::teacher::cuda::compile::KERNEL;
 use crate::teacher::cuda::layout::*;
 use crate::teacher::cuda::outputs::{check_targets, read_sequences};
-use crate::teacher::logits::LogitsDtype;
+use crate::teacher::dtype::LogitsDtype;
 use half::{bf16, f16};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Classified;
 use crate::train::model::ModelSpec;
 
 fn spec(tie_embeddings: bool) -> ModelSpec {

@@ -1,9 +1,9 @@
 //! Rows of a selection's file, for whoever joins them with something else.
 
-use super::ShardsError;
-use super::selection::fault;
-use super::selection_seal;
-use crate::storage::Source;
+use super::format::{FILE_KEY, FILE_KIND, KEPT, SCORE, SEQ_ID, SelectionHead, SelectionRow, fault};
+use super::seal;
+use crate::shards::ShardsError;
+use crate::storage::{DecodeError, Source, StorageError};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -12,51 +12,20 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, RecordBatch};
 use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::errors::ParquetError;
 use std::fmt::Display;
 use std::path::Path;
 
 const BATCH_ROWS: usize = 1 << 16;
-const SEQ_ID: &str = "seq_id";
-const KEPT: &str = "kept";
-const SCORE: &str = "score";
-/// Metadata key of what a file of this crate is.
-const FILE_KEY: &str = "saltworks.file";
 
 type Builder = ParquetRecordBatchReaderBuilder<Source>;
 
-/// One row of a selection.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SelectionRow {
-    /// The sequence.
-    pub seq_id: u64,
-    /// Whether it is kept.
-    pub kept: bool,
-    /// What it was selected by, in the unit of that score; `None` where it has none.
-    pub score: Option<f64>,
-}
-
-/// What a selection's file has beside its rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SelectionHead {
-    /// Whether there is a column of scores.
-    pub has_scores: bool,
-    /// Key and value, in the order of the file.
-    pub metadata: Vec<(String, String)>,
-}
-
-impl SelectionHead {
-    /// The value of `key`.
-    pub fn get(&self, key: &str) -> Option<&str> {
-        let found = self.metadata.iter().find(|(known, _)| known == key);
-        found.map(|(_, value)| value.as_str())
-    }
-}
-
 /// Gives `on_row` every row of the selection at `path`, in the order of the file, with its score where
 /// the file has one. `seq_id` may be any integer, as other programs write it; without a column `kept`
-/// every row is kept. No row is held against another: [`super::Selection::read`] does that.
+/// every row is kept. No row is compared with another: [`crate::shards::Selection::read`] does that.
 ///
 /// # Errors
 /// A file that is not there, no Parquet, or not what `select` wrote; a part of labels; `seq_id` that is
@@ -75,13 +44,13 @@ pub(super) fn read_rows(
     mut on_row: impl FnMut(SelectionRow) -> Result<(), ShardsError>,
 ) -> Result<SelectionHead, ShardsError> {
     let source = Source::open(path)?;
-    let undecoded = |error| selection_seal::decode_error(path, error);
+    let undecoded = |error| seal::decode_error(path, error);
     let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = source
         .decode(|| Builder::try_new_with_options(source.clone(), as_stored))
         .map_err(undecoded)?;
     let head = head_of(&builder);
-    selection_seal::check(path, &source, &head.metadata)?;
+    seal::check(path, &source, &head.metadata)?;
     check_is_selection(path, &head)?;
     let mask = wanted_columns(path, &builder, with_scores && head.has_scores)?;
     let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
@@ -94,6 +63,21 @@ pub(super) fn read_rows(
         };
         each_row(path, &batch, n_rows, &mut on_row)?;
         n_rows += batch.num_rows() as u64;
+    }
+}
+
+/// Whether a file is Parquet with the columns of a selection.
+///
+/// # Errors
+/// One that could not be read.
+pub fn is_selection(source: &Source) -> Result<bool, StorageError> {
+    let options = ArrowReaderOptions::default();
+    match source.decode(|| ArrowReaderMetadata::load(source, options)) {
+        Ok(footer) => Ok([SEQ_ID, KEPT]
+            .iter()
+            .all(|name| footer.schema().column_with_name(name).is_some())),
+        Err(DecodeError::Read(error)) => Err(error),
+        Err(_) => Ok(false),
     }
 }
 
@@ -136,7 +120,7 @@ fn head_of(builder: &Builder) -> SelectionHead {
 /// Shards have a `seq_id` too, and would pass for a selection that keeps all they hold.
 fn check_is_selection(path: &Path, head: &SelectionHead) -> Result<(), ShardsError> {
     match head.get(FILE_KEY) {
-        None | Some("selection") => Ok(()),
+        None | Some(FILE_KIND) => Ok(()),
         Some(file) => {
             let reason = format!("it is a file of labels ({file}), and no selection");
             Err(fault(path, reason))

@@ -1,6 +1,6 @@
 //! Where logits are reduced, as a user says it.
 
-use crate::teacher::device::DeviceChoice;
+use super::device::DeviceChoice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -26,7 +26,7 @@ pub enum ReduceChoice {
 
 impl ReduceChoice {
     /// The place that is meant on this device; never `auto`.
-    pub(in crate::teacher) fn on(self, device: DeviceChoice) -> Self {
+    pub(super) fn on(self, device: DeviceChoice) -> Self {
         match (self, device) {
             (Self::Auto, DeviceChoice::Auto | DeviceChoice::Cpu) => Self::Host,
             (Self::Auto, DeviceChoice::Cuda(_)) => Self::Cuda,
@@ -36,7 +36,7 @@ impl ReduceChoice {
     }
 
     /// What a user of this device should know of the place.
-    pub(in crate::teacher) fn note(self, device: DeviceChoice) -> Option<String> {
+    pub(super) fn note(self, device: DeviceChoice) -> Option<String> {
         let copied = self.on(device) == Self::Host && device != DeviceChoice::Cpu;
         let instead = match device {
             DeviceChoice::Cuda(_) => "--reduce cuda copies only what each position is reduced to",

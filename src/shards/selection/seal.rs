@@ -5,19 +5,17 @@
 //! it. Other programs carry metadata along when they write a selection anew: the checksum counts only in
 //! a file that says of itself that `saltworks select` wrote it.
 
-use super::ShardsError;
-use super::selection::fault;
-use crate::storage::{DecodeError, Source, StorageError};
+use super::format::{CREATED_BY, fault};
+use crate::shards::ShardsError;
+use crate::storage::{DecodeError, Partial, Source, StorageError};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Metadata key of the checksum.
 const CHECKSUM_KEY: &str = "saltworks.blake3";
 /// What stands there while the file is hashed.
 const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Who wrote a file with a checksum. It names the format, not the library: the file's bytes must not
-/// change with a release.
-pub(crate) const SELECTION_CREATED_BY: &str = "saltworks-selection version 1.1.0";
-/// Who wrote one without.
+/// Who wrote a file without a checksum.
 const CREATED_BY_BEFORE: &str = "saltworks-selection version 1.0.0";
 /// Bytes that are hashed at a time.
 const BLOCK_BYTES: u64 = 1 << 20;
@@ -25,13 +23,63 @@ const BLOCK_BYTES: u64 = 1 << 20;
 const END_BYTES: u64 = 8;
 
 /// The entry that a writer puts among its metadata.
-pub(crate) fn unsealed_entry() -> (String, String) {
+pub(super) fn unsealed_entry() -> (String, String) {
     (CHECKSUM_KEY.to_owned(), PLACEHOLDER.to_owned())
+}
+
+/// Writes to a temporary, and puts the checksum into the footer on its way.
+pub(super) struct SealingSink {
+    partial: Partial,
+    /// Of what went through.
+    hasher: blake3::Hasher,
+    /// The end of the file with the footer, once that is to come.
+    held_back: Option<Vec<u8>>,
+}
+
+impl SealingSink {
+    pub(super) fn new(partial: Partial) -> Self {
+        SealingSink {
+            partial,
+            hasher: blake3::Hasher::new(),
+            held_back: None,
+        }
+    }
+
+    /// What follows is the footer.
+    pub(super) fn hold_back(&mut self) {
+        self.held_back = Some(Vec::new());
+    }
+
+    /// Writes what was held back, with the checksum.
+    pub(super) fn finish(mut self) -> io::Result<Partial> {
+        let mut tail = self.held_back.unwrap_or_default();
+        if !seal(&self.hasher, &mut tail) {
+            let reason = "the footer has no place for the checksum";
+            return Err(io::Error::other(reason));
+        }
+        self.partial.write_all(&tail)?;
+        Ok(self.partial)
+    }
+}
+
+impl Write for SealingSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(held_back) = &mut self.held_back {
+            return held_back.write(bytes);
+        }
+        let n = self.partial.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.partial.flush()
+    }
 }
 
 /// Puts the checksum into `tail`, the end of a file with its whole footer; `before` has hashed all that
 /// comes before it. False where the footer lacks the place for it.
-pub(crate) fn seal(before: &blake3::Hasher, tail: &mut [u8]) -> bool {
+fn seal(before: &blake3::Hasher, tail: &mut [u8]) -> bool {
     let Some(place) = place_of(tail, PLACEHOLDER) else {
         return false;
     };
@@ -70,7 +118,7 @@ pub(super) fn check(
     let start = footer_start(source)?;
     let footer = read(source, start, source.n_bytes() - start)?;
     // As bytes, since damage may hide from the decoder who wrote the file, and that it had a checksum.
-    if !has_nearly(&footer, SELECTION_CREATED_BY) {
+    if !has_nearly(&footer, CREATED_BY) {
         return Ok(());
     }
     let recorded = metadata.iter().find(|(key, _)| key == CHECKSUM_KEY);

@@ -1,0 +1,88 @@
+//! A Parquet file, one row group at a time, into any sink.
+
+use super::ShardsError;
+use crate::storage::StorageError;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::Schema;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::WriterProperties;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Writes row groups of one schema.
+pub(super) struct RowGroupWriter<W: Write + Send> {
+    writer: ArrowWriter<Sink<W>>,
+    schema: Arc<Schema>,
+}
+
+impl<W: Write + Send> RowGroupWriter<W> {
+    pub(super) fn new(sink: W, schema: Arc<Schema>, properties: WriterProperties) -> Result<Self> {
+        // The Parquet types say everything; an Arrow schema beside them would only add bytes that
+        // change with the library.
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_skip_arrow_metadata(true);
+        let sink = Sink(Some(sink));
+        Ok(RowGroupWriter {
+            writer: ArrowWriter::try_new_with_options(sink, schema.clone(), options)?,
+            schema,
+        })
+    }
+
+    /// Writes `columns` as one row group.
+    pub(super) fn write(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        self.writer.write(&batch)?;
+        self.writer.flush()
+    }
+
+    /// Where the bytes go.
+    pub(super) fn sink(&mut self) -> Result<&mut W> {
+        self.writer.inner_mut().0.as_mut().ok_or_else(finished)
+    }
+
+    /// Writes the footer and gives the sink back.
+    pub(super) fn finish(mut self) -> Result<W> {
+        self.writer.finish()?;
+        self.writer.inner_mut().0.take().ok_or_else(finished)
+    }
+}
+
+/// An I/O failure inside the encoder is an I/O failure; the rest is the encoder's.
+pub(super) fn encode_error(path: &Path, error: ParquetError) -> ShardsError {
+    let path = path.to_path_buf();
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(source) => StorageError::io("write", &path, *source).into(),
+            Err(inner) => ShardsError::Encode {
+                path,
+                source: ParquetError::External(inner),
+            },
+        },
+        source => ShardsError::Encode { path, source },
+    }
+}
+
+fn finished() -> ParquetError {
+    ParquetError::from(io::Error::other("the file was finished before"))
+}
+
+/// Lets the sink be taken back after `ArrowWriter::finish`, which reports I/O errors as such;
+/// `ArrowWriter::into_inner` makes text of them.
+struct Sink<W>(Option<W>);
+
+impl<W: Write> Write for Sink<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Some(sink) => sink.write(bytes),
+            None => Err(io::Error::other("the file was finished before")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), Write::flush)
+    }
+}

@@ -1,0 +1,114 @@
+//! What a selection's file is made of.
+
+use crate::shards::ShardsError;
+use serde::Serialize;
+use std::path::Path;
+
+/// Version of a selection's columns and metadata.
+pub const SELECTION_VERSION: u32 = 1;
+/// Metadata key of the labels that a selection was made from.
+pub const LABELS_FINGERPRINT_KEY: &str = "saltworks.labels_fingerprint";
+/// Metadata key of the sequences that a selection is of.
+pub const VIEW_FINGERPRINT_KEY: &str = "saltworks.view_fingerprint";
+/// Metadata key of the policy that made a selection, as JSON.
+pub const POLICY_KEY: &str = "saltworks.policy";
+/// Name of the copy in a directory of labels that a selection was labelled into.
+pub const SELECTION_NAME: &str = "selection.parquet";
+/// Metadata key of the version.
+pub(super) const VERSION_KEY: &str = "saltworks.format_version";
+/// Metadata key of what a file of this crate is.
+pub(super) const FILE_KEY: &str = "saltworks.file";
+/// What a selection is by that key.
+pub(super) const FILE_KIND: &str = "selection";
+/// Who wrote a file with a checksum. It names the format, not the library: the file's bytes must not
+/// change with a release.
+pub(super) const CREATED_BY: &str = "saltworks-selection version 1.1.0";
+
+pub(super) const SEQ_ID: &str = "seq_id";
+pub(super) const SCORE: &str = "score";
+pub(super) const KEPT: &str = "kept";
+
+/// One row of a selection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SelectionRow {
+    /// The sequence.
+    pub seq_id: u64,
+    /// Whether it is kept.
+    pub kept: bool,
+    /// What it was selected by, in the unit of that score; `None` where it has none.
+    pub score: Option<f64>,
+}
+
+/// What a selection's file has beside its rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SelectionHead {
+    /// Whether there is a column of scores.
+    pub has_scores: bool,
+    /// Key and value, in the order of the file.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl SelectionHead {
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let found = self.metadata.iter().find(|(known, _)| known == key);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// One column of a selection, as anybody reading the file needs to know it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SelectionColumn {
+    /// Name.
+    pub name: &'static str,
+    /// `u64`, `f64` or `bool`.
+    pub item_type: &'static str,
+    /// Whether a row may have no value.
+    pub nullable: bool,
+    /// What the values are.
+    pub meaning: &'static str,
+}
+
+/// The columns of a selection, in order.
+pub fn describe_selection() -> Vec<SelectionColumn> {
+    let column = |name, item_type, nullable, meaning| SelectionColumn {
+        name,
+        item_type,
+        nullable,
+        meaning,
+    };
+    vec![
+        column(
+            SEQ_ID,
+            "u64",
+            false,
+            "number of the sequence in the view; rows are by rising seq_id, one for each labelled sequence",
+        ),
+        column(
+            SCORE,
+            "f64",
+            true,
+            "the policy's score, or the difference of two; null if there is none",
+        ),
+        column(
+            "rank",
+            "u64",
+            true,
+            "place in the policy's order, 0 the most wanted; null if the sequence may not be taken",
+        ),
+        column(
+            KEPT,
+            "bool",
+            false,
+            "whether the sequence is in the selection: the first ranks are, up to the amount",
+        ),
+    ]
+}
+
+/// What is wrong with the selection at `path`.
+pub(super) fn fault(path: &Path, reason: String) -> ShardsError {
+    ShardsError::Selection {
+        path: path.to_path_buf(),
+        reason,
+    }
+}

@@ -1,0 +1,132 @@
+//! The sequences that a selection keeps.
+
+use super::format::{
+    LABELS_FINGERPRINT_KEY, SELECTION_NAME, SelectionRow, VIEW_FINGERPRINT_KEY, fault,
+};
+use super::rows::read_rows;
+use super::view::{ViewIdentity, check_view};
+use crate::shards::ShardsError;
+use crate::shards::plan::{Plan, PlanSelection};
+use crate::shards::seq_ids::{SeqIdOrder, SeqIdSet};
+use crate::storage::{self, Partial, StorageError};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Sequences that a selection may be of: a set of them takes 4 GiB at most, whatever a damaged file says.
+const MAX_SEQ_IDS: u64 = 1 << 35;
+
+/// What a selection says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// The sequences that it lists, kept or not.
+    pub listed: SeqIdSet,
+    /// The sequences that it keeps.
+    pub kept: SeqIdSet,
+    /// Fingerprint of the labels that it was made from, if it names them.
+    pub labels: Option<String>,
+    /// Fingerprint of the sequences that it is of, if it names them.
+    pub view: Option<String>,
+}
+
+impl Selection {
+    /// Reads a selection of a view of `n_total` sequences.
+    ///
+    /// # Errors
+    /// As [`crate::shards::read_selection_rows`]; a `seq_id` that is listed twice or past the view.
+    pub fn read(path: &Path, n_total: u64) -> Result<Self, ShardsError> {
+        let mut selection = Selection {
+            listed: SeqIdSet::default(),
+            kept: SeqIdSet::default(),
+            labels: None,
+            view: None,
+        };
+        let head = read_rows(path, false, |row| selection.add(path, row, n_total))?;
+        selection.labels = head.get(LABELS_FINGERPRINT_KEY).map(str::to_owned);
+        selection.view = head.get(VIEW_FINGERPRINT_KEY).map(str::to_owned);
+        Ok(selection)
+    }
+
+    /// Refuses a selection that names other sequences than those of `view`. It tells whether it
+    /// names any.
+    ///
+    /// # Errors
+    /// [`ShardsError::SelectionOfOthers`].
+    pub fn check_view(&self, path: &Path, view: &ViewIdentity) -> Result<bool, ShardsError> {
+        check_view(path, self.view.as_deref(), view)
+    }
+}
+
+/// Copies a selection into a directory of labels, in place of one that a killed run may have left
+/// without a plan. The copy holds whole rows and metadata, so that the labels tell how they came to be.
+pub(in crate::shards) fn copy_into(dir: &Path, selection: &Path) -> Result<(), ShardsError> {
+    let io = |source| StorageError::io("copy the selection", selection, source);
+    let mut partial = Partial::create(&dir.join(SELECTION_NAME))?;
+    let mut file = File::open(selection).map_err(io)?;
+    std::io::copy(&mut file, &mut partial).map_err(io)?;
+    Ok(partial.seal()?.replace()?)
+}
+
+/// Gives a plan that labels a selection the sequences that it keeps: those of `known`, or as the
+/// directory's copy has them.
+pub(in crate::shards) fn attach(
+    dir: &Path,
+    plan: &mut Plan,
+    known: Option<Arc<SeqIdOrder>>,
+) -> Result<(), ShardsError> {
+    let Some(expected) = &plan.sequences.selection else {
+        return Ok(());
+    };
+    let path = dir.join(SELECTION_NAME);
+    let (range, n_total) = (&plan.sequences, plan.sequences.n_total);
+    let range = range.start..range.end;
+    let kept = match known {
+        Some(kept) => kept,
+        None if !storage::is_there(&path)? => {
+            let reason = "it is not there, but the plan labels what it keeps (restore it)";
+            return Err(fault(&path, reason.to_owned()));
+        }
+        None => Arc::new(SeqIdOrder::new(Selection::read(&path, n_total)?.kept)),
+    };
+    let got = PlanSelection::of_order(kept, range);
+    if (&got.fingerprint, got.n_kept, got.n_rows)
+        != (&expected.fingerprint, expected.n_kept, expected.n_rows)
+    {
+        let reason = format!(
+            "it keeps {} sequences ({}), {} of them in the range, and the plan beside it says {} ({}), {} (restore it)",
+            got.n_kept,
+            got.fingerprint,
+            got.n_rows,
+            expected.n_kept,
+            expected.fingerprint,
+            expected.n_rows
+        );
+        return Err(fault(&path, reason));
+    }
+    plan.sequences.selection = Some(got);
+    Ok(())
+}
+
+impl Selection {
+    fn add(&mut self, path: &Path, row: SelectionRow, n_total: u64) -> Result<(), ShardsError> {
+        let SelectionRow { seq_id, kept, .. } = row;
+        if seq_id >= n_total {
+            let reason = format!("it lists seq_id {seq_id}, past the {n_total} sequences");
+            return Err(fault(path, reason));
+        }
+        if seq_id >= MAX_SEQ_IDS {
+            let reason = format!(
+                "it lists seq_id {seq_id}, past the {MAX_SEQ_IDS} that a selection may hold"
+            );
+            return Err(fault(path, reason));
+        }
+        if !self.listed.insert(seq_id) {
+            let reason = format!("it lists seq_id {seq_id} more than once");
+            return Err(fault(path, reason));
+        }
+        if kept {
+            self.kept.insert(seq_id);
+        }
+        Ok(())
+    }
+}

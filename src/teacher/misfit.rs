@@ -1,0 +1,85 @@
+//! What trying a teacher finds: its noise, and why it is none.
+
+use crate::error::{Classified, Kind};
+
+/// Nats that f32 logits may move with shapes and machines: their noise stays well below it.
+pub(super) const MIN_TOLERANCE_NATS: f64 = 1e-4;
+/// Roundings that logits may be off by.
+pub(super) const N_ROUNDINGS: f64 = 4.0;
+
+/// How far the logits of a model move where they should not, nats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
+pub struct Noise {
+    /// The largest difference between calls of different shapes.
+    pub shape_nats: f64,
+    /// One rounding of the coarsest float in the model, at the size of its logits.
+    pub rounding_nats: f64,
+}
+
+impl Noise {
+    /// How far labels may lie from a second run on another machine or runtime, nats: 1e-4, or by the
+    /// rounding of half precision, or by what was measured, whichever is largest.
+    pub fn tolerance_nats(&self) -> f64 {
+        MIN_TOLERANCE_NATS
+            .max(N_ROUNDINGS * self.rounding_nats)
+            .max(8.0 * self.shape_nats)
+    }
+}
+
+/// Why a model cannot be a teacher.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Misfit {
+    /// Its logits depend on the ids after them.
+    #[error(
+        "with the last {n_changed} of {n_ids} ids changed, the logits before them moved by up to {moved_nats:.1e} nats (its noise is {noise_nats:.1e}): it sees the tokens that it is to predict, as a masked language model does, or its attention mask is misread; expected a causal (left-to-right) language model"
+    )]
+    NotCausal {
+        /// Ids of the sequence.
+        n_ids: usize,
+        /// Ids changed at its end.
+        n_changed: usize,
+        /// Largest movement of an earlier logit, nats.
+        moved_nats: f64,
+        /// Largest movement by the shape of a call, nats.
+        noise_nats: f64,
+    },
+    /// Two equal calls differ.
+    #[error(
+        "the same call gave other logits the second time, by up to {moved_nats:.1e} nats{random_nodes}; expected the same: export the model for inference, without dropout or sampling"
+    )]
+    NotRepeatable {
+        /// Largest difference, nats.
+        moved_nats: f64,
+        /// The nodes that may be why; empty or begins with ": ".
+        random_nodes: String,
+    },
+    /// Its output is made of logits, but is none.
+    #[error(
+        "output {output} holds {found} (measured at {n_positions} positions); expected logits: export the model without that last step, or name the logits with --logits-output"
+    )]
+    NotLogits {
+        /// The output.
+        output: String,
+        /// What it looks like.
+        found: &'static str,
+        /// Positions looked at.
+        n_positions: usize,
+    },
+}
+
+impl Classified for Misfit {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
+
+impl Misfit {
+    /// The word by which a plan records that it was overridden.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NotCausal { .. } => "not-causal",
+            Self::NotRepeatable { .. } => "not-repeatable",
+            Self::NotLogits { .. } => "not-logits",
+        }
+    }
+}

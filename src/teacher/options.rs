@@ -1,0 +1,58 @@
+//! How a teacher is opened, and what it turns out to be.
+
+use super::calls::CallRule;
+use super::choice::ReduceChoice;
+use super::device::DeviceChoice;
+use super::misfit::Noise;
+use crate::onnx::DType;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to open a teacher.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeacherOptions {
+    /// The `.onnx` file; external data beside it.
+    pub model: PathBuf,
+    /// Where to run.
+    pub device: DeviceChoice,
+    /// Threads of one run; 0 is one a core.
+    pub threads: usize,
+    /// The logits' output, where its name and shape do not say.
+    pub logits_output: Option<String>,
+    /// The longest sequence that will be run, in tokens; refused at once if the model takes less.
+    pub seq_len_max: u32,
+}
+
+/// What a teacher turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeacherInfo {
+    /// V, from the shape of logits that the model gave.
+    pub vocab_size: u32,
+    /// Where it runs; never [`DeviceChoice::Auto`].
+    pub device: DeviceChoice,
+    /// `CPUExecutionProvider` or `CUDAExecutionProvider`.
+    pub provider: String,
+    /// Version of the runtime.
+    pub ort_version: String,
+    /// Dtype of the logits.
+    pub logits_dtype: DType,
+    /// Where logits are reduced; [`ReduceChoice::Auto`] has become one of the others.
+    pub reduction: ReduceChoice,
+    /// What a user should be told, such as a fallback to the CPU.
+    pub notes: Vec<String>,
+    /// The shape of each call, by the length of its sequences.
+    pub calls: CallRule,
+    /// How much its logits move where they should not; known once it is examined.
+    pub noise: Noise,
+    /// The longest sequence, in tokens, that the model declares.
+    pub max_seq_len: Option<u32>,
+}
+
+/// Where a teacher's time went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// The forward pass; with a graph head, its reduction too.
+    pub forward: Duration,
+    /// From logits to signals.
+    pub reduction: Duration,
+}
