@@ -3,7 +3,7 @@
 use super::location::{Location, shown};
 use crate::error::Kind;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why the documents could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -253,6 +253,15 @@ impl CorpusError {
             | CorpusError::MissingColumn { .. }
             | CorpusError::WrongColumnType { .. } => Kind::Usage,
             _ => Kind::BadData,
+        }
+    }
+
+    /// What the system said of `path`. A link that leads to itself shows as ELOOP.
+    pub(super) fn at(path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.raw_os_error() == Some(libc::ELOOP) {
+            true => CorpusError::SymlinkLoop { path },
+            false => CorpusError::Io { path, source },
         }
     }
 

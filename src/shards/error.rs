@@ -389,6 +389,12 @@ impl ShardsError {
         matches!(self, ShardsError::Storage(error) if error.is_refusal())
     }
 
+    /// What is wrong with the selection at `path`.
+    pub(super) fn selection(path: &std::path::Path, reason: String) -> Self {
+        let path = path.to_path_buf();
+        ShardsError::Selection { path, reason }
+    }
+
     /// The error of the Parquet file at `path` that could not be decoded.
     pub(super) fn of_decoder(path: &std::path::Path, error: DecodeError) -> Self {
         let path = path.to_path_buf();

@@ -31,10 +31,12 @@ mod decode;
 mod describe;
 mod encode;
 mod error;
+mod finalize;
 mod json;
 mod label_set;
 mod layout;
 mod manifest;
+mod names;
 mod permutation;
 mod place;
 mod plan;
@@ -44,6 +46,7 @@ mod row;
 mod row_fault;
 mod score_reader;
 mod selection;
+mod selection_fit;
 mod selection_rows;
 mod selection_seal;
 mod seq_ids;
@@ -56,27 +59,30 @@ mod validate;
 mod verify;
 mod writer;
 
-pub use card::{CARD_NAME, CardState, card_state};
+pub use card::{CardState, card_state};
 pub use columns::ScoreId;
 pub use describe::{ColumnDescription, describe_columns};
 pub use error::ShardsError;
-pub use label_set::{LabelSet, Opened, Outcome, TOKENIZER_NAME};
-pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Layout, Slot, encoded_bytes_per_target};
-pub use manifest::{MANIFEST_NAME, Manifest, ManifestSegment, finalize};
+pub use finalize::finalize;
+pub use label_set::{LabelSet, Opened, Outcome, labels_fingerprint};
+pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Slot, encoded_bytes_per_target};
+pub use manifest::{Manifest, ManifestSegment};
+pub use names::{CARD_NAME, MANIFEST_NAME, SELECTION_NAME, TOKENIZER_NAME};
 pub use permutation::Permutation;
 pub use plan::{
-    Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Plan, PlanCorpus, PlanFile,
-    PlanSamples, PlanSelection, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
-    SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
+    Attention, FORMAT_VERSION, FieldDifference, Group, KNOWN_FEATURES, Layout, Plan, PlanCorpus,
+    PlanFile, PlanSamples, PlanSelection, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer,
+    Positions, SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
 };
 pub use reader::ShardReader;
 pub use row::Row;
 pub use row_fault::RowFault;
 pub use score_reader::{ScoreColumns, ScoreReader};
 pub use selection::{
-    LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, SELECTION_NAME, Selection,
-    VIEW_FINGERPRINT_KEY, ViewIdentity, check_view, is_of_labels, labels_fingerprint,
+    LABELS_FINGERPRINT_KEY, POLICY_KEY, Selection, VIEW_FINGERPRINT_KEY, ViewIdentity, check_view,
+    is_of_labels,
 };
+pub use selection_fit::Provenance;
 pub use selection_rows::{SelectionHead, SelectionRow, read_selection_rows};
 pub(crate) use selection_seal::{SELECTION_CREATED_BY, seal, unsealed_entry};
 pub use seq_ids::{SeqIdOrder, SeqIdSet};

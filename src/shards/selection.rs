@@ -12,7 +12,7 @@
 //! in the same way has the same `seq_id`s whoever labels it, so a selection by the scores of an
 //! early checkpoint holds for labels of the final one.
 
-use super::label_set::{LabelSet, plan_name};
+use super::names::{SELECTION_NAME, plan_name};
 use super::plan::{Plan, PlanCorpus, PlanSelection, PlanSequences};
 use super::selection_rows::{SelectionRow, read_rows};
 use super::seq_ids::{SeqIdOrder, SeqIdSet};
@@ -30,18 +30,8 @@ pub const LABELS_FINGERPRINT_KEY: &str = "saltworks.labels_fingerprint";
 pub const VIEW_FINGERPRINT_KEY: &str = "saltworks.view_fingerprint";
 /// Metadata key of the policy that made a selection, as JSON.
 pub const POLICY_KEY: &str = "saltworks.policy";
-/// Name of the copy in a directory of labels that a selection was labelled into.
-pub const SELECTION_NAME: &str = "selection.parquet";
-
 /// Sequences that a selection may be of: a set of them takes 4 GiB at most, whatever a damaged file says.
 const MAX_SEQ_IDS: u64 = 1 << 35;
-
-/// One identity for all labels of a directory: `blake3:` and 64 hex digits over the fingerprints
-/// of its plans, in their order. An extension by another range makes it another one.
-pub fn labels_fingerprint(set: &LabelSet) -> String {
-    let plans: Vec<String> = set.segments.iter().map(Plan::fingerprint).collect();
-    storage::fingerprint_of(plans.iter().map(String::as_str))
-}
 
 /// Whether a selection at `path` says which sequences the labels in its directory are of.
 pub fn is_of_labels(path: &Path) -> bool {
@@ -120,17 +110,6 @@ pub struct Selection {
     pub view: Option<String>,
 }
 
-/// How much a selection says of what it is used with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provenance {
-    /// It was made from these labels.
-    TheseLabels,
-    /// It was made from other labels of the same sequences.
-    SameSequences,
-    /// It does not say what it was made from.
-    Unnamed,
-}
-
 impl Selection {
     /// Reads a selection of a view of `n_total` sequences.
     ///
@@ -147,45 +126,6 @@ impl Selection {
         selection.labels = head.get(LABELS_FINGERPRINT_KEY).map(str::to_owned);
         selection.view = head.get(VIEW_FINGERPRINT_KEY).map(str::to_owned);
         Ok(selection)
-    }
-
-    /// Reads the selection at `path` and holds it against the labels that it is to be used with.
-    /// One that was made from these labels, or does not say from which, lists labelled sequences
-    /// alone. One of other labels of the same sequences may list more, but not keep more.
-    ///
-    /// # Errors
-    /// As [`Selection::read`]; [`ShardsError::SelectionOfOthers`]; a sequence without labels.
-    pub fn read_for(path: &Path, set: &LabelSet) -> Result<(Self, Provenance), ShardsError> {
-        let selection = Self::read(path, set.segments[0].sequences.n_total)?;
-        let provenance = selection.provenance(path, set)?;
-        let (verb, must_be_there) = match provenance {
-            Provenance::SameSequences => ("keeps", &selection.kept),
-            Provenance::TheseLabels | Provenance::Unnamed => ("lists", &selection.listed),
-        };
-        let is_absent = |&seq_id: &u64| set.segment_of_sequence(seq_id).is_none();
-        if let Some(seq_id) = must_be_there.iter().find(is_absent) {
-            let dir = set.dir.display();
-            let reason = format!("it {verb} seq_id {seq_id}, which {dir} has no labels of");
-            return Err(fault(path, reason));
-        }
-        Ok((selection, provenance))
-    }
-
-    fn provenance(&self, path: &Path, set: &LabelSet) -> Result<Provenance, ShardsError> {
-        let labels = labels_fingerprint(set);
-        let view = ViewIdentity::of(&set.segments[0]).fingerprint();
-        match (&self.labels, &self.view) {
-            (Some(got), _) if *got == labels => Ok(Provenance::TheseLabels),
-            (_, Some(got)) if *got == view => Ok(Provenance::SameSequences),
-            (None, None) => Ok(Provenance::Unnamed),
-            (Some(got), _) => Err(ShardsError::SelectionOfOthers {
-                path: path.to_path_buf(),
-                what: "labels",
-                expected: labels,
-                got: got.clone(),
-            }),
-            (None, Some(got)) => Err(other_sequences(path, view, got)),
-        }
     }
 
     /// Refuses a selection that names other sequences than those of `view`. It tells whether it
@@ -243,7 +183,7 @@ pub(super) fn attach(
         Some(kept) => kept,
         None if !storage::is_there(&path)? => {
             let reason = "it is not there, but the plan labels what it keeps (restore it)";
-            return Err(fault(&path, reason.to_owned()));
+            return Err(ShardsError::selection(&path, reason.to_owned()));
         }
         None => Arc::new(SeqIdOrder::new(Selection::read(&path, n_total)?.kept)),
     };
@@ -260,13 +200,13 @@ pub(super) fn attach(
             expected.fingerprint,
             expected.n_rows
         );
-        return Err(fault(&path, reason));
+        return Err(ShardsError::selection(&path, reason));
     }
     plan.sequences.selection = Some(got);
     Ok(())
 }
 
-fn other_sequences(path: &Path, expected: String, got: &str) -> ShardsError {
+pub(super) fn other_sequences(path: &Path, expected: String, got: &str) -> ShardsError {
     ShardsError::SelectionOfOthers {
         path: path.to_path_buf(),
         what: "sequences",
@@ -280,28 +220,21 @@ impl Selection {
         let SelectionRow { seq_id, kept, .. } = row;
         if seq_id >= n_total {
             let reason = format!("it lists seq_id {seq_id}, past the {n_total} sequences");
-            return Err(fault(path, reason));
+            return Err(ShardsError::selection(path, reason));
         }
         if seq_id >= MAX_SEQ_IDS {
             let reason = format!(
                 "it lists seq_id {seq_id}, past the {MAX_SEQ_IDS} that a selection may hold"
             );
-            return Err(fault(path, reason));
+            return Err(ShardsError::selection(path, reason));
         }
         if !self.listed.insert(seq_id) {
             let reason = format!("it lists seq_id {seq_id} more than once");
-            return Err(fault(path, reason));
+            return Err(ShardsError::selection(path, reason));
         }
         if kept {
             self.kept.insert(seq_id);
         }
         Ok(())
-    }
-}
-
-pub(super) fn fault(path: &Path, reason: String) -> ShardsError {
-    ShardsError::Selection {
-        path: path.to_path_buf(),
-        reason,
     }
 }

@@ -1,7 +1,6 @@
 //! Rows of a selection's file, for whoever joins them with something else.
 
 use super::ShardsError;
-use super::selection::fault;
 use super::selection_seal;
 use crate::storage::Source;
 use arrow_array::cast::AsArray;
@@ -139,7 +138,7 @@ fn check_is_selection(path: &Path, head: &SelectionHead) -> Result<(), ShardsErr
         None | Some("selection") => Ok(()),
         Some(file) => {
             let reason = format!("it is a file of labels ({file}), and no selection");
-            Err(fault(path, reason))
+            Err(ShardsError::selection(path, reason))
         }
     }
 }
@@ -153,13 +152,13 @@ fn wanted_columns(
     let Some((seq_id, field)) = fields.find(SEQ_ID) else {
         let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
         let reason = format!("the column seq_id is not there, only {}", names.join(", "));
-        return Err(fault(path, reason));
+        return Err(ShardsError::selection(path, reason));
     };
     if !field.data_type().is_integer() {
         let got = field.data_type();
         let reason =
             format!("the column seq_id is {got}, expected whole numbers (cast it to int64)");
-        return Err(fault(path, reason));
+        return Err(ShardsError::selection(path, reason));
     }
     let mut roots = vec![seq_id];
     if let Some((kept, field)) = fields.find(KEPT) {
@@ -168,7 +167,7 @@ fn wanted_columns(
             let reason = format!(
                 "the column kept is {got}, expected Boolean (cast it to bool, or leave it out where every row is kept)"
             );
-            return Err(fault(path, reason));
+            return Err(ShardsError::selection(path, reason));
         }
         roots.push(kept);
     }
@@ -209,7 +208,10 @@ fn kept_of<'a>(
 
 fn seq_ids_of(path: &Path, batch: &RecordBatch, n_before: u64) -> Result<Vec<u64>, ShardsError> {
     let Some(array) = batch.column_by_name(SEQ_ID) else {
-        return Err(fault(path, "the column seq_id is not there".to_owned()));
+        return Err(ShardsError::selection(
+            path,
+            "the column seq_id is not there".to_owned(),
+        ));
     };
     refuse_nulls(path, SEQ_ID, array, n_before)?;
     match array.data_type() {
@@ -238,7 +240,7 @@ where
     let value = |(i, value): (usize, P::Native)| {
         value.try_into().map_err(|_| {
             let row = n_before + i as u64;
-            fault(path, format!("seq_id is {value} in row {row}, below 0"))
+            ShardsError::selection(path, format!("seq_id is {value} in row {row}, below 0"))
         })
     };
     values.enumerate().map(value).collect()
@@ -254,7 +256,10 @@ fn refuse_nulls(
         None => Ok(()),
         Some(i) => {
             let row = n_before + i as u64;
-            Err(fault(path, format!("{name} is null in row {row}")))
+            Err(ShardsError::selection(
+                path,
+                format!("{name} is null in row {row}"),
+            ))
         }
     }
 }

@@ -6,7 +6,6 @@
 //! a file that says of itself that `saltworks select` wrote it.
 
 use super::ShardsError;
-use super::selection::fault;
 use crate::storage::{DecodeError, Source, StorageError};
 use std::path::Path;
 
@@ -66,7 +65,12 @@ pub(super) fn check(
     source: &Source,
     metadata: &[(String, String)],
 ) -> Result<(), ShardsError> {
-    let damaged = |what: String| Err(fault(path, format!("{what}: it is damaged")));
+    let damaged = |what: String| {
+        Err(ShardsError::selection(
+            path,
+            format!("{what}: it is damaged"),
+        ))
+    };
     let start = footer_start(source)?;
     let footer = read(source, start, source.n_bytes() - start)?;
     // As bytes, since damage may hide from the decoder who wrote the file, and that it had a checksum.

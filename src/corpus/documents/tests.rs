@@ -1,4 +1,5 @@
 use super::*;
+use crate::corpus::DocumentFormat;
 use arrow_array::{
     ArrayRef, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray,
 };

@@ -1,7 +1,8 @@
 use super::*;
 use crate::error::Kind;
-use crate::onnx::build::samples::Sample;
-use crate::onnx::build::{DecoderSpec, Edge, ModelBuilder, TensorData, decoder};
+use crate::models::samples::Sample;
+use crate::models::{DecoderSpec, decoder};
+use crate::onnx::build::{Edge, ModelBuilder, TensorData};
 use crate::onnx::{DType, Dim};
 use crate::signals::{Groups, PositionSignals, Rounding, Sampling, SignalsError};
 use crate::teacher::device::DeviceChoice;

@@ -126,7 +126,7 @@ impl ConfigError {
 }
 
 /// Refuses the value of `key` unless `holds`.
-pub(super) fn require(
+pub(in crate::train) fn require(
     holds: bool,
     key: &str,
     expected: impl Display,

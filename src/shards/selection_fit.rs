@@ -1,0 +1,58 @@
+//! Whether a selection is of the labels that it is used with.
+
+use super::ShardsError;
+use super::label_set::{LabelSet, labels_fingerprint};
+use super::selection::{Selection, ViewIdentity, other_sequences};
+use std::path::Path;
+
+/// How much a selection says of what it is used with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provenance {
+    /// It was made from these labels.
+    TheseLabels,
+    /// It was made from other labels of the same sequences.
+    SameSequences,
+    /// It does not say what it was made from.
+    Unnamed,
+}
+
+impl Selection {
+    /// Reads the selection at `path` and holds it against the labels that it is to be used with.
+    /// One that was made from these labels, or does not say from which, lists labelled sequences
+    /// alone. One of other labels of the same sequences may list more, but not keep more.
+    ///
+    /// # Errors
+    /// As [`Selection::read`]; [`ShardsError::SelectionOfOthers`]; a sequence without labels.
+    pub fn read_for(path: &Path, set: &LabelSet) -> Result<(Self, Provenance), ShardsError> {
+        let selection = Self::read(path, set.segments[0].sequences.n_total)?;
+        let provenance = selection.provenance(path, set)?;
+        let (verb, must_be_there) = match provenance {
+            Provenance::SameSequences => ("keeps", &selection.kept),
+            Provenance::TheseLabels | Provenance::Unnamed => ("lists", &selection.listed),
+        };
+        let is_absent = |&seq_id: &u64| set.segment_of_sequence(seq_id).is_none();
+        if let Some(seq_id) = must_be_there.iter().find(is_absent) {
+            let dir = set.dir.display();
+            let reason = format!("it {verb} seq_id {seq_id}, which {dir} has no labels of");
+            return Err(ShardsError::selection(path, reason));
+        }
+        Ok((selection, provenance))
+    }
+
+    fn provenance(&self, path: &Path, set: &LabelSet) -> Result<Provenance, ShardsError> {
+        let labels = labels_fingerprint(set);
+        let view = ViewIdentity::of(&set.segments[0]).fingerprint();
+        match (&self.labels, &self.view) {
+            (Some(got), _) if *got == labels => Ok(Provenance::TheseLabels),
+            (_, Some(got)) if *got == view => Ok(Provenance::SameSequences),
+            (None, None) => Ok(Provenance::Unnamed),
+            (Some(got), _) => Err(ShardsError::SelectionOfOthers {
+                path: path.to_path_buf(),
+                what: "labels",
+                expected: labels,
+                got: got.clone(),
+            }),
+            (None, Some(got)) => Err(other_sequences(path, view, got)),
+        }
+    }
+}
