@@ -7,7 +7,10 @@
 //! Without arguments the teachers are generated, with V = 8,192, 50,257 and 128,256. Both sides
 //! get the same batches, one after the other, twice; the better speed of each counts.
 
-use saltworks::onnx::build::{DecoderSpec, decoder};
+#[path = "../tests/support/models/mod.rs"]
+mod models;
+
+use models::{DecoderSpec, decoder};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -8,8 +8,11 @@
 //! of each round is printed beside the median. Processor time is that of the whole process, so
 //! what the pipeline takes beyond the bare model is what is not ONNX Runtime's.
 
+#[path = "../tests/support/models/mod.rs"]
+mod models;
+
+use models::{DecoderSpec, decoder};
 use saltworks::label::{Interrupt, LabelOptions, Observer, label};
-use saltworks::onnx::build::{DecoderSpec, decoder};
 use saltworks::shards::Group;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherOptions, TokenBatch, load_runtime};
 use saltworks::tokens::TokenFormat;

@@ -129,7 +129,7 @@ fn plain_read(labels: &Path) -> f64 {
 }
 
 fn write_labels(dir: &Path, n_rows: u64) -> u32 {
-    let opened = LabelSet::create_or_match(dir, &plan(n_rows)).expect("the plan is good");
+    let opened = LabelSet::create_or_match(dir, &plan(n_rows), None).expect("the plan is good");
     let plan = opened.plan().clone();
     let runtime = RuntimeStamp {
         ort_version: "none".into(),

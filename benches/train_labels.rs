@@ -6,17 +6,21 @@
 //! Shards are real ones: a small generated teacher labels random tokens at K = 64 first. Both kinds
 //! of steps alternate in blocks, each with its own loader reading ahead on the same cores.
 
+#[path = "../tests/support/models/mod.rs"]
+mod models;
+
+use models::{DecoderSpec, decoder};
 use saltworks::label::{Interrupt, LabelOptions as Labelling, Observer, label};
-use saltworks::onnx::build::{DecoderSpec, decoder};
 use saltworks::teacher::load_runtime;
 use saltworks::tokens::{OpenOptions, Packing, TokenFormat, ViewOptions};
 use saltworks::train::data::{
-    Example, LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
+    LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
     TokenSource, TokenizerFacts,
 };
-use saltworks::train::loss::{Gate, KdLoss, KdPolicy, TemperatureMode, targets_of};
+use saltworks::train::loss::{Gate, KdPolicy, TemperatureMode, targets_of};
 use saltworks::train::model::{Capacity, ModelSpec, Network, Params};
 use saltworks::train::ops::{AdamW, AdamWConfig};
+use saltworks::train::{Example, KdLoss};
 use std::path::Path;
 use std::time::Instant;
 
@@ -228,7 +232,7 @@ impl Trainer {
         let values = &mut params.values;
         self.optimizer.update(
             &config,
-            &params.layout,
+            &params.layout.tensors,
             values,
             grads,
             1e-3,

@@ -3,9 +3,9 @@
 //!
 //! `cargo bench --bench train_step`
 
-use saltworks::train::loss::{KdLoss, KdTargets, MicroBatch};
 use saltworks::train::model::{Capacity, MemoryPlan, ModelSpec, Network, Params};
 use saltworks::train::ops::{AdamW, AdamWConfig, sgemm_peak_flops};
+use saltworks::train::{KdLoss, KdTargets, MicroBatch};
 use std::time::Instant;
 
 const SEQ_LEN: usize = 256;
@@ -160,10 +160,9 @@ fn one_step(network: &mut Network, optimizer: &mut AdamW, batch: &MicroBatch, st
     network.forward_backward(batch, 1.0 / batch.n_positions() as f32);
     let scale = (1.0 / network.grad_norm()).min(1.0) as f32;
     let (params, grads) = (&mut network.params, &network.grads);
-    let layout = &params.layout;
     optimizer.update(
         &config,
-        layout,
+        &params.layout.tensors,
         &mut params.values,
         grads,
         1e-3,

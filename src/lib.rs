@@ -19,6 +19,14 @@
 //! N flattened positions, X extra temperatures; in `train` also D model width, F feed-forward width,
 //! H heads, W the width of queries, keys and values together.
 
+// The models that tests share name this crate as those outside of it do.
+#[cfg(test)]
+extern crate self as saltworks;
+
+#[cfg(test)]
+#[path = "../tests/support/models/mod.rs"]
+mod models;
+
 pub mod bounds;
 pub mod config;
 pub mod corpus;

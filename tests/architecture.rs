@@ -1,7 +1,14 @@
-//! Holds the code against `ARCHITECTURE.md`: which room may use which, and what each never names.
+//! Holds the code against `ARCHITECTURE.md`: which room may use which, and what each never names; the order
+//! of the folders in a room; and that no files need each other.
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "architecture/graph.rs"]
+mod graph;
+#[path = "architecture/scan.rs"]
+mod scan;
+
+use graph::Graph;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,6 +94,35 @@ const FORBIDDEN_PATHS: &[(&str, &str, &[&str])] = &[
     ("*", "anyhow::", &[]),
 ];
 
+/// The floors of a room, bottom to top: folders, or files without `.rs`. Each uses only lower ones. A file is on
+/// the floor of the longest path that it begins with.
+const FLOORS: &[(&str, &[&str])] = &[(
+    "train",
+    &[
+        "draws",
+        "tensor",
+        "batch",
+        "example",
+        "ops",
+        "model",
+        "loss",
+        "config",
+        "schedule",
+        "data",
+        "metrics",
+        "export",
+        "checkpoint",
+        "eval",
+        "plot",
+        "run/error",
+        "error",
+        "run",
+    ],
+)];
+
+/// Rooms that have files which need each other still. The list only becomes shorter.
+const ROOMS_WITH_CIRCLES: &[&str] = &["teacher", "label"];
+
 /// One source file of the library, as the checks see it.
 struct Source {
     path: PathBuf,
@@ -130,6 +166,119 @@ fn no_room_names_what_it_must_not() {
         wrong.is_empty(),
         "invariants of ARCHITECTURE.md broken:\n{}",
         wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_floor_uses_only_lower_ones() {
+    let graph = library_graph();
+    let mut wrong = Vec::new();
+    for (room, floors) in FLOORS {
+        let facade = format!("{room}/mod");
+        let floor = |file: &str| floor_of(floors, file.strip_prefix(&format!("{room}/"))?);
+        let inside = graph
+            .uses
+            .iter()
+            .filter(|(file, _)| room_of(file) == *room && **file != facade);
+        for (file, uses) in inside {
+            let Some(own) = floor(file) else {
+                wrong.push(format!("{file} is on no floor"));
+                continue;
+            };
+            let above = uses.iter().filter(|(used, _)| floor(used) > Some(own));
+            wrong.extend(
+                above.map(|(used, path)| format!("{file} uses {used}, which is above it: {path}")),
+            );
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "the order of ARCHITECTURE.md broken:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn no_files_need_each_other() {
+    let graph = library_graph();
+    let circles = graph.circles();
+    let is_known = |circle: &[String]| ROOMS_WITH_CIRCLES.contains(&room_of(&circle[0]));
+    let unknown = circles.iter().filter(|circle| !is_known(circle));
+    let wrong: Vec<String> = unknown
+        .flat_map(|circle| uses_inside(&graph, circle))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "files that need each other; move what they share to a file below them:\n{}",
+        wrong.join("\n")
+    );
+    for room in ROOMS_WITH_CIRCLES {
+        let has_one = circles.iter().any(|circle| room_of(&circle[0]) == *room);
+        assert!(
+            has_one,
+            "{room} has no circle any more: take it off the list"
+        );
+    }
+}
+
+/// Who uses whom in a circle.
+fn uses_inside(graph: &Graph, circle: &[String]) -> Vec<String> {
+    let of_file = |file: &String| {
+        let inside = graph.uses[file]
+            .iter()
+            .filter(|(used, _)| circle.contains(used));
+        let lines = inside.map(|(used, path)| format!("{file} -> {used}: {path}"));
+        lines.collect::<Vec<_>>()
+    };
+    circle.iter().flat_map(of_file).collect()
+}
+
+#[test]
+fn the_page_gives_the_order_of_the_floors() {
+    let page = fs::read_to_string(repository_root().join("ARCHITECTURE.md")).unwrap();
+    for (room, floors) in FLOORS {
+        let floors: Vec<String> = floors.iter().map(|floor| format!("`{floor}`")).collect();
+        let expected = floors.join(" < ");
+        let is_there = page
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .contains(&expected);
+        assert!(is_there, "ARCHITECTURE.md should say of {room}: {expected}");
+    }
+}
+
+#[test]
+fn a_circle_is_found_through_re_exports_and_not_through_tests() {
+    let circles = |b: &str| {
+        let src = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(src.path().join(name), text).unwrap();
+        fs::create_dir(src.path().join("room")).unwrap();
+        write("lib.rs", "pub mod room;");
+        write(
+            "room/mod.rs",
+            "//! use crate::a;\nmod a; mod b; mod c; pub(crate) use {a::A, b::*};",
+        );
+        write(
+            "room/a.rs",
+            "use crate::room::{B, c::{self, C}};\npub struct A(pub B, C);",
+        );
+        write("room/b.rs", b);
+        write("room/c.rs", "pub struct C;");
+        Graph::of(src.path()).circles()
+    };
+    let none: Vec<Vec<String>> = Vec::new();
+    let alone = "pub struct B; const S: &str = \"super::A\"; // super::A\n\
+        #[cfg(test)] mod tests { use super::super::A; }\n#[cfg(test)]\nfn of(_: super::A) {}\n";
+    assert_eq!(circles(alone), none);
+    let both = vec![vec!["room/a".to_owned(), "room/b".to_owned()]];
+    assert_eq!(
+        circles("pub struct B; fn of(a: &super::A) -> char { '\"' }"),
+        both
+    );
+    assert_eq!(
+        circles("use super::*; pub struct B; fn of<'a>(a: &'a crate::room::A) {}"),
+        both
     );
 }
 
@@ -395,6 +544,26 @@ fn collect_rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
         }
     }
     found.sort();
+}
+
+fn library_graph() -> Graph {
+    Graph::of(&repository_root().join("src"))
+}
+
+fn room_of(file: &str) -> &str {
+    file.split('/').next().unwrap()
+}
+
+/// Number of the floor that `file` is on.
+fn floor_of(floors: &[&str], file: &str) -> Option<usize> {
+    let begins = |floor: &&str| {
+        let rest = file.strip_prefix(*floor);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let fitting = floors.iter().enumerate().filter(|(_, floor)| begins(floor));
+    fitting
+        .max_by_key(|(_, floor)| floor.len())
+        .map(|(number, _)| number)
 }
 
 fn repository_root() -> PathBuf {

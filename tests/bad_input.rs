@@ -5,8 +5,9 @@
 
 mod support;
 
-use saltworks::onnx::build::samples::{self, Sample};
-use saltworks::onnx::build::{DecoderSpec, ModelBuilder, decoder};
+use crate::support::models::samples::{self, Sample};
+use crate::support::models::{DecoderSpec, decoder};
+use saltworks::onnx::build::ModelBuilder;
 use saltworks::shards::{LabelSet, Selection, ShardReader};
 use std::process::Command;
 use support::{Inputs, fail_with, saltworks, succeed};

@@ -4,7 +4,7 @@
 
 mod support;
 
-use saltworks::onnx::build::DecoderSpec;
+use crate::support::models::DecoderSpec;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -151,7 +151,7 @@ fn a_set_with_shards_missing_is_not_finalized() {
     let inputs = Inputs::new(N_TOKENS);
     succeed(inputs.label("labels").args(["--task", "0/2"]));
     let printed = fail_with(saltworks().arg("finalize").arg(inputs.path("labels")), 1);
-    assert!(printed.contains("4 of 8"), "{printed}");
+    assert!(printed.contains("4 of 8 shards"), "{printed}");
     let printed = fail_with(saltworks().arg("finalize").arg(inputs.path("elsewhere")), 2);
     assert!(printed.contains("elsewhere"), "{printed}");
 }
@@ -188,15 +188,14 @@ fn a_finished_set_is_extended_by_another_range() {
     {
         assert_eq!(&after[name], bytes, "{name} changed");
     }
-    let printed = text(&succeed(
-        saltworks()
-            .args(["verify", "--json"])
-            .arg(inputs.path("labels")),
-    ));
-    assert!(printed.contains("150"), "{printed}");
+    let mut verify = saltworks();
+    verify.args(["verify", "--json"]).arg(inputs.path("labels"));
+    let report: serde_json::Value = serde_json::from_slice(&succeed(&mut verify).stdout).unwrap();
+    assert_eq!(report["files"]["n_rows"], 150, "{report}");
+    assert_eq!(report["files"]["n_findings"], 0, "{report}");
     let overlap = fail_with(inputs.label("labels").args(["--sequences", "140..160"]), 2);
     assert!(
-        overlap.contains("overlap") || overlap.contains("140"),
+        overlap.contains("has sequences 100..150 and 140..160 overlaps them: start at 150"),
         "{overlap}"
     );
 }
@@ -220,7 +219,7 @@ fn sigterm_is_heard_while_the_inputs_are_opened() {
 }
 
 #[test]
-fn sigterm_stops_within_seconds_and_leaves_no_temporaries() {
+fn sigterm_stops_before_the_last_shard_and_leaves_no_temporaries() {
     let inputs = Inputs::new(60_000);
     let mut child = spawn(&mut inputs.label("labels"));
     let sidecar = inputs.path("labels").join("part-00000.json");
@@ -238,13 +237,7 @@ fn sigterm_stops_within_seconds_and_leaves_no_temporaries() {
     }
     // SAFETY: the process is our own child, which has not been waited for.
     unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
-    let asked = Instant::now();
     let output = child.wait_with_output().unwrap();
-    assert!(
-        asked.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        asked.elapsed()
-    );
     let printed = text(&output);
     assert_eq!(output.status.code(), Some(75), "{printed}");
     assert!(
@@ -252,6 +245,7 @@ fn sigterm_stops_within_seconds_and_leaves_no_temporaries() {
         "{printed}"
     );
     let files = snapshot(&inputs.path("labels"));
+    assert!(!files.contains_key("manifest.json"));
     assert!(
         files
             .keys()

@@ -4,7 +4,7 @@
 
 mod support;
 
-use saltworks::onnx::build::{DecoderSpec, Products, decoder, samples};
+use crate::support::models::{DecoderSpec, Products, decoder, samples};
 use saltworks::shards::{LabelSet, Row, ShardReader};
 use std::path::Path;
 use std::process::Command;

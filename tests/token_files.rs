@@ -5,9 +5,9 @@
 
 mod support;
 
+use crate::support::models::DecoderSpec;
 use arrow_array::types::Int64Type;
 use arrow_array::{ListArray, RecordBatch};
-use saltworks::onnx::build::DecoderSpec;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;

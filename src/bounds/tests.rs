@@ -528,7 +528,7 @@ fn two_selections_of_one_corpus_may_be_compared_if_they_have_nothing_in_common()
 #[test]
 fn a_set_of_which_nothing_is_finished_has_no_figures() {
     let dir = tempfile::tempdir().unwrap();
-    LabelSet::create_or_match(dir.path(), &plan()).unwrap();
+    LabelSet::create_or_match(dir.path(), &plan(), None).unwrap();
     let set = LabelSet::open(dir.path()).unwrap();
     let error = teacher_figures(&set, None, |_| {}).unwrap_err();
     assert!(

@@ -4,7 +4,7 @@ use super::location::{Location, shown};
 use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why the documents could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -241,6 +241,15 @@ pub enum CorpusError {
 }
 
 impl CorpusError {
+    /// What the system said of `path`. A link that leads to itself shows as ELOOP.
+    pub(super) fn at(path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.raw_os_error() == Some(libc::ELOOP) {
+            true => CorpusError::SymlinkLoop { path },
+            false => CorpusError::Io { path, source },
+        }
+    }
+
     /// Whether this is the fault of one line or row, so that `skip_bad_lines` may continue after it.
     pub(super) fn is_of_one_line(&self) -> bool {
         matches!(

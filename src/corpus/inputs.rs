@@ -4,6 +4,7 @@ mod globs;
 mod left_out;
 
 use self::globs::matches_of;
+use self::left_out::FileId;
 pub use self::left_out::LeftOut;
 use super::error::CorpusError;
 use super::format::{Contents, DocumentFormat, format_of};
@@ -50,9 +51,6 @@ pub fn expand_inputs<P: AsRef<OsStr>>(
     Ok(finder.finish())
 }
 
-/// A file by what it is, whatever its name.
-type FileId = (u64, u64);
-
 struct Finder {
     format: Option<DocumentFormat>,
     /// The name under which each file is read.
@@ -81,7 +79,7 @@ impl Finder {
             Ok(metadata) if metadata.is_dir() => self.walk(path, &mut Vec::new())?,
             Ok(metadata) => return self.take_named(path, &metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.expand_glob(pattern)?,
-            Err(error) => return Err(fault(path, error)),
+            Err(error) => return Err(CorpusError::at(path, error)),
         }
         if self.n_met == n_before {
             return Err(CorpusError::NoMatch {
@@ -121,7 +119,7 @@ impl Finder {
 
     /// Takes `path`, or what lies under it, or counts it as left out.
     fn take(&mut self, path: &Path, above: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
-        let metadata = fs::metadata(path).map_err(|error| fault(path, error))?;
+        let metadata = fs::metadata(path).map_err(|error| CorpusError::at(path, error))?;
         if is_beside_data(path, metadata.is_dir()) {
             self.left_out.add_beside(path);
         } else if metadata.is_dir() {
@@ -162,7 +160,9 @@ impl Finder {
 
     /// `above`: the true paths of the directories that are being walked; meeting one again is a loop.
     fn walk(&mut self, dir: &Path, above: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
-        let true_path = dir.canonicalize().map_err(|error| fault(dir, error))?;
+        let true_path = dir
+            .canonicalize()
+            .map_err(|error| CorpusError::at(dir, error))?;
         if above.contains(&true_path) {
             return Err(CorpusError::SymlinkLoop {
                 path: dir.to_path_buf(),
@@ -171,7 +171,7 @@ impl Finder {
         above.push(true_path);
         let mut entries: Vec<PathBuf> = fs::read_dir(dir)
             .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-            .map_err(|error| fault(dir, error))?;
+            .map_err(|error| CorpusError::at(dir, error))?;
         entries.sort();
         if is_hub_cache(dir) {
             let (named, unnamed) = entries
@@ -235,15 +235,6 @@ fn is_hub_cache(dir: &Path) -> bool {
 
 fn shown_pattern(pattern: &OsStr) -> String {
     super::location::shown(Path::new(pattern))
-}
-
-/// A link that leads to itself shows as ELOOP.
-fn fault(path: &Path, source: io::Error) -> CorpusError {
-    let path = path.to_path_buf();
-    if source.raw_os_error() == Some(libc::ELOOP) {
-        return CorpusError::SymlinkLoop { path };
-    }
-    CorpusError::Io { path, source }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! JSON lines: one object a line, of which one string field is the document.
 
 use super::MAX_DOCUMENT_BYTES;
-use super::documents::{CorpusOptions, Document, Tally};
+use super::document::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::format::Compression;
 use super::json::{self, Fault, Line, Value, unescape};

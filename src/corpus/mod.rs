@@ -24,6 +24,7 @@
 //! not a document is an error that names path, line (or row) and remedy; `skip_bad_lines` counts such
 //! lines instead, but a file that cannot be read to its end is an error all the same.
 
+mod document;
 mod documents;
 mod error;
 mod format;
@@ -37,9 +38,10 @@ mod source;
 mod stream;
 mod text;
 
-pub use documents::{
-    CorpusOptions, DEFAULT_TEXT_FIELD, DEFAULT_ZSTD_WINDOW_LOG_MAX, Document, Documents, Tally,
+pub use document::{
+    CorpusOptions, DEFAULT_TEXT_FIELD, DEFAULT_ZSTD_WINDOW_LOG_MAX, Document, Tally,
 };
+pub use documents::Documents;
 pub use error::CorpusError;
 pub use format::DocumentFormat;
 pub use inputs::{InputFiles, LeftOut, expand_inputs};

@@ -4,7 +4,7 @@
 //! share a long string of a dictionary do not copy it until they are asked for.
 
 use super::MAX_DOCUMENT_BYTES;
-use super::documents::{CorpusOptions, Document, Tally};
+use super::document::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::location::{Location, Position};
 use crate::storage::{DecodeError, Source};

@@ -1,6 +1,6 @@
 //! One file of documents: what it is by its name and its first bytes, and the reader for that.
 
-use super::documents::{CorpusOptions, Document, Tally};
+use super::document::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::format::{Compression, Contents, DocumentFormat, format_of};
 use super::jsonl::JsonlReader;

@@ -1,7 +1,7 @@
 //! A text file: one document.
 
 use super::MAX_DOCUMENT_BYTES;
-use super::documents::Document;
+use super::document::Document;
 use super::error::CorpusError;
 use super::format::Compression;
 use super::location::{Location, Position};

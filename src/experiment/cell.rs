@@ -36,7 +36,7 @@ impl CellWork<'_> {
         self.note(&format!(
             "cell {} of {}: {}",
             self.idx + 1,
-            self.experiment.cells().len(),
+            self.experiment.cells.len(),
             self.cell.name()
         ));
         for run in self.cell.runs() {
@@ -50,7 +50,7 @@ impl CellWork<'_> {
         self.train(plan)?;
         let pool = run::pool_of(self.arm.config.train.threads());
         let pool = pool.map_err(|error| self.failed(plan, error.into()))?;
-        let sets = self.experiment.sets();
+        let sets = &self.experiment.sets;
         score_missing(plan, &self.arm.sources, sets, &pool, self.interrupt)
     }
 
@@ -69,7 +69,7 @@ impl CellWork<'_> {
             on_start: &|_| {},
             on_note: &|text| self.note(&format!("{}: {text}", run.name())),
             on_progress: &|snapshot| {
-                let place = (self.idx, self.experiment.cells().len());
+                let place = (self.idx, self.experiment.cells.len());
                 let snapshot = self.pace.snapshot(self.cell, run, place, snapshot);
                 (self.watch.on_progress)(&snapshot);
             },
@@ -92,7 +92,7 @@ impl CellWork<'_> {
 
     /// What only a resumption would need goes, once nothing of the cell is left to be done.
     fn tidy(&self) -> Result<(), ExperimentError> {
-        if self.experiment.keeps_checkpoints() {
+        if self.experiment.config.keep_checkpoints {
             return Ok(());
         }
         for run in self.cell.runs() {
@@ -122,7 +122,7 @@ impl CellWork<'_> {
         ExperimentError::Interrupted {
             cell: run.full_name(),
             n_done: self.experiment.n_done().unwrap_or(self.idx),
-            n_cells: self.experiment.cells().len(),
+            n_cells: self.experiment.cells.len(),
         }
     }
 }

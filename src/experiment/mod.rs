@@ -23,7 +23,7 @@
 //! again, and refused if it is of another configuration or of other inputs.
 //!
 //! The way through: `config` is what was typed; `arm` and `sets` are what it opens, and `grid` the
-//! cells. `work` goes through them, by `cell` and `scores`. `collect` reads results from the directory,
+//! cells. `work` checks what is there, and `run` goes through them, by `cell` and `scores`. `collect` reads results from the directory,
 //! with what `cost` says; `summary` has what they show, and `tables` and `report` how that looks.
 //!
 //! Invariant: this room names neither `teacher` nor `label`.
@@ -39,6 +39,7 @@ mod json;
 mod pace;
 pub mod report;
 mod results;
+mod run;
 mod scores;
 mod sets;
 mod summary;

@@ -1,15 +1,13 @@
-//! A grid of runs, one after the other.
+//! A grid that could be worked on, and whether what is there already is of it.
 
 use super::arm::{Arm, ArmFacts};
-use super::cell::CellWork;
 use super::config::{ArmConfig, ExperimentConfig};
 use super::error::{ExperimentError, require};
 use super::grid::{Cell, RunPlan};
-use super::pace::{GridSnapshot, Pace};
+use super::pace::GridSnapshot;
+use super::results::TeacherCost;
 use super::scores::{ModelScores, is_scored};
-use super::sets::{OpenedSet, read_sets, write_sets};
-use super::{Results, TeacherCost, collect};
-use crate::interrupt::Interrupt;
+use super::sets::{OpenedSet, read_sets};
 use crate::storage::{StorageError, free_bytes, lock_file};
 use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointStore;
@@ -48,10 +46,12 @@ pub struct Watch<'a> {
 /// A grid that could be worked on: everything that it reads was opened, and what is there already
 /// was found to be of it.
 pub struct Experiment {
-    config: ExperimentConfig,
-    arms: Vec<Arm>,
-    sets: Vec<OpenedSet>,
-    cells: Vec<Cell>,
+    pub(super) config: ExperimentConfig,
+    pub(super) arms: Vec<Arm>,
+    /// What models are evaluated on.
+    pub(super) sets: Vec<OpenedSet>,
+    /// The cells that were chosen.
+    pub(super) cells: Vec<Cell>,
     n_bytes: u64,
 }
 
@@ -138,58 +138,6 @@ impl Experiment {
         ])
     }
 
-    /// Trains and evaluates what is not done yet, cell by cell, and writes the results after each.
-    ///
-    /// # Errors
-    /// [`ExperimentError::Interrupted`]; whatever stops a run. What is finished stays, and the same
-    /// call goes on from there.
-    pub fn run(
-        &self,
-        interrupt: &Interrupt,
-        watch: &Watch<'_>,
-    ) -> Result<Results, ExperimentError> {
-        let _lock = self.lock()?;
-        write_sets(&self.config.output, &self.sets)?;
-        for arm in &self.arms {
-            arm.facts.write(&self.config.output, &arm.name)?;
-        }
-        let pace = Pace::new(&self.cells)?;
-        for (idx, cell) in self.cells.iter().enumerate() {
-            let work = CellWork {
-                experiment: self,
-                arm: self.arm_of(cell),
-                cell,
-                idx,
-                interrupt,
-                watch,
-                pace: &pace,
-            };
-            work.run()?;
-            collect::write(&self.config)?;
-        }
-        collect::write(&self.config)
-    }
-
-    /// The cells that were chosen.
-    pub(super) fn cells(&self) -> &[Cell] {
-        &self.cells
-    }
-
-    /// What models are evaluated on.
-    pub(super) fn sets(&self) -> &[OpenedSet] {
-        &self.sets
-    }
-
-    /// Whether checkpoints stay behind the end of a cell.
-    pub(super) fn keeps_checkpoints(&self) -> bool {
-        self.config.keep_checkpoints
-    }
-
-    fn arm_of(&self, cell: &Cell) -> &Arm {
-        let found = self.arms.iter().find(|arm| arm.name == cell.arm);
-        found.expect("cells are made of these arms")
-    }
-
     /// Whether all runs of `cell` are trained and scored.
     pub(super) fn is_done(&self, cell: &Cell) -> Result<bool, ExperimentError> {
         for run in cell.runs() {
@@ -242,7 +190,7 @@ impl Experiment {
     }
 
     /// Shows that the directory can be written to, and that no other process works there.
-    fn lock(&self) -> Result<File, ExperimentError> {
+    pub(super) fn lock(&self) -> Result<File, ExperimentError> {
         let output = &self.config.output;
         let io = |source| StorageError::io("create the directory", output, source);
         std::fs::create_dir_all(output).map_err(io)?;

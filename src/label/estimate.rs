@@ -88,7 +88,7 @@ fn probe(
     };
     let part = first_rows(plan, n_rows, &inputs.view(&config)?);
     let selection = config.options.selection.as_deref();
-    let opened = LabelSet::create_or_match_selected(&config.output, &part, selection)?;
+    let opened = LabelSet::create_or_match(&config.output, &part, selection)?;
     let part = opened.plan();
     let todo: Vec<u32> = part.shards().collect();
     let progress = Mutex::new(Progress::start(Totals::default(), &|_| ()));

@@ -101,8 +101,8 @@ fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
         try_longest(teacher, &plan)?;
     }
     let selection = config.options.selection.as_deref();
-    let opened = LabelSet::create_or_match_selected(&config.output, &plan, selection)
-        .map_err(name_option)?;
+    let opened =
+        LabelSet::create_or_match(&config.output, &plan, selection).map_err(name_option)?;
     copy_tokenizer(config, opened.plan())?;
     Ok((inputs, opened.plan().clone()))
 }

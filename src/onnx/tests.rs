@@ -1,8 +1,9 @@
-use super::build::samples::{self, Sample};
-use super::build::{DecoderSpec, ModelBuilder, TensorData, decoder};
+use super::build::{ModelBuilder, TensorData};
 use super::signature::outline_of;
 use super::*;
 use crate::error::{Classified, Kind};
+use crate::models::samples::{self, Sample};
+use crate::models::{DecoderSpec, decoder};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

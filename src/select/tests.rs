@@ -559,13 +559,13 @@ fn another_selection_is_another_plan() {
         .unwrap();
     let selection = fixture.output();
     let other = with_targets(add_selection(plan(), &selection));
-    let refused = LabelSet::create_or_match_selected(&dir, &other, Some(&selection));
+    let refused = LabelSet::create_or_match(&dir, &other, Some(&selection));
     let message = refused.unwrap_err().to_string();
     assert!(
         message.contains("sequences.selection.fingerprint is"),
         "{message}"
     );
-    let whole = LabelSet::create_or_match(&dir, &with_targets(plan()));
+    let whole = LabelSet::create_or_match(&dir, &with_targets(plan()), None);
     let message = whole.unwrap_err().to_string();
     assert!(message.contains("sequences.selection is"), "{message}");
 }

@@ -2,16 +2,14 @@
 //! `datasets` library and for hubs that show data sets. Without it those take sidecars for data.
 
 use super::columns::FileKind;
-use super::label_set::{LabelSet, TOKENIZER_NAME};
+use super::label_set::LabelSet;
 use super::manifest::Manifest;
+use super::names::{CARD_NAME, SELECTION_NAME, TOKENIZER_NAME};
 use super::plan::{Group, Plan, PlanFile};
-use super::selection::SELECTION_NAME;
 use super::{ShardsError, json};
 use crate::storage;
 use std::path::Path;
 
-/// Name of the card in a label directory.
-pub const CARD_NAME: &str = "README.md";
 /// A card with this line is written anew with every manifest; another one is somebody's own.
 const MARK: &str = "<!-- Written by `saltworks finalize`, which writes it anew when the labels grow. Remove this line to keep changes of yours. -->";
 

@@ -1,6 +1,7 @@
 //! The invariants of a row: asserted before it is written, checked again after it is read.
 
 mod draws;
+mod lists;
 mod scores;
 
 use super::columns::ScoreId;
@@ -9,9 +10,8 @@ use super::row::Row;
 use super::row_fault::RowFault;
 use crate::signals::Rounding;
 use crate::tokens::Packing;
+use lists::{Checked, NATS_TOLERANCE, below_vocab, length};
 
-/// How far a log-probability may be above 0 (f32 arithmetic), and a score below 0. Nats.
-const NATS_TOLERANCE: f64 = 1e-4;
 /// How far kept and tail mass may be from 1 together, rounding aside.
 const MASS_TOLERANCE: f64 = 1e-3;
 /// How far f32 arithmetic may leave a log-probability, relative to it.
@@ -53,8 +53,6 @@ pub(super) enum Parts {
     /// The whole row.
     Both,
 }
-
-type Checked = Result<(), RowFault>;
 
 impl Checker {
     pub(super) fn new(plan: &Plan) -> Self {
@@ -366,29 +364,6 @@ fn check_documents(row: &Row, n_tokens: usize, one_document: bool) -> Checked {
         return fault("more than one document in a set of one document a sequence");
     }
     Ok(())
-}
-
-fn below_vocab(column: &'static str, ids: &[u32], vocab_size: u32) -> Checked {
-    match ids.iter().position(|&id| id >= vocab_size) {
-        None => Ok(()),
-        Some(idx) => Err(RowFault::IdPastVocab {
-            column,
-            idx,
-            id: ids[idx],
-            vocab_size,
-        }),
-    }
-}
-
-fn length(column: &'static str, got: usize, expected: usize) -> Checked {
-    if got == expected {
-        return Ok(());
-    }
-    Err(RowFault::Length {
-        column,
-        expected,
-        got,
-    })
 }
 
 fn values(

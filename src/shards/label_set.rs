@@ -1,19 +1,18 @@
 //! The plans of a directory: one segment, or more where a finished set was extended.
 
-use super::card::CARD_NAME;
 use super::columns::FileKind;
-use super::manifest::MANIFEST_NAME;
+use super::names::{
+    CARD_NAME, MANIFEST_NAME, SELECTION_NAME, TOKENIZER_NAME, plan_name, plan_path, shard_of,
+    sidecar_name,
+};
 use super::plan::Plan;
-use super::selection::SELECTION_NAME;
-use super::sidecar::{read_sidecar, sidecar_name};
+use super::sidecar::read_sidecar;
 use super::{ShardsError, json, place, selection};
 use crate::storage::{self, Abandoned, Publish, StorageError};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Name of the tokenizer that lies beside a plan, where one was at hand.
-pub const TOKENIZER_NAME: &str = "tokenizer.json";
 /// How long a plan that another task may be writing is waited for, in turn: some 6 seconds together.
 const GROWING_WAITS: [Duration; 9] = [
     Duration::from_millis(10),
@@ -101,21 +100,14 @@ impl LabelSet {
 
     /// Makes `plan` the plan of `dir`: creates it where there is none, resumes an equal one, or
     /// adds a segment where the same plan is finished for other ranges. `layout.first_shard` and
-    /// `layout.n_shards` are filled in here, whatever `plan` has there.
+    /// `layout.n_shards` are filled in here, whatever `plan` has there. Of a plan that labels what the
+    /// file `selection` keeps, a directory that is made gets a copy of it, as `selection.parquet`.
     ///
     /// # Errors
     /// [`ShardsError::PlanMismatch`] names the first field that differs;
-    /// [`ShardsError::RangeOverlap`]; [`ShardsError::UnfinishedSegment`].
-    pub fn create_or_match(dir: &Path, plan: &Plan) -> Result<Opened, ShardsError> {
-        Self::create_or_match_selected(dir, plan, None)
-    }
-
-    /// As [`LabelSet::create_or_match`], of a plan that labels what the file `selection` keeps: a
-    /// directory that is made gets a copy of it, as `selection.parquet`.
-    ///
-    /// # Errors
-    /// As [`LabelSet::create_or_match`]; a selection that cannot be copied.
-    pub fn create_or_match_selected(
+    /// [`ShardsError::RangeOverlap`]; [`ShardsError::UnfinishedSegment`]; a selection that cannot be
+    /// copied.
+    pub fn create_or_match(
         dir: &Path,
         plan: &Plan,
         selection: Option<&Path>,
@@ -203,18 +195,6 @@ fn opened(dir: &Path, segments: Vec<Plan>, segment: usize, outcome: Outcome) -> 
     }
 }
 
-/// `plan.json`, `plan-00001.json`, ...
-pub(super) fn plan_name(segment: usize) -> String {
-    match segment {
-        0 => "plan.json".to_owned(),
-        n => format!("plan-{n:05}.json"),
-    }
-}
-
-pub(super) fn plan_path(dir: &Path, segment: usize) -> PathBuf {
-    dir.join(plan_name(segment))
-}
-
 /// Removes what killed processes left of files of a set. Every name of a set is this crate's own;
 /// locks tell which temporaries are still in work.
 pub(super) fn sweep(dir: &Path) -> Result<(), ShardsError> {
@@ -236,13 +216,6 @@ pub(super) fn sweep(dir: &Path) -> Result<(), ShardsError> {
 pub(super) fn sidecars_there(dir: &Path) -> Result<BTreeSet<u32>, ShardsError> {
     let names = place::names_in(dir)?;
     Ok(names.iter().filter_map(|name| shard_of(name)).collect())
-}
-
-/// The shard whose sidecar is called `name`.
-pub(super) fn shard_of(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("part-")?.strip_suffix(".json")?;
-    let shard = digits.parse().ok()?;
-    (sidecar_name(shard) == name).then_some(shard)
 }
 
 /// As [`read_segments`]; what a killed process left of a plan is removed. Without hard links and

@@ -1,11 +1,9 @@
 //! How many rows a shard and a row group hold, and which sequence is which row.
 
 use super::permutation::Permutation;
-use super::plan::{Group, Plan, PlanSamples, PlanSignals};
+use super::plan::{Group, Layout, Plan, PlanSamples, PlanSignals};
 use super::seq_ids::SeqIdOrder;
 use crate::signals::Rounding;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -30,23 +28,6 @@ const SAMPLED_ID_BYTES: f64 = 1.6;
 const SAMPLE_OFFSET_BYTES: f64 = 1.2;
 /// Bytes of a row apart from its positions: ids, scores, list lengths.
 const ROW_BYTES: f64 = 100.0;
-
-/// Which rows go where.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Layout {
-    /// Number of this plan's first shard: 0, or for an extension the shards before it.
-    pub first_shard: u32,
-    /// Shards of this plan.
-    pub n_shards: u32,
-    /// Rows of every shard but the last.
-    pub rows_per_shard: u64,
-    /// Rows of every row group but the last of a shard.
-    pub rows_per_row_group: u64,
-    /// Seed of the permutation that spreads sequences over rows; null keeps their order.
-    pub order_seed: Option<u64>,
-    /// zstd level of every column chunk.
-    pub zstd_level: i32,
-}
 
 impl Layout {
     /// Rows a shard and a row group as a pure function of what a row holds: row groups of about

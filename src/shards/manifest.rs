@@ -1,17 +1,15 @@
 //! `manifest.json`: a finished set at a glance.
 
-use super::label_set::{LabelSet, plan_name, plan_path, sidecars_there, sweep};
+use super::label_set::{LabelSet, sidecars_there};
+use super::names::{MANIFEST_NAME, SELECTION_NAME, plan_name, plan_path};
 use super::plan::{FORMAT_VERSION, Plan};
-use super::selection::SELECTION_NAME;
 use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, check_size, read_sidecar};
-use super::{ShardsError, card, json};
+use super::{ShardsError, json};
 use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Name of the manifest in a label directory.
-pub const MANIFEST_NAME: &str = "manifest.json";
 /// Missing shards that an error lists.
 const LISTED: usize = 8;
 
@@ -148,34 +146,6 @@ impl LabelSet {
 /// A sum of numbers from files, which may be anything.
 fn total(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
-}
-
-/// Writes the manifest of `dir`, in place of an earlier one, and sweeps what killed runs left.
-/// Sizes of all files are checked against the sidecars; contents are `verify`'s matter.
-///
-/// # Errors
-/// [`ShardsError::MissingShards`]; [`ShardsError::MixedRuntimes`] unless `allow_mixed_runtime`;
-/// [`ShardsError::Targets`]; files that are not what their sidecars say.
-pub fn finalize(dir: &Path, allow_mixed_runtime: bool) -> Result<Manifest, ShardsError> {
-    let set = LabelSet::open(dir)?;
-    let manifest = Manifest::collect(&set)?;
-    if manifest.runtimes.len() > 1 && !allow_mixed_runtime {
-        return Err(ShardsError::MixedRuntimes {
-            runtimes: manifest.runtimes.iter().map(ToString::to_string).collect(),
-        });
-    }
-    for file in manifest.shards.iter().flat_map(|shard| &shard.files) {
-        check_size(dir, file)?;
-    }
-    sweep(dir)?;
-    let path = dir.join(MANIFEST_NAME);
-    let bytes = json::to_bytes(&manifest);
-    // An equal manifest stays as it is, so that finalizing twice changes nothing on the disk.
-    if json::read_if_there(&path)?.as_deref() != Some(&bytes) {
-        storage::replace(&path, &bytes)?;
-    }
-    card::write(&set, &manifest)?;
-    Ok(manifest)
 }
 
 /// The sidecars of a whole set. Which of them are there is listed first: a plan may claim any number.

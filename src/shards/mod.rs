@@ -31,10 +31,12 @@ mod decode;
 mod describe;
 mod encode;
 mod error;
+mod finalize;
 mod json;
 mod label_set;
 mod layout;
 mod manifest;
+mod names;
 mod permutation;
 mod place;
 mod plan;
@@ -55,17 +57,19 @@ mod validate;
 mod verify;
 mod writer;
 
-pub use card::{CARD_NAME, CardState, card_state};
+pub use card::{CardState, card_state};
 pub use columns::ScoreId;
 pub use describe::{ColumnDescription, describe_columns};
 pub use error::ShardsError;
-pub use label_set::{LabelSet, Opened, Outcome, TOKENIZER_NAME};
-pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Layout, Slot, encoded_bytes_per_target};
-pub use manifest::{MANIFEST_NAME, Manifest, ManifestSegment, finalize};
+pub use finalize::finalize;
+pub use label_set::{LabelSet, Opened, Outcome};
+pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Slot, encoded_bytes_per_target};
+pub use manifest::{Manifest, ManifestSegment};
+pub use names::{CARD_NAME, MANIFEST_NAME, SELECTION_NAME, TOKENIZER_NAME};
 pub use permutation::Permutation;
 pub use plan::{
     Attention, FORMAT_VERSION, FieldDifference, Group, IMPOSSIBLE_TARGETS_FEATURE, KNOWN_FEATURES,
-    Plan, PlanCorpus, PlanFile, PlanSamples, PlanSelection, PlanSequences, PlanSignals,
+    Layout, Plan, PlanCorpus, PlanFile, PlanSamples, PlanSelection, PlanSequences, PlanSignals,
     PlanTeacher, PlanTokenizer, Positions, SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
 };
 pub use reader::ShardReader;
@@ -74,8 +78,8 @@ pub use row_fault::RowFault;
 pub use score_reader::{ScoreColumns, ScoreReader};
 pub(crate) use selection::SelectionWriter;
 pub use selection::{
-    LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, SELECTION_NAME, SELECTION_VERSION, Selection,
-    SelectionColumn, SelectionHead, SelectionRow, VIEW_FINGERPRINT_KEY, ViewIdentity, check_view,
+    LABELS_FINGERPRINT_KEY, POLICY_KEY, Provenance, SELECTION_VERSION, Selection, SelectionColumn,
+    SelectionHead, SelectionRow, VIEW_FINGERPRINT_KEY, ViewIdentity, check_view,
     describe_selection, is_of_labels, is_selection, labels_fingerprint, read_selection_rows,
 };
 pub use seq_ids::{SeqIdOrder, SeqIdSet};

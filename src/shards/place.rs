@@ -3,8 +3,7 @@
 
 use super::ShardsError;
 use super::columns::FileKind;
-use super::label_set::{plan_name, shard_of};
-use super::manifest::MANIFEST_NAME;
+use super::names::{MANIFEST_NAME, plan_name, shard_of};
 use crate::storage::StorageError;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! `plan.json`: what is labelled, how, and which rows go into which shard and row group.
 
+use super::ShardsError;
 use super::seq_ids::{SeqIdOrder, SeqIdSet};
-use super::{Layout, ShardsError};
 use crate::signals::Rounding;
 use crate::tokens::{Dtype, EodPosition, Packing, Padding, TokenFormat};
 use schemars::JsonSchema;
@@ -285,6 +285,23 @@ impl PlanSignals {
         let n_draws = self.samples.map_or(0, |samples| samples.n_draws);
         u32::from(n_draws).min(vocab_size)
     }
+}
+
+/// Which rows go where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Layout {
+    /// Number of this plan's first shard: 0, or for an extension the shards before it.
+    pub first_shard: u32,
+    /// Shards of this plan.
+    pub n_shards: u32,
+    /// Rows of every shard but the last.
+    pub rows_per_shard: u64,
+    /// Rows of every row group but the last of a shard.
+    pub rows_per_row_group: u64,
+    /// Seed of the permutation that spreads sequences over rows; null keeps their order.
+    pub order_seed: Option<u64>,
+    /// zstd level of every column chunk.
+    pub zstd_level: i32,
 }
 
 /// One field in which two plans differ.

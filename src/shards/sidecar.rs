@@ -1,12 +1,13 @@
 //! `part-N.json`: what a finished shard holds. No sidecar, no shard.
 
 use super::columns::FileKind;
+use super::names::{file_name, sidecar_path};
 use super::plan::{self, Plan};
 use super::{ShardsError, json};
 use crate::storage::{FileHash, hash_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What made a shard: equal stamps and an equal plan make equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -82,38 +83,12 @@ pub enum ShardState {
     Damaged(ShardsError),
 }
 
-/// `scores/part-00000.parquet`, `positions/part-00000.parquet`.
-pub(super) fn file_name(file: FileKind, shard: u32) -> String {
-    format!("{}/{}", file.dir(), part_name(shard))
-}
-
-/// `part-00000.parquet`.
-pub(super) fn part_name(shard: u32) -> String {
-    format!("part-{shard:05}.parquet")
-}
-
-/// The shard whose Parquet files are called `name`.
-pub(super) fn shard_of_part(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("part-")?.strip_suffix(".parquet")?;
-    let shard = digits.parse().ok()?;
-    (part_name(shard) == name).then_some(shard)
-}
-
-/// `part-00000.json`.
-pub(super) fn sidecar_name(shard: u32) -> String {
-    format!("part-{shard:05}.json")
-}
-
 /// Files that every shard of `plan` has.
 pub(super) fn file_kinds(plan: &Plan) -> impl Iterator<Item = FileKind> + use<> {
     let has_positions = plan.signals.has_positions();
     FileKind::ALL
         .into_iter()
         .filter(move |&kind| kind == FileKind::Scores || has_positions)
-}
-
-pub(super) fn sidecar_path(dir: &Path, shard: u32) -> PathBuf {
-    dir.join(sidecar_name(shard))
 }
 
 /// Reads a sidecar and checks it against the plan; `None` if there is none. The files are not

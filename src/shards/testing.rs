@@ -324,7 +324,7 @@ pub(super) fn write_shard(dir: &Path, plan: &Plan, shard: u32) -> Result<Sidecar
 
 /// Labels a whole set with rows of the caller's, manifest included, and returns its plan.
 pub(crate) fn write_rows(dir: &Path, plan: &Plan, row_of: impl Fn(u64) -> Row) -> Plan {
-    let opened = LabelSet::create_or_match(dir, plan).unwrap();
+    let opened = LabelSet::create_or_match(dir, plan, None).unwrap();
     let plan = opened.plan().clone();
     for shard in plan.shards() {
         let mut writer = ShardWriter::create(dir, &plan, shard).unwrap();
@@ -354,7 +354,7 @@ pub(crate) fn write_set(dir: &Path, plan: &Plan) -> Plan {
 
 /// As [`write_set`], of a plan of a selection.
 pub(crate) fn write_set_selected(dir: &Path, plan: &Plan, selection: Option<&Path>) -> Plan {
-    let opened = LabelSet::create_or_match_selected(dir, plan, selection).unwrap();
+    let opened = LabelSet::create_or_match(dir, plan, selection).unwrap();
     let plan = opened.plan().clone();
     for shard in plan.shards() {
         write_shard(dir, &plan, shard).unwrap();

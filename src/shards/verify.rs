@@ -1,15 +1,16 @@
 //! Every check of a directory that needs neither the teacher nor the corpus.
 
 use super::columns::FileKind;
-use super::label_set::{LabelSet, plan_name, plan_path, shard_of};
-use super::manifest::{MANIFEST_NAME, Manifest};
+use super::label_set::LabelSet;
+use super::manifest::Manifest;
+use super::names::{
+    MANIFEST_NAME, file_name, plan_name, plan_path, shard_of, shard_of_part, sidecar_name,
+    sidecar_path,
+};
 use super::place::names_in;
 use super::plan::Plan;
 use super::reader::ShardReader;
-use super::sidecar::{
-    Sidecar, check_file, file_kinds, file_name, read_sidecar, shard_of_part, sidecar_name,
-    sidecar_path,
-};
+use super::sidecar::{Sidecar, check_file, file_kinds, read_sidecar};
 use super::{ShardsError, json};
 use rayon::prelude::*;
 use serde::Serialize;

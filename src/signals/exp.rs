@@ -8,112 +8,22 @@
 //! Range reduction and polynomial are those of Cephes' `expf` (relative error below 2e-7);
 //! a block's 64 values are added in f32, pairwise, and blocks in f64.
 
+mod block;
 mod portable;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use block::LANES;
+pub(super) use block::{Ahead, BLOCK, Halves, RowScan};
 #[cfg(any(test, feature = "train"))]
 pub(crate) use portable::exp_lane;
 pub(super) use portable::padded;
 use portable::{
-    count_body, exp_sums_body, exp_values_body, greater, mask_body, one_zero, scan_body,
-    tempered_sums_body, total_body,
+    count_body, exp_sums_body, exp_values_body, mask_body, scan_body, tempered_sums_body,
+    total_body,
 };
-
-/// Logits a block: four values for each of the 16 lanes.
-pub(super) const BLOCK: usize = 64;
-const LANES: usize = 16;
-
-/// Exponents below this count as probability 0: e^-87 is the last normal f32.
-const EXP_LOWEST: f32 = -87.0;
-
-const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// 1.5 * 2^23: adding it rounds to the nearest integer, which then stands in the low bits.
-const ROUND: f32 = 12_582_912.0;
-/// ln 2 in two parts, so that n * ln 2 keeps its digits.
-const LN_2_HIGH: f32 = std::f32::consts::LN_2;
-const LN_2_LOW: f32 = -1.904_654_3e-9;
-/// (e^r - 1 - r) / r^2, highest power first.
-const POLYNOMIAL: [f32; 6] = [
-    1.987_569_1e-4,
-    1.398_2e-3,
-    8.333_452e-3,
-    4.166_579_6e-2,
-    1.666_666_5e-1,
-    0.5,
-];
-
-/// Half-precision values by their bits.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Halves<'a> {
-    F16(&'a [u16]),
-    Bf16(&'a [u16]),
-}
-
-impl Halves<'_> {
-    /// How many there are, and what lies behind them.
-    pub(super) fn len_and_ahead(self) -> (usize, Ahead) {
-        let (Self::F16(bits) | Self::Bf16(bits)) = self;
-        (bits.len(), Ahead::behind(bits))
-    }
-
-    fn widen(self, row: &mut [f32]) {
-        match self {
-            Self::F16(bits) => bits
-                .reinterpret_cast::<half::f16>()
-                .convert_to_f32_slice(row),
-            Self::Bf16(bits) => bits
-                .reinterpret_cast::<half::bf16>()
-                .convert_to_f32_slice(row),
-        }
-    }
-}
-
-/// What one look over a row finds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct RowScan {
-    pub(super) max: f32,
-    /// No NaN and no +inf among the values.
-    pub(super) usable: bool,
-}
-
-/// Logits that will be wanted next: what lies behind a row is the next position's row, which is in
-/// the second-level cache when its turn comes if it was asked for in time.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ahead {
-    /// Address of the first. It may be past all logits: a prefetch never faults.
-    address: usize,
-    /// Bytes of as many logits as a block has; 0 where nothing comes next.
-    bytes_a_block: usize,
-}
-
-impl Ahead {
-    pub(super) const NOTHING: Self = Self {
-        address: 0,
-        bytes_a_block: 0,
-    };
-
-    /// What lies behind `row`.
-    pub(super) fn behind<T>(row: &[T]) -> Self {
-        Self {
-            address: row.as_ptr_range().end.addr(),
-            bytes_a_block: size_of::<T>() * BLOCK,
-        }
-    }
-
-    /// Addresses of the cache lines of one block.
-    #[inline(always)]
-    fn lines_of(self, block_idx: usize) -> impl Iterator<Item = usize> {
-        const LINE_BYTES: usize = 64;
-        let first = self.address.wrapping_add(block_idx * self.bytes_a_block);
-        (0..self.bytes_a_block)
-            .step_by(LINE_BYTES)
-            .map(move |offset| first.wrapping_add(offset))
-    }
-}
 
 /// Instruction sets that the sums are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

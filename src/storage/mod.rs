@@ -18,6 +18,7 @@ mod fault;
 mod hash;
 mod json;
 mod lock;
+mod names;
 mod partial;
 mod place;
 mod publish;
@@ -33,11 +34,11 @@ pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_ha
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
-pub use partial::{Partial, Sealed};
+pub use names::check_file_name;
+pub use partial::{Partial, Sealed, create_if_absent, replace};
 pub use place::{PlaceError, check_apart, check_place, place_elsewhere, resolved_path};
 pub use publish::{
-    Publish, check_file_name, create_if_absent, is_there, publish_dir, remove_file, remove_tree,
-    rename_dir, replace, replace_dir,
+    Publish, is_there, publish_dir, remove_file, remove_tree, rename_dir, replace_dir,
 };
 pub use source::{DecodeError, Source, SourceReader};
 pub use space::free_bytes;

@@ -1,24 +1,16 @@
 //! A file in the making: its temporary, the lock on it, and its running hash.
 
-use super::publish::{Publish, is_there, publish_link, split_final};
+use super::names::{is_still_at, split_final, temp_name};
+use super::publish::{Publish, is_there, publish_link, sync_dir};
 use super::sweep::sweep_abandoned;
 use super::{FileHash, StorageError, fault};
-use std::borrow::Cow;
-use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Tries to make a locked temporary before giving up; each retry needs a sweeper in a window of
 /// microseconds.
 const CREATE_TRIES: u32 = 16;
-/// Bytes of a final name that go into a temporary's: with host, process and nonce it stays below the 255
-/// that filesystems allow.
-const MAX_STEM_BYTES: usize = 160;
-
 /// A temporary `.NAME.<host>.<pid>.<nonce>` beside its final name; removed on drop.
 #[derive(Debug)]
 pub struct Partial {
@@ -125,7 +117,7 @@ impl Sealed {
         fault::check()
             .and_then(|()| std::fs::rename(&self.temp.0, &self.final_path))
             .map_err(|source| StorageError::io("rename into place", &self.final_path, source))?;
-        super::publish::sync_dir(dir)
+        sync_dir(dir)
     }
 }
 
@@ -157,59 +149,27 @@ fn create_locked(path: &Path) -> Result<Option<File>, StorageError> {
     }
 }
 
-/// Whether `path` still names the open `file`.
-pub(super) fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
-    let ours = file.metadata()?;
-    match std::fs::symlink_metadata(path) {
-        Ok(there) => Ok(there.dev() == ours.dev() && there.ino() == ours.ino()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+/// Writes `bytes` under `path` unless the name is taken, by way of a temporary.
+///
+/// # Errors
+/// [`StorageError`] with the path; nothing half-written stays.
+pub fn create_if_absent(path: &Path, bytes: &[u8]) -> Result<Publish, StorageError> {
+    written(path, bytes)?.seal()?.publish()
 }
 
-/// `.NAME.<host>.<pid>.<nonce>`.
-fn temp_name(name: &OsStr) -> OsString {
-    // RandomState is seeded by the system once a process and counts up with each instance.
-    let nonce = RandomState::new().build_hasher().finish();
-    let mut temp = OsString::from(".");
-    temp.push(stem(name));
-    temp.push(format!(".{}.{}.{nonce:016x}", host(), std::process::id()));
-    temp
+/// Writes `bytes` under `path` in place of whatever is there, by way of a temporary: readers see
+/// the old file or the new one.
+///
+/// # Errors
+/// [`StorageError`] with the path; the old file stays.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    written(path, bytes)?.seal()?.replace()
 }
 
-/// What stands for `name` in the names of its temporaries: itself or, where that would leave too little
-/// room for the rest, how it begins and a hash of it.
-pub(super) fn stem(name: &OsStr) -> Cow<'_, OsStr> {
-    let bytes = name.as_bytes();
-    if bytes.len() <= MAX_STEM_BYTES {
-        return Cow::Borrowed(name);
-    }
-    let hash = blake3::hash(bytes).to_hex();
-    let hash = &hash[..16];
-    let mut end = MAX_STEM_BYTES - hash.len() - 1;
-    // Not inside a character of UTF-8.
-    while end > 0 && bytes[end] & 0xC0 == 0x80 {
-        end -= 1;
-    }
-    let mut stem = OsString::from_vec(bytes[..end].to_vec());
-    stem.push(format!("~{hash}"));
-    Cow::Owned(stem)
-}
-
-/// This machine's name, letters, digits and hyphens only (a dot would end the field).
-fn host() -> String {
-    let mut buffer = [0u8; 256];
-    // SAFETY: the buffer is writable and its length is passed; on truncation POSIX leaves the
-    // terminator unspecified, and the search below then ends at the buffer's end.
-    let status = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len()) };
-    let end = buffer.iter().position(|&b| b == 0).unwrap_or(buffer.len());
-    let name: String = String::from_utf8_lossy(&buffer[..end])
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(64)
-        .collect();
-    if status != 0 || name.is_empty() {
-        return "localhost".to_owned();
-    }
-    name
+fn written(path: &Path, bytes: &[u8]) -> Result<Partial, StorageError> {
+    let mut partial = Partial::create(path)?;
+    partial
+        .write_all(bytes)
+        .map_err(|source| StorageError::io("write", path, source))?;
+    Ok(partial)
 }

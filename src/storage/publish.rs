@@ -1,10 +1,9 @@
 //! From a temporary to a final name.
 
-use super::partial::is_still_at;
-use super::{Partial, StorageError, fault};
-use std::ffi::OsStr;
+use super::names::{is_still_at, split_final};
+use super::{StorageError, fault};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -15,23 +14,6 @@ pub enum Publish {
     Created,
     /// A file, which stays as it was; ours is gone.
     AlreadyThere,
-}
-
-/// Writes `bytes` under `path` unless the name is taken, by way of a temporary.
-///
-/// # Errors
-/// [`StorageError`] with the path; nothing half-written stays.
-pub fn create_if_absent(path: &Path, bytes: &[u8]) -> Result<Publish, StorageError> {
-    written(path, bytes)?.seal()?.publish()
-}
-
-/// Writes `bytes` under `path` in place of whatever is there, by way of a temporary: readers see
-/// the old file or the new one.
-///
-/// # Errors
-/// [`StorageError`] with the path; the old file stays.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-    written(path, bytes)?.seal()?.replace()
 }
 
 /// Gives a directory of finished, fsynced files its final name, which must be free, and makes both
@@ -105,14 +87,6 @@ pub fn remove_tree(dir: &Path) -> Result<(), StorageError> {
     }
 }
 
-fn written(path: &Path, bytes: &[u8]) -> Result<Partial, StorageError> {
-    let mut partial = Partial::create(path)?;
-    partial
-        .write_all(bytes)
-        .map_err(|source| StorageError::io("write", path, source))?;
-    Ok(partial)
-}
-
 /// Whether something is at `path`: "no" only where the system says so.
 ///
 /// # Errors
@@ -129,32 +103,6 @@ pub fn is_there(path: &Path) -> Result<bool, StorageError> {
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
-}
-
-/// Refuses a path that no file can be written to, whatever is in its directory.
-///
-/// # Errors
-/// [`StorageError::NotAFileName`].
-pub fn check_file_name(path: &Path) -> Result<(), StorageError> {
-    split_final(path).map(drop)
-}
-
-/// The directory and the name of a final path.
-pub(super) fn split_final(path: &Path) -> Result<(&Path, &OsStr), StorageError> {
-    let not_a_name = || StorageError::NotAFileName {
-        path: path.to_path_buf(),
-    };
-    // `Path` drops a slash at the end, and a dot behind one.
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
-        return Err(not_a_name());
-    }
-    let name = path.file_name().ok_or_else(not_a_name)?;
-    match path.parent() {
-        Some(dir) if dir.as_os_str().is_empty() => Ok((Path::new("."), name)),
-        Some(dir) => Ok((dir, name)),
-        None => Err(not_a_name()),
-    }
 }
 
 /// Links `temp` to `final_path`, or moves it there where there are no hard links.

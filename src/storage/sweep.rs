@@ -1,7 +1,7 @@
 //! Removing what killed writers left.
 
 use super::StorageError;
-use super::partial::{is_still_at, stem};
+use super::names::{final_name_of, is_still_at, stem};
 use std::ffi::OsStr;
 use std::fs::{OpenOptions, TryLockError};
 use std::io;
@@ -48,20 +48,6 @@ fn sweep(dir: &Path, is_ours: impl Fn(&[u8]) -> bool) -> Result<u64, StorageErro
         }
     }
     Ok(n_removed)
-}
-
-/// The final name inside `.NAME.<host>.<pid>.<nonce>`, or `None` for any other name.
-fn final_name_of(temp_name: &[u8]) -> Option<&[u8]> {
-    let mut fields = temp_name.strip_prefix(b".")?.rsplitn(4, |&b| b == b'.');
-    let nonce = fields.next()?;
-    let pid = fields.next()?;
-    let host = fields.next()?;
-    let name = fields.next()?;
-    let is_temp = nonce.len() == 16
-        && nonce.iter().all(u8::is_ascii_hexdigit)
-        && std::str::from_utf8(pid).is_ok_and(|pid| pid.parse::<u32>().is_ok())
-        && !host.is_empty();
-    is_temp.then_some(name)
 }
 
 /// What became of a file whose writer may be dead.

@@ -1,7 +1,8 @@
 use super::*;
 use crate::error::{Classified, Kind};
-use crate::onnx::build::samples::{self, Sample};
-use crate::onnx::build::{DecoderSpec, ModelBuilder, decoder};
+use crate::models::samples::{self, Sample};
+use crate::models::{DecoderSpec, decoder};
+use crate::onnx::build::ModelBuilder;
 use crate::onnx::{DType, Dim};
 use crate::signals::LogitsData;
 use std::path::{Path, PathBuf};

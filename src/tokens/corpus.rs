@@ -4,58 +4,17 @@ use super::corpus_json::CorpusJson;
 use super::dtype::Dtype;
 use super::eod::{self, EodPosition};
 use super::error::TokensError;
+use super::format::{CORPUS_JSON, PREFIX, TokenFormat};
 use super::index::DocumentIndex;
 use super::list_column::{Padding, open_parquet};
 use super::megatron::validate_idx;
-use super::paths::{self, megatron_pair, parquet_files};
+use super::paths::{megatron_pair, parquet_files};
 use super::raw::{RawTokens, open_llm_c, open_nano_gpt};
 use super::token_file::{RawFile, TokenFile, map_file};
 use super::width::Sample;
 use crate::storage;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// Names in a corpus directory.
-pub(super) const PREFIX: &str = "tokens";
-pub(super) const CORPUS_JSON: &str = "corpus.json";
-
-/// A kind of token file.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lower")]
-pub enum TokenFormat {
-    /// `.bin` and `.idx`, with or without a `corpus.json`.
-    Megatron,
-    /// Ids without a header, u16 unless it is said, or a NumPy array.
-    NanoGpt,
-    /// llm.c's header, then u16 or u32 ids.
-    LlmC,
-    /// A list column `input_ids`, in one file or several.
-    Parquet,
-}
-
-impl TokenFormat {
-    /// The format that name and contents of `path` tell.
-    ///
-    /// # Errors
-    /// I/O; a path that is no corpus of a format that can be told.
-    pub fn detect(path: &Path) -> Result<Self, TokensError> {
-        paths::detect(path)
-    }
-
-    /// Whether its files say where documents begin; a raw file is split at an id, or is one
-    /// document.
-    pub fn has_borders(self) -> bool {
-        match self {
-            TokenFormat::Megatron | TokenFormat::Parquet => true,
-            TokenFormat::NanoGpt | TokenFormat::LlmC => false,
-        }
-    }
-}
 
 /// How to open a corpus.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 //! The directory is locked while it is written, so that of two writers one is refused. What a killed
 //! writer left gives way to the next: its temporaries, and token files without their `corpus.json`.
 
-use super::corpus::{CORPUS_JSON, PREFIX};
 use super::corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson};
 use super::error::TokensError;
+use super::format::{CORPUS_JSON, PREFIX};
 use super::megatron::MegatronWriter;
 use super::partial::Partial;
 use super::tokenizer::Tokenizer;

@@ -1,9 +1,9 @@
 //! Files of other kinds, which would be read as ids all the same: a raw token file has no header.
 
 use super::error::TokensError;
-use super::raw::NPY_MAGIC;
 use super::token_file::RawFile;
 
+pub(super) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 /// Bytes of the beginning that are looked at.
 const HEAD_BYTES: usize = 64 * 1024;
 /// A file is called text only if so many bytes of it are.

@@ -1,8 +1,8 @@
 //! What a path stands for: which format, and which files.
 
-use super::corpus::{CORPUS_JSON, PREFIX, TokenFormat};
 use super::error::TokensError;
 use super::foreign;
+use super::format::{CORPUS_JSON, PREFIX, TokenFormat};
 use super::megatron::with_suffix;
 use super::raw::is_llm_c;
 use super::token_file::RawFile;
@@ -12,30 +12,35 @@ use std::path::{Path, PathBuf};
 /// Names that are shown of what a folder holds.
 const N_SHOWN: usize = 5;
 
-/// The format that name and contents of `path` tell.
-pub(super) fn detect(path: &Path) -> Result<TokenFormat, TokensError> {
-    let (bin, idx) = megatron_pair(path);
-    if path.is_dir() {
-        return detect_folder(path, bin.exists() || idx.exists());
-    }
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    match extension.unwrap_or_default() {
-        "parquet" => Ok(TokenFormat::Parquet),
-        "npy" => Ok(TokenFormat::NanoGpt),
-        "idx" => Ok(TokenFormat::Megatron),
-        _ if idx.exists() => Ok(TokenFormat::Megatron),
-        _ if !path.exists() && (bin.exists() || is_glob(path)) => Ok(match bin.exists() {
-            // A prefix, whose other half will be missed.
-            true => TokenFormat::Megatron,
-            false => TokenFormat::Parquet,
-        }),
-        _ if !path.exists() => Err(not_a_corpus(path)),
-        _ if is_llm_c(path)? => Ok(TokenFormat::LlmC),
-        "bin" if is_half_of_megatron(path) => Ok(TokenFormat::Megatron),
-        "bin" => Ok(TokenFormat::NanoGpt),
-        _ => {
-            foreign::refuse(&RawFile::open(path)?, true)?;
-            Err(not_a_corpus(path))
+impl TokenFormat {
+    /// The format that name and contents of `path` tell.
+    ///
+    /// # Errors
+    /// I/O; a path that is no corpus of a format that can be told.
+    pub fn detect(path: &Path) -> Result<Self, TokensError> {
+        let (bin, idx) = megatron_pair(path);
+        if path.is_dir() {
+            return detect_folder(path, bin.exists() || idx.exists());
+        }
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        match extension.unwrap_or_default() {
+            "parquet" => Ok(TokenFormat::Parquet),
+            "npy" => Ok(TokenFormat::NanoGpt),
+            "idx" => Ok(TokenFormat::Megatron),
+            _ if idx.exists() => Ok(TokenFormat::Megatron),
+            _ if !path.exists() && (bin.exists() || is_glob(path)) => Ok(match bin.exists() {
+                // A prefix, whose other half will be missed.
+                true => TokenFormat::Megatron,
+                false => TokenFormat::Parquet,
+            }),
+            _ if !path.exists() => Err(not_a_corpus(path)),
+            _ if is_llm_c(path)? => Ok(TokenFormat::LlmC),
+            "bin" if is_half_of_megatron(path) => Ok(TokenFormat::Megatron),
+            "bin" => Ok(TokenFormat::NanoGpt),
+            _ => {
+                foreign::refuse(&RawFile::open(path)?, true)?;
+                Err(not_a_corpus(path))
+            }
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use super::dtype::Dtype;
 use super::error::TokensError;
-use super::foreign;
+use super::foreign::{self, NPY_MAGIC};
 use super::token_file::{RawFile, TokenFile};
 use std::path::Path;
 
-pub(super) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
 /// Bytes of a NumPy header that are read; real ones have 118.
 const NPY_HEAD_BYTES: usize = 1 << 16;
 const LLM_C_HEADER_BYTES: usize = 256 * 4;

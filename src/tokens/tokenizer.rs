@@ -155,21 +155,6 @@ impl Tokenizer {
         })
     }
 
-    /// Ids of several texts, in parallel, in their order.
-    ///
-    /// # Errors
-    /// As [`encode`](Self::encode), for the first such text.
-    pub fn encode_batch<S: AsRef<str> + Sync>(
-        &self,
-        texts: &[S],
-    ) -> Result<Vec<Vec<u32>>, TokensError> {
-        use rayon::prelude::*;
-        texts
-            .par_iter()
-            .map(|text| self.encode(text.as_ref()))
-            .collect()
-    }
-
     fn encode_whole(&self, text: &str) -> Result<Vec<u32>, TokensError> {
         let encoded = guarded(|| self.inner.encode_fast(text, false));
         let encoding = encoded.map_err(|reason| self.fault(reason))?;

@@ -9,23 +9,15 @@ use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
 use crate::train::config::ConfigError;
 use crate::train::metrics::MetricsError;
+use crate::train::model::SpecError;
 use crate::train::plot::PlotError;
 
 /// An error of the trainer. The larger ones are boxed: results are passed by value.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// A model that the core does not have.
-    #[error("{what}: expected {expected}, got {got}; {remedy}")]
-    Spec {
-        /// Which dimension or option, such as `model.n_heads`.
-        what: String,
-        /// What it may be.
-        expected: String,
-        /// What it is.
-        got: String,
-        /// What to do.
-        remedy: String,
-    },
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// A file that cannot be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -73,29 +65,10 @@ impl From<DataError> for TrainError {
     }
 }
 
-impl TrainError {
-    /// The same for whoever says what to do about a full disk himself.
-    #[must_use]
-    pub fn without_remedy(self) -> Self {
-        match self {
-            Self::Storage(error) => Self::Storage(error.without_remedy()),
-            Self::Checkpoint(CheckpointError::Storage(error)) => {
-                CheckpointError::Storage(error.without_remedy()).into()
-            }
-            Self::Metrics(error) => Self::Metrics(error.without_remedy()),
-            Self::Export(error) => match *error {
-                ExportError::Storage(error) => ExportError::Storage(error.without_remedy()).into(),
-                other => other.into(),
-            },
-            other => other,
-        }
-    }
-}
-
 impl Classified for TrainError {
     fn kind(&self) -> Kind {
         match self {
-            TrainError::Spec { .. } => Kind::Usage,
+            TrainError::Spec(error) => error.kind(),
             TrainError::Storage(error) => error.kind(),
             TrainError::Run(error) => error.kind(),
             TrainError::Checkpoint(error) => error.kind(),

@@ -14,12 +14,14 @@
 //!
 //! Invariant: this room names neither `teacher` nor `label`; it builds without ONNX Runtime.
 
+mod batch;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
 mod draws;
 mod error;
 pub mod eval;
+mod example;
 pub mod export;
 pub mod loss;
 pub mod metrics;
@@ -28,5 +30,9 @@ pub mod ops;
 pub mod plot;
 pub mod run;
 pub mod schedule;
+mod tensor;
 
+pub use batch::{KdLoss, KdTargets, LossSums, MicroBatch, PositionScore};
 pub use error::TrainError;
+pub use example::Example;
+pub use tensor::TensorSlot;

@@ -7,7 +7,9 @@
     reason = "each test file uses a part of it"
 )]
 
-use saltworks::onnx::build::{DecoderSpec, decoder};
+pub mod models;
+
+use models::{DecoderSpec, decoder};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -7,7 +7,8 @@ use crate::common::exit::{Context, Result, causes};
 use crate::common::print;
 use machine::Machine;
 use report::{Device, Doctor};
-use saltworks::onnx::build::samples::Sample;
+use saltworks::onnx::build::{ModelBuilder, TensorData};
+use saltworks::onnx::{DType, Dim};
 use saltworks::teacher::{
     DeviceChoice, RuntimeLibrary, Searched, Teacher, TeacherError, TeacherOptions,
     available_providers, load_runtime,
@@ -109,13 +110,24 @@ fn try_devices(providers: &[String], folder: &Result<TempDir>) -> Result<Vec<Dev
         return Ok(Vec::new());
     };
     let model = folder.path().join("tiny.onnx");
-    Sample::default().build().write(&model)?;
+    tiny_model().write(&model)?;
     let is_worth_trying = |device: &DeviceChoice| {
         matches!(device, DeviceChoice::Cpu | DeviceChoice::Cuda(_))
             || providers.iter().any(|name| name == device.provider())
     };
     let devices = DeviceChoice::ALL.into_iter().filter(is_worth_trying);
     Ok(devices.map(|device| attempt(&model, device)).collect())
+}
+
+/// Logits `[B, T, 16]`: a row of a table for each token.
+fn tiny_model() -> ModelBuilder {
+    let mut model = ModelBuilder::new("tiny");
+    let [b, t] = ["batch", "sequence"].map(Dim::symbol);
+    let ids = model.input("input_ids", DType::I64, &[b.clone(), t.clone()]);
+    let table = model.initializer("table", &[16, 16], TensorData::Fill(0.5));
+    let logits = model.gather(&table, &ids, 0);
+    model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
+    model
 }
 
 fn attempt(model: &Path, device: DeviceChoice) -> Device {

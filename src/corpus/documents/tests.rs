@@ -1,4 +1,5 @@
 use super::*;
+use crate::corpus::DocumentFormat;
 use crate::error::Classified;
 use arrow_array::{
     ArrayRef, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray,

@@ -1,6 +1,5 @@
 //! Globs, over names that need be no text: the crate that they are matched with walks text alone.
 
-use super::fault;
 use crate::corpus::error::CorpusError;
 use crate::corpus::location::name_of;
 use glob::{MatchOptions, Pattern};
@@ -53,9 +52,11 @@ fn here(path: &Path) -> &Path {
 fn in_each(dirs: &[PathBuf], part: &Pattern) -> Result<Vec<PathBuf>, CorpusError> {
     let mut found = Vec::new();
     for dir in dirs.iter().filter(|dir| here(dir).is_dir()) {
-        let entries = fs::read_dir(here(dir)).map_err(|error| fault(dir, error))?;
+        let entries = fs::read_dir(here(dir)).map_err(|error| CorpusError::at(dir, error))?;
         for entry in entries {
-            let name = entry.map_err(|error| fault(dir, error))?.file_name();
+            let name = entry
+                .map_err(|error| CorpusError::at(dir, error))?
+                .file_name();
             if part.matches_with(&name.to_string_lossy(), MATCHING) {
                 found.push(dir.join(name));
             }
@@ -72,9 +73,9 @@ fn with_directories_below(dirs: Vec<PathBuf>) -> Result<Vec<PathBuf>, CorpusErro
         if !here(&dir).is_dir() {
             continue;
         }
-        let entries = fs::read_dir(here(&dir)).map_err(|error| fault(&dir, error))?;
+        let entries = fs::read_dir(here(&dir)).map_err(|error| CorpusError::at(&dir, error))?;
         for entry in entries {
-            let entry = entry.map_err(|error| fault(&dir, error))?;
+            let entry = entry.map_err(|error| CorpusError::at(&dir, error))?;
             let path = dir.join(entry.file_name());
             let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
             if is_dir && !name_of(&path).starts_with('.') {

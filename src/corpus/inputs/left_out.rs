@@ -1,9 +1,11 @@
 //! What lies among the inputs and is not read, for a person to see.
 
-use super::FileId;
 use crate::corpus::location::shown;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// A file by what it is, whatever its name.
+pub(super) type FileId = (u64, u64);
 
 /// Names that are shown of each sort.
 const N_SHOWN: usize = 3;
@@ -69,11 +71,6 @@ impl LeftOut {
     /// Drops those that are read after all.
     pub(super) fn forget_unnamed(&mut self, is_read: impl Fn(&FileId) -> bool) {
         self.unnamed.retain(|(id, _)| !is_read(id));
-    }
-
-    /// Files and folders that are not read at all.
-    pub fn n_files(&self) -> u64 {
-        self.of_other_kinds.n + self.beside.n + self.unnamed.len() as u64
     }
 
     /// A line for each reason: how many, of which kinds, the first names, and what to do.

@@ -15,6 +15,7 @@
 
 mod compare;
 mod error;
+mod escape;
 mod figure;
 mod gather;
 mod inputs;

@@ -21,11 +21,6 @@ impl Edge {
     pub fn named(name: &str) -> Self {
         Self(name.to_owned())
     }
-
-    /// The absent optional input, which ONNX writes as an empty name.
-    pub fn absent() -> Self {
-        Self(String::new())
-    }
 }
 
 /// A node's attribute.
@@ -203,6 +198,11 @@ impl ModelBuilder {
     /// Number of weights, over all initializers.
     pub fn n_parameters(&self) -> u64 {
         self.initializers.iter().map(Initializer::n_elements).sum()
+    }
+
+    /// Number of initializers.
+    pub fn n_initializers(&self) -> usize {
+        self.initializers.len()
     }
 
     pub(super) fn fresh_name(&self, stem: &str) -> String {

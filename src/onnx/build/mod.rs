@@ -1,4 +1,4 @@
-//! Writing ONNX models: a typed builder, and the models that the project makes with it.
+//! Writing ONNX models: a typed builder.
 //!
 //! A [`ModelBuilder`] collects inputs, initializers, nodes and outputs; each call returns the
 //! [`Edge`] (a named tensor of the graph) that later calls take. Weights may be generated
@@ -22,13 +22,10 @@
 //! # }
 //! ```
 
-mod decoder;
 mod graph;
 mod ops;
-pub mod samples;
 mod tensor;
 mod write;
 
-pub use decoder::{DecoderSpec, Products, decoder};
 pub use graph::{Attribute, Edge, ModelBuilder};
 pub use tensor::TensorData;

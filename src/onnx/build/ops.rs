@@ -43,11 +43,6 @@ impl ModelBuilder {
         self.node("Div", &[a, b], &[])
     }
 
-    /// The remainder of integers, with the sign of `b`.
-    pub fn modulo(&mut self, a: &Edge, b: &Edge) -> Edge {
-        self.node("Mod", &[a, b], &[])
-    }
-
     /// Matrix product over the last two dimensions.
     pub fn matmul(&mut self, a: &Edge, b: &Edge) -> Edge {
         self.node("MatMul", &[a, b], &[])

@@ -21,5 +21,7 @@
 mod append;
 mod names;
 mod nodes;
+mod spec;
 
-pub use append::{Head, HeadSpec, MIN_HEAD_OPSET, append_head};
+pub use append::{MIN_HEAD_OPSET, append_head};
+pub use spec::{Head, HeadSpec};

@@ -1,6 +1,6 @@
 //! The head's nodes, in the forms of an operator set.
 
-use super::append::HeadSpec;
+use super::spec::HeadSpec;
 use crate::onnx::proto::{AttributeProto, NodeProto, SmallTensorProto, ValueInfoProto};
 use crate::onnx::types::{DType, Dim, TensorInfo};
 use crate::onnx::wire::put_length_prefix;

@@ -1,6 +1,6 @@
 //! The lists of the group `samples`.
 
-use super::{Checked, below_vocab, length};
+use super::lists::{Checked, below_vocab, length};
 use crate::shards::row::Row;
 use crate::shards::row_fault::RowFault;
 

@@ -1,6 +1,6 @@
 //! The scores of a row, by themselves and against its lists.
 
-use super::{Checked, NATS_TOLERANCE};
+use super::lists::{Checked, NATS_TOLERANCE};
 use crate::shards::columns::ScoreId;
 use crate::shards::row::Row;
 use crate::shards::row_fault::RowFault;

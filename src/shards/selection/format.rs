@@ -12,8 +12,6 @@ pub const LABELS_FINGERPRINT_KEY: &str = "saltworks.labels_fingerprint";
 pub const VIEW_FINGERPRINT_KEY: &str = "saltworks.view_fingerprint";
 /// Metadata key of the policy that made a selection, as JSON.
 pub const POLICY_KEY: &str = "saltworks.policy";
-/// Name of the copy in a directory of labels that a selection was labelled into.
-pub const SELECTION_NAME: &str = "selection.parquet";
 /// Metadata key of the version.
 pub(super) const VERSION_KEY: &str = "saltworks.format_version";
 /// Metadata key of what a file of this crate is.

@@ -1,11 +1,10 @@
 //! The sequences that a selection keeps.
 
-use super::format::{
-    LABELS_FINGERPRINT_KEY, SELECTION_NAME, SelectionRow, VIEW_FINGERPRINT_KEY, fault,
-};
+use super::format::{LABELS_FINGERPRINT_KEY, SelectionRow, VIEW_FINGERPRINT_KEY, fault};
 use super::rows::read_rows;
 use super::view::{ViewIdentity, check_view};
 use crate::shards::ShardsError;
+use crate::shards::names::SELECTION_NAME;
 use crate::shards::plan::{Plan, PlanSelection};
 use crate::shards::seq_ids::{SeqIdOrder, SeqIdSet};
 use crate::storage::{self, Partial, StorageError};

@@ -22,8 +22,8 @@ mod view;
 mod write;
 
 pub use format::{
-    LABELS_FINGERPRINT_KEY, POLICY_KEY, SELECTION_NAME, SELECTION_VERSION, SelectionColumn,
-    SelectionHead, SelectionRow, VIEW_FINGERPRINT_KEY, describe_selection,
+    LABELS_FINGERPRINT_KEY, POLICY_KEY, SELECTION_VERSION, SelectionColumn, SelectionHead,
+    SelectionRow, VIEW_FINGERPRINT_KEY, describe_selection,
 };
 pub use kept::Selection;
 pub(super) use kept::{attach, copy_into};

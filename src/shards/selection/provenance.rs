@@ -1,10 +1,11 @@
 //! A selection beside the labels that it is used with.
 
-use super::format::{SELECTION_NAME, fault};
+use super::format::fault;
 use super::kept::Selection;
 use super::view::{ViewIdentity, other_sequences};
 use crate::shards::ShardsError;
-use crate::shards::label_set::{LabelSet, plan_name};
+use crate::shards::label_set::LabelSet;
+use crate::shards::names::{SELECTION_NAME, plan_name};
 use crate::shards::plan::Plan;
 use crate::storage;
 use std::path::Path;

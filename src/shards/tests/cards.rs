@@ -77,7 +77,7 @@ fn an_extension_writes_the_card_anew_and_somebodys_own_stays() {
     let before = card(dir.path());
     let mut second = plan();
     (second.sequences.start, second.sequences.end) = (40, 70);
-    let opened = LabelSet::create_or_match(dir.path(), &with_targets(second)).unwrap();
+    let opened = LabelSet::create_or_match(dir.path(), &with_targets(second), None).unwrap();
     for shard in opened.plan().shards() {
         write_shard(dir.path(), opened.plan(), shard).unwrap();
     }

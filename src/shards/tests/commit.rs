@@ -156,7 +156,7 @@ fn a_missing_file_of_a_finished_shard_is_noticed_and_made_again() {
 
 /// Makes what is missing of a set, as a run does that may be the second or third.
 fn resume(dir: &Path, plan: &Plan) -> Result<(), ShardsError> {
-    let opened = LabelSet::create_or_match(dir, plan)?;
+    let opened = LabelSet::create_or_match(dir, plan, None)?;
     for shard in opened.plan().shards() {
         match check_finished(dir, opened.plan(), shard)? {
             ShardState::Finished(_) => {}
@@ -280,7 +280,7 @@ fn rows_must_be_the_plans_row_groups() {
 #[test]
 fn finalizing_lists_what_is_missing_and_refuses_mixed_runtimes() {
     let dir = tempfile::tempdir().unwrap();
-    let opened = LabelSet::create_or_match(dir.path(), &small_plan()).unwrap();
+    let opened = LabelSet::create_or_match(dir.path(), &small_plan(), None).unwrap();
     let plan = opened.plan();
     write_shard(dir.path(), plan, 1).unwrap();
     let error = finalize(dir.path(), false).unwrap_err();
@@ -315,7 +315,7 @@ fn targets_that_do_not_add_up_to_the_plans_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut plan = small_plan();
     plan.sequences.n_targets += 1;
-    let opened = LabelSet::create_or_match(dir.path(), &plan).unwrap();
+    let opened = LabelSet::create_or_match(dir.path(), &plan, None).unwrap();
     for shard in 0..3 {
         write_shard(dir.path(), opened.plan(), shard).unwrap();
     }

@@ -38,7 +38,7 @@ fn half_a_plan_without_shards_gives_way() {
             Err(ShardsError::Json { .. })
         ));
         assert_eq!(std::fs::read(dir.path().join("plan.json")).unwrap(), half);
-        let create = || LabelSet::create_or_match(dir.path(), &small_plan()).unwrap();
+        let create = || LabelSet::create_or_match(dir.path(), &small_plan(), None).unwrap();
         let opened = on_filesystem(Lacks::LinksAndExclusiveRenames, create);
         assert_eq!(opened.outcome, Outcome::Created);
         assert_eq!(std::fs::read(dir.path().join("plan.json")).unwrap(), whole);
@@ -47,7 +47,7 @@ fn half_a_plan_without_shards_gives_way() {
 
 #[test]
 fn half_a_plan_with_shards_beside_it_stays() {
-    let opened = |dir: &Path| LabelSet::create_or_match(dir, &small_plan());
+    let opened = |dir: &Path| LabelSet::create_or_match(dir, &small_plan(), None);
     let dir = tempfile::tempdir().unwrap();
     let plan = opened(dir.path()).unwrap().plan().clone();
     write_shard(dir.path(), &plan, 1).unwrap();
@@ -65,7 +65,7 @@ fn half_the_plan_of_an_extension_gives_way_and_the_finished_segment_stays() {
     let mut first = plan();
     first.sequences.end = 40;
     let first = with_targets(first);
-    let opened = LabelSet::create_or_match(dir.path(), &first).unwrap();
+    let opened = LabelSet::create_or_match(dir.path(), &first, None).unwrap();
     for shard in opened.plan().shards() {
         write_shard(dir.path(), opened.plan(), shard).unwrap();
     }
@@ -74,12 +74,12 @@ fn half_the_plan_of_an_extension_gives_way_and_the_finished_segment_stays() {
     let second = with_targets(second);
     let half = &second.to_json()[..100];
     put(dir.path(), "plan-00001.json", half);
-    let opened = LabelSet::create_or_match(dir.path(), &second).unwrap();
+    let opened = LabelSet::create_or_match(dir.path(), &second, None).unwrap();
     assert_eq!((opened.outcome, opened.segment), (Outcome::Extended, 1));
     write_shard(dir.path(), opened.plan(), opened.plan().layout.first_shard).unwrap();
     // Now it has a shard.
     put(dir.path(), "plan-00001.json", half);
-    let again = LabelSet::create_or_match(dir.path(), &second);
+    let again = LabelSet::create_or_match(dir.path(), &second, None);
     assert!(matches!(again, Err(ShardsError::Json { .. })));
 }
 
@@ -93,7 +93,7 @@ fn tasks_that_start_beside_half_a_plan_agree_on_one() {
             let start = || {
                 barrier.wait();
                 on_filesystem(lacks, || {
-                    LabelSet::create_or_match(dir.path(), &small_plan())
+                    LabelSet::create_or_match(dir.path(), &small_plan(), None)
                 })
             };
             let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
@@ -127,7 +127,7 @@ fn a_plan_that_another_task_is_writing_is_waited_for() {
             std::fs::write(path, whole).unwrap();
             drop(file);
         });
-        let opened = LabelSet::create_or_match(dir.path(), &small_plan()).unwrap();
+        let opened = LabelSet::create_or_match(dir.path(), &small_plan(), None).unwrap();
         assert_eq!(opened.outcome, Outcome::Resumed);
     });
     assert_eq!(std::fs::read(&path).unwrap(), whole);

@@ -33,7 +33,7 @@ fn a_file_where_a_directory_is_wanted_is_called_what_it_is_and_its_directory_nam
         // Through it, too.
         let message = refusal(&labels.join(name).join("labels"));
         assert!(message.contains(&said), "{message}");
-        let error = LabelSet::create_or_match(&labels.join(name), &with_targets(plan()));
+        let error = LabelSet::create_or_match(&labels.join(name), &with_targets(plan()), None);
         assert!(matches!(error, Err(ShardsError::NotADirectory { .. })));
     }
 }

@@ -172,14 +172,14 @@ fn plans_that_cannot_be_are_refused_by_field() {
 fn the_same_plan_resumes_and_another_is_refused_by_field_and_values() {
     let dir = tempfile::tempdir().unwrap();
     let ours = ranged(20, 70);
-    let first = LabelSet::create_or_match(dir.path(), &ours).unwrap();
+    let first = LabelSet::create_or_match(dir.path(), &ours, None).unwrap();
     assert_eq!((first.outcome, first.segment), (Outcome::Created, 0));
-    let again = LabelSet::create_or_match(dir.path(), &ours).unwrap();
+    let again = LabelSet::create_or_match(dir.path(), &ours, None).unwrap();
     assert_eq!(again.outcome, Outcome::Resumed);
     assert_eq!(again.set, LabelSet::open(dir.path()).unwrap());
     let mut other = ours;
     other.signals.top_k = 5;
-    let error = LabelSet::create_or_match(dir.path(), &other).unwrap_err();
+    let error = LabelSet::create_or_match(dir.path(), &other, None).unwrap_err();
     let message = error.to_string();
     assert!(
         message.contains("signals.top_k is 4 there and 5 here; label into another directory, or with the same settings"),
@@ -187,7 +187,7 @@ fn the_same_plan_resumes_and_another_is_refused_by_field_and_values() {
     );
     let mut other = ranged(20, 70);
     other.sequences.n_targets += 1;
-    let error = LabelSet::create_or_match(dir.path(), &other).unwrap_err();
+    let error = LabelSet::create_or_match(dir.path(), &other, None).unwrap_err();
     assert!(
         matches!(error, ShardsError::PlanMismatch { field, .. } if field == "sequences.n_targets")
     );
@@ -196,9 +196,9 @@ fn the_same_plan_resumes_and_another_is_refused_by_field_and_values() {
 #[test]
 fn a_finished_set_is_extended_by_another_range_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
-    let first = LabelSet::create_or_match(dir.path(), &ranged(20, 50)).unwrap();
+    let first = LabelSet::create_or_match(dir.path(), &ranged(20, 50), None).unwrap();
     write_shard(dir.path(), first.plan(), 0).unwrap();
-    let error = LabelSet::create_or_match(dir.path(), &ranged(50, 70)).unwrap_err();
+    let error = LabelSet::create_or_match(dir.path(), &ranged(50, 70), None).unwrap_err();
     assert!(
         matches!(error, ShardsError::UnfinishedSegment { shard: 1, .. }),
         "{error}"
@@ -207,17 +207,17 @@ fn a_finished_set_is_extended_by_another_range_and_not_before() {
     finalize(dir.path(), false).unwrap();
 
     for (start, end) in [(49, 70), (0, 21), (30, 40), (0, 80)] {
-        let error = LabelSet::create_or_match(dir.path(), &ranged(start, end)).unwrap_err();
+        let error = LabelSet::create_or_match(dir.path(), &ranged(start, end), None).unwrap_err();
         assert!(matches!(error, ShardsError::RangeOverlap { .. }), "{error}");
     }
     for (segment, (start, end)) in [(50, 70), (0, 20)].into_iter().enumerate() {
-        let more = LabelSet::create_or_match(dir.path(), &ranged(start, end)).unwrap();
+        let more = LabelSet::create_or_match(dir.path(), &ranged(start, end), None).unwrap();
         assert_eq!(
             (more.outcome, more.segment),
             (Outcome::Extended, segment + 1)
         );
         let plan = more.plan().clone();
-        let resumed = LabelSet::create_or_match(dir.path(), &ranged(start, end)).unwrap();
+        let resumed = LabelSet::create_or_match(dir.path(), &ranged(start, end), None).unwrap();
         assert_eq!((resumed.outcome, resumed.plan()), (Outcome::Resumed, &plan));
         for shard in plan.shards() {
             write_shard(dir.path(), &plan, shard).unwrap();
@@ -258,7 +258,7 @@ fn of_many_tasks_that_plan_at_once_one_creates_and_all_agree() {
     let plan = ranged(20, 70);
     let outcomes: Vec<Opened> = std::thread::scope(|scope| {
         let tasks: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| LabelSet::create_or_match(dir.path(), &plan).unwrap()))
+            .map(|_| scope.spawn(|| LabelSet::create_or_match(dir.path(), &plan, None).unwrap()))
             .collect();
         tasks.into_iter().map(|task| task.join().unwrap()).collect()
     });

@@ -1,6 +1,6 @@
 //! Every sum once, over fixed-size arrays, for whatever instruction set it is inlined into.
 
-use super::{
+use super::block::{
     Ahead, BLOCK, EXP_LOWEST, LANES, LN_2_HIGH, LN_2_LOW, LOG2_E, POLYNOMIAL, ROUND, RowScan,
 };
 

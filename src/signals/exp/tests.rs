@@ -1,3 +1,4 @@
+use super::block::EXP_LOWEST;
 use super::*;
 use proptest::prelude::*;
 

@@ -1,6 +1,9 @@
 //! The same for AVX2 and AVX-512: the shared bodies compiled for them, or written out.
 
-use super::{Ahead, BLOCK, RowScan};
+use super::block::{
+    Ahead, BLOCK, EXP_LOWEST, Halves, LN_2_HIGH, LN_2_LOW, LOG2_E, POLYNOMIAL, ROUND, RowScan,
+};
+use super::portable;
 use std::arch::x86_64::*;
 use std::is_x86_feature_detected as has;
 
@@ -25,7 +28,7 @@ pub(super) fn exp_sums_avx512(
 ) {
     let (max, one) = (_mm512_set1_ps(max), _mm512_set1_ps(1.0));
     let (blocks, rest) = row.as_chunks::<BLOCK>();
-    let last = super::padded(rest);
+    let last = portable::padded(rest);
     let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
     for (i, ((block, exp), weighted)) in all.zip(exp_b).zip(weighted_b).enumerate() {
         ahead.lines_of(i).for_each(|line| prefetch(line));
@@ -48,7 +51,7 @@ fn prefetch(address: usize) {
 pub(super) fn tempered_sums_avx512(row: &[f32], max: f32, inv_tau: f32, exp_b: &mut [f32]) {
     let (max, inv_tau) = (_mm512_set1_ps(max), _mm512_set1_ps(inv_tau));
     let (blocks, rest) = row.as_chunks::<BLOCK>();
-    let last = super::padded(rest);
+    let last = portable::padded(rest);
     let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
     for (block, exp) in all.zip(exp_b) {
         *exp = sum_quarters_avx512(exp_block_avx512::<true>(block, max, inv_tau).1);
@@ -63,7 +66,7 @@ fn exp_block_avx512<const TEMPERED: bool>(
     max: __m512,
     inv_tau: __m512,
 ) -> ([__m512; 4], [__m512; 4]) {
-    let lowest = _mm512_set1_ps(super::EXP_LOWEST);
+    let lowest = _mm512_set1_ps(EXP_LOWEST);
     let mut d = [lowest; 4];
     let mut e = [lowest; 4];
     for quarter in 0..4 {
@@ -86,18 +89,15 @@ fn exp_block_avx512<const TEMPERED: bool>(
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
 fn exp_avx512(d: __m512) -> __m512 {
     let wide = |value| _mm512_set1_ps(value);
-    let n = _mm512_sub_ps(
-        _mm512_fmadd_ps(d, wide(super::LOG2_E), wide(super::ROUND)),
-        wide(super::ROUND),
-    );
-    let r = _mm512_fmadd_ps(n, wide(-super::LN_2_HIGH), d);
-    let r = _mm512_fmadd_ps(n, wide(-super::LN_2_LOW), r);
-    let mut p = wide(super::POLYNOMIAL[0]);
-    for coefficient in &super::POLYNOMIAL[1..] {
+    let n = _mm512_sub_ps(_mm512_fmadd_ps(d, wide(LOG2_E), wide(ROUND)), wide(ROUND));
+    let r = _mm512_fmadd_ps(n, wide(-LN_2_HIGH), d);
+    let r = _mm512_fmadd_ps(n, wide(-LN_2_LOW), r);
+    let mut p = wide(POLYNOMIAL[0]);
+    for coefficient in &POLYNOMIAL[1..] {
         p = _mm512_fmadd_ps(p, r, wide(*coefficient));
     }
     let e = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), wide(1.0));
-    let is_above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(d, wide(super::EXP_LOWEST));
+    let is_above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(d, wide(EXP_LOWEST));
     _mm512_maskz_scalef_ps(is_above, e, n)
 }
 
@@ -128,32 +128,32 @@ pub(super) fn exp_sums_avx2(
     exp_b: &mut [f32],
     weighted_b: &mut [f32],
 ) {
-    super::exp_sums_body(row, max, ahead, exp_b, weighted_b, |line| prefetch(line));
+    portable::exp_sums_body(row, max, ahead, exp_b, weighted_b, |line| prefetch(line));
 }
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn tempered_sums_avx2(row: &[f32], max: f32, inv_tau: f32, exp_b: &mut [f32]) {
-    super::tempered_sums_body(row, max, inv_tau, exp_b);
+    portable::tempered_sums_body(row, max, inv_tau, exp_b);
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
 pub(super) fn exp_values_avx512(block: &[f32; BLOCK], max: f32, inv_tau: f32) -> [f32; BLOCK] {
-    super::exp_values_body(block, max, inv_tau)
+    portable::exp_values_body(block, max, inv_tau)
 }
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn exp_values_avx2(block: &[f32; BLOCK], max: f32, inv_tau: f32) -> [f32; BLOCK] {
-    super::exp_values_body(block, max, inv_tau)
+    portable::exp_values_body(block, max, inv_tau)
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
 pub(super) fn total_avx512(values: &[f32]) -> f64 {
-    super::total_body(values)
+    portable::total_body(values)
 }
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn total_avx2(values: &[f32]) -> f64 {
-    super::total_body(values)
+    portable::total_body(values)
 }
 
 #[target_feature(enable = "avx512f")]
@@ -183,7 +183,7 @@ pub(super) fn scan_avx512(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
     let finite = _mm512_set1_ps(f32::MAX);
     let mut usable: __mmask16 = !0;
     let (blocks, rest) = row.as_chunks::<BLOCK>();
-    let last = super::padded(rest);
+    let last = portable::padded(rest);
     let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
     let mut row_max = f32::NEG_INFINITY;
     for (block, block_max) in all.zip(block_maxima) {
@@ -203,8 +203,8 @@ pub(super) fn scan_avx512(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
             usable &= _mm512_cmp_ps_mask::<_CMP_LE_OQ>(quarter, finite);
         }
         let max = _mm512_max_ps(_mm512_max_ps(a, b), _mm512_max_ps(c, d));
-        *block_max = super::one_zero(_mm512_reduce_max_ps(max));
-        row_max = super::greater(*block_max, row_max);
+        *block_max = portable::one_zero(_mm512_reduce_max_ps(max));
+        row_max = portable::greater(*block_max, row_max);
     }
     RowScan {
         max: row_max,
@@ -236,19 +236,19 @@ pub(super) fn widen_and_scan_avx512<const BF16: bool>(
             // SAFETY: the store is to these sixteen values.
             unsafe { _mm512_storeu_ps(widened.as_mut_ptr(), values) };
         }
-        *block_max = super::one_zero(_mm512_reduce_max_ps(max));
-        row_max = super::greater(*block_max, row_max);
+        *block_max = portable::one_zero(_mm512_reduce_max_ps(max));
+        row_max = portable::greater(*block_max, row_max);
     }
     let bits = &bits[n_whole * BLOCK..];
     let halves = if BF16 {
-        super::Halves::Bf16(bits)
+        Halves::Bf16(bits)
     } else {
-        super::Halves::F16(bits)
+        Halves::F16(bits)
     };
     halves.widen(rest);
     let last = scan_avx512(rest, &mut block_maxima[n_whole..]);
     RowScan {
-        max: super::greater(last.max, row_max),
+        max: portable::greater(last.max, row_max),
         usable: usable == !0 && last.usable,
     }
 }
@@ -270,7 +270,7 @@ pub(super) fn scan_avx2(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
     let finite = _mm256_set1_ps(f32::MAX);
     let mut usable = _mm256_cmp_ps::<_CMP_EQ_OQ>(finite, finite);
     let (blocks, rest) = row.as_chunks::<BLOCK>();
-    let last = super::padded(rest);
+    let last = portable::padded(rest);
     let all = blocks.iter().chain((!rest.is_empty()).then_some(&last));
     let mut row_max = f32::NEG_INFINITY;
     for (block, block_max) in all.zip(block_maxima) {
@@ -284,8 +284,8 @@ pub(super) fn scan_avx2(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
         let four = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps::<1>(max));
         let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
         let one = _mm_max_ss(two, _mm_shuffle_ps::<1>(two, two));
-        *block_max = super::one_zero(_mm_cvtss_f32(one));
-        row_max = super::greater(*block_max, row_max);
+        *block_max = portable::one_zero(_mm_cvtss_f32(one));
+        row_max = portable::greater(*block_max, row_max);
     }
     RowScan {
         max: row_max,

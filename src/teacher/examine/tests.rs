@@ -1,6 +1,7 @@
 use super::*;
-use crate::onnx::build::samples::{self, Sample};
-use crate::onnx::build::{DecoderSpec, ModelBuilder, decoder};
+use crate::models::samples::{self, Sample};
+use crate::models::{DecoderSpec, decoder};
+use crate::onnx::build::ModelBuilder;
 use crate::teacher::{TeacherOptions, load_runtime};
 use std::path::Path;
 

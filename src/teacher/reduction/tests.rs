@@ -1,7 +1,8 @@
 use super::graph::check_signals;
 use crate::error::{Classified, Kind};
-use crate::onnx::build::samples::Sample;
-use crate::onnx::build::{DecoderSpec, Edge, ModelBuilder, TensorData, decoder};
+use crate::models::samples::Sample;
+use crate::models::{DecoderSpec, decoder};
+use crate::onnx::build::{Edge, ModelBuilder, TensorData};
 use crate::onnx::{DType, Dim};
 use crate::signals::{
     Groups, PositionSignals, Rounding, Sampling, SequenceSignals, SequenceTargets, SignalsConfig,

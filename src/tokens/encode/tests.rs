@@ -5,6 +5,7 @@ use crate::tokens::{
     OpenOptions, TokenCorpus, TokensError, TrainOptions, WriterSettings, train_bpe,
 };
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 struct Setup {
@@ -322,10 +323,23 @@ fn a_long_document_is_written_by_pieces_to_the_same_ids() {
 #[test]
 fn a_wish_to_stop_is_heard_in_blank_lines_without_end() {
     let setup = setup(10);
-    let path = setup.dir.path().join("blank.jsonl.zst");
-    let blank = std::io::Read::take(std::io::repeat(b'\n'), 1 << 30);
-    fs::write(&path, zstd::encode_all(blank, 1).unwrap()).unwrap();
+    let path = setup.dir.path().join("blank.jsonl");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
     let interrupt = crate::interrupt::Interrupt::new();
+    let (requester, end) = (interrupt.clone(), path.clone());
+    // Blank lines for as long as somebody reads them: nothing but the wish to stop ends it.
+    let feeder = std::thread::spawn(move || {
+        let mut pipe = fs::File::options().write(true).open(end).unwrap();
+        for n_blocks in 0.. {
+            if n_blocks == 64 {
+                requester.request();
+            }
+            if pipe.write_all(&[b'\n'; 1 << 16]).is_err() {
+                return;
+            }
+        }
+    });
     let documents = documents(&path).with_interrupt(&interrupt);
     let mut writer = CorpusWriter::create(
         &setup.output("out"),
@@ -333,17 +347,11 @@ fn a_wish_to_stop_is_heard_in_blank_lines_without_end() {
         WriterSettings::default(),
     )
     .unwrap();
-    let requester = interrupt.clone();
-    std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        requester.request();
-    });
-    let started = std::time::Instant::now();
     let options = EncodeOptions::default();
     let go_on = |_: &EncodeProgress| ControlFlow::Continue(());
     let stopped = encode_documents(documents, &setup.tokenizer, &options, &mut writer, go_on);
     assert_eq!(stopped.unwrap_err().kind(), crate::error::Kind::Interrupted);
-    assert!(started.elapsed().as_secs() < 5);
+    feeder.join().unwrap();
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use super::error::{CheckpointError, Fault};
 use super::store::{Checkpoint, CheckpointStore};
 use crate::storage::{StorageError, replace};
-use crate::train::TrainError;
 use crate::train::export::{
     SpecialIds, Tensor, TensorMut, read_config, read_params, read_tensors, write_hf, write_tensors,
 };
@@ -43,18 +42,18 @@ impl CheckpointStore {
     /// Saves a checkpoint of `step`, whole or not at all.
     ///
     /// # Errors
-    /// [`TrainError`] from the storage, or of weights that are not finite; what was there stays.
+    /// [`CheckpointError`] from the storage, or of weights that are not finite; what was there stays.
     pub fn save_contents<S: Serialize>(
         &self,
         step: u64,
         contents: &Contents<'_, S>,
-    ) -> Result<Checkpoint, TrainError> {
+    ) -> Result<Checkpoint, CheckpointError> {
         self.save(step, |dir| contents.write(dir))
     }
 }
 
 impl<S: Serialize> Contents<'_, S> {
-    fn write(&self, dir: &Path) -> Result<(), TrainError> {
+    fn write(&self, dir: &Path) -> Result<(), CheckpointError> {
         write_hf(dir, self.params, self.special, self.tokenizer_json)?;
         let names = moment_names(self.params);
         let layout = &self.params.layout;
@@ -71,12 +70,9 @@ impl<S: Serialize> Contents<'_, S> {
         write_tensors(&dir.join(OPTIMIZER), &tensors, &[])?;
         let mut json = serde_json::to_vec_pretty(self.state).map_err(|error| {
             StorageError::io("write", &dir.join(STATE), std::io::Error::other(error))
-        });
-        if let Ok(json) = &mut json {
-            json.push(b'\n');
-        }
-        let json = json.map_err(CheckpointError::from)?;
-        Ok(replace(&dir.join(STATE), &json).map_err(CheckpointError::from)?)
+        })?;
+        json.push(b'\n');
+        Ok(replace(&dir.join(STATE), &json)?)
     }
 }
 
@@ -103,7 +99,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`CheckpointError::DoesNotFit`] where it holds another model; tensors that cannot be read.
-    pub fn weights(&self, spec: &ModelSpec) -> Result<(Params, AdamW), TrainError> {
+    pub fn weights(&self, spec: &ModelSpec) -> Result<(Params, AdamW), CheckpointError> {
         self.check_model(spec)?;
         let mut params = Params::blank(spec);
         read_params(&self.dir.join(MODEL), &mut params)?;
@@ -116,7 +112,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`CheckpointError::DoesNotFit`]; a `config.json` that cannot be read.
-    pub fn check_model(&self, spec: &ModelSpec) -> Result<(), TrainError> {
+    pub fn check_model(&self, spec: &ModelSpec) -> Result<(), CheckpointError> {
         self.check_lists(&[CONFIG, MODEL, OPTIMIZER])?;
         let (found, _) = read_config(&self.dir)?;
         if found == *spec {
@@ -128,8 +124,7 @@ impl Checkpoint {
             expected: format!("{spec:?}"),
             got: format!("{found:?}"),
             remedy: "go on from it with the configuration that it was made with",
-        }
-        .into())
+        })
     }
 
     /// What the seal does not list was not checked.
@@ -145,7 +140,7 @@ impl Checkpoint {
         }
     }
 
-    fn read_moments(&self, params: &Params, optimizer: &mut AdamW) -> Result<(), TrainError> {
+    fn read_moments(&self, params: &Params, optimizer: &mut AdamW) -> Result<(), CheckpointError> {
         let names = moment_names(params);
         let mut tensors = Vec::with_capacity(names.len());
         let mut names = names.iter();

@@ -2,6 +2,7 @@
 
 use crate::error::{Classified, Kind};
 use crate::storage::StorageError;
+use crate::train::export::ExportError;
 use std::path::PathBuf;
 
 /// An error of saving or reading checkpoints.
@@ -44,6 +45,15 @@ pub enum CheckpointError {
     /// From `storage`.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Weights, moments or dimensions that cannot be read or written.
+    #[error(transparent)]
+    Export(Box<ExportError>),
+}
+
+impl From<ExportError> for CheckpointError {
+    fn from(error: ExportError) -> Self {
+        Self::Export(Box::new(error))
+    }
 }
 
 /// Why a checkpoint is not taken.
@@ -121,6 +131,19 @@ impl Classified for CheckpointError {
             CheckpointError::Damaged { .. } => Kind::BadData,
             CheckpointError::NotThere { .. } | CheckpointError::DoesNotFit { .. } => Kind::Usage,
             CheckpointError::Storage(error) => error.kind(),
+            CheckpointError::Export(error) => error.kind(),
+        }
+    }
+}
+
+impl CheckpointError {
+    /// The same for whoever says what to do about a full disk himself.
+    #[must_use]
+    pub fn without_remedy(self) -> Self {
+        match self {
+            Self::Storage(error) => Self::Storage(error.without_remedy()),
+            Self::Export(error) => error.without_remedy().into(),
+            other => other,
         }
     }
 }

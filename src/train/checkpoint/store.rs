@@ -74,35 +74,34 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// Those of `fill`, and [`CheckpointError::Storage`]; what was there before stays.
-    pub fn save<E: From<CheckpointError>>(
+    pub fn save(
         &self,
         step: u64,
-        fill: impl FnOnce(&Path) -> Result<(), E>,
-    ) -> Result<Checkpoint, E> {
+        fill: impl FnOnce(&Path) -> Result<(), CheckpointError>,
+    ) -> Result<Checkpoint, CheckpointError> {
         let part = self.hidden(step, IN_WORK);
         let filled = self
             .fill(step, &part, fill)
-            .and_then(|()| Ok(self.put_in_place(step, &part)?));
+            .and_then(|()| self.put_in_place(step, &part));
         if let Err(error) = filled {
             // Best effort: the next run sweeps what cannot be removed.
             let _ = std::fs::remove_dir_all(&part);
             return Err(error);
         }
-        Ok(self.at(step)?)
+        self.at(step)
     }
 
-    fn fill<E: From<CheckpointError>>(
+    fn fill(
         &self,
         step: u64,
         part: &Path,
-        fill: impl FnOnce(&Path) -> Result<(), E>,
-    ) -> Result<(), E> {
-        remove_tree(part).map_err(CheckpointError::from)?;
+        fill: impl FnOnce(&Path) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        remove_tree(part)?;
         std::fs::create_dir_all(part)
-            .map_err(|source| StorageError::io("create the directory", part, source))
-            .map_err(CheckpointError::from)?;
+            .map_err(|source| StorageError::io("create the directory", part, source))?;
         fill(part)?;
-        Ok(Seal::write(part, step)?)
+        Seal::write(part, step)
     }
 
     fn put_in_place(&self, step: u64, part: &Path) -> Result<(), CheckpointError> {

@@ -1,7 +1,6 @@
 use super::*;
 use crate::error::Classified;
 use crate::storage::{StorageError, fail_nth, replace};
-use crate::train::TrainError;
 use crate::train::export::{SpecialIds, read_hf};
 use crate::train::model::{ModelSpec, Params};
 use crate::train::ops::AdamW;
@@ -371,7 +370,7 @@ fn hard_state() -> Vec<Option<f64>> {
     ]
 }
 
-fn save_trained(store: &CheckpointStore, step: u64) -> Result<Checkpoint, TrainError> {
+fn save_trained(store: &CheckpointStore, step: u64) -> Result<Checkpoint, CheckpointError> {
     let (params, optimizer) = trained();
     store.save_contents(
         step,

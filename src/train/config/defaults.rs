@@ -4,7 +4,7 @@
 use super::run::{
     DataConfig, KdConfig, LogConfig, LrShape, ModelConfig, ScheduleConfig, TrainConfig,
 };
-use crate::train::loss::KdLoss;
+use crate::train::batch::KdLoss;
 
 /// Base of the rotary angles.
 const DEFAULT_ROPE_THETA: f64 = 10_000.0;

@@ -92,7 +92,7 @@ impl Classified for ConfigError {
 }
 
 /// Refuses the value of `key` unless `holds`.
-pub(super) fn require(
+pub(in crate::train) fn require(
     holds: bool,
     key: &str,
     expected: impl Display,

@@ -8,7 +8,6 @@
 //! Relative paths are relative to the directory that the program was started in, as they are for
 //! `saltworks label --config`. A resolved configuration reads back as itself.
 
-mod compare;
 mod defaults;
 mod error;
 mod read;
@@ -18,8 +17,8 @@ mod run;
 mod tests;
 mod validate;
 
-pub use compare::Difference;
 pub use error::ConfigError;
+pub(in crate::train) use error::require;
 pub use resolve::LabelsView;
 pub use run::{
     CheckpointConfig, DataConfig, EvalConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig,

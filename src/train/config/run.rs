@@ -1,7 +1,8 @@
 //! The keys of `run.toml`.
 
 use crate::tokens::{Dtype, EodPosition, Packing, TokenFormat};
-use crate::train::loss::{Gate, KdLoss, TemperatureMode};
+use crate::train::batch::KdLoss;
+use crate::train::loss::{Gate, TemperatureMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

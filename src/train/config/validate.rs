@@ -5,8 +5,8 @@ use super::run::{
     CheckpointConfig, DataConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig, OptimizerConfig,
     RunConfig, ScheduleConfig, TrainConfig, TransitionKind,
 };
-use crate::train::TrainError;
 use crate::train::loss::Gate;
+use crate::train::model::SpecError;
 use std::fmt::Display;
 use std::path::Path;
 
@@ -107,26 +107,13 @@ fn check_dimensions(model: &ModelConfig, seq_len: Option<u32>) -> Result<(), Con
     )
 }
 
-/// The same error in this room's words.
-fn config_error(error: TrainError) -> ConfigError {
-    match error {
-        TrainError::Spec {
-            what,
-            expected,
-            got,
-            remedy,
-        } => ConfigError::Value {
-            key: what,
-            expected,
-            got,
-            remedy,
-        },
-        other => ConfigError::Value {
-            key: "model".to_owned(),
-            expected: "dimensions that make a model".to_owned(),
-            got: other.to_string(),
-            remedy: "change them".to_owned(),
-        },
+/// The same error in this folder's words.
+fn config_error(error: SpecError) -> ConfigError {
+    ConfigError::Value {
+        key: error.what.to_owned(),
+        expected: error.expected,
+        got: error.got,
+        remedy: error.remedy.to_owned(),
     }
 }
 

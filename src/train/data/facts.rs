@@ -2,7 +2,8 @@
 
 use super::DataError;
 use crate::tokens::{TokenCorpus, Tokenizer};
-use crate::train::loss::{Gate, KdLoss};
+use crate::train::batch::KdLoss;
+use crate::train::loss::Gate;
 use std::path::Path;
 
 /// What is known of the tokenizer of a run.

@@ -5,18 +5,39 @@
 //! A row group that cannot be read fails the step that would have used its first row, and none
 //! before it.
 
-use super::loader::LABELLED;
 use super::order::{EpochOrder, Group, Window};
-use super::{DataError, Example, LabelSource};
+use super::{DataError, LabelSource};
 use crate::shards::{ShardReader, SidecarFile, expect_equal};
 use crate::storage::StorageError;
+use crate::train::example::Example;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// The stream, in messages.
+pub(super) const LABELLED: &str = "labelled";
+
 /// Shards that are kept open; opening one again costs reading its footers.
 const OPEN_SHARDS: usize = 16;
+
+impl LabelSource {
+    /// Every sequence that may be used, once, in the order of the first epoch, read on this thread.
+    /// After an error nothing more comes.
+    pub fn examples(&self) -> impl Iterator<Item = Result<Example, DataError>> {
+        let n = self.n_sequences();
+        let mut stream = LabelStream::new(self.clone(), 0, n, Arc::default());
+        let mut n_left = n;
+        std::iter::from_fn(move || {
+            n_left = n_left.checked_sub(1)?;
+            let example = stream.next_example();
+            if example.is_err() {
+                n_left = 0;
+            }
+            Some(example)
+        })
+    }
+}
 
 /// Reads row groups of verified shards.
 struct Shards {

@@ -1,15 +1,15 @@
 //! A finished label directory as a source of sequences.
 
+use super::DataError;
 use super::facts::{LabelNeeds, TokenizerFacts};
-use super::label_stream::LabelStream;
 use super::order::{Group, LabelOrder};
-use super::{DataError, Example};
 use crate::shards::{
     Attention, Group as GroupOfColumns, LabelSet, Plan, Positions, Provenance, Selection, SeqIdSet,
     ShardsError, SidecarFile, labels_fingerprint,
 };
 use crate::tokens::{Packing, ViewOptions};
-use crate::train::loss::{Gate, KdLoss};
+use crate::train::batch::KdLoss;
+use crate::train::loss::Gate;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -267,22 +267,6 @@ impl LabelSource {
             return Ok(());
         }
         Err(self.lacks_group(what, &format!("{group:?}").to_lowercase()))
-    }
-
-    /// Every sequence that may be used, once, in the order of the first epoch, read on this thread.
-    /// After an error nothing more comes.
-    pub fn examples(&self) -> impl Iterator<Item = Result<Example, DataError>> {
-        let n = self.n_sequences();
-        let mut stream = LabelStream::new(self.clone(), 0, n, Arc::default());
-        let mut n_left = n;
-        std::iter::from_fn(move || {
-            n_left = n_left.checked_sub(1)?;
-            let example = stream.next_example();
-            if example.is_err() {
-                n_left = 0;
-            }
-            Some(example)
-        })
     }
 
     fn lacks_group(&self, what: &'static str, group: &str) -> DataError {

@@ -1,17 +1,17 @@
 //! Batches of both stages, read ahead on threads of their own.
 
 use super::error::n_needed;
-use super::label_stream::LabelStream;
+use super::label_stream::{LABELLED, LabelStream};
 use super::tokens::TokenStream;
-use super::{DataError, Example, LabelSource, TokenSource};
+use super::{DataError, LabelSource, TokenSource};
 use crate::storage;
+use crate::train::example::Example;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-pub(super) const LABELLED: &str = "labelled";
 const TOKEN: &str = "token";
 
 /// What a run will read, known before its first step.

@@ -18,7 +18,6 @@
 //! threads, since omega changes from step to step and the work is under 1% of a step.
 
 mod error;
-mod example;
 mod facts;
 mod label_stream;
 mod labels;
@@ -27,7 +26,6 @@ mod order;
 mod tokens;
 
 pub use error::DataError;
-pub use example::Example;
 pub use facts::{LabelNeeds, TokenizerFacts};
 pub use labels::{LabelOptions, LabelSource};
 pub use loader::{Coverage, Loader, LoaderPosition, Stages};

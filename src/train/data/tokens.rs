@@ -1,14 +1,15 @@
 //! A token corpus as a source of sequences.
 
+use super::DataError;
 use super::facts::TokenizerFacts;
 use super::labels::LabelSource;
 use super::order::token_permutation;
-use super::{DataError, Example};
 use crate::shards::{Permutation, PlanCorpus, PlanFile};
 use crate::storage;
 use crate::tokens::{
     Dtype, EodPosition, OpenOptions, SequenceView, TokenCorpus, TokensError, ViewOptions,
 };
+use crate::train::example::Example;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Whether a model is as often right as it says.
 
-use crate::train::loss::PositionScore;
+use crate::train::batch::PositionScore;
 
 /// Bins of the expected calibration error: of equal width, ((b - 1) / 15, b / 15] (Guo et al. 2017,
 /// "On Calibration of Modern Neural Networks", arXiv 1706.04599, equation 3).

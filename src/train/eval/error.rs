@@ -3,6 +3,7 @@
 use crate::corpus::CorpusError;
 use crate::error::{Classified, Kind};
 use crate::tokens::TokensError;
+use crate::train::data::DataError;
 use std::path::PathBuf;
 
 /// Why a model cannot be evaluated, or cannot write.
@@ -14,6 +15,9 @@ pub enum EvalError {
     /// Tokens that cannot be read, or text that cannot be encoded.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// Labels that cannot be read.
+    #[error(transparent)]
+    Data(Box<DataError>),
     /// A temporary directory for the tokens of text.
     #[error("cannot make a temporary directory; choose another place for such by TMPDIR")]
     TempDir {
@@ -155,11 +159,18 @@ pub enum EvalError {
     Interrupted,
 }
 
+impl From<DataError> for EvalError {
+    fn from(error: DataError) -> Self {
+        Self::Data(Box::new(error))
+    }
+}
+
 impl Classified for EvalError {
     fn kind(&self) -> Kind {
         match self {
             EvalError::Corpus(error) => error.kind(),
             EvalError::Tokens(error) => error.kind(),
+            EvalError::Data(error) => error.kind(),
             EvalError::TempDir { .. } => Kind::Failed,
             EvalError::NotFinite { .. } => Kind::BadData,
             EvalError::Interrupted => Kind::Interrupted,

@@ -9,9 +9,9 @@ use super::error::EvalError;
 use super::run::{EvalProgress, for_each_batch};
 use super::terciles::terciles;
 use crate::shards::Group;
-use crate::train::TrainError;
-use crate::train::data::{Example, LabelOptions, LabelSource};
-use crate::train::loss::PositionScore;
+use crate::train::batch::PositionScore;
+use crate::train::data::{LabelOptions, LabelSource};
+use crate::train::example::Example;
 use crate::train::model::{Capacity, ModelSpec, Network};
 use serde::Serialize;
 use std::ops::{ControlFlow, Range};
@@ -78,7 +78,7 @@ pub struct LabelledReport {
 /// # Errors
 /// Labels that are not finalized, or cannot be trained from; labels without the group `stats`, which
 /// has the teacher's NLL.
-pub fn open_labelled(dir: &Path, selection: Option<&Path>) -> Result<LabelSource, TrainError> {
+pub fn open_labelled(dir: &Path, selection: Option<&Path>) -> Result<LabelSource, EvalError> {
     // A window of one row group: the order does not matter, and so the least memory is taken.
     let options = LabelOptions {
         dir: dir.to_path_buf(),
@@ -121,7 +121,7 @@ pub fn labelled_capacity(
 pub fn teacher_terciles(
     labels: &LabelSource,
     options: &LabelledOptions,
-) -> Result<[f64; 2], TrainError> {
+) -> Result<[f64; 2], EvalError> {
     let found = terciles(|visit| {
         for example in labels.examples() {
             let example = example?;
@@ -131,7 +131,7 @@ pub fn teacher_terciles(
         }
         Ok(())
     })?;
-    found.ok_or_else(|| EvalError::NothingChosen.into())
+    found.ok_or(EvalError::NothingChosen)
 }
 
 /// Evaluates the chosen sequences of `labels`, as many at a time as the network has room for. The
@@ -148,7 +148,7 @@ pub fn evaluate_labelled(
     labels: &LabelSource,
     options: &LabelledOptions,
     mut on_progress: impl FnMut(&EvalProgress) -> ControlFlow<()>,
-) -> Result<LabelledReport, TrainError> {
+) -> Result<LabelledReport, EvalError> {
     check_labels(&network.params.spec, labels)?;
     let borders = match options.borders {
         Some(borders) => borders,

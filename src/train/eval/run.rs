@@ -4,8 +4,8 @@ use super::EvalError;
 use super::check::check_id;
 use super::score::{DocumentGroups, EvalReport, Tally};
 use crate::tokens::{Sequence, SequenceView};
-use crate::train::data::Example;
-use crate::train::loss::{MicroBatch, PositionScore};
+use crate::train::batch::{MicroBatch, PositionScore};
+use crate::train::example::Example;
 use crate::train::model::{Capacity, ModelSpec, Network};
 use std::ops::ControlFlow;
 

@@ -2,7 +2,7 @@
 
 use super::calibration::Calibration;
 use crate::tokens::{Sequence, Tokenizer};
-use crate::train::loss::PositionScore;
+use crate::train::batch::PositionScore;
 use serde::Serialize;
 use std::collections::HashMap;
 

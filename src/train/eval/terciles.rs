@@ -1,6 +1,6 @@
 //! Borders between easy, medium and hard positions, exactly and in bounded memory.
 
-use crate::train::TrainError;
+use super::EvalError;
 
 /// Values of the upper half of a number's bits, and of the lower.
 const N_HALVES: usize = 1 << 16;
@@ -16,8 +16,8 @@ const N_HALVES: usize = 1 << 16;
 /// # Errors
 /// Those of `for_each`.
 pub(super) fn terciles(
-    mut for_each: impl FnMut(&mut dyn FnMut(f32)) -> Result<(), TrainError>,
-) -> Result<Option<[f64; 2]>, TrainError> {
+    mut for_each: impl FnMut(&mut dyn FnMut(f32)) -> Result<(), EvalError>,
+) -> Result<Option<[f64; 2]>, EvalError> {
     let mut upper = vec![0_u64; N_HALVES];
     for_each(&mut |nll| upper[(ordered(nll) >> 16) as usize] += 1)?;
     let n: u64 = upper.iter().sum();

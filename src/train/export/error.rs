@@ -132,6 +132,15 @@ pub enum ExportError {
 }
 
 impl ExportError {
+    /// The same for whoever says what to do about a full disk himself.
+    #[must_use]
+    pub fn without_remedy(self) -> Self {
+        match self {
+            Self::Storage(error) => Self::Storage(error.without_remedy()),
+            other => other,
+        }
+    }
+
     /// Of a write to `path`, which a wish to stop ends too.
     pub(super) fn written(path: &Path, source: std::io::Error, interrupt: &Interrupt) -> Self {
         match interrupt.is_requested() {

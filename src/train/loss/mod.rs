@@ -7,46 +7,17 @@
 //! L = (1 - omega) * -log q_y  +  omega * KD(p, q)
 //! ```
 //!
-//! [`targets_of`] turns examples into a [`MicroBatch`]: flattened ids, targets, weights and, where
+//! [`targets_of`] turns examples into a [`MicroBatch`](super::MicroBatch): flattened ids, targets, weights and, where
 //! there is a teacher, the kept probabilities of each position, ready for the fused head. The maths
 //! on one row of logits is in `ops`, beside the head that it is fused with.
 
-mod batch;
 mod targets;
 
-pub use batch::{KdTargets, LossSums, MicroBatch, PositionScore};
 pub use targets::targets_of;
 
+use super::batch::KdLoss;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// How what is stored of a teacher's distribution becomes one to learn.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum KdLoss {
-    /// The K kept ids and one bucket for the rest.
-    TailBucket,
-    /// Counts of draws from the teacher over their number; unbiased at the temperature they were made at.
-    Sampled,
-    /// The kept ids, rescaled to sum to 1; biased, for comparison.
-    Renormalize,
-    /// The kept ids as they are; biased, for comparison.
-    Drop,
-}
-
-impl std::fmt::Display for KdLoss {
-    /// The word of the configuration.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::TailBucket => "tail-bucket",
-            Self::Sampled => "sampled",
-            Self::Renormalize => "renormalize",
-            Self::Drop => "drop",
-        })
-    }
-}
 
 /// What is tempered.
 #[derive(

@@ -1,8 +1,9 @@
 //! From examples to the targets of a micro-batch.
 
-use super::{Gate, KdLoss, KdPolicy, KdTargets, MicroBatch, TemperatureMode};
+use super::{Gate, KdPolicy, TemperatureMode};
 use crate::signals::PositionSignals;
-use crate::train::data::Example;
+use crate::train::batch::{KdLoss, KdTargets, MicroBatch};
+use crate::train::example::Example;
 use rayon::prelude::*;
 
 /// Positions that one task of the pool converts at least.

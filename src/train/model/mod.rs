@@ -15,6 +15,6 @@ mod tests;
 
 pub use buffers::{Capacity, MemoryPlan};
 pub use network::Network;
-pub use params::{LayerSlots, ParamLayout, Params, TensorSlot};
+pub use params::{LayerSlots, ParamLayout, Params};
 pub use profile::{Part, Profile};
-pub use spec::ModelSpec;
+pub use spec::{ModelSpec, SpecError};

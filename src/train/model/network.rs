@@ -4,7 +4,7 @@ use super::Params;
 use super::block::{Block, Gradients, Weights};
 use super::buffers::{Buffers, Capacity};
 use super::profile::{Part, Profile};
-use crate::train::loss::{LossSums, MicroBatch, PositionScore};
+use crate::train::batch::{LossSums, MicroBatch, PositionScore};
 use crate::train::ops::{
     self, Head, HeadGradients, RowLoss, View, Write, embed, embed_backward, head_loss, head_scores,
     matmul, rmsnorm, rmsnorm_backward,

@@ -3,30 +3,13 @@
 //! `[out, in]` as there; queries, keys and values of a layer lie behind each other, and so do gate
 //! and up, so that each group is one matrix product.
 
-use super::ModelSpec;
+use super::spec::ModelSpec;
 use crate::train::draws::mix;
+use crate::train::tensor::TensorSlot;
 use std::ops::Range;
 
 /// Standard deviation of freshly drawn weights.
 const INIT_STD: f32 = 0.02;
-
-/// One named tensor inside the flat buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorSlot {
-    /// Hugging Face's name, such as `model.layers.0.self_attn.q_proj.weight`.
-    pub name: String,
-    /// Its dims, row-major: `[out, in]` for weights, `[D]` for norms.
-    pub shape: Vec<usize>,
-    /// Where it lies.
-    pub range: Range<usize>,
-}
-
-impl TensorSlot {
-    /// Whether weight decay applies: to matrices, not to the scales of norms.
-    pub fn decays(&self) -> bool {
-        self.shape.len() > 1
-    }
-}
 
 /// Where each tensor lies.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,31 @@
 //! Dimensions of a model.
 
-use crate::train::TrainError;
+use crate::error::Kind;
 
 /// Past every model that fits into a memory; sizes computed from such dimensions do not overflow a
 /// u128.
 const MAX_DIMENSION: usize = 1 << 24;
+
+/// Dimensions that make no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: expected {expected}, got {got}; {remedy}")]
+pub struct SpecError {
+    /// Which dimension or option, such as `model.n_heads`.
+    pub what: &'static str,
+    /// What it may be.
+    pub expected: String,
+    /// What it is.
+    pub got: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+impl SpecError {
+    /// The kind of failure, which decides the exit code.
+    pub fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
 
 /// A decoder of the Llama family: RMSNorm, RoPE (half-split, as Hugging Face has it), causal
 /// grouped-query attention, SwiGLU, no biases.
@@ -38,8 +59,8 @@ impl ModelSpec {
     /// Refuses dimensions that make no model.
     ///
     /// # Errors
-    /// [`TrainError::Spec`], naming the first such.
-    pub fn validate(&self) -> Result<(), TrainError> {
+    /// [`SpecError`], naming the first such.
+    pub fn validate(&self) -> Result<(), SpecError> {
         let positive = [
             ("model.vocab_size", self.vocab_size),
             ("model.d_model", self.d_model),
@@ -125,18 +146,18 @@ impl ModelSpec {
 
 fn require(
     holds: bool,
-    what: &str,
+    what: &'static str,
     expected: &str,
     got: impl std::fmt::Display,
-    remedy: &str,
-) -> Result<(), TrainError> {
+    remedy: &'static str,
+) -> Result<(), SpecError> {
     if holds {
         return Ok(());
     }
-    Err(TrainError::Spec {
-        what: what.to_owned(),
+    Err(SpecError {
+        what,
         expected: expected.to_owned(),
         got: got.to_string(),
-        remedy: remedy.to_owned(),
+        remedy,
     })
 }

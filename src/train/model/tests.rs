@@ -2,7 +2,7 @@
 //! gradient by central differences.
 
 use super::*;
-use crate::train::loss::{KdLoss, KdTargets, LossSums, MicroBatch, PositionScore};
+use crate::train::batch::{KdLoss, KdTargets, LossSums, MicroBatch, PositionScore};
 use crate::train::ops::{AdamW, AdamWConfig};
 
 /// f32 through two blocks against f64; gradients relative to the largest of their tensor.
@@ -458,7 +458,15 @@ fn a_tiny_set_is_learnt_by_heart() {
         loss = sums.loss / sums.n;
         let (params, grads) = (&mut network.params, &network.grads);
         let values = &mut params.values;
-        optimizer.update(&config, &params.layout, values, grads, 0.01, 1.0, step);
+        optimizer.update(
+            &config,
+            &params.layout.tensors,
+            values,
+            grads,
+            0.01,
+            1.0,
+            step,
+        );
     }
     assert!(loss < 0.01, "{loss} nats a position");
 }

@@ -1,7 +1,7 @@
 //! AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv 1711.05101).
 
 use super::simd::{lane_sum, vectorized};
-use crate::train::model::ParamLayout;
+use crate::train::tensor::TensorSlot;
 use rayon::prelude::*;
 
 /// Values that one task updates, or sums, at a time.
@@ -38,8 +38,8 @@ impl AdamW {
         }
     }
 
-    /// One update, number `step` from 1 on. `grad_scale` is multiplied to every gradient first
-    /// (clipping).
+    /// One update, number `step` from 1 on, of the tensors of `params`. `grad_scale` is multiplied to
+    /// every gradient first (clipping).
     #[allow(
         clippy::too_many_arguments,
         reason = "plain buffers and this step's constants"
@@ -47,14 +47,14 @@ impl AdamW {
     pub fn update(
         &mut self,
         config: &AdamWConfig,
-        layout: &ParamLayout,
+        tensors: &[TensorSlot],
         params: &mut [f32],
         grads: &[f32],
         lr: f32,
         grad_scale: f32,
         step: u64,
     ) {
-        for slot in &layout.tensors {
+        for slot in tensors {
             let decay = if slot.decays() {
                 config.weight_decay
             } else {

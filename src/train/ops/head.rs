@@ -4,7 +4,7 @@
 use super::SharedMut;
 use super::matmul::{View, Write, matmul};
 use super::row_loss::{RowKd, RowLoss, row_gradient, row_score};
-use crate::train::loss::{KdTargets, LossSums, MicroBatch, PositionScore};
+use crate::train::batch::{KdTargets, LossSums, MicroBatch, PositionScore};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -14,7 +14,7 @@
 //! O(K) beside the two passes over V that cross-entropy needs anyway.
 
 use super::simd::{exp_in_place, max, vectorized};
-use crate::train::loss::{KdLoss, PositionScore};
+use crate::train::batch::{KdLoss, PositionScore};
 
 /// What one position is to learn from a teacher.
 #[derive(Debug, Clone, Copy, PartialEq)]

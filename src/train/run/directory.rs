@@ -2,8 +2,6 @@
 
 use super::RunError;
 use super::finish::final_dir;
-use super::origin::Origin;
-use super::state::TrainState;
 use crate::storage::{self, StorageError};
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
@@ -97,30 +95,6 @@ impl RunDir {
     /// Whether the trained model is there, of whatever step.
     pub(super) fn has_final_model(&self) -> bool {
         final_dir(&self.path).is_dir()
-    }
-
-    /// The trained model, where `state` is that of the last step, or no checkpoint is left of one.
-    pub(super) fn finished_model(&self, origin: &Origin, state: &TrainState) -> Option<PathBuf> {
-        let has_own = matches!(origin, Origin::Own(_));
-        let is_last = !has_own || state.step >= state.config.train.steps;
-        (is_last && self.has_final_model()).then(|| final_dir(&self.path))
-    }
-
-    /// From where a run goes on, for whoever asked for that; `None` where nothing is to be said.
-    pub(super) fn describe_start(&self, origin: &Origin) -> Option<String> {
-        match (self.start, origin) {
-            (_, Origin::Own(checkpoint)) => {
-                Some(format!("going on from {}", checkpoint.dir.display()))
-            }
-            (_, Origin::Trunk(checkpoint)) => {
-                Some(format!("branching off from {}", checkpoint.dir.display()))
-            }
-            (Start::Latest | Start::LatestInGrid, Origin::Nothing) => Some(format!(
-                "{} has no checkpoint yet: this run begins at step 0",
-                self.path.display()
-            )),
-            _ => None,
-        }
     }
 
     /// Moves aside what a run that goes back to a checkpoint would come to again, so that its own

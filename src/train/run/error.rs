@@ -2,8 +2,9 @@
 
 use crate::error::{Classified, Kind};
 use crate::storage::{JsonFault, StorageError};
-use crate::train::TrainError;
+use crate::train::checkpoint::CheckpointError;
 use crate::train::data::DataError;
+use crate::train::export::ExportError;
 use crate::train::metrics::MetricsError;
 use std::path::PathBuf;
 
@@ -180,7 +181,7 @@ pub enum RunError {
         resume: &'static str,
         /// Why.
         #[source]
-        source: Box<TrainError>,
+        source: Box<CheckpointError>,
     },
     /// A checkpoint was saved, but those that it makes superfluous could not be removed.
     #[error(
@@ -208,7 +209,7 @@ pub enum RunError {
         resume: &'static str,
         /// Why.
         #[source]
-        source: Box<TrainError>,
+        source: Box<ExportError>,
     },
     /// Threads could not be started.
     #[error(
@@ -250,7 +251,8 @@ impl Classified for RunError {
             RunError::Data { source, .. } => source.kind(),
             RunError::Log { source, .. } => source.kind(),
             RunError::Retain { source, .. } => source.kind(),
-            RunError::Save { source, .. } | RunError::Final { source, .. } => source.kind(),
+            RunError::Save { source, .. } => source.kind(),
+            RunError::Final { source, .. } => source.kind(),
             RunError::Interrupted { .. } => Kind::Interrupted,
             RunError::Locked { .. } | RunError::Threads { .. } => Kind::Failed,
         }

@@ -3,8 +3,7 @@
 use super::inputs::Inputs;
 use crate::interrupt::Interrupt;
 use crate::storage::{remove_tree, replace_dir};
-use crate::train::TrainError;
-use crate::train::export::{OnnxWeights, seal_also, write_hf, write_onnx_until};
+use crate::train::export::{ExportError, OnnxWeights, seal_also, write_hf, write_onnx_until};
 use crate::train::model::Params;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +27,7 @@ pub(super) fn write_final(
     run_dir: &Path,
     inputs: &Inputs,
     params: &Params,
-) -> Result<PathBuf, TrainError> {
+) -> Result<PathBuf, ExportError> {
     let (part, place) = (run_dir.join(IN_WORK), final_dir(run_dir));
     remove_tree(&part)?;
     write_hf(

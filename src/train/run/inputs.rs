@@ -6,6 +6,7 @@ use crate::shards::Group;
 use crate::storage::StorageError;
 use crate::tokens::{OpenOptions, Packing, TokenCorpus, TokenFormat, Tokenizer, ViewOptions};
 use crate::train::TrainError;
+use crate::train::batch::KdLoss;
 use crate::train::config::{LabelsView, Mode, RunConfig};
 use crate::train::data::{
     DataError, LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
@@ -13,7 +14,7 @@ use crate::train::data::{
 };
 use crate::train::eval::check_same_tokenizer;
 use crate::train::export::{SpecialIds, check_sealed, find_model, read_config};
-use crate::train::loss::{KdLoss, KdPolicy};
+use crate::train::loss::KdPolicy;
 use crate::train::model::{Capacity, ModelSpec};
 use crate::train::schedule::StagePlan;
 use std::path::{Path, PathBuf};

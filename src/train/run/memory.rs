@@ -5,7 +5,8 @@ use super::inputs::Inputs;
 use crate::shards::Group;
 use crate::train::TrainError;
 use crate::train::config::RunConfig;
-use crate::train::data::{Example, LabelSource};
+use crate::train::data::LabelSource;
+use crate::train::example::Example;
 use crate::train::model::{Capacity, MemoryPlan, ModelSpec};
 use std::path::{Path, PathBuf};
 
@@ -367,7 +368,8 @@ pub(super) fn mebibytes(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::signals::PositionSignals;
-    use crate::train::loss::{Gate, KdLoss, KdPolicy, TemperatureMode, targets_of};
+    use crate::train::batch::KdLoss;
+    use crate::train::loss::{Gate, KdPolicy, TemperatureMode, targets_of};
 
     #[test]
     fn no_dimensions_of_a_valid_model_overflow_the_lower_bound() {

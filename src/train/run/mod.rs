@@ -23,6 +23,7 @@
 //! run up to there: steps, tokens and seconds count on from the trunk's. Its `metrics.jsonl` has its
 //! own lines only: those up to the branch point are in the trunk's.
 
+mod compare;
 mod directory;
 mod error;
 mod finish;
@@ -30,6 +31,7 @@ mod identity;
 mod inputs;
 mod log;
 mod memory;
+mod observer;
 mod origin;
 mod pace;
 mod profile;
@@ -45,6 +47,7 @@ pub use error::RunError;
 pub use identity::{corpus_identity, identity_in_plan, labelled_identity};
 pub use inputs::Inputs;
 pub use memory::{MemoryNeed, MemoryRoom};
+pub use observer::{Finished, Observer, Outcome, Overview};
 pub use pace::Snapshot;
 pub use profile::StepProfile;
 pub use state::{SOURCES_NAME, Seen, Sources, TrainState};
@@ -64,60 +67,6 @@ use trainer::{Restored, Trainer};
 
 /// More threads than any machine that this is for has cores; so many only stand in line.
 const MAX_THREADS: usize = 256;
-
-/// What is known before the first step.
-#[derive(Debug)]
-pub struct Overview<'a> {
-    /// What is read, and how the configuration was resolved.
-    pub inputs: &'a Inputs,
-    /// What the run holds.
-    pub memory: MemoryNeed,
-    /// What it may take; `None` where the system does not say.
-    pub room: Option<MemoryRoom>,
-    /// Sequences needed and there.
-    pub coverage: Coverage,
-}
-
-/// Who is told what happens, on a thread of the pool.
-pub struct Observer<'a> {
-    /// Before anything is written or allocated.
-    pub on_start: &'a (dyn Fn(&Overview<'_>) + Sync),
-    /// What is worth a line between two steps.
-    pub on_note: &'a (dyn Fn(&str) + Sync),
-    /// After every step, and once more at the end.
-    pub on_progress: &'a (dyn Fn(&Snapshot) + Sync),
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// It was finished by an earlier process.
-    AlreadyFinished {
-        /// The trained model.
-        model: PathBuf,
-    },
-    /// It is finished.
-    Finished(Box<Finished>),
-}
-
-/// A finished run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
-    /// The trained model.
-    pub model: PathBuf,
-    /// Steps of the run.
-    pub n_steps: u64,
-    /// Positions learnt from.
-    pub n_tokens: u64,
-    /// Seconds that the steps took, over all processes.
-    pub seconds: f64,
-    /// The last step of this process, if it did one.
-    pub last_step: Option<Snapshot>,
-    /// Where the time of this process's steps went.
-    pub profile: StepProfile,
-    /// The last validation, if there was one.
-    pub validation: Option<ValidationReport>,
-}
 
 /// Opens all that `config` names and computes what the run needs; writes nothing.
 ///
@@ -319,7 +268,7 @@ impl Held {
     }
 
     fn finished_model(&self) -> Option<PathBuf> {
-        self.dir.finished_model(&self.origin, &self.state)
+        self.origin.finished_model(&self.dir, &self.state)
     }
 }
 
@@ -331,7 +280,7 @@ fn train(
 ) -> Result<Outcome, TrainError> {
     let (inputs, dir) = (&prepared.inputs, &held.dir);
     let note = |text: String| (observer.on_note)(&text);
-    dir.describe_start(&held.origin).into_iter().for_each(note);
+    held.origin.describe(dir).into_iter().for_each(note);
     let restored = Restored::new(inputs, &held.origin, held.state, prepared.loader)?;
     dir.go_back()?.into_iter().for_each(note);
     dir.write_config(&inputs.config)?;

@@ -5,12 +5,13 @@
 //! is read and never written to.
 
 use super::RunError;
-use super::directory::RunDir;
+use super::directory::{RunDir, Start};
+use super::finish::final_dir;
 use super::inputs::Inputs;
 use super::state::TrainState;
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where a process begins.
 #[derive(Debug)]
@@ -39,6 +40,31 @@ impl Origin {
             Some((trunk, state)) => Ok((Self::Trunk(trunk), state)),
             None => Ok((Self::Nothing, TrainState::first(inputs)?)),
         }
+    }
+
+    /// From where the run in `dir` goes on, for whoever asked for that; `None` where nothing is to be said.
+    pub(super) fn describe(&self, dir: &RunDir) -> Option<String> {
+        match (dir.start, self) {
+            (_, Self::Own(checkpoint)) => {
+                Some(format!("going on from {}", checkpoint.dir.display()))
+            }
+            (_, Self::Trunk(checkpoint)) => {
+                Some(format!("branching off from {}", checkpoint.dir.display()))
+            }
+            (Start::Latest | Start::LatestInGrid, Self::Nothing) => Some(format!(
+                "{} has no checkpoint yet: this run begins at step 0",
+                dir.path.display()
+            )),
+            _ => None,
+        }
+    }
+
+    /// The trained model in `dir`, where `state` is that of the last step, or no checkpoint is left of
+    /// one.
+    pub(super) fn finished_model(&self, dir: &RunDir, state: &TrainState) -> Option<PathBuf> {
+        let has_own = matches!(self, Self::Own(_));
+        let is_last = !has_own || state.step >= state.config.train.steps;
+        (is_last && dir.has_final_model()).then(|| final_dir(&dir.path))
     }
 
     /// Where weights and moments are; `None` for fresh ones.

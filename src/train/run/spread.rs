@@ -1,8 +1,8 @@
 //! How far apart the losses of a step's positions are: of the one-hot targets, and of the teacher's.
 
-use crate::train::data::Example;
+use crate::train::batch::MicroBatch;
 use crate::train::eval::bucket_of;
-use crate::train::loss::MicroBatch;
+use crate::train::example::Example;
 use crate::train::metrics::LossVariance;
 use crate::train::ops::RowLoss;
 
@@ -116,7 +116,7 @@ impl Spread {
 mod tests {
     use super::*;
     use crate::signals::PositionSignals;
-    use crate::train::loss::{KdLoss, KdTargets};
+    use crate::train::batch::{KdLoss, KdTargets};
 
     fn example(target_logprob_t: &[f32], n_targets: usize) -> Example {
         Example {

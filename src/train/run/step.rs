@@ -4,8 +4,9 @@ use super::Interrupt;
 use super::inputs::Inputs;
 use super::profile::{Outside, StepProfile};
 use super::spread::Spread;
-use crate::train::data::Example;
-use crate::train::loss::{KdPolicy, LossSums, MicroBatch, targets_of};
+use crate::train::batch::{LossSums, MicroBatch};
+use crate::train::example::Example;
+use crate::train::loss::{KdPolicy, targets_of};
 use crate::train::metrics::LossVariance;
 use crate::train::model::Network;
 use crate::train::ops::{AdamW, AdamWConfig};
@@ -220,7 +221,7 @@ pub(super) fn update(
     let (params, grads) = (&mut network.params, &network.grads);
     optimizer.update(
         &adamw,
-        &params.layout,
+        &params.layout.tensors,
         &mut params.values,
         grads,
         report.lr as f32,

@@ -4,16 +4,18 @@ use super::directory::RunDir;
 use super::finish::write_final;
 use super::inputs::Inputs;
 use super::log::Log;
+use super::observer::{Finished, Observer};
 use super::origin::Origin;
-use super::pace::{Pace, Peak};
+use super::pace::{Pace, Peak, Snapshot};
 use super::profile::{Outside, StepProfile};
 use super::state::{Sources, TrainState};
 use super::step::{StepBatch, StepReport, check_finite, update};
 use super::validation::{Validation, ValidationReport};
-use super::{Finished, Interrupt, Observer, RunError, Snapshot};
+use super::{Interrupt, RunError};
 use crate::train::TrainError;
-use crate::train::checkpoint::Contents;
-use crate::train::data::{DataError, Example, Loader};
+use crate::train::checkpoint::{CheckpointError, Contents};
+use crate::train::data::{DataError, Loader};
+use crate::train::example::Example;
 use crate::train::export::read_hf;
 use crate::train::metrics::MetricsError;
 use crate::train::model::{Network, Params};
@@ -339,7 +341,7 @@ impl<'a> Trainer<'a> {
 
     /// Saves the steps done, unless that was done already. The log is made durable first, but a
     /// checkpoint is worth more than the log: what was wrong with that comes second.
-    fn save_state(&mut self) -> Result<Result<(), MetricsError>, TrainError> {
+    fn save_state(&mut self) -> Result<Result<(), MetricsError>, CheckpointError> {
         let step = self.state.step;
         if self.last_saved == Some(step) || step == 0 {
             return Ok(Ok(()));

@@ -4,9 +4,11 @@ use super::Interrupt;
 use super::inputs::Inputs;
 use super::step::mean;
 use crate::tokens::SequenceView;
-use crate::train::data::{DataError, Example, TokenSource};
+use crate::train::batch::{LossSums, PositionScore};
+use crate::train::data::{DataError, TokenSource};
 use crate::train::eval::evenly_spread;
-use crate::train::loss::{LossSums, PositionScore, targets_of};
+use crate::train::example::Example;
+use crate::train::loss::targets_of;
 use crate::train::model::Network;
 
 /// Sequences of a corpus, evenly spread.

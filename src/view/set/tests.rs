@@ -106,7 +106,7 @@ fn row(seq_id: u64) -> Row {
 
 /// A set with the given shards finished.
 fn set_with(dir: &Path, shards: &[u32]) -> LabelSet {
-    let opened = LabelSet::create_or_match(dir, &plan()).unwrap();
+    let opened = LabelSet::create_or_match(dir, &plan(), None).unwrap();
     let runtime = RuntimeStamp {
         ort_version: "1.32.0".to_owned(),
         provider: "cpu".to_owned(),

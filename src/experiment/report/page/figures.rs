@@ -2,8 +2,9 @@
 
 use super::super::compare::{Arm, Comparison, reach_text};
 use super::super::numbers::{fixed, upper_first};
-use super::Contents;
-use super::html::{Section, arm_name, cells, escape, figure, table};
+use super::contents::Contents;
+use super::escape;
+use super::html::{Section, arm_name, cells, figure, table};
 use crate::experiment::summary::Budget;
 
 /// Curves, one axis at a time: which one is chosen by radio buttons, which need no script.

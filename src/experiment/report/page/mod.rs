@@ -4,6 +4,7 @@
 //! address of any kind is in an attribute that a browser would load, and the page's own policy
 //! (Content-Security-Policy) forbids that, and any script but its own.
 
+mod contents;
 mod costs;
 mod figures;
 mod html;
@@ -12,12 +13,10 @@ mod story;
 mod teacher;
 mod text;
 
-pub(super) use html::escape;
+pub(super) use super::escape::escape;
+pub(super) use contents::Contents;
 
-use super::compare::Comparison;
-use super::figure::{self, Figure};
-use super::gather::{Passage, TeacherNotes};
-use super::inputs::ReportInputs;
+use super::figure;
 use html::{Section, navigation};
 
 const STYLE: &str = include_str!("report.css");
@@ -25,45 +24,6 @@ const SCRIPT: &str = include_str!("report.js");
 /// SHA-256, in base64, of what is between the script's tags: a line feed and [`SCRIPT`]. A browser runs
 /// no other script, and fetches nothing.
 const SCRIPT_SHA256: &str = "bx27LUy86XYsNC0WbRSiJ9mM0ck2UehWFmYuojasBK0=";
-
-/// All that a page shows.
-pub(super) struct Contents<'a> {
-    pub(super) comparison: &'a Comparison<'a>,
-    pub(super) inputs: &'a ReportInputs,
-    /// Over steps, tokens and time, those that there are.
-    pub(super) curves: Vec<Figure>,
-    pub(super) gap: Option<Figure>,
-    pub(super) finals: Option<Figure>,
-    pub(super) shares: Option<Figure>,
-    pub(super) buckets: Option<Figure>,
-    pub(super) variance: Option<Figure>,
-    pub(super) bounds: Option<Figure>,
-    pub(super) scores: Option<Figure>,
-    pub(super) teacher: Option<TeacherNotes>,
-    pub(super) passages: Vec<Passage>,
-    /// What the labels and the selection say of how they were made.
-    pub(super) facts: Vec<(String, String)>,
-    /// What the numbers do not say, a sentence each.
-    pub(super) warnings: Vec<String>,
-    pub(super) notes: &'a [String],
-}
-
-impl Contents<'_> {
-    /// All figures in the order of the page.
-    pub(super) fn figures(&self) -> impl Iterator<Item = &Figure> {
-        let others = [
-            &self.finals,
-            &self.shares,
-            &self.gap,
-            &self.buckets,
-            &self.variance,
-            &self.bounds,
-            &self.scores,
-        ];
-        let others = others.into_iter().flatten();
-        self.curves.iter().chain(others)
-    }
-}
 
 /// The whole file.
 pub(super) fn page(contents: &Contents<'_>) -> String {

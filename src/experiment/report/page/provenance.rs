@@ -1,7 +1,8 @@
 //! Where all this comes from.
 
-use super::Contents;
-use super::html::{Section, escape};
+use super::contents::Contents;
+use super::escape;
+use super::html::Section;
 
 pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
     let results = contents.comparison.results;

@@ -2,8 +2,9 @@
 
 use super::super::compare::{Arm, Comparison, reach_text};
 use super::super::numbers::{fixed, grouped, mean, percent, short, signed, upper_first};
-use super::Contents;
-use super::html::{Section, arm_name, cells, escape, figure, paragraph, table, value_cell};
+use super::contents::Contents;
+use super::escape;
+use super::html::{Section, arm_name, cells, figure, paragraph, table, value_cell};
 use crate::experiment::Spread;
 
 /// Name and size of the experiment.

@@ -2,8 +2,9 @@
 
 use super::super::gather::TeacherNotes;
 use super::super::numbers::{fixed, grouped};
-use super::Contents;
-use super::html::{Section, cells, escape, figure, paragraph, table};
+use super::contents::Contents;
+use super::escape;
+use super::html::{Section, cells, figure, paragraph, table};
 use crate::bounds::{Estimate, HeldOut, TeacherFigures};
 
 pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {

@@ -2,7 +2,8 @@
 
 use super::super::gather::Passage;
 use super::super::numbers::{fixed, grouped};
-use super::html::{Section, cells, escape, table};
+use super::escape;
+use super::html::{Section, cells, table};
 use crate::view::{SURPRISE_LEGEND, Surprise, TokenView, printable};
 
 /// Tokens that together make whole characters.

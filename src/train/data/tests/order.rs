@@ -3,6 +3,7 @@
 use super::super::*;
 use super::support::*;
 use crate::shards::testing::row;
+use crate::train::example::Example;
 use std::sync::Arc;
 
 #[test]

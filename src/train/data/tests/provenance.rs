@@ -5,7 +5,8 @@ use super::support::*;
 use crate::shards::testing::add_samples;
 use crate::shards::{Attention, Group, LabelSet, Positions};
 use crate::tokens::Packing;
-use crate::train::loss::{Gate, KdLoss};
+use crate::train::batch::KdLoss;
+use crate::train::loss::Gate;
 
 fn needs(loss: KdLoss) -> LabelNeeds {
     LabelNeeds {
@@ -34,7 +35,7 @@ fn labels_that_were_extended_since_are_refused_until_they_are_finalized_again() 
     (plan.sequences.start, plan.sequences.end) = (0, 20);
     let plan = crate::shards::testing::with_targets(plan);
     let dir = fixture.path("labels");
-    LabelSet::create_or_match(&dir, &plan).unwrap();
+    LabelSet::create_or_match(&dir, &plan, None).unwrap();
     assert_says(
         LabelSource::open(&fixture.options()),
         &["was extended since it was finalized"],

@@ -6,6 +6,7 @@ use crate::shards::{Attention, Plan, PlanFile, Positions};
 use crate::storage;
 use crate::tokens::megatron::MegatronWriter;
 use crate::tokens::{CorpusJson, OpenOptions, Packing, SequenceView, TokenCorpus, ViewOptions};
+use crate::train::example::Example;
 use std::path::{Path, PathBuf};
 
 pub(super) const V: u32 = 23;

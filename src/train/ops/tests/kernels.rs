@@ -369,7 +369,15 @@ fn adamw_is_the_algorithm_of_the_paper_and_leaves_norms_undecayed() {
     let mut optimizer = AdamW::new(layout.len);
     for step in 1..=5_u64 {
         let grads = numbers(layout.len, 10 + step);
-        optimizer.update(&config, &layout, &mut params, &grads, lr, clip, step);
+        optimizer.update(
+            &config,
+            &layout.tensors,
+            &mut params,
+            &grads,
+            lr,
+            clip,
+            step,
+        );
         for slot in &layout.tensors {
             let decay = if slot.shape.len() > 1 { 0.1 } else { 0.0 };
             for i in slot.range.clone() {

@@ -2,7 +2,7 @@
 
 use super::super::row_loss::{RowKd, RowLoss, row_gradient, row_score};
 use super::{differences, numbers, wide};
-use crate::train::loss::KdLoss;
+use crate::train::batch::KdLoss;
 use proptest::prelude::*;
 
 /// exp in f32 is good to 2e-7, and a gradient is a difference of probabilities: so this is absolute

@@ -1,5 +1,8 @@
 //! A micro-batch, flattened: N positions of several sequences, one after the other, no padding.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// N positions with their targets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MicroBatch {
@@ -16,11 +19,39 @@ pub struct MicroBatch {
     pub kd: Option<KdTargets>,
 }
 
+/// How what is stored of a teacher's distribution becomes one to learn.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum KdLoss {
+    /// The K kept ids and one bucket for the rest.
+    TailBucket,
+    /// Counts of draws from the teacher over their number; unbiased at the temperature they were made at.
+    Sampled,
+    /// The kept ids, rescaled to sum to 1; biased, for comparison.
+    Renormalize,
+    /// The kept ids as they are; biased, for comparison.
+    Drop,
+}
+
+impl std::fmt::Display for KdLoss {
+    /// The word of the configuration.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TailBucket => "tail-bucket",
+            Self::Sampled => "sampled",
+            Self::Renormalize => "renormalize",
+            Self::Drop => "drop",
+        })
+    }
+}
+
 /// The teacher's distribution at each of N positions, kept ids only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KdTargets {
     /// Which loss.
-    pub loss: super::KdLoss,
+    pub loss: KdLoss,
     /// Temperature of the student's softmax in the KD part; 1 unless both are tempered.
     pub student_tau: f32,
     /// `[N]` omega of each position; 0 where a gate is closed.

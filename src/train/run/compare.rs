@@ -1,8 +1,7 @@
 //! Whether a configuration goes on with a run that another one began, in its place or as a branch.
 
-use super::error::{ConfigError, require};
-use super::run::{RunConfig, TransitionKind};
 use crate::config::ConfigFileError;
+use crate::train::config::{ConfigError, RunConfig, TransitionKind, require};
 use crate::train::schedule::learning_rate;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -45,27 +44,16 @@ const SCHEDULE_PREFIX: &str = "schedule.";
 const MODEL_KEYS: &[&str] = &["model."];
 
 /// One key on which two configurations differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+struct Difference {
     /// The dotted key.
-    pub key: String,
+    key: String,
     /// Its value here, as TOML; `not set` where it is absent.
-    pub ours: String,
+    ours: String,
     /// Its value there.
-    pub theirs: String,
+    theirs: String,
 }
 
 impl RunConfig {
-    /// The first key, by name, on which the two differ in a way that changes what is learnt.
-    /// Free to change are `output`, `log.*`, `checkpoint.*`, `eval.*`, `data.prefetch` and
-    /// `train.memory_limit`. Both should be resolved.
-    ///
-    /// # Errors
-    /// A configuration that cannot be written as TOML.
-    pub fn difference_that_matters(&self, other: &Self) -> Result<Option<Difference>, ConfigError> {
-        self.difference_beside(other, &[FREE_KEYS], &[])
-    }
-
     /// The first key, by name, that is in none of the lists in `free` and on which the two differ;
     /// one of the schedule only where no other does, for what is left out there follows the others.
     /// Paths differ where they lead to other places, but for those of `same`, whose contents are
@@ -100,8 +88,9 @@ impl RunConfig {
     }
 
     /// Refuses to go on with `recorded`, the configuration of the run in `run`, where that would
-    /// learn something else. Paths of the keys in `same` may differ: what they lead to was found to
-    /// have the same contents.
+    /// learn something else. Free to change are `output`, `log.*`, `checkpoint.*`, `eval.*`,
+    /// `data.prefetch` and `train.memory_limit`. Paths of the keys in `same` may differ: what they lead
+    /// to was found to have the same contents. Both should be resolved.
     ///
     /// # Errors
     /// [`ConfigError::OtherRun`], naming the key and both values.
@@ -124,7 +113,7 @@ impl RunConfig {
 
     /// Refuses to go on from `checkpoint`, which a run of `trunk` saved after `step` steps, where the
     /// result would not be that of a run of this configuration from its first step on. What
-    /// [`RunConfig::difference_that_matters`] leaves free is free here too, and so are
+    /// [`RunConfig::check_resumes`] leaves free is free here too, and so are
     /// `train.steps`, `schedule.shape`, `schedule.min_lr` and `schedule.decay_steps`, as far as the
     /// learning rate of every step up to the branch point is the same, and paths of the keys in
     /// `same`. Both should be resolved.

@@ -1,11 +1,7 @@
 //! `saltworks-train eval`, `export` and `generate` as a user runs them, against the slow forward pass.
 
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
-
-#[path = "support/llama.rs"]
-mod llama;
-mod support;
-
+use crate::llama;
+use crate::support::{self, fail_with, snapshot, succeed, text};
 use saltworks::train::export::{SpecialIds, write_hf};
 use saltworks::train::model::{ModelSpec, Params};
 use serde_json::{Value, json};
@@ -13,7 +9,6 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
-use support::{fail_with, snapshot, succeed, text};
 
 /// Mean of f32 log-probabilities against the mean of the same in f64.
 const NLL_TOLERANCE: f64 = 1e-5;

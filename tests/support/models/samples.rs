@@ -1,8 +1,7 @@
 //! Small models with known answers: every signature that exporters write, and those to refuse.
 
-use super::graph::{Attribute, Edge, ModelBuilder};
-use super::tensor::TensorData;
-use crate::onnx::types::{DType, Dim};
+use saltworks::onnx::build::{Attribute, Edge, ModelBuilder, TensorData};
+use saltworks::onnx::{DType, Dim};
 
 /// A model whose logits are a formula: see [`Sample::expected_logit`].
 ///
@@ -176,7 +175,7 @@ fn batch_seq() -> [Dim; 2] {
 /// the whole batch: what a row gives depends on the others.
 pub fn dynamically_quantized() -> ModelBuilder {
     let (mut model, rows) = table_lookup("input_ids");
-    let ids = Edge("input_ids".to_owned());
+    let ids = Edge::named("input_ids");
     let rows = add_scaled(&mut model, &rows, &ids, 0.3);
     let quantized = model.node_with_outputs("", "DynamicQuantizeLinear", &[&rows], &[], 3);
     let [values, scale, zero_point] = &quantized[..] else {

@@ -1,9 +1,7 @@
-//! A decoder-only transformer of the GPT-2 family with random weights, for benchmarks and tests.
+//! A decoder-only transformer of the GPT-2 family with random weights.
 
-use super::graph::{Attribute, Edge, ModelBuilder};
-use super::tensor::TensorData;
-use crate::onnx::error::OnnxError;
-use crate::onnx::types::{DType, Dim};
+use saltworks::onnx::build::{Attribute, Edge, ModelBuilder, TensorData};
+use saltworks::onnx::{DType, Dim, OnnxError};
 use std::path::Path;
 
 /// Dimensions of a generated decoder. The default has about 50M parameters.
@@ -125,7 +123,7 @@ impl<'a> Decoder<'a> {
 
     /// Every weight has its own seed, from the model's and its place in the list.
     fn weight(&mut self, name: &str, dims: &[u64], std_dev: f32) -> Edge {
-        let place = self.model.initializers.len() as u64;
+        let place = self.model.n_initializers() as u64;
         let seed = self
             .spec
             .seed

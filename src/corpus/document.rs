@@ -1,0 +1,69 @@
+//! A document, how to read them, and what was read and is none.
+
+use super::format::DocumentFormat;
+use super::location::Location;
+
+/// The JSON field, or Parquet column, that holds the text unless another is chosen.
+pub const DEFAULT_TEXT_FIELD: &str = "text";
+/// Binary logarithm of the largest window, bytes, that a zstd file may need unless a larger one is
+/// allowed: that of `zstd --long=27`, 128 MiB.
+pub const DEFAULT_ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its text; never only white space when it comes from [`Documents`](super::Documents).
+    pub text: String,
+    /// Where it was found.
+    pub location: Location,
+    /// What [`CorpusOptions::group_field`] holds, as text; `None` where there is no such field, or
+    /// it is null or no single value.
+    pub group: Option<String>,
+}
+
+impl Document {
+    /// Whether there is nothing in it but white space.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+}
+
+/// How to read documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorpusOptions {
+    /// The JSON field, or Parquet column, that holds the text.
+    pub text_field: String,
+    /// Count lines that are no document, and go on; otherwise the first is an error.
+    pub skip_bad_lines: bool,
+    /// Another JSON field (string, number or boolean), or Parquet column of strings, to keep.
+    pub group_field: Option<String>,
+    /// What every file holds, whatever its name; `None`: what the name says, or the contents where
+    /// it says nothing.
+    pub format: Option<DocumentFormat>,
+    /// Binary logarithm of the largest window that a zstd file may need, 10 to 31; so many bytes of
+    /// memory are then used for one.
+    pub zstd_window_log_max: u32,
+}
+
+impl Default for CorpusOptions {
+    fn default() -> Self {
+        Self {
+            text_field: DEFAULT_TEXT_FIELD.to_owned(),
+            skip_bad_lines: false,
+            group_field: None,
+            format: None,
+            zstd_window_log_max: DEFAULT_ZSTD_WINDOW_LOG_MAX,
+        }
+    }
+}
+
+/// What was read but is no document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Lines (or rows) that are no document, skipped because the options say so.
+    pub n_bad_lines: u64,
+    /// Documents of white space only.
+    pub n_empty_documents: u64,
+    /// Files in which there was no document.
+    pub n_empty_files: u64,
+}

@@ -1,0 +1,63 @@
+//! A loss that is not finite stops the run before it spoils anything.
+
+use crate::bench::{Bench, lines_of, listed_seq_ids, metrics};
+use crate::support::{fail_with, succeed};
+
+#[test]
+fn a_loss_that_is_no_number_stops_before_the_update_and_names_step_and_sequences() {
+    let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
+    let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=0"]);
+    let printed = fail_with(&mut bench.run("run"), 3);
+    assert!(
+        printed.contains("step 2: the loss is") || printed.contains("step 2: the gradient norm is"),
+        "{printed}"
+    );
+    let seq_ids = listed_seq_ids(&printed);
+    assert_eq!(seq_ids.len(), 4, "{printed}");
+    // The step before is saved, from which the same run comes to the same end, and a new one begins.
+    assert_eq!(bench.steps("run"), [1]);
+    let saved = bench.path("run/checkpoints/step-1");
+    let saved = saved.to_str().unwrap();
+    assert!(printed.contains(&format!("{saved} is saved")), "{printed}");
+    let init = format!("init={saved}");
+    assert!(
+        printed.contains(&format!("init = {saved:?} in place of [model]")),
+        "{printed}"
+    );
+    let again = fail_with(&mut bench.resume("run"), 3);
+    assert!(again.contains("step 2: the "), "{again}");
+    let mut anew = bench.run("anew");
+    succeed(anew.args(["--set", &init, "--set", "model=", "--dry-run"]));
+}
+
+#[test]
+fn a_loss_that_is_no_number_in_the_first_step_leaves_nothing_to_begin_from() {
+    let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
+    let bench = bench.with(&["schedule.warmup_steps=0", "checkpoint.every=0"]);
+    // Its weights of step 1 are so large that the logits overflow.
+    fail_with(&mut bench.run("spoilt"), 3);
+    let from = bench.path("spoilt/checkpoints/step-1");
+    let from = format!("init={}", from.display());
+    let mut run = bench.run("run");
+    let printed = fail_with(run.args(["--set", &from, "--set", "model="]), 3);
+    assert!(
+        printed.contains("step 1: the ") && printed.contains("nothing was trained yet"),
+        "{printed}"
+    );
+    assert!(printed.contains("begin a new run"), "{printed}");
+    assert!(bench.steps("run").is_empty());
+}
+
+#[test]
+fn a_validation_that_is_no_number_stops_the_run_and_is_not_logged_as_nothing() {
+    let bench = Bench::new().with(&["schedule.lr=1e30", "schedule.shape=constant"]);
+    let bench = bench.with(&["schedule.warmup_steps=0", "eval.every=1"]);
+    let printed = fail_with(&mut bench.run("run"), 3);
+    assert!(
+        printed.contains("the validation NLL after step 1 is"),
+        "{printed}"
+    );
+    assert!(printed.contains("step-1 is saved"), "{printed}");
+    let metrics = metrics(&bench.path("run"));
+    assert_eq!(lines_of(&metrics, "valid").count(), 0, "{metrics:?}");
+}
