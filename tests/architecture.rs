@@ -120,9 +120,6 @@ const FLOORS: &[(&str, &[&str])] = &[(
     ],
 )];
 
-/// Rooms that have files which need each other still. The list only becomes shorter.
-const ROOMS_WITH_CIRCLES: &[&str] = &["teacher", "label"];
-
 /// One source file of the library, as the checks see it.
 struct Source {
     path: PathBuf,
@@ -202,9 +199,8 @@ fn every_floor_uses_only_lower_ones() {
 fn no_files_need_each_other() {
     let graph = library_graph();
     let circles = graph.circles();
-    let is_known = |circle: &[String]| ROOMS_WITH_CIRCLES.contains(&room_of(&circle[0]));
-    let unknown = circles.iter().filter(|circle| !is_known(circle));
-    let wrong: Vec<String> = unknown
+    let wrong: Vec<String> = circles
+        .iter()
         .flat_map(|circle| uses_inside(&graph, circle))
         .collect();
     assert!(
@@ -212,13 +208,6 @@ fn no_files_need_each_other() {
         "files that need each other; move what they share to a file below them:\n{}",
         wrong.join("\n")
     );
-    for room in ROOMS_WITH_CIRCLES {
-        let has_one = circles.iter().any(|circle| room_of(&circle[0]) == *room);
-        assert!(
-            has_one,
-            "{room} has no circle any more: take it off the list"
-        );
-    }
 }
 
 /// Who uses whom in a circle.

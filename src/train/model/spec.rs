@@ -1,6 +1,6 @@
 //! Dimensions of a model.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 
 /// Past every model that fits into a memory; sizes computed from such dimensions do not overflow a
 /// u128.
@@ -20,9 +20,8 @@ pub struct SpecError {
     pub remedy: &'static str,
 }
 
-impl SpecError {
-    /// The kind of failure, which decides the exit code.
-    pub fn kind(&self) -> Kind {
+impl Classified for SpecError {
+    fn kind(&self) -> Kind {
         Kind::Usage
     }
 }
