@@ -63,8 +63,12 @@ impl<T: FromArgMatches + Args> FromArgMatches for Typed<T> {
         let arguments = command.get_arguments();
         let typed = arguments.filter(|arg| is_typed(arg.get_id().as_str()));
         let typed: Vec<&Arg> = typed.collect();
-        let excluded = typed.iter();
-        let excluded = excluded.flat_map(|arg| command.get_arg_conflicts_with(arg));
+        let excludes = |a: &Arg, b: &Arg| command.get_arg_conflicts_with(a).contains(&b);
+        let is_excluded = |arg: &&Arg| {
+            let mut typed = typed.iter();
+            typed.any(|typed| excludes(typed, arg) || excludes(arg, typed))
+        };
+        let excluded = command.get_arguments().filter(is_excluded);
         let key = |arg: &Arg| arg.get_id().to_string();
         Ok(Self {
             values: T::from_arg_matches(matches)?,
