@@ -25,6 +25,8 @@ pub mod demo;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod experiment;
+#[cfg(feature = "train")]
+mod figure;
 pub mod interrupt;
 #[cfg(feature = "label")]
 pub mod label;
@@ -39,3 +41,4 @@ pub mod tokens;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod view;
+mod visible;

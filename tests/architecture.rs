@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("interrupt", &[]),
+    ("visible", &[]),
+    ("figure", &["visible"]),
     ("storage", &["error"]),
     ("corpus", &["error", "interrupt"]),
     ("tokens", &["error", "interrupt", "storage", "corpus"]),
@@ -44,6 +46,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "onnx",
             "signals",
             "shards",
+            "figure",
         ],
     ),
     (
@@ -57,12 +60,13 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "bounds",
             "train",
             "view",
+            "figure",
         ],
     ),
     (
         "view",
         &[
-            "error", "storage", "tokens", "signals", "shards", "select", "bounds",
+            "error", "storage", "tokens", "signals", "shards", "select", "bounds", "visible",
         ],
     ),
     ("demo", &["error", "onnx"]),
@@ -73,6 +77,8 @@ const FORBIDDEN_PATHS: &[(&str, &str, &[&str])] = &[
     ("*", "ort::", &["teacher"]),
     ("*", "cudarc::", &["teacher"]),
     ("*", "gemm::", &["train"]),
+    ("*", "resvg::", &["figure"]),
+    ("figure", "std::fs", &[]),
     ("signals", "std::fs", &[]),
     ("signals", "std::io", &[]),
     ("signals", "std::time", &[]),

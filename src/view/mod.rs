@@ -26,8 +26,8 @@ mod stats;
 mod stats_text;
 mod surprise;
 mod teacher_text;
-mod visible;
 
+pub use crate::visible::{is_unseen, printable, printable_but, printable_json};
 pub use columns::{ColumnBytes, add_column_bytes};
 pub use draw::{bar_lines, sparkline};
 pub use error::ViewError;
@@ -43,4 +43,3 @@ pub use stats::{Distribution, LabelStats, StatsCollector, TruncationLoss};
 pub use stats_text::{grouped, render_stats};
 pub use surprise::{SURPRISE_LEGEND, Surprise};
 pub use teacher_text::{render_held_out, render_teacher};
-pub use visible::{is_unseen, printable, printable_but, printable_json};

@@ -1,7 +1,7 @@
 //! Tokens as text: a token may hold part of a character, and a corpus may hold escape sequences.
 
 use super::Surprise;
-use super::visible::printable_but;
+use crate::visible::printable_but;
 
 /// A stretch of text with one colour.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,8 @@
 //! Small pieces of HTML.
 
-use super::super::figure::{Figure, Paint, inline};
-use crate::view::printable;
+use super::super::figure::{Figure, NARROW, WIDE};
+use crate::figure::Paint;
+pub(super) use crate::figure::escape;
 
 /// A part of the page with an entry of its own in the navigation.
 pub(super) struct Section {
@@ -24,37 +25,14 @@ pub(super) fn navigation(sections: &[Section]) -> String {
     format!("<nav aria-label=\"Sections\">{}</nav>", links.join("\n"))
 }
 
-/// Text as it stands in HTML, attributes included. What is not seen is written out: control
-/// characters, which HTML has no way to hold, and marks that turn the direction of the page; line
-/// feeds stay.
-pub(in crate::experiment::report) fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for (i, line) in text.split('\n').enumerate() {
-        if i > 0 {
-            safe.push('\n');
-        }
-        for character in printable(line).chars() {
-            match character {
-                '&' => safe.push_str("&amp;"),
-                '<' => safe.push_str("&lt;"),
-                '>' => safe.push_str("&gt;"),
-                '"' => safe.push_str("&quot;"),
-                '\'' => safe.push_str("&#39;"),
-                other => safe.push(other),
-            }
-        }
-    }
-    safe
-}
-
 /// A figure with its caption.
 pub(super) fn figure(figure: &Figure) -> String {
     let label = &figure.label;
     format!(
         "<figure>\n<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n\
          <figcaption><p>{}</p><p><b>Not shown:</b> {}</p></figcaption>\n</figure>\n",
-        inline(&figure.wide, label),
-        inline(&figure.narrow, label),
+        figure.picture.inline(WIDE, label),
+        figure.picture.inline(NARROW, label),
         escape(&figure.shows),
         escape(&lower_first(&figure.hides)),
     )
@@ -139,19 +117,4 @@ pub(super) fn cells<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> Vec<St
 
 pub(super) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escape(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_cannot_end_an_element_or_turn_the_direction_of_the_page() {
-        let text = "<script>\u{202e}a\u{2066}b\u{1b}\n\"'&";
-        let safe = escape(text);
-        assert_eq!(
-            safe,
-            "&lt;script&gt;\\u{202e}a\\u{2066}b\\u{1b}\n&quot;&#39;&amp;"
-        );
-    }
 }

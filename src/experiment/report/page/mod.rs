@@ -12,13 +12,12 @@ mod story;
 mod teacher;
 mod text;
 
-pub(super) use html::escape;
-
 use super::compare::Comparison;
-use super::figure::{self, Figure};
+use super::figure::Figure;
 use super::gather::{Passage, TeacherNotes};
 use super::inputs::ReportInputs;
-use html::{Section, navigation};
+use crate::figure::{rules, variables};
+use html::{Section, escape, navigation};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
@@ -30,15 +29,8 @@ const SCRIPT_SHA256: &str = "bx27LUy86XYsNC0WbRSiJ9mM0ck2UehWFmYuojasBK0=";
 pub(super) struct Contents<'a> {
     pub(super) comparison: &'a Comparison<'a>,
     pub(super) inputs: &'a ReportInputs,
-    /// Over steps, tokens and time, those that there are.
-    pub(super) curves: Vec<Figure>,
-    pub(super) gap: Option<Figure>,
-    pub(super) finals: Option<Figure>,
-    pub(super) shares: Option<Figure>,
-    pub(super) buckets: Option<Figure>,
-    pub(super) variance: Option<Figure>,
-    pub(super) bounds: Option<Figure>,
-    pub(super) scores: Option<Figure>,
+    /// Those that there are.
+    pub(super) figures: Vec<Figure>,
     pub(super) teacher: Option<TeacherNotes>,
     pub(super) passages: Vec<Passage>,
     /// What the labels and the selection say of how they were made.
@@ -49,19 +41,11 @@ pub(super) struct Contents<'a> {
 }
 
 impl Contents<'_> {
-    /// All figures in the order of the page.
-    pub(super) fn figures(&self) -> impl Iterator<Item = &Figure> {
-        let others = [
-            &self.finals,
-            &self.shares,
-            &self.gap,
-            &self.buckets,
-            &self.variance,
-            &self.bounds,
-            &self.scores,
-        ];
-        let others = others.into_iter().flatten();
-        self.curves.iter().chain(others)
+    /// The figure of that name with its caption; empty where it is not there.
+    fn figure(&self, name: &str) -> String {
+        let mut figures = self.figures.iter();
+        let found = figures.find(|figure| figure.name == name);
+        found.map_or(String::new(), html::figure)
     }
 }
 
@@ -71,9 +55,9 @@ pub(super) fn page(contents: &Contents<'_>) -> String {
         story::section(contents),
         figures::curves(contents),
         figures::reaching(contents),
-        figures::buckets(contents),
+        figures::section(contents, "buckets", "Easy, medium, hard", "buckets"),
         teacher::section(contents),
-        figures::scores(contents),
+        figures::section(contents, "scores", "Which sequences", "scores"),
         text::section(&contents.passages),
         costs::section(contents.comparison),
         provenance::section(contents),
@@ -91,9 +75,9 @@ pub(super) fn page(contents: &Contents<'_>) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
          <style>\n:root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{rules}\n{STYLE}</style>\n\
          </head>\n<body>\n{header}\n{nav}\n<main>\n{bodies}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
-        light = figure::variables(false),
-        dark = figure::variables(true),
-        rules = figure::rules(),
+        light = variables(false),
+        dark = variables(true),
+        rules = rules(true),
         header = story::header(contents.comparison),
         nav = navigation(&sections),
     )
