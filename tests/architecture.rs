@@ -56,6 +56,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "interrupt",
             "storage",
             "tokens",
+            "signals",
             "shards",
             "bounds",
             "train",

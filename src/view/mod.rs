@@ -31,7 +31,7 @@ pub use crate::visible::{is_unseen, printable, printable_but, printable_json};
 pub use columns::{ColumnBytes, add_column_bytes};
 pub use draw::{bar_lines, sparkline};
 pub use error::ViewError;
-pub use histogram::{Bar, Histogram, Summary};
+pub use histogram::{Bar, Summary};
 pub use pieces::{Span, spans};
 pub use row::{
     Alternative, DocumentStart, Drawn, RowView, TokenNames, TokenView, coloured_text, describe_row,

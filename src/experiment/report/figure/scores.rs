@@ -56,10 +56,10 @@ fn panel(bins: &ScoreBins) -> Panel {
         .max()
         .unwrap_or(1)
         .max(1);
-    let step = (bins.high - bins.low) / bins.bars.len().max(1) as f64;
-    let bars = bins.bars.iter().enumerate().flat_map(|(i, bar)| {
-        let (low, high) = (bins.low + i as f64 * step, bins.low + (i + 1) as f64 * step);
-        let (left, right) = (low + 0.03 * step, high - 0.03 * step);
+    let bars = bins.bars.iter().flat_map(|bar| {
+        let (low, high) = (bar.low, bar.high);
+        let inset = 0.03 * (high - low);
+        let (left, right) = (low + inset, high - inset);
         let (n_kept, paint, said) = match bins.n_kept {
             Some(_) => (
                 bar.n_kept,
@@ -75,7 +75,10 @@ fn panel(bins: &ScoreBins) -> Panel {
     });
     Panel {
         heading: "Sequences".to_owned(),
-        x: Axis::of(bins.low..=bins.high, Unit::plain(bins.axis)),
+        x: Axis::of(
+            bins.bars[0].low..=bins.bars[bins.bars.len() - 1].high,
+            Unit::plain(bins.axis),
+        ),
         y: Axis::of(0.0..=1.05 * largest as f64, Unit::counted("", 1.0)).with_grid(),
         heights: [234.0, 184.0],
         shapes: bars
