@@ -34,6 +34,7 @@ pub mod onnx;
 pub mod select;
 pub mod shards;
 pub mod signals;
+mod splitmix;
 pub mod storage;
 #[cfg(feature = "label")]
 pub mod teacher;

@@ -11,14 +11,21 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("interrupt", &[]),
     ("visible", &[]),
+    ("splitmix", &[]),
     ("figure", &["visible"]),
     ("storage", &["error"]),
     ("corpus", &["error", "interrupt"]),
     ("tokens", &["error", "interrupt", "storage", "corpus"]),
-    ("onnx", &["error"]),
-    ("teacher", &["error", "storage", "onnx", "signals"]),
+    ("onnx", &["error", "splitmix"]),
+    (
+        "teacher",
+        &["error", "storage", "onnx", "signals", "splitmix"],
+    ),
     ("signals", &["error"]),
-    ("shards", &["error", "storage", "tokens", "signals"]),
+    (
+        "shards",
+        &["error", "storage", "tokens", "signals", "splitmix"],
+    ),
     ("select", &["error", "storage", "signals", "shards"]),
     (
         "label",
@@ -47,6 +54,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "signals",
             "shards",
             "figure",
+            "splitmix",
         ],
     ),
     (
@@ -70,7 +78,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "error", "storage", "tokens", "signals", "shards", "select", "bounds", "visible",
         ],
     ),
-    ("demo", &["error", "onnx"]),
+    ("demo", &["error", "onnx", "splitmix"]),
 ];
 
 /// Paths that a room never names: the room (`*` is every one), the path, and who is exempt.

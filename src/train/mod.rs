@@ -17,7 +17,6 @@
 pub mod checkpoint;
 pub mod config;
 pub mod data;
-mod draws;
 mod error;
 pub mod eval;
 pub mod export;
