@@ -32,7 +32,8 @@ pub use columns::{ColumnBytes, add_column_bytes};
 pub use draw::{bar_lines, sparkline};
 pub use error::ViewError;
 pub use histogram::{Bar, Summary};
-pub use pieces::{Span, spans};
+
+pub use pieces::{Span, pieces, spans};
 pub use row::{
     Alternative, DocumentStart, Drawn, RowView, TokenNames, TokenView, coloured_text, describe_row,
 };

@@ -91,12 +91,8 @@ fn with_ending(output: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// A quantity that a panel shows.
-struct Quantity {
-    heading: &'static str,
-    of: fn(&Curves) -> &[Point],
-    look: Look,
-}
+/// A quantity that a panel shows: its heading, its points, and how they are drawn.
+type Quantity = (&'static str, fn(&Curves) -> &[Point], Look);
 
 /// How a quantity is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,34 +105,30 @@ enum Look {
 }
 
 const UPPER: [Quantity; 2] = [
-    Quantity {
-        heading: "Training cross-entropy (smoothed), nats/token",
-        of: |run| &run.ce,
-        look: Look::Smoothed,
-    },
-    Quantity {
-        heading: "Validation NLL, nats/token",
-        of: |run| &run.val_nll,
-        look: Look::Marked,
-    },
+    (
+        "Training cross-entropy (smoothed), nats/token",
+        |run| &run.ce,
+        Look::Smoothed,
+    ),
+    (
+        "Validation NLL, nats/token",
+        |run| &run.val_nll,
+        Look::Marked,
+    ),
 ];
 /// Those that are to be compared with zero.
 const LOWER: [Quantity; 3] = [
-    Quantity {
-        heading: "Learning rate",
-        of: |run| &run.lr,
-        look: Look::Plain,
-    },
-    Quantity {
-        heading: "Omega, fraction of distillation in the loss",
-        of: |run| &run.omega,
-        look: Look::Plain,
-    },
-    Quantity {
-        heading: "Gradient norm (smoothed)",
-        of: |run| &run.grad_norm,
-        look: Look::Smoothed,
-    },
+    ("Learning rate", |run| &run.lr, Look::Plain),
+    (
+        "Omega, fraction of distillation in the loss",
+        |run| &run.omega,
+        Look::Plain,
+    ),
+    (
+        "Gradient norm (smoothed)",
+        |run| &run.grad_norm,
+        Look::Smoothed,
+    ),
 ];
 
 fn picture(runs: &[Curves], options: &PlotOptions) -> Picture {
@@ -153,7 +145,7 @@ fn picture(runs: &[Curves], options: &PlotOptions) -> Picture {
     });
     let lower = LOWER.iter().filter_map(|quantity| {
         let top = *y_range(quantity, runs, end)?.end();
-        let mut points = runs.iter().flat_map(quantity.of);
+        let mut points = runs.iter().flat_map(quantity.1);
         let has_any = points.any(|point| point.1 > 0.0);
         has_any.then(|| panel(quantity, runs, &x, 0.0..=top, [150.0, 150.0]))
     });
@@ -166,7 +158,7 @@ fn picture(runs: &[Curves], options: &PlotOptions) -> Picture {
 
 /// `None` where no run has any.
 fn y_range(quantity: &Quantity, runs: &[Curves], end: f64) -> Option<RangeInclusive<f64>> {
-    let lines: Vec<Vec<Point>> = runs.iter().map(|run| quantity.line(run)).collect();
+    let lines: Vec<Vec<Point>> = runs.iter().map(|run| line(quantity, run)).collect();
     range_of(settled(lines.iter().map(Vec::as_slice), START * end))
 }
 
@@ -177,11 +169,12 @@ fn panel(
     y: RangeInclusive<f64>,
     heights: [f64; 2],
 ) -> Panel {
+    let &(heading, of, look) = quantity;
     let (mut raw, mut lines, mut starts) = (Vec::new(), Vec::new(), Vec::new());
     for (arm, run) in (1..).zip(runs) {
-        let (points, paint) = (|| (quantity.of)(run).to_vec(), Paint::Arm(arm));
-        lines.push(Shape::line(quantity.line(run), 2.0, paint).tip(&*run.name));
-        match quantity.look {
+        let (points, paint) = (|| of(run).to_vec(), Paint::Arm(arm));
+        lines.push(Shape::line(line(quantity, run), 2.0, paint).tip(&*run.name));
+        match look {
             Look::Plain => {}
             Look::Marked => lines.push(Shape::new(Kind::Mark, points(), 3.6, paint)),
             Look::Smoothed => raw.push(Shape::line(points(), 1.0, paint).opacity(0.3)),
@@ -191,7 +184,7 @@ fn panel(
     }
     let changes = changes(starts.into_iter(), &x.range, &y);
     Panel {
-        heading: quantity.heading.to_owned(),
+        heading: heading.to_owned(),
         x: x.clone(),
         y: Axis::values(y),
         heights,
@@ -199,13 +192,11 @@ fn panel(
     }
 }
 
-impl Quantity {
-    /// What is drawn of it as a line.
-    fn line(&self, run: &Curves) -> Vec<Point> {
-        match self.look {
-            Look::Smoothed => smoothed((self.of)(run)),
-            Look::Plain | Look::Marked => (self.of)(run).to_vec(),
-        }
+/// What is drawn of it as a line.
+fn line(&(_, of, look): &Quantity, run: &Curves) -> Vec<Point> {
+    match look {
+        Look::Smoothed => smoothed(of(run)),
+        Look::Plain | Look::Marked => of(run).to_vec(),
     }
 }
 
