@@ -34,6 +34,8 @@ pub mod demo;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod experiment;
+#[cfg(feature = "train")]
+mod figure;
 pub mod interrupt;
 #[cfg(feature = "label")]
 pub mod label;
@@ -41,6 +43,7 @@ pub mod onnx;
 pub mod select;
 pub mod shards;
 pub mod signals;
+mod splitmix;
 pub mod storage;
 #[cfg(feature = "label")]
 pub mod teacher;
@@ -48,3 +51,4 @@ pub mod tokens;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod view;
+mod visible;

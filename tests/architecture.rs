@@ -17,14 +17,23 @@ use std::path::{Path, PathBuf};
 const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("interrupt", &[]),
+    ("visible", &[]),
+    ("splitmix", &[]),
+    ("figure", &["visible"]),
     ("storage", &["error"]),
     ("config", &["error", "storage"]),
     ("corpus", &["error", "interrupt", "storage"]),
     ("tokens", &["error", "interrupt", "storage", "corpus"]),
-    ("onnx", &["error"]),
-    ("teacher", &["error", "storage", "onnx", "signals"]),
+    ("onnx", &["error", "splitmix"]),
+    (
+        "teacher",
+        &["error", "storage", "onnx", "signals", "splitmix"],
+    ),
     ("signals", &["error"]),
-    ("shards", &["error", "storage", "tokens", "signals"]),
+    (
+        "shards",
+        &["error", "storage", "tokens", "signals", "splitmix"],
+    ),
     ("select", &["error", "storage", "signals", "shards"]),
     (
         "label",
@@ -54,6 +63,8 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "onnx",
             "signals",
             "shards",
+            "figure",
+            "splitmix",
         ],
     ),
     (
@@ -64,19 +75,21 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "storage",
             "config",
             "tokens",
+            "signals",
             "shards",
             "bounds",
             "train",
             "view",
+            "figure",
         ],
     ),
     (
         "view",
         &[
-            "error", "storage", "tokens", "signals", "shards", "select", "bounds",
+            "error", "storage", "tokens", "signals", "shards", "select", "bounds", "visible",
         ],
     ),
-    ("demo", &["error", "onnx"]),
+    ("demo", &["error", "onnx", "splitmix"]),
 ];
 
 /// Paths that a room never names: the room (`*` is every one), the path, and who is exempt.
@@ -84,6 +97,8 @@ const FORBIDDEN_PATHS: &[(&str, &str, &[&str])] = &[
     ("*", "ort::", &["teacher"]),
     ("*", "cudarc::", &["teacher"]),
     ("*", "gemm::", &["train"]),
+    ("*", "resvg::", &["figure"]),
+    ("figure", "std::fs", &[]),
     ("signals", "std::fs", &[]),
     ("signals", "std::io", &[]),
     ("signals", "std::time", &[]),

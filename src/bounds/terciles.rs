@@ -1,5 +1,7 @@
 //! Borders between thirds of a distribution of nats, in bounded memory.
 
+use crate::signals::Counts;
+
 /// Nats that are resolved; a vocabulary of a million has 13.8 nats of entropy.
 const MAX_NATS: f32 = 40.0;
 /// Bins a nat: borders lie on whole hundredths.
@@ -8,37 +10,24 @@ const N_BINS: usize = 4_000;
 
 /// Counts of values in bins of 0.01 nats.
 #[derive(Debug, Clone)]
-pub(super) struct Thirds {
-    counts: Vec<u64>,
-}
+pub(super) struct Thirds(Counts);
 
 impl Thirds {
     pub(super) fn new() -> Self {
-        Thirds {
-            counts: vec![0; N_BINS],
-        }
+        Thirds(Counts::new(N_BINS))
     }
 
     /// Counts one value, nats; what lies past the bins counts in the last.
     pub(super) fn add(&mut self, nats: f32) {
         // A cast from a float saturates, so infinity and what is below 0 are safe.
-        let bin = (nats.min(MAX_NATS) * BINS_A_NAT) as usize;
-        self.counts[bin.min(N_BINS - 1)] += 1;
+        self.0.add((nats.min(MAX_NATS) * BINS_A_NAT) as usize);
     }
 
     /// The two borders, nats: the least whole hundredths below which lie at least one third and two
     /// thirds of the values.
     pub(super) fn borders(&self) -> [f64; 2] {
-        let n: u64 = self.counts.iter().sum();
-        [1, 2].map(|third| {
-            let mut below = 0;
-            let reaches = |&count: &u64| {
-                below += count;
-                3 * below >= third * n
-            };
-            let bin = self.counts.iter().position(reaches).unwrap_or(0);
-            (bin + 1) as f64 / f64::from(BINS_A_NAT)
-        })
+        let terciles = self.0.terciles();
+        terciles.map(|(bin, _)| (bin + 1) as f64 / f64::from(BINS_A_NAT))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Scores of what was kept and of what was dropped, side by side.
 
+use crate::signals::Histogram;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
@@ -11,10 +12,8 @@ const N_BINS: usize = 4096;
 /// Counts of kept and dropped scores between the least and the greatest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreHistogram {
-    low: f64,
-    high: f64,
-    kept: Half,
-    dropped: Half,
+    kept: Histogram,
+    dropped: Histogram,
 }
 
 /// As `kept`, `dropped` and 24 `bars`.
@@ -26,15 +25,6 @@ impl Serialize for ScoreHistogram {
         fields.serialize_field("bars", &self.bars(N_BARS))?;
         fields.end()
     }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Half {
-    counts: Vec<u64>,
-    n: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
 }
 
 /// Some scores in a few numbers; unit as that of the score.
@@ -76,63 +66,39 @@ pub struct ScoreBar {
 impl ScoreHistogram {
     /// For scores from `low` to `high`.
     pub(super) fn new(low: f64, high: f64) -> Self {
-        let half = Half {
-            counts: vec![0; N_BINS],
-            n: 0,
-            sum: 0.0,
-            min: f64::INFINITY,
-            max: f64::NEG_INFINITY,
-        };
-        ScoreHistogram {
-            low,
-            high,
-            kept: half.clone(),
-            dropped: half,
+        let empty = Histogram::new(low..high, N_BINS);
+        Self {
+            kept: empty.clone(),
+            dropped: empty,
         }
     }
 
     pub(super) fn add(&mut self, score: f64, is_kept: bool) {
-        let share = (score - self.low) / (self.high - self.low);
-        // Where all scores are equal this is NaN, which a cast makes 0.
-        let bin = ((share * N_BINS as f64) as usize).min(N_BINS - 1);
-        let half = match is_kept {
-            true => &mut self.kept,
-            false => &mut self.dropped,
-        };
-        half.counts[bin] += 1;
-        half.n += 1;
-        half.sum += score;
-        half.min = half.min.min(score);
-        half.max = half.max.max(score);
+        match is_kept {
+            true => self.kept.add(score),
+            false => self.dropped.add(score),
+        }
     }
 
     /// Scores of kept sequences; `None` where there are none.
     pub fn kept(&self) -> Option<ScoreSummary> {
-        self.summary(&self.kept)
+        ScoreSummary::of(&self.kept)
     }
 
     /// Scores of dropped sequences that have one; `None` where there are none.
     pub fn dropped(&self) -> Option<ScoreSummary> {
-        self.summary(&self.dropped)
+        ScoreSummary::of(&self.dropped)
     }
 
     /// The median of all scores, to the width of a bin; `None` where there are none.
     pub fn median(&self) -> Option<f64> {
-        let both = Half {
-            counts: (0..N_BINS)
-                .map(|bin| self.kept.counts[bin] + self.dropped.counts[bin])
-                .collect(),
-            n: self.kept.n + self.dropped.n,
-            sum: 0.0,
-            min: self.low,
-            max: self.high,
-        };
-        (both.n > 0).then(|| self.quantile(&both, 0.5))
+        let both = self.kept.with(&self.dropped);
+        (both.n_values() > 0).then(|| both.quantile(0.5))
     }
 
     /// At most `n` bars of equal width over all scores.
     pub fn bars(&self, n: usize) -> Vec<ScoreBar> {
-        if self.kept.n + self.dropped.n == 0 || n == 0 {
+        if self.kept.n_values() + self.dropped.n_values() == 0 || n == 0 {
             return Vec::new();
         }
         let per_bar = N_BINS.div_ceil(n);
@@ -140,43 +106,30 @@ impl ScoreHistogram {
         let bar = |start: usize| {
             let end = (start + per_bar).min(N_BINS);
             ScoreBar {
-                low: self.edge(start),
-                high: self.edge(end),
-                n_kept: self.kept.counts[start..end].iter().sum(),
-                n_dropped: self.dropped.counts[start..end].iter().sum(),
+                low: self.kept.edge(start),
+                high: self.kept.edge(end),
+                n_kept: self.kept.within(start..end),
+                n_dropped: self.dropped.within(start..end),
             }
         };
         starts.map(bar).collect()
     }
+}
 
-    fn summary(&self, half: &Half) -> Option<ScoreSummary> {
-        (half.n > 0).then(|| ScoreSummary {
-            n: half.n,
-            mean: half.sum / half.n as f64,
-            min: half.min,
-            p5: self.quantile(half, 0.05),
-            p25: self.quantile(half, 0.25),
-            p50: self.quantile(half, 0.5),
-            p75: self.quantile(half, 0.75),
-            p95: self.quantile(half, 0.95),
-            max: half.max,
+impl ScoreSummary {
+    /// `None` where there are none.
+    fn of(scores: &Histogram) -> Option<Self> {
+        (scores.n_values() > 0).then(|| Self {
+            n: scores.n_values(),
+            mean: scores.mean(),
+            min: scores.min(),
+            p5: scores.quantile(0.05),
+            p25: scores.quantile(0.25),
+            p50: scores.quantile(0.5),
+            p75: scores.quantile(0.75),
+            p95: scores.quantile(0.95),
+            max: scores.max(),
         })
-    }
-
-    /// The least edge of a bin that at least `share` of the scores do not exceed.
-    fn quantile(&self, half: &Half, share: f64) -> f64 {
-        let wanted = (share * half.n as f64).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        let bin = half.counts.iter().position(|count| {
-            seen += count;
-            seen >= wanted
-        });
-        let edge = bin.map_or(self.high, |bin| self.edge(bin + 1));
-        edge.clamp(half.min, half.max)
-    }
-
-    fn edge(&self, bin: usize) -> f64 {
-        self.low + (self.high - self.low) * bin as f64 / N_BINS as f64
     }
 }
 

@@ -5,11 +5,11 @@
 //! which takes under four rounds on average. This is part of the shard format: golden numbers in
 //! the tests freeze it.
 
+use crate::splitmix::{GOLDEN, finalise};
+
 /// Rounds of the network. Four make a Feistel network of random functions indistinguishable from
 /// a random permutation; two more for functions that are not quite.
 const ROUNDS: usize = 6;
-/// The increment of splitmix64: 2^64 divided by the golden ratio.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A permutation of `0..n`, keyed by a seed; without a seed the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Permutation {
         let bits = u64::BITS - (n - 1).leading_zeros();
         let mut keys = [0; ROUNDS];
         for (r, key) in keys.iter_mut().enumerate() {
-            *key = mix(seed.wrapping_add(GOLDEN.wrapping_mul(r as u64 + 1)));
+            *key = finalise(seed.wrapping_add(GOLDEN.wrapping_mul(r as u64 + 1)));
         }
         Permutation {
             n,
@@ -93,19 +93,12 @@ impl Permutation {
 
     /// The round function: the low bits of splitmix64's finalizer over half XOR key.
     fn round(&self, half: u64, key: u64) -> u64 {
-        mix(half ^ key) & self.mask()
+        finalise(half ^ key) & self.mask()
     }
 
     fn mask(&self) -> u64 {
         (1 << self.half_bits) - 1
     }
-}
-
-/// The finalizer of splitmix64 (Steele, Lea, Flood 2014).
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

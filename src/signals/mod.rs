@@ -16,12 +16,16 @@
 //! [`reduce_batch`] does all of it, in one pass over each row while it is in cache. Probabilities
 //! below e^-87 of the largest count as 0. `reference` is the same in the most obvious way, in f64,
 //! and property tests hold the two together.
+//!
+//! `Histogram` and `Counts` are the distributions of such numbers in bounded memory: bins, quantiles and
+//! terciles, for all rooms that draw or cut them.
 
 mod batch;
 mod divergence;
 mod draws;
 mod error;
 mod exp;
+mod histogram;
 mod kernel;
 mod philox;
 mod ranking;
@@ -36,6 +40,7 @@ pub use divergence::{KeptSequence, PositionDivergence, divergence_batch};
 pub use error::SignalsError;
 #[cfg(feature = "train")]
 pub(crate) use exp::exp_lane as exp_of_negative;
+pub(crate) use histogram::{Counts, Histogram};
 pub use philox::uniform_at;
 pub use sequence::{PositionReduction, SequenceBuilder, SequenceSignals};
 pub use types::{

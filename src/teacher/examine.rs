@@ -15,6 +15,7 @@ use super::misfit::{MIN_TOLERANCE_NATS, Misfit, N_ROUNDINGS};
 use super::session::Teacher;
 use crate::onnx::DType;
 use crate::signals::{Logits, LogitsData};
+use crate::splitmix::{GOLDEN, finalise};
 
 /// Tokens of a row that is tried.
 pub(super) const EXAMINED_TOKENS: usize = 64;
@@ -341,12 +342,9 @@ impl Teacher {
     }
 }
 
-/// A well-mixed number (the finaliser of splitmix64).
+/// A well-mixed number.
 fn made_up_id(i: usize, stream: u64) -> u32 {
-    let mut x = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (x >> 40) as u32
+    (finalise((i as u64 + 1).wrapping_mul(GOLDEN) ^ stream) >> 40) as u32
 }
 
 /// Half the spacing of the coarsest float in the model, relative to a value.

@@ -18,7 +18,6 @@ mod batch;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
-mod draws;
 mod error;
 pub mod eval;
 mod example;

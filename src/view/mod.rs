@@ -26,13 +26,14 @@ mod stats;
 mod stats_text;
 mod surprise;
 mod teacher_text;
-mod visible;
 
+pub use crate::visible::{is_unseen, printable, printable_but, printable_json};
 pub use columns::{ColumnBytes, add_column_bytes};
 pub use draw::{bar_lines, sparkline};
 pub use error::ViewError;
-pub use histogram::{Bar, Histogram, Summary};
-pub use pieces::{Span, spans};
+pub use histogram::{Bar, Summary};
+
+pub use pieces::{Span, pieces, spans};
 pub use row::{
     Alternative, DocumentStart, Drawn, RowView, TokenNames, TokenView, coloured_text, describe_row,
 };
@@ -43,4 +44,3 @@ pub use stats::{Distribution, LabelStats, StatsCollector, TruncationLoss};
 pub use stats_text::{grouped, render_stats};
 pub use surprise::{SURPRISE_LEGEND, Surprise};
 pub use teacher_text::{render_held_out, render_teacher};
-pub use visible::{is_unseen, printable, printable_but, printable_json};

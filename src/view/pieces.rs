@@ -1,7 +1,7 @@
 //! Tokens as text: a token may hold part of a character, and a corpus may hold escape sequences.
 
 use super::Surprise;
-use super::visible::printable_but;
+use crate::visible::printable_but;
 
 /// A stretch of text with one colour.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,26 +15,33 @@ pub struct Span {
 /// Joins tokens' bytes to spans that begin and end at characters. Bytes that are no UTF-8 become
 /// U+FFFD; what is not seen is escaped, but for the line feed.
 pub fn spans(tokens: impl IntoIterator<Item = (Vec<u8>, Surprise)>) -> Vec<Span> {
-    let mut spans = Vec::new();
-    let mut pending: Option<(Vec<u8>, Surprise)> = None;
-    for (bytes, surprise) in tokens {
-        let (mut joined, before) = pending.take().unwrap_or((Vec::new(), Surprise::Unknown));
-        joined.extend(bytes);
-        let surprise = before.max(surprise);
-        if ends_inside_a_character(&joined) {
-            pending = Some((joined, surprise));
-        } else {
-            spans.push(span(&joined, surprise));
-        }
-    }
-    spans.extend(pending.map(|(bytes, surprise)| span(&bytes, surprise)));
-    spans
+    let span = |(text, surprises): (String, Vec<Surprise>)| Span {
+        text: printable_but(&text, &['\n']),
+        surprise: surprises.into_iter().max().unwrap_or(Surprise::Unknown),
+    };
+    pieces(tokens).into_iter().map(span).collect()
 }
 
-fn span(bytes: &[u8], surprise: Surprise) -> Span {
-    let text = String::from_utf8_lossy(bytes);
-    let text = printable_but(&text, &['\n']);
-    Span { text, surprise }
+/// The same as it is, with what came with each token.
+pub fn pieces<T>(tokens: impl IntoIterator<Item = (Vec<u8>, T)>) -> Vec<(String, Vec<T>)> {
+    let mut pieces = Vec::new();
+    let (mut joined, mut items) = (Vec::new(), Vec::new());
+    for (bytes, item) in tokens {
+        joined.extend(bytes);
+        items.push(item);
+        if !ends_inside_a_character(&joined) {
+            pieces.push((lossy(&joined), std::mem::take(&mut items)));
+            joined.clear();
+        }
+    }
+    if !items.is_empty() {
+        pieces.push((lossy(&joined), items));
+    }
+    pieces
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Whether more bytes could complete the last character.

@@ -3,7 +3,7 @@
 use super::pieces::Span;
 use super::row::{RowView, TokenView};
 use super::surprise::{SURPRISE_LEGEND, Surprise};
-use super::visible::printable;
+use crate::visible::printable;
 use anstyle::Style;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 

@@ -1,9 +1,9 @@
 //! A label set at a glance, gathered row by row in bounded memory.
 
-use super::histogram::{Bar, Histogram, Summary};
+use super::histogram::{Bar, N_BINS, Summary, bars};
 use super::scores::{N_SCORES, is_share, named_scores};
 use crate::shards::Row;
-use crate::signals::Scores;
+use crate::signals::{Histogram, Scores};
 use serde::Serialize;
 
 /// Greatest nats that histograms resolve; a vocabulary of a million has 13.8 nats of entropy.
@@ -73,12 +73,12 @@ impl Default for StatsCollector {
             n_rows: 0,
             n_targets: 0,
             n_without_nll: 0,
-            nll: Histogram::new(0.0..MAX_NATS),
-            entropy: Histogram::new(0.0..MAX_NATS),
-            tail_mass: Histogram::new(0.0..1.0),
-            distinct_draws: Histogram::of_whole_numbers(),
+            nll: Histogram::new(0.0..MAX_NATS, N_BINS),
+            entropy: Histogram::new(0.0..MAX_NATS, N_BINS),
+            tail_mass: Histogram::new(0.0..1.0, N_BINS),
+            distinct_draws: Histogram::of_whole_numbers(N_BINS),
             truncation_kl_sum: 0.0,
-            scores: names.map(|(name, _)| Histogram::new(0.0..greatest(name))),
+            scores: names.map(|(name, _)| Histogram::new(0.0..greatest(name), N_BINS)),
         }
     }
 }
@@ -146,7 +146,7 @@ impl StatsCollector {
     }
 
     fn truncation(&self) -> Option<TruncationLoss> {
-        self.tail_mass.summary().map(|summary| TruncationLoss {
+        Summary::of(&self.tail_mass).map(|summary| TruncationLoss {
             mean_tail_mass: summary.mean,
             mean_kl_nats: self.truncation_kl_sum / summary.n_values as f64,
         })
@@ -168,12 +168,12 @@ fn distribution(
     unit: &'static str,
     histogram: &Histogram,
 ) -> Option<Distribution> {
-    let summary = histogram.summary()?;
+    let summary = Summary::of(histogram)?;
     Some(Distribution {
         name,
         unit,
         summary,
-        bars: histogram.bars(N_BARS),
+        bars: bars(histogram, N_BARS),
     })
 }
 

@@ -6,16 +6,15 @@
 //! labels, selection ────┘                       └─▶ report.html (figures inline, no network)
 //! ```
 //!
-//! A figure is a `Scene`: shapes in points, in paints that have a tone on light and on dark ground.
-//! One scene makes the vectors of the page, those of the files, and the pixels, so they cannot
-//! disagree. The page holds each figure twice, drawn for a wide window and for a phone.
+//! A figure is a `Picture` of the room `figure`: one makes the vectors of the page, those of the files
+//! and, from these, the pixels, so they cannot disagree. The page holds each figure twice, drawn for a
+//! wide window and for a phone.
 //!
 //! Whatever is not there leaves its section out: two runs of one seed make a page as whole as a
 //! grid of eight arms. Everything that is text is escaped: tokens may hold anything.
 
 mod compare;
 mod error;
-mod escape;
 mod figure;
 mod gather;
 mod inputs;

@@ -2,7 +2,7 @@
 
 use super::compare::Comparison;
 use super::error::ReportError;
-use super::figure::{self, Figure, png, standalone};
+use super::figure::{self, Figure, WIDE};
 use super::gather::{
     Gathered, Passage, SelectionRows, TeacherNotes, gather_runs, passages, read_selection,
     score_bins, scored_sequences, teacher_notes, warnings,
@@ -10,17 +10,18 @@ use super::gather::{
 use super::inputs::{ReportInputs, Written};
 use super::page::{Contents, page};
 use crate::experiment::results::Results;
+use crate::figure::png;
 use crate::shards::LabelSet;
 use crate::storage::{self, StorageError, sweep_abandoned, sweep_abandoned_where};
-use crate::train::plot::axis::XAxis;
+use crate::train::plot::XAxis;
 use std::path::{Path, PathBuf};
 
 /// Name of the page in the report's directory.
 const PAGE_NAME: &str = "report.html";
 /// Name of the directory of the figures.
 const FIGURES_NAME: &str = "figures";
-/// Points around a figure in a file of its own.
-const ROOM: f64 = 16.0;
+/// Pixels a point of a figure as a file: sharp on a dense screen.
+const DENSITY: f32 = 2.0;
 
 /// Writes `report.html` and `figures/` in `dir`, which is made if need be; files that are there are
 /// replaced. A part whose input is missing is left out.
@@ -36,7 +37,7 @@ pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Wri
     let comparison = Comparison::new(results)?;
     let gathered = gather_runs(&comparison, &inputs.root)?;
     let contents = contents(&comparison, inputs, &gathered)?;
-    let figures = write_figures(&dir.join(FIGURES_NAME), contents.figures())?;
+    let figures = write_figures(&dir.join(FIGURES_NAME), &contents.figures)?;
     let warnings = contents.warnings.clone();
     let page_path = dir.join(PAGE_NAME);
     sweep_abandoned(dir, PAGE_NAME)?;
@@ -65,20 +66,20 @@ fn contents<'a>(
 ) -> Result<Contents<'a>, ReportError> {
     let labels = labels_of(inputs)?;
     let axes = [XAxis::Step, XAxis::Tokens, XAxis::Seconds];
-    let curves = axes
-        .into_iter()
-        .filter_map(|axis| figure::curves(comparison, &gathered.curves, axis));
+    let curves = axes.map(|axis| figure::curves(comparison, &gathered.curves, axis));
+    let others = [
+        figure::finals(comparison),
+        figure::shares(comparison),
+        figure::gap(&gathered.curves),
+        figure::buckets(comparison),
+        figure::variance(&gathered.variances),
+        labels.teacher.as_ref().map(figure::teacher_bounds),
+        labels.scores,
+    ];
     Ok(Contents {
         comparison,
         inputs,
-        curves: curves.collect(),
-        gap: figure::gap(&gathered.curves),
-        finals: figure::finals(comparison),
-        shares: figure::shares(comparison),
-        buckets: figure::buckets(comparison),
-        variance: figure::variance(&gathered.variances),
-        bounds: labels.teacher.as_ref().map(figure::teacher_bounds),
-        scores: labels.scores,
+        figures: curves.into_iter().chain(others).flatten().collect(),
         teacher: labels.teacher,
         passages: labels.passages,
         facts: labels.facts,
@@ -153,26 +154,23 @@ fn label_facts(set: &LabelSet) -> Vec<(String, String)> {
     facts
 }
 
-fn write_figures<'a>(
-    dir: &Path,
-    figures: impl Iterator<Item = &'a Figure>,
-) -> Result<Vec<PathBuf>, ReportError> {
+fn write_figures(dir: &Path, figures: &[Figure]) -> Result<Vec<PathBuf>, ReportError> {
     std::fs::create_dir_all(dir)
         .map_err(|source| StorageError::io("create the directory", dir, source))?;
     // The directory holds nothing but figures.
     sweep_abandoned_where(dir, |_| true)?;
     let mut written = Vec::new();
     for figure in figures {
-        let scene = figure.wide.padded(ROOM);
-        let svg = dir.join(format!("{}.svg", figure.name));
-        storage::replace(&svg, standalone(&scene, &figure.label).as_bytes())?;
-        let path = dir.join(format!("{}.png", figure.name));
-        let pixels = png(&scene).map_err(|source| ReportError::Draw {
-            path: path.clone(),
+        let [svg_path, png_path] =
+            ["svg", "png"].map(|ending| dir.join(format!("{}.{ending}", figure.name)));
+        let svg = figure.picture.standalone(WIDE, &figure.label);
+        storage::replace(&svg_path, svg.as_bytes())?;
+        let pixels = png(&svg, DENSITY).map_err(|source| ReportError::Draw {
+            path: png_path.clone(),
             source,
         })?;
-        storage::replace(&path, &pixels)?;
-        written.extend([svg, path]);
+        storage::replace(&png_path, &pixels)?;
+        written.extend([svg_path, png_path]);
     }
     Ok(written)
 }

@@ -23,6 +23,22 @@ impl ModelBuilder {
         self.initializer(&name, &[], TensorData::f32(&[value]))
     }
 
+    /// `[T, T]` for a scalar `n_tokens`: 0 at and below the diagonal, `masked` above.
+    pub fn causal_mask(&mut self, n_tokens: &Edge, masked: f32) -> Edge {
+        let length = self.unsqueeze(n_tokens, &[0]);
+        let shape = self.concat(&[&length, &length], 0);
+        let value = Attribute::f32_tensor("value", masked);
+        let full = self.node("ConstantOfShape", &[&shape], &[value]);
+        let one = self.scalar_i64(1);
+        self.node("Trilu", &[&full, &one], &[Attribute::int("upper", 1)])
+    }
+
+    /// `[T]` for a scalar `n_tokens`: 0 to T - 1.
+    pub fn positions(&mut self, n_tokens: &Edge) -> Edge {
+        let (zero, one) = (self.scalar_i64(0), self.scalar_i64(1));
+        self.node("Range", &[&zero, n_tokens, &one], &[])
+    }
+
     /// `a + b`, broadcast.
     pub fn add(&mut self, a: &Edge, b: &Edge) -> Edge {
         self.node("Add", &[a, b], &[])

@@ -1,6 +1,7 @@
 //! Weights: given, or generated while they are written.
 
 use crate::onnx::types::DType;
+use crate::splitmix::splitmix64;
 use std::io::{self, Write};
 
 /// Values generated at a time.
@@ -124,16 +125,8 @@ impl Initializer {
 
 /// The `idx`-th standard normal value of a seed, by Box and Muller.
 fn normal(seed: u64, idx: u64) -> f32 {
-    let bits = mix(seed ^ mix(idx));
+    let bits = splitmix64(seed ^ splitmix64(idx));
     let unit = |bits: u64| (bits as f32 + 0.5) / (1u64 << 32) as f32;
     let radius = (-2.0 * unit(bits >> 32).ln()).sqrt();
     radius * (std::f32::consts::TAU * unit(bits & 0xffff_ffff)).cos()
-}
-
-/// SplitMix64's finaliser (Steele, Lea and Flood, 2014).
-fn mix(value: u64) -> u64 {
-    let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

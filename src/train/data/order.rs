@@ -11,7 +11,7 @@
 //! that which sequence stands at which position follows without reading anything.
 
 use crate::shards::Permutation;
-use crate::train::draws::mix;
+use crate::splitmix::splitmix64;
 
 /// Keeps the keys of the different permutations apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,9 @@ pub(super) fn token_permutation(n: u64, seed: u64, epoch: u64) -> Permutation {
 fn key(seed: u64, purpose: Use, epoch: u64, window: u64) -> u64 {
     [purpose as u64, epoch, window]
         .into_iter()
-        .fold(mix(seed), |key, part| mix(key ^ mix(part)))
+        .fold(splitmix64(seed), |key, part| {
+            splitmix64(key ^ splitmix64(part))
+        })
 }
 
 #[cfg(test)]

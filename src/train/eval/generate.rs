@@ -5,7 +5,7 @@
 
 use super::EvalError;
 use super::check::check_id;
-use crate::train::draws::mix;
+use crate::splitmix::splitmix64;
 use crate::train::model::{ModelSpec, Network};
 use std::ops::ControlFlow;
 
@@ -174,8 +174,8 @@ pub fn pick(logits_v: &[f32], options: &SampleOptions, unit: f64) -> u32 {
 
 /// A number in `[0, 1)` that depends on seed, sample and place, and on no draw before it.
 fn unit_draw(options: &SampleOptions, position: u64) -> f64 {
-    let key = mix(options.seed ^ mix(options.sample_idx));
-    (mix(key ^ mix(position)) >> 11) as f64 / (1u64 << 53) as f64
+    let key = splitmix64(options.seed ^ splitmix64(options.sample_idx));
+    (splitmix64(key ^ splitmix64(position)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Borders between easy, medium and hard positions, exactly and in bounded memory.
 
 use super::EvalError;
+use crate::signals::Counts;
 
 /// Values of the upper half of a number's bits, and of the lower.
 const N_HALVES: usize = 1 << 16;
@@ -18,26 +19,24 @@ const N_HALVES: usize = 1 << 16;
 pub(super) fn terciles(
     mut for_each: impl FnMut(&mut dyn FnMut(f32)) -> Result<(), EvalError>,
 ) -> Result<Option<[f64; 2]>, EvalError> {
-    let mut upper = vec![0_u64; N_HALVES];
-    for_each(&mut |nll| upper[(ordered(nll) >> 16) as usize] += 1)?;
-    let n: u64 = upper.iter().sum();
-    if n == 0 {
+    let mut upper = Counts::new(N_HALVES);
+    for_each(&mut |nll| upper.add((ordered(nll) >> 16) as usize))?;
+    if upper.within(0..N_HALVES) == 0 {
         return Ok(None);
     }
-    // Ranks from 1 on.
-    let found = [n.div_ceil(3), (2 * n).div_ceil(3)].map(|rank| find(&upper, rank));
-    let mut lower = [vec![0_u64; N_HALVES], vec![0_u64; N_HALVES]];
+    let found = upper.terciles();
+    let mut lower = [Counts::new(N_HALVES), Counts::new(N_HALVES)];
     for_each(&mut |nll| {
         let bits = ordered(nll);
         for (counts, (half, _)) in lower.iter_mut().zip(&found) {
             if (bits >> 16) as usize == *half {
-                counts[(bits & 0xffff) as usize] += 1;
+                counts.add((bits & 0xffff) as usize);
             }
         }
     })?;
     let border = |i: usize| {
         let (half, rank) = found[i];
-        let (low, _) = find(&lower[i], rank);
+        let (low, _) = lower[i].find(rank);
         f64::from(f32::from_bits((half as u32) << 16 | low as u32))
     };
     Ok(Some([border(0), border(1)]))
@@ -47,18 +46,6 @@ pub(super) fn terciles(
 /// has an NLL below 0, by less than f32 tells from 0; -0 is 0.
 fn ordered(nll: f32) -> u32 {
     if nll > 0.0 { nll.to_bits() } else { 0 }
-}
-
-/// Index of the value of that rank, from 1 on, and its rank among those of the same index.
-fn find(counts: &[u64], rank: u64) -> (usize, u64) {
-    let mut left = rank;
-    for (value, &count) in counts.iter().enumerate() {
-        if left <= count {
-            return (value, left);
-        }
-        left -= count;
-    }
-    (counts.len() - 1, left)
 }
 
 #[cfg(test)]

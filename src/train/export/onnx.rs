@@ -216,8 +216,7 @@ impl Exporter<'_> {
 
     fn shared(&mut self, ids: &Edge) -> Shared {
         let n_tokens = self.model.dim_size(ids, 1);
-        let (zero, one) = (self.model.scalar_i64(0), self.model.scalar_i64(1));
-        let positions_t = self.model.node("Range", &[&zero, &n_tokens, &one], &[]);
+        let positions_t = self.model.positions(&n_tokens);
         let (cos, sin) = (
             self.rope_table("cos", f64::cos),
             self.rope_table("sin", f64::sin),
@@ -225,7 +224,7 @@ impl Exporter<'_> {
         Shared {
             cos: self.model.gather(&cos, &positions_t, 0),
             sin: self.model.gather(&sin, &positions_t, 0),
-            mask: self.causal_mask(&n_tokens),
+            mask: self.model.causal_mask(&n_tokens, MASKED),
         }
     }
 
@@ -242,16 +241,6 @@ impl Exporter<'_> {
         let dims = [n_positions as u64, half as u64];
         let data = TensorData::Bytes(DType::F32, bytes);
         self.model.initializer(&format!("rope.{name}"), &dims, data)
-    }
-
-    fn causal_mask(&mut self, n_tokens: &Edge) -> Edge {
-        let length = self.model.unsqueeze(n_tokens, &[0]);
-        let shape = self.model.concat(&[&length, &length], 0);
-        let value = Attribute::f32_tensor("value", MASKED);
-        let full = self.model.node("ConstantOfShape", &[&shape], &[value]);
-        let one = self.model.scalar_i64(1);
-        let upper = [Attribute::int("upper", 1)];
-        self.model.node("Trilu", &[&full, &one], &upper)
     }
 
     /// x / sqrt(mean(x^2) + eps) * scale, in the form that ONNX Runtime fuses into one kernel.

@@ -4,7 +4,7 @@
 //! and up, so that each group is one matrix product.
 
 use super::spec::ModelSpec;
-use crate::train::draws::mix;
+use crate::splitmix::splitmix64;
 use crate::train::tensor::TensorSlot;
 use std::ops::Range;
 
@@ -167,7 +167,7 @@ impl Params {
 
 /// The `idx`-th standard normal value of a seed, by Box and Muller over SplitMix64.
 fn normal(seed: u64, idx: u64) -> f32 {
-    let bits = mix(seed.wrapping_add(mix(idx)));
+    let bits = splitmix64(seed.wrapping_add(splitmix64(idx)));
     let unit = |bits: u64| (bits as f64 + 0.5) / (1u64 << 32) as f64;
     let radius = (-2.0 * unit(bits >> 32).ln()).sqrt();
     (radius * (std::f64::consts::TAU * unit(bits & 0xffff_ffff)).cos()) as f32

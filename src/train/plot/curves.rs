@@ -2,12 +2,12 @@
 
 use super::axis::XAxis;
 use super::error::PlotError;
-use super::series::Point;
+use crate::figure::Point;
 use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use std::path::{Path, PathBuf};
 
 /// What is drawn of one run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Curves {
     /// Its directory's name, with as many parents as tell it from the others.
     pub(super) name: String,
@@ -17,7 +17,7 @@ pub(super) struct Curves {
     pub(super) val_nll: Vec<Point>,
     /// Learning rate.
     pub(super) lr: Vec<Point>,
-    /// Share of KD.
+    /// Fraction of KD.
     pub(super) omega: Vec<Point>,
     /// Norm of all gradients.
     pub(super) grad_norm: Vec<Point>,
@@ -56,18 +56,9 @@ fn read_run(path: &Path, name: String, x: XAxis) -> Result<Curves, PlotError> {
 fn curves_of(name: String, lines: &[MetricsLine], axis: XAxis) -> Curves {
     let mut curves = Curves {
         name,
-        ce: Vec::new(),
-        val_nll: Vec::new(),
-        lr: Vec::new(),
-        omega: Vec::new(),
-        grad_norm: Vec::new(),
-        stage_starts: Vec::new(),
+        ..Curves::default()
     };
-    let on = |step: u64, tokens: u64, seconds: f64| match axis {
-        XAxis::Step => step as f64,
-        XAxis::Tokens => tokens as f64,
-        XAxis::Seconds => seconds,
-    };
+    let on = |step: u64, tokens: u64, seconds| axis.of(step as f64, tokens as f64, seconds);
     let mut stage_start = None;
     for line in lines {
         match line {

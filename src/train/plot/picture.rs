@@ -1,43 +1,22 @@
 //! The whole picture, as SVG and as PNG.
 
 use super::axis::XAxis;
-use super::bitmap::{self, AnyError};
-use super::canvas::{Anchor, Canvas, Drawn, INK, Joins, SCALE};
 use super::curves::{Curves, read_runs};
 use super::error::PlotError;
-use super::legend::{Entry, Legend};
-use super::panel::{Curve, Look, Panel, XScale};
-use super::series::{Point, smoothed, y_range};
+use crate::figure::{
+    Axis, Entry, Kind, N_ARM_COLORS, Paint, Panel, Picture, Point, Shape, changes, png, range_of,
+    settled, smoothed,
+};
 use crate::storage;
-use plotters::backend::{DrawingBackend, SVGBackend};
-use plotters::drawing::IntoDrawingArea;
-use plotters::style::RGBColor;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Width in points, and pixels of the PNG.
-const WIDTH: f64 = 1200.0;
-const MARGIN: f64 = 16.0;
-const TITLE_HEIGHT: f64 = 40.0;
-const TITLE_SIZE: f64 = 20.0;
-const UPPER_HEIGHT: f64 = 420.0;
-const LOWER_HEIGHT: f64 = 240.0;
-/// Room above the legend.
-const LEGEND_GAP: f64 = 8.0;
-
-/// Colours that the colour-blind tell apart (Okabe and Ito), without the yellow, which is too pale
-/// on white.
-const COLORS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(0, 0, 0),
-];
-/// Each colour solid and dashed.
-const MAX_RUNS: usize = 2 * COLORS.len();
+/// Points between the margins, which make it 1200 pixels of the PNG.
+const WIDTH: f64 = 1168.0;
+/// The first fraction of a run, whose fall from the first loss would flatten the rest.
+const START: f64 = 0.05;
+/// Each colour but the baseline's, solid and dashed.
+const MAX_RUNS: usize = 2 * (N_ARM_COLORS - 1);
 
 /// How to draw.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -74,18 +53,17 @@ pub fn plot_runs(
             got: runs.len(),
         });
     }
-    let picture = Picture::new(&read_runs(runs, options.x)?, options);
+    let picture = picture(&read_runs(runs, options.x)?, options);
     let plotted = Plotted {
         svg: with_ending(output, "svg"),
         png: with_ending(output, "png"),
     };
-    let svg = picture
-        .svg()
-        .map_err(|source| draw_error(&plotted.svg, source))?;
-    let png = picture
-        .png()
-        .map_err(|source| draw_error(&plotted.png, source))?;
-    for (path, bytes) in [(&plotted.svg, svg.as_bytes()), (&plotted.png, &png)] {
+    let svg = picture.standalone(WIDTH, "Curves of training runs");
+    let pixels = png(&svg, 1.0).map_err(|source| PlotError::Draw {
+        path: plotted.png.clone(),
+        source,
+    })?;
+    for (path, bytes) in [(&plotted.svg, svg.as_bytes()), (&plotted.png, &pixels)] {
         if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
             let dir = if dir.as_os_str().is_empty() {
                 Path::new(".")
@@ -97,13 +75,6 @@ pub fn plot_runs(
         storage::replace(path, bytes)?;
     }
     Ok(plotted)
-}
-
-fn draw_error(path: &Path, source: AnyError) -> PlotError {
-    PlotError::Draw {
-        path: path.into(),
-        source,
-    }
 }
 
 /// `output` with `.ending`, in place of an ending that is one of the two; a name such as `lr-0.1`
@@ -120,200 +91,131 @@ fn with_ending(output: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Everything that is drawn.
-struct Picture {
-    title: Option<String>,
-    upper: Vec<Panel>,
-    lower: Vec<Panel>,
-    x: XScale,
-    legend: Vec<Entry>,
+/// A quantity that a panel shows: its heading, its points, and how they are drawn.
+type Quantity = (&'static str, fn(&Curves) -> &[Point], Look);
+
+/// How a quantity is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Plain,
+    /// A mark at each point.
+    Marked,
+    /// Smoothed, over the values in a light tone.
+    Smoothed,
 }
 
-impl Picture {
-    fn new(runs: &[Curves], options: &PlotOptions) -> Self {
-        let looked: Vec<(Look, &Curves)> = (0..).map(look).zip(runs).collect();
-        let x = x_scale(&looked, options.x);
-        let smooth = |of: fn(&Curves) -> &[Point], heading| {
-            panel(heading, &looked, &x.range, |run| {
-                (smoothed(of(run)), of(run).to_vec())
-            })
-        };
-        let plain = |of: fn(&Curves) -> &[Point], heading| {
-            panel(heading, &looked, &x.range, |run| {
-                (of(run).to_vec(), Vec::new())
-            })
-        };
-        let validation = plain(|run| &run.val_nll, "Validation NLL, nats/token");
-        let has_omega = runs
-            .iter()
-            .flat_map(|run| &run.omega)
-            .any(|point| point.1 > 0.0);
-        let omega = plain(|run| &run.omega, "omega, share of distillation in the loss");
-        let upper = [
-            smooth(
-                |run| &run.ce,
-                "Training cross-entropy, nats/token (smoothed)",
-            ),
-            validation.map(|panel| Panel {
-                has_marks: true,
-                ..panel
-            }),
-        ];
-        let lower = [
-            plain(|run| &run.lr, "Learning rate").map(from_zero),
-            omega.filter(|_| has_omega).map(from_zero),
-            smooth(|run| &run.grad_norm, "Gradient norm (smoothed)").map(from_zero),
-        ];
-        Self {
-            title: options.title.clone(),
-            upper: upper.into_iter().flatten().collect(),
-            lower: lower.into_iter().flatten().collect(),
-            legend: legend_entries(&looked),
-            x,
-        }
-    }
+const UPPER: [Quantity; 2] = [
+    (
+        "Training cross-entropy (smoothed), nats/token",
+        |run| &run.ce,
+        Look::Smoothed,
+    ),
+    (
+        "Validation NLL, nats/token",
+        |run| &run.val_nll,
+        Look::Marked,
+    ),
+];
+/// Those that are to be compared with zero.
+const LOWER: [Quantity; 3] = [
+    ("Learning rate", |run| &run.lr, Look::Plain),
+    (
+        "Omega, fraction of distillation in the loss",
+        |run| &run.omega,
+        Look::Plain,
+    ),
+    (
+        "Gradient norm (smoothed)",
+        |run| &run.grad_norm,
+        Look::Smoothed,
+    ),
+];
 
-    fn svg(&self) -> Result<String, AnyError> {
-        let height = self.height()?;
-        let size = pixels(height);
-        let mut text = String::new();
-        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        let drawn = self.draw(&Canvas::new(area, Joins::Any));
-        drawn.map_err(|error| error.to_string())?;
-        // Fine coordinates within, points without.
-        let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-        let coarse = format!("width=\"{WIDTH}\" height=\"{height}\"");
-        Ok(text.replacen(&fine, &coarse, 1))
-    }
-
-    fn png(&self) -> Result<Vec<u8>, AnyError> {
-        bitmap::png((WIDTH, self.height()?), |canvas| self.draw(canvas))
-    }
-
-    /// Points; the legend's rows depend on how wide its texts are.
-    fn height(&self) -> Result<f64, AnyError> {
-        let width = WIDTH - 2.0 * MARGIN;
-        let legend = bitmap::measured(|canvas| Legend::new(canvas, self.legend.clone(), width))?;
-        Ok((self.panels_end() + LEGEND_GAP + legend.height() + MARGIN).ceil())
-    }
-
-    fn panels_start(&self) -> f64 {
-        if self.title.is_some() {
-            TITLE_HEIGHT
-        } else {
-            MARGIN / 2.0
-        }
-    }
-
-    fn panels_end(&self) -> f64 {
-        self.panels_start() + UPPER_HEIGHT + LOWER_HEIGHT
-    }
-
-    fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<DB>) -> Drawn<DB> {
-        canvas.clear()?;
-        let start = self.panels_start();
-        if let Some(title) = &self.title {
-            let at = (WIDTH / 2.0, TITLE_HEIGHT / 2.0 + 4.0);
-            canvas.text(title, at, Anchor::Middle, TITLE_SIZE, INK)?;
-        }
-        self.draw_row(canvas, &self.upper, start, start + UPPER_HEIGHT)?;
-        self.draw_row(canvas, &self.lower, start + UPPER_HEIGHT, self.panels_end())?;
-        let legend = Legend::new(canvas, self.legend.clone(), WIDTH - 2.0 * MARGIN)?;
-        legend.draw(canvas, (MARGIN + 8.0, self.panels_end() + LEGEND_GAP))?;
-        canvas.present()
-    }
-
-    fn draw_row<DB: DrawingBackend>(
-        &self,
-        canvas: &Canvas<DB>,
-        panels: &[Panel],
-        top: f64,
-        bottom: f64,
-    ) -> Drawn<DB> {
-        let width = WIDTH / panels.len().max(1) as f64;
-        for (i, panel) in panels.iter().enumerate() {
-            let left = i as f64 * width;
-            panel.draw(canvas, (left, top), (left + width, bottom), &self.x)?;
-        }
-        Ok(())
-    }
-}
-
-fn look(i: usize) -> Look {
-    Look {
-        color: COLORS[i % COLORS.len()],
-        is_dashed: i >= COLORS.len(),
-    }
-}
-
-fn x_scale(runs: &[(Look, &Curves)], axis: XAxis) -> XScale {
-    let xs = runs
+fn picture(runs: &[Curves], options: &PlotOptions) -> Picture {
+    let points = runs
         .iter()
-        .flat_map(|(_, run)| run.ce.iter().chain(&run.val_nll))
-        .map(|point| point.0);
-    let end = xs.fold(0.0, f64::max);
-    let starts = runs
-        .iter()
-        .flat_map(|(look, run)| run.stage_starts.iter().map(|&start| (*look, start)));
-    XScale {
-        // A run of no length yet still has an axis.
-        range: 0.0..=if end > 0.0 { end } else { 1.0 },
-        unit: axis.unit(end),
-        stage_starts: starts.collect(),
+        .flat_map(|run| run.ce.iter().chain(&run.val_nll));
+    let end = points.map(|point| point.0).fold(0.0, f64::max);
+    // A run of no length yet still has an axis.
+    let range = 0.0..=if end > 0.0 { end } else { 1.0 };
+    let x = Axis::of(range, options.x.unit(end)).with_grid();
+    let upper = UPPER.iter().filter_map(|quantity| {
+        let y = y_range(quantity, runs, end)?;
+        Some(panel(quantity, runs, &x, y, [330.0, 280.0]))
+    });
+    let lower = LOWER.iter().filter_map(|quantity| {
+        let top = *y_range(quantity, runs, end)?.end();
+        let mut points = runs.iter().flat_map(quantity.1);
+        let has_any = points.any(|point| point.1 > 0.0);
+        has_any.then(|| panel(quantity, runs, &x, 0.0..=top, [150.0, 150.0]))
+    });
+    Picture {
+        title: options.title.clone(),
+        legend: legend(runs),
+        rows: vec![upper.collect(), lower.collect()],
     }
 }
 
-/// A panel of what `of` gives: points to draw, and raw ones beneath. `None` where no run has any.
+/// `None` where no run has any.
+fn y_range(quantity: &Quantity, runs: &[Curves], end: f64) -> Option<RangeInclusive<f64>> {
+    let lines: Vec<Vec<Point>> = runs.iter().map(|run| line(quantity, run)).collect();
+    range_of(settled(lines.iter().map(Vec::as_slice), START * end))
+}
+
 fn panel(
-    heading: &'static str,
-    runs: &[(Look, &Curves)],
-    x_range: &RangeInclusive<f64>,
-    of: impl Fn(&Curves) -> (Vec<Point>, Vec<Point>),
-) -> Option<Panel> {
-    let curve = |(look, run): &(Look, &Curves)| {
-        let (points, raw) = of(run);
-        Curve {
-            look: *look,
-            points,
-            raw,
+    quantity: &Quantity,
+    runs: &[Curves],
+    x: &Axis,
+    y: RangeInclusive<f64>,
+    heights: [f64; 2],
+) -> Panel {
+    let &(heading, of, look) = quantity;
+    let (mut raw, mut lines, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+    for (arm, run) in (1..).zip(runs) {
+        let (points, paint) = (|| of(run).to_vec(), Paint::Arm(arm));
+        lines.push(Shape::line(line(quantity, run), 2.0, paint).tip(&*run.name));
+        match look {
+            Look::Plain => {}
+            Look::Marked => lines.push(Shape::new(Kind::Mark, points(), 3.6, paint)),
+            Look::Smoothed => raw.push(Shape::line(points(), 1.0, paint).opacity(0.3)),
         }
+        let name = run.name.as_str();
+        starts.extend(run.stage_starts.iter().map(|&x| (x, arm, name)));
+    }
+    let changes = changes(starts.into_iter(), &x.range, &y);
+    Panel {
+        heading: heading.to_owned(),
+        x: x.clone(),
+        y: Axis::values(y),
+        heights,
+        shapes: raw.into_iter().chain(changes).chain(lines).collect(),
+    }
+}
+
+/// What is drawn of it as a line.
+fn line(&(_, of, look): &Quantity, run: &Curves) -> Vec<Point> {
+    match look {
+        Look::Smoothed => smoothed(of(run)),
+        Look::Plain | Look::Marked => of(run).to_vec(),
+    }
+}
+
+/// No run is the baseline, so arms begin at 1.
+fn legend(runs: &[Curves]) -> Vec<Entry> {
+    let entry = |(arm, run): (usize, &Curves)| {
+        let text = match run.val_nll.last() {
+            Some((_, nll)) => format!("{}: validation {nll:.3}", run.name),
+            None => run.name.clone(),
+        };
+        Entry::new(Kind::Line, Paint::Arm(arm), text)
     };
-    let curves: Vec<Curve> = runs.iter().map(curve).collect();
-    let y_range = y_range(curves.iter().map(|curve| curve.points.as_slice()), x_range)?;
-    Some(Panel {
-        heading,
-        curves,
-        y_range,
-        has_marks: false,
-    })
-}
-
-/// With the zero in view, where the values are to be compared with it.
-fn from_zero(panel: Panel) -> Panel {
-    let y_range = 0.0..=*panel.y_range.end();
-    Panel { y_range, ..panel }
-}
-
-fn legend_entries(runs: &[(Look, &Curves)]) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = runs
-        .iter()
-        .map(|(look, run)| Entry {
-            look: Some(*look),
-            text: match run.val_nll.last() {
-                Some((_, nll)) => format!("{}: validation {nll:.3}", run.name),
-                None => run.name.clone(),
-            },
-        })
-        .collect();
-    if runs.iter().any(|(_, run)| !run.stage_starts.is_empty()) {
-        entries.push(Entry {
-            look: None,
-            text: "change from labels to tokens".to_owned(),
-        });
+    let mut entries: Vec<Entry> = (1..).zip(runs).map(entry).collect();
+    if runs.iter().any(|run| !run.stage_starts.is_empty()) {
+        entries.push(Entry::new(
+            Kind::Dashes,
+            Paint::Muted,
+            "change from labels to tokens",
+        ));
     }
     entries
-}
-
-fn pixels(height: f64) -> (u32, u32) {
-    (WIDTH as u32 * SCALE, height as u32 * SCALE)
 }

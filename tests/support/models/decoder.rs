@@ -94,7 +94,7 @@ impl<'a> Decoder<'a> {
         let dims_bt = [Dim::symbol("batch_size"), Dim::symbol("sequence_length")];
         let ids = self.model.input("input_ids", DType::I64, &dims_bt);
         let n_tokens = self.model.dim_size(&ids, 1);
-        let mut mask_tt = self.causal_mask(&n_tokens);
+        let mut mask_tt = self.model.causal_mask(&n_tokens, MASKED);
         if self.spec.has_alibi {
             let bias = self.alibi(&n_tokens);
             mask_tt = self.model.add(&mask_tt, &bias);
@@ -145,22 +145,10 @@ impl<'a> Decoder<'a> {
             return self.model.gather(&tokens, ids, 0);
         }
         let places = self.weight("position_embedding", &[max_seq_len, width], 0.5);
-        let (zero, one) = (self.model.scalar_i64(0), self.model.scalar_i64(1));
-        let positions_t = self.model.node("Range", &[&zero, n_tokens, &one], &[]);
+        let positions_t = self.model.positions(n_tokens);
         let tokens_btd = self.model.gather(&tokens, ids, 0);
         let places_td = self.model.gather(&places, &positions_t, 0);
         self.model.add(&tokens_btd, &places_td)
-    }
-
-    /// `[T, T]`: 0 at and below the diagonal, [`MASKED`] above.
-    fn causal_mask(&mut self, n_tokens: &Edge) -> Edge {
-        let length = self.model.unsqueeze(n_tokens, &[0]);
-        let shape = self.model.concat(&[&length, &length], 0);
-        let value = Attribute::f32_tensor("value", MASKED);
-        let full = self.model.node("ConstantOfShape", &[&shape], &[value]);
-        let one = self.model.scalar_i64(1);
-        self.model
-            .node("Trilu", &[&full, &one], &[Attribute::int("upper", 1)])
     }
 
     /// `[B, T, n_in]` times a weight `[n_in, n_out]`, f32 in and out.
@@ -200,8 +188,7 @@ impl<'a> Decoder<'a> {
         let slopes =
             self.model
                 .initializer("alibi_slopes", &[n_heads, 1, 1], TensorData::f32(&slopes));
-        let (zero, one) = (self.model.scalar_i64(0), self.model.scalar_i64(1));
-        let positions = self.model.node("Range", &[&zero, n_tokens, &one], &[]);
+        let positions = self.model.positions(n_tokens);
         let positions = self.model.cast(&positions, DType::F32);
         self.model.mul(&slopes, &positions)
     }

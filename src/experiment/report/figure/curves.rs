@@ -1,35 +1,27 @@
 //! Validation NLL while runs train.
 
-use super::chart::Chart;
-use super::legend::{self, Sample};
-use super::palette::Paint;
-use super::scene::{Scene, Spot};
-use super::{Figure, is_wide};
+use super::{Figure, line_entry};
 use crate::experiment::Spread;
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::experiment::report::gather::{ArmCurve, CurvePoint};
 use crate::experiment::report::numbers::{fixed, grouped, mean};
-use crate::train::plot::axis::XAxis;
-use crate::train::plot::series::{clipped, thinned, y_range};
+use crate::figure::{
+    Axis, Entry, Kind, Paint, Panel, Picture, Point, Shape, changes, range_of, settled,
+};
+use crate::train::plot::XAxis;
 use std::ops::RangeInclusive;
 
-/// The first share of a run, whose fall would flatten what is to be compared.
-const SETTLED: f64 = 0.25;
-
-/// A decayed model: mean over the seeds of an arm at one share.
-#[derive(Debug, Clone, PartialEq)]
-struct Decayed {
-    at: Spot,
-    tip: String,
-}
+/// The first fraction of a run, whose fall would flatten what is to be compared.
+const START: f64 = 0.25;
 
 /// What one arm has in the figure.
 struct Drawn<'a> {
     curve: &'a ArmCurve,
-    mean: Vec<Spot>,
-    low: Vec<Spot>,
-    high: Vec<Spot>,
-    decayed: Vec<Decayed>,
+    mean: Vec<Point>,
+    low: Vec<Point>,
+    high: Vec<Point>,
+    /// Decayed models, mean over the seeds, and what is said of them.
+    decayed: Vec<(Point, String)>,
     stage_2: Option<f64>,
 }
 
@@ -39,205 +31,126 @@ pub(crate) fn curves(
     curves: &[ArmCurve],
     axis: XAxis,
 ) -> Option<Figure> {
-    let drawn: Vec<Drawn<'_>> = curves
-        .iter()
-        .map(|curve| drawn(comparison, curve, axis))
-        .filter(|drawn| !drawn.mean.is_empty())
-        .collect();
-    let most = drawn.iter().flat_map(|arm| &arm.mean).map(|point| point.0);
-    let decayed = drawn
-        .iter()
-        .flat_map(|arm| &arm.decayed)
-        .map(|dot| dot.at.0);
-    let end = most.chain(decayed).fold(0.0, f64::max);
-    let x_range = 0.0..=if end > 0.0 { end } else { 1.0 };
-    let y = range_of(&drawn, &x_range)?;
+    let drawn = curves.iter().map(|curve| drawn(comparison, curve, axis));
+    let drawn: Vec<Drawn<'_>> = drawn.filter(|arm| !arm.mean.is_empty()).collect();
     let (name, over) = match axis {
         XAxis::Step => ("curves-steps", "optimizer steps"),
         XAxis::Tokens => ("curves-tokens", "tokens learnt from"),
         XAxis::Seconds => ("curves-time", "time of the steps"),
     };
-    let label = format!("Validation NLL of every arm over {over}");
-    let figure = Figure::new(name, label, |width| {
-        scene(width, &drawn, (&x_range, &y), axis)
-    });
-    Some(figure.caption(shows(comparison, &drawn, over), hides(comparison, axis)))
+    let panel = panel(&drawn, axis)?;
+    Some(Figure {
+        name,
+        label: format!("Validation NLL of every arm over {over}"),
+        picture: Picture::of(legend(&drawn), vec![vec![panel]]),
+        shows: shows(comparison, &drawn, over),
+        hides: hides(comparison, axis),
+    })
 }
 
 fn drawn<'a>(comparison: &Comparison<'_>, curve: &'a ArmCurve, axis: XAxis) -> Drawn<'a> {
-    let at = |point: &CurvePoint| match axis {
-        XAxis::Step => point.step as f64,
-        XAxis::Tokens => point.tokens,
-        XAxis::Seconds => point.seconds,
-    };
+    let at = |point: &CurvePoint| axis.of(point.step as f64, point.tokens, point.seconds);
     let line = |of: fn(&CurvePoint) -> f64| curve.points.iter().map(|p| (at(p), of(p))).collect();
+    let arm = comparison.arms.iter().find(|arm| arm.slot == curve.slot);
     Drawn {
         curve,
         mean: line(|point| point.mean),
         low: line(|point| point.low),
         high: line(|point| point.high),
-        decayed: decayed(comparison, curve, axis),
+        decayed: arm.map_or(Vec::new(), |arm| decayed(comparison, arm, axis)),
         stage_2: curve.stage_2.as_ref().map(at),
     }
 }
 
-fn decayed(comparison: &Comparison<'_>, curve: &ArmCurve, axis: XAxis) -> Vec<Decayed> {
-    let arm = comparison.arms.iter().find(|arm| arm.slot == curve.slot);
-    let Some(arm) = arm else { return Vec::new() };
-    let Some(longest) = arm.data.runs.iter().max_by_key(|run| run.branches.len()) else {
-        return Vec::new();
-    };
-    let shares = longest.branches.iter().map(|branch| branch.share);
+fn decayed(comparison: &Comparison<'_>, arm: &Arm<'_>, axis: XAxis) -> Vec<(Point, String)> {
+    let longest = arm.data.runs.iter().max_by_key(|run| run.branches.len());
+    let shares = longest.into_iter().flat_map(|run| &run.branches);
     let at_share = |share: f64| {
         let branches = || arm.data.runs.iter().filter_map(|run| run.at(share));
         let first = branches().next()?;
-        let x = match axis {
-            XAxis::Step => first.n_steps as f64,
-            XAxis::Tokens => first.n_tokens as f64,
-            XAxis::Seconds => mean(branches().map(|branch| branch.seconds))?,
-        };
+        let seconds = mean(branches().map(|branch| branch.seconds)).unwrap_or(f64::NAN);
+        let x = axis.of(first.n_steps as f64, first.n_tokens as f64, seconds);
         let nll = comparison.results.nll(arm.data, 0, share)?;
         let steps = grouped(first.n_steps);
-        Some(Decayed {
-            at: (x, nll.mean),
-            tip: format!("{}, decayed at {steps} steps: {}", arm.name(), nll.text(3)),
-        })
+        let tip = format!("{}, decayed at {steps} steps: {}", arm.name(), nll.text(3));
+        x.is_finite().then_some(((x, nll.mean), tip))
     };
-    shares.filter_map(at_share).collect()
+    shares.filter_map(|branch| at_share(branch.share)).collect()
 }
 
-fn range_of(drawn: &[Drawn<'_>], x: &RangeInclusive<f64>) -> Option<RangeInclusive<f64>> {
-    let dots: Vec<Spot> = drawn
+fn legend(drawn: &[Drawn<'_>]) -> Vec<Entry> {
+    let arms = drawn
         .iter()
-        .flat_map(|arm| arm.decayed.iter().map(|dot| dot.at))
-        .collect();
-    let end = *x.end();
-    let settled: Vec<Vec<Spot>> = drawn
+        .map(|arm| line_entry(arm.curve.slot, &arm.curve.name));
+    let has_decayed = drawn.iter().any(|arm| !arm.decayed.is_empty());
+    let has_change = drawn.iter().any(|arm| arm.stage_2.is_some());
+    let others = [
+        (has_decayed, Kind::HollowMark, "decayed model"),
+        (has_change, Kind::Dashes, "change of stage"),
+    ];
+    let others = others.into_iter().filter(|(is_there, ..)| *is_there);
+    arms.chain(others.map(|(_, kind, name)| Entry::new(kind, Paint::Muted, name)))
+        .collect()
+}
+
+fn panel(drawn: &[Drawn<'_>], axis: XAxis) -> Option<Panel> {
+    let decayed = || drawn.iter().flat_map(|arm| &arm.decayed).map(|(at, _)| *at);
+    let points = drawn.iter().flat_map(|arm| &arm.mean).copied();
+    let end = points
+        .chain(decayed())
+        .map(|point| point.0)
+        .fold(0.0, f64::max);
+    let x = 0.0..=if end > 0.0 { end } else { 1.0 };
+    let lines = drawn.iter().flat_map(|arm| [arm.mean.as_slice(), &arm.low]);
+    let late = decayed()
+        .filter(|point| point.0 >= START * end)
+        .map(|point| point.1);
+    let y = range_of(settled(lines, START * end).into_iter().chain(late))?;
+    let changes = changes(
+        drawn
+            .iter()
+            .filter_map(|arm| Some((arm.stage_2?, arm.curve.slot, arm.curve.name.as_str()))),
+        &x,
+        &y,
+    );
+    let bands = drawn.iter().flat_map(|arm| bands(arm, &y));
+    let lines = drawn.iter().flat_map(|arm| {
+        let paint = Paint::Arm(arm.curve.slot);
+        let line = Shape::line(arm.mean.clone(), 2.0, paint).tip(&*arm.curve.name);
+        let mark =
+            move |(at, tip): &(Point, String)| Shape::hollow_mark(*at, 4.4, paint).tip(&**tip);
+        std::iter::once(line).chain(arm.decayed.iter().map(mark))
+    });
+    Some(Panel {
+        heading: "Validation NLL, nats per token".to_owned(),
+        shapes: changes.into_iter().chain(bands).chain(lines).collect(),
+        x: Axis::of(x, axis.unit(end)),
+        y: Axis::values(y),
+        heights: [394.0, 284.0],
+    })
+}
+
+/// From the lowest to the highest of the seeds. A stretch between two validations at a time: one that
+/// leaves the panel is left out.
+fn bands(arm: &Drawn<'_>, y: &RangeInclusive<f64>) -> Vec<Shape> {
+    let ends: Vec<(Point, Point)> = arm
+        .low
         .iter()
-        .map(|arm| late(&arm.mean, end))
-        .chain(drawn.iter().map(|arm| late(&arm.low, end)))
-        .chain([dots])
+        .copied()
+        .zip(arm.high.iter().copied())
         .collect();
-    y_range(settled.iter().map(Vec::as_slice), x)
-}
-
-fn late(points: &[Spot], end: f64) -> Vec<Spot> {
-    let kept = points.iter().filter(|point| point.0 >= SETTLED * end);
-    let kept: Vec<Spot> = kept.copied().collect();
-    if kept.is_empty() {
-        points.to_vec()
-    } else {
-        kept
-    }
-}
-
-fn scene(
-    width: f64,
-    drawn: &[Drawn<'_>],
-    (x, y): (&RangeInclusive<f64>, &RangeInclusive<f64>),
-    axis: XAxis,
-) -> Scene {
-    let mut scene = Scene::new(width);
-    let top = legend::draw(&mut scene, 0.0, &entries(drawn));
-    scene.heading("Validation NLL, nats per token", (4.0, top + 14.0));
-    let height = if is_wide(width) { 440.0 } else { 330.0 };
-    let chart = Chart::new(&scene, (top + 34.0, height), x.clone(), y.clone());
-    chart.draw_y(&mut scene);
-    chart.draw_x(&mut scene, axis.unit(*x.end()));
-    draw_stages(&mut scene, &chart, drawn);
-    for arm in drawn {
-        draw_band(&mut scene, &chart, arm);
-    }
-    for arm in drawn {
-        draw_arm(&mut scene, &chart, arm);
-    }
-    scene.height = top + 34.0 + height;
-    scene
-}
-
-fn entries(drawn: &[Drawn<'_>]) -> Vec<(Sample, String)> {
-    let mut entries: Vec<(Sample, String)> = drawn
-        .iter()
-        .map(|arm| {
-            (
-                Sample::Line(Paint::Arm(arm.curve.slot)),
-                arm.curve.name.clone(),
-            )
-        })
-        .collect();
-    if drawn.iter().any(|arm| !arm.decayed.is_empty()) {
-        entries.push((Sample::Hollow(Paint::Muted), "decayed model".to_owned()));
-    }
-    if drawn.iter().any(|arm| arm.stage_2.is_some()) {
-        entries.push((Sample::Dashes(Paint::Muted), "change of stage".to_owned()));
-    }
-    entries
-}
-
-/// Arms that change at the same place share one line, since their colours would hide each other.
-fn draw_stages(scene: &mut Scene, chart: &Chart, drawn: &[Drawn<'_>]) {
-    let near = (chart.right - chart.left) / 300.0;
-    let mut places: Vec<(f64, Vec<&Drawn<'_>>)> = Vec::new();
-    for arm in drawn {
-        let Some(x) = arm.stage_2.map(|x| chart.x_of(x)) else {
-            continue;
-        };
-        match places
-            .iter_mut()
-            .find(|(place, _)| (*place - x).abs() < near)
-        {
-            Some((_, arms)) => arms.push(arm),
-            None => places.push((x, vec![arm])),
-        }
-    }
-    for (x, arms) in places {
-        let paint = match arms.as_slice() {
-            [one] => Paint::Arm(one.curve.slot),
-            _ => Paint::Muted,
-        };
-        let names: Vec<&str> = arms.iter().map(|arm| arm.curve.name.as_str()).collect();
-        let line = scene.dashed(vec![(x, chart.top), (x, chart.bottom)], 1.4, paint);
-        line.tip(format!("from labels to tokens: {}", names.join(", ")));
-    }
-}
-
-/// From the least to the greatest of the seeds.
-fn draw_band(scene: &mut Scene, chart: &Chart, arm: &Drawn<'_>) {
-    if arm.curve.seeds.len() < 2 {
-        return;
-    }
-    // A stretch between two validations at a time: one that leaves the chart is left out.
-    let ends = arm.low.iter().zip(&arm.high);
-    let spots: Vec<(Spot, Spot)> = ends
-        .map(|(low, high)| (chart.spot(*low), chart.spot(*high)))
-        .collect();
-    let inside = |(low, high): &(Spot, Spot)| low.1 <= chart.bottom && high.1 >= chart.top;
-    for part in spots
+    let inside = |(low, high): &(Point, Point)| low.1 >= *y.start() && high.1 <= *y.end();
+    let parts = ends
         .split(|ends| !inside(ends))
-        .filter(|part| part.len() > 1)
-    {
+        .filter(|part| part.len() > 1);
+    let band = |part: &[(Point, Point)]| {
         let there = part.iter().map(|ends| ends.1);
         let back = part.iter().rev().map(|ends| ends.0);
-        scene.area(
-            there.chain(back).collect(),
-            0.16,
-            Paint::Arm(arm.curve.slot),
-        );
-    }
-}
-
-fn draw_arm(scene: &mut Scene, chart: &Chart, arm: &Drawn<'_>) {
-    let paint = Paint::Arm(arm.curve.slot);
-    for part in clipped(&thinned(&arm.mean), &chart.y) {
-        let spots = part.into_iter().map(|point| chart.spot(point)).collect();
-        scene.line(spots, 2.0, paint).tip(arm.curve.name.clone());
-    }
-    for dot in &arm.decayed {
-        if chart.y.contains(&dot.at.1) {
-            let at = chart.spot(dot.at);
-            scene.hollow_mark(at, 4.4, paint).tip(dot.tip.clone());
-        }
-    }
+        let paint = Paint::Arm(arm.curve.slot);
+        Shape::new(Kind::Area, there.chain(back).collect(), 0.0, paint).opacity(0.16)
+    };
+    let has_band = arm.curve.seeds.len() > 1;
+    parts.filter(|_| has_band).map(band).collect()
 }
 
 fn shows(comparison: &Comparison<'_>, drawn: &[Drawn<'_>], over: &str) -> String {

@@ -1,70 +1,60 @@
 //! Difference to the baseline at the same step.
 
-use super::chart::{Chart, roomy};
-use super::legend::{self, Sample};
-use super::palette::Paint;
-use super::scene::{Scene, Spot};
-use super::{Figure, is_wide};
+use super::{Figure, line_entry};
 use crate::experiment::report::gather::ArmCurve;
 use crate::experiment::report::numbers::mean;
-use crate::train::plot::axis::XAxis;
-use crate::train::plot::series::{clipped, thinned};
+use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Point, Shape, range_of, settled};
+use crate::train::plot::XAxis;
 
-/// One arm's difference.
-struct Gap<'a> {
-    curve: &'a ArmCurve,
-    points: Vec<Spot>,
-}
+/// The first fraction of a run, whose differences are many times those that last.
+const START: f64 = 0.12;
 
 /// NLL less the baseline's at the same step; `None` without both.
 pub(crate) fn gap(curves: &[ArmCurve]) -> Option<Figure> {
     let baseline = curves.iter().find(|curve| curve.slot == 0)?;
-    let gaps: Vec<Gap<'_>> = curves
+    let others = curves.iter().filter(|curve| curve.slot > 0);
+    let gaps = others.map(|curve| (curve, gaps_of(curve, baseline)));
+    let gaps: Vec<(&ArmCurve, Vec<Point>)> = gaps.filter(|(_, gaps)| gaps.len() > 1).collect();
+    let end = gaps.iter().flat_map(|gap| &gap.1).map(|point| point.0);
+    let end = end.reduce(f64::max)?;
+    let settled = settled(gaps.iter().map(|gap| gap.1.as_slice()), START * end);
+    let name = &baseline.name;
+    let mut legend: Vec<Entry> = gaps
         .iter()
-        .filter(|curve| curve.slot > 0)
-        .map(|curve| gap_of(curve, baseline))
-        .filter(|gap| gap.points.len() > 1)
+        .map(|(curve, _)| line_entry(curve.slot, &curve.name))
         .collect();
-    let end = gaps
-        .iter()
-        .flat_map(|gap| &gap.points)
-        .map(|p| p.0)
-        .fold(0.0, f64::max);
-    // Early differences are many times those that last.
-    let settled = gaps
-        .iter()
-        .flat_map(|gap| &gap.points)
-        .filter(|p| p.0 >= 0.12 * end);
-    let ys: Vec<f64> = settled.map(|p| p.1).chain([0.0]).collect();
-    if gaps.is_empty() || ys.len() < 2 {
-        return None;
-    }
-    let low = ys.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = ys.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let label = format!("Validation NLL of every arm less that of {}", baseline.name);
-    let figure = Figure::new("difference", label, |width| {
-        scene(width, &gaps, baseline, (end, low, high))
+    legend.push(Entry::new(Kind::Dashes, Paint::Arm(0), name));
+    let lines = gaps.iter().map(|(curve, gaps)| {
+        Shape::line(gaps.clone(), 2.0, Paint::Arm(curve.slot)).tip(&*curve.name)
     });
-    Some(figure.caption(
-        format!(
-            "Mean validation NLL of an arm less that of {} after the same number of steps; below zero the arm is ahead.",
-            baseline.name
+    let zero = Shape::dashes(vec![(0.0, 0.0), (end, 0.0)], 1.6, Paint::Arm(0));
+    let panel = Panel {
+        heading: format!("NLL less that of {name}, nats per token"),
+        x: Axis::of(0.0..=end, XAxis::Step.unit(end)),
+        y: Axis::values(range_of(settled.into_iter().chain([0.0]))?),
+        heights: [284.0, 234.0],
+        shapes: std::iter::once(zero).chain(lines).collect(),
+    };
+    Some(Figure {
+        name: "difference",
+        label: format!("Validation NLL of every arm less that of {name}"),
+        picture: Picture::of(legend, vec![vec![panel]]),
+        shows: format!(
+            "Mean validation NLL of an arm less that of {name} after the same number of steps; below zero the arm is ahead."
         ),
-        "Models here are not decayed until the last steps, where the learning rates fall for all arms alike. \
-         The mean is over the seeds that both have; their spread is in the figures of the final models.",
-    ))
+        hides: "Models here are not decayed until the last steps, where the learning rates fall for all arms alike. \
+            The mean is over the seeds that both have; their spread is in the figures of the final models."
+            .to_owned(),
+    })
 }
 
-fn gap_of<'a>(curve: &'a ArmCurve, baseline: &ArmCurve) -> Gap<'a> {
+fn gaps_of(curve: &ArmCurve, baseline: &ArmCurve) -> Vec<Point> {
     let at = |step: u64| baseline.points.iter().find(|point| point.step == step);
     let points = curve.points.iter().filter_map(|point| {
         let gap = paired(&point.by_seed, &at(point.step)?.by_seed)?;
         Some((point.step as f64, gap))
     });
-    Gap {
-        curve,
-        points: points.collect(),
-    }
+    points.collect()
 }
 
 /// Mean difference over the seeds of both.
@@ -74,47 +64,6 @@ fn paired(ours: &[(u64, f64)], baseline: &[(u64, f64)]) -> Option<f64> {
         ours.iter()
             .filter_map(|&(seed, nll)| Some(nll - other(seed)?.1)),
     )
-}
-
-fn scene(
-    width: f64,
-    gaps: &[Gap<'_>],
-    baseline: &ArmCurve,
-    (end, low, high): (f64, f64, f64),
-) -> Scene {
-    let mut scene = Scene::new(width);
-    let mut entries: Vec<(Sample, String)> = gaps
-        .iter()
-        .map(|gap| {
-            (
-                Sample::Line(Paint::Arm(gap.curve.slot)),
-                gap.curve.name.clone(),
-            )
-        })
-        .collect();
-    entries.push((Sample::Dashes(Paint::Arm(0)), baseline.name.clone()));
-    let top = legend::draw(&mut scene, 0.0, &entries);
-    let heading = format!("NLL less that of {}, nats per token", baseline.name);
-    scene.heading(heading, (4.0, top + 14.0));
-    let height = if is_wide(width) { 330.0 } else { 280.0 };
-    let chart = Chart::new(&scene, (top + 34.0, height), 0.0..=end, roomy(low, high));
-    chart.draw_y(&mut scene);
-    chart.draw_x(&mut scene, XAxis::Step.unit(end));
-    let zero = chart.y_of(0.0);
-    scene.dashed(
-        vec![(chart.left, zero), (chart.right, zero)],
-        1.6,
-        Paint::Arm(0),
-    );
-    for gap in gaps {
-        let paint = Paint::Arm(gap.curve.slot);
-        for part in clipped(&thinned(&gap.points), &chart.y) {
-            let spots = part.into_iter().map(|point| chart.spot(point)).collect();
-            scene.line(spots, 2.0, paint).tip(gap.curve.name.clone());
-        }
-    }
-    scene.height = top + 34.0 + height;
-    scene
 }
 
 #[cfg(test)]

@@ -1,26 +1,19 @@
 //! Scores of all sequences, and which of them were kept.
 
-use super::chart::Chart;
-use super::legend::{self, Sample};
-use super::palette::Paint;
-use super::scene::Scene;
-use super::{Figure, is_wide};
+use super::Figure;
 use crate::experiment::report::gather::ScoreBins;
 use crate::experiment::report::numbers::grouped;
-use crate::train::plot::axis::Unit;
+use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Shape, Unit};
 
 /// Bars of all sequences, the kept part of each below in another colour.
 pub(crate) fn score_histogram(bins: &ScoreBins) -> Figure {
-    let label = format!("Histogram of {} over all sequences", bins.name);
-    let figure = Figure::new("scores", label, |width| scene(width, bins));
-    let kept = match bins.n_kept {
-        Some(kept) => format!(
+    let kept = bins.n_kept.map_or(String::new(), |kept| {
+        format!(
             " Shaded: the {} of {} sequences that the selection keeps.",
             grouped(kept),
             grouped(bins.n_rows)
-        ),
-        None => String::new(),
-    };
+        )
+    });
     let meaning = match bins.name {
         "score_salt" => ": the higher, the more challenging among what is learnable",
         _ => "",
@@ -36,68 +29,60 @@ pub(crate) fn score_histogram(bins: &ScoreBins) -> Figure {
             grouped(n)
         ),
     };
-    figure.caption(
-        format!(
-            "How many sequences have which {}{meaning}.{kept}",
-            bins.name
-        ),
-        format!("What a sequence says: the coloured text has some of them.{missing}{far}"),
-    )
-}
-
-fn scene(width: f64, bins: &ScoreBins) -> Scene {
-    let mut scene = Scene::new(width);
-    let entries: &[(Sample, String)] = &match bins.n_kept {
+    let legend = match bins.n_kept {
         Some(_) => vec![
-            (Sample::Block(Paint::Chosen), "kept for stage 1".to_owned()),
-            (Sample::Block(Paint::Rest), "left out".to_owned()),
+            Entry::new(Kind::Area, Paint::Chosen, "kept for stage 1"),
+            Entry::new(Kind::Area, Paint::Rest, "left out"),
         ],
         None => Vec::new(),
     };
-    let top = legend::draw(&mut scene, 0.0, entries);
-    scene.heading("Sequences", (4.0, top + 14.0));
-    let height = if is_wide(width) { 280.0 } else { 230.0 };
-    let most = bins
+    Figure {
+        name: "scores",
+        label: format!("Histogram of {} over all sequences", bins.name),
+        picture: Picture::of(legend, vec![vec![panel(bins)]]),
+        shows: format!(
+            "How many sequences have which {}{meaning}.{kept}",
+            bins.name
+        ),
+        hides: format!("What a sequence says: the coloured text has some of them.{missing}{far}"),
+    }
+}
+
+fn panel(bins: &ScoreBins) -> Panel {
+    let largest = bins
         .bars
         .iter()
         .map(|bar| bar.n_rows)
         .max()
         .unwrap_or(1)
         .max(1);
-    let chart = Chart::new(
-        &scene,
-        (top + 34.0, height),
-        bins.low..=bins.high,
-        0.0..=1.05 * most as f64,
-    );
-    chart.draw_y(&mut scene);
-    let step = (bins.high - bins.low) / bins.bars.len().max(1) as f64;
-    for (i, bar) in bins.bars.iter().enumerate() {
-        let (low, high) = (bins.low + i as f64 * step, bins.low + (i + 1) as f64 * step);
-        let (left, right) = (chart.x_of(low) + 0.5, chart.x_of(high) - 0.5);
-        let y = |n: u64| chart.y_of(n as f64);
-        let (kept, paint) = match bins.n_kept {
-            Some(_) => (bar.n_kept, Paint::Rest),
-            None => (0, Paint::Chosen),
+    let bars = bins.bars.iter().flat_map(|bar| {
+        let (low, high) = (bar.low, bar.high);
+        let inset = 0.03 * (high - low);
+        let (left, right) = (low + inset, high - inset);
+        let (n_kept, paint, said) = match bins.n_kept {
+            Some(_) => (
+                bar.n_kept,
+                Paint::Rest,
+                format!(", {} kept", grouped(bar.n_kept)),
+            ),
+            None => (0, Paint::Chosen, String::new()),
         };
-        let mut text = format!("{low:.2} to {high:.2}: {}", grouped(bar.n_rows));
-        if bins.n_kept.is_some() {
-            text += &format!(", {} kept", grouped(bar.n_kept));
-        }
-        scene
-            .bar((left, y(kept)), (right, y(bar.n_rows)), 1.0, paint)
-            .tip(text.clone());
-        if kept > 0 {
-            scene
-                .bar((left, y(0)), (right, y(kept)), 1.0, Paint::Chosen)
-                .tip(text);
-        }
+        let tip = format!("{low:.2} to {high:.2}: {}{said}", grouped(bar.n_rows));
+        let (kept, all) = (n_kept as f64, bar.n_rows as f64);
+        let bars = [(kept, all, paint), (0.0, kept, Paint::Chosen)];
+        bars.map(|(from, to, paint)| Shape::bar((left, from), (right, to), paint).tip(&*tip))
+    });
+    Panel {
+        heading: "Sequences".to_owned(),
+        x: Axis::of(
+            bins.bars[0].low..=bins.bars[bins.bars.len() - 1].high,
+            Unit::plain(bins.axis),
+        ),
+        y: Axis::of(0.0..=1.05 * largest as f64, Unit::counted("", 1.0)).with_grid(),
+        heights: [234.0, 184.0],
+        shapes: bars
+            .filter(|bar| bar.points[0].1 < bar.points[2].1)
+            .collect(),
     }
-    let unit = Unit {
-        name: bins.axis,
-        size: 1.0,
-    };
-    chart.draw_x_at(&mut scene, unit, 0.0);
-    scene.height = top + 34.0 + height;
-    scene
 }

@@ -1,14 +1,10 @@
 //! NLL of decayed models over the share of a whole run's steps.
 
-use super::chart::{Chart, roomy};
-use super::legend::{self, Sample};
-use super::palette::Paint;
-use super::scene::{Anchor, LABEL_SIZE, Scene, Spot};
-use super::{Figure, is_wide};
+use super::{Figure, line_entry};
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::experiment::report::numbers::percent;
 use crate::experiment::{Reach, RunResults, Spread, reach};
-use crate::train::plot::axis::ticks;
+use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Point, Shape, Unit, range_of};
 
 /// Mean decayed models of one arm.
 struct Line<'a> {
@@ -17,7 +13,7 @@ struct Line<'a> {
     points: Vec<(f64, Spread)>,
     /// Share and NLL where the mean gets under the last mean of the baseline's runs of the same seeds;
     /// `None` where it never does, or does at its first branch.
-    crossing: Option<Spot>,
+    crossing: Option<Point>,
 }
 
 /// `None` where no run has more than its last branch.
@@ -32,25 +28,34 @@ pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
     if lines.iter().all(|line| line.points.len() < 2) {
         return None;
     }
-    let label = "NLL of decayed models over the share of the steps".to_owned();
-    let figure = Figure::new("shares", label, |width| {
-        scene(width, comparison, &lines, target)
-    });
-    let set = comparison.first_set();
+    let mut legend: Vec<Entry> = lines
+        .iter()
+        .map(|line| line_entry(line.arm.slot, line.arm.name()))
+        .collect();
+    let (base, set) = (&comparison.results.baseline, comparison.first_set());
+    legend.push(Entry::new(
+        Kind::Dashes,
+        Paint::Ink,
+        format!("final NLL of {base}"),
+    ));
     let bars = match comparison.has_spread() {
         true => "means over seeds, whiskers from the least to the greatest",
         false => "of one seed",
     };
-    Some(figure.caption(
-        format!(
+    Some(Figure {
+        name: "shares",
+        label: "NLL of decayed models over the share of the steps".to_owned(),
+        picture: Picture::of(legend, vec![vec![panel(&lines, target)?]]),
+        shows: format!(
             "NLL on {set} of models decayed after a share of the steps of a whole run ({bars}). The dashed line is \
              the baseline\u{2019}s final NLL; a hollow mark is where an arm\u{2019}s mean comes down to that of the same seeds, \
              between branches by a straight line."
         ),
-        "A seed that an arm has not finished is left out of its line. Steps are not cost: an arm\u{2019}s labels and its teacher are paid for before the first of them. The crossing of \
-         the mean need not be the mean of the crossings of the seeds, which the table has. An arm that is under \
-         the line at its first branch crosses somewhere before it, unseen.",
-    ))
+        hides: "A seed that an arm has not finished is left out of its line. Steps are not cost: an arm\u{2019}s labels and its teacher are paid for before the first of them. The crossing of \
+            the mean need not be the mean of the crossings of the seeds, which the table has. An arm that is under \
+            the line at its first branch crosses somewhere before it, unseen."
+            .to_owned(),
+    })
 }
 
 fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>) -> Line<'a> {
@@ -76,7 +81,7 @@ fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>) -> Line<'a> {
     }
 }
 
-fn crossing(points: &[(f64, Spread)], target: f64) -> Option<Spot> {
+fn crossing(points: &[(f64, Spread)], target: f64) -> Option<Point> {
     let means: Vec<(f64, f64)> = points
         .iter()
         .map(|(share, nll)| (*share, nll.mean))
@@ -87,93 +92,73 @@ fn crossing(points: &[(f64, Spread)], target: f64) -> Option<Spot> {
     }
 }
 
-fn scene(width: f64, comparison: &Comparison<'_>, lines: &[Line<'_>], target: f64) -> Scene {
-    let mut scene = Scene::new(width);
-    let mut entries: Vec<(Sample, String)> = lines
-        .iter()
-        .map(|line| {
-            (
-                Sample::Line(Paint::Arm(line.arm.slot)),
-                line.arm.name().to_owned(),
-            )
-        })
-        .collect();
-    let base = &comparison.results.baseline;
-    entries.push((Sample::Dashes(Paint::Ink), format!("final NLL of {base}")));
-    let top = legend::draw(&mut scene, 0.0, &entries);
-    scene.heading("NLL of decayed models, nats per token", (4.0, top + 14.0));
-    let height = if is_wide(width) { 400.0 } else { 320.0 };
-    let chart = chart(&scene, lines, target, (top + 34.0, height));
-    chart.draw_y(&mut scene);
-    draw_shares(&mut scene, &chart);
-    let y = chart.y_of(target);
-    scene.dashed(vec![(chart.left, y), (chart.right, y)], 1.6, Paint::Ink);
-    for line in lines {
-        draw_line(&mut scene, &chart, line);
-    }
-    for line in lines {
-        draw_crossing(&mut scene, &chart, line);
-    }
-    scene.height = top + 34.0 + height;
-    scene
-}
-
-fn chart(scene: &Scene, lines: &[Line<'_>], target: f64, place: (f64, f64)) -> Chart {
+fn panel(lines: &[Line<'_>], target: f64) -> Option<Panel> {
     let points = || lines.iter().flat_map(|line| &line.points);
-    let low = points().map(|(_, nll)| nll.min).fold(target, f64::min);
-    let high = points().map(|(_, nll)| nll.max).fold(target, f64::max);
+    let y = range_of(
+        points()
+            .flat_map(|(_, nll)| [nll.min, nll.max])
+            .chain([target]),
+    )?;
     let first = points().map(|(share, _)| *share).fold(1.0, f64::min);
     let room = 0.04 * (1.0 - first).max(0.1);
-    Chart::new(scene, place, first - room..=1.0 + room, roomy(low, high))
-}
-
-fn draw_shares(scene: &mut Scene, chart: &Chart) {
-    let in_percent = chart.x.start() * 100.0..=chart.x.end() * 100.0;
-    let n = ((chart.right - chart.left) / 70.0).max(2.0) as usize;
-    for tick in ticks(&in_percent, n, 1.0) {
-        let at = (chart.x_of(tick.at / 100.0), chart.bottom + 15.0);
-        let label = format!("{}\u{202f}%", tick.label);
-        scene.text(label, at, Anchor::Middle, LABEL_SIZE, Paint::Muted);
-    }
-    chart.draw_base(scene);
-    chart.draw_x_name(scene, "share of a whole run\u{2019}s steps, decay included");
-}
-
-fn draw_line(scene: &mut Scene, chart: &Chart, line: &Line<'_>) {
-    let paint = Paint::Arm(line.arm.slot);
-    let means: Vec<Spot> = line
-        .points
-        .iter()
-        .map(|(share, nll)| chart.spot((*share, nll.mean)))
-        .collect();
-    scene.line(means, 2.0, paint).tip(line.arm.name());
-    for (share, nll) in &line.points {
-        let (x, y) = chart.spot((*share, nll.mean));
-        if nll.values.len() > 1 {
-            let ends = vec![(x, chart.y_of(nll.min)), (x, chart.y_of(nll.max))];
-            scene.line(ends, 1.4, paint);
-        }
-        let mark = scene.mark((x, y), 4.2, paint);
-        mark.tip(format!(
-            "{}, {} of the steps: {}",
-            line.arm.name(),
-            percent(*share),
-            nll.text(4)
-        ));
-    }
-}
-
-fn draw_crossing(scene: &mut Scene, chart: &Chart, line: &Line<'_>) {
-    let Some((share, nll)) = line.crossing else {
-        return;
+    let x = first - room..=1.0 + room;
+    let percents = Unit {
+        size: 0.01,
+        suffix: "\u{202f}%",
+        min_tick: 1.0,
+        ..Unit::plain("fraction of a whole run\u{2019}s steps, decay included")
     };
-    let (x, y) = chart.spot((share, nll));
+    let target = Shape::dashes(
+        vec![(*x.start(), target), (*x.end(), target)],
+        1.6,
+        Paint::Ink,
+    );
+    let crossings = lines
+        .iter()
+        .flat_map(|line| crossing_shapes(line, *y.start()));
+    let curves = lines.iter().flat_map(line_shapes);
+    Some(Panel {
+        heading: "NLL of decayed models, nats per token".to_owned(),
+        shapes: std::iter::once(target)
+            .chain(curves)
+            .chain(crossings)
+            .collect(),
+        x: Axis::of(x, percents),
+        y: Axis::values(y),
+        heights: [354.0, 274.0],
+    })
+}
+
+fn line_shapes(line: &Line<'_>) -> Vec<Shape> {
+    let (name, paint) = (line.arm.name(), Paint::Arm(line.arm.slot));
+    let means = line.points.iter().map(|(share, nll)| (*share, nll.mean));
+    let mut shapes = vec![Shape::line(means.collect(), 2.0, paint).tip(name)];
+    for (share, nll) in &line.points {
+        if nll.values.len() > 1 {
+            shapes.push(Shape::line(
+                vec![(*share, nll.min), (*share, nll.max)],
+                1.4,
+                paint,
+            ));
+        }
+        let tip = format!("{name}, {} of the steps: {}", percent(*share), nll.text(4));
+        shapes.push(Shape::mark((*share, nll.mean), paint).tip(tip));
+    }
+    shapes
+}
+
+fn crossing_shapes(line: &Line<'_>, bottom: f64) -> Vec<Shape> {
     let paint = Paint::Arm(line.arm.slot);
-    scene.dashed(vec![(x, y), (x, chart.bottom)], 1.2, paint);
-    let mark = scene.hollow_mark((x, y), 5.4, paint);
-    mark.tip(format!(
-        "{} crosses at {} of the steps",
-        line.arm.name(),
-        percent(share)
-    ));
+    let shapes = line.crossing.map(|(share, nll)| {
+        let tip = format!(
+            "{} crosses at {} of the steps",
+            line.arm.name(),
+            percent(share)
+        );
+        [
+            Shape::dashes(vec![(share, nll), (share, bottom)], 1.2, paint),
+            Shape::hollow_mark((share, nll), 5.4, paint).tip(tip),
+        ]
+    });
+    shapes.into_iter().flatten().collect()
 }

@@ -1,52 +1,51 @@
 //! How far the teacher is from the data, as far as it can be told.
 
-use super::chart::roomy;
-use super::palette::Paint;
-use super::scene::{Anchor, LABEL_SIZE, Scene};
-use super::{Figure, is_wide};
+use super::Figure;
 use crate::bounds::DivergenceBounds;
 use crate::experiment::report::gather::TeacherNotes;
 use crate::experiment::report::numbers::fixed;
-use crate::train::plot::axis::ticks;
+use crate::figure::{Axis, Paint, Panel, Picture, Shape, Unit, range_of};
 
+/// Points of a row.
 const ROW: f64 = 34.0;
-const TOP: f64 = 36.0;
-const BOTTOM: f64 = 40.0;
-const LABELS: f64 = 118.0;
 
-/// A row of bounds.
-struct Bounds {
-    name: String,
-    /// Least and greatest.
-    tv: (f64, f64),
-    kl: (f64, f64),
-}
-
-/// Which bounds of a row a panel shows.
-type Ends = fn(&Bounds) -> (f64, f64);
+/// Name of a row, and its lower and upper bound.
+type Row = (String, f64, f64);
 
 /// Bars from the lower to the upper bound, over all positions and by the teacher's entropy.
 pub(crate) fn teacher_bounds(notes: &TeacherNotes) -> Figure {
     let figures = notes.best();
     let all = figures.by_topk.as_ref().unwrap_or(&figures.by_scores);
     let thirds = figures.entropy_buckets.iter();
-    let rows: Vec<Bounds> = std::iter::once(bounds("all", all))
-        .chain(thirds.map(|third| bounds(&format!("{} entropy", third.name), &third.bounds)))
+    let thirds = thirds.map(|third| (format!("{} entropy", third.name), &third.bounds));
+    let rows: Vec<_> = std::iter::once(("all".to_owned(), all))
+        .chain(thirds)
         .collect();
-    let label = "Bounds on the teacher\u{2019}s divergence from the data".to_owned();
-    let figure = Figure::new("teacher", label, |width| scene(width, &rows));
-    figure.caption(shows(notes, all), hides(notes, all))
-}
-
-fn bounds(name: &str, bounds: &DivergenceBounds) -> Bounds {
-    Bounds {
-        name: name.to_owned(),
+    let panel = |heading, of: fn(&DivergenceBounds) -> (f64, f64)| {
+        let rows = rows.iter().map(|(name, bounds)| {
+            let (low, high) = of(bounds);
+            (name.clone(), low, high)
+        });
+        panel(heading, &rows.collect::<Vec<_>>())
+    };
+    let panels = vec![
         // A total variation is never above 1.
-        tv: (
-            bounds.tv_at_least,
-            bounds.tv_at_most.map_or(1.0, |most| most.mean),
-        ),
-        kl: (bounds.kl_at_least, bounds.kl_at_most.mean),
+        panel("Total variation, 0 to 1", |bounds| {
+            (
+                bounds.tv_at_least,
+                bounds.tv_at_most.map_or(1.0, |most| most.mean),
+            )
+        }),
+        panel("KL(P, T), nats per token", |bounds| {
+            (bounds.kl_at_least, bounds.kl_at_most.mean)
+        }),
+    ];
+    Figure {
+        name: "teacher",
+        label: "Bounds on the teacher\u{2019}s divergence from the data".to_owned(),
+        picture: Picture::of(Vec::new(), vec![panels]),
+        shows: shows(notes, all),
+        hides: hides(notes, all),
     }
 }
 
@@ -78,68 +77,24 @@ fn hides(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
     text
 }
 
-fn scene(width: f64, rows: &[Bounds]) -> Scene {
-    let mut scene = Scene::new(width);
-    let panels: [(&str, Ends); 2] = [
-        ("Total variation, 0 to 1", |row| row.tv),
-        ("KL(P, T), nats per token", |row| row.kl),
-    ];
-    let n_columns = if is_wide(width) { 2 } else { 1 };
-    let column = width / f64::from(n_columns);
-    let panel = TOP + ROW * rows.len() as f64 + BOTTOM;
-    for (i, (heading, of)) in panels.into_iter().enumerate() {
-        let i = i as i32;
-        let left = f64::from(i % n_columns) * column;
-        let top = f64::from(i / n_columns) * panel;
-        let place = (left, left + column - 20.0, top);
-        draw_panel(&mut scene, heading, rows, of, place);
-        scene.height = top + panel;
-    }
-    scene
-}
-
-fn draw_panel(
-    scene: &mut Scene,
-    heading: &str,
-    rows: &[Bounds],
-    of: Ends,
-    (start, right, top): (f64, f64, f64),
-) {
-    scene.heading(heading, (start + 4.0, top + 14.0));
-    let left = start + LABELS;
-    let most = rows
-        .iter()
-        .map(|row| of(row).1)
-        .filter(|most| most.is_finite());
-    let range = 0.0..=*roomy(0.0, most.fold(0.0, f64::max)).end();
-    let x_of = |value: f64| left + (right - left) * (value / range.end()).min(1.0);
-    let bottom = top + TOP + ROW * rows.len() as f64;
-    for tick in ticks(&range, 4, 0.0) {
-        let x = x_of(tick.at);
-        scene.line(vec![(x, top + TOP), (x, bottom)], 1.0, Paint::Grid);
-        let at = (x, bottom + 14.0);
-        scene.text(tick.label, at, Anchor::Middle, LABEL_SIZE, Paint::Muted);
-    }
-    for (i, row) in rows.iter().enumerate() {
-        let y = top + TOP + (i as f64 + 0.5) * ROW;
-        let (low, high) = of(row);
-        let at = (left - 10.0, y);
-        scene.text(&*row.name, at, Anchor::Right, LABEL_SIZE, Paint::Ink);
-        let bar = scene.bar(
-            (x_of(low), y - 7.0),
-            (x_of(high), y + 7.0),
-            0.4,
-            Paint::Chosen,
-        );
-        bar.tip(format!(
-            "{}: {} to {}",
-            row.name,
-            fixed(low, 4),
-            fixed(high, 3)
-        ));
-        for end in [low, high] {
-            let x = x_of(end);
-            scene.line(vec![(x, y - 10.0), (x, y + 10.0)], 2.4, Paint::Chosen);
-        }
+fn panel(heading: &str, rows: &[Row]) -> Panel {
+    let range = range_of(rows.iter().map(|row| row.2).chain([0.0]));
+    let end = range.map_or(1.0, |range| *range.end());
+    // The first row is on top.
+    let shapes = (0..)
+        .zip(rows.iter().rev())
+        .flat_map(|(i, (name, low, high))| {
+            let tip = format!("{name}: {} to {}", fixed(*low, 4), fixed(*high, 3));
+            let (y, high) = (f64::from(i) + 0.5, high.min(end));
+            let bar = Shape::bar((*low, y - 0.2), (high, y + 0.2), Paint::Chosen);
+            let end = |x| Shape::line(vec![(x, y - 0.3), (x, y + 0.3)], 2.4, Paint::Chosen);
+            [bar.opacity(0.4).tip(tip), end(*low), end(high)]
+        });
+    Panel {
+        heading: heading.to_owned(),
+        x: Axis::of(0.0..=end, Unit::plain("")).with_grid(),
+        y: Axis::names(rows.iter().rev().map(|row| (row.0.clone(), None))),
+        heights: [ROW * rows.len() as f64; 2],
+        shapes: shapes.collect(),
     }
 }

@@ -15,5 +15,5 @@ pub(super) use scores::Scored;
 pub(super) use scores::{ScoreBins, score_bins, scored_sequences};
 pub(super) use selection::{SelectionRows, read_selection};
 pub(super) use teacher::{TeacherNotes, teacher_notes};
-pub(super) use variance::{ArmVariance, Variances};
+pub(super) use variance::ArmVariance;
 pub(super) use warnings::warnings;

@@ -3,6 +3,7 @@
 use super::selection::SelectionRows;
 use crate::experiment::report::error::ReportError;
 use crate::shards::{LabelSet, Row, ShardReader};
+use crate::signals::Histogram;
 
 /// Bars of the histogram.
 const N_BARS: usize = 60;
@@ -26,9 +27,7 @@ pub(crate) struct ScoreBins {
     pub(crate) name: &'static str,
     /// What the axis says.
     pub(crate) axis: &'static str,
-    pub(crate) low: f64,
-    pub(crate) high: f64,
-    /// Equally wide, from `low` to `high`.
+    /// Equally wide, one after the other.
     pub(crate) bars: Vec<ScoreBar>,
     pub(crate) n_rows: u64,
     /// `None` where there is no selection.
@@ -42,6 +41,8 @@ pub(crate) struct ScoreBins {
 /// One bar.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct ScoreBar {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
     pub(crate) n_rows: u64,
     pub(crate) n_kept: u64,
 }
@@ -86,18 +87,22 @@ pub(crate) fn score_bins(scored: &[Scored], own_scores: bool) -> Option<ScoreBin
     let n_far = (OUTSIDE * sorted.len() as f64) as usize;
     let (low, high) = (*sorted.get(n_far)?, sorted[sorted.len() - 1 - n_far]);
     let high = if high > low { high } else { low + 1e-3 };
-    let mut bars = vec![ScoreBar::default(); N_BARS];
-    let mut n_outside = 0;
+    let mut all = Histogram::new(low..high, N_BARS);
+    let mut kept = all.clone();
     for (row, score) in scored.iter().filter_map(|row| Some((row, score(row)?))) {
-        if !(low..=high).contains(&score) {
-            n_outside += 1;
-            continue;
+        if (low..=high).contains(&score) {
+            all.add(score);
+            if row.is_kept == Some(true) {
+                kept.add(score);
+            }
         }
-        let place = (score - low) / (high - low) * N_BARS as f64;
-        let bar = &mut bars[(place as usize).min(N_BARS - 1)];
-        bar.n_rows += 1;
-        bar.n_kept += u64::from(row.is_kept == Some(true));
     }
+    let bar = |i| ScoreBar {
+        low: all.edge(i),
+        high: all.edge(i + 1),
+        n_rows: all.within(i..i + 1),
+        n_kept: kept.within(i..i + 1),
+    };
     let has_selection = scored.iter().any(|row| row.is_kept.is_some());
     let n_kept = scored
         .iter()
@@ -110,12 +115,10 @@ pub(crate) fn score_bins(scored: &[Scored], own_scores: bool) -> Option<ScoreBin
     Some(ScoreBins {
         name,
         axis,
-        low,
-        high,
-        bars,
+        bars: (0..N_BARS).map(bar).collect(),
         n_rows: scored.len() as u64,
         n_kept: has_selection.then_some(n_kept),
         n_without: (scored.len() - sorted.len()) as u64,
-        n_outside,
+        n_outside: sorted.len() as u64 - all.n_values(),
     })
 }

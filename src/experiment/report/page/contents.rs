@@ -4,20 +4,14 @@ use super::super::compare::Comparison;
 use super::super::figure::Figure;
 use super::super::gather::{Passage, TeacherNotes};
 use super::super::inputs::ReportInputs;
+use super::html;
 
 /// All that a page shows.
 pub(in crate::experiment::report) struct Contents<'a> {
     pub(in crate::experiment::report) comparison: &'a Comparison<'a>,
     pub(in crate::experiment::report) inputs: &'a ReportInputs,
-    /// Over steps, tokens and time, those that there are.
-    pub(in crate::experiment::report) curves: Vec<Figure>,
-    pub(in crate::experiment::report) gap: Option<Figure>,
-    pub(in crate::experiment::report) finals: Option<Figure>,
-    pub(in crate::experiment::report) shares: Option<Figure>,
-    pub(in crate::experiment::report) buckets: Option<Figure>,
-    pub(in crate::experiment::report) variance: Option<Figure>,
-    pub(in crate::experiment::report) bounds: Option<Figure>,
-    pub(in crate::experiment::report) scores: Option<Figure>,
+    /// Those that there are.
+    pub(in crate::experiment::report) figures: Vec<Figure>,
     pub(in crate::experiment::report) teacher: Option<TeacherNotes>,
     pub(in crate::experiment::report) passages: Vec<Passage>,
     /// What the labels and the selection say of how they were made.
@@ -28,18 +22,10 @@ pub(in crate::experiment::report) struct Contents<'a> {
 }
 
 impl Contents<'_> {
-    /// All figures in the order of the page.
-    pub(in crate::experiment::report) fn figures(&self) -> impl Iterator<Item = &Figure> {
-        let others = [
-            &self.finals,
-            &self.shares,
-            &self.gap,
-            &self.buckets,
-            &self.variance,
-            &self.bounds,
-            &self.scores,
-        ];
-        let others = others.into_iter().flatten();
-        self.curves.iter().chain(others)
+    /// The figure of that name with its caption; empty where it is not there.
+    pub(super) fn figure(&self, name: &str) -> String {
+        let mut figures = self.figures.iter();
+        let found = figures.find(|figure| figure.name == name);
+        found.map_or(String::new(), html::figure)
     }
 }

@@ -2,8 +2,7 @@
 
 use super::super::compare::{Arm, Comparison, reach_text};
 use super::super::numbers::{duration, fixed, grouped, percent, short};
-use super::escape;
-use super::html::{Section, arm_name, cells, table, value_cell};
+use super::html::{Section, arm_name, cells, escape, table, value_cell};
 use crate::experiment::Spread;
 use crate::experiment::results::{BranchResults, RunResults, TeacherCost};
 

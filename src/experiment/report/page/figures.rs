@@ -3,30 +3,28 @@
 use super::super::compare::{Arm, Comparison, reach_text};
 use super::super::numbers::{fixed, upper_first};
 use super::contents::Contents;
-use super::escape;
-use super::html::{Section, arm_name, cells, figure, table};
+use super::html::{Section, arm_name, cells, escape, table};
 use crate::experiment::summary::Budget;
 
 /// Curves, one axis at a time: which one is chosen by radio buttons, which need no script.
 pub(super) fn curves(contents: &Contents<'_>) -> Option<Section> {
-    let tab = |(i, name): (usize, &str)| {
+    let axes = [
+        ("curves-steps", "By steps"),
+        ("curves-tokens", "By tokens"),
+        ("curves-time", "By time"),
+    ];
+    let found = axes.map(|(name, label)| (contents.figure(name), label));
+    let found = found.iter().filter(|(figure, _)| !figure.is_empty());
+    let (mut tabs, mut panels) = (String::new(), String::new());
+    for (i, (figure, label)) in found.enumerate() {
         let checked = if i == 0 { " checked" } else { "" };
-        let label = match name {
-            "curves-tokens" => "By tokens",
-            "curves-time" => "By time",
-            _ => "By steps",
-        };
-        let input = format!("<input type=\"radio\" name=\"curves\" id=\"tab-{i}\"{checked}>");
-        format!("{input}<label for=\"tab-{i}\">{label}</label>\n")
-    };
-    let names = contents.curves.iter().map(|figure| figure.name).enumerate();
-    let tabs: String = names.map(tab).collect();
-    let panels = contents.curves.iter().enumerate();
-    let panels: String = panels
-        .map(|(i, it)| format!("<div class=\"panel p{i}\">{}</div>\n", figure(it)))
-        .collect();
-    let gap = contents.gap.as_ref().map_or(String::new(), figure);
-    (!contents.curves.is_empty()).then(|| Section {
+        tabs += &format!(
+            "<input type=\"radio\" name=\"curves\" id=\"tab-{i}\"{checked}><label for=\"tab-{i}\">{label}</label>\n"
+        );
+        panels += &format!("<div class=\"panel p{i}\">{figure}</div>\n");
+    }
+    let gap = contents.figure("difference");
+    (!panels.is_empty()).then(|| Section {
         id: "curves",
         title: "While training",
         body: format!("<div class=\"tabs\">\n{tabs}{panels}</div>\n{gap}"),
@@ -34,11 +32,20 @@ pub(super) fn curves(contents: &Contents<'_>) -> Option<Section> {
 }
 
 pub(super) fn reaching(contents: &Contents<'_>) -> Option<Section> {
-    contents.shares.as_ref().map(|it| Section {
-        id: "reaching",
-        title: "Reaching the baseline",
-        body: figure(it) + &budgets_table(contents.comparison),
-    })
+    let mut section = section(contents, "reaching", "Reaching the baseline", "shares")?;
+    section.body += &budgets_table(contents.comparison);
+    Some(section)
+}
+
+/// A section that is one figure.
+pub(super) fn section(
+    contents: &Contents<'_>,
+    id: &'static str,
+    title: &'static str,
+    figure: &str,
+) -> Option<Section> {
+    let body = contents.figure(figure);
+    (!body.is_empty()).then_some(Section { id, title, body })
 }
 
 /// The same share of whatever a run costs, with the teacher counted and not.
@@ -86,20 +93,4 @@ fn pace_text(comparison: &Comparison<'_>, arm: &Arm<'_>) -> String {
             fixed(pace.max, 3)
         ),
     }
-}
-
-pub(super) fn buckets(contents: &Contents<'_>) -> Option<Section> {
-    contents.buckets.as_ref().map(|it| Section {
-        id: "buckets",
-        title: "Easy, medium, hard",
-        body: figure(it),
-    })
-}
-
-pub(super) fn scores(contents: &Contents<'_>) -> Option<Section> {
-    contents.scores.as_ref().map(|it| Section {
-        id: "scores",
-        title: "Which sequences",
-        body: figure(it),
-    })
 }

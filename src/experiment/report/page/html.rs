@@ -1,7 +1,8 @@
 //! Small pieces of HTML.
 
-use super::super::figure::{Figure, Paint, inline};
-use super::escape;
+use super::super::figure::{Figure, NARROW, WIDE};
+use crate::figure::Paint;
+pub(super) use crate::figure::escape;
 
 /// A part of the page with an entry of its own in the navigation.
 pub(super) struct Section {
@@ -30,8 +31,8 @@ pub(super) fn figure(figure: &Figure) -> String {
     format!(
         "<figure>\n<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n\
          <figcaption><p>{}</p><p><b>Not shown:</b> {}</p></figcaption>\n</figure>\n",
-        inline(&figure.wide, label),
-        inline(&figure.narrow, label),
+        figure.picture.inline(WIDE, label),
+        figure.picture.inline(NARROW, label),
         escape(&figure.shows),
         escape(&lower_first(&figure.hides)),
     )

@@ -13,11 +13,10 @@ mod story;
 mod teacher;
 mod text;
 
-pub(super) use super::escape::escape;
 pub(super) use contents::Contents;
 
-use super::figure;
-use html::{Section, navigation};
+use crate::figure::{rules, variables};
+use html::{Section, escape, navigation};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
@@ -31,9 +30,9 @@ pub(super) fn page(contents: &Contents<'_>) -> String {
         story::section(contents),
         figures::curves(contents),
         figures::reaching(contents),
-        figures::buckets(contents),
+        figures::section(contents, "buckets", "Easy, medium, hard", "buckets"),
         teacher::section(contents),
-        figures::scores(contents),
+        figures::section(contents, "scores", "Which sequences", "scores"),
         text::section(&contents.passages),
         costs::section(contents.comparison),
         provenance::section(contents),
@@ -51,9 +50,9 @@ pub(super) fn page(contents: &Contents<'_>) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
          <style>\n:root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{rules}\n{STYLE}</style>\n\
          </head>\n<body>\n{header}\n{nav}\n<main>\n{bodies}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
-        light = figure::variables(false),
-        dark = figure::variables(true),
-        rules = figure::rules(),
+        light = variables(false),
+        dark = variables(true),
+        rules = rules(true),
         header = story::header(contents.comparison),
         nav = navigation(&sections),
     )

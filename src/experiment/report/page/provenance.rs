@@ -1,8 +1,7 @@
 //! Where all this comes from.
 
 use super::contents::Contents;
-use super::escape;
-use super::html::Section;
+use super::html::{Section, escape};
 
 pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
     let results = contents.comparison.results;

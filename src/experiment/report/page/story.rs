@@ -3,8 +3,7 @@
 use super::super::compare::{Arm, Comparison, reach_text};
 use super::super::numbers::{fixed, grouped, mean, percent, short, signed, upper_first};
 use super::contents::Contents;
-use super::escape;
-use super::html::{Section, arm_name, cells, figure, paragraph, table, value_cell};
+use super::html::{Section, arm_name, cells, escape, paragraph, table, value_cell};
 use crate::experiment::Spread;
 
 /// Name and size of the experiment.
@@ -49,7 +48,7 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
             sentences.iter().map(|s| paragraph(s)).collect::<String>()
         )
         + &headline_table(comparison)
-        + &contents.finals.as_ref().map_or(String::new(), figure);
+        + &contents.figure("final");
     Some(Section {
         id: "result",
         title: "What came out",

@@ -3,13 +3,11 @@
 use super::super::gather::TeacherNotes;
 use super::super::numbers::{fixed, grouped};
 use super::contents::Contents;
-use super::escape;
-use super::html::{Section, cells, figure, paragraph, table};
+use super::html::{Section, cells, escape, paragraph, table};
 use crate::bounds::{Estimate, HeldOut, TeacherFigures};
 
 pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
-    let figures = [&contents.variance, &contents.bounds];
-    let mut body: String = figures.into_iter().flatten().map(figure).collect();
+    let mut body = contents.figure("variance") + &contents.figure("teacher");
     if let Some(notes) = &contents.teacher {
         body += &nll_table(notes);
         body += &notes.held_out.as_ref().map_or(String::new(), gap);

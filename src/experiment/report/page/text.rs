@@ -2,15 +2,11 @@
 
 use super::super::gather::Passage;
 use super::super::numbers::{fixed, grouped};
-use super::escape;
-use super::html::{Section, cells, table};
-use crate::view::{SURPRISE_LEGEND, Surprise, TokenView, printable};
+use super::html::{Section, cells, escape, table};
+use crate::view::{SURPRISE_LEGEND, Surprise, TokenView, pieces, printable};
 
-/// Tokens that together make whole characters.
-struct Piece<'a> {
-    text: String,
-    tokens: Vec<&'a TokenView>,
-}
+/// Tokens that together make whole characters, and their text.
+type Piece<'a> = (String, Vec<&'a TokenView>);
 
 pub(super) fn section(passages: &[Passage]) -> Option<Section> {
     let legend = SURPRISE_LEGEND.map(|(step, text)| {
@@ -37,7 +33,7 @@ pub(super) fn section(passages: &[Passage]) -> Option<Section> {
 }
 
 fn passage(passage: &Passage) -> String {
-    let pieces: String = pieces(passage).iter().map(span).collect();
+    let pieces: String = pieces_of(passage).iter().map(span).collect();
     let scores: String = passage
         .row
         .scores
@@ -73,43 +69,19 @@ fn passage(passage: &Passage) -> String {
     )
 }
 
-/// Tokens joined until they end at the end of a character.
-fn pieces(passage: &Passage) -> Vec<Piece<'_>> {
-    let mut pieces = Vec::new();
-    let (mut bytes, mut tokens) = (Vec::new(), Vec::new());
-    for (token, own) in passage.row.tokens.iter().zip(&passage.bytes) {
-        bytes.extend_from_slice(own);
-        tokens.push(token);
-        let is_open = std::str::from_utf8(&bytes).is_err_and(|error| error.error_len().is_none());
-        if !is_open {
-            pieces.push(piece(&mut bytes, &mut tokens));
-        }
-    }
-    if !tokens.is_empty() {
-        pieces.push(piece(&mut bytes, &mut tokens));
-    }
-    pieces
+fn pieces_of(passage: &Passage) -> Vec<Piece<'_>> {
+    let tokens = passage.bytes.iter().cloned().zip(&passage.row.tokens);
+    pieces(tokens)
 }
 
-fn piece<'a>(bytes: &mut Vec<u8>, tokens: &mut Vec<&'a TokenView>) -> Piece<'a> {
-    Piece {
-        text: String::from_utf8_lossy(&std::mem::take(bytes)).into_owned(),
-        tokens: std::mem::take(tokens),
-    }
-}
-
-fn span(piece: &Piece<'_>) -> String {
-    let surprise = piece
-        .tokens
-        .iter()
-        .map(|token| Surprise::of(token.logprob))
-        .max();
-    let tips: Vec<String> = piece.tokens.iter().map(|token| tip(token)).collect();
+fn span((text, tokens): &Piece<'_>) -> String {
+    let surprises = tokens.iter().map(|token| Surprise::of(token.logprob));
+    let tips: Vec<String> = tokens.iter().map(|token| tip(token)).collect();
     format!(
         "<span class=\"t {}\" title=\"{}\">{}</span>",
-        class(surprise.unwrap_or(Surprise::Unknown)),
+        class(surprises.max().unwrap_or(Surprise::Unknown)),
         escape(&tips.join("\n")),
-        escape(&piece.text)
+        escape(text)
     )
 }
 
@@ -265,8 +237,8 @@ mod tests {
             (&euro[1..], Some(0.001)),
             (b"\xff", Some(0.5)),
         ]);
-        let pieces = pieces(&passage);
-        let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        let pieces = pieces_of(&passage);
+        let texts: Vec<&str> = pieces.iter().map(|piece| piece.0.as_str()).collect();
         assert_eq!(texts, ["a", "€", "\u{fffd}"]);
         let html = span(&pieces[1]);
         // The tone is that of the more surprising one.

@@ -1,0 +1,113 @@
+//! Shapes of a picture, in values of the axes that they are drawn over.
+
+use super::palette::Paint;
+use std::ops::RangeInclusive;
+
+/// x and y: values of the axes, or points of a picture from its top left.
+pub(crate) type Point = (f64, f64);
+
+/// What is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A line through the points.
+    Line,
+    /// The same, dashed.
+    Dashes,
+    /// The inside of the polygon.
+    Area,
+    /// A mark at each point, of the form that belongs to the arm.
+    Mark,
+    /// The same, open.
+    HollowMark,
+}
+
+/// A shape, with what a reader may do with it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shape {
+    pub(crate) kind: Kind,
+    pub(crate) points: Vec<Point>,
+    /// Width of a line or radius of a mark, in points of the picture.
+    pub(crate) size: f64,
+    pub(crate) paint: Paint,
+    /// From 0 to 1.
+    pub(crate) opacity: f64,
+    /// Which arm it belongs to, so that a page can show one alone.
+    pub(crate) arm: Option<usize>,
+    /// What is said of it when it is pointed at.
+    pub(crate) tip: Option<String>,
+}
+
+impl Shape {
+    pub(crate) fn new(kind: Kind, points: Vec<Point>, size: f64, paint: Paint) -> Self {
+        Self {
+            kind,
+            points,
+            size,
+            paint,
+            opacity: 1.0,
+            arm: paint.arm(),
+            tip: None,
+        }
+    }
+
+    pub(crate) fn line(points: Vec<Point>, width: f64, paint: Paint) -> Self {
+        Self::new(Kind::Line, points, width, paint)
+    }
+
+    pub(crate) fn dashes(points: Vec<Point>, width: f64, paint: Paint) -> Self {
+        Self::new(Kind::Dashes, points, width, paint)
+    }
+
+    pub(crate) fn mark(at: Point, paint: Paint) -> Self {
+        Self::new(Kind::Mark, vec![at], 4.2, paint)
+    }
+
+    pub(crate) fn hollow_mark(at: Point, radius: f64, paint: Paint) -> Self {
+        Self::new(Kind::HollowMark, vec![at], radius, paint)
+    }
+
+    /// A rectangle between two corners.
+    pub(crate) fn bar(a: Point, b: Point, paint: Paint) -> Self {
+        let corners = vec![a, (b.0, a.1), b, (a.0, b.1)];
+        Self::new(Kind::Area, corners, 0.0, paint)
+    }
+
+    pub(crate) fn opacity(self, opacity: f64) -> Self {
+        Self { opacity, ..self }
+    }
+
+    pub(crate) fn tip(self, tip: impl Into<String>) -> Self {
+        let tip = Some(tip.into());
+        Self { tip, ..self }
+    }
+
+    /// Belongs to an arm, or to none, though its paint does not say so.
+    pub(crate) fn of_arm(self, arm: Option<usize>) -> Self {
+        Self { arm, ..self }
+    }
+}
+
+/// Upright dashed lines where runs change: x, arm and name. Those at the same place, to a
+/// three-hundredth of `x`, are one line, since their colours would hide each other.
+pub(crate) fn changes<'a>(
+    places: impl Iterator<Item = (f64, usize, &'a str)>,
+    x: &RangeInclusive<f64>,
+    y: &RangeInclusive<f64>,
+) -> Vec<Shape> {
+    let near = (x.end() - x.start()) / 300.0;
+    let mut found: Vec<(f64, Paint, String)> = Vec::new();
+    for (at, arm, name) in places {
+        match found.iter_mut().find(|(x, ..)| (x - at).abs() < near) {
+            Some((_, paint, names)) => {
+                *paint = Paint::Muted;
+                *names += &format!(", {name}");
+            }
+            None => found.push((at, Paint::Arm(arm), name.to_owned())),
+        }
+    }
+    let line = |(x, paint, names): (f64, Paint, String)| {
+        let ends = vec![(x, *y.start()), (x, *y.end())];
+        Shape::dashes(ends, 1.4, paint).tip(format!("from labels to tokens: {names}"))
+    };
+    found.into_iter().map(line).collect()
+}
