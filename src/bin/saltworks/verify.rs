@@ -178,7 +178,7 @@ fn verify_files(labels: &Path) -> Result<VerifyReport, ShardsError> {
     let display = Display::new(0, "shards");
     let report = shards::verify_files(labels, &VerifyOptions::default(), |progress| {
         display.show(
-            || progress.clone(),
+            || progress,
             false,
             |bar| {
                 bar.set_length(progress.n_shards);

@@ -71,6 +71,7 @@ impl Teacher {
     const DEFAULT: Self = Teacher::Ngram;
 }
 
+#[cfg_attr(not(feature = "train"), allow(unused_variables))]
 pub(crate) fn run(args: Args, messages: progress::Options) -> Result<()> {
     match args.teacher {
         #[cfg(feature = "train")]
