@@ -7,7 +7,7 @@ mod support;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use support::process::{self, wait_until_sigterm_is_heard};
 use support::{Inputs, fail_with, saltworks, snapshot, succeed, text};
 
 const USAGE: i32 = 2;
@@ -423,21 +423,8 @@ fn signalled(command: &mut Command, signal: i32) -> Option<i32> {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let listens = |mask: &str| {
-        u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (libc::SIGTERM - 1)) != 0
-    };
-    let began = Instant::now();
-    loop {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        if caught.is_some_and(listens) {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "{status}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    // SAFETY: two integers; the child has not been waited for, so the number is its own.
-    unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+    wait_until_sigterm_is_heard(&mut child);
+    process::signal(&child, signal);
     child.wait().unwrap().code()
 }
 

@@ -7,15 +7,13 @@ mod support;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use support::process::{self, flip, spawn, wait_for};
 use support::{Inputs, fail_with, succeed, text};
 
 /// Tokens of the test corpus: some 190 sequences of 32 targets.
 const N_TOKENS: usize = 6_000;
-/// Most time that something is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Labels and tokens, made once and never changed.
 fn inputs() -> &'static Inputs {
@@ -142,27 +140,10 @@ eod = {eod}
 
     /// Ends the command by `signal` as soon as `path` is there.
     fn end_at(&self, path: &Path, signal: i32) -> std::process::Output {
-        let mut command = self.compare();
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = spawn(&mut self.compare());
         wait_for(path, &mut child);
-        // SAFETY: the process is our own child, which has not been waited for.
-        unsafe { libc::kill(child.id() as i32, signal) };
+        process::signal(&child, signal);
         child.wait_with_output().unwrap()
-    }
-}
-
-fn wait_for(path: &Path, child: &mut Child) {
-    let started = Instant::now();
-    while !path.exists() {
-        let is_running = child.try_wait().unwrap().is_none();
-        assert!(is_running, "ended before {} was there", path.display());
-        assert!(
-            started.elapsed() < PATIENCE,
-            "{} never came",
-            path.display()
-        );
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -525,13 +506,6 @@ fn small() -> Bench {
     Bench::new().with("seeds = [0, 1]", "seeds = [0]")
 }
 
-fn flip_middle(path: &Path) {
-    let mut bytes = std::fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(path, bytes).unwrap();
-}
-
 #[test]
 fn a_damaged_model_of_a_finished_cell_is_refused_by_name_and_its_results_stay() {
     let bench = small();
@@ -552,7 +526,7 @@ fn a_damaged_model_of_a_finished_cell_is_refused_by_name_and_its_results_stay() 
     };
     let weights = bench.run_dir("salt/seed-0/at-50/final/model.safetensors");
     let good = std::fs::read(&weights).unwrap();
-    flip_middle(&weights);
+    flip(&weights);
     assert_refused(&mut bench.compare(), "model.safetensors");
     assert_refused(
         bench.compare().arg("--report-only"),

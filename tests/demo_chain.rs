@@ -8,7 +8,7 @@ mod support;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use support::process::{signal, wait_for};
 use support::{fail_with, saltworks, succeed, text};
 
 /// The demo over the text in `corpus`, a file.
@@ -35,16 +35,6 @@ fn results(output: &Path) -> Value {
     serde_json::from_slice(&text).unwrap()
 }
 
-/// Waits for `path`; panics where `command` ends before.
-fn wait_for(path: &Path, child: &mut std::process::Child) {
-    let began = Instant::now();
-    while !path.exists() {
-        assert_eq!(child.try_wait().unwrap(), None, "it ended before {path:?}");
-        assert!(began.elapsed() < Duration::from_secs(300), "no {path:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn one_command_goes_from_a_text_file_to_a_report_and_goes_on_where_it_was_stopped() {
     let dir = tempfile::tempdir().unwrap();
@@ -53,10 +43,8 @@ fn one_command_goes_from_a_text_file_to_a_report_and_goes_on_where_it_was_stoppe
 
     let mut child = demo(&corpus, &output).spawn().unwrap();
     wait_for(&output.join("slm/config.toml"), &mut child);
-    let pid = libc::pid_t::try_from(child.id()).unwrap();
     // As by a terminal that was closed.
-    // SAFETY: kill takes two integers, and the child has not been waited for.
-    unsafe { libc::kill(pid, libc::SIGHUP) };
+    signal(&child, libc::SIGHUP);
     // The command that it waits for has ended with it.
     assert_eq!(child.wait().unwrap().code(), Some(75));
 

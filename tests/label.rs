@@ -8,6 +8,7 @@ use crate::support::models::DecoderSpec;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use support::process::{signal, spawn, wait_for};
 use support::{Inputs, assert_same_files, fail_with, python, saltworks, snapshot, succeed, text};
 
 /// Enough tokens for some ten shards of the test options.
@@ -138,14 +139,6 @@ fn four_tasks_at_once_make_what_one_process_makes() {
     );
 }
 
-fn spawn(command: &mut Command) -> std::process::Child {
-    command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
 #[test]
 fn a_set_with_shards_missing_is_not_finalized() {
     let inputs = Inputs::new(N_TOKENS);
@@ -212,8 +205,7 @@ fn sigterm_is_heard_while_the_inputs_are_opened() {
     let mut child = spawn(&mut inputs.label("labels"));
     std::thread::sleep(Duration::from_millis(500));
     assert!(child.try_wait().unwrap().is_none(), "it should be waiting");
-    // SAFETY: the process is a child that was not waited for, so the number is still its own.
-    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    signal(&child, libc::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(75));
     assert!(!inputs.path("labels").exists());
 }
@@ -223,20 +215,8 @@ fn sigterm_stops_before_the_last_shard_and_leaves_no_temporaries() {
     let inputs = Inputs::new(60_000);
     let mut child = spawn(&mut inputs.label("labels"));
     let sidecar = inputs.path("labels").join("part-00000.json");
-    let started = Instant::now();
-    while !sidecar.exists() {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "no shard in a minute"
-        );
-        assert!(
-            child.try_wait().unwrap().is_none(),
-            "ended before its first shard"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // SAFETY: the process is our own child, which has not been waited for.
-    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    wait_for(&sidecar, &mut child);
+    signal(&child, libc::SIGTERM);
     let output = child.wait_with_output().unwrap();
     let printed = text(&output);
     assert_eq!(output.status.code(), Some(75), "{printed}");

@@ -5,6 +5,7 @@
 
 mod support;
 
+use saltworks::interrupt::Interrupt;
 use saltworks::onnx::{InputRole, PastDim, read_signature};
 use saltworks::shards::{LabelSet, Row, ShardReader};
 use saltworks::signals::LogitsData;
@@ -134,7 +135,13 @@ fn stories260k_exported_to_onnx_has_the_logits_of_its_published_onnx_model() {
     assert_eq!(model.params.spec.n_parameters(), 260_032);
     let workplace = Workplace::new();
     let exported = workplace.path("model.onnx");
-    write_onnx(&exported, &model.params, OnnxWeights::Inline).unwrap();
+    write_onnx(
+        &exported,
+        &model.params,
+        OnnxWeights::Inline,
+        &Interrupt::new(),
+    )
+    .unwrap();
     let ids: Vec<u32> = ragged_batch(512)
         .ids_bt
         .into_iter()

@@ -2,6 +2,10 @@
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/process.rs"]
+mod process;
+
+use process::{signal, wait_until_sigterm_is_heard};
 use saltworks::experiment::report::{ReportError, ReportInputs, read_results, render, write};
 use saltworks::experiment::{
     ArmResults, BranchResults, BucketScore, EvalSet, RESULTS_VERSION, Results, RunResults,
@@ -649,19 +653,8 @@ fn sigterm_ends_a_report_as_interrupted() {
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
     let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
     let mut child = command.arg("report").arg(dir.path()).spawn().unwrap();
-    let began = std::time::Instant::now();
-    let is_heard = || {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
-        caught & (1 << (libc::SIGTERM - 1)) != 0
-    };
-    while !is_heard() {
-        assert!(began.elapsed().as_secs() < 60, "SIGTERM is not handled");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    // SAFETY: the process is our own child, which has not been waited for.
-    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    wait_until_sigterm_is_heard(&mut child);
+    signal(&child, libc::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(75));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }

@@ -2,11 +2,15 @@
 #![cfg(feature = "label")]
 #![allow(clippy::unwrap_used)] // helpers of tests
 
+#[path = "support/process.rs"]
+mod process;
+
+use process::{signal, wait_until};
 use saltworks::tokens::{OpenOptions, TokenCorpus};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 struct Workplace {
     dir: tempfile::TempDir,
@@ -203,13 +207,10 @@ fn an_interrupted_run_leaves_no_corpus() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let started = Instant::now();
-    while !workplace.path("out").exists() || names_in(&workplace.path("out")).is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(60));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // SAFETY: a signal to a child that was not waited for yet, so the id is still its own.
-    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    wait_until(&mut child, "the output was begun", || {
+        workplace.path("out").exists() && !names_in(&workplace.path("out")).is_empty()
+    });
+    signal(&child, libc::SIGINT);
     assert!(!child.wait().unwrap().success());
     assert!(names_in(&workplace.path("out")).is_empty());
 }
@@ -366,13 +367,10 @@ fn training_a_tokenizer_heeds_a_signal_and_limits() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let started = Instant::now();
-    while names_in(workplace.dir.path()).len() < 4 {
-        assert!(started.elapsed() < Duration::from_secs(60));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // SAFETY: a signal to a child that was not waited for yet, so the id is still its own.
-    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    wait_until(&mut child, "the output was begun", || {
+        names_in(workplace.dir.path()).len() == 4
+    });
+    signal(&child, libc::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(INTERRUPTED));
     let left = names_in(workplace.dir.path());
     assert_eq!(left, ["in.jsonl", "long.jsonl", "tokenizer.json"]);

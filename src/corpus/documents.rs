@@ -69,17 +69,7 @@ impl Documents {
         &self.interrupt
     }
 
-    /// Lines (or rows) skipped so far because they are no document.
-    pub fn n_bad_lines(&self) -> u64 {
-        self.tally.n_bad_lines
-    }
-
-    /// Documents of white space only, so far.
-    pub fn n_empty_documents(&self) -> u64 {
-        self.tally.n_empty_documents
-    }
-
-    /// Both counts so far.
+    /// What was read so far and is no document.
     pub fn tally(&self) -> Tally {
         self.tally
     }

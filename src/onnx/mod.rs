@@ -30,7 +30,7 @@ mod wire;
 
 pub use error::OnnxError;
 pub use roles::{InputRole, PastDim};
-pub use signature::{Signature, external_files, read_signature};
+pub use signature::{Signature, read_signature};
 pub use types::{DType, Dim, OpsetImport, TensorInfo};
 
 #[cfg(test)]

@@ -108,12 +108,6 @@ fn is_half(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::Bf16)
 }
 
-/// The files beside the model at `path` that hold its weights: relative to its folder, sorted, each
-/// there and long enough.
-pub fn external_files(path: &Path) -> Result<Vec<PathBuf>, OnnxError> {
-    check_external(path, &read_outline(path)?.external)
-}
-
 fn required_inputs(outline: &Outline) -> Vec<TensorInfo> {
     let required = |input: &&TensorInfo| !outline.initializer_names.contains(&input.name);
     outline.inputs.iter().filter(required).cloned().collect()

@@ -111,11 +111,6 @@ impl StatsCollector {
         }
     }
 
-    /// Targets counted so far.
-    pub fn n_targets(&self) -> u64 {
-        self.n_targets
-    }
-
     /// What was gathered so far.
     pub fn finish(&self) -> LabelStats {
         let positions = [

@@ -8,6 +8,7 @@
 )]
 
 pub mod models;
+pub mod process;
 
 use models::{DecoderSpec, decoder};
 use std::collections::BTreeMap;

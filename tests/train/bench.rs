@@ -1,21 +1,18 @@
 //! What these tests share: inputs that are made once, a directory with a configuration, and the processes in it.
 
+use crate::support::process::wait_until;
 use crate::support::{self, Inputs, assert_same_files, saltworks, snapshot, succeed};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 /// Tokens of the test corpus: some 190 sequences of 32 targets, in some ten shards.
 pub(crate) const N_TOKENS: usize = 6_000;
 
 /// Steps of the usual test run, four sequences each.
 pub(crate) const STEPS: u64 = 24;
-
-/// Most time that a child is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The trainer under test.
 pub(crate) fn saltworks_train() -> Command {
@@ -197,55 +194,16 @@ pub(crate) fn listed_seq_ids(printed: &str) -> Vec<u64> {
     listed.split(", ").map(|id| id.parse().unwrap()).collect()
 }
 
-pub(crate) fn spawn(command: &mut Command) -> Child {
-    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
-}
-
-/// Waits until `path` is there, while the child runs.
-pub(crate) fn wait_for(path: &Path, child: &mut Child) {
-    let started = Instant::now();
-    while !path.exists() {
-        assert!(
-            started.elapsed() < PATIENCE,
-            "{} never came",
-            path.display()
-        );
-        assert!(
-            child.try_wait().unwrap().is_none(),
-            "ended before {} was there",
-            path.display()
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// Waits until a step was logged, while the child runs.
 pub(crate) fn wait_for_first_step(run: &Path, child: &mut Child) {
     let metrics = run.join("metrics.jsonl");
-    wait_for(&metrics, child);
-    while std::fs::metadata(&metrics).unwrap().len() == 0 {
-        assert!(child.try_wait().unwrap().is_none(), "ended before a step");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let is_logged = || std::fs::metadata(&metrics).is_ok_and(|file| file.len() > 0);
+    wait_until(child, "a step was logged", is_logged);
 }
 
 /// Steps that take some ten times as long as the usual ones.
 pub(crate) fn slow() -> Bench {
     Bench::new().with(&["model.d_model=128", "model.n_layers=4", "model.d_ff=256"])
-}
-
-pub(crate) fn signal(child: &Child, signal: i32) {
-    // SAFETY: the process is our own child, which has not been waited for.
-    unsafe { libc::kill(child.id() as i32, signal) };
-}
-
-/// Flips one byte in the middle of a file; again, and it is as it was.
-pub(crate) fn flip(path: &Path) {
-    let mut bytes = std::fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(path, bytes).unwrap();
 }
 
 /// Labels the shared tokens by what `run` has trained, into `output` of the bench.

@@ -1,6 +1,7 @@
 //! Branches: runs that begin at a checkpoint of another.
 
-use crate::bench::{Bench, DRAWS, N_TOKENS, flip, metrics, spawn, tokens};
+use crate::bench::{Bench, DRAWS, N_TOKENS, metrics, tokens};
+use crate::support::process::{flip, spawn};
 use crate::support::{assert_same_files, fail_with, snapshot, succeed, text};
 use serde_json::Value;
 use std::collections::BTreeMap;

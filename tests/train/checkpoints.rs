@@ -1,6 +1,7 @@
 //! Which checkpoints stay, and which one a run goes on from.
 
-use crate::bench::{Bench, flip, signal, slow, spawn, wait_for};
+use crate::bench::{Bench, slow};
+use crate::support::process::{flip, signal, spawn, wait_for};
 use crate::support::{fail_with, succeed, text};
 
 #[test]

@@ -1,8 +1,7 @@
 //! What a run reads: damaged, gone, under other names, extended.
 
-use crate::bench::{
-    Bench, N_TOKENS, flip, inputs, saltworks_train, signal, slow, spawn, stopped, wait_for,
-};
+use crate::bench::{Bench, N_TOKENS, inputs, saltworks_train, slow, stopped};
+use crate::support::process::{flip, signal, spawn, wait_for};
 use crate::support::{assert_same_files, fail_with, saltworks, snapshot, succeed, text};
 use serde_json::Value;
 

@@ -1,6 +1,7 @@
 //! `saltworks-train eval`, `export` and `generate` as a user runs them, against the slow forward pass.
 
 use crate::llama;
+use crate::support::process::{signal, wait_until_sigterm_is_heard};
 use crate::support::{self, fail_with, snapshot, succeed, text};
 use saltworks::train::export::{SpecialIds, write_hf};
 use saltworks::train::model::{ModelSpec, Params};
@@ -502,20 +503,6 @@ fn named_pipe(path: &std::path::Path) {
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
 }
 
-fn wait_until_sigterm_is_heard(pid: u32) {
-    let began = std::time::Instant::now();
-    let is_heard = || {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
-        caught & (1 << (libc::SIGTERM - 1)) != 0
-    };
-    while !is_heard() {
-        assert!(began.elapsed().as_secs() < 60, "SIGTERM is not handled");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn sigterm_ends_an_export_as_interrupted_and_leaves_nothing() {
     let place = Workplace::new();
@@ -524,9 +511,8 @@ fn sigterm_ends_an_export_as_interrupted_and_leaves_nothing() {
     export.arg("--output").arg(place.path("out"));
     export.arg("--tokenizer").arg(place.path("pipe"));
     let mut child = export.spawn().unwrap();
-    wait_until_sigterm_is_heard(child.id());
-    // SAFETY: the process is our own child, which has not been waited for.
-    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    wait_until_sigterm_is_heard(&mut child);
+    signal(&child, libc::SIGTERM);
     // It goes on once it has what it waits for, and finds that it is to stop.
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {

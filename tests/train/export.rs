@@ -3,6 +3,7 @@
 
 use crate::llama::{self, ids, params_of, spec, specs};
 use crate::support::{self, assert_same_files, fail_with, saltworks, snapshot, succeed};
+use saltworks::interrupt::Interrupt;
 use saltworks::shards::{LabelSet, ShardReader};
 use saltworks::train::export::{OnnxWeights, SpecialIds, read_hf, write_hf, write_onnx};
 use saltworks::train::model::{Capacity, ModelSpec, Network, Params};
@@ -50,7 +51,7 @@ fn the_onnx_model_has_the_logits_of_the_slow_forward_pass() {
     for (name, spec) in specs() {
         let params = params_of(&spec);
         let path = dir.path().join("model.onnx");
-        write_onnx(&path, &params, OnnxWeights::Inline).unwrap();
+        write_onnx(&path, &params, OnnxWeights::Inline, &Interrupt::new()).unwrap();
         for (n_rows, n_tokens) in [(1, 1), (3, 17), (2, 64)] {
             let batch: Vec<_> = (0..n_rows)
                 .map(|row| ids(n_tokens, spec.vocab_size, 5 + row))
@@ -75,8 +76,8 @@ fn weights_beside_the_onnx_model_give_the_same_bits_as_inside() {
     let dir = tempfile::tempdir().unwrap();
     let params = params_of(&spec());
     let (one, two) = (dir.path().join("one.onnx"), dir.path().join("two.onnx"));
-    write_onnx(&one, &params, OnnxWeights::Inline).unwrap();
-    write_onnx(&two, &params, OnnxWeights::External).unwrap();
+    write_onnx(&one, &params, OnnxWeights::Inline, &Interrupt::new()).unwrap();
+    write_onnx(&two, &params, OnnxWeights::External, &Interrupt::new()).unwrap();
     let size = |name: &str| dir.path().join(name).metadata().unwrap().len();
     assert!(size("two.onnx") < size("one.onnx") && size("two.onnx.data") > 0);
     let batch = [ids(30, 50, 1)];
@@ -87,7 +88,13 @@ fn weights_beside_the_onnx_model_give_the_same_bits_as_inside() {
 fn a_sequence_longer_than_the_model_is_for_ends_in_an_error_of_the_runtime() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.onnx");
-    write_onnx(&path, &params_of(&spec()), OnnxWeights::Inline).unwrap();
+    write_onnx(
+        &path,
+        &params_of(&spec()),
+        OnnxWeights::Inline,
+        &Interrupt::new(),
+    )
+    .unwrap();
     let batch = serde_json::to_string(&[ids(65, 50, 1)]).unwrap();
     let printed = fail_with(
         support::python()
@@ -102,7 +109,13 @@ fn a_sequence_longer_than_the_model_is_for_ends_in_an_error_of_the_runtime() {
 /// A Hugging Face directory with its ONNX model, and nanoGPT tokens beside it.
 fn export_with_tokens(dir: &Path, params: &Params) -> Vec<u32> {
     write_hf(dir, params, &SpecialIds::default(), None).unwrap();
-    write_onnx(&dir.join("model.onnx"), params, OnnxWeights::Inline).unwrap();
+    write_onnx(
+        &dir.join("model.onnx"),
+        params,
+        OnnxWeights::Inline,
+        &Interrupt::new(),
+    )
+    .unwrap();
     let tokens = ids(100, params.spec.vocab_size, 9);
     let bytes = tokens.iter().flat_map(|&id| (id as u16).to_le_bytes());
     std::fs::write(dir.join("tokens.bin"), bytes.collect::<Vec<u8>>()).unwrap();
@@ -186,7 +199,7 @@ fn the_trainers_network_agrees_with_the_slow_forward_pass_and_with_the_onnx_mode
     for (name, spec) in specs() {
         let params = params_of(&spec);
         let path = dir.path().join("model.onnx");
-        write_onnx(&path, &params, OnnxWeights::Inline).unwrap();
+        write_onnx(&path, &params, OnnxWeights::Inline, &Interrupt::new()).unwrap();
         let (mut network, pool) = network(&params);
         for n_tokens in [1, 2, 31, 64] {
             let ids = ids(n_tokens, spec.vocab_size, 3);

@@ -1,6 +1,7 @@
 //! A model evaluated on labels.
 
-use crate::bench::{Bench, flip, label_by, saltworks_train};
+use crate::bench::{Bench, label_by, saltworks_train};
+use crate::support::process::flip;
 use crate::support::{fail_with, succeed};
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! A run that is stopped goes on to the same bits, and only as the run that it is.
 
 use crate::bench::{
-    Bench, DRAWS, N_TOKENS, STEPS, inputs, metrics, signal, slow, spawn, tokens, wait_for,
-    wait_for_first_step,
+    Bench, DRAWS, N_TOKENS, STEPS, inputs, metrics, slow, tokens, wait_for_first_step,
 };
+use crate::support::process::{signal, spawn, wait_for};
 use crate::support::{assert_same_files, fail_with, snapshot, succeed, text};
 use std::time::{Duration, Instant};
 

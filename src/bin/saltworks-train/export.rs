@@ -7,7 +7,7 @@ use saltworks::interrupt::Interrupt;
 use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
 use saltworks::train::export::{
     ExportError, HF_FILES, HfContents, OnnxWeights, config_json, has_onnx_data_of, is_half,
-    onnx_data_path, read_hf, write_hf_until, write_onnx_until,
+    onnx_data_path, read_hf, write_hf_until, write_onnx,
 };
 use saltworks::train::model::Params;
 use std::path::{Path, PathBuf};
@@ -195,6 +195,6 @@ fn write_onnx_beside_config(
             config.display()
         );
     }
-    write_onnx_until(path, params, weights, interrupt)?;
+    write_onnx(path, params, weights, interrupt)?;
     Ok(())
 }

@@ -148,7 +148,7 @@ fn every_kind_of_file_is_read_in_the_order_given() {
         ]
     );
     assert_eq!(documents.tally().n_empty_files, 1);
-    assert_eq!(documents.n_empty_documents(), 1);
+    assert_eq!(documents.tally().n_empty_documents, 1);
     assert_eq!(documents.bytes_read(), documents.bytes_total());
 }
 
@@ -246,7 +246,7 @@ fn a_bad_line_ends_the_iteration_unless_it_is_skipped() {
     };
     let mut documents = inputs.open(skip);
     assert_eq!(documents.by_ref().filter(Result::is_ok).count(), 3);
-    assert_eq!(documents.n_bad_lines(), 1);
+    assert_eq!(documents.tally().n_bad_lines, 1);
 }
 
 #[test]

@@ -312,20 +312,6 @@ impl LabelSource {
         }
     }
 
-    /// All that the order depends on, as text.
-    pub(super) fn order_parts(&self) -> [String; 3] {
-        let order = &self.inner.order;
-        let kept = self.inner.kept.as_ref();
-        [
-            self.fingerprint(),
-            format!(
-                "seed {}, windows of {}",
-                order.seed, order.groups_per_window
-            ),
-            kept.map_or("all".to_owned(), SeqIdSet::hash),
-        ]
-    }
-
     /// The sequences among the first `n` of the order, each once, rising. Nothing is read: the
     /// plans say which sequence is which row.
     pub fn first_seq_ids(&self, n: u64) -> Vec<u64> {

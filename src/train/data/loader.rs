@@ -4,7 +4,6 @@ use super::error::n_needed;
 use super::label_stream::{LABELLED, LabelStream};
 use super::tokens::TokenStream;
 use super::{DataError, LabelSource, TokenSource};
-use crate::storage;
 use crate::train::example::Example;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
@@ -112,25 +111,6 @@ impl Loader {
             tokens_there: tokens.map_or(0, TokenSource::n_available),
             tokens_excluded: tokens.map_or(0, TokenSource::n_excluded),
         }
-    }
-
-    /// One identity for the order of both streams: `blake3:` and 64 hex digits over labels,
-    /// selection, token files, view, seed, shuffling, batch size, and what is left out. A
-    /// checkpoint that keeps it beside its position can tell that a resumed run would read other
-    /// sequences, such as after the labels were extended. The number of token steps, epochs and
-    /// prefetching are no part of it.
-    ///
-    /// # Errors
-    /// Token files that cannot be read.
-    pub fn fingerprint(&self) -> Result<String, DataError> {
-        let mut parts = vec![format!("batches of {}", self.stages.batch_size)];
-        if let Some(labels) = &self.labels {
-            parts.extend(labels.order_parts());
-        }
-        if let Some(tokens) = &self.tokens {
-            parts.extend(tokens.order_parts()?);
-        }
-        Ok(storage::fingerprint_of(parts.iter().map(String::as_str)))
     }
 
     /// Sequences given so far.

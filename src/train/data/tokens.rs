@@ -57,15 +57,6 @@ impl Excluded {
         self.n_others_before.len() as u64
     }
 
-    /// BLAKE3 of them, 64 hex digits.
-    fn hash(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for before in &self.n_others_before {
-            hasher.update(&before.to_le_bytes());
-        }
-        hasher.finalize().to_hex().to_string()
-    }
-
     /// The `i`-th seq_id that is not left out.
     fn nth_other(&self, i: u64) -> u64 {
         i + self.n_others_before.partition_point(|&before| before <= i) as u64
@@ -147,21 +138,11 @@ impl TokenSource {
         &self.corpus
     }
 
-    /// Where it was opened.
-    pub fn path(&self) -> &Path {
-        &self.options.path
-    }
-
     /// Its sequences. `document` packing takes one pass over the document index, so a view is made
     /// once and kept.
     pub fn view(&self) -> SequenceView<'_> {
         let view = SequenceView::new(&self.corpus, self.options.view.clone());
         view.expect("the same view was made when the corpus was opened")
-    }
-
-    /// Sequences of the corpus.
-    pub fn n_sequences(&self) -> u64 {
-        self.n_sequences
     }
 
     /// Sequences that are left out because the labelled stage may use them.
@@ -180,27 +161,6 @@ impl TokenSource {
             permutation: token_permutation(self.n_available(), self.options.seed, epoch),
             excluded: Arc::clone(&self.excluded),
         }
-    }
-
-    /// All that the order depends on, as text; of the files, samples.
-    pub(super) fn order_parts(&self) -> Result<Vec<String>, DataError> {
-        let TokenOptions {
-            said, view, seed, ..
-        } = &self.options;
-        let mut parts = vec![
-            format!("seed {seed}, eod {:?}, {view:?}", said.eod),
-            self.excluded.hash(),
-        ];
-        // Where they are as they always were, the order is called as it always was.
-        parts.extend(
-            self.said_dtype()
-                .map(|dtype| format!("dtype {}", dtype.name())),
-        );
-        parts.extend(self.is_front().then(|| "eod in front".to_owned()));
-        for path in self.corpus.files() {
-            parts.push(storage::sampled_blake3(path)?);
-        }
-        Ok(parts)
     }
 
     fn said_dtype(&self) -> Option<Dtype> {

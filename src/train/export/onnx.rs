@@ -34,22 +34,14 @@ pub enum OnnxWeights {
 /// Protobuf's limit on one message, bytes; some of it is for the graph itself.
 const MAX_INLINE_BYTES: u64 = (2 << 30) - (1 << 20);
 
-/// Writes the model as ONNX, in place of whatever has the name `path`.
+/// Writes the model as ONNX, in place of whatever has the name `path`, until a stop is asked for, by which
+/// nothing of what was there is lost. The graph gets its name last: without it nothing is there yet.
 /// Holds one copy of the weights beside `params` meanwhile. What a killed write of the same name left
-/// is swept.
+/// is swept. Tells what has which hash.
 ///
 /// # Errors
-/// I/O; weights inline that are more than a protobuf message may hold.
-pub fn write_onnx(path: &Path, params: &Params, weights: OnnxWeights) -> Result<(), ExportError> {
-    write_onnx_until(path, params, weights, &Interrupt::new()).map(drop)
-}
-
-/// [`write_onnx`] until a stop is asked for, by which nothing of what was there is lost. The graph
-/// gets its name last: without it nothing is there yet. Tells what has which hash.
-///
-/// # Errors
-/// Those of [`write_onnx`]; [`ExportError::Interrupted`].
-pub fn write_onnx_until(
+/// I/O; weights inline that are more than a protobuf message may hold; [`ExportError::Interrupted`].
+pub fn write_onnx(
     path: &Path,
     params: &Params,
     weights: OnnxWeights,

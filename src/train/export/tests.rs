@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::{Classified, Kind};
+use crate::interrupt::Interrupt;
 use crate::train::model::{ModelSpec, Params};
 use ::safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};
@@ -574,12 +575,12 @@ fn an_onnx_write_that_fails_leaves_no_model_over_the_weights_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.onnx");
     let (old, new) = (Params::init(&spec(true), 5), Params::init(&spec(false), 6));
-    write_onnx(&path, &new, OnnxWeights::External).unwrap();
+    write_onnx(&path, &new, OnnxWeights::External, &Interrupt::new()).unwrap();
     let whole_new = files(dir.path());
     for n in 0.. {
-        write_onnx(&path, &old, OnnxWeights::External).unwrap();
+        write_onnx(&path, &old, OnnxWeights::External, &Interrupt::new()).unwrap();
         let whole_old = files(dir.path());
-        let write = || write_onnx(&path, &new, OnnxWeights::External);
+        let write = || write_onnx(&path, &new, OnnxWeights::External, &Interrupt::new());
         let (result, reached) = crate::storage::fail_nth(n, write);
         let found = files(dir.path());
         let has_model = found.iter().any(|(name, _)| name == "m.onnx");
@@ -653,13 +654,13 @@ fn a_stop_that_is_asked_for_leaves_the_old_model() {
         special: &special(),
         tokenizer_json: None,
     };
-    let interrupt = crate::interrupt::Interrupt::new();
+    let interrupt = Interrupt::new();
     interrupt.request();
     let error = write_hf_until(model.dir.path(), &contents, &interrupt).unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
     let onnx = model.path("model.onnx");
     for weights in [OnnxWeights::Inline, OnnxWeights::External] {
-        let error = write_onnx_until(&onnx, &other, weights, &interrupt).unwrap_err();
+        let error = write_onnx(&onnx, &other, weights, &interrupt).unwrap_err();
         assert_eq!(error.kind(), Kind::Interrupted);
     }
     assert_eq!(files(model.dir.path()), before);

@@ -14,7 +14,8 @@
 //! Buffers are f32, row-major, and belong to the caller; suffixes say their shape: N positions,
 //! D model width, F feed-forward width, H heads, V vocabulary. Each function runs on the rayon pool
 //! that it is called in, and gives the same bits for the same number of threads. Another device
-//! would implement this list and nothing else.
+//! would implement this list and nothing else; what it is given from outside is plain data (`batch`,
+//! `tensor`).
 
 mod adamw;
 mod attention;

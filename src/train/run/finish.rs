@@ -3,7 +3,7 @@
 use super::inputs::Inputs;
 use crate::interrupt::Interrupt;
 use crate::storage::{remove_tree, replace_dir};
-use crate::train::export::{ExportError, OnnxWeights, seal_also, write_hf, write_onnx_until};
+use crate::train::export::{ExportError, OnnxWeights, seal_also, write_hf, write_onnx};
 use crate::train::model::Params;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ pub(super) fn write_final(
     )?;
     let onnx = part.join("model.onnx");
     // A stop is heard between steps; the model of the last one is written whole.
-    for (name, hash) in write_onnx_until(&onnx, params, weights_of(params), &Interrupt::new())? {
+    for (name, hash) in write_onnx(&onnx, params, weights_of(params), &Interrupt::new())? {
         seal_also(&part, &name, hash)?;
     }
     replace_dir(&part, &place, &run_dir.join(REPLACED))?;

@@ -49,19 +49,11 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Opens and checks all that `config` names; weights are not read yet.
+    /// Opens and checks all that `config` names; weights are not read yet. The labels are taken as they
+    /// were when their fingerprint was `labels_then`, where they were extended since.
     ///
     /// # Errors
     /// Whatever is wrong with a setting, with one of the inputs, or between them.
-    pub fn open(config: &RunConfig) -> Result<Self, TrainError> {
-        Self::open_as_of(config, None)
-    }
-
-    /// [`Inputs::open`] with the labels as they were when their fingerprint was `labels_then`, where
-    /// they were extended since.
-    ///
-    /// # Errors
-    /// Those of [`Inputs::open`].
     pub fn open_as_of(config: &RunConfig, labels_then: Option<&str>) -> Result<Self, TrainError> {
         config.validate()?;
         let labels = open_labels(config, labels_then)?;
@@ -121,11 +113,6 @@ impl Inputs {
     pub fn seq_len(&self) -> usize {
         let seq_len = self.config.data.seq_len;
         seq_len.expect("a resolved configuration has one") as usize
-    }
-
-    /// How the sequences of every source are cut.
-    pub fn view(&self) -> ViewOptions {
-        view_of(&self.config)
     }
 
     /// What the network is to hold room for.

@@ -153,15 +153,12 @@ fn only_the_groups_that_are_read_come_and_the_order_is_the_same() {
     assert_eq!(labels.groups(), [Scores, Stats, Topk, Samples]);
     let of = |labels: &LabelSource| {
         let mut loader = loader(labels, stages(6, 0, 5), 0);
-        let fingerprint = loader.fingerprint().unwrap();
-        let steps: Vec<Example> = (0..6)
-            .flat_map(|_| loader.next_labelled().unwrap())
-            .collect();
-        (fingerprint, steps)
+        let steps = (0..6).flat_map(|_| loader.next_labelled().unwrap());
+        steps.collect::<Vec<Example>>()
     };
-    let (fingerprint, whole) = of(&labels);
-    let (same, read) = of(&labels.reading(&[Stats, Samples]));
-    assert_eq!(fingerprint, same);
+    let whole = of(&labels);
+    let read = of(&labels.reading(&[Stats, Samples]));
+    assert_eq!(whole.len(), read.len());
     for (whole, read) in whole.iter().zip(&read) {
         assert_eq!(
             (read.seq_id, &read.input_ids),
@@ -229,36 +226,4 @@ fn the_first_sequences_are_known_without_reading_any() {
         expected.dedup();
         assert_eq!(labels.first_seq_ids(n as u64), expected);
     }
-}
-
-#[test]
-fn the_fingerprint_of_a_loader_changes_with_its_order_and_with_nothing_else() {
-    let fixture = Fixture::new();
-    let of = |options: &LabelOptions, tokens: &str, stages, prefetch| {
-        let labels = Some(LabelSource::open(options).unwrap());
-        let tokens = Some(fixture.tokens(tokens));
-        let position = LoaderPosition::default();
-        let loader = Loader::new(labels, tokens, stages, prefetch, position).unwrap();
-        loader.fingerprint().unwrap()
-    };
-    write_corpus(&fixture.path("other"), 100, 2);
-    let options = fixture.options();
-    let base = of(&options, "tokens", stages(5, 5, 4), 2);
-    assert_eq!(of(&options, "tokens", stages(5, 9, 4), 7), base);
-    let seeded = LabelOptions {
-        seed: 6,
-        ..options.clone()
-    };
-    let shuffled = LabelOptions {
-        shuffle_row_groups: 2,
-        ..options.clone()
-    };
-    let others = [
-        of(&seeded, "tokens", stages(5, 5, 4), 2),
-        of(&shuffled, "tokens", stages(5, 5, 4), 2),
-        of(&options, "other", stages(5, 5, 4), 2),
-        of(&options, "tokens", stages(6, 5, 4), 2),
-        of(&options, "tokens", stages(5, 5, 5), 2),
-    ];
-    assert!(!others.contains(&base), "{others:?}");
 }

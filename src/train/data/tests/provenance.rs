@@ -295,34 +295,8 @@ fn damaged_tokens_are_refused_and_tokens_that_are_overwritten_meanwhile_are_noti
     file.set_len(2).unwrap();
     assert_says(source.check_unchanged(), &["changed while it was read"]);
     let mut stream = super::super::tokens::TokenStream::new(&source, 0);
-    let read: Result<Vec<_>, _> = (0..source.n_sequences())
+    let read: Result<Vec<_>, _> = (0..source.n_available())
         .map(|_| stream.next_example())
         .collect();
     assert_says(read, &["tokens.bin was cut while it was read"]);
-}
-
-#[test]
-fn the_side_of_the_separator_is_part_of_the_order_where_it_is_the_front() {
-    let fixture = Fixture::new();
-    let raw: Vec<u8> = [9, 1, 2, 9, 3, 4].map(u16::to_le_bytes).concat();
-    std::fs::write(fixture.path("raw.bin"), &raw).unwrap();
-    let mut options = fixture.token_options("raw.bin");
-    options.said.eod = Some(9);
-    let open = |options: &TokenOptions| TokenSource::open(options, &facts(&fixture.plan)).unwrap();
-    let (front, notes) = open(&options);
-    assert!(
-        notes
-            .iter()
-            .any(|note| note.contains("--eod-position front")),
-        "{notes:?}"
-    );
-    let order = |source: &TokenSource| source.order_parts().unwrap();
-    options.said.eod_position = Some(crate::tokens::EodPosition::Back);
-    let (back, _) = open(&options);
-    assert_ne!(order(&front), order(&back));
-    assert_eq!(
-        order(&back).len(),
-        3,
-        "as it was called before there was a choice"
-    );
 }

@@ -103,28 +103,6 @@ fn sequences_that_the_selection_drops_are_free_for_the_token_stage() {
 }
 
 #[test]
-fn what_a_selection_keeps_is_part_of_the_loaders_fingerprint() {
-    let fixture = Fixture::new();
-    let of = |labels: LabelSource| loader(&labels, stages(5, 0, 1), 0).fingerprint().unwrap();
-    let whole = of(fixture.labels());
-    let third_of_it = of(open(&fixture, columns(&third()), None).unwrap());
-    // As many of each row group, but one is another.
-    let mut traded = third();
-    let kept = traded.iter().position(|row| row.1).unwrap();
-    let same_group = |id: u64| {
-        let slot = fixture.plan.slot_of(id).unwrap();
-        (slot.shard, slot.row_group)
-    };
-    let other = traded
-        .iter()
-        .position(|row| !row.1 && same_group(row.0) == same_group(traded[kept].0))
-        .unwrap();
-    (traded[kept].1, traded[other].1) = (false, true);
-    let traded = of(open(&fixture, columns(&traded), None).unwrap());
-    assert!(whole != third_of_it && third_of_it != traded);
-}
-
-#[test]
 fn the_budget_counts_what_is_kept() {
     let fixture = Fixture::new();
     let labels = open(&fixture, columns(&third()), None).unwrap();

@@ -68,7 +68,7 @@ fn nothing_is_left_out_of_another_corpus() {
     let fixture = Fixture::new();
     write_corpus(&fixture.path("other"), 90, 2);
     let loader = both(&fixture, "other", once(10, 3)).unwrap();
-    let n_sequences = fixture.tokens("other").n_sequences();
+    let n_sequences = fixture.tokens("other").n_available();
     assert_eq!(loader.coverage().tokens_excluded, 0);
     assert_eq!(loader.coverage().tokens_there, n_sequences);
 }
