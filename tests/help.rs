@@ -123,3 +123,48 @@ fn progress_is_text_in_a_log_and_json_or_nothing_where_asked_for() {
     let failed = fail_with(saltworks().args(["stats", "nowhere", "-q"]), 2);
     assert!(failed.starts_with("error: "), "{failed}");
 }
+
+/// What `line` prints, which must be one JSON object, in `folder`.
+fn json(program: &str, folder: &std::path::Path, line: &str) -> serde_json::Value {
+    let mut command = Command::new(program);
+    command.args(line.split(' ')).current_dir(folder);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{line}\n{}", text(&output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+#[test]
+fn results_come_as_one_json_object_where_asked_for() {
+    let inputs = Inputs::new(3_000);
+    let folder = inputs.dir.path();
+    let words = "{\"text\":\"the sea gives salt and the salt gives taste\"}\n";
+    std::fs::write(inputs.path("text.jsonl"), words.repeat(200)).unwrap();
+    std::fs::write(
+        inputs.path("run.toml"),
+        "output = \"run\"\n[model]\nd_model = 16\nn_layers = 1\nn_heads = 1\nd_ff = 16\n\
+         [data]\ntokens = \"corpus\"\ntokenizer = \"words.json\"\nseq_len = 16\n\
+         [train]\nsteps = 2\nbatch_size = 2\n[schedule]\nlr = 1e-3\nwarmup_steps = 0\n",
+    )
+    .unwrap();
+    let [(_, label), (_, train)] = PROGRAMS;
+    let trained = "tokenizer train --input text.jsonl --vocab-size 270 -o words.json --json";
+    assert_eq!(json(label, folder, trained)["n_documents"], 200);
+    let tokenize = "tokenize --input text.jsonl --tokenizer words.json -o corpus --json";
+    assert_eq!(json(label, folder, tokenize)["n_documents"], 200);
+    let mut made = inputs.label("labels");
+    let made: serde_json::Value = serde_json::from_str(&stdout(made.arg("--json"))).unwrap();
+    assert_eq!(made["is_complete"], true);
+    let finalized = json(label, folder, "finalize labels --json");
+    assert_eq!(finalized["n_rows"].as_u64().map(|n| n > 0), Some(true));
+    let run = json(train, folder, "run --config run.toml --json");
+    assert_eq!(
+        (&run["n_steps"], &run["was_finished"]),
+        (&2.into(), &false.into())
+    );
+    let export = json(train, folder, "export --model run -o hf --json");
+    assert_eq!(export["output"], "hf");
+    let sample = json(train, folder, "generate --model run --max-tokens 3 --json");
+    assert_eq!(sample["ids"].as_array().unwrap().len(), 3);
+    let plotted = json(train, folder, "plot run --output curves --json");
+    assert!(inputs.path(plotted["svg"].as_str().unwrap()).is_file());
+}

@@ -2,7 +2,7 @@
 
 use super::opened::{ModelArgs, OpenedModel, interrupt};
 use crate::common::exit::Result;
-use crate::common::print::{out, say};
+use crate::common::print::{self, out, say};
 use saltworks::interrupt::Interrupt;
 use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
 use saltworks::train::export::{
@@ -45,6 +45,10 @@ pub(crate) struct Args {
     /// Replace what is in the output.
     #[arg(long)]
     overwrite: bool,
+
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -62,7 +66,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             say!("note: {} is this model already", dir.display());
         } else {
             write_directory(dir, &opened, &params, &interrupt)?;
-            out!("wrote {}", dir.display());
+            args.wrote(dir);
         }
     }
     if let Some(path) = &args.onnx {
@@ -71,12 +75,22 @@ pub(crate) fn run(args: Args) -> Result<()> {
             false => OnnxWeights::Inline,
         };
         write_onnx_beside_config(path, &opened, &params, weights, &interrupt)?;
-        out!("wrote {}", path.display());
+        args.wrote(path);
+    }
+    if args.json {
+        let written = serde_json::json!({ "output": args.output, "onnx": args.onnx });
+        print::json(&written, true);
     }
     Ok(())
 }
 
 impl Args {
+    fn wrote(&self, path: &Path) {
+        if !self.json {
+            out!("wrote {}", path.display());
+        }
+    }
+
     /// Nothing that is there is replaced unasked, and that is known before the model is read. What a
     /// killed export left, which lacks what gets its name last, is nothing.
     fn check_outputs(&self) -> Result<(), ExportError> {

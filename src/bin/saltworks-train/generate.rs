@@ -64,6 +64,10 @@ pub(crate) struct Args {
     /// Threads; 0 for one a core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+
+    /// One JSON object a text, each on a line, in place of text.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -85,8 +89,19 @@ pub(crate) fn run(args: Args) -> Result<()> {
         let written =
             pool.install(|| generate(&mut network, &prompt, &options, |_| flow(&interrupt)))?;
         let text = tokenizer.decode(&[&prompt[..], &written.ids].concat());
-        print_sample(&args, sample_idx, shown(&text, tokenizer, &prompt));
-        note_end(written.stop, written.ids.len());
+        let text = shown(&text, tokenizer, &prompt);
+        if args.json {
+            let sample = serde_json::json!({
+                "sample": sample_idx,
+                "text": text,
+                "ids": written.ids,
+                "end": why(written.stop),
+            });
+            print::json(&sample, false);
+            continue;
+        }
+        print_sample(&args, sample_idx, text);
+        say!("note: {} tokens; {}", written.ids.len(), why(written.stop));
     }
     Ok(())
 }
@@ -155,11 +170,10 @@ fn print_sample(args: &Args, sample_idx: u64, text: &str) {
     print::block(&format!("{}\n", text.trim_start()));
 }
 
-fn note_end(stop: Stop, n_tokens: usize) {
-    let why = match stop {
+fn why(stop: Stop) -> &'static str {
+    match stop {
         Stop::EndOfDocument => "the model ended it",
         Stop::MaxTokens => "as many as --max-tokens allows",
         Stop::MaxSeqLen => "the model is for no more positions",
-    };
-    say!("note: {n_tokens} tokens; {why}");
+    }
 }

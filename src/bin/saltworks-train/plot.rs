@@ -2,7 +2,7 @@
 
 use super::opened::end_when_interrupted;
 use crate::common::exit::Result;
-use crate::common::print::out;
+use crate::common::print::{self, out};
 use saltworks::train::plot::{PlotOptions, XAxis, plot_runs};
 use std::path::PathBuf;
 
@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// A line above the curves.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -39,6 +42,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         title: args.title,
     };
     let plotted = plot_runs(&args.runs, &args.output, &options)?;
+    if args.json {
+        print::json(
+            &serde_json::json!({ "svg": plotted.svg, "png": plotted.png }),
+            true,
+        );
+        return Ok(());
+    }
     out!("{}", plotted.svg.display());
     out!("{}", plotted.png.display());
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::opened::end_when_interrupted;
 use crate::common::exit::Result;
-use crate::common::print::{out, say};
+use crate::common::print::{self, out, say};
 use saltworks::experiment::report::{ReportInputs, read_results, write};
 use std::path::PathBuf;
 
@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Where to; the experiment's own directory unless given.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// One JSON object in place of text.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -53,6 +56,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         ..ReportInputs::default()
     };
     let written = write(&output, &results, &inputs)?;
+    if args.json {
+        print::json(
+            &serde_json::json!({ "page": written.page, "notes": written.notes }),
+            true,
+        );
+        return Ok(());
+    }
     for note in &written.notes {
         say!("note: {note}");
     }
