@@ -49,10 +49,25 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
     /// # Errors
     /// Those of [`Typed::over`].
     pub fn over_layers(self, layers: Layers) -> Result<T, ConfigFileError> {
+        let typed = self.table()?;
+        layers.with_typed(typed, self.excluded).into_options()
+    }
+}
+
+impl<T> Typed<T> {
+    /// Whether the flag of `key` was.
+    pub fn is_typed(&self, key: &str) -> bool {
+        self.typed.iter().any(|typed| typed == key)
+    }
+}
+
+impl<T: Serialize> Typed<T> {
+    /// What was typed.
+    pub(super) fn table(&self) -> Result<Table, ConfigFileError> {
         let all = Table::try_from(&self.values);
         let mut typed = all.map_err(|source| ConfigFileError::Serialize { source })?;
-        typed.retain(|key, _| self.typed.iter().any(|typed| typed == key));
-        layers.with_typed(typed, self.excluded).into_options()
+        typed.retain(|key, _| self.is_typed(key));
+        Ok(typed)
     }
 }
 

@@ -15,10 +15,12 @@ mod error;
 mod flags;
 mod layers;
 mod overrides;
+mod starter;
 mod write;
 
 pub use error::ConfigFileError;
 pub use flags::{Typed, defaults};
 pub use layers::Layers;
 pub use overrides::text_override;
+pub use starter::starter;
 pub use write::{to_toml, write};

@@ -5,6 +5,7 @@ mod common;
 mod demo;
 mod doctor;
 mod finalize;
+mod init;
 mod inspect;
 mod label;
 mod plan;
@@ -43,6 +44,7 @@ enum Command {
     Doctor(doctor::Args),
     Tokenizer(tokenizer::Args),
     Tokenize(tokenize::Args),
+    Init(init::Args),
     Plan(plan::Args),
     Label(label::Args),
     Finalize(finalize::Args),
@@ -65,6 +67,7 @@ fn main() -> std::process::ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Tokenizer(args) => tokenizer::run(args),
         Command::Tokenize(args) => tokenize::run(args),
+        Command::Init(args) => init::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Label(args) => label::run(args),
         Command::Finalize(args) => finalize::run(args),

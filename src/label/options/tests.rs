@@ -230,3 +230,32 @@ fn settings_of_draws_without_the_group_and_impossible_ones_are_refused_by_name()
         assert!(message(options).contains("--samples-tau"), "{tau}");
     }
 }
+
+#[test]
+fn a_starter_has_every_option_and_reads_back_as_what_was_typed() {
+    let flags = [
+        "--teacher",
+        "m.onnx",
+        "--top-k",
+        "8",
+        "--mask-vocab-padding",
+    ];
+    let favoured = toml::from_str("samples = 180\ntop_k = 3").unwrap();
+    let text = crate::config::starter(&typed(&flags), &favoured).unwrap();
+    let options = layered(&text, &[], &[]).unwrap();
+    let expected = LabelOptions {
+        samples: Some(180),
+        ..typed(&flags).over(None, &[]).unwrap()
+    };
+    assert_eq!(options, expected);
+    // What is a comment holds the default: without the comment signs nothing changes.
+    for line in [
+        "# round = \"m5\"",
+        "# zstd_level = 3",
+        "# order_seed = 0",
+        "# seq_len = T",
+    ] {
+        assert!(text.contains(&format!("\n{line}\n")), "{line}\n{text}");
+    }
+    assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+}
