@@ -106,7 +106,7 @@ fn label_config(
     demand: &LabelDemand,
 ) -> Result<LabelConfig> {
     let mut below = Table::try_from(&config.data).map_err(unwritable)?;
-    below.retain(|key, _| SHARED_KEYS.iter().any(|shared| *shared == key));
+    below.retain(|key, _| SHARED_KEYS.contains(&key));
     let output = config.data.labels.clone();
     let output = output.unwrap_or_else(|| UNNAMED_OUTPUT.into());
     below.insert(
