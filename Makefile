@@ -17,7 +17,7 @@ SHARED_DATA ?= $(if $(SALTWORKS_SHARED_DATA),$(SALTWORKS_SHARED_DATA),$(CURDIR)/
 FEATURES = $$(awk '/^\[/ { inside = ($$0 == "[features]") } \
 	inside && /^[a-z]/ && $$1 != "default" { print $$1 }' Cargo.toml)
 
-.PHONY: help setup demo test lint doc check-features deny audit miri real-data bench fuzz coverage
+.PHONY: help setup demo test lint doc check-features deny audit miri real-data bench dist fuzz coverage
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -25,9 +25,9 @@ help: ## List the targets.
 setup: ## Make .venv: ONNX Runtime and the tests' Parquet readers, pinned with hashes.
 	@sh scripts/setup.sh
 
-demo: setup ## From text to a report: SLM, labels, selection, LLMs with and without (CORPUS=PATH for your text).
+demo: setup ## From text to a report: SLM, labels, selection, LLMs with and without (CORPUS=PATH for your text, QUICK=1 for one minute).
 	$(CARGO) build --locked --release --bins
-	$(WITH_RUNTIME) $(CARGO) run --locked --release -- demo --output "$(DEMO_DIR)" $(if $(CORPUS),--corpus $(CORPUS))
+	$(WITH_RUNTIME) $(CARGO) run --locked --release -- demo --output "$(DEMO_DIR)" $(if $(QUICK),--quick) $(if $(CORPUS),--corpus $(CORPUS))
 
 test: setup ## Run every test but the real-data ones.
 	$(WITH_RUNTIME) $(CARGO) test --locked
@@ -76,6 +76,9 @@ real-data: setup ## Check against real text and models (SHARED_DATA=DIR, default
 
 bench: setup ## Run the benchmarks (release profile).
 	$(WITH_RUNTIME) $(CARGO) bench --locked
+
+dist: setup ## Make dist/saltworks-VERSION-TARGET.tar.gz: programs and ONNX Runtime, for glibc 2.28 (x86_64 Linux).
+	@sh scripts/dist.sh
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (default 180) each.
 	@command -v cargo-fuzz >/dev/null || { echo "needs cargo-fuzz: cargo install cargo-fuzz" >&2; exit 1; }

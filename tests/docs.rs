@@ -28,11 +28,6 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "it sets up the machine",
     ),
     (
-        "README.md",
-        ". .venv/bin/activate                       # where ONNX Runtime is",
-        "it trains for a minute",
-    ),
-    (
         "docs/experiments.md",
         "scripts/experiment.sh books books.train.jsonl.zst books.valid.jsonl.zst tech.valid.jsonl.zst",
         "it trains for hours",
