@@ -139,7 +139,7 @@ pub enum LabelError {
     },
     /// The process was asked to stop.
     #[error(
-        "interrupted: {n_done} of {n_shards} shards are done; the same command goes on from there"
+        "interrupted: {n_done} of {n_shards} shards are done; the same command resumes from there"
     )]
     Interrupted {
         /// Shards of this task that are done.

@@ -77,7 +77,7 @@ pub struct LabelOptions {
     #[arg(long, value_name = "T")]
     pub seq_len: Option<u32>,
 
-    /// How documents become sequences: concat (one after the other, attention across borders) or
+    /// How documents become sequences: concat (one after the other, attention across boundaries) or
     /// document (each cut by itself).
     #[arg(long, value_name = "PACKING", default_value = "concat")]
     pub packing: Packing,
@@ -86,7 +86,7 @@ pub struct LabelOptions {
     #[arg(long, value_name = "ID")]
     pub sequence_bos: Option<u32>,
 
-    /// Ids kept a position.
+    /// Ids kept per position.
     #[arg(long, value_name = "K", default_value_t = 64)]
     pub top_k: u32,
 
@@ -95,20 +95,20 @@ pub struct LabelOptions {
     #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
     pub groups: Option<Vec<Group>>,
 
-    /// Draws a position from the teacher's distribution, with replacement (group samples), 1 to 65535.
+    /// Samples per position from the teacher's distribution, with replacement (group samples), 1 to 65535.
     /// Default: 50.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub samples: Option<u32>,
 
-    /// Temperature that draws are made at; a loss of draws is unbiased at this one alone. Default: 1.
+    /// Temperature that samples are drawn at; a loss on samples is unbiased at this one alone. Default: 1.
     #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
     pub samples_tau: Option<f64>,
 
-    /// Seed of the draws. Default: 0.
+    /// Seed of the samples. Default: 0.
     #[arg(long, value_name = "SEED")]
     pub samples_seed: Option<u64>,
 
-    /// Extra temperatures, comma-separated: a log-partition a position each.
+    /// Extra temperatures, comma-separated: one log-partition per position each.
     #[arg(
         long,
         value_name = "TAU",
@@ -166,7 +166,7 @@ pub struct LabelOptions {
     #[arg(long, value_name = "N")]
     pub batch_tokens: Option<u32>,
 
-    /// Bytes a shard to aim for.
+    /// Target size of a shard, bytes.
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_SHARD_BYTES)]
     pub shard_bytes: u64,
 

@@ -53,7 +53,7 @@ fn score_lines(summary: &Summary) -> Vec<String> {
     let title = format!("{}, {}", score.name(), score.unit());
     let heads = format!(
         "{title:<34} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "least", "5%", "median", "95%", "greatest"
+        "min", "5%", "median", "95%", "max"
     );
     let line = |name: &str, s: &ScoreSummary| {
         format!(

@@ -71,7 +71,7 @@ fn column_lines(stats: &SetStats) -> Vec<String> {
 fn position_lines(distribution: &Distribution, width: usize) -> Vec<String> {
     let summary = &distribution.summary;
     let heading = format!(
-        "{}: mean {:.4}{}, median {:.3}, 5% {:.3}, 95% {:.3}, greatest {:.3}",
+        "{}: mean {:.4}{}, median {:.3}, 5% {:.3}, 95% {:.3}, max {:.3}",
         distribution.name,
         summary.mean,
         match distribution.unit {
@@ -111,7 +111,7 @@ fn score_lines(scores: &[Distribution]) -> Vec<String> {
     }
     let heads = format!(
         "{:<26} {:>8} {:>8} {:>8} {:>8} {:>8}  {}",
-        "score", "least", "5%", "mean", "95%", "greatest", "shape"
+        "score", "min", "5%", "mean", "95%", "max", "shape"
     );
     let line = |score: &Distribution| {
         let summary = &score.summary;

@@ -124,7 +124,7 @@ fn bound_lines(figures: &TeacherFigures) -> Vec<String> {
         lines.push("  The lower bound over all positions is within noise.".to_owned());
     }
     lines.push(
-        "  Bounds on means, from least to greatest; on text that the teacher was not trained on."
+        "  Lower and upper bounds on means; on text that the teacher was not trained on."
             .to_owned(),
     );
     lines

@@ -58,7 +58,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     labels: labelled::LabelArgs,
 
-    /// How documents become sequences: concat (one after the other, attention across borders) or
+    /// How documents become sequences: concat (one after the other, attention across boundaries) or
     /// document (each cut by itself). Default: concat for --tokens, document for --text.
     #[arg(long, value_name = "PACKING")]
     packing: Option<Packing>,
@@ -113,7 +113,7 @@ struct TextArgs {
     #[arg(long, value_name = "NAME", default_value = DEFAULT_TEXT_FIELD)]
     text_field: String,
 
-    /// Count lines that are no documents and go on, instead of stopping at the first.
+    /// Count lines that are not documents and continue, instead of stopping at the first.
     #[arg(long)]
     skip_bad_lines: bool,
 

@@ -11,7 +11,7 @@ const EXAMPLES: &str = "\
 Example:
   saltworks-train generate --model runs/llm --prompt \"The sea\" --temperature 0.8";
 
-/// Let a model go on from a prompt, to see what it says.
+/// Let a model continue a prompt, to see what it writes.
 ///
 /// Every token recomputes the whole text before it (there is no cache of keys and values), which is
 /// fine for a few lines. Prompt and text together are at most as long as the model is for.
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// Text to go on from. Without one the model begins a text, behind the id that ends another.
+    /// Text to continue. Without one the model begins a text, after the id that ends another.
     #[arg(
         long,
         value_name = "TEXT",

@@ -17,7 +17,7 @@ Examples:
 
 /// Train a model: from token files, and from labels, with no teacher running.
 ///
-/// A run that was stopped goes on with --resume, bit for bit.
+/// A run that was stopped resumes with --resume, bit for bit.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -277,7 +277,7 @@ fn print_finished(finished: &Finished) {
 }
 
 fn print_profile(finished: &Finished) {
-    out!("share of the steps' time:");
+    out!("fraction of the steps' time:");
     for (name, share) in finished.profile.shares() {
         out!("  {name:<24}{:>5.1}%", 100.0 * share);
     }

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     score: ScoreId,
     #[command(flatten)]
     amount: AmountArgs,
-    /// Never keep sequences of whose positions a smaller share than this is learnable (target_rank < k).
+    /// Never keep sequences with a smaller fraction of learnable positions (target_rank < k) than this.
     #[arg(long, value_name = "SHARE")]
     min_learnable: Option<f64>,
     /// Seed of `random` and `weighted`.
@@ -77,7 +77,7 @@ pub(crate) struct Args {
 #[group(required = true, multiple = false)]
 #[command(next_help_heading = "Amount (one of these)")]
 struct AmountArgs {
-    /// Keep this share of all sequences, such as 0.25.
+    /// Keep this fraction of all sequences, such as 0.25.
     #[arg(long, value_name = "SHARE")]
     fraction: Option<f64>,
     /// Keep so many sequences.

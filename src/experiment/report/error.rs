@@ -44,7 +44,7 @@ pub enum ReportError {
     },
     /// Results that are damaged.
     #[error(
-        "{} does not hold results; restore it, or run `saltworks-train compare` again, which goes on from what is done",
+        "{} does not hold results; restore it, or run `saltworks-train compare` again, which resumes from what is done",
         path.display()
     )]
     Results {

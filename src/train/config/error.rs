@@ -35,7 +35,7 @@ pub enum ConfigError {
     },
     /// A run in progress was begun with another value.
     #[error(
-        "{key} is {ours}, but the run {} was begun with {theirs}: set it back to go on, or give another `output` for a new run",
+        "{key} is {ours}, but the run {} was begun with {theirs}: set it back to resume, or give another `output` for a new run",
         run.display()
     )]
     OtherRun {
@@ -50,7 +50,7 @@ pub enum ConfigError {
     },
     /// A branch that would learn otherwise than the run that it is of.
     #[error(
-        "{key} is {ours}, but {theirs} in the run that branch_from goes on from ({}): set it so here too, or train from the beginning without branch_from",
+        "{key} is {ours}, but {theirs} in the run that branch_from continues ({}): set it so here too, or train from the beginning without branch_from",
         checkpoint.display()
     )]
     OtherTrunk {
@@ -65,7 +65,7 @@ pub enum ConfigError {
     },
     /// A branch whose learning rate is another than that of its run before the branch point.
     #[error(
-        "the learning rate of step {step} is {ours} by this schedule, but was {theirs} in the run that branch_from goes on from ({}): give a fall that begins behind the checkpoint (schedule.shape = \"wsd\" with schedule.decay_steps of at most {most}, from a run whose rate has not begun to fall), or branch from an earlier checkpoint",
+        "the learning rate of step {step} is {ours} by this schedule, but was {theirs} in the run that branch_from continues ({}): give a decay that begins after the checkpoint (schedule.shape = \"wsd\" with schedule.decay_steps of at most {most}, from a run whose rate has not begun to fall), or branch from an earlier checkpoint",
         checkpoint.display()
     )]
     OtherRate {

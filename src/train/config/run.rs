@@ -17,7 +17,7 @@ pub struct RunConfig {
     pub model: Option<ModelConfig>,
     /// A Hugging Face Llama directory to start from.
     pub init: Option<PathBuf>,
-    /// A checkpoint of another run (RUN/checkpoints/step-N) to go on from as if this run had been that
+    /// A checkpoint of another run (RUN/checkpoints/step-N) to continue as if this run had been that
     /// one up to there: weights, moments, place in the data. What is learnt must be configured as it
     /// was there, but for `train.steps` and the fall of the learning rate (`schedule.shape`, `min_lr`,
     /// `decay_steps`), which must not have begun: so several runs decay from one. A warm-up that is
@@ -162,7 +162,7 @@ pub enum LrShape {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleConfig {
-    /// Greatest learning rate.
+    /// Maximum learning rate.
     pub lr: f64,
     /// Where it ends. Default: a tenth of `lr` for `cosine` and `linear`, 0 for `wsd`.
     pub min_lr: Option<f64>,
@@ -198,7 +198,7 @@ pub struct OptimizerConfig {
     pub eps: f32,
     /// Decoupled weight decay.
     pub weight_decay: f32,
-    /// Greatest norm of all gradients together; 0 does not clip.
+    /// Maximum norm of all gradients together; 0 does not clip.
     pub grad_clip: f64,
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct InputArgs {
     /// JSON field, or Parquet column, that holds the text.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_TEXT_FIELD)]
     text_field: String,
-    /// Count lines that are no documents and go on, instead of stopping at the first.
+    /// Count lines that are not documents and continue, instead of stopping at the first.
     #[arg(long)]
     skip_bad_lines: bool,
     /// Largest window of a .zst file, binary logarithm of bytes, which are then used: 31 reads what

@@ -161,7 +161,7 @@ fn shows(comparison: &Comparison<'_>, drawn: &[Drawn<'_>], over: &str) -> String
         .unwrap_or(1);
     let lines = match n_runs {
         1 => "one run each".to_owned(),
-        n => format!("the mean of up to {n} seeds, with a band from the least to the greatest"),
+        n => format!("the mean of up to {n} seeds, with a band from the minimum to the maximum"),
     };
     let mut text = format!(
         "Mean NLL on the validation text of the runs (lower is better) over {over}; {lines}."

@@ -39,15 +39,15 @@ pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
         format!("final NLL of {base}"),
     ));
     let bars = match comparison.has_spread() {
-        true => "means over seeds, whiskers from the least to the greatest",
+        true => "means over seeds, whiskers from the minimum to the maximum",
         false => "of one seed",
     };
     Some(Figure {
         name: "shares",
-        label: "NLL of decayed models over the share of the steps".to_owned(),
+        label: "NLL of decayed models over the fraction of the steps".to_owned(),
         picture: Picture::of(legend, vec![vec![panel(&lines, target)?]]),
         shows: format!(
-            "NLL on {set} of models decayed after a share of the steps of a whole run ({bars}). The dashed line is \
+            "NLL on {set} of models decayed after a fraction of the steps of a whole run ({bars}). The dashed line is \
              the baseline\u{2019}s final NLL; a hollow mark is where an arm\u{2019}s mean comes down to that of the same seeds, \
              between branches by a straight line."
         ),

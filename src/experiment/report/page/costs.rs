@@ -99,7 +99,7 @@ fn finals_table(comparison: &Comparison<'_>) -> String {
         false => "",
     };
     let caption = format!(
-        "Final models: NLL in nats per token, share of positions whose target is the best id, and expected calibration \
+        "Final models: NLL in nats per token, fraction of positions whose target is the best id, and expected calibration \
          error of the best id\u{2019}s probability (15 bins).{spread}"
     );
     table(&caption, &heads, &rows, 1)

@@ -282,7 +282,7 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
         "{spread}Difference: to {base} of the same seed, nats per token.{}",
         match has_branches {
             true => format!(
-                " As good at: share of the steps at which a decayed model reaches {base}\u{2019}s final NLL, mean over the seeds that reach it."
+                " As good at: fraction of the steps at which a decayed model reaches {base}\u{2019}s final NLL, mean over the seeds that reach it."
             ),
             false => String::new(),
         }

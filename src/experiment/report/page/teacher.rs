@@ -71,7 +71,7 @@ fn gap(held_out: &HeldOut) -> String {
     let said = match held_out.auto_margin {
         Some(_) => format!(
             "On the labelled text the teacher is {gap} nats better than on held-out text. As far as both are of one kind, \
-             it has learnt that much of the former by heart, and its labels say more there than it knows."
+             it has memorised that much of the former, and its labels say more there than it knows."
         ),
         None => format!(
             "Held-out text costs the teacher {gap} nats more than the labelled text: not more than noise, or the texts are not of one kind."
