@@ -418,7 +418,7 @@ fn doctor_says_what_is_wrong_with_tmpdir_and_reports_the_rest() {
 
 /// Sends `signal` once the command has begun, and gives the exit code.
 fn signalled(command: &mut Command, signal: i32) -> Option<i32> {
-    let mut child = command
+    let mut child = process::hearing_hangups(command)
         .stderr(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
@@ -432,9 +432,8 @@ fn signalled(command: &mut Command, signal: i32) -> Option<i32> {
 #[test]
 fn long_commands_end_with_75_by_any_wish_to_stop() {
     let inputs = Inputs::new(400_000);
-    // Seconds of reading, so that the signal comes in time on a busy machine.
     let text =
-        "the sea gives salt and the salt gives taste to whoever asks for it\n".repeat(1_500_000);
+        "the sea gives salt and the salt gives taste to whoever asks for it\n".repeat(300_000);
     std::fs::write(inputs.path("long.txt"), text).unwrap();
     let train = "tokenizer train --input long.txt --vocab-size 5000 --output t.json";
     for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {

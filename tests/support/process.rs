@@ -7,6 +7,7 @@
     reason = "each test file uses a part of it"
 )]
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,8 +15,21 @@ use std::time::{Duration, Instant};
 /// How long something is waited for before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// The command with SIGHUP as it is by default: under nohup the tests ignore it themselves, and so would
+/// the child.
+pub fn hearing_hangups(command: &mut Command) -> &mut Command {
+    let reset = || {
+        // SAFETY: two integers; `signal` may be called between fork and exec.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: `reset` does nothing else.
+    unsafe { command.pre_exec(reset) }
+}
+
 /// Starts the command; what it prints is kept for the end.
 pub fn spawn(command: &mut Command) -> Child {
+    let command = hearing_hangups(command);
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
