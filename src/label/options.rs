@@ -199,10 +199,6 @@ pub struct LabelOptions {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub allow_any_teacher: bool,
 
-    /// Gigabytes that labels may take on the disk; shows that an option is declared in one place.
-    #[arg(long, value_name = "GB", default_value_t = 100)]
-    pub most_gigabytes: u32,
-
     /// Label sequences with a token that the teacher gives no probability at all (its logit is -inf)
     /// too: their scores by NLL are null, so that `select` keeps none of them by those.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
