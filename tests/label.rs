@@ -221,7 +221,7 @@ fn sigterm_stops_before_the_last_shard_and_leaves_no_temporaries() {
     let printed = text(&output);
     assert_eq!(output.status.code(), Some(75), "{printed}");
     assert!(
-        printed.contains("interrupted") && printed.contains("goes on"),
+        printed.contains("interrupted") && printed.contains("the same command resumes"),
         "{printed}"
     );
     let files = snapshot(&inputs.path("labels"));
