@@ -57,7 +57,7 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
     }
     Some(Section {
         id: "provenance",
-        title: "Where it comes from",
+        title: "Provenance",
         body,
     })
 }

@@ -51,7 +51,7 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
         + &contents.figure("final");
     Some(Section {
         id: "result",
-        title: "What came out",
+        title: "Results",
         body,
     })
 }
