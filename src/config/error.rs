@@ -41,8 +41,10 @@ pub enum ConfigFileError {
         /// What is wrong with it.
         place: PlaceError,
     },
-    /// A value that TOML has no words for, such as a path that is not Unicode.
-    #[error("the configuration cannot be written as TOML: give paths that are Unicode")]
+    /// A value that TOML has no words for: a path that is not Unicode, a number of 2^63 or more.
+    #[error(
+        "the configuration cannot be written as TOML: give paths that are Unicode, and numbers below 2^63"
+    )]
     Serialize {
         /// Why.
         #[source]

@@ -77,7 +77,7 @@ impl Override {
 }
 
 /// A TOML value, or the text itself; `None` for text that only looks like a value.
-fn parse_value(text: &str) -> Option<Value> {
+pub(super) fn parse_value(text: &str) -> Option<Value> {
     match text.parse() {
         Ok(value) => Some(value),
         Err(_) if text.starts_with(['"', '\'', '[', '{']) => None,

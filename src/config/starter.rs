@@ -2,9 +2,10 @@
 
 use super::error::ConfigFileError;
 use super::flags::Typed;
+use super::overrides::parse_value;
 use clap::{Arg, Args, Command};
 use serde::Serialize;
-use toml::{Table, Value};
+use toml::Table;
 
 /// Columns that comments are wrapped to.
 const WIDTH: usize = 100;
@@ -46,10 +47,7 @@ fn default_of(argument: &Arg) -> String {
         let names = argument.get_value_names().unwrap_or_default();
         return names.first().map(ToString::to_string).unwrap_or_default();
     };
-    match default.parse::<Value>() {
-        Ok(value) => value.to_string(),
-        Err(_) => Value::String(default.into_owned()).to_string(),
-    }
+    parse_value(&default).map_or_else(|| default.to_string(), |value| value.to_string())
 }
 
 /// `text` as comment lines of at most [`WIDTH`] columns.

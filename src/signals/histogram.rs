@@ -51,7 +51,6 @@ impl Counts {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Histogram {
     bounds: Range<f64>,
-    n_bins: usize,
     /// Whether values are whole numbers, one bin each.
     is_whole: bool,
     counts: Counts,
@@ -66,7 +65,6 @@ impl Histogram {
     pub(crate) fn new(bounds: Range<f64>, n_bins: usize) -> Self {
         Self {
             bounds,
-            n_bins,
             is_whole: false,
             counts: Counts::new(n_bins),
             n_values: 0,
@@ -144,18 +142,22 @@ impl Histogram {
         self.counts.within(bins)
     }
 
+    fn n_bins(&self) -> usize {
+        self.counts.0.len()
+    }
+
     /// The bin of a value: the first or last for one outside the bounds.
     pub(crate) fn bin_of(&self, value: f64) -> usize {
         let place = (value - self.bounds.start) / (self.bounds.end - self.bounds.start);
         // A cast from a float saturates, so values below and far above are safe, and NaN, which it is
         // where the bounds are equal, is 0.
-        ((place * self.n_bins as f64) as usize).min(self.n_bins - 1)
+        ((place * self.n_bins() as f64) as usize).min(self.n_bins() - 1)
     }
 
     /// The lower edge of a bin, which is the upper one of the bin before.
     pub(crate) fn edge(&self, bin: usize) -> f64 {
         let span = self.bounds.end - self.bounds.start;
-        self.bounds.start + span * bin as f64 / self.n_bins as f64
+        self.bounds.start + span * bin as f64 / self.n_bins() as f64
     }
 }
 

@@ -49,9 +49,8 @@ impl Options {
             (None, true) => Style::None,
             (None, false) => Style::Bar,
         };
-        let is_bar = style == Style::Bar && std::io::stderr().is_terminal();
         let style = match style {
-            Style::Bar if !is_bar => Style::Plain,
+            Style::Bar if !std::io::stderr().is_terminal() => Style::Plain,
             style => style,
         };
         STYLE.get_or_init(|| style);

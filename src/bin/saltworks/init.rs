@@ -5,6 +5,7 @@ use crate::common::print::out;
 use saltworks::config::{Typed, starter};
 use saltworks::label::{LabelError, LabelOptions};
 use saltworks::storage::{Publish, create_if_absent};
+use saltworks::view::printable;
 use std::path::PathBuf;
 use toml::{Table, Value};
 
@@ -33,7 +34,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let path = args.file.display();
+    let path = printable(&args.file.to_string_lossy());
     let text = format!(
         "# Labels of a token corpus. Any key can also be given as a flag, or as --set KEY=VALUE.\n\
          #   saltworks label --config {path} --dry-run   says what it takes\n\
@@ -45,7 +46,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         return Err(LabelError::Option {
             flag: "FILE",
             expected: expected.to_owned(),
-            got: path.to_string(),
+            got: path,
         }
         .into());
     }
