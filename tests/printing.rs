@@ -154,3 +154,32 @@ fn both_streams_gone_leave_the_exit_code_of_what_went_wrong() {
     let status = command.stdout(full()).stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(2));
 }
+
+#[test]
+fn a_path_that_is_not_unicode_is_no_panic_of_json() {
+    use std::os::unix::ffi::OsStrExt;
+    let commands = Commands::new();
+    let name = |bytes: &'static [u8]| std::ffi::OsStr::from_bytes(bytes);
+    let mut label = saltworks();
+    commands.inputs.add_options(&mut label, "labels");
+    let options: Vec<_> = label.get_args().map(std::ffi::OsStr::to_owned).collect();
+    let output = commands.inputs.dir.path().join(name(b"l\xff"));
+    let is_output =
+        |option: &std::ffi::OsString| option.as_os_str() == commands.inputs.path("labels");
+    let options = options.iter().map(|option| match is_output(option) {
+        true => output.clone().into_os_string(),
+        false => option.clone(),
+    });
+    let mut label = saltworks();
+    label.arg("label").args(options).arg("--json");
+    let mut train = commands.command(&["tokenizer", "train", "--json", "--input", "text.txt"]);
+    train.args(["--vocab-size", "270", "--output"]);
+    for command in [&mut label, train.arg(name(b"t\xff.json"))] {
+        let printed = succeed(command).stdout;
+        let facts: serde_json::Value = serde_json::from_slice(&printed).unwrap();
+        assert!(
+            facts["output"].as_str().unwrap().contains('\u{fffd}'),
+            "{facts}"
+        );
+    }
+}

@@ -75,13 +75,16 @@ pub(crate) fn styled(text: &str) {
 }
 
 /// A result as one JSON object, laid out for people where `is_pretty`.
-pub(crate) fn json(value: &impl Serialize, is_pretty: bool) {
+///
+/// # Errors
+/// A path in it that is not Unicode.
+pub(crate) fn json(value: &impl Serialize, is_pretty: bool) -> io::Result<()> {
     let json = match is_pretty {
         true => serde_json::to_string_pretty(value),
         false => serde_json::to_string(value),
-    };
-    let json = json.expect("plain fields");
+    }?;
     to_stdout(|| plain_to_stdout(&(printable_json(&json) + "\n")));
+    Ok(())
 }
 
 /// Progress as one JSON line, on standard error.

@@ -74,7 +74,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         work(&experiment)?
     };
     if args.json {
-        print::json(&results, true);
+        print::json(&results, true)?;
     } else {
         print::block(&format!("{}\n", experiment::to_text(&results)));
         for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {

@@ -324,7 +324,7 @@ fn print(
         json["packing"] = serde_json::to_value(options.packing).expect("plain fields");
         json["seq_len"] = options.seq_len.into();
         json["sequence_bos"] = options.sequence_bos.into();
-        print::json(&json, false);
+        print::json(&json, false)?;
         return Ok(());
     }
     out!("model        {}", opened.dir.display());

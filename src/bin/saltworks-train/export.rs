@@ -78,8 +78,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         args.wrote(path);
     }
     if args.json {
-        let written = serde_json::json!({ "output": args.output, "onnx": args.onnx });
-        print::json(&written, true);
+        let named = |path: &PathBuf| path.display().to_string();
+        let (output, onnx) = (
+            args.output.as_ref().map(named),
+            args.onnx.as_ref().map(named),
+        );
+        let written = serde_json::json!({ "output": output, "onnx": onnx });
+        print::json(&written, true)?;
     }
     Ok(())
 }

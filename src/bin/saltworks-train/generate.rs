@@ -97,7 +97,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
                 "ids": written.ids,
                 "end": why(written.stop),
             });
-            print::json(&sample, false);
+            print::json(&sample, false)?;
             continue;
         }
         print_sample(&args, sample_idx, text);

@@ -43,10 +43,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     let plotted = plot_runs(&args.runs, &args.output, &options)?;
     if args.json {
-        print::json(
-            &serde_json::json!({ "svg": plotted.svg, "png": plotted.png }),
-            true,
-        );
+        let [svg, png] = [&plotted.svg, &plotted.png].map(|path| path.display().to_string());
+        print::json(&serde_json::json!({ "svg": svg, "png": png }), true)?;
         return Ok(());
     }
     out!("{}", plotted.svg.display());

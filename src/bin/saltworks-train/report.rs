@@ -57,10 +57,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     let written = write(&output, &results, &inputs)?;
     if args.json {
-        print::json(
-            &serde_json::json!({ "page": written.page, "notes": written.notes }),
-            true,
-        );
+        let page = written.page.display().to_string();
+        let facts = serde_json::json!({ "page": page, "notes": written.notes });
+        print::json(&facts, true)?;
         return Ok(());
     }
     for note in &written.notes {

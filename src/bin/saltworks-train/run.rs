@@ -79,7 +79,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let interrupt = super::signals::interrupt()?;
     let outcome = run::run(&config, start(&args), &interrupt, &observer)?;
     match args.json {
-        true => print_json(&outcome),
+        true => print_json(&outcome)?,
         false => print_outcome(&outcome),
     }
     if let (Outcome::Finished(finished), true) = (&outcome, args.profile) {
@@ -233,13 +233,13 @@ fn print_outcome(outcome: &Outcome) {
     }
 }
 
-fn print_json(outcome: &Outcome) {
+fn print_json(outcome: &Outcome) -> Result<()> {
     let facts = match outcome {
         Outcome::AlreadyFinished { model } => {
-            serde_json::json!({ "model": model, "was_finished": true })
+            serde_json::json!({ "model": model.display().to_string(), "was_finished": true })
         }
         Outcome::Finished(finished) => serde_json::json!({
-            "model": finished.model,
+            "model": finished.model.display().to_string(),
             "was_finished": false,
             "n_steps": finished.n_steps,
             "n_tokens": finished.n_tokens,
@@ -248,7 +248,7 @@ fn print_json(outcome: &Outcome) {
             "validation_nll": finished.validation.as_ref().map(|validation| validation.nll),
         }),
     };
-    print::json(&facts, true);
+    Ok(print::json(&facts, true)?)
 }
 
 fn print_finished(finished: &Finished) {

@@ -39,7 +39,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let folder = scratch_folder();
     let doctor = examine(&runtime, &folder)?;
     if args.json {
-        print::json(&doctor, true);
+        print::json(&doctor, true)?;
     } else {
         print::styled(&doctor.to_string());
     }

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let manifest = shards::finalize(&args.labels, args.allow_mixed_runtime)?;
     if args.json {
-        print::json(&manifest, true);
+        print::json(&manifest, true)?;
         return Ok(());
     }
     out!(

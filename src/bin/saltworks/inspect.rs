@@ -139,7 +139,7 @@ fn show_ids(args: &Args, row: &Row) -> Result<()> {
 fn show(args: &Args, row: &Row, names: TokenNames<'_>) -> Result<()> {
     let view = describe_row(row, args.positions.0.clone(), args.alternatives, names);
     if args.json {
-        print::json(&view, true);
+        print::json(&view, true)?;
         return Ok(());
     }
     print::styled(&render_row(

@@ -61,7 +61,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if args.dry_run {
         let estimate = label::estimate(&config)?;
         match args.json {
-            true => print_estimate_json(&estimate),
+            true => print_estimate_json(&estimate)?,
             false => print_estimate(&estimate),
         }
         return Ok(());
@@ -73,8 +73,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     let interrupt = super::signals::unheeded_interrupt()?;
     let outcome = label::label(&config, &interrupt, &observer)?;
+    warn_of_missing_nll(&outcome.without_nll);
     match args.json {
-        true => print_outcome_json(&config, &outcome),
+        true => print_outcome_json(&config, &outcome)?,
         false => print_outcome(&config, &outcome),
     }
     if args.profile {
@@ -134,7 +135,6 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
             outcome.tokens_per_s
         );
     }
-    warn_of_missing_nll(&outcome.without_nll);
     match &outcome.manifest {
         Some(_) => out!("labels are complete in {output} (saltworks stats {output})"),
         None => out!(
@@ -162,18 +162,18 @@ fn warn_of_missing_nll(without_nll: &WithoutNll) {
     }
 }
 
-fn print_outcome_json(config: &LabelConfig, outcome: &Outcome) {
+fn print_outcome_json(config: &LabelConfig, outcome: &Outcome) -> Result<()> {
     let facts = serde_json::json!({
-        "output": config.output,
+        "output": config.output.display().to_string(),
         "n_shards_made": outcome.n_made,
         "n_shards_before": outcome.n_before,
         "tokens_per_s": outcome.tokens_per_s,
         "is_complete": outcome.manifest.is_some(),
     });
-    print::json(&facts, true);
+    Ok(print::json(&facts, true)?)
 }
 
-fn print_estimate_json(estimate: &Estimate) {
+fn print_estimate_json(estimate: &Estimate) -> Result<()> {
     let plan = &estimate.plan;
     let facts = serde_json::json!({
         "n_sequences": plan.n_sequences(),
@@ -186,7 +186,7 @@ fn print_estimate_json(estimate: &Estimate) {
         "seconds_per_shard": estimate.seconds_per_shard(),
         "notes": estimate.notes,
     });
-    print::json(&facts, true);
+    Ok(print::json(&facts, true)?)
 }
 
 fn print_estimate(estimate: &Estimate) {

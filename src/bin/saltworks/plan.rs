@@ -62,12 +62,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let plan = label::plan(&config, |inputs| super::label::print_notes(&inputs.notes))?;
     if label.json {
         let facts = serde_json::json!({
-            "output": config.output,
+            "output": config.output.display().to_string(),
             "n_targets": plan.sequences.n_targets,
             "n_shards": plan.n_shards(),
             "fingerprint": plan.fingerprint(),
         });
-        print::json(&facts, true);
+        print::json(&facts, true)?;
         return Ok(());
     }
     out!(

@@ -134,7 +134,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             summary: &summary,
             preview: preview.as_ref(),
         };
-        print::json(&report, true);
+        print::json(&report, true)?;
         return Ok(());
     }
     let mut text = render_selection(&summary, terminal::width());

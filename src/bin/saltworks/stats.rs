@@ -63,7 +63,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         held_out,
     };
     if args.json {
-        print::json(&shown, true);
+        print::json(&shown, true)?;
         return Ok(());
     }
     print::styled(&text(&shown));

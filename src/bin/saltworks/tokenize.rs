@@ -90,7 +90,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     copy_tokenizer(&args.output, &args.tokenizer, replaces)?;
     let corpus = writer.finish(tally)?;
     match args.json {
-        true => print::json(&corpus, true),
+        true => print::json(&corpus, true)?,
         false => summarize(&args, &options, &corpus, &tokenizer, progress.seconds()),
     }
     print_notes(&opened.left_out, &tally);

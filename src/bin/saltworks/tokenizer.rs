@@ -87,12 +87,17 @@ fn train(args: TrainArgs) -> Result<()> {
     progress.finish();
     let tokenizer = Tokenizer::from_bytes(trained.json.as_bytes(), &args.output)?;
     output.publish(&trained)?;
-    summarize(&args, &trained, &tokenizer, progress.seconds());
+    summarize(&args, &trained, &tokenizer, progress.seconds())?;
     print_notes(&opened.left_out, &trained.tally);
     Ok(())
 }
 
-fn summarize(args: &TrainArgs, trained: &TrainedTokenizer, tokenizer: &Tokenizer, seconds: f64) {
+fn summarize(
+    args: &TrainArgs,
+    trained: &TrainedTokenizer,
+    tokenizer: &Tokenizer,
+    seconds: f64,
+) -> Result<()> {
     let got = tokenizer.vocab_size();
     if got < args.vocab_size {
         say!("note: the text holds no more pairs to merge than for {got} ids");
@@ -109,14 +114,14 @@ fn summarize(args: &TrainArgs, trained: &TrainedTokenizer, tokenizer: &Tokenizer
         .map(|&id| format!("{id} `{}`", tokenizer.token_text(id)));
     if args.json {
         let facts = serde_json::json!({
-            "output": args.output,
+            "output": args.output.display().to_string(),
             "fingerprint": tokenizer.fingerprint(),
             "n_ids": got,
             "n_documents": trained.n_documents,
             "n_text_bytes": trained.n_text_bytes,
             "seconds": seconds,
         });
-        return print::json(&facts, true);
+        return Ok(print::json(&facts, true)?);
     }
     let lines = [
         ("documents", trained.n_documents.to_string()),
@@ -130,4 +135,5 @@ fn summarize(args: &TrainArgs, trained: &TrainedTokenizer, tokenizer: &Tokenizer
     for (name, value) in lines {
         out!("{name:<12} {value}");
     }
+    Ok(())
 }

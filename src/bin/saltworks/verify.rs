@@ -71,7 +71,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     if args.json {
         let both = serde_json::json!({ "files": report, "teacher": again });
-        print::json(&both, false);
+        print::json(&both, false)?;
     } else {
         print(&args.labels, &report);
         again.iter().for_each(print_teacher);

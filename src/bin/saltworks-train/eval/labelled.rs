@@ -120,7 +120,7 @@ fn print(
         let mut json = serde_json::to_value(report).expect("plain fields");
         json["model"] = opened.dir.display().to_string().into();
         json["labels"] = labels.dir().display().to_string().into();
-        print::json(&json, false);
+        print::json(&json, false)?;
         return Ok(());
     }
     out!("model        {}", opened.dir.display());

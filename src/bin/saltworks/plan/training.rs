@@ -73,7 +73,7 @@ pub(super) fn run(
     let estimate = label::estimate(&label_config)?;
     let costs = Costs::of(&config, demand, &estimate, n_runs);
     if as_json {
-        print::json(&costs, true);
+        print::json(&costs, true)?;
         return Ok(());
     }
     print::block(&costs.render());
