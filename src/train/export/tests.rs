@@ -664,6 +664,10 @@ fn a_stop_that_is_asked_for_leaves_the_old_model() {
         assert_eq!(error.kind(), Kind::Interrupted);
     }
     assert_eq!(files(model.dir.path()), before);
+    let new = model.path("new");
+    let error = write_hf_until(&new, &contents, &interrupt).unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    assert!(!new.exists());
 }
 
 /// One tensor of each dtype in place of the embedding, as quantized models have it.

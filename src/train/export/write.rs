@@ -80,7 +80,7 @@ pub fn write_hf_until(
     if let Some(tokenizer) = &tokenizer {
         check_vocabulary(&tokenizer_path, tokenizer, params)?;
     }
-    std::fs::create_dir_all(dir).map_err(|source| ExportError::io("create", dir, source))?;
+    let _new_dir = NewDir::create(dir)?;
     sweep_abandoned_where(dir, |name| HF_FILES.contains(&name))?;
     let mut sealed = Vec::new();
     let mut add = |name: &str, file: Sealed| sealed.push((name.to_owned(), file));
@@ -113,6 +113,24 @@ pub fn write_hf_until(
 /// `config.json`, which gets it last.
 pub fn is_half(dir: &Path) -> bool {
     dir.join(SEAL_JSON).is_file() && !dir.join(CONFIG_JSON).exists()
+}
+
+/// Removes a directory that it made, if that is still empty when it is dropped.
+struct NewDir<'a>(Option<&'a Path>);
+
+impl<'a> NewDir<'a> {
+    fn create(dir: &'a Path) -> Result<Self, ExportError> {
+        let is_new = !dir.exists();
+        std::fs::create_dir_all(dir).map_err(|source| ExportError::io("create", dir, source))?;
+        Ok(Self(is_new.then_some(dir)))
+    }
+}
+
+impl Drop for NewDir<'_> {
+    fn drop(&mut self) {
+        // Refused by the system for a directory that holds something.
+        let _ = self.0.map(std::fs::remove_dir);
+    }
 }
 
 fn seal(path: &Path, bytes: &[u8]) -> Result<Sealed, ExportError> {
