@@ -24,6 +24,9 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 pub const DEFAULT_TRAIN_TEXT_BYTES: u64 = i32::MAX as u64;
 
 const N_BYTES: u32 = 256;
+/// A document is given to the trainer in pieces of about this many bytes: it needs some seventy times
+/// the memory of each.
+const PIECE_BYTES: usize = 1 << 20;
 /// How often progress and a wish to stop are looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -237,6 +240,9 @@ struct Feed {
     n_text_bytes: u64,
     stopped_early: bool,
     error: Option<CorpusError>,
+    /// A document, and where its next piece starts.
+    text: String,
+    piece_start: usize,
 }
 
 impl Feed {
@@ -248,14 +254,12 @@ impl Feed {
             n_text_bytes: 0,
             stopped_early: false,
             error: None,
+            text: String::new(),
+            piece_start: 0,
         }
     }
-}
 
-impl Iterator for Feed {
-    type Item = String;
-
-    fn next(&mut self) -> Option<String> {
+    fn next_document(&mut self) -> Option<String> {
         if self.stopped_early || self.error.is_some() {
             return None;
         }
@@ -277,6 +281,41 @@ impl Iterator for Feed {
         self.counts.bytes_read.store(bytes_read, Ordering::Relaxed);
         Some(text)
     }
+}
+
+impl Iterator for Feed {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        if self.piece_start == self.text.len() {
+            self.text = self.next_document()?;
+            self.piece_start = 0;
+        }
+        let rest = &self.text[self.piece_start..];
+        let piece = &rest[..piece_end(rest, PIECE_BYTES)];
+        self.piece_start += piece.len();
+        Some(piece.to_owned())
+    }
+}
+
+/// The first place at or after `n_bytes` where a cut leaves the words of the byte-level
+/// pre-tokenizer as they are: at a space, or after a line feed, that has a character other than white
+/// space on both sides. A space begins the word that follows it; such a line feed is a word of its own.
+fn piece_end(text: &str, n_bytes: usize) -> usize {
+    let start = text.floor_char_boundary(n_bytes.min(text.len()));
+    let places = text[start..].char_indices();
+    let place = places
+        .clone()
+        .zip(places.clone().skip(1))
+        .zip(places.skip(2));
+    place
+        .filter(|(((_, before), _), (_, after))| !before.is_whitespace() && !after.is_whitespace())
+        .find_map(|((_, (at, c)), (next, _))| match c {
+            ' ' => Some(start + at),
+            '\n' => Some(start + next),
+            _ => None,
+        })
+        .unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -319,6 +358,36 @@ mod tests {
             special_tokens: vec![END_OF_TEXT.to_owned()],
             max_text_bytes: DEFAULT_TRAIN_TEXT_BYTES,
         }
+    }
+
+    #[test]
+    fn pieces_of_a_document_have_the_words_of_the_whole() {
+        let text = "It's  a\n\nlong\nday, isn't it? é12 ' \t x\u{a0} y\n z  \n";
+        let words = |text: &str| {
+            let mut split = tokenizers::PreTokenizedString::from(text);
+            use tokenizers::PreTokenizer;
+            let byte_level = ByteLevel::new(false, false, true);
+            byte_level.pre_tokenize(&mut split).unwrap();
+            let words = split.get_splits(
+                tokenizers::OffsetReferential::Normalized,
+                tokenizers::OffsetType::Byte,
+            );
+            words
+                .into_iter()
+                .map(|(word, ..)| word.to_owned())
+                .collect::<Vec<_>>()
+        };
+        for n_bytes in 0..text.len() {
+            let (mut rest, mut of_pieces) = (text, Vec::new());
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(piece_end(rest, n_bytes));
+                assert!(!piece.is_empty());
+                of_pieces.extend(words(piece));
+                rest = after;
+            }
+            assert_eq!(of_pieces, words(text), "{n_bytes}");
+        }
+        assert_eq!(piece_end(text, 10), text.find("\nday").unwrap() + 1);
     }
 
     #[test]
