@@ -79,11 +79,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     if args.json {
         let named = |path: &PathBuf| path.display().to_string();
-        let (output, onnx) = (
-            args.output.as_ref().map(named),
-            args.onnx.as_ref().map(named),
-        );
-        let written = serde_json::json!({ "output": output, "onnx": onnx });
+        let written = serde_json::json!({
+            "output": args.output.as_ref().map(named),
+            "onnx": args.onnx.as_ref().map(named),
+        });
         print::json(&written, true)?;
     }
     Ok(())
