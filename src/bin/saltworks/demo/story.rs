@@ -69,14 +69,14 @@ fn compared(results: &Results, arm: &ArmResults) -> Option<String> {
     let reached = results.reach(arm, Budget::Steps)?;
     let when = match reached.by_seed.first()?.1 {
         Reach::AtMost(share) => format!(
-            "is where that one ends in {:.0}% of its steps or fewer",
+            "reaches the other's final loss in {:.0}% of the steps or fewer",
             100.0 * share
         ),
         Reach::At(share) => format!(
-            "is where that one ends in {:.0}% of its steps",
+            "reaches the other's final loss in {:.0}% of the steps",
             100.0 * share
         ),
-        Reach::Never => "does not come to where that one ends".to_owned(),
+        Reach::Never => "does not reach the other's final loss".to_owned(),
     };
     Some(format!(
         "The same with its help (`{}`): {own:.3}; it {when}.",
