@@ -6,7 +6,7 @@
 //! # The rooms, in the order that data flows
 //!
 //! [`corpus`] documents in → [`tokens`] token files and sequence views → [`onnx`] what a model file
-//! says of itself → `teacher` the model at work → [`signals`] the maths on one row of logits →
+//! says of itself, [`pretrained`] what a checkpoint does → `teacher` the model at work → [`signals`] the maths on one row of logits →
 //! [`shards`] the on-disk contract, on [`storage`] → [`select`] which sequences are worth it →
 //! `label` the pipeline that wires them → [`bounds`] what labels say of their teacher →
 //! [`view`] what a person sees of the result, `train` the companion trainer, which learns from it,
@@ -40,6 +40,7 @@ pub mod interrupt;
 #[cfg(feature = "label")]
 pub mod label;
 pub mod onnx;
+pub mod pretrained;
 pub mod select;
 pub mod shards;
 pub mod signals;

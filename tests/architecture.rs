@@ -25,6 +25,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("corpus", &["error", "interrupt", "storage"]),
     ("tokens", &["error", "interrupt", "storage", "corpus"]),
     ("onnx", &["error", "splitmix"]),
+    ("pretrained", &["error", "storage", "onnx"]),
     (
         "teacher",
         &["error", "storage", "onnx", "signals", "splitmix"],
@@ -45,6 +46,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "corpus",
             "tokens",
             "onnx",
+            "pretrained",
             "teacher",
             "signals",
             "shards",
@@ -61,6 +63,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "corpus",
             "tokens",
             "onnx",
+            "pretrained",
             "signals",
             "shards",
             "figure",

@@ -7,8 +7,6 @@
 
 mod config;
 mod error;
-mod file;
-mod index;
 mod names;
 mod onnx;
 mod read;
