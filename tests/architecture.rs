@@ -25,6 +25,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("corpus", &["error", "interrupt", "storage"]),
     ("tokens", &["error", "interrupt", "storage", "corpus"]),
     ("onnx", &["error", "splitmix"]),
+    ("decoder_file", &["interrupt", "storage", "onnx"]),
     (
         "teacher",
         &["error", "storage", "onnx", "signals", "splitmix"],
@@ -61,6 +62,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "corpus",
             "tokens",
             "onnx",
+            "decoder_file",
             "signals",
             "shards",
             "figure",

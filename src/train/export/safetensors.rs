@@ -6,8 +6,7 @@
 
 use super::ExportError;
 use super::file::check_is_there;
-use super::until::Until;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Until};
 use crate::storage::{FileHash, Partial, Sealed};
 use crate::train::model::{ParamLayout, Params};
 use crate::train::tensor::TensorSlot;
