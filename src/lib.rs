@@ -30,6 +30,7 @@ mod models;
 pub mod bounds;
 pub mod config;
 pub mod corpus;
+pub mod decoder_file;
 pub mod demo;
 pub mod error;
 #[cfg(feature = "train")]

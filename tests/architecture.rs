@@ -25,6 +25,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("corpus", &["error", "interrupt", "storage"]),
     ("tokens", &["error", "interrupt", "storage", "corpus"]),
     ("onnx", &["error", "splitmix"]),
+    ("decoder_file", &["interrupt", "storage", "onnx"]),
     ("pretrained", &["error", "storage", "onnx"]),
     (
         "teacher",
@@ -63,6 +64,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "corpus",
             "tokens",
             "onnx",
+            "decoder_file",
             "pretrained",
             "signals",
             "shards",

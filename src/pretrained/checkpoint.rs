@@ -174,7 +174,8 @@ impl<'a> Names<'a> {
 
     /// Each tensor is there, in its shape.
     fn check_shapes(&self, sources: &BTreeMap<String, Source>) -> Result<(), PretrainedError> {
-        sources.values().try_for_each(|source| {
+        weights_of(self.spec).iter().try_for_each(|weight| {
+            let source = &sources[&weight.name];
             let file = self.tensors.file_of(&source.tensor);
             file.check_shape(&source.tensor, &source.shape)
         })

@@ -121,12 +121,6 @@ pub(super) fn rope_parameters(
 ) -> Result<RopeParameters, PretrainedError> {
     let mut merged = Map::new();
     let mut prefix = String::new();
-    for key in KEYS {
-        for (name, value) in config.object(key)?.into_iter().flatten() {
-            prefix = format!("{key}.");
-            merge(config, &mut merged, key, name, value)?;
-        }
-    }
     let tops = [
         (defaults.theta_key, "rope_theta"),
         (defaults.partial_key, "partial_rotary_factor"),
@@ -134,6 +128,12 @@ pub(super) fn rope_parameters(
     ];
     for (key, name) in &tops[..if defaults.is_phi3 { 3 } else { 2 }] {
         if let Some(value) = config.get(key) {
+            merge(config, &mut merged, key, name, value)?;
+        }
+    }
+    for key in KEYS {
+        for (name, value) in config.object(key)?.into_iter().flatten() {
+            prefix = format!("{key}.");
             merge(config, &mut merged, key, name, value)?;
         }
     }

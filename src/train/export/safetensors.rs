@@ -5,8 +5,7 @@
 
 use super::ExportError;
 use super::config::ARCHITECTURE;
-use super::until::Until;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Until};
 use crate::pretrained::{PretrainedError, TensorFile};
 use crate::storage::{FileHash, Partial, Sealed};
 use crate::train::model::{ParamLayout, Params};
