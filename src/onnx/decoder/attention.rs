@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// Added to scores of positions that are not seen: nothing is left of them after the softmax.
 const MASKED: f32 = -1e30;
 
-/// `GroupQueryAttention` takes cos and sin of heads whose width is a multiple of this.
+/// `GroupQueryAttention` rotates this many values of a head, or a multiple of it.
 const FUSED_ROTARY_STEP: usize = 16;
 
 /// What every attention uses.
@@ -146,7 +146,7 @@ impl Emitter<'_> {
         shared: &Shared,
         lengths: &Lengths,
     ) -> Edge {
-        let inside = rotation_of(attention, shared).filter(|_| can_rotate(attention));
+        let inside = rotation_of(attention, shared).filter(|rotation| can_rotate(rotation));
         let [q, k, v] = [Part::Query, Part::Key, Part::Value].map(|part| {
             let is_rotated = inside.is_none() && part != Part::Value;
             self.flat_heads(layer, attention, part, normed, is_rotated.then_some(shared))
@@ -278,9 +278,9 @@ fn rotation_of<'a>(attention: &Attention, shared: &'a Shared) -> Option<&'a Rota
     attention.rotary.map(|idx| &shared.rotations[&idx])
 }
 
-/// Whether `GroupQueryAttention` has a kernel that rotates heads of this width.
-fn can_rotate(attention: &Attention) -> bool {
-    attention.head_dim.is_multiple_of(FUSED_ROTARY_STEP)
+/// Whether `GroupQueryAttention` can do it.
+fn can_rotate(rotation: &Rotation) -> bool {
+    rotation.n_rotated.is_multiple_of(FUSED_ROTARY_STEP)
 }
 
 fn fused_settings(attention: &Attention, inside: Option<&Rotation>) -> Vec<Attribute> {
