@@ -552,9 +552,7 @@ fn links_of(markdown: &str) -> Vec<String> {
     let targets = markdown.split("](").skip(1);
     let targets = targets.filter_map(|rest| rest.split_once(')'));
     let local = targets.map(|(target, _)| target.to_owned());
-    local
-        .filter(|target| !target.starts_with("http"))
-        .collect()
+    local.filter(|target| !target.starts_with("http")).collect()
 }
 
 /// The anchors of a page's headings, as GitHub makes them.
