@@ -28,6 +28,7 @@ extern crate self as saltworks;
 mod models;
 
 pub mod bounds;
+pub mod checkpoint_graph;
 pub mod config;
 pub mod corpus;
 pub mod decoder_file;

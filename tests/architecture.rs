@@ -28,6 +28,17 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("decoder_file", &["interrupt", "storage", "onnx"]),
     ("pretrained", &["error", "storage", "onnx"]),
     (
+        "checkpoint_graph",
+        &[
+            "error",
+            "interrupt",
+            "storage",
+            "onnx",
+            "decoder_file",
+            "pretrained",
+        ],
+    ),
+    (
         "teacher",
         &["error", "storage", "onnx", "signals", "splitmix"],
     ),
@@ -48,6 +59,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "tokens",
             "onnx",
             "pretrained",
+            "checkpoint_graph",
             "teacher",
             "signals",
             "shards",

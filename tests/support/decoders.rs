@@ -168,7 +168,7 @@ fn set(n_rotated: usize, theta: f64, attention_scaling: f64) -> FrequencySet {
 pub fn random_spec(draws: &mut Draws) -> DecoderSpec {
     let vocab_size = 40 + draws.below(40);
     let is_tied = draws.is();
-    let head_dim = draws.of(&[8, 16, 32, 48]);
+    let head_dim = draws.of(&[8, 12, 16, 32, 48]);
     let norm = Norm {
         kind: draws.of(&[
             NormKind::Rms,

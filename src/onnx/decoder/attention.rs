@@ -11,19 +11,19 @@ use std::collections::BTreeMap;
 /// Added to scores of positions that are not seen: nothing is left of them after the softmax.
 const MASKED: f32 = -1e30;
 
-/// `GroupQueryAttention` rotates this many values of a head, or a multiple of it.
-const FUSED_ROTARY_STEP: usize = 16;
-
 /// `GroupQueryAttention` takes heads of this width, or a multiple of it.
 const FUSED_HEAD_STEP: usize = 8;
+
+/// `GroupQueryAttention` rotates this many values of a head, or a multiple of it.
+const FUSED_ROTARY_STEP: usize = 16;
 
 /// What every attention uses.
 pub(super) struct Shared {
     /// By table; those that some layer uses.
     rotations: BTreeMap<usize, Rotation>,
-    /// By window, `[T, T]`: 0 where a key is seen, [`MASKED`] elsewhere. Plain operators only.
+    /// By window, `[T, T]`: 0 where a key is seen, [`MASKED`] elsewhere. Of plain operators only.
     masks: BTreeMap<Option<usize>, Edge>,
-    /// Where some attention is one operator.
+    /// Of `GroupQueryAttention` only.
     lengths: Option<Lengths>,
 }
 
@@ -54,19 +54,17 @@ impl Emitter<'_> {
             }
         }
         let mut layers = self.spec.layers.iter();
-        if layers
-            .clone()
-            .any(|layer| self.is_one_operator(&layer.attention))
-        {
-            shared.lengths = Some(self.lengths(ids, n_tokens));
-        }
         if layers.any(|layer| !self.is_one_operator(&layer.attention)) {
             shared.masks = self.masks(n_tokens);
+        }
+        let mut layers = self.spec.layers.iter();
+        if layers.any(|layer| self.is_one_operator(&layer.attention)) {
+            shared.lengths = Some(self.lengths(ids, n_tokens));
         }
         shared
     }
 
-    /// Whether the fused dialect has an operator for it.
+    /// Whether `GroupQueryAttention` makes this one.
     fn is_one_operator(&self, attention: &Attention) -> bool {
         self.is_fused() && attention.head_dim.is_multiple_of(FUSED_HEAD_STEP)
     }
@@ -114,8 +112,8 @@ impl Emitter<'_> {
     /// From the normed stream `[B, T, D]` to what is added to it.
     pub(super) fn attention(&mut self, layer: usize, normed: &Edge, shared: &Shared) -> Edge {
         let attention = self.spec.layers[layer].attention.clone();
-        let is_one = self.is_one_operator(&attention);
-        let mixed = match shared.lengths.as_ref().filter(|_| is_one) {
+        let lengths = shared.lengths.as_ref();
+        let mixed = match lengths.filter(|_| self.is_one_operator(&attention)) {
             Some(lengths) => self.fused_mix(layer, &attention, normed, shared, lengths),
             None => self.plain_mix(layer, &attention, normed, shared),
         };

@@ -7,8 +7,8 @@
 //! - `standard`: ONNX's own operators of opset 17. Weights of products are stored `[in, out]`; a tied head
 //!   multiplies by the embedding as it lies. Positions are masked by one `[T, T]` for each window.
 //! - `fused`: `GroupQueryAttention` with an empty past made in the graph, `SimplifiedLayerNormalization` and
-//!   `SkipSimplifiedLayerNormalization`, and for 8 bits `MatMulNBits`. What these cannot say stays plain: norms
-//!   with a mean, norms of queries and keys, rotation of a number of values that is no multiple of 16.
+//!   `SkipSimplifiedLayerNormalization`, and for 8 bits `MatMulNBits`. What these cannot say stays plain: heads
+//!   whose width is no multiple of 8, norms with a mean, norms of queries and keys, rotation of a number of values that is no multiple of 16.
 //!
 //! Both compute in f32 what the description says, and differ by rounding alone. Rotary angles are tables over
 //! [`DecoderSpec::max_positions`] made in f64, so that a longer sequence ends in an error of the runtime.

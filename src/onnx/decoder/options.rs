@@ -1,11 +1,17 @@
 //! How a decoder becomes a graph.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// The version of the graphs that this code makes: it grows whenever the same description, options and weights
 /// give other bytes, so that stored graphs of before are made again.
 pub const GRAPH_VERSION: u32 = 1;
 
 /// Which operators a graph is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Dialect {
     /// ONNX's own of opset 17: any runtime.
     Standard,
@@ -16,7 +22,10 @@ pub enum Dialect {
 
 /// What the matrices of a graph are stored in; vectors, and tables that depend on nothing but the description,
 /// are f32. Products are made in f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum WeightFormat {
     /// float32.
     F32,
@@ -30,6 +39,13 @@ pub enum WeightFormat {
 }
 
 impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::Fused];
+
+    /// The one of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.word() == word)
+    }
     /// `standard` or `fused`.
     pub fn word(self) -> &'static str {
         match self {
@@ -40,6 +56,13 @@ impl Dialect {
 }
 
 impl WeightFormat {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
+
+    /// The one of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.word() == word)
+    }
     /// `f32`, `f16`, `bf16` or `int8`.
     pub fn word(self) -> &'static str {
         match self {
