@@ -34,12 +34,17 @@ pub mod demo;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod experiment;
-#[cfg(feature = "train")]
+#[cfg_attr(
+    not(feature = "train"),
+    allow(dead_code, reason = "curves of training have more kinds of shapes")
+)]
 mod figure;
 pub mod interrupt;
+pub mod invocations;
 #[cfg(feature = "label")]
 pub mod label;
 pub mod onnx;
+mod page;
 pub mod select;
 pub mod shards;
 pub mod signals;

@@ -13,14 +13,12 @@ use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointStore;
 use crate::train::config::RunConfig;
 use crate::train::export::check_sealed;
-use crate::train::run::Sources;
+use crate::train::run::{CONFIG_NAME, Sources};
 use std::fs::File;
 use std::path::Path;
 
 /// Whose lock says that a process works here.
 const LOCK_NAME: &str = ".lock";
-/// The configuration of a run, in its directory.
-const RUN_CONFIG_NAME: &str = "config.toml";
 /// Bytes a parameter: weights as safetensors and as ONNX.
 const MODEL_BYTES: u64 = 8;
 /// Bytes a parameter: weights and both moments.
@@ -28,7 +26,7 @@ const CHECKPOINT_BYTES: u64 = 12;
 
 /// Which cells of the grid are worked on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct CellFilter {
     /// Names of arms; none stands for all.
     pub arms: Vec<String>,
     /// Seeds; none stands for all.
@@ -37,6 +35,8 @@ pub struct Choice {
 
 /// Who is told what happens, on a thread of a run's pool.
 pub struct Watch<'a> {
+    /// Once no other process works in the directory, before anything is trained.
+    pub on_start: &'a (dyn Fn() + Sync),
     /// What is worth a line.
     pub on_note: &'a (dyn Fn(&str) + Sync),
     /// After every step.
@@ -63,7 +63,7 @@ impl Experiment {
     /// # Errors
     /// Whatever is wrong with the configuration, an arm, a set, or what is in the directory already;
     /// an input of the report that is not there; too little room on the disk.
-    pub fn open(config: ExperimentConfig, choice: &Choice) -> Result<Self, ExperimentError> {
+    pub fn open(config: ExperimentConfig, choice: &CellFilter) -> Result<Self, ExperimentError> {
         let arms = open_arms(&config, choice)?;
         check_others(&config, &arms)?;
         config.report.check()?;
@@ -200,7 +200,7 @@ impl Experiment {
     }
 }
 
-fn open_arms(config: &ExperimentConfig, choice: &Choice) -> Result<Vec<Arm>, ExperimentError> {
+fn open_arms(config: &ExperimentConfig, choice: &CellFilter) -> Result<Vec<Arm>, ExperimentError> {
     let names: Vec<&str> = config
         .arms
         .0
@@ -294,7 +294,7 @@ fn check_run(
 fn cells(
     config: &ExperimentConfig,
     arms: &[Arm],
-    choice: &Choice,
+    choice: &CellFilter,
 ) -> Result<Vec<Cell>, ExperimentError> {
     for seed in &choice.seeds {
         require(
@@ -316,7 +316,7 @@ fn cells(
 
 /// Refuses the run in `dir`, if there is one, where it was begun with another configuration.
 fn check_recorded(config: &RunConfig, dir: &Path, same: &[&str]) -> Result<(), TrainError> {
-    let path = dir.join(RUN_CONFIG_NAME);
+    let path = dir.join(CONFIG_NAME);
     if !path.is_file() {
         return Ok(());
     }

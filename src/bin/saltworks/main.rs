@@ -11,6 +11,7 @@ mod label;
 mod plan;
 mod profile;
 mod progress;
+mod report;
 mod select;
 mod signals;
 mod stats;
@@ -51,6 +52,7 @@ enum Command {
     Verify(verify::Args),
     Inspect(inspect::Args),
     Stats(stats::Args),
+    Report(report::Args),
     Select(select::Args),
     Demo(demo::Args),
     Completions(common::completions::Args),
@@ -74,6 +76,7 @@ fn main() -> std::process::ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Report(args) => report::run(args),
         Command::Select(args) => select::run(args),
         Command::Demo(args) => demo::run(args, cli.messages),
         Command::Completions(args) => completions::run::<Cli>(&args),

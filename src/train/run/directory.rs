@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Whose lock says that a process trains here.
 const LOCK_NAME: &str = ".lock";
 /// The configuration as it was resolved.
-const CONFIG_NAME: &str = "config.toml";
+pub const CONFIG_NAME: &str = "config.toml";
 
 /// From where a run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

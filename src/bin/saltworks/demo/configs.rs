@@ -79,7 +79,13 @@ fn epochs(n_steps: u64, n_tokens: u64) -> u64 {
 }
 
 /// Writes `slm.toml`, `llm.toml` and `experiment.toml`, all of which can be run again by hand.
-pub(super) fn write(dir: &Path, scale: &Scale, n_tokens: u64, seed: u64) -> Result<()> {
+pub(super) fn write(
+    dir: &Path,
+    scale: &Scale,
+    n_tokens: u64,
+    seed: u64,
+    prompt: &str,
+) -> Result<()> {
     let at = dir.to_str().ok_or_else(|| PlaceError {
         expected: "a directory whose path is UTF-8",
         got: format!("`{}`", dir.display()),
@@ -88,7 +94,7 @@ pub(super) fn write(dir: &Path, scale: &Scale, n_tokens: u64, seed: u64) -> Resu
     for (name, text) in [
         ("slm.toml", slm(at, scale, n_tokens, seed)),
         ("llm.toml", llm(at, scale, n_tokens)),
-        ("experiment.toml", experiment(at, seed)),
+        ("experiment.toml", experiment(at, seed, prompt)),
     ] {
         storage::replace(&dir.join(name), text.as_bytes())?;
     }
@@ -132,7 +138,7 @@ fn llm(at: &str, scale: &Scale, n_tokens: u64) -> String {
     )
 }
 
-fn experiment(at: &str, seed: u64) -> String {
+fn experiment(at: &str, seed: u64, prompt: &str) -> String {
     format!(
         "# With and without the small model's help: the same order of sequences for `baseline` and `salt`.\n\
          name = \"A small model's help\"\noutput = {output:?}\nbase = {base:?}\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n\
@@ -144,7 +150,8 @@ fn experiment(at: &str, seed: u64) -> String {
          [[sets]]\nname = \"held-out\"\nlabels = {held_out:?}\n\n\
          [teacher]\nrun = {slm:?}\n\n\
          [report]\nlabels = {labels:?}\nscores = {scores:?}\nselection = {selection:?}\n\
-         tokenizer = {tokenizer:?}\nheld_out = {held_out:?}\n",
+         tokenizer = {tokenizer:?}\nheld_out = {held_out:?}\nprompt = {prompt}\n",
+        prompt = toml::Value::String(prompt.to_owned()),
         output = format!("{at}/experiment"),
         base = format!("{at}/llm.toml"),
         selected = format!("{at}/labels-selected"),

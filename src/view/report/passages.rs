@@ -1,10 +1,11 @@
 //! Some sequences, token by token.
 
 use super::scores::Scored;
-use crate::experiment::report::error::ReportError;
 use crate::shards::{LabelSet, Plan, PlanTokenizer};
 use crate::tokens::Tokenizer;
-use crate::view::{RowChoice, RowView, TokenNames, describe_row, read_row};
+use crate::view::error::ViewError;
+use crate::view::row::{RowView, TokenNames, describe_row};
+use crate::view::set::{RowChoice, read_row};
 use std::path::Path;
 
 /// Tokens of a sequence that are shown.
@@ -29,34 +30,35 @@ pub(crate) fn passages(
     set: &LabelSet,
     scored: &[Scored],
     tokenizer: Option<&Path>,
-) -> Result<Vec<Passage>, ReportError> {
+) -> Result<Vec<Passage>, ViewError> {
     if !set.segments.iter().all(|plan| plan.signals.has_positions()) {
         return Ok(Vec::new());
     }
     let beside = set.tokenizer_path()?;
-    let tokenizer = match tokenizer.or(beside.as_deref()) {
-        Some(path) => Some(matching_tokenizer(path, set)?),
-        None => None,
-    };
+    let path = tokenizer.or(beside.as_deref());
+    let tokenizer = path
+        .map(|path| matching_tokenizer(path, &set.segments[0]))
+        .transpose()?;
     let passage = |(why, scored)| passage(set, tokenizer.as_ref(), why, scored);
     chosen(scored).into_iter().map(passage).collect()
 }
 
-/// The wrong tokenizer would decode to text that looks real and is not.
-fn matching_tokenizer(path: &Path, set: &LabelSet) -> Result<Tokenizer, ReportError> {
+/// Opens the tokenizer at `path`, of labels that were made by `plan`: the wrong one would decode to text that
+/// looks real and is not.
+///
+/// # Errors
+/// [`ViewError::ForeignTokenizer`]; one that cannot be read.
+pub fn matching_tokenizer(path: &Path, plan: &Plan) -> Result<Tokenizer, ViewError> {
     let tokenizer = Tokenizer::open(path)?;
     let got = tokenizer.fingerprint();
-    let named = |plan: &Plan| {
-        plan.tokenizer
-            .as_ref()
-            .map(|PlanTokenizer { fingerprint, .. }| fingerprint.clone())
-    };
-    match set.segments.iter().find_map(named) {
-        Some(expected) if expected != got => Err(ReportError::ForeignTokenizer {
-            path: path.into(),
-            expected,
-            got,
-        }),
+    match &plan.tokenizer {
+        Some(PlanTokenizer { fingerprint, .. }) if *fingerprint != got => {
+            Err(ViewError::ForeignTokenizer {
+                path: path.into(),
+                expected: fingerprint.clone(),
+                got,
+            })
+        }
         _ => Ok(tokenizer),
     }
 }
@@ -110,7 +112,7 @@ fn passage(
     tokenizer: Option<&Tokenizer>,
     why: &'static str,
     scored: Scored,
-) -> Result<Passage, ReportError> {
+) -> Result<Passage, ViewError> {
     let (row, _) = read_row(set, RowChoice::SeqId(scored.seq_id))?;
     let text = |id: u32| match tokenizer {
         Some(tokenizer) => tokenizer.token_text(id),

@@ -1,14 +1,16 @@
 //! Text with each token in the tone of the teacher's surprise.
 
-use super::super::gather::Passage;
-use super::super::numbers::{fixed, grouped};
-use super::html::{Section, cells, escape, table};
-use crate::view::{SURPRISE_LEGEND, Surprise, TokenView, pieces, printable};
+use super::passages::Passage;
+use crate::page::{Section, cells, escape, fixed, grouped, or_none, table};
+use crate::view::pieces::pieces;
+use crate::view::row::TokenView;
+use crate::view::surprise::{SURPRISE_LEGEND, Surprise};
+use crate::visible::printable;
 
 /// Tokens that together make whole characters, and their text.
 type Piece<'a> = (String, Vec<&'a TokenView>);
 
-pub(super) fn section(passages: &[Passage]) -> Option<Section> {
+pub(crate) fn text_section(passages: &[Passage]) -> Option<Section> {
     let legend = SURPRISE_LEGEND.map(|(step, text)| {
         format!(
             "<span class=\"k\"><span class=\"t {}\">text</span> {}</span>",
@@ -16,20 +18,19 @@ pub(super) fn section(passages: &[Passage]) -> Option<Section> {
             escape(text)
         )
     });
+    if passages.is_empty() {
+        return None;
+    }
     let body = format!(
         "<p>Each token of a few sequences in the tone of the probability p that the teacher gives it, given all that \
          stands before it in the sequence; the first one is not predicted. Point at a token, or tap it, for its probability, its rank (how many ids the teacher ranks above it) and the entropy of \
          the teacher\u{2019}s distribution there.</p>\n<p class=\"key\">{}</p>\n{}\
-         <p class=\"note\"><b>Not shown:</b> what the trained models think of the text; the sequences are picked by their \
-         scores, and four of them stand for nothing but themselves.</p>\n",
+         <p class=\"note\"><b>Not shown:</b> what trained models think of the text; the sequences are picked by their \
+         scores, and a few of them stand for nothing but themselves.</p>\n",
         legend.join("\n"),
         passages.iter().map(passage).collect::<String>(),
     );
-    (!passages.is_empty()).then_some(Section {
-        id: "text",
-        title: "The text, as the teacher sees it",
-        body,
-    })
+    Section::of("text", "The text, as the teacher sees it", body)
 }
 
 fn passage(passage: &Passage) -> String {
@@ -144,13 +145,11 @@ fn token_table(passage: &Passage) -> String {
             let best = best.map_or(String::new(), |other| {
                 format!("{} {}", printable(&other.text), probability(other.prob))
             });
-            let number =
-                |value: Option<String>| escape(&value.unwrap_or_else(|| "\u{2013}".to_owned()));
             vec![
                 format!("<code>{}</code>", escape(&printable(&token.text))),
-                number(token.prob.map(probability)),
-                number(token.rank.map(|rank| grouped(u64::from(rank)))),
-                number(token.entropy.map(|entropy| fixed(f64::from(entropy), 2))),
+                or_none(token.prob.map(probability)),
+                or_none(token.rank.map(|rank| grouped(u64::from(rank)))),
+                or_none(token.entropy.map(|entropy| fixed(f64::from(entropy), 2))),
                 format!("<code>{}</code>", escape(&best)),
             ]
         })
@@ -165,9 +164,9 @@ fn token_table(passage: &Passage) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::gather::Scored;
     use super::*;
-    use crate::view::{Alternative, RowView};
+    use crate::view::report::scores::Scored;
+    use crate::view::row::{Alternative, RowView};
 
     fn token(offset: u32, text: &str, prob: Option<f32>) -> TokenView {
         TokenView {
@@ -220,7 +219,7 @@ mod tests {
             (b"\"&'", Some(0.5)),
             (b"\x1b[2J\x00\r", Some(0.5)),
         ]);
-        let html = section(&[passage]).unwrap().body;
+        let html = text_section(&[passage]).unwrap().body;
         assert!(html.contains("&lt;/p&gt;&lt;script&gt;"), "{html}");
         assert!(html.contains("&quot;&amp;&#39;"), "{html}");
         assert!(html.contains("best: &lt;best&gt; &amp; 0.25"), "{html}");
@@ -257,12 +256,12 @@ mod tests {
 
     #[test]
     fn a_score_that_a_sequence_has_not_is_none_and_the_first_token_is_not_predicted() {
-        let html = section(&[of_tokens(&[(b"a", None), (b"b", Some(0.5))])])
+        let html = text_section(&[of_tokens(&[(b"a", None), (b"b", Some(0.5))])])
             .unwrap()
             .body;
         assert!(html.contains("<dt>salt</dt><dd>none</dd>"), "{html}");
         assert!(html.contains("<dt>mean nll</dt><dd>4.250</dd>"), "{html}");
         assert!(html.contains("a: the first token, not predicted"), "{html}");
-        assert!(section(&[]).is_none());
+        assert!(text_section(&[]).is_none());
     }
 }

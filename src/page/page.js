@@ -5,7 +5,7 @@
   tip.id = "tip";
   tip.hidden = true;
   document.body.appendChild(tip);
-  var shown = null;
+  var shown = null, cross = null;
 
   // A browser's own tips are slow, and phones have none: take over what they would say.
   function textOf(node) {
@@ -24,16 +24,12 @@
   function hide() {
     // Shapes of figures have "on" as well, of the arm that was chosen.
     if (shown && shown.matches(".t")) shown.classList.remove("on");
-    shown = null;
+    if (cross) cross.remove();
+    shown = cross = null;
     tip.hidden = true;
   }
 
-  function show(node, event) {
-    var text = textOf(node);
-    if (!text) return hide();
-    if (shown !== node) hide();
-    shown = node;
-    if (node.matches(".t")) node.classList.add("on");
+  function place(text, event) {
     tip.textContent = text;
     tip.hidden = false;
     var width = document.documentElement.clientWidth;
@@ -44,9 +40,68 @@
     tip.style.top = top + window.scrollY + "px";
   }
 
+  function show(node, event) {
+    var text = textOf(node);
+    hide();
+    if (!text) return;
+    shown = node;
+    if (node.matches(".t")) node.classList.add("on");
+    place(text, event);
+  }
+
+  // A value at a place between two, with as many digits as places are drawn to.
+  function valueAt(at, from, to, low, high) {
+    var step = Math.abs((high - low) / (to - from)) / 100;
+    var digits = Math.max(0, Math.min(8, Math.floor(-Math.log10(step))));
+    var value = low + (high - low) * (at - from) / (to - from);
+    return value.toLocaleString("en-US", { maximumFractionDigits: digits });
+  }
+
+  // The point of each curve that is nearest to x, by the name of the curve.
+  function nearest(plot, x) {
+    var found = new Map();
+    plot.querySelectorAll("path.c").forEach(function (path) {
+      if (getComputedStyle(path).opacity < 0.5) return;
+      var name = textOf(path), numbers = path.getAttribute("d").match(/-?[\d.]+/g).map(Number);
+      for (var i = 0; i + 1 < numbers.length; i += 2) {
+        var old = found.get(name);
+        if (!old || Math.abs(numbers[i] - x) < Math.abs(old[0] - x)) found.set(name, [numbers[i], numbers[i + 1], name]);
+      }
+    });
+    return Array.from(found.values());
+  }
+
+  // All curves of a panel at the x that is pointed at; false where no panel is.
+  function read(svg, event) {
+    var box = svg.getBoundingClientRect(), view = svg.viewBox.baseVal, scale = view.width / box.width;
+    var x = (event.clientX - box.left) * scale, y = (event.clientY - box.top) * scale;
+    return Array.from(svg.querySelectorAll("g[data-plot]")).some(function (plot) {
+      var p = plot.dataset.plot.split(" ").map(Number), size = Number(plot.dataset.size);
+      if (x < p[0] - 6 || x > p[1] + 6 || y < p[2] || y > p[3]) return false;
+      var points = nearest(plot, x);
+      var at = points.reduce(function (best, point) {
+        return best === null || Math.abs(point[0] - x) < Math.abs(best - x) ? point[0] : best;
+      }, null);
+      if (at === null) return false;
+      points = points.filter(function (point) { return Math.abs(point[0] - at) < 8; });
+      points.sort(function (a, b) { return a[1] - b[1]; });
+      var lines = points.map(function (point) { return point[2] + "  " + valueAt(point[1], p[2], p[3], p[6], p[7]); });
+      hide();
+      cross = document.createElementNS(svg.namespaceURI, "path");
+      cross.setAttribute("class", "s-muted cross");
+      cross.setAttribute("d", "M" + at + " " + p[2] + "V" + p[3]);
+      plot.appendChild(cross);
+      var head = valueAt(at, p[0], p[1], p[4] / size, p[5] / size) + plot.dataset.unit;
+      place([head].concat(lines).join("\n"), event);
+      return true;
+    });
+  }
+
   function over(event) {
-    var node = event.target.closest(".tokens .t, svg path, svg text");
-    if (node) show(node, event); else hide();
+    var node = event.target.closest(".tokens .t, svg path:not(.c):not(.cross), svg text");
+    var svg = event.target.closest("svg");
+    if (node && textOf(node)) show(node, event);
+    else if (!svg || !read(svg, event)) hide();
   }
   document.addEventListener("pointermove", function (event) {
     if (event.pointerType === "mouse") over(event);
