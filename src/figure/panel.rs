@@ -75,7 +75,9 @@ impl Panel {
         frame.draw_x(svg);
         let has_curves = self.shapes.iter().any(Shape::is_curve);
         if has_curves {
-            svg.begin_plot(&frame.scales(), self.x.unit);
+            let unit = &self.x.unit;
+            let name = format!("{} {}", unit.suffix, unit.name);
+            svg.begin_plot(&frame.scales(), &name, unit.size);
         }
         for shape in &self.shapes {
             frame.draw_shape(svg, shape);

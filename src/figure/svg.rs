@@ -1,6 +1,5 @@
 //! Shapes and text in points, as SVG.
 
-use super::axis::Unit;
 use super::palette::{self, Paint, slot};
 use super::shape::{Kind, Point, Shape};
 use crate::visible::printable;
@@ -105,14 +104,14 @@ impl Svg {
         let _ = write!(self.body, "<path {look}{arm} d=\"{path}\">{tip}</path>");
     }
 
-    /// What follows is drawn to `scales`: left, right, top and bottom in points, and the values there. A page
-    /// tells from these the values under the pointer.
-    pub(super) fn begin_plot(&mut self, scales: &[f64; 8], unit: Unit) {
+    /// What follows is drawn to `scales`: left, right, top and bottom in points, and the values there, of x in a
+    /// `unit` of that size. A page tells from these the values under the pointer.
+    pub(super) fn begin_plot(&mut self, scales: &[f64; 8], unit: &str, size: f64) {
         let scales = scales.map(|value| value.to_string()).join(" ");
-        let (name, suffix, size) = (escape(unit.name), escape(unit.suffix), unit.size);
+        let unit = escape(unit);
         let _ = write!(
             self.body,
-            "<g data-plot=\"{scales}\" data-unit=\"{suffix} {name}\" data-size=\"{size}\">"
+            "<g data-plot=\"{scales}\" data-unit=\"{unit}\" data-size=\"{size}\">"
         );
     }
 

@@ -49,7 +49,7 @@ pub(super) fn sequences_figure(stats: &LabelStats) -> Option<Figure> {
         picture: picture(Vec::new(), &stats.scores, |_| Vec::new()),
         shows: "Percent of the sequences by each of their scores: medians and means over the positions of a sequence."
             .to_owned(),
-        hides: "Which sequences those are: the coloured text below has some, and `saltworks select --preview` shows more. \
+        hides: "Which sequences those are: the coloured text below has some, and saltworks select --preview shows more. \
             A sequence without a score is in no bar."
             .to_owned(),
         data: data(&stats.scores),
@@ -92,7 +92,7 @@ fn panel_of(distribution: &Distribution, borders: &[f64]) -> Panel {
         ..Unit::plain("")
     };
     panel(
-        title(distribution.name),
+        title(distribution.name).to_owned(),
         unit(distribution),
         percents,
         &bars,
@@ -106,16 +106,20 @@ fn short_number(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn title(name: &str) -> String {
+fn title(name: &str) -> &str {
     match name {
-        "target_nll" => "NLL of the target".to_owned(),
-        "entropy" => "Entropy of the teacher".to_owned(),
-        "tail_mass" => "Probability outside the stored ids".to_owned(),
-        "distinct_draws" => "Different ids drawn".to_owned(),
-        score => score
-            .strip_prefix("score_")
-            .unwrap_or(score)
-            .replace('_', " "),
+        "target_nll" => "NLL of the target",
+        "entropy" => "Entropy of the teacher",
+        "tail_mass" => "Probability outside the stored ids",
+        "distinct_draws" => "Different ids drawn",
+        "score_salt" => "SALT score: median NLL of what is learnable",
+        "score_salt_masked" => "SALT score, the masked reading",
+        "score_mean_nll" => "Mean NLL",
+        "score_median_nll" => "Median NLL",
+        "score_learnable_fraction" => "Learnable fraction",
+        "score_mean_entropy" => "Mean entropy",
+        "score_mean_topk_mass" => "Mean probability of the 10 best ids",
+        other => other,
     }
 }
 
@@ -163,7 +167,7 @@ pub(super) fn summary_table(distributions: &[Distribution]) -> String {
             summary.max,
         ];
         let mut row = vec![
-            escape(&title(each.name)),
+            escape(title(each.name)),
             escape(unit(each)),
             grouped(summary.n_values),
         ];
@@ -180,7 +184,7 @@ pub(super) fn summary_table(distributions: &[Distribution]) -> String {
             "Means, minima and maxima are exact; quantiles are to the width of a bin of the histogram.",
             &cells(heads),
             &rows,
-            2,
+            1,
         ),
     }
 }
@@ -232,7 +236,7 @@ pub(super) fn tercile_table(teacher: &TeacherFigures) -> String {
              target. Where fewer targets are among the K than the teacher\u{2019}s mass says, it is too sure.",
             &cells(heads),
             &rows,
-            2,
+            1,
         ),
     }
 }
