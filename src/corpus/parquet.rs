@@ -58,7 +58,7 @@ impl ParquetReader {
         check_text_column(schema.fields(), &path, &options.text_field)?;
         let leaf = |field: &str| leaf_of(&file, schema.fields(), field);
         let text_leaf = leaf(&options.text_field).ok_or_else(|| {
-            let message = "the text column has no leaf".to_owned();
+            let message = "the text column has no values".to_owned();
             failed(DecodeError::Parquet(ParquetError::General(message)))
         })?;
         let group_leaf = options.group_field.as_deref().and_then(leaf);

@@ -50,8 +50,7 @@ impl SetFacts {
     pub(super) fn note(&self) -> Option<String> {
         (!self.seen_by.is_empty()).then(|| {
             format!(
-                "the set {} has text that models of {} are trained on: their NLL on it says how well they learnt that \
-                 text, and not how they do on text that is new to them.",
+                "the set {} has text that models of {} are trained on: their NLL on it shows how well they learnt that text, not how they do on new text.",
                 self.set.name,
                 self.seen_by.join(", ")
             )

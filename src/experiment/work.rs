@@ -302,7 +302,7 @@ fn cells(
             "--seeds",
             format_args!("some of seeds: {:?}", config.seeds),
             seed,
-            "name some of them, or add it to seeds",
+            "choose some of them, or add it to seeds",
         )?;
     }
     let is_chosen = |seed: &&u64| choice.seeds.is_empty() || choice.seeds.contains(seed);

@@ -102,7 +102,7 @@ fn plan_selection(
         return Ok(None);
     };
     if !path.exists() {
-        let got = format!("{}, which is not there", path.display());
+        let got = format!("{}, which does not exist", path.display());
         let expected = "a file that `saltworks select` wrote";
         return Err(LabelError::option("--selection", expected, got));
     }
@@ -117,7 +117,7 @@ fn plan_selection(
         "--selection",
         "a file that keeps some of the sequences to be labelled",
         format!(
-            "{}, which keeps {} sequences and none of {}..{}",
+            "{}, which keeps {} sequences, but none of {}..{}",
             path.display(),
             planned.n_kept,
             range.start,

@@ -39,10 +39,14 @@ impl ReduceChoice {
     pub(super) fn note(self, device: DeviceChoice) -> Option<String> {
         let copied = self.on(device) == Self::Host && device != DeviceChoice::Cpu;
         let instead = match device {
-            DeviceChoice::Cuda(_) => "--reduce cuda copies only what each position is reduced to",
-            _ => "--reduce graph with --groups topk copies only the kept ids",
+            DeviceChoice::Cuda(_) => {
+                "--reduce cuda copies only the reduced values of each position"
+            }
+            _ => "--reduce graph with --groups topk copies only the top-k ids",
         };
-        copied.then(|| format!("all logits are copied from {device} to be reduced here; {instead}"))
+        copied.then(|| {
+            format!("all logits are copied from {device} and reduced on the CPU; {instead}")
+        })
     }
 }
 

@@ -269,7 +269,7 @@ fn notes(model: &Model) -> Vec<String> {
     let mut notes = model.notes.clone();
     if model.signature.scales_by_batch {
         notes.push(
-            "this teacher quantises its activations by the range of a whole batch, so it is given one sequence a call; `saltworks verify --teacher` with the unquantised model tells what its labels lose".to_owned(),
+            "this teacher quantises its activations by the range of a whole batch, so it gets one sequence per call; `saltworks verify --teacher` with the unquantised model measures what its labels lose".to_owned(),
         );
     }
     notes

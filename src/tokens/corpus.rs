@@ -133,7 +133,7 @@ impl TokenCorpus {
         corpus.json = json;
         corpus.notes.extend(layout.has_modes.then(|| {
             format!(
-                "{} holds modes of its sequences, all 0 (text): they are not used",
+                "{} has modes of its sequences, all 0 (text): they are not used",
                 idx_path.display()
             )
         }));
@@ -183,7 +183,7 @@ impl TokenCorpus {
         let wider = Sample::of(&self.tokens)?.wider_than(said, 1);
         self.notes.extend(wider.map(|wider| {
             format!(
-                "every second id of {} is 0 at --dtype {}, as if it were written as {}",
+                "every second id of {} is 0 when read with --dtype {}, as if it were written as {}",
                 self.files[0].display(),
                 said.name(),
                 wider.name()
@@ -446,7 +446,7 @@ impl TokenCorpus {
                 "the tokens were made with another tokenizer, or the file is damaged".to_owned()
             }
             Some(fits) if fits.starts_with("--") => {
-                format!("it was read as {read_as}, but its bytes fit another type: give {fits}")
+                format!("it was read as {read_as}, but its bytes fit another type: pass {fits}")
             }
             Some(fits) => format!(
                 "it was read as {read_as}, but its bytes fit {fits}: write it again as little-endian"

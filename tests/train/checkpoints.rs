@@ -44,7 +44,7 @@ fn a_run_that_went_back_and_was_stopped_goes_on_from_where_it_was_stopped() {
     let printed = text(&output);
     assert_eq!(output.status.code(), Some(75), "{printed}");
     assert!(
-        printed.contains("--resume in place of --resume-from"),
+        printed.contains("--resume instead of --resume-from"),
         "{printed}"
     );
     assert!(bench.steps("run").last().unwrap() < &24);

@@ -13,7 +13,8 @@ Examples:
 
 /// Write the report of an experiment: one HTML file that opens from disk, and its figures as SVG and PNG.
 ///
-/// What is not given is left out of it. An experiment in progress is reported as far as it is.
+/// Sections without the inputs they need are left out. An experiment in progress is reported so
+/// far.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -37,7 +38,7 @@ pub(crate) struct Args {
     /// Where to; the experiment's own directory unless given.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// One JSON object in place of text.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }

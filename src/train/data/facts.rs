@@ -70,7 +70,7 @@ impl TokenizerFacts {
                     Some(_) => &other.source,
                 };
                 Ok(Some(format!(
-                    "{unknown} does not say which tokenizer it is of: only the vocabulary of {} ids was compared with {}",
+                    "{unknown} does not record its tokenizer: only the vocabulary of {} ids was compared with {}",
                     self.vocab_size,
                     path.display()
                 )))

@@ -234,11 +234,11 @@ impl Loader {
             left_out: self.unselected(),
             epochs: self.stages.label_epochs,
             key: "data.label_epochs",
-            remedy: "label more sequences, take fewer steps of stage 1 (kd.n_kd; train.steps for rkd)",
+            remedy: "label more sequences, use fewer steps of stage 1 (kd.n_kd; train.steps for rkd)",
         })?;
         let left_out = match coverage.tokens_excluded {
             0 => String::new(),
-            n => format!(" (without {n} that stage 1 may use)"),
+            n => format!(" (not counting {n} that stage 1 may use)"),
         };
         self.check_enough(Want {
             kind: TOKEN,
@@ -248,7 +248,7 @@ impl Loader {
             left_out,
             epochs: self.stages.token_epochs,
             key: "data.token_epochs",
-            remedy: "give a longer data.tokens, take fewer steps (train.steps)",
+            remedy: "give a longer data.tokens, use fewer steps (train.steps)",
         })
     }
 
@@ -256,7 +256,10 @@ impl Loader {
         let labels = self.labels.as_ref();
         match labels.filter(|labels| labels.n_kept().is_some()) {
             None => String::new(),
-            Some(labels) => format!(" (of {} labelled, by the selection)", labels.n_labelled()),
+            Some(labels) => format!(
+                " (the selection keeps them, of {} labelled)",
+                labels.n_labelled()
+            ),
         }
     }
 

@@ -57,7 +57,7 @@ impl SampleOptions {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
             return Err(EvalError::Sampling {
                 flag: "--temperature",
-                expected: "0 (the likeliest), or a positive number",
+                expected: "0 (always the most likely token), or a positive number",
                 got: self.temperature.to_string(),
             });
         }

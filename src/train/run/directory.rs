@@ -33,7 +33,7 @@ impl Start {
         match self {
             Start::Fresh | Start::Latest => "the same command with --resume",
             Start::LatestInGrid => "the same command",
-            Start::At(_) => "the same command with --resume in place of --resume-from",
+            Start::At(_) => "the same command with --resume instead of --resume-from",
         }
     }
 }
@@ -106,7 +106,7 @@ impl RunDir {
         let moved = self.checkpoints.abandon_after(step)?;
         let note = |dir: PathBuf| {
             format!(
-                "{} is past step {step}: kept aside, and no checkpoint of this run any more",
+                "{} is later than step {step}: it is renamed, and no longer a checkpoint of this run",
                 dir.display()
             )
         };
@@ -133,7 +133,7 @@ pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
             return Err(RunError::Setting {
                 key: "output",
                 expected: "a directory of its own".to_owned(),
-                got: format!("{}, which holds {what} ({name})", path.display()),
+                got: format!("{}, which contains {what} ({name})", path.display()),
                 remedy: "choose another one".to_owned(),
             }
             .into());
@@ -164,7 +164,7 @@ mod tests {
         std::fs::create_dir_all(&old).unwrap();
         let refused = RunDir::claim(run.path(), Start::Fresh).unwrap_err();
         let message = refused.to_string();
-        assert!(message.contains("the latest of step 500"), "{message}");
+        assert!(message.contains("the latest at step 500"), "{message}");
         assert!(run.path().join("checkpoints/step-500").is_dir());
         let held = RunDir::claim(run.path(), Start::Latest).unwrap();
         assert_eq!(held.checkpoints.steps().unwrap(), [500]);

@@ -209,8 +209,7 @@ fn validation_on_same_text(
         .find(|(_, it)| it.as_ref() == Some(&held_out));
     Ok(same.map(|(key, _)| {
         format!(
-            "data.validation has the text of {key}: the validation NLL says how well that text was learnt, and not how \
-             the model does on new text"
+            "data.validation is the text of {key}: the validation NLL shows how well that text was learnt, not how the model does on new text"
         )
     }))
 }
@@ -221,7 +220,7 @@ fn unsaid_selection(config: &RunConfig, labels: &LabelSource) -> Option<String> 
     let is_said = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
     (is_of_selection && !is_said).then(|| {
         format!(
-            "{} holds labels of selected sequences alone, and stage 1 reads no others, though kd.mode does not say so",
+            "{} has labels of selected sequences only, so stage 1 reads only those, although kd.mode does not say so",
             labels.dir().display()
         )
     })
@@ -337,8 +336,8 @@ fn facts(
     Err(RunError::Setting {
         key: "data.tokenizer",
         expected: "the tokenizer.json of the tokens".to_owned(),
-        got: "none, and the token files do not say how large their vocabulary is".to_owned(),
-        remedy: "give it, or tokens of `saltworks tokenize`".to_owned(),
+        got: "none, and the token files do not record the size of their vocabulary".to_owned(),
+        remedy: "give one, or use tokens of `saltworks tokenize`".to_owned(),
     }
     .into())
 }
@@ -382,12 +381,12 @@ fn model(
         return Err(RunError::Setting {
             key: "data.seq_len",
             expected: format!(
-                "at most {}, the longest sequence that {} is for",
+                "at most {}, the longest sequence that {} supports",
                 spec.max_seq_len,
                 dir.display()
             ),
             got: seq_len.to_string(),
-            remedy: "take a shorter one (labels: label again with a smaller --seq-len)".to_owned(),
+            remedy: "use a shorter one (labels: label again with a smaller --seq-len)".to_owned(),
         }
         .into());
     }

@@ -188,7 +188,7 @@ fn check_threads(n_threads: usize) -> Result<(), RunError> {
         key: "train.threads",
         expected: format!("at most {MAX_THREADS}"),
         got: n_threads.to_string(),
-        remedy: "leave it out to take all cores".to_owned(),
+        remedy: "omit it to use all cores".to_owned(),
     })
 }
 

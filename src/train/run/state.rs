@@ -142,12 +142,10 @@ impl Seen {
     pub fn note(self, what: &str) -> String {
         match self {
             Seen::AsTokens => format!(
-                "{what} is text that the model was trained on (its run's data.tokens): the NLL says how well it learnt \
-                 that text, and not how it does on new text"
+                "{what} is text that the model was trained on (its run's data.tokens): the NLL shows how well it learnt that text, not how it does on new text"
             ),
             Seen::AsLabels => format!(
-                "{what} is of the corpus that the labels of the model's run were made of (its data.labels): on the sequences \
-                 that were labelled the NLL says how well it learnt them, and not how it does on new text"
+                "{what} belongs to the corpus of the labels that the model's run read (its data.labels): on labelled sequences the NLL shows how well it learnt them, not how it does on new text"
             ),
         }
     }

@@ -211,7 +211,7 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         (self.observer.on_note)(&format!(
-            "step {}: the labels are done, now the corpus",
+            "step {}: stage 1 is done; stage 2 reads the corpus",
             step + 1
         ));
         let logged = self.log.stage(&self.state, stage);
@@ -286,9 +286,7 @@ impl<'a> Trainer<'a> {
         let logged = self.log.validation(&self.state, &report);
         logged.map_err(|error| self.unlogged(error))?;
         self.last_validation = Some(report);
-        (self.observer.on_note)(&format!(
-            "step {step}: validation NLL {nll:.4} nats a token"
-        ));
+        (self.observer.on_note)(&format!("step {step}: validation NLL {nll:.4} nats/token"));
         Ok(())
     }
 
@@ -447,10 +445,10 @@ impl<'a> Trainer<'a> {
             "a lower schedule.lr, a longer schedule.warmup_steps or a lower optimizer.grad_clip";
         match from {
             Some(step) => format!(
-                "begin a new run, with another --output, from that checkpoint or an earlier one (init = {:?} in place of [model]) and with {settings}",
+                "start a new run, with another --output, from that checkpoint or an earlier one (init = {:?} instead of [model]) and with {settings}",
                 self.dir.checkpoints.path(step)
             ),
-            None => format!("begin a new run, with another --output, and with {settings}"),
+            None => format!("start a new run, with another --output, and with {settings}"),
         }
     }
 

@@ -134,7 +134,7 @@ fn selection_there(path: Option<&Path>) -> Option<PathBuf> {
         return Some(path.to_path_buf());
     }
     say!(
-        "note: {} is not there yet: the probe reads the first sequences of the corpus",
+        "note: {} does not exist yet: the probe reads the first sequences of the corpus",
         path.display()
     );
     None
@@ -234,7 +234,7 @@ impl Costs {
         let (needed, there) = (self.demand.n_sequences, self.n_sequences_there);
         (there < needed).then(|| {
             format!(
-                "\nwarning: only {} of the {} sequences are there: label more, raise data.label_epochs, or lower kd.n_kd",
+                "\nwarning: only {} of the {} sequences exist: use a longer corpus or range, raise data.label_epochs, or lower kd.n_kd",
                 HumanCount(there),
                 HumanCount(needed)
             )
