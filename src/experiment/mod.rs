@@ -60,4 +60,4 @@ pub use results::{
 };
 pub use summary::{ArmReach, Budget, Reach, Spread, reach};
 pub use tables::{Cell, ResultTable, tables, to_markdown, to_text};
-pub use work::{Choice, Experiment, Watch};
+pub use work::{Experiment, RunFilter, Watch};

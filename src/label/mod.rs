@@ -38,7 +38,7 @@ pub use error::LabelError;
 pub use estimate::{Estimate, estimate};
 pub use inputs::Inputs;
 pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
-pub use profile::{Profile, Stage};
+pub use profile::{PipelineStage, Profile};
 pub use progress::{Snapshot, WithoutNll};
 pub use relabel::RelabelReport;
 pub use run::{Observer, Outcome, label, plan};

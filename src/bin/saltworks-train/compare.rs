@@ -6,7 +6,7 @@ use crate::common::print::{self, out, say};
 use crate::common::progress::{Display, time_left};
 use saltworks::experiment::report::{self, ReportInputs};
 use saltworks::experiment::{
-    self, Choice, Experiment, ExperimentConfig, GridSnapshot, Results, Watch,
+    self, Experiment, ExperimentConfig, GridSnapshot, Results, RunFilter, Watch,
 };
 use std::path::{Path, PathBuf};
 
@@ -56,11 +56,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
         end_when_interrupted()?;
         experiment::write(&config)?
     } else {
-        let choice = Choice {
+        let filter = RunFilter {
             arms: args.only,
             seeds: args.seeds,
         };
-        let experiment = Experiment::open(config, &choice)?;
+        let experiment = Experiment::open(config, &filter)?;
         for (what, text) in experiment.describe()? {
             say!("{what:<12}{text}");
         }

@@ -1,7 +1,7 @@
 //! `label --profile`: where the time went.
 
 use crate::common::print::out;
-use saltworks::label::{Profile, Stage};
+use saltworks::label::{PipelineStage, Profile};
 
 /// A line a stage; shares are of the labelling threads' wall clock.
 pub(crate) fn print(profile: &Profile) {
@@ -35,15 +35,15 @@ pub(crate) fn print(profile: &Profile) {
     );
 }
 
-fn words(stage: Stage) -> &'static str {
+fn words(stage: PipelineStage) -> &'static str {
     match stage {
-        Stage::Reading => "reading tokens",
-        Stage::WaitingForTokens => "  waiting for tokens",
-        Stage::Teacher => "  teacher",
-        Stage::Reduction => "  reduction of logits",
-        Stage::Assembly => "  batches and rows",
-        Stage::WaitingForWriter => "  waiting for the writer",
-        Stage::Encoding => "encoding, compression",
-        Stage::Publishing => "sync, check, publication",
+        PipelineStage::Reading => "reading tokens",
+        PipelineStage::WaitingForTokens => "  waiting for tokens",
+        PipelineStage::Teacher => "  teacher",
+        PipelineStage::Reduction => "  reduction of logits",
+        PipelineStage::Assembly => "  batches and rows",
+        PipelineStage::WaitingForWriter => "  waiting for the writer",
+        PipelineStage::Encoding => "encoding, compression",
+        PipelineStage::Publishing => "sync, check, publication",
     }
 }

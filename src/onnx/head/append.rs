@@ -2,7 +2,7 @@
 
 use super::names::free_prefix;
 use super::nodes::HeadGraph;
-use super::spec::{Head, HeadSpec};
+use super::spec::{HeadSpec, ReductionHead};
 use crate::onnx::error::OnnxError;
 use crate::onnx::types::OpsetImport;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub fn append_head(
     path: &Path,
     opset: &[OpsetImport],
     spec: &HeadSpec<'_>,
-) -> Result<(Vec<u8>, Head), OnnxError> {
+) -> Result<(Vec<u8>, ReductionHead), OnnxError> {
     let opset = standard_opset(path, opset)?;
     let mut bytes = std::fs::read(path).map_err(|source| OnnxError::Io {
         action: "read the model",
@@ -59,9 +59,9 @@ fn standard_opset(path: &Path, imports: &[OpsetImport]) -> Result<i64, OnnxError
     }
 }
 
-fn head(graph: &HeadGraph, spec: &HeadSpec<'_>) -> Head {
+fn head(graph: &HeadGraph, spec: &HeadSpec<'_>) -> ReductionHead {
     let tempered = |idx: usize| graph.name(&format!("other_tempered_sum_{idx}"));
-    Head {
+    ReductionHead {
         targets: graph.name("targets"),
         ranked_logits: graph.name("ranked_logits"),
         ranked_ids: graph.name("ranked_ids"),

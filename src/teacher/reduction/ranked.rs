@@ -44,7 +44,7 @@ pub(super) struct RankedPosition {
 impl<'a> Outputs<'a> {
     pub(super) fn read(
         values: &'a SessionOutputs<'_>,
-        head: &Head,
+        head: &ReductionHead,
         shape: RunShape,
         n_ranked: usize,
         model: &Path,

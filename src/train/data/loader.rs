@@ -122,7 +122,7 @@ impl Loader {
     ///
     /// # Errors
     /// [`DataError::Position`]; the loader is then of no more use.
-    pub fn go_on_behind(&mut self, position: LoaderPosition) -> Result<(), DataError> {
+    pub fn resume_after(&mut self, position: LoaderPosition) -> Result<(), DataError> {
         (self.labelled, self.token) = (None, None);
         self.position = position;
         self.check_position()

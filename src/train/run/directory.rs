@@ -166,8 +166,8 @@ mod tests {
         let message = refused.to_string();
         assert!(message.contains("the latest at step 500"), "{message}");
         assert!(run.path().join("checkpoints/step-500").is_dir());
-        let held = RunDir::claim(run.path(), Start::Latest).unwrap();
-        assert_eq!(held.checkpoints.steps().unwrap(), [500]);
+        let claimed = RunDir::claim(run.path(), Start::Latest).unwrap();
+        assert_eq!(claimed.checkpoints.steps().unwrap(), [500]);
     }
 
     #[test]

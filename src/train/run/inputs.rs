@@ -78,7 +78,7 @@ impl Inputs {
         if let Some(labels) = &labels {
             notes.extend(labels.note().map(str::to_owned));
             notes.extend(labels.note_of_extension());
-            notes.extend(unsaid_selection(&config, labels));
+            notes.extend(selection_note(&config, labels));
         }
         // Labels that are where the facts are from need not be compared with themselves.
         if let Some(labels) = labels.as_ref().filter(|l| l.tokenizer() != facts) {
@@ -88,7 +88,7 @@ impl Inputs {
             let options = path.as_ref().map(|path| token_options(&config, path, read));
             open_tokens(options, &facts, &mut notes)
         };
-        let tokens = open(&config.data.tokens, said_of_tokens(&config))?;
+        let tokens = open(&config.data.tokens, token_options(&config))?;
         let validation = open(&config.data.validation, said_of_validation(&config))?;
         let same_text = validation_on_same_text(&labels, &tokens, &validation)?;
         notes.extend(same_text.clone());
@@ -215,7 +215,7 @@ fn validation_on_same_text(
 }
 
 /// Labels of a selection in a run that is not called one of selected sequences.
-fn unsaid_selection(config: &RunConfig, labels: &LabelSource) -> Option<String> {
+fn selection_note(config: &RunConfig, labels: &LabelSource) -> Option<String> {
     let is_of_selection = labels.plan().sequences.selection.is_some();
     let is_said = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
     (is_of_selection && !is_said).then(|| {
@@ -227,7 +227,7 @@ fn unsaid_selection(config: &RunConfig, labels: &LabelSource) -> Option<String> 
 }
 
 /// What the configuration says of the files of `data.tokens`.
-fn said_of_tokens(config: &RunConfig) -> OpenOptions {
+fn token_options(config: &RunConfig) -> OpenOptions {
     OpenOptions {
         format: config.data.tokens_format,
         dtype: config.data.dtype,
@@ -244,7 +244,7 @@ fn said_of_validation(config: &RunConfig) -> OpenOptions {
     if detected.is_some_and(TokenFormat::has_borders) {
         return OpenOptions::default();
     }
-    let said = said_of_tokens(config);
+    let said = token_options(config);
     OpenOptions {
         format: said.format.filter(|format| !format.has_borders()),
         // llm.c's header has the type.
@@ -316,7 +316,7 @@ fn facts(
         return Ok(labels.tokenizer());
     }
     let corpora = [
-        (&config.data.tokens, said_of_tokens(config)),
+        (&config.data.tokens, token_options(config)),
         (&config.data.validation, said_of_validation(config)),
     ];
     for (path, said) in corpora {

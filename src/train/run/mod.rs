@@ -35,11 +35,11 @@ mod observer;
 mod origin;
 mod pace;
 mod profile;
-mod spread;
 mod state;
 mod step;
 mod trainer;
 mod validation;
+mod variances;
 
 pub use crate::interrupt::Interrupt;
 pub use directory::Start;
@@ -63,7 +63,7 @@ use finish::final_dir;
 use origin::{Origin, check_trunk};
 use pace::Peak;
 use std::path::{Path, PathBuf};
-use trainer::{Restored, Trainer};
+use trainer::{StartPoint, Trainer};
 
 /// More threads than any machine that this is for has cores; so many only stand in line.
 const MAX_THREADS: usize = 256;
@@ -215,22 +215,22 @@ fn run_in_pool(
     let inputs = open(config, labels_then)?;
     // A run that may be finished is asked first: if it is, nothing else that it needs matters.
     let may_be_finished = start != Start::Fresh && final_dir(&inputs.config.output).is_dir();
-    let held = may_be_finished.then(|| Held::take(&inputs, start));
-    let held = held.transpose()?;
-    if let Some((held, model)) = held
+    let claimed = may_be_finished.then(|| ClaimedRun::take(&inputs, start));
+    let claimed = claimed.transpose()?;
+    if let Some((claimed, model)) = claimed
         .as_ref()
-        .and_then(|held| Some((held, held.finished_model()?)))
+        .and_then(|claimed| Some((claimed, claimed.finished_model()?)))
     {
-        held.keep_sources()?;
+        claimed.keep_sources()?;
         return Ok(Outcome::AlreadyFinished { model });
     }
     let prepared = Prepared::of(inputs)?;
-    let held = match held {
-        Some(held) => held,
-        None => Held::take(&prepared.inputs, start)?,
+    let claimed = match claimed {
+        Some(claimed) => claimed,
+        None => ClaimedRun::take(&prepared.inputs, start)?,
     };
     (observer.on_start)(&prepared.overview());
-    train(prepared, held, interrupt, observer)
+    train(prepared, claimed, interrupt, observer)
 }
 
 /// The fingerprint that the labels had when this run, or the one that it branches off from, began.
@@ -244,13 +244,13 @@ fn recorded_labels(config: &RunConfig, start: Start) -> Result<Option<String>, T
 }
 
 /// The directory of a run, and where the run stands.
-struct Held {
+struct ClaimedRun {
     dir: RunDir,
     origin: Origin,
     state: TrainState,
 }
 
-impl Held {
+impl ClaimedRun {
     fn take(inputs: &Inputs, start: Start) -> Result<Self, TrainError> {
         let dir = RunDir::claim(&inputs.config.output, start)?;
         let (origin, state) = Origin::of(inputs, &dir)?;
@@ -274,21 +274,21 @@ impl Held {
 
 fn train(
     prepared: Prepared,
-    held: Held,
+    claimed: ClaimedRun,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    let (inputs, dir) = (&prepared.inputs, &held.dir);
+    let (inputs, dir) = (&prepared.inputs, &claimed.dir);
     let note = |text: String| (observer.on_note)(&text);
-    held.origin.describe(dir).into_iter().for_each(note);
-    let restored = Restored::new(inputs, &held.origin, held.state, prepared.loader)?;
+    claimed.origin.describe(dir).into_iter().for_each(note);
+    let start_point = StartPoint::new(inputs, &claimed.origin, claimed.state, prepared.loader)?;
     dir.go_back()?.into_iter().for_each(note);
     dir.write_config(&inputs.config)?;
     // Before the first step: a model without it would be one of unknown inputs.
-    restored.sources().write(&dir.path)?;
+    start_point.sources().write(&dir.path)?;
     let n_threads = inputs.config.train.threads();
     let peak = Peak::new(move || sgemm_peak_flops(n_threads));
-    let mut trainer = Trainer::new(inputs, dir, restored, peak, interrupt, observer)?;
+    let mut trainer = Trainer::new(inputs, dir, start_point, peak, interrupt, observer)?;
     trainer.train()?;
     Ok(Outcome::Finished(Box::new(trainer.finish()?)))
 }

@@ -3,7 +3,7 @@
 use super::Interrupt;
 use super::inputs::Inputs;
 use super::profile::{Outside, StepProfile};
-use super::spread::Spread;
+use super::variances::LossVariances;
 use crate::train::batch::{LossSums, MicroBatch};
 use crate::train::example::Example;
 use crate::train::loss::{StepKd, targets_of};
@@ -137,7 +137,7 @@ impl<'a> StepBatch<'a> {
             n => (n as f64).recip() as f32,
         };
         let (mut losses, mut teacher) = (LossSums::default(), TeacherNll::default());
-        let mut spread = self.spread_by.map(Spread::new);
+        let mut variances = self.spread_by.map(LossVariances::new);
         for examples in self.examples.chunks(self.micro_batch_size) {
             if interrupt.is_requested() {
                 return None;
@@ -145,14 +145,14 @@ impl<'a> StepBatch<'a> {
             let batch = profile.time(Outside::Targets, || self.micro_batch(examples));
             teacher.add(examples, &batch.weights_n);
             losses += profile.time_network(network, |n| n.forward_backward(&batch, scale));
-            if let Some(spread) = &mut spread {
-                spread.add(examples, &batch, network.row_losses(batch.n_positions()));
+            if let Some(variances) = &mut variances {
+                variances.add(examples, &batch, network.row_losses(batch.n_positions()));
             }
         }
         Some(StepSums {
             losses,
             teacher_nll: teacher.mean(),
-            variance: spread.and_then(|spread| spread.report()),
+            variance: variances.and_then(|variances| variances.report()),
         })
     }
 }

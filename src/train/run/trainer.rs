@@ -46,7 +46,7 @@ pub(super) struct Trainer<'a> {
 }
 
 /// Where a run begins or goes on.
-pub(super) struct Restored {
+pub(super) struct StartPoint {
     state: TrainState,
     loader: Loader,
     params: Params,
@@ -54,7 +54,7 @@ pub(super) struct Restored {
     last_saved: Option<u64>,
 }
 
-impl Restored {
+impl StartPoint {
     /// What the run reads, by contents.
     pub(super) fn sources(&self) -> &Sources {
         &self.state.sources
@@ -67,7 +67,7 @@ impl Restored {
         state: TrainState,
         mut loader: Loader,
     ) -> Result<Self, TrainError> {
-        loader.go_on_behind(state.loader)?;
+        loader.resume_after(state.loader)?;
         let (params, optimizer) = match origin.checkpoint() {
             Some(checkpoint) => checkpoint.weights(&inputs.spec)?,
             None => {
@@ -98,27 +98,27 @@ impl<'a> Trainer<'a> {
     pub(super) fn new(
         inputs: &'a Inputs,
         dir: &'a RunDir,
-        restored: Restored,
+        start_point: StartPoint,
         peak: Peak,
         interrupt: &'a Interrupt,
         observer: &'a Observer<'a>,
     ) -> Result<Self, TrainError> {
         let source = inputs.validation.as_ref();
-        let state = restored.state;
+        let state = start_point.state;
         Ok(Self {
             inputs,
             dir,
             interrupt,
             observer,
-            loader: restored.loader,
+            loader: start_point.loader,
             log: Log::open(&dir.path, inputs.config.log.tensorboard, state.step)?,
             pace: Pace::new(inputs, peak),
             profile: StepProfile::default(),
-            network: Network::new(restored.params, inputs.capacity()),
-            optimizer: restored.optimizer,
+            network: Network::new(start_point.params, inputs.capacity()),
+            optimizer: start_point.optimizer,
             state,
             validation: source.map(|source| Validation::new(source, inputs)),
-            last_saved: restored.last_saved,
+            last_saved: start_point.last_saved,
             last_step: None,
             last_validation: None,
         })
