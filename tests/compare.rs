@@ -580,7 +580,7 @@ fn a_flipped_digit_of_a_score_or_of_a_set_is_found() {
     };
     let refused = fail_with(&mut report(), 3);
     assert!(refused.contains("results.json does not hold"), "{refused}");
-    // It is made anew from what is there.
+    // It is made again from what is there.
     succeed(&mut bench.compare());
     succeed(&mut report());
 }

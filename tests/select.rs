@@ -168,7 +168,7 @@ fn the_summary_says_what_is_kept_and_shows_examples() {
     assert!(n_tokens.unwrap() <= 1000 && n_tokens.unwrap() > 1000 - 32);
     assert_eq!(report["scores"]["kept"]["n"].as_u64(), n_kept);
     assert_eq!(report["policy"]["order"], "top");
-    // Of scores alone there are no tokens to show.
+    // A set with only scores has no tokens to show.
     let mut command = select(&inputs, "scores");
     let printed = fail_with(command.args(["--rows", "20", "--preview"]), 2);
     assert!(printed.contains("--tokens"), "{printed}");

@@ -5,7 +5,7 @@ use super::format::{Compression, DocumentFormat};
 /// First bytes that are looked at.
 pub(super) const HEAD_BYTES: usize = 4096;
 
-/// Something that is no document of ours, and what to do with it.
+/// Something that is not a document of ours, and what to do with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Foreign {
     pub(super) name: &'static str,

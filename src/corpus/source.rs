@@ -201,7 +201,7 @@ impl Named {
         })
     }
 
-    /// Refuses what is no document: archives, other encodings, pages of the web.
+    /// Refuses what is not a document: archives, other encodings, pages of the web.
     fn check_contents(&self, head: &[u8], path: &Path) -> Result<(), CorpusError> {
         let expected = match self.format {
             Some(DocumentFormat::Jsonl) => "where JSON lines are expected",

@@ -23,7 +23,7 @@ pub struct ExperimentConfig {
     pub output: PathBuf,
     /// Configuration that all arms share: a `run.toml`. Its `output` is not used.
     pub base: Option<PathBuf>,
-    /// The same written here, in place of `base`: the keys of `run.toml`, without `output`.
+    /// The same written here, instead of `base`: the keys of `run.toml`, without `output`.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub run: Option<Table>,
     /// Seeds of parameters and order; every arm is trained once with each.
@@ -44,7 +44,7 @@ pub struct ExperimentConfig {
     /// What the report shows beside the results.
     #[serde(default)]
     pub report: ReportConfig,
-    /// Keep the checkpoints of finished runs, which take 12 bytes a parameter each, and the ONNX
+    /// Keep the checkpoints of finished runs, which take 12 bytes per parameter each, and the ONNX
     /// files of branches. Default: false; weights and metrics stay in any case.
     #[serde(default)]
     pub keep_checkpoints: bool,
@@ -118,7 +118,7 @@ pub struct SetConfig {
     pub eod: Option<u32>,
     /// Where that id stands: `front` or `back` of each document. Default: as the file's ends tell.
     pub eod_position: Option<EodPosition>,
-    /// Label directory with the group `stats`, whose sequences are taken in place of a corpus': with it
+    /// Label directory with the group `stats`, whose sequences are taken instead of a corpus': with it
     /// there are results by bucket of the teacher's NLL.
     pub labels: Option<PathBuf>,
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// One run: a whole one, or a branch that leaves it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct RunPlan {
-    /// Share of the steps of a whole run, to 1.
+    /// Fraction of the steps of a whole run, to 1.
     pub(super) share: f64,
     /// Steps that are not its own: those before the branch.
     pub(super) first_step: u64,

@@ -57,7 +57,7 @@ pub struct Experiment {
 
 impl Experiment {
     /// Opens all arms of `filter` and all sets; writes nothing. Runs of other arms and seeds stand in
-    /// the same results, so they are held against the configuration too; of an arm whose inputs are gone
+    /// the same results, so they are compared with the configuration too; of an arm whose inputs are gone
     /// only what it recorded of itself is.
     ///
     /// # Errors
@@ -228,7 +228,7 @@ fn open_arms(config: &ExperimentConfig, filter: &RunFilter) -> Result<Vec<Arm>, 
 }
 
 /// Arms that were trained before stand in the same results. One that cannot be opened any more was
-/// held against its inputs when it could.
+/// compared with its inputs when it could.
 fn check_others(config: &ExperimentConfig, arms: &[Arm]) -> Result<(), ExperimentError> {
     let is_open = |name: &str| arms.iter().any(|arm| arm.name == name);
     for (name, arm) in config.arms.0.iter().filter(|(name, _)| !is_open(name)) {

@@ -179,7 +179,7 @@ pub enum LabelError {
         /// As given now.
         got: String,
     },
-    /// Labels without kept ids, which a reference teacher is held against.
+    /// Labels without stored ids, which a reference teacher is compared with.
     #[error(
         "these labels have no top-k ids, so another teacher cannot be compared with them: expected the group topk"
     )]

@@ -1,4 +1,4 @@
-//! The inputs opened and held against each other, before any long work.
+//! The inputs opened and compared with each other, before any long work.
 
 use super::error::LabelError;
 use super::options::LabelConfig;

@@ -1,4 +1,4 @@
-//! Reading, the teacher, and writing, side by side.
+//! Reading, the teacher, and writing, in parallel.
 //!
 //! ```text
 //! reader thread            this thread                       writer thread

@@ -57,7 +57,7 @@ pub struct Profile {
     pub n_targets: u64,
     /// Positions that the teacher ran over, padding included.
     pub n_positions: u64,
-    /// Teachers that worked side by side.
+    /// Teachers that worked in parallel.
     pub n_workers: usize,
     /// Begin to end, by the wall clock.
     pub wall: Duration,

@@ -1,4 +1,4 @@
-//! Whether the tokens are of the teacher's own tokenizer, where that lies beside the model.
+//! Whether the tokens are of the teacher's own tokenizer, where that lies next to the model.
 
 use super::error::LabelError;
 use super::options::LabelConfig;

@@ -1,4 +1,4 @@
-//! `verify --teacher`: a sample of a finished set, labelled again and held against what is stored.
+//! `verify --teacher`: a sample of a finished set, labelled again and compared with what is stored.
 
 use super::error::LabelError;
 use super::inputs::{Inputs, view_of};

@@ -9,7 +9,7 @@ const SUBFOLDER: &str = "onnx";
 /// The `.onnx` file that `named` is, or holds.
 ///
 /// # Errors
-/// A folder with no model or several; a hub's id in place of a path.
+/// A folder with no model or several; a hub's id instead of a path.
 pub(super) fn model_file(named: &Path) -> Result<PathBuf, LabelError> {
     if named.is_dir() {
         return only_model(named);

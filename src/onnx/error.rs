@@ -97,7 +97,7 @@ pub enum OnnxError {
         /// Name, dtype and shape.
         output: String,
     },
-    /// The configuration beside the model names another task.
+    /// The configuration next to the model names another task.
     #[error("{}: {} says that it is {architecture}, a model for classification or the like; expected a causal language model: export it with its language-model head (task text-generation)", path.display(), config.display())]
     OtherTask {
         /// The model.

@@ -1,4 +1,4 @@
-//! Files beside the model that hold its weights: each must be there, long enough, and inside.
+//! Files next to the model that hold its weights: each must be there, long enough, and inside.
 
 use super::error::OnnxError;
 use super::walk::ExternalTensor;

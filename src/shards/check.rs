@@ -110,7 +110,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Checks what stands in place of a whole row where only some scores are read.
+    /// Checks what stands instead of a whole row where only some scores are read.
     pub(super) fn check_scored(
         &self,
         (seq_id, expected): (u64, u64),

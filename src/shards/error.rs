@@ -26,7 +26,7 @@ pub enum ShardsError {
     NoPlan {
         /// The directory.
         dir: PathBuf,
-        /// What is there in place of a plan.
+        /// What is there instead of a plan.
         found: String,
     },
     /// A file where a directory of labels is wanted.

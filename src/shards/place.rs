@@ -101,7 +101,7 @@ fn holds(mut names: Vec<String>) -> String {
     format!("contains {}, but no plan.json", names.join(", "))
 }
 
-/// Names in a directory but the hidden ones (temporaries); none if there is no directory.
+/// Names in a directory, without hidden ones (temporaries); none if it is not a directory.
 pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, ShardsError> {
     let io = |source| StorageError::io("list", dir, source);
     let entries = match std::fs::read_dir(dir) {

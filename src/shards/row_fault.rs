@@ -75,7 +75,7 @@ pub enum RowFault {
         /// The id.
         id: u32,
     },
-    /// A rank that the kept ids contradict.
+    /// A rank that the stored ids contradict.
     #[error(
         "target_rank of position {position} is {rank}, but topk_ids have its target {target} {}",
         kept.map_or_else(|| "nowhere".to_owned(), |entry| format!("as entry {entry}"))
@@ -87,7 +87,7 @@ pub enum RowFault {
         rank: u16,
         /// The target's id.
         target: u32,
-        /// Where it is among the kept ids.
+        /// Where it is among the stored ids.
         kept: Option<usize>,
     },
     /// Two stored values of one quantity that differ.

@@ -43,7 +43,7 @@ pub enum SignalsError {
         /// V.
         vocab_size: usize,
     },
-    /// More kept ids than there are.
+    /// More stored ids than there are.
     #[error("K = {top_k} is larger than the vocabulary of {vocab_size}: lower K")]
     TopK {
         /// K.

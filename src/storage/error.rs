@@ -19,7 +19,7 @@ pub enum StorageError {
         #[source]
         source: io::Error,
     },
-    /// The same, where whoever was writing says how to go on.
+    /// The same, for callers that say how to resume.
     #[error("no space left for {}: free some space", path.display())]
     Full {
         /// The file that was being written.
@@ -57,7 +57,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// The error of `action` on `path`; a full disk or quota is told apart.
+    /// The error of `action` on `path`; a full disk or quota has an error of its own.
     pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
@@ -72,7 +72,7 @@ impl StorageError {
         }
     }
 
-    /// The same for whoever says how to go on himself.
+    /// The same for callers that say themselves how to resume.
     #[must_use]
     pub fn without_remedy(self) -> Self {
         match self {
@@ -105,7 +105,7 @@ impl StorageError {
 }
 
 impl Classified for StorageError {
-    // What is read and is no file, or in no directory, will not be one on the next try.
+    // What is read and is not a file, or in no directory, will not be one on the next try.
     fn kind(&self) -> Kind {
         use io::ErrorKind::{IsADirectory, NotADirectory};
         match self {

@@ -16,7 +16,7 @@ pub enum ReduceChoice {
     Auto,
     /// By this machine's processor, from all logits of each position; every group.
     Host,
-    /// In the model's graph, by a head appended to it in memory, so that only the kept ids of each
+    /// In the model's graph, by a head appended to it in memory, so that only the stored ids of each
     /// position leave the device; groups scores and topk alone.
     Graph,
     /// On the CUDA device that the model runs on, by a kernel over the logits that it left there;

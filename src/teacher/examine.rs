@@ -1,6 +1,6 @@
 //! A teacher tried on a few sequences before the long work: whether it is one, and its noise.
 //!
-//! What is measured, in calls of at most [`EXAMINED_TOKENS`] tokens a row:
+//! What is measured, in calls of at most [`EXAMINED_TOKENS`] tokens per row:
 //!
 //! 1. repeatable: one call twice gives the same bits (on a CPU);
 //! 2. logits, and not probabilities or their like;

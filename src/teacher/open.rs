@@ -21,7 +21,7 @@ const EXTERNAL_FOLDER_KEY: &str = "session.model_external_initializers_file_fold
 pub(super) enum Source<'a> {
     /// The file that the options name.
     File,
-    /// This model in place of that file, and the files beside it that hold its weights.
+    /// This model instead of that file, and the files beside it that hold its weights.
     Bytes {
         model: &'a [u8],
         external_files: &'a [PathBuf],
@@ -196,7 +196,7 @@ fn commit(
     }
 }
 
-/// Name beside the model, and bytes.
+/// Name next to the model, and bytes.
 type LinkedFile = (PathBuf, Arc<[u8]>);
 
 /// External files whose bytes are in another folder, by a symbolic link as in a hub's cache: ONNX

@@ -128,7 +128,7 @@ impl Teacher {
     /// [`TeacherError::Signals`] names batch row and position; all others are of the run itself.
     ///
     /// # Panics
-    /// If there is not one list of targets a row, or one is longer than the batch's width.
+    /// If the number of target lists is not the number of rows, or one is longer than the batch's width.
     pub fn reduce(
         &mut self,
         batch: &TokenBatch,

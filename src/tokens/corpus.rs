@@ -31,7 +31,7 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// The option, by the name of its flag, that says what a format with document borders says itself.
+    /// The option, by the name of its flag, that says what a format with document boundaries says itself.
     fn said_of_raw(&self) -> Option<(&'static str, String)> {
         let dtype = self.dtype.map(|dtype| ("--dtype", dtype.name().to_owned()));
         let eod = self.eod.map(|eod| ("--eod", eod.to_string()));
@@ -61,7 +61,7 @@ pub struct TokenCorpus {
 impl TokenCorpus {
     /// Opens a directory with `tokens.bin` and `tokens.idx` (and `corpus.json`), a Megatron prefix
     /// or either of its files, a raw `.bin` or `.npy`, or `.parquet`: a file, a folder of them, or a
-    /// glob (unpacked once into an unlinked temporary file, 4 bytes a token).
+    /// glob (unpacked once into an unlinked temporary file, 4 bytes per token).
     ///
     /// # Errors
     /// I/O, a damaged or foreign file, a `corpus.json` that disagrees with the files, an option that

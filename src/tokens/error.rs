@@ -351,7 +351,7 @@ impl TokensError {
         }
     }
 
-    /// A failed write to `path`, for `map_err`; a full disk is told apart.
+    /// A failed write to `path`, for `map_err`; a full disk has an error of its own.
     pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |source| TokensError::Storage(StorageError::io("write", &path, source))

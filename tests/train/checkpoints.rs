@@ -1,4 +1,4 @@
-//! Which checkpoints stay, and which one a run goes on from.
+//! Which checkpoints stay, and which one a run resumes from.
 
 use crate::bench::{Bench, slow};
 use crate::support::process::{flip, signal, spawn, wait_for};

@@ -22,7 +22,7 @@ pub(crate) enum Style {
     Bar,
     /// A line of text every five seconds.
     Plain,
-    /// A JSON object every five seconds, one a line.
+    /// A JSON object every five seconds, one per line.
     Json,
     /// Nothing.
     None,

@@ -118,7 +118,7 @@ fn work(experiment: &Experiment) -> Result<experiment::Results> {
     };
     let interrupt = super::signals::interrupt()?;
     let results = experiment.run(&interrupt, &watch)?;
-    // What is left is the report, which is made anew by the next call.
+    // What is left is the report, which is made again by the next call.
     interrupt.when_requested(end_now);
     display.finish();
     Ok(results)

@@ -99,7 +99,7 @@ pub(crate) fn check_memory(
     }
 }
 
-/// A pool of as many threads as asked for; 0 stands for one a core.
+/// A pool of as many threads as asked for; 0 stands for one per core.
 pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
     builder

@@ -15,7 +15,7 @@ pub const MIN_HEAD_OPSET: i64 = 11;
 const MAX_MODEL_BYTES: u64 = i32::MAX as u64;
 
 /// The bytes of the model at `path` with a head behind them, and the head's names. Weights in files
-/// beside the model stay there.
+/// next to the model stay there.
 ///
 /// # Errors
 /// A file that cannot be read; a model of operators before [`MIN_HEAD_OPSET`]; one that is too

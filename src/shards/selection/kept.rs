@@ -56,7 +56,7 @@ impl Selection {
     }
 }
 
-/// Copies a selection into a directory of labels, in place of one that a killed run may have left
+/// Copies a selection into a directory of labels, instead of one that a killed run may have left
 /// without a plan. The copy holds whole rows and metadata, so that the labels tell how they came to be.
 pub(in crate::shards) fn copy_into(dir: &Path, selection: &Path) -> Result<(), ShardsError> {
     let io = |source| StorageError::io("copy the selection", selection, source);

@@ -1,4 +1,4 @@
-//! A selection beside the labels that it is used with.
+//! A selection next to the labels that it is used with.
 
 use super::format::fault;
 use super::kept::Selection;

@@ -35,7 +35,7 @@ fn an_impossible_target_is_legal_where_the_plan_says_so_and_only_with_all_it_ent
     let strict = plan.clone();
     plan.signals.impossible_targets = true;
     let mut good = sample(&plan);
-    // The last target: one that is not among the kept ids.
+    // The last target: one that is not among the stored ids.
     let t = good
         .signals
         .target_rank_t

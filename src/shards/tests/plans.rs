@@ -327,7 +327,7 @@ fn a_layout_makes_room_for_draws() {
     };
     let bytes =
         |n_draws| encoded_bytes_per_target(&with(n_draws)) - encoded_bytes_per_target(&without);
-    // One draw is one id; more are told apart by what is seen twice.
+    // One draw is one id; more are told from each other by what is seen twice.
     assert!((2.0..4.0).contains(&bytes(1)), "{}", bytes(1));
     assert!((25.0..45.0).contains(&bytes(50)), "{}", bytes(50));
     assert!(bytes(u16::MAX) < 200.0 * bytes(50));

@@ -83,7 +83,7 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// Takes outputs by name, or says what they are in place of what they should be.
+/// Takes outputs by name, or says what they are instead of what they should be.
 struct Reader<'a, 's, 'm> {
     values: &'a SessionOutputs<'s>,
     model: &'m Path,

@@ -30,7 +30,7 @@ pub struct Contents<'a, S> {
     pub params: &'a Params,
     /// Beginning and end of a document, for `config.json`.
     pub special: &'a SpecialIds,
-    /// `tokenizer.json`, to go beside the weights.
+    /// `tokenizer.json`, to go next to the weights.
     pub tokenizer_json: Option<&'a [u8]>,
     /// Moments.
     pub optimizer: &'a AdamW,

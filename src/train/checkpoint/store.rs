@@ -131,7 +131,7 @@ impl CheckpointStore {
         }
     }
 
-    /// The checkpoint of the greatest step, every hash of it checked; `None` if there is none at all.
+    /// The checkpoint of the largest step, every hash of it checked; `None` if there is none at all.
     ///
     /// # Errors
     /// [`CheckpointError::Damaged`], naming the last good one before it.
@@ -189,7 +189,7 @@ impl CheckpointStore {
         Ok(())
     }
 
-    /// Moves every checkpoint past `step` aside, good or not, the latest first: the run goes on from
+    /// Moves every checkpoint past `step` aside, good or not, the latest first: the run resumes from
     /// `step`, and none of them is its latest any more. They stay, as `step-N.abandoned`, for whoever
     /// still wants them. Returns the new paths.
     ///

@@ -18,7 +18,7 @@ const TOKEN: &str = "token";
 pub struct Stages {
     /// Steps of labelled sequences at most. With the transition `auto` it may become fewer.
     pub labelled_steps: u64,
-    /// Steps of token sequences at most: with `auto`, all steps but the least of stage 1.
+    /// Steps of token sequences at most: with `auto`, all steps except the fewest that stage 1 may have.
     pub token_steps: u64,
     /// Sequences a step, at least 1.
     pub batch_size: usize,

@@ -133,7 +133,7 @@ pub enum EvalError {
     /// A separator that would cut everything everywhere.
     #[error("--split-on is empty; give the text between two documents, such as <|endoftext|>")]
     EmptySeparator,
-    /// A model that gives no numbers.
+    /// A model that gives NaN or infinity.
     #[error(
         "the model gives {value} at sequence {seq_id}, position {position}: its weights are unusable; use an earlier checkpoint"
     )]

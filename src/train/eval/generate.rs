@@ -76,7 +76,7 @@ impl SampleOptions {
 ///
 /// # Errors
 /// Options that mean nothing, a prompt that is empty or fills the model's longest sequence, logits
-/// that are no numbers, [`EvalError::Interrupted`].
+/// that are not numbers, [`EvalError::Interrupted`].
 pub fn generate(
     network: &mut Network,
     prompt: &[u32],

@@ -50,7 +50,7 @@ pub struct TensorMut<'a> {
     pub values: &'a mut [f32],
 }
 
-/// Writes f32 tensors in the given order, in place of whatever has the name `path`, with `metadata`
+/// Writes f32 tensors in the given order, instead of whatever has the name `path`, with `metadata`
 /// in the header. The bytes depend on nothing but the arguments.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The directory of a run: who may write there, and from where a run goes on.
+//! The directory of a run: who may write there, and from where a run resumes.
 
 use super::RunError;
 use super::finish::final_dir;
@@ -14,14 +14,14 @@ const LOCK_NAME: &str = ".lock";
 /// The configuration as it was resolved.
 const CONFIG_NAME: &str = "config.toml";
 
-/// From where a run goes on.
+/// From where a run resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// The beginning; a directory with checkpoints is refused.
     Fresh,
     /// The latest checkpoint, or the beginning where there is none.
     Latest,
-    /// The same, of a run that `compare` begins and goes on with.
+    /// The same, of a run that `compare` starts and resumes.
     LatestInGrid,
     /// The checkpoint of this step.
     At(u64),
@@ -83,7 +83,7 @@ impl RunDir {
         })
     }
 
-    /// The checkpoint to go on from, checked; `None` begins at step 0.
+    /// The checkpoint to resume from, checked; `None` begins at step 0.
     pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
         Ok(match self.start {
             Start::Fresh => None,
@@ -119,7 +119,7 @@ impl RunDir {
     }
 }
 
-/// A run that begins anew takes the place of none that got anywhere, and of nothing that is no run.
+/// A run that begins again takes the place of none that got anywhere, and of nothing that is not a run.
 pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
     let dir = path.to_path_buf();
     if let Some(&step) = CheckpointStore::of_run(path).steps()?.last() {

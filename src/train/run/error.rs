@@ -93,7 +93,7 @@ pub enum RunError {
         /// The file.
         path: PathBuf,
     },
-    /// The loss or the gradients are no numbers any more.
+    /// The loss or the gradients are not finite any more.
     #[error(
         "step {step}: {what} is {value}, so the weights were not updated; the batch had the sequences {seq_ids}; {saved}; resuming would fail the same way: {remedy}"
     )]
@@ -111,7 +111,7 @@ pub enum RunError {
         /// From where to begin anew.
         remedy: String,
     },
-    /// The loss on the corpus held out is no number.
+    /// The loss on the held-out corpus is not a number.
     #[error(
         "the validation NLL after step {step} is {value}: the weights have diverged; {saved}; {remedy}"
     )]
@@ -134,7 +134,7 @@ pub enum RunError {
         n_steps: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
     },
     /// The data ended in an error; what was trained so far is saved.
@@ -144,13 +144,13 @@ pub enum RunError {
         step: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// What is wrong.
         #[source]
         source: Box<DataError>,
     },
-    /// The logs could not be written; what was trained so far is saved. A run that goes on logs a
+    /// The logs could not be written; what was trained so far is saved. A resumed run logs a
     /// validation or a change of stage then; of a step only the line is lost.
     #[error("cannot log step {step}; {saved}; when that is fixed, run {resume}")]
     Log {
@@ -158,7 +158,7 @@ pub enum RunError {
         step: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// Why.
         #[source]
@@ -171,7 +171,7 @@ pub enum RunError {
         step: u64,
         /// Which checkpoint is still good.
         kept: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// Why.
         #[source]
@@ -184,7 +184,7 @@ pub enum RunError {
     Retain {
         /// Steps done.
         step: u64,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// Why.
         #[source]
@@ -199,7 +199,7 @@ pub enum RunError {
         n_steps: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// Why.
         #[source]

@@ -1,4 +1,4 @@
-//! What a run reads, opened and held against each other before any long work.
+//! What a run reads, opened and compared with each other before any long work.
 
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
@@ -187,7 +187,7 @@ fn open_labels(
     LabelSource::open_as_of(&options, labels_then).map(Some)
 }
 
-/// Whether the corpus held out is one that is trained on, by the contents of its files.
+/// Whether the held-out corpus is one that is trained on, by the contents of its files.
 fn validation_on_same_text(
     labels: &Option<LabelSource>,
     tokens: &Option<TokenSource>,
@@ -237,7 +237,7 @@ fn token_options(config: &RunConfig) -> OpenOptions {
 }
 
 /// The same of `data.validation`, which may be of another format: only a raw file, which has no
-/// document borders of its own, is read as the configuration says.
+/// document boundaries of its own, is read as the configuration says.
 fn said_of_validation(config: &RunConfig) -> OpenOptions {
     let path = config.data.validation.as_deref();
     let detected = path.map(TokenFormat::detect).and_then(Result::ok);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of data from which on its keys are worth a word.
 const MUCH_DATA: u64 = 256 << 20;
-/// Share of what is free that a run may take.
+/// Fraction of what is free that a run may take.
 const SHARE_OF_FREE: f64 = 0.9;
 /// Bytes that no machine has: 2^47, the address space of a process.
 const MOST_BYTES: u64 = 1 << 47;
@@ -132,7 +132,7 @@ struct SequenceSize {
     seq_len: u64,
     /// Whether there are log-probability, rank, entropy and logsumexp of each position.
     has_stats: bool,
-    /// K of the kept ids; `None` where there are none.
+    /// K of the stored ids; `None` where there are none.
     top_k: Option<u64>,
     /// Distinct ids that a position has drawn, at most; `None` where there are no draws.
     draws: Option<u64>,

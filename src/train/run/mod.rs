@@ -5,7 +5,7 @@
 //!   config.toml            as it was resolved
 //!   sources.json           what it reads, by contents
 //!   metrics.jsonl          what was measured, a line every few steps
-//!   checkpoints/step-N/    what a run goes on from (see `checkpoint`)
+//!   checkpoints/step-N/    what a run resumes from (see `checkpoint`)
 //!   final/                 the trained model for Hugging Face, and model.onnx
 //!   .lock                  held by the process that trains here
 //! ```
@@ -13,7 +13,7 @@
 //! Everything that can be known to fail is looked at before the first step: settings, provenance of
 //! labels and tokens, enough sequences for all steps, memory, whether the output can be written.
 //!
-//! A run that stops (a signal, a damaged shard, a full disk, `kill -9`) goes on from its latest
+//! A run that stops (a signal, a damaged shard, a full disk, `kill -9`) resumes from its latest
 //! checkpoint, and then does bit for bit what it would have done: the order of sequences is a
 //! function of seed and position, schedules are functions of the step, and the state of everything
 //! else is in the checkpoint. `metrics.jsonl` is cut back to the checkpoint first, so that it too
@@ -132,7 +132,7 @@ impl Prepared {
         })
     }
 
-    /// Why a new run would not begin in its directory as that is now; a run that goes on there may.
+    /// Why a new run would not begin in its directory as that is now; a resumed run may.
     pub fn refused_by_output(&self) -> Option<TrainError> {
         directory::refuse_what_is_there(&self.inputs.config.output).err()
     }
@@ -151,8 +151,8 @@ impl Prepared {
 /// Trains from `start` to the end, in a pool of the configuration's threads.
 ///
 /// # Errors
-/// What [`prepare`] refuses; a directory that is in use, or that is not to be gone on from; and
-/// whatever stops it on the way, with what is saved and how to go on.
+/// What [`prepare`] refuses; a directory that is in use, or that is not to be resumed from; and
+/// whatever stops it on the way, with what is saved and how to resume.
 pub fn run(
     config: &RunConfig,
     start: Start,

@@ -1,6 +1,6 @@
 //! From where a process takes weights, moments and the place in the data.
 //!
-//! Own checkpoints come first, so that a branch which was stopped goes on like any other run; with
+//! Own checkpoints come first, so that a branch which was stopped resumes like any other run; with
 //! none of its own, a branch begins at the checkpoint that `branch_from` names, of another run, which
 //! is read and never written to.
 

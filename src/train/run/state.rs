@@ -1,4 +1,4 @@
-//! What a run goes on from, beside weights and moments.
+//! What a run resumes from, beside weights and moments.
 
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
@@ -104,7 +104,7 @@ impl TrainState {
     }
 }
 
-/// What a run reads, by its contents: the paths may lead to something else when it goes on.
+/// What a run reads, by its contents: the paths may lead to something else when it resumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     /// Fingerprint of the labels.
@@ -113,7 +113,7 @@ pub struct Sources {
     pub selection: Option<String>,
     /// Of sampled blocks of the token files.
     pub tokens: Option<String>,
-    /// The same of the corpus held out; null in files of versions that did not record it, as are all
+    /// The same of the held-out corpus; null in files of versions that did not record it, as are all
     /// that follow.
     #[serde(default)]
     pub validation: Option<String>,
@@ -138,7 +138,7 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// That `what`, on which the model of the run is measured, is no text held out.
+    /// That `what`, on which the model of the run is measured, is not a held-out text.
     pub fn note(self, what: &str) -> String {
         match self {
             Seen::AsTokens => format!(
@@ -201,7 +201,7 @@ impl Sources {
     }
 
     /// Those in the `state.json` of a checkpoint; `None` where it cannot be understood, which whoever
-    /// goes on from it is told.
+    /// resumes from it is told.
     pub fn of_checkpoint(dir: &Path) -> Option<Self> {
         #[derive(Deserialize)]
         struct State {
@@ -259,7 +259,7 @@ impl Sources {
         same.map(|(key, ..)| key).collect()
     }
 
-    /// Refuses to go on with a run in `run` that read `recorded`.
+    /// Refuses to resume a run in `run` that read `recorded`.
     ///
     /// # Errors
     /// [`RunError::OtherSources`], naming the key.

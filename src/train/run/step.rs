@@ -30,12 +30,12 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    /// Mean loss, nats a position.
+    /// Mean loss, nats per position.
     pub fn loss(&self) -> f64 {
         mean(self.sums.loss, self.sums.n)
     }
 
-    /// Mean cross-entropy, nats a position.
+    /// Mean cross-entropy, nats per position.
     pub fn ce(&self) -> f64 {
         mean(self.sums.ce, self.sums.n)
     }
@@ -175,7 +175,7 @@ impl TeacherNll {
             let logprob_t = signals.map_or(&[][..], |signals| &signals.target_logprob_t);
             self.is_incomplete |= logprob_t.len() != weights_t.len();
             for (&logprob, &weight) in logprob_t.iter().zip(weights_t) {
-                // Not weight * logprob throughout: 0 * -inf is no number.
+                // Not weight * logprob throughout: 0 * -inf is NaN.
                 if weight > 0.0 {
                     self.sum -= f64::from(weight) * f64::from(logprob);
                     self.n += f64::from(weight);
@@ -189,7 +189,7 @@ impl TeacherNll {
     }
 }
 
-/// Refuses to update with what is no number.
+/// Refuses to update with what is not a number.
 pub(super) fn check_finite(loss: f64, grad_norm: f64) -> Result<(), (&'static str, f64)> {
     for (what, value) in [("the loss", loss), ("the gradient norm", grad_norm)] {
         if !value.is_finite() {

@@ -45,7 +45,7 @@ pub(super) struct Trainer<'a> {
     last_validation: Option<ValidationReport>,
 }
 
-/// Where a run begins or goes on.
+/// Where a run starts or resumes.
 pub(super) struct StartPoint {
     state: TrainState,
     loader: Loader,
@@ -125,7 +125,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Steps to the end, with what is due between them. Whatever stops them before (a stop that was
-    /// asked for, data that cannot be read, a log that cannot be written, a loss that is no number),
+    /// asked for, data that cannot be read, a log that cannot be written, a loss that is not a number),
     /// a checkpoint of the steps done is saved first, if that can be.
     ///
     /// A validation of step s comes after the checkpoint of step s, and a run that is resumed there
@@ -439,7 +439,7 @@ impl<'a> Trainer<'a> {
         .into()
     }
 
-    /// A run goes on only with the settings that it began with, so others make a new run.
+    /// A run resumes only with the settings that it began with, so others make a new run.
     fn remedy_of_divergence(&self, from: Option<u64>) -> String {
         let settings =
             "a lower schedule.lr, a longer schedule.warmup_steps or a lower optimizer.grad_clip";

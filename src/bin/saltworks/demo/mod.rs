@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Every stage but the first is a command that a user could type; the demo types it, aloud. A stage
-//! that is done is not done again, so a demo that was stopped goes on by the same command.
+//! that is done is not done again, so a demo that was stopped resumes with the same command.
 
 #[cfg(feature = "train")]
 mod chain;

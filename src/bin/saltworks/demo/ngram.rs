@@ -215,7 +215,7 @@ fn documents(layout: &Layout) -> Result<Documents> {
     )?)
 }
 
-/// One line a stage.
+/// One line per stage.
 fn done(stage: &str, path: &Path, what: &str) {
     out!("{stage:<10} {:<24} {what}", path.display());
 }

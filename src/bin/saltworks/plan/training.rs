@@ -48,7 +48,7 @@ struct Labels {
 struct LiveTeacher {
     /// Tokens that it runs forward on: every token of stage 1, as often as it is seen, in every run.
     n_tokens: u64,
-    /// At the speed of the probe, which reduces and writes beside the teacher.
+    /// At the speed of the probe, which reduces and writes in parallel with the teacher.
     seconds: f64,
     /// Its model file and external data.
     weight_bytes: u64,

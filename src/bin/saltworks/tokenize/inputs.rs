@@ -35,7 +35,7 @@ pub(crate) struct InputArgs {
     zstd_window_log_max: u32,
 }
 
-/// Documents to read, and what lies beside them.
+/// Documents to read, and files that were skipped.
 pub(crate) struct Opened {
     pub(crate) documents: Documents,
     pub(crate) left_out: LeftOut,
