@@ -56,10 +56,10 @@ fn models_that_run_but_are_no_teachers() {
     let cases = [
         (
             samples::Misfit::NotCausal,
-            "sees the tokens that it is to predict",
+            "sees the tokens that it should predict",
         ),
         (samples::Misfit::Random, "RandomNormalLike"),
-        (samples::Misfit::Ends("Softmax"), "as a softmax gives"),
+        (samples::Misfit::Ends("Softmax"), "as after a softmax"),
     ];
     for (kind, word) in cases {
         let inputs = small_vocabulary(&samples::misfit(kind));

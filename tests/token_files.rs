@@ -293,7 +293,7 @@ fn tokens_of_another_tokenizer_than_the_teachers_are_refused_unless_that_is_mean
     assert!(!inputs.path("labels").exists());
     let mut meant = label(&inputs, "corpus", "meant");
     let printed = text(&succeed(meant.arg("--ignore-teacher-tokenizer")));
-    assert_says(&printed, &["note: ", "ignored as asked"]);
+    assert_says(&printed, &["note: ", "ignored as requested"]);
     let recorded = plan(&inputs, "meant")["teacher"]["ignored_tokenizer"].clone();
     assert!(
         recorded.as_str().unwrap().starts_with("blake3:"),

@@ -3,10 +3,10 @@
 //! In the order that one run goes:
 //!
 //! 1. `options`: flags and configuration file become one checked [`LabelConfig`];
-//! 2. `inputs`: teacher, tokens and tokenizer are opened and held against each other;
+//! 2. `inputs`: teacher, tokens and tokenizer are opened and compared with each other;
 //! 3. `planning`: hashes, range and layout become a plan, which is created or matched;
 //! 4. `run`: finished shards are checked and kept, the rest made by `pipeline`, where reading, the
-//!    teacher, and writing go side by side over bounded queues; then the manifest.
+//!    teacher, and writing go in parallel over bounded queues; then the manifest.
 //!
 //! Many processes may run [`label`] on one directory, each with its own `--task i/n`: they share
 //! nothing but the plan. `estimate` is `--dry-run`; `relabel` and `divergence` are `verify --teacher`
@@ -38,7 +38,7 @@ pub use error::LabelError;
 pub use estimate::{Estimate, estimate};
 pub use inputs::Inputs;
 pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
-pub use profile::{Profile, Stage};
+pub use profile::{PipelineStage, Profile};
 pub use progress::{Snapshot, WithoutNll};
 pub use relabel::RelabelReport;
 pub use run::{Observer, Outcome, label, plan};

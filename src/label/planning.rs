@@ -91,7 +91,7 @@ fn required_features(config: &LabelConfig) -> Vec<String> {
     required.map(|(feature, _)| feature.to_owned()).collect()
 }
 
-/// What the selection keeps of the range, held against the corpus and how it is cut. Of a selection
+/// What the selection keeps of the range, compared with the corpus and how it is cut. Of a selection
 /// that does not say which sequences it is of, their numbers alone are checked.
 fn plan_selection(
     config: &LabelConfig,
@@ -102,7 +102,7 @@ fn plan_selection(
         return Ok(None);
     };
     if !path.exists() {
-        let got = format!("{}, which is not there", path.display());
+        let got = format!("{}, which does not exist", path.display());
         let expected = "a file that `saltworks select` wrote";
         return Err(LabelError::option("--selection", expected, got));
     }
@@ -117,7 +117,7 @@ fn plan_selection(
         "--selection",
         "a file that keeps some of the sequences to be labelled",
         format!(
-            "{}, which keeps {} sequences and none of {}..{}",
+            "{}, which keeps {} sequences, but none of {}..{}",
             path.display(),
             planned.n_kept,
             range.start,
@@ -132,7 +132,7 @@ fn plan_sequences(
     range: Range<u64>,
 ) -> PlanSequences {
     // Both packings count positions from 0 to the sequence's end: documents packed by themselves
-    // have no border inside a sequence.
+    // have no boundary inside a sequence.
     let attention = match config.options.packing {
         Packing::Concat => Attention::Full,
         Packing::Document => Attention::Document,

@@ -71,7 +71,7 @@ pub fn plan(config: &LabelConfig, on_open: impl FnOnce(&Inputs)) -> Result<Plan,
 /// `observer` is told what a user should know before the long part begins, and during it.
 ///
 /// # Errors
-/// Whatever stops it; finished shards stay, and the same call goes on from there.
+/// Whatever stops it; finished shards stay, and the same call resumes from there.
 pub fn label(
     config: &LabelConfig,
     interrupt: &Interrupt,
@@ -196,7 +196,7 @@ pub(super) fn make_shards(
     pipeline::run(&work, teachers)
 }
 
-/// Targets of a task: of the plan, by its share of the rows. Close enough for a bar: rows are equal but
+/// Targets of a task: of the plan, by its fraction of the rows. Close enough for a bar: rows are equal but
 /// for the short ones at the end of the text or of a document, and which those are is random.
 fn n_targets_of(plan: &Plan, task: Task) -> u64 {
     let shards = plan.shards().filter(|&shard| task.has(shard));

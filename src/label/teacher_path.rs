@@ -9,7 +9,7 @@ const SUBFOLDER: &str = "onnx";
 /// The `.onnx` file that `named` is, or holds.
 ///
 /// # Errors
-/// A folder with no model or several; a hub's id in place of a path.
+/// A folder with no model or several; a hub's id instead of a path.
 pub(super) fn model_file(named: &Path) -> Result<PathBuf, LabelError> {
     if named.is_dir() {
         return only_model(named);
@@ -20,7 +20,7 @@ pub(super) fn model_file(named: &Path) -> Result<PathBuf, LabelError> {
             "--teacher",
             "the path of an ONNX file",
             format!(
-                "{id}, which is no path here; if it is a hub's id, fetch its files first: `hf download {id} --local-dir DIR`, and give the .onnx file in DIR (a model without one is exported by `optimum-cli export onnx --task text-generation --model {id} DIR`)"
+                "{id}, which does not exist; if it is a model on a hub, fetch its files first: `hf download {id} --local-dir DIR`, and give the .onnx file in DIR (to export a model without one: `optimum-cli export onnx --task text-generation --model {id} DIR`)"
             ),
         ));
     }
@@ -40,7 +40,7 @@ fn only_model(folder: &Path) -> Result<PathBuf, LabelError> {
             "an ONNX file, or a folder with one in it",
             match several {
                 [] => format!(
-                    "{}, a folder without an .onnx file (a Hugging Face checkpoint is to be exported first)",
+                    "{}, a folder without an .onnx file (export a Hugging Face checkpoint first)",
                     folder.display()
                 ),
                 several => format!(

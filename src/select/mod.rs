@@ -19,7 +19,7 @@
 //! that of the teacher).
 //!
 //! Memory is bounded: rows pass through `sort`, which spills sorted runs into an unlinked temporary
-//! file beside the output, once in the policy's order (twice for `middle`) and once by `seq_id`.
+//! file next to the output, once in the policy's order (twice for `middle`) and once by `seq_id`.
 //!
 //! Invariant: this room reads the columns `seq_id`, `n_targets` and the scores that it is asked for, and
 //! nothing else of a label set.

@@ -48,7 +48,7 @@ pub struct Summary {
 }
 
 /// Selects by `policy` from the scores of `labels`, less those of `minus` where there is one, and
-/// writes the selection to `output`, in place of an earlier one. `on_row_group` hears of every row
+/// writes the selection to `output`, instead of an earlier one. `on_row_group` hears of every row
 /// group how many rows it had.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ struct Read {
     n_eligible: u64,
     n_null: u64,
     n_tokens: u64,
-    /// Least and greatest score.
+    /// Minimum and maximum score.
     range: (f64, f64),
     unlearnable: Least,
 }

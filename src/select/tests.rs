@@ -537,7 +537,7 @@ fn a_selection_that_is_not_the_plans_is_found() {
     std::fs::copy(fixture.output(), &copy).unwrap();
     let message = LabelSet::open(&dir).unwrap_err().to_string();
     assert!(
-        message.contains("and the plan beside it says 23"),
+        message.contains("but the plan next to it says 23"),
         "{message}"
     );
     let report = crate::shards::verify_files(&dir, &Default::default(), |_| {}).unwrap();
@@ -545,7 +545,7 @@ fn a_selection_that_is_not_the_plans_is_found() {
     std::fs::remove_file(&copy).unwrap();
     let message = LabelSet::open(&dir).unwrap_err().to_string();
     assert!(
-        message.contains("selection.parquet: it is not there"),
+        message.contains("selection.parquet: it is missing"),
         "{message}"
     );
 }
@@ -688,9 +688,12 @@ fn an_output_that_cannot_be_written_is_refused_before_a_score_is_read() {
         error.to_string()
     };
     let message = refused(fixture.dir.path().join("x/"));
-    assert!(message.contains("without a slash behind it"), "{message}");
+    assert!(message.contains("without a slash after it"), "{message}");
     let message = refused(fixture.dir.path().join("none/x.parquet"));
-    assert!(message.contains("its directory is not there"), "{message}");
+    assert!(
+        message.contains("its directory does not exist"),
+        "{message}"
+    );
     let message = refused(fixture.dir.path().to_path_buf());
     assert!(message.contains("is no selection"), "{message}");
 }

@@ -3,8 +3,8 @@
 //! ```text
 //! plan.json                      what is labelled, how, and which rows go into which row group
 //! plan-00001.json                an extension by another range; else the same plan
-//! scores/part-00000.parquet      one row a sequence, scalars only
-//! positions/part-00000.parquet   one row a sequence, lists over its positions
+//! scores/part-00000.parquet      one row per sequence, scalars only
+//! positions/part-00000.parquet   one row per sequence, lists over its positions
 //! part-00000.json                sidecar: rows, hashes, runtime. No sidecar = not done
 //! selection.parquet              where only a selection is labelled: which sequences it keeps
 //! manifest.json                  all sidecars together; appears last

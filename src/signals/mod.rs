@@ -8,7 +8,7 @@
 //! - top-k: the K best ids by that order, their log-probabilities, and the tail mass
 //!   1 - sum of kept p, computed as the sum of the terms outside;
 //! - for each extra temperature tau: log sum_v p_v^(1/tau), from which tempered probabilities of
-//!   kept ids follow exactly;
+//!   stored ids follow exactly;
 //! - samples: N draws with replacement from p^(1/tau_s), keyed by (seed, seq_id, position)
 //!   (random-sampling KD, arXiv 2503.16870);
 //! - scores: medians and means of these over a sequence's positions (SALT eq. 10, k = 10).

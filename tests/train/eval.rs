@@ -460,7 +460,7 @@ fn generation_ends_at_the_models_limit_and_refuses_what_it_cannot_do() {
     ]);
     let printed = text(&succeed(&mut generate));
     assert!(
-        printed.contains("61 tokens; the model is for no more positions"),
+        printed.contains("61 tokens; the model's maximum length reached"),
         "{printed}"
     );
     let long = "a".repeat(64);

@@ -23,7 +23,8 @@ mod verify;
 use clap::{Parser, Subcommand};
 use common::{completions, man, version};
 
-/// Precompute a small language model's logits and selection scores over a corpus, as Parquet shards.
+/// Label a tokenized corpus with a small language model: next-token probabilities and selection
+/// scores, in Parquet.
 #[derive(Parser)]
 #[command(name = "saltworks", version, long_version = version::LONG.as_str(), propagate_version = true)]
 #[command(after_help = EXAMPLES)]

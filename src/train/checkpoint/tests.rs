@@ -493,6 +493,9 @@ fn a_checkpoint_that_lists_no_file_or_one_outside_is_refused() {
     assert!(message.contains("it lists no file"), "{message}");
     for name in ["../../config.json", "/etc/passwd", "a/b", "..", ""] {
         let message = refused(serde_json::json!({ name: { "bytes": 0, "blake3": "" } }));
-        assert!(message.contains("no name of a file in it"), "{message}");
+        assert!(
+            message.contains("not the name of a file in it"),
+            "{message}"
+        );
     }
 }

@@ -97,7 +97,7 @@ const FIXED: [(&str, Fixed, &str); 9] = [
     (
         "hidden_act",
         Fixed::Text("silu"),
-        "the trainer's SwiGLU has no other activation",
+        "the trainer's SwiGLU supports no other activation",
     ),
     (
         "attention_bias",
@@ -108,7 +108,7 @@ const FIXED: [(&str, Fixed, &str); 9] = [
     (
         "sliding_window",
         Fixed::Null,
-        "the trainer's attention is over the whole sequence",
+        "the trainer's attention covers the whole sequence",
     ),
     (
         "partial_rotary_factor",
@@ -122,7 +122,7 @@ const FIXED: [(&str, Fixed, &str); 9] = [
     (
         "auto_map",
         Fixed::Null,
-        "the model brings code of its own, which the trainer does not run",
+        "the model has code of its own, which the trainer does not run",
     ),
 ];
 
@@ -148,7 +148,7 @@ impl Fixed {
 
     fn describe(&self) -> String {
         match self {
-            Fixed::Null => "null or no such key".to_owned(),
+            Fixed::Null => "null, or no such key".to_owned(),
             Fixed::Bool(wanted) => wanted.to_string(),
             Fixed::One => "1".to_owned(),
             Fixed::Text(wanted) => format!("{wanted:?}"),
@@ -192,7 +192,7 @@ impl Config<'_> {
         let Some(value) = self.get(key) else {
             return Ok(());
         };
-        let remedy = "the trainer has no rope scaling: choose a model without it";
+        let remedy = "the trainer does not support RoPE scaling: choose a model without it";
         let kind = ["rope_type", "type"]
             .iter()
             .find_map(|name| value.get(name));
@@ -247,7 +247,11 @@ impl Config<'_> {
         }
         if !spec.head_dim.is_multiple_of(2) {
             let expected = format!("an even width, not {}", spec.head_dim);
-            return Err(self.refusal("head_dim", &expected, "RoPE rotates the halves of a head"));
+            return Err(self.refusal(
+                "head_dim",
+                &expected,
+                "RoPE rotates pairs from the two halves of a head",
+            ));
         }
         Ok(())
     }
@@ -299,7 +303,9 @@ impl Config<'_> {
             let number = inner.as_f64().filter(|n| n.is_finite() && *n > 0.0);
             if number.is_none() || theta.is_some() && theta != number {
                 let expected = match theta {
-                    Some(theta) => format!("the rope_theta {theta:?} that is named elsewhere"),
+                    Some(theta) => {
+                        format!("the same rope_theta as elsewhere in the file, {theta:?}")
+                    }
                     None => "a positive rope_theta".to_owned(),
                 };
                 return Err(self.refusal(key, &expected, "correct the configuration"));

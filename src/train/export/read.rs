@@ -23,7 +23,7 @@ pub struct HfModel {
     pub params: Params,
     /// Beginning and end of a document.
     pub special: SpecialIds,
-    /// The `tokenizer.json` beside the weights, if there is one.
+    /// The `tokenizer.json` next to the weights, if there is one.
     pub tokenizer: Option<PathBuf>,
 }
 
@@ -106,7 +106,7 @@ impl Weights {
         for (file_idx, file) in files.iter().enumerate() {
             for name in file.names() {
                 if places.insert(name.clone(), file_idx).is_some() {
-                    let expected = "one file to hold it".to_owned();
+                    let expected = "one file that contains it".to_owned();
                     let remedy = "remove the shards of another download";
                     return Err(file.refusal(&name, expected, "another copy".to_owned(), remedy));
                 }
@@ -147,9 +147,11 @@ impl Weights {
         Err(ExportError::Config {
             path: dir.join(CONFIG_JSON),
             key: "dimensions".to_owned(),
-            expected: format!("those of a model of {n_values} parameters, which the weights hold"),
-            got: format!("those of one of {n_parameters}"),
-            remedy: "weights and configuration must be of one model",
+            expected: format!(
+                "the dimensions of a model of {n_values} parameters, as the weights have"
+            ),
+            got: format!("dimensions that give {n_parameters}"),
+            remedy: "weights and configuration must belong to the same model",
         })
     }
 
@@ -181,7 +183,7 @@ impl Weights {
                 return Ok(());
             }
             let expected = format!("the values of {EMBEDDING}, since tie_word_embeddings is true");
-            let remedy = "set it to false if the head is a matrix of its own";
+            let remedy = "set it to false if the output layer is a matrix of its own";
             Err(file.refusal(HEAD, expected, "other values".to_owned(), remedy))
         })
     }

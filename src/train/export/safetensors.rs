@@ -50,7 +50,7 @@ pub struct TensorMut<'a> {
     pub values: &'a mut [f32],
 }
 
-/// Writes f32 tensors in the given order, in place of whatever has the name `path`, with `metadata`
+/// Writes f32 tensors in the given order, instead of whatever has the name `path`, with `metadata`
 /// in the header. The bytes depend on nothing but the arguments.
 ///
 /// # Errors
@@ -251,13 +251,15 @@ impl TensorFile {
         let expected = || format!("one of shape {shape:?}");
         let Some(info) = self.metadata.info(name) else {
             let remedy = match name {
-                "lm_head.weight" => "set tie_word_embeddings to true if the embedding is the head",
-                _ => "the file is of another model, or was not written whole",
+                "lm_head.weight" => {
+                    "set tie_word_embeddings to true if the embedding is also the output layer"
+                }
+                _ => "the file belongs to another model, or was not written completely",
             };
             return Err(self.refusal(name, expected(), "none".to_owned(), remedy));
         };
         if info.shape != shape {
-            let remedy = "weights and configuration must be of one model";
+            let remedy = "weights and configuration must belong to the same model";
             return Err(self.refusal(name, expected(), format!("{:?}", info.shape), remedy));
         }
         Ok(info)
@@ -291,7 +293,7 @@ impl TensorFile {
         } else {
             (
                 "only the tensors of a LlamaForCausalLM of this configuration",
-                "the file is of another model or of more layers than the configuration says",
+                "the file belongs to another model, or to more layers than the configuration has",
             )
         };
         let shape = self.metadata.info(name).map(|info| &info.shape);
@@ -355,7 +357,7 @@ fn check_finite(path: &Path, name: &str, start: usize, values: &[f32]) -> Result
         name: name.to_owned(),
         expected: "finite values".to_owned(),
         got: format!("{} at value {}", values[idx], start + idx),
-        remedy: "the training that made it diverged, or the file is damaged: use an earlier one",
+        remedy: "the training diverged, or the file is damaged: use an earlier one",
     })
 }
 

@@ -670,7 +670,7 @@ fn a_stop_that_is_asked_for_leaves_the_old_model() {
     assert!(!new.exists());
 }
 
-/// One tensor of each dtype in place of the embedding, as quantized models have it.
+/// One tensor of each dtype instead of the embedding, as quantized models have it.
 #[test]
 fn a_quantized_model_is_refused_by_the_name_of_its_dtype_or_of_its_tensors() {
     let model = Model::new(true);

@@ -13,7 +13,7 @@ impl<W: Write> Write for Until<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.interrupt.is_requested() {
             // Not `ErrorKind::Interrupted`, after which a write is tried again.
-            true => Err(io::Error::other("a stop was asked for")),
+            true => Err(io::Error::other("interrupted")),
             false => self.out.write(bytes),
         }
     }

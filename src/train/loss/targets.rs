@@ -31,7 +31,7 @@ const TASK_POSITIONS: usize = 32;
 /// takes the sum past 1, the kept values are scaled to sum to 1. So kept and tail of `tail-bucket`
 /// always make 1, which the loss's gradient relies on. omega is 0 where the gate `learnable` is closed
 /// (`target_rank` at or past `gate_k`), where `entropy` is (see [`StepKd`]), and at positions of examples
-/// without kept ids (`sampled`: without draws), which have no targets of KD. The gate `agreement` is
+/// without stored ids (`sampled`: without draws), which have no targets of KD. The gate `agreement` is
 /// decided in the head, where the student's NLL is known.
 ///
 /// # Panics
@@ -155,7 +155,7 @@ fn push_kept(kd: &mut KdTargets, n: usize, signals: &PositionSignals, policy: &K
     }
 }
 
-/// Converts one position; returns the probability outside the kept ids.
+/// Converts one position; returns the probability outside the stored ids.
 fn convert(signals: &PositionSignals, t: usize, policy: &KdPolicy, probs_k: &mut [f32]) -> f32 {
     let k = probs_k.len();
     let logprobs_k = &signals.topk_logprobs_tk[t * k..][..k];

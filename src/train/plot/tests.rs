@@ -237,7 +237,7 @@ fn what_is_no_run_is_refused_by_name() {
         ),
         (
             vec![],
-            "expected 1 to 14 runs in one picture, got 0",
+            "expected 1 to 14 runs in one figure, got 0",
             Kind::Usage,
         ),
         (vec![good.clone(); 15], "got 15", Kind::Usage),

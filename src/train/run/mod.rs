@@ -5,7 +5,7 @@
 //!   config.toml            as it was resolved
 //!   sources.json           what it reads, by contents
 //!   metrics.jsonl          what was measured, a line every few steps
-//!   checkpoints/step-N/    what a run goes on from (see `checkpoint`)
+//!   checkpoints/step-N/    what a run resumes from (see `checkpoint`)
 //!   final/                 the trained model for Hugging Face, and model.onnx
 //!   .lock                  held by the process that trains here
 //! ```
@@ -13,7 +13,7 @@
 //! Everything that can be known to fail is looked at before the first step: settings, provenance of
 //! labels and tokens, enough sequences for all steps, memory, whether the output can be written.
 //!
-//! A run that stops (a signal, a damaged shard, a full disk, `kill -9`) goes on from its latest
+//! A run that stops (a signal, a damaged shard, a full disk, `kill -9`) resumes from its latest
 //! checkpoint, and then does bit for bit what it would have done: the order of sequences is a
 //! function of seed and position, schedules are functions of the step, and the state of everything
 //! else is in the checkpoint. `metrics.jsonl` is cut back to the checkpoint first, so that it too
@@ -35,11 +35,11 @@ mod observer;
 mod origin;
 mod pace;
 mod profile;
-mod spread;
 mod state;
 mod step;
 mod trainer;
 mod validation;
+mod variances;
 
 pub use crate::interrupt::Interrupt;
 pub use directory::{CONFIG_NAME, Start};
@@ -63,7 +63,7 @@ use finish::final_dir;
 use origin::{Origin, check_trunk};
 use pace::Peak;
 use std::path::{Path, PathBuf};
-use trainer::{Restored, Trainer};
+use trainer::{StartPoint, Trainer};
 
 /// More threads than any machine that this is for has cores; so many only stand in line.
 const MAX_THREADS: usize = 256;
@@ -132,7 +132,7 @@ impl Prepared {
         })
     }
 
-    /// Why a new run would not begin in its directory as that is now; a run that goes on there may.
+    /// Why a new run would not begin in its directory as that is now; a resumed run may.
     pub fn refused_by_output(&self) -> Option<TrainError> {
         directory::refuse_what_is_there(&self.inputs.config.output).err()
     }
@@ -151,8 +151,8 @@ impl Prepared {
 /// Trains from `start` to the end, in a pool of the configuration's threads.
 ///
 /// # Errors
-/// What [`prepare`] refuses; a directory that is in use, or that is not to be gone on from; and
-/// whatever stops it on the way, with what is saved and how to go on.
+/// What [`prepare`] refuses; a directory that is in use, or that is not to be resumed from; and
+/// whatever stops it on the way, with what is saved and how to resume.
 pub fn run(
     config: &RunConfig,
     start: Start,
@@ -188,7 +188,7 @@ fn check_threads(n_threads: usize) -> Result<(), RunError> {
         key: "train.threads",
         expected: format!("at most {MAX_THREADS}"),
         got: n_threads.to_string(),
-        remedy: "leave it out to take all cores".to_owned(),
+        remedy: "omit it to use all cores".to_owned(),
     })
 }
 
@@ -215,22 +215,22 @@ fn run_in_pool(
     let inputs = open(config, labels_then)?;
     // A run that may be finished is asked first: if it is, nothing else that it needs matters.
     let may_be_finished = start != Start::Fresh && final_dir(&inputs.config.output).is_dir();
-    let held = may_be_finished.then(|| Held::take(&inputs, start));
-    let held = held.transpose()?;
-    if let Some((held, model)) = held
+    let claimed = may_be_finished.then(|| ClaimedRun::take(&inputs, start));
+    let claimed = claimed.transpose()?;
+    if let Some((claimed, model)) = claimed
         .as_ref()
-        .and_then(|held| Some((held, held.finished_model()?)))
+        .and_then(|claimed| Some((claimed, claimed.finished_model()?)))
     {
-        held.keep_sources()?;
+        claimed.keep_sources()?;
         return Ok(Outcome::AlreadyFinished { model });
     }
     let prepared = Prepared::of(inputs)?;
-    let held = match held {
-        Some(held) => held,
-        None => Held::take(&prepared.inputs, start)?,
+    let claimed = match claimed {
+        Some(claimed) => claimed,
+        None => ClaimedRun::take(&prepared.inputs, start)?,
     };
     (observer.on_start)(&prepared.overview());
-    train(prepared, held, interrupt, observer)
+    train(prepared, claimed, interrupt, observer)
 }
 
 /// The fingerprint that the labels had when this run, or the one that it branches off from, began.
@@ -244,13 +244,13 @@ fn recorded_labels(config: &RunConfig, start: Start) -> Result<Option<String>, T
 }
 
 /// The directory of a run, and where the run stands.
-struct Held {
+struct ClaimedRun {
     dir: RunDir,
     origin: Origin,
     state: TrainState,
 }
 
-impl Held {
+impl ClaimedRun {
     fn take(inputs: &Inputs, start: Start) -> Result<Self, TrainError> {
         let dir = RunDir::claim(&inputs.config.output, start)?;
         let (origin, state) = Origin::of(inputs, &dir)?;
@@ -274,21 +274,21 @@ impl Held {
 
 fn train(
     prepared: Prepared,
-    held: Held,
+    claimed: ClaimedRun,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    let (inputs, dir) = (&prepared.inputs, &held.dir);
+    let (inputs, dir) = (&prepared.inputs, &claimed.dir);
     let note = |text: String| (observer.on_note)(&text);
-    held.origin.describe(dir).into_iter().for_each(note);
-    let restored = Restored::new(inputs, &held.origin, held.state, prepared.loader)?;
+    claimed.origin.describe(dir).into_iter().for_each(note);
+    let start_point = StartPoint::new(inputs, &claimed.origin, claimed.state, prepared.loader)?;
     dir.go_back()?.into_iter().for_each(note);
     dir.write_config(&inputs.config)?;
     // Before the first step: a model without it would be one of unknown inputs.
-    restored.sources().write(&dir.path)?;
+    start_point.sources().write(&dir.path)?;
     let n_threads = inputs.config.train.threads();
     let peak = Peak::new(move || sgemm_peak_flops(n_threads));
-    let mut trainer = Trainer::new(inputs, dir, restored, peak, interrupt, observer)?;
+    let mut trainer = Trainer::new(inputs, dir, start_point, peak, interrupt, observer)?;
     trainer.train()?;
     Ok(Outcome::Finished(Box::new(trainer.finish()?)))
 }

@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 /// KL(P, T) is at least twice the square of the left side.
 ///
 /// The margin is for what this reasoning leaves out: H(P) is the same for both only on text that
-/// neither has learnt by heart. Where the labels are of the teacher's own training text, its NLL there
-/// is lower than on text held out, while the student sees most sequences for the first time. The gap
+/// neither has memorised. Where the labels are of the teacher's own training text, its NLL there
+/// is lower than on held-out text, while the student sees most sequences for the first time. The gap
 /// can be measured by labelling held-out text and comparing the means, and with the gap as the margin
-/// the student is held against the teacher's NLL as it would be on new text. A margin of 0 then ends
+/// the student is compared with the teacher's NLL as it would be on new text. A margin of 0 then ends
 /// stage 1 too late; a negative one asks the student to be better than the teacher.
 ///
 /// The means are exponential ones, with the same weights for both models, over the batches as the
@@ -77,7 +77,7 @@ impl AutoTransition {
     }
 
     /// Takes in one step of stage 1: the mean NLLs of student and teacher over the step's labelled
-    /// positions, nats a token. To be called once after each such step. A step without such
+    /// positions, nats per token. To be called once after each such step. A step without such
     /// positions has no means; it counts as a step and is left out of the averages.
     pub fn observe(&mut self, student_nll: f64, teacher_nll: f64) {
         self.n_observed += 1;

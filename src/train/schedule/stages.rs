@@ -40,7 +40,7 @@ impl TryFrom<u8> for Stage {
 pub struct StepPlan {
     /// Where its sequences come from.
     pub stage: Stage,
-    /// Share of KD in its loss, from 0 to 1.
+    /// Fraction of KD in its loss, from 0 to 1.
     pub omega: f64,
 }
 
@@ -94,7 +94,7 @@ impl StagePlan {
 
     /// What `step`, from 0, does. `auto` is the state as [`StagePlan::auto_transition`] began it
     /// and each step of stage 1 was observed; it is ignored by the other transitions. Without a
-    /// state an `auto` run is taken to go to its greatest number of steps.
+    /// state an `auto` run is taken to go to its largest number of steps.
     pub fn at(&self, step: u64, auto: Option<&AutoTransition>) -> StepPlan {
         let has_ended = match (&self.auto, auto) {
             (Some(_), Some(state)) => state.has_ended(step),

@@ -19,11 +19,11 @@ pub struct DecoderSpec {
     pub max_seq_len: u64,
     /// Of the weights.
     pub seed: u64,
-    /// Weights in `<file name>.data` beside the model rather than inside it.
+    /// Weights in `<file name>.data` next to the model rather than inside it.
     pub external_data: bool,
     /// What matrix products with weights are computed in.
     pub products: Products,
-    /// Attention biased by distance (ALiBi, arXiv 2108.12409) in place of a position table.
+    /// Attention biased by distance (ALiBi, arXiv 2108.12409) instead of a position table.
     pub has_alibi: bool,
 }
 

@@ -157,7 +157,7 @@ fn a_loss_that_the_labels_cannot_serve_is_refused() {
     };
     assert_says(
         labels.check_needs(&wide),
-        &["needs 5 kept ids", "hold K = 4"],
+        &["needs 5 top-k ids", "have K = 4"],
     );
 
     let stats_only = Fixture::with(|plan| {
@@ -189,8 +189,8 @@ fn draws_serve_the_sampled_loss_at_their_own_temperature_alone() {
     assert_says(
         labels.check_needs(&at(1.0)),
         &[
-            "needs draws at kd.tau, 1,",
-            "hold draws at 0.8",
+            "needs samples at kd.tau, 1,",
+            "have samples at 0.8",
             "set kd.tau",
         ],
     );
@@ -247,7 +247,7 @@ fn tokens_of_another_tokenizer_or_past_the_vocabulary_are_refused() {
     );
     std::fs::remove_file(fixture.path("tokens/corpus.json")).unwrap();
     let (_, notes) = TokenSource::open(&options, &other).unwrap();
-    assert!(notes[0].contains("only its ids were compared"));
+    assert!(notes[0].contains("only its ids were checked"));
     let smaller = TokenizerFacts {
         vocab_size: V - 1,
         ..ours

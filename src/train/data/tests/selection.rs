@@ -112,7 +112,7 @@ fn the_budget_counts_what_is_kept() {
     };
     assert_says(
         Loader::new(Some(labels), None, once, 2, LoaderPosition::default()),
-        &["need 14, but 13 are there (of 50 labelled, by the selection)"],
+        &["need 14, but only 13 are available (the selection keeps them, of 50 labelled)"],
     );
 }
 
@@ -177,7 +177,7 @@ fn a_file_that_is_no_selection_is_refused_with_the_reason() {
         without_ids,
         &[
             "selection.parquet",
-            "the column seq_id is not there, only kept, rank",
+            "the column seq_id is missing; there are only kept, rank",
         ],
     );
     let mut of_floats = columns(&[(20, true)]);
@@ -199,7 +199,10 @@ fn a_file_that_is_no_selection_is_refused_with_the_reason() {
     );
     refused(
         columns(&[(20, true), (u64::MAX, true)]),
-        &["lists seq_id 18446744073709551615", "past the 99 sequences"],
+        &[
+            "lists seq_id 18446744073709551615",
+            "but there are 99 sequences",
+        ],
     );
     refused(columns(&[(20, false)]), &["keeps no sequence"]);
 }

@@ -123,7 +123,7 @@ fn too_few_labelled_sequences_are_refused_before_the_first_step() {
     assert_says(
         start(once(11, 0)),
         &[
-            "11 steps of 5 labelled sequences need 55, but 50 are there, 1 times each",
+            "11 steps of 5 labelled sequences need 55, but only 50 are available, each read up to 1 times",
             "set data.label_epochs = 2",
         ],
     );

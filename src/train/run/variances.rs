@@ -40,7 +40,7 @@ struct Losses {
 }
 
 /// Losses of a step's positions so far.
-pub(super) struct Spread {
+pub(super) struct LossVariances {
     borders: [f64; 2],
     all: Losses,
     /// Easy, medium, hard.
@@ -49,7 +49,7 @@ pub(super) struct Spread {
     is_incomplete: bool,
 }
 
-impl Spread {
+impl LossVariances {
     /// Of no position yet; `borders` are the teacher's NLL that easy and that medium ones have at most.
     pub(super) fn new(borders: [f64; 2]) -> Self {
         Self {
@@ -169,10 +169,10 @@ mod tests {
     #[test]
     fn variances_are_of_the_positions_of_a_bucket_over_all_micro_batches() {
         let (examples, rows) = (examples(), rows([0.5; 5]));
-        let mut spread = Spread::new([1.0, 4.0]);
-        spread.add(&examples[..1], &batch(&[1.0; 2]), &rows[..2]);
-        spread.add(&examples[1..], &batch(&[1.0; 3]), &rows[2..]);
-        let found = spread.report().unwrap();
+        let mut variances = LossVariances::new([1.0, 4.0]);
+        variances.add(&examples[..1], &batch(&[1.0; 2]), &rows[..2]);
+        variances.add(&examples[1..], &batch(&[1.0; 3]), &rows[2..]);
+        let found = variances.report().unwrap();
         assert!(near(Some(found.ce), &[1.0, 9.0, 3.0, 4.0, 8.0]));
         assert!(near(found.soft, &[2.0, 5.0, 2.5, 3.0, 6.0]));
         let ce = found.ce_by_bucket.unwrap();
@@ -184,24 +184,24 @@ mod tests {
 
     #[test]
     fn both_losses_are_of_the_positions_that_learn_from_the_teacher() {
-        let mut spread = Spread::new([1.0, 4.0]);
+        let mut variances = LossVariances::new([1.0, 4.0]);
         let weights = [1.0, 1.0, 0.0, 1.0, 1.0];
         let omega = [0.5, 0.0, 0.5, 0.5, 0.5];
-        spread.add(&examples(), &batch(&weights), &rows(omega));
-        let found = spread.report().unwrap();
+        variances.add(&examples(), &batch(&weights), &rows(omega));
+        let found = variances.report().unwrap();
         assert!(near(Some(found.ce), &[1.0, 4.0, 8.0]));
         assert!(near(found.soft, &[2.0, 3.0, 6.0]));
     }
 
     #[test]
     fn without_a_teacher_there_is_the_one_hot_loss_of_all_weighted_positions() {
-        let mut spread = Spread::new([1.0, 4.0]);
-        spread.add(
+        let mut variances = LossVariances::new([1.0, 4.0]);
+        variances.add(
             &examples(),
             &batch(&[1.0, 1.0, 1.0, 0.0, 1.0]),
             &rows([0.0; 5]),
         );
-        let found = spread.report().unwrap();
+        let found = variances.report().unwrap();
         assert!(near(Some(found.ce), &[1.0, 9.0, 3.0, 8.0]));
         assert_eq!((found.soft, found.soft_by_bucket), (None, None));
         assert!(near(found.ce_by_bucket.unwrap()[2], &[9.0, 8.0]));
@@ -209,12 +209,12 @@ mod tests {
 
     #[test]
     fn a_sequence_without_the_teachers_nll_leaves_no_buckets() {
-        let mut spread = Spread::new([1.0, 4.0]);
+        let mut variances = LossVariances::new([1.0, 4.0]);
         let unknown = example(&[], 5);
-        spread.add(&[unknown], &batch(&[1.0; 5]), &rows([0.0; 5]));
-        let found = spread.report().unwrap();
+        variances.add(&[unknown], &batch(&[1.0; 5]), &rows([0.0; 5]));
+        let found = variances.report().unwrap();
         assert!(near(Some(found.ce), &[1.0, 9.0, 3.0, 4.0, 8.0]));
         assert_eq!(found.ce_by_bucket, None);
-        assert!(Spread::new([1.0, 4.0]).report().is_none());
+        assert!(LossVariances::new([1.0, 4.0]).report().is_none());
     }
 }
