@@ -6,7 +6,7 @@
 //! # The rooms, in the order that data flows
 //!
 //! [`corpus`] documents in → [`tokens`] token files and sequence views → [`onnx`] what a model file
-//! says of itself → `teacher` the model at work → [`signals`] the maths on one row of logits →
+//! says of itself, [`pretrained`] what a checkpoint does → `teacher` the model at work → [`signals`] the maths on one row of logits →
 //! [`shards`] the on-disk contract, on [`storage`] → [`select`] which sequences are worth it →
 //! `label` the pipeline that wires them → [`bounds`] what labels say of their teacher →
 //! [`view`] what a person sees of the result, `train` the companion trainer, which learns from it,
@@ -28,8 +28,10 @@ extern crate self as saltworks;
 mod models;
 
 pub mod bounds;
+pub mod checkpoint_graph;
 pub mod config;
 pub mod corpus;
+pub mod decoder_file;
 pub mod demo;
 pub mod error;
 #[cfg(feature = "train")]
@@ -45,6 +47,7 @@ pub mod invocations;
 pub mod label;
 pub mod onnx;
 mod page;
+pub mod pretrained;
 pub mod select;
 pub mod shards;
 pub mod signals;

@@ -1,5 +1,6 @@
 //! What can go wrong between the rooms.
 
+use crate::checkpoint_graph::CheckpointGraphError;
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
 use crate::shards::ShardsError;
@@ -199,6 +200,9 @@ pub enum LabelError {
     /// From `storage`.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The teacher's checkpoint cannot be read, or its graph not be made.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointGraphError),
 }
 
 impl LabelError {
@@ -236,6 +240,7 @@ impl Classified for LabelError {
             Self::Tokens(error) => error.kind(),
             Self::Shards(error) => error.kind(),
             Self::Storage(error) => error.kind(),
+            Self::Checkpoint(error) => error.kind(),
         }
     }
 }

@@ -14,9 +14,11 @@
 
 mod batches;
 mod changed;
+mod checkpoint;
 mod divergence;
 mod error;
 mod estimate;
+mod files;
 mod inputs;
 mod options;
 mod output;

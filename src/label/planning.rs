@@ -2,17 +2,18 @@
 //! earlier plan in the same directory knows of unchanged files is taken from there.
 
 use super::error::LabelError;
+use super::files::{fingerprint, identify, known_plan};
 use super::inputs::{Inputs, past_the_head};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
-    Attention, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, LabelSet, Layout, Plan, PlanCorpus,
-    PlanFile, PlanSelection, PlanSequences, PlanSignals, PlanTeacher, Positions, SAMPLES_FEATURE,
+    Attention, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, Layout, Plan, PlanCorpus, PlanFile,
+    PlanSelection, PlanSequences, PlanSignals, PlanTeacher, Positions, SAMPLES_FEATURE,
     SELECTION_FEATURE, Selection, ViewIdentity,
 };
 use crate::storage;
 use crate::tokens::{EodPosition, Packing, SequenceView, TokenCorpus, TokensError};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Plans what `config` asks for.
 ///
@@ -30,7 +31,7 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
         format_version: FORMAT_VERSION,
         required_features: required_features(config),
         created_by: format!("saltworks {}", env!("CARGO_PKG_VERSION")),
-        teacher: plan_teacher(config, inputs, known.as_ref())?,
+        teacher: plan_teacher(inputs, known.as_ref())?,
         corpus,
         tokenizer: inputs.tokenizer.clone(),
         sequences,
@@ -47,12 +48,6 @@ pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, L
     }
     plan.validate()?;
     Ok(plan)
-}
-
-/// The first plan in the directory, if there is one.
-fn known_plan(output: &Path) -> Result<Option<Plan>, LabelError> {
-    let set = LabelSet::open_to_extend(output)?;
-    Ok(set.and_then(|set| set.segments.into_iter().next()))
 }
 
 fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, LabelError> {
@@ -163,13 +158,9 @@ pub(super) fn n_targets(view: &SequenceView<'_>, plan: &Plan) -> u64 {
         .sum()
 }
 
-fn plan_teacher(
-    config: &LabelConfig,
-    inputs: &Inputs,
-    known: Option<&Plan>,
-) -> Result<PlanTeacher, LabelError> {
-    let mut paths = vec![config.teacher.clone()];
-    let beside = |file: &PathBuf| config.teacher.with_file_name("").join(file);
+fn plan_teacher(inputs: &Inputs, known: Option<&Plan>) -> Result<PlanTeacher, LabelError> {
+    let mut paths = vec![inputs.model.path.clone()];
+    let beside = |file: &PathBuf| inputs.model.path.with_file_name("").join(file);
     paths.extend(inputs.teacher.signature().external_files.iter().map(beside));
     paths[1..].sort();
     let files = identify(&paths, known.map_or(&[], |plan| &plan.teacher.files))?;
@@ -181,6 +172,7 @@ fn plan_teacher(
         logits_output: inputs.teacher.signature().logits.name.clone(),
         allowed: inputs.allowed.clone(),
         ignored_tokenizer: inputs.provenance.ignored_tokenizer.clone(),
+        checkpoint: inputs.model.checkpoint.clone(),
     })
 }
 
@@ -203,36 +195,6 @@ fn plan_corpus(
         files,
         n_tokens: corpus.n_tokens(),
         n_documents: corpus.n_documents(),
-    })
-}
-
-/// Over the contents only, so that renaming a file changes nothing.
-fn fingerprint(files: &[PlanFile]) -> String {
-    storage::fingerprint_of(files.iter().map(|file| file.blake3.as_str()))
-}
-
-/// Hashes files, but for those that `known` has with the same size and sampled blocks.
-fn identify(paths: &[PathBuf], known: &[PlanFile]) -> Result<Vec<PlanFile>, LabelError> {
-    paths.iter().map(|path| identify_one(path, known)).collect()
-}
-
-fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError> {
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned();
-    let sampled_blake3 = storage::sampled_blake3(path)?;
-    let unchanged = |file: &&PlanFile| file.name == name && file.sampled_blake3 == sampled_blake3;
-    if let Some(file) = known.iter().find(unchanged) {
-        return Ok(file.clone());
-    }
-    let hash = storage::hash_file(path)?;
-    Ok(PlanFile {
-        name,
-        bytes: hash.bytes,
-        blake3: hash.blake3,
-        sampled_blake3,
     })
 }
 

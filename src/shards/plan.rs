@@ -75,6 +75,23 @@ pub struct PlanTeacher {
     /// that was to be ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignored_tokenizer: Option<String>,
+    /// The checkpoint that the ONNX file was made of, where it was made by this program; absent where an ONNX
+    /// file was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<PlanCheckpoint>,
+}
+
+/// A checkpoint, and how its graph was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanCheckpoint {
+    /// Its configuration first, then its weights.
+    pub files: Vec<PlanFile>,
+    /// Operators of the graph: `standard` or `fused`.
+    pub dialect: String,
+    /// What its matrices are stored in: `f32`, `f16`, `bf16` or `int8`.
+    pub weights: String,
+    /// The version of the program's graphs.
+    pub graph_version: u32,
 }
 
 /// One input file, with the hash of samples of it that tasks check.

@@ -4,6 +4,7 @@
 mod common;
 mod demo;
 mod doctor;
+mod export;
 mod finalize;
 mod init;
 mod inspect;
@@ -48,6 +49,7 @@ enum Command {
     Tokenize(tokenize::Args),
     Init(init::Args),
     Plan(plan::Args),
+    Export(export::Args),
     Label(label::Args),
     Finalize(finalize::Args),
     Verify(verify::Args),
@@ -72,6 +74,7 @@ fn main() -> std::process::ExitCode {
         Command::Tokenize(args) => tokenize::run(args),
         Command::Init(args) => init::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Export(args) => export::run(args),
         Command::Label(args) => label::run(args),
         Command::Finalize(args) => finalize::run(args),
         Command::Verify(args) => verify::run(args),

@@ -1,6 +1,6 @@
 //! `model.safetensors.index.json`: which file of weights holds which tensor.
 
-use super::ExportError;
+use super::PretrainedError;
 use super::file::check_is_there;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -40,10 +40,11 @@ impl<'de> Deserialize<'de> for Pairs {
 }
 
 /// Tensor to file, as the index says.
-pub(super) fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, ExportError> {
+pub(super) fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, PretrainedError> {
     check_is_there(index)?;
-    let bytes = std::fs::read(index).map_err(|source| ExportError::io("read", index, source))?;
-    let refuse = |got: String| ExportError::Config {
+    let bytes =
+        std::fs::read(index).map_err(|source| PretrainedError::io("read", index, source))?;
+    let refuse = |got: String| PretrainedError::Config {
         path: index.to_owned(),
         key: "weight_map".to_owned(),
         expected: "an object of tensor names and file names, each tensor once".to_owned(),
@@ -61,7 +62,7 @@ pub(super) fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, Expor
 }
 
 /// The files that the index names, each once, sorted; none outside the directory.
-pub(super) fn shard_names(index: &Path) -> Result<Vec<String>, ExportError> {
+pub(super) fn shard_names(index: &Path) -> Result<Vec<String>, PretrainedError> {
     let names: BTreeSet<String> = weight_map(index)?.into_values().collect();
     let is_plain = |name: &String| {
         Path::new(name)
@@ -70,7 +71,7 @@ pub(super) fn shard_names(index: &Path) -> Result<Vec<String>, ExportError> {
     };
     let foreign = names.iter().find(|name| !is_plain(name));
     if names.is_empty() || foreign.is_some() {
-        return Err(ExportError::Config {
+        return Err(PretrainedError::Config {
             path: index.to_owned(),
             key: "weight_map".to_owned(),
             expected: "names of files in the same directory".to_owned(),
