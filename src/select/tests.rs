@@ -450,13 +450,13 @@ fn a_selection_by_scores_alone_holds_for_other_labels_of_the_same_sequences() {
     let short = Fixture::with(|plan| plan.sequences.end = last_kept);
     let message = open(&short).unwrap_err().to_string();
     assert!(
-        message.contains(&format!("keeps seq_id {last_kept}, which")),
+        message.contains(&format!("keeps seq_id {last_kept}, for which")),
         "{message}"
     );
     let others = Fixture::with(|plan| plan.sequences.n_total = 81);
     let message = open(&others).unwrap_err().to_string();
     assert!(
-        message.contains("selects from the labels blake3:"),
+        message.contains("was made for the labels blake3:"),
         "{message}"
     );
 }
@@ -695,7 +695,7 @@ fn an_output_that_cannot_be_written_is_refused_before_a_score_is_read() {
         "{message}"
     );
     let message = refused(fixture.dir.path().to_path_buf());
-    assert!(message.contains("is no selection"), "{message}");
+    assert!(message.contains("is not a selection"), "{message}");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn each_bad_line_has_its_own_error() {
         message(b"[{\"text\":\"a\"}]").contains("expected one JSON object per line, got an array")
     );
     assert!(message(b"\"a\"").contains("got a string"));
-    assert!(message(b"{\"text\":\"a\"").contains("JSON object that goes over several lines"));
+    assert!(message(b"{\"text\":\"a\"").contains("JSON object over several lines"));
     assert!(message(b"{\"text\":\"a\"}\n{\"text\":\"a\"").contains("invalid JSON"));
     assert!(message(b"{\"text\":\"a\"} x").contains("invalid JSON"));
     assert!(message(b"{\"text\":\"\\ud800\"}").contains("half of a surrogate pair"));

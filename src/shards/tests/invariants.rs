@@ -126,9 +126,10 @@ fn each_broken_invariant_is_named() {
         ("sample_offsets[0] is 1, expected 0", |r| {
             r.signals.sample_offsets[0] = 1
         }),
-        ("sample_offsets[2] is 0, expected no less", |r| {
-            r.signals.sample_offsets[2] = 0
-        }),
+        (
+            "sample_offsets[2] is 0, expected at least the previous one",
+            |r| r.signals.sample_offsets[2] = 0,
+        ),
         ("sampled_ids has", |r| {
             *r.signals.sample_offsets.last_mut().unwrap() = u32::MAX
         }),
@@ -205,7 +206,7 @@ fn each_broken_invariant_is_named() {
         ("target_rank of position 0 is 1", |r| {
             r.signals.topk_ids_tk.swap(0, 1)
         }),
-        ("but topk_logprobs make it", |r| {
+        ("but topk_logprobs give", |r| {
             r.signals.target_logprob_t[0] -= 0.5
         }),
         ("does not start at offset 0", |r| r.doc_starts[0] = 1),

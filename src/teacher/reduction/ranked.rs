@@ -1,6 +1,6 @@
 //! From what a head gives of one position to what `signals` takes of it.
 
-use crate::onnx::head::Head;
+use crate::onnx::head::ReductionHead;
 use crate::signals::{PositionReduction, SCORE_K, SignalsConfig};
 use crate::teacher::error::TeacherError;
 use crate::teacher::feeds::RunShape;

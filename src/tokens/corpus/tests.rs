@@ -237,7 +237,7 @@ fn raw_u16_is_one_document_or_split_behind_its_end_token() {
     assert!(
         error
             .to_string()
-            .contains("3 bytes are no whole number of u16 ids"),
+            .contains("3 bytes are not a whole number of u16 ids"),
         "{error}"
     );
     fs::write(&path, []).unwrap();
@@ -467,7 +467,7 @@ fn ids_past_the_vocabulary_name_the_type_that_fits_or_that_they_are_negative() {
     };
     let error = refused(&u16_bytes(&narrow), &with_dtype(Dtype::U32));
     assert!(
-        error.contains("read as u32") && error.contains("give --dtype u16"),
+        error.contains("read as u32") && error.contains("pass --dtype u16"),
         "{error}"
     );
     let swapped: Vec<u8> = narrow.iter().flat_map(|id| id.to_be_bytes()).collect();
@@ -916,7 +916,7 @@ fn parquet_files_of_a_folder_or_a_glob_are_one_corpus_in_the_order_of_their_name
     }
     let error = |open: &Path| TokenCorpus::open(open, &auto()).err().unwrap().to_string();
     fs::write(path("train.bin"), [0; 8]).unwrap();
-    assert!(error(dir.path()).contains("contains train.bin beside Parquet files"));
+    assert!(error(dir.path()).contains("contains train.bin as well as Parquet files"));
     assert!(error(&path("*")).contains("as well as Parquet files"));
     assert!(error(&path("c*.parquet")).contains("contains no tokens"));
     fs::remove_file(path("train.bin")).unwrap();

@@ -325,7 +325,7 @@ fn a_removal_that_fails_midway_leaves_no_half_checkpoint_under_its_name() {
 fn a_step_that_is_not_there_is_told_with_those_that_are() {
     let (_run, store) = store();
     let error = store.at(7).unwrap_err().to_string();
-    assert!(error.contains("none at all"), "{error}");
+    assert!(error.contains("there are no checkpoints"), "{error}");
     save(&store, 5).unwrap();
     save(&store, 10).unwrap();
     let error = store.at(7).unwrap_err().to_string();

@@ -626,7 +626,7 @@ fn no_flipped_bit_of_what_was_written_here_is_read_in_silence() {
     std::fs::write(&path, bytes).unwrap();
     let refusal = model.refusal();
     assert!(
-        refusal.contains("model.safetensors is not the file that was written"),
+        refusal.contains("model.safetensors has changed since it was written"),
         "{refusal}"
     );
     assert!(refusal.contains("remove ") && refusal.contains(SEAL_JSON));

@@ -88,7 +88,7 @@ impl Inputs {
             let options = path.as_ref().map(|path| token_options(&config, path, read));
             open_tokens(options, &facts, &mut notes)
         };
-        let tokens = open(&config.data.tokens, token_options(&config))?;
+        let tokens = open(&config.data.tokens, open_options(&config))?;
         let validation = open(&config.data.validation, said_of_validation(&config))?;
         let same_text = validation_on_same_text(&labels, &tokens, &validation)?;
         notes.extend(same_text.clone());
@@ -227,7 +227,7 @@ fn selection_note(config: &RunConfig, labels: &LabelSource) -> Option<String> {
 }
 
 /// What the configuration says of the files of `data.tokens`.
-fn token_options(config: &RunConfig) -> OpenOptions {
+fn open_options(config: &RunConfig) -> OpenOptions {
     OpenOptions {
         format: config.data.tokens_format,
         dtype: config.data.dtype,
@@ -244,7 +244,7 @@ fn said_of_validation(config: &RunConfig) -> OpenOptions {
     if detected.is_some_and(TokenFormat::has_borders) {
         return OpenOptions::default();
     }
-    let said = token_options(config);
+    let said = open_options(config);
     OpenOptions {
         format: said.format.filter(|format| !format.has_borders()),
         // llm.c's header has the type.
@@ -316,7 +316,7 @@ fn facts(
         return Ok(labels.tokenizer());
     }
     let corpora = [
-        (&config.data.tokens, token_options(config)),
+        (&config.data.tokens, open_options(config)),
         (&config.data.validation, said_of_validation(config)),
     ];
     for (path, said) in corpora {

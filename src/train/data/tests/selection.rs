@@ -125,7 +125,7 @@ fn a_selection_of_these_labels_is_taken_and_one_of_others_refused() {
     let other = Some("blake3:00".to_owned());
     assert_says(
         open(&fixture, columns(&third()), other),
-        &["selects from the labels blake3:00"],
+        &["was made for the labels blake3:00"],
     );
 }
 
@@ -160,7 +160,7 @@ fn a_selection_that_does_not_name_its_labels_is_taken_with_a_note() {
     let labels = open(&fixture, columns(&third()), None).unwrap();
     let note = labels.note().unwrap();
     assert!(
-        note.contains("selection.parquet does not say which labels"),
+        note.contains("selection.parquet does not record the labels"),
         "{note}"
     );
 }
@@ -195,7 +195,7 @@ fn a_file_that_is_no_selection_is_refused_with_the_reason() {
     );
     refused(
         columns(&[(20, true), (70, true)]),
-        &["lists seq_id 70", "no labels of"],
+        &["lists seq_id 70", "has no labels"],
     );
     refused(
         columns(&[(20, true), (u64::MAX, true)]),
