@@ -115,7 +115,7 @@ fn a_target_that_the_teacher_rules_out_costs_its_sequence_alone_where_that_is_al
     let mut label = inputs.label("labels");
     let said = succeed(label.arg("--allow-impossible-targets"));
     let said = String::from_utf8(said.stderr).unwrap();
-    assert!(said.contains("no probability"), "{said}");
+    assert!(said.contains("zero probability"), "{said}");
     assert!(said.contains("seq_id 0"), "{said}");
 
     let set = LabelSet::open(&inputs.path("labels")).unwrap();

@@ -138,7 +138,7 @@ fn a_selection_of_other_sequences_is_refused() {
         2,
     );
     assert!(
-        printed.contains("selects from the sequences blake3:"),
+        printed.contains("was made for the sequences blake3:"),
         "{printed}"
     );
     let kept = Selection::read(&inputs.path("selection.parquet"), u64::MAX).unwrap();
@@ -181,7 +181,7 @@ fn the_summary_says_what_is_kept_and_shows_examples() {
         "█ kept  ░ dropped",
         "hardest kept",
         "near the median",
-        "the least learnable",
+        "least learnable",
     ] {
         assert!(printed.contains(words), "{printed}");
     }

@@ -245,7 +245,7 @@ fn a_folder_is_read_whole_and_what_is_left_out_is_counted_and_named() {
     let summary = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(summary.contains("documents    6"), "{summary}");
     for wanted in [
-        "left out 1 file of kinds that are not read (1 .csv): folder/table.csv",
+        "skipped 1 file of unsupported types (1 .csv): folder/table.csv",
         "folder/_SUCCESS",
         "1 input file has no document",
     ] {

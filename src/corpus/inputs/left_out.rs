@@ -91,7 +91,7 @@ impl LeftOut {
         }
         if self.beside.n > 0 {
             notes.push(format!(
-                "skipped {} that are hidden or accompany a data set: {}; to read one, name it",
+                "skipped {} (hidden, or accompanying a data set): {}; to read one, name it",
                 names(self.beside.n),
                 self.beside.shown()
             ));
@@ -107,7 +107,7 @@ impl LeftOut {
             let mut unnamed = Names::default();
             self.unnamed.iter().for_each(|(_, path)| unnamed.add(path));
             notes.push(format!(
-                "skipped {} of a hub's cache that belong to no snapshot: {}",
+                "skipped {} of a hub's cache that no snapshot uses: {}",
                 files(unnamed.n),
                 unnamed.shown()
             ));

@@ -2,26 +2,25 @@
 //!
 //! ```text
 //! RUN/
-//!   config.toml            as it was resolved
-//!   sources.json           what it reads, by contents
-//!   metrics.jsonl          what was measured, a line every few steps
+//!   config.toml            the resolved configuration
+//!   sources.json           hashes of its inputs
+//!   metrics.jsonl          metrics, a line every few steps
 //!   checkpoints/step-N/    what a run resumes from (see `checkpoint`)
 //!   final/                 the trained model for Hugging Face, and model.onnx
 //!   .lock                  held by the process that trains here
 //! ```
 //!
-//! Everything that can be known to fail is looked at before the first step: settings, provenance of
-//! labels and tokens, enough sequences for all steps, memory, whether the output can be written.
+//! Everything that can fail is checked before the first step: settings, provenance of labels and tokens,
+//! enough sequences for all steps, memory, and whether the output can be written.
 //!
 //! A run that stops (a signal, a damaged shard, a full disk, `kill -9`) resumes from its latest
-//! checkpoint, and then does bit for bit what it would have done: the order of sequences is a
-//! function of seed and position, schedules are functions of the step, and the state of everything
-//! else is in the checkpoint. `metrics.jsonl` is cut back to the checkpoint first, so that it too
-//! ends up the same but for its times.
+//! checkpoint, and gives the same bits as without the stop: the order of sequences is a function of seed
+//! and position, schedules are functions of the step, and all other state is in the checkpoint.
+//! `metrics.jsonl` is first truncated to the checkpoint, so it is the same too, except for times.
 //!
-//! A branch (`branch_from`) begins at a checkpoint of another run, its trunk, as if it had been that
-//! run up to there: steps, tokens and seconds count on from the trunk's. Its `metrics.jsonl` has its
-//! own lines only: those up to the branch point are in the trunk's.
+//! A branch (`branch_from`) starts at a checkpoint of another run, its trunk, as if it had been that run
+//! up to there: steps, tokens and seconds continue from the trunk's. Its `metrics.jsonl` has only its own
+//! lines; those up to the branch point are in the trunk's.
 
 mod compare;
 mod directory;
@@ -65,13 +64,13 @@ use pace::Peak;
 use std::path::{Path, PathBuf};
 use trainer::{StartPoint, Trainer};
 
-/// More threads than any machine that this is for has cores; so many only stand in line.
+/// More threads than any supported machine has cores.
 const MAX_THREADS: usize = 256;
 
-/// Opens all that `config` names and computes what the run needs; writes nothing.
+/// Opens all inputs of `config` and computes what the run needs; writes nothing.
 ///
 /// # Errors
-/// Whatever is wrong with a setting or an input, or between them; too little memory.
+/// Invalid settings or inputs, or inputs that do not match; too little memory.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
     prepare_as_of(config, recorded_labels(config, Start::Fresh)?.as_deref())
 }
@@ -94,7 +93,7 @@ fn open(config: &RunConfig, labels_then: Option<&str>) -> Result<Inputs, TrainEr
     opened.map_err(|error| missing_shard(error, config.data.labels.as_deref()))
 }
 
-/// Of the labels' own files, one that is not there is damage to them; of others, a wrong path.
+/// A missing file of the labels means damaged labels; any other missing file is a wrong path.
 fn missing_shard(error: TrainError, labels: Option<&Path>) -> TrainError {
     let TrainError::Data(data) = &error else {
         return error;
@@ -108,13 +107,13 @@ fn missing_shard(error: TrainError, labels: Option<&Path>) -> TrainError {
     }
 }
 
-/// A run that could begin.
+/// A run that is ready to start.
 pub struct Prepared {
     inputs: Inputs,
     memory: MemoryNeed,
     room: Option<MemoryRoom>,
     coverage: Coverage,
-    /// At the beginning. To make one may read a whole corpus, so it is made once.
+    /// At the first step. Opening it may read a whole corpus, so it is opened once.
     loader: Loader,
 }
 
@@ -162,8 +161,8 @@ pub fn run(
     run_as_of(config, None, start, interrupt, observer)
 }
 
-/// [`run`], where it has not begun with the labels as they were when their fingerprint was
-/// `labels_then`, should they have been extended since; one that has begun keeps to its own.
+/// [`run`]; a new run reads the labels as they were when their fingerprint was `labels_then`, if they
+/// have been extended since. A resumed run reads those that it started with.
 ///
 /// # Errors
 /// Those of [`run`].
@@ -213,7 +212,7 @@ fn run_in_pool(
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
     let inputs = open(config, labels_then)?;
-    // A run that may be finished is asked first: if it is, nothing else that it needs matters.
+    // Checked first: a finished run needs none of its other inputs.
     let may_be_finished = start != Start::Fresh && final_dir(&inputs.config.output).is_dir();
     let claimed = may_be_finished.then(|| ClaimedRun::take(&inputs, start));
     let claimed = claimed.transpose()?;
@@ -243,7 +242,7 @@ fn recorded_labels(config: &RunConfig, start: Start) -> Result<Option<String>, T
     Ok(own.or_else(of_trunk).and_then(|sources| sources.labels))
 }
 
-/// The directory of a run, and where the run stands.
+/// The locked directory of a run, and the state of the run.
 struct ClaimedRun {
     dir: RunDir,
     origin: Origin,
@@ -284,7 +283,7 @@ fn train(
     let start_point = StartPoint::new(inputs, &claimed.origin, claimed.state, prepared.loader)?;
     dir.go_back()?.into_iter().for_each(note);
     dir.write_config(&inputs.config)?;
-    // Before the first step: a model without it would be one of unknown inputs.
+    // Before the first step, so that the inputs of every model are known.
     start_point.sources().write(&dir.path)?;
     let n_threads = inputs.config.train.threads();
     let peak = Peak::new(move || sgemm_peak_flops(n_threads));

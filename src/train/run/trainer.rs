@@ -60,7 +60,7 @@ impl StartPoint {
         &self.state.sources
     }
 
-    /// Weights and moments of `origin` beside `state`; `loader` is taken to where that is.
+    /// Reads weights and moments from `origin`, and moves `loader` to the position in `state`.
     pub(super) fn new(
         inputs: &Inputs,
         origin: &Origin,
@@ -86,7 +86,7 @@ impl StartPoint {
     }
 }
 
-/// Those of the directory to start from, or fresh ones.
+/// Weights of the directory to start from, or new ones.
 fn first_params(inputs: &Inputs) -> Result<Params, TrainError> {
     match &inputs.init {
         Some(dir) => Ok(read_hf(dir)?.params),
