@@ -206,3 +206,38 @@ fn every_family_gives_the_log_probabilities_of_transformers() {
     }
     assert!(wrong.is_empty(), "over {TOLERANCE}:\n{}", wrong.join("\n"));
 }
+
+/// The trainer's own core, which has this family alone.
+#[cfg(feature = "train")]
+#[test]
+fn the_trainers_network_gives_the_log_probabilities_of_transformers() {
+    use saltworks::train::export::read_hf;
+    use saltworks::train::model::{Capacity, Network};
+
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let pool = pool.unwrap();
+    for name in ["llama", "llama-llama3", "mistral-full"] {
+        let (dir, expected) = (whole(name), Expected::of(name));
+        let params = read_hf(dir.path()).unwrap().params;
+        let v = params.spec.vocab_size;
+        let capacity = Capacity {
+            n_positions: 128,
+            seq_len: params.spec.max_seq_len,
+            threads: 1,
+            training: false,
+            recompute: false,
+        };
+        let mut network = Network::new(params, capacity);
+        for (length, (positions, logprobs)) in std::iter::zip(LENGTHS, &expected.by_length) {
+            assert_eq!(positions.last(), Some(&(length - 1)));
+            let mut logits_v = vec![0.0; v];
+            pool.install(|| network.next_logits(&expected.ids[..length], &mut logits_v));
+            let theirs = &logprobs[logprobs.len() - v..];
+            let differences = std::iter::zip(log_softmax(&logits_v), theirs)
+                .map(|(ours, &theirs)| (ours - f64::from(theirs)).abs());
+            let largest = differences.fold(0.0, f64::max);
+            println!("{name}, T = {length}: {largest:.1e}");
+            assert!(largest <= TOLERANCE, "{name}, T = {length}: {largest}");
+        }
+    }
+}

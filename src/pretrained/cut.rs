@@ -66,12 +66,18 @@ pub(super) fn source_of(
     spec: &DecoderSpec,
     weight: &Weight,
 ) -> Option<Source> {
-    let (stem, ending) = weight.name.rsplit_once('.')?;
+    let (tensor, cut, layer) = tensor_of(tables, &weight.name)?;
+    Some(cut.source(tensor, spec, layer, weight))
+}
+
+/// The name of a weight's tensor, how it lies there, and its layer.
+pub(super) fn tensor_of(tables: &[&[Entry]], weight: &str) -> Option<(String, Cut, usize)> {
+    let (stem, ending) = weight.rsplit_once('.')?;
     let (pattern, layer) = pattern_of(stem);
     let mut entries = tables.iter().rev().flat_map(|table| table.iter());
     let (_, tensor, cut) = entries.find(|(name, ..)| *name == pattern)?;
     let tensor = tensor.replacen('N', &layer.to_string(), 1);
-    Some(cut.source(format!("{tensor}.{ending}"), spec, layer, weight))
+    Some((format!("{tensor}.{ending}"), *cut, layer))
 }
 
 /// `layers.3.attention.query` as `layers.N.attention.query`, and 3.

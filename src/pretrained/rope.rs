@@ -379,7 +379,7 @@ impl RopeParameters {
 }
 
 /// theta^(-2i / R) of each pair, radians a position.
-fn plain_frequencies(theta: f64, n_rotated: usize) -> Vec<f64> {
+pub fn plain_frequencies(theta: f64, n_rotated: usize) -> Vec<f64> {
     let exponent = |pair: usize| -((2 * pair) as f64) / n_rotated as f64;
     (0..n_rotated / 2)
         .map(|pair| theta.powf(exponent(pair)))

@@ -8,17 +8,25 @@ const CORRECT: &str = "correct the configuration";
 /// More than any model has: memory for a description is taken by it before the weights are seen.
 const MAX_LAYERS: usize = 4096;
 
-/// Dimensions of a decoder.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dims {
-    pub(super) vocab_size: usize,
-    pub(super) d_model: usize,
-    pub(super) n_layers: usize,
-    pub(super) n_heads: usize,
-    pub(super) n_kv_heads: usize,
-    pub(super) head_dim: usize,
-    pub(super) d_ff: usize,
-    pub(super) max_positions: usize,
+/// Dimensions of a decoder of this kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LlamaDims {
+    /// V.
+    pub vocab_size: usize,
+    /// D.
+    pub d_model: usize,
+    /// Blocks.
+    pub n_layers: usize,
+    /// H, query heads.
+    pub n_heads: usize,
+    /// Heads of keys and values; divides H.
+    pub n_kv_heads: usize,
+    /// Width of a head; even.
+    pub head_dim: usize,
+    /// F, inner width of the feed-forward block.
+    pub d_ff: usize,
+    /// Longest sequence, but for what rope scaling adds.
+    pub max_positions: usize,
 }
 
 /// What a family has where the configuration does not say; none where it has to.
@@ -29,7 +37,7 @@ pub(super) struct DimDefaults {
     pub(super) max_positions: usize,
 }
 
-pub(super) fn dims(config: &Section, defaults: DimDefaults) -> Result<Dims, PretrainedError> {
+pub(super) fn dims(config: &Section, defaults: DimDefaults) -> Result<LlamaDims, PretrainedError> {
     let d_model = config.count("hidden_size", None)?;
     let n_heads = config.count("num_attention_heads", None)?;
     let n_kv_heads = match config.has("num_key_value_heads") {
@@ -37,7 +45,7 @@ pub(super) fn dims(config: &Section, defaults: DimDefaults) -> Result<Dims, Pret
         true => config.count("num_key_value_heads", Some(n_heads))?,
         false => defaults.n_kv_heads.unwrap_or(n_heads),
     };
-    let dims = Dims {
+    let dims = LlamaDims {
         vocab_size: config.count("vocab_size", None)?,
         d_model,
         n_layers: n_layers(config, "num_hidden_layers")?,

@@ -2,7 +2,7 @@
 //! sides, and two rotary tables.
 
 use super::Family;
-use super::dims::{DimDefaults, Dims, activation, dims};
+use super::dims::{DimDefaults, LlamaDims, activation, dims};
 use super::layers::{local_layers, sliding_window, windows};
 use super::llama::{LLAMA, STREAM, decoder, read_attention_bias, set_windows};
 use super::variants::POST_NORMS;
@@ -122,7 +122,7 @@ fn gemma_dims(
     config: &Section,
     n_kv_heads: usize,
     max_positions: usize,
-) -> Result<Dims, PretrainedError> {
+) -> Result<LlamaDims, PretrainedError> {
     let defaults = DimDefaults {
         n_kv_heads: Some(n_kv_heads),
         head_dim: Some(256),
@@ -133,7 +133,7 @@ fn gemma_dims(
 
 fn gemma_decoder(
     config: &Section,
-    dims: &Dims,
+    dims: &LlamaDims,
     rope: &RopeParameters,
     activation: Activation,
 ) -> Result<DecoderSpec, PretrainedError> {

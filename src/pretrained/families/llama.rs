@@ -2,7 +2,7 @@
 //! gated feed-forward block.
 
 use super::Family;
-use super::dims::{DimDefaults, Dims, activation, dims};
+use super::dims::{DimDefaults, LlamaDims, activation, dims};
 use crate::onnx::decoder::{
     Activation, Attention, AttentionBiases, DecoderLayer, DecoderSpec, FeedForward, Head, Norm,
     NormKind, NormPlacement, Residual,
@@ -129,9 +129,23 @@ pub(super) fn like_llama(
     Ok(decoder(&dims, &rope, norm, activation, is_tied))
 }
 
+/// A Llama without biases, of a norm's epsilon.
+pub fn llama_decoder(
+    dims: &LlamaDims,
+    rope: &RopeParameters,
+    norm_eps: f64,
+    is_tied: bool,
+) -> DecoderSpec {
+    let norm = Norm {
+        kind: NormKind::Rms,
+        eps: norm_eps,
+    };
+    decoder(dims, rope, norm, Activation::Silu, is_tied)
+}
+
 /// The description, all layers alike.
 pub(super) fn decoder(
-    dims: &Dims,
+    dims: &LlamaDims,
     rope: &RopeParameters,
     norm: Norm,
     activation: Activation,

@@ -9,8 +9,11 @@ mod llama;
 mod phi3;
 mod variants;
 
+pub use dims::LlamaDims;
+pub use llama::llama_decoder;
+
 use super::PretrainedError;
-use super::cut::Entry;
+use super::cut::{Entry, tensor_of};
 use super::section::Section;
 use crate::onnx::decoder::DecoderSpec;
 
@@ -51,6 +54,11 @@ pub(super) static FAMILIES: &[Family] = &[
     gpt_neox::GPT_NEOX,
     gpt2::GPT2,
 ];
+
+/// The tensor of a weight of a Llama; none where it has no such weight.
+pub fn llama_tensor(weight: &str) -> Option<String> {
+    tensor_of(llama::LLAMA.tensors, weight).map(|(tensor, ..)| tensor)
+}
 
 /// All of them, for a message.
 pub(super) fn list() -> String {

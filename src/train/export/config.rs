@@ -6,7 +6,7 @@
 use super::ExportError;
 use super::seal::check_sealed_config;
 use crate::onnx::decoder::DecoderSpec;
-use crate::pretrained::{CONFIG_JSON, PretrainedError, Section, describe, rope_of};
+use crate::pretrained::{CONFIG_JSON, PretrainedError, RopeScaling, Section, describe, rope_of};
 use crate::train::model::ModelSpec;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -52,7 +52,7 @@ pub fn config_json(spec: &ModelSpec, special: &SpecialIds) -> String {
         "head_dim": spec.head_dim,
         "max_position_embeddings": spec.max_seq_len,
         "rope_theta": spec.rope_theta,
-        "rope_scaling": null,
+        "rope_scaling": rope_scaling(spec),
         "rms_norm_eps": spec.norm_eps,
         "hidden_act": "silu",
         "attention_bias": false,
@@ -64,6 +64,20 @@ pub fn config_json(spec: &ModelSpec, special: &SpecialIds) -> String {
         "torch_dtype": "float32",
     });
     pretty(&config)
+}
+
+/// What [`read_config`] reads as `rope_scaling`.
+fn rope_scaling(spec: &ModelSpec) -> Value {
+    let Some(scaling) = spec.rope_scaling else {
+        return Value::Null;
+    };
+    json!({
+        "rope_type": "llama3",
+        "factor": scaling.factor,
+        "low_freq_factor": scaling.low_freq_factor,
+        "high_freq_factor": scaling.high_freq_factor,
+        "original_max_position_embeddings": scaling.n_original,
+    })
 }
 
 /// One id, a list of several, or null.
@@ -125,7 +139,7 @@ fn check_core(config: &Section) -> Result<(), PretrainedError> {
 /// Where rope parameters are: in transformers 5, and in 4.
 const ROPE_KEYS: [&str; 2] = ["rope_parameters", "rope_scaling"];
 
-/// Rope parameters may say what is the default anyway, and a theta.
+/// Rope parameters may say what is the default anyway, a theta, and the scaling of Llama 3.1.
 fn check_rope(config: &Section, key: &str) -> Result<(), PretrainedError> {
     let Some(value) = config.get(key) else {
         return Ok(());
@@ -133,7 +147,7 @@ fn check_rope(config: &Section, key: &str) -> Result<(), PretrainedError> {
     let kind = ["rope_type", "type"]
         .iter()
         .find_map(|name| value.get(name));
-    let is_known = kind.is_none_or(|kind| kind == "default");
+    let is_known = kind.is_none_or(|kind| kind == "default" || kind == "llama3");
     let partial = value.get("partial_rotary_factor");
     let is_whole = partial.is_none_or(|partial| partial.as_f64() == Some(1.0));
     let names_one = kind.is_some() || value.get("rope_theta").is_some();
@@ -141,7 +155,7 @@ fn check_rope(config: &Section, key: &str) -> Result<(), PretrainedError> {
         return Ok(());
     }
     let remedy = "the trainer has no other rope scaling: choose a model without it";
-    let expected = "null, or rope_type \"default\" and no factor";
+    let expected = "null, or rope_type \"default\" without a factor, or \"llama3\"";
     Err(config.refusal(key, expected, remedy))
 }
 
@@ -149,6 +163,7 @@ fn check_rope(config: &Section, key: &str) -> Result<(), PretrainedError> {
 fn spec_of(config: &Section, decoder: &DecoderSpec) -> Result<ModelSpec, PretrainedError> {
     let layer = &decoder.layers[0];
     let attention = &layer.attention;
+    let rope = rope_of(config, attention.head_dim)?;
     Ok(ModelSpec {
         vocab_size: decoder.vocab_size,
         d_model: decoder.d_model,
@@ -158,7 +173,11 @@ fn spec_of(config: &Section, decoder: &DecoderSpec) -> Result<ModelSpec, Pretrai
         head_dim: attention.head_dim,
         d_ff: layer.feed_forward.d_ff,
         max_seq_len: decoder.max_positions,
-        rope_theta: rope_of(config, attention.head_dim)?.theta,
+        rope_theta: rope.theta,
+        rope_scaling: match rope.scaling {
+            RopeScaling::Llama3(scaling) => Some(scaling),
+            _ => None,
+        },
         norm_eps: layer.norm.eps,
         tie_embeddings: decoder.head.is_tied,
     })

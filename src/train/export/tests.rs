@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
+use crate::pretrained::Llama3Scaling;
 use crate::train::model::{ModelSpec, Params};
 use ::safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ fn spec(tie_embeddings: bool) -> ModelSpec {
         d_ff: 10,
         max_seq_len: 16,
         rope_theta: 500_000.0,
+        rope_scaling: None,
         norm_eps: 3e-6,
         tie_embeddings,
     }
@@ -129,10 +131,6 @@ fn every_key_that_the_core_does_not_have_is_refused_by_name() {
         ("mlp_bias", json!(true)),
         ("sliding_window", json!(4096)),
         ("rope_scaling", json!({ "type": "linear", "factor": 2.0 })),
-        (
-            "rope_scaling",
-            json!({ "rope_type": "llama3", "factor": 8.0 }),
-        ),
         ("rope_scaling", json!({ "factor": 8.0 })),
         (
             "rope_parameters",
@@ -215,6 +213,54 @@ fn keys_that_say_the_usual_in_other_words_are_read() {
             "{key}"
         );
     }
+}
+
+fn llama3() -> ModelSpec {
+    ModelSpec {
+        rope_scaling: Some(Llama3Scaling {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            n_original: 8,
+        }),
+        ..spec(false)
+    }
+}
+
+#[test]
+fn the_rope_scaling_of_llama_3_1_is_written_and_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let params = Params::init(&llama3(), 5);
+    write_hf(dir.path(), &params, &special(), None).unwrap();
+    assert_eq!(read_hf(dir.path()).unwrap().params, params);
+    let model = Model { dir };
+    std::fs::remove_file(model.path(SEAL_JSON)).unwrap();
+    let half = json!({ "rope_type": "llama3", "factor": 8.0 });
+    let refusal = model.set("rope_scaling", half).refusal();
+    assert!(
+        refusal.contains("rope_scaling.low_freq_factor"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_mistral_without_a_window_is_a_llama_by_another_name() {
+    let model = Model::new(true);
+    model.set("model_type", json!("mistral"));
+    model.set("architectures", json!(["MistralForCausalLM"]));
+    let refusal = model.refusal();
+    assert!(
+        refusal.contains("sliding_window") && refusal.contains("4096"),
+        "{refusal}"
+    );
+    model.set("sliding_window", Value::Null);
+    let read = read_hf(model.dir.path()).unwrap();
+    assert_eq!(read.params, Params::init(&spec(true), 5));
+    let refusal = model.set("sliding_window", json!(8)).refusal();
+    assert!(
+        refusal.contains("sliding_window") && refusal.contains("got 8"),
+        "{refusal}"
+    );
 }
 
 #[test]

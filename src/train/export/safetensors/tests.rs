@@ -15,6 +15,7 @@ fn spec(tie_embeddings: bool) -> ModelSpec {
         d_ff: 5,
         max_seq_len: 16,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings,
     }
