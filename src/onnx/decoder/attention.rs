@@ -35,6 +35,8 @@ struct Lengths {
     total: Edge,
     /// f32 `[B, H_kv, 0, head_dim]` by the number of heads and their width.
     empty_past: BTreeMap<(usize, usize), Edge>,
+    /// By window, f32 `[1, 1, T, T]`: 0 or [`MASKED`]. `local_window_size` counts one key more in older versions.
+    windows: BTreeMap<usize, Edge>,
 }
 
 impl Emitter<'_> {
@@ -93,9 +95,16 @@ impl Emitter<'_> {
             last_b: self.model.node("Expand", &[&last, &n_rows], &[]),
             total,
             empty_past: BTreeMap::new(),
+            windows: BTreeMap::new(),
         };
         for layer in &self.spec.layers {
             let attention = &layer.attention;
+            if let Some(window) = attention.window {
+                lengths.windows.entry(window).or_insert_with(|| {
+                    let far = self.model.mask_before(n_tokens, window as i64, MASKED);
+                    self.model.unsqueeze(&far, &[0, 1])
+                });
+            }
             let heads = (attention.n_kv_heads, attention.head_dim);
             if !lengths.empty_past.contains_key(&heads) {
                 let rest = [heads.0 as i64, 0, heads.1 as i64];
@@ -168,7 +177,10 @@ impl Emitter<'_> {
         let none = Edge::named("");
         let (cos, sin) = inside.map_or((&none, &none), |rotation| (&rotation.cos, &rotation.sin));
         let mut inputs = vec![&q, &k, &v, past, past, &lengths.last_b, &lengths.total];
-        if inside.is_some() {
+        if let Some(window) = attention.window {
+            // Positions are those of the cache: from 0.
+            inputs.extend([cos, sin, &none, &lengths.windows[&window]]);
+        } else if inside.is_some() {
             inputs.extend([cos, sin]);
         }
         let settings = fused_settings(attention, inside);
@@ -309,9 +321,6 @@ fn fused_settings(attention: &Attention, inside: Option<&Rotation>) -> Vec<Attri
             "rotary_interleaved",
             i64::from(is_interleaved),
         ));
-    }
-    if let Some(window) = attention.window {
-        settings.push(Attribute::int("local_window_size", window as i64));
     }
     if let Some(cap) = attention.soft_cap {
         settings.push(Attribute::float("softcap", cap as f32));

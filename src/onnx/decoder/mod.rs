@@ -8,7 +8,8 @@
 //!   multiplies by the embedding as it lies. Positions are masked by one `[T, T]` for each window.
 //! - `fused`: `GroupQueryAttention` with an empty past made in the graph, `SimplifiedLayerNormalization` and
 //!   `SkipSimplifiedLayerNormalization`, and for 8 bits `MatMulNBits`. What these cannot say stays plain: heads
-//!   whose width is no multiple of 8, norms with a mean, norms of queries and keys, rotation of a number of values that is no multiple of 16.
+//!   whose width is no multiple of 8, norms with a mean, norms of queries and keys, rotation of a number of values
+//!   that is no multiple of 16. Windows are a mask: versions of ONNX Runtime disagree on `local_window_size`.
 //!
 //! Both compute in f32 what the description says, and differ by rounding alone. Rotary angles are tables over
 //! [`DecoderSpec::max_positions`] made in f64, so that a longer sequence ends in an error of the runtime.

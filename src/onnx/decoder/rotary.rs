@@ -72,7 +72,7 @@ impl Emitter<'_> {
         self.model.add(positions_t, &offset)
     }
 
-    /// Frequencies that follow the length, in f64 until the end.
+    /// Frequencies that follow the length, in f64 until the last step.
     fn computed(
         &mut self,
         idx: usize,
@@ -88,11 +88,15 @@ impl Emitter<'_> {
         let positions = self.model.gather(&positions, positions_t, 0);
         let positions = self.model.unsqueeze(&positions, &[1]);
         let angles = self.model.mul(&positions, &inv_freq);
-        let mut wave = |op: &str| {
-            let values = self.model.node(op, &[&angles], &[]);
-            self.model.cast(&values, DType::F32)
-        };
-        (wave("Cos"), wave("Sin"))
+        // Cut to one turn first: few runtimes have cos and sin of f64, and f32 has no digits for many turns.
+        let turn = self.f64_table(&format!("rotary.{idx}.turn"), &[std::f64::consts::TAU]);
+        let fmod = [Attribute::int("fmod", 1)];
+        let angles = self.model.node("Mod", &[&angles, &turn], &fmod);
+        let angles = self.model.cast(&angles, DType::F32);
+        (
+            self.model.node("Cos", &[&angles], &[]),
+            self.model.node("Sin", &[&angles], &[]),
+        )
     }
 
     /// `[n_rotated / 2]`, f64: (theta * (factor * max(T, L) / L - (factor - 1))^(R / (R - 2)))^(-2i / R).
