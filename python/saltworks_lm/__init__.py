@@ -21,6 +21,7 @@ from .labels import JoinedLabels, Labels, verify
 from .plan import Plan
 from .row import Row
 from .selection import read_selection
+from .tokens import SequenceView, TokenCorpus
 
 try:
     __version__ = _version("saltworks-lm")
@@ -38,6 +39,8 @@ __all__ = [
     "ProgramError",
     "Row",
     "SaltworksError",
+    "SequenceView",
+    "TokenCorpus",
     "UnknownFormatError",
     "__version__",
     "read_selection",
