@@ -1,6 +1,7 @@
 //! What can go wrong between the rooms.
 
 use crate::checkpoint_graph::CheckpointGraphError;
+use super::import::ImportError;
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
 use crate::shards::ShardsError;
@@ -185,6 +186,9 @@ pub enum LabelError {
         "these labels have no top-k ids, so another teacher cannot be compared with them: expected the group topk"
     )]
     NothingToCompare,
+    /// From `import`.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// From `onnx`.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -235,6 +239,7 @@ impl Classified for LabelError {
             | Self::ChangedTokens { .. } => Kind::BadData,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,
+            Self::Import(error) => error.kind(),
             Self::Onnx(error) => error.kind(),
             Self::Teacher(error) => error.kind(),
             Self::Tokens(error) => error.kind(),

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod export;
 mod finalize;
+mod import;
 mod init;
 mod inspect;
 mod label;
@@ -52,6 +53,7 @@ enum Command {
     Export(export::Args),
     Label(label::Args),
     Finalize(finalize::Args),
+    Import(import::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
     Stats(stats::Args),
@@ -77,6 +79,7 @@ fn main() -> std::process::ExitCode {
         Command::Export(args) => export::run(args),
         Command::Label(args) => label::run(args),
         Command::Finalize(args) => finalize::run(args),
+        Command::Import(args) => import::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Stats(args) => stats::run(args),

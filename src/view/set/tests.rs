@@ -25,6 +25,7 @@ fn plan() -> Plan {
             allowed: Vec::new(),
             ignored_tokenizer: None,
             checkpoint: None,
+            engine: None,
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,
