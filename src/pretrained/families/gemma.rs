@@ -1,8 +1,8 @@
 //! Gemma 1, 2 and 3 (text): norms by (1 + w), a scaled embedding; then soft-caps, local layers, norms on both
 //! sides, and two rotary tables.
 
-use super::Family;
 use super::dims::{DimDefaults, LlamaDims, activation, dims};
+use super::family::Family;
 use super::layers::{local_layers, sliding_window, windows};
 use super::llama::{LLAMA, STREAM, decoder, read_attention_bias, set_windows};
 use super::variants::POST_NORMS;

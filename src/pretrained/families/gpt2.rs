@@ -1,7 +1,7 @@
 //! GPT-2: LayerNorm, learned positions, weights stored `[in, out]`.
 
-use super::Family;
 use super::dims::{activation, n_layers};
+use super::family::Family;
 use super::llama::{LLAMA, head};
 use crate::onnx::decoder::{
     Activation, Attention, AttentionBiases, DecoderLayer, DecoderSpec, FeedForward, Norm, NormKind,

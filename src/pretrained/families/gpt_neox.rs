@@ -1,7 +1,7 @@
 //! GPT-NeoX (Pythia): LayerNorm, both halves side by side, a part of each head rotated.
 
-use super::Family;
 use super::dims::{DimDefaults, activation, dims};
+use super::family::Family;
 use super::llama::{LLAMA, decoder};
 use crate::onnx::decoder::{Activation, AttentionBiases, DecoderSpec, Norm, NormKind, Residual};
 use crate::pretrained::PretrainedError;

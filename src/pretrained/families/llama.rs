@@ -1,14 +1,14 @@
 //! Llama, and what most families share with it: RMSNorm in front of both halves, RoPE, grouped queries, a
 //! gated feed-forward block.
 
-use super::Family;
 use super::dims::{DimDefaults, LlamaDims, activation, dims};
+use super::family::Family;
 use crate::onnx::decoder::{
     Activation, Attention, AttentionBiases, DecoderLayer, DecoderSpec, FeedForward, Head, Norm,
     NormKind, NormPlacement, Residual,
 };
 use crate::pretrained::PretrainedError;
-use crate::pretrained::cut::{Cut, Entry};
+use crate::pretrained::cut::{Cut, Entry, tensor_of};
 use crate::pretrained::rope::{ROPE_DEFAULTS, RopeDefaults, RopeParameters, rope_parameters};
 use crate::pretrained::section::Section;
 
@@ -106,6 +106,11 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     norm_eps: 1e-6,
     is_tied: false,
 };
+
+/// The tensor of a weight of a Llama; none where it has no such weight.
+pub fn llama_tensor(weight: &str) -> Option<String> {
+    tensor_of(LLAMA.tensors, weight).map(|(tensor, ..)| tensor)
+}
 
 fn llama(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     let mut spec = like_llama(config, &DEFAULTS)?;

@@ -1,7 +1,7 @@
 //! Phi-3 and Phi-4: Llama with queries, keys and values in one tensor, and gate and up in another.
 
-use super::Family;
 use super::dims::DimDefaults;
+use super::family::Family;
 use super::layers::sliding_window;
 use super::llama::{DEFAULTS, Defaults, LLAMA, PRE_NORMS, STREAM, like_llama, set_windows};
 use crate::onnx::decoder::DecoderSpec;

@@ -1,7 +1,7 @@
 //! Families that are Llama with one thing or two changed.
 
-use super::Family;
 use super::dims::DimDefaults;
+use super::family::Family;
 use super::layers::{local_layers, sliding_window, windows};
 use super::llama::{
     DEFAULTS, Defaults, LLAMA, PRE_NORMS, STREAM, like_llama, read_attention_bias, read_biases,
