@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs a wheel with its extra `ort` into an empty environment, where no Rust is, and runs what a new user
-# would: `saltworks demo --quick`, and the Python of docs/python.md on the labels that it made.
+# would: `saltworks demo --quick`, and the Python of README.md on the labels that it made.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -16,8 +16,7 @@ clean() { env -i HOME="$place" PATH="$place/venv/bin:/usr/bin:/bin" "$@"; }
 clean saltworks --version
 clean saltworks-train --version
 clean saltworks demo --quick --quiet --output demo
-sed -n '/^```python$/,/^```$/p' "$root/docs/python.md" | awk '/^```python/ { n++; next } /^```/ { next } n == 1' > first.py
-labels=$(find demo -name manifest.json -path '*labels*' | head -n 1)
-ln -s "$(dirname "$labels")" labels
+sed -n '/^```python$/,/^```$/p' "$root/README.md" | awk '/^```python/ { n++; next } /^```/ { next } n == 1' > first.py
+ln -s demo/labels labels
 clean python first.py
-printf 'wheel: tried in an empty environment: demo --quick and the first example of docs/python.md\n' >&2
+printf 'wheel: tried in an empty environment: demo --quick and the Python of README.md\n' >&2
