@@ -12,6 +12,8 @@
 //! on one row of logits is in `ops`, beside the head that it is fused with.
 
 mod targets;
+#[cfg(test)]
+mod tests;
 
 pub use targets::targets_of;
 
