@@ -281,6 +281,11 @@ fn ranges_that_need_two_keys_are_refused() {
         let message = salt_refusal(&[text]);
         assert!(message.starts_with(part), "{text}: {message}");
     }
+    for fraction in ["0", "1", "-0.1", "nan"] {
+        let set = format!("kd.gate_fraction={fraction}");
+        let message = salt_refusal(&["kd.gate=entropy", &set]);
+        assert!(message.starts_with("kd.gate_fraction is"), "{message}");
+    }
     let message = salt_refusal(&["kd.gate=learnable", "kd.gate_k=0"]);
     assert!(message.starts_with("kd.gate_k is 0"), "{message}");
     let message = refusal(&["schedule.shape=constant", "schedule.min_lr=0"]);

@@ -252,6 +252,13 @@ fn check_loss(kd: &KdConfig) -> Result<(), ConfigError> {
         "at least 1",
         kd.gate_k,
         "10 is usual; or set kd.gate = \"none\"",
+    )?;
+    require(
+        kd.gate != Gate::Entropy || (kd.gate_fraction > 0.0 && kd.gate_fraction < 1.0),
+        "kd.gate_fraction",
+        "above 0 and below 1",
+        kd.gate_fraction,
+        "0.15 is usual; or set kd.gate = \"none\"",
     )
 }
 
