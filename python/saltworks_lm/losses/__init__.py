@@ -16,22 +16,25 @@ Letters: N positions, D model width, V vocabulary, K kept ids. Everything is in 
 
 from .fused import DEFAULT_PIECE, head_scores, logprobs_at
 from .head import Head, UnknownHeadError
-from .kd import KD_LOSSES, Draws, Kd, KdPolicy, TopK, draws_targets, topk_targets
+from .kd import GATES, KD_LOSSES, Draws, Kd, KdPolicy, Stats, TopK, draws_targets, min_entropy, topk_targets
 from .loss import HeadLoss, head_loss
 
 __all__ = [
     "DEFAULT_PIECE",
+    "GATES",
     "KD_LOSSES",
     "Draws",
     "Head",
     "HeadLoss",
     "Kd",
     "KdPolicy",
+    "Stats",
     "TopK",
     "UnknownHeadError",
     "draws_targets",
     "head_loss",
     "head_scores",
     "logprobs_at",
+    "min_entropy",
     "topk_targets",
 ]

@@ -69,17 +69,33 @@ class Logprobs:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Of the log-probabilities in a sum: target ``[N]``, ids ``[N, K]`` (0 at padding), tail ``[N]``."""
+    """Of the log-probabilities in a sum: target ``[N]``, ids ``[N, K]`` (0 at padding), tail ``[N]``.
+
+    A row may have a gate: where -log q of the target is not above ``open_above`` ``[N]``, the target's coefficient is
+    that of ``closed`` ``[N]`` and the others are 0. Which side a row is on counts as a constant.
+    """
 
     target: Tensor
     ids: Tensor | None
     tail: Tensor | None
+    open_above: Tensor | None = None
+    closed: Tensor | None = None
 
     def piece(self, rows: slice) -> Coefficients:
         """The same of some rows."""
-        ids = None if self.ids is None else self.ids[rows]
-        tail = None if self.tail is None else self.tail[rows]
-        return Coefficients(self.target[rows], ids, tail)
+        parts = (self.target, self.ids, self.tail, self.open_above, self.closed)
+        target, *others = (None if part is None else part[rows] for part in parts)
+        assert target is not None
+        return Coefficients(target, *others)
+
+    def gated(self, logprob: Tensor) -> Coefficients:
+        """The same once log q of the target ``[N]`` is known."""
+        if self.open_above is None or self.closed is None:
+            return self
+        is_open = -logprob > self.open_above
+        ids = None if self.ids is None else torch.where(is_open[:, None], self.ids, 0.0)
+        tail = None if self.tail is None else torch.where(is_open, self.tail, 0.0)
+        return Coefficients(torch.where(is_open, self.target, self.closed), ids, tail)
 
 
 def accumulate_dtype(hidden: Tensor) -> torch.dtype:
@@ -205,9 +221,10 @@ def piece_gradient(weights: Weights, hidden_rd: Tensor, wanted: Wanted, g: Coeff
     capped = logits.clone() if weights.softcap is not None else None
     if wanted.tau == 1.0 or wanted.ids is None:
         softmax, found = _Softmax.of(logits, wanted)
-        return found, weights.uncap(softmax.gradient(wanted.target, g), capped)
+        return found, weights.uncap(softmax.gradient(wanted.target, g.gated(found.target)), capped)
     tempered, of_kept = _Softmax.of(logits / wanted.tau, wanted)
     plain, of_target = _Softmax.of(logits, Wanted(wanted.target))
+    g = g.gated(of_target.target)
     nothing = torch.zeros_like(g.target)
     dlogits = tempered.gradient(wanted.target, Coefficients(nothing, g.ids, g.tail)).div_(wanted.tau)
     dlogits += plain.gradient(wanted.target, Coefficients(g.target, None, None))

@@ -21,6 +21,8 @@ from torch import Tensor
 
 #: In the words of ``kd.loss``.
 KD_LOSSES = ("tail-bucket", "sampled", "renormalize", "drop")
+#: In the words of ``kd.gate``.
+GATES = ("none", "learnable", "entropy", "agreement")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class KdPolicy:
     temperature_mode
         ``teacher`` tempers the teacher alone; ``both`` the student too, and the loss is scaled by tau squared.
     gate
-        ``none``; ``learnable``: only positions whose target is among the teacher's ``gate_k`` best.
+        ``none``; ``learnable``: only positions whose target is among the teacher's ``gate_k`` best; ``entropy``: all
+        but the fraction ``gate_fraction`` of a step's labelled positions where the teacher's entropy is lowest;
+        ``agreement``: those where the teacher's NLL of the target is below the student's.
     """
 
     loss: str
@@ -44,11 +48,12 @@ class KdPolicy:
     temperature_mode: str = "teacher"
     gate: str = "none"
     gate_k: int = 10
+    gate_fraction: float = 0.15
 
     def __post_init__(self) -> None:
         _one_of("loss", self.loss, KD_LOSSES)
         _one_of("temperature_mode", self.temperature_mode, ("teacher", "both"))
-        _one_of("gate", self.gate, ("none", "learnable"))
+        _one_of("gate", self.gate, GATES)
         if not self.tau > 0.0:
             raise ValueError(f"kd.tau: expected a positive temperature, found {self.tau}")
 
@@ -87,11 +92,24 @@ class Draws:
 
 
 @dataclass(frozen=True)
+class Stats:
+    """The stored group ``stats`` of N positions, for gates: target_logprob and entropy ``[N]`` f32, nats; target_rank
+    ``[N]``, how many ids the teacher ranks above the target.
+    """
+
+    target_logprob: Tensor
+    target_rank: Tensor
+    entropy: Tensor
+
+
+@dataclass(frozen=True)
 class Kd:
     """The teacher's part of N positions, as :func:`~saltworks_lm.losses.head_loss` takes it.
 
     ids ``[N, K]`` int64 with -1 as padding; probs ``[N, K]`` f32; tail ``[N]`` f32 of ``tail-bucket``, else None;
-    omega ``[N]`` f32, the share of KD in the loss of a position: 0 where a gate is closed or there are no labels.
+    omega ``[N]`` f32, the share of KD in the loss of a position: 0 where there are no labels, or a gate that the labels
+    alone decide is closed; teacher_nll ``[N]`` f32, nats, of the gate ``agreement``, which is open where the student's
+    NLL is above it, else None.
     """
 
     loss: str
@@ -100,9 +118,30 @@ class Kd:
     tail: Tensor | None
     omega: Tensor
     student_tau: float = 1.0
+    teacher_nll: Tensor | None = None
 
 
-def topk_targets(policy: KdPolicy, topk: TopK, omega: float, target_rank: Tensor | None = None) -> Kd:
+def min_entropy(entropy: Tensor, fraction: float) -> float | None:
+    """The entropy that ``fraction`` of a step's labelled positions lie below; the gate ``entropy`` is open from it.
+
+    Parameters
+    ----------
+    entropy
+        ``[M]`` of all positions of the step that are labelled and learnt from, in any order.
+    fraction
+        Above 0 and below 1. Of equal values all are open.
+
+    Returns
+    -------
+    The value at place floor(fraction * M) of the sorted ones; None of none.
+    """
+    place = int(fraction * entropy.numel())
+    return entropy.flatten().kthvalue(place + 1).values.item() if place < entropy.numel() else None
+
+
+def topk_targets(
+    policy: KdPolicy, topk: TopK, omega: float, stats: Stats | None = None, least_entropy: float | None = None
+) -> Kd:
     """Targets of ``tail-bucket``, ``renormalize`` and ``drop``.
 
     Parameters
@@ -113,8 +152,10 @@ def topk_targets(policy: KdPolicy, topk: TopK, omega: float, target_rank: Tensor
         What the labels hold.
     omega
         Share of KD in the loss, from 0 to 1.
-    target_rank
-        ``[N]`` rank of the target by the teacher, from 0; for the gate ``learnable``.
+    stats
+        What a gate looks at.
+    least_entropy
+        Of the whole step, by :func:`min_entropy`; the gate ``entropy`` alone. None leaves it open.
     """
     probs = _tempered(policy, topk)
     total = probs.sum(1, keepdim=True)
@@ -131,21 +172,21 @@ def topk_targets(policy: KdPolicy, topk: TopK, omega: float, target_rank: Tensor
     elif policy.loss != "drop":
         raise ValueError(f"kd.loss: {policy.loss} learns from draws, found top-k; use draws_targets")
     tail = None if tail is None else tail.float()
-    has_labels = topk.ids[:, 0] >= 0
-    return Kd(
-        policy.loss, topk.ids, probs.float(), tail, _omega(policy, omega, has_labels, target_rank), policy.student_tau
-    )
+    omega_n = _omega(policy, omega, topk.ids[:, 0] >= 0, stats, least_entropy)
+    return Kd(policy.loss, topk.ids, probs.float(), tail, omega_n, policy.student_tau, _teacher_nll(policy, stats))
 
 
-def draws_targets(policy: KdPolicy, draws: Draws, omega: float, target_rank: Tensor | None = None) -> Kd:
-    """Targets of ``sampled``: each distinct id drawn, with its fraction of the draws."""
+def draws_targets(
+    policy: KdPolicy, draws: Draws, omega: float, stats: Stats | None = None, least_entropy: float | None = None
+) -> Kd:
+    """Targets of ``sampled``: each distinct id drawn, with its fraction of the draws. As :func:`topk_targets`."""
     if policy.loss != "sampled":
         raise ValueError(f"kd.loss: {policy.loss} learns from top-k, found draws; use topk_targets")
     counts = draws.counts.double().masked_fill(draws.ids < 0, 0.0)
     n_draws = counts.sum(1, keepdim=True)
     probs = (counts / n_draws.clamp_min(1.0)).float()
-    omega_n = _omega(policy, omega, n_draws[:, 0] > 0, target_rank)
-    return Kd("sampled", draws.ids, probs, None, omega_n, policy.student_tau)
+    omega_n = _omega(policy, omega, n_draws[:, 0] > 0, stats, least_entropy)
+    return Kd("sampled", draws.ids, probs, None, omega_n, policy.student_tau, _teacher_nll(policy, stats))
 
 
 def _tempered(policy: KdPolicy, topk: TopK) -> Tensor:
@@ -163,10 +204,22 @@ def _rescaled(probs: Tensor, total: Tensor, to: Tensor) -> Tensor:
     return torch.where(total > 0.0, probs * (to / torch.where(total > 0.0, total, 1.0)), probs)
 
 
-def _omega(policy: KdPolicy, omega: float, has_labels: Tensor, target_rank: Tensor | None) -> Tensor:
+def _omega(
+    policy: KdPolicy, omega: float, has_labels: Tensor, stats: Stats | None, least_entropy: float | None
+) -> Tensor:
     is_open = has_labels
     if policy.gate == "learnable":
-        if target_rank is None:
-            raise ValueError("kd.gate: learnable needs the ranks of the targets (the group stats), found none")
-        is_open = is_open & (target_rank < policy.gate_k)
+        is_open = is_open & (_needed(policy, stats).target_rank < policy.gate_k)
+    if policy.gate == "entropy" and least_entropy is not None:
+        is_open = is_open & (_needed(policy, stats).entropy >= least_entropy)
     return is_open.float() * omega
+
+
+def _teacher_nll(policy: KdPolicy, stats: Stats | None) -> Tensor | None:
+    return -_needed(policy, stats).target_logprob if policy.gate == "agreement" else None
+
+
+def _needed(policy: KdPolicy, stats: Stats | None) -> Stats:
+    if stats is None:
+        raise ValueError(f"kd.gate: {policy.gate} needs the group stats of the labels, found none")
+    return stats

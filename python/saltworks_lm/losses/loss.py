@@ -43,13 +43,14 @@ IGNORED = -100
 class HeadLoss:
     """Loss of N positions.
 
-    loss is a scalar, differentiable once: it has no second derivative. The others are ``[N]`` in nats, f32 (f64 for f64
-    hidden states) and without a gradient: ce, -log q of the target; kd, with its factor tau^2 where the student is
-    tempered; soft, the cross-entropy with the teacher's distribution as the loss has it. All are 0 where a position has
-    no weight, kd and soft also where omega is 0.
+    loss is a scalar, differentiable once: it has no second derivative. The others are ``[N]``, f32 (f64 for f64 hidden
+    states) and without a gradient. omega is the share of KD in the position's loss, 0 where a gate is closed. In nats:
+    ce, -log q of the target; kd, with its factor tau^2 where the student is tempered; soft, the cross-entropy with the
+    teacher's distribution as the loss has it. All are 0 where a position has no weight, kd and soft also where omega is.
     """
 
     loss: Tensor
+    omega: Tensor
     ce: Tensor
     kd: Tensor
     soft: Tensor
@@ -124,7 +125,9 @@ def _coefficients_of(wanted: Wanted, kd: Kd | None, weight_n: Tensor, scale: flo
     of_kd = -weight_n * scale * omega * kd.student_tau**2
     of_ids = of_kd[:, None] * kd.probs.to(weight_n.dtype).masked_fill(kd.ids < 0, 0.0)
     of_tail = None if kd.tail is None else of_kd * kd.tail.to(weight_n.dtype)
-    return Coefficients(-weight_n * scale * (1.0 - omega), of_ids, of_tail)
+    alone = -weight_n * scale
+    open_above = None if kd.teacher_nll is None else kd.teacher_nll.to(weight_n.dtype)
+    return Coefficients(alone * (1.0 - omega), of_ids, of_tail, open_above, alone)
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -185,6 +188,7 @@ def _again(ctx: Any) -> Gradients:
 
 
 def _sum(found: Logprobs, g: Coefficients) -> Tensor:
+    g = g.gated(found.target)
     total = (g.target * found.target).sum()
     if g.ids is not None and found.ids is not None:
         total = total + torch.where(g.ids == 0.0, 0.0, g.ids * found.ids).sum()
@@ -199,7 +203,7 @@ def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scal
     ce = torch.where(is_learnt, -found.target, 0.0)
     if kd is None or found.ids is None:
         nothing = torch.zeros_like(ce)
-        return HeadLoss(summed, ce, nothing, nothing)
+        return HeadLoss(summed, nothing, ce, nothing, nothing)
     probs = kd.probs.to(ce.dtype)
     soft = _minus_sum(probs, found.ids)
     negentropy = torch.xlogy(probs, probs).sum(1)
@@ -207,11 +211,14 @@ def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scal
         tail = kd.tail.to(ce.dtype)
         soft = soft - tail * found.tail
         negentropy = negentropy + torch.xlogy(tail, tail)
-    is_taught = is_learnt & (kd.omega > 0.0)
+    omega = torch.where(is_learnt, kd.omega.to(ce.dtype), 0.0)
+    if kd.teacher_nll is not None:
+        omega = torch.where(ce > kd.teacher_nll, omega, 0.0)
+    is_taught = omega > 0.0
     factor = kd.student_tau**2
     soft, negentropy = (torch.where(is_taught, factor * x, 0.0) for x in (soft, negentropy))
-    constant = (weight_n * kd.omega.to(ce.dtype) * negentropy).sum() * scale
-    return HeadLoss(summed + constant, ce, soft + negentropy, soft)
+    constant = (weight_n * omega * negentropy).sum() * scale
+    return HeadLoss(summed + constant, omega, ce, soft + negentropy, soft)
 
 
 def _minus_sum(probs: Tensor, logprobs: Tensor) -> Tensor:

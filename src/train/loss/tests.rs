@@ -4,7 +4,7 @@
 //! the definitions of docs/method.md in f64, over the whole vocabulary, gradients by central
 //! differences. `python/tests/torch/test_goldens.py` reads the same file.
 
-use super::{Gate, KdPolicy, TemperatureMode, targets_of};
+use super::{Gate, KdPolicy, StepKd, TemperatureMode, targets_of};
 use crate::signals::{PositionSignals, Rounding};
 use crate::train::batch::{KdLoss, LossSums, MicroBatch};
 use crate::train::example::Example;
@@ -26,7 +26,9 @@ const TAU: f64 = 2.0;
 /// Stored signals of one position; null stands for -inf.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Labels {
+    target_logprob: f32,
     target_rank: u16,
+    entropy: f32,
     topk_ids: Vec<u32>,
     topk_logprobs: Vec<Option<f32>>,
     tail_mass: f32,
@@ -52,6 +54,7 @@ struct Case {
     temperature_mode: TemperatureMode,
     gate: Gate,
     gate_k: u32,
+    gate_fraction: f64,
     omega: f32,
     expected: Expected,
 }
@@ -128,9 +131,12 @@ fn fast(golden: &Golden, case: &Case) -> Expected {
         temperature_mode: case.temperature_mode,
         gate: case.gate,
         gate_k: case.gate_k,
+        gate_fraction: case.gate_fraction,
         tau_idx: (case.tau != 1.0 && loss != KdLoss::Sampled).then_some(0),
     });
-    let batch = targets_of(&examples(golden), policy.as_ref(), case.omega, true);
+    let examples = examples(golden);
+    let kd = policy.as_ref().map(|policy| StepKd::new(policy, case.omega, &examples, true));
+    let batch = targets_of(&examples, kd, true);
     let x_nd: Vec<f32> = golden.positions.iter().flat_map(|p| p.hidden.clone()).collect();
     let (mut dx_nd, mut dweight_vd) = (vec![0.0; x_nd.len()], vec![0.0; golden.weight.len()]);
     let n: f32 = batch.weights_n.iter().sum();
@@ -198,7 +204,9 @@ fn signals(labels: &[&Labels]) -> PositionSignals {
         ..PositionSignals::default()
     };
     for position in labels {
+        signals.target_logprob_t.push(position.target_logprob);
         signals.target_rank_t.push(position.target_rank);
+        signals.entropy_t.push(position.entropy);
         signals.topk_ids_tk.extend(&position.topk_ids);
         let logprobs = position.topk_logprobs.iter();
         signals.topk_logprobs_tk.extend(logprobs.map(|l| l.unwrap_or(f32::NEG_INFINITY)));
@@ -239,12 +247,15 @@ fn differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
 fn means(golden: &Golden, case: &Case, hidden: &[f64], weight: &[f64]) -> Expected {
     let mut sums = Expected::default();
     let mut kd_sum = 0.0;
+    let min_entropy = min_entropy(golden, case);
     for (position, h) in golden.positions.iter().zip(hidden.chunks(golden.d_model)) {
         let rows = weight.chunks(golden.d_model);
         let logits: Vec<f64> = rows.map(|w| w.iter().zip(h).map(|(a, b)| a * b).sum()).collect();
         let w = f64::from(position.weight);
         let ce = -log_softmax(&logits, 1.0)[position.target as usize];
-        let kd = position.labels.as_ref().and_then(|labels| kd_of(&logits, labels, case));
+        let labels = position.labels.as_ref();
+        let labels = labels.filter(|labels| is_open(labels, ce, min_entropy, case));
+        let kd = labels.and_then(|labels| kd_of(&logits, labels, case));
         sums.n += w;
         sums.ce += w * ce;
         match kd {
@@ -270,12 +281,27 @@ fn log_softmax(logits: &[f64], tau: f64) -> Vec<f64> {
     logits.iter().map(|s| s / tau - z.ln()).collect()
 }
 
-/// KD of one position; `None` where it learns by cross-entropy alone.
+/// The entropy that the gate `entropy` is open from.
+fn min_entropy(golden: &Golden, case: &Case) -> f32 {
+    let counted = golden.positions.iter().filter(|p| p.weight > 0.0);
+    let labels = counted.filter_map(|p| p.labels.as_ref());
+    let mut sorted: Vec<f32> = labels.map(|labels| labels.entropy).collect();
+    sorted.sort_by(f32::total_cmp);
+    sorted[(case.gate_fraction * sorted.len() as f64) as usize]
+}
+
+fn is_open(labels: &Labels, student_nll: f64, min_entropy: f32, case: &Case) -> bool {
+    match case.gate {
+        Gate::None => true,
+        Gate::Learnable => u32::from(labels.target_rank) < case.gate_k,
+        Gate::Entropy => labels.entropy >= min_entropy,
+        Gate::Agreement => student_nll > -f64::from(labels.target_logprob),
+    }
+}
+
+/// KD of one position; `None` without a loss that learns from a teacher.
 fn kd_of(logits: &[f64], labels: &Labels, case: &Case) -> Option<f64> {
     let loss = case.loss?;
-    if case.gate == Gate::Learnable && u32::from(labels.target_rank) >= case.gate_k {
-        return None;
-    }
     let student_tau = match case.temperature_mode {
         TemperatureMode::Both => case.tau,
         TemperatureMode::Teacher => 1.0,
@@ -364,6 +390,8 @@ fn stored(logits: &[f32], n: u64, target: u32) -> Labels {
     let tempered: f64 = log_p.iter().map(|l| (l / TAU).exp()).sum();
     let drawn = n % 3 + 1;
     Labels {
+        target_logprob: log_p[target as usize].max(-50.0) as f32,
+        entropy: -log_p.iter().map(|l| plogp(l.exp(), 0.0)).sum::<f64>() as f32,
         target_rank: order.iter().position(|&id| id == target).unwrap() as u16,
         topk_logprobs: order[..K].iter().map(rounded).map(|l| l.is_finite().then_some(l)).collect(),
         topk_ids: order[..K].to_vec(),
@@ -374,7 +402,7 @@ fn stored(logits: &[f32], n: u64, target: u32) -> Labels {
     }
 }
 
-/// Every loss at three temperings, with and without the gate, alone and mixed.
+/// Every loss at three temperings, alone and mixed behind each gate.
 fn cases() -> Vec<Case> {
     let losses = [KdLoss::TailBucket, KdLoss::Sampled, KdLoss::Renormalize, KdLoss::Drop];
     let temperings = [
@@ -386,7 +414,9 @@ fn cases() -> Vec<Case> {
     for loss in losses {
         for tempering in temperings {
             cases.push(case(Some(loss), tempering, Gate::None, 1.0));
-            cases.push(case(Some(loss), tempering, Gate::Learnable, 0.25));
+            for gate in [Gate::Learnable, Gate::Entropy, Gate::Agreement] {
+                cases.push(case(Some(loss), tempering, gate, 0.25));
+            }
         }
     }
     cases
@@ -399,6 +429,7 @@ fn case(loss: Option<KdLoss>, (tau, temperature_mode): (f64, TemperatureMode), g
         temperature_mode,
         gate,
         gate_k: 4,
+        gate_fraction: 0.35,
         omega,
         expected: Expected::default(),
     }

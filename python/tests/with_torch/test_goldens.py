@@ -10,7 +10,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from saltworks_lm.losses import Draws, Head, Kd, KdPolicy, TopK, draws_targets, head_loss, topk_targets
+from saltworks_lm.losses import (
+    Draws,
+    Head,
+    Kd,
+    KdPolicy,
+    Stats,
+    TopK,
+    draws_targets,
+    head_loss,
+    min_entropy,
+    topk_targets,
+)
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[3] / "fixtures" / "losses.json").read_text())
 #: f32 against the reference in f64: absolute up to 1, relative past it.
@@ -36,12 +47,15 @@ def numbers(key: str) -> list[float]:
 def kd_of(case: dict[str, Any]) -> Kd | None:
     if case["loss"] is None:
         return None
-    policy = KdPolicy(case["loss"], case["tau"], case["temperature_mode"], case["gate"], case["gate_k"])
-    rank = torch.tensor(numbers("target_rank"))
+    names = ("loss", "tau", "temperature_mode", "gate", "gate_k", "gate_fraction")
+    policy = KdPolicy(*(case[name] for name in names))
+    stats = Stats(*(torch.tensor(numbers(name)) for name in ("target_logprob", "target_rank", "entropy")))
+    is_counted = torch.tensor([p["labels"] is not None and p["weight"] > 0 for p in POSITIONS])
+    least = min_entropy(stats.entropy[is_counted], policy.gate_fraction)
     if policy.loss == "sampled":
         ids = torch.tensor(lists("sampled_ids", -1, K), dtype=torch.int64)
         counts = torch.tensor(lists("sampled_counts", 0, K), dtype=torch.int64)
-        return draws_targets(policy, Draws(ids, counts), case["omega"], rank)
+        return draws_targets(policy, Draws(ids, counts), case["omega"], stats, least)
     stored = [[float("-inf") if x is None else x for x in row] for row in lists("topk_logprobs", float("-inf"), K)]
     topk = TopK(
         torch.tensor(lists("topk_ids", -1, K), dtype=torch.int64),
@@ -49,7 +63,7 @@ def kd_of(case: dict[str, Any]) -> Kd | None:
         torch.tensor(numbers("tail_mass")),
         torch.tensor(numbers("log_partition")) if policy.tau != 1.0 else None,
     )
-    return topk_targets(policy, topk, case["omega"], rank)
+    return topk_targets(policy, topk, case["omega"], stats, least)
 
 
 def tensor(values: list[float]) -> Tensor:
@@ -72,7 +86,7 @@ def test_losses_and_gradients_are_those_of_the_file_that_the_trainer_is_held_to(
     assert_near(out.loss.detach(), tensor([expected["loss"]]))
     assert_near((weight * out.ce).sum() / weight.sum(), tensor([expected["ce"]]))
     assert float(weight.sum()) == expected["n"]
-    taught = torch.zeros_like(weight) if kd is None else weight * (kd.omega > 0)
+    taught = weight * (out.omega > 0)
     assert float(taught.sum()) == expected["n_kd"]
     if expected["kd"] is not None:
         assert_near((taught * out.kd).sum() / taught.sum(), tensor([expected["kd"]]))

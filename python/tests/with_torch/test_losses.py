@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,11 +14,13 @@ from saltworks_lm.losses import (
     Head,
     Kd,
     KdPolicy,
+    Stats,
     TopK,
     draws_targets,
     head_loss,
     head_scores,
     logprobs_at,
+    min_entropy,
     topk_targets,
 )
 
@@ -217,8 +220,9 @@ def test_a_closed_gate_and_a_position_without_labels_learn_by_cross_entropy_alon
     topk = top_k(teacher(V), K)
     topk.ids[0] = -1
     rank = torch.tensor([0, 9, 0, 10, 0, 0, 30])
+    stats = Stats(torch.zeros(N), rank, torch.zeros(N))
     policy = KdPolicy("tail-bucket", gate="learnable", gate_k=10)
-    kd = topk_targets(policy, topk, 1.0, rank)
+    kd = topk_targets(policy, topk, 1.0, stats)
     assert kd.omega.tolist() == [0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0]
     out = head_loss(hidden, head, target, kd=kd)
     closed = kd.omega == 0.0
@@ -227,6 +231,38 @@ def test_a_closed_gate_and_a_position_without_labels_learn_by_cross_entropy_alon
     torch.testing.assert_close(out.ce, plain.ce)
     mixed = torch.where(closed, out.ce, out.kd).mean()
     torch.testing.assert_close(out.loss, mixed)
+
+
+def test_the_gate_agreement_is_open_where_the_student_is_worse_than_the_teacher() -> None:
+    hidden, weight, bias = tensors()
+    target, _ = inputs(V)
+    head = head_of("all of it", weight, bias)
+    plain = head_loss(hidden, head, target % (V - 2)).ce
+    offsets = torch.tensor([0.1, -0.1, 0.1, -0.1, 0.5, -0.5, 2.0])
+    stats = Stats((offsets - plain).float(), torch.zeros(N), torch.zeros(N))
+    policy = KdPolicy("tail-bucket", 2.0, "both", gate="agreement")
+    kd = topk_targets(policy, top_k(teacher(V - 2), K, 2.0), 0.7, stats)
+    is_open = offsets > 0.0
+    expected = topk_targets(KdPolicy("tail-bucket", 2.0, "both"), top_k(teacher(V - 2), K, 2.0), 0.7)
+    expected = replace(expected, omega=torch.where(is_open, 0.7, 0.0))
+    out = head_loss(hidden, head, target % (V - 2), kd=kd, piece=3)
+    other = head_loss(hidden, head, target % (V - 2), kd=expected)
+    torch.testing.assert_close(out.omega, expected.omega.double())
+    torch.testing.assert_close((out.loss, out.kd), (other.loss, other.kd))
+    parts = (hidden, weight, bias)
+    found = torch.autograd.grad(out.loss, parts)
+    for a, b in zip(found, torch.autograd.grad(other.loss, parts), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_gate_entropy_closes_at_most_its_fraction() -> None:
+    entropy = torch.tensor([3.0, 1.0, 2.0, 1.0, 5.0])
+    assert min_entropy(entropy, 0.4) == 2.0
+    assert min_entropy(entropy, 0.39) == 1.0, "of equal ones all are open"
+    assert min_entropy(entropy[:0], 0.4) is None
+    stats = Stats(torch.zeros(N), torch.zeros(N), torch.arange(N).float())
+    kd = topk_targets(KdPolicy("drop", gate="entropy"), top_k(teacher(V), K), 0.5, stats, 2.0)
+    assert kd.omega.tolist() == [0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5]
 
 
 def test_a_student_that_is_the_teacher_has_no_tail_bucket_loss_and_no_gradient() -> None:
