@@ -52,10 +52,11 @@ lint: ## rustfmt and clippy, warnings denied.
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-lint-python: setup ## ruff, and mypy in its strict mode, over the Python package.
-	$(VENV)/bin/ruff format --check python
-	$(VENV)/bin/ruff check python
-	$(VENV)/bin/mypy
+# mypy needs the types of PyTorch.
+lint-python: setup-torch ## ruff, and mypy in its strict mode, over the Python package.
+	$(VENV_TORCH)/bin/ruff format --check python
+	$(VENV_TORCH)/bin/ruff check python
+	$(VENV_TORCH)/bin/mypy
 
 doc: ## Build the library's documentation, warnings denied.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib

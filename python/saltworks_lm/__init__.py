@@ -18,10 +18,12 @@ from .errors import (
     UnknownFormatError,
 )
 from .labels import JoinedLabels, Labels, verify
-from .plan import Plan
+from .plan import Plan, Samples
 from .row import Row
 from .selection import read_selection
+from .signals import signals_of_logits
 from .tokens import SequenceView, TokenCorpus
+from .writer import Engine, LabelWriter
 
 try:
     __version__ = _version("saltworks-lm")
@@ -30,7 +32,9 @@ except _NotFound:  # a checkout that is not installed
 
 __all__ = [
     "DamagedError",
+    "Engine",
     "JoinedLabels",
+    "LabelWriter",
     "Labels",
     "MismatchError",
     "MissingGroupError",
@@ -39,10 +43,12 @@ __all__ = [
     "ProgramError",
     "Row",
     "SaltworksError",
+    "Samples",
     "SequenceView",
     "TokenCorpus",
     "UnknownFormatError",
     "__version__",
     "read_selection",
+    "signals_of_logits",
     "verify",
 ]

@@ -133,6 +133,11 @@ class Labels:
         of = np.searchsorted(self._starts, self._kept, side="right") - 1
         return np.bincount(of, minlength=len(sizes)).astype(np.int64)
 
+    @property
+    def is_shuffled(self) -> bool:
+        """Whether the rows lie in a seeded order, as they do unless `--order-seed none` was given."""
+        return self.plan.layout.order_seed is not None
+
     @cached_property
     def seq_ids(self) -> npt.NDArray[np.uint64]:
         """[n] uint64: the `seq_id` of each row."""
@@ -331,6 +336,11 @@ class JoinedLabels:
     def group_sizes(self) -> npt.NDArray[np.int64]:
         """[row groups] int64: those of the first set."""
         return self.sets[0].group_sizes
+
+    @property
+    def is_shuffled(self) -> bool:
+        """Whether the rows lie in a seeded order."""
+        return self.sets[0].is_shuffled
 
     def __len__(self) -> int:
         """Sequences that all sets have."""

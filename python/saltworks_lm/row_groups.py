@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ class Files:
         path = self.path(kind, place)
         try:
             file = self._file(path, place)
-            table = file.read_row_group(place.group, columns=list(columns), use_threads=self.use_threads)
+            table = file.read_row_group(place.group, columns=list(columns), use_threads=self._use_threads())
         except (pa.ArrowException, OSError, ValueError, EOFError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
@@ -124,6 +125,10 @@ class Files:
                 + (f", and no column {', '.join(missing)}" if missing else "")
             )
         return table
+
+    def _use_threads(self) -> bool:
+        """Workers of a loader are the threads themselves."""
+        return self.use_threads and multiprocessing.parent_process() is None
 
     def _file(self, path: Path, place: Place) -> pq.ParquetFile:
         file = self._open.get(path)

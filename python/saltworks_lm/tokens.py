@@ -184,6 +184,11 @@ class SequenceView:
         n = len(self)
         return np.diff(np.append(np.arange(0, n, _BLOCK), n)).astype(np.int64)
 
+    @property
+    def is_shuffled(self) -> bool:
+        """They lie in the order of the corpus."""
+        return False
+
     def without(self, seq_ids: npt.ArrayLike) -> SequenceView:
         """The same view without some sequences, as those that stage 1 has seen."""
         left_out = np.asarray(seq_ids).astype(np.int64)

@@ -1,5 +1,6 @@
 //! What can go wrong between the rooms.
 
+use super::import::ImportError;
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
 use crate::shards::ShardsError;
@@ -184,6 +185,9 @@ pub enum LabelError {
         "these labels hold no kept ids, so another teacher cannot be held against them: expected the group topk"
     )]
     NothingToCompare,
+    /// From `import`.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// From `onnx`.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -231,6 +235,7 @@ impl Classified for LabelError {
             | Self::ChangedTokens { .. } => Kind::BadData,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,
+            Self::Import(error) => error.kind(),
             Self::Onnx(error) => error.kind(),
             Self::Teacher(error) => error.kind(),
             Self::Tokens(error) => error.kind(),

@@ -187,7 +187,7 @@ pub(super) fn view_of<'a>(
     Ok(view)
 }
 
-fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
+pub(super) fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
     let options = OpenOptions {
         format: config.options.tokens_format,
         dtype: config.options.dtype,
@@ -209,7 +209,7 @@ fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
 }
 
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.
-fn tokenizer_facts(
+pub(super) fn tokenizer_facts(
     config: &LabelConfig,
     corpus: &TokenCorpus,
 ) -> Result<Option<PlanTokenizer>, LabelError> {

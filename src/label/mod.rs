@@ -9,7 +9,8 @@
 //!    teacher, and writing go side by side over bounded queues; then the manifest.
 //!
 //! Many processes may run [`label`] on one directory, each with its own `--task i/n`: they share
-//! nothing but the plan. `estimate` is `--dry-run`; `relabel` and `divergence` are `verify --teacher`
+//! nothing but the plan. `import` takes the numbers of another engine in place of 2 and of the teacher.
+//! `estimate` is `--dry-run`; `relabel` and `divergence` are `verify --teacher`
 //! with the labels' own teacher and with another one.
 
 mod batches;
@@ -17,6 +18,7 @@ mod changed;
 mod divergence;
 mod error;
 mod estimate;
+mod import;
 mod inputs;
 mod options;
 mod output;
@@ -36,6 +38,7 @@ pub use crate::interrupt::Interrupt;
 pub use divergence::{DivergenceReport, TeacherReport, check_teacher};
 pub use error::LabelError;
 pub use estimate::{Estimate, estimate};
+pub use import::{Import, ImportError, ImportSpec};
 pub use inputs::Inputs;
 pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
 pub use profile::{Profile, Stage};

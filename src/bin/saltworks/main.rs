@@ -5,6 +5,7 @@ mod common;
 mod demo;
 mod doctor;
 mod finalize;
+mod import;
 mod init;
 mod inspect;
 mod label;
@@ -48,6 +49,7 @@ enum Command {
     Plan(plan::Args),
     Label(label::Args),
     Finalize(finalize::Args),
+    Import(import::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
     Stats(stats::Args),
@@ -71,6 +73,7 @@ fn main() -> std::process::ExitCode {
         Command::Plan(args) => plan::run(args),
         Command::Label(args) => label::run(args),
         Command::Finalize(args) => finalize::run(args),
+        Command::Import(args) => import::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Stats(args) => stats::run(args),
