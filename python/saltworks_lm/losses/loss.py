@@ -46,7 +46,7 @@ class HeadLoss:
     loss is a scalar, differentiable once: it has no second derivative. The others are ``[N]``, f32 (f64 for f64 hidden
     states) and without a gradient. omega is the share of KD in the position's loss, 0 where a gate is closed. In nats:
     ce, -log q of the target; kd, with its factor tau^2 where the student is tempered; soft, the cross-entropy with the
-    teacher's distribution as the loss has it. All are 0 where a position has no weight, kd and soft also where omega is.
+    teacher's distribution as the loss has it. All are 0 where a position has no weight, kd and soft where omega is.
     """
 
     loss: Tensor

@@ -247,7 +247,9 @@ def _value(hint: Any, value: Any, key: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError.of(key, {int: "a whole number", str: "text"}.get(hint, f"a {hint.__name__}"), value, "change it")
+        raise ConfigError.of(
+            key, {int: "a whole number", str: "text"}.get(hint, f"a {hint.__name__}"), value, "change it"
+        )
     return value
 
 
@@ -270,7 +272,9 @@ def validate(config: RunConfig) -> None:
         The first such key.
     """
     for key, remedy in NOT_HERE.items():
-        _require(key not in config.flat(), key, "no such key: only saltworks-train has it", config.flat().get(key), remedy)
+        _require(
+            key not in config.flat(), key, "no such key: only saltworks-train has it", config.flat().get(key), remedy
+        )
     _require(bool(config.output), "output", "a directory", None, "give --output")
     _check_counts(config)
     _check_model(config)
@@ -320,8 +324,9 @@ def _check_counts(config: RunConfig) -> None:
     _require(rises, "log.bucket_borders", "two rising numbers of nats", borders, "[2, 5] is the default")
     packings = (None, "concat", "document")
     _require(data.packing in packings, "data.packing", "concat or document", data.packing, "choose one")
-    is_megatron = data.tokens_format in (None, "megatron", "raw", "npy", "llm-c")
-    _require(is_megatron, "data.tokens_format", "a file that is read by position", data.tokens_format, "saltworks tokenize it")
+    known, found = ("megatron", "nanogpt", "llmc"), data.tokens_format
+    expected = f"one of {', '.join(known)}, which are read by position"
+    _require(found is None or found in known, "data.tokens_format", expected, found, "saltworks tokenize it")
 
 
 def _check_model(config: RunConfig) -> None:
@@ -335,9 +340,13 @@ def _check_model(config: RunConfig) -> None:
         value = getattr(model, key)
         _require(value >= 1, f"model.{key}", "at least 1", value, "set it higher")
     divides = model.head_dim is not None or model.d_model % model.n_heads == 0
-    _require(divides, "model.n_heads", f"a divisor of d_model, {model.d_model}", model.n_heads, "choose one that divides it")
+    _require(
+        divides, "model.n_heads", f"a divisor of d_model, {model.d_model}", model.n_heads, "choose one that divides it"
+    )
     n_kv = model.n_kv_heads or model.n_heads
-    _require(model.n_heads % n_kv == 0, "model.n_kv_heads", f"a divisor of n_heads, {model.n_heads}", n_kv, "choose one")
+    _require(
+        model.n_heads % n_kv == 0, "model.n_kv_heads", f"a divisor of n_heads, {model.n_heads}", n_kv, "choose one"
+    )
 
 
 def _check_schedule(schedule: ScheduleConfig, steps: int) -> None:
@@ -393,7 +402,9 @@ def _check_sources(mode: str, data: DataConfig) -> None:
         remedy = "give a directory of `saltworks tokenize`"
         _require(data.tokens is not None, "data.tokens", "the token corpus to train on", None, remedy)
     no_tokens = mode != "rkd" or data.tokens is None
-    _require(no_tokens, "data.tokens", "no tokens with kd.mode rkd", data.tokens, "take it out (--set data.tokens= does)")
+    _require(
+        no_tokens, "data.tokens", "no tokens with kd.mode rkd", data.tokens, "take it out (--set data.tokens= does)"
+    )
     if mode in ("salt-ds", "ds-ce"):
         remedy = "give a Parquet file with seq_id and kept, or set kd.mode = salt"
         _require(data.selection is not None, "data.selection", f"the selection that {mode} reads", None, remedy)
@@ -425,7 +436,9 @@ def _check_stages(config: RunConfig) -> None:
         _belongs(False, "kd.transition", None if kd.transition == "step" else kd.transition, owner)
         return
     if kd.n_kd is None:
-        raise ConfigError.of("kd.n_kd", "the number of steps that read labels", None, "the paper's is a sixth of all steps")
+        raise ConfigError.of(
+            "kd.n_kd", "the number of steps that read labels", None, "the paper's is a sixth of all steps"
+        )
     _belongs(data.labels is not None, "kd.n_kd", kd.n_kd, "a run with data.labels")
     _require(1 <= kd.n_kd <= steps, "kd.n_kd", f"from 1 to train.steps, {steps}", kd.n_kd, "set it lower")
     fits = kd.min_kd is None or kd.min_kd <= kd.n_kd
@@ -505,9 +518,25 @@ def _toml(value: Any) -> str:
 
 #: Keys that a resumed run may have otherwise: they change where or how fast, not what is learnt.
 FREE_TO_CHANGE = frozenset(
-    {"output", "train.threads", "train.recompute", "data.prefetch", "log.every", "log.tensorboard", "log.bucket_borders"}
+    {
+        "output",
+        "train.threads",
+        "train.recompute",
+        "data.prefetch",
+        "log.every",
+        "log.tensorboard",
+        "log.bucket_borders",
+    }
     | {"eval.every", "eval.sequences", "checkpoint.every", "checkpoint.keep_last", "checkpoint.keep_every"}
-    | {"checkpoint.keep_steps", "data.labels", "data.tokens", "data.validation", "data.selection", "data.tokenizer", "init"}
+    | {
+        "checkpoint.keep_steps",
+        "data.labels",
+        "data.tokens",
+        "data.validation",
+        "data.selection",
+        "data.tokenizer",
+        "init",
+    }
 )
 
 
@@ -521,7 +550,10 @@ def check_resumes(now: Mapping[str, Any], then: Mapping[str, Any], where: str) -
     for key in sorted({*now, *then} - FREE_TO_CHANGE):
         if now.get(key) != then.get(key):
             raise ConfigError.of(
-                key, f"{then.get(key)}, as in the run that {where} is of", now.get(key), "set it back, or give another --output"
+                key,
+                f"{then.get(key)}, as in the run that {where} is of",
+                now.get(key),
+                "set it back, or give another --output",
             )
 
 

@@ -1,7 +1,7 @@
 """The order of ``saltworks-train``: a pure function of seed and position, so that both trainers read the same steps.
 
-Of each epoch of labels the row groups are permuted, every ``shuffle_row_groups`` of them make a window, and the rows of a
-window are permuted; sequences of token files are permuted one by one. A permutation is a Feistel network of six
+Of each epoch of labels the row groups are permuted, every ``shuffle_row_groups`` of them make a window, and the rows of
+a window are permuted; sequences of token files are permuted one by one. A permutation is a Feistel network of six
 rounds with cycle walking, keyed by SplitMix64.
 """
 

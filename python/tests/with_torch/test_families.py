@@ -1,11 +1,13 @@
 """KD of a model to its own labels is nothing, for every causal family that builds without a network, or it is refused.
 
-``python python/tests/torch/test_families.py`` prints the table of docs/python.md.
+``python python/tests/torch/test_families.py`` prints the table of docs/experiments.md.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,7 +135,8 @@ def test_the_check_leaves_mode_weights_and_random_state_as_they_were() -> None:
     model = tiny("gpt2").train()
     before, state = torch.get_rng_state(), {k: v.clone() for k, v in model.state_dict().items()}
     Head.of(model)
-    assert model.training and torch.equal(before, torch.get_rng_state())
+    assert model.training
+    assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
     assert not model.get_output_embeddings()._forward_pre_hooks
 
@@ -141,6 +144,17 @@ def test_the_check_leaves_mode_weights_and_random_state_as_they_were() -> None:
 def test_a_tokenizer_larger_than_the_head_is_refused() -> None:
     with pytest.raises(UnknownHeadError, match="vocabulary of 1 to 97"):
         Head.of(tiny("llama"), vocab_size=98)
+
+
+def test_the_snippet_of_the_page_runs() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "python-training.md").read_text()
+    (snippet,) = re.findall(r"```python[^\n]*\n(.*?)```", page, re.DOTALL)
+    ids = torch.arange(12).reshape(2, 6) % V
+    logprobs, kept = torch.randn(12, V).log_softmax(1).topk(4)
+    given = {"model": tiny("llama"), "input_ids": ids, "target": ids.flatten(), "topk_ids": kept}
+    given |= {"topk_logprobs": logprobs, "tail_mass": 1.0 - logprobs.exp().sum(1)}
+    exec(snippet, given)
+    assert given["model"].lm_head.weight.grad.abs().sum() > 0
 
 
 def line(name: str) -> str:

@@ -120,7 +120,8 @@ def test_log_probabilities_have_the_gradient_of_finite_differences(name: str, ta
 
     def found(hidden: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
         at = logprobs_at(hidden, head_of(name, weight, bias), target, ids, with_tail=True, tau=tau, piece=3)
-        assert at.ids is not None and at.tail is not None
+        assert at.ids is not None
+        assert at.tail is not None
         return at.target, at.ids.masked_fill(ids < 0, 0.0), at.tail
 
     assert torch.autograd.gradcheck(found, (hidden, weight, bias), fast_mode=True)
@@ -197,7 +198,8 @@ def test_the_gradient_of_sampled_is_unbiased_within_its_standard_error() -> None
     gradients = torch.stack(found)
     error = gradients.std(0) / math.sqrt(len(found))
     z = (gradients.mean(0) - expected) / error
-    assert z.abs().max() < 4.5 and z.square().mean().sqrt() < 1.6
+    assert z.abs().max() < 4.5
+    assert z.square().mean().sqrt() < 1.6
     assert error.max() < 0.05 * expected.abs().max() + 0.02, "the test would see no bias"
 
 
@@ -210,7 +212,8 @@ def test_kept_masses_that_rounding_takes_past_1_leave_the_stored_tail() -> None:
     assert float(kd.tail[0]) == pytest.approx(1e-3)
     assert float(kd.probs.sum() + kd.tail[0]) == pytest.approx(1.0, abs=1e-6)
     out = head_loss(torch.zeros(1, 2), Head.of_weight(torch.zeros(6, 2)), torch.tensor([1]), kd=kd)
-    assert math.isfinite(float(out.loss)) and logprobs.shape == rounded.shape
+    assert math.isfinite(float(out.loss))
+    assert logprobs.shape == rounded.shape
 
 
 def test_a_closed_gate_and_a_position_without_labels_learn_by_cross_entropy_alone() -> None:
@@ -226,7 +229,8 @@ def test_a_closed_gate_and_a_position_without_labels_learn_by_cross_entropy_alon
     assert kd.omega.tolist() == [0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0]
     out = head_loss(hidden, head, target, kd=kd)
     closed = kd.omega == 0.0
-    assert (out.kd[closed] == 0.0).all() and (out.kd[~closed] > 0.0).all()
+    assert (out.kd[closed] == 0.0).all()
+    assert (out.kd[~closed] > 0.0).all()
     plain = head_loss(hidden, head, target)
     torch.testing.assert_close(out.ce, plain.ce)
     mixed = torch.where(closed, out.ce, out.kd).mean()
@@ -290,7 +294,8 @@ def test_sums_are_in_f32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = head_loss(hidden, head, target, piece=16)
         at = logprobs_at(hidden, head, target, piece=16)
-    assert out.loss.dtype == torch.float32 and at.target.dtype == torch.float32
+    assert out.loss.dtype == torch.float32
+    assert at.target.dtype == torch.float32
     torch.testing.assert_close(out.loss, expected.loss, rtol=2e-2, atol=0)
     torch.testing.assert_close(out.ce, -at.target)
     for a, b in zip(torch.autograd.grad(out.loss, (hidden, weight)), exact, strict=True):
@@ -327,7 +332,8 @@ def test_an_upstream_factor_and_a_second_use_of_the_weight_add_up() -> None:
     head = head_of("plain", weight, bias)
     (3.0 * head_loss(hidden, head, target).loss + weight.sum()).backward()
     expected = torch.autograd.grad(3.0 * reference(hidden, head, target, None) + weight.sum(), (hidden, weight))
-    assert hidden.grad is not None and weight.grad is not None
+    assert hidden.grad is not None
+    assert weight.grad is not None
     torch.testing.assert_close(hidden.grad, expected[0])
     torch.testing.assert_close(weight.grad, expected[1])
 
