@@ -1,7 +1,7 @@
 //! What can go wrong between the rooms.
 
-use crate::checkpoint_graph::CheckpointGraphError;
 use super::import::ImportError;
+use crate::checkpoint_graph::CheckpointGraphError;
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
 use crate::shards::ShardsError;

@@ -71,8 +71,7 @@ pub use plan::{
     Attention, ENGINE_FEATURE, FORMAT_VERSION, FieldDifference, Group, IMPOSSIBLE_TARGETS_FEATURE,
     KNOWN_FEATURES, Layout, Plan, PlanCheckpoint, PlanCorpus, PlanEngine, PlanFile, PlanSamples,
     PlanSelection, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
-    SAMPLES_FEATURE, SCORE_K,
-    SELECTION_FEATURE,
+    SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
 };
 pub use reader::ShardReader;
 pub use row::Row;
