@@ -197,6 +197,7 @@ fn plan(n_rows: u64) -> Plan {
             allowed: Vec::new(),
             ignored_tokenizer: None,
             checkpoint: None,
+            engine: None,
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,

@@ -39,6 +39,7 @@ fn shapes() -> [Shape; 3] {
         d_ff: 1536,
         max_seq_len: 8192,
         rope_theta: 100_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings: true,
     };
@@ -51,6 +52,7 @@ fn shapes() -> [Shape; 3] {
         head_dim: 128,
         d_ff: 3072,
         rope_theta: 1e6,
+        rope_scaling: None,
         ..smollm2(6)
     };
     [

@@ -192,7 +192,7 @@ fn a_length_beyond_the_models_limit_is_refused_at_once() {
         .unwrap()
         .to_string();
     assert!(
-        message.contains("sequences of 513 tokens are longer than the 512 that"),
+        message.contains("sequences of 513 tokens exceed the limit of 512"),
         "{message}"
     );
     assert!(

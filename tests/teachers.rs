@@ -179,7 +179,7 @@ fn a_reference_of_another_vocabulary_is_refused() {
     for vocab_size in [VOCAB_SIZE - 1, VOCAB_SIZE + 1] {
         let teacher = teacher_of(&inputs, vocab_size, 1);
         let printed = fail_with(&mut verify_with(&inputs, &teacher), 2);
-        assert!(printed.contains("of their own vocabulary"), "{printed}");
+        assert!(printed.contains("of the same vocabulary"), "{printed}");
     }
     let mut several = verify_with(&inputs, &inputs.path("teacher.onnx"));
     several.args(["--seed", "1"]);
@@ -210,7 +210,7 @@ fn labels_of_a_teacher_that_scales_by_its_batch_do_not_depend_on_batches() {
         text(&succeed(&mut command))
     };
     let printed = label("small", "8");
-    assert!(printed.contains("one sequence a call"), "{printed}");
+    assert!(printed.contains("one sequence per call"), "{printed}");
     label("large", "4096");
     let snapshot = |name: &str| support::snapshot(&dir.path().join(name));
     support::assert_same_files(&snapshot("large"), &snapshot("small"));

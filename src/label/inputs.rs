@@ -1,4 +1,4 @@
-//! The inputs opened and held against each other, before any long work.
+//! The inputs opened and compared with each other, before any long work.
 
 use super::checkpoint::{TeacherModel, standard_model, teacher_model};
 use super::error::LabelError;
@@ -141,7 +141,7 @@ fn examined_texts(view: &SequenceView<'_>, vocab_size: u32) -> Result<Vec<Vec<u3
     Ok(texts)
 }
 
-const DEVICES: &str = "auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, with :N behind those of which there can be several (cuda:1), or some of them with commas between";
+const DEVICES: &str = "auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, with :N for one of several (cuda:1), or several separated by commas";
 
 /// `--device`: one, or several with commas between them, each of which gets a session.
 fn devices(text: &str) -> Result<Vec<DeviceChoice>, LabelError> {
@@ -212,7 +212,7 @@ pub(super) fn view_of<'a>(
     Ok(view)
 }
 
-fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
+pub(super) fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
     let options = OpenOptions {
         format: config.options.tokens_format,
         dtype: config.options.dtype,
@@ -227,14 +227,14 @@ fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
     let is_whole = !corpus.format().has_borders() && config.options.eod.is_none();
     (is_whole && config.options.packing == Packing::Document).then(|| {
         format!(
-            "{} does not say where documents begin, so it is one document: --eod names the id between them",
+            "{} does not record where documents begin, so it is treated as one document: name the id between documents with --eod",
             config.tokens.display()
         )
     })
 }
 
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.
-fn tokenizer_facts(
+pub(super) fn tokenizer_facts(
     config: &LabelConfig,
     corpus: &TokenCorpus,
 ) -> Result<Option<PlanTokenizer>, LabelError> {
@@ -291,18 +291,18 @@ fn vocabulary(
         && !(teacher > known && config.options.mask_vocab_padding)
     {
         return Err(mismatch(
-            "labels are held against a teacher of their own vocabulary",
+            "labels can only be compared with a teacher of the same vocabulary",
         ));
     }
     if teacher < known {
         let note = format!(
-            "the tokenizer of the tokens has {known} ids, the teacher {teacher} logits a position: no token may have one of the ids past them, and labels are over the teacher's {teacher}"
+            "the tokenizer of the tokens has {known} ids, the teacher {teacher} logits per position: larger ids are refused in the tokens, and labels cover the teacher's {teacher}"
         );
         return Ok((teacher, Some(note)));
     }
     if teacher > known && !config.options.mask_vocab_padding {
         return Err(mismatch(
-            "if the teacher is of this tokenizer and its head is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
+            "if the teacher has this tokenizer and its output layer is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
         ));
     }
     Ok((known, None))

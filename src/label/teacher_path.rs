@@ -18,7 +18,7 @@ pub(super) struct TeacherPath {
 /// The `.onnx` file that `named` is or holds, or the checkpoint that it is.
 ///
 /// # Errors
-/// A folder with neither, or with several models; a hub's id in place of a path.
+/// A folder with neither, or with several models; a hub's id instead of a path.
 pub(super) fn teacher_path(named: &Path) -> Result<TeacherPath, LabelError> {
     if named.is_dir() {
         return in_folder(named);
@@ -29,7 +29,7 @@ pub(super) fn teacher_path(named: &Path) -> Result<TeacherPath, LabelError> {
             "--teacher",
             "the path of a checkpoint's directory, or of an ONNX file",
             format!(
-                "{id}, which is no path here; if it is a hub's id, fetch its files first: `hf download {id} --local-dir DIR`, and give DIR"
+                "{id}, which does not exist; if it is a model on a hub, fetch its files first: `hf download {id} --local-dir DIR`, and give DIR"
             ),
         ));
     }

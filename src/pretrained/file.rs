@@ -33,10 +33,7 @@ pub fn check_is_there(path: &Path) -> Result<(), PretrainedError> {
     }
     if starts_with_lfs(path).map_err(|source| PretrainedError::io("read", path, source))? {
         let remedy = "fetch it with `git lfs pull` in that clone, or download it";
-        return refuse(
-            "a pointer of Git LFS, not the file itself".to_owned(),
-            remedy,
-        );
+        return refuse("a Git LFS pointer, not the file itself".to_owned(), remedy);
     }
     Ok(())
 }
@@ -49,7 +46,7 @@ fn check_link(path: &Path) -> Result<(), PretrainedError> {
     Err(PretrainedError::NotThatFile {
         path: path.to_owned(),
         got: format!(
-            "a symbolic link to {}, which is not there",
+            "a symbolic link to {}, which does not exist",
             target.display()
         ),
         remedy: "copy the files that links lead to (cp -L), or download them again",

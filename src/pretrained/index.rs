@@ -74,7 +74,7 @@ pub(super) fn shard_names(index: &Path) -> Result<Vec<String>, PretrainedError> 
         return Err(PretrainedError::Config {
             path: index.to_owned(),
             key: "weight_map".to_owned(),
-            expected: "names of files beside it".to_owned(),
+            expected: "names of files in the same directory".to_owned(),
             got: foreign.map_or("no names".to_owned(), |name| format!("{name:?}")),
             remedy: "download the index again",
         });

@@ -44,6 +44,7 @@ pub(crate) fn plan() -> Plan {
             allowed: Vec::new(),
             ignored_tokenizer: None,
             checkpoint: None,
+            engine: None,
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,

@@ -145,7 +145,7 @@ impl Teacher {
     /// [`TeacherError::Signals`] names batch row and position; all others are of the run itself.
     ///
     /// # Panics
-    /// If there is not one list of targets a row, or one is longer than the batch's width.
+    /// If the number of target lists is not the number of rows, or one is longer than the batch's width.
     pub fn reduce(
         &mut self,
         batch: &TokenBatch,
@@ -286,7 +286,7 @@ fn notes(model: &Model) -> Vec<String> {
     let mut notes = model.notes.clone();
     if model.signature.scales_by_batch {
         notes.push(
-            "this teacher quantises its activations by the range of a whole batch, so it is given one sequence a call; `saltworks verify --teacher` with the unquantised model tells what its labels lose".to_owned(),
+            "this teacher quantises its activations by the range of a whole batch, so it gets one sequence per call; `saltworks verify --teacher` with the unquantised model measures what its labels lose".to_owned(),
         );
     }
     notes

@@ -17,7 +17,7 @@ Examples:
   saltworks-train init --output runs/llm
   saltworks-train init --from path/to/llama --output runs/llm";
 
-/// Write a run.toml to begin from, for a fresh model or for one that is there.
+/// Write a run.toml to start from, for a new model or an existing one.
 ///
 /// With --from, a Hugging Face Llama directory is read and checked first; the run then starts from
 /// its weights.
@@ -46,7 +46,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             key: "--output".to_owned(),
             expected: "a directory without a run.toml".to_owned(),
             got: args.output.display().to_string(),
-            remedy: "edit the one that is there already, or choose another".to_owned(),
+            remedy: "edit the existing one, or choose another directory".to_owned(),
         }
         .into());
     }
@@ -123,7 +123,7 @@ fn starter(output: &Path, path: &Path, from: Option<&From>) -> String {
     };
     let tokenizer = match from.and_then(|from| from.model.tokenizer.as_ref()) {
         Some(_) => {
-            "# tokenizer = \"tokenizer.json\"  # default: the one beside the weights".to_owned()
+            "# tokenizer = \"tokenizer.json\"  # default: the one next to the weights".to_owned()
         }
         None => "tokenizer = \"tokenizer.json\"".to_owned(),
     };

@@ -6,12 +6,14 @@ mod demo;
 mod doctor;
 mod export;
 mod finalize;
+mod import;
 mod init;
 mod inspect;
 mod label;
 mod plan;
 mod profile;
 mod progress;
+mod report;
 mod select;
 mod signals;
 mod stats;
@@ -23,7 +25,8 @@ mod verify;
 use clap::{Parser, Subcommand};
 use common::{completions, man, version};
 
-/// Precompute a small language model's logits and selection scores over a corpus, as Parquet shards.
+/// Label a tokenized corpus with a small language model: next-token probabilities and selection
+/// scores, in Parquet.
 #[derive(Parser)]
 #[command(name = "saltworks", version, long_version = version::LONG.as_str(), propagate_version = true)]
 #[command(after_help = EXAMPLES)]
@@ -50,9 +53,11 @@ enum Command {
     Export(export::Args),
     Label(label::Args),
     Finalize(finalize::Args),
+    Import(import::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
     Stats(stats::Args),
+    Report(report::Args),
     Select(select::Args),
     Demo(demo::Args),
     Completions(common::completions::Args),
@@ -74,9 +79,11 @@ fn main() -> std::process::ExitCode {
         Command::Export(args) => export::run(args),
         Command::Label(args) => label::run(args),
         Command::Finalize(args) => finalize::run(args),
+        Command::Import(args) => import::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Report(args) => report::run(args),
         Command::Select(args) => select::run(args),
         Command::Demo(args) => demo::run(args, cli.messages),
         Command::Completions(args) => completions::run::<Cli>(&args),

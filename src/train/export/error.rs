@@ -18,7 +18,7 @@ pub enum ExportError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A file that the model needs is not there.
-    #[error("{} is not there: expected {expected}; {remedy}", path.display())]
+    #[error("{} does not exist: expected {expected}; {remedy}", path.display())]
     MissingFile {
         /// The file or directory.
         path: PathBuf,
@@ -28,7 +28,7 @@ pub enum ExportError {
         remedy: &'static str,
     },
     /// A file is not the one that was written with the model.
-    #[error("{} is not the file that was written: expected {expected}, got {got}; restore it, or remove {} if it was changed on purpose", path.display(), seal.display())]
+    #[error("{} has changed since it was written: expected {expected}, got {got}; restore it, or remove {} if the change was on purpose", path.display(), seal.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum ExportError {
         seal: PathBuf,
     },
     /// The file that says what the others are cannot be understood.
-    #[error("{} is damaged ({fault}): restore it, or remove it to take the model's files unchecked", path.display())]
+    #[error("{} is damaged ({fault}): restore it, or remove it to use the model's files unchecked", path.display())]
     Unsealed {
         /// The file.
         path: PathBuf,
@@ -82,7 +82,7 @@ pub enum ExportError {
         remedy: &'static str,
     },
     /// The output holds a model already.
-    #[error("{} is there already: choose another output, or replace it with --overwrite", path.display())]
+    #[error("{} exists already: choose another output, or replace it with --overwrite", path.display())]
     AlreadyThere {
         /// The file.
         path: PathBuf,

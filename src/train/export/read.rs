@@ -18,7 +18,7 @@ pub struct HfModel {
     pub params: Params,
     /// Beginning and end of a document.
     pub special: SpecialIds,
-    /// The `tokenizer.json` beside the weights, if there is one.
+    /// The `tokenizer.json` next to the weights, if there is one.
     pub tokenizer: Option<PathBuf>,
 }
 

@@ -44,7 +44,7 @@ pub struct TensorMut<'a> {
     pub values: &'a mut [f32],
 }
 
-/// Writes f32 tensors in the given order, in place of whatever has the name `path`, with `metadata`
+/// Writes f32 tensors in the given order, instead of whatever has the name `path`, with `metadata`
 /// in the header. The bytes depend on nothing but the arguments.
 ///
 /// # Errors
@@ -167,7 +167,7 @@ fn check_finite(path: &Path, name: &str, start: usize, values: &[f32]) -> Result
         name: name.to_owned(),
         expected: "finite values".to_owned(),
         got: format!("{} at value {}", values[idx], start + idx),
-        remedy: "the training that made it diverged, or the file is damaged: use an earlier one",
+        remedy: "the training diverged, or the file is damaged: use an earlier one",
     })
 }
 

@@ -174,5 +174,5 @@ fn check_file(dir: &Path, name: &str, expected: &FileHash) -> Result<(), ExportE
 }
 
 fn said(hash: &FileHash) -> String {
-    format!("{} bytes with the blake3 {}", hash.bytes, hash.blake3)
+    format!("{} bytes with the BLAKE3 {}", hash.bytes, hash.blake3)
 }

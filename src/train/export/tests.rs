@@ -672,7 +672,7 @@ fn no_flipped_bit_of_what_was_written_here_is_read_in_silence() {
     std::fs::write(&path, bytes).unwrap();
     let refusal = model.refusal();
     assert!(
-        refusal.contains("model.safetensors is not the file that was written"),
+        refusal.contains("model.safetensors has changed since it was written"),
         "{refusal}"
     );
     assert!(refusal.contains("remove ") && refusal.contains(SEAL_JSON));
@@ -716,7 +716,7 @@ fn a_stop_that_is_asked_for_leaves_the_old_model() {
     assert!(!new.exists());
 }
 
-/// One tensor of each dtype in place of the embedding, as quantized models have it.
+/// One tensor of each dtype instead of the embedding, as quantized models have it.
 #[test]
 fn a_quantized_model_is_refused_by_the_name_of_its_dtype_or_of_its_tensors() {
     let model = Model::new(true);

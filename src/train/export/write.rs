@@ -38,7 +38,7 @@ pub struct HfContents<'a> {
 /// Writes a directory that transformers loads as `LlamaForCausalLM`: `saltworks.json` with size and
 /// BLAKE3 of the others, `tokenizer.json` (these bytes, where there are some),
 /// `tokenizer_config.json`, `generation_config.json`, `model.safetensors` in f32 and, last,
-/// `config.json`, without which it is no model. The directory is made if it is not there; files of
+/// `config.json`, without which it is not a model. The directory is made if it is not there; files of
 /// these names in it are replaced, when all the new ones are on the disk.
 ///
 /// # Errors

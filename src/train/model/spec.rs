@@ -89,7 +89,7 @@ impl ModelSpec {
         require(
             self.head_dim.is_multiple_of(2),
             "model.head_dim",
-            "an even width, whose halves RoPE rotates",
+            "an even width (RoPE rotates pairs)",
             self.head_dim,
             "choose an even one",
         )?;

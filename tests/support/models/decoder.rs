@@ -27,7 +27,7 @@ pub struct DecoderSpec {
     pub max_seq_len: u64,
     /// Of the weights.
     pub seed: u64,
-    /// Weights in `<file name>.data` beside the model rather than inside it.
+    /// Weights in `<file name>.data` next to the model rather than inside it.
     pub external_data: bool,
 }
 
