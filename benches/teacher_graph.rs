@@ -39,6 +39,7 @@ fn shapes() -> [Shape; 3] {
         d_ff: 1536,
         max_seq_len: 8192,
         rope_theta: 100_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings: true,
     };
@@ -77,10 +78,13 @@ struct Cost {
     peak_mib: f64,
 }
 
+/// The command for sequences of a length, and where its output goes.
+type CommandFor = Box<dyn Fn(usize, &Path) -> Command>;
+
 /// Something that is timed.
 struct Side {
     name: &'static str,
-    command: Box<dyn Fn(usize, &Path) -> Command>,
+    command: CommandFor,
 }
 
 fn main() {
