@@ -200,7 +200,7 @@ fn print_sample(args: &Args, sample_idx: u64, text: &str) {
 fn why(stop: Stop) -> &'static str {
     match stop {
         Stop::EndOfDocument => "the model ended it",
-        Stop::MaxTokens => "as many as --max-tokens allows",
+        Stop::MaxTokens => "as many as were asked for",
         Stop::MaxSeqLen => "the model is for no more positions",
     }
 }
