@@ -80,7 +80,7 @@ fn a_second_demo_in_the_same_directory_changes_nothing() {
     };
     run();
     let first = snapshot(dir.path());
-    assert!(text(&run()).contains("there already"));
+    assert!(text(&run()).contains("labelled already"));
     assert_same_files(&snapshot(dir.path()), &first);
     // A function of its settings: another directory, the same labels.
     assert_same_files(&snapshot(&dir.path().join("labels")), &snapshot(&labels()));

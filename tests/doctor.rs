@@ -100,7 +100,7 @@ fn a_library_that_is_not_there_is_named_with_the_remedy() {
         for part in [
             variable,
             "/nowhere/libonnxruntime.so",
-            "not there",
+            "does not exist",
             "pip install onnxruntime",
         ] {
             assert!(err.contains(part), "{part} in {err}");

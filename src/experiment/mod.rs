@@ -60,4 +60,4 @@ pub use results::{
 };
 pub use summary::{ArmReach, Budget, OverSeeds, Reach, reach};
 pub use tables::{ResultTable, TableCell, tables, to_markdown, to_text};
-pub use work::{CellFilter, Experiment, Watch};
+pub use work::{Experiment, RunFilter, Watch};

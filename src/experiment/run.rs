@@ -16,7 +16,7 @@ impl Experiment {
     ///
     /// # Errors
     /// [`ExperimentError::Interrupted`]; whatever stops a run. What is finished stays, and the same
-    /// call goes on from there.
+    /// call resumes from there.
     pub fn run(
         &self,
         interrupt: &Interrupt,

@@ -221,12 +221,12 @@ impl Results {
         OverSeeds::of(arm.runs.iter().filter_map(of_run).collect())
     }
 
-    /// NLL on set `set`, nats a token.
+    /// NLL on set `set`, nats per token.
     pub fn nll(&self, arm: &ArmResults, set: usize, share: f64) -> Option<OverSeeds> {
         self.over_seeds(arm, share, |_, branch| Some(branch.scores.get(set)?.nll))
     }
 
-    /// NLL less that of the baseline's model of the same seed and share, nats a token.
+    /// NLL less that of the baseline's model of the same seed and share, nats per token.
     pub fn nll_difference(&self, arm: &ArmResults, set: usize, share: f64) -> Option<OverSeeds> {
         self.over_seeds(arm, share, |run, branch| {
             let baseline = self.baseline_run(run.seed)?.at(share)?;
@@ -234,7 +234,7 @@ impl Results {
         })
     }
 
-    /// Share of best ids that are the target, of whole runs.
+    /// Fraction of best ids that are the target, of whole runs.
     pub fn accuracy(&self, arm: &ArmResults, set: usize) -> Option<OverSeeds> {
         self.over_seeds(arm, 1.0, |_, branch| Some(branch.scores.get(set)?.accuracy))
     }
@@ -265,7 +265,7 @@ impl Results {
         })
     }
 
-    /// Share of the baseline's `budget` at which `arm` reaches the final NLL that the baseline's run
+    /// Fraction of the baseline's `budget` at which `arm` reaches the final NLL that the baseline's run
     /// of the same seed has on the first set. `None` without a seed of which both are finished, or
     /// where what it took is not known.
     pub fn reach(&self, arm: &ArmResults, budget: Budget) -> Option<ArmReach> {

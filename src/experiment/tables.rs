@@ -146,12 +146,12 @@ fn final_nll(results: &Results) -> ResultTable {
     let columns = results.sets.iter().flat_map(|set| {
         [
             format!("NLL on {}", set.name),
-            format!("{}, less the baseline's", set.name),
+            format!("{} minus the baseline's", set.name),
         ]
     });
     table(
         results,
-        "NLL after the whole run, nats a token".to_owned(),
+        "NLL after the whole run, nats/token".to_owned(),
         "Differences are paired by seed.",
         columns.collect(),
         |arm| {
@@ -172,7 +172,7 @@ fn by_share(results: &Results, set: usize) -> ResultTable {
     table(
         results,
         format!(
-            "NLL on {} of models decayed at a share of the steps, nats a token",
+            "NLL on {} of models decayed at a fraction of the steps, nats/token",
             results.sets[set].name
         ),
         "",
@@ -190,10 +190,10 @@ fn reaches(results: &Results) -> ResultTable {
     table(
         results,
         format!(
-            "Share of the baseline's budget at which an arm reaches the baseline's final NLL on {}",
+            "Fraction of the baseline's budget at which an arm reaches the baseline's final NLL on {}",
             results.sets.first().map_or("", |set| &set.name)
         ),
-        "Of decayed models, the NLL taken to be linear between them; against the baseline's run of the same seed. `never`: not with all steps either; `≤`: with the first branch already. With teacher and labels: its training, all that was scored, and of the labels those that the steps until then read. Compare FLOPs: seconds are those of the machine with whatever else ran on it, and where seconds a step differ, from the quickest run of an arm to the slowest, they compare that.",
+        "For decayed models, with the NLL interpolated linearly between them, compared with the baseline's run of the same seed. `never`: not even with all steps; `≤`: already with the first branch. With teacher and labels: the teacher's training, everything that was scored, and the labels read up to that step. Compare FLOPs: seconds depend on what else ran on the machine; seconds per step are given from the fastest to the slowest run of an arm.",
         columns,
         |arm| {
             let cell = |budget| reach_cell(results, results.reach(arm, budget));
@@ -232,11 +232,11 @@ fn by_bucket(results: &Results, set: usize) -> Option<ResultTable> {
     Some(table(
         results,
         format!(
-            "NLL on {} by bucket of the teacher's NLL, less the baseline's, nats a token",
+            "NLL on {} by bucket of the teacher's NLL, minus the baseline's, nats/token",
             set_facts.name
         ),
         &format!(
-            "Easy positions: the teacher's NLL is at most {easy:.3}; medium: at most {medium:.3}; hard: the others. The baseline's row is its own NLL; differences are paired by seed."
+            "Easy positions: the teacher's NLL is at most {easy:.3}; medium: at most {medium:.3}; hard: all others. The baseline's row is its own NLL; differences are paired by seed."
         ),
         BUCKET_NAMES.map(str::to_owned).to_vec(),
         |arm| {
@@ -257,7 +257,7 @@ fn calibration(results: &Results) -> ResultTable {
     table(
         results,
         "Accuracy and calibration after the whole run".to_owned(),
-        "Share of positions whose target is the model's best id, and expected calibration error of that id's probability.",
+        "Fraction of positions whose target is the model's top id, and expected calibration error of that id's probability.",
         columns.collect(),
         |arm| {
             let of_set = |set| {
@@ -279,7 +279,7 @@ fn costs(results: &Results) -> ResultTable {
     let teacher = results.teacher.as_ref();
     let columns = [
         "labelled or scored tokens",
-        "label bytes a token",
+        "label bytes per token",
         "labelling FLOPs",
         "labelling seconds",
         "teacher's training FLOPs",
@@ -290,7 +290,7 @@ fn costs(results: &Results) -> ResultTable {
     table(
         results,
         "Costs of a whole run".to_owned(),
-        "FLOPs: 6 a parameter and token of training, 2 of labelling. Labels are made once for all seeds, and the teacher is trained once for all. Labelling seconds are at teacher.label_tokens_per_s, or else at the pace of the teacher's own training as it was recorded, of which labelling has a third of the FLOPs. Training seconds are those of the machine with whatever else ran on it.",
+        "FLOPs: 6 per parameter and token for training, 2 for labelling. Labels are made once for all seeds, and the teacher is trained once. Labelling seconds assume teacher.label_tokens_per_s, or else are estimated from the recorded speed of the teacher's training (labelling takes a third of the FLOPs). Training seconds depend on what else ran on the machine.",
         columns.map(str::to_owned).to_vec(),
         |arm| {
             let optional =

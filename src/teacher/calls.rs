@@ -48,7 +48,7 @@ pub struct CallRule {
 }
 
 impl CallRule {
-    /// The rule for a model of `vocab_size` logits a position on `device`.
+    /// The rule for a model of `vocab_size` logits per position on `device`.
     pub(super) fn new(device: DeviceChoice, vocab_size: u32, max_width: u32) -> Self {
         let (most_tokens, most_bytes) = match device {
             DeviceChoice::Auto | DeviceChoice::Cpu => (CPU_CALL_TOKENS, MAX_LOGITS_BYTES),

@@ -16,7 +16,7 @@ pub enum ReduceChoice {
     Auto,
     /// By this machine's processor, from all logits of each position; every group.
     Host,
-    /// In the model's graph, by a head appended to it in memory, so that only the kept ids of each
+    /// In the model's graph, by a head appended to it in memory, so that only the stored ids of each
     /// position leave the device; groups scores and topk alone.
     Graph,
     /// On the CUDA device that the model runs on, by a kernel over the logits that it left there;
@@ -39,10 +39,14 @@ impl ReduceChoice {
     pub(super) fn note(self, device: DeviceChoice) -> Option<String> {
         let copied = self.on(device) == Self::Host && device != DeviceChoice::Cpu;
         let instead = match device {
-            DeviceChoice::Cuda(_) => "--reduce cuda copies only what each position is reduced to",
-            _ => "--reduce graph with --groups topk copies only the kept ids",
+            DeviceChoice::Cuda(_) => {
+                "--reduce cuda copies only the reduced values of each position"
+            }
+            _ => "--reduce graph with --groups topk copies only the top-k ids",
         };
-        copied.then(|| format!("all logits are copied from {device} to be reduced here; {instead}"))
+        copied.then(|| {
+            format!("all logits are copied from {device} and reduced on the CPU; {instead}")
+        })
     }
 }
 

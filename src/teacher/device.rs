@@ -88,12 +88,12 @@ impl DeviceChoice {
                 "use --device cuda or cpu, or install `pip install onnxruntime-gpu tensorrt` on a machine with an NVIDIA driver"
             }
             Self::MiGraphX(_) | Self::Rocm(_) => {
-                "use --device cpu, or point --ort-lib at an ONNX Runtime that is built with it, such as AMD's, on a machine with an AMD device"
+                "use --device cpu, or pass --ort-lib an ONNX Runtime that is built with it, such as AMD's, on a machine with an AMD device"
             }
             Self::OpenVino => {
                 "use --device cpu, or install it with `pip install onnxruntime-openvino`"
             }
-            Self::CoreMl => "use --device cpu; ONNX Runtime has it in its builds for macOS and iOS",
+            Self::CoreMl => "use --device cpu; only ONNX Runtime for macOS and iOS has it",
             Self::DirectMl(_) => {
                 "use --device cpu, or install it on Windows with `pip install onnxruntime-directml`"
             }

@@ -31,7 +31,7 @@ impl Noise {
 pub enum Misfit {
     /// Its logits depend on the ids after them.
     #[error(
-        "with the last {n_changed} of {n_ids} ids changed, the logits before them moved by up to {moved_nats:.1e} nats (its noise is {noise_nats:.1e}): it sees the tokens that it is to predict, as a masked language model does, or its attention mask is misread; expected a causal (left-to-right) language model"
+        "changing the last {n_changed} of {n_ids} ids changed the logits before them by up to {moved_nats:.1e} nats (noise: {noise_nats:.1e}), so it sees the tokens that it should predict, like a masked language model, or its export misreads the attention mask; expected a causal (left-to-right) language model"
     )]
     NotCausal {
         /// Ids of the sequence.
@@ -45,7 +45,7 @@ pub enum Misfit {
     },
     /// Two equal calls differ.
     #[error(
-        "the same call gave other logits the second time, by up to {moved_nats:.1e} nats{random_nodes}; expected the same: export the model for inference, without dropout or sampling"
+        "the same call gave different logits the second time, by up to {moved_nats:.1e} nats{random_nodes}; expected the same: export the model for inference, without dropout or sampling"
     )]
     NotRepeatable {
         /// Largest difference, nats.
@@ -55,7 +55,7 @@ pub enum Misfit {
     },
     /// Its output is made of logits, but is none.
     #[error(
-        "output {output} holds {found} (measured at {n_positions} positions); expected logits: export the model without that last step, or name the logits with --logits-output"
+        "output {output} contains {found} (measured at {n_positions} positions); expected logits: export the model without that last step, or name the logits with --logits-output"
     )]
     NotLogits {
         /// The output.

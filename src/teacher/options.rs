@@ -15,7 +15,7 @@ pub struct TeacherOptions {
     pub model: PathBuf,
     /// Where to run.
     pub device: DeviceChoice,
-    /// Threads of one run; 0 is one a core.
+    /// Threads of one run; 0 is one per core.
     pub threads: usize,
     /// The logits' output, where its name and shape do not say.
     pub logits_output: Option<String>,

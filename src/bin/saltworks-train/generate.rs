@@ -12,10 +12,10 @@ const EXAMPLES: &str = "\
 Example:
   saltworks-train generate --model runs/llm --prompt \"The sea\" --temperature 0.8";
 
-/// Let a model continue a prompt, to see what it writes.
+/// Continue a prompt with a model.
 ///
-/// Every token recomputes the whole text before it (there is no cache of keys and values), which is
-/// fine for a few lines. Prompt and text together are at most as long as the model is for.
+/// There is no KV cache: every token recomputes the whole text before it, which is fast enough for
+/// a few lines. Prompt and text together have at most the model's maximum length.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 
-    /// Text to continue. Without one the model begins a text, after the id that ends another.
+    /// Text to continue. Without one the model starts a new text, after the id that ends a text.
     #[arg(
         long,
         value_name = "TEXT",
@@ -32,41 +32,41 @@ pub(crate) struct Args {
     )]
     pub(crate) prompt: String,
 
-    /// Tokens to write at most.
+    /// Maximum number of tokens to generate.
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub(crate) max_tokens: usize,
 
-    /// Divides the logits: below 1 keeps to the likely, above 1 strays; 0 always takes the likeliest.
+    /// Sampling temperature; 0 always takes the most likely token.
     #[arg(long, value_name = "TAU", default_value_t = 1.0)]
     pub(crate) temperature: f64,
 
-    /// Draw from the K likeliest tokens only. Default: from all.
+    /// Sample from the K most likely tokens. Default: from all.
     #[arg(long, value_name = "K")]
     pub(crate) top_k: Option<usize>,
 
-    /// Seed of the draws: the same one writes the same text.
+    /// Seed of the sampling: the same seed gives the same text.
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
 
-    /// Texts to write.
+    /// Number of texts.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) samples: u64,
 
-    /// Id in front of the prompt; auto: what the tokenizer's post-processor puts there, else the
-    /// bos_token_id of the model's config.json.
+    /// Id before the prompt; auto: the ids that the tokenizer's post-processor adds before a text,
+    /// or else the bos_token_id of the model's config.json.
     #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     pub(crate) bos: SpecialChoice,
 
-    /// Id that ends a text; auto: the eos_token_id of the model's config.json, and what ends a
-    /// document of the tokenizer.
+    /// Id that ends a text; auto: the eos_token_id of the model's config.json, and the tokenizer's
+    /// end of a document.
     #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     pub(crate) eod: SpecialChoice,
 
-    /// Threads; 0 for one a core.
+    /// Threads; 0 for one per core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
 
-    /// One JSON object a text, each on a line, in place of text.
+    /// Print one JSON object per text, one per line, instead of text.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -200,7 +200,7 @@ fn print_sample(args: &Args, sample_idx: u64, text: &str) {
 fn why(stop: Stop) -> &'static str {
     match stop {
         Stop::EndOfDocument => "the model ended it",
-        Stop::MaxTokens => "as many as were asked for",
-        Stop::MaxSeqLen => "the model is for no more positions",
+        Stop::MaxTokens => "--max-tokens reached",
+        Stop::MaxSeqLen => "the model's maximum length reached",
     }
 }

@@ -16,7 +16,8 @@ Examples:
 
 /// Write the report of an experiment: one HTML file that opens from disk, and its figures as SVG and PNG.
 ///
-/// What is not given is left out of it. An experiment in progress is reported as far as it is.
+/// Sections without the inputs they need are left out. An experiment in progress is reported so
+/// far.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -45,7 +46,7 @@ pub(crate) struct Args {
     /// Replace a report.html that is no report of saltworks.
     #[arg(long)]
     overwrite: bool,
-    /// One JSON object in place of text.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }

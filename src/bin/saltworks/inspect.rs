@@ -16,33 +16,33 @@ Examples:
   saltworks inspect labels --row 3
   saltworks inspect labels --seq-id 17 --positions 0..64 --alternatives 8";
 
-/// Show rows as a person wants to see them.
+/// Show one row as text.
 ///
-/// The decoded text, coloured by how surprising each token was to the teacher, and for a stretch
-/// of it each token with its probability, rank, entropy, the teacher's best alternatives, and what was
-/// drawn.
+/// Prints the decoded text, coloured by how surprising each token was to the teacher. For a range of
+/// positions it prints each token with its probability, rank, entropy, the teacher's top alternatives,
+/// and sampled ids.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
-    /// The row by its place: rows of all shards counted in order, from 0 (the default).
+    /// Index of the row, counted from 0 over all shards in order [default: 0].
     #[arg(long, value_name = "N", conflicts_with = "seq_id")]
     row: Option<u64>,
-    /// The row by its sequence.
+    /// The row with this seq_id.
     #[arg(long, value_name = "I")]
     seq_id: Option<u64>,
-    /// Tokens to show one by one, as offsets in the sequence.
+    /// Positions to show one by one, as offsets in the sequence.
     #[arg(long, value_name = "A..B", default_value = "0..32")]
     positions: Stretch,
-    /// Alternatives, and ids drawn, to show for each token; a terminal shows as many as fit.
+    /// Alternatives, and sampled ids, to show for each token; a terminal shows as many as fit.
     #[arg(long, value_name = "N", default_value_t = 5)]
     alternatives: usize,
-    /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and
-    /// without one ids are shown.
+    /// The tokenizer.json that the tokens were made with. Default: the one next to plan.json;
+    /// without one, ids are shown.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// One JSON object in place of text.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }

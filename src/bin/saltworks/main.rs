@@ -4,7 +4,9 @@
 mod common;
 mod demo;
 mod doctor;
+mod export;
 mod finalize;
+mod import;
 mod init;
 mod inspect;
 mod label;
@@ -23,7 +25,8 @@ mod verify;
 use clap::{Parser, Subcommand};
 use common::{completions, man, version};
 
-/// Precompute a small language model's logits and selection scores over a corpus, as Parquet shards.
+/// Label a tokenized corpus with a small language model: next-token probabilities and selection
+/// scores, in Parquet.
 #[derive(Parser)]
 #[command(name = "saltworks", version, long_version = version::LONG.as_str(), propagate_version = true)]
 #[command(after_help = EXAMPLES)]
@@ -47,8 +50,10 @@ enum Command {
     Tokenize(tokenize::Args),
     Init(init::Args),
     Plan(plan::Args),
+    Export(export::Args),
     Label(label::Args),
     Finalize(finalize::Args),
+    Import(import::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
     Stats(stats::Args),
@@ -71,8 +76,10 @@ fn main() -> std::process::ExitCode {
         Command::Tokenize(args) => tokenize::run(args),
         Command::Init(args) => init::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Export(args) => export::run(args),
         Command::Label(args) => label::run(args),
         Command::Finalize(args) => finalize::run(args),
+        Command::Import(args) => import::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Stats(args) => stats::run(args),

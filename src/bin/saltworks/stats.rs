@@ -19,25 +19,25 @@ Examples:
 /// Bars of a histogram.
 const N_BARS: usize = 12;
 
-/// Show a label set at a glance.
+/// Show statistics of a label set.
 ///
-/// Rows, tokens and bytes a column; distributions of target NLL, entropy, tail mass, distinct draws and every
-/// score; what keeping only the top K loses; bounds on the teacher's divergence from the data. Shards that are not
-/// finished are left out, and counted. docs/method.md says what each figure bounds and what it does not.
+/// Prints rows, tokens and bytes per column; distributions of target NLL, entropy, tail mass, distinct samples and
+/// every score; how much probability is outside the top K; and bounds on the teacher's divergence from the data
+/// (docs/method.md explains them). Unfinished shards are left out and counted.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
-    /// Labels by the same teacher of text that it was not trained on: shows by how much the labels of its own
-    /// training text flatter it, the gap that `kd.auto_margin` of the trainer is meant for.
+    /// Labels by the same teacher of text that it was not trained on: shows how much better the teacher looks
+    /// on its own training text, the gap that the trainer's `kd.auto_margin` makes up for.
     #[arg(long, value_name = "LABELS")]
     held_out: Option<PathBuf>,
-    /// How many of the best ids the bounds look at; all that are stored by default, whose mass is exact. The
-    /// mass of fewer is read from rounded log-probabilities.
+    /// Number of top ids that the bounds use. Default: all stored ids, whose total probability is exact;
+    /// that of fewer ids is computed from rounded log-probabilities.
     #[arg(long, value_name = "K")]
     bound_k: Option<u32>,
-    /// One JSON object in place of text.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }

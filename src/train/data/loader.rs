@@ -18,7 +18,7 @@ const TOKEN: &str = "token";
 pub struct Stages {
     /// Steps of labelled sequences at most. With the transition `auto` it may become fewer.
     pub labelled_steps: u64,
-    /// Steps of token sequences at most: with `auto`, all steps but the least of stage 1.
+    /// Steps of token sequences at most: with `auto`, all steps except the fewest that stage 1 may have.
     pub token_steps: u64,
     /// Sequences a step, at least 1.
     pub batch_size: usize,
@@ -122,7 +122,7 @@ impl Loader {
     ///
     /// # Errors
     /// [`DataError::Position`]; the loader is then of no more use.
-    pub fn go_on_behind(&mut self, position: LoaderPosition) -> Result<(), DataError> {
+    pub fn resume_after(&mut self, position: LoaderPosition) -> Result<(), DataError> {
         (self.labelled, self.token) = (None, None);
         self.position = position;
         self.check_position()
@@ -234,11 +234,11 @@ impl Loader {
             left_out: self.unselected(),
             epochs: self.stages.label_epochs,
             key: "data.label_epochs",
-            remedy: "label more sequences, take fewer steps of stage 1 (kd.n_kd; train.steps for rkd)",
+            remedy: "label more sequences, use fewer steps of stage 1 (kd.n_kd; train.steps for rkd)",
         })?;
         let left_out = match coverage.tokens_excluded {
             0 => String::new(),
-            n => format!(" (without {n} that stage 1 may use)"),
+            n => format!(" (not counting {n} that stage 1 may use)"),
         };
         self.check_enough(Want {
             kind: TOKEN,
@@ -248,7 +248,7 @@ impl Loader {
             left_out,
             epochs: self.stages.token_epochs,
             key: "data.token_epochs",
-            remedy: "give a longer data.tokens, take fewer steps (train.steps)",
+            remedy: "give a longer data.tokens, use fewer steps (train.steps)",
         })
     }
 
@@ -256,7 +256,10 @@ impl Loader {
         let labels = self.labels.as_ref();
         match labels.filter(|labels| labels.n_kept().is_some()) {
             None => String::new(),
-            Some(labels) => format!(" (of {} labelled, by the selection)", labels.n_labelled()),
+            Some(labels) => format!(
+                " (the selection keeps them, of {} labelled)",
+                labels.n_labelled()
+            ),
         }
     }
 

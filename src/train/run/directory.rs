@@ -1,4 +1,4 @@
-//! The directory of a run: who may write there, and from where a run goes on.
+//! The directory of a run: who may write there, and from where a run resumes.
 
 use super::RunError;
 use super::finish::final_dir;
@@ -14,14 +14,14 @@ const LOCK_NAME: &str = ".lock";
 /// The configuration as it was resolved.
 pub const CONFIG_NAME: &str = "config.toml";
 
-/// From where a run goes on.
+/// From where a run resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// The beginning; a directory with checkpoints is refused.
     Fresh,
     /// The latest checkpoint, or the beginning where there is none.
     Latest,
-    /// The same, of a run that `compare` begins and goes on with.
+    /// The same, of a run that `compare` starts and resumes.
     LatestInGrid,
     /// The checkpoint of this step.
     At(u64),
@@ -33,7 +33,7 @@ impl Start {
         match self {
             Start::Fresh | Start::Latest => "the same command with --resume",
             Start::LatestInGrid => "the same command",
-            Start::At(_) => "the same command with --resume in place of --resume-from",
+            Start::At(_) => "the same command with --resume instead of --resume-from",
         }
     }
 }
@@ -83,7 +83,7 @@ impl RunDir {
         })
     }
 
-    /// The checkpoint to go on from, checked; `None` begins at step 0.
+    /// The checkpoint to resume from, checked; `None` begins at step 0.
     pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
         Ok(match self.start {
             Start::Fresh => None,
@@ -106,7 +106,7 @@ impl RunDir {
         let moved = self.checkpoints.abandon_after(step)?;
         let note = |dir: PathBuf| {
             format!(
-                "{} is past step {step}: kept aside, and no checkpoint of this run any more",
+                "{} is later than step {step}: it is renamed, and no longer a checkpoint of this run",
                 dir.display()
             )
         };
@@ -119,7 +119,7 @@ impl RunDir {
     }
 }
 
-/// A run that begins anew takes the place of none that got anywhere, and of nothing that is no run.
+/// A run that begins again takes the place of none that got anywhere, and of nothing that is not a run.
 pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
     let dir = path.to_path_buf();
     if let Some(&step) = CheckpointStore::of_run(path).steps()?.last() {
@@ -133,7 +133,7 @@ pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
             return Err(RunError::Setting {
                 key: "output",
                 expected: "a directory of its own".to_owned(),
-                got: format!("{}, which holds {what} ({name})", path.display()),
+                got: format!("{}, which contains {what} ({name})", path.display()),
                 remedy: "choose another one".to_owned(),
             }
             .into());
@@ -164,10 +164,10 @@ mod tests {
         std::fs::create_dir_all(&old).unwrap();
         let refused = RunDir::claim(run.path(), Start::Fresh).unwrap_err();
         let message = refused.to_string();
-        assert!(message.contains("the latest of step 500"), "{message}");
+        assert!(message.contains("the latest at step 500"), "{message}");
         assert!(run.path().join("checkpoints/step-500").is_dir());
-        let held = RunDir::claim(run.path(), Start::Latest).unwrap();
-        assert_eq!(held.checkpoints.steps().unwrap(), [500]);
+        let claimed = RunDir::claim(run.path(), Start::Latest).unwrap();
+        assert_eq!(claimed.checkpoints.steps().unwrap(), [500]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From where a process takes weights, moments and the place in the data.
 //!
-//! Own checkpoints come first, so that a branch which was stopped goes on like any other run; with
+//! Own checkpoints come first, so that a branch which was stopped resumes like any other run; with
 //! none of its own, a branch begins at the checkpoint that `branch_from` names, of another run, which
 //! is read and never written to.
 
@@ -46,13 +46,13 @@ impl Origin {
     pub(super) fn describe(&self, dir: &RunDir) -> Option<String> {
         match (dir.start, self) {
             (_, Self::Own(checkpoint)) => {
-                Some(format!("going on from {}", checkpoint.dir.display()))
+                Some(format!("resuming from {}", checkpoint.dir.display()))
             }
             (_, Self::Trunk(checkpoint)) => {
-                Some(format!("branching off from {}", checkpoint.dir.display()))
+                Some(format!("branching from {}", checkpoint.dir.display()))
             }
             (Start::Latest | Start::LatestInGrid, Self::Nothing) => Some(format!(
-                "{} has no checkpoint yet: this run begins at step 0",
+                "{} has no checkpoint yet: this run starts at step 0",
                 dir.path.display()
             )),
             _ => None,
@@ -115,7 +115,7 @@ fn not_a_checkpoint(path: &Path) -> TrainError {
         key: "branch_from",
         expected: "a checkpoint of another run, RUN/checkpoints/step-N".to_owned(),
         got: path.display().to_string(),
-        remedy: "name one, or set init to start from weights alone".to_owned(),
+        remedy: "name one, or set init to start from weights only".to_owned(),
     }
     .into()
 }
@@ -138,9 +138,9 @@ fn unusable(path: &Path, store: &CheckpointStore, error: CheckpointError) -> Tra
         .into(),
         CheckpointError::NotThere { .. } => RunError::Setting {
             key: "branch_from",
-            expected: "a checkpoint that is there".to_owned(),
+            expected: "a checkpoint that exists".to_owned(),
             got: format!("{} ({})", path.display(), others()),
-            remedy: "name another one; a run keeps its last checkpoint.keep_last, and those of multiples of checkpoint.keep_every for good".to_owned(),
+            remedy: "name another one; a run keeps its last checkpoint.keep_last checkpoints, and for good those at multiples of checkpoint.keep_every".to_owned(),
         }
         .into(),
         error => error.into(),

@@ -160,7 +160,7 @@ fn panel(heading: &str, rows: &[Row]) -> Panel {
 
 /// Tables and sentences.
 pub(crate) fn teacher_text(notes: &TeacherNotes) -> String {
-    let gap = notes.held_out.as_ref().map(|held_out| gap(held_out));
+    let gap = notes.held_out.as_ref().map(gap);
     nll_table(notes) + &gap.unwrap_or_default()
 }
 

@@ -82,7 +82,7 @@ fn write_texts(args: &Args, dir: &Path) -> Result<()> {
         false => args.corpus.join(" "),
     };
     out!(
-        "{source}: {:.1} MB, {n_kept} documents to train on ({}), {n_held_out} held out ({})",
+        "{source}: {:.1} MB, {n_kept} training documents ({}), {n_held_out} held out ({})",
         written.n_text_bytes as f64 / 1e6,
         corpus.display(),
         held_out.display()
@@ -153,13 +153,13 @@ impl Demo<'_> {
         ];
         vec![
             self.stage(
-                "a tokenizer for the text",
+                "train a tokenizer on the text",
                 "saltworks",
                 "tokenizer.json",
                 &train,
             ),
-            tokenize("the text as tokens", "corpus.jsonl", "tokens"),
-            tokenize("the held-out text as tokens", "held-out.jsonl", "held-out"),
+            tokenize("tokenize the text", "corpus.jsonl", "tokens"),
+            tokenize("tokenize the held-out text", "held-out.jsonl", "held-out"),
         ]
     }
 
@@ -175,7 +175,7 @@ impl Demo<'_> {
 
     fn slm_stage(&self) -> Stage {
         self.stage(
-            "a small language model learns the text: the teacher",
+            "train a small language model: the teacher",
             "saltworks-train",
             TEACHER,
             &["run", "--config", &self.at("slm.toml"), "--resume"],
@@ -204,13 +204,13 @@ impl Demo<'_> {
         };
         vec![
             self.label(
-                "what the teacher makes of every sequence: scores alone",
+                "score every sequence with the teacher",
                 "tokens",
                 "scores",
                 &["--groups", "scores"],
             ),
             select(
-                "which sequences are challenging, yet learnable",
+                "select sequences that are challenging, yet learnable",
                 "selection.parquet",
                 &[
                     &["--policy", "top"][..],
@@ -220,7 +220,7 @@ impl Demo<'_> {
                 .concat(),
             ),
             select(
-                "as many at random, to compare with",
+                "select as many at random, for comparison",
                 "random.parquet",
                 &["--policy", "random"],
             ),
@@ -235,14 +235,14 @@ impl Demo<'_> {
         let of_random = [&top_k[..], &["--selection", &random]].concat();
         vec![
             self.label(
-                "the teacher's distributions over the selected sequences",
+                "label the selected sequences",
                 "tokens",
                 "labels-selected",
                 &of_selected,
             ),
-            self.label("over the random ones", "tokens", "labels", &of_random),
+            self.label("label the random sequences", "tokens", "labels", &of_random),
             self.label(
-                "and over the held-out text, to tell easy positions from hard ones",
+                "label the held-out text, to tell easy positions from hard ones",
                 "held-out",
                 "labels-held-out",
                 &top_k,
@@ -275,7 +275,7 @@ impl Demo<'_> {
 
     fn compare_stage(&self) -> Stage {
         self.stage(
-            "a larger model learns the text, with the teacher's help and without; a report",
+            "train larger models with and without the labels, and write a report",
             "saltworks-train",
             "experiment/report.html",
             &["compare", "--config", &self.at("experiment.toml")],
@@ -306,7 +306,7 @@ impl Stage {
     fn run(&self, number: usize, interrupt: &Interrupt, messages: &[String]) -> Result<()> {
         if self.done.exists() {
             out!();
-            out!("[{number}/{N_STAGES}] {}: there already", self.title);
+            out!("[{number}/{N_STAGES}] {}: done already", self.title);
             return Ok(());
         }
         out!();

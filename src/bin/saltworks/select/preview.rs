@@ -126,9 +126,9 @@ fn open_corpus(path: &Path, plan: &Plan) -> Result<TokenCorpus> {
 impl Preview {
     pub(super) fn render(&self) -> String {
         let parts = [
-            ("the hardest that are kept", &self.hardest_kept),
-            ("around the median", &self.median),
-            ("the least learnable", &self.unlearnable),
+            ("hardest kept", &self.hardest_kept),
+            ("near the median", &self.median),
+            ("least learnable", &self.unlearnable),
         ];
         let bold = anstyle::Style::new().bold();
         let part = |(title, beginnings): (&str, &Vec<Beginning>)| {
