@@ -106,7 +106,7 @@ fn groups_that_a_place_does_not_give_are_refused_before_anything_is_written() {
     let inputs = Inputs::new(2_000);
     let message = fail_with(inputs.label("refused").args(["--reduce", "graph"]), 2);
     assert!(
-        message.contains("--reduce graph does not give stats"),
+        message.contains("--reduce graph does not support stats"),
         "{message}"
     );
     assert!(message.contains("--groups topk"), "{message}");

@@ -1,4 +1,4 @@
-//! Where logits are reduced, as a user says it.
+//! Where logits are reduced: the option `--reduce`.
 
 use super::device::DeviceChoice;
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ pub enum ReduceChoice {
 }
 
 impl ReduceChoice {
-    /// The place that is meant on this device; never `auto`.
+    /// The place used on this device; never `auto`.
     pub(super) fn on(self, device: DeviceChoice) -> Self {
         match (self, device) {
             (Self::Auto, DeviceChoice::Auto | DeviceChoice::Cpu) => Self::Host,
@@ -35,7 +35,7 @@ impl ReduceChoice {
         }
     }
 
-    /// What a user of this device should know of the place.
+    /// A note for the user about this place on this device.
     pub(super) fn note(self, device: DeviceChoice) -> Option<String> {
         let copied = self.on(device) == Self::Host && device != DeviceChoice::Cpu;
         let instead = match device {

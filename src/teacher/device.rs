@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// Only the CPU is run by the project's tests; see [`DeviceChoice::has_run`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// CUDA where it works, else the CPU, said aloud.
+    /// CUDA if it works, else the CPU, with a note.
     #[default]
     Auto,
     /// The CPU.
@@ -45,7 +45,7 @@ impl Classified for UnknownDevice {
 }
 
 impl DeviceChoice {
-    /// Every device that can be named, the first of those with numbers; `auto` is none.
+    /// Every device that can be named, with number 0 where there are numbers; without `auto`.
     pub const ALL: [Self; 8] = [
         Self::Cpu,
         Self::Cuda(0),
@@ -77,7 +77,7 @@ impl DeviceChoice {
         matches!(self, Self::Auto | Self::Cpu | Self::OpenVino)
     }
 
-    /// What to do where it does not work.
+    /// What to do if it does not work.
     pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::Auto | Self::Cpu => "install ONNX Runtime again: `pip install onnxruntime`",

@@ -1,4 +1,5 @@
-//! A teacher tried on a few sequences before the long work: whether it is one, and its noise.
+//! The trial of a teacher on a few sequences before the long work: whether it can be a teacher, and
+//! its noise.
 //!
 //! What is measured, in calls of at most [`EXAMINED_TOKENS`] tokens per row:
 //!
@@ -23,7 +24,7 @@ pub(super) const EXAMINED_TOKENS: usize = 64;
 const MIN_SHARED_ROWS: usize = 4;
 /// Padding that is tried, tokens.
 const PADDING_TOKENS: usize = 16;
-/// How far past its noise logits may move before they are said to depend on what follows.
+/// Multiple of the noise above which logits count as depending on later ids.
 const NOISE_FACTOR: f64 = 5.0;
 /// Half the spacing of f32, relative to a value.
 const F32_ROUNDING: f64 = 1.0 / (1 << 25) as f64;

@@ -1,4 +1,4 @@
-//! What the outside sees of a model at work: options in, logits lent or signals out.
+//! The public interface of a running model: options in, logits or signals out.
 
 use super::calls::{CallRule, TokenBatch};
 use super::cancel::Canceller;

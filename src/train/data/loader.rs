@@ -22,13 +22,13 @@ pub struct Stages {
     pub token_steps: u64,
     /// Sequences a step, at least 1.
     pub batch_size: usize,
-    /// Times that a labelled sequence may be seen, at least 1.
+    /// How often a labelled sequence may be read, at least 1.
     pub label_epochs: u32,
-    /// Times that a sequence of the token corpus may be seen, at least 1.
+    /// How often a sequence of the token corpus may be read, at least 1.
     pub token_epochs: u32,
 }
 
-/// Sequences given so far, of each stream; what a checkpoint keeps of the loader.
+/// Sequences returned so far, of each stream; a checkpoint stores this.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoaderPosition {
     /// Labelled sequences.
@@ -37,7 +37,7 @@ pub struct LoaderPosition {
     pub tokens: u64,
 }
 
-/// Sequences needed and there, for whoever wants to say so.
+/// Sequences needed and available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coverage {
     /// Labelled sequences that the steps need at most.
@@ -52,7 +52,7 @@ pub struct Coverage {
     pub tokens_excluded: u64,
 }
 
-/// Gives the sequences of each step. Each stream starts its thread when it is first asked, and
+/// Returns the sequences of each step. Each stream starts its thread when it is first asked, and
 /// reads up to `prefetch` steps ahead. Which sequences a step gets depends on seed and position
 /// alone.
 pub struct Loader {
@@ -68,8 +68,8 @@ pub struct Loader {
 impl Loader {
     /// Checks that there are enough sequences for all steps, and leaves those out of `tokens` that
     /// stage 1 may use: the first `labelled_steps * batch_size` of the labels' order, where both
-    /// are of one corpus. They stay left out where `auto` ends stage 1 before it has seen them all:
-    /// those are then not seen at all. Goes on behind `position`.
+    /// are of one corpus. They stay left out even if `auto` ends stage 1 before it has read them
+    /// all; those are then never read. Continues after `position`.
     ///
     /// # Errors
     /// [`DataError::Budget`], [`DataError::NoSource`], [`DataError::Setting`],
@@ -101,7 +101,7 @@ impl Loader {
         Ok(loader)
     }
 
-    /// How far the sequences reach.
+    /// Sequences needed and available.
     pub fn coverage(&self) -> Coverage {
         let (labels, tokens) = (self.labels.as_ref(), self.tokens.as_ref());
         Coverage {
@@ -118,10 +118,11 @@ impl Loader {
         self.position
     }
 
-    /// Goes on behind `position`, as one made there would; what was read ahead is forgotten.
+    /// Continues after `position`, as a new loader would; sequences that were read ahead are
+    /// dropped.
     ///
     /// # Errors
-    /// [`DataError::Position`]; the loader is then of no more use.
+    /// [`DataError::Position`]; the loader must not be used afterwards.
     pub fn resume_after(&mut self, position: LoaderPosition) -> Result<(), DataError> {
         (self.labelled, self.token) = (None, None);
         self.position = position;
@@ -140,7 +141,7 @@ impl Loader {
             Some(stream) => stream,
             None => self.start_labelled(end)?,
         };
-        // After an error the stream stays away: who asks again gets a new one at this position.
+        // After an error the stream is gone; the next call starts a new one at this position.
         let batch = stream.next()?;
         self.labelled = Some(stream);
         self.position.labelled += batch.len() as u64;

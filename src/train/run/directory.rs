@@ -1,4 +1,4 @@
-//! The directory of a run: who may write there, and from where a run resumes.
+//! The directory of a run: its lock, and where a run starts or resumes.
 
 use super::RunError;
 use super::finish::final_dir;
@@ -9,26 +9,26 @@ use crate::train::config::RunConfig;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Whose lock says that a process trains here.
+/// Locked while a process trains here.
 const LOCK_NAME: &str = ".lock";
-/// The configuration as it was resolved.
+/// The resolved configuration.
 pub const CONFIG_NAME: &str = "config.toml";
 
-/// From where a run resumes.
+/// Where a run starts or resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// The beginning; a directory with checkpoints is refused.
+    /// At step 0; a directory with checkpoints is refused.
     Fresh,
-    /// The latest checkpoint, or the beginning where there is none.
+    /// At the latest checkpoint, or at step 0 if there is none.
     Latest,
-    /// The same, of a run that `compare` starts and resumes.
+    /// The same, for runs of `compare`.
     LatestInGrid,
-    /// The checkpoint of this step.
+    /// At the checkpoint of this step.
     At(u64),
 }
 
 impl Start {
-    /// What goes on with what a run that started so has done.
+    /// The command that resumes a run that was started this way.
     pub(super) fn same_command(self) -> &'static str {
         match self {
             Start::Fresh | Start::Latest => "the same command with --resume",
@@ -38,7 +38,7 @@ impl Start {
     }
 }
 
-/// Files that say a directory is something else, which a run would mix its own files with.
+/// Files by which directories of other kinds are recognised; a run must not write into those.
 const FOREIGN: [(&str, &str); 3] = [
     ("plan.json", "labels"),
     ("corpus.json", "a token corpus"),
@@ -55,10 +55,10 @@ pub(super) struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the directory where it is not there, shows that it can be written to, and takes its lock.
+    /// Creates the directory if it does not exist, checks that it can be written to, and locks it.
     pub(super) fn claim(path: &Path, start: Start) -> Result<Self, TrainError> {
         if start == Start::Fresh {
-            // Before anything is made in a directory that is another's.
+            // Before anything is written to a directory of another kind.
             refuse_what_is_there(path)?;
         }
         let checkpoints = CheckpointStore::of_run(path);
@@ -83,7 +83,7 @@ impl RunDir {
         })
     }
 
-    /// The checkpoint to resume from, checked; `None` begins at step 0.
+    /// The checkpoint to resume from, checked; `None` for step 0.
     pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
         Ok(match self.start {
             Start::Fresh => None,
@@ -113,7 +113,7 @@ impl RunDir {
         Ok(moved.into_iter().map(note).collect())
     }
 
-    /// Writes down what is done here.
+    /// Writes `config.toml`.
     pub(super) fn write_config(&self, config: &RunConfig) -> Result<(), TrainError> {
         Ok(config.write(&self.path.join(CONFIG_NAME))?)
     }

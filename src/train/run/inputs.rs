@@ -19,14 +19,14 @@ use crate::train::model::{Capacity, ModelSpec};
 use crate::train::schedule::StagePlan;
 use std::path::{Path, PathBuf};
 
-/// Everything that a run reads, found to belong together.
+/// All inputs of a run, checked to match.
 #[derive(Debug)]
 pub struct Inputs {
     /// The configuration with every default filled in.
     pub config: RunConfig,
     /// Dimensions of the model.
     pub spec: ModelSpec,
-    /// The directory of weights to start from; `None` draws fresh ones.
+    /// The directory of weights to start from; `None` for new ones.
     pub init: Option<PathBuf>,
     /// Which step does what.
     pub stages: StagePlan,
@@ -42,7 +42,7 @@ pub struct Inputs {
     pub special: SpecialIds,
     /// The bytes of `tokenizer.json`, for the exported model.
     pub tokenizer_json: Option<Vec<u8>>,
-    /// What a user should know of what could not be checked.
+    /// Notes for the user on what could not be checked.
     pub notes: Vec<String>,
     /// That the validation is on text that is trained on; among the notes too.
     pub same_text: Option<String>,
@@ -214,7 +214,7 @@ fn validation_on_same_text(
     }))
 }
 
-/// Labels of a selection in a run that is not called one of selected sequences.
+/// A note on labels of a selection in a run whose mode does not say so.
 fn selection_note(config: &RunConfig, labels: &LabelSource) -> Option<String> {
     let is_of_selection = labels.plan().sequences.selection.is_some();
     let is_said = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);

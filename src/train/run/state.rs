@@ -1,4 +1,4 @@
-//! What a run resumes from, beside weights and moments.
+//! The state of a run besides weights and moments.
 
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// What a run reads, by contents, in its directory.
+/// Name of the file with the hashes of a run's inputs.
 pub const SOURCES_NAME: &str = "sources.json";
 
-/// Where a run stands after a step: `state.json` of a checkpoint. Floating point values are written
-/// so that they read back as the same bits.
+/// The state after a step: `state.json` of a checkpoint. Floating-point values are written so that
+/// they read back as the same bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainState {
     /// Steps done.
@@ -27,20 +27,20 @@ pub struct TrainState {
     pub n_tokens: u64,
     /// Seconds that the steps took, over all processes that worked on the run.
     pub seconds: f64,
-    /// Sequences given so far.
+    /// Sequences read so far.
     pub loader: LoaderPosition,
-    /// The transition `auto`, where that is chosen.
+    /// The transition `auto`, if it is used.
     pub auto: Option<AutoTransition>,
     /// The configuration, every default filled in.
     pub config: RunConfig,
     /// What was read.
     pub sources: Sources,
-    /// What wrote this.
+    /// The version that wrote this.
     pub created_by: String,
 }
 
 impl TrainState {
-    /// The one before the first step.
+    /// The state before the first step.
     ///
     /// # Errors
     /// Sources that cannot be read.
@@ -104,7 +104,7 @@ impl TrainState {
     }
 }
 
-/// What a run reads, by its contents: the paths may lead to something else when it resumes.
+/// Hashes of a run's inputs: their paths may name other files when the run resumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     /// Fingerprint of the labels.

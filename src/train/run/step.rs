@@ -1,4 +1,4 @@
-//! One step: batches forward and backward, a look at the numbers, the update.
+//! One step: forward and backward passes, checks, and the update.
 
 use super::Interrupt;
 use super::inputs::Inputs;
@@ -12,16 +12,16 @@ use crate::train::model::Network;
 use crate::train::ops::{AdamW, AdamWConfig};
 use crate::train::schedule::StepPlan;
 
-/// What a step did.
+/// Results of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// What it was to do.
+    /// Its plan.
     pub plan: StepPlan,
     /// Sums over its positions, nats.
     pub sums: LossSums,
     /// Mean NLL of the teacher over the same positions, nats; `None` where the labels do not say.
     pub teacher_nll: Option<f64>,
-    /// How far apart the losses of its positions are; of steps of stage 1 that are logged.
+    /// Variances of the losses over its positions; for logged steps of stage 1.
     pub variance: Option<LossVariance>,
     /// Norm of all gradients before clipping.
     pub grad_norm: f64,
@@ -63,11 +63,11 @@ pub(super) struct StepBatch<'a> {
     pub(super) kd: Option<StepKd<'a>>,
     pub(super) mask_document_borders: bool,
     pub(super) micro_batch_size: usize,
-    /// Borders of the buckets of a step whose variances are wanted.
+    /// Boundaries of the buckets, if variances are needed.
     pub(super) spread_by: Option<[f64; 2]>,
 }
 
-/// What came of the micro-batches of one step.
+/// Results of the micro-batches of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct StepSums {
     pub(super) losses: LossSums,
@@ -91,7 +91,7 @@ impl<'a> StepBatch<'a> {
         }
     }
 
-    /// The same step, of which variances over its positions are wanted too.
+    /// The same step, with variances over its positions.
     pub(super) fn with_spread(self, borders: [f64; 2]) -> Self {
         Self {
             spread_by: Some(borders),
