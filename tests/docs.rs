@@ -65,6 +65,16 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "needs PyTorch",
     ),
     (
+        "docs/python-training.md",
+        "from saltworks_lm.losses import Head, KdPolicy, TopK, head_loss, topk_targets",
+        "needs PyTorch",
+    ),
+    (
+        "docs/python-training.md",
+        "python -m saltworks_lm.train --config run.toml --precision bf16",
+        "needs PyTorch",
+    ),
+    (
         "docs/training.md",
         "saltworks-train run --config examples/llm.toml --output whole --set checkpoint.keep_every=400",
         "it trains for half an hour",
