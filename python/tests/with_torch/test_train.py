@@ -256,7 +256,8 @@ def test_a_damaged_shard_in_the_middle_is_named_with_where_to_go_on(
         content = bytearray(file.read_bytes())
         content[40:200] = bytes(160)
         file.write_bytes(content)
-    config = write_config(start, "shard", data__labels=str(labels), data__shuffle_row_groups=1, data__prefetch=1)
+    over = {"kd__mode": "rkd", "kd__n_kd": None, "data__tokens": None, "data__labels": str(labels)}
+    config = write_config(start, "shard", **over, data__shuffle_row_groups=1, data__prefetch=1)
     assert in_process("--config", str(config), "--device", "cpu") == 3
     said = capsys.readouterr().err
     assert "damaged-labels/positions/part-" in said
