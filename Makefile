@@ -20,7 +20,7 @@ SHARED_DATA ?= $(if $(SALTWORKS_SHARED_DATA),$(SALTWORKS_SHARED_DATA),$(CURDIR)/
 FEATURES = $$(awk '/^\[/ { inside = ($$0 == "[features]") } \
 	inside && /^[a-z]/ && $$1 != "default" { print $$1 }' Cargo.toml)
 
-.PHONY: help setup setup-torch demo test test-python test-torch lint lint-python doc check-features deny audit miri real-data bench dist fuzz coverage
+.PHONY: help setup setup-torch demo test test-python test-torch lint lint-python doc check-features deny audit miri real-data bench dist wheel fuzz coverage
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,9 @@ bench: setup ## Run the benchmarks (release profile).
 
 dist: setup ## Make dist/saltworks-VERSION-TARGET.tar.gz: programs and ONNX Runtime, for glibc 2.28 (x86_64 Linux).
 	@sh scripts/dist.sh
+
+wheel: setup ## Make dist/saltworks_lm-*.whl (manylinux_2_28; ARCH=aarch64 cross-compiles) and the sdist, and try the wheel.
+	@sh scripts/wheel.sh
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (default 180) each.
 	@command -v cargo-fuzz >/dev/null || { echo "needs cargo-fuzz: cargo install cargo-fuzz" >&2; exit 1; }

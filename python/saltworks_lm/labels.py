@@ -45,6 +45,8 @@ class Labels:
         Decoded bytes to keep.
     use_threads
         Decode the columns of a row group on several threads.
+    checksums
+        Compare each page with its checksum. It costs a third of reading; `verify` does it once for all.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class Labels:
         *,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         use_threads: bool = True,
+        checksums: bool = False,
     ) -> None:
         self.path = Path(fspath(path))
         self.plans, self.manifest = read_set(self.path)
@@ -73,7 +76,7 @@ class Labels:
         self.groups = stored if groups is None else check_groups(groups, stored, str(self.path))
         self.places = _places(self.plans, self.manifest)
         self._starts = np.array([place.start for place in self.places], np.int64)
-        self._files = Files(self.path, self.groups, use_threads)
+        self._files = Files(self.path, self.groups, use_threads, checksums)
         self._cache = Cache(self._files.read, cache_bytes)
         #: Rows of the set that are rows here, ascending; None: all.
         self._kept: npt.NDArray[np.int64] | None = None

@@ -65,10 +65,11 @@ class RowGroup:
 class Files:
     """The Parquet files of a set: opened when first asked for, their footers compared with the plan."""
 
-    def __init__(self, root: Path, groups: tuple[str, ...], use_threads: bool) -> None:
+    def __init__(self, root: Path, groups: tuple[str, ...], use_threads: bool, checksums: bool) -> None:
         self.root = root
         self.groups = groups
         self.use_threads = use_threads
+        self.checksums = checksums
         self._open: OrderedDict[Path, pq.ParquetFile] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -133,7 +134,7 @@ class Files:
     def _file(self, path: Path, place: Place) -> pq.ParquetFile:
         file = self._open.get(path)
         if file is None:
-            file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+            file = pq.ParquetFile(path, page_checksum_verification=self.checksums)
             check_footer(path, file.metadata.metadata, place.plan, place.fingerprint, place.shard)
             self._open[path] = file
             # Each holds a footer in memory and a file descriptor.

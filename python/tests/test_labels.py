@@ -312,7 +312,7 @@ def test_a_missing_a_cut_and_a_damaged_file_are_named(golden: Path) -> None:
         Labels(golden)
     path.write_bytes(content)
     damage(path, 300)
-    labels = Labels(golden)
+    labels = Labels(golden, checksums=True)
     assert labels[0].seq_id == 20
     with pytest.raises(sl.DamagedError, match=r"positions/part-00001.parquet, row group 0: .*saltworks verify"):
         labels[8]

@@ -2,17 +2,18 @@
 //! earlier plan in the same directory knows of unchanged files is taken from there.
 
 use super::error::LabelError;
+use super::files::{fingerprint, identify, known_plan};
 use super::inputs::{Inputs, past_the_head, view_of};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
-    Attention, ENGINE_FEATURE, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, LabelSet, Layout, Plan,
+    Attention, ENGINE_FEATURE, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, Layout, Plan,
     PlanCorpus, PlanFile, PlanSelection, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer,
     Positions, SAMPLES_FEATURE, SELECTION_FEATURE, Selection, ViewIdentity,
 };
 use crate::storage;
 use crate::tokens::{EodPosition, Packing, SequenceView, TokenCorpus, TokensError};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Plans what `config` asks for.
 ///
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// A range outside the corpus, ids outside the vocabulary, inputs that cannot be read.
 pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, LabelError> {
     let known = known_plan(&config.output)?;
-    let teacher = plan_teacher(config, inputs, known.as_ref())?;
+    let teacher = plan_teacher(inputs, known.as_ref())?;
     let tokenizer = inputs.tokenizer.clone();
     let plan = assemble(config, &inputs.corpus, tokenizer, teacher, known.as_ref())?;
     if known
@@ -63,12 +64,6 @@ pub(super) fn assemble(
     Ok(plan)
 }
 
-/// The first plan in the directory, if there is one.
-pub(super) fn known_plan(output: &Path) -> Result<Option<Plan>, LabelError> {
-    let set = LabelSet::open_to_extend(output)?;
-    Ok(set.and_then(|set| set.segments.into_iter().next()))
-}
-
 fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, LabelError> {
     match asked {
         SequenceRange::All => Ok(0..n_total),
@@ -106,7 +101,7 @@ fn required_features(config: &LabelConfig, teacher: &PlanTeacher) -> Vec<String>
     required.map(|(feature, _)| feature.to_owned()).collect()
 }
 
-/// What the selection keeps of the range, held against the corpus and how it is cut. Of a selection
+/// What the selection keeps of the range, compared with the corpus and how it is cut. Of a selection
 /// that does not say which sequences it is of, their numbers alone are checked.
 fn plan_selection(
     config: &LabelConfig,
@@ -117,7 +112,7 @@ fn plan_selection(
         return Ok(None);
     };
     if !path.exists() {
-        let got = format!("{}, which is not there", path.display());
+        let got = format!("{}, which does not exist", path.display());
         let expected = "a file that `saltworks select` wrote";
         return Err(LabelError::option("--selection", expected, got));
     }
@@ -132,7 +127,7 @@ fn plan_selection(
         "--selection",
         "a file that keeps some of the sequences to be labelled",
         format!(
-            "{}, which keeps {} sequences and none of {}..{}",
+            "{}, which keeps {} sequences, but none of {}..{}",
             path.display(),
             planned.n_kept,
             range.start,
@@ -147,7 +142,7 @@ fn plan_sequences(
     range: Range<u64>,
 ) -> PlanSequences {
     // Both packings count positions from 0 to the sequence's end: documents packed by themselves
-    // have no border inside a sequence.
+    // have no boundary inside a sequence.
     let attention = match config.options.packing {
         Packing::Concat => Attention::Full,
         Packing::Document => Attention::Document,
@@ -178,13 +173,9 @@ pub(super) fn n_targets(view: &SequenceView<'_>, plan: &Plan) -> u64 {
         .sum()
 }
 
-fn plan_teacher(
-    config: &LabelConfig,
-    inputs: &Inputs,
-    known: Option<&Plan>,
-) -> Result<PlanTeacher, LabelError> {
-    let mut paths = vec![config.teacher.clone()];
-    let beside = |file: &PathBuf| config.teacher.with_file_name("").join(file);
+fn plan_teacher(inputs: &Inputs, known: Option<&Plan>) -> Result<PlanTeacher, LabelError> {
+    let mut paths = vec![inputs.model.path.clone()];
+    let beside = |file: &PathBuf| inputs.model.path.with_file_name("").join(file);
     paths.extend(inputs.teacher.signature().external_files.iter().map(beside));
     paths[1..].sort();
     let files = identify(&paths, known.map_or(&[], |plan| &plan.teacher.files))?;
@@ -196,6 +187,7 @@ fn plan_teacher(
         logits_output: inputs.teacher.signature().logits.name.clone(),
         allowed: inputs.allowed.clone(),
         ignored_tokenizer: inputs.provenance.ignored_tokenizer.clone(),
+        checkpoint: inputs.model.checkpoint.clone(),
         engine: None,
     })
 }
@@ -218,36 +210,6 @@ fn plan_corpus(
         files,
         n_tokens: corpus.n_tokens(),
         n_documents: corpus.n_documents(),
-    })
-}
-
-/// Over the contents only, so that renaming a file changes nothing.
-fn fingerprint(files: &[PlanFile]) -> String {
-    storage::fingerprint_of(files.iter().map(|file| file.blake3.as_str()))
-}
-
-/// Hashes files, but for those that `known` has with the same size and sampled blocks.
-pub(super) fn identify(paths: &[PathBuf], known: &[PlanFile]) -> Result<Vec<PlanFile>, LabelError> {
-    paths.iter().map(|path| identify_one(path, known)).collect()
-}
-
-fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError> {
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned();
-    let sampled_blake3 = storage::sampled_blake3(path)?;
-    let unchanged = |file: &&PlanFile| file.name == name && file.sampled_blake3 == sampled_blake3;
-    if let Some(file) = known.iter().find(unchanged) {
-        return Ok(file.clone());
-    }
-    let hash = storage::hash_file(path)?;
-    Ok(PlanFile {
-        name,
-        bytes: hash.bytes,
-        blake3: hash.blake3,
-        sampled_blake3,
     })
 }
 

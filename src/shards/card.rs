@@ -10,7 +10,7 @@ use super::{ShardsError, json};
 use crate::storage;
 use std::path::Path;
 
-/// A card with this line is written anew with every manifest; another one is somebody's own.
+/// A card with this line is written again with every manifest; another one is somebody's own.
 const MARK: &str = "<!-- Written by `saltworks finalize`, which writes it anew when the labels grow. Remove this line to keep changes of yours. -->";
 
 /// Whose the card of a label directory is.
@@ -18,7 +18,7 @@ const MARK: &str = "<!-- Written by `saltworks finalize`, which writes it anew w
 pub enum CardState {
     /// There is none.
     Absent,
-    /// One that is written anew with every manifest.
+    /// One that is written again with every manifest.
     Ours,
     /// Somebody's own, which stays as it is.
     Theirs,

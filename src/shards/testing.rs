@@ -43,6 +43,7 @@ pub(crate) fn plan() -> Plan {
             logits_output: "logits".to_owned(),
             allowed: Vec::new(),
             ignored_tokenizer: None,
+            checkpoint: None,
             engine: None,
         },
         corpus: PlanCorpus {

@@ -51,7 +51,7 @@ impl Plan {
         })?;
         require(s.end <= s.n_total, "sequences.end", || {
             format!(
-                "the range {}..{} reaches past the {} sequences that there are: end it at most there",
+                "the range {}..{} exceeds the {} sequences that exist: end it there or earlier",
                 s.start, s.end, s.n_total
             )
         })?;
@@ -129,7 +129,7 @@ impl Plan {
                 format!("{tau} is not a positive number other than 1 (1 is always stored)")
             })?;
             require(!s.temperatures[..x].contains(&tau), FIELD, || {
-                format!("{tau} is there twice: give each temperature once")
+                format!("{tau} is given twice: give each temperature once")
             })?;
         }
         Ok(())
@@ -141,7 +141,7 @@ impl Plan {
         let samples = self.signals.samples;
         require(samples.is_some() == has_group, FIELD, || match samples {
             Some(_) => "needs the group samples: add it".to_owned(),
-            None => "is absent, but the group samples needs it: say how ids are drawn".to_owned(),
+            None => "is absent, but the group samples needs it: say how ids are sampled".to_owned(),
         })?;
         require(
             self.requires(SAMPLES_FEATURE) == has_group,
@@ -152,7 +152,7 @@ impl Plan {
             return Ok(());
         };
         require(samples.n_draws > 0, "signals.samples.n_draws", || {
-            "is 0: give at least 1 draw a position".to_owned()
+            "is 0: give at least 1 sample per position".to_owned()
         })?;
         let is_temperature = samples.tau.is_finite() && samples.tau > 0.0;
         require(is_temperature, "signals.samples.tau", || {
@@ -167,7 +167,7 @@ impl Plan {
             "layout.rows_per_shard",
             || {
                 format!(
-                    "is {} with {} rows a row group: a shard holds at least one whole row group",
+                    "is {} with {} rows per row group: a shard has at least one whole row group",
                     l.rows_per_shard, l.rows_per_row_group
                 )
             },
@@ -186,7 +186,7 @@ impl Plan {
             "layout.rows_per_row_group",
             || {
                 format!(
-                    "makes lists of {values} values, past the 2^31 - 1 of a row group: take fewer rows, or a shorter seq_len"
+                    "gives lists of {values} values, above the limit of 2^31 - 1 per row group: use fewer rows, or a shorter seq_len"
                 )
             },
         )?;
@@ -197,7 +197,7 @@ impl Plan {
         require(
             l.first_shard.checked_add(l.n_shards).is_some(),
             "layout.first_shard",
-            || "shard numbers pass 2^32: take larger shards".to_owned(),
+            || "shard numbers exceed 2^32: use larger shards".to_owned(),
         )
     }
 }

@@ -2,6 +2,7 @@
 
 use super::progress::ProgressDisplay;
 use crate::common::exit::Result;
+use crate::common::invocation;
 use crate::common::print::{self, out, say};
 use saltworks::config::text_override;
 use saltworks::train::checkpoint::step_of;
@@ -15,9 +16,9 @@ Examples:
   saltworks-train run --config runs/llm/run.toml --resume
   saltworks-train run --config runs/llm/run.toml --set train.steps=2000 --set kd.mode=salt --output runs/salt";
 
-/// Train a model: from token files, and from labels, with no teacher running.
+/// Train a model from token files and from labels, without running the teacher.
 ///
-/// A run that was stopped resumes with --resume, bit for bit.
+/// A stopped run resumes with --resume, bit for bit.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -26,31 +27,31 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 
-    /// Set a key over the file, such as train.steps=2000; `KEY=` takes it out. May be repeated.
+    /// Override a key of the file, such as train.steps=2000; `KEY=` removes it. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
-    /// Directory of the run, over the file's `output`.
+    /// Directory of the run; overrides the file's `output`.
     #[arg(long, short, value_name = "DIR")]
     output: Option<String>,
 
-    /// Go on from the latest checkpoint, or begin where there is none yet.
+    /// Resume from the latest checkpoint, or start if there is none yet.
     #[arg(long)]
     resume: bool,
 
-    /// Go on from this checkpoint.
+    /// Resume from this checkpoint.
     #[arg(long, value_name = "step-N", value_parser = parse_step)]
     resume_from: Option<u64>,
 
-    /// Say at the end which part of the steps took how long.
+    /// Print the time spent in each part of a step at the end.
     #[arg(long)]
     profile: bool,
 
-    /// Say what a new run would take, and write nothing.
+    /// Print what a new run would need, and write nothing.
     #[arg(long, conflicts_with_all = ["resume", "resume_from"])]
     dry_run: bool,
 
-    /// One JSON object in place of text.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }
@@ -65,14 +66,17 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if args.dry_run {
         let prepared = run::prepare(&config)?;
         if let Some(refused) = prepared.refused_by_output() {
-            say!("note: not begun as it is: {refused}");
+            say!("note: this run would not start: {refused}");
         }
         print_overview(&prepared.overview());
         return Ok(());
     }
     let display = ProgressDisplay::new();
     let observer = Observer {
-        on_start: &say,
+        on_start: &|overview| {
+            invocation::record(&overview.inputs.config.output);
+            say(overview);
+        },
         on_note: &|text| display.say(text),
         on_progress: &|snapshot| display.show(snapshot),
     };
@@ -147,7 +151,7 @@ fn describe(overview: &Overview<'_>) -> Vec<(&'static str, String)> {
                 overview.memory.total().div_ceil(1 << 20),
                 overview.memory.describe(),
                 room.map_or_else(String::new, |room| format!(
-                    "; may take {} MiB",
+                    "; limit {} MiB",
                     room.bytes >> 20
                 ))
             ),
@@ -181,7 +185,7 @@ fn describe_data(overview: &Overview<'_>) -> String {
     if inputs.tokens.is_some() {
         let excluded = match coverage.tokens_excluded {
             0 => String::new(),
-            n => format!(" ({n} more are left to stage 1)"),
+            n => format!(" ({n} more are reserved for stage 1)"),
         };
         parts.push(format!(
             "{} of {} sequences of the corpus{excluded}",
@@ -225,7 +229,7 @@ fn print_outcome(outcome: &Outcome) {
     match outcome {
         Outcome::AlreadyFinished { model } => {
             out!(
-                "nothing to do: the run is finished, its model is {}",
+                "nothing to do: the run is finished; its model is in {}",
                 model.display()
             );
         }
@@ -268,16 +272,16 @@ fn print_finished(finished: &Finished) {
     }
     if let Some(validation) = &finished.validation {
         out!(
-            "validation NLL {:.4} nats a token, perplexity {:.2}",
+            "validation NLL {:.4} nats/token, perplexity {:.2}",
             validation.nll,
             validation.nll.exp()
         );
     }
-    out!("the model is {}", finished.model.display());
+    out!("the model is in {}", finished.model.display());
 }
 
 fn print_profile(finished: &Finished) {
-    out!("fraction of the steps' time:");
+    out!("fraction of the step time:");
     for (name, share) in finished.profile.shares() {
         out!("  {name:<24}{:>5.1}%", 100.0 * share);
     }

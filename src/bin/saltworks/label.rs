@@ -2,7 +2,7 @@
 
 use super::progress::ProgressDisplay;
 use crate::common::exit::Result;
-use crate::common::print::{self, out, say};
+use crate::common::print::{self, counted, out, say};
 use saltworks::config::Typed;
 use saltworks::label::{
     self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome, WithoutNll,
@@ -21,7 +21,7 @@ Examples:
 
 /// Label a token corpus: plan, run the teacher, write shards, finalize.
 ///
-/// A directory in progress is resumed; a finished one is extended by giving another range.
+/// An unfinished directory is resumed; a finished one is extended by another range of sequences.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -29,23 +29,23 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: Typed<LabelOptions>,
 
-    /// Configuration file (TOML); its keys are the flags with underscores, and flags win.
+    /// Configuration file (TOML). Its keys are the flags with underscores; flags override it.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Set a key over the file, such as top_k=32; `KEY=` takes it out. May be repeated.
+    /// Override a key of the file, such as top_k=32; `KEY=` removes it. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
 
-    /// Say what it would cost, from a probe of a few seconds, and write nothing.
+    /// Run the teacher for a few seconds, print the estimated time and size, and write nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// Say at the end where the time went, stage by stage.
+    /// Print the time spent in each stage at the end.
     #[arg(long)]
     pub(crate) profile: bool,
 
-    /// One JSON object in place of text: what was done, or with --dry-run what it would cost.
+    /// Print one JSON object instead of text: what was done, or with --dry-run the estimate.
     #[arg(long, conflicts_with = "profile")]
     pub(crate) json: bool,
 }
@@ -103,14 +103,14 @@ pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
     print_notes(&inputs.notes);
     if inputs.tokenizer.is_none() {
         say!(
-            "note: the tokens do not say which tokenizer made them, so only the range of ids was checked; --tokenizer would check more"
+            "note: the tokens do not record their tokenizer, so only the range of ids was checked; pass --tokenizer to check more"
         );
     }
     say!(
-        "labelling sequences {}: {} targets, {}",
+        "labelling sequences {}: {}, {}",
         sequences(plan),
-        plan.sequences.n_targets,
-        shards(plan.n_shards().into())
+        counted(plan.sequences.n_targets, "target"),
+        counted(plan.n_shards().into(), "shard")
     );
 }
 
@@ -124,13 +124,13 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
     let output = config.output.display();
     if outcome.n_made == 0 {
         out!(
-            "nothing to do: {} there already, unharmed",
-            shards(outcome.n_before)
+            "nothing to do: {} exist already and were checked",
+            counted(outcome.n_before, "shard")
         );
     } else {
         out!(
-            "{} made, {} there before; {:.0} tokens/s",
-            shards(outcome.n_made),
+            "{} written, {} existed before; {:.0} tokens/s",
+            counted(outcome.n_made, "shard"),
             outcome.n_before,
             outcome.tokens_per_s
         );
@@ -138,7 +138,7 @@ fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
     match &outcome.manifest {
         Some(_) => out!("labels are complete in {output} (saltworks stats {output})"),
         None => out!(
-            "task {}/{} is done; once all tasks are: saltworks finalize {output}",
+            "task {}/{} is done; when all tasks are done, run: saltworks finalize {output}",
             config.task.index,
             config.task.count
         ),
@@ -155,7 +155,7 @@ fn warn_of_missing_nll(without_nll: &WithoutNll) {
             ""
         };
         say!(
-            "warning: {} of the sequences labelled now hold a token that the teacher gives no probability; their scores by NLL are null: seq_id {}{more}",
+            "warning: {} of the sequences labelled now contain a token that the teacher gives zero probability; their NLL scores are null: seq_id {}{more}",
             without_nll.n,
             ids.join(", ")
         );
@@ -220,7 +220,7 @@ fn print_estimate(estimate: &Estimate) {
 pub(crate) fn warn_of_long_shards(seconds_per_shard: f64) {
     if seconds_per_shard > LONG_SHARD_SECONDS {
         say!(
-            "warning: a shard takes about {:.0} minutes here, which an interruption would lose; --shard-bytes makes them smaller",
+            "warning: a shard takes about {:.0} minutes here, which an interruption would lose; use a smaller --shard-bytes",
             seconds_per_shard / 60.0
         );
     }
@@ -233,12 +233,8 @@ fn sequences(plan: &Plan) -> String {
     match &sequences.selection {
         None => format!("{start}..{end} of {n_total}"),
         Some(selection) => format!(
-            "that the selection keeps of {start}..{end}, {} of {n_total}",
+            "selected from {start}..{end}, {} of {n_total}",
             selection.n_rows
         ),
     }
-}
-
-fn shards(n: u64) -> String {
-    format!("{n} shard{}", if n == 1 { "" } else { "s" })
 }

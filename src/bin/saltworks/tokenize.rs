@@ -34,20 +34,21 @@ pub(crate) struct Args {
     /// Directory for tokens.bin, tokens.idx and corpus.json.
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
-    /// Id in front of every document; auto: all that the tokenizer's post-processor puts there.
+    /// Id before every document; auto: the ids that the tokenizer's post-processor adds before a
+    /// text.
     #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     bos: SpecialChoice,
-    /// Id after every document; auto: all that the tokenizer's post-processor puts there, else its
-    /// end-of-text token of a well-known name.
+    /// Id after every document; auto: the ids that the tokenizer's post-processor adds after a
+    /// text, or else its end-of-text token, if it has a well-known name.
     #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     eod: SpecialChoice,
-    /// Threads that encode; 0 for one a core. The output is the same for any number.
+    /// Threads that encode; 0 for one per core. The output does not depend on it.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=MAX_THREADS))]
     threads: u16,
-    /// Replace a corpus that is in the output directory.
+    /// Replace an existing corpus in the output directory.
     #[arg(long)]
     overwrite: bool,
-    /// One JSON object in place of text.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }
@@ -70,9 +71,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     let mut writer = CorpusWriter::create(&args.output, &tokenizer, settings)?;
     if writer.replaces_unfinished() {
-        say!(
-            "note: replacing token files that have no corpus.json, as an unfinished run leaves them"
-        );
+        say!("note: replacing token files without a corpus.json, left by an unfinished run");
     }
     let documents = opened.documents;
     let progress = Progress::new(documents.bytes_total());
@@ -104,7 +103,7 @@ fn announce(args: &Args, options: &EncodeOptions, tokenizer: &Tokenizer) {
     say!("bos {bos}; eod {eod}; {} ids", tokenizer.vocab_size());
     if options.eod.is_empty() && args.eod == SpecialChoice::Auto {
         say!(
-            "note: the tokenizer names no token that ends documents, so they run together: choose one with --eod, or say --eod none"
+            "note: the tokenizer has no token that ends documents, so documents are not separated: choose one with --eod, or pass --eod none"
         );
     }
 }

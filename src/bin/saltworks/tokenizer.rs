@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// Eight times the largest in use; memory for all of them is taken at the beginning.
 const MAX_VOCAB_SIZE: i64 = 1 << 21;
 
-/// Make a tokenizer.
+/// Train a tokenizer.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -37,23 +37,23 @@ Example:
 struct TrainArgs {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Number of ids, the 256 bytes and the special tokens included.
+    /// Number of ids, including the 256 bytes and the special tokens.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_VOCAB_SIZE))]
     vocab_size: u32,
-    /// Where the tokenizer.json goes.
+    /// The tokenizer.json to write.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
-    /// Special token; may be repeated. They get the first ids, in this order.
+    /// Special token; may be repeated. Special tokens get the first ids, in this order.
     #[arg(long, value_name = "TOKEN", default_values = [END_OF_TEXT], value_parser = NonEmptyStringValueParser::new())]
     special: Vec<String>,
-    /// Stop reading after so many bytes of text.
+    /// Stop reading after this many bytes of text.
     #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_TRAIN_TEXT_BYTES,
           value_parser = clap::value_parser!(u64).range(1..=DEFAULT_TRAIN_TEXT_BYTES))]
     max_text_bytes: u64,
-    /// Replace a file that is there.
+    /// Replace an existing file.
     #[arg(long)]
     overwrite: bool,
-    /// One JSON object in place of text.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
 }
@@ -77,12 +77,16 @@ fn train(args: TrainArgs) -> Result<()> {
     let bytes_total = opened.documents.bytes_total();
     let progress = Progress::new(bytes_total);
     let trained = train_bpe(opened.documents, &options, |now| {
-        progress.show(&EncodeProgress {
+        let read = EncodeProgress {
             bytes_read: now.bytes_read,
             bytes_total,
             n_documents: now.n_documents,
             n_tokens: 0,
-        });
+        };
+        match now.is_reading {
+            true => progress.show(&read),
+            false => progress.show_phase(&read, "learning merges"),
+        }
     })?;
     progress.finish();
     let tokenizer = Tokenizer::from_bytes(trained.json.as_bytes(), &args.output)?;
@@ -100,7 +104,7 @@ fn summarize(
 ) -> Result<()> {
     let got = tokenizer.vocab_size();
     if got < args.vocab_size {
-        say!("note: the text holds no more pairs to merge than for {got} ids");
+        say!("note: the text has enough pairs to merge for only {got} ids");
     }
     if trained.stopped_early {
         say!(

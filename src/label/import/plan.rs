@@ -2,8 +2,9 @@
 
 use super::ImportSpec;
 use crate::label::error::LabelError;
+use crate::label::files::{identify, known_plan};
 use crate::label::options::LabelConfig;
-use crate::label::planning::{self, identify, known_plan};
+use crate::label::planning;
 use crate::shards::{Group, Plan, PlanTeacher, PlanTokenizer};
 use crate::storage;
 use crate::tokens::TokenCorpus;
@@ -44,6 +45,7 @@ fn plan_teacher(spec: &ImportSpec, known: Option<&Plan>) -> Result<PlanTeacher, 
         logits_output: "logits".to_owned(),
         allowed: Vec::new(),
         ignored_tokenizer: None,
+        checkpoint: None,
         engine: Some(spec.engine.clone()),
     })
 }

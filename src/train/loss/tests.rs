@@ -108,7 +108,8 @@ fn golden_path() -> PathBuf {
 #[track_caller]
 fn assert_near(got: &Expected, expected: &Expected, tolerance: f64, case: &Case) {
     let near = |a: f64, b: f64| (a - b).abs() <= tolerance * b.abs().max(1.0);
-    let all = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| near(a, b));
+    let all =
+        |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| near(a, b));
     let kd = match (got.kd, expected.kd) {
         (Some(a), Some(b)) => near(a, b),
         (a, b) => a == b,
@@ -135,12 +136,24 @@ fn fast(golden: &Golden, case: &Case) -> Expected {
         tau_idx: (case.tau != 1.0 && loss != KdLoss::Sampled).then_some(0),
     });
     let examples = examples(golden);
-    let kd = policy.as_ref().map(|policy| StepKd::new(policy, case.omega, &examples, true));
+    let kd = policy
+        .as_ref()
+        .map(|policy| StepKd::new(policy, case.omega, &examples, true));
     let batch = targets_of(&examples, kd, true);
-    let x_nd: Vec<f32> = golden.positions.iter().flat_map(|p| p.hidden.clone()).collect();
+    let x_nd: Vec<f32> = golden
+        .positions
+        .iter()
+        .flat_map(|p| p.hidden.clone())
+        .collect();
     let (mut dx_nd, mut dweight_vd) = (vec![0.0; x_nd.len()], vec![0.0; golden.weight.len()]);
     let n: f32 = batch.weights_n.iter().sum();
-    let sums = run_head(golden, &x_nd, &batch, n.recip(), (&mut dx_nd, &mut dweight_vd));
+    let sums = run_head(
+        golden,
+        &x_nd,
+        &batch,
+        n.recip(),
+        (&mut dx_nd, &mut dweight_vd),
+    );
     Expected {
         loss: sums.loss / sums.n,
         ce: sums.ce / sums.n,
@@ -186,12 +199,17 @@ fn examples(golden: &Golden) -> Vec<Example> {
 }
 
 fn example(seq_id: u64, positions: &[Position]) -> Example {
-    let borders = positions.iter().enumerate().filter(|(_, p)| p.weight == 0.0);
+    let borders = positions
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.weight == 0.0);
     let starts = borders.map(|(t, _)| t as u32 + 1);
     let labels: Vec<&Labels> = positions.iter().filter_map(|p| p.labels.as_ref()).collect();
     Example {
         seq_id,
-        input_ids: std::iter::once(0).chain(positions.iter().map(|p| p.target)).collect(),
+        input_ids: std::iter::once(0)
+            .chain(positions.iter().map(|p| p.target))
+            .collect(),
         doc_starts: std::iter::once(0).chain(starts).collect(),
         signals: (!labels.is_empty()).then(|| signals(&labels)),
     }
@@ -209,18 +227,26 @@ fn signals(labels: &[&Labels]) -> PositionSignals {
         signals.entropy_t.push(position.entropy);
         signals.topk_ids_tk.extend(&position.topk_ids);
         let logprobs = position.topk_logprobs.iter();
-        signals.topk_logprobs_tk.extend(logprobs.map(|l| l.unwrap_or(f32::NEG_INFINITY)));
+        signals
+            .topk_logprobs_tk
+            .extend(logprobs.map(|l| l.unwrap_or(f32::NEG_INFINITY)));
         signals.tail_mass_t.push(position.tail_mass);
         signals.sampled_ids.extend(&position.sampled_ids);
         signals.sampled_counts.extend(&position.sampled_counts);
-        signals.sample_offsets.push(signals.sampled_ids.len() as u32);
+        signals
+            .sample_offsets
+            .push(signals.sampled_ids.len() as u32);
     }
     signals
 }
 
 /// The definitions, in f64.
 fn reference(golden: &Golden, case: &Case) -> Expected {
-    let hidden: Vec<f64> = golden.positions.iter().flat_map(|p| wide(&p.hidden)).collect();
+    let hidden: Vec<f64> = golden
+        .positions
+        .iter()
+        .flat_map(|p| wide(&p.hidden))
+        .collect();
     let weight = wide(&golden.weight);
     Expected {
         dhidden: differences(&hidden, |hidden| means(golden, case, hidden, &weight).loss),
@@ -250,7 +276,9 @@ fn means(golden: &Golden, case: &Case, hidden: &[f64], weight: &[f64]) -> Expect
     let min_entropy = min_entropy(golden, case);
     for (position, h) in golden.positions.iter().zip(hidden.chunks(golden.d_model)) {
         let rows = weight.chunks(golden.d_model);
-        let logits: Vec<f64> = rows.map(|w| w.iter().zip(h).map(|(a, b)| a * b).sum()).collect();
+        let logits: Vec<f64> = rows
+            .map(|w| w.iter().zip(h).map(|(a, b)| a * b).sum())
+            .collect();
         let w = f64::from(position.weight);
         let ce = -log_softmax(&logits, 1.0)[position.target as usize];
         let labels = position.labels.as_ref();
@@ -308,7 +336,10 @@ fn kd_of(logits: &[f64], labels: &Labels, case: &Case) -> Option<f64> {
     };
     let log_q = log_softmax(logits, student_tau);
     let (kept, tail) = teacher(labels, loss, case.tau);
-    let mut kd: f64 = kept.iter().map(|&(id, p)| plogp(p, log_q[id as usize])).sum();
+    let mut kd: f64 = kept
+        .iter()
+        .map(|&(id, p)| plogp(p, log_q[id as usize]))
+        .sum();
     if tail > 0.0 {
         let is_kept = |id: usize| kept.iter().any(|&(kept, _)| kept as usize == id);
         let others = (0..logits.len()).filter(|&id| !is_kept(id));
@@ -326,10 +357,20 @@ fn teacher(labels: &Labels, loss: KdLoss, tau: f64) -> (Vec<(u32, f64)>, f64) {
     if loss == KdLoss::Sampled {
         let n: f64 = labels.sampled_counts.iter().map(|&c| f64::from(c)).sum();
         let shares = labels.sampled_counts.iter().map(|&c| f64::from(c) / n);
-        return (labels.sampled_ids.iter().copied().zip(shares).collect(), 0.0);
+        return (
+            labels.sampled_ids.iter().copied().zip(shares).collect(),
+            0.0,
+        );
     }
-    let log_partition = if tau == 1.0 { 0.0 } else { f64::from(labels.log_partition) };
-    let stored = labels.topk_logprobs.iter().map(|l| l.map_or(f64::NEG_INFINITY, f64::from));
+    let log_partition = if tau == 1.0 {
+        0.0
+    } else {
+        f64::from(labels.log_partition)
+    };
+    let stored = labels
+        .topk_logprobs
+        .iter()
+        .map(|l| l.map_or(f64::NEG_INFINITY, f64::from));
     let p: Vec<f64> = stored.map(|l| (l / tau - log_partition).exp()).collect();
     let (sum, stored_tail): (f64, f64) = (p.iter().sum(), labels.tail_mass.into());
     let has_tail = tau == 1.0 || (stored_tail > 0.0 && sum <= 1.0);
@@ -356,7 +397,8 @@ fn made() -> Golden {
         target: (n as u32 * 5 + 3) % V as u32,
         weight: if n == 5 { 0.0 } else { 1.0 },
         // The last sequence has none.
-        labels: (n < 7).then(|| stored(&numbers(V, 200 + n, 3.0), n, (n as u32 * 5 + 3) % V as u32)),
+        labels: (n < 7)
+            .then(|| stored(&numbers(V, 200 + n, 3.0), n, (n as u32 * 5 + 3) % V as u32)),
     });
     let mut golden = Golden {
         made_by: "SALTWORKS_BLESS=1 cargo test --lib train::loss::tests".to_owned(),
@@ -368,7 +410,11 @@ fn made() -> Golden {
         positions: positions.collect(),
         cases: cases(),
     };
-    let expected: Vec<Expected> = golden.cases.iter().map(|case| reference(&golden, case)).collect();
+    let expected: Vec<Expected> = golden
+        .cases
+        .iter()
+        .map(|case| reference(&golden, case))
+        .collect();
     for (case, expected) in golden.cases.iter_mut().zip(expected) {
         case.expected = expected;
     }
@@ -384,7 +430,11 @@ fn stored(logits: &[f32], n: u64, target: u32) -> Labels {
     }
     let log_p = log_softmax(&logits, 1.0);
     let mut order: Vec<u32> = (0..V as u32).collect();
-    order.sort_by(|&a, &b| log_p[b as usize].total_cmp(&log_p[a as usize]).then(a.cmp(&b)));
+    order.sort_by(|&a, &b| {
+        log_p[b as usize]
+            .total_cmp(&log_p[a as usize])
+            .then(a.cmp(&b))
+    });
     let rounded = |&id: &u32| Rounding::M5.round(log_p[id as usize] as f32);
     let tail: f64 = order[K..].iter().map(|&id| log_p[id as usize].exp()).sum();
     let tempered: f64 = log_p.iter().map(|l| (l / TAU).exp()).sum();
@@ -393,7 +443,11 @@ fn stored(logits: &[f32], n: u64, target: u32) -> Labels {
         target_logprob: log_p[target as usize].max(-50.0) as f32,
         entropy: -log_p.iter().map(|l| plogp(l.exp(), 0.0)).sum::<f64>() as f32,
         target_rank: order.iter().position(|&id| id == target).unwrap() as u16,
-        topk_logprobs: order[..K].iter().map(rounded).map(|l| l.is_finite().then_some(l)).collect(),
+        topk_logprobs: order[..K]
+            .iter()
+            .map(rounded)
+            .map(|l| l.is_finite().then_some(l))
+            .collect(),
         topk_ids: order[..K].to_vec(),
         tail_mass: tail as f32,
         log_partition: tempered.ln() as f32,
@@ -404,7 +458,12 @@ fn stored(logits: &[f32], n: u64, target: u32) -> Labels {
 
 /// Every loss at three temperings, alone and mixed behind each gate.
 fn cases() -> Vec<Case> {
-    let losses = [KdLoss::TailBucket, KdLoss::Sampled, KdLoss::Renormalize, KdLoss::Drop];
+    let losses = [
+        KdLoss::TailBucket,
+        KdLoss::Sampled,
+        KdLoss::Renormalize,
+        KdLoss::Drop,
+    ];
     let temperings = [
         (1.0, TemperatureMode::Teacher),
         (TAU, TemperatureMode::Teacher),
@@ -422,7 +481,12 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-fn case(loss: Option<KdLoss>, (tau, temperature_mode): (f64, TemperatureMode), gate: Gate, omega: f32) -> Case {
+fn case(
+    loss: Option<KdLoss>,
+    (tau, temperature_mode): (f64, TemperatureMode),
+    gate: Gate,
+    omega: f32,
+) -> Case {
     Case {
         loss,
         tau,

@@ -79,16 +79,22 @@ fn epochs(n_steps: u64, n_tokens: u64) -> u64 {
 }
 
 /// Writes `slm.toml`, `llm.toml` and `experiment.toml`, all of which can be run again by hand.
-pub(super) fn write(dir: &Path, scale: &Scale, n_tokens: u64, seed: u64) -> Result<()> {
+pub(super) fn write(
+    dir: &Path,
+    scale: &Scale,
+    n_tokens: u64,
+    seed: u64,
+    prompt: &str,
+) -> Result<()> {
     let at = dir.to_str().ok_or_else(|| PlaceError {
         expected: "a directory whose path is UTF-8",
         got: format!("`{}`", dir.display()),
-        remedy: "give --output another".to_owned(),
+        remedy: "choose another --output".to_owned(),
     })?;
     for (name, text) in [
         ("slm.toml", slm(at, scale, n_tokens, seed)),
         ("llm.toml", llm(at, scale, n_tokens)),
-        ("experiment.toml", experiment(at, seed)),
+        ("experiment.toml", experiment(at, seed, prompt)),
     ] {
         storage::replace(&dir.join(name), text.as_bytes())?;
     }
@@ -117,12 +123,7 @@ fn llm(at: &str, scale: &Scale, n_tokens: u64) -> String {
     let every = (steps / 20).max(1);
     let log_every = every.min(10);
     format!(
-        "# The large model. experiment.toml says what each arm changes.\noutput = {llm:?}\n\n[model]\n{model}\n\n\
-         [data]\ntokens = {tokens:?}\nlabels = {labels:?}\nvalidation = {held_out:?}\n\
-         tokenizer = {tokenizer:?}\nlabel_epochs = {label_epochs}\ntoken_epochs = {epochs}\n\n\
-         [train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\n\n\
-         [schedule]\nlr = 2e-3\nshape = \"wsd\"\nwarmup_steps = {warmup}\n\n\
-         [kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.9\n\n[eval]\nevery = {every}\nsequences = 64\n\n[log]\nevery = {log_every}\n",
+        "# The large model. experiment.toml lists what each arm changes.\noutput = {llm:?}\n\n[model]\n{model}\n\n[data]\ntokens = {tokens:?}\nlabels = {labels:?}\nvalidation = {held_out:?}\ntokenizer = {tokenizer:?}\nlabel_epochs = {label_epochs}\ntoken_epochs = {epochs}\n\n[train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\n\n[schedule]\nlr = 2e-3\nshape = \"wsd\"\nwarmup_steps = {warmup}\n\n[kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.9\n\n[eval]\nevery = {every}\nsequences = 64\n\n[log]\nevery = {log_every}\n",
         llm = format!("{at}/llm"),
         tokens = format!("{at}/tokens"),
         labels = format!("{at}/labels"),
@@ -132,9 +133,9 @@ fn llm(at: &str, scale: &Scale, n_tokens: u64) -> String {
     )
 }
 
-fn experiment(at: &str, seed: u64) -> String {
+fn experiment(at: &str, seed: u64, prompt: &str) -> String {
     format!(
-        "# With and without the small model's help: the same order of sequences for `baseline` and `salt`.\n\
+        "# With and without labels: `baseline` and `salt` read the same sequences in the same order.\n\
          name = \"A small model's help\"\noutput = {output:?}\nbase = {base:?}\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n\
          [branches]\nshares = [0.6, 0.8, 1.0]\ndecay = 0.1\n\n\
          [arms.baseline]\nset = {{ \"kd.mode\" = \"baseline\" }}\n\n\
@@ -144,7 +145,8 @@ fn experiment(at: &str, seed: u64) -> String {
          [[sets]]\nname = \"held-out\"\nlabels = {held_out:?}\n\n\
          [teacher]\nrun = {slm:?}\n\n\
          [report]\nlabels = {labels:?}\nscores = {scores:?}\nselection = {selection:?}\n\
-         tokenizer = {tokenizer:?}\nheld_out = {held_out:?}\n",
+         tokenizer = {tokenizer:?}\nheld_out = {held_out:?}\nprompt = {prompt}\n",
+        prompt = toml::Value::String(prompt.to_owned()),
         output = format!("{at}/experiment"),
         base = format!("{at}/llm.toml"),
         selected = format!("{at}/labels-selected"),
