@@ -317,7 +317,7 @@ fn what_cannot_be_evaluated_is_refused_with_what_to_do() {
         2,
         &["--seq-len 65", "64"],
     );
-    refused(&["--text", "in.txt", "--seq-len", "0"], 2, &["--seq-len is 0"]);
+    refused(&["--text", "in.txt", "--seq-len", "0"], 2, &["(--seq-len) is 0"]);
     refused(
         &["--text", "in.txt", "--sequence-bos", "97"],
         2,
