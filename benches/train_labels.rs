@@ -188,6 +188,7 @@ impl Trainer {
             d_ff: 768,
             max_seq_len: SEQ_LEN as usize,
             rope_theta: 10_000.0,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: false,
         };

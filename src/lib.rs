@@ -6,8 +6,8 @@
 //! # The modules ("rooms"), in the order that data flows
 //!
 //! - [`corpus`] reads documents, [`tokens`] turns them into token files and views them as sequences.
-//! - [`onnx`] reads what a model file declares, `teacher` runs the model, [`signals`] is the maths on
-//!   one row of logits.
+//! - [`pretrained`] reads Hugging Face checkpoints, [`onnx`] reads what a model file declares and writes
+//!   decoders, `teacher` runs the model, [`signals`] is the maths on one row of logits.
 //! - [`shards`] is the file format, on top of [`storage`]; `label` is the pipeline from tokens to shards.
 //! - [`select`] chooses sequences by their scores, [`bounds`] bounds how far a teacher is from the data,
 //!   [`view`] shows label sets as text.
@@ -30,18 +30,26 @@ extern crate self as saltworks;
 mod models;
 
 pub mod bounds;
+pub mod checkpoint_graph;
 pub mod config;
 pub mod corpus;
+pub mod decoder_file;
 pub mod demo;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod experiment;
-#[cfg(feature = "train")]
+#[cfg_attr(
+    not(feature = "train"),
+    allow(dead_code, reason = "curves of training have more kinds of shapes")
+)]
 mod figure;
 pub mod interrupt;
+pub mod invocations;
 #[cfg(feature = "label")]
 pub mod label;
 pub mod onnx;
+mod page;
+pub mod pretrained;
 pub mod select;
 pub mod shards;
 pub mod signals;

@@ -3,8 +3,11 @@
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/markup.rs"]
+mod markup;
 mod support;
 
+use markup::{check_is_alone, check_markup, linked_file, text_of};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -223,6 +226,109 @@ fn inspect_refuses_a_row_that_is_not_there_and_a_foreign_tokenizer() {
         printed.contains("is not the tokenizer of these labels"),
         "{printed}"
     );
+}
+
+#[test]
+fn a_page_of_the_labels_shows_what_stats_know_and_needs_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("labels.html");
+    let mut command = saltworks();
+    command
+        .arg("report")
+        .arg(labels())
+        .args(["--tokenizer", &tokenizer()])
+        .arg("-o")
+        .arg(&output);
+    let printed = text(&succeed(&mut command));
+    assert!(printed.contains(&output.display().to_string()), "{printed}");
+    let page = std::fs::read_to_string(&output).unwrap();
+    let tags = check_markup(&page);
+    check_is_alone(&page, &tags);
+    for id in [
+        "overview",
+        "positions",
+        "sequences",
+        "teacher",
+        "text",
+        "columns",
+        "provenance",
+    ] {
+        assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
+    }
+    // Every value is in a bar of its histogram.
+    let stats = json_of("stats", &[]);
+    for (name, file, n) in [
+        ("target_nll", "positions.csv", &stats["n_targets"]),
+        ("entropy", "positions.csv", &stats["n_targets"]),
+        ("score_mean_nll", "sequences.csv", &stats["n_rows"]),
+    ] {
+        let csv = linked_file(&tags, file);
+        let lines = csv.lines().filter_map(|line| line.strip_prefix(name));
+        let counts = lines.map(|line| line.rsplit(',').next().unwrap().parse::<u64>().unwrap());
+        assert_eq!(Some(counts.sum::<u64>()), n.as_u64(), "{name}: {csv}");
+    }
+    let shown = text_of(&page);
+    let nll = stats["positions"][0]["mean"].as_f64().unwrap();
+    assert!(shown.contains(&format!("{nll:.3}")), "{nll}");
+    let plan = std::fs::read_to_string(labels().join("plan.json")).unwrap();
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    assert!(shown.contains(plan["teacher"]["fingerprint"].as_str().unwrap()));
+}
+
+#[test]
+fn a_page_of_the_labels_begins_with_warnings_and_spares_files_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("report.html");
+    std::fs::write(&output, "mine").unwrap();
+    let report = |arguments: &[&str]| {
+        let mut command = saltworks();
+        command
+            .arg("report")
+            .arg(labels())
+            .args(arguments)
+            .arg("--output")
+            .arg(dir.path());
+        command
+    };
+    let refused = fail_with(&mut report(&[]), 2);
+    assert!(
+        refused.contains("was not written by saltworks"),
+        "{refused}"
+    );
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), "mine");
+    let printed = succeed(&mut report(&["--overwrite", "--json"]));
+    let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(printed["page"], output.display().to_string());
+    assert_eq!(printed["warnings"], serde_json::json!([]));
+    succeed(&mut report(&[]));
+
+    // A set of which a shard is missing says so before anything else.
+    let partial = dir.path().join("partial");
+    let mut label = saltworks();
+    label
+        .args(["demo", "--teacher", "ngram", "--megabytes", "1", "--output"])
+        .arg(&partial);
+    succeed(&mut label);
+    std::fs::remove_file(partial.join("labels/part-00000.json")).unwrap();
+    let n_shards = json_of("stats", &[])["n_shards"].as_u64().unwrap();
+    let mut command = saltworks();
+    command
+        .arg("report")
+        .arg(partial.join("labels"))
+        .arg("-o")
+        .arg(&output);
+    if n_shards == 1 {
+        let refused = fail_with(&mut command, 2);
+        assert!(refused.contains("no shard"), "{refused}");
+    } else {
+        succeed(&mut command);
+        let page = std::fs::read_to_string(&output).unwrap();
+        let warning = page.find(&format!(
+            "{} of {n_shards} shards are finished",
+            n_shards - 1
+        ));
+        assert!(warning.unwrap() < page.find("class=\"tiles\"").unwrap());
+    }
 }
 
 /// All documents, with the mark that stands between them in the token stream.

@@ -139,6 +139,8 @@ pub struct ReportConfig {
     /// Labels by the same teacher of text that it was not trained on, on which bounds on its divergence
     /// hold.
     pub held_out: Option<PathBuf>,
+    /// Text that the model of every arm continues, with the same seed, when all runs are done.
+    pub prompt: Option<String>,
 }
 
 /// The model that labelled.
@@ -183,6 +185,7 @@ impl ExperimentConfig {
             selection: report.selection,
             tokenizer: report.tokenizer,
             held_out: report.held_out,
+            overwrite: true,
             teacher_run: self.teacher.as_ref().map(|teacher| teacher.run.clone()),
             ..ReportInputs::default()
         }

@@ -23,6 +23,7 @@ impl Experiment {
         watch: &Watch<'_>,
     ) -> Result<Results, ExperimentError> {
         let _lock = self.lock()?;
+        (watch.on_start)();
         write_sets(&self.config.output, &self.sets)?;
         for arm in &self.arms {
             arm.facts.write(&self.config.output, &arm.name)?;

@@ -1,6 +1,6 @@
 //! Results as tables: Markdown for a page, aligned text for a terminal.
 
-use super::summary::{ArmReach, Budget, Reach, Spread};
+use super::summary::{ArmReach, Budget, OverSeeds, Reach};
 use super::{ArmResults, Results};
 use crate::train::eval::BUCKET_NAMES;
 use std::fmt::Write;
@@ -21,19 +21,19 @@ pub struct ResultTable {
     /// Heads of the columns; the first is over the names of the arms.
     pub columns: Vec<String>,
     /// One row an arm.
-    pub rows: Vec<Vec<Cell>>,
+    pub rows: Vec<Vec<TableCell>>,
 }
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cell {
+pub struct TableCell {
     /// Mean and spread.
     pub short: String,
     /// The values by seed, where there are some.
     pub by_seed: Option<String>,
 }
 
-impl Cell {
+impl TableCell {
     fn text(text: impl Into<String>) -> Self {
         Self {
             short: text.into(),
@@ -130,9 +130,9 @@ fn table(
     title: String,
     note: &str,
     columns: Vec<String>,
-    cells: impl Fn(&ArmResults) -> Vec<Cell>,
+    cells: impl Fn(&ArmResults) -> Vec<TableCell>,
 ) -> ResultTable {
-    let row = |arm: &ArmResults| [vec![Cell::text(&arm.name)], cells(arm)].concat();
+    let row = |arm: &ArmResults| [vec![TableCell::text(&arm.name)], cells(arm)].concat();
     ResultTable {
         title,
         note: note.to_owned(),
@@ -204,16 +204,16 @@ fn reaches(results: &Results) -> ResultTable {
 }
 
 /// Mean over the whole runs, from the quickest to the slowest.
-fn seconds_a_step(results: &Results, arm: &ArmResults) -> Cell {
+fn seconds_a_step(results: &Results, arm: &ArmResults) -> TableCell {
     let number = |value: f64| format!("{value:.3}");
     let Some(value) = results.seconds_per_step(arm) else {
-        return Cell::text(NOTHING);
+        return TableCell::text(NOTHING);
     };
     let range = match value.values.len() {
         1 => String::new(),
         _ => format!(", {} to {}", number(value.min), number(value.max)),
     };
-    Cell {
+    TableCell {
         short: format!("{}{range}", number(value.mean)),
         ..spread(results, &Some(value), number)
     }
@@ -293,7 +293,8 @@ fn costs(results: &Results) -> ResultTable {
         "FLOPs: 6 per parameter and token for training, 2 for labelling. Labels are made once for all seeds, and the teacher is trained once. Labelling seconds assume teacher.label_tokens_per_s, or else are estimated from the recorded speed of the teacher's training (labelling takes a third of the FLOPs). Training seconds depend on what else ran on the machine.",
         columns.map(str::to_owned).to_vec(),
         |arm| {
-            let optional = |value: Option<String>| Cell::text(value.unwrap_or(NOTHING.to_owned()));
+            let optional =
+                |value: Option<String>| TableCell::text(value.unwrap_or(NOTHING.to_owned()));
             let needs_teacher = arm.n_labelled_tokens > 0;
             let of_whole = |value: fn(&super::BranchResults) -> f64, number: fn(f64) -> String| {
                 let whole = arm
@@ -301,15 +302,15 @@ fn costs(results: &Results) -> ResultTable {
                     .iter()
                     .filter_map(|run| Some((run.seed, run.at(1.0)?)));
                 let values = whole.map(|(seed, branch)| (seed, value(branch))).collect();
-                spread(results, &Spread::of(values), number)
+                spread(results, &OverSeeds::of(values), number)
             };
             vec![
-                Cell::text(arm.n_labelled_tokens.to_string()),
+                TableCell::text(arm.n_labelled_tokens.to_string()),
                 optional(arm.label_bytes_per_token.map(|bytes| format!("{bytes:.1}"))),
                 optional(Some(arm.label_flops).filter(|f| f.is_finite()).map(flops)),
                 optional(arm.label_seconds.map(|seconds| format!("{seconds:.0}"))),
                 match (needs_teacher, teacher) {
-                    (false, _) => Cell::text("0"),
+                    (false, _) => TableCell::text("0"),
                     (true, teacher) => optional(teacher.map(|teacher| flops(teacher.flops))),
                 },
                 of_whole(|branch| branch.flops, flops),
@@ -331,18 +332,22 @@ fn percent(share: f64, digits: usize) -> String {
     format!("{:.digits$}%", 100.0 * share)
 }
 
-fn nll(results: &Results, value: &Option<Spread>) -> Cell {
+fn nll(results: &Results, value: &Option<OverSeeds>) -> TableCell {
     spread(results, value, |value| format!("{value:.4}"))
 }
 
-fn difference(results: &Results, value: &Option<Spread>) -> Cell {
+fn difference(results: &Results, value: &Option<OverSeeds>) -> TableCell {
     spread(results, value, |value| format!("{value:+.4}"))
 }
 
 /// Mean ± standard deviation; which seeds, where some are not there.
-fn spread(results: &Results, value: &Option<Spread>, number: impl Fn(f64) -> String) -> Cell {
+fn spread(
+    results: &Results,
+    value: &Option<OverSeeds>,
+    number: impl Fn(f64) -> String,
+) -> TableCell {
     let Some(value) = value else {
-        return Cell::text(NOTHING);
+        return TableCell::text(NOTHING);
     };
     let sd = value.sd.map_or(String::new(), |sd| {
         format!(" ± {}", number(sd).trim_start_matches('+'))
@@ -353,7 +358,7 @@ fn spread(results: &Results, value: &Option<Spread>, number: impl Fn(f64) -> Str
         .map(|&(_, value)| number(value))
         .collect();
     let seeds: Vec<u64> = value.values.iter().map(|&(seed, _)| seed).collect();
-    Cell {
+    TableCell {
         short: format!("{}{sd}", number(value.mean)),
         by_seed: Some(values.join(", ") + &only(results, &seeds)),
     }
@@ -373,9 +378,9 @@ fn named_seeds(seeds: &[u64]) -> String {
     format!("{noun} {}", seeds.join(", "))
 }
 
-fn reach_cell(results: &Results, reach: Option<ArmReach>) -> Cell {
+fn reach_cell(results: &Results, reach: Option<ArmReach>) -> TableCell {
     let Some(reach) = reach else {
-        return Cell::text(NOTHING);
+        return TableCell::text(NOTHING);
     };
     let n_never = reach
         .by_seed
@@ -403,7 +408,7 @@ fn reach_cell(results: &Results, reach: Option<ArmReach>) -> Cell {
         .map(|&(_, reach)| said(reach))
         .collect();
     let seeds: Vec<u64> = reach.by_seed.iter().map(|&(seed, _)| seed).collect();
-    Cell {
+    TableCell {
         short,
         by_seed: Some(values.join(", ") + &only(results, &seeds)),
     }

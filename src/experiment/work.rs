@@ -13,14 +13,12 @@ use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointStore;
 use crate::train::config::RunConfig;
 use crate::train::export::check_sealed;
-use crate::train::run::Sources;
+use crate::train::run::{CONFIG_NAME, Sources};
 use std::fs::File;
 use std::path::Path;
 
 /// Whose lock says that a process works here.
 const LOCK_NAME: &str = ".lock";
-/// The configuration of a run, in its directory.
-const RUN_CONFIG_NAME: &str = "config.toml";
 /// Bytes a parameter: weights as safetensors and as ONNX.
 const MODEL_BYTES: u64 = 8;
 /// Bytes a parameter: weights and both moments.
@@ -37,6 +35,8 @@ pub struct RunFilter {
 
 /// Who is told what happens, on a thread of a run's pool.
 pub struct Watch<'a> {
+    /// Once no other process works in the directory, before anything is trained.
+    pub on_start: &'a (dyn Fn() + Sync),
     /// What is worth a line.
     pub on_note: &'a (dyn Fn(&str) + Sync),
     /// After every step.
@@ -316,7 +316,7 @@ fn cells(
 
 /// Refuses the run in `dir`, if there is one, where it was begun with another configuration.
 fn check_recorded(config: &RunConfig, dir: &Path, same: &[&str]) -> Result<(), TrainError> {
-    let path = dir.join(RUN_CONFIG_NAME);
+    let path = dir.join(CONFIG_NAME);
     if !path.is_file() {
         return Ok(());
     }

@@ -73,8 +73,17 @@ impl Panel {
         };
         frame.draw_y(svg);
         frame.draw_x(svg);
+        let has_curves = self.shapes.iter().any(Shape::is_curve);
+        if has_curves {
+            let unit = &self.x.unit;
+            let name = format!("{} {}", unit.suffix, unit.name);
+            svg.begin_plot(&frame.scales(), &name, unit.size);
+        }
         for shape in &self.shapes {
             frame.draw_shape(svg, shape);
+        }
+        if has_curves {
+            svg.end_plot();
         }
         let name = if self.x.unit.name.is_empty() {
             0.0
@@ -92,6 +101,22 @@ impl Frame<'_> {
             self.left + (self.right - self.left) * x,
             self.bottom - (self.bottom - self.top) * y,
         )
+    }
+
+    /// Sides of the plotting area, and the values there: left, right, top and bottom.
+    fn scales(&self) -> [f64; 8] {
+        let (x, y) = (&self.panel.x.range, &self.panel.y.range);
+        let [left, right, top, bottom] = [self.left, self.right, self.top, self.bottom];
+        [
+            left,
+            right,
+            top,
+            bottom,
+            *x.start(),
+            *x.end(),
+            *y.end(),
+            *y.start(),
+        ]
     }
 
     fn draw_y(&self, svg: &mut Svg) {

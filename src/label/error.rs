@@ -1,5 +1,7 @@
 //! What can go wrong between the rooms.
 
+use super::import::ImportError;
+use crate::checkpoint_graph::CheckpointGraphError;
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
 use crate::shards::ShardsError;
@@ -184,6 +186,9 @@ pub enum LabelError {
         "these labels have no top-k ids, so another teacher cannot be compared with them: expected the group topk"
     )]
     NothingToCompare,
+    /// From `import`.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// From `onnx`.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -199,6 +204,9 @@ pub enum LabelError {
     /// From `storage`.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The teacher's checkpoint cannot be read, or its graph not be made.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointGraphError),
 }
 
 impl LabelError {
@@ -231,11 +239,13 @@ impl Classified for LabelError {
             | Self::ChangedTokens { .. } => Kind::BadData,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,
+            Self::Import(error) => error.kind(),
             Self::Onnx(error) => error.kind(),
             Self::Teacher(error) => error.kind(),
             Self::Tokens(error) => error.kind(),
             Self::Shards(error) => error.kind(),
             Self::Storage(error) => error.kind(),
+            Self::Checkpoint(error) => error.kind(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The inputs opened and compared with each other, before any long work.
 
+use super::checkpoint::{TeacherModel, standard_model, teacher_model};
 use super::error::LabelError;
 use super::options::LabelConfig;
 use super::provenance::{self, Provenance};
@@ -19,6 +20,8 @@ pub struct Inputs {
     pub teacher: Teacher,
     /// The same on each of the other devices.
     pub more_teachers: Vec<Teacher>,
+    /// What it was opened from.
+    pub(super) model: TeacherModel,
     /// The tokens, mapped.
     pub corpus: TokenCorpus,
     /// What is known of the tokenizer that made the tokens.
@@ -49,7 +52,8 @@ impl Inputs {
         let provenance = provenance::compare(config, tokenizer.as_ref())?;
         let runtime = load_runtime(config.options.ort_lib.as_deref())?;
         let devices = devices(&config.options.device)?;
-        let mut teacher = open_teacher(config, devices[0], devices.len())?;
+        let model = teacher_model(config, &devices)?;
+        let (model, mut teacher) = open_first(config, model, &devices)?;
         let (vocab_size, note) = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
         check_top_k(config, vocab_size)?;
@@ -58,18 +62,20 @@ impl Inputs {
         let signals = signals_config(&config.plan_signals(), vocab_size);
         let reduced = |teacher: Teacher| teacher.with_reduction(config.options.reduce, &signals);
         let more = devices[1..].iter().map(|&device| {
-            let mut teacher = open_teacher(config, device, devices.len())?;
+            let mut teacher = open_teacher(config, &model, device, devices.len())?;
             teacher.set_calls(calls);
             Ok(reduced(teacher)?)
         });
         let undivided = undivided(config, &corpus);
         let notes = corpus.notes().iter().chain(&undivided);
         let notes = notes.chain(&provenance.notes).chain(&note);
+        let notes = notes.chain(&model.notes).cloned().collect();
         Ok(Self {
             runtime,
-            notes: notes.cloned().collect(),
+            notes,
             provenance,
             more_teachers: more.collect::<Result<_, LabelError>>()?,
+            model,
             teacher: reduced(teacher)?,
             corpus,
             tokenizer,
@@ -151,14 +157,33 @@ fn devices(text: &str) -> Result<Vec<DeviceChoice>, LabelError> {
     Ok(devices)
 }
 
+/// The first, on standard operators where the runtime does not take the others.
+fn open_first(
+    config: &LabelConfig,
+    model: TeacherModel,
+    devices: &[DeviceChoice],
+) -> Result<(TeacherModel, Teacher), LabelError> {
+    match open_teacher(config, &model, devices[0], devices.len()) {
+        Err(LabelError::Teacher(error @ TeacherError::SessionOpen { .. }))
+            if model.has_fallback =>
+        {
+            let model = standard_model(config, &error.to_string())?;
+            let teacher = open_teacher(config, &model, devices[0], devices.len())?;
+            Ok((model, teacher))
+        }
+        opened => Ok((model, opened?)),
+    }
+}
+
 /// One of `n_sessions`, which share the threads.
 fn open_teacher(
     config: &LabelConfig,
+    model: &TeacherModel,
     device: DeviceChoice,
     n_sessions: usize,
 ) -> Result<Teacher, LabelError> {
     let options = TeacherOptions {
-        model: config.teacher.clone(),
+        model: model.path.clone(),
         device,
         threads: (config.threads / n_sessions).max(1),
         logits_output: config.options.logits_output.clone(),
@@ -187,7 +212,7 @@ pub(super) fn view_of<'a>(
     Ok(view)
 }
 
-fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
+pub(super) fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
     let options = OpenOptions {
         format: config.options.tokens_format,
         dtype: config.options.dtype,
@@ -209,7 +234,7 @@ fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
 }
 
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.
-fn tokenizer_facts(
+pub(super) fn tokenizer_facts(
     config: &LabelConfig,
     corpus: &TokenCorpus,
 ) -> Result<Option<PlanTokenizer>, LabelError> {

@@ -9,14 +9,18 @@
 //!    teacher and writing in parallel over bounded queues. Then the manifest is written.
 //!
 //! Many processes may run [`label`] on one directory, each with its own `--task i/n`: they share
-//! only the plan. `estimate` is `--dry-run`; `relabel` and `divergence` are `verify --teacher`
+//! only the plan. `import` takes the numbers of another engine in place of 2 and of the teacher.
+//! `estimate` is `--dry-run`; `relabel` and `divergence` are `verify --teacher`
 //! with the labels' own teacher and with another one.
 
 mod batches;
 mod changed;
+mod checkpoint;
 mod divergence;
 mod error;
 mod estimate;
+mod files;
+mod import;
 mod inputs;
 mod options;
 mod output;
@@ -36,6 +40,7 @@ pub use crate::interrupt::Interrupt;
 pub use divergence::{DivergenceReport, TeacherReport, check_teacher};
 pub use error::LabelError;
 pub use estimate::{Estimate, estimate};
+pub use import::{Import, ImportError, ImportSpec};
 pub use inputs::Inputs;
 pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
 pub use profile::{PipelineStage, Profile};

@@ -113,11 +113,7 @@ fn facts(set: &LabelSet, plan: &Plan, manifest: &Manifest, has_tokenizer: bool) 
     let mut rows = vec![
         (
             "teacher",
-            format!(
-                "{}, {}",
-                names(&plan.teacher.files),
-                code(&plan.teacher.fingerprint)
-            ),
+            format!("{}, {}", teacher(plan), code(&plan.teacher.fingerprint)),
         ),
         ("vocabulary", format!("{} ids", plan.teacher.vocab_size)),
         ("tokenizer", tokenizer(plan, has_tokenizer)),
@@ -214,6 +210,17 @@ fn reading(plan: &Plan) -> String {
          `plan.json` says how the labels were made, `manifest.json` has size and BLAKE3 of every file, and \
          `saltworks verify` checks them."
     )
+}
+
+/// The files of the model, or the engine that ran it.
+fn teacher(plan: &Plan) -> String {
+    match &plan.teacher.engine {
+        None => names(&plan.teacher.files),
+        Some(engine) => code(&format!(
+            "{} by {} {}",
+            engine.model, engine.name, engine.version
+        )),
+    }
 }
 
 fn names(files: &[PlanFile]) -> String {

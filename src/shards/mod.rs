@@ -68,9 +68,10 @@ pub use manifest::{Manifest, ManifestSegment};
 pub use names::{CARD_NAME, MANIFEST_NAME, SELECTION_NAME, TOKENIZER_NAME};
 pub use permutation::Permutation;
 pub use plan::{
-    Attention, FORMAT_VERSION, FieldDifference, Group, IMPOSSIBLE_TARGETS_FEATURE, KNOWN_FEATURES,
-    Layout, Plan, PlanCorpus, PlanFile, PlanSamples, PlanSelection, PlanSequences, PlanSignals,
-    PlanTeacher, PlanTokenizer, Positions, SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
+    Attention, ENGINE_FEATURE, FORMAT_VERSION, FieldDifference, Group, IMPOSSIBLE_TARGETS_FEATURE,
+    KNOWN_FEATURES, Layout, Plan, PlanCheckpoint, PlanCorpus, PlanEngine, PlanFile, PlanSamples,
+    PlanSelection, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
+    SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
 };
 pub use reader::ShardReader;
 pub use row::Row;

@@ -16,6 +16,7 @@ pub const KNOWN_FEATURES: &[&str] = &[
     SAMPLES_FEATURE,
     SELECTION_FEATURE,
     IMPOSSIBLE_TARGETS_FEATURE,
+    ENGINE_FEATURE,
 ];
 /// The feature that labels with the group `samples` require. A reader of before that group would refuse
 /// it all the same, as a word that it does not know in a plan that must be damaged; this way it says
@@ -27,6 +28,9 @@ pub const SELECTION_FEATURE: &str = "selection";
 /// The feature that labels with targets of probability 0 require: a reader without it would take an
 /// infinite NLL or a null score for damage.
 pub const IMPOSSIBLE_TARGETS_FEATURE: &str = "impossible-targets";
+/// The feature that labels of another engine than ONNX Runtime require: a reader without it would compute
+/// another fingerprint of their plan, and take it for damaged.
+pub const ENGINE_FEATURE: &str = "engine";
 /// k of the SALT scores (eq. 10).
 pub const SCORE_K: u32 = crate::signals::SCORE_K as u32;
 
@@ -75,6 +79,38 @@ pub struct PlanTeacher {
     /// that was to be ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignored_tokenizer: Option<String>,
+    /// The checkpoint that the ONNX file was made of, where it was made by this program; absent where an ONNX
+    /// file was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<PlanCheckpoint>,
+    /// The engine that made the numbers, where they were not made by ONNX Runtime here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<PlanEngine>,
+}
+
+/// A checkpoint, and how its graph was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanCheckpoint {
+    /// Its configuration first, then its weights.
+    pub files: Vec<PlanFile>,
+    /// Operators of the graph: `standard` or `fused`.
+    pub dialect: String,
+    /// What its matrices are stored in: `f32`, `f16`, `bf16` or `int8`.
+    pub weights: String,
+    /// The version of the program's graphs.
+    pub graph_version: u32,
+}
+
+/// An engine whose numbers were written as labels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanEngine {
+    /// Its name, such as `vllm`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The model that it ran, and whatever else tells these numbers from others.
+    pub model: String,
 }
 
 /// One input file, with the hash of samples of it that tasks check.

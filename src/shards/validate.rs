@@ -1,7 +1,10 @@
 //! What a plan may say: values that can be, and go together.
 
 use super::ShardsError;
-use super::plan::{Group, IMPOSSIBLE_TARGETS_FEATURE, Plan, SAMPLES_FEATURE, SELECTION_FEATURE};
+use super::plan::{
+    ENGINE_FEATURE, Group, IMPOSSIBLE_TARGETS_FEATURE, Plan, PlanEngine, SAMPLES_FEATURE,
+    SELECTION_FEATURE,
+};
 
 /// `target_rank` saturates at `u16::MAX`, so a kept set may not reach past it.
 const MAX_TOP_K: u32 = u16::MAX as u32;
@@ -12,16 +15,31 @@ impl Plan {
     /// # Errors
     /// [`ShardsError::InvalidPlan`] with the field and what to do.
     pub fn validate(&self) -> Result<(), ShardsError> {
+        self.validate_teacher()?;
         self.validate_sequences()?;
         self.validate_signals()?;
         self.validate_layout()
     }
 
-    fn validate_sequences(&self) -> Result<(), ShardsError> {
-        let s = &self.sequences;
+    fn validate_teacher(&self) -> Result<(), ShardsError> {
         require(self.teacher.vocab_size > 0, "teacher.vocab_size", || {
             "is 0, but a model predicts at least one id".to_owned()
         })?;
+        require(
+            self.requires(ENGINE_FEATURE) == self.teacher.engine.is_some(),
+            "required_features",
+            || "must list `engine` exactly if another engine made the numbers".to_owned(),
+        )?;
+        let has_name = |engine: &PlanEngine| !engine.name.trim().is_empty();
+        require(
+            self.teacher.engine.as_ref().is_none_or(has_name),
+            "teacher.engine.name",
+            || "is empty: say which engine made the numbers".to_owned(),
+        )
+    }
+
+    fn validate_sequences(&self) -> Result<(), ShardsError> {
+        let s = &self.sequences;
         require(s.seq_len > 0, "sequences.seq_len", || {
             "is 0: give at least 1 predicted position".to_owned()
         })?;

@@ -40,7 +40,7 @@ pub use misfit::{Misfit, Noise};
 pub use options::{TeacherInfo, TeacherOptions, Timings};
 pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
 pub use search::Searched;
-pub use session::Teacher;
+pub use session::{Teacher, device_of};
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ use super::device::DeviceChoice;
 use super::error::TeacherError;
 use super::options::TeacherOptions;
 use super::runtime::{RuntimeLibrary, available_providers};
+use crate::onnx::build::ModelBuilder;
+use crate::onnx::{DType, Dim};
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::Session;
@@ -77,6 +79,26 @@ pub(super) fn open_session(
             remedy: device.remedy(),
         }),
     }
+}
+
+/// Whether a session can be made on CUDA: what `auto` takes then.
+pub(super) fn has_cuda(environment: &Environment, library: &RuntimeLibrary) -> bool {
+    let mut model = ModelBuilder::new("nothing");
+    let input = model.input("input", DType::F32, &[Dim::Fixed(1)]);
+    let sum = model.add(&input, &input);
+    model.output("output", &sum, DType::F32, &[Dim::Fixed(1)]);
+    let options = TeacherOptions {
+        model: PathBuf::new(),
+        device: DeviceChoice::Cuda(0),
+        threads: 1,
+        logits_output: None,
+        seq_len_max: 1,
+    };
+    let source = Source::Bytes {
+        model: &model.to_bytes(),
+        external_files: &[],
+    };
+    session_on(environment, library, &options, source, options.device).is_ok()
 }
 
 /// For a device of which nothing is known but that it can be asked for.

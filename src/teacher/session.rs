@@ -7,12 +7,29 @@ use super::device::DeviceChoice;
 use super::error::{TeacherError, is_passing_fault};
 use super::misfit::Noise;
 use super::model::Model;
+use super::open::has_cuda;
 use super::options::{TeacherInfo, TeacherOptions, Timings};
 use super::reduction::Reduction;
+use super::runtime::environment;
 use crate::onnx::{DType, Signature, read_signature};
 use crate::signals::{Logits, LogitsData, SequenceSignals, SequenceTargets, SignalsConfig};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// The device that `choice` is on this machine: `auto` is one of the others.
+///
+/// # Errors
+/// No ONNX Runtime.
+pub fn device_of(choice: DeviceChoice) -> Result<DeviceChoice, TeacherError> {
+    if choice != DeviceChoice::Auto {
+        return Ok(choice);
+    }
+    let (environment, library) = environment()?;
+    Ok(match has_cuda(environment, library) {
+        true => DeviceChoice::Cuda(0),
+        false => DeviceChoice::Cpu,
+    })
+}
 
 /// One model, loaded and ready.
 pub struct Teacher {

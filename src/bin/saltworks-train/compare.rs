@@ -1,7 +1,9 @@
 //! `saltworks-train compare`: a grid of runs, and what it shows.
 
 use super::opened::{end_now, end_when_interrupted};
+use super::samples;
 use crate::common::exit::Result;
+use crate::common::invocation;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{Display, time_left};
 use saltworks::experiment::report::{self, ReportInputs};
@@ -52,6 +54,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = ExperimentConfig::read(&args.config)?;
     let output = config.output.clone();
     let report = config.report_inputs();
+    let prompt = config.report.prompt.clone();
     let results = if args.report_only {
         end_when_interrupted()?;
         experiment::write(&config)?
@@ -71,7 +74,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             out!("nothing was written");
             return Ok(());
         }
-        work(&experiment)?
+        work(&experiment, &output)?
     };
     if args.json {
         print::json(&results, true)?;
@@ -80,6 +83,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
             out!("{}", output.join(name).display());
         }
+    }
+    if let Some(prompt) = prompt.filter(|_| !args.report_only) {
+        samples::write(&output, &results, &samples::Options::of(prompt))?;
     }
     let page = write_report(&output, &results, &report)?;
     if let Some(page) = page.filter(|_| !args.json) {
@@ -110,9 +116,10 @@ fn write_report(
     Ok(Some(written.page))
 }
 
-fn work(experiment: &Experiment) -> Result<experiment::Results> {
+fn work(experiment: &Experiment, output: &Path) -> Result<experiment::Results> {
     let display = Display::new(0, "steps");
     let watch = Watch {
+        on_start: &|| invocation::record(output),
         on_note: &|text| display.say(text),
         on_progress: &|snapshot| show(&display, snapshot),
     };

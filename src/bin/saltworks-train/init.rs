@@ -85,6 +85,7 @@ fn print_model(from: &From) {
         d_ff,
         max_seq_len,
         rope_theta,
+        rope_scaling,
         norm_eps,
         tie_embeddings,
     } = spec;
@@ -103,6 +104,10 @@ fn print_model(from: &From) {
     ];
     for (name, value) in dims {
         out!("  {name:<15}{value}");
+    }
+    if let Some(scaling) = rope_scaling {
+        let (factor, n_original) = (scaling.factor, scaling.n_original);
+        out!("  rope_scaling   llama3, by {factor} from {n_original} positions on");
     }
 }
 

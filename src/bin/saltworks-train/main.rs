@@ -12,6 +12,7 @@ mod plot;
 mod progress;
 mod report;
 mod run;
+mod samples;
 mod signals;
 
 use clap::{Parser, Subcommand};

@@ -1,7 +1,9 @@
 //! `saltworks-train report`: an experiment as one page.
 
 use super::opened::end_when_interrupted;
+use super::samples;
 use crate::common::exit::Result;
+use crate::common::invocation;
 use crate::common::print::{self, out, say};
 use saltworks::experiment::report::{ReportInputs, read_results, write};
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   saltworks-train report experiment
+  saltworks-train report experiment --prompt \"The sea\"
   saltworks-train report experiment --labels labels --tokenizer tokenizer.json --output page";
 
 /// Write the report of an experiment: one HTML file that opens from disk, and its figures as SVG and PNG.
@@ -38,6 +41,11 @@ pub(crate) struct Args {
     /// Where to; the experiment's own directory unless given.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    samples: samples::Options,
+    /// Replace a report.html that is no report of saltworks.
+    #[arg(long)]
+    overwrite: bool,
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -46,6 +54,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     end_when_interrupted()?;
     let results = read_results(&args.experiment)?;
+    if args.samples.prompt.is_some() {
+        samples::write(&args.experiment, &results, &args.samples)?;
+        invocation::record(&args.experiment);
+    }
     let output = args.output.unwrap_or_else(|| args.experiment.clone());
     let inputs = ReportInputs {
         root: args.experiment,
@@ -54,6 +66,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         selection: args.selection,
         tokenizer: args.tokenizer,
         held_out: args.held_out,
+        overwrite: args.overwrite,
         ..ReportInputs::default()
     };
     let written = write(&output, &results, &inputs)?;

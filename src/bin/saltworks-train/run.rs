@@ -2,6 +2,7 @@
 
 use super::progress::ProgressDisplay;
 use crate::common::exit::Result;
+use crate::common::invocation;
 use crate::common::print::{self, out, say};
 use saltworks::config::text_override;
 use saltworks::train::checkpoint::step_of;
@@ -72,7 +73,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let display = ProgressDisplay::new();
     let observer = Observer {
-        on_start: &say,
+        on_start: &|overview| {
+            invocation::record(&overview.inputs.config.output);
+            say(overview);
+        },
         on_note: &|text| display.say(text),
         on_progress: &|snapshot| display.show(snapshot),
     };

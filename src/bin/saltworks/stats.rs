@@ -4,11 +4,10 @@ use crate::common::exit::Result;
 use crate::common::print;
 use crate::common::progress::Display;
 use crate::terminal;
-use saltworks::bounds::{
-    BoundsError, HeldOut, TeacherCollector, TeacherFigures, compare_held_out, teacher_figures,
-};
-use saltworks::shards::{LabelSet, Row};
-use saltworks::view::{SetStats, collect_stats, render_held_out, render_stats, render_teacher};
+use saltworks::bounds::{HeldOut, TeacherFigures, compare_held_out, teacher_figures};
+use saltworks::shards::LabelSet;
+use saltworks::view::report::collect_labels;
+use saltworks::view::{SetStats, render_held_out, render_stats, render_teacher};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -16,6 +15,9 @@ const EXAMPLES: &str = "\
 Examples:
   saltworks stats labels
   saltworks stats labels --held-out labels-held-out --json";
+
+/// Bars of a histogram.
+const N_BARS: usize = 12;
 
 /// Show statistics of a label set.
 ///
@@ -78,23 +80,10 @@ fn text(shown: &Shown) -> String {
 }
 
 fn collect(set: &LabelSet, k: Option<u32>) -> Result<(SetStats, TeacherFigures)> {
-    let mut collector = TeacherCollector::new(set, k)?;
     let display = Display::new(n_targets(set), "targets");
-    let mut n_done = 0;
-    let stats = collect_stats(set, |rows: &[Row]| {
-        for row in rows {
-            collector.add(row);
-            n_done += u64::from(row.n_targets);
-        }
-        display.at(n_done);
-    });
+    let collected = collect_labels(set, k, N_BARS, |n_done| display.at(n_done));
     display.finish();
-    let stats = stats?;
-    let teacher = collector.finish();
-    let teacher = teacher.ok_or_else(|| BoundsError::NothingFinished {
-        dir: set.dir.clone(),
-    })?;
-    Ok((stats, teacher))
+    Ok(collected?)
 }
 
 fn beside(
@@ -109,7 +98,7 @@ fn beside(
     Ok(compare_held_out(set, teacher, other, figures?)?)
 }
 
-fn n_targets(set: &LabelSet) -> u64 {
+pub(crate) fn n_targets(set: &LabelSet) -> u64 {
     let plans = set.segments.iter();
     plans.map(|plan| plan.sequences.n_targets).sum()
 }

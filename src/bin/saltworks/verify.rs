@@ -6,6 +6,7 @@ use crate::common::progress::Display;
 use crate::common::signals;
 use indicatif::{BinaryBytes, HumanCount};
 use saltworks::label::{self, DivergenceReport, LabelConfig, RelabelReport, TeacherReport};
+use saltworks::onnx::decoder::WeightFormat;
 use saltworks::shards::{self, Finding, LabelSet, ShardsError, VerifyOptions, VerifyReport};
 use saltworks::teacher::ReduceChoice;
 use std::path::{Path, PathBuf};
@@ -22,11 +23,23 @@ Examples:
 pub(crate) struct Args {
     /// The label directory.
     labels: PathBuf,
-    /// Label a sample again with this teacher (the ONNX file that made the labels), and compare.
+    /// Label a sample again with this teacher (the checkpoint or ONNX file that made the labels), and compare.
     /// With another teacher of the same vocabulary, print how far the labels are from it (KL, top-1
     /// agreement): this measures the cost of quantising a teacher.
-    #[arg(long, value_name = "FILE", requires = "tokens")]
+    #[arg(long, value_name = "PATH", requires = "tokens")]
     teacher: Option<PathBuf>,
+    /// Where the graph of a checkpoint is kept. Default: teacher-cache, beside the labels.
+    #[arg(long, value_name = "DIR", requires = "teacher")]
+    teacher_cache: Option<PathBuf>,
+    /// What the matrices of a checkpoint are stored in: f32, f16, bf16 or int8. Default: as of the labels' own
+    /// checkpoint, else f32.
+    #[arg(
+        long,
+        value_name = "TYPE",
+        requires = "teacher",
+        hide_possible_values = true
+    )]
+    teacher_weights: Option<WeightFormat>,
     /// The token corpus that was labelled.
     #[arg(long, value_name = "PATH", requires = "teacher")]
     tokens: Option<PathBuf>,
@@ -94,6 +107,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
 fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> Result<TeacherReport> {
     let set = LabelSet::open(&args.labels)?;
     let mut config = LabelConfig::of_set(&set, teacher, tokens)?;
+    config.options.teacher_cache.clone_from(&args.teacher_cache);
+    let weights = args.teacher_weights.or(config.options.teacher_weights);
+    config.options.teacher_weights = weights;
     config.options.device.clone_from(&args.device);
     config.options.reduce = args.reduce;
     config.options.ort_lib.clone_from(&args.ort_lib);

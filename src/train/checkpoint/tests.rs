@@ -343,6 +343,7 @@ fn spec() -> ModelSpec {
         d_ff: 5,
         max_seq_len: 8,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings: false,
     }

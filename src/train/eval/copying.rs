@@ -235,6 +235,7 @@ mod tests {
             d_ff: 8,
             max_seq_len: 40,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: false,
         }

@@ -296,6 +296,7 @@ mod tests {
             d_ff: 4,
             max_seq_len: 8,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: true,
         };

@@ -3,6 +3,7 @@
 use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
 use crate::onnx::OnnxError;
+use crate::pretrained::PretrainedError;
 use crate::storage::StorageError;
 use crate::tokens::TokensError;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// A model that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
+    /// A checkpoint that cannot be read.
+    #[error(transparent)]
+    Pretrained(#[from] PretrainedError),
     /// A file cannot be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -22,24 +26,6 @@ pub enum ExportError {
         expected: &'static str,
         /// What to do.
         remedy: &'static str,
-    },
-    /// Something else that has the name of a file of a model.
-    #[error("{} is {got}: expected a file of the model; {remedy}", path.display())]
-    NotThatFile {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        got: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// Weights that the index names are not there.
-    #[error("{} does not exist, although {} names it: download it again", path.display(), index.display())]
-    MissingShard {
-        /// The file.
-        path: PathBuf,
-        /// The index.
-        index: PathBuf,
     },
     /// A file is not the one that was written with the model.
     #[error("{} has changed since it was written: expected {expected}, got {got}; restore it, or remove {} if the change was on purpose", path.display(), seal.display())]
@@ -66,22 +52,6 @@ pub enum ExportError {
     Interrupted {
         /// The output.
         path: PathBuf,
-    },
-    /// A file that is not in the safetensors format.
-    #[error("{} is not a complete safetensors file ({reason}); copy or download it again", path.display())]
-    NotSafetensors {
-        /// The file.
-        path: PathBuf,
-        /// What the parser said.
-        reason: String,
-    },
-    /// A file that is not the JSON it should be.
-    #[error("{} is not a JSON object ({reason}); copy or download it again", path.display())]
-    NotJson {
-        /// The file.
-        path: PathBuf,
-        /// What the parser said.
-        reason: String,
     },
     /// A model whose configuration asks for what the trainer does not have.
     #[error("{}: {key}: expected {expected}, got {got}; {remedy}", path.display())]
@@ -162,11 +132,8 @@ impl Classified for ExportError {
             ExportError::Storage(error) => error.kind(),
             ExportError::Tokens(error) => error.kind(),
             ExportError::Onnx(error) => error.kind(),
-            ExportError::NotSafetensors { .. }
-            | ExportError::NotJson { .. }
-            | ExportError::NotThatFile { .. }
-            | ExportError::MissingShard { .. }
-            | ExportError::Changed { .. }
+            ExportError::Pretrained(error) => error.kind(),
+            ExportError::Changed { .. }
             | ExportError::Unsealed { .. }
             | ExportError::Tensor { .. } => Kind::BadData,
             ExportError::Interrupted { .. } => Kind::Interrupted,

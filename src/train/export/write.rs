@@ -2,13 +2,11 @@
 
 use super::ExportError;
 use super::config::{SpecialIds, config_json, eos_value, pretty};
-use super::names::{
-    CONFIG_JSON, GENERATION_CONFIG_JSON, MODEL_SAFETENSORS, SEAL_JSON, TOKENIZER_CONFIG_JSON,
-    TOKENIZER_JSON,
-};
+use super::names::{GENERATION_CONFIG_JSON, SEAL_JSON, TOKENIZER_CONFIG_JSON};
 use super::safetensors::seal_params;
 use super::seal::ModelSeal;
 use crate::interrupt::Interrupt;
+use crate::pretrained::{CONFIG_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
 use crate::storage::{Partial, Sealed, remove_file, sweep_abandoned_where};
 use crate::tokens::Tokenizer;
 use crate::train::model::Params;

@@ -13,6 +13,8 @@
 
 mod step;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 pub use step::StepKd;
 pub use targets::targets_of;

@@ -13,10 +13,12 @@
 //! ```
 //!
 //! Those are never cut: a resumed run begins another file with a `SessionLog` START at its first
-//! step, at which TensorBoard forgets the later points of the earlier files.
+//! step, at which TensorBoard forgets the later points of the earlier files. The settings of a run are in each file
+//! for its HPARAMS tab.
 
 mod error;
 mod events;
+mod hparams;
 mod jsonl;
 mod line;
 mod log;
@@ -26,6 +28,7 @@ mod tests;
 
 pub use error::MetricsError;
 pub use events::EventsWriter;
+pub use hparams::{Hparam, Hparams, hparams_of};
 pub use jsonl::{METRICS_NAME, MetricsWriter, read_metrics};
 pub use line::{LossVariance, MetricsLine, StageLine, TrainLine, ValidLine};
 pub use log::RunLog;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Locked while a process trains here.
 const LOCK_NAME: &str = ".lock";
 /// The resolved configuration.
-const CONFIG_NAME: &str = "config.toml";
+pub const CONFIG_NAME: &str = "config.toml";
 
 /// Where a run starts or resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

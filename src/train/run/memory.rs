@@ -411,6 +411,7 @@ mod tests {
             d_ff: most,
             max_seq_len: most,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: false,
         };
@@ -540,6 +541,7 @@ mod tests {
             d_ff: 688,
             max_seq_len: 256,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: true,
         };

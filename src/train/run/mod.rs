@@ -41,7 +41,7 @@ mod validation;
 mod variances;
 
 pub use crate::interrupt::Interrupt;
-pub use directory::Start;
+pub use directory::{CONFIG_NAME, Start};
 pub use error::RunError;
 pub use identity::{corpus_identity, identity_in_plan, labelled_identity};
 pub use inputs::Inputs;

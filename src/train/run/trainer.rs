@@ -111,7 +111,7 @@ impl<'a> Trainer<'a> {
             interrupt,
             observer,
             loader: start_point.loader,
-            log: Log::open(&dir.path, inputs.config.log.tensorboard, state.step)?,
+            log: Log::open(&dir.path, &inputs.config, state.step)?,
             pace: Pace::new(inputs, peak),
             profile: StepProfile::default(),
             network: Network::new(start_point.params, inputs.capacity()),
@@ -467,7 +467,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Writes the trained model; what only training needs is freed first.
-    pub(super) fn finish(self) -> Result<Finished, TrainError> {
+    pub(super) fn finish(mut self) -> Result<Finished, TrainError> {
+        let ended = self.log.end();
+        ended.map_err(|error| self.unlogged(error))?;
         let (saved, resume) = (self.saved(), self.same_command());
         drop((self.optimizer, self.loader, self.validation));
         let params = self.network.into_params();

@@ -24,6 +24,8 @@ fn plan() -> Plan {
             logits_output: "logits".to_owned(),
             allowed: Vec::new(),
             ignored_tokenizer: None,
+            checkpoint: None,
+            engine: None,
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,
@@ -159,7 +161,7 @@ fn statistics_cover_the_finished_shards_alone_and_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let set = set_with(dir.path(), &[0, 2]);
     let mut seen = Vec::new();
-    let stats = collect_stats(&set, |rows| seen.push(rows.len())).unwrap();
+    let stats = collect_stats(&set, 12, |rows| seen.push(rows.len())).unwrap();
     assert_eq!((stats.n_shards, stats.n_shards_finished), (3, 2));
     assert_eq!((stats.labels.n_rows, stats.labels.n_targets), (6, 18));
     assert_eq!(seen, [2, 2, 2]);
@@ -184,7 +186,7 @@ fn statistics_cover_the_finished_shards_alone_and_say_so() {
 fn a_set_of_which_nothing_is_finished_has_no_statistics() {
     let dir = tempfile::tempdir().unwrap();
     let set = set_with(dir.path(), &[]);
-    let error = collect_stats(&set, |_| {}).unwrap_err();
+    let error = collect_stats(&set, 12, |_| {}).unwrap_err();
     assert!(
         matches!(error, ViewError::NothingFinished { .. }),
         "{error}"
@@ -195,7 +197,7 @@ fn a_set_of_which_nothing_is_finished_has_no_statistics() {
 fn the_json_is_flat_and_names_every_column() {
     let dir = tempfile::tempdir().unwrap();
     let set = set_with(dir.path(), &[0, 1, 2]);
-    let json = serde_json::to_value(collect_stats(&set, |_| {}).unwrap()).unwrap();
+    let json = serde_json::to_value(collect_stats(&set, 12, |_| {}).unwrap()).unwrap();
     assert_eq!(json["n_rows"], 10);
     assert_eq!(json["n_shards_finished"], 3);
     assert_eq!(json["columns"][0]["file"], "scores");

@@ -3,6 +3,7 @@
 use super::configs::{self, SEQ_LEN, Scale};
 use super::{Args, claim, story, texts};
 use crate::common::exit::{Context, Result};
+use crate::common::invocation;
 use crate::common::print::out;
 use crate::signals;
 use saltworks::demo::DemoError;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Megabytes of text, unless said otherwise.
 const DEFAULT_MEGABYTES: u64 = 8;
+/// Words that the models continue.
+const N_PROMPT_WORDS: usize = 8;
 /// The small model as ONNX, in the demo's directory.
 const TEACHER: &str = "slm/final/model.onnx";
 /// Time between two looks at a command and at the wish to stop.
@@ -27,6 +30,8 @@ struct Stage {
     program: &'static str,
     arguments: Vec<String>,
     done: PathBuf,
+    /// Where its command is recorded.
+    record: PathBuf,
 }
 
 /// `messages` are options that every command takes.
@@ -46,7 +51,7 @@ pub(super) fn run(args: &Args, messages: &[String]) -> Result<()> {
         stage.run(i + 1, &interrupt, messages)?;
     }
     let n_tokens = n_tokens(dir)?;
-    configs::write(dir, &scale, n_tokens, args.seed)?;
+    configs::write(dir, &scale, n_tokens, args.seed, &prompt(dir)?)?;
     let after = demo.model_stages(n_tokens);
     for (i, stage) in after.iter().enumerate() {
         stage.run(N_STAGES - after.len() + i + 1, &interrupt, messages)?;
@@ -111,6 +116,7 @@ impl Demo<'_> {
             program,
             arguments: arguments.iter().map(|each| each.to_string()).collect(),
             done: self.dir.join(done),
+            record: self.dir.join("experiment"),
         }
     }
 
@@ -277,6 +283,21 @@ impl Demo<'_> {
     }
 }
 
+/// The first words of the first document held out, which every model then continues.
+fn prompt(dir: &Path) -> Result<String> {
+    let path = dir.join("held-out.jsonl");
+    let text = std::fs::read_to_string(&path).context("cannot read the held-out text")?;
+    let document = serde_json::from_str(text.lines().next().unwrap_or("{}"));
+    let document: serde_json::Value = document
+        .map_err(std::io::Error::from)
+        .context("cannot read the held-out text")?;
+    let words = document["text"]
+        .as_str()
+        .unwrap_or_default()
+        .split_whitespace();
+    Ok(words.take(N_PROMPT_WORDS).collect::<Vec<_>>().join(" "))
+}
+
 fn n_tokens(dir: &Path) -> Result<u64> {
     Ok(TokenCorpus::open(&dir.join("tokens"), &OpenOptions::default())?.n_tokens())
 }
@@ -293,7 +314,7 @@ impl Stage {
         out!("$ {}", self.line());
         let status = self.run_to_its_end(interrupt, messages)?;
         if status.success() {
-            return Ok(());
+            return self.record();
         }
         // A signal that ends a command without its consent is no exit code.
         let code = status.code().and_then(|code| u8::try_from(code).ok());
@@ -303,6 +324,17 @@ impl Stage {
             code: code.unwrap_or(1),
         }
         .into())
+    }
+
+    /// Keeps the command for the report. Runs and experiments record theirs by themselves.
+    fn record(&self) -> Result<()> {
+        if self.program != "saltworks" {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&self.record).context("cannot make the experiment's directory")?;
+        let program = std::iter::once(self.program.to_owned());
+        let argv = program.chain(self.arguments.iter().cloned()).collect();
+        Ok(invocation::of(argv).record(&self.record)?)
     }
 
     /// As it could be typed.
@@ -316,6 +348,7 @@ impl Stage {
         // A group of its own: Ctrl-C on a terminal reaches this process alone, which passes on one
         // signal; two would end the command at once.
         command
+            .arg0(self.program)
             .args(&self.arguments)
             .args(messages)
             .process_group(0);

@@ -79,7 +79,13 @@ fn epochs(n_steps: u64, n_tokens: u64) -> u64 {
 }
 
 /// Writes `slm.toml`, `llm.toml` and `experiment.toml`, all of which can be run again by hand.
-pub(super) fn write(dir: &Path, scale: &Scale, n_tokens: u64, seed: u64) -> Result<()> {
+pub(super) fn write(
+    dir: &Path,
+    scale: &Scale,
+    n_tokens: u64,
+    seed: u64,
+    prompt: &str,
+) -> Result<()> {
     let at = dir.to_str().ok_or_else(|| PlaceError {
         expected: "a directory whose path is UTF-8",
         got: format!("`{}`", dir.display()),
@@ -88,7 +94,7 @@ pub(super) fn write(dir: &Path, scale: &Scale, n_tokens: u64, seed: u64) -> Resu
     for (name, text) in [
         ("slm.toml", slm(at, scale, n_tokens, seed)),
         ("llm.toml", llm(at, scale, n_tokens)),
-        ("experiment.toml", experiment(at, seed)),
+        ("experiment.toml", experiment(at, seed, prompt)),
     ] {
         storage::replace(&dir.join(name), text.as_bytes())?;
     }
@@ -127,9 +133,20 @@ fn llm(at: &str, scale: &Scale, n_tokens: u64) -> String {
     )
 }
 
-fn experiment(at: &str, seed: u64) -> String {
+fn experiment(at: &str, seed: u64, prompt: &str) -> String {
     format!(
-        "# With and without labels: `baseline` and `salt` read the same sequences in the same order.\nname = \"A small model's help\"\noutput = {output:?}\nbase = {base:?}\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n[branches]\nshares = [0.6, 0.8, 1.0]\ndecay = 0.1\n\n[arms.baseline]\nset = {{ \"kd.mode\" = \"baseline\" }}\n\n[arms.salt]\nset = {{ \"kd.mode\" = \"salt\" }}\n\n[arms.salt-ds]\nset = {{ \"kd.mode\" = \"salt-ds\", \"data.labels\" = {selected:?}, \"data.selection\" = {selection:?} }}\nscored = [{scores:?}]\n\n[[sets]]\nname = \"held-out\"\nlabels = {held_out:?}\n\n[teacher]\nrun = {slm:?}\n\n[report]\nlabels = {labels:?}\nscores = {scores:?}\nselection = {selection:?}\ntokenizer = {tokenizer:?}\nheld_out = {held_out:?}\n",
+        "# With and without labels: `baseline` and `salt` read the same sequences in the same order.\n\
+         name = \"A small model's help\"\noutput = {output:?}\nbase = {base:?}\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n\
+         [branches]\nshares = [0.6, 0.8, 1.0]\ndecay = 0.1\n\n\
+         [arms.baseline]\nset = {{ \"kd.mode\" = \"baseline\" }}\n\n\
+         [arms.salt]\nset = {{ \"kd.mode\" = \"salt\" }}\n\n\
+         [arms.salt-ds]\nset = {{ \"kd.mode\" = \"salt-ds\", \"data.labels\" = {selected:?}, \"data.selection\" = {selection:?} }}\n\
+         scored = [{scores:?}]\n\n\
+         [[sets]]\nname = \"held-out\"\nlabels = {held_out:?}\n\n\
+         [teacher]\nrun = {slm:?}\n\n\
+         [report]\nlabels = {labels:?}\nscores = {scores:?}\nselection = {selection:?}\n\
+         tokenizer = {tokenizer:?}\nheld_out = {held_out:?}\nprompt = {prompt}\n",
+        prompt = toml::Value::String(prompt.to_owned()),
         output = format!("{at}/experiment"),
         base = format!("{at}/llm.toml"),
         selected = format!("{at}/labels-selected"),

@@ -191,7 +191,7 @@ fn label(layout: &Layout) -> Result<()> {
 
 /// What the labels say, in one line; `saltworks stats` says it all.
 fn summarise(layout: &Layout) -> Result<()> {
-    let stats = collect_stats(&LabelSet::open(&layout.labels)?, |_| {})?;
+    let stats = collect_stats(&LabelSet::open(&layout.labels)?, 1, |_| {})?;
     let means: Vec<String> = stats
         .labels
         .positions

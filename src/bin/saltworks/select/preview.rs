@@ -2,13 +2,13 @@
 
 use super::Args;
 use crate::common::exit::Result;
-use crate::inspect::matching_tokenizer;
 use saltworks::select::{Example, Examples};
 use saltworks::shards::{LabelSet, Plan};
 use saltworks::storage::sampled_blake3;
 use saltworks::tokens::{
     EodPosition, OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions,
 };
+use saltworks::view::report::matching_tokenizer;
 use saltworks::view::{RowChoice, ViewError, printable, read_row};
 use serde::Serialize;
 use std::path::Path;
