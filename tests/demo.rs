@@ -276,7 +276,7 @@ fn a_page_of_the_labels_shows_what_stats_know_and_needs_nothing_beside_it() {
 }
 
 #[test]
-fn a_page_of_the_labels_begins_with_warnings_and_spares_files_of_others() {
+fn a_page_of_the_labels_spares_files_of_others() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("report.html");
     std::fs::write(&output, "mine").unwrap();
@@ -301,34 +301,6 @@ fn a_page_of_the_labels_begins_with_warnings_and_spares_files_of_others() {
     assert_eq!(printed["page"], output.display().to_string());
     assert_eq!(printed["warnings"], serde_json::json!([]));
     succeed(&mut report(&[]));
-
-    // A set of which a shard is missing says so before anything else.
-    let partial = dir.path().join("partial");
-    let mut label = saltworks();
-    label
-        .args(["demo", "--teacher", "ngram", "--megabytes", "1", "--output"])
-        .arg(&partial);
-    succeed(&mut label);
-    std::fs::remove_file(partial.join("labels/part-00000.json")).unwrap();
-    let n_shards = json_of("stats", &[])["n_shards"].as_u64().unwrap();
-    let mut command = saltworks();
-    command
-        .arg("report")
-        .arg(partial.join("labels"))
-        .arg("-o")
-        .arg(&output);
-    if n_shards == 1 {
-        let refused = fail_with(&mut command, 2);
-        assert!(refused.contains("no shard"), "{refused}");
-    } else {
-        succeed(&mut command);
-        let page = std::fs::read_to_string(&output).unwrap();
-        let warning = page.find(&format!(
-            "{} of {n_shards} shards are finished",
-            n_shards - 1
-        ));
-        assert!(warning.unwrap() < page.find("class=\"tiles\"").unwrap());
-    }
 }
 
 /// All documents, with the mark that stands between them in the token stream.

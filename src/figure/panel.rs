@@ -6,6 +6,8 @@ use super::series::{clipped, thinned};
 use super::shape::{Kind, Point, Shape};
 use super::svg::{Anchor, HEADING_SIZE, LABEL_SIZE, Svg, shortened, width_of};
 
+/// How much wider letters in bold are.
+const BOLD: f64 = 1.1;
 /// Room for the heading.
 const TOP: f64 = 34.0;
 const RIGHT: f64 = 20.0;
@@ -50,10 +52,10 @@ impl Panel {
         height: f64,
     ) -> f64 {
         let heading = match self.heading.rsplit_once(", ") {
-            Some((what, _)) if width_of(&self.heading, HEADING_SIZE) > right - left => what,
+            Some((what, _)) if width_of(&self.heading, BOLD * HEADING_SIZE) > right - left => what,
             _ => &self.heading,
         };
-        let heading = shortened(heading, HEADING_SIZE, right - left);
+        let heading = shortened(heading, BOLD * HEADING_SIZE, right - left);
         let style = (HEADING_SIZE, Paint::Ink);
         svg.text(
             (left + 4.0, top + 14.0),

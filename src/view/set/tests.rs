@@ -5,6 +5,7 @@ use crate::shards::{
 };
 use crate::signals::{PositionSignals, Rounding, Scores};
 use crate::tokens::{Packing, TokenFormat};
+use crate::view::report::{PageInputs, write_label_page};
 
 const N_SEQUENCES: u64 = 10;
 const SEQ_LEN: u32 = 3;
@@ -204,4 +205,24 @@ fn the_json_is_flat_and_names_every_column() {
     assert_eq!(json["columns"][0]["column"], "seq_id");
     assert!(json["columns"][0]["bytes_per_target"].is_f64());
     assert_eq!(json["truncation"]["mean_tail_mass"], 0.5);
+}
+
+#[test]
+fn the_page_of_a_set_that_is_not_finished_says_so_before_any_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = set_with(dir.path(), &[0, 2]);
+    let output = dir.path().join("page.html");
+    let inputs = PageInputs::default();
+    let written = write_label_page(&set, Some(&output), &inputs, |_| {}).unwrap();
+    assert_eq!(written.warnings.len(), 1);
+    let page = std::fs::read_to_string(&written.page).unwrap();
+    let warning = page.find("2 of 3 shards are finished").unwrap();
+    assert!(warning < page.find("class=\"tiles\"").unwrap());
+    // Without a tokenizer, tokens are their ids, as text.
+    assert!(page.contains("&lt;1&gt;"), "{page}");
+
+    let set = set_with(dir.path(), &[1]);
+    let written = write_label_page(&set, None, &inputs, |_| {}).unwrap();
+    assert_eq!(written.page, dir.path().join("report.html"));
+    assert_eq!(written.warnings, Vec::<String>::new());
 }

@@ -83,6 +83,7 @@ fn flatten(prefix: &str, table: &Table, found: &mut BTreeMap<String, String>) {
         match value {
             Value::Table(inner) => flatten(&format!("{key}."), inner, found),
             Value::String(text) => drop(found.insert(key, text.clone())),
+            Value::Float(number) => drop(found.insert(key, format!("{number:?}"))),
             value => drop(found.insert(key, value.to_string())),
         }
     }

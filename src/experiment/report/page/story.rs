@@ -240,7 +240,7 @@ fn operations_tile(comparison: &Comparison<'_>, arm: &Arm<'_>) -> Option<(String
     Some((
         short(all),
         format!(
-            "FLOPs for {} with everything counted (teacher\u{2019}s training, labels, scores, steps): {times} times those of {base}",
+            "FLOPs for {} with its teacher, labels and scores counted: {times} times {base}\u{2019}s",
             arm.name()
         ),
     ))
