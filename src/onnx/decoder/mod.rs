@@ -27,8 +27,6 @@ mod options;
 mod rotary;
 mod spec;
 mod tables;
-#[cfg(test)]
-mod tests;
 mod weights;
 
 pub use check::check_spec;
