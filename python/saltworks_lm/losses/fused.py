@@ -332,6 +332,7 @@ class _LogprobsAt(torch.autograd.Function):
             for rows in pieces(len(hidden), ctx.how.piece):
                 _, dproduct = piece_gradient(weights, hidden[rows], wanted.piece(rows), g.piece(rows))
                 gradients.add(rows, dproduct)
+                del dproduct  # before the logits of the next piece are made
         return (gradients.hidden, *gradients.of_parameters(), None, None, None)
 
 

@@ -176,6 +176,7 @@ def _differentiated(
         for rows in pieces(len(hidden), how.piece):
             found, dproduct = piece_gradient(weights, hidden[rows], wanted.piece(rows), g.piece(rows))
             gradients.add(rows, dproduct)
+            del dproduct  # before the logits of the next piece are made
             parts.append(found)
     return gradients, Logprobs.cat(parts)
 

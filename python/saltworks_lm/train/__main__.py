@@ -27,7 +27,6 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="bf16: autocast, weights in f32")
     parser.add_argument("--parallel", choices=PARALLEL, default="ddp", help="how processes of torchrun share the model")
     parser.add_argument("--device", help="cpu, cuda; by default cuda where it is there")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the model below its head")
     return parser
 
 
@@ -48,7 +47,7 @@ def main() -> int:
         start = _start(given.resume, given.resume_from)
         world = open_world(given.parallel, given.device)
         try:
-            train(config, world, Engine(given.precision, given.parallel, given.device, given.compile), start)
+            train(config, world, Engine(given.precision, given.parallel, given.device), start)
         finally:
             close_world()
     except (SaltworksError, OSError) as error:

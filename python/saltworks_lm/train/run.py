@@ -42,7 +42,6 @@ class Engine:
     precision: str = "f32"
     parallel: str = "ddp"
     device: str | None = None
-    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,10 +153,6 @@ class Trainer:
         self.state = State(auto=data.stages.auto_transition())
         student = open_student(config, data.vocab_size, data.seq_len)
         data.check_vocabulary(student.head.n_ids)
-        if engine.compile:
-            from ..losses.head import base_model_of
-
-            base_model_of(student.model).compile()
         self.stepper = Stepper(config, wrap(student, world).train(), world, engine.precision)
         self.ahead = ReadAhead(data, config.data.prefetch)
         self.log: RunLog | None = None
