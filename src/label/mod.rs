@@ -25,6 +25,7 @@ mod planning;
 mod profile;
 mod progress;
 mod provenance;
+mod record;
 mod reduction;
 mod relabel;
 mod run;

@@ -9,6 +9,7 @@ use super::pipeline::{self, ShardQueue, Work};
 use super::planning::{check_tokens_untouched, make_plan};
 use super::profile::{Clock, Profile};
 use super::progress::{Progress, Snapshot, Totals, WithoutNll};
+use super::record::{RECORD_NAME, write_record};
 use super::reduction::signals_config;
 use super::runtime_stamp::runtime_stamp;
 use super::tokenizer_copy::copy_tokenizer;
@@ -104,6 +105,12 @@ fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
     let opened =
         LabelSet::create_or_match(&config.output, &plan, selection).map_err(name_option)?;
     copy_tokenizer(config, opened.plan())?;
+    if !write_record(config)? {
+        let note = format!(
+            "{RECORD_NAME} is left out: TOML has no words for a path that is not Unicode, or a number of 2^63 or more"
+        );
+        inputs.notes.push(note);
+    }
     Ok((inputs, opened.plan().clone()))
 }
 

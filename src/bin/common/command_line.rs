@@ -170,6 +170,29 @@ mod tests {
         check_examples(&crate::Cli::command(), env!("CARGO_BIN_NAME"));
     }
 
+    fn check_headings(command: &Command) {
+        let (name, n_few) = (command.get_name(), 3);
+        let own = command.get_opts().filter(|option| {
+            let id = option.get_id().as_str();
+            !option.is_global_set() && !["help", "version"].contains(&id)
+        });
+        let bare: Vec<&Arg> = own
+            .clone()
+            .filter(|it| it.get_help_heading().is_none())
+            .collect();
+        let is_few = own.count() <= n_few;
+        assert!(
+            is_few || bare.is_empty(),
+            "{name}: give them a heading: {bare:?}"
+        );
+        command.get_subcommands().for_each(check_headings);
+    }
+
+    #[test]
+    fn options_of_commands_that_have_several_stand_under_headings() {
+        check_headings(&crate::Cli::command());
+    }
+
     #[test]
     fn every_path_argument_refuses_what_is_no_local_path() {
         let command = crate::Cli::command();

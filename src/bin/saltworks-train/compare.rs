@@ -1,6 +1,7 @@
 //! `saltworks-train compare`: a grid of runs, and what it shows.
 
 use super::opened::{end_now, end_when_interrupted};
+use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{Display, time_left};
@@ -23,33 +24,41 @@ Examples:
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Configuration of the experiment (TOML); examples/experiment.toml is one.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    configuration: Configuration,
 
     /// Only these arms.
-    #[arg(long, value_name = "ARM", value_delimiter = ',')]
+    #[arg(
+        long,
+        help_heading = "Part of the grid",
+        value_name = "ARM",
+        value_delimiter = ','
+    )]
     only: Vec<String>,
 
     /// Only these seeds.
-    #[arg(long, value_name = "SEED", value_delimiter = ',')]
+    #[arg(
+        long,
+        help_heading = "Part of the grid",
+        value_name = "SEED",
+        value_delimiter = ','
+    )]
     seeds: Vec<u64>,
 
     /// Open everything, say what there is to do, and write nothing.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     dry_run: bool,
 
     /// Write the results of what is there, and train nothing; also while another process trains.
-    #[arg(long, conflicts_with_all = ["dry_run", "only", "seeds"])]
+    #[arg(long, help_heading = OUTPUT, conflicts_with_all = ["dry_run", "only", "seeds"])]
     report_only: bool,
 
-    /// One JSON object in place of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let config = ExperimentConfig::read(&args.config)?;
+    let config = ExperimentConfig::of(args.configuration.layers()?)?;
     let output = config.output.clone();
     let report = config.report_inputs();
     let results = if args.report_only {
@@ -73,16 +82,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         work(&experiment)?
     };
-    if args.json {
-        print::json(&results, true)?;
-    } else {
+    if !args.json.print(&results)? {
         print::block(&format!("{}\n", experiment::to_text(&results)));
         for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
             out!("{}", output.join(name).display());
         }
     }
     let page = write_report(&output, &results, &report)?;
-    if let Some(page) = page.filter(|_| !args.json) {
+    if let Some(page) = page.filter(|_| !args.json.is_asked) {
         out!("{}", page.display());
     }
     Ok(())

@@ -3,6 +3,7 @@
 mod labelled;
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::arguments::{Json, SPEED, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{BYTES, Display};
@@ -40,16 +41,26 @@ pub(crate) struct Args {
 
     /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
     /// llm.c .bin, Parquet with `input_ids`.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help_heading = "Tokens", value_name = "PATH")]
     tokens: Option<PathBuf>,
 
     /// Format of the tokens where it cannot be told from the file.
-    #[arg(long, value_name = "FORMAT", requires = "tokens")]
+    #[arg(
+        long,
+        help_heading = "Tokens",
+        value_name = "FORMAT",
+        requires = "tokens"
+    )]
     tokens_format: Option<TokenFormat>,
 
     /// Type of the ids in a token file without a header. Default: u16, unless the bytes are seen to be
     /// wider.
-    #[arg(long, value_name = "TYPE", requires = "tokens")]
+    #[arg(
+        long,
+        help_heading = "Tokens",
+        value_name = "TYPE",
+        requires = "tokens"
+    )]
     dtype: Option<Dtype>,
 
     #[command(flatten)]
@@ -60,43 +71,51 @@ pub(crate) struct Args {
 
     /// How documents become sequences: concat (one after the other, attention across boundaries) or
     /// document (each cut by itself). Default: concat for --tokens, document for --text.
-    #[arg(long, value_name = "PACKING")]
+    #[arg(long, help_heading = "Sequences", value_name = "PACKING")]
     packing: Option<Packing>,
 
     /// Sequence length T: predicted positions a sequence. Default: the longest the model is for, and
     /// 2048 at most.
-    #[arg(long, value_name = "T")]
+    #[arg(long, help_heading = "Sequences", value_name = "T")]
     seq_len: Option<u32>,
 
     /// Id put in front of every sequence.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, help_heading = "Sequences", value_name = "ID")]
     sequence_bos: Option<u32>,
 
     /// Id behind every document of --text (auto: as `saltworks tokenize` has it); of raw --tokens,
     /// which have no document boundaries of their own, the id that splits them.
-    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    #[arg(
+        long,
+        help_heading = "Tokens",
+        value_name = "TOKEN|ID|auto|none",
+        default_value_t
+    )]
     eod: SpecialChoice,
 
     /// Where that id stands in raw --tokens: front or back of each document. Default: as the file's ends
     /// tell.
-    #[arg(long, value_name = "POSITION", requires = "tokens")]
+    #[arg(
+        long,
+        help_heading = "Tokens",
+        value_name = "POSITION",
+        requires = "tokens"
+    )]
     eod_position: Option<EodPosition>,
 
     /// Only N sequences of --tokens, evenly spread.
-    #[arg(long, value_name = "N", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, help_heading = "Sequences", value_name = "N", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
     max_sequences: Option<u64>,
 
     /// Positions a pass of the model (speed and memory only).
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_BATCH_POSITIONS)]
+    #[arg(long, help_heading = SPEED, value_name = "N", default_value_t = DEFAULT_BATCH_POSITIONS)]
     batch_tokens: usize,
 
-    /// Threads; 0 for one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    threads: Threads,
 
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// Which text, and what of it.
@@ -151,7 +170,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(dir) = &args.labels.labels {
         return labelled::run(&args, dir, &opened, params, &interrupt);
     }
-    let pool = pool(args.threads)?;
+    let pool = pool(args.threads.threads)?;
     let input = pool.install(|| args.open_input(&opened, &interrupt))?;
     let view = SequenceView::new(input.tokens(), args.view_options(&opened))?;
     let seq_ids = evenly_spread(view.len(), args.max_sequences.unwrap_or(u64::MAX));
@@ -318,7 +337,7 @@ fn print(
     report: &EvalReport,
 ) -> Result<()> {
     let options = view.options();
-    if args.json {
+    if args.json.is_asked {
         let mut json = serde_json::to_value(report).expect("plain fields");
         json["model"] = opened.dir.display().to_string().into();
         json["packing"] = serde_json::to_value(options.packing).expect("plain fields");

@@ -1,6 +1,7 @@
 //! `saltworks-train generate`.
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::arguments::{Json, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use saltworks::tokens::{SpecialChoice, Tokenizer};
@@ -25,6 +26,7 @@ pub(crate) struct Args {
     /// Text to continue. Without one the model begins a text, after the id that ends another.
     #[arg(
         long,
+        help_heading = "Text",
         value_name = "TEXT",
         default_value = "",
         allow_hyphen_values = true
@@ -32,42 +34,50 @@ pub(crate) struct Args {
     prompt: String,
 
     /// Tokens to write at most.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, help_heading = "Text", value_name = "N", default_value_t = 128)]
     max_tokens: usize,
 
     /// Divides the logits: below 1 keeps to the likely, above 1 strays; 0 always takes the likeliest.
-    #[arg(long, value_name = "TAU", default_value_t = 1.0)]
+    #[arg(long, help_heading = "Text", value_name = "TAU", default_value_t = 1.0)]
     temperature: f64,
 
     /// Draw from the K likeliest tokens only. Default: from all.
-    #[arg(long, value_name = "K")]
+    #[arg(long, help_heading = "Text", value_name = "K")]
     top_k: Option<usize>,
 
     /// Seed of the draws: the same one writes the same text.
-    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    #[arg(long, help_heading = "Text", value_name = "SEED", default_value_t = 0)]
     seed: u64,
 
     /// Texts to write.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, help_heading = "Text", value_name = "N", default_value_t = 1)]
     samples: u64,
 
     /// Id in front of the prompt; auto: what the tokenizer's post-processor puts there, else the
     /// bos_token_id of the model's config.json.
-    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    #[arg(
+        long,
+        help_heading = "Text",
+        value_name = "TOKEN|ID|auto|none",
+        default_value_t
+    )]
     bos: SpecialChoice,
 
     /// Id that ends a text; auto: the eos_token_id of the model's config.json, and what ends a
     /// document of the tokenizer.
-    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    #[arg(
+        long,
+        help_heading = "Text",
+        value_name = "TOKEN|ID|auto|none",
+        default_value_t
+    )]
     eod: SpecialChoice,
 
-    /// Threads; 0 for one a core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    threads: Threads,
 
-    /// One JSON object a text, each on a line, in place of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -77,7 +87,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let mut options = args.sample_options(&opened, tokenizer)?;
     options.check()?;
     let interrupt = interrupt()?;
-    let pool = pool(args.threads)?;
+    let pool = pool(args.threads.threads)?;
     let capacity = args.capacity(&opened, &prompt, pool.current_num_threads());
     check_memory(&opened.spec, &capacity, "lower --max-tokens")?;
     let mut network = Network::new(params, capacity);
@@ -90,7 +100,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             pool.install(|| generate(&mut network, &prompt, &options, |_| flow(&interrupt)))?;
         let text = tokenizer.decode(&[&prompt[..], &written.ids].concat());
         let text = shown(&text, tokenizer, &prompt);
-        if args.json {
+        if args.json.is_asked {
             let sample = serde_json::json!({
                 "sample": sample_idx,
                 "text": text,

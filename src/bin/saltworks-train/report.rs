@@ -1,6 +1,7 @@
 //! `saltworks-train report`: an experiment as one page.
 
 use super::opened::end_when_interrupted;
+use crate::common::arguments::{Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use saltworks::experiment::report::{ReportInputs, read_results, write};
@@ -20,26 +21,35 @@ pub(crate) struct Args {
     /// Directory of an experiment, with results.json.
     experiment: PathBuf,
     /// Labels whose scores, teacher, and with positions whose text, are shown.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = "What is shown", value_name = "DIR")]
     labels: Option<PathBuf>,
     /// The labels whose scores the selection was made from, where they are others.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = "What is shown", value_name = "DIR")]
     scores: Option<PathBuf>,
     /// The selection, shaded in the scores.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "What is shown", value_name = "FILE")]
     selection: Option<PathBuf>,
     /// The tokenizer.json that the tokens were made with; without one, ids are shown.
-    #[arg(long, value_name = "FILE", requires = "labels")]
+    #[arg(
+        long,
+        help_heading = "What is shown",
+        value_name = "FILE",
+        requires = "labels"
+    )]
     tokenizer: Option<PathBuf>,
     /// Labels by the same teacher of text that it was not trained on, for bounds on its divergence from the data.
-    #[arg(long, value_name = "DIR", requires = "labels")]
+    #[arg(
+        long,
+        help_heading = "What is shown",
+        value_name = "DIR",
+        requires = "labels"
+    )]
     held_out: Option<PathBuf>,
     /// Where to; the experiment's own directory unless given.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// One JSON object in place of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -56,7 +66,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         ..ReportInputs::default()
     };
     let written = write(&output, &results, &inputs)?;
-    if args.json {
+    if args.json.is_asked {
         let page = written.page.display().to_string();
         let facts = serde_json::json!({ "page": page, "notes": written.notes });
         print::json(&facts, true)?;

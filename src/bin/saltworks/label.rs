@@ -1,6 +1,7 @@
 //! `saltworks label`.
 
 use super::progress::ProgressDisplay;
+use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use saltworks::config::Typed;
@@ -8,7 +9,6 @@ use saltworks::label::{
     self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome, WithoutNll,
 };
 use saltworks::shards::Plan;
-use std::path::PathBuf;
 
 /// Seconds of work that an interruption may cost before a user is warned.
 const LONG_SHARD_SECONDS: f64 = 600.0;
@@ -29,29 +29,31 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: Typed<LabelOptions>,
 
-    /// Configuration file (TOML); its keys are the flags with underscores, and flags win.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Set a key over the file, such as top_k=32; `KEY=` takes it out. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
 
     /// Say what it would cost, from a probe of a few seconds, and write nothing.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) dry_run: bool,
 
     /// Say at the end where the time went, stage by stage.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT, conflicts_with = "json")]
     pub(crate) profile: bool,
 
-    /// One JSON object in place of text: what was done, or with --dry-run what it would cost.
-    #[arg(long, conflicts_with = "profile")]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+impl Args {
+    /// Flags over `--set` over the file.
+    pub(crate) fn options(&self) -> Result<LabelOptions> {
+        let Configuration { config, set } = &self.configuration;
+        Ok(self.options.clone().over(config.as_deref(), set)?)
+    }
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let options = args.options.over(args.config.as_deref(), &args.set)?;
+    let options = args.options()?;
     if options.batch_tokens.is_some() {
         say!(
             "note: --batch-tokens has no effect: the shape of a call follows from its sequences alone"
@@ -60,7 +62,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = options.resolve()?;
     if args.dry_run {
         let estimate = label::estimate(&config)?;
-        match args.json {
+        match args.json.is_asked {
             true => print_estimate_json(&estimate)?,
             false => print_estimate(&estimate),
         }
@@ -74,7 +76,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let interrupt = super::signals::unheeded_interrupt()?;
     let outcome = label::label(&config, &interrupt, &observer)?;
     warn_of_missing_nll(&outcome.without_nll);
-    match args.json {
+    match args.json.is_asked {
         true => print_outcome_json(&config, &outcome)?,
         false => print_outcome(&config, &outcome),
     }

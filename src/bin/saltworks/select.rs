@@ -2,6 +2,7 @@
 
 mod preview;
 
+use crate::common::arguments::{Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::Display;
@@ -33,43 +34,57 @@ pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
     /// The selection to write, in place of an earlier one.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
     output: PathBuf,
     /// Which sequences are wanted first.
-    #[arg(long, value_enum, default_value = "top")]
+    #[arg(long, help_heading = "Policy", value_enum, default_value = "top")]
     policy: PolicyName,
     /// The score that the policy looks at.
-    #[arg(long, value_enum, default_value = "score_salt")]
+    #[arg(
+        long,
+        help_heading = "Policy",
+        value_enum,
+        default_value = "score_salt"
+    )]
     score: ScoreId,
     #[command(flatten)]
     amount: AmountArgs,
     /// Never keep sequences with a smaller fraction of learnable positions (target_rank < k) than this.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, help_heading = "Policy", value_name = "SHARE")]
     min_learnable: Option<f64>,
     /// Seed of `random` and `weighted`.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, help_heading = "Policy", default_value_t = 0)]
     seed: u64,
     /// Of `weighted`, in units of the score: chances go as exp(score / temperature).
-    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    #[arg(long, help_heading = "Policy", value_name = "T", default_value_t = 1.0)]
     temperature: f64,
     /// Subtract the scores of these labels of the same sequences. With LABELS of a small reference
     /// model, this of the teacher, and `--score score_mean_nll` it is MiniPLM's difference.
-    #[arg(long, value_name = "LABELS")]
+    #[arg(long, help_heading = "Policy", value_name = "LABELS")]
     minus: Option<PathBuf>,
     /// Show the beginnings of the hardest that are kept, of those in the middle, and of the least
     /// learnable.
-    #[arg(long)]
+    #[arg(long, help_heading = "Preview")]
     preview: bool,
     /// The token corpus, for a preview of a set of scores alone.
-    #[arg(long, value_name = "PATH", requires = "preview")]
+    #[arg(
+        long,
+        help_heading = "Preview",
+        value_name = "PATH",
+        requires = "preview"
+    )]
     tokens: Option<PathBuf>,
     /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and
     /// without one a preview shows ids.
-    #[arg(long, value_name = "FILE", requires = "preview")]
+    #[arg(
+        long,
+        help_heading = "Preview",
+        value_name = "FILE",
+        requires = "preview"
+    )]
     tokenizer: Option<PathBuf>,
-    /// One JSON object in place of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// How much is kept.
@@ -128,7 +143,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let preview = source
         .map(|source| source.preview(&labels, &summary.examples))
         .transpose()?;
-    if args.json {
+    if args.json.is_asked {
         let report = Report {
             output: &args.output,
             summary: &summary,

@@ -1,5 +1,6 @@
 //! `saltworks stats`: a label set at a glance.
 
+use crate::common::arguments::Json;
 use crate::common::exit::Result;
 use crate::common::print;
 use crate::common::progress::Display;
@@ -29,15 +30,14 @@ pub(crate) struct Args {
     labels: PathBuf,
     /// Labels by the same teacher of text that it was not trained on: shows by how much the labels of its own
     /// training text flatter it, the gap that `kd.auto_margin` of the trainer is meant for.
-    #[arg(long, value_name = "LABELS")]
+    #[arg(long, help_heading = "Bounds", value_name = "LABELS")]
     held_out: Option<PathBuf>,
     /// How many of the best ids the bounds look at; all that are stored by default, whose mass is exact. The
     /// mass of fewer is read from rounded log-probabilities.
-    #[arg(long, value_name = "K")]
+    #[arg(long, help_heading = "Bounds", value_name = "K")]
     bound_k: Option<u32>,
-    /// One JSON object in place of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// All that is shown.
@@ -62,8 +62,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         teacher,
         held_out,
     };
-    if args.json {
-        print::json(&shown, true)?;
+    if args.json.print(&shown)? {
         return Ok(());
     }
     print::styled(&text(&shown));

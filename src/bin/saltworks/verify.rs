@@ -1,5 +1,6 @@
 //! `saltworks verify`.
 
+use crate::common::arguments::Json;
 use crate::common::exit::Result;
 use crate::common::print::{self, out};
 use crate::common::progress::Display;
@@ -24,27 +25,48 @@ pub(crate) struct Args {
     /// Label a sample again with this teacher (the ONNX file that made the labels), and compare.
     /// Another teacher of the same vocabulary is a reference: how far the labels are from it is
     /// reported, as KL and top-1 agreement, which tells what quantising a teacher costs.
-    #[arg(long, value_name = "FILE", requires = "tokens")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        value_name = "FILE",
+        requires = "tokens"
+    )]
     teacher: Option<PathBuf>,
     /// The token corpus that was labelled.
-    #[arg(long, value_name = "PATH", requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        value_name = "PATH",
+        requires = "teacher"
+    )]
     tokens: Option<PathBuf>,
     /// Sequences to label again.
-    #[arg(long, value_name = "N", default_value_t = 256, requires = "teacher",
+    #[arg(long, help_heading = "Against a teacher", value_name = "N", default_value_t = 256, requires = "teacher",
         value_parser = clap::value_parser!(u64).range(1..))]
     sample: u64,
     /// Seed of the choice of sequences.
-    #[arg(long, default_value_t = 0, requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        default_value_t = 0,
+        requires = "teacher"
+    )]
     seed: u64,
     /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
     /// directml; cuda:1 is the second device, and so with tensorrt, migraphx, rocm and directml.
     /// auto is cuda where it works, else cpu. Of these the project
     /// itself has run cpu, openvino by hand on a CPU, and no other.
-    #[arg(long, default_value = "auto", requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        default_value = "auto",
+        requires = "teacher"
+    )]
     device: String,
     /// Where logits are reduced: auto, host, graph or cuda; see `saltworks help label`.
     #[arg(
         long,
+        help_heading = "Against a teacher",
         value_name = "PLACE",
         default_value = "auto",
         requires = "teacher",
@@ -52,11 +74,15 @@ pub(crate) struct Args {
     )]
     reduce: ReduceChoice,
     /// The ONNX Runtime library to use (otherwise searched; see `saltworks doctor`).
-    #[arg(long, value_name = "FILE", requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        value_name = "FILE",
+        requires = "teacher"
+    )]
     ort_lib: Option<PathBuf>,
-    /// Print the report as one JSON object.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -69,7 +95,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         _ => None,
     };
-    if args.json {
+    if args.json.is_asked {
         let both = serde_json::json!({ "files": report, "teacher": again });
         print::json(&both, false)?;
     } else {

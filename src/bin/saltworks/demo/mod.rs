@@ -17,6 +17,7 @@ mod story;
 #[cfg(feature = "train")]
 mod texts;
 
+use crate::common::arguments::OUTPUT;
 use crate::common::exit::Result;
 use crate::common::progress;
 use saltworks::demo::DemoError;
@@ -34,23 +35,23 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory for everything; made if it is not there.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: PathBuf,
     /// Your text in place of a generated one: files, directories or globs of .jsonl, .json, .ndjson
     /// or .txt (plain, .gz or .zst) or .parquet; in JSON and Parquet the field `text` is read.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(long, help_heading = "What is done", value_name = "PATH", num_args = 1..)]
     corpus: Vec<String>,
     /// Megabytes of text to generate, or of yours to take. Default: 8, and 3 with --teacher ngram.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, help_heading = "What is done", value_parser = clap::value_parser!(u64).range(1..=1000))]
     megabytes: Option<u64>,
     /// Another seed is another language and other stories, and other first weights.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, help_heading = "What is done", default_value_t = 1)]
     seed: u64,
     /// Who labels.
-    #[arg(long, value_enum, default_value_t = Teacher::DEFAULT)]
+    #[arg(long, help_heading = "What is done", value_enum, default_value_t = Teacher::DEFAULT)]
     teacher: Teacher,
     /// Tiny models and few steps: shows that everything runs, in a minute. Its numbers mean nothing.
-    #[arg(long)]
+    #[arg(long, help_heading = "What is done")]
     quick: bool,
 }
 
