@@ -17,7 +17,7 @@ use saltworks::train::data::{
     LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
     TokenSource, TokenizerFacts,
 };
-use saltworks::train::loss::{Gate, KdPolicy, TemperatureMode, targets_of};
+use saltworks::train::loss::{Gate, KdPolicy, StepKd, TemperatureMode, targets_of};
 use saltworks::train::model::{Capacity, ModelSpec, Network, Params};
 use saltworks::train::ops::{AdamW, AdamWConfig};
 use saltworks::train::{Example, KdLoss};
@@ -213,10 +213,11 @@ impl Trainer {
             temperature_mode: TemperatureMode::Teacher,
             gate: Gate::None,
             gate_k: 10,
+            gate_fraction: 0.15,
             tau_idx: None,
         };
-        let policy = (kind == Kind::Kd).then_some(&policy);
-        let batch = targets_of(examples, policy, 0.5, false);
+        let kd = (kind == Kind::Kd).then(|| StepKd::new(&policy, 0.5, examples, false));
+        let batch = targets_of(examples, kd, false);
         self.network.zero_grads();
         self.network
             .forward_backward(&batch, 1.0 / batch.n_positions() as f32);

@@ -191,6 +191,7 @@ fn batch(vocab_size: usize, with_kd: bool) -> MicroBatch {
             loss: KdLoss::TailBucket,
             student_tau: 1.0,
             omega_n: vec![0.5; n],
+            teacher_nll_n: Vec::new(),
             offsets: (0..=n).map(|row| (row * K) as u32).collect(),
             ids: (0..n)
                 .flat_map(|_| {

@@ -58,12 +58,12 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "saltworks plan --teacher model.onnx --tokens tokens --seq-len 2048 --output labels",
         "needs Slurm",
     ),
-    ("docs/guide.md", "import torch", "needs PyTorch"),
     (
         "docs/training.md",
         "saltworks-train run --config examples/llm.toml --output whole --set checkpoint.keep_every=400",
         "it trains for half an hour",
     ),
+    ("docs/your-trainer.md", "import torch", "needs PyTorch"),
 ];
 
 /// Keys of training configurations, and what they are here.
@@ -340,6 +340,11 @@ fn the_snippets_of_the_page_on_shards_work() {
     stage_with_all_groups().play("docs/format.md");
 }
 
+#[test]
+fn the_snippets_of_the_page_on_other_trainers_work() {
+    stage_with_all_groups().play("docs/your-trainer.md");
+}
+
 /// What the guide starts from: documents, a tokenizer, a teacher, an early checkpoint of it.
 fn stage_of_the_guide() -> Stage {
     let stage = Stage::new();
@@ -359,9 +364,9 @@ fn the_snippets_of_the_guide_work() {
 /// The same losses in two languages: a step of the trainer, and the page's NumPy over the same labels
 /// and the same model.
 #[test]
-fn the_losses_of_the_guide_are_those_of_the_trainer() {
+fn the_losses_in_numpy_are_those_of_the_trainer() {
     let stage = stage_with_all_groups();
-    let snippets = snippets_of("docs/guide.md");
+    let snippets = snippets_of("docs/your-trainer.md");
     let losses = snippets
         .iter()
         .find(|snippet| snippet.code.contains("def log_softmax"));
@@ -481,6 +486,7 @@ fn every_page_with_snippets_is_played_by_a_test() {
         "docs/format.md",
         "docs/guide.md",
         "docs/training.md",
+        "docs/your-trainer.md",
     ];
     let with_snippets: Vec<String> = pages()
         .into_iter()
@@ -514,6 +520,64 @@ fn commands_of_snippets_that_are_not_run_exist_with_their_options() {
             check_command(&command, &snippet.place());
         }
     }
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    let broken: Vec<String> = pages()
+        .into_iter()
+        .flat_map(|page| broken_links(&page))
+        .collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Links of a page to files that are not there, or to headings that their page does not have.
+fn broken_links(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let folder = root().join(page).parent().unwrap().to_owned();
+    let is_broken = |link: &String| {
+        let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+        let target = match path {
+            "" => root().join(page),
+            path => folder.join(path),
+        };
+        !target.exists() || !(anchor.is_empty() || anchors(&target).contains(anchor))
+    };
+    let links = links_of(&text).into_iter().filter(is_broken);
+    links.map(|link| format!("{page}: {link}")).collect()
+}
+
+/// Targets of `[text](target)`, without those on other sites.
+fn links_of(markdown: &str) -> Vec<String> {
+    let targets = markdown.split("](").skip(1);
+    let targets = targets.filter_map(|rest| rest.split_once(')'));
+    let local = targets.map(|(target, _)| target.to_owned());
+    local.filter(|target| !target.starts_with("http")).collect()
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(page: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(page).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| -> String {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_and_anchors_are_read_as_on_github() {
+    let links = links_of("[a](b.md#c) ![d](e.png) [f](https://g) [h](#i)");
+    assert_eq!(links, ["b.md#c", "e.png", "#i"]);
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("p.md");
+    std::fs::write(&page, "# Draws, and `the_rest`\n").unwrap();
+    assert!(anchors(&page).contains("draws-and-the_rest"));
 }
 
 /// Words from the name of one of the programs on, of each line that calls it; continued lines are

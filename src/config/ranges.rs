@@ -62,6 +62,9 @@ fn check_value(property: &Schema, key: &str, value: &Value) -> Result<(), Config
 
 /// The range in words.
 fn described(bound: impl Fn(&str) -> Option<f64>) -> String {
+    if let (Some(least), Some(most)) = (bound("minimum"), bound("maximum")) {
+        return format!("from {least} to {most}");
+    }
     let words = [
         ("minimum", "at least"),
         ("exclusiveMinimum", "more than"),

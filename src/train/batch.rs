@@ -54,8 +54,11 @@ pub struct KdTargets {
     pub loss: KdLoss,
     /// Temperature of the student's softmax in the KD part; 1 unless both are tempered.
     pub student_tau: f32,
-    /// `[N]` omega of each position; 0 where a gate is closed.
+    /// `[N]` omega of each position; 0 where a gate that the labels alone decide is closed.
     pub omega_n: Vec<f32>,
+    /// `[N]` the teacher's NLL of each target, nats, for the gate `agreement`, which is open where the
+    /// student's NLL is above it; empty with every other gate.
+    pub teacher_nll_n: Vec<f32>,
     /// `[N + 1]` where the kept ids of each position start.
     pub offsets: Vec<u32>,
     /// Kept ids, distinct inside a position.
@@ -86,9 +89,9 @@ pub struct LossSums {
     pub loss: f64,
     /// Nats: -log q_y.
     pub ce: f64,
-    /// Nats: KD over positions with omega > 0, not multiplied by omega.
+    /// Nats: KD over the positions that learn from the teacher, not multiplied by omega.
     pub kd: f64,
-    /// Positions with omega > 0.
+    /// Positions that learn from the teacher: omega > 0 and the gate open.
     pub n_kd: f64,
 }
 

@@ -1,4 +1,4 @@
-"""Holds the NumPy losses of docs/guide.md against one step of `saltworks-train`.
+"""Compares the NumPy losses of docs/your-trainer.md with one step of `saltworks-train`.
 
     python check_losses.py SNIPPET LABELS LOSS RUN
 

@@ -231,6 +231,40 @@ fn a_token_corpus_is_scored_whatever_the_micro_batches() {
 }
 
 #[test]
+fn the_copy_probe_prints_each_distance_and_the_same_for_a_seed() {
+    let place = Workplace::new();
+    let probe = |more: &[&str]| {
+        let mut eval = place.command("eval");
+        eval.args(["--probe", "copy", "--probe-sequences", "4"]);
+        String::from_utf8(succeed(eval.args(more)).stdout).unwrap()
+    };
+    let json: Value = serde_json::from_str(&probe(&["--json"])).unwrap();
+    let by_distance = json["by_distance"].as_array().unwrap();
+    let distances: Vec<_> = by_distance
+        .iter()
+        .map(|score| score["distance"].as_u64())
+        .collect();
+    assert_eq!(distances, [Some(8), Some(16), Some(32)]);
+    assert_eq!(by_distance[1]["n_targets"], 4 * 15);
+    assert!(
+        by_distance
+            .iter()
+            .all(|score| score["first_nll_nats"].as_f64().unwrap() > 1.0)
+    );
+    assert_eq!(
+        probe(&["--json"]),
+        probe(&["--json", "--batch-tokens", "1"])
+    );
+    assert_ne!(probe(&["--seed", "1"]), probe(&[]));
+    let table = probe(&["--distances", "16,9"]);
+    let rows: Vec<&str> = table.lines().skip(4).map(|row| row.trim_start()).collect();
+    assert!(
+        rows[0].starts_with("16 ") && rows[1].starts_with("9 "),
+        "{table}"
+    );
+}
+
+#[test]
 fn a_run_directory_stands_for_its_final_model() {
     let place = Workplace::new();
     place.write("in.txt", "abc");
@@ -299,6 +333,32 @@ fn what_cannot_be_evaluated_is_refused_with_what_to_do() {
         &["absent.json"],
     );
     refused(&[], 2, &["--tokens", "--text"]);
+    for distance in ["7", "33"] {
+        refused(
+            &["--probe", "copy", "--distances", distance],
+            2,
+            &[distance, "--distances from 8 to 32"],
+        );
+    }
+    refused(&["--probe", "copy", "--text", "in.txt"], 2, &["--probe"]);
+    // Options of another kind of input are not ignored.
+    for [option, value] in [
+        ["--distances", "8"],
+        ["--seed", "8"],
+        ["--selection", "s.parquet"],
+        ["--sequences", "0..5"],
+        ["--dtype", "u16"],
+        ["--eod-position", "back"],
+    ] {
+        refused(&["--text", "in.txt", option, value], 2, &[option, "--text"]);
+    }
+    for [option, value] in [["--by", "id"], ["--split-on", "x"]] {
+        refused(
+            &["--tokens", "one.bin", option, value],
+            2,
+            &[option, "--tokens"],
+        );
+    }
     std::fs::remove_file(place.path("model/tokenizer.json")).unwrap();
     refused(&["--text", "in.txt"], 2, &["tokenizer.json", "--tokenizer"]);
     std::fs::remove_file(place.path("model/config.json")).unwrap();

@@ -1,6 +1,7 @@
 //! `saltworks-train eval`.
 
 mod labelled;
+mod probe;
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
 use crate::common::arguments::{Json, SPEED, Threads};
@@ -28,12 +29,13 @@ const EXAMPLES: &str = "\
 Examples:
   saltworks-train eval --model runs/llm --tokens held-out
   saltworks-train eval --model runs/llm --text held-out.jsonl --by source
-  saltworks-train eval --model runs/llm --labels labels --json";
+  saltworks-train eval --model runs/llm --labels labels --json
+  saltworks-train eval --model runs/llm --probe copy";
 
 /// Measure a model on a token corpus or on text (NLL, perplexity, bits per byte, calibration), or
-/// beside its teacher on labels.
+/// beside its teacher on labels; or probe how well it copies from its context.
 #[derive(clap::Args)]
-#[command(group(clap::ArgGroup::new("input").required(true).args(["tokens", "text", "labels"])))]
+#[command(group(clap::ArgGroup::new("input").required(true).args(["tokens", "text", "labels", "probe"])))]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -45,22 +47,12 @@ pub(crate) struct Args {
     tokens: Option<PathBuf>,
 
     /// Format of the tokens where it cannot be told from the file.
-    #[arg(
-        long,
-        help_heading = "Tokens",
-        value_name = "FORMAT",
-        requires = "tokens"
-    )]
+    #[arg(long, help_heading = "Tokens", value_name = "FORMAT", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
     tokens_format: Option<TokenFormat>,
 
     /// Type of the ids in a token file without a header. Default: u16, unless the bytes are seen to be
     /// wider.
-    #[arg(
-        long,
-        help_heading = "Tokens",
-        value_name = "TYPE",
-        requires = "tokens"
-    )]
+    #[arg(long, help_heading = "Tokens", value_name = "TYPE", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
     dtype: Option<Dtype>,
 
     #[command(flatten)]
@@ -68,6 +60,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     labels: labelled::LabelArgs,
+
+    #[command(flatten)]
+    probe: probe::ProbeArgs,
 
     /// How documents become sequences: concat (one after the other, attention across boundaries) or
     /// document (each cut by itself). Default: concat for --tokens, document for --text.
@@ -95,12 +90,7 @@ pub(crate) struct Args {
 
     /// Where that id stands in raw --tokens: front or back of each document. Default: as the file's ends
     /// tell.
-    #[arg(
-        long,
-        help_heading = "Tokens",
-        value_name = "POSITION",
-        requires = "tokens"
-    )]
+    #[arg(long, help_heading = "Tokens", value_name = "POSITION", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
     eod_position: Option<EodPosition>,
 
     /// Only N sequences of --tokens, evenly spread.
@@ -141,7 +131,7 @@ struct TextArgs {
     #[arg(
         long,
         value_name = "STRING",
-        requires = "text",
+        requires = "text", conflicts_with_all = ["tokens", "labels", "probe"],
         allow_hyphen_values = true
     )]
     split_on: Option<String>,
@@ -151,7 +141,7 @@ struct TextArgs {
     bos: SpecialChoice,
 
     /// Score documents apart by the value of this JSON field or Parquet column.
-    #[arg(long, value_name = "FIELD", requires = "text")]
+    #[arg(long, value_name = "FIELD", requires = "text", conflicts_with_all = ["tokens", "labels", "probe"])]
     by: Option<String>,
 
     /// Of that value, only what stands before this: with / an id such as poem/13 counts as poem.
@@ -169,6 +159,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let interrupt = interrupt()?;
     if let Some(dir) = &args.labels.labels {
         return labelled::run(&args, dir, &opened, params, &interrupt);
+    }
+    if args.probe.probe.is_some() {
+        return probe::run(&args, &opened, params, &interrupt);
     }
     let pool = pool(args.threads.threads)?;
     let input = pool.install(|| args.open_input(&opened, &interrupt))?;

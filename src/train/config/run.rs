@@ -292,9 +292,15 @@ pub struct KdConfig {
     /// Which positions learn from the teacher.
     #[serde(default)]
     pub gate: Gate,
-    /// k of the gate.
+    /// k of the gate `learnable`.
     #[serde(default = "default_gate_k")]
+    #[schemars(range(min = 1))]
     pub gate_k: u32,
+    /// Fraction of each step's labelled positions at which the gate `entropy` is closed: those of the
+    /// teacher's lowest entropy.
+    #[serde(default = "default_gate_fraction")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub gate_fraction: f64,
     /// How stage 1 ends.
     #[serde(default)]
     pub transition: TransitionKind,
@@ -331,6 +337,10 @@ fn default_gate_k() -> u32 {
     10
 }
 
+fn default_gate_fraction() -> f64 {
+    0.15
+}
+
 /// Of a run without the table.
 impl Default for KdConfig {
     fn default() -> Self {
@@ -342,6 +352,7 @@ impl Default for KdConfig {
             temperature_mode: TemperatureMode::default(),
             gate: Gate::default(),
             gate_k: default_gate_k(),
+            gate_fraction: default_gate_fraction(),
             transition: TransitionKind::default(),
             n_kd: None,
             min_kd: None,

@@ -326,6 +326,11 @@ fn ranges_that_need_two_keys_are_refused() {
         let message = salt_refusal(&[text]);
         assert!(message.starts_with(part), "{text}: {message}");
     }
+    for fraction in ["0", "1", "-0.1", "nan"] {
+        let set = format!("kd.gate_fraction={fraction}");
+        let message = salt_refusal(&["kd.gate=entropy", &set]);
+        assert!(message.starts_with("kd.gate_fraction is"), "{message}");
+    }
     let message = salt_refusal(&["kd.gate=learnable", "kd.gate_k=0"]);
     assert!(message.starts_with("kd.gate_k is 0"), "{message}");
     let message = refusal(&["schedule.shape=constant", "schedule.min_lr=0"]);
@@ -752,7 +757,7 @@ fn a_margin_is_of_auto_and_borders_rise() {
     let message = salt_refusal(&["kd.auto_margin=0.1"]);
     assert!(message.starts_with("kd.auto_margin is 0.1"), "{message}");
     let auto = ["kd.transition=auto", "kd.auto_margin=inf"];
-    assert!(salt_refusal(&auto).contains("a number of nats"));
+    assert!(salt_refusal(&auto).contains("a finite number"));
     let message = refusal(&["log.bucket_borders=[4, 1]"]);
     assert!(
         message.starts_with("log.bucket_borders is [4, 1]"),

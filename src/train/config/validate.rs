@@ -6,7 +6,6 @@ use super::run::{
     ScheduleConfig, TrainConfig, TransitionKind,
 };
 use crate::config::check_ranges;
-use crate::train::loss::Gate;
 use crate::train::model::SpecError;
 use std::fmt::Display;
 use std::path::Path;
@@ -29,7 +28,6 @@ impl RunConfig {
         check_micro_batches(&self.train)?;
         self.check_model()?;
         check_schedule(&self.schedule, self.train.steps)?;
-        check_gate(&self.kd)?;
         check_stages(&self.kd, &self.data, self.train.steps, self.may_end_early())?;
         check_keeping(&self.checkpoint, &self.log, self.train.steps)
     }
@@ -172,16 +170,6 @@ fn check_decay(schedule: &ScheduleConfig, n_after_warmup: u64) -> Result<(), Con
         format_args!("at most {n_after_warmup}, the steps after warm-up"),
         decay_steps,
         "set it lower, or train longer",
-    )
-}
-
-fn check_gate(kd: &KdConfig) -> Result<(), ConfigError> {
-    require(
-        kd.gate == Gate::None || kd.gate_k > 0,
-        "kd.gate_k",
-        "at least 1",
-        kd.gate_k,
-        "10 is usual; or set kd.gate = \"none\"",
     )
 }
 

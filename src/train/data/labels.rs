@@ -215,8 +215,11 @@ impl LabelSource {
     /// [`DataError::Needs`], naming the key.
     pub fn check_needs(&self, needs: &LabelNeeds) -> Result<Option<usize>, DataError> {
         let signals = &self.plan().signals;
-        if needs.gate == Gate::Learnable && !signals.has(GroupOfColumns::Stats) {
-            return Err(self.lacks_group("kd.gate = \"learnable\"", "stats"));
+        if let (Some(key), false) = (
+            reader_of_stats(needs.gate),
+            signals.has(GroupOfColumns::Stats),
+        ) {
+            return Err(self.lacks_group(key, "stats"));
         }
         if needs.teacher_nll && !signals.has(GroupOfColumns::Stats) {
             return Err(self.lacks_group("kd.transition = \"auto\"", "stats"));
@@ -384,6 +387,16 @@ fn as_of(whole: &LabelSet, then: &str) -> LabelSet {
     let mut prefixes = (1..=whole.segments.len()).map(first);
     let found = prefixes.find(|set| labels_fingerprint(set) == then);
     found.unwrap_or_else(|| whole.clone())
+}
+
+/// The setting that reads the group `stats` for the gate.
+fn reader_of_stats(gate: Gate) -> Option<&'static str> {
+    match gate {
+        Gate::None => None,
+        Gate::Learnable => Some("kd.gate = \"learnable\""),
+        Gate::Entropy => Some("kd.gate = \"entropy\""),
+        Gate::Agreement => Some("kd.gate = \"agreement\""),
+    }
 }
 
 /// What a selection does not say of itself.

@@ -99,6 +99,26 @@ pub enum EvalError {
         "there is nothing to predict: no sequence has a second token; give more text, or an id in front of it"
     )]
     NothingToPredict,
+    /// A segment of the copy probe that is too short, or does not fit twice into the model.
+    #[error(
+        "a segment of {distance} ids cannot be probed: give --distances from {min} to {max}, half of the model's longest sequence"
+    )]
+    CopyDistance {
+        /// As asked for.
+        distance: usize,
+        /// The shortest.
+        min: usize,
+        /// The longest.
+        max: usize,
+    },
+    /// A vocabulary that no random segment can be made of.
+    #[error(
+        "the copy probe draws from the ids that stand for text, of which there are {n_ids}; it needs at least two ids: name another --tokenizer"
+    )]
+    NothingToCopy {
+        /// Ids that stand for text.
+        n_ids: usize,
+    },
     /// A choice of sequences that labels have none of.
     #[error(
         "none of the sequences that are asked for is labelled here; ask for others with --sequences or --selection (`saltworks stats` tells how many there are, `saltworks inspect` one of them)"
@@ -182,6 +202,8 @@ impl Classified for EvalError {
             | EvalError::NotTheModels { .. }
             | EvalError::NothingToPredict
             | EvalError::NothingChosen
+            | EvalError::CopyDistance { .. }
+            | EvalError::NothingToCopy { .. }
             | EvalError::NoGroups { .. }
             | EvalError::EmptySeparator
             | EvalError::PromptTooLong { .. }

@@ -10,10 +10,13 @@
 //! NLL and by buckets of it. Both tell how often the model's best id is the target, and how far its
 //! confidence in that id is from being right as often ([`Calibration`]).
 //!
+//! [`probe_copying`] measures what neither shows: how well the model repeats what it has in its context.
+//!
 //! [`generate`](generate()) continues a prompt, greedily or by seeded draws.
 
 mod calibration;
 mod check;
+mod copying;
 mod error;
 mod generate;
 mod labelled;
@@ -24,6 +27,7 @@ mod text;
 
 pub use calibration::{Calibration, N_CALIBRATION_BINS};
 pub use check::{check_same_tokenizer, check_tokenizer, check_tokens};
+pub use copying::{CopyOptions, CopyScore, copy_capacity, copy_distances, probe_copying};
 pub use error::EvalError;
 pub use generate::{Generated, SampleOptions, Stop, generate, pick};
 pub(in crate::train) use labelled::bucket_of;

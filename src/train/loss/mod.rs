@@ -11,8 +11,10 @@
 //! there is a teacher, the kept probabilities of each position, ready for the fused head. The maths
 //! on one row of logits is in `ops`, beside the head that it is fused with.
 
+mod step;
 mod targets;
 
+pub use step::StepKd;
 pub use targets::targets_of;
 
 use super::batch::KdLoss;
@@ -43,6 +45,12 @@ pub enum Gate {
     None,
     /// Those whose target is among the teacher's `gate_k` best; the others learn by cross-entropy.
     Learnable,
+    /// All but the fraction `gate_fraction` of each step's labelled positions where the teacher's
+    /// entropy is lowest. There the teacher's distribution has little more in it than its best id.
+    Entropy,
+    /// Those where the teacher's NLL of the target is below the student's: what `transition = "auto"`
+    /// decides once for the run, decided at each position.
+    Agreement,
 }
 
 /// How labels become targets.
@@ -57,8 +65,10 @@ pub struct KdPolicy {
     pub temperature_mode: TemperatureMode,
     /// Which positions.
     pub gate: Gate,
-    /// k of the gate.
+    /// k of the gate `learnable`.
     pub gate_k: u32,
+    /// Fraction of the gate `entropy`, in `[0, 1)`.
+    pub gate_fraction: f64,
     /// Index of `tau` among the labels' extra temperatures; `None` where it is 1, and with `sampled`.
     pub tau_idx: Option<usize>,
 }

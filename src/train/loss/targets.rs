@@ -1,6 +1,6 @@
 //! From examples to the targets of a micro-batch.
 
-use super::{Gate, KdPolicy, TemperatureMode};
+use super::{Gate, KdPolicy, StepKd, TemperatureMode};
 use crate::signals::PositionSignals;
 use crate::train::batch::{KdLoss, KdTargets, MicroBatch};
 use crate::train::example::Example;
@@ -29,17 +29,17 @@ const TASK_POSITIONS: usize = 32;
 /// all p are 0). There is no unrounded tail mass at other temperatures, so nothing is rescaled to
 /// it; but a tail that is 0 at tau = 1, as at K = V, is 0 at all, and where it is 0, or rounding
 /// takes the sum past 1, the kept values are scaled to sum to 1. So kept and tail of `tail-bucket`
-/// always make 1, which the loss's gradient relies on. omega is 0 where the gate `learnable` is closed (`target_rank` at or
-/// past `gate_k`) and at positions of examples without kept ids (`sampled`: without draws), which have no
-/// targets of KD.
+/// always make 1, which the loss's gradient relies on. omega is 0 where the gate `learnable` is closed
+/// (`target_rank` at or past `gate_k`), where `entropy` is (see [`StepKd`]), and at positions of examples
+/// without kept ids (`sampled`: without draws), which have no targets of KD. The gate `agreement` is
+/// decided in the head, where the student's NLL is known.
 ///
 /// # Panics
-/// If `policy.tau_idx` is not an index of the labels' temperatures, or the gate is `learnable`
-/// and the labels have no ranks: [`crate::train::data::LabelSource::check_needs`] refuses both.
+/// If the policy's `tau_idx` is not an index of the labels' temperatures, or a gate needs the group
+/// `stats` and the labels lack it: [`crate::train::data::LabelSource::check_needs`] refuses both.
 pub fn targets_of(
     examples: &[Example],
-    policy: Option<&KdPolicy>,
-    omega: f32,
+    kd: Option<StepKd<'_>>,
     mask_document_borders: bool,
 ) -> MicroBatch {
     let n_positions = examples.iter().map(Example::n_targets).sum();
@@ -48,7 +48,7 @@ pub fn targets_of(
         targets_n: Vec::with_capacity(n_positions),
         weights_n: Vec::with_capacity(n_positions),
         starts: vec![0],
-        kd: policy.map(|policy| kd_targets(examples, policy, omega)),
+        kd: kd.map(|kd| kd_targets(examples, kd)),
     };
     for example in examples.iter().filter(|example| example.n_targets() > 0) {
         push_tokens(&mut batch, example, mask_document_borders);
@@ -70,7 +70,8 @@ fn push_tokens(batch: &mut MicroBatch, example: &Example, mask_document_borders:
     }
 }
 
-fn kd_targets(examples: &[Example], policy: &KdPolicy, omega: f32) -> KdTargets {
+fn kd_targets(examples: &[Example], step: StepKd<'_>) -> KdTargets {
+    let policy = step.policy;
     let mut kd = KdTargets {
         loss: policy.loss,
         student_tau: match policy.temperature_mode {
@@ -78,6 +79,7 @@ fn kd_targets(examples: &[Example], policy: &KdPolicy, omega: f32) -> KdTargets 
             TemperatureMode::Teacher => 1.0,
         },
         omega_n: Vec::new(),
+        teacher_nll_n: Vec::new(),
         offsets: vec![0],
         ids: Vec::new(),
         probs: Vec::new(),
@@ -91,10 +93,10 @@ fn kd_targets(examples: &[Example], policy: &KdPolicy, omega: f32) -> KdTargets 
             false => !s.topk_ids_tk.is_empty(),
         };
         let Some(signals) = example.signals.as_ref().filter(has_targets) else {
-            push_nothing(&mut kd, n);
+            push_nothing(&mut kd, n, policy.gate);
             continue;
         };
-        push_omega(&mut kd, n, signals, policy, omega);
+        push_gate(&mut kd, n, signals, step);
         if is_sampled {
             push_draws(&mut kd, signals);
         } else {
@@ -104,26 +106,24 @@ fn kd_targets(examples: &[Example], policy: &KdPolicy, omega: f32) -> KdTargets 
     kd
 }
 
-fn push_nothing(kd: &mut KdTargets, n: usize) {
+fn push_nothing(kd: &mut KdTargets, n: usize, gate: Gate) {
     let len = kd.omega_n.len() + n;
     kd.omega_n.resize(len, 0.0);
     kd.offsets.resize(len + 1, kd.ids.len() as u32);
     if kd.loss == KdLoss::TailBucket {
         kd.tail_n.resize(len, 0.0);
     }
+    if gate == Gate::Agreement {
+        kd.teacher_nll_n.resize(len, 0.0);
+    }
 }
 
-fn push_omega(
-    kd: &mut KdTargets,
-    n: usize,
-    signals: &PositionSignals,
-    policy: &KdPolicy,
-    omega: f32,
-) {
-    kd.omega_n.extend((0..n).map(|t| match policy.gate {
-        Gate::Learnable if u32::from(signals.target_rank_t[t]) >= policy.gate_k => 0.0,
-        _ => omega,
-    }));
+fn push_gate(kd: &mut KdTargets, n: usize, signals: &PositionSignals, step: StepKd<'_>) {
+    kd.omega_n.extend((0..n).map(|t| step.omega_at(signals, t)));
+    if step.policy.gate == Gate::Agreement {
+        let nll_t = signals.target_logprob_t[..n].iter().map(|logprob| -logprob);
+        kd.teacher_nll_n.extend(nll_t);
+    }
 }
 
 /// count / N of each distinct id; N is what the counts of a position make together.

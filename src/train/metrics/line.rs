@@ -38,6 +38,10 @@ pub struct TrainLine {
     pub kd: Option<f64>,
     /// Share of KD in the loss.
     pub omega: f64,
+    /// Fraction of the step's positions that learn from the teacher, below 1 where `kd.gate` is closed
+    /// at some; absent in steps that do not learn from one, and in lines of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kd_fraction: Option<f64>,
     /// Learning rate.
     pub lr: f64,
     /// Norm of all gradients together, before clipping.

@@ -13,6 +13,7 @@ fn train_line(step: u64) -> MetricsLine {
         ce: 3.0,
         kd: Some(2.0),
         omega: 0.5,
+        kd_fraction: Some(0.75),
         lr: 1e-3,
         grad_norm: 1.25,
         tokens_per_s: 200.0,
@@ -93,7 +94,7 @@ fn the_text_of_the_lines_is_golden() {
     assert_eq!(
         text,
         "{\"kind\":\"train\",\"step\":2,\"tokens\":200,\"seconds\":1.0,\"stage\":1,\"loss\":2.5,\"ce\":3.0,\
-         \"kd\":2.0,\"omega\":0.5,\"lr\":0.001,\"grad_norm\":1.25,\"tokens_per_s\":200.0,\"mfu\":null,\
+         \"kd\":2.0,\"omega\":0.5,\"kd_fraction\":0.75,\"lr\":0.001,\"grad_norm\":1.25,\"tokens_per_s\":200.0,\"mfu\":null,\
          \"teacher_nll\":2.75,\"student_nll\":3.0,\"variance\":{\"ce\":4.5,\"soft\":1.5,\
          \"ce_by_bucket\":[0.5,null,2.5],\"soft_by_bucket\":[0.25,null,1.25]}}\n\
          {\"kind\":\"valid\",\"step\":2,\"tokens\":200,\"seconds\":1.0,\"val_nll\":3.5,\"val_n_targets\":64}\n\
@@ -337,6 +338,7 @@ fn events_have_version_steps_and_scalars() {
         ("train/ce", 3.0),
         ("train/kd", 2.0),
         ("train/omega", 0.5),
+        ("train/kd_fraction", 0.75),
         ("train/lr", 1e-3),
         ("train/grad_norm", 1.25),
         ("perf/tokens_per_s", 200.0),

@@ -73,6 +73,7 @@ fn kd_targets(loss: KdLoss, n: usize) -> KdTargets {
         student_tau: 1.0,
         // A closed gate at every fourth position.
         omega_n: (0..n).map(|i| if i % 4 == 2 { 0.0 } else { 0.6 }).collect(),
+        teacher_nll_n: Vec::new(),
         offsets: (0..=n as u32).map(|i| 3 * i).collect(),
         ids: (0..n as u32)
             .flat_map(|i| [i % 13, (i + 4) % 13, (i + 9) % 13])
@@ -331,6 +332,31 @@ fn loss_and_every_gradient_of_the_whole_model_are_those_of_the_reference() {
         assert_sums(sums, expected);
         assert_gradients(&network, &params, &batch, 0.5);
     }
+}
+
+/// The gate `agreement` by a teacher that is everywhere better or worse than any student is a gate that
+/// the labels close.
+#[test]
+fn positions_where_the_student_is_better_learn_by_cross_entropy_alone() {
+    let mut by_labels = batch(Some(KdLoss::TailBucket));
+    let mut by_student = by_labels.clone();
+    let is_closed = |n: usize| n % 3 == 1;
+    let (labels, student) = (
+        by_labels.kd.as_mut().unwrap(),
+        by_student.kd.as_mut().unwrap(),
+    );
+    labels.omega_n = (0..13)
+        .map(|n| if is_closed(n) { 0.0 } else { 0.6 })
+        .collect();
+    student.omega_n = vec![0.6; 13];
+    let nll = |n| if is_closed(n) { f32::INFINITY } else { 0.0 };
+    student.teacher_nll_n = (0..13).map(nll).collect();
+    let run = |batch: &MicroBatch| {
+        let mut network = Network::new(params(false), capacity(false));
+        let sums = network.forward_backward(batch, 1.0);
+        (sums, network.grads)
+    };
+    assert_eq!(run(&by_labels), run(&by_student));
 }
 
 #[test]

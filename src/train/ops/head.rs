@@ -196,6 +196,7 @@ fn row_kd(kd: &KdTargets, n: usize) -> Option<RowKd<'_>> {
     let omega = kd.omega_n[n];
     let kept = kd.offsets[n] as usize..kd.offsets[n + 1] as usize;
     (omega > 0.0).then(|| RowKd {
+        teacher_nll: kd.teacher_nll_n.get(n).copied(),
         loss: kd.loss,
         student_tau: kd.student_tau,
         omega,
@@ -210,8 +211,7 @@ fn add_row(sums: &mut LossSums, batch: &MicroBatch, n: usize, row: RowLoss) {
     if weight == 0.0 {
         return;
     }
-    let omega = batch.kd.as_ref().map_or(0.0, |kd| kd.omega_n[n]);
-    let omega = f64::from(omega);
+    let omega = f64::from(row.omega);
     sums.n += weight;
     sums.ce += weight * row.ce;
     sums.loss += weight * ((1.0 - omega) * row.ce + omega * row.kd);

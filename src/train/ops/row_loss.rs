@@ -27,6 +27,8 @@ pub(super) struct RowKd<'a> {
     pub(super) probs: &'a [f32],
     /// Probability outside them; `tail-bucket` only.
     pub(super) tail: f32,
+    /// Learnt only while the student's NLL of the target is above this, the teacher's, nats.
+    pub(super) teacher_nll: Option<f32>,
 }
 
 /// Nats of one position.
@@ -40,6 +42,8 @@ pub struct RowLoss {
     /// bucket included, that is KD and the entropy of that distribution, with the same factor. 0
     /// without a teacher.
     pub soft: f64,
+    /// Share of KD in the loss of the position; 0 where it learns by cross-entropy alone.
+    pub omega: f32,
 }
 
 /// Turns logits into `scale` times their gradient. `scratch` has room for two rows.
@@ -51,6 +55,7 @@ pub(super) fn row_gradient(
     scratch: &mut [f32],
 ) -> RowLoss {
     let (kept, copy) = scratch.split_at_mut(logits_v.len());
+    let kd = kd.filter(|kd| is_open(kd, logits_v, target, kept));
     match kd {
         None => mixed(logits_v, target, None, 1.0, 1.0, scale, kept),
         Some(kd) if kd.student_tau == 1.0 => {
@@ -58,6 +63,17 @@ pub(super) fn row_gradient(
         }
         Some(kd) => both_tempered(logits_v, target, kd, scale, kept, copy),
     }
+}
+
+/// Whether the gate `agreement` lets the position learn from its teacher. Which side the student is on
+/// counts as a constant: nothing is differentiated through it.
+fn is_open(kd: &RowKd<'_>, logits_v: &[f32], target: u32, copy: &mut [f32]) -> bool {
+    let Some(teacher_nll) = kd.teacher_nll else {
+        return true;
+    };
+    let copy = &mut copy[..logits_v.len()];
+    copy.copy_from_slice(logits_v);
+    row_score(copy, target).nll > f64::from(teacher_nll)
 }
 
 /// NLL of the target, and how sure the model is of its best id; the logits are used up. The best id's
@@ -109,6 +125,7 @@ fn both_tempered(
         ce: plain.ce,
         kd: tempered.kd * f64::from(tau * tau),
         soft: tempered.soft * f64::from(tau * tau),
+        omega: kd.omega,
     }
 }
 
@@ -134,6 +151,7 @@ fn mixed(
         ce_weight: f64::from(ce_weight),
     };
     let target_logit = f64::from(logits_v[target] - largest) * f64::from(factor);
+    let omega = kd.map_or(0.0, |kd| kd.omega);
     let (log_z, kd) = match kd {
         None => (softmax.plain(logits_v), KdNats::default()),
         Some(kd) if kd.loss == KdLoss::TailBucket => {
@@ -146,6 +164,7 @@ fn mixed(
         ce: log_z - target_logit,
         kd: kd.kd,
         soft: kd.soft,
+        omega,
     }
 }
 

@@ -418,6 +418,7 @@ fn policy(
         temperature_mode: kd.temperature_mode,
         gate: kd.gate,
         gate_k: kd.gate_k,
+        gate_fraction: kd.gate_fraction,
         tau_idx,
     }))
 }

@@ -62,6 +62,7 @@ impl Log {
             ce: report.ce(),
             kd: report.kd(),
             omega: report.plan.omega,
+            kd_fraction: (report.plan.omega > 0.0).then(|| report.kd_fraction()),
             lr: report.lr,
             grad_norm: report.grad_norm,
             tokens_per_s,

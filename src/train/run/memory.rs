@@ -234,8 +234,8 @@ fn n_decoded(labels: &LabelSource, n_groups: u64) -> u64 {
 /// Bytes of a micro-batch of so many positions, with `n_learnt` ids each. Its lists of ids and
 /// probabilities grow as they are filled, to twice their length at most.
 fn target_bytes(n_positions: u64, n_learnt: Option<u64>) -> u64 {
-    // Id, target, weight; then omega, offset, and the tail twice.
-    let of_kd = n_learnt.map_or(0, |n| 16 + 2 * 8 * n);
+    // Id, target, weight; then omega, the teacher's NLL, offset, and the tail twice.
+    let of_kd = n_learnt.map_or(0, |n| 20 + 2 * 8 * n);
     n_positions.saturating_mul(12 + of_kd)
 }
 
@@ -369,7 +369,7 @@ mod tests {
     use super::*;
     use crate::signals::PositionSignals;
     use crate::train::batch::KdLoss;
-    use crate::train::loss::{Gate, KdPolicy, TemperatureMode, targets_of};
+    use crate::train::loss::{Gate, KdPolicy, StepKd, TemperatureMode, targets_of};
 
     #[test]
     fn no_dimensions_of_a_valid_model_overflow_the_lower_bound() {
@@ -476,15 +476,21 @@ mod tests {
             temperature_mode: TemperatureMode::Both,
             gate: Gate::None,
             gate_k: 10,
+            gate_fraction: 0.15,
             tau_idx: None,
         };
-        let batch = targets_of(&examples, Some(&policy), 0.5, false);
+        let batch = targets_of(
+            &examples,
+            Some(StepKd::new(&policy, 0.5, &examples, false)),
+            false,
+        );
         let kd = batch.kd.as_ref().unwrap();
         let words = [
             batch.ids_n.capacity(),
             batch.targets_n.capacity(),
             batch.weights_n.capacity(),
             kd.omega_n.capacity(),
+            kd.teacher_nll_n.capacity(),
             kd.ids.capacity(),
             kd.probs.capacity(),
             kd.tail_n.capacity(),

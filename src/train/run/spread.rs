@@ -72,19 +72,18 @@ impl Spread {
                     let bucket = logprob_t
                         .get(t)
                         .map(|&logprob| bucket_of(-f64::from(logprob), self.borders));
-                    let learns = batch.kd.as_ref().is_some_and(|kd| kd.omega_n[n] > 0.0);
-                    self.add_position(&rows_n[n], bucket, learns);
+                    self.add_position(&rows_n[n], bucket);
                 }
                 n += 1;
             }
         }
     }
 
-    fn add_position(&mut self, row: &RowLoss, bucket: Option<usize>, learns: bool) {
+    fn add_position(&mut self, row: &RowLoss, bucket: Option<usize>) {
         let of_bucket = bucket.map(|bucket| &mut self.buckets[bucket]);
         for losses in std::iter::once(&mut self.all).chain(of_bucket) {
             losses.ce.add(row.ce);
-            if learns {
+            if row.omega > 0.0 {
                 losses.ce_of_kd.add(row.ce);
                 losses.soft.add(row.soft);
             }
@@ -116,7 +115,6 @@ impl Spread {
 mod tests {
     use super::*;
     use crate::signals::PositionSignals;
-    use crate::train::batch::{KdLoss, KdTargets};
 
     fn example(target_logprob_t: &[f32], n_targets: usize) -> Example {
         Example {
@@ -130,25 +128,22 @@ mod tests {
         }
     }
 
-    fn batch(weights_n: &[f32], omega_n: Option<&[f32]>) -> MicroBatch {
+    fn batch(weights_n: &[f32]) -> MicroBatch {
         MicroBatch {
             weights_n: weights_n.to_vec(),
-            kd: omega_n.map(|omega_n| KdTargets {
-                loss: KdLoss::TailBucket,
-                student_tau: 1.0,
-                omega_n: omega_n.to_vec(),
-                offsets: Vec::new(),
-                ids: Vec::new(),
-                probs: Vec::new(),
-                tail_n: Vec::new(),
-            }),
             ..MicroBatch::default()
         }
     }
 
-    fn rows(losses: &[(f64, f64)]) -> Vec<RowLoss> {
-        let row = |&(ce, soft): &(f64, f64)| RowLoss { ce, kd: 0.0, soft };
-        losses.iter().map(row).collect()
+    /// The losses of five positions, learnt from the teacher where omega is not 0.
+    fn rows(omega_n: [f32; 5]) -> Vec<RowLoss> {
+        let row = |(&(ce, soft), omega): (&(f64, f64), f32)| RowLoss {
+            ce,
+            kd: 0.0,
+            soft,
+            omega,
+        };
+        LOSSES.iter().zip(omega_n).map(row).collect()
     }
 
     /// Two sequences: easy, hard; easy, medium, hard.
@@ -173,18 +168,10 @@ mod tests {
 
     #[test]
     fn variances_are_of_the_positions_of_a_bucket_over_all_micro_batches() {
-        let (examples, rows) = (examples(), rows(&LOSSES));
+        let (examples, rows) = (examples(), rows([0.5; 5]));
         let mut spread = Spread::new([1.0, 4.0]);
-        spread.add(
-            &examples[..1],
-            &batch(&[1.0; 2], Some(&[0.5; 2])),
-            &rows[..2],
-        );
-        spread.add(
-            &examples[1..],
-            &batch(&[1.0; 3], Some(&[0.5; 3])),
-            &rows[2..],
-        );
+        spread.add(&examples[..1], &batch(&[1.0; 2]), &rows[..2]);
+        spread.add(&examples[1..], &batch(&[1.0; 3]), &rows[2..]);
         let found = spread.report().unwrap();
         assert!(near(Some(found.ce), &[1.0, 9.0, 3.0, 4.0, 8.0]));
         assert!(near(found.soft, &[2.0, 5.0, 2.5, 3.0, 6.0]));
@@ -200,7 +187,7 @@ mod tests {
         let mut spread = Spread::new([1.0, 4.0]);
         let weights = [1.0, 1.0, 0.0, 1.0, 1.0];
         let omega = [0.5, 0.0, 0.5, 0.5, 0.5];
-        spread.add(&examples(), &batch(&weights, Some(&omega)), &rows(&LOSSES));
+        spread.add(&examples(), &batch(&weights), &rows(omega));
         let found = spread.report().unwrap();
         assert!(near(Some(found.ce), &[1.0, 4.0, 8.0]));
         assert!(near(found.soft, &[2.0, 3.0, 6.0]));
@@ -211,8 +198,8 @@ mod tests {
         let mut spread = Spread::new([1.0, 4.0]);
         spread.add(
             &examples(),
-            &batch(&[1.0, 1.0, 1.0, 0.0, 1.0], None),
-            &rows(&LOSSES),
+            &batch(&[1.0, 1.0, 1.0, 0.0, 1.0]),
+            &rows([0.0; 5]),
         );
         let found = spread.report().unwrap();
         assert!(near(Some(found.ce), &[1.0, 9.0, 3.0, 8.0]));
@@ -224,7 +211,7 @@ mod tests {
     fn a_sequence_without_the_teachers_nll_leaves_no_buckets() {
         let mut spread = Spread::new([1.0, 4.0]);
         let unknown = example(&[], 5);
-        spread.add(&[unknown], &batch(&[1.0; 5], None), &rows(&LOSSES));
+        spread.add(&[unknown], &batch(&[1.0; 5]), &rows([0.0; 5]));
         let found = spread.report().unwrap();
         assert!(near(Some(found.ce), &[1.0, 9.0, 3.0, 4.0, 8.0]));
         assert_eq!(found.ce_by_bucket, None);

@@ -6,7 +6,7 @@ use super::profile::{Outside, StepProfile};
 use super::spread::Spread;
 use crate::train::batch::{LossSums, MicroBatch};
 use crate::train::example::Example;
-use crate::train::loss::{KdPolicy, targets_of};
+use crate::train::loss::{StepKd, targets_of};
 use crate::train::metrics::LossVariance;
 use crate::train::model::Network;
 use crate::train::ops::{AdamW, AdamWConfig};
@@ -44,6 +44,11 @@ impl StepReport {
     pub fn kd(&self) -> Option<f64> {
         (self.sums.n_kd > 0.0).then(|| self.sums.kd / self.sums.n_kd)
     }
+
+    /// Fraction of the positions that learn from the teacher.
+    pub fn kd_fraction(&self) -> f64 {
+        mean(self.sums.n_kd, self.sums.n)
+    }
 }
 
 /// A step in which every target is masked has no loss.
@@ -55,8 +60,7 @@ pub(super) fn mean(sum: f64, n: f64) -> f64 {
 /// those of a whole step may be more than the model.
 pub(super) struct StepBatch<'a> {
     pub(super) examples: Vec<Example>,
-    pub(super) policy: Option<&'a KdPolicy>,
-    pub(super) omega: f32,
+    pub(super) kd: Option<StepKd<'a>>,
     pub(super) mask_document_borders: bool,
     pub(super) micro_batch_size: usize,
     /// Borders of the buckets of a step whose variances are wanted.
@@ -74,11 +78,14 @@ pub(super) struct StepSums {
 impl<'a> StepBatch<'a> {
     /// A step of `inputs` over these sequences.
     pub(super) fn new(examples: Vec<Example>, inputs: &'a Inputs, omega: f64) -> Self {
+        let mask_document_borders = inputs.config.data.mask_document_borders;
+        let policy = inputs.policy.as_ref().filter(|_| omega > 0.0);
+        let kd = policy
+            .map(|policy| StepKd::new(policy, omega as f32, &examples, mask_document_borders));
         Self {
             examples,
-            policy: inputs.policy.as_ref().filter(|_| omega > 0.0),
-            omega: omega as f32,
-            mask_document_borders: inputs.config.data.mask_document_borders,
+            kd,
+            mask_document_borders,
             micro_batch_size: inputs.config.train.micro_batch_size(),
             spread_by: None,
         }
@@ -113,12 +120,7 @@ impl<'a> StepBatch<'a> {
     }
 
     fn micro_batch(&self, examples: &[Example]) -> MicroBatch {
-        targets_of(
-            examples,
-            self.policy,
-            self.omega,
-            self.mask_document_borders,
-        )
+        targets_of(examples, self.kd, self.mask_document_borders)
     }
 
     /// Gradients of the step's mean loss, and the sums; `None`, with gradients of a part of it, if a
@@ -289,8 +291,7 @@ mod tests {
                 sequence(0, &[1, 2, 3, 4], &[0]),
                 sequence(1, &[4, 3, 2, 1, 0, 1], &[0, 2, 3]),
             ],
-            policy: None,
-            omega: 0.0,
+            kd: None,
             mask_document_borders,
             micro_batch_size,
             spread_by: None,

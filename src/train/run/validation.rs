@@ -62,7 +62,7 @@ impl<'a> Validation<'a> {
             }
             let read = |&seq_id| self.view.read(seq_id).map(Example::from);
             let examples: Vec<Example> = seq_ids.iter().map(read).collect::<Result<_, _>>()?;
-            let batch = targets_of(&examples, None, 0.0, self.mask_document_borders);
+            let batch = targets_of(&examples, None, self.mask_document_borders);
             sums += network.evaluate(&batch, &mut self.scores_n[..batch.n_positions()]);
         }
         Ok(Some(ValidationReport {

@@ -27,16 +27,16 @@ pub(super) struct LabelArgs {
     pub(super) labels: Option<PathBuf>,
 
     /// Only the sequences that this selection keeps (Parquet: `seq_id`, `kept`).
-    #[arg(long, value_name = "FILE", requires = "labels")]
+    #[arg(long, value_name = "FILE", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"])]
     selection: Option<PathBuf>,
 
     /// Only the sequences with numbers from A on and below B.
-    #[arg(long, value_name = "A..B", requires = "labels", value_parser = parse_range)]
+    #[arg(long, value_name = "A..B", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"], value_parser = parse_range)]
     sequences: Option<SeqIds>,
 
     /// The teacher's NLL of a position, nats, that easy ones have at most, and medium ones. Default:
     /// those that cut these positions into thirds.
-    #[arg(long, value_name = "A,B", requires = "labels", value_parser = parse_borders)]
+    #[arg(long, value_name = "A,B", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"], value_parser = parse_borders)]
     bucket_borders: Option<Borders>,
 }
 

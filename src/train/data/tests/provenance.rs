@@ -210,11 +210,17 @@ fn gate_and_auto_transition_need_the_stats() {
     let topk_only = Fixture::with(|plan| plan.signals.groups = vec![Group::Scores, Group::Topk]);
     let labels = topk_only.labels();
     labels.check_needs(&needs(KdLoss::TailBucket)).unwrap();
-    let gated = LabelNeeds {
-        gate: Gate::Learnable,
-        ..needs(KdLoss::TailBucket)
-    };
-    assert_says(labels.check_needs(&gated), &["kd.gate", "the group stats"]);
+    for (gate, key) in [
+        (Gate::Learnable, "kd.gate = \"learnable\""),
+        (Gate::Entropy, "kd.gate = \"entropy\""),
+        (Gate::Agreement, "kd.gate = \"agreement\""),
+    ] {
+        let gated = LabelNeeds {
+            gate,
+            ..needs(KdLoss::TailBucket)
+        };
+        assert_says(labels.check_needs(&gated), &[key, "the group stats"]);
+    }
     let auto = LabelNeeds {
         teacher_nll: true,
         ..needs(KdLoss::TailBucket)

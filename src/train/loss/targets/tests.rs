@@ -8,6 +8,7 @@ fn policy(loss: KdLoss) -> KdPolicy {
         temperature_mode: TemperatureMode::Teacher,
         gate: Gate::None,
         gate_k: 10,
+        gate_fraction: 0.15,
         tau_idx: None,
     }
 }
@@ -26,6 +27,7 @@ fn labelled() -> Example {
     Example {
         signals: Some(PositionSignals {
             target_rank_t: vec![1, 4],
+            target_logprob_t: vec![-0.25, f32::NEG_INFINITY],
             topk_ids_tk: vec![5, 2, 7, 0],
             topk_logprobs_tk: vec![0.5f32.ln(), 0.25f32.ln(), 0.0, f32::NEG_INFINITY],
             tail_mass_t: vec![0.25, 0.0],
@@ -37,7 +39,8 @@ fn labelled() -> Example {
 }
 
 fn kd(examples: &[Example], policy: &KdPolicy) -> KdTargets {
-    targets_of(examples, Some(policy), 0.5, false).kd.unwrap()
+    let step = StepKd::new(policy, 0.5, examples, false);
+    targets_of(examples, Some(step), false).kd.unwrap()
 }
 
 #[track_caller]
@@ -54,7 +57,6 @@ fn examples_are_flattened_without_padding_and_a_short_one_stays_short() {
     let batch = targets_of(
         &[example(&[1, 2, 3, 4], &[0]), example(&[9, 8], &[0])],
         None,
-        0.5,
         true,
     );
     assert_eq!(batch.ids_n, [1, 2, 3, 9]);
@@ -68,9 +70,9 @@ fn examples_are_flattened_without_padding_and_a_short_one_stays_short() {
 fn only_the_first_token_of_another_document_is_masked_and_only_when_asked() {
     // Documents start at the sequence's tokens 0, 1 and 3: targets 1 and 3 are positions 0 and 2.
     let examples = [example(&[1, 2], &[0]), example(&[1, 2, 3, 4], &[0, 1, 3])];
-    let masked = targets_of(&examples, None, 0.0, true);
+    let masked = targets_of(&examples, None, true);
     assert_eq!(masked.weights_n, [1.0, 0.0, 1.0, 0.0]);
-    assert_eq!(targets_of(&examples, None, 0.0, false).weights_n, [1.0; 4]);
+    assert_eq!(targets_of(&examples, None, false).weights_n, [1.0; 4]);
 }
 
 #[test]
@@ -246,4 +248,17 @@ fn draws_become_their_share_of_all_draws_of_the_position() {
     };
     let got = kd(&[drawn()], &gated);
     assert_eq!((got.omega_n, got.student_tau), (vec![0.5, 0.0], 0.8));
+}
+
+#[test]
+fn the_gate_agreement_hands_the_teachers_nll_of_every_target_to_the_head() {
+    let gated = KdPolicy {
+        gate: Gate::Agreement,
+        ..policy(KdLoss::TailBucket)
+    };
+    let got = kd(&[example(&[4, 5], &[0]), labelled()], &gated);
+    assert_eq!(got.omega_n, [0.0, 0.5, 0.5]);
+    assert_eq!(got.teacher_nll_n, [0.0, 0.25, f32::INFINITY]);
+    let open = kd(&[labelled()], &policy(KdLoss::TailBucket));
+    assert!(open.teacher_nll_n.is_empty());
 }

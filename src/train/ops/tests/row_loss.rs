@@ -132,6 +132,7 @@ impl Kept {
             ids: &self.ids,
             probs: &self.probs,
             tail: self.tail,
+            teacher_nll: None,
         }
     }
 }
@@ -247,6 +248,7 @@ fn tail_bucket_gradients_are_the_formulas_for_kept_ids_tail_ids_and_targets() {
             ids: &ids,
             probs: &probs,
             tail,
+            teacher_nll: None,
         };
         let (got, _) = gradient(&logits, target, Some(kd));
         let kd_part = [
@@ -266,6 +268,31 @@ fn tail_bucket_gradients_are_the_formulas_for_kept_ids_tail_ids_and_targets() {
 }
 
 #[test]
+fn the_gate_agreement_is_open_only_while_the_students_nll_is_above_the_teachers() {
+    let logits: Vec<f32> = numbers(40, 3).iter().map(|x| 4.0 * x).collect();
+    let teacher = teacher(&numbers(40, 4));
+    let (_, plain) = gradient(&logits, 7, None);
+    let nll = plain.ce as f32;
+    for (loss, student_tau) in LOSSES.map(|loss| [(loss, 1.0), (loss, 2.0)]).concat() {
+        let kept = Kept::new(loss, &teacher, 5);
+        let open = kept.kd(loss, 0.5, student_tau);
+        let gated = |teacher_nll| {
+            let kd = RowKd {
+                teacher_nll: Some(teacher_nll),
+                ..open
+            };
+            gradient(&logits, 7, Some(kd))
+        };
+        assert_eq!(gated(nll - 0.01), gradient(&logits, 7, Some(open)));
+        assert_eq!(gated(nll - 0.01).1.omega, 0.5);
+        for better_student in [nll + 0.01, f32::INFINITY] {
+            assert_eq!(gated(better_student), gradient(&logits, 7, None));
+            assert_eq!(gated(better_student).1.omega, 0.0);
+        }
+    }
+}
+
+#[test]
 fn a_tail_whose_exponentials_vanish_gives_no_nan() {
     let logits = [200.0_f32, 199.0, -200.0, -300.0];
     let kd = RowKd {
@@ -275,6 +302,7 @@ fn a_tail_whose_exponentials_vanish_gives_no_nan() {
         ids: &[0, 1],
         probs: &[0.5, 0.4],
         tail: 0.1,
+        teacher_nll: None,
     };
     let (got, row) = gradient(&logits, 2, Some(kd));
     assert!(got.iter().all(|value| value.is_finite()), "{got:?}");
