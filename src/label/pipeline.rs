@@ -17,7 +17,7 @@
 use super::batches::{self, Batch};
 use super::error::LabelError;
 use super::planning::check_tokens_untouched;
-use super::profile::{Clock, Stage};
+use super::profile::{Clock, ProfileStage};
 use super::progress::Progress;
 use super::runtime_stamp::runtime_stamp;
 use crate::interrupt::Interrupt;
@@ -182,9 +182,9 @@ fn read(work: &Work<'_, '_>, to_label: &Sender<Window>) {
                     rows: rows.collect::<Result<_, _>>()?,
                 })
             };
-            let window: Window = work
-                .clock
-                .time(Stage::Reading, || window.iter().map(read_one).collect());
+            let window: Window = work.clock.time(ProfileStage::Reading, || {
+                window.iter().map(read_one).collect()
+            });
             if work.is_stopped() || to_label.send(window).is_err() {
                 return;
             }
@@ -215,16 +215,16 @@ fn label(
     let clock = work.clock;
     // What was spent on trying the teacher is not of this run.
     teacher.take_timings();
-    while let Ok(window) = clock.time(Stage::WaitingForTokens, || unlabelled.recv()) {
+    while let Ok(window) = clock.time(ProfileStage::WaitingForTokens, || unlabelled.recv()) {
         let started = Instant::now();
         let labelled = label_window(window?, teacher, work)?;
         let (all, spent) = (started.elapsed(), teacher.take_timings());
-        clock.add(Stage::Teacher, spent.forward);
-        clock.add(Stage::Reduction, spent.reduction);
+        clock.add(ProfileStage::Teacher, spent.forward);
+        clock.add(ProfileStage::Reduction, spent.reduction);
         let rest = all.saturating_sub(spent.forward + spent.reduction);
-        clock.add(Stage::Assembly, rest);
+        clock.add(ProfileStage::Assembly, rest);
         for row_group in labelled {
-            let sent = clock.time(Stage::WaitingForWriter, || to_write.send(row_group));
+            let sent = clock.time(ProfileStage::WaitingForWriter, || to_write.send(row_group));
             if sent.is_err() {
                 return Ok(());
             }
@@ -420,14 +420,15 @@ fn write(
             Some(writer) => writer,
             None => ShardWriter::create(work.dir, work.plan, row_group.shard)?,
         };
-        work.clock
-            .time(Stage::Encoding, || writer.write_row_group(&row_group.rows))?;
+        work.clock.time(ProfileStage::Encoding, || {
+            writer.write_row_group(&row_group.rows)
+        })?;
         if row_group.is_last_of_shard {
             // Tokens that were overwritten while they were read are not those of the plan.
             check_tokens_untouched(work.view.corpus(), &work.plan.corpus, false)?;
-            let sidecar = work
-                .clock
-                .time(Stage::Publishing, || writer.seal_and_publish(runtime))?;
+            let sidecar = work.clock.time(ProfileStage::Publishing, || {
+                writer.seal_and_publish(runtime)
+            })?;
             lock(work.progress).published(sidecar.n_targets, n_bytes(&sidecar));
         } else {
             open = Some(writer);

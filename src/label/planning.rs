@@ -2,7 +2,7 @@
 //! earlier plan in the same directory knows of unchanged files is taken from there.
 
 use super::error::LabelError;
-use super::inputs::{Inputs, past_the_head};
+use super::inputs::{LabelInputs, past_the_head};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
     Attention, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, LabelSet, Layout, Plan, PlanCorpus,
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// A range outside the corpus, ids outside the vocabulary, inputs that cannot be read.
-pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, LabelError> {
+pub(super) fn make_plan(config: &LabelConfig, inputs: &LabelInputs) -> Result<Plan, LabelError> {
     let view = inputs.view(config)?;
     let range = sequence_range(config.range, view.len())?;
     let known = known_plan(&config.output)?;
@@ -165,7 +165,7 @@ pub(super) fn n_targets(view: &SequenceView<'_>, plan: &Plan) -> u64 {
 
 fn plan_teacher(
     config: &LabelConfig,
-    inputs: &Inputs,
+    inputs: &LabelInputs,
     known: Option<&Plan>,
 ) -> Result<PlanTeacher, LabelError> {
     let mut paths = vec![config.teacher.clone()];
@@ -186,7 +186,7 @@ fn plan_teacher(
 
 fn plan_corpus(
     eod: Option<u32>,
-    inputs: &Inputs,
+    inputs: &LabelInputs,
     known: Option<&Plan>,
 ) -> Result<PlanCorpus, LabelError> {
     let corpus = &inputs.corpus;
@@ -296,7 +296,7 @@ pub(super) fn check_tokens_untouched(
 /// Ids past the vocabulary would be found in the middle of the work; this finds them before it.
 fn check_token_ids(
     config: &LabelConfig,
-    inputs: &Inputs,
+    inputs: &LabelInputs,
     view: &SequenceView<'_>,
     plan: &Plan,
 ) -> Result<(), LabelError> {

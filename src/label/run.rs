@@ -2,7 +2,7 @@
 
 use super::changed::name_option;
 use super::error::LabelError;
-use super::inputs::{Inputs, view_of};
+use super::inputs::{LabelInputs, view_of};
 use super::options::{LabelConfig, Task};
 use super::output::check_output;
 use super::pipeline::{self, ShardQueue, Work};
@@ -24,7 +24,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// What a run of `label` has done.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct LabelOutcome {
     /// The plan it worked on.
     pub plan: Plan,
     /// Shards of this task that this run made.
@@ -44,7 +44,7 @@ pub struct Outcome {
 /// Who is told how it goes.
 pub struct Observer<'a> {
     /// Once, when everything is open and planned.
-    pub on_start: &'a (dyn Fn(&Inputs, &Plan) + Sync),
+    pub on_start: &'a (dyn Fn(&LabelInputs, &Plan) + Sync),
     /// After every batch and every shard, from any thread of the pipeline.
     pub on_progress: &'a (dyn Fn(&Snapshot) + Sync),
 }
@@ -62,7 +62,7 @@ impl Observer<'_> {
 ///
 /// # Errors
 /// Inputs that do not go together; a directory with another plan.
-pub fn plan(config: &LabelConfig, on_open: impl FnOnce(&Inputs)) -> Result<Plan, LabelError> {
+pub fn plan(config: &LabelConfig, on_open: impl FnOnce(&LabelInputs)) -> Result<Plan, LabelError> {
     let (inputs, plan) = open_and_plan(config)?;
     on_open(&inputs);
     Ok(plan)
@@ -77,7 +77,7 @@ pub fn label(
     config: &LabelConfig,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
-) -> Result<Outcome, LabelError> {
+) -> Result<LabelOutcome, LabelError> {
     let (mut inputs, plan) = open_and_plan(config)?;
     (observer.on_start)(&inputs, &plan);
     let teachers = inputs.teachers().into_iter();
@@ -94,9 +94,9 @@ pub fn label(
 }
 
 /// Everything that can fail early: inputs, plan, the longest sequence, the output directory.
-fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
+fn open_and_plan(config: &LabelConfig) -> Result<(LabelInputs, Plan), LabelError> {
     check_output(config)?;
-    let mut inputs = Inputs::open(config)?;
+    let mut inputs = LabelInputs::open(config)?;
     let plan = make_plan(config, &inputs)?;
     for teacher in inputs.teachers() {
         try_longest(teacher, &plan)?;
@@ -116,11 +116,11 @@ fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
 
 fn label_task(
     config: &LabelConfig,
-    inputs: &mut Inputs,
+    inputs: &mut LabelInputs,
     plan: Plan,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
-) -> Result<Outcome, LabelError> {
+) -> Result<LabelOutcome, LabelError> {
     let (done, todo) = split_by_progress(&config.output, &plan, config.task)?;
     if !todo.is_empty() && !config.options.allow_mixed_runtime {
         check_one_runtime(&done, &inputs.teachers())?;
@@ -149,7 +149,7 @@ fn label_task(
             })
         }
         Err(error) => Err(error),
-        Ok(()) => Ok(Outcome {
+        Ok(()) => Ok(LabelOutcome {
             plan,
             n_made: todo.len() as u64,
             n_before: done.len() as u64,
@@ -176,7 +176,7 @@ fn check_one_runtime(done: &[Sidecar], teachers: &[&mut Teacher]) -> Result<(), 
 /// Labels `todo` into `config.output`.
 pub(super) fn make_shards(
     config: &LabelConfig,
-    inputs: &mut Inputs,
+    inputs: &mut LabelInputs,
     plan: &Plan,
     todo: &[u32],
     interrupt: &Interrupt,
@@ -198,7 +198,7 @@ pub(super) fn make_shards(
         progress,
     };
     let more = inputs.more_teachers.iter_mut();
-    // Not by `Inputs::teachers`: the view borrows the corpus beside them.
+    // Not by `LabelInputs::teachers`: the view borrows the corpus beside them.
     let teachers = std::iter::once(&mut inputs.teacher).chain(more).collect();
     pipeline::run(&work, teachers)
 }

@@ -6,7 +6,7 @@ use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use saltworks::config::Typed;
 use saltworks::label::{
-    self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome, WithoutNll,
+    self, Estimate, LabelConfig, LabelInputs, LabelOptions, LabelOutcome, Observer, WithoutNll,
 };
 use saltworks::shards::Plan;
 
@@ -87,7 +87,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// What a user should know before the long part.
-pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
+pub(crate) fn say(inputs: &LabelInputs, plan: &Plan) {
     let info = inputs.teacher.info();
     for teacher in std::iter::once(&inputs.teacher).chain(&inputs.more_teachers) {
         for note in &teacher.info().notes {
@@ -122,7 +122,7 @@ pub(crate) fn print_notes(notes: &[String]) {
     }
 }
 
-fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
+fn print_outcome(config: &LabelConfig, outcome: &LabelOutcome) {
     let output = config.output.display();
     if outcome.n_made == 0 {
         out!(
@@ -164,7 +164,7 @@ fn warn_of_missing_nll(without_nll: &WithoutNll) {
     }
 }
 
-fn print_outcome_json(config: &LabelConfig, outcome: &Outcome) -> Result<()> {
+fn print_outcome_json(config: &LabelConfig, outcome: &LabelOutcome) -> Result<()> {
     let facts = serde_json::json!({
         "output": config.output.display().to_string(),
         "n_shards_made": outcome.n_made,

@@ -1,7 +1,7 @@
 //! `label --profile`: where the time went.
 
 use crate::common::print::out;
-use saltworks::label::{Profile, Stage};
+use saltworks::label::{Profile, ProfileStage};
 
 /// A line a stage; shares are of the labelling threads' wall clock.
 pub(crate) fn print(profile: &Profile) {
@@ -35,15 +35,15 @@ pub(crate) fn print(profile: &Profile) {
     );
 }
 
-fn words(stage: Stage) -> &'static str {
+fn words(stage: ProfileStage) -> &'static str {
     match stage {
-        Stage::Reading => "reading tokens",
-        Stage::WaitingForTokens => "  waiting for tokens",
-        Stage::Teacher => "  teacher",
-        Stage::Reduction => "  reduction of logits",
-        Stage::Assembly => "  batches and rows",
-        Stage::WaitingForWriter => "  waiting for the writer",
-        Stage::Encoding => "encoding, compression",
-        Stage::Publishing => "sync, check, publication",
+        ProfileStage::Reading => "reading tokens",
+        ProfileStage::WaitingForTokens => "  waiting for tokens",
+        ProfileStage::Teacher => "  teacher",
+        ProfileStage::Reduction => "  reduction of logits",
+        ProfileStage::Assembly => "  batches and rows",
+        ProfileStage::WaitingForWriter => "  waiting for the writer",
+        ProfileStage::Encoding => "encoding, compression",
+        ProfileStage::Publishing => "sync, check, publication",
     }
 }

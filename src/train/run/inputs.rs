@@ -9,8 +9,8 @@ use crate::train::TrainError;
 use crate::train::batch::KdLoss;
 use crate::train::config::{LabelsView, Mode, RunConfig};
 use crate::train::data::{
-    DataError, LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
-    TokenSource, TokenizerFacts,
+    DataError, LabelNeeds, LabelSource, LabelSourceOptions, Loader, LoaderPosition, Stages,
+    TokenOptions, TokenSource, TokenizerFacts,
 };
 use crate::train::eval::check_same_tokenizer;
 use crate::train::export::{SpecialIds, check_sealed, find_model, read_config};
@@ -78,7 +78,7 @@ impl Inputs {
         if let Some(labels) = &labels {
             notes.extend(labels.note().map(str::to_owned));
             notes.extend(labels.note_of_extension());
-            notes.extend(unsaid_selection(&config, labels));
+            notes.extend(note_of_selected_labels(&config, labels));
         }
         // Labels that are where the facts are from need not be compared with themselves.
         if let Some(labels) = labels.as_ref().filter(|l| l.tokenizer() != facts) {
@@ -88,8 +88,8 @@ impl Inputs {
             let options = path.as_ref().map(|path| token_options(&config, path, read));
             open_tokens(options, &facts, &mut notes)
         };
-        let tokens = open(&config.data.tokens, said_of_tokens(&config))?;
-        let validation = open(&config.data.validation, said_of_validation(&config))?;
+        let tokens = open(&config.data.tokens, token_file_options(&config))?;
+        let validation = open(&config.data.validation, validation_file_options(&config))?;
         let same_text = validation_on_same_text(&labels, &tokens, &validation)?;
         notes.extend(same_text.clone());
         notes.dedup();
@@ -178,7 +178,7 @@ fn open_labels(
     let Some(dir) = &config.data.labels else {
         return Ok(None);
     };
-    let options = LabelOptions {
+    let options = LabelSourceOptions {
         dir: dir.clone(),
         selection: config.data.selection.clone(),
         seed: config.train.seed,
@@ -216,7 +216,7 @@ fn validation_on_same_text(
 }
 
 /// Labels of a selection in a run that is not called one of selected sequences.
-fn unsaid_selection(config: &RunConfig, labels: &LabelSource) -> Option<String> {
+fn note_of_selected_labels(config: &RunConfig, labels: &LabelSource) -> Option<String> {
     let is_of_selection = labels.plan().sequences.selection.is_some();
     let is_said = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
     (is_of_selection && !is_said).then(|| {
@@ -228,7 +228,7 @@ fn unsaid_selection(config: &RunConfig, labels: &LabelSource) -> Option<String> 
 }
 
 /// What the configuration says of the files of `data.tokens`.
-fn said_of_tokens(config: &RunConfig) -> OpenOptions {
+fn token_file_options(config: &RunConfig) -> OpenOptions {
     OpenOptions {
         format: config.data.tokens_format,
         dtype: config.data.dtype,
@@ -239,13 +239,13 @@ fn said_of_tokens(config: &RunConfig) -> OpenOptions {
 
 /// The same of `data.validation`, which may be of another format: only a raw file, which has no
 /// document borders of its own, is read as the configuration says.
-fn said_of_validation(config: &RunConfig) -> OpenOptions {
+fn validation_file_options(config: &RunConfig) -> OpenOptions {
     let path = config.data.validation.as_deref();
     let detected = path.map(TokenFormat::detect).and_then(Result::ok);
     if detected.is_some_and(TokenFormat::has_borders) {
         return OpenOptions::default();
     }
-    let said = said_of_tokens(config);
+    let said = token_file_options(config);
     OpenOptions {
         format: said.format.filter(|format| !format.has_borders()),
         // llm.c's header has the type.
@@ -317,8 +317,8 @@ fn facts(
         return Ok(labels.tokenizer());
     }
     let corpora = [
-        (&config.data.tokens, said_of_tokens(config)),
-        (&config.data.validation, said_of_validation(config)),
+        (&config.data.tokens, token_file_options(config)),
+        (&config.data.validation, validation_file_options(config)),
     ];
     for (path, said) in corpora {
         let facts = path.as_deref().map(|path| facts_of_corpus(path, said));
@@ -511,7 +511,7 @@ mod tests {
                  tokens_format = {format:?}\neod = 7\n[train]\nsteps = 1\nbatch_size = 1\n",
                 path(validation)
             );
-            let said = said_of_validation(&toml::from_str(&text).unwrap());
+            let said = validation_file_options(&toml::from_str(&text).unwrap());
             (said.format, said.eod)
         };
         let raw = (Some(TokenFormat::NanoGpt), Some(7));
