@@ -183,11 +183,6 @@ pub struct LabelOptions {
     #[arg(long, help_heading = MACHINE, value_name = "N")]
     pub batch_tokens: Option<u32>,
 
-    /// A remark of yours, recorded in label.toml and nowhere else.
-    #[arg(long, help_heading = FILES, value_name = "TEXT", default_value = "none")]
-    #[schemars(extend("unit" = "words"))]
-    pub remark: String,
-
     /// Target size of a shard, bytes.
     #[arg(long, help_heading = FILES, value_name = "BYTES", default_value_t = DEFAULT_SHARD_BYTES)]
     #[schemars(extend("unit" = "bytes"))]
