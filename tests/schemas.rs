@@ -273,8 +273,25 @@ same as JSON schemas, for editors.
             "object" => "table".to_owned(),
             "string" if PATH_KEYS.contains(&name) => "path".to_owned(),
             "string" => "text".to_owned(),
-            other => other.to_owned(),
+            other => format!("{other}{}", range_of(of, other)),
         }
+    }
+
+    /// Bounds that its declaration gives; that counts are not negative goes without saying.
+    fn range_of(of: &Value, kind: &str) -> String {
+        let bounds = [
+            ("minimum", "≥"),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "≤"),
+            ("exclusiveMaximum", "<"),
+        ];
+        let bound = |(name, sign): (&str, &str)| {
+            let said = of[name].as_f64()?;
+            let is_said = kind == "number" || said != 0.0;
+            is_said.then(|| format!(" {sign} {said}"))
+        };
+        let bounds: Vec<String> = bounds.into_iter().filter_map(bound).collect();
+        bounds.join(",")
     }
 
     fn definition<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {

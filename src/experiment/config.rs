@@ -201,13 +201,6 @@ impl ExperimentConfig {
 
     fn validate(&self) -> Result<(), ExperimentError> {
         require(
-            !self.output.as_os_str().is_empty(),
-            "output",
-            "a directory",
-            "nothing",
-            "name one",
-        )?;
-        require(
             self.base.is_some() != self.run.is_some(),
             "base",
             "either base or [run]",

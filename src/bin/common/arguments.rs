@@ -20,7 +20,8 @@ pub(crate) struct Configuration {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Set a dotted key over the file, such as data.seq_len=256; `KEY=` takes it out. May be repeated.
+    /// Set a key over the file, with the table that it stands in, such as train.steps=2000; `KEY=` takes it
+    /// out. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use super::progress::ProgressDisplay;
 use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
-use crate::common::print::{self, out, say};
+use crate::common::print::{out, say};
 use saltworks::config::text_override;
 use saltworks::train::checkpoint::step_of;
 use saltworks::train::config::RunConfig;
@@ -72,9 +72,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     let interrupt = super::signals::interrupt()?;
     let outcome = run::run(&config, start(&args), &interrupt, &observer)?;
-    match args.json.is_asked {
-        true => print_json(&outcome)?,
-        false => print_outcome(&outcome),
+    if !args.json.print(&facts_of(&outcome))? {
+        print_outcome(&outcome);
     }
     if let (Outcome::Finished(finished), true) = (&outcome, args.profile) {
         print_profile(finished);
@@ -228,8 +227,8 @@ fn print_outcome(outcome: &Outcome) {
     }
 }
 
-fn print_json(outcome: &Outcome) -> Result<()> {
-    let facts = match outcome {
+fn facts_of(outcome: &Outcome) -> serde_json::Value {
+    match outcome {
         Outcome::AlreadyFinished { model } => {
             serde_json::json!({ "model": model.display().to_string(), "was_finished": true })
         }
@@ -242,8 +241,7 @@ fn print_json(outcome: &Outcome) -> Result<()> {
             "loss": finished.last_step.as_ref().map(|step| step.loss),
             "validation_nll": finished.validation.as_ref().map(|validation| validation.nll),
         }),
-    };
-    Ok(print::json(&facts, true)?)
+    }
 }
 
 fn print_finished(finished: &Finished) {

@@ -3,7 +3,7 @@
 use super::progress::ProgressDisplay;
 use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
-use crate::common::print::{self, out, say};
+use crate::common::print::{out, say};
 use saltworks::config::Typed;
 use saltworks::label::{
     self, Estimate, LabelConfig, LabelInputs, LabelOptions, LabelOutcome, Observer, WithoutNll,
@@ -62,9 +62,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = options.resolve()?;
     if args.dry_run {
         let estimate = label::estimate(&config)?;
-        match args.json.is_asked {
-            true => print_estimate_json(&estimate)?,
-            false => print_estimate(&estimate),
+        if !args.json.print(&estimate_facts(&estimate))? {
+            print_estimate(&estimate);
         }
         return Ok(());
     }
@@ -76,9 +75,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let interrupt = super::signals::unheeded_interrupt()?;
     let outcome = label::label(&config, &interrupt, &observer)?;
     warn_of_missing_nll(&outcome.without_nll);
-    match args.json.is_asked {
-        true => print_outcome_json(&config, &outcome)?,
-        false => print_outcome(&config, &outcome),
+    if !args.json.print(&outcome_facts(&config, &outcome))? {
+        print_outcome(&config, &outcome);
     }
     if args.profile {
         super::profile::print(&outcome.profile);
@@ -164,20 +162,19 @@ fn warn_of_missing_nll(without_nll: &WithoutNll) {
     }
 }
 
-fn print_outcome_json(config: &LabelConfig, outcome: &LabelOutcome) -> Result<()> {
-    let facts = serde_json::json!({
+fn outcome_facts(config: &LabelConfig, outcome: &LabelOutcome) -> serde_json::Value {
+    serde_json::json!({
         "output": config.output.display().to_string(),
         "n_shards_made": outcome.n_made,
         "n_shards_before": outcome.n_before,
         "tokens_per_s": outcome.tokens_per_s,
         "is_complete": outcome.manifest.is_some(),
-    });
-    Ok(print::json(&facts, true)?)
+    })
 }
 
-fn print_estimate_json(estimate: &Estimate) -> Result<()> {
+fn estimate_facts(estimate: &Estimate) -> serde_json::Value {
     let plan = &estimate.plan;
-    let facts = serde_json::json!({
+    serde_json::json!({
         "n_sequences": plan.n_sequences(),
         "n_targets": plan.sequences.n_targets,
         "n_shards": plan.n_shards(),
@@ -187,8 +184,7 @@ fn print_estimate_json(estimate: &Estimate) -> Result<()> {
         "tokens_per_s": estimate.tokens_per_s,
         "seconds_per_shard": estimate.seconds_per_shard(),
         "notes": estimate.notes,
-    });
-    Ok(print::json(&facts, true)?)
+    })
 }
 
 fn print_estimate(estimate: &Estimate) {

@@ -2,7 +2,7 @@
 
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
-use crate::common::print::{self, out, say};
+use crate::common::print::{out, say};
 use crate::tokenize::inputs::{InputArgs, print_notes};
 use crate::tokenize::progress::Progress;
 use clap::builder::NonEmptyStringValueParser;
@@ -111,16 +111,16 @@ fn summarize(
     let special = special
         .iter()
         .map(|&id| format!("{id} `{}`", tokenizer.token_text(id)));
-    if args.json.is_asked {
-        let facts = serde_json::json!({
-            "output": args.output.display().to_string(),
-            "fingerprint": tokenizer.fingerprint(),
-            "n_ids": got,
-            "n_documents": trained.n_documents,
-            "n_text_bytes": trained.n_text_bytes,
-            "seconds": seconds,
-        });
-        return Ok(print::json(&facts, true)?);
+    let facts = serde_json::json!({
+        "output": args.output.display().to_string(),
+        "fingerprint": tokenizer.fingerprint(),
+        "n_ids": got,
+        "n_documents": trained.n_documents,
+        "n_text_bytes": trained.n_text_bytes,
+        "seconds": seconds,
+    });
+    if args.json.print(&facts)? {
+        return Ok(());
     }
     let lines = [
         ("documents", trained.n_documents.to_string()),

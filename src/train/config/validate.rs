@@ -16,14 +16,6 @@ impl RunConfig {
     /// # Errors
     /// The first such: its key, what was expected, what was found, and what to do.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let has_output = !self.output.as_os_str().is_empty();
-        require(
-            has_output,
-            "output",
-            "a directory",
-            "nothing",
-            "name one; . is this one",
-        )?;
         check_ranges(self)?;
         check_micro_batches(&self.train)?;
         self.check_model()?;
