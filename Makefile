@@ -6,35 +6,57 @@ DEMO_DIR ?= demo
 FUZZ_SECONDS ?= 180
 
 VENV := $(CURDIR)/.venv
+VENV_TORCH := $(CURDIR)/.venv-torch
 # The wheel's library carries its version in its name, so it is found by pattern, after set-up.
 ORT_IN_VENV = $$(ls $(VENV)/lib*/python*/site-packages/onnxruntime/capi/libonnxruntime.so.* \
 	$(VENV)/lib*/python*/site-packages/onnxruntime/capi/libonnxruntime.*.dylib 2>/dev/null | head -n 1)
 # What is set already wins: another ONNX Runtime, another Python.
 WITH_RUNTIME = ORT_DYLIB_PATH="$${ORT_DYLIB_PATH:-$(ORT_IN_VENV)}" \
 	SALTWORKS_PYTHON="$${SALTWORKS_PYTHON:-$(VENV)/bin/python}"
+# The Python tests run the programs that cargo built last.
+WITH_PROGRAMS = $(WITH_RUNTIME) SALTWORKS_BIN="$${SALTWORKS_BIN:-$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug}"
 SHARED_DATA ?= $(if $(SALTWORKS_SHARED_DATA),$(SALTWORKS_SHARED_DATA),$(CURDIR)/../shared/data)
 # Every feature of Cargo.toml but `default`, so that a new one is checked without a line here.
 FEATURES = $$(awk '/^\[/ { inside = ($$0 == "[features]") } \
 	inside && /^[a-z]/ && $$1 != "default" { print $$1 }' Cargo.toml)
 
-.PHONY: help setup demo test lint doc check-features deny audit miri real-data bench dist fuzz coverage
+.PHONY: help setup setup-torch demo test test-python test-torch lint lint-python doc check-features deny audit miri real-data bench dist wheel fuzz coverage
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
-setup: ## Make .venv: ONNX Runtime and the tests' Parquet readers, pinned with hashes.
+setup: ## Make .venv: ONNX Runtime, the tests' Parquet readers, Python's checks, pinned with hashes.
 	@sh scripts/setup.sh
+
+setup-torch: ## Make .venv-torch: the same with PyTorch, for test-torch (some 3 GB to fetch on Linux).
+	@sh scripts/setup.sh torch
 
 demo: setup ## From text to a report: SLM, labels, selection, LLMs with and without (CORPUS=PATH for your text, QUICK=1 for one minute).
 	$(CARGO) build --locked --release --bins
 	$(WITH_RUNTIME) $(CARGO) run --locked --release -- demo --output "$(DEMO_DIR)" $(if $(QUICK),--quick) $(if $(CORPUS),--corpus $(CORPUS))
 
-test: setup ## Run every test but the real-data ones.
+test: setup ## Run every test but those with real data and those with PyTorch.
 	$(WITH_RUNTIME) $(CARGO) test --locked
+	$(MAKE) --no-print-directory test-python
+
+# Those that need PyTorch are in python/tests/with_torch.
+test-python: setup ## Run the Python package's tests that need no PyTorch.
+	$(CARGO) build --locked --bins
+	$(WITH_PROGRAMS) $(VENV)/bin/python -m pytest --ignore python/tests/with_torch
+
+test-torch: setup-torch ## Run the Python package's tests that need PyTorch, in .venv-torch.
+	$(CARGO) build --locked --bins
+	$(WITH_PROGRAMS) $(VENV_TORCH)/bin/python -m pytest python/tests/with_torch
 
 lint: ## rustfmt and clippy, warnings denied.
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+# mypy needs the types of PyTorch.
+lint-python: setup-torch ## ruff, and mypy in its strict mode, over the Python package.
+	$(VENV_TORCH)/bin/ruff format --check python
+	$(VENV_TORCH)/bin/ruff check python
+	$(VENV_TORCH)/bin/mypy
 
 doc: ## Build the library's documentation, warnings denied.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
@@ -79,6 +101,9 @@ bench: setup ## Run the benchmarks (release profile).
 
 dist: setup ## Make dist/saltworks-VERSION-TARGET.tar.gz: programs and ONNX Runtime, for glibc 2.28 (x86_64 Linux).
 	@sh scripts/dist.sh
+
+wheel: setup ## Make dist/saltworks_lm-*.whl (manylinux_2_28; ARCH=aarch64 cross-compiles) and the sdist, and try the wheel.
+	@sh scripts/wheel.sh
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (default 180) each.
 	@command -v cargo-fuzz >/dev/null || { echo "needs cargo-fuzz: cargo install cargo-fuzz" >&2; exit 1; }

@@ -1,5 +1,5 @@
 //! Labelling by `saltworks` beside the same by a Python script (`benches/control.py`: onnxruntime,
-//! numpy, pyarrow): tokens a second, peak of resident memory, bytes a token, and their ratios.
+//! numpy, pyarrow): tokens per second, peak of resident memory, bytes per token, and their ratios.
 //!
 //!     make bench     (or: ORT_DYLIB_PATH=… SALTWORKS_PYTHON=… cargo bench --bench control)
 //!     cargo bench --bench control -- MODEL TOKENS T     (a real teacher; TOKENS headerless u16)

@@ -1,4 +1,4 @@
-//! The whole pipeline over the bare model: tokens a second of `label`, from token file to published
+//! The whole pipeline over the bare model: tokens per second of `label`, from token file to published
 //! shards, divided by those of nothing but `session.run` on the same batches, in one run.
 //!
 //!     make bench            (or: ORT_DYLIB_PATH=… cargo bench --bench pipeline [-- SIZE…])
@@ -28,7 +28,7 @@ const N_DRAWS: u32 = 50;
 const N_ROUNDS: usize = 3;
 
 /// A generated teacher, and how many tokens of it make a round of some ten seconds or more: several
-/// row groups, so that encoding goes beside the teacher as it does over a corpus.
+/// row groups, so that encoding overlaps with the teacher as it does over a corpus.
 struct Size {
     name: &'static str,
     width: u64,

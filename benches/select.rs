@@ -196,6 +196,8 @@ fn plan(n_rows: u64) -> Plan {
             logits_output: "logits".into(),
             allowed: Vec::new(),
             ignored_tokenizer: None,
+            checkpoint: None,
+            engine: None,
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,

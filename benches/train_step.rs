@@ -36,6 +36,7 @@ fn spec(vocab_size: usize) -> ModelSpec {
         d_ff: 768,
         max_seq_len: SEQ_LEN,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings: false,
     }

@@ -1,14 +1,19 @@
 #!/bin/sh
 # Makes .venv at the root of the repository: ONNX Runtime and what the tests read shards with,
 # at the versions and hashes of scripts/requirements.txt. Safe to run again; done means done at once.
+# With the argument `torch` it makes .venv-torch from scripts/requirements-torch.txt, which adds PyTorch.
 #
 # PYTHON=/path/to/python picks the interpreter. pip's own environment and configuration
 # (HTTPS_PROXY, PIP_INDEX_URL, PIP_CERT, pip.conf) are honoured.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-requirements=$root/scripts/requirements.txt
-venv=$root/.venv
+suffix=${1:+-$1}
+requirements=$root/scripts/requirements$suffix.txt
+venv=$root/.venv$suffix
+contents="ONNX Runtime and the tests' readers"
+size="about 150 MB"
+[ -z "$suffix" ] || { contents="the same and PyTorch"; size="some 3 GB on Linux"; }
 stamp=$venv/saltworks-requirements.txt
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -70,14 +75,14 @@ fi
 
 # An environment whose interpreter is gone or too old is made anew; another one is only brought up to date.
 if ! is_usable "$venv/bin/python" || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-    say "making .venv with $("$python" --version 2>&1)"
+    say "making .venv$suffix with $("$python" --version 2>&1)"
     if ! "$python" -m venv --clear "$venv"; then
         explain_venv "$python"
         exit 1
     fi
 fi
 
-say "installing ONNX Runtime and the tests' readers into .venv (about 150 MB to fetch, once)"
+say "installing $contents into .venv$suffix ($size to fetch, once)"
 if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
     --require-hashes --only-binary=:all: -r "$requirements"; then
     explain_pip

@@ -1,5 +1,6 @@
 //! A wish to stop, shared by long work: stop soon, leave nothing half done.
 
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -57,6 +58,28 @@ impl Interrupt {
             hook();
         }
         hooks.push(Box::new(hook));
+    }
+}
+
+/// Passes bytes on until a stop is asked for; every write is an error after that.
+pub struct Until<'a, W> {
+    /// Where they go.
+    pub out: W,
+    /// What is looked at before each write.
+    pub interrupt: &'a Interrupt,
+}
+
+impl<W: Write> Write for Until<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.interrupt.is_requested() {
+            // Not `ErrorKind::Interrupted`, after which a write is tried again.
+            true => Err(io::Error::other("a stop was asked for")),
+            false => self.out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -1,25 +1,27 @@
-//! Saltworks precomputes what a small language model (SLM) knows about a token corpus, once:
-//! top-k teacher logits and per-sequence selection scores, in Parquet shards, so that a larger
-//! model (LLM) can be trained from them with no teacher running
+//! Saltworks runs a small language model (the teacher) once over a tokenized corpus and stores its
+//! next-token probabilities, and selection scores of each sequence, in Parquet shards. A larger model
+//! (the student) is then trained from them without running the teacher
 //! (SALT, "A Little Help Goes a Long Way", arXiv 2410.18779).
 //!
-//! # The rooms, in the order that data flows
+//! # The modules ("rooms"), in the order that data flows
 //!
-//! [`corpus`] documents in → [`tokens`] token files and sequence views → [`onnx`] what a model file
-//! says of itself → `teacher` the model at work → [`signals`] the maths on one row of logits →
-//! [`shards`] the on-disk contract, on [`storage`] → [`select`] which sequences are worth it →
-//! `label` the pipeline that wires them → [`bounds`] what labels say of their teacher →
-//! [`view`] what a person sees of the result, `train` the companion trainer, which learns from it,
-//! `experiment` grids of its runs, and what they show. [`demo`] makes the embedded default input.
+//! - [`corpus`] reads documents, [`tokens`] turns them into token files and views them as sequences.
+//! - [`pretrained`] reads Hugging Face checkpoints, [`onnx`] reads what a model file declares and writes
+//!   decoders, `teacher` runs the model, [`signals`] is the maths on one row of logits.
+//! - [`shards`] is the file format, on top of [`storage`]; `label` is the pipeline from tokens to shards.
+//! - [`select`] chooses sequences by their scores, [`bounds`] bounds how far a teacher is from the data,
+//!   [`view`] shows label sets as text.
+//! - `train` is the trainer, `experiment` runs it for a grid of settings and seeds and compares the results.
+//! - [`demo`] generates a small corpus and an n-gram teacher.
 //!
 //! # Legend
 //!
-//! One letter a dimension, used as lowercase suffixes on arrays (`logits_btv`, `topk_ids_tk`):
+//! One letter per dimension, used as lowercase suffixes on arrays (`logits_btv`, `topk_ids_tk`):
 //! B batch rows, T sequence length (predicted positions), V vocabulary, K top-k,
 //! N flattened positions, X extra temperatures; in `train` also D model width, F feed-forward width,
 //! H heads, W the width of queries, keys and values together.
 
-// The models that tests share name this crate as those outside of it do.
+// Test models are shared with the integration tests, so they refer to this crate by its name.
 #[cfg(test)]
 extern crate self as saltworks;
 
@@ -28,18 +30,26 @@ extern crate self as saltworks;
 mod models;
 
 pub mod bounds;
+pub mod checkpoint_graph;
 pub mod config;
 pub mod corpus;
+pub mod decoder_file;
 pub mod demo;
 pub mod error;
 #[cfg(feature = "train")]
 pub mod experiment;
-#[cfg(feature = "train")]
+#[cfg_attr(
+    not(feature = "train"),
+    allow(dead_code, reason = "curves of training have more kinds of shapes")
+)]
 mod figure;
 pub mod interrupt;
+pub mod invocations;
 #[cfg(feature = "label")]
 pub mod label;
 pub mod onnx;
+mod page;
+pub mod pretrained;
 pub mod select;
 pub mod shards;
 pub mod signals;

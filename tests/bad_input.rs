@@ -56,10 +56,10 @@ fn models_that_run_but_are_no_teachers() {
     let cases = [
         (
             samples::Misfit::NotCausal,
-            "sees the tokens that it is to predict",
+            "sees the tokens that it should predict",
         ),
         (samples::Misfit::Random, "RandomNormalLike"),
-        (samples::Misfit::Ends("Softmax"), "as a softmax gives"),
+        (samples::Misfit::Ends("Softmax"), "as after a softmax"),
     ];
     for (kind, word) in cases {
         let inputs = small_vocabulary(&samples::misfit(kind));
@@ -115,7 +115,7 @@ fn a_target_that_the_teacher_rules_out_costs_its_sequence_alone_where_that_is_al
     let mut label = inputs.label("labels");
     let said = succeed(label.arg("--allow-impossible-targets"));
     let said = String::from_utf8(said.stderr).unwrap();
-    assert!(said.contains("no probability"), "{said}");
+    assert!(said.contains("zero probability"), "{said}");
     assert!(said.contains("seq_id 0"), "{said}");
 
     let set = LabelSet::open(&inputs.path("labels")).unwrap();

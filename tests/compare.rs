@@ -186,7 +186,7 @@ fn a_grid_trains_every_arm_with_every_seed_and_looks_at_decayed_models_on_the_wa
     let bench = Bench::new();
     let printed = text(&succeed(&mut bench.compare()));
     assert!(
-        printed.contains("Share of the baseline's budget"),
+        printed.contains("Fraction of the baseline's budget"),
         "{printed}"
     );
     let results = bench.results();
@@ -269,7 +269,7 @@ fn a_grid_that_was_asked_to_stop_goes_on_to_the_same_results() {
         let stopped = bench.end_at(&bench.run_dir(stopped_at), libc::SIGTERM);
         assert_eq!(stopped.status.code(), Some(75), "{}", text(&stopped));
         let said = text(&stopped);
-        assert!(said.contains("the same command goes on"), "{said}");
+        assert!(said.contains("the same command resumes"), "{said}");
     }
     succeed(&mut bench.compare());
     assert_eq!(&bench.results(), reference());
@@ -418,7 +418,7 @@ fn a_grid_goes_on_only_with_the_configuration_it_began_with() {
         (
             "shares = [0.5,",
             "shares = [0.6,",
-            "branches.shares has 0.6",
+            "branches.shares contains 0.6",
         ),
     ] {
         let bench = Bench {
@@ -580,7 +580,7 @@ fn a_flipped_digit_of_a_score_or_of_a_set_is_found() {
     };
     let refused = fail_with(&mut report(), 3);
     assert!(refused.contains("results.json does not hold"), "{refused}");
-    // It is made anew from what is there.
+    // It is made again from what is there.
     succeed(&mut bench.compare());
     succeed(&mut report());
 }

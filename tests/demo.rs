@@ -3,8 +3,11 @@
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/markup.rs"]
+mod markup;
 mod support;
 
+use markup::{check_is_alone, check_markup, linked_file, text_of};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -77,7 +80,7 @@ fn a_second_demo_in_the_same_directory_changes_nothing() {
     };
     run();
     let first = snapshot(dir.path());
-    assert!(text(&run()).contains("there already"));
+    assert!(text(&run()).contains("labelled already"));
     assert_same_files(&snapshot(dir.path()), &first);
     // A function of its settings: another directory, the same labels, made from other paths.
     let labels = [dir.path().join("labels"), labels()].map(|dir| {
@@ -228,6 +231,81 @@ fn inspect_refuses_a_row_that_is_not_there_and_a_foreign_tokenizer() {
         printed.contains("is not the tokenizer of these labels"),
         "{printed}"
     );
+}
+
+#[test]
+fn a_page_of_the_labels_shows_what_stats_know_and_needs_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("labels.html");
+    let mut command = saltworks();
+    command
+        .arg("report")
+        .arg(labels())
+        .args(["--tokenizer", &tokenizer()])
+        .arg("-o")
+        .arg(&output);
+    let printed = text(&succeed(&mut command));
+    assert!(printed.contains(&output.display().to_string()), "{printed}");
+    let page = std::fs::read_to_string(&output).unwrap();
+    let tags = check_markup(&page);
+    check_is_alone(&page, &tags);
+    for id in [
+        "overview",
+        "positions",
+        "sequences",
+        "teacher",
+        "text",
+        "columns",
+        "provenance",
+    ] {
+        assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
+    }
+    // Every value is in a bar of its histogram.
+    let stats = json_of("stats", &[]);
+    for (name, file, n) in [
+        ("target_nll", "positions.csv", &stats["n_targets"]),
+        ("entropy", "positions.csv", &stats["n_targets"]),
+        ("score_mean_nll", "sequences.csv", &stats["n_rows"]),
+    ] {
+        let csv = linked_file(&tags, file);
+        let lines = csv.lines().filter_map(|line| line.strip_prefix(name));
+        let counts = lines.map(|line| line.rsplit(',').next().unwrap().parse::<u64>().unwrap());
+        assert_eq!(Some(counts.sum::<u64>()), n.as_u64(), "{name}: {csv}");
+    }
+    let shown = text_of(&page);
+    let nll = stats["positions"][0]["mean"].as_f64().unwrap();
+    assert!(shown.contains(&format!("{nll:.3}")), "{nll}");
+    let plan = std::fs::read_to_string(labels().join("plan.json")).unwrap();
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    assert!(shown.contains(plan["teacher"]["fingerprint"].as_str().unwrap()));
+}
+
+#[test]
+fn a_page_of_the_labels_spares_files_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("report.html");
+    std::fs::write(&output, "mine").unwrap();
+    let report = |arguments: &[&str]| {
+        let mut command = saltworks();
+        command
+            .arg("report")
+            .arg(labels())
+            .args(arguments)
+            .arg("--output")
+            .arg(dir.path());
+        command
+    };
+    let refused = fail_with(&mut report(&[]), 2);
+    assert!(
+        refused.contains("was not written by saltworks"),
+        "{refused}"
+    );
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), "mine");
+    let printed = succeed(&mut report(&["--overwrite", "--json"]));
+    let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(printed["page"], output.display().to_string());
+    assert_eq!(printed["warnings"], serde_json::json!([]));
+    succeed(&mut report(&[]));
 }
 
 /// All documents, with the mark that stands between them in the token stream.

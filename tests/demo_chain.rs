@@ -52,7 +52,7 @@ fn one_command_goes_from_a_text_file_to_a_report_and_goes_on_where_it_was_stoppe
 
     let printed = text(&succeed(&mut demo(&corpus, &output)));
     assert!(
-        printed.contains("the text as tokens: there already"),
+        printed.contains("tokenize the text: done already"),
         "{printed}"
     );
     assert!(printed.contains("$ saltworks select"), "{printed}");
@@ -73,9 +73,32 @@ fn one_command_goes_from_a_text_file_to_a_report_and_goes_on_where_it_was_stoppe
     }
     let report = std::fs::read_to_string(output.join("experiment/report.html")).unwrap();
     assert!(report.contains("salt-ds"));
+    // What was typed, from the first stage to the last, and what every arm writes after the same words.
+    for command in [
+        "saltworks tokenize --input",
+        "saltworks label --teacher",
+        "saltworks-train run",
+        "saltworks-train compare",
+    ] {
+        assert!(
+            report.contains(&format!("\n{command}")) || report.contains(&format!(">{command}")),
+            "{command}"
+        );
+    }
+    let samples = std::fs::read(output.join("experiment/samples.json")).unwrap();
+    let samples: Value = serde_json::from_slice(&samples).unwrap();
+    assert_eq!(samples["texts"].as_array().unwrap().len(), 3, "{samples}");
+    let prompt = samples["prompt"].as_str().unwrap();
+    for sample in samples["texts"].as_array().unwrap() {
+        assert!(
+            sample["text"].as_str().unwrap().starts_with(prompt),
+            "{sample}"
+        );
+    }
+    assert!(report.contains("<section id=\"samples\">"));
 
     let again = text(&succeed(&mut demo(&corpus, &output)));
-    assert_eq!(again.matches("there already").count(), 11, "{again}");
+    assert_eq!(again.matches("done already").count(), 11, "{again}");
 }
 
 #[test]

@@ -58,6 +58,22 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "saltworks plan --teacher model.onnx --tokens tokens --seq-len 2048 --output labels",
         "needs Slurm",
     ),
+    ("docs/python.md", "import torch", "needs PyTorch"),
+    (
+        "docs/python.md",
+        "state = stream.state_after(n_steps=3)  # {\"seed\": 0, \"epoch\": 0, \"position\": 12}: keep it with the checkpoint",
+        "needs PyTorch",
+    ),
+    (
+        "docs/python-training.md",
+        "from saltworks_lm.losses import Head, KdPolicy, TopK, head_loss, topk_targets",
+        "needs PyTorch",
+    ),
+    (
+        "docs/python-training.md",
+        "python -m saltworks_lm.train --config run.toml --precision bf16",
+        "needs PyTorch",
+    ),
     (
         "docs/training.md",
         "saltworks-train run --config examples/llm.toml --output whole --set checkpoint.keep_every=400",
@@ -298,6 +314,11 @@ impl Stage {
         self.write("snippets.json", serde_json::to_vec(&listed).unwrap());
         let mut command = python();
         command
+            .env("PYTHONPATH", root().join("python"))
+            .env(
+                "SALTWORKS_BIN",
+                Path::new(env!("CARGO_BIN_EXE_saltworks")).parent().unwrap(),
+            )
             .arg(root().join("tests/python/run_snippets.py"))
             .arg("snippets.json");
         succeed(command.current_dir(self.dir.path()));
@@ -338,6 +359,18 @@ fn stage_with_all_groups() -> Stage {
 #[test]
 fn the_snippets_of_the_page_on_shards_work() {
     stage_with_all_groups().play("docs/format.md");
+}
+
+/// The same with the tokens beside the labels.
+#[test]
+fn the_snippets_of_the_page_on_python_work() {
+    let stage = Stage::new();
+    let inputs = Inputs::new(3_000);
+    succeed(&mut inputs.label("labels"));
+    for name in ["labels", "tokens.bin"] {
+        std::fs::rename(inputs.path(name), stage.path(name)).unwrap();
+    }
+    stage.play("docs/python.md");
 }
 
 #[test]
@@ -485,6 +518,7 @@ fn every_page_with_snippets_is_played_by_a_test() {
         "README.md",
         "docs/format.md",
         "docs/guide.md",
+        "docs/python.md",
         "docs/training.md",
         "docs/your-trainer.md",
     ];

@@ -192,7 +192,7 @@ fn a_length_beyond_the_models_limit_is_refused_at_once() {
         .unwrap()
         .to_string();
     assert!(
-        message.contains("sequences of 513 tokens are longer than the 512 that"),
+        message.contains("sequences of 513 tokens exceed the limit of 512"),
         "{message}"
     );
     assert!(
@@ -224,12 +224,12 @@ impl Workplace {
         );
     }
 
-    fn label(&self, model: &str, tokens: &str) -> Command {
+    fn label(&self, model: &Path, tokens: &str) -> Command {
         let mut label = saltworks();
         label.args([
             "label", "--device", "cpu", "--top-k", "64", "--round", "f32",
         ]);
-        label.arg("--teacher").arg(shared(model));
+        label.arg("--teacher").arg(model);
         label
             .arg("--tokens")
             .arg(self.path(tokens))
@@ -254,9 +254,8 @@ impl Workplace {
 /// Published for this model over these five stories, each behind its `<s>`.
 const STORIES_MEAN_NLL: f64 = 1.2664;
 
-#[test]
-fn five_stories_are_labelled_as_numpy_says_with_the_known_mean_nll() {
-    let workplace = Workplace::new();
+/// One story a line.
+fn write_stories(workplace: &Workplace) {
     let stories = std::fs::read_to_string(shared("corpus/tinystories.sample.txt")).unwrap();
     let stories = stories
         .split("<|endoftext|>")
@@ -268,22 +267,49 @@ fn five_stories_are_labelled_as_numpy_says_with_the_known_mean_nll() {
         stories.map(line).collect::<String>(),
     )
     .unwrap();
+}
+
+#[test]
+fn five_stories_are_labelled_as_numpy_says_with_the_known_mean_nll() {
+    let workplace = Workplace::new();
+    write_stories(&workplace);
     workplace.tokenize(
         &workplace.path("stories.jsonl"),
         "models/stories260K/tokenizer.json",
     );
     let model = "models/stories260K/model.onnx";
-    succeed(
-        workplace
-            .label(model, "tokens")
-            .args(["--packing", "document", "--seq-len", "512"]),
-    );
+    succeed(workplace.label(&shared(model), "tokens").args([
+        "--packing",
+        "document",
+        "--seq-len",
+        "512",
+    ]));
     let found = workplace.check(model);
     println!("stories260K: {found}");
     assert_eq!(
         (found["rows"].as_u64(), found["targets"].as_u64()),
         (Some(5), Some(1804))
     );
+    let mean_nll = found["mean_nll"].as_f64().unwrap();
+    assert!((mean_nll - STORIES_MEAN_NLL).abs() < 0.0005, "{mean_nll}");
+}
+
+#[test]
+fn the_stories_are_labelled_from_the_checkpoint_as_from_its_onnx_file() {
+    let workplace = Workplace::new();
+    let model = "models/stories260K";
+    let checkpoint = workplace.path("checkpoint");
+    std::fs::create_dir(&checkpoint).unwrap();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(shared(model).join(name), checkpoint.join(name)).unwrap();
+    }
+    write_stories(&workplace);
+    let tokenizer = "models/stories260K/tokenizer.json";
+    workplace.tokenize(&workplace.path("stories.jsonl"), tokenizer);
+    let mut label = workplace.label(&checkpoint, "tokens");
+    succeed(label.args(["--packing", "document", "--seq-len", "512"]));
+    let found = workplace.check("models/stories260K/model.onnx");
+    println!("stories260K from its checkpoint: {found}");
     let mean_nll = found["mean_nll"].as_f64().unwrap();
     assert!((mean_nll - STORIES_MEAN_NLL).abs() < 0.0005, "{mean_nll}");
 }
@@ -402,7 +428,7 @@ fn a_gpt2_of_random_weights_labels_random_tokens_as_numpy_says() {
         .collect();
     std::fs::write(workplace.path("tokens.bin"), bytes).unwrap();
     let model = "models/tiny-random-gpt2/past.onnx";
-    let mut label = workplace.label(model, "tokens.bin");
+    let mut label = workplace.label(&shared(model), "tokens.bin");
     succeed(label.args([
         "--seq-len",
         "50",
@@ -421,7 +447,7 @@ fn a_teacher_with_another_tokenizers_tokens_is_refused() {
     let workplace = Workplace::new();
     let sample = shared("corpus/tinystories.sample.txt");
     workplace.tokenize(&sample, "models/tiny-random-gpt2/tokenizer.json");
-    let mut label = workplace.label("models/tiny-random-gpt2/past.onnx", "tokens");
+    let mut label = workplace.label(&shared("models/tiny-random-gpt2/past.onnx"), "tokens");
     let printed = fail_with(label.args(["--seq-len", "50"]), 2);
     assert!(
         printed.contains("1000") && printed.contains("50295"),

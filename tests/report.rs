@@ -2,15 +2,21 @@
 // clippy.toml exempts tests, but not the functions that they call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/markup.rs"]
+mod markup;
 #[path = "support/process.rs"]
 mod process;
 
+use markup::{check_is_alone, check_markup, linked_file, text_of};
 use process::{signal, wait_until_sigterm_is_heard};
-use saltworks::experiment::report::{ReportError, ReportInputs, read_results, render, write};
+use saltworks::experiment::report::{
+    ArmSample, ReportError, ReportInputs, Samples, read_results, render, write,
+};
 use saltworks::experiment::{
     ArmResults, BranchResults, BucketScore, EvalSet, RESULTS_VERSION, Results, RunResults,
     SetScore, TeacherCost,
 };
+use saltworks::invocations::Invocation;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -161,10 +167,52 @@ fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// `config.toml` of every run.
+fn write_configs(root: &Path, results: &Results) {
+    for arm in &results.arms {
+        for run in &arm.runs {
+            let config = format!(
+                "output = \"runs/{0}\"\n[train]\nseed = {1}\nbatch_size = 8\n[schedule]\nlr = 0.002\n[kd]\nmode = \"{0}\"\nomega = 0.9\n",
+                arm.name, run.seed
+            );
+            fs::write(root.join(&run.dir).join("config.toml"), config).unwrap();
+        }
+    }
+}
+
+fn call(time: &str, argv: &[&str]) -> Invocation {
+    Invocation {
+        time: time.to_owned(),
+        program: "saltworks-train 0.2.0".to_owned(),
+        machine: "a processor, 2 cores".to_owned(),
+        directory: "/data".into(),
+        argv: argv.iter().map(|word| word.to_string()).collect(),
+        ..Invocation::default()
+    }
+}
+
+fn samples() -> Samples {
+    Samples {
+        prompt: "The <sea>".to_owned(),
+        temperature: 0.8,
+        texts: vec![ArmSample {
+            arm: "salt".to_owned(),
+            text: "The <sea> is </p> salt".to_owned(),
+            ..ArmSample::default()
+        }],
+        ..Samples::default()
+    }
+}
+
 /// Everything that there is a section for.
 fn whole(root: &Path) -> (Results, ReportInputs) {
     let results = grid();
     write_metrics(root, &results);
+    write_configs(root, &results);
+    samples().write(root).unwrap();
+    call("2026-11-29T12:00:00Z", &["saltworks-train", "compare"])
+        .record(root)
+        .unwrap();
     let inputs = ReportInputs {
         root: root.to_owned(),
         labels: Some(fixture("labels")),
@@ -184,19 +232,7 @@ fn the_page_is_well_formed_and_refers_to_nothing_outside_itself() {
     let dir = tempfile::tempdir().unwrap();
     let (results, inputs) = whole(dir.path());
     let page = page_of(&results, &inputs);
-    let tags = check_markup(&page);
-    for tag in &tags {
-        assert!(
-            !["link", "img", "iframe", "object", "embed", "base"].contains(&tag.name.as_str()),
-            "{tag:?}"
-        );
-        assert!(tag.attribute("src").is_none(), "{tag:?}");
-        let href = tag.attribute("href");
-        assert!(href.is_none_or(|href| href.starts_with('#')), "{tag:?}");
-    }
-    for part in ["http:", "https:", "url(", "@import"] {
-        assert!(!page.contains(part), "{part} is in the page");
-    }
+    check_is_alone(&page, &check_markup(&page));
 }
 
 #[test]
@@ -208,7 +244,7 @@ fn ids_are_unique_and_every_link_finds_its_section() {
     let unique: BTreeSet<&str> = ids.iter().copied().collect();
     assert_eq!(ids.len(), unique.len(), "{ids:?}");
     let links = tags.iter().filter_map(|tag| tag.attribute("href"));
-    let links: Vec<&str> = links.map(|href| href.trim_start_matches('#')).collect();
+    let links: Vec<&str> = links.filter_map(|href| href.strip_prefix('#')).collect();
     assert!(links.len() >= 8, "{links:?}");
     assert!(links.iter().all(|link| unique.contains(link)), "{links:?}");
     let labels = tags.iter().filter_map(|tag| tag.attribute("for"));
@@ -233,6 +269,8 @@ fn a_whole_report_has_every_section_and_every_figure_with_what_it_does_not_show(
         "teacher",
         "scores",
         "text",
+        "samples",
+        "settings",
         "runs",
         "provenance",
     ] {
@@ -251,7 +289,7 @@ fn a_whole_report_has_every_section_and_every_figure_with_what_it_does_not_show(
 }
 
 #[test]
-fn figures_are_files_too_as_vectors_and_as_pixels_twice_as_fine() {
+fn figures_are_files_too_as_vectors_as_pixels_twice_as_fine_and_as_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let (results, inputs) = whole(dir.path());
     let written = write(dir.path(), &results, &inputs).unwrap();
@@ -280,8 +318,17 @@ fn figures_are_files_too_as_vectors_and_as_pixels_twice_as_fine() {
         let pixels = u32::from_be_bytes(png[16..20].try_into().unwrap());
         assert_eq!(f64::from(pixels), 2.0 * width, "{name}");
         assert!(names.contains(&format!("{name}.svg")) && names.contains(&format!("{name}.png")));
+        let csv = fs::read_to_string(dir.path().join(format!("figures/{name}.csv"))).unwrap();
+        let page = check_markup(&fs::read_to_string(&written.page).unwrap());
+        assert_eq!(linked_file(&page, &format!("{name}.csv")), csv);
+        let width = csv.lines().next().unwrap().split(',').count();
+        assert!(csv.lines().count() > 1, "{name}");
+        assert!(
+            csv.lines().all(|line| line.split(',').count() == width),
+            "{csv}"
+        );
     }
-    assert_eq!(names.len(), 20);
+    assert_eq!(names.len(), 30);
 }
 
 #[test]
@@ -527,123 +574,6 @@ fn a_directory_that_is_no_experiment_is_a_usage_error() {
     assert!(said.contains("saltworks-train compare"), "{said}");
 }
 
-/// An opening tag.
-#[derive(Debug)]
-struct Tag {
-    name: String,
-    attributes: Vec<(String, String)>,
-}
-
-impl Tag {
-    fn attribute(&self, name: &str) -> Option<&str> {
-        let found = self.attributes.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.as_str())
-    }
-}
-
-/// Every opening tag. Fails where tags do not nest, an attribute is not in quotes, or text has a `<`
-/// or an `&` that begins no entity.
-fn check_markup(html: &str) -> Vec<Tag> {
-    const VOID: [&str; 4] = ["meta", "input", "br", "rect"];
-    let (mut tags, mut open): (Vec<Tag>, Vec<String>) = (Vec::new(), Vec::new());
-    let mut rest = html.strip_prefix("<!DOCTYPE html>").unwrap_or(html);
-    while let Some(at) = rest.find('<') {
-        check_entities(&rest[..at]);
-        rest = &rest[at..];
-        if let Some(closed) = rest.strip_prefix("</") {
-            let (name, after) = closed.split_once('>').unwrap();
-            assert_eq!(open.pop().as_deref(), Some(name), "before {:.80}", after);
-            rest = after;
-            continue;
-        }
-        let (tag, after) = opening_tag(&rest[1..]);
-        rest = after;
-        // What these hold is not markup.
-        if tag.name == "script" || tag.name == "style" {
-            let end = format!("</{}>", tag.name);
-            rest = rest.split_once(&end).expect("it is closed").1;
-        } else if !VOID.contains(&tag.name.as_str()) {
-            open.push(tag.name.clone());
-        }
-        tags.push(tag);
-    }
-    check_entities(rest);
-    assert!(open.is_empty(), "not closed: {open:?}");
-    tags
-}
-
-fn opening_tag(text: &str) -> (Tag, &str) {
-    let end = text.find([' ', '>', '/']).unwrap();
-    let name = text[..end].to_owned();
-    assert!(
-        name.bytes().all(|b| b.is_ascii_alphanumeric()),
-        "<{text:.60}"
-    );
-    let (mut attributes, mut rest) = (Vec::new(), text[end..].trim_start());
-    loop {
-        if let Some(after) = rest.strip_prefix("/>").or_else(|| rest.strip_prefix('>')) {
-            return (Tag { name, attributes }, after);
-        }
-        let end = rest.find(['=', ' ', '>']).unwrap();
-        let key = rest[..end].to_owned();
-        match rest[end..].strip_prefix("=\"") {
-            Some(quoted) => {
-                let (value, after) = quoted.split_once('"').unwrap();
-                check_entities(value);
-                attributes.push((key, value.to_owned()));
-                rest = after.trim_start();
-            }
-            // Without a value, as `checked` is.
-            None => {
-                assert!(!rest[end..].starts_with('='), "{rest:.60}");
-                attributes.push((key, String::new()));
-                rest = rest[end..].trim_start();
-            }
-        }
-    }
-}
-
-fn check_entities(text: &str) {
-    assert!(!text.contains('<'), "{text:.80}");
-    for (at, _) in text.match_indices('&') {
-        let known = ["&amp;", "&lt;", "&gt;", "&quot;", "&#39;"];
-        assert!(
-            known.iter().any(|entity| text[at..].starts_with(entity)),
-            "{:.60}",
-            &text[at..]
-        );
-    }
-    let control = text.chars().find(|c| c.is_control() && *c != '\n');
-    assert_eq!(control, None);
-}
-
-/// What is left without tags, entities resolved.
-fn text_of(html: &str) -> String {
-    let mut text = String::new();
-    let mut rest = html;
-    while let Some((before, after)) = rest.split_once('<') {
-        text += before;
-        text.push(' ');
-        let skipped = match after
-            .strip_prefix("script>")
-            .or(after.strip_prefix("style>"))
-        {
-            Some(inner) => inner.split_once("</").map_or("", |pair| pair.1),
-            None => after,
-        };
-        rest = skipped.split_once('>').map_or("", |pair| pair.1);
-    }
-    text += rest;
-    let text = text
-        .replace("&#39;", "'")
-        .replace("&quot;", "\"")
-        .replace("&amp;", "&");
-    text.split([' ', '\n'])
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 #[test]
 fn sigterm_ends_a_report_as_interrupted() {
     let dir = tempfile::tempdir().unwrap();
@@ -680,4 +610,143 @@ fn seconds_stand_beside_the_seconds_a_step_and_are_no_headline() {
     let page = render(&grid(), &ReportInputs::default()).unwrap();
     assert!(page.contains("FLOPs of training for a run of the baseline"));
     assert!(page.contains("Seconds a step") && page.contains("Compare FLOPs"));
+}
+
+/// The part of the page with that address, as text.
+fn section_of(page: &str, id: &str) -> String {
+    let start = page.find(&format!("<section id=\"{id}\">")).unwrap();
+    let end = page[start..].find("</section>").unwrap();
+    text_of(&page[start..start + end])
+}
+
+#[test]
+fn settings_stand_once_where_they_are_the_same_and_by_arm_where_they_differ() {
+    let dir = tempfile::tempdir().unwrap();
+    let (results, inputs) = whole(dir.path());
+    let settings = section_of(&page_of(&results, &inputs), "settings");
+    let (by_arm, common) = settings.split_once("The same for all arms").unwrap();
+    assert!(by_arm.contains("kd.mode baseline rkd salt"), "{by_arm}");
+    assert!(!by_arm.contains("kd.omega"), "{by_arm}");
+    assert!(
+        common.contains("kd.omega 0.9") && common.contains("train.batch_size (B) 8"),
+        "{common}"
+    );
+    assert!(
+        !settings.contains("train.seed") && !settings.contains("output"),
+        "{settings}"
+    );
+    assert!(common.contains("Machine a processor, 2 cores"), "{common}");
+    assert!(
+        common.contains("First command 2026-11-29 12:00 UTC"),
+        "{common}"
+    );
+}
+
+#[test]
+fn commands_can_be_pasted_into_a_shell_and_stand_in_order_each_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (results, mut inputs) = whole(dir.path());
+    let teacher = tempfile::tempdir().unwrap();
+    inputs.teacher_run = Some(teacher.path().to_owned());
+    let run = ["saltworks-train", "run", "--set", "kd.mode=a b's"];
+    call("2026-11-28T12:00:00Z", &run)
+        .record(teacher.path())
+        .unwrap();
+    call("2026-11-30T12:00:00Z", &["saltworks-train", "compare"])
+        .record(dir.path())
+        .unwrap();
+    let text = section_of(&page_of(&results, &inputs), "provenance");
+    let commands = "# 2026-11-28 12:00 UTC, saltworks-train 0.2.0, in /data saltworks-train run --set 'kd.mode=a b'\\''s' \
+        saltworks-train compare";
+    assert!(text.contains(commands), "{text}");
+    assert_eq!(
+        text.matches("saltworks-train compare").count(),
+        2,
+        "one is of the inputs: {text}"
+    );
+}
+
+#[test]
+fn texts_are_shown_as_text_and_left_out_where_the_model_is_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (results, inputs) = whole(dir.path());
+    let page = page_of(&results, &inputs);
+    check_markup(&page);
+    assert!(page.contains("<b>The &lt;sea&gt;</b> is &lt;/p&gt; salt</p>"));
+    let mut other = samples();
+    other.texts[0].model = Some("0".repeat(64));
+    other.write(dir.path()).unwrap();
+    let page = page_of(&results, &inputs);
+    assert!(!page.contains("<section id=\"samples\">"));
+    assert!(page.contains("no text of salt, seed 0"));
+}
+
+#[test]
+fn operations_are_counted_with_teacher_labels_and_scores() {
+    let mut results = results(&[("baseline", 0.0), ("salt", -0.06)], &[0], &SHARES);
+    results.arms[0].n_labelled_tokens = 0;
+    results.arms[0].label_flops = 0.0;
+    for branch in &mut results.arms[1].runs[0].branches {
+        branch.n_labelled_tokens = Some(1_638_400);
+    }
+    let page = page_of(&results, &ReportInputs::default());
+    // 2000 steps of 1e11, 1.4e13 for the labels and 1e14 for the teacher.
+    let tile = "314T FLOPs for salt with its teacher, labels and scores counted: 1.57 times the baseline's";
+    let text = text_of(&page).replace('\u{2019}', "'");
+    assert!(text.contains(tile), "{text}");
+    assert!(
+        section_of(&page, "runs").contains("salt 200T 14.0T 100T 314T 1.57"),
+        "{text}"
+    );
+}
+
+#[test]
+fn curves_carry_the_scales_that_their_values_are_read_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let (results, inputs) = whole(dir.path());
+    let tags = check_markup(&page_of(&results, &inputs));
+    let plots: Vec<_> = tags
+        .iter()
+        .filter_map(|tag| tag.attribute("data-plot"))
+        .collect();
+    // Curves over three axes, the difference, decayed models and three variances, each for two widths.
+    assert_eq!(plots.len(), 2 * (3 + 1 + 1 + 3), "{plots:?}");
+    for plot in plots {
+        let numbers: Vec<f64> = plot
+            .split(' ')
+            .map(|number| number.parse().unwrap())
+            .collect();
+        let [left, right, top, bottom, x0, x1, high, low] = numbers[..] else {
+            panic!("{plot}")
+        };
+        assert!(
+            left < right && top < bottom && x0 < x1 && low < high,
+            "{plot}"
+        );
+    }
+    let curves = tags.iter().filter(|tag| tag.name == "path");
+    let curves = curves.filter(|tag| {
+        tag.attribute("class")
+            .is_some_and(|class| class.ends_with(" c"))
+    });
+    assert!(curves.count() >= 2 * (3 * 8 + 7 + 8));
+}
+
+#[test]
+fn a_report_html_of_another_program_is_replaced_only_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (results, mut inputs) = whole(dir.path());
+    let path = dir.path().join("report.html");
+    fs::write(&path, "<h1>Minutes of a meeting</h1>").unwrap();
+    let error = write(dir.path(), &results, &inputs).unwrap_err();
+    assert!(
+        error.to_string().contains("was not written by saltworks"),
+        "{error}"
+    );
+    assert!(!dir.path().join("figures").exists());
+    inputs.overwrite = true;
+    write(dir.path(), &results, &inputs).unwrap();
+    inputs.overwrite = false;
+    // Its own it knows.
+    write(dir.path(), &results, &inputs).unwrap();
 }

@@ -138,7 +138,7 @@ fn a_selection_of_other_sequences_is_refused() {
         2,
     );
     assert!(
-        printed.contains("selects from the sequences blake3:"),
+        printed.contains("was made for the sequences blake3:"),
         "{printed}"
     );
     let kept = Selection::read(&inputs.path("selection.parquet"), u64::MAX).unwrap();
@@ -168,7 +168,7 @@ fn the_summary_says_what_is_kept_and_shows_examples() {
     assert!(n_tokens.unwrap() <= 1000 && n_tokens.unwrap() > 1000 - 32);
     assert_eq!(report["scores"]["kept"]["n"].as_u64(), n_kept);
     assert_eq!(report["policy"]["order"], "top");
-    // Of scores alone there are no tokens to show.
+    // A set with only scores has no tokens to show.
     let mut command = select(&inputs, "scores");
     let printed = fail_with(command.args(["--rows", "20", "--preview"]), 2);
     assert!(printed.contains("--tokens"), "{printed}");
@@ -179,9 +179,9 @@ fn the_summary_says_what_is_kept_and_shows_examples() {
         "20 of 188 sequences",
         "score_salt, nats",
         "█ kept  ░ dropped",
-        "the hardest that are kept",
-        "around the median",
-        "the least learnable",
+        "hardest kept",
+        "near the median",
+        "least learnable",
     ] {
         assert!(printed.contains(words), "{printed}");
     }
@@ -214,7 +214,7 @@ fn amounts_that_are_missing_or_impossible_are_refused() {
         "the temperature is 0, expected a positive number",
     );
     let printed = fail_with(select(&inputs, "nowhere").args(["--rows", "3"]), 2);
-    assert!(printed.contains("nowhere is not there"), "{printed}");
+    assert!(printed.contains("nowhere does not exist"), "{printed}");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn what_labels_are_of_is_not_written_over() {
     command.arg("select").arg(inputs.path("selected"));
     command.args(["--rows", "5", "--output"]);
     let printed = fail_with(command.arg(inputs.path("selected/selection.parquet")), 2);
-    assert!(printed.contains("apart from what is read"), "{printed}");
+    assert!(printed.contains("outside the inputs"), "{printed}");
     assert_same_files(&before, &snapshot(&inputs.path("selected")));
 }
 
@@ -330,14 +330,14 @@ fn a_selection_that_is_too_small_for_a_training_run_is_warned_of() {
             "20 steps of 4 sequences",
             "80 labelled sequences, 2,560 tokens",
             "live teacher, 1 run",
-            "warning: only 75 of the 80 sequences are there",
+            "warning: only 75 of the 80 sequences exist",
         ] {
             assert!(printed.contains(words), "{words:?}\n{printed}");
         }
     }
     std::fs::remove_file(&selection).unwrap();
     let ahead = text(&succeed(&mut plan_training(&inputs, &run)));
-    assert!(ahead.contains("is not there yet"), "{ahead}");
+    assert!(ahead.contains("does not exist yet"), "{ahead}");
     std::fs::write(&run, "output = 3").unwrap();
     let printed = fail_with(&mut plan_training(&inputs, &run), 2);
     assert!(printed.contains("run.toml"), "{printed}");

@@ -293,7 +293,7 @@ fn tokens_of_another_tokenizer_than_the_teachers_are_refused_unless_that_is_mean
     assert!(!inputs.path("labels").exists());
     let mut meant = label(&inputs, "corpus", "meant");
     let printed = text(&succeed(meant.arg("--ignore-teacher-tokenizer")));
-    assert_says(&printed, &["note: ", "ignored as asked"]);
+    assert_says(&printed, &["note: ", "ignored as requested"]);
     let recorded = plan(&inputs, "meant")["teacher"]["ignored_tokenizer"].clone();
     assert!(
         recorded.as_str().unwrap().starts_with("blake3:"),
@@ -327,7 +327,7 @@ fn tokens_that_record_nothing_are_held_to_the_ids_of_the_teachers_tokenizer() {
         .collect();
     std::fs::write(inputs.path("low.bin"), low).unwrap();
     let printed = text(&succeed(&mut label(&inputs, "low.bin", "labels")));
-    assert_says(&printed, &["note: ", "nothing says", "its 270"]);
+    assert_says(&printed, &["note: ", "nothing records", "its 270"]);
     let mut meant = label(&inputs, "tokens.bin", "meant");
     succeed(meant.arg("--ignore-teacher-tokenizer"));
 }

@@ -152,7 +152,7 @@ fn broken_json_in_line_12345_is_named_and_leaves_nothing() {
     fs::write(workplace.path("bad.jsonl"), lines).unwrap();
     assert_fails_with(
         &workplace.tokenize("bad.jsonl", &[]),
-        "bad.jsonl:12345: broken JSON at column 10",
+        "bad.jsonl:12345: invalid JSON at column 10",
     );
     assert!(names_in(&workplace.path("out")).is_empty());
     let skipped = workplace.tokenize("bad.jsonl", &["--skip-bad-lines"]);
@@ -173,7 +173,7 @@ fn what_cannot_work_is_said_with_its_remedy() {
     );
     assert_fails_with(
         &workplace.tokenize("in.jsonl", &["--eod", "9999"]),
-        "past the vocabulary of 280",
+        "outside the vocabulary of 280",
     );
     assert_fails_with(
         &workplace.tokenize("in.jsonl", &["--text-field", "body"]),
@@ -245,7 +245,7 @@ fn a_folder_is_read_whole_and_what_is_left_out_is_counted_and_named() {
     let summary = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(summary.contains("documents    6"), "{summary}");
     for wanted in [
-        "left out 1 file of kinds that are not read (1 .csv): folder/table.csv",
+        "skipped 1 file of unsupported types (1 .csv): folder/table.csv",
         "folder/_SUCCESS",
         "1 input file has no document",
     ] {
@@ -263,7 +263,7 @@ fn a_tokenizer_that_ends_no_documents_gets_a_note() {
     fs::write(workplace.path("tokenizer.json"), text).unwrap();
     let output = workplace.tokenize("in.jsonl", &[]);
     assert!(
-        stderr(&output).contains("they run together"),
+        stderr(&output).contains("documents are not separated"),
         "{}",
         stderr(&output)
     );

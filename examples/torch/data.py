@@ -1,4 +1,4 @@
-"""What a trainer reads of labels and tokens: NumPy and pyarrow, no PyTorch.
+"""Reads labels and tokens for a trainer, with NumPy and pyarrow only.
 
 Batches are dictionaries of arrays: `input_ids` and `targets` [B, T], `mask` [B, T] (False where a shorter sequence is
 padded), `seq_ids` [B], and of labelled ones `topk_ids` and `topk_logprobs` [B, T, K] and `tail_mass` [B, T].
@@ -14,12 +14,12 @@ COLUMNS = ["seq_id", "input_ids", "topk_ids", "topk_logprobs", "tail_mass"]
 
 
 def reader_of(rank, world_size, worker, n_workers):
-    """Number of a reader among all ranks and their workers, and how many there are."""
+    """Index of a reader among all ranks and their workers, and the number of readers."""
     return rank * n_workers + worker, world_size * n_workers
 
 
 def resumed(n_done, worker, n_workers):
-    """Which worker of an uninterrupted run this one goes on as, and how many batches that one had given.
+    """Which worker of an uninterrupted run this one continues, and how many batches that one had returned.
 
     Workers give a batch each in turn, and a DataLoader begins with worker 0, whoever's turn it was.
     """
@@ -28,7 +28,7 @@ def resumed(n_done, worker, n_workers):
 
 
 def collate(examples):
-    """Sequences one under the other, shorter ones padded at their end."""
+    """Stacks sequences; shorter ones are padded at their end."""
     batch = {"seq_ids": np.array([example.pop("seq_id") for example in examples])}
     longest = max(len(example["input_ids"]) for example in examples)
     for name in examples[0]:
@@ -42,7 +42,7 @@ def collate(examples):
 
 
 class LabelledBatches:
-    """Stage 1: sequences with what the teacher said of them, one epoch of them in a seeded order of row groups.
+    """Stage 1: sequences with the teacher's labels, one epoch in a seeded order of row groups.
 
     Row groups are dealt out to the readers, so that each is read once. A last batch that is not full is left out.
     """
@@ -63,18 +63,18 @@ class LabelledBatches:
         np.random.default_rng(seed).shuffle(self.row_groups)
 
     def seq_ids(self):
-        """Of all labelled sequences; stage 2 leaves them out."""
+        """Ids of all labelled sequences; stage 2 leaves them out."""
         tables = [pq.read_table(path, columns=["seq_id"]) for path in sorted({path for path, _ in self.row_groups})]
         return np.concatenate([table["seq_id"].to_numpy() for table in tables])
 
     def n_batches(self, reader, n_readers):
-        """How many a reader gives; readers differ."""
+        """Number of batches of a reader; readers differ."""
         groups = self.row_groups[reader::n_readers]
         n_rows = sum(pq.read_metadata(path).row_group(group).num_rows for path, group in groups)
         return n_rows // self.batch_size
 
     def of(self, reader=0, n_readers=1, n_done=0):
-        """Those of one reader, without its first `n_done`; row groups that were read whole are not opened again."""
+        """Batches of one reader, without its first `n_done`; row groups that were read completely are not opened again."""
         waiting, to_skip = [], n_done * self.batch_size
         for path, group in self.row_groups[reader::n_readers]:
             file = pq.ParquetFile(path)
@@ -91,7 +91,7 @@ class LabelledBatches:
             to_skip = 0
 
     def example(self, table, row):
-        # No Python object for each value: the list of a row is a piece of one array.
+        # The list of a row is a slice of one array, without a Python object per value.
         values = {name: table[name].chunk(0)[row].values.to_numpy() for name in COLUMNS[1:]}
         tokens = values["input_ids"].astype(np.int64)
         return {
@@ -126,7 +126,7 @@ class TokenBatches:
         np.random.default_rng(seed).shuffle(self.order)
 
     def of(self, reader=0, n_readers=1, n_done=0):
-        """Those of one reader, without its first `n_done`."""
+        """Batches of one reader, without its first `n_done`."""
         order = self.order[reader::n_readers]
         for start in range(n_done * self.batch_size, len(order) - self.batch_size + 1, self.batch_size):
             yield collate([self.example(seq_id) for seq_id in order[start : start + self.batch_size]])

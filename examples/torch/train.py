@@ -1,11 +1,11 @@
-"""SALT in PyTorch, from labels that `saltworks label` has made: a loop to begin from.
+"""SALT in PyTorch, from labels of `saltworks label`: a training loop to start from.
 
     python examples/torch/train.py --labels labels --tokens train --model config.json --steps 1200 --n-kd 480 --output run
     torchrun --nproc-per-node 8 examples/torch/train.py ...       # the same on eight GPUs
 
-`--model` is a Hugging Face directory to go on from, or the config.json of a fresh model. Stage 1 learns from the labels for
-`--n-kd` steps, stage 2 from the sequences that are not labelled. A run that was stopped goes on by the same command. Needs
-torch, transformers, numpy and pyarrow.
+`--model` is a Hugging Face directory to start from, or the config.json of a new model. Stage 1 learns from the labels for
+`--n-kd` steps, stage 2 from the sequences that are not labelled. The same command resumes a stopped run. Needs torch,
+transformers, numpy and pyarrow.
 """
 
 import argparse
@@ -21,27 +21,27 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from data import LabelledBatches, TokenBatches, reader_of, resumed
 
-# Positions whose logits stand at once.
+# Positions whose logits are in memory at once.
 CHUNK = 1024
 
 
 def cross_entropy(log_q, targets):
-    """Of the tokens that came: [N] nats."""
+    """Cross-entropy of the target tokens: [N] nats."""
     return -log_q.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
 
 def tail_bucket(log_q, ids, logprobs, tail):
-    """KL(teacher || student) over the K kept ids and one bucket for all others: [N] nats."""
+    """KL(teacher || student) over the K stored ids and one bucket for all others: [N] nats."""
     p = logprobs.exp()
-    p = p * ((1.0 - tail) / p.sum(-1)).unsqueeze(-1)  # kept values are rounded, the tail is not
+    p = p * ((1.0 - tail) / p.sum(-1)).unsqueeze(-1)  # stored values are rounded, the tail is not
     kept = torch.special.xlogy(p, p) - p * log_q.gather(-1, ids)
     log_q_tail = log_q.scatter(-1, ids, float("-inf")).logsumexp(-1)
     return kept.sum(-1) + torch.special.xlogy(tail, tail) - tail * log_q_tail
 
 
 class WithLoss(torch.nn.Module):
-    """A model and its loss in one forward pass, as data parallelism wants it. The head runs over pieces of the positions, and
-    again in the backward pass, so that logits of a whole batch are never there."""
+    """A model and its loss in one forward pass, as data parallelism needs it. The output layer runs on chunks of the positions,
+    and again in the backward pass, so that the logits of a whole batch are never in memory."""
 
     def __init__(self, model, vocab_size):
         super().__init__()
@@ -58,7 +58,7 @@ class WithLoss(torch.nn.Module):
         return total / len(hidden)
 
     def sum_of(self, hidden, omega, targets, *labels):
-        # A head that is padded beyond the vocabulary has logits that no label is of.
+        # If the output layer is padded beyond the vocabulary, labels do not cover its last logits.
         logits = self.model.get_output_embeddings()(hidden)[:, : self.vocab_size]
         log_q = logits.float().log_softmax(-1)
         loss = (1.0 - omega) * cross_entropy(log_q, targets).sum()
@@ -66,7 +66,7 @@ class WithLoss(torch.nn.Module):
 
 
 class Batches(IterableDataset):
-    """Whole batches, so that the workers of a DataLoader give them in turn and a step says which were read."""
+    """Whole batches, so that the workers of a DataLoader take turns and the step tells which batches were read."""
 
     def __init__(self, source, rank, world_size, n_done):
         self.source, self.rank, self.world_size, self.n_done = source, rank, world_size, n_done
@@ -99,13 +99,13 @@ def stages(args, rank, world_size, step):
 
 
 def learning_rate(args, step):
-    """Warm-up, then a constant rate, then a fall over the last tenth."""
+    """Warm-up, then a constant rate, then a decay over the last tenth."""
     left = (args.steps - step) / max(1, args.steps // 10)
     return args.lr * min(1.0, (step + 1) / args.warmup_steps, left)
 
 
 def save(path, model, optimizer, step):
-    """Whole or not at all."""
+    """Writes the file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, partial)

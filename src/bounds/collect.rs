@@ -91,7 +91,7 @@ pub fn teacher_figures(
 
 impl TeacherCollector {
     /// Ready for the rows of `set`, all or some. This reads the scores and the group `stats` of every
-    /// finished shard, to find the borders of the buckets and which documents there are.
+    /// finished shard, to find the boundaries of the buckets and which documents there are.
     ///
     /// # Errors
     /// As [`teacher_figures`].

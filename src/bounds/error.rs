@@ -9,15 +9,14 @@ pub enum BoundsError {
     #[error(transparent)]
     Shards(#[from] ShardsError),
     /// No shard has a sidecar.
-    #[error("no shard of {dir} is finished; run the same `saltworks label` again to go on")]
+    #[error("{dir} has no finished shard; resume it by running the same `saltworks label` again")]
     NothingFinished {
         /// The set.
         dir: PathBuf,
     },
     /// Top-k mass of more ids than are stored, or of none.
     #[error(
-        "{dir} cannot tell the mass of the {k} best ids: it needs the groups stats and topk, and k from 1 to \
-         the {top_k} ids that are kept"
+        "{dir} does not give the probability of the top {k} ids: it needs the groups stats and topk, and k from 1 to the {top_k} stored ids"
     )]
     TopK {
         /// The set.
@@ -29,8 +28,7 @@ pub enum BoundsError {
     },
     /// Two sets that are not of one teacher and one kind of sequence.
     #[error(
-        "{held_out} cannot stand beside {labels}: {field} is {got} there and {expected} here; label the held-out text \
-         with the same teacher and options"
+        "{held_out} cannot be compared with {labels}: its {field} is {got}, expected {expected}; label the held-out text with the same teacher and options"
     )]
     NotComparable {
         /// The set of the training text.

@@ -19,9 +19,9 @@ pub struct TeacherFigures {
     pub blocks_of: BlocksOf,
     /// How many of them there are.
     pub n_blocks: usize,
-    /// Mean NLL, nats a position: at least KL(P, T) in the mean.
+    /// Mean NLL, nats per position: at least KL(P, T) in the mean.
     pub nll: Estimate,
-    /// Share of positions whose target is the teacher's best id. Null without the group `stats`.
+    /// Fraction of positions whose target is the teacher's best id. Null without the group `stats`.
     pub accuracy: Option<Estimate>,
     /// With the k of the scores (10), whose mass is exact: summed in f64 before any rounding.
     pub by_scores: DivergenceBounds,
@@ -39,7 +39,7 @@ pub struct TeacherFigures {
 pub struct DivergenceBounds {
     /// How many of the teacher's best ids the lower bound looks at.
     pub k: u32,
-    /// Share of positions with target_rank < k: an estimate of P's mass on the k best.
+    /// Fraction of positions with target_rank < k: an estimate of P's mass on the k best.
     pub hit_rate: Estimate,
     /// Mean of T's mass on the k best.
     pub topk_mass: Estimate,

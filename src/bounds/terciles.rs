@@ -4,7 +4,7 @@ use crate::signals::Counts;
 
 /// Nats that are resolved; a vocabulary of a million has 13.8 nats of entropy.
 const MAX_NATS: f32 = 40.0;
-/// Bins a nat: borders lie on whole hundredths.
+/// Bins a nat: boundaries lie on whole hundredths.
 const BINS_A_NAT: f32 = 100.0;
 const N_BINS: usize = 4_000;
 
@@ -23,7 +23,7 @@ impl Thirds {
         self.0.add((nats.min(MAX_NATS) * BINS_A_NAT) as usize);
     }
 
-    /// The two borders, nats: the least whole hundredths below which lie at least one third and two
+    /// The two boundaries, nats: the least whole hundredths below which lie at least one third and two
     /// thirds of the values.
     pub(super) fn borders(&self) -> [f64; 2] {
         let terciles = self.0.terciles();
@@ -31,7 +31,7 @@ impl Thirds {
     }
 }
 
-/// The third that `nats` lies in: 0, 1 or 2; a border belongs to the third above it.
+/// The third that `nats` lies in: 0, 1 or 2; a boundary belongs to the third above it.
 pub(super) fn third_of(nats: f64, borders: [f64; 2]) -> usize {
     borders.iter().filter(|&&border| nats >= border).count()
 }

@@ -424,7 +424,10 @@ fn fewer_ids_than_are_stored_take_the_rounding_into_account() {
     );
     for k in [0, 4] {
         let error = teacher_figures(&set, Some(k), |_| {}).unwrap_err();
-        assert!(error.to_string().contains("from 1 to the 3 ids"), "{error}");
+        assert!(
+            error.to_string().contains("from 1 to the 3 stored ids"),
+            "{error}"
+        );
     }
 }
 

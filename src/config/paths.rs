@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 /// Keys that hold a path or a list of paths, in whichever table they stand; tests/schemas.rs compares them
 /// with the declarations.
-pub const PATH_KEYS: [&str; 15] = [
+pub const PATH_KEYS: [&str; 16] = [
     "base",
     "branch_from",
     "held_out",
@@ -24,6 +24,7 @@ pub const PATH_KEYS: [&str; 15] = [
     "scores",
     "selection",
     "teacher",
+    "teacher_cache",
     "tokenizer",
     "tokens",
     "validation",

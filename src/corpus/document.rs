@@ -57,7 +57,7 @@ impl Default for CorpusOptions {
     }
 }
 
-/// What was read but is no document.
+/// What was read but is not a document.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Lines (or rows) that are no document, skipped because the options say so.

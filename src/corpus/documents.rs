@@ -69,7 +69,7 @@ impl Documents {
         &self.interrupt
     }
 
-    /// What was read so far and is no document.
+    /// What was read so far and is not a document.
     pub fn tally(&self) -> Tally {
         self.tally
     }

@@ -48,7 +48,7 @@ pub enum CorpusError {
     },
     /// A file name that says nothing known about its contents.
     #[error(
-        "{} is of a kind that is not read ({extension}): say what is in it with --format text, jsonl or parquet",
+        "{} is a file of an unsupported type ({extension}): name its format with --format text, jsonl or parquet",
         shown(path)
     )]
     UnknownFormat {
@@ -71,9 +71,9 @@ pub enum CorpusError {
     },
     /// A zstd frame with a window past the limit.
     #[error(
-        "{} was compressed with a window {}: pass --zstd-window-log-max {} (as much memory is then used), or compress it again without --long",
+        "{} was compressed with a window {}: pass --zstd-window-log-max {} (it uses as much memory as that window), or compress it again without --long",
         shown(path),
-        match window { Some((log, limit)) => format!("of 2^{log} bytes, past the limit of 2^{limit}"), None => "past the limit".to_owned() },
+        match window { Some((log, limit)) => format!("of 2^{log} bytes, above the limit of 2^{limit}"), None => "past the limit".to_owned() },
         window.map_or(31, |(log, _)| log)
     )]
     ZstdWindow {
@@ -87,7 +87,7 @@ pub enum CorpusError {
     Interrupted,
     /// A compressed stream that ends in its middle.
     #[error(
-        "{} is cut short: the {compression} stream ends before its end mark; fetch or compress the file again",
+        "{} is truncated: the {compression} stream ends before its end mark; fetch or compress the file again",
         shown(path)
     )]
     Truncated {
@@ -111,7 +111,7 @@ pub enum CorpusError {
     },
     /// Text that is not UTF-8.
     #[error(
-        "{location}: invalid UTF-8 at byte {byte_offset} of the (decompressed) file: convert the file to UTF-8, or leave such lines out with --skip-bad-lines"
+        "{location}: invalid UTF-8 at byte {byte_offset} of the (decompressed) file: convert the file to UTF-8, or skip such lines with --skip-bad-lines"
     )]
     InvalidUtf8 {
         /// The line.
@@ -121,7 +121,7 @@ pub enum CorpusError {
     },
     /// A line that is not JSON.
     #[error(
-        "{location}: broken JSON at column {column} ({reason}): correct the line, or leave such lines out with --skip-bad-lines"
+        "{location}: invalid JSON at column {column} ({reason}): correct the line, or skip such lines with --skip-bad-lines"
     )]
     BrokenJson {
         /// The line.
@@ -133,7 +133,7 @@ pub enum CorpusError {
     },
     /// One JSON value over several lines.
     #[error(
-        "{location}: a JSON {what} that goes over several lines, not one object a line: write it as JSON lines, as with {}",
+        "{location}: a JSON {what} over several lines, expected one object per line: convert it to JSON lines, for example with {}",
         match *what { "array" => "`jq -c '.[]' FILE`", _ => "`jq -c . FILE`" }
     )]
     ManyLines {
@@ -144,7 +144,7 @@ pub enum CorpusError {
     },
     /// Half of a surrogate pair in the text, which no UTF-8 can spell.
     #[error(
-        "{location}: field `{field}` has half of a surrogate pair (\\ud800 to \\udfff) at column {column}, which stands for no character: correct the text, or leave such lines out with --skip-bad-lines"
+        "{location}: field `{field}` has half of a surrogate pair (\\ud800 to \\udfff) at column {column}, which is not a character: correct the text, or skip such lines with --skip-bad-lines"
     )]
     LoneSurrogate {
         /// The line.
@@ -156,7 +156,7 @@ pub enum CorpusError {
     },
     /// A JSON line that is not an object.
     #[error(
-        "{location}: expected one JSON object a line, got {got}: write the documents as JSON lines{}, or leave such lines out with --skip-bad-lines",
+        "{location}: expected one JSON object per line, got {got}: write the documents as JSON lines{}, or skip such lines with --skip-bad-lines",
         if *got == "an array" { " (`jq -c '.[]' FILE` does it)" } else { "" }
     )]
     NotAnObject {
@@ -167,7 +167,7 @@ pub enum CorpusError {
     },
     /// A document without its text.
     #[error(
-        "{location}: no field `{field}`: choose the field with --text-field, or leave such lines out with --skip-bad-lines"
+        "{location}: no field `{field}`: choose the field with --text-field, or skip such lines with --skip-bad-lines"
     )]
     MissingField {
         /// The line.
@@ -177,7 +177,7 @@ pub enum CorpusError {
     },
     /// A document whose text is something else.
     #[error(
-        "{location}: field `{field}` is {got}, expected a string: choose the field with --text-field, or leave such lines out with --skip-bad-lines"
+        "{location}: field `{field}` is {got}, expected a string: choose the field with --text-field, or skip such lines with --skip-bad-lines"
     )]
     WrongType {
         /// The line or row.

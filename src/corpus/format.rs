@@ -12,11 +12,11 @@ use std::path::Path;
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lower")]
 pub enum DocumentFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Jsonl,
-    /// One document a file.
+    /// One document per file.
     Text,
-    /// One document a row.
+    /// One document per row.
     Parquet,
 }
 

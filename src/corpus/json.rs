@@ -65,7 +65,7 @@ pub(super) fn parse_line(line: &[u8], fields: &[&str]) -> Result<Line, Fault> {
     scanner.skip_space();
     match scanner.peek() {
         None => Ok(parsed),
-        Some(_) => Err(scanner.fault("something is behind the value")),
+        Some(_) => Err(scanner.fault("there is text after the value")),
     }
 }
 
@@ -74,7 +74,7 @@ struct Scanner<'a> {
     at: usize,
 }
 
-const ENDS: &str = "the line ends in the middle of it";
+const ENDS: &str = "the line ends before the value does";
 
 impl Scanner<'_> {
     fn peek(&self) -> Option<u8> {
@@ -285,7 +285,7 @@ impl Scanner<'_> {
                     self.escape()?;
                 }
                 Some(0x20..) => self.at += 1,
-                _ => return Err(self.fault("a control character stands in a string as itself")),
+                _ => return Err(self.fault("a string contains an unescaped control character")),
             }
         }
     }
@@ -302,7 +302,7 @@ impl Scanner<'_> {
                 }
             }
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {}
-            _ => return Err(self.fault("no such escape")),
+            _ => return Err(self.fault("unknown escape")),
         }
         self.at += 1;
         Ok(())

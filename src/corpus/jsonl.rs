@@ -1,4 +1,4 @@
-//! JSON lines: one object a line, of which one string field is the document.
+//! JSON lines: one object per line, of which one string field is the document.
 
 use super::MAX_DOCUMENT_BYTES;
 use super::document::{CorpusOptions, Document, Tally};
@@ -201,7 +201,7 @@ impl<R: BufRead> JsonlReader<R> {
         }
     }
 
-    /// What is wrong with the line; a value that goes on in the next line is told apart.
+    /// What is wrong with the line; a value that continues in the next line is reported separately.
     fn broken(&self, fault: Fault) -> CorpusError {
         let is_cut = fault.at >= self.line.trim_ascii_end().len();
         let what = match self.line.trim_ascii_start().first() {

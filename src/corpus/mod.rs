@@ -4,9 +4,9 @@
 //!
 //! | file name | documents |
 //! | --- | --- |
-//! | `.jsonl`, `.json`, `.jsonlines`, `.ndjson` | one JSON object a line; the text is one string field (`text` unless chosen) |
-//! | `.txt`, `.md`, other text, source code | one document a file |
-//! | `.parquet` | one document a row; the text is one string column |
+//! | `.jsonl`, `.json`, `.jsonlines`, `.ndjson` | one JSON object per line; the text is one string field (`text` unless chosen) |
+//! | `.txt`, `.md`, other text, source code | one document per file |
+//! | `.parquet` | one document per row; the text is one string column |
 //! | no extension | what the contents show |
 //!
 //! The first two may be compressed (`.gz`, `.zst`, `.xz`, `.bz2`, `.lz4`, of any number of members or

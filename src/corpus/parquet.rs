@@ -1,4 +1,4 @@
-//! A Parquet file: one document a row, from one string column.
+//! A Parquet file: one document per row, from one string column.
 //!
 //! Columns are read value by value, as slices of the page or dictionary that they lie in: rows that
 //! share a long string of a dictionary do not copy it until they are asked for.
@@ -58,7 +58,7 @@ impl ParquetReader {
         check_text_column(schema.fields(), &path, &options.text_field)?;
         let leaf = |field: &str| leaf_of(&file, schema.fields(), field);
         let text_leaf = leaf(&options.text_field).ok_or_else(|| {
-            let message = "the text column has no leaf".to_owned();
+            let message = "the text column has no values".to_owned();
             failed(DecodeError::Parquet(ParquetError::General(message)))
         })?;
         let group_leaf = options.group_field.as_deref().and_then(leaf);
@@ -248,7 +248,7 @@ impl Column {
     }
 }
 
-/// The leaf of a top-level column of strings, one value a row.
+/// The leaf of a top-level column of strings, one value per row.
 fn leaf_of(file: &SerializedFileReader<Source>, fields: &Fields, field: &str) -> Option<usize> {
     let (_, found) = fields.find(field)?;
     let columns = file.metadata().file_metadata().schema_descr().columns();

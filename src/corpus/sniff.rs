@@ -5,7 +5,7 @@ use super::format::{Compression, DocumentFormat};
 /// First bytes that are looked at.
 pub(super) const HEAD_BYTES: usize = 4096;
 
-/// Something that is no document of ours, and what to do with it.
+/// Something that is not a document of ours, and what to do with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Foreign {
     pub(super) name: &'static str,
@@ -15,7 +15,7 @@ pub(super) struct Foreign {
 const UNPACK: &str = "unpack it and give the files inside";
 const TO_UTF8: &str = "convert it to UTF-8, as with `iconv -f UTF-16 -t UTF-8`";
 const EXTRACT: &str = "extract its text first";
-const NOT_TEXT: &str = "leave it out, or give the text that belongs there";
+const NOT_TEXT: &str = "leave it out, or give the text itself";
 
 const MAGICS: &[(&[u8], &str, &str)] = &[
     (
@@ -40,7 +40,7 @@ const MAGICS: &[(&[u8], &str, &str)] = &[
     (
         b"\x93NUMPY",
         "a NumPy array",
-        "if it holds tokens, label it as it is",
+        "if it contains tokens, label it without tokenizing",
     ),
     (b"GGUF", "a GGUF model", NOT_TEXT),
     (
@@ -55,7 +55,7 @@ const MAGICS: &[(&[u8], &str, &str)] = &[
     (
         b"MMIDIDX\0\0",
         "a Megatron index",
-        "label it as it is, without tokenizing",
+        "it contains tokens: label it without tokenizing",
     ),
     (
         b"version https://git-lfs",

@@ -173,7 +173,7 @@ impl Named {
             return Err(CorpusError::NotAsNamed {
                 path: path.to_path_buf(),
                 found: web.or(foreign).unwrap_or(other),
-                expected: format!("and not {} data as its name says", named.name()),
+                expected: format!("not {} data, as its name suggests", named.name()),
                 remedy: format!(
                     "rename it without {}, or fetch it again if it came from the web",
                     named.extension()
@@ -181,8 +181,8 @@ impl Named {
             });
         }
         let expected = match named {
-            Compression::None => "which its name does not say".to_owned(),
-            _ => format!("and not {} as its name says", named.name()),
+            Compression::None => "which its name does not show".to_owned(),
+            _ => format!("not {}, as its name suggests", named.name()),
         };
         Err(CorpusError::NotAsNamed {
             path: path.to_path_buf(),
@@ -201,13 +201,13 @@ impl Named {
         })
     }
 
-    /// Refuses what is no document: archives, other encodings, pages of the web.
+    /// Refuses what is not a document: archives, other encodings, pages of the web.
     fn check_contents(&self, head: &[u8], path: &Path) -> Result<(), CorpusError> {
         let expected = match self.format {
             Some(DocumentFormat::Jsonl) => "where JSON lines are expected",
             Some(DocumentFormat::Text) => "where text is expected",
             Some(DocumentFormat::Parquet) => "where Parquet is expected",
-            None => "which is no document",
+            None => "which is not a document",
         };
         let refuse = |found, remedy: String| {
             Err(CorpusError::NotAsNamed {

@@ -144,7 +144,7 @@ pub(super) fn read_fault(path: &Path, compression: Compression, error: io::Error
 
 /// Reading was asked to end.
 #[derive(Debug, thiserror::Error)]
-#[error("asked to stop")]
+#[error("interrupted")]
 struct Stopped;
 
 impl Classified for Stopped {

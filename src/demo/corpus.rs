@@ -17,7 +17,7 @@ pub struct CorpusSettings {
 /// What was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CorpusSummary {
-    /// Documents, one a line.
+    /// Documents, one per line.
     pub n_documents: u64,
     /// Bytes of their text, as UTF-8.
     pub n_text_bytes: u64,

@@ -15,7 +15,7 @@ pub enum DemoError {
     },
     /// The statistics need a longer text.
     #[error(
-        "{n_tokens} tokens are too few for n-gram statistics (3 at least); ask for more --megabytes"
+        "{n_tokens} tokens are too few for n-gram statistics (at least 3 are needed); set a larger --megabytes"
     )]
     TooFewTokens {
         /// Tokens given.
@@ -35,14 +35,14 @@ pub enum DemoError {
         vocab_size: usize,
     },
     /// The output directory has something else in it.
-    #[error("{dir} is not empty and holds no demo; name another directory for --output")]
+    #[error("{dir} is not empty and contains no demo; choose another --output")]
     NotADemo {
         /// The directory.
         dir: PathBuf,
     },
     /// The output directory has a demo of other settings.
     #[error(
-        "{dir} holds a demo of other settings ({dir}/demo.json has them); give the same, name another directory, or remove it"
+        "{dir} contains a demo with other settings ({dir}/demo.json lists them); use the same settings, choose another --output, or remove it"
     )]
     OtherDemo {
         /// The directory.
@@ -50,12 +50,12 @@ pub enum DemoError {
     },
     /// The counted teacher is one of generated text.
     #[error(
-        "--teacher ngram is for generated text, and has no training: leave out --corpus and --quick"
+        "--teacher ngram works on generated text and trains nothing: omit --corpus and --quick"
     )]
     OnlyGenerated,
     /// There is not enough text to learn anything from.
     #[error(
-        "{n_bytes} bytes of text are too few: at least {least} are needed; name more text for --corpus, or leave it out for generated text"
+        "{n_bytes} bytes of text are too few: at least {least} are needed; give --corpus more text, or omit it for generated text"
     )]
     TooLittleText {
         /// Bytes there.
@@ -65,7 +65,7 @@ pub enum DemoError {
     },
     /// A command of the demo failed.
     #[error(
-        "the demo stopped at: {command} (exit code {code}); once that is put right, the same `saltworks demo` goes on from there"
+        "the demo stopped at: {command} (exit code {code}); when that is fixed, the same `saltworks demo` resumes from there"
     )]
     Step {
         /// As it could be typed.
@@ -75,7 +75,7 @@ pub enum DemoError {
     },
     /// The other program is not there.
     #[error(
-        "cannot start {program}, which is looked for beside this program; build both with `cargo build --release`"
+        "cannot start {program}, expected in the same directory as this program; build both with `cargo build --release`"
     )]
     NoProgram {
         /// Where it was looked for.

@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(without.n_states(), 7);
         assert!(with_pairs.log_probs(Some(0), 1)[2] > -0.01);
         assert!((without.log_probs(Some(0), 1)[2] - 0.5_f32.ln()).abs() < 0.05);
-        // One of two words, drawn once in three tokens: ln 2 / 3 nats a token.
+        // One of two words, drawn once in three tokens: ln 2 / 3 nats per token.
         assert!((with_pairs.mean_nll(&tokens) - 2.0_f64.ln() / 3.0).abs() < 0.02);
         assert!(with_pairs.mean_nll(&tokens) < without.mean_nll(&tokens));
         assert!(without.mean_nll(&tokens) < unigram_entropy(&tokens, 7));

@@ -116,8 +116,7 @@ impl Arm {
     pub(super) fn notes(&self) -> Vec<String> {
         let unscored = self.is_unscored.then(|| {
             format!(
-                "{} reads a selection, and arms.{}.scored names no labels whose scores it was made from: their cost \
-                 is not counted",
+                "{} reads a selection, but arms.{}.scored does not name the labels with the scores it was made from: their cost is not counted",
                 self.name, self.name
             )
         });
@@ -202,9 +201,9 @@ pub(super) fn run_config(
         require(
             !OWN_KEYS.contains(&key),
             &format!("arms.{name}.set"),
-            "keys that are the arm's own",
+            "keys that an arm may set",
             one,
-            "the experiment sets that itself: take it out",
+            "the experiment sets it itself: remove it",
         )?;
     }
     let output = arm_dir(&config.output, name);
@@ -217,12 +216,12 @@ pub(super) fn run_config(
     require(
         read.branch_from.is_none(),
         "branch_from",
-        "none: the experiment's own branches leave its own runs",
+        "none: the experiment makes its own branches",
         read.branch_from
             .as_deref()
             .unwrap_or(Path::new(""))
             .display(),
-        "take it out of base or [run]",
+        "remove it from base or [run]",
     )?;
     with_decay(config, read)
 }

@@ -111,7 +111,7 @@ fn arm_results(
 }
 
 /// Positions a second that the teacher would label at the pace of its own training, as that was
-/// recorded: with as many operations a second, of which labelling needs fewer.
+/// recorded: with as many operations per second, of which labelling needs fewer.
 fn labelling_speed(teacher: &TeacherCost) -> Option<f64> {
     let speed = teacher.n_tokens as f64 / teacher.seconds?;
     Some(speed * TRAINING_FLOPS / LABELLING_FLOPS).filter(|speed| speed.is_normal())
@@ -138,7 +138,7 @@ fn run_results(
     let mut branches = Vec::new();
     for run in cell.branches.iter().chain([&cell.whole]) {
         if let Some(known) = ModelScores::read(run)? {
-            // What the whole run did after the branch point is no part of the branch.
+            // What the whole run did after the branch point is not a part of the branch.
             let before = stage_2_step.filter(|&step| step <= run.first_step);
             let stage_2 = before.map_or_else(|| stage_2_of(run), |step| Ok(Some(step)))?;
             branches.extend(branch_results(facts, run, &known, stage_2, sets));

@@ -25,7 +25,7 @@ pub struct ExperimentConfig {
     pub output: PathBuf,
     /// Configuration that all arms share: a `run.toml`. Its `output` is not used.
     pub base: Option<PathBuf>,
-    /// The same written here, in place of `base`: the keys of `run.toml`, without `output`.
+    /// The same written here, instead of `base`: the keys of `run.toml`, without `output`.
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub run: Option<Table>,
     /// Seeds of parameters and order; every arm is trained once with each.
@@ -46,7 +46,7 @@ pub struct ExperimentConfig {
     /// What the report shows beside the results.
     #[serde(default)]
     pub report: ReportConfig,
-    /// Keep the checkpoints of finished runs, which take 12 bytes a parameter each, and the ONNX
+    /// Keep the checkpoints of finished runs, which take 12 bytes per parameter each, and the ONNX
     /// files of branches. Default: false; weights and metrics stay in any case.
     #[serde(default)]
     pub keep_checkpoints: bool,
@@ -121,7 +121,7 @@ pub struct SetConfig {
     pub eod: Option<u32>,
     /// Where that id stands: `front` or `back` of each document. Default: as the file's ends tell.
     pub eod_position: Option<EodPosition>,
-    /// Label directory with the group `stats`, whose sequences are taken in place of a corpus': with it
+    /// Label directory with the group `stats`, whose sequences are taken instead of a corpus': with it
     /// there are results by bucket of the teacher's NLL.
     pub labels: Option<PathBuf>,
 }
@@ -142,6 +142,8 @@ pub struct ReportConfig {
     /// Labels by the same teacher of text that it was not trained on, on which bounds on its divergence
     /// hold.
     pub held_out: Option<PathBuf>,
+    /// Text that the model of every arm continues, with the same seed, when all runs are done.
+    pub prompt: Option<String>,
 }
 
 /// The model that labelled.
@@ -194,6 +196,7 @@ impl ExperimentConfig {
             selection: report.selection,
             tokenizer: report.tokenizer,
             held_out: report.held_out,
+            overwrite: true,
             teacher_run: self.teacher.as_ref().map(|teacher| teacher.run.clone()),
             ..ReportInputs::default()
         }
@@ -221,7 +224,7 @@ impl ExperimentConfig {
             "teacher.label_tokens_per_s",
             "a positive number",
             speed.unwrap_or(0.0),
-            "take what `saltworks label` said at the end, or leave it out",
+            "use the speed that `saltworks label` printed at the end, or leave it out",
         )
     }
 
@@ -250,9 +253,9 @@ impl ExperimentConfig {
             require(
                 !name.is_empty() && !name.starts_with('.') && name.chars().all(is_plain),
                 "arms",
-                "names of letters, digits, -, _ and ., as directories are called by them",
+                "names of letters, digits, -, _ and ., since directories have these names",
                 format_args!("{name:?}"),
-                "call it otherwise",
+                "choose another name",
             )
         })
     }
@@ -263,14 +266,14 @@ impl ExperimentConfig {
             "sets",
             "one [[sets]] or more to evaluate on",
             "none",
-            "give the text held out, the in-domain one first",
+            "give held-out text, with in-domain text first",
         )?;
         let names: BTreeSet<&String> = self.sets.iter().map(|set| &set.name).collect();
         require(
             names.len() == self.sets.len(),
             "sets.name",
-            "another name for each",
-            "one that is there twice",
+            "a different name for each",
+            "a name that occurs twice",
             "rename it",
         )?;
         self.sets.iter().try_for_each(SetConfig::validate)
@@ -284,14 +287,17 @@ impl BranchesConfig {
         require(
             rises && shares.last() == Some(&1.0) && shares.iter().all(|&share| share > 0.0),
             "branches.shares",
-            "rising shares of the steps, the last of them 1",
+            "increasing fractions of the steps, the last of them 1",
             format_args!("{shares:?}"),
             "such as [0.5, 0.75, 1.0]",
         )?;
         require(
             shares.len() == 1 || (self.decay > 0.0 && self.decay < shares[0]),
             "branches.decay",
-            format_args!("more than 0 and less than the first share, {}", shares[0]),
+            format_args!(
+                "more than 0 and less than the first of branches.shares, {}",
+                shares[0]
+            ),
             self.decay,
             "0.1 is usual",
         )
@@ -315,9 +321,9 @@ impl ReportConfig {
             require(
                 path.exists(),
                 key,
-                "a path that is there",
+                "a path that exists",
                 path.display(),
-                "make it first, or leave it out of [report]",
+                "create it first, or leave it out of [report]",
             )?;
         }
         Ok(())
@@ -341,7 +347,7 @@ impl SetConfig {
             &format!("sets.{}", self.name),
             "either tokens or labels",
             got,
-            "give the labels alone where there are some: they hold the tokens, and know their documents",
+            "if there are labels, give only those: they contain the tokens and their documents",
         )
     }
 }

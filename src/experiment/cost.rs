@@ -85,7 +85,7 @@ fn scored_tokens(arm: &str, dir: &Path) -> Result<u64, ExperimentError> {
         key: format!("arms.{arm}.scored"),
         expected: "finished label directories".to_owned(),
         got: format!("{}, which has no manifest.json", dir.display()),
-        remedy: "let `saltworks label` finish it, or name another".to_owned(),
+        remedy: "finish it with `saltworks label`, or name another".to_owned(),
     })?;
     Ok(manifest.n_targets)
 }

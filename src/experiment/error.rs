@@ -37,7 +37,7 @@ pub enum ExperimentError {
         source: Box<TrainError>,
     },
     /// A set that cannot be evaluated on.
-    #[error("the set {set} cannot be evaluated on")]
+    #[error("cannot evaluate on the set {set}")]
     Set {
         /// Its name.
         set: String,
@@ -46,7 +46,7 @@ pub enum ExperimentError {
         source: Box<TrainError>,
     },
     /// The teacher's run cannot be read.
-    #[error("the costs of the teacher cannot be read from {} (teacher.run)", run.display())]
+    #[error("cannot read the costs of the teacher from {} (teacher.run)", run.display())]
     Teacher {
         /// Directory of the run.
         run: PathBuf,
@@ -55,7 +55,7 @@ pub enum ExperimentError {
         source: Box<TrainError>,
     },
     /// Labels whose costs cannot be read.
-    #[error("the costs of the labels of the arm {arm} cannot be read")]
+    #[error("cannot read the costs of the labels of the arm {arm}")]
     Labels {
         /// Name of the arm.
         arm: String,
@@ -64,7 +64,7 @@ pub enum ExperimentError {
         source: Box<ShardsError>,
     },
     /// What is there of a run is of another configuration, or of other inputs.
-    #[error("{cell} cannot go on")]
+    #[error("cannot resume {cell}")]
     OtherRun {
         /// Which run.
         cell: String,
@@ -74,7 +74,7 @@ pub enum ExperimentError {
     },
     /// A run that stopped.
     #[error(
-        "{cell} stopped; what is finished stays, and once that is put right, the same `compare` goes on"
+        "{cell} stopped; finished work is kept, and when the cause is fixed, the same `compare` resumes"
     )]
     Cell {
         /// Which run.
@@ -85,7 +85,7 @@ pub enum ExperimentError {
     },
     /// The model of a finished run is not the one that its results are of.
     #[error(
-        "{cell}: {} is not the model that was scored (of samples it has the blake3 {got}, then {expected}): restore it, or remove {} to train that run again; its results stay as they are",
+        "{cell}: {} is not the model that was scored (samples of it now have the BLAKE3 {got}, then {expected}): restore it, or remove {} to train that run again; its results are unchanged",
         path.display(), run.display()
     )]
     OtherModel {
@@ -101,7 +101,7 @@ pub enum ExperimentError {
         run: PathBuf,
     },
     /// The model of a finished run is damaged.
-    #[error("the model of {cell} is damaged; its results stay as they are (to train that run again, remove {})", run.display())]
+    #[error("the model of {cell} is damaged; its results are unchanged (to train that run again, remove {})", run.display())]
     DamagedModel {
         /// Which run.
         cell: String,
@@ -113,7 +113,7 @@ pub enum ExperimentError {
     },
     /// A branch is to leave a run at a step whose checkpoint is gone.
     #[error(
-        "branches.shares has {share}, but {} has gone past step {step} and keeps no checkpoint of it: take the share out, or remove that directory to train it again",
+        "branches.shares contains {share}, but {} is past step {step} and has no checkpoint of it: remove the share, or remove that directory to train it again",
         run.display()
     )]
     BranchPointGone {
@@ -144,7 +144,7 @@ pub enum ExperimentError {
         output: PathBuf,
     },
     /// A file of the experiment that something else has changed.
-    #[error("{} is damaged ({reason}): remove it, and the same `compare` makes it again", path.display())]
+    #[error("{} is damaged ({reason}): remove it, and the same `compare` writes it again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -152,14 +152,14 @@ pub enum ExperimentError {
         reason: String,
     },
     /// Another process works on the same experiment.
-    #[error("another process is working on {}: wait for it; --report-only can look at it meanwhile", output.display())]
+    #[error("another process is working on {}: wait for it; --report-only shows the results so far", output.display())]
     Locked {
         /// Directory of the experiment.
         output: PathBuf,
     },
     /// The process was asked to stop.
     #[error(
-        "interrupted in {cell}, {n_done} of {n_cells} cells done; the same command goes on from there"
+        "interrupted in {cell}, with {n_done} of {n_cells} runs done; the same command resumes from there"
     )]
     Interrupted {
         /// Which run.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// One run: a whole one, or a branch that leaves it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct RunPlan {
-    /// Share of the steps of a whole run, to 1.
+    /// Fraction of the steps of a whole run, to 1.
     pub(super) share: f64,
     /// Steps that are not its own: those before the branch.
     pub(super) first_step: u64,
@@ -175,7 +175,7 @@ pub(super) fn with_decay(
     require(
         schedule.shape == LrShape::Wsd,
         "schedule.shape",
-        "wsd, from whose stable part the branches leave",
+        "wsd, since branches start in its stable phase",
         format_args!("{:?}", schedule.shape)
             .to_string()
             .to_lowercase(),
@@ -195,9 +195,9 @@ pub(super) fn with_decay(
     require(
         first >= warmup_steps.max(1),
         "branches.shares",
-        format_args!("a first share whose decay begins after the warm-up of {warmup_steps} steps"),
+        format_args!("a first share whose decay starts after the warm-up of {warmup_steps} steps"),
         config.branches.shares[0],
-        "take a greater share, or fewer steps of warm-up",
+        "use a larger share, or fewer warm-up steps",
     )?;
     Ok(run)
 }

@@ -58,6 +58,6 @@ pub use results::{
     ArmResults, BranchResults, BucketScore, EvalSet, RESULTS_VERSION, Results, RunResults,
     SetScore, TeacherCost,
 };
-pub use summary::{ArmReach, Budget, Reach, Spread, reach};
-pub use tables::{Cell, ResultTable, tables, to_markdown, to_text};
-pub use work::{Choice, Experiment, Watch};
+pub use summary::{ArmReach, Budget, OverSeeds, Reach, reach};
+pub use tables::{ResultTable, TableCell, tables, to_markdown, to_text};
+pub use work::{Experiment, RunFilter, Watch};

@@ -40,7 +40,7 @@ pub struct EvalSet {
     pub name: String,
     /// Positions.
     pub n_targets: u64,
-    /// The teacher's mean NLL over them, nats; null where there are no labels of it.
+    /// The teacher's mean NLL over them, nats; null if there are no labels of it.
     pub teacher_nll: Option<f64>,
     /// Borders of the buckets: the teacher's NLL of a position, nats, between easy and medium and
     /// between medium and hard. Empty without labels.
@@ -86,7 +86,7 @@ pub struct RunResults {
 /// A model after its learning rate has decayed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BranchResults {
-    /// Share of the steps of a whole run, from 0 to 1.
+    /// Fraction of the steps of a whole run, from 0 to 1.
     pub share: f64,
     /// Steps, those of the decay included.
     pub n_steps: u64,
@@ -107,9 +107,9 @@ pub struct BranchResults {
 /// A model on one set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SetScore {
-    /// Mean NLL, nats a token.
+    /// Mean NLL, nats per token.
     pub nll: f64,
-    /// Share of positions whose target is the model's best id.
+    /// Fraction of positions whose target is the model's best id.
     pub accuracy: f64,
     /// Expected calibration error of the best id's probability: 15 bins of equal width.
     pub ece: f64,

@@ -16,13 +16,14 @@ impl Experiment {
     ///
     /// # Errors
     /// [`ExperimentError::Interrupted`]; whatever stops a run. What is finished stays, and the same
-    /// call goes on from there.
+    /// call resumes from there.
     pub fn run(
         &self,
         interrupt: &Interrupt,
         watch: &Watch<'_>,
     ) -> Result<Results, ExperimentError> {
         let _lock = self.lock()?;
+        (watch.on_start)();
         write_sets(&self.config.output, &self.sets)?;
         for arm in &self.arms {
             arm.facts.write(&self.config.output, &arm.name)?;

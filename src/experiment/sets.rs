@@ -46,12 +46,11 @@ pub(super) struct SetFacts {
 }
 
 impl SetFacts {
-    /// That the set is no text held out; `None` where it is.
+    /// A warning if the set is not held-out text; `None` if it is.
     pub(super) fn note(&self) -> Option<String> {
         (!self.seen_by.is_empty()).then(|| {
             format!(
-                "the set {} has text that models of {} are trained on: their NLL on it says how well they learnt that \
-                 text, and not how they do on text that is new to them.",
+                "the set {} has text that models of {} are trained on: their NLL on it shows how well they learnt that text, not how they do on new text.",
                 self.set.name,
                 self.seen_by.join(", ")
             )
@@ -72,7 +71,7 @@ enum KnownSets {
 
 enum Text {
     Tokens(TokenSource),
-    /// With the borders of its buckets.
+    /// With the boundaries of its buckets.
     Labels(LabelSource, [f64; 2]),
 }
 
@@ -94,7 +93,7 @@ impl OpenedSet {
         opened.map_err(|error| in_set(&config.name, error))
     }
 
-    /// That it is no text held out.
+    /// A warning if it is not held-out text.
     pub(super) fn note(&self) -> Option<String> {
         self.facts.note()
     }

@@ -7,7 +7,7 @@ use super::{ArmResults, BranchResults, Results, RunResults, TeacherCost};
 
 /// A quantity over seeds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Spread {
+pub struct OverSeeds {
     /// By seed, in the order of the seeds.
     pub values: Vec<(u64, f64)>,
     /// Mean of the values.
@@ -20,7 +20,7 @@ pub struct Spread {
     pub max: f64,
 }
 
-impl Spread {
+impl OverSeeds {
     /// Of values by seed; `None` of none.
     pub fn of(values: Vec<(u64, f64)>) -> Option<Self> {
         let n = values.len() as f64;
@@ -158,9 +158,9 @@ impl ArmReach {
     /// Mean and spread over seeds, if all of them get there; a model that is there at the first branch
     /// already counts with that branch, so that the mean is then an upper bound
     /// ([`ArmReach::is_bound`]).
-    pub fn spread(&self) -> Option<Spread> {
+    pub fn spread(&self) -> Option<OverSeeds> {
         let share = |&(seed, reach): &(u64, Reach)| Some((seed, reach.share()?));
-        Spread::of(self.by_seed.iter().map(share).collect::<Option<_>>()?)
+        OverSeeds::of(self.by_seed.iter().map(share).collect::<Option<_>>()?)
     }
 
     /// Whether one of the shares is only known to be no greater.
@@ -171,9 +171,18 @@ impl ArmReach {
 }
 
 impl Results {
+    /// Floating point operations of whole runs, with the labels and scores that they needed, and the training of
+    /// the teacher where they needed any. `None` where that is not known.
+    pub fn all_flops(&self, arm: &ArmResults) -> Option<OverSeeds> {
+        let teacher = self.teacher.as_ref();
+        self.over_seeds(arm, 1.0, |_, branch| {
+            Budget::FlopsWithTeacher.of(branch, arm, teacher)
+        })
+    }
+
     /// Seconds a step of an arm's whole runs, by seed: what a neighbour's load on the machine shows in.
     /// `None` where none is finished.
-    pub fn seconds_per_step(&self, arm: &ArmResults) -> Option<Spread> {
+    pub fn seconds_per_step(&self, arm: &ArmResults) -> Option<OverSeeds> {
         let whole = arm
             .runs
             .iter()
@@ -181,7 +190,7 @@ impl Results {
         let values = whole
             .map(|(seed, branch)| (seed, branch.seconds / branch.n_steps as f64))
             .filter(|(_, seconds)| seconds.is_finite());
-        Spread::of(values.collect())
+        OverSeeds::of(values.collect())
     }
 }
 
@@ -203,47 +212,52 @@ impl Results {
         arm: &ArmResults,
         share: f64,
         value: impl Fn(&RunResults, &BranchResults) -> Option<f64>,
-    ) -> Option<Spread> {
+    ) -> Option<OverSeeds> {
         let of_run = |run: &RunResults| {
             let branch = run.at(share)?;
             let value = value(run, branch).filter(|value| value.is_finite())?;
             Some((run.seed, value))
         };
-        Spread::of(arm.runs.iter().filter_map(of_run).collect())
+        OverSeeds::of(arm.runs.iter().filter_map(of_run).collect())
     }
 
-    /// NLL on set `set`, nats a token.
-    pub fn nll(&self, arm: &ArmResults, set: usize, share: f64) -> Option<Spread> {
+    /// NLL on set `set`, nats per token.
+    pub fn nll(&self, arm: &ArmResults, set: usize, share: f64) -> Option<OverSeeds> {
         self.over_seeds(arm, share, |_, branch| Some(branch.scores.get(set)?.nll))
     }
 
-    /// NLL less that of the baseline's model of the same seed and share, nats a token.
-    pub fn nll_difference(&self, arm: &ArmResults, set: usize, share: f64) -> Option<Spread> {
+    /// NLL less that of the baseline's model of the same seed and share, nats per token.
+    pub fn nll_difference(&self, arm: &ArmResults, set: usize, share: f64) -> Option<OverSeeds> {
         self.over_seeds(arm, share, |run, branch| {
             let baseline = self.baseline_run(run.seed)?.at(share)?;
             Some(branch.scores.get(set)?.nll - baseline.scores.get(set)?.nll)
         })
     }
 
-    /// Share of best ids that are the target, of whole runs.
-    pub fn accuracy(&self, arm: &ArmResults, set: usize) -> Option<Spread> {
+    /// Fraction of best ids that are the target, of whole runs.
+    pub fn accuracy(&self, arm: &ArmResults, set: usize) -> Option<OverSeeds> {
         self.over_seeds(arm, 1.0, |_, branch| Some(branch.scores.get(set)?.accuracy))
     }
 
     /// Expected calibration error of whole runs.
-    pub fn ece(&self, arm: &ArmResults, set: usize) -> Option<Spread> {
+    pub fn ece(&self, arm: &ArmResults, set: usize) -> Option<OverSeeds> {
         self.over_seeds(arm, 1.0, |_, branch| Some(branch.scores.get(set)?.ece))
     }
 
     /// NLL in bucket `bucket` of whole runs.
-    pub fn bucket_nll(&self, arm: &ArmResults, set: usize, bucket: usize) -> Option<Spread> {
+    pub fn bucket_nll(&self, arm: &ArmResults, set: usize, bucket: usize) -> Option<OverSeeds> {
         self.over_seeds(arm, 1.0, |_, branch| {
             Some(branch.scores.get(set)?.buckets.get(bucket)?.nll)
         })
     }
 
     /// NLL in bucket `bucket` of whole runs, less that of the baseline's run of the same seed.
-    pub fn bucket_difference(&self, arm: &ArmResults, set: usize, bucket: usize) -> Option<Spread> {
+    pub fn bucket_difference(
+        &self,
+        arm: &ArmResults,
+        set: usize,
+        bucket: usize,
+    ) -> Option<OverSeeds> {
         let of = |branch: &BranchResults| Some(branch.scores.get(set)?.buckets.get(bucket)?.nll);
         self.over_seeds(arm, 1.0, |run, branch| {
             let baseline = self.baseline_run(run.seed)?.at(1.0)?;
@@ -251,7 +265,7 @@ impl Results {
         })
     }
 
-    /// Share of the baseline's `budget` at which `arm` reaches the final NLL that the baseline's run
+    /// Fraction of the baseline's `budget` at which `arm` reaches the final NLL that the baseline's run
     /// of the same seed has on the first set. `None` without a seed of which both are finished, or
     /// where what it took is not known.
     pub fn reach(&self, arm: &ArmResults, budget: Budget) -> Option<ArmReach> {

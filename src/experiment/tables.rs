@@ -1,6 +1,6 @@
 //! Results as tables: Markdown for a page, aligned text for a terminal.
 
-use super::summary::{ArmReach, Budget, Reach, Spread};
+use super::summary::{ArmReach, Budget, OverSeeds, Reach};
 use super::{ArmResults, Results};
 use crate::train::eval::BUCKET_NAMES;
 use std::fmt::Write;
@@ -21,19 +21,19 @@ pub struct ResultTable {
     /// Heads of the columns; the first is over the names of the arms.
     pub columns: Vec<String>,
     /// One row an arm.
-    pub rows: Vec<Vec<Cell>>,
+    pub rows: Vec<Vec<TableCell>>,
 }
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cell {
+pub struct TableCell {
     /// Mean and spread.
     pub short: String,
     /// The values by seed, where there are some.
     pub by_seed: Option<String>,
 }
 
-impl Cell {
+impl TableCell {
     fn text(text: impl Into<String>) -> Self {
         Self {
             short: text.into(),
@@ -130,9 +130,9 @@ fn table(
     title: String,
     note: &str,
     columns: Vec<String>,
-    cells: impl Fn(&ArmResults) -> Vec<Cell>,
+    cells: impl Fn(&ArmResults) -> Vec<TableCell>,
 ) -> ResultTable {
-    let row = |arm: &ArmResults| [vec![Cell::text(&arm.name)], cells(arm)].concat();
+    let row = |arm: &ArmResults| [vec![TableCell::text(&arm.name)], cells(arm)].concat();
     ResultTable {
         title,
         note: note.to_owned(),
@@ -146,12 +146,12 @@ fn final_nll(results: &Results) -> ResultTable {
     let columns = results.sets.iter().flat_map(|set| {
         [
             format!("NLL on {}", set.name),
-            format!("{}, less the baseline's", set.name),
+            format!("{} minus the baseline's", set.name),
         ]
     });
     table(
         results,
-        "NLL after the whole run, nats a token".to_owned(),
+        "NLL after the whole run, nats/token".to_owned(),
         "Differences are paired by seed.",
         columns.collect(),
         |arm| {
@@ -172,7 +172,7 @@ fn by_share(results: &Results, set: usize) -> ResultTable {
     table(
         results,
         format!(
-            "NLL on {} of models decayed at a share of the steps, nats a token",
+            "NLL on {} of models decayed at a fraction of the steps, nats/token",
             results.sets[set].name
         ),
         "",
@@ -190,10 +190,10 @@ fn reaches(results: &Results) -> ResultTable {
     table(
         results,
         format!(
-            "Share of the baseline's budget at which an arm reaches the baseline's final NLL on {}",
+            "Fraction of the baseline's budget at which an arm reaches the baseline's final NLL on {}",
             results.sets.first().map_or("", |set| &set.name)
         ),
-        "Of decayed models, the NLL taken to be linear between them; against the baseline's run of the same seed. `never`: not with all steps either; `≤`: with the first branch already. With teacher and labels: its training, all that was scored, and of the labels those that the steps until then read. Compare FLOPs: seconds are those of the machine with whatever else ran on it, and where seconds a step differ, from the quickest run of an arm to the slowest, they compare that.",
+        "For decayed models, with the NLL interpolated linearly between them, compared with the baseline's run of the same seed. `never`: not even with all steps; `≤`: already with the first branch. With teacher and labels: the teacher's training, everything that was scored, and the labels read up to that step. Compare FLOPs: seconds depend on what else ran on the machine; seconds per step are given from the fastest to the slowest run of an arm.",
         columns,
         |arm| {
             let cell = |budget| reach_cell(results, results.reach(arm, budget));
@@ -204,16 +204,16 @@ fn reaches(results: &Results) -> ResultTable {
 }
 
 /// Mean over the whole runs, from the quickest to the slowest.
-fn seconds_a_step(results: &Results, arm: &ArmResults) -> Cell {
+fn seconds_a_step(results: &Results, arm: &ArmResults) -> TableCell {
     let number = |value: f64| format!("{value:.3}");
     let Some(value) = results.seconds_per_step(arm) else {
-        return Cell::text(NOTHING);
+        return TableCell::text(NOTHING);
     };
     let range = match value.values.len() {
         1 => String::new(),
         _ => format!(", {} to {}", number(value.min), number(value.max)),
     };
-    Cell {
+    TableCell {
         short: format!("{}{range}", number(value.mean)),
         ..spread(results, &Some(value), number)
     }
@@ -232,11 +232,11 @@ fn by_bucket(results: &Results, set: usize) -> Option<ResultTable> {
     Some(table(
         results,
         format!(
-            "NLL on {} by bucket of the teacher's NLL, less the baseline's, nats a token",
+            "NLL on {} by bucket of the teacher's NLL, minus the baseline's, nats/token",
             set_facts.name
         ),
         &format!(
-            "Easy positions: the teacher's NLL is at most {easy:.3}; medium: at most {medium:.3}; hard: the others. The baseline's row is its own NLL; differences are paired by seed."
+            "Easy positions: the teacher's NLL is at most {easy:.3}; medium: at most {medium:.3}; hard: all others. The baseline's row is its own NLL; differences are paired by seed."
         ),
         BUCKET_NAMES.map(str::to_owned).to_vec(),
         |arm| {
@@ -257,7 +257,7 @@ fn calibration(results: &Results) -> ResultTable {
     table(
         results,
         "Accuracy and calibration after the whole run".to_owned(),
-        "Share of positions whose target is the model's best id, and expected calibration error of that id's probability.",
+        "Fraction of positions whose target is the model's top id, and expected calibration error of that id's probability.",
         columns.collect(),
         |arm| {
             let of_set = |set| {
@@ -279,7 +279,7 @@ fn costs(results: &Results) -> ResultTable {
     let teacher = results.teacher.as_ref();
     let columns = [
         "labelled or scored tokens",
-        "label bytes a token",
+        "label bytes per token",
         "labelling FLOPs",
         "labelling seconds",
         "teacher's training FLOPs",
@@ -290,10 +290,11 @@ fn costs(results: &Results) -> ResultTable {
     table(
         results,
         "Costs of a whole run".to_owned(),
-        "FLOPs: 6 a parameter and token of training, 2 of labelling. Labels are made once for all seeds, and the teacher is trained once for all. Labelling seconds are at teacher.label_tokens_per_s, or else at the pace of the teacher's own training as it was recorded, of which labelling has a third of the FLOPs. Training seconds are those of the machine with whatever else ran on it.",
+        "FLOPs: 6 per parameter and token for training, 2 for labelling. Labels are made once for all seeds, and the teacher is trained once. Labelling seconds assume teacher.label_tokens_per_s, or else are estimated from the recorded speed of the teacher's training (labelling takes a third of the FLOPs). Training seconds depend on what else ran on the machine.",
         columns.map(str::to_owned).to_vec(),
         |arm| {
-            let optional = |value: Option<String>| Cell::text(value.unwrap_or(NOTHING.to_owned()));
+            let optional =
+                |value: Option<String>| TableCell::text(value.unwrap_or(NOTHING.to_owned()));
             let needs_teacher = arm.n_labelled_tokens > 0;
             let of_whole = |value: fn(&super::BranchResults) -> f64, number: fn(f64) -> String| {
                 let whole = arm
@@ -301,15 +302,15 @@ fn costs(results: &Results) -> ResultTable {
                     .iter()
                     .filter_map(|run| Some((run.seed, run.at(1.0)?)));
                 let values = whole.map(|(seed, branch)| (seed, value(branch))).collect();
-                spread(results, &Spread::of(values), number)
+                spread(results, &OverSeeds::of(values), number)
             };
             vec![
-                Cell::text(arm.n_labelled_tokens.to_string()),
+                TableCell::text(arm.n_labelled_tokens.to_string()),
                 optional(arm.label_bytes_per_token.map(|bytes| format!("{bytes:.1}"))),
                 optional(Some(arm.label_flops).filter(|f| f.is_finite()).map(flops)),
                 optional(arm.label_seconds.map(|seconds| format!("{seconds:.0}"))),
                 match (needs_teacher, teacher) {
-                    (false, _) => Cell::text("0"),
+                    (false, _) => TableCell::text("0"),
                     (true, teacher) => optional(teacher.map(|teacher| flops(teacher.flops))),
                 },
                 of_whole(|branch| branch.flops, flops),
@@ -331,18 +332,22 @@ fn percent(share: f64, digits: usize) -> String {
     format!("{:.digits$}%", 100.0 * share)
 }
 
-fn nll(results: &Results, value: &Option<Spread>) -> Cell {
+fn nll(results: &Results, value: &Option<OverSeeds>) -> TableCell {
     spread(results, value, |value| format!("{value:.4}"))
 }
 
-fn difference(results: &Results, value: &Option<Spread>) -> Cell {
+fn difference(results: &Results, value: &Option<OverSeeds>) -> TableCell {
     spread(results, value, |value| format!("{value:+.4}"))
 }
 
 /// Mean ± standard deviation; which seeds, where some are not there.
-fn spread(results: &Results, value: &Option<Spread>, number: impl Fn(f64) -> String) -> Cell {
+fn spread(
+    results: &Results,
+    value: &Option<OverSeeds>,
+    number: impl Fn(f64) -> String,
+) -> TableCell {
     let Some(value) = value else {
-        return Cell::text(NOTHING);
+        return TableCell::text(NOTHING);
     };
     let sd = value.sd.map_or(String::new(), |sd| {
         format!(" ± {}", number(sd).trim_start_matches('+'))
@@ -353,7 +358,7 @@ fn spread(results: &Results, value: &Option<Spread>, number: impl Fn(f64) -> Str
         .map(|&(_, value)| number(value))
         .collect();
     let seeds: Vec<u64> = value.values.iter().map(|&(seed, _)| seed).collect();
-    Cell {
+    TableCell {
         short: format!("{}{sd}", number(value.mean)),
         by_seed: Some(values.join(", ") + &only(results, &seeds)),
     }
@@ -373,9 +378,9 @@ fn named_seeds(seeds: &[u64]) -> String {
     format!("{noun} {}", seeds.join(", "))
 }
 
-fn reach_cell(results: &Results, reach: Option<ArmReach>) -> Cell {
+fn reach_cell(results: &Results, reach: Option<ArmReach>) -> TableCell {
     let Some(reach) = reach else {
-        return Cell::text(NOTHING);
+        return TableCell::text(NOTHING);
     };
     let n_never = reach
         .by_seed
@@ -403,7 +408,7 @@ fn reach_cell(results: &Results, reach: Option<ArmReach>) -> Cell {
         .map(|&(_, reach)| said(reach))
         .collect();
     let seeds: Vec<u64> = reach.by_seed.iter().map(|&(seed, _)| seed).collect();
-    Cell {
+    TableCell {
         short,
         by_seed: Some(values.join(", ") + &only(results, &seeds)),
     }

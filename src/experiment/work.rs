@@ -13,14 +13,12 @@ use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointStore;
 use crate::train::config::RunConfig;
 use crate::train::export::check_sealed;
-use crate::train::run::Sources;
+use crate::train::run::{CONFIG_NAME, Sources};
 use std::fs::File;
 use std::path::Path;
 
 /// Whose lock says that a process works here.
 const LOCK_NAME: &str = ".lock";
-/// The configuration of a run, in its directory.
-const RUN_CONFIG_NAME: &str = "config.toml";
 /// Bytes a parameter: weights as safetensors and as ONNX.
 const MODEL_BYTES: u64 = 8;
 /// Bytes a parameter: weights and both moments.
@@ -28,7 +26,7 @@ const CHECKPOINT_BYTES: u64 = 12;
 
 /// Which cells of the grid are worked on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Choice {
+pub struct RunFilter {
     /// Names of arms; none stands for all.
     pub arms: Vec<String>,
     /// Seeds; none stands for all.
@@ -37,6 +35,8 @@ pub struct Choice {
 
 /// Who is told what happens, on a thread of a run's pool.
 pub struct Watch<'a> {
+    /// Once no other process works in the directory, before anything is trained.
+    pub on_start: &'a (dyn Fn() + Sync),
     /// What is worth a line.
     pub on_note: &'a (dyn Fn(&str) + Sync),
     /// After every step.
@@ -56,15 +56,15 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Opens all arms of `choice` and all sets; writes nothing. Runs of other arms and seeds stand in
-    /// the same results, so they are held against the configuration too; of an arm whose inputs are gone
+    /// Opens all arms of `filter` and all sets; writes nothing. Runs of other arms and seeds stand in
+    /// the same results, so they are compared with the configuration too; of an arm whose inputs are gone
     /// only what it recorded of itself is.
     ///
     /// # Errors
     /// Whatever is wrong with the configuration, an arm, a set, or what is in the directory already;
     /// an input of the report that is not there; too little room on the disk.
-    pub fn open(config: ExperimentConfig, choice: &Choice) -> Result<Self, ExperimentError> {
-        let arms = open_arms(&config, choice)?;
+    pub fn open(config: ExperimentConfig, filter: &RunFilter) -> Result<Self, ExperimentError> {
+        let arms = open_arms(&config, filter)?;
         check_others(&config, &arms)?;
         config.report.check()?;
         let known = read_sets(&config.output)?;
@@ -77,7 +77,7 @@ impl Experiment {
         if let Some(teacher) = &config.teacher {
             TeacherCost::read(teacher)?;
         }
-        let cells = cells(&config, &arms, choice)?;
+        let cells = cells(&config, &arms, filter)?;
         let mut experiment = Self {
             config,
             arms,
@@ -200,14 +200,14 @@ impl Experiment {
     }
 }
 
-fn open_arms(config: &ExperimentConfig, choice: &Choice) -> Result<Vec<Arm>, ExperimentError> {
+fn open_arms(config: &ExperimentConfig, filter: &RunFilter) -> Result<Vec<Arm>, ExperimentError> {
     let names: Vec<&str> = config
         .arms
         .0
         .iter()
         .map(|(name, _)| name.as_str())
         .collect();
-    for chosen in &choice.arms {
+    for chosen in &filter.arms {
         require(
             names.contains(&chosen.as_str()),
             "--only",
@@ -216,7 +216,7 @@ fn open_arms(config: &ExperimentConfig, choice: &Choice) -> Result<Vec<Arm>, Exp
             "name some of [arms]",
         )?;
     }
-    let is_chosen = |name: &str| choice.arms.is_empty() || choice.arms.iter().any(|c| c == name);
+    let is_chosen = |name: &str| filter.arms.is_empty() || filter.arms.iter().any(|c| c == name);
     let chosen = config.arms.0.iter().filter(|(name, _)| is_chosen(name));
     let open = |(name, arm): &(String, ArmConfig)| Arm::open(config, name, arm);
     let arms: Vec<Arm> = chosen.map(open).collect::<Result<_, _>>()?;
@@ -228,7 +228,7 @@ fn open_arms(config: &ExperimentConfig, choice: &Choice) -> Result<Vec<Arm>, Exp
 }
 
 /// Arms that were trained before stand in the same results. One that cannot be opened any more was
-/// held against its inputs when it could.
+/// compared with its inputs when it could.
 fn check_others(config: &ExperimentConfig, arms: &[Arm]) -> Result<(), ExperimentError> {
     let is_open = |name: &str| arms.iter().any(|arm| arm.name == name);
     for (name, arm) in config.arms.0.iter().filter(|(name, _)| !is_open(name)) {
@@ -294,18 +294,18 @@ fn check_run(
 fn cells(
     config: &ExperimentConfig,
     arms: &[Arm],
-    choice: &Choice,
+    filter: &RunFilter,
 ) -> Result<Vec<Cell>, ExperimentError> {
-    for seed in &choice.seeds {
+    for seed in &filter.seeds {
         require(
             config.seeds.contains(seed),
             "--seeds",
             format_args!("some of seeds: {:?}", config.seeds),
             seed,
-            "name some of them, or add it to seeds",
+            "choose some of them, or add it to seeds",
         )?;
     }
-    let is_chosen = |seed: &&u64| choice.seeds.is_empty() || choice.seeds.contains(seed);
+    let is_chosen = |seed: &&u64| filter.seeds.is_empty() || filter.seeds.contains(seed);
     let seeds = config.seeds.iter().filter(is_chosen);
     let of_seed = |&seed| {
         let cell = move |arm: &Arm| Cell::new(config, &arm.name, seed, arm.facts.n_steps);
@@ -316,7 +316,7 @@ fn cells(
 
 /// Refuses the run in `dir`, if there is one, where it was begun with another configuration.
 fn check_recorded(config: &RunConfig, dir: &Path, same: &[&str]) -> Result<(), TrainError> {
-    let path = dir.join(RUN_CONFIG_NAME);
+    let path = dir.join(CONFIG_NAME);
     if !path.is_file() {
         return Ok(());
     }

@@ -10,7 +10,7 @@ pub(crate) struct Axis {
     pub(crate) unit: Unit,
     /// Whether lines cross the panel at its ticks.
     pub(crate) has_grid: bool,
-    /// In place of numbers: what is where, and the arm that it is.
+    /// Instead of numbers: what is where, and the arm that it is.
     pub(crate) names: Vec<(f64, String, Option<usize>)>,
 }
 

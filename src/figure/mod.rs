@@ -17,11 +17,12 @@ mod legend;
 mod palette;
 mod panel;
 mod picture;
+#[cfg(feature = "train")]
 mod png;
 mod series;
 mod shape;
 mod svg;
-#[cfg(test)]
+#[cfg(all(test, feature = "train"))]
 mod tests;
 
 pub(crate) use axis::{Axis, Unit};
@@ -29,6 +30,7 @@ pub(crate) use legend::Entry;
 pub(crate) use palette::{N_ARM_COLORS, Paint, rules, variables};
 pub(crate) use panel::Panel;
 pub(crate) use picture::Picture;
+#[cfg(feature = "train")]
 pub(crate) use png::png;
 pub(crate) use series::{range_of, settled, smoothed};
 pub(crate) use shape::{Kind, Point, Shape, changes};

@@ -6,6 +6,8 @@ use super::series::{clipped, thinned};
 use super::shape::{Kind, Point, Shape};
 use super::svg::{Anchor, HEADING_SIZE, LABEL_SIZE, Svg, shortened, width_of};
 
+/// How much wider letters in bold are.
+const BOLD: f64 = 1.1;
 /// Room for the heading.
 const TOP: f64 = 34.0;
 const RIGHT: f64 = 20.0;
@@ -50,10 +52,10 @@ impl Panel {
         height: f64,
     ) -> f64 {
         let heading = match self.heading.rsplit_once(", ") {
-            Some((what, _)) if width_of(&self.heading, HEADING_SIZE) > right - left => what,
+            Some((what, _)) if width_of(&self.heading, BOLD * HEADING_SIZE) > right - left => what,
             _ => &self.heading,
         };
-        let heading = shortened(heading, HEADING_SIZE, right - left);
+        let heading = shortened(heading, BOLD * HEADING_SIZE, right - left);
         let style = (HEADING_SIZE, Paint::Ink);
         svg.text(
             (left + 4.0, top + 14.0),
@@ -73,8 +75,17 @@ impl Panel {
         };
         frame.draw_y(svg);
         frame.draw_x(svg);
+        let has_curves = self.shapes.iter().any(Shape::is_curve);
+        if has_curves {
+            let unit = &self.x.unit;
+            let name = format!("{} {}", unit.suffix, unit.name);
+            svg.begin_plot(&frame.scales(), &name, unit.size);
+        }
         for shape in &self.shapes {
             frame.draw_shape(svg, shape);
+        }
+        if has_curves {
+            svg.end_plot();
         }
         let name = if self.x.unit.name.is_empty() {
             0.0
@@ -92,6 +103,22 @@ impl Frame<'_> {
             self.left + (self.right - self.left) * x,
             self.bottom - (self.bottom - self.top) * y,
         )
+    }
+
+    /// Sides of the plotting area, and the values there: left, right, top and bottom.
+    fn scales(&self) -> [f64; 8] {
+        let (x, y) = (&self.panel.x.range, &self.panel.y.range);
+        let [left, right, top, bottom] = [self.left, self.right, self.top, self.bottom];
+        [
+            left,
+            right,
+            top,
+            bottom,
+            *x.start(),
+            *x.end(),
+            *y.end(),
+            *y.start(),
+        ]
     }
 
     fn draw_y(&self, svg: &mut Svg) {

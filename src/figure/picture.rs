@@ -5,7 +5,7 @@ use super::palette::Paint;
 use super::panel::Panel;
 use super::svg::{Anchor, Svg, TITLE_SIZE};
 
-/// Points from which on panels stand side by side.
+/// Points from which on panels are side by side.
 const WIDE: f64 = 600.0;
 const GAP: f64 = 14.0;
 const TITLE_HEIGHT: f64 = 34.0;
@@ -15,7 +15,7 @@ const TITLE_HEIGHT: f64 = 34.0;
 pub(crate) struct Picture {
     pub(crate) title: Option<String>,
     pub(crate) legend: Vec<Entry>,
-    /// The panels of a row stand side by side where there is room, as wide as those of the first row or
+    /// The panels of a row are side by side where there is room, as wide as those of the first row or
     /// narrower.
     pub(crate) rows: Vec<Vec<Panel>>,
 }

@@ -72,6 +72,12 @@ impl Shape {
         Self::new(Kind::Area, corners, 0.0, paint)
     }
 
+    /// Whether it is a line of values, which a page shows under the pointer by the name that its tip gives.
+    pub(super) fn is_curve(&self) -> bool {
+        let is_line = matches!(self.kind, Kind::Line | Kind::Dashes);
+        is_line && self.points.len() > 2 && self.tip.is_some()
+    }
+
     pub(crate) fn opacity(self, opacity: f64) -> Self {
         Self { opacity, ..self }
     }

@@ -73,12 +73,17 @@ impl Svg {
         };
         let corners = |at: &Point| path(&mark_corners(*at, size, shape.arm.map_or(0, slot))) + "Z";
         let marks = || spots.iter().map(corners).collect::<String>();
+        let (parts, curve) = if shape.is_curve() {
+            (100.0, " c")
+        } else {
+            (10.0, "")
+        };
         let (look, path) = match shape.kind {
             Kind::Line | Kind::Dashes => (
                 format!(
-                    "class=\"s-{name}\" fill=\"none\" stroke-opacity=\"{opacity}\" stroke-width=\"{size}\" stroke-linejoin=\"round\"{dashes}"
+                    "class=\"s-{name}{curve}\" fill=\"none\" stroke-opacity=\"{opacity}\" stroke-width=\"{size}\" stroke-linejoin=\"round\"{dashes}"
                 ),
-                path(spots),
+                path_to(parts, spots),
             ),
             Kind::Area => (
                 format!("class=\"f-{name}\" fill-opacity=\"{opacity}\""),
@@ -97,6 +102,21 @@ impl Svg {
         let tip = tip.map_or(String::new(), |tip| format!("<title>{tip}</title>"));
         let arm = of_arm(shape.arm);
         let _ = write!(self.body, "<path {look}{arm} d=\"{path}\">{tip}</path>");
+    }
+
+    /// What follows is drawn to `scales`: left, right, top and bottom in points, and the values there, of x in a
+    /// `unit` of that size. A page tells from these the values under the pointer.
+    pub(super) fn begin_plot(&mut self, scales: &[f64; 8], unit: &str, size: f64) {
+        let scales = scales.map(|value| value.to_string()).join(" ");
+        let unit = escape(unit);
+        let _ = write!(
+            self.body,
+            "<g data-plot=\"{scales}\" data-unit=\"{unit}\" data-size=\"{size}\">"
+        );
+    }
+
+    pub(super) fn end_plot(&mut self) {
+        self.body += "</g>";
     }
 
     /// One line of text, larger than a label in bold.
@@ -133,7 +153,13 @@ fn of_arm(arm: Option<usize>) -> String {
 }
 
 fn path(spots: &[Point]) -> String {
+    path_to(10.0, spots)
+}
+
+/// Through `spots`, to one part in `parts` of a point.
+fn path_to(parts: f64, spots: &[Point]) -> String {
     let mut path = String::new();
+    let rounded = |value: f64| (value * parts).round() / parts;
     for (i, (x, y)) in spots.iter().enumerate() {
         let command = if i == 0 { 'M' } else { 'L' };
         let _ = write!(path, "{command}{} {}", rounded(*x), rounded(*y));

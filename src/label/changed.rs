@@ -8,6 +8,8 @@ const OPTIONS: &[(&str, &str)] = &[
     ("teacher.logits_output", "--logits-output"),
     ("teacher.allowed", "--allow-any-teacher"),
     ("teacher.ignored_tokenizer", "--ignore-teacher-tokenizer"),
+    ("teacher.checkpoint.dialect", "--teacher-dialect"),
+    ("teacher.checkpoint.weights", "--teacher-weights"),
     ("teacher.", "--teacher"),
     ("corpus.format", "--tokens-format"),
     ("corpus.eod_position", "--eod-position"),

@@ -19,16 +19,16 @@ pub struct DivergenceReport {
     pub n_sequences: u64,
     /// Their positions.
     pub n_positions: u64,
-    /// Mean KL(reference || labels), nats a token, over kept ids and tail: at most the divergence
+    /// Mean KL(reference || labels), nats per token, over stored ids and tail: at most the divergence
     /// over all ids.
     pub kl_nats_mean: f64,
     /// 99% of the positions are no further apart.
     pub kl_nats_p99: f64,
     /// The furthest position.
     pub kl_nats_max: f64,
-    /// Share of positions at which both have the same best id.
+    /// Fraction of positions at which both have the same best id.
     pub top1_agreement: f64,
-    /// Mean NLL of the targets by the reference, nats a token.
+    /// Mean NLL of the targets by the reference, nats per token.
     pub reference_nll_mean: f64,
     /// The same by the labels, where they hold the group `stats`.
     pub labels_nll_mean: Option<f64>,
@@ -89,7 +89,7 @@ pub fn check_teacher(
 /// Runs the reference over `n_sequences` of `set`, chosen by `seed`.
 ///
 /// # Errors
-/// Labels without kept ids; a corpus that is not the labels'; whatever reading and running gives.
+/// Labels without stored ids; a corpus that is not the labels'; whatever reading and running gives.
 fn divergence(
     set: &LabelSet,
     config: &LabelConfig,

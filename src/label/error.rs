@@ -1,5 +1,7 @@
 //! What can go wrong between the rooms.
 
+use super::import::ImportError;
+use crate::checkpoint_graph::CheckpointGraphError;
 use crate::config::ConfigFileError;
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
@@ -19,7 +21,7 @@ pub enum LabelError {
     Config(#[from] ConfigFileError),
     /// Labels that were begun with another option.
     #[error(
-        "{} has labels that were begun with another {option}: {field} is {theirs} there and {ours} here; give the same as then, or another --output",
+        "{} has labels that were started with another {option}: {field} is {theirs} there and {ours} here; use the same value, or choose another --output",
         dir.display()
     )]
     ChangedOption {
@@ -45,7 +47,7 @@ pub enum LabelError {
         got: String,
     },
     /// The teacher's vocabulary is not the tokenizer's.
-    #[error("the teacher {} has {teacher} logits a position, but the tokenizer of the tokens ({tokenizer_source}) has {tokenizer} ids: {remedy}", model.display())]
+    #[error("the teacher {} has {teacher} logits per position, but the tokenizer of the tokens ({tokenizer_source}) has {tokenizer} ids: {remedy}", model.display())]
     Vocabulary {
         /// The model.
         model: PathBuf,
@@ -69,7 +71,7 @@ pub enum LabelError {
         got: String,
     },
     /// The teacher's own tokenizer is not the one that made the tokens.
-    #[error("{} was made with the tokenizer {of_tokens}, but the teacher's own, {}, is {own}: tokenize with that one, or pass --ignore-teacher-tokenizer if every id means the same to both", tokens.display(), path.display())]
+    #[error("{} was made with the tokenizer {of_tokens}, but the teacher's own, {}, is {own}: tokenize with that one, or pass --ignore-teacher-tokenizer if every id means the same in both", tokens.display(), path.display())]
     NotTheTeachersTokenizer {
         /// The teacher's tokenizer.json.
         path: PathBuf,
@@ -81,7 +83,7 @@ pub enum LabelError {
         tokens: PathBuf,
     },
     /// Ids that the teacher's own tokenizer does not have.
-    #[error("the tokens are not of the teacher's own tokenizer {}, which has {vocab_size} ids: tokenize with that one, or pass --ignore-teacher-tokenizer if it is not the teacher's", path.display())]
+    #[error("the tokens were not made with the teacher's own tokenizer {}, which has {vocab_size} ids: tokenize with that one, or pass --ignore-teacher-tokenizer if it is not the teacher's", path.display())]
     IdsPastTeachersTokenizer {
         /// The teacher's tokenizer.json.
         path: PathBuf,
@@ -92,13 +94,13 @@ pub enum LabelError {
         source: Box<TokensError>,
     },
     /// Token files that changed since the plan was made.
-    #[error("{} is not what it was when these labels were planned, though it has the same size: it was changed or damaged, and shards made before and after that are of other tokens; restore it, and where that cannot be, label it anew into another directory", path.display())]
+    #[error("{} has changed since these labels were planned, although its size is the same: it was edited or damaged, so earlier and later shards would contain different tokens; restore it, or if that is impossible, label again into another directory", path.display())]
     ChangedTokens {
         /// The file.
         path: PathBuf,
     },
     /// The corpus has no sequence to label.
-    #[error("{} has {n_tokens} tokens in {n_documents} documents, which make no sequence with a target to predict: give a longer corpus", tokens.display())]
+    #[error("{} has {n_tokens} tokens in {n_documents} documents, too few for a sequence with a target to predict: give a longer corpus", tokens.display())]
     NoSequences {
         /// The corpus.
         tokens: PathBuf,
@@ -120,7 +122,7 @@ pub enum LabelError {
     },
     /// The teacher rules a token of the text out.
     #[error(
-        "sequence {seq_id}, first token at {token_offset} of the corpus: the teacher gives {target} no probability at all (its logit is -inf), so the sequence has no NLL; expected a head that can predict every id of the text. Use such a model, or label with --allow-impossible-targets, which leaves such a sequence without scores by NLL"
+        "sequence {seq_id}, first token at {token_offset} of the corpus: the teacher gives {target} zero probability (its logit is -inf), so the sequence has no NLL; expected a model that can predict every id of the text. Use such a model, or label with --allow-impossible-targets: the NLL scores of such a sequence are then null"
     )]
     ImpossibleTarget {
         /// Which sequence.
@@ -162,7 +164,7 @@ pub enum LabelError {
     },
     /// The labels and the teacher do not belong together.
     #[error(
-        "{field} of the labels is {expected}, but now it is {got}: check against the teacher and tokens that made them"
+        "{field} of the labels is {expected}, but now it is {got}: check with the teacher and tokens that made them"
     )]
     OtherInputs {
         /// Field of the plan.
@@ -172,11 +174,14 @@ pub enum LabelError {
         /// As given now.
         got: String,
     },
-    /// Labels without kept ids, which a reference teacher is held against.
+    /// Labels without stored ids, which a reference teacher is compared with.
     #[error(
-        "these labels hold no kept ids, so another teacher cannot be held against them: expected the group topk"
+        "these labels have no top-k ids, so another teacher cannot be compared with them: expected the group topk"
     )]
     NothingToCompare,
+    /// From `import`.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// From `onnx`.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
@@ -192,6 +197,9 @@ pub enum LabelError {
     /// From `storage`.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The teacher's checkpoint cannot be read, or its graph not be made.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointGraphError),
 }
 
 impl LabelError {
@@ -223,12 +231,14 @@ impl Classified for LabelError {
             | Self::ChangedTokens { .. } => Kind::BadData,
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,
+            Self::Import(error) => error.kind(),
             Self::Config(error) => error.kind(),
             Self::Onnx(error) => error.kind(),
             Self::Teacher(error) => error.kind(),
             Self::Tokens(error) => error.kind(),
             Self::Shards(error) => error.kind(),
             Self::Storage(error) => error.kind(),
+            Self::Checkpoint(error) => error.kind(),
         }
     }
 }

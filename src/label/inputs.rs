@@ -1,5 +1,6 @@
-//! The inputs opened and held against each other, before any long work.
+//! The inputs opened and compared with each other, before any long work.
 
+use super::checkpoint::{TeacherModel, standard_model, teacher_model};
 use super::error::LabelError;
 use super::options::LabelConfig;
 use super::provenance::{self, Provenance};
@@ -19,6 +20,8 @@ pub struct LabelInputs {
     pub teacher: Teacher,
     /// The same on each of the other devices.
     pub more_teachers: Vec<Teacher>,
+    /// What it was opened from.
+    pub(super) model: TeacherModel,
     /// The tokens, mapped.
     pub corpus: TokenCorpus,
     /// What is known of the tokenizer that made the tokens.
@@ -49,7 +52,8 @@ impl LabelInputs {
         let provenance = provenance::compare(config, tokenizer.as_ref())?;
         let runtime = load_runtime(config.options.ort_lib.as_deref())?;
         let devices = devices(&config.options.device)?;
-        let mut teacher = open_teacher(config, devices[0], devices.len())?;
+        let model = teacher_model(config, &devices)?;
+        let (model, mut teacher) = open_first(config, model, &devices)?;
         let (vocab_size, note) = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
         check_top_k(config, vocab_size)?;
@@ -58,18 +62,20 @@ impl LabelInputs {
         let signals = signals_config(&config.plan_signals(), vocab_size);
         let reduced = |teacher: Teacher| teacher.with_reduction(config.options.reduce, &signals);
         let more = devices[1..].iter().map(|&device| {
-            let mut teacher = open_teacher(config, device, devices.len())?;
+            let mut teacher = open_teacher(config, &model, device, devices.len())?;
             teacher.set_calls(calls);
             Ok(reduced(teacher)?)
         });
         let undivided = undivided(config, &corpus);
         let notes = corpus.notes().iter().chain(&undivided);
         let notes = notes.chain(&provenance.notes).chain(&note);
+        let notes = notes.chain(&model.notes).cloned().collect();
         Ok(Self {
             runtime,
-            notes: notes.cloned().collect(),
+            notes,
             provenance,
             more_teachers: more.collect::<Result<_, LabelError>>()?,
+            model,
             teacher: reduced(teacher)?,
             corpus,
             tokenizer,
@@ -135,7 +141,7 @@ fn examined_texts(view: &SequenceView<'_>, vocab_size: u32) -> Result<Vec<Vec<u3
     Ok(texts)
 }
 
-const DEVICES: &str = "auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, with :N behind those of which there can be several (cuda:1), or some of them with commas between";
+const DEVICES: &str = "auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, with :N for one of several (cuda:1), or several separated by commas";
 
 /// `--device`: one, or several with commas between them, each of which gets a session.
 fn devices(text: &str) -> Result<Vec<DeviceChoice>, LabelError> {
@@ -151,14 +157,33 @@ fn devices(text: &str) -> Result<Vec<DeviceChoice>, LabelError> {
     Ok(devices)
 }
 
+/// The first, on standard operators where the runtime does not take the others.
+fn open_first(
+    config: &LabelConfig,
+    model: TeacherModel,
+    devices: &[DeviceChoice],
+) -> Result<(TeacherModel, Teacher), LabelError> {
+    match open_teacher(config, &model, devices[0], devices.len()) {
+        Err(LabelError::Teacher(error @ TeacherError::SessionOpen { .. }))
+            if model.has_fallback =>
+        {
+            let model = standard_model(config, &error.to_string())?;
+            let teacher = open_teacher(config, &model, devices[0], devices.len())?;
+            Ok((model, teacher))
+        }
+        opened => Ok((model, opened?)),
+    }
+}
+
 /// One of `n_sessions`, which share the threads.
 fn open_teacher(
     config: &LabelConfig,
+    model: &TeacherModel,
     device: DeviceChoice,
     n_sessions: usize,
 ) -> Result<Teacher, LabelError> {
     let options = TeacherOptions {
-        model: config.teacher.clone(),
+        model: model.path.clone(),
         device,
         threads: (config.threads / n_sessions).max(1),
         logits_output: config.options.logits_output.clone(),
@@ -187,7 +212,7 @@ pub(super) fn view_of<'a>(
     Ok(view)
 }
 
-fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
+pub(super) fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelError> {
     let options = OpenOptions {
         format: config.options.tokens_format,
         dtype: config.options.dtype,
@@ -202,14 +227,14 @@ fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
     let is_whole = !corpus.format().has_borders() && config.options.eod.is_none();
     (is_whole && config.options.packing == Packing::Document).then(|| {
         format!(
-            "{} does not say where documents begin, so it is one document: --eod names the id between them",
+            "{} does not record where documents begin, so it is treated as one document: name the id between documents with --eod",
             config.tokens.display()
         )
     })
 }
 
 /// From corpus.json, from `--tokenizer`, or from both, which must then agree.
-fn tokenizer_facts(
+pub(super) fn tokenizer_facts(
     config: &LabelConfig,
     corpus: &TokenCorpus,
 ) -> Result<Option<PlanTokenizer>, LabelError> {
@@ -266,18 +291,18 @@ fn vocabulary(
         && !(teacher > known && config.options.mask_vocab_padding)
     {
         return Err(mismatch(
-            "labels are held against a teacher of their own vocabulary",
+            "labels can only be compared with a teacher of the same vocabulary",
         ));
     }
     if teacher < known {
         let note = format!(
-            "the tokenizer of the tokens has {known} ids, the teacher {teacher} logits a position: no token may have one of the ids past them, and labels are over the teacher's {teacher}"
+            "the tokenizer of the tokens has {known} ids, the teacher {teacher} logits per position: larger ids are refused in the tokens, and labels cover the teacher's {teacher}"
         );
         return Ok((teacher, Some(note)));
     }
     if teacher > known && !config.options.mask_vocab_padding {
         return Err(mismatch(
-            "if the teacher is of this tokenizer and its head is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
+            "if the teacher has this tokenizer and its output layer is only padded, pass --mask-vocab-padding; otherwise tokenize with the teacher's own tokenizer",
         ));
     }
     Ok((known, None))

@@ -4,8 +4,9 @@ mod sampling;
 
 use super::error::LabelError;
 use super::reduction::sampling_of;
-use super::teacher_path::model_file;
+use super::teacher_path::teacher_path;
 use crate::config;
+use crate::onnx::decoder::{Dialect, WeightFormat};
 use crate::shards::{
     DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Group, LabelSet, PlanCorpus, PlanSamples, PlanSignals,
     SCORE_K,
@@ -42,10 +43,26 @@ pub(super) const MACHINE: &str = "Machine";
 #[serde(deny_unknown_fields, default)]
 #[schemars(transform = config::require_marked)]
 pub struct LabelOptions {
-    /// The SLM as an ONNX file (external data beside it is found), or a folder with one in it.
-    #[arg(long, help_heading = INPUTS, value_name = "FILE")]
+    /// The SLM: the directory of a Hugging Face checkpoint (config.json, *.safetensors), an ONNX file
+    /// (external data beside it is found), or a folder with one in it.
+    #[arg(long, help_heading = INPUTS, value_name = "PATH")]
     #[schemars(required)]
     pub teacher: Option<PathBuf>,
+
+    /// Where the graphs of checkpoints are kept; tasks and runs share them. Default: teacher-cache, beside
+    /// the output.
+    #[arg(long, help_heading = MACHINE, value_name = "DIR")]
+    pub teacher_cache: Option<PathBuf>,
+
+    /// What the matrices of a checkpoint are stored in: f32, f16 or bf16 (arithmetic is in f32 all the same),
+    /// or int8 (in blocks of 32, arithmetic too; faster, on the CPU). Default: f32.
+    #[arg(long, help_heading = INPUTS, value_name = "TYPE", hide_possible_values = true)]
+    pub teacher_weights: Option<WeightFormat>,
+
+    /// Operators of a checkpoint's graph: fused (ONNX Runtime's own, faster) or standard. Default: fused where
+    /// the device has them in f32, which is the CPU.
+    #[arg(long, help_heading = INPUTS, value_name = "DIALECT", hide_possible_values = true)]
+    pub teacher_dialect: Option<Dialect>,
 
     /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
     /// llm.c .bin, Parquet with `input_ids` (a file, a folder, or a glob in quotes).
@@ -280,8 +297,10 @@ impl std::str::FromStr for OrderSeed {
 pub struct LabelConfig {
     /// As they were given. What stands beside them here is taken from here.
     pub options: LabelOptions,
-    /// The teacher's ONNX file.
+    /// The teacher's ONNX file, or the directory of its checkpoint.
     pub teacher: PathBuf,
+    /// Whether it is a checkpoint.
+    pub is_checkpoint: bool,
     /// The token corpus.
     pub tokens: PathBuf,
     /// The label directory.
@@ -344,8 +363,10 @@ impl LabelOptions {
         let sampling = self.sampling(asked.contains(&Group::Samples))?;
         let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
+        let teacher = teacher_path(&self.teacher.clone().unwrap_or_default())?;
         let config = LabelConfig {
-            teacher: model_file(&self.teacher.clone().unwrap_or_default())?,
+            teacher: teacher.path,
+            is_checkpoint: teacher.is_checkpoint,
             tokens: self.tokens.clone().unwrap_or_default(),
             output: self.output.clone().unwrap_or_default(),
             seq_len: self.seq_len.unwrap_or_default(),
@@ -368,7 +389,10 @@ impl LabelConfig {
     /// A teacher that is no file.
     pub fn of_set(set: &LabelSet, teacher: &Path, tokens: &Path) -> Result<Self, LabelError> {
         let plan = &set.segments[0];
+        let checkpoint = plan.teacher.checkpoint.as_ref();
         let options = LabelOptions {
+            teacher_weights: checkpoint.and_then(|known| WeightFormat::of_word(&known.weights)),
+            teacher_dialect: checkpoint.and_then(|known| Dialect::of_word(&known.dialect)),
             tokens_format: Some(plan.corpus.format),
             dtype: plan.corpus.dtype,
             eod: plan.corpus.eod,
@@ -387,8 +411,10 @@ impl LabelConfig {
             // What the set holds is read from it, and not planned again: no selection, no range.
             ..LabelOptions::default()
         };
+        let teacher = teacher_path(teacher)?;
         Ok(Self {
-            teacher: model_file(teacher)?,
+            teacher: teacher.path,
+            is_checkpoint: teacher.is_checkpoint,
             tokens: tokens.into(),
             output: set.dir.clone(),
             seq_len: plan.sequences.seq_len,
@@ -400,6 +426,11 @@ impl LabelConfig {
             task: Task::WHOLE,
             options,
         })
+    }
+
+    /// What the matrices of a checkpoint are stored in.
+    pub(super) fn teacher_weights(&self) -> WeightFormat {
+        self.options.teacher_weights.unwrap_or(WeightFormat::F32)
     }
 
     /// What its labels hold of a position.
@@ -425,6 +456,7 @@ impl LabelConfig {
     }
 
     fn check(self) -> Result<Self, LabelError> {
+        self.check_checkpoint_options()?;
         at_least_1(self.seq_len.into(), "--seq-len")?;
         at_least_1(self.options.top_k.into(), "--top-k")?;
         at_least_1(self.options.shard_bytes, "--shard-bytes")?;
@@ -464,6 +496,27 @@ impl LabelConfig {
             ));
         }
         Ok(self)
+    }
+}
+
+impl LabelConfig {
+    /// Options of checkpoints say nothing of an ONNX file.
+    fn check_checkpoint_options(&self) -> Result<(), LabelError> {
+        let options = &self.options;
+        let given = [
+            ("--teacher-cache", options.teacher_cache.is_some()),
+            ("--teacher-weights", options.teacher_weights.is_some()),
+            ("--teacher-dialect", options.teacher_dialect.is_some()),
+        ];
+        let given = given.into_iter().find(|(_, is_given)| *is_given);
+        match given.filter(|_| !self.is_checkpoint) {
+            Some((flag, _)) => Err(LabelError::option(
+                flag,
+                "left out where --teacher is an ONNX file: it is for the directory of a checkpoint",
+                "given",
+            )),
+            None => Ok(()),
+        }
     }
 }
 

@@ -25,14 +25,14 @@ pub(super) fn check_output(config: &LabelConfig) -> Result<(), LabelError> {
     match others_in(output).first() {
         Some(name) => Err(refused(
             output,
-            format!("which holds {name:?} and no labels"),
+            format!("which contains {name:?} and no labels"),
         )),
         None => Ok(()),
     }
 }
 
 fn refused(output: &Path, what: impl std::fmt::Display) -> LabelError {
-    let expected = "a directory for labels alone: a new or an empty one, or one with labels";
+    let expected = "a directory for labels only: new, empty, or with labels in it";
     LabelError::option(
         "--output",
         expected,

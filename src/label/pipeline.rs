@@ -1,4 +1,4 @@
-//! Reading, the teacher, and writing, side by side.
+//! Reading, the teacher, and writing, in parallel.
 //!
 //! ```text
 //! reader thread            this thread                       writer thread
@@ -6,18 +6,18 @@
 //!                 (bounded queue)                   (bounded queue)
 //! ```
 //!
-//! One row group is the unit that moves, or a window of eight where sequences share calls, so
-//! memory is a few row groups a worker, whatever the corpus. The
-//! teacher and the reduction take turns on all cores; reading and encoding fill what is left.
-//! A stage that fails hangs up, and its neighbours stop at their next hand-over.
+//! The stages pass on one row group at a time, or a window of eight if sequences share calls, so each
+//! worker holds only a few row groups in memory, whatever the size of the corpus. The teacher and the
+//! reduction take turns on all cores; reading and encoding use what is left. A stage that fails closes
+//! its channels, and its neighbours stop at their next send or receive.
 //!
-//! Every teacher (one a device) is a worker with three threads of its own; workers take whole
+//! Every teacher (one per device) is a worker with three threads of its own. Workers take whole
 //! shards from one queue, and share nothing else.
 
 use super::batches::{self, Batch};
 use super::error::LabelError;
 use super::planning::check_tokens_untouched;
-use super::profile::{Clock, ProfileStage};
+use super::profile::{Clock, PipelineStage};
 use super::progress::Progress;
 use super::runtime_stamp::runtime_stamp;
 use crate::interrupt::Interrupt;
@@ -33,17 +33,17 @@ use std::time::Instant;
 
 /// Windows of row groups read ahead, and row groups that wait for the writer.
 const QUEUE_LENGTH: usize = 1;
-/// Row groups whose rows share calls, where calls have several rows: the last call of each width is
-/// seldom full, and more row groups have fewer of those.
+/// Row groups whose rows share calls, if calls have several rows: the last call of each width is seldom
+/// full, and a larger window has fewer of those.
 const SHARED_WINDOW_ROW_GROUPS: usize = 8;
 
-/// What the stages share.
+/// What the stages of a pipeline share.
 pub(super) struct Work<'a, 'p> {
     pub(super) dir: &'a Path,
     pub(super) plan: &'a Plan,
     pub(super) view: &'a SequenceView<'a>,
     pub(super) shards: ShardQueue<'a>,
-    /// Threads of the reduction, shared out over the workers.
+    /// Threads of the reduction, divided among the workers.
     pub(super) threads: usize,
     pub(super) clock: &'a Clock,
     pub(super) signals: &'a SignalsConfig,
@@ -52,11 +52,11 @@ pub(super) struct Work<'a, 'p> {
     pub(super) progress: &'a Mutex<Progress<'p>>,
 }
 
-/// Shards to make, in order; each goes to the worker that asks first.
+/// Shards to make, in order; a worker takes the next one.
 pub(super) struct ShardQueue<'a> {
     shards: &'a [u32],
     next: AtomicUsize,
-    /// A worker has failed: the others stop where they are.
+    /// A worker has failed, so the others stop.
     has_failed: AtomicBool,
 }
 
@@ -74,14 +74,14 @@ impl<'a> ShardQueue<'a> {
         self.shards.get(idx).copied()
     }
 
-    /// Nobody gets another one.
+    /// Stops all workers.
     fn fail(&self) {
         self.next.store(self.shards.len(), Ordering::Relaxed);
         self.has_failed.store(true, Ordering::Relaxed);
     }
 }
 
-/// Stops the other workers unless its own came to a good end, be it by an error or a panic.
+/// Stops the other workers when dropped, after an error or a panic; disarmed after success.
 struct FailsQueue<'w>(Option<&'w ShardQueue<'w>>);
 
 impl Drop for FailsQueue<'_> {
@@ -98,7 +98,7 @@ impl Work<'_, '_> {
     }
 }
 
-/// Sequences on their way to the teacher.
+/// Rows on their way through the pipeline.
 struct RowGroup<T> {
     shard: u32,
     is_last_of_shard: bool,
@@ -108,8 +108,7 @@ struct RowGroup<T> {
 /// Makes every shard of `work`, with a worker for each teacher.
 ///
 /// # Errors
-/// A worker's error, upon which the others drop the shards that they are at; those that were
-/// published stay.
+/// The first worker's error; the others then drop their current shards. Published shards stay.
 pub(super) fn run(work: &Work<'_, '_>, teachers: Vec<&mut Teacher>) -> Result<(), LabelError> {
     let threads = (work.threads / teachers.len().max(1)).max(1);
     let pools = teachers.iter().map(|_| thread_pool(threads));
@@ -128,7 +127,7 @@ pub(super) fn run(work: &Work<'_, '_>, teachers: Vec<&mut Teacher>) -> Result<()
         };
         let running: Vec<_> = workers.map(start).collect();
         let results: Vec<_> = running.into_iter().map(joined).collect();
-        // Those that were stopped by another one's failure say less than that one.
+        // An error that stopped the other workers comes before their cancellations.
         let (stopped, others): (Vec<_>, Vec<_>) = results.into_iter().partition(is_cancellation);
         others.into_iter().chain(stopped).collect()
     })
@@ -160,7 +159,7 @@ fn run_worker(work: &Work<'_, '_>, teacher: &mut Teacher) -> Result<(), LabelErr
         let writer = scope.spawn(move || write(work, &runtime, &labelled));
         let labelling = label(work, teacher, &unlabelled, to_write);
         drop(unlabelled);
-        // Where the writer failed, labelling only noticed that it had hung up.
+        // If the writer failed, labelling only sees that its channel is closed.
         joined(writer).and(labelling)
     })
 }
@@ -182,7 +181,7 @@ fn read(work: &Work<'_, '_>, to_label: &Sender<Window>) {
                     rows: rows.collect::<Result<_, _>>()?,
                 })
             };
-            let window: Window = work.clock.time(ProfileStage::Reading, || {
+            let window: Window = work.clock.time(PipelineStage::Reading, || {
                 window.iter().map(read_one).collect()
             });
             if work.is_stopped() || to_label.send(window).is_err() {
@@ -192,7 +191,7 @@ fn read(work: &Work<'_, '_>, to_label: &Sender<Window>) {
     }
 }
 
-/// Row groups whose rows are cut into calls together; sequences that share no call need no company.
+/// Number of row groups whose rows are divided into calls together; 1 if sequences do not share calls.
 fn window_row_groups(work: &Work<'_, '_>) -> usize {
     let longest = work.calls.shape(work.plan.sequences.seq_len as usize);
     let is_shared = match work.plan.sequences.packing {
@@ -213,18 +212,18 @@ fn label(
     to_write: Sender<RowGroup<Row>>,
 ) -> Result<(), LabelError> {
     let clock = work.clock;
-    // What was spent on trying the teacher is not of this run.
+    // Discards the time that the trial of the teacher took.
     teacher.take_timings();
-    while let Ok(window) = clock.time(ProfileStage::WaitingForTokens, || unlabelled.recv()) {
+    while let Ok(window) = clock.time(PipelineStage::WaitingForTokens, || unlabelled.recv()) {
         let started = Instant::now();
         let labelled = label_window(window?, teacher, work)?;
         let (all, spent) = (started.elapsed(), teacher.take_timings());
-        clock.add(ProfileStage::Teacher, spent.forward);
-        clock.add(ProfileStage::Reduction, spent.reduction);
+        clock.add(PipelineStage::Teacher, spent.forward);
+        clock.add(PipelineStage::Reduction, spent.reduction);
         let rest = all.saturating_sub(spent.forward + spent.reduction);
-        clock.add(ProfileStage::Assembly, rest);
+        clock.add(PipelineStage::Assembly, rest);
         for row_group in labelled {
-            let sent = clock.time(ProfileStage::WaitingForWriter, || to_write.send(row_group));
+            let sent = clock.time(PipelineStage::WaitingForWriter, || to_write.send(row_group));
             if sent.is_err() {
                 return Ok(());
             }
@@ -260,7 +259,7 @@ fn label_window(
     Ok(filled.collect())
 }
 
-/// Runs the teacher over sequences, batch by batch, and gives their rows in the same order.
+/// Runs the teacher over sequences, batch by batch, and returns their rows in the same order.
 fn label_sequences(
     sequences: Vec<Sequence>,
     teacher: &mut Teacher,
@@ -309,7 +308,7 @@ fn label_batch(
     Ok(signals)
 }
 
-/// The signals of one sequence, in the call that labelling gives it.
+/// The signals of one sequence, from a call of the same shape as in labelling.
 pub(super) fn signals_alone(
     sequence: &Sequence,
     teacher: &mut Teacher,
@@ -321,7 +320,7 @@ pub(super) fn signals_alone(
     Ok(signals.remove(0))
 }
 
-/// The teacher's signals of some sequences, in one call of it.
+/// The teacher's signals of some sequences, from one call.
 fn signals_of(
     sequences: &[&Sequence],
     shape: CallShape,
@@ -344,7 +343,7 @@ fn signals_of(
         })
 }
 
-/// A target without probability leaves its sequence without an NLL, and so without scores.
+/// The error for a target of probability 0: its sequence has no NLL, and so no scores.
 fn impossible_target(
     sequence: &Sequence,
     signals: &SequenceSignals,
@@ -362,7 +361,7 @@ fn impossible_target(
     }
 }
 
-/// Says which sequence of the corpus a batch row was.
+/// Adds to an error which sequence of the corpus a batch row was.
 pub(super) fn with_sequence(
     source: SignalsError,
     sequences: &[&Sequence],
@@ -420,13 +419,13 @@ fn write(
             Some(writer) => writer,
             None => ShardWriter::create(work.dir, work.plan, row_group.shard)?,
         };
-        work.clock.time(ProfileStage::Encoding, || {
+        work.clock.time(PipelineStage::Encoding, || {
             writer.write_row_group(&row_group.rows)
         })?;
         if row_group.is_last_of_shard {
-            // Tokens that were overwritten while they were read are not those of the plan.
+            // The token files may have been overwritten while they were read.
             check_tokens_untouched(work.view.corpus(), &work.plan.corpus, false)?;
-            let sidecar = work.clock.time(ProfileStage::Publishing, || {
+            let sidecar = work.clock.time(PipelineStage::Publishing, || {
                 writer.seal_and_publish(runtime)
             })?;
             lock(work.progress).published(sidecar.n_targets, n_bytes(&sidecar));
@@ -434,7 +433,7 @@ fn write(
             open = Some(writer);
         }
     }
-    // A shard that is still open was interrupted: its temporaries go with the writer.
+    // A shard that is still open was interrupted: dropping the writer removes its temporaries.
     Ok(())
 }
 
@@ -442,7 +441,7 @@ pub(super) fn n_bytes(sidecar: &Sidecar) -> u64 {
     sidecar.files.iter().map(|file| file.bytes).sum()
 }
 
-/// Progress is only counters: what a panicking thread left of them is still good.
+/// Progress is only counters, which stay valid after a panic of another thread.
 fn lock<'m, 'p>(progress: &'m Mutex<Progress<'p>>) -> std::sync::MutexGuard<'m, Progress<'p>> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,57 +2,66 @@
 //! earlier plan in the same directory knows of unchanged files is taken from there.
 
 use super::error::LabelError;
-use super::inputs::{LabelInputs, past_the_head};
+use super::files::{fingerprint, identify, known_plan};
+use super::inputs::{LabelInputs, past_the_head, view_of};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
-    Attention, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, LabelSet, Layout, Plan, PlanCorpus,
-    PlanFile, PlanSelection, PlanSequences, PlanSignals, PlanTeacher, Positions, SAMPLES_FEATURE,
-    SELECTION_FEATURE, Selection, ViewIdentity,
+    Attention, ENGINE_FEATURE, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, Layout, Plan,
+    PlanCorpus, PlanFile, PlanSelection, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer,
+    Positions, SAMPLES_FEATURE, SELECTION_FEATURE, Selection, ViewIdentity,
 };
 use crate::storage;
 use crate::tokens::{EodPosition, Packing, SequenceView, TokenCorpus, TokensError};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Plans what `config` asks for.
 ///
 /// # Errors
 /// A range outside the corpus, ids outside the vocabulary, inputs that cannot be read.
 pub(super) fn make_plan(config: &LabelConfig, inputs: &LabelInputs) -> Result<Plan, LabelError> {
-    let view = inputs.view(config)?;
-    let range = sequence_range(config.range, view.len())?;
     let known = known_plan(&config.output)?;
+    let teacher = plan_teacher(inputs, known.as_ref())?;
+    let tokenizer = inputs.tokenizer.clone();
+    let plan = assemble(config, &inputs.corpus, tokenizer, teacher, known.as_ref())?;
+    if known
+        .as_ref()
+        .is_none_or(|known| known.differing_field(&plan).is_some())
+    {
+        check_token_ids(config, inputs, &plan)?;
+    }
+    plan.validate()?;
+    Ok(plan)
+}
+
+/// The plan of labels by `teacher`.
+pub(super) fn assemble(
+    config: &LabelConfig,
+    corpus: &TokenCorpus,
+    tokenizer: Option<PlanTokenizer>,
+    teacher: PlanTeacher,
+    known: Option<&Plan>,
+) -> Result<Plan, LabelError> {
+    let view = view_of(corpus, config)?;
+    let range = sequence_range(config.range, view.len())?;
     let signals = config.plan_signals();
-    let corpus = plan_corpus(config.options.eod, inputs, known.as_ref())?;
+    let corpus = plan_corpus(config.options.eod, corpus, known)?;
     let mut sequences = plan_sequences(config, &view, range);
     sequences.selection = plan_selection(config, &corpus, &sequences)?;
     let mut plan = Plan {
         format_version: FORMAT_VERSION,
-        required_features: required_features(config),
+        required_features: required_features(config, &teacher),
         created_by: format!("saltworks {}", env!("CARGO_PKG_VERSION")),
-        teacher: plan_teacher(config, inputs, known.as_ref())?,
+        teacher,
         corpus,
-        tokenizer: inputs.tokenizer.clone(),
+        tokenizer,
         sequences,
         layout: layout(config, &view, &signals),
         signals,
     };
     plan.layout = plan.layout.clone().for_sequences(plan.n_sequences());
     plan.sequences.n_targets = n_targets(&view, &plan);
-    if known
-        .as_ref()
-        .is_none_or(|known| known.differing_field(&plan).is_some())
-    {
-        check_token_ids(config, inputs, &view, &plan)?;
-    }
-    plan.validate()?;
     Ok(plan)
-}
-
-/// The first plan in the directory, if there is one.
-fn known_plan(output: &Path) -> Result<Option<Plan>, LabelError> {
-    let set = LabelSet::open_to_extend(output)?;
-    Ok(set.and_then(|set| set.segments.into_iter().next()))
 }
 
 fn sequence_range(asked: SequenceRange, n_total: u64) -> Result<Range<u64>, LabelError> {
@@ -78,7 +87,7 @@ fn layout(config: &LabelConfig, view: &SequenceView<'_>, signals: &PlanSignals) 
     }
 }
 
-fn required_features(config: &LabelConfig) -> Vec<String> {
+fn required_features(config: &LabelConfig, teacher: &PlanTeacher) -> Vec<String> {
     let features = [
         (SAMPLES_FEATURE, config.sampling.is_some()),
         (SELECTION_FEATURE, config.options.selection.is_some()),
@@ -86,12 +95,13 @@ fn required_features(config: &LabelConfig) -> Vec<String> {
             IMPOSSIBLE_TARGETS_FEATURE,
             config.options.allow_impossible_targets,
         ),
+        (ENGINE_FEATURE, teacher.engine.is_some()),
     ];
     let required = features.into_iter().filter(|(_, is_required)| *is_required);
     required.map(|(feature, _)| feature.to_owned()).collect()
 }
 
-/// What the selection keeps of the range, held against the corpus and how it is cut. Of a selection
+/// What the selection keeps of the range, compared with the corpus and how it is cut. Of a selection
 /// that does not say which sequences it is of, their numbers alone are checked.
 fn plan_selection(
     config: &LabelConfig,
@@ -102,7 +112,7 @@ fn plan_selection(
         return Ok(None);
     };
     if !path.exists() {
-        let got = format!("{}, which is not there", path.display());
+        let got = format!("{}, which does not exist", path.display());
         let expected = "a file that `saltworks select` wrote";
         return Err(LabelError::option("--selection", expected, got));
     }
@@ -117,7 +127,7 @@ fn plan_selection(
         "--selection",
         "a file that keeps some of the sequences to be labelled",
         format!(
-            "{}, which keeps {} sequences and none of {}..{}",
+            "{}, which keeps {} sequences, but none of {}..{}",
             path.display(),
             planned.n_kept,
             range.start,
@@ -132,7 +142,7 @@ fn plan_sequences(
     range: Range<u64>,
 ) -> PlanSequences {
     // Both packings count positions from 0 to the sequence's end: documents packed by themselves
-    // have no border inside a sequence.
+    // have no boundary inside a sequence.
     let attention = match config.options.packing {
         Packing::Concat => Attention::Full,
         Packing::Document => Attention::Document,
@@ -163,13 +173,9 @@ pub(super) fn n_targets(view: &SequenceView<'_>, plan: &Plan) -> u64 {
         .sum()
 }
 
-fn plan_teacher(
-    config: &LabelConfig,
-    inputs: &LabelInputs,
-    known: Option<&Plan>,
-) -> Result<PlanTeacher, LabelError> {
-    let mut paths = vec![config.teacher.clone()];
-    let beside = |file: &PathBuf| config.teacher.with_file_name("").join(file);
+fn plan_teacher(inputs: &LabelInputs, known: Option<&Plan>) -> Result<PlanTeacher, LabelError> {
+    let mut paths = vec![inputs.model.path.clone()];
+    let beside = |file: &PathBuf| inputs.model.path.with_file_name("").join(file);
     paths.extend(inputs.teacher.signature().external_files.iter().map(beside));
     paths[1..].sort();
     let files = identify(&paths, known.map_or(&[], |plan| &plan.teacher.files))?;
@@ -181,15 +187,16 @@ fn plan_teacher(
         logits_output: inputs.teacher.signature().logits.name.clone(),
         allowed: inputs.allowed.clone(),
         ignored_tokenizer: inputs.provenance.ignored_tokenizer.clone(),
+        checkpoint: inputs.model.checkpoint.clone(),
+        engine: None,
     })
 }
 
 fn plan_corpus(
     eod: Option<u32>,
-    inputs: &LabelInputs,
+    corpus: &TokenCorpus,
     known: Option<&Plan>,
 ) -> Result<PlanCorpus, LabelError> {
-    let corpus = &inputs.corpus;
     let files = identify(corpus.files(), known.map_or(&[], |plan| &plan.corpus.files))?;
     corpus.check_hashes(files.iter().map(|file| file.blake3.as_str()))?;
     let is_front = |position: &EodPosition| *position == EodPosition::Front;
@@ -203,36 +210,6 @@ fn plan_corpus(
         files,
         n_tokens: corpus.n_tokens(),
         n_documents: corpus.n_documents(),
-    })
-}
-
-/// Over the contents only, so that renaming a file changes nothing.
-fn fingerprint(files: &[PlanFile]) -> String {
-    storage::fingerprint_of(files.iter().map(|file| file.blake3.as_str()))
-}
-
-/// Hashes files, but for those that `known` has with the same size and sampled blocks.
-fn identify(paths: &[PathBuf], known: &[PlanFile]) -> Result<Vec<PlanFile>, LabelError> {
-    paths.iter().map(|path| identify_one(path, known)).collect()
-}
-
-fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError> {
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned();
-    let sampled_blake3 = storage::sampled_blake3(path)?;
-    let unchanged = |file: &&PlanFile| file.name == name && file.sampled_blake3 == sampled_blake3;
-    if let Some(file) = known.iter().find(unchanged) {
-        return Ok(file.clone());
-    }
-    let hash = storage::hash_file(path)?;
-    Ok(PlanFile {
-        name,
-        bytes: hash.bytes,
-        blake3: hash.blake3,
-        sampled_blake3,
     })
 }
 
@@ -293,18 +270,27 @@ pub(super) fn check_tokens_untouched(
     Ok(())
 }
 
+/// Tokens of the corpus that the range of `plan` is of.
+pub(super) fn token_range(
+    config: &LabelConfig,
+    corpus: &TokenCorpus,
+    plan: &Plan,
+) -> Result<Range<u64>, LabelError> {
+    let view = view_of(corpus, config)?;
+    let start = view.token_offset(plan.sequences.start);
+    let last = plan.sequences.end - 1;
+    let end = view.token_offset(last) + u64::from(view.n_targets_of(last)) + 1;
+    Ok(start..end.min(corpus.n_tokens()))
+}
+
 /// Ids past the vocabulary would be found in the middle of the work; this finds them before it.
 fn check_token_ids(
     config: &LabelConfig,
     inputs: &LabelInputs,
-    view: &SequenceView<'_>,
     plan: &Plan,
 ) -> Result<(), LabelError> {
-    let start = view.token_offset(plan.sequences.start);
-    let last = plan.sequences.end - 1;
-    let end = view.token_offset(last) + u64::from(view.n_targets_of(last)) + 1;
-    let range = start..end.min(inputs.corpus.n_tokens());
     let corpus = &inputs.corpus;
+    let range = token_range(config, corpus, plan)?;
     let n_ids = inputs
         .tokenizer
         .as_ref()

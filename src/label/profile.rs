@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// What a thread of the pipeline can be at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ProfileStage {
+pub enum PipelineStage {
     /// Reader: sequences from the token files.
     Reading,
     /// Labelling thread: waiting for the reader.
@@ -26,24 +26,24 @@ pub enum ProfileStage {
     Publishing,
 }
 
-impl ProfileStage {
+impl PipelineStage {
     /// All, in the order that data flows.
-    pub const ALL: [ProfileStage; 8] = [
-        ProfileStage::Reading,
-        ProfileStage::WaitingForTokens,
-        ProfileStage::Teacher,
-        ProfileStage::Reduction,
-        ProfileStage::Assembly,
-        ProfileStage::WaitingForWriter,
-        ProfileStage::Encoding,
-        ProfileStage::Publishing,
+    pub const ALL: [PipelineStage; 8] = [
+        PipelineStage::Reading,
+        PipelineStage::WaitingForTokens,
+        PipelineStage::Teacher,
+        PipelineStage::Reduction,
+        PipelineStage::Assembly,
+        PipelineStage::WaitingForWriter,
+        PipelineStage::Encoding,
+        PipelineStage::Publishing,
     ];
 
     /// Whether the labelling thread is at it: these make up the run's wall clock.
     pub fn is_of_labelling(self) -> bool {
         !matches!(
             self,
-            ProfileStage::Reading | ProfileStage::Encoding | ProfileStage::Publishing
+            PipelineStage::Reading | PipelineStage::Encoding | PipelineStage::Publishing
         )
     }
 }
@@ -51,13 +51,13 @@ impl ProfileStage {
 /// Time of each stage, summed over the workers of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Profile {
-    /// In the order of [`ProfileStage::ALL`].
-    pub stages: Vec<(ProfileStage, Duration)>,
+    /// In the order of [`PipelineStage::ALL`].
+    pub stages: Vec<(PipelineStage, Duration)>,
     /// Targets labelled in it.
     pub n_targets: u64,
     /// Positions that the teacher ran over, padding included.
     pub n_positions: u64,
-    /// Teachers that worked side by side.
+    /// Teachers that worked in parallel.
     pub n_workers: usize,
     /// Begin to end, by the wall clock.
     pub wall: Duration,
@@ -66,7 +66,7 @@ pub struct Profile {
 /// The counters behind a profile, shared by all threads of a run.
 #[derive(Debug)]
 pub(super) struct Clock {
-    nanoseconds: [AtomicU64; ProfileStage::ALL.len()],
+    nanoseconds: [AtomicU64; PipelineStage::ALL.len()],
     n_positions: AtomicU64,
     started: Instant,
 }
@@ -81,14 +81,14 @@ impl Clock {
     }
 
     /// Does `work`, and counts its time for `stage`.
-    pub(super) fn time<R>(&self, stage: ProfileStage, work: impl FnOnce() -> R) -> R {
+    pub(super) fn time<R>(&self, stage: PipelineStage, work: impl FnOnce() -> R) -> R {
         let started = Instant::now();
         let result = work();
         self.add(stage, started.elapsed());
         result
     }
 
-    pub(super) fn add(&self, stage: ProfileStage, time: Duration) {
+    pub(super) fn add(&self, stage: PipelineStage, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds[stage as usize].fetch_add(nanoseconds, Ordering::Relaxed);
     }
@@ -100,7 +100,7 @@ impl Clock {
     }
 
     pub(super) fn profile(&self, n_targets: u64, n_workers: usize) -> Profile {
-        let time = |stage: ProfileStage| {
+        let time = |stage: PipelineStage| {
             let nanoseconds = &self.nanoseconds[stage as usize];
             (
                 stage,
@@ -108,7 +108,7 @@ impl Clock {
             )
         };
         Profile {
-            stages: ProfileStage::ALL.map(time).to_vec(),
+            stages: PipelineStage::ALL.map(time).to_vec(),
             n_targets,
             n_positions: self.n_positions.load(Ordering::Relaxed),
             n_workers,
@@ -124,21 +124,21 @@ mod tests {
     #[test]
     fn every_stage_is_counted_for_itself() {
         let clock = Clock::start();
-        for (i, stage) in ProfileStage::ALL.into_iter().enumerate() {
+        for (i, stage) in PipelineStage::ALL.into_iter().enumerate() {
             assert_eq!(stage as usize, i);
             clock.add(stage, Duration::from_secs(i as u64));
         }
-        clock.add(ProfileStage::Teacher, Duration::from_secs(10));
-        assert_eq!(clock.time(ProfileStage::Assembly, || 7), 7);
+        clock.add(PipelineStage::Teacher, Duration::from_secs(10));
+        assert_eq!(clock.time(PipelineStage::Assembly, || 7), 7);
         let profile = clock.profile(5, 1);
         assert_eq!(
             profile.stages[2],
-            (ProfileStage::Teacher, Duration::from_secs(12))
+            (PipelineStage::Teacher, Duration::from_secs(12))
         );
         assert!(profile.stages[4].1 >= Duration::from_secs(4));
         assert_eq!(
             profile.stages[7],
-            (ProfileStage::Publishing, Duration::from_secs(7))
+            (PipelineStage::Publishing, Duration::from_secs(7))
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the tokens are of the teacher's own tokenizer, where that lies beside the model.
+//! Whether the tokens are of the teacher's own tokenizer, where that lies next to the model.
 
 use super::error::LabelError;
 use super::options::LabelConfig;
@@ -64,7 +64,7 @@ pub(super) fn compare(
         None if ignored => Ok(Provenance::default()),
         None => Ok(Provenance {
             notes: vec![format!(
-                "nothing says that the tokens were made with the teacher's own tokenizer {}: only their ids were compared with its {}; --tokenizer would check more",
+                "nothing records that the tokens were made with the teacher's own tokenizer {}: only their ids were checked against its {}; pass --tokenizer to check more",
                 path.display(),
                 own.vocab_size()
             )],
@@ -74,7 +74,7 @@ pub(super) fn compare(
         Some(known) if known.fingerprint == fingerprint => Ok(Provenance::default()),
         Some(_) if ignored => Ok(Provenance {
             notes: vec![format!(
-                "the tokens were not made with the teacher's own tokenizer {}, which is ignored as asked",
+                "the tokens were not made with the teacher's own tokenizer {}, which is ignored as requested",
                 path.display()
             )],
             ignored_tokenizer: Some(fingerprint),

@@ -1,4 +1,4 @@
-//! `verify --teacher`: a sample of a finished set, labelled again and held against what is stored.
+//! `verify --teacher`: a sample of a finished set, labelled again and compared with what is stored.
 
 use super::error::LabelError;
 use super::inputs::{LabelInputs, view_of};
@@ -136,7 +136,10 @@ fn compare_row(
     report.n_sequences += 1;
     report.n_positions += u64::from(row.n_targets);
     if plan.signals.has_positions() && sequence.input_ids != row.input_ids {
-        report.find(row.seq_id, "input_ids are not the corpus' tokens".into());
+        report.find(
+            row.seq_id,
+            "input_ids are not the tokens of the corpus".into(),
+        );
         return Ok(());
     }
     Comparison {
@@ -210,7 +213,7 @@ impl Comparison<'_> {
             if !within {
                 self.report.find(
                     self.seq_id,
-                    format!("{what}[{i}] is {stored}, the teacher says {fresh}"),
+                    format!("{what}[{i}] is {stored}, expected {fresh}"),
                 );
             }
         }
@@ -229,7 +232,7 @@ impl Comparison<'_> {
             if difference > self.report.tolerance_nats + step {
                 self.report.find(
                     self.seq_id,
-                    format!("tail_mass[{t}] is {stored}, the teacher says {fresh}"),
+                    format!("tail_mass[{t}] is {stored}, expected {fresh}"),
                 );
             }
         }
@@ -259,9 +262,7 @@ impl Comparison<'_> {
                 } else {
                     self.report.find(
                         self.seq_id,
-                        format!(
-                            "topk_ids[{t}][{rank}] is {stored_id}, the teacher says {fresh_id}"
-                        ),
+                        format!("topk_ids[{t}][{rank}] is {stored_id}, expected {fresh_id}"),
                     );
                 }
             }
@@ -281,7 +282,7 @@ impl Comparison<'_> {
                 .sum();
             if n_here - n_kept > self.moved_draws_allowed(n_here) {
                 let what = format!(
-                    "of the {n_here} draws of position {t}, {} fall on other ids than the teacher's",
+                    "of the {n_here} samples of position {t}, {} have other ids than when sampled again",
                     n_here - n_kept
                 );
                 self.report.find(self.seq_id, what);
@@ -293,7 +294,7 @@ impl Comparison<'_> {
         // Of a single draw a position, each may have moved, but not all of them.
         if n_moved > self.moved_draws_allowed(n_draws) {
             let what =
-                format!("of {n_draws} draws, {n_moved} fall on other ids than the teacher's");
+                format!("of {n_draws} samples, {n_moved} have other ids than when sampled again");
             self.report.find(self.seq_id, what);
         }
     }
@@ -308,10 +309,8 @@ impl Comparison<'_> {
         // NaN, of one infinity and a number, is past every tolerance; two infinities are equal.
         let is_near = stored == fresh || (stored - fresh).abs() <= self.report.tolerance_nats;
         if !is_near {
-            self.report.find(
-                self.seq_id,
-                format!("{what} is {stored}, the teacher says {fresh}"),
-            );
+            self.report
+                .find(self.seq_id, format!("{what} is {stored}, expected {fresh}"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The main job from beginning to end, and its parts for many processes.
+//! Labelling from start to end, and its parts for many processes.
 
 use super::changed::name_option;
 use super::error::LabelError;
@@ -22,26 +22,26 @@ use crate::teacher::{Canceller, Teacher, TeacherError, TokenBatch};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// What a run of `label` has done.
+/// What [`label`] did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelOutcome {
-    /// The plan it worked on.
+    /// The plan.
     pub plan: Plan,
-    /// Shards of this task that this run made.
+    /// Shards of this task that this run wrote.
     pub n_made: u64,
-    /// Shards of this task that were done before.
+    /// Shards of this task that were finished before.
     pub n_before: u64,
-    /// Targets a second, over what this run made.
+    /// Targets per second of this run.
     pub tokens_per_s: f64,
     /// Sequences of this run that have no NLL.
     pub without_nll: WithoutNll,
-    /// Where the time went.
+    /// Time spent in each stage.
     pub profile: Profile,
-    /// The manifest, if every shard of the set is done.
+    /// The manifest, if every shard of the set is finished.
     pub manifest: Option<Manifest>,
 }
 
-/// Who is told how it goes.
+/// Callbacks during a run.
 pub struct Observer<'a> {
     /// Once, when everything is open and planned.
     pub on_start: &'a (dyn Fn(&LabelInputs, &Plan) + Sync),
@@ -50,29 +50,28 @@ pub struct Observer<'a> {
 }
 
 impl Observer<'_> {
-    /// Nobody.
+    /// No callbacks.
     pub const NONE: Observer<'static> = Observer {
         on_start: &|_, _| (),
         on_progress: &|_| (),
     };
 }
 
-/// Writes the plan that `config` asks for, or checks it against the one that is there. `on_open` is told
-/// what a user should know.
+/// Writes the plan for `config`, or compares it with the existing one. `on_open` is called with the opened
+/// inputs, whose notes a user should see.
 ///
 /// # Errors
-/// Inputs that do not go together; a directory with another plan.
+/// Inputs that do not match; a directory with another plan.
 pub fn plan(config: &LabelConfig, on_open: impl FnOnce(&LabelInputs)) -> Result<Plan, LabelError> {
     let (inputs, plan) = open_and_plan(config)?;
     on_open(&inputs);
     Ok(plan)
 }
 
-/// Plans, labels this task's shards, and finalizes if this task is the whole work.
-/// `observer` is told what a user should know before the long part begins, and during it.
+/// Plans, labels this task's shards, and finalizes if there is only one task.
 ///
 /// # Errors
-/// Whatever stops it; finished shards stay, and the same call goes on from there.
+/// Whatever stops the run; finished shards are kept, and the same call resumes.
 pub fn label(
     config: &LabelConfig,
     interrupt: &Interrupt,
@@ -106,10 +105,9 @@ fn open_and_plan(config: &LabelConfig) -> Result<(LabelInputs, Plan), LabelError
         LabelSet::create_or_match(&config.output, &plan, selection).map_err(name_option)?;
     copy_tokenizer(config, opened.plan())?;
     if !write_record(config)? {
-        let note = format!(
+        inputs.notes.push(format!(
             "{RECORD_NAME} is left out: TOML has no words for a path that is not Unicode, or a number of 2^63 or more"
-        );
-        inputs.notes.push(note);
+        ));
     }
     Ok((inputs, opened.plan().clone()))
 }
@@ -139,7 +137,7 @@ fn label_task(
         .unwrap_or_else(PoisonError::into_inner);
     progress.finish();
     match result {
-        // Stopped inside a call of the teacher, or between two, or with nothing left to read.
+        // Stopped during a call of the teacher, between two calls, or after the last read.
         Err(LabelError::Teacher(TeacherError::Cancelled)) | Ok(())
             if progress.n_shards() < totals.n_shards =>
         {
@@ -161,7 +159,7 @@ fn label_task(
     }
 }
 
-/// `finalize` would refuse a mixture, hours later; this refuses it before the work.
+/// `finalize` would refuse a mixture of runtimes, hours later; this refuses it before the work.
 fn check_one_runtime(done: &[Sidecar], teachers: &[&mut Teacher]) -> Result<(), ShardsError> {
     let ours: Vec<RuntimeStamp> = teachers.iter().map(|t| runtime_stamp(t)).collect();
     let there = done.iter().map(|sidecar| &sidecar.runtime);
@@ -198,13 +196,13 @@ pub(super) fn make_shards(
         progress,
     };
     let more = inputs.more_teachers.iter_mut();
-    // Not by `LabelInputs::teachers`: the view borrows the corpus beside them.
+    // Not by `LabelInputs::teachers`, since the view borrows another field of `inputs`.
     let teachers = std::iter::once(&mut inputs.teacher).chain(more).collect();
     pipeline::run(&work, teachers)
 }
 
-/// Targets of a task: of the plan, by its share of the rows. Close enough for a bar: rows are equal but
-/// for the short ones at the end of the text or of a document, and which those are is random.
+/// Estimated targets of a task: the plan's, times the task's fraction of the rows. Exact enough for
+/// progress: only the last rows of the text or of documents are shorter.
 fn n_targets_of(plan: &Plan, task: Task) -> u64 {
     let shards = plan.shards().filter(|&shard| task.has(shard));
     let n_rows: u64 = shards.map(|shard| plan.n_rows(shard)).sum();
@@ -212,7 +210,7 @@ fn n_targets_of(plan: &Plan, task: Task) -> u64 {
     (u128::from(plan.sequences.n_targets) * u128::from(n_rows) / all) as u64
 }
 
-/// This task's shards: sidecars of those that are done and check out, and the numbers of the rest.
+/// This task's shards: sidecars of the finished ones, which are checked, and the numbers of the others.
 fn split_by_progress(
     dir: &Path,
     plan: &Plan,

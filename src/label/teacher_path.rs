@@ -1,48 +1,66 @@
 //! The model file that `--teacher` means: a file, or a folder with one model in it.
 
 use super::error::LabelError;
+use crate::pretrained::CONFIG_JSON;
 use std::path::{Path, PathBuf};
 
 /// Folders of a folder in which exporters put models.
 const SUBFOLDER: &str = "onnx";
 
-/// The `.onnx` file that `named` is, or holds.
+/// What `--teacher` means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TeacherPath {
+    /// A file, or the directory of a checkpoint.
+    pub(super) path: PathBuf,
+    pub(super) is_checkpoint: bool,
+}
+
+/// The `.onnx` file that `named` is or holds, or the checkpoint that it is.
 ///
 /// # Errors
-/// A folder with no model or several; a hub's id in place of a path.
-pub(super) fn model_file(named: &Path) -> Result<PathBuf, LabelError> {
+/// A folder with neither, or with several models; a hub's id instead of a path.
+pub(super) fn teacher_path(named: &Path) -> Result<TeacherPath, LabelError> {
     if named.is_dir() {
-        return only_model(named);
+        return in_folder(named);
     }
     if !named.exists() && is_hub_id(named) {
         let id = named.display();
         return Err(LabelError::option(
             "--teacher",
-            "the path of an ONNX file",
+            "the path of a checkpoint's directory, or of an ONNX file",
             format!(
-                "{id}, which is no path here; if it is a hub's id, fetch its files first: `hf download {id} --local-dir DIR`, and give the .onnx file in DIR (a model without one is exported by `optimum-cli export onnx --task text-generation --model {id} DIR`)"
+                "{id}, which does not exist; if it is a model on a hub, fetch its files first: `hf download {id} --local-dir DIR`, and give DIR"
             ),
         ));
     }
-    Ok(named.to_owned())
+    Ok(file(named.to_owned()))
 }
 
-fn only_model(folder: &Path) -> Result<PathBuf, LabelError> {
+fn file(path: PathBuf) -> TeacherPath {
+    TeacherPath {
+        path,
+        is_checkpoint: false,
+    }
+}
+
+/// One ONNX file goes before a checkpoint, and a checkpoint before several of them.
+fn in_folder(folder: &Path) -> Result<TeacherPath, LabelError> {
     let mut models = models_in(folder)?;
     let below = folder.join(SUBFOLDER);
     if models.is_empty() && below.is_dir() {
         models = models_in(&below)?;
     }
     match models.as_slice() {
-        [only] => Ok(only.clone()),
+        [only] => Ok(file(only.clone())),
+        _ if is_checkpoint(folder) => Ok(TeacherPath {
+            path: folder.to_owned(),
+            is_checkpoint: true,
+        }),
         several => Err(LabelError::option(
             "--teacher",
-            "an ONNX file, or a folder with one in it",
+            "a checkpoint's directory (config.json, *.safetensors), an ONNX file, or a folder with one in it",
             match several {
-                [] => format!(
-                    "{}, a folder without an .onnx file (a Hugging Face checkpoint is to be exported first)",
-                    folder.display()
-                ),
+                [] => format!("{}, a folder with neither", folder.display()),
                 several => format!(
                     "{}, a folder with several: {}",
                     folder.display(),
@@ -51,6 +69,11 @@ fn only_model(folder: &Path) -> Result<PathBuf, LabelError> {
             },
         )),
     }
+}
+
+/// Its weights may be missing or of another format: what reads it says which.
+fn is_checkpoint(folder: &Path) -> bool {
+    folder.join(CONFIG_JSON).exists()
 }
 
 fn models_in(folder: &Path) -> Result<Vec<PathBuf>, LabelError> {
@@ -107,23 +130,27 @@ mod tests {
     #[test]
     fn a_folder_means_the_one_model_in_it() {
         let dir = tempfile::tempdir().unwrap();
-        let refusal = |folder: &Path| model_file(folder).unwrap_err().to_string();
-        assert!(refusal(dir.path()).contains("without an .onnx file"));
+        let refusal = |folder: &Path| teacher_path(folder).unwrap_err().to_string();
+        let path_of = |named: &Path| teacher_path(named).unwrap().path;
+        assert!(refusal(dir.path()).contains("a folder with neither"));
         let below = dir.path().join("onnx");
         std::fs::create_dir(&below).unwrap();
         std::fs::write(below.join("model.onnx"), b"x").unwrap();
         std::fs::write(below.join("model.onnx_data"), b"x").unwrap();
-        assert_eq!(model_file(dir.path()).unwrap(), below.join("model.onnx"));
+        assert_eq!(path_of(dir.path()), below.join("model.onnx"));
         std::fs::write(below.join("model_fp16.onnx"), b"x").unwrap();
         let message = refusal(dir.path());
         assert!(message.contains("model.onnx, model_fp16.onnx"), "{message}");
         let file = below.join("model.onnx");
-        assert_eq!(model_file(&file).unwrap(), file);
+        assert_eq!(path_of(&file), file);
+        std::fs::write(dir.path().join("config.json"), b"{}").unwrap();
+        let checkpoint = teacher_path(dir.path()).unwrap();
+        assert!(checkpoint.is_checkpoint && checkpoint.path == dir.path());
     }
 
     #[test]
     fn a_hub_id_is_told_from_a_path() {
-        let message = model_file(Path::new("no-such-owner/SmolLM2-135M")).unwrap_err();
+        let message = teacher_path(Path::new("no-such-owner/SmolLM2-135M")).unwrap_err();
         let message = message.to_string();
         assert!(
             message.contains("hf download no-such-owner/SmolLM2-135M"),
@@ -136,7 +163,7 @@ mod tests {
             "a/b/c",
             "src/nothing",
         ] {
-            assert_eq!(model_file(Path::new(path)).unwrap(), Path::new(path));
+            assert_eq!(teacher_path(Path::new(path)).unwrap().path, Path::new(path));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The tokenizer goes with the labels: whoever looks at them finds it beside the plan.
+//! The tokenizer goes with the labels: whoever looks at them finds it next to the plan.
 
 use super::error::LabelError;
 use super::options::LabelConfig;
@@ -8,7 +8,7 @@ use crate::tokens::{TOKENIZER_JSON, Tokenizer};
 use std::path::{Path, PathBuf};
 
 /// Copies the `tokenizer.json` of the tokens into the label directory, if one is known by `--tokenizer` or
-/// lies beside the tokens, is theirs, and none is there yet.
+/// lies next to the tokens, is theirs, and none is there yet.
 ///
 /// # Errors
 /// A tokenizer that was given and cannot be read; a copy that cannot be written.

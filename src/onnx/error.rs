@@ -28,7 +28,7 @@ pub enum OnnxError {
         remedy: &'static str,
     },
     /// The file ends inside the model.
-    #[error("{} is cut short: a field runs past its end at {n_bytes} bytes; copy or download it again", path.display())]
+    #[error("{} is truncated: a field extends past its end at {n_bytes} bytes; copy or download it again", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -56,7 +56,7 @@ pub enum OnnxError {
         found: String,
     },
     /// The model starts from embeddings.
-    #[error("{}: takes `inputs_embeds` in place of `input_ids`; expected token ids: export the model with its token embedding included", path.display())]
+    #[error("{}: takes `inputs_embeds` instead of `input_ids`; expected token ids: export the model with its token embedding included", path.display())]
     InputsEmbedsOnly {
         /// The model.
         path: PathBuf,
@@ -97,8 +97,8 @@ pub enum OnnxError {
         /// Name, dtype and shape.
         output: String,
     },
-    /// The configuration beside the model names another task.
-    #[error("{}: {} says that it is {architecture}, a head for classification or the like; expected a causal language model: export it with its language-model head (task text-generation)", path.display(), config.display())]
+    /// The configuration next to the model names another task.
+    #[error("{}: {} says that it is {architecture}, a model for classification or the like; expected a causal language model: export it with its language-model head (task text-generation)", path.display(), config.display())]
     OtherTask {
         /// The model.
         path: PathBuf,
@@ -108,7 +108,7 @@ pub enum OnnxError {
         architecture: String,
     },
     /// The model ends at hidden states.
-    #[error("{}: gives hidden states only ({output}); expected logits [B, T, V]: export it with its language-model head (task text-generation, not feature-extraction)", path.display())]
+    #[error("{}: outputs only hidden states ({output}); expected logits [B, T, V]: export it with its language-model head (task text-generation, not feature-extraction)", path.display())]
     HiddenStatesOnly {
         /// The model.
         path: PathBuf,
@@ -116,7 +116,7 @@ pub enum OnnxError {
         output: String,
     },
     /// No output can be the logits.
-    #[error("{}: no output can be the logits; expected float32, float16 or bfloat16 [B, T, V], found {found}; name one with --logits-output if it is there under another name", path.display())]
+    #[error("{}: no output can be the logits; expected float32, float16 or bfloat16 [B, T, V], found {found}; if the logits have another name, pass --logits-output", path.display())]
     NoLogits {
         /// The model.
         path: PathBuf,
@@ -150,7 +150,7 @@ pub enum OnnxError {
         output: String,
     },
     /// The operators of the model are too old for the head that reduces its logits.
-    #[error("{}: its logits cannot be reduced in its graph: that takes ONNX operator set {} or newer, found {found}; use --reduce host, or export the model again with a newer operator set", path.display(), super::head::MIN_HEAD_OPSET)]
+    #[error("{}: its logits cannot be reduced in its graph: that needs ONNX operator set {} or newer, found {found}; use --reduce host, or export the model again with a newer operator set", path.display(), super::head::MIN_HEAD_OPSET)]
     HeadOpset {
         /// The model.
         path: PathBuf,
@@ -158,7 +158,7 @@ pub enum OnnxError {
         found: String,
     },
     /// The model leaves no room for a head.
-    #[error("{}: its logits cannot be reduced in its graph: with the nodes for that it has {n_bytes} bytes, more than the 2 GiB of a protobuf message; use --reduce host, or export the model with its weights in a file beside it", path.display())]
+    #[error("{}: its logits cannot be reduced in its graph: with the nodes for that it has {n_bytes} bytes, above protobuf's limit of 2 GiB; use --reduce host, or export the model with its weights in a separate file", path.display())]
     HeadTooLarge {
         /// The model.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! Files beside the model that hold its weights: each must be there, long enough, and inside.
+//! Files next to the model that hold its weights: each must be there, long enough, and inside.
 
 use super::error::OnnxError;
 use super::walk::ExternalTensor;
@@ -62,7 +62,7 @@ fn inside(location: &str) -> Result<PathBuf, String> {
         .components()
         .all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
     if location.is_empty() || !stays || location.contains('\\') {
-        return Err("it lies outside the model's folder; put the file beside the model".to_owned());
+        return Err("it is outside the model's folder; put the file next to the model".to_owned());
     }
     Ok(path
         .components()
@@ -75,7 +75,7 @@ fn size_of(path: &Path) -> Result<u64, String> {
         Ok(meta) if meta.is_file() => Ok(meta.len()),
         Ok(_) => Err("it is not a file".to_owned()),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-            Err("the file is not there; put it beside the model under this name".to_owned())
+            Err("the file does not exist; put it next to the model under this name".to_owned())
         }
         Err(source) => Err(format!("{source}")),
     }
@@ -84,7 +84,7 @@ fn size_of(path: &Path) -> Result<u64, String> {
 fn number(key: &str, text: Option<&str>) -> Result<Option<u64>, String> {
     text.map(|text| {
         text.parse()
-            .map_err(|_| format!("its {key} {text:?} is no number; export the model again"))
+            .map_err(|_| format!("its {key} {text:?} is not a number; export the model again"))
     })
     .transpose()
 }

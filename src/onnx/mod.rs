@@ -16,6 +16,7 @@
 //! appends to a model's bytes what reduces its logits.
 
 pub mod build;
+pub mod decoder;
 mod error;
 mod external;
 pub mod head;

@@ -287,7 +287,7 @@ fn past_role(
         });
     }
     if !complete || n_empty > 1 || (n_empty == 0 && !has_zero) {
-        let expected = "one dynamic dimension for the length of the past, heads and head width fixed (or given by config.json or genai_config.json beside the model)";
+        let expected = "one dynamic dimension for the length of the past, heads and head width fixed (or given by config.json or genai_config.json next to the model)";
         return bad_input(path, input, expected.to_owned());
     }
     Ok(InputRole::Past {

@@ -37,13 +37,13 @@ pub struct Signature {
     pub has_half_precision: bool,
     /// Operators that draw at random, each once.
     pub random_nodes: Vec<String>,
-    /// Files beside the model that hold weights: relative to its folder, sorted.
+    /// Files next to the model that hold weights: relative to its folder, sorted.
     pub external_files: Vec<PathBuf>,
     /// B, where the file fixes it.
     pub fixed_batch: Option<u64>,
     /// T, where the file fixes it.
     pub fixed_seq_len: Option<u64>,
-    /// The longest sequence, in tokens, that `config.json` or `genai_config.json` beside the model allows.
+    /// The longest sequence, in tokens, that `config.json` or `genai_config.json` next to the model allows.
     pub max_seq_len: Option<u32>,
     /// The file that says so.
     pub max_seq_len_source: Option<PathBuf>,
@@ -137,7 +137,7 @@ fn read_outline(path: &Path) -> Result<Outline, OnnxError> {
     outline_of(path, &bytes)
 }
 
-/// The walk, with its faults told apart: not a model at all, or a model cut short.
+/// The walk, with separate errors for a file that is no model and for a truncated model.
 pub(super) fn outline_of(path: &Path, bytes: &[u8]) -> Result<Outline, OnnxError> {
     // ModelProto begins with field 1, ir_version, a varint; every exporter writes it first.
     let begins_well = bytes.first() == Some(&0x08);
@@ -151,7 +151,7 @@ pub(super) fn outline_of(path: &Path, bytes: &[u8]) -> Result<Outline, OnnxError
     }
 }
 
-/// What people hand over in place of a model, by the first bytes.
+/// What people hand over instead of a model, by the first bytes.
 fn not_onnx(path: &Path, bytes: &[u8]) -> OnnxError {
     let starts = |magic: &[u8]| bytes.starts_with(magic);
     let (found, remedy) = if bytes.is_empty() {

@@ -563,7 +563,7 @@ fn external_data_is_listed_and_must_be_there_and_long_enough() {
     );
     std::fs::remove_file(&data).unwrap();
     let message = read_signature(&path, None).unwrap_err().to_string();
-    assert!(message.contains("not there"), "{message}");
+    assert!(message.contains("does not exist"), "{message}");
 }
 
 #[test]

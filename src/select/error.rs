@@ -24,7 +24,7 @@ pub enum SelectError {
     },
     /// A file in the selection's place that is something else.
     #[error(
-        "{} is there and is no selection: give --output a path of its own, or remove it",
+        "{} exists and is not a selection: choose another --output, or remove it",
         path.display()
     )]
     NotASelection {
@@ -33,7 +33,7 @@ pub enum SelectError {
     },
     /// A selection that labels were made of, beside them.
     #[error(
-        "{} says which sequences the labels beside it are of, and without it they cannot be read: give --output a path of its own",
+        "{} lists the sequences of the labels next to it, which cannot be read without it: choose another --output",
         path.display()
     )]
     OfLabels {
@@ -60,7 +60,7 @@ pub enum SelectError {
     },
     /// A policy that keeps nothing.
     #[error(
-        "the policy keeps none of {n_rows} sequences: {n_eligible} may be taken ({n_null} have no {score}, {n_below_floor} are below the floor on the learnable fraction), and the most wanted of them is past the amount; raise the amount or lower the floor"
+        "the policy keeps none of {n_rows} sequences: {n_eligible} are eligible ({n_null} have no {score}, {n_below_floor} are below --min-learnable), and the first of them exceeds the amount to keep; raise the amount or lower --min-learnable"
     )]
     KeepsNothing {
         /// Sequences of the labels.

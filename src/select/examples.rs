@@ -13,7 +13,7 @@ pub struct Example {
     pub seq_id: u64,
     /// Its score.
     pub score: Option<f64>,
-    /// Share of its positions that are learnable.
+    /// Fraction of its positions that are learnable.
     pub learnable_fraction: f32,
     /// Its rank; none where it may not be taken.
     pub rank: Option<u64>,

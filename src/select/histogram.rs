@@ -1,4 +1,4 @@
-//! Scores of what was kept and of what was dropped, side by side.
+//! Scores of kept and of dropped sequences.
 
 use crate::signals::Histogram;
 use serde::ser::SerializeStruct;
@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer};
 
 /// Bars of a histogram as it is serialised.
 const N_BARS: usize = 24;
-/// Bins between the least and the greatest score. Quantiles are exact to the width of one.
+/// Bins between the least and the largest score. Quantiles are exact to the width of one.
 const N_BINS: usize = 4096;
 
-/// Counts of kept and dropped scores between the least and the greatest.
+/// Counts of kept and dropped scores between the least and the largest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreHistogram {
     kept: Histogram,
@@ -46,7 +46,7 @@ pub struct ScoreSummary {
     pub p75: f64,
     /// 95% are at most this.
     pub p95: f64,
-    /// Exact greatest score.
+    /// Exact maximum score.
     pub max: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What is wanted: the order, the amount, the floor.
+//! The selection policy: order, amount, and minimum of the learnable fraction.
 
 use super::SelectError;
 use crate::shards::ScoreId;
@@ -6,22 +6,22 @@ use crate::signals::uniform_at;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// In which order sequences are wanted.
+/// The order in which sequences are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "order", rename_all = "lowercase")]
 pub enum Order {
-    /// The highest scores first (SALT's choice: challenging, among what is learnable).
+    /// The highest scores first (SALT's choice: challenging, yet learnable).
     Top,
     /// The lowest scores first.
     Bottom,
-    /// From the middle of the order by score outwards.
+    /// Scores nearest to the median first.
     Middle,
-    /// Without regard to the score: the control of the others.
+    /// Random, whatever the score: the control.
     Random {
         /// Seed of the draws.
         seed: u64,
     },
-    /// Drawn without replacement, each time with chances that go as exp(score / temperature).
+    /// Sampled without replacement, with weights exp(score / temperature).
     Weighted {
         /// Unit of the score; towards 0 it is `top`, towards infinity `random`.
         temperature: f64,
@@ -30,23 +30,23 @@ pub enum Order {
     },
 }
 
-/// How many sequences are kept, at most.
+/// Maximum number of sequences to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Amount {
-    /// This share of all sequences of the label set, whether they may be taken or not, to the nearest
-    /// whole number and at least one: so that a floor does not change how many are kept.
+    /// This fraction of all sequences of the label set, eligible or not, rounded and at least one: so
+    /// a minimum of the learnable fraction does not change how many are kept.
     Fraction(f64),
-    /// So many sequences.
+    /// This many sequences.
     Rows(u64),
-    /// Sequences until the next one would make more predicted positions than this.
+    /// Sequences with at most this many predicted positions in total.
     Tokens(u64),
 }
 
 /// Which sequences are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
-    /// The order in which they are wanted.
+    /// The order in which they are kept.
     #[serde(flatten)]
     pub order: Order,
     /// The score that the order is by. Sequences without one are never kept.
@@ -58,7 +58,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Refuses what cannot be.
+    /// Checks the settings.
     ///
     /// # Errors
     /// [`SelectError::Policy`], naming the setting.
@@ -81,7 +81,7 @@ impl Policy {
         require(share(floor), what, "a share in [0, 1]", floor)
     }
 
-    /// Whether a sequence with a score may be taken.
+    /// Whether a sequence with a score is eligible.
     pub(super) fn is_above_floor(&self, learnable_fraction: f64) -> bool {
         learnable_fraction >= self.min_learnable.unwrap_or(0.0)
     }

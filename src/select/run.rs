@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// Metadata key of the labels whose scores were subtracted.
 const MINUS_FINGERPRINT_KEY: &str = "saltworks.minus_fingerprint";
-/// `extra` of a row that may not be taken.
+/// `extra` of a row that is not eligible.
 const NO_RANK: u64 = u64::MAX;
 
 /// What was selected.
@@ -27,11 +27,11 @@ pub struct Summary {
     pub policy: Policy,
     /// Sequences of the labels.
     pub n_rows: u64,
-    /// Those that may be taken: they have a score and are above the floor.
+    /// Eligible ones: they have a score and are above the minimum of the learnable fraction.
     pub n_eligible: u64,
     /// Those without a score; none of them is kept.
     pub n_null: u64,
-    /// Those with a score, but below the floor; none of them is kept.
+    /// Those with a score, but below that minimum; none of them is kept.
     pub n_below_floor: u64,
     /// Kept sequences.
     pub n_kept: u64,
@@ -47,13 +47,13 @@ pub struct Summary {
     pub examples: Examples,
 }
 
-/// Selects by `policy` from the scores of `labels`, less those of `minus` where there is one, and
-/// writes the selection to `output`, in place of an earlier one. `on_row_group` hears of every row
-/// group how many rows it had.
+/// Selects by `policy` from the scores of `labels`, minus those of `minus` if given, and writes the
+/// selection to `output`, replacing an earlier one. `on_row_group` is called with the number of rows of
+/// every row group.
 ///
 /// # Errors
-/// Labels that are not finished or damaged; a `minus` of other sequences; a policy that cannot be or
-/// keeps nothing; an `output` that is something else; what writing gives, after which an earlier `output` is still there.
+/// Labels that are unfinished or damaged; a `minus` with other sequences; a policy that is invalid or
+/// keeps nothing; an `output` that is not a selection; failed writes, after which an earlier `output` still exists.
 pub fn select(
     labels: &LabelSet,
     minus: Option<&LabelSet>,
@@ -84,9 +84,9 @@ pub(super) struct Job<'a> {
     pub(super) run_rows: usize,
 }
 
-/// What the first pass has found.
+/// Results of the first pass.
 struct Read {
-    /// Sequences that may be taken, by the policy's key.
+    /// Eligible sequences, by the policy's key.
     eligible: Sorter,
     /// All others, by `seq_id`.
     rest: Sorter,
@@ -94,19 +94,19 @@ struct Read {
     n_eligible: u64,
     n_null: u64,
     n_tokens: u64,
-    /// Least and greatest score.
+    /// Minimum and maximum score.
     range: (f64, f64),
     unlearnable: Least,
 }
 
-/// What the second pass has decided.
+/// Results of the second pass.
 struct Ranked {
     /// All sequences, by `seq_id`; `extra` is the rank.
     by_seq_id: Sorter,
     /// Ranks below this are kept.
     n_kept: u64,
     n_tokens_kept: u64,
-    /// Scores of those that may be taken; the rest come in the third pass.
+    /// Scores of eligible sequences; the others are added in the third pass.
     scores: ScoreHistogram,
     hardest: Least,
 }
@@ -115,7 +115,7 @@ impl Job<'_> {
     pub(super) fn run(&self, on_row_group: &mut dyn FnMut(u64)) -> Result<Summary, SelectError> {
         self.policy.validate()?;
         self.source.check()?;
-        // Opened before the long work, which it may not be able to be written after.
+        // Opened before the long work, so that a path that cannot be written fails early.
         let partial = Partial::create(self.output)?;
         let mut read = self.read(on_row_group)?;
         let ranked = self.rank(&mut read)?;
@@ -152,7 +152,7 @@ impl Job<'_> {
         Ok(read)
     }
 
-    /// Gives each sequence that may be taken its rank, and finds where the amount ends.
+    /// Gives each eligible sequence its rank, and finds how many to keep.
     fn rank(&self, read: &mut Read) -> Result<Ranked, SelectError> {
         let eligible = std::mem::replace(&mut read.eligible, self.sorter()).into_sorted()?;
         let wanted = match self.policy.order {
@@ -171,7 +171,7 @@ impl Job<'_> {
         for (rank, row) in (0..).zip(wanted) {
             let row = row?;
             let n_tokens = ranked.n_tokens_kept + u64::from(row.n_targets);
-            // Once one is past the amount, all later ones are.
+            // After the first that exceeds the amount, no more are kept.
             is_open &= rank < n_most && n_tokens <= n_most_tokens;
             if is_open {
                 ranked.n_kept += 1;

@@ -172,27 +172,27 @@ pub(super) struct Merge {
     dir: PathBuf,
     runs: Vec<Run>,
     /// The first row of each run that has one.
-    heads: BinaryHeap<Reverse<Head>>,
+    heads: BinaryHeap<Reverse<RunHead>>,
 }
 
 /// The first row of a run. Its place decides; no two rows have the same.
-struct Head {
+struct RunHead {
     row: Keyed,
     run: usize,
 }
 
-impl PartialEq for Head {
+impl PartialEq for RunHead {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
-impl Eq for Head {}
-impl PartialOrd for Head {
+impl Eq for RunHead {}
+impl PartialOrd for RunHead {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Head {
+impl Ord for RunHead {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.row.place().cmp(&other.row.place())
     }
@@ -224,7 +224,7 @@ impl Run {
 
 impl Merge {
     fn next_row(&mut self) -> Result<Option<Keyed>, StorageError> {
-        let Some(Reverse(Head { row, run })) = self.heads.pop() else {
+        let Some(Reverse(RunHead { row, run })) = self.heads.pop() else {
             return Ok(None);
         };
         self.advance(run)?;
@@ -237,7 +237,7 @@ impl Merge {
             .next_row()
             .map_err(|source| StorageError::io("sort in a temporary file in", &self.dir, source))?;
         if let Some(row) = row {
-            self.heads.push(Reverse(Head { row, run }));
+            self.heads.push(Reverse(RunHead { row, run }));
         }
         Ok(())
     }

@@ -450,13 +450,13 @@ fn a_selection_by_scores_alone_holds_for_other_labels_of_the_same_sequences() {
     let short = Fixture::with(|plan| plan.sequences.end = last_kept);
     let message = open(&short).unwrap_err().to_string();
     assert!(
-        message.contains(&format!("keeps seq_id {last_kept}, which")),
+        message.contains(&format!("keeps seq_id {last_kept}, for which")),
         "{message}"
     );
     let others = Fixture::with(|plan| plan.sequences.n_total = 81);
     let message = open(&others).unwrap_err().to_string();
     assert!(
-        message.contains("selects from the labels blake3:"),
+        message.contains("was made for the labels blake3:"),
         "{message}"
     );
 }
@@ -537,7 +537,7 @@ fn a_selection_that_is_not_the_plans_is_found() {
     std::fs::copy(fixture.output(), &copy).unwrap();
     let message = LabelSet::open(&dir).unwrap_err().to_string();
     assert!(
-        message.contains("and the plan beside it says 23"),
+        message.contains("but the plan next to it says 23"),
         "{message}"
     );
     let report = crate::shards::verify_files(&dir, &Default::default(), |_| {}).unwrap();
@@ -545,7 +545,7 @@ fn a_selection_that_is_not_the_plans_is_found() {
     std::fs::remove_file(&copy).unwrap();
     let message = LabelSet::open(&dir).unwrap_err().to_string();
     assert!(
-        message.contains("selection.parquet: it is not there"),
+        message.contains("selection.parquet: it is missing"),
         "{message}"
     );
 }
@@ -688,11 +688,14 @@ fn an_output_that_cannot_be_written_is_refused_before_a_score_is_read() {
         error.to_string()
     };
     let message = refused(fixture.dir.path().join("x/"));
-    assert!(message.contains("without a slash behind it"), "{message}");
+    assert!(message.contains("without a slash after it"), "{message}");
     let message = refused(fixture.dir.path().join("none/x.parquet"));
-    assert!(message.contains("its directory is not there"), "{message}");
+    assert!(
+        message.contains("its directory does not exist"),
+        "{message}"
+    );
     let message = refused(fixture.dir.path().to_path_buf());
-    assert!(message.contains("is no selection"), "{message}");
+    assert!(message.contains("is not a selection"), "{message}");
 }
 
 #[test]

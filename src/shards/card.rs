@@ -10,7 +10,7 @@ use super::{ShardsError, json};
 use crate::storage;
 use std::path::Path;
 
-/// A card with this line is written anew with every manifest; another one is somebody's own.
+/// A card with this line is written again with every manifest; another one is somebody's own.
 const MARK: &str = "<!-- Written by `saltworks finalize`, which writes it anew when the labels grow. Remove this line to keep changes of yours. -->";
 
 /// Whose the card of a label directory is.
@@ -18,7 +18,7 @@ const MARK: &str = "<!-- Written by `saltworks finalize`, which writes it anew w
 pub enum CardState {
     /// There is none.
     Absent,
-    /// One that is written anew with every manifest.
+    /// One that is written again with every manifest.
     Ours,
     /// Somebody's own, which stays as it is.
     Theirs,
@@ -113,11 +113,7 @@ fn facts(set: &LabelSet, plan: &Plan, manifest: &Manifest, has_tokenizer: bool) 
     let mut rows = vec![
         (
             "teacher",
-            format!(
-                "{}, {}",
-                names(&plan.teacher.files),
-                code(&plan.teacher.fingerprint)
-            ),
+            format!("{}, {}", teacher(plan), code(&plan.teacher.fingerprint)),
         ),
         ("vocabulary", format!("{} ids", plan.teacher.vocab_size)),
         ("tokenizer", tokenizer(plan, has_tokenizer)),
@@ -214,6 +210,17 @@ fn reading(plan: &Plan) -> String {
          `plan.json` says how the labels were made, `manifest.json` has size and BLAKE3 of every file, and \
          `saltworks verify` checks them."
     )
+}
+
+/// The files of the model, or the engine that ran it.
+fn teacher(plan: &Plan) -> String {
+    match &plan.teacher.engine {
+        None => names(&plan.teacher.files),
+        Some(engine) => code(&format!(
+            "{} by {} {}",
+            engine.model, engine.name, engine.version
+        )),
+    }
 }
 
 fn names(files: &[PlanFile]) -> String {

@@ -110,7 +110,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Checks what stands in place of a whole row where only some scores are read.
+    /// Checks what stands instead of a whole row where only some scores are read.
     pub(super) fn check_scored(
         &self,
         (seq_id, expected): (u64, u64),
@@ -352,16 +352,16 @@ fn check_documents(row: &Row, n_tokens: usize, one_document: bool) -> Checked {
         return fault("the first document does not start at offset 0");
     }
     if starts.windows(2).any(|pair| pair[0] >= pair[1]) {
-        return fault("doc_starts do not rise");
+        return fault("doc_starts do not increase");
     }
     if starts.last().is_some_and(|&last| last as usize >= n_tokens) {
-        return fault("a document starts past the sequence's end");
+        return fault("a document starts after the end of the sequence");
     }
     if row.doc_indices.windows(2).any(|pair| pair[0] >= pair[1]) {
-        return fault("doc_indices do not rise");
+        return fault("doc_indices do not increase");
     }
     if one_document && starts.len() != 1 {
-        return fault("more than one document in a set of one document a sequence");
+        return fault("more than one document, in a set with one document per sequence");
     }
     Ok(())
 }

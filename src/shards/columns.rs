@@ -16,9 +16,9 @@ pub(super) const LIST_ITEM: &str = "element";
 /// The two files of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileKind {
-    /// `scores/`: one row a sequence, scalars only.
+    /// `scores/`: one row per sequence, scalars only.
     Scores,
-    /// `positions/`: one row a sequence, lists over its positions.
+    /// `positions/`: one row per sequence, lists over its positions.
     Positions,
 }
 
@@ -79,7 +79,7 @@ pub enum ScoreId {
     #[serde(rename = "score_median_nll")]
     #[value(name = "score_median_nll")]
     MedianNll,
-    /// Share of positions whose target is among the teacher's k best.
+    /// Fraction of positions whose target is among the teacher's k best.
     #[serde(rename = "score_learnable_fraction")]
     #[value(name = "score_learnable_fraction")]
     LearnableFraction,

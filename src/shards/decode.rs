@@ -34,7 +34,7 @@ pub(super) struct FileDecoder {
 }
 
 impl FileDecoder {
-    /// Opens `source` and holds its footer against the plan. `path` is for messages.
+    /// Opens `source` and compares its footer with the plan. `path` is for messages.
     pub(super) fn open(
         path: &Path,
         source: Source,
@@ -104,7 +104,7 @@ impl FileDecoder {
         Ok(())
     }
 
-    /// Counts that the footer claims are held against the plan before anything is allocated by
+    /// Counts that the footer claims are compared with the plan before anything is allocated by
     /// them.
     fn check_row_groups(&self, plan: &Plan, shard: u32) -> Result<(), ShardsError> {
         let n_rows = plan.n_rows(shard);

@@ -21,7 +21,7 @@ pub struct ColumnDescription {
     pub physical_type: &'static str,
     /// Parquet's logical type of it, if it has one.
     pub logical_type: Option<&'static str>,
-    /// Length of the list in one row (T its predicted positions, K kept ids); none for a scalar.
+    /// Length of the list in one row (T its predicted positions, K stored ids); none for a scalar.
     pub list_length: Option<&'static str>,
     /// Whether a row may have no value. Lists and their items are never null.
     pub nullable: bool,
@@ -29,7 +29,7 @@ pub struct ColumnDescription {
     pub encoding: String,
     /// Compression of the column chunks; the level is the plan's.
     pub compression: &'static str,
-    /// Whether pages and column chunks carry least and greatest values.
+    /// Whether pages and column chunks carry minimum and maximum values.
     pub statistics: bool,
     /// Unit of the values; empty where they have none.
     pub unit: &'static str,

@@ -13,7 +13,7 @@ pub enum ShardsError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A small file that is not what it should be.
-    #[error("{} is damaged or not what its name says: restore it, or label into another directory", path.display())]
+    #[error("{} is damaged, or not the kind of file that its name suggests: restore it, or label into another directory", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -26,11 +26,11 @@ pub enum ShardsError {
     NoPlan {
         /// The directory.
         dir: PathBuf,
-        /// What is there in place of a plan.
+        /// What is there instead of a plan.
         found: String,
     },
     /// A file where a directory of labels is wanted.
-    #[error("{} is {found}, and a directory of labels is wanted: {remedy}", path.display())]
+    #[error("{} is {found}, expected a directory of labels: {remedy}", path.display())]
     NotADirectory {
         /// The file.
         path: PathBuf,
@@ -76,7 +76,7 @@ pub enum ShardsError {
         state: String,
     },
     /// A selection that cannot be decoded.
-    #[error("{} cannot be read as Parquet: make the selection again", path.display())]
+    #[error("{} cannot be read as Parquet: write the selection again", path.display())]
     SelectionParquet {
         /// The file.
         path: PathBuf,
@@ -85,7 +85,7 @@ pub enum ShardsError {
         source: ParquetError,
     },
     /// A selection that is not one, or not of what it is used with.
-    #[error("{}: {reason}; make the selection again", path.display())]
+    #[error("{}: {reason}; write the selection again", path.display())]
     Selection {
         /// The file.
         path: PathBuf,
@@ -94,7 +94,7 @@ pub enum ShardsError {
     },
     /// A selection from other labels, or of other sequences.
     #[error(
-        "{} selects from the {what} {got}, but these are {expected}: select from these again, or from labels of the same corpus cut in the same way",
+        "{} was made for the {what} {got}, but these labels have {expected}: select again from these, or from labels of the same corpus, sequence length and packing",
         path.display()
     )]
     SelectionOfOthers {
@@ -118,7 +118,7 @@ pub enum ShardsError {
     },
     /// A directory of another plan.
     #[error(
-        "{} has another plan: {field} is {theirs} there and {ours} here; label into another directory, or with the same settings",
+        "{} has a different plan: {field} is {theirs} there and {ours} here; label into another directory, or with the same settings",
         dir.display()
     )]
     PlanMismatch {
@@ -150,7 +150,7 @@ pub enum ShardsError {
     },
     /// An extension of a set that is not done.
     #[error(
-        "{} cannot be extended yet: shard {shard} of sequences {start}..{end} is not done; finish that range first by labelling it again",
+        "{} cannot be extended yet: shard {shard} of sequences {start}..{end} is missing; finish that range first by labelling it again",
         dir.display()
     )]
     UnfinishedSegment {
@@ -187,7 +187,7 @@ pub enum ShardsError {
     },
     /// Rows that are not the row group that the plan has next.
     #[error(
-        "row group {row_group} of shard {shard} takes {expected} rows, got {got}: feed exactly the plan's row groups"
+        "row group {row_group} of shard {shard} has {expected} rows in the plan, got {got}: pass exactly the plan's row groups"
     )]
     RowGroup {
         /// The shard.
@@ -201,7 +201,7 @@ pub enum ShardsError {
     },
     /// A row to be written that breaks an invariant.
     #[error(
-        "the labels of sequence {seq_id} (shard {shard}, row {row}) cannot be right and are not written: check the teacher on that sequence"
+        "the labels of sequence {seq_id} (shard {shard}, row {row}) are invalid and were not written: check the teacher on that sequence"
     )]
     RefusedRow {
         /// The shard.
@@ -215,7 +215,7 @@ pub enum ShardsError {
         source: RowFault,
     },
     /// A stored row that breaks an invariant.
-    #[error("{}: row {row} (seq_id {seq_id}) breaks an invariant; remove the file and label again with the same settings, which makes its shard anew", path.display())]
+    #[error("{}: row {row} (seq_id {seq_id}) breaks an invariant; remove the file and label again with the same settings, which rewrites its shard", path.display())]
     Row {
         /// The file.
         path: PathBuf,
@@ -228,7 +228,7 @@ pub enum ShardsError {
         source: RowFault,
     },
     /// A file whose columns are not the plan's.
-    #[error("{}: column {column} is {got}, expected {expected}; remove it and label again with the same settings, which makes its shard anew", path.display())]
+    #[error("{}: column {column} is {got}, expected {expected}; remove the file and label again with the same settings, which rewrites its shard", path.display())]
     Column {
         /// The file.
         path: PathBuf,
@@ -240,7 +240,7 @@ pub enum ShardsError {
         got: String,
     },
     /// A file whose key-value metadata are not the plan's.
-    #[error("{}: metadata {key} is {got}, expected {expected}: the file belongs to another plan or shard; remove it and label again with the same settings, which makes its shard anew", path.display())]
+    #[error("{}: metadata {key} is {got}, expected {expected}: the file belongs to another plan or shard; remove it and label again with the same settings, which rewrites its shard", path.display())]
     Metadata {
         /// The file.
         path: PathBuf,
@@ -252,7 +252,7 @@ pub enum ShardsError {
         got: String,
     },
     /// A file whose row groups are not the plan's.
-    #[error("{}: {what} is {got}, expected {expected}; remove it and label again with the same settings, which makes its shard anew", path.display())]
+    #[error("{}: {what} is {got}, expected {expected}; remove it and label again with the same settings, which rewrites its shard", path.display())]
     Shape {
         /// The file.
         path: PathBuf,
@@ -264,7 +264,7 @@ pub enum ShardsError {
         got: u64,
     },
     /// A Parquet file that cannot be decoded or encoded.
-    #[error("{} cannot be read as Parquet: it is damaged or not a shard; remove it and label again with the same settings, which makes its shard anew", path.display())]
+    #[error("{} cannot be read as Parquet: it is damaged or not a shard; remove it and label again with the same settings, which rewrites its shard", path.display())]
     Parquet {
         /// The file.
         path: PathBuf,
@@ -273,7 +273,7 @@ pub enum ShardsError {
         source: ParquetError,
     },
     /// A Parquet file so damaged that the decoder panicked.
-    #[error("{} cannot be read as Parquet: the decoder gave up ({what}); remove it and label again with the same settings, which makes its shard anew", path.display())]
+    #[error("{} cannot be read as Parquet: decoding failed ({what}); remove it and label again with the same settings, which rewrites its shard", path.display())]
     DecoderPanic {
         /// The file.
         path: PathBuf,
@@ -282,7 +282,7 @@ pub enum ShardsError {
     },
     /// Another process committed different bytes under the same name.
     #[error(
-        "{} is there already with other bytes: it was made by another runtime ({theirs}) than this one ({ours}), and labels of both are not the same bits; finish with the runtime that began, or remove that shard's files and its sidecar",
+        "{} exists already with other bytes: it was made by another runtime ({theirs}) than this one ({ours}), and their labels differ in the last bits; finish with the runtime that started, or remove that shard's files and its sidecar",
         path.display()
     )]
     DifferentBytes {
@@ -304,7 +304,7 @@ pub enum ShardsError {
         got: String,
     },
     /// A sidecar that does not say what the plan and the files say.
-    #[error("{}: {what} is {got}, expected {expected}; remove it and label again with the same settings, which makes its shard anew", path.display())]
+    #[error("{}: {what} is {got}, expected {expected}; remove it and label again with the same settings, which rewrites its shard", path.display())]
     Sidecar {
         /// The sidecar, or the file that it is about.
         path: PathBuf,
@@ -317,7 +317,7 @@ pub enum ShardsError {
     },
     /// A set that is not complete.
     #[error(
-        "{n_missing} of {n_shards} shards are not done ({}{}): run `saltworks label` with the same settings and output directory again",
+        "{n_missing} of {n_shards} shards are missing ({}{}): run `saltworks label` with the same settings and output directory again",
         first.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
         if *n_missing > first.len() as u64 { ", ..." } else { "" }
     )]
@@ -330,7 +330,7 @@ pub enum ShardsError {
         first: Vec<u32>,
     },
     /// Targets that do not add up to what the plan promised.
-    #[error("{} plans {expected} targets, and its shards hold {got}: the corpus or its view is another; label again into another directory", path.display())]
+    #[error("{} plans {expected} targets, but its shards contain {got}: the corpus or the way it is cut has changed; label again into another directory", path.display())]
     Targets {
         /// The plan file.
         path: PathBuf,
@@ -340,7 +340,7 @@ pub enum ShardsError {
         got: u64,
     },
     /// A manifest that says something else than the sidecars and plans beside it.
-    #[error("{} is not what the plans and sidecars beside it say ({difference}): `saltworks verify` tells which of them changed; if the shards are sound, run `saltworks finalize` again", path.display())]
+    #[error("{} does not match the plans and sidecars next to it ({difference}): `saltworks verify` shows which of them changed; if the shards are sound, run `saltworks finalize` again", path.display())]
     ManifestDiffers {
         /// The manifest.
         path: PathBuf,
@@ -348,7 +348,7 @@ pub enum ShardsError {
         difference: String,
     },
     /// Labels of which `verify` could not read everything.
-    #[error("some of {} could not be read, and was not checked (files: {n_unread}): run the same command again", dir.display())]
+    #[error("some files of {} could not be read and were not checked ({n_unread}): run the same command again", dir.display())]
     Unread {
         /// The directory.
         dir: PathBuf,
@@ -356,7 +356,7 @@ pub enum ShardsError {
         n_unread: u64,
     },
     /// Labels in which `verify` found something.
-    #[error("{} has {n_findings} findings: label again with the same settings, which makes missing and damaged shards anew, or restore the files named above", dir.display())]
+    #[error("{} has {n_findings} finding{}: label again with the same settings, which rewrites missing and damaged shards, or restore the files named above", dir.display(), if *n_findings == 1 { "" } else { "s" })]
     Unsound {
         /// The directory.
         dir: PathBuf,
@@ -364,7 +364,7 @@ pub enum ShardsError {
         n_findings: u64,
     },
     /// Shards of more than one runtime.
-    #[error("shards come from {} runtimes ({}), so they are not the bits of any one of them: label the odd ones again, or pass --allow-mixed-runtime", runtimes.len(), runtimes.join("; "))]
+    #[error("shards were made by {} different runtimes ({}), so their last bits differ: label some of them again with the same runtime, or pass --allow-mixed-runtime", runtimes.len(), runtimes.join("; "))]
     MixedRuntimes {
         /// The runtimes.
         runtimes: Vec<String>,

@@ -8,7 +8,7 @@ use super::{ShardsError, card, json};
 use crate::storage;
 use std::path::Path;
 
-/// Writes the manifest of `dir`, in place of an earlier one, and sweeps what killed runs left.
+/// Writes the manifest of `dir`, instead of an earlier one, and sweeps what killed runs left.
 /// Sizes of all files are checked against the sidecars; contents are `verify`'s matter.
 ///
 /// # Errors

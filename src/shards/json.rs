@@ -31,7 +31,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ShardsError>
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(io(source).into()),
         Ok(metadata) if metadata.len() > MAX_JSON_BYTES => {
-            let source = std::io::Error::other("far too large for what it should be");
+            let source = std::io::Error::other("far too large for a file of its kind");
             return Err(io(source).into());
         }
         Ok(_) => {}
@@ -57,7 +57,7 @@ pub(super) fn difference(got: &[u8], expected: &[u8]) -> Option<String> {
     match first_difference("", &got, &expected, &mut has_more) {
         Some(difference) => Some(difference),
         None if has_more => None,
-        None => Some("its spaces or line breaks are not the ones it was written with".to_owned()),
+        None => Some("its white space has changed since it was written".to_owned()),
     }
 }
 

@@ -144,7 +144,7 @@ impl LabelSet {
         self.segments.last().map_or(0, |plan| plan.shards().end)
     }
 
-    /// The tokenizer beside the plan, where there is one.
+    /// The tokenizer next to the plan, where there is one.
     ///
     /// # Errors
     /// A directory that cannot be looked into.

@@ -1,4 +1,4 @@
-//! How many rows a shard and a row group hold, and which sequence is which row.
+//! How many rows a shard and a row group have, and which sequence is which row.
 
 use super::permutation::Permutation;
 use super::plan::{Group, Layout, Plan, PlanSamples, PlanSignals};
@@ -10,11 +10,11 @@ use std::sync::Arc;
 /// Encoded bytes that a shard aims at where the user does not say otherwise.
 pub const DEFAULT_SHARD_BYTES: u64 = 128 << 20;
 /// zstd level of every column chunk. At K = 50 level 9 takes 2% less and 1.7 microseconds of processor
-/// time a target more; levels past it buy 1% for five times the time.
+/// time per target more; levels past it buy 1% for five times the time.
 pub const DEFAULT_ZSTD_LEVEL: i32 = 3;
 /// Raw (decoded) bytes that a row group aims at: what writer and reader hold in memory.
 const ROW_GROUP_RAW_BYTES: f64 = (16u64 << 20) as f64;
-/// Targets that a shard aims at, at most: sets with few bytes a target would otherwise lose hours
+/// Targets that a shard aims at, at most: sets with few bytes per target would otherwise lose hours
 /// of labelling to one interruption.
 const MAX_TARGETS_PER_SHARD: f64 = (4u64 << 20) as f64;
 /// Distinct ids among 50 draws at 3 nats of entropy, as a language model has it, and by what power

@@ -1,28 +1,28 @@
-//! The on-disk contract: plan, shards, sidecars, manifest.
+//! The file format of label sets: plan, shards, sidecars, manifest.
 //!
 //! ```text
 //! plan.json                      what is labelled, how, and which rows go into which row group
-//! plan-00001.json                an extension by another range; else the same plan
-//! scores/part-00000.parquet      one row a sequence, scalars only
-//! positions/part-00000.parquet   one row a sequence, lists over its positions
-//! part-00000.json                sidecar: rows, hashes, runtime. No sidecar = not done
-//! selection.parquet              where only a selection is labelled: which sequences it keeps
-//! manifest.json                  all sidecars together; appears last
-//! README.md                      what the labels are, for people and for `datasets`; with the manifest
-//! tokenizer.json                 where one was at hand
+//! plan-00001.json                the same plan for another range, if the set was extended
+//! scores/part-00000.parquet      one row per sequence, scalars only
+//! positions/part-00000.parquet   one row per sequence, lists over its positions
+//! part-00000.json                sidecar: rows, hashes, runtime; a shard without one is unfinished
+//! selection.parquet              the labelled sequences, if only a selection is labelled
+//! manifest.json                  all sidecars together; written last
+//! README.md                      describes the labels for people and for `datasets`; written with the manifest
+//! tokenizer.json                 a copy of the tokenizer, if there is one
 //! ```
 //!
-//! A plan is immutable and decides everything: which sequence is which row of which row group is
-//! arithmetic over it ([`Plan::slot_of`]), so tasks share nothing else. Row order is that of a
-//! seeded permutation ([`Permutation`]), or of the corpus. A shard appears whole: both files are
-//! written as locked temporaries, checked, and published scores first, then positions, then the
-//! sidecar, each by create-if-absent. The same rows make the same bytes, so whoever comes second
-//! finds its own file there.
+//! A plan never changes and decides everything: the row group and row of a sequence are computed from
+//! it ([`Plan::slot_of`]), so tasks share nothing else. Rows are in the order of a seeded permutation
+//! ([`Permutation`]), or of the corpus. A shard appears only when it is complete: both files are
+//! written as locked temporaries and checked; then the scores, the positions and the sidecar are
+//! published in this order, each only if it does not exist. The same rows give the same bytes, so a
+//! second task that makes the same shard finds the bytes that it would have written.
 //!
-//! Every invariant of a row (`check`) is asserted before it is written and again, as a typed
-//! error, after it is read. `columns` is the one table of names, types, units and encodings.
+//! Every invariant of a row (`check`) is asserted before the row is written, and checked again, with a
+//! typed error, after it is read. `columns` is the only table of names, types, units and encodings.
 //!
-//! Invariant: this room knows nothing of models or corpora, only of what a plan says of them.
+//! Invariant: this room knows models and corpora only from what a plan says about them.
 
 mod card;
 mod check;
@@ -68,9 +68,10 @@ pub use manifest::{Manifest, ManifestSegment};
 pub use names::{CARD_NAME, MANIFEST_NAME, SELECTION_NAME, TOKENIZER_NAME};
 pub use permutation::Permutation;
 pub use plan::{
-    Attention, FORMAT_VERSION, FieldDifference, Group, IMPOSSIBLE_TARGETS_FEATURE, KNOWN_FEATURES,
-    Layout, Plan, PlanCorpus, PlanFile, PlanSamples, PlanSelection, PlanSequences, PlanSignals,
-    PlanTeacher, PlanTokenizer, Positions, SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
+    Attention, ENGINE_FEATURE, FORMAT_VERSION, FieldDifference, Group, IMPOSSIBLE_TARGETS_FEATURE,
+    KNOWN_FEATURES, Layout, Plan, PlanCheckpoint, PlanCorpus, PlanEngine, PlanFile, PlanSamples,
+    PlanSelection, PlanSequences, PlanSignals, PlanTeacher, PlanTokenizer, Positions,
+    SAMPLES_FEATURE, SCORE_K, SELECTION_FEATURE,
 };
 pub use reader::ShardReader;
 pub use row::Row;

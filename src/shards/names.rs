@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub const MANIFEST_NAME: &str = "manifest.json";
 /// Name of the card in a label directory.
 pub const CARD_NAME: &str = "README.md";
-/// Name of the tokenizer that lies beside a plan, where one was at hand.
+/// Name of the tokenizer that is next to a plan, where one was at hand.
 pub const TOKENIZER_NAME: &str = "tokenizer.json";
 /// Name of the copy in a directory of labels that a selection was labelled into.
 pub const SELECTION_NAME: &str = "selection.parquet";

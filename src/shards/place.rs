@@ -29,7 +29,7 @@ pub(super) fn check_directory(dir: &Path) -> Result<(), ShardsError> {
 fn not_a_directory(path: &Path) -> ShardsError {
     let remedy = match label_dir_of(path) {
         Some(dir) => format!("give {}", dir.display()),
-        None => "give the directory that plan.json is in".to_owned(),
+        None => "give the directory that contains plan.json".to_owned(),
     };
     ShardsError::NotADirectory {
         path: path.to_path_buf(),
@@ -70,8 +70,8 @@ fn label_dir_of(path: &Path) -> Option<PathBuf> {
 /// The error of a directory that has no plan.
 pub(super) fn no_plan(dir: &Path) -> ShardsError {
     let found = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "is not there".to_owned(),
-        Err(error) => format!("cannot be looked into ({error})"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "does not exist".to_owned(),
+        Err(error) => format!("cannot be opened ({error})"),
         Ok(entries) => {
             let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
             holds(names.filter(|name| !name.starts_with('.')).collect())
@@ -79,7 +79,7 @@ pub(super) fn no_plan(dir: &Path) -> ShardsError {
     };
     let is_part = FileKind::ALL.iter().any(|kind| dir.ends_with(kind.dir()));
     let found = match label_dir_of(dir).filter(|_| is_part) {
-        Some(labels) => format!("{found}; it is a part of {}", labels.display()),
+        Some(labels) => format!("{found}; it is part of {}", labels.display()),
         None => found,
     };
     ShardsError::NoPlan {
@@ -98,10 +98,10 @@ fn holds(mut names: Vec<String>) -> String {
         names.truncate(N_NAMED);
         names.push(format!("{n_more} more"));
     }
-    format!("holds {}, and no plan.json", names.join(", "))
+    format!("contains {}, but no plan.json", names.join(", "))
 }
 
-/// Names in a directory but the hidden ones (temporaries); none if there is no directory.
+/// Names in a directory, without hidden ones (temporaries); none if it is not a directory.
 pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, ShardsError> {
     let io = |source| StorageError::io("list", dir, source);
     let entries = match std::fs::read_dir(dir) {

@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The format version that this library writes, and the greatest that it reads.
+/// The format version that this library writes, and the largest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 /// Required features that this library knows. A set that needs another one is refused.
 pub const KNOWN_FEATURES: &[&str] = &[
     SAMPLES_FEATURE,
     SELECTION_FEATURE,
     IMPOSSIBLE_TARGETS_FEATURE,
+    ENGINE_FEATURE,
 ];
 /// The feature that labels with the group `samples` require. A reader of before that group would refuse
 /// it all the same, as a word that it does not know in a plan that must be damaged; this way it says
@@ -27,6 +28,9 @@ pub const SELECTION_FEATURE: &str = "selection";
 /// The feature that labels with targets of probability 0 require: a reader without it would take an
 /// infinite NLL or a null score for damage.
 pub const IMPOSSIBLE_TARGETS_FEATURE: &str = "impossible-targets";
+/// The feature that labels of another engine than ONNX Runtime require: a reader without it would compute
+/// another fingerprint of their plan, and take it for damaged.
+pub const ENGINE_FEATURE: &str = "engine";
 /// k of the SALT scores (eq. 10).
 pub const SCORE_K: u32 = crate::signals::SCORE_K as u32;
 
@@ -71,10 +75,42 @@ pub struct PlanTeacher {
     /// `not-logits`. Absent where nothing was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
-    /// Fingerprint of the `tokenizer.json` beside the model, where it is another than the tokens' and
+    /// Fingerprint of the `tokenizer.json` next to the model, where it is another than the tokens' and
     /// that was to be ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignored_tokenizer: Option<String>,
+    /// The checkpoint that the ONNX file was made of, where it was made by this program; absent where an ONNX
+    /// file was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<PlanCheckpoint>,
+    /// The engine that made the numbers, where they were not made by ONNX Runtime here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<PlanEngine>,
+}
+
+/// A checkpoint, and how its graph was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanCheckpoint {
+    /// Its configuration first, then its weights.
+    pub files: Vec<PlanFile>,
+    /// Operators of the graph: `standard` or `fused`.
+    pub dialect: String,
+    /// What its matrices are stored in: `f32`, `f16`, `bf16` or `int8`.
+    pub weights: String,
+    /// The version of the program's graphs.
+    pub graph_version: u32,
+}
+
+/// An engine whose numbers were written as labels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanEngine {
+    /// Its name, such as `vllm`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The model that it ran, and whatever else tells these numbers from others.
+    pub model: String,
 }
 
 /// One input file, with the hash of samples of it that tasks check.
@@ -98,7 +134,7 @@ pub struct PlanCorpus {
     /// The type of the ids, where it was said because the files do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
-    /// The id that separates documents, where the format has no document borders of its own.
+    /// The id that separates documents, where the format has no document boundaries of its own.
     pub eod: Option<u32>,
     /// Where that id stands in a document; absent: at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +212,7 @@ pub struct PlanSequences {
 }
 
 /// Which sequences of the range are labelled: those that a selection keeps. The selection itself is
-/// beside the plan, as `selection.parquet`.
+/// next to the plan, as `selection.parquet`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanSelection {
     /// `blake3:` and 64 hex digits over the kept `seq_id`s, whatever else the selection's file holds.
@@ -223,7 +259,7 @@ impl PlanSelection {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
-    /// Selection scores, one row a sequence. Always there.
+    /// Selection scores, one row per sequence. Always there.
     Scores,
     /// Target log-probability and rank, entropy and logsumexp of each position.
     Stats,
@@ -238,7 +274,7 @@ pub enum Group {
 pub struct PlanSignals {
     /// Stored groups, in the order `scores`, `stats`, `topk`, `samples`.
     pub groups: Vec<Group>,
-    /// K: kept ids a position. 0 without the group `topk`.
+    /// K: stored ids per position. 0 without the group `topk`.
     pub top_k: u32,
     /// Extra temperatures whose log-partition is stored; the group `topk` only. 1 is always there.
     pub temperatures: Vec<f64>,
@@ -261,7 +297,7 @@ pub struct PlanSignals {
 /// logits, its `seq_id` and its index in the sequence, this is all that its draws depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanSamples {
-    /// N: draws a position, with replacement.
+    /// N: draws per position, with replacement.
     pub n_draws: u16,
     /// tau_s: draws are from p^(1/tau_s) / sum p^(1/tau_s).
     pub tau: f64,

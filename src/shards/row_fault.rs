@@ -6,7 +6,7 @@ use crate::error::{Classified, Kind};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RowFault {
     /// Another sequence than the plan has in this row.
-    #[error("the plan has sequence {expected} here, the row is sequence {got}")]
+    #[error("the row is sequence {got}, but the plan has sequence {expected} here")]
     SeqId {
         /// The plan's.
         expected: u64,
@@ -34,7 +34,7 @@ pub enum RowFault {
         got: usize,
     },
     /// An id that the teacher does not predict.
-    #[error("{column}[{idx}] is {id}, past the vocabulary of {vocab_size}")]
+    #[error("{column}[{idx}] is {id}, outside the vocabulary of {vocab_size}")]
     IdPastVocab {
         /// The column.
         column: &'static str,
@@ -58,7 +58,9 @@ pub enum RowFault {
         expected: &'static str,
     },
     /// Kept log-probabilities that rise.
-    #[error("topk_logprobs of position {position} rise at entry {entry}, expected falling ones")]
+    #[error(
+        "topk_logprobs of position {position} increase at entry {entry}, expected descending ones"
+    )]
     TopkOrder {
         /// t.
         position: usize,
@@ -66,16 +68,16 @@ pub enum RowFault {
         entry: usize,
     },
     /// An id that is kept twice.
-    #[error("topk_ids of position {position} hold id {id} twice")]
+    #[error("topk_ids of position {position} contain id {id} twice")]
     RepeatedId {
         /// t.
         position: usize,
         /// The id.
         id: u32,
     },
-    /// A rank that the kept ids contradict.
+    /// A rank that the stored ids contradict.
     #[error(
-        "target_rank of position {position} is {rank}, but the kept ids have its target {target} {}",
+        "target_rank of position {position} is {rank}, but topk_ids have its target {target} {}",
         kept.map_or_else(|| "nowhere".to_owned(), |entry| format!("as entry {entry}"))
     )]
     Rank {
@@ -85,11 +87,11 @@ pub enum RowFault {
         rank: u16,
         /// The target's id.
         target: u32,
-        /// Where it is among the kept ids.
+        /// Where it is among the stored ids.
         kept: Option<usize>,
     },
     /// Two stored values of one quantity that differ.
-    #[error("{column}[{idx}] is {value}, but {other} make it {expected}")]
+    #[error("{column}[{idx}] is {value}, but {other} give {expected}")]
     Disagrees {
         /// The column.
         column: &'static str,
@@ -104,7 +106,7 @@ pub enum RowFault {
     },
     /// Ids of one position's draws that are not rising.
     #[error(
-        "sampled_ids of position {position} do not rise at entry {entry}, expected each id once, in order"
+        "sampled_ids of position {position} do not increase at entry {entry}, expected each id once, in ascending order"
     )]
     SampledOrder {
         /// t.
@@ -113,7 +115,7 @@ pub enum RowFault {
         entry: usize,
     },
     /// Counts of one position that are not those of the plan's draws.
-    #[error("sampled_counts of position {position} make {got} draws, expected {expected}")]
+    #[error("sampled_counts of position {position} add up to {got}, expected {expected}")]
     Draws {
         /// t.
         position: usize,
@@ -123,7 +125,7 @@ pub enum RowFault {
         got: u64,
     },
     /// Document offsets or indices that cannot be.
-    #[error("doc_starts and doc_indices are not those of a sequence: {what}")]
+    #[error("doc_starts and doc_indices are inconsistent: {what}")]
     Documents {
         /// What is wrong.
         what: &'static str,

@@ -1,6 +1,6 @@
 //! A set of sequence numbers, a bit each.
 
-/// A set of `seq_id`s. Its memory is an eighth of a byte for each number up to the greatest one
+/// A set of `seq_id`s. Its memory is an eighth of a byte for each number up to the largest one
 /// inside; all sets of the same numbers are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SeqIdSet {

@@ -12,11 +12,12 @@ use std::path::Path;
 /// What made a shard: equal stamps and an equal plan make equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct RuntimeStamp {
-    /// Version of ONNX Runtime, such as `1.32.0`.
+    /// Version of ONNX Runtime, such as `1.32.0`; empty where another engine made the numbers.
     pub ort_version: String,
-    /// Execution provider that ran the teacher, such as `cpu`.
+    /// Execution provider that ran the teacher, such as `cpu`; or the engine and its version.
     pub provider: String,
-    /// Widest vector instructions of the machine, such as `avx512`; they decide the order of sums.
+    /// Widest vector instructions of the machine, such as `avx512`; they decide the order of sums. Empty for
+    /// another engine.
     pub instruction_set: String,
     /// Version of Saltworks.
     pub saltworks_version: String,
@@ -24,6 +25,9 @@ pub struct RuntimeStamp {
 
 impl std::fmt::Display for RuntimeStamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.ort_version.is_empty() {
+            return write!(f, "{}, saltworks {}", self.provider, self.saltworks_version);
+        }
         write!(
             f,
             "ONNX Runtime {} on {} with {}, saltworks {}",

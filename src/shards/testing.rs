@@ -43,6 +43,8 @@ pub(crate) fn plan() -> Plan {
             logits_output: "logits".to_owned(),
             allowed: Vec::new(),
             ignored_tokenizer: None,
+            checkpoint: None,
+            engine: None,
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,

@@ -1,7 +1,10 @@
 //! What a plan may say: values that can be, and go together.
 
 use super::ShardsError;
-use super::plan::{Group, IMPOSSIBLE_TARGETS_FEATURE, Plan, SAMPLES_FEATURE, SELECTION_FEATURE};
+use super::plan::{
+    ENGINE_FEATURE, Group, IMPOSSIBLE_TARGETS_FEATURE, Plan, PlanEngine, SAMPLES_FEATURE,
+    SELECTION_FEATURE,
+};
 
 /// `target_rank` saturates at `u16::MAX`, so a kept set may not reach past it.
 const MAX_TOP_K: u32 = u16::MAX as u32;
@@ -12,16 +15,31 @@ impl Plan {
     /// # Errors
     /// [`ShardsError::InvalidPlan`] with the field and what to do.
     pub fn validate(&self) -> Result<(), ShardsError> {
+        self.validate_teacher()?;
         self.validate_sequences()?;
         self.validate_signals()?;
         self.validate_layout()
     }
 
-    fn validate_sequences(&self) -> Result<(), ShardsError> {
-        let s = &self.sequences;
+    fn validate_teacher(&self) -> Result<(), ShardsError> {
         require(self.teacher.vocab_size > 0, "teacher.vocab_size", || {
             "is 0, but a model predicts at least one id".to_owned()
         })?;
+        require(
+            self.requires(ENGINE_FEATURE) == self.teacher.engine.is_some(),
+            "required_features",
+            || "must list `engine` exactly if another engine made the numbers".to_owned(),
+        )?;
+        let has_name = |engine: &PlanEngine| !engine.name.trim().is_empty();
+        require(
+            self.teacher.engine.as_ref().is_none_or(has_name),
+            "teacher.engine.name",
+            || "is empty: say which engine made the numbers".to_owned(),
+        )
+    }
+
+    fn validate_sequences(&self) -> Result<(), ShardsError> {
+        let s = &self.sequences;
         require(s.seq_len > 0, "sequences.seq_len", || {
             "is 0: give at least 1 predicted position".to_owned()
         })?;
@@ -33,7 +51,7 @@ impl Plan {
         })?;
         require(s.end <= s.n_total, "sequences.end", || {
             format!(
-                "the range {}..{} reaches past the {} sequences that there are: end it at most there",
+                "the range {}..{} exceeds the {} sequences that exist: end it there or earlier",
                 s.start, s.end, s.n_total
             )
         })?;
@@ -111,7 +129,7 @@ impl Plan {
                 format!("{tau} is not a positive number other than 1 (1 is always stored)")
             })?;
             require(!s.temperatures[..x].contains(&tau), FIELD, || {
-                format!("{tau} is there twice: give each temperature once")
+                format!("{tau} is given twice: give each temperature once")
             })?;
         }
         Ok(())
@@ -123,7 +141,7 @@ impl Plan {
         let samples = self.signals.samples;
         require(samples.is_some() == has_group, FIELD, || match samples {
             Some(_) => "needs the group samples: add it".to_owned(),
-            None => "is absent, but the group samples needs it: say how ids are drawn".to_owned(),
+            None => "is absent, but the group samples needs it: say how ids are sampled".to_owned(),
         })?;
         require(
             self.requires(SAMPLES_FEATURE) == has_group,
@@ -134,7 +152,7 @@ impl Plan {
             return Ok(());
         };
         require(samples.n_draws > 0, "signals.samples.n_draws", || {
-            "is 0: give at least 1 draw a position".to_owned()
+            "is 0: give at least 1 sample per position".to_owned()
         })?;
         let is_temperature = samples.tau.is_finite() && samples.tau > 0.0;
         require(is_temperature, "signals.samples.tau", || {
@@ -149,7 +167,7 @@ impl Plan {
             "layout.rows_per_shard",
             || {
                 format!(
-                    "is {} with {} rows a row group: a shard holds at least one whole row group",
+                    "is {} with {} rows per row group: a shard has at least one whole row group",
                     l.rows_per_shard, l.rows_per_row_group
                 )
             },
@@ -168,7 +186,7 @@ impl Plan {
             "layout.rows_per_row_group",
             || {
                 format!(
-                    "makes lists of {values} values, past the 2^31 - 1 of a row group: take fewer rows, or a shorter seq_len"
+                    "gives lists of {values} values, above the limit of 2^31 - 1 per row group: use fewer rows, or a shorter seq_len"
                 )
             },
         )?;
@@ -179,7 +197,7 @@ impl Plan {
         require(
             l.first_shard.checked_add(l.n_shards).is_some(),
             "layout.first_shard",
-            || "shard numbers pass 2^32: take larger shards".to_owned(),
+            || "shard numbers exceed 2^32: use larger shards".to_owned(),
         )
     }
 }

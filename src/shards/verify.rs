@@ -217,7 +217,7 @@ fn add_missing(
 
 fn not_done(shard: u32) -> Finding {
     let message = format!(
-        "shard {shard} is not done: run `saltworks label` with the same settings and output directory again"
+        "shard {shard} is missing: run `saltworks label` with the same settings and output directory again"
     );
     plain_finding(Some(shard), sidecar_name(shard), message)
 }
@@ -324,7 +324,7 @@ fn verify_written(path: &Path, expected: &[u8], shard: Option<u32>, report: &mut
     };
     if let Some(difference) = json::difference(&got, expected) {
         let message = format!(
-            "{} was changed since it was written ({difference}): restore it, or label again",
+            "{} has changed since it was written ({difference}): restore it, or label again",
             path.display()
         );
         report.add(plain_finding(shard, name, message));
@@ -389,7 +389,7 @@ fn verify_listing(set: &LabelSet, report: &mut VerifyReport) -> Result<(), Shard
 fn foreign(dir: &Path, name: String) -> Finding {
     let path = dir.join(&name);
     let message = format!(
-        "{} is not part of the set, but readers would take it for one: remove it",
+        "{} is not part of the set, but readers would treat it as a shard: remove it",
         path.display()
     );
     plain_finding(None, name, message)

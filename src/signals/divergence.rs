@@ -1,7 +1,7 @@
 //! How far what labels hold of a position is from what another teacher says of it.
 //!
-//! The labels' distribution is over the K kept ids and one bucket for the rest, as the `tail-bucket`
-//! loss takes it: q_v is the stored probability, scaled so that kept ids and tail make 1. For a
+//! The labels' distribution is over the K stored ids and one bucket for the rest, as the `tail-bucket`
+//! loss takes it: q_v is the stored probability, scaled so that stored ids and tail make 1. For a
 //! reference p over all ids, with p_tail what it gives the others,
 //!
 //! KL(p || q) = sum_kept p_v ln(p_v / q_v) + p_tail ln(p_tail / q_tail),
@@ -28,10 +28,10 @@ pub struct KeptSequence<'a> {
     pub tail_mass_t: &'a [f32],
 }
 
-/// One position, held against the reference.
+/// One position, compared with the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PositionDivergence {
-    /// KL(reference || labels) over kept ids and tail, nats, at least 0 but for rounding.
+    /// KL(reference || labels) over stored ids and tail, nats, at least 0 but for rounding.
     pub kl: f64,
     /// Both have the same best id.
     pub same_best: bool,

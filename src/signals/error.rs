@@ -43,10 +43,8 @@ pub enum SignalsError {
         /// V.
         vocab_size: usize,
     },
-    /// More kept ids than there are.
-    #[error(
-        "{top_k} kept ids a position are more than the vocabulary of {vocab_size} has: lower K"
-    )]
+    /// More stored ids than there are.
+    #[error("K = {top_k} is larger than the vocabulary of {vocab_size}: lower K")]
     TopK {
         /// K.
         top_k: usize,
@@ -55,7 +53,7 @@ pub enum SignalsError {
     },
     /// The logits are narrower than the vocabulary.
     #[error(
-        "the teacher gives {got} logits a position, expected at least the vocabulary of {expected}"
+        "the teacher gives {got} logits per position, expected at least the vocabulary of {expected}"
     )]
     Vocabulary {
         /// V as planned.

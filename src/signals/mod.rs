@@ -3,22 +3,22 @@
 //! For logits z over V ids at one position, L = logsumexp(z), log p_v = z_v - L, and y the next
 //! token (all in nats):
 //!
-//! - target: log p_y, and its rank: how many ids stand before y by (falling logit, rising id);
+//! - target: log p_y, and its rank: how many ids come before y, by (descending logit, ascending id);
 //! - entropy: -sum_v p_v log p_v over the full softmax;
-//! - top-k: the K best ids by that order, their log-probabilities, and the tail mass
-//!   1 - sum of kept p, computed as the sum of the terms outside;
+//! - top-k: the first K ids in that order, their log-probabilities, and the tail mass
+//!   1 - sum of their p, computed as the sum of the terms outside;
 //! - for each extra temperature tau: log sum_v p_v^(1/tau), from which tempered probabilities of
-//!   kept ids follow exactly;
+//!   stored ids follow exactly;
 //! - samples: N draws with replacement from p^(1/tau_s), keyed by (seed, seq_id, position)
 //!   (random-sampling KD, arXiv 2503.16870);
 //! - scores: medians and means of these over a sequence's positions (SALT eq. 10, k = 10).
 //!
-//! [`reduce_batch`] does all of it, in one pass over each row while it is in cache. Probabilities
-//! below e^-87 of the largest count as 0. `reference` is the same in the most obvious way, in f64,
-//! and property tests hold the two together.
+//! [`reduce_batch`] computes all of this while the row is in cache. Probabilities below e^-87 of the
+//! largest count as 0. `reference` does the same in the most obvious way, in f64, and property tests
+//! compare the two.
 //!
-//! `Histogram` and `Counts` are the distributions of such numbers in bounded memory: bins, quantiles and
-//! terciles, for all rooms that draw or cut them.
+//! `Histogram` and `Counts` are distributions of such numbers in bounded memory (bins, quantiles and
+//! terciles), for all rooms that need them.
 
 mod batch;
 mod divergence;

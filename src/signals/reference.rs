@@ -1,4 +1,4 @@
-//! The slow, obvious version of the kernel in f64, which the tests hold the fast one against.
+//! The slow, obvious version of the kernel in f64, which the tests compare the fast one with.
 
 /// Every signal of one row. Lists are whole: the caller cuts them at K.
 #[derive(Debug, Clone, PartialEq)]

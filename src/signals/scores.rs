@@ -2,7 +2,7 @@
 
 use super::types::{SCORE_K, Scores};
 
-/// What the scores look at, one value a position, in f64 and before any rounding.
+/// What the scores look at, one value per position, in f64 and before any rounding.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct ScoreInputs {
     /// `[T]` nats, -log p of the target.

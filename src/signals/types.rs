@@ -35,7 +35,7 @@ pub struct SignalsConfig {
 /// tempered distribution of each position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// N draws a position, 1 to 65,535.
+    /// N draws per position, 1 to 65,535.
     pub n_draws: u16,
     /// tau_s, positive: draws are from p^(1/tau_s) / sum p^(1/tau_s).
     pub tau: f64,
@@ -115,7 +115,7 @@ pub struct Scores {
     pub mean_nll: f64,
     /// Median NLL.
     pub median_nll: f64,
-    /// Share of positions with `target_rank < k`, in `[0, 1]`.
+    /// Fraction of positions with `target_rank < k`, in `[0, 1]`.
     pub learnable_fraction: f64,
     /// Mean entropy.
     pub mean_entropy: f64,
@@ -231,7 +231,7 @@ fn round_mantissa(value: f32, bits: u32) -> f32 {
     let word = value.to_bits();
     let below_half = (1 << (n_dropped - 1)) - 1;
     let is_odd = (word >> n_dropped) & 1;
-    // The infinities' mantissa is 0, so nothing carries out of it, and past them there is no number.
+    // The infinities' mantissa is 0, so nothing carries out of it; the next larger patterns are NaN.
     f32::from_bits(((word + below_half + is_odd) >> n_dropped) << n_dropped)
 }
 

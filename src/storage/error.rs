@@ -19,7 +19,7 @@ pub enum StorageError {
         #[source]
         source: io::Error,
     },
-    /// The same, where whoever was writing says how to go on.
+    /// The same, for callers that say how to resume.
     #[error("no space left for {}: free some space", path.display())]
     Full {
         /// The file that was being written.
@@ -41,7 +41,7 @@ pub enum StorageError {
     },
     /// The directory that a file is to be written into is not there.
     #[error(
-        "cannot write {}: its directory is not there; make it, or give another path",
+        "cannot write {}: its directory does not exist; create it, or give another path",
         path.display()
     )]
     NoDirectory {
@@ -49,7 +49,7 @@ pub enum StorageError {
         path: PathBuf,
     },
     /// A path that cannot name a file, such as `..` or the empty path.
-    #[error("{} does not name a file: give a path that ends in a file name, without a slash behind it", path.display())]
+    #[error("{} does not name a file: give a path that ends in a file name, without a slash after it", path.display())]
     NotAFileName {
         /// The path as given.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// The error of `action` on `path`; a full disk or quota is told apart.
+    /// The error of `action` on `path`; a full disk or quota has an error of its own.
     pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
@@ -72,7 +72,7 @@ impl StorageError {
         }
     }
 
-    /// The same for whoever says how to go on himself.
+    /// The same for callers that say themselves how to resume.
     #[must_use]
     pub fn without_remedy(self) -> Self {
         match self {
@@ -105,7 +105,7 @@ impl StorageError {
 }
 
 impl Classified for StorageError {
-    // What is read and is no file, or in no directory, will not be one on the next try.
+    // What is read and is not a file, or in no directory, will not be one on the next try.
     fn kind(&self) -> Kind {
         use io::ErrorKind::{IsADirectory, NotADirectory};
         match self {
@@ -125,9 +125,9 @@ fn hint(source: &io::Error) -> &'static str {
         Some(libc::EMFILE | libc::ENFILE) => {
             ", as too many files are open: raise the limit (ulimit -n), or try again"
         }
-        Some(libc::ENOMEM) => ", for want of memory: try again with more of it free",
+        Some(libc::ENOMEM) => ", since memory ran out: try again with more memory free",
         Some(libc::EIO | libc::ESTALE | libc::ETIMEDOUT | libc::EAGAIN | libc::ENODEV) => {
-            ", which may be sound all the same: try again, and look at the disk or the mount if it stays so"
+            ", which may still be intact: try again, and check the disk or the mount if this repeats"
         }
         _ => "",
     }

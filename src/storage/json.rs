@@ -16,10 +16,10 @@ pub const CHECKSUM_KEY: &str = "saltworks_blake3";
 #[derive(Debug, thiserror::Error)]
 pub enum JsonFault {
     /// They are not JSON of the expected fields.
-    #[error("it cannot be understood: {0}")]
+    #[error("it cannot be parsed: {0}")]
     Content(#[from] serde_json::Error),
     /// They are, but not those that were written.
-    #[error("its contents have the blake3 {got}, its {CHECKSUM_KEY} says {expected}")]
+    #[error("its contents have the BLAKE3 {got}, but its {CHECKSUM_KEY} is {expected}")]
     Checksum {
         /// As the file says.
         expected: String,

@@ -108,7 +108,7 @@ impl Sealed {
         publish_link(&self.temp.0, &self.final_path)
     }
 
-    /// Gives the file its final name, in place of whatever has it.
+    /// Gives the file its final name, instead of whatever has it.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
@@ -157,7 +157,7 @@ pub fn create_if_absent(path: &Path, bytes: &[u8]) -> Result<Publish, StorageErr
     written(path, bytes)?.seal()?.publish()
 }
 
-/// Writes `bytes` under `path` in place of whatever is there, by way of a temporary: readers see
+/// Writes `bytes` under `path` instead of whatever is there, by way of a temporary: readers see
 /// the old file or the new one.
 ///
 /// # Errors

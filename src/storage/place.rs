@@ -51,9 +51,9 @@ pub fn check_apart(output: &Path, input: &Path) -> Result<(), PlaceError> {
         return Ok(());
     }
     Err(PlaceError {
-        expected: "an output apart from what is read",
+        expected: "an output outside the inputs",
         got: format!("`{}`", output.display()),
-        remedy: format!("{} is read; name another place", input.display()),
+        remedy: format!("{} is an input; choose another path", input.display()),
     })
 }
 
@@ -103,10 +103,9 @@ fn scheme_remedy(scheme: &str, rest: &str) -> String {
             "give the plain path, {}",
             rest.strip_prefix("localhost").unwrap_or(rest)
         ),
-        "hf" => "download it first, such as by `hf download`, and give the directory".to_owned(),
+        "hf" => "download it first, for example with `hf download`, and give the directory".to_owned(),
         "http" | "https" | "ftp" => "download it first, and give the file".to_owned(),
-        _ => "object stores and other machines are not read or written; mount it as a directory \
-              (such as with `rclone mount`) or copy it, and give that path"
+        _ => "object stores and remote machines are not supported; mount it as a directory (for example with `rclone mount`) or copy it, and give that path"
             .to_owned(),
     }
 }
@@ -123,7 +122,7 @@ fn home_remedy(text: &str) -> Option<String> {
         Some(home) => format!("write {}", Path::new(&home).join(below).display()),
         None => "write the whole path".to_owned(),
     };
-    is_user.then(|| format!("no shell has expanded the `~`; {whole}"))
+    is_user.then(|| format!("the `~` was not expanded by a shell; {whole}"))
 }
 
 /// `$NAME/x` or `${NAME}/x`.
@@ -133,7 +132,7 @@ fn variable_remedy(text: &str) -> Option<String> {
     let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let name = &name[..end.unwrap_or(name.len())];
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    is_name.then(|| format!("no shell has expanded the variable {name}; write what it stands for"))
+    is_name.then(|| format!("the variable {name} was not expanded by a shell; write its value"))
 }
 
 #[cfg(test)]
@@ -160,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_a_shell_would_have_expanded_is_named() {
-        assert!(refused("~/labels").contains("no shell has expanded the `~`"));
+        assert!(refused("~/labels").contains("the `~` was not expanded by a shell"));
         assert!(refused("~").contains("`~`"));
         assert!(refused("~ann/labels").contains("whole path"));
         assert!(refused("$HOME/labels").contains("variable HOME"));

@@ -1,22 +1,23 @@
 //! The shapes of calls: a pure function of a sequence's own length.
 //!
-//! Logits move with the shape of a call and, in some models, with a row's neighbours and its place
-//! among them. So the shape that a sequence is run in depends on its length alone, whatever else
-//! waits to be labelled: rows that are missing are filled, widths are rounded up in steps. Where
-//! neighbours or places matter, each sequence has a call of its own, at its own length.
+//! Logits change slightly with the shape of a call and, in some models, with the other rows and the
+//! position of a row among them. So the shape of a call depends only on the length of its
+//! sequences, whatever else is labelled: missing rows are filled, and widths are rounded up in
+//! steps. If other rows or positions matter, each sequence has a call of its own, at its own
+//! length.
 
 use super::device::DeviceChoice;
 
 /// Tokens of a call that several sequences share, on a CPU: with 50 million parameters and more, no
 /// larger call is faster there.
 const CPU_CALL_TOKENS: u64 = 512;
-/// The same on a device, which wants more work a call.
+/// The same on a device, which needs more work per call.
 const DEVICE_CALL_TOKENS: u64 = 4096;
-/// Bytes of logits in such a call, at most, where they come to this processor.
+/// Maximum bytes of logits in such a call, if they are copied to the CPU.
 const MAX_LOGITS_BYTES: u64 = 100 << 20;
-/// The same where they stay on a device.
+/// The same, if they stay on a device.
 const MAX_DEVICE_LOGITS_BYTES: u64 = 2 << 30;
-/// The narrowest step that widths are rounded up in, tokens.
+/// The smallest step that widths are rounded up in, tokens.
 const MIN_WIDTH_STEP: usize = 8;
 /// Steps from one power of two to the next: at most an eighth of a row is padding.
 const WIDTH_STEPS_AN_OCTAVE: usize = 8;
@@ -28,7 +29,7 @@ pub struct CallShape {
     pub width: usize,
     /// B as run: rows without a sequence are fillers.
     pub n_rows: usize,
-    /// The most sequences that go into it.
+    /// Maximum number of sequences in the call.
     pub max_sequences: usize,
 }
 
@@ -37,7 +38,7 @@ pub struct CallShape {
 pub struct CallRule {
     /// Tokens of a call that several sequences share.
     pub call_tokens: usize,
-    /// One sequence a call, since its neighbours, its place or its padding would change its logits.
+    /// One sequence per call, since other rows, its position or padding would change its logits.
     pub is_alone: bool,
     /// B, where the model fixes it.
     pub fixed_rows: Option<usize>,
@@ -48,7 +49,7 @@ pub struct CallRule {
 }
 
 impl CallRule {
-    /// The rule for a model of `vocab_size` logits a position on `device`.
+    /// The rule for a model of `vocab_size` logits per position on `device`.
     pub(super) fn new(device: DeviceChoice, vocab_size: u32, max_width: u32) -> Self {
         let (most_tokens, most_bytes) = match device {
             DeviceChoice::Auto | DeviceChoice::Cpu => (CPU_CALL_TOKENS, MAX_LOGITS_BYTES),
@@ -101,7 +102,7 @@ pub struct TokenBatch {
     pub ids_bt: Vec<u32>,
     /// B: rows that hold a sequence.
     pub n_rows: usize,
-    /// Rows of nothing below them, so that the call has its shape; they give no logits.
+    /// Filler rows after them, which give the call its shape; their logits are dropped.
     pub n_fillers: usize,
     /// T: at least the longest length.
     pub width: usize,

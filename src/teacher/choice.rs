@@ -1,4 +1,4 @@
-//! Where logits are reduced, as a user says it.
+//! Where logits are reduced: the option `--reduce`.
 
 use super::device::DeviceChoice;
 use schemars::JsonSchema;
@@ -16,7 +16,7 @@ pub enum ReduceChoice {
     Auto,
     /// By this machine's processor, from all logits of each position; every group.
     Host,
-    /// In the model's graph, by a head appended to it in memory, so that only the kept ids of each
+    /// In the model's graph, by a head appended to it in memory, so that only the stored ids of each
     /// position leave the device; groups scores and topk alone.
     Graph,
     /// On the CUDA device that the model runs on, by a kernel over the logits that it left there;
@@ -25,7 +25,7 @@ pub enum ReduceChoice {
 }
 
 impl ReduceChoice {
-    /// The place that is meant on this device; never `auto`.
+    /// The place used on this device; never `auto`.
     pub(super) fn on(self, device: DeviceChoice) -> Self {
         match (self, device) {
             (Self::Auto, DeviceChoice::Auto | DeviceChoice::Cpu) => Self::Host,
@@ -35,14 +35,18 @@ impl ReduceChoice {
         }
     }
 
-    /// What a user of this device should know of the place.
+    /// A note for the user about this place on this device.
     pub(super) fn note(self, device: DeviceChoice) -> Option<String> {
         let copied = self.on(device) == Self::Host && device != DeviceChoice::Cpu;
         let instead = match device {
-            DeviceChoice::Cuda(_) => "--reduce cuda copies only what each position is reduced to",
-            _ => "--reduce graph with --groups topk copies only the kept ids",
+            DeviceChoice::Cuda(_) => {
+                "--reduce cuda copies only the reduced values of each position"
+            }
+            _ => "--reduce graph with --groups topk copies only the top-k ids",
         };
-        copied.then(|| format!("all logits are copied from {device} to be reduced here; {instead}"))
+        copied.then(|| {
+            format!("all logits are copied from {device} and reduced on the CPU; {instead}")
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! (`libnvrtc.so.13`) is the one asked for.
 //!
 //! Packages for CUDA 12 each have a folder (`nvidia/cuda_nvrtc/lib`), those for CUDA 13 share one
-//! (`nvidia/cu13/lib`). Where both lie side by side both are opened, and each asks for its own.
+//! (`nvidia/cu13/lib`). If both exist, both are opened, and each asks for its own.
 
 use super::trust::why_unsafe;
 use std::path::{Path, PathBuf};

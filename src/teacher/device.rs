@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// Only the CPU is run by the project's tests; see [`DeviceChoice::has_run`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// CUDA where it works, else the CPU, said aloud.
+    /// CUDA if it works, else the CPU, with a note.
     #[default]
     Auto,
     /// The CPU.
@@ -45,7 +45,7 @@ impl Classified for UnknownDevice {
 }
 
 impl DeviceChoice {
-    /// Every device that can be named, the first of those with numbers; `auto` is none.
+    /// Every device that can be named, with number 0 where there are numbers; without `auto`.
     pub const ALL: [Self; 8] = [
         Self::Cpu,
         Self::Cuda(0),
@@ -77,7 +77,7 @@ impl DeviceChoice {
         matches!(self, Self::Auto | Self::Cpu | Self::OpenVino)
     }
 
-    /// What to do where it does not work.
+    /// What to do if it does not work.
     pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::Auto | Self::Cpu => "install ONNX Runtime again: `pip install onnxruntime`",
@@ -88,12 +88,12 @@ impl DeviceChoice {
                 "use --device cuda or cpu, or install `pip install onnxruntime-gpu tensorrt` on a machine with an NVIDIA driver"
             }
             Self::MiGraphX(_) | Self::Rocm(_) => {
-                "use --device cpu, or point --ort-lib at an ONNX Runtime that is built with it, such as AMD's, on a machine with an AMD device"
+                "use --device cpu, or pass --ort-lib an ONNX Runtime that is built with it, such as AMD's, on a machine with an AMD device"
             }
             Self::OpenVino => {
                 "use --device cpu, or install it with `pip install onnxruntime-openvino`"
             }
-            Self::CoreMl => "use --device cpu; ONNX Runtime has it in its builds for macOS and iOS",
+            Self::CoreMl => "use --device cpu; only ONNX Runtime for macOS and iOS has it",
             Self::DirectMl(_) => {
                 "use --device cpu, or install it on Windows with `pip install onnxruntime-directml`"
             }

@@ -55,7 +55,7 @@ pub enum TeacherError {
         wanted: PathBuf,
     },
     /// Loading the runtime failed inside the library binding.
-    #[error("ONNX Runtime at {} cannot be started", path.display())]
+    #[error("ONNX Runtime at {} cannot be initialized", path.display())]
     RuntimeLoad {
         /// The library.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum TeacherError {
     #[error(transparent)]
     Model(#[from] OnnxError),
     /// A sequence length that the model does not take.
-    #[error("sequences of {seq_len} tokens are longer than the {limit} that {} takes (from {limit_source}); lower --seq-len to {limit} or less", model.display())]
+    #[error("sequences of {seq_len} tokens exceed the limit of {limit} of {} (from {limit_source}); lower --seq-len to {limit} or less", model.display())]
     SeqLenBeyondModel {
         /// The model.
         model: PathBuf,
@@ -127,7 +127,7 @@ pub enum TeacherError {
         source: ort::Error,
     },
     /// The first run of all failed: the model cannot be fed as its signature says.
-    #[error("{} fails on {n_rows} sequence of {width} tokens, so it cannot be run as it is: its export is broken, or wants inputs that its signature does not tell; export it again", model.display())]
+    #[error("{} fails on {n_rows} sequence of {width} tokens: its export is broken, or it needs inputs that its signature does not describe; export it again", model.display())]
     FirstRun {
         /// The model.
         model: PathBuf,
@@ -166,7 +166,7 @@ pub enum TeacherError {
         got: String,
     },
     /// The model runs, but cannot be a teacher.
-    #[error("{} cannot be a teacher: {misfit}; to label with it all the same: --allow-any-teacher", model.display())]
+    #[error("{} cannot be a teacher: {misfit}; to label with it anyway, pass --allow-any-teacher", model.display())]
     Misfit {
         /// The model.
         model: PathBuf,
@@ -181,7 +181,7 @@ pub enum TeacherError {
     Signals(#[from] SignalsError),
     /// Signals that are not given where the logits are reduced.
     #[error(
-        "--reduce {place} does not give {groups}: they need all logits of a position; leave them out with --groups topk, or use --reduce host"
+        "--reduce {place} does not support {groups}, which need all logits of a position; leave them out with --groups topk, or use --reduce host"
     )]
     Groups {
         /// Where.
@@ -191,7 +191,7 @@ pub enum TeacherError {
     },
     /// The reduction was prepared for other signals.
     #[error(
-        "--reduce {place} was prepared for other signals than it is asked for now; prepare it for these"
+        "--reduce {place} was prepared for other signals than are requested now; prepare it for these"
     )]
     OtherSignals {
         /// Where.
@@ -199,7 +199,7 @@ pub enum TeacherError {
     },
     /// The head gave what it cannot give.
     #[error(
-        "output {output} of the head on {} is {got}, expected {expected}: the device computes it wrongly; use --reduce host", model.display()
+        "output {output} of the appended nodes on {} is {got}, expected {expected}: the device computes it wrongly; use --reduce host", model.display()
     )]
     HeadOutput {
         /// The model.

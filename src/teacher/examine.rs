@@ -1,6 +1,7 @@
-//! A teacher tried on a few sequences before the long work: whether it is one, and its noise.
+//! The trial of a teacher on a few sequences before the long work: whether it can be a teacher, and
+//! its noise.
 //!
-//! What is measured, in calls of at most [`EXAMINED_TOKENS`] tokens a row:
+//! What is measured, in calls of at most [`EXAMINED_TOKENS`] tokens per row:
 //!
 //! 1. repeatable: one call twice gives the same bits (on a CPU);
 //! 2. logits, and not probabilities or their like;
@@ -23,7 +24,7 @@ pub(super) const EXAMINED_TOKENS: usize = 64;
 const MIN_SHARED_ROWS: usize = 4;
 /// Padding that is tried, tokens.
 const PADDING_TOKENS: usize = 16;
-/// How far past its noise logits may move before they are said to depend on what follows.
+/// Multiple of the noise above which logits count as depending on later ids.
 const NOISE_FACTOR: f64 = 5.0;
 /// Half the spacing of f32, relative to a value.
 const F32_ROUNDING: f64 = 1.0 / (1 << 25) as f64;
@@ -135,7 +136,10 @@ impl Teacher {
         let nodes = &self.signature().random_nodes;
         let random_nodes = match nodes.is_empty() {
             true => String::new(),
-            false => format!(": it has nodes that draw at random ({})", nodes.join(", ")),
+            false => format!(
+                ": it has nodes that use random numbers ({})",
+                nodes.join(", ")
+            ),
         };
         is_bad.then_some(Misfit::NotRepeatable {
             moved_nats: moved.max,
@@ -170,7 +174,7 @@ impl Teacher {
         let is_half = self.info().logits_dtype != DType::F32;
         let found = Scale::of(logits, self.n_logits(), if is_half { 2e-2 } else { 1e-3 });
         if found == Scale::LogProbabilities {
-            let note = "its output holds log-probabilities in place of logits: labels are the same, but for logsumexp, which is 0";
+            let note = "its output is log-probabilities instead of logits: labels are the same, except that logsumexp is 0";
             let notes = &mut self.info_mut().notes;
             if notes.iter().all(|known| known != note) {
                 notes.push(note.to_owned());
@@ -252,7 +256,7 @@ impl Teacher {
             .fold(Movement::default(), Movement::or);
         let is_noisy_anyway = moved_again.is_any && mixed.rms <= NOISE_FACTOR * moved_again.rms;
         if mixed.is_any && !is_noisy_anyway && !self.info().calls.is_alone {
-            let why = "the other rows of a call change its logits";
+            let why = "other rows of a call change its logits";
             self.set_alone(why, mixed);
         }
         let by_shape = movement(&together[0], alone, n_logits);
@@ -286,7 +290,7 @@ impl Teacher {
         let info = self.info_mut();
         info.calls.is_alone = true;
         info.notes
-            .push(format!("this teacher is given one sequence a call: {why}"));
+            .push(format!("this teacher gets one sequence per call: {why}"));
     }
 
     fn causal_misfit(
@@ -452,12 +456,12 @@ impl Scale {
         match self {
             Self::Logits | Self::LogProbabilities => None,
             Self::Probabilities => {
-                Some("probabilities (all from 0 to 1, with the sum 1), as a softmax gives")
+                Some("probabilities (between 0 and 1, with the sum 1), as after a softmax")
             }
-            Self::Sigmoids => Some("values from 0 to 1 alone, as a sigmoid gives"),
-            Self::NegativeLogProbabilities => Some("log-probabilities with their sign turned"),
-            Self::Log2Probabilities => Some("log-probabilities to the base 2"),
-            Self::Log10Probabilities => Some("log-probabilities to the base 10"),
+            Self::Sigmoids => Some("only values between 0 and 1, as after a sigmoid"),
+            Self::NegativeLogProbabilities => Some("negated log-probabilities"),
+            Self::Log2Probabilities => Some("log-probabilities in base 2"),
+            Self::Log10Probabilities => Some("log-probabilities in base 10"),
         }
     }
 }

@@ -88,7 +88,7 @@ impl LogitsView<'_> {
 fn shape_remedy(dims: &[i64], b: i64, t: i64) -> &'static str {
     match dims {
         [_, _] => {
-            "one row of values a sequence: a classification head, or the last position's logits alone; export the language model's head with the logits of every position"
+            "one row of values per sequence: a classification head, or the logits of the last position only; export the language-model head with the logits of every position"
         }
         [d0, d1, _] if *d0 == t && *d1 == b && t != b => {
             "the logits are time-major, [T, B, V]; export the model batch-first, [B, T, V]"

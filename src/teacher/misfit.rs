@@ -1,13 +1,13 @@
-//! What trying a teacher finds: its noise, and why it is none.
+//! Results of the trial of a teacher: its noise, or why it cannot be a teacher.
 
 use crate::error::{Classified, Kind};
 
-/// Nats that f32 logits may move with shapes and machines: their noise stays well below it.
+/// Tolerance for f32 logits on other machines, nats; their noise is well below it.
 pub(super) const MIN_TOLERANCE_NATS: f64 = 1e-4;
-/// Roundings that logits may be off by.
+/// Tolerance in rounding errors of half-precision logits.
 pub(super) const N_ROUNDINGS: f64 = 4.0;
 
-/// How far the logits of a model move where they should not, nats.
+/// Noise of a model's logits, nats.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct Noise {
     /// The largest difference between calls of different shapes.
@@ -17,8 +17,8 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// How far labels may lie from a second run on another machine or runtime, nats: 1e-4, or by the
-    /// rounding of half precision, or by what was measured, whichever is largest.
+    /// Tolerance between labels and a second run on another machine or runtime, nats: the largest of
+    /// 1e-4, the rounding of half precision, and the measured noise.
     pub fn tolerance_nats(&self) -> f64 {
         MIN_TOLERANCE_NATS
             .max(N_ROUNDINGS * self.rounding_nats)
@@ -31,21 +31,21 @@ impl Noise {
 pub enum Misfit {
     /// Its logits depend on the ids after them.
     #[error(
-        "with the last {n_changed} of {n_ids} ids changed, the logits before them moved by up to {moved_nats:.1e} nats (its noise is {noise_nats:.1e}): it sees the tokens that it is to predict, as a masked language model does, or its attention mask is misread; expected a causal (left-to-right) language model"
+        "changing the last {n_changed} of {n_ids} ids changed the logits before them by up to {moved_nats:.1e} nats (noise: {noise_nats:.1e}), so it sees the tokens that it should predict, like a masked language model, or its export misreads the attention mask; expected a causal (left-to-right) language model"
     )]
     NotCausal {
         /// Ids of the sequence.
         n_ids: usize,
         /// Ids changed at its end.
         n_changed: usize,
-        /// Largest movement of an earlier logit, nats.
+        /// Largest change of an earlier logit, nats.
         moved_nats: f64,
-        /// Largest movement by the shape of a call, nats.
+        /// Largest change with the shape of a call, nats.
         noise_nats: f64,
     },
-    /// Two equal calls differ.
+    /// Two equal calls give different logits.
     #[error(
-        "the same call gave other logits the second time, by up to {moved_nats:.1e} nats{random_nodes}; expected the same: export the model for inference, without dropout or sampling"
+        "the same call gave different logits the second time, by up to {moved_nats:.1e} nats{random_nodes}; expected the same: export the model for inference, without dropout or sampling"
     )]
     NotRepeatable {
         /// Largest difference, nats.
@@ -53,16 +53,16 @@ pub enum Misfit {
         /// The nodes that may be why; empty or begins with ": ".
         random_nodes: String,
     },
-    /// Its output is made of logits, but is none.
+    /// Its output is not logits, but a function of them.
     #[error(
-        "output {output} holds {found} (measured at {n_positions} positions); expected logits: export the model without that last step, or name the logits with --logits-output"
+        "output {output} contains {found} (measured at {n_positions} positions); expected logits: export the model without that last step, or name the logits with --logits-output"
     )]
     NotLogits {
         /// The output.
         output: String,
         /// What it looks like.
         found: &'static str,
-        /// Positions looked at.
+        /// Positions that were examined.
         n_positions: usize,
     },
 }
@@ -74,7 +74,7 @@ impl Classified for Misfit {
 }
 
 impl Misfit {
-    /// The word by which a plan records that it was overridden.
+    /// The name under which a plan records that it was overridden.
     pub fn word(&self) -> &'static str {
         match self {
             Self::NotCausal { .. } => "not-causal",

@@ -1,10 +1,10 @@
-//! The model at work: ONNX Runtime found, loaded and run.
+//! Running the model: finding and loading ONNX Runtime, sessions, batches.
 //!
 //! ONNX Runtime is a shared library that is found at run time ([`load_runtime`]), usually in a
-//! Python environment. Its version is read before anything else touches it. One [`Teacher`] is one
-//! session; [`Teacher::run`] feeds a right-padded [`TokenBatch`] the way the model's signature asks
-//! (ids, mask, positions, an empty past) and lends the logits, uncopied, to a closure;
-//! [`Teacher::reduce`] gives signals, made of them where [`Teacher::with_reduction`] said.
+//! Python environment; its version is checked before anything else is called. One [`Teacher`] is one
+//! session. [`Teacher::run`] feeds a right-padded [`TokenBatch`] as the model's signature requires
+//! (ids, mask, positions, an empty past) and passes the logits to a closure without copying them.
+//! [`Teacher::reduce`] returns signals, computed where [`Teacher::with_reduction`] was told to.
 //!
 //! Invariants: no other room names `ort` or `cudarc`; the logits that a closure sees are `[B, T, V]` with
 //! `T >= batch.width`, checked on every run.
@@ -40,7 +40,7 @@ pub use misfit::{Misfit, Noise};
 pub use options::{TeacherInfo, TeacherOptions, Timings};
 pub use runtime::{MIN_RUNTIME_VERSION, RuntimeLibrary, available_providers, load_runtime};
 pub use search::Searched;
-pub use session::Teacher;
+pub use session::{Teacher, device_of};
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ use super::device::DeviceChoice;
 use super::error::TeacherError;
 use super::options::TeacherOptions;
 use super::runtime::{RuntimeLibrary, available_providers};
+use crate::onnx::build::ModelBuilder;
+use crate::onnx::{DType, Dim};
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::Session;
@@ -21,7 +23,7 @@ const EXTERNAL_FOLDER_KEY: &str = "session.model_external_initializers_file_fold
 pub(super) enum Source<'a> {
     /// The file that the options name.
     File,
-    /// This model in place of that file, and the files beside it that hold its weights.
+    /// This model instead of that file, and the files beside it that hold its weights.
     Bytes {
         model: &'a [u8],
         external_files: &'a [PathBuf],
@@ -79,10 +81,30 @@ pub(super) fn open_session(
     }
 }
 
+/// Whether a session can be made on CUDA: what `auto` takes then.
+pub(super) fn has_cuda(environment: &Environment, library: &RuntimeLibrary) -> bool {
+    let mut model = ModelBuilder::new("nothing");
+    let input = model.input("input", DType::F32, &[Dim::Fixed(1)]);
+    let sum = model.add(&input, &input);
+    model.output("output", &sum, DType::F32, &[Dim::Fixed(1)]);
+    let options = TeacherOptions {
+        model: PathBuf::new(),
+        device: DeviceChoice::Cuda(0),
+        threads: 1,
+        logits_output: None,
+        seq_len_max: 1,
+    };
+    let source = Source::Bytes {
+        model: &model.to_bytes(),
+        external_files: &[],
+    };
+    session_on(environment, library, &options, source, options.device).is_ok()
+}
+
 /// For a device of which nothing is known but that it can be asked for.
 fn unknown_note(device: DeviceChoice) -> Option<String> {
     let note = format!(
-        "--device {device} has never been run by the project itself: hold a sample against the CPU with `saltworks verify --teacher FILE --tokens PATH --device cpu`"
+        "--device {device} has never been tested by this project: compare a sample with the CPU, with `saltworks verify LABELS --teacher FILE --tokens PATH --device cpu`"
     );
     (!device.has_run()).then_some(note)
 }
@@ -150,7 +172,7 @@ pub(super) fn device_problem(message: &str) -> String {
     let remedy = match core {
         // The whole line is about the call that failed first, which happens to ask for devices.
         _ if core.contains("CUDA failure 100") => {
-            return "the driver shows no CUDA device; see nvidia-smi and CUDA_VISIBLE_DEVICES"
+            return "the driver shows no CUDA device; check nvidia-smi and CUDA_VISIBLE_DEVICES"
                 .to_owned();
         }
         _ if core.contains("CUDA failure 35") => {
@@ -159,7 +181,7 @@ pub(super) fn device_problem(message: &str) -> String {
         }
         _ if core.contains("libcuda.so") => "the NVIDIA driver is not installed",
         _ if core.contains("libnvinfer") => {
-            "TensorRT's libraries are not on the loader's path: `pip install tensorrt`, and put its folder on LD_LIBRARY_PATH"
+            "TensorRT's libraries are not on the loader's path: `pip install tensorrt`, and add its folder to LD_LIBRARY_PATH"
         }
         _ if core.contains("cannot open shared object file") => {
             "CUDA's libraries are not installed: pip install 'onnxruntime-gpu[cuda,cudnn]'"
@@ -196,7 +218,7 @@ fn commit(
     }
 }
 
-/// Name beside the model, and bytes.
+/// Name next to the model, and bytes.
 type LinkedFile = (PathBuf, Arc<[u8]>);
 
 /// External files whose bytes are in another folder, by a symbolic link as in a hub's cache: ONNX
@@ -263,8 +285,8 @@ fn open_hint(provider: &str, message: &str) -> String {
     } else if says(&["allocate memory", "out of memory", "OOM", "bad_alloc"]) {
         "there is not enough memory for the model".to_owned()
     } else if says(&["external data", "External data", "external initializer"]) {
-        "its external data cannot be used: put the file that holds its weights beside it".to_owned()
+        "its external data cannot be used: put the file with its weights next to it".to_owned()
     } else {
-        "a newer ONNX Runtime may know its operators, or the export is broken".to_owned()
+        "a newer ONNX Runtime may support its operators, or the export is broken".to_owned()
     }
 }

@@ -1,4 +1,4 @@
-//! How a teacher is opened, and what it turns out to be.
+//! How to open a teacher, and what is known of it once it is open.
 
 use super::calls::CallRule;
 use super::choice::ReduceChoice;
@@ -11,19 +11,19 @@ use std::time::Duration;
 /// How to open a teacher.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TeacherOptions {
-    /// The `.onnx` file; external data beside it.
+    /// The `.onnx` file; external data is next to it.
     pub model: PathBuf,
     /// Where to run.
     pub device: DeviceChoice,
-    /// Threads of one run; 0 is one a core.
+    /// Threads of one run; 0 is one per core.
     pub threads: usize,
-    /// The logits' output, where its name and shape do not say.
+    /// The output with the logits, if its name and shape do not show it.
     pub logits_output: Option<String>,
     /// The longest sequence that will be run, in tokens; refused at once if the model takes less.
     pub seq_len_max: u32,
 }
 
-/// What a teacher turned out to be.
+/// What is known of an opened teacher.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TeacherInfo {
     /// V, from the shape of logits that the model gave.
@@ -38,17 +38,17 @@ pub struct TeacherInfo {
     pub logits_dtype: DType,
     /// Where logits are reduced; [`ReduceChoice::Auto`] has become one of the others.
     pub reduction: ReduceChoice,
-    /// What a user should be told, such as a fallback to the CPU.
+    /// Notes for the user, such as a fallback to the CPU.
     pub notes: Vec<String>,
     /// The shape of each call, by the length of its sequences.
     pub calls: CallRule,
-    /// How much its logits move where they should not; known once it is examined.
+    /// Noise of its logits; known after the trial.
     pub noise: Noise,
     /// The longest sequence, in tokens, that the model declares.
     pub max_seq_len: Option<u32>,
 }
 
-/// Where a teacher's time went.
+/// Time spent in a teacher.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
     /// The forward pass; with a graph head, its reduction too.

@@ -189,7 +189,7 @@ fn variable_library(variable: &str, path: &Path) -> Result<RuntimeLibrary, Teach
     Err(TeacherError::RuntimeUnfit {
         path: path.to_owned(),
         named_by: variable.to_owned(),
-        problem: "expected an absolute path, so that it means one file in every directory"
+        problem: "expected an absolute path, which means the same file in every directory"
             .to_owned(),
         min_version: MIN_RUNTIME_VERSION,
     })
@@ -208,7 +208,7 @@ fn named_library(named_by: &str, path: &Path) -> Result<RuntimeLibrary, TeacherE
         path.to_owned()
     };
     if !file.exists() {
-        return Err(unfit("the file is not there".to_owned()));
+        return Err(unfit("the file does not exist".to_owned()));
     }
     let version = runtime_version(&file).map_err(unfit)?;
     if !is_new_enough(&version) {

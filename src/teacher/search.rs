@@ -56,7 +56,7 @@ impl Place {
         let beside = executable.filter(|_| self.name == EXECUTABLE);
         let why = why_unsafe(library, beside.as_deref())?;
         Some(format!(
-            "passed over, since {why}; if it is yours, name it with --ort-lib or activate its environment"
+            "skipped, since {why}; if it is yours, pass it with --ort-lib or activate its environment"
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! What the outside sees of a model at work: options in, logits lent or signals out.
+//! The public interface of a running model: options in, logits or signals out.
 
 use super::calls::{CallRule, TokenBatch};
 use super::cancel::Canceller;
@@ -7,12 +7,29 @@ use super::device::DeviceChoice;
 use super::error::{TeacherError, is_passing_fault};
 use super::misfit::Noise;
 use super::model::Model;
+use super::open::has_cuda;
 use super::options::{TeacherInfo, TeacherOptions, Timings};
 use super::reduction::Reduction;
+use super::runtime::environment;
 use crate::onnx::{DType, Signature, read_signature};
 use crate::signals::{Logits, LogitsData, SequenceSignals, SequenceTargets, SignalsConfig};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// The device that `choice` is on this machine: `auto` is one of the others.
+///
+/// # Errors
+/// No ONNX Runtime.
+pub fn device_of(choice: DeviceChoice) -> Result<DeviceChoice, TeacherError> {
+    if choice != DeviceChoice::Auto {
+        return Ok(choice);
+    }
+    let (environment, library) = environment()?;
+    Ok(match has_cuda(environment, library) {
+        true => DeviceChoice::Cuda(0),
+        false => DeviceChoice::Cpu,
+    })
+}
 
 /// One model, loaded and ready.
 pub struct Teacher {
@@ -128,7 +145,7 @@ impl Teacher {
     /// [`TeacherError::Signals`] names batch row and position; all others are of the run itself.
     ///
     /// # Panics
-    /// If there is not one list of targets a row, or one is longer than the batch's width.
+    /// If the number of target lists is not the number of rows, or one is longer than the batch's width.
     pub fn reduce(
         &mut self,
         batch: &TokenBatch,
@@ -269,7 +286,7 @@ fn notes(model: &Model) -> Vec<String> {
     let mut notes = model.notes.clone();
     if model.signature.scales_by_batch {
         notes.push(
-            "this teacher quantises its activations by the range of a whole batch, so it is given one sequence a call; `saltworks verify --teacher` with the unquantised model tells what its labels lose".to_owned(),
+            "this teacher quantises its activations by the range of a whole batch, so it gets one sequence per call; `saltworks verify --teacher` with the unquantised model measures what its labels lose".to_owned(),
         );
     }
     notes

@@ -666,7 +666,7 @@ fn a_hybrid_models_state_starts_as_zeros_and_logits_to_keep_asks_for_all() {
 fn a_teacher_whose_rows_change_each_other_takes_one_at_a_time() {
     let mut teacher = open(&samples::dynamically_quantized()).unwrap();
     assert!(teacher.info().calls.is_alone);
-    assert!(teacher.info().notes[0].contains("one sequence a call"));
+    assert!(teacher.info().notes[0].contains("one sequence per call"));
     let alone = logits_of(&mut teacher, &batch(&[&[1, 2]])).0;
     let together = logits_of(&mut teacher, &batch(&[&[1, 2], &[9, 4]])).0;
     assert_ne!(

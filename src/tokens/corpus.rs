@@ -31,7 +31,7 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// The option, by the name of its flag, that says what a format with document borders says itself.
+    /// The option, by the name of its flag, that says what a format with document boundaries says itself.
     fn said_of_raw(&self) -> Option<(&'static str, String)> {
         let dtype = self.dtype.map(|dtype| ("--dtype", dtype.name().to_owned()));
         let eod = self.eod.map(|eod| ("--eod", eod.to_string()));
@@ -61,7 +61,7 @@ pub struct TokenCorpus {
 impl TokenCorpus {
     /// Opens a directory with `tokens.bin` and `tokens.idx` (and `corpus.json`), a Megatron prefix
     /// or either of its files, a raw `.bin` or `.npy`, or `.parquet`: a file, a folder of them, or a
-    /// glob (unpacked once into an unlinked temporary file, 4 bytes a token).
+    /// glob (unpacked once into an unlinked temporary file, 4 bytes per token).
     ///
     /// # Errors
     /// I/O, a damaged or foreign file, a `corpus.json` that disagrees with the files, an option that
@@ -133,7 +133,7 @@ impl TokenCorpus {
         corpus.json = json;
         corpus.notes.extend(layout.has_modes.then(|| {
             format!(
-                "{} holds modes of its sequences, all 0 (text): they are not used",
+                "{} has modes of its sequences, all 0 (text): they are not used",
                 idx_path.display()
             )
         }));
@@ -183,7 +183,7 @@ impl TokenCorpus {
         let wider = Sample::of(&self.tokens)?.wider_than(said, 1);
         self.notes.extend(wider.map(|wider| {
             format!(
-                "every second id of {} is 0 at --dtype {}, as if it were written as {}",
+                "every second id of {} is 0 when read with --dtype {}, as if it were written as {}",
                 self.files[0].display(),
                 said.name(),
                 wider.name()
@@ -446,7 +446,7 @@ impl TokenCorpus {
                 "the tokens were made with another tokenizer, or the file is damaged".to_owned()
             }
             Some(fits) if fits.starts_with("--") => {
-                format!("it was read as {read_as}, but its bytes fit another type: give {fits}")
+                format!("it was read as {read_as}, but its bytes fit another type: pass {fits}")
             }
             Some(fits) => format!(
                 "it was read as {read_as}, but its bytes fit {fits}: write it again as little-endian"

@@ -81,11 +81,13 @@ impl CorpusJson {
         if !(1..=CORPUS_FORMAT_VERSION).contains(&json.format_version) {
             let version = json.format_version;
             return Err(fault(format!(
-                "this program does not know format version {version}"
+                "format version {version} is unknown to this program"
             )));
         }
         match json.required_features.first() {
-            Some(feature) => Err(fault(format!("it needs the unknown feature `{feature}`"))),
+            Some(feature) => Err(fault(format!(
+                "it needs the feature `{feature}`, which is unknown to this program"
+            ))),
             None => Ok(Some(json)),
         }
     }

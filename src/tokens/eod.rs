@@ -40,7 +40,7 @@ pub(super) fn split(
     let note = match n_found {
         _ if tokens.n_tokens() == 0 => None,
         0 => Some(format!(
-            "id {eod} is nowhere in the file, which is taken as one document (--eod names the id that separates documents)"
+            "id {eod} does not occur in the file, which is treated as one document (--eod is the id that separates documents)"
         )),
         _ if said.is_some() => None,
         _ => ends.note(eod),
@@ -88,13 +88,13 @@ impl Ends {
     fn note(self, eod: u32) -> Option<String> {
         match (self.begins, self.ends) {
             (true, false) => Some(format!(
-                "the file begins with id {eod} and does not end with it, so each document is taken to begin with it (--eod-position front; if it ends them, give --eod-position back)"
+                "the file begins with id {eod} and does not end with it, so each document is assumed to begin with it (--eod-position front; if it ends them, pass --eod-position back)"
             )),
             (true, true) => Some(format!(
-                "the file begins and ends with id {eod}: each document is taken to end with it (if it begins them, give --eod-position front)"
+                "the file begins and ends with id {eod}: each document is assumed to end with it (if it begins them, pass --eod-position front)"
             )),
             (false, false) => Some(format!(
-                "the file neither begins nor ends with id {eod}: each document is taken to end with it (if it begins them, give --eod-position front)"
+                "the file neither begins nor ends with id {eod}: each document is assumed to end with it (if it begins them, pass --eod-position front)"
             )),
             (false, true) => None,
         }

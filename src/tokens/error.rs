@@ -42,7 +42,7 @@ pub enum TokensError {
         tally: Tally,
     },
     /// A tokenizer whose output is drawn at random.
-    #[error("{} has BPE dropout {dropout}, so its tokens differ from run to run: set `model.dropout` to null", path.display())]
+    #[error("{} has BPE dropout {dropout}, so its tokens would differ from run to run: set `model.dropout` to null", path.display())]
     Dropout {
         /// The tokenizer.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum TokensError {
     },
     /// A document that is too long to be encoded at once and has no place to cut it at.
     #[error(
-        "{location}: the document has {n_bytes} bytes, too long to be tokenized at once, and near byte {at} no place was found to cut it, since the tokenizer takes what is there as one word or looks further than {limit} bytes: split the document",
+        "{location}: the document has {n_bytes} bytes, too long to be tokenized at once, and there is no place to cut it near byte {at}: the tokenizer treats the text there as one word, or needs more context than {limit} bytes; split the document",
         limit = super::pieces::MAX_CONTEXT_BYTES
     )]
     NoPieces {
@@ -108,7 +108,7 @@ pub enum TokensError {
     },
     /// An id past the vocabulary, chosen or met while writing.
     #[error(
-        "id {id} is past the vocabulary of {vocab_size}: give an id below that, or the tokenizer it belongs to"
+        "id {id} is outside the vocabulary of {vocab_size}: give an id below that, or the tokenizer it belongs to"
     )]
     IdPastVocab {
         /// The id.
@@ -133,7 +133,7 @@ pub enum TokensError {
         cause: String,
     },
     /// A raw file of wider ids than it was read as.
-    #[error("{}: read as {read_as}, every second id is 0 or very small in all places that were looked at, as if it were of {fits}: give --dtype {fits}, or --dtype {read_as} if it is right", path.display())]
+    #[error("{}: read as {read_as}, every second id is 0 or very small wherever the file was sampled, as if it were written as {fits}: pass --dtype {fits}, or --dtype {read_as} if that is right", path.display())]
     Width {
         /// The token file.
         path: PathBuf,
@@ -153,7 +153,7 @@ pub enum TokensError {
         remedy: &'static str,
     },
     /// A folder with files that are no part of one corpus.
-    #[error("{} holds {other} beside Parquet files, so it is not one corpus: give the files alone, as a folder of their own or a glob in quotes such as 'DIR/*.parquet'", path.display())]
+    #[error("{} contains {other} as well as Parquet files, so it is not one corpus: move the Parquet files to a folder of their own, or give a glob in quotes such as 'DIR/*.parquet'", path.display())]
     MixedFolder {
         /// The folder, or the glob.
         path: PathBuf,
@@ -171,7 +171,7 @@ pub enum TokensError {
         remedy: String,
     },
     /// An option that the files answer.
-    #[error("{option} is {got}, expected no value: {} says itself where documents begin and of which type its ids are", path.display())]
+    #[error("{option} is {got}, expected no value: {} itself records where documents begin and the type of its ids", path.display())]
     SaidByFile {
         /// The tokens.
         path: PathBuf,
@@ -181,7 +181,7 @@ pub enum TokensError {
         got: String,
     },
     /// A type that is not that of the file's header.
-    #[error("--dtype is {got}, but the header of {} says {expected}: leave it out", path.display())]
+    #[error("--dtype is {got}, but the header of {} says {expected}: omit it", path.display())]
     DtypeSaidByFile {
         /// The file.
         path: PathBuf,
@@ -192,11 +192,11 @@ pub enum TokensError {
     },
     /// A side of an id that is not said.
     #[error(
-        "the position of the id between documents is given without that id: expected --eod (data.eod) beside --eod-position (data.eod_position)"
+        "--eod-position (data.eod_position) was given without the id between documents: add --eod (data.eod)"
     )]
     PositionWithoutEod,
     /// A file that was cut while it was read.
-    #[error("{} was cut while it was read: byte {expected} was there when it was opened; restore the file, and leave it alone while it is read", path.display())]
+    #[error("{} was truncated while it was read: it had byte {expected} when it was opened; restore the file, and do not change it while it is read", path.display())]
     CutShort {
         /// The file.
         path: PathBuf,
@@ -204,7 +204,7 @@ pub enum TokensError {
         expected: u64,
     },
     /// A token file that is not the one that was tokenized.
-    #[error("{} has BLAKE3 {got}, but {} says {expected}: the file is damaged, was changed, or is of another run of `saltworks tokenize`; restore it, or tokenize again", path.display(), json.display())]
+    #[error("{} has BLAKE3 {got}, but {} says {expected}: the file is damaged, was changed, or comes from another run of `saltworks tokenize`; restore it, or tokenize again", path.display(), json.display())]
     NotAsTokenized {
         /// The file.
         path: PathBuf,
@@ -233,13 +233,13 @@ pub enum TokensError {
         source: IdxFault,
     },
     /// Half of a Megatron pair.
-    #[error("{} is not there: a Megatron corpus is a .bin and an .idx of one name, side by side", path.display())]
+    #[error("{} does not exist: a Megatron corpus is a .bin and an .idx with the same name in one folder", path.display())]
     MissingHalf {
         /// The file that is not there.
         path: PathBuf,
     },
     /// A path that holds no token corpus.
-    #[error("{} holds no tokens: give a directory made by `saltworks tokenize`, a Megatron .bin/.idx, a raw .bin or .npy, or a .parquet with a list column `input_ids`", path.display())]
+    #[error("{} contains no tokens: give a directory made by `saltworks tokenize`, a Megatron .bin/.idx, a raw .bin or .npy, or a .parquet with a list column `input_ids`", path.display())]
     NotACorpus {
         /// The path.
         path: PathBuf,
@@ -272,7 +272,7 @@ pub enum TokensError {
         problem: String,
     },
     /// A column beside the ids of a Parquet file that does not fit them.
-    #[error("{}: column `{column}` {problem}: it says which ids are padding, in front of the text or at its end; write it as a list of 0 and 1, one for each id, or leave it out in all files", path.display())]
+    #[error("{}: column `{column}` {problem}: it marks padding at the start or the end of a row; write it as a list of 0 and 1, one for each id, or leave it out of all files", path.display())]
     ParquetColumn {
         /// The file.
         path: PathBuf,
@@ -290,7 +290,7 @@ pub enum TokensError {
         reason: String,
     },
     /// A `corpus.json` that does not belong to the token files beside it.
-    #[error("{}: `{field}` says {expected}, the token files have {got}: the files were changed or mixed, tokenize again", path.display())]
+    #[error("{}: `{field}` is {expected}, but the token files have {got}: the files were changed or mixed up; tokenize again", path.display())]
     Disagrees {
         /// The `corpus.json`.
         path: PathBuf,
@@ -302,25 +302,25 @@ pub enum TokensError {
         got: String,
     },
     /// An output directory that holds something already.
-    #[error("{} is there already: choose another --output, or replace the corpus with --overwrite", path.display())]
+    #[error("{} exists already: choose another --output, or replace it with --overwrite", path.display())]
     OutputExists {
         /// The file that is in the way.
         path: PathBuf,
     },
     /// An output directory that another process writes into.
-    #[error("another process writes a corpus into {}: wait until it has ended, or choose another --output", dir.display())]
+    #[error("another process is writing a corpus to {}: wait until it ends, or choose another --output", dir.display())]
     OutputInUse {
         /// The directory.
         dir: PathBuf,
     },
     /// An output that is to be a file and names a directory.
-    #[error("{} names a directory: give the name of the file, such as {}", path.display(), path.join("tokenizer.json").display())]
+    #[error("{} is a directory: give the name of a file, such as {}", path.display(), path.join("tokenizer.json").display())]
     OutputIsDirectory {
         /// The path.
         path: PathBuf,
     },
     /// A sequence length that cuts nothing.
-    #[error("a sequence length of 0 has no predicted position: give --seq-len 1 or more")]
+    #[error("--seq-len is 0, expected 1 or more")]
     ZeroSeqLen,
     /// No threads could be started.
     #[error("cannot start {n_threads} threads ({reason}): give a smaller --threads")]
@@ -351,7 +351,7 @@ impl TokensError {
         }
     }
 
-    /// A failed write to `path`, for `map_err`; a full disk is told apart.
+    /// A failed write to `path`, for `map_err`; a full disk has an error of its own.
     pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |source| TokensError::Storage(StorageError::io("write", &path, source))
@@ -405,7 +405,7 @@ impl Classified for TokensError {
 
 fn describe_id(id: u32) -> String {
     if id >= 1 << 31 {
-        format!("an id that is negative or past 2^31 ({id} as u32)")
+        format!("an id that is negative or above 2^31 ({id} as u32)")
     } else {
         format!("id {id}")
     }

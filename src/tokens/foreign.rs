@@ -20,7 +20,7 @@ const COMPRESSED: &str = "decompress it first";
 const TO_PARQUET: &str = "write its ids as a flat array with `numpy.ndarray.tofile`, or as Parquet with a list column `input_ids`";
 const TO_TOKENS: &str = "make tokens of it with `saltworks tokenize`";
 const WRONG_FILE: &str = "give the token file";
-const AS_PARQUET: &str = "give it the name .parquet, or pass --tokens-format parquet";
+const AS_PARQUET: &str = "rename it to .parquet, or pass --tokens-format parquet";
 
 /// Magic bytes at the beginning, the kind, and the remedy.
 const MAGICS: &[(&[u8], &str, &str)] = &[
@@ -46,17 +46,17 @@ const MAGICS: &[(&[u8], &str, &str)] = &[
     (
         b"MMIDIDX\0\0",
         "a Megatron index (.idx)",
-        "give it the name .idx beside its .bin, and give that name",
+        "rename it to .idx next to its .bin, and give that name",
     ),
     (
         b"TNTIDX\0\0",
-        "an index of the old fairseq and Megatron format",
+        "an index in the old format of fairseq and Megatron",
         "write the tokens again with --dataset-impl mmap",
     ),
     (
         NPY_MAGIC,
         "a NumPy array with a header",
-        "give it the name .npy, or pass --tokens-format nanogpt",
+        "rename it to .npy, or pass --tokens-format nanogpt",
     ),
 ];
 
@@ -84,7 +84,7 @@ pub(super) fn refuse(file: &RawFile, may_be_text: bool) -> Result<(), TokensErro
 
 const PLAIN_TEXT: Foreign = Foreign {
     what: "text",
-    remedy: "make tokens of it with `saltworks tokenize`, or give --dtype if it is a raw token file all the same",
+    remedy: "tokenize it with `saltworks tokenize`, or pass --dtype if it is a raw token file after all",
 };
 
 fn kind_of(file: &RawFile) -> Result<Option<Foreign>, TokensError> {
@@ -209,7 +209,7 @@ fn known_text(head: &[u8]) -> Option<Foreign> {
     };
     let found = if begins("version https://git-lfs") {
         (
-            "a Git LFS pointer and not the file itself",
+            "a Git LFS pointer, not the file itself",
             "fetch it with `git lfs pull`",
         )
     } else if begins("<!doctype html") || begins("<html") {

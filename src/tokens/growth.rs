@@ -16,13 +16,13 @@ pub(super) fn check_growth(parts: &[&Value]) -> Result<(), String> {
     let factor: f64 = parts.iter().map(|part| growth(part)).product();
     if factor > MAX_GROWTH {
         return Err(format!(
-            "its normalizers can make a text {factor:.0} times as long, more than {MAX_GROWTH}"
+            "its normalizers can make a text {factor:.0} times as long; the limit is {MAX_GROWTH}"
         ));
     }
     let longest = parts.iter().map(|part| longest_prepended(part)).max();
     match longest {
         Some(bytes) if bytes > MAX_PREPENDED_BYTES => Err(format!(
-            "it puts {bytes} bytes in front of every part of a text, more than {MAX_PREPENDED_BYTES}"
+            "it puts {bytes} bytes in front of every part of a text; the limit is {MAX_PREPENDED_BYTES}"
         )),
         _ => Ok(()),
     }

@@ -124,7 +124,7 @@ fn columns_of_all(paths: &[PathBuf]) -> Result<Columns, TokensError> {
         let schema = builder.schema();
         if schema.fields().find(COLUMN).is_none() {
             let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-            let problem = format!("is not there (there are: {})", names.join(", "));
+            let problem = format!("is missing (the file has: {})", names.join(", "));
             return Err(problem_of(path, problem));
         }
         let columns = Columns::of(path, schema)?;
@@ -138,8 +138,8 @@ fn columns_of_all(paths: &[PathBuf]) -> Result<Columns, TokensError> {
                 ours.names().find(|name| !theirs.contains(name))
             };
             let (column, problem) = match (one_sided(first, &columns), one_sided(&columns, first)) {
-                (Some(column), _) => (column, "is not there or of another type, but in"),
-                (None, column) => (column.unwrap_or(COLUMN), "is there, but not in"),
+                (Some(column), _) => (column, "is missing or has another type, unlike in"),
+                (None, column) => (column.unwrap_or(COLUMN), "exists, unlike in"),
             };
             let problem = format!("{problem} {}", paths[0].display());
             return Err(bad_column(path, column, problem));
@@ -360,7 +360,7 @@ impl Unpacker {
         let mut notes = Vec::new();
         if let Some(padding) = &padding {
             notes.push(format!(
-                "{} of {} ids are padding by the column `{}`, and are left out",
+                "{} of {} ids are padding according to the column `{}`, and are left out",
                 padding.n_tokens,
                 self.n_tokens + self.n_padding,
                 padding.column
@@ -368,7 +368,7 @@ impl Unpacker {
         }
         if self.n_ignored > 0 {
             notes.push(format!(
-                "{} ids have the label -100 and are no padding (as prompts that a fine-tuning masks): they are taken like the others",
+                "{} ids have the label -100 but are not padding (such as masked prompts in fine-tuning data): they are used like the others",
                 self.n_ignored
             ));
         }

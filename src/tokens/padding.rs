@@ -203,13 +203,13 @@ impl Survey {
             }
         }
         let of_labels = (has_labels && !self.labels_fit).then(|| {
-            "column `labels` has other lengths than `input_ids`, so it was not looked at for padding".to_owned()
+            "column `labels` has other lengths than `input_ids`, so it was not used to find padding".to_owned()
         });
         match length {
             Some(name) if self.lengths_fit && self.n_shorter > 0 => (Rule::Length(name), of_labels),
             Some(name) if !self.lengths_fit => {
                 let note = format!(
-                    "column `{name}` does not count the ids of every row, so it was not looked at for padding"
+                    "column `{name}` is not the number of ids in every row, so it was not used to find padding"
                 );
                 (Rule::None, of_labels.or(Some(note)))
             }

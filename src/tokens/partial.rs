@@ -1,4 +1,4 @@
-//! A file of this room in the making: buffered, and published in place of an older one.
+//! A file that is being written: buffered, and published instead of an older one.
 
 use super::corpus_json::FileStamp;
 use super::error::TokensError;

@@ -137,7 +137,7 @@ fn names_in(path: &Path) -> Result<Vec<String>, TokensError> {
         let Ok(name) = entry.file_name().into_string() else {
             return Err(TokensError::MixedFolder {
                 path: path.to_path_buf(),
-                other: format!("{}, which is no UTF-8", entry.file_name().display()),
+                other: format!("{}, which is not UTF-8", entry.file_name().display()),
             });
         };
         if !name.starts_with('.') {
@@ -196,7 +196,7 @@ fn folder_without(path: &Path, names: &[String]) -> TokensError {
         path: path.to_path_buf(),
         found,
         remedy: match fits {
-            Some(name) => format!("give one token file of it, such as {}", path.join(name).display()),
+            Some(name) => format!("give one of its token files, such as {}", path.join(name).display()),
             None => "give a directory made by `saltworks tokenize`, a folder of .parquet files with a list column `input_ids`, or one token file".to_owned(),
         },
     }

@@ -47,8 +47,7 @@ pub(super) fn open_llm_c(path: &Path) -> Result<RawTokens, TokensError> {
         LLM_C_U32 => Dtype::U32,
         _ => {
             return Err(fault(format!(
-                "magic {magic} and version {version} are neither 20240520 and 1 (u16) nor 20240801 and 7 (u32): \
-                 write it again with llm.c's current scripts, or give the ids without the header"
+                "its magic number {magic} and version {version} are neither 20240520 and 1 (u16) nor 20240801 and 7 (u32): write it again with llm.c's current scripts, or give the ids without the header"
             )));
         }
     };
@@ -82,11 +81,11 @@ pub(super) fn open_nano_gpt(path: &Path, dtype: Option<Dtype>) -> Result<RawToke
     let read_as = dtype.unwrap_or(DEFAULT_DTYPE);
     if !file.len.is_multiple_of(read_as.bytes()) {
         let reason = format!(
-            "{} bytes are no whole number of {} ids: {}",
+            "{} bytes are not a whole number of {} ids: {}",
             file.len,
             read_as.name(),
             match dtype {
-                Some(_) => "give the --dtype that it was written in, or fetch or write it again",
+                Some(_) => "pass the --dtype that it was written in, or fetch or write it again",
                 None => "fetch or write it again",
             }
         );
@@ -123,7 +122,7 @@ fn parse_npy(head: &[u8], len: u64) -> Result<NpyHeader, String> {
         2 | 3 => 4,
         other => {
             return Err(format!(
-                "version {other} of the header is not known: save it again"
+                "version {other} of the header is unknown: save it again"
             ));
         }
     };

@@ -43,7 +43,7 @@ fn of_sequence(processor: &Value) -> Result<Around, String> {
 
 fn of_template(processor: &Value) -> Result<Around, String> {
     let pieces = processor.get("single").and_then(Value::as_array);
-    let pieces = pieces.ok_or("its template for one text is no list")?;
+    let pieces = pieces.ok_or("its template for one text is not a list")?;
     let (mut around, mut n_texts) = (Around::default(), 0);
     for piece in pieces {
         if piece.get("Sequence").is_some() {
@@ -58,7 +58,9 @@ fn of_template(processor: &Value) -> Result<Around, String> {
     }
     match n_texts {
         1 => Ok(around),
-        n => Err(format!("its template for one text has the text {n} times")),
+        n => Err(format!(
+            "its template for one text contains the text {n} times, expected once"
+        )),
     }
 }
 

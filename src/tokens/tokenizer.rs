@@ -70,7 +70,7 @@ impl Tokenizer {
         if let Some(id) = ids.find(|&&id| id as usize >= entries.len()) {
             let n_ids = entries.len();
             return Err(fault(format!(
-                "its post-processor adds id {id}, past its vocabulary of {n_ids}"
+                "its post-processor adds id {id}, outside its vocabulary of {n_ids}"
             )));
         }
         Ok(Self {
@@ -296,7 +296,7 @@ fn entries_of(
     let largest = largest.ok_or("it has no tokens")?;
     if largest >= MAX_VOCAB {
         return Err(format!(
-            "id {largest} is past the largest vocabulary of {MAX_VOCAB}"
+            "id {largest} exceeds the maximum vocabulary of {MAX_VOCAB}"
         ));
     }
     let mut entries: Vec<Option<Entry>> = Vec::new();
@@ -348,8 +348,7 @@ impl Parts {
             if given != Some(*id) {
                 let given = given.map_or("none".to_owned(), |given| given.to_string());
                 return Err(format!(
-                    "added token `{content}` has id {id} in the file, but is given {given}: \
-                     added ids must follow the model's own without gaps"
+                    "added token `{content}` has id {id} in the file, but would get {given}: ids of added tokens must follow the model's own without gaps"
                 ));
             }
         }

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::{MAIN_SEPARATOR, Path};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 use tokenizers::models::TrainerWrapper;
@@ -95,13 +95,15 @@ impl TokenizerOutput {
     }
 }
 
-/// How far the reading has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How much text has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrainProgress {
     /// Bytes of the input files that were read.
     pub bytes_read: u64,
-    /// Documents taken.
+    /// Documents read.
     pub n_documents: u64,
+    /// Whether text is still being read; afterwards merges are learned, which cannot be counted.
+    pub is_reading: bool,
 }
 
 /// Learns merges from documents; the same documents give the same tokenizer, whatever the threads.
@@ -221,6 +223,7 @@ fn trainer(options: &TrainOptions) -> TrainerWrapper {
 struct Counts {
     bytes_read: AtomicU64,
     n_documents: AtomicU64,
+    is_read: AtomicBool,
 }
 
 impl Counts {
@@ -228,6 +231,7 @@ impl Counts {
         TrainProgress {
             bytes_read: self.bytes_read.load(Ordering::Relaxed),
             n_documents: self.n_documents.load(Ordering::Relaxed),
+            is_reading: !self.is_read.load(Ordering::Relaxed),
         }
     }
 }
@@ -288,7 +292,11 @@ impl Iterator for Feed {
 
     fn next(&mut self) -> Option<String> {
         if self.piece_start == self.text.len() {
-            self.text = self.next_document()?;
+            let Some(text) = self.next_document() else {
+                self.counts.is_read.store(true, Ordering::Relaxed);
+                return None;
+            };
+            self.text = text;
             self.piece_start = 0;
         }
         let rest = &self.text[self.piece_start..];
@@ -388,6 +396,21 @@ mod tests {
             assert_eq!(of_pieces, words(text), "{n_bytes}");
         }
         assert_eq!(piece_end(text, 10), text.find("\nday").unwrap() + 1);
+    }
+
+    #[test]
+    fn reading_ends_with_the_last_document() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("in.jsonl");
+        std::fs::write(&path, lines()).unwrap();
+        let documents = Documents::open(vec![path], CorpusOptions::default()).unwrap();
+        let counts = Arc::new(Counts::default());
+        let mut feed = Feed::new(documents, DEFAULT_TRAIN_TEXT_BYTES, Arc::clone(&counts));
+        feed.next().unwrap();
+        assert!(counts.now().is_reading);
+        assert_eq!(feed.count() + 1, 200);
+        assert!(!counts.now().is_reading);
+        assert_eq!(counts.now().n_documents, 200);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sequences as a view over a corpus.
 //!
-//! With N tokens, and T predicted positions a sequence at most:
+//! With N tokens, and T predicted positions per sequence at most:
 //!
 //! - `concat`: documents one after the other; sequence i holds tokens `[iT, iT + T]`, so neighbours
 //!   share a token and no target is lost; ceil((N - 1) / T) sequences.
@@ -24,7 +24,7 @@ const SPACING: u64 = 256;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Packing {
-    /// One after the other; sequences run across their borders.
+    /// One after the other; sequences run across their boundaries.
     Concat,
     /// Each cut into sequences of its own.
     Document,
@@ -35,7 +35,7 @@ pub enum Packing {
 pub struct ViewOptions {
     /// How documents are put into sequences.
     pub packing: Packing,
-    /// T, predicted positions a sequence at most.
+    /// T, predicted positions per sequence at most.
     pub seq_len: u32,
     /// An id to put in front of every sequence.
     pub sequence_bos: Option<u32>,

@@ -25,13 +25,13 @@ pub struct MicroBatch {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum KdLoss {
-    /// The K kept ids and one bucket for the rest.
+    /// The K stored ids and one bucket for the rest.
     TailBucket,
     /// Counts of draws from the teacher over their number; unbiased at the temperature they were made at.
     Sampled,
-    /// The kept ids, rescaled to sum to 1; biased, for comparison.
+    /// The stored ids, rescaled to sum to 1; biased, for comparison.
     Renormalize,
-    /// The kept ids as they are; biased, for comparison.
+    /// The stored ids as they are; biased, for comparison.
     Drop,
 }
 
@@ -47,7 +47,7 @@ impl std::fmt::Display for KdLoss {
     }
 }
 
-/// The teacher's distribution at each of N positions, kept ids only.
+/// The teacher's distribution at each of N positions, stored ids only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KdTargets {
     /// Which loss.
@@ -59,13 +59,13 @@ pub struct KdTargets {
     /// `[N]` the teacher's NLL of each target, nats, for the gate `agreement`, which is open where the
     /// student's NLL is above it; empty with every other gate.
     pub teacher_nll_n: Vec<f32>,
-    /// `[N + 1]` where the kept ids of each position start.
+    /// `[N + 1]` where the stored ids of each position start.
     pub offsets: Vec<u32>,
     /// Kept ids, distinct inside a position.
     pub ids: Vec<u32>,
     /// Their probabilities as the loss uses them: tempered, and rescaled where the loss says so.
     pub probs: Vec<f32>,
-    /// `[N]` probability outside the kept ids; `tail-bucket` only, else empty.
+    /// `[N]` probability outside the stored ids; `tail-bucket` only, else empty.
     pub tail_n: Vec<f32>,
 }
 

@@ -1,4 +1,4 @@
-//! The companion trainer: Llama-family models, from token files and from labels, no teacher running.
+//! The trainer: Llama-family models, from token files and from labels, without running a teacher.
 //!
 //! ```text
 //! config ─▶ run ─▶ data (sequences of a step) ─▶ loss (targets of a micro-batch) ─▶ model
@@ -8,11 +8,11 @@
 //!            └─▶ export (Hugging Face, ONNX), eval, plot
 //! ```
 //!
-//! There is no autograd graph: [`model`] calls the functions of `ops` forward and backward over
-//! buffers that exist before the first step, in the manner of llm.c. A teacher is only known by
-//! what its labels say: [`data`] reads them, [`loss`] turns them into targets of the fused head.
+//! There is no autograd graph: as in llm.c, [`model`] calls the functions of `ops` forward and backward
+//! over buffers that are allocated before the first step. The teacher is known only through its labels:
+//! [`data`] reads them, [`loss`] turns them into targets of the fused head.
 //!
-//! Invariant: this room names neither `teacher` nor `label`; it builds without ONNX Runtime.
+//! Invariant: this room uses neither `teacher` nor `label`, and builds without ONNX Runtime.
 
 mod batch;
 pub mod checkpoint;

@@ -1,6 +1,9 @@
+use crate::bounds::BoundsError;
 use crate::error::{Classified, Kind};
+use crate::page::PageError;
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
+use crate::tokens::TokensError;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -24,6 +27,15 @@ pub enum ViewError {
     /// The set could not be read.
     #[error(transparent)]
     Shards(#[from] ShardsError),
+    /// From `bounds`.
+    #[error(transparent)]
+    Bounds(#[from] BoundsError),
+    /// From `tokens`.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// From `page`.
+    #[error(transparent)]
+    Page(#[from] PageError),
     /// A sequence outside the labelled ranges.
     #[error("{dir} has no sequence {seq_id}; it holds {}", listed(ranges))]
     NoSuchSequence {
@@ -109,6 +121,9 @@ impl Classified for ViewError {
             ViewError::Storage(source) => source.kind(),
             ViewError::Footer { .. } => Kind::BadData,
             ViewError::Shards(source) => source.kind(),
+            ViewError::Bounds(source) => source.kind(),
+            ViewError::Tokens(source) => source.kind(),
+            ViewError::Page(source) => source.kind(),
             ViewError::NoSuchSequence { .. }
             | ViewError::NotKept { .. }
             | ViewError::NoSuchRow { .. }

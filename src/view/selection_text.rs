@@ -1,6 +1,6 @@
 //! A selection on a terminal.
 
-use super::stats_text::grouped;
+use crate::page::grouped;
 use crate::select::{ScoreBar, ScoreSummary, Summary};
 use anstyle::Style;
 

@@ -122,12 +122,14 @@ fn no_such_row(set: &LabelSet, choice: RowChoice) -> ViewError {
     }
 }
 
-/// Reads every finished shard, a row group at a time. `on_row_group` sees the rows of each.
+/// Reads every finished shard, a row group at a time; histograms have at most `n_bars` bars. `on_row_group`
+/// sees the rows of each.
 ///
 /// # Errors
 /// A damaged shard; a set of which nothing is finished.
 pub fn collect_stats(
     set: &LabelSet,
+    n_bars: usize,
     mut on_row_group: impl FnMut(&[Row]),
 ) -> Result<SetStats, ViewError> {
     let mut collector = StatsCollector::default();
@@ -154,7 +156,7 @@ pub fn collect_stats(
         set.n_shards(),
         n_shards_finished,
         columns,
-        collector.finish(),
+        collector.finish(n_bars),
     ))
 }
 

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 /// Greatest nats that histograms resolve; a vocabulary of a million has 13.8 nats of entropy.
 const MAX_NATS: f64 = 40.0;
-const N_BARS: usize = 12;
 
 /// Gathers rows; memory does not grow with them.
 #[derive(Debug, Clone)]
@@ -111,8 +110,9 @@ impl StatsCollector {
         }
     }
 
-    /// What was gathered so far.
-    pub fn finish(&self) -> LabelStats {
+    /// What was gathered so far, with histograms of at most `n_bars` bars.
+    pub fn finish(&self, n_bars: usize) -> LabelStats {
+        let distribution = |name, unit, histogram: &_| distribution(name, unit, histogram, n_bars);
         let positions = [
             distribution("target_nll", "nats", &self.nll),
             distribution("entropy", "nats", &self.entropy),
@@ -162,13 +162,14 @@ fn distribution(
     name: &'static str,
     unit: &'static str,
     histogram: &Histogram,
+    n_bars: usize,
 ) -> Option<Distribution> {
     let summary = Summary::of(histogram)?;
     Some(Distribution {
         name,
         unit,
         summary,
-        bars: bars(histogram, N_BARS),
+        bars: bars(histogram, n_bars),
     })
 }
 
@@ -195,7 +196,7 @@ mod tests {
         let mut collector = StatsCollector::default();
         collector.add(&row);
         collector.add(&row);
-        let stats = collector.finish();
+        let stats = collector.finish(12);
         assert_eq!((stats.n_rows, stats.n_targets), (2, 4));
         let names: Vec<&str> = stats.positions.iter().map(|each| each.name).collect();
         assert_eq!(names, ["target_nll", "entropy", "tail_mass"]);
@@ -213,7 +214,7 @@ mod tests {
         };
         let mut collector = StatsCollector::default();
         collector.add(&row);
-        let stats = collector.finish();
+        let stats = collector.finish(12);
         let [draws] = &stats.positions[..] else {
             panic!("{:?}", stats.positions)
         };
@@ -230,7 +231,7 @@ mod tests {
         };
         let mut collector = StatsCollector::default();
         collector.add(&row);
-        let stats = collector.finish();
+        let stats = collector.finish(12);
         assert!(stats.positions.is_empty());
         assert_eq!(stats.truncation, None);
     }
@@ -239,7 +240,7 @@ mod tests {
     fn the_json_names_unit_numbers_and_bars() {
         let mut collector = StatsCollector::default();
         collector.add(&sample_row());
-        let json = serde_json::to_value(collector.finish()).unwrap();
+        let json = serde_json::to_value(collector.finish(12)).unwrap();
         let entropy = &json["positions"][1];
         assert_eq!(entropy["name"], "entropy");
         assert_eq!(entropy["unit"], "nats");

@@ -3,6 +3,7 @@
 use super::draw::{bar_lines, sparkline};
 use super::set::{ColumnCost, SetStats};
 use super::stats::{Distribution, LabelStats};
+use crate::page::grouped;
 use anstyle::Style;
 
 /// The statistics as text; `width` is that of the terminal, in cells.
@@ -131,19 +132,6 @@ fn score_lines(scores: &[Distribution]) -> Vec<String> {
         .collect()
 }
 
-/// Digits in groups of three.
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::columns::ColumnBytes;
@@ -169,7 +157,7 @@ mod tests {
                 column,
                 bytes_per_target: 617.0,
             }],
-            labels: collector.finish(),
+            labels: collector.finish(12),
         };
         let rendered = render_stats(&stats, 90);
         let shown = anstream::adapter::strip_str(&rendered).to_string();

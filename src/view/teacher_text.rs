@@ -1,7 +1,8 @@
 //! What labels say of their teacher, on a terminal.
 
-use super::stats_text::{grouped, title};
+use super::stats_text::title;
 use crate::bounds::{BlocksOf, DivergenceBounds, Estimate, HeldOut, TeacherFigures};
+use crate::page::grouped;
 
 /// What a gap is where labels of a selection are part of it.
 const OF_SELECTION: [&str; 3] = [

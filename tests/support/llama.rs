@@ -8,6 +8,7 @@
     reason = "each test file uses a part of it"
 )]
 
+use saltworks::pretrained::Llama3Scaling;
 use saltworks::train::model::{ModelSpec, Params};
 
 /// Logits `[T, V]` of one sequence, flat.
@@ -129,6 +130,7 @@ fn rotate(spec: &ModelSpec, x: &mut [f64], position: usize) {
         for i in 0..width {
             let pair = i % (width / 2);
             let frequency = 1.0 / spec.rope_theta.powf((2 * pair) as f64 / width as f64);
+            let frequency = scaled(spec, frequency);
             let angle = position as f64 * frequency;
             let half_turned = if i < width / 2 {
                 -before[i + width / 2]
@@ -137,6 +139,23 @@ fn rotate(spec: &ModelSpec, x: &mut [f64], position: usize) {
             };
             head[i] = before[i] * angle.cos() + half_turned * angle.sin();
         }
+    }
+}
+
+/// `_compute_llama3_parameters` of `modeling_rope_utils.py`.
+fn scaled(spec: &ModelSpec, frequency: f64) -> f64 {
+    let Some(scaling) = spec.rope_scaling else {
+        return frequency;
+    };
+    let n_turns = frequency * scaling.n_original as f64 / std::f64::consts::TAU;
+    if n_turns > scaling.high_freq_factor {
+        frequency
+    } else if n_turns < scaling.low_freq_factor {
+        frequency / scaling.factor
+    } else {
+        let span = scaling.high_freq_factor - scaling.low_freq_factor;
+        let share = (n_turns - scaling.low_freq_factor) / span;
+        frequency * (share + (1.0 - share) / scaling.factor)
     }
 }
 
@@ -178,6 +197,7 @@ pub fn spec() -> ModelSpec {
         d_ff: 40,
         max_seq_len: 64,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings: false,
     }
@@ -210,6 +230,18 @@ pub fn specs() -> Vec<(&'static str, ModelSpec)> {
             "heads wider than the model",
             ModelSpec {
                 head_dim: 10,
+                ..tied(false)
+            },
+        ),
+        (
+            "angles scaled as those of Llama 3.1 are",
+            ModelSpec {
+                rope_scaling: Some(Llama3Scaling {
+                    factor: 8.0,
+                    low_freq_factor: 1.0,
+                    high_freq_factor: 4.0,
+                    n_original: 32,
+                }),
                 ..tied(false)
             },
         ),

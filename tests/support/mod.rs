@@ -35,7 +35,7 @@ pub const VOCAB_SIZE: u64 = 300;
 /// The id that ends documents in the test tokens.
 pub const EOD: u16 = 299;
 
-/// A teacher of random weights, and tokens with document borders, in a temporary directory.
+/// A teacher of random weights, and tokens with document boundaries, in a temporary directory.
 pub struct Inputs {
     pub dir: tempfile::TempDir,
 }

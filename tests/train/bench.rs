@@ -189,7 +189,7 @@ pub(crate) fn numbers(metrics: &[Value], kind: &str, key: &str) -> Vec<f64> {
 
 /// The sequences of the batch that a message names.
 pub(crate) fn listed_seq_ids(printed: &str) -> Vec<u64> {
-    let listed = printed.split("held the sequences ").nth(1).unwrap();
+    let listed = printed.split("had the sequences ").nth(1).unwrap();
     let listed = listed.split(" of data.labels").next().unwrap();
     listed.split(", ").map(|id| id.parse().unwrap()).collect()
 }

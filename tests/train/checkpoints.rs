@@ -1,4 +1,4 @@
-//! Which checkpoints stay, and which one a run goes on from.
+//! Which checkpoints stay, and which one a run resumes from.
 
 use crate::bench::{Bench, slow};
 use crate::support::process::{flip, signal, spawn, wait_for};
@@ -44,7 +44,7 @@ fn a_run_that_went_back_and_was_stopped_goes_on_from_where_it_was_stopped() {
     let printed = text(&output);
     assert_eq!(output.status.code(), Some(75), "{printed}");
     assert!(
-        printed.contains("--resume in place of --resume-from"),
+        printed.contains("--resume instead of --resume-from"),
         "{printed}"
     );
     assert!(bench.steps("run").last().unwrap() < &24);

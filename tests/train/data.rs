@@ -136,7 +136,10 @@ fn a_run_goes_on_with_the_labels_that_it_began_with_when_they_were_extended() {
     stopped(&bench, "run");
     succeed(&mut label("100..150"));
     let said = text(&succeed(&mut bench.resume("run")));
-    assert!(said.contains("was extended since this run began"), "{said}");
+    assert!(
+        said.contains("was extended since this run started"),
+        "{said}"
+    );
     assert!(
         said.contains("the 100 sequences that it had then"),
         "{said}"
@@ -190,5 +193,5 @@ fn a_validation_on_text_that_is_trained_on_is_noticed() {
     let held_out = bench.path("held-out.bin");
     let bench = bench.with_path("data.validation", &held_out);
     let said = text(&succeed(bench.run("other").args(["--dry-run"])));
-    assert!(!said.contains("data.validation has"), "{said}");
+    assert!(!said.contains("data.validation is"), "{said}");
 }

@@ -53,7 +53,7 @@ fn a_log_that_cannot_be_written_stops_the_run_with_a_checkpoint_of_the_steps_don
     let log = bench.path("run/metrics.jsonl");
     let printed = fail_with(failing_at(&mut command, 3, &log), 1);
     assert!(
-        printed.contains("step 3 could not be logged") && printed.contains("no space left"),
+        printed.contains("cannot log step 3") && printed.contains("no space left"),
         "{printed}"
     );
     assert!(

@@ -21,7 +21,7 @@ fn a_loss_that_is_no_number_stops_before_the_update_and_names_step_and_sequences
     assert!(printed.contains(&format!("{saved} is saved")), "{printed}");
     let init = format!("init={saved}");
     assert!(
-        printed.contains(&format!("init = {saved:?} in place of [model]")),
+        printed.contains(&format!("init = {saved:?} instead of [model]")),
         "{printed}"
     );
     let again = fail_with(&mut bench.resume("run"), 3);
@@ -44,7 +44,7 @@ fn a_loss_that_is_no_number_in_the_first_step_leaves_nothing_to_begin_from() {
         printed.contains("step 1: the ") && printed.contains("nothing was trained yet"),
         "{printed}"
     );
-    assert!(printed.contains("begin a new run"), "{printed}");
+    assert!(printed.contains("start a new run"), "{printed}");
     assert!(bench.steps("run").is_empty());
 }
 

@@ -460,7 +460,7 @@ fn generation_ends_at_the_models_limit_and_refuses_what_it_cannot_do() {
     ]);
     let printed = text(&succeed(&mut generate));
     assert!(
-        printed.contains("61 tokens; the model is for no more positions"),
+        printed.contains("61 tokens; the model's maximum length reached"),
         "{printed}"
     );
     let long = "a".repeat(64);
@@ -545,7 +545,7 @@ fn what_is_there_or_is_not_is_told_apart_from_a_failure_of_the_system() {
     let place = Workplace::new();
     let trainer = || Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
     let printed = fail_with(trainer().arg("plot").arg(place.path("model")), 2);
-    assert!(printed.contains("is no run"), "{printed}");
+    assert!(printed.contains("is not a run"), "{printed}");
     let mut init = trainer();
     init.arg("init").arg("--output").arg(place.path("run"));
     succeed(&mut init);

@@ -164,7 +164,7 @@ fn the_limit_of_an_exported_model_is_known_to_the_labelling_side() {
     export_with_tokens(dir.path(), &params_of(&spec()));
     let printed = fail_with(&mut label(dir.path(), "65"), 2);
     assert!(
-        printed.contains("sequences of 65 tokens are longer than the 64 that")
+        printed.contains("sequences of 65 tokens exceed the limit of 64")
             && printed.contains("config.json"),
         "{printed}"
     );

@@ -122,7 +122,7 @@ fn labels_that_a_model_cannot_be_evaluated_on_are_refused() {
         (&["--seq-len", "16"], "--seq-len"),
         (
             &["--sequences", "100000..100001"],
-            "none of the sequences that are asked for",
+            "none of the requested sequences",
         ),
     ] {
         let refused = fail_with(&mut eval(&bench.labels, more), 2);

@@ -93,7 +93,7 @@ fn only_selected_sequences_are_read_in_stage_1_by_its_mode_and_by_its_control() 
         let printed = text(&succeed(
             bench.run(mode).args(["--set", &format!("kd.mode={mode}")]),
         ));
-        assert!(printed.contains("does not say which labels it was made for"));
+        assert!(printed.contains("does not record the labels it was made for"));
         assert_eq!(
             numbers(&metrics(&bench.path(mode)), "train", "omega")[0],
             omega

@@ -36,13 +36,16 @@ fn a_dry_run_says_what_it_takes_and_writes_nothing() {
     for line in [
         "model       14032 parameters: d 16, 2 layers, 2 heads, V 300\n",
         "memory      2 MiB at the peak: parameters 1 MiB, gradients 1 MiB, moments 1 MiB, activations 1 MiB, data 1 MiB",
-        "data        48 of 188 labelled sequences, 48 of 140 sequences of the corpus (48 more are left to stage 1); up to 3072 tokens\n",
+        "data        48 of 188 labelled sequences, 48 of 140 sequences of the corpus (48 more are reserved for stage 1); up to 3072 tokens\n",
         "stages      12 steps on labelled sequences (KD tail-bucket, tau 1, omega 0.5), then 12 of CE on the corpus\n",
         "schedule    24 steps of 4 sequences on 2 threads; lr 0.01 cosine, warm-up of 4 steps\nnothing was written\n",
     ] {
         assert!(printed.contains(line), "{line}: {printed}");
     }
-    assert!(!printed.contains("note: not begun"), "{printed}");
+    assert!(
+        !printed.contains("note: this run would not start"),
+        "{printed}"
+    );
     assert!(!bench.path("run").exists());
 }
 
@@ -52,7 +55,7 @@ fn a_dry_run_says_where_its_output_is_taken() {
     std::fs::create_dir(bench.path("run")).unwrap();
     std::fs::write(bench.path("run/plan.json"), "{}").unwrap();
     let printed = text(&succeed(bench.run("run").arg("--dry-run")));
-    let note = "note: not begun as it is: ";
+    let note = "note: this run would not start: ";
     assert!(
         printed.contains(note) && printed.contains("plan.json"),
         "{printed}"
@@ -75,7 +78,7 @@ fn what_cannot_work_is_refused_in_the_first_seconds_and_writes_nothing() {
         (&["data.seq_len=16"], 2, &["data.seq_len", "32"]),
         (&["data.packing=document"], 2, &["data.packing"]),
         (&["kd.tau=3"], 2, &["kd.tau"]),
-        (&["kd.loss=sampled"], 2, &["kd.loss", "draws at 0.8"]),
+        (&["kd.loss=sampled"], 2, &["kd.loss", "samples at 0.8"]),
         (&["data.labels=nowhere"], 2, &["nowhere"]),
         (&["data.tokens=nowhere"], 2, &["nowhere"]),
         (&["data.validation=nowhere"], 2, &["nowhere"]),
@@ -140,7 +143,7 @@ fn labels_of_another_vocabulary_than_the_models_are_refused() {
     let refused = fail_with(bench.run("run").args(["--set", &init]), 2);
     assert!(
         refused.contains("has a vocabulary of 310 ids, but")
-            && refused.contains("has 300: use labels and tokens of one tokenizer"),
+            && refused.contains("has 300: use labels and tokens of the same tokenizer"),
         "{refused}"
     );
 }

@@ -20,8 +20,7 @@ pub(crate) struct Configuration {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Set a key over the file, with the table that it stands in, such as train.steps=2000; `KEY=` takes it
-    /// out. May be repeated.
+    /// Override a key of the file, such as train.steps=2000; `KEY=` removes it. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
 }
@@ -37,7 +36,7 @@ impl Configuration {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
 pub(crate) struct Json {
-    /// One JSON object in place of text.
+    /// Print one JSON object instead of text.
     #[arg(long = "json", id = "json", help_heading = OUTPUT)]
     pub(crate) is_asked: bool,
 }
@@ -56,7 +55,7 @@ impl Json {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
 pub(crate) struct Overwrite {
-    /// Replace what is in the output.
+    /// Replace existing output.
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) overwrite: bool,
 }
@@ -65,7 +64,7 @@ pub(crate) struct Overwrite {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
 pub(crate) struct Threads {
-    /// Threads; 0 for one a core. Results are the same for any number.
+    /// Threads; 0 for one per core. Results are the same for any number.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = SPEED)]
     pub(crate) threads: usize,
 }

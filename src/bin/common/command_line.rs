@@ -52,7 +52,7 @@ fn with_local_path(argument: Arg) -> Arg {
     }
 }
 
-/// More only take time to start; 0 is one a core.
+/// More only take time to start; 0 is one per core.
 fn n_threads() -> ValueParser {
     RangedU64ValueParser::<usize>::new().range(0..=256).into()
 }

@@ -16,7 +16,7 @@ const EXAMPLES: &str = concat!(
     env!("CARGO_BIN_NAME"),
 );
 
-/// Print a shell's completions for this program.
+/// Print completions for a shell.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -16,16 +16,16 @@ const EXAMPLES: &str = concat!(
     " man --output man1",
 );
 
-/// Print a command's man page, or write those of all commands.
+/// Print the man page of a command, or write those of all commands.
 ///
-/// A page is roff, for `man -l`.
+/// Pages are in roff format, for `man -l`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The command whose page is printed; none for the program's own.
+    /// The command; without one, the page of the program itself.
     #[arg(value_name = "COMMAND", conflicts_with = "output")]
     command: Vec<String>,
-    /// Directory for the pages of all commands.
+    /// Write the pages of all commands to this directory.
     #[arg(long, short, value_name = "DIR", help_heading = OUTPUT)]
     output: Option<PathBuf>,
 }

@@ -5,6 +5,8 @@ pub(crate) mod arguments;
 pub(crate) mod command_line;
 pub(crate) mod completions;
 pub(crate) mod exit;
+#[allow(dead_code, reason = "each binary uses its part")]
+pub(crate) mod invocation;
 pub(crate) mod man;
 #[allow(dead_code, unused, reason = "each binary uses its part")]
 pub(crate) mod print;

@@ -87,6 +87,13 @@ pub(crate) fn json(value: &impl Serialize, is_pretty: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// A number with its noun, in the plural where it is not 1.
+#[allow(dead_code, reason = "each binary uses its part")]
+pub(crate) fn counted(n: u64, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", indicatif::HumanCount(n))
+}
+
 /// Progress as one JSON line, on standard error.
 pub(crate) fn json_note(value: &impl Serialize) {
     if let Ok(json) = serde_json::to_string(value) {

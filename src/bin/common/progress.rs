@@ -7,7 +7,7 @@ use indicatif::{
 };
 use serde::Serialize;
 use std::io::IsTerminal;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Time between two lines.
@@ -22,7 +22,7 @@ pub(crate) enum Style {
     Bar,
     /// A line of text every five seconds.
     Plain,
-    /// A JSON object every five seconds, one a line.
+    /// A JSON object every five seconds, one per line.
     Json,
     /// Nothing.
     None,
@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// How progress is shown on standard error [default: bar on a terminal, else plain]
     #[arg(long, global = true, value_name = "STYLE", help_heading = "Messages")]
     progress: Option<Style>,
-    /// Print results and errors, and no progress or notes
+    /// Print only results and errors, no progress or notes
     #[arg(long, short, global = true, help_heading = "Messages")]
     quiet: bool,
 }
@@ -76,7 +76,13 @@ pub(crate) struct Display {
     /// Hidden where none is shown.
     bar: ProgressBar,
     began: Instant,
-    last_line: Mutex<Instant>,
+    last_line: Mutex<LastLine>,
+}
+
+/// The line that was printed last, which is not repeated, and when.
+struct LastLine {
+    at: Instant,
+    text: String,
 }
 
 /// What is known of work that is only counted.
@@ -110,7 +116,10 @@ impl Display {
             unit,
             bar: bar.with_style(template.expect("no more than known keys")),
             began: Instant::now(),
-            last_line: Mutex::new(Instant::now()),
+            last_line: Mutex::new(LastLine {
+                at: Instant::now(),
+                text: String::new(),
+            }),
         }
     }
 
@@ -129,7 +138,7 @@ impl Display {
             Style::Plain | Style::Json if !self.is_time(is_last) => {}
             Style::Plain => {
                 draw(&self.bar);
-                say!("{}", self.line());
+                self.say_if_new(self.line());
             }
             Style::Json => print::json_note(&now()),
         }
@@ -162,13 +171,25 @@ impl Display {
     }
 
     fn is_time(&self, is_last: bool) -> bool {
-        let last_line = self.last_line.lock();
-        let mut last_line = last_line.unwrap_or_else(PoisonError::into_inner);
-        let is_time = is_last || last_line.elapsed() >= LINE_INTERVAL;
+        let mut last_line = self.last_line();
+        let is_time = is_last || last_line.at.elapsed() >= LINE_INTERVAL;
         if is_time {
-            *last_line = Instant::now();
+            last_line.at = Instant::now();
         }
         is_time
+    }
+
+    fn say_if_new(&self, line: String) {
+        let mut last_line = self.last_line();
+        if last_line.text != line {
+            say!("{line}");
+            last_line.text = line;
+        }
+    }
+
+    fn last_line(&self) -> MutexGuard<'_, LastLine> {
+        let last_line = self.last_line.lock();
+        last_line.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counted(&self, n_done: u64) -> Counted {

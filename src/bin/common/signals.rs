@@ -27,7 +27,7 @@ pub(crate) fn interrupt(interrupt: Interrupt, notice: &'static str) -> Result<In
 #[allow(dead_code, reason = "each binary uses its part")]
 pub(crate) fn end_on_signal() -> Result<()> {
     listen(|| {
-        say!("stopped; the same command begins again");
+        say!("stopped; the same command starts again");
         end_now();
     })
 }
@@ -42,7 +42,7 @@ fn listen(mut on_signal: impl FnMut() + Send + 'static) -> Result<()> {
     if !is_ignored(SIGHUP) {
         wanted.push(SIGHUP);
     }
-    let mut signals = Signals::new(wanted).context("cannot listen to signals")?;
+    let mut signals = Signals::new(wanted).context("cannot handle signals")?;
     let thread = std::thread::Builder::new().name("signals".into());
     let listen = move || signals.forever().for_each(|_| on_signal());
     thread.spawn(listen).context("cannot start a thread")?;

@@ -13,7 +13,7 @@ pub(crate) static LONG: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The commit that was checked out, else what `SALTWORKS_COMMIT` said in the build, else `unknown`.
-fn commit() -> &'static str {
+pub(crate) fn commit() -> &'static str {
     #[cfg(saltworks_git)]
     if let Ok(commit) = std::str::from_utf8(&COMMIT) {
         return commit;

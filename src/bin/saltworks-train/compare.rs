@@ -1,13 +1,15 @@
 //! `saltworks-train compare`: a grid of runs, and what it shows.
 
 use super::opened::{end_now, end_when_interrupted};
+use super::samples;
 use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
+use crate::common::invocation;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{Display, time_left};
 use saltworks::experiment::report::{self, ReportInputs};
 use saltworks::experiment::{
-    self, Choice, Experiment, ExperimentConfig, GridSnapshot, Results, Watch,
+    self, Experiment, ExperimentConfig, GridSnapshot, Results, RunFilter, Watch,
 };
 use std::path::{Path, PathBuf};
 
@@ -16,10 +18,10 @@ Examples:
   saltworks-train compare --config examples/experiment.toml
   saltworks-train compare --config examples/experiment.toml --only baseline,salt --seeds 0";
 
-/// Train every arm with every seed, evaluate them, and compare.
+/// Train every arm with every seed, evaluate all models, and compare them.
 ///
-/// Runs that were stopped go on, and what is finished is not done again: the same command does
-/// everything that is missing. Results are written after every cell.
+/// The same command resumes a stopped experiment and does what is missing; finished runs are not
+/// repeated. Results are written after every run.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -45,11 +47,11 @@ pub(crate) struct Args {
     )]
     seeds: Vec<u64>,
 
-    /// Open everything, say what there is to do, and write nothing.
+    /// Open all inputs, print what there is to do, and write nothing.
     #[arg(long, help_heading = OUTPUT)]
     dry_run: bool,
 
-    /// Write the results of what is there, and train nothing; also while another process trains.
+    /// Write the results so far and train nothing, even while another process trains.
     #[arg(long, help_heading = OUTPUT, conflicts_with_all = ["dry_run", "only", "seeds"])]
     report_only: bool,
 
@@ -61,15 +63,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = ExperimentConfig::of(args.configuration.layers()?)?;
     let output = config.output.clone();
     let report = config.report_inputs();
+    let prompt = config.report.prompt.clone();
     let results = if args.report_only {
         end_when_interrupted()?;
         experiment::write(&config)?
     } else {
-        let choice = Choice {
+        let filter = RunFilter {
             arms: args.only,
             seeds: args.seeds,
         };
-        let experiment = Experiment::open(config, &choice)?;
+        let experiment = Experiment::open(config, &filter)?;
         for (what, text) in experiment.describe()? {
             say!("{what:<12}{text}");
         }
@@ -80,13 +83,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
             out!("nothing was written");
             return Ok(());
         }
-        work(&experiment)?
+        work(&experiment, &output)?
     };
     if !args.json.print(&results)? {
         print::block(&format!("{}\n", experiment::to_text(&results)));
         for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
             out!("{}", output.join(name).display());
         }
+    }
+    if let Some(prompt) = prompt.filter(|_| !args.report_only) {
+        samples::write(&output, &results, &samples::Options::of(prompt))?;
     }
     let page = write_report(&output, &results, &report)?;
     if let Some(page) = page.filter(|_| !args.json.is_asked) {
@@ -107,7 +113,7 @@ fn write_report(
     }
     if results.arm(&results.baseline).is_none() {
         let baseline = &results.baseline;
-        say!("note: no report yet: it compares with the arm {baseline}, which has not begun");
+        say!("note: no report yet: it compares with the arm {baseline}, which has not started");
         return Ok(None);
     }
     let written = report::write(output, results, inputs)?;
@@ -117,15 +123,16 @@ fn write_report(
     Ok(Some(written.page))
 }
 
-fn work(experiment: &Experiment) -> Result<experiment::Results> {
+fn work(experiment: &Experiment, output: &Path) -> Result<experiment::Results> {
     let display = Display::new(0, "steps");
     let watch = Watch {
+        on_start: &|| invocation::record(output),
         on_note: &|text| display.say(text),
         on_progress: &|snapshot| show(&display, snapshot),
     };
     let interrupt = super::signals::interrupt()?;
     let results = experiment.run(&interrupt, &watch)?;
-    // What is left is the report, which is made anew by the next call.
+    // What is left is the report, which is made again by the next call.
     interrupt.when_requested(end_now);
     display.finish();
     Ok(results)
@@ -139,7 +146,7 @@ fn show(display: &Display, snapshot: &GridSnapshot) {
             bar.set_length(snapshot.step.n_steps);
             bar.set_position(snapshot.step.step);
             bar.set_message(format!(
-                "cell {} of {}: {}, seed {}, {}  loss {:.4}  {:.0} tokens/s  {} left of all",
+                "run {} of {}: {}, seed {}, {}  loss {:.4}  {:.0} tokens/s  {} left in total",
                 snapshot.cell,
                 snapshot.n_cells,
                 snapshot.arm,

@@ -32,8 +32,8 @@ Examples:
   saltworks-train eval --model runs/llm --labels labels --json
   saltworks-train eval --model runs/llm --probe copy";
 
-/// Measure a model on a token corpus or on text (NLL, perplexity, bits per byte, calibration), or
-/// beside its teacher on labels; or probe how well it copies from its context.
+/// Evaluate a model on a token corpus or on text (NLL, perplexity, bits per byte, calibration),
+/// compare it with its teacher on labels, or probe how well it copies from its context.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("input").required(true).args(["tokens", "text", "labels", "probe"])))]
 #[command(after_help = EXAMPLES)]
@@ -46,12 +46,11 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Tokens", value_name = "PATH")]
     tokens: Option<PathBuf>,
 
-    /// Format of the tokens where it cannot be told from the file.
+    /// Format of the tokens, if the file does not show it.
     #[arg(long, help_heading = "Tokens", value_name = "FORMAT", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
     tokens_format: Option<TokenFormat>,
 
-    /// Type of the ids in a token file without a header. Default: u16, unless the bytes are seen to be
-    /// wider.
+    /// Type of the ids in a token file without a header. Default: u16; refused if the ids look wider.
     #[arg(long, help_heading = "Tokens", value_name = "TYPE", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
     dtype: Option<Dtype>,
 
@@ -69,17 +68,17 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Sequences", value_name = "PACKING")]
     packing: Option<Packing>,
 
-    /// Sequence length T: predicted positions a sequence. Default: the longest the model is for, and
-    /// 2048 at most.
+    /// Sequence length T: predicted positions per sequence. Default: the model's maximum, but at
+    /// most 2048.
     #[arg(long, help_heading = "Sequences", value_name = "T")]
     seq_len: Option<u32>,
 
-    /// Id put in front of every sequence.
+    /// Id before every sequence.
     #[arg(long, help_heading = "Sequences", value_name = "ID")]
     sequence_bos: Option<u32>,
 
-    /// Id behind every document of --text (auto: as `saltworks tokenize` has it); of raw --tokens,
-    /// which have no document boundaries of their own, the id that splits them.
+    /// Id after every document of --text (auto: as in `saltworks tokenize`). For raw --tokens,
+    /// which record no document boundaries: the id that separates documents.
     #[arg(
         long,
         help_heading = "Tokens",
@@ -88,8 +87,8 @@ pub(crate) struct Args {
     )]
     eod: SpecialChoice,
 
-    /// Where that id stands in raw --tokens: front or back of each document. Default: as the file's ends
-    /// tell.
+    /// Position of that id in raw --tokens: front or back of each document. Default: inferred from the
+    /// two ends of the file.
     #[arg(long, help_heading = "Tokens", value_name = "POSITION", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
     eod_position: Option<EodPosition>,
 
@@ -97,7 +96,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Sequences", value_name = "N", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
     max_sequences: Option<u64>,
 
-    /// Positions a pass of the model (speed and memory only).
+    /// Positions per forward pass (affects only speed and memory).
     #[arg(long, help_heading = SPEED, value_name = "N", default_value_t = DEFAULT_BATCH_POSITIONS)]
     batch_tokens: usize,
 
@@ -108,7 +107,7 @@ pub(crate) struct Args {
     json: Json,
 }
 
-/// Which text, and what of it.
+/// Text to evaluate on.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(next_help_heading = "Text")]
@@ -118,16 +117,16 @@ struct TextArgs {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     text: Vec<std::ffi::OsString>,
 
-    /// JSON field, or Parquet column, that holds the text.
+    /// JSON field or Parquet column with the text.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_TEXT_FIELD)]
     text_field: String,
 
-    /// Count lines that are not documents and continue, instead of stopping at the first.
+    /// Skip and count lines that are not documents, instead of stopping at the first.
     #[arg(long)]
     skip_bad_lines: bool,
 
-    /// What stands between the documents inside one text, such as <|endoftext|>; white space
-    /// around each is left out.
+    /// Separator between documents within one text, such as <|endoftext|>; white space around
+    /// documents is removed.
     #[arg(
         long,
         value_name = "STRING",
@@ -136,15 +135,17 @@ struct TextArgs {
     )]
     split_on: Option<String>,
 
-    /// Id in front of every document; auto: what the tokenizer's post-processor puts there.
+    /// Id before every document; auto: the ids that the tokenizer's post-processor adds before a
+    /// text.
     #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     bos: SpecialChoice,
 
-    /// Score documents apart by the value of this JSON field or Parquet column.
+    /// Group documents by the value of this JSON field or Parquet column, and score each group.
     #[arg(long, value_name = "FIELD", requires = "text", conflicts_with_all = ["tokens", "labels", "probe"])]
     by: Option<String>,
 
-    /// Of that value, only what stands before this: with / an id such as poem/13 counts as poem.
+    /// Use only the part of that value before this text: with / an id such as poem/13 counts as
+    /// poem.
     #[arg(
         long,
         value_name = "STRING",
@@ -258,7 +259,7 @@ impl Args {
         }
         if tokenizer.is_none() {
             say!(
-                "note: without a tokenizer.json there are no bits per byte; --tokenizer would name one"
+                "note: without a tokenizer.json, bits per byte cannot be computed; pass one with --tokenizer"
             );
         }
         Ok(Input::Tokens(Box::new(corpus)))

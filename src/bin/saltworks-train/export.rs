@@ -20,9 +20,9 @@ Examples:
 
 /// Write a model as a Hugging Face directory, as ONNX, or both.
 ///
-/// The directory holds config.json, model.safetensors (f32) and tokenizer.json, and loads in
+/// The directory contains config.json, model.safetensors (f32) and tokenizer.json, and loads in
 /// transformers as LlamaForCausalLM. The ONNX model takes `input_ids` int64 [batch, sequence], both
-/// dynamic, and gives `logits` f32; `saltworks label` takes it as a teacher.
+/// dynamic, and outputs `logits` f32; it can be a teacher for `saltworks label`.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["output", "onnx"])))]
 #[command(after_help = EXAMPLES)]
@@ -34,12 +34,12 @@ pub(crate) struct Args {
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: Option<PathBuf>,
 
-    /// File for the ONNX model. A config.json beside it, which is written if there is none, tells
-    /// `saltworks label` the longest sequence.
+    /// File for the ONNX model. `saltworks label` reads the maximum sequence length from the
+    /// config.json next to it, which is written if there is none.
     #[arg(long, help_heading = OUTPUT, value_name = "FILE")]
     onnx: Option<PathBuf>,
 
-    /// Put the ONNX model's weights into FILE.data beside it; needed past 2 GiB.
+    /// Write the ONNX model's weights to FILE.data next to it; needed above 2 GiB.
     #[arg(long, help_heading = OUTPUT, requires = "onnx")]
     external_data: bool,
 
@@ -173,7 +173,7 @@ fn write_directory(
         }
         None => {
             say!(
-                "note: there is no tokenizer.json, so none goes with the model; --tokenizer would name one"
+                "note: there is no tokenizer.json, so the model is written without one; pass one with --tokenizer"
             );
             None
         }
@@ -205,7 +205,7 @@ fn write_onnx_beside_config(
         std::fs::read(&config).map_err(|source| StorageError::io("read", &config, source))?;
     if there != text.as_bytes() {
         say!(
-            "note: {} was there already and is not this model's; `saltworks label` reads the longest sequence from it",
+            "note: {} existed already and does not belong to this model; `saltworks label` reads the maximum sequence length from it",
             config.display()
         );
     }

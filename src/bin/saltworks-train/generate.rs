@@ -4,6 +4,7 @@ use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool}
 use crate::common::arguments::{Json, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
+use saltworks::interrupt::Interrupt;
 use saltworks::tokens::{SpecialChoice, Tokenizer};
 use saltworks::train::eval::{SampleOptions, Stop, generate};
 use saltworks::train::model::{Capacity, Network};
@@ -12,18 +13,18 @@ const EXAMPLES: &str = "\
 Example:
   saltworks-train generate --model runs/llm --prompt \"The sea\" --temperature 0.8";
 
-/// Let a model continue a prompt, to see what it writes.
+/// Continue a prompt with a model.
 ///
-/// Every token recomputes the whole text before it (there is no cache of keys and values), which is
-/// fine for a few lines. Prompt and text together are at most as long as the model is for.
+/// There is no KV cache: every token recomputes the whole text before it, which is fast enough for
+/// a few lines. Prompt and text together have at most the model's maximum length.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
-    model: ModelArgs,
+    pub(crate) model: ModelArgs,
 
-    /// Text to continue. Without one the model begins a text, after the id that ends another.
+    /// Text to continue. Without one the model starts a new text, after the id that ends a text.
     #[arg(
         long,
         help_heading = "Text",
@@ -31,92 +32,118 @@ pub(crate) struct Args {
         default_value = "",
         allow_hyphen_values = true
     )]
-    prompt: String,
+    pub(crate) prompt: String,
 
-    /// Tokens to write at most.
+    /// Maximum number of tokens to generate.
     #[arg(long, help_heading = "Text", value_name = "N", default_value_t = 128)]
-    max_tokens: usize,
+    pub(crate) max_tokens: usize,
 
-    /// Divides the logits: below 1 keeps to the likely, above 1 strays; 0 always takes the likeliest.
+    /// Sampling temperature; 0 always takes the most likely token.
     #[arg(long, help_heading = "Text", value_name = "TAU", default_value_t = 1.0)]
-    temperature: f64,
+    pub(crate) temperature: f64,
 
-    /// Draw from the K likeliest tokens only. Default: from all.
+    /// Sample from the K most likely tokens. Default: from all.
     #[arg(long, help_heading = "Text", value_name = "K")]
-    top_k: Option<usize>,
+    pub(crate) top_k: Option<usize>,
 
-    /// Seed of the draws: the same one writes the same text.
+    /// Seed of the sampling: the same seed gives the same text.
     #[arg(long, help_heading = "Text", value_name = "SEED", default_value_t = 0)]
-    seed: u64,
+    pub(crate) seed: u64,
 
-    /// Texts to write.
+    /// Number of texts.
     #[arg(long, help_heading = "Text", value_name = "N", default_value_t = 1)]
-    samples: u64,
+    pub(crate) samples: u64,
 
-    /// Id in front of the prompt; auto: what the tokenizer's post-processor puts there, else the
-    /// bos_token_id of the model's config.json.
+    /// Id before the prompt; auto: the ids that the tokenizer's post-processor adds before a text,
+    /// or else the bos_token_id of the model's config.json.
     #[arg(
         long,
         help_heading = "Text",
         value_name = "TOKEN|ID|auto|none",
         default_value_t
     )]
-    bos: SpecialChoice,
+    pub(crate) bos: SpecialChoice,
 
-    /// Id that ends a text; auto: the eos_token_id of the model's config.json, and what ends a
-    /// document of the tokenizer.
+    /// Id that ends a text; auto: the eos_token_id of the model's config.json, and the tokenizer's
+    /// end of a document.
     #[arg(
         long,
         help_heading = "Text",
         value_name = "TOKEN|ID|auto|none",
         default_value_t
     )]
-    eod: SpecialChoice,
+    pub(crate) eod: SpecialChoice,
 
     #[command(flatten)]
-    threads: Threads,
+    pub(crate) threads: Threads,
 
     #[command(flatten)]
-    json: Json,
+    pub(crate) json: Json,
+}
+
+/// One text.
+pub(crate) struct Sample {
+    /// Which of several.
+    pub(crate) idx: u64,
+    /// The prompt, and what was written after it.
+    pub(crate) text: String,
+    pub(crate) ids: Vec<u32>,
+    /// Why it ends.
+    pub(crate) end: &'static str,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let (opened, params) = args.model.open()?;
-    let (tokenizer, _) = opened.need_tokenizer()?;
-    let prompt = args.prompt_ids(&opened, tokenizer)?;
-    let mut options = args.sample_options(&opened, tokenizer)?;
-    options.check()?;
     let interrupt = interrupt()?;
-    let pool = pool(args.threads.threads)?;
-    let capacity = args.capacity(&opened, &prompt, pool.current_num_threads());
-    check_memory(&opened.spec, &capacity, "lower --max-tokens")?;
-    let mut network = Network::new(params, capacity);
-    for sample_idx in 0..args.samples {
-        if print::is_output_lost() {
-            break;
-        }
-        options.sample_idx = sample_idx;
-        let written =
-            pool.install(|| generate(&mut network, &prompt, &options, |_| flow(&interrupt)))?;
-        let text = tokenizer.decode(&[&prompt[..], &written.ids].concat());
-        let text = shown(&text, tokenizer, &prompt);
+    args.write(&interrupt, |sample| {
         if args.json.is_asked {
             let sample = serde_json::json!({
-                "sample": sample_idx,
-                "text": text,
-                "ids": written.ids,
-                "end": why(written.stop),
+                "sample": sample.idx,
+                "text": sample.text,
+                "ids": sample.ids,
+                "end": sample.end,
             });
-            print::json(&sample, false)?;
-            continue;
+            return Ok(print::json(&sample, false)?);
         }
-        print_sample(&args, sample_idx, text);
-        say!("note: {} tokens; {}", written.ids.len(), why(written.stop));
-    }
-    Ok(())
+        print_sample(&args, sample.idx, &sample.text);
+        say!("note: {} tokens; {}", sample.ids.len(), sample.end);
+        Ok(())
+    })
 }
 
 impl Args {
+    /// Writes the texts, one after the other, while anybody takes them.
+    pub(crate) fn write(
+        &self,
+        interrupt: &Interrupt,
+        mut on_sample: impl FnMut(Sample) -> Result<()>,
+    ) -> Result<()> {
+        let (opened, params) = self.model.open()?;
+        let (tokenizer, _) = opened.need_tokenizer()?;
+        let prompt = self.prompt_ids(&opened, tokenizer)?;
+        let mut options = self.sample_options(&opened, tokenizer)?;
+        options.check()?;
+        let pool = pool(self.threads.threads)?;
+        let capacity = self.capacity(&opened, &prompt, pool.current_num_threads());
+        check_memory(&opened.spec, &capacity, "lower --max-tokens")?;
+        let mut network = Network::new(params, capacity);
+        for idx in 0..self.samples {
+            if print::is_output_lost() {
+                break;
+            }
+            options.sample_idx = idx;
+            let written =
+                pool.install(|| generate(&mut network, &prompt, &options, |_| flow(interrupt)))?;
+            let text = tokenizer.decode(&[&prompt[..], &written.ids].concat());
+            on_sample(Sample {
+                idx,
+                text: shown(&text, tokenizer, &prompt).to_owned(),
+                ids: written.ids,
+                end: why(written.stop),
+            })?;
+        }
+        Ok(())
+    }
+
     fn prompt_ids(&self, opened: &OpenedModel, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
         let mut bos = self.bos.resolve_bos(tokenizer)?;
         if self.bos == SpecialChoice::Auto {
@@ -183,7 +210,7 @@ fn print_sample(args: &Args, sample_idx: u64, text: &str) {
 fn why(stop: Stop) -> &'static str {
     match stop {
         Stop::EndOfDocument => "the model ended it",
-        Stop::MaxTokens => "as many as --max-tokens allows",
-        Stop::MaxSeqLen => "the model is for no more positions",
+        Stop::MaxTokens => "--max-tokens reached",
+        Stop::MaxSeqLen => "the model's maximum length reached",
     }
 }

@@ -18,7 +18,7 @@ Examples:
   saltworks-train init --output runs/llm
   saltworks-train init --from path/to/llama --output runs/llm";
 
-/// Write a run.toml to begin from, for a fresh model or for one that is there.
+/// Write a run.toml to start from, for a new model or an existing one.
 ///
 /// With --from, a Hugging Face Llama directory is read and checked first; the run then starts from
 /// its weights.
@@ -47,7 +47,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             key: "--output".to_owned(),
             expected: "a directory without a run.toml".to_owned(),
             got: args.output.display().to_string(),
-            remedy: "edit the one that is there already, or choose another".to_owned(),
+            remedy: "edit the existing one, or choose another directory".to_owned(),
         }
         .into());
     }
@@ -86,6 +86,7 @@ fn print_model(from: &From) {
         d_ff,
         max_seq_len,
         rope_theta,
+        rope_scaling,
         norm_eps,
         tie_embeddings,
     } = spec;
@@ -105,6 +106,10 @@ fn print_model(from: &From) {
     for (name, value) in dims {
         out!("  {name:<15}{value}");
     }
+    if let Some(scaling) = rope_scaling {
+        let (factor, n_original) = (scaling.factor, scaling.n_original);
+        out!("  rope_scaling   llama3, by {factor} from {n_original} positions on");
+    }
 }
 
 /// A string as TOML writes it.
@@ -119,7 +124,7 @@ fn starter(path: &Path, from: Option<&From>) -> Result<String> {
     };
     let tokenizer = match from.and_then(|from| from.model.tokenizer.as_ref()) {
         Some(_) => {
-            "# tokenizer = \"../tokenizer.json\"  # default: the one beside the weights".to_owned()
+            "# tokenizer = \"../tokenizer.json\"  # default: the one next to the weights".to_owned()
         }
         None => "tokenizer = \"../tokenizer.json\"".to_owned(),
     };

@@ -12,12 +12,13 @@ mod plot;
 mod progress;
 mod report;
 mod run;
+mod samples;
 mod signals;
 
 use clap::{Parser, Subcommand};
 use common::{completions, man, version};
 
-/// Train Llama-family models from token files, and from the labels of `saltworks`, with no teacher running.
+/// Train Llama-family models from token files and from labels of `saltworks`, without running the teacher.
 #[derive(Parser)]
 #[command(name = "saltworks-train", version, long_version = version::LONG.as_str(), propagate_version = true)]
 #[command(after_help = EXAMPLES)]

@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 #[group(skip)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Directory of a Hugging Face Llama model, of a finished run (its `final` is taken), or of a
+    /// Directory of a Hugging Face Llama model, of a finished run (its `final` is used), or of a
     /// checkpoint (RUN/checkpoints/step-N).
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
 
-    /// tokenizer.json, where it is not in the model's directory.
+    /// tokenizer.json, if it is not in the model's directory.
     #[arg(long, value_name = "FILE")]
     pub(crate) tokenizer: Option<PathBuf>,
 }
@@ -71,7 +71,7 @@ impl OpenedModel {
             return Err(ExportError::MissingFile {
                 path: self.dir.join("tokenizer.json"),
                 expected: "the tokenizer that the model was trained with",
-                remedy: "name it with --tokenizer",
+                remedy: "pass it with --tokenizer",
             }
             .into());
         };
@@ -90,7 +90,7 @@ pub(crate) fn check_memory(
     match MemoryRoom::of_system(None) {
         Some(room) if needed > room.bytes => Err(RunError::Memory {
             needed: mebibytes(needed),
-            parts: "activations, beside the parameters".to_owned(),
+            parts: "activations, in addition to the parameters".to_owned(),
             room: mebibytes(room.bytes),
             source_of_room: room.source,
             remedy: remedy.to_owned(),
@@ -99,20 +99,23 @@ pub(crate) fn check_memory(
     }
 }
 
-/// A pool of as many threads as asked for; 0 stands for one a core.
+/// A pool of as many threads as asked for; 0 stands for one per core.
 pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
     builder
         .build()
         .map_err(std::io::Error::other)
         .context(format!(
-            "cannot start {threads} threads; ask for fewer with --threads"
+            "cannot start {threads} threads; use a smaller --threads"
         ))
 }
 
 /// Set by Ctrl-C and SIGTERM; the second of them ends the program at once.
 pub(crate) fn interrupt() -> Result<Interrupt> {
-    signals::interrupt(Interrupt::new(), "stopping; once more to stop at once")
+    signals::interrupt(
+        Interrupt::new(),
+        "stopping; press Ctrl-C again to stop at once",
+    )
 }
 
 /// For what only reads, but for a short write at its end, which leaves nothing half under a final

@@ -11,24 +11,24 @@ const EXAMPLES: &str = "\
 Example:
   saltworks-train plot runs/llm runs/salt --output curves";
 
-/// Draw the curves of runs, as one SVG and one PNG.
+/// Plot the curves of runs, as SVG and PNG.
 ///
-/// Training cross-entropy, validation NLL, learning rate, omega and gradient norm, each run in a
-/// colour of its own, and a dashed line where a run changes from labels to tokens. Runs in progress
-/// are drawn as far as they are.
+/// Plots training cross-entropy, validation NLL, learning rate, omega and gradient norm, with one
+/// colour per run and a dashed line where a run changes from labels to tokens. Runs in progress are
+/// plotted up to their last step.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directories of `saltworks-train run`.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// Where to, without an ending: .svg and .png are added.
+    /// Output path without an extension: .svg and .png are added.
     #[arg(long, help_heading = OUTPUT, short, value_name = "PATH", default_value = "curves")]
     output: PathBuf,
-    /// What the curves are drawn over.
+    /// The x axis.
     #[arg(long, help_heading = "Picture", value_enum, default_value_t)]
     x: XAxis,
-    /// A line above the curves.
+    /// Title of the figure.
     #[arg(long, help_heading = "Picture", value_name = "TEXT")]
     title: Option<String>,
     #[command(flatten)]

@@ -1,8 +1,10 @@
 //! `saltworks-train report`: an experiment as one page.
 
 use super::opened::end_when_interrupted;
-use crate::common::arguments::{Json, OUTPUT};
+use super::samples;
+use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
+use crate::common::invocation;
 use crate::common::print::{self, out, say};
 use saltworks::experiment::report::{ReportInputs, read_results, write};
 use std::path::PathBuf;
@@ -10,11 +12,13 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   saltworks-train report experiment
+  saltworks-train report experiment --prompt \"The sea\"
   saltworks-train report experiment --labels labels --tokenizer tokenizer.json --output page";
 
 /// Write the report of an experiment: one HTML file that opens from disk, and its figures as SVG and PNG.
 ///
-/// What is not given is left out of it. An experiment in progress is reported as far as it is.
+/// Sections without the inputs they need are left out. An experiment in progress is reported so
+/// far.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -49,12 +53,20 @@ pub(crate) struct Args {
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
+    samples: samples::Options,
+    #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
     json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
     end_when_interrupted()?;
     let results = read_results(&args.experiment)?;
+    if args.samples.prompt.is_some() {
+        samples::write(&args.experiment, &results, &args.samples)?;
+        invocation::record(&args.experiment);
+    }
     let output = args.output.unwrap_or_else(|| args.experiment.clone());
     let inputs = ReportInputs {
         root: args.experiment,
@@ -63,6 +75,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         selection: args.selection,
         tokenizer: args.tokenizer,
         held_out: args.held_out,
+        overwrite: args.overwrite.overwrite,
         ..ReportInputs::default()
     };
     let written = write(&output, &results, &inputs)?;

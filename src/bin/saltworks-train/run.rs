@@ -3,7 +3,8 @@
 use super::progress::ProgressDisplay;
 use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
-use crate::common::print::{out, say};
+use crate::common::invocation;
+use crate::common::print::{self, out, say};
 use saltworks::config::text_override;
 use saltworks::train::checkpoint::step_of;
 use saltworks::train::config::RunConfig;
@@ -15,9 +16,9 @@ Examples:
   saltworks-train run --config runs/llm/run.toml --resume
   saltworks-train run --config runs/llm/run.toml --set train.steps=2000 --set kd.mode=salt --output runs/salt";
 
-/// Train a model: from token files, and from labels, with no teacher running.
+/// Train a model from token files and from labels, without running the teacher.
 ///
-/// A run that was stopped resumes with --resume, bit for bit.
+/// A stopped run resumes with --resume, bit for bit.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -25,23 +26,23 @@ pub(crate) struct Args {
     #[command(flatten)]
     configuration: Configuration,
 
-    /// Directory of the run, over the file's `output`.
+    /// Directory of the run; overrides the file's `output`.
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: Option<String>,
 
-    /// Go on from the latest checkpoint, or begin where there is none yet.
+    /// Resume from the latest checkpoint, or start if there is none yet.
     #[arg(long, help_heading = "Resuming")]
     resume: bool,
 
-    /// Go on from this checkpoint.
+    /// Resume from this checkpoint.
     #[arg(long, help_heading = "Resuming", value_name = "step-N", value_parser = parse_step)]
     resume_from: Option<u64>,
 
-    /// Say at the end which part of the steps took how long.
+    /// Print the time spent in each part of a step at the end.
     #[arg(long, help_heading = OUTPUT)]
     profile: bool,
 
-    /// Say what a new run would take, and write nothing.
+    /// Print what a new run would need, and write nothing.
     #[arg(long, help_heading = OUTPUT, conflicts_with_all = ["resume", "resume_from"])]
     dry_run: bool,
 
@@ -59,21 +60,25 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if args.dry_run {
         let prepared = run::prepare(&config)?;
         if let Some(refused) = prepared.refused_by_output() {
-            say!("note: not begun as it is: {refused}");
+            say!("note: this run would not start: {refused}");
         }
         print_overview(&prepared.overview());
         return Ok(());
     }
     let display = ProgressDisplay::new();
     let observer = Observer {
-        on_start: &say,
+        on_start: &|overview| {
+            invocation::record(&overview.inputs.config.output);
+            say(overview);
+        },
         on_note: &|text| display.say(text),
         on_progress: &|snapshot| display.show(snapshot),
     };
     let interrupt = super::signals::interrupt()?;
     let outcome = run::run(&config, start(&args), &interrupt, &observer)?;
-    if !args.json.print(&facts_of(&outcome))? {
-        print_outcome(&outcome);
+    match args.json.is_asked {
+        true => print_json(&outcome)?,
+        false => print_outcome(&outcome),
     }
     if let (Outcome::Finished(finished), true) = (&outcome, args.profile) {
         print_profile(finished);
@@ -141,7 +146,7 @@ fn describe(overview: &Overview<'_>) -> Vec<(&'static str, String)> {
                 overview.memory.total().div_ceil(1 << 20),
                 overview.memory.describe(),
                 room.map_or_else(String::new, |room| format!(
-                    "; may take {} MiB",
+                    "; limit {} MiB",
                     room.bytes >> 20
                 ))
             ),
@@ -175,7 +180,7 @@ fn describe_data(overview: &Overview<'_>) -> String {
     if inputs.tokens.is_some() {
         let excluded = match coverage.tokens_excluded {
             0 => String::new(),
-            n => format!(" ({n} more are left to stage 1)"),
+            n => format!(" ({n} more are reserved for stage 1)"),
         };
         parts.push(format!(
             "{} of {} sequences of the corpus{excluded}",
@@ -219,7 +224,7 @@ fn print_outcome(outcome: &Outcome) {
     match outcome {
         Outcome::AlreadyFinished { model } => {
             out!(
-                "nothing to do: the run is finished, its model is {}",
+                "nothing to do: the run is finished; its model is in {}",
                 model.display()
             );
         }
@@ -227,8 +232,8 @@ fn print_outcome(outcome: &Outcome) {
     }
 }
 
-fn facts_of(outcome: &Outcome) -> serde_json::Value {
-    match outcome {
+fn print_json(outcome: &Outcome) -> Result<()> {
+    let facts = match outcome {
         Outcome::AlreadyFinished { model } => {
             serde_json::json!({ "model": model.display().to_string(), "was_finished": true })
         }
@@ -241,7 +246,8 @@ fn facts_of(outcome: &Outcome) -> serde_json::Value {
             "loss": finished.last_step.as_ref().map(|step| step.loss),
             "validation_nll": finished.validation.as_ref().map(|validation| validation.nll),
         }),
-    }
+    };
+    Ok(print::json(&facts, true)?)
 }
 
 fn print_finished(finished: &Finished) {
@@ -261,16 +267,16 @@ fn print_finished(finished: &Finished) {
     }
     if let Some(validation) = &finished.validation {
         out!(
-            "validation NLL {:.4} nats a token, perplexity {:.2}",
+            "validation NLL {:.4} nats/token, perplexity {:.2}",
             validation.nll,
             validation.nll.exp()
         );
     }
-    out!("the model is {}", finished.model.display());
+    out!("the model is in {}", finished.model.display());
 }
 
 fn print_profile(finished: &Finished) {
-    out!("fraction of the steps' time:");
+    out!("fraction of the step time:");
     for (name, share) in finished.profile.shares() {
         out!("  {name:<24}{:>5.1}%", 100.0 * share);
     }

@@ -8,6 +8,6 @@ use saltworks::interrupt::Interrupt;
 pub(crate) fn interrupt() -> Result<Interrupt> {
     signals::interrupt(
         Interrupt::new(),
-        "stopping, with a checkpoint of the steps done; once more to stop at once",
+        "stopping after saving a checkpoint; press Ctrl-C again to stop at once",
     )
 }

@@ -22,7 +22,7 @@ Examples:
   saltworks doctor
   saltworks doctor --ort-lib .venv/lib/libonnxruntime.so --json";
 
-/// Show which ONNX Runtime was found, what this machine has, and what would run where.
+/// Show which ONNX Runtime was found, what this machine has, and which devices work.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -33,7 +33,8 @@ pub(crate) struct Args {
     json: Json,
 }
 
-/// Reports everything before it fails: a missing runtime is a finding, and the exit code says so.
+/// Reports everything before it fails: a missing runtime is part of the report, and sets the exit
+/// code.
 pub(crate) fn run(args: Args) -> Result<()> {
     let runtime = load_runtime(args.ort_lib.as_deref());
     let folder = scratch_folder();
@@ -53,7 +54,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 fn scratch_folder() -> Result<TempDir> {
     let folder = std::env::temp_dir();
     tempfile::tempdir_in(&folder).context(format!(
-        "cannot make a temporary directory in {}: set TMPDIR to a directory that is there and can be written",
+        "cannot create a temporary directory in {}: set TMPDIR to an existing, writable directory",
         folder.display()
     ))
 }
@@ -103,8 +104,8 @@ fn without_places(mut error: TeacherError) -> TeacherError {
     error
 }
 
-/// Makes a session with a tiny model on the CPU, on CUDA and on every other device whose provider is
-/// built in: that it is built in proves nothing.
+/// Opens a session with a tiny model on the CPU, on CUDA and on every other device whose provider is
+/// built in: a built-in provider may still not work.
 fn try_devices(providers: &[String], folder: &Result<TempDir>) -> Result<Vec<Device>> {
     let Ok(folder) = folder else {
         return Ok(Vec::new());

@@ -2,8 +2,8 @@
 
 use crate::common::arguments::Json;
 use crate::common::exit::Result;
-use crate::common::print::{out, say};
-use indicatif::{BinaryBytes, HumanCount};
+use crate::common::print::{counted, out, say};
+use indicatif::BinaryBytes;
 use saltworks::shards;
 use std::path::PathBuf;
 
@@ -11,17 +11,17 @@ const EXAMPLES: &str = "\
 Example:
   saltworks finalize labels";
 
-/// Write the manifest of a directory whose every shard is done.
+/// Write the manifest of a label directory in which every shard is finished.
 ///
-/// And README.md, which says for people and for the `datasets` library what the labels are; one that
-/// finalize did not write stays as it is.
+/// Also writes README.md, which describes the labels for people and for the `datasets` library. A
+/// README.md that finalize did not write is left unchanged.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The label directory.
     labels: PathBuf,
-    /// Accept shards made by different runtimes: other ONNX Runtime versions, providers or
-    /// instruction sets give labels that differ in their last bits.
+    /// Accept shards made by different runtimes: labels from other ONNX Runtime versions, providers
+    /// or instruction sets differ in their last bits.
     #[arg(long, help_heading = "Checks")]
     allow_mixed_runtime: bool,
     #[command(flatten)]
@@ -34,16 +34,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     out!(
-        "{}: {} shards, {} sequences, {} targets, {}",
+        "{}: {}, {}, {}, {}",
         args.labels.join(shards::MANIFEST_NAME).display(),
-        HumanCount(manifest.shards.len() as u64),
-        HumanCount(manifest.n_rows),
-        HumanCount(manifest.n_targets),
+        counted(manifest.shards.len() as u64, "shard"),
+        counted(manifest.n_rows, "sequence"),
+        counted(manifest.n_targets, "target"),
         BinaryBytes(manifest.n_bytes),
     );
     if shards::card_state(&args.labels)? == shards::CardState::Theirs {
         say!(
-            "note: {} is not one that finalize wrote, and stays as it is",
+            "note: {} was not written by finalize, and is left unchanged",
             args.labels.join(shards::CARD_NAME).display()
         );
     }

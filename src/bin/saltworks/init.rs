@@ -17,15 +17,15 @@ Examples:
 /// Draws a position that take as many bytes as the 64 best ids, and did better (docs/experiments.md).
 const FAVOURED_SAMPLES: i64 = 180;
 
-/// Write a label.toml to begin from: every option of `label` with its description and default.
+/// Write a label.toml to start from: every option of `label` with its description and default.
 ///
-/// Options given here are filled in. Samples are stored in place of the top k, as they did better in this
-/// project's experiments at the same number of bytes; --groups says otherwise.
+/// Options given here are filled in. The file stores samples instead of the top k, since they did better
+/// at the same size in this project's experiments; change it with --groups.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The file to write; one that is there is kept.
+    /// The file to write; an existing file is never replaced.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -36,14 +36,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let path = printable(&args.file.to_string_lossy());
     let text = format!(
-        "# Labels of a token corpus. Any key can also be given as a flag, or as --set KEY=VALUE.\n\
-         # Relative paths are relative to this file.\n\
-         #   saltworks label --config {path} --dry-run   says what it takes\n\
-         #   saltworks label --config {path}             labels; the same command resumes\n\n{}",
+        "# Options of `saltworks label`. Any key can also be given as a flag, or as --set KEY=VALUE.\n# Relative paths are relative to this file.\n#   saltworks label --config {path} --dry-run   estimates time and size\n#   saltworks label --config {path}             labels; the same command resumes\n\n{}",
         starter(&args.options, &favoured(&args.options), &args.file)?
     );
     if create_if_absent(&args.file, text.as_bytes())? == Publish::AlreadyThere {
-        let expected = "a file that is not there yet";
+        let expected = "a file that does not exist yet";
         return Err(LabelError::Option {
             flag: "FILE",
             expected: expected.to_owned(),

@@ -4,13 +4,12 @@ use crate::common::arguments::Json;
 use crate::common::exit::Result;
 use crate::common::print;
 use crate::terminal;
-use saltworks::shards::{LabelSet, Plan, PlanTokenizer, Row};
+use saltworks::shards::{LabelSet, Row};
 use saltworks::tokens::Tokenizer;
-use saltworks::view::{
-    RowChoice, TokenNames, ViewError, coloured_text, describe_row, read_row, render_row,
-};
+use saltworks::view::report::matching_tokenizer;
+use saltworks::view::{RowChoice, TokenNames, coloured_text, describe_row, read_row, render_row};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 const EXAMPLES: &str = "\
@@ -18,17 +17,17 @@ Examples:
   saltworks inspect labels --row 3
   saltworks inspect labels --seq-id 17 --positions 0..64 --alternatives 8";
 
-/// Show rows as a person wants to see them.
+/// Show one row as text.
 ///
-/// The decoded text, coloured by how surprising each token was to the teacher, and for a stretch
-/// of it each token with its probability, rank, entropy, the teacher's best alternatives, and what was
-/// drawn.
+/// Prints the decoded text, coloured by how surprising each token was to the teacher. For a range of
+/// positions it prints each token with its probability, rank, entropy, the teacher's top alternatives,
+/// and sampled ids.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
-    /// The row by its place: rows of all shards counted in order, from 0 (the default).
+    /// Index of the row, counted from 0 over all shards in order [default: 0].
     #[arg(
         long,
         help_heading = "What is shown",
@@ -36,10 +35,10 @@ pub(crate) struct Args {
         conflicts_with = "seq_id"
     )]
     row: Option<u64>,
-    /// The row by its sequence.
+    /// The row with this seq_id.
     #[arg(long, help_heading = "What is shown", value_name = "I")]
     seq_id: Option<u64>,
-    /// Tokens to show one by one, as offsets in the sequence.
+    /// Positions to show one by one, as offsets in the sequence.
     #[arg(
         long,
         help_heading = "What is shown",
@@ -47,7 +46,7 @@ pub(crate) struct Args {
         default_value = "0..32"
     )]
     positions: Stretch,
-    /// Alternatives, and ids drawn, to show for each token; a terminal shows as many as fit.
+    /// Alternatives, and sampled ids, to show for each token; a terminal shows as many as fit.
     #[arg(
         long,
         help_heading = "What is shown",
@@ -55,8 +54,8 @@ pub(crate) struct Args {
         default_value_t = 5
     )]
     alternatives: usize,
-    /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and
-    /// without one ids are shown.
+    /// The tokenizer.json that the tokens were made with. Default: the one next to plan.json;
+    /// without one, ids are shown.
     #[arg(long, help_heading = "Inputs", value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     #[command(flatten)]
@@ -96,24 +95,6 @@ pub(crate) fn run(args: Args) -> Result<()> {
     match args.tokenizer.clone().or(set.tokenizer_path()?) {
         Some(path) => show_decoded(&args, &row, &matching_tokenizer(&path, plan)?),
         None => show_ids(&args, &row),
-    }
-}
-
-/// The wrong tokenizer would decode to text that looks real and is not.
-pub(crate) fn matching_tokenizer(path: &Path, plan: &Plan) -> Result<Tokenizer> {
-    let tokenizer = Tokenizer::open(path)?;
-    let got = tokenizer.fingerprint();
-    match &plan.tokenizer {
-        Some(PlanTokenizer { fingerprint, .. }) if *fingerprint != got => {
-            let (path, expected) = (path.to_owned(), fingerprint.clone());
-            Err(ViewError::ForeignTokenizer {
-                path,
-                expected,
-                got,
-            }
-            .into())
-        }
-        _ => Ok(tokenizer),
     }
 }
 

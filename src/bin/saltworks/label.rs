@@ -3,7 +3,7 @@
 use super::progress::ProgressDisplay;
 use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
-use crate::common::print::{out, say};
+use crate::common::print::{self, counted, out, say};
 use saltworks::config::Typed;
 use saltworks::label::{
     self, Estimate, LabelConfig, LabelInputs, LabelOptions, LabelOutcome, Observer, WithoutNll,
@@ -21,7 +21,7 @@ Examples:
 
 /// Label a token corpus: plan, run the teacher, write shards, finalize.
 ///
-/// A directory in progress is resumed; a finished one is extended by giving another range.
+/// An unfinished directory is resumed; a finished one is extended by another range of sequences.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -32,11 +32,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) configuration: Configuration,
 
-    /// Say what it would cost, from a probe of a few seconds, and write nothing.
+    /// Run the teacher for a few seconds, print the estimated time and size, and write nothing.
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) dry_run: bool,
 
-    /// Say at the end where the time went, stage by stage.
+    /// Print the time spent in each stage at the end.
     #[arg(long, help_heading = OUTPUT, conflicts_with = "json")]
     pub(crate) profile: bool,
 
@@ -62,8 +62,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = options.resolve()?;
     if args.dry_run {
         let estimate = label::estimate(&config)?;
-        if !args.json.print(&estimate_facts(&estimate))? {
-            print_estimate(&estimate);
+        match args.json.is_asked {
+            true => print_estimate_json(&estimate)?,
+            false => print_estimate(&estimate),
         }
         return Ok(());
     }
@@ -75,8 +76,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let interrupt = super::signals::unheeded_interrupt()?;
     let outcome = label::label(&config, &interrupt, &observer)?;
     warn_of_missing_nll(&outcome.without_nll);
-    if !args.json.print(&outcome_facts(&config, &outcome))? {
-        print_outcome(&config, &outcome);
+    match args.json.is_asked {
+        true => print_outcome_json(&config, &outcome)?,
+        false => print_outcome(&config, &outcome),
     }
     if args.profile {
         super::profile::print(&outcome.profile);
@@ -103,14 +105,14 @@ pub(crate) fn say(inputs: &LabelInputs, plan: &Plan) {
     print_notes(&inputs.notes);
     if inputs.tokenizer.is_none() {
         say!(
-            "note: the tokens do not say which tokenizer made them, so only the range of ids was checked; --tokenizer would check more"
+            "note: the tokens do not record their tokenizer, so only the range of ids was checked; pass --tokenizer to check more"
         );
     }
     say!(
-        "labelling sequences {}: {} targets, {}",
+        "labelling sequences {}: {}, {}",
         sequences(plan),
-        plan.sequences.n_targets,
-        shards(plan.n_shards().into())
+        counted(plan.sequences.n_targets, "target"),
+        counted(plan.n_shards().into(), "shard")
     );
 }
 
@@ -124,13 +126,13 @@ fn print_outcome(config: &LabelConfig, outcome: &LabelOutcome) {
     let output = config.output.display();
     if outcome.n_made == 0 {
         out!(
-            "nothing to do: {} there already, unharmed",
-            shards(outcome.n_before)
+            "nothing to do: {} exist already and were checked",
+            counted(outcome.n_before, "shard")
         );
     } else {
         out!(
-            "{} made, {} there before; {:.0} tokens/s",
-            shards(outcome.n_made),
+            "{} written, {} existed before; {:.0} tokens/s",
+            counted(outcome.n_made, "shard"),
             outcome.n_before,
             outcome.tokens_per_s
         );
@@ -138,7 +140,7 @@ fn print_outcome(config: &LabelConfig, outcome: &LabelOutcome) {
     match &outcome.manifest {
         Some(_) => out!("labels are complete in {output} (saltworks stats {output})"),
         None => out!(
-            "task {}/{} is done; once all tasks are: saltworks finalize {output}",
+            "task {}/{} is done; when all tasks are done, run: saltworks finalize {output}",
             config.task.index,
             config.task.count
         ),
@@ -155,26 +157,27 @@ fn warn_of_missing_nll(without_nll: &WithoutNll) {
             ""
         };
         say!(
-            "warning: {} of the sequences labelled now hold a token that the teacher gives no probability; their scores by NLL are null: seq_id {}{more}",
+            "warning: {} of the sequences labelled now contain a token that the teacher gives zero probability; their NLL scores are null: seq_id {}{more}",
             without_nll.n,
             ids.join(", ")
         );
     }
 }
 
-fn outcome_facts(config: &LabelConfig, outcome: &LabelOutcome) -> serde_json::Value {
-    serde_json::json!({
+fn print_outcome_json(config: &LabelConfig, outcome: &LabelOutcome) -> Result<()> {
+    let facts = serde_json::json!({
         "output": config.output.display().to_string(),
         "n_shards_made": outcome.n_made,
         "n_shards_before": outcome.n_before,
         "tokens_per_s": outcome.tokens_per_s,
         "is_complete": outcome.manifest.is_some(),
-    })
+    });
+    Ok(print::json(&facts, true)?)
 }
 
-fn estimate_facts(estimate: &Estimate) -> serde_json::Value {
+fn print_estimate_json(estimate: &Estimate) -> Result<()> {
     let plan = &estimate.plan;
-    serde_json::json!({
+    let facts = serde_json::json!({
         "n_sequences": plan.n_sequences(),
         "n_targets": plan.sequences.n_targets,
         "n_shards": plan.n_shards(),
@@ -184,7 +187,8 @@ fn estimate_facts(estimate: &Estimate) -> serde_json::Value {
         "tokens_per_s": estimate.tokens_per_s,
         "seconds_per_shard": estimate.seconds_per_shard(),
         "notes": estimate.notes,
-    })
+    });
+    Ok(print::json(&facts, true)?)
 }
 
 fn print_estimate(estimate: &Estimate) {
@@ -218,7 +222,7 @@ fn print_estimate(estimate: &Estimate) {
 pub(crate) fn warn_of_long_shards(seconds_per_shard: f64) {
     if seconds_per_shard > LONG_SHARD_SECONDS {
         say!(
-            "warning: a shard takes about {:.0} minutes here, which an interruption would lose; --shard-bytes makes them smaller",
+            "warning: a shard takes about {:.0} minutes here, which an interruption would lose; use a smaller --shard-bytes",
             seconds_per_shard / 60.0
         );
     }
@@ -231,12 +235,8 @@ fn sequences(plan: &Plan) -> String {
     match &sequences.selection {
         None => format!("{start}..{end} of {n_total}"),
         Some(selection) => format!(
-            "that the selection keeps of {start}..{end}, {} of {n_total}",
+            "selected from {start}..{end}, {} of {n_total}",
             selection.n_rows
         ),
     }
-}
-
-fn shards(n: u64) -> String {
-    format!("{n} shard{}", if n == 1 { "" } else { "s" })
 }

@@ -5,7 +5,7 @@ mod training;
 
 use crate::common::arguments::OUTPUT;
 use crate::common::exit::Result;
-use crate::common::print::out;
+use crate::common::print::{counted, out};
 use crate::common::signals;
 use saltworks::label;
 
@@ -13,10 +13,12 @@ const EXAMPLES: &str = "\
 Example:
   saltworks plan --teacher model.onnx --tokens tokens --seq-len 2048 --output labels";
 
-/// Write the plan of a labelling, for several tasks to share, or say what a training run needs.
+/// Write the plan that several labelling tasks share, or estimate the labels that a training run
+/// needs.
 ///
-/// With --training nothing is written: it says how many labelled sequences the run reads, what they cost in
-/// time and bytes on this machine, from a probe, and what a live teacher in the training loop would cost.
+/// With --training nothing is written. It prints how many labelled sequences the run reads, the time and
+/// space that they take on this machine (estimated by running the teacher for a few seconds), and the cost
+/// of running the teacher inside the training loop instead.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -24,12 +26,12 @@ pub(crate) struct Args {
     #[command(flatten)]
     label: super::label::Args,
 
-    /// Skip the probe of a few seconds that warns of shards that take long.
+    /// Skip the probe of a few seconds that warns about slow shards.
     #[arg(long, help_heading = OUTPUT)]
     no_probe: bool,
 
-    /// The run.toml of a training run. What it says of tokens, tokenizer and sequences holds where
-    /// no flag says otherwise.
+    /// The run.toml of a training run. Its tokens, tokenizer and sequence settings are used unless
+    /// flags override them.
     #[cfg(feature = "train")]
     #[arg(
         long,
@@ -39,7 +41,8 @@ pub(crate) struct Args {
     )]
     training: Option<std::path::PathBuf>,
 
-    /// Runs that learn from the same labels; a restart from the beginning is one more.
+    /// Number of training runs that use the same labels; count a restart from the beginning as one
+    /// more.
     #[cfg(feature = "train")]
     #[arg(long, help_heading = "A training run", value_name = "N", default_value_t = 1, requires = "training",
         value_parser = clap::value_parser!(u64).range(1..))]
@@ -71,9 +74,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         return Ok(());
     }
     out!(
-        "planned {} targets in {} shards: {}",
-        plan.sequences.n_targets,
-        plan.n_shards(),
+        "planned {} in {}: {}",
+        counted(plan.sequences.n_targets, "target"),
+        counted(plan.n_shards().into(), "shard"),
         config.output.join("plan.json").display()
     );
     out!(

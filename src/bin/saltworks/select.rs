@@ -22,24 +22,24 @@ Examples:
   saltworks select labels --fraction 0.25 --output selection.parquet
   saltworks select labels --policy random --rows 1000 --output random.parquet";
 
-/// Choose the sequences that stage 1 sees, by their scores.
+/// Select the sequences for stage 1 by their scores.
 ///
-/// Reads the score columns of a label set and nothing else: no teacher, no tokens. A set of scores
-/// alone (`label --groups scores`) will do, such as one by an early checkpoint of the teacher. The
-/// selection is a Parquet file (seq_id, score, rank, kept) for `data.selection` of the trainer and
-/// for `label --selection`. Sequences without a score are never kept.
+/// Reads only the score columns of a label set, so a set made with `label --groups scores` is
+/// enough, for example by an early checkpoint of the teacher. Writes a Parquet file (seq_id, score,
+/// rank, kept) for the trainer's `data.selection` and for `label --selection`. Sequences without a
+/// score are never kept.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
-    /// The selection to write, in place of an earlier one.
+    /// The selection to write; an existing selection is replaced.
     #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
     output: PathBuf,
-    /// Which sequences are wanted first.
+    /// Which sequences to keep first.
     #[arg(long, help_heading = "Policy", value_enum, default_value = "top")]
     policy: PolicyName,
-    /// The score that the policy looks at.
+    /// The score that the policy uses.
     #[arg(
         long,
         help_heading = "Policy",
@@ -49,24 +49,25 @@ pub(crate) struct Args {
     score: ScoreId,
     #[command(flatten)]
     amount: AmountArgs,
-    /// Never keep sequences with a smaller fraction of learnable positions (target_rank < k) than this.
+    /// Drop sequences with a smaller fraction of learnable positions (target_rank < k) than this.
     #[arg(long, help_heading = "Policy", value_name = "SHARE")]
     min_learnable: Option<f64>,
     /// Seed of `random` and `weighted`.
     #[arg(long, help_heading = "Policy", default_value_t = 0)]
     seed: u64,
-    /// Of `weighted`, in units of the score: chances go as exp(score / temperature).
+    /// Temperature of `weighted`, in units of the score: the sampling weight is exp(score /
+    /// temperature).
     #[arg(long, help_heading = "Policy", value_name = "T", default_value_t = 1.0)]
     temperature: f64,
-    /// Subtract the scores of these labels of the same sequences. With LABELS of a small reference
-    /// model, this of the teacher, and `--score score_mean_nll` it is MiniPLM's difference.
+    /// Subtract the scores of these labels of the same sequences. MiniPLM's difference: LABELS by a
+    /// small reference model, this set by the teacher, and `--score score_mean_nll`.
     #[arg(long, help_heading = "Policy", value_name = "LABELS")]
     minus: Option<PathBuf>,
-    /// Show the beginnings of the hardest that are kept, of those in the middle, and of the least
-    /// learnable.
+    /// Print the beginnings of the hardest kept sequences, of some near the median, and of the
+    /// least learnable.
     #[arg(long, help_heading = "Preview")]
     preview: bool,
-    /// The token corpus, for a preview of a set of scores alone.
+    /// The token corpus, needed for a preview if the set has only scores.
     #[arg(
         long,
         help_heading = "Preview",
@@ -74,8 +75,8 @@ pub(crate) struct Args {
         requires = "preview"
     )]
     tokens: Option<PathBuf>,
-    /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and
-    /// without one a preview shows ids.
+    /// The tokenizer.json that the tokens were made with. Default: the one next to plan.json;
+    /// without one, a preview shows ids.
     #[arg(
         long,
         help_heading = "Preview",
@@ -87,7 +88,7 @@ pub(crate) struct Args {
     json: Json,
 }
 
-/// How much is kept.
+/// How much to keep.
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
 #[command(next_help_heading = "Amount (one of these)")]
@@ -95,10 +96,10 @@ struct AmountArgs {
     /// Keep this fraction of all sequences, such as 0.25.
     #[arg(long, value_name = "SHARE")]
     fraction: Option<f64>,
-    /// Keep so many sequences.
+    /// Keep this many sequences.
     #[arg(long, value_name = "N")]
     rows: Option<u64>,
-    /// Keep sequences of together so many predicted positions at most.
+    /// Keep sequences with at most this many predicted positions in total.
     #[arg(long, value_name = "N")]
     token_budget: Option<u64>,
 }
@@ -110,11 +111,11 @@ enum PolicyName {
     Top,
     /// The lowest scores.
     Bottom,
-    /// From the middle outwards.
+    /// The scores nearest to the median.
     Middle,
-    /// Any, whatever the score: the control.
+    /// Random sequences, whatever their score: the control.
     Random,
-    /// Drawn by the score, with a temperature.
+    /// Random sequences, weighted by score with a temperature.
     Weighted,
 }
 
@@ -165,7 +166,7 @@ fn note_one_teacher(labels: &LabelSet, minus: &LabelSet) {
     let teacher = |set: &LabelSet| set.segments[0].teacher.fingerprint.clone();
     if teacher(labels) == teacher(minus) {
         say!(
-            "note: {} and {} are by one teacher: every difference of their scores is 0",
+            "note: {} and {} were made by the same teacher: every difference of their scores is 0",
             labels.dir.display(),
             minus.dir.display()
         );

@@ -5,11 +5,10 @@ use crate::common::exit::Result;
 use crate::common::print;
 use crate::common::progress::Display;
 use crate::terminal;
-use saltworks::bounds::{
-    BoundsError, HeldOut, TeacherCollector, TeacherFigures, compare_held_out, teacher_figures,
-};
-use saltworks::shards::{LabelSet, Row};
-use saltworks::view::{SetStats, collect_stats, render_held_out, render_stats, render_teacher};
+use saltworks::bounds::{HeldOut, TeacherFigures, compare_held_out, teacher_figures};
+use saltworks::shards::LabelSet;
+use saltworks::view::report::collect_labels;
+use saltworks::view::{SetStats, render_held_out, render_stats, render_teacher};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -18,22 +17,25 @@ Examples:
   saltworks stats labels
   saltworks stats labels --held-out labels-held-out --json";
 
-/// Show a label set at a glance.
+/// Bars of a histogram.
+const N_BARS: usize = 12;
+
+/// Show statistics of a label set.
 ///
-/// Rows, tokens and bytes a column; distributions of target NLL, entropy, tail mass, distinct draws and every
-/// score; what keeping only the top K loses; bounds on the teacher's divergence from the data. Shards that are not
-/// finished are left out, and counted. docs/method.md says what each figure bounds and what it does not.
+/// Prints rows, tokens and bytes per column; distributions of target NLL, entropy, tail mass, distinct samples and
+/// every score; how much probability is outside the top K; and bounds on the teacher's divergence from the data
+/// (docs/method.md explains them). Unfinished shards are left out and counted.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
-    /// Labels by the same teacher of text that it was not trained on: shows by how much the labels of its own
-    /// training text flatter it, the gap that `kd.auto_margin` of the trainer is meant for.
+    /// Labels by the same teacher of text that it was not trained on: shows how much better the teacher looks
+    /// on its own training text, the gap that the trainer's `kd.auto_margin` makes up for.
     #[arg(long, help_heading = "Bounds", value_name = "LABELS")]
     held_out: Option<PathBuf>,
-    /// How many of the best ids the bounds look at; all that are stored by default, whose mass is exact. The
-    /// mass of fewer is read from rounded log-probabilities.
+    /// Number of top ids that the bounds use. Default: all stored ids, whose total probability is exact;
+    /// that of fewer ids is computed from rounded log-probabilities.
     #[arg(long, help_heading = "Bounds", value_name = "K")]
     bound_k: Option<u32>,
     #[command(flatten)]
@@ -77,23 +79,10 @@ fn text(shown: &Shown) -> String {
 }
 
 fn collect(set: &LabelSet, k: Option<u32>) -> Result<(SetStats, TeacherFigures)> {
-    let mut collector = TeacherCollector::new(set, k)?;
     let display = Display::new(n_targets(set), "targets");
-    let mut n_done = 0;
-    let stats = collect_stats(set, |rows: &[Row]| {
-        for row in rows {
-            collector.add(row);
-            n_done += u64::from(row.n_targets);
-        }
-        display.at(n_done);
-    });
+    let collected = collect_labels(set, k, N_BARS, |n_done| display.at(n_done));
     display.finish();
-    let stats = stats?;
-    let teacher = collector.finish();
-    let teacher = teacher.ok_or_else(|| BoundsError::NothingFinished {
-        dir: set.dir.clone(),
-    })?;
-    Ok((stats, teacher))
+    Ok(collected?)
 }
 
 fn beside(
@@ -108,7 +97,7 @@ fn beside(
     Ok(compare_held_out(set, teacher, other, figures?)?)
 }
 
-fn n_targets(set: &LabelSet) -> u64 {
+pub(crate) fn n_targets(set: &LabelSet) -> u64 {
     let plans = set.segments.iter();
     plans.map(|plan| plan.sequences.n_targets).sum()
 }

@@ -32,7 +32,8 @@ pub(crate) struct Args {
     /// Directory for tokens.bin, tokens.idx and corpus.json.
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: PathBuf,
-    /// Id in front of every document; auto: all that the tokenizer's post-processor puts there.
+    /// Id before every document; auto: the ids that the tokenizer's post-processor adds before a
+    /// text.
     #[arg(
         long,
         help_heading = "Tokenizer",
@@ -40,8 +41,8 @@ pub(crate) struct Args {
         default_value_t
     )]
     bos: SpecialChoice,
-    /// Id after every document; auto: all that the tokenizer's post-processor puts there, else its
-    /// end-of-text token of a well-known name.
+    /// Id after every document; auto: the ids that the tokenizer's post-processor adds after a
+    /// text, or else its end-of-text token, if it has a well-known name.
     #[arg(
         long,
         help_heading = "Tokenizer",
@@ -75,9 +76,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     let mut writer = CorpusWriter::create(&args.output, &tokenizer, settings)?;
     if writer.replaces_unfinished() {
-        say!(
-            "note: replacing token files that have no corpus.json, as an unfinished run leaves them"
-        );
+        say!("note: replacing token files without a corpus.json, left by an unfinished run");
     }
     let documents = opened.documents;
     let progress = Progress::new(documents.bytes_total());
@@ -109,7 +108,7 @@ fn announce(args: &Args, options: &EncodeOptions, tokenizer: &Tokenizer) {
     say!("bos {bos}; eod {eod}; {} ids", tokenizer.vocab_size());
     if options.eod.is_empty() && args.eod == SpecialChoice::Auto {
         say!(
-            "note: the tokenizer names no token that ends documents, so they run together: choose one with --eod, or say --eod none"
+            "note: the tokenizer has no token that ends documents, so documents are not separated: choose one with --eod, or pass --eod none"
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
-use crate::common::print::{out, say};
+use crate::common::print::{self, out, say};
 use crate::tokenize::inputs::{InputArgs, print_notes};
 use crate::tokenize::progress::Progress;
 use clap::builder::NonEmptyStringValueParser;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// Eight times the largest in use; memory for all of them is taken at the beginning.
 const MAX_VOCAB_SIZE: i64 = 1 << 21;
 
-/// Make a tokenizer.
+/// Train a tokenizer.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -38,16 +38,16 @@ Example:
 struct TrainArgs {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Number of ids, the 256 bytes and the special tokens included.
+    /// Number of ids, including the 256 bytes and the special tokens.
     #[arg(long, help_heading = "Tokenizer", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_VOCAB_SIZE))]
     vocab_size: u32,
-    /// Where the tokenizer.json goes.
+    /// The tokenizer.json to write.
     #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
     output: PathBuf,
-    /// Special token; may be repeated. They get the first ids, in this order.
+    /// Special token; may be repeated. Special tokens get the first ids, in this order.
     #[arg(long, help_heading = "Tokenizer", value_name = "TOKEN", default_values = [END_OF_TEXT], value_parser = NonEmptyStringValueParser::new())]
     special: Vec<String>,
-    /// Stop reading after so many bytes of text.
+    /// Stop reading after this many bytes of text.
     #[arg(long, help_heading = "Tokenizer", value_name = "BYTES", default_value_t = DEFAULT_TRAIN_TEXT_BYTES,
           value_parser = clap::value_parser!(u64).range(1..=DEFAULT_TRAIN_TEXT_BYTES))]
     max_text_bytes: u64,
@@ -76,12 +76,16 @@ fn train(args: TrainArgs) -> Result<()> {
     let bytes_total = opened.documents.bytes_total();
     let progress = Progress::new(bytes_total);
     let trained = train_bpe(opened.documents, &options, |now| {
-        progress.show(&EncodeProgress {
+        let read = EncodeProgress {
             bytes_read: now.bytes_read,
             bytes_total,
             n_documents: now.n_documents,
             n_tokens: 0,
-        });
+        };
+        match now.is_reading {
+            true => progress.show(&read),
+            false => progress.show_phase(&read, "learning merges"),
+        }
     })?;
     progress.finish();
     let tokenizer = Tokenizer::from_bytes(trained.json.as_bytes(), &args.output)?;
@@ -99,7 +103,7 @@ fn summarize(
 ) -> Result<()> {
     let got = tokenizer.vocab_size();
     if got < args.vocab_size {
-        say!("note: the text holds no more pairs to merge than for {got} ids");
+        say!("note: the text has enough pairs to merge for only {got} ids");
     }
     if trained.stopped_early {
         say!(
@@ -111,16 +115,16 @@ fn summarize(
     let special = special
         .iter()
         .map(|&id| format!("{id} `{}`", tokenizer.token_text(id)));
-    let facts = serde_json::json!({
-        "output": args.output.display().to_string(),
-        "fingerprint": tokenizer.fingerprint(),
-        "n_ids": got,
-        "n_documents": trained.n_documents,
-        "n_text_bytes": trained.n_text_bytes,
-        "seconds": seconds,
-    });
-    if args.json.print(&facts)? {
-        return Ok(());
+    if args.json.is_asked {
+        let facts = serde_json::json!({
+            "output": args.output.display().to_string(),
+            "fingerprint": tokenizer.fingerprint(),
+            "n_ids": got,
+            "n_documents": trained.n_documents,
+            "n_text_bytes": trained.n_text_bytes,
+            "seconds": seconds,
+        });
+        return Ok(print::json(&facts, true)?);
     }
     let lines = [
         ("documents", trained.n_documents.to_string()),

@@ -2,11 +2,12 @@
 
 use crate::common::arguments::Json;
 use crate::common::exit::Result;
-use crate::common::print::{self, out};
+use crate::common::print::{self, counted, out};
 use crate::common::progress::Display;
 use crate::common::signals;
 use indicatif::{BinaryBytes, HumanCount};
 use saltworks::label::{self, DivergenceReport, LabelConfig, RelabelReport, TeacherReport};
+use saltworks::onnx::decoder::WeightFormat;
 use saltworks::shards::{self, Finding, LabelSet, ShardsError, VerifyOptions, VerifyReport};
 use saltworks::teacher::ReduceChoice;
 use std::path::{Path, PathBuf};
@@ -16,22 +17,35 @@ Examples:
   saltworks verify labels
   saltworks verify labels --teacher model.onnx --tokens tokens";
 
-/// Check a label set: checksums, schema, every invariant of every row, and the teacher itself.
+/// Check a label set: checksums, schema, every invariant of every row, and, with --teacher, the
+/// values.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The label directory.
     labels: PathBuf,
-    /// Label a sample again with this teacher (the ONNX file that made the labels), and compare.
-    /// Another teacher of the same vocabulary is a reference: how far the labels are from it is
-    /// reported, as KL and top-1 agreement, which tells what quantising a teacher costs.
+    /// Label a sample again with this teacher (the checkpoint or ONNX file that made the labels), and compare.
+    /// With another teacher of the same vocabulary, print how far the labels are from it (KL, top-1
+    /// agreement): this measures the cost of quantising a teacher.
     #[arg(
         long,
         help_heading = "Against a teacher",
-        value_name = "FILE",
+        value_name = "PATH",
         requires = "tokens"
     )]
     teacher: Option<PathBuf>,
+    /// Where the graph of a checkpoint is kept. Default: teacher-cache, beside the labels.
+    #[arg(long, value_name = "DIR", requires = "teacher")]
+    teacher_cache: Option<PathBuf>,
+    /// What the matrices of a checkpoint are stored in: f32, f16, bf16 or int8. Default: as of the labels' own
+    /// checkpoint, else f32.
+    #[arg(
+        long,
+        value_name = "TYPE",
+        requires = "teacher",
+        hide_possible_values = true
+    )]
+    teacher_weights: Option<WeightFormat>,
     /// The token corpus that was labelled.
     #[arg(
         long,
@@ -44,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Against a teacher", value_name = "N", default_value_t = 256, requires = "teacher",
         value_parser = clap::value_parser!(u64).range(1..))]
     sample: u64,
-    /// Seed of the choice of sequences.
+    /// Seed that chooses the sequences.
     #[arg(
         long,
         help_heading = "Against a teacher",
@@ -53,9 +67,9 @@ pub(crate) struct Args {
     )]
     seed: u64,
     /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
-    /// directml; cuda:1 is the second device, and so with tensorrt, migraphx, rocm and directml.
-    /// auto is cuda where it works, else cpu. Of these the project
-    /// itself has run cpu, openvino by hand on a CPU, and no other.
+    /// directml. cuda:1 is the second CUDA device; tensorrt, migraphx, rocm and directml take
+    /// numbers too. auto is cuda if it works, else cpu. This project has tested cpu, and openvino
+    /// by hand on a CPU; no other.
     #[arg(
         long,
         help_heading = "Against a teacher",
@@ -73,7 +87,7 @@ pub(crate) struct Args {
         hide_possible_values = true
     )]
     reduce: ReduceChoice,
-    /// The ONNX Runtime library to use (otherwise searched; see `saltworks doctor`).
+    /// ONNX Runtime's shared library. Default: searched for; see `saltworks doctor`.
     #[arg(
         long,
         help_heading = "Against a teacher",
@@ -119,6 +133,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
 fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> Result<TeacherReport> {
     let set = LabelSet::open(&args.labels)?;
     let mut config = LabelConfig::of_set(&set, teacher, tokens)?;
+    config.options.teacher_cache.clone_from(&args.teacher_cache);
+    let weights = args.teacher_weights.or(config.options.teacher_weights);
+    config.options.teacher_weights = weights;
     config.options.device.clone_from(&args.device);
     config.options.reduce = args.reduce;
     config.options.ort_lib.clone_from(&args.ort_lib);
@@ -134,25 +151,25 @@ fn print_teacher(report: &TeacherReport) {
 
 fn print_divergence(report: &DivergenceReport) {
     out!(
-        "another teacher made these labels; beside this one, over {} sequences ({} targets):",
+        "these labels were made by another teacher; compared with this one, over {} sequences ({} targets):",
         HumanCount(report.n_sequences),
         HumanCount(report.n_positions),
     );
     out!(
-        "  KL(this || labels)  {:.6} nats a token (99% below {:.4}, largest {:.3}; kept ids and tail)",
+        "  KL(this || labels)  {:.6} nats/token (99% below {:.4}, max {:.3}; top-k ids and tail)",
         report.kl_nats_mean,
         report.kl_nats_p99,
         report.kl_nats_max,
     );
     out!(
-        "  same best id        {:.2}%",
+        "  same top id         {:.2}%",
         100.0 * report.top1_agreement
     );
     let nll = report
         .labels_nll_mean
         .map_or_else(String::new, |nll| format!(", labels {nll:.4}"));
     out!(
-        "  NLL of the targets  this {:.4}{nll} nats a token",
+        "  NLL of the targets  this {:.4}{nll} nats/token",
         report.reference_nll_mean,
     );
 }
@@ -162,16 +179,16 @@ fn print_again(report: &RelabelReport) {
         out!("{finding}");
     }
     out!(
-        "{} sequences ({} targets) labelled again: largest difference {:.2e} nats, {} ids differ by a tie, {} draws fell on other ids, {} findings",
-        HumanCount(report.n_sequences),
-        HumanCount(report.n_positions),
+        "{} ({}) labelled again: largest difference {:.2e} nats, {} differ by a tie, {} have other ids, {}",
+        counted(report.n_sequences, "sequence"),
+        counted(report.n_positions, "target"),
         report.max_difference_nats,
-        report.n_tied_ids,
-        report.n_moved_draws,
-        report.n_findings,
+        counted(report.n_tied_ids, "id"),
+        counted(report.n_moved_draws, "sample"),
+        counted(report.n_findings, "finding"),
     );
     out!(
-        "tolerance {:.1e} nats and a step of the rounding ({} logits, a rounding of them {:.1e}; they moved by {:.1e} with the shape of a call)",
+        "tolerance {:.1e} nats plus one rounding step of the stored values ({} logits, rounding error {:.1e}; measured effect of a call's shape {:.1e})",
         report.tolerance_nats,
         report.logits_dtype,
         report.noise.rounding_nats,
@@ -189,14 +206,14 @@ fn verdict(report: &RelabelReport) -> String {
     match (report.n_findings, report.is_identical()) {
         (0, true) => "every bit is the same".to_owned(),
         (0, false) if made_by == here => format!(
-            "{} of {} sequences are the same bit for bit; the rest is within the noise of another processor",
+            "{} of {} sequences are identical; the others differ as between processors",
             report.n_identical, report.n_sequences
         ),
         (0, false) => format!(
-            "{} of {} sequences are the same bit for bit; the rest is within the noise of another runtime or device: made by {made_by}, checked by {here}",
+            "{} of {} sequences are identical; the others differ as between runtimes or devices: made by {made_by}, checked by {here}",
             report.n_identical, report.n_sequences
         ),
-        _ => "the findings are past any noise of this teacher: the labels are damaged, or made from other inputs than their plan says".to_owned(),
+        _ => "the differences are larger than this teacher's numerical noise: the labels are damaged, or were made from other inputs than their plan says".to_owned(),
     }
 }
 
@@ -221,20 +238,20 @@ fn print(labels: &Path, report: &VerifyReport) {
     report.findings.iter().for_each(print_finding);
     let n_more = report.n_findings - report.findings.len() as u64;
     if n_more > 0 {
-        out!("... and {} more findings", HumanCount(n_more));
+        out!("... and {} more", counted(n_more, "finding"));
     }
     report.unread.iter().for_each(print_finding);
     let verdict = match (report.n_findings, report.n_unread) {
         (0, 0) => "sound",
-        (0, _) => "not all could be read",
+        (0, _) => "some files could not be read",
         _ => "NOT sound",
     };
     out!(
-        "{}: {} shards, {} sequences, {} targets, {}: {verdict}",
+        "{}: {}, {}, {}, {}: {verdict}",
         labels.display(),
-        HumanCount(report.n_shards),
-        HumanCount(report.n_rows),
-        HumanCount(report.n_targets),
+        counted(report.n_shards, "shard"),
+        counted(report.n_rows, "sequence"),
+        counted(report.n_targets, "target"),
         BinaryBytes(report.n_bytes),
     );
 }

@@ -83,7 +83,7 @@ impl LeftOut {
                 .map(|(kind, n)| format!("{n} {kind}"))
                 .collect();
             notes.push(format!(
-                "left out {} of kinds that are not read ({}): {}; --format text, jsonl or parquet reads files of any name",
+                "skipped {} of unsupported types ({}): {}; --format text, jsonl or parquet reads files of any name",
                 files(self.of_other_kinds.n),
                 kinds.join(", "),
                 self.of_other_kinds.shown()
@@ -91,14 +91,14 @@ impl LeftOut {
         }
         if self.beside.n > 0 {
             notes.push(format!(
-                "left out {} that are hidden or go with a data set: {}; name one to read it",
+                "skipped {} (hidden, or accompanying a data set): {}; to read one, name it",
                 names(self.beside.n),
                 self.beside.shown()
             ));
         }
         if self.twice.n > 0 {
             notes.push(format!(
-                "{} are further names of files that are read once: {}",
+                "skipped {} of files that are read already: {}",
                 names(self.twice.n),
                 self.twice.shown()
             ));
@@ -107,7 +107,7 @@ impl LeftOut {
             let mut unnamed = Names::default();
             self.unnamed.iter().for_each(|(_, path)| unnamed.add(path));
             notes.push(format!(
-                "left out {} of a hub's cache that no snapshot names: {}",
+                "skipped {} of a hub's cache that no snapshot uses: {}",
                 files(unnamed.n),
                 unnamed.shown()
             ));

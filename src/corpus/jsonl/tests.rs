@@ -69,7 +69,7 @@ fn broken_json_in_line_12345_is_named_with_its_remedy() {
     let error = read(&lines).unwrap_err();
     let message = error.to_string();
     assert!(
-        message.starts_with("in.jsonl:12345: broken JSON at column 13"),
+        message.starts_with("in.jsonl:12345: invalid JSON at column 13"),
         "{message}"
     );
     assert!(
@@ -94,12 +94,12 @@ fn each_bad_line_has_its_own_error() {
     assert!(message(b"{\"text\":{\"a\":1}}").contains("is an object"));
     assert!(message(b"{\"text\":true}").contains("is a boolean"));
     assert!(
-        message(b"[{\"text\":\"a\"}]").contains("expected one JSON object a line, got an array")
+        message(b"[{\"text\":\"a\"}]").contains("expected one JSON object per line, got an array")
     );
     assert!(message(b"\"a\"").contains("got a string"));
-    assert!(message(b"{\"text\":\"a\"").contains("JSON object that goes over several lines"));
-    assert!(message(b"{\"text\":\"a\"}\n{\"text\":\"a\"").contains("broken JSON"));
-    assert!(message(b"{\"text\":\"a\"} x").contains("broken JSON"));
+    assert!(message(b"{\"text\":\"a\"").contains("JSON object over several lines"));
+    assert!(message(b"{\"text\":\"a\"}\n{\"text\":\"a\"").contains("invalid JSON"));
+    assert!(message(b"{\"text\":\"a\"} x").contains("invalid JSON"));
     assert!(message(b"{\"text\":\"\\ud800\"}").contains("half of a surrogate pair"));
 }
 

@@ -1,9 +1,9 @@
 //! Arms beside the baseline, seed by seed.
 
 use super::error::ReportError;
-use super::numbers::percent;
 use crate::experiment::results::{ArmResults, BranchResults, Results, RunResults};
-use crate::experiment::summary::{Budget, Reach, Spread};
+use crate::experiment::summary::{Budget, OverSeeds, Reach};
+use crate::page::percent;
 
 /// All arms, in the order of the results.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,15 +29,15 @@ pub(super) struct Arm<'a> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct OnSet {
     /// NLL, nats a token.
-    pub(super) nll: Option<Spread>,
+    pub(super) nll: Option<OverSeeds>,
     /// NLL less that of the baseline of the same seed.
-    pub(super) gap: Option<Spread>,
+    pub(super) gap: Option<OverSeeds>,
     /// The same by bucket.
-    pub(super) bucket_gaps: Vec<Option<Spread>>,
+    pub(super) bucket_gaps: Vec<Option<OverSeeds>>,
     /// Calibration error.
-    pub(super) ece: Option<Spread>,
+    pub(super) ece: Option<OverSeeds>,
     /// Share of right best ids.
-    pub(super) accuracy: Option<Spread>,
+    pub(super) accuracy: Option<OverSeeds>,
 }
 
 impl<'a> Comparison<'a> {
@@ -105,17 +105,17 @@ impl Arm<'_> {
     }
 
     /// Shares of the steps, of the seeds that get as good as the baseline.
-    pub(super) fn shares(&self) -> Option<Spread> {
+    pub(super) fn shares(&self) -> Option<OverSeeds> {
         shares_of(&self.reach)
     }
 
     /// NLL of final models on the first set.
-    pub(super) fn nll(&self) -> Option<&Spread> {
+    pub(super) fn nll(&self) -> Option<&OverSeeds> {
         self.sets.first()?.nll.as_ref()
     }
 
     /// The same, less the baseline's.
-    pub(super) fn gap(&self) -> Option<&Spread> {
+    pub(super) fn gap(&self) -> Option<&OverSeeds> {
         self.sets.first()?.gap.as_ref()
     }
 }
@@ -170,7 +170,7 @@ pub(super) fn reach_text(by_seed: &[(u64, Reach)]) -> String {
 }
 
 /// Where it is, or at most is, in the seeds that get there.
-fn shares_of(by_seed: &[(u64, Reach)]) -> Option<Spread> {
+fn shares_of(by_seed: &[(u64, Reach)]) -> Option<OverSeeds> {
     let share = |&(seed, reach): &(u64, Reach)| Some((seed, reach.share()?));
-    Spread::of(by_seed.iter().filter_map(share).collect())
+    OverSeeds::of(by_seed.iter().filter_map(share).collect())
 }

@@ -1,11 +1,10 @@
 //! What can go wrong with a report.
 
-use crate::bounds::BoundsError;
 use crate::error::{Classified, Kind};
 use crate::experiment::ExperimentError;
+use crate::page::PageError;
 use crate::shards::ShardsError;
 use crate::storage::{JsonFault, StorageError};
-use crate::tokens::TokensError;
 use crate::train::TrainError;
 use crate::train::metrics::MetricsError;
 use crate::view::ViewError;
@@ -74,20 +73,6 @@ pub enum ReportError {
         /// Those that are there.
         arms: Vec<String>,
     },
-    /// A tokenizer that decodes to text that looks real and is not.
-    #[error(
-        "{} is not the tokenizer of these labels: they were made with {expected}, it is {got}; \
-         give the tokenizer.json that the tokens were made with",
-        path.display()
-    )]
-    ForeignTokenizer {
-        /// The tokenizer that was given.
-        path: PathBuf,
-        /// Fingerprint in the plan.
-        expected: String,
-        /// Fingerprint of what was given.
-        got: String,
-    },
     /// A figure that could not be drawn.
     #[error("cannot draw {}", path.display())]
     Draw {
@@ -103,15 +88,12 @@ pub enum ReportError {
     /// From `shards`.
     #[error(transparent)]
     Shards(#[from] ShardsError),
-    /// From `bounds`.
-    #[error(transparent)]
-    Bounds(#[from] BoundsError),
     /// From `view`.
     #[error(transparent)]
     View(#[from] ViewError),
-    /// From `tokens`.
+    /// From `page`.
     #[error(transparent)]
-    Tokens(#[from] TokensError),
+    Page(#[from] PageError),
     /// A file of the experiment that cannot be read.
     #[error(transparent)]
     Experiment(#[from] Box<ExperimentError>),
@@ -129,15 +111,13 @@ impl Classified for ReportError {
             Self::NoResults { .. }
             | Self::NotADirectory { .. }
             | Self::Empty { .. }
-            | Self::NoBaseline { .. }
-            | Self::ForeignTokenizer { .. } => Kind::Usage,
+            | Self::NoBaseline { .. } => Kind::Usage,
             Self::Version { .. } | Self::Results { .. } => Kind::BadData,
             Self::Draw { .. } => Kind::Failed,
             Self::Metrics(error) => error.kind(),
             Self::Shards(error) => error.kind(),
-            Self::Bounds(error) => error.kind(),
             Self::View(error) => error.kind(),
-            Self::Tokens(error) => error.kind(),
+            Self::Page(error) => error.kind(),
             Self::Experiment(error) => error.kind(),
             Self::Train(error) => error.kind(),
             Self::Storage(error) => error.kind(),

@@ -21,6 +21,8 @@ pub struct ReportInputs {
     pub held_out: Option<PathBuf>,
     /// Directory of the teacher's own training run, which says what text that was on.
     pub teacher_run: Option<PathBuf>,
+    /// Whether a report.html that is no report of this program may be replaced.
+    pub overwrite: bool,
     /// What made all this, in order: name and value, such as versions and fingerprints.
     pub provenance: Vec<(String, String)>,
     /// The command lines that made it, in order.

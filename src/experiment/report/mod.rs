@@ -21,9 +21,11 @@ mod inputs;
 mod numbers;
 mod page;
 mod read;
+mod samples;
 mod write;
 
 pub use error::ReportError;
 pub use inputs::{ReportInputs, Written};
 pub use read::read_results;
+pub use samples::{ArmSample, Samples, weights_of};
 pub use write::{render, write};

@@ -1,9 +1,9 @@
-//! Numbers as a reader wants them.
+//! Quantities over seeds as a reader wants them.
 
-use crate::experiment::Spread;
-pub(super) use crate::view::grouped;
+use crate::experiment::OverSeeds;
+use crate::page::{fixed, signed};
 
-impl Spread {
+impl OverSeeds {
     /// Mean, with the standard deviation where there is one: `4.175 ± 0.012`.
     pub(super) fn text(&self, digits: usize) -> String {
         self.with_sd(fixed(self.mean, digits), digits)
@@ -20,65 +20,4 @@ impl Spread {
             None => mean,
         }
     }
-}
-
-/// Mean of what was measured; `None` of nothing.
-pub(super) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let finite = values.into_iter().filter(|value| value.is_finite());
-    let (n, sum) = finite.fold((0_u32, 0.0), |(n, sum), value| (n + 1, sum + value));
-    (n > 0).then(|| sum / f64::from(n))
-}
-
-/// With a true minus sign.
-pub(super) fn fixed(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    match text.strip_prefix('-') {
-        // No negative zero.
-        Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.to_owned(),
-        Some(rest) => format!("\u{2212}{rest}"),
-        None => text,
-    }
-}
-
-/// With its sign, whichever it is.
-pub(super) fn signed(value: f64, digits: usize) -> String {
-    let text = fixed(value, digits);
-    let is_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    if is_zero || text.starts_with('\u{2212}') {
-        text
-    } else {
-        format!("+{text}")
-    }
-}
-
-/// Two or three digits and a unit: `9.3M`.
-pub(super) fn short(value: f64) -> String {
-    let units = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    match units.iter().find(|(size, _)| value >= *size) {
-        Some((size, unit)) if value / size >= 100.0 => format!("{:.0}{unit}", value / size),
-        Some((size, unit)) => format!("{:.1}{unit}", value / size),
-        None if value.fract() == 0.0 => format!("{value:.0}"),
-        None => format!("{value:.2}"),
-    }
-}
-
-/// Time in the unit that reads well.
-pub(super) fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s >= 7200.0 => format!("{:.1} h", s / 3600.0),
-        s if s >= 120.0 => format!("{:.1} min", s / 60.0),
-        s => format!("{s:.0} s"),
-    }
-}
-
-/// A share as a whole percentage.
-pub(super) fn percent(share: f64) -> String {
-    format!("{:.0}\u{202f}%", share * 100.0)
-}
-
-/// As the beginning of a sentence.
-pub(super) fn upper_first(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(characters).collect()
 }

@@ -2,22 +2,23 @@
 
 use super::compare::Comparison;
 use super::error::ReportError;
-use super::figure::{self, Figure, WIDE};
-use super::gather::{
-    Gathered, Passage, SelectionRows, TeacherNotes, gather_runs, passages, read_selection,
-    score_bins, scored_sequences, teacher_notes, warnings,
-};
+use super::figure;
+use super::gather::{Gathered, History, Settings, gather_runs, warnings};
 use super::inputs::{ReportInputs, Written};
-use super::page::{Contents, page};
+use super::page::{Contents, page as page_of};
+use super::samples::{Samples, weights_of};
 use crate::experiment::results::Results;
 use crate::figure::png;
+use crate::page::{self, Figure, PAGE_NAME, WIDE};
 use crate::shards::LabelSet;
-use crate::storage::{self, StorageError, sweep_abandoned, sweep_abandoned_where};
+use crate::storage::{self, StorageError, sweep_abandoned_where};
 use crate::train::plot::XAxis;
+use crate::view::report::{
+    Passage, SelectionRows, TeacherNotes, label_facts, passages, read_selection, score_figure,
+    scored_sequences, teacher_figure, teacher_notes,
+};
 use std::path::{Path, PathBuf};
 
-/// Name of the page in the report's directory.
-const PAGE_NAME: &str = "report.html";
 /// Name of the directory of the figures.
 const FIGURES_NAME: &str = "figures";
 /// Pixels a point of a figure as a file: sharp on a dense screen.
@@ -34,18 +35,21 @@ pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Wri
         let dir = dir.to_path_buf();
         return Err(ReportError::NotADirectory { dir });
     }
+    let page_path = dir.join(PAGE_NAME);
+    page::check_replaceable(&page_path, inputs.overwrite)?;
     let comparison = Comparison::new(results)?;
     let gathered = gather_runs(&comparison, &inputs.root)?;
     let contents = contents(&comparison, inputs, &gathered)?;
     let figures = write_figures(&dir.join(FIGURES_NAME), &contents.figures)?;
-    let warnings = contents.warnings.clone();
-    let page_path = dir.join(PAGE_NAME);
-    sweep_abandoned(dir, PAGE_NAME)?;
-    storage::replace(&page_path, page(&contents).as_bytes())?;
+    page::replace(&page_path, &page_of(&contents).html())?;
     Ok(Written {
         page: page_path,
         figures,
-        notes: warnings.into_iter().chain(gathered.notes).collect(),
+        notes: contents
+            .warnings
+            .into_iter()
+            .chain(contents.notes)
+            .collect(),
     })
 }
 
@@ -56,7 +60,7 @@ pub fn write(dir: &Path, results: &Results, inputs: &ReportInputs) -> Result<Wri
 pub fn render(results: &Results, inputs: &ReportInputs) -> Result<String, ReportError> {
     let comparison = Comparison::new(results)?;
     let gathered = gather_runs(&comparison, &inputs.root)?;
-    Ok(page(&contents(&comparison, inputs, &gathered)?))
+    Ok(page_of(&contents(&comparison, inputs, &gathered)?).html())
 }
 
 fn contents<'a>(
@@ -65,6 +69,8 @@ fn contents<'a>(
     gathered: &'a Gathered,
 ) -> Result<Contents<'a>, ReportError> {
     let labels = labels_of(inputs)?;
+    let mut notes = gathered.notes.clone();
+    let samples = current_samples(comparison, inputs, &mut notes)?;
     let axes = [XAxis::Step, XAxis::Tokens, XAxis::Seconds];
     let curves = axes.map(|axis| figure::curves(comparison, &gathered.curves, axis));
     let others = [
@@ -73,7 +79,7 @@ fn contents<'a>(
         figure::gap(&gathered.curves),
         figure::buckets(comparison),
         figure::variance(&gathered.variances),
-        labels.teacher.as_ref().map(figure::teacher_bounds),
+        labels.teacher.as_ref().map(teacher_figure),
         labels.scores,
     ];
     Ok(Contents {
@@ -84,8 +90,46 @@ fn contents<'a>(
         passages: labels.passages,
         facts: labels.facts,
         warnings: warnings(comparison, inputs)?,
-        notes: &gathered.notes,
+        settings: Settings::of(comparison, &inputs.root),
+        history: History::of(
+            inputs
+                .teacher_run
+                .as_deref()
+                .into_iter()
+                .chain([&*inputs.root]),
+        )?,
+        samples,
+        notes,
     })
+}
+
+/// Texts of the models as they are now; those of earlier models are left out.
+fn current_samples(
+    comparison: &Comparison<'_>,
+    inputs: &ReportInputs,
+    notes: &mut Vec<String>,
+) -> Result<Option<Samples>, ReportError> {
+    let Some(mut samples) = Samples::read(&inputs.root).map_err(Box::new)? else {
+        return Ok(None);
+    };
+    let mut current = Vec::new();
+    for sample in std::mem::take(&mut samples.texts) {
+        let mut runs = comparison
+            .arms
+            .iter()
+            .filter(|arm| arm.name() == sample.arm);
+        let run = runs.find_map(|arm| arm.data.runs.iter().find(|run| run.seed == sample.seed));
+        let dir = run.map(|run| inputs.root.join(&run.dir).join("final"));
+        match dir.map(|dir| weights_of(&dir)).transpose()? {
+            Some(weights) if weights == sample.model => current.push(sample),
+            _ => notes.push(format!(
+                "no text of {}, seed {}: what samples.json has is of another model; write it again with --prompt",
+                sample.arm, sample.seed
+            )),
+        }
+    }
+    samples.texts = current;
+    Ok(Some(samples))
 }
 
 /// What labels and selection give.
@@ -113,7 +157,7 @@ fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
     found.passages = passages(&set, &scored, inputs.tokenizer.as_deref())?;
     let selected = selection.into_iter().flat_map(|selection| selection.facts);
     let selected = selected.map(|(name, value)| (format!("Selection: {name}"), value));
-    found.facts = label_facts(&set).into_iter().chain(selected).collect();
+    found.facts = label_facts(&set)?.into_iter().chain(selected).collect();
     Ok(found)
 }
 
@@ -131,27 +175,7 @@ fn histogram(
 ) -> Result<Option<Figure>, ReportError> {
     let scored = scored_sequences(set, selection)?;
     let own_scores = selection.is_some_and(|selection| selection.has_scores);
-    Ok(score_bins(&scored, own_scores).map(|bins| figure::score_histogram(&bins)))
-}
-
-fn label_facts(set: &LabelSet) -> Vec<(String, String)> {
-    let mut facts = vec![("Labels".to_owned(), set.dir.display().to_string())];
-    for plan in &set.segments {
-        facts.push(("Plan of the labels".to_owned(), plan.fingerprint()));
-        facts.push(("Teacher".to_owned(), plan.teacher.fingerprint.clone()));
-        if let Some(tokenizer) = &plan.tokenizer {
-            facts.push(("Tokenizer".to_owned(), tokenizer.fingerprint.clone()));
-        }
-    }
-    // An extension has all but its range from the plan before it.
-    let mut known = Vec::new();
-    facts.retain(|fact| {
-        !known.contains(fact) && {
-            known.push(fact.clone());
-            true
-        }
-    });
-    facts
+    Ok(score_figure(&scored, own_scores))
 }
 
 fn write_figures(dir: &Path, figures: &[Figure]) -> Result<Vec<PathBuf>, ReportError> {
@@ -161,8 +185,8 @@ fn write_figures(dir: &Path, figures: &[Figure]) -> Result<Vec<PathBuf>, ReportE
     sweep_abandoned_where(dir, |_| true)?;
     let mut written = Vec::new();
     for figure in figures {
-        let [svg_path, png_path] =
-            ["svg", "png"].map(|ending| dir.join(format!("{}.{ending}", figure.name)));
+        let [svg_path, png_path, csv_path] =
+            ["svg", "png", "csv"].map(|ending| dir.join(format!("{}.{ending}", figure.name)));
         let svg = figure.picture.standalone(WIDE, &figure.label);
         storage::replace(&svg_path, svg.as_bytes())?;
         let pixels = png(&svg, DENSITY).map_err(|source| ReportError::Draw {
@@ -170,7 +194,8 @@ fn write_figures(dir: &Path, figures: &[Figure]) -> Result<Vec<PathBuf>, ReportE
             source,
         })?;
         storage::replace(&png_path, &pixels)?;
-        written.extend([svg_path, png_path]);
+        storage::replace(&csv_path, figure.data.csv().as_bytes())?;
+        written.extend([svg_path, png_path, csv_path]);
     }
     Ok(written)
 }

@@ -18,11 +18,11 @@ fn close(got: f64, want: f64) {
 
 #[test]
 fn a_spread_is_of_the_sample() {
-    let spread = Spread::of(vec![(0, 1.0), (1, 2.0), (2, 6.0)]).unwrap();
+    let spread = OverSeeds::of(vec![(0, 1.0), (1, 2.0), (2, 6.0)]).unwrap();
     assert_eq!((spread.mean, spread.min, spread.max), (3.0, 1.0, 6.0));
     close(spread.sd.unwrap(), 7.0_f64.sqrt());
-    assert_eq!(Spread::of(vec![(3, 2.5)]).unwrap().sd, None);
-    assert_eq!(Spread::of(Vec::new()), None);
+    assert_eq!(OverSeeds::of(vec![(3, 2.5)]).unwrap().sd, None);
+    assert_eq!(OverSeeds::of(Vec::new()), None);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn every_cell_has_its_mean_its_spread_and_its_seeds() {
         "| salt | 3.6500 ± 0.2121 (3.5000, 3.8000) | -0.4500 ± 0.0707 (-0.5000, -0.4000) |"
     );
     assert_eq!(
-        row(&text, "Share of the baseline's budget", "salt"),
+        row(&text, "Fraction of the baseline's budget", "salt"),
         "| salt | 77.5% ± 3.5% (75.0%, 80.0%) | 77.5% ± 3.5% (75.0%, 80.0%) \
          | 137.5% ± 3.5% (135.0%, 140.0%) | 77.5% ± 3.5% (75.0%, 80.0%) \
          | 137.5% ± 3.5% (135.0%, 140.0%) | 0.200, 0.200 to 0.200 (0.200, 0.200) |"
@@ -75,7 +75,7 @@ fn an_arm_that_never_gets_there_is_shown_as_such() {
         run.branches[1].scores[0].nll = 4.1;
     }
     let text = to_markdown(&results);
-    let reach = row(&text, "Share of the baseline's budget", "salt");
+    let reach = row(&text, "Fraction of the baseline's budget", "salt");
     let (_, first) = reach.split_once("salt | ").unwrap();
     assert!(first.starts_with("never in 1 of 2 (never, "), "{reach}");
 }

@@ -137,7 +137,7 @@ fn a_few_draws_may_move_and_more_are_named_by_their_position() {
     assert_eq!((report.n_findings, report.n_moved_draws), (1, 4));
     let finding = &report.findings[0];
     assert!(
-        finding.contains("of the 20 draws of position 1, 4 fall on other ids"),
+        finding.contains("of the 20 samples of position 1, 4 have other ids"),
         "{finding}"
     );
 }
@@ -154,7 +154,7 @@ fn draws_of_another_seed_are_found_even_where_a_position_has_but_one() {
     let report = compare(one_each(|t| t % 3), one_each(|t| t % 4));
     assert_eq!(report.n_findings, 1);
     assert!(
-        report.findings[0].contains("of 60 draws, 45 fall on"),
+        report.findings[0].contains("of 60 samples, 45 have"),
         "{:?}",
         report.findings
     );

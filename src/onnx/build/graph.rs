@@ -159,10 +159,25 @@ impl ModelBuilder {
         attributes: &[Attribute],
         n_outputs: usize,
     ) -> Vec<Edge> {
+        self.node_keeping(domain, op_type, inputs, attributes, &vec![true; n_outputs])
+    }
+
+    /// Adds a node of any domain with an output for each of `kept`; those that are not kept have no name,
+    /// and the node does not make them.
+    pub fn node_keeping(
+        &mut self,
+        domain: &str,
+        op_type: &str,
+        inputs: &[&Edge],
+        attributes: &[Attribute],
+        kept: &[bool],
+    ) -> Vec<Edge> {
         let name = format!("{op_type}_{}", self.nodes.len());
-        let outputs: Vec<Edge> = (0..n_outputs)
-            .map(|idx| Edge(format!("{name}:{idx}")))
-            .collect();
+        let named = |(idx, is_kept): (usize, &bool)| match is_kept {
+            true => Edge(format!("{name}:{idx}")),
+            false => Edge(String::new()),
+        };
+        let outputs: Vec<Edge> = kept.iter().enumerate().map(named).collect();
         self.nodes.push(NodeProto {
             input: inputs.iter().map(|edge| edge.0.clone()).collect(),
             output: outputs.iter().map(|edge| edge.0.clone()).collect(),
@@ -198,6 +213,11 @@ impl ModelBuilder {
     /// Number of weights, over all initializers.
     pub fn n_parameters(&self) -> u64 {
         self.initializers.iter().map(Initializer::n_elements).sum()
+    }
+
+    /// Bytes of all initializers.
+    pub fn n_bytes(&self) -> u64 {
+        self.initializers.iter().map(Initializer::n_bytes).sum()
     }
 
     /// Number of initializers.

@@ -25,12 +25,24 @@ impl ModelBuilder {
 
     /// `[T, T]` for a scalar `n_tokens`: 0 at and below the diagonal, `masked` above.
     pub fn causal_mask(&mut self, n_tokens: &Edge, masked: f32) -> Edge {
-        let length = self.unsqueeze(n_tokens, &[0]);
-        let shape = self.concat(&[&length, &length], 0);
-        let value = Attribute::f32_tensor("value", masked);
-        let full = self.node("ConstantOfShape", &[&shape], &[value]);
+        let full = self.full_square(n_tokens, masked);
         let one = self.scalar_i64(1);
         self.node("Trilu", &[&full, &one], &[Attribute::int("upper", 1)])
+    }
+
+    /// `[T, T]` for a scalar `n_tokens`: `masked` at keys j of positions i with i - j >= `window`, else 0.
+    pub fn mask_before(&mut self, n_tokens: &Edge, window: i64, masked: f32) -> Edge {
+        let full = self.full_square(n_tokens, masked);
+        let diagonal = self.scalar_i64(-window);
+        let lower = [Attribute::int("upper", 0)];
+        self.node("Trilu", &[&full, &diagonal], &lower)
+    }
+
+    fn full_square(&mut self, n_tokens: &Edge, value: f32) -> Edge {
+        let length = self.unsqueeze(n_tokens, &[0]);
+        let shape = self.concat(&[&length, &length], 0);
+        let value = Attribute::f32_tensor("value", value);
+        self.node("ConstantOfShape", &[&shape], &[value])
     }
 
     /// `[T]` for a scalar `n_tokens`: 0 to T - 1.

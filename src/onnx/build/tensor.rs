@@ -21,6 +21,10 @@ pub enum TensorData {
     },
     /// The same f32 everywhere.
     Fill(f32),
+    /// Bytes of this dtype that are given when the model is written: see [`DecoderModel`].
+    ///
+    /// [`DecoderModel`]: crate::onnx::decoder::DecoderModel
+    Later(DType),
 }
 
 impl TensorData {
@@ -54,9 +58,37 @@ impl TensorData {
 
     pub(super) fn dtype(&self) -> DType {
         match self {
-            Self::Bytes(dtype, _) => *dtype,
+            Self::Bytes(dtype, _) | Self::Later(dtype) => *dtype,
             Self::Normal { .. } | Self::Fill(_) => DType::F32,
         }
+    }
+}
+
+/// Gives the bytes of the initializers that are [`TensorData::Later`], by name.
+pub(crate) type DataSource<'a> = &'a dyn Fn(&str, &mut dyn Write) -> io::Result<()>;
+
+/// The source of a model whose initializers are all there.
+pub(super) fn no_source(name: &str, _: &mut dyn Write) -> io::Result<()> {
+    Err(io::Error::other(format!(
+        "nothing gives initializer {name}"
+    )))
+}
+
+/// Counts what passes.
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    n_bytes: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.n_bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -99,10 +131,11 @@ impl Initializer {
         self.n_elements() * size
     }
 
-    /// Writes exactly `n_bytes` bytes.
-    pub(super) fn write_data(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Writes exactly `n_bytes` bytes; those that are yet to come from `source`.
+    pub(super) fn write_data(&self, source: DataSource<'_>, out: &mut dyn Write) -> io::Result<()> {
         match &self.data {
             TensorData::Bytes(_, bytes) => out.write_all(bytes),
+            TensorData::Later(_) => self.write_later(source, out),
             TensorData::Fill(value) => self.write_values(out, |_| *value),
             TensorData::Normal { seed, std_dev } => {
                 self.write_values(out, |idx| normal(*seed, idx) * std_dev)
@@ -110,7 +143,22 @@ impl Initializer {
         }
     }
 
-    fn write_values(&self, out: &mut impl Write, value: impl Fn(u64) -> f32) -> io::Result<()> {
+    fn write_later(&self, source: DataSource<'_>, out: &mut dyn Write) -> io::Result<()> {
+        let mut counted = Counted { out, n_bytes: 0 };
+        source(&self.name, &mut counted)?;
+        match counted.n_bytes == self.n_bytes() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "{} bytes of initializer {} {:?}, which has {}",
+                counted.n_bytes,
+                self.name,
+                self.dims,
+                self.n_bytes()
+            ))),
+        }
+    }
+
+    fn write_values(&self, out: &mut dyn Write, value: impl Fn(u64) -> f32) -> io::Result<()> {
         let n = self.n_elements();
         let mut bytes = Vec::with_capacity(4 * BLOCK.min(n) as usize);
         for start in (0..n).step_by(BLOCK as usize) {

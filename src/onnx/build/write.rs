@@ -1,7 +1,7 @@
 //! From a builder to bytes: everything small in memory, weights streamed.
 
 use super::graph::ModelBuilder;
-use super::tensor::Initializer;
+use super::tensor::{DataSource, Initializer, no_source};
 use crate::onnx::error::OnnxError;
 use crate::onnx::proto::{OperatorSetIdProto, StringEntryProto, ValueInfoProto};
 use crate::onnx::wire::{put_length_prefix, put_varint, varint_len};
@@ -38,12 +38,32 @@ impl ModelBuilder {
 
     /// Writes the model, weights inline, wherever the caller keeps it.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        self.write_model(self.initializers.iter().map(inline).collect(), out)
+        self.write_from(&no_source, out)
+    }
+
+    /// As [`write_to`](Self::write_to); `source` gives the weights that are yet to come.
+    pub(crate) fn write_from(
+        &self,
+        source: DataSource<'_>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let tensors = self.initializers.iter().map(inline).collect();
+        self.write_model(tensors, source, out)
     }
 
     /// Writes the model without its larger tensors, which are to be in a file `data_name` beside
     /// it: what [`write_data_to`](Self::write_data_to) writes.
     pub fn write_external_to(&self, data_name: &str, out: &mut impl Write) -> io::Result<()> {
+        self.write_external_from(&no_source, data_name, out)
+    }
+
+    /// As [`write_external_to`](Self::write_external_to); `source` gives the weights that are yet to come.
+    pub(crate) fn write_external_from(
+        &self,
+        source: DataSource<'_>,
+        data_name: &str,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let mut offsets = self.placed().into_iter().map(|(offset, _)| offset);
         let mut encode = |tensor| match is_external(tensor) {
             true => offsets
@@ -51,15 +71,22 @@ impl ModelBuilder {
                 .map(|offset| external(tensor, data_name, offset)),
             false => Some(inline(tensor)),
         };
-        self.write_model(
-            self.initializers.iter().filter_map(&mut encode).collect(),
-            out,
-        )
+        let tensors = self.initializers.iter().filter_map(&mut encode).collect();
+        self.write_model(tensors, source, out)
     }
 
     /// Writes the larger tensors, each at a page.
     pub fn write_data_to(&self, out: &mut impl Write) -> io::Result<()> {
-        write_placed(&self.placed(), out)
+        self.write_data_from(&no_source, out)
+    }
+
+    /// As [`write_data_to`](Self::write_data_to); `source` gives the weights that are yet to come.
+    pub(crate) fn write_data_from(
+        &self,
+        source: DataSource<'_>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        write_placed(&self.placed(), source, out)
     }
 
     /// The tensors of the external file and where they begin in it.
@@ -85,7 +112,12 @@ impl ModelBuilder {
         bytes
     }
 
-    fn write_model(&self, tensors: Vec<EncodedTensor<'_>>, out: &mut impl Write) -> io::Result<()> {
+    fn write_model(
+        &self,
+        tensors: Vec<EncodedTensor<'_>>,
+        source: DataSource<'_>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let (head, tail) = (self.graph_head(), self.graph_tail());
         let tensors_len: u64 = tensors.iter().map(EncodedTensor::field_len).sum();
         let mut model_head = Vec::new();
@@ -97,7 +129,7 @@ impl ModelBuilder {
         out.write_all(&model_head)?;
         out.write_all(&head)?;
         for tensor in &tensors {
-            tensor.write(out)?;
+            tensor.write(source, out)?;
         }
         out.write_all(&tail)?;
         out.write_all(&self.opset_fields())
@@ -161,12 +193,13 @@ impl EncodedTensor<'_> {
         1 + varint_len(self.len()) + self.len()
     }
 
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    fn write(&self, source: DataSource<'_>, out: &mut impl Write) -> io::Result<()> {
         let mut prefix = Vec::new();
         put_length_prefix(&mut prefix, 5, self.len());
         out.write_all(&prefix)?;
         out.write_all(&self.head)?;
-        self.data.map_or(Ok(()), |tensor| tensor.write_data(out))
+        self.data
+            .map_or(Ok(()), |tensor| tensor.write_data(source, out))
     }
 }
 
@@ -216,11 +249,15 @@ fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn write_placed(placed: &[(u64, &Initializer)], out: &mut impl Write) -> io::Result<()> {
+fn write_placed(
+    placed: &[(u64, &Initializer)],
+    source: DataSource<'_>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut position = 0;
     for (offset, tensor) in placed {
         out.write_all(&vec![0; (offset - position) as usize])?;
-        tensor.write_data(out)?;
+        tensor.write_data(source, out)?;
         position = offset + tensor.n_bytes();
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::names::free_prefix;
 use super::nodes::HeadGraph;
-use super::spec::{Head, HeadSpec};
+use super::spec::{HeadSpec, ReductionHead};
 use crate::onnx::error::OnnxError;
 use crate::onnx::types::OpsetImport;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub const MIN_HEAD_OPSET: i64 = 11;
 const MAX_MODEL_BYTES: u64 = i32::MAX as u64;
 
 /// The bytes of the model at `path` with a head behind them, and the head's names. Weights in files
-/// beside the model stay there.
+/// next to the model stay there.
 ///
 /// # Errors
 /// A file that cannot be read; a model of operators before [`MIN_HEAD_OPSET`]; one that is too
@@ -24,7 +24,7 @@ pub fn append_head(
     path: &Path,
     opset: &[OpsetImport],
     spec: &HeadSpec<'_>,
-) -> Result<(Vec<u8>, Head), OnnxError> {
+) -> Result<(Vec<u8>, ReductionHead), OnnxError> {
     let opset = standard_opset(path, opset)?;
     let mut bytes = std::fs::read(path).map_err(|source| OnnxError::Io {
         action: "read the model",
@@ -59,9 +59,9 @@ fn standard_opset(path: &Path, imports: &[OpsetImport]) -> Result<i64, OnnxError
     }
 }
 
-fn head(graph: &HeadGraph, spec: &HeadSpec<'_>) -> Head {
+fn head(graph: &HeadGraph, spec: &HeadSpec<'_>) -> ReductionHead {
     let tempered = |idx: usize| graph.name(&format!("other_tempered_sum_{idx}"));
-    Head {
+    ReductionHead {
         targets: graph.name("targets"),
         ranked_logits: graph.name("ranked_logits"),
         ranked_ids: graph.name("ranked_ids"),

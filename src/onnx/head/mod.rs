@@ -24,4 +24,4 @@ mod nodes;
 mod spec;
 
 pub use append::{MIN_HEAD_OPSET, append_head};
-pub use spec::{Head, HeadSpec};
+pub use spec::{HeadSpec, ReductionHead};

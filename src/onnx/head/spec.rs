@@ -19,7 +19,7 @@ pub struct HeadSpec<'a> {
 
 /// Names of a head's input and outputs, none of which the model had before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct ReductionHead {
     /// Input i64 `[B, T, 1]`: the target of each position.
     pub targets: String,
     /// f32 `[B, T, M]`: the best logits, falling.
@@ -37,7 +37,7 @@ pub struct Head {
     pub other_tempered_sums: Vec<String>,
 }
 
-impl Head {
+impl ReductionHead {
     /// All outputs, in the order of the fields.
     pub fn outputs(&self) -> Vec<&str> {
         let fixed = [

@@ -39,11 +39,11 @@ fn check_offsets(offsets: &[u32]) -> Checked {
         })
     };
     if offsets[0] != 0 {
-        return fault(0, "0, where the first position begins");
+        return fault(0, "0, the start of the first position");
     }
     match offsets.windows(2).position(|pair| pair[0] > pair[1]) {
         None => Ok(()),
-        Some(before) => fault(before + 1, "no less than the one before"),
+        Some(before) => fault(before + 1, "at least the previous one"),
     }
 }
 

@@ -56,7 +56,7 @@ impl Selection {
     }
 }
 
-/// Copies a selection into a directory of labels, in place of one that a killed run may have left
+/// Copies a selection into a directory of labels, instead of one that a killed run may have left
 /// without a plan. The copy holds whole rows and metadata, so that the labels tell how they came to be.
 pub(in crate::shards) fn copy_into(dir: &Path, selection: &Path) -> Result<(), ShardsError> {
     let io = |source| StorageError::io("copy the selection", selection, source);
@@ -82,7 +82,8 @@ pub(in crate::shards) fn attach(
     let kept = match known {
         Some(kept) => kept,
         None if !storage::is_there(&path)? => {
-            let reason = "it is not there, but the plan labels what it keeps (restore it)";
+            let reason =
+                "it is missing, but the plan labels the sequences that it keeps (restore it)";
             return Err(fault(&path, reason.to_owned()));
         }
         None => Arc::new(SeqIdOrder::new(Selection::read(&path, n_total)?.kept)),
@@ -92,7 +93,7 @@ pub(in crate::shards) fn attach(
         != (&expected.fingerprint, expected.n_kept, expected.n_rows)
     {
         let reason = format!(
-            "it keeps {} sequences ({}), {} of them in the range, and the plan beside it says {} ({}), {} (restore it)",
+            "it keeps {} sequences ({}), {} of them in the range, but the plan next to it says {} ({}), {} (restore it)",
             got.n_kept,
             got.fingerprint,
             got.n_rows,
@@ -110,13 +111,12 @@ impl Selection {
     fn add(&mut self, path: &Path, row: SelectionRow, n_total: u64) -> Result<(), ShardsError> {
         let SelectionRow { seq_id, kept, .. } = row;
         if seq_id >= n_total {
-            let reason = format!("it lists seq_id {seq_id}, past the {n_total} sequences");
+            let reason = format!("it lists seq_id {seq_id}, but there are {n_total} sequences");
             return Err(fault(path, reason));
         }
         if seq_id >= MAX_SEQ_IDS {
-            let reason = format!(
-                "it lists seq_id {seq_id}, past the {MAX_SEQ_IDS} that a selection may hold"
-            );
+            let reason =
+                format!("it lists seq_id {seq_id}, above the limit of {MAX_SEQ_IDS} sequences");
             return Err(fault(path, reason));
         }
         if !self.listed.insert(seq_id) {

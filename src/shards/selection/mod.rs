@@ -5,7 +5,7 @@
 //! seq_id u64, score f64 or null, rank u64 or null (0 = best by the policy), kept bool
 //! ```
 //!
-//! One row a sequence, by rising `seq_id`. Readers need `seq_id` alone, of any integer type, and `kept`
+//! One row per sequence, by rising `seq_id`. Readers need `seq_id` alone, of any integer type, and `kept`
 //! where not every row is; they ignore other columns and take rows in any order. A sequence that is not
 //! listed is not kept. The file carries its own checksum (`seal`). The key-value
 //! metadata says what it was made from: `LABELS_FINGERPRINT_KEY` the labels whose scores were read,

@@ -1,4 +1,4 @@
-//! A selection beside the labels that it is used with.
+//! A selection next to the labels that it is used with.
 
 use super::format::fault;
 use super::kept::Selection;
@@ -51,7 +51,7 @@ impl Selection {
         let is_absent = |&seq_id: &u64| set.segment_of_sequence(seq_id).is_none();
         if let Some(seq_id) = must_be_there.iter().find(is_absent) {
             let dir = set.dir.display();
-            let reason = format!("it {verb} seq_id {seq_id}, which {dir} has no labels of");
+            let reason = format!("it {verb} seq_id {seq_id}, for which {dir} has no labels");
             return Err(fault(path, reason));
         }
         Ok((selection, provenance))

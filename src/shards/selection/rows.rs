@@ -122,7 +122,7 @@ fn check_is_selection(path: &Path, head: &SelectionHead) -> Result<(), ShardsErr
     match head.get(FILE_KEY) {
         None | Some(FILE_KIND) => Ok(()),
         Some(file) => {
-            let reason = format!("it is a file of labels ({file}), and no selection");
+            let reason = format!("it is a file of labels ({file}), not a selection");
             Err(fault(path, reason))
         }
     }
@@ -136,13 +136,15 @@ fn wanted_columns(
     let fields = builder.schema().fields();
     let Some((seq_id, field)) = fields.find(SEQ_ID) else {
         let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
-        let reason = format!("the column seq_id is not there, only {}", names.join(", "));
+        let reason = format!(
+            "the column seq_id is missing; there are only {}",
+            names.join(", ")
+        );
         return Err(fault(path, reason));
     };
     if !field.data_type().is_integer() {
         let got = field.data_type();
-        let reason =
-            format!("the column seq_id is {got}, expected whole numbers (cast it to int64)");
+        let reason = format!("the column seq_id is {got}, expected integers (cast it to int64)");
         return Err(fault(path, reason));
     }
     let mut roots = vec![seq_id];
@@ -150,7 +152,7 @@ fn wanted_columns(
         if *field.data_type() != DataType::Boolean {
             let got = field.data_type();
             let reason = format!(
-                "the column kept is {got}, expected Boolean (cast it to bool, or leave it out where every row is kept)"
+                "the column kept is {got}, expected Boolean (cast it to bool, or leave it out if every row is kept)"
             );
             return Err(fault(path, reason));
         }
@@ -174,7 +176,9 @@ fn score_values(array: &ArrayRef) -> Result<Float64Array, ParquetError> {
             .map(|score| score.map(f64::from))
             .collect()),
         DataType::Float64 => Ok(array.as_primitive::<Float64Type>().clone()),
-        other => Err(ParquetError::General(format!("score came as {other}"))),
+        other => Err(ParquetError::General(format!(
+            "the column score is {other}"
+        ))),
     }
 }
 
@@ -193,7 +197,7 @@ fn kept_of<'a>(
 
 fn seq_ids_of(path: &Path, batch: &RecordBatch, n_before: u64) -> Result<Vec<u64>, ShardsError> {
     let Some(array) = batch.column_by_name(SEQ_ID) else {
-        return Err(fault(path, "the column seq_id is not there".to_owned()));
+        return Err(fault(path, "the column seq_id is missing".to_owned()));
     };
     refuse_nulls(path, SEQ_ID, array, n_before)?;
     match array.data_type() {

@@ -132,7 +132,7 @@ pub(super) fn check(
     let is_checksum = recorded.len() == PLACEHOLDER.len();
     let place = place_of(&footer, recorded).filter(|_| is_checksum);
     let Some(place) = place else {
-        return damaged(format!("its checksum is {recorded:?}, which is none"));
+        return damaged(format!("its checksum {recorded:?} is invalid"));
     };
     let mut hasher = hash_of(source, start)?;
     let mut footer = footer.to_vec();
@@ -191,7 +191,7 @@ pub(super) fn decode_error(path: &Path, error: DecodeError) -> ShardsError {
     let source = match error {
         DecodeError::Read(error) => return error.into(),
         DecodeError::Parquet(source) => source,
-        DecodeError::Panic(_) => ParquetError::General("the decoder gave up".to_owned()),
+        DecodeError::Panic(_) => ParquetError::General("decoding failed".to_owned()),
     };
     ShardsError::SelectionParquet {
         path: path.to_path_buf(),

@@ -12,7 +12,7 @@ use std::path::Path;
 pub struct ViewIdentity {
     /// `blake3:` and 64 hex digits over the token files' hashes.
     pub corpus: String,
-    /// The id that ends documents, where the token files have no borders of their own.
+    /// The id that ends documents, where the token files have no boundaries of their own.
     pub eod: Option<u32>,
     /// T.
     pub seq_len: u32,

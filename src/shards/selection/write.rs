@@ -70,7 +70,7 @@ impl SelectionWriter {
             .map_err(|error| encode_error(&self.path, error))
     }
 
-    /// Ends the file and gives it its name, in place of an earlier one.
+    /// Ends the file and gives it its name, instead of an earlier one.
     pub(crate) fn publish(mut self) -> Result<FileHash, ShardsError> {
         if !self.rows.is_empty() {
             self.flush()?;

@@ -286,7 +286,7 @@ fn finalizing_lists_what_is_missing_and_refuses_mixed_runtimes() {
     let error = finalize(dir.path(), false).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "2 of 3 shards are not done (0, 2): run `saltworks label` with the same settings and output directory again"
+        "2 of 3 shards are missing (0, 2): run `saltworks label` with the same settings and output directory again"
     );
     write_shard(dir.path(), plan, 0).unwrap();
     let mut writer = ShardWriter::create(dir.path(), plan, 2).unwrap();

@@ -35,7 +35,7 @@ fn an_impossible_target_is_legal_where_the_plan_says_so_and_only_with_all_it_ent
     let strict = plan.clone();
     plan.signals.impossible_targets = true;
     let mut good = sample(&plan);
-    // The last target: one that is not among the kept ids.
+    // The last target: one that is not among the stored ids.
     let t = good
         .signals
         .target_rank_t
@@ -95,7 +95,7 @@ fn each_broken_invariant_is_named() {
         ("n_targets is 0", |r| r.n_targets = 0),
         ("n_targets is 7", |r| r.n_targets = 7),
         ("input_ids has", |r| without_last(r.input_ids.pop())),
-        ("input_ids[1] is 23, past the vocabulary of 23", |r| {
+        ("input_ids[1] is 23, outside the vocabulary of 23", |r| {
             r.input_ids[1] = 23
         }),
         ("topk_ids[3] is 99", |r| r.signals.topk_ids_tk[3] = 99),
@@ -126,9 +126,10 @@ fn each_broken_invariant_is_named() {
         ("sample_offsets[0] is 1, expected 0", |r| {
             r.signals.sample_offsets[0] = 1
         }),
-        ("sample_offsets[2] is 0, expected no less", |r| {
-            r.signals.sample_offsets[2] = 0
-        }),
+        (
+            "sample_offsets[2] is 0, expected at least the previous one",
+            |r| r.signals.sample_offsets[2] = 0,
+        ),
         ("sampled_ids has", |r| {
             *r.signals.sample_offsets.last_mut().unwrap() = u32::MAX
         }),
@@ -136,26 +137,28 @@ fn each_broken_invariant_is_named() {
             without_last(r.signals.sampled_ids.pop())
         }),
         ("sampled_counts has", |r| r.signals.sampled_counts.push(1)),
-        ("sampled_ids[1] is 23, past the vocabulary of 23", |r| {
+        ("sampled_ids[1] is 23, outside the vocabulary of 23", |r| {
             r.signals.sampled_ids[1] = 23
         }),
-        ("sampled_ids of position 0 do not rise at entry 1", |r| {
-            r.signals.sampled_ids.swap(0, 1)
-        }),
-        ("sampled_ids of position 0 do not rise at entry 1", |r| {
-            r.signals.sampled_ids[1] = r.signals.sampled_ids[0]
-        }),
+        (
+            "sampled_ids of position 0 do not increase at entry 1",
+            |r| r.signals.sampled_ids.swap(0, 1),
+        ),
+        (
+            "sampled_ids of position 0 do not increase at entry 1",
+            |r| r.signals.sampled_ids[1] = r.signals.sampled_ids[0],
+        ),
         ("sampled_counts[1] is 0, expected at least 1", |r| {
             r.signals.sampled_counts[0] += std::mem::take(&mut r.signals.sampled_counts[1])
         }),
         (
-            "sampled_counts of position 1 make 10 draws, expected 9",
+            "sampled_counts of position 1 add up to 10, expected 9",
             |r| {
                 let first = r.signals.sample_offsets[1] as usize;
                 r.signals.sampled_counts[first] += 1
             },
         ),
-        ("sampled_counts of position 0 make 0 draws", |r| {
+        ("sampled_counts of position 0 add up to 0", |r| {
             r.signals.sample_offsets[1] = 0
         }),
         ("target_logprob[0] is NaN", |r| {
@@ -188,7 +191,9 @@ fn each_broken_invariant_is_named() {
         ("log_partition_tau[0] is 1", |r| {
             r.signals.log_partition_xt[1][0] = 1.0
         }),
-        ("rise at entry 1", |r| r.signals.topk_logprobs_tk.swap(0, 1)),
+        ("increase at entry 1", |r| {
+            r.signals.topk_logprobs_tk.swap(0, 1)
+        }),
         ("twice", |r| {
             r.signals.topk_ids_tk[2] = r.signals.topk_ids_tk[3]
         }),
@@ -201,7 +206,7 @@ fn each_broken_invariant_is_named() {
         ("target_rank of position 0 is 1", |r| {
             r.signals.topk_ids_tk.swap(0, 1)
         }),
-        ("but topk_logprobs make it", |r| {
+        ("but topk_logprobs give", |r| {
             r.signals.target_logprob_t[0] -= 0.5
         }),
         ("does not start at offset 0", |r| r.doc_starts[0] = 1),
@@ -209,13 +214,13 @@ fn each_broken_invariant_is_named() {
             (r.doc_starts.clear(), r.doc_indices.clear()).0
         }),
         ("doc_indices has", |r| r.doc_indices.push(99)),
-        ("do not rise", |r| {
+        ("do not increase", |r| {
             (r.doc_starts.push(0), r.doc_indices.push(99)).0
         }),
-        ("past the sequence's end", |r| {
+        ("after the end of the sequence", |r| {
             (r.doc_starts.push(9), r.doc_indices.push(99)).0
         }),
-        ("doc_indices do not rise", |r| {
+        ("doc_indices do not increase", |r| {
             (r.doc_starts.push(1), r.doc_indices.push(0)).0
         }),
         ("more than one document", |r| {

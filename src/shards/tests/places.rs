@@ -28,7 +28,7 @@ fn a_file_where_a_directory_is_wanted_is_called_what_it_is_and_its_directory_nam
         ("README.md", "is a file"),
     ] {
         let message = refusal(&labels.join(name));
-        let said = format!("{name} {kind}, and a directory of labels is wanted: {home}");
+        let said = format!("{name} {kind}, expected a directory of labels: {home}");
         assert!(message.contains(&said), "{message}");
         // Through it, too.
         let message = refusal(&labels.join(name).join("labels"));
@@ -51,11 +51,11 @@ fn a_file_of_something_else_is_called_what_it_is() {
         std::fs::write(&path, content).unwrap();
         let message = refusal(&path);
         assert!(
-            message.contains(&format!("{name} is {kind}, and a directory")),
+            message.contains(&format!("{name} is {kind}, expected a directory")),
             "{message}"
         );
         assert!(
-            message.contains("the directory that plan.json is in"),
+            message.contains("the directory that contains plan.json"),
             "{message}"
         );
     }
@@ -67,9 +67,9 @@ fn a_folder_of_labels_names_the_labels() {
     write_set(dir.path(), &with_targets(plan()));
     for folder in ["scores", "positions"] {
         let message = refusal(&dir.path().join(folder));
-        let said = format!("it is a part of {}", dir.path().display());
+        let said = format!("it is part of {}", dir.path().display());
         assert!(message.contains(&said), "{message}");
     }
     let message = refusal(&dir.path().join("none"));
-    assert!(message.contains("none is not there"), "{message}");
+    assert!(message.contains("none does not exist"), "{message}");
 }

@@ -242,13 +242,13 @@ fn of_a_directory_without_a_plan_it_is_said_what_it_has() {
         assert!(matches!(error, ShardsError::NoPlan { .. }));
         error.to_string()
     };
-    assert!(refused(&dir.path().join("nowhere")).contains("nowhere is not there: give"));
+    assert!(refused(&dir.path().join("nowhere")).contains("nowhere does not exist: give"));
     assert!(refused(dir.path()).contains(" is empty: give"));
     for name in ["tokens.idx", "tokens.bin", "corpus.json", ".lock", "vocab"] {
         std::fs::write(dir.path().join(name), "").unwrap();
     }
     let message = refused(dir.path());
-    let named = "holds corpus.json, tokens.bin, tokens.idx, 1 more, and no plan.json: give";
+    let named = "contains corpus.json, tokens.bin, tokens.idx, 1 more, but no plan.json: give";
     assert!(message.contains(named), "{message}");
 }
 
@@ -327,7 +327,7 @@ fn a_layout_makes_room_for_draws() {
     };
     let bytes =
         |n_draws| encoded_bytes_per_target(&with(n_draws)) - encoded_bytes_per_target(&without);
-    // One draw is one id; more are told apart by what is seen twice.
+    // One draw is one id; more are told from each other by what is seen twice.
     assert!((2.0..4.0).contains(&bytes(1)), "{}", bytes(1));
     assert!((25.0..45.0).contains(&bytes(50)), "{}", bytes(50));
     assert!(bytes(u16::MAX) < 200.0 * bytes(50));

@@ -96,11 +96,11 @@ fn what_is_no_number_of_a_sequence_is_refused_by_name_and_row() {
         ),
         (
             vec![ids(Int64Array::from(vec![100]))],
-            "seq_id 100, past the 100 sequences",
+            "seq_id 100, but there are 100 sequences",
         ),
         (
             vec![ids(Float64Array::from(vec![3.0]))],
-            "the column seq_id is Float64, expected whole numbers",
+            "the column seq_id is Float64, expected integers",
         ),
         (
             vec![ids(StringArray::from(vec!["3"]))],
@@ -108,7 +108,7 @@ fn what_is_no_number_of_a_sequence_is_refused_by_name_and_row() {
         ),
         (
             vec![("id", ids(Int64Array::from(vec![3])).1)],
-            "seq_id is not there, only id",
+            "seq_id is missing; there are only id",
         ),
         (
             vec![

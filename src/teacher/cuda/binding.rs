@@ -64,7 +64,7 @@ pub(super) struct Output<'a> {
 /// Runs one batch with the logits bound to `place`, waits for it, and says where they are.
 ///
 /// The binding is a new one each time: a bound output keeps the shape of its first run. It copies
-/// inputs to the device as they are bound, which is a few bytes a token.
+/// inputs to the device as they are bound, which is a few bytes per token.
 pub(super) fn run_bound<R>(
     model: &mut Model,
     batch: &TokenBatch,

@@ -9,7 +9,7 @@ use cudarc::driver::DriverError;
 pub enum CudaError {
     /// The model does not run where its logits should be reduced.
     #[error(
-        "--reduce cuda needs the teacher on a CUDA device, and it runs on {device}; add --device cuda, or use --reduce host"
+        "--reduce cuda needs the teacher on a CUDA device, but it runs on {device}; add --device cuda, or use --reduce host"
     )]
     OtherDevice {
         /// Where it runs.
@@ -22,12 +22,12 @@ pub enum CudaError {
     DriverMissing,
     /// No libnvrtc.
     #[error(
-        "NVIDIA's run-time compiler (libnvrtc) was not found, and the kernel that reduces logits on the device is compiled by it; install it beside onnxruntime-gpu: `pip install nvidia-cuda-nvrtc` (nvidia-cuda-nvrtc-cu12 for a driver of CUDA 12), put its folder on LD_LIBRARY_PATH, or use --reduce host"
+        "NVIDIA's run-time compiler (libnvrtc) was not found; it compiles the kernel that reduces logits on the device. Install it in addition to onnxruntime-gpu: `pip install nvidia-cuda-nvrtc` (nvidia-cuda-nvrtc-cu12 for a driver of CUDA 12), add its folder to LD_LIBRARY_PATH, or use --reduce host"
     )]
     CompilerMissing,
     /// Fewer devices than the number says.
     #[error(
-        "there is no CUDA device {device}: the driver shows {n_devices}; name one from 0 on by --device cuda:N, and see CUDA_VISIBLE_DEVICES"
+        "there is no CUDA device {device}: the driver shows {n_devices}; choose one with --device cuda:N, counted from 0, and check CUDA_VISIBLE_DEVICES"
     )]
     NoSuchDevice {
         /// As asked for.
@@ -37,7 +37,7 @@ pub enum CudaError {
     },
     /// A device that this compiler no longer knows.
     #[error(
-        "CUDA device {device} is of compute capability {major}.{minor}, and the run-time compiler that was found knows {oldest_major}.{oldest_minor} and newer; install an older one (`pip install nvidia-cuda-nvrtc-cu12`), or use --reduce host"
+        "CUDA device {device} has compute capability {major}.{minor}, but the run-time compiler that was found needs {oldest_major}.{oldest_minor} or newer; install an older one (`pip install nvidia-cuda-nvrtc-cu12`), or use --reduce host"
     )]
     DeviceTooOld {
         /// Its number.
@@ -53,7 +53,7 @@ pub enum CudaError {
     },
     /// The compiler refused the kernel.
     #[error(
-        "the run-time compiler refused the reduction kernel for {architecture}: {log}; install another version of it, or use --reduce host"
+        "the run-time compiler rejected the reduction kernel for {architecture}: {log}; install another version of the compiler, or use --reduce host"
     )]
     Compile {
         /// Such as `sm_90`.
@@ -77,7 +77,7 @@ pub enum CudaError {
     },
     /// Not enough device or pinned memory.
     #[error(
-        "CUDA device {device} has no {n_bytes} bytes left for what a batch of {n_positions} positions is reduced to; lower --batch-tokens"
+        "CUDA device {device} has less than the {n_bytes} bytes of memory left that the reduced values of {n_positions} positions need; free some of its memory, or use --reduce host"
     )]
     OutOfMemory {
         /// Its number.
@@ -103,7 +103,7 @@ pub enum CudaError {
     },
     /// The kernel and the processor give different signals for the same tokens.
     #[error(
-        "the reduction kernel on CUDA device {device} gives another {what} than the processor does for the same tokens, so its labels could not be trusted; use --reduce host, and please report the device and its driver"
+        "the reduction kernel on CUDA device {device} gives a different {what} than the CPU for the same tokens, so its labels could not be trusted; use --reduce host, and please report the device and its driver"
     )]
     Disagrees {
         /// Its number.
@@ -113,7 +113,7 @@ pub enum CudaError {
     },
     /// K beyond what fits a block's shared memory.
     #[error(
-        "--top-k {top_k} is more than the {GREATEST_K} that are ranked on a CUDA device; lower it, or use --reduce host"
+        "--top-k {top_k} exceeds the maximum of {GREATEST_K} on a CUDA device; lower it, or use --reduce host"
     )]
     TopK {
         /// K.
@@ -121,7 +121,7 @@ pub enum CudaError {
     },
     /// N beyond what fits a block's shared memory.
     #[error(
-        "{n_draws} draws a position are more than the {GREATEST_K} that are sorted on a CUDA device; lower their number, or use --reduce host"
+        "{n_draws} samples per position exceed the maximum of {GREATEST_K} on a CUDA device; lower --samples, or use --reduce host"
     )]
     Draws {
         /// N.
@@ -129,7 +129,7 @@ pub enum CudaError {
     },
     /// Too many ids to draw from.
     #[error(
-        "draws on a CUDA device are from at most {} ids, and the vocabulary has {vocab_size}; leave samples out, or use --reduce host",
+        "sampling on a CUDA device supports at most {} ids, but the vocabulary has {vocab_size}; leave samples out, or use --reduce host",
         BLOCK * MAX_SUMMED_BLOCKS
     )]
     DrawsVocabulary {
@@ -163,8 +163,8 @@ fn remedy(source: &DriverError) -> &'static str {
         CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH | CUresult::CUDA_ERROR_STUB_LIBRARY => {
             "the driver's library and its kernel module are not of one version: restart the machine, reinstall the driver, "
         }
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "lower --batch-tokens, ",
-        _ => "see nvidia-smi and the driver's log, ",
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => "free some of its memory, ",
+        _ => "check nvidia-smi and the driver's log, ",
     }
 }
 

@@ -15,7 +15,7 @@
 //!
 //! # What has run where
 //! - On the CPU, in the tests: the kernel's logic, from the same source, one thread a CUDA thread with
-//!   real barriers (`tests/emulation.c`), held against `signals`; the bound run, with host memory in
+//!   real barriers (`tests/emulation.c`), compared with `signals`; the bound run, with host memory in
 //!   the device's place, and the emulated kernel on what it left there.
 //! - Without a GPU, by hand: NVRTC 12.9 and 13.5 compile the kernel for every architecture that they
 //!   know; ONNX Runtime 1.31.1's CUDA provider opens with pip's libraries, preloaded, and takes the

@@ -48,14 +48,14 @@ impl DeviceReducer {
         let context = open_device(device)?;
         let capability = capability(&context, device)?;
         let binary = compile(device, capability)?;
-        let load = |source| driver_error(device, "to load the reduction kernel", source);
+        let load = |source| driver_error(device, "while loading the reduction kernel", source);
         let module = context.load_module(binary).map_err(load)?;
         let kernels = KERNELS.map(|name| module.load_function(name));
         let kernels = kernels
             .into_iter()
             .collect::<Result<_, _>>()
             .map_err(load)?;
-        let prepare = |source| driver_error(device, "to make its first buffers", source);
+        let prepare = |source| driver_error(device, "while allocating its first buffers", source);
         let stream = context.new_stream().map_err(prepare)?;
         // A launch wants an address even for no temperature at all.
         let taus = if wanted.inv_taus.is_empty() {
@@ -116,7 +116,7 @@ impl DeviceReducer {
         // Even after a failure: nothing of this batch may still be going on when its buffers are
         // used again, or when ONNX Runtime takes the logits' memory back.
         let done = self.stream.synchronize();
-        let failed = |source| driver_error(self.device, "to reduce a batch", source);
+        let failed = |source| driver_error(self.device, "while reducing a batch", source);
         queued.and(done).map_err(failed)?;
         let words = self.outputs.on_host.as_slice().map_err(failed)?;
         Ok(read_sequences(
@@ -226,8 +226,8 @@ fn open_device(device: u32) -> Result<Arc<CudaContext>, CudaError> {
 
 fn capability(context: &CudaContext, device: u32) -> Result<Capability, CudaError> {
     let pair = context.compute_capability();
-    let (major, minor) =
-        pair.map_err(|source| driver_error(device, "to say its compute capability", source))?;
+    let (major, minor) = pair
+        .map_err(|source| driver_error(device, "while reporting its compute capability", source))?;
     Ok(Capability {
         major: major.unsigned_abs(),
         minor: minor.unsigned_abs(),
@@ -254,6 +254,6 @@ fn allocation_error(
             n_bytes,
             n_positions,
         },
-        _ => driver_error(device, "to make room for a batch", source),
+        _ => driver_error(device, "while allocating memory for a batch", source),
     }
 }

@@ -16,14 +16,14 @@ const CHECK_TOKENS: u32 = 16;
 /// Nats, beside a step of the rounding. Sums differ by 1e-6 at most; two runs of a model on one
 /// device by no more than its own noise.
 const TOLERANCE_NATS: f64 = 1e-3;
-/// Share of kept ids that may have changed places, for near ties.
+/// Fraction of stored ids that may have changed places, for near ties.
 const IDS_THAT_MAY_DIFFER: f64 = 0.05;
-/// Share of draws that may be of another id, for uniforms that fall next to a border; at least one.
+/// Fraction of draws that may be of another id, for uniforms that fall next to a border; at least one.
 const DRAWS_THAT_MAY_DIFFER: f64 = 0.03;
-/// Share of a rank that it may be off: where 20,000 ids stand before the target, the noise of two
+/// Fraction of a rank that it may be off: where 20,000 ids stand before the target, the noise of two
 /// runs carries a few over it. Among the first hundred, where ids are far apart, it gives nothing.
 const RANK_TOLERANCE: f64 = 0.01;
-/// Share of positions whose rank may be off by more, for near ties; at least one.
+/// Fraction of positions whose rank may be off by more, for near ties; at least one.
 const RANKS_THAT_MAY_DIFFER: f64 = 0.05;
 
 /// Reduces a small batch on the device and here, and compares.
@@ -135,7 +135,7 @@ fn ids_are_far(a: &[u32], b: &[u32]) -> bool {
     a.len() != b.len() || n_moved as f64 > IDS_THAT_MAY_DIFFER * b.len() as f64
 }
 
-/// Where the kept ids differ the logits did too, and the rank may follow them.
+/// Where the stored ids differ the logits did too, and the rank may follow them.
 fn ranks_are_far(a: &PositionSignals, b: &PositionSignals, top_k: usize) -> bool {
     let (ranks_a, ranks_b) = (&a.target_rank_t, &b.target_rank_t);
     let is_far = |&t: &usize| {

@@ -338,7 +338,7 @@ fn what_the_kernel_cannot_do_is_refused_by_name() {
         "{error}"
     );
     let error = refusal(&|config| config.sampling = sampling(2_049)).unwrap_err();
-    assert!(error.contains("2049 draws"), "{error}");
+    assert!(error.contains("2049 samples"), "{error}");
     let error = refusal(&|config| config.sampling = sampling(50)).unwrap_err();
     assert!(
         error.contains("400000") && error.contains("393216"),

@@ -69,12 +69,12 @@ fn models_that_are_no_teachers_are_told_apart() {
         (
             samples::Misfit::Ends("Softmax"),
             "not-logits",
-            "as a softmax gives",
+            "as after a softmax",
         ),
         (
             samples::Misfit::Ends("Sigmoid"),
             "not-logits",
-            "as a sigmoid gives",
+            "as after a sigmoid",
         ),
     ];
     for (kind, word, said) in cases {

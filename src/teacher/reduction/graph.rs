@@ -1,7 +1,7 @@
 //! In the model's graph: a head ranks and sums the logits on the device that made them.
 
 use super::ranked::{Outputs, RankedPosition};
-use crate::onnx::head::{Head, HeadSpec, append_head};
+use crate::onnx::head::{HeadSpec, ReductionHead, append_head};
 use crate::signals::{
     self, SCORE_K, SequenceBuilder, SequenceSignals, SequenceTargets, SignalsConfig, SignalsError,
     reduce_batch,
@@ -17,7 +17,7 @@ use std::time::Instant;
 
 /// A head, and the signals that it was made for.
 pub(in crate::teacher) struct GraphHead {
-    head: Head,
+    head: ReductionHead,
     config: SignalsConfig,
     /// M: ids ranked a position. The scores want `SCORE_K` of them, whatever K is.
     n_ranked: usize,

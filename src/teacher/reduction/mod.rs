@@ -2,7 +2,7 @@
 //!
 //! [`host`] runs the model and lends its logits to the kernel of `signals`. [`graph`] appends a
 //! head to the model, so that whatever device runs the model ranks and sums its logits too, and
-//! only the kept ids of a position come back. On CUDA [`super::cuda`] leaves the logits on the device
+//! only the stored ids of a position come back. On CUDA [`super::cuda`] leaves the logits on the device
 //! and reduces them there by a kernel of its own. Wherever positions were reduced, `signals` makes
 //! lists and scores of them.
 

@@ -1,6 +1,6 @@
 //! From what a head gives of one position to what `signals` takes of it.
 
-use crate::onnx::head::Head;
+use crate::onnx::head::ReductionHead;
 use crate::signals::{PositionReduction, SCORE_K, SignalsConfig};
 use crate::teacher::error::TeacherError;
 use crate::teacher::feeds::RunShape;
@@ -44,7 +44,7 @@ pub(super) struct RankedPosition {
 impl<'a> Outputs<'a> {
     pub(super) fn read(
         values: &'a SessionOutputs<'_>,
-        head: &Head,
+        head: &ReductionHead,
         shape: RunShape,
         n_ranked: usize,
         model: &Path,
@@ -83,7 +83,7 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// Takes outputs by name, or says what they are in place of what they should be.
+/// Takes outputs by name, or says what they are instead of what they should be.
 struct Reader<'a, 's, 'm> {
     values: &'a SessionOutputs<'s>,
     model: &'m Path,

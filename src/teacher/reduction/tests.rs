@@ -479,7 +479,7 @@ fn groups_that_need_all_logits_are_refused_by_name() {
         let message = error.to_string();
         assert_eq!(error.kind(), Kind::Usage);
         assert!(
-            message.contains(&format!("does not give {names}:")),
+            message.contains(&format!("does not support {names}, ")),
             "{message}"
         );
         assert!(

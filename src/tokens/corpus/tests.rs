@@ -237,7 +237,7 @@ fn raw_u16_is_one_document_or_split_behind_its_end_token() {
     assert!(
         error
             .to_string()
-            .contains("3 bytes are no whole number of u16 ids"),
+            .contains("3 bytes are not a whole number of u16 ids"),
         "{error}"
     );
     fs::write(&path, []).unwrap();
@@ -394,7 +394,7 @@ fn parquet_with_nulls_negative_ids_or_no_such_column_is_refused() {
     assert!(refused("input_ids", holed).contains("null id in row 1"));
     let negative = lists(vec![Some(good.clone()), Some(vec![Some(-5)])]);
     assert!(refused("input_ids", negative).contains("has id -5 in row 1"));
-    assert!(refused("tokens", lists(vec![Some(good)])).contains("is not there"));
+    assert!(refused("tokens", lists(vec![Some(good)])).contains("is missing"));
     let flat: ArrayRef = Arc::new(arrow_array::Int32Array::from(vec![1]));
     assert!(refused("input_ids", flat).contains("is Int32"));
 }
@@ -438,7 +438,7 @@ fn wide_ids_without_a_header_are_read_by_their_type_and_refused_without_it() {
             let guessed = TokenCorpus::open(&path, &auto()).unwrap();
             let error = guessed.check_ids(0..guessed.n_tokens(), 64).unwrap_err();
             assert_eq!(error.kind(), crate::error::Kind::Usage);
-            let wanted = format!("give --dtype {}", dtype.name());
+            let wanted = format!("pass --dtype {}", dtype.name());
             assert!(error.to_string().contains(&wanted), "{error}");
             // What is said wins, aloud.
             let said = TokenCorpus::open(&path, &with_dtype(Dtype::U16)).unwrap();
@@ -467,7 +467,7 @@ fn ids_past_the_vocabulary_name_the_type_that_fits_or_that_they_are_negative() {
     };
     let error = refused(&u16_bytes(&narrow), &with_dtype(Dtype::U32));
     assert!(
-        error.contains("read as u32") && error.contains("give --dtype u16"),
+        error.contains("read as u32") && error.contains("pass --dtype u16"),
         "{error}"
     );
     let swapped: Vec<u8> = narrow.iter().flat_map(|id| id.to_be_bytes()).collect();
@@ -582,7 +582,7 @@ fn ends_that_do_not_tell_are_taken_as_back_and_said() {
     assert!(notes[0].contains("neither begins nor ends"), "{notes:?}");
     let (documents, notes) = split_at_9(&[1, 2], None);
     assert_eq!(documents, [[1, 2]]);
-    assert!(notes[0].contains("id 9 is nowhere"), "{notes:?}");
+    assert!(notes[0].contains("id 9 does not occur"), "{notes:?}");
     assert_eq!(split_at_9(&[], None), (vec![], vec![]));
 }
 
@@ -888,7 +888,7 @@ fn lengths_that_count_ids_cut_rows_and_others_are_left_alone() {
         let corpus = with_lengths(other);
         assert_eq!((corpus.n_tokens(), corpus.padding()), (8, None));
         assert!(
-            corpus.notes()[0].contains("does not count"),
+            corpus.notes()[0].contains("is not the number of ids"),
             "{:?}",
             corpus.notes()
         );
@@ -916,9 +916,9 @@ fn parquet_files_of_a_folder_or_a_glob_are_one_corpus_in_the_order_of_their_name
     }
     let error = |open: &Path| TokenCorpus::open(open, &auto()).err().unwrap().to_string();
     fs::write(path("train.bin"), [0; 8]).unwrap();
-    assert!(error(dir.path()).contains("holds train.bin beside Parquet files"));
-    assert!(error(&path("*")).contains("beside Parquet files"));
-    assert!(error(&path("c*.parquet")).contains("holds no tokens"));
+    assert!(error(dir.path()).contains("contains train.bin as well as Parquet files"));
+    assert!(error(&path("*")).contains("as well as Parquet files"));
+    assert!(error(&path("c*.parquet")).contains("contains no tokens"));
     fs::remove_file(path("train.bin")).unwrap();
     // The second file has no mask: padding would be left out of the first alone.
     let masked = [

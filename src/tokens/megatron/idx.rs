@@ -14,19 +14,19 @@ const OLD_MAGIC: &[u8] = b"TNTIDX\0\0";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdxFault {
     /// Shorter than its header.
-    #[error("it has {got} bytes, a header alone has {HEADER_BYTES}")]
+    #[error("it has {got} bytes, less than a header ({HEADER_BYTES})")]
     TooShort {
         /// Its size, bytes.
         got: u64,
     },
     /// Another kind of file.
-    #[error("it does not start with Megatron's magic")]
+    #[error("it does not start with Megatron's magic number")]
     Magic,
     /// An index of before Megatron's mapped files.
-    #[error("it is of the old format (TNTIDX) of fairseq and Megatron")]
+    #[error("it has the old format (TNTIDX) of fairseq and Megatron")]
     OldFormat,
     /// A version that is not known.
-    #[error("it is of version {got}, only version 1 is known")]
+    #[error("it has version {got}, expected version 1")]
     Version {
         /// The version found.
         got: u64,
@@ -38,7 +38,7 @@ pub enum IdxFault {
         code: u8,
     },
     /// Counts that cannot be.
-    #[error("its counts cannot be: {n_sequences} sequences and {n_entries} document entries")]
+    #[error("its counts are impossible: {n_sequences} sequences and {n_entries} document entries")]
     Counts {
         /// Number of sequences as stated.
         n_sequences: u64,
@@ -55,7 +55,7 @@ pub enum IdxFault {
     },
     /// Counts that do not fit the file.
     #[error(
-        "its {n_sequences} sequences and {n_entries} document entries ask for {expected} bytes, it has {got}"
+        "its {n_sequences} sequences and {n_entries} document entries need {expected} bytes, but it has {got}"
     )]
     Size {
         /// Number of sequences as stated.
@@ -76,7 +76,7 @@ pub enum IdxFault {
         length: i32,
     },
     /// A sequence that does not start where the one before ended.
-    #[error("sequence {sequence} starts at byte {got} of the .bin, expected {expected}: {}", if *got < *expected as i64 { "it overlaps the one before" } else { "there is a gap before it" })]
+    #[error("sequence {sequence} starts at byte {got} of the .bin, expected {expected}: {}", if *got < *expected as i64 { "it overlaps the previous one" } else { "there is a gap before it" })]
     Pointer {
         /// The sequence.
         sequence: u64,
@@ -86,7 +86,7 @@ pub enum IdxFault {
         got: i64,
     },
     /// A `.bin` of another size.
-    #[error("its sequences end at byte {expected} of the .bin, which has {got}")]
+    #[error("its sequences end at byte {expected} of the .bin, which has {got} bytes")]
     BinSize {
         /// End of the last sequence, bytes.
         expected: u64,
@@ -95,7 +95,7 @@ pub enum IdxFault {
     },
     /// A document that starts at an impossible sequence.
     #[error(
-        "document entry {entry} is {got}, expected {least} to {most} (the first is 0, none is below the one before, the last is the number of sequences)"
+        "document entry {entry} is {got}, expected {least} to {most} (the first is 0, none is below the previous one, the last is the number of sequences)"
     )]
     DocumentEntry {
         /// The entry.
@@ -127,20 +127,20 @@ impl IdxFault {
                 "write the tokens with a Megatron whose index is of version 1"
             }
             IdxFault::DtypeCode { code: 6 | 7 } => {
-                "its .bin holds numbers and no token ids: give the token files"
+                "its .bin contains numbers that are not token ids: give the token files"
             }
-            IdxFault::Mode { .. } => "label the sequences of text alone, from files of their own",
+            IdxFault::Mode { .. } => "label only the sequences of text, from files of their own",
             IdxFault::BinSize { .. } => {
-                "it is of another .bin, or one of the two is cut short: give the two that were written together, or fetch them again"
+                "it belongs to another .bin, or one of the two is truncated: give the two that were written together, or fetch them again"
             }
             IdxFault::TooShort { .. } | IdxFault::Size { .. } => {
-                "it is cut short or has bytes too many: fetch it again, or make the token files again"
+                "it is truncated or too long: fetch it again, or write the token files again"
             }
             IdxFault::DtypeCode { .. }
             | IdxFault::Counts { .. }
             | IdxFault::Length { .. }
             | IdxFault::Pointer { .. }
-            | IdxFault::DocumentEntry { .. } => "it is damaged: make the token files again",
+            | IdxFault::DocumentEntry { .. } => "it is damaged: write the token files again",
         }
     }
 }

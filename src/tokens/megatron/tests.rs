@@ -233,11 +233,11 @@ fn modes_of_a_multimodal_index_are_passed_over_where_all_are_text() {
 #[test]
 fn only_a_damaged_index_is_to_be_made_again() {
     let remedy = |idx: &[u8], bin_bytes| validate_idx(idx, bin_bytes).unwrap_err().remedy();
-    assert!(remedy(&with(94, &[2]), 10).contains("make the token files again"));
-    assert!(remedy(&with(34, &[3]), 10).contains("make the token files again"));
+    assert!(remedy(&with(94, &[2]), 10).contains("write the token files again"));
+    assert!(remedy(&with(34, &[3]), 10).contains("write the token files again"));
     assert!(remedy(GOLDEN_IDX, 12).contains("written together"));
     assert!(remedy(&with(9, &[2]), 10).contains("version 1"));
-    assert!(remedy(&with(17, &[6]), 10).contains("no token ids"));
+    assert!(remedy(&with(17, &[6]), 10).contains("not token ids"));
     assert!(remedy(&GOLDEN_IDX[..101], 10).contains("fetch it again"));
     let mut old = GOLDEN_IDX.to_vec();
     old[..8].copy_from_slice(b"TNTIDX\0\0");

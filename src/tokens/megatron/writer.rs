@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Writes `<prefix>.bin` and `<prefix>.idx`, a sequence a document.
 ///
 /// Both are temporaries until [`finish`](Self::finish); dropped before that, they are removed.
-/// Memory: 4 bytes a document.
+/// Memory: 4 bytes per document.
 pub struct MegatronWriter {
     bin: Partial,
     idx_path: PathBuf,

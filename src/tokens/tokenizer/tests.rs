@@ -215,7 +215,7 @@ fn what_is_no_tokenizer_is_refused() {
     assert!(
         refused(&gap)
             .to_string()
-            .contains("`é ` has id 300 in the file, but is given 258")
+            .contains("`é ` has id 300 in the file, but would get 258")
     );
     let mut random = byte_level();
     random["model"]["dropout"] = json!(0.1);

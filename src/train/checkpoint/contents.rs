@@ -30,7 +30,7 @@ pub struct Contents<'a, S> {
     pub params: &'a Params,
     /// Beginning and end of a document, for `config.json`.
     pub special: &'a SpecialIds,
-    /// `tokenizer.json`, to go beside the weights.
+    /// `tokenizer.json`, to go next to the weights.
     pub tokenizer_json: Option<&'a [u8]>,
     /// Moments.
     pub optimizer: &'a AdamW,
@@ -123,7 +123,7 @@ impl Checkpoint {
             what: "the model".to_owned(),
             expected: format!("{spec:?}"),
             got: format!("{found:?}"),
-            remedy: "go on from it with the configuration that it was made with",
+            remedy: "resume it with the configuration that it was made with",
         })
     }
 
@@ -135,7 +135,7 @@ impl Checkpoint {
             Some(name) => Err(CheckpointError::Damaged {
                 dir: self.dir.clone(),
                 fault: Fault::Unreadable(format!("it does not list {name}")),
-                remedy: "restore it, or go on from another one".to_owned(),
+                remedy: "restore it, or resume from another one".to_owned(),
             }),
         }
     }

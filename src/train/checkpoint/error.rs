@@ -29,7 +29,7 @@ pub enum CheckpointError {
         there: String,
     },
     /// A checkpoint that holds another model than its own files say, or than the configuration.
-    #[error("the checkpoint {} does not fit: {what} is {got}, expected {expected}; {remedy}", dir.display())]
+    #[error("the checkpoint {} does not match: {what} is {got}, expected {expected}; {remedy}", dir.display())]
     DoesNotFit {
         /// The checkpoint.
         dir: PathBuf,
@@ -60,14 +60,14 @@ impl From<ExportError> for CheckpointError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Its `checkpoint.json`, which is written last, is missing.
-    #[error("it is half: checkpoint.json, which is written last, is missing")]
+    #[error("it is incomplete: checkpoint.json, which is written last, is missing")]
     Half,
     /// Its `checkpoint.json` cannot be understood.
-    #[error("checkpoint.json cannot be understood ({0})")]
+    #[error("checkpoint.json cannot be parsed ({0})")]
     Unreadable(String),
     /// Written by a later version.
     #[error(
-        "checkpoint.json has format version {got}, this program reads {expected}: use the version that wrote it"
+        "checkpoint.json has format version {got}, but this program reads {expected}: use the version that wrote it"
     )]
     Version {
         /// The version of this program.
@@ -76,7 +76,7 @@ pub enum Fault {
         got: u32,
     },
     /// Says of itself that it is of another step.
-    #[error("checkpoint.json says step {got}, the directory's name step {expected}")]
+    #[error("checkpoint.json says step {got}, but the directory's name says step {expected}")]
     OtherStep {
         /// By name.
         expected: u64,
@@ -100,7 +100,7 @@ pub enum Fault {
         got: u64,
     },
     /// A file has other bytes than were saved.
-    #[error("{file} has the blake3 {got}, expected {expected}")]
+    #[error("{file} has the BLAKE3 {got}, expected {expected}")]
     Hash {
         /// Name inside the checkpoint.
         file: String,

@@ -1,4 +1,4 @@
-//! Checkpoints: everything that a run goes on from, bit for bit.
+//! Checkpoints: everything that a run resumes from, bit for bit.
 //!
 //! ```text
 //! RUN/checkpoints/step-N/

@@ -107,7 +107,7 @@ fn check_file(dir: &Path, file: &str, expected: &FileHash) -> Result<(), Unfit> 
     // What a checkpoint lists lies in it, and nowhere else.
     let is_name = Path::new(file).file_name().is_some_and(|name| name == file);
     if !is_name {
-        let what = format!("it lists {file:?}, which is no name of a file in it");
+        let what = format!("it lists {file:?}, which is not the name of a file in it");
         return Err(Fault::Unreadable(what).into());
     }
     let path = dir.join(file);

@@ -131,7 +131,7 @@ impl CheckpointStore {
         }
     }
 
-    /// The checkpoint of the greatest step, every hash of it checked; `None` if there is none at all.
+    /// The checkpoint of the largest step, every hash of it checked; `None` if there is none at all.
     ///
     /// # Errors
     /// [`CheckpointError::Damaged`], naming the last good one before it.
@@ -154,10 +154,12 @@ impl CheckpointStore {
             .find(|&&earlier| Seal::check(&self.path(earlier), earlier).is_ok());
         let remedy = match good {
             Some(good) => format!(
-                "the last good one before it is step-{good}: --resume-from step-{good} goes on from there"
+                "the last good one before it is step-{good}: resume from it with --resume-from step-{good}"
             ),
-            None => "no good one is before it: restore it, or begin again with another --output"
-                .to_owned(),
+            None => {
+                "there is no good one before it: restore it, or start again with another --output"
+                    .to_owned()
+            }
         };
         Ok(CheckpointError::Damaged { dir, fault, remedy })
     }
@@ -187,7 +189,7 @@ impl CheckpointStore {
         Ok(())
     }
 
-    /// Moves every checkpoint past `step` aside, good or not, the latest first: the run goes on from
+    /// Moves every checkpoint past `step` aside, good or not, the latest first: the run resumes from
     /// `step`, and none of them is its latest any more. They stay, as `step-N.abandoned`, for whoever
     /// still wants them. Returns the new paths.
     ///
@@ -267,7 +269,7 @@ fn hidden_parts(name: &str) -> Option<(u64, &str)> {
 fn list(steps: &[u64]) -> String {
     let names: Vec<String> = steps.iter().map(|step| format!("step-{step}")).collect();
     match names.is_empty() {
-        true => "there is none at all, run without --resume-from".to_owned(),
+        true => "there are no checkpoints; run without --resume-from".to_owned(),
         false => format!("choose one of {}", names.join(", ")),
     }
 }

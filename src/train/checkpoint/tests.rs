@@ -325,7 +325,7 @@ fn a_removal_that_fails_midway_leaves_no_half_checkpoint_under_its_name() {
 fn a_step_that_is_not_there_is_told_with_those_that_are() {
     let (_run, store) = store();
     let error = store.at(7).unwrap_err().to_string();
-    assert!(error.contains("none at all"), "{error}");
+    assert!(error.contains("there are no checkpoints"), "{error}");
     save(&store, 5).unwrap();
     save(&store, 10).unwrap();
     let error = store.at(7).unwrap_err().to_string();
@@ -343,6 +343,7 @@ fn spec() -> ModelSpec {
         d_ff: 5,
         max_seq_len: 8,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings: false,
     }
@@ -493,6 +494,9 @@ fn a_checkpoint_that_lists_no_file_or_one_outside_is_refused() {
     assert!(message.contains("it lists no file"), "{message}");
     for name in ["../../config.json", "/etc/passwd", "a/b", "..", ""] {
         let message = refused(serde_json::json!({ name: { "bytes": 0, "blake3": "" } }));
-        assert!(message.contains("no name of a file in it"), "{message}");
+        assert!(
+            message.contains("not the name of a file in it"),
+            "{message}"
+        );
     }
 }

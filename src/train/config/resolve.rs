@@ -129,6 +129,7 @@ impl ModelConfig {
             d_ff: self.d_ff,
             max_seq_len: self.max_seq_len.unwrap_or(seq_len),
             rope_theta: self.rope_theta(),
+            rope_scaling: None,
             norm_eps: self.norm_eps(),
             tie_embeddings: self.tie_embeddings,
         }

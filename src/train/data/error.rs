@@ -20,7 +20,7 @@ pub enum DataError {
     Storage(#[from] StorageError),
     /// Labels that say nothing of single positions.
     #[error(
-        "{} holds scores only, and no tokens to train on: label again with --groups scores,stats,topk",
+        "{} contains only scores, no tokens to train on: label again with --groups scores,stats,topk",
         dir.display()
     )]
     ScoresOnly {
@@ -29,7 +29,7 @@ pub enum DataError {
     },
     /// Labels of a context that the model's core does not have.
     #[error(
-        "{}: the teacher saw {what}, which the trainer does not have: label again with packing `concat` or `document` and positions that count on",
+        "{}: the teacher saw {what}, which the trainer does not support: label again with packing `concat` or `document`, and positions that do not restart",
         dir.display()
     )]
     Context {
@@ -40,7 +40,7 @@ pub enum DataError {
     },
     /// Labels or tokens of another vocabulary.
     #[error(
-        "{} has a vocabulary of {got} ids, but {source_of} has {expected}: use labels and tokens of one tokenizer",
+        "{} has a vocabulary of {got} ids, but {source_of} has {expected}: use labels and tokens of the same tokenizer",
         path.display()
     )]
     Vocabulary {
@@ -55,7 +55,7 @@ pub enum DataError {
     },
     /// Labels or tokens of another tokenizer.
     #[error(
-        "{} was made with the tokenizer {got}, but {source_of} is {expected}: use labels and tokens of one tokenizer",
+        "{} was made with the tokenizer {got}, but {source_of} is {expected}: use labels and tokens of the same tokenizer",
         path.display()
     )]
     Tokenizer {
@@ -69,7 +69,7 @@ pub enum DataError {
         source_of: String,
     },
     /// A loss, gate, temperature or transition that needs what the labels do not hold.
-    #[error("{what} needs {needed}, but the labels in {} hold {found}: {remedy}", dir.display())]
+    #[error("{what} needs {needed}, but the labels in {} have {found}: {remedy}", dir.display())]
     Needs {
         /// The setting, by its key.
         what: &'static str,
@@ -94,7 +94,7 @@ pub enum DataError {
     },
     /// The labels' own token files, cut into documents in another way.
     #[error(
-        "{} is the labels' own corpus, but {what} is {got} here and {expected} in their plan, so its sequences have other numbers: use the labels' value",
+        "{} is the labels' own corpus, but {what} is {got} here and {expected} in their plan, so its sequences would have other numbers: use the labels' value",
         path.display()
     )]
     OtherCut {
@@ -108,13 +108,13 @@ pub enum DataError {
         got: String,
     },
     /// Token files that are not what the `corpus.json` beside them says.
-    #[error("{} was changed since it was tokenized: its blocks are not what corpus.json and the labels say; restore it, or tokenize and label again", path.display())]
+    #[error("{} has changed since it was tokenized: its blocks do not match corpus.json and the labels; restore it, or tokenize and label again", path.display())]
     ChangedCorpus {
         /// The file.
         path: PathBuf,
     },
     /// Token files that were overwritten while the run read them.
-    #[error("{} was changed while it was read: what the run learnt from since then is not known; restore the file, and train again from a checkpoint of before the change", path.display())]
+    #[error("{} changed while it was read, so it is unknown what the run has learnt from since then; restore the file, and resume from a checkpoint before the change", path.display())]
     ChangedWhileRead {
         /// The file.
         path: PathBuf,
@@ -131,7 +131,7 @@ pub enum DataError {
     },
     /// A run that wants more sequences than there are.
     #[error(
-        "{n_steps} steps of {batch_size} {kind} sequences need {}, but {there} are there{left_out}, {epochs} times each ({key} = {epochs}): {remedy}, or set {key} = {}",
+        "{n_steps} steps of {batch_size} {kind} sequences need {}, but only {there} are available{left_out}, each read up to {epochs} times ({key} = {epochs}): {remedy}, or set {key} = {}",
         n_needed(*n_steps, *batch_size),
         n_needed(*n_steps, *batch_size).div_ceil(*there)
     )]
@@ -162,7 +162,7 @@ pub enum DataError {
         remedy: &'static str,
     },
     /// More steps than were announced.
-    #[error("step {step} of {kind} sequences was asked for, but {announced} were announced")]
+    #[error("step {step} of {kind} sequences was requested, but {announced} were announced")]
     PastBudget {
         /// `labelled` or `token`.
         kind: &'static str,
@@ -173,7 +173,7 @@ pub enum DataError {
     },
     /// A position that is not one of this run.
     #[error(
-        "the loader is to go on behind {got} {kind} sequences, but this run reads {most} at most: resume with the configuration that the checkpoint was made with"
+        "the checkpoint is after {got} {kind} sequences, but this run reads at most {most}: resume with the configuration that the checkpoint was made with"
     )]
     Position {
         /// `labelled` or `token`.

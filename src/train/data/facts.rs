@@ -1,4 +1,4 @@
-//! What a run holds its inputs against.
+//! What a run compares its inputs with.
 
 use super::DataError;
 use crate::tokens::{TokenCorpus, Tokenizer};
@@ -21,7 +21,7 @@ impl TokenizerFacts {
     /// Those of a `tokenizer.json`.
     ///
     /// # Errors
-    /// A file that is no tokenizer.
+    /// A file that is not a tokenizer.
     pub fn of_tokenizer(path: &Path) -> Result<Self, DataError> {
         let tokenizer = Tokenizer::open(path)?;
         Ok(TokenizerFacts {
@@ -70,7 +70,7 @@ impl TokenizerFacts {
                     Some(_) => &other.source,
                 };
                 Ok(Some(format!(
-                    "{unknown} does not say which tokenizer it is of: only the vocabulary of {} ids was compared with {}",
+                    "{unknown} does not record its tokenizer: only the vocabulary of {} ids was compared with {}",
                     self.vocab_size,
                     path.display()
                 )))

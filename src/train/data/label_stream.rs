@@ -1,9 +1,8 @@
 //! Labelled sequences one after the other, in the order of seed and epoch.
 //!
-//! A window of row groups is held decoded. As it empties the next one fills, row group by row
-//! group, so that no step waits for a whole window and about one window is in memory at any time.
-//! A row group that cannot be read fails the step that would have used its first row, and none
-//! before it.
+//! One window of decoded row groups is in memory. While its rows are used, the next window is read,
+//! row group by row group, so no step waits for a whole window, and about one window is in memory
+//! at any time. A row group that cannot be read fails the first step that needs one of its rows.
 
 use super::order::{EpochOrder, Group, Window};
 use super::{DataError, LabelSource};
@@ -23,7 +22,7 @@ const OPEN_SHARDS: usize = 16;
 
 impl LabelSource {
     /// Every sequence that may be used, once, in the order of the first epoch, read on this thread.
-    /// After an error nothing more comes.
+    /// Ends after an error.
     pub fn examples(&self) -> impl Iterator<Item = Result<Example, DataError>> {
         let n = self.n_sequences();
         let mut stream = LabelStream::new(self.clone(), 0, n, Arc::default());
@@ -44,7 +43,7 @@ struct Shards {
     labels: LabelSource,
     /// The latest used last.
     open: Vec<(u32, ShardReader)>,
-    /// Set once nobody wants rows any more.
+    /// Set when no more rows are needed.
     stop: Arc<AtomicBool>,
 }
 
@@ -98,7 +97,7 @@ fn check_hash(dir: &Path, file: &SidecarFile) -> Result<(), DataError> {
 
 /// A row of a window.
 enum Slot {
-    /// Read and not yet given.
+    /// Read and not yet returned.
     Ready(Box<Example>),
     /// Given.
     Given,

@@ -161,7 +161,7 @@ impl LabelSource {
     pub fn note_of_extension(&self) -> Option<String> {
         (self.inner.n_segments_left_out > 0).then(|| {
             format!(
-                "{} was extended since this run began, which reads the {} sequences that it had then",
+                "{} was extended since this run started; the run reads the {} sequences that it had then",
                 self.dir().display(),
                 self.n_labelled()
             )
@@ -233,7 +233,7 @@ impl LabelSource {
         if signals.top_k < needs.min_top_k {
             return Err(self.lacks(
                 "kd.loss",
-                format!("{} kept ids a position", needs.min_top_k),
+                format!("{} top-k ids per position", needs.min_top_k),
                 format!("K = {}", signals.top_k),
                 "label again with a larger --top-k",
             ));
@@ -250,14 +250,14 @@ impl LabelSource {
             return Ok(Some(idx));
         }
         let found = match taus.is_empty() {
-            true => "no temperature but 1".to_owned(),
+            true => "only temperature 1".to_owned(),
             false => format!("1, {}", list(taus)),
         };
         Err(self.lacks(
             "kd.tau",
             format!("log-partitions at {tau}"),
             found,
-            "choose one of those, or label again with it among --temperatures",
+            "use one of those, or label again with this one in --temperatures",
         ))
     }
 
@@ -279,7 +279,7 @@ impl LabelSource {
             what,
             format!("the group {group}"),
             found.collect::<Vec<_>>().join(", "),
-            "label again with it among --groups",
+            "label again with it in --groups",
         )
     }
 
@@ -293,8 +293,8 @@ impl LabelSource {
         }
         Err(self.lacks(
             "kd.loss = \"sampled\"",
-            format!("draws at kd.tau, {tau}"),
-            format!("draws at {}", samples.tau),
+            format!("samples at kd.tau, {tau}"),
+            format!("samples at {}", samples.tau),
             "set kd.tau to that, or kd.loss to \"tail-bucket\", or label again with another --samples-tau",
         ))
     }
@@ -404,7 +404,7 @@ fn note_of(path: Option<&Path>, provenance: Option<Provenance>) -> Option<String
     let (path, provenance) = (path?, provenance?);
     (provenance == Provenance::Unnamed).then(|| {
         format!(
-            "{} does not say which labels it was made for: only its sequence numbers were compared with theirs",
+            "{} does not record the labels it was made for: only its sequence numbers were compared with theirs",
             path.display()
         )
     })

@@ -18,17 +18,17 @@ const TOKEN: &str = "token";
 pub struct Stages {
     /// Steps of labelled sequences at most. With the transition `auto` it may become fewer.
     pub labelled_steps: u64,
-    /// Steps of token sequences at most: with `auto`, all steps but the least of stage 1.
+    /// Steps of token sequences at most: with `auto`, all steps except the fewest that stage 1 may have.
     pub token_steps: u64,
     /// Sequences a step, at least 1.
     pub batch_size: usize,
-    /// Times that a labelled sequence may be seen, at least 1.
+    /// How often a labelled sequence may be read, at least 1.
     pub label_epochs: u32,
-    /// Times that a sequence of the token corpus may be seen, at least 1.
+    /// How often a sequence of the token corpus may be read, at least 1.
     pub token_epochs: u32,
 }
 
-/// Sequences given so far, of each stream; what a checkpoint keeps of the loader.
+/// Sequences returned so far, of each stream; a checkpoint stores this.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoaderPosition {
     /// Labelled sequences.
@@ -37,7 +37,7 @@ pub struct LoaderPosition {
     pub tokens: u64,
 }
 
-/// Sequences needed and there, for whoever wants to say so.
+/// Sequences needed and available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coverage {
     /// Labelled sequences that the steps need at most.
@@ -52,7 +52,7 @@ pub struct Coverage {
     pub tokens_excluded: u64,
 }
 
-/// Gives the sequences of each step. Each stream starts its thread when it is first asked, and
+/// Returns the sequences of each step. Each stream starts its thread when it is first asked, and
 /// reads up to `prefetch` steps ahead. Which sequences a step gets depends on seed and position
 /// alone.
 pub struct Loader {
@@ -68,8 +68,8 @@ pub struct Loader {
 impl Loader {
     /// Checks that there are enough sequences for all steps, and leaves those out of `tokens` that
     /// stage 1 may use: the first `labelled_steps * batch_size` of the labels' order, where both
-    /// are of one corpus. They stay left out where `auto` ends stage 1 before it has seen them all:
-    /// those are then not seen at all. Goes on behind `position`.
+    /// are of one corpus. They stay left out even if `auto` ends stage 1 before it has read them
+    /// all; those are then never read. Continues after `position`.
     ///
     /// # Errors
     /// [`DataError::Budget`], [`DataError::NoSource`], [`DataError::Setting`],
@@ -101,7 +101,7 @@ impl Loader {
         Ok(loader)
     }
 
-    /// How far the sequences reach.
+    /// Sequences needed and available.
     pub fn coverage(&self) -> Coverage {
         let (labels, tokens) = (self.labels.as_ref(), self.tokens.as_ref());
         Coverage {
@@ -118,11 +118,12 @@ impl Loader {
         self.position
     }
 
-    /// Goes on behind `position`, as one made there would; what was read ahead is forgotten.
+    /// Continues after `position`, as a new loader would; sequences that were read ahead are
+    /// dropped.
     ///
     /// # Errors
-    /// [`DataError::Position`]; the loader is then of no more use.
-    pub fn go_on_behind(&mut self, position: LoaderPosition) -> Result<(), DataError> {
+    /// [`DataError::Position`]; the loader must not be used afterwards.
+    pub fn resume_after(&mut self, position: LoaderPosition) -> Result<(), DataError> {
         (self.labelled, self.token) = (None, None);
         self.position = position;
         self.check_position()
@@ -140,7 +141,7 @@ impl Loader {
             Some(stream) => stream,
             None => self.start_labelled(end)?,
         };
-        // After an error the stream stays away: who asks again gets a new one at this position.
+        // After an error the stream is gone; the next call starts a new one at this position.
         let batch = stream.next()?;
         self.labelled = Some(stream);
         self.position.labelled += batch.len() as u64;
@@ -234,11 +235,11 @@ impl Loader {
             left_out: self.unselected(),
             epochs: self.stages.label_epochs,
             key: "data.label_epochs",
-            remedy: "label more sequences, take fewer steps of stage 1 (kd.n_kd; train.steps for rkd)",
+            remedy: "label more sequences, use fewer steps of stage 1 (kd.n_kd; train.steps for rkd)",
         })?;
         let left_out = match coverage.tokens_excluded {
             0 => String::new(),
-            n => format!(" (without {n} that stage 1 may use)"),
+            n => format!(" (not counting {n} that stage 1 may use)"),
         };
         self.check_enough(Want {
             kind: TOKEN,
@@ -248,7 +249,7 @@ impl Loader {
             left_out,
             epochs: self.stages.token_epochs,
             key: "data.token_epochs",
-            remedy: "give a longer data.tokens, take fewer steps (train.steps)",
+            remedy: "give a longer data.tokens, use fewer steps (train.steps)",
         })
     }
 
@@ -256,7 +257,10 @@ impl Loader {
         let labels = self.labels.as_ref();
         match labels.filter(|labels| labels.n_kept().is_some()) {
             None => String::new(),
-            Some(labels) => format!(" (of {} labelled, by the selection)", labels.n_labelled()),
+            Some(labels) => format!(
+                " (the selection keeps them, of {} labelled)",
+                labels.n_labelled()
+            ),
         }
     }
 

@@ -6,16 +6,17 @@
 //! token corpus ────▶ TokenSource ─┘ without what stage 1 may use   └─▶ next_tokens ───▶ Vec<Example>
 //! ```
 //!
-//! Everything that can be known is checked before the first step: provenance, what the loss needs
-//! of the labels, file sizes, ids, and whether there are sequences enough for all steps. Which
-//! sequence stands at which position is a pure function of seed and epoch (see `order`), so a run
-//! resumes at any position without reading what lies before it, and prefetching changes nothing.
+//! Before the first step, everything is checked that can be: provenance, what the loss needs of the
+//! labels, file sizes, ids, and whether there are enough sequences for all steps. The sequence at
+//! each position is a pure function of seed and epoch (see `order`), so a run resumes at any
+//! position without reading what comes before it, and prefetching changes nothing.
 //!
-//! Labelled sequences that stage 1 will not reach are free for the token stage: only the first
-//! `labelled_steps * batch_size` sequences of the labels' order are left out of it.
+//! Stage 2 leaves out only the labelled sequences that stage 1 may reach: the first `labelled_steps
+//! * batch_size` in the labels' order.
 //!
-//! Examples are plain; [`crate::train::loss::targets_of`] makes targets of them on the training
-//! threads, since omega changes from step to step and the work is under 1% of a step.
+//! Examples are plain data; [`crate::train::loss::targets_of`] converts them to targets on the
+//! training threads, since omega changes from step to step and the conversion takes under 1% of a
+//! step.
 
 mod error;
 mod facts;

@@ -80,7 +80,7 @@ impl TokenSource {
         let note = match TokenizerFacts::of_corpus(&corpus) {
             Some(other) => facts.check(&options.path, &other)?,
             None => Some(format!(
-                "{} does not say which tokenizer it is of: only its ids were compared with the vocabulary of {}",
+                "{} does not record its tokenizer: only its ids were checked against the vocabulary of {}",
                 options.path.display(),
                 facts.vocab_size
             )),
@@ -294,7 +294,8 @@ fn open_corpus(options: &TokenOptions) -> Result<TokenCorpus, DataError> {
                 "--eod" => "data.eod",
                 _ => "data.eod_position",
             };
-            let expected = "no value: these tokens have document borders and a type of their own";
+            let expected =
+                "no value: these tokens record document boundaries and the type of their ids";
             setting(key, expected, &got)
         }
         TokensError::DtypeSaidByFile { expected, got, .. } => setting(

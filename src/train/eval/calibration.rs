@@ -36,7 +36,7 @@ impl Calibration {
         self.bins.iter().map(|bin| bin.n).sum()
     }
 
-    /// Share of positions whose target is the model's best id; `None` without positions.
+    /// Fraction of positions whose target is the model's best id; `None` without positions.
     pub fn accuracy(&self) -> Option<f64> {
         let n_best: u64 = self.bins.iter().map(|bin| bin.n_best).sum();
         (self.n() > 0).then(|| n_best as f64 / self.n() as f64)

@@ -21,7 +21,7 @@ pub fn check_tokenizer(
 /// the same size every number would be wrong, and nothing would show it.
 ///
 /// # Errors
-/// [`EvalError::OtherTokenizer`]; a file that is no tokenizer.
+/// [`EvalError::OtherTokenizer`]; a file that is not a tokenizer.
 pub fn check_same_tokenizer(
     named: &Tokenizer,
     named_path: &Path,

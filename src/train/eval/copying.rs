@@ -38,9 +38,9 @@ pub struct CopyScore {
     /// Targets that were measured in the second copy: all but its first, at which nothing tells yet
     /// that the segment is repeated.
     pub n_targets: u64,
-    /// Mean NLL of the first copy, nats a token; about ln V or more, since the ids are random.
+    /// Mean NLL of the first copy, nats per token; about ln V or more, since the ids are random.
     pub first_nll_nats: f64,
-    /// Mean NLL of the second copy, nats a token.
+    /// Mean NLL of the second copy, nats per token.
     pub repeated_nll_nats: f64,
     /// Fraction of the targets of the second copy that are the model's best id.
     pub repeated_accuracy: f64,
@@ -235,6 +235,7 @@ mod tests {
             d_ff: 8,
             max_seq_len: 40,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: false,
         }

@@ -19,16 +19,14 @@ pub enum EvalError {
     #[error(transparent)]
     Data(Box<DataError>),
     /// A temporary directory for the tokens of text.
-    #[error("cannot make a temporary directory; choose another place for such by TMPDIR")]
+    #[error("cannot create a temporary directory; choose another place with TMPDIR")]
     TempDir {
         /// What the system said.
         #[source]
         source: std::io::Error,
     },
     /// Sequences longer than the model is for.
-    #[error(
-        "--seq-len {seq_len} is longer than the {max_seq_len} positions that the model is for; give at most that"
-    )]
+    #[error("--seq-len {seq_len} exceeds the model's maximum of {max_seq_len} positions; lower it")]
     SeqLen {
         /// As asked for.
         seq_len: usize,
@@ -37,7 +35,7 @@ pub enum EvalError {
     },
     /// Labels of sequences longer than the model is for.
     #[error(
-        "{} has sequences of {seq_len} positions, longer than the {max_seq_len} that the model is for; label the text again with a smaller --seq-len",
+        "{} has sequences of {seq_len} positions, longer than the model's maximum of {max_seq_len}; label the text again with a smaller --seq-len",
         dir.display()
     )]
     LabelSeqLen {
@@ -49,7 +47,7 @@ pub enum EvalError {
         max_seq_len: usize,
     },
     /// Ids that the model has no row for.
-    #[error("{}: {what} has {n_ids} ids, but the model knows {vocab_size}: give the tokenizer, or the tokens, that the model was trained with", path.display())]
+    #[error("{}: {what} has {n_ids} ids, but the model has {vocab_size}: give the tokenizer, or the tokens, that the model was trained with", path.display())]
     Vocabulary {
         /// The file.
         path: PathBuf,
@@ -62,7 +60,7 @@ pub enum EvalError {
     },
     /// An id to put in front that the model has no row for.
     #[error(
-        "id {id} is none of the {vocab_size} that the model knows; give another, or none, with --bos or --sequence-bos"
+        "id {id} is not one of the model's {vocab_size}; pass another, or none, with --bos or --sequence-bos"
     )]
     IdPastVocab {
         /// The id.
@@ -83,7 +81,7 @@ pub enum EvalError {
         model: String,
     },
     /// A tokenizer that was named and is not the model's own.
-    #[error("{} is the tokenizer {named}, but the model's own, {}, is {own}: leave it out", path.display(), own_path.display())]
+    #[error("{} is the tokenizer {named}, but the model's own, {}, is {own}: omit --tokenizer", path.display(), own_path.display())]
     NotTheModels {
         /// The one that was named.
         path: PathBuf,
@@ -121,7 +119,7 @@ pub enum EvalError {
     },
     /// A choice of sequences that labels have none of.
     #[error(
-        "none of the sequences that are asked for is labelled here; ask for others with --sequences or --selection (`saltworks stats` tells how many there are, `saltworks inspect` one of them)"
+        "none of the requested sequences is labelled here; choose others with --sequences or --selection (`saltworks stats` shows how many there are, `saltworks inspect` one of them)"
     )]
     NothingChosen,
     /// A field that no document has.
@@ -133,13 +131,11 @@ pub enum EvalError {
         field: String,
     },
     /// A separator that would cut everything everywhere.
-    #[error(
-        "--split-on is empty; give the text that stands between two documents, such as <|endoftext|>"
-    )]
+    #[error("--split-on is empty; give the text between two documents, such as <|endoftext|>")]
     EmptySeparator,
-    /// A model that gives no numbers.
+    /// A model that gives NaN or infinity.
     #[error(
-        "the model gives {value} at sequence {seq_id}, position {position}: its weights are of no use; take an earlier checkpoint"
+        "the model gives {value} at sequence {seq_id}, position {position}: its weights are unusable; use an earlier checkpoint"
     )]
     NotFinite {
         /// What it gave.
@@ -151,7 +147,7 @@ pub enum EvalError {
     },
     /// A prompt that leaves no room.
     #[error(
-        "the prompt has {n_tokens} tokens, and the model is for {max_seq_len} positions with what it writes; give a shorter prompt"
+        "the prompt has {n_tokens} tokens, but prompt and text together have at most {max_seq_len} positions; give a shorter prompt"
     )]
     PromptTooLong {
         /// Its tokens.
@@ -161,7 +157,7 @@ pub enum EvalError {
     },
     /// A prompt without a token.
     #[error(
-        "the prompt has no tokens, and the model needs one to go on from; give some text, or an id with --bos"
+        "the prompt has no tokens, but the model needs one to continue from; give some text, or an id with --bos"
     )]
     EmptyPrompt,
     /// A setting of the draws that means nothing.
@@ -175,7 +171,7 @@ pub enum EvalError {
         got: String,
     },
     /// Stopped by whoever asked for it.
-    #[error("interrupted: nothing was kept; the same command begins again")]
+    #[error("interrupted: nothing was kept; the same command starts again")]
     Interrupted,
 }
 

@@ -57,7 +57,7 @@ impl SampleOptions {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
             return Err(EvalError::Sampling {
                 flag: "--temperature",
-                expected: "0 (the likeliest), or a positive number",
+                expected: "0 (always the most likely token), or a positive number",
                 got: self.temperature.to_string(),
             });
         }
@@ -76,7 +76,7 @@ impl SampleOptions {
 ///
 /// # Errors
 /// Options that mean nothing, a prompt that is empty or fills the model's longest sequence, logits
-/// that are no numbers, [`EvalError::Interrupted`].
+/// that are not numbers, [`EvalError::Interrupted`].
 pub fn generate(
     network: &mut Network,
     prompt: &[u32],
@@ -296,6 +296,7 @@ mod tests {
             d_ff: 4,
             max_seq_len: 8,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: true,
         };

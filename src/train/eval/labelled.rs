@@ -58,13 +58,13 @@ pub struct LabelledReport {
     pub n_sequences: u64,
     /// Predicted positions.
     pub n_targets: u64,
-    /// Mean NLL of the model, nats a token.
+    /// Mean NLL of the model, nats per token.
     pub nll: f64,
-    /// Share of positions whose target is the model's best id (ties: the lowest).
+    /// Fraction of positions whose target is the model's best id (ties: the lowest).
     pub accuracy: f64,
     /// Expected calibration error of the best id's probability: see [`Calibration::ece`].
     pub ece: f64,
-    /// Mean NLL of the teacher over the same positions, nats a token, under its full softmax at
+    /// Mean NLL of the teacher over the same positions, nats per token, under its full softmax at
     /// temperature 1.
     pub teacher_nll: f64,
     /// The teacher's NLL that easy positions have at most, and that medium ones have at most, nats.

@@ -6,7 +6,7 @@
 //! byte are NLL / ln 2 over the bytes of the predicted text: a number that does not depend on the
 //! tokenizer, as NLL a token and perplexity do.
 //!
-//! [`evaluate_labelled`] does the same over the sequences of a label set, beside the teacher's own
+//! [`evaluate_labelled`] does the same over the sequences of a label set, next to the teacher's own
 //! NLL and by buckets of it. Both tell how often the model's best id is the target, and how far its
 //! confidence in that id is from being right as often ([`Calibration`]).
 //!

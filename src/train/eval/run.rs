@@ -75,7 +75,7 @@ pub fn evaluate(
     Ok(tally.report(options.text_bytes))
 }
 
-/// What beside the tokens an evaluation goes by.
+/// What an evaluation uses besides the tokens.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EvalOptions<'a> {
     /// Groups of documents to score apart.

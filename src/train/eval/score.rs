@@ -30,7 +30,7 @@ impl std::ops::AddAssign for NllSums {
 pub struct Score {
     /// Predicted positions.
     pub n_targets: u64,
-    /// Mean of -log q_y, nats a token; null without positions.
+    /// Mean of -log q_y, nats per token; null without positions.
     pub mean_nll_nats: Option<f64>,
     /// exp of that.
     pub perplexity: Option<f64>,
@@ -74,7 +74,7 @@ pub struct EvalReport {
     /// Over all positions.
     #[serde(flatten)]
     pub score: Score,
-    /// Share of positions whose target is the model's best id (ties: the lowest); null without
+    /// Fraction of positions whose target is the model's best id (ties: the lowest); null without
     /// positions.
     pub accuracy: Option<f64>,
     /// Expected calibration error of the best id's probability, from 0 to 1: see

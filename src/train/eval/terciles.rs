@@ -6,7 +6,7 @@ use crate::signals::Counts;
 /// Values of the upper half of a number's bits, and of the lower.
 const N_HALVES: usize = 1 << 16;
 
-/// The two values that cut `nlls` into thirds: the least value that at least a third of all are no
+/// The two values that cut `nlls` into thirds: the smallest value that at least a third of all are no
 /// greater than, and the same of two thirds. So a third or a little more are `easy` (at most the first),
 /// up to another third `medium` (at most the second), and the rest `hard`. `None` without values.
 ///

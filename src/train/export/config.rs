@@ -1,18 +1,20 @@
 //! `config.json`: between Hugging Face's words and a [`ModelSpec`].
 //!
-//! Keys that change what the model computes are read or refused; all others are left alone, as
-//! transformers leaves them. Defaults are those of its `LlamaConfig`.
+//! It is read by the tables of [`pretrained`](crate::pretrained); what they have and the trainer's core has
+//! not is refused by key.
 
 use super::ExportError;
-use super::file::check_is_there;
-use super::names::CONFIG_JSON;
 use super::seal::check_sealed_config;
+use crate::onnx::decoder::DecoderSpec;
+use crate::pretrained::{CONFIG_JSON, PretrainedError, RopeScaling, Section, describe, rope_of};
 use crate::train::model::ModelSpec;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::path::Path;
 
-const ARCHITECTURE: &str = "LlamaForCausalLM";
-const MODEL_TYPE: &str = "llama";
+pub(super) const ARCHITECTURE: &str = "LlamaForCausalLM";
+/// What is written; a [`MISTRAL`] without a window is the same model by another name.
+const LLAMA: &str = "llama";
+const MISTRAL: &str = "mistral";
 
 /// Ids that mark beginning and end of a document, as a model's configuration names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,22 +31,18 @@ pub struct SpecialIds {
 /// A file that is not there or no JSON object, or not the one that was written with the model; a
 /// model that the trainer does not have, by its key.
 pub fn read_config(dir: &Path) -> Result<(ModelSpec, SpecialIds), ExportError> {
-    let path = dir.join(CONFIG_JSON);
     check_sealed_config(dir)?;
-    let config = Config {
-        fields: read_object(&path)?,
-        path: &path,
-    };
-    config.check_supported()?;
-    let spec = config.spec()?;
-    Ok((spec, config.special_ids()?))
+    let config = Section::open(&dir.join(CONFIG_JSON))?;
+    check_core(&config)?;
+    let described = describe(&config)?;
+    Ok((spec_of(&config, &described.spec)?, special_ids(&config)?))
 }
 
 /// The text of a `config.json` that transformers loads as `LlamaForCausalLM`.
 pub fn config_json(spec: &ModelSpec, special: &SpecialIds) -> String {
     let config = json!({
         "architectures": [ARCHITECTURE],
-        "model_type": MODEL_TYPE,
+        "model_type": LLAMA,
         "vocab_size": spec.vocab_size,
         "hidden_size": spec.d_model,
         "intermediate_size": spec.d_ff,
@@ -54,7 +52,7 @@ pub fn config_json(spec: &ModelSpec, special: &SpecialIds) -> String {
         "head_dim": spec.head_dim,
         "max_position_embeddings": spec.max_seq_len,
         "rope_theta": spec.rope_theta,
-        "rope_scaling": null,
+        "rope_scaling": rope_scaling(spec),
         "rms_norm_eps": spec.norm_eps,
         "hidden_act": "silu",
         "attention_bias": false,
@@ -66,6 +64,20 @@ pub fn config_json(spec: &ModelSpec, special: &SpecialIds) -> String {
         "torch_dtype": "float32",
     });
     pretty(&config)
+}
+
+/// What [`read_config`] reads as `rope_scaling`.
+fn rope_scaling(spec: &ModelSpec) -> Value {
+    let Some(scaling) = spec.rope_scaling else {
+        return Value::Null;
+    };
+    json!({
+        "rope_type": "llama3",
+        "factor": scaling.factor,
+        "low_freq_factor": scaling.low_freq_factor,
+        "high_freq_factor": scaling.high_freq_factor,
+        "original_max_position_embeddings": scaling.n_original,
+    })
 }
 
 /// One id, a list of several, or null.
@@ -82,268 +94,109 @@ pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// Reads a file that holds one JSON object.
-pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>, ExportError> {
-    check_is_there(path)?;
-    let bytes = std::fs::read(path).map_err(|source| ExportError::io("read", path, source))?;
-    serde_json::from_slice(&bytes).map_err(|error| ExportError::NotJson {
-        path: path.to_owned(),
-        reason: error.to_string(),
+/// Keys that must be absent, null, or say exactly this, with why.
+fn fixed() -> [(&'static str, Value, &'static str); 5] {
+    let no_biases = "the trainer has no biases";
+    [
+        (
+            "hidden_act",
+            json!("silu"),
+            "the trainer's SwiGLU has no other activation",
+        ),
+        ("attention_bias", json!(false), no_biases),
+        ("mlp_bias", json!(false), no_biases),
+        (
+            "sliding_window",
+            Value::Null,
+            "the trainer's attention is over the whole sequence",
+        ),
+        (
+            "partial_rotary_factor",
+            json!(1),
+            "the trainer's RoPE rotates whole heads",
+        ),
+    ]
+}
+
+/// Refuses by key what the trainer's core does not have.
+fn check_core(config: &Section) -> Result<(), PretrainedError> {
+    let model_type = config.get("model_type").and_then(Value::as_str);
+    if model_type != Some(LLAMA) && model_type != Some(MISTRAL) {
+        let remedy = "the trainer has this kind of model alone: choose one";
+        let expected = format!("{LLAMA:?}, or {MISTRAL:?} without a window");
+        return Err(config.refusal("model_type", &expected, remedy));
+    }
+    for (key, wanted, remedy) in fixed() {
+        config.only(key, &wanted, remedy)?;
+    }
+    if model_type == Some(MISTRAL) && !config.has("sliding_window") {
+        let remedy = "without the key it is 4096: set it to null if the model has none";
+        return Err(config.refusal("sliding_window", "null", remedy));
+    }
+    ROPE_KEYS.iter().try_for_each(|key| check_rope(config, key))
+}
+
+/// Where rope parameters are: in transformers 5, and in 4.
+const ROPE_KEYS: [&str; 2] = ["rope_parameters", "rope_scaling"];
+
+/// Rope parameters may say what is the default anyway, a theta, and the scaling of Llama 3.1.
+fn check_rope(config: &Section, key: &str) -> Result<(), PretrainedError> {
+    let Some(value) = config.get(key) else {
+        return Ok(());
+    };
+    let kind = ["rope_type", "type"]
+        .iter()
+        .find_map(|name| value.get(name));
+    let is_known = kind.is_none_or(|kind| kind == "default" || kind == "llama3");
+    let partial = value.get("partial_rotary_factor");
+    let is_whole = partial.is_none_or(|partial| partial.as_f64() == Some(1.0));
+    let names_one = kind.is_some() || value.get("rope_theta").is_some();
+    if is_known && is_whole && names_one {
+        return Ok(());
+    }
+    let remedy = "the trainer has no other rope scaling: choose a model without it";
+    let expected = "null, or rope_type \"default\" without a factor, or \"llama3\"";
+    Err(config.refusal(key, expected, remedy))
+}
+
+/// A description in the trainer's words. What these cannot say was refused by key.
+fn spec_of(config: &Section, decoder: &DecoderSpec) -> Result<ModelSpec, PretrainedError> {
+    let layer = &decoder.layers[0];
+    let attention = &layer.attention;
+    let rope = rope_of(config, attention.head_dim)?;
+    Ok(ModelSpec {
+        vocab_size: decoder.vocab_size,
+        d_model: decoder.d_model,
+        n_layers: decoder.layers.len(),
+        n_heads: attention.n_heads,
+        n_kv_heads: attention.n_kv_heads,
+        head_dim: attention.head_dim,
+        d_ff: layer.feed_forward.d_ff,
+        max_seq_len: decoder.max_positions,
+        rope_theta: rope.theta,
+        rope_scaling: match rope.scaling {
+            RopeScaling::Llama3(scaling) => Some(scaling),
+            _ => None,
+        },
+        norm_eps: layer.norm.eps,
+        tie_embeddings: decoder.head.is_tied,
     })
 }
 
-/// Keys that must be absent, null, or say exactly this, with why.
-const FIXED: [(&str, Fixed, &str); 9] = [
-    (
-        "hidden_act",
-        Fixed::Text("silu"),
-        "the trainer's SwiGLU has no other activation",
-    ),
-    (
-        "attention_bias",
-        Fixed::Bool(false),
-        "the trainer has no biases",
-    ),
-    ("mlp_bias", Fixed::Bool(false), "the trainer has no biases"),
-    (
-        "sliding_window",
-        Fixed::Null,
-        "the trainer's attention is over the whole sequence",
-    ),
-    (
-        "partial_rotary_factor",
-        Fixed::One,
-        "the trainer's RoPE rotates whole heads",
-    ),
-    ("quantization_config", Fixed::Null, UNQUANTIZED),
-    // As older compressed-tensors and as MLX write it.
-    ("compression_config", Fixed::Null, UNQUANTIZED),
-    ("quantization", Fixed::Null, UNQUANTIZED),
-    (
-        "auto_map",
-        Fixed::Null,
-        "the model brings code of its own, which the trainer does not run",
-    ),
-];
-
-const UNQUANTIZED: &str = "quantized models are not supported: use the model's unquantized weights";
-
-enum Fixed {
-    Null,
-    Bool(bool),
-    One,
-    Text(&'static str),
+fn special_ids(config: &Section) -> Result<SpecialIds, PretrainedError> {
+    Ok(SpecialIds {
+        bos: ids(config, "bos_token_id")?.first().copied(),
+        eos: ids(config, "eos_token_id")?,
+    })
 }
 
-impl Fixed {
-    fn is(&self, value: &Value) -> bool {
-        value.is_null()
-            || match self {
-                Fixed::Null => false,
-                Fixed::Bool(wanted) => value.as_bool() == Some(*wanted),
-                Fixed::One => value.as_f64() == Some(1.0),
-                Fixed::Text(wanted) => value.as_str() == Some(wanted),
-            }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Fixed::Null => "null or no such key".to_owned(),
-            Fixed::Bool(wanted) => wanted.to_string(),
-            Fixed::One => "1".to_owned(),
-            Fixed::Text(wanted) => format!("{wanted:?}"),
-        }
-    }
+fn ids(config: &Section, key: &str) -> Result<Vec<u32>, PretrainedError> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    let ids = match config.get(key) {
+        None => Some(Vec::new()),
+        Some(Value::Array(several)) => several.iter().map(id).collect(),
+        Some(one) => id(one).map(|id| vec![id]),
+    };
+    let expected = "an id, a list of ids or null";
+    ids.ok_or_else(|| config.refusal(key, expected, "correct the configuration"))
 }
-
-struct Config<'a> {
-    fields: Map<String, Value>,
-    path: &'a Path,
-}
-
-impl Config<'_> {
-    /// The value of a key; `None` where it is absent or null, which means the same there.
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.fields.get(key).filter(|value| !value.is_null())
-    }
-
-    fn check_supported(&self) -> Result<(), ExportError> {
-        let remedy = "only models of the Llama family load: choose one";
-        if self.get("model_type").and_then(Value::as_str) != Some(MODEL_TYPE) {
-            return Err(self.refusal("model_type", &format!("{MODEL_TYPE:?}"), remedy));
-        }
-        let is_llama = |value: &Value| value == &json!([ARCHITECTURE]);
-        if !self.get("architectures").is_none_or(is_llama) {
-            return Err(self.refusal("architectures", &format!("[{ARCHITECTURE:?}]"), remedy));
-        }
-        for (key, fixed, remedy) in FIXED {
-            if !self.get(key).is_none_or(|value| fixed.is(value)) {
-                return Err(self.refusal(key, &fixed.describe(), remedy));
-            }
-        }
-        for key in ROPE_KEYS {
-            self.check_rope(key)?;
-        }
-        Ok(())
-    }
-
-    /// Rope parameters may say what is the default anyway, and a theta.
-    fn check_rope(&self, key: &str) -> Result<(), ExportError> {
-        let Some(value) = self.get(key) else {
-            return Ok(());
-        };
-        let remedy = "the trainer has no rope scaling: choose a model without it";
-        let kind = ["rope_type", "type"]
-            .iter()
-            .find_map(|name| value.get(name));
-        if !value.is_object() || kind.is_some_and(|kind| kind != "default") {
-            return Err(self.refusal(key, "null or rope_type \"default\"", remedy));
-        }
-        let has_factor = ["factor", "partial_rotary_factor"]
-            .iter()
-            .filter_map(|name| value.get(name))
-            .any(|factor| !Fixed::One.is(factor));
-        if has_factor || (kind.is_none() && value.get("rope_theta").is_none()) {
-            return Err(self.refusal(key, "null, or rope_type \"default\" and no factor", remedy));
-        }
-        Ok(())
-    }
-
-    fn spec(&self) -> Result<ModelSpec, ExportError> {
-        let (d_model, n_heads) = (
-            self.dimension("hidden_size", None)?,
-            self.dimension("num_attention_heads", None)?,
-        );
-        let spec = ModelSpec {
-            vocab_size: self.dimension("vocab_size", None)?,
-            d_model,
-            n_layers: self.dimension("num_hidden_layers", None)?,
-            n_heads,
-            n_kv_heads: self.dimension("num_key_value_heads", Some(n_heads))?,
-            head_dim: self.head_dim(d_model, n_heads)?,
-            d_ff: self.dimension("intermediate_size", None)?,
-            max_seq_len: self.dimension("max_position_embeddings", Some(2048))?,
-            rope_theta: self.rope_theta()?,
-            norm_eps: self.positive("rms_norm_eps", 1e-6)?,
-            tie_embeddings: self.flag("tie_word_embeddings")?,
-        };
-        self.check_heads(&spec)?;
-        Ok(spec)
-    }
-
-    fn head_dim(&self, d_model: usize, n_heads: usize) -> Result<usize, ExportError> {
-        if self.get("head_dim").is_none() && !d_model.is_multiple_of(n_heads) {
-            let expected = format!("a multiple of the {n_heads} heads, or a head_dim");
-            return Err(self.refusal("hidden_size", &expected, "correct the configuration"));
-        }
-        self.dimension("head_dim", Some(d_model / n_heads))
-    }
-
-    fn check_heads(&self, spec: &ModelSpec) -> Result<(), ExportError> {
-        if !spec.n_heads.is_multiple_of(spec.n_kv_heads) {
-            let expected = format!("a divisor of the {} query heads", spec.n_heads);
-            let remedy = "correct the configuration";
-            return Err(self.refusal("num_key_value_heads", &expected, remedy));
-        }
-        if !spec.head_dim.is_multiple_of(2) {
-            let expected = format!("an even width, not {}", spec.head_dim);
-            return Err(self.refusal("head_dim", &expected, "RoPE rotates the halves of a head"));
-        }
-        Ok(())
-    }
-
-    fn dimension(&self, key: &str, default: Option<usize>) -> Result<usize, ExportError> {
-        let found = match (self.get(key), default) {
-            (None, Some(default)) => return Ok(default),
-            (value, _) => value.and_then(Value::as_u64),
-        };
-        // Ids are u32, and so no dimension of a real model is larger.
-        let in_range = found.filter(|&n| n > 0 && n <= u64::from(u32::MAX));
-        in_range
-            .and_then(|n| usize::try_from(n).ok())
-            .ok_or_else(|| {
-                self.refusal(
-                    key,
-                    "a whole number, at least 1",
-                    "correct the configuration",
-                )
-            })
-    }
-
-    fn positive(&self, key: &str, default: f64) -> Result<f64, ExportError> {
-        let Some(value) = self.get(key) else {
-            return Ok(default);
-        };
-        let number = value.as_f64().filter(|n| n.is_finite() && *n > 0.0);
-        number.ok_or_else(|| self.refusal(key, "a positive number", "correct the configuration"))
-    }
-
-    fn flag(&self, key: &str) -> Result<bool, ExportError> {
-        match self.get(key) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(_) => Err(self.refusal(key, "true or false", "correct the configuration")),
-        }
-    }
-
-    /// Older files have it on top, newer ones among the rope parameters; both must say the same.
-    fn rope_theta(&self) -> Result<f64, ExportError> {
-        let mut theta = match self.get("rope_theta") {
-            Some(_) => Some(self.positive("rope_theta", 0.0)?),
-            None => None,
-        };
-        for key in ROPE_KEYS {
-            let Some(inner) = self.get(key).and_then(|value| value.get("rope_theta")) else {
-                continue;
-            };
-            let number = inner.as_f64().filter(|n| n.is_finite() && *n > 0.0);
-            if number.is_none() || theta.is_some() && theta != number {
-                let expected = match theta {
-                    Some(theta) => format!("the rope_theta {theta:?} that is named elsewhere"),
-                    None => "a positive rope_theta".to_owned(),
-                };
-                return Err(self.refusal(key, &expected, "correct the configuration"));
-            }
-            theta = number;
-        }
-        Ok(theta.unwrap_or(10_000.0))
-    }
-
-    fn special_ids(&self) -> Result<SpecialIds, ExportError> {
-        Ok(SpecialIds {
-            bos: self.ids("bos_token_id")?.first().copied(),
-            eos: self.ids("eos_token_id")?,
-        })
-    }
-
-    fn ids(&self, key: &str) -> Result<Vec<u32>, ExportError> {
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let ids = match self.get(key) {
-            None => Some(Vec::new()),
-            Some(Value::Array(several)) => several.iter().map(id).collect(),
-            Some(one) => id(one).map(|id| vec![id]),
-        };
-        ids.ok_or_else(|| {
-            self.refusal(
-                key,
-                "an id, a list of ids or null",
-                "correct the configuration",
-            )
-        })
-    }
-
-    fn refusal(&self, key: &str, expected: &str, remedy: &'static str) -> ExportError {
-        ExportError::Config {
-            path: self.path.to_owned(),
-            key: key.to_owned(),
-            expected: expected.to_owned(),
-            got: match self.fields.get(key) {
-                Some(value) => value.to_string(),
-                None => "no such key".to_owned(),
-            },
-            remedy,
-        }
-    }
-}
-
-const ROPE_KEYS: [&str; 2] = ["rope_scaling", "rope_parameters"];

@@ -3,6 +3,7 @@
 use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
 use crate::onnx::OnnxError;
+use crate::pretrained::PretrainedError;
 use crate::storage::StorageError;
 use crate::tokens::TokensError;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,14 @@ use std::path::{Path, PathBuf};
 /// A model that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
+    /// A checkpoint that cannot be read.
+    #[error(transparent)]
+    Pretrained(#[from] PretrainedError),
     /// A file cannot be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A file that the model needs is not there.
-    #[error("{} is not there: expected {expected}; {remedy}", path.display())]
+    #[error("{} does not exist: expected {expected}; {remedy}", path.display())]
     MissingFile {
         /// The file or directory.
         path: PathBuf,
@@ -23,26 +27,8 @@ pub enum ExportError {
         /// What to do.
         remedy: &'static str,
     },
-    /// Something else that has the name of a file of a model.
-    #[error("{} is {got}: expected a file of the model; {remedy}", path.display())]
-    NotThatFile {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        got: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// Weights that the index names are not there.
-    #[error("{} is not there, though {} names it: download it again", path.display(), index.display())]
-    MissingShard {
-        /// The file.
-        path: PathBuf,
-        /// The index.
-        index: PathBuf,
-    },
     /// A file is not the one that was written with the model.
-    #[error("{} is not the file that was written: expected {expected}, got {got}; restore it, or remove {} if it was changed on purpose", path.display(), seal.display())]
+    #[error("{} has changed since it was written: expected {expected}, got {got}; restore it, or remove {} if the change was on purpose", path.display(), seal.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -54,7 +40,7 @@ pub enum ExportError {
         seal: PathBuf,
     },
     /// The file that says what the others are cannot be understood.
-    #[error("{} is damaged ({fault}): restore it, or remove it to take the model's files unchecked", path.display())]
+    #[error("{} is damaged ({fault}): restore it, or remove it to use the model's files unchecked", path.display())]
     Unsealed {
         /// The file.
         path: PathBuf,
@@ -66,22 +52,6 @@ pub enum ExportError {
     Interrupted {
         /// The output.
         path: PathBuf,
-    },
-    /// A file that is not in the safetensors format.
-    #[error("{} is not a whole safetensors file ({reason}); copy or download it again", path.display())]
-    NotSafetensors {
-        /// The file.
-        path: PathBuf,
-        /// What the parser said.
-        reason: String,
-    },
-    /// A file that is not the JSON it should be.
-    #[error("{} is not a JSON object ({reason}); copy or download it again", path.display())]
-    NotJson {
-        /// The file.
-        path: PathBuf,
-        /// What the parser said.
-        reason: String,
     },
     /// A model whose configuration asks for what the trainer does not have.
     #[error("{}: {key}: expected {expected}, got {got}; {remedy}", path.display())]
@@ -112,7 +82,7 @@ pub enum ExportError {
         remedy: &'static str,
     },
     /// The output holds a model already.
-    #[error("{} is there already: choose another output, or replace it with --overwrite", path.display())]
+    #[error("{} exists already: choose another output, or replace it with --overwrite", path.display())]
     AlreadyThere {
         /// The file.
         path: PathBuf,
@@ -162,11 +132,8 @@ impl Classified for ExportError {
             ExportError::Storage(error) => error.kind(),
             ExportError::Tokens(error) => error.kind(),
             ExportError::Onnx(error) => error.kind(),
-            ExportError::NotSafetensors { .. }
-            | ExportError::NotJson { .. }
-            | ExportError::NotThatFile { .. }
-            | ExportError::MissingShard { .. }
-            | ExportError::Changed { .. }
+            ExportError::Pretrained(error) => error.kind(),
+            ExportError::Changed { .. }
             | ExportError::Unsealed { .. }
             | ExportError::Tensor { .. } => Kind::BadData,
             ExportError::Interrupted { .. } => Kind::Interrupted,

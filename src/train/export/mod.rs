@@ -7,20 +7,19 @@
 
 mod config;
 mod error;
-mod file;
-mod index;
 mod names;
 mod onnx;
 mod read;
 mod safetensors;
 mod seal;
-mod until;
 mod write;
 
 pub use config::{SpecialIds, config_json, read_config};
 pub use error::ExportError;
 pub use names::SEAL_JSON;
-pub use onnx::{OnnxWeights, has_onnx_data_of, onnx_data_path, onnx_model, write_onnx};
+pub use onnx::{
+    OnnxWeights, decoder_spec, has_onnx_data_of, onnx_data_path, onnx_model, write_onnx,
+};
 pub use read::{HfModel, find_model, read_hf};
 pub use safetensors::{Tensor, TensorMut, read_params, read_tensors, write_tensors};
 pub(crate) use seal::seal_also;

@@ -5,7 +5,8 @@
 //! as it is.
 
 use super::ExportError;
-use super::names::{CONFIG_JSON, MODEL_SAFETENSORS, SEAL_JSON, TOKENIZER_JSON};
+use super::names::SEAL_JSON;
+use crate::pretrained::{CONFIG_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
 use crate::storage::{
     FileHash, Partial, Sealed, StorageError, fingerprint_of, hash_file, replace, sampled_blake3,
 };
@@ -173,5 +174,5 @@ fn check_file(dir: &Path, name: &str, expected: &FileHash) -> Result<(), ExportE
 }
 
 fn said(hash: &FileHash) -> String {
-    format!("{} bytes with the blake3 {}", hash.bytes, hash.blake3)
+    format!("{} bytes with the BLAKE3 {}", hash.bytes, hash.blake3)
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
+use crate::pretrained::Llama3Scaling;
 use crate::train::model::{ModelSpec, Params};
 use ::safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ fn spec(tie_embeddings: bool) -> ModelSpec {
         d_ff: 10,
         max_seq_len: 16,
         rope_theta: 500_000.0,
+        rope_scaling: None,
         norm_eps: 3e-6,
         tie_embeddings,
     }
@@ -123,16 +125,12 @@ fn the_same_model_is_written_as_the_same_bytes() {
 #[test]
 fn every_key_that_the_core_does_not_have_is_refused_by_name() {
     let refused = [
-        ("model_type", json!("mistral")),
+        ("model_type", json!("qwen2")),
         ("architectures", json!(["LlamaForSequenceClassification"])),
         ("attention_bias", json!(true)),
         ("mlp_bias", json!(true)),
         ("sliding_window", json!(4096)),
         ("rope_scaling", json!({ "type": "linear", "factor": 2.0 })),
-        (
-            "rope_scaling",
-            json!({ "rope_type": "llama3", "factor": 8.0 }),
-        ),
         ("rope_scaling", json!({ "factor": 8.0 })),
         (
             "rope_parameters",
@@ -217,6 +215,54 @@ fn keys_that_say_the_usual_in_other_words_are_read() {
     }
 }
 
+fn llama3() -> ModelSpec {
+    ModelSpec {
+        rope_scaling: Some(Llama3Scaling {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            n_original: 8,
+        }),
+        ..spec(false)
+    }
+}
+
+#[test]
+fn the_rope_scaling_of_llama_3_1_is_written_and_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let params = Params::init(&llama3(), 5);
+    write_hf(dir.path(), &params, &special(), None).unwrap();
+    assert_eq!(read_hf(dir.path()).unwrap().params, params);
+    let model = Model { dir };
+    std::fs::remove_file(model.path(SEAL_JSON)).unwrap();
+    let half = json!({ "rope_type": "llama3", "factor": 8.0 });
+    let refusal = model.set("rope_scaling", half).refusal();
+    assert!(
+        refusal.contains("rope_scaling.low_freq_factor"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_mistral_without_a_window_is_a_llama_by_another_name() {
+    let model = Model::new(true);
+    model.set("model_type", json!("mistral"));
+    model.set("architectures", json!(["MistralForCausalLM"]));
+    let refusal = model.refusal();
+    assert!(
+        refusal.contains("sliding_window") && refusal.contains("4096"),
+        "{refusal}"
+    );
+    model.set("sliding_window", Value::Null);
+    let read = read_hf(model.dir.path()).unwrap();
+    assert_eq!(read.params, Params::init(&spec(true), 5));
+    let refusal = model.set("sliding_window", json!(8)).refusal();
+    assert!(
+        refusal.contains("sliding_window") && refusal.contains("got 8"),
+        "{refusal}"
+    );
+}
+
 #[test]
 fn theta_may_stand_among_the_rope_parameters_alone() {
     let model = Model::new(false);
@@ -270,7 +316,7 @@ fn weights_that_do_not_fit_the_configuration_are_refused_by_tensor() {
     biased.rewrite("model.safetensors", |_| true, &[(bias, &[16], &[0.0; 16])]);
     let message = biased.refusal();
     assert!(
-        message.contains(bias) && message.contains("no biases"),
+        message.contains(bias) && message.contains("no such bias"),
         "{message}"
     );
 
@@ -292,7 +338,7 @@ fn weights_that_do_not_fit_the_configuration_are_refused_by_tensor() {
     let message = huge
         .set("num_hidden_layers", json!(4_000_000_000_u32))
         .refusal();
-    assert!(message.contains("parameters"), "{message}");
+    assert!(message.contains("num_hidden_layers"), "{message}");
 }
 
 #[test]
@@ -626,7 +672,7 @@ fn no_flipped_bit_of_what_was_written_here_is_read_in_silence() {
     std::fs::write(&path, bytes).unwrap();
     let refusal = model.refusal();
     assert!(
-        refusal.contains("model.safetensors is not the file that was written"),
+        refusal.contains("model.safetensors has changed since it was written"),
         "{refusal}"
     );
     assert!(refusal.contains("remove ") && refusal.contains(SEAL_JSON));
@@ -670,7 +716,7 @@ fn a_stop_that_is_asked_for_leaves_the_old_model() {
     assert!(!new.exists());
 }
 
-/// One tensor of each dtype in place of the embedding, as quantized models have it.
+/// One tensor of each dtype instead of the embedding, as quantized models have it.
 #[test]
 fn a_quantized_model_is_refused_by_the_name_of_its_dtype_or_of_its_tensors() {
     let model = Model::new(true);

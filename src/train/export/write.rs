@@ -2,13 +2,11 @@
 
 use super::ExportError;
 use super::config::{SpecialIds, config_json, eos_value, pretty};
-use super::names::{
-    CONFIG_JSON, GENERATION_CONFIG_JSON, MODEL_SAFETENSORS, SEAL_JSON, TOKENIZER_CONFIG_JSON,
-    TOKENIZER_JSON,
-};
+use super::names::{GENERATION_CONFIG_JSON, SEAL_JSON, TOKENIZER_CONFIG_JSON};
 use super::safetensors::seal_params;
 use super::seal::ModelSeal;
 use crate::interrupt::Interrupt;
+use crate::pretrained::{CONFIG_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
 use crate::storage::{Partial, Sealed, remove_file, sweep_abandoned_where};
 use crate::tokens::Tokenizer;
 use crate::train::model::Params;
@@ -40,7 +38,7 @@ pub struct HfContents<'a> {
 /// Writes a directory that transformers loads as `LlamaForCausalLM`: `saltworks.json` with size and
 /// BLAKE3 of the others, `tokenizer.json` (these bytes, where there are some),
 /// `tokenizer_config.json`, `generation_config.json`, `model.safetensors` in f32 and, last,
-/// `config.json`, without which it is no model. The directory is made if it is not there; files of
+/// `config.json`, without which it is not a model. The directory is made if it is not there; files of
 /// these names in it are replaced, when all the new ones are on the disk.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What a position is to learn: cross-entropy with the next token, knowledge distillation (KD)
+//! The training targets of a position: cross-entropy with the next token, knowledge distillation (KD)
 //! from a teacher's stored signals, or both.
 //!
 //! One row, student logits s, q = softmax(s), next token y, omega in `[0, 1]`:
@@ -7,12 +7,14 @@
 //! L = (1 - omega) * -log q_y  +  omega * KD(p, q)
 //! ```
 //!
-//! [`targets_of`] turns examples into a [`MicroBatch`](super::MicroBatch): flattened ids, targets, weights and, where
-//! there is a teacher, the kept probabilities of each position, ready for the fused head. The maths
-//! on one row of logits is in `ops`, beside the head that it is fused with.
+//! [`targets_of`] turns examples into a [`MicroBatch`](super::MicroBatch): flattened ids, targets, weights and,
+//! with a teacher, the stored probabilities of each position, ready for the fused head. The maths on one
+//! row of logits is in `ops`, with the head that it is fused with.
 
 mod step;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 pub use step::StepKd;
 pub use targets::targets_of;
@@ -21,16 +23,16 @@ use super::batch::KdLoss;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is tempered.
+/// Which distributions are tempered.
 #[derive(
     Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum TemperatureMode {
-    /// The teacher alone.
+    /// Only the teacher's.
     #[default]
     Teacher,
-    /// Teacher and student; the loss is scaled by tau squared.
+    /// The teacher's and the student's; the loss is multiplied by tau squared.
     Both,
 }
 
@@ -43,7 +45,7 @@ pub enum Gate {
     /// Every one.
     #[default]
     None,
-    /// Those whose target is among the teacher's `gate_k` best; the others learn by cross-entropy.
+    /// Those whose target is among the teacher's top `gate_k` ids; the others learn by cross-entropy.
     Learnable,
     /// All but the fraction `gate_fraction` of each step's labelled positions where the teacher's
     /// entropy is lowest. There the teacher's distribution has little more in it than its best id.
@@ -58,8 +60,8 @@ pub enum Gate {
 pub struct KdPolicy {
     /// The loss.
     pub loss: KdLoss,
-    /// Temperature, positive. Of `sampled` it is that of the draws; of the others, if not 1, it is
-    /// among the labels' stored temperatures.
+    /// Temperature, positive. With `sampled` it is the temperature of the samples; with the others, if
+    /// not 1, it is among the labels' stored temperatures.
     pub tau: f64,
     /// What is tempered.
     pub temperature_mode: TemperatureMode,

@@ -9,7 +9,7 @@ use crate::train::example::Example;
 pub struct StepKd<'a> {
     /// The same in every step.
     pub policy: &'a KdPolicy,
-    /// Share of KD in the loss, from 0 to 1.
+    /// Fraction of KD in the loss, from 0 to 1.
     pub omega: f32,
     /// The gate `entropy` is closed where the teacher's entropy is below this, nats; `None` with every
     /// other gate.

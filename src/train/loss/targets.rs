@@ -6,32 +6,32 @@ use crate::train::batch::{KdLoss, KdTargets, MicroBatch};
 use crate::train::example::Example;
 use rayon::prelude::*;
 
-/// Positions that one task of the pool converts at least.
+/// Minimum number of positions that one task of the pool converts.
 const TASK_POSITIONS: usize = 32;
 
-/// Flattens examples, one after the other without padding, and converts what a teacher said of
-/// them. O(N K), shared out over the rayon pool that it is called in; the same bits whatever that is.
+/// Flattens examples, one after the other without padding, and converts their labels. O(N K), in parallel
+/// on the rayon pool that it is called in; the result does not depend on the pool.
 ///
-/// Weights are 1, but with `mask_document_borders` 0 for a target that is the first token of
-/// another document.
+/// Weights are 1, except that with `mask_document_borders` they are 0 for a target that is the first
+/// token of another document.
 ///
-/// With a policy, the kept probabilities of a position are, p being the stored ones (`-inf` gives
-/// 0) and p_tail the stored tail mass:
+/// With a policy, the target probabilities of a position are, with p the stored ones (`-inf` gives 0) and
+/// p_tail the stored tail mass:
 ///
 /// | loss | tau = 1 | another tau |
 /// | --- | --- | --- |
 /// | `tail-bucket` | p (1 - p_tail) / sum(p), tail p_tail | p^(1/tau) / exp(log-partition), tail 1 - their sum |
 /// | `renormalize` | p / sum(p) | the same, scaled to sum to 1 |
 /// | `drop` | p | the same |
-/// | `sampled` | count / N | the same, of draws that were made there |
+/// | `sampled` | count / N | the same, of samples at that temperature |
 ///
-/// At tau = 1 stored values were rounded and p_tail was not, hence the rescaling (left out where
-/// all p are 0). There is no unrounded tail mass at other temperatures, so nothing is rescaled to
-/// it; but a tail that is 0 at tau = 1, as at K = V, is 0 at all, and where it is 0, or rounding
-/// takes the sum past 1, the kept values are scaled to sum to 1. So kept and tail of `tail-bucket`
-/// always make 1, which the loss's gradient relies on. omega is 0 where the gate `learnable` is closed
+/// At tau = 1 the stored values are rounded and p_tail is not, so they are rescaled (unless all p are 0).
+/// At other temperatures there is no unrounded tail mass to rescale to. But a tail that is 0 at tau = 1,
+/// as with K = V, is 0 at every temperature; if it is 0, or if rounding makes the sum larger than 1, the
+/// values are scaled to sum to 1. So with `tail-bucket`, values and tail always sum to 1, which the
+/// gradient of the loss relies on. omega is 0 where the gate `learnable` is closed
 /// (`target_rank` at or past `gate_k`), where `entropy` is (see [`StepKd`]), and at positions of examples
-/// without kept ids (`sampled`: without draws), which have no targets of KD. The gate `agreement` is
+/// without stored ids (`sampled`: without draws), which have no targets of KD. The gate `agreement` is
 /// decided in the head, where the student's NLL is known.
 ///
 /// # Panics
@@ -126,7 +126,7 @@ fn push_gate(kd: &mut KdTargets, n: usize, signals: &PositionSignals, step: Step
     }
 }
 
-/// count / N of each distinct id; N is what the counts of a position make together.
+/// count / N of each distinct id; N is the sum of the counts of a position.
 fn push_draws(kd: &mut KdTargets, signals: &PositionSignals) {
     let first = kd.ids.len() as u32;
     kd.ids.extend_from_slice(&signals.sampled_ids);
@@ -155,7 +155,7 @@ fn push_kept(kd: &mut KdTargets, n: usize, signals: &PositionSignals, policy: &K
     }
 }
 
-/// Converts one position; returns the probability outside the kept ids.
+/// Converts one position; returns the probability outside the stored ids.
 fn convert(signals: &PositionSignals, t: usize, policy: &KdPolicy, probs_k: &mut [f32]) -> f32 {
     let k = probs_k.len();
     let logprobs_k = &signals.topk_logprobs_tk[t * k..][..k];

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub enum MetricsError {
     /// A line that is no metrics line; the last one may be torn, others may not.
     #[error(
-        "{}, line {line}: expected a JSON object with kind train, valid or stage; take the line out, or restore the file",
+        "{}, line {line}: expected a JSON object with kind train, valid or stage; remove the line, or restore the file",
         path.display()
     )]
     Line {
@@ -23,7 +23,7 @@ pub enum MetricsError {
     },
     /// A fresh run whose directory has metrics already.
     #[error(
-        "{} is there already: give another output, or go on with that run by --resume",
+        "{} exists already: choose another output, or resume that run with --resume",
         path.display()
     )]
     AlreadyThere {

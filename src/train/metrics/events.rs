@@ -1,6 +1,7 @@
 //! TensorBoard events.
 
 use super::error::MetricsError;
+use super::hparams::{self, Hparams};
 use super::line::{LossVariance, MetricsLine};
 use super::proto::{Event, SESSION_START, SessionLog, Summary, SummaryValue, What};
 use crate::storage::StorageError;
@@ -50,10 +51,31 @@ impl EventsWriter {
                 Some(SummaryValue {
                     tag: tag.to_owned(),
                     simple_value: Some(value? as f32),
+                    ..SummaryValue::default()
                 })
             })
             .collect();
         self.write(line.step(), What::Summary(Summary { value }))
+    }
+
+    /// Says with which settings a session of training begins.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn write_start(&mut self, hparams: &Hparams) -> Result<(), MetricsError> {
+        self.write_value(hparams::start(hparams, now().as_secs_f64()))
+    }
+
+    /// Says that training has come to its end.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn write_end(&mut self) -> Result<(), MetricsError> {
+        self.write_value(hparams::end(now().as_secs_f64()))
+    }
+
+    fn write_value(&mut self, value: SummaryValue) -> Result<(), MetricsError> {
+        self.write(0, What::Summary(Summary { value: vec![value] }))
     }
 
     fn write(&mut self, step: u64, what: What) -> Result<(), MetricsError> {

@@ -15,7 +15,7 @@ pub enum MetricsLine {
     Stage(StageLine),
 }
 
-/// A step that is logged. Losses are means over the targets of the step, nats a token.
+/// A step that is logged. Losses are means over the targets of the step, nats per token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainLine {
     /// Steps done, this one included.
@@ -36,7 +36,7 @@ pub struct TrainLine {
     /// KD part; null in steps that do not learn from a teacher.
     #[serde(default)]
     pub kd: Option<f64>,
-    /// Share of KD in the loss.
+    /// Fraction of KD in the loss.
     pub omega: f64,
     /// Fraction of the step's positions that learn from the teacher, below 1 where `kd.gate` is closed
     /// at some; absent in steps that do not learn from one, and in lines of earlier versions.
@@ -116,7 +116,7 @@ pub struct ValidLine {
     pub tokens: u64,
     /// Time of all steps so far, this validation not counted.
     pub seconds: f64,
-    /// Mean NLL over the validation's targets, nats a token.
+    /// Mean NLL over the validation's targets, nats per token.
     #[serde(deserialize_with = "nan_if_null")]
     pub val_nll: f64,
     /// Targets of the validation.

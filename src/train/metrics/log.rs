@@ -2,6 +2,7 @@
 
 use super::error::MetricsError;
 use super::events::EventsWriter;
+use super::hparams::Hparams;
 use super::jsonl::{METRICS_NAME, MetricsWriter};
 use super::line::MetricsLine;
 use std::path::Path;
@@ -42,6 +43,24 @@ impl RunLog {
             Some(events) => events.write_line(line),
             None => Ok(()),
         }
+    }
+
+    /// Says in the events with which settings training begins, or goes on.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn write_start(&mut self, hparams: &Hparams) -> Result<(), MetricsError> {
+        self.events
+            .as_mut()
+            .map_or(Ok(()), |events| events.write_start(hparams))
+    }
+
+    /// Says in the events that training has come to its end.
+    ///
+    /// # Errors
+    /// The filesystem's.
+    pub fn write_end(&mut self) -> Result<(), MetricsError> {
+        self.events.as_mut().map_or(Ok(()), EventsWriter::write_end)
     }
 
     /// Makes the lines of `metrics.jsonl` durable; to be called before a checkpoint is published.

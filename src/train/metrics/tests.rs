@@ -206,7 +206,7 @@ fn a_whole_last_line_that_lost_its_end_is_kept_and_ended() {
 fn a_fresh_run_does_not_write_into_the_metrics_of_another() {
     let (_dir, path) = run_of(&[train_line(1)]);
     let error = MetricsWriter::create(&path).unwrap_err();
-    assert!(error.to_string().contains("is there already"), "{error}");
+    assert!(error.to_string().contains("exists already"), "{error}");
     assert_eq!(read_metrics(&path).unwrap(), [train_line(1)]);
 }
 
@@ -390,4 +390,83 @@ fn a_run_without_tensorboard_writes_no_events() {
     let mut log = RunLog::create(dir.path(), false).unwrap();
     log.write(&train_line(1)).unwrap();
     assert!(event_files(dir.path()).is_empty());
+}
+
+/// The plugin data of a summary event, and its tag.
+fn plugin_data(event: &[Field]) -> (String, Vec<Field>) {
+    let value = fields(field(&fields(field(event, 5).unwrap()), 1).unwrap());
+    let tag = String::from_utf8(field(&value, 1).unwrap().to_vec()).unwrap();
+    let plugin = fields(field(&fields(field(&value, 9).unwrap()), 1).unwrap());
+    assert_eq!(field(&plugin, 1), Some(b"hparams".as_slice()));
+    assert!(
+        field(&value, 8).is_some(),
+        "readers leave out a summary without a tensor"
+    );
+    (tag, fields(field(&plugin, 2).unwrap()))
+}
+
+#[test]
+fn settings_are_in_the_metadata_that_the_hparams_plugin_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = RunLog::create(dir.path(), true).unwrap();
+    let hparams = [
+        ("kd.mode", Hparam::Text("salt".to_owned())),
+        ("kd.omega", Hparam::Number(0.5)),
+        ("train.recompute", Hparam::Flag(true)),
+    ];
+    let hparams = hparams.map(|(key, value)| (key.to_owned(), value)).into();
+    log.write_start(&hparams).unwrap();
+    log.write(&valid_line(1)).unwrap();
+    log.write_end().unwrap();
+    let events = events_in(&event_files(dir.path())[0]);
+    let (tag, start) = plugin_data(&events[1]);
+    assert_eq!(tag, "_hparams_/session_start_info");
+    let start = fields(field(&start, 3).unwrap());
+    let entries = start.iter().filter(|(number, _)| *number == 1);
+    let entries: Vec<(String, Vec<Field>)> = entries
+        .map(|(_, entry)| {
+            let entry = fields(entry);
+            let key = String::from_utf8(field(&entry, 1).unwrap().to_vec()).unwrap();
+            (key, fields(field(&entry, 2).unwrap()))
+        })
+        .collect();
+    let expected = [
+        ("kd.mode", (3, b"salt".to_vec())),
+        ("kd.omega", (2, 0.5f64.to_le_bytes().to_vec())),
+        ("train.recompute", (4, 1u64.to_le_bytes().to_vec())),
+    ];
+    assert_eq!(
+        entries,
+        expected.map(|(key, value)| (key.to_owned(), vec![value]))
+    );
+    let began = f64::from_le_bytes(field(&start, 5).unwrap().try_into().unwrap());
+    let (tag, end) = plugin_data(&events[3]);
+    assert_eq!(tag, "_hparams_/session_end_info");
+    let end = fields(field(&end, 4).unwrap());
+    assert_eq!(
+        field(&end, 1),
+        Some(1u64.to_le_bytes().as_slice()),
+        "success"
+    );
+    let ended = f64::from_le_bytes(field(&end, 2).unwrap().try_into().unwrap());
+    assert!(began > 1.7e9 && ended >= began, "{began} {ended}");
+}
+
+#[test]
+fn the_settings_of_a_run_are_flat_and_typed() {
+    let text = "output = \"runs/llm\"\n[model]\nd_model = 64\nn_layers = 2\nn_heads = 2\nd_ff = 96\n\
+                [data]\ntokens = \"tokens\"\n[train]\nsteps = 10\nbatch_size = 4\n\
+                [kd]\nmode = \"salt\"\nn_kd = 4\n";
+    let config: crate::train::config::RunConfig = toml::from_str(text).unwrap();
+    let hparams = hparams_of(&config);
+    for (key, value) in [
+        ("model.d_model", Hparam::Number(64.0)),
+        ("schedule.lr", Hparam::Number(1e-3)),
+        ("kd.mode", Hparam::Text("salt".to_owned())),
+        ("kd.omega", Hparam::Number(0.5)),
+        ("model.tie_embeddings", Hparam::Flag(false)),
+    ] {
+        assert_eq!(hparams.get(key), Some(&value), "{key}");
+    }
+    assert!(!hparams.contains_key("output"));
 }

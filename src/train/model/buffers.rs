@@ -207,7 +207,7 @@ impl Buffers {
             dact: zeros(lengths.dact),
             partials: zeros(lengths.partials),
             attention_scratch: zeros(lengths.attention_scratch),
-            rope: RopeTable::new(capacity.seq_len, spec.head_dim, spec.rope_theta),
+            rope: RopeTable::new(capacity.seq_len, &spec.inv_freq()),
             positions_n: vec![0; lengths.positions],
             head: HeadScratch::new(capacity.n_positions, spec.vocab_size, capacity.threads),
         }

@@ -1,6 +1,7 @@
 //! Dimensions of a model.
 
 use crate::error::{Classified, Kind};
+use crate::pretrained::{Llama3Scaling, RopeParameters, RopeScaling, plain_frequencies};
 
 /// Past every model that fits into a memory; sizes computed from such dimensions do not overflow a
 /// u128.
@@ -48,6 +49,8 @@ pub struct ModelSpec {
     pub max_seq_len: usize,
     /// Base of the rotary angles.
     pub rope_theta: f64,
+    /// How they are scaled, as those of Llama 3.1 and later are.
+    pub rope_scaling: Option<Llama3Scaling>,
     /// Epsilon of RMSNorm.
     pub norm_eps: f64,
     /// Whether the head is the embedding.
@@ -86,7 +89,7 @@ impl ModelSpec {
         require(
             self.head_dim.is_multiple_of(2),
             "model.head_dim",
-            "an even width, whose halves RoPE rotates",
+            "an even width (RoPE rotates pairs)",
             self.head_dim,
             "choose an even one",
         )?;
@@ -119,6 +122,27 @@ impl ModelSpec {
     /// Width of a token's queries, keys and values together.
     pub fn qkv_width(&self) -> usize {
         self.q_width() + 2 * self.kv_width()
+    }
+
+    /// What turns queries and keys: whole heads.
+    pub fn rope(&self) -> RopeParameters {
+        RopeParameters {
+            theta: self.rope_theta,
+            partial: 1.0,
+            scaling: match self.rope_scaling {
+                None => RopeScaling::Default,
+                Some(scaling) => RopeScaling::Llama3(scaling),
+            },
+        }
+    }
+
+    /// What each pair of a head turns by, radians a position: `[head_dim / 2]`.
+    pub fn inv_freq(&self) -> Vec<f64> {
+        let plain = plain_frequencies(self.rope_theta, self.head_dim).into_iter();
+        match self.rope_scaling {
+            None => plain.collect(),
+            Some(scaling) => plain.map(|freq| scaling.apply(freq)).collect(),
+        }
     }
 
     /// Number of parameters; a tied head counts once. Saturates.

@@ -21,6 +21,7 @@ fn spec(tie_embeddings: bool) -> ModelSpec {
         d_ff: 10,
         max_seq_len: 8,
         rope_theta: 100.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings,
     }

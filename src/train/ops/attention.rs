@@ -45,7 +45,7 @@ impl AttentionShape {
 }
 
 /// `qkv_nw` is `[N, (H + 2 H_kv) head_dim]` with RoPE applied, `starts` the `n_sequences + 1`
-/// borders of sequences in N. `out_nq` takes `[N, H head_dim]`, `lse_nh` `[N, H]`: the logsumexp of
+/// boundaries of sequences in N. `out_nq` takes `[N, H head_dim]`, `lse_nh` `[N, H]`: the logsumexp of
 /// each query's scaled scores. `scratch` is cut into one part a thread.
 ///
 /// # Panics

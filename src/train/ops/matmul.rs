@@ -120,7 +120,7 @@ pub(super) unsafe fn matmul_raw(
     }
 }
 
-/// Floating point operations a second that `gemm` reaches on `threads` of the current pool: the
+/// Floating point operations per second that `gemm` reaches on `threads` of the current pool: the
 /// best of some products of 1024 x 1024 matrices. Takes about a tenth of a second.
 pub fn sgemm_peak_flops(threads: usize) -> f64 {
     const N: usize = 1024;

@@ -13,13 +13,10 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// Of positions below `seq_len`.
-    pub fn new(seq_len: usize, head_dim: usize, theta: f64) -> Self {
-        let half = head_dim / 2;
-        let angle = |t: usize, i: usize| {
-            let frequency = theta.powf(-(2.0 * i as f64) / head_dim as f64);
-            t as f64 * frequency
-        };
+    /// Of positions below `seq_len`; `frequencies` are radians a position, `[head_dim / 2]`.
+    pub fn new(seq_len: usize, frequencies: &[f64]) -> Self {
+        let half = frequencies.len();
+        let angle = |t: usize, i: usize| t as f64 * frequencies[i];
         let table = |f: fn(f64) -> f64| {
             (0..seq_len)
                 .flat_map(|t| (0..half).map(move |i| (t, i)))

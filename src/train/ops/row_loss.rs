@@ -42,7 +42,7 @@ pub struct RowLoss {
     /// bucket included, that is KD and the entropy of that distribution, with the same factor. 0
     /// without a teacher.
     pub soft: f64,
-    /// Share of KD in the loss of the position; 0 where it learns by cross-entropy alone.
+    /// Fraction of KD in the loss of the position; 0 where it learns by cross-entropy alone.
     pub omega: f32,
 }
 
@@ -200,7 +200,7 @@ impl Softmax {
 
     fn tail_bucket(&self, logits_v: &mut [f32], kd: &RowKd<'_>, kept: &mut [f32]) -> (f64, KdNats) {
         let (cross, mass) = self.cross_with_kept(logits_v, kd);
-        // The kept ids step aside, so that what is left sums to the tail.
+        // The stored ids step aside, so that what is left sums to the tail.
         for (&id, logit) in kd.ids.iter().zip(kept.iter_mut()) {
             *logit = std::mem::replace(&mut logits_v[id as usize], f32::NEG_INFINITY);
         }
@@ -248,7 +248,7 @@ impl Softmax {
         (log_z, nats)
     }
 
-    /// Of the kept ids: sum p (log p - factor (s - largest)), the same without log p, and sum p.
+    /// Of the stored ids: sum p (log p - factor (s - largest)), the same without log p, and sum p.
     fn cross_with_kept(&self, logits_v: &[f32], kd: &RowKd<'_>) -> (KdNats, f64) {
         let (mut cross, mut mass) = (KdNats::default(), 0.0);
         for (&id, &p) in kd.ids.iter().zip(kd.probs) {

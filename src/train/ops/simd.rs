@@ -55,7 +55,7 @@ fn sum_of_lanes(lanes: &[f32; LANES]) -> f64 {
     lanes.iter().map(|&lane| f64::from(lane)).sum()
 }
 
-/// The greatest value; -inf of an empty row, NaN of one that holds a NaN ([`exp`] would turn that
+/// The largest value; -inf of an empty row, NaN of one that holds a NaN ([`exp`] would turn that
 /// into 0, and so hide it).
 #[inline(always)]
 pub(super) fn max(row: &[f32]) -> f32 {

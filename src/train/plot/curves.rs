@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 pub(super) struct Curves {
     /// Its directory's name, with as many parents as tell it from the others.
     pub(super) name: String,
-    /// Cross-entropy, nats a token.
+    /// Cross-entropy, nats per token.
     pub(super) ce: Vec<Point>,
-    /// Validation NLL, nats a token.
+    /// Validation NLL, nats per token.
     pub(super) val_nll: Vec<Point>,
     /// Learning rate.
     pub(super) lr: Vec<Point>,

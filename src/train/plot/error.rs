@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub enum PlotError {
     /// Not a run.
     #[error(
-        "{} is no run: expected a directory with metrics.jsonl, as `saltworks-train run` writes it",
+        "{} is not a run: expected a directory with metrics.jsonl, as `saltworks-train run` writes it",
         path.display()
     )]
     NoRun {
@@ -19,7 +19,7 @@ pub enum PlotError {
     },
     /// A run that has logged nothing yet.
     #[error(
-        "the run {} has nothing to draw: its metrics.jsonl has no training steps yet; wait for the first, or leave it out",
+        "the run {} has nothing to plot: its metrics.jsonl has no training steps yet; wait for the first, or leave the run out",
         path.display()
     )]
     Empty {
@@ -33,7 +33,7 @@ pub enum PlotError {
         path: PathBuf,
     },
     /// No runs, or more than there are colours and line styles for.
-    #[error("expected 1 to {most} runs in one picture, got {got}; draw several pictures")]
+    #[error("expected 1 to {most} runs in one figure, got {got}; plot several figures")]
     Count {
         /// At most.
         most: usize,
@@ -41,7 +41,7 @@ pub enum PlotError {
         got: usize,
     },
     /// The drawing itself failed.
-    #[error("cannot draw {}", path.display())]
+    #[error("cannot plot {}", path.display())]
     Draw {
         /// The picture.
         path: PathBuf,

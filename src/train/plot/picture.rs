@@ -41,7 +41,7 @@ pub struct Plotted {
 /// are replaced. Runs in progress are drawn as far as they are.
 ///
 /// # Errors
-/// A directory that is no run or has no steps yet, by name; damaged metrics; the filesystem's.
+/// A directory that is not a run or has no steps yet, by name; damaged metrics; the filesystem's.
 pub fn plot_runs(
     runs: &[PathBuf],
     output: &Path,
@@ -77,7 +77,7 @@ pub fn plot_runs(
     Ok(plotted)
 }
 
-/// `output` with `.ending`, in place of an ending that is one of the two; a name such as `lr-0.1`
+/// `output` with `.ending`, instead of an ending that is one of the two; a name such as `lr-0.1`
 /// keeps its own.
 fn with_ending(output: &Path, ending: &str) -> PathBuf {
     let is_ours = output.extension().is_some_and(|e| e == "svg" || e == "png");

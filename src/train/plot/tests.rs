@@ -216,13 +216,13 @@ fn what_is_no_run_is_refused_by_name() {
     let cases = [
         (
             vec![path("absent")],
-            "absent is no run: expected a directory with metrics.jsonl",
+            "absent is not a run: expected a directory with metrics.jsonl",
             Kind::Usage,
         ),
-        (vec![dir.path().to_owned()], "is no run", Kind::Usage),
+        (vec![dir.path().to_owned()], "is not a run", Kind::Usage),
         (
             vec![good.clone(), path("empty")],
-            "empty has nothing to draw",
+            "empty has nothing to plot",
             Kind::Usage,
         ),
         (
@@ -237,7 +237,7 @@ fn what_is_no_run_is_refused_by_name() {
         ),
         (
             vec![],
-            "expected 1 to 14 runs in one picture, got 0",
+            "expected 1 to 14 runs in one figure, got 0",
             Kind::Usage,
         ),
         (vec![good.clone(); 15], "got 15", Kind::Usage),

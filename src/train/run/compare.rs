@@ -77,7 +77,7 @@ impl RunConfig {
         }))
     }
 
-    /// Refuses to go on with `recorded`, the configuration of the run in `run`, where that would
+    /// Refuses to resume `recorded`, the configuration of the run in `run`, where that would
     /// learn something else. Free to change are `output`, `log.*`, `checkpoint.*`, `eval.*`,
     /// `data.prefetch` and `train.memory_limit`. Paths of the keys in `same` may differ: what they lead
     /// to was found to have the same contents. Both should be resolved.
@@ -101,7 +101,7 @@ impl RunConfig {
         })
     }
 
-    /// Refuses to go on from `checkpoint`, which a run of `trunk` saved after `step` steps, where the
+    /// Refuses to resume from `checkpoint`, which a run of `trunk` saved after `step` steps, where the
     /// result would not be that of a run of this configuration from its first step on. What
     /// [`RunConfig::check_resumes`] leaves free is free here too, and so are
     /// `train.steps`, `schedule.shape`, `schedule.min_lr` and `schedule.decay_steps`, as far as the

@@ -1,4 +1,4 @@
-//! The directory of a run: who may write there, and from where a run goes on.
+//! The directory of a run: its lock, and where a run starts or resumes.
 
 use super::RunError;
 use super::finish::final_dir;
@@ -9,36 +9,36 @@ use crate::train::config::RunConfig;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Whose lock says that a process trains here.
+/// Locked while a process trains here.
 const LOCK_NAME: &str = ".lock";
-/// The configuration as it was resolved.
-const CONFIG_NAME: &str = "config.toml";
+/// The resolved configuration.
+pub const CONFIG_NAME: &str = "config.toml";
 
-/// From where a run goes on.
+/// Where a run starts or resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// The beginning; a directory with checkpoints is refused.
+    /// At step 0; a directory with checkpoints is refused.
     Fresh,
-    /// The latest checkpoint, or the beginning where there is none.
+    /// At the latest checkpoint, or at step 0 if there is none.
     Latest,
-    /// The same, of a run that `compare` begins and goes on with.
+    /// The same, for runs of `compare`.
     LatestInGrid,
-    /// The checkpoint of this step.
+    /// At the checkpoint of this step.
     At(u64),
 }
 
 impl Start {
-    /// What goes on with what a run that started so has done.
+    /// The command that resumes a run that was started this way.
     pub(super) fn same_command(self) -> &'static str {
         match self {
             Start::Fresh | Start::Latest => "the same command with --resume",
             Start::LatestInGrid => "the same command",
-            Start::At(_) => "the same command with --resume in place of --resume-from",
+            Start::At(_) => "the same command with --resume instead of --resume-from",
         }
     }
 }
 
-/// Files that say a directory is something else, which a run would mix its own files with.
+/// Files by which directories of other kinds are recognised; a run must not write into those.
 const FOREIGN: [(&str, &str); 3] = [
     ("plan.json", "labels"),
     ("corpus.json", "a token corpus"),
@@ -55,10 +55,10 @@ pub(super) struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the directory where it is not there, shows that it can be written to, and takes its lock.
+    /// Creates the directory if it does not exist, checks that it can be written to, and locks it.
     pub(super) fn claim(path: &Path, start: Start) -> Result<Self, TrainError> {
         if start == Start::Fresh {
-            // Before anything is made in a directory that is another's.
+            // Before anything is written to a directory of another kind.
             refuse_what_is_there(path)?;
         }
         let checkpoints = CheckpointStore::of_run(path);
@@ -83,7 +83,7 @@ impl RunDir {
         })
     }
 
-    /// The checkpoint to go on from, checked; `None` begins at step 0.
+    /// The checkpoint to resume from, checked; `None` for step 0.
     pub(super) fn checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
         Ok(match self.start {
             Start::Fresh => None,
@@ -106,20 +106,20 @@ impl RunDir {
         let moved = self.checkpoints.abandon_after(step)?;
         let note = |dir: PathBuf| {
             format!(
-                "{} is past step {step}: kept aside, and no checkpoint of this run any more",
+                "{} is later than step {step}: it is renamed, and no longer a checkpoint of this run",
                 dir.display()
             )
         };
         Ok(moved.into_iter().map(note).collect())
     }
 
-    /// Writes down what is done here.
+    /// Writes `config.toml`.
     pub(super) fn write_config(&self, config: &RunConfig) -> Result<(), TrainError> {
         Ok(config.write(&self.path.join(CONFIG_NAME))?)
     }
 }
 
-/// A run that begins anew takes the place of none that got anywhere, and of nothing that is no run.
+/// A run that begins again takes the place of none that got anywhere, and of nothing that is not a run.
 pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
     let dir = path.to_path_buf();
     if let Some(&step) = CheckpointStore::of_run(path).steps()?.last() {
@@ -133,7 +133,7 @@ pub(super) fn refuse_what_is_there(path: &Path) -> Result<(), TrainError> {
             return Err(RunError::Setting {
                 key: "output",
                 expected: "a directory of its own".to_owned(),
-                got: format!("{}, which holds {what} ({name})", path.display()),
+                got: format!("{}, which contains {what} ({name})", path.display()),
                 remedy: "choose another one".to_owned(),
             }
             .into());
@@ -164,10 +164,10 @@ mod tests {
         std::fs::create_dir_all(&old).unwrap();
         let refused = RunDir::claim(run.path(), Start::Fresh).unwrap_err();
         let message = refused.to_string();
-        assert!(message.contains("the latest of step 500"), "{message}");
+        assert!(message.contains("the latest at step 500"), "{message}");
         assert!(run.path().join("checkpoints/step-500").is_dir());
-        let held = RunDir::claim(run.path(), Start::Latest).unwrap();
-        assert_eq!(held.checkpoints.steps().unwrap(), [500]);
+        let claimed = RunDir::claim(run.path(), Start::Latest).unwrap();
+        assert_eq!(claimed.checkpoints.steps().unwrap(), [500]);
     }
 
     #[test]

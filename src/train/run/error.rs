@@ -12,13 +12,13 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Another process trains into the same directory.
-    #[error("another process is training into {}: wait for it, or choose another --output", dir.display())]
+    #[error("another process is training in {}: wait for it, or choose another --output", dir.display())]
     Locked {
         /// The directory.
         dir: PathBuf,
     },
     /// A directory with checkpoints, and no word that they are to be used.
-    #[error("{} has checkpoints already, the latest of step {step}: pass --resume to go on from there, or choose another --output", dir.display())]
+    #[error("{} has checkpoints already, the latest at step {step}: pass --resume to resume from it, or choose another --output", dir.display())]
     NotResumed {
         /// The directory.
         dir: PathBuf,
@@ -26,13 +26,13 @@ pub enum RunError {
         step: u64,
     },
     /// A directory with a trained model.
-    #[error("{} holds a trained model already (final): choose another --output", dir.display())]
+    #[error("{} contains a trained model already (final): choose another --output", dir.display())]
     Finished {
         /// The directory.
         dir: PathBuf,
     },
     /// A directory whose files are not those of a run.
-    #[error("{} is there, but it is not of a training run ({reason}): choose another --output", path.display())]
+    #[error("{} exists, but does not belong to a training run ({reason}): choose another --output", path.display())]
     NotARun {
         /// The file that would be overwritten.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum RunError {
         reason: String,
     },
     /// Inputs that changed since the run began.
-    #[error("{key} has other contents than when the run in {} began ({got}, then {expected}): restore what it was then, or begin again with another --output{}", run.display(), of_labels(key))]
+    #[error("{key} has other contents than when the run in {} started ({got}, then {expected}): restore it, or start again with another --output{}", run.display(), of_labels(key))]
     OtherSources {
         /// The key that names them.
         key: &'static str,
@@ -52,7 +52,7 @@ pub enum RunError {
         run: PathBuf,
     },
     /// What a run recorded of its inputs is not what was written.
-    #[error("{} is damaged ({fault}): remove it, and it is made again where the run has a checkpoint", path.display())]
+    #[error("{} is damaged ({fault}): remove it, and it is written again if the run has a checkpoint", path.display())]
     Record {
         /// The file.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum RunError {
     },
     /// More memory than there is.
     #[error(
-        "this run needs {needed} of memory ({parts}), but may take {room} ({source_of_room}): {remedy}"
+        "this run needs {needed} of memory ({parts}), but may use {room} ({source_of_room}): {remedy}"
     )]
     Memory {
         /// All of it.
@@ -93,9 +93,9 @@ pub enum RunError {
         /// The file.
         path: PathBuf,
     },
-    /// The loss or the gradients are no numbers any more.
+    /// The loss or the gradients are not finite any more.
     #[error(
-        "step {step}: {what} is {value}, so the weights were not updated; the batch held the sequences {seq_ids}; {saved}; going on would end the same way: {remedy}"
+        "step {step}: {what} is {value}, so the weights were not updated; the batch had the sequences {seq_ids}; {saved}; resuming would fail the same way: {remedy}"
     )]
     NonFinite {
         /// The step, from 1 on.
@@ -111,7 +111,7 @@ pub enum RunError {
         /// From where to begin anew.
         remedy: String,
     },
-    /// The loss on the corpus held out is no number.
+    /// The loss on the held-out corpus is not a number.
     #[error(
         "the validation NLL after step {step} is {value}: the weights have diverged; {saved}; {remedy}"
     )]
@@ -126,7 +126,7 @@ pub enum RunError {
         remedy: String,
     },
     /// The process was asked to stop.
-    #[error("interrupted after step {step} of {n_steps}: {saved}; {resume} goes on from there")]
+    #[error("interrupted after step {step} of {n_steps}: {saved}; to resume, run {resume}")]
     Interrupted {
         /// Steps done.
         step: u64,
@@ -134,50 +134,44 @@ pub enum RunError {
         n_steps: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
     },
     /// The data ended in an error; what was trained so far is saved.
-    #[error(
-        "the data of step {step} cannot be read; {saved}; once that is put right, {resume} goes on from there"
-    )]
+    #[error("cannot read the data of step {step}; {saved}; when that is fixed, run {resume}")]
     Data {
         /// The step that could not be read, from 1 on.
         step: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// What is wrong.
         #[source]
         source: Box<DataError>,
     },
-    /// The logs could not be written; what was trained so far is saved. A run that goes on logs a
+    /// The logs could not be written; what was trained so far is saved. A resumed run logs a
     /// validation or a change of stage then; of a step only the line is lost.
-    #[error(
-        "step {step} could not be logged; {saved}; once that is put right, {resume} goes on from there"
-    )]
+    #[error("cannot log step {step}; {saved}; when that is fixed, run {resume}")]
     Log {
         /// Steps done.
         step: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// Why.
         #[source]
         source: MetricsError,
     },
     /// A checkpoint could not be saved.
-    #[error(
-        "the checkpoint of step {step} could not be saved; {kept}; once that is put right, {resume} goes on from there"
-    )]
+    #[error("cannot save the checkpoint of step {step}; {kept}; when that is fixed, run {resume}")]
     Save {
         /// Steps done.
         step: u64,
         /// Which checkpoint is still good.
         kept: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// Why.
         #[source]
@@ -185,12 +179,12 @@ pub enum RunError {
     },
     /// A checkpoint was saved, but those that it makes superfluous could not be removed.
     #[error(
-        "the checkpoint of step {step} is good, but an older one could not be removed; once that is put right, {resume} goes on from step {step}"
+        "the checkpoint of step {step} is good, but an older one could not be removed; when that is fixed, to resume from step {step} run {resume}"
     )]
     Retain {
         /// Steps done.
         step: u64,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// Why.
         #[source]
@@ -198,14 +192,14 @@ pub enum RunError {
     },
     /// The model is trained, but could not be written in its final form.
     #[error(
-        "all {n_steps} steps are done and {saved}, but the model could not be written; once that is put right, {resume} writes it and trains nothing again"
+        "all {n_steps} steps are done and {saved}, but the model could not be written; when that is fixed, {resume} writes it without training again"
     )]
     Final {
         /// Steps of the run.
         n_steps: u64,
         /// Which checkpoint there is.
         saved: String,
-        /// The command to go on with.
+        /// The command that resumes.
         resume: &'static str,
         /// Why.
         #[source]
@@ -227,7 +221,7 @@ pub enum RunError {
 /// What else may be done where labels changed.
 fn of_labels(key: &str) -> &'static str {
     match key {
-        "data.labels" => " (labels that were only extended need no restoring)",
+        "data.labels" => " (labels that were only extended need not be restored)",
         _ => "",
     }
 }

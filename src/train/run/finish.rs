@@ -14,7 +14,7 @@ const IN_WORK: &str = ".final.part";
 /// One that another is taking the place of.
 const REPLACED: &str = ".final.old";
 
-/// Parameters of the greatest model whose ONNX file holds its weights: 1 GiB of them.
+/// Parameters of the largest model whose ONNX file holds its weights: 1 GiB of them.
 const MAX_INLINE_PARAMETERS: usize = 1 << 28;
 
 /// Where the trained model of a run is, or would be.

@@ -1,4 +1,4 @@
-//! What a run reads, opened and held against each other before any long work.
+//! What a run reads, opened and compared with each other before any long work.
 
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
@@ -19,14 +19,14 @@ use crate::train::model::{Capacity, ModelSpec};
 use crate::train::schedule::StagePlan;
 use std::path::{Path, PathBuf};
 
-/// Everything that a run reads, found to belong together.
+/// All inputs of a run, checked to match.
 #[derive(Debug)]
 pub struct Inputs {
     /// The configuration with every default filled in.
     pub config: RunConfig,
     /// Dimensions of the model.
     pub spec: ModelSpec,
-    /// The directory of weights to start from; `None` draws fresh ones.
+    /// The directory of weights to start from; `None` for new ones.
     pub init: Option<PathBuf>,
     /// Which step does what.
     pub stages: StagePlan,
@@ -42,7 +42,7 @@ pub struct Inputs {
     pub special: SpecialIds,
     /// The bytes of `tokenizer.json`, for the exported model.
     pub tokenizer_json: Option<Vec<u8>>,
-    /// What a user should know of what could not be checked.
+    /// Notes for the user on what could not be checked.
     pub notes: Vec<String>,
     /// That the validation is on text that is trained on; among the notes too.
     pub same_text: Option<String>,
@@ -78,7 +78,7 @@ impl Inputs {
         if let Some(labels) = &labels {
             notes.extend(labels.note().map(str::to_owned));
             notes.extend(labels.note_of_extension());
-            notes.extend(note_of_selected_labels(&config, labels));
+            notes.extend(selection_note(&config, labels));
         }
         // Labels that are where the facts are from need not be compared with themselves.
         if let Some(labels) = labels.as_ref().filter(|l| l.tokenizer() != facts) {
@@ -88,7 +88,7 @@ impl Inputs {
             let options = path.as_ref().map(|path| token_options(&config, path, read));
             open_tokens(options, &facts, &mut notes)
         };
-        let tokens = open(&config.data.tokens, token_file_options(&config))?;
+        let tokens = open(&config.data.tokens, open_options(&config))?;
         let validation = open(&config.data.validation, validation_file_options(&config))?;
         let same_text = validation_on_same_text(&labels, &tokens, &validation)?;
         notes.extend(same_text.clone());
@@ -187,7 +187,7 @@ fn open_labels(
     LabelSource::open_as_of(&options, labels_then).map(Some)
 }
 
-/// Whether the corpus held out is one that is trained on, by the contents of its files.
+/// Whether the held-out corpus is one that is trained on, by the contents of its files.
 fn validation_on_same_text(
     labels: &Option<LabelSource>,
     tokens: &Option<TokenSource>,
@@ -209,26 +209,25 @@ fn validation_on_same_text(
         .find(|(_, it)| it.as_ref() == Some(&held_out));
     Ok(same.map(|(key, _)| {
         format!(
-            "data.validation has the text of {key}: the validation NLL says how well that text was learnt, and not how \
-             the model does on new text"
+            "data.validation is the text of {key}: the validation NLL shows how well that text was learnt, not how the model does on new text"
         )
     }))
 }
 
-/// Labels of a selection in a run that is not called one of selected sequences.
-fn note_of_selected_labels(config: &RunConfig, labels: &LabelSource) -> Option<String> {
+/// A note on labels of a selection in a run whose mode does not say so.
+fn selection_note(config: &RunConfig, labels: &LabelSource) -> Option<String> {
     let is_of_selection = labels.plan().sequences.selection.is_some();
     let is_said = matches!(config.kd.mode, Mode::SaltDs | Mode::DsCe);
     (is_of_selection && !is_said).then(|| {
         format!(
-            "{} holds labels of selected sequences alone, and stage 1 reads no others, though kd.mode does not say so",
+            "{} has labels of selected sequences only, so stage 1 reads only those, although kd.mode does not say so",
             labels.dir().display()
         )
     })
 }
 
 /// What the configuration says of the files of `data.tokens`.
-fn token_file_options(config: &RunConfig) -> OpenOptions {
+fn open_options(config: &RunConfig) -> OpenOptions {
     OpenOptions {
         format: config.data.tokens_format,
         dtype: config.data.dtype,
@@ -238,14 +237,14 @@ fn token_file_options(config: &RunConfig) -> OpenOptions {
 }
 
 /// The same of `data.validation`, which may be of another format: only a raw file, which has no
-/// document borders of its own, is read as the configuration says.
+/// document boundaries of its own, is read as the configuration says.
 fn validation_file_options(config: &RunConfig) -> OpenOptions {
     let path = config.data.validation.as_deref();
     let detected = path.map(TokenFormat::detect).and_then(Result::ok);
     if detected.is_some_and(TokenFormat::has_borders) {
         return OpenOptions::default();
     }
-    let said = token_file_options(config);
+    let said = open_options(config);
     OpenOptions {
         format: said.format.filter(|format| !format.has_borders()),
         // llm.c's header has the type.
@@ -317,7 +316,7 @@ fn facts(
         return Ok(labels.tokenizer());
     }
     let corpora = [
-        (&config.data.tokens, token_file_options(config)),
+        (&config.data.tokens, open_options(config)),
         (&config.data.validation, validation_file_options(config)),
     ];
     for (path, said) in corpora {
@@ -337,8 +336,8 @@ fn facts(
     Err(RunError::Setting {
         key: "data.tokenizer",
         expected: "the tokenizer.json of the tokens".to_owned(),
-        got: "none, and the token files do not say how large their vocabulary is".to_owned(),
-        remedy: "give it, or tokens of `saltworks tokenize`".to_owned(),
+        got: "none, and the token files do not record the size of their vocabulary".to_owned(),
+        remedy: "give one, or use tokens of `saltworks tokenize`".to_owned(),
     }
     .into())
 }
@@ -382,12 +381,12 @@ fn model(
         return Err(RunError::Setting {
             key: "data.seq_len",
             expected: format!(
-                "at most {}, the longest sequence that {} is for",
+                "at most {}, the longest sequence that {} supports",
                 spec.max_seq_len,
                 dir.display()
             ),
             got: seq_len.to_string(),
-            remedy: "take a shorter one (labels: label again with a smaller --seq-len)".to_owned(),
+            remedy: "use a shorter one (labels: label again with a smaller --seq-len)".to_owned(),
         }
         .into());
     }

@@ -3,8 +3,10 @@
 use super::state::TrainState;
 use super::step::StepReport;
 use super::validation::ValidationReport;
+use crate::train::config::RunConfig;
 use crate::train::metrics::{
-    METRICS_NAME, MetricsError, MetricsLine, RunLog, StageLine, TrainLine, ValidLine, read_metrics,
+    METRICS_NAME, MetricsError, MetricsLine, RunLog, StageLine, TrainLine, ValidLine, hparams_of,
+    read_metrics,
 };
 use crate::train::schedule::Stage;
 use std::path::Path;
@@ -18,7 +20,13 @@ pub(super) struct Log {
 impl Log {
     /// Goes on after `step` steps; whatever was logged after those is cut, and was of a process that
     /// died before its checkpoint.
-    pub(super) fn open(dir: &Path, tensorboard: bool, step: u64) -> Result<Self, MetricsError> {
+    pub(super) fn open(dir: &Path, config: &RunConfig, step: u64) -> Result<Self, MetricsError> {
+        let mut log = Self::open_lines(dir, config.log.tensorboard, step)?;
+        log.lines.write_start(&hparams_of(config))?;
+        Ok(log)
+    }
+
+    fn open_lines(dir: &Path, tensorboard: bool, step: u64) -> Result<Self, MetricsError> {
         let path = dir.join(METRICS_NAME);
         if step == 0 && !path.exists() {
             return Ok(Self {
@@ -97,6 +105,11 @@ impl Log {
             seconds: state.seconds,
             stage,
         }))
+    }
+
+    /// There is nothing more to come.
+    pub(super) fn end(&mut self) -> Result<(), MetricsError> {
+        self.lines.write_end()
     }
 
     /// Everything logged is on the disk.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of data from which on its keys are worth a word.
 const MUCH_DATA: u64 = 256 << 20;
-/// Share of what is free that a run may take.
+/// Fraction of what is free that a run may take.
 const SHARE_OF_FREE: f64 = 0.9;
 /// Bytes that no machine has: 2^47, the address space of a process.
 const MOST_BYTES: u64 = 1 << 47;
@@ -61,9 +61,8 @@ impl MemoryNeed {
         let least = least_bytes(spec, &capacity, data);
         if least > u128::from(most) {
             // Sizes that would not fit the arithmetic of an exact plan are among these.
-            let parts =
-                "parameters, gradients and moments alone, the inputs of the blocks, and the data";
-            let needed = format!("at least {} MiB", least >> 20);
+            let parts = "parameters, gradients, moments, inputs of the blocks, and data only";
+            let needed = format!("at least {}", at_least(least));
             return Err(too_much(needed, parts.to_owned(), room, inputs, data));
         }
         let need = Self::of(spec, &capacity, data);
@@ -133,7 +132,7 @@ struct SequenceSize {
     seq_len: u64,
     /// Whether there are log-probability, rank, entropy and logsumexp of each position.
     has_stats: bool,
-    /// K of the kept ids; `None` where there are none.
+    /// K of the stored ids; `None` where there are none.
     top_k: Option<u64>,
     /// Distinct ids that a position has drawn, at most; `None` where there are no draws.
     draws: Option<u64>,
@@ -250,7 +249,7 @@ fn too_much(
     RunError::Memory {
         needed,
         parts,
-        room: mebibytes(room.map_or(MOST_BYTES, |room| room.bytes)),
+        room: at_most(room.map_or(MOST_BYTES, |room| room.bytes)),
         source_of_room: room.map_or_else(no_machine, |room| room.source.clone()),
         remedy: remedy(&inputs.config, inputs.seq_len(), data),
     }
@@ -364,9 +363,37 @@ pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
+/// Below this many bytes a need or a limit is shown in KiB.
+const SMALL_BYTES: u64 = 10 << 20;
+
+/// A need, rounded up.
+fn at_least(bytes: u128) -> String {
+    match bytes < u128::from(SMALL_BYTES) {
+        true => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        false => format!("{} MiB", bytes.div_ceil(1 << 20)),
+    }
+}
+
+/// A limit, rounded down: a need above it is never shown as equal.
+fn at_most(bytes: u64) -> String {
+    match bytes < SMALL_BYTES {
+        true => format!("{} KiB", bytes >> 10),
+        false => format!("{} MiB", bytes >> 20),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_need_above_a_limit_is_shown_as_larger() {
+        assert_eq!((at_least(1), at_most(0)), ("1 KiB".into(), "0 KiB".into()));
+        let limit = 12 << 20;
+        assert_eq!(at_most(limit), "12 MiB");
+        assert_eq!(at_least(u128::from(limit) + 1), "13 MiB");
+    }
+
     use crate::signals::PositionSignals;
     use crate::train::batch::KdLoss;
     use crate::train::loss::{Gate, KdPolicy, StepKd, TemperatureMode, targets_of};
@@ -384,6 +411,7 @@ mod tests {
             d_ff: most,
             max_seq_len: most,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: false,
         };
@@ -513,6 +541,7 @@ mod tests {
             d_ff: 688,
             max_seq_len: 256,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: true,
         };

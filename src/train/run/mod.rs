@@ -2,26 +2,25 @@
 //!
 //! ```text
 //! RUN/
-//!   config.toml            as it was resolved
-//!   sources.json           what it reads, by contents
-//!   metrics.jsonl          what was measured, a line every few steps
-//!   checkpoints/step-N/    what a run goes on from (see `checkpoint`)
+//!   config.toml            the resolved configuration
+//!   sources.json           hashes of its inputs
+//!   metrics.jsonl          metrics, a line every few steps
+//!   checkpoints/step-N/    what a run resumes from (see `checkpoint`)
 //!   final/                 the trained model for Hugging Face, and model.onnx
 //!   .lock                  held by the process that trains here
 //! ```
 //!
-//! Everything that can be known to fail is looked at before the first step: settings, provenance of
-//! labels and tokens, enough sequences for all steps, memory, whether the output can be written.
+//! Everything that can fail is checked before the first step: settings, provenance of labels and tokens,
+//! enough sequences for all steps, memory, and whether the output can be written.
 //!
-//! A run that stops (a signal, a damaged shard, a full disk, `kill -9`) goes on from its latest
-//! checkpoint, and then does bit for bit what it would have done: the order of sequences is a
-//! function of seed and position, schedules are functions of the step, and the state of everything
-//! else is in the checkpoint. `metrics.jsonl` is cut back to the checkpoint first, so that it too
-//! ends up the same but for its times.
+//! A run that stops (a signal, a damaged shard, a full disk, `kill -9`) resumes from its latest
+//! checkpoint, and gives the same bits as without the stop: the order of sequences is a function of seed
+//! and position, schedules are functions of the step, and all other state is in the checkpoint.
+//! `metrics.jsonl` is first truncated to the checkpoint, so it is the same too, except for times.
 //!
-//! A branch (`branch_from`) begins at a checkpoint of another run, its trunk, as if it had been that
-//! run up to there: steps, tokens and seconds count on from the trunk's. Its `metrics.jsonl` has its
-//! own lines only: those up to the branch point are in the trunk's.
+//! A branch (`branch_from`) starts at a checkpoint of another run, its trunk, as if it had been that run
+//! up to there: steps, tokens and seconds continue from the trunk's. Its `metrics.jsonl` has only its own
+//! lines; those up to the branch point are in the trunk's.
 
 mod compare;
 mod directory;
@@ -35,14 +34,14 @@ mod observer;
 mod origin;
 mod pace;
 mod profile;
-mod spread;
 mod state;
 mod step;
 mod trainer;
 mod validation;
+mod variances;
 
 pub use crate::interrupt::Interrupt;
-pub use directory::Start;
+pub use directory::{CONFIG_NAME, Start};
 pub use error::RunError;
 pub use identity::{corpus_identity, identity_in_plan, labelled_identity};
 pub use inputs::Inputs;
@@ -63,15 +62,15 @@ use finish::final_dir;
 use origin::{Origin, check_trunk};
 use pace::Peak;
 use std::path::{Path, PathBuf};
-use trainer::{Restored, Trainer};
+use trainer::{StartPoint, Trainer};
 
-/// More threads than any machine that this is for has cores; so many only stand in line.
+/// More threads than any supported machine has cores.
 const MAX_THREADS: usize = 256;
 
-/// Opens all that `config` names and computes what the run needs; writes nothing.
+/// Opens all inputs of `config` and computes what the run needs; writes nothing.
 ///
 /// # Errors
-/// Whatever is wrong with a setting or an input, or between them; too little memory.
+/// Invalid settings or inputs, or inputs that do not match; too little memory.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
     prepare_as_of(config, recorded_labels(config, Start::Fresh)?.as_deref())
 }
@@ -94,7 +93,7 @@ fn open(config: &RunConfig, labels_then: Option<&str>) -> Result<Inputs, TrainEr
     opened.map_err(|error| missing_shard(error, config.data.labels.as_deref()))
 }
 
-/// Of the labels' own files, one that is not there is damage to them; of others, a wrong path.
+/// A missing file of the labels means damaged labels; any other missing file is a wrong path.
 fn missing_shard(error: TrainError, labels: Option<&Path>) -> TrainError {
     let TrainError::Data(data) = &error else {
         return error;
@@ -108,13 +107,13 @@ fn missing_shard(error: TrainError, labels: Option<&Path>) -> TrainError {
     }
 }
 
-/// A run that could begin.
+/// A run that is ready to start.
 pub struct Prepared {
     inputs: Inputs,
     memory: MemoryNeed,
     room: Option<MemoryRoom>,
     coverage: Coverage,
-    /// At the beginning. To make one may read a whole corpus, so it is made once.
+    /// At the first step. Opening it may read a whole corpus, so it is opened once.
     loader: Loader,
 }
 
@@ -132,7 +131,7 @@ impl Prepared {
         })
     }
 
-    /// Why a new run would not begin in its directory as that is now; a run that goes on there may.
+    /// Why a new run would not begin in its directory as that is now; a resumed run may.
     pub fn refused_by_output(&self) -> Option<TrainError> {
         directory::refuse_what_is_there(&self.inputs.config.output).err()
     }
@@ -151,8 +150,8 @@ impl Prepared {
 /// Trains from `start` to the end, in a pool of the configuration's threads.
 ///
 /// # Errors
-/// What [`prepare`] refuses; a directory that is in use, or that is not to be gone on from; and
-/// whatever stops it on the way, with what is saved and how to go on.
+/// What [`prepare`] refuses; a directory that is in use, or that is not to be resumed from; and
+/// whatever stops it on the way, with what is saved and how to resume.
 pub fn run(
     config: &RunConfig,
     start: Start,
@@ -162,8 +161,8 @@ pub fn run(
     run_as_of(config, None, start, interrupt, observer)
 }
 
-/// [`run`], where it has not begun with the labels as they were when their fingerprint was
-/// `labels_then`, should they have been extended since; one that has begun keeps to its own.
+/// [`run`]; a new run reads the labels as they were when their fingerprint was `labels_then`, if they
+/// have been extended since. A resumed run reads those that it started with.
 ///
 /// # Errors
 /// Those of [`run`].
@@ -188,7 +187,7 @@ fn check_threads(n_threads: usize) -> Result<(), RunError> {
         key: "train.threads",
         expected: format!("at most {MAX_THREADS}"),
         got: n_threads.to_string(),
-        remedy: "leave it out to take all cores".to_owned(),
+        remedy: "omit it to use all cores".to_owned(),
     })
 }
 
@@ -213,24 +212,24 @@ fn run_in_pool(
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
     let inputs = open(config, labels_then)?;
-    // A run that may be finished is asked first: if it is, nothing else that it needs matters.
+    // Checked first: a finished run needs none of its other inputs.
     let may_be_finished = start != Start::Fresh && final_dir(&inputs.config.output).is_dir();
-    let held = may_be_finished.then(|| Held::take(&inputs, start));
-    let held = held.transpose()?;
-    if let Some((held, model)) = held
+    let claimed = may_be_finished.then(|| ClaimedRun::take(&inputs, start));
+    let claimed = claimed.transpose()?;
+    if let Some((claimed, model)) = claimed
         .as_ref()
-        .and_then(|held| Some((held, held.finished_model()?)))
+        .and_then(|claimed| Some((claimed, claimed.finished_model()?)))
     {
-        held.keep_sources()?;
+        claimed.keep_sources()?;
         return Ok(Outcome::AlreadyFinished { model });
     }
     let prepared = Prepared::of(inputs)?;
-    let held = match held {
-        Some(held) => held,
-        None => Held::take(&prepared.inputs, start)?,
+    let claimed = match claimed {
+        Some(claimed) => claimed,
+        None => ClaimedRun::take(&prepared.inputs, start)?,
     };
     (observer.on_start)(&prepared.overview());
-    train(prepared, held, interrupt, observer)
+    train(prepared, claimed, interrupt, observer)
 }
 
 /// The fingerprint that the labels had when this run, or the one that it branches off from, began.
@@ -243,14 +242,14 @@ fn recorded_labels(config: &RunConfig, start: Start) -> Result<Option<String>, T
     Ok(own.or_else(of_trunk).and_then(|sources| sources.labels))
 }
 
-/// The directory of a run, and where the run stands.
-struct Held {
+/// The locked directory of a run, and the state of the run.
+struct ClaimedRun {
     dir: RunDir,
     origin: Origin,
     state: TrainState,
 }
 
-impl Held {
+impl ClaimedRun {
     fn take(inputs: &Inputs, start: Start) -> Result<Self, TrainError> {
         let dir = RunDir::claim(&inputs.config.output, start)?;
         let (origin, state) = Origin::of(inputs, &dir)?;
@@ -274,21 +273,21 @@ impl Held {
 
 fn train(
     prepared: Prepared,
-    held: Held,
+    claimed: ClaimedRun,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    let (inputs, dir) = (&prepared.inputs, &held.dir);
+    let (inputs, dir) = (&prepared.inputs, &claimed.dir);
     let note = |text: String| (observer.on_note)(&text);
-    held.origin.describe(dir).into_iter().for_each(note);
-    let restored = Restored::new(inputs, &held.origin, held.state, prepared.loader)?;
+    claimed.origin.describe(dir).into_iter().for_each(note);
+    let start_point = StartPoint::new(inputs, &claimed.origin, claimed.state, prepared.loader)?;
     dir.go_back()?.into_iter().for_each(note);
     dir.write_config(&inputs.config)?;
-    // Before the first step: a model without it would be one of unknown inputs.
-    restored.sources().write(&dir.path)?;
+    // Before the first step, so that the inputs of every model are known.
+    start_point.sources().write(&dir.path)?;
     let n_threads = inputs.config.train.threads();
     let peak = Peak::new(move || sgemm_peak_flops(n_threads));
-    let mut trainer = Trainer::new(inputs, dir, restored, peak, interrupt, observer)?;
+    let mut trainer = Trainer::new(inputs, dir, start_point, peak, interrupt, observer)?;
     trainer.train()?;
     Ok(Outcome::Finished(Box::new(trainer.finish()?)))
 }

@@ -1,4 +1,4 @@
-//! What a run tells those who watch it, before, on the way and at the end.
+//! Callbacks of a run, and its results.
 
 use super::inputs::Inputs;
 use super::memory::{MemoryNeed, MemoryRoom};
@@ -13,19 +13,19 @@ use std::path::PathBuf;
 pub struct Overview<'a> {
     /// What is read, and how the configuration was resolved.
     pub inputs: &'a Inputs,
-    /// What the run holds.
+    /// Memory that the run needs.
     pub memory: MemoryNeed,
-    /// What it may take; `None` where the system does not say.
+    /// Memory that it may use; `None` if the system does not tell.
     pub room: Option<MemoryRoom>,
-    /// Sequences needed and there.
+    /// Sequences needed and available.
     pub coverage: Coverage,
 }
 
-/// Who is told what happens, on a thread of the pool.
+/// Callbacks, called on a thread of the pool.
 pub struct Observer<'a> {
     /// Before anything is written or allocated.
     pub on_start: &'a (dyn Fn(&Overview<'_>) + Sync),
-    /// What is worth a line between two steps.
+    /// For notes between two steps.
     pub on_note: &'a (dyn Fn(&str) + Sync),
     /// After every step, and once more at the end.
     pub on_progress: &'a (dyn Fn(&Snapshot) + Sync),
@@ -56,7 +56,7 @@ pub struct Finished {
     pub seconds: f64,
     /// The last step of this process, if it did one.
     pub last_step: Option<Snapshot>,
-    /// Where the time of this process's steps went.
+    /// Time spent in each part of this process's steps.
     pub profile: StepProfile,
     /// The last validation, if there was one.
     pub validation: Option<ValidationReport>,

@@ -1,6 +1,6 @@
-//! From where a process takes weights, moments and the place in the data.
+//! Where weights, moments and the position in the data come from.
 //!
-//! Own checkpoints come first, so that a branch which was stopped goes on like any other run; with
+//! Own checkpoints come first, so that a branch which was stopped resumes like any other run; with
 //! none of its own, a branch begins at the checkpoint that `branch_from` names, of another run, which
 //! is read and never written to.
 
@@ -13,14 +13,14 @@ use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointError, CheckpointStore};
 use std::path::{Path, PathBuf};
 
-/// Where a process begins.
+/// Where a process starts.
 #[derive(Debug)]
 pub(super) enum Origin {
     /// At step 0.
     Nothing,
     /// At a checkpoint of the run itself.
     Own(Checkpoint),
-    /// At one of the run that this one branches off from.
+    /// At a checkpoint of the trunk.
     Trunk(Checkpoint),
 }
 
@@ -42,17 +42,17 @@ impl Origin {
         }
     }
 
-    /// From where the run in `dir` goes on, for whoever asked for that; `None` where nothing is to be said.
+    /// A note on where the run in `dir` resumes; `None` for a new run.
     pub(super) fn describe(&self, dir: &RunDir) -> Option<String> {
         match (dir.start, self) {
             (_, Self::Own(checkpoint)) => {
-                Some(format!("going on from {}", checkpoint.dir.display()))
+                Some(format!("resuming from {}", checkpoint.dir.display()))
             }
             (_, Self::Trunk(checkpoint)) => {
-                Some(format!("branching off from {}", checkpoint.dir.display()))
+                Some(format!("branching from {}", checkpoint.dir.display()))
             }
             (Start::Latest | Start::LatestInGrid, Self::Nothing) => Some(format!(
-                "{} has no checkpoint yet: this run begins at step 0",
+                "{} has no checkpoint yet: this run starts at step 0",
                 dir.path.display()
             )),
             _ => None,
@@ -67,7 +67,7 @@ impl Origin {
         (is_last && dir.has_final_model()).then(|| final_dir(&dir.path))
     }
 
-    /// Where weights and moments are; `None` for fresh ones.
+    /// The checkpoint with weights and moments; `None` for new ones.
     pub(super) fn checkpoint(&self) -> Option<&Checkpoint> {
         match self {
             Self::Nothing => None,
@@ -84,7 +84,8 @@ impl Origin {
     }
 }
 
-/// Refuses a branch that could not begin. With checkpoints of its own it needs its trunk no more.
+/// Refuses a branch that cannot start. Once it has checkpoints of its own, it no longer needs its
+/// trunk.
 pub(super) fn check_trunk(inputs: &Inputs) -> Result<(), TrainError> {
     let own = CheckpointStore::of_run(&inputs.config.output);
     if own.steps()?.is_empty() {
@@ -115,7 +116,7 @@ fn not_a_checkpoint(path: &Path) -> TrainError {
         key: "branch_from",
         expected: "a checkpoint of another run, RUN/checkpoints/step-N".to_owned(),
         got: path.display().to_string(),
-        remedy: "name one, or set init to start from weights alone".to_owned(),
+        remedy: "name one, or set init to start from weights only".to_owned(),
     }
     .into()
 }
@@ -138,9 +139,9 @@ fn unusable(path: &Path, store: &CheckpointStore, error: CheckpointError) -> Tra
         .into(),
         CheckpointError::NotThere { .. } => RunError::Setting {
             key: "branch_from",
-            expected: "a checkpoint that is there".to_owned(),
+            expected: "a checkpoint that exists".to_owned(),
             got: format!("{} ({})", path.display(), others()),
-            remedy: "name another one; a run keeps its last checkpoint.keep_last, and those of multiples of checkpoint.keep_every for good".to_owned(),
+            remedy: "name another one; a run keeps its last checkpoint.keep_last checkpoints, and for good those at multiples of checkpoint.keep_every".to_owned(),
         }
         .into(),
         error => error.into(),

@@ -1,4 +1,4 @@
-//! How fast it goes: tokens a second, share of the machine's peak, time left.
+//! How fast it goes: tokens per second, share of the machine's peak, time left.
 
 use super::inputs::Inputs;
 use super::state::TrainState;
@@ -58,7 +58,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(600);
 /// Least time between two measurements, each of about a tenth of a second.
 const PROBE_APART: Duration = Duration::from_secs(20);
 
-/// Floating point operations a second that the machine was seen to reach.
+/// Floating point operations per second that the machine was seen to reach.
 pub(super) struct Peak {
     flops: f64,
     probe: Box<dyn Fn() -> f64>,

@@ -61,7 +61,7 @@ impl StepProfile {
         self.total += seconds;
     }
 
-    /// Name and share of each part, from 0 to 1, the greatest first; `other` is what no part is of.
+    /// Name and share of each part, from 0 to 1, the largest first; `other` is what no part is of.
     pub fn shares(&self) -> Vec<(&'static str, f64)> {
         let outside = OUTSIDE.into_iter().zip(self.outside);
         let mut parts: Vec<(&'static str, f64)> =

@@ -1,4 +1,4 @@
-//! What a run goes on from, beside weights and moments.
+//! The state of a run besides weights and moments.
 
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// What a run reads, by contents, in its directory.
+/// Name of the file with the hashes of a run's inputs.
 pub const SOURCES_NAME: &str = "sources.json";
 
-/// Where a run stands after a step: `state.json` of a checkpoint. Floating point values are written
-/// so that they read back as the same bits.
+/// The state after a step: `state.json` of a checkpoint. Floating-point values are written so that
+/// they read back as the same bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainState {
     /// Steps done.
@@ -27,20 +27,20 @@ pub struct TrainState {
     pub n_tokens: u64,
     /// Seconds that the steps took, over all processes that worked on the run.
     pub seconds: f64,
-    /// Sequences given so far.
+    /// Sequences read so far.
     pub loader: LoaderPosition,
-    /// The transition `auto`, where that is chosen.
+    /// The transition `auto`, if it is used.
     pub auto: Option<AutoTransition>,
     /// The configuration, every default filled in and every path absolute.
     pub config: RunConfig,
     /// What was read.
     pub sources: Sources,
-    /// What wrote this.
+    /// The version that wrote this.
     pub created_by: String,
 }
 
 impl TrainState {
-    /// The one before the first step.
+    /// The state before the first step.
     ///
     /// # Errors
     /// Sources that cannot be read; a path that is not Unicode.
@@ -104,7 +104,7 @@ impl TrainState {
     }
 }
 
-/// What a run reads, by its contents: the paths may lead to something else when it goes on.
+/// Hashes of a run's inputs: their paths may name other files when the run resumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     /// Fingerprint of the labels.
@@ -113,7 +113,7 @@ pub struct Sources {
     pub selection: Option<String>,
     /// Of sampled blocks of the token files.
     pub tokens: Option<String>,
-    /// The same of the corpus held out; null in files of versions that did not record it, as are all
+    /// The same of the held-out corpus; null in files of versions that did not record it, as are all
     /// that follow.
     #[serde(default)]
     pub validation: Option<String>,
@@ -138,16 +138,14 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// That `what`, on which the model of the run is measured, is no text held out.
+    /// That `what`, on which the model of the run is measured, is not a held-out text.
     pub fn note(self, what: &str) -> String {
         match self {
             Seen::AsTokens => format!(
-                "{what} is text that the model was trained on (its run's data.tokens): the NLL says how well it learnt \
-                 that text, and not how it does on new text"
+                "{what} is text that the model was trained on (its run's data.tokens): the NLL shows how well it learnt that text, not how it does on new text"
             ),
             Seen::AsLabels => format!(
-                "{what} is of the corpus that the labels of the model's run were made of (its data.labels): on the sequences \
-                 that were labelled the NLL says how well it learnt them, and not how it does on new text"
+                "{what} belongs to the corpus of the labels that the model's run read (its data.labels): on labelled sequences the NLL shows how well it learnt them, not how it does on new text"
             ),
         }
     }
@@ -203,7 +201,7 @@ impl Sources {
     }
 
     /// Those in the `state.json` of a checkpoint; `None` where it cannot be understood, which whoever
-    /// goes on from it is told.
+    /// resumes from it is told.
     pub fn of_checkpoint(dir: &Path) -> Option<Self> {
         #[derive(Deserialize)]
         struct State {
@@ -261,7 +259,7 @@ impl Sources {
         same.map(|(key, ..)| key).collect()
     }
 
-    /// Refuses to go on with a run in `run` that read `recorded`.
+    /// Refuses to resume a run in `run` that read `recorded`.
     ///
     /// # Errors
     /// [`RunError::OtherSources`], naming the key.

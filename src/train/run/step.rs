@@ -1,9 +1,9 @@
-//! One step: batches forward and backward, a look at the numbers, the update.
+//! One step: forward and backward passes, checks, and the update.
 
 use super::Interrupt;
 use super::inputs::Inputs;
 use super::profile::{Outside, StepProfile};
-use super::spread::Spread;
+use super::variances::LossVariances;
 use crate::train::batch::{LossSums, MicroBatch};
 use crate::train::example::Example;
 use crate::train::loss::{StepKd, targets_of};
@@ -12,16 +12,16 @@ use crate::train::model::Network;
 use crate::train::ops::{AdamW, AdamWConfig};
 use crate::train::schedule::StepPlan;
 
-/// What a step did.
+/// Results of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// What it was to do.
+    /// Its plan.
     pub plan: StepPlan,
     /// Sums over its positions, nats.
     pub sums: LossSums,
     /// Mean NLL of the teacher over the same positions, nats; `None` where the labels do not say.
     pub teacher_nll: Option<f64>,
-    /// How far apart the losses of its positions are; of steps of stage 1 that are logged.
+    /// Variances of the losses over its positions; for logged steps of stage 1.
     pub variance: Option<LossVariance>,
     /// Norm of all gradients before clipping.
     pub grad_norm: f64,
@@ -30,12 +30,12 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    /// Mean loss, nats a position.
+    /// Mean loss, nats per position.
     pub fn loss(&self) -> f64 {
         mean(self.sums.loss, self.sums.n)
     }
 
-    /// Mean cross-entropy, nats a position.
+    /// Mean cross-entropy, nats per position.
     pub fn ce(&self) -> f64 {
         mean(self.sums.ce, self.sums.n)
     }
@@ -63,11 +63,11 @@ pub(super) struct StepBatch<'a> {
     pub(super) kd: Option<StepKd<'a>>,
     pub(super) mask_document_borders: bool,
     pub(super) micro_batch_size: usize,
-    /// Borders of the buckets of a step whose variances are wanted.
+    /// Boundaries of the buckets, if variances are needed.
     pub(super) spread_by: Option<[f64; 2]>,
 }
 
-/// What came of the micro-batches of one step.
+/// Results of the micro-batches of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct StepSums {
     pub(super) losses: LossSums,
@@ -91,7 +91,7 @@ impl<'a> StepBatch<'a> {
         }
     }
 
-    /// The same step, of which variances over its positions are wanted too.
+    /// The same step, with variances over its positions.
     pub(super) fn with_spread(self, borders: [f64; 2]) -> Self {
         Self {
             spread_by: Some(borders),
@@ -137,7 +137,7 @@ impl<'a> StepBatch<'a> {
             n => (n as f64).recip() as f32,
         };
         let (mut losses, mut teacher) = (LossSums::default(), TeacherNll::default());
-        let mut spread = self.spread_by.map(Spread::new);
+        let mut variances = self.spread_by.map(LossVariances::new);
         for examples in self.examples.chunks(self.micro_batch_size) {
             if interrupt.is_requested() {
                 return None;
@@ -145,14 +145,14 @@ impl<'a> StepBatch<'a> {
             let batch = profile.time(Outside::Targets, || self.micro_batch(examples));
             teacher.add(examples, &batch.weights_n);
             losses += profile.time_network(network, |n| n.forward_backward(&batch, scale));
-            if let Some(spread) = &mut spread {
-                spread.add(examples, &batch, network.row_losses(batch.n_positions()));
+            if let Some(variances) = &mut variances {
+                variances.add(examples, &batch, network.row_losses(batch.n_positions()));
             }
         }
         Some(StepSums {
             losses,
             teacher_nll: teacher.mean(),
-            variance: spread.and_then(|spread| spread.report()),
+            variance: variances.and_then(|variances| variances.report()),
         })
     }
 }
@@ -175,7 +175,7 @@ impl TeacherNll {
             let logprob_t = signals.map_or(&[][..], |signals| &signals.target_logprob_t);
             self.is_incomplete |= logprob_t.len() != weights_t.len();
             for (&logprob, &weight) in logprob_t.iter().zip(weights_t) {
-                // Not weight * logprob throughout: 0 * -inf is no number.
+                // Not weight * logprob throughout: 0 * -inf is NaN.
                 if weight > 0.0 {
                     self.sum -= f64::from(weight) * f64::from(logprob);
                     self.n += f64::from(weight);
@@ -189,7 +189,7 @@ impl TeacherNll {
     }
 }
 
-/// Refuses to update with what is no number.
+/// Refuses to update with what is not a number.
 pub(super) fn check_finite(loss: f64, grad_norm: f64) -> Result<(), (&'static str, f64)> {
     for (what, value) in [("the loss", loss), ("the gradient norm", grad_norm)] {
         if !value.is_finite() {
@@ -309,6 +309,7 @@ mod tests {
             d_ff: 4,
             max_seq_len: 8,
             rope_theta: 1e4,
+            rope_scaling: None,
             norm_eps: 1e-5,
             tie_embeddings: false,
         };

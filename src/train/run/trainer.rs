@@ -45,8 +45,8 @@ pub(super) struct Trainer<'a> {
     last_validation: Option<ValidationReport>,
 }
 
-/// Where a run begins or goes on.
-pub(super) struct Restored {
+/// Where a run starts or resumes.
+pub(super) struct StartPoint {
     state: TrainState,
     loader: Loader,
     params: Params,
@@ -54,20 +54,20 @@ pub(super) struct Restored {
     last_saved: Option<u64>,
 }
 
-impl Restored {
+impl StartPoint {
     /// What the run reads, by contents.
     pub(super) fn sources(&self) -> &Sources {
         &self.state.sources
     }
 
-    /// Weights and moments of `origin` beside `state`; `loader` is taken to where that is.
+    /// Reads weights and moments from `origin`, and moves `loader` to the position in `state`.
     pub(super) fn new(
         inputs: &Inputs,
         origin: &Origin,
         state: TrainState,
         mut loader: Loader,
     ) -> Result<Self, TrainError> {
-        loader.go_on_behind(state.loader)?;
+        loader.resume_after(state.loader)?;
         let (params, optimizer) = match origin.checkpoint() {
             Some(checkpoint) => checkpoint.weights(&inputs.spec)?,
             None => {
@@ -86,7 +86,7 @@ impl Restored {
     }
 }
 
-/// Those of the directory to start from, or fresh ones.
+/// Weights of the directory to start from, or new ones.
 fn first_params(inputs: &Inputs) -> Result<Params, TrainError> {
     match &inputs.init {
         Some(dir) => Ok(read_hf(dir)?.params),
@@ -98,34 +98,34 @@ impl<'a> Trainer<'a> {
     pub(super) fn new(
         inputs: &'a Inputs,
         dir: &'a RunDir,
-        restored: Restored,
+        start_point: StartPoint,
         peak: Peak,
         interrupt: &'a Interrupt,
         observer: &'a Observer<'a>,
     ) -> Result<Self, TrainError> {
         let source = inputs.validation.as_ref();
-        let state = restored.state;
+        let state = start_point.state;
         Ok(Self {
             inputs,
             dir,
             interrupt,
             observer,
-            loader: restored.loader,
-            log: Log::open(&dir.path, inputs.config.log.tensorboard, state.step)?,
+            loader: start_point.loader,
+            log: Log::open(&dir.path, &inputs.config, state.step)?,
             pace: Pace::new(inputs, peak),
             profile: StepProfile::default(),
-            network: Network::new(restored.params, inputs.capacity()),
-            optimizer: restored.optimizer,
+            network: Network::new(start_point.params, inputs.capacity()),
+            optimizer: start_point.optimizer,
             state,
             validation: source.map(|source| Validation::new(source, inputs)),
-            last_saved: restored.last_saved,
+            last_saved: start_point.last_saved,
             last_step: None,
             last_validation: None,
         })
     }
 
     /// Steps to the end, with what is due between them. Whatever stops them before (a stop that was
-    /// asked for, data that cannot be read, a log that cannot be written, a loss that is no number),
+    /// asked for, data that cannot be read, a log that cannot be written, a loss that is not a number),
     /// a checkpoint of the steps done is saved first, if that can be.
     ///
     /// A validation of step s comes after the checkpoint of step s, and a run that is resumed there
@@ -211,7 +211,7 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         (self.observer.on_note)(&format!(
-            "step {}: the labels are done, now the corpus",
+            "step {}: stage 1 is done; stage 2 reads the corpus",
             step + 1
         ));
         let logged = self.log.stage(&self.state, stage);
@@ -286,9 +286,7 @@ impl<'a> Trainer<'a> {
         let logged = self.log.validation(&self.state, &report);
         logged.map_err(|error| self.unlogged(error))?;
         self.last_validation = Some(report);
-        (self.observer.on_note)(&format!(
-            "step {step}: validation NLL {nll:.4} nats a token"
-        ));
+        (self.observer.on_note)(&format!("step {step}: validation NLL {nll:.4} nats/token"));
         Ok(())
     }
 
@@ -441,16 +439,16 @@ impl<'a> Trainer<'a> {
         .into()
     }
 
-    /// A run goes on only with the settings that it began with, so others make a new run.
+    /// A run resumes only with the settings that it began with, so others make a new run.
     fn remedy_of_divergence(&self, from: Option<u64>) -> String {
         let settings =
             "a lower schedule.lr, a longer schedule.warmup_steps or a lower optimizer.grad_clip";
         match from {
             Some(step) => format!(
-                "begin a new run, with another --output, from that checkpoint or an earlier one (init = {:?} in place of [model]) and with {settings}",
+                "start a new run, with another --output, from that checkpoint or an earlier one (init = {:?} instead of [model]) and with {settings}",
                 self.dir.checkpoints.path(step)
             ),
-            None => format!("begin a new run, with another --output, and with {settings}"),
+            None => format!("start a new run, with another --output, and with {settings}"),
         }
     }
 
@@ -469,7 +467,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// Writes the trained model; what only training needs is freed first.
-    pub(super) fn finish(self) -> Result<Finished, TrainError> {
+    pub(super) fn finish(mut self) -> Result<Finished, TrainError> {
+        let ended = self.log.end();
+        ended.map_err(|error| self.unlogged(error))?;
         let (saved, resume) = (self.saved(), self.same_command());
         drop((self.optimizer, self.loader, self.validation));
         let params = self.network.into_params();

@@ -1,4 +1,4 @@
-//! Loss on a corpus held out: the same sequences every time.
+//! Loss on a held-out corpus: the same sequences every time.
 
 use super::Interrupt;
 use super::inputs::Inputs;
@@ -23,7 +23,7 @@ pub(super) struct Validation<'a> {
 /// What a validation found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ValidationReport {
-    /// Mean NLL of the targets, nats. With `data.mask_document_borders` those across document borders
+    /// Mean NLL of the targets, nats. With `data.mask_document_borders` those across document boundaries
     /// are left out, as in training.
     pub nll: f64,
     /// Targets.

@@ -1,4 +1,4 @@
-//! The end of stage 1 by what the labels themselves show.
+//! The `auto` transition: stage 1 ends when the student has caught up with the teacher.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,25 +12,23 @@ use serde::{Deserialize, Serialize};
 /// NLL(S) - NLL(T) = KL(P, S) - KL(P, T)
 /// ```
 ///
-/// and the labels hold NLL(T) position by position. While the difference is positive the student is
-/// farther from the data than the teacher, and learning from the teacher can bring it nearer. Once
-/// it is 0 or less, a forward KL to the teacher pulls the student towards a distribution that is
-/// KL(P, T) away from the data, which is no less than where the student already is. What the labels
-/// bound of that bias: `|mean [rank < k] - mean top-k mass| <= E TV(P, T) <= mean (1 - p_y)`, and
-/// KL(P, T) is at least twice the square of the left side.
+/// and the labels contain NLL(T) of every position. While the difference is positive, the student is
+/// farther from the data than the teacher, and learning from the teacher can bring it closer. Once it is
+/// 0 or less, a forward KL to the teacher pulls the student towards a distribution that is no closer to
+/// the data than the student already is. The labels bound the teacher's distance:
+/// `|mean [rank < k] - mean top-k mass| <= E TV(P, T) <= mean (1 - p_y)`, and KL(P, T) is at least twice
+/// the square of the left side.
 ///
-/// The margin is for what this reasoning leaves out: H(P) is the same for both only on text that
-/// neither has learnt by heart. Where the labels are of the teacher's own training text, its NLL there
-/// is lower than on text held out, while the student sees most sequences for the first time. The gap
-/// can be measured by labelling held-out text and comparing the means, and with the gap as the margin
-/// the student is held against the teacher's NLL as it would be on new text. A margin of 0 then ends
-/// stage 1 too late; a negative one asks the student to be better than the teacher.
+/// The argument holds only on text that neither model has memorised; the margin corrects for this. On its
+/// own training text the teacher's NLL is lower than on held-out text, while the student sees most
+/// sequences for the first time. Labelling held-out text and comparing the means measures the gap; with
+/// the gap as margin, the student is compared with the teacher's NLL on new text. A margin of 0 would end
+/// stage 1 too late; a negative one requires the student to be better than the teacher.
 ///
-/// The means are exponential ones, with the same weights for both models, over the batches as the
-/// student first sees them; they are as noisy as `running_steps` batches, and `min_kd` keeps the
-/// first batches from deciding. What it cannot see: a student that overtakes the teacher on one
-/// kind of text while it lags on another; and labelled sequences read twice, on which the student's
-/// NLL is too good.
+/// The means are exponential moving averages, with the same weights for both models, over batches that the
+/// student sees for the first time. They are as noisy as `running_steps` batches; `min_kd` keeps the first
+/// batches from deciding. Not detected: a student that overtakes the teacher on one kind of text and lags
+/// on another; and labelled sequences that are read twice, where the student's NLL is too low.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AutoTransition {
     /// Steps of stage 1 at least.
@@ -77,7 +75,7 @@ impl AutoTransition {
     }
 
     /// Takes in one step of stage 1: the mean NLLs of student and teacher over the step's labelled
-    /// positions, nats a token. To be called once after each such step. A step without such
+    /// positions, nats per token. To be called once after each such step. A step without such
     /// positions has no means; it counts as a step and is left out of the averages.
     pub fn observe(&mut self, student_nll: f64, teacher_nll: f64) {
         self.n_observed += 1;

@@ -2,7 +2,7 @@
 //!
 //! Steps count from 0: step s is the one that is run when s steps are done. Everything here is a
 //! pure function of the step, and of the state of the `auto` transition where that is chosen, so a
-//! resumed run needs nothing else to go on as it would have.
+//! resumed run needs nothing else to continue as it would have.
 //!
 //! ```text
 //! lr     ╱‾‾‾‾╲____   warm-up, then constant, linear, cosine or wsd

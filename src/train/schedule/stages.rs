@@ -4,11 +4,11 @@ use super::auto::AutoTransition;
 use crate::train::config::{Mode, RunConfig, TransitionKind};
 use serde::{Deserialize, Serialize};
 
-/// A stage is where sequences come from. Written as 1 or 2.
+/// Where sequences come from. Serialized as 1 or 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]
 pub enum Stage {
-    /// Labelled sequences, whether their labels are learnt from or not.
+    /// Labelled sequences, whether or not their labels are used.
     One,
     /// The token corpus.
     Two,
@@ -35,12 +35,12 @@ impl TryFrom<u8> for Stage {
     }
 }
 
-/// What a step does.
+/// The plan of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepPlan {
     /// Where its sequences come from.
     pub stage: Stage,
-    /// Share of KD in its loss, from 0 to 1.
+    /// Fraction of KD in its loss, from 0 to 1.
     pub omega: f64,
 }
 
@@ -54,11 +54,11 @@ pub struct StepPlan {
 /// | `ds-ce` | CE | CE |
 #[derive(Debug, Clone, PartialEq)]
 pub struct StagePlan {
-    /// Steps of stage 1 with all of omega; at most, with `auto`.
+    /// Steps of stage 1 with the full omega; with `auto`, the maximum.
     n_full: u64,
     /// Steps of stage 1 after those, over which omega falls.
     n_falling: u64,
-    /// omega of stage 1; 0 where labels are not learnt from.
+    /// omega of stage 1; 0 if labels are not used.
     omega: f64,
     /// Steps of the run.
     steps: u64,
@@ -94,7 +94,7 @@ impl StagePlan {
 
     /// What `step`, from 0, does. `auto` is the state as [`StagePlan::auto_transition`] began it
     /// and each step of stage 1 was observed; it is ignored by the other transitions. Without a
-    /// state an `auto` run is taken to go to its greatest number of steps.
+    /// state an `auto` run is taken to go to its largest number of steps.
     pub fn at(&self, step: u64, auto: Option<&AutoTransition>) -> StepPlan {
         let has_ended = match (&self.auto, auto) {
             (Some(_), Some(state)) => state.has_ended(step),

@@ -5,6 +5,7 @@ use crate::shards::{
 };
 use crate::signals::{PositionSignals, Rounding, Scores};
 use crate::tokens::{Packing, TokenFormat};
+use crate::view::report::{PageInputs, write_label_page};
 
 const N_SEQUENCES: u64 = 10;
 const SEQ_LEN: u32 = 3;
@@ -24,6 +25,8 @@ fn plan() -> Plan {
             logits_output: "logits".to_owned(),
             allowed: Vec::new(),
             ignored_tokenizer: None,
+            checkpoint: None,
+            engine: None,
         },
         corpus: PlanCorpus {
             format: TokenFormat::Megatron,
@@ -159,7 +162,7 @@ fn statistics_cover_the_finished_shards_alone_and_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let set = set_with(dir.path(), &[0, 2]);
     let mut seen = Vec::new();
-    let stats = collect_stats(&set, |rows| seen.push(rows.len())).unwrap();
+    let stats = collect_stats(&set, 12, |rows| seen.push(rows.len())).unwrap();
     assert_eq!((stats.n_shards, stats.n_shards_finished), (3, 2));
     assert_eq!((stats.labels.n_rows, stats.labels.n_targets), (6, 18));
     assert_eq!(seen, [2, 2, 2]);
@@ -184,7 +187,7 @@ fn statistics_cover_the_finished_shards_alone_and_say_so() {
 fn a_set_of_which_nothing_is_finished_has_no_statistics() {
     let dir = tempfile::tempdir().unwrap();
     let set = set_with(dir.path(), &[]);
-    let error = collect_stats(&set, |_| {}).unwrap_err();
+    let error = collect_stats(&set, 12, |_| {}).unwrap_err();
     assert!(
         matches!(error, ViewError::NothingFinished { .. }),
         "{error}"
@@ -195,11 +198,31 @@ fn a_set_of_which_nothing_is_finished_has_no_statistics() {
 fn the_json_is_flat_and_names_every_column() {
     let dir = tempfile::tempdir().unwrap();
     let set = set_with(dir.path(), &[0, 1, 2]);
-    let json = serde_json::to_value(collect_stats(&set, |_| {}).unwrap()).unwrap();
+    let json = serde_json::to_value(collect_stats(&set, 12, |_| {}).unwrap()).unwrap();
     assert_eq!(json["n_rows"], 10);
     assert_eq!(json["n_shards_finished"], 3);
     assert_eq!(json["columns"][0]["file"], "scores");
     assert_eq!(json["columns"][0]["column"], "seq_id");
     assert!(json["columns"][0]["bytes_per_target"].is_f64());
     assert_eq!(json["truncation"]["mean_tail_mass"], 0.5);
+}
+
+#[test]
+fn the_page_of_a_set_that_is_not_finished_says_so_before_any_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = set_with(dir.path(), &[0, 2]);
+    let output = dir.path().join("page.html");
+    let inputs = PageInputs::default();
+    let written = write_label_page(&set, Some(&output), &inputs, |_| {}).unwrap();
+    assert_eq!(written.warnings.len(), 1);
+    let page = std::fs::read_to_string(&written.page).unwrap();
+    let warning = page.find("2 of 3 shards are finished").unwrap();
+    assert!(warning < page.find("class=\"tiles\"").unwrap());
+    // Without a tokenizer, tokens are their ids, as text.
+    assert!(page.contains("&lt;1&gt;"), "{page}");
+
+    let set = set_with(dir.path(), &[1]);
+    let written = write_label_page(&set, None, &inputs, |_| {}).unwrap();
+    assert_eq!(written.page, dir.path().join("report.html"));
+    assert_eq!(written.warnings, Vec::<String>::new());
 }

@@ -8,6 +8,8 @@
 )]
 
 mod decoder;
+mod odd;
 pub mod samples;
 
-pub use decoder::{DecoderSpec, Products, decoder};
+pub use decoder::{DecoderSpec, decoder};
+pub use odd::{Odd, odd};

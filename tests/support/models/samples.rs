@@ -228,7 +228,7 @@ pub fn hidden_states_only() -> ModelBuilder {
     model
 }
 
-/// `inputs_embeds` f32 `[B, T, 16]` in place of ids.
+/// `inputs_embeds` f32 `[B, T, 16]` instead of ids.
 pub fn inputs_embeds_only() -> ModelBuilder {
     let mut model = ModelBuilder::new("inputs_embeds_only");
     let [b, t] = batch_seq();

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 #[group(skip)]
 #[command(next_help_heading = "Labels")]
 pub(super) struct LabelArgs {
-    /// Labels instead of tokens (a directory of `saltworks label` with the group stats): the model
-    /// beside its teacher on the same positions, over all and by the teacher's NLL of the position.
+    /// Labels instead of tokens (a directory of `saltworks label` with the group stats): compares
+    /// the model with its teacher on the same positions, overall and by the teacher's NLL.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["packing", "seq_len", "sequence_bos", "max_sequences"])]
     pub(super) labels: Option<PathBuf>,
 
@@ -30,12 +30,12 @@ pub(super) struct LabelArgs {
     #[arg(long, value_name = "FILE", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"])]
     selection: Option<PathBuf>,
 
-    /// Only the sequences with numbers from A on and below B.
+    /// Only sequences A to B - 1.
     #[arg(long, value_name = "A..B", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"], value_parser = parse_range)]
     sequences: Option<SeqIds>,
 
-    /// The teacher's NLL of a position, nats, that easy ones have at most, and medium ones. Default:
-    /// those that cut these positions into thirds.
+    /// Upper bounds, in nats, of the teacher's NLL for easy and for medium positions. Default: those
+    /// that divide the positions into thirds.
     #[arg(long, value_name = "A,B", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"], value_parser = parse_borders)]
     bucket_borders: Option<Borders>,
 }
@@ -51,7 +51,7 @@ fn parse_range(text: &str) -> Result<SeqIds, String> {
     let parsed = ends.and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
     let range = parsed.filter(|range: &Range<u64>| !range.is_empty());
     let range = range.map(SeqIds);
-    range.ok_or_else(|| "expected two rising numbers, such as 0..500".to_owned())
+    range.ok_or_else(|| "expected A..B with A below B, such as 0..500".to_owned())
 }
 
 fn parse_borders(text: &str) -> Result<Borders, String> {
@@ -59,7 +59,7 @@ fn parse_borders(text: &str) -> Result<Borders, String> {
     let parsed = ends.and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
     let rising = parsed.filter(|[a, b]: &[f64; 2]| a.is_finite() && b.is_finite() && a <= b);
     let borders = rising.map(Borders);
-    borders.ok_or_else(|| "expected two rising numbers of nats, such as 0.5,3".to_owned())
+    borders.ok_or_else(|| "expected two increasing numbers of nats, such as 0.5,3".to_owned())
 }
 
 /// Evaluates on `dir` and prints what came of it.

@@ -3,6 +3,7 @@
 use super::configs::{self, SEQ_LEN, Scale};
 use super::{Args, claim, story, texts};
 use crate::common::exit::{Context, Result};
+use crate::common::invocation;
 use crate::common::print::out;
 use crate::signals;
 use saltworks::demo::DemoError;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Megabytes of text, unless said otherwise.
 const DEFAULT_MEGABYTES: u64 = 8;
+/// Words that the models continue.
+const N_PROMPT_WORDS: usize = 8;
 /// The small model as ONNX, in the demo's directory.
 const TEACHER: &str = "slm/final/model.onnx";
 /// Time between two looks at a command and at the wish to stop.
@@ -27,6 +30,8 @@ struct Stage {
     program: &'static str,
     arguments: Vec<String>,
     done: PathBuf,
+    /// Where its command is recorded.
+    record: PathBuf,
 }
 
 /// `messages` are options that every command takes.
@@ -46,7 +51,7 @@ pub(super) fn run(args: &Args, messages: &[String]) -> Result<()> {
         stage.run(i + 1, &interrupt, messages)?;
     }
     let n_tokens = n_tokens(dir)?;
-    configs::write(dir, &scale, n_tokens, args.seed)?;
+    configs::write(dir, &scale, n_tokens, args.seed, &prompt(dir)?)?;
     let after = demo.model_stages(n_tokens);
     for (i, stage) in after.iter().enumerate() {
         stage.run(N_STAGES - after.len() + i + 1, &interrupt, messages)?;
@@ -77,7 +82,7 @@ fn write_texts(args: &Args, dir: &Path) -> Result<()> {
         false => args.corpus.join(" "),
     };
     out!(
-        "{source}: {:.1} MB, {n_kept} documents to train on ({}), {n_held_out} held out ({})",
+        "{source}: {:.1} MB, {n_kept} training documents ({}), {n_held_out} held out ({})",
         written.n_text_bytes as f64 / 1e6,
         corpus.display(),
         held_out.display()
@@ -111,6 +116,7 @@ impl Demo<'_> {
             program,
             arguments: arguments.iter().map(|each| each.to_string()).collect(),
             done: self.dir.join(done),
+            record: self.dir.join("experiment"),
         }
     }
 
@@ -147,13 +153,13 @@ impl Demo<'_> {
         ];
         vec![
             self.stage(
-                "a tokenizer for the text",
+                "train a tokenizer on the text",
                 "saltworks",
                 "tokenizer.json",
                 &train,
             ),
-            tokenize("the text as tokens", "corpus.jsonl", "tokens"),
-            tokenize("the held-out text as tokens", "held-out.jsonl", "held-out"),
+            tokenize("tokenize the text", "corpus.jsonl", "tokens"),
+            tokenize("tokenize the held-out text", "held-out.jsonl", "held-out"),
         ]
     }
 
@@ -169,7 +175,7 @@ impl Demo<'_> {
 
     fn slm_stage(&self) -> Stage {
         self.stage(
-            "a small language model learns the text: the teacher",
+            "train a small language model: the teacher",
             "saltworks-train",
             TEACHER,
             &["run", "--config", &self.at("slm.toml"), "--resume"],
@@ -198,13 +204,13 @@ impl Demo<'_> {
         };
         vec![
             self.label(
-                "what the teacher makes of every sequence: scores alone",
+                "score every sequence with the teacher",
                 "tokens",
                 "scores",
                 &["--groups", "scores"],
             ),
             select(
-                "which sequences are challenging, yet learnable",
+                "select sequences that are challenging, yet learnable",
                 "selection.parquet",
                 &[
                     &["--policy", "top"][..],
@@ -214,7 +220,7 @@ impl Demo<'_> {
                 .concat(),
             ),
             select(
-                "as many at random, to compare with",
+                "select as many at random, for comparison",
                 "random.parquet",
                 &["--policy", "random"],
             ),
@@ -229,14 +235,14 @@ impl Demo<'_> {
         let of_random = [&top_k[..], &["--selection", &random]].concat();
         vec![
             self.label(
-                "the teacher's distributions over the selected sequences",
+                "label the selected sequences",
                 "tokens",
                 "labels-selected",
                 &of_selected,
             ),
-            self.label("over the random ones", "tokens", "labels", &of_random),
+            self.label("label the random sequences", "tokens", "labels", &of_random),
             self.label(
-                "and over the held-out text, to tell easy positions from hard ones",
+                "label the held-out text, to tell easy positions from hard ones",
                 "held-out",
                 "labels-held-out",
                 &top_k,
@@ -269,12 +275,27 @@ impl Demo<'_> {
 
     fn compare_stage(&self) -> Stage {
         self.stage(
-            "a larger model learns the text, with the teacher's help and without; a report",
+            "train larger models with and without the labels, and write a report",
             "saltworks-train",
             "experiment/report.html",
             &["compare", "--config", &self.at("experiment.toml")],
         )
     }
+}
+
+/// The first words of the first document held out, which every model then continues.
+fn prompt(dir: &Path) -> Result<String> {
+    let path = dir.join("held-out.jsonl");
+    let text = std::fs::read_to_string(&path).context("cannot read the held-out text")?;
+    let document = serde_json::from_str(text.lines().next().unwrap_or("{}"));
+    let document: serde_json::Value = document
+        .map_err(std::io::Error::from)
+        .context("cannot read the held-out text")?;
+    let words = document["text"]
+        .as_str()
+        .unwrap_or_default()
+        .split_whitespace();
+    Ok(words.take(N_PROMPT_WORDS).collect::<Vec<_>>().join(" "))
 }
 
 fn n_tokens(dir: &Path) -> Result<u64> {
@@ -285,7 +306,7 @@ impl Stage {
     fn run(&self, number: usize, interrupt: &Interrupt, messages: &[String]) -> Result<()> {
         if self.done.exists() {
             out!();
-            out!("[{number}/{N_STAGES}] {}: there already", self.title);
+            out!("[{number}/{N_STAGES}] {}: done already", self.title);
             return Ok(());
         }
         out!();
@@ -293,7 +314,7 @@ impl Stage {
         out!("$ {}", self.line());
         let status = self.run_to_its_end(interrupt, messages)?;
         if status.success() {
-            return Ok(());
+            return self.record();
         }
         // A signal that ends a command without its consent is no exit code.
         let code = status.code().and_then(|code| u8::try_from(code).ok());
@@ -303,6 +324,17 @@ impl Stage {
             code: code.unwrap_or(1),
         }
         .into())
+    }
+
+    /// Keeps the command for the report. Runs and experiments record theirs by themselves.
+    fn record(&self) -> Result<()> {
+        if self.program != "saltworks" {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&self.record).context("cannot make the experiment's directory")?;
+        let program = std::iter::once(self.program.to_owned());
+        let argv = program.chain(self.arguments.iter().cloned()).collect();
+        Ok(invocation::of(argv).record(&self.record)?)
     }
 
     /// As it could be typed.
@@ -316,6 +348,7 @@ impl Stage {
         // A group of its own: Ctrl-C on a terminal reaches this process alone, which passes on one
         // signal; two would end the command at once.
         command
+            .arg0(self.program)
             .args(&self.arguments)
             .args(messages)
             .process_group(0);

@@ -78,13 +78,19 @@ fn epochs(n_steps: u64, n_tokens: u64) -> u64 {
     n_steps.div_ceil(per_epoch) + 1
 }
 
-/// Writes `slm.toml`, `llm.toml` and `experiment.toml`, all of which can be run again by hand. Their paths are
-/// relative to them.
-pub(super) fn write(dir: &Path, scale: &Scale, n_tokens: u64, seed: u64) -> Result<()> {
+/// Writes `slm.toml`, `llm.toml` and `experiment.toml`, all of which can be run again by hand. Their paths
+/// are relative to them.
+pub(super) fn write(
+    dir: &Path,
+    scale: &Scale,
+    n_tokens: u64,
+    seed: u64,
+    prompt: &str,
+) -> Result<()> {
     for (name, text) in [
         ("slm.toml", slm(scale, n_tokens, seed)),
         ("llm.toml", llm(scale, n_tokens)),
-        ("experiment.toml", experiment(seed)),
+        ("experiment.toml", experiment(seed, prompt)),
     ] {
         storage::replace(&dir.join(name), text.as_bytes())?;
     }
@@ -109,19 +115,14 @@ fn llm(scale: &Scale, n_tokens: u64) -> String {
     let every = (steps / 20).max(1);
     let log_every = every.min(10);
     format!(
-        "# The large model. experiment.toml says what each arm changes.\noutput = \"llm\"\n\n[model]\n{model}\n\n\
-         [data]\ntokens = \"tokens\"\nlabels = \"labels\"\nvalidation = \"held-out\"\n\
-         tokenizer = \"tokenizer.json\"\nlabel_epochs = {label_epochs}\ntoken_epochs = {epochs}\n\n\
-         [train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\n\n\
-         [schedule]\nlr = 2e-3\nshape = \"wsd\"\nwarmup_steps = {warmup}\n\n\
-         [kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.9\n\n[eval]\nevery = {every}\nsequences = 64\n\n[log]\nevery = {log_every}\n",
+        "# The large model. experiment.toml lists what each arm changes.\noutput = \"llm\"\n\n[model]\n{model}\n\n[data]\ntokens = \"tokens\"\nlabels = \"labels\"\nvalidation = \"held-out\"\ntokenizer = \"tokenizer.json\"\nlabel_epochs = {label_epochs}\ntoken_epochs = {epochs}\n\n[train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\n\n[schedule]\nlr = 2e-3\nshape = \"wsd\"\nwarmup_steps = {warmup}\n\n[kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.9\n\n[eval]\nevery = {every}\nsequences = 64\n\n[log]\nevery = {log_every}\n",
         warmup = (steps / 20).max(1),
     )
 }
 
-fn experiment(seed: u64) -> String {
+fn experiment(seed: u64, prompt: &str) -> String {
     format!(
-        "# With and without the small model's help: the same order of sequences for `baseline` and `salt`.\n\
+        "# With and without labels: `baseline` and `salt` read the same sequences in the same order.\n\
          name = \"A small model's help\"\noutput = \"experiment\"\nbase = \"llm.toml\"\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n\
          [branches]\nshares = [0.6, 0.8, 1.0]\ndecay = 0.1\n\n\
          [arms.baseline]\nset = {{ \"kd.mode\" = \"baseline\" }}\n\n\
@@ -131,7 +132,8 @@ fn experiment(seed: u64) -> String {
          [[sets]]\nname = \"held-out\"\nlabels = \"labels-held-out\"\n\n\
          [teacher]\nrun = \"slm\"\n\n\
          [report]\nlabels = \"labels\"\nscores = \"scores\"\nselection = \"selection.parquet\"\n\
-         tokenizer = \"tokenizer.json\"\nheld_out = \"labels-held-out\"\n",
+         tokenizer = \"tokenizer.json\"\nheld_out = \"labels-held-out\"\nprompt = {prompt}\n",
+        prompt = toml::Value::String(prompt.to_owned()),
     )
 }
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Every stage but the first is a command that a user could type; the demo types it, aloud. A stage
-//! that is done is not done again, so a demo that was stopped goes on by the same command.
+//! that is done is not done again, so a demo that was stopped resumes with the same command.
 
 #[cfg(feature = "train")]
 mod chain;
@@ -29,28 +29,28 @@ Examples:
   saltworks demo --quick --output demo
   saltworks demo --corpus books/*.txt --output demo";
 
-/// Corpus, tokenizer, small model, labels, selection, large models with and without its help, and a
-/// report: all of it in one directory, from generated text or from yours.
+/// Run every step, from text to a report, in one directory: tokenizer, small model, labels,
+/// selection, and larger models with and without labels. On generated text or yours.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Directory for everything; made if it is not there.
+    /// Directory for all output; created if it does not exist.
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: PathBuf,
-    /// Your text in place of a generated one: files, directories or globs of .jsonl, .json, .ndjson
-    /// or .txt (plain, .gz or .zst) or .parquet; in JSON and Parquet the field `text` is read.
+    /// Your text instead of generated text: files, directories or globs of .jsonl, .json, .ndjson
+    /// or .txt (plain, .gz or .zst) or .parquet. In JSON and Parquet the field `text` is read.
     #[arg(long, help_heading = "What is done", value_name = "PATH", num_args = 1..)]
     corpus: Vec<String>,
-    /// Megabytes of text to generate, or of yours to take. Default: 8, and 3 with --teacher ngram.
+    /// Megabytes of text to generate, or to read of yours. Default: 8, with --teacher ngram 3.
     #[arg(long, help_heading = "What is done", value_parser = clap::value_parser!(u64).range(1..=1000))]
     megabytes: Option<u64>,
-    /// Another seed is another language and other stories, and other first weights.
+    /// Seed of the generated language and stories, and of the initial weights.
     #[arg(long, help_heading = "What is done", default_value_t = 1)]
     seed: u64,
     /// Who labels.
     #[arg(long, help_heading = "What is done", value_enum, default_value_t = Teacher::DEFAULT)]
     teacher: Teacher,
-    /// Tiny models and few steps: shows that everything runs, in a minute. Its numbers mean nothing.
+    /// Tiny models and few steps: shows in a minute that everything runs. Its numbers mean nothing.
     #[arg(long, help_heading = "What is done")]
     quick: bool,
 }
@@ -58,10 +58,11 @@ pub(crate) struct Args {
 /// Who labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Teacher {
-    /// A small language model, trained here; then larger ones are trained with and without it.
+    /// A small language model, trained here; larger models are then trained with and without its
+    /// labels.
     #[cfg(feature = "train")]
     Trained,
-    /// A trigram model of generated text, counted in a second: labels, and no training.
+    /// A trigram model of generated text, counted in a second: labels only, no training.
     Ngram,
 }
 

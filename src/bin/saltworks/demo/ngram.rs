@@ -148,7 +148,7 @@ fn fit_teacher(tokenizer: &Tokenizer, layout: &Layout) -> Result<()> {
     let teacher = NgramTeacher::fit(&tokens, vocab_size, N_STATES_MAX)?;
     write_teacher(&teacher, &layout.teacher)?;
     let what = format!(
-        "trigram, {} states; {:.3} nats a token where frequencies alone need {:.3}",
+        "trigram, {} states; {:.3} nats/token, a unigram model {:.3}",
         teacher.n_states(),
         teacher.mean_nll(&tokens),
         unigram_entropy(&tokens, vocab_size)
@@ -178,7 +178,7 @@ fn label(layout: &Layout) -> Result<()> {
     let interrupt = signals::interrupt()?;
     let outcome = label::label(&options.resolve()?, &interrupt, &observer)?;
     let what = match outcome.n_made {
-        0 => "there already, and unharmed".to_owned(),
+        0 => "labelled already".to_owned(),
         _ => format!(
             "{} sequences, {:.0} tokens/s",
             outcome.plan.n_sequences(),
@@ -191,7 +191,7 @@ fn label(layout: &Layout) -> Result<()> {
 
 /// What the labels say, in one line; `saltworks stats` says it all.
 fn summarise(layout: &Layout) -> Result<()> {
-    let stats = collect_stats(&LabelSet::open(&layout.labels)?, |_| {})?;
+    let stats = collect_stats(&LabelSet::open(&layout.labels)?, 1, |_| {})?;
     let means: Vec<String> = stats
         .labels
         .positions
@@ -215,7 +215,7 @@ fn documents(layout: &Layout) -> Result<Documents> {
     )?)
 }
 
-/// One line a stage.
+/// One line per stage.
 fn done(stage: &str, path: &Path, what: &str) {
     out!("{stage:<10} {:<24} {what}", path.display());
 }
@@ -223,14 +223,14 @@ fn done(stage: &str, path: &Path, what: &str) {
 fn say_what_next(layout: &Layout) {
     let labels = layout.labels.display();
     out!();
-    out!("Now read the labels with anything that reads Parquet, for instance DuckDB:");
+    out!("To read the labels with any Parquet reader, for example DuckDB:");
     out!();
     out!(
         "  SELECT seq_id, n_targets, round(score_salt, 3) AS score_salt, round(score_mean_nll, 3) AS mean_nll"
     );
     out!("  FROM '{labels}/scores/*.parquet' ORDER BY score_salt DESC LIMIT 5;");
     out!();
-    out!("or look at a row:");
+    out!("To look at a row:");
     out!();
     out!(
         "  saltworks inspect {labels} --tokenizer {} --row 0",

@@ -21,7 +21,7 @@ pub(super) fn tell(dir: &Path, took: Duration, is_quick: bool) -> Result<()> {
     }
     let report = dir.join("experiment/report.html");
     out!();
-    out!("All of it, with pictures: {}", report.display());
+    out!("The report: {}", report.display());
     Ok(())
 }
 
@@ -40,7 +40,7 @@ fn lines(results: &Results) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(teacher), Some(nll)) = (&results.teacher, set.teacher_nll) {
         lines.push(format!(
-            "The small model ({} parameters) reads held-out text at {nll:.3} nats a token.",
+            "The small model ({} parameters) has a loss of {nll:.3} nats/token on held-out text.",
             count(teacher.n_params)
         ));
     }
@@ -48,13 +48,13 @@ fn lines(results: &Results) -> Vec<String> {
         return lines;
     };
     lines.push(format!(
-        "A model of {} parameters, trained on {} tokens without it: {own:.3}.",
+        "A model of {} parameters, trained on {} tokens without labels: {own:.3}.",
         count(results.n_params),
         count(results.n_steps * results.tokens_per_step)
     ));
     let others = results.arms.iter().filter(|arm| arm.name != baseline.name);
     lines.extend(others.filter_map(|arm| compared(results, arm)));
-    lines.push("One seed of one small text: a hint, and no proof.".to_owned());
+    lines.push("This is one seed on one small text: a hint, not proof.".to_owned());
     lines
 }
 
@@ -69,17 +69,17 @@ fn compared(results: &Results, arm: &ArmResults) -> Option<String> {
     let reached = results.reach(arm, Budget::Steps)?;
     let when = match reached.by_seed.first()?.1 {
         Reach::AtMost(share) => format!(
-            "reaches the other's final loss in {:.0}% of the steps or fewer",
+            "reaches the final loss of the model without labels in at most {:.0}% of the steps",
             100.0 * share
         ),
         Reach::At(share) => format!(
-            "reaches the other's final loss in {:.0}% of the steps",
+            "reaches the final loss of the model without labels in {:.0}% of the steps",
             100.0 * share
         ),
-        Reach::Never => "does not reach the other's final loss".to_owned(),
+        Reach::Never => "does not reach the final loss of the model without labels".to_owned(),
     };
     Some(format!(
-        "The same with its help (`{}`): {own:.3}; it {when}.",
+        "The same model with labels (`{}`): {own:.3}; it {when}.",
         arm.name
     ))
 }

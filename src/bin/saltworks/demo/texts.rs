@@ -76,8 +76,7 @@ fn users(inputs: &[String], n_bytes: usize) -> Result<Vec<String>> {
     }
     for document in Documents::open(files.paths, CorpusOptions::default())? {
         let document = document.context(
-            "--corpus: documents are UTF-8, in JSON and Parquet in the field `text`; \
-             the options of `tokenize` are not the demo's",
+            "--corpus takes UTF-8 documents, in JSON and Parquet with the field `text`; the demo does not have the options of `tokenize`",
         )?;
         for piece in pieces_of(&document.text) {
             if piece.len() > left {

@@ -1,5 +1,6 @@
 //! CPU, memory and disk, as the operating system tells them.
 
+use crate::common::invocation::{cpu_name, meminfo};
 use std::path::Path;
 
 /// What of this machine matters to labelling. Bytes throughout; `None` where it cannot be told.
@@ -36,12 +37,6 @@ impl Machine {
     }
 }
 
-fn cpu_name() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
-}
-
 #[cfg(target_arch = "x86_64")]
 fn cpu_features() -> Vec<(&'static str, bool)> {
     vec![
@@ -59,13 +54,6 @@ fn cpu_features() -> Vec<(&'static str, bool)> {
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn cpu_features() -> Vec<(&'static str, bool)> {
     Vec::new()
-}
-
-fn meminfo(key: &str) -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with(key))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 /// The least `memory.max` (version 2) or `limit_in_bytes` (version 1) from this process's cgroup up

@@ -62,8 +62,8 @@ impl fmt::Display for Doctor {
         let unrun = self.unrun_devices.join(", ");
         line(
             f,
-            "never run by us",
-            &format!("{unrun}: can be asked for, and no more is known"),
+            "untested",
+            &format!("{unrun}: never tested by this project"),
         )?;
         heading(f, "Machine")?;
         self.machine.write(f)

@@ -47,7 +47,7 @@ struct Labels {
 struct LiveTeacher {
     /// Tokens that it runs forward on: every token of stage 1, as often as it is seen, in every run.
     n_tokens: u64,
-    /// At the speed of the probe, which reduces and writes beside the teacher.
+    /// At the speed of the probe, which reduces and writes in parallel with the teacher.
     seconds: f64,
     /// Its model file and external data.
     weight_bytes: u64,
@@ -117,7 +117,7 @@ fn selection_there(path: Option<&Path>) -> Option<PathBuf> {
         return Some(path.to_path_buf());
     }
     say!(
-        "note: {} is not there yet: the probe reads the first sequences of the corpus",
+        "note: {} does not exist yet: the probe reads the first sequences of the corpus",
         path.display()
     );
     None
@@ -217,7 +217,7 @@ impl Costs {
         let (needed, there) = (self.demand.n_sequences, self.n_sequences_there);
         (there < needed).then(|| {
             format!(
-                "\nwarning: only {} of the {} sequences are there: label more, raise data.label_epochs, or lower kd.n_kd",
+                "\nwarning: only {} of the {} sequences exist: use a longer corpus or range, raise data.label_epochs, or lower kd.n_kd",
                 HumanCount(there),
                 HumanCount(needed)
             )

@@ -2,13 +2,13 @@
 
 use super::Args;
 use crate::common::exit::Result;
-use crate::inspect::matching_tokenizer;
 use saltworks::select::{Example, Examples};
 use saltworks::shards::{LabelSet, Plan};
 use saltworks::storage::sampled_blake3;
 use saltworks::tokens::{
     EodPosition, OpenOptions, SequenceView, TokenCorpus, Tokenizer, ViewOptions,
 };
+use saltworks::view::report::matching_tokenizer;
 use saltworks::view::{RowChoice, ViewError, printable, read_row};
 use serde::Serialize;
 use std::path::Path;
@@ -126,9 +126,9 @@ fn open_corpus(path: &Path, plan: &Plan) -> Result<TokenCorpus> {
 impl Preview {
     pub(super) fn render(&self) -> String {
         let parts = [
-            ("the hardest that are kept", &self.hardest_kept),
-            ("around the median", &self.median),
-            ("the least learnable", &self.unlearnable),
+            ("hardest kept", &self.hardest_kept),
+            ("near the median", &self.median),
+            ("least learnable", &self.unlearnable),
         ];
         let bold = anstyle::Style::new().bold();
         let part = |(title, beginnings): (&str, &Vec<Beginning>)| {

@@ -14,28 +14,28 @@ use std::path::Path;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Documents")]
 pub(crate) struct InputArgs {
-    /// Files, directories or globs of JSON lines (.jsonl, .json, .jsonlines, .ndjson), text (.txt, .md,
-    /// source code), each plain or .gz, .zst, .xz, .bz2 or .lz4, or .parquet; without an extension, what
-    /// the contents show.
+    /// Files, directories or globs: JSON lines (.jsonl, .json, .jsonlines, .ndjson) or text (.txt, .md,
+    /// source code), plain or compressed (.gz, .zst, .xz, .bz2, .lz4), or .parquet. Files without an
+    /// extension are recognised by their contents.
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     input: Vec<OsString>,
-    /// What every input file holds, whatever its name.
+    /// Format of all input files, regardless of their names.
     #[arg(long, value_name = "FORMAT")]
     format: Option<DocumentFormat>,
-    /// JSON field, or Parquet column, that holds the text.
+    /// JSON field or Parquet column with the text.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_TEXT_FIELD)]
     text_field: String,
-    /// Count lines that are not documents and continue, instead of stopping at the first.
+    /// Skip and count lines that are not documents, instead of stopping at the first.
     #[arg(long)]
     skip_bad_lines: bool,
-    /// Largest window of a .zst file, binary logarithm of bytes, which are then used: 31 reads what
-    /// `zstd --long=31` wrote.
+    /// Maximum window of a .zst file, as log2 of its bytes of memory: 31 reads files of `zstd
+    /// --long=31`.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_ZSTD_WINDOW_LOG_MAX,
           value_parser = clap::value_parser!(u32).range(10..=31))]
     zstd_window_log_max: u32,
 }
 
-/// Documents to read, and what lies beside them.
+/// Documents to read, and files that were skipped.
 pub(crate) struct Opened {
     pub(crate) documents: Documents,
     pub(crate) left_out: LeftOut,

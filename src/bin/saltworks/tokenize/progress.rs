@@ -20,6 +20,22 @@ impl Progress {
         self.0.show(|| json_line(now, seconds), false, draw);
     }
 
+    /// All text has been read, and `phase` goes on for a time that is not known.
+    pub(crate) fn show_phase(&self, now: &EncodeProgress, phase: &str) {
+        let seconds = self.seconds();
+        let draw = |bar: &indicatif::ProgressBar| {
+            bar.set_position(now.bytes_read);
+            bar.set_message(format!("{}, {phase}", message(now, seconds)));
+        };
+        let json = || {
+            let mut line = json_line(now, seconds);
+            line["phase"] = phase.into();
+            line["eta_seconds"] = serde_json::Value::Null;
+            line
+        };
+        self.0.show(json, false, draw);
+    }
+
     /// Takes the bar away; the summary says the rest.
     pub(crate) fn finish(&self) {
         self.0.finish();

@@ -1,13 +1,13 @@
 //! Validation NLL while runs train.
 
-use super::{Figure, line_entry};
-use crate::experiment::Spread;
+use super::line_entry;
+use crate::experiment::OverSeeds;
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::experiment::report::gather::{ArmCurve, CurvePoint};
-use crate::experiment::report::numbers::{fixed, grouped, mean};
 use crate::figure::{
     Axis, Entry, Kind, Paint, Panel, Picture, Point, Shape, changes, range_of, settled,
 };
+use crate::page::{Data, Figure, fixed, grouped, mean};
 use crate::train::plot::XAxis;
 use std::ops::RangeInclusive;
 
@@ -45,7 +45,41 @@ pub(crate) fn curves(
         picture: Picture::of(legend(&drawn), vec![vec![panel]]),
         shows: shows(comparison, &drawn, over),
         hides: hides(comparison, axis),
+        data: data(&drawn, axis),
     })
+}
+
+/// A row a validation and seed; tokens and seconds are means over the seeds.
+fn data(drawn: &[Drawn<'_>], axis: XAxis) -> Data {
+    let of_point = |arm: &Drawn<'_>, point: &CurvePoint| {
+        let (name, x) = (
+            arm.curve.name.clone(),
+            axis.of(point.step as f64, point.tokens, point.seconds),
+        );
+        let row = move |&(seed, nll): &(u64, f64)| {
+            vec![
+                name.clone(),
+                seed.to_string(),
+                x.to_string(),
+                nll.to_string(),
+            ]
+        };
+        point.by_seed.iter().map(row).collect::<Vec<_>>()
+    };
+    let of_arm = |arm: &Drawn<'_>| {
+        let points = arm.curve.points.iter();
+        points
+            .flat_map(|point| of_point(arm, point))
+            .collect::<Vec<_>>()
+    };
+    Data {
+        columns: match axis {
+            XAxis::Step => &["arm", "seed", "step", "nll"],
+            XAxis::Tokens => &["arm", "seed", "tokens", "nll"],
+            XAxis::Seconds => &["arm", "seed", "seconds", "nll"],
+        },
+        rows: drawn.iter().flat_map(of_arm).collect(),
+    }
 }
 
 fn drawn<'a>(comparison: &Comparison<'_>, curve: &'a ArmCurve, axis: XAxis) -> Drawn<'a> {
@@ -181,7 +215,7 @@ fn shows(comparison: &Comparison<'_>, drawn: &[Drawn<'_>], over: &str) -> String
 /// Seconds a step, from the quickest run of the grid to the slowest.
 fn pace(comparison: &Comparison<'_>) -> String {
     let of_arm = |arm: &Arm<'_>| comparison.results.seconds_per_step(arm.data);
-    let paces: Vec<Spread> = comparison.arms.iter().filter_map(of_arm).collect();
+    let paces: Vec<OverSeeds> = comparison.arms.iter().filter_map(of_arm).collect();
     let least = paces
         .iter()
         .map(|pace| pace.min)

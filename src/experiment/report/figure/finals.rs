@@ -1,9 +1,8 @@
 //! Final NLL of every seed, arm beneath arm.
 
-use super::Figure;
 use crate::experiment::report::compare::{Arm, Comparison};
-use crate::experiment::report::numbers::fixed;
 use crate::figure::{Axis, Paint, Panel, Picture, Shape, Unit, range_of};
+use crate::page::{Data, Figure, fixed};
 
 /// Points of an arm's row.
 const ROW: f64 = 28.0;
@@ -22,7 +21,29 @@ pub(crate) fn finals(comparison: &Comparison<'_>) -> Option<Figure> {
         hides: "The axis does not begin at zero, so lengths are not to be compared, only places. A spread of \
             a few seeds says little about the next seed."
             .to_owned(),
+        data: Data {
+            columns: &["set", "arm", "seed", "nll"],
+            rows: data_rows(comparison),
+        },
     })
+}
+
+fn data_rows(comparison: &Comparison<'_>) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for arm in &comparison.arms {
+        for (set, on_set) in comparison.results.sets.iter().zip(&arm.sets) {
+            let values = on_set.nll.iter().flat_map(|nll| &nll.values);
+            rows.extend(values.map(|(seed, nll)| {
+                vec![
+                    set.name.clone(),
+                    arm.name().to_owned(),
+                    seed.to_string(),
+                    nll.to_string(),
+                ]
+            }));
+        }
+    }
+    rows
 }
 
 fn panel(comparison: &Comparison<'_>, set: usize) -> Option<Panel> {

@@ -1,9 +1,9 @@
 //! Difference to the baseline at the same step.
 
-use super::{Figure, line_entry};
+use super::line_entry;
 use crate::experiment::report::gather::ArmCurve;
-use crate::experiment::report::numbers::mean;
 use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Point, Shape, range_of, settled};
+use crate::page::{Data, Figure, mean};
 use crate::train::plot::XAxis;
 
 /// The first fraction of a run, whose differences are many times those that last.
@@ -45,7 +45,16 @@ pub(crate) fn gap(curves: &[ArmCurve]) -> Option<Figure> {
         hides: "Models here are not decayed until the last steps, where the learning rates fall for all arms alike. \
             The mean is over the seeds that both have; their spread is in the figures of the final models."
             .to_owned(),
+        data: Data {
+            columns: &["arm", "step", "difference"],
+            rows: gaps.iter().flat_map(data_rows).collect(),
+        },
     })
+}
+
+fn data_rows((curve, gaps): &(&ArmCurve, Vec<Point>)) -> Vec<Vec<String>> {
+    let row = |(step, gap): &Point| vec![curve.name.clone(), step.to_string(), gap.to_string()];
+    gaps.iter().map(row).collect()
 }
 
 fn gaps_of(curve: &ArmCurve, baseline: &ArmCurve) -> Vec<Point> {

@@ -1,16 +1,16 @@
 //! NLL of decayed models over the share of a whole run's steps.
 
-use super::{Figure, line_entry};
+use super::line_entry;
 use crate::experiment::report::compare::{Arm, Comparison};
-use crate::experiment::report::numbers::percent;
-use crate::experiment::{Reach, RunResults, Spread, reach};
+use crate::experiment::{OverSeeds, Reach, RunResults, reach};
 use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Point, Shape, Unit, range_of};
+use crate::page::{Data, Figure, percent};
 
 /// Mean decayed models of one arm.
 struct Line<'a> {
     arm: &'a Arm<'a>,
     /// Share, and NLL over the seeds that have all of its shares and a finished baseline.
-    points: Vec<(f64, Spread)>,
+    points: Vec<(f64, OverSeeds)>,
     /// Share and NLL where the mean gets under the last mean of the baseline's runs of the same seeds;
     /// `None` where it never does, or does at its first branch.
     crossing: Option<Point>,
@@ -55,7 +55,27 @@ pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
             the mean need not be the mean of the crossings of the seeds, which the table has. An arm that is under \
             the line at its first branch crosses somewhere before it, unseen."
             .to_owned(),
+        data: Data {
+            columns: &["arm", "seed", "fraction_of_steps", "nll"],
+            rows: lines.iter().flat_map(data_rows).collect(),
+        },
     })
+}
+
+fn data_rows(line: &Line<'_>) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (share, nll) in &line.points {
+        let row = |(seed, nll): &(u64, f64)| {
+            vec![
+                line.arm.name().to_owned(),
+                seed.to_string(),
+                share.to_string(),
+                nll.to_string(),
+            ]
+        };
+        rows.extend(nll.values.iter().map(row));
+    }
+    rows
 }
 
 fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>) -> Line<'a> {
@@ -67,12 +87,12 @@ fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>) -> Line<'a> {
     let (runs, targets): (Vec<&RunResults>, Vec<(u64, f64)>) = whole.unzip();
     let shares = runs.first().map_or(&[][..], |run| run.branches.as_slice());
     let nll = |run: &&RunResults, share: f64| Some((run.seed, run.at(share)?.scores.first()?.nll));
-    let at = |share: f64| Spread::of(runs.iter().filter_map(|run| nll(run, share)).collect());
-    let points: Vec<(f64, Spread)> = shares
+    let at = |share: f64| OverSeeds::of(runs.iter().filter_map(|run| nll(run, share)).collect());
+    let points: Vec<(f64, OverSeeds)> = shares
         .iter()
         .filter_map(|branch| Some((branch.share, at(branch.share)?)))
         .collect();
-    let target = Spread::of(targets).filter(|_| arm.slot > 0);
+    let target = OverSeeds::of(targets).filter(|_| arm.slot > 0);
     let crossing = target.and_then(|target| crossing(&points, target.mean));
     Line {
         arm,
@@ -81,7 +101,7 @@ fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>) -> Line<'a> {
     }
 }
 
-fn crossing(points: &[(f64, Spread)], target: f64) -> Option<Point> {
+fn crossing(points: &[(f64, OverSeeds)], target: f64) -> Option<Point> {
     let means: Vec<(f64, f64)> = points
         .iter()
         .map(|(share, nll)| (*share, nll.mean))

@@ -1,8 +1,8 @@
 //! How far apart the losses of positions are, one-hot and soft.
 
-use super::Figure;
 use crate::experiment::report::gather::ArmVariance;
 use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Point, Shape, range_of, smoothed};
+use crate::page::{Data, Figure};
 use crate::train::plot::XAxis;
 
 const PARTS: [&str; 4] = ["All positions", "Easy", "Medium", "Hard"];
@@ -33,18 +33,43 @@ pub(crate) fn variance(arms: &[ArmVariance]) -> Option<Figure> {
         hides: "A bound on any error: positions of a sequence hang together and are no independent examples, and what a soft \
             label costs by being wrong, the teacher\u{2019}s distance from the data, is not in its variance."
             .to_owned(),
+        data: Data {
+            columns: &["arm", "positions", "loss", "step", "variance"],
+            rows: arms.iter().flat_map(data_rows).collect(),
+        },
     })
+}
+
+/// As they were logged, before they are smoothed.
+fn data_rows(arm: &ArmVariance) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (name, part) in PARTS.iter().zip(&arm.parts) {
+        for (loss, points) in [("one-hot", &part.one_hot), ("soft", &part.soft)] {
+            let row = |(step, variance): &Point| {
+                let [name, loss] = [name, loss].map(str::to_lowercase);
+                vec![
+                    arm.name.clone(),
+                    name,
+                    loss,
+                    step.to_string(),
+                    variance.to_string(),
+                ]
+            };
+            rows.extend(points.iter().map(row));
+        }
+    }
+    rows
 }
 
 /// `None` where no arm has soft-label losses of this part.
 fn panel(arms: &[ArmVariance], part: usize) -> Option<Panel> {
-    let lines: Vec<(Kind, f64, usize, Vec<Point>)> = arms
+    let lines: Vec<(Kind, &str, &ArmVariance, Vec<Point>)> = arms
         .iter()
         .flat_map(|arm| {
             let raw = &arm.parts[part];
             [
-                (Kind::Dashes, 1.4, arm.slot, smoothed(&raw.one_hot)),
-                (Kind::Line, 2.0, arm.slot, smoothed(&raw.soft)),
+                (Kind::Dashes, "one-hot", arm, smoothed(&raw.one_hot)),
+                (Kind::Line, "soft", arm, smoothed(&raw.soft)),
             ]
         })
         .collect();
@@ -52,7 +77,10 @@ fn panel(arms: &[ArmVariance], part: usize) -> Option<Panel> {
     let end = points().map(|point| point.0).fold(1.0, f64::max);
     let y = range_of(points().map(|point| point.1).chain([0.0]))?;
     let has_any = arms.iter().any(|arm| !arm.parts[part].soft.is_empty());
-    let shape = |(kind, width, slot, points)| Shape::new(kind, points, width, Paint::Arm(slot));
+    let shape = |(kind, loss, arm, points): (Kind, &str, &ArmVariance, Vec<Point>)| {
+        let width = if kind == Kind::Line { 2.0 } else { 1.4 };
+        Shape::new(kind, points, width, Paint::Arm(arm.slot)).tip(format!("{}, {loss}", arm.name))
+    };
     has_any.then(|| Panel {
         heading: format!("{}, nats\u{b2}", PARTS[part]),
         x: Axis::of(0.0..=end, XAxis::Step.unit(end)),

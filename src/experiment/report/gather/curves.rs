@@ -1,10 +1,10 @@
 //! Validations of the runs, averaged over the seeds of an arm.
 
 use super::variance::{ArmVariance, variance_of};
-use crate::experiment::Spread;
+use crate::experiment::OverSeeds;
 use crate::experiment::report::compare::{Arm, Comparison, final_of};
 use crate::experiment::report::error::ReportError;
-use crate::experiment::report::numbers::mean;
+use crate::page::mean;
 use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use std::path::Path;
 
@@ -121,7 +121,7 @@ fn point_at(seeds: &[u64], runs: &[Vec<MetricsLine>], step: u64) -> Option<Curve
         })?);
     }
     let values = found.iter().map(|line| line.val_nll);
-    let nll = Spread::of(seeds.iter().copied().zip(values).collect())?;
+    let nll = OverSeeds::of(seeds.iter().copied().zip(values).collect())?;
     Some(CurvePoint {
         step,
         tokens: mean(found.iter().map(|line| line.tokens as f64))?,

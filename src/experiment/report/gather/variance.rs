@@ -1,6 +1,6 @@
 //! Variances of the losses over the positions of a step, averaged over the seeds of an arm.
 
-use crate::experiment::report::numbers::mean;
+use crate::page::mean;
 use crate::train::metrics::{LossVariance, MetricsLine};
 
 /// Over all positions, and over those that the teacher finds easy, medium and hard.

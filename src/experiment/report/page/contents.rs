@@ -1,10 +1,11 @@
 //! All that a page shows.
 
 use super::super::compare::Comparison;
-use super::super::figure::Figure;
-use super::super::gather::{Passage, TeacherNotes};
+use super::super::gather::{History, Settings};
 use super::super::inputs::ReportInputs;
-use super::html;
+use super::super::samples::Samples;
+use crate::page::Figure;
+use crate::view::report::{Passage, TeacherNotes};
 
 /// All that a page shows.
 pub(in crate::experiment::report) struct Contents<'a> {
@@ -14,11 +15,15 @@ pub(in crate::experiment::report) struct Contents<'a> {
     pub(in crate::experiment::report) figures: Vec<Figure>,
     pub(in crate::experiment::report) teacher: Option<TeacherNotes>,
     pub(in crate::experiment::report) passages: Vec<Passage>,
+    pub(in crate::experiment::report) samples: Option<Samples>,
+    pub(in crate::experiment::report) settings: Settings,
+    /// The calls of programs that made it.
+    pub(in crate::experiment::report) history: History,
     /// What the labels and the selection say of how they were made.
     pub(in crate::experiment::report) facts: Vec<(String, String)>,
     /// What the numbers do not say, a sentence each.
     pub(in crate::experiment::report) warnings: Vec<String>,
-    pub(in crate::experiment::report) notes: &'a [String],
+    pub(in crate::experiment::report) notes: Vec<String>,
 }
 
 impl Contents<'_> {
@@ -26,6 +31,6 @@ impl Contents<'_> {
     pub(super) fn figure(&self, name: &str) -> String {
         let mut figures = self.figures.iter();
         let found = figures.find(|figure| figure.name == name);
-        found.map_or(String::new(), html::figure)
+        found.map_or(String::new(), Figure::html)
     }
 }

@@ -1,23 +1,21 @@
 //! Every cell: what an arm sets, what each of its runs reached, and what it cost.
 
 use super::super::compare::{Arm, Comparison, reach_text};
-use super::super::numbers::{duration, fixed, grouped, percent, short};
-use super::html::{Section, arm_name, cells, escape, table, value_cell};
-use crate::experiment::Spread;
+use crate::experiment::OverSeeds;
 use crate::experiment::results::{BranchResults, RunResults, TeacherCost};
-
-const NONE: &str = "\u{2013}";
+use crate::page::{
+    NONE, Section, arm_name, cells, duration, escape, fixed, grouped, mean, or_none, percent,
+    short, table, value_cell,
+};
 
 pub(super) fn section(comparison: &Comparison<'_>) -> Option<Section> {
     let teacher = comparison.results.teacher.as_ref();
-    Some(Section {
-        id: "runs",
-        title: "All arms and runs",
-        body: arms_table(comparison)
-            + &teacher.map_or(String::new(), teacher_line)
-            + &finals_table(comparison)
-            + &runs_table(comparison),
-    })
+    let body = arms_table(comparison)
+        + &operations_table(comparison)
+        + &teacher.map_or(String::new(), teacher_line)
+        + &finals_table(comparison)
+        + &runs_table(comparison);
+    Section::of("runs", "All arms and runs", body)
 }
 
 fn arms_table(comparison: &Comparison<'_>) -> String {
@@ -31,19 +29,9 @@ fn arms_table(comparison: &Comparison<'_>) -> String {
         vec![
             arm_name(arm.name(), arm.slot),
             settings.join(" "),
-            if data.n_labelled_tokens == 0 {
-                NONE.to_owned()
-            } else {
-                grouped(data.n_labelled_tokens)
-            },
-            data.label_bytes_per_token
-                .map_or(NONE.to_owned(), |bytes| fixed(bytes, 1)),
-            data.label_seconds.map_or(NONE.to_owned(), duration),
-            if data.label_flops > 0.0 {
-                short(data.label_flops)
-            } else {
-                NONE.to_owned()
-            },
+            or_none((data.n_labelled_tokens > 0).then(|| grouped(data.n_labelled_tokens))),
+            or_none(data.label_bytes_per_token.map(|bytes| fixed(bytes, 1))),
+            or_none(data.label_seconds.map(duration)),
         ]
     };
     let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
@@ -55,10 +43,55 @@ fn arms_table(comparison: &Comparison<'_>) -> String {
             "Labelled tokens",
             "Label bytes/token",
             "Labelling",
-            "Label FLOPs",
         ]),
         &rows,
         2,
+    )
+}
+
+/// Every operation that an arm needs, and that the baseline does not.
+fn operations_table(comparison: &Comparison<'_>) -> String {
+    let results = comparison.results;
+    let base = comparison
+        .baseline()
+        .and_then(|arm| results.all_flops(arm.data));
+    let row = |arm: &Arm<'_>| {
+        let all = results.all_flops(arm.data).map(|flops| flops.mean);
+        let whole = arm
+            .data
+            .runs
+            .iter()
+            .filter_map(|run| Some(run.at(1.0)?.flops));
+        let needs_teacher = arm.data.n_labelled_tokens > 0;
+        let teacher = results.teacher.as_ref().filter(|_| needs_teacher);
+        let labels = Some(arm.data.label_flops).filter(|flops| *flops > 0.0 && needs_teacher);
+        let times = all
+            .zip(base.as_ref())
+            .map(|(all, base)| fixed(all / base.mean, 2));
+        vec![
+            arm_name(arm.name(), arm.slot),
+            or_none(mean(whole).map(short)),
+            or_none(labels.map(short)),
+            or_none(teacher.map(|teacher| short(teacher.flops))),
+            format!("<b>{}</b>", or_none(all.map(short))),
+            or_none(times),
+        ]
+    };
+    let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
+    table(
+        "Floating point operations of a whole run with everything counted: 6 a parameter and token of training, 2 of labels and \
+         scores. The teacher is trained, and labels are made, once for all runs; here each arm pays for them alone, and of the \
+         labels for those that its steps read.",
+        &cells([
+            "Arm",
+            "Its steps",
+            "Labels and scores",
+            "Teacher\u{2019}s training",
+            "All",
+            "Times the baseline",
+        ]),
+        &rows,
+        1,
     )
 }
 
@@ -105,7 +138,7 @@ fn finals_table(comparison: &Comparison<'_>) -> String {
     table(&caption, &heads, &rows, 1)
 }
 
-fn spread_cell(spread: Option<&Spread>, digits: usize) -> String {
+fn spread_cell(spread: Option<&OverSeeds>, digits: usize) -> String {
     spread.map_or(NONE.to_owned(), |spread| value_cell(&spread.text(digits)))
 }
 
@@ -192,7 +225,7 @@ fn measured(value: Option<f64>) -> String {
 
 fn measured_to(digits: usize, value: Option<f64>) -> String {
     let value = value.filter(|value| value.is_finite());
-    value.map_or(NONE.to_owned(), |value| fixed(value, digits))
+    or_none(value.map(|value| fixed(value, digits)))
 }
 
 fn reach_cell(arm: &Arm<'_>, run: &RunResults) -> String {

@@ -1,10 +1,9 @@
 //! The sections that are figures.
 
 use super::super::compare::{Arm, Comparison, reach_text};
-use super::super::numbers::{fixed, upper_first};
 use super::contents::Contents;
-use super::html::{Section, arm_name, cells, escape, table};
 use crate::experiment::summary::Budget;
+use crate::page::{NONE, Section, arm_name, cells, escape, fixed, or_none, table, upper_first};
 
 /// Curves, one axis at a time: which one is chosen by radio buttons, which need no script.
 pub(super) fn curves(contents: &Contents<'_>) -> Option<Section> {
@@ -24,11 +23,11 @@ pub(super) fn curves(contents: &Contents<'_>) -> Option<Section> {
         panels += &format!("<div class=\"panel p{i}\">{figure}</div>\n");
     }
     let gap = contents.figure("difference");
-    (!panels.is_empty()).then(|| Section {
-        id: "curves",
-        title: "While training",
-        body: format!("<div class=\"tabs\">\n{tabs}{panels}</div>\n{gap}"),
-    })
+    if panels.is_empty() {
+        return None;
+    }
+    let body = format!("<div class=\"tabs\">\n{tabs}{panels}</div>\n{gap}");
+    Section::of("curves", "While training", body)
 }
 
 pub(super) fn reaching(contents: &Contents<'_>) -> Option<Section> {
@@ -44,8 +43,7 @@ pub(super) fn section(
     title: &'static str,
     figure: &str,
 ) -> Option<Section> {
-    let body = contents.figure(figure);
-    (!body.is_empty()).then_some(Section { id, title, body })
+    Section::of(id, title, contents.figure(figure))
 }
 
 /// The same share of whatever a run costs, with the teacher counted and not.
@@ -53,9 +51,9 @@ fn budgets_table(comparison: &Comparison<'_>) -> String {
     let mut heads = cells(["Arm"]);
     heads.extend(Budget::ALL.map(|budget| escape(&upper_first(budget.name()))));
     heads.push("Seconds a step".to_owned());
-    let cell = |arm: &Arm<'_>, budget| match comparison.results.reach(arm.data, budget) {
-        Some(reach) => escape(&reach_text(&reach.by_seed)),
-        None => "\u{2013}".to_owned(),
+    let cell = |arm: &Arm<'_>, budget| {
+        let reach = comparison.results.reach(arm.data, budget);
+        or_none(reach.map(|reach| reach_text(&reach.by_seed)))
     };
     let row = |arm: &Arm<'_>| {
         let name = arm_name(arm.name(), arm.slot);
@@ -66,7 +64,7 @@ fn budgets_table(comparison: &Comparison<'_>) -> String {
     let rows: Vec<Vec<String>> = comparison.others().map(row).collect();
     let base = &comparison.results.baseline;
     let of_base = comparison.baseline();
-    let pace_of_base = of_base.map_or("\u{2013}".to_owned(), |arm| pace_text(comparison, arm));
+    let pace_of_base = of_base.map_or(NONE.to_owned(), |arm| pace_text(comparison, arm));
     let caption = format!(
         "How much of what a whole run of {base} costs is spent when an arm is as good as its final model: means over the \
          seeds that get there. With teacher: its training and the scores of a selection are counted from the first step, as \
@@ -84,7 +82,7 @@ pub(super) fn pace_cell(comparison: &Comparison<'_>, arm: &Arm<'_>) -> String {
 /// `0.330`, or `0.330 (0.310 to 0.352)` of several runs.
 fn pace_text(comparison: &Comparison<'_>, arm: &Arm<'_>) -> String {
     match comparison.results.seconds_per_step(arm.data) {
-        None => "\u{2013}".to_owned(),
+        None => NONE.to_owned(),
         Some(pace) if pace.values.len() == 1 => fixed(pace.mean, 3),
         Some(pace) => format!(
             "{} ({} to {})",

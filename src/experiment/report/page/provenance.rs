@@ -1,7 +1,7 @@
 //! Where all this comes from.
 
 use super::contents::Contents;
-use super::html::{Section, escape};
+use crate::page::{Section, escape, facts, list};
 
 pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
     let results = contents.comparison.results;
@@ -25,39 +25,17 @@ pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
         .iter()
         .chain(&contents.facts)
         .chain(&contents.inputs.provenance);
-    let pairs: String = all
-        .map(|(name, value)| {
-            format!(
-                "<div><dt>{}</dt><dd>{}</dd></div>\n",
-                escape(name),
-                escape(value)
-            )
-        })
+    let mut body = facts(all);
+    let own = contents.history.lines().into_iter();
+    let commands: Vec<String> = own
+        .chain(contents.inputs.commands.iter().cloned())
         .collect();
-    let mut body = format!("<dl class=\"facts\">\n{pairs}</dl>\n");
-    if !contents.inputs.commands.is_empty() {
-        let commands: Vec<String> = contents
-            .inputs
-            .commands
-            .iter()
-            .map(|line| escape(line))
-            .collect();
-        body += &format!(
-            "<h3>Commands</h3>\n<pre tabindex=\"0\">{}</pre>\n",
-            commands.join("\n")
-        );
+    if !commands.is_empty() {
+        let lines = escape(&commands.join("\n"));
+        body += &format!("<h3>Commands</h3>\n<pre tabindex=\"0\">{lines}</pre>\n");
     }
     if !contents.notes.is_empty() {
-        let notes: String = contents
-            .notes
-            .iter()
-            .map(|note| format!("<li>{}</li>", escape(note)))
-            .collect();
-        body += &format!("<h3>Left out</h3>\n<ul>{notes}</ul>\n");
+        body += &format!("<h3>Left out</h3>\n{}", list(&contents.notes));
     }
-    Some(Section {
-        id: "provenance",
-        title: "Provenance",
-        body,
-    })
+    Section::of("provenance", "Provenance", body)
 }

@@ -1,19 +1,20 @@
 //! What came out, in plain words and the fewest numbers.
 
 use super::super::compare::{Arm, Comparison, reach_text};
-use super::super::numbers::{fixed, grouped, mean, percent, short, signed, upper_first};
 use super::contents::Contents;
-use super::html::{Section, arm_name, cells, escape, paragraph, table, value_cell};
-use crate::experiment::Spread;
+use crate::experiment::OverSeeds;
+use crate::page::{
+    NONE, Section, arm_name, cells, escape, fixed, grouped, paragraph, percent, short, signed,
+    table, tiles, upper_first, value_cell, warnings,
+};
 
-/// Name and size of the experiment.
-pub(super) fn header(comparison: &Comparison<'_>) -> String {
+/// The size of the experiment.
+pub(super) fn facts(comparison: &Comparison<'_>) -> Vec<String> {
     let results = comparison.results;
     let n_runs: usize = results.arms.iter().map(|arm| arm.runs.len()).sum();
-    let n_seeds = results.seeds.len();
-    let facts = [
+    vec![
         counted(results.arms.len() as u64, "arm"),
-        counted(n_seeds as u64, "seed"),
+        counted(results.seeds.len() as u64, "seed"),
         counted(n_runs as u64, "run"),
         format!("{} parameters", short(results.n_params as f64)),
         format!(
@@ -21,14 +22,7 @@ pub(super) fn header(comparison: &Comparison<'_>) -> String {
             grouped(results.n_steps),
             grouped(results.tokens_per_step)
         ),
-    ];
-    format!(
-        "<header><p class=\"eyebrow\">Saltworks experiment</p>\n<h1>{}</h1>\n<p class=\"meta\">{}</p></header>",
-        escape(&results.name),
-        facts
-            .map(|fact| format!("<span>{}</span>", escape(&fact)))
-            .join("\n"),
-    )
+    ]
 }
 
 fn counted(n: u64, name: &str) -> String {
@@ -40,20 +34,18 @@ fn counted(n: u64, name: &str) -> String {
 
 pub(super) fn section(contents: &Contents<'_>) -> Option<Section> {
     let comparison = contents.comparison;
-    let warnings = contents.warnings.iter().map(|text| upper_first(text));
-    let sentences: Vec<String> = sentences(comparison).into_iter().chain(warnings).collect();
-    let body = tiles(comparison)
-        + &format!(
-            "<div class=\"lead\">{}</div>\n",
-            sentences.iter().map(|s| paragraph(s)).collect::<String>()
-        )
+    let said: Vec<String> = contents
+        .warnings
+        .iter()
+        .map(|text| upper_first(text))
+        .collect();
+    let sentences: String = sentences(comparison).iter().map(|s| paragraph(s)).collect();
+    let body = warnings(&said)
+        + &tiles(&numbers(comparison))
+        + &format!("<div class=\"lead\">{sentences}</div>\n")
         + &headline_table(comparison)
         + &contents.figure("final");
-    Some(Section {
-        id: "result",
-        title: "Results",
-        body,
-    })
+    Section::of("result", "Results", body)
 }
 
 /// Whatever can be said in a sentence.
@@ -101,14 +93,14 @@ fn what_was_done(comparison: &Comparison<'_>) -> String {
 }
 
 /// The arm with the least mean gap.
-fn best<'c>(comparison: &'c Comparison<'_>) -> Option<(&'c Arm<'c>, &'c Spread)> {
+fn best<'c>(comparison: &'c Comparison<'_>) -> Option<(&'c Arm<'c>, &'c OverSeeds)> {
     let gaps = comparison
         .others()
         .filter_map(|arm| Some((arm, arm.gap()?)));
     gaps.min_by(|a, b| a.1.mean.total_cmp(&b.1.mean))
 }
 
-fn best_sentence(comparison: &Comparison<'_>, baseline: &Spread) -> String {
+fn best_sentence(comparison: &Comparison<'_>, baseline: &OverSeeds) -> String {
     let base = the_baseline(comparison);
     let spread = match baseline.values.len() {
         1 => String::new(),
@@ -122,7 +114,7 @@ fn best_sentence(comparison: &Comparison<'_>, baseline: &Spread) -> String {
     match best(comparison) {
         None => format!("{ends}; no other arm has a finished run of the same seed."),
         Some((arm, gap)) if gap.mean < 0.0 => {
-            let gain = Spread {
+            let gain = OverSeeds {
                 mean: -gap.mean,
                 ..gap.clone()
             };
@@ -197,8 +189,8 @@ fn reach_words(arm: &Arm<'_>) -> String {
     }
 }
 
-/// The three or four numbers to remember.
-fn tiles(comparison: &Comparison<'_>) -> String {
+/// The numbers to remember.
+fn numbers(comparison: &Comparison<'_>) -> Vec<(String, String)> {
     let base = &the_baseline(comparison);
     let mut tiles = Vec::new();
     if let Some(nll) = comparison.baseline().and_then(Arm::nll) {
@@ -223,27 +215,35 @@ fn tiles(comparison: &Comparison<'_>) -> String {
             format!("of {base}\u{2019}s steps until {} is as good", arm.name()),
         ));
     }
-    let flops = comparison.baseline().and_then(|arm| {
-        let runs = arm.data.runs.iter();
-        mean(runs.filter_map(|run| Some(run.branches.last()?.flops)))
-    });
+    if let Some(tile) = best(comparison).and_then(|(arm, _)| operations_tile(comparison, arm)) {
+        tiles.push(tile);
+    }
+    let flops = comparison
+        .baseline()
+        .and_then(|arm| comparison.results.all_flops(arm.data));
     if let Some(flops) = flops {
         tiles.push((
-            short(flops),
+            short(flops.mean),
             format!("FLOPs of training for a run of {base}"),
         ));
     }
-    let tile = |(number, what): &(String, String)| {
+    tiles
+}
+
+/// What an arm costs with everything counted.
+fn operations_tile(comparison: &Comparison<'_>, arm: &Arm<'_>) -> Option<(String, String)> {
+    let results = comparison.results;
+    let all = results.all_flops(arm.data)?.mean;
+    let baseline = results.all_flops(comparison.baseline()?.data)?.mean;
+    let times = fixed(all / baseline, 2);
+    let base = the_baseline(comparison);
+    Some((
+        short(all),
         format!(
-            "<div><b>{}</b><span>{}</span></div>",
-            escape(number),
-            escape(what)
-        )
-    };
-    format!(
-        "<div class=\"tiles\">{}</div>\n",
-        tiles.iter().map(tile).collect::<String>()
-    )
+            "FLOPs for {} with its teacher, labels and scores counted: {times} times {base}\u{2019}s",
+            arm.name()
+        ),
+    ))
 }
 
 fn headline_table(comparison: &Comparison<'_>) -> String {
@@ -254,7 +254,7 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
     }
     let row = |arm: &Arm<'_>| {
         let gap = match (arm.slot, arm.gap()) {
-            (0, _) | (_, None) => "\u{2013}".to_owned(),
+            (0, _) | (_, None) => NONE.to_owned(),
             (_, Some(gap)) => gap.signed_text(3),
         };
         let nll = arm.nll().map_or("under way".to_owned(), |nll| nll.text(3));
@@ -265,7 +265,7 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
         ];
         if has_branches {
             let reach = match (arm.slot, arm.reach.is_empty()) {
-                (0, _) | (_, true) => "\u{2013}".to_owned(),
+                (0, _) | (_, true) => NONE.to_owned(),
                 _ => reach_text(&arm.reach),
             };
             row.push(escape(&reach));

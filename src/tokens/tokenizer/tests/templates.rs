@@ -119,11 +119,11 @@ fn an_end_token_that_is_in_the_vocabulary_alone_ends_documents() {
 fn templates_that_name_what_is_not_there_are_refused() {
     let refused = |processor: Value| open(&letters(&processor)).err().unwrap().to_string();
     assert!(refused(template(&["<none>", "A"])).contains("`<none>`"));
-    assert!(refused(template(&["<s>"])).contains("has the text 0 times"));
-    assert!(refused(template(&["A", "A"])).contains("has the text 2 times"));
+    assert!(refused(template(&["<s>"])).contains("contains the text 0 times"));
+    assert!(refused(template(&["A", "A"])).contains("contains the text 2 times"));
     let mut past = template(&["<s>", "A"]);
     past["special_tokens"]["<s>"]["ids"] = json!([99]);
-    assert!(refused(past).contains("id 99, past its vocabulary of 6"));
+    assert!(refused(past).contains("id 99, outside its vocabulary of 6"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Damages a file of shard 1 after the labels were opened: every step before the first one that
 /// needs that shard comes as ever, that one fails and names the file, and once the file is
-/// restored the run goes on.
+/// restored the run resumes.
 fn stops_at_the_step(kind: &str, damage: impl Fn(&Path)) {
     let fixture = Fixture::new();
     let (options, expected, failing) = late_user_of_shard_1(&fixture);

@@ -54,7 +54,7 @@ fn labels_that_hold_scores_only_are_refused() {
         plan.signals.top_k = 0;
         plan.signals.temperatures.clear();
     });
-    assert_says(LabelSource::open(&fixture.options()), &["scores only"]);
+    assert_says(LabelSource::open(&fixture.options()), &["only scores"]);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn temperatures_must_be_among_those_of_the_labels() {
     assert_eq!(labels.check_needs(&at(0.5)).unwrap(), Some(1));
     assert_says(
         labels.check_needs(&at(3.0)),
-        &["kd.tau needs log-partitions at 3", "hold 1, 2, 0.5"],
+        &["kd.tau needs log-partitions at 3", "have 1, 2, 0.5"],
     );
 }
 
@@ -148,7 +148,7 @@ fn a_loss_that_the_labels_cannot_serve_is_refused() {
         labels.check_needs(&needs(KdLoss::Sampled)),
         &[
             "\"sampled\" needs the group samples",
-            "hold scores, stats, topk",
+            "have scores, stats, topk",
         ],
     );
     let wide = LabelNeeds {
@@ -157,7 +157,7 @@ fn a_loss_that_the_labels_cannot_serve_is_refused() {
     };
     assert_says(
         labels.check_needs(&wide),
-        &["needs 5 kept ids", "hold K = 4"],
+        &["needs 5 top-k ids", "have K = 4"],
     );
 
     let stats_only = Fixture::with(|plan| {
@@ -168,7 +168,7 @@ fn a_loss_that_the_labels_cannot_serve_is_refused() {
     let labels = stats_only.labels();
     assert_says(
         labels.check_needs(&needs(KdLoss::Drop)),
-        &["kd.loss needs the group topk", "hold scores, stats"],
+        &["kd.loss needs the group topk", "have scores, stats"],
     );
 }
 
@@ -189,14 +189,14 @@ fn draws_serve_the_sampled_loss_at_their_own_temperature_alone() {
     assert_says(
         labels.check_needs(&at(1.0)),
         &[
-            "needs draws at kd.tau, 1,",
-            "hold draws at 0.8",
+            "needs samples at kd.tau, 1,",
+            "have samples at 0.8",
             "set kd.tau",
         ],
     );
     assert_says(
         labels.check_needs(&needs(KdLoss::TailBucket)),
-        &["kd.loss needs the group topk", "hold scores, samples"],
+        &["kd.loss needs the group topk", "have scores, samples"],
     );
     let gated = LabelNeeds {
         gate: Gate::Learnable,
@@ -247,7 +247,7 @@ fn tokens_of_another_tokenizer_or_past_the_vocabulary_are_refused() {
     );
     std::fs::remove_file(fixture.path("tokens/corpus.json")).unwrap();
     let (_, notes) = TokenSource::open(&options, &other).unwrap();
-    assert!(notes[0].contains("only its ids were compared"));
+    assert!(notes[0].contains("only its ids were checked"));
     let smaller = TokenizerFacts {
         vocab_size: V - 1,
         ..ours
@@ -288,7 +288,7 @@ fn damaged_tokens_are_refused_and_tokens_that_are_overwritten_meanwhile_are_noti
     std::fs::write(&bin, damaged).unwrap();
     assert_says(
         source.check_unchanged(),
-        &["tokens.bin was changed while it was read"],
+        &["tokens.bin changed while it was read"],
     );
     assert_says(
         TokenSource::open(&options, &ours),
@@ -304,5 +304,5 @@ fn damaged_tokens_are_refused_and_tokens_that_are_overwritten_meanwhile_are_noti
     let read: Result<Vec<_>, _> = (0..source.n_available())
         .map(|_| stream.next_example())
         .collect();
-    assert_says(read, &["tokens.bin was cut while it was read"]);
+    assert_says(read, &["tokens.bin was truncated while it was read"]);
 }

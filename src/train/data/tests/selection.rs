@@ -112,7 +112,7 @@ fn the_budget_counts_what_is_kept() {
     };
     assert_says(
         Loader::new(Some(labels), None, once, 2, LoaderPosition::default()),
-        &["need 14, but 13 are there (of 50 labelled, by the selection)"],
+        &["need 14, but only 13 are available (the selection keeps them, of 50 labelled)"],
     );
 }
 
@@ -125,7 +125,7 @@ fn a_selection_of_these_labels_is_taken_and_one_of_others_refused() {
     let other = Some("blake3:00".to_owned());
     assert_says(
         open(&fixture, columns(&third()), other),
-        &["selects from the labels blake3:00"],
+        &["was made for the labels blake3:00"],
     );
 }
 
@@ -160,7 +160,7 @@ fn a_selection_that_does_not_name_its_labels_is_taken_with_a_note() {
     let labels = open(&fixture, columns(&third()), None).unwrap();
     let note = labels.note().unwrap();
     assert!(
-        note.contains("selection.parquet does not say which labels"),
+        note.contains("selection.parquet does not record the labels"),
         "{note}"
     );
 }
@@ -177,7 +177,7 @@ fn a_file_that_is_no_selection_is_refused_with_the_reason() {
         without_ids,
         &[
             "selection.parquet",
-            "the column seq_id is not there, only kept, rank",
+            "the column seq_id is missing; there are only kept, rank",
         ],
     );
     let mut of_floats = columns(&[(20, true)]);
@@ -195,11 +195,14 @@ fn a_file_that_is_no_selection_is_refused_with_the_reason() {
     );
     refused(
         columns(&[(20, true), (70, true)]),
-        &["lists seq_id 70", "no labels of"],
+        &["lists seq_id 70", "has no labels"],
     );
     refused(
         columns(&[(20, true), (u64::MAX, true)]),
-        &["lists seq_id 18446744073709551615", "past the 99 sequences"],
+        &[
+            "lists seq_id 18446744073709551615",
+            "but there are 99 sequences",
+        ],
     );
     refused(columns(&[(20, false)]), &["keeps no sequence"]);
 }

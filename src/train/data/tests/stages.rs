@@ -99,7 +99,7 @@ fn token_files_that_are_no_longer_what_corpus_json_says_are_refused() {
     );
     assert_says(
         opened.is_corpus_of(&fixture.labels()),
-        &["tokens.bin was changed since it was tokenized"],
+        &["tokens.bin has changed since it was tokenized"],
     );
 }
 
@@ -123,7 +123,7 @@ fn too_few_labelled_sequences_are_refused_before_the_first_step() {
     assert_says(
         start(once(11, 0)),
         &[
-            "11 steps of 5 labelled sequences need 55, but 50 are there, 1 times each",
+            "11 steps of 5 labelled sequences need 55, but only 50 are available, each read up to 1 times",
             "set data.label_epochs = 2",
         ],
     );
@@ -140,7 +140,7 @@ fn too_few_token_sequences_are_refused_before_the_first_step() {
     assert_says(
         both(&fixture, "tokens", once(10, left / 5 + 1)),
         &[
-            "(without 50 that stage 1 may use)",
+            "(not counting 50 that stage 1 may use)",
             "set data.token_epochs = 2",
         ],
     );
@@ -204,5 +204,5 @@ fn steps_and_positions_past_the_budget_are_errors() {
         tokens: 0,
     };
     let past = Loader::new(Some(labels), None, stages(2, 0, 5), 2, position);
-    assert_says(past, &["behind 11 labelled sequences", "10 at most"]);
+    assert_says(past, &["after 11 labelled sequences", "at most 10"]);
 }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::error::Classified;
 use crate::train::model::ModelSpec;
+use half::{bf16, f16};
+use safetensors::SafeTensors;
 
 fn spec(tie_embeddings: bool) -> ModelSpec {
     ModelSpec {
@@ -13,6 +15,7 @@ fn spec(tie_embeddings: bool) -> ModelSpec {
         d_ff: 5,
         max_seq_len: 16,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings,
     }
@@ -157,11 +160,13 @@ fn what_is_not_the_expected_tensor_is_refused_by_name() {
     assert!(shape.contains("[2, 2]") && shape.contains("[4]"), "{shape}");
     let foreign = read("other", &[4]);
     assert!(foreign.contains("tensor a: expected only"), "{foreign}");
-    let missing = message(TensorFile::open(&path).unwrap().read(&mut TensorMut {
+    let mut other = TensorMut {
         name: "other",
         shape: &[4],
         values: &mut [0.0; 4],
-    }));
+    };
+    let missing = read_into(&TensorFile::open(&path).unwrap(), &mut other);
+    let missing = message(missing.map_err(ExportError::from));
     assert!(
         missing.contains("tensor other") && missing.contains("none"),
         "{missing}"
@@ -216,12 +221,21 @@ fn a_file_cut_short_or_of_another_kind_is_refused() {
         std::fs::write(&path, &whole[..cut]).unwrap();
         let error = read_params(&path, &mut params.clone()).unwrap_err();
         let is_known = match cut {
-            0 => matches!(error, ExportError::NotThatFile { .. }),
-            _ => matches!(error, ExportError::NotSafetensors { .. }),
+            0 => matches!(
+                error,
+                ExportError::Pretrained(PretrainedError::NotThatFile { .. })
+            ),
+            _ => matches!(
+                error,
+                ExportError::Pretrained(PretrainedError::NotSafetensors { .. })
+            ),
         };
         assert!(is_known, "{cut}: {error}");
         assert_eq!(error.kind(), crate::error::Kind::BadData);
     }
     let absent = read_params(&dir.path().join("absent"), &mut params.clone()).unwrap_err();
-    assert!(matches!(absent, ExportError::Storage(_)), "{absent}");
+    assert!(
+        matches!(absent, ExportError::Pretrained(PretrainedError::Storage(_))),
+        "{absent}"
+    );
 }

@@ -235,7 +235,7 @@ fn draws_become_their_share_of_all_draws_of_the_position() {
         got.probs,
         [0.125, 0.625, 0.25, 1.0, 0.125, 0.625, 0.25, 1.0]
     );
-    // Examples without draws have no targets, kept ids or not.
+    // Examples without draws have no targets, stored ids or not.
     assert_eq!(got.offsets, [0, 3, 4, 4, 4, 4, 7, 8]);
     assert_eq!(got.omega_n, [0.5, 0.5, 0.0, 0.0, 0.0, 0.5, 0.5]);
     assert!(got.tail_n.is_empty());

@@ -185,7 +185,10 @@ fn rope_turns_as_the_reference_and_its_gradient_turns_back() {
     let positions: Vec<u32> = (0..50).chain(0..20).collect();
     let n = positions.len();
     let (x, dy) = (numbers(n * width, 1), numbers(n * width, 2));
-    let table = RopeTable::new(50, dim, 10_000.0);
+    let frequencies: Vec<f64> = (0..dim / 2)
+        .map(|i| 10_000f64.powf(-2.0 * i as f64 / dim as f64))
+        .collect();
+    let table = RopeTable::new(50, &frequencies);
     let reference = |x: &[f64]| rope_reference(x, width, n_heads, dim, 10_000.0, &positions);
     let mut y = x.clone();
     rope(&mut y, width, n_heads, &table, &positions, Turn::Forward);
@@ -348,6 +351,7 @@ fn tiny_spec() -> ModelSpec {
         d_ff: 5,
         max_seq_len: 8,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
         tie_embeddings: false,
     }

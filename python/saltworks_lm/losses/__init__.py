@@ -1,0 +1,40 @@
+"""Losses over labels: cross-entropy and knowledge distillation without logits of every position.
+
+One primitive: an output head fused with log-softmax, which gives full-vocabulary log-probabilities at chosen
+ids and never holds logits of all positions (``[N, V]``). The losses of ``docs/method.md`` are sums of such
+log-probabilities, so their gradients are made in the forward pass, piece by piece.
+
+Letters: N positions, D model width, V vocabulary, K kept ids. Everything is in nats.
+
+>>> import torch
+>>> from saltworks_lm.losses import Head, head_loss
+>>> head = Head.of_weight(torch.zeros(8, 4))
+>>> out = head_loss(torch.zeros(3, 4), head, torch.tensor([1, 2, 3]))
+>>> round(float(out.loss), 4)  # log 8
+2.0794
+"""
+
+from .fused import DEFAULT_PIECE, head_scores, logprobs_at
+from .head import Head, UnknownHeadError
+from .kd import GATES, KD_LOSSES, Draws, Kd, KdPolicy, Stats, TopK, draws_targets, min_entropy, topk_targets
+from .loss import HeadLoss, head_loss
+
+__all__ = [
+    "DEFAULT_PIECE",
+    "GATES",
+    "KD_LOSSES",
+    "Draws",
+    "Head",
+    "HeadLoss",
+    "Kd",
+    "KdPolicy",
+    "Stats",
+    "TopK",
+    "UnknownHeadError",
+    "draws_targets",
+    "head_loss",
+    "head_scores",
+    "logprobs_at",
+    "min_entropy",
+    "topk_targets",
+]

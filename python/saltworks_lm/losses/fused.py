@@ -1,0 +1,439 @@
+"""The primitive: an output head fused with log-softmax, over pieces of the positions.
+
+For a row of logits s with q = softmax(s), the target y, ids k and the tail (all other ids), what is given are
+log q_y, log q_k and log q_tail. Any sum of them with constant coefficients g has the gradient
+
+    ids that are kept      g_j - G q_j          G the sum of all coefficients of the row
+    the others             q_j (g_tail / q_tail - G)
+    and g_y more at y
+
+so a loss that is such a sum has its gradient made while the logits of a piece are there: they are used up in
+place, and gradients of hidden states and weight come out of the forward pass. q_tail is the sum of the others'
+own exponentials: 1 - (sum of the kept) would cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from .head import Head
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+#: Positions whose logits are in memory at a time: memory and speed only.
+DEFAULT_PIECE = 256
+
+
+def not_compiled(function: _F) -> _F:
+    """The function as it is inside ``torch.compile``: pieces in place are not for a graph to rewrite."""
+    return cast(_F, torch.compiler.disable(function))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of N positions.
+
+    target ``[N]`` int64, ids below V. ids ``[N, K]`` int64, distinct inside a row, padding -1 behind them; None for
+    the target alone. with_tail: log q of all other ids together. tau: temperature of ids and tail, not of the target.
+    """
+
+    target: Tensor
+    ids: Tensor | None = None
+    with_tail: bool = False
+    tau: float = 1.0
+
+    def piece(self, rows: slice) -> Wanted:
+        """The same of some rows."""
+        ids = None if self.ids is None else self.ids[rows]
+        return Wanted(self.target[rows], ids, self.with_tail, self.tau)
+
+
+@dataclass(frozen=True)
+class Logprobs:
+    """Of N positions: target ``[N]``, ids ``[N, K]`` (-inf at padding) and tail ``[N]``, nats."""
+
+    target: Tensor
+    ids: Tensor | None
+    tail: Tensor | None
+
+    @classmethod
+    def cat(cls, parts: list[Logprobs]) -> Logprobs:
+        """Of several pieces, one after the other."""
+        target = torch.cat([part.target for part in parts])
+        return cls(target, _cat([part.ids for part in parts]), _cat([part.tail for part in parts]))
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Of the log-probabilities in a sum: target ``[N]``, ids ``[N, K]`` (0 at padding), tail ``[N]``.
+
+    A row may have a gate: where -log q of the target is not above ``open_above`` ``[N]``, the target's coefficient is
+    that of ``closed`` ``[N]`` and the others are 0. Which side a row is on counts as a constant.
+    """
+
+    target: Tensor
+    ids: Tensor | None
+    tail: Tensor | None
+    open_above: Tensor | None = None
+    closed: Tensor | None = None
+
+    def piece(self, rows: slice) -> Coefficients:
+        """The same of some rows."""
+        parts = (self.target, self.ids, self.tail, self.open_above, self.closed)
+        target, *others = (None if part is None else part[rows] for part in parts)
+        assert target is not None
+        return Coefficients(target, *others)
+
+    def gated(self, logprob: Tensor) -> Coefficients:
+        """The same once log q of the target ``[N]`` is known."""
+        if self.open_above is None or self.closed is None:
+            return self
+        is_open = -logprob > self.open_above
+        ids = None if self.ids is None else torch.where(is_open[:, None], self.ids, 0.0)
+        tail = None if self.tail is None else torch.where(is_open, self.tail, 0.0)
+        return Coefficients(torch.where(is_open, self.target, self.closed), ids, tail)
+
+
+def accumulate_dtype(hidden: Tensor) -> torch.dtype:
+    """f32 for anything narrower."""
+    return torch.promote_types(hidden.dtype, torch.float32)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The head for one call: in the dtype that products are made in, without the rows that are padding."""
+
+    weight: Tensor
+    bias: Tensor | None
+    scale: float
+    softcap: float | None
+    accumulate: torch.dtype
+
+    @classmethod
+    def of(cls, head: Head, weight: Tensor, bias: Tensor | None, hidden: Tensor, dtype: torch.dtype) -> Weights:
+        """``dtype`` is that of products."""
+        v = head.n_ids
+        bias = None if bias is None else bias[:v].to(accumulate_dtype(hidden))
+        return cls(weight[:v].to(dtype), bias, head.scale, head.softcap, accumulate_dtype(hidden))
+
+    def logits(self, hidden_rd: Tensor) -> Tensor:
+        """``[R, D]`` -> ``[R, V]`` in the dtype of sums."""
+        logits = (hidden_rd.to(self.weight.dtype) @ self.weight.T).to(self.accumulate)
+        if self.bias is not None:
+            logits += self.bias
+        if self.scale != 1.0:
+            logits *= self.scale
+        if self.softcap is not None:
+            logits.div_(self.softcap).tanh_().mul_(self.softcap)
+        return logits
+
+    def uncap(self, dlogits: Tensor, capped: Tensor | None) -> Tensor:
+        """Gradient by the capped logits -> by the plain product, in place."""
+        if capped is not None and self.softcap is not None:
+            dlogits *= 1.0 - (capped / self.softcap).square_()
+        if self.scale != 1.0:
+            dlogits *= self.scale
+        return dlogits
+
+
+def product_dtype(hidden: Tensor) -> torch.dtype:
+    """That of autocast where it is on, else the hidden states' own."""
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+
+
+@dataclass
+class _Softmax:
+    """Logits of R rows, in place: first as they are, then exp(s - max) without the kept, then a gradient."""
+
+    values_rv: Tensor
+    first_id: Tensor | None
+    padding: Tensor | None
+    kept: Tensor | None
+    total: Tensor
+    tail: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, wanted: Wanted) -> tuple[_Softmax, Logprobs]:
+        """Uses up the logits; ids and tail are left out where they are not wanted."""
+        largest = logits.amax(1, keepdim=True)
+        target = logits.gather(1, wanted.target[:, None])
+        places, padding, at_ids = _gather(logits, wanted.ids)
+        if wanted.with_tail and places is not None:
+            _leave_out(logits, places, padding)
+        tail = logits.sub_(largest).exp_().sum(1, keepdim=True)
+        kept = (at_ids - largest).exp_() if wanted.with_tail and at_ids is not None else None
+        total = tail if kept is None else tail + kept.sum(1, keepdim=True)
+        log_z = largest + total.log()
+        tiny = torch.finfo(logits.dtype).tiny
+        log_tail = (tail / total).clamp_min(tiny).log().squeeze(1) if wanted.with_tail else None
+        at = None if at_ids is None else at_ids - log_z
+        found = Logprobs((target - log_z).squeeze(1), at, log_tail)
+        return cls(logits, places, padding, kept, total, tail), found
+
+    def gradient(self, target: Tensor, g: Coefficients) -> Tensor:
+        """Turns what is left of the logits into the gradient of the sum with coefficients g."""
+        all_g = g.target[:, None].clone()
+        if g.ids is not None:
+            all_g += g.ids.sum(1, keepdim=True)
+        if g.tail is not None:
+            all_g += g.tail[:, None]
+        factor = -all_g / self.total
+        if g.tail is not None:
+            q_tail = (self.tail / self.total).clamp_min(torch.finfo(self.tail.dtype).tiny)
+            factor = factor + g.tail[:, None] / q_tail / self.total
+        gradient = self.values_rv.mul_(factor)
+        if g.ids is not None and self.first_id is not None:
+            of_ids = g.ids if self.kept is None else g.ids - self.kept / self.total * all_g
+            gradient.scatter_add_(1, self.first_id, _without(of_ids, self.padding))
+        return gradient.scatter_add_(1, target[:, None], g.target[:, None])
+
+
+def _gather(logits: Tensor, ids: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Places, padding and logits of ids; padding stands at the row's first id, with the logit -inf."""
+    if ids is None:
+        return None, None, None
+    padding = ids < 0
+    places = torch.where(padding, ids[:, :1].clamp_min(0), ids)
+    at = logits.gather(1, places).masked_fill_(padding, float("-inf"))
+    return places, padding, at
+
+
+def _leave_out(logits: Tensor, places: Tensor, padding: Tensor | None) -> None:
+    """Puts -inf at the places of a row; a row of padding alone has none, and stays."""
+    removed = torch.full_like(places, float("-inf"), dtype=logits.dtype)
+    if padding is not None:
+        removed = torch.where(padding[:, :1], logits[:, :1], removed)
+    logits.scatter_(1, places, removed)
+
+
+def _without(values: Tensor, padding: Tensor | None) -> Tensor:
+    return values if padding is None else values.masked_fill(padding, 0.0)
+
+
+def piece_gradient(weights: Weights, hidden_rd: Tensor, wanted: Wanted, g: Coefficients) -> tuple[Logprobs, Tensor]:
+    """Log-probabilities of R rows and the gradient of their sum by the plain product, ``[R, V]``."""
+    logits = weights.logits(hidden_rd)
+    capped = logits.clone() if weights.softcap is not None else None
+    if wanted.tau == 1.0 or wanted.ids is None:
+        softmax, found = _Softmax.of(logits, wanted)
+        return found, weights.uncap(softmax.gradient(wanted.target, g.gated(found.target)), capped)
+    tempered, of_kept = _Softmax.of(logits / wanted.tau, wanted)
+    plain, of_target = _Softmax.of(logits, Wanted(wanted.target))
+    g = g.gated(of_target.target)
+    nothing = torch.zeros_like(g.target)
+    dlogits = tempered.gradient(wanted.target, Coefficients(nothing, g.ids, g.tail)).div_(wanted.tau)
+    dlogits += plain.gradient(wanted.target, Coefficients(g.target, None, None))
+    return Logprobs(of_target.target, of_kept.ids, of_kept.tail), weights.uncap(dlogits, capped)
+
+
+def piece_logprobs(weights: Weights, hidden_rd: Tensor, wanted: Wanted) -> Logprobs:
+    """The first of :func:`piece_gradient` alone."""
+    logits = weights.logits(hidden_rd)
+    if wanted.tau == 1.0 or wanted.ids is None:
+        return _Softmax.of(logits, wanted)[1]
+    of_kept = _Softmax.of(logits / wanted.tau, wanted)[1]
+    of_target = _Softmax.of(logits, Wanted(wanted.target))[1]
+    return Logprobs(of_target.target, of_kept.ids, of_kept.tail)
+
+
+def pieces(n: int, piece: int) -> Iterator[slice]:
+    """0..n in slices of ``piece``."""
+    return (slice(first, min(n, first + piece)) for first in range(0, n, piece))
+
+
+@dataclass(frozen=True)
+class How:
+    """dtype of products; positions at a time."""
+
+    dtype: torch.dtype
+    piece: int
+
+
+def no_autocast(tensor: Tensor) -> torch.autocast:
+    """Autocast off: dtypes are chosen here."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def all_logprobs(weights: Weights, hidden: Tensor, wanted: Wanted, piece: int) -> Logprobs:
+    """Piece by piece, without a gradient."""
+    with no_autocast(hidden):
+        found = [piece_logprobs(weights, hidden[rows], wanted.piece(rows)) for rows in pieces(len(hidden), piece)]
+    return Logprobs.cat(found)
+
+
+class Gradients:
+    """Gradients of hidden states ``[N, D]``, weight ``[R, D]`` and bias ``[R]``, as pieces add to them."""
+
+    def __init__(self, weights: Weights, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+        self._weights = weights
+        self._hidden = hidden
+        self._dtypes = (weight.dtype, weight.dtype if bias is None else bias.dtype)
+        dtype = weights.accumulate
+        self.hidden = torch.empty_like(hidden) if hidden.requires_grad else None
+        self.weight = torch.zeros_like(weight, dtype=dtype) if weight.requires_grad else None
+        self.bias = torch.zeros_like(bias, dtype=dtype) if bias is not None and bias.requires_grad else None
+
+    def add(self, rows: slice, dproduct: Tensor) -> None:
+        """Of ``dproduct`` ``[R, V]``, the gradient by the plain product of these rows."""
+        v = dproduct.shape[1]
+        if self.bias is not None:
+            self.bias[:v] += dproduct.sum(0)
+        narrow = dproduct.to(self._weights.weight.dtype)
+        if self.hidden is not None:
+            self.hidden[rows] = (narrow @ self._weights.weight).to(self.hidden.dtype)
+        if self.weight is None:
+            return
+        hidden = self._hidden[rows].to(narrow.dtype)
+        if narrow.dtype == self.weight.dtype:
+            self.weight[:v].addmm_(narrow.T, hidden)
+        else:
+            self.weight[:v] += narrow.T @ hidden
+
+    def times(self, factor: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Multiplies all of them, in place, and gives those of weight and bias."""
+        for gradient in (self.hidden, self.weight, self.bias):
+            if gradient is not None:
+                gradient.mul_(factor)
+        return self.of_parameters()
+
+    def of_parameters(self) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients of weight and bias in their own dtypes."""
+        of_weight = None if self.weight is None else self.weight.to(self._dtypes[0])
+        of_bias = None if self.bias is None else self.bias.to(self._dtypes[1])
+        return of_weight, of_bias
+
+
+class _LogprobsAt(torch.autograd.Function):
+    """Log-probabilities with the gradient for any coefficients; the logits of a piece are made again for it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, head: Head, wanted: Wanted, how: How
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        weights = Weights.of(head, weight, bias, hidden, how.dtype)
+        ctx.save_for_backward(hidden, weight, bias, wanted.target, wanted.ids)
+        ctx.head, ctx.how, ctx.rest = head, how, (wanted.with_tail, wanted.tau)
+        found = all_logprobs(weights, hidden, wanted, how.piece)
+        return found.target, found.ids, found.tail
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, target, ids = ctx.saved_tensors
+        wanted = Wanted(target, ids, *ctx.rest)
+        weights = Weights.of(ctx.head, weight, bias, hidden, ctx.how.dtype)
+        g = _coefficients(grads, wanted, weights.accumulate)
+        gradients = Gradients(weights, hidden, weight, bias)
+        with no_autocast(hidden):
+            for rows in pieces(len(hidden), ctx.how.piece):
+                _, dproduct = piece_gradient(weights, hidden[rows], wanted.piece(rows), g.piece(rows))
+                gradients.add(rows, dproduct)
+        return (gradients.hidden, *gradients.of_parameters(), None, None, None)
+
+
+def _coefficients(grads: tuple[Tensor | None, ...], wanted: Wanted, dtype: torch.dtype) -> Coefficients:
+    """What came back of the three; what was not used has coefficient 0."""
+    of_target, of_ids, of_tail = grads
+    if of_target is None:
+        of_target = torch.zeros_like(wanted.target, dtype=dtype)
+    if wanted.ids is None:
+        return Coefficients(of_target, None, None)
+    if of_ids is None:
+        of_ids = torch.zeros_like(wanted.ids, dtype=dtype)
+    if wanted.with_tail and of_tail is None:
+        of_tail = torch.zeros_like(of_target)
+    return Coefficients(of_target, of_ids.masked_fill(wanted.ids < 0, 0.0), of_tail)
+
+
+def _cat(parts: list[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.cat(there) if there else None
+
+
+def check_shapes(hidden: Tensor, head: Head, wanted: Wanted) -> None:
+    """Shapes and dtypes, which cost nothing to look at."""
+    n = wanted.target.shape[0] if wanted.target.dim() == 1 else -1
+    if hidden.dim() != 2 or hidden.shape[0] != n or hidden.shape[0] == 0:
+        raise ValueError(
+            f"expected hidden [N, D] and target [N] with N of at least 1, found {tuple(hidden.shape)} and "
+            f"{tuple(wanted.target.shape)}; flatten batch and positions first"
+        )
+    if hidden.shape[1] != head.weight.shape[1]:
+        raise ValueError(f"expected hidden states of width {head.weight.shape[1]}, found {hidden.shape[1]}")
+    if not hidden.is_floating_point():
+        raise TypeError(f"expected floating-point hidden states, found {hidden.dtype}")
+    for name, ids in (("target", wanted.target), ("ids", wanted.ids)):
+        if ids is not None and ids.dtype != torch.int64:
+            raise TypeError(f"expected {name} as int64, found {ids.dtype}")
+    if wanted.ids is not None and (wanted.ids.dim() != 2 or wanted.ids.shape[0] != n):
+        raise ValueError(f"expected ids [N, K] with N = {n}, found {tuple(wanted.ids.shape)}")
+
+
+def check_ids(head: Head, wanted: Wanted) -> None:
+    """Ranges of ids, which waits for the device."""
+    for name, ids, least in (("target", wanted.target, 0), ("ids", wanted.ids, -1)):
+        if ids is None or ids.numel() == 0:
+            continue
+        low, high = int(ids.min()), int(ids.max())
+        if low < least or high >= head.n_ids:
+            raise ValueError(f"expected {name} from {least} to {head.n_ids - 1}, found {low} to {high}")
+
+
+@not_compiled
+def logprobs_at(
+    hidden: Tensor,
+    head: Head,
+    target: Tensor,
+    ids: Tensor | None = None,
+    *,
+    with_tail: bool = False,
+    tau: float = 1.0,
+    piece: int = DEFAULT_PIECE,
+) -> Logprobs:
+    """Full-vocabulary log-probabilities at given ids, differentiable by hidden states, weight and bias.
+
+    For losses of your own: the gradient is made in the backward pass, from logits that are made again. The losses
+    of this package are cheaper (:func:`~saltworks_lm.losses.head_loss`).
+
+    Parameters
+    ----------
+    hidden
+        ``[N, D]`` floating point, what the head is given.
+    head
+        The head, as the model applies it.
+    target
+        ``[N]`` int64 below V.
+    ids
+        ``[N, K]`` int64 below V, distinct inside a row; -1 is padding, behind the others.
+    with_tail
+        Give the log-probability of all ids that are not in ``ids`` together.
+    tau
+        Temperature of ids and tail; the target's is 1.
+    piece
+        Positions at a time: memory and speed only.
+
+    Returns
+    -------
+    Logprobs
+        In f32 (f64 for f64), nats.
+    """
+    wanted = Wanted(target, ids, with_tail, tau)
+    check_shapes(hidden, head, wanted)
+    check_ids(head, wanted)
+    how = How(product_dtype(hidden), piece)
+    found = _LogprobsAt.apply(hidden, head.weight, head.bias, head, wanted, how)
+    return Logprobs(*found)
+
+
+@not_compiled
+@torch.no_grad()
+def head_scores(hidden: Tensor, head: Head, target: Tensor, *, piece: int = DEFAULT_PIECE) -> Tensor:
+    """``[N]`` -log q of the target, nats: forward only."""
+    wanted = Wanted(target)
+    check_shapes(hidden, head, wanted)
+    weights = Weights.of(head, head.weight, head.bias, hidden, product_dtype(hidden))
+    return -all_logprobs(weights, hidden, wanted, piece).target

@@ -1,0 +1,225 @@
+"""From what labels hold of a teacher to the distribution that a position is to learn.
+
+The same rules as ``saltworks-train``'s (``docs/method.md``): p are the stored probabilities, p_tail is the stored
+mass outside them. Stored values are rounded and may sum past 1, the tail is not rounded: so a tail is never
+computed as 1 - sum where it is stored.
+
+| loss | tau = 1 | another tau |
+| --- | --- | --- |
+| ``tail-bucket`` | p (1 - p_tail) / sum(p), tail p_tail | p^(1/tau) / exp(log-partition), tail 1 - their sum |
+| ``renormalize`` | p / sum(p) | the same, scaled to sum to 1 |
+| ``drop`` | p | the same |
+| ``sampled`` | count / N | the same, of draws that were made there |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: In the words of ``kd.loss``.
+KD_LOSSES = ("tail-bucket", "sampled", "renormalize", "drop")
+#: In the words of ``kd.gate``.
+GATES = ("none", "learnable", "entropy", "agreement")
+
+
+@dataclass(frozen=True)
+class KdPolicy:
+    """How labels become targets.
+
+    Parameters
+    ----------
+    loss
+        One of :data:`KD_LOSSES`.
+    tau
+        Temperature, positive. Of ``sampled`` it is that of the draws.
+    temperature_mode
+        ``teacher`` tempers the teacher alone; ``both`` the student too, and the loss is scaled by tau squared.
+    gate
+        ``none``; ``learnable``: only positions whose target is among the teacher's ``gate_k`` best; ``entropy``: all
+        but the fraction ``gate_fraction`` of a step's labelled positions where the teacher's entropy is lowest;
+        ``agreement``: those where the teacher's NLL of the target is below the student's.
+    """
+
+    loss: str
+    tau: float = 1.0
+    temperature_mode: str = "teacher"
+    gate: str = "none"
+    gate_k: int = 10
+    gate_fraction: float = 0.15
+
+    def __post_init__(self) -> None:
+        _one_of("loss", self.loss, KD_LOSSES)
+        _one_of("temperature_mode", self.temperature_mode, ("teacher", "both"))
+        _one_of("gate", self.gate, GATES)
+        if not self.tau > 0.0:
+            raise ValueError(f"kd.tau: expected a positive temperature, found {self.tau}")
+
+    @property
+    def student_tau(self) -> float:
+        """Temperature of the student's softmax in the KD part."""
+        return self.tau if self.temperature_mode == "both" else 1.0
+
+
+def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"kd.{key}: expected one of {', '.join(known)}, found {value}")
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Stored top-k of N positions.
+
+    ids ``[N, K]`` int64, -1 throughout in a position without labels; logprobs ``[N, K]`` f32, nats, at temperature
+    1, -inf of an impossible id; tail_mass ``[N]`` f32, the probability outside the K; log_partition ``[N]`` f32, log
+    of the sum over V of p^(1/tau) at the policy's tau, where that is not 1.
+    """
+
+    ids: Tensor
+    logprobs: Tensor
+    tail_mass: Tensor
+    log_partition: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Stored draws of N positions: distinct ids ``[N, S]`` int64 and counts ``[N, S]``, -1 and 0 as padding."""
+
+    ids: Tensor
+    counts: Tensor
+
+
+@dataclass(frozen=True)
+class Stats:
+    """The stored group ``stats`` of N positions, for gates: target_logprob and entropy ``[N]`` f32, nats; target_rank
+    ``[N]``, how many ids the teacher ranks above the target.
+    """
+
+    target_logprob: Tensor
+    target_rank: Tensor
+    entropy: Tensor
+
+
+@dataclass(frozen=True)
+class Kd:
+    """The teacher's part of N positions, as :func:`~saltworks_lm.losses.head_loss` takes it.
+
+    ids ``[N, K]`` int64 with -1 as padding; probs ``[N, K]`` f32; tail ``[N]`` f32 of ``tail-bucket``, else None;
+    omega ``[N]`` f32, the share of KD in the loss of a position: 0 where there are no labels, or a gate that the labels
+    alone decide is closed; teacher_nll ``[N]`` f32, nats, of the gate ``agreement``, which is open where the student's
+    NLL is above it, else None.
+    """
+
+    loss: str
+    ids: Tensor
+    probs: Tensor
+    tail: Tensor | None
+    omega: Tensor
+    student_tau: float = 1.0
+    teacher_nll: Tensor | None = None
+
+
+def min_entropy(entropy: Tensor, fraction: float) -> float | None:
+    """The entropy that ``fraction`` of a step's labelled positions lie below; the gate ``entropy`` is open from it.
+
+    Parameters
+    ----------
+    entropy
+        ``[M]`` of all positions of the step that are labelled and learnt from, in any order.
+    fraction
+        Above 0 and below 1. Of equal values all are open.
+
+    Returns
+    -------
+    The value at place floor(fraction * M) of the sorted ones; None of none.
+    """
+    place = int(fraction * entropy.numel())
+    return entropy.flatten().kthvalue(place + 1).values.item() if place < entropy.numel() else None
+
+
+def topk_targets(
+    policy: KdPolicy, topk: TopK, omega: float, stats: Stats | None = None, least_entropy: float | None = None
+) -> Kd:
+    """Targets of ``tail-bucket``, ``renormalize`` and ``drop``.
+
+    Parameters
+    ----------
+    policy
+        The loss, its temperature and its gate.
+    topk
+        What the labels hold.
+    omega
+        Share of KD in the loss, from 0 to 1.
+    stats
+        What a gate looks at.
+    least_entropy
+        Of the whole step, by :func:`min_entropy`; the gate ``entropy`` alone. None leaves it open.
+    """
+    probs = _tempered(policy, topk)
+    total = probs.sum(1, keepdim=True)
+    stored_tail = topk.tail_mass.double()
+    tail: Tensor | None = None
+    if policy.loss == "renormalize":
+        probs = _rescaled(probs, total, torch.ones_like(total))
+    elif policy.loss == "tail-bucket" and policy.tau == 1.0:
+        probs, tail = _rescaled(probs, total, 1.0 - stored_tail[:, None]), stored_tail
+    elif policy.loss == "tail-bucket":
+        has_none = (stored_tail == 0.0) | (total[:, 0] > 1.0)
+        probs = torch.where(has_none[:, None], _rescaled(probs, total, torch.ones_like(total)), probs)
+        tail = torch.where(has_none, 0.0, 1.0 - total[:, 0])
+    elif policy.loss != "drop":
+        raise ValueError(f"kd.loss: {policy.loss} learns from draws, found top-k; use draws_targets")
+    tail = None if tail is None else tail.float()
+    omega_n = _omega(policy, omega, topk.ids[:, 0] >= 0, stats, least_entropy)
+    return Kd(policy.loss, topk.ids, probs.float(), tail, omega_n, policy.student_tau, _teacher_nll(policy, stats))
+
+
+def draws_targets(
+    policy: KdPolicy, draws: Draws, omega: float, stats: Stats | None = None, least_entropy: float | None = None
+) -> Kd:
+    """Targets of ``sampled``: each distinct id drawn, with its fraction of the draws. As :func:`topk_targets`."""
+    if policy.loss != "sampled":
+        raise ValueError(f"kd.loss: {policy.loss} learns from top-k, found draws; use topk_targets")
+    counts = draws.counts.double().masked_fill(draws.ids < 0, 0.0)
+    n_draws = counts.sum(1, keepdim=True)
+    probs = (counts / n_draws.clamp_min(1.0)).float()
+    omega_n = _omega(policy, omega, n_draws[:, 0] > 0, stats, least_entropy)
+    return Kd("sampled", draws.ids, probs, None, omega_n, policy.student_tau, _teacher_nll(policy, stats))
+
+
+def _tempered(policy: KdPolicy, topk: TopK) -> Tensor:
+    """``[N, K]`` f64 at the policy's temperature; 0 at padding."""
+    logprobs = topk.logprobs.double()
+    if policy.tau != 1.0:
+        if topk.log_partition is None:
+            raise ValueError(f"kd.tau: expected labels with the temperature {policy.tau}, found none of it")
+        logprobs = logprobs / policy.tau - topk.log_partition.double()[:, None]
+    return logprobs.exp().masked_fill(topk.ids < 0, 0.0)
+
+
+def _rescaled(probs: Tensor, total: Tensor, to: Tensor) -> Tensor:
+    """Scaled to another sum; all 0 stay 0."""
+    return torch.where(total > 0.0, probs * (to / torch.where(total > 0.0, total, 1.0)), probs)
+
+
+def _omega(
+    policy: KdPolicy, omega: float, has_labels: Tensor, stats: Stats | None, least_entropy: float | None
+) -> Tensor:
+    is_open = has_labels
+    if policy.gate == "learnable":
+        is_open = is_open & (_needed(policy, stats).target_rank < policy.gate_k)
+    if policy.gate == "entropy" and least_entropy is not None:
+        is_open = is_open & (_needed(policy, stats).entropy >= least_entropy)
+    return is_open.float() * omega
+
+
+def _teacher_nll(policy: KdPolicy, stats: Stats | None) -> Tensor | None:
+    return -_needed(policy, stats).target_logprob if policy.gate == "agreement" else None
+
+
+def _needed(policy: KdPolicy, stats: Stats | None) -> Stats:
+    if stats is None:
+        raise ValueError(f"kd.gate: {policy.gate} needs the group stats of the labels, found none")
+    return stats

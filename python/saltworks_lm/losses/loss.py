@@ -1,0 +1,226 @@
+"""Cross-entropy mixed with KD, the gradient made in the forward pass.
+
+    L = sum over positions of w ((1 - omega) * -log q_y + omega * KD)
+
+KD of a position is a sum of log-probabilities with constant coefficients, so its gradient needs no second look at
+the logits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .fused import (
+    DEFAULT_PIECE,
+    Coefficients,
+    Gradients,
+    How,
+    Logprobs,
+    Wanted,
+    Weights,
+    accumulate_dtype,
+    all_logprobs,
+    check_ids,
+    check_shapes,
+    no_autocast,
+    not_compiled,
+    piece_gradient,
+    pieces,
+    product_dtype,
+)
+from .head import Head
+from .kd import Kd
+
+#: A target that is not learnt from.
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class HeadLoss:
+    """Loss of N positions.
+
+    loss is a scalar, differentiable once: it has no second derivative. The others are ``[N]``, f32 (f64 for f64 hidden
+    states) and without a gradient. omega is the share of KD in the position's loss, 0 where a gate is closed. In nats:
+    ce, -log q of the target; kd, with its factor tau^2 where the student is tempered; soft, the cross-entropy with the
+    teacher's distribution as the loss has it. All are 0 where a position has no weight, kd and soft where omega is.
+    """
+
+    loss: Tensor
+    omega: Tensor
+    ce: Tensor
+    kd: Tensor
+    soft: Tensor
+
+
+@not_compiled
+def head_loss(
+    hidden: Tensor,
+    head: Head,
+    target: Tensor,
+    *,
+    kd: Kd | None = None,
+    weight: Tensor | None = None,
+    scale: float | Tensor | None = None,
+    piece: int = DEFAULT_PIECE,
+    check: bool = True,
+) -> HeadLoss:
+    """Loss of N positions under a head, with gradients of hidden states, weight and bias.
+
+    Parameters
+    ----------
+    hidden
+        ``[N, D]`` floating point, what the head is given.
+    head
+        The head, as the model applies it.
+    target
+        ``[N]`` int64 below V; -100 is not learnt from.
+    kd
+        What is learnt from a teacher; None is cross-entropy alone.
+    weight
+        ``[N]`` weight of each position; None is 1.
+    scale
+        Factor of the sum. None divides by the sum of the weights, which gives their mean.
+    piece
+        Positions whose logits are in memory at a time: memory and speed only.
+    check
+        Look at the range of the ids first, which waits for the device.
+
+    Returns
+    -------
+    HeadLoss
+        Sums are made in f32 (f64 for f64 hidden states), under autocast too.
+    """
+    wanted = _wanted(target, kd)
+    check_shapes(hidden, head, wanted)
+    if check:
+        check_ids(head, wanted)
+    dtype = accumulate_dtype(hidden)
+    weight_n = torch.ones_like(target, dtype=dtype) if weight is None else weight.to(dtype)
+    weight_n = weight_n.masked_fill(target == IGNORED, 0.0)
+    if scale is None:
+        scale = weight_n.sum().clamp_min(torch.finfo(dtype).tiny).reciprocal()
+    g = _coefficients_of(wanted, kd, weight_n, scale)
+    how = How(product_dtype(hidden), piece)
+    bias = head.bias
+    parts = _HeadLoss.apply(hidden, head.weight, bias, head, wanted, g, how, torch.is_grad_enabled())
+    found = Logprobs(*parts[1:])
+    return _told(parts[0], found, kd, weight_n, scale)
+
+
+def _wanted(target: Tensor, kd: Kd | None) -> Wanted:
+    target = target.clamp_min(0) if target.dtype == torch.int64 else target
+    if kd is None:
+        return Wanted(target)
+    return Wanted(target, kd.ids, kd.tail is not None, kd.student_tau)
+
+
+def _coefficients_of(wanted: Wanted, kd: Kd | None, weight_n: Tensor, scale: float | Tensor) -> Coefficients:
+    if kd is None:
+        return Coefficients(-weight_n * scale, None, None)
+    omega = kd.omega.to(weight_n.dtype)
+    of_kd = -weight_n * scale * omega * kd.student_tau**2
+    of_ids = of_kd[:, None] * kd.probs.to(weight_n.dtype).masked_fill(kd.ids < 0, 0.0)
+    of_tail = None if kd.tail is None else of_kd * kd.tail.to(weight_n.dtype)
+    alone = -weight_n * scale
+    open_above = None if kd.teacher_nll is None else kd.teacher_nll.to(weight_n.dtype)
+    return Coefficients(alone * (1.0 - omega), of_ids, of_tail, open_above, alone)
+
+
+class _HeadLoss(torch.autograd.Function):
+    """Sum of coefficients times log-probabilities, and these."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        head: Head,
+        wanted: Wanted,
+        g: Coefficients,
+        how: How,
+        with_gradient: bool,
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        weights = Weights.of(head, weight, bias, hidden, how.dtype)
+        if with_gradient and any(ctx.needs_input_grad):
+            ctx.gradients, found = _differentiated(weights, (hidden, weight, bias), wanted, g, how)
+            ctx.save_for_backward(hidden, weight, bias)
+            ctx.rest = (head, wanted, g, how)
+        else:
+            found = all_logprobs(weights, hidden, wanted, how.piece)
+        others = [part for part in (found.target, found.ids, found.tail) if part is not None]
+        ctx.mark_non_differentiable(*others)
+        ctx.set_materialize_grads(False)
+        return _sum(found, g), found.target, found.ids, found.tail
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grads[0] is None:
+            return (None,) * 8
+        # They are given away, so a second backward pass (retain_graph) makes them again.
+        gradients, ctx.gradients = ctx.gradients or _again(ctx), None
+        of_parameters = gradients.times(grads[0])
+        return (gradients.hidden, *of_parameters, None, None, None, None, None)
+
+
+def _differentiated(
+    weights: Weights, inputs: tuple[Tensor, Tensor, Tensor | None], wanted: Wanted, g: Coefficients, how: How
+) -> tuple[Gradients, Logprobs]:
+    hidden, weight, bias = inputs
+    gradients, parts = Gradients(weights, hidden, weight, bias), []
+    with no_autocast(hidden):
+        for rows in pieces(len(hidden), how.piece):
+            found, dproduct = piece_gradient(weights, hidden[rows], wanted.piece(rows), g.piece(rows))
+            gradients.add(rows, dproduct)
+            parts.append(found)
+    return gradients, Logprobs.cat(parts)
+
+
+def _again(ctx: Any) -> Gradients:
+    head, wanted, g, how = ctx.rest
+    hidden, weight, bias = ctx.saved_tensors
+    weights = Weights.of(head, weight, bias, hidden, how.dtype)
+    return _differentiated(weights, (hidden, weight, bias), wanted, g, how)[0]
+
+
+def _sum(found: Logprobs, g: Coefficients) -> Tensor:
+    g = g.gated(found.target)
+    total = (g.target * found.target).sum()
+    if g.ids is not None and found.ids is not None:
+        total = total + torch.where(g.ids == 0.0, 0.0, g.ids * found.ids).sum()
+    if g.tail is not None and found.tail is not None:
+        total = total + (g.tail * found.tail).sum()
+    return total
+
+
+def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scale: float | Tensor) -> HeadLoss:
+    """Adds the teacher's entropy, which has no gradient, and tells every position."""
+    is_learnt = weight_n > 0.0
+    ce = torch.where(is_learnt, -found.target, 0.0)
+    if kd is None or found.ids is None:
+        nothing = torch.zeros_like(ce)
+        return HeadLoss(summed, nothing, ce, nothing, nothing)
+    probs = kd.probs.to(ce.dtype)
+    soft = _minus_sum(probs, found.ids)
+    negentropy = torch.xlogy(probs, probs).sum(1)
+    if kd.tail is not None and found.tail is not None:
+        tail = kd.tail.to(ce.dtype)
+        soft = soft - tail * found.tail
+        negentropy = negentropy + torch.xlogy(tail, tail)
+    omega = torch.where(is_learnt, kd.omega.to(ce.dtype), 0.0)
+    if kd.teacher_nll is not None:
+        omega = torch.where(ce > kd.teacher_nll, omega, 0.0)
+    is_taught = omega > 0.0
+    factor = kd.student_tau**2
+    soft, negentropy = (torch.where(is_taught, factor * x, 0.0) for x in (soft, negentropy))
+    constant = (weight_n * omega * negentropy).sum() * scale
+    return HeadLoss(summed + constant, omega, ce, soft + negentropy, soft)
+
+
+def _minus_sum(probs: Tensor, logprobs: Tensor) -> Tensor:
+    """-sum p log q, where an id of probability 0 counts nothing."""
+    return -torch.where(probs > 0.0, probs * logprobs, 0.0).sum(1)

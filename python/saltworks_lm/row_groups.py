@@ -1,0 +1,212 @@
+"""One row group, decoded and checked, and rows as views of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .columns import SCORES, Array, columns_of, flat
+from .errors import DamagedError
+from .plan import Plan, check_footer, log_partition_name
+from .row import Row
+
+_EMPTY = {"input_ids": np.uint32, "doc_starts": np.uint32, "doc_indices": np.uint64}
+#: Kept log-probabilities are rounded: the largest step up is half of one in 4 mantissa bits, from 0 it is none.
+_MOST_NATS = 1e-6
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row group is: its plan, shard, number in the shard, first row in the set, and rows."""
+
+    plan: Plan
+    fingerprint: str
+    shard: int
+    group: int
+    start: int
+    n_rows: int
+
+
+class RowGroup:
+    """The decoded columns of one row group; `row(r)` cuts a row out without copying."""
+
+    def __init__(self, place: Place, lists: Mapping[str, tuple[Array, Array]], scalars: Mapping[str, Any]) -> None:
+        self.place = place
+        self._lists = lists
+        self._scalars = scalars
+        self._seq_ids: Array = scalars["seq_id"]
+        signals = place.plan.signals
+        self._k = signals.top_k
+        self._partitions = [(tau, log_partition_name(tau)) for tau in signals.temperatures]
+        self._scores = [name for name in scalars if name != "seq_id"]
+        self.n_bytes = sum(values.nbytes + offsets.nbytes for values, offsets in lists.values())
+
+    def row(self, r: int) -> Row:
+        """Row r of the row group."""
+        lists = {name: values[offsets[r] : offsets[r + 1]] for name, (values, offsets) in self._lists.items()}
+        if "topk_ids" in lists:
+            lists["topk_ids"] = lists["topk_ids"].reshape(-1, self._k)
+            lists["topk_logprobs"] = lists["topk_logprobs"].reshape(-1, self._k)
+        partitions = {tau: lists.pop(name) for tau, name in self._partitions if name in lists}
+        for name, dtype in _EMPTY.items():
+            lists.setdefault(name, np.empty(0, dtype))
+        scores = {name: self._scalars[name][r] for name in self._scores}
+        return Row(seq_id=int(self._seq_ids[r]), log_partitions=partitions, scores=scores, **lists)
+
+
+class Files:
+    """The Parquet files of a set: opened when first asked for, their footers compared with the plan."""
+
+    def __init__(self, root: Path, groups: tuple[str, ...], use_threads: bool, checksums: bool) -> None:
+        self.root = root
+        self.groups = groups
+        self.use_threads = use_threads
+        self.checksums = checksums
+        self._open: OrderedDict[Path, pq.ParquetFile] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Open files do not travel to another process."""
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def read(self, place: Place) -> RowGroup:
+        """Decodes one row group and checks what a trainer relies on.
+
+        Raises
+        ------
+        DamagedError
+            A file that cannot be decoded, is of another plan, or breaks an invariant.
+        """
+        signals = place.plan.signals
+        lists: dict[str, tuple[Array, Array]] = {}
+        scalars: dict[str, Any] = {}
+        if set(signals.groups) != {"scores"}:
+            names = columns_of(self.groups, signals)
+            table = self.table("positions", place, names)
+            scalars["seq_id"] = table["seq_id"].to_numpy()
+            lists = {name: flat(table[name]) for name in names if name != "seq_id"}
+        if "scores" in self.groups:
+            table = self.table("scores", place, ("seq_id", "n_targets", "first_doc_index", *SCORES))
+            scalars |= {name: table[name].to_pylist() for name in table.column_names if name != "seq_id"}
+            of_scores = table["seq_id"].to_numpy()
+            if not np.array_equal(scalars.setdefault("seq_id", of_scores), of_scores):
+                raise DamagedError(f"{self.path('scores', place)} has other sequences than the positions beside it")
+        if lists:
+            _check(self.path("positions", place), place, lists)
+        return RowGroup(place, lists, scalars)
+
+    def path(self, kind: str, place: Place) -> Path:
+        """Of one of the two files of a shard."""
+        return self.root / kind / f"part-{place.shard:05}.parquet"
+
+    def table(self, kind: str, place: Place, columns: tuple[str, ...]) -> pa.Table:
+        """Columns of one row group as they are stored."""
+        path = self.path(kind, place)
+        try:
+            file = self._file(path, place)
+            table = file.read_row_group(place.group, columns=list(columns), use_threads=self._use_threads())
+        except (pa.ArrowException, OSError, ValueError, EOFError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise DamagedError(
+                f"{path}, row group {place.group}: {error}; fetch it again, or find what else is damaged with "
+                f"saltworks verify {self.root}"
+            ) from error
+        missing = [name for name in columns if name not in table.column_names]
+        if missing or table.num_rows != place.n_rows:
+            raise DamagedError(
+                f"{path}, row group {place.group}: {table.num_rows} rows where the plan says {place.n_rows}"
+                + (f", and no column {', '.join(missing)}" if missing else "")
+            )
+        return table
+
+    def _use_threads(self) -> bool:
+        """Workers of a loader are the threads themselves."""
+        return self.use_threads and multiprocessing.parent_process() is None
+
+    def _file(self, path: Path, place: Place) -> pq.ParquetFile:
+        file = self._open.get(path)
+        if file is None:
+            file = pq.ParquetFile(path, page_checksum_verification=self.checksums)
+            check_footer(path, file.metadata.metadata, place.plan, place.fingerprint, place.shard)
+            self._open[path] = file
+            # Each holds a footer in memory and a file descriptor.
+            while len(self._open) > 64:
+                self._open.popitem(last=False)
+        self._open.move_to_end(path)
+        return file
+
+
+class Cache:
+    """Row groups that were decoded last, within a number of bytes; the latest is always kept."""
+
+    def __init__(self, read: Callable[[Place], RowGroup], n_bytes: int) -> None:
+        self._read = read
+        self._most = n_bytes
+        self._held: OrderedDict[int, RowGroup] = OrderedDict()
+        self._n_bytes = 0
+        #: Row groups decoded so far: what reading in another order would cost shows here.
+        self.n_decoded = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was decoded does not travel to another process."""
+        return {**self.__dict__, "_held": OrderedDict(), "_n_bytes": 0}
+
+    def get(self, number: int, place: Place) -> RowGroup:
+        """The row group with that number in the set."""
+        group = self._held.get(number)
+        if group is not None:
+            self._held.move_to_end(number)
+            return group
+        group = self._read(place)
+        self.n_decoded += 1
+        self._held[number] = group
+        self._n_bytes += group.n_bytes
+        while self._n_bytes > self._most and len(self._held) > 1:
+            self._n_bytes -= self._held.popitem(last=False)[1].n_bytes
+        return group
+
+
+def _check(path: Path, place: Place, lists: Mapping[str, tuple[Array, Array]]) -> None:
+    """What a trainer would trip over: lengths, ids past the vocabulary, and numbers that are none."""
+    where = f"{path}, row group {place.group}"
+    n_targets = np.diff(lists["input_ids"][1]) - 1
+    if (n_targets < 1).any() or (n_targets > place.plan.sequences.seq_len).any():
+        raise DamagedError(f"{where}: a sequence of {n_targets.min() + 1} to {n_targets.max() + 1} ids")
+    draws = np.diff(lists["sampled_ids"][1]) if "sampled_ids" in lists else n_targets
+    expected = {
+        "topk_ids": n_targets * place.plan.signals.top_k,
+        "topk_logprobs": n_targets * place.plan.signals.top_k,
+        "sampled_ids": draws,
+        "sampled_counts": draws,
+        "sample_offsets": n_targets + 1,
+    }
+    for name, (values, offsets) in lists.items():
+        if name not in ("input_ids", "doc_starts", "doc_indices"):
+            lengths = np.diff(offsets)
+            wrong = np.flatnonzero(lengths != expected.get(name, n_targets))
+            if len(wrong):
+                want = expected.get(name, n_targets)[wrong[0]]
+                raise DamagedError(f"{where}, row {wrong[0]}: {name} has {lengths[wrong[0]]} items, expected {want}")
+        _check_values(where, name, values, place.plan)
+
+
+def _check_values(where: str, name: str, values: Array, plan: Plan) -> None:
+    if not len(values):
+        return
+    if name in ("input_ids", "topk_ids", "sampled_ids"):
+        # Ids of the text may be past the labelled vocabulary only where nothing was labelled of them.
+        if int(values.max()) >= plan.vocab_size:
+            raise DamagedError(f"{where}: {name} has id {values.max()}, the vocabulary {plan.vocab_size} ids")
+    elif name in ("topk_logprobs", "target_logprob"):
+        if not values.max() <= _MOST_NATS:
+            raise DamagedError(f"{where}: {name} goes up to {values.max()}, expected nats of at most 0")
+    elif name == "tail_mass" and not (values.min() >= 0.0 and values.max() <= 1.0 + _MOST_NATS):
+        raise DamagedError(f"{where}: tail_mass is {values.min()} to {values.max()}, expected a share in [0, 1]")

@@ -1,0 +1,347 @@
+"""Token files, and the sequences that a plan cuts them into; nothing is copied but the sequence asked for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .columns import Array
+from .errors import DamagedError, MismatchError
+from .plan import Plan, read_json
+from .row import Row
+
+_MAGIC = b"MMIDIDX\0\0"
+#: Megatron's codes of integer types; 6 and 7 are floats.
+_OF_CODE: dict[int, type[np.integer[Any]]] = {
+    1: np.uint8,
+    2: np.int8,
+    3: np.int16,
+    4: np.int32,
+    5: np.int64,
+    8: np.uint16,
+}
+_OF_NAME = {"u8": np.uint8, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "u16": np.uint16}
+_OF_NAME |= {"u32": np.uint32}
+#: llm.c's magic and version, by the type of the ids that follow its header of 1024 bytes.
+_LLM_C = {(20240520, 1): np.uint16, (20240801, 7): np.uint32}
+#: Sequences that an order of reading keeps together: neighbours are neighbours on disk.
+_BLOCK = 64
+
+
+class TokenCorpus:
+    """Token files of a corpus, read by position: Megatron's (with `corpus.json` beside them or without), and the
+    raw files of nanoGPT, NumPy and llm.c. Parquet has no place by position: `saltworks tokenize` it.
+
+    Parameters
+    ----------
+    path
+        A directory with `tokens.bin` and `tokens.idx`, a Megatron prefix or either of its files, or a raw file.
+    dtype
+        Of a file without a header: `u16` (the default), `i32`, `u32`, `i64`.
+    eod, eod_position
+        Of a raw file: the id between documents, and whether it stands at the `front` or the `back` (the default)
+        of each. Without it the file is one document.
+
+    Attributes
+    ----------
+    tokens : [n_tokens] integers, on disk
+    document_starts : [n_documents + 1] int64
+        Where documents start, and the number of tokens.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        dtype: str | None = None,
+        eod: int | None = None,
+        eod_position: str | None = None,
+    ) -> None:
+        self.path = Path(fspath(path))
+        bin_path, idx_path = _megatron_pair(self.path)
+        if bin_path.is_file() and idx_path.is_file():
+            if dtype is not None or eod is not None:
+                raise MismatchError(f"{idx_path} says dtype and documents itself: leave out dtype and eod")
+            self.tokens, self.document_starts = _open_megatron(bin_path, idx_path)
+        else:
+            _refuse_what_is_no_raw_file(self.path, bin_path, idx_path)
+            self.tokens = _open_raw(self.path, dtype)
+            self.document_starts = _split(self.tokens, eod, eod_position or "back")
+        json = bin_path.with_name("corpus.json")
+        self._json = read_json(json) if bin_path.is_file() and json.is_file() and bin_path.stem == "tokens" else None
+        self._check_json(json)
+
+    def _check_json(self, path: Path) -> None:
+        for name, ours in [("n_tokens", self.n_tokens), ("n_documents", self.n_documents)]:
+            if self._json is not None and self._json.get(name) != ours:
+                raise DamagedError(f"{path} says {name} {self._json.get(name)}, the token files have {ours}")
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the whole corpus."""
+        return len(self.tokens)
+
+    @property
+    def n_documents(self) -> int:
+        """Documents of the whole corpus."""
+        return len(self.document_starts) - 1
+
+    @property
+    def tokenizer_fingerprint(self) -> str | None:
+        """Of the tokenizer that made it, where `corpus.json` says so."""
+        return None if self._json is None else self._json.get("tokenizer_fingerprint")
+
+    def sequences(self, seq_len: int, packing: str = "concat", sequence_bos: int | None = None) -> SequenceView:
+        """The corpus cut into sequences of at most `seq_len` predicted positions.
+
+        Parameters
+        ----------
+        seq_len
+            T.
+        packing
+            `concat` or `document`.
+        sequence_bos
+            An id to put in front of every sequence.
+        """
+        return SequenceView(self, seq_len, packing, sequence_bos)
+
+    def sequences_of(self, plan: Plan) -> SequenceView:
+        """The sequences as a plan cuts them: `seq_id` is the number of a sequence in this view.
+
+        Raises
+        ------
+        MismatchError
+            The plan is of another corpus.
+        """
+        raw, cut = plan.raw["corpus"], plan.sequences
+        ours = {"n_tokens": self.n_tokens, "n_documents": self.n_documents}
+        fields: list[tuple[str, Any, Any]] = [(name, raw[name], value) for name, value in ours.items()]
+        if self.tokenizer_fingerprint is not None and plan.tokenizer_fingerprint is not None:
+            fields.append(("tokenizer", plan.tokenizer_fingerprint, self.tokenizer_fingerprint))
+        for name, expected, got in fields:
+            if expected != got:
+                raise MismatchError(f"{plan.path} is of a corpus with {name} {expected}, {self.path} has {got}")
+        view = self.sequences(cut.seq_len, cut.packing, cut.sequence_bos)
+        if len(view) != cut.n_total:
+            raise MismatchError(f"{plan.path} has {cut.n_total} sequences, {self.path} is cut into {len(view)}")
+        return view
+
+
+class SequenceView:
+    """Sequences of a corpus by number; the same arithmetic as the program's.
+
+    With N tokens, `concat` has tokens [iT, iT + T] in sequence i, so neighbours share a token and no target is
+    lost; `document` the same within each document. With a sequence BOS: that id, then tokens [iT, iT + T).
+    """
+
+    def __init__(self, corpus: TokenCorpus, seq_len: int, packing: str, sequence_bos: int | None) -> None:
+        if seq_len < 1:
+            raise ValueError(f"seq_len is {seq_len}, expected at least 1")
+        if packing not in ("concat", "document"):
+            raise ValueError(f"packing is {packing!r}, expected 'concat' or 'document'")
+        self.corpus = corpus
+        self.seq_len = seq_len
+        self.packing = packing
+        self.sequence_bos = sequence_bos
+        self._n_shared = int(sequence_bos is None)
+        #: The `seq_id`s that are here, ascending; None: all.
+        self._kept: npt.NDArray[np.int64] | None = None
+
+    @cached_property
+    def _sequences_before(self) -> npt.NDArray[np.int64]:
+        """[n_documents + 1]: sequences before each document, `document` packing."""
+        n_targets = np.maximum(np.diff(self.corpus.document_starts) - self._n_shared, 0)
+        return np.concatenate([[0], (-(-n_targets // self.seq_len)).cumsum()]).astype(np.int64)
+
+    @property
+    def n_total(self) -> int:
+        """Sequences of the whole corpus."""
+        if self.packing == "document":
+            return int(self._sequences_before[-1])
+        return -(-max(self.corpus.n_tokens - self._n_shared, 0) // self.seq_len)
+
+    def __len__(self) -> int:
+        """Sequences that are here."""
+        return self.n_total if self._kept is None else len(self._kept)
+
+    @property
+    def seq_ids(self) -> npt.NDArray[np.uint64]:
+        """[n] uint64: the number of each."""
+        kept = np.arange(self.n_total) if self._kept is None else self._kept
+        return kept.astype(np.uint64)
+
+    @property
+    def group_sizes(self) -> npt.NDArray[np.int64]:
+        """[blocks] int64: neighbours that an order of reading keeps together."""
+        n = len(self)
+        return np.diff(np.append(np.arange(0, n, _BLOCK), n)).astype(np.int64)
+
+    @property
+    def is_shuffled(self) -> bool:
+        """They lie in the order of the corpus."""
+        return False
+
+    def without(self, seq_ids: npt.ArrayLike) -> SequenceView:
+        """The same view without some sequences, as those that stage 1 has seen."""
+        left_out = np.asarray(seq_ids).astype(np.int64)
+        view = copy.copy(self)
+        view._kept = np.setdiff1d(self.seq_ids.astype(np.int64), left_out)
+        return view
+
+    def __getitem__(self, i: int) -> Row:
+        """The sequence at place i as a row without signals."""
+        n = len(self)
+        if not -n <= i < n:
+            raise IndexError(f"sequence {i} of {n} in {self.corpus.path}")
+        return self.by_seq_id(i % n if self._kept is None else int(self._kept[i]))
+
+    def __iter__(self) -> Iterator[Row]:
+        """Sequences by rising number."""
+        return (self[i] for i in range(len(self)))
+
+    def by_seq_id(self, seq_id: int) -> Row:
+        """The sequence of that number, kept here or not."""
+        if not 0 <= seq_id < self.n_total:
+            raise KeyError(f"sequence {seq_id} of {self.n_total}")
+        span = self._span(seq_id)
+        ids = np.asarray(self.corpus.tokens[span.start : span.end]).astype(np.uint32)
+        if self.sequence_bos is not None:
+            ids = np.concatenate([np.array([self.sequence_bos], np.uint32), ids])
+        starts, indices = self._documents(span)
+        return Row(seq_id=seq_id, input_ids=ids, doc_starts=starts, doc_indices=indices)
+
+    def _span(self, seq_id: int) -> _Span:
+        first, last, document, chunk = 0, self.corpus.n_tokens, None, seq_id
+        if self.packing == "document":
+            document = int(np.searchsorted(self._sequences_before, seq_id, side="right")) - 1
+            first, last = (int(start) for start in self.corpus.document_starts[document : document + 2])
+            chunk = seq_id - int(self._sequences_before[document])
+        start = first + chunk * self.seq_len
+        return _Span(start, min(last, start + self.seq_len + self._n_shared), document)
+
+    def _documents(self, span: _Span) -> tuple[Array, Array]:
+        if span.document is not None:
+            return np.zeros(1, np.uint32), np.array([span.document], np.uint64)
+        starts = self.corpus.document_starts[:-1]
+        low, high = np.searchsorted(starts, [span.start + 1, span.end])
+        # Empty documents start where the next one does, and are not listed.
+        later = np.unique(starts[low:high])
+        at = np.concatenate([[span.start], later])
+        indices = np.searchsorted(starts, at, side="right") - 1
+        offsets = at - span.start + (1 - self._n_shared)
+        offsets[0] = 0
+        return offsets.astype(np.uint32), indices.astype(np.uint64)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Tokens `start` to `end` of the corpus, of one document or of any."""
+
+    start: int
+    end: int
+    document: int | None
+
+
+def _megatron_pair(path: Path) -> tuple[Path, Path]:
+    prefix = path / "tokens" if path.is_dir() else path
+    name = prefix.name.removesuffix(".bin").removesuffix(".idx")
+    return prefix.with_name(f"{name}.bin"), prefix.with_name(f"{name}.idx")
+
+
+def _refuse_what_is_no_raw_file(path: Path, bin_path: Path, idx_path: Path) -> None:
+    if path.is_dir():
+        if any(path.glob("*.parquet")):
+            raise MismatchError(f"{path} holds Parquet, which has no place by position: saltworks tokenize it")
+        raise FileNotFoundError(f"{path} has no tokens.bin and tokens.idx: give a directory of saltworks tokenize")
+    if path.suffix == ".parquet":
+        raise MismatchError(f"{path} is Parquet, which has no place by position: saltworks tokenize it")
+    if idx_path.is_file() or (bin_path.is_file() and not path.is_file()):
+        there, missing = (bin_path, idx_path) if bin_path.is_file() else (idx_path, bin_path)
+        raise FileNotFoundError(f"{there} needs {missing.name} beside it, which is not there")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there")
+
+
+def _open_megatron(bin_path: Path, idx_path: Path) -> tuple[Array, npt.NDArray[np.int64]]:
+    dtype, lengths, pointers, documents = _read_idx(idx_path)
+    width = np.dtype(dtype).itemsize
+    n_bytes = bin_path.stat().st_size
+    ends = lengths.cumsum(dtype=np.int64) * width
+    if (lengths < 0).any() or not np.array_equal(pointers, ends - lengths.astype(np.int64) * width):
+        raise DamagedError(f"{idx_path}: its sequences do not follow one another: make the token files again")
+    if (int(ends[-1]) if len(ends) else 0) != n_bytes:
+        raise DamagedError(
+            f"{idx_path}: its sequences end at byte {ends[-1] if len(ends) else 0} of the .bin, which has {n_bytes}: "
+            "give the two that were written together, or fetch them again"
+        )
+    if documents[0] != 0 or documents[-1] != len(lengths) or (np.diff(documents) < 0).any():
+        raise DamagedError(f"{idx_path}: its document entries do not rise from 0 to {len(lengths)}")
+    boundaries = np.concatenate([[0], lengths.cumsum(dtype=np.int64)])
+    return _map(bin_path, dtype, 0, n_bytes // width), boundaries[documents].astype(np.int64)
+
+
+def _read_idx(path: Path) -> tuple[Any, Array, Array, Array]:
+    content = path.read_bytes()
+    if not content.startswith(_MAGIC) or len(content) < 34:
+        raise DamagedError(f"{path} is no index of Megatron (MMIDIDX): give the .idx that was written with the .bin")
+    version = int(np.frombuffer(content, "<u8", 1, 9)[0])
+    n_sequences, n_entries = (int(n) for n in np.frombuffer(content, "<u8", 2, 18))
+    if version != 1 or content[17] not in _OF_CODE:
+        raise DamagedError(f"{path}: version {version} and type {content[17]}, expected 1 and a type of integers")
+    expected = 34 + 12 * n_sequences + 8 * n_entries
+    # Multimodal data sets have a mode for each sequence behind the tables: of text all are 0.
+    modes = content[expected:]
+    if n_entries < 1 or len(content) < expected or len(modes) not in (0, n_sequences) or any(modes):
+        raise DamagedError(f"{path} has {len(content)} bytes, its tables of text take {expected}: fetch it again")
+    lengths = np.frombuffer(content, "<i4", n_sequences, 34)
+    pointers = np.frombuffer(content, "<i8", n_sequences, 34 + 4 * n_sequences)
+    return _OF_CODE[content[17]], lengths, pointers, np.frombuffer(content, "<i8", n_entries, 34 + 12 * n_sequences)
+
+
+def _open_raw(path: Path, dtype: str | None) -> Array:
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if head.startswith(b"\x93NUMPY"):
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+            raise DamagedError(f"{path} is an array {array.shape} of {array.dtype}, expected [n_tokens] integers")
+        return array
+    header = np.frombuffer(head, "<i4", 3) if len(head) == 1024 else np.zeros(3, np.int32)
+    llm_c = _LLM_C.get((int(header[0]), int(header[1])))
+    if llm_c is not None:
+        n_bytes = 1024 + int(header[2]) * np.dtype(llm_c).itemsize
+        if path.stat().st_size != n_bytes:
+            raise DamagedError(f"{path}: its header says {n_bytes} bytes, it has {path.stat().st_size}")
+        return _map(path, llm_c, 1024, int(header[2]))
+    if dtype is not None and dtype not in _OF_NAME:
+        raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(_OF_NAME)}")
+    of_ids = _OF_NAME[dtype or "u16"]
+    n_tokens, left = divmod(path.stat().st_size, np.dtype(of_ids).itemsize)
+    if left:
+        raise DamagedError(f"{path}: {path.stat().st_size} bytes are no whole number of {dtype or 'u16'} ids")
+    return _map(path, of_ids, 0, n_tokens)
+
+
+def _map(path: Path, dtype: Any, offset: int, n_tokens: int) -> Array:
+    if n_tokens == 0:
+        return np.empty(0, dtype)
+    return np.memmap(path, np.dtype(dtype).newbyteorder("<"), "r", offset, (n_tokens,))
+
+
+def _split(tokens: Array, eod: int | None, position: str) -> npt.NDArray[np.int64]:
+    if position not in ("front", "back"):
+        raise ValueError(f"eod_position is {position!r}, expected 'front' or 'back'")
+    if not len(tokens):
+        return np.zeros(1, np.int64)
+    found = np.empty(0, np.int64) if eod is None else np.flatnonzero(tokens == eod)
+    starts = found if position == "front" else found + 1
+    inside = starts[(starts > 0) & (starts < len(tokens))]
+    return np.concatenate([[0], inside, [len(tokens)]]).astype(np.int64)

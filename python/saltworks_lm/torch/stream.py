@@ -1,0 +1,210 @@
+"""Batches in the one order, resumable from one position."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ..errors import DamagedError, MismatchError
+from ..order import Order, Readers, State
+from .collate import Batch, hf
+from .source import Source, order_of
+
+
+class LabelStream(IterableDataset[Batch]):
+    """Batches of one rank, every sequence once an epoch over all ranks and workers.
+
+    Give it to a `DataLoader` or torchdata's `StatefulDataLoader` with `batch_size=None`: it makes the batches, and
+    each worker its own. Its state is one position of the global order, so a run may go on with another number of
+    ranks and workers:
+
+    - with any loader: count the steps that were trained on, keep `stream.state_after(n_steps)`, and give it to
+      `load_state_dict` of a new stream;
+    - with a `StatefulDataLoader`: keep the loader's own `state_dict()`; it asks for the same number of workers.
+
+    What is left of an epoch and is less than a step of all ranks is not read, so that all have as many steps.
+
+    Parameters
+    ----------
+    source
+        `Labels`, `JoinedLabels` or the sequences of a `TokenCorpus`.
+    batch_size
+        Sequences a batch, of this rank.
+    collate
+        Rows to a batch: `hf`, `titan`, `megatron`, a `functools.partial` of them, or your own.
+    seed
+        Of the order.
+    rank, world_size
+        None: of `torch.distributed` where it runs, else of torchrun's environment, else one rank.
+    n_epochs
+        Epochs that one pass goes through, from where the state is; None: without end. Workers are copies: their
+        progress does not come back, so a second pass over a loader with workers begins where the first did, unless
+        `load_state_dict` or `set_epoch` was called.
+
+    Examples
+    --------
+    >>> stream = LabelStream(Labels("labels", groups=["topk"]), batch_size=8)
+    >>> for batch in DataLoader(stream, batch_size=None, num_workers=2):
+    ...     batch["input_ids"].shape, batch["topk_ids"].shape
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        collate: Callable[[Sequence[Any]], Any] = hf,
+        *,
+        seed: int = 0,
+        rank: int | None = None,
+        world_size: int | None = None,
+        n_epochs: int | None = 1,
+    ) -> None:
+        if n_epochs is not None and n_epochs < 1:
+            raise ValueError(f"n_epochs is {n_epochs}, expected at least 1, or None for no end")
+        of_torch = _ranks()
+        self.source = source
+        self.collate = collate
+        self.n_epochs = n_epochs
+        self.readers = Readers(
+            batch_size,
+            of_torch[0] if rank is None else rank,
+            of_torch[1] if world_size is None else world_size,
+        )
+        # Refuses a source that is too small, before the first step.
+        self.readers.steps(len(source), State(seed))
+        self._start = State(seed)
+        self._now: dict[str, int] = self._as_dict(self._start)
+        self._orders: dict[int, Order] = {}
+
+    @property
+    def n_steps(self) -> int:
+        """Steps from the state that was loaded to the end of its epoch; the same for all ranks."""
+        return self.readers.n_steps(len(self.source), self._start.position)
+
+    def __len__(self) -> int:
+        """Batches of one pass."""
+        if self.n_epochs is None:
+            raise TypeError("a stream without end has no length: set n_epochs")
+        left = self.readers.n_steps(len(self.source), self._now["position"])
+        # An epoch of which nothing is left is not one of those gone through.
+        n_whole = self.n_epochs - 1 if left else self.n_epochs
+        return left + n_whole * self.readers.n_steps(len(self.source))
+
+    def require(self, n_steps: int) -> None:
+        """Refuses, before the first step, a source that has fewer in its one epoch.
+
+        Raises
+        ------
+        MismatchError
+            With the number of sequences that are missing.
+        """
+        if self.n_steps < n_steps:
+            needed = n_steps * self.readers.step_size
+            there = len(self.source) - self._start.position
+            raise MismatchError(
+                f"{n_steps} steps of {self.readers.step_size} sequences take {needed}, {there} are left: "
+                f"{needed - there} are missing (label more, or train stage 1 for {self.n_steps} steps)"
+            )
+
+    def state_after(self, n_steps: int) -> dict[str, int]:
+        """The state once so many steps from the loaded one are done, whoever prefetched more."""
+        if n_steps == 0:
+            return self._as_dict(self._start)
+        epoch, position = self._start.epoch, self._start.position
+        n, step, left = len(self.source), self.readers.step_size, self.n_steps
+        if n_steps > left:
+            whole, n_steps = divmod(n_steps - left - 1, n // step)
+            epoch, position, n_steps = epoch + 1 + whole, 0, n_steps + 1
+        return self._as_dict(State(self._start.seed, epoch, position + n_steps * step))
+
+    def state_dict(self) -> dict[str, int]:
+        """`seed`, `epoch`, `position`: what has been read here. In a worker it says whose, for its loader."""
+        return dict(self._now)
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on from a state, whatever the number of ranks and workers that it is of.
+
+        Raises
+        ------
+        MismatchError
+            It is no state, or that of one worker among another number.
+        """
+        missing = [name for name in ("seed", "epoch", "position") if not isinstance(state.get(name), int)]
+        if missing or state["epoch"] < 0 or not 0 <= state["position"] <= len(self.source):
+            raise MismatchError(
+                f"{state} is no state of a stream over {len(self.source)} sequences: expected seed, epoch and position"
+            )
+        if "n_workers" in state and state["n_workers"] != _worker()[1]:
+            raise MismatchError(
+                f"this is the state of one of {state['n_workers']} workers, here are {_worker()[1]}: "
+                "keep stream.state_after(n_steps), which any number of workers takes"
+            )
+        self._start = State(state["seed"], state["epoch"], state["position"])
+        self._now = dict(state)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Goes to the start of an epoch."""
+        self.load_state_dict(self._as_dict(State(self._start.seed, epoch)))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches of this rank, or in a worker of this worker."""
+        worker, n_workers = _worker()
+        # A worker's own state is where its next step begins, not where the deal among workers did.
+        begun = "n_workers" in self._now
+        start = State(self._now["seed"], self._now["epoch"], self._now["position"])
+        readers = replace(self.readers, worker=worker, n_workers=n_workers)
+        last_epoch = self._last_epoch(start)
+        steps = self._own_steps(readers, start) if begun else readers.steps(len(self.source), start)
+        step = next(steps)
+        while last_epoch is None or step.epoch <= last_epoch:
+            batch = self._batch(readers, step)
+            done, step = step, next(steps)
+            # As the state is asked for after the batch was given, it is of what comes next.
+            self._now = self._as_dict(step if n_workers > 1 else readers.after(done))
+            if n_workers > 1:
+                self._now |= {"worker": worker, "n_workers": n_workers}
+            yield batch
+        self._now = self._as_dict(State(start.seed, step.epoch))
+
+    def _own_steps(self, readers: Readers, start: State) -> Iterator[State]:
+        """The steps of a worker that goes on: its next one, then every W-th."""
+        return replace(readers, worker=0).steps(len(self.source), start)
+
+    def _last_epoch(self, start: State) -> int | None:
+        if self.n_epochs is None:
+            return None
+        is_over = self.readers.n_steps(len(self.source), start.position) == 0
+        return start.epoch + self.n_epochs - (0 if is_over else 1)
+
+    def _batch(self, readers: Readers, step: State) -> Batch:
+        if step.epoch not in self._orders:
+            self._orders = {step.epoch: order_of(self.source, step.seed, step.epoch)}
+        try:
+            rows = self._orders[step.epoch].rows(*readers.span(step))
+            batch: Batch = self.collate([self.source[row] for row in rows.tolist()])
+        except DamagedError as error:
+            raise DamagedError(
+                f"{error}; reading stopped there: what is before {self._as_dict(step)} was read, and "
+                "load_state_dict of that goes on once the file is whole"
+            ) from error
+        return batch
+
+    @staticmethod
+    def _as_dict(state: State) -> dict[str, int]:
+        return {"seed": state.seed, "epoch": state.epoch, "position": state.position}
+
+
+def _ranks() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def _worker() -> tuple[int, int]:
+    info = get_worker_info()
+    return (0, 1) if info is None else (info.id, info.num_workers)

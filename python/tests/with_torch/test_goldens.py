@@ -1,0 +1,105 @@
+"""Losses and gradients against fixtures/losses.json, which saltworks-train is held to as well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from saltworks_lm.losses import (
+    Draws,
+    Head,
+    Kd,
+    KdPolicy,
+    Stats,
+    TopK,
+    draws_targets,
+    head_loss,
+    min_entropy,
+    topk_targets,
+)
+
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[3] / "fixtures" / "losses.json").read_text())
+#: f32 against the reference in f64: absolute up to 1, relative past it.
+TOLERANCE = 1e-5
+POSITIONS: list[dict[str, Any]] = GOLDEN["positions"]
+K = 3
+
+
+def name_of(case: dict[str, Any]) -> str:
+    return f"{case['loss']}-{case['tau']:g}-{case['temperature_mode']}-{case['gate']}-{case['omega']:g}"
+
+
+def lists(key: str, missing: float, width: int) -> list[list[float]]:
+    """One list a position; what is not there, and null, is ``missing``."""
+    rows = [[] if p["labels"] is None else p["labels"][key] for p in POSITIONS]
+    return [row + [missing] * (width - len(row)) for row in rows]
+
+
+def numbers(key: str) -> list[float]:
+    return [0 if p["labels"] is None else p["labels"][key] for p in POSITIONS]
+
+
+def kd_of(case: dict[str, Any]) -> Kd | None:
+    if case["loss"] is None:
+        return None
+    names = ("loss", "tau", "temperature_mode", "gate", "gate_k", "gate_fraction")
+    policy = KdPolicy(*(case[name] for name in names))
+    stats = Stats(*(torch.tensor(numbers(name)) for name in ("target_logprob", "target_rank", "entropy")))
+    is_counted = torch.tensor([p["labels"] is not None and p["weight"] > 0 for p in POSITIONS])
+    least = min_entropy(stats.entropy[is_counted], policy.gate_fraction)
+    if policy.loss == "sampled":
+        ids = torch.tensor(lists("sampled_ids", -1, K), dtype=torch.int64)
+        counts = torch.tensor(lists("sampled_counts", 0, K), dtype=torch.int64)
+        return draws_targets(policy, Draws(ids, counts), case["omega"], stats, least)
+    stored = [[float("-inf") if x is None else x for x in row] for row in lists("topk_logprobs", float("-inf"), K)]
+    topk = TopK(
+        torch.tensor(lists("topk_ids", -1, K), dtype=torch.int64),
+        torch.tensor(stored),
+        torch.tensor(numbers("tail_mass")),
+        torch.tensor(numbers("log_partition")) if policy.tau != 1.0 else None,
+    )
+    return topk_targets(policy, topk, case["omega"], stats, least)
+
+
+def tensor(values: list[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def assert_near(got: Tensor, expected: Tensor) -> None:
+    error = (got.double().flatten() - expected).abs() / expected.abs().clamp_min(1.0)
+    assert error.max() <= TOLERANCE, error.max()
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=name_of)
+def test_losses_and_gradients_are_those_of_the_file_that_the_trainer_is_held_to(case: dict[str, Any]) -> None:
+    hidden = torch.tensor([p["hidden"] for p in POSITIONS]).requires_grad_()
+    rows = torch.tensor(GOLDEN["weight"]).reshape(GOLDEN["n_ids"], GOLDEN["d_model"]).requires_grad_()
+    target = torch.tensor([p["target"] for p in POSITIONS])
+    weight = torch.tensor([p["weight"] for p in POSITIONS])
+    kd, expected = kd_of(case), case["expected"]
+    out = head_loss(hidden, Head.of_weight(rows), target, kd=kd, weight=weight, piece=4)
+    assert_near(out.loss.detach(), tensor([expected["loss"]]))
+    assert_near((weight * out.ce).sum() / weight.sum(), tensor([expected["ce"]]))
+    assert float(weight.sum()) == expected["n"]
+    taught = weight * (out.omega > 0)
+    assert float(taught.sum()) == expected["n_kd"]
+    if expected["kd"] is not None:
+        assert_near((taught * out.kd).sum() / taught.sum(), tensor([expected["kd"]]))
+    dhidden, dweight = torch.autograd.grad(out.loss, (hidden, rows))
+    assert_near(dhidden, tensor(expected["dhidden"]))
+    assert_near(dweight, tensor(expected["dweight"]))
+
+
+def test_the_file_has_every_loss_at_every_tempering_and_what_is_hard_about_labels() -> None:
+    kinds = {(c["loss"], c["tau"], c["temperature_mode"]) for c in GOLDEN["cases"]}
+    assert len(kinds) == 4 * 3 + 1
+    labels = [p["labels"] for p in POSITIONS if p["labels"] is not None]
+    masses = [sum(torch.tensor([x for x in row["topk_logprobs"] if x is not None]).exp()) for row in labels]
+    assert any(mass + row["tail_mass"] > 1.001 for mass, row in zip(masses, labels, strict=True))
+    assert any(row["tail_mass"] == 0.0 for row in labels)
+    assert any(None in row["topk_logprobs"] for row in labels)

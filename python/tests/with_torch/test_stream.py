@@ -1,0 +1,185 @@
+"""The stream: one order over ranks, workers and loaders, resumed anywhere, equal steps."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+import saltworks_lm as sl
+from saltworks_lm import Labels, TokenCorpus
+from saltworks_lm.order import Order
+from saltworks_lm.torch import LabelStream
+
+B = 4
+
+
+def ids_of(batches) -> list[int]:
+    return [int(seq_id) for batch in batches for seq_id in batch["seq_ids"]]
+
+
+@pytest.fixture(scope="module")
+def labels(made: Path) -> Labels:
+    return Labels(made / "labels", groups=["topk"])
+
+
+@pytest.fixture(scope="module")
+def wanted(labels: Labels) -> list[int]:
+    """All sequences in the order of seed 1."""
+    return labels.seq_ids[Order(labels.group_sizes, 1).rows(0, len(labels))].tolist()
+
+
+def loader_of(stream: LabelStream, workers: int, kind=DataLoader):
+    return kind(stream, batch_size=None, num_workers=workers)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_ranks_and_workers_read_the_one_order(labels: Labels, wanted: list[int], ranks: int, workers: int) -> None:
+    of_ranks = []
+    for rank in range(ranks):
+        stream = LabelStream(labels, B, seed=1, rank=rank, world_size=ranks)
+        assert len(stream) == stream.n_steps == len(labels) // (B * ranks)
+        batches = [ids_of([batch]) for batch in loader_of(stream, workers)]
+        assert len(batches) == stream.n_steps
+        of_ranks.append(batches)
+    assert len({len(batches) for batches in of_ranks}) == 1
+    seen = [seq_id for step in zip(*of_ranks, strict=True) for batch in step for seq_id in batch]
+    assert seen == wanted[: len(seen)]
+
+
+def test_it_stops_and_goes_on_with_other_ranks_and_workers(labels: Labels, wanted: list[int]) -> None:
+    rng = random.Random(2)
+    state, seen = {"seed": 1, "epoch": 0, "position": 0}, []
+    while (ranks := rng.choice([1, 2, 3])) and len(labels) - state["position"] >= B * ranks:
+        streams = [LabelStream(labels, B, rank=rank, world_size=ranks) for rank in range(ranks)]
+        for stream in streams:
+            stream.load_state_dict(state)
+        n_steps = rng.randint(1, min(streams[0].n_steps, 12))
+        workers = rng.choice([0, 0, 1, 2])
+        of_ranks = []
+        for stream in streams:
+            batches = iter(loader_of(stream, workers))
+            of_ranks.append([ids_of([next(batches)]) for _ in range(n_steps)])
+        seen += [seq_id for step in zip(*of_ranks, strict=True) for batch in step for seq_id in batch]
+        state = streams[0].state_after(n_steps)
+        assert state == {"seed": 1, "epoch": 0, "position": len(seen)}
+    assert seen == wanted[: len(seen)]
+    assert len(seen) > len(labels) - 3 * B
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+@pytest.mark.parametrize("n_done", [0, 1, 5, 6])
+def test_a_stateful_data_loader_goes_on_where_it_was(
+    labels: Labels, wanted: list[int], workers: int, n_done: int
+) -> None:
+    loader = loader_of(LabelStream(labels, B, seed=1), workers, StatefulDataLoader)
+    batches = iter(loader)
+    first = ids_of(next(batches) for _ in range(n_done))
+    state = json.loads(json.dumps(loader.state_dict())) if workers == 0 else loader.state_dict()
+    again = LabelStream(labels, B, seed=1)
+    resumed = loader_of(again, workers, StatefulDataLoader)
+    resumed.load_state_dict(state)
+    seen = first + ids_of(resumed)
+    assert seen == wanted[: len(seen)]
+    assert len(seen) == len(labels) // B * B
+
+
+def test_going_on_reads_nothing_again(made: Path) -> None:
+    whole = Labels(made / "labels", groups=["topk"])
+    stream = LabelStream(whole, B, seed=1)
+    list(stream)
+    assert whole.n_decoded == len(whole.places)
+    late = Labels(made / "labels", groups=["topk"])
+    stream = LabelStream(late, B, seed=1)
+    stream.load_state_dict({"seed": 1, "epoch": 0, "position": stream.n_steps * B - B})
+    assert len(list(stream)) == 1
+    # One batch is of as many row groups as it has rows at most.
+    assert late.n_decoded <= B
+
+
+def test_epochs_follow_one_another(labels: Labels, wanted: list[int]) -> None:
+    stream = LabelStream(labels, B, seed=1)
+    n = stream.n_steps
+    first, second = ids_of(stream), ids_of(stream)
+    assert first == wanted[: n * B]
+    assert stream.state_dict() == {"seed": 1, "epoch": 2, "position": 0}
+    assert second != first
+    assert len(set(second)) == n * B
+    assert ids_of(LabelStream(labels, B, seed=1, n_epochs=2)) == first + second
+    both = LabelStream(labels, B, seed=1, n_epochs=2)
+    assert len(both) == 2 * n
+    assert ids_of(loader_of(both, 2)) == first + second
+    endless = iter(LabelStream(labels, B, seed=1, n_epochs=None))
+    assert ids_of(next(endless) for _ in range(2 * n + 1))[: 2 * n * B] == first + second
+    other = LabelStream(labels, B, seed=1)
+    other.set_epoch(1)
+    assert ids_of(loader_of(other, 2)) == second
+    assert other.state_after(0) == {"seed": 1, "epoch": 1, "position": 0}
+    assert other.state_after(n + 1) == {"seed": 1, "epoch": 2, "position": B}
+    assert other.state_after(3 * n) == {"seed": 1, "epoch": 3, "position": n * B}
+
+
+def test_what_crosses_from_a_worker_is_compact(labels: Labels) -> None:
+    batch = next(iter(loader_of(LabelStream(labels, B), 1)))
+    assert batch["topk_ids"].dtype == torch.int32
+    assert batch["topk_logprobs"].dtype == batch["tail_mass"].dtype == torch.float32
+
+
+def test_the_rest_of_the_tokens_is_a_stream_too(made: Path, labels: Labels) -> None:
+    view = TokenCorpus(made / "tokens").sequences_of(labels.plan).without(labels.seq_ids[:100])
+    seen = ids_of(loader_of(LabelStream(view, 2, seed=4), 2))
+    assert len(set(seen)) == len(seen) == len(view) // 2 * 2
+    assert not set(seen) & set(labels.seq_ids[:100].tolist())
+
+
+def test_a_set_that_is_too_small_is_refused_before_the_first_step(labels: Labels) -> None:
+    with pytest.raises(ValueError, match=r"are less than a step of 100 ranks at batch 8 \(800\)"):
+        LabelStream(labels, 8, rank=0, world_size=100)
+    stream = LabelStream(labels, B)
+    stream.require(stream.n_steps)
+    needed = (stream.n_steps + 3) * B - len(labels)
+    with pytest.raises(sl.MismatchError, match=f"{needed} are missing"):
+        stream.require(stream.n_steps + 3)
+
+
+def test_states_that_are_of_something_else_are_refused(labels: Labels) -> None:
+    stream = LabelStream(labels, B)
+    for wrong in [{}, {"seed": 1, "epoch": 0}, {"seed": 1, "epoch": -1, "position": 0}]:
+        with pytest.raises(sl.MismatchError, match="expected seed, epoch and position"):
+            stream.load_state_dict(wrong)
+    with pytest.raises(sl.MismatchError, match="is no state of a stream over"):
+        stream.load_state_dict({"seed": 1, "epoch": 0, "position": len(labels) + 1})
+    with pytest.raises(sl.MismatchError, match="one of 2 workers, here are 1"):
+        stream.load_state_dict({"seed": 1, "epoch": 0, "position": 0, "worker": 1, "n_workers": 2})
+    with pytest.raises(ValueError, match="n_epochs is 0"):
+        LabelStream(labels, B, n_epochs=0)
+    with pytest.raises(TypeError, match="without end"):
+        len(LabelStream(labels, B, n_epochs=None))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_shard_is_named_with_the_position_to_go_on_from(made: Path, tmp_path: Path, workers: int) -> None:
+    root = shutil.copytree(made / "labels", tmp_path / "labels")
+    path = root / "positions/part-00003.parquet"
+    content = bytearray(path.read_bytes())
+    content[300:600] = bytes(300)
+    path.write_bytes(content)
+    stream = LabelStream(Labels(root, groups=["topk"]), B, seed=1)
+    seen: list[int] = []
+    batches = iter(loader_of(stream, workers))
+    with pytest.raises(sl.DamagedError, match=r"part-00003.parquet.*position': (\d+)") as damaged:
+        seen.extend(int(seq_id) for batch in batches for seq_id in batch["seq_ids"])
+    position = int(str(damaged.value).split("position': ")[1].split("}")[0])
+    assert position == len(seen)
+    path.write_bytes((made / "labels/positions/part-00003.parquet").read_bytes())
+    stream.load_state_dict({"seed": 1, "epoch": 0, "position": position})
+    seen += ids_of(stream)
+    whole = ids_of(LabelStream(Labels(made / "labels", groups=["topk"]), B, seed=1))
+    assert seen == whole

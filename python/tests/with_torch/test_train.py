@@ -1,0 +1,296 @@
+"""Runs of the trainer: against saltworks-train, resumed, on several processes, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from training import launch, lines, prepare, trainer, write_config
+
+from saltworks_lm.programs import find_program
+from saltworks_lm.train.__main__ import main
+from saltworks_lm.train.metrics import _masked_crc
+from saltworks_lm.train.order import Permutation
+
+#: Two f32 trainers with sums in another order, over a dozen steps at a high learning rate.
+BOTH_TRAINERS = 2e-5
+
+
+@pytest.fixture(scope="module")
+def start(made: Path) -> Path:
+    return prepare(made)
+
+
+def run(folder: Path, name: str, *arguments: str, processes: int = 1, **over: Any) -> Path:
+    config = write_config(folder, name, **over)
+    done = trainer("--config", str(config), *arguments, processes=processes)
+    assert done.returncode == 0, done.stderr
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("name", "over"),
+    [
+        ("baseline", {"kd__mode": "baseline"}),
+        ("sampled", {}),
+        ("tail-bucket", {"kd__loss": "tail-bucket", "kd__tau": 2.0, "kd__temperature_mode": "both"}),
+        ("linear", {"kd__loss": "drop", "kd__transition": "linear", "kd__decay_steps": 3, "kd__gate": "learnable"}),
+        ("rkd", {"kd__mode": "rkd", "kd__n_kd": None, "data__tokens": None, "kd__gate": "agreement"}),
+        ("auto", {"kd__transition": "auto", "kd__auto_margin": 4.0, "kd__gate": "entropy", "kd__loss": "renormalize"}),
+        ("masked", {"data__mask_document_borders": True, "data__label_epochs": 2, "train__seed": 5}),
+    ],
+)
+def test_both_trainers_make_the_same_steps(start: Path, name: str, over: dict[str, Any]) -> None:
+    ours = run(start, f"{name}-torch", **over)
+    config = write_config(start, f"{name}-rust", **over)
+    subprocess.run([find_program("saltworks-train"), "run", "--config", config], check=True, capture_output=True)
+    theirs = start / f"{name}-rust"
+    for kind in ("train", "valid", "stage"):
+        mine, rust = lines(ours, kind), lines(theirs, kind)
+        assert len(mine) == len(rust)
+        for a, b in zip(mine, rust, strict=True):
+            assert_same(a, b)
+
+
+def assert_same(a: Any, b: Any, key: str = "") -> None:
+    if isinstance(b, dict):
+        assert a.keys() == b.keys()
+        for name in b:
+            if name not in ("seconds", "tokens_per_s", "mfu"):
+                assert_same(a[name], b[name], name)
+    elif isinstance(b, list):
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y, key)
+    elif isinstance(b, float) and isinstance(a, float):
+        assert abs(a - b) <= BOTH_TRAINERS * max(1.0, abs(b)), (key, a, b)
+    else:
+        assert a == b, key
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return load_file(run / "final" / "model.safetensors")
+
+
+def assert_equal_weights(a: Path, b: Path, tolerance: float = 0.0) -> None:
+    ours, theirs = weights(a), weights(b)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=0.0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.fixture(scope="module")
+def whole(start: Path) -> Path:
+    """A run that nothing stopped, with dropout."""
+    return run(start, "whole", **WITH_DROPOUT)
+
+
+#: A second stage, and random numbers in every step.
+WITH_DROPOUT: dict[str, Any] = {"init": "gpt2", "data__mask_document_borders": True}
+
+
+def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(start: Path, whole: Path) -> None:
+    config = write_config(start, "killed", **WITH_DROPOUT)
+    process = launch("--config", str(config))
+    while not (start / "killed" / "checkpoints" / "step-8").is_dir():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (start / "killed" / "final").exists()
+    done = trainer("--config", str(config), "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "going on from" in done.stderr
+    assert_equal_weights(start / "killed", whole)
+    for kind in ("train", "valid", "stage"):
+        ours, theirs = lines(start / "killed", kind), lines(whole, kind)
+        assert [without_times(line) for line in ours] == [without_times(line) for line in theirs]
+
+
+def without_times(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key not in ("seconds", "tokens_per_s")}
+
+
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on(start: Path, whole: Path) -> None:
+    config = write_config(start, "stopped", checkpoint__every=0, **WITH_DROPOUT)
+    process = launch("--config", str(config))
+    while not (start / "stopped" / "metrics.jsonl").is_file() or not lines(start / "stopped"):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 75
+    assert len(list((start / "stopped" / "checkpoints").glob("step-*"))) == 1
+    done = trainer("--config", str(config), "--resume")
+    assert done.returncode == 0, done.stderr
+    assert_equal_weights(start / "stopped", whole)
+
+
+#: Sums over two processes are in another order; over a dozen steps of a high learning rate.
+TWO_PROCESSES = 5e-5
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_make_the_steps_of_one(start: Path, parallel: str) -> None:
+    over = {"kd__gate": "entropy", "data__mask_document_borders": True, "train__micro_batch_size": 2, "train__steps": 8}
+    one = run(start, "one", **over) if not (start / "one").exists() else start / "one"
+    two = run(start, f"two-{parallel}", "--parallel", parallel, processes=2, **over)
+    assert_equal_weights(one, two, TWO_PROCESSES)
+    for kind in ("train", "valid", "stage"):
+        for a, b in zip(lines(two, kind), lines(one, kind), strict=True):
+            assert_same(a, b)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(start: Path) -> None:
+    over = {"train__steps": 8, "train__micro_batch_size": 2, "checkpoint__keep_last": 9}
+    one = run(start, "alone", **over)
+    config = write_config(start, "moved", **over)
+    first = trainer("--config", str(config), "--parallel", "fsdp", processes=2)
+    assert first.returncode == 0, first.stderr
+    shutil.rmtree(start / "moved" / "final")
+    again = trainer("--config", str(config), "--resume-from", "step-4")
+    assert again.returncode == 0, again.stderr
+    assert "step-8.abandoned" in again.stderr
+    assert_equal_weights(one, start / "moved", TWO_PROCESSES)
+
+
+def test_bf16_checkpointed_activations_and_a_compiled_model_learn_too(start: Path) -> None:
+    plain = lines(run(start, "plain", train__steps=6))
+    remade = lines(run(start, "remade", train__steps=6, train__recompute=True))
+    for a, b in zip(remade, plain, strict=True):
+        assert_same(a, b)
+    narrow = lines(run(start, "bf16", "--precision", "bf16", train__steps=6))
+    assert abs(narrow[-1]["ce"] - plain[-1]["ce"]) < 0.05
+    assert narrow[-1]["ce"] != plain[-1]["ce"]
+
+
+REFUSED = [
+    ({"kd__mode": "salty"}, 2, "kd.mode is salty, expected one of baseline"),
+    ({"kd__tua": 2.0}, 2, "kd.tua is 2.0, expected one of mode"),
+    ({"branch_from": "x"}, 2, "branch_from is x, expected no such key"),
+    ({"train__memory_limit": 5}, 2, "only saltworks-train has it"),
+    ({"data__seq_len": 16}, 2, "data.seq_len is 16, expected the labels' 32"),
+    ({"kd__tau": 3.0, "kd__loss": "drop"}, 2, "kd.tau is 3.0, expected 1 or one of the labels'"),
+    ({"kd__tau": 2.0}, 2, "the temperature of the draws"),
+    ({"train__steps": 400, "kd__n_kd": 390}, 3, "are missing"),
+    ({"init": "nowhere"}, 2, "init is"),
+    ({"data__labels": "nowhere"}, 3, "data.labels"),
+    ({"train__micro_batch_size": 3}, 2, "a divisor of train.batch_size, 8"),
+]
+
+
+@pytest.mark.parametrize(("over", "code", "message"), REFUSED, ids=lambda x: str(x)[:40])
+def test_what_cannot_be_is_refused_by_key_before_the_first_step(
+    start: Path, capsys: pytest.CaptureFixture[str], over: dict[str, Any], code: int, message: str
+) -> None:
+    config = write_config(start, "refused", **over)
+    assert in_process("--config", str(config), "--device", "cpu") == code
+    said = capsys.readouterr().err
+    assert message in said, said
+    assert not (start / "refused" / "metrics.jsonl").exists()
+
+
+def in_process(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train", *arguments])
+        return main()
+
+
+def test_a_resumed_run_of_another_configuration_is_refused_by_key(
+    start: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(whole.with_suffix(".toml"))
+    given = ("--config", config, "--device", "cpu")
+    assert in_process(*given) == 2
+    assert "add --resume" in capsys.readouterr().err
+    for change, key in (("kd.omega=0.5", "kd.omega is 0.5, expected 0.7"), ("schedule.lr=1", "schedule.lr is 1.0")):
+        assert in_process(*given, "--resume", "--set", change) == 2
+        assert key in capsys.readouterr().err
+    assert in_process(*given, "--resume", "--precision", "bf16") == 2
+    assert "--precision is bf16, expected f32" in capsys.readouterr().err
+    assert in_process(*given, "--resume", "--set", "log.every=5") == 0
+
+
+def test_a_damaged_checkpoint_is_refused_and_another_named(
+    start: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(whole, start / "damaged")
+    shutil.rmtree(copy / "final")
+    (file,) = (copy / "checkpoints" / "step-12").glob("*.distcp")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    given = ("--config", str(whole.with_suffix(".toml")), "--device", "cpu", "--output", str(copy))
+    assert in_process(*given, "--resume") == 3
+    said = capsys.readouterr().err
+    assert "not as it was written" in said
+    assert "step-8" in said
+    assert in_process(*given, "--resume-from", "step-8") == 0
+    assert_equal_weights(copy, whole)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_steps_done(
+    start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(start, "diverged", schedule__lr=1e30, optimizer__grad_clip=0.0, checkpoint__every=0)
+    assert in_process("--config", str(config), "--device", "cpu") == 1
+    said = capsys.readouterr().err
+    assert "expected a finite number" in said
+    assert list((start / "diverged" / "checkpoints").glob("step-*"))
+
+
+def test_a_damaged_shard_in_the_middle_is_named_with_where_to_go_on(
+    start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = shutil.copytree(start / "labels", start / "damaged-labels")
+    for file in sorted((labels / "positions").glob("*.parquet"))[2:]:
+        content = bytearray(file.read_bytes())
+        content[40:200] = bytes(160)
+        file.write_bytes(content)
+    config = write_config(start, "shard", data__labels=str(labels), data__shuffle_row_groups=1, data__prefetch=1)
+    assert in_process("--config", str(config), "--device", "cpu") == 3
+    said = capsys.readouterr().err
+    assert "damaged-labels/positions/part-" in said
+    assert "of stage 1" in said
+
+
+def test_the_program_reads_the_runs(start: Path, whole: Path) -> None:
+    program = find_program("saltworks-train")
+    done = subprocess.run([program, "plot", whole, "--output", start / "curves"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (start / "curves.svg").stat().st_size > 1000
+    events = list(whole.glob("events.out.tfevents.*"))
+    assert events
+    tags = read_events(events[0].read_bytes())
+    assert {"train/loss", "train/kd", "valid/nll", "train/stage", "variance/soft"} <= tags
+
+
+def read_events(content: bytes) -> set[str]:
+    """Tags of all records, whose lengths and checksums are right."""
+    tags, at = set(), 0
+    while at < len(content):
+        (length,) = struct.unpack_from("<Q", content, at)
+        event = content[at + 12 : at + 12 + length]
+        assert content[at + 8 : at + 12] == _masked_crc(content[at : at + 8])
+        assert content[at + 12 + length : at + 16 + length] == _masked_crc(event)
+        tags |= {tag.decode() for tag in re.findall(rb"(?:train|valid|perf|labels|variance)/[a-z_]+", event)}
+        at += 16 + length
+    return tags
+
+
+def test_the_permutation_is_that_of_the_program() -> None:
+    # Slots of 0, 1, 2, ... as the tests of the program freeze them.
+    assert Permutation(5, 0).index_at([0, 3, 1, 2, 4]).tolist() == list(range(5))
+    slots = [899, 754, 631, 534, 148, 897, 634, 156]
+    assert Permutation(1000, 42).index_at(slots).tolist() == list(range(8))
+    assert sorted(Permutation(1000, 3).index_at(range(1000))) == list(range(1000))
+    assert Permutation(1, 3).index_at([0]).tolist() == [0]

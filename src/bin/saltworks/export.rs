@@ -1,0 +1,163 @@
+//! `saltworks export`.
+
+use crate::common::arguments::{Json, OUTPUT, Overwrite};
+use crate::common::exit::Result;
+use crate::common::print::{self, out, say};
+use indicatif::BinaryBytes;
+use saltworks::checkpoint_graph::export_checkpoint;
+use saltworks::decoder_file::{WeightsPlace, data_path};
+use saltworks::error::{Classified, Kind};
+use saltworks::onnx::decoder::{Dialect, GraphOptions, WeightFormat};
+use saltworks::pretrained::Checkpoint;
+use saltworks::storage::{StorageError, create_if_absent, resolved_path};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  saltworks export SmolLM2-135M --output model.onnx
+  saltworks export SmolLM2-135M --output model.onnx --dialect fused --weights int8 --external-data";
+
+/// Write a Hugging Face checkpoint as an ONNX model, for any program that runs one.
+///
+/// `label --teacher DIR` does this by itself. The model takes `input_ids` int64 [batch, sequence], both dynamic,
+/// and gives `logits` f32. A config.json beside it, which is written if there is none, tells the longest
+/// sequence; the checkpoint's tokenizer.json goes beside it too.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The checkpoint: a directory with config.json and *.safetensors.
+    #[arg(value_name = "DIR")]
+    checkpoint: PathBuf,
+
+    /// File for the ONNX model.
+    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
+    output: PathBuf,
+
+    /// Operators: standard (any runtime) or fused (ONNX Runtime's own: faster there, on the CPU).
+    #[arg(
+        long,
+        help_heading = "Graph",
+        value_name = "DIALECT",
+        default_value = "standard",
+        hide_possible_values = true
+    )]
+    dialect: Dialect,
+
+    /// What matrices are stored in: f32, f16 or bf16 (arithmetic is in f32 all the same), or int8 (in blocks of
+    /// 32, arithmetic too; with --dialect fused).
+    #[arg(
+        long,
+        help_heading = "Graph",
+        value_name = "TYPE",
+        default_value = "f32",
+        hide_possible_values = true
+    )]
+    weights: WeightFormat,
+
+    /// Put the weights into FILE.data beside it; needed past 2 GiB.
+    #[arg(long, help_heading = OUTPUT)]
+    external_data: bool,
+
+    #[command(flatten)]
+    overwrite: Overwrite,
+
+    #[command(flatten)]
+    json: Json,
+}
+
+/// The output is there.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is there already: choose another output, or replace it with --overwrite", path.display())]
+struct AlreadyThere {
+    path: PathBuf,
+}
+
+impl Classified for AlreadyThere {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    args.check_output()?;
+    let interrupt = crate::signals::interrupt()?;
+    let checkpoint = Checkpoint::open(&args.checkpoint)?;
+    for note in &checkpoint.notes {
+        say!("note: {note}");
+    }
+    let options = GraphOptions {
+        dialect: args.dialect,
+        weights: args.weights,
+    };
+    let place = match args.external_data {
+        true => WeightsPlace::External,
+        false => WeightsPlace::Inline,
+    };
+    let dir = folder_of(&args.output);
+    std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
+    // The graph comes last: without it there is no model, and the same command writes it.
+    write_neighbours(&checkpoint, dir)?;
+    let files = export_checkpoint(&checkpoint, &args.output, options, place, &interrupt)?;
+    let n_bytes: u64 = files.iter().map(|(_, hash)| hash.bytes).sum();
+    if args.json.is_asked {
+        let written = serde_json::json!({
+            "output": args.output.display().to_string(),
+            "family": checkpoint.family,
+            "dialect": args.dialect.word(),
+            "weights": args.weights.word(),
+            "n_bytes": n_bytes,
+        });
+        return Ok(print::json(&written, true)?);
+    }
+    out!(
+        "wrote {} ({}, {} operators, {} weights, {})",
+        args.output.display(),
+        checkpoint.family,
+        args.dialect.word(),
+        args.weights.word(),
+        BinaryBytes(n_bytes)
+    );
+    Ok(())
+}
+
+impl Args {
+    /// Nothing that is there is replaced unasked, and that is known before the checkpoint is read.
+    fn check_output(&self) -> Result<()> {
+        let is_folder_name = self.output.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if is_folder_name || self.output.is_dir() {
+            let path = self.output.clone();
+            return Err(StorageError::NotAFileName { path }.into());
+        }
+        let data = self.external_data.then(|| data_path(&self.output));
+        let mut outputs = std::iter::once(self.output.clone()).chain(data);
+        match outputs.find(|path| path.exists()) {
+            Some(path) if !self.overwrite.overwrite => Err(AlreadyThere { path }.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+/// What `label` reads beside a model; what is there already stays.
+fn write_neighbours(checkpoint: &Checkpoint, dir: &Path) -> Result<()> {
+    let config = serde_json::json!({ "max_position_embeddings": checkpoint.spec.max_positions });
+    let (path, text) = (dir.join("config.json"), config.to_string());
+    create_if_absent(&path, text.as_bytes())?;
+    let there = std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
+    if there != text.as_bytes() && resolved_path(dir) != resolved_path(&checkpoint.dir) {
+        say!(
+            "note: {} was there already and may be of another model; `saltworks label` reads the longest sequence from it",
+            path.display()
+        );
+    }
+    if let Some(tokenizer) = &checkpoint.tokenizer {
+        let bytes = std::fs::read(tokenizer)
+            .map_err(|source| StorageError::io("read", tokenizer, source))?;
+        create_if_absent(&dir.join("tokenizer.json"), &bytes)?;
+    }
+    Ok(())
+}

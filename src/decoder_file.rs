@@ -1,0 +1,189 @@
+//! A decoder's graph as a file: whole under its name, or not there.
+//!
+//! Weights are inside the file, which protobuf limits to 2 GiB, or in `<file name>.data` beside it. The graph
+//! gets its name last: without it nothing is there yet.
+
+use crate::interrupt::{Interrupt, Until};
+use crate::onnx::decoder::{DecoderModel, Weights, WriteError};
+use crate::storage::{FileHash, Partial, Sealed, StorageError, remove_file, sweep_abandoned_where};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Protobuf's limit on one message, bytes; some of it is for the graph itself.
+pub const MAX_INLINE_BYTES: u64 = (2 << 30) - (1 << 20);
+
+/// Where the weights of an ONNX model go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightsPlace {
+    /// Into the model's file, which is then at most 2 GiB.
+    Inline,
+    /// Into `<file name>.data` beside it.
+    External,
+}
+
+/// A model that was not written.
+#[derive(Debug)]
+pub enum DecoderFileError<E> {
+    /// A file cannot be written.
+    Storage(StorageError),
+    /// The process was asked to stop.
+    Interrupted {
+        /// The output.
+        path: PathBuf,
+    },
+    /// More weights than one file may hold.
+    TooLarge {
+        /// The output.
+        path: PathBuf,
+        /// Bytes of the weights.
+        n_bytes: u64,
+    },
+    /// The weights cannot be read.
+    Weights(E),
+    /// A weight that float16 cannot hold.
+    OutOfRange {
+        /// Its name.
+        name: String,
+        /// The value.
+        value: f32,
+    },
+}
+
+impl<E> From<StorageError> for DecoderFileError<E> {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// Writes the model, in place of whatever has the name `path`, until a stop is asked for, by which nothing
+/// of what was there is lost. What a killed write of the same name left is swept. Tells what has which hash.
+///
+/// # Errors
+/// See [`DecoderFileError`].
+pub fn write_decoder<W: Weights>(
+    path: &Path,
+    model: &DecoderModel,
+    weights: &W,
+    place: WeightsPlace,
+    interrupt: &Interrupt,
+) -> Result<Vec<(String, FileHash)>, DecoderFileError<W::Error>> {
+    let data_path = data_path(path);
+    let (name, data_name) = (name_of(path), name_of(&data_path));
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    sweep_abandoned_where(parent.unwrap_or(Path::new(".")), |found| {
+        found == name || found == data_name
+    })?;
+    if place == WeightsPlace::Inline {
+        check_inline(path, model)?;
+        let whole = seal(path, interrupt, |out| model.write_to(weights, out))?;
+        let hash = whole.hash.clone();
+        whole.replace()?;
+        return Ok(vec![(name, hash)]);
+    }
+    let data = seal(&data_path, interrupt, |out| {
+        model.write_data_to(weights, out)
+    })?;
+    let graph = seal(path, interrupt, |out| {
+        model.write_external_to(weights, &data_name, out)
+    })?;
+    let hashes = vec![(name, graph.hash.clone()), (data_name, data.hash.clone())];
+    // An older model would otherwise point into the new weights for a moment.
+    remove_file(path)?;
+    data.replace()?;
+    graph.replace()?;
+    Ok(hashes)
+}
+
+/// Whether the file of weights beside the model at `path` is what [`write_decoder`] would write there, as a
+/// kill before the graph got its name leaves it.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn has_data_of<W: Weights>(
+    path: &Path,
+    model: &DecoderModel,
+    weights: &W,
+) -> Result<bool, StorageError> {
+    let data_path = data_path(path);
+    let io = |source| StorageError::io("read", &data_path, source);
+    let mut there = Same {
+        file: BufReader::new(File::open(&data_path).map_err(io)?),
+        is_same: true,
+    };
+    // What differs ends the writing early.
+    let _ = model.write_data_to(weights, &mut there);
+    let is_at_end = there.file.fill_buf().map_err(io)?.is_empty();
+    Ok(there.is_same && is_at_end)
+}
+
+/// The file of the weights of the model at `path`, if they are [`WeightsPlace::External`].
+pub fn data_path(path: &Path) -> PathBuf {
+    path.with_file_name(format!("{}.data", name_of(path)))
+}
+
+/// Compares what is written with a file, up to where they differ.
+struct Same {
+    file: BufReader<File>,
+    is_same: bool,
+}
+
+impl Write for Same {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut there = vec![0; bytes.len()];
+        self.is_same &= self.file.read_exact(&mut there).is_ok() && there == bytes;
+        match self.is_same {
+            true => Ok(bytes.len()),
+            false => Err(io::Error::other("other bytes")),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+fn check_inline<E>(path: &Path, model: &DecoderModel) -> Result<(), DecoderFileError<E>> {
+    match model.n_bytes() {
+        n_bytes if n_bytes > MAX_INLINE_BYTES => Err(DecoderFileError::TooLarge {
+            path: path.to_owned(),
+            n_bytes,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file whole, up to the point where it gets its name.
+fn seal<E>(
+    path: &Path,
+    interrupt: &Interrupt,
+    write: impl FnOnce(&mut BufWriter<Until<'_, Partial>>) -> Result<(), WriteError<E>>,
+) -> Result<Sealed, DecoderFileError<E>> {
+    let until = Until {
+        out: Partial::create(path)?,
+        interrupt,
+    };
+    let mut out = BufWriter::with_capacity(1 << 16, until);
+    let written = write(&mut out).and_then(|()| Ok(out.flush()?));
+    written.map_err(|error| failed(path, error, interrupt))?;
+    let until = out
+        .into_inner()
+        .map_err(|error| failed(path, error.into_error().into(), interrupt))?;
+    Ok(until.out.seal()?)
+}
+
+fn failed<E>(path: &Path, error: WriteError<E>, interrupt: &Interrupt) -> DecoderFileError<E> {
+    match error {
+        WriteError::Weights(error) => DecoderFileError::Weights(error),
+        WriteError::TooLarge { name, value } => DecoderFileError::OutOfRange { name, value },
+        WriteError::Io(_) if interrupt.is_requested() => DecoderFileError::Interrupted {
+            path: path.to_owned(),
+        },
+        WriteError::Io(source) => StorageError::io("write", path, source).into(),
+    }
+}

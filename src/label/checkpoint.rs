@@ -1,0 +1,156 @@
+//! The ONNX file that a teacher is opened from: the one that was given, or a checkpoint's graph in the cache.
+
+use super::error::LabelError;
+use super::files::{identify, known_plan};
+use super::options::LabelConfig;
+use crate::checkpoint_graph::{CheckpointGraphError, cached_graph};
+use crate::interrupt::Interrupt;
+use crate::onnx::decoder::{Dialect, GRAPH_VERSION, GraphOptions, WeightFormat};
+use crate::pretrained::Checkpoint;
+use crate::shards::PlanCheckpoint;
+use crate::teacher::{DeviceChoice, device_of};
+use std::path::PathBuf;
+
+/// Name of the default cache, in the directory that the labels' own is in.
+const CACHE: &str = "teacher-cache";
+
+/// What a teacher is opened from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TeacherModel {
+    /// Its ONNX file.
+    pub(super) path: PathBuf,
+    /// What that was made of.
+    pub(super) checkpoint: Option<PlanCheckpoint>,
+    /// Whether other operators may be taken if it cannot be opened.
+    pub(super) has_fallback: bool,
+    /// What a user should know.
+    pub(super) notes: Vec<String>,
+}
+
+/// The model that `config` names, for one of `devices`.
+///
+/// # Errors
+/// A checkpoint that cannot be read; a graph that cannot be written.
+pub(super) fn teacher_model(
+    config: &LabelConfig,
+    devices: &[DeviceChoice],
+) -> Result<TeacherModel, LabelError> {
+    if !config.is_checkpoint {
+        return Ok(TeacherModel {
+            path: config.teacher.clone(),
+            checkpoint: None,
+            has_fallback: false,
+            notes: Vec::new(),
+        });
+    }
+    let choice = choose_dialect(config, devices)?;
+    let mut model = graph(config, choice.dialect)?;
+    let is_int8 = config.teacher_weights() == WeightFormat::Int8;
+    model.has_fallback = choice.is_free && choice.dialect == Dialect::Fused && !is_int8;
+    model.notes.extend(choice.note);
+    Ok(model)
+}
+
+/// The same of standard operators, where `why` the others do not work.
+///
+/// # Errors
+/// As [`teacher_model`].
+pub(super) fn standard_model(config: &LabelConfig, why: &str) -> Result<TeacherModel, LabelError> {
+    let mut model = graph(config, Dialect::Standard)?;
+    model.notes.push(format!(
+        "the teacher's graph is of ONNX's standard operators: ONNX Runtime does not take its own here ({why})"
+    ));
+    Ok(model)
+}
+
+struct Choice {
+    dialect: Dialect,
+    /// Whether nobody asked for it.
+    is_free: bool,
+    note: Option<String>,
+}
+
+/// As asked for; as the labels in work have it; else by what the devices have kernels for.
+fn choose_dialect(config: &LabelConfig, devices: &[DeviceChoice]) -> Result<Choice, LabelError> {
+    let asked = |dialect| Choice {
+        dialect,
+        is_free: false,
+        note: None,
+    };
+    if let Some(dialect) = config.options.teacher_dialect {
+        return Ok(asked(dialect));
+    }
+    let known = known_plan(&config.output)?.and_then(|plan| plan.teacher.checkpoint);
+    if let Some(dialect) = known.and_then(|known| Dialect::of_word(&known.dialect)) {
+        return Ok(asked(dialect));
+    }
+    for device in devices {
+        let device = device_of(*device)?;
+        if device != DeviceChoice::Cpu {
+            return Ok(Choice {
+                dialect: standard_on(config, device)?,
+                is_free: true,
+                note: Some(format!(
+                    "the teacher's graph is of ONNX's standard operators: ONNX Runtime's own in f32 have kernels for the CPU alone, and this is {device}"
+                )),
+            });
+        }
+    }
+    Ok(Choice {
+        dialect: Dialect::Fused,
+        is_free: true,
+        note: None,
+    })
+}
+
+/// 8 bits have no standard operators.
+fn standard_on(config: &LabelConfig, device: DeviceChoice) -> Result<Dialect, LabelError> {
+    match config.teacher_weights() {
+        WeightFormat::Int8 => Err(LabelError::option(
+            "--teacher-weights",
+            format!("f32, f16 or bf16 on {device}, since int8 is for the CPU"),
+            "int8",
+        )),
+        _ => Ok(Dialect::Standard),
+    }
+}
+
+fn graph(config: &LabelConfig, dialect: Dialect) -> Result<TeacherModel, LabelError> {
+    let checkpoint = Checkpoint::open(&config.teacher).map_err(CheckpointGraphError::from)?;
+    let known = known_plan(&config.output)?.and_then(|plan| plan.teacher.checkpoint);
+    let known = known.map_or_else(Vec::new, |known| known.files);
+    let files = identify(&checkpoint.files, &known)?;
+    let options = GraphOptions {
+        dialect,
+        weights: config.teacher_weights(),
+    };
+    let cache = cache_dir(config);
+    let sources = files.iter().map(|file| file.blake3.as_str());
+    // Nothing is begun that a signal could leave half done: it may end the process.
+    let interrupt = Interrupt::new();
+    let cached = cached_graph(&checkpoint, sources, options, &cache, &interrupt)?;
+    let made = cached.is_new.then(|| {
+        let (teacher, cache) = (config.teacher.display(), cache.display());
+        format!("the graph of {teacher} is kept in {cache}, for other tasks and runs")
+    });
+    Ok(TeacherModel {
+        path: cached.model,
+        checkpoint: Some(PlanCheckpoint {
+            files,
+            dialect: dialect.word().to_owned(),
+            weights: options.weights.word().to_owned(),
+            graph_version: GRAPH_VERSION,
+        }),
+        has_fallback: false,
+        notes: checkpoint.notes.iter().cloned().chain(made).collect(),
+    })
+}
+
+fn cache_dir(config: &LabelConfig) -> PathBuf {
+    let given = config.options.teacher_cache.clone();
+    given.unwrap_or_else(|| {
+        // Of `labels` in the current directory, that is the current directory.
+        let parent = config.output.parent().unwrap_or(&config.output);
+        parent.join(CACHE)
+    })
+}

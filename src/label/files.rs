@@ -1,0 +1,42 @@
+//! Input files as the plan names them.
+
+use super::error::LabelError;
+use crate::shards::{LabelSet, Plan, PlanFile};
+use crate::storage;
+use std::path::{Path, PathBuf};
+
+/// Over the contents only, so that renaming a file changes nothing.
+pub(super) fn fingerprint(files: &[PlanFile]) -> String {
+    storage::fingerprint_of(files.iter().map(|file| file.blake3.as_str()))
+}
+
+/// Hashes files, but for those that `known` has with the same size and sampled blocks.
+pub(super) fn identify(paths: &[PathBuf], known: &[PlanFile]) -> Result<Vec<PlanFile>, LabelError> {
+    paths.iter().map(|path| identify_one(path, known)).collect()
+}
+
+fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError> {
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned();
+    let sampled_blake3 = storage::sampled_blake3(path)?;
+    let unchanged = |file: &&PlanFile| file.name == name && file.sampled_blake3 == sampled_blake3;
+    if let Some(file) = known.iter().find(unchanged) {
+        return Ok(file.clone());
+    }
+    let hash = storage::hash_file(path)?;
+    Ok(PlanFile {
+        name,
+        bytes: hash.bytes,
+        blake3: hash.blake3,
+        sampled_blake3,
+    })
+}
+
+/// The first plan in the directory, if there is one.
+pub(super) fn known_plan(output: &Path) -> Result<Option<Plan>, LabelError> {
+    let set = LabelSet::open_to_extend(output)?;
+    Ok(set.and_then(|set| set.segments.into_iter().next()))
+}

@@ -1,0 +1,126 @@
+//! Labels that another engine made: its numbers in, the same shards out.
+//!
+//! A specification ([`ImportSpec`]) says which engine and model, and the options that `label` has. From it
+//! follows a plan as from a teacher in ONNX; its rows then come shard by shard as a Parquet file of
+//! unrounded numbers (`rows`), one row group each of the plan's. Rounding, scores, checks, and publication
+//! are those of every other shard, so whatever reads labels reads these.
+
+mod error;
+mod plan;
+mod rows;
+mod spec;
+
+pub use error::ImportError;
+pub use spec::ImportSpec;
+
+use super::error::LabelError;
+use super::inputs::{open_corpus, tokenizer_facts, view_of};
+use super::options::LabelConfig;
+use super::output::check_output;
+use super::planning::check_tokens_untouched;
+use super::reduction::signals_config;
+use super::tokenizer_copy::copy_tokenizer;
+use crate::shards::{
+    self, LabelSet, Plan, PlanEngine, RuntimeStamp, ShardState, ShardWriter, ShardsError, Sidecar,
+};
+use crate::tokens::TokenCorpus;
+use std::path::Path;
+
+/// A directory of labels that rows of an engine go into.
+pub struct Import {
+    config: LabelConfig,
+    corpus: TokenCorpus,
+    plan: Plan,
+}
+
+impl Import {
+    /// Reads the specification at `path`, and creates its plan in the output, or checks it against the one
+    /// that is there.
+    ///
+    /// # Errors
+    /// A specification that cannot be; tokens that cannot be read, or have ids past the vocabulary; a
+    /// directory with other labels.
+    pub fn open(path: &Path) -> Result<Self, LabelError> {
+        let spec = ImportSpec::read(path)?;
+        let config = spec.resolve()?;
+        check_output(&config)?;
+        let corpus = open_corpus(&config)?;
+        let tokenizer = tokenizer_facts(&config, &corpus)?;
+        let planned = plan::make_plan(&spec, &config, &corpus, tokenizer)?;
+        let selection = config.options.selection.as_deref();
+        let opened = LabelSet::create_or_match(&config.output, &planned, selection)?;
+        copy_tokenizer(&config, opened.plan())?;
+        Ok(Self {
+            plan: opened.plan().clone(),
+            config,
+            corpus,
+        })
+    }
+
+    /// What is to be made.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Shards of this task that are not done, in order.
+    ///
+    /// # Errors
+    /// A sidecar of other labels; files that could not be read.
+    pub fn todo(&self) -> Result<Vec<u32>, LabelError> {
+        let mut todo = Vec::new();
+        for shard in self.plan.shards().filter(|&n| self.config.task.has(n)) {
+            match shards::check_finished(&self.config.output, &self.plan, shard)? {
+                ShardState::Finished(_) => {}
+                ShardState::Missing | ShardState::Damaged(_) => todo.push(shard),
+            }
+        }
+        Ok(todo)
+    }
+
+    /// The sequences of `shard`, those of each row group in their order.
+    ///
+    /// # Errors
+    /// No such shard.
+    pub fn row_groups(&self, shard: u32) -> Result<Vec<Vec<u64>>, LabelError> {
+        let shards = self.plan.shards();
+        if shards.contains(&shard) {
+            return Ok(self.plan.row_groups(shard));
+        }
+        Err(ShardsError::NoSuchShard {
+            shard,
+            first: shards.start,
+            end: shards.end,
+        }
+        .into())
+    }
+
+    /// Makes `shard` of the rows in the Parquet file at `path`: those of the plan, in its order and its row
+    /// groups.
+    ///
+    /// # Errors
+    /// [`ImportError`] for columns, types and lengths; what no row of labels may be; I/O.
+    pub fn write(&self, shard: u32, path: &Path) -> Result<Sidecar, LabelError> {
+        let view = view_of(&self.corpus, &self.config)?;
+        let signals = signals_config(&self.plan.signals, self.plan.teacher.vocab_size);
+        let mut staged = rows::Staged::open(path, &self.plan)?;
+        let mut writer = ShardWriter::create(&self.config.output, &self.plan, shard)?;
+        for (group, seq_ids) in self.plan.row_groups(shard).into_iter().enumerate() {
+            let sequences = seq_ids.iter().map(|&seq_id| view.read(seq_id));
+            let sequences = sequences.collect::<Result<Vec<_>, _>>()?;
+            writer.write_row_group(&staged.rows(group, sequences, &signals)?)?;
+        }
+        check_tokens_untouched(&self.corpus, &self.plan.corpus, false)?;
+        Ok(writer.seal_and_publish(&runtime_stamp(&self.plan))?)
+    }
+}
+
+/// The engine in the place of ONNX Runtime.
+fn runtime_stamp(plan: &Plan) -> RuntimeStamp {
+    let named = |engine: &PlanEngine| format!("{} {}", engine.name, engine.version);
+    RuntimeStamp {
+        ort_version: String::new(),
+        provider: plan.teacher.engine.as_ref().map(named).unwrap_or_default(),
+        instruction_set: String::new(),
+        saltworks_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

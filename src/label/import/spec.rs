@@ -1,0 +1,50 @@
+//! What a specification says.
+
+use super::ImportError;
+use crate::label::error::LabelError;
+use crate::label::options::{LabelConfig, LabelOptions};
+use crate::shards::PlanEngine;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Which engine made the numbers, of which model, and what is to be stored of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportSpec {
+    /// The engine and its model.
+    pub engine: PlanEngine,
+    /// Files of the model, whose hashes identify it; may be empty where it has none here.
+    pub model_files: Vec<PathBuf>,
+    /// V: ids that the logits range over.
+    pub vocab_size: u32,
+    /// Type of the logits before they became numbers: `float32`, `float16` or `bfloat16`.
+    pub logits_dtype: String,
+    /// Options of `label`, by their keys in its configuration file. Those of the teacher's run have no effect.
+    pub options: LabelOptions,
+}
+
+impl ImportSpec {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// A file that is not there, or no specification.
+    pub(super) fn read(path: &Path) -> Result<Self, LabelError> {
+        let fault = |reason: String| ImportError::Spec {
+            path: path.to_path_buf(),
+            reason,
+        };
+        let bytes = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+        Ok(serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?)
+    }
+
+    /// The options, checked. The engine stands where `label` has the teacher's file.
+    pub(super) fn resolve(&self) -> Result<LabelConfig, LabelError> {
+        let teacher = PathBuf::from(format!("{} {}", self.engine.name, self.engine.version));
+        let options = LabelOptions {
+            teacher: Some(teacher),
+            ..self.options.clone()
+        };
+        options.resolve()
+    }
+}

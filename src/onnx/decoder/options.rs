@@ -1,0 +1,84 @@
+//! How a decoder becomes a graph.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The version of the graphs that this code makes: it grows whenever the same description, options and weights
+/// give other bytes, so that stored graphs of before are made again.
+pub const GRAPH_VERSION: u32 = 1;
+
+/// Which operators a graph is made of.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// ONNX's own of opset 17: any runtime.
+    Standard,
+    /// With ONNX Runtime's own where they say the same (`GroupQueryAttention`, `SkipSimplifiedLayerNormalization`,
+    /// `MatMulNBits`): faster there, and attention without scores of `[H, T, T]`.
+    Fused,
+}
+
+/// What the matrices of a graph are stored in; vectors, and tables that depend on nothing but the description,
+/// are f32. Products are made in f32.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightFormat {
+    /// float32.
+    F32,
+    /// float16, widened to f32 when the model is loaded.
+    F16,
+    /// bfloat16, widened to f32 when the model is loaded.
+    Bf16,
+    /// 8 bits in blocks of 32 along the input, an f32 scale each (`MatMulNBits`), and inputs rounded to 8 bits
+    /// as they come; the embedding is f32. [`Dialect::Fused`] only.
+    Int8,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::Fused];
+
+    /// The one of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dialect| dialect.word() == word)
+    }
+    /// `standard` or `fused`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Fused => "fused",
+        }
+    }
+}
+
+impl WeightFormat {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
+
+    /// The one of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.word() == word)
+    }
+    /// `f32`, `f16`, `bf16` or `int8`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
+/// How a decoder becomes a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GraphOptions {
+    /// Which operators it is made of.
+    pub dialect: Dialect,
+    /// What its matrices are stored in.
+    pub weights: WeightFormat,
+}

@@ -1,0 +1,251 @@
+//! A decoder-only transformer as plain data: everything that its logits depend on but the weights.
+//!
+//! ```text
+//! x = embedding[ids] * embedding_multiplier + positions[0..T]
+//! serial, pre:    x = x + m * attention(norm(x));            x = x + m * feed_forward(norm(x))
+//! serial, post:   x = x + m * post_norm(attention(x));       x = x + m * post_norm(feed_forward(x))
+//! serial, both:   x = x + m * post_norm(attention(norm(x))); the feed-forward block alike
+//! parallel:       x = x + m * (attention(norm(x)) + feed_forward(norm'(x)))
+//! logits = soft_cap(head(final_norm(x)) / logits_divisor)
+//! soft_cap(z) = cap * tanh(z / cap)
+//! ```
+
+/// A decoder: `input_ids` i64 `[B, T]` to logits `[B, T, V_head]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecoderSpec {
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// D, width of the residual stream.
+    pub d_model: usize,
+    /// Longest T: rows of every table by position. A longer sequence is an error when the graph runs.
+    pub max_positions: usize,
+    /// What embeddings are multiplied by; 1 where they are taken as they lie (Gemma: sqrt(D); Granite:
+    /// `embedding_multiplier`).
+    pub embedding_multiplier: f64,
+    /// Whether a learned vector is added at each position (GPT-2): `positions.weight` `[max_positions, D]`.
+    pub has_learned_positions: bool,
+    /// Tables that layers name by their index here; empty where no layer rotates.
+    pub rotary: Vec<RotaryTable>,
+    /// From the embedding up.
+    pub layers: Vec<DecoderLayer>,
+    /// In front of the head.
+    pub final_norm: Norm,
+    /// From the residual stream to logits.
+    pub head: Head,
+}
+
+/// From the residual stream to logits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// V_head: ids that have a logit; the embedding's rows where it is tied.
+    pub n_logits: usize,
+    /// Whether its weight is the embedding (there is no `head.weight` then).
+    pub is_tied: bool,
+    /// Whether `head.bias` is added.
+    pub has_bias: bool,
+    /// What logits are divided by, before the cap; 1 where they are not (Granite: `logits_scaling`).
+    pub logits_divisor: f64,
+    /// cap of cap * tanh(z / cap); none where logits are taken as they come (Gemma 2: 30).
+    pub soft_cap: Option<f64>,
+}
+
+/// One block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecoderLayer {
+    /// How it mixes positions.
+    pub attention: Attention,
+    /// What it does to each position.
+    pub feed_forward: FeedForward,
+    /// The kind of all of its norms over D.
+    pub norm: Norm,
+    /// Where they are.
+    pub placement: NormPlacement,
+    /// Whether both halves read the same stream; only with [`NormPlacement::Pre`].
+    pub residual: Residual,
+    /// m: what both halves are multiplied by before they are added; 1 where they are not (Granite:
+    /// `residual_multiplier`).
+    pub residual_multiplier: f64,
+}
+
+/// A norm over the last dimension.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Norm {
+    /// Which one.
+    pub kind: NormKind,
+    /// Added to the variance or the mean square, inside the root.
+    pub eps: f64,
+}
+
+/// Which norm, and what it is scaled by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// (x - mean) / sqrt(var + eps) * w + b; without b where `has_bias` is not set.
+    Layer {
+        /// Whether there is a b.
+        has_bias: bool,
+    },
+    /// x / sqrt(mean(x^2) + eps) * w.
+    Rms,
+    /// x / sqrt(mean(x^2) + eps) * (1 + w), as Gemma keeps it.
+    RmsPlusOne,
+}
+
+/// Where the norms of a block are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormPlacement {
+    /// In front of attention and of the feed-forward block (most families).
+    Pre,
+    /// Behind them, before the addition (OLMo 2).
+    Post,
+    /// Both (Gemma 2 and 3).
+    PreAndPost,
+}
+
+/// What the feed-forward block reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residual {
+    /// The stream with attention added.
+    Serial,
+    /// The stream that attention reads, through a norm of its own (GPT-NeoX).
+    Parallel,
+}
+
+/// Causal attention, grouped queries: softmax(scale * q k^T) v over the keys that a position sees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention {
+    /// H, query heads.
+    pub n_heads: usize,
+    /// Heads of keys and values; divides H.
+    pub n_kv_heads: usize,
+    /// Width of a head; H * head_dim may differ from D.
+    pub head_dim: usize,
+    /// Which projections have biases.
+    pub biases: AttentionBiases,
+    /// A norm of queries and keys before they are rotated.
+    pub query_key_norm: Option<QueryKeyNorm>,
+    /// Keys that a position sees, its own among them: key j at position i where i - j < window. None: all
+    /// before it.
+    pub window: Option<usize>,
+    /// What scores are multiplied by, before the cap: head_dim^-0.5 as a rule.
+    pub scale: f64,
+    /// cap of cap * tanh(score / cap), before masking (Gemma 2: 50).
+    pub soft_cap: Option<f64>,
+    /// Index into [`DecoderSpec::rotary`]; none where queries and keys are not rotated.
+    pub rotary: Option<usize>,
+}
+
+/// Which projections of an attention have biases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AttentionBiases {
+    /// `attention.query.bias` `[H * head_dim]`.
+    pub query: bool,
+    /// `attention.key.bias` `[H_kv * head_dim]`.
+    pub key: bool,
+    /// `attention.value.bias` `[H_kv * head_dim]`.
+    pub value: bool,
+    /// `attention.output.bias` `[D]`.
+    pub output: bool,
+}
+
+/// A norm of queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QueryKeyNorm {
+    /// [`NormKind::Rms`] or [`NormKind::RmsPlusOne`].
+    pub norm: Norm,
+    /// What it is taken over.
+    pub extent: NormExtent,
+}
+
+/// What a norm of queries or keys is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormExtent {
+    /// Each head by itself, with one weight `[head_dim]` for all (Qwen3, Gemma 3).
+    Head,
+    /// All heads together, with a weight `[H * head_dim]` and `[H_kv * head_dim]` (OLMo 2).
+    Projection,
+}
+
+/// down(activation(gate(x)) * up(x)) where it is gated, else down(activation(up(x))).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedForward {
+    /// F, its inner width.
+    pub d_ff: usize,
+    /// Whether there is a gate.
+    pub is_gated: bool,
+    /// Of the gate, or of the inner values where there is none.
+    pub activation: Activation,
+    /// Whether `feed_forward.up.bias` `[F]`, and `feed_forward.gate.bias` where it is gated, are added.
+    pub has_inner_bias: bool,
+    /// Whether `feed_forward.down.bias` `[D]` is added.
+    pub has_output_bias: bool,
+}
+
+/// A function of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// x * sigmoid(x).
+    Silu,
+    /// x / 2 * (1 + erf(x / sqrt 2)).
+    Gelu,
+    /// x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))): `gelu_new`, `gelu_pytorch_tanh`, `gelu_fast`.
+    GeluTanh,
+    /// max(x, 0).
+    Relu,
+    /// max(x, 0)^2.
+    ReluSquared,
+}
+
+/// Angles by position: cos and sin of position * inv_freq, times an attention scaling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RotaryTable {
+    /// Values of a head that are rotated, its first ones; even, at most head_dim (GPT-NeoX: a part).
+    pub n_rotated: usize,
+    /// Which values make a pair.
+    pub pairing: RotaryPairing,
+    /// How fast each pair turns.
+    pub frequencies: Frequencies,
+}
+
+/// Which of the first `n_rotated` values of a head make a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotaryPairing {
+    /// i and i + n_rotated / 2, as Hugging Face has it.
+    Halves,
+    /// 2 i and 2 i + 1.
+    Interleaved,
+}
+
+/// How fast pairs turn.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Frequencies {
+    /// The same at every length (default, linear, llama3, yarn).
+    Fixed(FrequencySet),
+    /// One set up to a length, another for every position of longer sequences (longrope).
+    ByLength {
+        /// Longest T that uses `short`.
+        n_short: usize,
+        /// For T <= `n_short`.
+        short: FrequencySet,
+        /// For T > `n_short`.
+        long: FrequencySet,
+    },
+    /// With L = `n_original` and R = `n_rotated`: theta^(-2i / R) for T <= L; for longer ones theta grows to
+    /// theta * (factor * T / L - (factor - 1))^(R / (R - 2)) (dynamic NTK).
+    Dynamic {
+        /// theta.
+        theta: f64,
+        /// factor.
+        factor: f64,
+        /// L.
+        n_original: usize,
+    },
+}
+
+/// Frequencies of all pairs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrequencySet {
+    /// `[n_rotated / 2]`, radians a position.
+    pub inv_freq: Vec<f64>,
+    /// What cos and sin are multiplied by: 1, or yarn's and longrope's attention factor.
+    pub attention_scaling: f64,
+}

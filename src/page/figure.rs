@@ -1,0 +1,42 @@
+//! A figure with what it shows, what it does not, and its numbers.
+
+use super::html::escape;
+use super::numbers::lower_first;
+use super::table::Data;
+use crate::figure::Picture;
+
+/// Points of a figure in a window that is wide, and in a file.
+pub(crate) const WIDE: f64 = 1000.0;
+/// Points of a figure on a phone.
+const NARROW: f64 = 360.0;
+
+/// One figure.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Figure {
+    /// Name of its files.
+    pub(crate) name: &'static str,
+    /// In one line, for those who hear the page.
+    pub(crate) label: String,
+    pub(crate) picture: Picture,
+    /// What is shown.
+    pub(crate) shows: String,
+    /// What it does not show.
+    pub(crate) hides: String,
+    pub(crate) data: Data,
+}
+
+impl Figure {
+    /// Drawn for a wide window and for a phone, with its caption.
+    pub(crate) fn html(&self) -> String {
+        let label = &self.label;
+        format!(
+            "<figure>\n<div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n\
+             <figcaption><p>{}</p><p><b>Not shown:</b> {}</p><p>Numbers: {}</p></figcaption>\n</figure>\n",
+            self.picture.inline(WIDE, label),
+            self.picture.inline(NARROW, label),
+            escape(&self.shows),
+            escape(&lower_first(&self.hides)),
+            self.data.link(&format!("{}.csv", self.name)),
+        )
+    }
+}

@@ -1,0 +1,27 @@
+//! Pages: one HTML file that needs nothing else.
+//!
+//! ```text
+//! Page = kind + title + facts + sections ─html─▶ report.html (figures inline, no network)
+//! ```
+//!
+//! Style and script are in the page itself; the script only adds to what is there without it. No address
+//! that a browser would load is in an attribute, and the page's own policy (Content-Security-Policy) forbids
+//! that, and any script but its own. All text is escaped: names and tokens may hold anything.
+
+mod error;
+mod figure;
+mod file;
+mod html;
+mod numbers;
+mod table;
+
+pub use error::PageError;
+pub(crate) use figure::{Figure, WIDE};
+pub(crate) use file::{PAGE_NAME, check_replaceable, replace};
+pub(crate) use html::{
+    NONE, Page, Section, arm_name, cells, escape, facts, list, or_none, paragraph, tiles,
+    value_cell, warnings,
+};
+pub use numbers::grouped;
+pub(crate) use numbers::{duration, fixed, mean, percent, short, signed, upper_first};
+pub(crate) use table::{Data, table};

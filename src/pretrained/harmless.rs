@@ -1,0 +1,96 @@
+//! Keys of `config.json` that change no logit of a causal language model.
+
+/// What all configurations of transformers have, of training and of generation, and what other programs add.
+const HARMLESS: &[&str] = &[
+    // Of the file and of loading it.
+    "_attn_implementation_autoset",
+    "_commit_hash",
+    "_name_or_path",
+    "dtype",
+    "is_llama_config",
+    "model_name",
+    "name_or_path",
+    "torch_dtype",
+    "torchscript",
+    "transformers.js_config",
+    "transformers_version",
+    "use_bfloat16",
+    "use_cache",
+    // Of training.
+    "attention_dropout",
+    "attn_pdrop",
+    "classifier_dropout",
+    "embd_pdrop",
+    "gradient_checkpointing",
+    "hidden_dropout",
+    "initializer_range",
+    "pretraining_tp",
+    "resid_pdrop",
+    // Of heads for other tasks.
+    "finetuning_task",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "problem_type",
+    "summary_activation",
+    "summary_first_dropout",
+    "summary_proj_to_labels",
+    "summary_type",
+    "summary_use_proj",
+    "task_specific_params",
+    // Of the tokenizer and of chat.
+    "bos_token",
+    "bos_token_id",
+    "chat_template",
+    "decoder_start_token_id",
+    "eos_token",
+    "eos_token_id",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "pad_token",
+    "pad_token_id",
+    "prefix",
+    "sep_token_id",
+    "tokenizer_class",
+    "unk_token_id",
+    // Of generation.
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "diversity_penalty",
+    "do_sample",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty",
+    "length_penalty",
+    "max_length",
+    "max_new_tokens",
+    "min_length",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "output_attentions",
+    "output_hidden_states",
+    "output_scores",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "return_dict",
+    "return_dict_in_generate",
+    "suppress_tokens",
+    "temperature",
+    "tf_legacy_loss",
+    "top_k",
+    "top_p",
+    "typical_p",
+    // The same numbers in pieces, or in another order.
+    "chunk_size_feed_forward",
+    "is_decoder",
+    "reorder_and_upcast_attn",
+];
+
+/// What programs for fine-tuning add.
+const HARMLESS_PREFIXES: &[&str] = &["unsloth_"];
+
+pub(super) fn is_harmless(key: &str) -> bool {
+    HARMLESS.contains(&key) || HARMLESS_PREFIXES.iter().any(|p| key.starts_with(p))
+}

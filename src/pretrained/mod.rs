@@ -1,0 +1,35 @@
+//! Checkpoints as Hugging Face keeps them, as descriptions of decoders.
+//!
+//! A directory is `config.json`, `model.safetensors` (or shards of it with an index) and `tokenizer.json`. A
+//! family is two short tables: keys of the configuration to a [`DecoderSpec`](crate::onnx::decoder::DecoderSpec),
+//! and its weights to tensors, or parts of them. Every key that changes what the model computes is read or
+//! refused by name, in the spellings of transformers 4 and 5; every tensor is in its place and shape, and
+//! there is no other. Weights stay where they are, and are widened to f32 as they are read.
+
+mod checkpoint;
+mod cut;
+mod describe;
+mod error;
+mod families;
+mod file;
+mod harmless;
+mod index;
+mod names;
+mod rope;
+mod section;
+mod tensor_file;
+mod tensors;
+
+pub use checkpoint::Checkpoint;
+pub use describe::{Description, describe};
+pub use error::PretrainedError;
+pub use families::{LlamaDims, llama_decoder, llama_tensor};
+pub use file::check_is_there;
+pub use names::{CONFIG_JSON, INDEX_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
+pub use rope::{Llama3Scaling, RopeParameters, RopeScaling, plain_frequencies, rope_of};
+pub use section::{Section, read_object};
+pub use tensor_file::TensorFile;
+pub use tensors::Tensors;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What a run is configured with, for TensorBoard's HPARAMS tab.
+//!
+//! The plugin reads no values: what it wants stands in the metadata of two summaries, one at the start of a
+//! session and one at its end, beside a tensor that says nothing.
+
+use super::proto::{
+    DT_FLOAT, Dim, HparamsData, HparamsWhat, Kind, PluginData, SESSION_SUCCESS, SessionEndInfo,
+    SessionStartInfo, SummaryMetadata, SummaryValue, Tensor, TensorShape, Value,
+};
+use crate::train::config::RunConfig;
+use prost::Message;
+use std::collections::BTreeMap;
+
+const PLUGIN: &str = "hparams";
+const START_TAG: &str = "_hparams_/session_start_info";
+const END_TAG: &str = "_hparams_/session_end_info";
+
+/// A setting that runs may differ in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Hparam {
+    /// A number.
+    Number(f64),
+    /// A word, a path, or a list.
+    Text(String),
+    /// Yes or no.
+    Flag(bool),
+}
+
+/// Settings by key, dotted as in run.toml.
+pub type Hparams = BTreeMap<String, Hparam>;
+
+/// All of `config` that has a value, but for where the run is.
+pub fn hparams_of(config: &RunConfig) -> Hparams {
+    let mut found = Hparams::new();
+    // What cannot be said in TOML cannot come from it.
+    if let Ok(table) = toml::Table::try_from(config) {
+        flatten("", table, &mut found);
+    }
+    found.remove("output");
+    found
+}
+
+fn flatten(prefix: &str, table: toml::Table, found: &mut Hparams) {
+    for (key, value) in table {
+        let key = format!("{prefix}{key}");
+        let value = match value {
+            toml::Value::Table(inner) => {
+                flatten(&format!("{key}."), inner, found);
+                continue;
+            }
+            toml::Value::Integer(number) => Hparam::Number(number as f64),
+            toml::Value::Float(number) => Hparam::Number(number),
+            toml::Value::Boolean(flag) => Hparam::Flag(flag),
+            toml::Value::String(text) => Hparam::Text(text),
+            other => Hparam::Text(other.to_string()),
+        };
+        found.insert(key, value);
+    }
+}
+
+/// The summary of a session that begins.
+pub(super) fn start(hparams: &Hparams, seconds: f64) -> SummaryValue {
+    let value = |hparam: &Hparam| Value {
+        kind: Some(match hparam {
+            Hparam::Number(number) => Kind::Number(*number),
+            Hparam::Text(text) => Kind::Text(text.clone()),
+            Hparam::Flag(flag) => Kind::Flag(*flag),
+        }),
+    };
+    let hparams = hparams
+        .iter()
+        .map(|(key, hparam)| (key.clone(), value(hparam)));
+    let info = SessionStartInfo {
+        hparams: hparams.collect(),
+        start_time_secs: seconds,
+    };
+    summary(START_TAG, HparamsWhat::Start(info))
+}
+
+/// The summary of a session that has come to its end.
+pub(super) fn end(seconds: f64) -> SummaryValue {
+    let info = SessionEndInfo {
+        status: SESSION_SUCCESS,
+        end_time_secs: seconds,
+    };
+    summary(END_TAG, HparamsWhat::End(info))
+}
+
+fn summary(tag: &str, what: HparamsWhat) -> SummaryValue {
+    let content = HparamsData { what: Some(what) }.encode_to_vec();
+    SummaryValue {
+        tag: tag.to_owned(),
+        simple_value: None,
+        tensor: Some(Tensor {
+            dtype: DT_FLOAT,
+            shape: Some(TensorShape {
+                dim: vec![Dim { size: 1 }],
+            }),
+            float_val: vec![0.0],
+        }),
+        metadata: Some(SummaryMetadata {
+            plugin_data: Some(PluginData {
+                plugin_name: PLUGIN.to_owned(),
+                content,
+            }),
+        }),
+    }
+}

@@ -1,0 +1,63 @@
+//! Panels of bars.
+
+use crate::figure::{Axis, Paint, Panel, Shape, Unit};
+
+/// So many of one paint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part(pub(super) u64, pub(super) Paint);
+
+/// One bar, its parts from the bottom up.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StackedBar {
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) parts: Vec<Part>,
+    /// What is said of it when it is pointed at.
+    pub(super) tip: String,
+}
+
+impl StackedBar {
+    fn n(&self) -> u64 {
+        self.parts.iter().map(|part| part.0).sum()
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        let inset = 0.03 * (self.high - self.low);
+        let (left, right) = (self.low + inset, self.high - inset);
+        let mut bottom = 0;
+        let mut shapes = Vec::new();
+        for &Part(n, paint) in self.parts.iter().filter(|part| part.0 > 0) {
+            let ends = ((left, bottom as f64), (right, (bottom + n) as f64));
+            shapes.push(Shape::bar(ends.0, ends.1, paint).tip(&*self.tip));
+            bottom += n;
+        }
+        shapes
+    }
+}
+
+/// Bars over an axis of values, counted in `counts`, with an upright line at each of `borders`. There is at least one bar.
+pub(super) fn panel(
+    heading: String,
+    axis: &'static str,
+    counts: Unit,
+    bars: &[StackedBar],
+    borders: &[f64],
+) -> Panel {
+    let top = 1.05 * bars.iter().map(StackedBar::n).max().unwrap_or(1).max(1) as f64;
+    let ends = (bars[0].low, bars[bars.len() - 1].high);
+    let inside = borders
+        .iter()
+        .filter(|border| (ends.0..=ends.1).contains(*border));
+    let line = |&border: &f64| Shape::dashes(vec![(border, 0.0), (border, top)], 1.4, Paint::Ink);
+    Panel {
+        heading,
+        x: Axis::of(ends.0..=ends.1, Unit::plain(axis)),
+        y: Axis::of(0.0..=top, counts).with_grid(),
+        heights: [234.0, 184.0],
+        shapes: bars
+            .iter()
+            .flat_map(StackedBar::shapes)
+            .chain(inside.map(line))
+            .collect(),
+    }
+}
