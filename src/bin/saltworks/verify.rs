@@ -35,12 +35,18 @@ pub(crate) struct Args {
     )]
     teacher: Option<PathBuf>,
     /// Where the graph of a checkpoint is kept. Default: teacher-cache, beside the labels.
-    #[arg(long, value_name = "DIR", requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        value_name = "DIR",
+        requires = "teacher"
+    )]
     teacher_cache: Option<PathBuf>,
     /// What the matrices of a checkpoint are stored in: f32, f16, bf16 or int8. Default: as of the labels' own
     /// checkpoint, else f32.
     #[arg(
         long,
+        help_heading = "Against a teacher",
         value_name = "TYPE",
         requires = "teacher",
         hide_possible_values = true
