@@ -92,10 +92,10 @@ fn every_missing_option_is_named_with_its_description() {
     let message = message(LabelOptions::default());
     let lines = [
         "4 options are missing",
-        "\n  teacher (--teacher)  The SLM as an ONNX file (external data beside it is found), or a folder with one in it",
-        "\n  tokens (--tokens)    Token corpus: a directory",
+        "\n  teacher (--teacher)  The SLM",
+        "\n  tokens (--tokens)    Token corpus",
         "\n  output (--output)    Directory to write labels to",
-        "\n  seq_len (--seq-len)  Sequence length T: predicted positions a sequence",
+        "\n  seq_len (--seq-len)  Sequence length T",
     ];
     for line in lines {
         assert!(message.contains(line), "{line}\n{message}");
