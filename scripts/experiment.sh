@@ -50,6 +50,8 @@ made() {
     [ -e "$name" ] || "$@"
 }
 tokens() { made "$2/corpus.json" saltworks tokenize --input "$1" --tokenizer tokenizer.json --output "$2"; }
+# example NAME: a copy of an example beside the inputs, which paths in it are relative to.
+example() { made "$1" sh -c "sed 's,\"\.\./,\",g' '$examples/$1' > '$1'"; }
 teach() { saltworks label --teacher slm/final/model.onnx --seq-len 256 --top-k 64 "$@"; }
 documents() {
     python - "$train" "$valid" <<'PYTHON'
@@ -81,7 +83,8 @@ tokens reported.jsonl reported
 tokens "$other" other
 
 # The small model, and what it says of the first sequences and of text held out
-saltworks-train run --config "$examples/slm.toml" --output slm --resume \
+example slm.toml
+saltworks-train run --config slm.toml --resume \
     --set "train.steps=$slm_steps" --set "checkpoint.keep_steps=[$early]"
 teach --tokens train --samples 180 --max-sequences "$n_all" --output labels
 teach --tokens reported --output reported-labels
@@ -94,4 +97,5 @@ made selection.parquet saltworks select scores --policy top --rows "$n_stage_1" 
     --min-learnable "${MIN_LEARNABLE:-0.4}" --output selection.parquet
 teach --tokens train --selection selection.parquet --output labels-selected
 
-saltworks-train compare --config "$examples/experiment.toml" "$@"
+example experiment.toml
+saltworks-train compare --config experiment.toml "$@"

@@ -155,7 +155,10 @@ fn every_missing_option_is_named_at_once() {
         }
         let line = format!("{command} --teacher x --seq-len 8 --output y");
         let printed = fail_with(&mut typed(folder.path(), &line), USAGE);
-        assert!(printed.contains("--tokens is missing"), "{printed}");
+        assert!(
+            printed.contains("tokens (--tokens) is missing"),
+            "{printed}"
+        );
     }
 }
 

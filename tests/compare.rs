@@ -462,7 +462,7 @@ fn what_cannot_work_is_refused_before_the_first_step() {
         (
             "[run.model]",
             "[run]\nbranch_from = \"elsewhere/checkpoints/step-4\"\n[run.model]",
-            "branch_from is elsewhere/checkpoints/step-4",
+            "elsewhere/checkpoints/step-4: expected none",
         ),
         ("steps = 24", "steps = 2400", "sequences"),
     ] {

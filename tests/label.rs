@@ -159,13 +159,20 @@ fn a_plan_made_first_gives_the_same_labels() {
     succeed(&mut plan);
     assert_eq!(
         snapshot(&inputs.path("planned")).keys().collect::<Vec<_>>(),
-        ["plan.json"]
+        ["label.toml", "plan.json"]
     );
     succeed(&mut inputs.label("planned"));
     assert_same_files(
         &snapshot(&inputs.path("planned")),
         &snapshot(&inputs.path("reference")),
     );
+    // What was recorded does the same again, from any directory.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut again = saltworks();
+    again.args(["label", "--device", "cpu", "--config"]);
+    again.arg(inputs.path("planned/label.toml"));
+    let printed = text(&succeed(again.current_dir(elsewhere.path())));
+    assert!(printed.contains("nothing to do"), "{printed}");
 }
 
 #[test]
@@ -175,9 +182,10 @@ fn a_finished_set_is_extended_by_another_range() {
     let before = snapshot(&inputs.path("labels"));
     succeed(inputs.label("labels").args(["--sequences", "100..150"]));
     let after = snapshot(&inputs.path("labels"));
+    let rewritten = ["manifest.json", "README.md", "label.toml"];
     for (name, bytes) in before
         .iter()
-        .filter(|(name, _)| !["manifest.json", "README.md"].contains(&name.as_str()))
+        .filter(|(name, _)| !rewritten.contains(&name.as_str()))
     {
         assert_eq!(&after[name], bytes, "{name} changed");
     }

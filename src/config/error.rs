@@ -4,6 +4,15 @@ use crate::error::{Classified, Kind};
 use crate::storage::{PlaceError, StorageError};
 use std::path::PathBuf;
 
+/// An option that has no default and was not given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingOption {
+    /// Its dotted key.
+    pub key: String,
+    /// What it is, in a sentence, with the words that it may be.
+    pub doc: String,
+}
+
 /// A configuration that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigFileError {
@@ -33,6 +42,24 @@ pub enum ConfigFileError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// Options without a default that were not given.
+    #[error("{}, which {} no default; give {} {place}:{}", count(missing), if missing.len() == 1 { "has" } else { "have" }, if missing.len() == 1 { "it" } else { "each" }, listed(missing))]
+    Missing {
+        /// Where they can be given.
+        place: String,
+        /// All of them.
+        missing: Vec<MissingOption>,
+    },
+    /// A number outside the range that its option declares.
+    #[error("{key} is {got}: expected {expected}; set it within that")]
+    Range {
+        /// The dotted key.
+        key: String,
+        /// What was given.
+        got: String,
+        /// The range, in words.
+        expected: String,
+    },
     /// A path that is not a local one.
     #[error("{key} is {}: expected {}; {}", place.got, place.expected, place.remedy)]
     Place {
@@ -53,6 +80,20 @@ pub enum ConfigFileError {
     /// From `storage`.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+fn count(missing: &[MissingOption]) -> String {
+    match missing {
+        [one] => format!("{} is missing", one.key),
+        several => format!("{} options are missing", several.len()),
+    }
+}
+
+/// A line each, behind a line break.
+fn listed(missing: &[MissingOption]) -> String {
+    let width = missing.iter().map(|it| it.key.len()).max().unwrap_or(0);
+    let line = |it: &MissingOption| format!("\n  {:<width$}  {}", it.key, it.doc);
+    missing.iter().map(line).collect()
 }
 
 impl Classified for ConfigFileError {

@@ -2,8 +2,10 @@
 
 use super::error::ConfigFileError;
 use super::layers::Layers;
+use super::write::to_table;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -20,6 +22,16 @@ pub fn defaults<T: Args>() -> T {
     parsed.unwrap_or_else(|error| panic!("an option without a default: {error}"))
 }
 
+/// Keys of the options that help shows under `heading`.
+pub fn keys_under<T: Args>(heading: &str) -> Vec<String> {
+    let command = T::augment_args(Command::new("options"));
+    let arguments = command.get_arguments();
+    let under = arguments.filter(|argument| argument.get_help_heading() == Some(heading));
+    under
+        .map(|argument| argument.get_id().to_string())
+        .collect()
+}
+
 /// Flags, flattened into a command: the options of `T`, those that were typed known from the rest, so
 /// that a file may decide the rest.
 #[derive(Debug, Clone)]
@@ -31,7 +43,7 @@ pub struct Typed<T> {
     excluded: Vec<String>,
 }
 
-impl<T: Serialize + DeserializeOwned> Typed<T> {
+impl<T: Serialize + DeserializeOwned + JsonSchema> Typed<T> {
     /// The flags over `--set` over the file over the defaults.
     ///
     /// # Errors
@@ -64,8 +76,7 @@ impl<T> Typed<T> {
 impl<T: Serialize> Typed<T> {
     /// What was typed.
     pub(super) fn table(&self) -> Result<Table, ConfigFileError> {
-        let all = Table::try_from(&self.values);
-        let mut typed = all.map_err(|source| ConfigFileError::Serialize { source })?;
+        let mut typed = to_table(&self.values)?;
         typed.retain(|key, _| self.is_typed(key));
         Ok(typed)
     }

@@ -1,17 +1,26 @@
 //! A file, `--set` over it, and flags over both.
 
 use super::error::ConfigFileError;
+use super::missing::{NO_FILE, lacks};
 use super::overrides::Override;
-use crate::storage::place_elsewhere;
+use super::paths::{begin_at, place_elsewhere};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use toml::Table;
+
+/// How the files begin that were recorded beside runs when relative paths in a file were relative to the
+/// working directory: they are read as they were meant.
+const RECORDED_WITH_RELATIVE_PATHS: &str =
+    "# What this run does, every default filled in; it can be given as --config again.";
 
 /// What was said, in the order that later layers win.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
     /// For messages.
     path: PathBuf,
+    /// Where relative paths in the file begin; empty for the working directory.
+    dir: PathBuf,
     /// What holds where the file says nothing.
     base: Table,
     /// Of the file; empty without one.
@@ -30,20 +39,29 @@ impl Layers {
     /// no quotes. `KEY=` with nothing after it takes the key out. Tables that the file does not have
     /// are made.
     ///
+    /// Relative paths in the file are relative to it (those of a pipe, which is nowhere, to the working
+    /// directory); those in overrides are relative to the working directory.
+    ///
     /// # Errors
     /// An unreadable file; an override that is none.
     pub fn read(path: Option<&Path>, overrides: &[String]) -> Result<Self, ConfigFileError> {
         let Some(path) = path else {
-            return Self::of_text("", Path::new("(none)"), overrides);
+            return Self::of_text("", Path::new(NO_FILE), overrides);
         };
         let text = std::fs::read_to_string(path).map_err(|source| ConfigFileError::Read {
             path: path.into(),
             source,
         })?;
-        Self::of_text(&text, path, overrides)
+        let is_beside =
+            path.is_file() && !text.trim_start().starts_with(RECORDED_WITH_RELATIVE_PATHS);
+        let dir = path.parent().filter(|_| is_beside);
+        Ok(Self {
+            dir: dir.map(Path::to_path_buf).unwrap_or_default(),
+            ..Self::of_text(&text, path, overrides)?
+        })
     }
 
-    /// The same of `text`, which is of `path` or of a part of it: that is for messages alone.
+    /// The same of `text`, which `path` stands for in messages; its relative paths stay as they are.
     ///
     /// # Errors
     /// An override that is none.
@@ -57,7 +75,7 @@ impl Layers {
         })
     }
 
-    /// With `base` below the file.
+    /// With `base` below the file; its relative paths stay as they are.
     #[must_use]
     pub fn over(self, base: Table) -> Self {
         Self { base, ..self }
@@ -74,19 +92,22 @@ impl Layers {
     ///
     /// # Errors
     /// Broken TOML, an unknown key or a value of another type, named with its line in the file or with
-    /// the override that holds it; a path that is no local one. Ranges are for whoever takes the options.
-    pub fn into_options<T: DeserializeOwned>(self) -> Result<T, ConfigFileError> {
-        let table: Table = toml::from_str(&self.text).map_err(|source| self.parse_error(source))?;
+    /// the override that holds it; a path that is no local one; keys that are missing, all of them. Ranges
+    /// are for whoever takes the options.
+    pub fn into_options<T: DeserializeOwned + JsonSchema>(self) -> Result<T, ConfigFileError> {
+        let table = toml::from_str(&self.text);
+        let mut table: Table = table.map_err(|source| self.parse_error(source))?;
+        begin_at(&self.dir, &mut table)?;
         let all: Vec<&Override> = self.overrides.iter().collect();
-        let merged = self.merged(&table, &all)?;
-        if let Some((key, place)) = place_elsewhere(&merged) {
+        let mut merged = self.merged(&table, &all)?;
+        if let Some((key, place)) = place_elsewhere(&mut merged) {
             return Err(ConfigFileError::Place { key, place });
         }
-        if merged == table {
-            // From the text itself, errors say the line.
-            return toml::from_str(&self.text).map_err(|source| self.parse_error(source));
-        }
-        T::deserialize(merged).map_err(|source| self.blame::<T>(&table, source))
+        T::deserialize(merged.clone()).map_err(|source| {
+            let is_absent = source.message().starts_with("missing field");
+            let missing = is_absent.then(|| lacks::<T>(&self.path, &merged)).flatten();
+            missing.unwrap_or_else(|| self.blame::<T>(&table, source))
+        })
     }
 
     /// `table` with these overrides and the flags.
@@ -118,7 +139,7 @@ impl Layers {
                 Err(_) => None,
             };
             let is_same = without.is_some_and(|error| error.message() == source.message());
-            if !is_same && one.may_cause(source.message()) {
+            if !is_same && !one.takes_out() {
                 return ConfigFileError::Override {
                     text: one.text.clone(),
                     reason: source.message().to_owned(),

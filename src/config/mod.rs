@@ -10,17 +10,26 @@
 //! the key, its type decides what is read, its doc comment is what help and schema say. A struct that
 //! also derives `clap::Args` has a flag for each key, with underscores as hyphens; clap's default
 //! is then the default everywhere ([`defaults`]).
+//!
+//! Relative paths in a file are relative to that file; those of `--set` and of flags to the working
+//! directory. What is written beside an output holds absolute paths.
 
 mod error;
 mod flags;
 mod layers;
+mod missing;
 mod overrides;
+mod paths;
+mod ranges;
 mod starter;
 mod write;
 
-pub use error::ConfigFileError;
-pub use flags::{Typed, defaults};
+pub use error::{ConfigFileError, MissingOption};
+pub use flags::{Typed, defaults, keys_under};
 pub use layers::Layers;
+pub use missing::{check_complete, require_marked};
 pub use overrides::text_override;
+pub use paths::{PATH_KEYS, is_path_key, with_absolute_paths};
+pub use ranges::check_ranges;
 pub use starter::starter;
-pub use write::{to_toml, write};
+pub use write::{to_table, to_toml, write};

@@ -44,11 +44,9 @@ impl Override {
         Ok(Self { text, keys, value })
     }
 
-    /// Taking a key out is wrong only where that key must be there; otherwise it only brings to
-    /// light what else is wrong.
-    pub(super) fn may_cause(&self, message: &str) -> bool {
-        let taken_out = self.keys.last().filter(|_| self.value.is_none());
-        taken_out.is_none_or(|key| message.contains(&format!("`{key}`")))
+    /// Whether it takes its key out: that only brings to light what else is wrong.
+    pub(super) fn takes_out(&self) -> bool {
+        self.value.is_none()
     }
 
     pub(super) fn apply(&self, table: &mut Table) -> Result<(), ConfigFileError> {

@@ -3,24 +3,30 @@
 use super::error::ConfigFileError;
 use super::flags::Typed;
 use super::overrides::parse_value;
+use super::paths::{each_path, seen_from};
 use clap::{Arg, Args, Command};
 use serde::Serialize;
+use std::path::Path;
 use toml::Table;
 
 /// Columns that comments are wrapped to.
 const WIDTH: usize = 100;
 
 /// Every option of `T` as TOML, below its description: one that was typed, or that `favoured` names,
-/// with that value; any other as a comment with its default.
+/// with that value; any other as a comment with its default. Paths that were typed are relative to
+/// the file at `path`, which the text is for.
 ///
 /// # Errors
 /// A path that is not Unicode.
 pub fn starter<T: Args + Serialize>(
     typed: &Typed<T>,
     favoured: &Table,
+    path: &Path,
 ) -> Result<String, ConfigFileError> {
+    let dir = path.parent().unwrap_or(path);
     let mut values = favoured.clone();
     values.extend(typed.table()?);
+    each_path(&mut values, &mut |path| *path = seen_from(dir, path));
     let command = T::augment_args(Command::new("options"));
     let entries: Vec<String> = command
         .get_arguments()

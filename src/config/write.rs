@@ -4,6 +4,15 @@ use super::error::ConfigFileError;
 use crate::storage;
 use serde::Serialize;
 use std::path::Path;
+use toml::Table;
+
+/// `options` as a table.
+///
+/// # Errors
+/// A path that is not Unicode.
+pub fn to_table(options: &impl Serialize) -> Result<Table, ConfigFileError> {
+    Table::try_from(options).map_err(|source| ConfigFileError::Serialize { source })
+}
 
 /// `options` as TOML below `header`, a comment.
 ///

@@ -5,7 +5,7 @@ use super::cost::{LabelNeed, Scoring};
 use super::error::{ExperimentError, require};
 use super::grid::{arm_dir, with_decay};
 use super::json;
-use crate::config::{ConfigFileError, text_override};
+use crate::config::text_override;
 use crate::train::TrainError;
 use crate::train::config::{ConfigError, RunConfig};
 use crate::train::data::LabelSource;
@@ -227,14 +227,9 @@ pub(super) fn run_config(
 }
 
 fn shared(config: &ExperimentConfig, overrides: &[String]) -> Result<RunConfig, ConfigError> {
-    match (&config.base, &config.run) {
-        (Some(path), _) => RunConfig::read(path, overrides),
-        (None, run) => {
-            let table = run.clone().unwrap_or_default();
-            let text = toml::to_string(&table);
-            let text = text.map_err(|source| ConfigFileError::Serialize { source })?;
-            RunConfig::parse(&text, Path::new("[run]"), overrides)
-        }
+    match &config.base {
+        Some(path) => RunConfig::read(path, overrides),
+        None => RunConfig::of_table(config.run.clone().unwrap_or_default(), "[run]", overrides),
     }
 }
 

@@ -6,14 +6,16 @@ use super::report::ReportInputs;
 use crate::config::{Layers, text_override};
 use crate::tokens::{Dtype, EodPosition, TokenFormat};
 use schemars::JsonSchema;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use toml::{Spanned, Table, Value};
+use toml::{Table, Value};
 
 /// A grid of runs: every arm with every seed.
 ///
-/// Relative paths are relative to the directory that the program was started in, as in `run.toml`.
+/// Relative paths, those of `[run]` and of an arm's settings too, are relative to this file; those of `base` to
+/// that one.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExperimentConfig {
@@ -93,11 +95,12 @@ pub struct Arms(pub Vec<(String, ArmConfig)>);
 
 impl<'de> Deserialize<'de> for Arms {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let arms = BTreeMap::<Spanned<String>, ArmConfig>::deserialize(deserializer)?;
-        let mut arms: Vec<_> = arms.into_iter().collect();
-        arms.sort_by_key(|(name, _)| name.span().start);
-        let unspanned = arms.into_iter().map(|(name, arm)| (name.into_inner(), arm));
-        Ok(Self(unspanned.collect()))
+        let arms = Table::deserialize(deserializer)?.into_iter();
+        let arms = arms.map(|(name, arm)| Ok((name, arm.try_into()?)));
+        let arms: Result<_, toml::de::Error> = arms.collect();
+        Ok(Self(
+            arms.map_err(|error| D::Error::custom(error.message()))?,
+        ))
     }
 }
 
@@ -161,7 +164,15 @@ impl ExperimentConfig {
     /// An unreadable file, broken TOML, an unknown key; names that are taken twice or are no names
     /// of directories; shares that are none; a baseline that is no arm.
     pub fn read(path: &Path) -> Result<Self, ExperimentError> {
-        let config: Self = Layers::read(Some(path), &[])?.into_options()?;
+        Self::of(Layers::read(Some(path), &[])?)
+    }
+
+    /// The same of a file with something set over it.
+    ///
+    /// # Errors
+    /// Those of [`ExperimentConfig::read`].
+    pub fn of(layers: Layers) -> Result<Self, ExperimentError> {
+        let config: Self = layers.into_options()?;
         config.validate()?;
         Ok(config)
     }
@@ -192,13 +203,6 @@ impl ExperimentConfig {
     }
 
     fn validate(&self) -> Result<(), ExperimentError> {
-        require(
-            !self.output.as_os_str().is_empty(),
-            "output",
-            "a directory",
-            "nothing",
-            "name one",
-        )?;
         require(
             self.base.is_some() != self.run.is_some(),
             "base",
@@ -358,7 +362,8 @@ impl ArmConfig {
 }
 
 fn flatten(prefix: &str, table: &Table, overrides: &mut Vec<String>) {
-    for (key, value) in table {
+    // By key, whatever the order of the file: they are recorded so.
+    for (key, value) in table.iter().collect::<BTreeMap<_, _>>() {
         let key = format!("{prefix}{key}");
         match value {
             Value::Table(inner) => flatten(&format!("{key}."), inner, overrides),

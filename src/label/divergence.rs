@@ -2,7 +2,7 @@
 //! a user can decide whether a quantised teacher is good enough.
 
 use super::error::LabelError;
-use super::inputs::{Inputs, view_of};
+use super::inputs::{LabelInputs, view_of};
 use super::options::LabelConfig;
 use super::pipeline::{n_targets, token_batch, with_sequence};
 use super::planning::{check_tokens_whole, make_plan};
@@ -64,7 +64,7 @@ pub fn check_teacher(
             &config.options.device,
         ));
     }
-    let mut inputs = Inputs::open(config)?;
+    let mut inputs = LabelInputs::open(config)?;
     if let Some(plan) = set.segments.first() {
         check_tokens_whole(&inputs.corpus, &plan.corpus)?;
     }
@@ -93,9 +93,9 @@ pub fn check_teacher(
 fn divergence(
     set: &LabelSet,
     config: &LabelConfig,
-    Inputs {
+    LabelInputs {
         teacher, corpus, ..
-    }: &mut Inputs,
+    }: &mut LabelInputs,
     n_sequences: u64,
     seed: u64,
 ) -> Result<DivergenceReport, LabelError> {

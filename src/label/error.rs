@@ -2,6 +2,7 @@
 
 use super::import::ImportError;
 use crate::checkpoint_graph::CheckpointGraphError;
+use crate::config::ConfigFileError;
 use crate::error::{Classified, Kind};
 use crate::onnx::OnnxError;
 use crate::shards::ShardsError;
@@ -15,17 +16,9 @@ use std::path::PathBuf;
 /// Errors of planning and labelling; those of other rooms pass through.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
-    /// An option that has no default was not given.
-    #[error(
-        "{} {} missing: give {} as a flag, or as a key of the --config file",
-        flags.join(", "),
-        if flags.len() == 1 { "is" } else { "are" },
-        if flags.len() == 1 { "it" } else { "each" }
-    )]
-    Missing {
-        /// All of them.
-        flags: Vec<&'static str>,
-    },
+    /// From `config`: options that are missing.
+    #[error(transparent)]
+    Config(#[from] ConfigFileError),
     /// Labels that were begun with another option.
     #[error(
         "{} has labels that were started with another {option}: {field} is {theirs} there and {ours} here; use the same value, or choose another --output",
@@ -223,8 +216,7 @@ impl LabelError {
 impl Classified for LabelError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Missing { .. }
-            | Self::ChangedOption { .. }
+            Self::ChangedOption { .. }
             | Self::Option { .. }
             | Self::Vocabulary { .. }
             | Self::TokenizerMismatch { .. }
@@ -240,6 +232,7 @@ impl Classified for LabelError {
             Self::Interrupted { .. } => Kind::Interrupted,
             Self::Spawn { .. } => Kind::Failed,
             Self::Import(error) => error.kind(),
+            Self::Config(error) => error.kind(),
             Self::Onnx(error) => error.kind(),
             Self::Teacher(error) => error.kind(),
             Self::Tokens(error) => error.kind(),

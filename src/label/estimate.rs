@@ -1,7 +1,7 @@
 //! `--dry-run`: what a labelling will cost, from a short real one into a temporary directory.
 
 use super::error::LabelError;
-use super::inputs::Inputs;
+use super::inputs::LabelInputs;
 use super::options::LabelConfig;
 use super::output::check_output;
 use super::planning::{make_plan, n_targets};
@@ -58,7 +58,7 @@ impl Estimate {
 /// As for labelling itself.
 pub fn estimate(config: &LabelConfig) -> Result<Estimate, LabelError> {
     check_output(config)?;
-    let mut inputs = Inputs::open(config)?;
+    let mut inputs = LabelInputs::open(config)?;
     let plan = make_plan(config, &inputs)?;
     let mean_targets = plan.sequences.n_targets as f64 / plan.n_sequences() as f64;
     let rows = |targets: f64| ((targets / mean_targets) as u64).clamp(1, plan.n_sequences());
@@ -75,7 +75,7 @@ pub fn estimate(config: &LabelConfig) -> Result<Estimate, LabelError> {
 /// Labels the first `n_rows` sequences of the plan's range in a temporary directory.
 fn probe(
     config: &LabelConfig,
-    inputs: &mut Inputs,
+    inputs: &mut LabelInputs,
     plan: &Plan,
     n_rows: u64,
 ) -> Result<Estimate, LabelError> {

@@ -13,7 +13,7 @@ use crate::tokens::{OpenOptions, Packing, SequenceView, TokenCorpus, Tokenizer, 
 use std::path::Path;
 
 /// Everything that labelling reads from.
-pub struct Inputs {
+pub struct LabelInputs {
     /// The ONNX Runtime in use.
     pub runtime: RuntimeLibrary,
     /// The model, loaded on the first device.
@@ -41,7 +41,7 @@ const N_EXAMINED: u64 = 2;
 /// Sequences looked through for long ones, for each that is tried.
 const N_LOOKED_THROUGH: u64 = 16;
 
-impl Inputs {
+impl LabelInputs {
     /// Opens all inputs and checks that they belong together.
     ///
     /// # Errors

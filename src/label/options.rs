@@ -29,105 +29,121 @@ const MAX_SEQ_LEN: u32 = 1 << 24;
 /// A tebibyte, far past what a shard should lose to an interruption.
 const MAX_SHARD_BYTES: u64 = 1 << 40;
 
+// Headings of the options in help.
+const INPUTS: &str = "Inputs";
+const SEQUENCES: &str = "Sequences";
+const KEPT: &str = "What is kept of a position";
+const FILES: &str = "Output";
+/// What decides where and how fast labels are made, and nothing that they hold; not recorded beside them.
+pub(super) const MACHINE: &str = "Machine";
+
 /// Options of `plan` and `label`, declared here and nowhere else. Every one is a flag, and a key of the
 /// file that `--config` names (underscores for hyphens); flags win over `--set`, and that over the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(transform = config::require_marked)]
 pub struct LabelOptions {
     /// The SLM: the directory of a Hugging Face checkpoint (config.json, *.safetensors), an ONNX file
     /// (external data beside it is found), or a folder with one in it.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help_heading = INPUTS, value_name = "PATH")]
+    #[schemars(required)]
     pub teacher: Option<PathBuf>,
 
     /// Where the graphs of checkpoints are kept; tasks and runs share them. Default: teacher-cache, beside
     /// the output.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = MACHINE, value_name = "DIR")]
     pub teacher_cache: Option<PathBuf>,
 
     /// What the matrices of a checkpoint are stored in: f32, f16 or bf16 (arithmetic is in f32 all the same),
     /// or int8 (in blocks of 32, arithmetic too; faster, on the CPU). Default: f32.
-    #[arg(long, value_name = "TYPE", hide_possible_values = true)]
+    #[arg(long, help_heading = INPUTS, value_name = "TYPE", hide_possible_values = true)]
     pub teacher_weights: Option<WeightFormat>,
 
     /// Operators of a checkpoint's graph: fused (ONNX Runtime's own, faster) or standard. Default: fused where
     /// the device has them in f32, which is the CPU.
-    #[arg(long, value_name = "DIALECT", hide_possible_values = true)]
+    #[arg(long, help_heading = INPUTS, value_name = "DIALECT", hide_possible_values = true)]
     pub teacher_dialect: Option<Dialect>,
 
     /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
     /// llm.c .bin, Parquet with `input_ids` (a file, a folder, or a glob in quotes).
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help_heading = INPUTS, value_name = "PATH")]
+    #[schemars(required)]
     pub tokens: Option<PathBuf>,
 
     /// Directory to write labels to; one in progress is resumed.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, help_heading = FILES, short, value_name = "DIR")]
+    #[schemars(required)]
     pub output: Option<PathBuf>,
 
     /// Format of the tokens where it cannot be told from the file.
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, help_heading = INPUTS, value_name = "FORMAT")]
     pub tokens_format: Option<TokenFormat>,
 
     /// Type of the ids in a token file without a header (nanoGPT, a headerless .npy). Default: u16, unless
     /// the bytes are seen to be wider.
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, help_heading = INPUTS, value_name = "TYPE")]
     pub dtype: Option<Dtype>,
 
     /// Id between documents: splits token files that have no document boundaries of their own.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, help_heading = INPUTS, value_name = "ID")]
     pub eod: Option<u32>,
 
     /// Where that id stands: front or back of each document. Default: front if the file begins with
     /// it and does not end with it (llm.c's own files), else back.
-    #[arg(long, value_name = "POSITION")]
+    #[arg(long, help_heading = INPUTS, value_name = "POSITION")]
     pub eod_position: Option<EodPosition>,
 
     /// The tokenizer.json that made the tokens, to check its vocabulary and record its fingerprint.
     /// Not needed with a directory of `saltworks tokenize`, which records both.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = INPUTS, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
 
     /// Label although the tokenizer.json beside the teacher is not the one that made the tokens.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, help_heading = INPUTS, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub ignore_teacher_tokenizer: bool,
 
     /// Sequence length T: predicted positions a sequence.
-    #[arg(long, value_name = "T")]
+    #[arg(long, help_heading = SEQUENCES, value_name = "T")]
+    #[schemars(required)]
+    #[schemars(extend("unit" = "tokens"))]
     pub seq_len: Option<u32>,
 
     /// How documents become sequences: concat (one after the other, attention across boundaries) or
     /// document (each cut by itself).
-    #[arg(long, value_name = "PACKING", default_value = "concat")]
+    #[arg(long, help_heading = SEQUENCES, value_name = "PACKING", default_value = "concat")]
     pub packing: Packing,
 
     /// Id put in front of every sequence, for teachers that need one.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, help_heading = SEQUENCES, value_name = "ID")]
     pub sequence_bos: Option<u32>,
 
     /// Ids kept per position.
-    #[arg(long, value_name = "K", default_value_t = 64)]
+    #[arg(long, help_heading = KEPT, value_name = "K", default_value_t = 64)]
+    #[schemars(extend("unit" = "ids"))]
     pub top_k: u32,
 
     /// Lists to write beside the scores: scores,stats,topk,samples. Default: stats,topk, and samples
     /// where --samples is given.
-    #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
+    #[arg(long, help_heading = KEPT, value_name = "GROUPS", value_delimiter = ',')]
     pub groups: Option<Vec<Group>>,
 
     /// Samples per position from the teacher's distribution, with replacement (group samples), 1 to 65535.
     /// Default: 50.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, help_heading = KEPT, value_name = "N", allow_negative_numbers = true)]
+    #[schemars(extend("unit" = "ids"))]
     pub samples: Option<u32>,
 
     /// Temperature that samples are drawn at; a loss on samples is unbiased at this one alone. Default: 1.
-    #[arg(long, value_name = "TAU", allow_negative_numbers = true)]
+    #[arg(long, help_heading = KEPT, value_name = "TAU", allow_negative_numbers = true)]
     pub samples_tau: Option<f64>,
 
     /// Seed of the samples. Default: 0.
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, help_heading = KEPT, value_name = "SEED")]
     pub samples_seed: Option<u64>,
 
     /// Extra temperatures, comma-separated: one log-partition per position each.
     #[arg(
-        long,
+        long, help_heading = KEPT,
         value_name = "TAU",
         value_delimiter = ',',
         allow_negative_numbers = true
@@ -136,30 +152,31 @@ pub struct LabelOptions {
 
     /// Precision that kept log-probabilities are rounded to: f32, f16, bf16, or m6, m5, m4 (so many
     /// mantissa bits). m5 takes about 90 bytes a target at K = 50, 2e-4 nats from the teacher.
-    #[arg(long, value_name = "PRECISION", default_value = "m5")]
+    #[arg(long, help_heading = KEPT, value_name = "PRECISION", default_value = "m5")]
     pub round: Rounding,
 
     /// Part of the corpus: sequences A up to, not including, B, as A..B.
-    #[arg(long, value_name = "A..B", conflicts_with = "max_sequences")]
+    #[arg(long, help_heading = SEQUENCES, value_name = "A..B", conflicts_with = "max_sequences")]
     pub sequences: Option<String>,
 
     /// Part of the corpus: the first N sequences.
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = SEQUENCES, value_name = "N")]
+    #[schemars(extend("unit" = "sequences"))]
     pub max_sequences: Option<u64>,
 
     /// Part of the corpus: the sequences that this selection keeps (see `saltworks select`).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = SEQUENCES, value_name = "FILE")]
     pub selection: Option<PathBuf>,
 
     /// Leave out logits past the tokenizer's vocabulary (a padded head) before the softmax.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, help_heading = KEPT, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub mask_vocab_padding: bool,
 
     /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
     /// directml; cuda:1 is the second device, and so with tensorrt, migraphx, rocm and directml.
     /// auto is cuda where it works, else cpu. Of these the project
     /// itself has run cpu, openvino by hand on a CPU, and no other.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, help_heading = MACHINE, value_name = "DEVICE", default_value = "auto")]
     pub device: String,
 
     /// Where logits are reduced: host (by this machine's processor; every group), graph (in the
@@ -167,7 +184,7 @@ pub struct LabelOptions {
     /// the CUDA device that runs the teacher; every group) or auto (host with cpu, cuda with cuda,
     /// graph with any other device).
     #[arg(
-        long,
+        long, help_heading = MACHINE,
         value_name = "PLACE",
         hide_possible_values = true,
         default_value = "auto"
@@ -175,50 +192,51 @@ pub struct LabelOptions {
     pub reduce: ReduceChoice,
 
     /// Threads for the teacher and the reduction. Default: all cores.
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = MACHINE, value_name = "N")]
     pub threads: Option<usize>,
 
     /// No effect: the shape of a call follows from the length of its sequences alone, so that labels
     /// do not depend on it. Accepted for older command lines and configuration files.
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = MACHINE, value_name = "N")]
     pub batch_tokens: Option<u32>,
 
     /// Target size of a shard, bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_SHARD_BYTES)]
+    #[arg(long, help_heading = FILES, value_name = "BYTES", default_value_t = DEFAULT_SHARD_BYTES)]
+    #[schemars(extend("unit" = "bytes"))]
     pub shard_bytes: u64,
 
     /// Seed of the order of sequences over shards, or `none` for the corpus' own.
-    #[arg(long, value_name = "SEED", default_value = "0")]
+    #[arg(long, help_heading = FILES, value_name = "SEED", default_value = "0")]
     pub order_seed: OrderSeed,
 
     /// zstd level of the shards.
-    #[arg(long, value_name = "LEVEL", default_value_t = DEFAULT_ZSTD_LEVEL)]
+    #[arg(long, help_heading = FILES, value_name = "LEVEL", default_value_t = DEFAULT_ZSTD_LEVEL)]
     pub zstd_level: i32,
 
     /// The output with the logits, where the model's own naming leaves a doubt.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = INPUTS, value_name = "NAME")]
     pub logits_output: Option<String>,
 
     /// The ONNX Runtime library to use (otherwise searched; see `saltworks doctor`).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = MACHINE, value_name = "FILE")]
     pub ort_lib: Option<PathBuf>,
 
     /// Only every n-th shard, starting at i: this process is task i (from 0) of n, as i/n.
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, help_heading = MACHINE, value_name = "I/N")]
     pub task: Option<String>,
 
     /// Let shards of different ONNX Runtime versions, providers or instruction sets stand together.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, help_heading = MACHINE, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub allow_mixed_runtime: bool,
 
     /// Label with a model that was measured to be no teacher (it is not causal, not repeatable, or
     /// gives something other than logits). The plan records what was overridden.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, help_heading = KEPT, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub allow_any_teacher: bool,
 
     /// Label sequences with a token that the teacher gives no probability at all (its logit is -inf)
     /// too: their scores by NLL are null, so that `select` keeps none of them by those.
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, help_heading = KEPT, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub allow_impossible_targets: bool,
 }
 
@@ -335,39 +353,23 @@ impl Task {
 }
 
 impl LabelOptions {
-    /// Names every option without a default that is missing, not only the first.
-    fn check_complete(&self) -> Result<(), LabelError> {
-        let needed = [
-            ("--teacher", self.teacher.is_none()),
-            ("--tokens", self.tokens.is_none()),
-            ("--output", self.output.is_none()),
-            ("--seq-len", self.seq_len.is_none()),
-        ];
-        let missing = needed.into_iter().filter(|(_, is_missing)| *is_missing);
-        let flags: Vec<_> = missing.map(|(flag, _)| flag).collect();
-        match flags.is_empty() {
-            true => Ok(()),
-            false => Err(LabelError::Missing { flags }),
-        }
-    }
-
     /// Fills in defaults and checks every value that can be checked by itself.
     ///
     /// # Errors
     /// Missing options, all of them; an impossible value, naming the flag.
     pub fn resolve(self) -> Result<LabelConfig, LabelError> {
-        self.check_complete()?;
+        config::check_complete(&self)?;
         let asked = self.asked_groups();
         let sampling = self.sampling(asked.contains(&Group::Samples))?;
         let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
-        let teacher = teacher_path(&required(self.teacher.clone(), "--teacher")?)?;
+        let teacher = teacher_path(&self.teacher.clone().unwrap_or_default())?;
         let config = LabelConfig {
             teacher: teacher.path,
             is_checkpoint: teacher.is_checkpoint,
-            tokens: required(self.tokens.clone(), "--tokens")?,
-            output: required(self.output.clone(), "--output")?,
-            seq_len: required(self.seq_len, "--seq-len")?,
+            tokens: self.tokens.clone().unwrap_or_default(),
+            output: self.output.clone().unwrap_or_default(),
+            seq_len: self.seq_len.unwrap_or_default(),
             groups: groups.into_iter().filter(wanted).collect(),
             sampling,
             range: sequence_range(self.sequences.as_deref(), self.max_sequences)?,
@@ -526,10 +528,6 @@ pub(super) fn eod_position_of(corpus: &PlanCorpus) -> Option<EodPosition> {
 
 fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| usize::from(cores).min(MAX_THREADS))
-}
-
-fn required<T>(value: Option<T>, flag: &'static str) -> Result<T, LabelError> {
-    value.ok_or(LabelError::Missing { flags: vec![flag] })
 }
 
 fn at_most(value: u64, most: u64, flag: &'static str) -> Result<(), LabelError> {

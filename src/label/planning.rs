@@ -3,7 +3,7 @@
 
 use super::error::LabelError;
 use super::files::{fingerprint, identify, known_plan};
-use super::inputs::{Inputs, past_the_head, view_of};
+use super::inputs::{LabelInputs, past_the_head, view_of};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
     Attention, ENGINE_FEATURE, FORMAT_VERSION, IMPOSSIBLE_TARGETS_FEATURE, Layout, Plan,
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// A range outside the corpus, ids outside the vocabulary, inputs that cannot be read.
-pub(super) fn make_plan(config: &LabelConfig, inputs: &Inputs) -> Result<Plan, LabelError> {
+pub(super) fn make_plan(config: &LabelConfig, inputs: &LabelInputs) -> Result<Plan, LabelError> {
     let known = known_plan(&config.output)?;
     let teacher = plan_teacher(inputs, known.as_ref())?;
     let tokenizer = inputs.tokenizer.clone();
@@ -173,7 +173,7 @@ pub(super) fn n_targets(view: &SequenceView<'_>, plan: &Plan) -> u64 {
         .sum()
 }
 
-fn plan_teacher(inputs: &Inputs, known: Option<&Plan>) -> Result<PlanTeacher, LabelError> {
+fn plan_teacher(inputs: &LabelInputs, known: Option<&Plan>) -> Result<PlanTeacher, LabelError> {
     let mut paths = vec![inputs.model.path.clone()];
     let beside = |file: &PathBuf| inputs.model.path.with_file_name("").join(file);
     paths.extend(inputs.teacher.signature().external_files.iter().map(beside));
@@ -284,7 +284,11 @@ pub(super) fn token_range(
 }
 
 /// Ids past the vocabulary would be found in the middle of the work; this finds them before it.
-fn check_token_ids(config: &LabelConfig, inputs: &Inputs, plan: &Plan) -> Result<(), LabelError> {
+fn check_token_ids(
+    config: &LabelConfig,
+    inputs: &LabelInputs,
+    plan: &Plan,
+) -> Result<(), LabelError> {
     let corpus = &inputs.corpus;
     let range = token_range(config, corpus, plan)?;
     let n_ids = inputs

@@ -1,7 +1,7 @@
 //! `verify --teacher`: a sample of a finished set, labelled again and compared with what is stored.
 
 use super::error::LabelError;
-use super::inputs::{Inputs, view_of};
+use super::inputs::{LabelInputs, view_of};
 use super::options::LabelConfig;
 use super::pipeline::signals_alone;
 use super::reduction::signals_config;
@@ -62,9 +62,9 @@ pub struct RelabelReport {
 pub(super) fn relabel(
     set: &LabelSet,
     config: &LabelConfig,
-    Inputs {
+    LabelInputs {
         teacher, corpus, ..
-    }: &mut Inputs,
+    }: &mut LabelInputs,
     n_sequences: u64,
     seed: u64,
 ) -> Result<RelabelReport, LabelError> {

@@ -2,13 +2,14 @@
 
 use super::changed::name_option;
 use super::error::LabelError;
-use super::inputs::{Inputs, view_of};
+use super::inputs::{LabelInputs, view_of};
 use super::options::{LabelConfig, Task};
 use super::output::check_output;
 use super::pipeline::{self, ShardQueue, Work};
 use super::planning::{check_tokens_untouched, make_plan};
 use super::profile::{Clock, Profile};
 use super::progress::{Progress, Snapshot, Totals, WithoutNll};
+use super::record::{RECORD_NAME, write_record};
 use super::reduction::signals_config;
 use super::runtime_stamp::runtime_stamp;
 use super::tokenizer_copy::copy_tokenizer;
@@ -23,7 +24,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// What [`label`] did.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct LabelOutcome {
     /// The plan.
     pub plan: Plan,
     /// Shards of this task that this run wrote.
@@ -43,7 +44,7 @@ pub struct Outcome {
 /// Callbacks during a run.
 pub struct Observer<'a> {
     /// Once, when everything is open and planned.
-    pub on_start: &'a (dyn Fn(&Inputs, &Plan) + Sync),
+    pub on_start: &'a (dyn Fn(&LabelInputs, &Plan) + Sync),
     /// After every batch and every shard, from any thread of the pipeline.
     pub on_progress: &'a (dyn Fn(&Snapshot) + Sync),
 }
@@ -61,7 +62,7 @@ impl Observer<'_> {
 ///
 /// # Errors
 /// Inputs that do not match; a directory with another plan.
-pub fn plan(config: &LabelConfig, on_open: impl FnOnce(&Inputs)) -> Result<Plan, LabelError> {
+pub fn plan(config: &LabelConfig, on_open: impl FnOnce(&LabelInputs)) -> Result<Plan, LabelError> {
     let (inputs, plan) = open_and_plan(config)?;
     on_open(&inputs);
     Ok(plan)
@@ -75,7 +76,7 @@ pub fn label(
     config: &LabelConfig,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
-) -> Result<Outcome, LabelError> {
+) -> Result<LabelOutcome, LabelError> {
     let (mut inputs, plan) = open_and_plan(config)?;
     (observer.on_start)(&inputs, &plan);
     let teachers = inputs.teachers().into_iter();
@@ -92,9 +93,9 @@ pub fn label(
 }
 
 /// Everything that can fail early: inputs, plan, the longest sequence, the output directory.
-fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
+fn open_and_plan(config: &LabelConfig) -> Result<(LabelInputs, Plan), LabelError> {
     check_output(config)?;
-    let mut inputs = Inputs::open(config)?;
+    let mut inputs = LabelInputs::open(config)?;
     let plan = make_plan(config, &inputs)?;
     for teacher in inputs.teachers() {
         try_longest(teacher, &plan)?;
@@ -103,16 +104,21 @@ fn open_and_plan(config: &LabelConfig) -> Result<(Inputs, Plan), LabelError> {
     let opened =
         LabelSet::create_or_match(&config.output, &plan, selection).map_err(name_option)?;
     copy_tokenizer(config, opened.plan())?;
+    if !write_record(config)? {
+        inputs.notes.push(format!(
+            "{RECORD_NAME} is left out: TOML has no words for a path that is not Unicode, or a number of 2^63 or more"
+        ));
+    }
     Ok((inputs, opened.plan().clone()))
 }
 
 fn label_task(
     config: &LabelConfig,
-    inputs: &mut Inputs,
+    inputs: &mut LabelInputs,
     plan: Plan,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
-) -> Result<Outcome, LabelError> {
+) -> Result<LabelOutcome, LabelError> {
     let (done, todo) = split_by_progress(&config.output, &plan, config.task)?;
     if !todo.is_empty() && !config.options.allow_mixed_runtime {
         check_one_runtime(&done, &inputs.teachers())?;
@@ -141,7 +147,7 @@ fn label_task(
             })
         }
         Err(error) => Err(error),
-        Ok(()) => Ok(Outcome {
+        Ok(()) => Ok(LabelOutcome {
             plan,
             n_made: todo.len() as u64,
             n_before: done.len() as u64,
@@ -168,7 +174,7 @@ fn check_one_runtime(done: &[Sidecar], teachers: &[&mut Teacher]) -> Result<(), 
 /// Labels `todo` into `config.output`.
 pub(super) fn make_shards(
     config: &LabelConfig,
-    inputs: &mut Inputs,
+    inputs: &mut LabelInputs,
     plan: &Plan,
     todo: &[u32],
     interrupt: &Interrupt,
@@ -190,7 +196,7 @@ pub(super) fn make_shards(
         progress,
     };
     let more = inputs.more_teachers.iter_mut();
-    // Not by `Inputs::teachers`, since the view borrows another field of `inputs`.
+    // Not by `LabelInputs::teachers`, since the view borrows another field of `inputs`.
     let teachers = std::iter::once(&mut inputs.teacher).chain(more).collect();
     pipeline::run(&work, teachers)
 }

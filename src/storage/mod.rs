@@ -36,7 +36,7 @@ pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
 pub use names::check_file_name;
 pub use partial::{Partial, Sealed, create_if_absent, replace};
-pub use place::{PlaceError, check_apart, check_place, place_elsewhere, resolved_path};
+pub use place::{PlaceError, check_apart, check_place, resolved_path};
 pub use publish::{
     Publish, is_there, publish_dir, remove_file, remove_tree, rename_dir, replace_dir,
 };

@@ -1,29 +1,7 @@
 //! Paths as typed: places that are no local files, refused before a directory of that name is made.
 
 use crate::error::{Classified, Kind};
-use serde::Serialize;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
-
-/// Keys of configuration files that hold a path, which is never empty.
-const PATH_KEYS: [&str; 16] = [
-    "base",
-    "branch_from",
-    "config",
-    "held_out",
-    "init",
-    "labels",
-    "ort_lib",
-    "output",
-    "run",
-    "scored",
-    "scores",
-    "selection",
-    "teacher",
-    "tokenizer",
-    "tokens",
-    "validation",
-];
 
 /// A path that names no local file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,37 +75,6 @@ pub fn resolved_path(path: &Path) -> PathBuf {
         }
     }
     whole
-}
-
-/// The first text in a configuration that names a place elsewhere, with its dotted key.
-pub fn place_elsewhere(config: &impl Serialize) -> Option<(String, PlaceError)> {
-    let mut found = None;
-    walk("", &serde_json::to_value(config).ok()?, &mut found);
-    found
-}
-
-fn walk(key: &str, value: &Value, found: &mut Option<(String, PlaceError)>) {
-    match value {
-        _ if found.is_some() => {}
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                let dot = if key.is_empty() { "" } else { "." };
-                walk(&format!("{key}{dot}{name}"), value, found);
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| walk(key, value, found)),
-        Value::String(text) => {
-            let parts: Vec<&str> = key.split('.').collect();
-            // A key that an arm sets to "" is taken out.
-            let is_path = !parts.contains(&"set")
-                && parts.last().is_some_and(|name| PATH_KEYS.contains(name));
-            if is_path || !text.is_empty() {
-                let error = check_place(Path::new(text)).err();
-                *found = error.map(|error| (key.to_owned(), error));
-            }
-        }
-        _ => {}
-    }
 }
 
 fn place_remedy(text: &str) -> Option<String> {
@@ -239,23 +186,5 @@ mod tests {
         ] {
             assert_eq!(check_place(Path::new(text)), Ok(()), "{text}");
         }
-    }
-
-    #[test]
-    fn a_place_elsewhere_is_found_in_a_configuration_with_its_key() {
-        let config = serde_json::json!({
-            "name": "", "data": { "sets": [{ "labels": "gs://b/l" }], "tokens": "t" }
-        });
-        let (key, error) = place_elsewhere(&config).unwrap();
-        assert_eq!(
-            (key.as_str(), error.got.as_str()),
-            ("data.sets.labels", "`gs://b/l`")
-        );
-        let empty = serde_json::json!({ "data": { "tokens": "" }, "name": "" });
-        assert_eq!(place_elsewhere(&empty).unwrap().0, "data.tokens");
-        assert_eq!(
-            place_elsewhere(&serde_json::json!({ "name": "", "tokens": "t" })),
-            None
-        );
     }
 }

@@ -1,6 +1,6 @@
 //! What cannot work is refused before anything is written.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, saltworks_train};
 use crate::support::models::DecoderSpec;
 use crate::support::{Inputs, fail_with, succeed, text};
 
@@ -146,4 +146,38 @@ fn labels_of_another_vocabulary_than_the_models_are_refused() {
             && refused.contains("has 300: use labels and tokens of the same tokenizer"),
         "{refused}"
     );
+}
+
+#[test]
+fn every_missing_key_of_a_run_and_of_an_experiment_is_named_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("empty.toml"), "").unwrap();
+    let sets = "output = \"o\"\nbaseline = \"a\"\narms = { a = {} }\n[[sets]]\ntokens = \"t\"\n";
+    std::fs::write(folder.path().join("sets.toml"), sets).unwrap();
+    let cases: [(&str, &[&str]); 4] = [
+        (
+            "run --config empty.toml",
+            &["output ", "data ", "train.steps ", "train.batch_size "],
+        ),
+        (
+            "run --config empty.toml --set kd.omega=1",
+            &["kd.mode ", "train.steps "],
+        ),
+        (
+            "compare --config empty.toml",
+            &["output ", "seeds ", "baseline ", "arms ", "sets "],
+        ),
+        ("compare --config sets.toml", &["seeds ", "sets.name "]),
+    ];
+    for (line, keys) in cases {
+        let mut command = saltworks_train();
+        let command = command.args(line.split(' ')).current_dir(folder.path());
+        let printed = fail_with(command, 2);
+        for key in keys {
+            assert!(
+                printed.contains(&format!("\n  {key}")),
+                "{line}: {key}: {printed}"
+            );
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! A run that is stopped goes on to the same bits, and only as the run that it is.
 
 use crate::bench::{
-    Bench, DRAWS, N_TOKENS, STEPS, inputs, metrics, slow, tokens, wait_for_first_step,
+    Bench, DRAWS, N_TOKENS, STEPS, inputs, metrics, saltworks_train, slow, tokens,
+    wait_for_first_step,
 };
 use crate::support::process::{signal, spawn, wait_for};
 use crate::support::{assert_same_files, fail_with, snapshot, succeed, text};
@@ -148,6 +149,54 @@ fn a_run_goes_on_only_with_the_configuration_it_began_with() {
     std::fs::rename(&others, &own).unwrap();
     let refused = fail_with(bench.run("own").args(["--resume-from", "step-12"]), 2);
     assert!(refused.contains("data.tokens"), "{refused}");
+}
+
+/// Relative paths of a file and of flags, and the directory that the program is started in.
+#[test]
+fn a_run_with_relative_paths_is_resumed_from_any_directory_by_what_it_recorded() {
+    let bench = Bench::new();
+    std::fs::copy(inputs().path("tokens.bin"), bench.path("t.bin")).unwrap();
+    let elsewhere = bench.path("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let bench = bench.with(&["data.tokens=../t.bin", "data.validation=", "init="]);
+    let mut begun = bench.run("unused");
+    let text = std::fs::read_to_string(bench.path("run.toml")).unwrap();
+    std::fs::write(bench.path("run.toml"), text.replace("unused", "run")).unwrap();
+    // The last --output wins no more: the file's own, which is beside it.
+    let arguments: Vec<_> = begun.get_args().map(std::ffi::OsStr::to_owned).collect();
+    let n_arguments = arguments.len() - 2;
+    begun = saltworks_train();
+    begun
+        .args(&arguments[..n_arguments])
+        .current_dir(&elsewhere);
+    succeed(&mut begun);
+    let last = format!("run/checkpoints/step-{STEPS}");
+    let want = snapshot(&bench.path("run/final"));
+    let recorded = std::fs::read_to_string(bench.path("run/config.toml")).unwrap();
+    let real = elsewhere.canonicalize().unwrap();
+    let absolute = format!("tokens = {:?}", real.join("../t.bin"));
+    assert!(recorded.contains(&absolute), "{recorded}");
+    let resume = |from: &std::path::Path, config: &str| {
+        for gone in ["run/final", &last] {
+            std::fs::remove_dir_all(bench.path(gone)).unwrap();
+        }
+        let mut resumed = saltworks_train();
+        resumed.args(["run", "--resume", "--config", config]);
+        succeed(resumed.current_dir(from));
+        assert_same_files(&snapshot(&bench.path("run/final")), &want);
+    };
+    resume(bench.dir.path(), "run/config.toml");
+    resume(&elsewhere, "../run/config.toml");
+    // As versions before recorded it: by paths relative to the directory of the start.
+    let old = recorded
+        .replace(&absolute, "tokens = \"../t.bin\"")
+        .lines()
+        .skip(1)
+        .fold(String::new(), |text, line| text + line + "\n");
+    let header =
+        "# What this run does, every default filled in; it can be given as --config again.\n";
+    std::fs::write(bench.path("old.toml"), format!("{header}{old}")).unwrap();
+    resume(&elsewhere, "../old.toml");
 }
 
 #[test]

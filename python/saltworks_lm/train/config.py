@@ -176,8 +176,17 @@ def _flat(table: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
     return found
 
 
+#: Keys whose values are paths.
+PATH_KEYS = frozenset({"output", "init", "branch_from", "tokens", "labels", "selection", "validation", "tokenizer"})
+
+#: First line of a recorded configuration, whose paths are relative to the directory that the run was started in.
+RECORDED = "# What this run does, every default filled in; it can be given as --config again."
+
+
 def read_config(path: Path, overrides: list[str] | None = None, output: str | None = None) -> RunConfig:
     """Reads and checks a configuration; each of ``overrides`` is KEY=VALUE, in order, and KEY= takes a key out.
+
+    Relative paths in the file are relative to it, those of ``overrides`` and ``output`` to the working directory.
 
     Raises
     ------
@@ -185,11 +194,14 @@ def read_config(path: Path, overrides: list[str] | None = None, output: str | No
         The first key that is wrong.
     """
     try:
-        table = tomllib.loads(path.read_text())
+        text = path.read_text()
+        table = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"--config: {path} is not there") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
+    if not text.startswith(RECORDED):
+        _begin_at(path.parent, table)
     for override in overrides or []:
         _override(table, override)
     if output is not None:
@@ -197,6 +209,16 @@ def read_config(path: Path, overrides: list[str] | None = None, output: str | No
     config: RunConfig = _typed(RunConfig, table, "")
     validate(config)
     return config
+
+
+def _begin_at(directory: Path, table: dict[str, Any]) -> None:
+    """Puts ``directory`` before every relative path: those in a file are relative to it, as for saltworks-train."""
+    for values in (table, table.get("data")):
+        if not isinstance(values, dict):
+            continue
+        for key in PATH_KEYS & values.keys():
+            if isinstance(values[key], str) and values[key]:
+                values[key] = str(directory / values[key])
 
 
 def _override(table: dict[str, Any], override: str) -> None:
@@ -494,7 +516,7 @@ def resolve(config: RunConfig, has_samples: bool) -> None:
 
 def to_toml(config: RunConfig) -> str:
     """As TOML that reads back as the same configuration."""
-    lines = ["# What this run does, every default filled in; it can be given as --config again."]
+    lines = [RECORDED]
     table = asdict(config)
     for key in ("output", "init", "branch_from"):
         if table[key] is not None:

@@ -123,6 +123,9 @@ mod tests {
         "title",
     ];
 
+    /// Options of a command that need no headings.
+    const N_FEW: usize = 3;
+
     /// Every argument that takes a value, with the names of its subcommands.
     fn arguments(command: &Command, names: &[String]) -> Vec<(Vec<String>, Arg)> {
         let takes_a_value =
@@ -168,6 +171,25 @@ mod tests {
     #[test]
     fn the_help_of_every_command_ends_with_examples_that_it_takes() {
         check_examples(&crate::Cli::command(), env!("CARGO_BIN_NAME"));
+    }
+
+    fn check_headings(command: &Command) {
+        let own = command.get_opts().filter(|option| {
+            let id = option.get_id().as_str();
+            !option.is_global_set() && !["help", "version"].contains(&id)
+        });
+        let own: Vec<&Arg> = own.collect();
+        let is_bare = |option: &&Arg| option.get_help_heading().is_none();
+        if own.len() > N_FEW {
+            let bare = own.into_iter().find(is_bare).map(Arg::get_id);
+            assert_eq!(bare, None, "{}: give it a heading", command.get_name());
+        }
+        command.get_subcommands().for_each(check_headings);
+    }
+
+    #[test]
+    fn options_of_commands_that_have_several_stand_under_headings() {
+        check_headings(&crate::Cli::command());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `man`: the manual, of which `--help` is a part.
 
+use super::arguments::OUTPUT;
 use super::exit::Result;
 use super::print::{self, out};
 use clap::{Command, CommandFactory};
@@ -25,7 +26,7 @@ pub(crate) struct Args {
     #[arg(value_name = "COMMAND", conflicts_with = "output")]
     command: Vec<String>,
     /// Write the pages of all commands to this directory.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", help_heading = OUTPUT)]
     output: Option<PathBuf>,
 }
 

@@ -1,5 +1,7 @@
 //! What both binaries do in the same way.
 
+#[allow(dead_code, reason = "each binary uses its part")]
+pub(crate) mod arguments;
 pub(crate) mod command_line;
 pub(crate) mod completions;
 pub(crate) mod exit;

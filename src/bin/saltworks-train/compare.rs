@@ -2,6 +2,7 @@
 
 use super::opened::{end_now, end_when_interrupted};
 use super::samples;
+use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::invocation;
 use crate::common::print::{self, out, say};
@@ -25,33 +26,41 @@ Examples:
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Configuration of the experiment (TOML); examples/experiment.toml is one.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    configuration: Configuration,
 
     /// Only these arms.
-    #[arg(long, value_name = "ARM", value_delimiter = ',')]
+    #[arg(
+        long,
+        help_heading = "Part of the grid",
+        value_name = "ARM",
+        value_delimiter = ','
+    )]
     only: Vec<String>,
 
     /// Only these seeds.
-    #[arg(long, value_name = "SEED", value_delimiter = ',')]
+    #[arg(
+        long,
+        help_heading = "Part of the grid",
+        value_name = "SEED",
+        value_delimiter = ','
+    )]
     seeds: Vec<u64>,
 
     /// Open all inputs, print what there is to do, and write nothing.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     dry_run: bool,
 
     /// Write the results so far and train nothing, even while another process trains.
-    #[arg(long, conflicts_with_all = ["dry_run", "only", "seeds"])]
+    #[arg(long, help_heading = OUTPUT, conflicts_with_all = ["dry_run", "only", "seeds"])]
     report_only: bool,
 
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let config = ExperimentConfig::read(&args.config)?;
+    let config = ExperimentConfig::of(args.configuration.layers()?)?;
     let output = config.output.clone();
     let report = config.report_inputs();
     let prompt = config.report.prompt.clone();
@@ -76,9 +85,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         work(&experiment, &output)?
     };
-    if args.json {
-        print::json(&results, true)?;
-    } else {
+    if !args.json.print(&results)? {
         print::block(&format!("{}\n", experiment::to_text(&results)));
         for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
             out!("{}", output.join(name).display());
@@ -88,7 +95,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         samples::write(&output, &results, &samples::Options::of(prompt))?;
     }
     let page = write_report(&output, &results, &report)?;
-    if let Some(page) = page.filter(|_| !args.json) {
+    if let Some(page) = page.filter(|_| !args.json.is_asked) {
         out!("{}", page.display());
     }
     Ok(())

@@ -4,6 +4,7 @@ mod labelled;
 mod probe;
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::arguments::{Json, SPEED, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{BYTES, Display};
@@ -42,15 +43,15 @@ pub(crate) struct Args {
 
     /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
     /// llm.c .bin, Parquet with `input_ids`.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help_heading = "Tokens", value_name = "PATH")]
     tokens: Option<PathBuf>,
 
     /// Format of the tokens, if the file does not show it.
-    #[arg(long, value_name = "FORMAT", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
+    #[arg(long, help_heading = "Tokens", value_name = "FORMAT", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
     tokens_format: Option<TokenFormat>,
 
     /// Type of the ids in a token file without a header. Default: u16; refused if the ids look wider.
-    #[arg(long, value_name = "TYPE", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
+    #[arg(long, help_heading = "Tokens", value_name = "TYPE", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
     dtype: Option<Dtype>,
 
     #[command(flatten)]
@@ -64,43 +65,46 @@ pub(crate) struct Args {
 
     /// How documents become sequences: concat (one after the other, attention across boundaries) or
     /// document (each cut by itself). Default: concat for --tokens, document for --text.
-    #[arg(long, value_name = "PACKING")]
+    #[arg(long, help_heading = "Sequences", value_name = "PACKING")]
     packing: Option<Packing>,
 
     /// Sequence length T: predicted positions per sequence. Default: the model's maximum, but at
     /// most 2048.
-    #[arg(long, value_name = "T")]
+    #[arg(long, help_heading = "Sequences", value_name = "T")]
     seq_len: Option<u32>,
 
     /// Id before every sequence.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, help_heading = "Sequences", value_name = "ID")]
     sequence_bos: Option<u32>,
 
     /// Id after every document of --text (auto: as in `saltworks tokenize`). For raw --tokens,
     /// which record no document boundaries: the id that separates documents.
-    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    #[arg(
+        long,
+        help_heading = "Tokens",
+        value_name = "TOKEN|ID|auto|none",
+        default_value_t
+    )]
     eod: SpecialChoice,
 
     /// Position of that id in raw --tokens: front or back of each document. Default: inferred from the
     /// two ends of the file.
-    #[arg(long, value_name = "POSITION", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
+    #[arg(long, help_heading = "Tokens", value_name = "POSITION", requires = "tokens", conflicts_with_all = ["text", "labels", "probe"])]
     eod_position: Option<EodPosition>,
 
     /// Only N sequences of --tokens, evenly spread.
-    #[arg(long, value_name = "N", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, help_heading = "Sequences", value_name = "N", conflicts_with = "text", value_parser = clap::value_parser!(u64).range(1..))]
     max_sequences: Option<u64>,
 
     /// Positions per forward pass (affects only speed and memory).
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_BATCH_POSITIONS)]
+    #[arg(long, help_heading = SPEED, value_name = "N", default_value_t = DEFAULT_BATCH_POSITIONS)]
     batch_tokens: usize,
 
-    /// Threads; 0 for one per core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    #[command(flatten)]
+    threads: Threads,
 
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// Text to evaluate on.
@@ -160,7 +164,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if args.probe.probe.is_some() {
         return probe::run(&args, &opened, params, &interrupt);
     }
-    let pool = pool(args.threads)?;
+    let pool = pool(args.threads.threads)?;
     let input = pool.install(|| args.open_input(&opened, &interrupt))?;
     let view = SequenceView::new(input.tokens(), args.view_options(&opened))?;
     let seq_ids = evenly_spread(view.len(), args.max_sequences.unwrap_or(u64::MAX));
@@ -327,7 +331,7 @@ fn print(
     report: &EvalReport,
 ) -> Result<()> {
     let options = view.options();
-    if args.json {
+    if args.json.is_asked {
         let mut json = serde_json::to_value(report).expect("plain fields");
         json["model"] = opened.dir.display().to_string().into();
         json["packing"] = serde_json::to_value(options.packing).expect("plain fields");

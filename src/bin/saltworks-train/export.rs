@@ -1,8 +1,9 @@
 //! `saltworks-train export`.
 
 use super::opened::{ModelArgs, OpenedModel, interrupt};
+use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
-use crate::common::print::{self, out, say};
+use crate::common::print::{out, say};
 use saltworks::interrupt::Interrupt;
 use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
 use saltworks::train::export::{
@@ -30,25 +31,23 @@ pub(crate) struct Args {
     model: ModelArgs,
 
     /// Directory for the Hugging Face model.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: Option<PathBuf>,
 
     /// File for the ONNX model. `saltworks label` reads the maximum sequence length from the
     /// config.json next to it, which is written if there is none.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = OUTPUT, value_name = "FILE")]
     onnx: Option<PathBuf>,
 
     /// Write the ONNX model's weights to FILE.data next to it; needed above 2 GiB.
-    #[arg(long, requires = "onnx")]
+    #[arg(long, help_heading = OUTPUT, requires = "onnx")]
     external_data: bool,
 
-    /// Replace existing output.
-    #[arg(long)]
-    overwrite: bool,
+    #[command(flatten)]
+    overwrite: Overwrite,
 
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -77,20 +76,17 @@ pub(crate) fn run(args: Args) -> Result<()> {
         write_onnx_beside_config(path, &opened, &params, weights, &interrupt)?;
         args.wrote(path);
     }
-    if args.json {
-        let named = |path: &PathBuf| path.display().to_string();
-        let written = serde_json::json!({
-            "output": args.output.as_ref().map(named),
-            "onnx": args.onnx.as_ref().map(named),
-        });
-        print::json(&written, true)?;
-    }
+    let named = |path: &PathBuf| path.display().to_string();
+    args.json.print(&serde_json::json!({
+        "output": args.output.as_ref().map(named),
+        "onnx": args.onnx.as_ref().map(named),
+    }))?;
     Ok(())
 }
 
 impl Args {
     fn wrote(&self, path: &Path) {
-        if !self.json {
+        if !self.json.is_asked {
             out!("wrote {}", path.display());
         }
     }
@@ -108,7 +104,7 @@ impl Args {
         }
         let there = self.directory_there().filter(|_| !self.is_half_done());
         match there.or_else(|| self.onnx_there()) {
-            Some(path) if !self.overwrite => Err(ExportError::AlreadyThere { path }),
+            Some(path) if !self.overwrite.overwrite => Err(ExportError::AlreadyThere { path }),
             _ => Ok(()),
         }
     }
@@ -126,7 +122,7 @@ impl Args {
             return Ok(());
         };
         let path = onnx_data_path(onnx);
-        if self.overwrite || !self.external_data || !path.exists() {
+        if self.overwrite.overwrite || !self.external_data || !path.exists() {
             return Ok(());
         }
         match has_onnx_data_of(onnx, params)? {
@@ -146,7 +142,7 @@ impl Args {
         let has_both = self.output.is_some() && self.onnx.is_some();
         let is_whole = |dir: &PathBuf| dir.join("config.json").is_file();
         let is_first_there = has_both && self.output.as_ref().is_some_and(is_whole);
-        is_first_there && self.onnx_there().is_none() && !self.overwrite
+        is_first_there && self.onnx_there().is_none() && !self.overwrite.overwrite
     }
 }
 

@@ -1,6 +1,7 @@
 //! `saltworks-train generate`.
 
 use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use crate::common::arguments::{Json, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use saltworks::interrupt::Interrupt;
@@ -26,6 +27,7 @@ pub(crate) struct Args {
     /// Text to continue. Without one the model starts a new text, after the id that ends a text.
     #[arg(
         long,
+        help_heading = "Text",
         value_name = "TEXT",
         default_value = "",
         allow_hyphen_values = true
@@ -33,42 +35,50 @@ pub(crate) struct Args {
     pub(crate) prompt: String,
 
     /// Maximum number of tokens to generate.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, help_heading = "Text", value_name = "N", default_value_t = 128)]
     pub(crate) max_tokens: usize,
 
     /// Sampling temperature; 0 always takes the most likely token.
-    #[arg(long, value_name = "TAU", default_value_t = 1.0)]
+    #[arg(long, help_heading = "Text", value_name = "TAU", default_value_t = 1.0)]
     pub(crate) temperature: f64,
 
     /// Sample from the K most likely tokens. Default: from all.
-    #[arg(long, value_name = "K")]
+    #[arg(long, help_heading = "Text", value_name = "K")]
     pub(crate) top_k: Option<usize>,
 
     /// Seed of the sampling: the same seed gives the same text.
-    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    #[arg(long, help_heading = "Text", value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
 
     /// Number of texts.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, help_heading = "Text", value_name = "N", default_value_t = 1)]
     pub(crate) samples: u64,
 
     /// Id before the prompt; auto: the ids that the tokenizer's post-processor adds before a text,
     /// or else the bos_token_id of the model's config.json.
-    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    #[arg(
+        long,
+        help_heading = "Text",
+        value_name = "TOKEN|ID|auto|none",
+        default_value_t
+    )]
     pub(crate) bos: SpecialChoice,
 
     /// Id that ends a text; auto: the eos_token_id of the model's config.json, and the tokenizer's
     /// end of a document.
-    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    #[arg(
+        long,
+        help_heading = "Text",
+        value_name = "TOKEN|ID|auto|none",
+        default_value_t
+    )]
     pub(crate) eod: SpecialChoice,
 
-    /// Threads; 0 for one per core.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) threads: usize,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
 
-    /// Print one JSON object per text, one per line, instead of text.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
 }
 
 /// One text.
@@ -85,7 +95,7 @@ pub(crate) struct Sample {
 pub(crate) fn run(args: Args) -> Result<()> {
     let interrupt = interrupt()?;
     args.write(&interrupt, |sample| {
-        if args.json {
+        if args.json.is_asked {
             let sample = serde_json::json!({
                 "sample": sample.idx,
                 "text": sample.text,
@@ -112,7 +122,7 @@ impl Args {
         let prompt = self.prompt_ids(&opened, tokenizer)?;
         let mut options = self.sample_options(&opened, tokenizer)?;
         options.check()?;
-        let pool = pool(self.threads)?;
+        let pool = pool(self.threads.threads)?;
         let capacity = self.capacity(&opened, &prompt, pool.current_num_threads());
         check_memory(&opened.spec, &capacity, "lower --max-tokens")?;
         let mut network = Network::new(params, capacity);

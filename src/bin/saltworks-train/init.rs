@@ -1,5 +1,6 @@
 //! `saltworks-train init`.
 
+use crate::common::arguments::OUTPUT;
 use crate::common::exit::Result;
 use crate::common::print::out;
 use saltworks::storage::{Publish, StorageError, create_if_absent, sweep_abandoned};
@@ -7,7 +8,7 @@ use saltworks::train::config::ConfigError;
 use saltworks::train::export::{HfModel, find_model, read_hf};
 use saltworks::train::model::ModelSpec;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 /// Sequence length of a fresh model's configuration, tokens.
 const FRESH_SEQ_LEN: usize = 256;
@@ -26,11 +27,11 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Hugging Face directory of a LlamaForCausalLM, a finished run, or a checkpoint.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = "Model", value_name = "DIR")]
     from: Option<PathBuf>,
 
     /// Directory of the run; run.toml is written there.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: PathBuf,
 }
 
@@ -39,7 +40,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let path = args.output.join("run.toml");
     std::fs::create_dir_all(&args.output)
         .map_err(|source| StorageError::io("create", &args.output, source))?;
-    let text = starter(&args.output, &path, from.as_ref());
+    let text = starter(&path, from.as_ref())?;
     sweep_abandoned(&args.output, "run.toml")?;
     if create_if_absent(&path, text.as_bytes())? == Publish::AlreadyThere {
         return Err(ConfigError::Value {
@@ -116,34 +117,35 @@ fn quoted(text: impl Display) -> String {
     toml::Value::String(text.to_string()).to_string()
 }
 
-fn starter(output: &Path, path: &Path, from: Option<&From>) -> String {
+fn starter(path: &Path, from: Option<&From>) -> Result<String> {
     let model = match from {
-        Some(from) => format!("init = {}", quoted(from.dir.display())),
+        Some(from) => format!("init = {}", quoted(absolute(&from.dir)?.display())),
         None => FRESH_MODEL.trim_end().to_owned(),
     };
     let tokenizer = match from.and_then(|from| from.model.tokenizer.as_ref()) {
         Some(_) => {
-            "# tokenizer = \"tokenizer.json\"  # default: the one next to the weights".to_owned()
+            "# tokenizer = \"../tokenizer.json\"  # default: the one next to the weights".to_owned()
         }
-        None => "tokenizer = \"tokenizer.json\"".to_owned(),
+        None => "tokenizer = \"../tokenizer.json\"".to_owned(),
     };
     let seq_len = from.map_or(FRESH_SEQ_LEN, |from| {
         from.model.params.spec.max_seq_len.min(2 * FRESH_SEQ_LEN)
     });
-    format!(
-        r#"# A training run of saltworks-train. Any key can also be given as --set KEY=VALUE.
+    Ok(format!(
+        r#"# A training run of saltworks-train. Any key can also be given as --set KEY=VALUE; docs/options.md has them all.
+# Relative paths are relative to this file; those of --set are relative to the working directory.
 #   saltworks-train run --config {path} --dry-run   says what it takes
 #   saltworks-train run --config {path}             trains; --resume goes on after a stop
 
-output = {output}
+output = "."                   # this directory
 {model}
 
 [data]
-tokens = "corpus"              # made by `saltworks tokenize`; or nanoGPT's, llm.c's, Parquet
-# validation = "validation"    # held out, of the same tokenizer
+tokens = "../corpus"           # made by `saltworks tokenize`; or nanoGPT's, llm.c's, Parquet
+# validation = "../validation" # held out, of the same tokenizer
 {tokenizer}
 seq_len = {seq_len}
-# labels = "labels"            # made by `saltworks label`; then leave seq_len out: it is theirs
+# labels = "../labels"         # made by `saltworks label`; then leave seq_len out: it is theirs
 
 [train]
 steps = 1000                   # optimizer steps
@@ -161,7 +163,7 @@ warmup_steps = 100
 # [kd]                         # learning from labels
 # mode = "salt"                # baseline, rkd, salt, salt-ds or ds-ce
 # n_kd = 200                   # steps of stage 1, which reads labels
-# omega = 0.5                  # share of KD in its loss
+# omega = 0.9                  # fraction of KD in its loss; better than the default, 0.5, with a teacher that is the better model
 # transition = "step"          # step, linear or auto
 
 [eval]
@@ -172,8 +174,7 @@ every = 500                    # steps between two checkpoints
 keep_last = 2
 "#,
         path = path.display(),
-        output = quoted(output.display()),
-    )
+    ))
 }
 
 const FRESH_MODEL: &str = "

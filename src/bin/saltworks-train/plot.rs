@@ -1,6 +1,7 @@
 //! `saltworks-train plot`: the curves of runs as a picture.
 
 use super::opened::end_when_interrupted;
+use crate::common::arguments::{Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, out};
 use saltworks::train::plot::{PlotOptions, XAxis, plot_runs};
@@ -22,17 +23,16 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
     /// Output path without an extension: .svg and .png are added.
-    #[arg(long, short, value_name = "PATH", default_value = "curves")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "PATH", default_value = "curves")]
     output: PathBuf,
     /// The x axis.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, help_heading = "Picture", value_enum, default_value_t)]
     x: XAxis,
     /// Title of the figure.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = "Picture", value_name = "TEXT")]
     title: Option<String>,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -42,7 +42,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         title: args.title,
     };
     let plotted = plot_runs(&args.runs, &args.output, &options)?;
-    if args.json {
+    if args.json.is_asked {
         let [svg, png] = [&plotted.svg, &plotted.png].map(|path| path.display().to_string());
         print::json(&serde_json::json!({ "svg": svg, "png": png }), true)?;
         return Ok(());

@@ -2,6 +2,7 @@
 
 use super::opened::end_when_interrupted;
 use super::samples;
+use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
 use crate::common::invocation;
 use crate::common::print::{self, out, say};
@@ -24,31 +25,39 @@ pub(crate) struct Args {
     /// Directory of an experiment, with results.json.
     experiment: PathBuf,
     /// Labels whose scores, teacher, and with positions whose text, are shown.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = "What is shown", value_name = "DIR")]
     labels: Option<PathBuf>,
     /// The labels whose scores the selection was made from, where they are others.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = "What is shown", value_name = "DIR")]
     scores: Option<PathBuf>,
     /// The selection, shaded in the scores.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "What is shown", value_name = "FILE")]
     selection: Option<PathBuf>,
     /// The tokenizer.json that the tokens were made with; without one, ids are shown.
-    #[arg(long, value_name = "FILE", requires = "labels")]
+    #[arg(
+        long,
+        help_heading = "What is shown",
+        value_name = "FILE",
+        requires = "labels"
+    )]
     tokenizer: Option<PathBuf>,
     /// Labels by the same teacher of text that it was not trained on, for bounds on its divergence from the data.
-    #[arg(long, value_name = "DIR", requires = "labels")]
+    #[arg(
+        long,
+        help_heading = "What is shown",
+        value_name = "DIR",
+        requires = "labels"
+    )]
     held_out: Option<PathBuf>,
     /// Where to; the experiment's own directory unless given.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
     samples: samples::Options,
-    /// Replace a report.html that is no report of saltworks.
-    #[arg(long)]
-    overwrite: bool,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -66,11 +75,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
         selection: args.selection,
         tokenizer: args.tokenizer,
         held_out: args.held_out,
-        overwrite: args.overwrite,
+        overwrite: args.overwrite.overwrite,
         ..ReportInputs::default()
     };
     let written = write(&output, &results, &inputs)?;
-    if args.json {
+    if args.json.is_asked {
         let page = written.page.display().to_string();
         let facts = serde_json::json!({ "page": page, "notes": written.notes });
         print::json(&facts, true)?;

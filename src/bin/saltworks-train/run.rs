@@ -1,6 +1,7 @@
 //! `saltworks-train run`.
 
 use super::progress::ProgressDisplay;
+use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::invocation;
 use crate::common::print::{self, out, say};
@@ -8,7 +9,6 @@ use saltworks::config::text_override;
 use saltworks::train::checkpoint::step_of;
 use saltworks::train::config::RunConfig;
 use saltworks::train::run::{self, Finished, Observer, Outcome, Overview, Start};
-use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,37 +23,31 @@ Examples:
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Configuration of the run (TOML); `saltworks-train init` writes one.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-
-    /// Override a key of the file, such as train.steps=2000; `KEY=` removes it. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    configuration: Configuration,
 
     /// Directory of the run; overrides the file's `output`.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: Option<String>,
 
     /// Resume from the latest checkpoint, or start if there is none yet.
-    #[arg(long)]
+    #[arg(long, help_heading = "Resuming")]
     resume: bool,
 
     /// Resume from this checkpoint.
-    #[arg(long, value_name = "step-N", value_parser = parse_step)]
+    #[arg(long, help_heading = "Resuming", value_name = "step-N", value_parser = parse_step)]
     resume_from: Option<u64>,
 
     /// Print the time spent in each part of a step at the end.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     profile: bool,
 
     /// Print what a new run would need, and write nothing.
-    #[arg(long, conflicts_with_all = ["resume", "resume_from"])]
+    #[arg(long, help_heading = OUTPUT, conflicts_with_all = ["resume", "resume_from"])]
     dry_run: bool,
 
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 fn parse_step(text: &str) -> Result<u64, String> {
@@ -82,7 +76,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     let interrupt = super::signals::interrupt()?;
     let outcome = run::run(&config, start(&args), &interrupt, &observer)?;
-    match args.json {
+    match args.json.is_asked {
         true => print_json(&outcome)?,
         false => print_outcome(&outcome),
     }
@@ -94,10 +88,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 /// The file, `--set` over it, and `--output` over both.
 fn read(args: &Args) -> Result<RunConfig> {
+    let mut configuration = args.configuration.clone();
     let output = args.output.iter();
     let output = output.map(|output| text_override("output", output));
-    let overrides: Vec<String> = args.set.iter().cloned().chain(output).collect();
-    Ok(RunConfig::read(&args.config, &overrides)?)
+    configuration.set.extend(output);
+    Ok(configuration.layers()?.into_options()?)
 }
 
 fn start(args: &Args) -> Start {

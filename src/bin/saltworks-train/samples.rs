@@ -2,6 +2,7 @@
 
 use super::generate;
 use super::opened::ModelArgs;
+use crate::common::arguments::{Json, Threads};
 use crate::common::exit::Result;
 use crate::common::print::say;
 use saltworks::experiment::Results;
@@ -120,8 +121,8 @@ fn continue_prompt(
         samples: 1,
         bos: SpecialChoice::Auto,
         eod: SpecialChoice::Auto,
-        threads: 0,
-        json: false,
+        threads: Threads { threads: 0 },
+        json: Json { is_asked: false },
     };
     args.write(interrupt, |written| {
         (sample.text, sample.end) = (written.text, written.end.to_owned());

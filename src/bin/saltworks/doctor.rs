@@ -3,6 +3,7 @@
 mod machine;
 mod report;
 
+use crate::common::arguments::Json;
 use crate::common::exit::{Context, Result, causes};
 use crate::common::print;
 use machine::Machine;
@@ -26,11 +27,10 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// ONNX Runtime's shared library, or the folder that holds it
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help_heading = "Inputs", value_name = "PATH")]
     ort_lib: Option<PathBuf>,
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// Reports everything before it fails: a missing runtime is part of the report, and sets the exit
@@ -39,7 +39,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let runtime = load_runtime(args.ort_lib.as_deref());
     let folder = scratch_folder();
     let doctor = examine(&runtime, &folder)?;
-    if args.json {
+    if args.json.is_asked {
         print::json(&doctor, true)?;
     } else {
         print::styled(&doctor.to_string());

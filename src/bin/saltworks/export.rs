@@ -1,5 +1,6 @@
 //! `saltworks export`.
 
+use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use indicatif::BinaryBytes;
@@ -29,12 +30,13 @@ pub(crate) struct Args {
     checkpoint: PathBuf,
 
     /// File for the ONNX model.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
     output: PathBuf,
 
     /// Operators: standard (any runtime) or fused (ONNX Runtime's own: faster there, on the CPU).
     #[arg(
         long,
+        help_heading = "Graph",
         value_name = "DIALECT",
         default_value = "standard",
         hide_possible_values = true
@@ -45,6 +47,7 @@ pub(crate) struct Args {
     /// 32, arithmetic too; with --dialect fused).
     #[arg(
         long,
+        help_heading = "Graph",
         value_name = "TYPE",
         default_value = "f32",
         hide_possible_values = true
@@ -52,16 +55,14 @@ pub(crate) struct Args {
     weights: WeightFormat,
 
     /// Put the weights into FILE.data beside it; needed past 2 GiB.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     external_data: bool,
 
-    /// Replace what is in the output.
-    #[arg(long)]
-    overwrite: bool,
+    #[command(flatten)]
+    overwrite: Overwrite,
 
-    /// One JSON object in place of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// The output is there.
@@ -98,7 +99,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     write_neighbours(&checkpoint, dir)?;
     let files = export_checkpoint(&checkpoint, &args.output, options, place, &interrupt)?;
     let n_bytes: u64 = files.iter().map(|(_, hash)| hash.bytes).sum();
-    if args.json {
+    if args.json.is_asked {
         let written = serde_json::json!({
             "output": args.output.display().to_string(),
             "family": checkpoint.family,
@@ -130,7 +131,7 @@ impl Args {
         let data = self.external_data.then(|| data_path(&self.output));
         let mut outputs = std::iter::once(self.output.clone()).chain(data);
         match outputs.find(|path| path.exists()) {
-            Some(path) if !self.overwrite => Err(AlreadyThere { path }.into()),
+            Some(path) if !self.overwrite.overwrite => Err(AlreadyThere { path }.into()),
             _ => Ok(()),
         }
     }

@@ -1,7 +1,8 @@
 //! `saltworks finalize`.
 
+use crate::common::arguments::Json;
 use crate::common::exit::Result;
-use crate::common::print::{self, counted, out, say};
+use crate::common::print::{counted, out, say};
 use indicatif::BinaryBytes;
 use saltworks::shards;
 use std::path::PathBuf;
@@ -21,17 +22,15 @@ pub(crate) struct Args {
     labels: PathBuf,
     /// Accept shards made by different runtimes: labels from other ONNX Runtime versions, providers
     /// or instruction sets differ in their last bits.
-    #[arg(long)]
+    #[arg(long, help_heading = "Checks")]
     allow_mixed_runtime: bool,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let manifest = shards::finalize(&args.labels, args.allow_mixed_runtime)?;
-    if args.json {
-        print::json(&manifest, true)?;
+    if args.json.print(&manifest)? {
         return Ok(());
     }
     out!(

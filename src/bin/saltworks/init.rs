@@ -36,8 +36,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     let path = printable(&args.file.to_string_lossy());
     let text = format!(
-        "# Options of `saltworks label`. Any key can also be given as a flag, or as --set KEY=VALUE.\n#   saltworks label --config {path} --dry-run   estimates time and size\n#   saltworks label --config {path}             labels; the same command resumes\n\n{}",
-        starter(&args.options, &favoured(&args.options))?
+        "# Options of `saltworks label`. Any key can also be given as a flag, or as --set KEY=VALUE.\n# Relative paths are relative to this file.\n#   saltworks label --config {path} --dry-run   estimates time and size\n#   saltworks label --config {path}             labels; the same command resumes\n\n{}",
+        starter(&args.options, &favoured(&args.options), &args.file)?
     );
     if create_if_absent(&args.file, text.as_bytes())? == Publish::AlreadyThere {
         let expected = "a file that does not exist yet";

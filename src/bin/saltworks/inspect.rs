@@ -1,5 +1,6 @@
 //! `saltworks inspect`: one row as a person wants to see it.
 
+use crate::common::arguments::Json;
 use crate::common::exit::Result;
 use crate::common::print;
 use crate::terminal;
@@ -27,24 +28,38 @@ pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
     /// Index of the row, counted from 0 over all shards in order [default: 0].
-    #[arg(long, value_name = "N", conflicts_with = "seq_id")]
+    #[arg(
+        long,
+        help_heading = "What is shown",
+        value_name = "N",
+        conflicts_with = "seq_id"
+    )]
     row: Option<u64>,
     /// The row with this seq_id.
-    #[arg(long, value_name = "I")]
+    #[arg(long, help_heading = "What is shown", value_name = "I")]
     seq_id: Option<u64>,
     /// Positions to show one by one, as offsets in the sequence.
-    #[arg(long, value_name = "A..B", default_value = "0..32")]
+    #[arg(
+        long,
+        help_heading = "What is shown",
+        value_name = "A..B",
+        default_value = "0..32"
+    )]
     positions: Stretch,
     /// Alternatives, and sampled ids, to show for each token; a terminal shows as many as fit.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(
+        long,
+        help_heading = "What is shown",
+        value_name = "N",
+        default_value_t = 5
+    )]
     alternatives: usize,
     /// The tokenizer.json that the tokens were made with. Default: the one next to plan.json;
     /// without one, ids are shown.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "Inputs", value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// `A..B`, `A..`, `..B` or `..`.
@@ -119,8 +134,7 @@ fn show_ids(args: &Args, row: &Row) -> Result<()> {
 
 fn show(args: &Args, row: &Row, names: TokenNames<'_>) -> Result<()> {
     let view = describe_row(row, args.positions.0.clone(), args.alternatives, names);
-    if args.json {
-        print::json(&view, true)?;
+    if args.json.print(&view)? {
         return Ok(());
     }
     print::styled(&render_row(

@@ -1,14 +1,14 @@
 //! `saltworks label`.
 
 use super::progress::ProgressDisplay;
+use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, counted, out, say};
 use saltworks::config::Typed;
 use saltworks::label::{
-    self, Estimate, Inputs, LabelConfig, LabelOptions, Observer, Outcome, WithoutNll,
+    self, Estimate, LabelConfig, LabelInputs, LabelOptions, LabelOutcome, Observer, WithoutNll,
 };
 use saltworks::shards::Plan;
-use std::path::PathBuf;
 
 /// Seconds of work that an interruption may cost before a user is warned.
 const LONG_SHARD_SECONDS: f64 = 600.0;
@@ -29,29 +29,31 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) options: Typed<LabelOptions>,
 
-    /// Configuration file (TOML). Its keys are the flags with underscores; flags override it.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Override a key of the file, such as top_k=32; `KEY=` removes it. May be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
 
     /// Run the teacher for a few seconds, print the estimated time and size, and write nothing.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub(crate) dry_run: bool,
 
     /// Print the time spent in each stage at the end.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT, conflicts_with = "json")]
     pub(crate) profile: bool,
 
-    /// Print one JSON object instead of text: what was done, or with --dry-run the estimate.
-    #[arg(long, conflicts_with = "profile")]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+impl Args {
+    /// Flags over `--set` over the file.
+    pub(crate) fn options(&self) -> Result<LabelOptions> {
+        let Configuration { config, set } = &self.configuration;
+        Ok(self.options.clone().over(config.as_deref(), set)?)
+    }
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let options = args.options.over(args.config.as_deref(), &args.set)?;
+    let options = args.options()?;
     if options.batch_tokens.is_some() {
         say!(
             "note: --batch-tokens has no effect: the shape of a call follows from its sequences alone"
@@ -60,7 +62,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = options.resolve()?;
     if args.dry_run {
         let estimate = label::estimate(&config)?;
-        match args.json {
+        match args.json.is_asked {
             true => print_estimate_json(&estimate)?,
             false => print_estimate(&estimate),
         }
@@ -74,7 +76,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let interrupt = super::signals::unheeded_interrupt()?;
     let outcome = label::label(&config, &interrupt, &observer)?;
     warn_of_missing_nll(&outcome.without_nll);
-    match args.json {
+    match args.json.is_asked {
         true => print_outcome_json(&config, &outcome)?,
         false => print_outcome(&config, &outcome),
     }
@@ -85,7 +87,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// What a user should know before the long part.
-pub(crate) fn say(inputs: &Inputs, plan: &Plan) {
+pub(crate) fn say(inputs: &LabelInputs, plan: &Plan) {
     let info = inputs.teacher.info();
     for teacher in std::iter::once(&inputs.teacher).chain(&inputs.more_teachers) {
         for note in &teacher.info().notes {
@@ -120,7 +122,7 @@ pub(crate) fn print_notes(notes: &[String]) {
     }
 }
 
-fn print_outcome(config: &LabelConfig, outcome: &Outcome) {
+fn print_outcome(config: &LabelConfig, outcome: &LabelOutcome) {
     let output = config.output.display();
     if outcome.n_made == 0 {
         out!(
@@ -162,7 +164,7 @@ fn warn_of_missing_nll(without_nll: &WithoutNll) {
     }
 }
 
-fn print_outcome_json(config: &LabelConfig, outcome: &Outcome) -> Result<()> {
+fn print_outcome_json(config: &LabelConfig, outcome: &LabelOutcome) -> Result<()> {
     let facts = serde_json::json!({
         "output": config.output.display().to_string(),
         "n_shards_made": outcome.n_made,

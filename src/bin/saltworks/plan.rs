@@ -3,8 +3,9 @@
 #[cfg(feature = "train")]
 mod training;
 
+use crate::common::arguments::OUTPUT;
 use crate::common::exit::Result;
-use crate::common::print::{self, counted, out};
+use crate::common::print::{counted, out};
 use crate::common::signals;
 use saltworks::label;
 
@@ -26,19 +27,24 @@ pub(crate) struct Args {
     label: super::label::Args,
 
     /// Skip the probe of a few seconds that warns about slow shards.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     no_probe: bool,
 
     /// The run.toml of a training run. Its tokens, tokenizer and sequence settings are used unless
     /// flags override them.
     #[cfg(feature = "train")]
-    #[arg(long, value_name = "FILE", conflicts_with = "no_probe")]
+    #[arg(
+        long,
+        help_heading = "A training run",
+        value_name = "FILE",
+        conflicts_with = "no_probe"
+    )]
     training: Option<std::path::PathBuf>,
 
     /// Number of training runs that use the same labels; count a restart from the beginning as one
     /// more.
     #[cfg(feature = "train")]
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "training",
+    #[arg(long, help_heading = "A training run", value_name = "N", default_value_t = 1, requires = "training",
         value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
 }
@@ -47,30 +53,24 @@ pub(crate) fn run(args: Args) -> Result<()> {
     signals::end_on_signal()?;
     #[cfg(feature = "train")]
     if let Some(training) = &args.training {
-        let as_json = args.label.json;
-        return training::run(training, args.label, args.runs, as_json);
+        return training::run(training, args.label, args.runs);
     }
-    let is_dry_run = args.label.dry_run;
-    if is_dry_run {
+    if args.label.dry_run {
         return super::label::run(args.label);
     }
     let label = args.label;
-    let config = label
-        .options
-        .over(label.config.as_deref(), &label.set)?
-        .resolve()?;
+    let config = label.options()?.resolve()?;
     if !args.no_probe {
         super::label::warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
     }
     let plan = label::plan(&config, |inputs| super::label::print_notes(&inputs.notes))?;
-    if label.json {
-        let facts = serde_json::json!({
-            "output": config.output.display().to_string(),
-            "n_targets": plan.sequences.n_targets,
-            "n_shards": plan.n_shards(),
-            "fingerprint": plan.fingerprint(),
-        });
-        print::json(&facts, true)?;
+    let facts = serde_json::json!({
+        "output": config.output.display().to_string(),
+        "n_targets": plan.sequences.n_targets,
+        "n_shards": plan.n_shards(),
+        "fingerprint": plan.fingerprint(),
+    });
+    if label.json.print(&facts)? {
         return Ok(());
     }
     out!(

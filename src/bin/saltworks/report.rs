@@ -1,5 +1,6 @@
 //! `saltworks report`: a label set as one page.
 
+use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::Display;
@@ -23,24 +24,22 @@ pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
     /// The file, or a directory for report.html; the labels' own directory unless given.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Labels by the same teacher of text that it was not trained on, for bounds on its divergence from the data.
-    #[arg(long, value_name = "LABELS")]
+    #[arg(long, help_heading = "What is shown", value_name = "LABELS")]
     held_out: Option<PathBuf>,
     /// A selection of these sequences, shown in the histogram of the scores.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "What is shown", value_name = "FILE")]
     selection: Option<PathBuf>,
     /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and without one ids
     /// are shown.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "What is shown", value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// Replace a file that is no report of saltworks.
-    #[arg(long)]
-    overwrite: bool,
-    /// One JSON object in place of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -49,14 +48,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         tokenizer: args.tokenizer,
         held_out: args.held_out,
         selection: args.selection,
-        overwrite: args.overwrite,
+        overwrite: args.overwrite.overwrite,
     };
     let display = Display::new(n_targets(&set), "targets");
     let written = write_label_page(&set, args.output.as_deref(), &inputs, |n| display.at(n));
     display.finish();
     let written = written?;
     let page = written.page.display().to_string();
-    if args.json {
+    if args.json.is_asked {
         print::json(
             &serde_json::json!({ "page": page, "warnings": written.warnings }),
             true,

@@ -2,6 +2,7 @@
 
 mod preview;
 
+use crate::common::arguments::{Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::Display;
@@ -33,44 +34,58 @@ pub(crate) struct Args {
     /// Directory of labels.
     labels: PathBuf,
     /// The selection to write; an existing selection is replaced.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
     output: PathBuf,
     /// Which sequences to keep first.
-    #[arg(long, value_enum, default_value = "top")]
+    #[arg(long, help_heading = "Policy", value_enum, default_value = "top")]
     policy: PolicyName,
     /// The score that the policy uses.
-    #[arg(long, value_enum, default_value = "score_salt")]
+    #[arg(
+        long,
+        help_heading = "Policy",
+        value_enum,
+        default_value = "score_salt"
+    )]
     score: ScoreId,
     #[command(flatten)]
     amount: AmountArgs,
     /// Drop sequences with a smaller fraction of learnable positions (target_rank < k) than this.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, help_heading = "Policy", value_name = "SHARE")]
     min_learnable: Option<f64>,
     /// Seed of `random` and `weighted`.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, help_heading = "Policy", default_value_t = 0)]
     seed: u64,
     /// Temperature of `weighted`, in units of the score: the sampling weight is exp(score /
     /// temperature).
-    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    #[arg(long, help_heading = "Policy", value_name = "T", default_value_t = 1.0)]
     temperature: f64,
     /// Subtract the scores of these labels of the same sequences. MiniPLM's difference: LABELS by a
     /// small reference model, this set by the teacher, and `--score score_mean_nll`.
-    #[arg(long, value_name = "LABELS")]
+    #[arg(long, help_heading = "Policy", value_name = "LABELS")]
     minus: Option<PathBuf>,
     /// Print the beginnings of the hardest kept sequences, of some near the median, and of the
     /// least learnable.
-    #[arg(long)]
+    #[arg(long, help_heading = "Preview")]
     preview: bool,
     /// The token corpus, needed for a preview if the set has only scores.
-    #[arg(long, value_name = "PATH", requires = "preview")]
+    #[arg(
+        long,
+        help_heading = "Preview",
+        value_name = "PATH",
+        requires = "preview"
+    )]
     tokens: Option<PathBuf>,
     /// The tokenizer.json that the tokens were made with. Default: the one next to plan.json;
     /// without one, a preview shows ids.
-    #[arg(long, value_name = "FILE", requires = "preview")]
+    #[arg(
+        long,
+        help_heading = "Preview",
+        value_name = "FILE",
+        requires = "preview"
+    )]
     tokenizer: Option<PathBuf>,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// How much to keep.
@@ -129,7 +144,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let preview = source
         .map(|source| source.preview(&labels, &summary.examples))
         .transpose()?;
-    if args.json {
+    if args.json.is_asked {
         let report = Report {
             output: &args.output,
             summary: &summary,

@@ -1,5 +1,6 @@
 //! `saltworks stats`: a label set at a glance.
 
+use crate::common::arguments::Json;
 use crate::common::exit::Result;
 use crate::common::print;
 use crate::common::progress::Display;
@@ -31,15 +32,14 @@ pub(crate) struct Args {
     labels: PathBuf,
     /// Labels by the same teacher of text that it was not trained on: shows how much better the teacher looks
     /// on its own training text, the gap that the trainer's `kd.auto_margin` makes up for.
-    #[arg(long, value_name = "LABELS")]
+    #[arg(long, help_heading = "Bounds", value_name = "LABELS")]
     held_out: Option<PathBuf>,
     /// Number of top ids that the bounds use. Default: all stored ids, whose total probability is exact;
     /// that of fewer ids is computed from rounded log-probabilities.
-    #[arg(long, value_name = "K")]
+    #[arg(long, help_heading = "Bounds", value_name = "K")]
     bound_k: Option<u32>,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// All that is shown.
@@ -64,8 +64,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         teacher,
         held_out,
     };
-    if args.json {
-        print::json(&shown, true)?;
+    if args.json.print(&shown)? {
         return Ok(());
     }
     print::styled(&text(&shown));

@@ -5,6 +5,7 @@ pub(crate) mod progress;
 
 use self::inputs::{InputArgs, print_notes};
 use self::progress::Progress;
+use crate::common::arguments::{Json, OUTPUT, Overwrite, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use saltworks::tokens::{
@@ -13,9 +14,6 @@ use saltworks::tokens::{
 };
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-
-/// More would only take long to start.
-const MAX_THREADS: i64 = 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,28 +27,35 @@ pub(crate) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
     /// Hugging Face tokenizer.json.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "Tokenizer", value_name = "FILE")]
     tokenizer: PathBuf,
     /// Directory for tokens.bin, tokens.idx and corpus.json.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: PathBuf,
     /// Id before every document; auto: the ids that the tokenizer's post-processor adds before a
     /// text.
-    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    #[arg(
+        long,
+        help_heading = "Tokenizer",
+        value_name = "TOKEN|ID|auto|none",
+        default_value_t
+    )]
     bos: SpecialChoice,
     /// Id after every document; auto: the ids that the tokenizer's post-processor adds after a
     /// text, or else its end-of-text token, if it has a well-known name.
-    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
+    #[arg(
+        long,
+        help_heading = "Tokenizer",
+        value_name = "TOKEN|ID|auto|none",
+        default_value_t
+    )]
     eod: SpecialChoice,
-    /// Threads that encode; 0 for one per core. The output does not depend on it.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=MAX_THREADS))]
-    threads: u16,
-    /// Replace an existing corpus in the output directory.
-    #[arg(long)]
-    overwrite: bool,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    threads: Threads,
+    #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -61,13 +66,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let options = EncodeOptions {
         bos: args.bos.resolve_bos(&tokenizer)?,
         eod: args.eod.resolve_eod(&tokenizer)?,
-        n_threads: usize::from(args.threads),
+        n_threads: args.threads.threads,
     };
     announce(&args, &options, &tokenizer);
     let settings = WriterSettings {
         bos: options.bos.clone(),
         eod: options.eod.clone(),
-        overwrite: args.overwrite,
+        overwrite: args.overwrite.overwrite,
     };
     let mut writer = CorpusWriter::create(&args.output, &tokenizer, settings)?;
     if writer.replaces_unfinished() {
@@ -85,10 +90,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
     })?;
     progress.finish();
     // Before corpus.json, so that what has that is whole.
-    let replaces = args.overwrite || writer.replaces_unfinished();
+    let replaces = args.overwrite.overwrite || writer.replaces_unfinished();
     copy_tokenizer(&args.output, &args.tokenizer, replaces)?;
     let corpus = writer.finish(tally)?;
-    match args.json {
+    match args.json.is_asked {
         true => print::json(&corpus, true)?,
         false => summarize(&args, &options, &corpus, &tokenizer, progress.seconds()),
     }

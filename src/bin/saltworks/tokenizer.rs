@@ -1,5 +1,6 @@
 //! `saltworks tokenizer train`.
 
+use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::tokenize::inputs::{InputArgs, print_notes};
@@ -38,24 +39,22 @@ struct TrainArgs {
     #[command(flatten)]
     inputs: InputArgs,
     /// Number of ids, including the 256 bytes and the special tokens.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_VOCAB_SIZE))]
+    #[arg(long, help_heading = "Tokenizer", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_VOCAB_SIZE))]
     vocab_size: u32,
     /// The tokenizer.json to write.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
     output: PathBuf,
     /// Special token; may be repeated. Special tokens get the first ids, in this order.
-    #[arg(long, value_name = "TOKEN", default_values = [END_OF_TEXT], value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, help_heading = "Tokenizer", value_name = "TOKEN", default_values = [END_OF_TEXT], value_parser = NonEmptyStringValueParser::new())]
     special: Vec<String>,
     /// Stop reading after this many bytes of text.
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_TRAIN_TEXT_BYTES,
+    #[arg(long, help_heading = "Tokenizer", value_name = "BYTES", default_value_t = DEFAULT_TRAIN_TEXT_BYTES,
           value_parser = clap::value_parser!(u64).range(1..=DEFAULT_TRAIN_TEXT_BYTES))]
     max_text_bytes: u64,
-    /// Replace an existing file.
-    #[arg(long)]
-    overwrite: bool,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -67,7 +66,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 fn train(args: TrainArgs) -> Result<()> {
     args.inputs.check_output(&args.output)?;
     let interrupt = super::signals::interrupt()?;
-    let output = TokenizerOutput::create(&args.output, args.overwrite)?;
+    let output = TokenizerOutput::create(&args.output, args.overwrite.overwrite)?;
     let opened = args.inputs.open(&interrupt)?;
     let options = TrainOptions {
         vocab_size: args.vocab_size,
@@ -116,7 +115,7 @@ fn summarize(
     let special = special
         .iter()
         .map(|&id| format!("{id} `{}`", tokenizer.token_text(id)));
-    if args.json {
+    if args.json.is_asked {
         let facts = serde_json::json!({
             "output": args.output.display().to_string(),
             "fingerprint": tokenizer.fingerprint(),

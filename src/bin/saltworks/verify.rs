@@ -1,5 +1,6 @@
 //! `saltworks verify`.
 
+use crate::common::arguments::Json;
 use crate::common::exit::Result;
 use crate::common::print::{self, counted, out};
 use crate::common::progress::Display;
@@ -26,39 +27,66 @@ pub(crate) struct Args {
     /// Label a sample again with this teacher (the checkpoint or ONNX file that made the labels), and compare.
     /// With another teacher of the same vocabulary, print how far the labels are from it (KL, top-1
     /// agreement): this measures the cost of quantising a teacher.
-    #[arg(long, value_name = "PATH", requires = "tokens")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        value_name = "PATH",
+        requires = "tokens"
+    )]
     teacher: Option<PathBuf>,
     /// Where the graph of a checkpoint is kept. Default: teacher-cache, beside the labels.
-    #[arg(long, value_name = "DIR", requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        value_name = "DIR",
+        requires = "teacher"
+    )]
     teacher_cache: Option<PathBuf>,
     /// What the matrices of a checkpoint are stored in: f32, f16, bf16 or int8. Default: as of the labels' own
     /// checkpoint, else f32.
     #[arg(
         long,
+        help_heading = "Against a teacher",
         value_name = "TYPE",
         requires = "teacher",
         hide_possible_values = true
     )]
     teacher_weights: Option<WeightFormat>,
     /// The token corpus that was labelled.
-    #[arg(long, value_name = "PATH", requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        value_name = "PATH",
+        requires = "teacher"
+    )]
     tokens: Option<PathBuf>,
     /// Sequences to label again.
-    #[arg(long, value_name = "N", default_value_t = 256, requires = "teacher",
+    #[arg(long, help_heading = "Against a teacher", value_name = "N", default_value_t = 256, requires = "teacher",
         value_parser = clap::value_parser!(u64).range(1..))]
     sample: u64,
     /// Seed that chooses the sequences.
-    #[arg(long, default_value_t = 0, requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        default_value_t = 0,
+        requires = "teacher"
+    )]
     seed: u64,
     /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
     /// directml. cuda:1 is the second CUDA device; tensorrt, migraphx, rocm and directml take
     /// numbers too. auto is cuda if it works, else cpu. This project has tested cpu, and openvino
     /// by hand on a CPU; no other.
-    #[arg(long, default_value = "auto", requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        default_value = "auto",
+        requires = "teacher"
+    )]
     device: String,
     /// Where logits are reduced: auto, host, graph or cuda; see `saltworks help label`.
     #[arg(
         long,
+        help_heading = "Against a teacher",
         value_name = "PLACE",
         default_value = "auto",
         requires = "teacher",
@@ -66,11 +94,15 @@ pub(crate) struct Args {
     )]
     reduce: ReduceChoice,
     /// ONNX Runtime's shared library. Default: searched for; see `saltworks doctor`.
-    #[arg(long, value_name = "FILE", requires = "teacher")]
+    #[arg(
+        long,
+        help_heading = "Against a teacher",
+        value_name = "FILE",
+        requires = "teacher"
+    )]
     ort_lib: Option<PathBuf>,
-    /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -83,7 +115,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         _ => None,
     };
-    if args.json {
+    if args.json.is_asked {
         let both = serde_json::json!({ "files": report, "teacher": again });
         print::json(&both, false)?;
     } else {

@@ -88,6 +88,41 @@ fn an_unknown_key_is_refused_by_name_and_place() {
 }
 
 #[test]
+fn every_missing_option_is_named_with_its_description() {
+    let message = message(LabelOptions::default());
+    let lines = [
+        "4 options are missing",
+        "\n  teacher (--teacher)  The SLM",
+        "\n  tokens (--tokens)    Token corpus",
+        "\n  output (--output)    Directory to write labels to",
+        "\n  seq_len (--seq-len)  Sequence length T",
+    ];
+    for line in lines {
+        assert!(message.contains(line), "{line}\n{message}");
+    }
+}
+
+#[test]
+fn paths_in_a_file_begin_at_the_file_and_typed_ones_where_the_program_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("label.toml");
+    std::fs::write(
+        &file,
+        "teacher = \"m.onnx\"\ntokens = \"../t\"\noutput = \"/whole\"",
+    )
+    .unwrap();
+    let set = ["selection=s.parquet".to_owned()];
+    let options = typed(&["--tokenizer", "t.json"])
+        .over(Some(&file), &set)
+        .unwrap();
+    assert_eq!(options.teacher, Some(dir.path().join("m.onnx")));
+    assert_eq!(options.tokens, Some(dir.path().join("../t")));
+    assert_eq!(options.output.as_deref(), Some(Path::new("/whole")));
+    assert_eq!(options.selection.as_deref(), Some(Path::new("s.parquet")));
+    assert_eq!(options.tokenizer.as_deref(), Some(Path::new("t.json")));
+}
+
+#[test]
 fn ranges_and_tasks_are_read_or_refused() {
     let range = |text: &str| LabelOptions {
         sequences: Some(text.into()),
@@ -241,7 +276,7 @@ fn a_starter_has_every_option_and_reads_back_as_what_was_typed() {
         "--mask-vocab-padding",
     ];
     let favoured = toml::from_str("samples = 180\ntop_k = 3").unwrap();
-    let text = crate::config::starter(&typed(&flags), &favoured).unwrap();
+    let text = crate::config::starter(&typed(&flags), &favoured, Path::new("label.toml")).unwrap();
     let options = layered(&text, &[], &[]).unwrap();
     let expected = LabelOptions {
         samples: Some(180),

@@ -5,8 +5,8 @@
 //! run.toml + --set KEY=VALUE ─ read ─▶ RunConfig ─ resolve ─▶ RunConfig, complete ─ write ─▶ config.toml
 //! ```
 //!
-//! Relative paths are relative to the directory that the program was started in, as they are for
-//! `saltworks label --config`. A resolved configuration reads back as itself.
+//! Relative paths in a file are relative to that file, as in every configuration (see [`crate::config`]). A
+//! resolved configuration reads back as itself; what is written has absolute paths.
 
 mod defaults;
 mod error;

@@ -2,14 +2,13 @@
 
 use super::error::{ConfigError, require};
 use super::run::{KdConfig, LrShape, ModelConfig, RunConfig, ScheduleConfig, TransitionKind};
-use crate::config;
+use crate::config::{self, with_absolute_paths};
 use crate::tokens::{Packing, ViewOptions};
 use crate::train::model::ModelSpec;
 use std::path::Path;
 
 /// First line of a written configuration.
-const HEADER: &str =
-    "# What this run does, every default filled in; it can be given as --config again.\n";
+const HEADER: &str = "# What this run does: every default filled in, every path absolute. It can be given as --config again.\n";
 
 /// What defaults take from labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +99,20 @@ impl RunConfig {
         Ok(config::to_toml(HEADER, self)?)
     }
 
-    /// Writes [`RunConfig::to_toml`] to `path`, in place of what is there.
+    /// With every path absolute, as it is recorded: so a run resumes from any directory.
     ///
     /// # Errors
-    /// A path that is no Unicode; the filesystem's.
+    /// A path that is not Unicode.
+    pub fn recorded(&self) -> Result<Self, ConfigError> {
+        Ok(with_absolute_paths(self)?)
+    }
+
+    /// Writes [`RunConfig::recorded`] to `path`, in place of what is there.
+    ///
+    /// # Errors
+    /// A path that is not Unicode; the filesystem's.
     pub fn write(&self, path: &Path) -> Result<(), ConfigError> {
-        Ok(config::write(path, HEADER, self)?)
+        Ok(config::write(path, HEADER, &self.recorded()?)?)
     }
 }
 

@@ -64,6 +64,7 @@ pub struct ModelConfig {
     /// Width inside the feed-forward block.
     pub d_ff: usize,
     /// Longest sequence. Default: the sequence length of the run.
+    #[schemars(extend("unit" = "tokens"))]
     pub max_seq_len: Option<usize>,
     /// Base of the rotary angles. Default: 10000.
     pub rope_theta: Option<f64>,
@@ -102,6 +103,7 @@ pub struct DataConfig {
     /// tokenizer.json; copied into what is exported.
     pub tokenizer: Option<PathBuf>,
     /// T. Default: the labels'.
+    #[schemars(extend("unit" = "tokens"), range(min = 1))]
     pub seq_len: Option<u32>,
     /// Packing. Default: the labels', else `concat`.
     pub packing: Option<Packing>,
@@ -111,12 +113,16 @@ pub struct DataConfig {
     #[serde(default)]
     pub mask_document_borders: bool,
     /// Times that labelled sequences may be seen. Default: 1.
+    #[schemars(range(min = 1))]
     pub label_epochs: Option<u32>,
     /// Times that sequences of `tokens` may be seen. Default: 1.
+    #[schemars(range(min = 1))]
     pub token_epochs: Option<u32>,
     /// Row groups that are shuffled together. Default: 8. Part of the order: it changes the run.
+    #[schemars(range(min = 1))]
     pub shuffle_row_groups: Option<usize>,
     /// Steps that are read ahead, from 1 to 1024. Default: 4. Changes only speed and memory.
+    #[schemars(range(min = 1, max = 1024))]
     pub prefetch: Option<usize>,
 }
 
@@ -125,20 +131,25 @@ pub struct DataConfig {
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// Optimizer steps.
+    #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub steps: u64,
     /// Sequences a step.
+    #[schemars(extend("unit" = "sequences"), range(min = 1))]
     pub batch_size: usize,
     /// Sequences a forward and backward pass; divides `batch_size`. Default: all at once.
+    #[schemars(extend("unit" = "sequences"))]
     pub micro_batch_size: Option<usize>,
     /// Seed of parameters and order. Default: 0.
     #[serde(default)]
     pub seed: u64,
     /// Threads. Default: all cores. The same number gives the same bits.
+    #[schemars(range(min = 1))]
     pub threads: Option<usize>,
     /// Keep only the input of each block and compute the rest again. Default: false.
     #[serde(default)]
     pub recompute: bool,
     /// Most memory that model, optimizer and activations may take, bytes. Default: 90% of what is free.
+    #[schemars(extend("unit" = "bytes"), range(min = 1))]
     pub memory_limit: Option<u64>,
 }
 
@@ -163,14 +174,17 @@ pub enum LrShape {
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleConfig {
     /// Maximum learning rate.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub lr: f64,
     /// Where it ends. Default: a tenth of `lr` for `cosine` and `linear`, 0 for `wsd`.
     pub min_lr: Option<f64>,
     /// Shape.
     pub shape: LrShape,
     /// Steps in which it rises in a line from 0. Default: a tenth of all, and 100 at most.
+    #[schemars(extend("unit" = "steps"))]
     pub warmup_steps: Option<u64>,
     /// Steps of the fall of `wsd`, at least 1. Default: a fifth of all.
+    #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub decay_steps: Option<u64>,
 }
 
@@ -191,14 +205,19 @@ impl Default for ScheduleConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerConfig {
     /// Decay of the first moment.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta1: f32,
     /// Decay of the second moment.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub beta2: f32,
     /// Added to the root of the second moment.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub eps: f32,
     /// Decoupled weight decay.
+    #[schemars(range(min = 0))]
     pub weight_decay: f32,
     /// Maximum norm of all gradients together; 0 does not clip.
+    #[schemars(range(min = 0))]
     pub grad_clip: f64,
 }
 
@@ -260,10 +279,12 @@ pub struct KdConfig {
     /// Share of KD in the loss, from 0 to 1. Default: 0.5; where the teacher is the better model
     /// throughout, 0.9 was better in every measurement of this project.
     #[serde(default = "default_omega")]
+    #[schemars(range(min = 0, max = 1))]
     pub omega: f64,
     /// Temperature. With `sampled` it must be that of the draws; with the others, if not 1, one that
     /// the labels have.
     #[serde(default = "default_tau")]
+    #[schemars(range(min = 0.01, max = 100))]
     pub tau: f64,
     /// What is tempered.
     #[serde(default)]
@@ -273,27 +294,34 @@ pub struct KdConfig {
     pub gate: Gate,
     /// k of the gate `learnable`.
     #[serde(default = "default_gate_k")]
+    #[schemars(range(min = 1))]
     pub gate_k: u32,
     /// Fraction of each step's labelled positions at which the gate `entropy` is closed: those of the
     /// teacher's lowest entropy.
     #[serde(default = "default_gate_fraction")]
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub gate_fraction: f64,
     /// How stage 1 ends.
     #[serde(default)]
     pub transition: TransitionKind,
     /// Steps of stage 1: all of them (`step`), before the fall (`linear`), at most (`auto`).
+    #[schemars(extend("unit" = "steps"))]
     pub n_kd: Option<u64>,
     /// `auto`: steps of stage 1 at least. Default: a tenth of `n_kd`.
+    #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub min_kd: Option<u64>,
     /// `linear`: steps of the fall. Default: a tenth of `n_kd`.
+    #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub decay_steps: Option<u64>,
     /// `auto`: steps over which NLLs are averaged (exponentially). Default: 50.
+    #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub running_steps: Option<u64>,
     /// `auto`: stage 1 ends when the student's running NLL is at most the teacher's plus this, nats; it
     /// may be negative. Default: 0. The teacher's NLL is that of the labels, and labels of the text
     /// that the teacher was trained on flatter it: there it is lower than on text held out, by what
     /// `saltworks stats` with `--held-out` prints. With that gap as the margin, the student is held
     /// against the teacher as it is on text that neither has seen.
+    #[schemars(extend("unit" = "nats"))]
     pub auto_margin: Option<f64>,
 }
 
@@ -340,8 +368,10 @@ impl Default for KdConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Steps between two validations; 0 validates at the end only.
+    #[schemars(extend("unit" = "steps"))]
     pub every: u64,
     /// Sequences of a validation, evenly spread; 0 takes all.
+    #[schemars(extend("unit" = "sequences"))]
     pub sequences: u64,
 }
 
@@ -359,13 +389,17 @@ impl Default for EvalConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
     /// Steps between two checkpoints; 0 saves at the end and at interruptions only.
+    #[schemars(extend("unit" = "steps"))]
     pub every: u64,
     /// Latest checkpoints that are kept.
+    #[schemars(extend("unit" = "checkpoints"), range(min = 1))]
     pub keep_last: usize,
     /// Steps between two checkpoints that are saved whatever `every` says, and kept for good; 0 keeps
     /// none.
+    #[schemars(extend("unit" = "steps"))]
     pub keep_every: u64,
     /// Steps after which a checkpoint is saved whatever `every` says, and kept for good.
+    #[schemars(extend("unit" = "steps"))]
     pub keep_steps: Vec<u64>,
 }
 
@@ -385,12 +419,14 @@ impl Default for CheckpointConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     /// Steps between two lines of `metrics.jsonl`.
+    #[schemars(extend("unit" = "steps"), range(min = 1))]
     pub every: u64,
     /// Write TensorBoard events too.
     pub tensorboard: bool,
     /// Variances over positions are told by the teacher's NLL of the position, nats: easy ones have
     /// at most the first, medium ones at most the second. Default: 2 and 5, near the
     /// terciles of a model of 4M parameters on books.
+    #[schemars(extend("unit" = "nats"))]
     pub bucket_borders: Option<[f64; 2]>,
 }
 

@@ -2,20 +2,13 @@
 
 use super::error::{ConfigError, require};
 use super::run::{
-    CheckpointConfig, DataConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig, OptimizerConfig,
-    RunConfig, ScheduleConfig, TrainConfig, TransitionKind,
+    CheckpointConfig, DataConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig, RunConfig,
+    ScheduleConfig, TrainConfig, TransitionKind,
 };
-use crate::train::loss::Gate;
+use crate::config::check_ranges;
 use crate::train::model::SpecError;
 use std::fmt::Display;
 use std::path::Path;
-
-/// Temperatures that `saltworks label` takes too.
-const TAU_RANGE: std::ops::RangeInclusive<f64> = 0.01..=100.0;
-/// TOML's integers are signed.
-const MAX_SEED: u64 = i64::MAX as u64;
-/// Steps read ahead that are still of use to nobody.
-const MAX_PREFETCH: usize = 1024;
 
 impl RunConfig {
     /// Refuses values out of range and keys that do not go together.
@@ -23,20 +16,10 @@ impl RunConfig {
     /// # Errors
     /// The first such: its key, what was expected, what was found, and what to do.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let has_output = !self.output.as_os_str().is_empty();
-        require(
-            has_output,
-            "output",
-            "a directory",
-            "nothing",
-            "name one; . is this one",
-        )?;
-        check_train(&self.train)?;
-        check_data(&self.data)?;
+        check_ranges(self)?;
+        check_micro_batches(&self.train)?;
         self.check_model()?;
         check_schedule(&self.schedule, self.train.steps)?;
-        check_optimizer(&self.optimizer)?;
-        check_loss(&self.kd)?;
         check_stages(&self.kd, &self.data, self.train.steps, self.may_end_early())?;
         check_keeping(&self.checkpoint, &self.log, self.train.steps)
     }
@@ -117,47 +100,18 @@ fn config_error(error: SpecError) -> ConfigError {
     }
 }
 
-fn check_train(train: &TrainConfig) -> Result<(), ConfigError> {
-    at_least_1("train.steps", train.steps)?;
-    at_least_1("train.batch_size", train.batch_size as u64)?;
-    if let Some(size) = train.micro_batch_size {
-        require(
-            size > 0 && train.batch_size.is_multiple_of(size),
-            "train.micro_batch_size",
-            format_args!("a divisor of train.batch_size, {}", train.batch_size),
-            size,
-            "choose one that divides it, or leave it out",
-        )?;
-    }
+fn check_micro_batches(train: &TrainConfig) -> Result<(), ConfigError> {
+    let size = train.micro_batch_size();
     require(
-        train.seed <= MAX_SEED,
-        "train.seed",
-        format_args!("at most {MAX_SEED}, TOML's greatest integer"),
-        train.seed,
-        "choose a smaller one",
-    )?;
-    optional_at_least_1("train.threads", train.threads.map(|n| n as u64))?;
-    optional_at_least_1("train.memory_limit", train.memory_limit)
-}
-
-fn check_data(data: &DataConfig) -> Result<(), ConfigError> {
-    optional_at_least_1("data.seq_len", data.seq_len.map(u64::from))?;
-    optional_at_least_1("data.label_epochs", data.label_epochs.map(u64::from))?;
-    optional_at_least_1("data.token_epochs", data.token_epochs.map(u64::from))?;
-    let shuffled = data.shuffle_row_groups.map(|n| n as u64);
-    optional_at_least_1("data.shuffle_row_groups", shuffled)?;
-    let prefetch = data.prefetch();
-    require(
-        (1..=MAX_PREFETCH).contains(&prefetch),
-        "data.prefetch",
-        format_args!("from 1 to {MAX_PREFETCH}"),
-        prefetch,
-        "4 is enough to keep a step from waiting",
+        size > 0 && train.batch_size.is_multiple_of(size),
+        "train.micro_batch_size",
+        format_args!("a divisor of train.batch_size, {}", train.batch_size),
+        size,
+        "choose one that divides it, or leave it out",
     )
 }
 
 fn check_schedule(schedule: &ScheduleConfig, steps: u64) -> Result<(), ConfigError> {
-    positive("schedule.lr", schedule.lr)?;
     let warmup_steps = schedule.warmup_steps(steps);
     require(
         warmup_steps <= steps,
@@ -185,7 +139,6 @@ fn check_schedule(schedule: &ScheduleConfig, steps: u64) -> Result<(), ConfigErr
     if let Some(decay_steps) = schedule.decay_steps {
         let is_wsd = schedule.shape == LrShape::Wsd;
         belongs(is_wsd, "schedule.decay_steps", decay_steps, "the shape wsd")?;
-        at_least_1("schedule.decay_steps", decay_steps)?;
     }
     match schedule.shape {
         LrShape::Wsd => check_decay(schedule, steps - warmup_steps),
@@ -209,56 +162,6 @@ fn check_decay(schedule: &ScheduleConfig, n_after_warmup: u64) -> Result<(), Con
         format_args!("at most {n_after_warmup}, the steps after warm-up"),
         decay_steps,
         "set it lower, or train longer",
-    )
-}
-
-fn check_optimizer(optimizer: &OptimizerConfig) -> Result<(), ConfigError> {
-    let betas = [
-        ("optimizer.beta1", optimizer.beta1),
-        ("optimizer.beta2", optimizer.beta2),
-    ];
-    for (key, beta) in betas {
-        require(
-            (0.0..1.0).contains(&beta),
-            key,
-            "a number from 0 to less than 1",
-            beta,
-            "0.9 and 0.95 are usual",
-        )?;
-    }
-    positive("optimizer.eps", optimizer.eps.into())?;
-    not_negative("optimizer.weight_decay", optimizer.weight_decay.into())?;
-    not_negative("optimizer.grad_clip", optimizer.grad_clip)
-}
-
-fn check_loss(kd: &KdConfig) -> Result<(), ConfigError> {
-    require(
-        (0.0..=1.0).contains(&kd.omega),
-        "kd.omega",
-        "a share from 0 to 1",
-        kd.omega,
-        "0 is cross-entropy alone, 1 is KD alone",
-    )?;
-    require(
-        TAU_RANGE.contains(&kd.tau),
-        "kd.tau",
-        "a temperature from 0.01 to 100",
-        kd.tau,
-        "1 is the teacher as it is",
-    )?;
-    require(
-        kd.gate == Gate::None || kd.gate_k > 0,
-        "kd.gate_k",
-        "at least 1",
-        kd.gate_k,
-        "10 is usual; or set kd.gate = \"none\"",
-    )?;
-    require(
-        kd.gate != Gate::Entropy || (kd.gate_fraction > 0.0 && kd.gate_fraction < 1.0),
-        "kd.gate_fraction",
-        "above 0 and below 1",
-        kd.gate_fraction,
-        "0.15 is usual; or set kd.gate = \"none\"",
     )
 }
 
@@ -332,7 +235,6 @@ fn check_transition_keys(kd: &KdConfig) -> Result<(), ConfigError> {
     for (key, value) in of_auto {
         if let Some(value) = value {
             belongs(is_auto, key, value, "kd.transition = \"auto\"")?;
-            at_least_1(key, value)?;
         }
     }
     if let Some(margin) = kd.auto_margin {
@@ -342,13 +244,6 @@ fn check_transition_keys(kd: &KdConfig) -> Result<(), ConfigError> {
             margin,
             "kd.transition = \"auto\"",
         )?;
-        require(
-            margin.is_finite(),
-            "kd.auto_margin",
-            "a number of nats",
-            margin,
-            "0 waits until the student is as good as the teacher is on the labels",
-        )?;
     }
     if let Some(value) = kd.decay_steps {
         belongs(
@@ -357,7 +252,6 @@ fn check_transition_keys(kd: &KdConfig) -> Result<(), ConfigError> {
             value,
             "kd.transition = \"linear\"",
         )?;
-        at_least_1("kd.decay_steps", value)?;
     }
     let is_control = matches!(kd.mode, Mode::Baseline | Mode::DsCe);
     require(
@@ -454,7 +348,6 @@ fn check_keeping(
     log: &LogConfig,
     steps: u64,
 ) -> Result<(), ConfigError> {
-    at_least_1("checkpoint.keep_last", checkpoint.keep_last as u64)?;
     let mut kept = checkpoint.keep_steps.iter();
     if let Some(&never) = kept.find(|step| !(1..=steps).contains(*step)) {
         require(
@@ -465,7 +358,6 @@ fn check_keeping(
             "take it out, or train longer",
         )?;
     }
-    at_least_1("log.every", log.every)?;
     let [easy, medium] = log.bucket_borders();
     require(
         easy.is_finite() && medium.is_finite() && easy <= medium,
@@ -513,22 +405,4 @@ fn belongs(holds: bool, key: &str, value: impl Display, owner: &str) -> Result<(
         value,
         &format!("take it out (--set {key}= does), or choose what it belongs to"),
     )
-}
-
-fn at_least_1(key: &str, value: u64) -> Result<(), ConfigError> {
-    require(value > 0, key, "at least 1", value, "set it higher")
-}
-
-fn optional_at_least_1(key: &str, value: Option<u64>) -> Result<(), ConfigError> {
-    at_least_1(key, value.unwrap_or(1))
-}
-
-fn positive(key: &str, value: f64) -> Result<(), ConfigError> {
-    let holds = value.is_finite() && value > 0.0;
-    require(holds, key, "a positive number", value, "set it higher")
-}
-
-fn not_negative(key: &str, value: f64) -> Result<(), ConfigError> {
-    let holds = value.is_finite() && value >= 0.0;
-    require(holds, key, "a number from 0 up", value, "0 turns it off")
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 
 /// How labels are read. All but `dir` are part of the order: they change the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelOptions {
+pub struct LabelSourceOptions {
     /// The label directory.
     pub dir: PathBuf,
     /// Only what this file keeps.
@@ -56,7 +56,7 @@ impl LabelSource {
     /// # Errors
     /// Labels that are not finalized, whose files have other sizes than their sidecars say, or that
     /// cannot be trained from; a selection that is not of these labels, or keeps nothing.
-    pub fn open(options: &LabelOptions) -> Result<Self, DataError> {
+    pub fn open(options: &LabelSourceOptions) -> Result<Self, DataError> {
         Self::open_as_of(options, None)
     }
 
@@ -65,7 +65,7 @@ impl LabelSource {
     ///
     /// # Errors
     /// Those of [`LabelSource::open`].
-    pub fn open_as_of(options: &LabelOptions, then: Option<&str>) -> Result<Self, DataError> {
+    pub fn open_as_of(options: &LabelSourceOptions, then: Option<&str>) -> Result<Self, DataError> {
         if options.shuffle_row_groups == 0 {
             return Err(DataError::Setting {
                 key: "data.shuffle_row_groups",

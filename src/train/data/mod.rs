@@ -28,7 +28,7 @@ mod tokens;
 
 pub use error::DataError;
 pub use facts::{LabelNeeds, TokenizerFacts};
-pub use labels::{LabelOptions, LabelSource};
+pub use labels::{LabelSource, LabelSourceOptions};
 pub use loader::{Coverage, Loader, LoaderPosition, Stages};
 pub use tokens::{TokenOptions, TokenOrder, TokenSource};
 

@@ -10,7 +10,7 @@ use super::run::{EvalProgress, for_each_batch};
 use super::terciles::terciles;
 use crate::shards::Group;
 use crate::train::batch::PositionScore;
-use crate::train::data::{LabelOptions, LabelSource};
+use crate::train::data::{LabelSource, LabelSourceOptions};
 use crate::train::example::Example;
 use crate::train::model::{Capacity, ModelSpec, Network};
 use serde::Serialize;
@@ -80,7 +80,7 @@ pub struct LabelledReport {
 /// has the teacher's NLL.
 pub fn open_labelled(dir: &Path, selection: Option<&Path>) -> Result<LabelSource, EvalError> {
     // A window of one row group: the order does not matter, and so the least memory is taken.
-    let options = LabelOptions {
+    let options = LabelSourceOptions {
         dir: dir.to_path_buf(),
         selection: selection.map(Path::to_path_buf),
         seed: 0,

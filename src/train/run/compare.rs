@@ -1,10 +1,10 @@
 //! Whether a configuration goes on with a run that another one began, in its place or as a branch.
 
-use crate::config::ConfigFileError;
+use crate::config::{self, is_path_key};
 use crate::train::config::{ConfigError, RunConfig, TransitionKind, require};
 use crate::train::schedule::learning_rate;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf, absolute};
 use toml::{Table, Value};
 
 /// Keys that change nothing that is learnt; one that ends in a dot stands for its whole table.
@@ -27,16 +27,6 @@ const FREE_KEYS_OF_BRANCH: &[&str] = &[
     "schedule.shape",
     "schedule.min_lr",
     "schedule.decay_steps",
-];
-/// Keys that name a file or a directory, which may have another name and be the same.
-const PATH_KEYS: &[&str] = &[
-    "init",
-    "branch_from",
-    "data.tokens",
-    "data.labels",
-    "data.selection",
-    "data.validation",
-    "data.tokenizer",
 ];
 /// Keys whose defaults depend on `train.steps`.
 const SCHEDULE_PREFIX: &str = "schedule.";
@@ -72,7 +62,7 @@ impl RunConfig {
                 let text = leaves.get(key).and_then(Value::as_str);
                 text.map(|text| (config, Path::new(text)))
             });
-            PATH_KEYS.contains(&key) && matches!(paths, [Some(a), Some(b)] if is_same_place(a, b))
+            is_path_key(key) && matches!(paths, [Some(a), Some(b)] if is_same_place(a, b))
         };
         let differs = |key: &&&String| {
             let is_same = |key: &str| is_free(key) || same.contains(&key) || leads_to_same(key);
@@ -83,7 +73,7 @@ impl RunConfig {
         Ok(first.map(|key| Difference {
             key: key.to_string(),
             ours: said(ours.get(*key)),
-            theirs: said(theirs.get(*key)),
+            theirs: said_as_recorded(key, theirs.get(*key)),
         }))
     }
 
@@ -171,8 +161,7 @@ impl RunConfig {
         if complete.kd.transition == TransitionKind::Auto {
             complete.kd.auto_margin = Some(complete.kd.auto_margin());
         }
-        let table = Table::try_from(complete);
-        let table = table.map_err(|source| ConfigFileError::Serialize { source })?;
+        let table = config::to_table(&complete)?;
         let mut leaves = Table::new();
         flatten("", table, &mut leaves);
         Ok(leaves)
@@ -182,13 +171,17 @@ impl RunConfig {
 /// Whether two paths, each of a configuration, lead to the same file or directory; one that is gone
 /// does where it is the same as seen from the directories of the runs, which were moved together.
 fn is_same_place(ours: (&RunConfig, &Path), theirs: (&RunConfig, &Path)) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
+    let whole = |path: &Path| absolute(path).ok();
     let beside = |(config, path): (&RunConfig, &Path)| {
-        let beside = path.strip_prefix(config.output.parent()?);
-        beside.map(Path::to_path_buf).ok()
+        let (run, path) = (whole(&config.output)?, whole(path)?);
+        path.strip_prefix(run.parent()?).map(Path::to_path_buf).ok()
     };
-    let is_real = real(ours.1).is_some_and(|place| real(theirs.1) == Some(place));
-    is_real || beside(ours).is_some_and(|place| beside(theirs) == Some(place))
+    let is_same = |place: fn(&Path) -> Option<PathBuf>| {
+        place(ours.1).is_some_and(|ours| place(theirs.1) == Some(ours))
+    };
+    is_same(|path| path.canonicalize().ok())
+        || is_same(|path| absolute(path).ok())
+        || beside(ours).is_some_and(|place| beside(theirs) == Some(place))
 }
 
 fn flatten(prefix: &str, table: Table, leaves: &mut Table) {
@@ -205,6 +198,18 @@ fn is_among(key: &str, free_keys: &[&str]) -> bool {
     free_keys
         .iter()
         .any(|free| key == *free || (free.ends_with('.') && key.starts_with(free)))
+}
+
+/// A relative path was recorded by a version that did not make it absolute.
+fn said_as_recorded(key: &str, value: Option<&Value>) -> String {
+    let path = value.and_then(Value::as_str).filter(|_| is_path_key(key));
+    match path.is_some_and(|path| Path::new(path).is_relative()) {
+        true => format!(
+            "{} (relative to the directory that it was begun in: resume it from there)",
+            said(value)
+        ),
+        false => said(value),
+    }
 }
 
 fn said(value: Option<&Value>) -> String {

@@ -9,8 +9,8 @@ use crate::train::TrainError;
 use crate::train::batch::KdLoss;
 use crate::train::config::{LabelsView, Mode, RunConfig};
 use crate::train::data::{
-    DataError, LabelNeeds, LabelOptions, LabelSource, Loader, LoaderPosition, Stages, TokenOptions,
-    TokenSource, TokenizerFacts,
+    DataError, LabelNeeds, LabelSource, LabelSourceOptions, Loader, LoaderPosition, Stages,
+    TokenOptions, TokenSource, TokenizerFacts,
 };
 use crate::train::eval::check_same_tokenizer;
 use crate::train::export::{SpecialIds, check_sealed, find_model, read_config};
@@ -89,7 +89,7 @@ impl Inputs {
             open_tokens(options, &facts, &mut notes)
         };
         let tokens = open(&config.data.tokens, open_options(&config))?;
-        let validation = open(&config.data.validation, said_of_validation(&config))?;
+        let validation = open(&config.data.validation, validation_file_options(&config))?;
         let same_text = validation_on_same_text(&labels, &tokens, &validation)?;
         notes.extend(same_text.clone());
         notes.dedup();
@@ -178,7 +178,7 @@ fn open_labels(
     let Some(dir) = &config.data.labels else {
         return Ok(None);
     };
-    let options = LabelOptions {
+    let options = LabelSourceOptions {
         dir: dir.clone(),
         selection: config.data.selection.clone(),
         seed: config.train.seed,
@@ -238,7 +238,7 @@ fn open_options(config: &RunConfig) -> OpenOptions {
 
 /// The same of `data.validation`, which may be of another format: only a raw file, which has no
 /// document boundaries of its own, is read as the configuration says.
-fn said_of_validation(config: &RunConfig) -> OpenOptions {
+fn validation_file_options(config: &RunConfig) -> OpenOptions {
     let path = config.data.validation.as_deref();
     let detected = path.map(TokenFormat::detect).and_then(Result::ok);
     if detected.is_some_and(TokenFormat::has_borders) {
@@ -317,7 +317,7 @@ fn facts(
     }
     let corpora = [
         (&config.data.tokens, open_options(config)),
-        (&config.data.validation, said_of_validation(config)),
+        (&config.data.validation, validation_file_options(config)),
     ];
     for (path, said) in corpora {
         let facts = path.as_deref().map(|path| facts_of_corpus(path, said));
@@ -510,7 +510,7 @@ mod tests {
                  tokens_format = {format:?}\neod = 7\n[train]\nsteps = 1\nbatch_size = 1\n",
                 path(validation)
             );
-            let said = said_of_validation(&toml::from_str(&text).unwrap());
+            let said = validation_file_options(&toml::from_str(&text).unwrap());
             (said.format, said.eod)
         };
         let raw = (Some(TokenFormat::NanoGpt), Some(7));

@@ -31,7 +31,7 @@ pub struct TrainState {
     pub loader: LoaderPosition,
     /// The transition `auto`, if it is used.
     pub auto: Option<AutoTransition>,
-    /// The configuration, every default filled in.
+    /// The configuration, every default filled in and every path absolute.
     pub config: RunConfig,
     /// What was read.
     pub sources: Sources,
@@ -43,7 +43,7 @@ impl TrainState {
     /// The state before the first step.
     ///
     /// # Errors
-    /// Sources that cannot be read.
+    /// Sources that cannot be read; a path that is not Unicode.
     pub fn first(inputs: &Inputs) -> Result<Self, TrainError> {
         Ok(Self {
             step: 0,
@@ -51,7 +51,7 @@ impl TrainState {
             seconds: 0.0,
             loader: LoaderPosition::default(),
             auto: inputs.stages.auto_transition(),
-            config: inputs.config.clone(),
+            config: inputs.config.recorded()?,
             sources: Sources::of(inputs)?,
             created_by: format!("saltworks-train {}", env!("CARGO_PKG_VERSION")),
         })
@@ -97,7 +97,7 @@ impl TrainState {
     ) -> Result<Self, TrainError> {
         sources.check_resumes(&self.sources, run)?;
         Ok(Self {
-            config: inputs.config.clone(),
+            config: inputs.config.recorded()?,
             sources,
             ..self
         })

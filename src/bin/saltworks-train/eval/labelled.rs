@@ -71,7 +71,7 @@ pub(super) fn run(
     interrupt: &Interrupt,
 ) -> Result<()> {
     let labels = open(args, dir, opened)?;
-    let pool = pool(args.threads)?;
+    let pool = pool(args.threads.threads)?;
     let n_threads = pool.current_num_threads();
     let capacity = labelled_capacity(&opened.spec, &labels, args.batch_tokens, n_threads)?;
     check_memory(&opened.spec, &capacity, "lower --batch-tokens")?;
@@ -116,7 +116,7 @@ fn print(
     labels: &LabelSource,
     report: &LabelledReport,
 ) -> Result<()> {
-    if args.json {
+    if args.json.is_asked {
         let mut json = serde_json::to_value(report).expect("plain fields");
         json["model"] = opened.dir.display().to_string().into();
         json["labels"] = labels.dir().display().to_string().into();

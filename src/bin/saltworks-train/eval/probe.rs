@@ -52,7 +52,7 @@ pub(super) fn run(
     interrupt: &Interrupt,
 ) -> Result<()> {
     let options = options(args, opened);
-    let pool = pool(args.threads)?;
+    let pool = pool(args.threads.threads)?;
     let n_threads = pool.current_num_threads();
     let capacity = copy_capacity(&opened.spec, &options, args.batch_tokens, n_threads)?;
     check_memory(
@@ -112,7 +112,7 @@ fn print(
     options: &CopyOptions,
     scores: &[CopyScore],
 ) -> Result<()> {
-    if args.json {
+    if args.json.is_asked {
         let json = json!({
             "model": opened.dir.display().to_string(),
             "probe": "copy",

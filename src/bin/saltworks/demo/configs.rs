@@ -1,7 +1,7 @@
 //! What the demo's models and runs are.
 
 use crate::common::exit::Result;
-use saltworks::storage::{self, PlaceError};
+use saltworks::storage;
 use std::path::Path;
 
 /// T.
@@ -78,7 +78,8 @@ fn epochs(n_steps: u64, n_tokens: u64) -> u64 {
     n_steps.div_ceil(per_epoch) + 1
 }
 
-/// Writes `slm.toml`, `llm.toml` and `experiment.toml`, all of which can be run again by hand.
+/// Writes `slm.toml`, `llm.toml` and `experiment.toml`, all of which can be run again by hand. Their paths
+/// are relative to them.
 pub(super) fn write(
     dir: &Path,
     scale: &Scale,
@@ -86,76 +87,53 @@ pub(super) fn write(
     seed: u64,
     prompt: &str,
 ) -> Result<()> {
-    let at = dir.to_str().ok_or_else(|| PlaceError {
-        expected: "a directory whose path is UTF-8",
-        got: format!("`{}`", dir.display()),
-        remedy: "choose another --output".to_owned(),
-    })?;
     for (name, text) in [
-        ("slm.toml", slm(at, scale, n_tokens, seed)),
-        ("llm.toml", llm(at, scale, n_tokens)),
-        ("experiment.toml", experiment(at, seed, prompt)),
+        ("slm.toml", slm(scale, n_tokens, seed)),
+        ("llm.toml", llm(scale, n_tokens)),
+        ("experiment.toml", experiment(seed, prompt)),
     ] {
         storage::replace(&dir.join(name), text.as_bytes())?;
     }
     Ok(())
 }
 
-fn slm(at: &str, scale: &Scale, n_tokens: u64, seed: u64) -> String {
+fn slm(scale: &Scale, n_tokens: u64, seed: u64) -> String {
     let (steps, model) = (scale.slm_steps, scale.slm);
     let epochs = epochs(steps, n_tokens);
     format!(
-        "# The small language model: the teacher.\noutput = {slm:?}\n\n[model]\n{model}\n\n[data]\n\
-         tokens = {tokens:?}\nvalidation = {held_out:?}\ntokenizer = {tokenizer:?}\nseq_len = {SEQ_LEN}\n\
+        "# The small language model: the teacher.\noutput = \"slm\"\n\n[model]\n{model}\n\n[data]\n\
+         tokens = \"tokens\"\nvalidation = \"held-out\"\ntokenizer = \"tokenizer.json\"\nseq_len = {SEQ_LEN}\n\
          token_epochs = {epochs}\n\n[train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\nseed = {seed}\n\n\
          [schedule]\nlr = 3e-3\nshape = \"cosine\"\n\n[eval]\nevery = 0\n",
-        slm = format!("{at}/slm"),
-        tokens = format!("{at}/tokens"),
-        held_out = format!("{at}/held-out"),
-        tokenizer = format!("{at}/tokenizer.json"),
     )
 }
 
-fn llm(at: &str, scale: &Scale, n_tokens: u64) -> String {
+fn llm(scale: &Scale, n_tokens: u64) -> String {
     let (steps, model, n_kd) = (scale.llm_steps, scale.llm, scale.n_kd());
     let epochs = epochs(steps, n_tokens);
     let label_epochs = scale.label_epochs(n_tokens);
     let every = (steps / 20).max(1);
     let log_every = every.min(10);
     format!(
-        "# The large model. experiment.toml lists what each arm changes.\noutput = {llm:?}\n\n[model]\n{model}\n\n[data]\ntokens = {tokens:?}\nlabels = {labels:?}\nvalidation = {held_out:?}\ntokenizer = {tokenizer:?}\nlabel_epochs = {label_epochs}\ntoken_epochs = {epochs}\n\n[train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\n\n[schedule]\nlr = 2e-3\nshape = \"wsd\"\nwarmup_steps = {warmup}\n\n[kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.9\n\n[eval]\nevery = {every}\nsequences = 64\n\n[log]\nevery = {log_every}\n",
-        llm = format!("{at}/llm"),
-        tokens = format!("{at}/tokens"),
-        labels = format!("{at}/labels"),
-        held_out = format!("{at}/held-out"),
-        tokenizer = format!("{at}/tokenizer.json"),
+        "# The large model. experiment.toml lists what each arm changes.\noutput = \"llm\"\n\n[model]\n{model}\n\n[data]\ntokens = \"tokens\"\nlabels = \"labels\"\nvalidation = \"held-out\"\ntokenizer = \"tokenizer.json\"\nlabel_epochs = {label_epochs}\ntoken_epochs = {epochs}\n\n[train]\nsteps = {steps}\nbatch_size = {BATCH_SIZE}\n\n[schedule]\nlr = 2e-3\nshape = \"wsd\"\nwarmup_steps = {warmup}\n\n[kd]\nmode = \"salt\"\nn_kd = {n_kd}\nomega = 0.9\n\n[eval]\nevery = {every}\nsequences = 64\n\n[log]\nevery = {log_every}\n",
         warmup = (steps / 20).max(1),
     )
 }
 
-fn experiment(at: &str, seed: u64, prompt: &str) -> String {
+fn experiment(seed: u64, prompt: &str) -> String {
     format!(
         "# With and without labels: `baseline` and `salt` read the same sequences in the same order.\n\
-         name = \"A small model's help\"\noutput = {output:?}\nbase = {base:?}\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n\
+         name = \"A small model's help\"\noutput = \"experiment\"\nbase = \"llm.toml\"\nseeds = [{seed}]\nbaseline = \"baseline\"\n\n\
          [branches]\nshares = [0.6, 0.8, 1.0]\ndecay = 0.1\n\n\
          [arms.baseline]\nset = {{ \"kd.mode\" = \"baseline\" }}\n\n\
          [arms.salt]\nset = {{ \"kd.mode\" = \"salt\" }}\n\n\
-         [arms.salt-ds]\nset = {{ \"kd.mode\" = \"salt-ds\", \"data.labels\" = {selected:?}, \"data.selection\" = {selection:?} }}\n\
-         scored = [{scores:?}]\n\n\
-         [[sets]]\nname = \"held-out\"\nlabels = {held_out:?}\n\n\
-         [teacher]\nrun = {slm:?}\n\n\
-         [report]\nlabels = {labels:?}\nscores = {scores:?}\nselection = {selection:?}\n\
-         tokenizer = {tokenizer:?}\nheld_out = {held_out:?}\nprompt = {prompt}\n",
+         [arms.salt-ds]\nset = {{ \"kd.mode\" = \"salt-ds\", \"data.labels\" = \"labels-selected\", \"data.selection\" = \"selection.parquet\" }}\n\
+         scored = [\"scores\"]\n\n\
+         [[sets]]\nname = \"held-out\"\nlabels = \"labels-held-out\"\n\n\
+         [teacher]\nrun = \"slm\"\n\n\
+         [report]\nlabels = \"labels\"\nscores = \"scores\"\nselection = \"selection.parquet\"\n\
+         tokenizer = \"tokenizer.json\"\nheld_out = \"labels-held-out\"\nprompt = {prompt}\n",
         prompt = toml::Value::String(prompt.to_owned()),
-        output = format!("{at}/experiment"),
-        base = format!("{at}/llm.toml"),
-        selected = format!("{at}/labels-selected"),
-        selection = format!("{at}/selection.parquet"),
-        scores = format!("{at}/scores"),
-        labels = format!("{at}/labels"),
-        held_out = format!("{at}/labels-held-out"),
-        slm = format!("{at}/slm"),
-        tokenizer = format!("{at}/tokenizer.json"),
     )
 }
 

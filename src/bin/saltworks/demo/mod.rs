@@ -17,6 +17,7 @@ mod story;
 #[cfg(feature = "train")]
 mod texts;
 
+use crate::common::arguments::OUTPUT;
 use crate::common::exit::Result;
 use crate::common::progress;
 use saltworks::demo::DemoError;
@@ -34,23 +35,23 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Directory for all output; created if it does not exist.
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: PathBuf,
     /// Your text instead of generated text: files, directories or globs of .jsonl, .json, .ndjson
     /// or .txt (plain, .gz or .zst) or .parquet. In JSON and Parquet the field `text` is read.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(long, help_heading = "What is done", value_name = "PATH", num_args = 1..)]
     corpus: Vec<String>,
     /// Megabytes of text to generate, or to read of yours. Default: 8, with --teacher ngram 3.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, help_heading = "What is done", value_parser = clap::value_parser!(u64).range(1..=1000))]
     megabytes: Option<u64>,
     /// Seed of the generated language and stories, and of the initial weights.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, help_heading = "What is done", default_value_t = 1)]
     seed: u64,
     /// Who labels.
-    #[arg(long, value_enum, default_value_t = Teacher::DEFAULT)]
+    #[arg(long, help_heading = "What is done", value_enum, default_value_t = Teacher::DEFAULT)]
     teacher: Teacher,
     /// Tiny models and few steps: shows in a minute that everything runs. Its numbers mean nothing.
-    #[arg(long)]
+    #[arg(long, help_heading = "What is done")]
     quick: bool,
 }
 

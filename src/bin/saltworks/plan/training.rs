@@ -4,7 +4,7 @@
 use crate::common::exit::Result;
 use crate::common::print::{self, say};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
-use saltworks::config::{ConfigFileError, Layers};
+use saltworks::config::to_table;
 use saltworks::label::{self, Estimate, LabelConfig, SequenceRange};
 use saltworks::train::TrainError;
 use saltworks::train::config::RunConfig;
@@ -12,7 +12,6 @@ use saltworks::train::schedule::LabelDemand;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml::{Table, Value};
 
 /// What labels would be written to where nothing says; the probe writes elsewhere.
 const UNNAMED_OUTPUT: &str = "labels";
@@ -57,23 +56,18 @@ struct LiveTeacher {
 }
 
 /// Prints what the run that `training` describes needs, by a probe of `flags`' teacher.
-pub(super) fn run(
-    training: &Path,
-    label: super::super::label::Args,
-    n_runs: u64,
-    as_json: bool,
-) -> Result<()> {
+pub(super) fn run(training: &Path, label: super::super::label::Args, n_runs: u64) -> Result<()> {
     let config = RunConfig::read(training, &[]).map_err(TrainError::from)?;
     config.validate().map_err(TrainError::from)?;
     let demand = LabelDemand::of(&config);
     if demand.n_sequences == 0 {
         say!("note: no step of this run reads labels (kd.mode, kd.n_kd)");
     }
+    let json = label.json;
     let label_config = label_config(&config, label, &demand)?;
     let estimate = label::estimate(&label_config)?;
     let costs = Costs::of(&config, demand, &estimate, n_runs);
-    if as_json {
-        print::json(&costs, true)?;
+    if json.print(&costs)? {
         return Ok(());
     }
     print::block(&costs.render());
@@ -81,7 +75,8 @@ pub(super) fn run(
 }
 
 /// Keys that a training configuration's `data` and the options of labelling have in common.
-const SHARED_KEYS: [&str; 9] = [
+const SHARED_KEYS: [&str; 10] = [
+    "selection",
     "tokens",
     "tokens_format",
     "dtype",
@@ -93,11 +88,6 @@ const SHARED_KEYS: [&str; 9] = [
     "sequence_bos",
 ];
 
-/// A path that TOML has no words for.
-fn unwritable(source: toml::ser::Error) -> ConfigFileError {
-    ConfigFileError::Serialize { source }
-}
-
 /// The options of labelling, and what the training configuration says for those that are left out. Without
 /// a range or a selection among them, as many sequences as the run wants.
 fn label_config(
@@ -105,21 +95,14 @@ fn label_config(
     label: super::super::label::Args,
     demand: &LabelDemand,
 ) -> Result<LabelConfig> {
-    let mut below = Table::try_from(&config.data).map_err(unwritable)?;
+    let mut data = config.data.clone();
+    data.selection = selection_there(data.selection.as_deref());
+    data.labels.get_or_insert(UNNAMED_OUTPUT.into());
+    let mut below = to_table(&data)?;
+    let output = below.remove("labels");
     below.retain(|key, _| SHARED_KEYS.contains(&key));
-    let output = config.data.labels.clone();
-    let output = output.unwrap_or_else(|| UNNAMED_OUTPUT.into());
-    below.insert(
-        "output".to_owned(),
-        Value::try_from(output).map_err(unwritable)?,
-    );
-    if let Some(selection) = selection_there(config.data.selection.as_deref()) {
-        below.insert(
-            "selection".to_owned(),
-            Value::try_from(selection).map_err(unwritable)?,
-        );
-    }
-    let layers = Layers::read(label.config.as_deref(), &label.set)?.over(below);
+    below.extend(output.map(|output| ("output".to_owned(), output)));
+    let layers = label.configuration.layers()?.over(below);
     let mut label_config = label.options.over_layers(layers)?.resolve()?;
     if label_config.range == SequenceRange::All && label_config.options.selection.is_none() {
         label_config.range = SequenceRange::First(demand.n_sequences.max(1));

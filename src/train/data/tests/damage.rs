@@ -31,10 +31,10 @@ fn stops_at_the_step(kind: &str, damage: impl Fn(&Path)) {
 }
 
 /// Options of an order, its steps, and the first step that needs shard 1: some steps in.
-fn late_user_of_shard_1(fixture: &Fixture) -> (LabelOptions, Vec<Vec<u64>>, usize) {
+fn late_user_of_shard_1(fixture: &Fixture) -> (LabelSourceOptions, Vec<Vec<u64>>, usize) {
     let shard_of = |seq_id: &u64| fixture.plan.slot_of(*seq_id).unwrap().shard;
     let orders = (0..).map(|seed| {
-        let options = LabelOptions {
+        let options = LabelSourceOptions {
             shuffle_row_groups: 2,
             seed,
             ..fixture.options()

@@ -55,7 +55,7 @@ fn the_same_steps_come_whatever_is_read_ahead() {
 fn seed_and_shuffled_row_groups_are_part_of_the_order() {
     let fixture = Fixture::new();
     let steps_of = |seed, shuffle_row_groups| {
-        let options = LabelOptions {
+        let options = LabelSourceOptions {
             seed,
             shuffle_row_groups,
             ..fixture.options()

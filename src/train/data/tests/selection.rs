@@ -29,7 +29,7 @@ fn open(
     let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    LabelSource::open(&LabelOptions {
+    LabelSource::open(&LabelSourceOptions {
         selection: Some(path),
         ..fixture.options()
     })
@@ -137,7 +137,7 @@ fn labels_of_a_selection_are_trained_from_and_the_rest_is_free_for_the_token_sta
     let plan = with_targets(add_selection(fixture.plan.clone(), &selection));
     let dir = fixture.path("selected");
     write_set_selected(&dir, &plan, Some(&selection));
-    let labels = LabelSource::open(&LabelOptions {
+    let labels = LabelSource::open(&LabelSourceOptions {
         dir,
         ..fixture.options()
     })
@@ -212,7 +212,7 @@ fn a_selection_that_is_no_parquet_or_not_there_is_refused() {
     let fixture = Fixture::new();
     let path = fixture.path("selection.parquet");
     let open = || {
-        LabelSource::open(&LabelOptions {
+        LabelSource::open(&LabelSourceOptions {
             selection: Some(path.clone()),
             ..fixture.options()
         })

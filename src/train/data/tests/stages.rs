@@ -179,7 +179,7 @@ fn a_stage_without_its_source_and_settings_of_0_are_refused() {
         ..stages(0, 0, 1)
     };
     assert_says(start(no_epoch), &["data.label_epochs is 0"]);
-    let options = LabelOptions {
+    let options = LabelSourceOptions {
         shuffle_row_groups: 0,
         ..fixture.options()
     };

@@ -37,8 +37,8 @@ impl Fixture {
         self.dir.path().join(name)
     }
 
-    pub(super) fn options(&self) -> LabelOptions {
-        LabelOptions {
+    pub(super) fn options(&self) -> LabelSourceOptions {
+        LabelSourceOptions {
             dir: self.path("labels"),
             selection: None,
             seed: 5,

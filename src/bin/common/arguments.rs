@@ -1,0 +1,70 @@
+//! Options that several commands have, each declared once.
+
+use super::print;
+use saltworks::config::{ConfigFileError, Layers};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Heading of what is written and printed.
+pub(crate) const OUTPUT: &str = "Output";
+/// Heading of what changes no result.
+pub(crate) const SPEED: &str = "Speed and memory";
+
+/// A file of options, and options over it.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct Configuration {
+    /// Configuration file (TOML), which `init` writes; docs/options.md lists its keys. Relative paths in it are
+    /// relative to it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Override a key of the file, such as train.steps=2000; `KEY=` removes it. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+impl Configuration {
+    /// The file with what is set over it.
+    pub(crate) fn layers(&self) -> Result<Layers, ConfigFileError> {
+        Layers::read(self.config.as_deref(), &self.set)
+    }
+}
+
+/// Whether results are printed as JSON.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+pub(crate) struct Json {
+    /// Print one JSON object instead of text.
+    #[arg(long = "json", id = "json", help_heading = OUTPUT)]
+    pub(crate) is_asked: bool,
+}
+
+impl Json {
+    /// Prints `value` where it was asked for; says whether it was.
+    pub(crate) fn print(self, value: &impl Serialize) -> std::io::Result<bool> {
+        if self.is_asked {
+            print::json(value, true)?;
+        }
+        Ok(self.is_asked)
+    }
+}
+
+/// Whether an output may take the place of another.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+pub(crate) struct Overwrite {
+    /// Replace existing output.
+    #[arg(long, help_heading = OUTPUT)]
+    pub(crate) overwrite: bool,
+}
+
+/// How many threads work.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+pub(crate) struct Threads {
+    /// Threads; 0 for one per core. Results are the same for any number.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = SPEED)]
+    pub(crate) threads: usize,
+}

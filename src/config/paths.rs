@@ -1,0 +1,202 @@
+//! Paths among the values: which keys hold them, and where relative ones begin.
+
+use super::error::ConfigFileError;
+use super::write::to_table;
+use crate::storage::{PlaceError, check_place, resolved_path};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::ser::Error as _;
+use std::path::{Component, Path, PathBuf};
+use toml::{Table, Value};
+
+/// Keys that hold a path or a list of paths, in whichever table they stand; tests/schemas.rs compares them
+/// with the declarations.
+pub const PATH_KEYS: [&str; 16] = [
+    "base",
+    "branch_from",
+    "held_out",
+    "init",
+    "labels",
+    "ort_lib",
+    "output",
+    "run",
+    "scored",
+    "scores",
+    "selection",
+    "teacher",
+    "teacher_cache",
+    "tokenizer",
+    "tokens",
+    "validation",
+];
+
+/// Whether the value of a dotted key is a path.
+pub fn is_path_key(key: &str) -> bool {
+    PATH_KEYS.contains(&key.rsplit('.').next().unwrap_or(key))
+}
+
+/// `options` with every path absolute: as a record of what was done, which is read from any directory.
+///
+/// # Errors
+/// A path that is not Unicode.
+pub fn with_absolute_paths<T: Serialize + DeserializeOwned>(
+    options: &T,
+) -> Result<T, ConfigFileError> {
+    let mut table = to_table(options)?;
+    begin_at(&working_directory()?, &mut table)?;
+    T::deserialize(table).map_err(|source| ConfigFileError::Parse {
+        path: PathBuf::from("(resolved)"),
+        source: Box::new(source),
+    })
+}
+
+/// Puts `dir` before every relative path in `table`.
+///
+/// # Errors
+/// A directory whose path is not Unicode.
+pub(super) fn begin_at(dir: &Path, table: &mut Table) -> Result<(), ConfigFileError> {
+    if dir.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let dir = dir.to_str().map(Path::new).ok_or_else(not_unicode)?;
+    each_path(table, &mut |path| {
+        *path = dir.join(&path).components().collect();
+    });
+    Ok(())
+}
+
+/// Calls `change` with every local path; what is none is refused as it was written.
+pub(super) fn each_path(table: &mut Table, change: &mut impl FnMut(&mut PathBuf)) {
+    each_text("", table, &mut |key, text| {
+        let mut path = PathBuf::from(&*text);
+        if is_path_key(key) && check_place(&path).is_ok() {
+            change(&mut path);
+            *text = path.to_string_lossy().into_owned();
+        }
+    });
+}
+
+/// The first text that names a place elsewhere, with its dotted key.
+pub(super) fn place_elsewhere(table: &mut Table) -> Option<(String, PlaceError)> {
+    let mut found = None;
+    each_text("", table, &mut |key, text| {
+        // A key that an arm sets to "" is taken out.
+        let may_be_empty = !is_path_key(key) || key.split('.').any(|part| part == "set");
+        if found.is_none() && !(text.is_empty() && may_be_empty) {
+            let error = check_place(Path::new(text)).err();
+            found = error.map(|error| (key.to_owned(), error));
+        }
+    });
+    found
+}
+
+/// `path` as it is named from `dir`, so that a file in `dir` can say it; an absolute one stays so.
+pub(super) fn seen_from(dir: &Path, path: &Path) -> PathBuf {
+    if path.is_absolute() {
+        return path.to_owned();
+    }
+    // A link is named as it is called; where it stands decides what .. means.
+    let path = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => resolved_path(parent).join(name),
+        _ => resolved_path(path),
+    };
+    let dir = resolved_path(dir);
+    let n_shared = dir.components().zip(path.components());
+    let n_shared = n_shared.take_while(|(a, b)| a == b).count();
+    let up = dir
+        .components()
+        .skip(n_shared)
+        .map(|_| Component::ParentDir);
+    let seen: PathBuf = up.chain(path.components().skip(n_shared)).collect();
+    match seen.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => seen,
+    }
+}
+
+/// Calls `act` with every text below `prefix`, and its dotted key.
+fn each_text(prefix: &str, table: &mut Table, act: &mut impl FnMut(&str, &mut String)) {
+    for (key, value) in table.iter_mut() {
+        each_text_of(&format!("{prefix}{key}"), value, act);
+    }
+}
+
+fn each_text_of(key: &str, value: &mut Value, act: &mut impl FnMut(&str, &mut String)) {
+    match value {
+        Value::String(text) => act(key, text),
+        Value::Table(inner) => each_text(&format!("{key}."), inner, act),
+        Value::Array(values) => {
+            for value in values {
+                each_text_of(key, value, act);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn working_directory() -> Result<PathBuf, ConfigFileError> {
+    let dir = std::env::current_dir();
+    dir.map_err(|source| ConfigFileError::Read {
+        path: PathBuf::from("."),
+        source,
+    })
+}
+
+fn not_unicode() -> ConfigFileError {
+    let source = toml::ser::Error::custom("the path of its directory is not Unicode");
+    ConfigFileError::Serialize { source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Table {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_directory_and_nothing_else_does() {
+        let text = "name = \"a\"\noutput = \"./out\"\nbase = \"/whole\"\n\
+                    [run]\ndata = { tokens = \"../t\", eod = 3 }\n\
+                    [arms.a]\nset = { \"data.labels\" = \"l\", data.selection = \"\", kd.mode = \"salt\" }\nscored = [\"s\"]\n\
+                    [[sets]]\nlabels = \"~/x\"\n";
+        let mut got = table(text);
+        begin_at(Path::new("exp"), &mut got).unwrap();
+        let expected = text
+            .replace("./out", "exp/out")
+            .replace("../t", "exp/../t")
+            .replace("\"l\"", "\"exp/l\"")
+            .replace("[\"s\"]", "[\"exp/s\"]");
+        assert_eq!(got, table(&expected));
+        begin_at(Path::new(""), &mut got).unwrap();
+        assert_eq!(got, table(&expected));
+    }
+
+    #[test]
+    fn a_place_elsewhere_is_found_with_its_key() {
+        let found = |text: &str| place_elsewhere(&mut table(text)).map(|(key, _)| key);
+        let sets = "name = \"\"\n[[data.sets]]\nlabels = \"gs://b/l\"";
+        assert_eq!(found(sets).as_deref(), Some("data.sets.labels"));
+        assert_eq!(
+            found("[data]\ntokens = \"\"").as_deref(),
+            Some("data.tokens")
+        );
+        assert_eq!(found("name = \"\"\ntokens = \"t\""), None);
+        assert_eq!(found("[arms.a.set]\ndata.labels = \"\""), None);
+    }
+
+    #[test]
+    fn a_path_is_seen_from_a_directory_and_leads_back() {
+        for (dir, path, seen) in [
+            ("a/b", "a/c", "../c"),
+            ("a", "a/b/c", "b/c"),
+            ("", "x", "x"),
+            ("a", "a", "."),
+            ("a/b", ".", "../.."),
+            ("a", "/x/y", "/x/y"),
+        ] {
+            assert_eq!(seen_from(Path::new(dir), Path::new(path)), Path::new(seen));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `label.toml` beside the labels: what was asked for, every default filled in, to be given as `--config`
+//! again. It is no part of the plan, and nothing reads it back by itself.
+
+use super::error::LabelError;
+use super::options::{LabelConfig, LabelOptions, MACHINE};
+use crate::config::{self, ConfigFileError};
+use crate::storage;
+use toml::Table;
+
+/// The file, in the directory of the labels.
+pub(super) const RECORD_NAME: &str = "label.toml";
+/// Its first lines.
+const HEADER: &str = "# What these labels were made from, and how: every default filled in, every path absolute but for this directory.\n\
+     # It can be given as --config again. What the machine decides (threads, device and the like) is left out.\n";
+
+/// Writes it for the labels of `config`; false where TOML has no words for
+/// a path or a number.
+///
+/// # Errors
+/// The filesystem's.
+pub(super) fn write_record(config: &LabelConfig) -> Result<bool, LabelError> {
+    let text = match record(config).and_then(|options| config::to_toml(HEADER, &options)) {
+        Ok(text) => text,
+        Err(ConfigFileError::Serialize { .. }) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let path = config.output.join(RECORD_NAME);
+    // What is there already keeps its time, and may stand where nothing can be written.
+    if std::fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
+        storage::replace(&path, text.as_bytes())?;
+    }
+    Ok(true)
+}
+
+/// The same for the same rows, wherever and by however many tasks they are made.
+fn record(config: &LabelConfig) -> Result<Table, ConfigFileError> {
+    let sampling = config.sampling;
+    let resolved = LabelOptions {
+        teacher: Some(config.teacher.clone()),
+        output: None,
+        groups: Some(config.groups.clone()),
+        samples: sampling.map(|sampling| sampling.n_draws.into()),
+        samples_tau: sampling.map(|sampling| sampling.tau),
+        samples_seed: sampling.map(|sampling| sampling.seed),
+        ..config.options.clone()
+    };
+    let mut record = config::to_table(&config::with_absolute_paths(&resolved)?)?;
+    for key in config::keys_under::<LabelOptions>(MACHINE) {
+        record.remove(&key);
+    }
+    record.insert("output".to_owned(), ".".into());
+    Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+    use std::path::Path;
+
+    fn config(dir: &Path, change: impl Fn(&mut LabelOptions)) -> LabelConfig {
+        let mut options = LabelOptions {
+            teacher: Some("m.onnx".into()),
+            tokens: Some("tokens".into()),
+            output: Some(dir.to_path_buf()),
+            seq_len: Some(256),
+            samples: Some(20),
+            temperatures: vec![2.0],
+            ..LabelOptions::default()
+        };
+        change(&mut options);
+        options.resolve().unwrap()
+    }
+
+    fn written(config: &LabelConfig) -> String {
+        assert!(write_record(config).unwrap());
+        std::fs::read_to_string(config.output.join(RECORD_NAME)).unwrap()
+    }
+
+    #[test]
+    fn it_reads_back_as_what_was_done_and_has_absolute_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = config(dir.path(), |_| {});
+        let text = written(&asked);
+        let path = dir.path().join(RECORD_NAME);
+        let again = Layers::read(Some(&path), &[]).unwrap();
+        let again: LabelOptions = again.into_options().unwrap();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(again.teacher, Some(here.join("m.onnx")));
+        assert_eq!(again.output.as_deref(), Some(dir.path()));
+        let again = again.resolve().unwrap();
+        assert_eq!(again.plan_signals(), asked.plan_signals());
+        assert_eq!(again.range, asked.range);
+        assert_eq!(written(&again), text);
+    }
+
+    #[test]
+    fn what_decides_no_label_does_not_change_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = written(&config(dir.path(), |_| {}));
+        let other = config(dir.path(), |options| {
+            options.threads = Some(1);
+            options.task = Some("1/4".to_owned());
+            options.device = "cpu".to_owned();
+            options.allow_mixed_runtime = true;
+        });
+        assert_eq!(written(&other), text);
+        let other = config(dir.path(), |options| options.top_k = 3);
+        assert_ne!(written(&other), text);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn paths_that_toml_has_no_words_for_leave_it_out() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        let odd = std::ffi::OsStr::from_bytes(b"t\xff");
+        let config = config(dir.path(), |options| options.tokens = Some(odd.into()));
+        assert!(!write_record(&config).unwrap());
+        assert!(!dir.path().join(RECORD_NAME).exists());
+    }
+}
