@@ -138,7 +138,9 @@ pub enum RunError {
         resume: &'static str,
     },
     /// The data ended in an error; what was trained so far is saved.
-    #[error("cannot read the data of step {step}; {saved}; when that is fixed, {resume} resumes from there")]
+    #[error(
+        "cannot read the data of step {step}; {saved}; when that is fixed, {resume} resumes from there"
+    )]
     Data {
         /// The step that could not be read, from 1 on.
         step: u64,
@@ -165,7 +167,9 @@ pub enum RunError {
         source: MetricsError,
     },
     /// A checkpoint could not be saved.
-    #[error("cannot save the checkpoint of step {step}; {kept}; when that is fixed, {resume} resumes from there")]
+    #[error(
+        "cannot save the checkpoint of step {step}; {kept}; when that is fixed, {resume} resumes from there"
+    )]
     Save {
         /// Steps done.
         step: u64,
