@@ -1,4 +1,4 @@
-"""The page on this package names what there is; its snippets are run by tests/docs.rs and with_torch/test_docs_torch.py."""
+"""The page on this package names what there is. tests/docs.rs and with_torch/test_docs_torch.py run its snippets."""
 
 from __future__ import annotations
 
