@@ -113,5 +113,5 @@ fn a_text_too_small_to_learn_from_is_refused_before_anything_is_trained() {
     assert!(printed.contains("other.txt"), "{printed}");
     std::fs::write(output.join("mine"), "").unwrap();
     let printed = fail_with(&mut demo(&corpus, &output), 2);
-    assert!(printed.contains("a demo of other settings"), "{printed}");
+    assert!(printed.contains("a demo with other settings"), "{printed}");
 }

@@ -39,6 +39,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ),
     (
         "docs/guide.md",
+        "saltworks label --teacher path/to/SmolLM2-135M --tokens tokens --seq-len 2048 --output labels --dry-run",
+        "needs a checkpoint",
+    ),
+    (
+        "docs/guide.md",
         "optimum-cli export onnx --model path/to/slm --task text-generation --no-post-process exported",
         "needs PyTorch and a checkpoint",
     ),

@@ -40,7 +40,7 @@ pub enum DemoError {
         /// The directory.
         dir: PathBuf,
     },
-    /// The output directory has a demo of other settings.
+    /// The output directory has a demo with other settings.
     #[error(
         "{dir} contains a demo with other settings ({dir}/demo.json lists them); use the same settings, choose another --output, or remove it"
     )]

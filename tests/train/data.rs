@@ -170,7 +170,7 @@ fn what_a_run_reads_is_recorded_before_its_first_step() {
 #[test]
 fn a_validation_on_text_that_is_trained_on_is_noticed() {
     let bench = Bench::new();
-    let note = "data.validation has the text of data.tokens";
+    let note = "data.validation is the text of data.tokens";
     let said = text(&succeed(&mut bench.run("run")));
     assert!(said.contains(note), "{said}");
     let mut eval = saltworks_train();
