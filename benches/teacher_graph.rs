@@ -79,10 +79,13 @@ struct Cost {
     peak_mib: f64,
 }
 
+/// The command for sequences of a length, and where its output goes.
+type CommandFor = Box<dyn Fn(usize, &Path) -> Command>;
+
 /// Something that is timed.
 struct Side {
     name: &'static str,
-    command: Box<dyn Fn(usize, &Path) -> Command>,
+    command: CommandFor,
 }
 
 fn main() {

@@ -40,7 +40,11 @@ pub mod error;
 pub mod experiment;
 #[cfg_attr(
     not(feature = "train"),
-    allow(dead_code, reason = "curves of training have more kinds of shapes")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "a label set has fewer kinds of figures"
+    )
 )]
 mod figure;
 pub mod interrupt;
@@ -48,6 +52,14 @@ pub mod invocations;
 #[cfg(feature = "label")]
 pub mod label;
 pub mod onnx;
+#[cfg_attr(
+    not(feature = "train"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the page of a label set has fewer parts"
+    )
+)]
 mod page;
 pub mod pretrained;
 pub mod select;

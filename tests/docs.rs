@@ -58,12 +58,6 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "saltworks plan --teacher model.onnx --tokens tokens --seq-len 2048 --output labels",
         "needs Slurm",
     ),
-    ("docs/python.md", "import torch", "needs PyTorch"),
-    (
-        "docs/python.md",
-        "state = stream.state_after(n_steps=3)  # {\"seed\": 0, \"epoch\": 0, \"position\": 12}: keep it with the checkpoint",
-        "needs PyTorch",
-    ),
     (
         "docs/python-training.md",
         "from saltworks_lm.losses import Head, KdPolicy, TopK, head_loss, topk_targets",
@@ -72,6 +66,12 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     (
         "docs/python-training.md",
         "python -m saltworks_lm.train --config run.toml --precision bf16",
+        "needs PyTorch",
+    ),
+    ("docs/python.md", "import torch", "needs PyTorch"),
+    (
+        "docs/python.md",
+        "state = stream.state_after(n_steps=3)  # {\"seed\": 0, \"epoch\": 0, \"position\": 12}: keep it with the checkpoint",
         "needs PyTorch",
     ),
     (

@@ -5,6 +5,8 @@
 //!   results.json                   what is known so far, written after every cell
 //!   results.md                     the same as tables, every cell with its values by seed
 //!   sets.json                      what the models are evaluated on
+//!   samples.json                   what the model of each arm writes after the same words
+//!   invocations.jsonl              the calls that worked here
 //!   runs/ARM/arm.json              settings and costs of an arm
 //!   runs/ARM/seed-S/               a run to the end (see `train::run`), with
 //!     sources.json                 what it was trained from, by contents

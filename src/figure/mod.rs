@@ -22,7 +22,8 @@ mod png;
 mod series;
 mod shape;
 mod svg;
-#[cfg(all(test, feature = "train"))]
+#[cfg(test)]
+#[cfg(feature = "train")]
 mod tests;
 
 pub(crate) use axis::{Axis, Unit};

@@ -169,7 +169,15 @@ fn not_onnx(path: &Path, bytes: &[u8]) -> OnnxError {
     } else if starts(b"GGUF") {
         ("a GGUF file", "use the model's ONNX export")
     } else if bytes.get(8) == Some(&b'{') {
-        ("a safetensors file", "export the model to ONNX first")
+        (
+            "a safetensors file",
+            "give the checkpoint's directory, or its ONNX export",
+        )
+    } else if starts(b"{") {
+        (
+            "a JSON file",
+            "give the checkpoint's directory, or its ONNX export",
+        )
     } else if starts(b"<") {
         ("a web page", "download the file itself")
     } else if bytes.get(4..8) == Some(b"ORTM") {

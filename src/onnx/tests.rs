@@ -539,7 +539,6 @@ fn small_decoder(folder: &Path, external_data: bool) -> PathBuf {
         max_seq_len: 8,
         seed: 3,
         external_data,
-        ..DecoderSpec::default()
     };
     decoder(&spec, &path).unwrap();
     path

@@ -24,4 +24,4 @@ pub(crate) use html::{
 };
 pub use numbers::grouped;
 pub(crate) use numbers::{duration, fixed, mean, percent, short, signed, upper_first};
-pub(crate) use table::{Data, table};
+pub(crate) use table::{Data, or_empty, table};

@@ -1,17 +1,30 @@
 //! Tables: as HTML, and as CSV.
 
 use super::html::escape;
+use std::fmt::Display;
 
 /// The numbers behind a figure.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Data {
     /// Names of the columns.
-    pub(crate) columns: &'static [&'static str],
+    columns: &'static [&'static str],
     /// A value a column; empty where there is none.
-    pub(crate) rows: Vec<Vec<String>>,
+    rows: Vec<Vec<String>>,
 }
 
 impl Data {
+    /// Without a row yet.
+    pub(crate) fn of(columns: &'static [&'static str]) -> Self {
+        let rows = Vec::new();
+        Self { columns, rows }
+    }
+
+    /// A row.
+    pub(crate) fn add(&mut self, cells: &[&dyn Display]) {
+        self.rows
+            .push(cells.iter().map(ToString::to_string).collect());
+    }
+
     /// As RFC 4180 has it, with line feeds.
     pub(crate) fn csv(&self) -> String {
         let line = |cells: &mut dyn Iterator<Item = &str>| {
@@ -62,6 +75,11 @@ fn percent_encoded(text: &str) -> String {
     safe
 }
 
+/// A value that may not be there: nothing in its cell then.
+pub(crate) fn or_empty(value: Option<impl Display>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
 /// A table that scrolls by itself where it is wider than the window. The first column stays.
 /// Cells are HTML; columns after the first `n_text` hold numbers.
 pub(crate) fn table(
@@ -98,12 +116,9 @@ mod tests {
 
     #[test]
     fn csv_quotes_what_would_end_a_cell_and_runs_no_formula() {
-        let data = Data {
-            columns: &["arm", "nll"],
-            rows: [["a,\"b\"\n", "-0.5"], ["=1+1", "+0.25"]]
-                .map(|row| row.map(str::to_owned).to_vec())
-                .to_vec(),
-        };
+        let mut data = Data::of(&["arm", "nll"]);
+        data.add(&[&"a,\"b\"\n", &-0.5]);
+        data.add(&[&"=1+1", &"+0.25"]);
         let csv = "arm,nll\n\"a,\"\"b\"\"\n\",-0.5\n'=1+1,+0.25\n";
         assert_eq!(data.csv(), csv);
         let link = data.link("a\".csv");

@@ -2,12 +2,18 @@
 
 /// What all configurations of transformers have, of training and of generation, and what other programs add.
 const HARMLESS: &[&str] = &[
-    // Of the file and of loading it.
+    // Of the file, of loading it, and of how it is run.
+    "_attn_implementation",
     "_attn_implementation_autoset",
     "_commit_hash",
     "_name_or_path",
+    "attn_implementation",
+    "cache_config",
+    "cache_implementation",
     "dtype",
     "is_llama_config",
+    "max_sequence_length",
+    "model_max_length",
     "model_name",
     "name_or_path",
     "torch_dtype",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 mod damage;
 mod keys;
+mod published;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/families")

@@ -226,7 +226,6 @@ fn write_decoder(folder: &TempDir, name: &str, external_data: bool) -> PathBuf {
         max_seq_len: 64,
         seed: 5,
         external_data,
-        ..DecoderSpec::default()
     };
     decoder(&spec, &path).unwrap();
     path

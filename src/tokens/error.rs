@@ -320,7 +320,7 @@ pub enum TokensError {
         path: PathBuf,
     },
     /// A sequence length that cuts nothing.
-    #[error("--seq-len is 0, expected 1 or more")]
+    #[error("the sequence length (--seq-len) is 0, expected 1 or more")]
     ZeroSeqLen,
     /// No threads could be started.
     #[error("cannot start {n_threads} threads ({reason}): give a smaller --threads")]

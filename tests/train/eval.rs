@@ -317,7 +317,11 @@ fn what_cannot_be_evaluated_is_refused_with_what_to_do() {
         2,
         &["--seq-len 65", "64"],
     );
-    refused(&["--text", "in.txt", "--seq-len", "0"], 2, &["length"]);
+    refused(
+        &["--text", "in.txt", "--seq-len", "0"],
+        2,
+        &["(--seq-len) is 0"],
+    );
     refused(
         &["--text", "in.txt", "--sequence-bos", "97"],
         2,
@@ -396,7 +400,8 @@ fn a_named_tokenizer_that_is_not_the_models_own_is_refused() {
     eval.arg("--text").arg(place.path("in.txt"));
     let printed = fail_with(eval.arg("--tokenizer").arg(place.path("other.json")), 2);
     assert!(
-        printed.contains("other.json is the tokenizer blake3:") && printed.contains("leave it out"),
+        printed.contains("other.json is the tokenizer blake3:")
+            && printed.contains("omit --tokenizer"),
         "{printed}"
     );
 }

@@ -14,7 +14,7 @@ _MULTIPLIERS = ("logit_scale", "lm_head_multiplier")
 #: Keys that divide them.
 _DIVISORS = ("logits_scaling",)
 #: Keys that cap them: cap * tanh(logits / cap).
-_SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap")
+_SOFTCAPS = ("final_logit_softcapping", "output_logit_soft_cap")
 #: Spread of the logits that the check makes a model compute, where a scale, a cap or a bias shows.
 _PROBE_LOGITS = 25.0
 #: Rounding steps of the model's own dtype by which two ways to compute a logit may differ.
@@ -213,12 +213,13 @@ def _check(head: Head, model: nn.Module) -> None:
 def _compare(head: Head, model: nn.Module, probe: _Probe) -> None:
     ids = torch.arange(10, device=head.weight.device).reshape(2, 5) % head.n_ids
     hidden = base_model_of(model)(input_ids=ids, use_cache=False).last_hidden_state
-    _require_logits(head, model, model(input_ids=ids, use_cache=False).logits, hidden)
+    logits = model(input_ids=ids, use_cache=False).logits
     if probe.seen is None:
         raise _unknown(model, "a forward pass that calls its output embeddings", "one that does not")
     if not _close(probe.seen, hidden):
         expected = "the base model's last hidden state to be what the head is given"
         raise _unknown(model, expected, "another tensor, such as one that was scaled or projected")
+    _require_logits(head, model, logits, hidden)
     probe.instead = _large(head, hidden)
     _require_logits(head, model, model(input_ids=ids, use_cache=False).logits, probe.instead)
 

@@ -149,7 +149,7 @@ class Data:
         """Refuses ids that a model of ``n_ids`` does not have."""
         if self.labels is not None and self.labels.vocab_size > n_ids:
             raise DataError(
-                f"data.labels has a vocabulary of {self.labels.vocab_size} ids, expected at most the {n_ids} of the model: "
+                f"data.labels has a vocabulary of {self.labels.vocab_size} ids, expected at most {n_ids}, the model's: "
                 "label with a teacher of the model's tokenizer"
             )
         for key, view in (("tokens", self.tokens), ("validation", self.validation)):

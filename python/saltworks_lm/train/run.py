@@ -377,13 +377,27 @@ class Trainer:
         if self.world.is_first and not final.exists():
             temporary = self.run / ".final.tmp"
             shutil.rmtree(temporary, ignore_errors=True)
+            model = cast(Any, inner(self.stepper.module).model)
             named = {name.removeprefix("model."): value for name, value in weights.items()}
-            cast(Any, inner(self.stepper.module).model).save_pretrained(temporary, state_dict=named)
+            for name in _tied(model):
+                named.pop(name, None)
+            model.save_pretrained(temporary, state_dict=named)
             if self.config.data.tokenizer is not None:
                 shutil.copy(self.config.data.tokenizer, temporary / "tokenizer.json")
             os.replace(temporary, final)
         self.world.barrier()
         self.say(f"the model is in {final}")
+
+
+def _tied(model: torch.nn.Module) -> list[str]:
+    """Names of weights that are there under another name already: gathered from shards they share no memory."""
+    seen: set[int] = set()
+    tied = []
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in seen:
+            tied.append(name)
+        seen.add(id(parameter))
+    return tied
 
 
 def _seed(seed: int, step: int, rank: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -9,8 +10,10 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -20,6 +23,7 @@ from training import launch, lines, prepare, trainer, write_config
 
 from saltworks_lm.programs import find_program
 from saltworks_lm.train.__main__ import main
+from saltworks_lm.train.config import NOT_HERE, RunConfig
 from saltworks_lm.train.metrics import _masked_crc
 from saltworks_lm.train.order import Permutation
 
@@ -256,7 +260,8 @@ def test_a_damaged_shard_in_the_middle_is_named_with_where_to_go_on(
         content = bytearray(file.read_bytes())
         content[40:200] = bytes(160)
         file.write_bytes(content)
-    config = write_config(start, "shard", data__labels=str(labels), data__shuffle_row_groups=1, data__prefetch=1)
+    over = {"kd__mode": "rkd", "kd__n_kd": None, "data__tokens": None, "data__labels": str(labels)}
+    config = write_config(start, "shard", **over, data__shuffle_row_groups=1, data__prefetch=1)
     assert in_process("--config", str(config), "--device", "cpu") == 3
     said = capsys.readouterr().err
     assert "damaged-labels/positions/part-" in said
@@ -294,3 +299,24 @@ def test_the_permutation_is_that_of_the_program() -> None:
     assert Permutation(1000, 42).index_at(slots).tolist() == list(range(8))
     assert sorted(Permutation(1000, 3).index_at(range(1000))) == list(range(1000))
     assert Permutation(1, 3).index_at([0]).tolist() == [0]
+
+
+def test_every_key_of_the_program_is_known_here_or_refused_by_name() -> None:
+    schema = json.loads((Path(__file__).parents[3] / "schemas" / "run-config.schema.json").read_text())
+    theirs = set(keys_of_schema(schema, schema))
+    assert set(keys_of(RunConfig)) == theirs
+    assert set(NOT_HERE) <= theirs
+
+
+def keys_of_schema(schema: dict[str, Any], table: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in table["properties"].items():
+        parts = [value, *value.get("anyOf", []), *value.get("allOf", [])]
+        names = [part["$ref"].rpartition("/")[2] for part in parts if "$ref" in part]
+        inner = [schema["$defs"][name] for name in names if "properties" in schema["$defs"][name]]
+        yield from keys_of_schema(schema, inner[0], f"{prefix}{key}.") if inner else [prefix + key]
+
+
+def keys_of(kind: Any, prefix: str = "") -> Iterator[str]:
+    for name, hint in get_type_hints(kind).items():
+        tables = [part for part in (hint, *get_args(hint)) if is_dataclass(part)]
+        yield from keys_of(tables[0], f"{prefix}{name}.") if tables else [prefix + name]

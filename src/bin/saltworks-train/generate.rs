@@ -200,7 +200,7 @@ fn print_sample(args: &Args, sample_idx: u64, text: &str) {
 fn why(stop: Stop) -> &'static str {
     match stop {
         Stop::EndOfDocument => "the model ended it",
-        Stop::MaxTokens => "--max-tokens reached",
+        Stop::MaxTokens => "limit of tokens reached",
         Stop::MaxSeqLen => "the model's maximum length reached",
     }
 }

@@ -7,6 +7,7 @@ use super::weights::in_layer;
 use crate::onnx::build::{Attribute, Edge};
 use crate::onnx::types::DType;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Added to scores of positions that are not seen: nothing is left of them after the softmax.
 const MASKED: f32 = -1e30;
@@ -50,9 +51,8 @@ impl Emitter<'_> {
             lengths: None,
         };
         for idx in tables {
-            if !shared.rotations.contains_key(&idx) {
-                let rotation = self.rotation(idx, n_tokens, positions_t);
-                shared.rotations.insert(idx, rotation);
+            if let Entry::Vacant(place) = shared.rotations.entry(idx) {
+                place.insert(self.rotation(idx, n_tokens, positions_t));
             }
         }
         let mut layers = self.spec.layers.iter();
@@ -106,13 +106,12 @@ impl Emitter<'_> {
                 });
             }
             let heads = (attention.n_kv_heads, attention.head_dim);
-            if !lengths.empty_past.contains_key(&heads) {
+            if let Entry::Vacant(place) = lengths.empty_past.entry(heads) {
                 let rest = [heads.0 as i64, 0, heads.1 as i64];
                 let rest = self.model.constant_i64(&rest);
                 let shape = self.model.concat(&[&n_rows, &rest], 0);
                 let zero = [Attribute::f32_tensor("value", 0.0)];
-                let past = self.model.node("ConstantOfShape", &[&shape], &zero);
-                lengths.empty_past.insert(heads, past);
+                place.insert(self.model.node("ConstantOfShape", &[&shape], &zero));
             }
         }
         lengths

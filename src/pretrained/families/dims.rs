@@ -7,6 +7,8 @@ use crate::pretrained::section::Section;
 const CORRECT: &str = "correct the configuration";
 /// More than any model has: memory for a description is taken by it before the weights are seen.
 const MAX_LAYERS: usize = 4096;
+/// Rotary tables have a row for each.
+const MAX_POSITIONS: usize = 1 << 24;
 
 /// Dimensions of a decoder of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +55,22 @@ pub(super) fn dims(config: &Section, defaults: DimDefaults) -> Result<LlamaDims,
         n_kv_heads,
         head_dim: head_dim(config, d_model, n_heads, defaults.head_dim)?,
         d_ff: config.count("intermediate_size", None)?,
-        max_positions: config.count("max_position_embeddings", Some(defaults.max_positions))?,
+        max_positions: max_positions(config, defaults.max_positions)?,
     };
     if !n_heads.is_multiple_of(n_kv_heads) {
         let expected = format!("a divisor of the {n_heads} query heads");
         return Err(config.refusal("num_key_value_heads", &expected, CORRECT));
     }
     Ok(dims)
+}
+
+fn max_positions(config: &Section, default: usize) -> Result<usize, PretrainedError> {
+    const KEY: &str = "max_position_embeddings";
+    let max_positions = config.count(KEY, Some(default))?;
+    match max_positions <= MAX_POSITIONS {
+        true => Ok(max_positions),
+        false => Err(config.refusal(KEY, &format!("at most {MAX_POSITIONS}"), CORRECT)),
+    }
 }
 
 pub(super) fn n_layers(config: &Section, key: &str) -> Result<usize, PretrainedError> {

@@ -54,6 +54,10 @@ fn phi3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     for key in ["attention_bias", "mlp_bias"] {
         config.only(key, &false.into(), remedy)?;
     }
+    // Of Phi-4-mini: every layer attends to all, and nothing is interpolated.
+    for key in ["full_attn_mod", "interpolate_factor"] {
+        config.only(key, &1.into(), "transformers has it in no other way")?;
+    }
     let window = sliding_window(config, None)?;
     let windows = vec![window; spec.layers.len()];
     set_windows(&mut spec, &windows);

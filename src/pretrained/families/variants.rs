@@ -160,6 +160,8 @@ fn smollm3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     }
     let is_used = config.flag("use_sliding_window", false)?;
     let window = sliding_window(config, None)?.filter(|_| is_used);
+    // Published files have it from Qwen2; this family does not read it.
+    config.pass_over(&["max_window_layers"]);
     let is_local = local_layers(config, n_layers, |idx| window.is_some() && !is_rotated[idx])?;
     let windows = windows(config, &is_local, window)?;
     set_windows(&mut spec, &windows);

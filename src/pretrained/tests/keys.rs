@@ -29,6 +29,7 @@ fn refused() -> Vec<(&'static str, &'static str, Value)> {
         ("llama", "head_dim", json!(7)),
         ("llama", "num_hidden_layers", json!(5000)),
         ("llama", "rms_norm_eps", json!(0)),
+        ("llama", "max_position_embeddings", json!(4_000_000_000_u64)),
         ("llama", "attention_bias", json!("no")),
         ("llama", "rope_interleaved", json!(true)),
         ("llama", "use_a_thing_of_tomorrow", json!(2.5)),

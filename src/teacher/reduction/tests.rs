@@ -306,7 +306,6 @@ fn a_transformer_with_weights_beside_it_agrees() {
         max_seq_len: 64,
         seed: 5,
         external_data: true,
-        ..DecoderSpec::default()
     };
     decoder(&spec, &path).unwrap();
     assert!(folder.path().join("model.onnx.data").exists());

@@ -126,7 +126,7 @@ pub enum RunError {
         remedy: String,
     },
     /// The process was asked to stop.
-    #[error("interrupted after step {step} of {n_steps}: {saved}; to resume, run {resume}")]
+    #[error("interrupted after step {step} of {n_steps}: {saved}; {resume} resumes from there")]
     Interrupted {
         /// Steps done.
         step: u64,
@@ -138,7 +138,9 @@ pub enum RunError {
         resume: &'static str,
     },
     /// The data ended in an error; what was trained so far is saved.
-    #[error("cannot read the data of step {step}; {saved}; when that is fixed, run {resume}")]
+    #[error(
+        "cannot read the data of step {step}; {saved}; when that is fixed, {resume} resumes from there"
+    )]
     Data {
         /// The step that could not be read, from 1 on.
         step: u64,
@@ -152,7 +154,7 @@ pub enum RunError {
     },
     /// The logs could not be written; what was trained so far is saved. A resumed run logs a
     /// validation or a change of stage then; of a step only the line is lost.
-    #[error("cannot log step {step}; {saved}; when that is fixed, run {resume}")]
+    #[error("cannot log step {step}; {saved}; when that is fixed, {resume} resumes from there")]
     Log {
         /// Steps done.
         step: u64,
@@ -165,7 +167,9 @@ pub enum RunError {
         source: MetricsError,
     },
     /// A checkpoint could not be saved.
-    #[error("cannot save the checkpoint of step {step}; {kept}; when that is fixed, run {resume}")]
+    #[error(
+        "cannot save the checkpoint of step {step}; {kept}; when that is fixed, {resume} resumes from there"
+    )]
     Save {
         /// Steps done.
         step: u64,
@@ -179,7 +183,7 @@ pub enum RunError {
     },
     /// A checkpoint was saved, but those that it makes superfluous could not be removed.
     #[error(
-        "the checkpoint of step {step} is good, but an older one could not be removed; when that is fixed, to resume from step {step} run {resume}"
+        "the checkpoint of step {step} is good, but an older one could not be removed; when that is fixed, {resume} resumes from step {step}"
     )]
     Retain {
         /// Steps done.

@@ -5,6 +5,7 @@
 //!   config.toml            the resolved configuration
 //!   sources.json           hashes of its inputs
 //!   metrics.jsonl          metrics, a line every few steps
+//!   invocations.jsonl      the calls that worked here, recorded by the program
 //!   checkpoints/step-N/    what a run resumes from (see `checkpoint`)
 //!   final/                 the trained model for Hugging Face, and model.onnx
 //!   .lock                  held by the process that trains here

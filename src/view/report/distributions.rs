@@ -3,7 +3,7 @@
 use super::histogram::{Part, StackedBar, panel};
 use crate::bounds::TeacherFigures;
 use crate::figure::{Entry, Kind, Paint, Panel, Picture, Unit};
-use crate::page::{Data, Figure, cells, escape, fixed, grouped, percent, table};
+use crate::page::{Data, Figure, cells, escape, fixed, grouped, or_empty, percent, table};
 use crate::view::histogram::Bar;
 use crate::view::stats::{Distribution, LabelStats};
 
@@ -131,27 +131,14 @@ fn unit(distribution: &Distribution) -> &'static str {
 }
 
 fn data(distributions: &[Distribution]) -> Data {
-    let of = |each: &Distribution| {
-        let name = each.name;
-        let row = move |bar: &Bar| {
-            let to = if bar.is_open {
-                String::new()
-            } else {
-                bar.high.to_string()
-            };
-            vec![
-                name.to_owned(),
-                bar.low.to_string(),
-                to,
-                bar.n_values.to_string(),
-            ]
-        };
-        each.bars.iter().map(row).collect::<Vec<_>>()
-    };
-    Data {
-        columns: &["quantity", "from", "below", "n"],
-        rows: distributions.iter().flat_map(of).collect(),
+    let mut data = Data::of(&["quantity", "from", "below", "n"]);
+    for each in distributions {
+        for bar in &each.bars {
+            let below = or_empty((!bar.is_open).then_some(bar.high));
+            data.add(&[&each.name, &bar.low, &below, &bar.n_values]);
+        }
     }
+    data
 }
 
 /// The same in a few numbers each.

@@ -3,7 +3,7 @@
 use super::histogram::{Part, StackedBar, panel};
 use super::selection::SelectionRows;
 use crate::figure::{Entry, Kind, Paint, Picture, Unit};
-use crate::page::{Data, Figure, grouped};
+use crate::page::{Data, Figure, grouped, or_empty};
 use crate::shards::{LabelSet, Row, ShardReader, ShardsError};
 use crate::signals::Histogram;
 
@@ -165,17 +165,11 @@ pub(crate) fn score_figure(scored: &[Scored], own_scores: bool) -> Option<Figure
         .map(|bar| stacked(bar, has_selection))
         .collect();
     let heading = "Sequences".to_owned();
-    let row = |bar: &ScoreBar| {
-        let kept = bins
-            .n_kept
-            .map_or(String::new(), |_| bar.n_kept.to_string());
-        vec![
-            bar.low.to_string(),
-            bar.high.to_string(),
-            bar.n_rows.to_string(),
-            kept,
-        ]
-    };
+    let mut data = Data::of(&["from", "to", "sequences", "kept"]);
+    for bar in &bins.bars {
+        let kept = or_empty(bins.n_kept.map(|_| bar.n_kept));
+        data.add(&[&bar.low, &bar.high, &bar.n_rows, &kept]);
+    }
     Some(Figure {
         name: "scores",
         label: format!("Histogram of {} over all sequences", bins.name),
@@ -194,10 +188,7 @@ pub(crate) fn score_figure(scored: &[Scored], own_scores: bool) -> Option<Figure
             bins.name
         ),
         hides: format!("What a sequence says: the coloured text has some of them.{missing}{far}"),
-        data: Data {
-            columns: &["from", "to", "sequences", "kept"],
-            rows: bins.bars.iter().map(row).collect(),
-        },
+        data,
     })
 }
 

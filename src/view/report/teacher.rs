@@ -87,30 +87,25 @@ pub(crate) fn teacher_figure(notes: &TeacherNotes) -> Figure {
         picture: Picture::of(Vec::new(), vec![panels]),
         shows: shows(notes, all),
         hides: hides(notes, all),
-        data: Data {
-            columns: &[
-                "positions",
-                "tv_at_least",
-                "tv_at_most",
-                "kl_at_least",
-                "kl_at_most",
-            ],
-            rows: rows.iter().map(data_row).collect(),
-        },
+        data: data(&rows),
     }
 }
 
-fn data_row((name, bounds): &(String, &DivergenceBounds)) -> Vec<String> {
-    let tv_at_most = bounds.tv_at_most.map_or(1.0, |most| most.mean);
-    let ends = [
-        bounds.tv_at_least,
-        tv_at_most,
-        bounds.kl_at_least,
-        bounds.kl_at_most.mean,
+fn data(rows: &[(String, &DivergenceBounds)]) -> Data {
+    let columns = &[
+        "positions",
+        "tv_at_least",
+        "tv_at_most",
+        "kl_at_least",
+        "kl_at_most",
     ];
-    std::iter::once(name.clone())
-        .chain(ends.map(|end| end.to_string()))
-        .collect()
+    let mut data = Data::of(columns);
+    for (name, bounds) in rows {
+        let tv_at_most = bounds.tv_at_most.map_or(1.0, |most| most.mean);
+        let (tv, kl) = (bounds.tv_at_least, bounds.kl_at_least);
+        data.add(&[name, &tv, &tv_at_most, &kl, &bounds.kl_at_most.mean]);
+    }
+    data
 }
 
 fn shows(notes: &TeacherNotes, all: &DivergenceBounds) -> String {
@@ -165,7 +160,7 @@ fn panel(heading: &str, rows: &[Row]) -> Panel {
 
 /// Tables and sentences.
 pub(crate) fn teacher_text(notes: &TeacherNotes) -> String {
-    let gap = notes.held_out.as_ref().map(|held_out| gap(held_out));
+    let gap = notes.held_out.as_ref().map(gap);
     nll_table(notes) + &gap.unwrap_or_default()
 }
 

@@ -1,9 +1,8 @@
 //! Difference to the baseline by how hard positions are.
 
-use crate::experiment::OverSeeds;
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::figure::{Axis, Entry, Kind, Paint, Panel, Picture, Shape, range_of};
-use crate::page::{Data, Figure};
+use crate::page::{Data, Figure, or_empty};
 use crate::train::eval::BUCKET_NAMES;
 
 /// Bars a bucket and arm; `None` where nothing was evaluated by bucket.
@@ -22,37 +21,37 @@ pub(crate) fn buckets(comparison: &Comparison<'_>) -> Option<Figure> {
         label: "Difference to the baseline's final NLL by bucket".to_owned(),
         picture: Picture::of(arms.iter().map(entry).collect(), rows),
         shows: shows(comparison, &sets),
-        data: Data {
-            columns: &["set", "arm", "positions", "difference", "standard_deviation"],
-            rows: sets.iter().flat_map(|&set| data_rows(comparison, &arms, set)).collect(),
-        },
+        data: data(comparison, &sets),
         hides: "How many positions a bucket has, and so how much it weighs in the mean over all. \
             What is hard is what the teacher found hard: the buckets of another teacher hold other positions."
             .to_owned(),
     })
 }
 
-fn data_rows(comparison: &Comparison<'_>, arms: &[&Arm<'_>], set: usize) -> Vec<Vec<String>> {
-    let of_arm = |arm: &&Arm<'_>| {
-        let gaps = arm.sets[set].bucket_gaps.iter().enumerate();
-        let row = |(bucket, gap): (usize, &Option<OverSeeds>)| {
-            let gap = gap.as_ref()?;
-            let sd = gap.sd.map_or(String::new(), |sd| sd.to_string());
-            let (set, mean) = (
-                comparison.results.sets[set].name.clone(),
-                gap.mean.to_string(),
-            );
-            Some(vec![
-                set,
-                arm.name().to_owned(),
-                bucket_name(bucket).to_owned(),
-                mean,
-                sd,
-            ])
-        };
-        gaps.filter_map(row).collect::<Vec<_>>()
-    };
-    arms.iter().flat_map(of_arm).collect()
+fn data(comparison: &Comparison<'_>, sets: &[usize]) -> Data {
+    let mut data = Data::of(&[
+        "set",
+        "arm",
+        "positions",
+        "difference",
+        "standard_deviation",
+    ]);
+    for &set in sets {
+        for arm in comparison.others() {
+            for (bucket, gap) in arm.sets[set].bucket_gaps.iter().enumerate() {
+                let name = &comparison.results.sets[set].name;
+                let Some(gap) = gap else { continue };
+                data.add(&[
+                    name,
+                    &arm.name(),
+                    &bucket_name(bucket),
+                    &gap.mean,
+                    &or_empty(gap.sd),
+                ]);
+            }
+        }
+    }
+    data
 }
 
 fn shows(comparison: &Comparison<'_>, sets: &[usize]) -> String {

@@ -51,35 +51,19 @@ pub(crate) fn curves(
 
 /// A row a validation and seed; tokens and seconds are means over the seeds.
 fn data(drawn: &[Drawn<'_>], axis: XAxis) -> Data {
-    let of_point = |arm: &Drawn<'_>, point: &CurvePoint| {
-        let (name, x) = (
-            arm.curve.name.clone(),
-            axis.of(point.step as f64, point.tokens, point.seconds),
-        );
-        let row = move |&(seed, nll): &(u64, f64)| {
-            vec![
-                name.clone(),
-                seed.to_string(),
-                x.to_string(),
-                nll.to_string(),
-            ]
-        };
-        point.by_seed.iter().map(row).collect::<Vec<_>>()
-    };
-    let of_arm = |arm: &Drawn<'_>| {
-        let points = arm.curve.points.iter();
-        points
-            .flat_map(|point| of_point(arm, point))
-            .collect::<Vec<_>>()
-    };
-    Data {
-        columns: match axis {
-            XAxis::Step => &["arm", "seed", "step", "nll"],
-            XAxis::Tokens => &["arm", "seed", "tokens", "nll"],
-            XAxis::Seconds => &["arm", "seed", "seconds", "nll"],
-        },
-        rows: drawn.iter().flat_map(of_arm).collect(),
+    let mut data = Data::of(match axis {
+        XAxis::Step => &["arm", "seed", "step", "nll"],
+        XAxis::Tokens => &["arm", "seed", "tokens", "nll"],
+        XAxis::Seconds => &["arm", "seed", "seconds", "nll"],
+    });
+    for ArmCurve { name, points, .. } in drawn.iter().map(|arm| arm.curve) {
+        for point in points {
+            let x = axis.of(point.step as f64, point.tokens, point.seconds);
+            let values = point.by_seed.iter();
+            values.for_each(|(seed, nll)| data.add(&[name, seed, &x, nll]));
+        }
     }
+    data
 }
 
 fn drawn<'a>(comparison: &Comparison<'_>, curve: &'a ArmCurve, axis: XAxis) -> Drawn<'a> {

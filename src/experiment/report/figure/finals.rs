@@ -21,29 +21,19 @@ pub(crate) fn finals(comparison: &Comparison<'_>) -> Option<Figure> {
         hides: "The axis does not begin at zero, so lengths are not to be compared, only places. A spread of \
             a few seeds says little about the next seed."
             .to_owned(),
-        data: Data {
-            columns: &["set", "arm", "seed", "nll"],
-            rows: data_rows(comparison),
-        },
+        data: data(comparison),
     })
 }
 
-fn data_rows(comparison: &Comparison<'_>) -> Vec<Vec<String>> {
-    let mut rows = Vec::new();
+fn data(comparison: &Comparison<'_>) -> Data {
+    let mut data = Data::of(&["set", "arm", "seed", "nll"]);
     for arm in &comparison.arms {
         for (set, on_set) in comparison.results.sets.iter().zip(&arm.sets) {
             let values = on_set.nll.iter().flat_map(|nll| &nll.values);
-            rows.extend(values.map(|(seed, nll)| {
-                vec![
-                    set.name.clone(),
-                    arm.name().to_owned(),
-                    seed.to_string(),
-                    nll.to_string(),
-                ]
-            }));
+            values.for_each(|(seed, nll)| data.add(&[&set.name, &arm.name(), seed, nll]));
         }
     }
-    rows
+    data
 }
 
 fn panel(comparison: &Comparison<'_>, set: usize) -> Option<Panel> {

@@ -45,16 +45,17 @@ pub(crate) fn gap(curves: &[ArmCurve]) -> Option<Figure> {
         hides: "Models here are not decayed until the last steps, where the learning rates fall for all arms alike. \
             The mean is over the seeds that both have; their spread is in the figures of the final models."
             .to_owned(),
-        data: Data {
-            columns: &["arm", "step", "difference"],
-            rows: gaps.iter().flat_map(data_rows).collect(),
-        },
+        data: data(&gaps),
     })
 }
 
-fn data_rows((curve, gaps): &(&ArmCurve, Vec<Point>)) -> Vec<Vec<String>> {
-    let row = |(step, gap): &Point| vec![curve.name.clone(), step.to_string(), gap.to_string()];
-    gaps.iter().map(row).collect()
+fn data(gaps: &[(&ArmCurve, Vec<Point>)]) -> Data {
+    let mut data = Data::of(&["arm", "step", "difference"]);
+    for (curve, gaps) in gaps {
+        let points = gaps.iter();
+        points.for_each(|(step, gap)| data.add(&[&curve.name, step, gap]));
+    }
+    data
 }
 
 fn gaps_of(curve: &ArmCurve, baseline: &ArmCurve) -> Vec<Point> {

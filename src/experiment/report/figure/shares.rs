@@ -55,27 +55,19 @@ pub(crate) fn shares(comparison: &Comparison<'_>) -> Option<Figure> {
             the mean need not be the mean of the crossings of the seeds, which the table has. An arm that is under \
             the line at its first branch crosses somewhere before it, unseen."
             .to_owned(),
-        data: Data {
-            columns: &["arm", "seed", "fraction_of_steps", "nll"],
-            rows: lines.iter().flat_map(data_rows).collect(),
-        },
+        data: data(&lines),
     })
 }
 
-fn data_rows(line: &Line<'_>) -> Vec<Vec<String>> {
-    let mut rows = Vec::new();
-    for (share, nll) in &line.points {
-        let row = |(seed, nll): &(u64, f64)| {
-            vec![
-                line.arm.name().to_owned(),
-                seed.to_string(),
-                share.to_string(),
-                nll.to_string(),
-            ]
-        };
-        rows.extend(nll.values.iter().map(row));
+fn data(lines: &[Line<'_>]) -> Data {
+    let mut data = Data::of(&["arm", "seed", "fraction_of_steps", "nll"]);
+    for line in lines {
+        for (share, nll) in &line.points {
+            let values = nll.values.iter();
+            values.for_each(|(seed, nll)| data.add(&[&line.arm.name(), seed, share, nll]));
+        }
     }
-    rows
+    data
 }
 
 fn line_of<'a>(comparison: &Comparison<'_>, arm: &'a Arm<'a>) -> Line<'a> {

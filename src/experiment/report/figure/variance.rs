@@ -33,32 +33,24 @@ pub(crate) fn variance(arms: &[ArmVariance]) -> Option<Figure> {
         hides: "A bound on any error: positions of a sequence hang together and are no independent examples, and what a soft \
             label costs by being wrong, the teacher\u{2019}s distance from the data, is not in its variance."
             .to_owned(),
-        data: Data {
-            columns: &["arm", "positions", "loss", "step", "variance"],
-            rows: arms.iter().flat_map(data_rows).collect(),
-        },
+        data: data(arms),
     })
 }
 
 /// As they were logged, before they are smoothed.
-fn data_rows(arm: &ArmVariance) -> Vec<Vec<String>> {
-    let mut rows = Vec::new();
-    for (name, part) in PARTS.iter().zip(&arm.parts) {
-        for (loss, points) in [("one-hot", &part.one_hot), ("soft", &part.soft)] {
-            let row = |(step, variance): &Point| {
-                let [name, loss] = [name, loss].map(str::to_lowercase);
-                vec![
-                    arm.name.clone(),
-                    name,
-                    loss,
-                    step.to_string(),
-                    variance.to_string(),
-                ]
-            };
-            rows.extend(points.iter().map(row));
+fn data(arms: &[ArmVariance]) -> Data {
+    let mut data = Data::of(&["arm", "positions", "loss", "step", "variance"]);
+    for arm in arms {
+        for (name, part) in PARTS.iter().zip(&arm.parts) {
+            for (loss, points) in [("one-hot", &part.one_hot), ("soft", &part.soft)] {
+                let points = points.iter();
+                points.for_each(|(step, variance)| {
+                    data.add(&[&arm.name, name, &loss, step, variance])
+                });
+            }
         }
     }
-    rows
+    data
 }
 
 /// `None` where no arm has soft-label losses of this part.

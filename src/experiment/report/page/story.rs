@@ -197,9 +197,10 @@ fn numbers(comparison: &Comparison<'_>) -> Vec<(String, String)> {
         tiles.push((fixed(nll.mean, 3), format!("final NLL of {base}")));
     }
     if let Some((arm, gap)) = best(comparison) {
+        let which = if gap.mean < 0.0 { "best" } else { "nearest" };
         tiles.push((
             signed(gap.mean, 3),
-            format!("nats: {}, the best arm, to {base}", arm.name()),
+            format!("nats: {}, the {which} arm, to {base}", arm.name()),
         ));
     }
     let reached = comparison.others().filter_map(|arm| {
