@@ -235,7 +235,7 @@ fn other_weights_another_format_or_dialect_are_other_labels() {
     ] {
         let mut other = inputs.label("checkpoint", "labels");
         let printed = fail_with(other.args([flag, value]), 2);
-        assert!(printed.contains("begun with another"), "{printed}");
+        assert!(printed.contains("started with another"), "{printed}");
     }
     let mut int8 = inputs.label("checkpoint", "int8");
     succeed(int8.args(["--teacher-weights", "int8"]));
@@ -248,7 +248,7 @@ fn other_weights_another_format_or_dialect_are_other_labels() {
     flip(&inputs.path("checkpoint/model.safetensors"));
     let printed = fail_with(&mut inputs.label("checkpoint", "labels"), 2);
     assert!(
-        printed.contains("begun with another --teacher"),
+        printed.contains("started with another --teacher"),
         "{printed}"
     );
 }
