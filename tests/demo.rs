@@ -158,7 +158,7 @@ fn stats_bound_how_far_the_teacher_is_from_the_text() {
     let mut stats = saltworks();
     stats.arg("stats").arg(labels());
     let printed = fail_with(stats.args(["--bound-k", "999"]), 2);
-    assert!(printed.contains("from 1 to the 32 ids"), "{printed}");
+    assert!(printed.contains("from 1 to the 32 stored ids"), "{printed}");
     let mut stats = saltworks();
     stats.arg("stats").arg(labels());
     let printed = fail_with(stats.arg("--held-out").arg(labels()), 2);

@@ -100,7 +100,7 @@ fn a_flipped_byte_of_a_trained_model_is_found_by_whoever_reads_it() {
         command.current_dir(bench.dir.path()).args(arguments);
         let refused = fail_with(command.args(["--model", "run"]), 3);
         assert!(
-            refused.contains("run/final/model.safetensors is not the file that was written"),
+            refused.contains("run/final/model.safetensors has changed since it was written"),
             "{refused}"
         );
     }
