@@ -62,7 +62,9 @@ pub fn cached_graph<'a>(
     cache: &Path,
     interrupt: &Interrupt,
 ) -> Result<CachedGraph, CheckpointGraphError> {
-    let name = entry_name(sources, options);
+    // The description too: another reading of the same files is another graph.
+    let description = format!("{:?}", checkpoint.spec);
+    let name = entry_name(sources, &description, options);
     let entry = cache.join(&name);
     if is_whole(&entry) {
         return Ok(found(&entry));
@@ -86,10 +88,15 @@ fn found(entry: &Path) -> CachedGraph {
     }
 }
 
-fn entry_name<'a>(sources: impl Iterator<Item = &'a str>, options: GraphOptions) -> String {
+fn entry_name<'a>(
+    sources: impl Iterator<Item = &'a str>,
+    description: &str,
+    options: GraphOptions,
+) -> String {
     let version = GRAPH_VERSION.to_string();
     let mut all: Vec<&str> = sources.collect();
-    all.extend([options.dialect.word(), options.weights.word(), &version]);
+    let (dialect, weights) = (options.dialect.word(), options.weights.word());
+    all.extend([dialect, weights, &version, description]);
     let all = fingerprint_of(all.into_iter());
     let (_, hex) = all.split_once(':').expect("a fingerprint has a prefix");
     hex[..NAME_DIGITS].to_owned()
@@ -219,7 +226,8 @@ mod tests {
     #[test]
     fn an_entry_is_named_by_all_that_decides_its_bytes() {
         let name = |sources: [&str; 2], dialect, weights| {
-            entry_name(sources.into_iter(), GraphOptions { dialect, weights })
+            let options = GraphOptions { dialect, weights };
+            entry_name(sources.into_iter(), "a decoder", options)
         };
         let of = ["aa", "bb"];
         let names = [
@@ -233,6 +241,11 @@ mod tests {
         assert!(names.iter().all(|name| name.len() == NAME_DIGITS));
         let again = name(of, Dialect::Standard, WeightFormat::F32);
         assert_eq!(again, names[0]);
+        let options = GraphOptions {
+            dialect: Dialect::Standard,
+            weights: WeightFormat::F32,
+        };
+        assert_ne!(entry_name(of.into_iter(), "another", options), names[0]);
     }
 
     #[test]

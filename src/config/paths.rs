@@ -35,6 +35,11 @@ pub fn is_path_key(key: &str) -> bool {
     PATH_KEYS.contains(&key.rsplit('.').next().unwrap_or(key))
 }
 
+/// Words for people and models, which may look like anything.
+fn is_prose_key(key: &str) -> bool {
+    matches!(key.rsplit('.').next(), Some("prompt" | "name" | "title"))
+}
+
 /// `options` with every path absolute: as a record of what was done, which is read from any directory.
 ///
 /// # Errors
@@ -80,6 +85,9 @@ pub(super) fn each_path(table: &mut Table, change: &mut impl FnMut(&mut PathBuf)
 pub(super) fn place_elsewhere(table: &mut Table) -> Option<(String, PlaceError)> {
     let mut found = None;
     each_text("", table, &mut |key, text| {
+        if is_prose_key(key) {
+            return;
+        }
         // A key that an arm sets to "" is taken out.
         let may_be_empty = !is_path_key(key) || key.split('.').any(|part| part == "set");
         if found.is_none() && !(text.is_empty() && may_be_empty) {

@@ -8,6 +8,7 @@ use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{Dialect, GRAPH_VERSION, GraphOptions, WeightFormat};
 use crate::pretrained::Checkpoint;
 use crate::shards::PlanCheckpoint;
+use crate::storage::resolved_path;
 use crate::teacher::{DeviceChoice, device_of};
 use std::path::PathBuf;
 
@@ -40,7 +41,7 @@ pub(super) fn teacher_model(
             path: config.teacher.clone(),
             checkpoint: None,
             has_fallback: false,
-            notes: Vec::new(),
+            notes: note_of_checkpoint(config).into_iter().collect(),
         });
     }
     let choice = choose_dialect(config, devices)?;
@@ -49,6 +50,22 @@ pub(super) fn teacher_model(
     model.has_fallback = choice.is_free && choice.dialect == Dialect::Fused && !is_int8;
     model.notes.extend(choice.note);
     Ok(model)
+}
+
+/// That the folder which is named holds a checkpoint too, beside the ONNX file that is taken.
+fn note_of_checkpoint(config: &LabelConfig) -> Option<String> {
+    let named = config.options.teacher.as_deref()?;
+    let is_weights = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "safetensors"))
+    };
+    let holds_weights = std::fs::read_dir(named).ok()?.any(is_weights);
+    holds_weights.then(|| {
+        format!(
+            "{} holds a checkpoint too; the teacher is its ONNX file, {}",
+            named.display(),
+            config.teacher.display()
+        )
+    })
 }
 
 /// The same of standard operators, where `why` the others do not work.
@@ -149,8 +166,8 @@ fn graph(config: &LabelConfig, dialect: Dialect) -> Result<TeacherModel, LabelEr
 fn cache_dir(config: &LabelConfig) -> PathBuf {
     let given = config.options.teacher_cache.clone();
     given.unwrap_or_else(|| {
-        // Of `labels` in the current directory, that is the current directory.
-        let parent = config.output.parent().unwrap_or(&config.output);
-        parent.join(CACHE)
+        // Resolved: the directory above `.` is not in its name.
+        let output = resolved_path(&config.output);
+        output.parent().unwrap_or(&output).join(CACHE)
     })
 }

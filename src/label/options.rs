@@ -512,7 +512,10 @@ impl LabelConfig {
         match given.filter(|_| !self.is_checkpoint) {
             Some((flag, _)) => Err(LabelError::option(
                 flag,
-                "left out where --teacher is an ONNX file: it is for the directory of a checkpoint",
+                format!(
+                    "left out, since the teacher is an ONNX file, {}: it is for the directory of a checkpoint",
+                    self.teacher.display()
+                ),
                 "given",
             )),
             None => Ok(()),

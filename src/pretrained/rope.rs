@@ -104,6 +104,8 @@ const KEYS: [&str; 2] = ["rope_parameters", "rope_scaling"];
 const CORRECT: &str = "correct the configuration";
 const TYPES: &str = "default, linear, dynamic, llama3, yarn or longrope";
 const ORIGINAL: &str = "original_max_position_embeddings";
+/// What transformers' Phi3Config has where the configuration lacks that key.
+const PHI3_ORIGINAL: usize = 4096;
 
 /// That of a family with the usual words, such as Llama.
 ///
@@ -189,7 +191,7 @@ pub(super) fn of_section(
         return Err(section.refusal("partial_rotary_factor", &expected, "RoPE rotates pairs"));
     }
     let scaling = match section.text("rope_type")?.unwrap_or("default") {
-        "yarn" if defaults.is_phi3 => longrope(config, section, n_rotated)?,
+        "yarn" if defaults.is_phi3 => longrope(config, section, n_rotated, PHI3_ORIGINAL)?,
         "default" => {
             section.only("factor", &Value::from(1), "without a type it is not used")?;
             if defaults.is_phi3 {
@@ -206,7 +208,11 @@ pub(super) fn of_section(
         },
         "llama3" => RopeScaling::Llama3(llama3(config, section)?),
         "yarn" => yarn(config, section)?,
-        "longrope" => longrope(config, section, n_rotated)?,
+        "longrope" if defaults.is_phi3 => longrope(config, section, n_rotated, PHI3_ORIGINAL)?,
+        "longrope" => {
+            let max_positions = config.count("max_position_embeddings", None)?;
+            longrope(config, section, n_rotated, max_positions)?
+        }
         _ => {
             let remedy = "choose a model with one of these";
             return Err(section.refusal("rope_type", TYPES, remedy));
@@ -277,8 +283,9 @@ fn longrope(
     config: &Section,
     section: &Section,
     n_rotated: usize,
+    default_original: usize,
 ) -> Result<RopeScaling, PretrainedError> {
-    let n_original = n_original(config, section)?;
+    let n_original = section.count(ORIGINAL, Some(default_original))?;
     let max_positions = config.count("max_position_embeddings", None)?;
     let ratio = max_positions as f64 / n_original as f64;
     let factor = section.positive("factor", ratio)?;

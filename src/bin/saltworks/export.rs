@@ -9,7 +9,7 @@ use saltworks::decoder_file::{WeightsPlace, data_path};
 use saltworks::error::{Classified, Kind};
 use saltworks::onnx::decoder::{Dialect, GraphOptions, WeightFormat};
 use saltworks::pretrained::Checkpoint;
-use saltworks::storage::{StorageError, create_if_absent, resolved_path};
+use saltworks::storage::{StorageError, create_if_absent, replace, resolved_path};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -72,6 +72,19 @@ struct AlreadyThere {
     path: PathBuf,
 }
 
+/// A tokenizer beside the output that is not the checkpoint's.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is there already and is not the checkpoint's tokenizer: choose an output in another directory, or replace it with --overwrite", path.display())]
+struct OtherTokenizer {
+    path: PathBuf,
+}
+
+impl Classified for OtherTokenizer {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+}
+
 impl Classified for AlreadyThere {
     fn kind(&self) -> Kind {
         Kind::Usage
@@ -96,7 +109,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let dir = folder_of(&args.output);
     std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
     // The graph comes last: without it there is no model, and the same command writes it.
-    write_neighbours(&checkpoint, dir)?;
+    write_neighbours(&checkpoint, dir, args.overwrite.overwrite)?;
     let files = export_checkpoint(&checkpoint, &args.output, options, place, &interrupt)?;
     let n_bytes: u64 = files.iter().map(|(_, hash)| hash.bytes).sum();
     if args.json.is_asked {
@@ -142,8 +155,9 @@ fn folder_of(path: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
-/// What `label` reads beside a model; what is there already stays.
-fn write_neighbours(checkpoint: &Checkpoint, dir: &Path) -> Result<()> {
+/// What `label` reads beside a model. A config.json that is there already stays; another model's
+/// tokenizer would let tokens of that one pass for this one's.
+fn write_neighbours(checkpoint: &Checkpoint, dir: &Path, overwrite: bool) -> Result<()> {
     let config = serde_json::json!({ "max_position_embeddings": checkpoint.spec.max_positions });
     let (path, text) = (dir.join("config.json"), config.to_string());
     create_if_absent(&path, text.as_bytes())?;
@@ -157,7 +171,20 @@ fn write_neighbours(checkpoint: &Checkpoint, dir: &Path) -> Result<()> {
     if let Some(tokenizer) = &checkpoint.tokenizer {
         let bytes = std::fs::read(tokenizer)
             .map_err(|source| StorageError::io("read", tokenizer, source))?;
-        create_if_absent(&dir.join("tokenizer.json"), &bytes)?;
+        write_tokenizer(&dir.join("tokenizer.json"), &bytes, overwrite)?;
     }
     Ok(())
+}
+
+fn write_tokenizer(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
+    create_if_absent(path, bytes)?;
+    let there = std::fs::read(path).map_err(|source| StorageError::io("read", path, source))?;
+    match there == bytes {
+        true => Ok(()),
+        false if overwrite => Ok(replace(path, bytes)?),
+        false => Err(OtherTokenizer {
+            path: path.to_owned(),
+        }
+        .into()),
+    }
 }

@@ -32,7 +32,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) configuration: Configuration,
 
-    /// Run the teacher for a few seconds, print the estimated time and size, and write nothing.
+    /// Run the teacher for a few seconds, print the estimated time and size, and write no labels. (The
+    /// graph of a checkpoint is written to --teacher-cache, as in a run.)
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) dry_run: bool,
 

@@ -34,9 +34,10 @@ impl<'a> Staged<'a> {
         let io = |source| StorageError::io("open", path, source);
         let file = File::open(path).map_err(io)?;
         let footer = ArrowReaderMetadata::load(&file, Default::default());
+        let footer = footer.map_err(|error| fault(path, error.to_string()))?;
         Ok(Self {
             path: path.to_path_buf(),
-            footer: footer.map_err(|error| fault(path, error.to_string()))?,
+            footer,
             file,
             plan,
         })
@@ -153,6 +154,7 @@ impl<'a, T: ArrowNativeType> Lists<'a, T> {
 
 /// The columns that a plan asks for.
 struct Columns<'a> {
+    vocab_size: u32,
     seq_ids: &'a [u64],
     target_logprob: Lists<'a, f64>,
     target_rank: Lists<'a, u32>,
@@ -184,6 +186,7 @@ impl<'a> Columns<'a> {
         let seq_ids = seq_ids.and_then(|column| column.as_primitive_opt::<UInt64Type>());
         let floats = |name: &str| Lists::of::<Float64Type>(batch, name);
         Ok(Self {
+            vocab_size: plan.teacher.vocab_size,
             seq_ids: seq_ids
                 .ok_or("there is no column seq_id of uint64")?
                 .values(),
@@ -233,6 +236,13 @@ impl<'a> Columns<'a> {
             .as_ref()
             .map(|lists| lists.list(row, n))
             .transpose()?;
+        // Stored as u16, where larger ones are all the same: checked before that.
+        if let Some(t) = target_rank.iter().position(|&rank| rank >= self.vocab_size) {
+            return Err(format!(
+                "target_rank is {} at position {t}, expected below the vocabulary, {}",
+                target_rank[t], self.vocab_size
+            ));
+        }
         let of_position = |t: usize| Position {
             target_logprob: target_logprob[t],
             target_rank: target_rank[t],

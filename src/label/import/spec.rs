@@ -8,6 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// What logits may have been.
+const LOGITS_DTYPES: [&str; 3] = ["float32", "float16", "bfloat16"];
+
 /// Which engine made the numbers, of which model, and what is to be stored of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +38,17 @@ impl ImportSpec {
             reason,
         };
         let bytes = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-        Ok(serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?)
+        let spec: Self =
+            serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
+        match LOGITS_DTYPES.contains(&spec.logits_dtype.as_str()) {
+            true => Ok(spec),
+            false => Err(fault(format!(
+                "logits_dtype: expected one of {}, got {:?}",
+                LOGITS_DTYPES.join(", "),
+                spec.logits_dtype
+            ))
+            .into()),
+        }
     }
 
     /// The options, checked. The engine stands where `label` has the teacher's file.

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The version of the graphs that this code makes: it grows whenever the same description, options and weights
-/// give other bytes, so that stored graphs of before are made again.
+/// The version of the graphs that this code makes: it grows whenever the same description, options and checkpoint
+/// give other bytes, by the writer of graphs or by which tensor becomes which weight, so that stored graphs of
+/// before are made again.
 pub const GRAPH_VERSION: u32 = 1;
 
 /// Which operators a graph is made of.

@@ -21,8 +21,11 @@ pub(super) fn cos_sin(table: &RotaryTable, max_positions: usize) -> Option<CosSi
             short,
             long,
         } => {
-            let n_short = (*n_short).min(max_positions);
-            Some(of_sets(&[(short, n_short), (long, max_positions)]))
+            // No T is longer than `max_positions`: rows of the long set would only be read by mistake.
+            if *n_short >= max_positions {
+                return Some(of_sets(&[(short, max_positions)]));
+            }
+            Some(of_sets(&[(short, *n_short), (long, max_positions)]))
         }
         Frequencies::Dynamic { .. } => None,
     }

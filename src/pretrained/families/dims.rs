@@ -9,6 +9,8 @@ const CORRECT: &str = "correct the configuration";
 const MAX_LAYERS: usize = 4096;
 /// Rotary tables have a row for each.
 const MAX_POSITIONS: usize = 1 << 24;
+/// Rotary tables have a frequency for each pair.
+const MAX_HEAD_DIM: usize = 1 << 16;
 
 /// Dimensions of a decoder of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +97,9 @@ fn head_dim(
         return Err(config.refusal("hidden_size", &expected, CORRECT));
     }
     let head_dim = config.count("head_dim", Some(d_model / n_heads))?;
+    if head_dim > MAX_HEAD_DIM {
+        return Err(config.refusal("head_dim", &format!("at most {MAX_HEAD_DIM}"), CORRECT));
+    }
     if !head_dim.is_multiple_of(2) {
         let expected = format!("an even width, not {head_dim}");
         return Err(config.refusal("head_dim", &expected, "RoPE rotates the halves of a head"));

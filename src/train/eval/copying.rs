@@ -124,19 +124,22 @@ fn check(spec: &ModelSpec, options: &CopyOptions) -> Result<(), EvalError> {
     let fits = |&distance: &usize| {
         distance >= MIN_DISTANCE && n_positions(distance, options.sequence_bos) <= spec.max_seq_len
     };
+    let refused = |distance| EvalError::CopyDistance {
+        distance,
+        min: MIN_DISTANCE,
+        max: max_distance(spec, options.sequence_bos),
+        max_seq_len: spec.max_seq_len,
+    };
     match options.distances.iter().find(|distance| !fits(distance)) {
-        Some(&distance) => Err(EvalError::CopyDistance {
-            distance,
-            min: MIN_DISTANCE,
-            max: spec.max_seq_len / 2,
-        }),
-        None if options.distances.is_empty() => Err(EvalError::CopyDistance {
-            distance: MIN_DISTANCE,
-            min: MIN_DISTANCE,
-            max: spec.max_seq_len / 2,
-        }),
+        Some(&distance) => Err(refused(distance)),
+        None if options.distances.is_empty() => Err(refused(MIN_DISTANCE)),
         None => Ok(()),
     }
+}
+
+/// The longest segment whose two copies fit.
+fn max_distance(spec: &ModelSpec, sequence_bos: Option<u32>) -> usize {
+    (spec.max_seq_len + 1 - usize::from(sequence_bos.is_some())) / 2
 }
 
 /// A segment twice.

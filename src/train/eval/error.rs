@@ -99,7 +99,7 @@ pub enum EvalError {
     NothingToPredict,
     /// A segment of the copy probe that is too short, or does not fit twice into the model.
     #[error(
-        "a segment of {distance} ids cannot be probed: give --distances from {min} to {max}, half of the model's longest sequence"
+        "a segment of {distance} ids cannot be probed: expected --distances from {min} to {max}, so that two copies fit into the {max_seq_len} positions that the model is for"
     )]
     CopyDistance {
         /// As asked for.
@@ -108,6 +108,8 @@ pub enum EvalError {
         min: usize,
         /// The longest.
         max: usize,
+        /// The model's longest sequence.
+        max_seq_len: usize,
     },
     /// A vocabulary that no random segment can be made of.
     #[error(
