@@ -47,8 +47,9 @@ class TokenCorpus:
     dtype
         Of a file without a header: `u16` (the default), `i32`, `u32`, `i64`.
     eod, eod_position
-        Of a raw file: the id between documents, and whether it stands at the `front` or the `back` (the default)
-        of each. Without it the file is one document.
+        Of a raw file: the id between documents, and whether it stands at the `front` or the `back` of each. The
+        default is what `saltworks` takes: `front` if the file begins with the id and does not end with it, else
+        `back`. Without an id the file is one document.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ class TokenCorpus:
         else:
             _refuse_what_is_no_raw_file(self.path, bin_path, idx_path)
             self.tokens = _open_raw(self.path, dtype)
-            self.document_starts = _split(self.tokens, eod, eod_position or "back")
+            self.document_starts = _split(self.tokens, eod, eod_position or _position_of(self.tokens, eod))
         json = bin_path.with_name("corpus.json")
         self._json = read_json(json) if bin_path.is_file() and json.is_file() and bin_path.stem == "tokens" else None
         self._check_json(json)
@@ -334,6 +335,11 @@ def _map(path: Path, dtype: Any, offset: int, n_tokens: int) -> Array:
     if n_tokens == 0:
         return np.empty(0, dtype)
     return np.memmap(path, np.dtype(dtype).newbyteorder("<"), "r", offset, (n_tokens,))
+
+
+def _position_of(tokens: Array, eod: int | None) -> str:
+    begins_and_not_ends = len(tokens) > 0 and tokens[0] == eod and tokens[-1] != eod
+    return "front" if begins_and_not_ends else "back"
 
 
 def _split(tokens: Array, eod: int | None, position: str) -> npt.NDArray[np.int64]:

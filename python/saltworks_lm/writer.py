@@ -144,6 +144,7 @@ class LabelWriter:
             raise ValueError(
                 "the group samples and how ids are drawn (samples=Samples(n_draws, tau, seed)) go together"
             )
+        self._is_task = options.get("task") is not None
         self._scratch = self.path.with_name(f"{self.path.name}.writing")
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._spec = self._scratch / f"spec-{os.getpid()}.json"
@@ -180,8 +181,12 @@ class LabelWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Finishes the set, unless something went wrong: shards that are done stay."""
-        if kind is None:
+        """Finishes the set, or with `task` ends this task, unless something went wrong: shards that are done stay."""
+        if kind is None and self._is_task:
+            # As with `saltworks label`, whoever has seen all tasks end finishes the set.
+            self._require_done()
+            self._drop()
+        elif kind is None:
             self.finish()
         else:
             self._drop()
@@ -306,14 +311,17 @@ class LabelWriter:
         MismatchError
             Sequences are missing.
         """
+        self._require_done()
+        run_saltworks("finalize", str(self.path))
+        self._drop()
+        return Labels(self.path)
+
+    def _require_done(self) -> None:
         if self._todo:
             raise MismatchError(
                 f"{self.path}: {len(self._todo)} shards are still to be made, the next is {self._todo[0]}: "
                 "write every sequence that todo() gives, or go on later with an equal writer"
             )
-        run_saltworks("finalize", str(self.path))
-        self._drop()
-        return Labels(self.path)
 
     def _drop(self) -> None:
         for shard in self._shards.values():

@@ -59,6 +59,7 @@ def test_raw_files_are_split_as_the_program_splits_them(made: Path, position: st
     extra = ["--eod", str(EOD), "--eod-position", position, "--tokens-format", "nanogpt", "--groups", "stats"]
     labels = Labels(label(made, f"raw-{position}", *extra, tokens="raw.bin"))
     assert_same_sequences(labels, TokenCorpus(made / "raw.bin", eod=EOD, eod_position=position))
+    assert_same_sequences(labels, TokenCorpus(made / "raw.bin", eod=EOD))
     np.save(made / "raw.npy", ids.astype(np.uint32))
     assert TokenCorpus(made / "raw.npy").tokens.tolist() == ids.tolist()
     header = np.zeros(256, "<i4")

@@ -115,9 +115,10 @@ def test_batches_and_any_order_do(made: Path, tmp_path: Path, table: np.ndarray)
 
 def test_tasks_share_a_set(made: Path, tmp_path: Path, table: np.ndarray) -> None:
     for task in ("0/2", "1/2"):
-        writer = writer_of(made, tmp_path / "labels", task=task)
-        write_all(writer, table)
-    writer.finish()
+        with writer_of(made, tmp_path / "labels", task=task) as writer:
+            write_all(writer, table)
+    assert not (tmp_path / "labels.writing").exists()
+    sl.programs.run_saltworks("finalize", str(tmp_path / "labels"))
     assert "sound" in sl.verify(tmp_path / "labels")
 
 

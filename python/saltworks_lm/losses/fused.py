@@ -143,7 +143,13 @@ class Weights:
 def product_dtype(hidden: Tensor) -> torch.dtype:
     """That of autocast where it is on, else the hidden states' own."""
     kind = hidden.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+    if dtype == torch.float16:
+        # Gradients are made in the forward pass, before a GradScaler's factor: most would be 0 in f16.
+        raise TypeError(
+            "hidden states or autocast are float16, expected bfloat16 or float32: gradients would underflow"
+        )
+    return dtype
 
 
 @dataclass

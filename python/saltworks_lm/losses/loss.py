@@ -112,7 +112,7 @@ def head_loss(
 
 
 def _wanted(target: Tensor, kd: Kd | None) -> Wanted:
-    target = target.clamp_min(0) if target.dtype == torch.int64 else target
+    target = target.masked_fill(target == IGNORED, 0) if target.dtype == torch.int64 else target
     if kd is None:
         return Wanted(target)
     return Wanted(target, kd.ids, kd.tail is not None, kd.student_tau)

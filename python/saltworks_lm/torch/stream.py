@@ -158,7 +158,10 @@ class LabelStream(IterableDataset[Batch]):
         begun = "n_workers" in self._now
         start = State(self._now["seed"], self._now["epoch"], self._now["position"])
         readers = replace(self.readers, worker=worker, n_workers=n_workers)
-        last_epoch = self._last_epoch(start)
+        # What a worker resumes from may lie in the next epoch already: which is the last was said before.
+        last_epoch = (
+            self._now["last_epoch"] if begun and self._now.get("last_epoch", -1) >= 0 else self._last_epoch(start)
+        )
         steps = self._own_steps(readers, start) if begun else readers.steps(len(self.source), start)
         step = next(steps)
         while last_epoch is None or step.epoch <= last_epoch:
@@ -167,7 +170,8 @@ class LabelStream(IterableDataset[Batch]):
             # As the state is asked for after the batch was given, it is of what comes next.
             self._now = self._as_dict(step if n_workers > 1 else readers.after(done))
             if n_workers > 1:
-                self._now |= {"worker": worker, "n_workers": n_workers}
+                last = -1 if last_epoch is None else last_epoch
+                self._now |= {"worker": worker, "n_workers": n_workers, "last_epoch": last}
             yield batch
         self._now = self._as_dict(State(start.seed, step.epoch))
 

@@ -121,8 +121,8 @@ class Checkpoints:
         moved = []
         for later in self.steps():
             if later > step:
-                aside = self.directory / f"step-{later}.abandoned"
-                shutil.rmtree(aside, ignore_errors=True)
+                names = (f"step-{later}.abandoned{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1 << 16))))
+                aside = next(path for path in map(self.directory.joinpath, names) if not path.exists())
                 os.replace(self.path(later), aside)
                 moved.append(aside)
         return moved

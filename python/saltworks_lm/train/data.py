@@ -43,9 +43,11 @@ class Data:
         self.tokens = self._open_tokens("tokens", config.data.tokens)
         self.validation = self._open_tokens("validation", config.data.validation)
         self._check_tokenizers()
+        self.tokenizer = self._find_tokenizer()
         self.label_order = self._label_order()
         self.token_order = self._token_order()
         self._check_budgets()
+        self._sources = self._identify()
 
     @property
     def seq_len(self) -> int:
@@ -61,7 +63,20 @@ class Data:
         return max(sizes, default=None)
 
     def sources(self) -> dict[str, str]:
-        """What is read, by contents where it is told there."""
+        """What is read, by contents, as it was when it was opened."""
+        return self._sources
+
+    def _find_tokenizer(self) -> Path | None:
+        """The tokenizer.json that goes with the trained model: the one that is named, else that beside ``init``."""
+        named, init = self.config.data.tokenizer, self.config.init
+        if named is not None and not Path(named).is_file():
+            raise ConfigError.of("data.tokenizer", "the path of a tokenizer.json", named, "name one, or leave it out")
+        if named is not None:
+            return Path(named)
+        beside = None if init is None else Path(init) / "tokenizer.json"
+        return beside if beside is not None and beside.is_file() else None
+
+    def _identify(self) -> dict[str, str]:
         data, found = self.config.data, {}
         if self.labels is not None:
             found["data.labels"] = _sha256(self.labels.path / "manifest.json")
@@ -184,8 +199,14 @@ class Data:
         assert self.tokens is not None
         assert self.labels is not None
         corpus, theirs = self.tokens.corpus, self.labels.plan.raw["corpus"]
-        if corpus.n_tokens != theirs["n_tokens"] or corpus.n_documents != theirs["n_documents"]:
+        if corpus.n_tokens != theirs["n_tokens"]:
             return False
+        if corpus.n_documents != theirs["n_documents"]:
+            raise DataError(
+                f"data.tokens is {corpus.path}, of as many tokens as the labels' corpus but {corpus.n_documents} "
+                f"documents where that has {theirs['n_documents']}: set data.eod, data.eod_position and data.dtype as "
+                "they were for the labels"
+            )
         if self.tokens.n_total != self.labels.plan.sequences.n_total:
             raise DataError(
                 f"data.tokens is {corpus.path}, cut into {self.tokens.n_total} sequences, the labels' corpus into "
@@ -258,9 +279,12 @@ def _open_labels(config: RunConfig, stages: StagePlan) -> Labels:
         needs |= _needed(config, loss, groups, signals.temperatures, signals.samples.tau if signals.samples else None)
     labels = Labels(str(data.labels), needs or groups - {"scores"})
     try:
-        return labels if data.selection is None else labels.select(data.selection)
+        chosen = labels if data.selection is None else labels.select(data.selection)
     except (SaltworksError, OSError) as error:
         raise DataError(f"data.selection: {error}") from error
+    if len(chosen) == 0:
+        raise DataError(f"data.selection is {data.selection}, which keeps no sequence of the labels: select more")
+    return chosen
 
 
 def _needed(
@@ -285,13 +309,24 @@ def _needed(
     return set(wanted)
 
 
+#: Tokens of a block of a file without corpus.json by which it is known again, and how many of them.
+_BLOCK, _N_BLOCKS = 16384, 32
+
+
 def _sha256(path: Path) -> str:
     return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _corpus_identity(corpus: TokenCorpus) -> str:
     path = Path(corpus.path) / "corpus.json"
-    return _sha256(path) if path.is_file() else f"{corpus.n_tokens} tokens, {corpus.n_documents} documents"
+    if path.is_file():
+        return _sha256(path)
+    digest, tokens = hashlib.sha256(), corpus.tokens
+    # Blocks over the whole file: reading all of a large corpus takes minutes.
+    for first in np.linspace(0, max(len(tokens) - _BLOCK, 0), _N_BLOCKS, dtype=np.int64):
+        digest.update(np.ascontiguousarray(tokens[first : first + _BLOCK]).tobytes())
+    digest.update(np.ascontiguousarray(corpus.document_starts[:: max(corpus.n_documents // _BLOCK, 1)]).tobytes())
+    return f"{corpus.n_tokens} tokens, {corpus.n_documents} documents, blocks sha256:{digest.hexdigest()}"
 
 
 class ReadAhead:

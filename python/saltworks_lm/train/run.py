@@ -237,7 +237,7 @@ class Trainer:
         state, config = self.state, self.config
         plan = self.data.stages.at(state.step, state.auto)
         self._log_change_of_stage(plan.stage)
-        rows = self._rows(plan.stage)
+        rows = self._rows_of_all(plan.stage)
         torch.manual_seed(_seed(config.train.seed, state.step, self.world.rank))
         is_logged = self._is_log_due(state.step + 1)
         lr = learning_rate(config.schedule, config.train.steps, state.step)
@@ -248,6 +248,22 @@ class Trainer:
         if is_logged:
             self._log_step(report)
         return report
+
+    def _rows_of_all(self, stage: int) -> list[Any]:
+        """The rows of this process, once it is known that every process could read its own.
+
+        One that stopped alone would leave the others waiting for it.
+        """
+        rows: list[Any] = []
+        error: DataError | None = None
+        try:
+            rows = self._rows(stage)
+        except DataError as caught:
+            error = caught
+        failed = torch.tensor(float(error is not None), device=self.world.device)
+        if self.world.sum_(failed).item() == 0:
+            return rows
+        raise error or DataError("another process could not read its data; its message says which")
 
     def _rows(self, stage: int) -> list[Any]:
         position = self.state.position
@@ -369,17 +385,21 @@ class Trainer:
         """The trained model as a Hugging Face directory."""
         weights = whole_weights(self.stepper.module)
         final = self.run / "final"
-        if self.world.is_first and not final.exists():
-            temporary = self.run / ".final.tmp"
-            shutil.rmtree(temporary, ignore_errors=True)
+        if self.world.is_first:
+            temporary, old = self.run / ".final.tmp", self.run / ".final.old"
+            for left in (temporary, old):
+                shutil.rmtree(left, ignore_errors=True)
             model = cast(Any, inner(self.stepper.module).model)
             named = {name.removeprefix("model."): value for name, value in weights.items()}
             for name in _tied(model):
                 named.pop(name, None)
             model.save_pretrained(temporary, state_dict=named)
-            if self.config.data.tokenizer is not None:
-                shutil.copy(self.config.data.tokenizer, temporary / "tokenizer.json")
+            if self.data.tokenizer is not None:
+                shutil.copy(self.data.tokenizer, temporary / "tokenizer.json")
+            if final.exists():
+                os.replace(final, old)
             os.replace(temporary, final)
+            shutil.rmtree(old, ignore_errors=True)
         self.world.barrier()
         self.say(f"the model is in {final}")
 

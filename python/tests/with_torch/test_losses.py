@@ -326,6 +326,21 @@ def test_the_loss_of_an_input_that_cannot_be_is_refused_by_what_was_found() -> N
         KdPolicy("tail_bucket")
 
 
+@pytest.mark.parametrize("wrong", [-1, -7])
+def test_only_the_ignored_target_may_be_negative(wrong: int) -> None:
+    hidden, weight, _ = tensors(torch.float32)
+    target = torch.full((len(hidden),), 1)
+    target[0] = wrong
+    with pytest.raises(ValueError, match=f"from 0 to 12, found {wrong}"):
+        head_loss(hidden, Head.of_weight(weight), target)
+
+
+def test_half_precision_that_would_underflow_is_refused() -> None:
+    hidden, weight, _ = (tensor.half() for tensor in tensors(torch.float32))
+    with pytest.raises(TypeError, match="bfloat16"):
+        head_loss(hidden, Head.of_weight(weight), torch.ones(len(hidden), dtype=torch.int64))
+
+
 def test_an_upstream_factor_and_a_second_use_of_the_weight_add_up() -> None:
     hidden, weight, bias = tensors()
     target, _ = inputs(V)

@@ -75,11 +75,12 @@ def test_it_stops_and_goes_on_with_other_ranks_and_workers(labels: Labels, wante
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 3])
-@pytest.mark.parametrize("n_done", [0, 1, 5, 6])
+@pytest.mark.parametrize("n_done", [0, 1, 5, 6, -2, -1])
 def test_a_stateful_data_loader_goes_on_where_it_was(
     labels: Labels, wanted: list[int], workers: int, n_done: int
 ) -> None:
     loader = loader_of(LabelStream(labels, B, seed=1), workers, StatefulDataLoader)
+    n_done = n_done if n_done >= 0 else len(labels) // B + n_done
     batches = iter(loader)
     first = ids_of(next(batches) for _ in range(n_done))
     state = json.loads(json.dumps(loader.state_dict())) if workers == 0 else loader.state_dict()
