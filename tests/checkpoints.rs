@@ -283,6 +283,37 @@ fn what_cannot_be_a_checkpoints_teacher_is_refused_before_anything_is_written() 
 }
 
 #[test]
+fn another_models_tokenizer_beside_an_export_is_not_kept_in_silence() {
+    let inputs = Inputs::new("llama");
+    std::fs::write(inputs.path("checkpoint/tokenizer.json"), "{}").unwrap();
+    std::fs::create_dir(inputs.path("a")).unwrap();
+    std::fs::write(inputs.path("a/tokenizer.json"), "of another").unwrap();
+    let printed = fail_with(&mut inputs.export("a/model.onnx", &[]), 2);
+    assert!(
+        printed.contains("not the checkpoint's tokenizer"),
+        "{printed}"
+    );
+    assert!(!inputs.path("a/model.onnx").exists());
+    succeed(&mut inputs.export("a/model.onnx", &["--overwrite"]));
+    assert_eq!(
+        std::fs::read(inputs.path("a/tokenizer.json")).unwrap(),
+        b"{}"
+    );
+}
+
+#[test]
+fn an_onnx_file_in_a_checkpoints_folder_is_taken_and_said_to_be() {
+    let inputs = Inputs::new("llama");
+    succeed(&mut inputs.export("checkpoint/model.onnx", &[]));
+    let printed = text(&succeed(&mut inputs.label("checkpoint", "labels")));
+    assert!(printed.contains("holds a checkpoint too"), "{printed}");
+    assert!(!inputs.path("teacher-cache").exists());
+    let mut other = inputs.label("checkpoint", "other");
+    let printed = fail_with(other.args(["--teacher-weights", "f16"]), 2);
+    assert!(printed.contains("checkpoint/model.onnx"), "{printed}");
+}
+
+#[test]
 fn export_writes_what_was_asked_for_and_replaces_nothing_unasked() {
     let inputs = Inputs::new("llama");
     std::fs::write(inputs.path("checkpoint/tokenizer.json"), "{}").unwrap();

@@ -158,7 +158,44 @@ fn published() -> Vec<(&'static str, Value)> {
                 "vocab_size": 128,
             }),
         ),
+        (
+            "distilgpt2 and gpt2-xl",
+            json!({
+                "_num_labels": 1, "activation_function": "gelu_new",
+                "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1, "bos_token_id": 50256,
+                "embd_pdrop": 0.1, "eos_token_id": 50256, "id2label": { "0": "LABEL_0" },
+                "initializer_range": 0.02, "layer_norm_epsilon": 1e-5, "model_type": "gpt2",
+                "n_ctx": 1024, "n_embd": 64, "n_head": 4, "n_layer": 4, "n_positions": 1024,
+                "n_special": 0, "output_past": true, "predict_special_tokens": true,
+                "resid_pdrop": 0.1, "vocab_size": 128,
+            }),
+        ),
     ]
+}
+
+/// Phi3Config of transformers has 4096 there, whatever the longest sequence.
+#[test]
+fn phi3_without_its_original_length_has_that_of_transformers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    let described = |config: &Value| {
+        std::fs::write(&path, config.to_string()).unwrap();
+        describe(&Section::open(&path).unwrap())
+            .unwrap()
+            .spec
+            .rotary
+    };
+    let (_, mut config) = published()
+        .into_iter()
+        .find(|(name, _)| *name == "Phi-4-mini-instruct")
+        .unwrap();
+    let said = described(&config);
+    let key = "original_max_position_embeddings";
+    assert_eq!(
+        config.as_object_mut().unwrap().remove(key),
+        Some(json!(4096))
+    );
+    assert_eq!(described(&config), said);
 }
 
 #[test]
