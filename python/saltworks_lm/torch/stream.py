@@ -158,10 +158,9 @@ class LabelStream(IterableDataset[Batch]):
         begun = "n_workers" in self._now
         start = State(self._now["seed"], self._now["epoch"], self._now["position"])
         readers = replace(self.readers, worker=worker, n_workers=n_workers)
-        # What a worker resumes from may lie in the next epoch already: which is the last was said before.
-        last_epoch = (
-            self._now["last_epoch"] if begun and self._now.get("last_epoch", -1) >= 0 else self._last_epoch(start)
-        )
+        # What a worker resumes from may lie in the next epoch already, so its state says which is the last.
+        said = self._now.get("last_epoch", -1)
+        last_epoch = said if said >= 0 else self._last_epoch(start)
         steps = self._own_steps(readers, start) if begun else readers.steps(len(self.source), start)
         step = next(steps)
         while last_epoch is None or step.epoch <= last_epoch:

@@ -254,6 +254,8 @@ class Trainer:
 
         One that stopped alone would leave the others waiting for it.
         """
+        if self.world.size == 1:
+            return self._rows(stage)
         rows: list[Any] = []
         error: DataError | None = None
         try:
