@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "support/families.rs"]
+mod tiny;
 use safetensors::SafeTensors;
 use saltworks::onnx::decoder::{
     DecoderSpec, Dialect, Frequencies, GraphOptions, WeightFormat, decoder_model,
@@ -11,47 +13,13 @@ use saltworks::signals::LogitsData;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherError, TeacherOptions, TokenBatch};
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::path::Path;
+use tiny::{fixtures, names, whole};
 
 /// Nats: what f32 leaves between two orders of the same sums, at the sizes of these logits.
 const TOLERANCE: f64 = 2e-5;
 const LENGTHS: [usize; 3] = [7, 64, 101];
 const DIALECTS: [Dialect; 2] = [Dialect::Standard, Dialect::Fused];
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/families")
-}
-
-fn names() -> Vec<String> {
-    let entries = std::fs::read_dir(fixtures()).unwrap();
-    let dirs = entries.map(Result::unwrap).filter(|e| e.path().is_dir());
-    let mut names: Vec<String> = dirs
-        .map(|e| e.file_name().into_string().unwrap())
-        .filter(|name| !name.starts_with('_'))
-        .collect();
-    names.sort();
-    names
-}
-
-/// A fixture as a directory of its own, with the weights that it names.
-fn whole(name: &str) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let from = fixtures().join(name);
-    let weights = match std::fs::read_to_string(from.join("weights-of")) {
-        Ok(other) => fixtures().join(other.trim()),
-        Err(_) => from.clone(),
-    };
-    for entry in std::fs::read_dir(&weights).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if name.starts_with("model") {
-            std::fs::copy(&path, dir.path().join(name)).unwrap();
-        }
-    }
-    std::fs::copy(from.join("config.json"), dir.path().join("config.json")).unwrap();
-    dir
-}
 
 /// What transformers gives.
 struct Expected {

@@ -3,26 +3,13 @@ use crate::error::{Classified, Kind};
 use crate::onnx::decoder::{Weights, weights_of};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use tiny::{fixtures, names, whole};
 
 mod damage;
 mod keys;
 mod published;
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/families")
-}
-
-/// Every fixture, sorted.
-fn names() -> Vec<String> {
-    let entries = std::fs::read_dir(fixtures()).unwrap();
-    let dirs = entries.map(Result::unwrap).filter(|e| e.path().is_dir());
-    let mut names: Vec<String> = dirs
-        .map(|e| e.file_name().into_string().unwrap())
-        .filter(|name| !name.starts_with('_'))
-        .collect();
-    names.sort();
-    names
-}
+#[path = "../../tests/support/families.rs"]
+mod tiny;
 
 /// A copy of a fixture, with the weights that it uses, to be spoilt.
 struct Copy {
@@ -31,21 +18,7 @@ struct Copy {
 
 impl Copy {
     fn of(name: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let from = fixtures().join(name);
-        let weights = match std::fs::read_to_string(from.join("weights-of")) {
-            Ok(other) => fixtures().join(other.trim()),
-            Err(_) => from.clone(),
-        };
-        for entry in std::fs::read_dir(&weights).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            if name.starts_with("model") {
-                std::fs::copy(&path, dir.path().join(name)).unwrap();
-            }
-        }
-        std::fs::copy(from.join("config.json"), dir.path().join("config.json")).unwrap();
-        Self { dir }
+        Self { dir: whole(name) }
     }
 
     fn path(&self, name: &str) -> PathBuf {

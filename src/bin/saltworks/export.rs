@@ -65,27 +65,18 @@ pub(crate) struct Args {
     json: Json,
 }
 
-/// The output is there.
+/// What is there already and is not replaced unasked.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is there already: choose another output, or replace it with --overwrite", path.display())]
-struct AlreadyThere {
-    path: PathBuf,
+enum InTheWay {
+    /// The output.
+    #[error("{} is there already: choose another output, or replace it with --overwrite", path.display())]
+    Output { path: PathBuf },
+    /// A tokenizer beside it that is not the checkpoint's.
+    #[error("{} is there already and is not the checkpoint's tokenizer: choose an output in another directory, or replace it with --overwrite", path.display())]
+    Tokenizer { path: PathBuf },
 }
 
-/// A tokenizer beside the output that is not the checkpoint's.
-#[derive(Debug, thiserror::Error)]
-#[error("{} is there already and is not the checkpoint's tokenizer: choose an output in another directory, or replace it with --overwrite", path.display())]
-struct OtherTokenizer {
-    path: PathBuf,
-}
-
-impl Classified for OtherTokenizer {
-    fn kind(&self) -> Kind {
-        Kind::Usage
-    }
-}
-
-impl Classified for AlreadyThere {
+impl Classified for InTheWay {
     fn kind(&self) -> Kind {
         Kind::Usage
     }
@@ -144,7 +135,7 @@ impl Args {
         let data = self.external_data.then(|| data_path(&self.output));
         let mut outputs = std::iter::once(self.output.clone()).chain(data);
         match outputs.find(|path| path.exists()) {
-            Some(path) if !self.overwrite.overwrite => Err(AlreadyThere { path }.into()),
+            Some(path) if !self.overwrite.overwrite => Err(InTheWay::Output { path }.into()),
             _ => Ok(()),
         }
     }
@@ -182,7 +173,7 @@ fn write_tokenizer(path: &Path, bytes: &[u8], overwrite: bool) -> Result<()> {
     match there == bytes {
         true => Ok(()),
         false if overwrite => Ok(replace(path, bytes)?),
-        false => Err(OtherTokenizer {
+        false => Err(InTheWay::Tokenizer {
             path: path.to_owned(),
         }
         .into()),

@@ -50,12 +50,8 @@ pub struct CopyScore {
 /// and to 512.
 pub fn copy_distances(spec: &ModelSpec, sequence_bos: Option<u32>) -> Vec<usize> {
     let doubled = std::iter::successors(Some(MIN_DISTANCE), |distance| distance.checked_mul(2));
-    doubled
-        .take_while(|&distance| {
-            distance <= MAX_DEFAULT_DISTANCE
-                && n_positions(distance, sequence_bos) <= spec.max_seq_len
-        })
-        .collect()
+    let max = max_distance(spec, sequence_bos).min(MAX_DEFAULT_DISTANCE);
+    doubled.take_while(|&distance| distance <= max).collect()
 }
 
 /// Room for the sequences of `options`, several a micro-batch of at most `n_positions` positions.
@@ -121,18 +117,16 @@ fn check(spec: &ModelSpec, options: &CopyOptions) -> Result<(), EvalError> {
     if let Some(id) = options.sequence_bos {
         super::check::check_id(spec, id)?;
     }
-    let fits = |&distance: &usize| {
-        distance >= MIN_DISTANCE && n_positions(distance, options.sequence_bos) <= spec.max_seq_len
-    };
-    let refused = |distance| EvalError::CopyDistance {
-        distance,
-        min: MIN_DISTANCE,
-        max: max_distance(spec, options.sequence_bos),
-        max_seq_len: spec.max_seq_len,
-    };
-    match options.distances.iter().find(|distance| !fits(distance)) {
-        Some(&distance) => Err(refused(distance)),
-        None if options.distances.is_empty() => Err(refused(MIN_DISTANCE)),
+    let max = max_distance(spec, options.sequence_bos);
+    let is_refused = |distance: &&usize| !(MIN_DISTANCE..=max).contains(*distance);
+    let none = options.distances.is_empty().then_some(&MIN_DISTANCE);
+    match options.distances.iter().find(is_refused).or(none) {
+        Some(&distance) => Err(EvalError::CopyDistance {
+            distance,
+            min: MIN_DISTANCE,
+            max,
+            max_seq_len: spec.max_seq_len,
+        }),
         None => Ok(()),
     }
 }
