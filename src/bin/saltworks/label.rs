@@ -213,7 +213,7 @@ fn print_estimate(estimate: &Estimate) {
         estimate.tokens_per_s
     );
     out!(
-        "probe      {} tokens labelled; nothing was written",
+        "probe      {} tokens labelled; no labels were written",
         estimate.n_targets_probed
     );
     warn_of_long_shards(estimate.seconds_per_shard());
