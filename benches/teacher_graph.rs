@@ -20,7 +20,7 @@ use std::time::Instant;
 const SEQ_LENS: [usize; 2] = [256, 2048];
 const N_TURNS: usize = 3;
 /// Tokens of a turn.
-const N_TOKENS: usize = 8192;
+const N_TOKENS: usize = 32_768;
 const TOP_K: usize = 64;
 
 struct Shape {

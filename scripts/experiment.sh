@@ -25,12 +25,7 @@ shift 4
 tokenizer=${TOKENIZER:+$(realpath "$TOKENIZER")}
 examples=$root/examples
 
-PATH=$root/target/release:$PATH
-if [ ! -x "$root/target/release/saltworks-train" ]; then
-    (cd "$root" && cargo build --locked --release --bins)
-fi
-[ -d "$root/.venv" ] || sh "$root/scripts/setup.sh"
-. "$root/.venv/bin/activate"
+. "$root/scripts/experiment-inputs.sh"
 
 # What a line KEY = NUMBER of an example says.
 number() { sed -n "s/^$2 = \([0-9]*\).*/\1/p" "$examples/$1"; }
@@ -40,47 +35,9 @@ n_all=$(($(number experiment.toml steps) * batch_size))
 n_stage_1=$(($(sed -n 's/^n_kd = \([0-9]*\).*/\1/p' "$examples/experiment.toml") * batch_size))
 early=$((slm_steps / 4))
 
-mkdir -p "$output"
-cd "$output"
-
-# made NAME COMMAND...: runs the command unless NAME is there.
-made() {
-    name=$1
-    shift
-    [ -e "$name" ] || "$@"
-}
-tokens() { made "$2/corpus.json" saltworks tokenize --input "$1" --tokenizer tokenizer.json --output "$2"; }
 # example NAME: a copy of an example beside the inputs, which paths in it are relative to.
 example() { made "$1" sh -c "sed 's,\"\.\./,\",g' '$examples/$1' > '$1'"; }
 teach() { saltworks label --teacher slm/final/model.onnx --seq-len 256 --top-k 64 "$@"; }
-documents() {
-    python - "$train" "$valid" <<'PYTHON'
-import random
-import sys
-import pyarrow
-
-def read(path):
-    with pyarrow.input_stream(path) as file:
-        return [line + b"\n" for line in file.read().split(b"\n") if line]
-
-train, valid = map(read, sys.argv[1:])
-random.Random(0).shuffle(train)
-for name, part in [("valid", valid[::2]), ("reported", valid[1::2]), ("train", train)]:
-    with open(f"{name}.jsonl", "wb") as file:
-        file.writelines(part)
-PYTHON
-}
-
-if [ -n "$tokenizer" ]; then
-    made tokenizer.json cp "$tokenizer" tokenizer.json
-else
-    made tokenizer.json saltworks tokenizer train --input "$train" --vocab-size 8192 --output tokenizer.json
-fi
-made train.jsonl documents
-tokens train.jsonl train
-tokens valid.jsonl valid
-tokens reported.jsonl reported
-tokens "$other" other
 
 # The small model, and what it says of the first sequences and of text held out
 example slm.toml

@@ -84,6 +84,7 @@ fn results(arms: &[(&str, f64)], seeds: &[u64], shares: &[f64]) -> Results {
         label_bytes_per_token: Some(198.3),
         label_flops: 1.4e13,
         label_seconds: Some(212.0),
+        teacher: None,
         runs: seeds
             .iter()
             .map(|&seed| run(name, effect, seed, shares))

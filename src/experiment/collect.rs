@@ -1,7 +1,7 @@
 //! Results from what is in the directory of an experiment.
 
 use super::arm::ArmFacts;
-use super::config::ExperimentConfig;
+use super::config::{ExperimentConfig, TeacherConfig};
 use super::cost::{LABELLING_FLOPS, TRAINING_FLOPS};
 use super::error::ExperimentError;
 use super::grid::{Cell, RunPlan};
@@ -30,12 +30,22 @@ pub const MARKDOWN_NAME: &str = "results.md";
 /// Files of the experiment that cannot be read; an experiment of which nothing is there yet.
 pub fn collect(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
     let sets = read_sets(&config.output)?;
-    let teacher = config.teacher.as_ref().map(TeacherCost::read).transpose()?;
+    let cost_of = |teacher: Option<&TeacherConfig>| teacher.map(TeacherCost::read).transpose();
+    let teacher = cost_of(config.teacher.as_ref())?;
     let mut arms = Vec::new();
     let mut last = None;
-    for (name, _) in &config.arms.0 {
+    for (name, arm) in &config.arms.0 {
         if let Some(facts) = ArmFacts::read(&config.output, name)? {
-            arms.push(arm_results(config, name, &facts, &sets, teacher.as_ref())?);
+            let own = cost_of(arm.teacher.as_ref())?;
+            let mut results = arm_results(
+                config,
+                name,
+                &facts,
+                &sets,
+                own.as_ref().or(teacher.as_ref()),
+            )?;
+            results.teacher = own;
+            arms.push(results);
             last = Some(facts);
         }
     }
@@ -83,7 +93,7 @@ fn arm_results(
     teacher: Option<&TeacherCost>,
 ) -> Result<ArmResults, ExperimentError> {
     let n_labelled_tokens = facts.labels.n_tokens + facts.n_scored_tokens;
-    let said = config.teacher.as_ref().and_then(|t| t.label_tokens_per_s);
+    let said = config.teacher_of(name).and_then(|t| t.label_tokens_per_s);
     let speed = said.or_else(|| labelling_speed(teacher?));
     let flops = |teacher: &TeacherCost| {
         LABELLING_FLOPS * teacher.n_params as f64 * n_labelled_tokens as f64
@@ -106,6 +116,7 @@ fn arm_results(
             0 => Some(0.0),
             n => speed.map(|speed| n as f64 / speed),
         },
+        teacher: None,
         runs,
     })
 }

@@ -87,6 +87,8 @@ pub struct ArmConfig {
     /// selection was made from: they count as a cost.
     #[serde(default)]
     pub scored: Vec<PathBuf>,
+    /// The model that made this arm's labels. Default: the experiment's `teacher`.
+    pub teacher: Option<TeacherConfig>,
 }
 
 /// Arms in the order of the file.
@@ -218,14 +220,35 @@ impl ExperimentConfig {
         self.branches.validate()?;
         self.check_arms()?;
         self.check_sets()?;
-        let speed = self.teacher.as_ref().and_then(|t| t.label_tokens_per_s);
-        require(
-            speed.is_none_or(|speed| speed.is_finite() && speed > 0.0),
-            "teacher.label_tokens_per_s",
-            "a positive number",
-            speed.unwrap_or(0.0),
-            "use the speed that `saltworks label` printed at the end, or leave it out",
-        )
+        self.teachers().try_for_each(|(key, teacher)| {
+            let speed = teacher.label_tokens_per_s;
+            require(
+                speed.is_none_or(|speed| speed.is_finite() && speed > 0.0),
+                &format!("{key}.label_tokens_per_s"),
+                "a positive number",
+                speed.unwrap_or(0.0),
+                "use the speed that `saltworks label` printed at the end, or leave it out",
+            )
+        })
+    }
+
+    /// The model that made the labels of `arm`.
+    pub(super) fn teacher_of(&self, arm: &str) -> Option<&TeacherConfig> {
+        let arm = self.arms.0.iter().find(|(name, _)| name == arm);
+        let own = arm.and_then(|(_, arm)| arm.teacher.as_ref());
+        own.or(self.teacher.as_ref())
+    }
+
+    /// Every model that made labels, with its key.
+    pub(super) fn teachers(&self) -> impl Iterator<Item = (String, &TeacherConfig)> {
+        let common = self
+            .teacher
+            .iter()
+            .map(|teacher| ("teacher".to_owned(), teacher));
+        common.chain(self.arms.0.iter().filter_map(|(name, arm)| {
+            let teacher = arm.teacher.as_ref()?;
+            Some((format!("arms.{name}.teacher"), teacher))
+        }))
     }
 
     fn check_seeds(&self) -> Result<(), ExperimentError> {

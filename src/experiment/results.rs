@@ -66,6 +66,9 @@ pub struct ArmResults {
     /// Seconds that labelling took: at `teacher.label_tokens_per_s`, or where that is not given at the
     /// pace of the teacher's own training; null where neither is known.
     pub label_seconds: Option<f64>,
+    /// What the teacher of its labels cost before any label; null where that is the results' `teacher`.
+    #[serde(default)]
+    pub teacher: Option<TeacherCost>,
     /// One a seed that is done, or under way.
     pub runs: Vec<RunResults>,
 }

@@ -171,10 +171,15 @@ impl ArmReach {
 }
 
 impl Results {
+    /// What the teacher of an arm's labels cost before any label.
+    pub fn teacher_of<'a>(&'a self, arm: &'a ArmResults) -> Option<&'a TeacherCost> {
+        arm.teacher.as_ref().or(self.teacher.as_ref())
+    }
+
     /// Floating point operations of whole runs, with the labels and scores that they needed, and the training of
     /// the teacher where they needed any. `None` where that is not known.
     pub fn all_flops(&self, arm: &ArmResults) -> Option<OverSeeds> {
-        let teacher = self.teacher.as_ref();
+        let teacher = self.teacher_of(arm);
         self.over_seeds(arm, 1.0, |_, branch| {
             Budget::FlopsWithTeacher.of(branch, arm, teacher)
         })
@@ -273,9 +278,9 @@ impl Results {
             let baseline = self.arm(&self.baseline)?;
             let whole = self.baseline_run(run.seed)?.at(1.0)?;
             run.at(1.0)?;
-            let unit = budget.of(whole, baseline, self.teacher.as_ref())?;
+            let unit = budget.of(whole, baseline, self.teacher_of(baseline))?;
             let point = |branch: &BranchResults| {
-                let taken = budget.of(branch, arm, self.teacher.as_ref())?;
+                let taken = budget.of(branch, arm, self.teacher_of(arm))?;
                 Some((taken / unit, branch.scores.first()?.nll))
             };
             let points: Vec<_> = run.branches.iter().map(point).collect::<Option<_>>()?;

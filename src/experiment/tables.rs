@@ -276,7 +276,6 @@ fn calibration(results: &Results) -> ResultTable {
 }
 
 fn costs(results: &Results) -> ResultTable {
-    let teacher = results.teacher.as_ref();
     let columns = [
         "labelled or scored tokens",
         "label bytes per token",
@@ -290,7 +289,7 @@ fn costs(results: &Results) -> ResultTable {
     table(
         results,
         "Costs of a whole run".to_owned(),
-        "FLOPs: 6 per parameter and token for training, 2 for labelling. Labels are made once for all seeds, and the teacher is trained once. Labelling seconds assume teacher.label_tokens_per_s, or else are estimated from the recorded speed of the teacher's training (labelling takes a third of the FLOPs). Training seconds depend on what else ran on the machine.",
+        "FLOPs: 6 per parameter and token for training, 2 for labelling. Labels are made once for all seeds, and a teacher is trained once. Labelling seconds assume teacher.label_tokens_per_s, or else are estimated from the recorded speed of the teacher's training (labelling takes a third of the FLOPs). Training seconds depend on what else ran on the machine.",
         columns.map(str::to_owned).to_vec(),
         |arm| {
             let optional =
@@ -309,9 +308,9 @@ fn costs(results: &Results) -> ResultTable {
                 optional(arm.label_bytes_per_token.map(|bytes| format!("{bytes:.1}"))),
                 optional(Some(arm.label_flops).filter(|f| f.is_finite()).map(flops)),
                 optional(arm.label_seconds.map(|seconds| format!("{seconds:.0}"))),
-                match (needs_teacher, teacher) {
-                    (false, _) => TableCell::text("0"),
-                    (true, teacher) => optional(teacher.map(|teacher| flops(teacher.flops))),
+                match needs_teacher {
+                    false => TableCell::text("0"),
+                    true => optional(results.teacher_of(arm).map(|teacher| flops(teacher.flops))),
                 },
                 of_whole(|branch| branch.flops, flops),
                 of_whole(|branch| branch.seconds, |seconds| format!("{seconds:.0}")),

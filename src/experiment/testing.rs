@@ -46,6 +46,7 @@ pub(crate) fn arm(name: &str, runs: Vec<RunResults>) -> ArmResults {
         label_bytes_per_token: None,
         label_flops: 0.0,
         label_seconds: Some(0.0),
+        teacher: None,
         runs,
     }
 }
@@ -57,6 +58,7 @@ pub(crate) fn labelled_arm(name: &str, runs: Vec<RunResults>) -> ArmResults {
         label_bytes_per_token: Some(150.0),
         label_flops: 5e9,
         label_seconds: Some(10.0),
+        teacher: None,
         ..arm(name, runs)
     }
 }

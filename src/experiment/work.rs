@@ -74,7 +74,7 @@ impl Experiment {
             .iter()
             .map(open)
             .collect::<Result<Vec<_>, _>>()?;
-        if let Some(teacher) = &config.teacher {
+        for (_, teacher) in config.teachers() {
             TeacherCost::read(teacher)?;
         }
         let cells = cells(&config, &arms, filter)?;

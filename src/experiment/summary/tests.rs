@@ -98,6 +98,24 @@ fn the_cost_of_the_teacher_counts_where_it_is_asked_for_and_needed() {
 }
 
 #[test]
+fn an_arm_with_a_teacher_of_its_own_pays_for_that_one() {
+    let runs = || vec![run(0, &[(5, 4.5), (10, 3.5)])];
+    let mut results = results(vec![baseline(), labelled_arm("salt", runs())]);
+    let common = results.teacher.clone().unwrap();
+    let reach = |results: &Results| {
+        let reach = results.reach(&results.arms[1], Budget::FlopsWithTeacher);
+        reach.unwrap().spread().unwrap().mean
+    };
+    let paid = reach(&results);
+    results.arms[1].teacher = Some(TeacherCost {
+        flops: 3.0 * common.flops,
+        ..common
+    });
+    // A tenth for the common one's training.
+    close(reach(&results) - paid, 0.2);
+}
+
+#[test]
 fn a_model_is_charged_the_labels_that_its_steps_read() {
     let mut salt = labelled_arm("salt", vec![run(0, &[(5, 4.5), (10, 3.5)])]);
     let branches = &mut salt.runs[0].branches;

@@ -63,7 +63,7 @@ fn operations_table(comparison: &Comparison<'_>) -> String {
             .iter()
             .filter_map(|run| Some(run.at(1.0)?.flops));
         let needs_teacher = arm.data.n_labelled_tokens > 0;
-        let teacher = results.teacher.as_ref().filter(|_| needs_teacher);
+        let teacher = results.teacher_of(arm.data).filter(|_| needs_teacher);
         let labels = Some(arm.data.label_flops).filter(|flops| *flops > 0.0 && needs_teacher);
         let times = all
             .zip(base.as_ref())
@@ -80,7 +80,7 @@ fn operations_table(comparison: &Comparison<'_>) -> String {
     let rows: Vec<Vec<String>> = comparison.arms.iter().map(row).collect();
     table(
         "Floating point operations of a whole run with everything counted: 6 a parameter and token of training, 2 of labels and \
-         scores. The teacher is trained, and labels are made, once for all runs; here each arm pays for them alone, and of the \
+         scores. A teacher is trained, and labels are made, once for all runs; here each arm pays for them alone, and of the \
          labels for those that its steps read.",
         &cells([
             "Arm",

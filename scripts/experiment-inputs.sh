@@ -1,0 +1,48 @@
+# The inputs of an experiment: programs on PATH, a tokenizer, and three texts as tokens. Read by experiment.sh and overtaken.sh, which
+# have set root, output, train, valid, other and tokenizer; it ends in the directory output.
+
+PATH=$root/target/release:$PATH
+if [ ! -x "$root/target/release/saltworks-train" ]; then
+    (cd "$root" && cargo build --locked --release --bins)
+fi
+[ -d "$root/.venv" ] || sh "$root/scripts/setup.sh"
+. "$root/.venv/bin/activate"
+
+# made NAME COMMAND...: runs the command unless NAME is there.
+made() {
+    name=$1
+    shift
+    [ -e "$name" ] || "$@"
+}
+tokens() { made "$2/corpus.json" saltworks tokenize --input "$1" --tokenizer tokenizer.json --output "$2"; }
+documents() {
+    python - "$train" "$valid" <<'PYTHON'
+import random
+import sys
+import pyarrow
+
+def read(path):
+    with pyarrow.input_stream(path) as file:
+        return [line + b"\n" for line in file.read().split(b"\n") if line]
+
+train, valid = map(read, sys.argv[1:])
+random.Random(0).shuffle(train)
+for name, part in [("valid", valid[::2]), ("reported", valid[1::2]), ("train", train)]:
+    with open(f"{name}.jsonl", "wb") as file:
+        file.writelines(part)
+PYTHON
+}
+
+mkdir -p "$output"
+cd "$output"
+
+if [ -n "$tokenizer" ]; then
+    made tokenizer.json cp "$tokenizer" tokenizer.json
+else
+    made tokenizer.json saltworks tokenizer train --input "$train" --vocab-size 8192 --output tokenizer.json
+fi
+made train.jsonl documents
+tokens train.jsonl train
+tokens valid.jsonl valid
+tokens reported.jsonl reported
+tokens "$other" other

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Does the help of a small model pay that ends up worse than its student? The experiment of docs/experiments.md, from text to
+# tables. Stopped, it resumes by the same command.
+#
+#     scripts/overtaken.sh OUTPUT TRAIN VALID OTHER [--only ARM,...] [--seeds SEED,...]
+#
+# TRAIN, VALID and OTHER are as for scripts/experiment.sh, and shuffled and halved as there (with seed 0). TEACHERS="half fifth tenth" (the
+# default) says which models of examples/overtaken/ are trained and label. OUTPUT/students/results.md has the tables.
+set -eu
+
+if [ $# -lt 4 ]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+output=$1 train=$(realpath "$2") valid=$(realpath "$3") other=$(realpath "$4")
+shift 4
+tokenizer=${TOKENIZER:+$(realpath "$TOKENIZER")}
+. "$root/scripts/experiment-inputs.sh"
+
+for teacher in ${TEACHERS:-half fifth tenth}; do
+    made "$teacher.toml" cp "$root/examples/overtaken/$teacher.toml" .
+    saltworks-train run --config "$teacher.toml" --resume
+    saltworks label --teacher "$teacher/final/model.onnx" --tokens train --seq-len 256 --top-k 64 --samples 50 \
+        --max-sequences 19200 --output "labels-$teacher"
+done
+
+made experiment.toml cp "$root/examples/overtaken/experiment.toml" .
+saltworks-train compare --config experiment.toml "$@"
