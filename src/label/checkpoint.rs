@@ -166,6 +166,10 @@ fn graph(config: &LabelConfig, dialect: Dialect) -> Result<TeacherModel, LabelEr
 fn cache_dir(config: &LabelConfig) -> PathBuf {
     let given = config.options.teacher_cache.clone();
     given.unwrap_or_else(|| {
+        // A graph is a file that is mapped.
+        if storage::is_url(&config.output) {
+            return storage::cache_dir().join(CACHE);
+        }
         // Resolved: the directory above `.` is not in its name.
         let output = resolved_path(&config.output);
         output.parent().unwrap_or(&output).join(CACHE)

@@ -132,7 +132,7 @@ impl Job<'_> {
     }
 
     fn sorter(&self) -> Sorter {
-        Sorter::new(dir_of(self.output), self.run_rows)
+        Sorter::new(&scratch_beside(self.output), self.run_rows)
     }
 
     fn read(&self, on_row_group: &mut dyn FnMut(u64)) -> Result<Read, SelectError> {

@@ -36,7 +36,7 @@ pub(super) use client::install;
 #[cfg(feature = "object-stores")]
 pub use options::set_options;
 #[cfg(feature = "object-stores")]
-pub(super) use read::{find, for_each_block, get, is_prefix, list, list_all, open};
+pub(super) use read::{find, for_each_block, get, get_up_to, is_prefix, list, list_all, open};
 #[cfg(feature = "object-stores")]
 pub use stop::stop_uploads;
 pub(super) use url::ObjectUrl;

@@ -62,17 +62,28 @@ fn object(url: &ObjectUrl, meta: &ObjectMeta) -> Object {
 
 /// The whole object at `url`.
 pub(in crate::storage) fn get(url: &ObjectUrl) -> Result<Vec<u8>, StorageError> {
+    Ok(get_up_to(url, u64::MAX)?.unwrap_or_default())
+}
+
+/// The whole object at `url`, unless it has more than `n_most` bytes.
+pub(in crate::storage) fn get_up_to(
+    url: &ObjectUrl,
+    n_most: u64,
+) -> Result<Option<Vec<u8>>, StorageError> {
     let client = Client::of(url)?;
     let (meta, whole) = client.run("read", first_block(&client))?;
+    if meta.size > n_most {
+        return Ok(None);
+    }
     if let Some(whole) = whole {
-        return Ok(whole.into());
+        return Ok(Some(whole.into()));
     }
     let mut bytes = Vec::new();
     object(url, &meta).for_each_block(|block| {
         bytes.extend_from_slice(block);
         Ok(())
     })?;
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 /// What is known of an object, and its bytes where they are few.
