@@ -8,7 +8,7 @@ use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{Dialect, GRAPH_VERSION, GraphOptions, WeightFormat};
 use crate::pretrained::Checkpoint;
 use crate::shards::PlanCheckpoint;
-use crate::storage::resolved_path;
+use crate::storage::{self, resolved_path};
 use crate::teacher::{DeviceChoice, device_of};
 use std::path::PathBuf;
 
