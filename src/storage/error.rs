@@ -1,5 +1,7 @@
 //! What can go wrong with a file; always with its path.
 
+use super::place::{PlaceError, is_url};
+use super::store_fault::StoreFault;
 use crate::error::{Classified, Kind};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +11,8 @@ use std::path::{Path, PathBuf};
 pub enum StorageError {
     /// The filesystem or the quota is full.
     #[error(
-        "no space left for {}: free some space or choose another output directory, then run the same command again (finished files stay)",
-        path.display()
+        "no space left for {}{}: free some space or choose another {} directory, then run the same command again (finished files stay)",
+        path.display(), on_scratch(path), if is_url(path) { "scratch" } else { "output" }
     )]
     NoSpace {
         /// The file that was being written.
@@ -20,7 +22,7 @@ pub enum StorageError {
         source: io::Error,
     },
     /// The same, for callers that say how to resume.
-    #[error("no space left for {}: free some space", path.display())]
+    #[error("no space left for {}{}: free some space", path.display(), on_scratch(path))]
     Full {
         /// The file that was being written.
         path: PathBuf,
@@ -54,6 +56,22 @@ pub enum StorageError {
         /// The path as given.
         path: PathBuf,
     },
+    /// An object store that cannot be used, or could not just now.
+    #[error("cannot {action} {}: {fault}", url.display())]
+    Store {
+        /// What was being done.
+        action: &'static str,
+        /// The object, or the prefix.
+        url: PathBuf,
+        /// What is wrong, and what to do.
+        fault: StoreFault,
+        /// What the store said.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// A place that is neither a local path nor a URL of a known store.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
 }
 
 impl StorageError {
@@ -89,7 +107,10 @@ impl StorageError {
                 let is_of_path = matches!(source.kind(), NotFound | NotADirectory | IsADirectory);
                 source.raw_os_error().is_some() && !is_of_path
             }
-            StorageError::NoSpace { .. } | StorageError::Full { .. } => true,
+            StorageError::NoSpace { .. }
+            | StorageError::Full { .. }
+            | StorageError::Store { .. }
+            | StorageError::Place(_) => true,
             StorageError::NoDirectory { .. } | StorageError::NotAFileName { .. } => false,
         }
     }
@@ -114,9 +135,23 @@ impl Classified for StorageError {
                 _ => Kind::Failed,
             },
             StorageError::NoSpace { .. } | StorageError::Full { .. } => Kind::Failed,
+            StorageError::Store { fault, .. } => fault.kind(),
+            StorageError::Place(error) => error.kind(),
             StorageError::NoDirectory { .. } | StorageError::NotAFileName { .. } => Kind::Usage,
         }
     }
+}
+
+/// Whose disk is full where the file goes to a store.
+fn on_scratch(path: &Path) -> String {
+    if !is_url(path) {
+        return String::new();
+    }
+    let scratch = std::env::temp_dir();
+    format!(
+        " in {}, where it is made before it is put there (TMPDIR is another place)",
+        scratch.display()
+    )
 }
 
 /// What to do about an error that says nothing of the file itself.

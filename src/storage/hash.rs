@@ -1,5 +1,7 @@
 //! BLAKE3 of whole files, and of samples of them.
 
+use super::location::{Location, locate};
+use super::object::{self, ObjectUrl};
 use super::{StorageError, fault};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -29,24 +31,36 @@ pub struct FileHash {
 /// # Errors
 /// [`StorageError::Io`] with the path.
 pub fn hash_file(path: &Path) -> Result<FileHash, StorageError> {
-    let io = |source| StorageError::io("read", path, source);
-    fault::check_read().map_err(io)?;
-    let mut file = File::open(path).map_err(io)?;
-    let bytes = file.metadata().map_err(io)?.len();
     let mut hasher = blake3::Hasher::new();
-    let mut block = vec![0; HASHED_BLOCK_BYTES.min(bytes.max(1)) as usize];
-    loop {
-        fault::check_read().map_err(io)?;
-        let n = read_block(&mut file, &mut block).map_err(io)?;
-        hasher.update_rayon(&block[..n]);
-        if n < block.len() {
-            break;
+    match locate(path)? {
+        Location::Local(local) => hash_local(path, local, &mut hasher)?,
+        Location::Object(url) => {
+            object::for_each_block(&url, |block| {
+                hasher.update_rayon(block);
+                Ok(())
+            })?;
         }
     }
     Ok(FileHash {
         bytes: hasher.count(),
         blake3: hasher.finalize().to_hex().to_string(),
     })
+}
+
+fn hash_local(path: &Path, local: &Path, hasher: &mut blake3::Hasher) -> Result<(), StorageError> {
+    let io = |source| StorageError::io("read", path, source);
+    fault::check_read().map_err(io)?;
+    let mut file = File::open(local).map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
+    let mut block = vec![0; HASHED_BLOCK_BYTES.min(bytes.max(1)) as usize];
+    loop {
+        fault::check_read().map_err(io)?;
+        let n = read_block(&mut file, &mut block).map_err(io)?;
+        hasher.update_rayon(&block[..n]);
+        if n < block.len() {
+            return Ok(());
+        }
+    }
 }
 
 /// As much of `block` as the file has.
@@ -81,10 +95,33 @@ pub fn fingerprint_of<'a>(hashes: impl Iterator<Item = &'a str>) -> String {
 /// # Errors
 /// [`StorageError::Io`] with the path.
 pub fn sampled_blake3(path: &Path) -> Result<String, StorageError> {
-    let io = |source| StorageError::io("read", path, source);
-    let file = File::open(path).map_err(io)?;
-    let bytes = file.metadata().map_err(io)?.len();
     let mut hasher = blake3::Hasher::new();
+    match locate(path)? {
+        Location::Local(local) => sample_local(path, local, &mut hasher)?,
+        Location::Object(url) => sample_object(&url, &mut hasher)?,
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn sample_object(url: &ObjectUrl, hasher: &mut blake3::Hasher) -> Result<(), StorageError> {
+    let object = object::open(url)?;
+    hasher.update(&object.n_bytes.to_le_bytes());
+    let starts = sampled_offsets(object.n_bytes).into_iter();
+    let ends = starts.map(|start| start..(start + SAMPLED_BLOCK_BYTES).min(object.n_bytes));
+    for block in object.read_ranges(&ends.collect::<Vec<_>>())? {
+        hasher.update(&block);
+    }
+    Ok(())
+}
+
+fn sample_local(
+    path: &Path,
+    local: &Path,
+    hasher: &mut blake3::Hasher,
+) -> Result<(), StorageError> {
+    let io = |source| StorageError::io("read", path, source);
+    let file = File::open(local).map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
     hasher.update(&bytes.to_le_bytes());
     let mut block = vec![0; SAMPLED_BLOCK_BYTES.min(bytes) as usize];
     for offset in sampled_offsets(bytes) {
@@ -92,7 +129,7 @@ pub fn sampled_blake3(path: &Path) -> Result<String, StorageError> {
         file.read_exact_at(&mut block[..len], offset).map_err(io)?;
         hasher.update(&block[..len]);
     }
-    Ok(hasher.finalize().to_hex().to_string())
+    Ok(())
 }
 
 /// Offsets of the sampled blocks; small files are covered whole.

@@ -1,4 +1,10 @@
-//! Where bytes live: atomic publication, temporaries, hashing. A local directory now.
+//! Where bytes live: atomic publication, temporaries, hashing. A local directory, or a prefix in an object store.
+//!
+//! Paths are paths everywhere else. Here alone one may turn out to be a URL (`location`), and `object` then does by
+//! requests what is done to a local file otherwise. So a label set at `s3://bucket/run/labels` is written, listed
+//! and read by the code that does so in a directory.
+//!
+//! ## On this machine
 //!
 //! A file appears under its final name whole or not at all. It is written beside that name, in a
 //! temporary `.NAME.<host>.<pid>.<nonce>`, hashed as it passes, fsynced, and then published by a
@@ -11,35 +17,62 @@
 //! killed run left from one that another process is writing. Whoever begins a file sweeps what
 //! killed writers of that very name left.
 //!
+//! ## In a store
+//!
+//! A file is made whole on local scratch, hashed as it passes, and put when it is published: a small one by a put
+//! that the store refuses where the name is taken, a large one by parts. There are no temporaries, locks or fsyncs:
+//! an object is there whole or not at all. What a killed writer sent of a large one is no object; the bucket's own
+//! rule for unfinished uploads removes it.
+//!
 //! Invariant: nothing half-written stays under a final name while its writer is alive.
 
+mod copies;
+mod entry;
 mod error;
 mod fault;
+mod files;
 mod hash;
 mod json;
+mod location;
 mod lock;
 mod names;
+mod object;
 mod partial;
 mod place;
 mod publish;
+mod published;
 mod source;
 mod space;
+mod store_fault;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod window;
 
+pub use copies::{cache_dir, local_copy, local_copy_of};
+pub use entry::{Entry, Metadata};
 pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
+pub use files::{
+    Identity, check_writable, for_each_block, identity, is_dir, is_file, is_there, list, list_all,
+    make_dirs, metadata, metadata_if_there, read, read_if_there, read_many, read_to_string,
+    read_up_to, remove_file, remove_if_still, remove_tree, scratch_beside,
+};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
 pub use names::check_file_name;
+#[cfg(all(test, feature = "object-stores"))]
+pub(crate) use object::{Fault, install_faulty, install_sound, install_store};
+pub use object::{set_options, stop_uploads};
 pub use partial::{Partial, Sealed, create_if_absent, replace};
-pub use place::{PlaceError, check_apart, check_place, resolved_path};
-pub use publish::{
-    Publish, is_there, publish_dir, remove_file, remove_tree, rename_dir, replace_dir,
+pub use place::{
+    PlaceError, check_apart, check_local_place, check_place, is_url, plain_place, resolved_path,
 };
+pub use publish::{publish_dir, rename_dir, replace_dir};
+pub use published::Publish;
 pub use source::{DecodeError, Source, SourceReader};
 pub use space::free_bytes;
+pub use store_fault::StoreFault;
 pub use sweep::{Abandoned, remove_abandoned, sweep_abandoned, sweep_abandoned_where};

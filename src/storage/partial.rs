@@ -1,9 +1,14 @@
 //! A file in the making: its temporary, the lock on it, and its running hash.
 
+use super::files::is_there;
+use super::location::{Location, locate};
 use super::names::{is_still_at, split_final, temp_name};
-use super::publish::{Publish, is_there, publish_link, sync_dir};
+use super::object::{self, ObjectUrl};
+use super::publish::{publish_link, sync_dir};
+use super::published::Publish;
 use super::sweep::sweep_abandoned;
 use super::{FileHash, StorageError, fault};
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,14 +16,25 @@ use std::path::{Path, PathBuf};
 /// Tries to make a locked temporary before giving up; each retry needs a sweeper in a window of
 /// microseconds.
 const CREATE_TRIES: u32 = 16;
-/// A temporary `.NAME.<host>.<pid>.<nonce>` beside its final name; removed on drop.
+
+/// A temporary `.NAME.<host>.<pid>.<nonce>` beside its final name; removed on drop. What goes to a store is made
+/// on local scratch ([`std::env::temp_dir`]), under a name that has a hash of its URL.
 #[derive(Debug)]
 pub struct Partial {
     // Declared first: the name must go while the lock, which closing the file drops, is still held.
     temp: TempPath,
     file: File,
-    final_path: PathBuf,
+    place: FinalPlace,
     hasher: blake3::Hasher,
+}
+
+/// Where a file goes once it is whole.
+#[derive(Debug)]
+struct FinalPlace {
+    /// As it was given, for messages.
+    path: PathBuf,
+    /// The object, if it goes to a store.
+    url: Option<ObjectUrl>,
 }
 
 impl Partial {
@@ -28,11 +44,35 @@ impl Partial {
     /// # Errors
     /// [`StorageError`] with the path.
     pub fn create(final_path: &Path) -> Result<Self, StorageError> {
+        match locate(final_path)? {
+            Location::Local(local) => Self::beside(local),
+            Location::Object(url) => Self::on_scratch(final_path, url),
+        }
+    }
+
+    fn beside(final_path: &Path) -> Result<Self, StorageError> {
         let (dir, name) = split_final(final_path)?;
         if !is_there(dir)? {
             let path = final_path.to_path_buf();
             return Err(StorageError::NoDirectory { path });
         }
+        let path = final_path.to_path_buf();
+        Self::create_in(dir, name, FinalPlace { path, url: None })
+    }
+
+    fn on_scratch(final_path: &Path, url: ObjectUrl) -> Result<Self, StorageError> {
+        let (_, name) = split_final(final_path)?;
+        let hash = blake3::hash(url.to_string().as_bytes()).to_hex();
+        let mut temp = OsString::from(format!("saltworks-{}-", &hash[..16]));
+        temp.push(name);
+        let place = FinalPlace {
+            path: final_path.to_path_buf(),
+            url: Some(url),
+        };
+        Self::create_in(&std::env::temp_dir(), &temp, place)
+    }
+
+    fn create_in(dir: &Path, name: &OsStr, place: FinalPlace) -> Result<Self, StorageError> {
         // Best effort: what cannot be removed is litter, and no reason not to write.
         let _ = sweep_abandoned(dir, name);
         for _ in 0..CREATE_TRIES {
@@ -41,13 +81,13 @@ impl Partial {
                 return Ok(Partial {
                     temp: TempPath(path),
                     file,
-                    final_path: final_path.to_path_buf(),
+                    place,
                     hasher: blake3::Hasher::new(),
                 });
             }
         }
         let source = io::Error::other("its temporary is removed again and again");
-        Err(StorageError::io("create", final_path, source))
+        Err(StorageError::io("create", &place.path, source))
     }
 
     /// Ends the writing: everything is on the disk, under the temporary name.
@@ -57,7 +97,7 @@ impl Partial {
     pub fn seal(self) -> Result<Sealed, StorageError> {
         fault::check()
             .and_then(|()| self.file.sync_all())
-            .map_err(|source| StorageError::io("fsync", &self.final_path, source))?;
+            .map_err(|source| StorageError::io("fsync", &self.place.path, source))?;
         Ok(Sealed {
             hash: FileHash {
                 bytes: self.hasher.count(),
@@ -65,7 +105,7 @@ impl Partial {
             },
             temp: self.temp,
             _lock: self.file,
-            final_path: self.final_path,
+            place: self.place,
         })
     }
 }
@@ -91,7 +131,7 @@ pub struct Sealed {
     temp: TempPath,
     // Open, and so locked: no sweeper takes the temporary for an abandoned one.
     _lock: File,
-    final_path: PathBuf,
+    place: FinalPlace,
 }
 
 impl Sealed {
@@ -100,12 +140,16 @@ impl Sealed {
         &self.temp.0
     }
 
-    /// Gives the file its final name, unless that name is taken.
+    /// Gives the file its final name, unless that name is taken. Into a store a large file goes by parts, and
+    /// of two writers at once the last wins: there it is for files whose bytes follow from their name.
     ///
     /// # Errors
     /// [`StorageError`] with the path; the final name then does not hold this file.
     pub fn publish(self) -> Result<Publish, StorageError> {
-        publish_link(&self.temp.0, &self.final_path)
+        match &self.place.url {
+            Some(url) => object::upload_new(url, &self.temp.0, self.hash.bytes),
+            None => publish_link(&self.temp.0, &self.place.path),
+        }
     }
 
     /// Gives the file its final name, instead of whatever has it.
@@ -113,10 +157,14 @@ impl Sealed {
     /// # Errors
     /// [`StorageError`] with the path.
     pub fn replace(self) -> Result<(), StorageError> {
-        let (dir, _) = split_final(&self.final_path)?;
+        let path = &self.place.path;
+        if let Some(url) = &self.place.url {
+            return object::upload(url, &self.temp.0, self.hash.bytes);
+        }
+        let (dir, _) = split_final(path)?;
         fault::check()
-            .and_then(|()| std::fs::rename(&self.temp.0, &self.final_path))
-            .map_err(|source| StorageError::io("rename into place", &self.final_path, source))?;
+            .and_then(|()| std::fs::rename(&self.temp.0, path))
+            .map_err(|source| StorageError::io("rename into place", path, source))?;
         sync_dir(dir)
     }
 }
@@ -154,6 +202,9 @@ fn create_locked(path: &Path) -> Result<Option<File>, StorageError> {
 /// # Errors
 /// [`StorageError`] with the path; nothing half-written stays.
 pub fn create_if_absent(path: &Path, bytes: &[u8]) -> Result<Publish, StorageError> {
+    if let Some(url) = object_url(path)? {
+        return object::create(&url, bytes.to_vec().into());
+    }
     written(path, bytes)?.seal()?.publish()
 }
 
@@ -163,7 +214,19 @@ pub fn create_if_absent(path: &Path, bytes: &[u8]) -> Result<Publish, StorageErr
 /// # Errors
 /// [`StorageError`] with the path; the old file stays.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    if let Some(url) = object_url(path)? {
+        return object::overwrite(&url, bytes.to_vec().into());
+    }
     written(path, bytes)?.seal()?.replace()
+}
+
+/// The object that `path` names, where it is in a store.
+fn object_url(path: &Path) -> Result<Option<ObjectUrl>, StorageError> {
+    split_final(path)?;
+    Ok(match locate(path)? {
+        Location::Object(url) => Some(url),
+        Location::Local(_) => None,
+    })
 }
 
 fn written(path: &Path, bytes: &[u8]) -> Result<Partial, StorageError> {

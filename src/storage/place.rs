@@ -1,9 +1,13 @@
-//! Paths as typed: places that are no local files, refused before a directory of that name is made.
+//! Paths as typed: what is neither a local path nor a URL of a known store is refused before a directory of
+//! that name is made.
 
 use crate::error::{Classified, Kind};
 use std::path::{Path, PathBuf};
 
-/// A path that names no local file.
+/// Schemes of the object stores, in small letters. `s3a`, `abfs` and `abfss` are what Hadoop calls them.
+pub(super) const STORE_SCHEMES: [&str; 7] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss"];
+
+/// A path that is no place for files.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, got {got}: {remedy}")]
 pub struct PlaceError {
@@ -21,16 +25,61 @@ impl Classified for PlaceError {
     }
 }
 
-/// Whether `path` can be a local one.
+/// Whether `path` can be a local one, or is the URL of an object in a known store (`s3://`, `gs://`, `az://`
+/// and what else they are called) or of a local file (`file:///`).
 ///
 /// # Errors
-/// An empty path, a URL of any scheme, a `~` or a variable that no shell has expanded. A file that is
+/// An empty path, a URL of another scheme, a `~` or a variable that no shell has expanded. A file that is
 /// really called so is reached by `./` before its name.
 pub fn check_place(path: &Path) -> Result<(), PlaceError> {
+    if is_url(path) || file_url_path(path).is_some() {
+        return Ok(());
+    }
+    check(
+        path,
+        "a local path, or a URL of s3://, gs://, az:// or file:///",
+    )
+}
+
+/// As [`check_place`], for what is read and written on this machine only: every store is refused.
+///
+/// # Errors
+/// As [`check_place`]; a URL of a store.
+pub fn check_local_place(path: &Path) -> Result<(), PlaceError> {
+    if file_url_path(path).is_some() {
+        return Ok(());
+    }
+    check(path, "a local path")
+}
+
+/// Whether `path` is a URL of a known object store.
+pub fn is_url(path: &Path) -> bool {
+    let text = path.to_str().and_then(split_scheme);
+    text.is_some_and(|(scheme, _)| is_store_scheme(scheme))
+}
+
+fn is_store_scheme(scheme: &str) -> bool {
+    STORE_SCHEMES.contains(&scheme.to_ascii_lowercase().as_str())
+}
+
+/// The plain path of a `file:///` URL; any other path as it is.
+pub fn plain_place(path: PathBuf) -> PathBuf {
+    file_url_path(&path).map(Path::to_path_buf).unwrap_or(path)
+}
+
+/// The path in `file:///path` or `file://localhost/path`.
+pub(super) fn file_url_path(path: &Path) -> Option<&Path> {
+    let (scheme, rest) = path.to_str().and_then(split_scheme)?;
+    let rest = rest.strip_prefix("localhost").unwrap_or(rest);
+    let is_file = scheme.eq_ignore_ascii_case("file") && rest.starts_with('/');
+    is_file.then(|| Path::new(rest))
+}
+
+fn check(path: &Path, expected: &'static str) -> Result<(), PlaceError> {
     let text = path.to_string_lossy();
     match place_remedy(&text) {
         Some(remedy) => Err(PlaceError {
-            expected: "a local path",
+            expected,
             got: if text.is_empty() {
                 "an empty one".to_owned()
             } else {
@@ -57,8 +106,11 @@ pub fn check_apart(output: &Path, input: &Path) -> Result<(), PlaceError> {
     })
 }
 
-/// `path` without links and dots, as far as it is there.
+/// `path` without links and dots, as far as it is there; a URL of a store as it is.
 pub fn resolved_path(path: &Path) -> PathBuf {
+    if is_url(path) {
+        return path.to_owned();
+    }
     let path = if path.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -88,7 +140,7 @@ fn place_remedy(text: &str) -> Option<String> {
 }
 
 /// `scheme://rest`.
-fn split_scheme(text: &str) -> Option<(&str, &str)> {
+pub(super) fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme
@@ -99,15 +151,28 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 
 fn scheme_remedy(scheme: &str, rest: &str) -> String {
     match scheme.to_ascii_lowercase().as_str() {
-        "file" => format!(
-            "give the plain path, {}",
-            rest.strip_prefix("localhost").unwrap_or(rest)
-        ),
+        "file" => format!("give the plain path, or file:/// before a path from the root (got `{rest}`)"),
         "hf" => "download it first, for example with `hf download`, and give the directory".to_owned(),
         "http" | "https" | "ftp" => "download it first, and give the file".to_owned(),
-        _ => "object stores and remote machines are not supported; mount it as a directory (for example with `rclone mount`) or copy it, and give that path"
-            .to_owned(),
+        store if STORE_SCHEMES.contains(&store) => {
+            "this one is read and written on this machine only; mount the store as a directory (for example with `rclone mount`), or copy from it, and give that path".to_owned()
+        }
+        other => match STORE_SCHEMES.iter().find(|known| is_slip(other, known)) {
+            Some(known) => format!("did you mean {known}://?"),
+            None => "that scheme is not known; mount it as a directory (for example with `rclone mount`) or copy it, and give that path".to_owned(),
+        },
     }
+}
+
+/// Whether `typed` is `known` but for one letter that is another, is left out or is too many.
+fn is_slip(typed: &str, known: &str) -> bool {
+    let (typed, known) = (typed.as_bytes(), known.as_bytes());
+    let n_same = typed.iter().zip(known).take_while(|(a, b)| a == b).count();
+    let (typed, known) = (&typed[n_same..], &known[n_same..]);
+    let rest = |bytes: &[u8]| bytes.get(1..).map(<[u8]>::to_vec);
+    let is_longer = rest(typed).is_some_and(|typed| typed == known);
+    let is_shorter = rest(known).is_some_and(|known| known == typed);
+    n_same > 0 && (is_longer || is_shorter || rest(typed).is_some() && rest(typed) == rest(known))
 }
 
 /// `~/x` in quotes, in a file, or behind `--flag=`, where no shell expands it.
@@ -144,17 +209,63 @@ mod tests {
     }
 
     #[test]
-    fn every_scheme_is_refused_with_what_to_do() {
-        let schemes = "s3 s3a gs gcs az abfs abfss wasbs hdfs oci r2 minio ssh sftp memory S3";
-        for scheme in schemes.split(' ') {
-            let message = refused(&format!("{scheme}://bucket/labels"));
+    fn urls_of_stores_pass_where_they_may_and_are_refused_where_not() {
+        for scheme in "s3 s3a gs az azure abfs abfss S3".split(' ') {
+            let url = format!("{scheme}://bucket/labels");
+            let url = Path::new(&url);
+            assert_eq!(check_place(url), Ok(()), "{scheme}");
+            assert!(is_url(url));
+            let message = check_local_place(url).unwrap_err().to_string();
+            assert!(message.contains("expected a local path, got"), "{message}");
             assert!(message.contains("mount"), "{message}");
+        }
+    }
+
+    #[test]
+    fn every_other_scheme_is_refused_with_what_to_do() {
+        for scheme in "gcs wasbs hdfs oci r2 minio ssh sftp memory".split(' ') {
+            let message = refused(&format!("{scheme}://bucket/labels"));
             assert!(message.contains("://bucket/labels"), "{message}");
+            assert!(message.contains("s3://, gs://, az://"), "{message}");
         }
         assert!(refused("hf://datasets/a/b").contains("hf download"));
         assert!(refused("https://a.b/c.parquet").contains("download it first"));
-        assert!(refused("file:///data/x").contains("plain path, /data/x"));
-        assert!(refused("file://localhost/data/x").contains("plain path, /data/x"));
+        assert!(refused("file://data/x").contains("plain path"));
+    }
+
+    #[test]
+    fn a_slip_of_one_letter_is_named() {
+        for (typed, meant) in [
+            ("s4", "s3"),
+            ("ss3", "s3"),
+            ("gss", "gs"),
+            ("gcs", "gs"),
+            ("abf", "abfs"),
+            ("azur", "azure"),
+        ] {
+            let message = refused(&format!("{typed}://bucket/x"));
+            assert!(
+                message.contains(&format!("did you mean {meant}://")),
+                "{message}"
+            );
+        }
+        assert!(!refused("hdfs://bucket/x").contains("did you mean"));
+    }
+
+    #[test]
+    fn a_file_url_is_its_path() {
+        for url in [
+            "file:///data/x",
+            "file://localhost/data/x",
+            "FILE:///data/x",
+        ] {
+            assert_eq!(check_place(Path::new(url)), Ok(()));
+            assert_eq!(check_local_place(Path::new(url)), Ok(()));
+            assert_eq!(plain_place(PathBuf::from(url)), Path::new("/data/x"));
+            assert!(!is_url(Path::new(url)));
+        }
+        let url = PathBuf::from("s3://bucket/x");
+        assert_eq!(plain_place(url.clone()), url);
     }
 
     #[test]

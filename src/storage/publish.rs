@@ -1,20 +1,13 @@
 //! From a temporary to a final name.
 
+use super::files::{is_there, remove_tree};
 use super::names::{is_still_at, split_final};
+use super::published::Publish;
 use super::{StorageError, fault};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-/// What a publication found under the final name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Publish {
-    /// Nothing: the name is now ours.
-    Created,
-    /// A file, which stays as it was; ours is gone.
-    AlreadyThere,
-}
 
 /// Gives a directory of finished, fsynced files its final name, which must be free, and makes both
 /// durable: readers see all of it or nothing.
@@ -59,50 +52,6 @@ pub fn replace_dir(part: &Path, place: &Path, old: &Path) -> Result<(), StorageE
         return Err(error);
     }
     remove_tree(old)
-}
-
-/// Removes a file; one that is not there is no error.
-///
-/// # Errors
-/// [`StorageError`] with the path.
-pub fn remove_file(path: &Path) -> Result<(), StorageError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StorageError::io("remove", path, error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Removes a directory with all that is in it; one that is not there is no error.
-///
-/// # Errors
-/// [`StorageError`] with the path.
-pub fn remove_tree(dir: &Path) -> Result<(), StorageError> {
-    match fault::check().and_then(|()| std::fs::remove_dir_all(dir)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StorageError::io("remove", dir, error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether something is at `path`: "no" only where the system says so.
-///
-/// # Errors
-/// [`StorageError`] where it cannot be told.
-pub fn is_there(path: &Path) -> Result<bool, StorageError> {
-    match std::fs::metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if is_absent(&error) => Ok(false),
-        Err(source) => Err(StorageError::io("look at", path, source)),
-    }
-}
-
-/// A path through a file leads to nothing either.
-fn is_absent(error: &io::Error) -> bool {
-    use io::ErrorKind::{NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// Links `temp` to `final_path`, or moves it there where there are no hard links.

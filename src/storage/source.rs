@@ -1,9 +1,15 @@
-//! Where Parquet bytes come from: a file, or memory; and a decoder that cannot hide a failed read.
+//! Where Parquet bytes come from: a file, an object, or memory; and a decoder that cannot hide a failed read.
 //!
 //! The decoder turns errors of the file system into text on their way up, after which a disk that did
 //! not answer looks like damage. A [`Source`] therefore keeps the error of a read that failed, and
 //! [`Source::decode`] gives that one.
+//!
+//! A request to a store takes as long as some 100 KiB on their way. So whoever knows what comes next says so
+//! ([`Source::fetch`]), and what lies close together comes in one request; other reads bring what follows them.
 
+use super::location::{Location, locate};
+use super::object::{self, Object};
+use super::window::Windows;
 use super::{StorageError, fault};
 use crate::error::guarded;
 use bytes::Bytes;
@@ -11,6 +17,7 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,12 +29,13 @@ pub struct Source {
     content: Content,
     path: PathBuf,
     /// The first read that the system refused.
-    failure: Arc<Mutex<Option<io::Error>>>,
+    failure: Arc<Mutex<Option<StorageError>>>,
 }
 
 #[derive(Debug, Clone)]
 enum Content {
     File { file: Arc<File>, len: u64 },
+    Object(Arc<Windows<Object>>),
     Memory(Bytes),
 }
 
@@ -49,8 +57,17 @@ impl Source {
     /// [`StorageError::Io`] with the path.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         let io = |source| StorageError::io("read", path, source);
+        let local = match locate(path)? {
+            Location::Local(local) => local,
+            Location::Object(url) => {
+                let object = object::open(&url)?;
+                let n_bytes = object.n_bytes;
+                let windows = Windows::of(object, n_bytes);
+                return Ok(Self::new(Content::Object(Arc::new(windows)), path));
+            }
+        };
         fault::check_read().map_err(io)?;
-        let file = File::open(path).map_err(io)?;
+        let file = File::open(local).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if metadata.is_dir() {
             return Err(io(io::Error::from(io::ErrorKind::IsADirectory)));
@@ -76,7 +93,20 @@ impl Source {
     pub fn n_bytes(&self) -> u64 {
         match &self.content {
             Content::File { len, .. } => *len,
+            Content::Object(windows) => windows.n_bytes(),
             Content::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Says which bytes will be read next: of an object they come now, close ones in one request and several
+    /// requests at a time, instead of what was fetched before. A range past the end is left to whoever reads it.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the store. A file is read when its bytes are asked for.
+    pub fn fetch(&self, ranges: &[Range<u64>]) -> Result<(), StorageError> {
+        match &self.content {
+            Content::Object(windows) => windows.fetch(ranges),
+            Content::File { .. } | Content::Memory(_) => Ok(()),
         }
     }
 
@@ -95,9 +125,7 @@ impl Source {
             Err(panic) => DecodeError::Panic(panic),
         };
         match self.take_failure() {
-            Some(source) => Err(DecodeError::Read(StorageError::io(
-                "read", &self.path, source,
-            ))),
+            Some(error) => Err(DecodeError::Read(error)),
             None => Err(error),
         }
     }
@@ -108,14 +136,14 @@ impl Source {
     /// [`StorageError::Io`]; fewer bytes are there.
     pub fn read_at(&self, start: u64, length: usize) -> Result<Bytes, StorageError> {
         self.get_bytes(start, length).map_err(|error| {
-            let source = self
-                .take_failure()
-                .unwrap_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string()));
-            StorageError::io("read", &self.path, source)
+            self.take_failure().unwrap_or_else(|| {
+                let source = io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string());
+                StorageError::io("read", &self.path, source)
+            })
         })
     }
 
-    fn take_failure(&self) -> Option<io::Error> {
+    fn take_failure(&self) -> Option<StorageError> {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.take()
     }
@@ -126,9 +154,22 @@ impl Source {
         let Some(code) = error.raw_os_error() else {
             return error;
         };
+        self.keep_failure(StorageError::io("read", &self.path, error));
+        io::Error::from_raw_os_error(code)
+    }
+
+    fn keep_failure(&self, error: StorageError) {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.get_or_insert(error);
-        io::Error::from_raw_os_error(code)
+    }
+
+    /// Bytes of an object, whose failure is kept.
+    fn of_object(&self, windows: &Windows<Object>, start: u64, length: usize) -> io::Result<Bytes> {
+        windows.read(start, length).map_err(|error| {
+            let text = error.to_string();
+            self.keep_failure(error);
+            io::Error::other(text)
+        })
     }
 }
 
@@ -159,6 +200,7 @@ impl ChunkReader for Source {
         }
         match &self.content {
             Content::Memory(bytes) => Ok(bytes.slice(start as usize..start as usize + length)),
+            Content::Object(windows) => Ok(self.of_object(windows, start, length)?),
             Content::File { file, .. } => {
                 let mut buffer = vec![0; length];
                 fault::check_read()
@@ -183,6 +225,13 @@ impl Read for SourceReader {
             Content::File { file, .. } => fault::check_read()
                 .and_then(|()| file.read_at(buffer, self.offset))
                 .map_err(|error| self.source.noted(error))?,
+            Content::Object(windows) => {
+                let left = windows.n_bytes().saturating_sub(self.offset);
+                let n = left.min(buffer.len() as u64) as usize;
+                let bytes = self.source.of_object(windows, self.offset, n)?;
+                buffer[..n].copy_from_slice(&bytes);
+                n
+            }
             Content::Memory(bytes) => {
                 let start = usize::try_from(self.offset)
                     .unwrap_or(usize::MAX)

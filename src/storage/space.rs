@@ -1,11 +1,15 @@
 //! How much fits.
 
+use super::location::{Location, locate};
 use std::path::Path;
 
 /// Bytes that may still be written into the filesystem of the directory `dir`; `None` where the
-/// system does not say.
+/// system does not say, and for a store.
 #[cfg(unix)]
 pub fn free_bytes(dir: &Path) -> Option<u64> {
+    let Ok(Location::Local(dir)) = locate(dir) else {
+        return None;
+    };
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(dir.as_os_str().as_bytes()).ok()?;
     let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();

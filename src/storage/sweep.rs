@@ -1,6 +1,7 @@
 //! Removing what killed writers left.
 
 use super::StorageError;
+use super::location::{Location, locate};
 use super::names::{final_name_of, is_still_at, stem};
 use std::ffi::OsStr;
 use std::fs::{OpenOptions, TryLockError};
@@ -31,8 +32,12 @@ pub fn sweep_abandoned_where(
     })
 }
 
+/// In a store there are no temporaries: what a killed writer sent of a large object was never an object.
 fn sweep(dir: &Path, is_ours: impl Fn(&[u8]) -> bool) -> Result<u64, StorageError> {
     let io = |source| StorageError::io("list", dir, source);
+    let Location::Local(dir) = locate(dir)? else {
+        return Ok(0);
+    };
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -61,7 +66,8 @@ pub enum Abandoned {
     Unknown,
 }
 
-/// Removes `path` if nobody holds its lock, as whoever writes it does.
+/// Removes `path` if nobody holds its lock, as whoever writes it does. An object is never half written, so
+/// that one in a store is nobody's work: it stays, as if its lock could not be told.
 ///
 /// # Errors
 /// [`StorageError`] with the path.
@@ -69,6 +75,9 @@ pub fn remove_abandoned(path: &Path) -> Result<Abandoned, StorageError> {
     let gone_is_fine = |action, source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => Ok(Abandoned::InWork),
         _ => Err(StorageError::io(action, path, source)),
+    };
+    let Location::Local(path) = locate(path)? else {
+        return Ok(Abandoned::Unknown);
     };
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,

@@ -1,0 +1,25 @@
+//! What is known of a place without reading it.
+
+use std::ffi::OsString;
+
+/// A file, an object, or a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// Bytes; 0 for a directory in a store.
+    pub n_bytes: u64,
+    /// Whether it is a directory; in a store, a prefix with objects below it.
+    pub is_dir: bool,
+}
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Its name from the directory that was listed.
+    pub name: OsString,
+    /// Bytes; 0 for a directory in a store.
+    pub n_bytes: u64,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// What a store calls this version of an object.
+    pub version: Option<String>,
+}

@@ -1,0 +1,360 @@
+//! Files and directories, wherever they are.
+
+use super::entry::{Entry, Metadata};
+use super::location::{Location, locate};
+use super::object::{self, ObjectUrl};
+use super::place::{is_url, plain_place};
+use super::{StorageError, fault};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a file that [`for_each_block`] holds.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// What is at `path`.
+///
+/// # Errors
+/// [`StorageError`]; nothing there is one that says `is_not_found`.
+pub fn metadata(path: &Path) -> Result<Metadata, StorageError> {
+    let absent = || StorageError::io("look at", path, io::ErrorKind::NotFound.into());
+    metadata_if_there(path)?.ok_or_else(absent)
+}
+
+/// What is at `path`; `None` only where the system or the store says that nothing is.
+///
+/// # Errors
+/// [`StorageError`] where it cannot be told.
+pub fn metadata_if_there(path: &Path) -> Result<Option<Metadata>, StorageError> {
+    let local = match locate(path)? {
+        Location::Local(local) => local,
+        Location::Object(url) => return object_metadata(&url),
+    };
+    match std::fs::metadata(local) {
+        Ok(found) => Ok(Some(Metadata {
+            n_bytes: found.len(),
+            is_dir: found.is_dir(),
+        })),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(source) => Err(StorageError::io("look at", path, source)),
+    }
+}
+
+fn object_metadata(url: &ObjectUrl) -> Result<Option<Metadata>, StorageError> {
+    if let Some(object) = object::find(url)? {
+        return Ok(Some(Metadata {
+            n_bytes: object.n_bytes,
+            is_dir: false,
+        }));
+    }
+    let dir = Metadata {
+        n_bytes: 0,
+        is_dir: true,
+    };
+    Ok(object::is_prefix(url)?.then_some(dir))
+}
+
+/// A path through a file leads to nothing either.
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// Whether something is at `path`: "no" only where the system or the store says so.
+///
+/// # Errors
+/// [`StorageError`] where it cannot be told.
+pub fn is_there(path: &Path) -> Result<bool, StorageError> {
+    Ok(metadata_if_there(path)?.is_some())
+}
+
+/// Whether a directory is at `path`.
+///
+/// # Errors
+/// [`StorageError`] where it cannot be told.
+pub fn is_dir(path: &Path) -> Result<bool, StorageError> {
+    Ok(metadata_if_there(path)?.is_some_and(|found| found.is_dir))
+}
+
+/// Whether a file or an object is at `path`.
+///
+/// # Errors
+/// [`StorageError`] where it cannot be told.
+pub fn is_file(path: &Path) -> Result<bool, StorageError> {
+    match locate(path)? {
+        // One request, and no second one for a prefix.
+        Location::Object(url) => Ok(object::find(&url)?.is_some()),
+        Location::Local(_) => Ok(metadata_if_there(path)?.is_some_and(|found| !found.is_dir)),
+    }
+}
+
+/// The whole file.
+///
+/// # Errors
+/// [`StorageError`] with the path; nothing there is one that says `is_not_found`.
+pub fn read(path: &Path) -> Result<Vec<u8>, StorageError> {
+    match locate(path)? {
+        Location::Object(url) => object::get(&url),
+        Location::Local(local) => fault::check_read()
+            .and_then(|()| std::fs::read(local))
+            .map_err(|source| StorageError::io("read", path, source)),
+    }
+}
+
+/// The whole file; `None` if there is none.
+///
+/// # Errors
+/// As [`read`], but for one that is not there.
+pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    match read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`read_if_there`], of a file that has `n_most` bytes at most.
+///
+/// # Errors
+/// As [`read`]; a larger file.
+pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageError> {
+    let too_large = || {
+        let source = io::Error::other("far too large for a file of its kind");
+        StorageError::io("read", path, source)
+    };
+    match locate(path)? {
+        // The answer to a request for the object says how large it is.
+        Location::Object(url) => match object::get_up_to(&url, n_most) {
+            Ok(Some(bytes)) => Ok(Some(bytes)),
+            Ok(None) => Err(too_large()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        },
+        Location::Local(_) => match metadata_if_there(path)? {
+            None => Ok(None),
+            Some(found) if found.n_bytes > n_most => Err(too_large()),
+            Some(_) => read_if_there(path),
+        },
+    }
+}
+
+/// As [`read_up_to`], of many files in order; in a store many requests are on their way at a time.
+///
+/// # Errors
+/// The first file that cannot be read.
+pub fn read_many(paths: &[PathBuf], n_most: u64) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+    let urls: Result<Option<Vec<ObjectUrl>>, StorageError> = paths
+        .iter()
+        .map(|path| match locate(path)? {
+            Location::Object(url) => Ok(Some(url)),
+            Location::Local(_) => Ok(None),
+        })
+        .collect();
+    match urls? {
+        Some(urls) if urls.len() > 1 => object::get_many(&urls, n_most),
+        _ => paths.iter().map(|path| read_up_to(path, n_most)).collect(),
+    }
+}
+
+/// Passes the file's bytes to `work`, block after block.
+///
+/// # Errors
+/// As [`read`]; what `work` says.
+pub fn for_each_block(
+    path: &Path,
+    mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let io = |source| StorageError::io("read", path, source);
+    let local = match locate(path)? {
+        Location::Object(url) => return object::for_each_block(&url, work).map(drop),
+        Location::Local(local) => local,
+    };
+    let mut file = File::open(local).map_err(io)?;
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        let n = fault::check_read().and_then(|()| file.read(&mut block));
+        match n.map_err(io)? {
+            0 => return Ok(()),
+            n => work(&block[..n])?,
+        }
+    }
+}
+
+/// The whole file as text.
+///
+/// # Errors
+/// As [`read`]; text that is no UTF-8.
+pub fn read_to_string(path: &Path) -> Result<String, StorageError> {
+    String::from_utf8(read(path)?).map_err(|error| {
+        let source = io::Error::new(io::ErrorKind::InvalidData, error);
+        StorageError::io("read", path, source)
+    })
+}
+
+/// What is in the directory `dir`, one level, by name.
+///
+/// # Errors
+/// [`StorageError`] with the path. A local directory that is not there is an error that says
+/// `is_not_found`; in a store it is as one that is empty.
+pub fn list(dir: &Path) -> Result<Vec<Entry>, StorageError> {
+    let mut entries = match locate(dir)? {
+        Location::Object(url) => object::list(&url)?,
+        Location::Local(local) => {
+            list_local(local).map_err(|source| StorageError::io("list", dir, source))?
+        }
+    };
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+/// Every file below the directory `dir`, at any depth, each by its path from there, by name.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_all(dir: &Path) -> Result<Vec<Entry>, StorageError> {
+    let mut entries = match locate(dir)? {
+        Location::Object(url) => object::list_all(&url)?,
+        Location::Local(local) => {
+            list_below(local).map_err(|source| StorageError::io("list", dir, source))?
+        }
+    };
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+fn list_local(dir: &Path) -> io::Result<Vec<Entry>> {
+    let entry = |found: io::Result<std::fs::DirEntry>| {
+        let found = found?;
+        // Through links, as everything else here; one that leads nowhere is a file of no bytes.
+        let metadata = std::fs::metadata(found.path()).or_else(|_| found.metadata())?;
+        Ok(Entry {
+            name: found.file_name(),
+            n_bytes: metadata.len(),
+            is_dir: metadata.is_dir(),
+            version: None,
+        })
+    };
+    std::fs::read_dir(dir)?.map(entry).collect()
+}
+
+fn list_below(dir: &Path) -> io::Result<Vec<Entry>> {
+    let (mut files, mut dirs) = (Vec::new(), vec![OsString::new()]);
+    while let Some(below) = dirs.pop() {
+        for entry in list_local(&dir.join(&below))? {
+            let name = Path::new(&below).join(&entry.name).into_os_string();
+            match entry.is_dir {
+                true => dirs.push(name),
+                false => files.push(Entry { name, ..entry }),
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Makes the directory `dir` and those above it, where they are not there. A store has none to make.
+///
+/// # Errors
+/// [`StorageError`] with the path.
+pub fn make_dirs(dir: &Path) -> Result<(), StorageError> {
+    match locate(dir)? {
+        Location::Object(_) => Ok(()),
+        Location::Local(local) => std::fs::create_dir_all(local)
+            .map_err(|source| StorageError::io("create the directory", dir, source)),
+    }
+}
+
+/// Whether files can be written below `dir`, which need not be there. Of a local directory nothing is said:
+/// making it and writing there tells. A store is asked by two small objects that go again: one that is to be
+/// created only if it is not there must be refused the second time.
+///
+/// # Errors
+/// [`StorageError`]: credentials, rights, a bucket that is not there, a store that cannot refuse.
+pub fn check_writable(dir: &Path) -> Result<(), StorageError> {
+    match locate(dir)? {
+        Location::Object(url) => object::check_writable(&url),
+        Location::Local(_) => Ok(()),
+    }
+}
+
+/// Removes a file; one that is not there is no error.
+///
+/// # Errors
+/// [`StorageError`] with the path.
+pub fn remove_file(path: &Path) -> Result<(), StorageError> {
+    let local = match locate(path)? {
+        Location::Object(url) => return object::delete(&url),
+        Location::Local(local) => local,
+    };
+    match std::fs::remove_file(local) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory with all that is in it; one that is not there is no error.
+///
+/// # Errors
+/// [`StorageError`] with the path.
+pub fn remove_tree(dir: &Path) -> Result<(), StorageError> {
+    let local = match locate(dir)? {
+        Location::Object(url) => return object::delete_tree(&url),
+        Location::Local(local) => local,
+    };
+    match fault::check().and_then(|()| std::fs::remove_dir_all(local)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::io("remove", dir, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A directory for the temporary files of whoever makes `path`: the one it is in, or that of the system where
+/// `path` is in a store.
+pub fn scratch_beside(path: &Path) -> PathBuf {
+    match path.parent() {
+        _ if is_url(path) => std::env::temp_dir(),
+        Some(dir) if !dir.as_os_str().is_empty() => plain_place(dir.to_path_buf()),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// What tells one content of a name from another that has taken its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity(Option<String>);
+
+/// What is at `path` now; `None` if nothing is.
+///
+/// # Errors
+/// [`StorageError`] where it cannot be told.
+pub fn identity(path: &Path) -> Result<Option<Identity>, StorageError> {
+    use std::os::unix::fs::MetadataExt;
+    let local = match locate(path)? {
+        Location::Object(url) => {
+            return Ok(object::find(&url)?.map(|object| Identity(object.etag)));
+        }
+        Location::Local(local) => local,
+    };
+    match std::fs::metadata(local) {
+        Ok(found) => Ok(Some(Identity(Some(format!(
+            "{}:{}",
+            found.dev(),
+            found.ino()
+        ))))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StorageError::io("read", path, source)),
+    }
+}
+
+/// Removes `path` if it still is what it was, and not what another process has put there since.
+///
+/// # Errors
+/// [`StorageError`] with the path.
+pub fn remove_if_still(path: &Path, before: &Identity) -> Result<(), StorageError> {
+    match identity(path)? {
+        Some(now) if now == *before => remove_file(path),
+        _ => Ok(()),
+    }
+}

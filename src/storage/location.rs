@@ -1,0 +1,36 @@
+//! Whether a path is on this machine or in a store.
+
+use super::StorageError;
+use super::object::ObjectUrl;
+use super::place::{check_place, file_url_path, split_scheme};
+use std::path::Path;
+
+/// Where a path leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Location<'a> {
+    /// To a file of this machine.
+    Local(&'a Path),
+    /// To a store.
+    Object(ObjectUrl),
+}
+
+/// Where `path` leads.
+///
+/// # Errors
+/// A URL of no known store: it must not become a directory of that name.
+pub(super) fn locate(path: &Path) -> Result<Location<'_>, StorageError> {
+    // Most paths have no scheme: nothing is allocated for them.
+    if path.to_str().and_then(split_scheme).is_none() {
+        return Ok(Location::Local(path));
+    }
+    if let Some(plain) = file_url_path(path) {
+        return Ok(Location::Local(plain));
+    }
+    match ObjectUrl::parse(path)? {
+        Some(url) => Ok(Location::Object(url)),
+        None => match check_place(path) {
+            Ok(()) => Ok(Location::Local(path)),
+            Err(error) => Err(error.into()),
+        },
+    }
+}

@@ -1,0 +1,231 @@
+//! Clients of stores, and the runtime that they share.
+
+use super::fault::error_of;
+use super::metadata_service;
+use super::options::{Options, named, options};
+use super::url::ObjectUrl;
+use crate::storage::{StorageError, StoreFault};
+use object_store::ObjectStore;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::limit::LimitStore;
+use object_store::path::Path as Key;
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::runtime::Runtime;
+
+/// Requests to one store that are on their way at a time.
+pub(super) const MAX_REQUESTS: usize = 32;
+/// Threads that move bytes; the work on them is done by the callers.
+const RUNTIME_THREADS: usize = 2;
+
+type Store = Arc<dyn ObjectStore>;
+
+static STORES: OnceLock<Mutex<HashMap<String, Store>>> = OnceLock::new();
+
+fn stores() -> std::sync::MutexGuard<'static, HashMap<String, Store>> {
+    let stores = STORES.get_or_init(Mutex::default);
+    stores.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One version of an object, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::storage) struct Object {
+    /// Where it is.
+    pub(in crate::storage) url: ObjectUrl,
+    /// Bytes of it.
+    pub(in crate::storage) n_bytes: u64,
+    /// What the store calls this version.
+    pub(in crate::storage) etag: Option<String>,
+}
+
+/// A store with a key in it.
+pub(super) struct Client {
+    pub(super) store: Store,
+    pub(super) key: Key,
+    pub(super) url: ObjectUrl,
+}
+
+impl Client {
+    /// The client for `url`.
+    pub(super) fn of(url: &ObjectUrl) -> Result<Self, StorageError> {
+        let key = Key::parse(&url.key).map_err(|error| error_of("use", url, error.into()))?;
+        Ok(Client {
+            store: store_of(url)?,
+            key,
+            url: url.clone(),
+        })
+    }
+
+    /// Runs `work` to its end.
+    ///
+    /// # Errors
+    /// What the store said, as the error of `action`.
+    pub(super) fn run<T>(
+        &self,
+        action: &'static str,
+        work: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, StorageError> {
+        runtime(&self.url)?
+            .block_on(work)
+            .map_err(|error| self.error(action, error))
+    }
+
+    pub(super) fn error(&self, action: &'static str, error: object_store::Error) -> StorageError {
+        error_of(action, &self.url, error)
+    }
+}
+
+/// The runtime of all stores.
+pub(super) fn runtime(url: &ObjectUrl) -> Result<&'static Runtime, StorageError> {
+    static RUNTIME: OnceLock<Result<Runtime, std::io::Error>> = OnceLock::new();
+    let made = RUNTIME.get_or_init(|| {
+        // Already installed by somebody else is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(RUNTIME_THREADS)
+            .thread_name("storage")
+            .enable_all()
+            .build()
+    });
+    made.as_ref().map_err(|error| {
+        let source = std::io::Error::new(error.kind(), error.to_string());
+        StorageError::io("start threads for", &named(url), source)
+    })
+}
+
+fn store_of(url: &ObjectUrl) -> Result<Store, StorageError> {
+    // The provider has to be there before a client is made.
+    let runtime = runtime(url)?;
+    if let Some(store) = stores().get(&url.store) {
+        return Ok(Arc::clone(store));
+    }
+    let _inside = runtime.enter();
+    let store = build(url, &options())?;
+    Ok(Arc::clone(
+        stores().entry(url.store.clone()).or_insert(store),
+    ))
+}
+
+/// Puts `store` behind the URLs of `scheme://bucket`.
+#[cfg(test)]
+pub(in crate::storage) fn install(store_url: &str, store: Arc<dyn ObjectStore>) {
+    stores().insert(store_url.to_owned(), store);
+}
+
+fn build(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError> {
+    let (scheme, _) = url.store.split_once("://").unwrap_or_default();
+    match scheme {
+        "s3" | "s3a" => build_s3(url, options),
+        "gs" => build_google(url, options),
+        _ => build_azure(url, options),
+    }
+}
+
+fn limited<S: ObjectStore>(
+    url: &ObjectUrl,
+    built: object_store::Result<S>,
+) -> Result<Store, StorageError> {
+    let store = built.map_err(|error| error_of("use", url, error))?;
+    Ok(Arc::new(LimitStore::new(store, MAX_REQUESTS)))
+}
+
+fn build_s3(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError> {
+    use AmazonS3ConfigKey as K;
+    let mut builder = AmazonS3Builder::from_env()
+        .with_url(&url.store)
+        .with_retry(options.retry());
+    for (key, value) in options.of::<K>() {
+        builder = builder.with_config(key, value);
+    }
+    let is_set = |key: K| builder.get_config_value(&key).is_some_and(is_meant);
+    let known = [
+        K::AccessKeyId,
+        K::SecretAccessKey,
+        K::SkipSignature,
+        K::WebIdentityTokenFile,
+        K::ContainerCredentialsRelativeUri,
+        K::ContainerCredentialsFullUri,
+        K::MetadataEndpoint,
+    ];
+    let variables = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+    check_credentials(url, known.into_iter().any(is_set), variables)?;
+    limited(url, builder.build())
+}
+
+fn build_google(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError> {
+    use GoogleConfigKey as K;
+    let mut builder = GoogleCloudStorageBuilder::from_env()
+        .with_url(&url.store)
+        .with_retry(options.retry());
+    for (key, value) in options.of::<K>() {
+        builder = builder.with_config(key, value);
+    }
+    let is_set = |key: K| builder.get_config_value(&key).is_some_and(is_meant);
+    let known = [
+        K::ServiceAccount,
+        K::ServiceAccountKey,
+        K::ApplicationCredentials,
+        K::BearerToken,
+        K::SkipSignature,
+    ];
+    let is_known = known.into_iter().any(is_set) || has_google_defaults();
+    check_credentials(url, is_known, "GOOGLE_APPLICATION_CREDENTIALS")?;
+    limited(url, builder.build())
+}
+
+/// What `gcloud auth application-default login` wrote, which the client reads.
+fn has_google_defaults() -> bool {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let file = Path::new(".config/gcloud/application_default_credentials.json");
+    home.is_some_and(|home| home.join(file).exists())
+}
+
+fn build_azure(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError> {
+    use AzureConfigKey as K;
+    let mut builder = MicrosoftAzureBuilder::from_env()
+        .with_url(&url.store)
+        .with_retry(options.retry());
+    for (key, value) in options.of::<K>() {
+        builder = builder.with_config(key, value);
+    }
+    let is_set = |key: K| builder.get_config_value(&key).is_some_and(is_meant);
+    let known = [
+        K::AccessKey,
+        K::SasKey,
+        K::Token,
+        K::ClientId,
+        K::FederatedTokenFile,
+        K::UseAzureCli,
+        K::UseEmulator,
+        K::MsiEndpoint,
+        K::SkipSignature,
+    ];
+    let variables = "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY";
+    check_credentials(url, known.into_iter().any(is_set), variables)?;
+    limited(url, builder.build())
+}
+
+/// A switch that is off is as one that is not there.
+fn is_meant(value: String) -> bool {
+    !value.is_empty() && !value.eq_ignore_ascii_case("false")
+}
+
+fn check_credentials(
+    url: &ObjectUrl,
+    is_known: bool,
+    variables: &'static str,
+) -> Result<(), StorageError> {
+    if is_known || metadata_service::is_there() {
+        return Ok(());
+    }
+    Err(StorageError::Store {
+        action: "use",
+        url: PathBuf::from(&url.store),
+        fault: StoreFault::NoCredentials { variables },
+        source: None,
+    })
+}

@@ -1,0 +1,171 @@
+//! Options of the stores, for the whole process.
+
+use super::url::ObjectUrl;
+use crate::storage::{StorageError, StoreFault};
+use object_store::RetryConfig;
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+/// How often a request is sent again.
+const MAX_RETRIES: &str = "max_retries";
+/// For how many seconds.
+const RETRY_TIMEOUT: &str = "retry_timeout";
+/// Files above so many bytes are put by parts.
+const MULTIPART_THRESHOLD: &str = "multipart_threshold";
+/// Where nothing else is asked for. A put by one request holds the whole file.
+const DEFAULT_THRESHOLD: u64 = 16 << 20;
+
+static OPTIONS: RwLock<Options> = RwLock::new(Options {
+    pairs: Vec::new(),
+    is_single_writer: false,
+});
+
+/// What was asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    /// Keys in small letters, and their values.
+    pub(super) pairs: Vec<(String, String)>,
+    /// Whether nobody else writes where this process writes.
+    pub(super) is_single_writer: bool,
+}
+
+/// Options of the object stores for the rest of the process, over the environment: keys as the crate
+/// `object_store` names them, besides `max_retries`, `retry_timeout` (seconds) and `multipart_threshold` (bytes). `is_single_writer` lets a
+/// store be written to that cannot create an object only if there is none.
+///
+/// # Errors
+/// A key that no store has; a value that is no number where one is asked for.
+pub fn set_options(pairs: &[(String, String)], is_single_writer: bool) -> Result<(), StorageError> {
+    let mut known = Vec::new();
+    for (key, value) in pairs {
+        let key = key.trim().to_ascii_lowercase();
+        check_option(&key, value)?;
+        known.push((key, value.clone()));
+    }
+    let mut options = OPTIONS.write().unwrap_or_else(PoisonError::into_inner);
+    *options = Options {
+        pairs: known,
+        is_single_writer,
+    };
+    Ok(())
+}
+
+fn check_option(key: &str, value: &str) -> Result<(), StorageError> {
+    let is_known = AmazonS3ConfigKey::from_str(key).is_ok()
+        || GoogleConfigKey::from_str(key).is_ok()
+        || AzureConfigKey::from_str(key).is_ok();
+    let what = match key {
+        MAX_RETRIES | RETRY_TIMEOUT | MULTIPART_THRESHOLD if value.parse::<u32>().is_ok() => {
+            return Ok(());
+        }
+        MULTIPART_THRESHOLD => {
+            format!("{key}: expected a number of bytes below 2^32, got `{value}`")
+        }
+        MAX_RETRIES => format!("{key}: expected a number of times, got `{value}`"),
+        RETRY_TIMEOUT => format!("{key}: expected a number of seconds, got `{value}`"),
+        _ if is_known => return Ok(()),
+        _ => format!("no store has an option `{key}`"),
+    };
+    Err(option_fault(PathBuf::from(key), what))
+}
+
+/// The error of an option.
+pub(super) fn option_fault(url: PathBuf, what: String) -> StorageError {
+    StorageError::Store {
+        action: "use",
+        url,
+        fault: StoreFault::Option { what },
+        source: None,
+    }
+}
+
+/// The options as they are now.
+pub(super) fn options() -> Options {
+    let options = OPTIONS.read().unwrap_or_else(PoisonError::into_inner);
+    options.clone()
+}
+
+impl Options {
+    /// Those that `K`'s store has; the others are of other stores.
+    pub(super) fn of<K: FromStr>(&self) -> impl Iterator<Item = (K, &str)> {
+        let pairs = self.pairs.iter();
+        pairs.filter_map(|(key, value)| Some((K::from_str(key).ok()?, value.as_str())))
+    }
+
+    /// Files up to this size are put by one request.
+    pub(super) fn one_put_bytes(&self) -> u64 {
+        self.number(MULTIPART_THRESHOLD)
+            .map_or(DEFAULT_THRESHOLD, u64::from)
+    }
+
+    fn number(&self, wanted: &str) -> Option<u32> {
+        let mut pairs = self.pairs.iter().rev();
+        let (_, value) = pairs.find(|(key, _)| key == wanted)?;
+        value.parse().ok()
+    }
+
+    /// How often and for how long a request is sent again.
+    pub(super) fn retry(&self) -> RetryConfig {
+        let mut retry = RetryConfig::default();
+        if let Some(n) = self.number(MAX_RETRIES) {
+            retry.max_retries = n as usize;
+        }
+        if let Some(seconds) = self.number(RETRY_TIMEOUT) {
+            retry.retry_timeout = Duration::from_secs(seconds.into());
+        }
+        retry
+    }
+}
+
+/// What stands for a URL in an error.
+pub(super) fn named(url: &ObjectUrl) -> PathBuf {
+    PathBuf::from(url.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_of_any_store_is_known_and_another_is_refused() {
+        for key in [
+            "region",
+            "aws_endpoint",
+            "google_service_account",
+            "azure_storage_account_name",
+            "allow_http",
+            "timeout",
+        ] {
+            check_option(key, "x").unwrap();
+        }
+        check_option("max_retries", "3").unwrap();
+        for (key, value, expected) in [
+            ("regoin", "x", "no store has an option `regoin`"),
+            (
+                "max_retries",
+                "often",
+                "expected a number of times, got `often`",
+            ),
+            ("retry_timeout", "-1", "expected a number of seconds"),
+        ] {
+            let message = check_option(key, value).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_two_values_counts() {
+        let pair = |value: &str| (MAX_RETRIES.to_owned(), value.to_owned());
+        let options = Options {
+            pairs: vec![pair("3"), pair("5")],
+            is_single_writer: false,
+        };
+        assert_eq!(options.retry().max_retries, 5);
+        assert_eq!(options.of::<AmazonS3ConfigKey>().count(), 0);
+    }
+}

@@ -1,0 +1,55 @@
+//! A stop of all uploads, for a process that is asked to end: what they have sent is taken back.
+
+use futures_util::future::{Either, select};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How long a stop waits for uploads to take back what they sent.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+static IN_WORK: AtomicUsize = AtomicUsize::new(0);
+
+fn stopped() -> &'static watch::Sender<bool> {
+    static STOPPED: OnceLock<watch::Sender<bool>> = OnceLock::new();
+    STOPPED.get_or_init(|| watch::Sender::new(false))
+}
+
+/// Stops every upload to a store, now and from here on, and waits (some seconds at most) until they have taken
+/// back the parts that they sent. For a process that is about to end.
+pub fn stop_uploads() {
+    stopped().send_replace(true);
+    let end = Instant::now() + PATIENCE;
+    while IN_WORK.load(Ordering::SeqCst) > 0 && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// `work`, or `None` as soon as a stop is asked for.
+pub(super) async fn unless_stopped<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut receiver = stopped().subscribe();
+    let stop = pin!(receiver.wait_for(|&is_stopped| is_stopped));
+    match select(stop, pin!(work)).await {
+        Either::Left(_) => None,
+        Either::Right((value, _)) => Some(value),
+    }
+}
+
+/// An upload in work, as long as it lives.
+pub(super) struct InWork;
+
+impl InWork {
+    pub(super) fn begin() -> Self {
+        IN_WORK.fetch_add(1, Ordering::SeqCst);
+        InWork
+    }
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        IN_WORK.fetch_sub(1, Ordering::SeqCst);
+    }
+}

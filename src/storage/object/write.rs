@@ -1,0 +1,280 @@
+//! Writing objects: small ones by one request, large ones by parts.
+
+use super::client::{Client, runtime};
+use super::fault::may_pass;
+use super::options::{named, options};
+use super::read::find;
+use super::stop::{InWork, unless_stopped};
+use super::url::ObjectUrl;
+use crate::storage::names::temp_name;
+use crate::storage::published::Publish;
+use crate::storage::{StorageError, StoreFault};
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use object_store::{MultipartUpload, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions};
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Bytes of a part, all but the last; more where there would be too many.
+const PART_BYTES: u64 = 16 << 20;
+/// Parts that S3 takes.
+const MAX_PARTS: u64 = 10_000;
+/// Parts of one file that are on their way at a time.
+const PARTS_AHEAD: usize = 4;
+/// How often a whole upload is tried, each with its own retries of requests.
+const TRIES: u32 = 3;
+/// Waits between tries, in turn, for a conflict with another writer.
+const CONFLICT_WAITS: [u64; 4] = [50, 200, 500, 1000];
+
+/// Puts `bytes` under `url` unless it is taken. A put whose answer was lost is found as taken, by equal bytes.
+pub(in crate::storage) fn create(url: &ObjectUrl, bytes: Bytes) -> Result<Publish, StorageError> {
+    let client = Client::of(url)?;
+    let _in_work = InWork::begin();
+    for wait in CONFLICT_WAITS {
+        match put(&client, bytes.clone(), PutMode::Create) {
+            Ok(()) => return Ok(Publish::Created),
+            Err(PutFault::Taken) if find(url)?.is_some() => return Ok(Publish::AlreadyThere),
+            // Another writer was told to come again as well, and neither is there yet.
+            Err(PutFault::Taken) => std::thread::sleep(Duration::from_millis(wait)),
+            // Whether it is there now is what the next try tells.
+            Err(PutFault::Other(error)) if may_pass(&error) => {
+                std::thread::sleep(Duration::from_millis(wait));
+            }
+            Err(PutFault::Other(error)) if is_unconditional(&error) => {
+                return create_alone(&client, bytes, error);
+            }
+            Err(PutFault::Other(error)) => return Err(error),
+        }
+    }
+    match put(&client, bytes, PutMode::Create) {
+        Ok(()) => Ok(Publish::Created),
+        Err(PutFault::Taken) => Ok(Publish::AlreadyThere),
+        Err(PutFault::Other(error)) => Err(error),
+    }
+}
+
+/// Puts `bytes` under `url` instead of whatever is there.
+pub(in crate::storage) fn overwrite(url: &ObjectUrl, bytes: Bytes) -> Result<(), StorageError> {
+    let client = Client::of(url)?;
+    let _in_work = InWork::begin();
+    match put(&client, bytes, PutMode::Overwrite) {
+        Ok(()) => Ok(()),
+        Err(PutFault::Taken) => Err(failed(url, StoreFault::Failed)),
+        Err(PutFault::Other(error)) => Err(error),
+    }
+}
+
+enum PutFault {
+    /// Something is there, or another writer is at it.
+    Taken,
+    Other(StorageError),
+}
+
+fn put(client: &Client, bytes: Bytes, mode: PutMode) -> Result<(), PutFault> {
+    let options = PutOptions::from(mode);
+    let put = client.store.put_opts(&client.key, bytes.into(), options);
+    let runtime = runtime(&client.url).map_err(PutFault::Other)?;
+    match runtime.block_on(unless_stopped(put)) {
+        None => Err(PutFault::Other(failed(&client.url, StoreFault::Stopped))),
+        Some(Ok(_)) => Ok(()),
+        Some(Err(object_store::Error::AlreadyExists { .. })) => Err(PutFault::Taken),
+        Some(Err(error)) => Err(PutFault::Other(client.error("write", error))),
+    }
+}
+
+fn failed(url: &ObjectUrl, fault: StoreFault) -> StorageError {
+    StorageError::Store {
+        action: "write",
+        url: named(url),
+        fault,
+        source: None,
+    }
+}
+
+fn is_unconditional(error: &StorageError) -> bool {
+    let fault = match error {
+        StorageError::Store { fault, .. } => fault,
+        _ => return false,
+    };
+    *fault == StoreFault::NoCreateIfAbsent
+}
+
+/// In a store that does not know the condition: looks first, where nobody else writes.
+fn create_alone(
+    client: &Client,
+    bytes: Bytes,
+    error: StorageError,
+) -> Result<Publish, StorageError> {
+    if !options().is_single_writer {
+        return Err(error);
+    }
+    if find(&client.url)?.is_some() {
+        return Ok(Publish::AlreadyThere);
+    }
+    overwrite(&client.url, bytes)?;
+    Ok(Publish::Created)
+}
+
+/// Puts the local `file` under `url` unless it is taken. A large file goes by parts, and of two writers at once
+/// the last wins: only for files whose bytes follow from their name.
+pub(in crate::storage) fn upload_new(
+    url: &ObjectUrl,
+    file: &Path,
+    n_bytes: u64,
+) -> Result<Publish, StorageError> {
+    if n_bytes <= options().one_put_bytes() {
+        return create(url, read_local(file)?);
+    }
+    if find(url)?.is_some() {
+        return Ok(Publish::AlreadyThere);
+    }
+    upload(url, file, n_bytes)?;
+    Ok(Publish::Created)
+}
+
+/// Puts the local `file` under `url` instead of whatever is there.
+pub(in crate::storage) fn upload(
+    url: &ObjectUrl,
+    file: &Path,
+    n_bytes: u64,
+) -> Result<(), StorageError> {
+    if n_bytes <= options().one_put_bytes() {
+        return overwrite(url, read_local(file)?);
+    }
+    let io = |source| StorageError::io("read", file, source);
+    let source = Arc::new(File::open(file).map_err(io)?);
+    let client = Client::of(url)?;
+    let _in_work = InWork::begin();
+    let mut n_tries = 1;
+    loop {
+        match upload_once(&client, &source, n_bytes) {
+            Err(error) if may_pass(&error) && n_tries < TRIES => n_tries += 1,
+            done => return done,
+        }
+    }
+}
+
+fn read_local(file: &Path) -> Result<Bytes, StorageError> {
+    let bytes = std::fs::read(file).map_err(|source| StorageError::io("read", file, source))?;
+    Ok(bytes.into())
+}
+
+/// One upload by parts. One that fails or is stopped takes back the parts that it sent.
+fn upload_once(client: &Client, file: &Arc<File>, n_bytes: u64) -> Result<(), StorageError> {
+    let runtime = runtime(&client.url)?;
+    let begun = client
+        .store
+        .put_multipart_opts(&client.key, PutMultipartOptions::default());
+    let mut upload = match runtime.block_on(unless_stopped(begun)) {
+        None => return Err(failed(&client.url, StoreFault::Stopped)),
+        Some(begun) => begun.map_err(|error| client.error("write", error))?,
+    };
+    let sent = runtime.block_on(unless_stopped(send(&mut *upload, file, n_bytes)));
+    let error = match sent {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(SendFault::Store(error))) => client.error("write", error),
+        Some(Err(SendFault::Local(source))) => {
+            StorageError::io("read the scratch file of", &named(&client.url), source)
+        }
+        None => failed(&client.url, StoreFault::Stopped),
+    };
+    // Best effort: a store that does not answer keeps the parts until its own rule removes them.
+    let _ = runtime.block_on(upload.abort());
+    Err(error)
+}
+
+enum SendFault {
+    Store(object_store::Error),
+    Local(io::Error),
+}
+
+async fn send(
+    upload: &mut dyn MultipartUpload,
+    file: &Arc<File>,
+    n_bytes: u64,
+) -> Result<(), SendFault> {
+    let part_bytes = PART_BYTES.max(n_bytes.div_ceil(MAX_PARTS));
+    let starts = (0..n_bytes).step_by(part_bytes as usize);
+    // A part is read when its turn comes: no more than those on their way are held.
+    let parts = starts.map(|start| {
+        let n = part_bytes.min(n_bytes - start) as usize;
+        let read = read_part(file, start, n);
+        let put = read.map(|bytes| upload.put_part(bytes.into()));
+        async move {
+            let put = put.map_err(SendFault::Local)?;
+            put.await.map_err(SendFault::Store)
+        }
+    });
+    let parts: Result<Vec<()>, SendFault> = stream::iter(parts)
+        .buffer_unordered(PARTS_AHEAD)
+        .try_collect()
+        .await;
+    parts?;
+    upload.complete().await.map_err(SendFault::Store)?;
+    Ok(())
+}
+
+fn read_part(file: &File, start: u64, n_bytes: usize) -> io::Result<Bytes> {
+    let mut bytes = vec![0; n_bytes];
+    file.read_exact_at(&mut bytes, start)?;
+    Ok(bytes.into())
+}
+
+/// Removes the object at `url`; one that is not there is no error.
+pub(in crate::storage) fn delete(url: &ObjectUrl) -> Result<(), StorageError> {
+    let client = Client::of(url)?;
+    match client.run("remove", client.store.delete(&client.key)) {
+        Err(error) if error.is_not_found() => Ok(()),
+        done => done,
+    }
+}
+
+/// Removes every object below `url`.
+pub(in crate::storage) fn delete_tree(url: &ObjectUrl) -> Result<(), StorageError> {
+    let client = Client::of(url)?;
+    let keys = client
+        .store
+        .list(Some(&client.key))
+        .map_ok(|meta| meta.location);
+    let deleted = client.store.delete_stream(keys.boxed());
+    let deleted = deleted.try_for_each(|_| async { Ok(()) });
+    client.run("remove", deleted)
+}
+
+/// Whether objects can be created below `url`, and only where there are none: by a small one, which goes again.
+/// Asked once a process and prefix.
+pub(in crate::storage) fn check_writable(url: &ObjectUrl) -> Result<(), StorageError> {
+    static KNOWN: Mutex<Option<HashSet<ObjectUrl>>> = Mutex::new(None);
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known().as_ref().is_some_and(|known| known.contains(url)) {
+        return Ok(());
+    }
+    let name = temp_name(OsStr::new("saltworks-probe"));
+    let key = format!("{}/{}", url.key, name.to_string_lossy());
+    let probe = ObjectUrl {
+        key: key.trim_start_matches('/').to_owned(),
+        ..url.clone()
+    };
+    let probed = probe_twice(&probe);
+    let removed = delete(&probe);
+    probed?;
+    removed?;
+    known().get_or_insert_default().insert(url.clone());
+    Ok(())
+}
+
+fn probe_twice(probe: &ObjectUrl) -> Result<(), StorageError> {
+    let bytes = Bytes::from_static(b"written to see whether it can be; it may be removed\n");
+    create(probe, bytes.clone())?;
+    match create(probe, bytes)? {
+        Publish::AlreadyThere => Ok(()),
+        Publish::Created if options().is_single_writer => Ok(()),
+        Publish::Created => Err(failed(probe, StoreFault::NoCreateIfAbsent)),
+    }
+}

@@ -1,0 +1,144 @@
+//! What can be wrong with a place in an object store, and what to do about it.
+
+use crate::error::Kind;
+use std::path::PathBuf;
+
+/// Why a store cannot be used, or could not just now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreFault {
+    /// The URL names no object.
+    #[error("expected {expected}")]
+    NotAUrl {
+        /// What a URL has.
+        expected: &'static str,
+    },
+    /// This program was built without the feature `object-stores`.
+    #[error(
+        "this program was built without object stores; build it with the feature `object-stores`, or mount the store as a directory"
+    )]
+    NotBuilt,
+    /// A `--storage-option` that no store has, or with a value that it does not take.
+    #[error("{what}; see --storage-option in docs/object-stores.md")]
+    Option {
+        /// Which, and why.
+        what: String,
+    },
+    /// There are no credentials.
+    #[error(
+        "expected credentials, found none in the environment nor from this machine's metadata service; set {variables} (or --storage-option skip_signature=true for a public bucket). Files of command-line tools are not read: for AWS, eval \"$(aws configure export-credentials --format env)\""
+    )]
+    NoCredentials {
+        /// Variables of the environment that would do.
+        variables: &'static str,
+    },
+    /// The credentials are wrong.
+    #[error(
+        "the store does not know these credentials; check the key, its secret and the endpoint"
+    )]
+    WrongCredentials,
+    /// The credentials have ended.
+    #[error(
+        "the credentials have expired; get new ones and run the same command again (finished files stay)"
+    )]
+    Expired,
+    /// The clocks are too far apart.
+    #[error(
+        "this machine's clock is too far from the store's; set it (for example by NTP) and run the same command again"
+    )]
+    ClockSkew,
+    /// The credentials may not do this.
+    #[error(
+        "access was denied; give these credentials the right to list, read, write and delete objects there, or use others"
+    )]
+    Denied,
+    /// The bucket is not there.
+    #[error("there is no such bucket or container; create it, or check its name and the endpoint")]
+    NoBucket,
+    /// The bucket is in another region.
+    #[error("the bucket is in another region{}; set AWS_REGION or --storage-option region=NAME", expected.as_ref().map(|region| format!(", {region}")).unwrap_or_default())]
+    WrongRegion {
+        /// Where the store says that it is.
+        expected: Option<String>,
+    },
+    /// An endpoint without TLS.
+    #[error(
+        "its endpoint is http://, where keys and data can be read on the way; use https://, or allow it by --storage-option allow_http=true"
+    )]
+    Http,
+    /// The store cannot create an object only if there is none.
+    #[error(
+        "this store does not refuse to write over an object that is there, so two tasks could overwrite each other's plan; use another store, or --single-writer if only one process at a time writes there"
+    )]
+    NoCreateIfAbsent,
+    /// The object is another than when it was opened.
+    #[error(
+        "the object has changed since it was opened; nothing may write there while it is read: run the command again once it is left alone"
+    )]
+    Changed,
+    /// No answer in time.
+    #[error(
+        "the store did not answer in time, however often it was asked; run the same command again (finished files stay), or set --storage-option timeout=120s"
+    )]
+    TimedOut,
+    /// No connection.
+    #[error(
+        "the store cannot be reached; check the network, the endpoint and the name, and run the same command again (finished files stay)"
+    )]
+    Unreachable,
+    /// It said so itself, in some way that repeats.
+    #[error(
+        "the store failed, however often it was asked; run the same command again (finished files stay)"
+    )]
+    Failed,
+    /// A stop was asked for while something was on its way.
+    #[error(
+        "a stop was asked for; nothing of it is left in the store, and the same command starts it again"
+    )]
+    Stopped,
+    /// The local disk has no room for a copy.
+    #[error("a copy of it takes {n_bytes} bytes, but {} has {n_free} free; free some, or set SALTWORKS_CACHE_DIR to another directory", dir.display())]
+    NoRoom {
+        /// Where the copy would be.
+        dir: PathBuf,
+        /// Bytes of it.
+        n_bytes: u64,
+        /// Bytes that are free.
+        n_free: u64,
+    },
+}
+
+impl StoreFault {
+    /// Who has to do something about it.
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            StoreFault::NotAUrl { .. }
+            | StoreFault::NotBuilt
+            | StoreFault::Option { .. }
+            | StoreFault::NoCredentials { .. }
+            | StoreFault::WrongCredentials
+            | StoreFault::Denied
+            | StoreFault::NoBucket
+            | StoreFault::WrongRegion { .. }
+            | StoreFault::Http
+            | StoreFault::NoCreateIfAbsent => Kind::Usage,
+            StoreFault::Stopped => Kind::Interrupted,
+            // New credentials and a set clock come from outside, and then the same command goes on.
+            StoreFault::Expired
+            | StoreFault::ClockSkew
+            | StoreFault::Changed
+            | StoreFault::TimedOut
+            | StoreFault::Unreachable
+            | StoreFault::Failed
+            | StoreFault::NoRoom { .. } => Kind::Failed,
+        }
+    }
+
+    /// Whether the same request may succeed in a moment.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            StoreFault::TimedOut | StoreFault::Unreachable | StoreFault::Failed
+        )
+    }
+}
