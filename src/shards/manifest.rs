@@ -3,7 +3,7 @@
 use super::label_set::{LabelSet, sidecars_there};
 use super::names::{MANIFEST_NAME, SELECTION_NAME, plan_name, plan_path};
 use super::plan::{FORMAT_VERSION, Plan};
-use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, check_size, read_sidecar};
+use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, Sidecars, check_size};
 use super::{ShardsError, json};
 use crate::storage;
 use schemars::JsonSchema;
@@ -55,6 +55,17 @@ pub struct ManifestSegment {
     pub n_shards: u32,
 }
 
+/// What says which plans a manifest is of: it may list any number of shards.
+#[derive(Deserialize)]
+struct ManifestHead {
+    segments: Vec<HeadSegment>,
+}
+
+#[derive(Deserialize)]
+struct HeadSegment {
+    plan_fingerprint: String,
+}
+
 impl Manifest {
     /// Reads the manifest of `dir`; `None` if the set is not finalized.
     ///
@@ -68,6 +79,17 @@ impl Manifest {
         let manifest: Manifest = json::from_bytes(&path, &bytes)?;
         super::plan::check_version(&path, manifest.format_version, &manifest.required_features)?;
         Ok(Some(manifest))
+    }
+
+    /// Fingerprints of the plans that the manifest of `dir` is of, without its shards; `None` if there is none.
+    pub(super) fn read_fingerprints(dir: &Path) -> Result<Option<Vec<String>>, ShardsError> {
+        let path = dir.join(MANIFEST_NAME);
+        let Some(bytes) = json::read_if_there(&path)? else {
+            return Ok(None);
+        };
+        let head: ManifestHead = json::from_bytes(&path, &bytes)?;
+        let fingerprint = |segment: HeadSegment| segment.plan_fingerprint;
+        Ok(Some(head.segments.into_iter().map(fingerprint).collect()))
     }
 
     /// The manifest that `set` should have, or why it cannot have one yet.
@@ -167,8 +189,9 @@ fn collect_sidecars(set: &LabelSet) -> Result<Vec<Sidecar>, ShardsError> {
     let mut sidecars = Vec::new();
     for (segment, plan) in set.segments.iter().enumerate() {
         let mut n_targets = 0u64;
+        let of_plan = Sidecars::of(&set.dir, plan);
         for shard in plan.shards() {
-            let Some(sidecar) = read_sidecar(&set.dir, plan, shard)? else {
+            let Some(sidecar) = of_plan.read(shard)? else {
                 return Err(ShardsError::MissingShards {
                     n_missing: 1,
                     n_shards,

@@ -5,8 +5,10 @@ use super::ShardsError;
 use super::columns::FileKind;
 use super::names::{MANIFEST_NAME, plan_name, shard_of};
 use crate::storage::StorageError;
+use std::fs::DirEntry;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Names that a message lists.
 const N_NAMED: usize = 3;
@@ -101,21 +103,52 @@ fn holds(mut names: Vec<String>) -> String {
     format!("contains {}, but no plan.json", names.join(", "))
 }
 
-/// Names in a directory, without hidden ones (temporaries); none if it is not a directory.
+/// What a directory says of a file in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) n_bytes: u64,
+    /// When it was last written; `None` where that is not known.
+    pub(super) modified: Option<SystemTime>,
+}
+
+/// Names in a directory, without hidden ones (temporaries); none if it is not there.
 pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, ShardsError> {
+    each_in(dir, |name, _| Ok(Some(name)))
+}
+
+/// The same with sizes and times. What vanishes meanwhile is left out.
+pub(super) fn entries_in(dir: &Path) -> Result<Vec<Entry>, ShardsError> {
+    each_in(dir, |name, entry| {
+        let metadata = match entry.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            metadata => metadata?,
+        };
+        Ok(Some(Entry {
+            name,
+            n_bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+        }))
+    })
+}
+
+fn each_in<T>(
+    dir: &Path,
+    read: impl Fn(String, &DirEntry) -> io::Result<Option<T>>,
+) -> Result<Vec<T>, ShardsError> {
     let io = |source| StorageError::io("list", dir, source);
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(io(source).into()),
     };
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     for entry in entries {
-        let name = entry.map_err(io)?.file_name();
-        let name = name.to_string_lossy().into_owned();
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
         if !name.starts_with('.') {
-            names.push(name);
+            found.extend(read(name, &entry).map_err(io)?);
         }
     }
-    Ok(names)
+    Ok(found)
 }

@@ -102,22 +102,43 @@ pub(super) fn read_sidecar(
     plan: &Plan,
     shard: u32,
 ) -> Result<Option<Sidecar>, ShardsError> {
-    let path = sidecar_path(dir, shard);
-    let Some(bytes) = json::read_if_there(&path)? else {
-        return Ok(None);
-    };
-    let sidecar: Sidecar = json::from_bytes(&path, &bytes)?;
-    plan::check_version(&path, sidecar.format_version, &[])?;
-    let fingerprint = plan.fingerprint();
-    if sidecar.plan_fingerprint != fingerprint {
-        return Err(ShardsError::ForeignSidecar {
-            path,
-            expected: fingerprint,
-            got: sidecar.plan_fingerprint,
-        });
+    Sidecars::of(dir, plan).read(shard)
+}
+
+/// The sidecars of a plan, whose fingerprint is taken once for all of them.
+pub(super) struct Sidecars<'a> {
+    dir: &'a Path,
+    plan: &'a Plan,
+    fingerprint: String,
+}
+
+impl<'a> Sidecars<'a> {
+    pub(super) fn of(dir: &'a Path, plan: &'a Plan) -> Self {
+        Self {
+            dir,
+            plan,
+            fingerprint: plan.fingerprint(),
+        }
     }
-    check_against_plan(&path, &sidecar, plan, shard)?;
-    Ok(Some(sidecar))
+
+    /// As [`read_sidecar`].
+    pub(super) fn read(&self, shard: u32) -> Result<Option<Sidecar>, ShardsError> {
+        let path = sidecar_path(self.dir, shard);
+        let Some(bytes) = json::read_if_there(&path)? else {
+            return Ok(None);
+        };
+        let sidecar: Sidecar = json::from_bytes(&path, &bytes)?;
+        plan::check_version(&path, sidecar.format_version, &[])?;
+        if sidecar.plan_fingerprint != self.fingerprint {
+            return Err(ShardsError::ForeignSidecar {
+                path,
+                expected: self.fingerprint.clone(),
+                got: sidecar.plan_fingerprint,
+            });
+        }
+        check_against_plan(&path, &sidecar, self.plan, shard)?;
+        Ok(Some(sidecar))
+    }
 }
 
 fn check_against_plan(
