@@ -34,6 +34,7 @@ mod reduction;
 mod relabel;
 mod run;
 mod runtime_stamp;
+mod task;
 mod teacher_path;
 mod tokenizer_copy;
 
@@ -43,8 +44,9 @@ pub use error::LabelError;
 pub use estimate::{Estimate, estimate};
 pub use import::{Import, ImportError, ImportSpec};
 pub use inputs::LabelInputs;
-pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};
+pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange};
 pub use profile::{PipelineStage, Profile};
 pub use progress::{Snapshot, WithoutNll};
 pub use relabel::RelabelReport;
 pub use run::{LabelOutcome, Observer, label, plan};
+pub use task::Task;

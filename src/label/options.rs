@@ -4,6 +4,7 @@ mod sampling;
 
 use super::error::LabelError;
 use super::reduction::sampling_of;
+use super::task::{self, Task};
 use super::teacher_path::teacher_path;
 use crate::config;
 use crate::onnx::decoder::{Dialect, WeightFormat};
@@ -221,9 +222,16 @@ pub struct LabelOptions {
     #[arg(long, help_heading = MACHINE, value_name = "FILE")]
     pub ort_lib: Option<PathBuf>,
 
-    /// Only every n-th shard, starting at i: this process is task i (from 0) of n, as i/n.
+    /// Only every n-th shard, starting at i: this process is task i (from 0) of n, as i/n; or `auto`: the number
+    /// that Slurm, Kubernetes, SkyPilot, torchrun or the like gave this process in its environment.
     #[arg(long, help_heading = MACHINE, value_name = "I/N")]
     pub task: Option<String>,
+
+    /// How many tasks there are, where the engine of `--task auto` does not say it (Kubernetes), or where part of a
+    /// Slurm array runs again.
+    #[arg(long, help_heading = MACHINE, value_name = "N")]
+    #[schemars(range(min = 1))]
+    pub tasks: Option<u32>,
 
     /// Let shards of different ONNX Runtime versions, providers or instruction sets stand together.
     #[arg(long, help_heading = MACHINE, num_args = 0..=1, default_missing_value = "true", default_value = "false", hide_default_value = true, action = clap::ArgAction::Set, value_name = "BOOL")]
@@ -320,6 +328,8 @@ pub struct LabelConfig {
     pub threads: usize,
     /// Which shards are this process'.
     pub task: Task,
+    /// The engine that gave the task, with its variables, where it was `auto`.
+    pub task_said_by: Option<String>,
 }
 
 /// Which sequences of the corpus to label.
@@ -333,26 +343,20 @@ pub enum SequenceRange {
     Between(u64, u64),
 }
 
-/// Task `index` of `count`: it has the shards with `shard % count == index`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Task {
-    /// From 0.
-    pub index: u32,
-    /// At least 1.
-    pub count: u32,
-}
-
-impl Task {
-    /// The whole work in one process.
-    pub const WHOLE: Self = Self { index: 0, count: 1 };
-
-    /// Whether this task makes that shard.
-    pub fn has(self, shard: u32) -> bool {
-        shard % self.count == self.index
-    }
-}
-
 impl LabelOptions {
+    /// The same for what is done once, before an engine starts tasks: `--task auto` asks for nothing there.
+    #[must_use]
+    pub fn before_tasks(self) -> Self {
+        match self.task.as_deref() {
+            Some(task::AUTO) => Self {
+                task: None,
+                tasks: None,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// Fills in defaults and checks every value that can be checked by itself.
     ///
     /// # Errors
@@ -364,6 +368,7 @@ impl LabelOptions {
         let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
         let teacher = teacher_path(&self.teacher.clone().unwrap_or_default())?;
+        let task = task::of_process(self.task.as_deref(), self.tasks)?;
         let config = LabelConfig {
             teacher: teacher.path,
             is_checkpoint: teacher.is_checkpoint,
@@ -375,7 +380,8 @@ impl LabelOptions {
             range: sequence_range(self.sequences.as_deref(), self.max_sequences)?,
             vocab_size: None,
             threads: self.threads.unwrap_or_else(all_cores),
-            task: self.task.as_deref().map_or(Ok(Task::WHOLE), parse_task)?,
+            task: task.task,
+            task_said_by: task.said_by,
             options: self,
         };
         config.check()
@@ -424,6 +430,7 @@ impl LabelConfig {
             vocab_size: Some(plan.teacher.vocab_size),
             threads: all_cores(),
             task: Task::WHOLE,
+            task_said_by: None,
             options,
         })
     }
@@ -572,20 +579,6 @@ fn sequence_range(range: Option<&str>, first: Option<u64>) -> Result<SequenceRan
         _ => Err(LabelError::option(
             "--sequences",
             "A..B with A < B, such as 0..1000",
-            text,
-        )),
-    }
-}
-
-fn parse_task(text: &str) -> Result<Task, LabelError> {
-    let parsed = text
-        .split_once('/')
-        .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    match parsed {
-        Some((index, count)) if index < count => Ok(Task { index, count }),
-        _ => Err(LabelError::option(
-            "--task",
-            "i/n with i from 0 to n - 1, such as 0/4",
             text,
         )),
     }

@@ -3,7 +3,7 @@
 use super::changed::name_option;
 use super::error::LabelError;
 use super::inputs::{LabelInputs, view_of};
-use super::options::{LabelConfig, Task};
+use super::options::LabelConfig;
 use super::output::check_output;
 use super::pipeline::{self, ShardQueue, Work};
 use super::planning::{check_tokens_untouched, make_plan};
@@ -12,6 +12,7 @@ use super::progress::{Progress, Snapshot, Totals, WithoutNll};
 use super::record::{RECORD_NAME, write_record};
 use super::reduction::signals_config;
 use super::runtime_stamp::runtime_stamp;
+use super::task::Task;
 use super::tokenizer_copy::copy_tokenizer;
 use crate::interrupt::Interrupt;
 use crate::shards::{
@@ -201,13 +202,10 @@ pub(super) fn make_shards(
     pipeline::run(&work, teachers)
 }
 
-/// Estimated targets of a task: the plan's, times the task's fraction of the rows. Exact enough for
-/// progress: only the last rows of the text or of documents are shorter.
+/// Estimated targets of a task, for progress.
 fn n_targets_of(plan: &Plan, task: Task) -> u64 {
     let shards = plan.shards().filter(|&shard| task.has(shard));
-    let n_rows: u64 = shards.map(|shard| plan.n_rows(shard)).sum();
-    let all = u128::from(plan.n_sequences().max(1));
-    (u128::from(plan.sequences.n_targets) * u128::from(n_rows) / all) as u64
+    plan.targets_of_rows(shards.map(|shard| plan.n_rows(shard)).sum())
 }
 
 /// This task's shards: sidecars of the finished ones, which are checked, and the numbers of the others.

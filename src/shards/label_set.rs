@@ -6,7 +6,7 @@ use super::names::{
     sidecar_name,
 };
 use super::plan::Plan;
-use super::sidecar::read_sidecar;
+use super::sidecar::Sidecars;
 use super::{ShardsError, json, place, selection};
 use crate::storage::{self, Abandoned, Publish};
 use std::collections::BTreeSet;
@@ -368,8 +368,9 @@ fn check_may_follow(dir: &Path, plan: &Plan, have: &Plan) -> Result<(), ShardsEr
             have_end: have.sequences.end,
         });
     }
+    let sidecars = Sidecars::of(dir, have);
     for shard in have.shards() {
-        if read_sidecar(dir, have, shard)?.is_none() {
+        if sidecars.read(shard)?.is_none() {
             return Err(ShardsError::UnfinishedSegment {
                 dir: dir.to_path_buf(),
                 shard,

@@ -189,6 +189,13 @@ impl Plan {
         left.min(self.layout.rows_per_shard)
     }
 
+    /// Estimated targets of `n_rows` of this plan's rows: their part of its targets. Exact for all of them, and
+    /// nearly so for others: only the last rows of the text or of documents are shorter.
+    pub fn targets_of_rows(&self, n_rows: u64) -> u64 {
+        let all = u128::from(self.n_sequences().max(1));
+        (u128::from(self.sequences.n_targets) * u128::from(n_rows) / all) as u64
+    }
+
     /// seq_ids of `shard`, in row order; none if it is not this plan's.
     pub fn shard_seq_ids(&self, shard: u32) -> impl Iterator<Item = u64> + use<> {
         let n_rows = self.n_rows(shard);

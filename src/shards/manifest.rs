@@ -3,7 +3,7 @@
 use super::label_set::{LabelSet, sidecars_there};
 use super::names::{MANIFEST_NAME, SELECTION_NAME, plan_name, plan_path};
 use super::plan::{FORMAT_VERSION, Plan};
-use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, check_sizes, read_sidecars};
+use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, Sidecars, check_sizes};
 use super::{ShardsError, json};
 use crate::storage;
 use schemars::JsonSchema;
@@ -57,6 +57,17 @@ pub struct ManifestSegment {
     pub n_shards: u32,
 }
 
+/// What says which plans a manifest is of: it may list any number of shards.
+#[derive(Deserialize)]
+struct ManifestHead {
+    segments: Vec<HeadSegment>,
+}
+
+#[derive(Deserialize)]
+struct HeadSegment {
+    plan_fingerprint: String,
+}
+
 impl Manifest {
     /// Reads the manifest of `dir`; `None` if the set is not finalized.
     ///
@@ -70,6 +81,17 @@ impl Manifest {
         let manifest: Manifest = json::from_bytes(&path, &bytes)?;
         super::plan::check_version(&path, manifest.format_version, &manifest.required_features)?;
         Ok(Some(manifest))
+    }
+
+    /// Fingerprints of the plans that the manifest of `dir` is of, without its shards; `None` if there is none.
+    pub(super) fn read_fingerprints(dir: &Path) -> Result<Option<Vec<String>>, ShardsError> {
+        let path = dir.join(MANIFEST_NAME);
+        let Some(bytes) = json::read_if_there(&path)? else {
+            return Ok(None);
+        };
+        let head: ManifestHead = json::from_bytes(&path, &bytes)?;
+        let fingerprint = |segment: HeadSegment| segment.plan_fingerprint;
+        Ok(Some(head.segments.into_iter().map(fingerprint).collect()))
     }
 
     /// The manifest that `set` should have, or why it cannot have one yet.
@@ -169,8 +191,9 @@ fn collect_sidecars(set: &LabelSet) -> Result<Vec<Sidecar>, ShardsError> {
     for (segment, plan) in set.segments.iter().enumerate() {
         let mut n_targets = 0u64;
         let shards: Vec<u32> = plan.shards().collect();
+        let of_plan = Sidecars::of(&set.dir, plan);
         for shards in shards.chunks(READ_AT_ONCE) {
-            let read = read_sidecars(&set.dir, plan, shards)?;
+            let read = of_plan.read_many(shards)?;
             for (sidecar, &shard) in read.into_iter().zip(shards) {
                 let Some(sidecar) = sidecar else {
                     return Err(ShardsError::MissingShards {

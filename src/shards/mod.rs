@@ -49,6 +49,7 @@ mod score_reader;
 mod selection;
 mod seq_ids;
 mod sidecar;
+mod status;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -87,5 +88,6 @@ pub use seq_ids::{SeqIdOrder, SeqIdSet};
 #[cfg(feature = "train")]
 pub(crate) use sidecar::expect_equal;
 pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished, check_size};
+pub use status::{Pace, SetStatus, ShardRange};
 pub use verify::{Finding, VerifyOptions, VerifyProgress, VerifyReport, verify_files};
 pub use writer::ShardWriter;

@@ -6,6 +6,7 @@ use super::columns::FileKind;
 use super::names::{MANIFEST_NAME, plan_name, shard_of};
 use crate::storage::{self, Source};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Names that a message lists.
 const N_NAMED: usize = 3;
@@ -105,13 +106,30 @@ fn holds(mut names: Vec<String>) -> String {
     format!("contains {}, but no plan.json", names.join(", "))
 }
 
-/// Names in a directory, without hidden ones (temporaries); none if it is not a directory.
+/// What a directory says of a file in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) n_bytes: u64,
+    /// When it was last written; `None` where that is not known.
+    pub(super) modified: Option<SystemTime>,
+}
+
+/// Names in a directory, without hidden ones (temporaries); none if it is not there.
 pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, ShardsError> {
+    Ok(entries_in(dir)?.into_iter().map(|entry| entry.name).collect())
+}
+
+/// The same with sizes and times.
+pub(super) fn entries_in(dir: &Path) -> Result<Vec<Entry>, ShardsError> {
     let entries = match storage::list(dir) {
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         entries => entries?,
     };
-    let names = entries.iter().map(|entry| entry.name.to_string_lossy());
-    let seen = names.filter(|name| !name.starts_with('.'));
-    Ok(seen.map(|name| name.into_owned()).collect())
+    let entries = entries.into_iter().map(|entry| Entry {
+        name: entry.name.to_string_lossy().into_owned(),
+        n_bytes: entry.n_bytes,
+        modified: entry.modified,
+    });
+    Ok(entries.filter(|entry| !entry.name.starts_with('.')).collect())
 }

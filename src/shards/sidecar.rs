@@ -107,47 +107,62 @@ pub(super) fn read_sidecar(
     plan: &Plan,
     shard: u32,
 ) -> Result<Option<Sidecar>, ShardsError> {
-    let path = sidecar_path(dir, shard);
-    let bytes = json::read_if_there(&path)?;
-    bytes
-        .map(|bytes| of_bytes(path, &bytes, plan, shard))
-        .transpose()
+    Sidecars::of(dir, plan).read(shard)
 }
 
-/// As [`read_sidecar`], of several shards at a time: in a store each is a request.
-pub(super) fn read_sidecars(
-    dir: &Path,
-    plan: &Plan,
-    shards: &[u32],
-) -> Result<Vec<Option<Sidecar>>, ShardsError> {
-    let paths: Vec<PathBuf> = shards
-        .iter()
-        .map(|&shard| sidecar_path(dir, shard))
-        .collect();
-    let read = json::read_many_if_there(&paths)?;
-    let parts = read.into_iter().zip(paths).zip(shards);
-    parts
-        .map(|((bytes, path), &shard)| {
-            bytes
-                .map(|bytes| of_bytes(path, &bytes, plan, shard))
-                .transpose()
-        })
-        .collect()
+/// The sidecars of a plan, whose fingerprint is taken once for all of them.
+pub(super) struct Sidecars<'a> {
+    dir: &'a Path,
+    plan: &'a Plan,
+    fingerprint: String,
 }
 
-fn of_bytes(path: PathBuf, bytes: &[u8], plan: &Plan, shard: u32) -> Result<Sidecar, ShardsError> {
-    let sidecar: Sidecar = json::from_bytes(&path, bytes)?;
-    plan::check_version(&path, sidecar.format_version, &[])?;
-    let fingerprint = plan.fingerprint();
-    if sidecar.plan_fingerprint != fingerprint {
-        return Err(ShardsError::ForeignSidecar {
-            path,
-            expected: fingerprint,
-            got: sidecar.plan_fingerprint,
-        });
+impl<'a> Sidecars<'a> {
+    pub(super) fn of(dir: &'a Path, plan: &'a Plan) -> Self {
+        Self {
+            dir,
+            plan,
+            fingerprint: plan.fingerprint(),
+        }
     }
-    check_against_plan(&path, &sidecar, plan, shard)?;
-    Ok(sidecar)
+
+    /// As [`read_sidecar`].
+    pub(super) fn read(&self, shard: u32) -> Result<Option<Sidecar>, ShardsError> {
+        let path = sidecar_path(self.dir, shard);
+        let bytes = json::read_if_there(&path)?;
+        bytes
+            .map(|bytes| self.of_bytes(path, &bytes, shard))
+            .transpose()
+    }
+
+    /// As [`Sidecars::read`], of several shards at a time: in a store each is a request.
+    pub(super) fn read_many(&self, shards: &[u32]) -> Result<Vec<Option<Sidecar>>, ShardsError> {
+        let paths = shards.iter().map(|&shard| sidecar_path(self.dir, shard));
+        let paths: Vec<PathBuf> = paths.collect();
+        let read = json::read_many_if_there(&paths)?;
+        let parts = read.into_iter().zip(paths).zip(shards);
+        parts
+            .map(|((bytes, path), &shard)| {
+                bytes
+                    .map(|bytes| self.of_bytes(path, &bytes, shard))
+                    .transpose()
+            })
+            .collect()
+    }
+
+    fn of_bytes(&self, path: PathBuf, bytes: &[u8], shard: u32) -> Result<Sidecar, ShardsError> {
+        let sidecar: Sidecar = json::from_bytes(&path, bytes)?;
+        plan::check_version(&path, sidecar.format_version, &[])?;
+        if sidecar.plan_fingerprint != self.fingerprint {
+            return Err(ShardsError::ForeignSidecar {
+                path,
+                expected: self.fingerprint.clone(),
+                got: sidecar.plan_fingerprint,
+            });
+        }
+        check_against_plan(&path, &sidecar, self.plan, shard)?;
+        Ok(sidecar)
+    }
 }
 
 fn check_against_plan(

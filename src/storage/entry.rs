@@ -1,6 +1,7 @@
 //! What is known of a place without reading it.
 
 use std::ffi::OsString;
+use std::time::SystemTime;
 
 /// A file, an object, or a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Entry {
     pub n_bytes: u64,
     /// Whether it is a directory.
     pub is_dir: bool,
+    /// When it was last written; `None` where that is not known.
+    pub modified: Option<SystemTime>,
     /// What a store calls this version of an object.
     pub version: Option<String>,
 }

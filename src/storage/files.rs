@@ -223,19 +223,25 @@ pub fn list_all(dir: &Path) -> Result<Vec<Entry>, StorageError> {
     Ok(entries)
 }
 
+/// What vanishes meanwhile is left out.
 fn list_local(dir: &Path) -> io::Result<Vec<Entry>> {
-    let entry = |found: io::Result<std::fs::DirEntry>| {
+    let mut entries = Vec::new();
+    for found in std::fs::read_dir(dir)? {
         let found = found?;
         // Through links, as everything else here; one that leads nowhere is a file of no bytes.
-        let metadata = std::fs::metadata(found.path()).or_else(|_| found.metadata())?;
-        Ok(Entry {
+        let metadata = match std::fs::metadata(found.path()).or_else(|_| found.metadata()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata?,
+        };
+        entries.push(Entry {
             name: found.file_name(),
             n_bytes: metadata.len(),
             is_dir: metadata.is_dir(),
+            modified: metadata.modified().ok(),
             version: None,
-        })
-    };
-    std::fs::read_dir(dir)?.map(entry).collect()
+        });
+    }
+    Ok(entries)
 }
 
 fn list_below(dir: &Path) -> io::Result<Vec<Entry>> {

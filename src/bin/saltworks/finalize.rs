@@ -3,13 +3,21 @@
 use crate::common::arguments::Json;
 use crate::common::exit::Result;
 use crate::common::print::{counted, out, say};
+use crate::common::progress::Display;
+use crate::common::signals;
 use indicatif::BinaryBytes;
-use saltworks::shards;
-use std::path::PathBuf;
+use saltworks::shards::{self, LabelSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const EXAMPLES: &str = "\
-Example:
-  saltworks finalize labels";
+Examples:
+  saltworks finalize labels
+  saltworks finalize labels --wait 3600";
+
+/// Time between two looks at the directory: short at first, and not much of a file server's for long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Write the manifest of a label directory in which every shard is finished.
 ///
@@ -25,11 +33,19 @@ pub(crate) struct Args {
     /// or instruction sets differ in their last bits.
     #[arg(long, help_heading = "Checks")]
     allow_mixed_runtime: bool,
+    /// Wait until every shard is finished by tasks that still run: so many seconds at most, or with no number
+    /// for as long as it takes.
+    #[arg(long, help_heading = "Tasks", value_name = "SECONDS", num_args = 0..=1)]
+    wait: Option<Option<u64>>,
     #[command(flatten)]
     json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    if let Some(seconds) = args.wait {
+        signals::end_on_signal()?;
+        wait(&args.labels, seconds.map(Duration::from_secs))?;
+    }
     let manifest = shards::finalize(&args.labels, args.allow_mixed_runtime)?;
     if args.json.print(&manifest)? {
         return Ok(());
@@ -51,5 +67,25 @@ pub(crate) fn run(args: Args) -> Result<()> {
     for runtime in &manifest.runtimes {
         out!("made by {runtime}");
     }
+    Ok(())
+}
+
+/// Until every shard is finished, or `limit` is over: then it is for finalize to say what is missing.
+fn wait(labels: &Path, limit: Option<Duration>) -> Result<()> {
+    let set = LabelSet::open(labels)?;
+    let n_shards = u64::from(set.n_shards());
+    let display = Display::new(n_shards, "shards");
+    let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        let n_finished = set.n_finished()?;
+        display.at(n_finished);
+        let left = limit.map(|limit| limit.saturating_sub(began.elapsed()));
+        if n_finished == n_shards || left.is_some_and(|left| left.is_zero()) {
+            break;
+        }
+        std::thread::sleep(left.map_or(pause, |left| left.min(pause)));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    display.finish();
     Ok(())
 }

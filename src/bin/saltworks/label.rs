@@ -17,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   saltworks label --teacher model.onnx --tokens tokens --seq-len 2048 --output labels
   saltworks label --config label.toml --task 1/8
+  saltworks label --config label.toml --task auto
   saltworks label --teacher model.onnx --tokens tokens --seq-len 2048 --output labels --dry-run";
 
 /// Label a token corpus: plan, run the teacher, write shards, finalize.
@@ -60,15 +61,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
             "note: --batch-tokens has no effect: the shape of a call follows from its sequences alone"
         );
     }
-    let config = options.resolve()?;
     if args.dry_run {
-        let estimate = label::estimate(&config)?;
+        let estimate = label::estimate(&options.before_tasks().resolve()?)?;
         match args.json.is_asked {
             true => print_estimate_json(&estimate)?,
             false => print_estimate(&estimate),
         }
         return Ok(());
     }
+    let config = options.resolve()?;
+    say_task(&config);
     let display = ProgressDisplay::new();
     let observer = Observer {
         on_start: &say,
@@ -85,6 +87,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         super::profile::print(&outcome.profile);
     }
     Ok(())
+}
+
+/// Which part an engine gave this process: a wrong one makes shards twice, or leaves them to nobody.
+fn say_task(config: &LabelConfig) {
+    if let Some(said_by) = &config.task_said_by {
+        say!("task {} by {said_by}", config.task);
+    }
 }
 
 /// What a user should know before the long part.
@@ -141,9 +150,8 @@ fn print_outcome(config: &LabelConfig, outcome: &LabelOutcome) {
     match &outcome.manifest {
         Some(_) => out!("labels are complete in {output} (saltworks stats {output})"),
         None => out!(
-            "task {}/{} is done; when all tasks are done, run: saltworks finalize {output}",
-            config.task.index,
-            config.task.count
+            "task {} is done; when all tasks are done, run: saltworks finalize {output}",
+            config.task
         ),
     }
 }

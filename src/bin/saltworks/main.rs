@@ -17,6 +17,7 @@ mod report;
 mod select;
 mod signals;
 mod stats;
+mod status;
 mod terminal;
 mod tokenize;
 mod tokenizer;
@@ -54,6 +55,7 @@ enum Command {
     Plan(plan::Args),
     Export(export::Args),
     Label(label::Args),
+    Status(status::Args),
     Finalize(finalize::Args),
     Import(import::Args),
     Verify(verify::Args),
@@ -83,6 +85,7 @@ fn main() -> std::process::ExitCode {
         Command::Plan(args) => plan::run(args),
         Command::Export(args) => export::run(args),
         Command::Label(args) => label::run(args),
+        Command::Status(args) => status::run(args),
         Command::Finalize(args) => finalize::run(args),
         Command::Import(args) => import::run(args),
         Command::Verify(args) => verify::run(args),

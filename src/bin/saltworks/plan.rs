@@ -59,7 +59,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         return super::label::run(args.label);
     }
     let label = args.label;
-    let config = label.options()?.resolve()?;
+    let config = label.options()?.before_tasks().resolve()?;
     if !args.no_probe {
         super::label::warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
     }

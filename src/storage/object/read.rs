@@ -204,6 +204,7 @@ pub(in crate::storage) fn list(url: &ObjectUrl) -> Result<Vec<Entry>, StorageErr
         name: name_of(key),
         n_bytes: 0,
         is_dir: true,
+        modified: None,
         version: None,
     });
     let files = found
@@ -234,6 +235,7 @@ fn entry(name: OsString, meta: &ObjectMeta) -> Entry {
         name,
         n_bytes: meta.size,
         is_dir: false,
+        modified: Some(meta.last_modified.into()),
         version: meta.e_tag.clone(),
     }
 }

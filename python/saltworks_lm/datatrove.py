@@ -1,0 +1,80 @@
+"""Labelling as a step of a datatrove pipeline: task `rank` of `world_size`.
+
+    from datatrove.executor import SlurmPipelineExecutor
+    from saltworks_lm.datatrove import FinalizeLabels, LabelTokens
+
+    label = SlurmPipelineExecutor([LabelTokens("--config", "label.toml")], tasks=64, ...)
+    SlurmPipelineExecutor([FinalizeLabels("labels")], tasks=1, depends=label, ...).run()
+
+datatrove itself knows which tasks have ended, and runs the others when the pipeline is started again; shards of a task that
+did not end stay as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from datatrove.pipeline.base import PipelineStep
+
+from .task import check_arguments, run_program, run_task
+
+
+class LabelTokens(PipelineStep):  # type: ignore[misc]
+    """Runs `saltworks label` for one task; documents pass through it unread.
+
+    Parameters
+    ----------
+    arguments
+        Those of `saltworks label`, without `--task`. With one task it writes the manifest itself.
+    """
+
+    name = "Saltworks labels"
+    type = "LABEL"
+
+    def __init__(self, *arguments: str) -> None:
+        super().__init__()
+        check_arguments(arguments)
+        self.arguments = arguments
+
+    def run(self, data: Iterator[Any] | None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        """Labels, then gives on what it was given.
+
+        Raises
+        ------
+        ProgramError
+            With the program's exit code; the task then counts as not done.
+        """
+        with self.track_time("task"):
+            facts = run_task(self.arguments, rank, world_size)
+        self.stat_update("shards", value=facts["n_shards_made"], unit="task")
+        yield from data or ()
+
+
+class FinalizeLabels(PipelineStep):  # type: ignore[misc]
+    """Writes the manifest of labels in which every shard is done: the one task of an executor that `depends` on the others.
+
+    Parameters
+    ----------
+    labels
+        Their directory.
+    """
+
+    name = "Saltworks manifest"
+    type = "LABEL"
+
+    def __init__(self, labels: str) -> None:
+        super().__init__()
+        self.labels = str(labels)
+
+    def run(self, data: Iterator[Any] | None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        """Finalizes in the first task, then gives on what it was given.
+
+        Raises
+        ------
+        ProgramError
+            With exit code 1 where shards are missing.
+        """
+        if rank == 0:
+            run_program(("finalize", self.labels, "--quiet"))
+        yield from data or ()

@@ -1,0 +1,237 @@
+"""The plan, the tasks and the manifest, as tasks of Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ..errors import ProgramError
+from ..task import RETRIED, check_arguments, run_program, run_task
+
+# Tasks a slot of the cluster: machines that are slower, or join later, leave or take some.
+_TASKS_A_SLOT = 4
+# Seconds between two looks at the cluster.
+_PAUSE = 0.5
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a task.
+
+    Attributes
+    ----------
+    what
+        `started`, `progress`, `ended` or `failed`; one that is started twice was run again.
+    task, n_tasks
+        Which one, from 0, and of how many.
+    node
+        Id of Ray's node that it runs on.
+    seconds
+        Since the call began.
+    facts
+        Of `progress`: tokens, tokens_total, tokens_per_s, shards, shards_total, …; of `failed`: exit_code, message.
+    """
+
+    what: str
+    task: int
+    n_tasks: int
+    node: str
+    seconds: float
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class _RetriedError(ProgramError):
+    """What Ray tries again."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.exit_code)
+
+
+class _Board:
+    """An actor, beside the caller, that tasks tell what happens."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[str, int, str, dict[str, Any]]] = []
+
+    def add(self, what: str, task: int, node: str, facts: dict[str, Any]) -> None:
+        self._events.append((what, task, node, facts))
+
+    def take(self) -> list[tuple[str, int, str, dict[str, Any]]]:
+        events, self._events = self._events, []
+        return events
+
+
+def label(
+    *arguments: str,
+    n_tasks: int | None = None,
+    num_cpus: int = 1,
+    num_gpus: float | None = None,
+    retries: int = 8,
+    finalize: bool = True,
+    on_event: Callable[[Event], None] | None = None,
+) -> dict[str, Any]:
+    """Labels on the cluster that `ray.init` was called for, and writes the manifest.
+
+    Parameters
+    ----------
+    arguments
+        Those of `saltworks label`, without `--task`. Paths have to be the same on every machine, which all need this
+        package; relative ones are relative to the folder of this process.
+    n_tasks
+        How many tasks: by default four for each that can run at once, and at most one a shard.
+    num_cpus, num_gpus
+        Of a task. `--threads` is num_cpus unless it is given. By default num_gpus is 1 where `--device` is not cpu and the
+        cluster has GPUs; Ray then shows each task its own.
+    retries
+        How often a task may be lost, fail or be interrupted.
+    finalize
+        Whether to write the manifest in the end.
+    on_event
+        Called in this process, with what happens in all tasks.
+
+    Returns
+    -------
+    dict
+        What `saltworks finalize --json` prints without its list of shards; without `finalize` what `plan --json` does.
+
+    Raises
+    ------
+    ProgramError
+        With the exit code of the task that cannot go better, after the others were told to stop.
+    """
+    check_arguments(arguments)
+    resources = _resources(arguments, num_cpus, num_gpus)
+    arguments = _with_threads(arguments, num_cpus)
+    planned = json.loads(_once(("plan", *arguments, "--no-probe", "--json"), resources, retries))
+    n_tasks = n_tasks or min(planned["n_shards"], _TASKS_A_SLOT * _slots(resources))
+    _run_tasks(arguments, max(1, n_tasks), resources, retries, on_event)
+    if not finalize:
+        return dict(planned)
+    manifest = json.loads(_once(("finalize", planned["output"], "--json"), {"num_cpus": 1}, retries))
+    return {key: value for key, value in manifest.items() if key != "shards"}
+
+
+def _resources(arguments: tuple[str, ...], num_cpus: int, num_gpus: float | None) -> dict[str, float]:
+    device = _value_of(arguments, "--device") or "auto"
+    if ":" in device or "," in device:
+        raise ProgramError(f"--device {device}: name no number, Ray chooses the device of a task", 2)
+    if num_gpus is None:
+        has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+        num_gpus = 1 if device not in ("cpu", "auto") or (device == "auto" and has_gpus) else 0
+    return {"num_cpus": num_cpus, "num_gpus": num_gpus}
+
+
+def _value_of(arguments: tuple[str, ...], option: str) -> str | None:
+    for argument, after in zip(arguments, (*arguments[1:], None), strict=True):
+        if argument == option:
+            return after
+        if argument.startswith(f"{option}="):
+            return argument.split("=", 1)[1]
+    return None
+
+
+def _with_threads(arguments: tuple[str, ...], num_cpus: int) -> tuple[str, ...]:
+    return arguments if _value_of(arguments, "--threads") else (*arguments, "--threads", str(num_cpus))
+
+
+def _slots(resources: dict[str, float]) -> int:
+    there = ray.cluster_resources()
+    names = {"num_cpus": "CPU", "num_gpus": "GPU"}
+    slots = [int(there.get(names[name], 0) / wanted) for name, wanted in resources.items() if wanted > 0]
+    return max(1, min(slots, default=1))
+
+
+def _once(command: tuple[str, ...], resources: dict[str, float], retries: int) -> str:
+    """Runs one command on the cluster: the caller's machine need not have ONNX Runtime, or a GPU."""
+    options = {"max_retries": retries, "retry_exceptions": [_RetriedError], **resources}
+    ref = ray.remote(_command_task).options(name=f"saltworks {command[0]}", **options).remote(command, os.getcwd())
+    try:
+        return str(ray.get(ref))
+    except ray.exceptions.RayTaskError as error:
+        raise _cause(error) from None
+    except BaseException:
+        ray.cancel(ref)
+        raise
+
+
+def _command_task(command: tuple[str, ...], cwd: str) -> str:
+    with _retrying():
+        return run_program(command, cwd=cwd)
+
+
+class _retrying:  # noqa: N801
+    """Turns an error that may go better into the kind that Ray tries again."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, ProgramError) and error.exit_code in RETRIED:
+            raise _RetriedError(str(error), error.exit_code) from None
+
+
+def _label_task(arguments: tuple[str, ...], index: int, count: int, cwd: str, board: Any) -> None:
+    node = ray.get_runtime_context().get_node_id()
+
+    def tell(what: str, facts: dict[str, Any]) -> None:
+        board.add.remote(what, index, node, facts)
+
+    tell("started", {})
+    try:
+        with _retrying():
+            facts = run_task(arguments, index, count, lambda facts: tell("progress", facts), cwd)
+    except ProgramError as error:
+        tell("failed", {"exit_code": error.exit_code, "message": str(error)})
+        raise
+    tell("ended", facts)
+
+
+def _run_tasks(
+    arguments: tuple[str, ...],
+    n_tasks: int,
+    resources: dict[str, float],
+    retries: int,
+    on_event: Callable[[Event], None] | None,
+) -> None:
+    began = time.monotonic()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    options = {"max_retries": retries, "retry_exceptions": [_RetriedError], **resources}
+    start = ray.remote(_label_task)
+    cwd = os.getcwd()
+    pending = [
+        start.options(name=f"saltworks label {i}/{n_tasks}", **options).remote(arguments, i, n_tasks, cwd, board)
+        for i in range(n_tasks)
+    ]
+
+    def show() -> None:
+        for what, task, node, facts in ray.get(board.take.remote()):
+            if on_event is not None:
+                on_event(Event(what, task, n_tasks, node, time.monotonic() - began, facts))
+
+    try:
+        while pending:
+            done, pending = ray.wait(pending, num_returns=1, timeout=_PAUSE)
+            show()
+            ray.get(done)
+        show()
+    except ray.exceptions.RayTaskError as error:
+        raise _cause(error) from None
+    finally:
+        for ref in pending:
+            ray.cancel(ref)
+        ray.kill(board)
+
+
+def _cause(error: Any) -> Exception:
+    cause = error.cause
+    if isinstance(cause, ProgramError):
+        return ProgramError(str(cause), cause.exit_code)
+    return ProgramError(f"a task of Ray failed: {error}", 1)

@@ -1,0 +1,142 @@
+"""One task of `saltworks label`, for engines that start many: it ends with the process that runs it, and says how far
+it is."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import ProgramError
+from .programs import find_program
+
+# Exit codes after which the same task may go better; 2 (usage) and 3 (bad data) would come again.
+RETRIED = (1, 75)
+# What the engine decides.
+_RESERVED = ("--task", "--tasks", "--progress", "--json", "--quiet", "-q", "--dry-run", "--profile")
+# Seconds after SIGTERM; the program stops within five.
+_PATIENCE = 30.0
+_LINES_KEPT = 12
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Refuses options that the engine sets itself.
+
+    Raises
+    ------
+    ProgramError
+        With exit code 2.
+    """
+    for argument in arguments:
+        if argument.split("=", 1)[0] in _RESERVED:
+            raise ProgramError(f"{argument}: leave it out, the engine sets it", 2)
+
+
+def run_task(
+    arguments: Sequence[str],
+    index: int,
+    count: int,
+    report: Callable[[dict[str, Any]], None] | None = None,
+    cwd: str | None = None,
+) -> dict[str, Any]:
+    """Runs `saltworks label` with these arguments as task `index` of `count`.
+
+    Parameters
+    ----------
+    report
+        Called with each of its progress lines (`--progress json`): tokens, tokens_per_s, shards, ….
+    cwd
+        Folder that relative paths are relative to.
+
+    Returns
+    -------
+    dict
+        What `label --json` prints.
+
+    Raises
+    ------
+    ProgramError
+        With its exit code: those of `RETRIED` may be tried again. An end by a signal counts as 75.
+    """
+    check_arguments(arguments)
+    own = ("--task", f"{index}/{count}", "--progress", "json", "--json")
+    printed = run_program(("label", *arguments, *own), report, cwd)
+    facts: dict[str, Any] = json.loads(printed)
+    return facts
+
+
+def run_program(
+    arguments: Sequence[str], report: Callable[[dict[str, Any]], None] | None = None, cwd: str | None = None
+) -> str:
+    """Runs `saltworks` and gives what it printed. It is told to stop when this process or the call ends early.
+
+    Raises
+    ------
+    ProgramError
+        As `run_task`.
+    """
+    if cwd is not None and not Path(cwd).is_dir():
+        raise ProgramError(f"there is no folder {cwd} on {os.uname().nodename}: all machines need the same paths", 2)
+    program = subprocess.Popen(
+        [find_program(), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    )
+    try:
+        said = _listen(program, report)
+        printed = program.stdout.read() if program.stdout else ""
+        code = program.wait()
+    except BaseException:
+        _stop(program)
+        raise
+    if code != 0:
+        message = "\n".join(said) or "it said nothing"
+        raise ProgramError(f"saltworks {arguments[0]}: {message}", 75 if code < 0 else code)
+    return printed
+
+
+def _listen(program: subprocess.Popen[str], report: Callable[[dict[str, Any]], None] | None) -> deque[str]:
+    """Reads standard error to its end. Results are a few lines, which wait in their pipe meanwhile."""
+    said: deque[str] = deque(maxlen=_LINES_KEPT)
+    for line in program.stderr or ():
+        progress = _progress_of(line)
+        if progress is None:
+            said.append(line.rstrip())
+        elif report is not None:
+            report(progress)
+    return said
+
+
+def _progress_of(line: str) -> dict[str, Any] | None:
+    if not line.startswith("{"):
+        return None
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and "event" in value else None
+
+
+def _stop(program: subprocess.Popen[str]) -> None:
+    program.terminate()
+    try:
+        program.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        program.wait()
+
+
+def _end_with_parent() -> None:
+    """SIGTERM when the parent ends, however it does: a worker that is killed leaves no program behind."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
