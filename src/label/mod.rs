@@ -24,6 +24,7 @@ mod import;
 mod inputs;
 mod options;
 mod output;
+mod pieces;
 mod pipeline;
 mod planning;
 mod profile;

@@ -92,6 +92,22 @@ pub enum ShardsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Documents of a set that are not what they should be.
+    #[error("{}: {reason}; run `saltworks finalize` again", path.display())]
+    Documents {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A set without documents.
+    #[error("the documents of {} {reason}: run `saltworks finalize` on it", dir.display())]
+    NoDocuments {
+        /// The directory.
+        dir: PathBuf,
+        /// Why there are none.
+        reason: &'static str,
+    },
     /// A selection from other labels, or of other sequences.
     #[error(
         "{} was made for the {what} {got}, but these labels have {expected}: select again from these, or from labels of the same corpus, sequence length and packing",
@@ -403,6 +419,7 @@ impl Classified for ShardsError {
             | ShardsError::NoSuchShard { .. }
             | ShardsError::NotFinalized { .. }
             | ShardsError::SelectionOfOthers { .. }
+            | ShardsError::NoDocuments { .. }
             | ShardsError::MixedRuntimes { .. } => Kind::Usage,
             ShardsError::MissingShards { .. }
             | ShardsError::Unread { .. }
