@@ -4,7 +4,7 @@ use super::row_fault::RowFault;
 use crate::error::{Classified, Kind};
 use crate::storage::{DecodeError, StorageError};
 use parquet::errors::ParquetError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A failure of this room; its message names the file and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +119,19 @@ pub enum ShardsError {
         /// `labels` or `sequences`.
         what: &'static str,
         /// Fingerprint of those in use.
+        expected: String,
+        /// The one that the selection names.
+        got: String,
+    },
+    /// A selection of the documents of another corpus.
+    #[error(
+        "{} selects documents of the corpus {got}, but this one is {expected}: select from labels of this corpus, or give the corpus that was labelled",
+        path.display()
+    )]
+    SelectionOfOtherCorpus {
+        /// The file.
+        path: PathBuf,
+        /// Fingerprint of the corpus in use.
         expected: String,
         /// The one that the selection names.
         got: String,
@@ -404,6 +417,16 @@ impl ShardsError {
     }
 }
 
+impl ShardsError {
+    /// What is wrong with the selection at `path`.
+    pub(super) fn selection(path: &Path, reason: String) -> Self {
+        ShardsError::Selection {
+            path: path.to_path_buf(),
+            reason,
+        }
+    }
+}
+
 impl Classified for ShardsError {
     fn kind(&self) -> Kind {
         match self {
@@ -419,6 +442,7 @@ impl Classified for ShardsError {
             | ShardsError::NoSuchShard { .. }
             | ShardsError::NotFinalized { .. }
             | ShardsError::SelectionOfOthers { .. }
+            | ShardsError::SelectionOfOtherCorpus { .. }
             | ShardsError::NoDocuments { .. }
             | ShardsError::MixedRuntimes { .. } => Kind::Usage,
             ShardsError::MissingShards { .. }

@@ -49,6 +49,7 @@ mod reader;
 mod row;
 mod row_fault;
 mod score_reader;
+mod seal;
 mod selection;
 mod seq_ids;
 mod sidecar;
@@ -63,8 +64,10 @@ mod writer;
 pub use card::{CardState, card_state};
 pub use columns::ScoreId;
 pub use describe::{ColumnDescription, describe_columns};
+pub(crate) use documents::DocumentSelectionWriter;
 pub use documents::{
-    DocumentRow, DocumentRows, DocumentScore, DocumentsIndex, DocumentsOutcome, DocumentsPart,
+    DOCUMENT_SELECTION_VERSION, DocumentRow, DocumentRows, DocumentScore, DocumentSelection,
+    DocumentSelectionHead, DocumentsIndex, DocumentsOutcome, DocumentsPart, SelectedDocument,
     open_documents, write_documents,
 };
 pub use error::ShardsError;

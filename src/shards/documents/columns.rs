@@ -7,7 +7,7 @@ use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray, UInt6
 use arrow_schema::{DataType, Field};
 use std::sync::Arc;
 
-const DOC_INDEX: &str = "doc_index";
+pub(in crate::shards) const DOC_INDEX: &str = "doc_index";
 const ID: &str = "id";
 pub(super) const SOURCE: &str = "source";
 const RECORD: &str = "record";
@@ -16,7 +16,7 @@ const N_TARGETS: &str = "n_targets";
 const N_BYTES: &str = "n_bytes";
 
 /// The columns, in order.
-pub(in crate::shards) fn document_fields() -> Vec<Field> {
+pub(super) fn document_fields() -> Vec<Field> {
     let field = |name: &str, data_type, nullable| Field::new(name, data_type, nullable);
     let mut fields = vec![
         field(DOC_INDEX, DataType::UInt64, false),
@@ -33,7 +33,7 @@ pub(in crate::shards) fn document_fields() -> Vec<Field> {
 }
 
 /// `rows` as those columns.
-pub(in crate::shards) fn document_arrays(rows: &[DocumentRow]) -> Vec<ArrayRef> {
+pub(super) fn document_arrays(rows: &[DocumentRow]) -> Vec<ArrayRef> {
     let numbers = |value: fn(&DocumentRow) -> u64| {
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(value))) as ArrayRef
     };
@@ -65,7 +65,7 @@ pub(in crate::shards) fn document_arrays(rows: &[DocumentRow]) -> Vec<ArrayRef> 
 
 /// The rows of a batch that has those columns; what is wrong with them otherwise. `sources` shares one
 /// copy of a path that repeats.
-pub(in crate::shards) fn document_rows(
+pub(super) fn document_rows(
     batch: &RecordBatch,
     last_source: &mut Option<Arc<str>>,
 ) -> Result<Vec<DocumentRow>, String> {

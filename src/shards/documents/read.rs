@@ -69,7 +69,7 @@ pub fn open_documents(set: &LabelSet) -> Result<(DocumentsIndex, DocumentRows), 
 
 /// Compares every file of `index` with what it says; gives `report` the name and the error of each that
 /// differs.
-pub fn check_document_parts(
+pub(in crate::shards) fn check_document_parts(
     dir: &Path,
     index: &DocumentsIndex,
     mut report: impl FnMut(&str, ShardsError),
