@@ -41,6 +41,8 @@ mod partial;
 mod place;
 mod publish;
 mod published;
+mod row_groups;
+mod sort;
 mod source;
 mod space;
 mod store_fault;
@@ -72,6 +74,8 @@ pub use place::{
 };
 pub use publish::{publish_dir, rename_dir, replace_dir};
 pub use published::Publish;
+pub(crate) use row_groups::{EncodeError, RowGroupWriter};
+pub(crate) use sort::{Record, Sorted, Sorter, words};
 pub use source::{DecodeError, Source, SourceReader};
 pub use space::free_bytes;
 pub use store_fault::StoreFault;

@@ -6,7 +6,8 @@ use crate::common::print::{counted, out, say};
 use crate::common::progress::Display;
 use crate::common::signals;
 use indicatif::BinaryBytes;
-use saltworks::shards::{self, LabelSet};
+use saltworks::label;
+use saltworks::shards::{self, DocumentsOutcome, LabelSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Write the manifest of a label directory in which every shard is finished.
+///
+/// Also writes documents/: the sums and means of each document of the corpus over its labelled targets.
+/// Their ids, files and bits per byte need the list of documents in the labelled corpus.
 ///
 /// Also writes README.md, which describes the labels for people and for the `datasets` library. A
 /// README.md that finalize did not write is left unchanged.
@@ -37,6 +41,9 @@ pub(crate) struct Args {
     /// for as long as it takes.
     #[arg(long, help_heading = "Tasks", value_name = "SECONDS", num_args = 0..=1)]
     wait: Option<Option<u64>>,
+    /// The token corpus that was labelled. Default: the path in label.toml.
+    #[arg(long, help_heading = "Documents", value_name = "PATH")]
+    tokens: Option<PathBuf>,
     #[command(flatten)]
     json: Json,
 }
@@ -46,7 +53,15 @@ pub(crate) fn run(args: Args) -> Result<()> {
         signals::end_on_signal()?;
         wait(&args.labels, seconds.map(Duration::from_secs))?;
     }
-    let manifest = shards::finalize(&args.labels, args.allow_mixed_runtime)?;
+    let finalized = label::finalize(
+        &args.labels,
+        args.allow_mixed_runtime,
+        args.tokens.as_deref(),
+    )?;
+    let manifest = finalized.manifest;
+    for note in &finalized.notes {
+        say!("note: {note}");
+    }
     if args.json.print(&manifest)? {
         return Ok(());
     }
@@ -58,6 +73,17 @@ pub(crate) fn run(args: Args) -> Result<()> {
         counted(manifest.n_targets, "target"),
         BinaryBytes(manifest.n_bytes),
     );
+    if let DocumentsOutcome::Written(index) = &finalized.documents {
+        let whole = match index.has_sources {
+            true => format!(", {} of them labelled whole", index.n_whole),
+            false => String::new(),
+        };
+        out!(
+            "{}: {}{whole}",
+            args.labels.join("documents").display(),
+            counted(index.n_documents, "document")
+        );
+    }
     if shards::card_state(&args.labels)? == shards::CardState::Theirs {
         say!(
             "note: {} was not written by finalize, and is left unchanged",
