@@ -44,6 +44,8 @@ mod published;
 mod source;
 mod space;
 mod store_fault;
+#[cfg(all(test, feature = "object-stores"))]
+mod store_tests;
 mod sweep;
 #[cfg(test)]
 mod tests;
