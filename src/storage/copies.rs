@@ -60,7 +60,7 @@ pub fn local_copy_of(
     }
 }
 
-fn copy_object(cache: &Path, url: &ObjectUrl) -> Result<PathBuf, StorageError> {
+pub(super) fn copy_object(cache: &Path, url: &ObjectUrl) -> Result<PathBuf, StorageError> {
     let object = object::open(url)?;
     let name = url.key.rsplit('/').next().unwrap_or(&url.key);
     let mut hasher = blake3::Hasher::new();
@@ -73,7 +73,7 @@ fn copy_object(cache: &Path, url: &ObjectUrl) -> Result<PathBuf, StorageError> {
     Ok(path)
 }
 
-fn copy_below(
+pub(super) fn copy_below(
     cache: &Path,
     url: &ObjectUrl,
     is_wanted: impl Fn(&str) -> bool,

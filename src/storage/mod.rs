@@ -46,6 +46,8 @@ mod sort;
 mod source;
 mod space;
 mod store_fault;
+#[cfg(all(test, feature = "object-stores"))]
+mod store_tests;
 mod sweep;
 #[cfg(test)]
 mod tests;
