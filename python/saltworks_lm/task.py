@@ -1,5 +1,6 @@
 """One task of `saltworks label`, for engines that start many: it ends with the process that runs it, and says how far
-it is."""
+it is.
+"""
 
 from __future__ import annotations
 

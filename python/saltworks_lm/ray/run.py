@@ -84,8 +84,8 @@ def label(
     n_tasks
         How many tasks: by default four for each that can run at once, and at most one a shard.
     num_cpus, num_gpus
-        Of a task. `--threads` is num_cpus unless it is given. By default num_gpus is 1 where `--device` is not cpu and the
-        cluster has GPUs; Ray then shows each task its own.
+        Of a task. `--threads` is num_cpus unless it is given. By default num_gpus is 1 where `--device` is not cpu
+        and the cluster has GPUs; Ray then shows each task its own.
     retries
         How often a task may be lost, fail or be interrupted.
     finalize
