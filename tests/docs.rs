@@ -57,12 +57,6 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "pip install \"onnxruntime-gpu[cuda,cudnn]\"      # in place of the onnxruntime that `make setup` installed",
         "needs a GPU",
     ),
-    ("docs/guide.md", "#!/bin/bash", "needs Slurm"),
-    (
-        "docs/guide.md",
-        "saltworks plan --teacher model.onnx --tokens tokens --seq-len 2048 --output labels",
-        "needs Slurm",
-    ),
     (
         "docs/object-stores.md",
         "saltworks plan  --teacher model.onnx --tokens tokens --seq-len 2048 --output s3://bucket/run/labels",
@@ -79,6 +73,17 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "needs PyTorch",
     ),
     ("docs/python.md", "import torch", "needs PyTorch"),
+    (
+        "docs/python.md",
+        "python -m saltworks_lm.ray label --config label.toml --ray-address auto --cpus-per-task 8",
+        "needs a Ray cluster",
+    ),
+    ("docs/python.md", "import ray", "needs a Ray cluster"),
+    (
+        "docs/python.md",
+        "from datatrove.executor import LocalPipelineExecutor",
+        "needs datatrove",
+    ),
     (
         "docs/python.md",
         "state = stream.state_after(n_steps=3)  # {\"seed\": 0, \"epoch\": 0, \"position\": 12}: keep it with the checkpoint",

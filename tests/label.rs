@@ -139,6 +139,125 @@ fn four_tasks_at_once_make_what_one_process_makes() {
     );
 }
 
+/// `label` as an engine would start it: nothing but these variables of any engine.
+fn by_engine(inputs: &Inputs, output: &str, variables: &[(&str, &str)]) -> Command {
+    let mut command = inputs.label(output);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("SLURM_") || text.starts_with("SKYPILOT_") {
+            command.env_remove(&name);
+        }
+    }
+    for name in ["RANK", "WORLD_SIZE", "JOB_COMPLETION_INDEX"] {
+        command.env_remove(name);
+    }
+    command
+        .envs(variables.iter().copied())
+        .args(["--task", "auto"]);
+    command
+}
+
+#[test]
+fn an_engines_numbers_make_tasks_and_the_one_that_waits_finishes_their_set() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(&mut inputs.label("reference"));
+    let array = |id| {
+        vec![
+            ("SLURM_ARRAY_TASK_ID", id),
+            ("SLURM_ARRAY_TASK_MIN", "1"),
+            ("SLURM_ARRAY_TASK_MAX", "2"),
+            ("SLURM_ARRAY_TASK_COUNT", "2"),
+        ]
+    };
+    let first = succeed(&mut by_engine(&inputs, "tasks", &array("1")));
+    assert!(
+        text(&first).contains("task 0/2 by Slurm"),
+        "{}",
+        text(&first)
+    );
+    let labels = inputs.path("tasks");
+    let printed = fail_with(
+        saltworks()
+            .arg("finalize")
+            .arg(&labels)
+            .args(["--wait", "0"]),
+        1,
+    );
+    assert!(printed.contains("4 of 8 shards are missing"), "{printed}");
+    let waiting = spawn(
+        saltworks()
+            .arg("finalize")
+            .arg(&labels)
+            .args(["--wait", "300"]),
+    );
+    succeed(by_engine(&inputs, "tasks", &[("JOB_COMPLETION_INDEX", "1")]).args(["--tasks", "2"]));
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_same_files(&snapshot(&labels), &snapshot(&inputs.path("reference")));
+    let printed = fail_with(&mut by_engine(&inputs, "none", &[]), 2);
+    assert!(printed.contains("SLURM_ARRAY_TASK_ID"), "{printed}");
+    // What is done before the tasks needs no engine.
+    succeed(by_engine(&inputs, "none", &[]).arg("--dry-run"));
+}
+
+#[test]
+fn status_says_how_far_a_set_is_while_tasks_work_and_when_it_is_finished() {
+    let inputs = Inputs::new(N_TOKENS);
+    succeed(inputs.label("labels").args(["--task", "0/2"]));
+    let labels = inputs.path("labels");
+    let status = |code: i32| -> serde_json::Value {
+        let output = saltworks()
+            .arg("status")
+            .arg(&labels)
+            .arg("--json")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let half = status(1);
+    assert_eq!(
+        (&half["n_shards_done"], &half["n_shards"]),
+        (&4.into(), &8.into())
+    );
+    let odd: Vec<_> = [1, 3, 5, 7]
+        .map(|n| serde_json::json!({"first": n, "last": n}))
+        .into();
+    assert_eq!(half["missing"], serde_json::Value::from(odd));
+    assert_eq!(half["is_finalized"], false);
+    // A shard in work is not counted: another task's temporary, and a file whose sidecar is not there yet.
+    std::fs::write(
+        labels.join("scores/.part-00001.parquet.host.1.0123456789abcdef"),
+        "x",
+    )
+    .unwrap();
+    std::fs::write(labels.join("scores/part-00001.parquet"), "x").unwrap();
+    std::fs::write(labels.join(".part-00001.json.host.1.0123456789abcdef"), "{").unwrap();
+    assert_eq!(status(1)["n_bytes"], half["n_bytes"]);
+    assert_eq!(status(1)["n_shards_done"], 4);
+    std::fs::remove_file(labels.join("scores/part-00001.parquet")).unwrap();
+    succeed(inputs.label("labels").args(["--task", "1/2"]));
+    let done = status(0);
+    assert_eq!(
+        (&done["n_targets_done"], &done["missing"]),
+        (&done["n_targets"], &serde_json::json!([]))
+    );
+    assert_eq!(
+        (&done["is_finalized"], &done["eta_s"]),
+        (&false.into(), &serde_json::json!(0.0))
+    );
+    let files = ["scores", "positions"].map(|kind| std::fs::read_dir(labels.join(kind)).unwrap());
+    let files = files.into_iter().flatten().flatten();
+    let files = files.filter(|file| !file.file_name().to_string_lossy().starts_with('.'));
+    let n_bytes: u64 = files.map(|file| file.metadata().unwrap().len()).sum();
+    assert_eq!(done["n_bytes"], n_bytes);
+    succeed(saltworks().arg("finalize").arg(&labels));
+    assert_eq!(status(0)["is_finalized"], true);
+    let printed = text(&succeed(saltworks().arg("status").arg(&labels)));
+    assert!(printed.contains("8 of 8 done"), "{printed}");
+    fail_with(saltworks().arg("status").arg(inputs.path("elsewhere")), 2);
+}
+
 #[test]
 fn a_set_with_shards_missing_is_not_finalized() {
     let inputs = Inputs::new(N_TOKENS);

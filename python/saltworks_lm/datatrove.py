@@ -6,8 +6,8 @@
     label = SlurmPipelineExecutor([LabelTokens("--config", "label.toml")], tasks=64, ...)
     SlurmPipelineExecutor([FinalizeLabels("labels")], tasks=1, depends=label, ...).run()
 
-datatrove itself knows which tasks have ended, and runs the others when the pipeline is started again; shards of a task that
-did not end stay as well.
+datatrove itself knows which tasks have ended, and runs the others when the pipeline is started again; shards of a task
+that did not end stay as well.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LabelTokens(PipelineStep):  # type: ignore[misc]
 
 
 class FinalizeLabels(PipelineStep):  # type: ignore[misc]
-    """Writes the manifest of labels in which every shard is done: the one task of an executor that `depends` on the others.
+    """Writes the manifest when every shard is done: the one task of an executor that `depends` on the others.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """One task of `saltworks label`, for engines that start many: it ends with the process that runs it, and says how far
-it is."""
+it is.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,21 +86,23 @@ def run_program(
     """
     if cwd is not None and not Path(cwd).is_dir():
         raise ProgramError(f"there is no folder {cwd} on {os.uname().nodename}: all machines need the same paths", 2)
-    program = subprocess.Popen(
-        [find_program(), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-    )
-    try:
-        said = _listen(program, report)
-        printed = program.stdout.read() if program.stdout else ""
-        code = program.wait()
-    except BaseException:
-        _stop(program)
-        raise
+    with tempfile.TemporaryFile("w+") as results:
+        program = subprocess.Popen(
+            [find_program(), *arguments],
+            stdout=results,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
+        try:
+            said = _listen(program, report)
+            code = program.wait()
+        except BaseException:
+            _stop(program)
+            raise
+        results.seek(0)
+        printed = results.read()
     if code != 0:
         message = "\n".join(said) or "it said nothing"
         raise ProgramError(f"saltworks {arguments[0]}: {message}", 75 if code < 0 else code)
@@ -106,7 +110,7 @@ def run_program(
 
 
 def _listen(program: subprocess.Popen[str], report: Callable[[dict[str, Any]], None] | None) -> deque[str]:
-    """Reads standard error to its end. Results are a few lines, which wait in their pipe meanwhile."""
+    """Reads standard error to its end. Results go to a file: in a pipe that nobody reads, many would wait for ever."""
     said: deque[str] = deque(maxlen=_LINES_KEPT)
     for line in program.stderr or ():
         progress = _progress_of(line)

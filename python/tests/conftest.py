@@ -71,6 +71,12 @@ def label(folder: Path, output: str, *arguments: str, tokens: str = "tokens") ->
     return folder / output
 
 
+def written(labels: Path) -> dict[str, bytes]:
+    """Every file of a label set but the record of its options, which names paths."""
+    files = (path for path in labels.rglob("*") if path.is_file() and path.name != "label.toml")
+    return {str(path.relative_to(labels)): path.read_bytes() for path in files}
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `teacher.onnx` (a bigram model), Megatron files `tokens`, and `labels` of every group in many

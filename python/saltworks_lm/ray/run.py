@@ -50,9 +50,6 @@ class Event:
 class _RetriedError(ProgramError):
     """What Ray tries again."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.exit_code)
-
 
 class _Board:
     """An actor, beside the caller, that tasks tell what happens."""
@@ -87,8 +84,8 @@ def label(
     n_tasks
         How many tasks: by default four for each that can run at once, and at most one a shard.
     num_cpus, num_gpus
-        Of a task. `--threads` is num_cpus unless it is given. By default num_gpus is 1 where `--device` is not cpu and the
-        cluster has GPUs; Ray then shows each task its own.
+        Of a task. `--threads` is num_cpus unless it is given. By default num_gpus is 1 where `--device` is not cpu
+        and the cluster has GPUs; Ray then shows each task its own.
     retries
         How often a task may be lost, fail or be interrupted.
     finalize
@@ -109,13 +106,12 @@ def label(
     check_arguments(arguments)
     resources = _resources(arguments, num_cpus, num_gpus)
     arguments = _with_threads(arguments, num_cpus)
-    planned = json.loads(_once(("plan", *arguments, "--no-probe", "--json"), resources, retries))
+    planned = _once(("plan", *arguments, "--no-probe", "--json"), resources, retries)
     n_tasks = n_tasks or min(planned["n_shards"], _TASKS_A_SLOT * _slots(resources))
     _run_tasks(arguments, max(1, n_tasks), resources, retries, on_event)
     if not finalize:
-        return dict(planned)
-    manifest = json.loads(_once(("finalize", planned["output"], "--json"), {"num_cpus": 1}, retries))
-    return {key: value for key, value in manifest.items() if key != "shards"}
+        return planned
+    return _once(("finalize", planned["output"], "--json"), {"num_cpus": 1}, retries)
 
 
 def _resources(arguments: tuple[str, ...], num_cpus: int, num_gpus: float | None) -> dict[str, float]:
@@ -148,12 +144,12 @@ def _slots(resources: dict[str, float]) -> int:
     return max(1, min(slots, default=1))
 
 
-def _once(command: tuple[str, ...], resources: dict[str, float], retries: int) -> str:
+def _once(command: tuple[str, ...], resources: dict[str, float], retries: int) -> dict[str, Any]:
     """Runs one command on the cluster: the caller's machine need not have ONNX Runtime, or a GPU."""
     options = {"max_retries": retries, "retry_exceptions": [_RetriedError], **resources}
     ref = ray.remote(_command_task).options(name=f"saltworks {command[0]}", **options).remote(command, os.getcwd())
     try:
-        return str(ray.get(ref))
+        return dict(ray.get(ref))
     except ray.exceptions.RayTaskError as error:
         raise _cause(error) from None
     except BaseException:
@@ -161,9 +157,11 @@ def _once(command: tuple[str, ...], resources: dict[str, float], retries: int) -
         raise
 
 
-def _command_task(command: tuple[str, ...], cwd: str) -> str:
+def _command_task(command: tuple[str, ...], cwd: str) -> dict[str, Any]:
     with _retrying():
-        return run_program(command, cwd=cwd)
+        facts = json.loads(run_program(command, cwd=cwd))
+    # A manifest lists every shard.
+    return {key: value for key, value in facts.items() if key != "shards"}
 
 
 class _retrying:  # noqa: N801
