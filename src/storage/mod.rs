@@ -31,6 +31,7 @@ mod entry;
 mod error;
 mod fault;
 mod files;
+mod glob;
 mod hash;
 mod json;
 mod location;
@@ -43,12 +44,15 @@ mod publish;
 mod source;
 mod space;
 mod store_fault;
+mod stream;
 mod sweep;
+#[cfg(all(test, feature = "object-stores"))]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod window;
 
-pub use copies::{cache_dir, local_copy, local_copy_of};
+pub use copies::{CopyProgress, cache_dir, local_copy, local_copy_of, on_copy};
 pub use entry::{Entry, Metadata};
 pub use error::StorageError;
 #[cfg(test)]
@@ -58,6 +62,7 @@ pub use files::{
     metadata, metadata_if_there, read, read_if_there, read_to_string, remove_file, remove_if_still,
     remove_tree,
 };
+pub use glob::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
@@ -71,4 +76,5 @@ pub use publish::{Publish, publish_dir, rename_dir, replace_dir};
 pub use source::{DecodeError, Source, SourceReader};
 pub use space::free_bytes;
 pub use store_fault::StoreFault;
+pub use stream::{Stream, storage_error};
 pub use sweep::{Abandoned, remove_abandoned, sweep_abandoned, sweep_abandoned_where};
