@@ -7,6 +7,7 @@ FUZZ_SECONDS ?= 180
 
 VENV := $(CURDIR)/.venv
 VENV_TORCH := $(CURDIR)/.venv-torch
+VENV_SCALE := $(CURDIR)/.venv-scale
 # The wheel's library carries its version in its name, so it is found by pattern, after set-up.
 ORT_IN_VENV = $$(ls $(VENV)/lib*/python*/site-packages/onnxruntime/capi/libonnxruntime.so.* \
 	$(VENV)/lib*/python*/site-packages/onnxruntime/capi/libonnxruntime.*.dylib 2>/dev/null | head -n 1)
@@ -20,7 +21,7 @@ SHARED_DATA ?= $(if $(SALTWORKS_SHARED_DATA),$(SALTWORKS_SHARED_DATA),$(CURDIR)/
 FEATURES = $$(awk '/^\[/ { inside = ($$0 == "[features]") } \
 	inside && /^[a-z]/ && $$1 != "default" { print $$1 }' Cargo.toml)
 
-.PHONY: help setup setup-torch demo test test-python test-torch lint lint-python doc check-features deny audit miri real-data bench dist wheel fuzz coverage
+.PHONY: help setup setup-torch setup-scale demo test test-python test-torch scale-test lint lint-python doc check-features deny audit miri real-data bench dist wheel fuzz coverage
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +32,9 @@ setup: ## Make .venv: ONNX Runtime, the tests' Parquet readers, Python's checks,
 setup-torch: ## Make .venv-torch: the same with PyTorch, for test-torch (some 3 GB to fetch on Linux).
 	@sh scripts/setup.sh torch
 
+setup-scale: ## Make .venv-scale: the same with Ray, datatrove, an S3 server and the schemas of Kubernetes, for scale-test.
+	@sh scripts/setup.sh scale
+
 demo: setup ## From text to a report: SLM, labels, selection, LLMs with and without (CORPUS=PATH for your text, QUICK=1 for one minute).
 	$(CARGO) build --locked --release --bins
 	$(WITH_RUNTIME) $(CARGO) run --locked --release -- demo --output "$(DEMO_DIR)" $(if $(QUICK),--quick) $(if $(CORPUS),--corpus $(CORPUS))
@@ -39,14 +43,18 @@ test: setup ## Run every test but those with real data and those with PyTorch.
 	$(WITH_RUNTIME) $(CARGO) test --locked
 	$(MAKE) --no-print-directory test-python
 
-# Those that need PyTorch are in python/tests/with_torch.
+# Those that need PyTorch are in python/tests/with_torch, those that need Ray and the like in python/tests/with_scale.
 test-python: setup ## Run the Python package's tests that need no PyTorch.
 	$(CARGO) build --locked --bins
-	$(WITH_PROGRAMS) $(VENV)/bin/python -m pytest --ignore python/tests/with_torch
+	$(WITH_PROGRAMS) $(VENV)/bin/python -m pytest --ignore python/tests/with_torch --ignore python/tests/with_scale
 
 test-torch: setup-torch ## Run the Python package's tests that need PyTorch, in .venv-torch.
 	$(CARGO) build --locked --bins
 	$(WITH_PROGRAMS) $(VENV_TORCH)/bin/python -m pytest python/tests/with_torch
+
+scale-test: setup setup-scale ## Test labelling under the engines of deploy/: Ray, datatrove, the schemas of Kubernetes.
+	$(CARGO) build --locked --bins
+	$(WITH_PROGRAMS) $(VENV_SCALE)/bin/python -m pytest python/tests/with_scale
 
 lint: ## rustfmt and clippy, warnings denied.
 	$(CARGO) fmt --check

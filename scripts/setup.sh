@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes .venv at the root of the repository: ONNX Runtime and what the tests read shards with,
 # at the versions and hashes of scripts/requirements.txt. Safe to run again; done means done at once.
-# With the argument `torch` it makes .venv-torch from scripts/requirements-torch.txt, which adds PyTorch.
+# With the argument `torch` it makes .venv-torch from scripts/requirements-torch.txt, which adds PyTorch; with `scale`
+# .venv-scale from scripts/requirements-scale.txt, which adds Ray, datatrove, an S3 server and the schemas of Kubernetes.
 #
 # PYTHON=/path/to/python picks the interpreter. pip's own environment and configuration
 # (HTTPS_PROXY, PIP_INDEX_URL, PIP_CERT, pip.conf) are honoured.
@@ -13,7 +14,10 @@ requirements=$root/scripts/requirements$suffix.txt
 venv=$root/.venv$suffix
 contents="ONNX Runtime and the tests' readers"
 size="about 150 MB"
-[ -z "$suffix" ] || { contents="the same and PyTorch"; size="some 3 GB on Linux"; }
+case $suffix in
+-torch) contents="the same and PyTorch"; size="some 3 GB on Linux" ;;
+-scale) contents="the same, Ray, datatrove, moto and the schemas of Kubernetes"; size="some 300 MB" ;;
+esac
 stamp=$venv/saltworks-requirements.txt
 
 say() { printf 'setup: %s\n' "$*" >&2; }

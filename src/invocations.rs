@@ -3,10 +3,10 @@
 //! Lines are appended whole, by one write each, so that several processes may append. A process that dies may
 //! tear its line; readers leave out what is no record.
 
-use crate::storage::StorageError;
+use crate::storage::{self, StorageError};
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Name of the file.
@@ -61,10 +61,7 @@ impl Invocation {
 /// A file that cannot be read.
 pub fn read_invocations(dir: &Path) -> Result<Vec<Invocation>, StorageError> {
     let path = dir.join(INVOCATIONS_NAME);
-    let bytes = match std::fs::read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        bytes => bytes.map_err(|source| StorageError::io("read", &path, source))?,
-    };
+    let bytes = storage::read_if_there(&path)?.unwrap_or_default();
     let lines = bytes.split(|byte| *byte == b'\n');
     Ok(lines
         .filter_map(|line| serde_json::from_slice(line).ok())

@@ -2,7 +2,7 @@
 
 use super::error::ConfigFileError;
 use super::write::to_table;
-use crate::storage::{PlaceError, check_place, resolved_path};
+use crate::storage::{PlaceError, check_local_place, check_place, plain_place, resolved_path};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::ser::Error as _;
@@ -70,11 +70,11 @@ pub(super) fn begin_at(dir: &Path, table: &mut Table) -> Result<(), ConfigFileEr
     Ok(())
 }
 
-/// Calls `change` with every local path; what is none is refused as it was written.
+/// Calls `change` with every local path; a URL stays as it is, and what is neither is refused as it was written.
 pub(super) fn each_path(table: &mut Table, change: &mut impl FnMut(&mut PathBuf)) {
     each_text("", table, &mut |key, text| {
-        let mut path = PathBuf::from(&*text);
-        if is_path_key(key) && check_place(&path).is_ok() {
+        let mut path = plain_place(PathBuf::from(&*text));
+        if is_path_key(key) && check_local_place(&path).is_ok() {
             change(&mut path);
             *text = path.to_string_lossy().into_owned();
         }
@@ -168,7 +168,7 @@ mod tests {
         let text = "name = \"a\"\noutput = \"./out\"\nbase = \"/whole\"\n\
                     [run]\ndata = { tokens = \"../t\", eod = 3 }\n\
                     [arms.a]\nset = { \"data.labels\" = \"l\", data.selection = \"\", kd.mode = \"salt\" }\nscored = [\"s\"]\n\
-                    [[sets]]\nlabels = \"~/x\"\n";
+                    [[sets]]\nlabels = \"~/x\"\n[[sets]]\nlabels = \"s3://b/x\"\n";
         let mut got = table(text);
         begin_at(Path::new("exp"), &mut got).unwrap();
         let expected = text
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_place_elsewhere_is_found_with_its_key() {
         let found = |text: &str| place_elsewhere(&mut table(text)).map(|(key, _)| key);
-        let sets = "name = \"\"\n[[data.sets]]\nlabels = \"gs://b/l\"";
+        let sets = "name = \"\"\n[[data.sets]]\nlabels = \"hdfs://b/l\"";
         assert_eq!(found(sets).as_deref(), Some("data.sets.labels"));
         assert_eq!(
             found("[data]\ntokens = \"\"").as_deref(),

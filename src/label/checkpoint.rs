@@ -8,7 +8,7 @@ use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{Dialect, GRAPH_VERSION, GraphOptions, WeightFormat};
 use crate::pretrained::Checkpoint;
 use crate::shards::PlanCheckpoint;
-use crate::storage::resolved_path;
+use crate::storage::{self, resolved_path};
 use crate::teacher::{DeviceChoice, device_of};
 use std::path::PathBuf;
 
@@ -166,6 +166,10 @@ fn graph(config: &LabelConfig, dialect: Dialect) -> Result<TeacherModel, LabelEr
 fn cache_dir(config: &LabelConfig) -> PathBuf {
     let given = config.options.teacher_cache.clone();
     given.unwrap_or_else(|| {
+        // A graph is a file that is mapped.
+        if storage::is_url(&config.output) {
+            return storage::cache_dir().join(CACHE);
+        }
         // Resolved: the directory above `.` is not in its name.
         let output = resolved_path(&config.output);
         output.parent().unwrap_or(&output).join(CACHE)

@@ -70,8 +70,8 @@ pub struct LabelOptions {
     #[schemars(required)]
     pub tokens: Option<PathBuf>,
 
-    /// Directory to write labels to; one in progress is resumed.
-    #[arg(long, help_heading = FILES, short, value_name = "DIR")]
+    /// Directory to write labels to, or a URL (s3://, gs://, az://); labels in progress are resumed.
+    #[arg(long, help_heading = FILES, short, value_name = "DIR|URL")]
     #[schemars(required)]
     pub output: Option<PathBuf>,
 
@@ -165,7 +165,7 @@ pub struct LabelOptions {
     pub max_sequences: Option<u64>,
 
     /// Part of the corpus: the sequences that this selection keeps (see `saltworks select`).
-    #[arg(long, help_heading = SEQUENCES, value_name = "FILE")]
+    #[arg(long, help_heading = SEQUENCES, value_name = "FILE|URL")]
     pub selection: Option<PathBuf>,
 
     /// Leave out logits past the tokenizer's vocabulary (a padded head) before the softmax.

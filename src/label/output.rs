@@ -2,7 +2,7 @@
 
 use super::error::LabelError;
 use super::options::LabelConfig;
-use crate::storage::resolved_path;
+use crate::storage::{self, StorageError, resolved_path};
 use std::path::Path;
 
 /// Names in a directory of labels that stand there before its plan does.
@@ -16,13 +16,15 @@ const BEFORE_THE_PLAN: [&str; 3] = ["selection.parquet", "tokenizer.json", "READ
 pub(super) fn check_output(config: &LabelConfig) -> Result<(), LabelError> {
     let output = &config.output;
     check_apart_from_inputs(config)?;
-    if output.exists() && !output.is_dir() {
+    if storage::is_file(output)? {
         return Err(refused(output, "which is a file"));
     }
-    if output.join("plan.json").exists() {
+    // Before the teacher is opened, which takes long: may anything be written there?
+    storage::check_writable(output)?;
+    if storage::is_there(&output.join("plan.json"))? {
         return Ok(());
     }
-    match others_in(output).first() {
+    match others_in(output)?.first() {
         Some(name) => Err(refused(
             output,
             format!("which contains {name:?} and no labels"),
@@ -60,16 +62,15 @@ fn check_apart_from_inputs(config: &LabelConfig) -> Result<(), LabelError> {
 
 /// What is in `dir` and is none of label's own, in order; hidden files and a new volume's `lost+found`
 /// aside.
-fn others_in(dir: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Vec::new();
+fn others_in(dir: &Path) -> Result<Vec<String>, StorageError> {
+    let entries = match storage::list(dir) {
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        entries => entries?,
     };
-    let names = entries.flatten().map(|entry| entry.file_name());
-    let mut names: Vec<String> = names
+    let names = entries.into_iter().map(|entry| entry.name);
+    let names = names
         .map(|name| name.to_string_lossy().into_owned())
         .filter(|name| !name.starts_with('.') && name != "lost+found")
-        .filter(|name| !BEFORE_THE_PLAN.contains(&name.as_str()))
-        .collect();
-    names.sort_unstable();
-    names
+        .filter(|name| !BEFORE_THE_PLAN.contains(&name.as_str()));
+    Ok(names.collect())
 }

@@ -26,7 +26,7 @@ pub(super) fn write_record(config: &LabelConfig) -> Result<bool, LabelError> {
     };
     let path = config.output.join(RECORD_NAME);
     // What is there already keeps its time, and may stand where nothing can be written.
-    if std::fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
+    if storage::read(&path).ok().as_deref() != Some(text.as_bytes()) {
         storage::replace(&path, text.as_bytes())?;
     }
     Ok(true)

@@ -3,7 +3,7 @@
 use super::error::LabelError;
 use super::options::LabelConfig;
 use crate::shards::{Plan, TOKENIZER_NAME};
-use crate::storage::{self, StorageError};
+use crate::storage;
 use crate::tokens::{TOKENIZER_JSON, Tokenizer};
 use std::path::{Path, PathBuf};
 
@@ -24,8 +24,7 @@ pub(super) fn copy_tokenizer(config: &LabelConfig, plan: &Plan) -> Result<(), La
     let Some(path) = given.clone().or_else(|| beside(&config.tokens)) else {
         return Ok(());
     };
-    let io = |source| StorageError::io("read", &path, source);
-    let json = std::fs::read(&path).map_err(io)?;
+    let json = storage::read(&path)?;
     let tokenizer = match Tokenizer::from_bytes(&json, &path) {
         Ok(tokenizer) => tokenizer,
         Err(error) if given.is_some() => return Err(error.into()),

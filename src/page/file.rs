@@ -2,9 +2,7 @@
 
 use super::error::PageError;
 use super::html::GENERATOR;
-use crate::storage::{self, StorageError, sweep_abandoned};
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use crate::storage::{self, Source, sweep_abandoned};
 use std::path::Path;
 
 /// Name of a page where none is given.
@@ -17,14 +15,14 @@ const EARLIER: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charse
 
 /// Refuses a file at `path` that is no page of this program; to be called before long work.
 pub(crate) fn check_replaceable(path: &Path, overwrite: bool) -> Result<(), PageError> {
-    let io = |source| StorageError::io("read", path, source);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        _ if overwrite => return Ok(()),
-        file => file.map_err(io)?,
+    if overwrite {
+        return Ok(());
+    }
+    let source = match Source::open(path) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        source => source?,
     };
-    let mut head = Vec::new();
-    file.take(HEAD_BYTES).read_to_end(&mut head).map_err(io)?;
+    let head = source.read_at(0, source.n_bytes().min(HEAD_BYTES) as usize)?;
     let head = String::from_utf8_lossy(&head);
     match head.contains(GENERATOR) || head.starts_with(EARLIER) {
         true => Ok(()),

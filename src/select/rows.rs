@@ -4,7 +4,6 @@ use super::SelectError;
 use super::sort::{Keyed, Sorted, Sorter};
 use crate::shards::{LabelSet, ScoreId, ScoreReader, ViewIdentity};
 use crate::storage::StorageError;
-use std::path::Path;
 
 /// What is known of one sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -134,12 +133,4 @@ fn join(
         })?;
     }
     Ok(())
-}
-
-/// The directory that a file is in.
-pub(super) fn dir_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    }
 }

@@ -4,14 +4,14 @@ use super::examples::{Example, Examples, Least};
 use super::histogram::ScoreHistogram;
 use super::output::check_replaceable;
 use super::policy::middle_rank;
-use super::rows::{Scored, Source, dir_of};
+use super::rows::{Scored, Source};
 use super::sort::{Keyed, RUN_ROWS, Sorted, Sorter};
 use super::{Amount, Order, Policy, SelectError};
 use crate::shards::{
     LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, SelectionRow, SelectionWriter,
     VIEW_FINGERPRINT_KEY, ViewIdentity, labels_fingerprint,
 };
-use crate::storage::Partial;
+use crate::storage::{Partial, scratch_beside};
 use serde::Serialize;
 use std::path::Path;
 
@@ -132,7 +132,7 @@ impl Job<'_> {
     }
 
     fn sorter(&self) -> Sorter {
-        Sorter::new(dir_of(self.output), self.run_rows)
+        Sorter::new(&scratch_beside(self.output), self.run_rows)
     }
 
     fn read(&self, on_row_group: &mut dyn FnMut(u64)) -> Result<Read, SelectError> {

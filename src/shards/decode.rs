@@ -19,6 +19,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// No byte of a Zstandard frame expands to more: a block of 128 KiB takes 4 bytes at least.
@@ -229,8 +230,32 @@ impl FileDecoder {
     }
 
     fn decode_batch(&self, i: usize, n_rows: usize) -> Result<RecordBatch, ShardsError> {
+        self.source.fetch(&self.ranges_of(i))?;
         let batch = self.source.decode(|| self.read_batch(i, n_rows));
         batch.map_err(|error| ShardsError::of_decoder(&self.path, error))
+    }
+
+    /// Where the bytes of the wanted columns of row group `i` are, as the footer claims.
+    fn ranges_of(&self, i: usize) -> Vec<Range<u64>> {
+        let groups = self.metadata.metadata().row_groups();
+        let chunks = groups
+            .get(i)
+            .map(|group| group.columns())
+            .unwrap_or_default();
+        let of_column = |chunk: &&ColumnChunkMetaData| {
+            let root = chunk.column_path().parts().first();
+            root.is_some_and(|root| self.column_of(std::slice::from_ref(root)).is_some())
+        };
+        let ranges = chunks.iter().filter(of_column).map(|chunk| {
+            // A footer may claim anything: what passes the end is left out by `fetch`.
+            let start = chunk
+                .dictionary_page_offset()
+                .unwrap_or(chunk.data_page_offset());
+            let start = u64::try_from(start.min(chunk.data_page_offset())).unwrap_or(u64::MAX);
+            let n_bytes = u64::try_from(chunk.compressed_size()).unwrap_or(u64::MAX);
+            start..start.saturating_add(n_bytes)
+        });
+        ranges.collect()
     }
 
     fn read_batch(&self, i: usize, n_rows: usize) -> Result<RecordBatch, ParquetError> {

@@ -1,7 +1,7 @@
 //! How the small files are written: pretty JSON in the order of the fields, one newline at the end.
 
 use super::ShardsError;
-use crate::storage::StorageError;
+use crate::storage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -26,21 +26,7 @@ pub(super) fn from_bytes<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Resu
 
 /// The bytes of a small file; `None` if there is none.
 pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ShardsError> {
-    let io = |source| StorageError::io("read", path, source);
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(io(source).into()),
-        Ok(metadata) if metadata.len() > MAX_JSON_BYTES => {
-            let source = std::io::Error::other("far too large for a file of its kind");
-            return Err(io(source).into());
-        }
-        Ok(_) => {}
-    }
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(io(source).into()),
-    }
+    storage::read_up_to(path, MAX_JSON_BYTES).map_err(ShardsError::from)
 }
 
 /// Where `got` is not as `expected`, which this library wrote or would write. Fields that `got` has

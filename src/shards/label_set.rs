@@ -8,7 +8,7 @@ use super::names::{
 use super::plan::Plan;
 use super::sidecar::read_sidecar;
 use super::{ShardsError, json, place, selection};
-use crate::storage::{self, Abandoned, Publish, StorageError};
+use crate::storage::{self, Abandoned, Publish};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -113,8 +113,8 @@ impl LabelSet {
         selection: Option<&Path>,
     ) -> Result<Opened, ShardsError> {
         place::check_directory(dir)?;
-        std::fs::create_dir_all(dir)
-            .map_err(|source| StorageError::io("create the directory", dir, source))?;
+        storage::make_dirs(dir)?;
+        storage::check_writable(dir)?;
         sweep(dir)?;
         loop {
             let segments = read_segments_to_extend(dir)?;
@@ -232,14 +232,14 @@ fn read_segments_to_extend(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
         if has_shards_of(dir, path)? {
             return Err(error);
         }
-        let before = std::fs::read(path).ok();
+        let before = storage::read(path).ok();
         match storage::remove_abandoned(path)? {
             Abandoned::Removed => {}
             // Another task is writing it, or has removed it.
             Abandoned::InWork => std::thread::sleep(wait),
             Abandoned::Unknown => {
                 std::thread::sleep(wait.max(STILL));
-                if std::fs::read(path).ok() == before {
+                if storage::read(path).ok() == before {
                     storage::remove_file(path)?;
                 }
             }

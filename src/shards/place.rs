@@ -4,8 +4,7 @@
 use super::ShardsError;
 use super::columns::FileKind;
 use super::names::{MANIFEST_NAME, plan_name, shard_of};
-use crate::storage::StorageError;
-use std::io::{self, Read};
+use crate::storage::{self, Source};
 use std::path::{Path, PathBuf};
 
 /// Names that a message lists.
@@ -13,16 +12,21 @@ const N_NAMED: usize = 3;
 
 /// Refuses a path that is something else than a directory. One that is not there passes.
 pub(super) fn check_directory(dir: &Path) -> Result<(), ShardsError> {
-    match std::fs::metadata(dir) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(not_a_directory(dir)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // A path through a file.
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            let file = dir.ancestors().find(|path| path.is_file());
-            Err(not_a_directory(file.unwrap_or(dir)))
-        }
-        Err(source) => Err(StorageError::io("look at", dir, source).into()),
+    if storage::is_url(dir) {
+        // A prefix is whatever objects are below it; one object of that name is none of them.
+        return match storage::is_file(dir)? {
+            true => Err(not_a_directory(dir)),
+            false => Ok(()),
+        };
+    }
+    match storage::metadata_if_there(dir)? {
+        Some(found) if found.is_dir => Ok(()),
+        Some(_) => Err(not_a_directory(dir)),
+        // A path through a file leads nowhere.
+        None => match dir.ancestors().find(|path| path.is_file()) {
+            Some(file) => Err(not_a_directory(file)),
+            None => Ok(()),
+        },
     }
 }
 
@@ -42,10 +46,8 @@ fn not_a_directory(path: &Path) -> ShardsError {
 fn kind_of(path: &Path) -> &'static str {
     let name = path.file_name().map(|name| name.to_string_lossy());
     let name = name.as_deref().unwrap_or("");
-    let mut start = [0; 4];
-    let is_parquet = std::fs::File::open(path)
-        .and_then(|mut file| file.read_exact(&mut start))
-        .is_ok_and(|()| start == *b"PAR1");
+    let start = Source::open(path).and_then(|source| source.read_at(0, 4));
+    let is_parquet = start.is_ok_and(|start| *start == *b"PAR1");
     match name {
         MANIFEST_NAME => "the manifest of labels",
         name if shard_of(name).is_some() => "the sidecar of a shard of labels",
@@ -63,17 +65,19 @@ fn label_dir_of(path: &Path) -> Option<PathBuf> {
         true => Path::new("."),
         false => dir,
     });
-    let has_plan = |dir: &&Path| dir.join(plan_name(0)).is_file();
+    let has_plan = |dir: &&Path| storage::is_file(&dir.join(plan_name(0))).unwrap_or(false);
     dirs.into_iter().find(has_plan).map(Path::to_path_buf)
 }
 
 /// The error of a directory that has no plan.
 pub(super) fn no_plan(dir: &Path) -> ShardsError {
-    let found = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "does not exist".to_owned(),
+    let found = match storage::list(dir) {
+        Err(error) if error.is_not_found() => "does not exist".to_owned(),
         Err(error) => format!("cannot be opened ({error})"),
         Ok(entries) => {
-            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            let names = entries
+                .into_iter()
+                .filter_map(|entry| entry.name.into_string().ok());
             holds(names.filter(|name| !name.starts_with('.')).collect())
         }
     };
@@ -103,19 +107,11 @@ fn holds(mut names: Vec<String>) -> String {
 
 /// Names in a directory, without hidden ones (temporaries); none if it is not a directory.
 pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, ShardsError> {
-    let io = |source| StorageError::io("list", dir, source);
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(io(source).into()),
+    let entries = match storage::list(dir) {
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        entries => entries?,
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(io)?.file_name();
-        let name = name.to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    let names = entries.iter().map(|entry| entry.name.to_string_lossy());
+    let seen = names.filter(|name| !name.starts_with('.'));
+    Ok(seen.map(|name| name.into_owned()).collect())
 }

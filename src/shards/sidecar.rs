@@ -4,7 +4,7 @@ use super::columns::FileKind;
 use super::names::{file_name, sidecar_path};
 use super::plan::{self, Plan};
 use super::{ShardsError, json};
-use crate::storage::{FileHash, hash_file};
+use crate::storage::{self, FileHash, hash_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -216,9 +216,7 @@ pub(super) fn check_file(dir: &Path, file: &SidecarFile) -> Result<(), ShardsErr
 /// [`ShardsError::Sidecar`]; a file that cannot be looked at.
 pub fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
     let path = dir.join(&file.name);
-    let bytes = std::fs::metadata(&path)
-        .map_err(|source| crate::storage::StorageError::io("read", &path, source))?
-        .len();
+    let bytes = storage::metadata(&path)?.n_bytes;
     expect_equal(&path, "size", file.bytes.to_string(), bytes.to_string())
 }
 

@@ -10,7 +10,7 @@ use super::row::Row;
 use super::row_groups::encode_error;
 use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, file_kinds, read_sidecar};
 use super::{ShardsError, json};
-use crate::storage::{self, Partial, Publish, Sealed, StorageError};
+use crate::storage::{self, Partial, Publish, Sealed};
 use std::path::{Path, PathBuf};
 
 /// Writes one shard, row group by row group, and publishes it whole. Dropped before that, it
@@ -147,8 +147,7 @@ fn create_file(
     kind: FileKind,
 ) -> Result<FileEncoder<Partial>, ShardsError> {
     let sub = dir.join(kind.dir());
-    std::fs::create_dir_all(&sub)
-        .map_err(|source| StorageError::io("create the directory", &sub, source))?;
+    storage::make_dirs(&sub)?;
     let path = dir.join(file_name(kind, shard));
     let partial = Partial::create(&path)?;
     FileEncoder::new(partial, plan, shard, kind).map_err(|error| encode_error(&path, error))
@@ -200,10 +199,8 @@ fn make_way(
     kind: FileKind,
     claim: Option<&Sidecar>,
 ) -> Result<(), ShardsError> {
-    let before = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(StorageError::io("read", path, source).into()),
+    let Some(before) = storage::identity(path)? else {
+        return Ok(());
     };
     if storage::hash_file(path)?.blake3 == ours.blake3 {
         return Ok(());
@@ -220,24 +217,7 @@ fn make_way(
     if is_whole && claim.is_none() {
         return expect_same_bytes(path, sidecar, ours, claim);
     }
-    remove_unless_replaced(path, &before)
-}
-
-/// Removes `path` if it is still the file that was looked at, and not one that another process
-/// has put there since.
-fn remove_unless_replaced(path: &Path, before: &std::fs::Metadata) -> Result<(), ShardsError> {
-    use std::os::unix::fs::MetadataExt;
-    let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-    match std::fs::metadata(path) {
-        Ok(now) if (now.dev(), now.ino()) == (before.dev(), before.ino()) => {}
-        Ok(_) => return Ok(()),
-        Err(error) if gone(&error) => return Ok(()),
-        Err(source) => return Err(StorageError::io("read", path, source).into()),
-    }
-    match std::fs::remove_file(path) {
-        Err(source) if !gone(&source) => Err(StorageError::io("remove", path, source).into()),
-        _ => Ok(()),
-    }
+    Ok(storage::remove_if_still(path, &before)?)
 }
 
 fn expect_same_bytes(

@@ -3,10 +3,15 @@
 use super::entry::{Entry, Metadata};
 use super::location::{Location, locate};
 use super::object::{self, ObjectUrl};
+use super::place::{is_url, plain_place};
 use super::{StorageError, fault};
 use std::ffi::OsString;
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a file that [`for_each_block`] holds.
+const BLOCK_BYTES: usize = 1 << 20;
 
 /// What is at `path`.
 ///
@@ -106,6 +111,55 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// As [`read_if_there`], of a file that has `n_most` bytes at most.
+///
+/// # Errors
+/// As [`read`]; a larger file.
+pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageError> {
+    let too_large = || {
+        let source = io::Error::other("far too large for a file of its kind");
+        StorageError::io("read", path, source)
+    };
+    match locate(path)? {
+        // The answer to a request for the object says how large it is.
+        Location::Object(url) => match object::get_up_to(&url, n_most) {
+            Ok(Some(bytes)) => Ok(Some(bytes)),
+            Ok(None) => Err(too_large()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        },
+        Location::Local(_) => match metadata_if_there(path)? {
+            None => Ok(None),
+            Some(found) if found.n_bytes > n_most => Err(too_large()),
+            Some(_) => read_if_there(path),
+        },
+    }
+}
+
+/// Passes the file's bytes to `work`, block after block.
+///
+/// # Errors
+/// As [`read`]; what `work` says.
+pub fn for_each_block(
+    path: &Path,
+    mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let io = |source| StorageError::io("read", path, source);
+    let local = match locate(path)? {
+        Location::Object(url) => return object::for_each_block(&url, work).map(drop),
+        Location::Local(local) => local,
+    };
+    let mut file = File::open(local).map_err(io)?;
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        let n = fault::check_read().and_then(|()| file.read(&mut block));
+        match n.map_err(io)? {
+            0 => return Ok(()),
+            n => work(&block[..n])?,
+        }
     }
 }
 
@@ -236,6 +290,16 @@ pub fn remove_tree(dir: &Path) -> Result<(), StorageError> {
             Err(StorageError::io("remove", dir, error))
         }
         _ => Ok(()),
+    }
+}
+
+/// A directory for the temporary files of whoever makes `path`: the one it is in, or that of the system where
+/// `path` is in a store.
+pub fn scratch_beside(path: &Path) -> PathBuf {
+    match path.parent() {
+        _ if is_url(path) => std::env::temp_dir(),
+        Some(dir) if !dir.as_os_str().is_empty() => plain_place(dir.to_path_buf()),
+        _ => PathBuf::from("."),
     }
 }
 

@@ -58,15 +58,17 @@ pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
 pub use files::{
-    Identity, check_writable, identity, is_dir, is_file, is_there, list, list_all, make_dirs,
-    metadata, metadata_if_there, read, read_if_there, read_to_string, remove_file, remove_if_still,
-    remove_tree,
+    Identity, check_writable, for_each_block, identity, is_dir, is_file, is_there, list, list_all,
+    make_dirs, metadata, metadata_if_there, read, read_if_there, read_to_string, read_up_to,
+    remove_file, remove_if_still, remove_tree, scratch_beside,
 };
 pub use glob::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
 pub use names::check_file_name;
+#[cfg(all(test, feature = "object-stores"))]
+pub(crate) use object::{Fault, install_faulty, install_sound, install_store};
 pub use object::{set_options, stop_uploads};
 pub use partial::{Partial, Sealed, create_if_absent, replace};
 pub use place::{

@@ -2,6 +2,7 @@
 
 use super::print;
 use saltworks::config::{ConfigFileError, Layers};
+use saltworks::storage::{self, StorageError};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -58,6 +59,36 @@ pub(crate) struct Overwrite {
     /// Replace existing output.
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) overwrite: bool,
+}
+
+/// Object stores: places whose paths are URLs.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Object stores")]
+pub(crate) struct Stores {
+    /// An option of the object stores, over the environment, such as endpoint=https://host or
+    /// region=us-east-2; docs/object-stores.md lists them. May be repeated.
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(crate) storage_option: Vec<(String, String)>,
+
+    /// Write to a store that cannot refuse to overwrite an object. Only one process at a time may write
+    /// there.
+    #[arg(long, global = true)]
+    pub(crate) single_writer: bool,
+}
+
+impl Stores {
+    /// Holds from now on, for the whole process.
+    pub(crate) fn apply(&self) -> Result<(), StorageError> {
+        storage::set_options(&self.storage_option, self.single_writer)
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, such as region=us-east-2".to_owned()),
+    }
 }
 
 /// How many threads work.

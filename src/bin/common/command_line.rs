@@ -7,7 +7,7 @@ use clap::builder::{
 };
 use clap::error::Error;
 use clap::{Arg, Command, Parser};
-use saltworks::storage::{PlaceError, check_place};
+use saltworks::storage::{PlaceError, check_local_place, check_place, plain_place};
 use saltworks::view::printable;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use std::process::ExitCode;
 
 /// Names of values that are paths.
 const PATH_NAMES: [&str; 6] = ["PATH", "FILE", "DIR", "LABELS", "RUN", "EXPERIMENT"];
+/// What follows such a name, after a bar, where it may be the URL of an object store too.
+const URL_NAME: &str = "URL";
 
 /// What was typed, with the process set up to report what goes wrong; or, after help, a version or a message was printed, the exit code.
 pub(crate) fn parse<Cli: Parser>() -> Result<Cli, ExitCode> {
@@ -24,25 +26,26 @@ pub(crate) fn parse<Cli: Parser>() -> Result<Cli, ExitCode> {
 }
 
 fn try_parse<Cli: Parser>(arguments: &[OsString]) -> Result<Cli, Error> {
-    let mut command = with_local_paths(Cli::command());
+    let mut command = with_places(Cli::command());
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// `command` with every path argument, of all its subcommands, refusing what is no local path: here,
-/// so that no option can forget it.
-fn with_local_paths(command: Command) -> Command {
-    command
-        .mut_args(with_local_path)
-        .mut_subcommands(with_local_paths)
+/// `command` with every path argument, of all its subcommands, refusing what is no place for it: here, so that
+/// no option can forget it. A URL is one only where the name of the value says so.
+fn with_places(command: Command) -> Command {
+    command.mut_args(with_place).mut_subcommands(with_places)
 }
 
-fn with_local_path(argument: Arg) -> Arg {
+fn with_place(argument: Arg) -> Arg {
     let is_of = |kind: ValueParser| argument.get_value_parser().type_id() == kind.type_id();
+    let may_be_url = may_be_url(&argument);
     if is_of(ValueParser::path_buf()) {
-        argument.value_parser(PathBufValueParser::new().try_map(local_path))
+        let parser = PathBufValueParser::new();
+        argument.value_parser(parser.try_map(move |path| place(path, may_be_url)))
     } else if is_of(ValueParser::string()) && is_called_a_path(&argument) {
-        argument.value_parser(StringValueParser::new().try_map(local_text))
+        let parser = StringValueParser::new();
+        argument.value_parser(parser.try_map(move |text| place_text(text, may_be_url)))
     } else if is_of(ValueParser::os_string()) {
         argument.value_parser(OsStringValueParser::new().try_map(local_name))
     } else if argument.get_id() == "threads" && is_of(n_threads()) {
@@ -59,20 +62,39 @@ fn n_threads() -> ValueParser {
 
 /// Globs and the like are text, and are paths by the name of their value.
 fn is_called_a_path(argument: &Arg) -> bool {
-    let names = argument.get_value_names().unwrap_or_default();
-    names.iter().any(|name| PATH_NAMES.contains(&name.as_str()))
+    value_words(argument).any(|name| PATH_NAMES.contains(&name))
 }
 
-fn local_path(path: PathBuf) -> Result<PathBuf, PlaceError> {
-    check_place(&path).map(|()| path)
+fn may_be_url(argument: &Arg) -> bool {
+    value_words(argument).any(|name| name == URL_NAME)
+}
+
+/// `DIR` and `URL` of `DIR|URL`.
+fn value_words(argument: &Arg) -> impl Iterator<Item = &str> {
+    let names = argument.get_value_names().unwrap_or_default();
+    names.iter().flat_map(|name| name.as_str().split('|'))
+}
+
+fn check(path: &Path, may_be_url: bool) -> Result<(), PlaceError> {
+    match may_be_url {
+        true => check_place(path),
+        false => check_local_place(path),
+    }
+}
+
+fn place(path: PathBuf, may_be_url: bool) -> Result<PathBuf, PlaceError> {
+    check(&path, may_be_url).map(|()| plain_place(path))
+}
+
+fn place_text(text: String, may_be_url: bool) -> Result<String, PlaceError> {
+    check(Path::new(&text), may_be_url)?;
+    let plain = plain_place(PathBuf::from(&text));
+    Ok(plain.into_os_string().into_string().unwrap_or(text))
 }
 
 fn local_name(name: OsString) -> Result<OsString, PlaceError> {
-    check_place(Path::new(&name)).map(|()| name)
-}
-
-fn local_text(text: String) -> Result<String, PlaceError> {
-    check_place(Path::new(&text)).map(|()| text)
+    let path = PathBuf::from(name);
+    place(path, false).map(PathBuf::into_os_string)
 }
 
 /// The message about the same arguments with what is not seen escaped, since clap repeats them as
@@ -193,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn every_path_argument_refuses_what_is_no_local_path() {
+    fn every_path_argument_refuses_what_is_no_place_for_it() {
         let command = crate::Cli::command();
-        let mut n_paths = 0;
+        let (mut n_paths, mut n_urls) = (0, 0);
         for (names, argument) in arguments(&command, &[]) {
             let kind = argument.get_value_parser().type_id();
             let is_text = kind == ValueParser::string().type_id();
@@ -209,20 +231,28 @@ mod tests {
                 continue;
             }
             n_paths += 1;
-            for place in [
-                "s3://b/x",
+            let may_be_url = may_be_url(&argument);
+            n_urls += usize::from(may_be_url);
+            let places = [
+                "s4://b/x",
                 "hf://datasets/x",
-                "file:///x",
+                "file://x",
                 "~/x",
                 "$HOME/x",
                 "",
-            ] {
+            ];
+            let stores = if may_be_url {
+                &[][..]
+            } else {
+                &["s3://b/x"][..]
+            };
+            for place in stores.iter().chain(&places) {
                 let flag = argument.get_long().map(|long| format!("--{long}"));
                 let typed = ["program".to_owned()]
                     .into_iter()
                     .chain(names.iter().cloned())
                     .chain(flag.clone())
-                    .chain([place.to_owned()]);
+                    .chain([(*place).to_owned()]);
                 let typed: Vec<OsString> = typed.map(OsString::from).collect();
                 let error = try_parse::<crate::Cli>(&typed).err().expect("refused");
                 let kinds = [ErrorKind::ValueValidation, ErrorKind::InvalidValue];
@@ -235,6 +265,6 @@ mod tests {
                 assert!(error.to_string().contains(words), "{error}");
             }
         }
-        assert!(n_paths > 10);
+        assert!(n_paths > 10 && n_urls > 0);
     }
 }

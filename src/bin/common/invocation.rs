@@ -25,6 +25,7 @@ pub(crate) fn of(argv: Vec<String>) -> Invocation {
     let program = argv
         .first()
         .map_or("", |path| path.rsplit('/').next().unwrap_or(path));
+    let argv = without_secrets(argv);
     Invocation {
         time: utc(now.unwrap_or_default().as_secs()),
         program: format!("{program} {}", env!("CARGO_PKG_VERSION")),
@@ -34,6 +35,28 @@ pub(crate) fn of(argv: Vec<String>) -> Invocation {
         directory: std::env::current_dir().unwrap_or_default(),
         argv,
     }
+}
+
+/// The words without the values of `--storage-option`: keys and tokens are among them.
+fn without_secrets(argv: Vec<String>) -> Vec<String> {
+    const OPTION: &str = "--storage-option";
+    let hidden = |pair: &str| match pair.split_once('=') {
+        Some((key, _)) => format!("{key}=(not recorded)"),
+        None => pair.to_owned(),
+    };
+    let mut is_value = false;
+    let words = argv.into_iter().map(|word| {
+        let was_value = std::mem::replace(&mut is_value, word == OPTION);
+        match word
+            .strip_prefix(OPTION)
+            .and_then(|rest| rest.strip_prefix('='))
+        {
+            Some(pair) => format!("{OPTION}={}", hidden(pair)),
+            None if was_value => hidden(&word),
+            None => word,
+        }
+    });
+    words.collect()
 }
 
 /// Processor, cores and memory.
@@ -66,4 +89,25 @@ pub(crate) fn meminfo(key: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(key))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_storage_options_are_not_recorded() {
+        let argv = "x --storage-option token=abc --storage-option=region=r --output s3://b";
+        let argv = argv.split(' ').map(str::to_owned).collect();
+        assert_eq!(
+            of(argv).argv[1..],
+            [
+                "--storage-option",
+                "token=(not recorded)",
+                "--storage-option=region=(not recorded)",
+                "--output",
+                "s3://b"
+            ]
+        );
+    }
 }

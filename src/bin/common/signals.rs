@@ -18,6 +18,7 @@ pub(crate) fn interrupt(interrupt: Interrupt, notice: &'static str) -> Result<In
         }
         say!("{notice}");
         requested.request();
+        saltworks::storage::stop_uploads();
     })?;
     Ok(interrupt)
 }
@@ -28,6 +29,7 @@ pub(crate) fn interrupt(interrupt: Interrupt, notice: &'static str) -> Result<In
 pub(crate) fn end_on_signal() -> Result<()> {
     listen(|| {
         say!("stopped; the same command starts again");
+        saltworks::storage::stop_uploads();
         end_now();
     })
 }

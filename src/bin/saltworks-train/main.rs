@@ -25,6 +25,8 @@ use common::{completions, man, version};
 struct Cli {
     #[command(flatten)]
     messages: common::progress::Options,
+    #[command(flatten)]
+    stores: common::arguments::Stores,
     #[command(subcommand)]
     command: Command,
 }
@@ -55,6 +57,9 @@ fn main() -> std::process::ExitCode {
         Err(code) => return code,
     };
     cli.messages.apply();
+    if let Err(error) = cli.stores.apply() {
+        return common::exit::report(Err(error.into()));
+    }
     common::exit::report(match cli.command {
         Command::Init(args) => init::run(args),
         Command::Run(args) => run::run(*args),

@@ -18,7 +18,8 @@ Example:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The label directory.
+    /// The label directory, or its URL.
+    #[arg(value_name = "LABELS|URL")]
     labels: PathBuf,
     /// Accept shards made by different runtimes: labels from other ONNX Runtime versions, providers
     /// or instruction sets differ in their last bits.

@@ -25,7 +25,8 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Directory of labels.
+    /// Directory of labels, or its URL.
+    #[arg(value_name = "LABELS|URL")]
     labels: PathBuf,
     /// Index of the row, counted from 0 over all shards in order [default: 0].
     #[arg(

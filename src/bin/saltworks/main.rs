@@ -33,6 +33,8 @@ use common::{completions, man, version};
 struct Cli {
     #[command(flatten)]
     messages: common::progress::Options,
+    #[command(flatten)]
+    stores: common::arguments::Stores,
     #[command(subcommand)]
     command: Command,
 }
@@ -70,6 +72,9 @@ fn main() -> std::process::ExitCode {
         Err(code) => return code,
     };
     cli.messages.apply();
+    if let Err(error) = cli.stores.apply() {
+        return common::exit::report(Err(error.into()));
+    }
     common::exit::report(match cli.command {
         Command::Doctor(args) => doctor::run(args),
         Command::Tokenizer(args) => tokenizer::run(args),

@@ -21,16 +21,17 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Directory of labels.
+    /// Directory of labels, or its URL.
+    #[arg(value_name = "LABELS|URL")]
     labels: PathBuf,
     /// The file, or a directory for report.html; the labels' own directory unless given.
-    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE|URL")]
     output: Option<PathBuf>,
     /// Labels by the same teacher of text that it was not trained on, for bounds on its divergence from the data.
-    #[arg(long, help_heading = "What is shown", value_name = "LABELS")]
+    #[arg(long, help_heading = "What is shown", value_name = "LABELS|URL")]
     held_out: Option<PathBuf>,
     /// A selection of these sequences, shown in the histogram of the scores.
-    #[arg(long, help_heading = "What is shown", value_name = "FILE")]
+    #[arg(long, help_heading = "What is shown", value_name = "FILE|URL")]
     selection: Option<PathBuf>,
     /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and without one ids
     /// are shown.

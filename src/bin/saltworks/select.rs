@@ -31,10 +31,11 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Directory of labels.
+    /// Directory of labels, or its URL.
+    #[arg(value_name = "LABELS|URL")]
     labels: PathBuf,
     /// The selection to write; an existing selection is replaced.
-    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
+    #[arg(long, help_heading = OUTPUT, short, value_name = "FILE|URL")]
     output: PathBuf,
     /// Which sequences to keep first.
     #[arg(long, help_heading = "Policy", value_enum, default_value = "top")]
@@ -61,7 +62,7 @@ pub(crate) struct Args {
     temperature: f64,
     /// Subtract the scores of these labels of the same sequences. MiniPLM's difference: LABELS by a
     /// small reference model, this set by the teacher, and `--score score_mean_nll`.
-    #[arg(long, help_heading = "Policy", value_name = "LABELS")]
+    #[arg(long, help_heading = "Policy", value_name = "LABELS|URL")]
     minus: Option<PathBuf>,
     /// Print the beginnings of the hardest kept sequences, of some near the median, and of the
     /// least learnable.

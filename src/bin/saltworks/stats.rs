@@ -28,11 +28,12 @@ const N_BARS: usize = 12;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Directory of labels.
+    /// Directory of labels, or its URL.
+    #[arg(value_name = "LABELS|URL")]
     labels: PathBuf,
     /// Labels by the same teacher of text that it was not trained on: shows how much better the teacher looks
     /// on its own training text, the gap that the trainer's `kd.auto_margin` makes up for.
-    #[arg(long, help_heading = "Bounds", value_name = "LABELS")]
+    #[arg(long, help_heading = "Bounds", value_name = "LABELS|URL")]
     held_out: Option<PathBuf>,
     /// Number of top ids that the bounds use. Default: all stored ids, whose total probability is exact;
     /// that of fewer ids is computed from rounded log-probabilities.

@@ -22,7 +22,8 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The label directory.
+    /// The label directory, or its URL.
+    #[arg(value_name = "LABELS|URL")]
     labels: PathBuf,
     /// Label a sample again with this teacher (the checkpoint or ONNX file that made the labels), and compare.
     /// With another teacher of the same vocabulary, print how far the labels are from it (KL, top-1

@@ -8,7 +8,7 @@ use crate::shards::names::SELECTION_NAME;
 use crate::shards::plan::{Plan, PlanSelection};
 use crate::shards::seq_ids::{SeqIdOrder, SeqIdSet};
 use crate::storage::{self, Partial, StorageError};
-use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,8 +61,7 @@ impl Selection {
 pub(in crate::shards) fn copy_into(dir: &Path, selection: &Path) -> Result<(), ShardsError> {
     let io = |source| StorageError::io("copy the selection", selection, source);
     let mut partial = Partial::create(&dir.join(SELECTION_NAME))?;
-    let mut file = File::open(selection).map_err(io)?;
-    std::io::copy(&mut file, &mut partial).map_err(io)?;
+    storage::for_each_block(selection, |block| partial.write_all(block).map_err(io))?;
     Ok(partial.seal()?.replace()?)
 }
 

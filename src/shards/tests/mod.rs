@@ -11,4 +11,6 @@ mod plans;
 mod round_trip;
 mod selections;
 mod sizes;
+#[cfg(feature = "object-stores")]
+mod stores;
 mod unread;

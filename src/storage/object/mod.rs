@@ -15,6 +15,8 @@
 mod client;
 #[cfg(feature = "object-stores")]
 mod fault;
+#[cfg(all(test, feature = "object-stores"))]
+mod faulty;
 #[cfg(feature = "object-stores")]
 mod metadata_service;
 #[cfg(feature = "object-stores")]
@@ -32,11 +34,11 @@ mod write;
 #[cfg(feature = "object-stores")]
 pub(super) use client::Object;
 #[cfg(all(test, feature = "object-stores"))]
-pub(super) use client::install;
+pub(crate) use faulty::{Fault, install_faulty, install_sound, install_store};
 #[cfg(feature = "object-stores")]
 pub use options::set_options;
 #[cfg(feature = "object-stores")]
-pub(super) use read::{find, for_each_block, get, is_prefix, list, list_all, open};
+pub(super) use read::{find, for_each_block, get, get_up_to, is_prefix, list, list_all, open};
 #[cfg(feature = "object-stores")]
 pub use stop::stop_uploads;
 pub(super) use url::ObjectUrl;

@@ -62,28 +62,39 @@ fn object(url: &ObjectUrl, meta: &ObjectMeta) -> Object {
 
 /// The whole object at `url`.
 pub(in crate::storage) fn get(url: &ObjectUrl) -> Result<Vec<u8>, StorageError> {
+    Ok(get_up_to(url, u64::MAX)?.unwrap_or_default())
+}
+
+/// The whole object at `url`, unless it has more than `n_most` bytes.
+pub(in crate::storage) fn get_up_to(
+    url: &ObjectUrl,
+    n_most: u64,
+) -> Result<Option<Vec<u8>>, StorageError> {
     let client = Client::of(url)?;
-    let (meta, whole) = client.run("read", first_block(&client))?;
-    if let Some(whole) = whole {
-        return Ok(whole.into());
+    let (meta, bytes) = client.run("read", first_block(&client))?;
+    if meta.size > n_most {
+        return Ok(None);
+    }
+    if let Some(bytes) = bytes {
+        return Ok(Some(bytes.into()));
     }
     let mut bytes = Vec::new();
     object(url, &meta).for_each_block(|block| {
         bytes.extend_from_slice(block);
         Ok(())
     })?;
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 /// What is known of an object, and its bytes where they are few.
 async fn first_block(client: &Client) -> object_store::Result<(ObjectMeta, Option<Bytes>)> {
     let found = client.store.get(&client.key).await?;
     let meta = found.meta.clone();
-    let whole = match meta.size <= BLOCK_BYTES {
-        true => Some(found.bytes().await?),
-        false => None,
-    };
-    Ok((meta, whole))
+    if meta.size > BLOCK_BYTES {
+        return Ok((meta, None));
+    }
+    let bytes = whole(found.bytes().await?, meta.size)?;
+    Ok((meta, Some(bytes)))
 }
 
 /// Passes the bytes of the object at `url` to `work`, block after block; tells what it is.
@@ -92,10 +103,10 @@ pub(in crate::storage) fn for_each_block(
     mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
 ) -> Result<Object, StorageError> {
     let client = Client::of(url)?;
-    let (meta, whole) = client.run("read", first_block(&client))?;
+    let (meta, bytes) = client.run("read", first_block(&client))?;
     let object = object(url, &meta);
-    match whole {
-        Some(whole) => work(&whole)?,
+    match bytes {
+        Some(bytes) => work(&bytes)?,
         None => object.for_each_block(work)?,
     }
     Ok(object)
@@ -141,15 +152,19 @@ impl Object {
             .await?
             .bytes()
             .await?;
-        if bytes.len() as u64 == range.end - range.start {
-            return Ok(bytes);
-        }
-        // Cut on the way, by something that did not say so.
-        Err(object_store::Error::Generic {
-            store: "the store",
-            source: format!("{} bytes came of {range:?}", bytes.len()).into(),
-        })
+        whole(bytes, range.end - range.start)
     }
+}
+
+/// Refuses a body that was cut on the way, by something that did not say so.
+fn whole(bytes: Bytes, n_bytes: u64) -> object_store::Result<Bytes> {
+    if bytes.len() as u64 == n_bytes {
+        return Ok(bytes);
+    }
+    Err(object_store::Error::Generic {
+        store: "the store",
+        source: format!("{} bytes came, where {n_bytes} are", bytes.len()).into(),
+    })
 }
 
 /// What is right below `url`.

@@ -13,6 +13,7 @@ use crate::page::{
     paragraph, percent, replace, short, table, tiles, warnings,
 };
 use crate::shards::{LabelSet, Manifest};
+use crate::storage::{self, resolved_path};
 use crate::view::error::ViewError;
 use crate::view::set::{ColumnCost, SetStats};
 use std::path::{Path, PathBuf};
@@ -66,7 +67,7 @@ pub fn write_label_page(
     inputs: &PageInputs,
     on_targets: impl FnMut(u64),
 ) -> Result<LabelPage, ViewError> {
-    let path = page_path(output.unwrap_or(&set.dir));
+    let path = page_path(output.unwrap_or(&set.dir))?;
     check_replaceable(&path, inputs.overwrite)?;
     let contents = gather(set, inputs, on_targets)?;
     replace(&path, &page(&contents).html())?;
@@ -76,11 +77,11 @@ pub fn write_label_page(
     })
 }
 
-fn page_path(output: &Path) -> PathBuf {
-    match output.is_dir() {
+fn page_path(output: &Path) -> Result<PathBuf, ViewError> {
+    Ok(match storage::is_dir(output)? {
         true => output.join(PAGE_NAME),
         false => output.to_path_buf(),
-    }
+    })
 }
 
 fn gather<'a>(
@@ -200,7 +201,7 @@ fn page(contents: &Contents<'_>) -> Page {
         Section::of("provenance", "Provenance", facts(&contents.facts)),
     ];
     let dir = &contents.set.dir;
-    let name = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+    let name = resolved_path(dir);
     let name = name
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
