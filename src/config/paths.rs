@@ -2,7 +2,7 @@
 
 use super::error::ConfigFileError;
 use super::write::to_table;
-use crate::storage::{PlaceError, check_local_place, check_place, is_url, plain_place, resolved_path};
+use crate::storage::{PlaceError, check_local_place, check_place, is_url, pinned, plain_place, resolved_path};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::ser::Error as _;
@@ -47,7 +47,7 @@ fn is_prose_key(key: &str) -> bool {
     matches!(key.rsplit('.').next(), Some("prompt" | "name" | "title"))
 }
 
-/// `options` with every path absolute: as a record of what was done, which is read from any directory.
+/// `options` with every path absolute, and every revision of a hub its commit: as a record of what was done, which is read from any directory.
 ///
 /// # Errors
 /// A path that is not Unicode.
@@ -56,6 +56,12 @@ pub fn with_absolute_paths<T: Serialize + DeserializeOwned>(
 ) -> Result<T, ConfigFileError> {
     let mut table = to_table(options)?;
     begin_at(&working_directory()?, &mut table)?;
+    // Of a model on a hub the commit, since a branch moves.
+    each_text("", &mut table, &mut |key, text| {
+        if is_path_key(key) {
+            *text = pinned(Path::new(text)).to_string_lossy().into_owned();
+        }
+    });
     T::deserialize(table).map_err(|source| ConfigFileError::Parse {
         path: PathBuf::from("(resolved)"),
         source: Box::new(source),

@@ -8,16 +8,15 @@
 //! The version is the store's (etag), so that an object that was replaced has another copy. A copy appears whole,
 //! by create-if-absent, and its size is looked at before it is used.
 
+use super::copying::{CopyProgress, check_room, tell, wait_for_lock};
+use super::hub::{self, HubUrl};
 use super::location::{Location, locate};
 use super::object::{self, Object, ObjectUrl};
 use super::partial::Partial;
-use super::space::free_bytes;
-use super::store_fault::StoreFault;
 use super::{StorageError, files};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 /// Where the copies are.
 const CACHE_VARIABLE: &str = "SALTWORKS_CACHE_DIR";
@@ -48,7 +47,7 @@ fn of_environment() -> PathBuf {
 /// # Errors
 /// [`StorageError`]: an object that is not there or changes meanwhile, a cache without room.
 pub fn local_copy(path: &Path) -> Result<PathBuf, StorageError> {
-    match locate(path)? {
+    match locate(&hub::local(path)?)? {
         Location::Local(local) => Ok(local.to_path_buf()),
         Location::Object(url) => copy_object(&cache_dir(), &url),
     }
@@ -63,6 +62,9 @@ pub fn local_copy_of(
     dir: &Path,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<PathBuf, StorageError> {
+    if let Some(url) = HubUrl::parse(dir)? {
+        return hub::local_dir(&url, is_wanted);
+    }
     match locate(dir)? {
         Location::Local(local) => Ok(local.to_path_buf()),
         Location::Object(url) => copy_below(&cache_dir(), &url, is_wanted),
@@ -72,7 +74,7 @@ pub fn local_copy_of(
 fn copy_object(cache: &Path, url: &ObjectUrl) -> Result<PathBuf, StorageError> {
     let object = object::open(url)?;
     let path = place_of(cache, &object);
-    check_room(cache, missing(&path, &object)?, url)?;
+    check_room(cache, missing(&path, &object)?, Path::new(&url.to_string()))?;
     fill(&object, &path)?;
     Ok(path)
 }
@@ -105,7 +107,7 @@ fn copy_below(
             n_missing += missing(&place_of(cache, object), object)?;
         }
     }
-    check_room(cache, n_missing, url)?;
+    check_room(cache, n_missing, Path::new(&url.to_string()))?;
     for (name, object) in &wanted {
         let path = dir.join(name);
         if missing(&path, object)? > 0 {
@@ -183,24 +185,6 @@ fn missing(path: &Path, object: &Object) -> Result<u64, StorageError> {
     Ok(if is_whole { 0 } else { object.n_bytes.max(1) })
 }
 
-/// Whether what is still to be copied fits.
-fn check_room(cache: &Path, n_bytes: u64, url: &ObjectUrl) -> Result<(), StorageError> {
-    files::make_dirs(cache)?;
-    match free_bytes(cache) {
-        Some(n_free) if n_free < n_bytes => Err(StorageError::Store {
-            action: "copy",
-            url: PathBuf::from(url.to_string()),
-            fault: StoreFault::NoRoom {
-                dir: cache.to_path_buf(),
-                n_bytes,
-                n_free,
-            },
-            source: None,
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// Makes the copy at `path`, unless a whole one is there. Processes that want the same wait for the first of them.
 fn fill(object: &Object, path: &Path) -> Result<(), StorageError> {
     if missing(path, object)? == 0 {
@@ -230,39 +214,4 @@ fn fill(object: &Object, path: &Path) -> Result<(), StorageError> {
     })?;
     // One of another size was damaged since.
     partial.seal()?.replace()
-}
-
-/// Held as long as the value lives. A filesystem without locks has none: then two may copy the same.
-fn wait_for_lock(path: &Path) -> Result<File, StorageError> {
-    let mut options = OpenOptions::new();
-    let opened = options.create(true).truncate(false).write(true).open(path);
-    let file = opened.map_err(|source| StorageError::io("write to", path, source))?;
-    let _ = file.lock();
-    Ok(file)
-}
-
-/// How far a copy is.
-#[derive(Debug, Clone, Copy)]
-pub struct CopyProgress<'a> {
-    /// The object.
-    pub url: &'a Path,
-    /// Where its copy will be.
-    pub path: &'a Path,
-    /// Its bytes.
-    pub n_bytes: u64,
-    /// Those that are copied; 0 at the beginning.
-    pub n_done: u64,
-}
-
-static OBSERVER: OnceLock<fn(&CopyProgress<'_>)> = OnceLock::new();
-
-/// Calls `observer` when a copy begins, and behind each block of it. The first call counts.
-pub fn on_copy(observer: fn(&CopyProgress<'_>)) {
-    let _ = OBSERVER.set(observer);
-}
-
-fn tell(progress: &CopyProgress<'_>) {
-    if let Some(observer) = OBSERVER.get() {
-        observer(progress);
-    }
 }

@@ -2,6 +2,7 @@
 //! text and local directories alone.
 
 use super::files::{is_there, list, metadata_if_there};
+use super::hub::HubUrl;
 use super::place::is_url;
 use super::{StorageError, plain_place};
 use glob::{MatchOptions, Pattern};
@@ -58,14 +59,22 @@ pub fn glob(pattern: &Path) -> Result<Vec<PathBuf>, GlobError> {
     Ok(found)
 }
 
-/// Scheme and bucket of a URL, which `Path` would take for parts of a path; nothing for a local path.
+/// Scheme and bucket of a URL, or repository, which `Path` would take for parts of a path; nothing for a local path.
 fn split_root(pattern: &Path) -> (PathBuf, &Path) {
     let text = pattern.to_str().filter(|_| is_url(pattern));
     let Some((scheme, rest)) = text.and_then(|text| text.split_once("://")) else {
         return (PathBuf::new(), pattern);
     };
-    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-    (PathBuf::from(format!("{scheme}://{bucket}")), Path::new(key))
+    let n_parts = match HubUrl::parse(pattern) {
+        Ok(None) => 1,
+        // One that is no URL of the hub is refused by whoever lists it.
+        _ => HubUrl::n_root_parts(rest),
+    };
+    let ends = rest.match_indices('/').map(|(at, _)| at);
+    let end = ends.take(n_parts).nth(n_parts - 1).unwrap_or(rest.len());
+    let (root, key) = rest.split_at(end);
+    let key = key.strip_prefix('/').unwrap_or(key);
+    (PathBuf::from(format!("{scheme}://{root}")), Path::new(key))
 }
 
 /// Those of `paths` that are there. In a store only what nothing is joined to is asked for.
@@ -140,4 +149,52 @@ fn with_directories_below(dirs: Vec<PathBuf>) -> Result<Vec<PathBuf>, StorageErr
 
 fn is_link(path: &Path) -> bool {
     !is_url(path) && path.is_symlink()
+}
+
+#[cfg(all(test, feature = "object-stores"))]
+mod tests {
+    use super::*;
+    use crate::storage::replace;
+    use crate::storage::testing::memory_store;
+
+    fn found(pattern: &str) -> Vec<String> {
+        let paths = glob(Path::new(pattern)).unwrap();
+        paths.iter().map(|path| path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn a_pattern_in_a_store_stands_for_objects_by_name() {
+        memory_store("s3://storage-glob");
+        for key in ["x/a.txt", "x/b.txt", "x/.c.txt", "x/y/a.txt", "x/y/z/d.txt", "top.txt"] {
+            replace(&Path::new("s3://storage-glob").join(key), b"x").unwrap();
+        }
+        assert_eq!(found("s3://storage-glob/x/*.txt"), ["s3://storage-glob/x/a.txt", "s3://storage-glob/x/b.txt"]);
+        assert_eq!(found("s3://storage-glob/*"), ["s3://storage-glob/top.txt", "s3://storage-glob/x"]);
+        assert_eq!(
+            found("s3://storage-glob/x/**/[ad].txt"),
+            [
+                "s3://storage-glob/x/a.txt",
+                "s3://storage-glob/x/y/a.txt",
+                "s3://storage-glob/x/y/z/d.txt"
+            ]
+        );
+        assert_eq!(found("s3://storage-glob/*/y/a.txt"), ["s3://storage-glob/x/y/a.txt"]);
+        assert!(found("s3://storage-glob/x/*.json").is_empty());
+        assert!(found("s3://storage-glob/nothing/*").is_empty());
+        assert!(glob(Path::new("s3://storage-glob/[x")).is_err());
+    }
+
+    #[test]
+    fn a_root_is_a_bucket_or_a_repository() {
+        for (pattern, root, rest) in [
+            ("s3://b/x/*.y", "s3://b", "x/*.y"),
+            ("s3://b", "s3://b", ""),
+            ("hf://o/m/*.json", "hf://o/m", "*.json"),
+            ("hf://datasets/o/d@main/a/*", "hf://datasets/o/d@main", "a/*"),
+            ("a/*", "", "a/*"),
+            ("/a/*", "", "/a/*"),
+        ] {
+            assert_eq!(split_root(Path::new(pattern)), (PathBuf::from(root), Path::new(rest)));
+        }
+    }
 }

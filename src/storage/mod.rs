@@ -27,12 +27,14 @@
 //! Invariant: nothing half-written stays under a final name while its writer is alive.
 
 mod copies;
+mod copying;
 mod entry;
 mod error;
 mod fault;
 mod files;
 mod glob;
 mod hash;
+mod hub;
 mod json;
 mod location;
 mod lock;
@@ -52,14 +54,15 @@ pub(crate) mod testing;
 mod tests;
 mod window;
 
-pub use copies::{CopyProgress, cache_dir, local_copy, local_copy_of, on_copy};
+pub use copies::{cache_dir, local_copy, local_copy_of};
+pub use copying::{CopyProgress, on_copy};
 pub use entry::{Entry, Metadata};
 pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
 pub use files::{
     Identity, check_writable, for_each_block, identity, is_dir, is_file, is_there, list, list_all,
-    make_dirs, metadata, metadata_if_there, read, read_if_there, read_to_string, read_up_to,
+    make_dirs, metadata, metadata_if_there, pinned, read, read_if_there, read_to_string, read_up_to,
     remove_file, remove_if_still, remove_tree, scratch_beside,
 };
 pub use glob::{GlobError, glob, is_glob};

@@ -3,6 +3,7 @@
 //! Of an object, blocks come ahead of the reader: a thread fetches several at a time, in order, and waits where
 //! the reader is behind.
 
+use super::hub;
 use super::location::{Location, locate};
 use super::object::{self, Object};
 use super::{StorageError, fault};
@@ -29,6 +30,7 @@ impl Stream {
     /// # Errors
     /// [`StorageError`] with the path.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
+        let path = &*hub::local(path)?;
         let io = |source| StorageError::io("read", path, source);
         match locate(path)? {
             Location::Object(url) => {
@@ -120,5 +122,38 @@ fn send_blocks(object: &Object, sender: &SyncSender<Result<Vec<u8>, StorageError
     {
         // Nobody there to hear it is nobody who waits.
         let _ = sender.send(Err(error));
+    }
+}
+
+#[cfg(all(test, feature = "object-stores"))]
+mod tests {
+    use super::*;
+    use crate::storage::replace;
+    use crate::storage::testing::memory_store;
+
+    #[test]
+    fn an_object_comes_whole_and_in_order_and_may_be_left_in_the_middle() {
+        memory_store("s3://storage-stream");
+        let path = Path::new("s3://storage-stream/large");
+        // More than the blocks that are on their way at a time.
+        let bytes: Vec<u8> = (0..15u32 << 20).flat_map(u32::to_le_bytes).collect();
+        replace(path, &bytes).unwrap();
+        let mut got = Vec::new();
+        Stream::open(path).unwrap().read_to_end(&mut got).unwrap();
+        assert!(got == bytes);
+        let mut first = [0; 10];
+        Stream::open(path).unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(first, bytes[..10]);
+        let absent = Stream::open(Path::new("s3://storage-stream/absent")).err();
+        assert!(absent.unwrap().is_not_found());
+    }
+
+    #[test]
+    fn what_a_store_says_is_taken_out_of_the_error_of_a_read() {
+        let said = StorageError::changed(Path::new("s3://b/x"));
+        let text = said.to_string();
+        assert_eq!(storage_error(io::Error::other(said)).unwrap().to_string(), text);
+        let other = storage_error(io::ErrorKind::UnexpectedEof.into()).unwrap_err();
+        assert_eq!(other.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -477,5 +477,7 @@ fn read_json_beside(bin: &Path) -> Result<Option<CorpusJson>, TokensError> {
     CorpusJson::read(&bin.with_file_name(CORPUS_JSON))
 }
 
+#[cfg(all(test, feature = "object-stores"))]
+mod stored;
 #[cfg(test)]
 mod tests;

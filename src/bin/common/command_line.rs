@@ -236,7 +236,6 @@ mod tests {
             n_urls += usize::from(may_be_url);
             let places = [
                 "s4://b/x",
-                "hf://datasets/x",
                 "file://x",
                 "~/x",
                 "$HOME/x",
@@ -245,7 +244,7 @@ mod tests {
             let stores = if may_be_url {
                 &[][..]
             } else {
-                &["s3://b/x"][..]
+                &["s3://b/x", "hf://datasets/o/x"][..]
             };
             for place in stores.iter().chain(&places) {
                 let flag = argument.get_long().map(|long| format!("--{long}"));
