@@ -52,8 +52,9 @@ test-torch: setup-torch ## Run the Python package's tests that need PyTorch, in 
 	$(CARGO) build --locked --bins
 	$(WITH_PROGRAMS) $(VENV_TORCH)/bin/python -m pytest python/tests/with_torch
 
-scale-test: setup setup-scale ## Test labelling under the engines of deploy/: Ray, datatrove, the schemas of Kubernetes.
+scale-test: setup setup-scale ## Test labelling to an S3 server, and under the engines of deploy/: Ray, datatrove, the schemas of Kubernetes.
 	$(CARGO) build --locked --bins
+	SALTWORKS_MOTO_SERVER="$(VENV_SCALE)/bin/moto_server" $(WITH_RUNTIME) $(CARGO) test --locked --test objects -- --nocapture --test-threads=1
 	$(WITH_PROGRAMS) $(VENV_SCALE)/bin/python -m pytest python/tests/with_scale
 
 lint: ## rustfmt and clippy, warnings denied.

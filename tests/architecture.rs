@@ -118,6 +118,8 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
 const FORBIDDEN_PATHS: &[(&str, &str, &[&str])] = &[
     ("*", "ort::", &["teacher"]),
     ("*", "cudarc::", &["teacher"]),
+    ("*", "object_store::", &["storage"]),
+    ("*", "tokio::", &["storage"]),
     ("*", "gemm::", &["train"]),
     ("*", "resvg::", &["figure"]),
     ("figure", "std::fs", &[]),

@@ -64,6 +64,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "needs Slurm",
     ),
     (
+        "docs/object-stores.md",
+        "saltworks plan  --teacher model.onnx --tokens tokens --seq-len 2048 --output s3://bucket/run/labels",
+        "needs a bucket",
+    ),
+    (
         "docs/python-training.md",
         "from saltworks_lm.losses import Head, KdPolicy, TopK, head_loss, topk_targets",
         "needs PyTorch",

@@ -3,7 +3,7 @@
 use super::label_set::{LabelSet, sweep};
 use super::manifest::Manifest;
 use super::names::MANIFEST_NAME;
-use super::sidecar::check_size;
+use super::sidecar::check_sizes;
 use super::{ShardsError, card, json};
 use crate::storage;
 use std::path::Path;
@@ -22,9 +22,7 @@ pub fn finalize(dir: &Path, allow_mixed_runtime: bool) -> Result<Manifest, Shard
             runtimes: manifest.runtimes.iter().map(ToString::to_string).collect(),
         });
     }
-    for file in manifest.shards.iter().flat_map(|shard| &shard.files) {
-        check_size(dir, file)?;
-    }
+    check_sizes(dir, manifest.shards.iter().flat_map(|shard| &shard.files))?;
     sweep(dir)?;
     let path = dir.join(MANIFEST_NAME);
     let bytes = json::to_bytes(&manifest);

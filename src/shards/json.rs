@@ -4,7 +4,7 @@ use super::ShardsError;
 use crate::storage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A small file is far below this; more is not worth parsing (1 GiB: a manifest of millions of shards).
 const MAX_JSON_BYTES: u64 = 1 << 30;
@@ -27,6 +27,11 @@ pub(super) fn from_bytes<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Resu
 /// The bytes of a small file; `None` if there is none.
 pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ShardsError> {
     storage::read_up_to(path, MAX_JSON_BYTES).map_err(ShardsError::from)
+}
+
+/// As [`read_if_there`], of many files.
+pub(super) fn read_many_if_there(paths: &[PathBuf]) -> Result<Vec<Option<Vec<u8>>>, ShardsError> {
+    storage::read_many(paths, MAX_JSON_BYTES).map_err(ShardsError::from)
 }
 
 /// Where `got` is not as `expected`, which this library wrote or would write. Fields that `got` has

@@ -3,13 +3,15 @@
 use super::label_set::{LabelSet, sidecars_there};
 use super::names::{MANIFEST_NAME, SELECTION_NAME, plan_name, plan_path};
 use super::plan::{FORMAT_VERSION, Plan};
-use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, check_size, read_sidecar};
+use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, check_sizes, read_sidecars};
 use super::{ShardsError, json};
 use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// Sidecars that are read at a time.
+const READ_AT_ONCE: usize = 1024;
 /// Missing shards that an error lists.
 const LISTED: usize = 8;
 
@@ -136,9 +138,8 @@ impl LabelSet {
                 difference,
             });
         }
-        for file in manifest.shards.iter().flat_map(|sidecar| &sidecar.files) {
-            check_size(&self.dir, file)?;
-        }
+        let files = manifest.shards.iter().flat_map(|sidecar| &sidecar.files);
+        check_sizes(&self.dir, files)?;
         Ok(manifest)
     }
 }
@@ -167,16 +168,20 @@ fn collect_sidecars(set: &LabelSet) -> Result<Vec<Sidecar>, ShardsError> {
     let mut sidecars = Vec::new();
     for (segment, plan) in set.segments.iter().enumerate() {
         let mut n_targets = 0u64;
-        for shard in plan.shards() {
-            let Some(sidecar) = read_sidecar(&set.dir, plan, shard)? else {
-                return Err(ShardsError::MissingShards {
-                    n_missing: 1,
-                    n_shards,
-                    first: vec![shard],
-                });
-            };
-            n_targets = n_targets.saturating_add(sidecar.n_targets);
-            sidecars.push(sidecar);
+        let shards: Vec<u32> = plan.shards().collect();
+        for shards in shards.chunks(READ_AT_ONCE) {
+            let read = read_sidecars(&set.dir, plan, shards)?;
+            for (sidecar, &shard) in read.into_iter().zip(shards) {
+                let Some(sidecar) = sidecar else {
+                    return Err(ShardsError::MissingShards {
+                        n_missing: 1,
+                        n_shards,
+                        first: vec![shard],
+                    });
+                };
+                n_targets = n_targets.saturating_add(sidecar.n_targets);
+                sidecars.push(sidecar);
+            }
         }
         check_targets(set, segment, plan, n_targets)?;
     }

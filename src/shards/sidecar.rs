@@ -7,7 +7,12 @@ use super::{ShardsError, json};
 use crate::storage::{self, FileHash, hash_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Files whose sizes are asked for one by one.
+const FEW_FILES: usize = 4;
 
 /// What made a shard: equal stamps and an equal plan make equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -103,10 +108,35 @@ pub(super) fn read_sidecar(
     shard: u32,
 ) -> Result<Option<Sidecar>, ShardsError> {
     let path = sidecar_path(dir, shard);
-    let Some(bytes) = json::read_if_there(&path)? else {
-        return Ok(None);
-    };
-    let sidecar: Sidecar = json::from_bytes(&path, &bytes)?;
+    let bytes = json::read_if_there(&path)?;
+    bytes
+        .map(|bytes| of_bytes(path, &bytes, plan, shard))
+        .transpose()
+}
+
+/// As [`read_sidecar`], of several shards at a time: in a store each is a request.
+pub(super) fn read_sidecars(
+    dir: &Path,
+    plan: &Plan,
+    shards: &[u32],
+) -> Result<Vec<Option<Sidecar>>, ShardsError> {
+    let paths: Vec<PathBuf> = shards
+        .iter()
+        .map(|&shard| sidecar_path(dir, shard))
+        .collect();
+    let read = json::read_many_if_there(&paths)?;
+    let parts = read.into_iter().zip(paths).zip(shards);
+    parts
+        .map(|((bytes, path), &shard)| {
+            bytes
+                .map(|bytes| of_bytes(path, &bytes, plan, shard))
+                .transpose()
+        })
+        .collect()
+}
+
+fn of_bytes(path: PathBuf, bytes: &[u8], plan: &Plan, shard: u32) -> Result<Sidecar, ShardsError> {
+    let sidecar: Sidecar = json::from_bytes(&path, bytes)?;
     plan::check_version(&path, sidecar.format_version, &[])?;
     let fingerprint = plan.fingerprint();
     if sidecar.plan_fingerprint != fingerprint {
@@ -117,7 +147,7 @@ pub(super) fn read_sidecar(
         });
     }
     check_against_plan(&path, &sidecar, plan, shard)?;
-    Ok(Some(sidecar))
+    Ok(sidecar)
 }
 
 fn check_against_plan(
@@ -145,7 +175,8 @@ fn check_against_plan(
 }
 
 /// Whether `shard` is finished, for resuming: its sidecar parses and belongs to the plan, and size
-/// and BLAKE3 of its files are what it says.
+/// and BLAKE3 of its files are what it says. In a store the sizes alone are compared: an object appeared whole, and
+/// hashing it would bring it here.
 ///
 /// # Errors
 /// Only a sidecar of another plan, and files that could not be read: anything that labelling the shard again
@@ -159,7 +190,11 @@ pub fn check_finished(dir: &Path, plan: &Plan, shard: u32) -> Result<ShardState,
         }
         Err(error) => return Err(error),
     };
-    match check_files(dir, &sidecar) {
+    let compared = match storage::is_url(dir) {
+        true => check_sizes(dir, &sidecar.files),
+        false => check_files(dir, &sidecar),
+    };
+    match compared {
         Ok(()) => Ok(ShardState::Finished(sidecar)),
         // Nothing is known of a file that could not be read: it may be sound, and took hours.
         Err(error) if error.is_unread() => Err(error),
@@ -208,6 +243,35 @@ pub(super) fn check_file(dir: &Path, file: &SidecarFile) -> Result<(), ShardsErr
     let path = dir.join(&file.name);
     let hash = hash_file(&path)?;
     expect_equal(&path, "blake3", file.blake3.clone(), hash.blake3)
+}
+
+/// As [`check_size`], of many files. In a store their directories are listed, which is a request for a thousand.
+pub(super) fn check_sizes<'a>(
+    dir: &Path,
+    files: impl IntoIterator<Item = &'a SidecarFile>,
+) -> Result<(), ShardsError> {
+    let files: Vec<&SidecarFile> = files.into_iter().collect();
+    if !storage::is_url(dir) || files.len() <= FEW_FILES {
+        return files.into_iter().try_for_each(|file| check_size(dir, file));
+    }
+    let mut listed: HashMap<OsString, u64> = HashMap::new();
+    for kind in FileKind::ALL {
+        for entry in storage::list(&dir.join(kind.dir()))? {
+            let name = Path::new(kind.dir()).join(entry.name);
+            listed.insert(name.into_os_string(), entry.n_bytes);
+        }
+    }
+    for file in files {
+        match listed.get(std::ffi::OsStr::new(&file.name)) {
+            Some(got) => {
+                let path = dir.join(&file.name);
+                expect_equal(&path, "size", file.bytes.to_string(), got.to_string())?;
+            }
+            // A listing may lag behind: the object itself says whether it is there.
+            None => check_size(dir, file)?,
+        }
+    }
+    Ok(())
 }
 
 /// Compares the size of one file, inside the label directory `dir`, with what a sidecar says of it.

@@ -143,6 +143,19 @@ pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageEr
     }
 }
 
+/// As [`read_up_to`], of many files in order; in a store many requests are on their way at a time.
+///
+/// # Errors
+/// The first file that cannot be read.
+pub fn read_many(paths: &[PathBuf], n_most: u64) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+    let urls = paths.iter().map(|path| ObjectUrl::parse(path));
+    let urls: Result<Option<Vec<ObjectUrl>>, StorageError> = urls.collect();
+    match urls? {
+        Some(urls) if urls.len() > 1 => object::get_many(&urls, n_most),
+        _ => paths.iter().map(|path| read_up_to(path, n_most)).collect(),
+    }
+}
+
 /// Passes the file's bytes to `work`, block after block.
 ///
 /// # Errors

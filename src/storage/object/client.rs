@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::Runtime;
 
 /// Requests to one store that are on their way at a time.
-const MAX_REQUESTS: usize = 32;
+pub(super) const MAX_REQUESTS: usize = 32;
 /// Threads that move bytes; the work on them is done by the callers.
 const RUNTIME_THREADS: usize = 2;
 

@@ -38,7 +38,9 @@ pub(crate) use faulty::{Fault, install_faulty, install_sound, install_store};
 #[cfg(feature = "object-stores")]
 pub use options::set_options;
 #[cfg(feature = "object-stores")]
-pub(super) use read::{find, for_each_block, get, get_up_to, is_prefix, list, list_all, open};
+pub(super) use read::{
+    find, for_each_block, get, get_many, get_up_to, is_prefix, list, list_all, open,
+};
 #[cfg(feature = "object-stores")]
 pub use stop::stop_uploads;
 pub(super) use url::ObjectUrl;

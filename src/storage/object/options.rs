@@ -15,6 +15,10 @@ use std::time::Duration;
 const MAX_RETRIES: &str = "max_retries";
 /// For how many seconds.
 const RETRY_TIMEOUT: &str = "retry_timeout";
+/// Files above so many bytes are put by parts.
+const MULTIPART_THRESHOLD: &str = "multipart_threshold";
+/// Where nothing else is asked for. A put by one request holds the whole file.
+const DEFAULT_THRESHOLD: u64 = 16 << 20;
 
 static OPTIONS: RwLock<Options> = RwLock::new(Options {
     pairs: Vec::new(),
@@ -31,7 +35,7 @@ pub(super) struct Options {
 }
 
 /// Options of the object stores for the rest of the process, over the environment: keys as the crate
-/// `object_store` names them, besides `max_retries` and `retry_timeout` (seconds). `is_single_writer` lets a
+/// `object_store` names them, besides `max_retries`, `retry_timeout` (seconds) and `multipart_threshold` (bytes). `is_single_writer` lets a
 /// store be written to that cannot create an object only if there is none.
 ///
 /// # Errors
@@ -56,7 +60,12 @@ fn check_option(key: &str, value: &str) -> Result<(), StorageError> {
         || GoogleConfigKey::from_str(key).is_ok()
         || AzureConfigKey::from_str(key).is_ok();
     let what = match key {
-        MAX_RETRIES | RETRY_TIMEOUT if value.parse::<u32>().is_ok() => return Ok(()),
+        MAX_RETRIES | RETRY_TIMEOUT | MULTIPART_THRESHOLD if value.parse::<u32>().is_ok() => {
+            return Ok(());
+        }
+        MULTIPART_THRESHOLD => {
+            format!("{key}: expected a number of bytes below 2^32, got `{value}`")
+        }
         MAX_RETRIES => format!("{key}: expected a number of times, got `{value}`"),
         RETRY_TIMEOUT => format!("{key}: expected a number of seconds, got `{value}`"),
         _ if is_known => return Ok(()),
@@ -88,18 +97,25 @@ impl Options {
         pairs.filter_map(|(key, value)| Some((K::from_str(key).ok()?, value.as_str())))
     }
 
+    /// Files up to this size are put by one request.
+    pub(super) fn one_put_bytes(&self) -> u64 {
+        self.number(MULTIPART_THRESHOLD)
+            .map_or(DEFAULT_THRESHOLD, u64::from)
+    }
+
+    fn number(&self, wanted: &str) -> Option<u32> {
+        let mut pairs = self.pairs.iter().rev();
+        let (_, value) = pairs.find(|(key, _)| key == wanted)?;
+        value.parse().ok()
+    }
+
     /// How often and for how long a request is sent again.
     pub(super) fn retry(&self) -> RetryConfig {
         let mut retry = RetryConfig::default();
-        let number = |wanted: &str| {
-            let mut pairs = self.pairs.iter().rev();
-            let found = pairs.find(|(key, _)| key == wanted);
-            found.and_then(|(_, value)| value.parse::<u32>().ok())
-        };
-        if let Some(n) = number(MAX_RETRIES) {
+        if let Some(n) = self.number(MAX_RETRIES) {
             retry.max_retries = n as usize;
         }
-        if let Some(seconds) = number(RETRY_TIMEOUT) {
+        if let Some(seconds) = self.number(RETRY_TIMEOUT) {
             retry.retry_timeout = Duration::from_secs(seconds.into());
         }
         retry

@@ -1,6 +1,6 @@
 //! Reading and listing objects.
 
-use super::client::{Client, Object};
+use super::client::{Client, MAX_REQUESTS, Object, runtime};
 use super::url::ObjectUrl;
 use crate::storage::StorageError;
 use crate::storage::entry::Entry;
@@ -84,6 +84,35 @@ pub(in crate::storage) fn get_up_to(
         Ok(())
     })?;
     Ok(Some(bytes))
+}
+
+/// As [`get_up_to`], of many objects; `None` for one that is not there.
+pub(in crate::storage) fn get_many(
+    urls: &[ObjectUrl],
+    n_most: u64,
+) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+    let Some(first) = urls.first() else {
+        return Ok(Vec::new());
+    };
+    let clients: Result<Vec<Client>, StorageError> = urls.iter().map(Client::of).collect();
+    let clients = clients?;
+    let reads = clients.iter().map(|client| async move {
+        let found = first_block(client).await;
+        found.map_err(|error| client.error("read", error))
+    });
+    let read = runtime(first)?.block_on(
+        stream::iter(reads)
+            .buffered(MAX_REQUESTS)
+            .collect::<Vec<_>>(),
+    );
+    let whole = |(found, url): (Result<_, StorageError>, &ObjectUrl)| match found {
+        Ok((_, Some(bytes))) => Ok(Some(Vec::from(bytes))),
+        // One that is large is no small file, and is read as any other.
+        Ok((_, None)) => get_up_to(url, n_most),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    };
+    read.into_iter().zip(urls).map(whole).collect()
 }
 
 /// What is known of an object, and its bytes where they are few.

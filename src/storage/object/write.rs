@@ -21,8 +21,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Files up to this size are put by one request, which holds them.
-const ONE_PUT_BYTES: u64 = 16 << 20;
 /// Bytes of a part, all but the last; more where there would be too many.
 const PART_BYTES: u64 = 16 << 20;
 /// Parts that S3 takes.
@@ -130,7 +128,7 @@ pub(in crate::storage) fn upload_new(
     file: &Path,
     n_bytes: u64,
 ) -> Result<Publish, StorageError> {
-    if n_bytes <= ONE_PUT_BYTES {
+    if n_bytes <= options().one_put_bytes() {
         return create(url, read_local(file)?);
     }
     if find(url)?.is_some() {
@@ -146,7 +144,7 @@ pub(in crate::storage) fn upload(
     file: &Path,
     n_bytes: u64,
 ) -> Result<(), StorageError> {
-    if n_bytes <= ONE_PUT_BYTES {
+    if n_bytes <= options().one_put_bytes() {
         return overwrite(url, read_local(file)?);
     }
     let io = |source| StorageError::io("read", file, source);

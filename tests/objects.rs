@@ -1,0 +1,305 @@
+//! Labelling to a real S3 server over loopback (moto's, in the environment of `make setup-scale`): the whole chain,
+//! every fault that a network and a store have, and what a person gets wrong. Run by `make scale-test`.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+#[path = "objects/proxy.rs"]
+mod proxy;
+#[path = "objects/server.rs"]
+mod server;
+mod support;
+
+use proxy::{Fault, Proxy};
+use server::Server;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use support::process::{signal, spawn, wait_until};
+use support::{Inputs, fail_with, saltworks, succeed};
+
+/// Tokens of the small corpus: some shards of some row groups.
+const N_TOKENS: usize = 12_000;
+/// Tries of one command until it is done.
+const MAX_TRIES: usize = 30;
+
+/// A call against the server behind `endpoint`.
+fn against(endpoint: &str, mut command: Command) -> Command {
+    command
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_ALLOW_HTTP", "true");
+    command
+}
+
+fn program(endpoint: &str, words: &[&str]) -> Command {
+    let mut command = saltworks();
+    command.args(words);
+    against(endpoint, command)
+}
+
+/// `plan` or `label` of the small corpus into `output`.
+fn labelling(inputs: &Inputs, endpoint: &str, word: &str, output: &str) -> Command {
+    let mut command = program(endpoint, &[word]);
+    command.arg("--teacher").arg(inputs.path("teacher.onnx"));
+    command.arg("--tokens").arg(inputs.path("tokens.bin"));
+    command.args(["--tokens-format", "nanogpt", "--eod", "299"]);
+    command.args(["--device", "cpu", "--threads", "1", "--seq-len", "32"]);
+    command.args(["--top-k", "8", "--shard-bytes", "42000"]);
+    command.args(["--output", output]);
+    command
+}
+
+/// Everything under a local directory, but for the record of options, which names places.
+fn local_files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for sub in ["", "scores/", "positions/"] {
+        for entry in std::fs::read_dir(dir.join(sub)).unwrap() {
+            let entry = entry.unwrap();
+            let name = format!("{sub}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_file() && name != "label.toml" {
+                files.insert(name, std::fs::read(entry.path()).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn stored_files(server: &Server, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut files = server.objects(prefix);
+    files.remove("label.toml");
+    files
+}
+
+fn assert_same(stored: &BTreeMap<String, Vec<u8>>, local: &BTreeMap<String, Vec<u8>>, what: &str) {
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(stored), names(local), "{what}");
+    for (name, bytes) in local {
+        assert!(stored[name] == *bytes, "{what}: {name} differs");
+    }
+}
+
+fn labels_of_a_directory(inputs: &Inputs) -> PathBuf {
+    let dir = inputs.path("local");
+    succeed(&mut labelling(
+        inputs,
+        "http://127.0.0.1:9",
+        "label",
+        dir.to_str().unwrap(),
+    ));
+    dir
+}
+
+#[test]
+fn the_whole_chain_makes_the_bytes_of_a_directory() {
+    let server = Server::start();
+    let inputs = Inputs::new(N_TOKENS);
+    let local = labels_of_a_directory(&inputs);
+    let at = server.endpoint();
+    let url = "s3://bucket/run/labels";
+    succeed(&mut labelling(&inputs, &at, "plan", url));
+    let tasks: Vec<_> = (0..4)
+        .map(|i| {
+            let mut command = labelling(&inputs, &at, "label", url);
+            spawn(command.args(["--task", &format!("{i}/4")]))
+        })
+        .collect();
+    for task in tasks {
+        let output = task.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    succeed(&mut program(&at, &["finalize", url]));
+    assert_same(
+        &stored_files(&server, "run/labels"),
+        &local_files(&local),
+        "four tasks",
+    );
+    succeed(&mut program(&at, &["verify", url]));
+    let shown = |place: &str, words: &[&str]| {
+        let mut command = program(&at, &[words, &[place, "--json"]].concat());
+        let text = String::from_utf8(succeed(&mut command).stdout).unwrap();
+        text.replace(place, "LABELS")
+    };
+    let local_text = local.to_str().unwrap();
+    for words in [&["stats"][..], &["inspect", "--row", "3"]] {
+        assert_eq!(shown(url, words), shown(local_text, words), "{words:?}");
+    }
+    let selection = "s3://bucket/run/selection.parquet";
+    let select = |labels: &str, output: &str| {
+        succeed(&mut program(
+            &at,
+            &["select", labels, "--fraction", "0.3", "--output", output],
+        ));
+    };
+    select(url, selection);
+    let beside = inputs.path("selection.parquet");
+    select(local_text, beside.to_str().unwrap());
+    let stored = server.objects("run");
+    assert!(stored["selection.parquet"] == std::fs::read(&beside).unwrap());
+    let chosen = inputs.path("chosen");
+    for (selection, output) in [
+        (selection, "s3://bucket/run/chosen"),
+        (beside.to_str().unwrap(), chosen.to_str().unwrap()),
+    ] {
+        let mut command = labelling(&inputs, &at, "label", output);
+        succeed(command.args(["--selection", selection]));
+    }
+    assert_same(
+        &stored_files(&server, "run/chosen"),
+        &local_files(&chosen),
+        "a selection",
+    );
+    succeed(&mut program(&at, &["report", url]));
+    assert!(server.objects("run/labels").contains_key("report.html"));
+    // Once more, and nothing is made again.
+    let again = succeed(&mut labelling(&inputs, &at, "label", url));
+    assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to do"));
+}
+
+/// Runs the command that `make` gives until it is done; gives the number of tries.
+fn finish(mut make: impl FnMut() -> Command, what: &str) -> usize {
+    for n in 1..=MAX_TRIES {
+        let Output { status, stderr, .. } = make().output().unwrap();
+        let text = String::from_utf8_lossy(&stderr).into_owned();
+        match status.code() {
+            Some(0) => return n,
+            Some(1) => {}
+            code => panic!("{what}: exit {code:?}\n{text}"),
+        }
+    }
+    panic!("{what}: never done");
+}
+
+#[test]
+fn whatever_the_network_does_nothing_is_lost_and_the_same_command_finishes() {
+    let server = Server::start();
+    let inputs = Inputs::new(N_TOKENS);
+    let local = local_files(&labels_of_a_directory(&inputs));
+    println!("| fault | every | requests | injected | tries | lost | wrong |");
+    for fault in Fault::ALL {
+        for every in [3, 7, 20] {
+            let proxy = Proxy::start(server.port, fault, every);
+            let name = format!("faults/{fault:?}-{every}");
+            let url = format!("s3://bucket/{name}");
+            let tries = finish(
+                || {
+                    let mut command = labelling(&inputs, &proxy.endpoint(), "label", &url);
+                    command.args(["--storage-option", "timeout=2s"]);
+                    command
+                },
+                &name,
+            );
+            let stored = stored_files(&server, &name);
+            let n_lost = local
+                .keys()
+                .filter(|name| !stored.contains_key(*name))
+                .count();
+            let n_wrong = stored
+                .iter()
+                .filter(|(name, bytes)| local.get(*name) != Some(bytes))
+                .count();
+            let (n_requests, n_injected) = proxy.counts();
+            println!(
+                "| {fault:?} | {every} | {n_requests} | {n_injected} | {tries} | {n_lost} | {n_wrong} |"
+            );
+            assert!(n_injected > 0, "{name}");
+            assert_eq!((n_lost, n_wrong), (0, 0), "{name}");
+            succeed(&mut program(&server.endpoint(), &["verify", &url]));
+        }
+    }
+}
+
+#[test]
+fn a_stop_leaves_no_parts_and_a_kill_costs_nothing_but_time() {
+    let server = Server::start();
+    let inputs = Inputs::new(N_TOKENS);
+    let local = local_files(&labels_of_a_directory(&inputs));
+    for (name, is_kill) in [("stopped", false), ("killed", true)] {
+        let proxy = Proxy::start(server.port, Fault::SlowPart, 1);
+        let url = format!("s3://bucket/{name}");
+        let labels = |endpoint: &str| {
+            let mut command = labelling(&inputs, endpoint, "label", &url);
+            command.args(["--storage-option", "multipart_threshold=1"]);
+            command
+        };
+        let mut child = spawn(&mut labels(&proxy.endpoint()));
+        wait_until(&mut child, "a part was on its way", || proxy.counts().1 > 0);
+        signal(
+            &child,
+            if is_kill {
+                libc::SIGKILL
+            } else {
+                libc::SIGTERM
+            },
+        );
+        let output = child.wait_with_output().unwrap();
+        if !is_kill {
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(75), "{text}");
+            assert_eq!(server.n_unfinished_uploads(), 0, "{text}");
+        }
+        succeed(&mut labels(&server.endpoint()));
+        assert_same(&stored_files(&server, name), &local, name);
+    }
+}
+
+#[test]
+fn what_a_person_gets_wrong_is_said_before_the_work() {
+    let server = Server::start();
+    let inputs = Inputs::new(N_TOKENS);
+    let at = server.endpoint();
+    let refused = |command: &mut Command, words: &[&str]| {
+        let text = fail_with(command, 2);
+        for word in words {
+            assert!(text.contains(word), "{word} in:\n{text}");
+        }
+    };
+    let label = |url: &str| labelling(&inputs, &at, "label", url);
+    refused(&mut label("s4://bucket/x"), &["did you mean s3://"]);
+    refused(
+        &mut label("s3://no-such-bucket/x"),
+        &["no such bucket", "s3://no-such-bucket"],
+    );
+    refused(
+        label("s3://bucket/x").args(["--storage-option", "regoin=x"]),
+        &["no store has an option `regoin`"],
+    );
+    refused(
+        label("s3://bucket/x").env_remove("AWS_ALLOW_HTTP"),
+        &["allow_http=true"],
+    );
+    refused(
+        label("s3://bucket/x")
+            .env_remove("AWS_ACCESS_KEY_ID")
+            .env_remove("AWS_SECRET_ACCESS_KEY"),
+        &["expected credentials", "AWS_ACCESS_KEY_ID"],
+    );
+    refused(
+        &mut program(&at, &["stats", "s3://bucket/nothing"]),
+        &["plan.json"],
+    );
+    // Rights are tried before the runtime is even looked for.
+    let proxy = Proxy::start(server.port, Fault::Denied, 1);
+    let mut denied = labelling(&inputs, &proxy.endpoint(), "label", "s3://bucket/denied");
+    refused(
+        denied.env("ORT_DYLIB_PATH", "/nonexistent"),
+        &["access was denied"],
+    );
+    // A store that overwrites what it should only create.
+    let proxy = Proxy::start(server.port, Fault::Unconditional, 1);
+    let overwriting = || labelling(&inputs, &proxy.endpoint(), "plan", "s3://bucket/alone");
+    refused(&mut overwriting(), &["--single-writer"]);
+    succeed(overwriting().arg("--single-writer"));
+    assert!(server.objects("alone").contains_key("plan.json"));
+    // Another plan at the same place.
+    succeed(&mut labelling(&inputs, &at, "plan", "s3://bucket/other"));
+    refused(
+        labelling(&inputs, &at, "plan", "s3://bucket/other").args(["--round", "f16"]),
+        &["--round"],
+    );
+}
