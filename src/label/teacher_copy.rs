@@ -26,7 +26,10 @@ pub(super) fn local_teacher(teacher: TeacherPath) -> Result<TeacherPath, LabelEr
 fn local_model(url: &Path) -> Result<PathBuf, LabelError> {
     let dir = url.parent().unwrap_or(url);
     let (root, below) = match dir.parent() {
-        Some(above) if dir.ends_with(SUBFOLDER) => (above, format!("{SUBFOLDER}/")),
+        // A bucket or a repository of that name has no folder above it.
+        Some(above) if dir.ends_with(SUBFOLDER) && is_folder(above) => {
+            (above, format!("{SUBFOLDER}/"))
+        }
         _ => (dir, String::new()),
     };
     let name = url.file_name().unwrap_or_default().to_string_lossy();
@@ -41,6 +44,10 @@ fn local_model(url: &Path) -> Result<PathBuf, LabelError> {
         is_beside_weights(beside) || beside.strip_prefix(&below).is_some_and(is_of_model)
     })?;
     Ok(copy.join(below).join(name.as_ref()))
+}
+
+fn is_folder(above: &Path) -> bool {
+    storage::is_url(above) && storage::is_dir(above).unwrap_or_default()
 }
 
 #[cfg(all(test, feature = "object-stores"))]

@@ -24,6 +24,10 @@
 //! an object is there whole or not at all. What a killed writer sent of a large one is no object; the bucket's own
 //! rule for unfinished uploads removes it.
 //!
+//! ## On the Hugging Face hub
+//!
+//! Files are only read, each by a download into the hub's own cache (`hub`); behind that they are local ones.
+//!
 //! Invariant: nothing half-written stays under a final name while its writer is alive.
 
 mod copies;
