@@ -11,7 +11,7 @@ use crate::shards::{
     LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, SelectionRow, SelectionWriter,
     VIEW_FINGERPRINT_KEY, ViewIdentity, labels_fingerprint,
 };
-use crate::storage::{Partial, scratch_beside};
+use crate::storage::{self, Partial, scratch_beside};
 use serde::Serialize;
 use std::path::Path;
 
@@ -115,7 +115,10 @@ impl Job<'_> {
     pub(super) fn run(&self, on_row_group: &mut dyn FnMut(u64)) -> Result<Summary, SelectError> {
         self.policy.validate()?;
         self.source.check()?;
-        // Opened before the long work, so that a path that cannot be written fails early.
+        // Tried and opened before the long work, so that a path that cannot be written fails early.
+        if let Some(dir) = self.output.parent() {
+            storage::check_writable(dir)?;
+        }
         let partial = Partial::create(self.output)?;
         let mut read = self.read(on_row_group)?;
         let ranked = self.rank(&mut read)?;

@@ -7,7 +7,7 @@ use super::decode::FileDecoder;
 use super::names::file_name;
 use super::plan::{Group, Plan};
 use super::row::Row;
-use super::sidecar::{check_shard_files, file_kinds};
+use super::sidecar::{file_kinds, open_checked};
 use crate::storage::Source;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
@@ -47,16 +47,23 @@ impl ShardReader {
         shard: u32,
         groups: &[Group],
     ) -> Result<Self, ShardsError> {
+        let open = |kind| Ok(Source::open(&dir.join(file_name(kind, shard)))?);
+        Self::open_by(dir, plan, shard, groups, open)
+    }
+
+    fn open_by(
+        dir: &Path,
+        plan: &Plan,
+        shard: u32,
+        groups: &[Group],
+        open: impl Fn(FileKind) -> Result<Source, ShardsError>,
+    ) -> Result<Self, ShardsError> {
+        let file = |kind| Ok((kind, open(kind)?, dir.join(file_name(kind, shard))));
+        let files: Result<Vec<_>, ShardsError> = file_kinds(plan).map(file).collect();
         if !plan.signals.has_positions() {
-            return Self::open_scores(dir, plan, shard);
+            return Self::new(files?, plan, shard, Parts::Scores);
         }
-        let path = |kind| dir.join(file_name(kind, shard));
-        let (scores, positions) = (path(FileKind::Scores), path(FileKind::Positions));
-        let files = vec![
-            (FileKind::Scores, Source::open(&scores)?, scores),
-            (FileKind::Positions, Source::open(&positions)?, positions),
-        ];
-        let mut reader = Self::new(files, plan, shard, Parts::Both)?;
+        let mut reader = Self::new(files?, plan, shard, Parts::Both)?;
         let is_wanted = |group| group == Group::Scores || groups.contains(&group);
         for file in &mut reader.files {
             file.keep_columns(|column| is_wanted(column.group));
@@ -66,7 +73,7 @@ impl ShardReader {
     }
 
     /// As [`ShardReader::open_groups`], of a finished shard whose files are first compared with their
-    /// sidecar's sizes and BLAKE3.
+    /// sidecar's sizes and BLAKE3. In a store, positions are compared by their size alone.
     ///
     /// # Errors
     /// As [`ShardReader::open_groups`]; a shard that is not done; files that are not what the sidecar
@@ -77,9 +84,9 @@ impl ShardReader {
         shard: u32,
         groups: &[Group],
     ) -> Result<Self, ShardsError> {
-        let kinds: Vec<FileKind> = file_kinds(plan).collect();
-        check_shard_files(dir, plan, shard, &kinds)?;
-        Self::open_groups(dir, plan, shard, groups)
+        Self::open_by(dir, plan, shard, groups, |kind| {
+            open_checked(dir, plan, shard, kind)
+        })
     }
 
     /// As [`ShardReader::open_scores`], of a file that is first compared with its sidecar.
@@ -87,8 +94,10 @@ impl ShardReader {
     /// # Errors
     /// As [`ShardReader::open_checked`].
     pub fn open_scores_checked(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
-        check_shard_files(dir, plan, shard, &[FileKind::Scores])?;
-        Self::open_scores(dir, plan, shard)
+        let source = open_checked(dir, plan, shard, FileKind::Scores)?;
+        let path = dir.join(file_name(FileKind::Scores, shard));
+        let files = vec![(FileKind::Scores, source, path)];
+        Self::new(files, plan, shard, Parts::Scores)
     }
 
     /// Opens the scores of `shard` alone: rows come with their lists empty.

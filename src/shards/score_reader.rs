@@ -7,8 +7,7 @@ use super::decode::FileDecoder;
 use super::names::file_name;
 use super::plan::Plan;
 use super::reader::check_shard;
-use super::sidecar::check_shard_files;
-use crate::storage::Source;
+use super::sidecar::open_checked;
 use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt32Type, UInt64Type};
@@ -51,9 +50,8 @@ impl ScoreReader {
         scores: &[ScoreId],
     ) -> Result<Self, ShardsError> {
         check_shard(plan, shard)?;
-        check_shard_files(dir, plan, shard, &[FileKind::Scores])?;
         let path = dir.join(file_name(FileKind::Scores, shard));
-        let source = Source::open(&path)?;
+        let source = open_checked(dir, plan, shard, FileKind::Scores)?;
         let mut decoder = FileDecoder::open(&path, source, plan, shard, FileKind::Scores)?;
         decoder.keep_columns(|column| match column.id {
             ColumnId::SeqId | ColumnId::NTargets => true,

@@ -47,6 +47,7 @@ mod object;
 mod partial;
 mod place;
 mod publish;
+mod published;
 mod source;
 mod space;
 mod store_fault;
@@ -81,7 +82,8 @@ pub use partial::{Partial, Sealed, create_if_absent, replace};
 pub use place::{
     PlaceError, check_apart, check_local_place, check_place, is_url, plain_place, resolved_path,
 };
-pub use publish::{Publish, publish_dir, rename_dir, replace_dir};
+pub use publish::{publish_dir, rename_dir, replace_dir};
+pub use published::Publish;
 pub use source::{DecodeError, Source, SourceReader};
 pub use space::free_bytes;
 pub use store_fault::StoreFault;

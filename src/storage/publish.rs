@@ -2,20 +2,12 @@
 
 use super::files::{is_there, remove_tree};
 use super::names::{is_still_at, split_final};
+use super::published::Publish;
 use super::{StorageError, fault};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-/// What a publication found under the final name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Publish {
-    /// Nothing: the name is now ours.
-    Created,
-    /// A file, which stays as it was; ours is gone.
-    AlreadyThere,
-}
 
 /// Gives a directory of finished, fsynced files its final name, which must be free, and makes both
 /// durable: readers see all of it or nothing.

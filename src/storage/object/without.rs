@@ -2,7 +2,7 @@
 
 use super::url::ObjectUrl;
 use crate::storage::entry::Entry;
-use crate::storage::publish::Publish;
+use crate::storage::published::Publish;
 use crate::storage::{StorageError, StoreFault};
 use bytes::Bytes;
 use std::ops::Range;

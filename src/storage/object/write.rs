@@ -7,7 +7,7 @@ use super::read::find;
 use super::stop::{InWork, unless_stopped};
 use super::url::ObjectUrl;
 use crate::storage::names::temp_name;
-use crate::storage::publish::Publish;
+use crate::storage::published::Publish;
 use crate::storage::{StorageError, StoreFault};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};

@@ -69,6 +69,9 @@ pub fn write_label_page(
 ) -> Result<LabelPage, ViewError> {
     let path = page_path(output.unwrap_or(&set.dir))?;
     check_replaceable(&path, inputs.overwrite)?;
+    if let Some(dir) = path.parent() {
+        storage::check_writable(dir)?;
+    }
     let contents = gather(set, inputs, on_targets)?;
     replace(&path, &page(&contents).html())?;
     Ok(LabelPage {
