@@ -2,7 +2,9 @@
 
 use super::error::ConfigFileError;
 use super::write::to_table;
-use crate::storage::{PlaceError, check_local_place, check_place, is_url, pinned, plain_place, resolved_path};
+use crate::storage::{
+    PlaceError, check_local_place, check_place, is_url, pinned, plain_place, resolved_path,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::ser::Error as _;
@@ -203,7 +205,10 @@ mod tests {
         let found = |text: &str| place_elsewhere(&mut table(text)).map(|(key, _)| key);
         let sets = "name = \"\"\n[[data.sets]]\nlabels = \"hdfs://b/l\"";
         assert_eq!(found(sets).as_deref(), Some("data.sets.labels"));
-        assert_eq!(found("[data]\ntokens = \"s3://b/t\"\noutput = \"gs://b/l\""), None);
+        assert_eq!(
+            found("[data]\ntokens = \"s3://b/t\"\noutput = \"gs://b/l\""),
+            None
+        );
         assert_eq!(
             found("branch_from = \"s3://b/r\"").as_deref(),
             Some("branch_from")

@@ -41,7 +41,9 @@ impl Documents {
             }
         }
         // In a store each of them is a request, and their time is that of waiting.
-        let sizes = paths.par_iter().map(|path| Ok(storage::metadata(path)?.n_bytes));
+        let sizes = paths
+            .par_iter()
+            .map(|path| Ok(storage::metadata(path)?.n_bytes));
         let sizes: Vec<u64> = sizes.collect::<Result<_, CorpusError>>()?;
         Ok(Self {
             paths: paths.into_iter(),

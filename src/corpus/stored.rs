@@ -9,12 +9,18 @@ use std::sync::Arc;
 fn tree(dir: &Path) {
     let lines = |from: u32| -> Vec<u8> {
         let line = |i: u32| format!("{{\"text\": \"document {i}\"}}\n");
-        (from..from + 100).map(line).collect::<String>().into_bytes()
+        (from..from + 100)
+            .map(line)
+            .collect::<String>()
+            .into_bytes()
     };
     std::fs::create_dir(dir.join("below")).unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(dir.join(name), bytes).unwrap();
     write("a.jsonl", &lines(0));
-    write("b.jsonl.zst", &zstd::encode_all(&lines(100)[..], 1).unwrap());
+    write(
+        "b.jsonl.zst",
+        &zstd::encode_all(&lines(100)[..], 1).unwrap(),
+    );
     write("below/c.txt", b"a text");
     write("README.md", b"not read");
     write("table.csv", b"not read");
@@ -43,7 +49,14 @@ fn folders_and_globs_in_a_store_stand_for_what_they_do_in_a_directory() {
     tree(dir.path());
     let url = Path::new("s3://corpus-inputs/docs");
     put_tree(dir.path(), url);
-    for pattern in ["", "*.jsonl*", "**/*.txt", "[ab]*", "d.parquet", "below/c.txt"] {
+    for pattern in [
+        "",
+        "*.jsonl*",
+        "**/*.txt",
+        "[ab]*",
+        "d.parquet",
+        "below/c.txt",
+    ] {
         let (here, there) = (dir.path().join(pattern), url.join(pattern));
         let local = expand_inputs(&[here], None).unwrap();
         let stored = expand_inputs(&[there], None).unwrap();
@@ -64,7 +77,12 @@ fn folders_and_globs_in_a_store_stand_for_what_they_do_in_a_directory() {
 fn a_pattern_that_stands_for_nothing_and_a_file_cut_short_are_told_by_their_urls() {
     memory_store("s3://corpus-absent");
     let absent = expand_inputs(&["s3://corpus-absent/docs/*.jsonl"], None).unwrap_err();
-    assert!(absent.to_string().contains("s3://corpus-absent/docs/*.jsonl"), "{absent}");
+    assert!(
+        absent
+            .to_string()
+            .contains("s3://corpus-absent/docs/*.jsonl"),
+        "{absent}"
+    );
     let dir = tempfile::tempdir().unwrap();
     let bytes = zstd::encode_all(&vec![b'x'; 100_000][..], 1).unwrap();
     std::fs::write(dir.path().join("a.jsonl.zst"), &bytes[..bytes.len() - 3]).unwrap();
@@ -73,5 +91,10 @@ fn a_pattern_that_stands_for_nothing_and_a_file_cut_short_are_told_by_their_urls
     let mut documents = Documents::open(files.paths, CorpusOptions::default()).unwrap();
     let error = documents.find_map(Result::err).unwrap();
     assert!(matches!(error, CorpusError::Truncated { .. }), "{error}");
-    assert!(error.to_string().contains("s3://corpus-absent/docs/a.jsonl.zst"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("s3://corpus-absent/docs/a.jsonl.zst"),
+        "{error}"
+    );
 }

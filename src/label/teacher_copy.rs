@@ -38,7 +38,9 @@ fn local_model(url: &Path) -> Result<PathBuf, LabelError> {
         let location = beside.trim_start_matches("./");
         beside == name
             || is_beside_weights(beside)
-            || locations.iter().any(|known| known.trim_start_matches("./") == location)
+            || locations
+                .iter()
+                .any(|known| known.trim_start_matches("./") == location)
     };
     let copy = storage::local_copy_of(root, |beside| {
         is_beside_weights(beside) || beside.strip_prefix(&below).is_some_and(is_of_model)
@@ -63,7 +65,9 @@ mod tests {
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = storage::list_all(dir).unwrap().into_iter();
-        entries.map(|entry| entry.name.into_string().unwrap()).collect()
+        entries
+            .map(|entry| entry.name.into_string().unwrap())
+            .collect()
     }
 
     #[test]
@@ -82,7 +86,12 @@ mod tests {
             external_data: true,
         };
         decoder(&spec, &dir.path().join("onnx/model.onnx")).unwrap();
-        for name in ["tokenizer.json", "README.md", "other.safetensors", "onnx/notes.txt"] {
+        for name in [
+            "tokenizer.json",
+            "README.md",
+            "other.safetensors",
+            "onnx/notes.txt",
+        ] {
             write(name);
         }
         put_tree(dir.path(), Path::new("s3://label-teacher/m"));
@@ -109,7 +118,9 @@ mod tests {
         put("pytorch_model.bin");
         let copy = local("s3://label-checkpoint/c").unwrap();
         assert_eq!(names(&copy), ["config.json", "model.safetensors"]);
-        let absent = local("s3://label-checkpoint/nothing").unwrap_err().to_string();
+        let absent = local("s3://label-checkpoint/nothing")
+            .unwrap_err()
+            .to_string();
         assert!(absent.contains("s3://label-checkpoint/nothing"), "{absent}");
         assert_eq!(local("a/b.onnx").unwrap(), Path::new("a/b.onnx"));
     }

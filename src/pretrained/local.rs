@@ -78,9 +78,17 @@ mod tests {
         storage::replace(&url.join("config.json"), b"changed").unwrap();
         let changed = local_checkpoint(url).unwrap();
         assert_ne!(changed, local);
-        assert_eq!(storage::read(&changed.join("config.json")).unwrap(), b"changed");
+        assert_eq!(
+            storage::read(&changed.join("config.json")).unwrap(),
+            b"changed"
+        );
         assert_eq!(local_checkpoint(dir.path()).unwrap(), dir.path());
-        let absent = local_checkpoint(&url.join("nothing")).unwrap_err().to_string();
-        assert!(absent.contains("s3://pretrained-local/a/model/nothing"), "{absent}");
+        let absent = local_checkpoint(&url.join("nothing"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            absent.contains("s3://pretrained-local/a/model/nothing"),
+            "{absent}"
+        );
     }
 }

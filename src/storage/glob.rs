@@ -159,17 +159,33 @@ mod tests {
 
     fn found(pattern: &str) -> Vec<String> {
         let paths = glob(Path::new(pattern)).unwrap();
-        paths.iter().map(|path| path.display().to_string()).collect()
+        paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect()
     }
 
     #[test]
     fn a_pattern_in_a_store_stands_for_objects_by_name() {
         memory_store("s3://storage-glob");
-        for key in ["x/a.txt", "x/b.txt", "x/.c.txt", "x/y/a.txt", "x/y/z/d.txt", "top.txt"] {
+        for key in [
+            "x/a.txt",
+            "x/b.txt",
+            "x/.c.txt",
+            "x/y/a.txt",
+            "x/y/z/d.txt",
+            "top.txt",
+        ] {
             replace(&Path::new("s3://storage-glob").join(key), b"x").unwrap();
         }
-        assert_eq!(found("s3://storage-glob/x/*.txt"), ["s3://storage-glob/x/a.txt", "s3://storage-glob/x/b.txt"]);
-        assert_eq!(found("s3://storage-glob/*"), ["s3://storage-glob/top.txt", "s3://storage-glob/x"]);
+        assert_eq!(
+            found("s3://storage-glob/x/*.txt"),
+            ["s3://storage-glob/x/a.txt", "s3://storage-glob/x/b.txt"]
+        );
+        assert_eq!(
+            found("s3://storage-glob/*"),
+            ["s3://storage-glob/top.txt", "s3://storage-glob/x"]
+        );
         assert_eq!(
             found("s3://storage-glob/x/**/[ad].txt"),
             [
@@ -178,7 +194,10 @@ mod tests {
                 "s3://storage-glob/x/y/z/d.txt"
             ]
         );
-        assert_eq!(found("s3://storage-glob/*/y/a.txt"), ["s3://storage-glob/x/y/a.txt"]);
+        assert_eq!(
+            found("s3://storage-glob/*/y/a.txt"),
+            ["s3://storage-glob/x/y/a.txt"]
+        );
         assert!(found("s3://storage-glob/x/*.json").is_empty());
         assert!(found("s3://storage-glob/nothing/*").is_empty());
         assert!(glob(Path::new("s3://storage-glob/[x")).is_err());
@@ -190,11 +209,18 @@ mod tests {
             ("s3://b/x/*.y", "s3://b", "x/*.y"),
             ("s3://b", "s3://b", ""),
             ("hf://o/m/*.json", "hf://o/m", "*.json"),
-            ("hf://datasets/o/d@main/a/*", "hf://datasets/o/d@main", "a/*"),
+            (
+                "hf://datasets/o/d@main/a/*",
+                "hf://datasets/o/d@main",
+                "a/*",
+            ),
             ("a/*", "", "a/*"),
             ("/a/*", "", "/a/*"),
         ] {
-            assert_eq!(split_root(Path::new(pattern)), (PathBuf::from(root), Path::new(rest)));
+            assert_eq!(
+                split_root(Path::new(pattern)),
+                (PathBuf::from(root), Path::new(rest))
+            );
         }
     }
 }

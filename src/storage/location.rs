@@ -29,9 +29,10 @@ pub(super) fn locate(path: &Path) -> Result<Location<'_>, StorageError> {
     match ObjectUrl::parse(path)? {
         Some(url) => Ok(Location::Object(url)),
         // Whoever reads has asked for the local file already.
-        None if is_url(path) => Err(check_local_place(path)
-            .err()
-            .map_or_else(|| StorageError::io("use", path, std::io::ErrorKind::Unsupported.into()), Into::into)),
+        None if is_url(path) => Err(check_local_place(path).err().map_or_else(
+            || StorageError::io("use", path, std::io::ErrorKind::Unsupported.into()),
+            Into::into,
+        )),
         None => match check_place(path) {
             Ok(()) => Ok(Location::Local(path)),
             Err(error) => Err(error.into()),

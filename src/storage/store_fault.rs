@@ -107,7 +107,9 @@ pub enum StoreFault {
     )]
     HubDenied,
     /// What came from the hub is not what it lists.
-    #[error("the bytes that came have the hash {got}, expected {expected}; run the same command again")]
+    #[error(
+        "the bytes that came have the hash {got}, expected {expected}; run the same command again"
+    )]
     HubDamaged {
         /// As the hub lists it.
         expected: String,
@@ -115,7 +117,9 @@ pub enum StoreFault {
         got: String,
     },
     /// The hub's answer makes no sense.
-    #[error("expected {expected} from the hub, got something else; check HF_ENDPOINT, or what stands between this machine and it")]
+    #[error(
+        "expected {expected} from the hub, got something else; check HF_ENDPOINT, or what stands between this machine and it"
+    )]
     HubAnswer {
         /// What was asked for.
         expected: &'static str,

@@ -96,7 +96,9 @@ impl Blocks {
                 self.coming = None;
                 return Ok(0);
             };
-            self.block = next.inspect_err(|_| self.coming = None).map_err(io::Error::other)?;
+            self.block = next
+                .inspect_err(|_| self.coming = None)
+                .map_err(io::Error::other)?;
             self.n_read = 0;
         }
         let left = &self.block[self.n_read..];
@@ -114,7 +116,11 @@ fn send_blocks(object: &Object, sender: &SyncSender<Result<Vec<u8>, StorageError
         is_wanted = sender.send(Ok(block.to_vec())).is_ok();
         match is_wanted {
             true => Ok(()),
-            false => Err(StorageError::io("read", Path::new(""), io::ErrorKind::BrokenPipe.into())),
+            false => Err(StorageError::io(
+                "read",
+                Path::new(""),
+                io::ErrorKind::BrokenPipe.into(),
+            )),
         }
     });
     if let Err(error) = sent
@@ -152,7 +158,10 @@ mod tests {
     fn what_a_store_says_is_taken_out_of_the_error_of_a_read() {
         let said = StorageError::changed(Path::new("s3://b/x"));
         let text = said.to_string();
-        assert_eq!(storage_error(io::Error::other(said)).unwrap().to_string(), text);
+        assert_eq!(
+            storage_error(io::Error::other(said)).unwrap().to_string(),
+            text
+        );
         let other = storage_error(io::ErrorKind::UnexpectedEof.into()).unwrap_err();
         assert_eq!(other.kind(), io::ErrorKind::UnexpectedEof);
     }

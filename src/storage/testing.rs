@@ -1,14 +1,12 @@
 //! Stores in memory, for the tests of rooms that read from stores.
 
-use super::object;
-use object_store::memory::InMemory;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use tempfile::TempDir;
 
-/// Puts an empty store in memory behind the URLs of `scheme://bucket`. Each test takes a bucket of its own.
+/// Puts an empty store in memory behind the URLs of `s3://bucket`. Each test takes a bucket of its own.
 pub(crate) fn memory_store(store_url: &str) {
-    object::install(store_url, Arc::new(InMemory::new()));
+    super::install_sound(store_url.trim_start_matches("s3://"));
 }
 
 /// Copies every file below the local directory `dir` to the prefix `url`.

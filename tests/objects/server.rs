@@ -63,7 +63,9 @@ impl Server {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {n}\r\nConnection: close\r\n\r\n"
         );
-        stream.write_all(&[request.as_bytes(), body].concat()).unwrap();
+        stream
+            .write_all(&[request.as_bytes(), body].concat())
+            .unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let end = answer

@@ -234,13 +234,7 @@ mod tests {
             n_paths += 1;
             let may_be_url = may_be_url(&argument);
             n_urls += usize::from(may_be_url);
-            let places = [
-                "s4://b/x",
-                "file://x",
-                "~/x",
-                "$HOME/x",
-                "",
-            ];
+            let places = ["s4://b/x", "file://x", "~/x", "$HOME/x", ""];
             let stores = if may_be_url {
                 &[][..]
             } else {

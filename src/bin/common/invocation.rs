@@ -24,7 +24,8 @@ pub(crate) fn of(argv: Vec<String>) -> Invocation {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let program = argv
         .first()
-        .map_or("", |path| path.rsplit('/').next().unwrap_or(path));
+        .map_or("", |path| path.rsplit('/').next().unwrap_or(path))
+        .to_owned();
     let argv = without_secrets(argv);
     Invocation {
         time: utc(now.unwrap_or_default().as_secs()),

@@ -1,10 +1,10 @@
 //! Repositories of the hub in the cache that its own tools share.
 
 use super::contents::Contents;
+use super::disk::{Whole, list_below, make_dirs, read_if_there};
 use super::http::{self, Sibling};
 use super::settings::Settings;
 use super::url::{HubUrl, is_plain};
-use super::disk::{Whole, list_below, make_dirs, read_if_there};
 use crate::storage::copying::{CopyProgress, check_room, tell, wait_for_lock};
 use crate::storage::entry::{Entry, Metadata};
 use crate::storage::{StorageError, StoreFault};
@@ -67,7 +67,10 @@ impl Hub {
         }
         for (_, path, file) in wanted {
             let path = path.to_owned();
-            let url = HubUrl { path, ..url.at(&repo.commit) };
+            let url = HubUrl {
+                path,
+                ..url.at(&repo.commit)
+            };
             self.fetch(&url, file)?;
         }
         Ok(self.snapshot(&url.at(&repo.commit)))
@@ -81,7 +84,10 @@ impl Hub {
                 is_dir: false,
             }));
         }
-        let dir = Metadata { n_bytes: 0, is_dir: true };
+        let dir = Metadata {
+            n_bytes: 0,
+            is_dir: true,
+        };
         Ok(repo.below(url).next().map(|_| dir))
     }
 
@@ -104,7 +110,9 @@ impl Hub {
     pub(super) fn list_all(&self, url: &HubUrl) -> Result<Vec<Entry>, StorageError> {
         let repo = self.repo(url)?;
         let files = repo.below(url);
-        Ok(files.map(|(name, _, file)| entry(name, Some(file))).collect())
+        Ok(files
+            .map(|(name, _, file)| entry(name, Some(file)))
+            .collect())
     }
 
     pub(super) fn commit(&self, url: &HubUrl) -> Result<String, StorageError> {
@@ -118,8 +126,13 @@ impl Hub {
     }
 
     fn key(&self, url: &HubUrl) -> (PathBuf, String, HubUrl) {
-        let repo = HubUrl { path: String::new(), ..url.clone() };
-        let Settings { cache, endpoint, .. } = &self.settings;
+        let repo = HubUrl {
+            path: String::new(),
+            ..url.clone()
+        };
+        let Settings {
+            cache, endpoint, ..
+        } = &self.settings;
         (cache.clone(), endpoint.clone(), repo)
     }
 
@@ -132,18 +145,30 @@ impl Hub {
             true => self.repo_of_cache(url)?,
             false => self.repo_of_hub(url)?,
         };
-        Ok(Arc::clone(repos().entry(self.key(url)).or_insert(Arc::new(repo))))
+        Ok(Arc::clone(
+            repos().entry(self.key(url)).or_insert(Arc::new(repo)),
+        ))
     }
 
     fn repo_of_hub(&self, url: &HubUrl) -> Result<Repo, StorageError> {
-        let url = HubUrl { path: String::new(), ..url.clone() };
+        let url = HubUrl {
+            path: String::new(),
+            ..url.clone()
+        };
         let revision = http::revision(&self.settings, &url)?;
         let commit = revision.sha;
-        let names = revision.siblings.iter().map(|sibling| sibling.rfilename.as_str());
+        let names = revision
+            .siblings
+            .iter()
+            .map(|sibling| sibling.rfilename.as_str());
         // They become paths.
         if !is_commit(&commit) || names.clone().any(|name| !is_plain(name)) {
             let expected = "a commit, and names of files inside the repository";
-            return Err(http::of_fault(&url, StoreFault::HubAnswer { expected }, None));
+            return Err(http::of_fault(
+                &url,
+                StoreFault::HubAnswer { expected },
+                None,
+            ));
         }
         if commit != url.revision {
             let refs = self.folder(&url).join("refs").join(&url.revision);
@@ -151,7 +176,10 @@ impl Hub {
             whole.write(commit.as_bytes())?;
             whole.publish()?;
         }
-        let files = revision.siblings.into_iter().map(|sibling| listed(sibling, &commit));
+        let files = revision
+            .siblings
+            .into_iter()
+            .map(|sibling| listed(sibling, &commit));
         let files = files.collect();
         Ok(Repo { commit, files })
     }
@@ -171,7 +199,10 @@ impl Hub {
             return Err(self.not_cached(url));
         }
         let files = list_below(&snapshot)?.into_iter().map(|(name, n_bytes)| {
-            let file = RepoFile { n_bytes: Some(n_bytes), contents: None };
+            let file = RepoFile {
+                n_bytes: Some(n_bytes),
+                contents: None,
+            };
             (name, file)
         });
         let files = files.collect();
@@ -246,13 +277,7 @@ impl Hub {
     }
 
     /// Lets `link` lead to `blob`, relatively, as the cache may be moved.
-    fn link(
-        &self,
-        url: &HubUrl,
-        name: &str,
-        blob: &Path,
-        link: &Path,
-    ) -> Result<(), StorageError> {
+    fn link(&self, url: &HubUrl, name: &str, blob: &Path, link: &Path) -> Result<(), StorageError> {
         make_dirs(link.parent().unwrap_or(link))?;
         // One that leads to nothing, or to other bytes.
         let _ = std::fs::remove_file(link);

@@ -69,7 +69,11 @@ pub(super) fn revision(settings: &Settings, url: &HubUrl) -> Result<Revision, St
     })?;
     serde_json::from_slice(&body).map_err(|error| {
         let what = "a description of a repository";
-        of_fault(url, StoreFault::HubAnswer { expected: what }, Some(error.into()))
+        of_fault(
+            url,
+            StoreFault::HubAnswer { expected: what },
+            Some(error.into()),
+        )
     })
 }
 
@@ -84,7 +88,12 @@ pub(super) fn download(
     expected: &Contents,
     mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
-    let path = url.path.split('/').map(escaped).collect::<Vec<_>>().join("/");
+    let path = url
+        .path
+        .split('/')
+        .map(escaped)
+        .collect::<Vec<_>>()
+        .join("/");
     let address = format!(
         "{}/{}/resolve/{}/{path}",
         settings.endpoint,
@@ -109,9 +118,11 @@ pub(super) fn download(
         Ok(())
     })?;
     match digest.finish() {
-        (expected, got) if expected != got => {
-            Err(of_fault(url, StoreFault::HubDamaged { expected, got }, None))
-        }
+        (expected, got) if expected != got => Err(of_fault(
+            url,
+            StoreFault::HubDamaged { expected, got },
+            None,
+        )),
         _ => Ok(()),
     }
 }
@@ -171,7 +182,11 @@ fn client(url: &HubUrl) -> Result<&'static Client, StorageError> {
     });
     made.as_ref().map_err(|error| {
         let source = io::Error::other(error.clone());
-        StorageError::io("make a connection to", &PathBuf::from(url.to_string()), source)
+        StorageError::io(
+            "make a connection to",
+            &PathBuf::from(url.to_string()),
+            source,
+        )
     })
 }
 

@@ -76,7 +76,9 @@ pub(super) fn commit(url: &HubUrl) -> Result<String, StorageError> {
 /// `path` with the commit in place of a branch or tag of the hub, where this process has read from there.
 pub(super) fn pinned(path: &Path) -> PathBuf {
     match HubUrl::parse(path) {
-        Ok(Some(url)) => hub().pinned(&url).map_or_else(|| path.to_path_buf(), PathBuf::from),
+        Ok(Some(url)) => hub()
+            .pinned(&url)
+            .map_or_else(|| path.to_path_buf(), PathBuf::from),
         _ => path.to_path_buf(),
     }
 }

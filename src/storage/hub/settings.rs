@@ -76,7 +76,11 @@ mod tests {
         assert_eq!(set.token.as_deref(), Some("secret"));
         assert_eq!(set.endpoint, "http://mirror:8080");
         assert!(set.is_offline);
-        let cache = settings(&[("HF_HOME", "/hf"), ("HF_HUB_CACHE", "/c"), ("HF_HUB_OFFLINE", "0")]);
+        let cache = settings(&[
+            ("HF_HOME", "/hf"),
+            ("HF_HUB_CACHE", "/c"),
+            ("HF_HUB_OFFLINE", "0"),
+        ]);
         assert!(cache.cache == Path::new("/c") && !cache.is_offline);
     }
 

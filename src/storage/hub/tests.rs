@@ -88,11 +88,17 @@ fn answer(stream: TcpStream, content: &Content, log: &Mutex<Vec<String>>) {
         return;
     };
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let headers = lines.map_while(Result::ok).take_while(|line| !line.is_empty());
+    let headers = lines
+        .map_while(Result::ok)
+        .take_while(|line| !line.is_empty());
     let headers: Vec<String> = headers.map(|line| line.to_ascii_lowercase()).collect();
     log.lock().unwrap().push(path.clone());
-    let has_token = headers.iter().any(|line| *line == format!("authorization: bearer {TOKEN}"));
-    let from = headers.iter().find_map(|line| line.strip_prefix("range: bytes="));
+    let has_token = headers
+        .iter()
+        .any(|line| *line == format!("authorization: bearer {TOKEN}"));
+    let from = headers
+        .iter()
+        .find_map(|line| line.strip_prefix("range: bytes="));
     let from = from.and_then(|range| range.trim_end_matches('-').parse().ok());
     reply(stream, content, &path, has_token, from.unwrap_or(0));
 }
@@ -100,7 +106,13 @@ fn answer(stream: TcpStream, content: &Content, log: &Mutex<Vec<String>>) {
 fn reply(mut stream: TcpStream, content: &Content, path: &str, has_token: bool, from: usize) {
     let is_cdn = path.starts_with("/cdn/");
     if !has_token && !is_cdn {
-        return send(&mut stream, "401 Unauthorized", "x-error-code: RepoNotFound\r\n", b"", false);
+        return send(
+            &mut stream,
+            "401 Unauthorized",
+            "x-error-code: RepoNotFound\r\n",
+            b"",
+            false,
+        );
     }
     let trouble = *content.trouble.lock().unwrap();
     if trouble == Trouble::Busy {
@@ -111,7 +123,9 @@ fn reply(mut stream: TcpStream, content: &Content, path: &str, has_token: bool, 
         return send(&mut stream, "200 OK", "", &listing(content, trouble), false);
     }
     let resolved = path.strip_prefix(&format!("/o/m/resolve/{COMMIT}/"));
-    let name = resolved.or(path.strip_prefix("/cdn/")).map(|name| name.replace("%20", " "));
+    let name = resolved
+        .or(path.strip_prefix("/cdn/"))
+        .map(|name| name.replace("%20", " "));
     let Some((name, bytes)) = name.and_then(|name| content.files.get_key_value(&name)) else {
         return send(&mut stream, "404 Not Found", "", b"", false);
     };
@@ -127,15 +141,22 @@ fn reply(mut stream: TcpStream, content: &Content, path: &str, has_token: bool, 
     if is_cut {
         *content.trouble.lock().unwrap() = Trouble::None;
     }
-    let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+    let status = if from > 0 {
+        "206 Partial Content"
+    } else {
+        "200 OK"
+    };
     send(&mut stream, status, "", &bytes[from..], is_cut);
 }
 
 fn send(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8], is_cut: bool) {
     let n = body.len();
-    let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {n}\r\nconnection: close\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status}\r\n{headers}content-length: {n}\r\nconnection: close\r\n\r\n");
     let body = if is_cut { &body[..n / 2] } else { body };
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let _ = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(body));
 }
 
 fn listing(content: &Content, trouble: Trouble) -> Vec<u8> {
@@ -150,7 +171,9 @@ fn listing(content: &Content, trouble: Trouble) -> Vec<u8> {
     if trouble == Trouble::Outside {
         siblings.push(serde_json::json!({"rfilename": "../../evil"}));
     }
-    serde_json::json!({"sha": COMMIT, "siblings": siblings}).to_string().into_bytes()
+    serde_json::json!({"sha": COMMIT, "siblings": siblings})
+        .to_string()
+        .into_bytes()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -161,7 +184,10 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("config.json", b"{}".to_vec()),
         ("empty.txt", Vec::new()),
-        ("model.safetensors", (0..5000u32).flat_map(u32::to_le_bytes).collect()),
+        (
+            "model.safetensors",
+            (0..5000u32).flat_map(u32::to_le_bytes).collect(),
+        ),
         ("onnx/a b.onnx", b"graph".to_vec()),
         ("pytorch_model.bin", vec![7; 2000]),
     ]
@@ -178,11 +204,19 @@ fn refusal(result: Result<PathBuf, StorageError>) -> (Kind, String) {
 
 #[test]
 fn only_the_files_that_are_wanted_come_and_once() {
-    let (server, cache) = (StandIn::begin(&files(), Trouble::None), tempfile::tempdir().unwrap());
+    let (server, cache) = (
+        StandIn::begin(&files(), Trouble::None),
+        tempfile::tempdir().unwrap(),
+    );
     let hub = server.hub(&cache);
     let wanted = |name: &str| name == "config.json" || name.ends_with(".safetensors");
     let dir = hub.dir(&url("hf://o/m"), wanted).unwrap();
-    assert_eq!(dir, cache.path().join(format!("models--o--m/snapshots/{COMMIT}")));
+    assert_eq!(
+        dir,
+        cache
+            .path()
+            .join(format!("models--o--m/snapshots/{COMMIT}"))
+    );
     for (name, bytes) in files() {
         let there = std::fs::read(dir.join(name)).ok();
         assert_eq!(there, wanted(name).then_some(bytes), "{name}");
@@ -196,12 +230,18 @@ fn only_the_files_that_are_wanted_come_and_once() {
     assert_eq!(server.n_asked("/api/"), 1);
     assert_eq!(server.n_asked("/resolve/"), 2);
     assert_eq!(server.n_asked("pytorch"), 0);
-    assert_eq!(hub.pinned(&url("hf://o/m/x")), Some(format!("hf://o/m@{COMMIT}/x")));
+    assert_eq!(
+        hub.pinned(&url("hf://o/m/x")),
+        Some(format!("hf://o/m@{COMMIT}/x"))
+    );
 }
 
 #[test]
 fn a_file_below_a_folder_and_one_of_no_bytes_come_too() {
-    let (server, cache) = (StandIn::begin(&files(), Trouble::None), tempfile::tempdir().unwrap());
+    let (server, cache) = (
+        StandIn::begin(&files(), Trouble::None),
+        tempfile::tempdir().unwrap(),
+    );
     let hub = server.hub(&cache);
     let file = hub.file(&url("hf://o/m/onnx/a b.onnx")).unwrap();
     assert_eq!(std::fs::read(file).unwrap(), b"graph");
@@ -209,15 +249,23 @@ fn a_file_below_a_folder_and_one_of_no_bytes_come_too() {
     assert_eq!(std::fs::read(empty).unwrap(), b"");
     let names = |entries: Vec<crate::storage::Entry>| -> Vec<(String, bool)> {
         let entries = entries.into_iter();
-        entries.map(|e| (e.name.into_string().unwrap(), e.is_dir)).collect()
+        entries
+            .map(|e| (e.name.into_string().unwrap(), e.is_dir))
+            .collect()
     };
     let top = names(hub.list(&url("hf://o/m")).unwrap());
-    assert!(top.contains(&("onnx".to_owned(), true)) && top.len() == 5, "{top:?}");
+    assert!(
+        top.contains(&("onnx".to_owned(), true)) && top.len() == 5,
+        "{top:?}"
+    );
     let below = names(hub.list(&url("hf://o/m/onnx")).unwrap());
     assert_eq!(below, [("a b.onnx".to_owned(), false)]);
     assert_eq!(hub.list_all(&url("hf://o/m")).unwrap().len(), files().len());
     let found = |text: &str| hub.metadata(&url(text)).unwrap();
-    assert_eq!(found("hf://o/m/config.json").map(|f| (f.n_bytes, f.is_dir)), Some((2, false)));
+    assert_eq!(
+        found("hf://o/m/config.json").map(|f| (f.n_bytes, f.is_dir)),
+        Some((2, false))
+    );
     assert!(found("hf://o/m/onnx").unwrap().is_dir && found("hf://o/m").unwrap().is_dir);
     assert_eq!(found("hf://o/m/nothing"), None);
     let absent = hub.file(&url("hf://o/m/nothing")).unwrap_err();
@@ -227,8 +275,14 @@ fn a_file_below_a_folder_and_one_of_no_bytes_come_too() {
 #[test]
 fn a_hub_that_is_busy_or_breaks_off_is_asked_again_for_the_rest() {
     for trouble in [Trouble::Busy, Trouble::Cut] {
-        let (server, cache) = (StandIn::begin(&files(), trouble), tempfile::tempdir().unwrap());
-        let file = server.hub(&cache).file(&url("hf://o/m/model.safetensors")).unwrap();
+        let (server, cache) = (
+            StandIn::begin(&files(), trouble),
+            tempfile::tempdir().unwrap(),
+        );
+        let file = server
+            .hub(&cache)
+            .file(&url("hf://o/m/model.safetensors"))
+            .unwrap();
         assert_eq!(std::fs::read(file).unwrap(), files()[2].1, "{trouble:?}");
     }
 }
@@ -236,7 +290,10 @@ fn a_hub_that_is_busy_or_breaks_off_is_asked_again_for_the_rest() {
 #[test]
 fn bytes_that_are_not_those_listed_are_refused_and_do_not_stay() {
     for name in ["config.json", "model.safetensors"] {
-        let (server, cache) = (StandIn::begin(&files(), Trouble::Damaged), tempfile::tempdir().unwrap());
+        let (server, cache) = (
+            StandIn::begin(&files(), Trouble::Damaged),
+            tempfile::tempdir().unwrap(),
+        );
         let got = server.hub(&cache).file(&url(&format!("hf://o/m/{name}")));
         let (kind, message) = refusal(got);
         assert!(message.contains("expected"), "{message}");
@@ -248,14 +305,20 @@ fn bytes_that_are_not_those_listed_are_refused_and_do_not_stay() {
 
 #[test]
 fn names_that_lead_out_of_the_cache_are_refused() {
-    let (server, cache) = (StandIn::begin(&files(), Trouble::Outside), tempfile::tempdir().unwrap());
+    let (server, cache) = (
+        StandIn::begin(&files(), Trouble::Outside),
+        tempfile::tempdir().unwrap(),
+    );
     let (_, message) = refusal(server.hub(&cache).file(&url("hf://o/m/config.json")));
     assert!(message.contains("inside the repository"), "{message}");
 }
 
 #[test]
 fn without_a_token_the_message_names_the_variable() {
-    let (server, cache) = (StandIn::begin(&files(), Trouble::None), tempfile::tempdir().unwrap());
+    let (server, cache) = (
+        StandIn::begin(&files(), Trouble::None),
+        tempfile::tempdir().unwrap(),
+    );
     let hub = server.hub_of(&cache, None, false);
     let (kind, message) = refusal(hub.file(&url("hf://o/m/config.json")));
     assert!(message.contains("HF_TOKEN"), "{message}");
@@ -268,8 +331,14 @@ fn without_a_token_the_message_names_the_variable() {
 
 #[test]
 fn offline_the_cache_alone_is_asked() {
-    let (server, cache) = (StandIn::begin(&files(), Trouble::None), tempfile::tempdir().unwrap());
-    let file = server.hub(&cache).file(&url("hf://o/m/config.json")).unwrap();
+    let (server, cache) = (
+        StandIn::begin(&files(), Trouble::None),
+        tempfile::tempdir().unwrap(),
+    );
+    let file = server
+        .hub(&cache)
+        .file(&url("hf://o/m/config.json"))
+        .unwrap();
     // Another process, whose endpoint nobody answers.
     let offline = Hub::new(Settings {
         endpoint: "http://127.0.0.1:9".to_owned(),
@@ -278,8 +347,18 @@ fn offline_the_cache_alone_is_asked() {
         is_offline: true,
     });
     assert_eq!(offline.file(&url("hf://o/m/config.json")).unwrap(), file);
-    assert_eq!(offline.file(&url(&format!("hf://o/m@{COMMIT}/config.json"))).unwrap(), file);
-    assert!(offline.file(&url("hf://o/m/model.safetensors")).unwrap_err().is_not_found());
+    assert_eq!(
+        offline
+            .file(&url(&format!("hf://o/m@{COMMIT}/config.json")))
+            .unwrap(),
+        file
+    );
+    assert!(
+        offline
+            .file(&url("hf://o/m/model.safetensors"))
+            .unwrap_err()
+            .is_not_found()
+    );
     let (kind, message) = refusal(offline.file(&url("hf://o/other/config.json")));
     assert!(message.contains("HF_HUB_OFFLINE"), "{message}");
     assert_eq!(kind, Kind::Usage);

@@ -147,8 +147,14 @@ mod tests {
             ("hf://o/m", "hf://o/m@main"),
             ("HF://o/m/", "hf://o/m@main"),
             ("hf://models/o/m@v1.0", "hf://o/m@v1.0"),
-            ("hf://o/m@refs%2Fpr%2F1/onnx/model.onnx", "hf://o/m@refs%2Fpr%2F1/onnx/model.onnx"),
-            ("hf://datasets/o/d/a/b.jsonl", "hf://datasets/o/d@main/a/b.jsonl"),
+            (
+                "hf://o/m@refs%2Fpr%2F1/onnx/model.onnx",
+                "hf://o/m@refs%2Fpr%2F1/onnx/model.onnx",
+            ),
+            (
+                "hf://datasets/o/d/a/b.jsonl",
+                "hf://datasets/o/d@main/a/b.jsonl",
+            ),
         ] {
             assert_eq!(parsed(typed).as_deref(), Some(meant));
         }

@@ -13,12 +13,24 @@ fn a_corpus_in_a_store_is_read_as_a_local_one() {
     let url = Path::new("s3://tokens-read/a/tokens");
     put_tree(dir.path(), url);
     let local = TokenCorpus::open(dir.path(), &OpenOptions::default()).unwrap();
-    for place in [url.to_path_buf(), url.join("tokens"), url.join("tokens.idx")] {
+    for place in [
+        url.to_path_buf(),
+        url.join("tokens"),
+        url.join("tokens.idx"),
+    ] {
         let corpus = TokenCorpus::open(&place, &OpenOptions::default()).unwrap();
-        assert_eq!(corpus.format(), TokenFormat::Megatron, "{}", place.display());
+        assert_eq!(
+            corpus.format(),
+            TokenFormat::Megatron,
+            "{}",
+            place.display()
+        );
         assert_eq!(documents_of(&corpus), documents_of(&local));
         assert_eq!(corpus.corpus_json(), local.corpus_json());
-        assert_eq!(corpus.files(), [url.join("tokens.bin"), url.join("tokens.idx")]);
+        assert_eq!(
+            corpus.files(),
+            [url.join("tokens.bin"), url.join("tokens.idx")]
+        );
         assert_eq!(corpus.touched_file().unwrap(), None);
         corpus.check_contents().unwrap();
     }
@@ -43,7 +55,10 @@ fn a_token_object_that_changes_under_a_run_is_noticed() {
     corpus.check_contents().unwrap();
     let again = TokenCorpus::open(url, &OpenOptions::default()).unwrap();
     let error = again.check_contents().unwrap_err();
-    assert!(matches!(error, TokensError::NotAsTokenized { .. }), "{error}");
+    assert!(
+        matches!(error, TokensError::NotAsTokenized { .. }),
+        "{error}"
+    );
 }
 
 #[test]

@@ -36,7 +36,10 @@ fn sequences_of_a_store_are_those_of_the_directory() {
     bytes[4] ^= 1;
     crate::storage::replace(&bin, &bytes).unwrap();
     let error = tokens.check_unchanged().unwrap_err();
-    assert!(matches!(error, DataError::ChangedWhileRead { .. }), "{error}");
+    assert!(
+        matches!(error, DataError::ChangedWhileRead { .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -56,5 +59,8 @@ fn a_damaged_shard_of_a_store_is_refused_by_its_url() {
     };
     let labels = LabelSource::open(&options).unwrap();
     let error = labels.examples().find_map(Result::err).unwrap();
-    assert!(error.to_string().contains("s3://train-damaged/labels"), "{error}");
+    assert!(
+        error.to_string().contains("s3://train-damaged/labels"),
+        "{error}"
+    );
 }
