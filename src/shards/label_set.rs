@@ -223,7 +223,8 @@ pub(super) fn sidecars_there(dir: &Path) -> Result<BTreeSet<u32>, ShardsError> {
 fn read_segments_to_extend(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
     for wait in GROWING_WAITS {
         let error = match read_segments(dir) {
-            Err(error @ ShardsError::Json { .. }) => error,
+            // An object appears whole: what is no plan there is nobody's half.
+            Err(error @ ShardsError::Json { .. }) if !storage::is_url(dir) => error,
             read => return read,
         };
         let ShardsError::Json { path, .. } = &error else {

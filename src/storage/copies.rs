@@ -71,7 +71,7 @@ pub fn local_copy_of(
     }
 }
 
-fn copy_object(cache: &Path, url: &ObjectUrl) -> Result<PathBuf, StorageError> {
+pub(super) fn copy_object(cache: &Path, url: &ObjectUrl) -> Result<PathBuf, StorageError> {
     let object = object::open(url)?;
     let path = place_of(cache, &object);
     check_room(cache, missing(&path, &object)?, Path::new(&url.to_string()))?;
@@ -88,7 +88,7 @@ fn place_of(cache: &Path, object: &Object) -> PathBuf {
     entry_dir(cache, &hasher).join(key.rsplit('/').next().unwrap_or(key))
 }
 
-fn copy_below(
+pub(super) fn copy_below(
     cache: &Path,
     url: &ObjectUrl,
     is_wanted: impl Fn(&str) -> bool,

@@ -51,6 +51,8 @@ mod published;
 mod source;
 mod space;
 mod store_fault;
+#[cfg(all(test, feature = "object-stores"))]
+mod store_tests;
 mod stream;
 mod sweep;
 #[cfg(all(test, feature = "object-stores"))]

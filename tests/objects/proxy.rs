@@ -13,7 +13,7 @@ const SLOW_PART: Duration = Duration::from_secs(60);
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// 500.
     Internal,
     /// 503 SlowDown.
@@ -37,7 +37,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 7] = [
+    pub(crate) const ALL: [Fault; 7] = [
         Fault::Internal,
         Fault::SlowDown,
         Fault::Reset,
@@ -74,13 +74,13 @@ struct Counts {
 }
 
 /// Listens until the test ends.
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     counts: Arc<Counts>,
 }
 
 impl Proxy {
-    pub fn start(server: u16, fault: Fault, every: u64) -> Self {
+    pub(crate) fn start(server: u16, fault: Fault, every: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let counts = Arc::new(Counts::default());
@@ -95,12 +95,12 @@ impl Proxy {
         Proxy { port, counts }
     }
 
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Requests, and those that something was done to.
-    pub fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         let read = |count: &AtomicU64| count.load(Ordering::SeqCst);
         (read(&self.counts.requests), read(&self.counts.injected))
     }

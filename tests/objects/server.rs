@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 /// How long the server may take to start.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
     /// Starts it, with the bucket `bucket`.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -43,7 +43,7 @@ impl Server {
         server
     }
 
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
@@ -61,7 +61,8 @@ impl Server {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let n = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {n}\r\nConnection: close\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {n}\r\nConnection: close\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n"
         );
         stream
             .write_all(&[request.as_bytes(), body].concat())
@@ -78,7 +79,7 @@ impl Server {
     }
 
     /// Every object below `prefix`, by its name from there.
-    pub fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn objects(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
         let path = format!("/bucket?list-type=2&max-keys=1000&prefix={prefix}/");
         let listing = String::from_utf8(self.ask("GET", &path)).unwrap();
         let keys = listing.split("<Key>").skip(1);
@@ -91,7 +92,7 @@ impl Server {
     }
 
     /// Uploads by parts that were neither completed nor taken back.
-    pub fn n_unfinished_uploads(&self) -> usize {
+    pub(crate) fn n_unfinished_uploads(&self) -> usize {
         let listing = String::from_utf8(self.ask("GET", "/bucket?uploads")).unwrap();
         listing.matches("<Upload>").count()
     }

@@ -1,6 +1,6 @@
 //! Clients of stores, and the runtime that they share.
 
-use super::fault::error_of;
+use super::fault::{credential_variables, error_of};
 use super::metadata_service;
 use super::options::{Options, named, options};
 use super::url::ObjectUrl;
@@ -151,8 +151,7 @@ fn build_s3(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError> {
         K::ContainerCredentialsFullUri,
         K::MetadataEndpoint,
     ];
-    let variables = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
-    check_credentials(url, known.into_iter().any(is_set), variables)?;
+    check_credentials(url, known.into_iter().any(is_set))?;
     limited(url, builder.build())
 }
 
@@ -173,7 +172,7 @@ fn build_google(url: &ObjectUrl, options: &Options) -> Result<Store, StorageErro
         K::SkipSignature,
     ];
     let is_known = known.into_iter().any(is_set) || has_google_defaults();
-    check_credentials(url, is_known, "GOOGLE_APPLICATION_CREDENTIALS")?;
+    check_credentials(url, is_known)?;
     limited(url, builder.build())
 }
 
@@ -204,8 +203,7 @@ fn build_azure(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError
         K::MsiEndpoint,
         K::SkipSignature,
     ];
-    let variables = "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY";
-    check_credentials(url, known.into_iter().any(is_set), variables)?;
+    check_credentials(url, known.into_iter().any(is_set))?;
     limited(url, builder.build())
 }
 
@@ -214,18 +212,16 @@ fn is_meant(value: String) -> bool {
     !value.is_empty() && !value.eq_ignore_ascii_case("false")
 }
 
-fn check_credentials(
-    url: &ObjectUrl,
-    is_known: bool,
-    variables: &'static str,
-) -> Result<(), StorageError> {
+fn check_credentials(url: &ObjectUrl, is_known: bool) -> Result<(), StorageError> {
     if is_known || metadata_service::is_there() {
         return Ok(());
     }
     Err(StorageError::Store {
         action: "use",
         url: PathBuf::from(&url.store),
-        fault: StoreFault::NoCredentials { variables },
+        fault: StoreFault::NoCredentials {
+            variables: credential_variables(url),
+        },
         source: None,
     })
 }

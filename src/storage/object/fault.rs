@@ -7,6 +7,8 @@ use object_store::Error as StoreError;
 use std::error::Error;
 use std::io;
 
+/// Characters of an answer that are told.
+const SAID_CHARS: usize = 400;
 /// Codes of answers, in the text of an error, and what they mean. The stores' own names; the first that is
 /// found counts.
 const CODES: [(&str, StoreFault); 22] = [
@@ -39,7 +41,7 @@ const CODES: [(&str, StoreFault); 22] = [
     (
         "169.254.169.254",
         StoreFault::NoCredentials {
-            variables: "the store's variables (AWS_…, GOOGLE_…, AZURE_STORAGE_…)",
+            variables: "the variables of the store",
         },
     ),
     ("operation timed out", StoreFault::TimedOut),
@@ -52,10 +54,10 @@ const CODES: [(&str, StoreFault); 22] = [
 pub(super) fn error_of(action: &'static str, url: &ObjectUrl, error: StoreError) -> StorageError {
     let text = whole_text(&error);
     let coded = CODES.iter().find(|(code, _)| text.contains(code));
-    let coded = coded.map(|(_, fault)| with_region(fault.clone(), &text));
+    let coded = coded.map(|(_, fault)| with_details(fault.clone(), url, &text));
     let fault = match (&error, coded) {
         (StoreError::NotFound { .. }, None) => {
-            let source = io::Error::new(io::ErrorKind::NotFound, error);
+            let source = io::Error::new(io::ErrorKind::NotFound, "there is no such object");
             return StorageError::io(action, &named(url), source);
         }
         (StoreError::UnknownConfigurationKey { key, .. }, _) => StoreFault::Option {
@@ -74,7 +76,34 @@ pub(super) fn error_of(action: &'static str, url: &ObjectUrl, error: StoreError)
         action,
         url: named(url),
         fault,
-        source: Some(Box::new(error)),
+        source: Some(Box::new(Said::of(&error))),
+    }
+}
+
+/// What the store said, in one line: the client's error has its causes in its own text already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Said(String);
+
+impl Said {
+    fn of(error: &StoreError) -> Self {
+        let text = error.to_string();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let line = words.join(" ");
+        match line.char_indices().nth(SAID_CHARS) {
+            Some((end, _)) => Said(format!("{}...", &line[..end])),
+            None => Said(line),
+        }
+    }
+}
+
+/// Variables of the environment that give credentials to the store of `url`.
+pub(super) fn credential_variables(url: &ObjectUrl) -> &'static str {
+    let (scheme, _) = url.store.split_once("://").unwrap_or_default();
+    match scheme {
+        "s3" | "s3a" => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        "gs" => "GOOGLE_APPLICATION_CREDENTIALS",
+        _ => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
     }
 }
 
@@ -90,11 +119,17 @@ fn whole_text(error: &StoreError) -> String {
     text
 }
 
-/// The region that S3 names in `<Region>us-east-2</Region>` or "expecting 'us-east-2'".
-fn with_region(fault: StoreFault, text: &str) -> StoreFault {
-    let StoreFault::WrongRegion { .. } = fault else {
-        return fault;
-    };
+/// With what the store or its URL tells: the region that S3 names in `<Region>us-east-2</Region>` or "expecting
+/// 'us-east-2'", and where credentials are looked for.
+fn with_details(fault: StoreFault, url: &ObjectUrl, text: &str) -> StoreFault {
+    match fault {
+        StoreFault::WrongRegion { .. } => {}
+        StoreFault::NoCredentials { .. } => {
+            let variables = credential_variables(url);
+            return StoreFault::NoCredentials { variables };
+        }
+        other => return other,
+    }
     let between = |before: &str, after: char| {
         let (_, rest) = text.split_once(before)?;
         rest.split_once(after).map(|(region, _)| region.to_owned())
