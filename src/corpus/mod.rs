@@ -36,6 +36,8 @@ mod location;
 mod parquet;
 mod sniff;
 mod source;
+#[cfg(all(test, feature = "object-stores"))]
+mod stored;
 mod stream;
 mod text;
 

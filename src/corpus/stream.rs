@@ -10,7 +10,7 @@ use super::format::Compression;
 use super::input_file::PassingHash;
 use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
-use std::fs::File;
+use crate::storage::{StorageError, Stream, storage_error};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -41,8 +41,12 @@ pub(super) type RawStream = BufReader<Counting>;
 
 /// Opens `path` as it is.
 pub(super) fn open_raw(path: &Path, opening: &Opening) -> Result<RawStream, CorpusError> {
+    let file = Stream::open(path).map_err(|error| match error {
+        StorageError::Io { source, .. } => read_fault(path, Compression::None, source),
+        other => other.into(),
+    })?;
     let counting = Counting {
-        file: File::open(path).map_err(|error| read_fault(path, Compression::None, error))?,
+        file,
         n_bytes: Arc::clone(&opening.n_bytes),
         hash: opening.hash.clone(),
     };
@@ -119,6 +123,10 @@ fn first_window_log(head: &[u8]) -> Option<u32> {
 
 /// A failed read as an error: of the system, or of the compressed stream.
 pub(super) fn read_fault(path: &Path, compression: Compression, error: io::Error) -> CorpusError {
+    let error = match storage_error(error) {
+        Ok(error) => return error.into(),
+        Err(error) => error,
+    };
     let path = path.to_path_buf();
     if error.get_ref().is_some_and(|inner| inner.is::<Stopped>()) {
         return CorpusError::Interrupted;
@@ -173,7 +181,7 @@ impl<R: Read> Read for Stoppable<R> {
 }
 
 pub(super) struct Counting {
-    file: File,
+    file: Stream,
     n_bytes: Arc<AtomicU64>,
     hash: Option<PassingHash>,
 }

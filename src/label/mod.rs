@@ -38,6 +38,7 @@ mod relabel;
 mod run;
 mod runtime_stamp;
 mod task;
+mod teacher_copy;
 mod teacher_path;
 mod tokenizer_copy;
 

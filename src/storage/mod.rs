@@ -24,14 +24,21 @@
 //! an object is there whole or not at all. What a killed writer sent of a large one is no object; the bucket's own
 //! rule for unfinished uploads removes it.
 //!
+//! ## On the Hugging Face hub
+//!
+//! Files are only read, each by a download into the hub's own cache (`hub`); behind that they are local ones.
+//!
 //! Invariant: nothing half-written stays under a final name while its writer is alive.
 
 mod copies;
+mod copying;
 mod entry;
 mod error;
 mod fault;
 mod files;
+mod glob;
 mod hash;
+mod hub;
 mod json;
 mod location;
 mod lock;
@@ -48,21 +55,26 @@ mod space;
 mod store_fault;
 #[cfg(all(test, feature = "object-stores"))]
 mod store_tests;
+mod stream;
 mod sweep;
+#[cfg(all(test, feature = "object-stores"))]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod window;
 
 pub use copies::{cache_dir, local_copy, local_copy_of};
+pub use copying::{CopyProgress, on_copy};
 pub use entry::{Entry, Metadata};
 pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
 pub use files::{
     Identity, check_writable, for_each_block, identity, is_dir, is_file, is_there, list, list_all,
-    make_dirs, metadata, metadata_if_there, read, read_if_there, read_many, read_to_string,
+    make_dirs, metadata, metadata_if_there, pinned, read, read_if_there, read_many, read_to_string,
     read_up_to, remove_file, remove_if_still, remove_tree, scratch_beside,
 };
+pub use glob::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
@@ -81,4 +93,5 @@ pub(crate) use sort::{Record, Sorted, Sorter, words};
 pub use source::{DecodeError, Source, SourceReader};
 pub use space::free_bytes;
 pub use store_fault::StoreFault;
+pub use stream::{Stream, storage_error};
 pub use sweep::{Abandoned, remove_abandoned, sweep_abandoned, sweep_abandoned_where};

@@ -88,7 +88,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         help_heading = "Preview",
-        value_name = "PATH",
+        value_name = "PATH|URL",
         requires = "preview"
     )]
     tokens: Option<PathBuf>,
@@ -97,7 +97,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         help_heading = "Preview",
-        value_name = "FILE",
+        value_name = "FILE|URL",
         requires = "preview"
     )]
     tokenizer: Option<PathBuf>,

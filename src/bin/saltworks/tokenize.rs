@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Documents", value_name = "NAME", default_value = DEFAULT_ID_FIELD)]
     id_field: String,
     /// Hugging Face tokenizer.json.
-    #[arg(long, help_heading = "Tokenizer", value_name = "FILE")]
+    #[arg(long, help_heading = "Tokenizer", value_name = "FILE|URL")]
     tokenizer: PathBuf,
     /// Directory for tokens.bin, tokens.idx, documents.parquet and corpus.json.
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]

@@ -80,7 +80,7 @@ impl Client {
 }
 
 /// The runtime of all stores.
-pub(super) fn runtime(url: &ObjectUrl) -> Result<&'static Runtime, StorageError> {
+pub(in crate::storage) fn runtime(url: &ObjectUrl) -> Result<&'static Runtime, StorageError> {
     static RUNTIME: OnceLock<Result<Runtime, std::io::Error>> = OnceLock::new();
     let made = RUNTIME.get_or_init(|| {
         // Already installed by somebody else is as good.

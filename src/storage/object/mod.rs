@@ -32,7 +32,7 @@ mod without;
 mod write;
 
 #[cfg(feature = "object-stores")]
-pub(super) use client::Object;
+pub(super) use client::{Object, runtime};
 #[cfg(all(test, feature = "object-stores"))]
 pub(crate) use faulty::{Fault, install_faulty, install_sound, install_store};
 #[cfg(feature = "object-stores")]
