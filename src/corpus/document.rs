@@ -5,6 +5,8 @@ use super::location::Location;
 
 /// The JSON field, or Parquet column, that holds the text unless another is chosen.
 pub const DEFAULT_TEXT_FIELD: &str = "text";
+/// The JSON field, or Parquet column, that holds a document's id unless another is chosen.
+pub const DEFAULT_ID_FIELD: &str = "id";
 /// Binary logarithm of the largest window, bytes, that a zstd file may need unless a larger one is
 /// allowed: that of `zstd --long=27`, 128 MiB.
 pub const DEFAULT_ZSTD_WINDOW_LOG_MAX: u32 = 27;
@@ -19,6 +21,20 @@ pub struct Document {
     /// What [`CorpusOptions::group_field`] holds, as text; `None` where there is no such field, or
     /// it is null or no single value.
     pub group: Option<String>,
+    /// What [`CorpusOptions::id_field`] holds.
+    pub id: DocumentId,
+}
+
+/// The id that a record gives its document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DocumentId {
+    /// No such field, or null in it.
+    #[default]
+    Absent,
+    /// A string, or an integer as it is spelled.
+    Known(String),
+    /// Neither a string nor an integer.
+    Other,
 }
 
 impl Document {
@@ -37,6 +53,8 @@ pub struct CorpusOptions {
     pub skip_bad_lines: bool,
     /// Another JSON field (string, number or boolean), or Parquet column of strings, to keep.
     pub group_field: Option<String>,
+    /// The JSON field, or Parquet column, that holds an id (string or integer), to keep.
+    pub id_field: Option<String>,
     /// What every file holds, whatever its name; `None`: what the name says, or the contents where
     /// it says nothing.
     pub format: Option<DocumentFormat>,
@@ -51,6 +69,7 @@ impl Default for CorpusOptions {
             text_field: DEFAULT_TEXT_FIELD.to_owned(),
             skip_bad_lines: false,
             group_field: None,
+            id_field: None,
             format: None,
             zstd_window_log_max: DEFAULT_ZSTD_WINDOW_LOG_MAX,
         }

@@ -3,6 +3,7 @@
 use super::document::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::format::{Contents, format_of};
+use super::input_file::{InputFile, PassingHash};
 use super::source::Source;
 use super::stream::Opening;
 use crate::interrupt::Interrupt;
@@ -14,14 +15,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Documents {
     paths: std::vec::IntoIter<PathBuf>,
     options: CorpusOptions,
-    current: Option<Source>,
+    current: Option<Current>,
     /// Whether the current file had a document.
     had_document: bool,
     tally: Tally,
     bytes_read: Arc<AtomicU64>,
     bytes_total: u64,
     interrupt: Interrupt,
+    keeps_inputs: bool,
+    inputs: Vec<InputFile>,
     failed: bool,
+}
+
+/// The file that is being read.
+struct Current {
+    source: Source,
+    path: PathBuf,
+    hash: Option<PassingHash>,
 }
 
 impl Documents {
@@ -53,6 +63,8 @@ impl Documents {
             bytes_read: Arc::default(),
             bytes_total,
             interrupt: Interrupt::new(),
+            keeps_inputs: false,
+            inputs: Vec::new(),
             failed: false,
         })
     }
@@ -62,6 +74,19 @@ impl Documents {
     pub fn with_interrupt(mut self, interrupt: &Interrupt) -> Self {
         self.interrupt = interrupt.clone();
         self
+    }
+
+    /// Hashes every file as it is read, for [`inputs`](Self::inputs).
+    #[must_use]
+    pub fn with_input_hashes(mut self) -> Self {
+        self.keeps_inputs = true;
+        self
+    }
+
+    /// The files that were read to their end, in their order; none without
+    /// [`with_input_hashes`](Self::with_input_hashes).
+    pub fn inputs(&self) -> &[InputFile] {
+        &self.inputs
     }
 
     /// What ends the reading.
@@ -89,26 +114,46 @@ impl Documents {
             if self.interrupt.is_requested() {
                 return Err(CorpusError::Interrupted);
             }
-            if let Some(source) = &mut self.current
-                && let Some(document) = source.next_document(&mut self.tally)?
+            if let Some(current) = &mut self.current
+                && let Some(document) = current.source.next_document(&mut self.tally)?
             {
                 self.had_document = true;
                 return Ok(Some(document));
             }
             self.tally.n_empty_files += u64::from(!self.had_document);
             self.had_document = true;
+            self.note_read()?;
             let Some(path) = self.paths.next() else {
-                self.current = None;
                 return Ok(None);
             };
-            let opening = Opening {
-                n_bytes: Arc::clone(&self.bytes_read),
-                interrupt: self.interrupt.clone(),
-                zstd_window_log_max: self.options.zstd_window_log_max,
-            };
-            self.current = Some(Source::open(&path, &self.options, &opening)?);
+            self.current = Some(self.open_file(path)?);
             self.had_document = false;
         }
+    }
+
+    /// The current file has been read to its end.
+    fn note_read(&mut self) -> Result<(), CorpusError> {
+        if let Some(Current { path, hash, .. }) = self.current.take()
+            && let Some(hash) = hash
+        {
+            self.inputs.push(hash.finish(&path)?);
+        }
+        Ok(())
+    }
+
+    fn open_file(&self, path: PathBuf) -> Result<Current, CorpusError> {
+        let hash = self.keeps_inputs.then(PassingHash::default);
+        let opening = Opening {
+            n_bytes: Arc::clone(&self.bytes_read),
+            interrupt: self.interrupt.clone(),
+            zstd_window_log_max: self.options.zstd_window_log_max,
+            hash: hash.clone(),
+        };
+        Ok(Current {
+            source: Source::open(&path, &self.options, &opening)?,
+            path,
+            hash,
+        })
     }
 }
 

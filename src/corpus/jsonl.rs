@@ -1,6 +1,6 @@
 //! JSON lines: one object per line, of which one string field is the document.
 
-use super::document::{CorpusOptions, Document, Tally};
+use super::document::{CorpusOptions, Document, DocumentId, Tally};
 use super::error::CorpusError;
 use super::format::Compression;
 use super::json::{self, Fault, Line, Value, unescape};
@@ -78,12 +78,10 @@ impl<R: BufRead> JsonlReader<R> {
                 byte_offset: self.lines.offset() + error.valid_up_to() as u64,
             });
         }
-        let fields: Vec<&str> = std::iter::once(self.options.text_field.as_str())
-            .chain(self.options.group_field.as_deref())
-            .collect();
+        let fields = self.fields();
         let parsed = json::parse_line(&self.line, &fields).map_err(|fault| self.broken(fault))?;
-        let mut values = match parsed {
-            Line::Object(values) => values.into_iter(),
+        let values = match parsed {
+            Line::Object(values) => values,
             Line::Other(value) => {
                 return Err(CorpusError::NotAnObject {
                     location: self.location(),
@@ -91,12 +89,25 @@ impl<R: BufRead> JsonlReader<R> {
                 });
             }
         };
-        let text = values.next().flatten();
-        let group = values.next().flatten().or_else(|| self.same_field(&text));
-        let group = group.and_then(|value| self.label(&value));
+        let value_of = |field: &str| {
+            let place = fields.iter().position(|known| *known == field)?;
+            values[place].as_ref()
+        };
+        let text = value_of(&self.options.text_field).cloned();
+        let group = self.options.group_field.as_deref().and_then(value_of);
+        let group = group.and_then(|value| self.label(value));
+        let id = self.options.id_field.as_deref().and_then(value_of);
+        let id = self.id(id);
         let field = || self.options.text_field.clone();
         match text {
-            Some(Value::Text { inside, is_escaped }) => self.document(inside, is_escaped, group),
+            Some(Value::Text { inside, is_escaped }) => {
+                let document = self.document(inside, is_escaped)?;
+                Ok(Document {
+                    group,
+                    id,
+                    ..document
+                })
+            }
             Some(other) => Err(CorpusError::WrongType {
                 location: self.location(),
                 field: field(),
@@ -109,10 +120,34 @@ impl<R: BufRead> JsonlReader<R> {
         }
     }
 
-    /// The text itself, where it is what groups as well.
-    fn same_field(&self, text: &Option<Value>) -> Option<Value> {
-        let is_same = self.options.group_field.as_ref() == Some(&self.options.text_field);
-        text.clone().filter(|_| is_same)
+    /// The fields whose values are wanted, each once.
+    fn fields(&self) -> Vec<&str> {
+        let options = &self.options;
+        let more = options.group_field.iter().chain(&options.id_field);
+        let mut fields = vec![options.text_field.as_str()];
+        for field in more {
+            if !fields.contains(&field.as_str()) {
+                fields.push(field);
+            }
+        }
+        fields
+    }
+
+    /// A value as a document's id.
+    fn id(&self, value: Option<&Value>) -> DocumentId {
+        let is_integer = |range: &Range<usize>| {
+            let digits = &self.line[range.clone()];
+            let digits = digits.strip_prefix(b"-").unwrap_or(digits);
+            digits.iter().all(u8::is_ascii_digit)
+        };
+        match value {
+            None | Some(Value::Null) => DocumentId::Absent,
+            Some(Value::Number(range)) if !is_integer(range) => DocumentId::Other,
+            Some(value @ (Value::Number(_) | Value::Text { .. })) => self
+                .label(value)
+                .map_or(DocumentId::Other, DocumentId::Known),
+            Some(_) => DocumentId::Other,
+        }
     }
 
     /// Makes the document of what lies between two quotes of the line, which is then used up.
@@ -120,7 +155,6 @@ impl<R: BufRead> JsonlReader<R> {
         &mut self,
         inside: Range<usize>,
         is_escaped: bool,
-        group: Option<String>,
     ) -> Result<Document, CorpusError> {
         let mut bytes = if self.line.len() > LONG_LINE_BYTES {
             let mut bytes = std::mem::take(&mut self.line);
@@ -146,7 +180,8 @@ impl<R: BufRead> JsonlReader<R> {
         Ok(Document {
             text,
             location: self.location(),
-            group,
+            group: None,
+            id: DocumentId::Absent,
         })
     }
 

@@ -24,6 +24,16 @@ pub enum Position {
     File,
 }
 
+impl Position {
+    /// Where a record is in its file, as a number: its line from 1, its row from 0, or 0 for a whole file.
+    pub fn record(self) -> u64 {
+        match self {
+            Position::Line(record) | Position::Row(record) => record,
+            Position::File => 0,
+        }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = shown(&self.path);

@@ -28,6 +28,7 @@ mod document;
 mod documents;
 mod error;
 mod format;
+mod input_file;
 mod inputs;
 mod json;
 mod jsonl;
@@ -41,11 +42,13 @@ mod stream;
 mod text;
 
 pub use document::{
-    CorpusOptions, DEFAULT_TEXT_FIELD, DEFAULT_ZSTD_WINDOW_LOG_MAX, Document, Tally,
+    CorpusOptions, DEFAULT_ID_FIELD, DEFAULT_TEXT_FIELD, DEFAULT_ZSTD_WINDOW_LOG_MAX, Document,
+    DocumentId, Tally,
 };
 pub use documents::Documents;
 pub use error::CorpusError;
 pub use format::{Compression, DocumentFormat, name_without_compression};
+pub use input_file::InputFile;
 pub use inputs::{InputFiles, LeftOut, expand_inputs};
 pub use jsonl::JsonlReader;
 pub use location::{Location, Position};

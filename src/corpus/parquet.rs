@@ -3,14 +3,15 @@
 //! Columns are read value by value, as slices of the page or dictionary that they lie in: rows that
 //! share a long string of a dictionary do not copy it until they are asked for.
 
+mod columns;
+
+use self::columns::{Columns, Leaves, Row};
 use super::MAX_DOCUMENT_BYTES;
 use super::document::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::location::{Location, Position};
 use crate::storage::{DecodeError, Source};
 use ::parquet::arrow::parquet_to_arrow_schema;
-use ::parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
-use ::parquet::data_type::{ByteArray, ByteArrayType};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use arrow_schema::{DataType, Fields};
@@ -18,24 +19,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Rows that are decoded at a time.
-const BATCH_ROWS: usize = 1024;
-
-/// The text of a row and what is kept beside it; `None` is null.
-type Row = (Option<ByteArray>, Option<ByteArray>);
-
 /// Documents of one Parquet file.
 pub(super) struct ParquetReader {
     file: SerializedFileReader<Source>,
     source: Source,
     path: Arc<Path>,
     options: CorpusOptions,
-    /// Leaves of the text and of what is kept beside it.
-    text_leaf: usize,
-    group_leaf: Option<usize>,
+    leaves: Leaves,
     next_row_group: usize,
-    texts: Option<Column>,
-    groups: Option<Column>,
+    columns: Option<Columns>,
     n_rows: u64,
     progress: Progress,
 }
@@ -56,12 +48,10 @@ impl ParquetReader {
         let schema = source.decode(|| parquet_to_arrow_schema(metadata.schema_descr(), None));
         let schema = schema.map_err(failed)?;
         check_text_column(schema.fields(), &path, &options.text_field)?;
-        let leaf = |field: &str| leaf_of(&file, schema.fields(), field);
-        let text_leaf = leaf(&options.text_field).ok_or_else(|| {
+        let leaves = Leaves::of(&file, schema.fields(), &options).ok_or_else(|| {
             let message = "the text column has no values".to_owned();
             failed(DecodeError::Parquet(ParquetError::General(message)))
         })?;
-        let group_leaf = options.group_field.as_deref().and_then(leaf);
         let n_rows = u64::try_from(metadata.num_rows()).unwrap_or(0);
         let progress = Progress {
             n_bytes,
@@ -74,11 +64,9 @@ impl ParquetReader {
             source,
             path,
             options,
-            text_leaf,
-            group_leaf,
+            leaves,
             next_row_group: 0,
-            texts: None,
-            groups: None,
+            columns: None,
             n_rows: 0,
             progress,
         })
@@ -89,8 +77,8 @@ impl ParquetReader {
         &mut self,
         tally: &mut Tally,
     ) -> Result<Option<Document>, CorpusError> {
-        while let Some((text, group)) = self.next_row()? {
-            match self.document(text, group) {
+        while let Some(row) = self.next_row()? {
+            match self.document(row) {
                 Ok(document) if document.is_empty() => tally.n_empty_documents += 1,
                 Ok(document) => return Ok(Some(document)),
                 Err(error) if self.options.skip_bad_lines && error.is_of_one_line() => {
@@ -105,16 +93,12 @@ impl ParquetReader {
     /// The values of the next row; `None` at the end of the file.
     fn next_row(&mut self) -> Result<Option<Row>, CorpusError> {
         loop {
-            if let Some(texts) = &mut self.texts {
-                let groups = self.groups.as_mut();
-                let row = self.source.decode(|| {
-                    let group = groups.map(Column::next_value).transpose();
-                    Ok((texts.next_value()?, group?))
-                });
-                let (text, group) = row.map_err(|error| fault(&self.path, self.n_rows, error))?;
-                if let Some(text) = text {
+            if let Some(columns) = &mut self.columns {
+                let row = self.source.decode(|| columns.next_row());
+                let row = row.map_err(|error| fault(&self.path, self.n_rows, error))?;
+                if row.is_some() {
                     self.n_rows += 1;
-                    return Ok(Some((text, group.flatten().flatten())));
+                    return Ok(row);
                 }
             }
             self.progress.reached(self.n_rows);
@@ -124,36 +108,18 @@ impl ParquetReader {
             let opened = self
                 .source
                 .decode(|| self.open_row_group(self.next_row_group));
-            (self.texts, self.groups) =
-                opened.map_err(|error| fault(&self.path, self.n_rows, error))?;
+            let opened = opened.map_err(|error| fault(&self.path, self.n_rows, error))?;
+            self.columns = Some(opened);
             self.next_row_group += 1;
         }
     }
 
-    fn open_row_group(&self, idx: usize) -> Result<(Option<Column>, Option<Column>), ParquetError> {
-        let row_group = self.file.get_row_group(idx)?;
-        let column = |leaf: usize| -> Result<Column, ParquetError> {
-            let descriptor = row_group.metadata().column(leaf).column_descr_ptr();
-            let reader = row_group.get_column_reader(leaf)?;
-            Ok(Column {
-                reader: get_typed_column_reader(reader),
-                max_level: descriptor.max_def_level(),
-                levels: Vec::new(),
-                values: Vec::new(),
-                next_level: 0,
-                next_value: 0,
-            })
-        };
-        let groups = self.group_leaf.map(column).transpose()?;
-        Ok((Some(column(self.text_leaf)?), groups))
+    fn open_row_group(&self, idx: usize) -> Result<Columns, ParquetError> {
+        Columns::open(self.file.get_row_group(idx)?.as_ref(), self.leaves)
     }
 
     /// The document of the row that was taken last.
-    fn document(
-        &self,
-        text: Option<ByteArray>,
-        group: Option<ByteArray>,
-    ) -> Result<Document, CorpusError> {
+    fn document(&self, Row { text, group, id }: Row) -> Result<Document, CorpusError> {
         let location = Location {
             path: Arc::clone(&self.path),
             position: Position::Row(self.n_rows - 1),
@@ -177,6 +143,7 @@ impl ParquetReader {
                 text: text.to_owned(),
                 location,
                 group: group.and_then(|group| group.as_utf8().ok().map(str::to_owned)),
+                id,
             }),
             Err(error) => Err(CorpusError::InvalidUtf8 {
                 location,
@@ -198,64 +165,6 @@ fn fault(path: &Path, row: u64, error: DecodeError) -> CorpusError {
         DecodeError::Parquet(source) => damaged(source),
         DecodeError::Panic(message) => damaged(ParquetError::General(message)),
     }
-}
-
-/// The values of one column of one row group.
-struct Column {
-    reader: ColumnReaderImpl<ByteArrayType>,
-    /// The level of a value that is there; 0 where none can be null.
-    max_level: i16,
-    levels: Vec<i16>,
-    values: Vec<ByteArray>,
-    next_level: usize,
-    next_value: usize,
-}
-
-impl Column {
-    /// The next row's value, or null; `None` at the end of the row group.
-    fn next_value(&mut self) -> Result<Option<Option<ByteArray>>, ParquetError> {
-        if self.next_level >= self.levels.len() {
-            self.fill()?;
-        }
-        let Some(&level) = self.levels.get(self.next_level) else {
-            return Ok(None);
-        };
-        self.next_level += 1;
-        if level < self.max_level {
-            return Ok(Some(None));
-        }
-        let value = self.values.get_mut(self.next_value).map(std::mem::take);
-        self.next_value += 1;
-        match value {
-            Some(value) => Ok(Some(Some(value))),
-            None => Err(ParquetError::General(
-                "a page has too few values".to_owned(),
-            )),
-        }
-    }
-
-    fn fill(&mut self) -> Result<(), ParquetError> {
-        self.levels.clear();
-        self.values.clear();
-        (self.next_level, self.next_value) = (0, 0);
-        let levels = (self.max_level > 0).then_some(&mut self.levels);
-        let (reader, values) = (&mut self.reader, &mut self.values);
-        let (n_rows, ..) = reader.read_records(BATCH_ROWS, levels, None, values)?;
-        if self.max_level == 0 {
-            self.levels.resize(n_rows, 0);
-        }
-        Ok(())
-    }
-}
-
-/// The leaf of a top-level column of strings, one value per row.
-fn leaf_of(file: &SerializedFileReader<Source>, fields: &Fields, field: &str) -> Option<usize> {
-    let (_, found) = fields.find(field)?;
-    let columns = file.metadata().file_metadata().schema_descr().columns();
-    let leaf = columns.iter().position(|column| {
-        column.path().parts() == [field.to_owned()] && column.max_rep_level() == 0
-    });
-    leaf.filter(|_| found.data_type() == &DataType::Utf8)
 }
 
 fn check_text_column(fields: &Fields, path: &Path, field: &str) -> Result<(), CorpusError> {

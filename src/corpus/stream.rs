@@ -7,6 +7,7 @@ use self::lz4::Lz4Frames;
 use self::members::GzipMembers;
 use super::error::CorpusError;
 use super::format::Compression;
+use super::input_file::PassingHash;
 use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
 use std::fs::File;
@@ -31,6 +32,8 @@ pub(super) struct Opening {
     pub(super) interrupt: Interrupt,
     /// Largest window of a zstd frame, binary logarithm of bytes.
     pub(super) zstd_window_log_max: u32,
+    /// Hashes what is read of the file, where that is wanted.
+    pub(super) hash: Option<PassingHash>,
 }
 
 /// An opened file, before anything of it is used.
@@ -41,6 +44,7 @@ pub(super) fn open_raw(path: &Path, opening: &Opening) -> Result<RawStream, Corp
     let counting = Counting {
         file: File::open(path).map_err(|error| read_fault(path, Compression::None, error))?,
         n_bytes: Arc::clone(&opening.n_bytes),
+        hash: opening.hash.clone(),
     };
     let mut raw = BufReader::with_capacity(BUFFER_BYTES, counting);
     raw.fill_buf()
@@ -171,12 +175,16 @@ impl<R: Read> Read for Stoppable<R> {
 pub(super) struct Counting {
     file: File,
     n_bytes: Arc<AtomicU64>,
+    hash: Option<PassingHash>,
 }
 
 impl Read for Counting {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.file.read(buffer)?;
         self.n_bytes.fetch_add(n as u64, Ordering::Relaxed);
+        if let Some(hash) = &self.hash {
+            hash.update(&buffer[..n]);
+        }
         Ok(n)
     }
 }

@@ -1,7 +1,7 @@
 //! A text file: one document.
 
 use super::MAX_DOCUMENT_BYTES;
-use super::document::Document;
+use super::document::{Document, DocumentId};
 use super::error::CorpusError;
 use super::format::Compression;
 use super::location::{Location, Position};
@@ -53,6 +53,7 @@ pub(super) fn read_document(
         text: without_bom(text),
         location,
         group: None,
+        id: DocumentId::Absent,
     })
 }
 

@@ -3,11 +3,11 @@
 use super::check::{Checker, Parts};
 use super::columns::FileKind;
 use super::encode::FileEncoder;
+use super::encode_error::encode_error;
 use super::names::{file_name, sidecar_path};
 use super::plan::{FORMAT_VERSION, Plan};
 use super::reader::{self, ShardReader};
 use super::row::Row;
-use super::row_groups::encode_error;
 use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, file_kinds, read_sidecar};
 use super::{ShardsError, json};
 use crate::storage::{self, Partial, Publish, Sealed, StorageError};

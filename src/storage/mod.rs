@@ -22,6 +22,8 @@ mod names;
 mod partial;
 mod place;
 mod publish;
+mod row_groups;
+mod sort;
 mod source;
 mod space;
 mod sweep;
@@ -40,6 +42,8 @@ pub use place::{PlaceError, check_apart, check_place, resolved_path};
 pub use publish::{
     Publish, is_there, publish_dir, remove_file, remove_tree, rename_dir, replace_dir,
 };
+pub(crate) use row_groups::{EncodeError, RowGroupWriter};
+pub(crate) use sort::{Record, Sorted, Sorter, words};
 pub use source::{DecodeError, Source, SourceReader};
 pub use space::free_bytes;
 pub use sweep::{Abandoned, remove_abandoned, sweep_abandoned, sweep_abandoned_where};

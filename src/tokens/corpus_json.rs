@@ -1,7 +1,9 @@
 //! `corpus.json`: what the token files beside it are. Written last, so its presence means done.
 
+use super::documents::DocumentsStamp;
 use super::dtype::Dtype;
 use super::error::TokensError;
+use crate::corpus::InputFile;
 use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,12 @@ pub struct CorpusJson {
     pub bin: FileStamp,
     /// `tokens.idx`.
     pub idx: FileStamp,
+    /// `documents.parquet`, which lists the documents; absent in corpora that have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<DocumentsStamp>,
+    /// The input files, in the order in which they were read; empty where it is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputFile>,
 }
 
 /// Size and hash of a file.
@@ -90,6 +98,13 @@ impl CorpusJson {
             ))),
             None => Ok(Some(json)),
         }
+    }
+
+    /// `blake3:` and 64 hex digits over the hashes of the token files: one identity of the corpus, which
+    /// plans and selections name.
+    pub fn fingerprint(&self) -> String {
+        let hashes = [&self.bin, &self.idx].map(|stamp| stamp.blake3.as_str());
+        storage::fingerprint_of(hashes.into_iter())
     }
 
     /// Writes the file at once.

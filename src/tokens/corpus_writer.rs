@@ -4,19 +4,20 @@
 //! writer left gives way to the next: its temporaries, and token files without their `corpus.json`.
 
 use super::corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson};
+use super::documents::DocumentWriter;
 use super::error::TokensError;
-use super::format::{CORPUS_JSON, PREFIX};
+use super::format::{CORPUS_JSON, DOCUMENTS, PREFIX};
 use super::megatron::MegatronWriter;
 use super::partial::Partial;
 use super::tokenizer::Tokenizer;
-use crate::corpus::Tally;
+use crate::corpus::{Document, InputFile, Tally};
 use crate::storage::{self, remove_file, sweep_abandoned_where};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The files of a corpus directory, in the order in which they are taken away.
-const OUTPUTS: [&str; 3] = [CORPUS_JSON, "tokens.idx", "tokens.bin"];
+const OUTPUTS: [&str; 4] = [CORPUS_JSON, DOCUMENTS, "tokens.idx", "tokens.bin"];
 
 /// What stands around every document, and whether a corpus that is there may be replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct CorpusWriter {
     vocab_size: u32,
     settings: WriterSettings,
     n_text_bytes: u64,
+    documents: Option<DocumentWriter>,
+    inputs: Vec<InputFile>,
     replaces_unfinished: bool,
     // Declared last: the temporaries go while the directory is still ours.
     _lock: File,
@@ -76,6 +79,8 @@ impl CorpusWriter {
             vocab_size,
             settings,
             n_text_bytes: 0,
+            documents: None,
+            inputs: Vec::new(),
             replaces_unfinished,
             _lock: lock,
         })
@@ -87,14 +92,28 @@ impl CorpusWriter {
         self.replaces_unfinished
     }
 
-    /// Appends one document, with its ids in front and after, of so many bytes of text.
+    /// Appends one document, with its ids in front and after, of so many bytes of text. Where it comes
+    /// from is not kept.
     ///
     /// # Errors
     /// As [`MegatronWriter::push_document`].
     pub fn push_document(&mut self, ids: &[u32], n_text_bytes: u64) -> Result<(), TokensError> {
         self.writer.append(ids)?;
-        self.end_document(n_text_bytes);
+        self.n_text_bytes += n_text_bytes;
+        self.writer.end_document();
         Ok(())
+    }
+
+    /// From here on, before the first document, keeps where documents come from: every one is then ended by
+    /// [`end_document`](Self::end_document).
+    pub(super) fn keep_documents(&mut self) -> Result<(), TokensError> {
+        self.documents = Some(DocumentWriter::create(&self.dir)?);
+        Ok(())
+    }
+
+    /// The input files that were read.
+    pub(super) fn set_inputs(&mut self, inputs: Vec<InputFile>) {
+        self.inputs = inputs;
     }
 
     /// Appends ids to the document that is being written.
@@ -105,10 +124,17 @@ impl CorpusWriter {
         self.writer.append(ids)
     }
 
-    /// Ends the document that is being written, of so many bytes of text.
-    pub fn end_document(&mut self, n_text_bytes: u64) {
-        self.n_text_bytes += n_text_bytes;
+    /// Ends the document that is being written, which is that of `document`.
+    pub(super) fn end_document(&mut self, document: &Document) -> Result<(), TokensError> {
+        let n_bytes = document.text.len() as u64;
+        let n_before = self.writer.n_tokens();
+        self.n_text_bytes += n_bytes;
         self.writer.end_document();
+        let n_tokens = self.writer.n_tokens() - n_before;
+        match &mut self.documents {
+            Some(documents) => documents.push(&document.id, &document.location, n_tokens, n_bytes),
+            None => Ok(()),
+        }
     }
 
     /// Number of documents so far.
@@ -128,6 +154,8 @@ impl CorpusWriter {
     /// A corpus that has appeared meanwhile (unless it may be overwritten), I/O.
     pub fn finish(self, tally: Tally) -> Result<CorpusJson, TokensError> {
         let pair = self.writer.seal()?;
+        let documents = self.documents.map(DocumentWriter::seal).transpose()?;
+        let (documents, stamp) = documents.unzip();
         let (bos, eod) = (&self.settings.bos, &self.settings.eod);
         let several = |ids: &Vec<u32>| {
             if ids.len() > 1 {
@@ -153,6 +181,8 @@ impl CorpusWriter {
             n_bad_lines: tally.n_bad_lines,
             bin: pair.written.bin.clone(),
             idx: pair.written.idx.clone(),
+            documents: stamp,
+            inputs: self.inputs,
         };
         let json_path = self.dir.join(CORPUS_JSON);
         let mut json_file = Partial::create(&json_path)?;
@@ -166,6 +196,9 @@ impl CorpusWriter {
             remove_file(&self.dir.join(name))?;
         }
         pair.publish()?;
+        if let Some(documents) = documents {
+            documents.publish()?;
+        }
         json_file.publish()?;
         Ok(json)
     }

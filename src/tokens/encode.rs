@@ -7,7 +7,7 @@
 use super::corpus_writer::CorpusWriter;
 use super::error::TokensError;
 use super::tokenizer::Tokenizer;
-use crate::corpus::{CorpusError, Document, Documents, Tally};
+use crate::corpus::{CorpusError, Document, Documents, InputFile, Tally};
 use crossbeam_channel::{Receiver, Sender};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
@@ -51,6 +51,8 @@ struct Chunk {
     is_long: bool,
     bytes_read: u64,
     tally: Tally,
+    /// With the last chunk: the files that were read.
+    inputs: Vec<InputFile>,
 }
 
 /// Encodes all documents into `writer`; `on_progress` may end it after each chunk, and after each
@@ -67,6 +69,8 @@ pub fn encode_documents(
 ) -> Result<Tally, TokensError> {
     let bytes_total = documents.bytes_total();
     let interrupt = documents.interrupt().clone();
+    let documents = documents.with_input_hashes();
+    writer.keep_documents()?;
     let pool = thread_pool(options.n_threads)?;
     let chunk_text_bytes = CHUNK_TEXT_BYTES * pool.current_num_threads();
     let (sender, receiver) = crossbeam_channel::bounded(N_CHUNKS_AHEAD);
@@ -89,7 +93,7 @@ pub fn encode_documents(
         };
         let mut tally = Tally::default();
         for chunk in receiver {
-            let chunk = chunk?;
+            let mut chunk = chunk?;
             let show = |writer: &CorpusWriter| {
                 let progress = EncodeProgress {
                     bytes_read: chunk.bytes_read,
@@ -107,6 +111,7 @@ pub fn encode_documents(
             pool.install(|| encoder.encode_chunk(&chunk.documents, show))?;
             tally = chunk.tally;
             let is_long = chunk.is_long;
+            encoder.writer.set_inputs(std::mem::take(&mut chunk.inputs));
             drop(chunk);
             if is_long {
                 // A reader that has gone has nothing more to say.
@@ -167,8 +172,13 @@ impl ChunkReader {
             read.push(document);
         }
         let is_long = |document: &Document| document.text.len() > LONG_DOCUMENT_BYTES;
+        let inputs = match read.is_empty() {
+            true => self.documents.inputs().to_vec(),
+            false => Vec::new(),
+        };
         Ok(Chunk {
             is_long: read.iter().any(is_long),
+            inputs,
             documents: read,
             bytes_read: self.documents.bytes_read(),
             tally: self.documents.tally(),
@@ -218,7 +228,7 @@ impl Encoder<'_> {
             self.writer.append(&self.options.bos)?;
             self.writer.append(&ids)?;
             self.writer.append(&self.options.eod)?;
-            self.writer.end_document(document.text.len() as u64);
+            self.writer.end_document(document)?;
         }
         Ok(())
     }
@@ -245,8 +255,7 @@ impl Encoder<'_> {
             return Ok(());
         }
         self.writer.append(&options.eod)?;
-        self.writer.end_document(document.text.len() as u64);
-        Ok(())
+        self.writer.end_document(document)
     }
 }
 

@@ -263,6 +263,14 @@ pub enum TokensError {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    /// A list of documents that is not what its corpus has.
+    #[error("{} does not list the documents of its corpus ({reason}): tokenize again, or restore it", path.display())]
+    Documents {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A Parquet file without usable ids.
     #[error("{}: column `input_ids` {problem}: write it as a list of integers from 0 to 2^32 - 1 without nulls", path.display())]
     ParquetIds {

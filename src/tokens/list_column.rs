@@ -1,6 +1,7 @@
 //! Parquet with a list column `input_ids`: a row is a document. Unpacked once, since rows of a
 //! compressed file cannot be reached one by one. Several files are one corpus, one after the other.
 
+use super::decode::decode;
 use super::dtype::Dtype;
 use super::error::TokensError;
 use super::foreign;
@@ -8,7 +9,7 @@ use super::index::{DocumentIndex, TableBuilder};
 use super::padding::{self, Beside, LABELS, LENGTHS, MASK, Rule, Survey};
 use super::spool::Spool;
 use super::token_file::{RawFile, TokenFile};
-use crate::storage::{DecodeError, Source};
+use crate::storage::Source;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
@@ -177,22 +178,6 @@ fn open(path: &Path) -> Result<(Source, Builder), TokensError> {
         Builder::try_new_with_options(source.clone(), as_stored)
     })?;
     Ok((source, builder))
-}
-
-fn decode<R>(
-    path: &Path,
-    source: &Source,
-    work: impl FnOnce() -> Result<R, ParquetError>,
-) -> Result<R, TokensError> {
-    let damaged = |source| TokensError::Parquet {
-        path: path.to_path_buf(),
-        source,
-    };
-    source.decode(work).map_err(|error| match error {
-        DecodeError::Read(error) => error.into(),
-        DecodeError::Parquet(source) => damaged(source),
-        DecodeError::Panic(message) => damaged(ParquetError::General(message)),
-    })
 }
 
 /// Calls `visit` with the number, the ids and what is beside them of every row of a file.

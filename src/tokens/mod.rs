@@ -5,7 +5,8 @@
 //! A directory of `tokens.bin` (ids, one after the other), `tokens.idx` (where documents start) and
 //! `corpus.json` ([`CorpusJson`], written last: without it the directory is not finished). The two
 //! token files are Megatron's own format ([`megatron`]), since tools for it exist; the ids chosen as
-//! beginning and end of a document are IN the `.bin`, and a view never inserts them.
+//! beginning and end of a document are IN the `.bin`, and a view never inserts them. Beside them,
+//! `documents.parquet` says which record of which input each document is ([`DocumentReader`]).
 //! nanoGPT's and llm.c's raw files and Parquet with a list column `input_ids` are read as well.
 //!
 //! # How it is held
@@ -30,6 +31,8 @@
 mod corpus;
 mod corpus_json;
 mod corpus_writer;
+mod decode;
+mod documents;
 mod dtype;
 mod encode;
 mod eod;
@@ -58,6 +61,7 @@ mod width;
 pub use corpus::{OpenOptions, TokenCorpus};
 pub use corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson, FileStamp};
 pub use corpus_writer::{CorpusWriter, WriterSettings};
+pub use documents::{DocumentEntry, DocumentReader, DocumentsStamp};
 pub use dtype::Dtype;
 pub use encode::{EncodeOptions, EncodeProgress, encode_documents};
 pub use eod::EodPosition;

@@ -8,6 +8,7 @@ use self::progress::Progress;
 use crate::common::arguments::{Json, OUTPUT, Overwrite, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
+use saltworks::corpus::DEFAULT_ID_FIELD;
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, WriterSettings,
     copy_tokenizer, encode_documents,
@@ -26,10 +27,14 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
+    /// JSON field or Parquet column with an id of each document (a string or an integer), which
+    /// documents.parquet keeps.
+    #[arg(long, help_heading = "Documents", value_name = "NAME", default_value = DEFAULT_ID_FIELD)]
+    id_field: String,
     /// Hugging Face tokenizer.json.
     #[arg(long, help_heading = "Tokenizer", value_name = "FILE")]
     tokenizer: PathBuf,
-    /// Directory for tokens.bin, tokens.idx and corpus.json.
+    /// Directory for tokens.bin, tokens.idx, documents.parquet and corpus.json.
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: PathBuf,
     /// Id before every document; auto: the ids that the tokenizer's post-processor adds before a
@@ -61,7 +66,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     args.inputs.check_output(&args.output)?;
     let interrupt = super::signals::interrupt()?;
-    let opened = args.inputs.open(&interrupt)?;
+    let opened = args.inputs.open(&interrupt, Some(&args.id_field))?;
     let tokenizer = Tokenizer::open(&args.tokenizer)?;
     let options = EncodeOptions {
         bos: args.bos.resolve_bos(&tokenizer)?,
@@ -122,6 +127,24 @@ fn describe(choice: &SpecialChoice, ids: &[u32], tokenizer: &Tokenizer) -> Strin
     }
 }
 
+/// What the documents are known by.
+fn describe_ids(corpus: &CorpusJson) -> String {
+    let Some(documents) = &corpus.documents else {
+        return "none".to_owned();
+    };
+    let n_known = corpus.n_documents - documents.n_without_id - documents.n_other_ids;
+    let mut text = n_known.to_string();
+    for (n, what) in [
+        (documents.n_other_ids, "are neither strings nor integers"),
+        (documents.n_repeated_ids, "repeat an earlier one"),
+    ] {
+        if n > 0 {
+            text += &format!(", {n} {what}");
+        }
+    }
+    text
+}
+
 fn summarize(
     args: &Args,
     options: &EncodeOptions,
@@ -140,6 +163,7 @@ fn summarize(
                 corpus.n_empty_documents, corpus.n_bad_lines
             ),
         ),
+        ("ids", describe_ids(corpus)),
         ("tokens", corpus.n_tokens.to_string()),
         (
             "bytes/token",

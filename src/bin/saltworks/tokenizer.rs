@@ -67,7 +67,7 @@ fn train(args: TrainArgs) -> Result<()> {
     args.inputs.check_output(&args.output)?;
     let interrupt = super::signals::interrupt()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite.overwrite)?;
-    let opened = args.inputs.open(&interrupt)?;
+    let opened = args.inputs.open(&interrupt, None)?;
     let options = TrainOptions {
         vocab_size: args.vocab_size,
         special_tokens: args.special.clone(),

@@ -1,8 +1,8 @@
 use super::*;
-use crate::corpus::DocumentFormat;
+use crate::corpus::{DocumentFormat, DocumentId};
 use crate::error::Classified;
 use arrow_array::{
-    ArrayRef, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray,
+    Array, ArrayRef, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray,
 };
 use flate2::write::GzEncoder;
 use std::fs;
@@ -605,4 +605,147 @@ fn a_frame_of_one_segment_past_the_limit_is_told_as_a_window_too() {
         error.to_string().contains("--zstd-window-log-max 31"),
         "{error}"
     );
+}
+
+/// Documents of these files with their ids.
+fn ids_of(files: &[(&str, &[u8])]) -> Vec<DocumentId> {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |(name, bytes): &(&str, &[u8])| {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let options = CorpusOptions {
+        id_field: Some("id".to_owned()),
+        ..CorpusOptions::default()
+    };
+    let documents = Documents::open(files.iter().map(write).collect(), options).unwrap();
+    documents.map(|document| document.unwrap().id).collect()
+}
+
+#[test]
+fn ids_are_strings_and_integers_as_they_are_spelled() {
+    let known = |id: &str| DocumentId::Known(id.to_owned());
+    for (value, expected) in [
+        ("\"a\\u0041/\"", known("aA/")),
+        ("0", known("0")),
+        ("-12", known("-12")),
+        (
+            "123456789012345678901234567890",
+            known("123456789012345678901234567890"),
+        ),
+        ("\"\"", known("")),
+        ("null", DocumentId::Absent),
+        ("1.0", DocumentId::Other),
+        ("1e3", DocumentId::Other),
+        ("NaN", DocumentId::Other),
+        ("true", DocumentId::Other),
+        ("{\"a\":1}", DocumentId::Other),
+    ] {
+        let line = format!("{{\"id\":{value},\"text\":\"x\"}}\n");
+        assert_eq!(
+            ids_of(&[("a.jsonl", line.as_bytes())]),
+            [expected],
+            "{value}"
+        );
+    }
+    assert_eq!(
+        ids_of(&[("a.jsonl", b"{\"text\":\"x\"}")]),
+        [DocumentId::Absent]
+    );
+    assert_eq!(ids_of(&[("a.txt", b"x")]), [DocumentId::Absent]);
+}
+
+#[test]
+fn a_parquet_column_of_ids_may_be_strings_or_any_integers() {
+    let known = |id: &str| DocumentId::Known(id.to_owned());
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["x", "y"]));
+    let file = |ids: ArrayRef| {
+        let batch = RecordBatch::try_from_iter_with_nullable([
+            ("id", ids, true),
+            ("text", texts.clone(), false),
+        ]);
+        let batch = batch.unwrap();
+        let mut bytes = Vec::new();
+        let mut writer =
+            ::parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        bytes
+    };
+    let columns: Vec<(ArrayRef, [DocumentId; 2])> = vec![
+        (
+            Arc::new(StringArray::from(vec![Some("a"), None])),
+            [known("a"), DocumentId::Absent],
+        ),
+        (
+            Arc::new(Int64Array::from(vec![Some(-5), None])),
+            [known("-5"), DocumentId::Absent],
+        ),
+        (
+            Arc::new(arrow_array::UInt64Array::from(vec![u64::MAX, 0])),
+            [known("18446744073709551615"), known("0")],
+        ),
+        (
+            Arc::new(arrow_array::UInt32Array::from(vec![u32::MAX, 7])),
+            [known("4294967295"), known("7")],
+        ),
+        (
+            Arc::new(arrow_array::Int16Array::from(vec![-3, 3])),
+            [known("-3"), known("3")],
+        ),
+        (
+            Arc::new(arrow_array::Float64Array::from(vec![1.0, 2.0])),
+            [DocumentId::Other, DocumentId::Other],
+        ),
+    ];
+    for (ids, expected) in columns {
+        let data_type = ids.data_type().clone();
+        assert_eq!(
+            ids_of(&[("a.parquet", &file(ids))]),
+            expected,
+            "{data_type}"
+        );
+    }
+}
+
+#[test]
+fn inputs_are_hashed_as_they_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = lines(&["a", "b", "c"]);
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["x"; 3]));
+    let batch = RecordBatch::try_from_iter([("text", texts)]).unwrap();
+    let mut parquet = Vec::new();
+    let mut writer =
+        ::parquet::arrow::ArrowWriter::try_new(&mut parquet, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let files = [
+        ("a.jsonl", lines.clone()),
+        ("b.jsonl.gz", gzip(&lines)),
+        ("c.jsonl.zst", zst(&lines)),
+        ("d.jsonl.xz", xz(&lines)),
+        ("e.jsonl.bz2", bz2(&lines)),
+        ("f.jsonl.lz4", lz4(&lines)),
+        ("g.parquet", parquet),
+        ("h.txt", b"text".to_vec()),
+        ("i.jsonl", Vec::new()),
+    ];
+    let mut paths = Vec::new();
+    for (name, bytes) in &files {
+        paths.push(dir.path().join(name));
+        fs::write(paths.last().unwrap(), bytes).unwrap();
+    }
+    let documents = Documents::open(paths.clone(), CorpusOptions::default()).unwrap();
+    let mut documents = documents.with_input_hashes();
+    documents
+        .by_ref()
+        .for_each(|document| drop(document.unwrap()));
+    let inputs = documents.inputs();
+    assert_eq!(inputs.len(), files.len());
+    for ((path, (_, bytes)), input) in paths.iter().zip(&files).zip(inputs) {
+        assert_eq!(input.path, path.to_string_lossy());
+        assert_eq!(input.bytes, bytes.len() as u64);
+        assert_eq!(input.blake3, blake3::hash(bytes).to_hex().as_str());
+    }
 }

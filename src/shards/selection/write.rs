@@ -6,8 +6,8 @@ use super::format::{
 };
 use super::seal::{SealingSink, unsealed_entry};
 use crate::shards::ShardsError;
-use crate::shards::row_groups::{RowGroupWriter, encode_error};
-use crate::storage::{FileHash, Partial, StorageError};
+use crate::shards::encode_error::encode_error;
+use crate::storage::{FileHash, Partial, RowGroupWriter, StorageError};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::basic::{Compression, Encoding, ZstdLevel};

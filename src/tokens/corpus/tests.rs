@@ -46,6 +46,8 @@ fn write_megatron(dir: &Path) {
         n_bad_lines: 0,
         bin: pair.bin,
         idx: pair.idx,
+        documents: None,
+        inputs: vec![],
     };
     json.write(&dir.join(CORPUS_JSON)).unwrap();
 }

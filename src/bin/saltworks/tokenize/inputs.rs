@@ -60,8 +60,11 @@ impl InputArgs {
     }
 
     /// Finds the files; reading them ends when `interrupt` is requested.
-    pub(crate) fn open(&self, interrupt: &Interrupt) -> Result<Opened> {
+    ///
+    /// Of every document the id in `id_field` is kept, if one is named.
+    pub(crate) fn open(&self, interrupt: &Interrupt, id_field: Option<&str>) -> Result<Opened> {
         let options = CorpusOptions {
+            id_field: id_field.map(str::to_owned),
             text_field: self.text_field.clone(),
             skip_bad_lines: self.skip_bad_lines,
             format: self.format,

@@ -116,6 +116,8 @@ pub(super) fn write_corpus(dir: &Path, n_documents: u32, seed: u32) {
         n_bad_lines: 0,
         bin: pair.bin,
         idx: pair.idx,
+        documents: None,
+        inputs: vec![],
     };
     let json = serde_json::to_vec(&json).unwrap();
     std::fs::write(dir.join("corpus.json"), json).unwrap();

@@ -1,7 +1,6 @@
 //! A Parquet file, one row group at a time, into any sink.
 
-use super::ShardsError;
-use crate::storage::StorageError;
+use super::StorageError;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::Schema;
 use parquet::arrow::ArrowWriter;
@@ -13,13 +12,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Writes row groups of one schema.
-pub(super) struct RowGroupWriter<W: Write + Send> {
+pub(crate) struct RowGroupWriter<W: Write + Send> {
     writer: ArrowWriter<Sink<W>>,
     schema: Arc<Schema>,
 }
 
 impl<W: Write + Send> RowGroupWriter<W> {
-    pub(super) fn new(sink: W, schema: Arc<Schema>, properties: WriterProperties) -> Result<Self> {
+    /// Starts a file.
+    pub(crate) fn new(sink: W, schema: Arc<Schema>, properties: WriterProperties) -> Result<Self> {
         // The Parquet types say everything; an Arrow schema beside them would only add bytes that
         // change with the library.
         let options = ArrowWriterOptions::new()
@@ -33,36 +33,43 @@ impl<W: Write + Send> RowGroupWriter<W> {
     }
 
     /// Writes `columns` as one row group.
-    pub(super) fn write(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
+    pub(crate) fn write(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
         let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
         self.writer.write(&batch)?;
         self.writer.flush()
     }
 
     /// Where the bytes go.
-    pub(super) fn sink(&mut self) -> Result<&mut W> {
+    pub(crate) fn sink(&mut self) -> Result<&mut W> {
         self.writer.inner_mut().0.as_mut().ok_or_else(finished)
     }
 
     /// Writes the footer and gives the sink back.
-    pub(super) fn finish(mut self) -> Result<W> {
+    pub(crate) fn finish(mut self) -> Result<W> {
         self.writer.finish()?;
         self.writer.inner_mut().0.take().ok_or_else(finished)
     }
 }
 
-/// An I/O failure inside the encoder is an I/O failure; the rest is the encoder's.
-pub(super) fn encode_error(path: &Path, error: ParquetError) -> ShardsError {
-    let path = path.to_path_buf();
-    match error {
-        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
-            Ok(source) => StorageError::io("write", &path, *source).into(),
-            Err(inner) => ShardsError::Encode {
-                path,
-                source: ParquetError::External(inner),
+/// Why something could not be encoded.
+#[derive(Debug)]
+pub(crate) enum EncodeError {
+    /// The bytes could not be written.
+    Write(StorageError),
+    /// The encoder refused them.
+    Parquet(ParquetError),
+}
+
+impl EncodeError {
+    /// An I/O failure inside the encoder is an I/O failure; the rest is the encoder's.
+    pub(crate) fn of(path: &Path, error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+                Ok(source) => EncodeError::Write(StorageError::io("write", path, *source)),
+                Err(inner) => EncodeError::Parquet(ParquetError::External(inner)),
             },
-        },
-        source => ShardsError::Encode { path, source },
+            source => EncodeError::Parquet(source),
+        }
     }
 }
 

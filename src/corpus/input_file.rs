@@ -1,0 +1,59 @@
+//! What an input file was when it was read.
+
+use super::error::CorpusError;
+use crate::storage;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// An input file, so that another one in its place is noticed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InputFile {
+    /// Its path as it was found; what of it is no UTF-8 is replaced.
+    pub path: String,
+    /// Size, bytes, compressed as it is.
+    pub bytes: u64,
+    /// BLAKE3 of the contents, 64 hex digits.
+    pub blake3: String,
+}
+
+impl InputFile {
+    /// How a path is written down.
+    pub fn name_of(path: &Path) -> String {
+        path.to_string_lossy().into_owned()
+    }
+}
+
+/// Hashes the bytes of one file as they are read from its start to its end.
+#[derive(Clone, Default)]
+pub(super) struct PassingHash(Arc<Mutex<blake3::Hasher>>);
+
+impl PassingHash {
+    pub(super) fn update(&self, bytes: &[u8]) {
+        let mut hasher = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hasher.update(bytes);
+    }
+
+    /// The file at `path`, by what has passed; one of which only parts were read, as Parquet is, is read
+    /// whole for it.
+    pub(super) fn finish(&self, path: &Path) -> Result<InputFile, CorpusError> {
+        let hasher = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = std::fs::metadata(path).map_err(|source| CorpusError::Io {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let (bytes, blake3) = match hasher.count() == length.len() {
+            true => (hasher.count(), hasher.finalize().to_hex().to_string()),
+            false => {
+                let hash = storage::hash_file(path)?;
+                (hash.bytes, hash.blake3)
+            }
+        };
+        Ok(InputFile {
+            path: InputFile::name_of(path),
+            bytes,
+            blake3,
+        })
+    }
+}

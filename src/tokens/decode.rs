@@ -1,0 +1,23 @@
+//! Failures of reading Parquet, as this room tells them.
+
+use super::error::TokensError;
+use crate::storage::{DecodeError, Source};
+use parquet::errors::ParquetError;
+use std::path::Path;
+
+/// Runs `work`, which decodes from `source`; a read that the system refused is told from damage.
+pub(super) fn decode<R>(
+    path: &Path,
+    source: &Source,
+    work: impl FnOnce() -> Result<R, ParquetError>,
+) -> Result<R, TokensError> {
+    let damaged = |source| TokensError::Parquet {
+        path: path.to_path_buf(),
+        source,
+    };
+    source.decode(work).map_err(|error| match error {
+        DecodeError::Read(error) => error.into(),
+        DecodeError::Parquet(source) => damaged(source),
+        DecodeError::Panic(message) => damaged(ParquetError::General(message)),
+    })
+}

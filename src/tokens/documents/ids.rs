@@ -1,0 +1,78 @@
+//! Counting documents by their ids, in bounded memory.
+
+use crate::corpus::DocumentId;
+use crate::storage::{Record, Sorter, StorageError, words};
+use std::path::Path;
+
+/// What was seen of the ids.
+pub(super) struct IdCounts {
+    pub(super) n_without: u64,
+    pub(super) n_other: u64,
+    hashes: Sorter<IdHash>,
+}
+
+impl IdCounts {
+    /// Spills into `dir`.
+    pub(super) fn new(dir: &Path) -> Self {
+        IdCounts {
+            n_without: 0,
+            n_other: 0,
+            hashes: Sorter::new(dir, Sorter::<IdHash>::RUN_ROWS),
+        }
+    }
+
+    /// Counts one document. It gives the id, if it is one.
+    pub(super) fn add<'a>(&mut self, id: &'a DocumentId) -> Result<Option<&'a str>, StorageError> {
+        match id {
+            DocumentId::Absent => self.n_without += 1,
+            DocumentId::Other => self.n_other += 1,
+            DocumentId::Known(id) => {
+                self.hashes.push(IdHash::of(id))?;
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Documents with the id of an earlier one.
+    pub(super) fn n_repeated(self) -> Result<u64, StorageError> {
+        let (mut n_repeated, mut before) = (0, None);
+        for hash in self.hashes.into_sorted()? {
+            let hash = hash?;
+            n_repeated += u64::from(before == Some(hash));
+            before = Some(hash);
+        }
+        Ok(n_repeated)
+    }
+}
+
+/// 128 bits of an id's BLAKE3: among 10^12 ids two different ones share them with a chance below 10^-14.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct IdHash([u64; 2]);
+
+impl IdHash {
+    fn of(id: &str) -> Self {
+        Self::from_bytes(&blake3::hash(id.as_bytes()).as_bytes()[..Self::BYTES])
+    }
+}
+
+impl Record for IdHash {
+    const BYTES: usize = 16;
+    type Place = [u64; 2];
+
+    fn place(&self) -> [u64; 2] {
+        self.0
+    }
+
+    fn append_to(&self, bytes: &mut Vec<u8>) {
+        self.0
+            .iter()
+            .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let mut words = words(bytes);
+        let mut word = || words.next().unwrap_or_default();
+        IdHash([word(), word()])
+    }
+}
