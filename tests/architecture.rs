@@ -51,6 +51,17 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ),
     ("select", &["error", "storage", "signals", "shards"]),
     (
+        "filter",
+        &[
+            "error",
+            "interrupt",
+            "storage",
+            "corpus",
+            "tokens",
+            "shards",
+        ],
+    ),
+    (
         "label",
         &[
             "error",

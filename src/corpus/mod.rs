@@ -52,7 +52,7 @@ pub use input_file::InputFile;
 pub use inputs::{InputFiles, LeftOut, expand_inputs};
 pub use jsonl::JsonlReader;
 pub use location::{Location, Position};
-pub use records::{RawFile, RawLine, RawLines, RawText};
+pub use records::{RawContents, RawFile, RawLine, RawLines, RawText};
 
 /// Longest document that is read, bytes. A longer one is far more likely a file without line ends.
 pub const MAX_DOCUMENT_BYTES: u64 = 1 << 30;

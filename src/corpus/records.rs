@@ -4,6 +4,7 @@
 use super::document::CorpusOptions;
 use super::error::CorpusError;
 use super::format::{Compression, DocumentFormat};
+use super::input_file::{InputFile, PassingHash};
 use super::json::{self, Fault, Line};
 use super::lines::{LineReader, is_blank};
 use super::location::Location;
@@ -16,8 +17,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// The records of one file, as they are.
-pub enum RawFile {
+/// One file, as it is.
+pub struct RawFile {
+    /// Its records.
+    pub contents: RawContents,
+    path: Arc<Path>,
+    hash: PassingHash,
+}
+
+/// The records of one file.
+pub enum RawContents {
     /// JSON lines.
     Lines(RawLines),
     /// One document.
@@ -38,33 +47,58 @@ impl RawFile {
         n_bytes: &Arc<AtomicU64>,
         interrupt: &Interrupt,
     ) -> Result<Self, CorpusError> {
+        let hash = PassingHash::default();
         let opening = Opening {
             n_bytes: Arc::clone(n_bytes),
             interrupt: interrupt.clone(),
             zstd_window_log_max: options.zstd_window_log_max,
+            hash: Some(hash.clone()),
         };
-        let shared = Arc::<Path>::from(path);
-        Ok(match Opened::open(path, options, &opening)? {
-            Opened::Parquet => RawFile::Parquet,
+        let path = Arc::<Path>::from(path);
+        let contents = match Opened::open(&path, options, &opening)? {
+            Opened::Parquet => RawContents::Parquet,
             Opened::Stream {
                 stream,
                 compression,
-                format: DocumentFormat::Text,
-            } => RawFile::Text(RawText {
+                format,
+            } => RawContents::of_stream(stream, &path, compression, format),
+        };
+        Ok(Self {
+            contents,
+            path,
+            hash,
+        })
+    }
+
+    /// Size and hash of the file, by what of it has been read if that is all.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn input_file(&self) -> Result<InputFile, CorpusError> {
+        self.hash.finish(&self.path)
+    }
+}
+
+impl RawContents {
+    fn of_stream(
+        stream: ByteStream,
+        path: &Arc<Path>,
+        compression: Compression,
+        format: DocumentFormat,
+    ) -> Self {
+        let path = Arc::clone(path);
+        match format {
+            DocumentFormat::Text => RawContents::Text(RawText {
                 stream,
-                path: shared,
+                path,
                 compression,
             }),
-            Opened::Stream {
-                stream,
-                compression,
-                ..
-            } => RawFile::Lines(RawLines {
-                lines: LineReader::new(stream, shared, compression),
+            _ => RawContents::Lines(RawLines {
+                lines: LineReader::new(stream, path, compression),
                 line: Vec::new(),
                 compression,
             }),
-        })
+        }
     }
 }
 

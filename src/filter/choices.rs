@@ -103,9 +103,7 @@ impl Choices {
 
     /// What the selection says of the next document.
     fn selected(&mut self, doc_index: u64) -> Result<Option<SelectedDocument>, FilterError> {
-        let is_next = |selected: &Result<SelectedDocument, ShardsError>| {
-            !matches!(selected, Ok(selected) if selected.document.doc_index > doc_index)
-        };
+        let is_next = |selected: &Result<SelectedDocument, ShardsError>| !matches!(selected, Ok(selected) if selected.document.doc_index > doc_index);
         let Some(selected) = self.selection.next_if(is_next).transpose()? else {
             return Ok(None);
         };
@@ -121,9 +119,7 @@ impl FileChoices<'_> {
     /// that counts.
     pub(super) fn decide(&mut self, record: u64, is_blank: bool) -> Result<Decision, FilterError> {
         let source = self.source;
-        let is_next = |document: &Result<DocumentEntry, TokensError>| {
-            !matches!(document, Ok(document) if document.record > record || *document.source != *source)
-        };
+        let is_next = |document: &Result<DocumentEntry, TokensError>| !matches!(document, Ok(document) if document.record > record || *document.source != *source);
         let Some(document) = self.all.documents.next_if(is_next).transpose()? else {
             self.counts.n_skipped += u64::from(!is_blank);
             return Ok(match self.all.skipped {
@@ -172,9 +168,7 @@ impl FileChoices<'_> {
 
     fn next_document(&mut self) -> Result<Option<DocumentEntry>, FilterError> {
         let source = self.source;
-        let is_of_file = |document: &Result<DocumentEntry, TokensError>| {
-            !matches!(document, Ok(document) if *document.source != *source)
-        };
+        let is_of_file = |document: &Result<DocumentEntry, TokensError>| !matches!(document, Ok(document) if *document.source != *source);
         Ok(self.all.documents.next_if(is_of_file).transpose()?)
     }
 

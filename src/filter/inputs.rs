@@ -84,11 +84,7 @@ impl<'a> Finder<'a> {
         self.take_by(file, |path| alike(path) == most)
     }
 
-    fn take_by(
-        &mut self,
-        file: &InputFile,
-        is_wanted: impl Fn(&Path) -> bool,
-    ) -> Option<PathBuf> {
+    fn take_by(&mut self, file: &InputFile, is_wanted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
         let candidates = self.by_name.get_mut(&name_of(&file.path))?;
         let place = candidates.iter().position(|path| is_wanted(path))?;
         Some(candidates.remove(place).to_path_buf())

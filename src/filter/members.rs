@@ -6,10 +6,7 @@ use crate::shards::DocumentScore;
 use serde_json::Number;
 
 /// Keys and their values as JSON, for one document.
-pub(super) fn members<'a>(
-    options: &'a FilterOptions,
-    chosen: &Chosen,
-) -> Vec<(&'a str, String)> {
+pub(super) fn members<'a>(options: &'a FilterOptions, chosen: &Chosen) -> Vec<(&'a str, String)> {
     let scores = options.scores_key.as_deref();
     let scores = scores.map(|key| (key, scores_text(chosen)));
     let weight = options.weights_key.as_deref();
@@ -27,7 +24,11 @@ fn scores_text(chosen: &Chosen) -> String {
     let Some(scores) = &chosen.scores else {
         return "null".to_owned();
     };
-    let number = |value: Option<f64>| value.and_then(Number::from_f64).map(|number| number.to_string());
+    let number = |value: Option<f64>| {
+        value
+            .and_then(Number::from_f64)
+            .map(|number| number.to_string())
+    };
     let values = DocumentScore::ALL.iter().zip(scores.values);
     let values = values.map(|(score, value)| (score.name(), number(value)));
     let first = [

@@ -24,6 +24,7 @@ mod columns;
 mod compress;
 mod counts;
 mod error;
+mod file;
 mod inputs;
 mod lines;
 mod members;
@@ -39,5 +40,5 @@ mod tests;
 
 pub use counts::Counts;
 pub use error::FilterError;
-pub use options::{DEFAULT_WEIGHTS_KEY, FilterOptions, Skipped};
-pub use run::{Job, Request, Summary};
+pub use options::{DEFAULT_WEIGHTS_KEY, FilterOptions, Request, Skipped};
+pub use run::{Job, Summary};

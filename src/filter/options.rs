@@ -1,11 +1,29 @@
 //! What is asked for beside the selection.
 
 use super::error::FilterError;
-use crate::corpus::Compression;
+use crate::corpus::{Compression, CorpusOptions};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The key, or column, of weights unless another is chosen.
 pub const DEFAULT_WEIGHTS_KEY: &str = "weight";
+
+/// What is filtered, by what, and where to.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The inputs of the corpus, in any order.
+    pub inputs: Vec<PathBuf>,
+    /// How they are read; as for `tokenize`.
+    pub reading: CorpusOptions,
+    /// Directory of the token corpus that was made of them.
+    pub corpus: PathBuf,
+    /// The selection of its documents.
+    pub selection: PathBuf,
+    /// Directory of the outputs.
+    pub output: PathBuf,
+    /// How records are written.
+    pub options: FilterOptions,
+}
 
 /// How records are written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,9 +39,7 @@ pub struct FilterOptions {
 }
 
 /// What becomes of records that were skipped at tokenization: empty documents, bad lines, blank lines.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lower")]
 pub enum Skipped {

@@ -98,7 +98,10 @@ impl<'a> RowFile<'a> {
         let groups = 0..self.file.num_row_groups();
         let counts = || groups.clone().map(|row_group| self.group_rows(row_group));
         let n_most = counts().max().unwrap_or(0);
-        (counts().sum(), usize::try_from(n_most).unwrap_or(usize::MAX))
+        (
+            counts().sum(),
+            usize::try_from(n_most).unwrap_or(usize::MAX),
+        )
     }
 
     fn group_rows(&self, row_group: usize) -> u64 {
@@ -144,7 +147,12 @@ impl<'a> RowFile<'a> {
     ) -> Result<(), FilterError> {
         let written = self.source.decode(|| {
             let mut group = writer.next_row_group()?;
-            let n_columns = self.file.metadata().file_metadata().schema_descr().num_columns();
+            let n_columns = self
+                .file
+                .metadata()
+                .file_metadata()
+                .schema_descr()
+                .num_columns();
             for column in 0..n_columns {
                 self.write_column(&mut group, column, pending, interrupt)?;
             }
@@ -170,7 +178,12 @@ impl<'a> RowFile<'a> {
         pending: &Pending,
         interrupt: &Interrupt,
     ) -> ParquetResult<()> {
-        let descriptor = self.file.metadata().file_metadata().schema_descr().column(column);
+        let descriptor = self
+            .file
+            .metadata()
+            .file_metadata()
+            .schema_descr()
+            .column(column);
         let levels = Levels {
             definition: descriptor.max_def_level(),
             repetition: descriptor.max_rep_level(),

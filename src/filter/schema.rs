@@ -6,7 +6,9 @@ use crate::corpus;
 use crate::shards::DocumentScore;
 use arrow_schema::Schema;
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema, parquet_to_arrow_schema};
-use parquet::basic::{Compression, Encoding, GzipLevel, Repetition, Type as PhysicalType, ZstdLevel};
+use parquet::basic::{
+    Compression, Encoding, GzipLevel, Repetition, Type as PhysicalType, ZstdLevel,
+};
 use parquet::errors::Result;
 use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
@@ -143,7 +145,10 @@ fn like(
 
 /// That of the first column, for columns that are added.
 fn added_compression(metadata: &ParquetMetaData, options: &FilterOptions) -> Compression {
-    let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let columns = metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns());
     let first = columns.map(ColumnChunkMetaData::compression).next();
     let codec = options.compression.and_then(codec);
     codec.or(first).unwrap_or(Compression::UNCOMPRESSED)
