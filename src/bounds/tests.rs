@@ -118,6 +118,7 @@ impl World {
             .remove(0);
         let has_positions = plan.signals.has_positions();
         Row {
+            pieces: Vec::new(),
             seq_id,
             first_doc_index: seq_id,
             n_targets: T as u32,

@@ -179,6 +179,16 @@ pub enum LabelError {
         "these labels have no top-k ids, so another teacher cannot be compared with them: expected the group topk"
     )]
     NothingToCompare,
+    /// Token files that the labels are not of.
+    #[error("{} is the corpus {got}, but the labels are of {expected}: give the corpus that was labelled", tokens.display())]
+    OtherCorpus {
+        /// As given.
+        tokens: PathBuf,
+        /// Fingerprint in the plan.
+        expected: String,
+        /// Fingerprint of what was given.
+        got: String,
+    },
     /// From `import`.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -223,6 +233,7 @@ impl Classified for LabelError {
             | Self::NotTheTeachersTokenizer { .. }
             | Self::IdsPastTeachersTokenizer { .. }
             | Self::OtherInputs { .. }
+            | Self::OtherCorpus { .. }
             | Self::LongestSequence { .. }
             | Self::NothingToCompare => Kind::Usage,
             Self::NoSequences { .. }

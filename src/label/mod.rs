@@ -6,7 +6,8 @@
 //! 2. `inputs`: teacher, tokens and tokenizer are opened and compared with each other;
 //! 3. `planning`: hashes, range and layout become a plan, which is created or matched;
 //! 4. `run`: finished shards are checked and kept; `pipeline` makes the others, with reading, the
-//!    teacher and writing in parallel over bounded queues. Then the manifest is written.
+//!    teacher and writing in parallel over bounded queues. Then `finalize` writes the manifest and the
+//!    documents.
 //!
 //! Many processes may run [`label`] on one directory, each with its own `--task i/n`: they share
 //! only the plan. `import` takes the numbers of another engine in place of 2 and of the teacher.
@@ -20,10 +21,12 @@ mod divergence;
 mod error;
 mod estimate;
 mod files;
+mod finalize;
 mod import;
 mod inputs;
 mod options;
 mod output;
+mod pieces;
 mod pipeline;
 mod planning;
 mod profile;
@@ -41,6 +44,7 @@ pub use crate::interrupt::Interrupt;
 pub use divergence::{DivergenceReport, TeacherReport, check_teacher};
 pub use error::LabelError;
 pub use estimate::{Estimate, estimate};
+pub use finalize::{Finalized, finalize};
 pub use import::{Import, ImportError, ImportSpec};
 pub use inputs::LabelInputs;
 pub use options::{LabelConfig, LabelOptions, OrderSeed, SequenceRange, Task};

@@ -16,6 +16,7 @@
 
 use super::batches::{self, Batch};
 use super::error::LabelError;
+use super::pieces::Labelled;
 use super::planning::check_tokens_untouched;
 use super::profile::{Clock, PipelineStage};
 use super::progress::Progress;
@@ -265,7 +266,7 @@ fn label_sequences(
     teacher: &mut Teacher,
     work: &Work<'_, '_>,
 ) -> Result<Vec<Row>, LabelError> {
-    let mut labelled: Vec<Option<SequenceSignals>> = vec![None; sequences.len()];
+    let mut labelled: Vec<Option<Labelled>> = vec![None; sequences.len()];
     let lengths: Vec<usize> = sequences.iter().map(n_targets).collect();
     for batch in batches::cut(&lengths, &work.calls) {
         if work.is_stopped() {
@@ -279,13 +280,14 @@ fn label_sequences(
             labelled[row] = Some(signals);
         }
     }
+    let keeps_positions = work.plan.signals.has_positions();
     let labelled = labelled
         .into_iter()
-        .map(|signals| signals.expect("every row is in a batch"));
+        .map(|labelled| labelled.expect("every row is in a batch"));
     Ok(sequences
         .into_iter()
         .zip(labelled)
-        .map(|(sequence, signals)| row(sequence, signals, work.plan))
+        .map(|(sequence, labelled)| labelled.into_row(sequence, keeps_positions))
         .collect())
 }
 
@@ -294,7 +296,7 @@ fn label_batch(
     batch: &Batch,
     teacher: &mut Teacher,
     work: &Work<'_, '_>,
-) -> Result<Vec<SequenceSignals>, LabelError> {
+) -> Result<Vec<Labelled>, LabelError> {
     let chosen: Vec<&Sequence> = batch.rows.iter().map(|&row| &sequences[row]).collect();
     let signals = signals_of(&chosen, batch.shape, teacher, work.signals, work.view)?;
     for (sequence, signals) in chosen.iter().zip(&signals) {
@@ -305,7 +307,10 @@ fn label_batch(
             lock(work.progress).labelled_without_nll(sequence.seq_id);
         }
     }
-    Ok(signals)
+    let labelled = chosen.into_iter().zip(signals);
+    Ok(labelled
+        .map(|(sequence, signals)| Labelled::new(sequence, signals))
+        .collect())
 }
 
 /// The signals of one sequence, from a call of the same shape as in labelling.
@@ -387,27 +392,6 @@ pub(super) fn n_targets(sequence: &Sequence) -> usize {
     sequence.input_ids.len() - 1
 }
 
-fn row(sequence: Sequence, signals: SequenceSignals, plan: &Plan) -> Row {
-    let n_targets = n_targets(&sequence) as u32;
-    let first_doc_index = sequence.doc_indices.first().copied().unwrap_or(0);
-    let keeps_positions = plan.signals.has_positions();
-    let kept = |ids: Vec<u32>| if keeps_positions { ids } else { Vec::new() };
-    Row {
-        seq_id: sequence.seq_id,
-        n_targets,
-        first_doc_index,
-        scores: signals.scores,
-        input_ids: kept(sequence.input_ids),
-        doc_starts: kept(sequence.doc_starts),
-        doc_indices: if keeps_positions {
-            sequence.doc_indices
-        } else {
-            Vec::new()
-        },
-        signals: signals.positions,
-    }
-}
-
 fn write(
     work: &Work<'_, '_>,
     runtime: &RuntimeStamp,
@@ -417,7 +401,7 @@ fn write(
     for row_group in labelled {
         let mut writer = match open.take() {
             Some(writer) => writer,
-            None => ShardWriter::create(work.dir, work.plan, row_group.shard)?,
+            None => ShardWriter::create_with_pieces(work.dir, work.plan, row_group.shard)?,
         };
         work.clock.time(PipelineStage::Encoding, || {
             writer.write_row_group(&row_group.rows)

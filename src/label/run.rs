@@ -2,6 +2,7 @@
 
 use super::changed::name_option;
 use super::error::LabelError;
+use super::finalize::finalize_labelled;
 use super::inputs::{LabelInputs, view_of};
 use super::options::{LabelConfig, Task};
 use super::output::check_output;
@@ -39,6 +40,8 @@ pub struct LabelOutcome {
     pub profile: Profile,
     /// The manifest, if every shard of the set is finished.
     pub manifest: Option<Manifest>,
+    /// What a user should know of its documents.
+    pub notes: Vec<String>,
 }
 
 /// Callbacks during a run.
@@ -86,8 +89,10 @@ pub fn label(
     let mut outcome = label_task(config, &mut inputs, plan, interrupt, observer)?;
     check_tokens_untouched(&inputs.corpus, &outcome.plan.corpus, true)?;
     if config.task == Task::WHOLE {
-        let manifest = shards::finalize(&config.output, config.options.allow_mixed_runtime)?;
-        outcome.manifest = Some(manifest);
+        let (dir, allows_mixed) = (&config.output, config.options.allow_mixed_runtime);
+        let finalized = finalize_labelled(dir, allows_mixed, &config.tokens)?;
+        outcome.manifest = Some(finalized.manifest);
+        outcome.notes = finalized.notes;
     }
     Ok(outcome)
 }
@@ -155,6 +160,7 @@ fn label_task(
             without_nll: progress.without_nll(),
             profile: clock.profile(progress.n_labelled(), inputs.teachers().len()),
             manifest: None,
+            notes: Vec::new(),
         }),
     }
 }

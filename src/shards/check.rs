@@ -2,6 +2,7 @@
 
 mod draws;
 mod lists;
+mod pieces;
 mod scores;
 
 use super::columns::ScoreId;
@@ -96,6 +97,7 @@ impl Checker {
         self.check_n_targets(row.seq_id, row.n_targets)?;
         if parts != Parts::Positions {
             scores::check_scores(row, self.impossible_targets)?;
+            pieces::check_pieces(row, self.one_document, self.impossible_targets)?;
         }
         if parts == Parts::Scores || !self.has_positions {
             return Ok(());
@@ -106,6 +108,7 @@ impl Checker {
         draws::check_draws(row, self.n_draws, self.vocab_size)?;
         if parts == Parts::Both {
             scores::check_against_positions(row, self.has_stats, self.score_k)?;
+            pieces::check_against_positions(row, self.has_stats)?;
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ pub(super) enum ColumnId {
     NTargets,
     FirstDocIndex,
     Score(ScoreId),
+    Piece(PieceColumn),
     InputIds,
     DocStarts,
     DocIndices,
@@ -56,6 +57,70 @@ pub(super) enum ColumnId {
     SampledIds,
     SampledCounts,
     SampleOffsets,
+}
+
+/// Which value of the documents that have a target in a sequence, a list over them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PieceColumn {
+    DocIndex,
+    NTargets,
+    NLearnable,
+    Nll,
+    NllLearnable,
+    Entropy,
+    TopkMass,
+}
+
+impl PieceColumn {
+    pub(super) const ALL: [PieceColumn; 7] = [
+        PieceColumn::DocIndex,
+        PieceColumn::NTargets,
+        PieceColumn::NLearnable,
+        PieceColumn::Nll,
+        PieceColumn::NllLearnable,
+        PieceColumn::Entropy,
+        PieceColumn::TopkMass,
+    ];
+
+    /// Name of the column.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            PieceColumn::DocIndex => "piece_doc_indices",
+            PieceColumn::NTargets => "piece_n_targets",
+            PieceColumn::NLearnable => "piece_n_learnable",
+            PieceColumn::Nll => "piece_nll_sum",
+            PieceColumn::NllLearnable => "piece_nll_learnable_sum",
+            PieceColumn::Entropy => "piece_entropy_sum",
+            PieceColumn::TopkMass => "piece_topk_mass_sum",
+        }
+    }
+
+    fn item(self) -> DataType {
+        match self {
+            PieceColumn::DocIndex => DataType::UInt64,
+            PieceColumn::NTargets | PieceColumn::NLearnable => DataType::UInt32,
+            _ => DataType::Float64,
+        }
+    }
+
+    /// Unit and meaning.
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            PieceColumn::DocIndex => (
+                "",
+                "documents that have a target in the sequence; a target belongs to the document that its token is of",
+            ),
+            PieceColumn::NTargets => ("tokens", "targets of each of them"),
+            PieceColumn::NLearnable => ("tokens", "those with target_rank < k"),
+            PieceColumn::Nll => ("nats", "sum of the targets' NLL, unrounded, in their order"),
+            PieceColumn::NllLearnable => ("nats", "the same over those with target_rank < k"),
+            PieceColumn::Entropy => ("nats", "sum of the entropy of the full softmax"),
+            PieceColumn::TopkMass => (
+                "probability",
+                "sum of the probability of the k best ids (k of the scores, not K)",
+            ),
+        }
+    }
 }
 
 /// Which score of a sequence; the names are those of the columns.
@@ -145,6 +210,8 @@ pub(super) enum Shape {
     TTimesK,
     /// One list item a document of the sequence.
     Documents,
+    /// One list item a document that has a target in the sequence.
+    Pieces,
     /// One list item a distinct id drawn, position after position.
     Draws,
 }
@@ -203,12 +270,16 @@ impl Column {
     }
 }
 
-/// The columns of one file of a set, in order.
-pub(super) fn columns(file: FileKind, signals: &PlanSignals) -> Vec<Column> {
-    let ids = match file {
+/// The columns of one file of a set, in order; `has_pieces` says whether the scores hold the sums of
+/// documents, which those of earlier versions do not.
+pub(super) fn columns(file: FileKind, signals: &PlanSignals, has_pieces: bool) -> Vec<Column> {
+    let mut ids = match file {
         FileKind::Scores => scores_ids(),
         FileKind::Positions => positions_ids(signals),
     };
+    if file == FileKind::Scores && has_pieces {
+        ids.extend(PieceColumn::ALL.map(ColumnId::Piece));
+    }
     ids.into_iter().map(|id| column(id, signals)).collect()
 }
 
@@ -284,6 +355,19 @@ fn column(id: ColumnId, signals: &PlanSignals) -> Column {
             let mut column = score_column(score);
             column.nullable |= signals.impossible_targets && score.is_by_nll();
             return column;
+        }
+        ColumnId::Piece(piece) => {
+            let (unit, meaning) = piece.describe();
+            return Column {
+                id,
+                name: piece.name().to_owned(),
+                group: Scores,
+                item: piece.item(),
+                shape: Shape::Pieces,
+                nullable: false,
+                unit,
+                meaning,
+            };
         }
         ColumnId::InputIds => (
             "input_ids",

@@ -1,7 +1,8 @@
 //! Parquet to rows: the reverse of `encode`, for files that may be damaged.
 
 use super::ShardsError;
-use super::columns::{self, Column, ColumnId, FileKind, ScoreId, Shape};
+use super::columns::{self, Column, ColumnId, FileKind, PieceColumn, ScoreId, Shape};
+use super::piece::Piece;
 use super::plan::Plan;
 use super::properties::{self, METADATA_PREFIX};
 use super::row::Row;
@@ -46,11 +47,12 @@ impl FileDecoder {
         let metadata = source
             .decode(|| ArrowReaderMetadata::load(&source, options))
             .map_err(|error| ShardsError::of_decoder(path, error))?;
+        let has_pieces = found_type(metadata.schema(), PieceColumn::DocIndex.name()).is_some();
         let decoder = FileDecoder {
             path: path.to_path_buf(),
             source,
             metadata,
-            columns: columns::columns(file, &plan.signals),
+            columns: columns::columns(file, &plan.signals, has_pieces),
         };
         decoder.check_metadata(plan, shard, file)?;
         decoder.check_columns()?;
@@ -264,6 +266,7 @@ fn most_values_of_a_row(plan: &Plan, shape: Shape) -> u64 {
         Shape::Scalar => 1,
         Shape::T => t,
         Shape::TPlus1 | Shape::Documents => t + 1,
+        Shape::Pieces => t,
         Shape::TTimesK => t.saturating_mul(u64::from(signals.top_k)),
         Shape::Draws => {
             let n_distinct = signals.max_distinct_draws(plan.teacher.vocab_size);
@@ -306,6 +309,7 @@ fn store(column: &Column, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
             }
             Some(())
         }
+        ColumnId::Piece(piece) => store_pieces(piece, array, rows),
         ColumnId::InputIds => lists::<UInt32Type>(array, rows, |r| &mut r.input_ids),
         ColumnId::DocStarts => lists::<UInt32Type>(array, rows, |r| &mut r.doc_starts),
         ColumnId::DocIndices => lists::<UInt64Type>(array, rows, |r| &mut r.doc_indices),
@@ -333,6 +337,56 @@ fn store(column: &Column, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
             lists::<UInt32Type>(array, rows, |r| &mut r.signals.sample_offsets)
         }
     }
+}
+
+/// Puts one value of the documents into `rows`; `None` also where a row has none, or another number of
+/// them than in the column before.
+fn store_pieces(piece: PieceColumn, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
+    match piece {
+        PieceColumn::DocIndex => {
+            let mut of_rows = vec![Vec::new(); rows.len()];
+            list_values::<UInt64Type, _>(array, &mut of_rows, |list| list)?;
+            for (row, doc_indices) in rows.iter_mut().zip(of_rows) {
+                let piece = |doc_index| Piece {
+                    doc_index,
+                    ..Piece::default()
+                };
+                row.pieces = doc_indices.into_iter().map(piece).collect();
+            }
+            rows.iter().all(|row| !row.pieces.is_empty()).then_some(())
+        }
+        PieceColumn::NTargets => {
+            piece_values::<UInt32Type>(array, rows, |p, x| p.sums.n_targets = x.into())
+        }
+        PieceColumn::NLearnable => {
+            piece_values::<UInt32Type>(array, rows, |p, x| p.sums.n_learnable = x.into())
+        }
+        PieceColumn::Nll => piece_values::<Float64Type>(array, rows, |p, x| p.sums.nll = x),
+        PieceColumn::NllLearnable => {
+            piece_values::<Float64Type>(array, rows, |p, x| p.sums.nll_learnable = x)
+        }
+        PieceColumn::Entropy => piece_values::<Float64Type>(array, rows, |p, x| p.sums.entropy = x),
+        PieceColumn::TopkMass => {
+            piece_values::<Float64Type>(array, rows, |p, x| p.sums.topk_mass = x)
+        }
+    }
+}
+
+fn piece_values<P: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    rows: &mut [Row],
+    set: impl Fn(&mut Piece, P::Native),
+) -> Option<()> {
+    let mut of_rows = vec![Vec::new(); rows.len()];
+    list_values::<P, _>(array, &mut of_rows, |list| list)?;
+    for (row, values) in rows.iter_mut().zip(of_rows) {
+        if values.len() != row.pieces.len() {
+            return None;
+        }
+        let pairs = row.pieces.iter_mut().zip(values);
+        pairs.for_each(|(piece, value)| set(piece, value));
+    }
+    Some(())
 }
 
 fn set_score(scores: &mut Scores, score: ScoreId, value: Option<f64>) {
@@ -365,6 +419,14 @@ fn lists<P: ArrowPrimitiveType>(
     array: &ArrayRef,
     rows: &mut [Row],
     list: impl Fn(&mut Row) -> &mut Vec<P::Native>,
+) -> Option<()> {
+    list_values::<P, Row>(array, rows, list)
+}
+
+fn list_values<P: ArrowPrimitiveType, R>(
+    array: &ArrayRef,
+    rows: &mut [R],
+    list: impl Fn(&mut R) -> &mut Vec<P::Native>,
 ) -> Option<()> {
     let array = array.as_list_opt::<i32>()?;
     let items = array.values().as_primitive_opt::<P>()?;

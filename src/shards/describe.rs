@@ -54,7 +54,7 @@ pub fn describe_columns() -> Vec<ColumnDescription> {
         }),
     };
     let of_file = |file| {
-        let columns = columns::columns(file, &signals).into_iter();
+        let columns = columns::columns(file, &signals, true).into_iter();
         columns.map(move |column| describe(file, column))
     };
     FileKind::ALL.into_iter().flat_map(of_file).collect()
@@ -89,6 +89,7 @@ fn list_length(shape: Shape) -> Option<&'static str> {
         Shape::TPlus1 => Some("T + 1"),
         Shape::TTimesK => Some("T * K"),
         Shape::Documents => Some("documents of the sequence"),
+        Shape::Pieces => Some("documents that have a target in the sequence"),
         Shape::Draws => Some("distinct ids drawn at each position, together"),
     }
 }

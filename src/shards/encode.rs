@@ -1,12 +1,15 @@
 //! Rows to Parquet, one row group at a time, into any sink.
 
-use super::columns::{self, Column, ColumnId, FileKind, ScoreId};
+use super::columns::{self, Column, ColumnId, FileKind, PieceColumn, ScoreId};
+use super::piece::Piece;
 use super::plan::Plan;
 use super::properties;
 use super::row::Row;
 use crate::signals::Scores;
 use crate::storage::RowGroupWriter;
-use arrow_array::types::{ArrowPrimitiveType, Float32Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow_array::types::{
+    ArrowPrimitiveType, Float32Type, Float64Type, UInt16Type, UInt32Type, UInt64Type,
+};
 use arrow_array::{ArrayRef, Float64Array, ListArray, PrimitiveArray, UInt32Array, UInt64Array};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use parquet::basic::ZstdLevel;
@@ -21,8 +24,14 @@ pub(super) struct FileEncoder<W: Write + Send> {
 }
 
 impl<W: Write + Send> FileEncoder<W> {
-    pub(super) fn new(sink: W, plan: &Plan, shard: u32, file: FileKind) -> Result<Self> {
-        let columns = columns::columns(file, &plan.signals);
+    pub(super) fn new(
+        sink: W,
+        plan: &Plan,
+        shard: u32,
+        file: FileKind,
+        has_pieces: bool,
+    ) -> Result<Self> {
+        let columns = columns::columns(file, &plan.signals, has_pieces);
         let schema = columns::arrow_schema(&columns);
         let zstd = ZstdLevel::try_new(plan.layout.zstd_level)?;
         let metadata = properties::metadata(plan, file, shard);
@@ -68,6 +77,7 @@ fn array(column: &Column, rows: &[Row]) -> Result<ArrayRef> {
             rows.iter()
                 .map(|r| score_of(&r.scores, score).unwrap_or(f64::NAN)),
         ))),
+        ColumnId::Piece(piece) => piece_lists(column, piece, rows),
         ColumnId::InputIds => lists::<UInt32Type>(column, rows, |r| &r.input_ids),
         ColumnId::DocStarts => lists::<UInt32Type>(column, rows, |r| &r.doc_starts),
         ColumnId::DocIndices => lists::<UInt64Type>(column, rows, |r| &r.doc_indices),
@@ -108,11 +118,48 @@ fn score_of(scores: &Scores, score: ScoreId) -> Option<f64> {
     }
 }
 
+/// One value of every document of every row.
+fn piece_lists(column: &Column, piece: PieceColumn, rows: &[Row]) -> Result<ArrayRef> {
+    // A sequence has fewer than 2^32 targets.
+    let count = |n: u64| n as u32;
+    match piece {
+        PieceColumn::DocIndex => lists_of::<UInt64Type>(column, rows, |p| p.doc_index),
+        PieceColumn::NTargets => lists_of::<UInt32Type>(column, rows, |p| count(p.sums.n_targets)),
+        PieceColumn::NLearnable => {
+            lists_of::<UInt32Type>(column, rows, |p| count(p.sums.n_learnable))
+        }
+        PieceColumn::Nll => lists_of::<Float64Type>(column, rows, |p| p.sums.nll),
+        PieceColumn::NllLearnable => {
+            lists_of::<Float64Type>(column, rows, |p| p.sums.nll_learnable)
+        }
+        PieceColumn::Entropy => lists_of::<Float64Type>(column, rows, |p| p.sums.entropy),
+        PieceColumn::TopkMass => lists_of::<Float64Type>(column, rows, |p| p.sums.topk_mass),
+    }
+}
+
+fn lists_of<P: ArrowPrimitiveType>(
+    column: &Column,
+    rows: &[Row],
+    value: impl Fn(&Piece) -> P::Native,
+) -> Result<ArrayRef> {
+    let values = |row: &Row| row.pieces.iter().map(&value).collect::<Vec<_>>();
+    let of_rows: Vec<Vec<P::Native>> = rows.iter().map(values).collect();
+    list_array::<P, _>(column, &of_rows, |values| values)
+}
+
 /// One list a row, items one after the other.
 fn lists<P: ArrowPrimitiveType>(
     column: &Column,
     rows: &[Row],
     list: impl Fn(&Row) -> &Vec<P::Native>,
+) -> Result<ArrayRef> {
+    list_array::<P, Row>(column, rows, list)
+}
+
+fn list_array<P: ArrowPrimitiveType, R>(
+    column: &Column,
+    rows: &[R],
+    list: impl Fn(&R) -> &Vec<P::Native>,
 ) -> Result<ArrayRef> {
     let n_items: usize = rows.iter().map(|row| list(row).len()).sum();
     let mut items = Vec::with_capacity(n_items);

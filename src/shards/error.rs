@@ -4,7 +4,7 @@ use super::row_fault::RowFault;
 use crate::error::{Classified, Kind};
 use crate::storage::{DecodeError, StorageError};
 use parquet::errors::ParquetError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A failure of this room; its message names the file and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,22 @@ pub enum ShardsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Documents of a set that are not what they should be.
+    #[error("{}: {reason}; run `saltworks finalize` again", path.display())]
+    Documents {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A set without documents.
+    #[error("the documents of {} {reason}: run `saltworks finalize` on it", dir.display())]
+    NoDocuments {
+        /// The directory.
+        dir: PathBuf,
+        /// Why there are none.
+        reason: &'static str,
+    },
     /// A selection from other labels, or of other sequences.
     #[error(
         "{} was made for the {what} {got}, but these labels have {expected}: select again from these, or from labels of the same corpus, sequence length and packing",
@@ -103,6 +119,19 @@ pub enum ShardsError {
         /// `labels` or `sequences`.
         what: &'static str,
         /// Fingerprint of those in use.
+        expected: String,
+        /// The one that the selection names.
+        got: String,
+    },
+    /// A selection of the documents of another corpus.
+    #[error(
+        "{} selects documents of the corpus {got}, but this one is {expected}: select from labels of this corpus, or give the corpus that was labelled",
+        path.display()
+    )]
+    SelectionOfOtherCorpus {
+        /// The file.
+        path: PathBuf,
+        /// Fingerprint of the corpus in use.
         expected: String,
         /// The one that the selection names.
         got: String,
@@ -388,6 +417,16 @@ impl ShardsError {
     }
 }
 
+impl ShardsError {
+    /// What is wrong with the selection at `path`.
+    pub(super) fn selection(path: &Path, reason: String) -> Self {
+        ShardsError::Selection {
+            path: path.to_path_buf(),
+            reason,
+        }
+    }
+}
+
 impl Classified for ShardsError {
     fn kind(&self) -> Kind {
         match self {
@@ -403,6 +442,8 @@ impl Classified for ShardsError {
             | ShardsError::NoSuchShard { .. }
             | ShardsError::NotFinalized { .. }
             | ShardsError::SelectionOfOthers { .. }
+            | ShardsError::SelectionOfOtherCorpus { .. }
+            | ShardsError::NoDocuments { .. }
             | ShardsError::MixedRuntimes { .. } => Kind::Usage,
             ShardsError::MissingShards { .. }
             | ShardsError::Unread { .. }

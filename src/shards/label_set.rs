@@ -1,6 +1,7 @@
 //! The plans of a directory: one segment, or more where a finished set was extended.
 
 use super::columns::FileKind;
+use super::documents::{DOCUMENTS_DIR, INDEX_NAME};
 use super::names::{
     CARD_NAME, MANIFEST_NAME, SELECTION_NAME, TOKENIZER_NAME, plan_name, plan_path, shard_of,
     sidecar_name,
@@ -205,10 +206,12 @@ pub(super) fn sweep(dir: &Path) -> Result<(), ShardsError> {
         is_one_of.contains(&name) || is_json && is_known
     };
     storage::sweep_abandoned_where(dir, is_ours)?;
+    let is_part = |name: &str| name.starts_with("part-") && name.ends_with(".parquet");
     for kind in FileKind::ALL {
-        let is_part = |name: &str| name.starts_with("part-") && name.ends_with(".parquet");
         storage::sweep_abandoned_where(&dir.join(kind.dir()), is_part)?;
     }
+    let is_of_documents = |name: &str| name == INDEX_NAME || is_part(name);
+    storage::sweep_abandoned_where(&dir.join(DOCUMENTS_DIR), is_of_documents)?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //! part-00000.json                sidecar: rows, hashes, runtime; a shard without one is unfinished
 //! selection.parquet              the labelled sequences, if only a selection is labelled
 //! manifest.json                  all sidecars together; written last
+//! documents/                     sums and means of each document; written after the manifest
 //! README.md                      describes the labels for people and for `datasets`; written with the manifest
 //! tokenizer.json                 a copy of the tokenizer, if there is one
 //! ```
@@ -29,6 +30,7 @@ mod check;
 mod columns;
 mod decode;
 mod describe;
+mod documents;
 mod encode;
 mod encode_error;
 mod error;
@@ -39,6 +41,7 @@ mod layout;
 mod manifest;
 mod names;
 mod permutation;
+mod piece;
 mod place;
 mod plan;
 mod properties;
@@ -46,6 +49,7 @@ mod reader;
 mod row;
 mod row_fault;
 mod score_reader;
+mod seal;
 mod selection;
 mod seq_ids;
 mod sidecar;
@@ -60,6 +64,12 @@ mod writer;
 pub use card::{CardState, card_state};
 pub use columns::ScoreId;
 pub use describe::{ColumnDescription, describe_columns};
+pub(crate) use documents::DocumentSelectionWriter;
+pub use documents::{
+    DOCUMENT_SELECTION_VERSION, DocumentRow, DocumentRows, DocumentScore, DocumentSelection,
+    DocumentSelectionHead, DocumentsIndex, DocumentsOutcome, DocumentsPart, SelectedDocument,
+    open_documents, write_documents,
+};
 pub use error::ShardsError;
 pub use finalize::finalize;
 pub use label_set::{LabelSet, Opened, Outcome};
@@ -67,6 +77,7 @@ pub use layout::{DEFAULT_SHARD_BYTES, DEFAULT_ZSTD_LEVEL, Slot, encoded_bytes_pe
 pub use manifest::{Manifest, ManifestSegment};
 pub use names::{CARD_NAME, MANIFEST_NAME, SELECTION_NAME, TOKENIZER_NAME};
 pub use permutation::Permutation;
+pub use piece::{Piece, piece_ranges};
 pub use plan::{
     Attention, ENGINE_FEATURE, FORMAT_VERSION, FieldDifference, Group, IMPOSSIBLE_TARGETS_FEATURE,
     KNOWN_FEATURES, Layout, Plan, PlanCheckpoint, PlanCorpus, PlanEngine, PlanFile, PlanSamples,

@@ -124,6 +124,12 @@ pub enum RowFault {
         /// Sum of the counts.
         got: u64,
     },
+    /// Sums of documents that cannot be.
+    #[error("the columns piece_* are inconsistent: {what}")]
+    Pieces {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// Document offsets or indices that cannot be.
     #[error("doc_starts and doc_indices are inconsistent: {what}")]
     Documents {

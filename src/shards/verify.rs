@@ -1,6 +1,9 @@
 //! Every check of a directory that needs neither the teacher nor the corpus.
 
 use super::columns::FileKind;
+use super::documents::{
+    DOCUMENTS_DIR, DocumentsIndex, INDEX_NAME, check_document_parts, open_documents,
+};
 use super::label_set::LabelSet;
 use super::manifest::Manifest;
 use super::names::{
@@ -140,6 +143,7 @@ pub fn verify_files(
     let mut total = verify_shards(&set, options, report)?;
     verify_plans(&set, &mut total)?;
     verify_manifest(&set, &mut total);
+    verify_documents(&set, &mut total)?;
     verify_listing(&set, &mut total)?;
     total.sort_and_cut(options.max_findings);
     Ok(total)
@@ -353,6 +357,39 @@ fn verify_manifest(set: &LabelSet, report: &mut VerifyReport) {
             Err(_) => {}
         },
     }
+}
+
+/// Documents, where there are any, are those of the manifest, in the files that were written, and no
+/// others.
+fn verify_documents(set: &LabelSet, report: &mut VerifyReport) -> Result<(), ShardsError> {
+    let index_name = format!("{DOCUMENTS_DIR}/{INDEX_NAME}");
+    let n_parts = match DocumentsIndex::read(&set.dir) {
+        Ok(None) => 0,
+        Ok(Some(index)) => {
+            check_document_parts(&set.dir, &index, |name, error| {
+                report.add_error(None, name.to_owned(), &error);
+            });
+            index.parts.len()
+        }
+        Err(error) => {
+            report.add_error(None, index_name, &error);
+            return Ok(());
+        }
+    };
+    // Without a manifest there is nothing to compare with, and that is a finding of its own.
+    if n_parts > 0
+        && Manifest::read(&set.dir).is_ok_and(|manifest| manifest.is_some())
+        && let Err(error) = open_documents(set)
+    {
+        report.add_error(None, index_name, &error);
+    }
+    for name in names_in(&set.dir.join(DOCUMENTS_DIR))? {
+        let is_part = shard_of_part(&name).is_some_and(|part| (part as usize) < n_parts);
+        if name != INDEX_NAME && !is_part {
+            report.add(foreign(&set.dir, format!("{DOCUMENTS_DIR}/{name}")));
+        }
+    }
+    Ok(())
 }
 
 /// Files that a reader of `scores/*.parquet` or of the sidecars would take for part of the set.

@@ -8,6 +8,7 @@ use super::names::{file_name, sidecar_path};
 use super::plan::{FORMAT_VERSION, Plan};
 use super::reader::{self, ShardReader};
 use super::row::Row;
+use super::row_fault::RowFault;
 use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, file_kinds, read_sidecar};
 use super::{ShardsError, json};
 use crate::storage::{self, Partial, Publish, Sealed, StorageError};
@@ -23,6 +24,8 @@ pub struct ShardWriter {
     /// seq_ids of the row groups that are still to come.
     groups: std::iter::Enumerate<std::vec::IntoIter<Vec<u64>>>,
     files: Vec<(FileKind, FileEncoder<Partial>)>,
+    /// Every row comes with the sums of its documents.
+    has_pieces: bool,
     n_rows: u64,
     n_targets: u64,
 }
@@ -34,9 +37,21 @@ impl ShardWriter {
     /// # Errors
     /// [`ShardsError::NoSuchShard`], and I/O failures.
     pub fn create(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
+        Self::open(dir, plan, shard, false)
+    }
+
+    /// As [`ShardWriter::create`], of rows that have [`Row::pieces`], which are kept.
+    ///
+    /// # Errors
+    /// As [`ShardWriter::create`].
+    pub fn create_with_pieces(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
+        Self::open(dir, plan, shard, true)
+    }
+
+    fn open(dir: &Path, plan: &Plan, shard: u32, has_pieces: bool) -> Result<Self, ShardsError> {
         reader::check_shard(plan, shard)?;
         let files: Result<_, ShardsError> = file_kinds(plan)
-            .map(|kind| Ok((kind, create_file(dir, plan, shard, kind)?)))
+            .map(|kind| Ok((kind, create_file(dir, plan, shard, kind, has_pieces)?)))
             .collect();
         Ok(ShardWriter {
             dir: dir.to_path_buf(),
@@ -45,6 +60,7 @@ impl ShardWriter {
             checker: Checker::new(plan),
             groups: plan.row_groups(shard).into_iter().enumerate(),
             files: files?,
+            has_pieces,
             n_rows: 0,
             n_targets: 0,
         })
@@ -82,14 +98,18 @@ impl ShardWriter {
 
     fn check_rows(&mut self, rows: &[Row], seq_ids: &[u64]) -> Result<(), ShardsError> {
         for (i, (row, &seq_id)) in rows.iter().zip(seq_ids).enumerate() {
-            self.checker
-                .check(row, seq_id, Parts::Both)
-                .map_err(|source| ShardsError::RefusedRow {
-                    shard: self.shard,
-                    row: self.n_rows + i as u64,
-                    seq_id: row.seq_id,
-                    source,
-                })?;
+            let checked = match self.has_pieces && row.pieces.is_empty() {
+                true => Err(RowFault::Pieces {
+                    what: "there are none, but this shard keeps them",
+                }),
+                false => self.checker.check(row, seq_id, Parts::Both),
+            };
+            checked.map_err(|source| ShardsError::RefusedRow {
+                shard: self.shard,
+                row: self.n_rows + i as u64,
+                seq_id: row.seq_id,
+                source,
+            })?;
         }
         Ok(())
     }
@@ -145,13 +165,15 @@ fn create_file(
     plan: &Plan,
     shard: u32,
     kind: FileKind,
+    has_pieces: bool,
 ) -> Result<FileEncoder<Partial>, ShardsError> {
     let sub = dir.join(kind.dir());
     std::fs::create_dir_all(&sub)
         .map_err(|source| StorageError::io("create the directory", &sub, source))?;
     let path = dir.join(file_name(kind, shard));
     let partial = Partial::create(&path)?;
-    FileEncoder::new(partial, plan, shard, kind).map_err(|error| encode_error(&path, error))
+    FileEncoder::new(partial, plan, shard, kind, has_pieces)
+        .map_err(|error| encode_error(&path, error))
 }
 
 /// Gives the files of a shard their names, then the sidecar.

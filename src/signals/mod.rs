@@ -33,6 +33,7 @@ mod ranking;
 mod reference;
 mod scores;
 mod sequence;
+mod sums;
 mod types;
 
 pub use batch::{check_targets, instruction_set, reduce_batch};
@@ -42,7 +43,9 @@ pub use error::SignalsError;
 pub(crate) use exp::exp_lane as exp_of_negative;
 pub(crate) use histogram::{Counts, Histogram};
 pub use philox::uniform_at;
+pub use scores::ScoreInputs;
 pub use sequence::{PositionReduction, SequenceBuilder, SequenceSignals};
+pub use sums::TargetSums;
 pub use types::{
     Groups, Logits, LogitsData, PositionSignals, Rounding, SCORE_K, Sampling, Scores,
     SequenceTargets, SignalsConfig,

@@ -4,15 +4,15 @@ use super::types::{SCORE_K, Scores};
 
 /// What the scores look at, one value per position, in f64 and before any rounding.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct ScoreInputs {
+pub struct ScoreInputs {
     /// `[T]` nats, -log p of the target.
-    pub(super) nll_t: Vec<f64>,
-    /// `[T]` ids ranked above the target.
-    pub(super) target_rank_t: Vec<u32>,
-    /// `[T]` nats.
-    pub(super) entropy_t: Vec<f64>,
+    pub nll_t: Vec<f64>,
+    /// `[T]` ids ranked above the target; exact below `SCORE_K`.
+    pub target_rank_t: Vec<u32>,
+    /// `[T]` nats, entropy of the full softmax.
+    pub entropy_t: Vec<f64>,
     /// `[T]` probability of the `SCORE_K` best.
-    pub(super) topk_mass_t: Vec<f64>,
+    pub topk_mass_t: Vec<f64>,
 }
 
 impl ScoreInputs {

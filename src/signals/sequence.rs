@@ -10,6 +10,8 @@ pub struct SequenceSignals {
     pub positions: PositionSignals,
     /// The scores of the whole sequence.
     pub scores: Scores,
+    /// What they were computed from, for sums over parts of the sequence.
+    pub score_inputs: ScoreInputs,
 }
 
 /// One position, reduced: on this processor, in the model's graph or on a device. Nats, f64 and
@@ -124,6 +126,7 @@ impl<'a> SequenceBuilder<'a> {
         SequenceSignals {
             scores: scores(&self.score_inputs),
             positions: self.positions,
+            score_inputs: self.score_inputs,
         }
     }
 }

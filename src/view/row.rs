@@ -239,6 +239,7 @@ pub(super) mod tests {
     /// Three tokens, two positions, K = 2.
     pub(crate) fn sample_row() -> Row {
         Row {
+            pieces: Vec::new(),
             seq_id: 7,
             first_doc_index: 3,
             n_targets: 2,

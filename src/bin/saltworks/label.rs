@@ -77,6 +77,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let interrupt = super::signals::unheeded_interrupt()?;
     let outcome = label::label(&config, &interrupt, &observer)?;
     warn_of_missing_nll(&outcome.without_nll);
+    print_notes(&outcome.notes);
     match args.json.is_asked {
         true => print_outcome_json(&config, &outcome)?,
         false => print_outcome(&config, &outcome),

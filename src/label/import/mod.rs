@@ -103,7 +103,7 @@ impl Import {
         let view = view_of(&self.corpus, &self.config)?;
         let signals = signals_config(&self.plan.signals, self.plan.teacher.vocab_size);
         let mut staged = rows::Staged::open(path, &self.plan)?;
-        let mut writer = ShardWriter::create(&self.config.output, &self.plan, shard)?;
+        let mut writer = ShardWriter::create_with_pieces(&self.config.output, &self.plan, shard)?;
         for (group, seq_ids) in self.plan.row_groups(shard).into_iter().enumerate() {
             let sequences = seq_ids.iter().map(|&seq_id| view.read(seq_id));
             let sequences = sequences.collect::<Result<Vec<_>, _>>()?;

@@ -7,6 +7,7 @@
 
 use super::ImportError;
 use crate::label::error::LabelError;
+use crate::label::pieces::Labelled;
 use crate::shards::{Group, Plan, Row};
 use crate::signals::{PositionReduction, SequenceBuilder, SignalsConfig};
 use crate::storage::StorageError;
@@ -213,17 +214,8 @@ impl<'a> Columns<'a> {
         for position in self.positions(row, n_targets)? {
             builder.push(&position.reduction());
         }
-        let signals = builder.finish();
-        Ok(Row {
-            seq_id: sequence.seq_id,
-            first_doc_index: sequence.doc_indices.first().copied().unwrap_or(0),
-            n_targets: n_targets as u32,
-            scores: signals.scores,
-            input_ids: sequence.input_ids,
-            doc_starts: sequence.doc_starts,
-            doc_indices: sequence.doc_indices,
-            signals: signals.positions,
-        })
+        let labelled = Labelled::new(&sequence, builder.finish());
+        Ok(labelled.into_row(sequence, true))
     }
 
     fn positions(&self, row: usize, n: usize) -> Result<Vec<Position<'a>>, String> {

@@ -83,7 +83,12 @@ fn score(column: &'static str, value: f64, expected: &'static str, max: f64) -> 
     })
 }
 
-fn agrees(column: &'static str, value: f64, other: &'static str, expected: f64) -> Checked {
+pub(super) fn agrees(
+    column: &'static str,
+    value: f64,
+    other: &'static str,
+    expected: f64,
+) -> Checked {
     let slack = NATS_TOLERANCE * (1.0 + expected.abs());
     if value == expected || (expected.is_finite() && (value - expected).abs() <= slack) {
         return Ok(());

@@ -1,6 +1,7 @@
 //! What a selection's file is made of.
 
 use crate::shards::ShardsError;
+use crate::shards::seal::Seal;
 use serde::Serialize;
 use std::path::Path;
 
@@ -13,18 +14,20 @@ pub const VIEW_FINGERPRINT_KEY: &str = "saltworks.view_fingerprint";
 /// Metadata key of the policy that made a selection, as JSON.
 pub const POLICY_KEY: &str = "saltworks.policy";
 /// Metadata key of the version.
-pub(super) const VERSION_KEY: &str = "saltworks.format_version";
+pub(in crate::shards) const VERSION_KEY: &str = "saltworks.format_version";
 /// Metadata key of what a file of this crate is.
-pub(super) const FILE_KEY: &str = "saltworks.file";
+pub(in crate::shards) const FILE_KEY: &str = "saltworks.file";
 /// What a selection is by that key.
 pub(super) const FILE_KIND: &str = "selection";
-/// Who wrote a file with a checksum. It names the format, not the library: the file's bytes must not
-/// change with a release.
-pub(super) const CREATED_BY: &str = "saltworks-selection version 1.1.0";
+/// Who wrote it.
+pub(super) const SEAL: Seal = Seal {
+    created_by: "saltworks-selection version 1.1.0",
+    created_by_before: Some("saltworks-selection version 1.0.0"),
+};
 
 pub(super) const SEQ_ID: &str = "seq_id";
-pub(super) const SCORE: &str = "score";
-pub(super) const KEPT: &str = "kept";
+pub(in crate::shards) const SCORE: &str = "score";
+pub(in crate::shards) const KEPT: &str = "kept";
 
 /// One row of a selection.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,8 +108,5 @@ pub fn describe_selection() -> Vec<SelectionColumn> {
 
 /// What is wrong with the selection at `path`.
 pub(super) fn fault(path: &Path, reason: String) -> ShardsError {
-    ShardsError::Selection {
-        path: path.to_path_buf(),
-        reason,
-    }
+    ShardsError::selection(path, reason)
 }

@@ -17,10 +17,10 @@ mod format;
 mod kept;
 mod provenance;
 mod rows;
-mod seal;
 mod view;
 mod write;
 
+pub(super) use format::{FILE_KEY, KEPT, SCORE, VERSION_KEY};
 pub use format::{
     LABELS_FINGERPRINT_KEY, POLICY_KEY, SELECTION_VERSION, SelectionColumn, SelectionHead,
     SelectionRow, VIEW_FINGERPRINT_KEY, describe_selection,

@@ -1,8 +1,11 @@
 //! Rows of a selection's file, for whoever joins them with something else.
 
-use super::format::{FILE_KEY, FILE_KIND, KEPT, SCORE, SEQ_ID, SelectionHead, SelectionRow, fault};
-use super::seal;
+use super::format::{
+    FILE_KEY, FILE_KIND, KEPT, SCORE, SEAL, SEQ_ID, SelectionHead, SelectionRow, fault,
+};
 use crate::shards::ShardsError;
+use crate::shards::documents::{DOC_INDEX, DOCUMENT_SELECTION_KIND};
+use crate::shards::seal;
 use crate::storage::{DecodeError, Source, StorageError};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -50,7 +53,7 @@ pub(super) fn read_rows(
         .decode(|| Builder::try_new_with_options(source.clone(), as_stored))
         .map_err(undecoded)?;
     let head = head_of(&builder);
-    seal::check(path, &source, &head.metadata)?;
+    seal::check(path, &source, &head.metadata, &SEAL)?;
     check_is_selection(path, &head)?;
     let mask = wanted_columns(path, &builder, with_scores && head.has_scores)?;
     let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
@@ -66,16 +69,17 @@ pub(super) fn read_rows(
     }
 }
 
-/// Whether a file is Parquet with the columns of a selection.
+/// Whether a file is Parquet with the columns of a selection, of sequences or of documents.
 ///
 /// # Errors
 /// One that could not be read.
 pub fn is_selection(source: &Source) -> Result<bool, StorageError> {
     let options = ArrowReaderOptions::default();
     match source.decode(|| ArrowReaderMetadata::load(source, options)) {
-        Ok(footer) => Ok([SEQ_ID, KEPT]
-            .iter()
-            .all(|name| footer.schema().column_with_name(name).is_some())),
+        Ok(footer) => {
+            let has = |name| footer.schema().column_with_name(name).is_some();
+            Ok(has(KEPT) && (has(SEQ_ID) || has(DOC_INDEX)))
+        }
         Err(DecodeError::Read(error)) => Err(error),
         Err(_) => Ok(false),
     }
@@ -121,6 +125,10 @@ fn head_of(builder: &Builder) -> SelectionHead {
 fn check_is_selection(path: &Path, head: &SelectionHead) -> Result<(), ShardsError> {
     match head.get(FILE_KEY) {
         None | Some(FILE_KIND) => Ok(()),
+        Some(DOCUMENT_SELECTION_KIND) => {
+            let reason = "it selects documents, not sequences (select without --by document)";
+            Err(fault(path, reason.to_owned()))
+        }
         Some(file) => {
             let reason = format!("it is a file of labels ({file}), not a selection");
             Err(fault(path, reason))

@@ -1,12 +1,12 @@
 //! The selection's file, row after row.
 
 use super::format::{
-    CREATED_BY, FILE_KEY, FILE_KIND, SELECTION_VERSION, SEQ_ID, SelectionColumn, SelectionRow,
+    FILE_KEY, FILE_KIND, SEAL, SELECTION_VERSION, SEQ_ID, SelectionColumn, SelectionRow,
     VERSION_KEY, describe_selection,
 };
-use super::seal::{SealingSink, unsealed_entry};
 use crate::shards::ShardsError;
 use crate::shards::encode_error::encode_error;
+use crate::shards::seal::{SealingSink, unsealed_entry};
 use crate::storage::{FileHash, Partial, RowGroupWriter, StorageError};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
@@ -119,7 +119,7 @@ fn properties(metadata: Vec<(String, String)>) -> WriterProperties {
     let entries = entries.map(|(key, value)| KeyValue::new(key, value));
     WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by(CREATED_BY.to_owned())
+        .set_created_by(SEAL.created_by.to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_dictionary_enabled(false)
         .set_max_row_group_row_count(None)

@@ -103,7 +103,7 @@ fn more_rows_than_the_bytes_can_hold_are_refused_by_the_footer() {
             .set_column_metadata(chunks.collect())
             .build()
             .unwrap();
-        let columns = columns::columns(FileKind::Scores, &vast.signals);
+        let columns = columns::columns(FileKind::Scores, &vast.signals, false);
         let metadata = properties::metadata(&vast, FileKind::Scores, 0);
         let properties = properties::writer_properties(&columns, metadata, ZstdLevel::default());
         let file = FileMetaData::new(

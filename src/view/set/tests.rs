@@ -79,6 +79,7 @@ fn row(seq_id: u64) -> Row {
     let input_ids = vec![(seq_id % 4) as u32, 0, 1, 0];
     let ranks = input_ids[1..].iter().map(|&id| id as u16).collect();
     Row {
+        pieces: Vec::new(),
         seq_id,
         first_doc_index: 0,
         n_targets: SEQ_LEN,

@@ -5,8 +5,7 @@
 //! it. Other programs carry metadata along when they write a selection anew: the checksum counts only in
 //! a file that says of itself that `saltworks select` wrote it.
 
-use super::format::{CREATED_BY, fault};
-use crate::shards::ShardsError;
+use super::ShardsError;
 use crate::storage::{DecodeError, Partial, Source, StorageError};
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,12 +14,19 @@ use std::path::Path;
 const CHECKSUM_KEY: &str = "saltworks.blake3";
 /// What stands there while the file is hashed.
 const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Who wrote a file without a checksum.
-const CREATED_BY_BEFORE: &str = "saltworks-selection version 1.0.0";
 /// Bytes that are hashed at a time.
 const BLOCK_BYTES: u64 = 1 << 20;
 /// Length of the footer and the magic behind it.
 const END_BYTES: u64 = 8;
+
+/// Who writes a kind of file.
+pub(super) struct Seal {
+    /// What a file with a checksum says. It names the format, not the library: the file's bytes must not
+    /// change with a release.
+    pub(super) created_by: &'static str,
+    /// What one without said, before there were checksums.
+    pub(super) created_by_before: Option<&'static str>,
+}
 
 /// The entry that a writer puts among its metadata.
 pub(super) fn unsealed_entry() -> (String, String) {
@@ -113,18 +119,25 @@ pub(super) fn check(
     path: &Path,
     source: &Source,
     metadata: &[(String, String)],
+    seal: &Seal,
 ) -> Result<(), ShardsError> {
-    let damaged = |what: String| Err(fault(path, format!("{what}: it is damaged")));
+    let damaged = |what: String| {
+        Err(ShardsError::selection(
+            path,
+            format!("{what}: it is damaged"),
+        ))
+    };
     let start = footer_start(source)?;
     let footer = read(source, start, source.n_bytes() - start)?;
     // As bytes, since damage may hide from the decoder who wrote the file, and that it had a checksum.
-    if !has_nearly(&footer, CREATED_BY) {
+    if !has_nearly(&footer, seal.created_by) {
         return Ok(());
     }
     let recorded = metadata.iter().find(|(key, _)| key == CHECKSUM_KEY);
     let Some((_, recorded)) = recorded else {
         let has = |text: &str| has_exactly(&footer, text);
-        return match has(CREATED_BY_BEFORE) && !has(CHECKSUM_KEY) {
+        let is_before = seal.created_by_before.is_some_and(has);
+        return match is_before && !has(CHECKSUM_KEY) {
             true => Ok(()),
             false => damaged("it has lost its checksum".to_owned()),
         };

@@ -1,0 +1,133 @@
+//! The end of a set: its manifest, and what it says of each document of the corpus.
+
+use super::error::LabelError;
+use super::options::LabelOptions;
+use super::record::RECORD_NAME;
+use crate::config::Layers;
+use crate::shards::{self, DocumentsOutcome, LabelSet, Manifest, Plan, write_documents};
+use crate::tokens::{CorpusJson, DocumentReader};
+use std::path::{Path, PathBuf};
+
+/// What [`finalize`] did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finalized {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The documents.
+    pub documents: DocumentsOutcome,
+    /// What a user should know of them.
+    pub notes: Vec<String>,
+}
+
+/// Writes the manifest of `dir`, and then its documents. Their ids, files and bytes come from the corpus at
+/// `tokens`; without it from that of the labels' record, if it is still there.
+///
+/// # Errors
+/// As [`shards::finalize`]; a corpus at `tokens` that is not the labelled one; I/O.
+pub fn finalize(
+    dir: &Path,
+    allow_mixed_runtime: bool,
+    tokens: Option<&Path>,
+) -> Result<Finalized, LabelError> {
+    let manifest = shards::finalize(dir, allow_mixed_runtime)?;
+    let set = LabelSet::open(dir)?;
+    match tokens {
+        Some(tokens) => {
+            let entries = entries_of(tokens, &set.segments[0])?;
+            with_documents(&set, manifest, entries, Vec::new())
+        }
+        None => {
+            let recorded = recorded_tokens(&set);
+            with_entries_if_there(&set, manifest, recorded)
+        }
+    }
+}
+
+/// As [`finalize`], of labels that were just made of the corpus at `tokens`. They are finished whatever has
+/// become of its list of documents.
+pub(super) fn finalize_labelled(
+    dir: &Path,
+    allow_mixed_runtime: bool,
+    tokens: &Path,
+) -> Result<Finalized, LabelError> {
+    let manifest = shards::finalize(dir, allow_mixed_runtime)?;
+    let set = LabelSet::open(dir)?;
+    with_entries_if_there(&set, manifest, Ok(tokens.to_path_buf()))
+}
+
+/// Writes documents with what the corpus at `tokens` says of them; if that is not known, a note says why.
+fn with_entries_if_there(
+    set: &LabelSet,
+    manifest: Manifest,
+    tokens: Result<PathBuf, String>,
+) -> Result<Finalized, LabelError> {
+    let of =
+        |tokens: PathBuf| entries_of(&tokens, &set.segments[0]).map_err(|error| error.to_string());
+    match tokens.and_then(of) {
+        Ok(entries) => with_documents(set, manifest, entries, Vec::new()),
+        Err(reason) => {
+            let note = format!(
+                "documents/ has neither ids nor bytes ({reason}): `saltworks finalize --tokens` with the labelled corpus adds them"
+            );
+            with_documents(set, manifest, None, vec![note])
+        }
+    }
+}
+
+fn with_documents(
+    set: &LabelSet,
+    manifest: Manifest,
+    entries: Option<DocumentReader>,
+    mut notes: Vec<String>,
+) -> Result<Finalized, LabelError> {
+    let entries = entries.map(|entries| entries.map(|entry| Ok(entry?)));
+    let documents = write_documents::<LabelError, _>(set, entries)?;
+    if let DocumentsOutcome::WithoutSums { shard } = documents {
+        notes.push(format!(
+            "no documents/ is written: shard {shard} was made by an earlier version, which keeps no sums of documents"
+        ));
+    }
+    Ok(Finalized {
+        manifest,
+        documents,
+        notes,
+    })
+}
+
+/// The documents of the corpus at `tokens`, which must be the one that `plan` labels. `None` where it does
+/// not list them.
+fn entries_of(tokens: &Path, plan: &Plan) -> Result<Option<DocumentReader>, LabelError> {
+    let dir = corpus_dir(tokens);
+    let Some(json) = CorpusJson::read(&dir.join("corpus.json"))? else {
+        return Ok(None);
+    };
+    let got = json.fingerprint();
+    if got != plan.corpus.fingerprint {
+        return Err(LabelError::OtherCorpus {
+            tokens: tokens.to_path_buf(),
+            expected: plan.corpus.fingerprint.clone(),
+            got,
+        });
+    }
+    Ok(DocumentReader::open(&dir, &json)?)
+}
+
+/// The directory of a corpus, given by itself, its prefix or one of its files.
+fn corpus_dir(tokens: &Path) -> PathBuf {
+    let parent = tokens.parent().unwrap_or(Path::new("."));
+    match tokens.join("corpus.json").is_file() {
+        true => tokens.to_path_buf(),
+        false => parent.to_path_buf(),
+    }
+}
+
+/// The corpus that the record beside the labels names.
+fn recorded_tokens(set: &LabelSet) -> Result<PathBuf, String> {
+    let record = set.dir.join(RECORD_NAME);
+    let options = Layers::read(Some(&record), &[]).and_then(Layers::into_options::<LabelOptions>);
+    match options.map(|options| options.tokens) {
+        Ok(Some(tokens)) => Ok(tokens),
+        Ok(None) => Err(format!("{} names no tokens", record.display())),
+        Err(error) => Err(error.to_string()),
+    }
+}

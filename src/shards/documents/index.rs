@@ -1,0 +1,82 @@
+//! `documents.json`: which files there are, and what they are of.
+
+use super::format::{DOCUMENTS_DIR, DOCUMENTS_VERSION, INDEX_NAME};
+use crate::shards::ShardsError;
+use crate::shards::json;
+use crate::shards::sidecar::SidecarFile;
+use crate::storage;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The documents of a finished set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DocumentsIndex {
+    /// Version of these files.
+    pub format_version: u32,
+    /// Of the labels: `blake3:` and 64 hex digits over the fingerprints of their plans.
+    pub labels_fingerprint: String,
+    /// BLAKE3 of the manifest of the shards that were summed up, 64 hex digits.
+    pub manifest_blake3: String,
+    /// Of the token files, as the plan has it.
+    pub corpus_fingerprint: String,
+    /// Of the model.
+    pub teacher_fingerprint: String,
+    /// Of the tokenizer, where it is known.
+    pub tokenizer_fingerprint: Option<String>,
+    /// Whether ids, sources and bytes are known.
+    pub has_sources: bool,
+    /// Documents that have a labelled target.
+    pub n_documents: u64,
+    /// Those of them whose every target is known to be labelled.
+    pub n_whole: u64,
+    /// Labelled targets.
+    pub n_targets: u64,
+    /// The files, in order.
+    pub parts: Vec<DocumentsPart>,
+}
+
+/// One file of documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DocumentsPart {
+    /// Documents in it.
+    pub rows: u64,
+    /// The file.
+    #[serde(flatten)]
+    pub file: SidecarFile,
+}
+
+impl DocumentsIndex {
+    /// Where the index of a label directory is.
+    pub(super) fn path(dir: &Path) -> PathBuf {
+        dir.join(DOCUMENTS_DIR).join(INDEX_NAME)
+    }
+
+    /// That of the label directory `dir`; `None` if there is none.
+    ///
+    /// # Errors
+    /// One that is damaged, or of a later format.
+    pub fn read(dir: &Path) -> Result<Option<Self>, ShardsError> {
+        let path = Self::path(dir);
+        let Some(bytes) = json::read_if_there(&path)? else {
+            return Ok(None);
+        };
+        let fault = |reason| ShardsError::Documents {
+            path: path.clone(),
+            reason,
+        };
+        let index: Self =
+            storage::from_checked_json(&bytes).map_err(|error| fault(error.to_string()))?;
+        match index.format_version {
+            DOCUMENTS_VERSION => Ok(Some(index)),
+            other => Err(fault(format!(
+                "its format version {other} is unknown to this program"
+            ))),
+        }
+    }
+
+    pub(super) fn write(&self, dir: &Path) -> Result<(), ShardsError> {
+        let bytes = storage::checked_json(self).expect("plain data has a JSON form");
+        Ok(storage::replace(&Self::path(dir), &bytes)?)
+    }
+}

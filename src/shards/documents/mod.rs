@@ -1,0 +1,33 @@
+//! What a set says of each document: `documents/`, made of the sums in `scores/`.
+//!
+//! ```text
+//! documents/part-00000.parquet   one row per document that has a labelled target, by rising doc_index
+//! documents/documents.json       which files they are, and of what; written last
+//! ```
+//!
+//! A document's sums are those of its pieces, added in the order of the text, so they depend neither on
+//! shards nor on tasks. Id, source and sizes come from the corpus's own list of documents, where it has one.
+//! `bits_per_byte` = nll_sum / (n_bytes ln 2), for documents whose every target is labelled: of others the
+//! bytes of the labelled part are not known. `format` has the rows and `columns` their table;
+//! `selection` is the file of those that were selected.
+
+mod columns;
+mod format;
+mod index;
+mod read;
+mod selection;
+mod sums;
+mod write;
+
+pub(super) use columns::DOC_INDEX;
+pub(super) use format::{DOCUMENTS_DIR, INDEX_NAME};
+pub use format::{DocumentRow, DocumentScore};
+pub use index::{DocumentsIndex, DocumentsPart};
+pub(super) use read::check_document_parts;
+pub use read::{DocumentRows, open_documents};
+pub(crate) use selection::DocumentSelectionWriter;
+pub(super) use selection::FILE_KIND as DOCUMENT_SELECTION_KIND;
+pub use selection::{
+    DOCUMENT_SELECTION_VERSION, DocumentSelection, DocumentSelectionHead, SelectedDocument,
+};
+pub use write::{DocumentsOutcome, write_documents};

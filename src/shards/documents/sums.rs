@@ -1,0 +1,126 @@
+//! The sums of every document of a set, by rising `doc_index`, in bounded memory.
+
+use crate::shards::ShardsError;
+use crate::shards::label_set::LabelSet;
+use crate::shards::reader::ShardReader;
+use crate::signals::TargetSums;
+use crate::storage::{Record, Sorted, Sorter, words};
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+
+/// A document's part of one sequence, on its way through the sort.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct PieceRecord {
+    doc_index: u64,
+    seq_id: u64,
+    sums: TargetSums,
+}
+
+impl Record for PieceRecord {
+    const BYTES: usize = 64;
+    /// Sequences come in the order of the text.
+    type Place = (u64, u64);
+
+    fn place(&self) -> (u64, u64) {
+        (self.doc_index, self.seq_id)
+    }
+
+    fn append_to(&self, bytes: &mut Vec<u8>) {
+        let sums = &self.sums;
+        for word in [
+            self.doc_index,
+            self.seq_id,
+            sums.n_targets,
+            sums.n_learnable,
+            sums.nll.to_bits(),
+            sums.nll_learnable.to_bits(),
+            sums.entropy.to_bits(),
+            sums.topk_mass.to_bits(),
+        ] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let mut words = words(bytes);
+        let mut word = || words.next().unwrap_or_default();
+        PieceRecord {
+            doc_index: word(),
+            seq_id: word(),
+            sums: TargetSums {
+                n_targets: word(),
+                n_learnable: word(),
+                nll: f64::from_bits(word()),
+                nll_learnable: f64::from_bits(word()),
+                entropy: f64::from_bits(word()),
+                topk_mass: f64::from_bits(word()),
+            },
+        }
+    }
+}
+
+/// What is kept of the documents of a set.
+pub(super) enum Gathered {
+    /// The sums of all of them.
+    Sums(DocumentSums),
+    /// This shard was made by a version that keeps none.
+    Without(u32),
+}
+
+/// Sums by rising `doc_index`.
+pub(super) struct DocumentSums(Peekable<Sorted<PieceRecord>>);
+
+/// Reads the sums of every shard of a finished set. `run_rows` are sorted in memory at a time.
+pub(super) fn gather(set: &LabelSet, run_rows: usize) -> Result<Gathered, ShardsError> {
+    let mut sorter = Sorter::new(&scratch(&set.dir), run_rows);
+    for plan in &set.segments {
+        for shard in plan.shards() {
+            for rows in ShardReader::open_scores_checked(&set.dir, plan, shard)? {
+                for row in rows? {
+                    if row.pieces.is_empty() {
+                        return Ok(Gathered::Without(shard));
+                    }
+                    for piece in row.pieces {
+                        sorter.push(PieceRecord {
+                            doc_index: piece.doc_index,
+                            seq_id: row.seq_id,
+                            sums: piece.sums,
+                        })?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(Gathered::Sums(DocumentSums(
+        sorter.into_sorted()?.peekable(),
+    )))
+}
+
+/// Rows of a run of ordinary length.
+pub(super) const RUN_ROWS: usize = Sorter::<PieceRecord>::RUN_ROWS;
+
+/// Where the temporary file goes: beside the labels, which have the room; what is no local directory has
+/// none.
+fn scratch(dir: &Path) -> PathBuf {
+    match dir.is_dir() {
+        true => dir.to_path_buf(),
+        false => std::env::temp_dir(),
+    }
+}
+
+impl Iterator for DocumentSums {
+    type Item = Result<(u64, TargetSums), ShardsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = match self.0.next()? {
+            Ok(first) => first,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let mut sums = first.sums;
+        let is_same = |next: &Result<PieceRecord, _>| matches!(next, Ok(next) if next.doc_index == first.doc_index);
+        while let Some(Ok(next)) = self.0.next_if(is_same) {
+            sums.add(&next.sums);
+        }
+        Some(Ok((first.doc_index, sums)))
+    }
+}

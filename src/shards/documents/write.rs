@@ -1,0 +1,378 @@
+//! Writing `documents/`: sums joined with what the corpus says of each document.
+
+use super::columns::{SOURCE, document_arrays, document_fields};
+use super::format::{DOCUMENTS_DIR, DOCUMENTS_VERSION, DocumentRow, scores_of};
+use super::index::{DocumentsIndex, DocumentsPart};
+use super::sums::{DocumentSums, Gathered, RUN_ROWS, gather};
+use crate::shards::ShardsError;
+use crate::shards::encode_error::encode_error;
+use crate::shards::label_set::LabelSet;
+use crate::shards::names::{MANIFEST_NAME, part_name, shard_of_part};
+use crate::shards::place;
+use crate::shards::plan::PlanSequences;
+use crate::shards::selection::labels_fingerprint;
+use crate::shards::sidecar::SidecarFile;
+use crate::signals::TargetSums;
+use crate::storage::{self, Partial, RowGroupWriter, StorageError};
+use crate::tokens::{DocumentEntry, Packing};
+use arrow_schema::Schema;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Names the format, not the library: the file's bytes must not change with a release.
+const CREATED_BY: &str = "saltworks-documents version 1.0.0";
+/// Rows of a row group: what a writer and a reader hold.
+const GROUP_ROWS: usize = 1 << 16;
+/// Rows of a file.
+const PART_ROWS: u64 = 1 << 20;
+
+/// What [`write_documents`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DocumentsOutcome {
+    /// They are there, now or since before.
+    Written(DocumentsIndex),
+    /// This shard was made by a version of Saltworks that keeps no sums of documents.
+    WithoutSums {
+        /// The first such shard.
+        shard: u32,
+    },
+}
+
+/// Writes the documents of a finished set, instead of earlier ones; those of the same shards stay.
+/// `entries` are the documents of the whole corpus, in order, where they are known.
+///
+/// # Errors
+/// A set that is not finalized, or damaged; entries of another corpus, or those that cannot be read; I/O.
+pub fn write_documents<E, I>(set: &LabelSet, entries: Option<I>) -> Result<DocumentsOutcome, E>
+where
+    E: From<ShardsError>,
+    I: Iterator<Item = Result<DocumentEntry, E>>,
+{
+    write_with_runs(set, entries, RUN_ROWS)
+}
+
+/// As [`write_documents`], sorting so many rows in memory.
+pub(super) fn write_with_runs<E, I>(
+    set: &LabelSet,
+    entries: Option<I>,
+    run_rows: usize,
+) -> Result<DocumentsOutcome, E>
+where
+    E: From<ShardsError>,
+    I: Iterator<Item = Result<DocumentEntry, E>>,
+{
+    set.finished_manifest()?;
+    let start = start_index(set, entries.is_some())?;
+    if let Some(there) = same_documents(set, &start)? {
+        return Ok(DocumentsOutcome::Written(there));
+    }
+    let sums = match gather(set, run_rows)? {
+        Gathered::Sums(sums) => sums,
+        Gathered::Without(shard) => return Ok(DocumentsOutcome::WithoutSums { shard }),
+    };
+    remove_index(&set.dir)?;
+    let mut writer = Writer::new(&set.dir, start);
+    join(set, sums, entries, |row| writer.push(row))?;
+    Ok(DocumentsOutcome::Written(writer.finish()?))
+}
+
+/// The index before anything is counted.
+fn start_index(set: &LabelSet, has_sources: bool) -> Result<DocumentsIndex, ShardsError> {
+    let plan = &set.segments[0];
+    let manifest = storage::hash_file(&set.dir.join(MANIFEST_NAME))?;
+    Ok(DocumentsIndex {
+        format_version: DOCUMENTS_VERSION,
+        labels_fingerprint: labels_fingerprint(set),
+        manifest_blake3: manifest.blake3,
+        corpus_fingerprint: plan.corpus.fingerprint.clone(),
+        teacher_fingerprint: plan.teacher.fingerprint.clone(),
+        tokenizer_fingerprint: plan.tokenizer.as_ref().map(|t| t.fingerprint.clone()),
+        has_sources,
+        n_documents: 0,
+        n_whole: 0,
+        n_targets: 0,
+        parts: Vec::new(),
+    })
+}
+
+/// The index that is there, if it is of the same shards, says no less, and its files are as it says.
+fn same_documents(
+    set: &LabelSet,
+    start: &DocumentsIndex,
+) -> Result<Option<DocumentsIndex>, ShardsError> {
+    let there = match DocumentsIndex::read(&set.dir) {
+        Ok(there) => there,
+        // It is written again.
+        Err(ShardsError::Documents { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let Some(there) = there else { return Ok(None) };
+    let is_same = there.manifest_blake3 == start.manifest_blake3
+        && there.labels_fingerprint == start.labels_fingerprint
+        && (there.has_sources || !start.has_sources);
+    let mut files = there.parts.iter().map(|part| &part.file);
+    let is_whole = files.all(|file| crate::shards::sidecar::check_file(&set.dir, file).is_ok());
+    Ok(Some(there).filter(|_| is_same && is_whole))
+}
+
+fn remove_index(dir: &Path) -> Result<(), ShardsError> {
+    Ok(storage::remove_file(&DocumentsIndex::path(dir))?)
+}
+
+/// Gives `on_row` every document that has sums, with its entry where there are entries.
+fn join<E, I>(
+    set: &LabelSet,
+    sums: DocumentSums,
+    entries: Option<I>,
+    mut on_row: impl FnMut(Joined) -> Result<(), ShardsError>,
+) -> Result<(), E>
+where
+    E: From<ShardsError>,
+    I: Iterator<Item = Result<DocumentEntry, E>>,
+{
+    let plan = &set.segments[0];
+    let fault = |reason: String| ShardsError::Documents {
+        path: set.dir.join(DOCUMENTS_DIR),
+        reason,
+    };
+    let Some(mut entries) = entries else {
+        return Ok(sums.into_iter().try_for_each(|next| {
+            next.and_then(|(doc, sums)| on_row(Joined::alone(doc, &sums)))
+        })?);
+    };
+    let mut unpredicted = Unpredicted::new(&plan.sequences);
+    let mut next_entry = || match entries.next().transpose()? {
+        None => Ok(None),
+        Some(entry) => Ok::<_, E>(Some((unpredicted.of(&entry), entry))),
+    };
+    for next in sums {
+        let (doc_index, sums) = next?;
+        let (n_unpredicted, entry) = loop {
+            match next_entry()? {
+                Some((_, entry)) if entry.doc_index < doc_index => {}
+                Some(found) if found.1.doc_index == doc_index => break found,
+                _ => Err(fault(format!(
+                    "the labels have a document {doc_index}, which the corpus does not list"
+                )))?,
+            }
+        };
+        let n_predicted = entry.n_tokens.saturating_sub(n_unpredicted);
+        if sums.n_targets > n_predicted {
+            Err(fault(format!(
+                "document {doc_index} has {} targets, but {} tokens in the corpus",
+                sums.n_targets, entry.n_tokens
+            )))?;
+        }
+        on_row(Joined::with_entry(entry, &sums, n_predicted))?;
+    }
+    // To the end, where the list is compared with the corpus.
+    while next_entry()?.is_some() {}
+    Ok(())
+}
+
+/// How many tokens of a document are no target when all sequences are labelled.
+struct Unpredicted {
+    has_sequence_bos: bool,
+    packing: Packing,
+    had_tokens: bool,
+}
+
+impl Unpredicted {
+    fn new(sequences: &PlanSequences) -> Self {
+        Unpredicted {
+            has_sequence_bos: sequences.sequence_bos.is_some(),
+            packing: sequences.packing,
+            had_tokens: false,
+        }
+    }
+
+    /// That of the next document.
+    fn of(&mut self, entry: &DocumentEntry) -> u64 {
+        let is_first = !self.had_tokens && entry.n_tokens > 0;
+        self.had_tokens |= is_first;
+        match self.packing {
+            _ if self.has_sequence_bos => 0,
+            Packing::Document => 1,
+            // The very first token of the corpus.
+            Packing::Concat => u64::from(is_first),
+        }
+    }
+}
+
+/// A row, and whether every target of its document is known to be labelled.
+struct Joined {
+    row: DocumentRow,
+    is_whole: bool,
+}
+
+impl Joined {
+    fn alone(doc_index: u64, sums: &TargetSums) -> Self {
+        let row = DocumentRow {
+            doc_index,
+            n_targets: sums.n_targets,
+            scores: scores_of(sums, None),
+            ..DocumentRow::default()
+        };
+        Joined {
+            row,
+            is_whole: false,
+        }
+    }
+
+    fn with_entry(entry: DocumentEntry, sums: &TargetSums, n_predicted: u64) -> Self {
+        let is_whole = sums.n_targets == n_predicted;
+        let row = DocumentRow {
+            doc_index: entry.doc_index,
+            id: entry.id,
+            source: Some(entry.source),
+            record: Some(entry.record),
+            n_tokens: Some(entry.n_tokens),
+            n_targets: sums.n_targets,
+            n_bytes: Some(entry.n_bytes),
+            scores: scores_of(sums, Some(entry.n_bytes).filter(|_| is_whole)),
+        };
+        Joined { row, is_whole }
+    }
+}
+
+/// Writes rows, file by file, and the index at the end.
+struct Writer<'a> {
+    dir: &'a Path,
+    index: DocumentsIndex,
+    part: Option<Part>,
+}
+
+/// A file in the making.
+struct Part {
+    name: String,
+    path: PathBuf,
+    groups: RowGroupWriter<Partial>,
+    rows: Vec<DocumentRow>,
+    n_rows: u64,
+}
+
+impl<'a> Writer<'a> {
+    fn new(dir: &'a Path, index: DocumentsIndex) -> Self {
+        Writer {
+            dir,
+            index,
+            part: None,
+        }
+    }
+
+    fn push(&mut self, Joined { row, is_whole }: Joined) -> Result<(), ShardsError> {
+        self.index.n_documents += 1;
+        self.index.n_whole += u64::from(is_whole);
+        self.index.n_targets += row.n_targets;
+        let mut part = match self.part.take() {
+            Some(part) => part,
+            None => Part::create(self.dir, &self.index)?,
+        };
+        part.push(row)?;
+        match part.n_rows < PART_ROWS {
+            true => self.part = Some(part),
+            false => self.index.parts.push(part.publish()?),
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<DocumentsIndex, ShardsError> {
+        if let Some(part) = self.part.take() {
+            self.index.parts.push(part.publish()?);
+        }
+        remove_parts_after(self.dir, self.index.parts.len())?;
+        self.index.write(self.dir)?;
+        Ok(self.index)
+    }
+}
+
+/// Files of earlier documents, of which there were more.
+fn remove_parts_after(dir: &Path, n_parts: usize) -> Result<(), ShardsError> {
+    let documents = dir.join(DOCUMENTS_DIR);
+    for name in place::names_in(&documents)? {
+        if shard_of_part(&name).is_some_and(|part| part as usize >= n_parts) {
+            storage::remove_file(&documents.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+impl Part {
+    fn create(dir: &Path, index: &DocumentsIndex) -> Result<Self, ShardsError> {
+        let number = index.parts.len() as u32;
+        let documents = dir.join(DOCUMENTS_DIR);
+        std::fs::create_dir_all(&documents)
+            .map_err(|source| StorageError::io("create the directory", &documents, source))?;
+        let path = documents.join(part_name(number));
+        let partial = Partial::create(&path)?;
+        let schema = Arc::new(Schema::new(document_fields()));
+        let groups = RowGroupWriter::new(partial, schema, properties(index, number));
+        Ok(Part {
+            name: format!("{DOCUMENTS_DIR}/{}", part_name(number)),
+            groups: groups.map_err(|error| encode_error(&path, error))?,
+            path,
+            rows: Vec::new(),
+            n_rows: 0,
+        })
+    }
+
+    fn push(&mut self, row: DocumentRow) -> Result<(), ShardsError> {
+        self.rows.push(row);
+        self.n_rows += 1;
+        match self.rows.len() < GROUP_ROWS {
+            true => Ok(()),
+            false => self.flush(),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), ShardsError> {
+        let columns = document_arrays(&self.rows);
+        self.rows.clear();
+        self.groups
+            .write(columns)
+            .map_err(|error| encode_error(&self.path, error))
+    }
+
+    fn publish(mut self) -> Result<DocumentsPart, ShardsError> {
+        if !self.rows.is_empty() {
+            self.flush()?;
+        }
+        let partial = self.groups.finish();
+        let partial = partial.map_err(|error| encode_error(&self.path, error))?;
+        let sealed = partial.seal()?;
+        let file = SidecarFile::new(self.name, sealed.hash.clone());
+        sealed.replace()?;
+        Ok(DocumentsPart {
+            rows: self.n_rows,
+            file,
+        })
+    }
+}
+
+fn properties(index: &DocumentsIndex, part: u32) -> WriterProperties {
+    let metadata = [
+        ("format_version", DOCUMENTS_VERSION.to_string()),
+        ("file", DOCUMENTS_DIR.to_owned()),
+        ("part", part.to_string()),
+        ("labels_fingerprint", index.labels_fingerprint.clone()),
+        ("corpus_fingerprint", index.corpus_fingerprint.clone()),
+        ("teacher_fingerprint", index.teacher_fingerprint.clone()),
+    ];
+    let metadata = metadata
+        .into_iter()
+        .map(|(key, value)| KeyValue::new(format!("saltworks.{key}"), value));
+    WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by(CREATED_BY.to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_dictionary_enabled(false)
+        .set_column_dictionary_enabled(ColumnPath::from(SOURCE), true)
+        .set_max_row_group_row_count(None)
+        .set_max_row_group_bytes(None)
+        .set_key_value_metadata(Some(metadata.collect()))
+        .build()
+}
