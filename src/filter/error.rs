@@ -231,15 +231,6 @@ pub enum FilterError {
         #[source]
         source: ParquetError,
     },
-    /// A Parquet file that could not be encoded.
-    #[error("{} cannot be encoded as Parquet", path.display())]
-    Encode {
-        /// The file.
-        path: PathBuf,
-        /// What the encoder said.
-        #[source]
-        source: ParquetError,
-    },
 }
 
 impl Classified for FilterError {
@@ -250,7 +241,6 @@ impl Classified for FilterError {
             FilterError::Tokens(error) => error.kind(),
             FilterError::Shards(error) => error.kind(),
             FilterError::Interrupted => Kind::Interrupted,
-            FilterError::Encode { .. } => Kind::Failed,
             FilterError::ChangedInput { .. }
             | FilterError::MissingRecord { .. }
             | FilterError::UnknownSource { .. }

@@ -14,7 +14,7 @@ use parquet::file::writer::{
 };
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A Parquet file that is filtered.
 pub(super) struct RowFile<'a> {
@@ -64,7 +64,23 @@ impl<'a> RowFile<'a> {
         interrupt: &Interrupt,
         on_share: &mut dyn FnMut(f64),
     ) -> Result<(), FilterError> {
-        let fault = |error| self.copy_fault(output, error);
+        let sink = NotedSink::new(sink);
+        let failure = Arc::clone(&sink.failure);
+        let copied = self.copy_to(choices, sink, interrupt, on_share);
+        match taken(&failure) {
+            Some(source) => Err(StorageError::io("write", output, source).into()),
+            None => copied,
+        }
+    }
+
+    fn copy_to<W: Write + Send>(
+        &self,
+        choices: &mut FileChoices,
+        sink: W,
+        interrupt: &Interrupt,
+        on_share: &mut dyn FnMut(f64),
+    ) -> Result<(), FilterError> {
+        let fault = |error| read_fault(self.path, error);
         let mut writer = self.source.decode(|| self.writer(sink)).map_err(fault)?;
         let (n_rows, n_most) = self.row_counts();
         let mut pending = Pending::default();
@@ -73,14 +89,14 @@ impl<'a> RowFile<'a> {
             let next = self.choose(row_group, n_read, choices)?;
             n_read += self.group_rows(row_group);
             if pending.n_rows > 0 && pending.n_rows + next.n_rows > n_most {
-                self.write(&mut writer, &pending, interrupt, output)?;
+                self.write(&mut writer, &pending, interrupt)?;
                 pending = Pending::default();
             }
             pending.append(next);
             on_share(n_read as f64 / n_rows.max(1) as f64);
         }
         if pending.n_rows > 0 {
-            self.write(&mut writer, &pending, interrupt, output)?;
+            self.write(&mut writer, &pending, interrupt)?;
         }
         self.source.decode(|| writer.finish()).map_err(fault)?;
         Ok(())
@@ -143,7 +159,6 @@ impl<'a> RowFile<'a> {
         writer: &mut SerializedFileWriter<W>,
         pending: &Pending,
         interrupt: &Interrupt,
-        output: &Path,
     ) -> Result<(), FilterError> {
         let written = self.source.decode(|| {
             let mut group = writer.next_row_group()?;
@@ -167,7 +182,7 @@ impl<'a> RowFile<'a> {
             Err(_) if interrupt.is_requested() => Err(FilterError::Interrupted),
             written => written
                 .map(drop)
-                .map_err(|error| self.copy_fault(output, error)),
+                .map_err(|error| read_fault(self.path, error)),
         }
     }
 
@@ -199,22 +214,6 @@ impl<'a> RowFile<'a> {
         }
         writer.close()
     }
-
-    /// A failed write is one of the output; all else is the input's.
-    fn copy_fault(&self, output: &Path, error: DecodeError) -> FilterError {
-        match error {
-            DecodeError::Parquet(ParquetError::External(inner)) => {
-                match inner.downcast::<io::Error>() {
-                    Ok(source) => StorageError::io("write", output, *source).into(),
-                    Err(inner) => FilterError::Damaged {
-                        path: self.path.to_path_buf(),
-                        source: ParquetError::External(inner),
-                    },
-                }
-            }
-            error => read_fault(self.path, error),
-        }
-    }
 }
 
 impl Pending {
@@ -225,6 +224,49 @@ impl Pending {
             self.added.extend(next.added);
         }
     }
+}
+
+/// Keeps the error of a write that failed: a decoder has errors of the same type.
+struct NotedSink<W> {
+    out: W,
+    failure: Arc<Mutex<Option<io::Error>>>,
+}
+
+impl<W> NotedSink<W> {
+    fn new(out: W) -> Self {
+        let failure = Arc::default();
+        Self { out, failure }
+    }
+
+    fn noted<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            if kind == io::ErrorKind::Interrupted {
+                // It is tried again.
+                return error;
+            }
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert(error);
+            kind.into()
+        })
+    }
+}
+
+impl<W: Write> Write for NotedSink<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.noted(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out.flush();
+        self.noted(flushed)
+    }
+}
+
+fn taken(failure: &Mutex<Option<io::Error>>) -> Option<io::Error> {
+    let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+    failure.take()
 }
 
 fn next_column<'a, W: Write + Send>(

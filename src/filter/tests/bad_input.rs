@@ -80,11 +80,7 @@ fn a_selection_of_another_corpus_is_refused() {
     let selection = setup.path("selection.parquet");
     let fingerprint = format!("blake3:{}", "0".repeat(64));
     write_selection(&selection, &fingerprint, &[(0, true)]);
-    refused(
-        &setup,
-        setup.request(FilterOptions::default()),
-        Kind::BadData,
-    );
+    refused(&setup, setup.request(FilterOptions::default()), Kind::Usage);
 }
 
 #[test]

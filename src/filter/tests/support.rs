@@ -3,6 +3,11 @@
 use crate::corpus::{CorpusOptions, Documents};
 use crate::filter::{FilterError, FilterOptions, Job, Request, Summary};
 use crate::interrupt::Interrupt;
+use crate::shards::{
+    DOCUMENT_SELECTION_VERSION, DocumentRow, DocumentScore, DocumentSelectionHead,
+    DocumentSelectionWriter, SelectedDocument,
+};
+use crate::storage::Partial;
 use crate::tokens::{
     CorpusJson, CorpusWriter, DocumentEntry, DocumentReader, EncodeOptions, Tokenizer,
     TrainOptions, WriterSettings, encode_documents, train_bpe,
@@ -115,17 +120,43 @@ pub(super) fn score_of(doc_index: u64) -> f64 {
     doc_index as f64 / 8.0 - 1.0
 }
 
+/// What its other scores are: one that is right for all of them.
+pub(super) fn value_of(doc_index: u64) -> f64 {
+    (doc_index % 8) as f64 / 8.0
+}
+
 /// Writes a selection that lists `rows`, each a document and whether it is kept.
 pub(super) fn write_selection(path: &Path, fingerprint: &str, rows: &[(u64, bool)]) {
-    let mut text = format!("{fingerprint}\n");
-    for (doc_index, is_kept) in rows {
-        text += &format!(
-            "{doc_index} {} {} {doc_index}\n",
-            u8::from(*is_kept),
-            score_of(*doc_index)
-        );
+    let head = DocumentSelectionHead {
+        version: DOCUMENT_SELECTION_VERSION,
+        corpus_fingerprint: fingerprint.to_owned(),
+        labels_fingerprint: format!("blake3:{}", "1".repeat(64)),
+        minus_fingerprint: None,
+        policy: "by hand".into(),
+        n_documents: rows.len() as u64,
+        n_kept: rows.iter().filter(|(_, is_kept)| *is_kept).count() as u64,
+        n_tokens: 0,
+        n_tokens_kept: 0,
+    };
+    let partial = Partial::create(path).unwrap();
+    let mut writer = DocumentSelectionWriter::create(path, partial, &head).unwrap();
+    for (doc_index, kept) in rows {
+        let mut document = DocumentRow {
+            doc_index: *doc_index,
+            n_targets: 1,
+            scores: [Some(value_of(*doc_index)); 7],
+            ..DocumentRow::default()
+        };
+        document.scores[DocumentScore::BitsPerByte as usize] = None;
+        let row = SelectedDocument {
+            score: Some(score_of(*doc_index)),
+            rank: Some(*doc_index),
+            kept: *kept,
+            document,
+        };
+        writer.push(row).unwrap();
     }
-    fs::write(path, text).unwrap();
+    writer.publish().unwrap();
 }
 
 /// Compressed as `filter` itself does it.
