@@ -58,12 +58,91 @@ pub enum SelectError {
         /// Value of the second, as JSON.
         theirs: String,
     },
+    /// An amount of more than there is.
+    #[error(
+        "the amount to keep is {wanted} {what}, but the labels have {got}: give less, or --fraction 1 for all"
+    )]
+    MoreThanThereIs {
+        /// What was asked for.
+        wanted: u64,
+        /// What there is.
+        got: u64,
+        /// `documents` or `tokens`.
+        what: &'static str,
+    },
+    /// Documents of which only the numbers are known.
+    #[error(
+        "the documents of {} are known by number alone, without {what}: run `saltworks finalize --tokens` with the labelled corpus, if that lists its documents (`saltworks tokenize` writes documents.parquet)",
+        labels.display()
+    )]
+    UnknownDocuments {
+        /// The labels.
+        labels: PathBuf,
+        /// What is needed, and for what.
+        what: &'static str,
+    },
+    /// A difference of scores by token, of different tokens.
+    #[error(
+        "{} and {} are of different tokenizers, and {score} is by token: use --score bits_per_byte, which compares texts",
+        labels.display(),
+        minus.display()
+    )]
+    ByToken {
+        /// The labels whose scores are taken.
+        labels: PathBuf,
+        /// The labels whose scores are subtracted.
+        minus: PathBuf,
+        /// The score.
+        score: &'static str,
+    },
+    /// A document that cannot be found in other labels.
+    #[error("{document} of {} {what}, by which it would be found in the other labels: {remedy}", labels.display())]
+    NotJoinable {
+        /// The labels.
+        labels: PathBuf,
+        /// The document.
+        document: String,
+        /// What it lacks.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Two documents of one name.
+    #[error("documents {first} and {second} of {} have the same {what}, so they cannot be told apart in other labels: make them unique, or pass another --join", labels.display())]
+    RepeatedName {
+        /// The labels.
+        labels: PathBuf,
+        /// One of them.
+        first: u64,
+        /// The other.
+        second: u64,
+        /// What they share.
+        what: &'static str,
+    },
+    /// Two documents of one name with different texts.
+    #[error("document {ours} of {} has {n_bytes} bytes of text, but the one of the same name in {} (document {theirs}) has {n_bytes_theirs}: tokenize the same files for both", labels.display(), minus.display())]
+    OtherText {
+        /// The labels whose scores are taken.
+        labels: PathBuf,
+        /// The labels whose scores are subtracted.
+        minus: PathBuf,
+        /// The document in the first.
+        ours: u64,
+        /// The document in the second.
+        theirs: u64,
+        /// Bytes in the first.
+        n_bytes: u64,
+        /// Bytes in the second.
+        n_bytes_theirs: u64,
+    },
     /// A policy that keeps nothing.
     #[error(
-        "the policy keeps none of {n_rows} sequences: {n_eligible} are eligible ({n_null} have no {score}, {n_below_floor} are below --min-learnable), and the first of them exceeds the amount to keep; raise the amount or lower --min-learnable"
+        "the policy keeps none of {n_rows} {what}: {n_eligible} are eligible ({n_null} have no {score}, {n_below_floor} are below --min-learnable), and the first of them exceeds the amount to keep; raise the amount or lower --min-learnable"
     )]
     KeepsNothing {
-        /// Sequences of the labels.
+        /// `sequences` or `documents`.
+        what: &'static str,
+        /// Those of the labels.
         n_rows: u64,
         /// Those that may be taken.
         n_eligible: u64,
@@ -81,10 +160,16 @@ impl Classified for SelectError {
         match self {
             SelectError::Shards(error) => error.kind(),
             SelectError::Storage(error) => error.kind(),
+            SelectError::NotJoinable { .. }
+            | SelectError::RepeatedName { .. }
+            | SelectError::OtherText { .. } => Kind::BadData,
             SelectError::Policy { .. }
             | SelectError::NotASelection { .. }
             | SelectError::OfLabels { .. }
             | SelectError::OtherSequences { .. }
+            | SelectError::MoreThanThereIs { .. }
+            | SelectError::UnknownDocuments { .. }
+            | SelectError::ByToken { .. }
             | SelectError::KeepsNothing { .. } => Kind::Usage,
         }
     }

@@ -1,6 +1,7 @@
 //! A few sequences of each kind, for a person to look at.
 
 use serde::Serialize;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 /// Sequences of a kind.
@@ -32,48 +33,74 @@ pub struct Examples {
     pub unlearnable: Vec<Example>,
 }
 
-/// Keeps the examples with the least keys; ties are by `seq_id`.
-#[derive(Debug, Default)]
-pub(super) struct Least {
-    heap: BinaryHeap<Ranked>,
+/// Keeps the items with the least keys; ties are by a number, such as a `seq_id`.
+#[derive(Debug)]
+pub(super) struct Least<T> {
+    n_most: usize,
+    heap: BinaryHeap<Ranked<T>>,
 }
 
-impl Least {
-    pub(super) fn offer(&mut self, key: f64, example: Example) {
-        self.heap.push(Ranked { key, example });
-        if self.heap.len() > N_EXAMPLES {
+impl<T> Least<T> {
+    /// Keeps so many.
+    pub(super) fn new(n_most: usize) -> Self {
+        Least {
+            n_most,
+            heap: BinaryHeap::new(),
+        }
+    }
+
+    /// Keeps `item`, which is made only then, if it is among the least.
+    pub(super) fn offer(&mut self, key: f64, tie: u64, item: impl FnOnce() -> T) {
+        let is_full = self.heap.len() >= self.n_most;
+        let is_less = |last: &Ranked<T>| place(key, tie, last.key, last.tie).is_lt();
+        if is_full && !self.heap.peek().is_some_and(is_less) {
+            return;
+        }
+        let item = item();
+        self.heap.push(Ranked { key, tie, item });
+        if self.heap.len() > self.n_most {
             self.heap.pop();
         }
     }
 
     /// The least first.
-    pub(super) fn into_examples(self) -> Vec<Example> {
+    pub(super) fn into_items(self) -> Vec<T> {
         let ranked = self.heap.into_sorted_vec();
-        ranked.into_iter().map(|ranked| ranked.example).collect()
+        ranked.into_iter().map(|ranked| ranked.item).collect()
+    }
+}
+
+impl Default for Least<Example> {
+    fn default() -> Self {
+        Least::new(N_EXAMPLES)
     }
 }
 
 #[derive(Debug)]
-struct Ranked {
+struct Ranked<T> {
     key: f64,
-    example: Example,
+    tie: u64,
+    item: T,
 }
 
-impl PartialEq for Ranked {
+fn place(key: f64, tie: u64, other_key: f64, other_tie: u64) -> Ordering {
+    key.total_cmp(&other_key).then(tie.cmp(&other_tie))
+}
+
+impl<T> PartialEq for Ranked<T> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
-impl Eq for Ranked {}
-impl PartialOrd for Ranked {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+impl<T> Eq for Ranked<T> {}
+impl<T> PartialOrd for Ranked<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Ranked {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let by_key = self.key.total_cmp(&other.key);
-        by_key.then(self.example.seq_id.cmp(&other.example.seq_id))
+impl<T> Ord for Ranked<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        place(self.key, self.tie, other.key, other.tie)
     }
 }
 
@@ -92,9 +119,9 @@ mod tests {
                 rank: None,
                 kept: false,
             };
-            least.offer(key, example);
+            least.offer(key, seq_id, || example);
         }
-        let ids: Vec<u64> = least.into_examples().iter().map(|e| e.seq_id).collect();
+        let ids: Vec<u64> = least.into_items().iter().map(|e| e.seq_id).collect();
         assert_eq!(ids, [4, 1, 2]);
     }
 }

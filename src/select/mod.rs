@@ -21,9 +21,12 @@
 //! Memory is bounded: rows pass through `sort`, which spills sorted runs into an unlinked temporary
 //! file next to the output, once in the policy's order (twice for `middle`) and once by `seq_id`.
 //!
+//! `documents` does the same for documents, by what `documents/` says of them.
+//!
 //! Invariant: this room reads only the columns `seq_id` and `n_targets` and the requested scores of a
-//! label set.
+//! label set, or its documents.
 
+mod documents;
 mod error;
 mod examples;
 mod histogram;
@@ -36,6 +39,9 @@ mod sort;
 #[cfg(test)]
 mod tests;
 
+pub use documents::{
+    DocumentExample, DocumentPolicy, DocumentSummary, Join, Per, SourceSummary, select_documents,
+};
 pub use error::SelectError;
 pub use examples::{Example, Examples};
 pub use histogram::{ScoreBar, ScoreHistogram, ScoreSummary};

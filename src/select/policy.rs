@@ -63,27 +63,45 @@ impl Policy {
     /// # Errors
     /// [`SelectError::Policy`], naming the setting.
     pub fn validate(&self) -> Result<(), SelectError> {
-        let share = |x: f64| (0.0..=1.0).contains(&x);
-        if let Order::Weighted { temperature, .. } = self.order {
-            let is_fine = temperature.is_finite() && temperature > 0.0;
-            require(is_fine, "the temperature", "a positive number", temperature)?;
-        }
-        match self.amount {
-            Amount::Fraction(fraction) => {
-                let is_fine = share(fraction) && fraction > 0.0;
-                require(is_fine, "the fraction", "above 0 and at most 1", fraction)?;
-            }
-            Amount::Rows(n) => require(n > 0, "the number of rows", "at least 1", n)?,
-            Amount::Tokens(n) => require(n > 0, "the number of tokens", "at least 1", n)?,
-        }
-        let floor = self.min_learnable.unwrap_or(0.0);
-        let what = "the floor on the learnable fraction";
-        require(share(floor), what, "a share in [0, 1]", floor)
+        check_settings(self.order, self.amount, self.min_learnable)
     }
+}
 
-    /// Whether a sequence with a score is eligible.
-    pub(super) fn is_above_floor(&self, learnable_fraction: f64) -> bool {
-        learnable_fraction >= self.min_learnable.unwrap_or(0.0)
+/// What a policy sets beside its score.
+pub(super) fn check_settings(
+    order: Order,
+    amount: Amount,
+    min_learnable: Option<f64>,
+) -> Result<(), SelectError> {
+    let share = |x: f64| (0.0..=1.0).contains(&x);
+    if let Order::Weighted { temperature, .. } = order {
+        let is_fine = temperature.is_finite() && temperature > 0.0;
+        require(is_fine, "the temperature", "a positive number", temperature)?;
+    }
+    match amount {
+        Amount::Fraction(fraction) => {
+            let is_fine = share(fraction) && fraction > 0.0;
+            require(is_fine, "the fraction", "above 0 and at most 1", fraction)?;
+        }
+        Amount::Rows(n) => require(n > 0, "the number of rows", "at least 1", n)?,
+        Amount::Tokens(n) => require(n > 0, "the number of tokens", "at least 1", n)?,
+    }
+    let floor = min_learnable.unwrap_or(0.0);
+    let what = "the floor on the learnable fraction";
+    require(share(floor), what, "a share in [0, 1]", floor)
+}
+
+/// Whether what has a score is eligible.
+pub(super) fn is_above_floor(min_learnable: Option<f64>, learnable_fraction: f64) -> bool {
+    learnable_fraction >= min_learnable.unwrap_or(0.0)
+}
+
+/// Most rows of `n_rows`, and most tokens of theirs, that are kept.
+pub(super) fn limits(amount: Amount, n_rows: u64) -> (u64, u64) {
+    match amount {
+        Amount::Fraction(share) => (((share * n_rows as f64).round() as u64).max(1), u64::MAX),
+        Amount::Rows(n) => (n, u64::MAX),
+        Amount::Tokens(n) => (u64::MAX, n),
     }
 }
 

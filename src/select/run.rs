@@ -3,10 +3,10 @@
 use super::examples::{Example, Examples, Least};
 use super::histogram::ScoreHistogram;
 use super::output::check_replaceable;
-use super::policy::middle_rank;
+use super::policy::{is_above_floor, limits, middle_rank};
 use super::rows::{Scored, Source, dir_of};
 use super::sort::{Keyed, RUN_ROWS, Sorted, Sorter};
-use super::{Amount, Order, Policy, SelectError};
+use super::{Order, Policy, SelectError};
 use crate::shards::{
     LABELS_FINGERPRINT_KEY, LabelSet, POLICY_KEY, SelectionRow, SelectionWriter,
     VIEW_FINGERPRINT_KEY, ViewIdentity, labels_fingerprint,
@@ -96,7 +96,7 @@ struct Read {
     n_tokens: u64,
     /// Minimum and maximum score.
     range: (f64, f64),
-    unlearnable: Least,
+    unlearnable: Least<Example>,
 }
 
 /// Results of the second pass.
@@ -108,7 +108,7 @@ struct Ranked {
     n_tokens_kept: u64,
     /// Scores of eligible sequences; the others are added in the third pass.
     scores: ScoreHistogram,
-    hardest: Least,
+    hardest: Least<Example>,
 }
 
 impl Job<'_> {
@@ -121,6 +121,7 @@ impl Job<'_> {
         let ranked = self.rank(&mut read)?;
         if ranked.n_kept == 0 {
             return Err(SelectError::KeepsNothing {
+                what: "sequences",
                 n_rows: read.n_rows,
                 n_eligible: read.n_eligible,
                 n_null: read.n_null,
@@ -196,13 +197,15 @@ impl Job<'_> {
         let mut writer = SelectionWriter::create(self.output, partial, metadata)?;
         let mut scores = ranked.scores;
         let median = scores.median().unwrap_or(0.0);
-        let mut nearest = Least::default();
+        let mut nearest: Least<Example> = Least::default();
         let n_kept = ranked.n_kept;
-        let mut unlearnable = read.unlearnable.into_examples();
+        let mut unlearnable = read.unlearnable.into_items();
         for row in ranked.by_seq_id.into_sorted()? {
             let example = example(&row?, n_kept);
             match (example.score, example.rank) {
-                (Some(score), Some(_)) => nearest.offer((score - median).abs(), example),
+                (Some(score), Some(_)) => {
+                    nearest.offer((score - median).abs(), example.seq_id, || example)
+                }
                 (Some(score), None) => scores.add(score, false),
                 (None, _) => {}
             }
@@ -232,8 +235,8 @@ impl Job<'_> {
             n_bytes: hash.bytes,
             scores,
             examples: Examples {
-                hardest_kept: ranked.hardest.into_examples(),
-                median: nearest.into_examples(),
+                hardest_kept: ranked.hardest.into_items(),
+                median: nearest.into_items(),
                 unlearnable,
             },
         })
@@ -276,13 +279,13 @@ impl Read {
             learnable_fraction: row.learnable_fraction as f32,
         };
         self.unlearnable
-            .offer(row.learnable_fraction, example(&keyed, 0));
+            .offer(row.learnable_fraction, keyed.seq_id, || example(&keyed, 0));
         let Some(score) = row.score else {
             self.n_null += 1;
             return Ok(self.rest.push(keyed)?);
         };
         self.range = (self.range.0.min(score), self.range.1.max(score));
-        if !policy.is_above_floor(row.learnable_fraction) {
+        if !is_above_floor(policy.min_learnable, row.learnable_fraction) {
             return Ok(self.rest.push(keyed)?);
         }
         self.n_eligible += 1;
@@ -304,7 +307,8 @@ impl Ranked {
             ..row
         };
         if is_kept {
-            self.hardest.offer(-row.score, example(&row, rank + 1));
+            self.hardest
+                .offer(-row.score, row.seq_id, || example(&row, rank + 1));
         }
         Ok(self.by_seq_id.push(row)?)
     }
@@ -319,14 +323,5 @@ fn example(row: &Keyed, n_kept: u64) -> Example {
         learnable_fraction: row.learnable_fraction,
         rank,
         kept: rank.is_some_and(|rank| rank < n_kept),
-    }
-}
-
-/// Most sequences and most predicted positions that are kept.
-fn limits(amount: Amount, n_rows: u64) -> (u64, u64) {
-    match amount {
-        Amount::Fraction(share) => (((share * n_rows as f64).round() as u64).max(1), u64::MAX),
-        Amount::Rows(n) => (n, u64::MAX),
-        Amount::Tokens(n) => (u64::MAX, n),
     }
 }

@@ -40,7 +40,7 @@ pub use row::{
     Alternative, DocumentStart, Drawn, RowView, TokenNames, TokenView, coloured_text, describe_row,
 };
 pub use row_text::render_row;
-pub use selection_text::render_selection;
+pub use selection_text::{render_document_selection, render_selection};
 pub use set::{ColumnCost, RowChoice, SetStats, collect_stats, read_row};
 pub use stats::{Distribution, LabelStats, StatsCollector, TruncationLoss};
 pub use stats_text::render_stats;

@@ -1,7 +1,10 @@
 //! A selection on a terminal.
 
 use crate::page::grouped;
-use crate::select::{ScoreBar, ScoreSummary, Summary};
+use crate::select::{
+    DocumentExample, DocumentSummary, ScoreBar, ScoreHistogram, ScoreSummary, Summary,
+};
+use crate::visible::printable;
 use anstyle::Style;
 
 /// Bars of the histogram.
@@ -12,32 +15,96 @@ const N_CELLS_BESIDE: usize = 44;
 /// The selection as text; `width` is that of the terminal, in cells.
 pub fn render_selection(summary: &Summary, width: usize) -> String {
     let mut lines = count_lines(summary);
-    lines.extend(score_lines(summary));
+    let score = summary.policy.score;
+    lines.extend(score_lines(&summary.scores, score.name(), score.unit()));
     lines.extend(bar_lines(&summary.scores.bars(N_BARS), width));
     lines.join("\n") + "\n"
 }
 
+/// The selection of documents as text; `width` is that of the terminal, in cells.
+pub fn render_document_selection(summary: &DocumentSummary, width: usize) -> String {
+    let score = summary.policy.score;
+    let mut lines = kept_lines(
+        "documents",
+        (summary.n_kept, summary.n_documents),
+        (summary.n_tokens_kept, summary.n_tokens),
+    );
+    if !summary.sources.is_empty() {
+        let n_kept = summary.sources.iter().filter(|s| s.n_kept > 0).count();
+        lines.push(format!(
+            "sources {} of {}",
+            grouped(n_kept as u64),
+            grouped(summary.sources.len() as u64)
+        ));
+    }
+    lines.extend(never_lines(
+        score.name(),
+        summary.n_null,
+        summary.n_below_floor,
+    ));
+    lines.extend(score_lines(&summary.scores, score.name(), score.unit()));
+    lines.extend(bar_lines(&summary.scores.bars(N_BARS), width));
+    for (name, examples) in [("lowest", &summary.lowest), ("highest", &summary.highest)] {
+        lines.push(String::new());
+        lines.push(name.to_owned());
+        lines.extend(examples.iter().map(example_line));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// A document by its score and whatever it is known by.
+fn example_line(example: &DocumentExample) -> String {
+    let mark = if example.kept { "█" } else { "░" };
+    let mut line = format!("{:>9.3}  {mark} {}", example.score, example.doc_index);
+    if let Some(id) = &example.id {
+        line += &format!("  {}", printable(id));
+    }
+    if let (Some(source), Some(record)) = (&example.source, example.record) {
+        line += &format!("  {}:{record}", printable(source));
+    }
+    line
+}
+
 fn count_lines(summary: &Summary) -> Vec<String> {
-    let share = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
-    let mut lines = vec![
+    let mut lines = kept_lines(
+        "sequences",
+        (summary.n_kept, summary.n_rows),
+        (summary.n_tokens_kept, summary.n_tokens),
+    );
+    lines.extend(never_lines(
+        summary.policy.score.name(),
+        summary.n_null,
+        summary.n_below_floor,
+    ));
+    lines
+}
+
+/// How many `what`, and how many tokens, were kept of all.
+fn kept_lines(what: &str, rows: (u64, u64), tokens: (u64, u64)) -> Vec<String> {
+    let share = |(part, whole): (u64, u64)| 100.0 * part as f64 / whole.max(1) as f64;
+    vec![
         format!(
-            "kept    {} of {} sequences ({:.1}%)",
-            grouped(summary.n_kept),
-            grouped(summary.n_rows),
-            share(summary.n_kept, summary.n_rows)
+            "kept    {} of {} {what} ({:.1}%)",
+            grouped(rows.0),
+            grouped(rows.1),
+            share(rows)
         ),
         format!(
             "tokens  {} of {} ({:.1}%)",
-            grouped(summary.n_tokens_kept),
-            grouped(summary.n_tokens),
-            share(summary.n_tokens_kept, summary.n_tokens)
+            grouped(tokens.0),
+            grouped(tokens.1),
+            share(tokens)
         ),
-    ];
-    let score = summary.policy.score.name();
+    ]
+}
+
+/// What was never kept, and why.
+fn never_lines(score: &str, n_null: u64, n_below_floor: u64) -> Vec<String> {
+    let mut lines = Vec::new();
     for (n, what) in [
-        (summary.n_null, format!("have no {score}")),
+        (n_null, format!("have no {score}")),
         (
-            summary.n_below_floor,
+            n_below_floor,
             "are below the floor on the learnable fraction".to_owned(),
         ),
     ] {
@@ -48,9 +115,9 @@ fn count_lines(summary: &Summary) -> Vec<String> {
     lines
 }
 
-fn score_lines(summary: &Summary) -> Vec<String> {
-    let (bold, score) = (Style::new().bold(), summary.policy.score);
-    let title = format!("{}, {}", score.name(), score.unit());
+fn score_lines(scores: &ScoreHistogram, name: &str, unit: &str) -> Vec<String> {
+    let bold = Style::new().bold();
+    let title = format!("{name}, {unit}");
     let heads = format!(
         "{title:<34} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "min", "5%", "median", "95%", "max"
@@ -62,8 +129,8 @@ fn score_lines(summary: &Summary) -> Vec<String> {
         )
     };
     let mut lines = vec![String::new(), format!("{bold}{heads}{bold:#}")];
-    lines.extend(summary.scores.kept().map(|s| line("kept", &s)));
-    lines.extend(summary.scores.dropped().map(|s| line("dropped", &s)));
+    lines.extend(scores.kept().map(|s| line("kept", &s)));
+    lines.extend(scores.dropped().map(|s| line("dropped", &s)));
     lines.push(String::new());
     lines
 }

@@ -1,6 +1,8 @@
-//! `saltworks select`: which sequences stage 1 sees.
+//! `saltworks select`: which sequences stage 1 sees, or which documents are kept.
 
+mod documents;
 mod preview;
+mod score;
 
 use crate::common::arguments::{Json, OUTPUT};
 use crate::common::exit::Result;
@@ -10,24 +12,30 @@ use crate::common::signals;
 use crate::terminal;
 use clap::ValueEnum;
 use preview::Preview;
-use saltworks::select::{Amount, Order, Policy, Summary, select};
+use saltworks::select::{Amount, Join, Order, Per, Policy, SelectError, Summary, select};
 use saltworks::shards::{LabelSet, Plan, ScoreId};
 use saltworks::storage::check_apart;
 use saltworks::view::render_selection;
+use score::AnyScore;
 use serde::Serialize;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
   saltworks select labels --fraction 0.25 --output selection.parquet
-  saltworks select labels --policy random --rows 1000 --output random.parquet";
+  saltworks select labels --policy random --rows 1000 --output random.parquet
+  saltworks select labels --by document --policy bottom --fraction 0.5 --per source --output documents.parquet
+  saltworks select labels-small --by document --minus labels-large --fraction 0.5 --output documents.parquet";
 
-/// Select the sequences for stage 1 by their scores.
+/// Select the sequences for stage 1, or documents of the corpus, by their scores.
 ///
 /// Reads only the score columns of a label set, so a set made with `label --groups scores` is
 /// enough, for example by an early checkpoint of the teacher. Writes a Parquet file (seq_id, score,
 /// rank, kept) for the trainer's `data.selection` and for `label --selection`. Sequences without a
 /// score are never kept.
+///
+/// With `--by document`, reads the documents/ of a label set instead, and writes all documents with
+/// their scores and whether they are kept.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -36,20 +44,20 @@ pub(crate) struct Args {
     /// The selection to write; an existing selection is replaced.
     #[arg(long, help_heading = OUTPUT, short, value_name = "FILE")]
     output: PathBuf,
-    /// Which sequences to keep first.
+    /// What to select.
+    #[arg(long, help_heading = "Policy", value_enum, default_value = "sequence")]
+    by: By,
+    /// Which sequences, or documents, to keep first.
     #[arg(long, help_heading = "Policy", value_enum, default_value = "top")]
     policy: PolicyName,
-    /// The score that the policy uses.
-    #[arg(
-        long,
-        help_heading = "Policy",
-        value_enum,
-        default_value = "score_salt"
-    )]
-    score: ScoreId,
+    /// The score that the policy uses. Those that begin with score_ are of sequences, the others of
+    /// documents. Default: score_salt; by document bits_per_byte.
+    #[arg(long, help_heading = "Policy", value_enum)]
+    score: Option<AnyScore>,
     #[command(flatten)]
     amount: AmountArgs,
-    /// Drop sequences with a smaller fraction of learnable positions (target_rank < k) than this.
+    /// Drop sequences, or documents, with a smaller fraction of learnable positions (target_rank < k) than
+    /// this.
     #[arg(long, help_heading = "Policy", value_name = "SHARE")]
     min_learnable: Option<f64>,
     /// Seed of `random` and `weighted`.
@@ -60,9 +68,17 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Policy", value_name = "T", default_value_t = 1.0)]
     temperature: f64,
     /// Subtract the scores of these labels of the same sequences. MiniPLM's difference: LABELS by a
-    /// small reference model, this set by the teacher, and `--score score_mean_nll`.
+    /// small reference model, this set by the teacher, and `--score score_mean_nll`. By document, the two
+    /// models may have different tokenizers.
     #[arg(long, help_heading = "Policy", value_name = "LABELS")]
     minus: Option<PathBuf>,
+    /// Documents only: rank each input file of the corpus by itself, and keep the amount of each.
+    #[arg(long, help_heading = "Policy", value_enum)]
+    per: Option<Per>,
+    /// Documents only: how those of --minus are found. Default: index where both sets label one token
+    /// corpus, else id.
+    #[arg(long, help_heading = "Policy", value_enum, requires = "minus")]
+    join: Option<Join>,
     /// Print the beginnings of the hardest kept sequences, of some near the median, and of the
     /// least learnable.
     #[arg(long, help_heading = "Preview")]
@@ -93,15 +109,25 @@ pub(crate) struct Args {
 #[group(required = true, multiple = false)]
 #[command(next_help_heading = "Amount (one of these)")]
 struct AmountArgs {
-    /// Keep this fraction of all sequences, such as 0.25.
+    /// Keep this fraction of all sequences, or documents, such as 0.25.
     #[arg(long, value_name = "SHARE")]
     fraction: Option<f64>,
-    /// Keep this many sequences.
+    /// Keep this many sequences, or documents.
     #[arg(long, value_name = "N")]
     rows: Option<u64>,
-    /// Keep sequences with at most this many predicted positions in total.
+    /// Keep sequences with at most this many predicted positions in total, or documents with at most this
+    /// many tokens.
     #[arg(long, value_name = "N")]
     token_budget: Option<u64>,
+}
+
+/// What is selected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Sequences, for the trainer and for `label --selection`.
+    Sequence,
+    /// Documents of the corpus.
+    Document,
 }
 
 /// A policy by its name.
@@ -121,10 +147,10 @@ enum PolicyName {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Report<'a> {
+struct Report<'a, S> {
     output: &'a PathBuf,
     #[serde(flatten)]
-    summary: &'a Summary,
+    summary: &'a S,
     #[serde(skip_serializing_if = "Option::is_none")]
     preview: Option<&'a Preview>,
 }
@@ -139,8 +165,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(minus) = &minus {
         note_one_teacher(&labels, minus);
     }
+    if args.by == By::Document {
+        return documents::run(&args, &labels, minus.as_ref());
+    }
+    let policy = args.policy()?;
     let source = preview::Source::open(&args, &labels)?;
-    let summary = select_with_progress(&args, &labels, minus.as_ref())?;
+    let summary = select_with_progress(&args, &policy, &labels, minus.as_ref())?;
     let preview = source
         .map(|source| source.preview(&labels, &summary.examples))
         .transpose()?;
@@ -175,6 +205,7 @@ fn note_one_teacher(labels: &LabelSet, minus: &LabelSet) {
 
 fn select_with_progress(
     args: &Args,
+    policy: &Policy,
     labels: &LabelSet,
     minus: Option<&LabelSet>,
 ) -> Result<Summary> {
@@ -182,7 +213,7 @@ fn select_with_progress(
     let plans = sets.flat_map(|set| &set.segments);
     let display = Display::new(plans.map(Plan::n_sequences).sum(), "rows");
     let mut n_done = 0;
-    let summary = select(labels, minus, &args.policy(), &args.output, |n_rows| {
+    let summary = select(labels, minus, policy, &args.output, |n_rows| {
         n_done += n_rows;
         display.at(n_done);
     });
@@ -191,9 +222,31 @@ fn select_with_progress(
 }
 
 impl Args {
-    fn policy(&self) -> Policy {
+    fn policy(&self) -> Result<Policy, SelectError> {
+        for (flag, is_given) in [
+            ("--per", self.per.is_some()),
+            ("--join", self.join.is_some()),
+        ] {
+            if is_given {
+                return Err(SelectError::Policy {
+                    what: flag,
+                    expected: "it with --by document alone",
+                    got: "given without".to_owned(),
+                });
+            }
+        }
+        let score = self.score.map(AnyScore::of_sequence).transpose()?;
+        Ok(Policy {
+            order: self.order(),
+            score: score.unwrap_or(ScoreId::Salt),
+            amount: self.amount(),
+            min_learnable: self.min_learnable,
+        })
+    }
+
+    fn order(&self) -> Order {
         let seed = self.seed;
-        let order = match self.policy {
+        match self.policy {
             PolicyName::Top => Order::Top,
             PolicyName::Bottom => Order::Bottom,
             PolicyName::Middle => Order::Middle,
@@ -202,7 +255,10 @@ impl Args {
                 temperature: self.temperature,
                 seed,
             },
-        };
+        }
+    }
+
+    fn amount(&self) -> Amount {
         let AmountArgs {
             fraction,
             rows,
@@ -212,11 +268,6 @@ impl Args {
             .map(Amount::Fraction)
             .or(rows.map(Amount::Rows))
             .or(token_budget.map(Amount::Tokens));
-        Policy {
-            order,
-            score: self.score,
-            amount: amount.expect("clap requires one of the three"),
-            min_learnable: self.min_learnable,
-        }
+        amount.expect("clap requires one of the three")
     }
 }

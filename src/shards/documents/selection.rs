@@ -33,7 +33,7 @@ use std::sync::Arc;
 /// Version of the columns and the metadata.
 pub const DOCUMENT_SELECTION_VERSION: u32 = 1;
 /// Metadata key of a [`DocumentSelectionHead`], as JSON.
-pub const HEAD_KEY: &str = "saltworks.document_selection";
+const HEAD_KEY: &str = "saltworks.document_selection";
 /// What the file is by its key `saltworks.file`.
 pub(in crate::shards) const FILE_KIND: &str = "document-selection";
 

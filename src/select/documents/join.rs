@@ -1,0 +1,187 @@
+//! The differences of two label sets' scores, document by document.
+
+use super::policy::Join;
+use super::record::{Difference, Joining, NO_BYTES};
+use crate::select::SelectError;
+use crate::shards::{DocumentRow, DocumentScore, DocumentsIndex, LabelSet, open_documents};
+use crate::storage::{Record, Sorted, Sorter};
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+
+/// How two label sets are joined, with room to sort.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Joiner<'a> {
+    pub(super) ours: &'a LabelSet,
+    pub(super) theirs: &'a LabelSet,
+    pub(super) join: Join,
+    pub(super) score: DocumentScore,
+    /// Where sorts spill.
+    pub(super) dir: &'a Path,
+    /// Bytes of rows that are sorted in memory at a time.
+    pub(super) run_bytes: usize,
+}
+
+/// How documents are found: as asked for, or by number in one corpus and by id across two.
+pub(super) fn resolve(
+    asked: Option<Join>,
+    ours: &DocumentsIndex,
+    theirs: &DocumentsIndex,
+) -> Result<Join, SelectError> {
+    let is_one_corpus = ours.corpus_fingerprint == theirs.corpus_fingerprint;
+    match asked {
+        None if is_one_corpus => Ok(Join::Index),
+        None => Ok(Join::Id),
+        Some(Join::Index) if !is_one_corpus => Err(SelectError::Policy {
+            what: "--join",
+            expected: "id or record, as the two label sets are of different corpora",
+            got: "index".to_owned(),
+        }),
+        Some(join) => Ok(join),
+    }
+}
+
+impl<'a> Joiner<'a> {
+    /// Every document of ours by rising `doc_index`, with the difference of its scores.
+    pub(super) fn differences(&self) -> Result<Sorted<Difference>, SelectError> {
+        let mut theirs = Unique::of(self.sorted(self.theirs)?, self.theirs, self.join);
+        let mut ours = Unique::of(self.sorted(self.ours)?, self.ours, self.join);
+        let mut differences = self.sorter();
+        let mut other = theirs.next_row()?;
+        while let Some(row) = ours.next_row()? {
+            while other.is_some_and(|other| other.key < row.key) {
+                other = theirs.next_row()?;
+            }
+            let same = other.filter(|other| other.key == row.key);
+            if let Some(same) = same {
+                self.check_same_text(&row, &same)?;
+            }
+            differences.push(Difference {
+                doc_index: row.doc_index,
+                score: same.map_or(f64::NAN, |same| row.score - same.score),
+            })?;
+        }
+        // What is left of theirs must be each its own too.
+        while theirs.next_row()?.is_some() {}
+        Ok(differences.into_sorted()?)
+    }
+
+    fn sorter<R: Record>(&self) -> Sorter<R> {
+        Sorter::new(self.dir, self.run_bytes / R::BYTES)
+    }
+
+    fn sorted(&self, set: &LabelSet) -> Result<Sorted<Joining>, SelectError> {
+        let mut sorter = self.sorter();
+        for row in open_documents(set)?.1 {
+            let row = row?;
+            sorter.push(Joining {
+                key: self.key_of(set, &row)?,
+                doc_index: row.doc_index,
+                score: row.score(self.score).unwrap_or(f64::NAN),
+                n_bytes: row.n_bytes.unwrap_or(NO_BYTES),
+            })?;
+        }
+        Ok(sorter.into_sorted()?)
+    }
+
+    fn key_of(&self, set: &LabelSet, row: &DocumentRow) -> Result<[u64; 2], SelectError> {
+        let missing = |what| SelectError::NotJoinable {
+            labels: set.dir.clone(),
+            document: place_of(row),
+            what,
+            remedy: match self.join {
+                Join::Id => "give every record an id, or pass --join record",
+                _ => "run `saltworks finalize --tokens` with the labelled corpus",
+            },
+        };
+        match self.join {
+            Join::Index => Ok([0, row.doc_index]),
+            Join::Id => match &row.id {
+                Some(id) => Ok(hash(&[id.as_bytes()])),
+                None => Err(missing("has no id")),
+            },
+            Join::Record => match (&row.source, row.record) {
+                (Some(source), Some(record)) => {
+                    Ok(hash(&[source.as_bytes(), b"\0", &record.to_le_bytes()]))
+                }
+                _ => Err(missing("has no source")),
+            },
+        }
+    }
+
+    /// Two records of one name may be different texts.
+    fn check_same_text(&self, ours: &Joining, theirs: &Joining) -> Result<(), SelectError> {
+        let is_known = ours.n_bytes != NO_BYTES && theirs.n_bytes != NO_BYTES;
+        if !is_known || ours.n_bytes == theirs.n_bytes {
+            return Ok(());
+        }
+        Err(SelectError::OtherText {
+            labels: self.ours.dir.clone(),
+            minus: self.theirs.dir.clone(),
+            ours: ours.doc_index,
+            theirs: theirs.doc_index,
+            n_bytes: ours.n_bytes,
+            n_bytes_theirs: theirs.n_bytes,
+        })
+    }
+}
+
+/// 128 bits of a BLAKE3, so that no two of even 10^12 documents are taken for one.
+fn hash(parts: &[&[u8]]) -> [u64; 2] {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    let hash = hasher.finalize();
+    let mut words = crate::storage::words(&hash.as_bytes()[..16]);
+    [
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    ]
+}
+
+/// A document as a person finds it.
+fn place_of(row: &DocumentRow) -> String {
+    match (&row.source, row.record) {
+        (Some(source), Some(record)) => {
+            format!("document {} ({source}, record {record})", row.doc_index)
+        }
+        _ => format!("document {}", row.doc_index),
+    }
+}
+
+/// Rows by rising key, which no two may share.
+struct Unique {
+    rows: Peekable<Sorted<Joining>>,
+    dir: PathBuf,
+    join: Join,
+}
+
+impl Unique {
+    fn of(rows: Sorted<Joining>, set: &LabelSet, join: Join) -> Self {
+        Unique {
+            rows: rows.peekable(),
+            dir: set.dir.clone(),
+            join,
+        }
+    }
+
+    fn next_row(&mut self) -> Result<Option<Joining>, SelectError> {
+        let Some(row) = self.rows.next().transpose()? else {
+            return Ok(None);
+        };
+        if let Some(Ok(next)) = self.rows.peek()
+            && next.key == row.key
+        {
+            return Err(SelectError::RepeatedName {
+                labels: self.dir.clone(),
+                first: row.doc_index,
+                second: next.doc_index,
+                what: match self.join {
+                    Join::Id => "id",
+                    _ => "source and record",
+                },
+            });
+        }
+        Ok(Some(row))
+    }
+}

@@ -1,0 +1,84 @@
+//! What was selected, in numbers and examples.
+
+use super::policy::DocumentPolicy;
+use crate::select::histogram::ScoreHistogram;
+use crate::shards::SelectedDocument;
+use serde::Serialize;
+
+/// What was selected.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DocumentSummary {
+    /// The policy, with how documents were joined.
+    pub policy: DocumentPolicy,
+    /// Documents that have a labelled target.
+    pub n_documents: u64,
+    /// Eligible ones: they have a score and are above the minimum of the learnable fraction.
+    pub n_eligible: u64,
+    /// Those without a score; none of them is kept.
+    pub n_null: u64,
+    /// Those with a score, but below that minimum; none of them is kept.
+    pub n_below_floor: u64,
+    /// Kept documents.
+    pub n_kept: u64,
+    /// Tokens of all documents, as far as they are known, else labelled targets.
+    pub n_tokens: u64,
+    /// Those of kept documents.
+    pub n_tokens_kept: u64,
+    /// Bytes of the selection's file.
+    pub n_bytes: u64,
+    /// Every source by itself, by its name; with `per` alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceSummary>,
+    /// Scores of kept and of dropped documents.
+    pub scores: ScoreHistogram,
+    /// Some documents of the lowest scores, that first.
+    pub lowest: Vec<DocumentExample>,
+    /// Some of the highest, that first.
+    pub highest: Vec<DocumentExample>,
+}
+
+/// The documents of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceSummary {
+    /// The input file.
+    pub source: String,
+    /// Its documents that have a labelled target.
+    pub n_documents: u64,
+    /// Those of them that are kept.
+    pub n_kept: u64,
+    /// Their tokens.
+    pub n_tokens_kept: u64,
+}
+
+/// One document, for a person to look at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DocumentExample {
+    /// Its number in the corpus.
+    pub doc_index: u64,
+    /// Its id, if it has one.
+    pub id: Option<String>,
+    /// The input file, where it is known.
+    pub source: Option<String>,
+    /// Its place there.
+    pub record: Option<u64>,
+    /// What it was selected by.
+    pub score: f64,
+    /// Its labelled targets.
+    pub n_targets: u64,
+    /// Whether it is kept.
+    pub kept: bool,
+}
+
+impl DocumentExample {
+    pub(super) fn of(row: &SelectedDocument, score: f64) -> Self {
+        DocumentExample {
+            doc_index: row.document.doc_index,
+            id: row.document.id.clone(),
+            source: row.document.source.as_deref().map(str::to_owned),
+            record: row.document.record,
+            score,
+            n_targets: row.document.n_targets,
+            kept: row.kept,
+        }
+    }
+}
