@@ -51,17 +51,6 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ),
     ("select", &["error", "storage", "signals", "shards"]),
     (
-        "filter",
-        &[
-            "error",
-            "interrupt",
-            "storage",
-            "corpus",
-            "tokens",
-            "shards",
-        ],
-    ),
-    (
         "label",
         &[
             "error",
@@ -75,6 +64,17 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "checkpoint_graph",
             "teacher",
             "signals",
+            "shards",
+        ],
+    ),
+    (
+        "filter",
+        &[
+            "error",
+            "interrupt",
+            "storage",
+            "corpus",
+            "tokens",
             "shards",
         ],
     ),

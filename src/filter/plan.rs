@@ -168,3 +168,72 @@ fn check_same(dir: &Path, there: &Plan, here: &Plan) -> Result<(), FilterError> 
         field,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash() -> FileHash {
+        FileHash {
+            bytes: 12,
+            blake3: "ab".repeat(32),
+        }
+    }
+
+    fn plan() -> Plan {
+        let input = Input {
+            file: InputFile {
+                path: "corpus/a.jsonl".to_owned(),
+                bytes: 34,
+                blake3: "cd".repeat(32),
+            },
+            path: PathBuf::from("elsewhere/a.jsonl"),
+            output: PathBuf::from("a.jsonl"),
+        };
+        let options = FilterOptions {
+            scores_key: Some("salt".to_owned()),
+            ..FilterOptions::default()
+        };
+        Plan::new("blake3:ef".to_owned(), hash(), &options, &[input])
+    }
+
+    fn done() -> Done {
+        let counts = Counts {
+            n_documents: 3,
+            n_kept: 2,
+            ..Counts::default()
+        };
+        Done {
+            written: Some(hash()),
+            counts,
+        }
+    }
+
+    /// What earlier versions wrote has to be read.
+    #[test]
+    fn the_records_are_what_they_were() {
+        let golden = include_str!("plan/plan.json");
+        assert_eq!(String::from_utf8(bytes_of(&plan())).unwrap(), golden);
+        let golden = include_str!("plan/done.json");
+        assert_eq!(String::from_utf8(bytes_of(&done())).unwrap(), golden);
+    }
+
+    #[test]
+    fn no_flipped_bit_of_a_record_is_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("done.json");
+        let bytes = bytes_of(&done());
+        for i in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[i] ^= 1 << (i % 8);
+            std::fs::write(&path, flipped).unwrap();
+            match read::<Done>(&path) {
+                Ok(read) => assert_eq!(read, Some(done()), "byte {i}"),
+                Err(error) => {
+                    let is_named = matches!(error, FilterError::DamagedRecord { .. });
+                    assert!(is_named, "byte {i}: {error}");
+                }
+            }
+        }
+    }
+}
