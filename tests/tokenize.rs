@@ -111,7 +111,13 @@ fn documents_become_a_corpus_that_opens() {
     }
     assert_eq!(
         names_in(&workplace.path("out")),
-        ["corpus.json", "tokenizer.json", "tokens.bin", "tokens.idx"]
+        [
+            "corpus.json",
+            "documents.parquet",
+            "tokenizer.json",
+            "tokens.bin",
+            "tokens.idx"
+        ]
     );
     let corpus = TokenCorpus::open(&workplace.path("out"), &OpenOptions::default()).unwrap();
     assert_eq!(corpus.n_documents(), 300);
@@ -275,7 +281,13 @@ fn a_run_that_is_killed_at_any_time_is_repeated_by_the_same_command() {
     assert!(workplace.tokenize("in.jsonl", &[]).status.success());
     let contents = || -> Vec<Vec<u8>> {
         let names = names_in(&workplace.path("out"));
-        let expected = ["corpus.json", "tokenizer.json", "tokens.bin", "tokens.idx"];
+        let expected = [
+            "corpus.json",
+            "documents.parquet",
+            "tokenizer.json",
+            "tokens.bin",
+            "tokens.idx",
+        ];
         assert_eq!(names, expected);
         names
             .iter()

@@ -5,7 +5,7 @@ use super::options::LabelOptions;
 use super::record::RECORD_NAME;
 use crate::config::Layers;
 use crate::shards::{self, DocumentsOutcome, LabelSet, Manifest, Plan, write_documents};
-use crate::tokens::{CorpusJson, DocumentReader};
+use crate::tokens::{DocumentReader, corpus_json_of};
 use std::path::{Path, PathBuf};
 
 /// What [`finalize`] did.
@@ -97,8 +97,7 @@ fn with_documents(
 /// The documents of the corpus at `tokens`, which must be the one that `plan` labels. `None` where it does
 /// not list them.
 fn entries_of(tokens: &Path, plan: &Plan) -> Result<Option<DocumentReader>, LabelError> {
-    let dir = corpus_dir(tokens);
-    let Some(json) = CorpusJson::read(&dir.join("corpus.json"))? else {
+    let Some((json, dir)) = corpus_json_of(tokens)? else {
         return Ok(None);
     };
     let got = json.fingerprint();
@@ -110,15 +109,6 @@ fn entries_of(tokens: &Path, plan: &Plan) -> Result<Option<DocumentReader>, Labe
         });
     }
     Ok(DocumentReader::open(&dir, &json)?)
-}
-
-/// The directory of a corpus, given by itself, its prefix or one of its files.
-fn corpus_dir(tokens: &Path) -> PathBuf {
-    let parent = tokens.parent().unwrap_or(Path::new("."));
-    match tokens.join("corpus.json").is_file() {
-        true => tokens.to_path_buf(),
-        false => parent.to_path_buf(),
-    }
 }
 
 /// The corpus that the record beside the labels names.

@@ -1,8 +1,8 @@
 //! Plans and rows for tests, of this room and of those that read labels: made up, but keeping every invariant.
 
 use super::*;
-use crate::signals::{PositionSignals, Rounding, Scores};
-use crate::tokens::{Packing, TokenFormat};
+use crate::signals::{PositionSignals, Rounding, ScoreInputs, Scores};
+use crate::tokens::{DocumentEntry, Packing, TokenFormat};
 use std::path::Path;
 
 /// splitmix64: the same rows on every machine and with every version of every crate.
@@ -343,6 +343,85 @@ pub(crate) fn add_selection(mut plan: Plan, path: &Path) -> Plan {
     plan.sequences.selection = Some(PlanSelection::new(selection.kept, range));
     plan.required_features.push(SELECTION_FEATURE.to_owned());
     plan
+}
+
+/// [`row`] with the sums of its documents, as its lists have them whether or not they are stored.
+pub(crate) fn row_with_pieces(plan: &Plan, seq_id: u64) -> Row {
+    let mut whole = plan.clone();
+    whole.signals.groups = vec![Group::Scores, Group::Stats, Group::Topk];
+    let whole = row(&whole, seq_id);
+    let n_targets = whole.n_targets as usize;
+    let ranges = piece_ranges(&whole.doc_starts, &whole.doc_indices, n_targets);
+    let inputs = ScoreInputs {
+        nll_t: of_list(&whole.signals.target_logprob_t, |x| -x),
+        target_rank_t: whole
+            .signals
+            .target_rank_t
+            .iter()
+            .map(|&r| r.into())
+            .collect(),
+        entropy_t: of_list(&whole.signals.entropy_t, |x| x),
+        topk_mass_t: vec![0.875; n_targets],
+    };
+    let piece = |(doc_index, range)| Piece {
+        doc_index,
+        sums: inputs.sums(range),
+    };
+    Row {
+        pieces: ranges.map(piece).collect(),
+        ..row(plan, seq_id)
+    }
+}
+
+fn of_list(list: &[f32], value: fn(f64) -> f64) -> Vec<f64> {
+    list.iter().map(|&x| value(x.into())).collect()
+}
+
+/// Labels a whole set with the sums of documents, manifest included, and returns its plan.
+pub(crate) fn write_set_with_pieces(dir: &Path, plan: &Plan) -> Plan {
+    let opened = LabelSet::create_or_match(dir, plan, None).unwrap();
+    let plan = opened.plan().clone();
+    for shard in plan.shards() {
+        let mut writer = ShardWriter::create_with_pieces(dir, &plan, shard).unwrap();
+        for seq_ids in plan.row_groups(shard) {
+            let rows = seq_ids.into_iter().map(|id| row_with_pieces(&plan, id));
+            writer.write_row_group(&rows.collect::<Vec<_>>()).unwrap();
+        }
+        writer.seal_and_publish(&runtime()).unwrap();
+    }
+    finalize(dir, false).unwrap();
+    plan
+}
+
+/// Sequences that run across documents: most documents have targets in two of them.
+pub(crate) fn concat_plan() -> Plan {
+    let mut plan = plan();
+    plan.sequences.packing = Packing::Concat;
+    plan.sequences.attention = Attention::Full;
+    plan.sequences.positions = Positions::Continuous;
+    plan
+}
+
+/// What a corpus might say of the documents below `n_documents`: every third has no id.
+pub(crate) fn entries(n_documents: u64) -> Vec<DocumentEntry> {
+    let entry = |doc_index: u64| DocumentEntry {
+        doc_index,
+        id: (doc_index % 3 != 2).then(|| format!("d/{doc_index}")),
+        source: format!("in-{}.jsonl", doc_index % 4).into(),
+        record: doc_index / 4 + 1,
+        n_tokens: 13,
+        n_bytes: 20 + doc_index % 5,
+    };
+    (0..n_documents).map(entry).collect()
+}
+
+/// Writes the documents of a set with these entries, if any.
+pub(crate) fn write_documents_of(
+    dir: &Path,
+    entries: Option<Vec<DocumentEntry>>,
+) -> Result<DocumentsOutcome, ShardsError> {
+    let set = LabelSet::open(dir).unwrap();
+    write_documents(&set, entries.map(|entries| entries.into_iter().map(Ok)))
 }
 
 /// Labels a whole set, manifest included, and returns its plan.

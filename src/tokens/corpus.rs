@@ -455,6 +455,23 @@ impl TokenCorpus {
     }
 }
 
+/// The `corpus.json` of the tokens at `path`, given as to [`TokenCorpus::open`], and the directory that it
+/// is in. `None` where they are token files without one.
+///
+/// # Errors
+/// Tokens that are not there; a `corpus.json` that is damaged.
+pub fn corpus_json_of(path: &Path) -> Result<Option<(CorpusJson, PathBuf)>, TokensError> {
+    if TokenFormat::detect(path)? != TokenFormat::Megatron {
+        return Ok(None);
+    }
+    let (bin, _) = megatron_pair(path);
+    if !bin.exists() {
+        return Err(TokensError::MissingHalf { path: bin });
+    }
+    let dir = bin.parent().unwrap_or(Path::new("")).to_path_buf();
+    Ok(read_json_beside(&bin)?.map(|json| (json, dir)))
+}
+
 /// A `corpus.json` speaks of the `tokens.bin` in its own directory and of nothing else.
 fn read_json_beside(bin: &Path) -> Result<Option<CorpusJson>, TokensError> {
     if bin.file_stem().is_none_or(|stem| stem != PREFIX) {

@@ -19,6 +19,9 @@ mod selection;
 mod sums;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use columns::DOC_INDEX;
 pub(super) use format::{DOCUMENTS_DIR, INDEX_NAME};
 pub use format::{DocumentRow, DocumentScore};

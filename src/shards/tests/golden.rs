@@ -1,10 +1,14 @@
 //! Sets of format version 1, committed under `fixtures/shard-v1`: `labels`, and `labels-with-samples`
-//! with the group that came later and left the others as they were. They were made by
+//! with the group that came later and left the others as they were, and `labels-with-documents` with the
+//! sums of documents, which came later still. They were made by
 //! `SALTWORKS_BLESS=1 cargo test --lib shards::tests::golden` with parquet 60.1 and zstd 1.5.7,
 //! from the rows of `testing::row`. The rows must read the same for as long as version 1 is read;
 //! the bytes may change with the encoder's libraries only, which is then a line in the changelog.
 
-use crate::shards::testing::{add_samples, plan, shard_rows, with_targets, write_set};
+use crate::shards::testing::{
+    add_samples, concat_plan, entries, plan, row_with_pieces, shard_rows, with_targets,
+    write_documents_of, write_set, write_set_with_pieces,
+};
 use crate::shards::*;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +52,31 @@ fn a_golden_set_reads_as_the_rows_that_made_it_and_is_written_to_the_same_bytes(
     assert_golden("labels-with-samples", &add_samples(golden_plan()));
 }
 
+#[test]
+fn golden_documents_are_those_of_the_rows_and_are_written_to_the_same_bytes() {
+    let mut plan = concat_plan();
+    plan.sequences.end = 29;
+    plan.layout.rows_per_shard = 6;
+    plan.layout.rows_per_row_group = 4;
+    let plan = with_targets(plan);
+    let fresh = tempfile::tempdir().unwrap();
+    let plan = write_set_with_pieces(fresh.path(), &plan);
+    write_documents_of(fresh.path(), Some(entries(60))).unwrap();
+    let documents = ["documents/documents.json", "documents/part-00000.parquet"];
+    let files: Vec<&str> = FILES.into_iter().chain(documents).collect();
+    assert_same_files("labels-with-documents", fresh.path(), &files);
+    let golden = golden_dir("labels-with-documents");
+    for shard in plan.shards() {
+        let rows = ShardReader::open(&golden, &plan, shard).unwrap();
+        let rows: Vec<Row> = rows.flat_map(Result::unwrap).collect();
+        let expected = plan.shard_seq_ids(shard);
+        let expected: Vec<Row> = expected.map(|id| row_with_pieces(&plan, id)).collect();
+        assert_eq!(rows, expected);
+    }
+    let (index, rows) = open_documents(&LabelSet::open(&golden).unwrap()).unwrap();
+    assert_eq!(rows.map(Result::unwrap).count() as u64, index.n_documents);
+}
+
 /// Bytes that were published before there were samples; a plan without them has kept its own.
 #[test]
 fn a_plan_without_samples_does_not_speak_of_them() {
@@ -60,25 +89,31 @@ fn assert_golden(name: &str, plan: &Plan) {
     let fresh = tempfile::tempdir().unwrap();
     let plan = write_set(fresh.path(), plan);
     let golden = golden_dir(name);
-    if is_blessing() {
-        for name in FILES {
-            let to = golden.join(name);
-            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-            std::fs::copy(fresh.path().join(name), to).unwrap();
-        }
-    }
+    assert_same_files(name, fresh.path(), &FILES);
     let set = LabelSet::open(&golden).unwrap();
     assert_eq!(set.segments, std::slice::from_ref(&plan));
     for shard in plan.shards() {
         let rows: Result<Vec<_>, _> = ShardReader::open(&golden, &plan, shard).unwrap().collect();
         assert_eq!(rows.unwrap(), shard_rows(&plan, shard));
     }
+}
+
+/// What is written to `fresh` is what the golden set `name` has, and that is whole.
+fn assert_same_files(name: &str, fresh: &Path, files: &[&str]) {
+    let golden = golden_dir(name);
+    if is_blessing() {
+        for name in files {
+            let to = golden.join(name);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(fresh.join(name), to).unwrap();
+        }
+    }
     let report = verify_files(&golden, &VerifyOptions::default(), |_| {}).unwrap();
     assert_eq!(report.findings, []);
-    for name in FILES {
+    for name in files {
         let read = |dir: &Path| std::fs::read(dir.join(name)).unwrap();
         assert!(
-            read(fresh.path()) == read(&golden),
+            read(fresh) == read(&golden),
             "{name} is written to other bytes than in version 1; if that is meant, see this file's head"
         );
     }

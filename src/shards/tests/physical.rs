@@ -1,6 +1,6 @@
 //! The physical layout of both files, stated as data.
 
-use crate::shards::testing::{plan_with_samples, with_targets, write_set};
+use crate::shards::testing::{plan_with_samples, with_targets, write_set, write_set_with_pieces};
 use parquet::basic::{Compression, Encoding, LogicalType, Type};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -37,6 +37,15 @@ log_partition_tau_0.5.list.element FLOAT BYTE_STREAM_SPLIT
 sampled_ids.list.element INT32 u32 BYTE_STREAM_SPLIT
 sampled_counts.list.element INT32 u16 BYTE_STREAM_SPLIT
 sample_offsets.list.element INT32 u32 BYTE_STREAM_SPLIT
+";
+
+const PIECES: &str = "piece_doc_indices.list.element INT64 u64 BYTE_STREAM_SPLIT
+piece_n_targets.list.element INT32 u32 BYTE_STREAM_SPLIT
+piece_n_learnable.list.element INT32 u32 BYTE_STREAM_SPLIT
+piece_nll_sum.list.element DOUBLE BYTE_STREAM_SPLIT
+piece_nll_learnable_sum.list.element DOUBLE BYTE_STREAM_SPLIT
+piece_entropy_sum.list.element DOUBLE BYTE_STREAM_SPLIT
+piece_topk_mass_sum.list.element DOUBLE BYTE_STREAM_SPLIT
 ";
 
 fn metadata(path: &Path) -> ParquetMetaData {
@@ -105,6 +114,14 @@ fn both_files_are_laid_out_as_stated() {
             assert_eq!(value("order_seed"), "7");
         }
     }
+}
+
+#[test]
+fn sums_of_documents_come_after_the_scores() {
+    let dir = tempfile::tempdir().unwrap();
+    write_set_with_pieces(dir.path(), &with_targets(plan_with_samples()));
+    let metadata = metadata(&dir.path().join("scores/part-00000.parquet"));
+    assert_eq!(describe(&metadata, 0), format!("{SCORES}{PIECES}"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-use super::DocumentReader;
-use crate::corpus::{CorpusOptions, Documents, InputFile};
+use super::{DocumentReader, DocumentWriter};
+use crate::corpus::{CorpusOptions, DocumentId, Documents, InputFile, Location, Position};
 use crate::storage;
 use crate::tokens::{
     CorpusJson, CorpusWriter, DocumentEntry, EncodeOptions, Tokenizer, TokensError, TrainOptions,
@@ -8,6 +8,8 @@ use crate::tokens::{
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+
+const NAME: &str = "documents.parquet";
 
 struct Setup {
     dir: tempfile::TempDir,
@@ -135,7 +137,7 @@ fn the_corpus_says_what_its_inputs_were() {
 fn a_list_that_was_changed_or_is_gone_is_refused() {
     let setup = setup(&[("a.jsonl", LINES)]);
     let json = setup.tokenize();
-    let path = setup.out().join("documents.parquet");
+    let path = setup.out().join(NAME);
     let bytes = fs::read(&path).unwrap();
     for at in [0, bytes.len() / 2, bytes.len() - 1] {
         let mut damaged = bytes.clone();
@@ -189,8 +191,61 @@ fn a_corpus_of_before_has_no_list_and_says_so() {
     };
     let text = String::from_utf8(json.to_bytes()).unwrap();
     assert!(
-        !text.contains("documents\":") && !text.contains("inputs"),
+        !text.contains("\"documents\"") && !text.contains("inputs"),
         "{text}"
     );
     assert!(DocumentReader::open(&setup.out(), &json).unwrap().is_none());
+}
+
+/// Made by `SALTWORKS_BLESS=1 cargo test --lib tokens::documents` with parquet 60.1 and zstd 1.5.7.
+#[test]
+fn the_golden_list_reads_the_same_and_is_written_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = DocumentWriter::create(dir.path()).unwrap();
+    let mut expected = Vec::new();
+    for (doc_index, (id, name, position)) in (0..).zip([
+        (
+            DocumentId::Known("a/1".into()),
+            "in/a.jsonl.zst",
+            Position::Line(1),
+        ),
+        (DocumentId::Absent, "in/a.jsonl.zst", Position::Line(12)),
+        (DocumentId::Other, "in/b.parquet", Position::Row(0)),
+        (DocumentId::Known("a/1".into()), "in/c.txt", Position::File),
+    ]) {
+        let location = Location {
+            path: Path::new(name).into(),
+            position,
+        };
+        let (n_tokens, n_bytes) = (10 + doc_index, 40 * doc_index);
+        writer.push(&id, &location, n_tokens, n_bytes).unwrap();
+        expected.push(DocumentEntry {
+            doc_index,
+            id: matches!(id, DocumentId::Known(_)).then(|| "a/1".to_owned()),
+            source: name.into(),
+            record: position.record(),
+            n_tokens,
+            n_bytes,
+        });
+    }
+    let (sealed, stamp) = writer.seal().unwrap();
+    sealed.publish().unwrap();
+    assert_eq!(
+        (stamp.n_without_id, stamp.n_other_ids, stamp.n_repeated_ids),
+        (1, 1, 1)
+    );
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/documents-v1");
+    let (fresh, there) = (dir.path().join(NAME), golden.join(NAME));
+    if std::env::var_os("SALTWORKS_BLESS").is_some_and(|value| value == "1") {
+        fs::copy(&fresh, &there).unwrap();
+    }
+    assert!(fs::read(&fresh).unwrap() == fs::read(&there).unwrap());
+    let json = CorpusJson {
+        n_documents: 4,
+        n_tokens: 46,
+        documents: Some(stamp),
+        ..setup(&[("a.jsonl", LINES)]).tokenize()
+    };
+    let read = DocumentReader::open(&golden, &json).unwrap().unwrap();
+    assert_eq!(read.map(Result::unwrap).collect::<Vec<_>>(), expected);
 }

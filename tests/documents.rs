@@ -1,0 +1,233 @@
+//! Documents from the text to a selection of them: tokenize, label, finalize, select, as a user runs them.
+#![cfg(feature = "label")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use saltworks::shards::{DocumentRow, DocumentScore, DocumentSelection, LabelSet, open_documents};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::models::{DecoderSpec, decoder};
+use support::{assert_same_files, fail_with, python, saltworks, snapshot, succeed, text};
+
+const N_DOCUMENTS: usize = 120;
+
+/// A text, and for each vocabulary size a tokenizer, tokens and a teacher of random weights.
+struct Workplace {
+    dir: tempfile::TempDir,
+}
+
+impl Workplace {
+    fn new(vocab_sizes: &[u64]) -> Self {
+        let workplace = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        // Documents of one token, of many sequences, and of bytes that are no ASCII.
+        let text = |i: usize| match i % 5 {
+            0 => "x".to_owned(),
+            1 => format!("Salz {i} \u{e9}\u{1f9c2} ").repeat(i % 7 + 1),
+            _ => format!("document {i} tells of the sea ").repeat(i % 23),
+        };
+        let line = |i: usize| serde_json::json!({"id": i * 3, "text": text(i) + "."}).to_string();
+        let lines: String = (0..N_DOCUMENTS).map(|i| line(i) + "\n").collect();
+        fs::write(workplace.path("in.jsonl"), lines).unwrap();
+        for &vocab_size in vocab_sizes {
+            workplace.prepare(vocab_size);
+        }
+        workplace
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn named(&self, what: &str, vocab_size: u64) -> PathBuf {
+        let extension = match what {
+            "teacher" => ".onnx",
+            "tokenizer" => ".json",
+            _ => "",
+        };
+        self.path(&format!("{what}-{vocab_size}{extension}"))
+    }
+
+    fn prepare(&self, vocab_size: u64) {
+        let tokenizer = self.named("tokenizer", vocab_size);
+        let mut training = saltworks();
+        training.args(["tokenizer", "train", "--input"]);
+        training.arg(self.path("in.jsonl")).arg("--output");
+        training.arg(&tokenizer);
+        succeed(training.args(["--vocab-size", &vocab_size.to_string()]));
+        let mut tokenizing = saltworks();
+        tokenizing.arg("tokenize").arg("--input");
+        tokenizing.arg(self.path("in.jsonl")).arg("--tokenizer");
+        tokenizing.arg(&tokenizer).arg("--output");
+        succeed(tokenizing.arg(self.named("tokens", vocab_size)));
+        let spec = DecoderSpec {
+            vocab_size,
+            width: 32,
+            n_layers: 1,
+            n_heads: 2,
+            max_seq_len: 128,
+            ..DecoderSpec::default()
+        };
+        decoder(&spec, &self.named("teacher", vocab_size)).unwrap();
+    }
+
+    fn label(&self, vocab_size: u64, output: &str, options: &[&str]) -> Command {
+        let mut command = saltworks();
+        command.arg("label").arg("--teacher");
+        command.arg(self.named("teacher", vocab_size));
+        command
+            .arg("--tokens")
+            .arg(self.named("tokens", vocab_size));
+        command.arg("--output").arg(self.path(output));
+        command.args(["--device", "cpu", "--seq-len", "32", "--top-k", "4"]);
+        command.args(["--shard-bytes", "20000"]).args(options);
+        command
+    }
+
+    fn finalize(&self, labels: &str) -> Command {
+        let mut command = saltworks();
+        command.arg("finalize").arg(self.path(labels));
+        command
+    }
+
+    fn select(&self, labels: &str, options: &[&str]) -> Command {
+        let mut command = saltworks();
+        command.arg("select").arg(self.path(labels));
+        command.arg("--output").arg(self.path("selection.parquet"));
+        command.args(["--by", "document"]).args(options);
+        command
+    }
+
+    fn documents(&self, labels: &str) -> Vec<DocumentRow> {
+        let set = LabelSet::open(&self.path(labels)).unwrap();
+        let rows = open_documents(&set).unwrap().1;
+        rows.map(Result::unwrap).collect()
+    }
+}
+
+fn check_in_python(workplace: &Workplace, labels: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/check_documents.py");
+    let mut check = python();
+    check.arg(script).arg(workplace.path(labels));
+    text(&succeed(check.arg(workplace.path("in.jsonl"))))
+}
+
+#[test]
+fn documents_agree_with_positions_and_text_in_both_packings() {
+    let workplace = Workplace::new(&[300]);
+    for packing in ["concat", "document"] {
+        succeed(&mut workplace.label(300, packing, &["--packing", packing]));
+        let printed = check_in_python(&workplace, packing);
+        assert!(
+            printed.contains(&format!("\"whole\": {N_DOCUMENTS}")),
+            "{printed}"
+        );
+    }
+    // Half of the sequences: only documents that lie in them are whole.
+    succeed(&mut workplace.label(300, "half", &["--sequences", "0..40"]));
+    let rows = workplace.documents("half");
+    let whole = rows
+        .iter()
+        .filter(|row| row.score(DocumentScore::BitsPerByte).is_some())
+        .count();
+    assert!(whole > 0 && whole < rows.len() && rows.len() < N_DOCUMENTS);
+    check_in_python(&workplace, "half");
+}
+
+#[test]
+fn four_tasks_and_scores_alone_make_the_same_documents() {
+    let workplace = Workplace::new(&[300]);
+    for packing in ["concat", "document"] {
+        let one = format!("one-{packing}");
+        succeed(&mut workplace.label(300, &one, &["--packing", packing]));
+        let four = format!("four-{packing}");
+        for task in ["2/4", "0/4", "3/4", "1/4"] {
+            let options = ["--packing", packing, "--task", task];
+            succeed(&mut workplace.label(300, &four, &options));
+        }
+        assert!(!workplace.path(&four).join("documents").exists());
+        succeed(&mut workplace.finalize(&four));
+        assert_same_files(
+            &snapshot(&workplace.path(&four)),
+            &snapshot(&workplace.path(&one)),
+        );
+        let alone = format!("alone-{packing}");
+        let options = ["--packing", packing, "--groups", "scores"];
+        succeed(&mut workplace.label(300, &alone, &options));
+        assert_eq!(workplace.documents(&alone), workplace.documents(&one));
+    }
+}
+
+#[test]
+fn finalize_finds_the_corpus_or_is_told_where_it_is() {
+    let workplace = Workplace::new(&[300]);
+    succeed(&mut workplace.label(300, "labels", &[]));
+    let whole = snapshot(&workplace.path("labels"));
+    // The tokens have gone elsewhere.
+    let tokens = workplace.named("tokens", 300);
+    fs::rename(&tokens, workplace.path("moved")).unwrap();
+    fs::remove_dir_all(workplace.path("labels/documents")).unwrap();
+    let noted = succeed(&mut workplace.finalize("labels"));
+    let noted = String::from_utf8_lossy(&noted.stderr).into_owned();
+    assert!(noted.contains("--tokens"), "{noted}");
+    let rows = workplace.documents("labels");
+    assert!(
+        rows.iter()
+            .all(|row| row.id.is_none() && row.n_bytes.is_none())
+    );
+    let said = fail_with(&mut workplace.select("labels", &["--fraction", "0.5"]), 2);
+    assert!(said.contains("without bytes"), "{said}");
+    succeed(
+        workplace
+            .finalize("labels")
+            .arg("--tokens")
+            .arg(workplace.path("moved")),
+    );
+    assert_same_files(&snapshot(&workplace.path("labels")), &whole);
+    // A list that is not the corpus's is refused where it was asked for.
+    let list = workplace.path("moved/documents.parquet");
+    let bytes = fs::read(&list).unwrap();
+    fs::write(&list, &bytes[1..]).unwrap();
+    fs::remove_dir_all(workplace.path("labels/documents")).unwrap();
+    let mut told = workplace.finalize("labels");
+    let said = fail_with(told.arg("--tokens").arg(workplace.path("moved")), 3);
+    assert!(said.contains("documents.parquet"), "{said}");
+}
+
+#[test]
+fn two_models_of_different_tokenizers_select_documents() {
+    let workplace = Workplace::new(&[300, 340]);
+    succeed(&mut workplace.label(300, "small", &["--groups", "scores"]));
+    succeed(&mut workplace.label(
+        340,
+        "large",
+        &["--groups", "scores", "--packing", "document"],
+    ));
+    let large = workplace.path("large");
+    let minus = ["--minus", large.to_str().unwrap()];
+    let half = ["--fraction", "0.5", "--json"];
+    succeed(&mut workplace.select("small", &[&minus[..], &half].concat()));
+    let (small, large) = (workplace.documents("small"), workplace.documents("large"));
+    let selection = DocumentSelection::open(&workplace.path("selection.parquet")).unwrap();
+    assert_eq!(selection.head.n_kept, N_DOCUMENTS as u64 / 2);
+    for (i, row) in selection.enumerate() {
+        let row = row.unwrap();
+        let bits = |row: &DocumentRow| row.score(DocumentScore::BitsPerByte);
+        // A document of one token has no target where it is packed alone.
+        let other = large.iter().find(|other| other.id == small[i].id);
+        let expected = other.and_then(|other| Some(bits(&small[i])? - bits(other)?));
+        assert_eq!(row.score, expected, "{:?}", row.document);
+    }
+    let by_token = [&minus[..], &half, &["--score", "mean_nll"]].concat();
+    let said = fail_with(&mut workplace.select("small", &by_token), 2);
+    assert!(said.contains("bits_per_byte"), "{said}");
+    let mixed_up = ["--fraction", "0.5", "--score", "score_salt"];
+    let said = fail_with(&mut workplace.select("small", &mixed_up), 2);
+    assert!(said.contains("--score is score_salt"), "{said}");
+    let too_much = ["--token-budget", "1000000000"];
+    let said = fail_with(&mut workplace.select("small", &too_much), 2);
+    assert!(said.contains("but the labels have"), "{said}");
+}
