@@ -4,8 +4,8 @@
 use super::counts::Counts;
 use super::error::FilterError;
 use super::options::{FilterOptions, Skipped};
-use crate::shards::{DocumentScore, DocumentSelection, SelectedDocument, ShardsError};
-use crate::tokens::{DocumentEntry, DocumentReader, TokensError};
+use crate::shards::{DocumentScore, DocumentSelection, SelectedDocument};
+use crate::tokens::{DocumentEntry, DocumentReader};
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
@@ -103,8 +103,8 @@ impl Choices {
 
     /// What the selection says of the next document.
     fn selected(&mut self, doc_index: u64) -> Result<Option<SelectedDocument>, FilterError> {
-        let is_next = |selected: &Result<SelectedDocument, ShardsError>| !matches!(selected, Ok(selected) if selected.document.doc_index > doc_index);
-        let Some(selected) = self.selection.next_if(is_next).transpose()? else {
+        let is_later = |selected: &SelectedDocument| selected.document.doc_index > doc_index;
+        let Some(selected) = next_unless(&mut self.selection, is_later)? else {
             return Ok(None);
         };
         match selected.document.doc_index == doc_index {
@@ -119,8 +119,9 @@ impl FileChoices<'_> {
     /// that counts.
     pub(super) fn decide(&mut self, record: u64, is_blank: bool) -> Result<Decision, FilterError> {
         let source = self.source;
-        let is_next = |document: &Result<DocumentEntry, TokensError>| !matches!(document, Ok(document) if document.record > record || *document.source != *source);
-        let Some(document) = self.all.documents.next_if(is_next).transpose()? else {
+        let is_later =
+            |document: &DocumentEntry| document.record > record || *document.source != *source;
+        let Some(document) = next_unless(&mut self.all.documents, is_later)? else {
             self.counts.n_skipped += u64::from(!is_blank);
             return Ok(match self.all.skipped {
                 Skipped::Drop => Decision::Drop,
@@ -168,8 +169,8 @@ impl FileChoices<'_> {
 
     fn next_document(&mut self) -> Result<Option<DocumentEntry>, FilterError> {
         let source = self.source;
-        let is_of_file = |document: &Result<DocumentEntry, TokensError>| !matches!(document, Ok(document) if *document.source != *source);
-        Ok(self.all.documents.next_if(is_of_file).transpose()?)
+        let is_of_another = |document: &DocumentEntry| *document.source != *source;
+        Ok(next_unless(&mut self.all.documents, is_of_another)?)
     }
 
     fn missing(&self, document: &DocumentEntry) -> FilterError {
@@ -179,6 +180,15 @@ impl FileChoices<'_> {
             doc_index: document.doc_index,
         }
     }
+}
+
+/// The next item, which stays where it is if `is_later`.
+fn next_unless<T, E>(
+    items: &mut Peekable<impl Iterator<Item = Result<T, E>>>,
+    is_later: impl Fn(&T) -> bool,
+) -> Result<Option<T>, E> {
+    let is_next = |item: &Result<T, E>| !item.as_ref().is_ok_and(&is_later);
+    items.next_if(is_next).transpose()
 }
 
 impl Scores {

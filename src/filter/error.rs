@@ -44,6 +44,15 @@ pub enum FilterError {
         /// The directory of the corpus.
         dir: PathBuf,
     },
+    /// A selection that is not there.
+    #[error(
+        "{} does not exist: give a file that `saltworks select --by document` wrote",
+        path.display()
+    )]
+    NoSelection {
+        /// The file.
+        path: PathBuf,
+    },
     /// A key of no letters.
     #[error("the key that is to be added is empty: give it a name")]
     EmptyKey,

@@ -49,7 +49,7 @@ impl Job {
     pub fn open(request: Request, interrupt: &Interrupt) -> Result<Self, FilterError> {
         request.options.check()?;
         let corpus = read_corpus(&request.corpus)?;
-        let selection = DocumentSelection::open(&request.selection)?;
+        let selection = open_selection(&request.selection)?;
         selection.check_corpus(&corpus.fingerprint())?;
         let compression = request.options.compression;
         let inputs = match_inputs(&corpus.inputs, &request.inputs, compression)?;
@@ -142,6 +142,15 @@ fn read_corpus(dir: &Path) -> Result<CorpusJson, FilterError> {
         true => Err(no_documents(dir)),
         false => Ok(corpus),
     }
+}
+
+fn open_selection(path: &Path) -> Result<DocumentSelection, FilterError> {
+    if !storage::is_there(path)? {
+        return Err(FilterError::NoSelection {
+            path: path.to_path_buf(),
+        });
+    }
+    Ok(DocumentSelection::open(path)?)
 }
 
 fn no_documents(dir: &Path) -> FilterError {

@@ -97,6 +97,24 @@ fn a_selection_of_a_document_that_is_not_there_is_refused() {
 }
 
 #[test]
+fn what_is_no_selection_of_documents_is_refused() {
+    let setup = setup();
+    let mut request = setup.request(FilterOptions::default());
+    request.selection = setup.path("nowhere.parquet");
+    let message = refused(&setup, request, Kind::Usage);
+    assert!(message.contains("select --by document"), "{message}");
+    for (name, kind) in [("in", Kind::Usage), ("in/a.jsonl", Kind::BadData)] {
+        let mut request = setup.request(FilterOptions::default());
+        request.selection = setup.path(name);
+        refused(&setup, request, kind);
+    }
+    let mut request = setup.request(FilterOptions::default());
+    request.selection = setup.path("tokens/documents.parquet");
+    let message = refused(&setup, request, Kind::BadData);
+    assert!(message.contains("no selection of documents"), "{message}");
+}
+
+#[test]
 fn a_folder_without_a_corpus_is_refused() {
     let setup = setup();
     let mut request = setup.request(FilterOptions::default());

@@ -184,6 +184,22 @@ fn every_compression_is_kept_or_changed_as_is_asked_for() {
     }
 }
 
+/// Longer than what is compressed at a time, and as long.
+#[test]
+fn long_lines_pass_whole_between_short_ones() {
+    let line = |n: usize| format!("{{\"text\":\"{}\"}}\n", "salt ".repeat(n));
+    let lines = [1, 60_000, 2, 52_425, 52_426, 200_000, 3].map(line);
+    for (compression, name) in ALL {
+        let text = lines.concat();
+        let setup = Setup::new(&[(name, compressed(text.as_bytes(), compression))]);
+        setup.select(|doc_index| doc_index != 2);
+        setup.filter(FilterOptions::default()).unwrap();
+        let expected = [&lines[..2], &lines[3..]].concat().concat();
+        let got = decompressed(&setup.path("out").join(name));
+        assert!(got == expected.as_bytes(), "{name}");
+    }
+}
+
 #[test]
 fn a_file_of_which_nothing_is_kept_is_there_and_empty() {
     for (compression, name) in ALL {
