@@ -335,6 +335,18 @@ fn the_policy_of_a_selection_is_as_its_schema_says() {
 }
 
 #[test]
+fn the_policy_of_a_selection_of_documents_is_as_its_schema_says() {
+    let schema = schema_for!(saltworks::select::DocumentPolicy);
+    assert_committed("document-policy.schema.json", schema.to_value());
+}
+
+#[test]
+fn the_index_of_documents_is_as_its_schema_says() {
+    let schema = schema_for!(saltworks::shards::DocumentsIndex);
+    assert_committed("documents.schema.json", schema.to_value());
+}
+
+#[test]
 fn the_columns_of_a_selection_are_as_their_table_says() {
     let columns = json!({
         "format_version": saltworks::shards::SELECTION_VERSION,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .columns import SCORES, as_nested, check_groups, columns_of, group_of
+from .documents import read_documents
 from .errors import MismatchError
 from .plan import Manifest, Plan, read_set
 from .programs import run_saltworks
@@ -283,6 +284,20 @@ class Labels:
                 f"{self.path} has ids below {self.vocab_size}, the model {vocab_size} logits: "
                 "label with a teacher of the model's vocabulary (or --mask-vocab-padding)"
             )
+
+    def documents(self) -> pa.Table:
+        """What the labels say of each document of the corpus: one row each, by rising `doc_index`.
+
+        Columns: `doc_index`, `id`, `source`, `record`, `n_tokens`, `n_targets`, `n_bytes`; `nll_sum` (nats),
+        `bits_per_byte`, `mean_nll`, `learnable_fraction`, `nll_learnable_mean`, `mean_entropy`, `mean_topk_mass`.
+
+        Raises
+        ------
+        NotFinishedError
+            They are not summed up: `saltworks finalize`.
+        UnknownFormatError, DamagedError
+        """
+        return read_documents(self.path)
 
     def verify(self, *arguments: str) -> str:
         """Runs `saltworks verify`: every checksum, footer and invariant. Gives what it printed.

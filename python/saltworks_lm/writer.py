@@ -137,6 +137,7 @@ class LabelWriter:
         **options: Any,
     ) -> None:
         self.path = Path(fspath(path))
+        self._tokens = fspath(tokens)
         unknown = set(groups) - set(_NEEDED)
         if unknown:
             raise ValueError(f"groups {sorted(unknown)}: expected some of stats, topk, samples")
@@ -312,7 +313,7 @@ class LabelWriter:
             Sequences are missing.
         """
         self._require_done()
-        run_saltworks("finalize", str(self.path))
+        run_saltworks("finalize", str(self.path), "--tokens", self._tokens)
         self._drop()
         return Labels(self.path)
 

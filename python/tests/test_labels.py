@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -372,3 +373,40 @@ def assert_refused(made: Path, root: Path, table: pa.Table, name: str, lists: li
     (root / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(sl.DamagedError, match=message):
         Labels(root)[0]
+
+
+def test_documents_are_the_sums_of_their_positions(made: Path) -> None:
+    labels = Labels(made / "labels")
+    sums: dict[int, list[float]] = {}
+    for row in sorted(labels, key=lambda row: row.seq_id):
+        starts = [*row.doc_starts.tolist(), len(row.input_ids)]
+        for document, start, end in zip(row.doc_indices.tolist(), starts, starts[1:], strict=False):
+            for t in range(max(start, 1) - 1, end - 1):
+                sums.setdefault(document, []).append(-float(row.target_logprob[t]))
+    documents = labels.documents().to_pydict()
+    assert documents["doc_index"] == sorted(sums)
+    for document, n_targets, nll_sum in zip(
+        documents["doc_index"], documents["n_targets"], documents["nll_sum"], strict=True
+    ):
+        assert n_targets == len(sums[document])
+        # The lists are f32.
+        assert nll_sum == pytest.approx(sum(sums[document]), rel=1e-6)
+
+
+def test_golden_documents_are_read_and_damage_is_named(tmp_path: Path) -> None:
+    golden = FIXTURES / "labels-with-documents"
+    documents = Labels(golden).documents()
+    index = json.loads((golden / "documents" / "documents.json").read_text())
+    assert documents.num_rows == index["n_documents"]
+    assert documents["n_targets"].to_pylist() and sum(documents["n_targets"].to_pylist()) == index["n_targets"]
+    with pytest.raises(sl.NotFinishedError, match="saltworks finalize"):
+        Labels(FIXTURES / "labels").documents()
+    copy = tmp_path / "labels"
+    shutil.copytree(golden, copy)
+    part = copy / "documents" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(sl.DamagedError, match="bytes"):
+        Labels(copy).documents()
+    part.unlink()
+    with pytest.raises(sl.DamagedError, match="missing"):
+        Labels(copy).documents()

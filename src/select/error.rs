@@ -72,7 +72,7 @@ pub enum SelectError {
     },
     /// Documents of which only the numbers are known.
     #[error(
-        "the documents of {} are known by number alone, without {what}: run `saltworks finalize --tokens` with the labelled corpus, if that lists its documents (`saltworks tokenize` writes documents.parquet)",
+        "the documents of {} are known by number alone, without {what}: run `saltworks finalize --tokens` with the labelled corpus, if that lists its documents (`saltworks tokenize` writes documents.parquet), or do without, such as by --score mean_nll",
         labels.display()
     )]
     UnknownDocuments {

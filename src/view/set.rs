@@ -3,7 +3,9 @@
 use super::ViewError;
 use super::columns::{ColumnBytes, add_column_bytes};
 use super::stats::{LabelStats, StatsCollector};
-use crate::shards::{LabelSet, Plan, Row, ShardReader};
+use crate::shards::{
+    DocumentsIndex, LabelSet, Plan, Row, ShardReader, ShardsError, open_documents,
+};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,9 @@ pub struct SetStats {
     pub bytes_per_target: f64,
     /// What each column costs, in the order of the schema.
     pub columns: Vec<ColumnCost>,
+    /// The documents, where they are summed up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub documents: Option<DocumentsIndex>,
     /// What the values are.
     #[serde(flatten)]
     pub labels: LabelStats,
@@ -152,12 +157,25 @@ pub fn collect_stats(
             dir: set.dir.clone(),
         });
     }
-    Ok(set_stats(
+    let stats = set_stats(
         set.n_shards(),
         n_shards_finished,
         columns,
         collector.finish(n_bars),
-    ))
+    );
+    Ok(SetStats {
+        documents: documents_of(set)?,
+        ..stats
+    })
+}
+
+/// The documents of a set that is finished, and summed up since.
+fn documents_of(set: &LabelSet) -> Result<Option<DocumentsIndex>, ViewError> {
+    match open_documents(set) {
+        Ok((index, _)) => Ok(Some(index)),
+        Err(ShardsError::NoDocuments { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn set_stats(
@@ -177,6 +195,7 @@ fn set_stats(
         n_shards_finished,
         bytes_per_target: each(n_bytes),
         columns: columns.into_iter().map(cost).collect(),
+        documents: None,
         labels,
     }
 }

@@ -4,12 +4,14 @@ use super::draw::{bar_lines, sparkline};
 use super::set::{ColumnCost, SetStats};
 use super::stats::{Distribution, LabelStats};
 use crate::page::grouped;
+use crate::shards::DocumentsIndex;
 use anstyle::Style;
 
 /// The statistics as text; `width` is that of the terminal, in cells.
 pub fn render_stats(stats: &SetStats, width: usize) -> String {
     let labels = &stats.labels;
     let mut lines = vec![heading(stats)];
+    lines.extend(stats.documents.as_ref().map(documents_line));
     lines.extend(column_lines(stats));
     for distribution in &labels.positions {
         lines.extend(position_lines(distribution, width));
@@ -44,6 +46,17 @@ fn heading(stats: &SetStats) -> String {
         ),
     };
     format!("{n_rows} rows, {n_targets} targets in {shards}{without}")
+}
+
+fn documents_line(index: &DocumentsIndex) -> String {
+    let n_documents = grouped(index.n_documents);
+    match index.bits_per_byte {
+        Some(bits) => format!(
+            "{n_documents} documents, {} of them labelled whole: {bits:.4} bits per byte of their text",
+            grouped(index.n_whole)
+        ),
+        None => format!("{n_documents} documents"),
+    }
 }
 
 pub(super) fn title(text: &str) -> String {
@@ -157,6 +170,7 @@ mod tests {
                 column,
                 bytes_per_target: 617.0,
             }],
+            documents: None,
             labels: collector.finish(12),
         };
         let rendered = render_stats(&stats, 90);

@@ -116,14 +116,21 @@ impl DocumentRow {
     }
 }
 
+fn finite(x: f64) -> Option<f64> {
+    Some(x).filter(|x| x.is_finite())
+}
+
+/// `nll` nats over `n_bytes` bytes of text; `None` where that is no number.
+pub(super) fn bits_per_byte(nll: f64, n_bytes: u64) -> Option<f64> {
+    finite(nll / (n_bytes as f64 * std::f64::consts::LN_2))
+}
+
 /// The scores of a document with these sums; `n_bytes` are those of the text whose targets these are all.
 pub(super) fn scores_of(sums: &TargetSums, n_bytes: Option<u64>) -> [Option<f64>; 7] {
     let n = sums.n_targets as f64;
-    let finite = |x: f64| Some(x).filter(|x| x.is_finite());
-    let bits_per_byte = |n_bytes: u64| finite(sums.nll / (n_bytes as f64 * std::f64::consts::LN_2));
     DocumentScore::ALL.map(|score| match score {
         DocumentScore::NllSum => finite(sums.nll),
-        DocumentScore::BitsPerByte => n_bytes.and_then(bits_per_byte),
+        DocumentScore::BitsPerByte => n_bytes.and_then(|n_bytes| bits_per_byte(sums.nll, n_bytes)),
         DocumentScore::MeanNll => finite(sums.nll / n),
         DocumentScore::LearnableFraction => Some(sums.n_learnable as f64 / n),
         // Of none it is 0 / 0.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// The documents of a finished set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DocumentsIndex {
     /// Version of these files.
     pub format_version: u32,
@@ -30,6 +30,10 @@ pub struct DocumentsIndex {
     pub n_documents: u64,
     /// Those of them whose every target is known to be labelled.
     pub n_whole: u64,
+    /// Bytes of the texts of those.
+    pub n_bytes_whole: u64,
+    /// Bits per byte of those together; absent where there are none, or one has an infinite NLL.
+    pub bits_per_byte: Option<f64>,
     /// Labelled targets.
     pub n_targets: u64,
     /// The files, in order.

@@ -112,6 +112,16 @@ fn what_the_corpus_knows_of_a_document_goes_with_it() {
     let bits = of(20).score(DocumentScore::BitsPerByte).unwrap();
     assert!((bits - nats_a_byte / 2f64.ln()).abs() < 1e-12);
     assert_eq!(of(21).score(DocumentScore::BitsPerByte), None);
+    let whole = rows
+        .iter()
+        .filter(|row| row.score(DocumentScore::BitsPerByte).is_some());
+    let (n_bytes, nll) = whole.fold((0, 0.0), |(n_bytes, nll), row| {
+        let nats = row.score(DocumentScore::NllSum).unwrap();
+        (n_bytes + row.n_bytes.unwrap(), nll + nats)
+    });
+    assert_eq!(index.n_bytes_whole, n_bytes);
+    let bits = nll / 2f64.ln() / n_bytes as f64;
+    assert!((index.bits_per_byte.unwrap() - bits).abs() < 1e-12);
     assert!(of(21).score(DocumentScore::MeanNll).is_some());
 }
 

@@ -1,7 +1,9 @@
 //! Writing `documents/`: sums joined with what the corpus says of each document.
 
 use super::columns::{SOURCE, document_arrays, document_fields};
-use super::format::{DOCUMENTS_DIR, DOCUMENTS_VERSION, DocumentRow, scores_of};
+use super::format::{
+    DOCUMENTS_DIR, DOCUMENTS_VERSION, DocumentRow, DocumentScore, bits_per_byte, scores_of,
+};
 use super::index::{DocumentsIndex, DocumentsPart};
 use super::sums::{DocumentSums, Gathered, RUN_ROWS, gather};
 use crate::shards::ShardsError;
@@ -31,7 +33,7 @@ const GROUP_ROWS: usize = 1 << 16;
 const PART_ROWS: u64 = 1 << 20;
 
 /// What [`write_documents`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum DocumentsOutcome {
     /// They are there, now or since before.
     Written(DocumentsIndex),
@@ -94,6 +96,8 @@ fn start_index(set: &LabelSet, has_sources: bool) -> Result<DocumentsIndex, Shar
         has_sources,
         n_documents: 0,
         n_whole: 0,
+        n_bytes_whole: 0,
+        bits_per_byte: None,
         n_targets: 0,
         parts: Vec::new(),
     })
@@ -243,6 +247,8 @@ impl Joined {
 struct Writer<'a> {
     dir: &'a Path,
     index: DocumentsIndex,
+    /// Nats of the documents that are labelled whole.
+    nll_whole: f64,
     part: Option<Part>,
 }
 
@@ -260,13 +266,18 @@ impl<'a> Writer<'a> {
         Writer {
             dir,
             index,
+            nll_whole: 0.0,
             part: None,
         }
     }
 
     fn push(&mut self, Joined { row, is_whole }: Joined) -> Result<(), ShardsError> {
         self.index.n_documents += 1;
-        self.index.n_whole += u64::from(is_whole);
+        if is_whole {
+            self.index.n_whole += 1;
+            self.index.n_bytes_whole += row.n_bytes.unwrap_or(0);
+            self.nll_whole += row.score(DocumentScore::NllSum).unwrap_or(f64::INFINITY);
+        }
         self.index.n_targets += row.n_targets;
         let mut part = match self.part.take() {
             Some(part) => part,
@@ -284,6 +295,8 @@ impl<'a> Writer<'a> {
         if let Some(part) = self.part.take() {
             self.index.parts.push(part.publish()?);
         }
+        let bits = bits_per_byte(self.nll_whole, self.index.n_bytes_whole);
+        self.index.bits_per_byte = bits.filter(|_| self.index.n_whole > 0);
         remove_parts_after(self.dir, self.index.parts.len())?;
         self.index.write(self.dir)?;
         Ok(self.index)
