@@ -1,21 +1,22 @@
 """`saltworks filter` beside `zstd -dc | jq -c | zstd`, which keep the same documents of the same file: MB/s of text and memory.
 
-    python benches/filter.py TRAIN TOKENIZER [--copies N] [--dir DIR]
+    pip install blake3
+    python benches/filter.py TRAIN [--copies N] [--dir DIR]
 
-TRAIN is a .jsonl.zst, which is written N times into one file with a number `n` in every line; TOKENIZER the tokenizer.json that it
-is tokenized with. Every other document is kept. The release build of this folder is run, and `zstd` and `jq` of the PATH.
+TRAIN is a .jsonl.zst, which is written N times into one file with a number `n` in every line. Every other document is kept. The release
+build of this folder is run, and `zstd`, `jq` and GNU `time` of the PATH. `filter` reads no tokens, so the token corpus is only described, as
+`tokenize` would describe it.
 """
 
 import argparse
 import json
-import os
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from blake3 import blake3
 
 ROOT = Path(__file__).resolve().parent.parent
 SALTWORKS = ROOT / "target/release/saltworks"
@@ -23,11 +24,11 @@ NULLABLE_SCORES = ["nll_sum", "bits_per_byte", "mean_nll", "nll_learnable_mean"]
 SCORES = ["learnable_fraction", "mean_entropy", "mean_topk_mass"]
 
 
-def write_corpus(train: Path, n_copies: int, corpus: Path) -> tuple[int, int]:
+def write_input(train: Path, n_copies: int, path: Path) -> tuple[int, int]:
     """Lines and bytes that were written, before compression."""
     lines = subprocess.run(["zstd", "-dc", train], check=True, capture_output=True).stdout.splitlines()
     n_lines = n_bytes = 0
-    with subprocess.Popen(["zstd", "-q", "-f", "-o", corpus], stdin=subprocess.PIPE) as zstd:
+    with subprocess.Popen(["zstd", "-q", "-f", "-o", path], stdin=subprocess.PIPE) as zstd:
         for _ in range(n_copies):
             for line in lines:
                 line = line.rstrip()[:-1] + b', "n": %d}\n' % n_lines
@@ -37,9 +38,50 @@ def write_corpus(train: Path, n_copies: int, corpus: Path) -> tuple[int, int]:
     return n_lines, n_bytes
 
 
-def write_selection(tokens: Path, fingerprint: str, path: Path) -> int:
+def stamp(path: Path) -> dict:
+    """Size and hash of a file."""
+    return {"bytes": path.stat().st_size, "blake3": blake3(path.read_bytes()).hexdigest()}
+
+
+def write_corpus(path: Path, n: int, tokens: Path) -> str:
+    """Describes a corpus of the `n` lines of `path`; its fingerprint."""
+    tokens.mkdir()
+    numbers = pa.array(range(n), pa.uint64())
+    columns = {
+        "doc_index": numbers,
+        "id": pa.nulls(n, pa.string()),
+        "source": pa.array([str(path)] * n).dictionary_encode(),
+        "record": pa.array(range(1, n + 1), pa.uint64()),
+        "n_tokens": pa.array([1] * n, pa.uint64()),
+        "n_bytes": pa.array([1] * n, pa.uint64()),
+    }
+    fields = [pa.field(name, array.type, name == "id") for name, array in columns.items()]
+    documents = tokens / "documents.parquet"
+    pq.write_table(pa.table(list(columns.values()), schema=pa.schema(fields)), documents)
+    token_hashes = [blake3(name.encode()).hexdigest() for name in ("tokens.bin", "tokens.idx")]
+    description = {
+        "format_version": 1,
+        "tokenizer_fingerprint": "none",
+        "vocab_size": 1,
+        "bos": None,
+        "eod": None,
+        "dtype": "u16",
+        "n_documents": n,
+        "n_tokens": n,
+        "n_text_bytes": n,
+        "n_empty_documents": 0,
+        "n_bad_lines": 0,
+        "bin": {"bytes": 0, "blake3": token_hashes[0]},
+        "idx": {"bytes": 0, "blake3": token_hashes[1]},
+        "documents": stamp(documents) | {"n_without_id": n, "n_other_ids": 0, "n_repeated_ids": 0},
+        "inputs": [{"path": str(path)} | stamp(path)],
+    }
+    (tokens / "corpus.json").write_text(json.dumps(description))
+    return "blake3:" + blake3("".join(f"{hash}\n" for hash in token_hashes).encode()).hexdigest()
+
+
+def write_selection(n: int, fingerprint: str, path: Path) -> int:
     """A selection of every other document, as another tool would write it; the number that it keeps."""
-    n = pq.read_metadata(tokens / "documents.parquet").num_rows
     kept = [i % 2 == 0 for i in range(n)]
     columns = {
         "doc_index": pa.array(range(n), pa.uint64()),
@@ -76,19 +118,17 @@ def write_selection(tokens: Path, fingerprint: str, path: Path) -> int:
     return sum(kept)
 
 
-def measured(command: list) -> tuple[float, float]:
-    """Seconds, and MiB of memory at most of its largest process."""
-    began = time.monotonic()
-    pid = os.spawnvp(os.P_NOWAIT, str(command[0]), [str(word) for word in command])
-    _, status, usage = os.wait4(pid, 0)
-    assert status == 0, command
-    return time.monotonic() - began, usage.ru_maxrss / 1024
+def measured(command: list, made: Path) -> tuple[float, float, float]:
+    """Seconds, seconds of processors, and MiB of memory at most of its largest process, as GNU time has them."""
+    figures = made / "figures"
+    subprocess.run(["time", "-f", "%e %U %S %M", "-o", figures, *command], check=True, stdout=subprocess.DEVNULL)
+    elapsed, user, system, kibibytes = map(float, figures.read_text().split())
+    return elapsed, user + system, kibibytes / 1024
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("train", type=Path)
-    parser.add_argument("tokenizer", type=Path)
     parser.add_argument("--copies", type=int, default=36)
     parser.add_argument("--dir", type=Path, help="where files are made; a temporary directory by default")
     args = parser.parse_args()
@@ -98,23 +138,16 @@ def main() -> None:
 
 def compare(args: argparse.Namespace, made: Path) -> None:
     corpus, tokens, selection, kept = (made / name for name in ("corpus.jsonl.zst", "tokens", "selection.parquet", "kept"))
-    n_lines, n_bytes = write_corpus(args.train, args.copies, corpus)
-    tokenize = [SALTWORKS, "-q", "tokenize", "--input", corpus, "--tokenizer", args.tokenizer, "-o", tokens, "--json"]
-    subprocess.run(tokenize, check=True, stdout=subprocess.DEVNULL)
-    description = json.loads((tokens / "corpus.json").read_text())
-    assert description["n_documents"] == n_lines, "every line is a document"
-    # A selection of another corpus is refused with the fingerprint of this one.
-    write_selection(tokens, "?", selection)
+    n_lines, n_bytes = write_input(args.train, args.copies, corpus)
+    n_kept = write_selection(n_lines, write_corpus(corpus, n_lines, tokens), selection)
     command = [SALTWORKS, "-q", "filter", "--input", corpus, "--corpus", tokens, "--selection", selection, "-o", kept]
-    refused = subprocess.run(command, capture_output=True, text=True).stderr
-    n_kept = write_selection(tokens, "blake3:" + refused.rsplit("blake3:", 1)[1][:64], selection)
     print(f"{n_lines} documents, {n_bytes / 1e6:.0f} MB, {corpus.stat().st_size / 1e6:.0f} MB compressed; {n_kept} are kept")
-    ours = measured(command)
+    ours = measured(command, made)
     by_jq = made / "by-jq.jsonl.zst"
     pipeline = f"zstd -dc {corpus} | jq -c 'select(.n % 2 == 0)' | zstd -q -f -o {by_jq}"
-    theirs = measured(["sh", "-c", pipeline])
-    for name, (seconds, mebibytes) in [("saltworks filter", ours), ("zstd | jq | zstd", theirs)]:
-        print(f"{name:<18} {seconds:6.1f} s  {n_bytes / 1e6 / seconds:6.1f} MB/s  {mebibytes:5.0f} MiB")
+    theirs = measured(["sh", "-c", pipeline], made)
+    for name, (seconds, processor, mebibytes) in [("saltworks filter", ours), ("zstd | jq | zstd", theirs)]:
+        print(f"{name:<18} {seconds:6.1f} s  {n_bytes / 1e6 / seconds:6.1f} MB/s  processors {processor:6.1f} s  {mebibytes:5.0f} MiB")
     decompress = "zstd -dc {} | wc -l"
     counts = [subprocess.run(["sh", "-c", decompress.format(path)], capture_output=True).stdout for path in (kept / corpus.name, by_jq)]
     assert [int(count) for count in counts] == [n_kept, n_kept], counts
