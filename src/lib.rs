@@ -12,6 +12,7 @@
 //! - [`select`] chooses sequences by their scores, [`bounds`] bounds how far a teacher is from the data,
 //!   [`view`] shows label sets as text.
 //! - `train` is the trainer, `experiment` runs it for a grid of settings and seeds and compares the results.
+//! - [`filter`] gives the chosen documents back as they were.
 //! - [`demo`] generates a small corpus and an n-gram teacher.
 //!
 //! # Legend
@@ -47,6 +48,7 @@ pub mod experiment;
     )
 )]
 mod figure;
+pub mod filter;
 pub mod interrupt;
 pub mod invocations;
 #[cfg(feature = "label")]

@@ -67,6 +67,17 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "shards",
         ],
     ),
+    (
+        "filter",
+        &[
+            "error",
+            "interrupt",
+            "storage",
+            "corpus",
+            "tokens",
+            "shards",
+        ],
+    ),
     ("bounds", &["error", "signals", "shards"]),
     (
         "train",

@@ -4,26 +4,11 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use support::{Inputs, assert_same_files, saltworks, snapshot, succeed, text};
+use std::path::Path;
+use support::{Inputs, assert_same_files, fault_shim, saltworks, snapshot, succeed, text};
 
 /// Two shards: every kind of operation happens, and there are not too many of them.
 const N_TOKENS: usize = 900;
-
-/// Compiles the shim that fails operations.
-fn shim(dir: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/faults.c");
-    let library = dir.join("faults.so");
-    let mut cc = Command::new("cc");
-    succeed(
-        cc.args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(&library)
-            .arg(source)
-            .arg("-ldl"),
-    );
-    library
-}
 
 /// Runs with the `at`-th operation on the output failing; the operation's name, or `None` if there
 /// are fewer.
@@ -70,7 +55,7 @@ fn every_fault_is_survived(stays: bool) {
     let inputs = Inputs::new(N_TOKENS);
     succeed(&mut inputs.label("reference"));
     let want = snapshot(&inputs.path("reference"));
-    let shim = shim(inputs.dir.path());
+    let shim = fault_shim(inputs.dir.path());
     let mut at = 1;
     while let Some(failed) = run_with_fault(&inputs, &shim, &format!("labels-{at}"), at, stays) {
         let output = inputs.path(&format!("labels-{at}"));
@@ -118,7 +103,7 @@ fn a_disk_that_fails_from_any_moment_on_leaves_a_directory_that_resumes() {
 #[test]
 fn a_full_disk_is_named() {
     let inputs = Inputs::new(N_TOKENS);
-    let shim = shim(inputs.dir.path());
+    let shim = fault_shim(inputs.dir.path());
     let mut command = inputs.label("labels");
     command
         .env("LD_PRELOAD", shim)

@@ -187,6 +187,14 @@ pub enum CorpusError {
         /// The type found.
         got: &'static str,
     },
+    /// A key that was to be added, and is there.
+    #[error("{location}: the record has a field `{field}` already: choose another key")]
+    FieldTaken {
+        /// The line.
+        location: Location,
+        /// The key.
+        field: String,
+    },
     /// A document that is too long to be one.
     #[error("{location}: the document is longer than {limit} bytes: split it")]
     TooLong {
@@ -278,6 +286,7 @@ impl Classified for CorpusError {
             | CorpusError::SymlinkLoop { .. }
             | CorpusError::UnknownFormat { .. }
             | CorpusError::ZstdWindow { .. }
+            | CorpusError::FieldTaken { .. }
             | CorpusError::MissingColumn { .. }
             | CorpusError::WrongColumnType { .. } => Kind::Usage,
             _ => Kind::BadData,

@@ -20,18 +20,30 @@ pub enum DocumentFormat {
     Parquet,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
+/// What a file of documents is compressed with.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
+pub enum Compression {
+    /// Nothing.
     None,
+    /// gzip, `.gz`.
     Gzip,
+    /// Zstandard, `.zst`.
     Zstd,
+    /// xz, `.xz`.
     Xz,
+    /// bzip2, `.bz2`.
     Bzip2,
+    /// LZ4 frames, `.lz4`.
     Lz4,
 }
 
 impl Compression {
-    pub(super) fn name(self) -> &'static str {
+    /// As messages say it.
+    pub fn name(self) -> &'static str {
         match self {
             Compression::None => "plain",
             Compression::Gzip => "gzip",
@@ -43,7 +55,7 @@ impl Compression {
     }
 
     /// What the names of such files end in.
-    pub(super) fn extension(self) -> &'static str {
+    pub fn extension(self) -> &'static str {
         match self {
             Compression::None => "",
             Compression::Gzip => ".gz",
@@ -87,6 +99,19 @@ const TEXT_EXTENSIONS: &[&str] = &[
     "f90", "f95", "for", "pas", "ada", "adb", "ads", "asm", "s", "sql", "proto", "cmake", "mk",
     "gradle", "tf", "dart", "sol", "lean", "thy", "agda", "coq",
 ];
+
+/// A file's name without the extension of a compression, if it has one.
+pub fn name_without_compression(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, extension))
+            if !stem.is_empty()
+                && Compression::of_extension(&extension.to_lowercase()).is_some() =>
+        {
+            stem
+        }
+        _ => name,
+    }
+}
 
 /// Contents and compression of a file by its name.
 pub(super) fn format_of(path: &Path) -> (Contents, Compression) {

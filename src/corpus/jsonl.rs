@@ -1,14 +1,12 @@
 //! JSON lines: one object per line, of which one string field is the document.
 
-use super::MAX_DOCUMENT_BYTES;
 use super::document::{CorpusOptions, Document, DocumentId, Tally};
 use super::error::CorpusError;
 use super::format::Compression;
 use super::json::{self, Fault, Line, Value, unescape};
-use super::location::{Location, Position};
-use super::stream::read_fault;
-use super::text::UTF8_BOM;
-use std::io::{BufRead, Read};
+use super::lines::{LineReader, is_blank};
+use super::location::Location;
+use std::io::BufRead;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,16 +16,11 @@ const LONG_LINE_BYTES: usize = 1 << 20;
 
 /// Documents of one stream of JSON lines.
 pub struct JsonlReader<R> {
-    stream: R,
-    path: Arc<Path>,
-    compression: Compression,
+    lines: LineReader<R>,
     options: CorpusOptions,
     line: Vec<u8>,
-    n_lines: u64,
     /// Lines that were whole values.
     n_values: u64,
-    line_offset: u64,
-    next_offset: u64,
 }
 
 impl<R: BufRead> JsonlReader<R> {
@@ -44,15 +37,10 @@ impl<R: BufRead> JsonlReader<R> {
         options: CorpusOptions,
     ) -> Self {
         Self {
-            stream,
-            path,
-            compression,
+            lines: LineReader::new(stream, path, compression),
             options,
             line: Vec::new(),
-            n_lines: 0,
             n_values: 0,
-            line_offset: 0,
-            next_offset: 0,
         }
     }
 
@@ -62,7 +50,7 @@ impl<R: BufRead> JsonlReader<R> {
     /// A bad line (unless such are skipped), an unreadable stream. After an error of the stream
     /// there is nothing more to read.
     pub fn next_document(&mut self, tally: &mut Tally) -> Result<Option<Document>, CorpusError> {
-        while self.read_line()? {
+        while self.lines.read(&mut self.line)? {
             if is_blank(&self.line) {
                 continue;
             }
@@ -83,35 +71,11 @@ impl<R: BufRead> JsonlReader<R> {
         Ok(None)
     }
 
-    /// Reads the next line, without its end, into `self.line`; false at the end of the stream.
-    fn read_line(&mut self) -> Result<bool, CorpusError> {
-        self.line.clear();
-        self.line_offset = self.next_offset;
-        let mut limited = (&mut self.stream).take(MAX_DOCUMENT_BYTES + 1);
-        let n_bytes = limited
-            .read_until(b'\n', &mut self.line)
-            .map_err(|error| read_fault(&self.path, self.compression, error))?;
-        self.n_lines += 1;
-        self.next_offset += n_bytes as u64;
-        if n_bytes as u64 > MAX_DOCUMENT_BYTES {
-            let location = self.location();
-            return Err(CorpusError::TooLong {
-                location,
-                limit: MAX_DOCUMENT_BYTES,
-            });
-        }
-        if self.n_lines == 1 && self.line.starts_with(UTF8_BOM) {
-            self.line.drain(..UTF8_BOM.len());
-            self.line_offset += UTF8_BOM.len() as u64;
-        }
-        Ok(n_bytes > 0)
-    }
-
     fn parse_line(&mut self) -> Result<Document, CorpusError> {
         if let Err(error) = std::str::from_utf8(&self.line) {
             return Err(CorpusError::InvalidUtf8 {
                 location: self.location(),
-                byte_offset: self.line_offset + error.valid_up_to() as u64,
+                byte_offset: self.lines.offset() + error.valid_up_to() as u64,
             });
         }
         let fields = self.fields();
@@ -211,7 +175,7 @@ impl<R: BufRead> JsonlReader<R> {
         // The line was UTF-8, and quotes and escapes are ASCII, so this is.
         let text = String::from_utf8(bytes).map_err(|error| CorpusError::InvalidUtf8 {
             location: self.location(),
-            byte_offset: self.line_offset + error.utf8_error().valid_up_to() as u64,
+            byte_offset: self.lines.offset() + error.utf8_error().valid_up_to() as u64,
         })?;
         Ok(Document {
             text,
@@ -257,15 +221,8 @@ impl<R: BufRead> JsonlReader<R> {
     }
 
     fn location(&self) -> Location {
-        Location {
-            path: Arc::clone(&self.path),
-            position: Position::Line(self.n_lines),
-        }
+        self.lines.location()
     }
-}
-
-fn is_blank(line: &[u8]) -> bool {
-    line.iter().all(u8::is_ascii_whitespace)
 }
 
 #[cfg(test)]

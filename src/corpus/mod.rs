@@ -32,8 +32,10 @@ mod input_file;
 mod inputs;
 mod json;
 mod jsonl;
+mod lines;
 mod location;
 mod parquet;
+mod records;
 mod sniff;
 mod source;
 #[cfg(all(test, feature = "object-stores"))]
@@ -47,11 +49,12 @@ pub use document::{
 };
 pub use documents::Documents;
 pub use error::CorpusError;
-pub use format::DocumentFormat;
+pub use format::{Compression, DocumentFormat, name_without_compression};
 pub use input_file::InputFile;
 pub use inputs::{InputFiles, LeftOut, expand_inputs};
 pub use jsonl::JsonlReader;
 pub use location::{Location, Position};
+pub use records::{RawContents, RawFile, RawLine, RawLines, RawText};
 
 /// Longest document that is read, bytes. A longer one is far more likely a file without line ends.
 pub const MAX_DOCUMENT_BYTES: u64 = 1 << 30;

@@ -29,7 +29,20 @@ pub(super) struct TextSource {
     skip_bad: bool,
 }
 
-impl Source {
+/// A file at its beginning, once it is known what it holds.
+pub(super) enum Opened {
+    /// Its readers open it by themselves.
+    Parquet,
+    /// Decompressed bytes.
+    Stream {
+        stream: ByteStream,
+        compression: Compression,
+        /// JSON lines, or text.
+        format: DocumentFormat,
+    },
+}
+
+impl Opened {
     /// Opens a file and looks whether it is what its name says.
     pub(super) fn open(
         path: &Path,
@@ -42,23 +55,67 @@ impl Source {
         if named.may_be_parquet() && compression == Compression::None {
             let is_parquet = raw.buffer().starts_with(b"PAR1");
             if is_parquet || named.format == Some(DocumentFormat::Parquet) {
-                return Self::open_parquet(raw, &named, path, options, opening);
+                return Self::parquet(&raw, &named, path, opening);
             }
         }
-        let file_bytes = storage::metadata(path).map_or(0, |metadata| metadata.n_bytes);
         let mut stream = stream::decompress(raw, path, compression, opening)?;
         let fault = |error| read_fault(path, compression, error);
         let head = stream.fill_buf().map_err(fault)?;
         let head = &head[..head.len().min(HEAD_BYTES)];
         named.check_contents(head, path)?;
-        let format = named.format.unwrap_or_else(|| sniff::contents_of(head));
+        Ok(Opened::Stream {
+            format: named.format.unwrap_or_else(|| sniff::contents_of(head)),
+            stream,
+            compression,
+        })
+    }
+
+    fn parquet(
+        raw: &RawStream,
+        named: &Named,
+        path: &Path,
+        opening: &Opening,
+    ) -> Result<Self, CorpusError> {
+        let head = &raw.buffer()[..raw.buffer().len().min(HEAD_BYTES)];
+        if !head.starts_with(b"PAR1") {
+            named.check_contents(head, path)?;
+        }
+        // Its reader opens the file again and counts by rows.
+        let n_bytes = &opening.n_bytes;
+        n_bytes.fetch_sub(
+            raw.buffer().len() as u64,
+            std::sync::atomic::Ordering::Relaxed,
+        );
+        Ok(Opened::Parquet)
+    }
+}
+
+impl Source {
+    /// Opens a file and looks whether it is what its name says.
+    pub(super) fn open(
+        path: &Path,
+        options: &CorpusOptions,
+        opening: &Opening,
+    ) -> Result<Self, CorpusError> {
         let shared = Arc::<Path>::from(path);
+        let (stream, compression, format) = match Opened::open(path, options, opening)? {
+            Opened::Parquet => {
+                let n_bytes = Arc::clone(&opening.n_bytes);
+                let reader = ParquetReader::open(shared, options.clone(), n_bytes)?;
+                return Ok(Source::Parquet(Box::new(reader)));
+            }
+            Opened::Stream {
+                stream,
+                compression,
+                format,
+            } => (stream, compression, format),
+        };
         Ok(match format {
             DocumentFormat::Text => Source::Text(TextSource {
                 stream: Some(stream),
                 path: shared,
                 compression,
-                file_bytes,
+                file_bytes: storage::metadata(path).map_or(0, |metadata| metadata.n_bytes),
                 skip_bad: options.skip_bad_lines,
             }),
             _ => Source::Jsonl(JsonlReader::of_compressed(
@@ -68,27 +125,6 @@ impl Source {
                 options.clone(),
             )),
         })
-    }
-
-    fn open_parquet(
-        raw: RawStream,
-        named: &Named,
-        path: &Path,
-        options: &CorpusOptions,
-        opening: &Opening,
-    ) -> Result<Self, CorpusError> {
-        let head = &raw.buffer()[..raw.buffer().len().min(HEAD_BYTES)];
-        if !head.starts_with(b"PAR1") {
-            named.check_contents(head, path)?;
-        }
-        // Its reader opens the file again and counts by rows.
-        let n_bytes = Arc::clone(&opening.n_bytes);
-        n_bytes.fetch_sub(
-            raw.buffer().len() as u64,
-            std::sync::atomic::Ordering::Relaxed,
-        );
-        let reader = ParquetReader::open(Arc::from(path), options.clone(), n_bytes)?;
-        Ok(Source::Parquet(Box::new(reader)))
     }
 
     /// The next document that has text; what is left out before it is added to `tally`.

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// Names in a corpus directory.
 pub(super) const PREFIX: &str = "tokens";
-pub(super) const CORPUS_JSON: &str = "corpus.json";
+/// What a corpus directory is; written last.
+pub const CORPUS_JSON: &str = "corpus.json";
 pub(super) const DOCUMENTS: &str = "documents.parquet";
 
 /// A kind of token file.

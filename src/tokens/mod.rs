@@ -66,7 +66,7 @@ pub use dtype::Dtype;
 pub use encode::{EncodeOptions, EncodeProgress, encode_documents};
 pub use eod::EodPosition;
 pub use error::TokensError;
-pub use format::TokenFormat;
+pub use format::{CORPUS_JSON, TokenFormat};
 pub use list_column::Padding;
 pub use special::SpecialChoice;
 pub use tokenizer::Tokenizer;

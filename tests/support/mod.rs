@@ -137,6 +137,20 @@ fn tokens(n_tokens: usize) -> Vec<u8> {
     bytes
 }
 
+/// Compiles the shim that fails operations.
+pub fn fault_shim(dir: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/faults.c");
+    let library = dir.join("faults.so");
+    let mut cc = Command::new("cc");
+    succeed(
+        cc.args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(source)
+            .arg("-ldl"),
+    );
+    library
+}
+
 /// Every file under `dir`, hidden ones too, by its relative path.
 pub fn snapshot(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();

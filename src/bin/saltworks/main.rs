@@ -5,6 +5,7 @@ mod common;
 mod demo;
 mod doctor;
 mod export;
+mod filter;
 mod finalize;
 mod import;
 mod init;
@@ -63,6 +64,7 @@ enum Command {
     Stats(stats::Args),
     Report(report::Args),
     Select(select::Args),
+    Filter(filter::Args),
     Demo(demo::Args),
     Completions(common::completions::Args),
     Man(common::man::Args),
@@ -93,6 +95,7 @@ fn main() -> std::process::ExitCode {
         Command::Stats(args) => stats::run(args),
         Command::Report(args) => report::run(args),
         Command::Select(args) => select::run(args),
+        Command::Filter(args) => filter::run(args),
         Command::Demo(args) => demo::run(args, cli.messages),
         Command::Completions(args) => completions::run::<Cli>(&args),
         Command::Man(args) => man::run::<Cli>(&args),

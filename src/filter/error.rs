@@ -1,0 +1,263 @@
+//! What can go wrong while documents are filtered.
+
+use crate::corpus::CorpusError;
+use crate::error::{Classified, Kind};
+use crate::shards::ShardsError;
+use crate::storage::StorageError;
+use crate::tokens::TokensError;
+use parquet::errors::ParquetError;
+use std::path::PathBuf;
+
+/// Why documents could not be filtered.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// An input that cannot be read, or a key that a record has already.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// A file that cannot be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A token corpus that is not there or damaged.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// A selection that cannot be read, or is of another corpus.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
+    /// Work was asked to end.
+    #[error("interrupted: run the same command again; files that are done stay")]
+    Interrupted,
+    /// A directory that is no token corpus of `saltworks tokenize`.
+    #[error(
+        "{} has no corpus.json, expected the output directory of `saltworks tokenize`",
+        dir.display()
+    )]
+    NotACorpus {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A token corpus that does not say where its documents come from.
+    #[error(
+        "{} does not record where its documents come from, as corpora of earlier versions do not: tokenize the same inputs again",
+        dir.display()
+    )]
+    NoDocuments {
+        /// The directory of the corpus.
+        dir: PathBuf,
+    },
+    /// A selection that is not there.
+    #[error(
+        "{} does not exist: give a file that `saltworks select --by document` wrote",
+        path.display()
+    )]
+    NoSelection {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key of no letters.
+    #[error("the key that is to be added is empty: give it a name")]
+    EmptyKey,
+    /// One key for two things.
+    #[error("scores and weights would both be under `{key}`: choose another key for one of them")]
+    SameKey {
+        /// The key.
+        key: String,
+    },
+    /// An input of the corpus that was not given.
+    #[error(
+        "the corpus was made of {n_expected} inputs, and {origin} is not among the {n_got} that --input gives: give all of them, as for `tokenize`"
+    )]
+    MissingInput {
+        /// What the corpus calls it.
+        origin: String,
+        /// Inputs of the corpus.
+        n_expected: usize,
+        /// Inputs that were given.
+        n_got: usize,
+    },
+    /// An input that the corpus does not have.
+    #[error(
+        "the corpus was made of {n_expected} inputs, and {} is none of them: leave it out of --input",
+        path.display()
+    )]
+    ExtraInput {
+        /// The file.
+        path: PathBuf,
+        /// Inputs of the corpus.
+        n_expected: usize,
+    },
+    /// An input that is another file now.
+    #[error(
+        "{} has changed since it was tokenized: its {what} is {got}, expected {expected}; give the file that was tokenized, or tokenize again",
+        path.display()
+    )]
+    ChangedInput {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// What it was.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// A document that is not where the corpus says.
+    #[error(
+        "{} has no record {record}, which is document {doc_index} of the corpus: if it was tokenized with --format, give the same here",
+        path.display()
+    )]
+    MissingRecord {
+        /// The file.
+        path: PathBuf,
+        /// The record: a line from 1, a row from 0.
+        record: u64,
+        /// The document.
+        doc_index: u64,
+    },
+    /// A document of no input of the corpus.
+    #[error(
+        "document {doc_index} of the corpus is of {origin}, which is no input of it, or not in their order: documents.parquet is damaged, so tokenize again"
+    )]
+    UnknownSource {
+        /// The document.
+        doc_index: u64,
+        /// Where it is said to come from.
+        origin: String,
+    },
+    /// A document that the corpus does not have.
+    #[error(
+        "{} lists document {doc_index}, which the corpus does not have: select from its labels again",
+        selection.display()
+    )]
+    UnknownDocument {
+        /// The selection.
+        selection: PathBuf,
+        /// The document.
+        doc_index: u64,
+    },
+    /// A text file, to which nothing can be added.
+    #[error(
+        "{} is a text, in which there is no place for scores or weights: leave out --scores-key and --weights, or write the documents as JSON lines or Parquet",
+        path.display()
+    )]
+    NoPlaceInText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A column that was to be added, and is there.
+    #[error("{} has a column `{column}` already: choose another key", path.display())]
+    ColumnTaken {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
+    /// A compression that Parquet does not have.
+    #[error(
+        "{} is Parquet, whose columns cannot be compressed with {compression}: choose none, gzip, zstd or lz4, or leave out --compression",
+        path.display()
+    )]
+    NoSuchCompression {
+        /// The file.
+        path: PathBuf,
+        /// The compression.
+        compression: &'static str,
+    },
+    /// Two inputs that would be written to one file.
+    #[error(
+        "{} and {} would both be written to {}: leave out --compression",
+        first.display(),
+        second.display(),
+        output.display()
+    )]
+    SameOutput {
+        /// An input.
+        first: PathBuf,
+        /// Another one.
+        second: PathBuf,
+        /// The file.
+        output: PathBuf,
+    },
+    /// A file that is not of this work, where one is to be written.
+    #[error(
+        "{} exists already: choose another --output, or remove it",
+        path.display()
+    )]
+    OutputExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is done, and was changed.
+    #[error(
+        "{} was changed since it was written: it has {got} bytes, expected {expected}; remove it, and run the same command again",
+        path.display()
+    )]
+    ChangedOutput {
+        /// The file.
+        path: PathBuf,
+        /// What was written, bytes.
+        expected: u64,
+        /// What is there, bytes.
+        got: u64,
+    },
+    /// An output directory of other work.
+    #[error(
+        "{} holds the output of another filter: its {field} is {got}, expected {expected}; choose another --output, or remove it",
+        dir.display()
+    )]
+    OtherFilter {
+        /// The directory.
+        dir: PathBuf,
+        /// What differs.
+        field: String,
+        /// What it is there, as JSON.
+        got: String,
+        /// What it is here, as JSON.
+        expected: String,
+    },
+    /// A record of what was done that cannot be read.
+    #[error(
+        "{} is damaged: {reason}; remove the output directory, and run the same command again",
+        path.display()
+    )]
+    DamagedRecord {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An output directory that another process writes.
+    #[error("another process writes {}: wait for its end, or choose another --output", dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A Parquet file that cannot be read.
+    #[error("{} cannot be read as Parquet: write the file again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: ParquetError,
+    },
+}
+
+impl Classified for FilterError {
+    fn kind(&self) -> Kind {
+        match self {
+            FilterError::Corpus(error) => error.kind(),
+            FilterError::Storage(error) => error.kind(),
+            FilterError::Tokens(error) => error.kind(),
+            FilterError::Shards(error) => error.kind(),
+            FilterError::Interrupted => Kind::Interrupted,
+            FilterError::ChangedInput { .. }
+            | FilterError::MissingRecord { .. }
+            | FilterError::UnknownSource { .. }
+            | FilterError::UnknownDocument { .. }
+            | FilterError::ChangedOutput { .. }
+            | FilterError::DamagedRecord { .. }
+            | FilterError::Damaged { .. } => Kind::BadData,
+            _ => Kind::Usage,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The chosen documents of a corpus as they were: every byte of a JSON line, every column of a Parquet row.
+//!
+//! The token corpus says which record of which input each document is (`documents.parquet`), and the selection
+//! which documents are kept. The inputs are read once more, by the same code that read them for their tokens
+//! (`corpus`), and their records pass or are dropped in their order:
+//!
+//! | input | output |
+//! | --- | --- |
+//! | JSON lines | the lines, byte for byte, compressed as the input is; keys may be added before the last brace |
+//! | Parquet | all columns, the schema and the key-value metadata; columns may be added; row groups of at most as many rows as the input's largest |
+//! | text | the file, byte for byte |
+//!
+//! An output has its input's name, below `--output` as the input lies below the folder that all inputs have in
+//! common. Each is written under a temporary name and published whole. `_filter/` beside them holds what is
+//! written (`plan.json`), and one small file for every output that is done, so that a killed run continues
+//! behind the last whole file. Folders of that name are passed over where a folder is read as input.
+//!
+//! Memory is bounded by the longest line, or by the kept rows and the column chunks of one row group.
+//!
+//! Invariant: a record that is kept is not parsed and written again; it is copied.
+
+mod choices;
+mod columns;
+mod compress;
+mod counts;
+mod error;
+mod file;
+mod inputs;
+mod lines;
+mod members;
+mod options;
+mod plan;
+mod rows;
+mod run;
+mod schema;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use counts::Counts;
+pub use error::FilterError;
+pub use options::{DEFAULT_WEIGHTS_KEY, FilterOptions, Request, Skipped};
+pub use run::{Job, Summary};
