@@ -287,6 +287,8 @@ pub(super) fn update(
 mod tests {
     use super::*;
     use crate::signals::PositionSignals;
+    use crate::train::batch::KdLoss;
+    use crate::train::loss::KdPolicy;
     use crate::train::model::{Capacity, ModelSpec, Params};
 
     /// Two targets, of the log-probabilities that a teacher gave them.
@@ -394,6 +396,52 @@ mod tests {
                 "{of_parts}, {whole}"
             );
         }
+    }
+
+    /// The first sequence labelled, by a teacher that is the better one at every other position.
+    fn gated<'a>(policy: &'a KdPolicy, least_excess: Option<f32>, size: usize) -> StepBatch<'a> {
+        let mut batch = batch(size, true);
+        batch.examples[0].signals = Some(PositionSignals {
+            target_logprob_t: vec![-0.1, -9.0, -0.2],
+            ..PositionSignals::default()
+        });
+        let kd = StepKd::new(policy, 0.0, &batch.examples, true);
+        StepBatch {
+            kd: Some(kd.with_least_excess(least_excess)),
+            ..batch
+        }
+    }
+
+    #[test]
+    fn excess_learns_the_mean_over_what_it_leaves_however_the_step_is_cut() {
+        let policy = KdPolicy {
+            gate: Gate::Excess,
+            gate_fraction: 0.4,
+            ..KdPolicy::of(KdLoss::TailBucket)
+        };
+        let go = |batch: &StepBatch<'_>| differentiate(batch, &Interrupt::new()).unwrap();
+        let (open, _) = go(&gated(&policy, None, 2));
+        assert_eq!(open.losses.n_learnt, open.losses.n);
+        // Of three excesses the second is left, floor(0.4 * 3) = 1.
+        let least = open.least_excess.unwrap();
+        let ((sums, norm), (parts, of_parts)) = (
+            go(&gated(&policy, Some(least), 2)),
+            go(&gated(&policy, Some(least), 1)),
+        );
+        assert_eq!((sums.losses.n, sums.losses.n_learnt), (6.0, 5.0));
+        assert_eq!(sums.grad_factor(), 6.0 / 5.0);
+        assert!((sums.losses.loss - parts.losses.loss).abs() < 1e-5);
+        assert!((norm - of_parts).abs() < 1e-5 * norm, "{norm} {of_parts}");
+        let moved = sums.least_excess.unwrap() - least;
+        assert!(moved.abs() < 1e-5, "cut positions count too: {moved}");
+        // Nothing but the cut position is missing from the loss of an ungated step.
+        let cut = open.losses.loss - sums.losses.loss;
+        assert!(cut > 0.0 && (open.losses.ce - sums.losses.ce).abs() < 1e-9);
+        assert_eq!(
+            go(&gated(&policy, Some(99.0), 2)).0.losses.n_learnt,
+            3.0,
+            "no labels, no cut"
+        );
     }
 
     #[test]
