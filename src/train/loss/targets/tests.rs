@@ -309,7 +309,7 @@ fn by_two(how: Teachers) -> (Example, KdPolicy) {
 #[test]
 fn teachers_that_are_mixed_have_their_ids_in_one_list_and_a_tail_each() {
     let (example, policy) = by_two(Teachers::Mix);
-    let got = kd(&[example.clone()], &policy);
+    let got = kd(std::slice::from_ref(&example), &policy);
     assert_eq!((got.n_tails, &got.offsets[..]), (2, &[0, 2, 5][..]));
     assert_eq!(got.ids, [5, 2, 7, 0, 3]);
     assert_close(&got.probs, &[0.125, 0.4375, 0.25, 0.0, 0.5625]);
