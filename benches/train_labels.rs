@@ -17,7 +17,7 @@ use saltworks::train::data::{
     LabelNeeds, LabelSource, LabelSourceOptions, Loader, LoaderPosition, Stages, TokenOptions,
     TokenSource, TokenizerFacts,
 };
-use saltworks::train::loss::{Gate, KdPolicy, StepKd, TemperatureMode, targets_of};
+use saltworks::train::loss::{Gate, KdPolicy, StepKd, targets_of};
 use saltworks::train::model::{Capacity, ModelSpec, Network, Params};
 use saltworks::train::ops::{AdamW, AdamWConfig};
 use saltworks::train::{Example, KdLoss};
@@ -208,15 +208,7 @@ impl Trainer {
     }
 
     fn step(&mut self, examples: &[Example], kind: Kind) {
-        let policy = KdPolicy {
-            loss: KdLoss::TailBucket,
-            tau: 1.0,
-            temperature_mode: TemperatureMode::Teacher,
-            gate: Gate::None,
-            gate_k: 10,
-            gate_fraction: 0.15,
-            tau_idx: None,
-        };
+        let policy = KdPolicy::of(KdLoss::TailBucket);
         let kd = (kind == Kind::Kd).then(|| StepKd::new(&policy, 0.5, examples, false));
         let batch = targets_of(examples, kd, false);
         self.network.zero_grads();

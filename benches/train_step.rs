@@ -1,11 +1,16 @@
 //! One training step as a share of what the matrix product alone reaches: model-FLOP utilisation
-//! (MFU) of forward, backward, clipping and AdamW, against the sgemm peak measured between steps.
+//! (MFU) of forward, backward, clipping and AdamW, against the sgemm peak measured between steps. And KD
+//! steps, behind every gate and by two teachers, over CE steps, their targets included.
 //!
 //! `cargo bench --bench train_step`
 
+use saltworks::signals::PositionSignals;
+use saltworks::train::loss::{
+    Gate, Joining, KdPolicy, StepKd, Teachers, join_stats, least_excess, targets_of,
+};
 use saltworks::train::model::{Capacity, MemoryPlan, ModelSpec, Network, Params};
 use saltworks::train::ops::{AdamW, AdamWConfig, sgemm_peak_flops};
-use saltworks::train::{KdLoss, KdTargets, MicroBatch};
+use saltworks::train::{Example, KdLoss, MicroBatch};
 use std::time::Instant;
 
 const SEQ_LEN: usize = 256;
@@ -46,13 +51,18 @@ fn measure(vocab_size: usize, threads: usize) {
     let spec = spec(vocab_size);
     let flops = spec.flops_per_token(SEQ_LEN) * (SEQ_LEN * BATCH) as f64;
     let mut trainer = Trainer::new(&spec, threads, false);
-    let (ce, kd) = (batch(vocab_size, false), batch(vocab_size, true));
-    trainer.step(&ce);
+    let mut ce = Task::cross_entropy(vocab_size);
+    let mut kds = kinds(vocab_size);
+    trainer.step(&mut ce);
+    // The gate `excess` has its border from the step before.
+    for (_, task) in &mut kds {
+        trainer.step(task);
+    }
     let rounds: Vec<Round> = (0..ROUNDS)
         .map(|_| Round {
             peak: sgemm_peak_flops(threads),
-            ce: trainer.step(&ce),
-            kd: trainer.step(&kd),
+            ce: trainer.step(&mut ce),
+            kds: kds.iter_mut().map(|(_, task)| trainer.step(task)).collect(),
         })
         .collect();
     println!(
@@ -66,19 +76,20 @@ fn measure(vocab_size: usize, threads: usize) {
         1e3 * median(&rounds, |round| round.ce),
         100.0 * median(&rounds, |round| flops / round.ce / round.peak)
     );
-    println!(
-        "  KD (K {K}) over CE: {:.3}",
-        median(&rounds, |round| round.kd / round.ce)
-    );
+    println!("  KD (K {K}) over CE, targets included:");
+    for (i, (name, _)) in kds.iter().enumerate() {
+        let ratio = median(&rounds, |round| round.kds[i] / round.ce);
+        println!("    {name:22} {ratio:.3}");
+    }
     println!(
         "  memory planned {} MiB, peak resident {} MiB",
         trainer.planned_bytes >> 20,
         peak_resident_kib().map_or("?".into(), |kib| (kib >> 10).to_string())
     );
     let mut recomputing = Trainer::new(&spec, threads, true);
-    recomputing.step(&ce);
+    recomputing.step(&mut ce);
     let ratios: Vec<f64> = (0..ROUNDS)
-        .map(|_| recomputing.step(&ce) / trainer.step(&ce))
+        .map(|_| recomputing.step(&mut ce) / trainer.step(&mut ce))
         .collect();
     println!(
         "  recompute: {} MiB planned, {:.3} times the time",
@@ -94,7 +105,7 @@ fn measure(vocab_size: usize, threads: usize) {
 struct Round {
     peak: f64,
     ce: f64,
-    kd: f64,
+    kds: Vec<f64>,
 }
 
 fn median<T>(rounds: &[T], value: impl Fn(&T) -> f64) -> f64 {
@@ -132,9 +143,13 @@ impl Trainer {
     }
 
     /// Seconds.
-    fn step(&mut self, batch: &MicroBatch) -> f64 {
+    fn step(&mut self, task: &mut Task) -> f64 {
         self.n_steps += 1;
-        let seconds = one_step(&mut self.network, &mut self.optimizer, batch, self.n_steps);
+        let began = Instant::now();
+        let batch = task.batch();
+        one_step(&mut self.network, &mut self.optimizer, &batch, self.n_steps);
+        task.observe(&batch, &self.network);
+        let seconds = began.elapsed().as_secs_f64();
         self.seconds += seconds;
         seconds
     }
@@ -148,15 +163,14 @@ impl Trainer {
     }
 }
 
-/// Forward, backward, clipping, update; seconds.
-fn one_step(network: &mut Network, optimizer: &mut AdamW, batch: &MicroBatch, step: u64) -> f64 {
+/// Forward, backward, clipping, update.
+fn one_step(network: &mut Network, optimizer: &mut AdamW, batch: &MicroBatch, step: u64) {
     let config = AdamWConfig {
         beta1: 0.9,
         beta2: 0.95,
         eps: 1e-8,
         weight_decay: 0.1,
     };
-    let began = Instant::now();
     network.zero_grads();
     network.forward_backward(batch, 1.0 / batch.n_positions() as f32);
     let scale = (1.0 / network.grad_norm()).min(1.0) as f32;
@@ -170,11 +184,98 @@ fn one_step(network: &mut Network, optimizer: &mut AdamW, batch: &MicroBatch, st
         scale,
         step,
     );
-    began.elapsed().as_secs_f64()
 }
 
-fn batch(vocab_size: usize, with_kd: bool) -> MicroBatch {
-    let n = SEQ_LEN * BATCH;
+/// What a step learns from.
+struct Task {
+    examples: Vec<Example>,
+    policy: Option<KdPolicy>,
+    least_excess: Option<f32>,
+}
+
+impl Task {
+    fn cross_entropy(vocab_size: usize) -> Self {
+        Self {
+            examples: examples(vocab_size, 0),
+            policy: None,
+            least_excess: None,
+        }
+    }
+
+    fn batch(&self) -> MicroBatch {
+        let kd = self.policy.as_ref().map(|policy| {
+            StepKd::new(policy, 0.5, &self.examples, false).with_least_excess(self.least_excess)
+        });
+        targets_of(&self.examples, kd, false)
+    }
+
+    /// The border that a step leaves to the next.
+    fn observe(&mut self, batch: &MicroBatch, network: &Network) {
+        let policy = self
+            .policy
+            .as_ref()
+            .filter(|policy| policy.gate == Gate::Excess);
+        if let (Some(policy), Some(kd)) = (policy, &batch.kd) {
+            let rows = network.row_losses(batch.n_positions()).iter();
+            let excesses = rows.zip(&kd.teacher_nll_n);
+            let excesses = excesses.map(|(row, &nll)| (row.ce - f64::from(nll)) as f32);
+            self.least_excess = least_excess(excesses.collect(), policy.gate_fraction);
+        }
+    }
+}
+
+/// KD by one teacher behind every gate, and by two.
+fn kinds(vocab_size: usize) -> Vec<(&'static str, Task)> {
+    let one = examples(vocab_size, 1);
+    let gates = [
+        ("no gate", Gate::None),
+        ("learnable", Gate::Learnable),
+        ("entropy", Gate::Entropy),
+        ("agreement", Gate::Agreement),
+        ("excess", Gate::Excess),
+    ];
+    let gated = gates.map(|(name, gate)| {
+        let policy = KdPolicy {
+            gate,
+            gate_k: 10,
+            gate_fraction: if gate == Gate::Excess { 0.4 } else { 0.15 },
+            ..KdPolicy::of(KdLoss::TailBucket)
+        };
+        (name, of_teachers(one.clone(), policy))
+    });
+    let two = examples(vocab_size, 2);
+    let several = [
+        ("two teachers, mixed", Teachers::Mix),
+        ("two, of the lower NLL", Teachers::LowerNll),
+    ];
+    let several = several.map(|(name, how)| {
+        let policy = KdPolicy {
+            tau_idx: vec![None; 2],
+            joining: Joining::new(how, &[1.0, 1.0]),
+            ..KdPolicy::of(KdLoss::TailBucket)
+        };
+        (name, of_teachers(two.clone(), policy))
+    });
+    gated.into_iter().chain(several).collect()
+}
+
+/// With what the loader does once for all steps.
+fn of_teachers(mut examples: Vec<Example>, policy: KdPolicy) -> Task {
+    for example in examples
+        .iter_mut()
+        .filter(|example| !example.others.is_empty())
+    {
+        let signals = example.signals.as_mut().expect("there are teachers");
+        example.chosen_t = join_stats(signals, &example.others, &policy.joining);
+    }
+    Task {
+        examples,
+        policy: Some(policy),
+        least_excess: None,
+    }
+}
+
+fn examples(vocab_size: usize, n_teachers: usize) -> Vec<Example> {
     let mut state = 1_u64;
     let mut next = move |below: usize| {
         state = state
@@ -182,27 +283,35 @@ fn batch(vocab_size: usize, with_kd: bool) -> MicroBatch {
             .wrapping_add(1);
         (state >> 33) as usize % below
     };
-    let ids: Vec<u32> = (0..=n).map(|_| next(vocab_size) as u32).collect();
-    MicroBatch {
-        ids_n: ids[..n].to_vec(),
-        targets_n: ids[1..].to_vec(),
-        weights_n: vec![1.0; n],
-        starts: (0..=BATCH).map(|row| row * SEQ_LEN).collect(),
-        kd: with_kd.then(|| KdTargets {
-            loss: KdLoss::TailBucket,
-            student_tau: 1.0,
-            omega_n: vec![0.5; n],
-            teacher_nll_n: Vec::new(),
-            offsets: (0..=n).map(|row| (row * K) as u32).collect(),
-            ids: (0..n)
-                .flat_map(|_| {
-                    let first = next(vocab_size);
-                    (0..K).map(move |k| ((first + 7919 * k) % vocab_size) as u32)
-                })
-                .collect(),
-            probs: (0..n).flat_map(|_| [0.9 / K as f32; K]).collect(),
-            tail_n: vec![0.1; n],
-        }),
+    let mut example = || {
+        let mut teachers = (0..n_teachers).map(|_| signals(vocab_size, &mut next));
+        let (first, others) = (teachers.next(), teachers.collect());
+        Example {
+            input_ids: (0..=SEQ_LEN).map(|_| next(vocab_size) as u32).collect(),
+            doc_starts: vec![0],
+            signals: first,
+            others,
+            ..Example::default()
+        }
+    };
+    (0..BATCH).map(|_| example()).collect()
+}
+
+/// A teacher of random text: its NLL lies about the student's first.
+fn signals(vocab_size: usize, next: &mut impl FnMut(usize) -> usize) -> PositionSignals {
+    let mut list = |below| -> Vec<usize> { (0..SEQ_LEN).map(|_| next(below)).collect() };
+    let (nlls, ranks, entropies, firsts) = (list(1800), list(40), list(600), list(vocab_size));
+    let ids = firsts
+        .into_iter()
+        .flat_map(|first| (0..K).map(move |k| ((first + 7919 * k) % vocab_size) as u32));
+    PositionSignals {
+        target_logprob_t: nlls.into_iter().map(|nll| -(nll as f32) / 100.0).collect(),
+        target_rank_t: ranks.into_iter().map(|rank| rank as u16).collect(),
+        entropy_t: entropies.into_iter().map(|e| e as f32 / 100.0).collect(),
+        topk_ids_tk: ids.collect(),
+        topk_logprobs_tk: vec![(0.9 / K as f32).ln(); SEQ_LEN * K],
+        tail_mass_t: vec![0.1; SEQ_LEN],
+        ..PositionSignals::default()
     }
 }
 

@@ -373,6 +373,53 @@ fn one_pass_of_the_teacher_is_counted_once() {
     assert_eq!(&branches(&results, 0, 0)[0]["n_labelled_tokens"], n_targets);
 }
 
+/// Every teacher had to label; the page says which they were, and how they were joined.
+#[test]
+fn labels_of_several_teachers_are_counted_for_each_and_shown() {
+    let others = tempfile::tempdir().unwrap();
+    let dir = others.path().join("others");
+    let mut labelling = support::saltworks();
+    labelling.arg("label");
+    inputs().add_inputs(&mut labelling, dir.to_str().unwrap());
+    succeed(labelling.args(["--seq-len", "32", "--top-k", "4"]));
+    let both = [inputs().path("labels"), dir];
+    let arm = format!(
+        "[arms.both]\nset = {{ \"data.labels\" = {both:?}, \"kd.teacher_weights\" = [2, 1] }}\n[arms.salt]"
+    );
+    let bench = Bench::new()
+        .with("seeds = [0, 1]", "seeds = [0]")
+        .with("shares = [0.5, 0.75, 1.0]", "shares = [1.0]")
+        .with("[arms.salt]", &arm);
+    succeed(&mut bench.compare());
+    let results = bench.results();
+    let arm = &results["arms"][0];
+    assert_eq!(
+        (&arm["name"], &arm["n_labelled_tokens"]),
+        (&"both".into(), &(2 * 10 * 128).into())
+    );
+    assert_eq!(
+        branches(&results, 0, 0)[0]["n_labelled_tokens"],
+        2 * 10 * 128
+    );
+    let bytes = |arm: usize| {
+        results["arms"][arm]["label_bytes_per_token"]
+            .as_f64()
+            .unwrap()
+    };
+    assert!(bytes(0) > bytes(1), "of both teachers together");
+    let page = std::fs::read_to_string(bench.path("out/report.html")).unwrap();
+    for shown in [
+        "labels.top_k (K)",
+        "<code>8, 4</code>",
+        "kd.teacher_weights",
+        "[2.0, 1.0]",
+    ] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    succeed(&mut bench.compare());
+    assert_eq!(bench.results(), results, "nothing is left to be done");
+}
+
 /// What stands in one table is of one configuration, whichever part of the grid a command is about.
 #[test]
 fn seeds_and_arms_that_are_not_chosen_are_of_the_same_configuration_too() {

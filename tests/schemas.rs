@@ -99,7 +99,7 @@ fn every_option_that_is_a_path_is_among_the_keys_of_paths() {
             .lines()
             .filter_map(|line| line.trim().strip_prefix("pub "));
         let fields = fields.filter_map(|line| line.split_once(": "));
-        let paths = fields.filter(|(_, of)| of.contains("PathBuf"));
+        let paths = fields.filter(|(_, of)| of.contains("PathBuf") || of.contains("LabelDirs"));
         declared.extend(paths.map(|(name, _)| name.to_owned()));
     }
     declared.sort();

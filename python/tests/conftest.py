@@ -45,9 +45,9 @@ def write_megatron(prefix: Path, docs: list[np.ndarray], dtype: type = np.uint16
     Path(f"{prefix}.bin").write_bytes(np.concatenate([*docs, np.empty(0)]).astype(dtype).tobytes())
 
 
-def write_teacher(path: Path) -> np.ndarray:
+def write_teacher(path: Path, seed: int = 5) -> np.ndarray:
     """A bigram model as ONNX: logits = table[input_ids]. Returns the table [V, V] float32."""
-    table = np.random.default_rng(5).normal(0, 2, (V, V)).astype(np.float32)
+    table = np.random.default_rng(seed).normal(0, 2, (V, V)).astype(np.float32)
     node = helper.make_node("Gather", ["table", "input_ids"], ["logits"], axis=0)
     graph = helper.make_graph(
         [node],
@@ -61,11 +61,13 @@ def write_teacher(path: Path) -> np.ndarray:
     return table
 
 
-def label(folder: Path, output: str, *arguments: str, tokens: str = "tokens") -> Path:
+def label(
+    folder: Path, output: str, *arguments: str, tokens: str = "tokens", teacher: str = "teacher.onnx", top_k: int = K
+) -> Path:
     """Labels the tokens in `folder` into `folder/output`."""
     run_saltworks(
-        *("label", "--teacher", str(folder / "teacher.onnx"), "--tokens", str(folder / tokens)),
-        *("--output", str(folder / output), "--seq-len", str(T), "--top-k", str(K), "--device", "cpu", "--quiet"),
+        *("label", "--teacher", str(folder / teacher), "--tokens", str(folder / tokens)),
+        *("--output", str(folder / output), "--seq-len", str(T), "--top-k", str(top_k), "--device", "cpu", "--quiet"),
         *arguments,
     )
     return folder / output

@@ -39,11 +39,7 @@ impl PassingHash {
     /// whole for it.
     pub(super) fn finish(&self, path: &Path) -> Result<InputFile, CorpusError> {
         let hasher = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let length = std::fs::metadata(path).map_err(|source| CorpusError::Io {
-            path: path.to_path_buf(),
-            source,
-        })?;
-        let (bytes, blake3) = match hasher.count() == length.len() {
+        let (bytes, blake3) = match hasher.count() == storage::metadata(path)?.n_bytes {
             true => (hasher.count(), hasher.finalize().to_hex().to_string()),
             false => {
                 let hash = storage::hash_file(path)?;

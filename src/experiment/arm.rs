@@ -39,9 +39,9 @@ pub(super) struct Arm {
     pub(super) facts: ArmFacts,
     /// The labels that it reads.
     pub(super) labels: Option<LabelSource>,
-    /// Fingerprint that the labels had when the first of its runs began: the others are to read the
+    /// Fingerprints that the labels had when the first of its runs began: the others are to read the
     /// same of them, should they have been extended since.
-    pub(super) labels_then: Option<String>,
+    pub(super) labels_then: Vec<String>,
     /// What is worth a line of its inputs.
     notes: Vec<String>,
     /// Whether it selects, and says of no labels that they were scored for that.
@@ -79,17 +79,14 @@ impl Arm {
             source: Box::new(source),
         };
         let labels_then = labels_then(config, name).map_err(in_arm)?;
-        let prepared = prepare_as_of(&run, labels_then.as_deref()).map_err(in_arm)?;
+        let prepared = prepare_as_of(&run, &labels_then).map_err(in_arm)?;
         let overview = prepared.overview();
         let inputs = overview.inputs;
         let resolved = inputs.config.clone();
         let seq_len = inputs.seq_len() as u64;
-        let scoring = Scoring::of(name, &arm.scored, resolved.data.labels.as_deref())?;
+        let scoring = Scoring::of(name, &arm.scored)?;
         // Labels that the selection was made from came of one pass with their scores.
-        let mut labels = LabelNeed::of(name, &overview)?;
-        if scoring.has_labels {
-            labels.n_tokens = 0;
-        }
+        let labels = LabelNeed::of(name, &overview, &scoring)?;
         Ok(Self {
             name: name.to_owned(),
             sources: Sources::of(inputs).map_err(in_arm)?,
@@ -129,20 +126,20 @@ impl Arm {
 }
 
 /// That of the first run of the arm that has begun.
-fn labels_then(config: &ExperimentConfig, arm: &str) -> Result<Option<String>, TrainError> {
+fn labels_then(config: &ExperimentConfig, arm: &str) -> Result<Vec<String>, TrainError> {
     for seed in &config.seeds {
         let dir = arm_dir(&config.output, arm).join(format!("seed-{seed}"));
         if let Some(sources) = Sources::recorded(&dir)? {
-            return Ok(sources.labels);
+            return Ok(sources.labels_then());
         }
     }
-    Ok(None)
+    Ok(Vec::new())
 }
 
 /// Of the notes on its inputs, those that say what its results mean.
 fn of_same_text(inputs: &Inputs) -> Vec<String> {
-    let extended = inputs.labels.as_ref();
-    let extended = extended.and_then(LabelSource::note_of_extension);
+    let labels = inputs.labels.iter().flat_map(LabelSource::teachers);
+    let extended = labels.filter_map(LabelSource::note_of_extension);
     inputs.same_text.iter().cloned().chain(extended).collect()
 }
 

@@ -74,7 +74,7 @@ impl CellWork<'_> {
                 (self.watch.on_progress)(&snapshot);
             },
         };
-        let labels_then = self.arm.labels_then.as_deref();
+        let labels_then = &self.arm.labels_then;
         let start = Start::LatestInGrid;
         let outcome = run::run_as_of(&config, labels_then, start, self.interrupt, &observer);
         let outcome = outcome.map_err(|error| self.failed(run, error))?;

@@ -175,7 +175,8 @@ fn branch_results(
     let scores: Vec<_> = scores.collect::<Option<_>>()?;
     let n_stage_1 = stage_2.map_or(run.n_steps, |step| run.n_steps.min(step.saturating_sub(1)));
     // What is read again in another epoch was labelled once.
-    let n_read = facts.labels.n_tokens.min(n_stage_1 * facts.tokens_per_step);
+    let n_read = n_stage_1 * facts.tokens_per_step * facts.labels.n_teachers;
+    let n_read = facts.labels.n_tokens.min(n_read);
     Some(BranchResults {
         share: run.share,
         n_steps: run.n_steps,

@@ -24,15 +24,28 @@ const POSITIONS: &str = "positions";
 /// What an arm needs of labels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct LabelNeed {
-    /// Positions whose `topk` or `samples` it learns from, at most.
+    /// Positions whose `topk` or `samples` it learns from, at most; of several teachers, of each.
     pub(super) n_tokens: u64,
-    /// Bytes a position of the columns of that group, on disk.
+    /// Bytes a position of the columns of that group, on disk, of all teachers together.
     pub(super) bytes_per_token: Option<f64>,
+    /// Teachers whose labels are counted; 1 in files of versions that knew no more.
+    #[serde(default = "one")]
+    pub(super) n_teachers: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 impl LabelNeed {
     /// What the steps of a run of `arm` read; nothing of one that does not learn from labels.
-    pub(super) fn of(arm: &str, overview: &Overview<'_>) -> Result<Self, ExperimentError> {
+    ///
+    /// Labels that were scored, and so counted with `scoring`, came of the same pass.
+    pub(super) fn of(
+        arm: &str,
+        overview: &Overview<'_>,
+        scoring: &Scoring,
+    ) -> Result<Self, ExperimentError> {
         let inputs = overview.inputs;
         let (Some(labels), Some(policy)) = (&inputs.labels, &inputs.policy) else {
             return Ok(Self::default());
@@ -41,43 +54,61 @@ impl LabelNeed {
         // What is seen again in another epoch was labelled once.
         let n_sequences = coverage.labelled_needed.min(coverage.labelled_there);
         let group = match policy.loss {
+            _ if !inputs.stages.has_kd() => Group::Stats,
             KdLoss::Sampled => Group::Samples,
             _ => Group::Topk,
         };
-        let manifest = read_manifest(arm, labels.dir())?;
-        let bytes = manifest.map(|manifest| bytes_per_token(labels.dir(), &manifest, group));
+        let bytes: Vec<Option<f64>> = labels
+            .teachers()
+            .map(|labels| bytes_of(arm, labels.dir(), group))
+            .collect::<Result<_, _>>()?;
+        let unscored = labels
+            .teachers()
+            .filter(|labels| !scoring.has(labels.dir()));
+        let n_teachers = unscored.count() as u64;
         Ok(Self {
-            n_tokens: n_sequences * inputs.seq_len() as u64,
-            bytes_per_token: bytes.transpose()?,
+            n_tokens: n_sequences * inputs.seq_len() as u64 * n_teachers,
+            bytes_per_token: bytes.into_iter().sum(),
+            n_teachers,
         })
     }
 }
 
+/// Bytes a position of the columns of `group`; `None` of labels that are not finished.
+fn bytes_of(arm: &str, dir: &Path, group: Group) -> Result<Option<f64>, ExperimentError> {
+    let manifest = read_manifest(arm, dir)?;
+    let bytes = manifest.map(|manifest| bytes_per_token(dir, &manifest, group));
+    Ok(bytes.transpose()?)
+}
+
 /// What the scores that a selection was made from took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scoring {
     /// Positions of the directories that were scored, each once.
     pub(super) n_tokens: u64,
-    /// Whether the labels that are learnt from are among them.
-    pub(super) has_labels: bool,
+    dirs: BTreeSet<PathBuf>,
 }
 
 impl Scoring {
     /// Of finished label directories.
-    pub(super) fn of(
-        arm: &str,
-        dirs: &[PathBuf],
-        labels: Option<&Path>,
-    ) -> Result<Self, ExperimentError> {
-        // One that cannot be resolved has no manifest either.
-        let resolved = |dir: &Path| dir.canonicalize().unwrap_or(dir.to_path_buf());
-        let each: BTreeSet<PathBuf> = dirs.iter().map(|dir| resolved(dir)).collect();
+    pub(super) fn of(arm: &str, dirs: &[PathBuf]) -> Result<Self, ExperimentError> {
+        let dirs: BTreeSet<PathBuf> = dirs.iter().map(|dir| resolved(dir)).collect();
         let of_dir = |dir: &PathBuf| scored_tokens(arm, dir);
         Ok(Self {
-            n_tokens: each.iter().map(of_dir).sum::<Result<u64, _>>()?,
-            has_labels: labels.is_some_and(|labels| each.contains(&resolved(labels))),
+            n_tokens: dirs.iter().map(of_dir).sum::<Result<u64, _>>()?,
+            dirs,
         })
     }
+
+    /// Whether `labels` are among them.
+    fn has(&self, labels: &Path) -> bool {
+        self.dirs.contains(&resolved(labels))
+    }
+}
+
+/// One that cannot be resolved has no manifest either.
+fn resolved(dir: &Path) -> PathBuf {
+    dir.canonicalize().unwrap_or(dir.to_path_buf())
 }
 
 fn scored_tokens(arm: &str, dir: &Path) -> Result<u64, ExperimentError> {

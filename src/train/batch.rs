@@ -47,7 +47,19 @@ impl std::fmt::Display for KdLoss {
     }
 }
 
-/// The teacher's distribution at each of N positions, stored ids only.
+/// Most teachers that one position learns from.
+pub const MAX_TEACHERS: usize = 8;
+
+/// A gate that needs the student's NLL of the target, so that the head decides it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum HeadGate {
+    /// KD only where the student's NLL is above the teacher's.
+    Agreement,
+    /// Nothing is learnt where the student's NLL less the teacher's is below this, nats.
+    Excess(f32),
+}
+
+/// The teacher's distribution at each of N positions, stored ids only; of several teachers, all of theirs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KdTargets {
     /// Which loss.
@@ -56,17 +68,28 @@ pub struct KdTargets {
     pub student_tau: f32,
     /// `[N]` omega of each position; 0 where a gate that the labels alone decide is closed.
     pub omega_n: Vec<f32>,
-    /// `[N]` the teacher's NLL of each target, nats, for the gate `agreement`, which is open where the
-    /// student's NLL is above it; empty with every other gate.
+    /// The gate that the head decides; `None` where labels alone decide.
+    pub gate: Option<HeadGate>,
+    /// `[N]` the teacher's NLL of each target, nats, with the gates `agreement` and `excess`; -inf, which
+    /// `excess` never cuts, of a position without labels. Empty with every other gate.
     pub teacher_nll_n: Vec<f32>,
     /// `[N + 1]` where the stored ids of each position start.
     pub offsets: Vec<u32>,
     /// Kept ids, distinct inside a position.
     pub ids: Vec<u32>,
-    /// Their probabilities as the loss uses them: tempered, and rescaled where the loss says so.
+    /// Their probabilities as the loss uses them: tempered, and rescaled where the loss says so. Of
+    /// several teachers: their weighted sum, 0 for a teacher that does not keep the id.
     pub probs: Vec<f32>,
-    /// `[N]` probability outside the stored ids; `tail-bucket` only, else empty.
-    pub tail_n: Vec<f32>,
+    /// Tails of a position: one of each teacher that is mixed with `tail-bucket`, 1 of a single teacher,
+    /// 0 with every other loss.
+    pub n_tails: usize,
+    /// `[N * n_tails]` probability outside the ids of each teacher, times the teacher's weight.
+    pub tails: Vec<f32>,
+    /// Whether each id is in the tail of each teacher, for each position `[n_tails]` lists of its ids;
+    /// empty with fewer than two tails.
+    pub in_tail: Vec<bool>,
+    /// `[N]` sum of p log p over what is learnt, nats: over ids and tail of each teacher, weighted.
+    pub negentropy_n: Vec<f32>,
 }
 
 /// What a model makes of one position: forward only.
@@ -93,6 +116,8 @@ pub struct LossSums {
     pub kd: f64,
     /// Positions that learn from the teacher: omega > 0 and the gate open.
     pub n_kd: f64,
+    /// Positions that anything is learnt from: all, but for those that the gate `excess` cuts.
+    pub n_learnt: f64,
 }
 
 impl MicroBatch {
@@ -118,5 +143,6 @@ impl std::ops::AddAssign for LossSums {
         self.ce += other.ce;
         self.kd += other.kd;
         self.n_kd += other.n_kd;
+        self.n_learnt += other.n_learnt;
     }
 }

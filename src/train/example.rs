@@ -5,7 +5,7 @@ use crate::signals::PositionSignals;
 use crate::tokens::Sequence;
 
 /// One sequence to train on, with what a teacher said of it where it has labels.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Example {
     /// Its number in the view of its corpus.
     pub seq_id: u64,
@@ -14,8 +14,13 @@ pub struct Example {
     /// Offsets in `input_ids` at which documents start; the first is 0.
     pub doc_starts: Vec<u32>,
     /// The teacher's signals over the n_targets positions; lists of groups not stored, or
-    /// not read, are empty.
+    /// not read, are empty. Of several teachers, the first one's, with what stands for all of them in the
+    /// group `stats`.
     pub signals: Option<PositionSignals>,
+    /// Signals of the further teachers.
+    pub others: Vec<PositionSignals>,
+    /// `[n_targets]` which of several teachers, from 0, each position learns from; empty where from all.
+    pub chosen_t: Vec<u8>,
 }
 
 impl Example {
@@ -39,6 +44,8 @@ impl From<Row> for Example {
             input_ids: row.input_ids,
             doc_starts: row.doc_starts,
             signals: Some(row.signals),
+            others: Vec::new(),
+            chosen_t: Vec::new(),
         }
     }
 }
@@ -50,6 +57,8 @@ impl From<Sequence> for Example {
             input_ids: sequence.input_ids,
             doc_starts: sequence.doc_starts,
             signals: None,
+            others: Vec::new(),
+            chosen_t: Vec::new(),
         }
     }
 }

@@ -31,7 +31,7 @@ pub mod run;
 pub mod schedule;
 mod tensor;
 
-pub use batch::{KdLoss, KdTargets, LossSums, MicroBatch, PositionScore};
+pub use batch::{HeadGate, KdLoss, KdTargets, LossSums, MAX_TEACHERS, MicroBatch, PositionScore};
 pub use error::TrainError;
 pub use example::Example;
 pub use tensor::TensorSlot;

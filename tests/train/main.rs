@@ -20,3 +20,4 @@ mod refused;
 mod resume;
 #[path = "../support/mod.rs"]
 mod support;
+mod teachers;

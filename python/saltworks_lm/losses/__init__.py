@@ -16,13 +16,29 @@ Letters: N positions, D model width, V vocabulary, K kept ids. Everything is in 
 
 from .fused import DEFAULT_PIECE, head_scores, logprobs_at
 from .head import Head, UnknownHeadError
-from .kd import GATES, KD_LOSSES, Draws, Kd, KdPolicy, Stats, TopK, draws_targets, min_entropy, topk_targets
+from .kd import (
+    GATES,
+    KD_LOSSES,
+    TEACHERS,
+    Draws,
+    Kd,
+    KdPolicy,
+    Stats,
+    TopK,
+    draws_targets,
+    excess_targets,
+    min_entropy,
+    min_excess,
+    topk_targets,
+)
 from .loss import HeadLoss, head_loss
+from .teachers import chosen_stats, chosen_targets, mixed_stats, mixed_targets
 
 __all__ = [
     "DEFAULT_PIECE",
     "GATES",
     "KD_LOSSES",
+    "TEACHERS",
     "Draws",
     "Head",
     "HeadLoss",
@@ -31,10 +47,16 @@ __all__ = [
     "Stats",
     "TopK",
     "UnknownHeadError",
+    "chosen_stats",
+    "chosen_targets",
     "draws_targets",
+    "excess_targets",
     "head_loss",
     "head_scores",
     "logprobs_at",
     "min_entropy",
+    "min_excess",
+    "mixed_stats",
+    "mixed_targets",
     "topk_targets",
 ]

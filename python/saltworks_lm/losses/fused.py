@@ -39,22 +39,24 @@ class Wanted:
 
     target ``[N]`` int64, ids below V. ids ``[N, K]`` int64, distinct inside a row, padding -1 behind them; None for
     the target alone. with_tail: log q of all other ids together. tau: temperature of ids and tail, not of the target.
+    in_tail ``[N, I, K]`` bool: there are I tails, each of which has these ids too; None is one tail without any.
     """
 
     target: Tensor
     ids: Tensor | None = None
     with_tail: bool = False
     tau: float = 1.0
+    in_tail: Tensor | None = None
 
     def piece(self, rows: slice) -> Wanted:
         """The same of some rows."""
-        ids = None if self.ids is None else self.ids[rows]
-        return Wanted(self.target[rows], ids, self.with_tail, self.tau)
+        ids, in_tail = (None if part is None else part[rows] for part in (self.ids, self.in_tail))
+        return Wanted(self.target[rows], ids, self.with_tail, self.tau, in_tail)
 
 
 @dataclass(frozen=True)
 class Logprobs:
-    """Of N positions: target ``[N]``, ids ``[N, K]`` (-inf at padding) and tail ``[N]``, nats."""
+    """Of N positions: target ``[N]``, ids ``[N, K]`` (-inf at padding) and tail ``[N]`` or ``[N, I]``, nats."""
 
     target: Tensor
     ids: Tensor | None
@@ -68,33 +70,52 @@ class Logprobs:
 
 
 @dataclass(frozen=True)
-class Coefficients:
-    """Of the log-probabilities in a sum: target ``[N]``, ids ``[N, K]`` (0 at padding), tail ``[N]``.
+class NllGate:
+    """A gate that -log q of the target decides: teacher_nll ``[N]``, nats; with least_excess, of ``excess``."""
 
-    A row may have a gate: where -log q of the target is not above ``open_above`` ``[N]``, the target's coefficient is
-    that of ``closed`` ``[N]`` and the others are 0. Which side a row is on counts as a constant.
+    teacher_nll: Tensor
+    least_excess: float | None
+
+    def piece(self, rows: slice) -> NllGate:
+        """The same of some rows."""
+        return NllGate(self.teacher_nll[rows], self.least_excess)
+
+    def is_open(self, nll: Tensor) -> Tensor:
+        """``[N]`` bool. An NLL that is no number is not cut by ``excess``: it must not go unseen."""
+        excess = nll - self.teacher_nll
+        return excess > 0.0 if self.least_excess is None else ~(excess < self.least_excess)
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Of the log-probabilities in a sum: target ``[N]``, ids ``[N, K]`` (0 at padding), tail ``[N]`` or ``[N, I]``.
+
+    A row may have a gate: where it is closed, the target's coefficient is that of ``closed`` ``[N]`` and the others are
+    0. Which side a row is on counts as a constant.
     """
 
     target: Tensor
     ids: Tensor | None
     tail: Tensor | None
-    open_above: Tensor | None = None
+    gate: NllGate | None = None
     closed: Tensor | None = None
 
     def piece(self, rows: slice) -> Coefficients:
         """The same of some rows."""
-        parts = (self.target, self.ids, self.tail, self.open_above, self.closed)
-        target, *others = (None if part is None else part[rows] for part in parts)
+        parts = (self.target, self.ids, self.tail, self.closed)
+        target, ids, tail, closed = (None if part is None else part[rows] for part in parts)
         assert target is not None
-        return Coefficients(target, *others)
+        return Coefficients(target, ids, tail, None if self.gate is None else self.gate.piece(rows), closed)
 
     def gated(self, logprob: Tensor) -> Coefficients:
         """The same once log q of the target ``[N]`` is known."""
-        if self.open_above is None or self.closed is None:
+        if self.gate is None or self.closed is None:
             return self
-        is_open = -logprob > self.open_above
+        is_open = self.gate.is_open(-logprob)
         ids = None if self.ids is None else torch.where(is_open[:, None], self.ids, 0.0)
-        tail = None if self.tail is None else torch.where(is_open, self.tail, 0.0)
+        tail = self.tail
+        if tail is not None:
+            tail = torch.where(is_open if tail.dim() == 1 else is_open[:, None], tail, 0.0)
         return Coefficients(torch.where(is_open, self.target, self.closed), ids, tail)
 
 
@@ -161,7 +182,8 @@ class _Softmax:
     padding: Tensor | None
     kept: Tensor | None
     total: Tensor
-    tail: Tensor
+    tails: Tensor
+    in_tail: Tensor | None
 
     @classmethod
     def of(cls, logits: Tensor, wanted: Wanted) -> tuple[_Softmax, Logprobs]:
@@ -171,30 +193,39 @@ class _Softmax:
         places, padding, at_ids = _gather(logits, wanted.ids)
         if wanted.with_tail and places is not None:
             _leave_out(logits, places, padding)
-        tail = logits.sub_(largest).exp_().sum(1, keepdim=True)
+        tails = logits.sub_(largest).exp_().sum(1, keepdim=True)
         kept = (at_ids - largest).exp_() if wanted.with_tail and at_ids is not None else None
-        total = tail if kept is None else tail + kept.sum(1, keepdim=True)
+        total = tails if kept is None else tails + kept.sum(1, keepdim=True)
+        if kept is not None and wanted.in_tail is not None:
+            tails = tails + (kept[:, None, :] * wanted.in_tail).sum(2)
         log_z = largest + total.log()
         tiny = torch.finfo(logits.dtype).tiny
-        log_tail = (tail / total).clamp_min(tiny).log().squeeze(1) if wanted.with_tail else None
+        log_tail = (tails / total).clamp_min(tiny).log() if wanted.with_tail else None
+        if log_tail is not None and wanted.in_tail is None:
+            log_tail = log_tail.squeeze(1)
         at = None if at_ids is None else at_ids - log_z
         found = Logprobs((target - log_z).squeeze(1), at, log_tail)
-        return cls(logits, places, padding, kept, total, tail), found
+        return cls(logits, places, padding, kept, total, tails, wanted.in_tail), found
 
     def gradient(self, target: Tensor, g: Coefficients) -> Tensor:
         """Turns what is left of the logits into the gradient of the sum with coefficients g."""
         all_g = g.target[:, None].clone()
         if g.ids is not None:
             all_g += g.ids.sum(1, keepdim=True)
-        if g.tail is not None:
-            all_g += g.tail[:, None]
+        g_tails = None if g.tail is None else g.tail.reshape(len(g.tail), -1)
+        if g_tails is not None:
+            all_g += g_tails.sum(1, keepdim=True)
         factor = -all_g / self.total
-        if g.tail is not None:
-            q_tail = (self.tail / self.total).clamp_min(torch.finfo(self.tail.dtype).tiny)
-            factor = factor + g.tail[:, None] / q_tail / self.total
+        pulls = None
+        if g_tails is not None:
+            q_tails = (self.tails / self.total).clamp_min(torch.finfo(self.tails.dtype).tiny)
+            pulls = g_tails / q_tails / self.total
+            factor = factor + pulls.sum(1, keepdim=True)
         gradient = self.values_rv.mul_(factor)
         if g.ids is not None and self.first_id is not None:
             of_ids = g.ids if self.kept is None else g.ids - self.kept / self.total * all_g
+            if self.kept is not None and self.in_tail is not None and pulls is not None:
+                of_ids = of_ids + self.kept * (pulls[:, :, None] * self.in_tail).sum(1)
             gradient.scatter_add_(1, self.first_id, _without(of_ids, self.padding))
         return gradient.scatter_add_(1, target[:, None], g.target[:, None])
 

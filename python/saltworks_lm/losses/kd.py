@@ -14,15 +14,19 @@ computed as 1 - sum where it is stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 #: In the words of ``kd.loss``.
 KD_LOSSES = ("tail-bucket", "sampled", "renormalize", "drop")
+#: In the words of ``kd.teachers``.
+TEACHERS = ("mix", "lower-nll")
 #: In the words of ``kd.gate``.
-GATES = ("none", "learnable", "entropy", "agreement")
+GATES = ("none", "learnable", "entropy", "agreement", "excess")
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,12 @@ class KdPolicy:
     gate
         ``none``; ``learnable``: only positions whose target is among the teacher's ``gate_k`` best; ``entropy``: all
         but the fraction ``gate_fraction`` of a step's labelled positions where the teacher's entropy is lowest;
-        ``agreement``: those where the teacher's NLL of the target is below the student's.
+        ``agreement``: those where the teacher's NLL of the target is below the student's; ``excess``: nothing is
+        learnt, by KD or cross-entropy, from the fraction ``gate_fraction`` of labelled positions where the student's
+        NLL of the target exceeds the teacher's least.
+    teachers, teacher_weights
+        Of several: ``mix``, the sum of the losses by each, times its weight (only their ratios matter); ``lower-nll``,
+        at each position the loss by the one whose NLL of the target is lowest.
     """
 
     loss: str
@@ -49,11 +58,14 @@ class KdPolicy:
     gate: str = "none"
     gate_k: int = 10
     gate_fraction: float = 0.15
+    teachers: str = "mix"
+    teacher_weights: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         _one_of("loss", self.loss, KD_LOSSES)
         _one_of("temperature_mode", self.temperature_mode, ("teacher", "both"))
         _one_of("gate", self.gate, GATES)
+        _one_of("teachers", self.teachers, TEACHERS)
         if not self.tau > 0.0:
             raise ValueError(f"kd.tau: expected a positive temperature, found {self.tau}")
 
@@ -108,8 +120,15 @@ class Kd:
 
     ids ``[N, K]`` int64 with -1 as padding; probs ``[N, K]`` f32; tail ``[N]`` f32 of ``tail-bucket``, else None;
     omega ``[N]`` f32, the share of KD in the loss of a position: 0 where there are no labels, or a gate that the labels
-    alone decide is closed; teacher_nll ``[N]`` f32, nats, of the gate ``agreement``, which is open where the student's
-    NLL is above it, else None.
+    alone decide is closed.
+
+    tail is ``[N, I]`` where I teachers are mixed, times each one's weight, and in_tail ``[N, I, K]`` bool says which
+    ids are in whose tail; else in_tail is None. negentropy ``[N]`` f32 is the sum of p log p, nats; None takes it of
+    probs and tail.
+
+    teacher_nll ``[N]`` f32, nats, is of a gate that the student's NLL decides, else None: with least_excess of
+    ``excess``, where nothing is learnt if the student's NLL less the teacher's is below that, else of ``agreement``,
+    which is open where the student's NLL is above the teacher's.
     """
 
     loss: str
@@ -119,6 +138,14 @@ class Kd:
     omega: Tensor
     student_tau: float = 1.0
     teacher_nll: Tensor | None = None
+    least_excess: float | None = None
+    in_tail: Tensor | None = None
+    negentropy: Tensor | None = None
+
+    def to(self, device: torch.device) -> Kd:
+        """The same on another device."""
+        parts: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in parts.items()})
 
 
 def min_entropy(entropy: Tensor, fraction: float) -> float | None:
@@ -135,12 +162,40 @@ def min_entropy(entropy: Tensor, fraction: float) -> float | None:
     -------
     The value at place floor(fraction * M) of the sorted ones; None of none.
     """
-    place = int(fraction * entropy.numel())
-    return entropy.flatten().kthvalue(place + 1).values.item() if place < entropy.numel() else None
+    return _value_above(entropy, fraction)
+
+
+def min_excess(excess: Tensor, fraction: float) -> float | None:
+    """The border of the gate ``excess`` that a step leaves to the next one: what ``fraction`` of excesses lie below.
+
+    Parameters
+    ----------
+    excess
+        ``[M]`` nats, the student's NLL less the teacher's at all positions of the step that are labelled and have a
+        weight, cut or not, in any order.
+    fraction
+        Above 0 and below 1. Of equal values none are cut.
+
+    Returns
+    -------
+    The value at place floor(fraction * M) of the sorted ones; None of none, or where that is infinite.
+    """
+    least = _value_above(excess, fraction)
+    return least if least is not None and math.isfinite(least) else None
+
+
+def _value_above(values: Tensor, fraction: float) -> float | None:
+    place = int(fraction * values.numel())
+    return values.flatten().kthvalue(place + 1).values.item() if place < values.numel() else None
 
 
 def topk_targets(
-    policy: KdPolicy, topk: TopK, omega: float, stats: Stats | None = None, least_entropy: float | None = None
+    policy: KdPolicy,
+    topk: TopK,
+    omega: float,
+    stats: Stats | None = None,
+    least_entropy: float | None = None,
+    least_excess: float | None = None,
 ) -> Kd:
     """Targets of ``tail-bucket``, ``renormalize`` and ``drop``.
 
@@ -156,6 +211,8 @@ def topk_targets(
         What a gate looks at.
     least_entropy
         Of the whole step, by :func:`min_entropy`; the gate ``entropy`` alone. None leaves it open.
+    least_excess
+        Of the step before, by :func:`min_excess`; the gate ``excess`` alone. None cuts nothing.
     """
     probs = _tempered(policy, topk)
     total = probs.sum(1, keepdim=True)
@@ -173,11 +230,17 @@ def topk_targets(
         raise ValueError(f"kd.loss: {policy.loss} learns from draws, found top-k; use draws_targets")
     tail = None if tail is None else tail.float()
     omega_n = _omega(policy, omega, topk.ids[:, 0] >= 0, stats, least_entropy)
-    return Kd(policy.loss, topk.ids, probs.float(), tail, omega_n, policy.student_tau, _teacher_nll(policy, stats))
+    kd = Kd(policy.loss, topk.ids, probs.float(), tail, omega_n, policy.student_tau)
+    return _gated(kd, policy, stats, least_excess)
 
 
 def draws_targets(
-    policy: KdPolicy, draws: Draws, omega: float, stats: Stats | None = None, least_entropy: float | None = None
+    policy: KdPolicy,
+    draws: Draws,
+    omega: float,
+    stats: Stats | None = None,
+    least_entropy: float | None = None,
+    least_excess: float | None = None,
 ) -> Kd:
     """Targets of ``sampled``: each distinct id drawn, with its fraction of the draws. As :func:`topk_targets`."""
     if policy.loss != "sampled":
@@ -186,7 +249,15 @@ def draws_targets(
     n_draws = counts.sum(1, keepdim=True)
     probs = (counts / n_draws.clamp_min(1.0)).float()
     omega_n = _omega(policy, omega, n_draws[:, 0] > 0, stats, least_entropy)
-    return Kd("sampled", draws.ids, probs, None, omega_n, policy.student_tau, _teacher_nll(policy, stats))
+    return _gated(Kd("sampled", draws.ids, probs, None, omega_n, policy.student_tau), policy, stats, least_excess)
+
+
+def excess_targets(policy: KdPolicy, stats: Stats, least_excess: float | None = None) -> Kd:
+    """Of cross-entropy alone (omega 0) behind the gate ``excess``, which needs no ids. As :func:`topk_targets`."""
+    n, device = len(stats.target_logprob), stats.target_logprob.device
+    ids = torch.full((n, 1), -1, dtype=torch.int64, device=device)
+    probs = torch.zeros(n, 1, device=device)
+    return _gated(Kd(policy.loss, ids, probs, None, torch.zeros(n, device=device)), policy, stats, least_excess)
 
 
 def _tempered(policy: KdPolicy, topk: TopK) -> Tensor:
@@ -215,8 +286,12 @@ def _omega(
     return is_open.float() * omega
 
 
-def _teacher_nll(policy: KdPolicy, stats: Stats | None) -> Tensor | None:
-    return -_needed(policy, stats).target_logprob if policy.gate == "agreement" else None
+def _gated(kd: Kd, policy: KdPolicy, stats: Stats | None, least_excess: float | None) -> Kd:
+    """With what a gate that the student's NLL decides needs."""
+    if policy.gate != "agreement" and (policy.gate != "excess" or least_excess is None):
+        return kd
+    least = least_excess if policy.gate == "excess" else None
+    return replace(kd, teacher_nll=-_needed(policy, stats).target_logprob, least_excess=least)
 
 
 def _needed(policy: KdPolicy, stats: Stats | None) -> Stats:

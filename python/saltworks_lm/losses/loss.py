@@ -20,6 +20,7 @@ from .fused import (
     Gradients,
     How,
     Logprobs,
+    NllGate,
     Wanted,
     Weights,
     accumulate_dtype,
@@ -34,6 +35,7 @@ from .fused import (
 )
 from .head import Head
 from .kd import Kd
+from .teachers import negentropy_of
 
 #: A target that is not learnt from.
 IGNORED = -100
@@ -47,6 +49,7 @@ class HeadLoss:
     states) and without a gradient. omega is the share of KD in the position's loss, 0 where a gate is closed. In nats:
     ce, -log q of the target; kd, with its factor tau^2 where the student is tempered; soft, the cross-entropy with the
     teacher's distribution as the loss has it. All are 0 where a position has no weight, kd and soft where omega is.
+    is_learnt, bool, is False where a position has no weight, or the gate ``excess`` cuts it.
     """
 
     loss: Tensor
@@ -54,6 +57,7 @@ class HeadLoss:
     ce: Tensor
     kd: Tensor
     soft: Tensor
+    is_learnt: Tensor
 
 
 @not_compiled
@@ -115,7 +119,7 @@ def _wanted(target: Tensor, kd: Kd | None) -> Wanted:
     target = target.masked_fill(target == IGNORED, 0) if target.dtype == torch.int64 else target
     if kd is None:
         return Wanted(target)
-    return Wanted(target, kd.ids, kd.tail is not None, kd.student_tau)
+    return Wanted(target, kd.ids, kd.tail is not None, kd.student_tau, kd.in_tail)
 
 
 def _coefficients_of(wanted: Wanted, kd: Kd | None, weight_n: Tensor, scale: float | Tensor) -> Coefficients:
@@ -124,10 +128,18 @@ def _coefficients_of(wanted: Wanted, kd: Kd | None, weight_n: Tensor, scale: flo
     omega = kd.omega.to(weight_n.dtype)
     of_kd = -weight_n * scale * omega * kd.student_tau**2
     of_ids = of_kd[:, None] * kd.probs.to(weight_n.dtype).masked_fill(kd.ids < 0, 0.0)
-    of_tail = None if kd.tail is None else of_kd * kd.tail.to(weight_n.dtype)
+    of_tail = None
+    if kd.tail is not None:
+        of_tail = (of_kd if kd.tail.dim() == 1 else of_kd[:, None]) * kd.tail.to(weight_n.dtype)
     alone = -weight_n * scale
-    open_above = None if kd.teacher_nll is None else kd.teacher_nll.to(weight_n.dtype)
-    return Coefficients(alone * (1.0 - omega), of_ids, of_tail, open_above, alone)
+    gate = _gate_of(kd, weight_n.dtype)
+    is_cut = gate is not None and gate.least_excess is not None
+    closed = torch.zeros_like(weight_n) if is_cut else alone
+    return Coefficients(alone * (1.0 - omega), of_ids, of_tail, gate, closed)
+
+
+def _gate_of(kd: Kd, dtype: torch.dtype) -> NllGate | None:
+    return None if kd.teacher_nll is None else NllGate(kd.teacher_nll.to(dtype), kd.least_excess)
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -204,22 +216,26 @@ def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scal
     ce = torch.where(is_learnt, -found.target, 0.0)
     if kd is None or found.ids is None:
         nothing = torch.zeros_like(ce)
-        return HeadLoss(summed, nothing, ce, nothing, nothing)
+        return HeadLoss(summed, nothing, ce, nothing, nothing, is_learnt)
     probs = kd.probs.to(ce.dtype)
     soft = _minus_sum(probs, found.ids)
-    negentropy = torch.xlogy(probs, probs).sum(1)
     if kd.tail is not None and found.tail is not None:
-        tail = kd.tail.to(ce.dtype)
-        soft = soft - tail * found.tail
-        negentropy = negentropy + torch.xlogy(tail, tail)
+        of_tail = kd.tail.to(ce.dtype) * found.tail
+        soft = soft - (of_tail if of_tail.dim() == 1 else of_tail.sum(1))
+    negentropy = negentropy_of(kd) if kd.negentropy is None else kd.negentropy
+    negentropy = negentropy.to(ce.dtype)
     omega = torch.where(is_learnt, kd.omega.to(ce.dtype), 0.0)
-    if kd.teacher_nll is not None:
-        omega = torch.where(ce > kd.teacher_nll, omega, 0.0)
+    gate = _gate_of(kd, ce.dtype)
+    if gate is not None:
+        is_open = gate.is_open(-found.target)
+        omega = torch.where(is_open, omega, 0.0)
+        if gate.least_excess is not None:
+            is_learnt = is_learnt & is_open
     is_taught = omega > 0.0
     factor = kd.student_tau**2
     soft, negentropy = (torch.where(is_taught, factor * x, 0.0) for x in (soft, negentropy))
     constant = (weight_n * omega * negentropy).sum() * scale
-    return HeadLoss(summed + constant, omega, ce, soft + negentropy, soft)
+    return HeadLoss(summed + constant, omega, ce, soft + negentropy, soft, is_learnt)
 
 
 def _minus_sum(probs: Tensor, logprobs: Tensor) -> Tensor:

@@ -10,8 +10,20 @@ import torch
 from torch import Tensor
 
 from ..columns import Array
-from ..losses import Draws, Kd, KdPolicy, Stats, TopK, draws_targets, topk_targets
+from ..losses import (
+    Draws,
+    Kd,
+    KdPolicy,
+    Stats,
+    TopK,
+    chosen_targets,
+    draws_targets,
+    excess_targets,
+    mixed_targets,
+    topk_targets,
+)
 from ..row import Row
+from .teachers import JoinedRow
 
 
 @dataclass(frozen=True)
@@ -35,14 +47,7 @@ class Batch:
         def moved(value: Tensor | None) -> Tensor | None:
             return None if value is None else value.to(device, non_blocking=True)
 
-        kd = self.kd
-        if kd is not None:
-            parts = [moved(part) for part in (kd.ids, kd.probs, kd.tail, kd.omega, kd.teacher_nll)]
-            ids, probs, tail, omega, nll = parts
-            assert ids is not None
-            assert probs is not None
-            assert omega is not None
-            kd = Kd(kd.loss, ids, probs, tail, omega, kd.student_tau, nll)
+        kd = None if self.kd is None else self.kd.to(device)
         input_ids, target, weight = (
             x.to(device, non_blocking=True) for x in (self.input_ids, self.target, self.weight)
         )
@@ -72,6 +77,7 @@ def batch_of(
     policy: KdPolicy | None = None,
     omega: float = 0.0,
     least_entropy: float | None = None,
+    least_excess: float | None = None,
 ) -> Batch:
     """A micro-batch of rows.
 
@@ -85,14 +91,14 @@ def batch_of(
         Do not learn targets that are the first token of another document.
     policy
         How labels become targets; None learns by cross-entropy alone.
-    omega, least_entropy
+    omega, least_entropy, least_excess
         Of the step.
     """
     input_ids = _padded([row.inputs for row in rows], seq_len, 0, np.int64)
     target = _padded([row.targets for row in rows], seq_len, 0, np.int64).flatten()
     ones = [row.within_documents() if mask_borders else np.ones(row.n_targets, bool) for row in rows]
     weight = _padded(ones, seq_len, 0, np.float32).flatten()
-    kd = None if policy is None else _kd(rows, seq_len, policy, omega, least_entropy)
+    kd = None if policy is None else _kd(rows, seq_len, policy, (omega, least_entropy, least_excess))
     logprobs = [row.target_logprob for row in rows]
     teacher_nll = None if any(x is None for x in logprobs) else -_column(rows, "target_logprob", seq_len)
     return Batch(input_ids, target, weight, kd, teacher_nll)
@@ -113,14 +119,32 @@ def _column(rows: Sequence[Row], name: str, seq_len: int, missing: float = 0.0) 
     return _padded([np.empty(0, np.float32) if x is None else x for x in lists], seq_len, missing, np.float32).flatten()
 
 
-def _kd(rows: Sequence[Row], seq_len: int, policy: KdPolicy, omega: float, least_entropy: float | None) -> Kd:
+#: omega, least_entropy and least_excess.
+_OfStep = tuple[float, float | None, float | None]
+
+
+def _kd(rows: Sequence[Row], seq_len: int, policy: KdPolicy, of_step: _OfStep) -> Kd:
     stats = None
     if policy.gate != "none":
         names = ("target_logprob", "target_rank", "entropy")
         stats = Stats(*(_column(rows, name, seq_len) for name in names))
-    if policy.loss == "sampled":
-        return draws_targets(policy, _draws(rows, seq_len), omega, stats, least_entropy)
-    return topk_targets(policy, _topk(rows, seq_len, policy.tau), omega, stats, least_entropy)
+    omega, least_entropy, least_excess = of_step
+    if omega == 0.0 and stats is not None:
+        return excess_targets(policy, stats, least_excess)
+
+    def of_teacher(rows: Sequence[Row]) -> Kd:
+        if policy.loss == "sampled":
+            return draws_targets(policy, _draws(rows, seq_len), omega, stats, least_entropy, least_excess)
+        return topk_targets(policy, _topk(rows, seq_len, policy.tau), omega, stats, least_entropy, least_excess)
+
+    joined = [row for row in rows if isinstance(row, JoinedRow)]
+    if not joined:
+        return of_teacher(rows)
+    targets = [of_teacher(of_one) for of_one in ([*rows], *zip(*(row.others for row in joined), strict=True))]
+    if policy.teachers == "mix":
+        return mixed_targets(targets, policy.teacher_weights)
+    chosen = _padded([_there(row.chosen, ()) for row in joined], seq_len, 0, np.int64).flatten()
+    return chosen_targets(targets, chosen)
 
 
 def _topk(rows: Sequence[Row], seq_len: int, tau: float) -> TopK:
@@ -133,8 +157,8 @@ def _topk(rows: Sequence[Row], seq_len: int, tau: float) -> TopK:
     return TopK(ids.flatten(0, 1), logprobs.flatten(0, 1), _column(rows, "tail_mass", seq_len), partition)
 
 
-def _there(values: Array | None) -> Array:
-    return np.empty((0, 1), np.float32) if values is None else values
+def _there(values: Array | None, shape: tuple[int, ...] = (1,)) -> Array:
+    return np.empty((0, *shape), np.float32) if values is None else values
 
 
 def _draws(rows: Sequence[Row], seq_len: int) -> Draws:

@@ -10,12 +10,14 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from ..losses import GATES, KD_LOSSES
+from ..losses import GATES, KD_LOSSES, TEACHERS
 from .errors import ConfigError, TrainError
 
 MODES = ("baseline", "rkd", "salt", "salt-ds", "ds-ce")
 TRANSITIONS = ("step", "linear", "auto")
 SHAPES = ("constant", "linear", "cosine", "wsd")
+#: Most teachers that one position learns from.
+MAX_TEACHERS = 8
 #: Keys of ``saltworks-train`` that are not there, and what to do.
 NOT_HERE = {
     "branch_from": "take it out; give checkpoint.keep_every and --resume-from for several decays of one run",
@@ -48,7 +50,7 @@ class DataConfig:
     dtype: str | None = None
     eod: int | None = None
     eod_position: str | None = None
-    labels: str | None = None
+    labels: str | list[str] | None = None
     selection: str | None = None
     validation: str | None = None
     tokenizer: str | None = None
@@ -108,7 +110,9 @@ class KdConfig:
     temperature_mode: str = "teacher"
     gate: str = "none"
     gate_k: int = 10
-    gate_fraction: float = 0.15
+    gate_fraction: float | None = None
+    teachers: str = "mix"
+    teacher_weights: list[float] | None = None
     transition: str = "step"
     n_kd: int | None = None
     min_kd: int | None = None
@@ -217,8 +221,11 @@ def _begin_at(directory: Path, table: dict[str, Any]) -> None:
         if not isinstance(values, dict):
             continue
         for key in PATH_KEYS & values.keys():
-            if isinstance(values[key], str) and values[key]:
-                values[key] = str(directory / values[key])
+            value = values[key]
+            if isinstance(value, list):
+                values[key] = [str(directory / path) if isinstance(path, str) else path for path in value]
+            elif isinstance(value, str) and value:
+                values[key] = str(directory / value)
 
 
 def _override(table: dict[str, Any], override: str) -> None:
@@ -257,7 +264,10 @@ def _hint(key: str) -> str:
 
 def _value(hint: Any, value: Any, key: str) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
-        hint = next(arg for arg in get_args(hint) if arg is not type(None))
+        hints = [arg for arg in get_args(hint) if arg is not type(None)]
+        # Of a value or a list of such, what was written says which.
+        lists = [arg for arg in hints if get_origin(arg) is list]
+        hint = lists[0] if lists and isinstance(value, list) else hints[0]
     if is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, dict):
             raise ConfigError.of(key, "a table", value, "write [" + key + "]")
@@ -303,6 +313,7 @@ def validate(config: RunConfig) -> None:
     _check_schedule(config.schedule, config.train.steps)
     _check_optimizer(config.optimizer)
     _check_loss(config.kd)
+    _check_teachers(config.kd, config.data)
     _check_sources(config.kd.mode, config.data)
     _check_transition(config.kd)
     _check_stages(config)
@@ -403,6 +414,7 @@ def _check_loss(kd: KdConfig) -> None:
         "mode": MODES,
         "transition": TRANSITIONS,
         "gate": GATES,
+        "teachers": TEACHERS,
         "temperature_mode": ("teacher", "both"),
         "loss": (None, *KD_LOSSES),
     }
@@ -412,8 +424,33 @@ def _check_loss(kd: KdConfig) -> None:
     _require(0 <= kd.omega <= 1, "kd.omega", "a share from 0 to 1", kd.omega, "0 is cross-entropy alone, 1 is KD alone")
     _require(0.01 <= kd.tau <= 100, "kd.tau", "a temperature from 0.01 to 100", kd.tau, "1 is the teacher as it is")
     _require(kd.gate == "none" or kd.gate_k > 0, "kd.gate_k", "at least 1", kd.gate_k, "10 is usual")
-    fits = kd.gate != "entropy" or 0 < kd.gate_fraction < 1
+    fits = kd.gate_fraction is None or 0 < kd.gate_fraction < 1
     _require(fits, "kd.gate_fraction", "above 0 and below 1", kd.gate_fraction, "0.15 is usual")
+    for weight in kd.teacher_weights or []:
+        is_weight = math.isfinite(weight) and weight >= 0
+        _require(is_weight, "kd.teacher_weights", "finite numbers of at least 0", weight, "set it within that")
+
+
+def label_dirs(data: DataConfig) -> list[str]:
+    """The label directories, one of each teacher."""
+    return data.labels if isinstance(data.labels, list) else [] if data.labels is None else [data.labels]
+
+
+def _check_teachers(kd: KdConfig, data: DataConfig) -> None:
+    dirs, weights = label_dirs(data), kd.teacher_weights
+    fits = data.labels is None or 1 <= len(dirs) <= MAX_TEACHERS
+    expected = f"a path, or a list of 1 to {MAX_TEACHERS} paths"
+    _require(fits, "data.labels", expected, f"{len(dirs)} of them", "name the labels of each teacher")
+    several = 'data.labels = ["...", "..."]'
+    _belongs(len(dirs) > 1, "kd.teachers", None if kd.teachers == "mix" else kd.teachers, several)
+    if weights is None:
+        return
+    _belongs(len(dirs) > 1, "kd.teacher_weights", weights, several)
+    _belongs(kd.teachers == "mix", "kd.teacher_weights", weights, 'kd.teachers = "mix"')
+    expected = f"a weight for each of the {len(dirs)} in data.labels"
+    _require(len(weights) == len(dirs), "kd.teacher_weights", expected, weights, "give one each, in their order")
+    remedy = "raise one, or leave them out for equal weights"
+    _require(sum(weights) > 0, "kd.teacher_weights", "weights of which one at least is above 0", weights, remedy)
 
 
 def _check_sources(mode: str, data: DataConfig) -> None:
@@ -471,6 +508,17 @@ def _check_stages(config: RunConfig) -> None:
     _require(is_covered, "data.tokens", "the token corpus of the steps after stage 1", None, remedy)
 
 
+def gate_fraction(kd: KdConfig) -> float:
+    """Fraction of labelled positions at which the gate is closed."""
+    of_gate = 0.4 if kd.gate == "excess" else 0.15
+    return of_gate if kd.gate_fraction is None else kd.gate_fraction
+
+
+def teacher_weights(config: RunConfig) -> list[float]:
+    """Of each of ``data.labels``, as given: by default all the same."""
+    return config.kd.teacher_weights or [1.0] * max(len(label_dirs(config.data)), 1)
+
+
 def min_lr(schedule: ScheduleConfig) -> float:
     """Where the learning rate ends."""
     of_shape = {"constant": schedule.lr, "wsd": 0.0}
@@ -508,6 +556,9 @@ def resolve(config: RunConfig, has_samples: bool) -> None:
     if schedule.shape == "wsd":
         schedule.decay_steps = decay_steps(schedule, steps)
     kd.loss = kd.loss or ("sampled" if has_samples else "tail-bucket")
+    kd.gate_fraction = gate_fraction(kd)
+    if len(label_dirs(config.data)) > 1 and kd.teachers == "mix":
+        kd.teacher_weights = teacher_weights(config)
     if kd.n_kd is not None and kd.transition == "auto":
         kd.min_kd, kd.running_steps, kd.auto_margin = min_kd(kd), kd.running_steps or 50, kd.auto_margin or 0.0
     if kd.n_kd is not None and kd.transition == "linear":
@@ -562,6 +613,10 @@ FREE_TO_CHANGE = frozenset(
 )
 
 
+#: Keys that runs of earlier versions did not record, with what they did.
+YOUNGER_KEYS: dict[str, Any] = {"kd.teachers": "mix"}
+
+
 def check_resumes(now: Mapping[str, Any], then: Mapping[str, Any], where: str) -> None:
     """Refuses another configuration than the one that a checkpoint was made with, by key.
 
@@ -569,6 +624,8 @@ def check_resumes(now: Mapping[str, Any], then: Mapping[str, Any], where: str) -
     ------
     TrainError
     """
+    # Keys that are younger than a checkpoint have the default that its run had.
+    then = {**YOUNGER_KEYS, **then} if "kd.mode" in then else then
     for key in sorted({*now, *then} - FREE_TO_CHANGE):
         if now.get(key) != then.get(key):
             raise ConfigError.of(

@@ -18,10 +18,11 @@ from ..errors import SaltworksError
 from ..labels import Labels
 from ..row import Row
 from ..tokens import SequenceView, TokenCorpus
-from .config import RunConfig
+from .config import RunConfig, label_dirs, teacher_weights
 from .errors import ConfigError, DataError
 from .order import LabelOrder, TokenOrder
 from .schedule import StagePlan
+from .teachers import check_joins, joined
 
 
 @dataclass
@@ -38,7 +39,13 @@ class Data:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.stages = StagePlan(config)
-        self.labels = _open_labels(config, self.stages) if config.data.labels is not None else None
+        #: Of each teacher; the first has the order and the selection.
+        self.teachers = [
+            _open_labels(config, path, config.data.selection if number == 0 else None, self.stages)
+            for number, path in enumerate(label_dirs(config.data))
+        ]
+        self.labels = self.teachers[0] if self.teachers else None
+        check_joins(self.teachers)
         self._take_view()
         self.tokens = self._open_tokens("tokens", config.data.tokens)
         self.validation = self._open_tokens("validation", config.data.validation)
@@ -78,8 +85,9 @@ class Data:
 
     def _identify(self) -> dict[str, str]:
         data, found = self.config.data, {}
-        if self.labels is not None:
-            found["data.labels"] = _sha256(self.labels.path / "manifest.json")
+        for number, labels in enumerate(self.teachers):
+            key = "data.labels" if number == 0 else f"data.labels[{number}]"
+            found[key] = _sha256(labels.path / "manifest.json")
         if data.selection is not None:
             found["data.selection"] = _sha256(Path(data.selection))
         for key, view in (("data.tokens", self.tokens), ("data.validation", self.validation)):
@@ -99,7 +107,7 @@ class Data:
             if stage == 1:
                 assert self.labels is not None
                 assert self.label_order is not None
-                return [self.labels[int(place)] for place in self.label_order.rows(start, stop)]
+                return [self._row(int(place)) for place in self.label_order.rows(start, stop)]
             assert self.tokens is not None
             assert self.token_order is not None
             return [self.tokens.by_seq_id(int(seq_id)) for seq_id in self.token_order.seq_ids(start, stop)]
@@ -107,6 +115,25 @@ class Data:
             raise DataError(
                 f"sequences {start} to {stop} of stage {stage}: {error}; resume with --resume once it is sound"
             ) from error
+
+    def _row(self, place: int) -> Row:
+        """What every teacher says of the sequence at a place of the first one's labels."""
+        first = self.teachers[0][place]
+        if len(self.teachers) == 1:
+            return first
+        rows = [first, *(labels.by_seq_id(first.seq_id) for labels in self.teachers[1:])]
+        for labels, row in zip(self.teachers, rows, strict=True):
+            if not np.array_equal(row.input_ids, first.input_ids):
+                raise DataError(
+                    f"{labels.path} has another text at sequence {first.seq_id} than {self.teachers[0].path}: "
+                    "label the same tokens with each teacher"
+                )
+        return joined(rows, self.config.kd.teachers, teacher_weights(self.config))
+
+    @property
+    def have_samples(self) -> bool:
+        """Whether there are draws of every teacher."""
+        return bool(self.teachers) and all("samples" in of.plan.signals.groups for of in self.teachers)
 
     def _take_view(self) -> None:
         """The student's sequences are cut as the labels' are."""
@@ -262,29 +289,50 @@ def _parts(view: SequenceView | None, n: int = 1 << 24) -> Iterator[npt.NDArray[
     return (tokens[first : first + n] for first in range(0, len(tokens), n))
 
 
-def _open_labels(config: RunConfig, stages: StagePlan) -> Labels:
-    kd, data = config.kd, config.data
+def _open_labels(config: RunConfig, path: str, selection: str | None, stages: StagePlan) -> Labels:
+    kd = config.kd
     try:
-        stored = Labels(str(data.labels))
+        stored = Labels(path)
     except (SaltworksError, OSError) as error:
         raise DataError(f"data.labels: {error}") from error
     groups, signals = set(stored.plan.signals.groups), stored.plan.signals
     if groups == {"scores"}:
-        raise DataError(
-            f"data.labels is {data.labels}, which holds scores alone; expected groups of positions: label again"
-        )
-    loss = kd.loss or ("sampled" if "samples" in groups else "tail-bucket")
+        raise DataError(f"data.labels is {path}, which holds scores alone; expected groups of positions: label again")
+    loss = kd.loss or ("sampled" if _all_have_samples(config) else "tail-bucket")
     needs = {"stats"} & groups
-    if stages.learns_from_labels:
+    if stages.has_kd:
         needs |= _needed(config, loss, groups, signals.temperatures, signals.samples.tau if signals.samples else None)
-    labels = Labels(str(data.labels), needs or groups - {"scores"})
+    elif stages.learns_from_labels:
+        needs |= _in_groups(groups, {"stats": f"kd.gate = {kd.gate}"})
+    labels = Labels(path, needs or groups - {"scores"})
     try:
-        chosen = labels if data.selection is None else labels.select(data.selection)
+        chosen = labels if selection is None else labels.select(selection)
     except (SaltworksError, OSError) as error:
         raise DataError(f"data.selection: {error}") from error
     if len(chosen) == 0:
-        raise DataError(f"data.selection is {data.selection}, which keeps no sequence of the labels: select more")
+        raise DataError(f"data.selection is {selection}, which keeps no sequence of the labels: select more")
     return chosen
+
+
+def _all_have_samples(config: RunConfig) -> bool:
+    """By the plans alone; a directory that is none is found when it is opened."""
+    found = []
+    for path in label_dirs(config.data):
+        try:
+            found.append("samples" in Labels(path).plan.signals.groups)
+        except (SaltworksError, OSError) as error:
+            raise DataError(f"data.labels: {error}") from error
+    return all(found)
+
+
+def _in_groups(groups: set[str], wanted: dict[str, str]) -> set[str]:
+    """The groups of ``wanted``, each with the setting that reads it; refuses labels that lack one."""
+    for group, key in wanted.items():
+        if group not in groups:
+            raise DataError(
+                f"data.labels: {key} needs the group {group}, found {', '.join(sorted(groups))}: label again with it"
+            )
+    return set(wanted)
 
 
 def _needed(
@@ -293,15 +341,13 @@ def _needed(
     """Groups that the loss reads; refuses labels that lack them."""
     kd = config.kd
     wanted = {"samples" if loss == "sampled" else "topk": f"kd.loss = {loss}"}
+    if kd.teachers == "lower-nll":
+        wanted["stats"] = f"kd.teachers = {kd.teachers}"
     if kd.gate != "none":
         wanted["stats"] = f"kd.gate = {kd.gate}"
     if kd.transition == "auto":
         wanted["stats"] = "kd.transition = auto"
-    for group, key in wanted.items():
-        if group not in groups:
-            raise DataError(
-                f"data.labels: {key} needs the group {group}, found {', '.join(sorted(groups))}: label again with it"
-            )
+    _in_groups(groups, wanted)
     if loss == "sampled" and kd.tau != draws_tau:
         raise ConfigError.of("kd.tau", f"the temperature of the draws, {draws_tau}", kd.tau, "set it to that")
     if loss != "sampled" and kd.tau not in (1.0, *temperatures):

@@ -22,6 +22,7 @@ _TAGS = {
     ("train", "kd"): "train/kd",
     ("train", "omega"): "train/omega",
     ("train", "kd_fraction"): "train/kd_fraction",
+    ("train", "learnt_fraction"): "train/learnt_fraction",
     ("train", "lr"): "train/lr",
     ("train", "grad_norm"): "train/grad_norm",
     ("train", "tokens_per_s"): "perf/tokens_per_s",

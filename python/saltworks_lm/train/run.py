@@ -61,6 +61,7 @@ class State:
     seconds: float = 0.0
     position: Position = None  # type: ignore[assignment]
     auto: AutoTransition | None = None
+    least_excess: float | None = None
 
     def __post_init__(self) -> None:
         """Nothing is read yet."""
@@ -70,7 +71,8 @@ class State:
     def of(cls, saved: dict[str, Any]) -> State:
         """That of a checkpoint."""
         auto = None if saved["auto"] is None else AutoTransition(**saved["auto"])
-        return cls(saved["step"], saved["n_tokens"], saved["seconds"], Position(**saved["position"]), auto)
+        position, least = Position(**saved["position"]), saved.get("least_excess")
+        return cls(saved["step"], saved["n_tokens"], saved["seconds"], position, auto, least)
 
 
 def train(config: RunConfig, world: World, engine: Engine, start: Start) -> None:
@@ -83,7 +85,7 @@ def train(config: RunConfig, world: World, engine: Engine, start: Start) -> None
     """
     torch.set_num_threads(config.train.threads or torch.get_num_threads())
     data = Data(config)
-    resolve(config, data.labels is not None and "samples" in data.labels.plan.signals.groups)
+    resolve(config, data.have_samples)
     _check_batches(config, world)
     with claimed(Path(config.output), world):
         checkpoints = Checkpoints(Path(config.output), config.checkpoint, world)
@@ -242,7 +244,7 @@ class Trainer:
         is_logged = self._is_log_due(state.step + 1)
         lr = learning_rate(config.schedule, config.train.steps, state.step)
         borders = config.log.bucket_borders if is_logged and plan.stage == 1 else None
-        report = self.stepper.step(rows, plan, lr, borders, self._stop)
+        report = self.stepper.step(rows, plan, lr, borders, self._stop, state.least_excess)
         self._check_finite(report, [row.seq_id for row in rows])
         self._count(report, time.perf_counter() - began)
         if is_logged:
@@ -288,6 +290,7 @@ class Trainer:
         state = self.state
         state.step += 1
         state.n_tokens += report.n
+        state.least_excess = report.least_excess
         state.seconds += seconds
         self._since = (self._since[0] + seconds, self._since[1] + report.n_positions)
         if report.plan.stage == 1:
@@ -314,6 +317,8 @@ class Trainer:
         values["omega"] = plan.omega
         if plan.omega > 0:
             values["kd_fraction"] = report.kd_fraction
+        if report.least_excess is not None:
+            values["learnt_fraction"] = report.learnt_fraction
         values |= {"lr": report.lr, "grad_norm": report.grad_norm, "tokens_per_s": rate, "mfu": None}
         values |= {"teacher_nll": report.teacher_nll if plan.stage == 1 else None}
         values |= {"student_nll": report.ce if plan.stage == 1 else None}
@@ -375,6 +380,7 @@ class Trainer:
             "seconds": state.seconds,
             "position": asdict(state.position),
             "auto": None if auto is None else asdict(auto),
+            "least_excess": state.least_excess,
             "config": self.config.flat(),
             "precision": self.engine.precision,
             "sources": self.data.sources(),

@@ -86,6 +86,7 @@ class StagePlan:
         has_end = reads_labels and kd.n_kd is not None
         self._n_falling = kd_decay_steps(kd) if has_end and kd.transition == "linear" else 0
         self._omega = kd.omega if kd.mode in ("rkd", "salt", "salt-ds") else 0.0
+        self._is_cut = kd.mode in ("rkd", "salt", "salt-ds") and kd.gate == "excess"
         self._is_auto = has_end and kd.transition == "auto"
         self._kd = kd
 
@@ -117,5 +118,14 @@ class StagePlan:
 
     @property
     def learns_from_labels(self) -> bool:
-        """Whether any step learns from the teacher."""
+        """Whether any step learns from the teacher, or from those positions alone that its labels leave."""
+        return (self._omega > 0 or self._is_cut) and self._n_full > 0
+
+    @property
+    def has_kd(self) -> bool:
+        """Whether any step has KD."""
         return self._omega > 0 and self._n_full > 0
+
+    def uses_labels(self, plan: StepPlan) -> bool:
+        """Whether a step learns so."""
+        return plan.omega > 0 or (self._is_cut and plan.stage == 1)

@@ -9,21 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
-from ..losses import KdPolicy, min_entropy
+from ..losses import KdPolicy, min_entropy, min_excess
 from ..row import Row
 from .batch import Batch, batch_of, entropies, n_weighted
-from .config import RunConfig
+from .config import RunConfig, gate_fraction, teacher_weights
 from .metrics import Spread
 from .parallel import World, grad_norm, gradients_shared
-from .schedule import StepPlan
+from .schedule import StagePlan, StepPlan
 
 #: Sums over the positions of a step.
-_SUMS = ("n", "loss", "ce", "kd", "n_kd", "teacher", "n_positions", "lacks_teacher", "stop")
+_SUMS = ("n", "n_learnt", "loss", "ce", "kd", "n_kd", "teacher", "n_positions", "lacks_teacher", "stop")
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step did; losses are means over the positions that are learnt from, nats."""
+    """What a step did; losses are means over the positions that have a weight, nats, loss over those that are learnt
+    from. least_excess is the border of the gate ``excess`` for the next step.
+    """
 
     plan: StepPlan
     n: int
@@ -32,6 +34,8 @@ class StepReport:
     ce: float
     kd: float | None
     kd_fraction: float
+    learnt_fraction: float
+    least_excess: float | None
     teacher_nll: float | None
     grad_norm: float
     lr: float
@@ -48,8 +52,16 @@ class Stepper:
         self.optimizer = optimizer_of(config, self.parameters)
         self._autocast = precision == "bf16"
         kd = config.kd
+        self._stages = StagePlan(config)
         self.policy = KdPolicy(
-            kd.loss or "tail-bucket", kd.tau, kd.temperature_mode, kd.gate, kd.gate_k, kd.gate_fraction
+            kd.loss or "tail-bucket",
+            kd.tau,
+            kd.temperature_mode,
+            kd.gate,
+            kd.gate_k,
+            gate_fraction(kd),
+            kd.teachers,
+            tuple(teacher_weights(config)),
         )
 
     @property
@@ -66,7 +78,15 @@ class Stepper:
         """The precision of the run."""
         return torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=self._autocast)
 
-    def step(self, rows: list[Row], plan: StepPlan, lr: float, borders: list[float] | None, stop: bool) -> StepReport:
+    def step(
+        self,
+        rows: list[Row],
+        plan: StepPlan,
+        lr: float,
+        borders: list[float] | None,
+        stop: bool,
+        least_excess: float | None = None,
+    ) -> StepReport:
         """Learns from this process's rows of a step; updates only where loss and gradients are numbers.
 
         Parameters
@@ -79,6 +99,8 @@ class Stepper:
             Of the buckets, where the variances of the step are wanted.
         stop
             Whether this process was asked to stop: all get to know.
+        least_excess
+            What the step before left for the gate ``excess``.
         """
         mask = self.config.data.mask_document_borders
         n = int(self.world.sum_(self._number(n_weighted(rows, mask))))
@@ -87,22 +109,33 @@ class Stepper:
         sums = torch.zeros(len(_SUMS), dtype=torch.float64, device=self.world.device)
         sums[-1] = float(stop)
         self.optimizer.zero_grad(set_to_none=True)
+        policy = self.policy if self._stages.uses_labels(plan) else None
+        excesses: list[Tensor] = []
         for first in range(0, len(rows), self.micro_batch_size):
             part = rows[first : first + self.micro_batch_size]
-            policy = self.policy if plan.omega > 0 else None
-            batch = batch_of(part, self._seq_len, mask, policy, plan.omega, least).to(self.world.device)
+            batch = batch_of(part, self._seq_len, mask, policy, plan.omega, least, least_excess)
             is_last = first + self.micro_batch_size >= len(rows)
-            sums += self._differentiate(batch, self.world.size / max(n, 1), is_last, spread)
-            sums[6] += sum(row.n_targets for row in part)
+            scale = self.world.size / max(n, 1)
+            sums += self._differentiate(batch.to(self.world.device), scale, is_last, spread, excesses)
+            sums[_SUMS.index("n_positions")] += sum(row.n_targets for row in part)
         self.world.sum_(sums)
         if borders is not None:
             self.world.sum_(spread.moments)
         found = dict(zip(_SUMS, sums.tolist(), strict=True))
-        norm = grad_norm(self.parameters)
-        report = _report(found, plan, norm, lr, None if borders is None else spread)
+        # Gradients were divided before it was known how many positions are cut.
+        factor = found["n"] / found["n_learnt"] if found["n_learnt"] > 0 else 1.0
+        norm = grad_norm(self.parameters) * factor
+        next_least = self._next_least_excess(excesses, policy)
+        report = _report(found, plan, norm, lr, None if borders is None else spread, next_least)
         if math.isfinite(report.loss) and math.isfinite(norm):
-            self._update(norm, lr)
+            self._update(norm, lr, factor)
         return report
+
+    def _next_least_excess(self, excesses: list[Tensor], policy: KdPolicy | None) -> float | None:
+        if policy is None or policy.gate != "excess":
+            return None
+        own = torch.cat(excesses).cpu() if excesses else torch.empty(0)
+        return min_excess(torch.cat(self.world.gather(own)), policy.gate_fraction)
 
     @property
     def _seq_len(self) -> int:
@@ -118,18 +151,25 @@ class Stepper:
         every = torch.cat(self.world.gather(entropies(rows, mask)))
         return min_entropy(every, self.policy.gate_fraction)
 
-    def _differentiate(self, batch: Batch, scale: float, is_last: bool, spread: Spread) -> Tensor:
+    def _differentiate(
+        self, batch: Batch, scale: float, is_last: bool, spread: Spread, excesses: list[Tensor]
+    ) -> Tensor:
         with gradients_shared(self.module, self.world, is_last):
             with self.autocast():
-                loss, ce, kd, soft, omega = self.module(batch, scale)
+                loss, ce, kd, soft, omega, is_learnt = self.module(batch, scale)
             loss.backward()
         spread.add(batch.weight, ce, soft, omega, batch.teacher_nll)
-        return _sums(batch, ce, kd, omega)
+        if self.policy.gate == "excess" and batch.teacher_nll is not None:
+            excesses.append((ce - batch.teacher_nll)[batch.weight > 0].float())
+        return _sums(batch, ce, kd, omega, is_learnt)
 
-    def _update(self, norm: float, lr: float) -> None:
+    def _update(self, norm: float, lr: float, factor: float) -> None:
+        """By the gradients times ``factor``, whose norm is ``norm``."""
         clip = self.config.optimizer.grad_clip
         if 0 < clip < norm:
-            torch._foreach_mul_([p.grad for p in self.parameters if p.grad is not None], clip / norm)
+            factor *= clip / norm
+        if factor != 1.0:
+            torch._foreach_mul_([p.grad for p in self.parameters if p.grad is not None], factor)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
@@ -143,7 +183,7 @@ class Stepper:
         for batch in batches:
             moved = batch.to(self.world.device)
             with self.autocast():
-                _, ce, _, _, _ = module(moved, 1.0)
+                _, ce, *_ = module(moved, 1.0)
             total += torch.stack([(moved.weight * ce).double().sum(), moved.weight.double().sum()])
         self.module.train()
         return self.world.sum_(total)
@@ -160,7 +200,7 @@ def optimizer_of(config: RunConfig, parameters: list[nn.Parameter]) -> optim.Opt
     return optim.AdamW(groups, lr=config.schedule.lr, betas=(options.beta1, options.beta2), eps=options.eps)
 
 
-def _sums(batch: Batch, ce: Tensor, kd: Tensor, omega: Tensor) -> Tensor:
+def _sums(batch: Batch, ce: Tensor, kd: Tensor, omega: Tensor, is_learnt: Tensor) -> Tensor:
     weight, ce, kd, omega = (x.double() for x in (batch.weight, ce, kd, omega))
     taught = weight * (omega > 0)
     nothing = torch.zeros((), dtype=torch.float64, device=weight.device)
@@ -169,22 +209,33 @@ def _sums(batch: Batch, ce: Tensor, kd: Tensor, omega: Tensor) -> Tensor:
         # Not weight * NLL throughout: 0 * inf is no number.
         teacher = torch.where(weight > 0, batch.teacher_nll.double(), 0.0).sum()
     lacks = nothing + float(batch.teacher_nll is None)
-    loss = weight * ((1.0 - omega) * ce + omega * kd)
-    parts = [weight.sum(), loss.sum(), (weight * ce).sum(), (taught * kd).sum(), taught.sum(), teacher]
+    # Not times it: a loss that is no number must not be hidden, and one that is cut must.
+    loss = torch.where(is_learnt, weight * ((1.0 - omega) * ce + omega * kd), 0.0)
+    learnt = (weight * is_learnt).sum()
+    parts = [weight.sum(), learnt, loss.sum(), (weight * ce).sum(), (taught * kd).sum(), taught.sum(), teacher]
     return torch.stack([*parts, nothing, lacks, nothing])
 
 
-def _report(found: dict[str, float], plan: StepPlan, norm: float, lr: float, spread: Spread | None) -> StepReport:
-    n = found["n"]
+def _report(
+    found: dict[str, float],
+    plan: StepPlan,
+    norm: float,
+    lr: float,
+    spread: Spread | None,
+    least_excess: float | None,
+) -> StepReport:
+    n, n_learnt = found["n"], found["n_learnt"]
     has_teacher = found["lacks_teacher"] == 0 and n > 0
     return StepReport(
         plan=plan,
         n=int(n),
         n_positions=int(found["n_positions"]),
-        loss=found["loss"] / n if n > 0 else 0.0,
+        loss=found["loss"] / n_learnt if n_learnt > 0 else 0.0,
         ce=found["ce"] / n if n > 0 else 0.0,
         kd=found["kd"] / found["n_kd"] if found["n_kd"] > 0 else None,
         kd_fraction=found["n_kd"] / n if n > 0 else 0.0,
+        learnt_fraction=n_learnt / n if n > 0 else 0.0,
+        least_excess=least_excess,
         teacher_nll=found["teacher"] / n if has_teacher else None,
         grad_norm=norm,
         lr=lr,

@@ -26,12 +26,12 @@ class Student(nn.Module):
             raise TrainError(f"init: {error}") from error
         self.model = model
 
-    def forward(self, batch: Batch, scale: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The sum of the losses times ``scale``; then ce, kd, soft and omega ``[N]``, without a gradient."""
+    def forward(self, batch: Batch, scale: float) -> tuple[Tensor, ...]:
+        """The sum of the losses times ``scale``; then ce, kd, soft, omega and is_learnt ``[N]``, without a gradient."""
         out = base_model_of(self.model)(input_ids=batch.input_ids, use_cache=False)
         hidden = out.last_hidden_state.flatten(0, 1)
         found = head_loss(hidden, self.head, batch.target, kd=batch.kd, weight=batch.weight, scale=scale, check=False)
-        return found.loss, found.ce, found.kd, found.soft, found.omega
+        return found.loss, found.ce, found.kd, found.soft, found.omega, found.is_learnt
 
     def blocks(self) -> list[nn.Module]:
         """The layers, which FSDP shards one by one: the longest list of modules."""

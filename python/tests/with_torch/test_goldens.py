@@ -11,15 +11,21 @@ import torch
 from torch import Tensor
 
 from saltworks_lm.losses import (
+    GATES,
+    TEACHERS,
     Draws,
     Head,
     Kd,
     KdPolicy,
     Stats,
     TopK,
+    chosen_stats,
+    chosen_targets,
     draws_targets,
     head_loss,
     min_entropy,
+    mixed_stats,
+    mixed_targets,
     topk_targets,
 )
 
@@ -31,17 +37,25 @@ K = 3
 
 
 def name_of(case: dict[str, Any]) -> str:
-    return f"{case['loss']}-{case['tau']:g}-{case['temperature_mode']}-{case['gate']}-{case['omega']:g}"
+    parts = (case["loss"], f"{case['tau']:g}", case["temperature_mode"], case["gate"], f"{case['omega']:g}")
+    return "-".join(map(str, (*parts, case["teachers"] or "one")))
 
 
-def lists(key: str, missing: float, width: int) -> list[list[float]]:
+def lists(key: str, missing: float, width: int, teacher: str = "labels") -> list[list[float]]:
     """One list a position; what is not there, and null, is ``missing``."""
-    rows = [[] if p["labels"] is None else p["labels"][key] for p in POSITIONS]
+    rows = [[] if p[teacher] is None else p[teacher][key] for p in POSITIONS]
     return [row + [missing] * (width - len(row)) for row in rows]
 
 
-def numbers(key: str) -> list[float]:
-    return [0 if p["labels"] is None else p["labels"][key] for p in POSITIONS]
+def numbers(key: str, teacher: str = "labels") -> list[float]:
+    # A position without labels is as one of a teacher that never cuts.
+    missing = float("inf") if key == "target_logprob" else 0
+    return [missing if p[teacher] is None else p[teacher][key] for p in POSITIONS]
+
+
+def stats_of(teacher: str) -> Stats:
+    names = ("target_logprob", "target_rank", "entropy")
+    return Stats(*(torch.tensor(numbers(name, teacher)) for name in names))
 
 
 def kd_of(case: dict[str, Any]) -> Kd | None:
@@ -49,21 +63,35 @@ def kd_of(case: dict[str, Any]) -> Kd | None:
         return None
     names = ("loss", "tau", "temperature_mode", "gate", "gate_k", "gate_fraction")
     policy = KdPolicy(*(case[name] for name in names))
-    stats = Stats(*(torch.tensor(numbers(name)) for name in ("target_logprob", "target_rank", "entropy")))
+    weights, chosen = case["teacher_weights"], None
+    stats = stats_of("labels")
+    if case["teachers"] == "mix":
+        stats = mixed_stats([stats, stats_of("other")], weights)
+    elif case["teachers"] == "lower-nll":
+        stats, chosen = chosen_stats([stats, stats_of("other")])
     is_counted = torch.tensor([p["labels"] is not None and p["weight"] > 0 for p in POSITIONS])
     least = min_entropy(stats.entropy[is_counted], policy.gate_fraction)
+    of = [of_teacher(policy, case, stats, least, teacher) for teacher in ("labels", "other")]
+    if case["teachers"] == "mix":
+        return mixed_targets(of, weights)
+    return of[0] if chosen is None else chosen_targets(of, chosen)
+
+
+def of_teacher(policy: KdPolicy, case: dict[str, Any], stats: Stats, least: float | None, teacher: str) -> Kd:
+    of_step = (case["omega"], stats, least, case["least_excess"])
     if policy.loss == "sampled":
-        ids = torch.tensor(lists("sampled_ids", -1, K), dtype=torch.int64)
-        counts = torch.tensor(lists("sampled_counts", 0, K), dtype=torch.int64)
-        return draws_targets(policy, Draws(ids, counts), case["omega"], stats, least)
-    stored = [[float("-inf") if x is None else x for x in row] for row in lists("topk_logprobs", float("-inf"), K)]
+        ids = torch.tensor(lists("sampled_ids", -1, K, teacher), dtype=torch.int64)
+        counts = torch.tensor(lists("sampled_counts", 0, K, teacher), dtype=torch.int64)
+        return draws_targets(policy, Draws(ids, counts), *of_step)
+    k = max(len(p[teacher]["topk_ids"]) for p in POSITIONS if p[teacher] is not None)
+    rows = lists("topk_logprobs", float("-inf"), k, teacher)
     topk = TopK(
-        torch.tensor(lists("topk_ids", -1, K), dtype=torch.int64),
-        torch.tensor(stored),
-        torch.tensor(numbers("tail_mass")),
-        torch.tensor(numbers("log_partition")) if policy.tau != 1.0 else None,
+        torch.tensor(lists("topk_ids", -1, k, teacher), dtype=torch.int64),
+        torch.tensor([[float("-inf") if x is None else x for x in row] for row in rows]),
+        torch.tensor(numbers("tail_mass", teacher)),
+        torch.tensor(numbers("log_partition", teacher)) if policy.tau != 1.0 else None,
     )
-    return topk_targets(policy, topk, case["omega"], stats, least)
+    return topk_targets(policy, topk, *of_step)
 
 
 def tensor(values: list[float]) -> Tensor:
@@ -84,6 +112,7 @@ def test_losses_and_gradients_are_those_of_the_file_that_the_trainer_is_held_to(
     kd, expected = kd_of(case), case["expected"]
     out = head_loss(hidden, Head.of_weight(rows), target, kd=kd, weight=weight, piece=4)
     assert_near(out.loss.detach(), tensor([expected["loss"]]))
+    assert float((weight * out.is_learnt).sum()) == expected["n_learnt"]
     assert_near((weight * out.ce).sum() / weight.sum(), tensor([expected["ce"]]))
     assert float(weight.sum()) == expected["n"]
     taught = weight * (out.omega > 0)
@@ -98,6 +127,8 @@ def test_losses_and_gradients_are_those_of_the_file_that_the_trainer_is_held_to(
 def test_the_file_has_every_loss_at_every_tempering_and_what_is_hard_about_labels() -> None:
     kinds = {(c["loss"], c["tau"], c["temperature_mode"]) for c in GOLDEN["cases"]}
     assert len(kinds) == 4 * 3 + 1
+    gates = {(c["gate"], c["teachers"]) for c in GOLDEN["cases"]}
+    assert gates == {(gate, teachers) for gate in GATES for teachers in (None, *TEACHERS)}
     labels = [p["labels"] for p in POSITIONS if p["labels"] is not None]
     masses = [sum(torch.tensor([x for x in row["topk_logprobs"] if x is not None]).exp()) for row in labels]
     assert any(mass + row["tail_mass"] > 1.001 for mass, row in zip(masses, labels, strict=True))

@@ -16,11 +16,16 @@ from saltworks_lm.losses import (
     KdPolicy,
     Stats,
     TopK,
+    chosen_stats,
+    chosen_targets,
     draws_targets,
     head_loss,
     head_scores,
     logprobs_at,
     min_entropy,
+    min_excess,
+    mixed_stats,
+    mixed_targets,
     topk_targets,
 )
 
@@ -267,6 +272,98 @@ def test_the_gate_entropy_closes_at_most_its_fraction() -> None:
     stats = Stats(torch.zeros(N), torch.zeros(N), torch.arange(N).float())
     kd = topk_targets(KdPolicy("drop", gate="entropy"), top_k(teacher(V), K), 0.5, stats, 2.0)
     assert kd.omega.tolist() == [0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_the_gate_excess_leaves_nothing_of_what_it_cuts() -> None:
+    hidden, weight, bias = tensors()
+    target, _ = inputs(V - 2)
+    head = head_of("all of it", weight, bias)
+    plain = head_loss(hidden, head, target).ce
+    excess = torch.tensor([0.3, -0.2, 0.9, 0.1, -1.0, 0.5, float("-inf")])
+    stats = Stats((excess - plain).float(), torch.zeros(N), torch.zeros(N))
+    policy = KdPolicy("tail-bucket", 2.0, "both", gate="excess")
+    topk = top_k(teacher(V - 2), K, 2.0)
+    kept = excess >= 0.2
+    out = head_loss(hidden, head, target, kd=topk_targets(policy, topk, 0.7, stats, None, 0.2), piece=3)
+    ungated = topk_targets(KdPolicy("tail-bucket", 2.0, "both"), topk, 0.7)
+    other = head_loss(hidden, head, target, kd=ungated, weight=kept.double(), scale=1.0 / N)
+    assert out.is_learnt.tolist() == kept.tolist()
+    torch.testing.assert_close(out.omega, 0.7 * kept.double())
+    torch.testing.assert_close(out.ce, plain)
+    torch.testing.assert_close((out.loss, out.kd), (other.loss, other.kd))
+    for a, b in zip(*(torch.autograd.grad(x.loss, (hidden, weight, bias)) for x in (out, other)), strict=True):
+        torch.testing.assert_close(a, b)
+    first = topk_targets(policy, topk, 0.7, stats)
+    assert first.teacher_nll is None, "without a border nothing is cut"
+    assert min_excess(excess, 0.5) == pytest.approx(0.1)
+    assert min_excess(excess[-1:], 0.5) is None
+
+
+def test_an_nll_that_is_no_number_is_not_cut() -> None:
+    weight = torch.zeros(4, 2)
+    weight[1] = float("nan")
+    stats = Stats(torch.zeros(1), torch.zeros(1), torch.zeros(1))
+    topk = TopK(torch.tensor([[0, 2]]), torch.tensor([[-0.5, -1.5]]), torch.tensor([0.1]))
+    kd = topk_targets(KdPolicy("drop", gate="excess"), topk, 0.5, stats, None, 3.0)
+    out = head_loss(torch.ones(1, 2), Head.of_weight(weight), torch.tensor([0]), kd=kd)
+    assert math.isnan(float(out.loss))
+    assert out.is_learnt.all()
+
+
+def of_two(loss: str, tau: float = 1.0, mode: str = "teacher") -> list[Kd]:
+    """By teachers that keep other ids, and not as many; one position has no labels."""
+    first = kd_of(loss, V - 2, tau, mode)
+    policy = KdPolicy(loss, tau, mode)
+    if loss == "sampled":
+        _, ids = inputs(V - 2, 3, seed=8)
+        other = draws_targets(policy, Draws(ids, torch.ones(N, 3, dtype=torch.int64)), 0.7)
+    else:
+        other = topk_targets(policy, top_k(teacher(V - 2, seed=9), 2, tau), 0.7)
+    omega = torch.where(torch.arange(N) == 5, 0.0, 0.7)
+    return [replace(one, omega=omega) for one in (first, other)]
+
+
+@pytest.mark.parametrize("loss", ["tail-bucket", "sampled", "renormalize", "drop"])
+@pytest.mark.parametrize(("tau", "mode"), [(1.0, "teacher"), (2.0, "teacher"), (2.0, "both")])
+def test_mixed_teachers_have_the_weighted_sum_of_their_losses_and_gradients(loss: str, tau: float, mode: str) -> None:
+    parts = tensors()
+    head, (target, _) = head_of("all of it", parts[1], parts[2]), inputs(V - 2)
+    each = of_two(loss, tau, mode)
+    mixed = mixed_targets(each, [3.0, 1.0])
+    is_real = mixed.ids >= 0
+    assert all(len(set(row[real].tolist())) == int(real.sum()) for row, real in zip(mixed.ids, is_real, strict=True))
+    assert not (is_real[:, 1:] & ~is_real[:, :-1]).any(), "padding is behind"
+    out = head_loss(parts[0], head, target, kd=mixed, piece=4)
+    alone = [head_loss(parts[0], head, target, kd=kd) for kd in each]
+    sums = [sum(w * getattr(x, name) for w, x in zip((0.75, 0.25), alone, strict=True)) for name in ("loss", "kd")]
+    torch.testing.assert_close([out.loss, out.kd], sums, rtol=1e-6, atol=1e-6)
+    slopes = [torch.autograd.grad(x.loss, parts) for x in alone]
+    for got, a, b in zip(torch.autograd.grad(out.loss, parts), *slopes, strict=True):
+        torch.testing.assert_close(got, 0.75 * a + 0.25 * b, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss", ["tail-bucket", "sampled"])
+def test_a_chosen_teacher_has_its_own_loss_at_its_positions(loss: str) -> None:
+    parts = tensors()
+    head, (target, _) = head_of("plain", parts[1], parts[2]), inputs(V - 2)
+    each, chosen = of_two(loss), torch.tensor([0, 1, 1, 0, 1, 0, 1])
+    out = head_loss(parts[0], head, target, kd=chosen_targets(each, chosen))
+    alone = [head_loss(parts[0], head, target, kd=kd) for kd in each]
+    torch.testing.assert_close(out.kd, torch.where(chosen == 0, alone[0].kd, alone[1].kd))
+
+
+def test_what_stands_for_several_teachers() -> None:
+    log = torch.tensor([[0.5, 0.1, 0.0], [0.5, 0.4, 0.0]]).log()
+    ranks, entropies = torch.tensor([[0, 9, 40], [3, 1, 90]]), torch.tensor([[1.0, 2.0, 3.0], [5.0, 6.0, 8.0]])
+    each = [Stats(log[i], ranks[i], entropies[i]) for i in (0, 1)]
+    mixed = mixed_stats(each, [3.0, 1.0])
+    torch.testing.assert_close(mixed.target_logprob.exp(), torch.tensor([0.5, 0.175, 0.0]))
+    assert mixed.target_rank.tolist() == [0, 1, 40]
+    assert mixed.entropy.tolist() == [2.0, 3.0, 4.25]
+    stats, chosen = chosen_stats(each)
+    assert chosen.tolist() == [0, 1, 0], "of equal ones the first"
+    assert stats.target_rank.tolist() == [0, 1, 40]
+    assert stats.entropy.tolist() == [1.0, 6.0, 3.0]
 
 
 def test_a_student_that_is_the_teacher_has_no_tail_bucket_loss_and_no_gradient() -> None:

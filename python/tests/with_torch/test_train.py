@@ -31,6 +31,10 @@ from saltworks_lm.train.order import Permutation
 BOTH_TRAINERS = 2e-5
 
 
+#: Labels of two teachers over the same tokens.
+BOTH = ["labels", "others"]
+
+
 @pytest.fixture(scope="module")
 def start(made: Path) -> Path:
     return prepare(made)
@@ -56,6 +60,12 @@ def run(folder: Path, name: str, *arguments: str, processes: int = 1, **over: An
         ("rkd", {"kd__mode": "rkd", "kd__n_kd": None, "data__tokens": None, "kd__gate": "agreement"}),
         ("auto", {"kd__transition": "auto", "kd__auto_margin": 4.0, "kd__gate": "entropy", "kd__loss": "renormalize"}),
         ("masked", {"data__mask_document_borders": True, "data__label_epochs": 2, "train__seed": 5}),
+        ("excess", {"kd__gate": "excess", "data__mask_document_borders": True}),
+        ("ce-excess", {"kd__gate": "excess", "kd__gate_fraction": 0.3, "kd__omega": 0.0}),
+        ("mix", {"labels": BOTH, "kd__teacher_weights": [3.0, 1.0], "kd__gate": "excess"}),
+        ("mix-tail", {"labels": BOTH, "kd__loss": "tail-bucket", "kd__tau": 2.0, "kd__temperature_mode": "both"}),
+        ("lower-nll", {"labels": BOTH, "kd__teachers": "lower-nll", "kd__loss": "tail-bucket", "kd__gate": "entropy"}),
+        ("lower-draws", {"labels": BOTH, "kd__teachers": "lower-nll", "kd__gate": "agreement"}),
     ],
 )
 def test_both_trainers_make_the_same_steps(start: Path, name: str, over: dict[str, Any]) -> None:
@@ -128,6 +138,27 @@ def without_times(line: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in line.items() if key not in ("seconds", "tokens_per_s")}
 
 
+def test_a_run_of_two_teachers_goes_on_behind_the_same_border_of_excess(
+    start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    over: dict[str, Any] = {"labels": BOTH, "kd__gate": "excess", "checkpoint__keep_last": 9}
+    whole = run(start, "two-whole", **over)
+    cut = [line["learnt_fraction"] for line in lines(whole) if line["stage"] == 1]
+    assert cut[0] == 1.0, "the first step has no border"
+    assert all(0.3 < fraction < 0.9 for fraction in cut[1:]), cut
+    copy = shutil.copytree(whole, start / "two-again")
+    shutil.rmtree(copy / "final")
+    given = ("--config", str(whole.with_suffix(".toml")), "--device", "cpu", "--output", str(copy))
+    assert in_process(*given, "--resume-from", "step-4") == 0
+    assert_equal_weights(copy, whole)
+    sets = f'data.labels=["{start / "labels"}", "{start / "moved-labels"}"]'
+    shutil.copytree(start / "others", start / "moved-labels")
+    assert in_process(*given, "--resume", "--set", sets) == 0, "contents decide"
+    capsys.readouterr()
+    assert in_process(*given, "--resume", "--set", f'data.labels=["{start / "labels"}"]') == 2
+    assert "kd.teacher_weights is not there, expected [1.0, 1.0]" in capsys.readouterr().err
+
+
 def test_a_run_that_is_asked_to_stop_saves_and_goes_on(start: Path, whole: Path) -> None:
     config = write_config(start, "stopped", checkpoint__every=0, **WITH_DROPOUT)
     process = launch("--config", str(config))
@@ -146,11 +177,12 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on(start: Path, whole: Path)
 TWO_PROCESSES = 5e-5
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_make_the_steps_of_one(start: Path, parallel: str) -> None:
-    over = {"kd__gate": "entropy", "data__mask_document_borders": True, "train__micro_batch_size": 2, "train__steps": 8}
-    one = run(start, "one", **over) if not (start / "one").exists() else start / "one"
-    two = run(start, f"two-{parallel}", "--parallel", parallel, processes=2, **over)
+@pytest.mark.parametrize(("parallel", "gate"), [("ddp", "entropy"), ("fsdp", "entropy"), ("ddp", "excess")])
+def test_two_processes_make_the_steps_of_one(start: Path, parallel: str, gate: str) -> None:
+    over = {"kd__gate": gate, "data__mask_document_borders": True, "train__micro_batch_size": 2, "train__steps": 8}
+    name = f"one-{gate}"
+    one = run(start, name, **over) if not (start / name).exists() else start / name
+    two = run(start, f"two-{parallel}-{gate}", "--parallel", parallel, processes=2, **over)
     assert_equal_weights(one, two, TWO_PROCESSES)
     for kind in ("train", "valid", "stage"):
         for a, b in zip(lines(two, kind), lines(one, kind), strict=True):
@@ -193,6 +225,16 @@ REFUSED = [
     ({"init": "nowhere"}, 2, "init is"),
     ({"data__labels": "nowhere"}, 3, "data.labels"),
     ({"train__micro_batch_size": 3}, 2, "a divisor of train.batch_size, 8"),
+    ({"kd__gate_fraction": 1.0}, 2, "kd.gate_fraction is 1.0, expected above 0 and below 1"),
+    ({"labels": []}, 2, "expected a path, or a list of 1 to 8 paths"),
+    ({"labels": ["labels", "labels"]}, 3, "the same labels twice"),
+    ({"kd__teachers": "lower-nll"}, 2, 'which belongs to data.labels = ["...", "..."]'),
+    ({"kd__teacher_weights": [1.0]}, 2, 'which belongs to data.labels = ["...", "..."]'),
+    ({"labels": BOTH, "kd__teacher_weights": [1.0]}, 2, "expected a weight for each of the 2 in data.labels"),
+    ({"labels": BOTH, "kd__teacher_weights": [1.0, -1.0]}, 2, "expected finite numbers of at least 0"),
+    ({"labels": BOTH, "kd__teacher_weights": [0.0, 0.0]}, 2, "one at least is above 0"),
+    ({"labels": BOTH, "kd__teachers": "both"}, 2, "kd.teachers is both, expected one of mix, lower-nll"),
+    ({"labels": BOTH, "kd__tau": 0.5, "kd__loss": "drop"}, 2, "kd.tau is 0.5, expected 1 or one of the labels'"),
 ]
 
 

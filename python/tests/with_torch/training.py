@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import V, documents, write_megatron
+from conftest import V, documents, label, write_megatron, write_teacher
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 # Tests of tensors are small: more threads than one only wait for each other.
@@ -19,7 +19,8 @@ PYTHON = Path(__file__).parents[2]
 
 
 def prepare(made: Path) -> Path:
-    """The folder of the labels, with a model in `llama` and other tokens in `valid`."""
+    """The folder of the labels, with those of another teacher in `others`, a model in `llama` and other tokens in
+    `valid`."""
     torch.manual_seed(3)
     config = LlamaConfig(
         vocab_size=V, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
@@ -30,12 +31,19 @@ def prepare(made: Path) -> Path:
     gpt2 = GPT2Config(vocab_size=V, n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=0, eos_token_id=0)
     GPT2LMHeadModel(gpt2).save_pretrained(made / "gpt2")
     write_megatron(made / "valid", documents(40, seed=9))
+    write_teacher(made / "other.onnx", seed=6)
+    # Of other shards and row groups than the first ones.
+    of_other = ("--samples", "7", "--temperatures", "2", "--shard-bytes", "9000")
+    label(made, "others", *of_other, teacher="other.onnx", top_k=5)
     return made
 
 
 def write_config(folder: Path, name: str, **over: Any) -> Path:
-    """A `run.toml` of salt over the labels; `over` has whole keys with `__` for the dot, None takes one out."""
+    """A `run.toml` of salt over the labels; `over` has whole keys with `__` for the dot, None takes one out; `labels`
+    are names of several sets."""
     over = dict(over)
+    if "labels" in over:
+        over["data__labels"] = [str(folder / name) for name in over.pop("labels")]
     keys: dict[str, Any] = {
         "output": str(folder / name), "init": str(folder / over.pop("init", "llama")),
         "data.labels": str(folder / "labels"),

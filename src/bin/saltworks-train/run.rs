@@ -8,7 +8,9 @@ use crate::common::print::{self, out, say};
 use saltworks::config::text_override;
 use saltworks::train::checkpoint::step_of;
 use saltworks::train::config::RunConfig;
-use saltworks::train::run::{self, Finished, Observer, Outcome, Overview, Start};
+use saltworks::train::data::LabelSource;
+use saltworks::train::loss::Teachers;
+use saltworks::train::run::{self, Finished, Inputs, Observer, Outcome, Overview, Start};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -173,8 +175,10 @@ fn describe_data(overview: &Overview<'_>) -> String {
     let mut parts = Vec::new();
     if inputs.labels.is_some() {
         parts.push(format!(
-            "{} of {} labelled sequences",
-            coverage.labelled_needed, coverage.labelled_there
+            "{} of {} labelled sequences{}",
+            coverage.labelled_needed,
+            coverage.labelled_there,
+            describe_teachers(inputs)
         ));
     }
     if inputs.tokens.is_some() {
@@ -193,10 +197,20 @@ fn describe_data(overview: &Overview<'_>) -> String {
     format!("{}; up to {n_tokens} tokens", parts.join(", "))
 }
 
+/// How several teachers are learnt from.
+fn describe_teachers(inputs: &Inputs) -> String {
+    let n_teachers = inputs.labels.iter().flat_map(LabelSource::teachers).count();
+    match (n_teachers, inputs.config.kd.teachers) {
+        (0 | 1, _) => String::new(),
+        (n, Teachers::Mix) => format!(" by {n} teachers, mixed"),
+        (n, Teachers::LowerNll) => format!(" by {n} teachers, of the lower NLL at each position"),
+    }
+}
+
 fn describe_stages(overview: &Overview<'_>) -> String {
     let (stages, config) = (&overview.inputs.stages, &overview.inputs.config);
     let labelled = stages.max_labelled_steps();
-    let learnt = match (stages.learns_from_labels(), config.kd.loss) {
+    let learnt = match (stages.has_kd(), config.kd.loss) {
         (true, Some(loss)) => format!(
             "KD {loss}, tau {}, omega {}",
             config.kd.tau, config.kd.omega

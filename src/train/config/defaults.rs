@@ -5,6 +5,7 @@ use super::run::{
     DataConfig, KdConfig, LogConfig, LrShape, ModelConfig, ScheduleConfig, TrainConfig,
 };
 use crate::train::batch::KdLoss;
+use crate::train::loss::{Gate, Joining};
 
 /// Base of the rotary angles.
 const DEFAULT_ROPE_THETA: f64 = 10_000.0;
@@ -16,6 +17,11 @@ const DEFAULT_SHUFFLE_ROW_GROUPS: usize = 8;
 const DEFAULT_PREFETCH: usize = 4;
 /// Steps of warm-up where a tenth of all are more.
 const MAX_DEFAULT_WARMUP_STEPS: u64 = 100;
+/// Fraction of positions that the gate `entropy` closes: as published, where it repairs copying from the
+/// context.
+const DEFAULT_GATE_FRACTION: f64 = 0.15;
+/// Fraction of positions that the gate `excess` cuts: Rho-1 keeps 60% in its smaller model.
+const DEFAULT_CUT_FRACTION: f64 = 0.4;
 /// Steps over which `auto` averages.
 const DEFAULT_RUNNING_STEPS: u64 = 50;
 /// Borders between easy, medium and hard positions, nats: the same for all labels, so that runs can be
@@ -120,6 +126,25 @@ impl KdConfig {
             true => KdLoss::Sampled,
             false => KdLoss::TailBucket,
         })
+    }
+
+    /// Fraction of labelled positions at which the gate is closed.
+    pub fn gate_fraction(&self) -> f64 {
+        self.gate_fraction.unwrap_or(match self.gate {
+            Gate::Excess => DEFAULT_CUT_FRACTION,
+            _ => DEFAULT_GATE_FRACTION,
+        })
+    }
+
+    /// Weights of so many teachers, as given.
+    pub fn teacher_weights(&self, n_teachers: usize) -> Vec<f64> {
+        let given = self.teacher_weights.clone();
+        given.unwrap_or_else(|| vec![1.0; n_teachers])
+    }
+
+    /// How so many teachers are joined.
+    pub fn joining(&self, n_teachers: usize) -> Joining {
+        Joining::new(self.teachers, &self.teacher_weights(n_teachers))
     }
 
     /// `linear`: steps of the fall after `n_kd` steps.

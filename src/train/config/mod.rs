@@ -10,6 +10,7 @@
 
 mod defaults;
 mod error;
+mod label_dirs;
 mod read;
 mod resolve;
 mod run;
@@ -19,6 +20,7 @@ mod validate;
 
 pub use error::ConfigError;
 pub(in crate::train) use error::require;
+pub use label_dirs::LabelDirs;
 pub use resolve::LabelsView;
 pub use run::{
     CheckpointConfig, DataConfig, EvalConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig,

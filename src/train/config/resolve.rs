@@ -4,6 +4,7 @@ use super::error::{ConfigError, require};
 use super::run::{KdConfig, LrShape, ModelConfig, RunConfig, ScheduleConfig, TransitionKind};
 use crate::config::{self, with_absolute_paths};
 use crate::tokens::{Packing, ViewOptions};
+use crate::train::loss::Teachers;
 use crate::train::model::ModelSpec;
 use std::path::Path;
 
@@ -43,7 +44,8 @@ impl RunConfig {
         self.train.threads = Some(self.train.threads());
         self.schedule = resolve_schedule(self.schedule, self.train.steps);
         let loss = self.kd.loss(of_labels.is_some_and(|l| l.has_samples));
-        self.kd = resolve_kd(self.kd);
+        let n_teachers = self.data.labels.as_ref().map_or(0, |dirs| dirs.all().len());
+        self.kd = resolve_kd(self.kd, n_teachers);
         self.log.bucket_borders = Some(self.log.bucket_borders());
         self.kd.loss = Some(loss);
         self.validate()?;
@@ -159,8 +161,14 @@ fn resolve_schedule(schedule: ScheduleConfig, steps: u64) -> ScheduleConfig {
     }
 }
 
-/// Only what the transition has.
-fn resolve_kd(kd: KdConfig) -> KdConfig {
+/// Only what the transition has, and weights of teachers that are mixed.
+fn resolve_kd(kd: KdConfig, n_teachers: usize) -> KdConfig {
+    let is_mixed = n_teachers > 1 && kd.teachers == Teachers::Mix;
+    let kd = KdConfig {
+        gate_fraction: Some(kd.gate_fraction()),
+        teacher_weights: is_mixed.then(|| kd.teacher_weights(n_teachers)),
+        ..kd
+    };
     let Some(n_kd) = kd.n_kd else {
         return kd;
     };

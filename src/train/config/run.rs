@@ -1,8 +1,9 @@
 //! The keys of `run.toml`.
 
+use super::label_dirs::LabelDirs;
 use crate::tokens::{Dtype, EodPosition, Packing, TokenFormat};
 use crate::train::batch::KdLoss;
-use crate::train::loss::{Gate, TemperatureMode};
+use crate::train::loss::{Gate, Teachers, TemperatureMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -94,8 +95,10 @@ pub struct DataConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eod_position: Option<EodPosition>,
     /// Label directory of `saltworks label`. A `baseline` that names one reads the same sequences
-    /// in the same order as the other modes, and learns only from their tokens.
-    pub labels: Option<PathBuf>,
+    /// in the same order as the other modes, and learns only from their tokens. A list of directories has
+    /// labels of the same sequences, of one teacher each, up to 8 (`kd.teachers`); order and selection are
+    /// of the first.
+    pub labels: Option<LabelDirs>,
     /// Selection (Parquet: `seq_id`, `kept`): only kept sequences of the labels are used.
     pub selection: Option<PathBuf>,
     /// Token corpus held out for validation.
@@ -296,11 +299,17 @@ pub struct KdConfig {
     #[serde(default = "default_gate_k")]
     #[schemars(range(min = 1))]
     pub gate_k: u32,
-    /// Fraction of each step's labelled positions at which the gate `entropy` is closed: those of the
-    /// teacher's lowest entropy.
-    #[serde(default = "default_gate_fraction")]
+    /// Fraction of labelled positions at which a gate is closed: `entropy`, those of each step where the
+    /// teacher's entropy is lowest; `excess`, about so many, those where the student's NLL exceeds the
+    /// teacher's least. Default: 0.15; 0.4 for `excess`.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub gate_fraction: f64,
+    pub gate_fraction: Option<f64>,
+    /// How several teachers are learnt from, where `data.labels` is a list.
+    #[serde(default)]
+    pub teachers: Teachers,
+    /// `mix`: weight of each of `data.labels`; only their ratios matter. Default: all the same.
+    #[schemars(inner(range(min = 0)))]
+    pub teacher_weights: Option<Vec<f64>>,
     /// How stage 1 ends.
     #[serde(default)]
     pub transition: TransitionKind,
@@ -337,10 +346,6 @@ fn default_gate_k() -> u32 {
     10
 }
 
-fn default_gate_fraction() -> f64 {
-    0.15
-}
-
 /// Of a run without the table.
 impl Default for KdConfig {
     fn default() -> Self {
@@ -352,7 +357,9 @@ impl Default for KdConfig {
             temperature_mode: TemperatureMode::default(),
             gate: Gate::default(),
             gate_k: default_gate_k(),
-            gate_fraction: default_gate_fraction(),
+            gate_fraction: None,
+            teachers: Teachers::default(),
+            teacher_weights: None,
             transition: TransitionKind::default(),
             n_kd: None,
             min_kd: None,

@@ -3,7 +3,7 @@ use crate::config::text_override;
 use crate::error::Classified;
 use crate::tokens::{Packing, ViewOptions};
 use crate::train::batch::KdLoss;
-use crate::train::loss::{Gate, TemperatureMode};
+use crate::train::loss::{Gate, Teachers, TemperatureMode};
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -70,10 +70,10 @@ fn an_override_wins_over_the_file_and_a_later_one_over_it() {
 fn overrides_need_no_quotes_for_words_and_paths() {
     let config = salt(&["schedule.lr=1e-4", "eval.every=0", "log.tensorboard=false"]);
     assert_eq!(config.kd.mode, Mode::Salt);
-    assert_eq!(config.data.labels.as_deref(), Some(Path::new("labels")));
+    assert_eq!(config.data.labels, Some("labels".into()));
     let config = least(&["data.labels=a path/with = and #.x", "output='quoted'"]);
     let labels = config.data.labels.unwrap();
-    assert_eq!(labels, Path::new("a path/with = and #.x"));
+    assert_eq!(labels, "a path/with = and #.x".into());
     assert_eq!(config.output, Path::new("quoted"));
 }
 
@@ -902,4 +902,74 @@ proptest! {
         prop_assert_eq!(&through_a_table, &recorded);
         prop_assert_eq!(again.resolve(None).unwrap(), recorded);
     }
+}
+
+#[test]
+fn runs_of_before_the_gate_excess_had_the_default_fraction() {
+    let now = salt(&["kd.gate=entropy"]).resolve(None).unwrap();
+    let mut begun = now.clone();
+    begun.kd.gate_fraction = None;
+    assert_eq!(difference(&now, &begun), None);
+    let other = salt(&["kd.gate=entropy", "kd.gate_fraction=0.2"]);
+    let (key, ..) = difference(&other.resolve(None).unwrap(), &begun).unwrap();
+    assert_eq!(key, "kd.gate_fraction");
+    let excess = salt(&["kd.gate=excess"]).resolve(None).unwrap();
+    assert_eq!(excess.kd.gate_fraction, Some(0.4));
+}
+
+#[test]
+fn several_labels_are_a_list_with_weights_and_one_may_be_either() {
+    let both = ["data.labels=[\"a\", \"b\"]", "kd.teacher_weights=[1, 3]"];
+    let resolved = salt(&both).resolve(None).unwrap();
+    let labels = resolved.data.labels.as_ref().unwrap();
+    assert_eq!(labels.all(), [Path::new("a"), Path::new("b")]);
+    assert_eq!(resolved.kd.joining(2).weights, [0.25, 0.75]);
+    let equal = salt(&both[..1]).resolve(None).unwrap();
+    assert_eq!(equal.kd.teacher_weights, Some(vec![1.0, 1.0]));
+    let (key, ..) = difference(&equal, &resolved).unwrap();
+    assert_eq!(key, "kd.teacher_weights");
+    let swapped = salt(&["data.labels=[\"b\", \"a\"]"]).resolve(None).unwrap();
+    let (key, ..) = difference(&swapped, &equal).unwrap();
+    assert_eq!(key, "data.labels");
+    let one = salt(&["data.labels=a"]).resolve(None).unwrap();
+    let of_list = salt(&["data.labels=[\"a\"]"]).resolve(None).unwrap();
+    assert_eq!(difference(&of_list, &one), None);
+    assert_eq!(of_list.kd.teacher_weights, None);
+}
+
+#[test]
+fn what_is_said_of_several_teachers_needs_several() {
+    let both = "data.labels=[\"a\", \"b\"]";
+    for (keys, words) in [
+        (&["data.labels=[]"][..], "data.labels is 0 of them"),
+        (
+            &["kd.teachers=lower-nll"],
+            "kd.teachers is lower-nll: expected no such key",
+        ),
+        (
+            &["kd.teacher_weights=[1]"],
+            "kd.teacher_weights is [1.0]: expected no such key",
+        ),
+        (
+            &[both, "kd.teacher_weights=[1]"],
+            "a weight for each of the 2 in data.labels",
+        ),
+        (
+            &[both, "kd.teacher_weights=[0, 0.0]"],
+            "one at least is above 0",
+        ),
+        (
+            &[both, "kd.teacher_weights=[1, nan]"],
+            "kd.teacher_weights is NaN",
+        ),
+        (
+            &[both, "kd.teachers=lower-nll", "kd.teacher_weights=[1, 1]"],
+            "which belongs to kd.teachers = \"mix\"",
+        ),
+    ] {
+        let message = salt(keys).resolve(None).unwrap_err().to_string();
+        assert!(message.contains(words), "{keys:?}: {message}");
+    }
+    let message = salt(&[both]).resolve(None).map(|config| config.kd.teachers);
+    assert_eq!(message.unwrap(), Teachers::Mix);
 }

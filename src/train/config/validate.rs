@@ -1,12 +1,15 @@
 //! What can be checked of a configuration without opening a file.
 
 use super::error::{ConfigError, require};
+use super::label_dirs::LabelDirs;
 use super::run::{
     CheckpointConfig, DataConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig, RunConfig,
     ScheduleConfig, TrainConfig, TransitionKind,
 };
 use crate::config::check_ranges;
 use crate::storage::is_url;
+use crate::train::batch::MAX_TEACHERS;
+use crate::train::loss::Teachers;
 use crate::train::model::SpecError;
 use std::fmt::Display;
 use std::path::Path;
@@ -22,6 +25,7 @@ impl RunConfig {
         check_micro_batches(&self.train)?;
         self.check_model()?;
         check_schedule(&self.schedule, self.train.steps)?;
+        check_teachers(&self.kd, &self.data)?;
         check_stages(&self.kd, &self.data, self.train.steps, self.may_end_early())?;
         check_keeping(&self.checkpoint, &self.log, self.train.steps)
     }
@@ -235,6 +239,51 @@ fn check_sources(mode: Mode, data: &DataConfig) -> Result<(), ConfigError> {
         ),
         None => Ok(()),
     }
+}
+
+/// How many label directories there are, and what is said of each.
+fn check_teachers(kd: &KdConfig, data: &DataConfig) -> Result<(), ConfigError> {
+    let dirs = data.labels.as_ref().map_or(&[][..], LabelDirs::all);
+    if let Some(labels) = &data.labels {
+        require(
+            (1..=MAX_TEACHERS).contains(&dirs.len()),
+            "data.labels",
+            format_args!("a path, or a list of 1 to {MAX_TEACHERS} paths"),
+            format_args!("{} of them: [{labels}]", dirs.len()),
+            "name the labels of each teacher",
+        )?;
+    }
+    let several = "data.labels = [\"...\", \"...\"]";
+    let is_several = dirs.len() > 1;
+    if kd.teachers == Teachers::LowerNll {
+        belongs(is_several, "kd.teachers", "lower-nll", several)?;
+    }
+    let Some(weights) = &kd.teacher_weights else {
+        return Ok(());
+    };
+    let key = "kd.teacher_weights";
+    let got = format!("{weights:?}");
+    belongs(is_several, key, &got, several)?;
+    belongs(
+        kd.teachers == Teachers::Mix,
+        key,
+        &got,
+        "kd.teachers = \"mix\"",
+    )?;
+    require(
+        weights.len() == dirs.len(),
+        key,
+        format_args!("a weight for each of the {} in data.labels", dirs.len()),
+        &got,
+        "give one each, in their order",
+    )?;
+    require(
+        weights.iter().sum::<f64>() > 0.0,
+        key,
+        "weights of which one at least is above 0",
+        &got,
+        "raise one, or leave them out for equal weights",
+    )
 }
 
 /// Keys of a transition that was not chosen say something that would not happen.

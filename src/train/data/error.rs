@@ -68,6 +68,36 @@ pub enum DataError {
         /// Where the run has its tokenizer from.
         source_of: String,
     },
+    /// A set of labels that is named twice.
+    #[error(
+        "data.labels names the same labels twice, {} and {}: name each once, with the weight of both in kd.teacher_weights",
+        first.display(),
+        dir.display()
+    )]
+    SameTeacher {
+        /// The label directory.
+        dir: PathBuf,
+        /// The one before it.
+        first: PathBuf,
+    },
+    /// Labels of other sequences than those of the first teacher.
+    #[error(
+        "{} cannot be joined with {}: {what} is {got}, expected {expected} as there; label the same sequences of the same tokens with each teacher, by the same --seq-len, --packing, --sequences and --order-seed",
+        dir.display(),
+        first.display()
+    )]
+    OtherTeacher {
+        /// The label directory.
+        dir: PathBuf,
+        /// That of the first teacher.
+        first: PathBuf,
+        /// What differs.
+        what: String,
+        /// What it is in the first.
+        expected: String,
+        /// What it is here.
+        got: String,
+    },
     /// A loss, gate, temperature or transition that needs what the labels do not hold.
     #[error("{what} needs {needed}, but the labels in {} have {found}: {remedy}", dir.display())]
     Needs {

@@ -6,9 +6,10 @@
 
 use super::order::{EpochOrder, Group, Window};
 use super::{DataError, LabelSource};
-use crate::shards::{ShardReader, SidecarFile, expect_equal};
+use crate::shards::{Row, ShardReader, SidecarFile, expect_equal};
 use crate::storage::{StorageError, Stream, storage_error};
 use crate::train::example::Example;
+use crate::train::loss::join_stats;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +41,8 @@ impl LabelSource {
 /// Reads row groups of verified shards.
 struct Shards {
     labels: LabelSource,
+    /// Those of further teachers.
+    others: Vec<Shards>,
     /// The latest used last.
     open: Vec<(u32, ShardReader)>,
     /// Set when no more rows are needed.
@@ -47,12 +50,63 @@ struct Shards {
 }
 
 impl Shards {
-    /// The kept rows of a row group.
+    fn new(labels: LabelSource, stop: Arc<AtomicBool>) -> Self {
+        let others = labels.others.iter();
+        let others = others.map(|other| Self::new(other.clone(), Arc::clone(&stop)));
+        Shards {
+            others: others.collect(),
+            labels,
+            open: Vec::new(),
+            stop,
+        }
+    }
+
+    /// The kept rows of a row group, with the signals of every teacher.
     fn read(&mut self, group: Group) -> Result<Vec<Example>, DataError> {
-        let reader = self.reader(group.shard)?;
-        let mut rows = reader.read_row_group(group.row_group as usize)?;
+        let mut rows = self.rows(group.shard, group.row_group)?;
         rows.retain(|row| self.labels.inner.keeps(row.seq_id));
-        Ok(rows.into_iter().map(Example::from).collect())
+        let mut examples: Vec<Example> = rows.into_iter().map(Example::from).collect();
+        for other in &mut self.others {
+            other.join(&self.labels, &mut examples)?;
+        }
+        if !self.others.is_empty() {
+            for example in &mut examples {
+                let signals = example.signals.as_mut().expect("rows have signals");
+                example.chosen_t = join_stats(signals, &example.others, &self.labels.joining);
+            }
+        }
+        Ok(examples)
+    }
+
+    fn rows(&mut self, shard: u32, row_group: u32) -> Result<Vec<Row>, DataError> {
+        let reader = self.reader(shard)?;
+        Ok(reader.read_row_group(row_group as usize)?)
+    }
+
+    /// Adds what this teacher says of `examples`, which are rows of `first` in their order.
+    fn join(&mut self, first: &LabelSource, examples: &mut [Example]) -> Result<(), DataError> {
+        let inner = Arc::clone(&self.labels.inner);
+        let (mut held, mut rows) = (None, Vec::new());
+        for example in examples {
+            let plan = inner.set.segment_of_sequence(example.seq_id);
+            let place = plan.and_then(|plan| Some((plan.slot_of(example.seq_id)?, plan)));
+            let (slot, plan) = place.expect("joined labels have the same sequences");
+            let group = Some((slot.shard, slot.row_group));
+            if held != group {
+                rows = self.rows(slot.shard, slot.row_group)?;
+                held = group;
+            }
+            let in_group = u64::from(slot.row) % plan.layout.rows_per_row_group;
+            let row: Option<&mut Row> = rows.get_mut(in_group as usize);
+            let row = row.expect("a row group has the rows of its plan");
+            if (row.seq_id, &row.input_ids) != (example.seq_id, &example.input_ids) {
+                let what = format!("the text of sequence {}", example.seq_id);
+                let (expected, got) = (listed(&example.input_ids), listed(&row.input_ids));
+                return Err(first.other_teacher(&self.labels, what, expected, got));
+            }
+            example.others.push(std::mem::take(&mut row.signals));
+        }
+        Ok(())
     }
 
     fn reader(&mut self, shard: u32) -> Result<&mut ShardReader, DataError> {
@@ -81,6 +135,12 @@ impl Shards {
         let (plan, groups) = (labels.plan_of(shard), self.labels.groups());
         Ok(ShardReader::open_groups(dir, plan, shard, groups)?)
     }
+}
+
+/// How a sequence begins.
+fn listed(input_ids: &[u32]) -> String {
+    let ids = input_ids.iter().take(8).map(u32::to_string);
+    format!("[{}, ...]", ids.collect::<Vec<_>>().join(", "))
 }
 
 /// Compares a file's BLAKE3 with its sidecar's, on this thread: the others train.
@@ -182,11 +242,7 @@ impl LabelStream {
         let epoch = order.epoch(position / order.n_rows);
         let window = order.window(&epoch, position % order.n_rows);
         LabelStream {
-            shards: Shards {
-                labels,
-                open: Vec::new(),
-                stop,
-            },
+            shards: Shards::new(labels, stop),
             position,
             end,
             epoch,

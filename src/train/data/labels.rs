@@ -9,7 +9,7 @@ use crate::shards::{
 };
 use crate::tokens::{Packing, ViewOptions};
 use crate::train::batch::KdLoss;
-use crate::train::loss::Gate;
+use crate::train::loss::{Gate, Joining};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -34,6 +34,9 @@ pub struct LabelSourceOptions {
 pub struct LabelSource {
     pub(super) inner: Arc<Inner>,
     pub(super) groups: Vec<GroupOfColumns>,
+    /// Labels of the same sequences by further teachers (see `joined`).
+    pub(super) others: Vec<LabelSource>,
+    pub(super) joining: Joining,
 }
 
 #[derive(Debug)]
@@ -96,6 +99,8 @@ impl LabelSource {
         let is_verified = files.iter().map(|_| AtomicBool::new(false)).collect();
         Ok(LabelSource {
             groups: set.segments[0].signals.groups.clone(),
+            others: Vec::new(),
+            joining: Joining::default(),
             inner: Arc::new(Inner {
                 files,
                 is_verified,
@@ -112,8 +117,13 @@ impl LabelSource {
     /// that the labels do not hold are left out. Which sequence comes when is the same.
     pub fn reading(self, groups: &[GroupOfColumns]) -> Self {
         let is_held = |group: &&GroupOfColumns| self.plan().signals.has(**group);
-        let groups = groups.iter().filter(is_held).copied().collect();
-        Self { groups, ..self }
+        let held = groups.iter().filter(is_held).copied().collect();
+        let others = self.others.into_iter().map(|other| other.reading(groups));
+        Self {
+            groups: held,
+            others: others.collect(),
+            ..self
+        }
     }
 
     /// The groups whose lists are read.
@@ -396,6 +406,7 @@ fn reader_of_stats(gate: Gate) -> Option<&'static str> {
         Gate::Learnable => Some("kd.gate = \"learnable\""),
         Gate::Entropy => Some("kd.gate = \"entropy\""),
         Gate::Agreement => Some("kd.gate = \"agreement\""),
+        Gate::Excess => Some("kd.gate = \"excess\""),
     }
 }
 

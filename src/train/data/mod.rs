@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Before the first step, everything is checked that can be: provenance, what the loss needs of the
-//! labels, file sizes, ids, and whether there are enough sequences for all steps. The sequence at
+//! labels, that those of several teachers are of the same sequences, file sizes, ids, and whether there are enough sequences for all steps. The sequence at
 //! each position is a pure function of seed and epoch (see `order`), so a run resumes at any
 //! position without reading what comes before it, and prefetching changes nothing.
 //!
@@ -20,6 +20,7 @@
 
 mod error;
 mod facts;
+mod joined;
 mod label_stream;
 mod labels;
 mod loader;

@@ -312,6 +312,7 @@ mod tests {
                 target_logprob_t: vec![-0.5, -1.5, -3.0, -5.0],
                 ..PositionSignals::default()
             }),
+            ..Example::default()
         };
         let score = |nll, best_prob, is_best| PositionScore {
             nll,

@@ -7,17 +7,23 @@
 //! L = (1 - omega) * -log q_y  +  omega * KD(p, q)
 //! ```
 //!
+//! Of several teachers, KD is the weighted sum of the losses by each ([`Teachers::Mix`]), or at each position
+//! the loss by the one that finds the target likeliest.
+//!
 //! [`targets_of`] turns examples into a [`MicroBatch`](super::MicroBatch): flattened ids, targets, weights and,
 //! with a teacher, the stored probabilities of each position, ready for the fused head. The maths on one
 //! row of logits is in `ops`, with the head that it is fused with.
 
+mod mixture;
 mod step;
 mod targets;
+mod teachers;
 #[cfg(test)]
 mod tests;
 
-pub use step::StepKd;
+pub use step::{StepKd, least_excess};
 pub use targets::targets_of;
+pub use teachers::{Joining, Teachers, join_stats};
 
 use super::batch::KdLoss;
 use schemars::JsonSchema;
@@ -53,6 +59,11 @@ pub enum Gate {
     /// Those where the teacher's NLL of the target is below the student's: what `transition = "auto"`
     /// decides once for the run, decided at each position.
     Agreement,
+    /// Nothing at all is learnt, by KD or cross-entropy, from the fraction `gate_fraction` of labelled
+    /// positions where the student's NLL of the target exceeds the teacher's least: those that the
+    /// student has learnt, and those that the teacher finds no easier. The border is the one that so many
+    /// positions of the step before lay below; the first step learns from all.
+    Excess,
 }
 
 /// How labels become targets.
@@ -69,8 +80,27 @@ pub struct KdPolicy {
     pub gate: Gate,
     /// k of the gate `learnable`.
     pub gate_k: u32,
-    /// Fraction of the gate `entropy`, in `[0, 1)`.
+    /// Fraction of the gates `entropy` and `excess`, in `[0, 1)`.
     pub gate_fraction: f64,
-    /// Index of `tau` among the labels' extra temperatures; `None` where it is 1, and with `sampled`.
-    pub tau_idx: Option<usize>,
+    /// Index of `tau` among the extra temperatures of each teacher's labels; `None` where it is 1, and
+    /// with `sampled`.
+    pub tau_idx: Vec<Option<usize>>,
+    /// How several teachers are learnt from.
+    pub joining: Joining,
+}
+
+impl KdPolicy {
+    /// The loss at temperature 1 and at every position, by a single teacher.
+    pub fn of(loss: KdLoss) -> Self {
+        Self {
+            loss,
+            tau: 1.0,
+            temperature_mode: TemperatureMode::Teacher,
+            gate: Gate::None,
+            gate_k: 1,
+            gate_fraction: 0.0,
+            tau_idx: vec![None],
+            joining: Joining::default(),
+        }
+    }
 }

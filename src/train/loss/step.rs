@@ -2,6 +2,7 @@
 
 use super::{Gate, KdPolicy};
 use crate::signals::PositionSignals;
+use crate::train::batch::HeadGate;
 use crate::train::example::Example;
 
 /// How the sequences of one step learn from their labels.
@@ -14,6 +15,8 @@ pub struct StepKd<'a> {
     /// The gate `entropy` is closed where the teacher's entropy is below this, nats; `None` with every
     /// other gate.
     min_entropy: Option<f32>,
+    /// The gate `excess` cuts where the student's NLL less the teacher's is below this, nats.
+    least_excess: Option<f32>,
 }
 
 impl<'a> StepKd<'a> {
@@ -33,6 +36,25 @@ impl<'a> StepKd<'a> {
             policy,
             omega,
             min_entropy,
+            least_excess: None,
+        }
+    }
+
+    /// The same with the border of the gate `excess`, nats: [`least_excess`] of the step before. Every
+    /// other gate has none; without one nothing is cut.
+    pub fn with_least_excess(self, least_excess: Option<f32>) -> Self {
+        Self {
+            least_excess: least_excess.filter(|_| self.policy.gate == Gate::Excess),
+            ..self
+        }
+    }
+
+    /// What is left to the head, which knows the student's NLL.
+    pub(super) fn head_gate(&self) -> Option<HeadGate> {
+        match self.policy.gate {
+            Gate::Agreement => Some(HeadGate::Agreement),
+            Gate::Excess => self.least_excess.map(HeadGate::Excess),
+            Gate::None | Gate::Learnable | Gate::Entropy => None,
         }
     }
 
@@ -42,7 +64,7 @@ impl<'a> StepKd<'a> {
     /// If the gate needs a list of the group `stats` and `signals` lack it.
     pub(super) fn omega_at(&self, signals: &PositionSignals, t: usize) -> f32 {
         let is_open = match self.policy.gate {
-            Gate::None | Gate::Agreement => true,
+            Gate::None | Gate::Agreement | Gate::Excess => true,
             Gate::Learnable => u32::from(signals.target_rank_t[t]) < self.policy.gate_k,
             Gate::Entropy => self
                 .min_entropy
@@ -52,9 +74,8 @@ impl<'a> StepKd<'a> {
     }
 }
 
-/// The entropy that `fraction` of the labelled positions lie below: the value at place
-/// floor(fraction n) of the n sorted ones. Of equal ones all are open, so that at most `fraction`
-/// are closed. `None` where nothing is labelled. O(n).
+/// The entropy that `fraction` of the labelled positions lie below. Of equal ones all are open, so
+/// that at most `fraction` are closed. `None` where nothing is labelled. O(n).
 fn min_entropy(examples: &[Example], fraction: f64, mask_document_borders: bool) -> Option<f32> {
     let mut entropies: Vec<f32> = Vec::new();
     for example in examples {
@@ -69,11 +90,23 @@ fn min_entropy(examples: &[Example], fraction: f64, mask_document_borders: bool)
             }
         }
     }
-    let place = (fraction * entropies.len() as f64) as usize;
-    if place >= entropies.len() {
+    value_above(entropies, fraction)
+}
+
+/// The border of the gate `excess` that a step leaves to the next one: what `fraction` of `excesses` lie
+/// below, the student's NLL less the teacher's at each labelled position, nats, of all that have a weight,
+/// cut or not. `None` of a step without any, or of a border that is no number. O(n).
+pub fn least_excess(excesses: Vec<f32>, fraction: f64) -> Option<f32> {
+    value_above(excesses, fraction).filter(|least| least.is_finite())
+}
+
+/// The value at place floor(fraction n) of the n sorted ones; `None` of none.
+fn value_above(mut values: Vec<f32>, fraction: f64) -> Option<f32> {
+    let place = (fraction * values.len() as f64) as usize;
+    if place >= values.len() {
         return None;
     }
-    let (_, value, _) = entropies.select_nth_unstable_by(place, f32::total_cmp);
+    let (_, value, _) = values.select_nth_unstable_by(place, f32::total_cmp);
     Some(*value)
 }
 

@@ -1,10 +1,12 @@
 //! From examples to the targets of a micro-batch.
 
-use super::{Gate, KdPolicy, StepKd, TemperatureMode};
+use super::mixture::{Mixture, Taught};
+use super::{Gate, KdPolicy, StepKd, Teachers, TemperatureMode};
 use crate::signals::PositionSignals;
 use crate::train::batch::{KdLoss, KdTargets, MicroBatch};
 use crate::train::example::Example;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Minimum number of positions that one task of the pool converts.
 const TASK_POSITIONS: usize = 32;
@@ -31,8 +33,12 @@ const TASK_POSITIONS: usize = 32;
 /// values are scaled to sum to 1. So with `tail-bucket`, values and tail always sum to 1, which the
 /// gradient of the loss relies on. omega is 0 where the gate `learnable` is closed
 /// (`target_rank` at or past `gate_k`), where `entropy` is (see [`StepKd`]), and at positions of examples
-/// without stored ids (`sampled`: without draws), which have no targets of KD. The gate `agreement` is
-/// decided in the head, where the student's NLL is known.
+/// without stored ids (`sampled`: without draws), which have no targets of KD. The gates `agreement` and
+/// `excess` are decided in the head, where the student's NLL is known.
+///
+/// Each of several teachers is converted by the table. With `mix`, a position then has the ids of all, with
+/// the weighted sum of the probabilities, and with `tail-bucket` a tail of each teacher; with `lower-nll`,
+/// what the chosen one has.
 ///
 /// # Panics
 /// If the policy's `tau_idx` is not an index of the labels' temperatures, or a gate needs the group
@@ -79,66 +85,114 @@ fn kd_targets(examples: &[Example], step: StepKd<'_>) -> KdTargets {
             TemperatureMode::Teacher => 1.0,
         },
         omega_n: Vec::new(),
+        gate: step.head_gate(),
         teacher_nll_n: Vec::new(),
         offsets: vec![0],
         ids: Vec::new(),
         probs: Vec::new(),
-        tail_n: Vec::new(),
+        n_tails: n_tails(policy),
+        tails: Vec::new(),
+        in_tail: Vec::new(),
+        negentropy_n: Vec::new(),
     };
     for example in examples {
-        let n = example.n_targets();
-        let is_sampled = policy.loss == KdLoss::Sampled;
-        let has_targets = |s: &&PositionSignals| match is_sampled {
-            true => !s.sampled_ids.is_empty(),
-            false => !s.topk_ids_tk.is_empty(),
+        push_teacher_nll(&mut kd, example, policy.gate);
+        let teachers = teachers_of(example);
+        let has_targets = |signals: &&PositionSignals| match policy.loss {
+            KdLoss::Sampled => !signals.sampled_ids.is_empty(),
+            _ => !signals.topk_ids_tk.is_empty(),
         };
-        let Some(signals) = example.signals.as_ref().filter(has_targets) else {
-            push_nothing(&mut kd, n, policy.gate);
-            continue;
-        };
-        push_gate(&mut kd, n, signals, step);
-        if is_sampled {
-            push_draws(&mut kd, signals);
-        } else {
-            push_kept(&mut kd, n, signals, policy);
+        match &example.signals {
+            Some(signals) if teachers.iter().all(has_targets) => {
+                let omega_t = (0..example.n_targets()).map(|t| step.omega_at(signals, t));
+                kd.omega_n.extend(omega_t);
+                push_teachers(&mut kd, example, &teachers, policy);
+            }
+            _ => push_nothing(&mut kd, example.n_targets()),
         }
     }
     kd
 }
 
-fn push_nothing(kd: &mut KdTargets, n: usize, gate: Gate) {
+/// Tails of a position.
+fn n_tails(policy: &KdPolicy) -> usize {
+    match (policy.loss, policy.joining.how) {
+        (KdLoss::TailBucket, Teachers::Mix) => policy.joining.n_teachers(),
+        (KdLoss::TailBucket, Teachers::LowerNll) => 1,
+        _ => 0,
+    }
+}
+
+/// Signals of each teacher; none of an example without labels.
+fn teachers_of(example: &Example) -> Vec<&PositionSignals> {
+    let others = example.others.iter();
+    example.signals.iter().chain(others).collect()
+}
+
+fn push_nothing(kd: &mut KdTargets, n: usize) {
     let len = kd.omega_n.len() + n;
     kd.omega_n.resize(len, 0.0);
     kd.offsets.resize(len + 1, kd.ids.len() as u32);
-    if kd.loss == KdLoss::TailBucket {
-        kd.tail_n.resize(len, 0.0);
+    kd.tails.resize(len * kd.n_tails, 0.0);
+    kd.negentropy_n.resize(len, 0.0);
+}
+
+/// Of gates that compare the two NLLs.
+fn push_teacher_nll(kd: &mut KdTargets, example: &Example, gate: Gate) {
+    if !matches!(gate, Gate::Agreement | Gate::Excess) {
+        return;
     }
-    if gate == Gate::Agreement {
-        kd.teacher_nll_n.resize(len, 0.0);
+    let len = kd.teacher_nll_n.len() + example.n_targets();
+    if let Some(signals) = &example.signals {
+        let logprob_t = &signals.target_logprob_t[..example.n_targets()];
+        kd.teacher_nll_n
+            .extend(logprob_t.iter().map(|logprob| -logprob));
+    }
+    kd.teacher_nll_n.resize(len, f32::NEG_INFINITY);
+}
+
+fn push_teachers(
+    kd: &mut KdTargets,
+    example: &Example,
+    teachers: &[&PositionSignals],
+    policy: &KdPolicy,
+) {
+    let n = example.n_targets();
+    match teachers {
+        [signals] if policy.loss == KdLoss::Sampled => push_draws(kd, n, signals),
+        [signals] => push_kept(kd, n, signals, policy),
+        _ => push_mixtures(kd, example, teachers, policy),
     }
 }
 
-fn push_gate(kd: &mut KdTargets, n: usize, signals: &PositionSignals, step: StepKd<'_>) {
-    kd.omega_n.extend((0..n).map(|t| step.omega_at(signals, t)));
-    if step.policy.gate == Gate::Agreement {
-        let nll_t = signals.target_logprob_t[..n].iter().map(|logprob| -logprob);
-        kd.teacher_nll_n.extend(nll_t);
-    }
-}
-
-/// count / N of each distinct id; N is the sum of the counts of a position.
-fn push_draws(kd: &mut KdTargets, signals: &PositionSignals) {
-    let first = kd.ids.len() as u32;
+/// The draws of a single teacher.
+fn push_draws(kd: &mut KdTargets, n: usize, signals: &PositionSignals) {
+    let first = kd.ids.len();
     kd.ids.extend_from_slice(&signals.sampled_ids);
-    for bounds in signals.sample_offsets.windows(2) {
-        let counts = &signals.sampled_counts[bounds[0] as usize..bounds[1] as usize];
-        let n_draws: u32 = counts.iter().map(|&count| u32::from(count)).sum();
-        let share = |&count: &u16| f32::from(count) / n_draws as f32;
-        kd.probs.extend(counts.iter().map(share));
-        kd.offsets.push(first + bounds[1]);
+    kd.probs.resize(kd.ids.len(), 0.0);
+    for t in 0..n {
+        let drawn = drawn_at(signals, t);
+        let probs = &mut kd.probs[first..][drawn.clone()];
+        kd.negentropy_n.push(share_draws(signals, t, probs) as f32);
+        kd.offsets.push((first + drawn.end) as u32);
     }
 }
 
+fn drawn_at(signals: &PositionSignals, t: usize) -> Range<usize> {
+    signals.sample_offsets[t] as usize..signals.sample_offsets[t + 1] as usize
+}
+
+/// count / N of each distinct id; N is the sum of the counts of the position. Returns sum p log p.
+fn share_draws(signals: &PositionSignals, t: usize, probs: &mut [f32]) -> f64 {
+    let counts = &signals.sampled_counts[drawn_at(signals, t)];
+    let n_draws: u32 = counts.iter().map(|&count| u32::from(count)).sum();
+    for (prob, &count) in probs.iter_mut().zip(counts) {
+        *prob = f32::from(count) / n_draws as f32;
+    }
+    negentropy(probs, 0.0)
+}
+
+/// The kept ids of a single teacher.
 fn push_kept(kd: &mut KdTargets, n: usize, signals: &PositionSignals, policy: &KdPolicy) {
     let k = signals.topk_ids_tk.len() / n;
     let first = kd.ids.len();
@@ -146,21 +200,108 @@ fn push_kept(kd: &mut KdTargets, n: usize, signals: &PositionSignals, policy: &K
     kd.probs.resize(kd.ids.len(), 0.0);
     kd.offsets.extend((1..=n).map(|t| (first + t * k) as u32));
     let rows = kd.probs[first..].par_chunks_mut(k).enumerate();
-    let tails: Vec<f32> = rows
+    let (tails, negentropies): (Vec<f32>, Vec<f32>) = rows
         .with_min_len(TASK_POSITIONS)
-        .map(|(t, probs_k)| convert(signals, t, policy, probs_k))
+        .map(|(t, probs_k)| {
+            let tail = convert(signals, t, policy, policy.tau_idx[0], probs_k);
+            (tail, negentropy(probs_k, tail) as f32)
+        })
+        .unzip();
+    if kd.n_tails > 0 {
+        kd.tails.extend(tails);
+    }
+    kd.negentropy_n.extend(negentropies);
+}
+
+/// What several teachers have, mixed or chosen.
+fn push_mixtures(
+    kd: &mut KdTargets,
+    example: &Example,
+    teachers: &[&PositionSignals],
+    policy: &KdPolicy,
+) {
+    let mixtures: Vec<Mixture> = (0..example.n_targets())
+        .into_par_iter()
+        .with_min_len(TASK_POSITIONS)
+        .map(|t| match example.chosen_t.get(t) {
+            Some(&chosen) => {
+                let chosen = usize::from(chosen);
+                Mixture::of(&[taught(teachers[chosen], t, policy, chosen, 1.0)])
+            }
+            None => {
+                let weights = policy.joining.weights.iter().enumerate();
+                let teachers =
+                    weights.map(|(i, &weight)| taught(teachers[i], t, policy, i, weight));
+                Mixture::of(&teachers.collect::<Vec<_>>())
+            }
+        })
         .collect();
-    if kd.loss == KdLoss::TailBucket {
-        kd.tail_n.extend(tails);
+    for mixture in mixtures {
+        kd.ids.extend(mixture.ids);
+        kd.probs.extend(mixture.probs);
+        kd.offsets.push(kd.ids.len() as u32);
+        kd.negentropy_n.push(mixture.negentropy as f32);
+        if kd.n_tails > 0 {
+            kd.tails.extend(mixture.tails);
+        }
+        if kd.n_tails > 1 {
+            kd.in_tail.extend(mixture.in_tail);
+        }
     }
 }
 
+/// What position `t` has of teacher number `i`.
+fn taught<'a>(
+    signals: &'a PositionSignals,
+    t: usize,
+    policy: &KdPolicy,
+    i: usize,
+    weight: f64,
+) -> Taught<'a> {
+    let ids = match policy.loss {
+        KdLoss::Sampled => &signals.sampled_ids[drawn_at(signals, t)],
+        _ => {
+            let k = signals.topk_ids_tk.len() / signals.tail_mass_t.len();
+            &signals.topk_ids_tk[t * k..][..k]
+        }
+    };
+    let mut probs = vec![0.0; ids.len()];
+    let (tail, negentropy) = match policy.loss {
+        KdLoss::Sampled => (0.0, share_draws(signals, t, &mut probs)),
+        _ => {
+            let tail = convert(signals, t, policy, policy.tau_idx[i], &mut probs);
+            (tail, negentropy(&probs, tail))
+        }
+    };
+    Taught {
+        weight,
+        ids,
+        probs,
+        tail,
+        negentropy,
+    }
+}
+
+/// Sum of p log p over ids and tail; a logarithm in f32 is enough, as it is for the loss that is told and
+/// not for the gradient.
+fn negentropy(probs: &[f32], tail: f32) -> f64 {
+    let all = probs.iter().copied().chain([tail]);
+    let possible = all.filter(|&p| p > 0.0);
+    possible.map(|p| f64::from(p) * f64::from(p.ln())).sum()
+}
+
 /// Converts one position; returns the probability outside the stored ids.
-fn convert(signals: &PositionSignals, t: usize, policy: &KdPolicy, probs_k: &mut [f32]) -> f32 {
+fn convert(
+    signals: &PositionSignals,
+    t: usize,
+    policy: &KdPolicy,
+    tau_idx: Option<usize>,
+    probs_k: &mut [f32],
+) -> f32 {
     let k = probs_k.len();
     let logprobs_k = &signals.topk_logprobs_tk[t * k..][..k];
     let tail = signals.tail_mass_t[t];
-    let sum = match policy.tau_idx {
+    let sum = match tau_idx {
         None => fill(probs_k, logprobs_k, 1.0, 0.0),
         Some(x) => {
             let log_partition = f64::from(signals.log_partition_xt[x][t]);
@@ -168,7 +309,7 @@ fn convert(signals: &PositionSignals, t: usize, policy: &KdPolicy, probs_k: &mut
         }
     };
     match policy.loss {
-        KdLoss::TailBucket if policy.tau_idx.is_none() => {
+        KdLoss::TailBucket if tau_idx.is_none() => {
             rescale(probs_k, sum, 1.0 - f64::from(tail));
             tail
         }

@@ -4,7 +4,7 @@
 //! the definitions of docs/method.md in f64, over the whole vocabulary, gradients by central
 //! differences. `python/tests/torch/test_goldens.py` reads the same file.
 
-use super::{Gate, KdPolicy, StepKd, TemperatureMode, targets_of};
+use super::{Gate, Joining, KdPolicy, StepKd, Teachers, TemperatureMode, join_stats, targets_of};
 use crate::signals::{PositionSignals, Rounding};
 use crate::train::batch::{KdLoss, LossSums, MicroBatch};
 use crate::train::example::Example;
@@ -21,6 +21,10 @@ const STEP: f64 = 1e-5;
 const V: usize = 11;
 const D: usize = 4;
 const K: usize = 3;
+/// K of the other teacher.
+const OTHER_K: usize = 2;
+/// Weights of the two.
+const WEIGHTS: [f64; 2] = [3.0, 1.0];
 const TAU: f64 = 2.0;
 
 /// Stored signals of one position; null stands for -inf.
@@ -44,6 +48,8 @@ struct Position {
     /// 0 where the target is the first token of another document.
     weight: f32,
     labels: Option<Labels>,
+    /// Those of another teacher, in cases of several.
+    other: Option<Labels>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,10 +62,16 @@ struct Case {
     gate_k: u32,
     gate_fraction: f64,
     omega: f32,
+    /// Border of the gate `excess`, nats.
+    least_excess: Option<f32>,
+    /// `None` has the first teacher alone.
+    teachers: Option<Teachers>,
+    teacher_weights: Vec<f64>,
     expected: Expected,
 }
 
 /// Means over the weighted positions, `kd` over those of them that learn from the teacher; gradients of the first.
+/// What the gate `excess` cuts counts as a loss of 0.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Expected {
     loss: f64,
@@ -67,6 +79,7 @@ struct Expected {
     kd: Option<f64>,
     n: f64,
     n_kd: f64,
+    n_learnt: f64,
     dhidden: Vec<f64>,
     dweight: Vec<f64>,
 }
@@ -118,6 +131,7 @@ fn assert_near(got: &Expected, expected: &Expected, tolerance: f64, case: &Case)
         kd && near(got.loss, expected.loss)
             && near(got.ce, expected.ce)
             && (got.n, got.n_kd) == (expected.n, expected.n_kd)
+            && got.n_learnt == expected.n_learnt
             && all(&got.dhidden, &expected.dhidden)
             && all(&got.dweight, &expected.dweight),
         "{case:?}\ngot {got:?}"
@@ -133,12 +147,13 @@ fn fast(golden: &Golden, case: &Case) -> Expected {
         gate: case.gate,
         gate_k: case.gate_k,
         gate_fraction: case.gate_fraction,
-        tau_idx: (case.tau != 1.0 && loss != KdLoss::Sampled).then_some(0),
+        tau_idx: vec![(case.tau != 1.0 && loss != KdLoss::Sampled).then_some(0); 2],
+        joining: joining(case),
     });
-    let examples = examples(golden);
-    let kd = policy
-        .as_ref()
-        .map(|policy| StepKd::new(policy, case.omega, &examples, true));
+    let examples = examples(golden, case);
+    let kd = policy.as_ref().map(|policy| {
+        StepKd::new(policy, case.omega, &examples, true).with_least_excess(case.least_excess)
+    });
     let batch = targets_of(&examples, kd, true);
     let x_nd: Vec<f32> = golden
         .positions
@@ -160,6 +175,7 @@ fn fast(golden: &Golden, case: &Case) -> Expected {
         kd: (sums.n_kd > 0.0).then(|| sums.kd / sums.n_kd),
         n: sums.n,
         n_kd: sums.n_kd,
+        n_learnt: sums.n_learnt,
         dhidden: wide(&dx_nd),
         dweight: wide(&dweight_vd),
     }
@@ -190,28 +206,47 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }
 
+fn joining(case: &Case) -> Joining {
+    case.teachers.map_or(Joining::default(), |how| {
+        Joining::new(how, &case.teacher_weights)
+    })
+}
+
 /// The positions as sequences: a border of documents is where a position has no weight.
-fn examples(golden: &Golden) -> Vec<Example> {
+fn examples(golden: &Golden, case: &Case) -> Vec<Example> {
     let ranges = golden.starts.windows(2).enumerate();
     ranges
-        .map(|(seq_id, range)| example(seq_id as u64, &golden.positions[range[0]..range[1]]))
+        .map(|(seq_id, range)| example(seq_id as u64, &golden.positions[range[0]..range[1]], case))
         .collect()
 }
 
-fn example(seq_id: u64, positions: &[Position]) -> Example {
+fn example(seq_id: u64, positions: &[Position], case: &Case) -> Example {
     let borders = positions
         .iter()
         .enumerate()
         .filter(|(_, p)| p.weight == 0.0);
     let starts = borders.map(|(t, _)| t as u32 + 1);
-    let labels: Vec<&Labels> = positions.iter().filter_map(|p| p.labels.as_ref()).collect();
+    let of = |labels: fn(&Position) -> Option<&Labels>| {
+        let labels: Vec<&Labels> = positions.iter().filter_map(labels).collect();
+        (!labels.is_empty()).then(|| signals(&labels))
+    };
+    let mut first = of(|position| position.labels.as_ref());
+    let others = of(|position| position.other.as_ref());
+    let others: Vec<PositionSignals> = others
+        .filter(|_| case.teachers.is_some())
+        .into_iter()
+        .collect();
+    let joined = first.as_mut().filter(|_| !others.is_empty());
+    let chosen_t = joined.map(|first| join_stats(first, &others, &joining(case)));
     Example {
+        others,
+        chosen_t: chosen_t.unwrap_or_default(),
         seq_id,
         input_ids: std::iter::once(0)
             .chain(positions.iter().map(|p| p.target))
             .collect(),
         doc_starts: std::iter::once(0).chain(starts).collect(),
-        signals: (!labels.is_empty()).then(|| signals(&labels)),
+        signals: first,
     }
 }
 
@@ -281,15 +316,18 @@ fn means(golden: &Golden, case: &Case, hidden: &[f64], weight: &[f64]) -> Expect
             .collect();
         let w = f64::from(position.weight);
         let ce = -log_softmax(&logits, 1.0)[position.target as usize];
-        let labels = position.labels.as_ref();
-        let labels = labels.filter(|labels| is_open(labels, ce, min_entropy, case));
-        let kd = labels.and_then(|labels| kd_of(&logits, labels, case));
         sums.n += w;
         sums.ce += w * ce;
-        match kd {
+        let stats = stats_of(position, case);
+        if stats.is_some_and(|stats| is_cut(stats, ce, case)) {
+            continue;
+        }
+        sums.n_learnt += w;
+        let is_open = stats.is_some_and(|stats| is_open(stats, ce, min_entropy, case));
+        let omega = f64::from(case.omega);
+        match kd_of(&logits, position, case).filter(|_| is_open && omega > 0.0) {
             None => sums.loss += w * ce,
             Some(kd) => {
-                let omega = f64::from(case.omega);
                 sums.loss += w * ((1.0 - omega) * ce + omega * kd);
                 sums.n_kd += w;
                 kd_sum += w * kd;
@@ -312,23 +350,107 @@ fn log_softmax(logits: &[f64], tau: f64) -> Vec<f64> {
 /// The entropy that the gate `entropy` is open from.
 fn min_entropy(golden: &Golden, case: &Case) -> f32 {
     let counted = golden.positions.iter().filter(|p| p.weight > 0.0);
-    let labels = counted.filter_map(|p| p.labels.as_ref());
-    let mut sorted: Vec<f32> = labels.map(|labels| labels.entropy).collect();
+    let mut sorted: Vec<f32> = counted
+        .filter_map(|position| Some(stats_of(position, case)?.entropy as f32))
+        .collect();
     sorted.sort_by(f32::total_cmp);
     sorted[(case.gate_fraction * sorted.len() as f64) as usize]
 }
 
-fn is_open(labels: &Labels, student_nll: f64, min_entropy: f32, case: &Case) -> bool {
-    match case.gate {
-        Gate::None => true,
-        Gate::Learnable => u32::from(labels.target_rank) < case.gate_k,
-        Gate::Entropy => labels.entropy >= min_entropy,
-        Gate::Agreement => student_nll > -f64::from(labels.target_logprob),
+/// What gates go by.
+#[derive(Clone, Copy)]
+struct Stats {
+    target_logprob: f64,
+    target_rank: u16,
+    entropy: f64,
+}
+
+impl Stats {
+    fn of(labels: &Labels) -> Self {
+        Self {
+            target_logprob: labels.target_logprob.into(),
+            target_rank: labels.target_rank,
+            entropy: labels.entropy.into(),
+        }
     }
 }
 
-/// KD of one position; `None` without a loss that learns from a teacher.
-fn kd_of(logits: &[f64], labels: &Labels, case: &Case) -> Option<f64> {
+/// Of the teacher, or of what stands for two of them; `None` of a position without labels.
+fn stats_of(position: &Position, case: &Case) -> Option<Stats> {
+    let first = Stats::of(position.labels.as_ref()?);
+    let Some(how) = case.teachers else {
+        return Some(first);
+    };
+    let other = Stats::of(position.other.as_ref()?);
+    let [a, b] = weights(case);
+    Some(match how {
+        Teachers::Mix => Stats {
+            target_logprob: (a * first.target_logprob.exp() + b * other.target_logprob.exp()).ln(),
+            target_rank: first.target_rank.min(other.target_rank),
+            entropy: a * first.entropy + b * other.entropy,
+        },
+        Teachers::LowerNll if other.target_logprob > first.target_logprob => other,
+        Teachers::LowerNll => first,
+    })
+}
+
+fn weights(case: &Case) -> [f64; 2] {
+    let sum: f64 = case.teacher_weights.iter().sum();
+    [0, 1].map(|i| case.teacher_weights[i] / sum)
+}
+
+fn is_open(stats: Stats, student_nll: f64, min_entropy: f32, case: &Case) -> bool {
+    match case.gate {
+        Gate::None | Gate::Excess => true,
+        Gate::Learnable => u32::from(stats.target_rank) < case.gate_k,
+        Gate::Entropy => stats.entropy as f32 >= min_entropy,
+        Gate::Agreement => student_nll > -stats.target_logprob,
+    }
+}
+
+fn is_cut(stats: Stats, student_nll: f64, case: &Case) -> bool {
+    let excess = student_nll + stats.target_logprob;
+    case.gate == Gate::Excess
+        && case
+            .least_excess
+            .is_some_and(|least| excess < f64::from(least))
+}
+
+/// Halfway between the two excesses that the gate's fraction lies between, in the reference.
+fn border_of_excess(golden: &Golden, case: &Case) -> f32 {
+    let nll_of = |position: &Position| {
+        let hidden = wide(&position.hidden);
+        let rows = golden.weight.chunks(golden.d_model);
+        let product = |row: &[f32]| wide(row).iter().zip(&hidden).map(|(a, b)| a * b).sum();
+        let logits: Vec<f64> = rows.map(product).collect();
+        -log_softmax(&logits, 1.0)[position.target as usize]
+    };
+    let counted = golden.positions.iter().filter(|p| p.weight > 0.0);
+    let mut excesses: Vec<f64> = counted
+        .filter_map(|p| Some(nll_of(p) + stats_of(p, case)?.target_logprob))
+        .collect();
+    excesses.sort_by(f64::total_cmp);
+    let place = (case.gate_fraction * excesses.len() as f64) as usize;
+    f64::midpoint(excesses[place - 1], excesses[place]) as f32
+}
+
+/// KD of one position; `None` without labels, or a loss that learns from a teacher.
+fn kd_of(logits: &[f64], position: &Position, case: &Case) -> Option<f64> {
+    let first = position.labels.as_ref()?;
+    let of = |labels| kd_of_teacher(logits, labels, case);
+    let Some(how) = case.teachers else {
+        return of(first);
+    };
+    let other = position.other.as_ref()?;
+    let [a, b] = weights(case);
+    match how {
+        Teachers::Mix => Some(a * of(first)? + b * of(other)?),
+        Teachers::LowerNll if other.target_logprob > first.target_logprob => of(other),
+        Teachers::LowerNll => of(first),
+    }
+}
+
+fn kd_of_teacher(logits: &[f64], labels: &Labels, case: &Case) -> Option<f64> {
     let loss = case.loss?;
     let student_tau = match case.temperature_mode {
         TemperatureMode::Both => case.tau,
@@ -397,8 +519,14 @@ fn made() -> Golden {
         target: (n as u32 * 5 + 3) % V as u32,
         weight: if n == 5 { 0.0 } else { 1.0 },
         // The last sequence has none.
-        labels: (n < 7)
-            .then(|| stored(&numbers(V, 200 + n, 3.0), n, (n as u32 * 5 + 3) % V as u32)),
+        labels: (n < 7).then(|| {
+            let logits = numbers(V, 200 + n, 3.0);
+            stored(&logits, n, (n as u32 * 5 + 3) % V as u32, K)
+        }),
+        other: (n < 7).then(|| {
+            let logits = numbers(V, 300 + n, 3.0);
+            stored(&logits, n + 2, (n as u32 * 5 + 3) % V as u32, OTHER_K)
+        }),
     });
     let mut golden = Golden {
         made_by: "SALTWORKS_BLESS=1 cargo test --lib train::loss::tests".to_owned(),
@@ -410,6 +538,14 @@ fn made() -> Golden {
         positions: positions.collect(),
         cases: cases(),
     };
+    let borders: Vec<Option<f32>> = golden
+        .cases
+        .iter()
+        .map(|case| (case.gate == Gate::Excess).then(|| border_of_excess(&golden, case)))
+        .collect();
+    for (case, border) in golden.cases.iter_mut().zip(borders) {
+        case.least_excess = border;
+    }
     let expected: Vec<Expected> = golden
         .cases
         .iter()
@@ -421,9 +557,9 @@ fn made() -> Golden {
     golden
 }
 
-/// Labels of a position, rounded to m5. Position 1 has two possible ids alone: no tail, and a kept id of
-/// probability 0.
-fn stored(logits: &[f32], n: u64, target: u32) -> Labels {
+/// Labels of a position with `k` ids, rounded to m5. Position 1 has two possible ids alone: no tail, and a
+/// kept id of probability 0.
+fn stored(logits: &[f32], n: u64, target: u32, k: usize) -> Labels {
     let mut logits = wide(logits);
     if n == 1 {
         (2..V).for_each(|id| logits[id] = f64::NEG_INFINITY);
@@ -436,19 +572,19 @@ fn stored(logits: &[f32], n: u64, target: u32) -> Labels {
             .then(a.cmp(&b))
     });
     let rounded = |&id: &u32| Rounding::M5.round(log_p[id as usize] as f32);
-    let tail: f64 = order[K..].iter().map(|&id| log_p[id as usize].exp()).sum();
+    let tail: f64 = order[k..].iter().map(|&id| log_p[id as usize].exp()).sum();
     let tempered: f64 = log_p.iter().map(|l| (l / TAU).exp()).sum();
     let drawn = n % 3 + 1;
     Labels {
         target_logprob: log_p[target as usize].max(-50.0) as f32,
         entropy: -log_p.iter().map(|l| plogp(l.exp(), 0.0)).sum::<f64>() as f32,
         target_rank: order.iter().position(|&id| id == target).unwrap() as u16,
-        topk_logprobs: order[..K]
+        topk_logprobs: order[..k]
             .iter()
             .map(rounded)
             .map(|l| l.is_finite().then_some(l))
             .collect(),
-        topk_ids: order[..K].to_vec(),
+        topk_ids: order[..k].to_vec(),
         tail_mass: tail as f32,
         log_partition: tempered.ln() as f32,
         sampled_ids: (0..drawn).map(|i| (i * 3 + n) as u32 % V as u32).collect(),
@@ -456,7 +592,8 @@ fn stored(logits: &[f32], n: u64, target: u32) -> Labels {
     }
 }
 
-/// Every loss at three temperings, alone and mixed behind each gate.
+/// Every loss at three temperings, alone, mixed behind each gate, and by two teachers; two teachers behind
+/// each gate; and cross-entropy where the gate `excess` leaves it.
 fn cases() -> Vec<Case> {
     let losses = [
         KdLoss::TailBucket,
@@ -473,12 +610,38 @@ fn cases() -> Vec<Case> {
     for loss in losses {
         for tempering in temperings {
             cases.push(case(Some(loss), tempering, Gate::None, 1.0));
-            for gate in [Gate::Learnable, Gate::Entropy, Gate::Agreement] {
+            for gate in GATES {
                 cases.push(case(Some(loss), tempering, gate, 0.25));
+            }
+            for teachers in TEACHERS {
+                let of_one = case(Some(loss), tempering, Gate::None, 0.75);
+                cases.push(by_two(of_one, teachers));
             }
         }
     }
+    let plain = (1.0, TemperatureMode::Teacher);
+    for teachers in TEACHERS {
+        let gated = |gate| case(Some(KdLoss::TailBucket), plain, gate, 0.25);
+        cases.extend(GATES.map(|gate| by_two(gated(gate), teachers)));
+    }
+    cases.push(case(Some(KdLoss::TailBucket), plain, Gate::Excess, 0.0));
     cases
+}
+
+const GATES: [Gate; 4] = [
+    Gate::Learnable,
+    Gate::Entropy,
+    Gate::Agreement,
+    Gate::Excess,
+];
+const TEACHERS: [Teachers; 2] = [Teachers::Mix, Teachers::LowerNll];
+
+fn by_two(case: Case, teachers: Teachers) -> Case {
+    Case {
+        teachers: Some(teachers),
+        teacher_weights: WEIGHTS.to_vec(),
+        ..case
+    }
 }
 
 fn case(
@@ -495,6 +658,9 @@ fn case(
         gate_k: 4,
         gate_fraction: 0.35,
         omega,
+        least_excess: None,
+        teachers: None,
+        teacher_weights: vec![1.0],
         expected: Expected::default(),
     }
 }

@@ -98,6 +98,7 @@ fn scalars(line: &MetricsLine) -> Vec<(&'static str, Option<f64>)> {
             ("train/kd", line.kd),
             ("train/omega", Some(line.omega)),
             ("train/kd_fraction", line.kd_fraction),
+            ("train/learnt_fraction", line.learnt_fraction),
             ("train/lr", Some(line.lr)),
             ("train/grad_norm", Some(line.grad_norm)),
             ("perf/tokens_per_s", Some(line.tokens_per_s)),

@@ -42,6 +42,10 @@ pub struct TrainLine {
     /// at some; absent in steps that do not learn from one, and in lines of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kd_fraction: Option<f64>,
+    /// Fraction of the step's positions that anything is learnt from; with the gate `excess`, of whose
+    /// steps the loss is a mean over those alone, else absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learnt_fraction: Option<f64>,
     /// Learning rate.
     pub lr: f64,
     /// Norm of all gradients together, before clipping.

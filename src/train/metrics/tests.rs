@@ -13,6 +13,7 @@ fn train_line(step: u64) -> MetricsLine {
         ce: 3.0,
         kd: Some(2.0),
         omega: 0.5,
+        learnt_fraction: None,
         kd_fraction: Some(0.75),
         lr: 1e-3,
         grad_norm: 1.25,

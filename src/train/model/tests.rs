@@ -2,7 +2,7 @@
 //! gradient by central differences.
 
 use super::*;
-use crate::train::batch::{KdLoss, KdTargets, LossSums, MicroBatch, PositionScore};
+use crate::train::batch::{HeadGate, KdLoss, KdTargets, LossSums, MicroBatch, PositionScore};
 use crate::train::ops::{AdamW, AdamWConfig};
 
 /// f32 through two blocks against f64; gradients relative to the largest of their tensor.
@@ -74,17 +74,23 @@ fn kd_targets(loss: KdLoss, n: usize) -> KdTargets {
         student_tau: 1.0,
         // A closed gate at every fourth position.
         omega_n: (0..n).map(|i| if i % 4 == 2 { 0.0 } else { 0.6 }).collect(),
+        gate: None,
         teacher_nll_n: Vec::new(),
         offsets: (0..=n as u32).map(|i| 3 * i).collect(),
         ids: (0..n as u32)
             .flat_map(|i| [i % 13, (i + 4) % 13, (i + 9) % 13])
             .collect(),
         probs: (0..n).flat_map(|_| [0.5, 0.25, 0.125]).collect(),
-        tail_n: if with_tail {
-            vec![0.125; n]
-        } else {
-            Vec::new()
-        },
+        n_tails: usize::from(with_tail),
+        tails: vec![0.125; if with_tail { n } else { 0 }],
+        in_tail: Vec::new(),
+        negentropy_n: (0..n)
+            .map(|_| {
+                let tail = with_tail.then_some(&0.125);
+                let probs = [0.5_f32, 0.25, 0.125];
+                probs.iter().chain(tail).map(|p| p * p.ln()).sum()
+            })
+            .collect(),
     }
 }
 
@@ -234,6 +240,7 @@ impl Reference<'_> {
         }
         let ce = -log_q[batch.targets_n[n] as usize];
         sums.n += 1.0;
+        sums.n_learnt += 1.0;
         sums.ce += ce;
         let omega = batch.kd.as_ref().map_or(0.0, |kd| f64::from(kd.omega_n[n]));
         let mut divergence = 0.0;
@@ -254,7 +261,7 @@ fn divergence_of(kd: &KdTargets, n: usize, log_q: &[f64]) -> f64 {
         .zip(probs)
         .map(|(&id, &p)| f64::from(p) * (f64::from(p).ln() - log_q[id as usize]))
         .sum();
-    if let Some(&tail) = kd.tail_n.get(n) {
+    if let Some(&tail) = kd.tails.get(n) {
         let q_tail: f64 = (0..log_q.len() as u32)
             .filter(|id| !ids.contains(id))
             .map(|id| log_q[id as usize].exp())
@@ -313,6 +320,7 @@ fn assert_sums(got: LossSums, expected: LossSums) {
         (got.ce, expected.ce),
         (got.kd, expected.kd),
         (got.n_kd, expected.n_kd),
+        (got.n_learnt, expected.n_learnt),
     ];
     for (got, expected) in pairs {
         assert!((got - expected).abs() < 1e-4, "{got:?} {expected:?}");
@@ -350,6 +358,7 @@ fn positions_where_the_student_is_better_learn_by_cross_entropy_alone() {
         .map(|n| if is_closed(n) { 0.0 } else { 0.6 })
         .collect();
     student.omega_n = vec![0.6; 13];
+    student.gate = Some(HeadGate::Agreement);
     let nll = |n| if is_closed(n) { f32::INFINITY } else { 0.0 };
     student.teacher_nll_n = (0..13).map(nll).collect();
     let run = |batch: &MicroBatch| {
@@ -357,7 +366,13 @@ fn positions_where_the_student_is_better_learn_by_cross_entropy_alone() {
         let sums = network.forward_backward(batch, 1.0);
         (sums, network.grads)
     };
-    assert_eq!(run(&by_labels), run(&by_student));
+    let ((expected, slopes), (got, grads)) = (run(&by_labels), run(&by_student));
+    assert_sums(got, expected);
+    let largest = slopes.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+    for (got, expected) in grads.iter().zip(&slopes) {
+        // A gate that the head decides leaves exponentials that were added up in another order.
+        assert!((got - expected).abs() <= 1e-6 * largest, "{got} {expected}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::SharedMut;
 use super::matmul::{View, Write, matmul};
-use super::row_loss::{RowKd, RowLoss, row_gradient, row_score};
+use super::row_loss::{RowGate, RowGoal, RowKd, RowLoss, row_gradient, row_score};
 use crate::train::batch::{KdTargets, LossSums, MicroBatch, PositionScore};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,8 +98,7 @@ pub fn head_loss(
                 logits.fill(0.0);
                 return RowLoss::default();
             }
-            let kd = batch.kd.as_ref().and_then(|kd| row_kd(kd, n));
-            row_gradient(logits, batch.targets_n[n], kd, scale * weight, room)
+            row_gradient(logits, row_goal(batch, n), scale * weight, room)
         });
         for (row, loss) in losses.iter().enumerate() {
             add_row(&mut sums, batch, first + row, *loss);
@@ -138,6 +137,7 @@ pub fn head_scores(
             let weight = f64::from(weight);
             if weight > 0.0 {
                 sums.n += weight;
+                sums.n_learnt += weight;
                 sums.ce += weight * score.nll;
                 sums.loss += weight * score.nll;
             }
@@ -191,18 +191,30 @@ fn each_row<R: Copy + Send>(
         });
 }
 
+fn row_goal(batch: &MicroBatch, n: usize) -> RowGoal<'_> {
+    let kd = batch.kd.as_ref();
+    let gate = kd.and_then(|kd| kd.gate.zip(kd.teacher_nll_n.get(n).copied()));
+    RowGoal {
+        target: batch.targets_n[n],
+        kd: kd.and_then(|kd| row_kd(kd, n)),
+        gate: gate.map(|(gate, teacher_nll)| RowGate { gate, teacher_nll }),
+    }
+}
+
 /// `None` where omega is 0: the position learns by cross-entropy alone.
 fn row_kd(kd: &KdTargets, n: usize) -> Option<RowKd<'_>> {
     let omega = kd.omega_n[n];
     let kept = kd.offsets[n] as usize..kd.offsets[n + 1] as usize;
+    let n_tails = kd.n_tails;
+    let in_tail = kept.start * n_tails..kept.end * n_tails;
     (omega > 0.0).then(|| RowKd {
-        teacher_nll: kd.teacher_nll_n.get(n).copied(),
-        loss: kd.loss,
         student_tau: kd.student_tau,
         omega,
         ids: &kd.ids[kept.clone()],
         probs: &kd.probs[kept],
-        tail: kd.tail_n.get(n).copied().unwrap_or(0.0),
+        tails: &kd.tails[n * n_tails..(n + 1) * n_tails],
+        in_tail: kd.in_tail.get(in_tail).unwrap_or(&[]),
+        negentropy: kd.negentropy_n[n],
     })
 }
 
@@ -211,9 +223,13 @@ fn add_row(sums: &mut LossSums, batch: &MicroBatch, n: usize, row: RowLoss) {
     if weight == 0.0 {
         return;
     }
-    let omega = f64::from(row.omega);
     sums.n += weight;
     sums.ce += weight * row.ce;
+    if row.is_cut {
+        return;
+    }
+    let omega = f64::from(row.omega);
+    sums.n_learnt += weight;
     sums.loss += weight * ((1.0 - omega) * row.ce + omega * row.kd);
     if omega > 0.0 {
         sums.kd += weight * row.kd;

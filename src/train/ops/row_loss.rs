@@ -12,23 +12,81 @@
 //!
 //! q_t is the sum of the others' own exponentials: 1 - (sum of the kept) would cancel. So K ids cost
 //! O(K) beside the two passes over V that cross-entropy needs anyway.
+//!
+//! Several teachers make a weighted sum of such losses. Their ids stand in one list, each once, with
+//! p_j the weighted sum of theirs, and every teacher i has a tail of its own: the ids of no teacher, and
+//! those of the list that are not kept by i. With p_t,i its weighted tail mass, an id j of the list has
+//!
+//! ```text
+//! tail-bucket            q_j (1 - sum of p_t,i / q_t,i over i that do not keep j) - p_j
+//! ```
+//!
+//! A gate that the student's own NLL decides is looked at once the exponentials are there, which the
+//! gradient of every case is a multiple of: so it costs nothing.
 
 use super::simd::{exp_in_place, max, vectorized};
-use crate::train::batch::{KdLoss, PositionScore};
+use crate::train::batch::{HeadGate, MAX_TEACHERS, PositionScore};
 
-/// What one position is to learn from a teacher.
+/// What one position is to learn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RowGoal<'a> {
+    /// The next token.
+    pub(super) target: u32,
+    /// `None` of a position that learns by cross-entropy alone.
+    pub(super) kd: Option<RowKd<'a>>,
+    pub(super) gate: Option<RowGate>,
+}
+
+/// What one position is to learn from a teacher, or several.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RowKd<'a> {
-    pub(super) loss: KdLoss,
     pub(super) student_tau: f32,
     pub(super) omega: f32,
     /// Kept ids, distinct, and their probabilities.
     pub(super) ids: &'a [u32],
     pub(super) probs: &'a [f32],
-    /// Probability outside them; `tail-bucket` only.
-    pub(super) tail: f32,
-    /// Learnt only while the student's NLL of the target is above this, the teacher's, nats.
-    pub(super) teacher_nll: Option<f32>,
+    /// Probability outside them, of each teacher, at most [`MAX_TEACHERS`]; empty but for `tail-bucket`.
+    pub(super) tails: &'a [f32],
+    /// Whether each id is in the tail of each teacher, teacher after teacher; empty with one tail.
+    pub(super) in_tail: &'a [bool],
+    /// Sum of p log p over what is learnt, each teacher's own: minus the entropy.
+    pub(super) negentropy: f32,
+}
+
+/// A gate, and the teacher's NLL of the target, nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RowGate {
+    pub(super) gate: HeadGate,
+    pub(super) teacher_nll: f32,
+}
+
+/// Weights of cross-entropy and KD in the loss of a position.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shares {
+    ce: f64,
+    kd: f64,
+}
+
+impl Shares {
+    /// With omega where the gate is open, for a student whose NLL of the target is `ce`. Which side of
+    /// the gate the student is on counts as a constant: nothing is differentiated through it.
+    fn of(gate: Option<RowGate>, omega: f32, ce: f64) -> Self {
+        let open = Self {
+            ce: f64::from(1.0 - omega),
+            kd: f64::from(omega),
+        };
+        let Some(RowGate { gate, teacher_nll }) = gate else {
+            return open;
+        };
+        let excess = ce - f64::from(teacher_nll);
+        match gate {
+            HeadGate::Agreement if excess > 0.0 => open,
+            HeadGate::Agreement => Self { ce: 1.0, kd: 0.0 },
+            // An NLL that is no number is not cut: it must not go unseen.
+            HeadGate::Excess(least) if excess < f64::from(least) => Self { ce: 0.0, kd: 0.0 },
+            HeadGate::Excess(_) => open,
+        }
+    }
 }
 
 /// Nats of one position.
@@ -44,36 +102,26 @@ pub struct RowLoss {
     pub soft: f64,
     /// Fraction of KD in the loss of the position; 0 where it learns by cross-entropy alone.
     pub omega: f32,
+    /// Whether the gate `excess` takes the position out: nothing is learnt from it.
+    pub is_cut: bool,
 }
 
 /// Turns logits into `scale` times their gradient. `scratch` has room for two rows.
 pub(super) fn row_gradient(
     logits_v: &mut [f32],
-    target: u32,
-    kd: Option<RowKd<'_>>,
+    goal: RowGoal<'_>,
     scale: f32,
     scratch: &mut [f32],
 ) -> RowLoss {
     let (kept, copy) = scratch.split_at_mut(logits_v.len());
-    let kd = kd.filter(|kd| is_open(kd, logits_v, target, kept));
-    match kd {
-        None => mixed(logits_v, target, None, 1.0, 1.0, scale, kept),
-        Some(kd) if kd.student_tau == 1.0 => {
-            mixed(logits_v, target, Some(kd), 1.0 - kd.omega, 1.0, scale, kept)
+    let omega = goal.kd.map_or(0.0, |kd| kd.omega);
+    let shares = |ce| Shares::of(goal.gate, omega, ce);
+    match goal.kd {
+        Some(kd) if kd.student_tau != 1.0 => {
+            both_tempered(logits_v, goal.target, kd, shares, scale, kept, copy)
         }
-        Some(kd) => both_tempered(logits_v, target, kd, scale, kept, copy),
+        kd => Pass::plain(goal.target, kd, scale).run(logits_v, shares, kept),
     }
-}
-
-/// Whether the gate `agreement` lets the position learn from its teacher. Which side the student is on
-/// counts as a constant: nothing is differentiated through it.
-fn is_open(kd: &RowKd<'_>, logits_v: &[f32], target: u32, copy: &mut [f32]) -> bool {
-    let Some(teacher_nll) = kd.teacher_nll else {
-        return true;
-    };
-    let copy = &mut copy[..logits_v.len()];
-    copy.copy_from_slice(logits_v);
-    row_score(copy, target).nll > f64::from(teacher_nll)
 }
 
 /// NLL of the target, and how sure the model is of its best id; the logits are used up. The best id's
@@ -102,6 +150,7 @@ fn both_tempered(
     logits_v: &mut [f32],
     target: u32,
     kd: RowKd<'_>,
+    shares: impl Fn(f64) -> Shares,
     scale: f32,
     kept: &mut [f32],
     copy: &mut [f32],
@@ -109,10 +158,21 @@ fn both_tempered(
     let tau = kd.student_tau;
     let copy = &mut copy[..logits_v.len()];
     copy.copy_from_slice(logits_v);
-    let inverse = 1.0 / tau;
-    let tempered = mixed(copy, target, Some(kd), 0.0, inverse, scale * tau, kept);
-    let scale = scale * (1.0 - kd.omega);
-    let plain = mixed(logits_v, target, None, 1.0, 1.0, scale, kept);
+    // Its omega is that of the gate, which the untempered NLL decides.
+    let plain = Pass::plain(target, None, scale).run(logits_v, shares, kept);
+    if plain.omega == 0.0 {
+        return plain;
+    }
+    let pass = Pass {
+        kd: Some(kd),
+        factor: 1.0 / tau,
+        ..Pass::plain(target, None, scale * tau)
+    };
+    let of_kd = Shares {
+        ce: 0.0,
+        kd: f64::from(plain.omega),
+    };
+    let tempered = pass.run(copy, |_| of_kd, kept);
     vectorized(
         #[inline(always)]
         || {
@@ -122,148 +182,189 @@ fn both_tempered(
         },
     );
     RowLoss {
-        ce: plain.ce,
         kd: tempered.kd * f64::from(tau * tau),
         soft: tempered.soft * f64::from(tau * tau),
-        omega: kd.omega,
+        ..plain
     }
 }
 
-/// `ce_weight` CE + omega KD over softmax(factor * s): the gradient by factor * s, times `scale`.
-fn mixed(
-    logits_v: &mut [f32],
-    target: u32,
-    kd: Option<RowKd<'_>>,
-    ce_weight: f32,
+/// One softmax of a row: w_ce CE + w_kd KD over softmax(factor s), and the gradient by factor s, times
+/// `scale`.
+struct Pass<'a> {
+    target: usize,
+    kd: Option<RowKd<'a>>,
     factor: f32,
     scale: f32,
-    kept: &mut [f32],
-) -> RowLoss {
-    let target = target as usize;
-    let largest = vectorized(
-        #[inline(always)]
-        || max(logits_v),
-    );
-    let softmax = Softmax {
-        largest,
-        factor,
-        scale: f64::from(scale),
-        ce_weight: f64::from(ce_weight),
-    };
-    let target_logit = f64::from(logits_v[target] - largest) * f64::from(factor);
-    let omega = kd.map_or(0.0, |kd| kd.omega);
-    let (log_z, kd) = match kd {
-        None => (softmax.plain(logits_v), KdNats::default()),
-        Some(kd) if kd.loss == KdLoss::TailBucket => {
-            softmax.tail_bucket(logits_v, &kd, &mut kept[..kd.ids.len()])
-        }
-        Some(kd) => softmax.scaled(logits_v, &kd),
-    };
-    logits_v[target] -= scale * ce_weight;
-    RowLoss {
-        ce: log_z - target_logit,
-        kd: kd.kd,
-        soft: kd.soft,
-        omega,
-    }
 }
 
-/// KD of one row and its cross-entropy alone, nats; of parts of a row while they are added up.
+/// What is known of a row once the exponentials e^(factor (s - largest)) stand where the logits were.
 #[derive(Default)]
-struct KdNats {
-    kd: f64,
-    soft: f64,
+struct Exponentials {
+    /// Their sum.
+    z: f64,
+    /// Of ids that are not kept; where there is a tail, those that are stand apart.
+    outside_z: f64,
+    /// -sum of p factor (s - largest) over kept ids.
+    cross: f64,
+    /// Sum of p.
+    mass: f64,
 }
 
-/// What the three kinds of rows share. Each turns logits into gradients but for the target's own
-/// part, and returns log sum e^(factor (s - largest)) and the KD.
-struct Softmax {
-    largest: f32,
-    factor: f32,
-    scale: f64,
-    ce_weight: f64,
+/// q of a tail. Exponentials may vanish: then it is the least number that has an inverse.
+fn share_of_tail(tail_z: f64, z: f64) -> f64 {
+    (tail_z / z).max(f64::from(f32::MIN_POSITIVE))
 }
 
-impl Softmax {
-    fn exp_in_place(&self, values: &mut [f32]) -> f64 {
-        vectorized(
-            #[inline(always)]
-            || exp_in_place(values, self.largest, self.factor),
-        )
-    }
-
-    fn plain(&self, logits_v: &mut [f32]) -> f64 {
-        let z = self.exp_in_place(logits_v);
-        multiply(logits_v, self.scale * self.ce_weight / z);
-        z.ln()
-    }
-
-    fn tail_bucket(&self, logits_v: &mut [f32], kd: &RowKd<'_>, kept: &mut [f32]) -> (f64, KdNats) {
-        let (cross, mass) = self.cross_with_kept(logits_v, kd);
-        // The stored ids step aside, so that what is left sums to the tail.
-        for (&id, logit) in kd.ids.iter().zip(kept.iter_mut()) {
-            *logit = std::mem::replace(&mut logits_v[id as usize], f32::NEG_INFINITY);
+impl<'a> Pass<'a> {
+    fn plain(target: u32, kd: Option<RowKd<'a>>, scale: f32) -> Self {
+        Self {
+            target: target as usize,
+            kd,
+            factor: 1.0,
+            scale,
         }
-        let (kept_z, tail_z) = (self.exp_in_place(kept), self.exp_in_place(logits_v));
-        let z = kept_z + tail_z;
-        let (omega, tail) = (f64::from(kd.omega), f64::from(kd.tail));
-        let q_tail = (tail_z / z).max(f64::from(f32::MIN_POSITIVE));
-        let per_exp = self.scale / z;
-        multiply(
-            logits_v,
-            per_exp * (self.ce_weight + omega * (1.0 - tail / q_tail)),
+    }
+
+    fn run(
+        &self,
+        logits_v: &mut [f32],
+        shares: impl Fn(f64) -> Shares,
+        kept: &mut [f32],
+    ) -> RowLoss {
+        let largest = vectorized(
+            #[inline(always)]
+            || max(logits_v),
         );
-        let of_kept = per_exp * (self.ce_weight + omega);
-        for ((&id, &p), &e) in kd.ids.iter().zip(kd.probs).zip(kept.iter()) {
-            let gradient = f64::from(e) * of_kept - self.scale * omega * f64::from(p);
+        let target_logit = f64::from(logits_v[self.target] - largest) * f64::from(self.factor);
+        let kept = &mut kept[..self.kd.map_or(0, |kd| kd.ids.len())];
+        let found = self.exponentials(logits_v, largest, kept);
+        let ce = found.z.ln() - target_logit;
+        let shares = shares(ce);
+        let mut row = RowLoss {
+            ce,
+            omega: shares.kd as f32,
+            is_cut: shares.ce + shares.kd == 0.0,
+            ..RowLoss::default()
+        };
+        match self.kd {
+            None => multiply(logits_v, self.per_exp(&found) * shares.ce),
+            Some(kd) if kd.tails.is_empty() => self.scaled(logits_v, &kd, &found, shares),
+            Some(kd) => self.tail_bucket(logits_v, &kd, &found, shares, kept),
+        }
+        logits_v[self.target] -= self.scale * shares.ce as f32;
+        if let Some(kd) = self.kd.filter(|_| shares.kd > 0.0) {
+            row.soft = found.soft(&kd, kept);
+            row.kd = row.soft + f64::from(kd.negentropy);
+        }
+        row
+    }
+
+    fn per_exp(&self, found: &Exponentials) -> f64 {
+        f64::from(self.scale) / found.z
+    }
+
+    fn exponentials(&self, logits_v: &mut [f32], largest: f32, kept: &mut [f32]) -> Exponentials {
+        let exp_in_place = |values: &mut [f32]| {
+            vectorized(
+                #[inline(always)]
+                || exp_in_place(values, largest, self.factor),
+            )
+        };
+        let Some(kd) = &self.kd else {
+            return Exponentials {
+                z: exp_in_place(logits_v),
+                ..Exponentials::default()
+            };
+        };
+        let (mut cross, mut mass) = (0.0, 0.0);
+        for (&id, &p) in kd.ids.iter().zip(kd.probs) {
+            // Not p times it throughout: 0 * -inf is NaN.
+            if p > 0.0 {
+                let shifted = (logits_v[id as usize] - largest) * self.factor;
+                cross -= f64::from(p) * f64::from(shifted);
+                mass += f64::from(p);
+            }
+        }
+        let mut kept_z = 0.0;
+        if !kd.tails.is_empty() {
+            // The stored ids step aside, so that what is left sums to the tail.
+            for (&id, logit) in kd.ids.iter().zip(kept.iter_mut()) {
+                *logit = std::mem::replace(&mut logits_v[id as usize], f32::NEG_INFINITY);
+            }
+            kept_z = exp_in_place(kept);
+        }
+        let outside_z = exp_in_place(logits_v);
+        Exponentials {
+            z: kept_z + outside_z,
+            outside_z,
+            cross,
+            mass,
+        }
+    }
+
+    fn tail_bucket(
+        &self,
+        logits_v: &mut [f32],
+        kd: &RowKd<'_>,
+        found: &Exponentials,
+        shares: Shares,
+        kept: &[f32],
+    ) {
+        let mut pulls = [0.0; MAX_TEACHERS];
+        for ((i, &tail), pull) in kd.tails.iter().enumerate().zip(&mut pulls) {
+            *pull = f64::from(tail) / share_of_tail(found.tail_z(kd, i, kept), found.z);
+        }
+        let pulls = &pulls[..kd.tails.len()];
+        let (per_exp, of_all) = (self.per_exp(found), shares.ce + shares.kd);
+        let pull: f64 = pulls.iter().sum();
+        multiply(logits_v, per_exp * (shares.ce + shares.kd * (1.0 - pull)));
+        let of_probs = f64::from(self.scale) * shares.kd;
+        for (j, ((&id, &p), &e)) in kd.ids.iter().zip(kd.probs).zip(kept).enumerate() {
+            // Of those teachers that do not keep the id.
+            let pull: f64 = match kd.in_tail {
+                [] => 0.0,
+                in_tail => {
+                    let pulls = pulls.iter().enumerate();
+                    let pulls = pulls.filter(|(i, _)| in_tail[i * kd.ids.len() + j]);
+                    pulls.map(|(_, pull)| pull).sum()
+                }
+            };
+            let of_exp = per_exp * (of_all - shares.kd * pull);
+            let gradient = f64::from(e) * of_exp - of_probs * f64::from(p);
             logits_v[id as usize] = gradient as f32;
         }
-        let log_z = z.ln();
-        let (of_tail, soft_of_tail) = if tail > 0.0 {
-            (tail * (tail.ln() - q_tail.ln()), -tail * q_tail.ln())
-        } else {
-            (0.0, 0.0)
-        };
-        let nats = KdNats {
-            kd: of_tail + cross.kd + mass * log_z,
-            soft: soft_of_tail + cross.soft + mass * log_z,
-        };
-        (log_z, nats)
     }
 
     /// `sampled`, `renormalize` and `drop` differ in their probabilities alone.
-    fn scaled(&self, logits_v: &mut [f32], kd: &RowKd<'_>) -> (f64, KdNats) {
-        let (cross, mass) = self.cross_with_kept(logits_v, kd);
-        let z = self.exp_in_place(logits_v);
-        let omega = f64::from(kd.omega);
-        multiply(logits_v, self.scale / z * (self.ce_weight + omega * mass));
+    fn scaled(&self, logits_v: &mut [f32], kd: &RowKd<'_>, found: &Exponentials, shares: Shares) {
+        let of_mass = shares.ce + shares.kd * found.mass;
+        multiply(logits_v, self.per_exp(found) * of_mass);
+        let of_probs = f64::from(self.scale) * shares.kd;
         for (&id, &p) in kd.ids.iter().zip(kd.probs) {
-            logits_v[id as usize] -= (self.scale * omega * f64::from(p)) as f32;
+            logits_v[id as usize] -= (of_probs * f64::from(p)) as f32;
         }
-        let log_z = z.ln();
-        let nats = KdNats {
-            kd: cross.kd + mass * log_z,
-            soft: cross.soft + mass * log_z,
-        };
-        (log_z, nats)
+    }
+}
+
+impl Exponentials {
+    /// Sum over the tail of teacher `i`; `kept` are the exponentials of the list of ids.
+    fn tail_z(&self, kd: &RowKd<'_>, i: usize, kept: &[f32]) -> f64 {
+        if kd.in_tail.is_empty() {
+            return self.outside_z;
+        }
+        let in_tail = &kd.in_tail[i * kept.len()..][..kept.len()];
+        let of_list = in_tail.iter().zip(kept).filter(|(in_tail, _)| **in_tail);
+        self.outside_z + of_list.map(|(_, &e)| f64::from(e)).sum::<f64>()
     }
 
-    /// Of the stored ids: sum p (log p - factor (s - largest)), the same without log p, and sum p.
-    fn cross_with_kept(&self, logits_v: &[f32], kd: &RowKd<'_>) -> (KdNats, f64) {
-        let (mut cross, mut mass) = (KdNats::default(), 0.0);
-        for (&id, &p) in kd.ids.iter().zip(kd.probs) {
-            let shifted = (logits_v[id as usize] - self.largest) * self.factor;
-            // A logarithm in f32 is enough: it is for the loss that is told, not for the gradient.
-            let (log_ratio, minus_log) = if p > 0.0 {
-                (p.ln() - shifted, -shifted)
-            } else {
-                (0.0, 0.0)
-            };
-            cross.kd += f64::from(p) * f64::from(log_ratio);
-            cross.soft += f64::from(p) * f64::from(minus_log);
-            mass += f64::from(p);
-        }
-        (cross, mass)
+    /// Cross-entropy with what is learnt, tails included.
+    fn soft(&self, kd: &RowKd<'_>, kept: &[f32]) -> f64 {
+        let of_tail = |(i, &tail): (usize, &f32)| match tail > 0.0 {
+            true => -f64::from(tail) * share_of_tail(self.tail_z(kd, i, kept), self.z).ln(),
+            false => 0.0,
+        };
+        let of_tails: f64 = kd.tails.iter().enumerate().map(of_tail).sum();
+        self.cross + self.mass * self.z.ln() + of_tails
     }
 }
 

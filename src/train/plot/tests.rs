@@ -35,6 +35,7 @@ fn write_run(dir: &Path, steps: u64, n_kd: Option<u64>, has_validation: bool) ->
             ce,
             kd: None,
             omega: if is_stage_1 { 0.5 } else { 0.0 },
+            learnt_fraction: None,
             kd_fraction: None,
             lr: 1e-3,
             grad_norm: 1.0 + (step % 3) as f64,

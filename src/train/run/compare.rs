@@ -59,11 +59,12 @@ impl RunConfig {
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let is_free = |key: &str| free.iter().any(|keys| is_among(key, keys));
         let leads_to_same = |key: &str| {
-            let paths = [(self, &ours), (other, &theirs)].map(|(config, leaves)| {
-                let text = leaves.get(key).and_then(Value::as_str);
-                text.map(|text| (config, Path::new(text)))
-            });
-            is_path_key(key) && matches!(paths, [Some(a), Some(b)] if is_same_place(a, b))
+            let [a, b] = [&ours, &theirs].map(|leaves| paths_of(leaves.get(key)));
+            let mut pairs = a.iter().zip(&b);
+            is_path_key(key)
+                && a.len() == b.len()
+                && pairs.all(|(a, b)| is_same_place((self, a), (other, b)))
+                && !a.is_empty()
         };
         let differs = |key: &&&String| {
             let is_same = |key: &str| is_free(key) || same.contains(&key) || leads_to_same(key);
@@ -159,6 +160,7 @@ impl RunConfig {
     /// default that the run had.
     fn leaves(&self) -> Result<Table, ConfigError> {
         let mut complete = self.clone();
+        complete.kd.gate_fraction = Some(complete.kd.gate_fraction());
         if complete.kd.transition == TransitionKind::Auto {
             complete.kd.auto_margin = Some(complete.kd.auto_margin());
         }
@@ -167,6 +169,16 @@ impl RunConfig {
         flatten("", table, &mut leaves);
         Ok(leaves)
     }
+}
+
+/// A path, or the paths of a list; none of anything else.
+fn paths_of(value: Option<&Value>) -> Vec<&Path> {
+    let texts = match value {
+        Some(Value::Array(values)) => values.iter().collect(),
+        value => Vec::from_iter(value),
+    };
+    let texts = texts.into_iter().filter_map(Value::as_str);
+    texts.map(Path::new).collect()
 }
 
 /// Whether two paths, each of a configuration, lead to the same file or directory; one that is gone

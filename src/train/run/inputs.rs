@@ -14,7 +14,7 @@ use crate::train::data::{
 };
 use crate::train::eval::check_same_tokenizer;
 use crate::train::export::{SpecialIds, check_sealed, find_model, read_config};
-use crate::train::loss::KdPolicy;
+use crate::train::loss::{KdPolicy, Teachers};
 use crate::train::model::{Capacity, ModelSpec};
 use crate::train::schedule::StagePlan;
 use std::path::{Path, PathBuf};
@@ -49,17 +49,17 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Opens and checks all that `config` names; weights are not read yet. The labels are taken as they
-    /// were when their fingerprint was `labels_then`, where they were extended since.
+    /// Opens and checks all that `config` names; weights are not read yet. The labels of each teacher are
+    /// taken as they were when their fingerprint was that in `labels_then`, where they were extended since.
     ///
     /// # Errors
     /// Whatever is wrong with a setting, with one of the inputs, or between them.
-    pub fn open_as_of(config: &RunConfig, labels_then: Option<&str>) -> Result<Self, TrainError> {
+    pub fn open_as_of(config: &RunConfig, labels_then: &[String]) -> Result<Self, TrainError> {
         config.validate()?;
         let labels = open_labels(config, labels_then)?;
         let of_labels = labels.as_ref().map(|labels| LabelsView {
             sequences: labels.view(),
-            has_samples: labels.plan().signals.has(Group::Samples),
+            has_samples: have_samples(labels),
         });
         let config = config.clone().resolve(of_labels.as_ref())?;
         let stages = StagePlan::of(&config);
@@ -73,11 +73,12 @@ impl Inputs {
         )?;
         let (spec, special) = model(&config, weights.as_ref(), &facts, labels.as_ref())?;
         let policy = policy(&config, &stages, labels.as_ref())?;
-        let labels = labels.map(|labels| labels.reading(groups_of(policy.as_ref())));
+        let read = policy.as_ref().filter(|_| stages.has_kd());
+        let labels = labels.map(|labels| labels.reading(groups_of(read)));
         let mut notes: Vec<String> = Vec::new();
         if let Some(labels) = &labels {
             notes.extend(labels.note().map(str::to_owned));
-            notes.extend(labels.note_of_extension());
+            notes.extend(labels.teachers().filter_map(LabelSource::note_of_extension));
             notes.extend(selection_note(&config, labels));
         }
         // Labels that are where the facts are from need not be compared with themselves.
@@ -173,18 +174,33 @@ fn view_of(config: &RunConfig) -> ViewOptions {
 
 fn open_labels(
     config: &RunConfig,
-    labels_then: Option<&str>,
+    labels_then: &[String],
 ) -> Result<Option<LabelSource>, DataError> {
-    let Some(dir) = &config.data.labels else {
+    let Some(dirs) = &config.data.labels else {
         return Ok(None);
     };
-    let options = LabelSourceOptions {
-        dir: dir.clone(),
-        selection: config.data.selection.clone(),
-        seed: config.train.seed,
-        shuffle_row_groups: config.data.shuffle_row_groups(),
+    let open = |(i, dir): (usize, &PathBuf)| {
+        let selection = config.data.selection.clone();
+        let options = LabelSourceOptions {
+            dir: dir.clone(),
+            // It is of the first labels, whose sequences are those of the run.
+            selection: selection.filter(|_| i == 0),
+            seed: config.train.seed,
+            shuffle_row_groups: config.data.shuffle_row_groups(),
+        };
+        LabelSource::open_as_of(&options, labels_then.get(i).map(String::as_str))
     };
-    LabelSource::open_as_of(&options, labels_then).map(Some)
+    let opened = dirs.all().iter().enumerate().map(open);
+    let mut opened = opened.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let first = opened.next().expect("a valid list of labels has one");
+    let joining = config.kd.joining(dirs.all().len());
+    first.joined(opened.collect(), joining).map(Some)
+}
+
+/// Whether there are draws of every teacher.
+fn have_samples(labels: &LabelSource) -> bool {
+    let mut plans = labels.teachers().map(LabelSource::plan);
+    plans.all(|plan| plan.signals.has(Group::Samples))
 }
 
 /// Whether the held-out corpus is one that is trained on, by the contents of its files.
@@ -401,22 +417,34 @@ fn policy(
     let (Some(labels), true) = (labels, stages.learns_from_labels()) else {
         return Ok(None);
     };
-    let loss = kd.loss(labels.plan().signals.has(Group::Samples));
-    let tau_idx = labels.check_needs(&LabelNeeds {
+    let loss = kd.loss(have_samples(labels));
+    let needs = LabelNeeds {
         loss,
         tau: kd.tau,
         gate: kd.gate,
         min_top_k: least_top_k(loss),
         teacher_nll: stages.auto_transition().is_some(),
-    })?;
+    };
+    let tau_idx = labels.teachers().map(|labels| {
+        if !stages.has_kd() {
+            // Cross-entropy at the positions that the gate leaves.
+            let gate = labels.check_group("kd.gate = \"excess\"", Group::Stats);
+            return gate.map(|()| None);
+        }
+        if kd.teachers == Teachers::LowerNll {
+            labels.check_group("kd.teachers = \"lower-nll\"", Group::Stats)?;
+        }
+        labels.check_needs(&needs)
+    });
     Ok(Some(KdPolicy {
+        tau_idx: tau_idx.collect::<Result<_, _>>()?,
+        joining: labels.joining().clone(),
         loss,
         tau: kd.tau,
         temperature_mode: kd.temperature_mode,
         gate: kd.gate,
         gate_k: kd.gate_k,
-        gate_fraction: kd.gate_fraction,
-        tau_idx,
+        gate_fraction: kd.gate_fraction(),
     }))
 }
 

@@ -206,19 +206,29 @@ fn data_bytes(inputs: &Inputs) -> u64 {
         let n_groups = config.data.shuffle_row_groups() as u64;
         let n_decoded = n_decoded(labels, n_groups);
         let n_sequences = n_waiting.saturating_add(n_decoded);
-        SequenceSize::of(labels, seq_len)
-            .bytes()
-            .saturating_mul(n_sequences)
+        let of_teachers = labels.teachers().enumerate().map(|(i, labels)| {
+            // Of further teachers, the rows of the first one's window and row groups of their own.
+            let own = labels.plan().layout.rows_per_row_group;
+            let own = GROUPS_IN_WORK.saturating_mul(own.min(labels.n_sequences()));
+            let n_sequences = n_sequences.saturating_add(if i == 0 { 0 } else { own });
+            let size = SequenceSize::of(labels, seq_len).bytes();
+            size.saturating_mul(n_sequences)
+        });
+        of_teachers.fold(0, u64::saturating_add)
     });
     let of_tokens = SequenceSize::unlabelled(seq_len)
         .bytes()
         .saturating_mul(n_waiting);
-    let n_learnt = labels.and_then(|labels| SequenceSize::of(labels, seq_len).n_learnt());
-    let n_learnt = n_learnt.filter(|_| inputs.policy.is_some());
+    let of_teacher = |labels| SequenceSize::of(labels, seq_len).n_learnt().unwrap_or(0);
+    let learnt = labels.filter(|_| inputs.policy.is_some());
+    let learnt = learnt.map(|labels| Learnt {
+        n_ids: labels.teachers().map(of_teacher).sum(),
+        n_teachers: labels.teachers().count() as u64,
+    });
     // The stream of stage 1 ends before that of stage 2 starts.
     of_labels
         .max(of_tokens)
-        .saturating_add(target_bytes(inputs.capacity().n_positions as u64, n_learnt))
+        .saturating_add(target_bytes(inputs.capacity().n_positions as u64, learnt))
 }
 
 /// Sequences in a window of `n_groups` row groups and in the next row group.
@@ -230,11 +240,23 @@ fn n_decoded(labels: &LabelSource, n_groups: u64) -> u64 {
     window.min(n_sequences) + next.min(GROUPS_IN_WORK.saturating_mul(n_sequences))
 }
 
-/// Bytes of a micro-batch of so many positions, with `n_learnt` ids each. Its lists of ids and
-/// probabilities grow as they are filled, to twice their length at most.
-fn target_bytes(n_positions: u64, n_learnt: Option<u64>) -> u64 {
-    // Id, target, weight; then omega, the teacher's NLL, offset, and the tail twice.
-    let of_kd = n_learnt.map_or(0, |n| 20 + 2 * 8 * n);
+/// What a position learns of its teachers, at most.
+#[derive(Debug, Clone, Copy)]
+struct Learnt {
+    /// Ids of all of them together.
+    n_ids: u64,
+    n_teachers: u64,
+}
+
+/// Bytes of a micro-batch of so many positions. Its lists of ids and probabilities grow as they are filled,
+/// to twice their length at most.
+fn target_bytes(n_positions: u64, learnt: Option<Learnt>) -> u64 {
+    // Id, target, weight; then omega, the teacher's NLL, offset, negentropy twice, tails twice; of each
+    // id, itself, its probability and in whose tail it is, twice.
+    let of_kd = learnt.map_or(0, |Learnt { n_ids, n_teachers }| {
+        let of_id = 8 + if n_teachers > 1 { n_teachers } else { 0 };
+        20 + 8 * n_teachers + 2 * of_id * n_ids
+    });
     n_positions.saturating_mul(12 + of_kd)
 }
 
@@ -396,7 +418,7 @@ mod tests {
 
     use crate::signals::PositionSignals;
     use crate::train::batch::KdLoss;
-    use crate::train::loss::{Gate, KdPolicy, StepKd, TemperatureMode, targets_of};
+    use crate::train::loss::{KdPolicy, StepKd, targets_of};
 
     #[test]
     fn no_dimensions_of_a_valid_model_overflow_the_lower_bound() {
@@ -496,17 +518,10 @@ mod tests {
                     tail_mass_t: vec![0.1; 32],
                     ..PositionSignals::default()
                 }),
+                ..Example::default()
             })
             .collect();
-        let policy = KdPolicy {
-            loss: KdLoss::TailBucket,
-            tau: 1.0,
-            temperature_mode: TemperatureMode::Both,
-            gate: Gate::None,
-            gate_k: 10,
-            gate_fraction: 0.15,
-            tau_idx: None,
-        };
+        let policy = KdPolicy::of(KdLoss::TailBucket);
         let batch = targets_of(
             &examples,
             Some(StepKd::new(&policy, 0.5, &examples, false)),
@@ -521,10 +536,15 @@ mod tests {
             kd.teacher_nll_n.capacity(),
             kd.ids.capacity(),
             kd.probs.capacity(),
-            kd.tail_n.capacity(),
+            kd.tails.capacity(),
+            kd.negentropy_n.capacity(),
         ];
         let got = 4 * words.into_iter().sum::<usize>() as u64;
-        let most = target_bytes(3 * 32, Some(8));
+        let learnt = Learnt {
+            n_ids: 8,
+            n_teachers: 1,
+        };
+        let most = target_bytes(3 * 32, Some(learnt));
         assert!(got <= most && most < 2 * got, "{got} and {most}");
         assert!(target_bytes(3 * 32, None) < most);
     }

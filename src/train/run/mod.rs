@@ -55,14 +55,14 @@ pub use step::StepReport;
 pub use validation::ValidationReport;
 
 use crate::train::TrainError;
-use crate::train::config::RunConfig;
+use crate::train::config::{LabelDirs, RunConfig};
 use crate::train::data::{Coverage, Loader, LoaderPosition};
 use crate::train::ops::sgemm_peak_flops;
 use directory::RunDir;
 use finish::final_dir;
 use origin::{Origin, check_trunk};
 use pace::Peak;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use trainer::{StartPoint, Trainer};
 
 /// More threads than any supported machine has cores.
@@ -73,34 +73,32 @@ const MAX_THREADS: usize = 256;
 /// # Errors
 /// Invalid settings or inputs, or inputs that do not match; too little memory.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, TrainError> {
-    prepare_as_of(config, recorded_labels(config, Start::Fresh)?.as_deref())
+    prepare_as_of(config, &recorded_labels(config, Start::Fresh)?)
 }
 
-/// [`prepare`] with the labels as they were when their fingerprint was `labels_then`, where they were
-/// extended since.
+/// [`prepare`] with the labels of each teacher as they were when their fingerprint was that in
+/// `labels_then`, where they were extended since.
 ///
 /// # Errors
 /// Those of [`prepare`].
-pub fn prepare_as_of(
-    config: &RunConfig,
-    labels_then: Option<&str>,
-) -> Result<Prepared, TrainError> {
+pub fn prepare_as_of(config: &RunConfig, labels_then: &[String]) -> Result<Prepared, TrainError> {
     Prepared::of(open(config, labels_then)?)
 }
 
-fn open(config: &RunConfig, labels_then: Option<&str>) -> Result<Inputs, TrainError> {
+fn open(config: &RunConfig, labels_then: &[String]) -> Result<Inputs, TrainError> {
     check_threads(config.train.threads())?;
     let opened = Inputs::open_as_of(config, labels_then);
-    opened.map_err(|error| missing_shard(error, config.data.labels.as_deref()))
+    let labels = config.data.labels.as_ref().map_or(&[][..], LabelDirs::all);
+    opened.map_err(|error| missing_shard(error, labels))
 }
 
 /// A missing file of the labels means damaged labels; any other missing file is a wrong path.
-fn missing_shard(error: TrainError, labels: Option<&Path>) -> TrainError {
+fn missing_shard(error: TrainError, labels: &[PathBuf]) -> TrainError {
     let TrainError::Data(data) = &error else {
         return error;
     };
-    match (data.missing_file(), labels) {
-        (Some(path), Some(dir)) if path.starts_with(dir) => {
+    match data.missing_file() {
+        Some(path) if labels.iter().any(|dir| path.starts_with(dir)) => {
             let path = path.to_path_buf();
             RunError::MissingShard { path }.into()
         }
@@ -159,24 +157,24 @@ pub fn run(
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
-    run_as_of(config, None, start, interrupt, observer)
+    run_as_of(config, &[], start, interrupt, observer)
 }
 
-/// [`run`]; a new run reads the labels as they were when their fingerprint was `labels_then`, if they
-/// have been extended since. A resumed run reads those that it started with.
+/// [`run`]; a new run reads the labels of each teacher as they were when their fingerprint was that in
+/// `labels_then`, if they have been extended since. A resumed run reads those that it started with.
 ///
 /// # Errors
 /// Those of [`run`].
 pub fn run_as_of(
     config: &RunConfig,
-    labels_then: Option<&str>,
+    labels_then: &[String],
     start: Start,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<Outcome, TrainError> {
     let pool = pool_of(config.train.threads())?;
     let own = recorded_labels(config, start)?;
-    let then = own.as_deref().or(labels_then);
+    let then = if own.is_empty() { labels_then } else { &own };
     pool.install(|| run_in_pool(config, then, start, interrupt, observer))
 }
 
@@ -207,7 +205,7 @@ pub fn pool_of(n_threads: usize) -> Result<rayon::ThreadPool, RunError> {
 
 fn run_in_pool(
     config: &RunConfig,
-    labels_then: Option<&str>,
+    labels_then: &[String],
     start: Start,
     interrupt: &Interrupt,
     observer: &Observer<'_>,
@@ -233,14 +231,15 @@ fn run_in_pool(
     train(prepared, claimed, interrupt, observer)
 }
 
-/// The fingerprint that the labels had when this run, or the one that it branches off from, began.
-fn recorded_labels(config: &RunConfig, start: Start) -> Result<Option<String>, TrainError> {
+/// The fingerprints that the labels had when this run, or the one that it branches off from, began.
+fn recorded_labels(config: &RunConfig, start: Start) -> Result<Vec<String>, TrainError> {
     let own = match start {
         Start::Fresh => None,
         Start::Latest | Start::LatestInGrid | Start::At(_) => Sources::recorded(&config.output)?,
     };
     let of_trunk = || Sources::of_checkpoint(config.branch_from.as_deref()?);
-    Ok(own.or_else(of_trunk).and_then(|sources| sources.labels))
+    let sources = own.or_else(of_trunk);
+    Ok(sources.map_or(Vec::new(), |sources| sources.labels_then()))
 }
 
 /// The locked directory of a run, and the state of the run.

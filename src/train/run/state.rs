@@ -7,7 +7,7 @@ use crate::storage::{StorageError, checked_json, from_checked_json, hash_file, r
 use crate::train::TrainError;
 use crate::train::checkpoint::{Checkpoint, CheckpointStore};
 use crate::train::config::RunConfig;
-use crate::train::data::{LoaderPosition, TokenSource};
+use crate::train::data::{LabelSource, LoaderPosition, TokenSource};
 use crate::train::export::model_identity;
 use crate::train::schedule::AutoTransition;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,10 @@ pub struct TrainState {
     pub loader: LoaderPosition,
     /// The transition `auto`, if it is used.
     pub auto: Option<AutoTransition>,
+    /// Border that the gate `excess` has in the next step, nats; absent before the first step and with
+    /// every other gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least_excess: Option<f32>,
     /// The configuration, every default filled in and every path absolute.
     pub config: RunConfig,
     /// What was read.
@@ -51,6 +55,7 @@ impl TrainState {
             seconds: 0.0,
             loader: LoaderPosition::default(),
             auto: inputs.stages.auto_transition(),
+            least_excess: None,
             config: inputs.config.recorded()?,
             sources: Sources::of(inputs)?,
             created_by: format!("saltworks-train {}", env!("CARGO_PKG_VERSION")),
@@ -107,8 +112,11 @@ impl TrainState {
 /// Hashes of a run's inputs: their paths may name other files when the run resumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
-    /// Fingerprint of the labels.
+    /// Fingerprint of the labels; of several teachers, of the first one's.
     pub labels: Option<String>,
+    /// Of the labels of further teachers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_labels: Vec<String>,
     /// BLAKE3 of the selection.
     pub selection: Option<String>,
     /// Of sampled blocks of the token files.
@@ -166,6 +174,10 @@ impl Sources {
         };
         Ok(Self {
             labels: inputs.labels.as_ref().map(|labels| labels.fingerprint()),
+            other_labels: inputs.labels.as_ref().map_or(Vec::new(), |labels| {
+                let others = labels.teachers().skip(1);
+                others.map(LabelSource::fingerprint).collect()
+            }),
             selection: selection.map(|hash| hash.blake3),
             tokens: sampled(&inputs.tokens)?,
             validation: sampled(&inputs.validation)?,
@@ -198,6 +210,21 @@ impl Sources {
         let checkpoints = CheckpointStore::of_run(dir);
         let latest = checkpoints.steps()?.last().copied();
         Ok(latest.and_then(|step| Self::of_checkpoint(&checkpoints.path(step))))
+    }
+
+    /// Fingerprints of the labels of each teacher.
+    pub fn labels_then(&self) -> Vec<String> {
+        self.labels
+            .iter()
+            .chain(&self.other_labels)
+            .cloned()
+            .collect()
+    }
+
+    /// All of them in one, for comparison and for messages.
+    fn all_labels(&self) -> Option<String> {
+        let all = self.labels_then();
+        (!all.is_empty()).then(|| all.join(", "))
     }
 
     /// Those in the `state.json` of a checkpoint; `None` where it cannot be understood, which whoever
@@ -245,8 +272,9 @@ impl Sources {
 
     /// The keys in the configuration whose contents are known on both sides, and the same.
     pub fn same_keys(&self, recorded: &Self) -> Vec<&'static str> {
+        let (theirs, ours) = (recorded.all_labels(), self.all_labels());
         let keys = [
-            ("data.labels", &recorded.labels, &self.labels),
+            ("data.labels", &theirs, &ours),
             ("data.selection", &recorded.selection, &self.selection),
             ("data.tokens", &recorded.tokens, &self.tokens),
             ("data.validation", &recorded.validation, &self.validation),
@@ -264,8 +292,9 @@ impl Sources {
     /// # Errors
     /// [`RunError::OtherSources`], naming the key.
     pub fn check_resumes(&self, recorded: &Self, run: &Path) -> Result<(), TrainError> {
+        let (theirs, ours) = (recorded.all_labels(), self.all_labels());
         for (key, expected, got) in [
-            ("data.labels", &recorded.labels, &self.labels),
+            ("data.labels", &theirs, &ours),
             ("data.selection", &recorded.selection, &self.selection),
             ("data.tokens", &recorded.tokens, &self.tokens),
         ] {

@@ -6,10 +6,10 @@ use super::profile::{Outside, StepProfile};
 use super::variances::LossVariances;
 use crate::train::batch::{LossSums, MicroBatch};
 use crate::train::example::Example;
-use crate::train::loss::{StepKd, targets_of};
+use crate::train::loss::{Gate, StepKd, least_excess, targets_of};
 use crate::train::metrics::LossVariance;
 use crate::train::model::Network;
-use crate::train::ops::{AdamW, AdamWConfig};
+use crate::train::ops::{AdamW, AdamWConfig, RowLoss};
 use crate::train::schedule::StepPlan;
 
 /// Results of a step.
@@ -23,6 +23,8 @@ pub struct StepReport {
     pub teacher_nll: Option<f64>,
     /// Variances of the losses over its positions; for logged steps of stage 1.
     pub variance: Option<LossVariance>,
+    /// Border that the gate `excess` has in the next step; `None` with every other gate.
+    pub least_excess: Option<f32>,
     /// Norm of all gradients before clipping.
     pub grad_norm: f64,
     /// Learning rate of its update.
@@ -30,9 +32,9 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    /// Mean loss, nats per position.
+    /// Mean loss, nats per position that is learnt from.
     pub fn loss(&self) -> f64 {
-        mean(self.sums.loss, self.sums.n)
+        mean(self.sums.loss, self.sums.n_learnt)
     }
 
     /// Mean cross-entropy, nats per position.
@@ -48,6 +50,11 @@ impl StepReport {
     /// Fraction of the positions that learn from the teacher.
     pub fn kd_fraction(&self) -> f64 {
         mean(self.sums.n_kd, self.sums.n)
+    }
+
+    /// Fraction of the positions that anything is learnt from.
+    pub fn learnt_fraction(&self) -> f64 {
+        mean(self.sums.n_learnt, self.sums.n)
     }
 }
 
@@ -73,15 +80,35 @@ pub(super) struct StepSums {
     pub(super) losses: LossSums,
     pub(super) teacher_nll: Option<f64>,
     pub(super) variance: Option<LossVariance>,
+    pub(super) least_excess: Option<f32>,
+}
+
+impl StepSums {
+    /// What the gradients are to be multiplied by to be those of the mean over the positions that are
+    /// learnt from: they were divided before it was known how many the gate `excess` cuts.
+    pub(super) fn grad_factor(&self) -> f64 {
+        match self.losses.n_learnt {
+            0.0 => 1.0,
+            n_learnt => self.losses.n / n_learnt,
+        }
+    }
 }
 
 impl<'a> StepBatch<'a> {
-    /// A step of `inputs` over these sequences.
-    pub(super) fn new(examples: Vec<Example>, inputs: &'a Inputs, omega: f64) -> Self {
+    /// A step of `inputs` over these sequences. `least_excess` is what the step before left.
+    pub(super) fn new(
+        examples: Vec<Example>,
+        inputs: &'a Inputs,
+        plan: StepPlan,
+        least_excess: Option<f32>,
+    ) -> Self {
         let mask_document_borders = inputs.config.data.mask_document_borders;
-        let policy = inputs.policy.as_ref().filter(|_| omega > 0.0);
-        let kd = policy
-            .map(|policy| StepKd::new(policy, omega as f32, &examples, mask_document_borders));
+        let policy = inputs.policy.as_ref();
+        let policy = policy.filter(|_| inputs.stages.uses_labels(plan));
+        let kd = policy.map(|policy| {
+            StepKd::new(policy, plan.omega as f32, &examples, mask_document_borders)
+                .with_least_excess(least_excess)
+        });
         Self {
             examples,
             kd,
@@ -138,6 +165,7 @@ impl<'a> StepBatch<'a> {
         };
         let (mut losses, mut teacher) = (LossSums::default(), TeacherNll::default());
         let mut variances = self.spread_by.map(LossVariances::new);
+        let mut excesses = self.counted_excesses();
         for examples in self.examples.chunks(self.micro_batch_size) {
             if interrupt.is_requested() {
                 return None;
@@ -145,16 +173,38 @@ impl<'a> StepBatch<'a> {
             let batch = profile.time(Outside::Targets, || self.micro_batch(examples));
             teacher.add(examples, &batch.weights_n);
             losses += profile.time_network(network, |n| n.forward_backward(&batch, scale));
+            let rows_n = network.row_losses(batch.n_positions());
             if let Some(variances) = &mut variances {
-                variances.add(examples, &batch, network.row_losses(batch.n_positions()));
+                variances.add(examples, &batch, rows_n);
+            }
+            if let Some((excesses, _)) = &mut excesses {
+                excesses.extend(excesses_of(&batch, rows_n));
             }
         }
         Some(StepSums {
             losses,
             teacher_nll: teacher.mean(),
             variance: variances.and_then(|variances| variances.report()),
+            least_excess: excesses.and_then(|(all, fraction)| least_excess(all, fraction)),
         })
     }
+
+    /// Room for every excess of the step, and the fraction that the next step is to cut; `None` but for
+    /// the gate `excess`.
+    fn counted_excesses(&self) -> Option<(Vec<f32>, f64)> {
+        let policy = self.kd.map(|kd| kd.policy);
+        let policy = policy.filter(|policy| policy.gate == Gate::Excess);
+        policy.map(|policy| (Vec::with_capacity(self.n_positions()), policy.gate_fraction))
+    }
+}
+
+/// The student's NLL less the teacher's at weighted positions that have labels, nats.
+fn excesses_of(batch: &MicroBatch, rows_n: &[RowLoss]) -> impl Iterator<Item = f32> {
+    let teacher_nll_n = batch.kd.iter().flat_map(|kd| &kd.teacher_nll_n);
+    let positions = teacher_nll_n.zip(rows_n).zip(&batch.weights_n);
+    let counted = positions
+        .filter(|((teacher_nll, _), weight)| **weight > 0.0 && **teacher_nll != f32::NEG_INFINITY);
+    counted.map(|((&teacher_nll, row), _)| (row.ce - f64::from(teacher_nll)) as f32)
 }
 
 /// The teacher's mean NLL over weighted positions; lost where a sequence has none stored.
@@ -199,12 +249,13 @@ pub(super) fn check_finite(loss: f64, grad_norm: f64) -> Result<(), (&'static st
     Ok(())
 }
 
-/// Updates all parameters; `step` counts from 1.
+/// Updates all parameters by the network's gradients times `grad_factor`; `step` counts from 1.
 pub(super) fn update(
     network: &mut Network,
     optimizer: &mut AdamW,
     inputs: &Inputs,
     report: &StepReport,
+    grad_factor: f64,
     step: u64,
 ) {
     let config = &inputs.config.optimizer;
@@ -215,11 +266,11 @@ pub(super) fn update(
         weight_decay: config.weight_decay,
     };
     let is_clipped = config.grad_clip > 0.0 && report.grad_norm > config.grad_clip;
-    let grad_scale = if is_clipped {
-        config.grad_clip / report.grad_norm
-    } else {
-        1.0
+    let grad_scale = match is_clipped {
+        true => config.grad_clip / report.grad_norm,
+        false => 1.0,
     };
+    let grad_scale = grad_scale * grad_factor;
     let (params, grads) = (&mut network.params, &network.grads);
     optimizer.update(
         &adamw,
@@ -236,6 +287,8 @@ pub(super) fn update(
 mod tests {
     use super::*;
     use crate::signals::PositionSignals;
+    use crate::train::batch::KdLoss;
+    use crate::train::loss::KdPolicy;
     use crate::train::model::{Capacity, ModelSpec, Params};
 
     /// Two targets, of the log-probabilities that a teacher gave them.
@@ -248,6 +301,7 @@ mod tests {
                 target_logprob_t: target_logprob_t.to_vec(),
                 ..PositionSignals::default()
             }),
+            ..Example::default()
         }
     }
 
@@ -284,7 +338,7 @@ mod tests {
             seq_id,
             input_ids: input_ids.to_vec(),
             doc_starts: doc_starts.to_vec(),
-            signals: None,
+            ..Example::default()
         };
         StepBatch {
             examples: vec![
@@ -342,6 +396,52 @@ mod tests {
                 "{of_parts}, {whole}"
             );
         }
+    }
+
+    /// The first sequence labelled, by a teacher that is the better one at every other position.
+    fn gated<'a>(policy: &'a KdPolicy, least_excess: Option<f32>, size: usize) -> StepBatch<'a> {
+        let mut batch = batch(size, true);
+        batch.examples[0].signals = Some(PositionSignals {
+            target_logprob_t: vec![-0.1, -9.0, -0.2],
+            ..PositionSignals::default()
+        });
+        let kd = StepKd::new(policy, 0.0, &batch.examples, true);
+        StepBatch {
+            kd: Some(kd.with_least_excess(least_excess)),
+            ..batch
+        }
+    }
+
+    #[test]
+    fn excess_learns_the_mean_over_what_it_leaves_however_the_step_is_cut() {
+        let policy = KdPolicy {
+            gate: Gate::Excess,
+            gate_fraction: 0.4,
+            ..KdPolicy::of(KdLoss::TailBucket)
+        };
+        let go = |batch: &StepBatch<'_>| differentiate(batch, &Interrupt::new()).unwrap();
+        let (open, _) = go(&gated(&policy, None, 2));
+        assert_eq!(open.losses.n_learnt, open.losses.n);
+        // Of three excesses the second is left, floor(0.4 * 3) = 1.
+        let least = open.least_excess.unwrap();
+        let ((sums, norm), (parts, of_parts)) = (
+            go(&gated(&policy, Some(least), 2)),
+            go(&gated(&policy, Some(least), 1)),
+        );
+        assert_eq!((sums.losses.n, sums.losses.n_learnt), (6.0, 5.0));
+        assert_eq!(sums.grad_factor(), 6.0 / 5.0);
+        assert!((sums.losses.loss - parts.losses.loss).abs() < 1e-5);
+        assert!((norm - of_parts).abs() < 1e-5 * norm, "{norm} {of_parts}");
+        let moved = sums.least_excess.unwrap() - least;
+        assert!(moved.abs() < 1e-5, "cut positions count too: {moved}");
+        // Nothing but the cut position is missing from the loss of an ungated step.
+        let cut = open.losses.loss - sums.losses.loss;
+        assert!(cut > 0.0 && (open.losses.ce - sums.losses.ce).abs() < 1e-9);
+        assert_eq!(
+            go(&gated(&policy, Some(99.0), 2)).0.losses.n_learnt,
+            3.0,
+            "no labels, no cut"
+        );
     }
 
     #[test]

@@ -179,7 +179,8 @@ impl<'a> Trainer<'a> {
             Ok(examples) => examples,
             Err(error) => return Err(self.out_of_data(error)),
         };
-        let mut batch = StepBatch::new(examples, self.inputs, plan.omega);
+        let least_excess = self.state.least_excess;
+        let mut batch = StepBatch::new(examples, self.inputs, plan, least_excess);
         if plan.stage == Stage::One && self.is_log_due(self.state.step + 1) {
             batch = batch.with_spread(self.inputs.config.log.bucket_borders());
         }
@@ -236,13 +237,15 @@ impl<'a> Trainer<'a> {
         let Some(sums) = batch.differentiate(network, profile, self.interrupt) else {
             return Ok(None);
         };
-        let grad_norm = profile.time(Outside::GradientNorm, || network.grad_norm());
+        let grad_factor = sums.grad_factor();
+        let grad_norm = profile.time(Outside::GradientNorm, || network.grad_norm()) * grad_factor;
         let schedule = &self.inputs.config.schedule;
         let report = StepReport {
             plan,
             sums: sums.losses,
             teacher_nll: sums.teacher_nll,
             variance: sums.variance,
+            least_excess: sums.least_excess,
             grad_norm,
             lr: learning_rate(schedule, self.n_steps(), self.state.step),
         };
@@ -251,7 +254,14 @@ impl<'a> Trainer<'a> {
         }
         let (optimizer, step) = (&mut self.optimizer, self.state.step + 1);
         self.profile.time(Outside::Optimizer, || {
-            update(&mut self.network, optimizer, self.inputs, &report, step);
+            update(
+                &mut self.network,
+                optimizer,
+                self.inputs,
+                &report,
+                grad_factor,
+                step,
+            );
         });
         Ok(Some(report))
     }
@@ -260,6 +270,7 @@ impl<'a> Trainer<'a> {
         self.state.step += 1;
         self.state.n_tokens += report.sums.n as u64;
         self.state.loader = self.loader.position();
+        self.state.least_excess = report.least_excess;
         let seconds = self.pace.end_step(batch.n_positions() as u64);
         self.state.seconds += seconds;
         self.profile.add_step(seconds);

@@ -125,6 +125,7 @@ mod tests {
                 target_logprob_t: target_logprob_t.to_vec(),
                 ..PositionSignals::default()
             }),
+            ..Example::default()
         }
     }
 
@@ -142,6 +143,7 @@ mod tests {
             kd: 0.0,
             soft,
             omega,
+            is_cut: false,
         };
         LOSSES.iter().zip(omega_n).map(row).collect()
     }

@@ -2,6 +2,7 @@
 
 use super::auto::AutoTransition;
 use crate::train::config::{Mode, RunConfig, TransitionKind};
+use crate::train::loss::Gate;
 use serde::{Deserialize, Serialize};
 
 /// Where sequences come from. Serialized as 1 or 2.
@@ -60,6 +61,8 @@ pub struct StagePlan {
     n_falling: u64,
     /// omega of stage 1; 0 if labels are not used.
     omega: f64,
+    /// Whether labels decide in stage 1 which positions are learnt from at all: the gate `excess`.
+    is_cut: bool,
     /// Steps of the run.
     steps: u64,
     /// The `auto` transition before its first step.
@@ -85,6 +88,7 @@ impl StagePlan {
             n_full,
             n_falling: if is_linear { kd.decay_steps(n_full) } else { 0 },
             omega: if learns { kd.omega } else { 0.0 },
+            is_cut: learns && kd.gate == Gate::Excess,
             steps,
             auto: is_auto
                 .then(|| AutoTransition::new(kd.min_kd(n_full), n_full, kd.running_steps()))
@@ -147,8 +151,18 @@ impl StagePlan {
         self.steps - least
     }
 
-    /// Whether any step learns from the teacher.
+    /// Whether any step learns from the teacher, or from those positions alone that its labels leave.
     pub fn learns_from_labels(&self) -> bool {
+        (self.omega > 0.0 || self.is_cut) && self.n_full > 0
+    }
+
+    /// Whether a step learns so.
+    pub fn uses_labels(&self, plan: StepPlan) -> bool {
+        plan.omega > 0.0 || (self.is_cut && plan.stage == Stage::One)
+    }
+
+    /// Whether any step has KD.
+    pub fn has_kd(&self) -> bool {
         self.omega > 0.0 && self.n_full > 0
     }
 }

@@ -2,9 +2,11 @@
 
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::shards::LabelSet;
+use crate::train::config::LabelDirs;
 use crate::train::run::CONFIG_NAME;
+use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// Keys that the experiment sets for every run by itself.
@@ -70,9 +72,7 @@ fn of_arm(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
         .unwrap_or_default();
     let mut found = BTreeMap::new();
     flatten("", &table, &mut found);
-    if let Some(labels) = found.get("data.labels").cloned() {
-        found.extend(of_labels(Path::new(&labels)));
-    }
+    found.extend(of_labels(&label_dirs(&table)));
     found.retain(|key, _| !OWN_KEYS.contains(&key.as_str()));
     found
 }
@@ -89,17 +89,26 @@ fn flatten(prefix: &str, table: &Table, found: &mut BTreeMap<String, String>) {
     }
 }
 
-/// What labels hold, as far as they are still there.
-fn of_labels(dir: &Path) -> Vec<(String, String)> {
-    let Ok(set) = LabelSet::open(dir) else {
-        return Vec::new();
-    };
-    let signals = &set.segments[0].signals;
-    let top_k = (signals.top_k > 0).then(|| ("labels.top_k", signals.top_k.to_string()));
-    let samples = signals.samples.iter();
-    let samples = samples.map(|samples| ("labels.samples", samples.n_draws.to_string()));
-    let found = top_k.into_iter().chain(samples);
-    found.map(|(key, value)| (key.to_owned(), value)).collect()
+/// `data.labels`: one path, or a list.
+fn label_dirs(config: &Table) -> Vec<PathBuf> {
+    let labels = config.get("data").and_then(|data| data.get("labels"));
+    let dirs = labels.and_then(|labels| LabelDirs::deserialize(labels.clone()).ok());
+    dirs.map_or(Vec::new(), |dirs| dirs.all().to_vec())
+}
+
+/// What labels hold, as far as they are still there; of several teachers, one after the other.
+fn of_labels(dirs: &[PathBuf]) -> Vec<(String, String)> {
+    let sets = dirs.iter().filter_map(|dir| LabelSet::open(dir).ok());
+    let plans: Vec<_> = sets.map(|set| set.segments[0].signals.clone()).collect();
+    let top_k = plans.iter().filter(|signals| signals.top_k > 0);
+    let top_k: Vec<String> = top_k.map(|signals| signals.top_k.to_string()).collect();
+    let samples = plans.iter().filter_map(|signals| signals.samples.as_ref());
+    let samples: Vec<String> = samples.map(|samples| samples.n_draws.to_string()).collect();
+    let found = [("labels.top_k", top_k), ("labels.samples", samples)];
+    let found = found.into_iter().filter(|(_, values)| !values.is_empty());
+    found
+        .map(|(key, values)| (key.to_owned(), values.join(", ")))
+        .collect()
 }
 
 fn with_letter(key: &str) -> String {

@@ -1,6 +1,7 @@
 use super::*;
 
 mod damage;
+mod joined;
 mod order;
 mod provenance;
 mod selection;

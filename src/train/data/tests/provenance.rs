@@ -214,6 +214,7 @@ fn gate_and_auto_transition_need_the_stats() {
         (Gate::Learnable, "kd.gate = \"learnable\""),
         (Gate::Entropy, "kd.gate = \"entropy\""),
         (Gate::Agreement, "kd.gate = \"agreement\""),
+        (Gate::Excess, "kd.gate = \"excess\""),
     ] {
         let gated = LabelNeeds {
             gate,

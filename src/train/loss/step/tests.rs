@@ -1,17 +1,12 @@
 use super::*;
 use crate::train::batch::KdLoss;
-use crate::train::loss::TemperatureMode;
 use proptest::prelude::*;
 
 fn policy(gate: Gate, gate_fraction: f64) -> KdPolicy {
     KdPolicy {
-        loss: KdLoss::TailBucket,
-        tau: 1.0,
-        temperature_mode: TemperatureMode::Teacher,
         gate,
-        gate_k: 10,
         gate_fraction,
-        tau_idx: None,
+        ..KdPolicy::of(KdLoss::TailBucket)
     }
 }
 
@@ -24,6 +19,7 @@ fn example(entropy_t: &[f32], doc_starts: &[u32]) -> Example {
             entropy_t: entropy_t.to_vec(),
             ..PositionSignals::default()
         }),
+        ..Example::default()
     }
 }
 
@@ -94,4 +90,28 @@ proptest! {
         prop_assert_eq!(closed.len(), n_below);
         prop_assert!(closed.iter().all(|c| open.iter().all(|o| c < o)));
     }
+
+    /// Against sorting: what lies below the border is at most the fraction, and the next one is not.
+    #[test]
+    fn the_border_of_the_gate_excess_has_its_fraction_below_it(
+        excesses in prop::collection::vec(-9_i8..9, 1..60), fraction in 0.01_f64..0.99,
+    ) {
+        let excesses: Vec<f32> = excesses.into_iter().map(|e| f32::from(e) / 4.0).collect();
+        let least = least_excess(excesses.clone(), fraction).unwrap();
+        let n_below = excesses.iter().filter(|&&excess| excess < least).count();
+        let n_cut = (fraction * excesses.len() as f64).floor() as usize;
+        prop_assert!(n_below <= n_cut);
+        let mut sorted = excesses;
+        sorted.sort_unstable_by(f32::total_cmp);
+        prop_assert_eq!(least, sorted[n_cut]);
+    }
+}
+
+#[test]
+fn a_border_that_is_no_number_is_none() {
+    assert_eq!(least_excess(vec![], 0.4), None);
+    assert_eq!(
+        least_excess(vec![f32::NEG_INFINITY, f32::NEG_INFINITY, 1.0], 0.4),
+        None
+    );
 }

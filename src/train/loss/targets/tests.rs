@@ -1,16 +1,10 @@
 use super::*;
 use crate::signals::Rounding;
+use crate::train::batch::HeadGate;
+use crate::train::loss::{Joining, join_stats};
 
 fn policy(loss: KdLoss) -> KdPolicy {
-    KdPolicy {
-        loss,
-        tau: 1.0,
-        temperature_mode: TemperatureMode::Teacher,
-        gate: Gate::None,
-        gate_k: 10,
-        gate_fraction: 0.15,
-        tau_idx: None,
-    }
+    KdPolicy::of(loss)
 }
 
 fn example(input_ids: &[u32], doc_starts: &[u32]) -> Example {
@@ -18,7 +12,7 @@ fn example(input_ids: &[u32], doc_starts: &[u32]) -> Example {
         seq_id: 0,
         input_ids: input_ids.to_vec(),
         doc_starts: doc_starts.to_vec(),
-        signals: None,
+        ..Example::default()
     }
 }
 
@@ -81,7 +75,10 @@ fn probabilities_are_those_of_the_losses() {
     assert_eq!(tail_bucket.ids, [5, 2, 7, 0]);
     assert_eq!(tail_bucket.offsets, [0, 2, 4]);
     assert_close(&tail_bucket.probs, &[0.5, 0.25, 1.0, 0.0]);
-    assert_eq!(tail_bucket.tail_n, [0.25, 0.0]);
+    assert_eq!(tail_bucket.tails, [0.25, 0.0]);
+    assert_eq!((tail_bucket.n_tails, tail_bucket.in_tail.len()), (1, 0));
+    // -1/2 ln 2 - 2 (1/4 ln 4), and that of a certain id.
+    assert_close(&tail_bucket.negentropy_n, &[-1.5 * 2.0_f64.ln(), 0.0]);
     assert_eq!(tail_bucket.omega_n, [0.5, 0.5]);
     assert_eq!(tail_bucket.student_tau, 1.0);
 
@@ -89,7 +86,8 @@ fn probabilities_are_those_of_the_losses() {
     assert_close(&renormalize.probs, &[2.0 / 3.0, 1.0 / 3.0, 1.0, 0.0]);
     let dropped = kd(&[labelled()], &policy(KdLoss::Drop));
     assert_close(&dropped.probs, &[0.5, 0.25, 1.0, 0.0]);
-    assert!(renormalize.tail_n.is_empty() && dropped.tail_n.is_empty());
+    assert!(renormalize.tails.is_empty() && dropped.tails.is_empty());
+    assert_close(&dropped.negentropy_n, &[-2.0_f64.ln(), 0.0]);
 }
 
 #[test]
@@ -141,14 +139,14 @@ fn another_temperature_takes_its_own_partition_and_the_rest_as_tail() {
     // At tau = 2 the first row is (sqrt(1/2), sqrt(1/4)) over its partition, which is 7/4.
     let tempered = KdPolicy {
         tau: 2.0,
-        tau_idx: Some(0),
+        tau_idx: vec![Some(0)],
         temperature_mode: TemperatureMode::Both,
         ..policy(KdLoss::TailBucket)
     };
     let got = kd(&[labelled()], &tempered);
     let (a, b) = (0.5f64.sqrt() / 1.75, 0.5 / 1.75);
     assert_close(&got.probs, &[a, b, 1.0, 0.0]);
-    assert_close(&got.tail_n, &[1.0 - a - b, 0.0]);
+    assert_close(&got.tails, &[1.0 - a - b, 0.0]);
     assert_eq!(got.student_tau, 2.0);
     let renormalize = KdPolicy {
         loss: KdLoss::Renormalize,
@@ -169,12 +167,12 @@ fn no_temperature_makes_a_tail_where_every_id_is_kept() {
     signals.log_partition_xt = vec![vec![0.3466, 0.33]];
     let tempered = KdPolicy {
         tau: 2.0,
-        tau_idx: Some(0),
+        tau_idx: vec![Some(0)],
         ..policy(KdLoss::TailBucket)
     };
     let got = kd(&[example.clone()], &tempered);
     assert_close(&got.probs, &[0.5; 4]);
-    assert_eq!(got.tail_n, [0.0; 2]);
+    assert_eq!(got.tails, [0.0; 2]);
     let dropped = KdPolicy {
         loss: KdLoss::Drop,
         ..tempered
@@ -206,7 +204,7 @@ fn examples_without_kept_ids_learn_by_cross_entropy_alone() {
     let got = kd(&examples, &policy(KdLoss::TailBucket));
     assert_eq!(got.omega_n, [0.0, 0.0, 0.5, 0.5, 0.0]);
     assert_eq!(got.offsets, [0, 0, 0, 2, 4, 4]);
-    assert_eq!(got.tail_n, [0.0, 0.0, 0.25, 0.0, 0.0]);
+    assert_eq!(got.tails, [0.0, 0.0, 0.25, 0.0, 0.0]);
     let sampled = kd(&examples, &policy(KdLoss::Sampled));
     assert!(sampled.ids.is_empty() && sampled.omega_n.iter().all(|&o| o == 0.0));
     assert_eq!(sampled.offsets.len(), 6);
@@ -238,7 +236,7 @@ fn draws_become_their_share_of_all_draws_of_the_position() {
     // Examples without draws have no targets, stored ids or not.
     assert_eq!(got.offsets, [0, 3, 4, 4, 4, 4, 7, 8]);
     assert_eq!(got.omega_n, [0.5, 0.5, 0.0, 0.0, 0.0, 0.5, 0.5]);
-    assert!(got.tail_n.is_empty());
+    assert!(got.tails.is_empty());
     let gated = KdPolicy {
         gate: Gate::Learnable,
         gate_k: 2,
@@ -258,7 +256,86 @@ fn the_gate_agreement_hands_the_teachers_nll_of_every_target_to_the_head() {
     };
     let got = kd(&[example(&[4, 5], &[0]), labelled()], &gated);
     assert_eq!(got.omega_n, [0.0, 0.5, 0.5]);
-    assert_eq!(got.teacher_nll_n, [0.0, 0.25, f32::INFINITY]);
+    assert_eq!(got.gate, Some(HeadGate::Agreement));
+    assert_eq!(got.teacher_nll_n, [f32::NEG_INFINITY, 0.25, f32::INFINITY]);
     let open = kd(&[labelled()], &policy(KdLoss::TailBucket));
-    assert!(open.teacher_nll_n.is_empty());
+    assert!(open.gate.is_none() && open.teacher_nll_n.is_empty());
+}
+
+#[test]
+fn the_gate_excess_hands_its_border_to_the_head_and_spares_what_has_no_labels() {
+    let gated = KdPolicy {
+        gate: Gate::Excess,
+        gate_fraction: 0.4,
+        ..policy(KdLoss::TailBucket)
+    };
+    let examples = [example(&[4, 5], &[0]), labelled()];
+    let step = StepKd::new(&gated, 0.0, &examples, false);
+    let of = |step| targets_of(&examples, Some(step), false).kd.unwrap();
+    assert_eq!(of(step).gate, None, "the first step has no border");
+    let got = of(step.with_least_excess(Some(0.5)));
+    assert_eq!(got.gate, Some(HeadGate::Excess(0.5)));
+    assert_eq!(got.teacher_nll_n, [f32::NEG_INFINITY, 0.25, f32::INFINITY]);
+    let open = policy(KdLoss::TailBucket);
+    let open = StepKd::new(&open, 0.5, &examples, false).with_least_excess(Some(0.5));
+    assert_eq!(of(open).gate, None, "a border is for its gate alone");
+}
+
+/// The labelled example and what another teacher of K = 1 says, who prefers the first target more.
+fn by_two(how: Teachers) -> (Example, KdPolicy) {
+    let joining = Joining::new(how, &[1.0, 3.0]);
+    let mut example = labelled();
+    let signals = example.signals.as_mut().unwrap();
+    signals.entropy_t = vec![1.0; 2];
+    let other = PositionSignals {
+        target_rank_t: vec![0, 9],
+        target_logprob_t: vec![-0.125, f32::NEG_INFINITY],
+        entropy_t: vec![2.0; 2],
+        topk_ids_tk: vec![2, 3],
+        topk_logprobs_tk: vec![0.5_f32.ln(), 0.75_f32.ln()],
+        tail_mass_t: vec![0.5, 0.25],
+        ..PositionSignals::default()
+    };
+    example.others = vec![other];
+    example.chosen_t = join_stats(signals, &example.others, &joining);
+    let policy = KdPolicy {
+        tau_idx: vec![None, None],
+        joining,
+        ..policy(KdLoss::TailBucket)
+    };
+    (example, policy)
+}
+
+#[test]
+fn teachers_that_are_mixed_have_their_ids_in_one_list_and_a_tail_each() {
+    let (example, policy) = by_two(Teachers::Mix);
+    let got = kd(std::slice::from_ref(&example), &policy);
+    assert_eq!((got.n_tails, &got.offsets[..]), (2, &[0, 2, 5][..]));
+    assert_eq!(got.ids, [5, 2, 7, 0, 3]);
+    assert_close(&got.probs, &[0.125, 0.4375, 0.25, 0.0, 0.5625]);
+    assert_close(&got.tails, &[0.0625, 0.375, 0.0, 0.1875]);
+    let first = [false, false, true, false];
+    let second = [false, false, true, true, true, false];
+    assert_eq!(got.in_tail, [&first[..], &second].concat());
+    let dropped = KdPolicy {
+        loss: KdLoss::Drop,
+        ..policy
+    };
+    let got = kd(&[example], &dropped);
+    assert!(got.n_tails == 0 && got.tails.is_empty() && got.in_tail.is_empty());
+    assert_close(&got.probs, &[0.125, 0.4375, 0.25, 0.0, 0.5625]);
+}
+
+#[test]
+fn each_position_learns_from_the_teacher_of_the_lower_nll() {
+    let (example, policy) = by_two(Teachers::LowerNll);
+    let got = kd(&[example], &policy);
+    // Of the second position, that neither thinks possible, the first.
+    assert_eq!(
+        (&got.ids[..], &got.offsets[..]),
+        (&[2, 7, 0][..], &[0, 1, 3][..])
+    );
+    assert_close(&got.probs, &[0.5, 1.0, 0.0]);
+    assert_close(&got.tails, &[0.5, 0.0]);
+    assert!(got.n_tails == 1 && got.in_tail.is_empty());
 }

@@ -1,8 +1,8 @@
 //! Losses of one row: gradients against central differences, top-k losses against dense KD.
 
-use super::super::row_loss::{RowKd, RowLoss, row_gradient, row_score};
+use super::super::row_loss::{RowGate, RowGoal, RowKd, RowLoss, row_gradient, row_score};
 use super::{differences, numbers, wide};
-use crate::train::batch::KdLoss;
+use crate::train::batch::{HeadGate, KdLoss};
 use proptest::prelude::*;
 
 /// exp in f32 is good to 2e-7, and a gradient is a difference of probabilities: so this is absolute
@@ -49,36 +49,53 @@ fn reference(logits: &[f64], target: u32, kd: Option<RowKd<'_>>) -> f64 {
     let tau = f64::from(kd.student_tau);
     let tempered: Vec<f64> = logits.iter().map(|x| x / tau).collect();
     let log_q = log_softmax(&tempered);
-    let mut loss = 0.0;
+    let mut loss = f64::from(kd.negentropy);
     for (&id, &p) in kd.ids.iter().zip(kd.probs) {
-        loss += plogp(f64::from(p), log_q[id as usize]);
+        loss -= if p > 0.0 {
+            f64::from(p) * log_q[id as usize]
+        } else {
+            0.0
+        };
     }
-    if kd.loss == KdLoss::TailBucket && kd.tail > 0.0 {
-        let is_kept = |id: usize| kd.ids.contains(&(id as u32));
+    for (i, &tail) in kd.tails.iter().enumerate() {
+        let is_kept = |id: usize| {
+            let place = kd.ids.iter().position(|&kept| kept as usize == id);
+            place.is_some_and(|j| !kd.in_tail.get(i * kd.ids.len() + j).unwrap_or(&false))
+        };
         let q_tail: f64 = (0..logits.len())
             .filter(|&id| !is_kept(id))
             .map(|id| log_q[id].exp())
             .sum();
-        loss += plogp(f64::from(kd.tail), q_tail.ln());
+        loss -= if tail > 0.0 {
+            f64::from(tail) * q_tail.ln()
+        } else {
+            0.0
+        };
     }
     let omega = f64::from(kd.omega);
     (1.0 - omega) * ce + omega * tau * tau * loss
 }
 
-/// The entropy of what the KD of a row is to, tail bucket included.
-fn target_entropy(kd: RowKd<'_>) -> f64 {
-    let tail = match kd.loss {
-        KdLoss::TailBucket => Some(&kd.tail),
-        _ => None,
-    };
-    let probs = kd.probs.iter().chain(tail);
-    -probs.map(|&p| plogp(f64::from(p), 0.0)).sum::<f64>()
+/// Minus the entropy of what the KD of a row is to, tails included.
+fn negentropy(probs: &[f32], tails: &[f32]) -> f32 {
+    let probs = probs.iter().chain(tails);
+    probs.map(|&p| plogp(f64::from(p), 0.0)).sum::<f64>() as f32
 }
 
 fn gradient(logits: &[f32], target: u32, kd: Option<RowKd<'_>>) -> (Vec<f32>, RowLoss) {
+    gated_gradient(logits, target, kd, None)
+}
+
+fn gated_gradient(
+    logits: &[f32],
+    target: u32,
+    kd: Option<RowKd<'_>>,
+    gate: Option<RowGate>,
+) -> (Vec<f32>, RowLoss) {
     let mut gradient = logits.to_vec();
     let mut scratch = vec![f32::NAN; 2 * logits.len()];
-    let loss = row_gradient(&mut gradient, target, kd, 1.0, &mut scratch);
+    let goal = RowGoal { target, kd, gate };
+    let loss = row_gradient(&mut gradient, goal, 1.0, &mut scratch);
     (gradient, loss)
 }
 
@@ -95,11 +112,11 @@ fn teacher(logits: &[f32]) -> Vec<(u32, f64)> {
     p
 }
 
-/// What a loss would be given of the teacher's K best.
+/// What a loss would be given of the teacher's K best, and with `tail-bucket` of the rest.
 struct Kept {
     ids: Vec<u32>,
     probs: Vec<f32>,
-    tail: f32,
+    tails: Vec<f32>,
 }
 
 impl Kept {
@@ -110,29 +127,29 @@ impl Kept {
         } else {
             1.0
         };
-        let tail = match loss {
-            KdLoss::TailBucket => teacher[k..].iter().map(|(_, p)| p).sum::<f64>() as f32,
-            _ => 0.0,
-        };
+        let tail = || teacher[k..].iter().map(|(_, p)| p).sum::<f64>() as f32;
         Self {
             ids: teacher[..k].iter().map(|&(id, _)| id).collect(),
             probs: teacher[..k]
                 .iter()
                 .map(|&(_, p)| (p / divisor) as f32)
                 .collect(),
-            tail,
+            tails: (loss == KdLoss::TailBucket)
+                .then(tail)
+                .into_iter()
+                .collect(),
         }
     }
 
-    fn kd(&self, loss: KdLoss, omega: f32, student_tau: f32) -> RowKd<'_> {
+    fn kd(&self, omega: f32, student_tau: f32) -> RowKd<'_> {
         RowKd {
-            loss,
             student_tau,
             omega,
             ids: &self.ids,
             probs: &self.probs,
-            tail: self.tail,
-            teacher_nll: None,
+            tails: &self.tails,
+            in_tail: &[],
+            negentropy: negentropy(&self.probs, &self.tails),
         }
     }
 }
@@ -162,12 +179,12 @@ proptest! {
         let target = (vocab_size as f64 * target_share) as u32;
         let loss = LOSSES[which];
         let kept = Kept::new(loss, &teacher, k);
-        let kd = Some(kept.kd(loss, omega, student_tau));
+        let kd = Some(kept.kd(omega, student_tau));
         let (got, row) = gradient(&logits, target, kd);
         let expected = differences(&logits, |logits| reference(logits, target, kd));
         assert_close(&got, &expected, TOLERANCE * f64::from(student_tau.max(1.0)));
-        let entropy = f64::from(student_tau * student_tau) * kd.map_or(0.0, target_entropy);
-        let soft = row.kd + entropy;
+        let negentropy = kd.map_or(0.0, |kd| f64::from(kd.negentropy));
+        let soft = row.kd - f64::from(student_tau * student_tau) * negentropy;
         prop_assert!((row.soft - soft).abs() <= LOSS_TOLERANCE * soft.abs().max(1.0), "{row:?} {soft}");
         let loss = reference(&wide(&logits), target, kd);
         prop_assert!((total(row, omega) - loss).abs() <= LOSS_TOLERANCE * loss.abs().max(1.0), "{row:?} {loss}");
@@ -223,7 +240,7 @@ proptest! {
         let divergence = dense_kd(&wide(&logits), &p);
         for loss in [KdLoss::TailBucket, KdLoss::Renormalize, KdLoss::Drop] {
             let kept = Kept::new(loss, &teacher, vocab_size);
-            let (got, row) = gradient(&logits, 0, Some(kept.kd(loss, 1.0, 1.0)));
+            let (got, row) = gradient(&logits, 0, Some(kept.kd(1.0, 1.0)));
             assert_close(&got, &expected, TOLERANCE);
             prop_assert!((row.kd - divergence).abs() <= LOSS_TOLERANCE * divergence.max(1.0));
         }
@@ -242,13 +259,13 @@ fn tail_bucket_gradients_are_the_formulas_for_kept_ids_tail_ids_and_targets() {
     let q_tail = q[1] + q[3];
     for target in 0..4_u32 {
         let kd = RowKd {
-            loss: KdLoss::TailBucket,
             student_tau: 1.0,
             omega,
             ids: &ids,
             probs: &probs,
-            tail,
-            teacher_nll: None,
+            tails: &[tail],
+            in_tail: &[],
+            negentropy: negentropy(&probs, &[tail]),
         };
         let (got, _) = gradient(&logits, target, Some(kd));
         let kd_part = [
@@ -267,6 +284,21 @@ fn tail_bucket_gradients_are_the_formulas_for_kept_ids_tail_ids_and_targets() {
     }
 }
 
+/// A gate decides after the exponentials were added up, in another order than without a teacher.
+#[track_caller]
+fn assert_same(got: (Vec<f32>, RowLoss), expected: (Vec<f32>, RowLoss)) {
+    assert_close(&got.0, &wide(&expected.0), TOLERANCE);
+    let (got, expected) = (got.1, expected.1);
+    assert_eq!((got.omega, got.is_cut), (expected.omega, expected.is_cut));
+    for (got, expected) in [
+        (got.ce, expected.ce),
+        (got.kd, expected.kd),
+        (got.soft, expected.soft),
+    ] {
+        assert!((got - expected).abs() < LOSS_TOLERANCE, "{got} {expected}");
+    }
+}
+
 #[test]
 fn the_gate_agreement_is_open_only_while_the_students_nll_is_above_the_teachers() {
     let logits: Vec<f32> = numbers(40, 3).iter().map(|x| 4.0 * x).collect();
@@ -275,19 +307,150 @@ fn the_gate_agreement_is_open_only_while_the_students_nll_is_above_the_teachers(
     let nll = plain.ce as f32;
     for (loss, student_tau) in LOSSES.map(|loss| [(loss, 1.0), (loss, 2.0)]).concat() {
         let kept = Kept::new(loss, &teacher, 5);
-        let open = kept.kd(loss, 0.5, student_tau);
+        let open = kept.kd(0.5, student_tau);
         let gated = |teacher_nll| {
-            let kd = RowKd {
-                teacher_nll: Some(teacher_nll),
-                ..open
-            };
-            gradient(&logits, 7, Some(kd))
+            let gate = HeadGate::Agreement;
+            gated_gradient(&logits, 7, Some(open), Some(RowGate { gate, teacher_nll }))
         };
         assert_eq!(gated(nll - 0.01), gradient(&logits, 7, Some(open)));
         assert_eq!(gated(nll - 0.01).1.omega, 0.5);
         for better_student in [nll + 0.01, f32::INFINITY] {
-            assert_eq!(gated(better_student), gradient(&logits, 7, None));
+            assert_same(gated(better_student), gradient(&logits, 7, None));
             assert_eq!(gated(better_student).1.omega, 0.0);
+        }
+    }
+}
+
+#[test]
+fn the_gate_excess_takes_out_what_exceeds_the_teacher_by_less_than_its_border() {
+    let logits: Vec<f32> = numbers(40, 3).iter().map(|x| 4.0 * x).collect();
+    let teacher = teacher(&numbers(40, 4));
+    let (_, plain) = gradient(&logits, 7, None);
+    let nll = plain.ce as f32;
+    let gate = HeadGate::Excess(0.25);
+    let gated =
+        |kd, teacher_nll| gated_gradient(&logits, 7, kd, Some(RowGate { gate, teacher_nll }));
+    let kepts = LOSSES.map(|loss| Kept::new(loss, &teacher, 5));
+    let kds = kepts
+        .iter()
+        .flat_map(|kept| [1.0, 2.0].map(|tau| Some(kept.kd(0.5, tau))));
+    for kd in kds.chain([None]) {
+        for learnt in [nll - 0.26, f32::NEG_INFINITY] {
+            assert_eq!(gated(kd, learnt), gradient(&logits, 7, kd));
+        }
+        for cut in [nll - 0.24, nll + 3.0, f32::INFINITY] {
+            let (gradient, row) = gated(kd, cut);
+            assert!(gradient.iter().all(|&value| value == 0.0), "{gradient:?}");
+            assert!((row.ce - plain.ce).abs() < LOSS_TOLERANCE);
+            let nothing = RowLoss {
+                ce: row.ce,
+                is_cut: true,
+                ..RowLoss::default()
+            };
+            assert_eq!(row, nothing);
+        }
+    }
+    let no_number = [0.0, f32::NAN, 1.0];
+    let gate = Some(RowGate {
+        gate,
+        teacher_nll: 0.0,
+    });
+    let (_, row) = gated_gradient(&no_number, 0, None, gate);
+    assert!(
+        row.ce.is_nan() && !row.is_cut,
+        "it would go unseen: {row:?}"
+    );
+}
+
+proptest! {
+    /// Teachers of several K, by their own losses one by one.
+    #[test]
+    fn mixed_teachers_have_the_weighted_sum_of_their_losses_and_gradients(
+        vocab_size in 3_usize..60,
+        seed in 0_u64..1000,
+        ks in prop::collection::vec(1_usize..20, 2..5),
+        first_weight in 0.05_f64..3.0,
+        spread in 0.1_f32..9.0,
+        which in 0_usize..4,
+        student_tau in prop_oneof![Just(1.0_f32), Just(2.0)],
+    ) {
+        let logits: Vec<f32> = numbers(vocab_size, seed).iter().map(|x| spread * x).collect();
+        let loss = LOSSES[which];
+        let kepts: Vec<Kept> = ks.iter().zip(1..).map(|(&k, i)| {
+            let logits = numbers(vocab_size, seed + 100 * i);
+            let teacher = teacher(&logits.iter().map(|x| 5.0 * x).collect::<Vec<_>>());
+            Kept::new(loss, &teacher, k.min(vocab_size))
+        }).collect();
+        let n = kepts.len() as f64;
+        let weights: Vec<f64> = (0..kepts.len())
+            .map(|i| if i == 0 { first_weight } else { 1.0 } / (first_weight + n - 1.0))
+            .collect();
+        let mixed = Mixed::of(&kepts, &weights);
+        let kd = mixed.kd(1.0, student_tau);
+        let (got, row) = gradient(&logits, 0, Some(kd));
+        let mut expected = vec![0.0; vocab_size];
+        let (mut divergence, mut soft) = (0.0, 0.0);
+        for (kept, weight) in kepts.iter().zip(&weights) {
+            let one = Some(kept.kd(1.0, student_tau));
+            for (sum, slope) in expected.iter_mut().zip(differences(&logits, |x| reference(x, 0, one))) {
+                *sum += weight * slope;
+            }
+            divergence += weight * reference(&wide(&logits), 0, one);
+            soft += weight * gradient(&logits, 0, one).1.soft;
+        }
+        assert_close(&got, &expected, TOLERANCE * f64::from(student_tau));
+        prop_assert!((row.kd - divergence).abs() <= LOSS_TOLERANCE * divergence.abs().max(1.0));
+        prop_assert!((row.soft - soft).abs() <= LOSS_TOLERANCE * soft.abs().max(1.0));
+    }
+}
+
+/// Several teachers as one list of ids.
+struct Mixed {
+    ids: Vec<u32>,
+    probs: Vec<f32>,
+    tails: Vec<f32>,
+    in_tail: Vec<bool>,
+    negentropy: f32,
+}
+
+impl Mixed {
+    fn of(kepts: &[Kept], weights: &[f64]) -> Self {
+        let mut ids: Vec<u32> = kepts.iter().flat_map(|kept| kept.ids.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let prob = |kept: &Kept, id: u32| {
+            let place = kept.ids.iter().position(|&kept| kept == id);
+            place.map(|place| f64::from(kept.probs[place]))
+        };
+        let weighted = || kepts.iter().zip(weights);
+        let probs = ids.iter().map(|&id| {
+            let parts = weighted().map(|(kept, weight)| weight * prob(kept, id).unwrap_or(0.0));
+            parts.sum::<f64>() as f32
+        });
+        let tails = weighted()
+            .filter_map(|(kept, weight)| Some((weight * f64::from(*kept.tails.first()?)) as f32));
+        let in_tail = kepts.iter().filter(|kept| !kept.tails.is_empty());
+        let in_tail = in_tail.flat_map(|kept| ids.iter().map(|&id| prob(kept, id).is_none()));
+        let negentropies = weighted()
+            .map(|(kept, weight)| weight * f64::from(negentropy(&kept.probs, &kept.tails)));
+        Self {
+            probs: probs.collect(),
+            tails: tails.collect(),
+            in_tail: in_tail.collect(),
+            negentropy: negentropies.sum::<f64>() as f32,
+            ids,
+        }
+    }
+
+    fn kd(&self, omega: f32, student_tau: f32) -> RowKd<'_> {
+        RowKd {
+            student_tau,
+            omega,
+            ids: &self.ids,
+            probs: &self.probs,
+            tails: &self.tails,
+            in_tail: &self.in_tail,
+            negentropy: self.negentropy,
         }
     }
 }
@@ -296,13 +459,13 @@ fn the_gate_agreement_is_open_only_while_the_students_nll_is_above_the_teachers(
 fn a_tail_whose_exponentials_vanish_gives_no_nan() {
     let logits = [200.0_f32, 199.0, -200.0, -300.0];
     let kd = RowKd {
-        loss: KdLoss::TailBucket,
         student_tau: 1.0,
         omega: 1.0,
         ids: &[0, 1],
         probs: &[0.5, 0.4],
-        tail: 0.1,
-        teacher_nll: None,
+        tails: &[0.1],
+        in_tail: &[],
+        negentropy: negentropy(&[0.5, 0.4], &[0.1]),
     };
     let (got, row) = gradient(&logits, 2, Some(kd));
     assert!(got.iter().all(|value| value.is_finite()), "{got:?}");
@@ -359,9 +522,9 @@ fn the_mean_gradient_of_samples_tends_to_the_dense_one_and_that_of_drop_does_not
         let kept = Kept {
             ids,
             probs,
-            tail: 0.0,
+            tails: vec![],
         };
-        let kd = kept.kd(KdLoss::Sampled, 1.0, 1.0);
+        let kd = kept.kd(1.0, 1.0);
         let (got, _) = gradient(&logits, 0, Some(kd));
         for id in 0..12 {
             let value = f64::from(got[id]);
@@ -373,7 +536,7 @@ fn the_mean_gradient_of_samples_tends_to_the_dense_one_and_that_of_drop_does_not
     let of_samples = deviation(&mean, &square, &dense, ROUNDS as f64);
     assert!(of_samples < 4.0, "{of_samples} standard errors");
     let kept = Kept::new(KdLoss::Drop, &teacher, 4);
-    let (of_drop, _) = gradient(&logits, 0, Some(kept.kd(KdLoss::Drop, 1.0, 1.0)));
+    let (of_drop, _) = gradient(&logits, 0, Some(kept.kd(1.0, 1.0)));
     let of_drop = deviation(&wide(&of_drop), &square, &dense, ROUNDS as f64);
     assert!(of_drop > 20.0, "{of_drop} standard errors");
 }
