@@ -17,6 +17,7 @@ Letters: N positions, D model width, V vocabulary, K kept ids. Everything is in 
 from .fused import DEFAULT_PIECE, head_scores, logprobs_at
 from .head import Head, UnknownHeadError
 from .kd import GATES, KD_LOSSES, Draws, Kd, KdPolicy, Stats, TopK, draws_targets, min_entropy, topk_targets
+from .logits import logits_loss
 from .loss import HeadLoss, head_loss
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "draws_targets",
     "head_loss",
     "head_scores",
+    "logits_loss",
     "logprobs_at",
     "min_entropy",
     "topk_targets",
