@@ -42,7 +42,7 @@ test: setup ## Run every test but those with real data and those with PyTorch.
 # Those that need PyTorch are in python/tests/with_torch.
 test-python: setup ## Run the Python package's tests that need no PyTorch.
 	$(CARGO) build --locked --bins
-	$(WITH_PROGRAMS) $(VENV)/bin/python -m pytest --ignore python/tests/with_torch
+	$(WITH_PROGRAMS) $(VENV)/bin/python -m pytest --ignore python/tests/with_torch --ignore python/tests/with_titan
 
 test-torch: setup-torch ## Run the Python package's tests that need PyTorch, in .venv-torch.
 	$(CARGO) build --locked --bins

@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from .columns import SCORES, as_nested, check_groups, columns_of, group_of
 from .errors import MismatchError
+from .hashes import fingerprint_of, hash_bytes
 from .plan import Manifest, Plan, read_set
 from .programs import run_saltworks
 from .row import Row
 from .row_groups import Cache, Files, Place, RowGroup
-from .selection import read_selection
+from .selection import check_provenance, read_selection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +101,17 @@ class Labels:
     def seq_len(self) -> int:
         """T: predicted positions of a full sequence."""
         return self.plan.sequences.seq_len
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """One identity for all labels of the directory, over its plans: that which a selection of them records."""
+        return fingerprint_of(self.manifest.plan_fingerprints)
+
+    @property
+    def identity(self) -> str:
+        """The same with what a selection keeps of them: which rows are read, whatever the directory is called."""
+        kept = b"all" if self._kept is None else self._kept.astype("<i8").tobytes()
+        return fingerprint_of([self.fingerprint, hash_bytes(kept)])
 
     @property
     def n_decoded(self) -> int:
@@ -183,7 +195,14 @@ class Labels:
             A Parquet file of `saltworks select` or of any other tool, or `seq_id`s.
         allow_missing
             Take what is here of sequences that are not all labelled.
+
+        Raises
+        ------
+        MismatchError
+            A selection that was made from other sequences, or of sequences that are not labelled here.
         """
+        if isinstance(selection, str | PathLike):
+            check_provenance(Path(fspath(selection)), self.fingerprint, self.plan)
         places = self.row_of(read_selection(selection))
         n_missing = int((places < 0).sum())
         if n_missing and not allow_missing:
@@ -334,6 +353,11 @@ class JoinedLabels:
         self.seq_ids = np.array([i for i in sets[0].seq_ids.tolist() if i in common], np.uint64)
         self.sets = tuple(labels.select(self.seq_ids) for labels in sets)
         self._rows = [labels.row_of(self.seq_ids) for labels in self.sets]
+
+    @property
+    def identity(self) -> str:
+        """Over the identities of the sets."""
+        return fingerprint_of(labels.identity for labels in self.sets)
 
     @property
     def group_sizes(self) -> npt.NDArray[np.int64]:

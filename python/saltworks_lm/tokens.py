@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from .columns import Array
 from .errors import DamagedError, MismatchError
+from .hashes import fingerprint_of, hash_bytes, sampled_blake3
 from .plan import Plan, read_json
 from .row import Row
 
@@ -56,6 +57,8 @@ class TokenCorpus:
     tokens : [n_tokens] integers, on disk
     document_starts : [n_documents + 1] int64
         Where documents start, and the number of tokens.
+    files
+        The token files that are read.
     """
 
     def __init__(
@@ -72,9 +75,11 @@ class TokenCorpus:
             if dtype is not None or eod is not None:
                 raise MismatchError(f"{idx_path} says dtype and documents itself: leave out dtype and eod")
             self.tokens, self.document_starts = _open_megatron(bin_path, idx_path)
+            self.files: tuple[Path, ...] = (bin_path, idx_path)
         else:
             _refuse_what_is_no_raw_file(self.path, bin_path, idx_path)
             self.tokens = _open_raw(self.path, dtype)
+            self.files = (self.path,)
             self.document_starts = _split(self.tokens, eod, eod_position or _position_of(self.tokens, eod))
         json = bin_path.with_name("corpus.json")
         self._json = read_json(json) if bin_path.is_file() and json.is_file() and bin_path.stem == "tokens" else None
@@ -173,6 +178,13 @@ class SequenceView:
         """Sequences that are here."""
         return self.n_total if self._kept is None else len(self._kept)
 
+    @cached_property
+    def identity(self) -> str:
+        """Which sequences are here, of which token files, whatever they are called."""
+        cut = f"{self.seq_len} {self.packing} {self.sequence_bos} {self.corpus.n_documents}"
+        kept = b"all" if self._kept is None else self._kept.astype("<i8").tobytes()
+        return fingerprint_of([*map(sampled_blake3, self.corpus.files), cut, hash_bytes(kept)])
+
     @property
     def seq_ids(self) -> npt.NDArray[np.uint64]:
         """[n] uint64: the number of each."""
@@ -194,6 +206,7 @@ class SequenceView:
         """The same view without some sequences, as those that stage 1 has seen."""
         left_out = np.asarray(seq_ids).astype(np.int64)
         view = copy.copy(self)
+        view.__dict__.pop("identity", None)
         view._kept = np.setdiff1d(self.seq_ids.astype(np.int64), left_out)
         return view
 

@@ -22,7 +22,7 @@ from ..torch import hf
 from .teacher import is_teacher_field, kd_of_fields
 
 
-class KdTrainer(Trainer):  # type: ignore[misc]
+class KdTrainer(Trainer):
     """transformers' `Trainer` with the loss (1 - omega) CE + omega KD on batches of `saltworks_lm.torch.hf`.
 
     Everything else is transformers' own: checkpoints, schedules, DDP, gradient accumulation (the loss is a mean over
@@ -63,7 +63,7 @@ class KdTrainer(Trainer):  # type: ignore[misc]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         """In order: neighbours in a `LabelDataset` lie together, and it is shuffled by its seed."""
-        data = self.train_dataset if train_dataset is None else train_dataset
+        data: Any = self.train_dataset if train_dataset is None else train_dataset
         return SequentialSampler(data) if hasattr(data, "__len__") else None
 
     def compute_loss(
@@ -75,7 +75,7 @@ class KdTrainer(Trainer):  # type: ignore[misc]
     ) -> Any:
         """The loss of a micro-batch, as a share of the whole step's positions where they are counted."""
         teacher = {name: value for name, value in inputs.items() if is_teacher_field(name)}
-        plain = {name: value for name, value in inputs.items() if name not in teacher}
+        plain: dict[str, Any] = {name: value for name, value in inputs.items() if name not in teacher}
         if len(teacher) > ("seq_ids" in teacher):
             is_predicted = plain["labels"][:, 1:] != -100
             plain["kd"] = kd_of_fields(self.policy, teacher, is_predicted, self.omega)
@@ -98,9 +98,7 @@ def _learn_from_labels(model: nn.Module, head: Head) -> None:
         hidden = base_model_of(model)(**inputs, use_cache=False).last_hidden_state
         scale = None if n_items is None else 1.0 / torch.as_tensor(n_items, dtype=torch.float32, device=hidden.device)
         # Index t predicts token t + 1.
-        found = head_loss(
-            hidden[:, :-1].flatten(0, 1), head, labels[:, 1:].flatten(), kd=kd, scale=scale, check=False
-        )
+        found = head_loss(hidden[:, :-1].flatten(0, 1), head, labels[:, 1:].flatten(), kd=kd, scale=scale, check=False)
         return {"loss": found.loss}
 
-    model.forward = forward  # type: ignore[method-assign]
+    model.forward = forward

@@ -46,9 +46,7 @@ def kd_loss_func(
     """
     mask = batch["loss_mask"]
     kd = kd_of_fields(policy, batch, mask > 0, omega)
-    found = logits_loss(
-        logits.flatten(0, 1), batch["labels"].flatten(), kd=kd, weight=mask.flatten(), scale=1.0
-    )
+    found = logits_loss(logits.flatten(0, 1), batch["labels"].flatten(), kd=kd, weight=mask.flatten(), scale=1.0)
     n = (mask > 0).sum()
     sums = {"lm loss": (mask.flatten() * found.ce).sum(), "kd loss": (mask.flatten() * found.kd).sum()}
     return found.loss, n.int(), {name: value.detach() for name, value in sums.items()}

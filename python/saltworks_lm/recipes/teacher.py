@@ -49,14 +49,16 @@ def kd_of_fields(policy: KdPolicy, fields: Mapping[str, Tensor], is_predicted: T
         The fields lack what the loss reads.
     """
     tau = policy.tau
-    needs = ["sampled_ids", "sampled_counts"] if policy.loss == "sampled" else ["topk_ids", "topk_logprobs", "tail_mass"]
+    needs = (
+        ["sampled_ids", "sampled_counts"] if policy.loss == "sampled" else ["topk_ids", "topk_logprobs", "tail_mass"]
+    )
     needs += [log_partition_name(tau)] if policy.loss != "sampled" and tau != 1.0 else []
     needs += ["target_logprob", "target_rank", "entropy"] if policy.gate != "none" else []
     missing = [name for name in needs if name not in fields]
     if missing:
         raise ValueError(
-            f"the batch has no {', '.join(missing)}, which kd.loss {policy.loss} with tau {tau:g} and gate {policy.gate} "
-            "reads: label with its group, and open the labels with it"
+            f"the batch has no {', '.join(missing)}, which kd.loss {policy.loss} with tau {tau:g} and gate "
+            f"{policy.gate} reads: label with its group, and open the labels with it"
         )
     there = is_predicted.flatten()[:, None]
     flat = {name: fields[name].flatten(0, 1) for name in needs}

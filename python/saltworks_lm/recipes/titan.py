@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 from torchtitan.components.dataloader import ParallelAwareDataloader
@@ -36,7 +35,7 @@ Batch = tuple[dict[str, Tensor], Tensor]
 
 
 class TitanBatches(IterableDataset[Batch]):
-    """A stream of labels as torchtitan's trainer takes batches: a dictionary of inputs, and labels; it keeps its state."""
+    """A stream of labels as torchtitan's trainer takes batches: a dictionary of inputs, and labels."""
 
     def __init__(self, stream: LabelStream) -> None:
         self.stream = stream
@@ -76,7 +75,7 @@ class LabelDataLoader(ParallelAwareDataloader):  # type: ignore[misc]
         labels = Labels(str(config.dataset_path), groups=config.groups)
         if labels.seq_len > seq_len:
             raise ValueError(
-                f"training.seq_len is {seq_len}, the labels' sequences have up to {labels.seq_len} targets: set it to that"
+                f"training.seq_len is {seq_len}, the labels' sequences have up to {labels.seq_len} targets: set that"
             )
         collate = partial(titan, pad_to=seq_len, across_documents=config.across_documents)
         # Without end, as torchtitan's own data are: training.steps says when it is over.

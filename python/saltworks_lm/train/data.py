@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import deque
 from collections.abc import Iterator
@@ -14,14 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SaltworksError
+from ..errors import ProgramError, SaltworksError
 from ..labels import Labels
+from ..programs import tokenizer_fingerprint
 from ..row import Row
 from ..tokens import SequenceView, TokenCorpus
 from .config import RunConfig
 from .errors import ConfigError, DataError
 from .order import LabelOrder, TokenOrder
 from .schedule import StagePlan
+from .sources import sources_of
 
 
 @dataclass
@@ -42,12 +43,20 @@ class Data:
         self._take_view()
         self.tokens = self._open_tokens("tokens", config.data.tokens)
         self.validation = self._open_tokens("validation", config.data.validation)
-        self._check_tokenizers()
         self.tokenizer = self._find_tokenizer()
+        #: What is worth a line before the first step.
+        self.notes: list[str] = []
+        self._check_tokenizers()
         self.label_order = self._label_order()
         self.token_order = self._token_order()
         self._check_budgets()
-        self._sources = self._identify()
+        self.sources = sources_of(
+            config,
+            self.labels,
+            None if self.tokens is None else self.tokens.corpus,
+            None if self.validation is None else self.validation.corpus,
+            self.tokenizer,
+        )
 
     @property
     def seq_len(self) -> int:
@@ -62,10 +71,6 @@ class Data:
         sizes += [int(json["vocab_size"]) for json in self._corpus_jsons() if "vocab_size" in json]
         return max(sizes, default=None)
 
-    def sources(self) -> dict[str, str]:
-        """What is read, by contents, as it was when it was opened."""
-        return self._sources
-
     def _find_tokenizer(self) -> Path | None:
         """The tokenizer.json that goes with the trained model: the one that is named, else that beside ``init``."""
         named, init = self.config.data.tokenizer, self.config.init
@@ -75,17 +80,6 @@ class Data:
             return Path(named)
         beside = None if init is None else Path(init) / "tokenizer.json"
         return beside if beside is not None and beside.is_file() else None
-
-    def _identify(self) -> dict[str, str]:
-        data, found = self.config.data, {}
-        if self.labels is not None:
-            found["data.labels"] = _sha256(self.labels.path / "manifest.json")
-        if data.selection is not None:
-            found["data.selection"] = _sha256(Path(data.selection))
-        for key, view in (("data.tokens", self.tokens), ("data.validation", self.validation)):
-            if view is not None:
-                found[key] = _corpus_identity(view.corpus)
-        return found
 
     def rows(self, stage: int, start: int, stop: int) -> list[Row]:
         """The sequences at these positions of the stream of a stage.
@@ -154,11 +148,22 @@ class Data:
         for key, view in (("data.tokens", self.tokens), ("data.validation", self.validation)):
             if view is not None and view.corpus.tokenizer_fingerprint is not None:
                 known[key] = view.corpus.tokenizer_fingerprint
+        if known and self.tokenizer is not None:
+            known |= self._of_tokenizer(self.tokenizer)
         for key, fingerprint in known.items():
             first = next(iter(known))
             if fingerprint != known[first]:
                 expected = f"of the tokenizer of {first}, {known[first]}"
                 raise ConfigError.of(key, expected, f"of {fingerprint}", "tokenize it with that tokenizer")
+
+    def _of_tokenizer(self, path: Path) -> dict[str, str]:
+        """The fingerprint of the model's own tokenizer, by the key that names it."""
+        key = "init" if self.config.data.tokenizer is None else "data.tokenizer"
+        try:
+            return {key: tokenizer_fingerprint(path)}
+        except ProgramError as error:
+            self.notes.append(f"{path} was compared with no labels and no tokens: {error}")
+            return {}
 
     def check_vocabulary(self, n_ids: int) -> None:
         """Refuses ids that a model of ``n_ids`` does not have."""
@@ -307,26 +312,6 @@ def _needed(
     if loss != "sampled" and kd.tau not in (1.0, *temperatures):
         raise ConfigError.of("kd.tau", f"1 or one of the labels' {list(temperatures)}", kd.tau, "choose one of them")
     return set(wanted)
-
-
-#: Tokens of a block of a file without corpus.json by which it is known again, and how many of them.
-_BLOCK, _N_BLOCKS = 16384, 32
-
-
-def _sha256(path: Path) -> str:
-    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _corpus_identity(corpus: TokenCorpus) -> str:
-    path = Path(corpus.path) / "corpus.json"
-    if path.is_file():
-        return _sha256(path)
-    digest, tokens = hashlib.sha256(), corpus.tokens
-    # Blocks over the whole file: reading all of a large corpus takes minutes.
-    for first in np.linspace(0, max(len(tokens) - _BLOCK, 0), _N_BLOCKS, dtype=np.int64):
-        digest.update(np.ascontiguousarray(tokens[first : first + _BLOCK]).tobytes())
-    digest.update(np.ascontiguousarray(corpus.document_starts[:: max(corpus.n_documents // _BLOCK, 1)]).tobytes())
-    return f"{corpus.n_tokens} tokens, {corpus.n_documents} documents, blocks sha256:{digest.hexdigest()}"
 
 
 class ReadAhead:

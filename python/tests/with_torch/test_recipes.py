@@ -104,7 +104,9 @@ def test_columns_that_would_be_dropped_are_refused(start: Path, tmp_path: Path) 
 def test_a_batch_without_what_the_loss_reads_is_refused(start: Path) -> None:
     labels = Labels(start / "labels", groups=["samples"])
     batch = hf([labels[0], labels[1]])
-    with pytest.raises(ValueError, match="the batch has no topk_ids, topk_logprobs, tail_mass, which kd.loss tail-bucket"):
+    with pytest.raises(
+        ValueError, match="the batch has no topk_ids, topk_logprobs, tail_mass, which kd.loss tail-bucket"
+    ):
         kd_of_fields(KdPolicy("tail-bucket"), batch, batch["labels"][:, 1:] != -100, 0.5)
 
 

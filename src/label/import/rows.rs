@@ -31,11 +31,7 @@ pub(super) struct Staged<'a> {
 
 impl<'a> Staged<'a> {
     /// The file at `path`, which must have `n_groups` row groups: rows that would not be read are not ignored.
-    pub(super) fn open(
-        path: &Path,
-        plan: &'a Plan,
-        n_groups: usize,
-    ) -> Result<Self, LabelError> {
+    pub(super) fn open(path: &Path, plan: &'a Plan, n_groups: usize) -> Result<Self, LabelError> {
         let io = |source| StorageError::io("open", path, source);
         let file = File::open(path).map_err(io)?;
         let footer = ArrowReaderMetadata::load(&file, Default::default());
