@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -188,7 +189,7 @@ def test_a_damaged_shard_is_named_with_the_position_to_go_on_from(made: Path, tm
     batches = iter(loader_of(stream, workers))
     with pytest.raises(sl.DamagedError, match=r"part-00003.parquet.*position': (\d+)") as damaged:
         seen.extend(int(seq_id) for batch in batches for seq_id in batch["seq_ids"])
-    position = int(str(damaged.value).split("position': ")[1].split("}")[0])
+    position = int(re.findall(r"position': (\d+)", str(damaged.value))[0])
     assert position == len(seen)
     path.write_bytes((made / "labels/positions/part-00003.parquet").read_bytes())
     stream.load_state_dict({"seed": 1, "epoch": 0, "position": position})

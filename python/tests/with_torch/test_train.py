@@ -294,7 +294,7 @@ def test_a_run_records_its_sources_and_seals_its_model_as_the_program_does(start
     mine, theirs = sources
     assert mine == theirs
     assert all(mine[key] is not None for key in ("labels", "tokens", "validation", "init", "labelled_tokens"))
-    evaluated = [find_program("saltworks-train"), "eval", ours, "--tokens", str(start / "tokens")]
+    evaluated = [find_program("saltworks-train"), "eval", "--model", ours, "--tokens", str(start / "tokens")]
     done = subprocess.run(evaluated, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "text that the model was trained on" in done.stdout + done.stderr
