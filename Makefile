@@ -43,7 +43,7 @@ test: setup ## Run every test but those with real data and those with PyTorch.
 test-python: setup ## Run the Python package's tests that need no PyTorch.
 	$(CARGO) build --locked --bins
 	$(WITH_PROGRAMS) $(VENV)/bin/python -m pytest --ignore python/tests/with_torch \
-		--ignore python/tests/with_titan --ignore python/tests/with_real_data
+		--ignore python/tests/with_titan --ignore python/tests/with_real_data --ignore python/tests/with_scale
 
 test-torch: setup-torch ## Run the Python package's tests that need PyTorch, in .venv-torch.
 	$(CARGO) build --locked --bins

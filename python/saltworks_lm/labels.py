@@ -18,6 +18,7 @@ from .errors import MismatchError
 from .hashes import fingerprint_of, hash_bytes
 from .plan import Manifest, Plan, read_set
 from .programs import run_saltworks
+from .remote import AnyPath, FileSystem, place_of
 from .row import Row
 from .row_groups import Cache, Files, Place, RowGroup
 from .selection import check_provenance, read_selection
@@ -38,7 +39,7 @@ class Labels:
     Parameters
     ----------
     path
-        The directory that `saltworks label` wrote.
+        The directory that `saltworks label` wrote, or its URL (`s3://…`, `gs://…`): row groups are read by ranges.
     groups
         Which groups of columns to read: `scores`, `stats`, `topk`, `samples`. None: all that are stored. A trainer
         reads faster with `("topk",)` or `("samples",)` alone.
@@ -46,6 +47,8 @@ class Labels:
         Decoded bytes to keep.
     use_threads
         Decode the columns of a row group on several threads.
+    filesystem
+        Of pyarrow or fsspec, where `path` is in it; None: of the URL, with the credentials of the environment.
     checksums
         Compare each page with its checksum. It costs a third of reading; `verify` does it once for all.
 
@@ -69,8 +72,9 @@ class Labels:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         use_threads: bool = True,
         checksums: bool = False,
+        filesystem: FileSystem = None,
     ) -> None:
-        self.path = Path(fspath(path))
+        self.path: AnyPath = place_of(path, filesystem)
         self.plans, self.manifest = read_set(self.path)
         stored = self.plan.signals.groups
         #: The groups that are read.

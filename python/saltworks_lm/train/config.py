@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ..losses import GATES, KD_LOSSES
+from ..remote import url_scheme
 from .errors import ConfigError, TrainError
 
 MODES = ("baseline", "rkd", "salt", "salt-ds", "ds-ce")
@@ -217,7 +218,7 @@ def _begin_at(directory: Path, table: dict[str, Any]) -> None:
         if not isinstance(values, dict):
             continue
         for key in PATH_KEYS & values.keys():
-            if isinstance(values[key], str) and values[key]:
+            if isinstance(values[key], str) and values[key] and url_scheme(values[key]) is None:
                 values[key] = str(directory / values[key])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -68,7 +67,8 @@ class Data:
     def vocab_size(self) -> int | None:
         """V of the tokenizer, where labels or a corpus say it."""
         sizes = [self.labels.vocab_size] if self.labels is not None else []
-        sizes += [int(json["vocab_size"]) for json in self._corpus_jsons() if "vocab_size" in json]
+        corpora = [view.corpus for view in (self.tokens, self.validation) if view is not None]
+        sizes += [corpus.vocab_size for corpus in corpora if corpus.vocab_size is not None]
         return max(sizes, default=None)
 
     def _find_tokenizer(self) -> Path | None:
@@ -134,12 +134,6 @@ class Data:
         if len(view) == 0:
             raise DataError(f"data.{key} is {path}, expected at least one sequence of 2 tokens: give a longer text")
         return view
-
-    def _corpus_jsons(self) -> Iterator[dict[str, Any]]:
-        for view in (self.tokens, self.validation):
-            path = None if view is None else Path(view.corpus.path) / "corpus.json"
-            if path is not None and path.is_file():
-                yield json.loads(path.read_text())
 
     def _check_tokenizers(self) -> None:
         known: dict[str, str] = {}

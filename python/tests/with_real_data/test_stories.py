@@ -81,6 +81,7 @@ def difference(ours: Labels, theirs: Labels) -> str:
     assert n_ranks <= n_ids // K // 1000
     shown = ", ".join(f"{name} {gap:.1e}" for name, gap in most.items())
     return (
-        f"{len(ours)} sequences of {T}: {shown}; relative past 1 nat {largest:.1e}; {n_other} of {n_ids} ids and {n_ranks} of {n_ids // K} ranks in "
+        f"{len(ours)} sequences of {T}: {shown}; "
+        f"relative past 1 nat {largest:.1e}; {n_other} of {n_ids} ids and {n_ranks} of {n_ids // K} ranks in "
         "another place"
     )
