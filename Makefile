@@ -21,7 +21,7 @@ SHARED_DATA ?= $(if $(SALTWORKS_SHARED_DATA),$(SALTWORKS_SHARED_DATA),$(CURDIR)/
 FEATURES = $$(awk '/^\[/ { inside = ($$0 == "[features]") } \
 	inside && /^[a-z]/ && $$1 != "default" { print $$1 }' Cargo.toml)
 
-.PHONY: help setup setup-torch setup-scale demo test test-python test-torch scale-test lint lint-python doc check-features deny audit miri real-data bench dist wheel fuzz coverage
+.PHONY: help setup setup-torch setup-scale demo test test-python test-torch scale-test lint lint-python doc check-features deny audit miri real-data real-data-torch bench dist wheel fuzz coverage
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -46,7 +46,8 @@ test: setup ## Run every test but those with real data and those with PyTorch.
 # Those that need PyTorch are in python/tests/with_torch, those that need Ray and the like in python/tests/with_scale.
 test-python: setup ## Run the Python package's tests that need no PyTorch.
 	$(CARGO) build --locked --bins
-	$(WITH_PROGRAMS) $(VENV)/bin/python -m pytest --ignore python/tests/with_torch --ignore python/tests/with_scale
+	$(WITH_PROGRAMS) $(VENV)/bin/python -m pytest --ignore python/tests/with_torch \
+		--ignore python/tests/with_titan --ignore python/tests/with_real_data --ignore python/tests/with_scale
 
 test-torch: setup-torch ## Run the Python package's tests that need PyTorch, in .venv-torch.
 	$(CARGO) build --locked --bins
@@ -104,6 +105,11 @@ miri: ## Run the pure unsafe code under Miri (needs a nightly toolchain with the
 real-data: setup ## Check against real text and models (SHARED_DATA=DIR, default ../shared/data).
 	@test -d "$(SHARED_DATA)" || { echo "no real data at $(SHARED_DATA): name it, SHARED_DATA=DIR" >&2; exit 1; }
 	$(WITH_RUNTIME) SALTWORKS_SHARED_DATA="$(SHARED_DATA)" $(CARGO) test --locked --test real_data -- --nocapture
+
+real-data-torch: setup-torch ## The same of the Python package, with PyTorch: labels of a real checkpoint by transformers' logits.
+	@test -d "$(SHARED_DATA)" || { echo "no real data at $(SHARED_DATA): name it, SHARED_DATA=DIR" >&2; exit 1; }
+	$(CARGO) build --locked --bins
+	$(WITH_PROGRAMS) SALTWORKS_SHARED_DATA="$(SHARED_DATA)" $(VENV_TORCH)/bin/python -m pytest python/tests/with_real_data -s
 
 bench: setup ## Run the benchmarks (release profile).
 	$(WITH_RUNTIME) $(CARGO) bench --locked

@@ -677,3 +677,101 @@ fn a_set_of_text_that_is_trained_on_is_noticed_by_name() {
         "no warning"
     );
 }
+
+/// A run that no grid made: `set` over a configuration of 12 steps, with held-out text.
+fn train_alone(bench: &Bench, name: &str, set: &[&str]) -> PathBuf {
+    let config: toml::Table = bench.config.parse().unwrap();
+    let mut run = config["run"].as_table().unwrap().clone();
+    run["train"]["steps"] = 12.into();
+    run["eval"]["every"] = 4.into();
+    let data = run["data"].as_table_mut().unwrap();
+    data.insert("validation".to_owned(), data["tokens"].clone());
+    let path = bench.path("run.toml");
+    std::fs::write(&path, toml::to_string(&run).unwrap()).unwrap();
+    let output = bench.path(name);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+    command.arg("run").arg("--config").arg(path);
+    command.arg("--output").arg(&output).arg("--quiet");
+    set.iter().for_each(|set| {
+        command.args(["--set", set]);
+    });
+    succeed(&mut command);
+    output
+}
+
+fn compare_runs(bench: &Bench, runs: &[(&str, &Path)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+    command.arg("compare");
+    for (arm, dir) in runs {
+        command
+            .arg("--runs")
+            .arg(format!("{arm}={}", dir.display()));
+    }
+    command.arg("--output").arg(bench.path("compared"));
+    command
+}
+
+#[test]
+fn finished_runs_are_compared_by_their_validations() {
+    let bench = Bench::new();
+    let baseline = ["kd.mode=baseline", "kd.loss="];
+    let llm = train_alone(&bench, "llm", &baseline);
+    let salt = train_alone(&bench, "salt", &[]);
+    let runs = [("llm", llm.as_path()), ("salt", salt.as_path())];
+    let printed = text(&succeed(&mut compare_runs(&bench, &runs)));
+    assert!(printed.contains("NLL after the whole run"), "{printed}");
+    let read = |path: &str| std::fs::read(bench.path(path)).unwrap();
+    let results: Value = serde_json::from_slice(&read("compared/results.json")).unwrap();
+    assert_eq!(results["n_steps"], 12);
+    assert_eq!(results["tokens_per_step"], 128);
+    assert_eq!(results["baseline"], "llm");
+    for (arm, dir) in [(0, &llm), (1, &salt)] {
+        let lines = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+        let lines = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        let valid: Vec<Value> = lines
+            .filter(|line: &Value| line["kind"] == "valid")
+            .collect();
+        let run = &results["arms"][arm]["runs"][0];
+        let nll = |branch: &Value| branch["scores"][0]["nll"].as_f64();
+        let shown: Vec<_> = run["validations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(nll)
+            .collect();
+        let logged: Vec<_> = valid.iter().map(|line| line["val_nll"].as_f64()).collect();
+        assert_eq!(shown, logged, "of steps 4, 8 and 12");
+        assert_eq!(nll(&run["branches"][0]), logged[2]);
+        assert_eq!(run["stage_2_step"], 11);
+    }
+    assert_eq!(results["arms"][0]["n_labelled_tokens"], 0);
+    assert_eq!(results["arms"][1]["n_labelled_tokens"], 10 * 128);
+    let page = String::from_utf8(read("compared/report.html")).unwrap();
+    assert!(page.contains("Reaching the baseline"));
+    let train = env!("CARGO_BIN_EXE_saltworks-train");
+    let mut report = Command::new(train);
+    succeed(report.arg("report").arg(bench.path("compared")));
+}
+
+#[test]
+fn runs_that_cannot_be_compared_are_refused() {
+    let bench = Bench::new();
+    let llm = train_alone(&bench, "llm", &["kd.mode=baseline", "kd.loss="]);
+    let shorter = train_alone(&bench, "shorter", &["train.steps=11"]);
+    let refused = |runs: &[(&str, &Path)], said: &str| {
+        let printed = fail_with(&mut compare_runs(&bench, runs), 2);
+        assert!(printed.contains(said), "{printed}");
+        assert!(!bench.path("compared").exists());
+    };
+    let at_12 = "train.steps of";
+    refused(&[("llm", &llm), ("salt", &shorter)], at_12);
+    refused(&[("llm", &llm), ("llm", &llm)], "a second one of seed 0");
+    refused(
+        &[("llm", &bench.path("nowhere"))],
+        "expected the directory of a run",
+    );
+    std::fs::remove_dir_all(shorter.join("final")).unwrap();
+    refused(&[("salt", &shorter)], "expected a finished run");
+}

@@ -73,6 +73,7 @@ fn run(name: &str, effect: f64, seed: u64, shares: &[f64]) -> RunResults {
         dir: PathBuf::from(format!("runs/{name}/seed-{seed}")),
         stage_2_step: name.starts_with("salt").then_some(801),
         branches: shares.iter().map(|&share| branch(share)).collect(),
+        validations: Vec::new(),
     }
 }
 

@@ -16,11 +16,13 @@ import pyarrow as pa
 from .columns import SCORES, as_nested, check_groups, columns_of, group_of
 from .documents import read_documents
 from .errors import MismatchError
+from .hashes import fingerprint_of, hash_bytes
 from .plan import Manifest, Plan, read_set
 from .programs import run_saltworks
+from .remote import AnyPath, FileSystem, place_of
 from .row import Row
 from .row_groups import Cache, Files, Place, RowGroup
-from .selection import read_selection
+from .selection import check_provenance, read_selection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +40,7 @@ class Labels:
     Parameters
     ----------
     path
-        The directory that `saltworks label` wrote.
+        The directory that `saltworks label` wrote, or its URL (`s3://…`, `gs://…`): row groups are read by ranges.
     groups
         Which groups of columns to read: `scores`, `stats`, `topk`, `samples`. None: all that are stored. A trainer
         reads faster with `("topk",)` or `("samples",)` alone.
@@ -46,6 +48,8 @@ class Labels:
         Decoded bytes to keep.
     use_threads
         Decode the columns of a row group on several threads.
+    filesystem
+        Of pyarrow or fsspec, where `path` is in it; None: of the URL, with the credentials of the environment.
     checksums
         Compare each page with its checksum. It costs a third of reading; `verify` does it once for all.
 
@@ -69,8 +73,9 @@ class Labels:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         use_threads: bool = True,
         checksums: bool = False,
+        filesystem: FileSystem = None,
     ) -> None:
-        self.path = Path(fspath(path))
+        self.path: AnyPath = place_of(path, filesystem)
         self.plans, self.manifest = read_set(self.path)
         stored = self.plan.signals.groups
         #: The groups that are read.
@@ -101,6 +106,17 @@ class Labels:
     def seq_len(self) -> int:
         """T: predicted positions of a full sequence."""
         return self.plan.sequences.seq_len
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """One identity for all labels of the directory, over its plans: that which a selection of them records."""
+        return fingerprint_of(self.manifest.plan_fingerprints)
+
+    @property
+    def identity(self) -> str:
+        """The same with what a selection keeps of them: which rows are read, whatever the directory is called."""
+        kept = b"all" if self._kept is None else self._kept.astype("<i8").tobytes()
+        return fingerprint_of([self.fingerprint, hash_bytes(kept)])
 
     @property
     def n_decoded(self) -> int:
@@ -184,7 +200,14 @@ class Labels:
             A Parquet file of `saltworks select` or of any other tool, or `seq_id`s.
         allow_missing
             Take what is here of sequences that are not all labelled.
+
+        Raises
+        ------
+        MismatchError
+            A selection that was made from other sequences, or of sequences that are not labelled here.
         """
+        if isinstance(selection, str | PathLike):
+            check_provenance(Path(fspath(selection)), self.fingerprint, self.plan)
         places = self.row_of(read_selection(selection))
         n_missing = int((places < 0).sum())
         if n_missing and not allow_missing:
@@ -349,6 +372,11 @@ class JoinedLabels:
         self.seq_ids = np.array([i for i in sets[0].seq_ids.tolist() if i in common], np.uint64)
         self.sets = tuple(labels.select(self.seq_ids) for labels in sets)
         self._rows = [labels.row_of(self.seq_ids) for labels in self.sets]
+
+    @property
+    def identity(self) -> str:
+        """Over the identities of the sets."""
+        return fingerprint_of(labels.identity for labels in self.sets)
 
     @property
     def group_sizes(self) -> npt.NDArray[np.int64]:

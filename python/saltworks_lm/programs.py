@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -58,3 +59,14 @@ def run_saltworks(*arguments: str) -> str:
         message = "\n".join(said[-12:]) or "it said nothing"
         raise ProgramError(f"saltworks {arguments[0] if arguments else ''}: {message}", done.returncode)
     return done.stdout
+
+
+def tokenizer_fingerprint(path: Path) -> str:
+    """The fingerprint of a `tokenizer.json` that plans and `corpus.json` record, by `saltworks tokenizer info`.
+
+    Raises
+    ------
+    ProgramError
+        No tokenizer that the program can read, or no program.
+    """
+    return str(json.loads(run_saltworks("tokenizer", "info", str(path), "--json"))["fingerprint"])

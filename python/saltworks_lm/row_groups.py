@@ -6,7 +6,6 @@ import multiprocessing
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from .columns import SCORES, Array, columns_of, flat
 from .errors import DamagedError
 from .plan import Plan, check_footer, log_partition_name
+from .remote import AnyPath, RemotePath
 from .row import Row
 
 _EMPTY = {"input_ids": np.uint32, "doc_starts": np.uint32, "doc_indices": np.uint64}
@@ -65,12 +65,12 @@ class RowGroup:
 class Files:
     """The Parquet files of a set: opened when first asked for, their footers compared with the plan."""
 
-    def __init__(self, root: Path, groups: tuple[str, ...], use_threads: bool, checksums: bool) -> None:
+    def __init__(self, root: AnyPath, groups: tuple[str, ...], use_threads: bool, checksums: bool) -> None:
         self.root = root
         self.groups = groups
         self.use_threads = use_threads
         self.checksums = checksums
-        self._open: OrderedDict[Path, pq.ParquetFile] = OrderedDict()
+        self._open: OrderedDict[AnyPath, pq.ParquetFile] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         """Open files do not travel to another process."""
@@ -102,7 +102,7 @@ class Files:
             _check(self.path("positions", place), place, lists)
         return RowGroup(place, lists, scalars)
 
-    def path(self, kind: str, place: Place) -> Path:
+    def path(self, kind: str, place: Place) -> AnyPath:
         """Of one of the two files of a shard."""
         return self.root / kind / f"part-{place.shard:05}.parquet"
 
@@ -115,6 +115,8 @@ class Files:
         except (pa.ArrowException, OSError, ValueError, EOFError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
+            if isinstance(path, RemotePath) and isinstance(error, OSError):
+                raise OSError(f"{path}, row group {place.group}: {error}; check the connection and go on") from error
             raise DamagedError(
                 f"{path}, row group {place.group}: {error}; fetch it again, or find what else is damaged with "
                 f"saltworks verify {self.root}"
@@ -131,10 +133,16 @@ class Files:
         """Workers of a loader are the threads themselves."""
         return self.use_threads and multiprocessing.parent_process() is None
 
-    def _file(self, path: Path, place: Place) -> pq.ParquetFile:
+    def _file(self, path: AnyPath, place: Place) -> pq.ParquetFile:
         file = self._open.get(path)
         if file is None:
-            file = pq.ParquetFile(path, page_checksum_verification=self.checksums)
+            source = path.open() if isinstance(path, RemotePath) else path
+            file = pq.ParquetFile(
+                source,
+                page_checksum_verification=self.checksums,
+                # One request for columns that lie together, where a request takes long.
+                pre_buffer=isinstance(path, RemotePath),
+            )
             check_footer(path, file.metadata.metadata, place.plan, place.fingerprint, place.shard)
             self._open[path] = file
             # Each holds a footer in memory and a file descriptor.
@@ -174,7 +182,7 @@ class Cache:
         return group
 
 
-def _check(path: Path, place: Place, lists: Mapping[str, tuple[Array, Array]]) -> None:
+def _check(path: AnyPath, place: Place, lists: Mapping[str, tuple[Array, Array]]) -> None:
     """What a trainer would trip over: lengths, ids past the vocabulary, and numbers that are none."""
     where = f"{path}, row group {place.group}"
     n_targets = np.diff(lists["input_ids"][1]) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import DamagedError, MismatchError
+from .hashes import hash_bytes
+from .plan import Plan
+
+_LABELS, _VIEW = b"saltworks.labels_fingerprint", b"saltworks.view_fingerprint"
 
 
 def read_selection(selection: str | PathLike[str] | npt.ArrayLike) -> npt.NDArray[np.uint64]:
@@ -35,11 +40,52 @@ def read_selection(selection: str | PathLike[str] | npt.ArrayLike) -> npt.NDArra
     return _checked(np.asarray(selection), "the selection")
 
 
-def _from_file(path: Path) -> tuple[npt.NDArray[np.generic], str]:
+def check_provenance(path: Path, labels: str, plan: Plan) -> None:
+    """Refuses a selection of other sequences than those of a plan: their `seq_id`s are the same numbers for other text.
+
+    Parameters
+    ----------
+    path
+        A selection; one that does not say what it was made from, as another tool's, is taken as it is.
+    labels
+        Fingerprint of the labels that it is used with.
+    plan
+        Theirs.
+
+    Raises
+    ------
+    MismatchError
+        It names other labels, and not the same sequences.
+    """
+    metadata = _opened(path).metadata.metadata or {}
+    of_labels, of_view = metadata.get(_LABELS), metadata.get(_VIEW)
+    view = view_fingerprint(plan)
+    if of_labels == labels.encode() or of_view == view.encode() or (of_labels is None and of_view is None):
+        return
+    what, expected, got = ("sequences", view, of_view) if of_labels is None else ("labels", labels, of_labels)
+    raise MismatchError(
+        f"{path} was made from other {what}: it names {(got or b'').decode(errors='replace')}, these are {expected}; "
+        "select from these labels, or from others of the same token files, cut in the same way"
+    )
+
+
+def view_fingerprint(plan: Plan) -> str:
+    """One identity for the sequences that `seq_id`s of a plan count: the token files, and how they are cut."""
+    corpus, cut = plan.raw["corpus"], plan.raw["sequences"]
+    view = {"corpus": corpus["fingerprint"], "eod": corpus.get("eod")}
+    view |= {name: cut[name] for name in ("seq_len", "packing", "sequence_bos", "n_total")}
+    return "blake3:" + hash_bytes(json.dumps(view, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def _opened(path: Path) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path)
+        return pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise DamagedError(f"{path} is no Parquet file ({error}): give one with a column seq_id") from error
+
+
+def _from_file(path: Path) -> tuple[npt.NDArray[np.generic], str]:
+    file = _opened(path)
     names = file.schema_arrow.names
     kind = (file.metadata.metadata or {}).get(b"saltworks.file", b"selection")
     if kind != b"selection":

@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from .columns import Array
 from .errors import DamagedError, MismatchError
+from .hashes import fingerprint_of, hash_bytes, sampled_blake3
 from .plan import Plan, read_json
+from .remote import AnyPath, FileSystem, fetched, place_of
 from .row import Row
 
 _MAGIC = b"MMIDIDX\0\0"
@@ -43,19 +45,27 @@ class TokenCorpus:
     Parameters
     ----------
     path
-        A directory with `tokens.bin` and `tokens.idx`, a Megatron prefix or either of its files, or a raw file.
+        A directory with `tokens.bin` and `tokens.idx`, a Megatron prefix or either of its files, or a raw file. Of a
+        URL (`s3://…`, `gs://…`) to such a directory, or to a raw file, a copy is taken first.
     dtype
         Of a file without a header: `u16` (the default), `i32`, `u32`, `i64`.
     eod, eod_position
         Of a raw file: the id between documents, and whether it stands at the `front` or the `back` of each. The
         default is what `saltworks` takes: `front` if the file begins with the id and does not end with it, else
         `back`. Without an id the file is one document.
+    filesystem
+        Of pyarrow or fsspec, where `path` is in it; None: of the URL.
+    cache
+        Where copies of files behind a URL are kept; None: `$SALTWORKS_CACHE`, else `~/.cache/saltworks`. They are taken
+        again where size or time of the file is another, and are not removed.
 
     Attributes
     ----------
     tokens : [n_tokens] integers, on disk
     document_starts : [n_documents + 1] int64
         Where documents start, and the number of tokens.
+    files
+        The token files that are read.
     """
 
     def __init__(
@@ -65,16 +75,21 @@ class TokenCorpus:
         dtype: str | None = None,
         eod: int | None = None,
         eod_position: str | None = None,
+        filesystem: FileSystem = None,
+        cache: str | PathLike[str] | None = None,
     ) -> None:
-        self.path = Path(fspath(path))
+        place = place_of(path, filesystem)
+        self.path = _copied(place, None if cache is None else Path(fspath(cache)))
         bin_path, idx_path = _megatron_pair(self.path)
         if bin_path.is_file() and idx_path.is_file():
             if dtype is not None or eod is not None:
                 raise MismatchError(f"{idx_path} says dtype and documents itself: leave out dtype and eod")
             self.tokens, self.document_starts = _open_megatron(bin_path, idx_path)
+            self.files: tuple[Path, ...] = (bin_path, idx_path)
         else:
             _refuse_what_is_no_raw_file(self.path, bin_path, idx_path)
             self.tokens = _open_raw(self.path, dtype)
+            self.files = (self.path,)
             self.document_starts = _split(self.tokens, eod, eod_position or _position_of(self.tokens, eod))
         json = bin_path.with_name("corpus.json")
         self._json = read_json(json) if bin_path.is_file() and json.is_file() and bin_path.stem == "tokens" else None
@@ -94,6 +109,11 @@ class TokenCorpus:
     def n_documents(self) -> int:
         """Documents of the whole corpus."""
         return len(self.document_starts) - 1
+
+    @property
+    def vocab_size(self) -> int | None:
+        """Ids of that tokenizer, where `corpus.json` says so."""
+        return None if self._json is None else self._json.get("vocab_size")
 
     @property
     def tokenizer_fingerprint(self) -> str | None:
@@ -173,6 +193,13 @@ class SequenceView:
         """Sequences that are here."""
         return self.n_total if self._kept is None else len(self._kept)
 
+    @cached_property
+    def identity(self) -> str:
+        """Which sequences are here, of which token files, whatever they are called."""
+        cut = f"{self.seq_len} {self.packing} {self.sequence_bos} {self.corpus.n_documents}"
+        kept = b"all" if self._kept is None else self._kept.astype("<i8").tobytes()
+        return fingerprint_of([*map(sampled_blake3, self.corpus.files), cut, hash_bytes(kept)])
+
     @property
     def seq_ids(self) -> npt.NDArray[np.uint64]:
         """[n] uint64: the number of each."""
@@ -194,6 +221,7 @@ class SequenceView:
         """The same view without some sequences, as those that stage 1 has seen."""
         left_out = np.asarray(seq_ids).astype(np.int64)
         view = copy.copy(self)
+        view.__dict__.pop("identity", None)
         view._kept = np.setdiff1d(self.seq_ids.astype(np.int64), left_out)
         return view
 
@@ -249,6 +277,19 @@ class _Span:
     start: int
     end: int
     document: int | None
+
+
+def _copied(path: AnyPath, cache: Path | None) -> Path:
+    """The same on this machine, since tokens are read at random places."""
+    if isinstance(path, Path):
+        return path
+    if path.is_file():
+        return fetched(path, (), cache) / path.name
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} is not there: give the URL of a directory of saltworks tokenize, or of a file")
+    if not (path / "tokens.bin").is_file():
+        raise FileNotFoundError(f"{path} has no tokens.bin and tokens.idx: give a directory of saltworks tokenize")
+    return fetched(path, ("tokens.bin", "tokens.idx", "corpus.json"), cache)
 
 
 def _megatron_pair(path: Path) -> tuple[Path, Path]:

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import EOD, FIXTURES, K, T, V, label
+from conftest import EOD, FIXTURES, K, T, V, documents, label, write_megatron
 
 import saltworks_lm as sl
 from saltworks_lm import Labels
+from saltworks_lm.programs import run_saltworks
 
 
 def everything(root: Path) -> dict[int, dict]:
@@ -410,3 +411,24 @@ def test_golden_documents_are_read_and_damage_is_named(tmp_path: Path) -> None:
     part.unlink()
     with pytest.raises(sl.DamagedError, match="missing"):
         Labels(copy).documents()
+def test_a_selection_of_other_sequences_is_refused(made: Path, tmp_path: Path) -> None:
+    def select(labels: Path, output: str) -> Path:
+        path = tmp_path / output
+        run_saltworks("select", str(labels), "--output", str(path), "--fraction", "0.25")
+        return path
+
+    labels = Labels(made / "labels")
+    ours = select(made / "labels", "ours.parquet")
+    kept = labels.select(ours)
+    assert 0 < len(kept) < len(labels)
+    # Other labels of the same sequences have the same numbers.
+    again = label(made, "labels-again", "--groups", "scores")
+    assert (labels.select(select(again, "again.parquet")).seq_ids == Labels(again).select(ours).seq_ids).all()
+    write_megatron(made / "others", documents(160, seed=8))
+    others = label(made, "labels-others", "--groups", "scores", tokens="others")
+    with pytest.raises(sl.MismatchError, match="was made from other labels: it names blake3:"):
+        labels.select(select(others, "others.parquet"))
+    # One that does not say what it is of is taken by its numbers.
+    table = pq.read_table(ours).replace_schema_metadata(None)
+    pq.write_table(table, tmp_path / "unnamed.parquet")
+    assert (labels.select(tmp_path / "unnamed.parquet").seq_ids == kept.seq_ids).all()

@@ -254,6 +254,27 @@ def test_rows_that_are_not_the_shards_are_refused_by_the_program(
     writer._drop()
 
 
+def test_a_row_group_too_many_is_refused(made: Path, tmp_path: Path, table: np.ndarray, monkeypatch) -> None:
+    writer = writer_of(made, tmp_path / "labels", groups=("topk",), samples=None, temperatures=[])
+    published = LabelWriter._import
+
+    def longer(self, *arguments: str) -> dict:
+        if "--rows" in arguments:
+            rows = pq.ParquetFile(arguments[-1])
+            groups = [rows.read_row_group(i) for i in range(rows.num_row_groups)]
+            with pq.ParquetWriter(arguments[-1], groups[0].schema) as file:
+                for group in [*groups, groups[-1]]:
+                    file.write_table(group)
+        return published(self, *arguments)
+
+    monkeypatch.setattr(LabelWriter, "_import", longer)
+    with pytest.raises(sl.ProgramError, match=r"it has \d+ row groups, expected the \d+ of the plan's shard") as failed:
+        write_all(writer, table)
+    assert failed.value.exit_code == 3
+    assert not list((tmp_path / "labels").rglob("part-*"))
+    writer._drop()
+
+
 def test_an_unfinished_set_and_another_engine_are_refused(made: Path, tmp_path: Path, table: np.ndarray) -> None:
     writer = writer_of(made, tmp_path / "labels")
     write_all(writer, table, most=3)

@@ -78,11 +78,18 @@ pub fn collect(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
 /// Those of [`collect`]; the filesystem's.
 pub fn write(config: &ExperimentConfig) -> Result<Results, ExperimentError> {
     let results = collect(config)?;
-    json::write(&config.output.join(RESULTS_NAME), &results)?;
-    let markdown = to_markdown(&results);
-    storage::sweep_abandoned(&config.output, MARKDOWN_NAME)?;
-    storage::replace(&config.output.join(MARKDOWN_NAME), markdown.as_bytes())?;
+    write_results(&config.output, &results)?;
     Ok(results)
+}
+
+/// `results.json` and `results.md` in the directory `output`.
+pub(super) fn write_results(output: &Path, results: &Results) -> Result<(), ExperimentError> {
+    json::write(&output.join(RESULTS_NAME), results)?;
+    storage::sweep_abandoned(output, MARKDOWN_NAME)?;
+    Ok(storage::replace(
+        &output.join(MARKDOWN_NAME),
+        to_markdown(results).as_bytes(),
+    )?)
 }
 
 fn arm_results(
@@ -160,6 +167,7 @@ fn run_results(
         dir: dir.strip_prefix(&config.output).unwrap_or(dir).to_owned(),
         stage_2_step,
         branches,
+        validations: Vec::new(),
     }))
 }
 

@@ -72,6 +72,15 @@ pub enum ExperimentError {
         #[source]
         source: Box<TrainError>,
     },
+    /// A run whose results cannot be read.
+    #[error("cannot take the results of the run in {}", run.display())]
+    FinishedRun {
+        /// Directory of the run.
+        run: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<TrainError>,
+    },
     /// A run that stopped.
     #[error(
         "{cell} stopped; finished work is kept, and when the cause is fixed, the same `compare` resumes"
@@ -186,6 +195,7 @@ impl Classified for ExperimentError {
             | Self::Set { source, .. }
             | Self::Teacher { source, .. }
             | Self::OtherRun { source, .. }
+            | Self::FinishedRun { source, .. }
             | Self::DamagedModel { source, .. }
             | Self::Cell { source, .. } => source.kind(),
             Self::Labels { source, .. } => source.kind(),

@@ -28,6 +28,8 @@
 //! cells. `work` checks what is there, and `run` goes through them, by `cell` and `scores`. `collect` reads results from the directory,
 //! with what `cost` says; `summary` has what they show, and `tables` and `report` how that looks.
 //!
+//! `runs` has the same results of finished runs that no grid made, of either trainer, by their own validations.
+//!
 //! Invariant: this room names neither `teacher` nor `label`.
 
 mod arm;
@@ -42,6 +44,7 @@ mod pace;
 pub mod report;
 mod results;
 mod run;
+mod runs;
 mod scores;
 mod sets;
 mod summary;
@@ -60,6 +63,7 @@ pub use results::{
     ArmResults, BranchResults, BucketScore, EvalSet, RESULTS_VERSION, Results, RunResults,
     SetScore, TeacherCost,
 };
+pub use runs::{ArmRuns, RunsConfig, collect_runs, write_runs};
 pub use summary::{ArmReach, Budget, OverSeeds, Reach, reach};
 pub use tables::{ResultTable, TableCell, tables, to_markdown, to_text};
 pub use work::{Experiment, RunFilter, Watch};

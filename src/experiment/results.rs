@@ -84,6 +84,10 @@ pub struct RunResults {
     pub stage_2_step: Option<u64>,
     /// Decayed models, by rising share; the last is that of the whole run.
     pub branches: Vec<BranchResults>,
+    /// Models as they were validated on the way, which have not decayed, by rising share; only of runs that no grid
+    /// made, whose one set is their validation text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validations: Vec<BranchResults>,
 }
 
 /// A model after its learning rate has decayed.
@@ -112,9 +116,11 @@ pub struct BranchResults {
 pub struct SetScore {
     /// Mean NLL, nats per token.
     pub nll: f64,
-    /// Fraction of positions whose target is the model's best id.
+    /// Fraction of positions whose target is the model's best id; NaN, in JSON null, where it was not measured.
+    #[serde(deserialize_with = "nan_if_null")]
     pub accuracy: f64,
-    /// Expected calibration error of the best id's probability: 15 bins of equal width.
+    /// Expected calibration error of the best id's probability: 15 bins of equal width; NaN likewise.
+    #[serde(deserialize_with = "nan_if_null")]
     pub ece: f64,
     /// By the teacher's NLL of the position: easy, medium, hard. Empty without labels.
     pub buckets: Vec<BucketScore>,

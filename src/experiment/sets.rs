@@ -321,6 +321,11 @@ pub(super) fn read_sets(output: &Path) -> Result<Vec<SetFacts>, ExperimentError>
     })
 }
 
+/// Whether a grid keeps its results in `output`.
+pub(super) fn is_a_grid(output: &Path) -> bool {
+    path(output).is_file()
+}
+
 /// Keeps them for when they are not opened.
 pub(super) fn write_sets(output: &Path, sets: &[OpenedSet]) -> Result<(), ExperimentError> {
     let sets = sets.iter().map(|set| set.facts.clone()).collect();

@@ -283,11 +283,21 @@ impl Results {
                 let taken = budget.of(branch, arm, self.teacher_of(arm))?;
                 Some((taken / unit, branch.scores.first()?.nll))
             };
-            let points: Vec<_> = run.branches.iter().map(point).collect::<Option<_>>()?;
+            let models = match self.is_by_validation() {
+                true => &run.validations,
+                false => &run.branches,
+            };
+            let points: Vec<_> = models.iter().map(point).collect::<Option<_>>()?;
             Some((run.seed, reach(&points, whole.scores.first()?.nll)))
         };
         let by_seed: Vec<_> = arm.runs.iter().filter_map(of_run).collect();
         (!by_seed.is_empty()).then_some(ArmReach { by_seed })
+    }
+
+    /// Whether models on the way were validated, and not decayed: the results are of runs that no grid made.
+    pub fn is_by_validation(&self) -> bool {
+        let mut runs = self.arms.iter().flat_map(|arm| &arm.runs);
+        runs.any(|run| !run.validations.is_empty())
     }
 
     /// Shares of which there is a model, rising.

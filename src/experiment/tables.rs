@@ -11,6 +11,12 @@ const NOTHING: &str = "–";
 /// Head of the column beside every time.
 const SECONDS_A_STEP: &str = "seconds a step";
 
+/// What "reaches" is measured on in a grid.
+const REACHED_BY_BRANCHES: &str = "For decayed models, with the NLL interpolated linearly between them, compared with the baseline's run of the same seed. `never`: not even with all steps; `≤`: already with the first branch.";
+
+/// The same of runs that no grid made.
+const REACHED_BY_VALIDATION: &str = "By the validations of the runs, with the NLL interpolated linearly between them, compared with the baseline's run of the same seed; models validated before the last steps have not decayed, so an arm gets there later than a run of fewer steps would. `never`: not even with all steps; `≤`: already at the first validation.";
+
 /// A table of results.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultTable {
@@ -46,9 +52,12 @@ impl TableCell {
 pub fn tables(results: &Results) -> Vec<ResultTable> {
     let sets = 0..results.sets.len();
     let mut tables = vec![final_nll(results), reaches(results)];
-    tables.extend(sets.clone().map(|set| by_share(results, set)));
-    tables.extend(sets.filter_map(|set| by_bucket(results, set)));
-    tables.extend([calibration(results), costs(results)]);
+    if !results.is_by_validation() {
+        tables.extend(sets.clone().map(|set| by_share(results, set)));
+        tables.extend(sets.filter_map(|set| by_bucket(results, set)));
+        tables.push(calibration(results));
+    }
+    tables.push(costs(results));
     tables
 }
 
@@ -193,7 +202,13 @@ fn reaches(results: &Results) -> ResultTable {
             "Fraction of the baseline's budget at which an arm reaches the baseline's final NLL on {}",
             results.sets.first().map_or("", |set| &set.name)
         ),
-        "For decayed models, with the NLL interpolated linearly between them, compared with the baseline's run of the same seed. `never`: not even with all steps; `≤`: already with the first branch. With teacher and labels: the teacher's training, everything that was scored, and the labels read up to that step. Compare FLOPs: seconds depend on what else ran on the machine; seconds per step are given from the fastest to the slowest run of an arm.",
+        &format!(
+            "{} With teacher and labels: the teacher's training, everything that was scored, and the labels read up to that step. Compare FLOPs: seconds depend on what else ran on the machine; seconds per step are given from the fastest to the slowest run of an arm.",
+            match results.is_by_validation() {
+                true => REACHED_BY_VALIDATION,
+                false => REACHED_BY_BRANCHES,
+            }
+        ),
         columns,
         |arm| {
             let cell = |budget| reach_cell(results, results.reach(arm, budget));

@@ -34,6 +34,7 @@ pub(crate) fn run(seed: u64, branches: &[(u64, f64)]) -> RunResults {
         dir: PathBuf::from(format!("seed-{seed}")),
         stage_2_step: None,
         branches: branches.iter().map(branch).collect(),
+        validations: Vec::new(),
     }
 }
 

@@ -31,6 +31,7 @@ from .kd import (
     min_excess,
     topk_targets,
 )
+from .logits import logits_loss
 from .loss import HeadLoss, head_loss
 from .teachers import chosen_stats, chosen_targets, mixed_stats, mixed_targets
 
@@ -53,6 +54,7 @@ __all__ = [
     "excess_targets",
     "head_loss",
     "head_scores",
+    "logits_loss",
     "logprobs_at",
     "min_entropy",
     "min_excess",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch.utils.data import Dataset
 
 from ..order import Order
@@ -33,13 +34,19 @@ class LabelDataset(Dataset[Any]):
     def __init__(self, source: Source, seed: int | None = None) -> None:
         self.source = source
         self._seed = seed
-        self._order: Order | None = None
-        self.set_epoch(0)
+        #: Seen by workers that outlive an epoch (`persistent_workers`).
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._order: tuple[int, Order] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes over to the order of another epoch."""
-        if self._seed is not None:
-            self._order = order_of(self.source, self._seed, epoch)
+        """Goes over to the order of another epoch, in workers that are there already too."""
+        self._epoch[0] = epoch
+
+    def _order_of(self, seed: int) -> Order:
+        epoch = int(self._epoch[0])
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, order_of(self.source, seed, epoch))
+        return self._order[1]
 
     def __len__(self) -> int:
         """Sequences."""
@@ -50,9 +57,9 @@ class LabelDataset(Dataset[Any]):
         n = len(self)
         if not -n <= i < n:
             raise IndexError(f"item {i} of {n}")
-        if self._order is None:
+        if self._seed is None:
             return self.source[i]
-        return self.source[int(self._order.rows(i % n, i % n + 1)[0])]
+        return self.source[int(self._order_of(self._seed).rows(i % n, i % n + 1)[0])]
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         """Several at once, as a DataLoader asks for a batch."""

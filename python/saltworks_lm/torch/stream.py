@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -43,8 +44,8 @@ class LabelStream(IterableDataset[Batch]):
         None: of `torch.distributed` where it runs, else of torchrun's environment, else one rank.
     n_epochs
         Epochs that one pass goes through, from where the state is; None: without end. Workers are copies: their
-        progress does not come back, so a second pass over a loader with workers begins where the first did, unless
-        `load_state_dict` or `set_epoch` was called.
+        progress does not come back, so a second pass over a loader with workers, persistent or not, begins where the
+        first did, unless `load_state_dict` or `set_epoch` was called.
 
     Examples
     --------
@@ -78,8 +79,13 @@ class LabelStream(IterableDataset[Batch]):
         # Refuses a source that is too small, before the first step.
         self.readers.steps(len(source), State(seed))
         self._start = State(seed)
-        self._now: dict[str, int] = self._as_dict(self._start)
+        self._now: dict[str, Any] = self._as_dict(self._start)
         self._orders: dict[int, Order] = {}
+        #: Where a pass begins, seen by workers that outlive one (`persistent_workers`): seed, epoch, position.
+        self._shared = torch.zeros(3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        #: In a worker: whether its own state was loaded, by a `StatefulDataLoader`.
+        self._is_resumed = False
+        self._publish(self._start)
 
     @property
     def n_steps(self) -> int:
@@ -111,7 +117,7 @@ class LabelStream(IterableDataset[Batch]):
                 f"{needed - there} are missing (label more, or train stage 1 for {self.n_steps} steps)"
             )
 
-    def state_after(self, n_steps: int) -> dict[str, int]:
+    def state_after(self, n_steps: int) -> dict[str, Any]:
         """The state once so many steps from the loaded one are done, whoever prefetched more."""
         if n_steps == 0:
             return self._as_dict(self._start)
@@ -122,22 +128,31 @@ class LabelStream(IterableDataset[Batch]):
             epoch, position, n_steps = epoch + 1 + whole, 0, n_steps + 1
         return self._as_dict(State(self._start.seed, epoch, position + n_steps * step))
 
-    def state_dict(self) -> dict[str, int]:
-        """`seed`, `epoch`, `position`: what has been read here. In a worker it says whose, for its loader."""
+    def state_dict(self) -> dict[str, Any]:
+        """`seed`, `epoch`, `position`: what has been read here, and `source`, of what.
+
+        In a worker it says whose, for its loader.
+        """
         return dict(self._now)
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from a state, whatever the number of ranks and workers that it is of.
 
         Raises
         ------
         MismatchError
-            It is no state, or that of one worker among another number.
+            It is no state, that of another source, or that of one worker among another number.
         """
         missing = [name for name in ("seed", "epoch", "position") if not isinstance(state.get(name), int)]
         if missing or state["epoch"] < 0 or not 0 <= state["position"] <= len(self.source):
             raise MismatchError(
                 f"{state} is no state of a stream over {len(self.source)} sequences: expected seed, epoch and position"
+            )
+        ours = self._identity
+        if None not in (ours, state.get("source")) and state["source"] != ours:
+            raise MismatchError(
+                f"this is the state of a stream over {state['source']}, the source here is {ours}: its positions are "
+                "of other sequences; give the same labels, selection or tokens, or begin anew"
             )
         if "n_workers" in state and state["n_workers"] != _worker()[1]:
             raise MismatchError(
@@ -145,7 +160,11 @@ class LabelStream(IterableDataset[Batch]):
                 "keep stream.state_after(n_steps), which any number of workers takes"
             )
         self._start = State(state["seed"], state["epoch"], state["position"])
-        self._now = dict(state)
+        self._now = {**state, "source": ours} if ours is not None else dict(state)
+        if get_worker_info() is None:
+            self._publish(self._start)
+        else:
+            self._is_resumed = True
 
     def set_epoch(self, epoch: int) -> None:
         """Goes to the start of an epoch."""
@@ -154,6 +173,11 @@ class LabelStream(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         """Batches of this rank, or in a worker of this worker."""
         worker, n_workers = _worker()
+        if get_worker_info() is not None and not self._is_resumed:
+            # A worker that outlives a pass begins the next where the stream it is a copy of says.
+            self._start = State(*self._shared.tolist())
+            self._now = self._as_dict(self._start)
+        self._is_resumed = False
         # A worker's own state is where its next step begins, not where the deal among workers did.
         begun = "n_workers" in self._now
         start = State(self._now["seed"], self._now["epoch"], self._now["position"])
@@ -167,12 +191,18 @@ class LabelStream(IterableDataset[Batch]):
             batch = self._batch(readers, step)
             done, step = step, next(steps)
             # As the state is asked for after the batch was given, it is of what comes next.
-            self._now = self._as_dict(step if n_workers > 1 else readers.after(done))
+            self._move(step if n_workers > 1 else readers.after(done))
             if n_workers > 1:
                 last = -1 if last_epoch is None else last_epoch
                 self._now |= {"worker": worker, "n_workers": n_workers, "last_epoch": last}
             yield batch
-        self._now = self._as_dict(State(start.seed, step.epoch))
+        self._move(State(start.seed, step.epoch))
+
+    def _move(self, state: State) -> None:
+        """What has been read here; a pass over workers that begins later begins there."""
+        self._now = self._as_dict(state)
+        if get_worker_info() is None:
+            self._publish(state)
 
     def _own_steps(self, readers: Readers, start: State) -> Iterator[State]:
         """The steps of a worker that goes on: its next one, then every W-th."""
@@ -197,9 +227,19 @@ class LabelStream(IterableDataset[Batch]):
             ) from error
         return batch
 
-    @staticmethod
-    def _as_dict(state: State) -> dict[str, int]:
-        return {"seed": state.seed, "epoch": state.epoch, "position": state.position}
+    @cached_property
+    def _identity(self) -> str | None:
+        """Of the source, where it tells."""
+        return getattr(self.source, "identity", None)
+
+    def _publish(self, state: State) -> None:
+        # As 64 bits with a sign: the order takes a seed by its lowest 64 bits.
+        seed = (state.seed + 2**63) % 2**64 - 2**63
+        self._shared.copy_(torch.tensor([seed, state.epoch, state.position]))
+
+    def _as_dict(self, state: State) -> dict[str, Any]:
+        place: dict[str, Any] = {"seed": state.seed, "epoch": state.epoch, "position": state.position}
+        return place if self._identity is None else {**place, "source": self._identity}
 
 
 def _ranks() -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ..losses import GATES, KD_LOSSES, TEACHERS
+from ..remote import url_scheme
 from .errors import ConfigError, TrainError
 
 MODES = ("baseline", "rkd", "salt", "salt-ds", "ds-ce")
@@ -223,9 +224,15 @@ def _begin_at(directory: Path, table: dict[str, Any]) -> None:
         for key in PATH_KEYS & values.keys():
             value = values[key]
             if isinstance(value, list):
-                values[key] = [str(directory / path) if isinstance(path, str) else path for path in value]
-            elif isinstance(value, str) and value:
-                values[key] = str(directory / value)
+                values[key] = [_below(directory, path) for path in value]
+            else:
+                values[key] = _below(directory, value)
+
+
+def _below(directory: Path, value: Any) -> Any:
+    """A relative path below a directory; a URL, and what is no path, as it is."""
+    is_path = isinstance(value, str) and value and url_scheme(value) is None
+    return str(directory / value) if is_path else value
 
 
 def _override(table: dict[str, Any], override: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,14 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SaltworksError
+from ..errors import ProgramError, SaltworksError
 from ..labels import Labels
+from ..programs import tokenizer_fingerprint
 from ..row import Row
 from ..tokens import SequenceView, TokenCorpus
 from .config import RunConfig, label_dirs, teacher_weights
 from .errors import ConfigError, DataError
 from .order import LabelOrder, TokenOrder
 from .schedule import StagePlan
+from .sources import sources_of
 from .teachers import check_joins, joined
 
 
@@ -49,12 +49,20 @@ class Data:
         self._take_view()
         self.tokens = self._open_tokens("tokens", config.data.tokens)
         self.validation = self._open_tokens("validation", config.data.validation)
-        self._check_tokenizers()
         self.tokenizer = self._find_tokenizer()
+        #: What is worth a line before the first step.
+        self.notes: list[str] = []
+        self._check_tokenizers()
         self.label_order = self._label_order()
         self.token_order = self._token_order()
         self._check_budgets()
-        self._sources = self._identify()
+        self.sources = sources_of(
+            config,
+            self.teachers,
+            None if self.tokens is None else self.tokens.corpus,
+            None if self.validation is None else self.validation.corpus,
+            self.tokenizer,
+        )
 
     @property
     def seq_len(self) -> int:
@@ -66,12 +74,9 @@ class Data:
     def vocab_size(self) -> int | None:
         """V of the tokenizer, where labels or a corpus say it."""
         sizes = [self.labels.vocab_size] if self.labels is not None else []
-        sizes += [int(json["vocab_size"]) for json in self._corpus_jsons() if "vocab_size" in json]
+        corpora = [view.corpus for view in (self.tokens, self.validation) if view is not None]
+        sizes += [corpus.vocab_size for corpus in corpora if corpus.vocab_size is not None]
         return max(sizes, default=None)
-
-    def sources(self) -> dict[str, str]:
-        """What is read, by contents, as it was when it was opened."""
-        return self._sources
 
     def _find_tokenizer(self) -> Path | None:
         """The tokenizer.json that goes with the trained model: the one that is named, else that beside ``init``."""
@@ -82,18 +87,6 @@ class Data:
             return Path(named)
         beside = None if init is None else Path(init) / "tokenizer.json"
         return beside if beside is not None and beside.is_file() else None
-
-    def _identify(self) -> dict[str, str]:
-        data, found = self.config.data, {}
-        for number, labels in enumerate(self.teachers):
-            key = "data.labels" if number == 0 else f"data.labels[{number}]"
-            found[key] = _sha256(labels.path / "manifest.json")
-        if data.selection is not None:
-            found["data.selection"] = _sha256(Path(data.selection))
-        for key, view in (("data.tokens", self.tokens), ("data.validation", self.validation)):
-            if view is not None:
-                found[key] = _corpus_identity(view.corpus)
-        return found
 
     def rows(self, stage: int, start: int, stop: int) -> list[Row]:
         """The sequences at these positions of the stream of a stage.
@@ -168,12 +161,6 @@ class Data:
             raise DataError(f"data.{key} is {path}, expected at least one sequence of 2 tokens: give a longer text")
         return view
 
-    def _corpus_jsons(self) -> Iterator[dict[str, Any]]:
-        for view in (self.tokens, self.validation):
-            path = None if view is None else Path(view.corpus.path) / "corpus.json"
-            if path is not None and path.is_file():
-                yield json.loads(path.read_text())
-
     def _check_tokenizers(self) -> None:
         known: dict[str, str] = {}
         if self.labels is not None and self.labels.plan.tokenizer_fingerprint is not None:
@@ -181,11 +168,22 @@ class Data:
         for key, view in (("data.tokens", self.tokens), ("data.validation", self.validation)):
             if view is not None and view.corpus.tokenizer_fingerprint is not None:
                 known[key] = view.corpus.tokenizer_fingerprint
+        if known and self.tokenizer is not None:
+            known |= self._of_tokenizer(self.tokenizer)
         for key, fingerprint in known.items():
             first = next(iter(known))
             if fingerprint != known[first]:
                 expected = f"of the tokenizer of {first}, {known[first]}"
                 raise ConfigError.of(key, expected, f"of {fingerprint}", "tokenize it with that tokenizer")
+
+    def _of_tokenizer(self, path: Path) -> dict[str, str]:
+        """The fingerprint of the model's own tokenizer, by the key that names it."""
+        key = "init" if self.config.data.tokenizer is None else "data.tokenizer"
+        try:
+            return {key: tokenizer_fingerprint(path)}
+        except ProgramError as error:
+            self.notes.append(f"{path} was compared with no labels and no tokens: {error}")
+            return {}
 
     def check_vocabulary(self, n_ids: int) -> None:
         """Refuses ids that a model of ``n_ids`` does not have."""
@@ -353,26 +351,6 @@ def _needed(
     if loss != "sampled" and kd.tau not in (1.0, *temperatures):
         raise ConfigError.of("kd.tau", f"1 or one of the labels' {list(temperatures)}", kd.tau, "choose one of them")
     return set(wanted)
-
-
-#: Tokens of a block of a file without corpus.json by which it is known again, and how many of them.
-_BLOCK, _N_BLOCKS = 16384, 32
-
-
-def _sha256(path: Path) -> str:
-    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _corpus_identity(corpus: TokenCorpus) -> str:
-    path = Path(corpus.path) / "corpus.json"
-    if path.is_file():
-        return _sha256(path)
-    digest, tokens = hashlib.sha256(), corpus.tokens
-    # Blocks over the whole file: reading all of a large corpus takes minutes.
-    for first in np.linspace(0, max(len(tokens) - _BLOCK, 0), _N_BLOCKS, dtype=np.int64):
-        digest.update(np.ascontiguousarray(tokens[first : first + _BLOCK]).tobytes())
-    digest.update(np.ascontiguousarray(corpus.document_starts[:: max(corpus.n_documents // _BLOCK, 1)]).tobytes())
-    return f"{corpus.n_tokens} tokens, {corpus.n_documents} documents, blocks sha256:{digest.hexdigest()}"
 
 
 class ReadAhead:

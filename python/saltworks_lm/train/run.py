@@ -21,6 +21,7 @@ from typing import Any, cast
 import torch
 
 from .. import __version__
+from ..hashes import hash_file
 from .batch import Batch, batch_of
 from .checkpoint import Checkpoints, whole_weights
 from .config import RunConfig, check_resumes, resolve, to_toml
@@ -184,7 +185,9 @@ class Trainer:
                 for moved in self.checkpoints.abandon_after(step):
                     self.say(f"{moved} is kept aside, and is no checkpoint of this run any more")
             self.say(f"going on from {self.checkpoints.path(step)}")
-        elif start.resume:
+        for note in self.data.notes if self.world.is_first else []:
+            self.say(f"note: {note}")
+        if step is None and start.resume:
             self.say(f"{self.run} has no checkpoint yet: this run begins at step 0")
         if self.world.is_first:
             self._write_down()
@@ -200,10 +203,11 @@ class Trainer:
         )
 
     def _contents(self) -> dict[str, str]:
-        return {f"the contents of {key}": value for key, value in self.data.sources().items()}
+        return {f"the contents of {key}": value for key, value in self.data.sources.by_key().items()}
 
     def _write_down(self) -> None:
         (self.run / "config.toml").write_text(to_toml(self.config))
+        self.data.sources.write(self.run)
         engine = {**asdict(self.engine), "processes": self.world.size, "device": str(self.world.device)}
         versions = {"torch": torch.__version__, "python": platform.python_version(), "created_by": _CREATED_BY}
         (self.run / "torch.json").write_text(json.dumps({**engine, **versions}, indent=1) + "\n")
@@ -383,7 +387,7 @@ class Trainer:
             "least_excess": state.least_excess,
             "config": self.config.flat(),
             "precision": self.engine.precision,
-            "sources": self.data.sources(),
+            "sources": self.data.sources.by_key(),
             "created_by": _CREATED_BY,
         }
         self.checkpoints.save(state.step, self.stepper.module, self.stepper.optimizer, saved)
@@ -404,12 +408,22 @@ class Trainer:
             model.save_pretrained(temporary, state_dict=named)
             if self.data.tokenizer is not None:
                 shutil.copy(self.data.tokenizer, temporary / "tokenizer.json")
+            _seal(temporary)
             if final.exists():
                 os.replace(final, old)
             os.replace(temporary, final)
             shutil.rmtree(old, ignore_errors=True)
         self.world.barrier()
         self.say(f"the model is in {final}")
+
+
+def _seal(directory: Path) -> None:
+    """`saltworks.json`: size and BLAKE3 of every file of a model, by which a damaged one is known."""
+    if not (directory / "model.safetensors").is_file():
+        return  # in shards, which saltworks-train's models never are
+    paths = sorted(path for path in directory.iterdir() if path.is_file())
+    files = {path.name: {"bytes": path.stat().st_size, "blake3": hash_file(path)} for path in paths}
+    (directory / "saltworks.json").write_text(json.dumps({"format_version": 1, "files": files}, indent=2) + "\n")
 
 
 def _tied(model: torch.nn.Module) -> list[str]:

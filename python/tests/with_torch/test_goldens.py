@@ -23,6 +23,7 @@ from saltworks_lm.losses import (
     chosen_targets,
     draws_targets,
     head_loss,
+    logits_loss,
     min_entropy,
     mixed_stats,
     mixed_targets,
@@ -119,6 +120,21 @@ def test_losses_and_gradients_are_those_of_the_file_that_the_trainer_is_held_to(
     assert float(taught.sum()) == expected["n_kd"]
     if expected["kd"] is not None:
         assert_near((taught * out.kd).sum() / taught.sum(), tensor([expected["kd"]]))
+    dhidden, dweight = torch.autograd.grad(out.loss, (hidden, rows))
+    assert_near(dhidden, tensor(expected["dhidden"]))
+    assert_near(dweight, tensor(expected["dweight"]))
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=name_of)
+def test_losses_of_given_logits_are_those_of_the_file(case: dict[str, Any]) -> None:
+    hidden = torch.tensor([p["hidden"] for p in POSITIONS]).requires_grad_()
+    rows = torch.tensor(GOLDEN["weight"]).reshape(GOLDEN["n_ids"], GOLDEN["d_model"]).requires_grad_()
+    target = torch.tensor([p["target"] for p in POSITIONS])
+    weight = torch.tensor([p["weight"] for p in POSITIONS])
+    out = logits_loss(hidden @ rows.T, target, kd=kd_of(case), weight=weight)
+    expected = case["expected"]
+    assert_near(out.loss.detach(), tensor([expected["loss"]]))
+    assert_near((weight * out.ce).sum() / weight.sum(), tensor([expected["ce"]]))
     dhidden, dweight = torch.autograd.grad(out.loss, (hidden, rows))
     assert_near(dhidden, tensor(expected["dhidden"]))
     assert_near(dweight, tensor(expected["dweight"]))

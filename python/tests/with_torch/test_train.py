@@ -17,6 +17,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
+from conftest import V, label
 from safetensors.torch import load_file
 from torch import Tensor
 from training import launch, lines, prepare, trainer, write_config
@@ -324,6 +325,87 @@ def test_the_program_reads_the_runs(start: Path, whole: Path) -> None:
     # A run that was resumed has a file for each time.
     tags = set().union(*(read_events(path.read_bytes()) for path in events))
     assert {"train/loss", "train/kd", "valid/nll", "train/stage", "variance/soft"} <= tags
+
+
+def test_a_run_records_its_sources_and_seals_its_model_as_the_program_does(start: Path) -> None:
+    over = {"train__steps": 4, "kd__n_kd": 2}
+    ours = run(start, "sealed-torch", **over)
+    config = write_config(start, "sealed-rust", **over)
+    subprocess.run([find_program("saltworks-train"), "run", "--config", config], check=True, capture_output=True)
+    sources = (json.loads((start / name / "sources.json").read_text()) for name in ("sealed-torch", "sealed-rust"))
+    mine, theirs = sources
+    assert mine == theirs
+    assert all(mine[key] is not None for key in ("labels", "tokens", "validation", "init", "labelled_tokens"))
+    evaluated = [find_program("saltworks-train"), "eval", "--model", ours, "--tokens", str(start / "tokens")]
+    done = subprocess.run(evaluated, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "text that the model was trained on" in done.stdout + done.stderr
+    weights = ours / "final" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 1
+    weights.write_bytes(content)
+    done = subprocess.run(evaluated, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "model.safetensors" in done.stderr
+
+
+def test_runs_of_both_trainers_are_compared_and_reported(start: Path) -> None:
+    arms = {"baseline": {"kd__mode": "baseline"}, "salt": {}}
+    over = {"eval__every": 2, "train__steps": 12}
+    runs = [run(start, f"{name}-compared", **over, **set_) for name, set_ in arms.items()]
+    config = write_config(start, "salt-by-rust", **over, train__seed=0)
+    subprocess.run([find_program("saltworks-train"), "run", "--config", config], check=True, capture_output=True)
+    output = start / "compared"
+    named = [*zip(arms, runs, strict=True), ("salt-by-rust", start / "salt-by-rust")]
+    given = [x for name, path in named for x in ("--runs", f"{name}={path}")]
+    command = [find_program("saltworks-train"), "compare", *given, "--output", output]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((output / "results.json").read_text())
+    assert [arm["name"] for arm in results["arms"]] == ["baseline", "salt", "salt-by-rust"]
+    for arm, (_, path) in zip(results["arms"], named, strict=True):
+        validations = [(line["step"], line["val_nll"]) for line in lines(path, "valid")]
+        shown = [(v["n_steps"], v["scores"][0]["nll"]) for v in arm["runs"][0]["validations"]]
+        assert shown == validations
+        assert len(shown) == 6
+    # The arms of the two trainers are the same run.
+    of_torch, of_rust = (arm["runs"][0]["branches"][0]["scores"][0]["nll"] for arm in results["arms"][1:])
+    assert abs(of_torch - of_rust) < BOTH_TRAINERS
+    assert results["arms"][1]["n_labelled_tokens"] == results["arms"][2]["n_labelled_tokens"] > 0
+    table = (output / "results.md").read_text()
+    assert "reaches the baseline's final NLL" in table
+    assert "By the validations of the runs" in table
+    page = (output / "report.html").read_text()
+    assert "torch.json: precision" in page
+    subprocess.run([find_program("saltworks-train"), "report", output], check=True, capture_output=True)
+
+
+def write_tokenizer(path: Path, words: int) -> None:
+    """A tokenizer.json of words w0, w1, ..."""
+    vocab = {f"w{i}": i for i in range(words)}
+    model = {"type": "WordLevel", "vocab": vocab, "unk_token": "w0"}
+    parts = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None}
+    parts |= {"pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None, "model": model}
+    path.write_text(json.dumps(parts))
+
+
+def test_a_tokenizer_beside_init_that_is_not_the_labels_is_refused(
+    start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same, other = start / "same.json", start / "other.json"
+    write_tokenizer(same, V)
+    write_tokenizer(other, V - 1)
+    label(start, "of-tokenizer", "--samples", "12", "--tokenizer", str(same))
+    model = shutil.copytree(start / "llama", start / "llama-with-tokenizer")
+    over = {"init": model.name, "data__labels": str(start / "of-tokenizer"), "train__steps": 3, "kd__n_kd": 2}
+    for number, tokenizer in enumerate((other, same)):
+        shutil.copy(tokenizer, model / "tokenizer.json")
+        config = write_config(start, f"tokenizer-{number}", **over)
+        assert in_process("--config", str(config), "--device", "cpu") == (2 if tokenizer == other else 0)
+        assert ("init is of blake3:" in capsys.readouterr().err) == (tokenizer == other)
+    config = write_config(start, "tokenizer-named", **{**over, "init": "llama"}, data__tokenizer=str(other))
+    assert in_process("--config", str(config), "--device", "cpu") == 2
+    assert "data.tokenizer is of blake3:" in capsys.readouterr().err
 
 
 def read_events(content: bytes) -> set[str]:

@@ -2,26 +2,30 @@
 
 use super::opened::{end_now, end_when_interrupted};
 use super::samples;
-use crate::common::arguments::{Configuration, Json, OUTPUT};
+use crate::common::arguments::{Configuration, Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
 use crate::common::invocation;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{Display, time_left};
 use saltworks::experiment::report::{self, ReportInputs};
 use saltworks::experiment::{
-    self, Experiment, ExperimentConfig, GridSnapshot, Results, RunFilter, Watch,
+    self, Experiment, ExperimentConfig, GridSnapshot, Results, RunFilter, RunsConfig, Watch,
 };
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
   saltworks-train compare --config examples/experiment.toml
-  saltworks-train compare --config examples/experiment.toml --only baseline,salt --seeds 0";
+  saltworks-train compare --config examples/experiment.toml --only baseline,salt --seeds 0
+  saltworks-train compare --runs baseline=runs/llm --runs salt=runs/salt --output compared";
 
 /// Train every arm with every seed, evaluate all models, and compare them.
 ///
 /// The same command resumes a stopped experiment and does what is missing; finished runs are not
 /// repeated. Results are written after every run.
+///
+/// With --runs nothing is trained: finished runs of saltworks-train and of the Python trainer are compared
+/// by the validation NLL that they have logged.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
@@ -56,10 +60,62 @@ pub(crate) struct Args {
     report_only: bool,
 
     #[command(flatten)]
+    finished: FinishedRuns,
+
+    #[command(flatten)]
     json: Json,
 }
 
+/// Runs that are there already, instead of a grid.
+#[derive(clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Finished runs")]
+struct FinishedRuns {
+    /// A finished run and the name of its arm; given once for every run, and several runs of an arm are its seeds.
+    #[arg(
+        long,
+        value_name = "ARM=DIR",
+        requires = "output",
+        conflicts_with_all = ["config", "set", "only", "seeds", "dry_run", "report_only"]
+    )]
+    runs: Vec<String>,
+
+    /// The arm that the others are compared with; the first unless given.
+    #[arg(long, requires = "runs", value_name = "ARM")]
+    baseline: Option<String>,
+
+    /// Directory of the results.
+    #[arg(long, short, requires = "runs", value_name = "DIR")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    overwrite: Overwrite,
+}
+
+impl FinishedRuns {
+    /// Results of the runs, which are written; `None` where a grid is asked for.
+    fn results(&self) -> Result<Option<(PathBuf, Results)>> {
+        let Some(output) = self.output.clone() else {
+            return Ok(None);
+        };
+        end_when_interrupted()?;
+        let config = RunsConfig::of(output.clone(), self.baseline.clone(), &self.runs)?;
+        let results = experiment::write_runs(&config)?;
+        invocation::record(&output);
+        Ok(Some((output, results)))
+    }
+}
+
 pub(crate) fn run(args: Args) -> Result<()> {
+    if let Some((output, results)) = args.finished.results()? {
+        let inputs = ReportInputs {
+            root: output.clone(),
+            overwrite: args.finished.overwrite.overwrite,
+            ..ReportInputs::default()
+        };
+        show_tables(&output, &results, args.json)?;
+        return show_page(&output, &results, &inputs, args.json);
+    }
     let config = ExperimentConfig::of(args.configuration.layers()?)?;
     let output = config.output.clone();
     let report = config.report_inputs();
@@ -85,17 +141,27 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         work(&experiment, &output)?
     };
-    if !args.json.print(&results)? {
-        print::block(&format!("{}\n", experiment::to_text(&results)));
+    show_tables(&output, &results, args.json)?;
+    if let Some(prompt) = prompt.filter(|_| !args.report_only) {
+        samples::write(&output, &results, &samples::Options::of(prompt))?;
+    }
+    show_page(&output, &results, &report, args.json)
+}
+
+fn show_tables(output: &Path, results: &Results, json: Json) -> Result<()> {
+    if !json.print(results)? {
+        print::block(&format!("{}\n", experiment::to_text(results)));
         for name in [experiment::RESULTS_NAME, experiment::MARKDOWN_NAME] {
             out!("{}", output.join(name).display());
         }
     }
-    if let Some(prompt) = prompt.filter(|_| !args.report_only) {
-        samples::write(&output, &results, &samples::Options::of(prompt))?;
-    }
-    let page = write_report(&output, &results, &report)?;
-    if let Some(page) = page.filter(|_| !args.json.is_asked) {
+    Ok(())
+}
+
+/// Writes the report, and says where it is.
+fn show_page(output: &Path, results: &Results, inputs: &ReportInputs, json: Json) -> Result<()> {
+    let page = write_report(output, results, inputs)?;
+    if let Some(page) = page.filter(|_| !json.is_asked) {
         out!("{}", page.display());
     }
     Ok(())
@@ -128,7 +194,7 @@ fn work(experiment: &Experiment, output: &Path) -> Result<experiment::Results> {
     let watch = Watch {
         on_start: &|| invocation::record(output),
         on_note: &|text| display.say(text),
-        on_progress: &|snapshot| show(&display, snapshot),
+        on_progress: &|snapshot| show_progress(&display, snapshot),
     };
     let interrupt = super::signals::interrupt()?;
     let results = experiment.run(&interrupt, &watch)?;
@@ -138,7 +204,7 @@ fn work(experiment: &Experiment, output: &Path) -> Result<experiment::Results> {
     Ok(results)
 }
 
-fn show(display: &Display, snapshot: &GridSnapshot) {
+fn show_progress(display: &Display, snapshot: &GridSnapshot) {
     display.show(
         || snapshot,
         false,

@@ -1,4 +1,4 @@
-//! `saltworks tokenizer train`.
+//! `saltworks tokenizer train` and `saltworks tokenizer info`.
 
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// Eight times the largest in use; memory for all of them is taken at the beginning.
 const MAX_VOCAB_SIZE: i64 = 1 << 21;
 
-/// Train a tokenizer.
+/// Train a tokenizer, or show what identifies one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -26,11 +26,31 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Train(TrainArgs),
+    Info(InfoArgs),
 }
 
 const EXAMPLES: &str = "\
+Examples:
+  saltworks tokenizer train --input corpus --vocab-size 32000 --output tokenizer.json
+  saltworks tokenizer info tokenizer.json";
+
+const INFO_EXAMPLES: &str = "\
 Example:
-  saltworks tokenizer train --input corpus --vocab-size 32000 --output tokenizer.json";
+  saltworks tokenizer info tokenizer.json";
+
+/// Show the fingerprint of a tokenizer.json, and how many ids it has.
+///
+/// The fingerprint is the one that corpora and labels record: it is the same for two files exactly where every id
+/// stands for the same bytes.
+#[derive(clap::Args)]
+#[command(after_help = INFO_EXAMPLES)]
+struct InfoArgs {
+    /// The tokenizer.json.
+    #[arg(value_name = "FILE")]
+    tokenizer: PathBuf,
+    #[command(flatten)]
+    json: Json,
+}
 
 /// Train a byte-level BPE tokenizer on documents.
 #[derive(clap::Args)]
@@ -60,7 +80,20 @@ struct TrainArgs {
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Train(args) => train(args),
+        Command::Info(args) => info(&args),
     }
+}
+
+fn info(args: &InfoArgs) -> Result<()> {
+    let tokenizer = Tokenizer::open(&args.tokenizer)?;
+    let (fingerprint, n_ids) = (tokenizer.fingerprint(), tokenizer.vocab_size());
+    if args.json.is_asked {
+        let facts = serde_json::json!({ "fingerprint": fingerprint, "n_ids": n_ids });
+        return Ok(print::json(&facts, true)?);
+    }
+    out!("{:<12} {n_ids}", "ids");
+    out!("{:<12} {fingerprint}", "tokenizer");
+    Ok(())
 }
 
 fn train(args: TrainArgs) -> Result<()> {

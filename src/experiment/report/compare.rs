@@ -92,10 +92,10 @@ impl<'a> Comparison<'a> {
         Some(final_of(run)?.scores.first()?.nll)
     }
 
-    /// Whether there are decayed models before the last ones.
+    /// Whether there are models before the last ones, decayed or validated on the way.
     pub(super) fn has_branches(&self) -> bool {
         let mut runs = self.results.arms.iter().flat_map(|arm| &arm.runs);
-        runs.any(|run| run.branches.len() > 1)
+        runs.any(|run| run.branches.len() > 1 || run.validations.len() > 1)
     }
 }
 

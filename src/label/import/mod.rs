@@ -102,9 +102,10 @@ impl Import {
     pub fn write(&self, shard: u32, path: &Path) -> Result<Sidecar, LabelError> {
         let view = view_of(&self.corpus, &self.config)?;
         let signals = signals_config(&self.plan.signals, self.plan.teacher.vocab_size);
-        let mut staged = rows::Staged::open(path, &self.plan)?;
+        let row_groups = self.plan.row_groups(shard);
+        let mut staged = rows::Staged::open(path, &self.plan, row_groups.len())?;
         let mut writer = ShardWriter::create_with_pieces(&self.config.output, &self.plan, shard)?;
-        for (group, seq_ids) in self.plan.row_groups(shard).into_iter().enumerate() {
+        for (group, seq_ids) in row_groups.into_iter().enumerate() {
             let sequences = seq_ids.iter().map(|&seq_id| view.read(seq_id));
             let sequences = sequences.collect::<Result<Vec<_>, _>>()?;
             writer.write_row_group(&staged.rows(group, sequences, &signals)?)?;

@@ -31,11 +31,13 @@ pub(super) struct Staged<'a> {
 }
 
 impl<'a> Staged<'a> {
-    pub(super) fn open(path: &Path, plan: &'a Plan) -> Result<Self, LabelError> {
+    /// The file at `path`, which must have `n_groups` row groups: rows that would not be read are not ignored.
+    pub(super) fn open(path: &Path, plan: &'a Plan, n_groups: usize) -> Result<Self, LabelError> {
         let io = |source| StorageError::io("open", path, source);
         let file = File::open(path).map_err(io)?;
         let footer = ArrowReaderMetadata::load(&file, Default::default());
         let footer = footer.map_err(|error| fault(path, error.to_string()))?;
+        check_row_groups(path, footer.metadata().num_row_groups(), n_groups)?;
         Ok(Self {
             path: path.to_path_buf(),
             footer,
@@ -67,11 +69,6 @@ impl<'a> Staged<'a> {
     }
 
     fn read(&self, group: usize, n_rows: usize) -> Result<RecordBatch, LabelError> {
-        let n_groups = self.footer.metadata().num_row_groups();
-        if group >= n_groups {
-            let reason = format!("it has {n_groups} row groups, the plan more");
-            return Err(fault(&self.path, reason).into());
-        }
         let io = |source| StorageError::io("open", &self.path, source);
         let file = self.file.try_clone().map_err(io)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
@@ -91,6 +88,16 @@ impl<'a> Staged<'a> {
                 "row group {group} has {got} rows, expected {n_rows}"
             ))
         })
+    }
+}
+
+fn check_row_groups(path: &Path, got: usize, expected: usize) -> Result<(), ImportError> {
+    match got == expected {
+        true => Ok(()),
+        false => Err(fault(
+            path,
+            format!("it has {got} row groups, expected the {expected} of the plan's shard"),
+        )),
     }
 }
 

@@ -5,7 +5,7 @@ use super::config::{SpecialIds, read_config};
 use super::seal::check_sealed;
 use crate::onnx::decoder::{Weights, weights_of};
 use crate::pretrained::{
-    CONFIG_JSON, Checkpoint, PretrainedError, check_is_there, local_checkpoint,
+    CONFIG_JSON, Checkpoint, PretrainedError, Tensors, check_is_there, local_checkpoint,
 };
 use crate::storage;
 use crate::train::model::Params;
@@ -47,6 +47,14 @@ pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
         expected: "the directory of a Hugging Face model, of a finished run, or of a checkpoint",
         remedy: "name one, such as RUN/final or RUN/checkpoints/step-100",
     })
+}
+
+/// Values of all weights of the model in `dir`, of whatever architecture; a weight that is tied to another is there once.
+///
+/// # Errors
+/// No weights; a header that cannot be read.
+pub fn n_weights(dir: &Path) -> Result<u64, ExportError> {
+    Ok(Tensors::open(dir)?.n_values() as u64)
 }
 
 /// Reads a Hugging Face directory: `config.json`, and the weights as f32, f16 or bf16.

@@ -16,6 +16,8 @@ const OWN_KEYS: [&str; 4] = [
     "branch_from",
     "checkpoint.keep_steps",
 ];
+/// What `saltworks_lm.train` records of how it computes.
+const ENGINE_NAME: &str = "torch.json";
 /// Keys with a letter of their own in formulas.
 const LETTERS: [(&str, &str); 7] = [
     ("data.seq_len", "T"),
@@ -73,8 +75,23 @@ fn of_arm(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     flatten("", &table, &mut found);
     found.extend(of_labels(&label_dirs(&table)));
+    found.extend(of_engine(arm, root));
     found.retain(|key, _| !OWN_KEYS.contains(&key.as_str()));
     found
+}
+
+/// How the trainer in Python computed a run, which no key says: `torch.json`.
+fn of_engine(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
+    let dirs = arm.data.runs.iter().map(|run| root.join(&run.dir));
+    let mut texts = dirs.filter_map(|dir| std::fs::read(dir.join(ENGINE_NAME)).ok());
+    let engine: serde_json::Map<String, serde_json::Value> = texts
+        .find_map(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    let shown = engine.into_iter().map(|(key, value)| {
+        let text = value.as_str().map_or(value.to_string(), str::to_owned);
+        (format!("torch.json: {key}"), text)
+    });
+    shown.collect()
 }
 
 fn flatten(prefix: &str, table: &Table, found: &mut BTreeMap<String, String>) {

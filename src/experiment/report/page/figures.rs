@@ -31,9 +31,13 @@ pub(super) fn curves(contents: &Contents<'_>) -> Option<Section> {
 }
 
 pub(super) fn reaching(contents: &Contents<'_>) -> Option<Section> {
-    let mut section = section(contents, "reaching", "Reaching the baseline", "shares")?;
-    section.body += &budgets_table(contents.comparison);
-    Some(section)
+    let figure = contents.figure("shares");
+    // Without decayed models on the way validations may show it, which are in the curves.
+    if figure.is_empty() && !contents.comparison.results.is_by_validation() {
+        return None;
+    }
+    let body = figure + &budgets_table(contents.comparison);
+    Section::of("reaching", "Reaching the baseline", body)
 }
 
 /// A section that is one figure.

@@ -153,8 +153,12 @@ fn reach_sentence(comparison: &Comparison<'_>) -> Option<String> {
     let earliest = always.min_by(|a, b| mean_share(a).total_cmp(&mean_share(b)));
     let mut said = Vec::new();
     said.extend(earliest.map(|arm| {
+        let after = match comparison.results.is_by_validation() {
+            true => "After",
+            false => "Decayed after",
+        };
         format!(
-            "Decayed after {} of the steps, {} is as good as {base}\u{2019}s final model, the earliest of all arms.",
+            "{after} {} of the steps, {} is as good as {base}\u{2019}s final model, the earliest of all arms.",
             reach_words(arm),
             arm.name()
         )
@@ -283,7 +287,11 @@ fn headline_table(comparison: &Comparison<'_>) -> String {
         "{spread}Difference: to {base} of the same seed, nats per token.{}",
         match has_branches {
             true => format!(
-                " As good at: fraction of the steps at which a decayed model reaches {base}\u{2019}s final NLL, mean over the seeds that reach it."
+                " As good at: fraction of the steps at which {} reaches {base}\u{2019}s final NLL, mean over the seeds that reach it.",
+                match comparison.results.is_by_validation() {
+                    true => "a validation on the way, not decayed,",
+                    false => "a decayed model",
+                }
             ),
             false => String::new(),
         }

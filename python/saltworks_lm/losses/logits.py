@@ -1,0 +1,68 @@
+"""The same losses for a trainer that has logits, such as a model whose head is sharded or not its own.
+
+It holds [N, V] in f32 and lets autograd differentiate: `head_loss` needs less memory wherever the head is at hand.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from .fused import Logprobs
+from .kd import Kd
+from .loss import IGNORED, HeadLoss, _coefficients_of, _sum, _told, _wanted
+
+
+def logits_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    kd: Kd | None = None,
+    weight: Tensor | None = None,
+    scale: float | Tensor | None = None,
+) -> HeadLoss:
+    """Loss of N positions whose logits are given, differentiable as often as they are.
+
+    Parameters
+    ----------
+    logits
+        ``[N, V]`` floating point, of the whole vocabulary and without padding behind it.
+    target
+        ``[N]`` int64 below V; -100 is not learnt from.
+    kd, weight, scale
+        As `head_loss` takes them.
+
+    Returns
+    -------
+    HeadLoss
+        Made in f32 (f64 for f64 logits).
+    """
+    if logits.dim() != 2 or target.shape != logits.shape[:1]:
+        raise ValueError(f"logits {list(logits.shape)} and target {list(target.shape)}: expected [N, V] and [N]")
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    weight_n = torch.ones_like(target, dtype=dtype) if weight is None else weight.to(dtype)
+    weight_n = weight_n.masked_fill(target == IGNORED, 0.0)
+    if scale is None:
+        scale = weight_n.sum().clamp_min(torch.finfo(dtype).tiny).reciprocal()
+    found = _logprobs(logits.to(dtype), target.masked_fill(target == IGNORED, 0), kd)
+    summed = _sum(found, _coefficients_of(_wanted(target, kd), kd, weight_n, scale))
+    target_n, ids, tail = (None if x is None else x.detach() for x in (found.target, found.ids, found.tail))
+    assert target_n is not None
+    return _told(summed, Logprobs(target_n, ids, tail), kd, weight_n, scale)
+
+
+def _logprobs(logits: Tensor, target: Tensor, kd: Kd | None) -> Logprobs:
+    plain = log_softmax(logits, -1)
+    of_target = plain.gather(1, target[:, None])[:, 0]
+    if kd is None:
+        return Logprobs(of_target, None, None)
+    log_q = plain if kd.student_tau == 1.0 else log_softmax(logits / kd.student_tau, -1)
+    is_id = kd.ids >= 0
+    ids = torch.where(is_id, log_q.gather(1, kd.ids.clamp_min(0)), -torch.inf)
+    if kd.tail is None:
+        return Logprobs(of_target, ids, None)
+    # A column behind the vocabulary takes what padding points at.
+    is_kept = torch.zeros(len(logits), logits.shape[1] + 1, dtype=torch.bool, device=logits.device)
+    is_kept.scatter_(1, torch.where(is_id, kd.ids, logits.shape[1]), True)
+    return Logprobs(of_target, ids, log_q.masked_fill(is_kept[:, :-1], -torch.inf).logsumexp(-1))

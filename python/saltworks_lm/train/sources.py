@@ -1,0 +1,91 @@
+"""What a run learns from, by contents: `sources.json`, the same hashes that `saltworks-train` records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..hashes import checked_json, fingerprint_of, hash_file, sampled_blake3
+from ..labels import Labels
+from ..tokens import TokenCorpus
+from .config import RunConfig
+
+SOURCES_NAME = "sources.json"
+#: Keys of the configuration, by field.
+_KEYS = {
+    "labels": "data.labels",
+    "selection": "data.selection",
+    "tokens": "data.tokens",
+    "validation": "data.validation",
+    "tokenizer": "data.tokenizer",
+    "init": "init",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Hashes of a run's inputs: their paths may name other files when the run resumes.
+
+    labels: over the fingerprints of the plans, of the first teacher's; other_labels: of the others'; selection, tokenizer: BLAKE3 of the file; tokens, validation, init: over
+    sampled blocks of their files; labelled_tokens: the same of the token files that the labels were made of.
+    """
+
+    labels: str | None = None
+    selection: str | None = None
+    tokens: str | None = None
+    validation: str | None = None
+    tokenizer: str | None = None
+    init: str | None = None
+    labelled_tokens: str | None = None
+    other_labels: tuple[str, ...] = ()
+
+    def by_key(self) -> dict[str, str]:
+        """Those that there are, by the key of the configuration that names them."""
+        found = asdict(self)
+        by_key = {key: found[name] for name, key in _KEYS.items() if found[name] is not None}
+        others = {f"data.labels[{number}]": labels for number, labels in enumerate(self.other_labels, start=1)}
+        return by_key | others
+
+    def write(self, run: Path) -> None:
+        """Keeps them in the directory of the run."""
+        temporary = run / f".{SOURCES_NAME}.tmp"
+        temporary.write_bytes(checked_json(asdict(self)))
+        temporary.replace(run / SOURCES_NAME)
+
+
+def sources_of(
+    config: RunConfig,
+    teachers: Sequence[Labels],
+    tokens: TokenCorpus | None,
+    validation: TokenCorpus | None,
+    tokenizer: Path | None,
+) -> Sources:
+    """Of what a run has opened."""
+    selection = config.data.selection
+    fingerprints = [labels.fingerprint for labels in teachers]
+    return Sources(
+        labels=fingerprints[0] if fingerprints else None,
+        selection=None if selection is None else hash_file(Path(selection)),
+        tokens=corpus_identity(tokens),
+        validation=corpus_identity(validation),
+        tokenizer=None if tokenizer is None else hash_file(tokenizer),
+        init=None if config.init is None else model_identity(Path(config.init)),
+        labelled_tokens=_labelled_identity(teachers[0]) if teachers else None,
+        other_labels=tuple(fingerprints[1:]),
+    )
+
+
+def corpus_identity(corpus: TokenCorpus | None) -> str | None:
+    """One identity for the token files, of sampled blocks of them, whatever they are called."""
+    return None if corpus is None else fingerprint_of(map(sampled_blake3, corpus.files))
+
+
+def model_identity(directory: Path) -> str | None:
+    """The same of the weights in a directory; None of one without safetensors."""
+    weights = sorted(path for path in directory.glob("*.safetensors") if path.stem != "optimizer")
+    return fingerprint_of(map(sampled_blake3, weights)) if weights else None
+
+
+def _labelled_identity(labels: Labels) -> str:
+    return fingerprint_of(file["sampled_blake3"] for file in labels.plan.raw["corpus"]["files"])
