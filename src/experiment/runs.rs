@@ -367,6 +367,7 @@ fn arm_results(arm: &ArmRuns, runs: &[FinishedRun]) -> ArmResults {
         label_bytes_per_token: None,
         label_flops: if is_free { 0.0 } else { f64::NAN },
         label_seconds: is_free.then_some(0.0),
+        teacher: None,
         runs: results,
     }
 }

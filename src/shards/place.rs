@@ -117,7 +117,10 @@ pub(super) struct Entry {
 
 /// Names in a directory, without hidden ones (temporaries); none if it is not there.
 pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, ShardsError> {
-    Ok(entries_in(dir)?.into_iter().map(|entry| entry.name).collect())
+    Ok(entries_in(dir)?
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect())
 }
 
 /// The same with sizes and times.
@@ -131,5 +134,7 @@ pub(super) fn entries_in(dir: &Path) -> Result<Vec<Entry>, ShardsError> {
         n_bytes: entry.n_bytes,
         modified: entry.modified,
     });
-    Ok(entries.filter(|entry| !entry.name.starts_with('.')).collect())
+    Ok(entries
+        .filter(|entry| !entry.name.starts_with('.'))
+        .collect())
 }

@@ -478,8 +478,8 @@ pub fn corpus_json_of(path: &Path) -> Result<Option<(CorpusJson, PathBuf)>, Toke
     if TokenFormat::detect(path)? != TokenFormat::Megatron {
         return Ok(None);
     }
-    let (bin, _) = megatron_pair(path);
-    if !bin.exists() {
+    let (bin, _) = megatron_pair(path)?;
+    if !storage::is_there(&bin)? {
         return Err(TokensError::MissingHalf { path: bin });
     }
     let dir = bin.parent().unwrap_or(Path::new("")).to_path_buf();

@@ -169,7 +169,10 @@ impl Job<'_> {
             n_tokens: 0,
             range: (f64::INFINITY, f64::NEG_INFINITY),
         };
-        for next in self.source.scored(&scratch_beside(self.output), self.run_bytes)? {
+        for next in self
+            .source
+            .scored(&scratch_beside(self.output), self.run_bytes)?
+        {
             let (row, score) = next?;
             read.add(&row, score, self.policy)?;
             on_documents(1);

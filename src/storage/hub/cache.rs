@@ -317,6 +317,7 @@ fn entry(name: &str, file: Option<&RepoFile>) -> Entry {
         name: OsString::from(name),
         n_bytes: file.and_then(|file| file.n_bytes).unwrap_or(0),
         is_dir: file.is_none(),
+        modified: None,
         version: None,
     }
 }
