@@ -4,6 +4,7 @@ use super::ExperimentError;
 use super::error::require;
 use super::report::ReportInputs;
 use crate::config::{Layers, text_override};
+use crate::storage::is_url;
 use crate::tokens::{Dtype, EodPosition, TokenFormat};
 use schemars::JsonSchema;
 use serde::de::Error as _;
@@ -213,6 +214,13 @@ impl ExperimentConfig {
                 "neither"
             },
             "give the shared configuration once: as a path, or as a table",
+        )?;
+        require(
+            !is_url(&self.output),
+            "output",
+            "a directory of this machine",
+            self.output.display(),
+            "run the experiment in a local or mounted directory",
         )?;
         self.check_seeds()?;
         self.branches.validate()?;

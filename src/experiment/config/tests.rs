@@ -33,12 +33,12 @@ fn refusal(text: &str) -> String {
 #[test]
 fn places_elsewhere_are_refused_by_key() {
     for (from, to, key) in [
-        ("\"out\"", "\"s3://bucket/out\"", "output"),
+        ("\"out\"", "\"s4://bucket/out\"", "output"),
         ("\"run.toml\"", "\"~/run.toml\"", "base"),
-        ("\"valid\"", "\"hf://datasets/x\"", "sets.tokens"),
+        ("\"valid\"", "\"hdfs://datasets/x\"", "sets.tokens"),
         (
             "data.selection = \"\"",
-            "data.selection = \"gs://b/s\"",
+            "data.selection = \"gcs://b/s\"",
             "arms.z.set.data.selection",
         ),
     ] {
@@ -47,6 +47,11 @@ fn places_elsewhere_are_refused_by_key() {
         assert!(message.starts_with(&words), "{message}");
         assert!(message.contains("expected a local path"), "{message}");
     }
+    let stored = refusal(&LEAST.replace("\"out\"", "\"s3://bucket/out\""));
+    assert!(
+        stored.contains("expected a directory of this machine"),
+        "{stored}"
+    );
 }
 
 #[test]

@@ -81,10 +81,10 @@ fn an_unknown_key_is_refused_by_name_and_place() {
     assert!(source.contains("top_q"), "{source}");
     let error = layered("", &["top_q=16"], &[]).unwrap_err().to_string();
     assert!(error.contains("--set top_q=16"), "{error}");
-    let error = layered("output = 's3://b/l'", &[], &[])
+    let error = layered("output = 's4://b/l'", &[], &[])
         .unwrap_err()
         .to_string();
-    assert!(error.starts_with("output is `s3://b/l`"), "{error}");
+    assert!(error.starts_with("output is `s4://b/l`"), "{error}");
 }
 
 #[test]

@@ -246,7 +246,7 @@ fn values_out_of_range_are_refused_by_key() {
         ),
         (
             "output=s3://bucket/run",
-            "output is `s3://bucket/run`: expected a local path",
+            "output is s3://bucket/run: expected a directory of this machine",
         ),
         (
             "data.labels=~/labels",

@@ -6,6 +6,7 @@ use super::run::{
     ScheduleConfig, TrainConfig, TransitionKind,
 };
 use crate::config::check_ranges;
+use crate::storage::is_url;
 use crate::train::model::SpecError;
 use std::fmt::Display;
 use std::path::Path;
@@ -17,6 +18,7 @@ impl RunConfig {
     /// The first such: its key, what was expected, what was found, and what to do.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check_ranges(self)?;
+        check_written_here(&self.output)?;
         check_micro_batches(&self.train)?;
         self.check_model()?;
         check_schedule(&self.schedule, self.train.steps)?;
@@ -66,6 +68,17 @@ impl RunConfig {
             None => Ok(()),
         }
     }
+}
+
+/// Checkpoints are replaced and locked as files of this machine.
+fn check_written_here(output: &Path) -> Result<(), ConfigError> {
+    require(
+        !is_url(output),
+        "output",
+        "a directory of this machine",
+        output.display(),
+        "train into a local or mounted directory, and copy the run to the store when it has ended",
+    )
 }
 
 fn check_dimensions(model: &ModelConfig, seq_len: Option<u32>) -> Result<(), ConfigError> {
