@@ -32,15 +32,15 @@ fn places_elsewhere_are_refused_in_flags_and_keys_and_nothing_is_made() {
     let folder = inputs.dir.path();
     let before = snapshot(folder);
     let lines = [
-        "label --teacher teacher.onnx --tokens tokens.bin --seq-len 8 --output s3://bucket/labels",
-        "plan --teacher teacher.onnx --tokens tokens.bin --seq-len 8 --output=gs://bucket/labels",
-        "label --teacher hf://a/b --tokens tokens.bin --seq-len 8 --output labels",
-        "tokenize --input az://box/x.jsonl --tokenizer t.json --output tokens",
+        "label --teacher teacher.onnx --tokens tokens.bin --seq-len 8 --output s4://bucket/labels",
+        "plan --teacher teacher.onnx --tokens tokens.bin --seq-len 8 --output=gcs://bucket/labels",
+        "label --teacher hdfs://a/b --tokens tokens.bin --seq-len 8 --output labels",
+        "tokenize --input azz://box/x.jsonl --tokenizer t.json --output tokens",
         "tokenize --input text.jsonl --tokenizer t.json --output abfss://box@host/tokens",
         "tokenizer train --input text.jsonl --vocab-size 270 --output ~/t.json",
         "select labels --rows 4 --output ${OUT}/x.parquet",
         "demo --teacher ngram --output https://host/demo",
-        "stats file:///labels",
+        "stats file://labels",
         "doctor --ort-lib http://host/libonnxruntime.so",
     ];
     for line in lines {
@@ -48,7 +48,7 @@ fn places_elsewhere_are_refused_in_flags_and_keys_and_nothing_is_made() {
         assert!(printed.contains("local path"), "{line}: {printed}");
     }
     for key in ["teacher", "tokens", "output", "selection", "ort_lib"] {
-        for place in ["s3://bucket/x", "~/x", ""] {
+        for place in ["s4://bucket/x", "~/x", ""] {
             let config = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(config.path(), format!("{key} = \"{place}\"")).unwrap();
             let mut command = typed(folder, "label --config");
