@@ -81,6 +81,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/python.md", "import torch", "needs PyTorch"),
     (
         "docs/python.md",
+        "state = stream.state_after(n_steps=3)  # {\"seed\": 0, \"epoch\": 0, \"position\": 12}: keep it with the checkpoint",
+        "needs PyTorch",
+    ),
+    (
+        "docs/python.md",
         "python -m saltworks_lm.ray label --config label.toml --ray-address auto --cpus-per-task 8",
         "needs a Ray cluster",
     ),
@@ -89,11 +94,6 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "docs/python.md",
         "from datatrove.executor import LocalPipelineExecutor",
         "needs datatrove",
-    ),
-    (
-        "docs/python.md",
-        "state = stream.state_after(n_steps=3)  # {\"seed\": 0, \"epoch\": 0, \"position\": 12}: keep it with the checkpoint",
-        "needs PyTorch",
     ),
     (
         "docs/training.md",
