@@ -28,6 +28,17 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "it sets up the machine",
     ),
     (
+        "deploy/kubernetes/README.md",
+        "make wheel",
+        "needs Kubernetes",
+    ),
+    ("deploy/skypilot/README.md", "make wheel", "needs SkyPilot"),
+    (
+        "deploy/slurm/README.md",
+        "saltworks init label.toml                 # teacher, tokens, seq_len, output = \"labels\"",
+        "needs Slurm",
+    ),
+    (
         "docs/experiments.md",
         "scripts/experiment.sh books books.train.jsonl.zst books.valid.jsonl.zst tech.valid.jsonl.zst",
         "it trains for hours",
@@ -75,6 +86,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("docs/python.md", "import torch", "needs PyTorch"),
     (
         "docs/python.md",
+        "state = stream.state_after(n_steps=3)  # {\"seed\": 0, \"epoch\": 0, \"position\": 12}: keep it with the checkpoint",
+        "needs PyTorch",
+    ),
+    (
+        "docs/python.md",
         "python -m saltworks_lm.ray label --config label.toml --ray-address auto --cpus-per-task 8",
         "needs a Ray cluster",
     ),
@@ -83,11 +99,6 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "docs/python.md",
         "from datatrove.executor import LocalPipelineExecutor",
         "needs datatrove",
-    ),
-    (
-        "docs/python.md",
-        "state = stream.state_after(n_steps=3)  # {\"seed\": 0, \"epoch\": 0, \"position\": 12}: keep it with the checkpoint",
-        "needs PyTorch",
     ),
     (
         "docs/training.md",
@@ -136,13 +147,16 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// README.md and docs/*.md, by their paths from the root.
+/// README.md, docs/*.md and the pages of deploy/, by their paths from the root.
 fn pages() -> Vec<String> {
     let docs = std::fs::read_dir(root().join("docs")).unwrap();
     let mut pages: Vec<String> = docs
         .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()))
         .filter(|name| name.ends_with(".md"))
         .collect();
+    for engine in ["slurm", "kubernetes", "skypilot"] {
+        pages.push(format!("deploy/{engine}/README.md"));
+    }
     pages.push("README.md".to_owned());
     pages.sort();
     pages
