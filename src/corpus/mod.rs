@@ -35,7 +35,8 @@ mod location;
 mod parquet;
 mod sniff;
 mod source;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod stored;
 mod stream;
 mod text;

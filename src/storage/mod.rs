@@ -36,7 +36,7 @@ mod entry;
 mod error;
 mod fault;
 mod files;
-mod glob;
+mod globs;
 mod hash;
 mod hub;
 mod json;
@@ -51,11 +51,13 @@ mod published;
 mod source;
 mod space;
 mod store_fault;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod store_tests;
 mod stream;
 mod sweep;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
@@ -72,7 +74,7 @@ pub use files::{
     make_dirs, metadata, metadata_if_there, pinned, read, read_if_there, read_many, read_to_string,
     read_up_to, remove_file, remove_if_still, remove_tree, scratch_beside,
 };
-pub use glob::{GlobError, glob, is_glob};
+pub use globs::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};

@@ -87,5 +87,6 @@ fn hub() -> Hub {
     Hub::new(settings::Settings::of_environment())
 }
 
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod tests;
