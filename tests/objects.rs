@@ -163,16 +163,17 @@ fn the_whole_chain_makes_the_bytes_of_a_directory() {
 
 /// Runs the command that `make` gives until it is done; gives the number of tries.
 fn finish(mut make: impl FnMut() -> Command, what: &str) -> usize {
+    let mut said = String::new();
     for n in 1..=MAX_TRIES {
         let Output { status, stderr, .. } = make().output().unwrap();
         let text = String::from_utf8_lossy(&stderr).into_owned();
         match status.code() {
             Some(0) => return n,
-            Some(1) => {}
+            Some(1) => said = text,
             code => panic!("{what}: exit {code:?}\n{text}"),
         }
     }
-    panic!("{what}: never done");
+    panic!("{what}: never done; the last try: {said}");
 }
 
 #[test]
@@ -182,9 +183,16 @@ fn whatever_the_network_does_nothing_is_lost_and_the_same_command_finishes() {
     let local = local_files(&labels_of_a_directory(&inputs));
     println!("| fault | every | requests | injected | tries | lost | wrong |");
     for fault in Fault::ALL {
-        for every in [3, 7, 20] {
+        // Each silence is a wait of seconds.
+        let often: &[u64] = if fault == Fault::Silence {
+            &[20]
+        } else {
+            &[3, 7, 20]
+        };
+        for &every in often {
             let proxy = Proxy::start(server.port, fault, every);
-            let name = format!("faults/{fault:?}-{every}");
+            // In small letters: the client takes `SlowDown` in the answer to a removal for one, also in a name.
+            let name = format!("faults/{fault:?}-{every}").to_lowercase();
             let url = format!("s3://bucket/{name}");
             let tries = finish(
                 || {
@@ -281,7 +289,7 @@ fn what_a_person_gets_wrong_is_said_before_the_work() {
     );
     refused(
         &mut program(&at, &["stats", "s3://bucket/nothing"]),
-        &["plan.json"],
+        &["s3://bucket/nothing is empty"],
     );
     // Rights are tried before the runtime is even looked for.
     let proxy = Proxy::start(server.port, Fault::Denied, 1);

@@ -174,6 +174,7 @@ impl StoreFault {
     }
 
     /// Whether the same request may succeed in a moment.
+    #[cfg(feature = "object-stores")]
     pub(super) fn may_pass(&self) -> bool {
         matches!(
             self,

@@ -1,6 +1,6 @@
 //! Clients of stores, and the runtime that they share.
 
-use super::fault::{credential_variables, error_of};
+use super::fault::{credential_variables, error_of, is_cut};
 use super::metadata_service;
 use super::options::{Options, named, options};
 use super::url::ObjectUrl;
@@ -15,10 +15,18 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Requests to one store that are on their way at a time.
 pub(super) const MAX_REQUESTS: usize = 32;
+/// Waits before what was cut is asked for again, in turn.
+const CUT_WAITS: [Duration; 4] = [
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
 /// Threads that move bytes; the work on them is done by the callers.
 const RUNTIME_THREADS: usize = 2;
 
@@ -60,23 +68,36 @@ impl Client {
         })
     }
 
-    /// Runs `work` to its end.
+    /// Runs `work`, which may be done twice, to its end.
     ///
     /// # Errors
     /// What the store said, as the error of `action`.
-    pub(super) fn run<T>(
+    pub(super) fn run<T, F: Future<Output = object_store::Result<T>>>(
         &self,
         action: &'static str,
-        work: impl Future<Output = object_store::Result<T>>,
+        work: impl FnMut() -> F,
     ) -> Result<T, StorageError> {
         runtime(&self.url)?
-            .block_on(work)
+            .block_on(again(work))
             .map_err(|error| self.error(action, error))
     }
 
     pub(super) fn error(&self, action: &'static str, error: object_store::Error) -> StorageError {
         error_of(action, &self.url, error)
     }
+}
+
+/// Does `work` again where an answer was cut on the way. The client sends a request again by itself where none came.
+pub(super) async fn again<T, F: Future<Output = object_store::Result<T>>>(
+    mut work: impl FnMut() -> F,
+) -> object_store::Result<T> {
+    for wait in CUT_WAITS {
+        match work().await {
+            Err(error) if is_cut(&error) => tokio::time::sleep(wait).await,
+            done => return done,
+        }
+    }
+    work().await
 }
 
 /// The runtime of all stores.

@@ -7,6 +7,12 @@ use object_store::Error as StoreError;
 use std::error::Error;
 use std::io;
 
+/// What the client and this room say of an answer that was cut.
+const CUT: [&str; 3] = [
+    "response body error",
+    "error decoding response body",
+    "bytes came, where",
+];
 /// Characters of an answer that are told.
 const SAID_CHARS: usize = 400;
 /// Codes of answers, in the text of an error, and what they mean. The stores' own names; the first that is
@@ -105,6 +111,12 @@ pub(super) fn credential_variables(url: &ObjectUrl) -> &'static str {
         "gs" => "GOOGLE_APPLICATION_CREDENTIALS",
         _ => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
     }
+}
+
+/// Whether an answer began and did not end.
+pub(super) fn is_cut(error: &StoreError) -> bool {
+    let text = whole_text(error);
+    CUT.iter().any(|cut| text.contains(cut))
 }
 
 /// An error with its causes.

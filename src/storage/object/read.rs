@@ -1,6 +1,6 @@
 //! Reading and listing objects.
 
-use super::client::{Client, MAX_REQUESTS, Object, runtime};
+use super::client::{Client, MAX_REQUESTS, Object, again, runtime};
 use super::url::ObjectUrl;
 use crate::storage::StorageError;
 use crate::storage::entry::Entry;
@@ -21,7 +21,7 @@ pub(in crate::storage) fn find(url: &ObjectUrl) -> Result<Option<Object>, Storag
         return Ok(None);
     }
     let client = Client::of(url)?;
-    match client.run("look at", client.store.head(&client.key)) {
+    match client.run("look at", || client.store.head(&client.key)) {
         Ok(meta) => Ok(Some(object(url, &meta))),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
@@ -31,7 +31,7 @@ pub(in crate::storage) fn find(url: &ObjectUrl) -> Result<Option<Object>, Storag
 /// Whether there are objects below `url`.
 pub(in crate::storage) fn is_prefix(url: &ObjectUrl) -> Result<bool, StorageError> {
     let client = Client::of(url)?;
-    let first = async {
+    let first = || async {
         client
             .store
             .list(Some(&client.key))
@@ -48,7 +48,7 @@ pub(in crate::storage) fn is_prefix(url: &ObjectUrl) -> Result<bool, StorageErro
 /// One that is not there.
 pub(in crate::storage) fn open(url: &ObjectUrl) -> Result<Object, StorageError> {
     let client = Client::of(url)?;
-    let meta = client.run("read", client.store.head(&client.key))?;
+    let meta = client.run("read", || client.store.head(&client.key))?;
     Ok(object(url, &meta))
 }
 
@@ -71,7 +71,7 @@ pub(in crate::storage) fn get_up_to(
     n_most: u64,
 ) -> Result<Option<Vec<u8>>, StorageError> {
     let client = Client::of(url)?;
-    let (meta, bytes) = client.run("read", first_block(&client))?;
+    let (meta, bytes) = client.run("read", || first_block(&client))?;
     if meta.size > n_most {
         return Ok(None);
     }
@@ -97,7 +97,7 @@ pub(in crate::storage) fn get_many(
     let clients: Result<Vec<Client>, StorageError> = urls.iter().map(Client::of).collect();
     let clients = clients?;
     let reads = clients.iter().map(|client| async move {
-        let found = first_block(client).await;
+        let found = again(|| first_block(client)).await;
         found.map_err(|error| client.error("read", error))
     });
     let read = runtime(first)?.block_on(
@@ -132,7 +132,7 @@ pub(in crate::storage) fn for_each_block(
     mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
 ) -> Result<Object, StorageError> {
     let client = Client::of(url)?;
-    let (meta, bytes) = client.run("read", first_block(&client))?;
+    let (meta, bytes) = client.run("read", || first_block(&client))?;
     let object = object(url, &meta);
     match bytes {
         Some(bytes) => work(&bytes)?,
@@ -152,8 +152,9 @@ impl Object {
         let ranges = ends.map(|start| start..(start + BLOCK_BYTES).min(self.n_bytes));
         let blocks = ranges.map(|range| self.range(&client, range));
         let mut blocks = stream::iter(blocks).buffered(BLOCKS_AHEAD);
-        while let Some(block) = client.run("read", blocks.try_next())? {
-            work(&block)?;
+        let runtime = runtime(&self.url)?;
+        while let Some(block) = runtime.block_on(blocks.next()) {
+            work(&block.map_err(|error| client.error("read", error))?)?;
         }
         Ok(())
     }
@@ -168,20 +169,19 @@ impl Object {
             .iter()
             .map(|range| self.range(&client, range.clone()));
         let reads = stream::iter(reads).buffered(BLOCKS_AHEAD).try_collect();
-        client.run("read", reads)
+        let read = runtime(&self.url)?.block_on(reads);
+        read.map_err(|error| client.error("read", error))
     }
 
     async fn range(&self, client: &Client, range: Range<u64>) -> object_store::Result<Bytes> {
-        let options = GetOptions::new()
-            .with_range(Some(range.clone()))
-            .with_if_match(self.etag.clone());
-        let bytes = client
-            .store
-            .get_opts(&client.key, options)
-            .await?
-            .bytes()
-            .await?;
-        whole(bytes, range.end - range.start)
+        again(|| async {
+            let options = GetOptions::new()
+                .with_range(Some(range.clone()))
+                .with_if_match(self.etag.clone());
+            let found = client.store.get_opts(&client.key, options).await?;
+            whole(found.bytes().await?, range.end - range.start)
+        })
+        .await
     }
 }
 
@@ -199,7 +199,9 @@ fn whole(bytes: Bytes, n_bytes: u64) -> object_store::Result<Bytes> {
 /// What is right below `url`.
 pub(in crate::storage) fn list(url: &ObjectUrl) -> Result<Vec<Entry>, StorageError> {
     let client = Client::of(url)?;
-    let found = client.run("list", client.store.list_with_delimiter(Some(&client.key)))?;
+    let found = client.run("list", || {
+        client.store.list_with_delimiter(Some(&client.key))
+    })?;
     let dirs = found.common_prefixes.iter().map(|key| Entry {
         name: name_of(key),
         n_bytes: 0,
@@ -216,8 +218,9 @@ pub(in crate::storage) fn list(url: &ObjectUrl) -> Result<Vec<Entry>, StorageErr
 /// Every object below `url`, each by its name from there.
 pub(in crate::storage) fn list_all(url: &ObjectUrl) -> Result<Vec<Entry>, StorageError> {
     let client = Client::of(url)?;
-    let found: Vec<ObjectMeta> =
-        client.run("list", client.store.list(Some(&client.key)).try_collect())?;
+    let found: Vec<ObjectMeta> = client.run("list", || {
+        client.store.list(Some(&client.key)).try_collect()
+    })?;
     let relative = |meta: &ObjectMeta| {
         let whole = meta.location.as_ref();
         let below = whole.strip_prefix(&url.key).unwrap_or(whole);

@@ -1,6 +1,6 @@
 //! Writing objects: small ones by one request, large ones by parts.
 
-use super::client::{Client, runtime};
+use super::client::{Client, again, runtime};
 use super::fault::may_pass;
 use super::options::{named, options};
 use super::read::find;
@@ -78,7 +78,11 @@ enum PutFault {
 
 fn put(client: &Client, bytes: Bytes, mode: PutMode) -> Result<(), PutFault> {
     let options = PutOptions::from(mode);
-    let put = client.store.put_opts(&client.key, bytes.into(), options);
+    // Done twice, a put on condition finds its own object: as one whose answer was lost.
+    let put = again(|| {
+        let (bytes, options) = (bytes.clone(), options.clone());
+        client.store.put_opts(&client.key, bytes.into(), options)
+    });
     let runtime = runtime(&client.url).map_err(PutFault::Other)?;
     match runtime.block_on(unless_stopped(put)) {
         None => Err(PutFault::Other(failed(&client.url, StoreFault::Stopped))),
@@ -229,7 +233,7 @@ fn read_part(file: &File, start: u64, n_bytes: usize) -> io::Result<Bytes> {
 /// Removes the object at `url`; one that is not there is no error.
 pub(in crate::storage) fn delete(url: &ObjectUrl) -> Result<(), StorageError> {
     let client = Client::of(url)?;
-    match client.run("remove", client.store.delete(&client.key)) {
+    match client.run("remove", || client.store.delete(&client.key)) {
         Err(error) if error.is_not_found() => Ok(()),
         done => done,
     }
@@ -238,13 +242,12 @@ pub(in crate::storage) fn delete(url: &ObjectUrl) -> Result<(), StorageError> {
 /// Removes every object below `url`.
 pub(in crate::storage) fn delete_tree(url: &ObjectUrl) -> Result<(), StorageError> {
     let client = Client::of(url)?;
-    let keys = client
-        .store
-        .list(Some(&client.key))
-        .map_ok(|meta| meta.location);
-    let deleted = client.store.delete_stream(keys.boxed());
-    let deleted = deleted.try_for_each(|_| async { Ok(()) });
-    client.run("remove", deleted)
+    client.run("remove", || {
+        let listed = client.store.list(Some(&client.key));
+        let keys = listed.map_ok(|meta| meta.location);
+        let deleted = client.store.delete_stream(keys.boxed());
+        deleted.try_for_each(|_| async { Ok(()) })
+    })
 }
 
 /// Whether objects can be created below `url`, and only where there are none: by a small one, which goes again.
