@@ -79,7 +79,8 @@ pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
 pub use names::check_file_name;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 pub(crate) use object::{Fault, install_faulty, install_sound, install_store};
 pub use object::{set_options, stop_uploads};
 pub use partial::{Partial, Sealed, create_if_absent, replace};

@@ -1,6 +1,6 @@
 //! What can be wrong with a place in an object store, and what to do about it.
 
-use crate::error::Kind;
+use crate::error::{Classified, Kind};
 use std::path::PathBuf;
 
 /// Why a store cannot be used, or could not just now.
@@ -142,9 +142,9 @@ pub enum StoreFault {
     },
 }
 
-impl StoreFault {
-    /// Who has to do something about it.
-    pub(super) fn kind(&self) -> Kind {
+impl Classified for StoreFault {
+    // Who has to do something about it.
+    fn kind(&self) -> Kind {
         match self {
             StoreFault::NotAUrl { .. }
             | StoreFault::NotBuilt
@@ -172,7 +172,9 @@ impl StoreFault {
             | StoreFault::NoRoom { .. } => Kind::Failed,
         }
     }
+}
 
+impl StoreFault {
     /// Whether the same request may succeed in a moment.
     #[cfg(feature = "object-stores")]
     pub(super) fn may_pass(&self) -> bool {

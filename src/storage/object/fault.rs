@@ -2,6 +2,7 @@
 
 use super::options::named;
 use super::url::ObjectUrl;
+use crate::error::{Classified, Kind};
 use crate::storage::{StorageError, StoreFault};
 use object_store::Error as StoreError;
 use std::error::Error;
@@ -90,6 +91,13 @@ pub(super) fn error_of(action: &'static str, url: &ObjectUrl, error: StoreError)
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Said(String);
+
+impl Classified for Said {
+    // What is wrong is said by whoever has it as its source.
+    fn kind(&self) -> Kind {
+        Kind::Failed
+    }
+}
 
 impl Said {
     fn of(error: &StoreError) -> Self {
