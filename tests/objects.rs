@@ -318,7 +318,7 @@ fn trained(inputs: &Inputs, at: &str, labels: &str, tokens: &str, output: &str) 
     let config = format!(
         "output = {run:?}\n[model]\nd_model = 16\nn_layers = 1\nn_heads = 2\nd_ff = 24\n\
          [data]\nlabels = {labels:?}\ntokens = {tokens:?}\ntokens_format = \"nanogpt\"\neod = 299\n\
-         [kd]\nn_kd = 25\n[train]\nsteps = 50\nbatch_size = 4\nthreads = 1\n[log]\nevery = 1\n"
+         [kd]\nmode = \"salt\"\nn_kd = 25\n[train]\nsteps = 50\nbatch_size = 4\nthreads = 1\n[log]\nevery = 1\n"
     );
     let path = inputs.path("run.toml");
     std::fs::write(&path, config).unwrap();

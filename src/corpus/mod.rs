@@ -38,7 +38,8 @@ mod parquet;
 mod records;
 mod sniff;
 mod source;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod stored;
 mod stream;
 mod text;

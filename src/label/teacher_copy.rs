@@ -52,7 +52,8 @@ fn is_folder(above: &Path) -> bool {
     storage::is_url(above) && storage::is_dir(above).unwrap_or_default()
 }
 
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod tests {
     use super::super::teacher_path::teacher_path;
     use super::*;

@@ -31,7 +31,7 @@ pub(super) fn teacher_path(named: &Path) -> Result<TeacherPath, LabelError> {
             "--teacher",
             "the path of a checkpoint's directory, or of an ONNX file",
             format!(
-                "{id}, which does not exist; if it is a model on a hub, fetch its files first: `hf download {id} --local-dir DIR`, and give DIR"
+                "{id}, which does not exist; if it is a model on a hub, give hf://{id}, or fetch its files first: `hf download {id} --local-dir DIR`, and give DIR"
             ),
         ));
     }

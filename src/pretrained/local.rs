@@ -36,7 +36,8 @@ fn is_safetensors(name: &str) -> bool {
     name.ends_with(".safetensors") && !name.contains('/')
 }
 
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::storage::testing::{memory_store, put_tree};

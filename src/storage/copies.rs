@@ -25,7 +25,8 @@ const N_DIGITS: usize = 32;
 
 /// The directory of local copies: `SALTWORKS_CACHE_DIR`, or `~/.cache/saltworks` (`XDG_CACHE_HOME` is heeded).
 pub fn cache_dir() -> PathBuf {
-    #[cfg(all(test, feature = "object-stores"))]
+    #[cfg(feature = "object-stores")]
+    #[cfg(test)]
     return super::testing::cache_dir();
     #[cfg(not(all(test, feature = "object-stores")))]
     of_environment()

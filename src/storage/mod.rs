@@ -36,7 +36,7 @@ mod entry;
 mod error;
 mod fault;
 mod files;
-mod glob;
+mod globs;
 mod hash;
 mod hub;
 mod json;
@@ -53,11 +53,13 @@ mod sort;
 mod source;
 mod space;
 mod store_fault;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod store_tests;
 mod stream;
 mod sweep;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
@@ -74,12 +76,13 @@ pub use files::{
     make_dirs, metadata, metadata_if_there, pinned, read, read_if_there, read_many, read_to_string,
     read_up_to, remove_file, remove_if_still, remove_tree, scratch_beside,
 };
-pub use glob::{GlobError, glob, is_glob};
+pub use globs::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
 pub use names::check_file_name;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 pub(crate) use object::{Fault, install_faulty, install_sound, install_store};
 pub use object::{set_options, stop_uploads};
 pub use partial::{Partial, Sealed, create_if_absent, replace};

@@ -131,7 +131,8 @@ fn send_blocks(object: &Object, sender: &SyncSender<Result<Vec<u8>, StorageError
     }
 }
 
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::storage::replace;

@@ -494,7 +494,8 @@ fn read_json_beside(bin: &Path) -> Result<Option<CorpusJson>, TokensError> {
     CorpusJson::read(&bin.with_file_name(CORPUS_JSON))
 }
 
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod stored;
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// Puts an object into the bucket.
-    pub fn put(&self, key: &str, bytes: &[u8]) {
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
         self.send("PUT", &format!("/bucket/{key}"), bytes);
     }
 

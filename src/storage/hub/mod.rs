@@ -19,18 +19,17 @@ mod digest;
 mod disk;
 #[cfg(feature = "object-stores")]
 mod http;
+#[cfg(not(feature = "object-stores"))]
+#[path = "without.rs"]
+mod http;
 mod settings;
 mod url;
-#[cfg(not(feature = "object-stores"))]
-mod without;
 
 use self::cache::Hub;
 use super::StorageError;
 use super::entry::{Entry, Metadata};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-#[cfg(not(feature = "object-stores"))]
-use without as http;
 
 pub(super) use url::HubUrl;
 
@@ -87,5 +86,6 @@ fn hub() -> Hub {
     Hub::new(settings::Settings::of_environment())
 }
 
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod tests;

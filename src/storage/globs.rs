@@ -5,6 +5,7 @@ use super::files::{is_there, list, metadata_if_there};
 use super::hub::HubUrl;
 use super::place::is_url;
 use super::{StorageError, plain_place};
+use crate::error::{Classified, Kind};
 use glob::{MatchOptions, Pattern};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -24,6 +25,15 @@ pub enum GlobError {
     /// What could not be listed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl Classified for GlobError {
+    fn kind(&self) -> Kind {
+        match self {
+            GlobError::Pattern(_) => Kind::Usage,
+            GlobError::Storage(error) => error.kind(),
+        }
+    }
 }
 
 /// Whether `path` has a character that means more than itself in a glob.
@@ -151,7 +161,8 @@ fn is_link(path: &Path) -> bool {
     !is_url(path) && path.is_symlink()
 }
 
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::storage::replace;
