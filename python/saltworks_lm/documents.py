@@ -50,7 +50,9 @@ def _part(root: Path, part: dict[str, Any]) -> pa.Table:
         raise DamagedError(f"{path} is missing: saltworks finalize {root}")
     n_bytes = path.stat().st_size
     if n_bytes != part["bytes"]:
-        raise DamagedError(f"{path} has {n_bytes} bytes, documents.json says {part['bytes']}: saltworks finalize {root}")
+        raise DamagedError(
+            f"{path} has {n_bytes} bytes, documents.json says {part['bytes']}: saltworks finalize {root}"
+        )
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
