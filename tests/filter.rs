@@ -132,7 +132,7 @@ fn from_text_to_the_better_half_of_it() {
 }
 
 #[test]
-fn all_documents_with_weights_and_scores() {
+fn what_cannot_be_done_is_said_before_anything_is_written() {
     let place = Workplace::new(30);
     std::fs::remove_file(place.path("corpus/c.txt")).unwrap();
     let refused = fail_with(&mut place.filter("--output kept"), 2);

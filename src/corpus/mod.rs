@@ -23,6 +23,9 @@
 //! spell it. A document with no text but white space is counted and left out. Everything else that is
 //! not a document is an error that names path, line (or row) and remedy; `skip_bad_lines` counts such
 //! lines instead, but a file that cannot be read to its end is an error all the same.
+//!
+//! [`RawFile`] gives the same records as they are, byte for byte and with the same numbers, for whoever copies
+//! them.
 
 mod document;
 mod documents;

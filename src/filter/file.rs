@@ -10,6 +10,7 @@ use super::plan::{Done, make_dir};
 use super::rows::RowFile;
 use super::text::{copy_file, copy_text};
 use crate::corpus::{InputFile, RawContents, RawFile, RawLines, RawText};
+use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
 use crate::storage::{FileHash, Partial, Source, StorageError};
 use std::io::BufWriter;
@@ -85,12 +86,13 @@ impl FileJob<'_> {
             // What its footer says is believed from here on, and it is read in pieces.
             self.check_unchanged(&raw.input_file()?)?;
         }
-        let sink = match &mut raw.contents {
-            RawContents::Parquet => Some(self.rows(&mut choices, look)?),
-            RawContents::Lines(lines) => Some(self.lines(lines, &mut choices, look)?),
-            RawContents::Text(text) => self.text(text, &mut choices)?,
-        };
-        let mut counts = choices.finish()?;
+        let copied = self.copy(&mut raw.contents, &mut choices, look);
+        let copied = copied.and_then(|sink| Ok((sink, choices.finish()?)));
+        if matches!(&copied, Err(error) if error.kind() == Kind::BadData) {
+            // Another file in its place explains all else.
+            self.check_unchanged(&raw.input_file()?)?;
+        }
+        let (sink, mut counts) = copied?;
         counts.n_bytes_in = self.input.file.bytes;
         let Some(sink) = sink else {
             let written = None;
@@ -103,6 +105,20 @@ impl FileJob<'_> {
         counts.n_bytes_out = written.bytes;
         let written = Some(written);
         Ok(Done { written, counts })
+    }
+
+    /// What is chosen, under a temporary name; `None` where a text is left out.
+    fn copy(
+        &self,
+        contents: &mut RawContents,
+        choices: &mut FileChoices,
+        look: &mut dyn FnMut(),
+    ) -> Result<Option<Sink>, FilterError> {
+        match contents {
+            RawContents::Parquet => self.rows(choices, look).map(Some),
+            RawContents::Lines(lines) => self.lines(lines, choices, look).map(Some),
+            RawContents::Text(text) => self.text(text, choices),
+        }
     }
 
     fn rows(&self, choices: &mut FileChoices, look: &mut dyn FnMut()) -> Result<Sink, FilterError> {

@@ -52,6 +52,15 @@ fn an_input_that_changed_is_refused_whether_its_size_shows_it_or_not() {
         message.contains("b.jsonl has changed") && message.contains("BLAKE3"),
         "{message}"
     );
+    // Also where the records are others, or damaged.
+    for other in ["\n{\"text\":\"b\"", "{\"text\" \"bb\""] {
+        fs::write(&setup.inputs[1], other).unwrap();
+        let message = setup
+            .filter(FilterOptions::default())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("b.jsonl has changed"), "{message}");
+    }
     // The sound one before it is done; the other has left nothing.
     assert_eq!(setup.output("a.jsonl"), TWO.as_bytes());
     assert!(!setup.path("out/b.jsonl").exists());

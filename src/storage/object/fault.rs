@@ -2,7 +2,6 @@
 
 use super::options::named;
 use super::url::ObjectUrl;
-use crate::error::{Classified, Kind};
 use crate::storage::{StorageError, StoreFault};
 use object_store::Error as StoreError;
 use std::error::Error;
