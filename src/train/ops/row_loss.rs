@@ -202,7 +202,7 @@ struct Pass<'a> {
 struct Exponentials {
     /// Their sum.
     z: f64,
-    /// Of ids that are not kept; where there is a tail, those that are stand apart.
+    /// Of what is left in the row: with a tail of the ids that are not kept, else of all.
     outside_z: f64,
     /// -sum of p factor (s - largest) over kept ids.
     cross: f64,
