@@ -225,50 +225,35 @@ impl FinishedRun {
         }
     }
 
-    fn check_like(&self, first: &Self) -> Result<(), ExperimentError> {
-        let train = |run: &Self| (run.config.train.steps, run.config.train.batch_size);
-        let (ours, theirs) = (train(self), train(first));
-        let texts = (&self.sources.validation, &first.sources.validation);
-        let known = |text: &Option<String>| text.clone().unwrap_or("not recorded".to_owned());
-        let is_other_text = texts.0.is_some() && texts.1.is_some() && texts.0 != texts.1;
-        for (holds, key, expected, got) in [
+    /// What runs that are compared have in common; `None` where it is not recorded.
+    fn facts(&self) -> [(&'static str, Option<String>); 5] {
+        let number = |value: u64| Some(value.to_string());
+        [
+            ("train.steps", number(self.config.train.steps)),
             (
-                ours.0 == theirs.0,
-                "train.steps",
-                theirs.0.to_string(),
-                ours.0.to_string(),
-            ),
-            (
-                self.tokens_per_step() == first.tokens_per_step(),
                 "train.batch_size * data.seq_len",
-                first.tokens_per_step().to_string(),
-                self.tokens_per_step().to_string(),
+                number(self.tokens_per_step()),
             ),
+            ("the number of the model's values", number(self.n_params)),
             (
-                self.n_params == first.n_params,
-                "the number of the model's values",
-                first.n_params.to_string(),
-                self.n_params.to_string(),
-            ),
-            (
-                self.last.val_n_targets == first.last.val_n_targets,
                 "the number of validation targets (eval.sequences of data.validation)",
-                first.last.val_n_targets.to_string(),
-                self.last.val_n_targets.to_string(),
+                number(self.last.val_n_targets),
             ),
-            (
-                !is_other_text,
-                "data.validation",
-                known(texts.1),
-                known(texts.0),
-            ),
-        ] {
+            ("data.validation", self.sources.validation.clone()),
+        ]
+    }
+
+    fn check_like(&self, first: &Self) -> Result<(), ExperimentError> {
+        for ((key, got), (_, expected)) in self.facts().into_iter().zip(first.facts()) {
+            let (Some(got), Some(expected)) = (got, expected) else {
+                continue;
+            };
             require(
-                holds,
+                got == expected,
                 &format!("{key} of {}", self.dir.display()),
                 format_args!("{expected}, as in {}", first.dir.display()),
                 got,
-                "compare runs that differ in how they were trained alone",
+                "compare runs that differ only in how they were trained",
             )?;
         }
         Ok(())

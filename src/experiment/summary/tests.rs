@@ -164,3 +164,17 @@ fn a_run_under_way_is_not_compared_yet() {
     assert!(results.nll(&results.arms[1], 0, 0.5).is_some());
     assert_eq!(results.shares(), [0.5, 1.0]);
 }
+
+#[test]
+fn runs_that_no_grid_made_reach_the_baseline_by_their_validations() {
+    let validated = |last: f64, validations: &[(u64, f64)]| RunResults {
+        validations: run(0, validations).branches,
+        ..run(0, &[(10, last)])
+    };
+    let baseline = arm("baseline", vec![validated(4.0, &[(5, 5.0), (10, 4.0)])]);
+    let salt = arm("salt", vec![validated(3.5, &[(5, 4.5), (10, 3.5)])]);
+    let results = results(vec![baseline, salt]);
+    let reach = results.reach(&results.arms[1], Budget::Steps).unwrap();
+    assert_eq!(reach.by_seed, [(0, Reach::At(0.75))]);
+    assert_eq!(results.shares(), [1.0], "validations are no decayed models");
+}
