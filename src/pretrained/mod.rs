@@ -32,4 +32,4 @@ pub use tensor_file::TensorFile;
 pub use tensors::Tensors;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ mod damage;
 mod keys;
 mod published;
 #[path = "../../tests/support/families.rs"]
-mod tiny;
+pub(crate) mod tiny;
 
 /// A copy of a fixture, with the weights that it uses, to be spoilt.
 struct Copy {

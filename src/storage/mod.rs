@@ -33,8 +33,8 @@ pub use error::StorageError;
 pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
-pub use lock::{lock_dir, lock_file};
-pub use names::check_file_name;
+pub use lock::{Lock, lock_dir, lock_file, try_lock_dir};
+pub use names::{check_file_name, host};
 pub use partial::{Partial, Sealed, create_if_absent, replace};
 pub use place::{PlaceError, check_apart, check_place, resolved_path};
 pub use publish::{

@@ -1,10 +1,11 @@
 //! `saltworks export`.
 
+use super::progress::show_graph;
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use indicatif::BinaryBytes;
-use saltworks::checkpoint_graph::export_checkpoint;
+use saltworks::checkpoint_graph::{Onlooker, config_json, export_checkpoint};
 use saltworks::decoder_file::{WeightsPlace, data_path};
 use saltworks::error::{Classified, Kind};
 use saltworks::onnx::decoder::{Dialect, GraphOptions, WeightFormat};
@@ -101,7 +102,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
     // The graph comes last: without it there is no model, and the same command writes it.
     write_neighbours(&checkpoint, dir, args.overwrite.overwrite)?;
-    let files = export_checkpoint(&checkpoint, &args.output, options, place, &interrupt)?;
+    let onlooker = Onlooker {
+        interrupt: &interrupt,
+        on_work: &show_graph,
+    };
+    let files = export_checkpoint(&checkpoint, &args.output, options, place, onlooker)?;
     let n_bytes: u64 = files.iter().map(|(_, hash)| hash.bytes).sum();
     if args.json.is_asked {
         let written = serde_json::json!({
@@ -149,8 +154,7 @@ fn folder_of(path: &Path) -> &Path {
 /// What `label` reads beside a model. A config.json that is there already stays; another model's
 /// tokenizer would let tokens of that one pass for this one's.
 fn write_neighbours(checkpoint: &Checkpoint, dir: &Path, overwrite: bool) -> Result<()> {
-    let config = serde_json::json!({ "max_position_embeddings": checkpoint.spec.max_positions });
-    let (path, text) = (dir.join("config.json"), config.to_string());
+    let (path, text) = (dir.join("config.json"), config_json(&checkpoint.spec));
     create_if_absent(&path, text.as_bytes())?;
     let there = std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
     if there != text.as_bytes() && resolved_path(dir) != resolved_path(&checkpoint.dir) {

@@ -1,6 +1,6 @@
 //! `saltworks label`.
 
-use super::progress::ProgressDisplay;
+use super::progress::{ProgressDisplay, show_graph};
 use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, counted, out, say};
@@ -62,7 +62,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let config = options.resolve()?;
     if args.dry_run {
-        let estimate = label::estimate(&config)?;
+        let estimate = label::estimate(&config, &show_graph)?;
         match args.json.is_asked {
             true => print_estimate_json(&estimate)?,
             false => print_estimate(&estimate),
@@ -71,6 +71,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     let display = ProgressDisplay::new();
     let observer = Observer {
+        on_graph: &show_graph,
         on_start: &say,
         on_progress: &|snapshot| display.show(snapshot),
     };

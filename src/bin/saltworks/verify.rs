@@ -1,5 +1,6 @@
 //! `saltworks verify`.
 
+use super::progress::show_graph;
 use crate::common::arguments::Json;
 use crate::common::exit::Result;
 use crate::common::print::{self, counted, out};
@@ -145,7 +146,14 @@ fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> Result<TeacherRe
     config.options.device.clone_from(&args.device);
     config.options.reduce = args.reduce;
     config.options.ort_lib.clone_from(&args.ort_lib);
-    Ok(label::check_teacher(&set, &config, args.sample, args.seed)?)
+    let (sample, seed) = (args.sample, args.seed);
+    Ok(label::check_teacher(
+        &set,
+        &config,
+        sample,
+        seed,
+        &show_graph,
+    )?)
 }
 
 fn print_teacher(report: &TeacherReport) {

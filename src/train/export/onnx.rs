@@ -2,7 +2,7 @@
 //! is for ends in an error of the runtime.
 
 use super::ExportError;
-use crate::decoder_file::{self, DecoderFileError, MAX_INLINE_BYTES, WeightsPlace};
+use crate::decoder_file::{self, DecoderFileError, MAX_INLINE_BYTES, Watch, WeightsPlace};
 use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{
     DecoderModel, DecoderSpec, Dialect, GraphOptions, Weight, WeightFormat, Weights, decoder_model,
@@ -29,7 +29,13 @@ pub fn write_onnx(
     interrupt: &Interrupt,
 ) -> Result<Vec<(String, FileHash)>, ExportError> {
     let model = onnx_model(&params.spec);
-    let written = decoder_file::write_decoder(path, &model, &ByName(params), weights, interrupt);
+    let written = decoder_file::write_decoder(
+        path,
+        &model,
+        &ByName(params),
+        weights,
+        Watch::until(interrupt),
+    );
     written.map_err(|error| match error {
         DecoderFileError::Storage(error) => error.into(),
         DecoderFileError::Interrupted { path } => ExportError::Interrupted { path },

@@ -3,7 +3,7 @@
 use super::{Args, claim};
 use crate::common::exit::Result;
 use crate::common::print::out;
-use crate::progress::ProgressDisplay;
+use crate::progress::{ProgressDisplay, show_graph};
 use crate::signals;
 use saltworks::corpus::{CorpusOptions, Documents};
 use saltworks::demo::{
@@ -168,6 +168,7 @@ fn label(layout: &Layout) -> Result<()> {
     };
     let display = ProgressDisplay::new();
     let observer = Observer {
+        on_graph: &show_graph,
         on_start: &|inputs, _| {
             let runtime = &inputs.runtime;
             let what = format!("ONNX Runtime {}", runtime.version);
