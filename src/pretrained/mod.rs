@@ -21,7 +21,7 @@ mod tensor_file;
 mod tensors;
 
 pub use checkpoint::Checkpoint;
-pub use describe::{Description, describe};
+pub use describe::describe;
 pub use error::PretrainedError;
 pub use families::{LlamaDims, llama_decoder, llama_tensor};
 pub use file::check_is_there;

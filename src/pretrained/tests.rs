@@ -59,7 +59,7 @@ impl Copy {
 
 fn spec_of(config: &Path) -> crate::onnx::decoder::DecoderSpec {
     let section = Section::open(config).unwrap();
-    describe(&section).unwrap().spec
+    describe(&section).unwrap()
 }
 
 #[test]

@@ -6,18 +6,18 @@ use safetensors::SafeTensors;
 use std::path::Path;
 
 /// Nats: what f32 leaves between two orders of the same sums, at the sizes of these logits.
-pub const TOLERANCE: f64 = 2e-5;
-pub const LENGTHS: [usize; 3] = [7, 64, 101];
+pub(crate) const TOLERANCE: f64 = 2e-5;
+pub(crate) const LENGTHS: [usize; 3] = [7, 64, 101];
 
 /// Of one checkpoint.
-pub struct Expected {
-    pub ids: Vec<u32>,
+pub(crate) struct Expected {
+    pub(crate) ids: Vec<u32>,
     /// Positions and their log-probabilities `[positions, V]`, for each length.
-    pub by_length: Vec<(Vec<usize>, Vec<f32>)>,
+    pub(crate) by_length: Vec<(Vec<usize>, Vec<f32>)>,
 }
 
 impl Expected {
-    pub fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/families");
         let bytes = std::fs::read(families.join(name).join("expected.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -41,7 +41,7 @@ impl Expected {
     }
 
     /// Positions of a length, and the log-probabilities `[V]` at each.
-    pub fn rows(&self, length_idx: usize) -> impl Iterator<Item = (usize, &[f32])> {
+    pub(crate) fn rows(&self, length_idx: usize) -> impl Iterator<Item = (usize, &[f32])> {
         let (positions, logprobs) = &self.by_length[length_idx];
         let v = logprobs.len() / positions.len();
         std::iter::zip(positions.iter().copied(), logprobs.chunks_exact(v))

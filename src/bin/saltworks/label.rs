@@ -4,6 +4,7 @@ use super::progress::{ProgressDisplay, show_graph};
 use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, counted, out, say};
+use crate::common::signals;
 use saltworks::config::Typed;
 use saltworks::label::{
     self, Estimate, LabelConfig, LabelInputs, LabelOptions, LabelOutcome, Observer, WithoutNll,
@@ -75,7 +76,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         on_start: &say,
         on_progress: &|snapshot| display.show(snapshot),
     };
-    let interrupt = super::signals::unheeded_interrupt()?;
+    let interrupt = signals::unheeded_interrupt()?;
     let outcome = label::label(&config, &interrupt, &observer)?;
     warn_of_missing_nll(&outcome.without_nll);
     match args.json.is_asked {

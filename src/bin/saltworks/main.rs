@@ -15,7 +15,6 @@ mod profile;
 mod progress;
 mod report;
 mod select;
-mod signals;
 mod stats;
 mod terminal;
 mod tokenize;

@@ -65,7 +65,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 fn train(args: TrainArgs) -> Result<()> {
     args.inputs.check_output(&args.output)?;
-    let interrupt = super::signals::interrupt()?;
+    let interrupt = crate::common::signals::interrupt()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite.overwrite)?;
     let opened = args.inputs.open(&interrupt)?;
     let options = TrainOptions {

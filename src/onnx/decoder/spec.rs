@@ -161,6 +161,18 @@ pub struct AttentionBiases {
     pub output: bool,
 }
 
+impl AttentionBiases {
+    /// All of them, or none.
+    pub fn all(has_bias: bool) -> Self {
+        Self {
+            query: has_bias,
+            key: has_bias,
+            value: has_bias,
+            output: has_bias,
+        }
+    }
+}
+
 /// A norm of queries and keys.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QueryKeyNorm {

@@ -18,7 +18,7 @@ mod tests;
 mod validate;
 
 pub use error::ConfigError;
-pub(in crate::train) use error::require;
+pub(crate) use error::require;
 pub use resolve::LabelsView;
 pub use run::{
     CheckpointConfig, DataConfig, EvalConfig, KdConfig, LogConfig, LrShape, Mode, ModelConfig,

@@ -7,7 +7,7 @@ use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{
     DecoderModel, DecoderSpec, Dialect, GraphOptions, Weight, WeightFormat, Weights, decoder_model,
 };
-use crate::pretrained::{LlamaDims, llama_decoder, llama_tensor};
+use crate::pretrained::{LlamaDims, PretrainedError, llama_decoder, llama_tensor};
 use crate::storage::FileHash;
 use crate::train::model::{ModelSpec, Params};
 use std::convert::Infallible;
@@ -39,13 +39,14 @@ pub fn write_onnx(
     written.map_err(|error| match error {
         DecoderFileError::Storage(error) => error.into(),
         DecoderFileError::Interrupted { path } => ExportError::Interrupted { path },
-        DecoderFileError::TooLarge { path, n_bytes } => ExportError::Config {
+        DecoderFileError::TooLarge { path, n_bytes } => PretrainedError::Config {
             path,
             key: "weights".to_owned(),
             expected: format!("at most {MAX_INLINE_BYTES} bytes in one file"),
             got: format!("{n_bytes}"),
             remedy: "put them beside it with --external-data",
-        },
+        }
+        .into(),
         DecoderFileError::OutOfRange { .. } => unreachable!("f32 holds every f32"),
         DecoderFileError::Weights(never) => match never {},
     })

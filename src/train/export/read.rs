@@ -34,11 +34,12 @@ pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
             return Ok(dir);
         }
     }
-    Err(ExportError::MissingFile {
+    let missing = PretrainedError::MissingFile {
         path: path.join(CONFIG_JSON),
         expected: "the directory of a Hugging Face model, of a finished run, or of a checkpoint",
         remedy: "name one, such as RUN/final or RUN/checkpoints/step-100",
-    })
+    };
+    Err(missing.into())
 }
 
 /// Reads a Hugging Face directory: `config.json`, and the weights as f32, f16 or bf16.

@@ -3,8 +3,8 @@
 use super::{Args, claim};
 use crate::common::exit::Result;
 use crate::common::print::out;
+use crate::common::signals;
 use crate::progress::{ProgressDisplay, show_graph};
-use crate::signals;
 use saltworks::corpus::{CorpusOptions, Documents};
 use saltworks::demo::{
     CorpusSettings, CorpusSummary, DemoError, NgramTeacher, unigram_entropy, write_corpus,
