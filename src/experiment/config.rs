@@ -1,6 +1,5 @@
 //! `experiment.toml`: the arms, the seeds, and what their models are compared on.
 
-use super::report::ReportInputs;
 use crate::config::{Layers, leaves, text_override};
 use crate::tokens::{Dtype, EodPosition, TokenFormat};
 use crate::train::config::{ConfigError, require};
@@ -192,17 +191,6 @@ impl ExperimentConfig {
             .clone()
             .or_else(|| of_output().map(String::from))
             .unwrap_or_else(|| "experiment".to_owned())
-    }
-
-    /// What its report is made from.
-    pub fn report_inputs(&self) -> ReportInputs {
-        ReportInputs {
-            root: self.output.clone(),
-            shown: self.report.clone(),
-            overwrite: true,
-            teacher_run: self.teacher.as_ref().map(|teacher| teacher.run.clone()),
-            ..ReportInputs::default()
-        }
     }
 
     fn validate(&self) -> Result<(), ConfigError> {

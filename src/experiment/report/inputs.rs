@@ -1,6 +1,6 @@
 //! What a report is made from beside the results, and what it leaves behind.
 
-use crate::experiment::ReportConfig;
+use crate::experiment::config::{ExperimentConfig, ReportConfig};
 use std::path::PathBuf;
 
 /// What a report may show beside the results. Everything but `root` may be left out, and its
@@ -19,6 +19,19 @@ pub struct ReportInputs {
     pub provenance: Vec<(String, String)>,
     /// The command lines that made it, in order.
     pub commands: Vec<String>,
+}
+
+impl ExperimentConfig {
+    /// What its report is made from.
+    pub fn report_inputs(&self) -> ReportInputs {
+        ReportInputs {
+            root: self.output.clone(),
+            shown: self.report.clone(),
+            overwrite: true,
+            teacher_run: self.teacher.as_ref().map(|teacher| teacher.run.clone()),
+            ..ReportInputs::default()
+        }
+    }
 }
 
 /// The files of a report.
