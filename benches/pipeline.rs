@@ -220,6 +220,7 @@ fn pipeline(options: &LabelOptions, output: PathBuf, n_tokens: usize) -> Cost {
     let config = options.resolve().expect("the options are good");
     let began = std::sync::Mutex::new((Instant::now(), Duration::ZERO));
     let observer = Observer {
+        on_graph: Observer::NONE.on_graph,
         on_start: &|_, _| *began.lock().expect("one thread") = (Instant::now(), process_time()),
         on_progress: &|_| (),
     };

@@ -6,6 +6,7 @@
 use crate::interrupt::{Interrupt, Until};
 use crate::onnx::decoder::{DecoderModel, Weights, WriteError};
 use crate::storage::{FileHash, Partial, Sealed, StorageError, remove_file, sweep_abandoned_where};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,25 @@ pub enum WeightsPlace {
     Inline,
     /// Into `<file name>.data` beside it.
     External,
+}
+
+/// Who looks on while a model is written.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Asks for a stop.
+    pub interrupt: &'a Interrupt,
+    /// Is told how many bytes are written by now, over all files.
+    pub on_written: &'a dyn Fn(u64),
+}
+
+impl<'a> Watch<'a> {
+    /// Until a stop is asked for, telling nobody.
+    pub fn until(interrupt: &'a Interrupt) -> Self {
+        Self {
+            interrupt,
+            on_written: &|_| (),
+        }
+    }
 }
 
 /// A model that was not written.
@@ -66,7 +86,7 @@ pub fn write_decoder<W: Weights>(
     model: &DecoderModel,
     weights: &W,
     place: WeightsPlace,
-    interrupt: &Interrupt,
+    watch: Watch<'_>,
 ) -> Result<Vec<(String, FileHash)>, DecoderFileError<W::Error>> {
     let data_path = data_path(path);
     let (name, data_name) = (name_of(path), name_of(&data_path));
@@ -74,17 +94,18 @@ pub fn write_decoder<W: Weights>(
     sweep_abandoned_where(parent.unwrap_or(Path::new(".")), |found| {
         found == name || found == data_name
     })?;
+    let n_written = Cell::new(0);
     if place == WeightsPlace::Inline {
         check_inline(path, model)?;
-        let whole = seal(path, interrupt, |out| model.write_to(weights, out))?;
+        let whole = seal(path, watch, &n_written, |out| model.write_to(weights, out))?;
         let hash = whole.hash.clone();
         whole.replace()?;
         return Ok(vec![(name, hash)]);
     }
-    let data = seal(&data_path, interrupt, |out| {
+    let data = seal(&data_path, watch, &n_written, |out| {
         model.write_data_to(weights, out)
     })?;
-    let graph = seal(path, interrupt, |out| {
+    let graph = seal(path, watch, &n_written, |out| {
         model.write_external_to(weights, &data_name, out)
     })?;
     let hashes = vec![(name, graph.hash.clone()), (data_name, data.hash.clone())];
@@ -161,20 +182,46 @@ fn check_inline<E>(path: &Path, model: &DecoderModel) -> Result<(), DecoderFileE
 /// Writes a file whole, up to the point where it gets its name.
 fn seal<E>(
     path: &Path,
-    interrupt: &Interrupt,
-    write: impl FnOnce(&mut BufWriter<Until<'_, Partial>>) -> Result<(), WriteError<E>>,
+    watch: Watch<'_>,
+    n_written: &Cell<u64>,
+    write: impl FnOnce(&mut BufWriter<Watched<'_>>) -> Result<(), WriteError<E>>,
 ) -> Result<Sealed, DecoderFileError<E>> {
     let until = Until {
         out: Partial::create(path)?,
-        interrupt,
+        interrupt: watch.interrupt,
     };
-    let mut out = BufWriter::with_capacity(1 << 16, until);
+    let watched = Watched {
+        until,
+        watch,
+        n_written,
+    };
+    let mut out = BufWriter::with_capacity(1 << 16, watched);
     let written = write(&mut out).and_then(|()| Ok(out.flush()?));
-    written.map_err(|error| failed(path, error, interrupt))?;
-    let until = out
+    written.map_err(|error| failed(path, error, watch.interrupt))?;
+    let watched = out
         .into_inner()
-        .map_err(|error| failed(path, error.into_error().into(), interrupt))?;
-    Ok(until.out.seal()?)
+        .map_err(|error| failed(path, error.into_error().into(), watch.interrupt))?;
+    Ok(watched.until.out.seal()?)
+}
+
+/// Tells how far the writing is.
+struct Watched<'a> {
+    until: Until<'a, Partial>,
+    watch: Watch<'a>,
+    n_written: &'a Cell<u64>,
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.until.write(bytes)?;
+        self.n_written.set(self.n_written.get() + n as u64);
+        (self.watch.on_written)(self.n_written.get());
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.until.flush()
+    }
 }
 
 fn failed<E>(path: &Path, error: WriteError<E>, interrupt: &Interrupt) -> DecoderFileError<E> {

@@ -1,6 +1,7 @@
 //! A wish to stop, shared by long work: stop soon, leave nothing half done.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -48,6 +49,14 @@ impl Interrupt {
     /// Whether a stop was asked for.
     pub fn is_requested(&self) -> bool {
         self.requested.load(Ordering::SeqCst)
+    }
+
+    /// Whether work that asks at each of its steps goes on.
+    pub fn flow(&self) -> ControlFlow<()> {
+        match self.is_requested() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     }
 
     /// Calls `hook` at every request, for work that looks at nothing while it runs; at once if a

@@ -3,12 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/expected.rs"]
+mod expected;
 #[path = "support/mod.rs"]
 mod support;
 
+use crate::expected::{Expected, LENGTHS, TOLERANCE};
 use crate::support::process::{flip, spawn};
 use crate::support::{assert_same_files, fail_with, saltworks, snapshot, succeed, text};
 use saltworks::shards::{LabelSet, Row, ShardReader};
+use saltworks::storage::host;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +31,9 @@ impl Inputs {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/families");
         let checkpoint = dir.path().join("checkpoint");
         std::fs::create_dir(&checkpoint).unwrap();
-        for name in ["config.json", "model.safetensors"] {
+        let other = std::fs::read_to_string(fixtures.join(family).join("weights-of"));
+        let weights = other.as_deref().map_or(family, str::trim);
+        for (family, name) in [(family, "config.json"), (weights, "model.safetensors")] {
             std::fs::copy(fixtures.join(family).join(name), checkpoint.join(name)).unwrap();
         }
         let mut state = 5_u32;
@@ -44,11 +50,16 @@ impl Inputs {
     }
 
     fn label(&self, teacher: &str, output: &str) -> Command {
+        self.label_of(teacher, output, 40)
+    }
+
+    fn label_of(&self, teacher: &str, output: &str, seq_len: u32) -> Command {
         let mut label = saltworks();
         label.arg("label").arg("--teacher").arg(self.path(teacher));
         label.arg("--tokens").arg(self.path("tokens.bin"));
         label.args(["--tokens-format", "nanogpt", "--device", "cpu"]);
-        label.args(["--seq-len", "40", "--top-k", "8", "--round", "f32"]);
+        label.args(["--seq-len", &seq_len.to_string(), "--top-k", "8"]);
+        label.args(["--round", "f32"]);
         label.args(["--shard-bytes", "30000"]);
         label.arg("--output").arg(self.path(output));
         label
@@ -59,6 +70,18 @@ impl Inputs {
         export.arg("export").arg(self.path("checkpoint")).args(more);
         export.arg("--output").arg(self.path(output));
         export
+    }
+
+    /// What `verify` finds of labels that the checkpoint made.
+    fn verify(&self, labels: &str) -> Value {
+        let mut verify = saltworks();
+        verify.arg("verify").arg(self.path(labels));
+        verify.arg("--teacher").arg(self.path("checkpoint"));
+        verify.arg("--tokens").arg(self.path("tokens.bin"));
+        verify.args(["--device", "cpu", "--json"]);
+        let printed = text(&succeed(&mut verify));
+        let report: Value = serde_json::from_str(&printed).unwrap();
+        report["teacher"]["own"].clone()
     }
 
     fn plan(&self, output: &str) -> Value {
@@ -147,18 +170,84 @@ fn the_same_command_finds_graph_and_labels_and_verify_makes_them_again() {
     let printed = text(&succeed(&mut inputs.label("checkpoint", "labels")));
     assert!(printed.contains("nothing to do"), "{printed}");
     assert!(!printed.contains("is kept in"), "{printed}");
-    let mut verify = saltworks();
-    verify.arg("verify").arg(inputs.path("labels"));
-    verify.arg("--teacher").arg(inputs.path("checkpoint"));
-    verify.arg("--tokens").arg(inputs.path("tokens.bin"));
-    verify.args(["--device", "cpu", "--json"]);
-    let printed = text(&succeed(&mut verify));
-    let report: Value = serde_json::from_str(&printed).unwrap();
-    let own = &report["teacher"]["own"];
-    assert!(own["n_sequences"].as_u64().unwrap() > 10, "{printed}");
-    assert_eq!(own["n_identical"], own["n_sequences"], "{printed}");
+    let own = inputs.verify("labels");
+    assert!(own["n_sequences"].as_u64().unwrap() > 10, "{own}");
+    assert_eq!(own["n_identical"], own["n_sequences"], "{own}");
     assert_same_files(&snapshot(&inputs.path("labels")), &before.0);
     assert_same_files(&snapshot(&inputs.path("teacher-cache")), &before.1);
+}
+
+#[test]
+fn what_is_written_is_said_before_with_its_place_and_size() {
+    let inputs = Inputs::new("llama");
+    let printed = text(&succeed(&mut inputs.label("checkpoint", "labels")));
+    let entry = inputs.entries().remove(0).join("model.onnx");
+    let (before, after) = printed.split_once("is kept in").unwrap();
+    let said = format!("writing the teacher's graph to {}, ", entry.display());
+    assert!(
+        before.contains(&said) && before.contains("KiB"),
+        "{printed}"
+    );
+    assert!(after.contains("labelling sequences"), "{printed}");
+    let mut again = inputs.label("checkpoint", "again");
+    let printed = text(&succeed(&mut again));
+    assert!(!printed.contains("writing the teacher"), "{printed}");
+    let mut quiet = inputs.export("export/model.onnx", &["--quiet"]);
+    assert!(!text(&succeed(&mut quiet)).contains("writing"));
+}
+
+/// Documents of [`LENGTHS`] inputs, some twice, each ended by an id that no text has; of each row, which
+/// length it has.
+fn documents_of(expected: &Expected) -> (Vec<u32>, u32, Vec<usize>) {
+    let eod = (0..128).find(|id| !expected.ids.contains(id)).unwrap();
+    let order = vec![2, 0, 1, 2, 0];
+    let document = |&idx: &usize| [&expected.ids[..LENGTHS[idx]], &[eod]].concat();
+    (order.iter().flat_map(document).collect(), eod, order)
+}
+
+/// Rope that follows the length of the text: below the length of pre-training and above it, documents that share a
+/// call have the numbers that transformers gives for each by itself.
+#[test]
+fn documents_are_turned_by_their_own_length() {
+    for family in ["phi3-longrope", "llama-dynamic"] {
+        let (inputs, expected) = (Inputs::new(family), Expected::of(family));
+        let (ids, eod, order) = documents_of(&expected);
+        let bytes: Vec<u8> = ids
+            .iter()
+            .flat_map(|&id| (id as u16).to_le_bytes())
+            .collect();
+        std::fs::write(inputs.path("tokens.bin"), bytes).unwrap();
+        succeed(&mut inputs.export("export/model.onnx", &[]));
+        let largest = |teacher: &str, output: &str| {
+            let mut label = inputs.label_of(teacher, output, 101);
+            label.args(["--packing", "document", "--eod", &eod.to_string()]);
+            let printed = text(&succeed(&mut label));
+            assert!(!printed.contains("one sequence per call"), "{printed}");
+            let mut largest = 0f64;
+            for row in inputs.rows(output) {
+                let length_idx = order[row.seq_id as usize];
+                let ours = &row.signals.target_logprob_t;
+                assert_eq!(ours.len(), LENGTHS[length_idx]);
+                for (position, theirs) in expected.rows(length_idx) {
+                    let target = match position + 1 == ours.len() {
+                        true => eod,
+                        false => expected.ids[position + 1],
+                    };
+                    let theirs = f64::from(theirs[target as usize]);
+                    largest = largest.max((f64::from(ours[position]) - theirs).abs());
+                }
+            }
+            largest
+        };
+        for (teacher, output) in [("checkpoint", "labels"), ("export/model.onnx", "of-export")] {
+            let largest = largest(teacher, output);
+            println!("{family}, {teacher}: {largest:.1e}");
+            assert!(largest <= TOLERANCE, "{family}, {teacher}: {largest}");
+        }
+        let own = inputs.verify("labels");
+        assert_eq!(own["n_sequences"], order.len(), "{own}");
+        assert_eq!(own["n_identical"], own["n_sequences"], "{own}");
+    }
 }
 
 #[test]
@@ -212,7 +301,7 @@ fn a_damaged_or_half_written_graph_is_made_again() {
         ("a part of a killed maker", &|| {
             let name = entry.file_name().unwrap().to_string_lossy().into_owned();
             std::fs::remove_dir_all(&entry).unwrap();
-            let part = entry.with_file_name(format!(".{name}.4711.part"));
+            let part = entry.with_file_name(format!(".{name}.{}.4711ab", host()));
             std::fs::create_dir(&part).unwrap();
             std::fs::write(part.join("model.onnx.data"), b"half").unwrap();
         }),
@@ -260,6 +349,12 @@ fn what_cannot_be_a_checkpoints_teacher_is_refused_before_anything_is_written() 
     let mut of_file = inputs.label("export/model.onnx", "labels");
     let printed = fail_with(of_file.args(["--teacher-weights", "f16"]), 2);
     assert!(printed.contains("--teacher-weights is given"), "{printed}");
+    let printed = fail_with(&mut inputs.label("nothere", "labels"), 2);
+    assert!(
+        printed.contains("nothere, which does not exist")
+            && printed.contains("expected a checkpoint"),
+        "{printed}"
+    );
     let mut both = inputs.label("checkpoint", "labels");
     both.args(["--teacher-weights", "int8", "--teacher-dialect", "standard"]);
     let printed = fail_with(&mut both, 2);
@@ -325,8 +420,8 @@ fn export_writes_what_was_asked_for_and_replaces_nothing_unasked() {
     assert!(printed.contains("is there already"), "{printed}");
     assert_same_files(&snapshot(&inputs.path("a")), &whole);
     let args = ["--weights", "f16", "--overwrite", "--json"];
-    let printed = text(&succeed(&mut inputs.export("a/model.onnx", &args)));
-    let report: Value = serde_json::from_str(&printed).unwrap();
+    let exported = succeed(&mut inputs.export("a/model.onnx", &args));
+    let report: Value = serde_json::from_slice(&exported.stdout).unwrap();
     assert_eq!(report["weights"], "f16");
     let size = |name: &str| inputs.path(name).metadata().unwrap().len();
     assert_eq!(report["n_bytes"].as_u64().unwrap(), size("a/model.onnx"));

@@ -2,70 +2,36 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "support/expected.rs"]
+mod expected;
 #[path = "support/families.rs"]
 mod tiny;
-use safetensors::SafeTensors;
-use saltworks::onnx::decoder::{
-    DecoderSpec, Dialect, Frequencies, GraphOptions, WeightFormat, decoder_model,
-};
+
+use expected::{Expected, LENGTHS, TOLERANCE};
+use saltworks::onnx::decoder::{Dialect, GraphOptions, WeightFormat, decoder_model};
 use saltworks::pretrained::Checkpoint;
 use saltworks::signals::LogitsData;
 use saltworks::teacher::{DeviceChoice, Teacher, TeacherError, TeacherOptions, TokenBatch};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use tiny::{fixtures, names, whole};
+use tiny::{names, whole};
 
-/// Nats: what f32 leaves between two orders of the same sums, at the sizes of these logits.
-const TOLERANCE: f64 = 2e-5;
-const LENGTHS: [usize; 3] = [7, 64, 101];
 const DIALECTS: [Dialect; 2] = [Dialect::Standard, Dialect::Fused];
 
-/// What transformers gives.
-struct Expected {
-    ids: Vec<u32>,
-    /// Positions and their log-probabilities, for each length.
-    by_length: Vec<(Vec<usize>, Vec<f32>)>,
-}
-
-impl Expected {
-    fn of(name: &str) -> Self {
-        let bytes = std::fs::read(fixtures().join(name).join("expected.safetensors")).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let words = |name: &str| -> Vec<[u8; 4]> {
-            let tensor = file.tensor(name).unwrap();
-            tensor.data().as_chunks().0.to_vec()
-        };
-        let ints = |name: &str| words(name).into_iter().map(u32::from_le_bytes);
-        let of_length = |length: &usize| {
-            let positions = ints(&format!("positions_{length}")).map(|p| p as usize);
-            let logprobs = words(&format!("logprobs_{length}")).into_iter();
-            (
-                positions.collect(),
-                logprobs.map(f32::from_le_bytes).collect(),
-            )
-        };
-        Self {
-            ids: ints("ids").collect(),
-            by_length: LENGTHS.iter().map(of_length).collect(),
+/// The largest difference of one row of `logits` (`[width, V]`) to those of a length.
+fn difference(expected: &Expected, length_idx: usize, logits: &[f32]) -> f64 {
+    let mut largest = 0f64;
+    for (position, theirs) in expected.rows(length_idx) {
+        let v = theirs.len();
+        let ours = log_softmax(&logits[position * v..(position + 1) * v]);
+        for (ours, &theirs) in std::iter::zip(ours, theirs) {
+            let difference = (ours - f64::from(theirs)).abs();
+            assert!(difference.is_finite());
+            largest = largest.max(difference);
         }
     }
-
-    /// The largest difference of row `row` of `logits` (`[rows, width, V]`) to those of a length.
-    fn difference(&self, length_idx: usize, row: &[f32]) -> f64 {
-        let (positions, logprobs) = &self.by_length[length_idx];
-        let v = logprobs.len() / positions.len();
-        let mut largest = 0f64;
-        for (&position, theirs) in std::iter::zip(positions, logprobs.chunks_exact(v)) {
-            let ours = log_softmax(&row[position * v..(position + 1) * v]);
-            for (ours, &theirs) in std::iter::zip(ours, theirs) {
-                let difference = (ours - f64::from(theirs)).abs();
-                assert!(difference.is_finite());
-                largest = largest.max(difference);
-            }
-        }
-        largest
-    }
+    largest
 }
 
 fn log_softmax(row: &[f32]) -> impl Iterator<Item = f64> {
@@ -120,12 +86,6 @@ fn logits_of(teacher: &mut Teacher, ids: &[u32], lengths: &[usize]) -> Vec<f32> 
     teacher.run(&batch, |logits| copy(logits.data)).unwrap()
 }
 
-/// Whether the length of a call changes what a position gets.
-fn follows_length(spec: &DecoderSpec) -> bool {
-    let mut tables = spec.rotary.iter();
-    tables.any(|table| !matches!(table.frequencies, Frequencies::Fixed(_)))
-}
-
 /// Largest differences of one fixture: by length, and in a batch of all lengths.
 fn differences(name: &str, dialect: Dialect) -> Result<(Checkpoint, Vec<f64>), TeacherError> {
     let (dir, expected) = (whole(name), Expected::of(name));
@@ -135,15 +95,15 @@ fn differences(name: &str, dialect: Dialect) -> Result<(Checkpoint, Vec<f64>), T
     let mut teacher = teacher_of(&checkpoint, dialect, graph_dir.path())?;
     let alone = LENGTHS.iter().enumerate().map(|(idx, &length)| {
         let logits = logits_of(&mut teacher, &expected.ids, &[length]);
-        expected.difference(idx, &logits)
+        difference(&expected, idx, &logits)
     });
     let mut found: Vec<f64> = alone.collect();
-    if !follows_length(&checkpoint.spec) {
+    if checkpoint.spec.original_positions().is_none() {
         let logits = logits_of(&mut teacher, &expected.ids, &LENGTHS);
         let rows = logits.chunks_exact(logits.len() / LENGTHS.len());
         let together = rows
             .enumerate()
-            .map(|(idx, row)| expected.difference(idx, row));
+            .map(|(idx, row)| difference(&expected, idx, row));
         found.push(together.fold(0.0, f64::max));
     }
     Ok((checkpoint, found))

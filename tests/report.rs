@@ -13,8 +13,8 @@ use saltworks::experiment::report::{
     ArmSample, ReportError, ReportInputs, Samples, read_results, render, write,
 };
 use saltworks::experiment::{
-    ArmResults, BranchResults, BucketScore, EvalSet, RESULTS_VERSION, Results, RunResults,
-    SetScore, TeacherCost,
+    ArmResults, BranchResults, BucketScore, EvalSet, RESULTS_VERSION, ReportConfig, Results,
+    RunResults, SetScore, TeacherCost,
 };
 use saltworks::invocations::Invocation;
 use std::collections::BTreeSet;
@@ -217,7 +217,10 @@ fn whole(root: &Path) -> (Results, ReportInputs) {
         .unwrap();
     let inputs = ReportInputs {
         root: root.to_owned(),
-        labels: Some(fixture("labels")),
+        shown: ReportConfig {
+            labels: Some(fixture("labels")),
+            ..ReportConfig::default()
+        },
         provenance: vec![("Machine".to_owned(), "two cores".to_owned())],
         commands: vec!["saltworks-train compare --config experiment.toml".to_owned()],
         ..ReportInputs::default()
@@ -529,8 +532,11 @@ fn a_file_that_is_no_selection_is_refused_by_name() {
     let path = dir.path().join("selection.parquet");
     fs::write(&path, b"PAR1 but not really").unwrap();
     let inputs = ReportInputs {
-        labels: Some(fixture("labels")),
-        selection: Some(path),
+        shown: ReportConfig {
+            labels: Some(fixture("labels")),
+            selection: Some(path),
+            ..ReportConfig::default()
+        },
         ..ReportInputs::default()
     };
     let error = render(&grid(), &inputs).unwrap_err();

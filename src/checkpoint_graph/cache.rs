@@ -1,25 +1,22 @@
 //! The cache: entries found, checked, made.
 
 use super::error::CheckpointGraphError;
-use super::export::graph_of;
-use crate::decoder_file::{WeightsPlace, write_decoder};
-use crate::interrupt::Interrupt;
+use super::export::{GraphWork, Onlooker, config_json, graph_of, write_watched};
+use crate::decoder_file::WeightsPlace;
 use crate::onnx::decoder::{DecoderModel, GRAPH_VERSION, GraphOptions};
-use crate::pretrained::Checkpoint;
+use crate::pretrained::{CONFIG_JSON, Checkpoint};
 use crate::storage::{
-    FileHash, StorageError, checked_json, create_if_absent, fingerprint_of, free_bytes,
-    from_checked_json, hash_file, lock_dir, publish_dir, remove_tree,
+    FileHash, Lock, StorageError, checked_json, create_if_absent, fingerprint_of, free_bytes,
+    from_checked_json, hash_file, host, publish_dir, remove_tree, replace_dir, try_lock_dir,
 };
 use serde::{Deserialize, Serialize};
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const MODEL: &str = "model.onnx";
-const CONFIG: &str = "config.json";
 const ENTRY: &str = "entry.json";
-/// Ends the name of an entry in work.
-const IN_WORK: &str = ".part";
 
 /// Hex digits of an entry's name: 128 bits.
 const NAME_DIGITS: usize = 32;
@@ -27,6 +24,11 @@ const NAME_DIGITS: usize = 32;
 const OVERHEAD_BYTES: u64 = 16 << 20;
 /// Between two looks at a lock that another process holds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(100);
+/// A directory of another machine in which nothing happened for so long is not in work.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Whoever may write into the cache, which tasks of several users may share, decides who may read its entries:
+/// by the process' mask.
+const DIR_MODE: u32 = 0o777;
 
 /// A graph in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct CachedGraph {
     pub model: PathBuf,
     /// Whether this call made it.
     pub is_new: bool,
+    /// Size and BLAKE3 of it and of the files beside it, by name.
+    pub files: Vec<(String, FileHash)>,
 }
 
 /// What an entry holds, beside the file that says so.
@@ -60,90 +64,112 @@ pub fn cached_graph<'a>(
     sources: impl Iterator<Item = &'a str>,
     options: GraphOptions,
     cache: &Path,
-    interrupt: &Interrupt,
+    onlooker: Onlooker<'_>,
 ) -> Result<CachedGraph, CheckpointGraphError> {
     // The description too: another reading of the same files is another graph.
     let description = format!("{:?}", checkpoint.spec);
-    let name = entry_name(sources, &description, options);
-    let entry = cache.join(&name);
-    if is_whole(&entry) {
-        return Ok(found(&entry));
+    let said = [&*description, &config_json(&checkpoint.spec)];
+    let entry = cache.join(entry_name(sources, said, options));
+    if let Some(there) = whole_entry(&entry) {
+        return Ok(there);
     }
     let model = graph_of(checkpoint, options)?;
     let io = |source| StorageError::io("create", cache, source);
     std::fs::create_dir_all(cache).map_err(io)?;
-    let _lock = wait_for_lock(cache, &entry, interrupt)?;
-    if is_whole(&entry) {
-        return Ok(found(&entry));
+    let lock = wait_for_lock(cache, &entry, onlooker)?;
+    if let Some(there) = whole_entry(&entry) {
+        return Ok(there);
     }
-    sweep(cache, &name)?;
-    remove_tree(&entry)?;
-    make(checkpoint, &model, cache, &name, interrupt)
-}
-
-fn found(entry: &Path) -> CachedGraph {
-    CachedGraph {
-        model: entry.join(MODEL),
-        is_new: false,
+    // Without locks whoever left them may be at work: they stay.
+    if lock.is_some() {
+        sweep(&entry)?;
     }
+    make(checkpoint, &model, &entry, onlooker)
 }
 
 fn entry_name<'a>(
     sources: impl Iterator<Item = &'a str>,
-    description: &str,
+    said: [&str; 2],
     options: GraphOptions,
 ) -> String {
     let version = GRAPH_VERSION.to_string();
     let mut all: Vec<&str> = sources.collect();
-    let (dialect, weights) = (options.dialect.word(), options.weights.word());
-    all.extend([dialect, weights, &version, description]);
+    all.extend([options.dialect.word(), options.weights.word(), &version]);
+    all.extend(said);
     let all = fingerprint_of(all.into_iter());
     let (_, hex) = all.split_once(':').expect("a fingerprint has a prefix");
     hex[..NAME_DIGITS].to_owned()
 }
 
-/// Whether every file of an entry is what was written: it is read whole.
-fn is_whole(entry: &Path) -> bool {
-    let Ok(bytes) = std::fs::read(entry.join(ENTRY)) else {
-        return false;
-    };
-    let Ok(said) = from_checked_json::<Entry>(&bytes) else {
-        return false;
-    };
-    let is_file_whole = |file: &EntryFile| {
+/// An entry of which every file is what was written: it is read whole.
+fn whole_entry(entry: &Path) -> Option<CachedGraph> {
+    let bytes = std::fs::read(entry.join(ENTRY)).ok()?;
+    let said = from_checked_json::<Entry>(&bytes).ok()?;
+    let is_whole = |file: &EntryFile| {
         let path = entry.join(&file.name);
         let has_size = path.metadata().is_ok_and(|m| m.len() == file.hash.bytes);
         has_size && hash_file(&path).is_ok_and(|hash| hash == file.hash)
     };
-    !said.files.is_empty() && said.files.iter().all(is_file_whole)
+    let is_whole = !said.files.is_empty() && said.files.iter().all(is_whole);
+    is_whole.then(|| graph(entry, false, said.files))
 }
 
-/// The lock of the cache, once nobody else has it.
-fn wait_for_lock(
-    cache: &Path,
-    entry: &Path,
-    interrupt: &Interrupt,
-) -> Result<File, CheckpointGraphError> {
-    loop {
-        if let Some(lock) = lock_dir(cache)? {
-            return Ok(lock);
-        }
-        if interrupt.is_requested() {
-            let path = entry.join(MODEL);
-            return Err(CheckpointGraphError::Interrupted { path });
-        }
-        std::thread::sleep(LOCK_INTERVAL);
+fn graph(entry: &Path, is_new: bool, files: Vec<EntryFile>) -> CachedGraph {
+    CachedGraph {
+        model: entry.join(MODEL),
+        is_new,
+        files: files.into_iter().map(|f| (f.name, f.hash)).collect(),
     }
 }
 
-/// Removes what killed makers of this entry left: whoever has the lock is the only one at work.
-fn sweep(cache: &Path, name: &str) -> Result<(), StorageError> {
+/// The lock of the cache, once nobody else has it; none where there are no locks.
+fn wait_for_lock(
+    cache: &Path,
+    entry: &Path,
+    onlooker: Onlooker<'_>,
+) -> Result<Option<File>, CheckpointGraphError> {
+    let mut is_told = false;
+    loop {
+        match try_lock_dir(cache)? {
+            Lock::Ours(lock) => return Ok(Some(lock)),
+            Lock::Unknown(_) => return Ok(None),
+            Lock::Theirs if onlooker.interrupt.is_requested() => {
+                let path = entry.join(MODEL);
+                return Err(CheckpointGraphError::Interrupted { path });
+            }
+            Lock::Theirs if !is_told => {
+                let _ = (onlooker.on_work)(GraphWork::Waiting { cache });
+                is_told = true;
+            }
+            Lock::Theirs => std::thread::sleep(LOCK_INTERVAL),
+        }
+    }
+}
+
+/// Begins the names of directories in which this entry is made.
+fn part_prefix(entry: &Path) -> String {
+    let name = entry.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}.")
+}
+
+/// Removes what killed makers of this entry left. Whoever has the lock is the only one at work, but for
+/// another machine that sees no locks where this one does.
+fn sweep(entry: &Path) -> Result<(), StorageError> {
+    let cache = entry.parent().unwrap_or(Path::new("."));
+    let of_entry = part_prefix(entry);
+    let of_host = format!("{of_entry}{}.", host());
     let io = |source| StorageError::io("list", cache, source);
     for found in std::fs::read_dir(cache).map_err(io)? {
-        let file_name = found.map_err(io)?.file_name();
-        let text = file_name.to_string_lossy();
-        if text.starts_with(&format!(".{name}.")) && text.ends_with(IN_WORK) {
-            remove_tree(&cache.join(&file_name))?;
+        let found = found.map_err(io)?;
+        let name = found.file_name();
+        let name = name.to_string_lossy();
+        let is_old = || {
+            let age = found.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+            Some(age > ABANDONED_AFTER)
+        };
+        let is_dead = || name.starts_with(&of_host) || is_old().unwrap_or(false);
+        if name.starts_with(&of_entry) && is_dead() {
+            remove_tree(&found.path())?;
         }
     }
     Ok(())
@@ -152,25 +178,27 @@ fn sweep(cache: &Path, name: &str) -> Result<(), StorageError> {
 fn make(
     checkpoint: &Checkpoint,
     model: &DecoderModel,
-    cache: &Path,
-    name: &str,
-    interrupt: &Interrupt,
+    entry: &Path,
+    onlooker: Onlooker<'_>,
 ) -> Result<CachedGraph, CheckpointGraphError> {
+    let cache = entry.parent().unwrap_or(Path::new("."));
     check_room(cache, model.n_bytes() + OVERHEAD_BYTES)?;
-    let part = cache.join(format!(".{name}.{}{IN_WORK}", std::process::id()));
-    let io = |source| StorageError::io("create", &part, source);
-    std::fs::create_dir(&part).map_err(io)?;
-    let path = part.join(MODEL);
-    let place = WeightsPlace::External;
-    let written = write_decoder(&path, model, checkpoint, place, interrupt)
-        .map_err(|error| CheckpointGraphError::of_file(&checkpoint.dir, error))
-        .and_then(|hashes| seal(&part, checkpoint, hashes))
-        .and_then(|()| publish(&part, &cache.join(name)));
-    if written.is_err() {
-        // Best effort: the error that counts is the one being returned.
-        let _ = remove_tree(&part);
-    }
-    written
+    let io = |source| StorageError::io("create a directory in", cache, source);
+    // Removed when it is dropped, unless it has another name by then.
+    let part = tempfile::Builder::new()
+        .prefix(&format!("{}{}.", part_prefix(entry), host()))
+        .permissions(Permissions::from_mode(DIR_MODE))
+        .tempdir_in(cache)
+        .map_err(io)?;
+    let (at, place) = (part.path().join(MODEL), WeightsPlace::External);
+    let target = entry.join(MODEL);
+    let mut hashes = write_watched(&at, &target, model, checkpoint, place, onlooker)?;
+    let config = part.path().join(CONFIG_JSON);
+    create_if_absent(&config, config_json(&checkpoint.spec).as_bytes())?;
+    hashes.push((CONFIG_JSON.to_owned(), hash_file(&config)?));
+    let file = |(name, hash)| EntryFile { name, hash };
+    let files = hashes.into_iter().map(file).collect();
+    publish(part.path(), entry, Entry { files })
 }
 
 fn check_room(cache: &Path, n_bytes: u64) -> Result<(), CheckpointGraphError> {
@@ -184,99 +212,23 @@ fn check_room(cache: &Path, n_bytes: u64) -> Result<(), CheckpointGraphError> {
     }
 }
 
-/// Writes what makes the directory an entry, beside the model.
-fn seal(
+/// Makes the directory an entry. Without locks another process may have published it meanwhile: that one stays
+/// if it is whole, since somebody may be reading it. A damaged one gives way.
+fn publish(
     part: &Path,
-    checkpoint: &Checkpoint,
-    mut hashes: Vec<(String, FileHash)>,
-) -> Result<(), CheckpointGraphError> {
-    let config = serde_json::json!({ "max_position_embeddings": checkpoint.spec.max_positions });
-    let config_path = part.join(CONFIG);
-    create_if_absent(&config_path, config.to_string().as_bytes())?;
-    hashes.push((CONFIG.to_owned(), hash_file(&config_path)?));
-    let file = |(name, hash)| EntryFile { name, hash };
-    let entry = Entry {
-        files: hashes.into_iter().map(file).collect(),
-    };
-    let json = checked_json(&entry).expect("an entry has string keys only");
+    entry: &Path,
+    contents: Entry,
+) -> Result<CachedGraph, CheckpointGraphError> {
+    let json = checked_json(&contents).expect("an entry has string keys only");
     create_if_absent(&part.join(ENTRY), &json)?;
-    Ok(())
-}
-
-/// Without locks another process may have published it meanwhile, which is as good.
-fn publish(part: &Path, entry: &Path) -> Result<CachedGraph, CheckpointGraphError> {
-    match publish_dir(part, entry) {
-        Ok(()) => Ok(CachedGraph {
-            model: entry.join(MODEL),
-            is_new: true,
-        }),
-        Err(_) if is_whole(entry) => {
-            remove_tree(part)?;
-            Ok(found(entry))
+    if publish_dir(part, entry).is_err() {
+        if let Some(there) = whole_entry(entry) {
+            return Ok(there);
         }
-        Err(error) => Err(error.into()),
+        replace_dir(part, entry, &part.with_extension("old"))?;
     }
+    Ok(graph(entry, true, contents.files))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::onnx::decoder::{Dialect, WeightFormat};
-
-    #[test]
-    fn an_entry_is_named_by_all_that_decides_its_bytes() {
-        let name = |sources: [&str; 2], dialect, weights| {
-            let options = GraphOptions { dialect, weights };
-            entry_name(sources.into_iter(), "a decoder", options)
-        };
-        let of = ["aa", "bb"];
-        let names = [
-            name(of, Dialect::Standard, WeightFormat::F32),
-            name(of, Dialect::Fused, WeightFormat::F32),
-            name(of, Dialect::Standard, WeightFormat::F16),
-            name(["bb", "aa"], Dialect::Standard, WeightFormat::F32),
-        ];
-        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
-        assert_eq!(distinct.len(), names.len());
-        assert!(names.iter().all(|name| name.len() == NAME_DIGITS));
-        let again = name(of, Dialect::Standard, WeightFormat::F32);
-        assert_eq!(again, names[0]);
-        let options = GraphOptions {
-            dialect: Dialect::Standard,
-            weights: WeightFormat::F32,
-        };
-        assert_ne!(entry_name(of.into_iter(), "another", options), names[0]);
-    }
-
-    #[test]
-    fn too_little_room_is_told_with_both_numbers() {
-        let dir = tempfile::tempdir().unwrap();
-        check_room(dir.path(), 1).unwrap();
-        let error = check_room(dir.path(), u64::MAX).unwrap_err().to_string();
-        assert!(
-            error.contains("it takes 18446744073709551615 bytes, and "),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn parts_of_killed_makers_of_this_entry_are_swept() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in [".abc.17.part", ".abd.17.part", "abc"] {
-            std::fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        sweep(dir.path(), "abc").unwrap();
-        let there = |name: &str| dir.path().join(name).exists();
-        assert!(!there(".abc.17.part") && there(".abd.17.part") && there("abc"));
-    }
-
-    #[test]
-    fn whoever_waits_for_the_lock_stops_when_asked() {
-        let dir = tempfile::tempdir().unwrap();
-        let _held = lock_dir(dir.path()).unwrap().unwrap();
-        let interrupt = Interrupt::new();
-        interrupt.request();
-        let error = wait_for_lock(dir.path(), dir.path(), &interrupt).unwrap_err();
-        assert!(matches!(error, CheckpointGraphError::Interrupted { .. }));
-    }
-}
+mod tests;

@@ -32,4 +32,4 @@ pub use overrides::text_override;
 pub use paths::{PATH_KEYS, is_path_key, with_absolute_paths};
 pub use ranges::check_ranges;
 pub use starter::starter;
-pub use write::{to_table, to_toml, write};
+pub use write::{leaves, to_table, to_toml, write};

@@ -3,8 +3,24 @@
 use super::error::ConfigFileError;
 use crate::storage;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
-use toml::Table;
+use toml::{Table, Value};
+
+/// Every value that is no table, by key, with its dotted key.
+pub fn leaves(table: Table) -> Vec<(String, Value)> {
+    let sorted: BTreeMap<String, Value> = table.into_iter().collect();
+    let each = sorted.into_iter().flat_map(|(key, value)| match value {
+        Value::Table(inner) => {
+            let below = leaves(inner).into_iter();
+            below
+                .map(|(rest, value)| (format!("{key}.{rest}"), value))
+                .collect()
+        }
+        value => vec![(key, value)],
+    });
+    each.collect()
+}
 
 /// `options` as a table.
 ///

@@ -2,20 +2,20 @@
 
 use super::config::{ArmConfig, ExperimentConfig};
 use super::cost::{LabelNeed, Scoring};
-use super::error::{ExperimentError, require};
+use super::error::ExperimentError;
 use super::grid::{arm_dir, with_decay};
 use super::json;
 use crate::config::text_override;
 use crate::train::TrainError;
-use crate::train::config::{ConfigError, RunConfig};
+use crate::train::config::{ConfigError, RunConfig, require};
 use crate::train::data::LabelSource;
 use crate::train::data::TokenizerFacts;
 use crate::train::run::{Inputs, Sources, prepare_as_of};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Keys that the experiment sets itself.
-const OWN_KEYS: &[&str] = &[
+/// Keys that the experiment sets itself, for every run.
+pub(super) const OWN_KEYS: &[&str] = &[
     "output",
     "train.seed",
     "branch_from",

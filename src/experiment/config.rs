@@ -1,11 +1,9 @@
 //! `experiment.toml`: the arms, the seeds, and what their models are compared on.
 
-use super::ExperimentError;
-use super::error::require;
-use super::report::ReportInputs;
-use crate::config::{Layers, text_override};
+use crate::config::{Layers, leaves, text_override};
 use crate::storage::is_url;
 use crate::tokens::{Dtype, EodPosition, TokenFormat};
+use crate::train::config::{ConfigError, require};
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -130,22 +128,31 @@ pub struct SetConfig {
 }
 
 /// What the report shows beside the results; a part that is left out is left out there too.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema, clap::Args)]
 #[serde(deny_unknown_fields)]
+#[group(skip)]
+#[command(next_help_heading = "What is shown")]
 pub struct ReportConfig {
     /// A label set: what it says of its teacher, and with positions its text.
+    #[arg(long, value_name = "DIR")]
     pub labels: Option<PathBuf>,
     /// The label set whose scores the selection was made from. Default: `labels`.
+    #[arg(long, value_name = "DIR")]
     pub scores: Option<PathBuf>,
     /// A selection, shaded in the scores.
+    #[arg(long, value_name = "FILE")]
     pub selection: Option<PathBuf>,
     /// The tokenizer.json of the labels; by default the one beside their plan.json, and without one tokens
     /// are shown as ids.
+    #[arg(long, value_name = "FILE", requires = "labels")]
     pub tokenizer: Option<PathBuf>,
     /// Labels by the same teacher of text that it was not trained on, on which bounds on its divergence
     /// hold.
+    #[arg(long, value_name = "DIR", requires = "labels")]
     pub held_out: Option<PathBuf>,
     /// Text that the model of every arm continues, with the same seed, when all runs are done.
+    // The command has it among what says how it is continued.
+    #[arg(skip)]
     pub prompt: Option<String>,
 }
 
@@ -166,7 +173,7 @@ impl ExperimentConfig {
     /// # Errors
     /// An unreadable file, broken TOML, an unknown key; names that are taken twice or are no names
     /// of directories; shares that are none; a baseline that is no arm.
-    pub fn read(path: &Path) -> Result<Self, ExperimentError> {
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
         Self::of(Layers::read(Some(path), &[])?)
     }
 
@@ -174,7 +181,7 @@ impl ExperimentConfig {
     ///
     /// # Errors
     /// Those of [`ExperimentConfig::read`].
-    pub fn of(layers: Layers) -> Result<Self, ExperimentError> {
+    pub fn of(layers: Layers) -> Result<Self, ConfigError> {
         let config: Self = layers.into_options()?;
         config.validate()?;
         Ok(config)
@@ -189,23 +196,7 @@ impl ExperimentConfig {
             .unwrap_or_else(|| "experiment".to_owned())
     }
 
-    /// What its report is made from.
-    pub fn report_inputs(&self) -> ReportInputs {
-        let report = self.report.clone();
-        ReportInputs {
-            root: self.output.clone(),
-            labels: report.labels,
-            scores: report.scores,
-            selection: report.selection,
-            tokenizer: report.tokenizer,
-            held_out: report.held_out,
-            overwrite: true,
-            teacher_run: self.teacher.as_ref().map(|teacher| teacher.run.clone()),
-            ..ReportInputs::default()
-        }
-    }
-
-    fn validate(&self) -> Result<(), ExperimentError> {
+    fn validate(&self) -> Result<(), ConfigError> {
         require(
             self.base.is_some() != self.run.is_some(),
             "base",
@@ -259,7 +250,7 @@ impl ExperimentConfig {
         }))
     }
 
-    fn check_seeds(&self) -> Result<(), ExperimentError> {
+    fn check_seeds(&self) -> Result<(), ConfigError> {
         let n_distinct = self.seeds.iter().collect::<BTreeSet<_>>().len();
         require(
             n_distinct > 0 && n_distinct == self.seeds.len(),
@@ -270,7 +261,7 @@ impl ExperimentConfig {
         )
     }
 
-    fn check_arms(&self) -> Result<(), ExperimentError> {
+    fn check_arms(&self) -> Result<(), ConfigError> {
         let names: Vec<&str> = self.arms.0.iter().map(|(name, _)| name.as_str()).collect();
         require(
             names.contains(&self.baseline.as_str()),
@@ -291,7 +282,7 @@ impl ExperimentConfig {
         })
     }
 
-    fn check_sets(&self) -> Result<(), ExperimentError> {
+    fn check_sets(&self) -> Result<(), ConfigError> {
         require(
             !self.sets.is_empty(),
             "sets",
@@ -312,7 +303,7 @@ impl ExperimentConfig {
 }
 
 impl BranchesConfig {
-    fn validate(&self) -> Result<(), ExperimentError> {
+    fn validate(&self) -> Result<(), ConfigError> {
         let shares = &self.shares;
         let rises = shares.windows(2).all(|pair| pair[0] < pair[1]);
         require(
@@ -337,7 +328,7 @@ impl BranchesConfig {
 
 impl ReportConfig {
     /// Whether its inputs are there: the report is only drawn when all runs are done.
-    pub(super) fn check(&self) -> Result<(), ExperimentError> {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
         let inputs = [
             ("report.labels", &self.labels),
             ("report.scores", &self.scores),
@@ -362,7 +353,7 @@ impl ReportConfig {
 }
 
 impl SetConfig {
-    fn validate(&self) -> Result<(), ExperimentError> {
+    fn validate(&self) -> Result<(), ConfigError> {
         let is_raw = self.tokens_format.is_some()
             || self.eod.is_some()
             || self.eod_position.is_some()
@@ -386,22 +377,12 @@ impl SetConfig {
 impl ArmConfig {
     /// Its settings as `KEY=VALUE`, as `run --set` takes them, by key.
     pub fn overrides(&self) -> Vec<String> {
-        let mut overrides = Vec::new();
-        flatten("", &self.set, &mut overrides);
-        overrides
-    }
-}
-
-fn flatten(prefix: &str, table: &Table, overrides: &mut Vec<String>) {
-    // By key, whatever the order of the file: they are recorded so.
-    for (key, value) in table.iter().collect::<BTreeMap<_, _>>() {
-        let key = format!("{prefix}{key}");
-        match value {
-            Value::Table(inner) => flatten(&format!("{key}."), inner, overrides),
-            Value::String(text) if text.is_empty() => overrides.push(format!("{key}=")),
-            Value::String(text) => overrides.push(text_override(&key, text)),
-            value => overrides.push(format!("{key}={value}")),
-        }
+        let said = |(key, value): (String, Value)| match value {
+            Value::String(text) if text.is_empty() => format!("{key}="),
+            Value::String(text) => text_override(&key, &text),
+            value => format!("{key}={value}"),
+        };
+        leaves(self.set.clone()).into_iter().map(said).collect()
     }
 }
 

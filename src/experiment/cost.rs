@@ -6,6 +6,7 @@ use super::error::ExperimentError;
 use crate::shards::{Group, Manifest, SidecarFile, describe_columns};
 use crate::train::KdLoss;
 use crate::train::TrainError;
+use crate::train::config::ConfigError;
 use crate::train::export::{find_model, read_config};
 use crate::train::metrics::{METRICS_NAME, MetricsLine, read_metrics};
 use crate::train::run::Overview;
@@ -112,7 +113,7 @@ fn resolved(dir: &Path) -> PathBuf {
 }
 
 fn scored_tokens(arm: &str, dir: &Path) -> Result<u64, ExperimentError> {
-    let manifest = read_manifest(arm, dir)?.ok_or_else(|| ExperimentError::Value {
+    let manifest = read_manifest(arm, dir)?.ok_or_else(|| ConfigError::Value {
         key: format!("arms.{arm}.scored"),
         expected: "finished label directories".to_owned(),
         got: format!("{}, which has no manifest.json", dir.display()),

@@ -1,12 +1,11 @@
 //! What can go wrong with an experiment.
 
-use crate::config::ConfigFileError;
 use crate::error::{Classified, Kind};
 use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use crate::train::TrainError;
+use crate::train::config::ConfigError;
 use crate::view::ViewError;
-use std::fmt::Display;
 use std::path::PathBuf;
 
 /// An experiment that cannot begin, or was stopped.
@@ -14,19 +13,7 @@ use std::path::PathBuf;
 pub enum ExperimentError {
     /// `experiment.toml`.
     #[error(transparent)]
-    File(#[from] ConfigFileError),
-    /// A value out of range, or one that does not go with another.
-    #[error("{key} is {got}: expected {expected}; {remedy}")]
-    Value {
-        /// The key.
-        key: String,
-        /// What would do.
-        expected: String,
-        /// What was found.
-        got: String,
-        /// What to do.
-        remedy: String,
-    },
+    Config(#[from] ConfigError),
     /// An arm whose configuration makes no run, or whose inputs cannot be opened.
     #[error("the arm {arm} cannot be trained")]
     Arm {
@@ -189,8 +176,8 @@ pub enum ExperimentError {
 impl Classified for ExperimentError {
     fn kind(&self) -> Kind {
         match self {
-            Self::File(error) => error.kind(),
-            Self::Value { .. } | Self::Nothing { .. } | Self::BranchPointGone { .. } => Kind::Usage,
+            Self::Config(error) => error.kind(),
+            Self::Nothing { .. } | Self::BranchPointGone { .. } => Kind::Usage,
             Self::Arm { source, .. }
             | Self::Set { source, .. }
             | Self::Teacher { source, .. }
@@ -206,23 +193,4 @@ impl Classified for ExperimentError {
             Self::Storage(error) => error.kind(),
         }
     }
-}
-
-/// Refuses the value of `key` unless `holds`.
-pub(super) fn require(
-    holds: bool,
-    key: &str,
-    expected: impl Display,
-    got: impl Display,
-    remedy: &str,
-) -> Result<(), ExperimentError> {
-    if holds {
-        return Ok(());
-    }
-    Err(ExperimentError::Value {
-        key: key.to_owned(),
-        expected: expected.to_string(),
-        got: got.to_string(),
-        remedy: remedy.to_owned(),
-    })
 }

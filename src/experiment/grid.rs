@@ -1,9 +1,9 @@
 //! The cells of a grid, and where each run of a cell is.
 
 use super::config::ExperimentConfig;
-use super::error::{ExperimentError, require};
+use super::error::ExperimentError;
 use crate::train::checkpoint::CheckpointStore;
-use crate::train::config::{LrShape, RunConfig};
+use crate::train::config::{LrShape, RunConfig, require};
 use crate::train::run::SOURCES_NAME;
 use std::path::{Path, PathBuf};
 

@@ -122,10 +122,7 @@ impl OpenedSet {
         threads: usize,
         interrupt: &Interrupt,
     ) -> Result<(SetScore, Params), ExperimentError> {
-        let flow = |_: &EvalProgress| match interrupt.is_requested() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
+        let flow = |_: &EvalProgress| interrupt.flow();
         let scored = match &self.text {
             Text::Tokens(source) => score_tokens(source, params, threads, flow),
             Text::Labels(labels, borders) => score_labels(labels, *borders, params, threads, flow),

@@ -2,7 +2,7 @@
 
 use super::arm::{Arm, ArmFacts};
 use super::config::{ArmConfig, ExperimentConfig};
-use super::error::{ExperimentError, require};
+use super::error::ExperimentError;
 use super::grid::{Cell, RunPlan};
 use super::pace::GridSnapshot;
 use super::results::TeacherCost;
@@ -11,7 +11,7 @@ use super::sets::{OpenedSet, read_sets};
 use crate::storage::{StorageError, free_bytes, lock_file};
 use crate::train::TrainError;
 use crate::train::checkpoint::CheckpointStore;
-use crate::train::config::RunConfig;
+use crate::train::config::{RunConfig, require};
 use crate::train::export::check_sealed;
 use crate::train::run::{CONFIG_NAME, Sources};
 use std::fs::File;

@@ -46,6 +46,7 @@ mod tests {
                 fixed_rows: None,
                 fixed_width: None,
                 max_width: 300,
+                original_width: None,
             };
             let batches = cut(&lengths, &rule);
             let mut seen: Vec<usize> = batches.iter().flat_map(|b| b.rows.clone()).collect();

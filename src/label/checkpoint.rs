@@ -1,14 +1,15 @@
 //! The ONNX file that a teacher is opened from: the one that was given, or a checkpoint's graph in the cache.
 
 use super::error::LabelError;
-use super::files::{identify, known_plan};
+use super::files::{identify, known_plan, plan_file};
 use super::options::LabelConfig;
-use crate::checkpoint_graph::{CheckpointGraphError, cached_graph};
+use super::teacher_path::TEACHER;
+use crate::checkpoint_graph::{CheckpointGraphError, OnWork, Onlooker, cached_graph};
 use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{Dialect, GRAPH_VERSION, GraphOptions, WeightFormat};
 use crate::pretrained::Checkpoint;
-use crate::shards::PlanCheckpoint;
-use crate::storage::{self, resolved_path};
+use crate::shards::{PlanCheckpoint, PlanFile};
+use crate::storage::{self, resolved_path, sampled_blake3};
 use crate::teacher::{DeviceChoice, device_of};
 use std::path::PathBuf;
 
@@ -22,6 +23,8 @@ pub(super) struct TeacherModel {
     pub(super) path: PathBuf,
     /// What that was made of.
     pub(super) checkpoint: Option<PlanCheckpoint>,
+    /// What is known of its files already, which are then not read whole again.
+    pub(super) files: Vec<PlanFile>,
     /// Whether other operators may be taken if it cannot be opened.
     pub(super) has_fallback: bool,
     /// What a user should know.
@@ -35,17 +38,23 @@ pub(super) struct TeacherModel {
 pub(super) fn teacher_model(
     config: &LabelConfig,
     devices: &[DeviceChoice],
+    on_graph: OnWork<'_>,
 ) -> Result<TeacherModel, LabelError> {
     if !config.is_checkpoint {
+        if !config.teacher.exists() {
+            let got = format!("{}, which does not exist", config.teacher.display());
+            return Err(LabelError::option("--teacher", TEACHER, got));
+        }
         return Ok(TeacherModel {
             path: config.teacher.clone(),
             checkpoint: None,
+            files: Vec::new(),
             has_fallback: false,
             notes: note_of_checkpoint(config).into_iter().collect(),
         });
     }
     let choice = choose_dialect(config, devices)?;
-    let mut model = graph(config, choice.dialect)?;
+    let mut model = graph(config, choice.dialect, on_graph)?;
     let is_int8 = config.teacher_weights() == WeightFormat::Int8;
     model.has_fallback = choice.is_free && choice.dialect == Dialect::Fused && !is_int8;
     model.notes.extend(choice.note);
@@ -72,8 +81,12 @@ fn note_of_checkpoint(config: &LabelConfig) -> Option<String> {
 ///
 /// # Errors
 /// As [`teacher_model`].
-pub(super) fn standard_model(config: &LabelConfig, why: &str) -> Result<TeacherModel, LabelError> {
-    let mut model = graph(config, Dialect::Standard)?;
+pub(super) fn standard_model(
+    config: &LabelConfig,
+    why: &str,
+    on_graph: OnWork<'_>,
+) -> Result<TeacherModel, LabelError> {
+    let mut model = graph(config, Dialect::Standard, on_graph)?;
     model.notes.push(format!(
         "the teacher's graph is of ONNX's standard operators: ONNX Runtime does not take its own here ({why})"
     ));
@@ -132,7 +145,11 @@ fn standard_on(config: &LabelConfig, device: DeviceChoice) -> Result<Dialect, La
     }
 }
 
-fn graph(config: &LabelConfig, dialect: Dialect) -> Result<TeacherModel, LabelError> {
+fn graph(
+    config: &LabelConfig,
+    dialect: Dialect,
+    on_work: OnWork<'_>,
+) -> Result<TeacherModel, LabelError> {
     let checkpoint = Checkpoint::open(&config.teacher).map_err(CheckpointGraphError::from)?;
     let known = known_plan(&config.output)?.and_then(|plan| plan.teacher.checkpoint);
     let known = known.map_or_else(Vec::new, |known| known.files);
@@ -144,13 +161,21 @@ fn graph(config: &LabelConfig, dialect: Dialect) -> Result<TeacherModel, LabelEr
     let cache = cache_dir(config);
     let sources = files.iter().map(|file| file.blake3.as_str());
     // Nothing is begun that a signal could leave half done: it may end the process.
-    let interrupt = Interrupt::new();
-    let cached = cached_graph(&checkpoint, sources, options, &cache, &interrupt)?;
+    let onlooker = Onlooker {
+        interrupt: &Interrupt::new(),
+        on_work,
+    };
+    let cached = cached_graph(&checkpoint, sources, options, &cache, onlooker)?;
     let made = cached.is_new.then(|| {
         let (teacher, cache) = (config.teacher.display(), cache.display());
         format!("the graph of {teacher} is kept in {cache}, for other tasks and runs")
     });
+    let of_graph = cached.files.into_iter().map(|(name, hash)| {
+        let sampled = sampled_blake3(&cached.model.with_file_name(&name))?;
+        Ok(plan_file(name, hash, sampled))
+    });
     Ok(TeacherModel {
+        files: of_graph.collect::<Result<_, LabelError>>()?,
         path: cached.model,
         checkpoint: Some(PlanCheckpoint {
             files,

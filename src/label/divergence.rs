@@ -7,6 +7,7 @@ use super::options::LabelConfig;
 use super::pipeline::{n_targets, token_batch, with_sequence};
 use super::planning::{check_tokens_whole, make_plan};
 use super::relabel::{RelabelReport, each_sampled_row, relabel};
+use crate::checkpoint_graph::OnWork;
 use crate::shards::{Group, LabelSet, Plan, Row};
 use crate::signals::{KeptSequence, PositionDivergence, divergence_batch};
 use crate::teacher::Teacher;
@@ -45,7 +46,8 @@ pub enum TeacherReport {
 }
 
 /// Holds `n_sequences` of `set`, chosen by `seed`, against the teacher that `config` names.
-/// `config` also names the tokens; what shapes the labels is taken from the plan.
+/// `config` also names the tokens; what shapes the labels is taken from the plan. `on_graph` is told of the graph
+/// of a checkpoint, if there is one to make.
 ///
 /// # Errors
 /// Tokens that are not the plan's, a teacher of another vocabulary, and whatever opening and
@@ -55,6 +57,7 @@ pub fn check_teacher(
     config: &LabelConfig,
     n_sequences: u64,
     seed: u64,
+    on_graph: OnWork<'_>,
 ) -> Result<TeacherReport, LabelError> {
     if config.options.device.contains(',') {
         let expected = "one device, for a sample";
@@ -64,7 +67,7 @@ pub fn check_teacher(
             &config.options.device,
         ));
     }
-    let mut inputs = LabelInputs::open(config)?;
+    let mut inputs = LabelInputs::open(config, on_graph)?;
     if let Some(plan) = set.segments.first() {
         check_tokens_whole(&inputs.corpus, &plan.corpus)?;
     }

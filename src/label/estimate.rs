@@ -8,6 +8,7 @@ use super::planning::{make_plan, n_targets};
 use super::profile::Clock;
 use super::progress::{Progress, Totals};
 use super::run::make_shards;
+use crate::checkpoint_graph::OnWork;
 use crate::interrupt::Interrupt;
 use crate::shards::{self, LabelSet, Plan};
 use crate::storage::StorageError;
@@ -52,13 +53,14 @@ impl Estimate {
     }
 }
 
-/// Plans without writing a plan, and labels a few sequences to see how fast and how large.
+/// Plans without writing a plan, and labels a few sequences to see how fast and how large. `on_graph` is told
+/// of the graph of a checkpoint, if there is one to make.
 ///
 /// # Errors
 /// As for labelling itself.
-pub fn estimate(config: &LabelConfig) -> Result<Estimate, LabelError> {
+pub fn estimate(config: &LabelConfig, on_graph: OnWork<'_>) -> Result<Estimate, LabelError> {
     check_output(config)?;
-    let mut inputs = LabelInputs::open(config)?;
+    let mut inputs = LabelInputs::open(config, on_graph)?;
     let plan = make_plan(config, &inputs)?;
     let mean_targets = plan.sequences.n_targets as f64 / plan.n_sequences() as f64;
     let rows = |targets: f64| ((targets / mean_targets) as u64).clamp(1, plan.n_sequences());

@@ -2,7 +2,7 @@
 
 use super::error::LabelError;
 use crate::shards::{LabelSet, Plan, PlanFile};
-use crate::storage;
+use crate::storage::{self, FileHash};
 use std::path::{Path, PathBuf};
 
 /// Over the contents only, so that renaming a file changes nothing.
@@ -27,12 +27,16 @@ fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError>
         return Ok(file.clone());
     }
     let hash = storage::hash_file(path)?;
-    Ok(PlanFile {
+    Ok(plan_file(name, hash, sampled_blake3))
+}
+
+pub(super) fn plan_file(name: String, hash: FileHash, sampled_blake3: String) -> PlanFile {
+    PlanFile {
         name,
         bytes: hash.bytes,
         blake3: hash.blake3,
         sampled_blake3,
-    })
+    }
 }
 
 /// The first plan in the directory, if there is one.

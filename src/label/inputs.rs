@@ -5,6 +5,7 @@ use super::error::LabelError;
 use super::options::LabelConfig;
 use super::provenance::{self, Provenance};
 use super::reduction::signals_config;
+use crate::checkpoint_graph::OnWork;
 use crate::shards::{Group, PlanTokenizer};
 use crate::teacher::{
     DeviceChoice, RuntimeLibrary, Teacher, TeacherError, TeacherOptions, load_runtime,
@@ -42,18 +43,19 @@ const N_EXAMINED: u64 = 2;
 const N_LOOKED_THROUGH: u64 = 16;
 
 impl LabelInputs {
-    /// Opens all inputs and checks that they belong together.
+    /// Opens all inputs and checks that they belong together. `on_graph` is told of the graph of a checkpoint,
+    /// if there is one to make.
     ///
     /// # Errors
     /// Whatever is wrong with one of them, or between them, with the remedy.
-    pub fn open(config: &LabelConfig) -> Result<Self, LabelError> {
+    pub fn open(config: &LabelConfig, on_graph: OnWork<'_>) -> Result<Self, LabelError> {
         let corpus = open_corpus(config)?;
         let tokenizer = tokenizer_facts(config, &corpus)?;
         let provenance = provenance::compare(config, tokenizer.as_ref())?;
         let runtime = load_runtime(config.options.ort_lib.as_deref())?;
         let devices = devices(&config.options.device)?;
-        let model = teacher_model(config, &devices)?;
-        let (model, mut teacher) = open_first(config, model, &devices)?;
+        let model = teacher_model(config, &devices, on_graph)?;
+        let (model, mut teacher) = open_first(config, model, &devices, on_graph)?;
         let (vocab_size, note) = vocabulary(config, teacher.info().vocab_size, tokenizer.as_ref())?;
         check_sequence_bos(config, vocab_size)?;
         check_top_k(config, vocab_size)?;
@@ -162,12 +164,13 @@ fn open_first(
     config: &LabelConfig,
     model: TeacherModel,
     devices: &[DeviceChoice],
+    on_graph: OnWork<'_>,
 ) -> Result<(TeacherModel, Teacher), LabelError> {
     match open_teacher(config, &model, devices[0], devices.len()) {
         Err(LabelError::Teacher(error @ TeacherError::SessionOpen { .. }))
             if model.has_fallback =>
         {
-            let model = standard_model(config, &error.to_string())?;
+            let model = standard_model(config, &error.to_string(), on_graph)?;
             let teacher = open_teacher(config, &model, devices[0], devices.len())?;
             Ok((model, teacher))
         }

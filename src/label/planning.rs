@@ -178,7 +178,8 @@ fn plan_teacher(inputs: &LabelInputs, known: Option<&Plan>) -> Result<PlanTeache
     let beside = |file: &PathBuf| inputs.model.path.with_file_name("").join(file);
     paths.extend(inputs.teacher.signature().external_files.iter().map(beside));
     paths[1..].sort();
-    let files = identify(&paths, known.map_or(&[], |plan| &plan.teacher.files))?;
+    let known = known.map_or(&[][..], |plan| &plan.teacher.files);
+    let files = identify(&paths, &[known, &inputs.model.files].concat())?;
     Ok(PlanTeacher {
         fingerprint: fingerprint(&files),
         files,

@@ -15,6 +15,7 @@ use super::reduction::signals_config;
 use super::runtime_stamp::runtime_stamp;
 use super::task::Task;
 use super::tokenizer_copy::copy_tokenizer;
+use crate::checkpoint_graph::OnWork;
 use crate::interrupt::Interrupt;
 use crate::shards::{
     self, LabelSet, Manifest, Plan, RuntimeStamp, ShardState, ShardsError, Sidecar,
@@ -47,6 +48,8 @@ pub struct LabelOutcome {
 
 /// Callbacks during a run.
 pub struct Observer<'a> {
+    /// When the graph of a checkpoint is to be made, before that.
+    pub on_graph: OnWork<'a>,
     /// Once, when everything is open and planned.
     pub on_start: &'a (dyn Fn(&LabelInputs, &Plan) + Sync),
     /// After every batch and every shard, from any thread of the pipeline.
@@ -56,18 +59,23 @@ pub struct Observer<'a> {
 impl Observer<'_> {
     /// No callbacks.
     pub const NONE: Observer<'static> = Observer {
+        on_graph: &|_| Box::new(|_| ()),
         on_start: &|_, _| (),
         on_progress: &|_| (),
     };
 }
 
-/// Writes the plan for `config`, or compares it with the existing one. `on_open` is called with the opened
-/// inputs, whose notes a user should see.
+/// Writes the plan for `config`, or compares it with the existing one. `on_graph` is told of the graph of a
+/// checkpoint, if there is one to make; `on_open` is called with the opened inputs, whose notes a user should see.
 ///
 /// # Errors
 /// Inputs that do not match; a directory with another plan.
-pub fn plan(config: &LabelConfig, on_open: impl FnOnce(&LabelInputs)) -> Result<Plan, LabelError> {
-    let (inputs, plan) = open_and_plan(config)?;
+pub fn plan(
+    config: &LabelConfig,
+    on_graph: OnWork<'_>,
+    on_open: impl FnOnce(&LabelInputs),
+) -> Result<Plan, LabelError> {
+    let (inputs, plan) = open_and_plan(config, on_graph)?;
     on_open(&inputs);
     Ok(plan)
 }
@@ -81,7 +89,7 @@ pub fn label(
     interrupt: &Interrupt,
     observer: &Observer<'_>,
 ) -> Result<LabelOutcome, LabelError> {
-    let (mut inputs, plan) = open_and_plan(config)?;
+    let (mut inputs, plan) = open_and_plan(config, observer.on_graph)?;
     (observer.on_start)(&inputs, &plan);
     let teachers = inputs.teachers().into_iter();
     let cancellers: Vec<_> = teachers.map(|teacher| teacher.canceller()).collect();
@@ -99,9 +107,12 @@ pub fn label(
 }
 
 /// Everything that can fail early: inputs, plan, the longest sequence, the output directory.
-fn open_and_plan(config: &LabelConfig) -> Result<(LabelInputs, Plan), LabelError> {
+fn open_and_plan(
+    config: &LabelConfig,
+    on_graph: OnWork<'_>,
+) -> Result<(LabelInputs, Plan), LabelError> {
     check_output(config)?;
-    let mut inputs = LabelInputs::open(config)?;
+    let mut inputs = LabelInputs::open(config, on_graph)?;
     let plan = make_plan(config, &inputs)?;
     for teacher in inputs.teachers() {
         try_longest(teacher, &plan)?;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Folders of a folder in which exporters put models.
 pub(super) const SUBFOLDER: &str = "onnx";
+/// What it may be.
+pub(super) const TEACHER: &str = "a checkpoint's directory (config.json, *.safetensors), an ONNX file, or a folder with one in it";
 
 /// What `--teacher` means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +62,7 @@ fn in_folder(folder: &Path) -> Result<TeacherPath, LabelError> {
         }),
         several => Err(LabelError::option(
             "--teacher",
-            "a checkpoint's directory (config.json, *.safetensors), an ONNX file, or a folder with one in it",
+            TEACHER,
             match several {
                 [] => format!("{}, a folder with neither", folder.display()),
                 several => format!(

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Neighbours {
     /// The longest sequence the model was made for, in tokens, and the file that says so.
     pub(super) max_seq_len: Option<(u32, PathBuf)>,
+    /// Tokens up to which its rotary positions do not follow the length of the sequence.
+    pub(super) original_seq_len: Option<u32>,
     /// Width of the hidden states.
     pub(super) hidden_size: Option<u64>,
     /// Heads of keys and values.
@@ -71,6 +73,7 @@ impl Neighbours {
                     .ok()
                     .map(|limit| (limit, path.to_owned()));
             }
+            self.original_seq_len = self.original_seq_len.or(original_seq_len(level));
             let heads = number(&["num_attention_heads", "n_head"]);
             self.hidden_size = self.hidden_size.or(number(&["hidden_size", "n_embd"]));
             self.n_kv_heads = self
@@ -87,6 +90,23 @@ impl Neighbours {
                 });
         }
     }
+}
+
+/// Where rope is `dynamic` or `longrope`; a configuration that names a length and no rope is of a graph that
+/// was written here.
+fn original_seq_len(level: &Value) -> Option<u32> {
+    const ORIGINAL: &str = "original_max_position_embeddings";
+    let mut ropes = ["rope_parameters", "rope_scaling"].iter();
+    let rope = ropes.find_map(|key| level.get(key).filter(|rope| rope.is_object()));
+    let word = |rope: &Value| rope.get("rope_type").or(rope.get("type")).cloned();
+    let kind = rope.and_then(word);
+    let said = level.get(ORIGINAL).or_else(|| rope?.get(ORIGINAL));
+    let length = match kind.as_ref().map(Value::as_str) {
+        None | Some(Some("longrope" | "su")) => said,
+        Some(Some("dynamic")) => level.get("max_position_embeddings"),
+        Some(_) => None,
+    };
+    length?.as_u64()?.try_into().ok()
 }
 
 /// Endings of transformers' class names whose logits are no distribution over the next token.

@@ -47,6 +47,9 @@ pub struct Signature {
     pub max_seq_len: Option<u32>,
     /// The file that says so.
     pub max_seq_len_source: Option<PathBuf>,
+    /// Tokens up to which positions are turned as in pre-training, where longer sequences are turned by their
+    /// length (rope `dynamic` and `longrope`), as `config.json` says.
+    pub original_seq_len: Option<u32>,
 }
 
 /// Reads what the model at `path` wants and gives; `wanted_output` names the logits if they have another name.
@@ -100,6 +103,7 @@ pub fn read_signature(path: &Path, wanted_output: Option<&str>) -> Result<Signat
         fixed_seq_len,
         max_seq_len,
         max_seq_len_source,
+        original_seq_len: neighbours.original_seq_len,
         logits,
     })
 }

@@ -523,6 +523,30 @@ fn the_longest_sequence_comes_from_the_files_beside_the_model() {
 }
 
 #[test]
+fn up_to_where_positions_do_not_follow_the_length_comes_from_there_too() {
+    let of = |json: &str| {
+        let (folder, path) = write(&Sample::default().build());
+        std::fs::write(folder.path().join("config.json"), json).unwrap();
+        read_signature(&path, None).unwrap().original_seq_len
+    };
+    let longrope =
+        r#"{"original_max_position_embeddings": 32, "rope_scaling": {"type": "longrope"}}"#;
+    assert_eq!(of(longrope), Some(32));
+    let inside =
+        r#"{"rope_parameters": {"rope_type": "longrope", "original_max_position_embeddings": 32}}"#;
+    assert_eq!(of(inside), Some(32));
+    let dynamic =
+        r#"{"max_position_embeddings": 64, "rope_scaling": {"type": "dynamic", "factor": 2}}"#;
+    assert_eq!(of(dynamic), Some(64));
+    assert_eq!(of(r#"{"original_max_position_embeddings": 32}"#), Some(32));
+    let llama3 =
+        r#"{"rope_scaling": {"rope_type": "llama3", "original_max_position_embeddings": 32}}"#;
+    for json in [llama3, r#"{"max_position_embeddings": 64}"#] {
+        assert_eq!(of(json), None, "{json}");
+    }
+}
+
+#[test]
 fn a_broken_configuration_says_nothing() {
     let (folder, path) = write(&Sample::default().build());
     std::fs::write(folder.path().join("config.json"), "{").unwrap();

@@ -1,5 +1,7 @@
 //! The protobuf wire format, one field at a time, without copying.
 
+use prost::Message;
+
 /// What is wrong with the bytes; the offset is in the message that was being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WireFault {
@@ -113,4 +115,15 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 pub(super) fn put_length_prefix(out: &mut Vec<u8>, field: u32, length: u64) {
     put_varint(out, u64::from(field) << 3 | 2);
     put_varint(out, length);
+}
+
+/// Appends a length-delimited field.
+pub(super) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    put_length_prefix(out, field, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Appends a message as a field.
+pub(super) fn put_message(out: &mut Vec<u8>, field: u32, message: &impl Message) {
+    put_bytes(out, field, &message.encode_to_vec());
 }

@@ -155,7 +155,7 @@ impl<'a> Names<'a> {
 
     fn sources(&self) -> BTreeMap<String, Source> {
         let of = |weight: Weight| {
-            let mut source = source_of(self.family.tensors, self.spec, &weight);
+            let mut source = source_of(self.family.layers, self.family.tensors, self.spec, &weight);
             let source = source
                 .as_mut()
                 .expect("the family's table has every weight");

@@ -2,7 +2,8 @@
 
 use crate::onnx::decoder::{DecoderSpec, Weight};
 
-/// A row of a table: the weight, the tensor, and how it lies there.
+/// A row of a table: the weight, the tensor, and how it lies there. Both names in a layer are without what names
+/// the layer.
 pub(super) type Entry = (&'static str, &'static str, Cut);
 
 /// How a weight lies in its tensor.
@@ -62,31 +63,32 @@ impl Source {
 
 /// The tensor of a weight by a family's tables; none where they have none.
 pub(super) fn source_of(
+    layers: &str,
     tables: &[&[Entry]],
     spec: &DecoderSpec,
     weight: &Weight,
 ) -> Option<Source> {
-    let (tensor, cut, layer) = tensor_of(tables, &weight.name)?;
+    let (tensor, cut, layer) = tensor_of(layers, tables, &weight.name)?;
     Some(cut.source(tensor, spec, layer, weight))
 }
 
-/// The name of a weight's tensor, how it lies there, and its layer.
-pub(super) fn tensor_of(tables: &[&[Entry]], weight: &str) -> Option<(String, Cut, usize)> {
+/// The name of a weight's tensor, how it lies there, and its layer. `layers` is in front of the number of one.
+pub(super) fn tensor_of(
+    layers: &str,
+    tables: &[&[Entry]],
+    weight: &str,
+) -> Option<(String, Cut, usize)> {
     let (stem, ending) = weight.rsplit_once('.')?;
-    let (pattern, layer) = pattern_of(stem);
+    let (in_front, layer, part) = match stem.strip_prefix("layers.") {
+        Some(rest) => {
+            let (layer, part) = rest.split_once('.')?;
+            (format!("{layers}{layer}."), layer.parse().ok()?, part)
+        }
+        None => (String::new(), 0, stem),
+    };
     let mut entries = tables.iter().rev().flat_map(|table| table.iter());
-    let (_, tensor, cut) = entries.find(|(name, ..)| *name == pattern)?;
-    let tensor = tensor.replacen('N', &layer.to_string(), 1);
-    Some((format!("{tensor}.{ending}"), *cut, layer))
-}
-
-/// `layers.3.attention.query` as `layers.N.attention.query`, and 3.
-fn pattern_of(stem: &str) -> (String, usize) {
-    let in_layer = stem.strip_prefix("layers.").and_then(|rest| {
-        let (layer, part) = rest.split_once('.')?;
-        Some((format!("layers.N.{part}"), layer.parse().ok()?))
-    });
-    in_layer.unwrap_or_else(|| (stem.to_owned(), 0))
+    let (_, tensor, cut) = entries.find(|(name, ..)| *name == part)?;
+    Some((format!("{in_front}{tensor}.{ending}"), *cut, layer))
 }
 
 impl Cut {

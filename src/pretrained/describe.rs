@@ -10,25 +10,12 @@ const UNQUANTIZED: &str = "quantized models are not supported: use the model's u
 /// As transformers writes it, as older compressed-tensors, and as MLX.
 const QUANTIZATIONS: [&str; 3] = ["quantization_config", "compression_config", "quantization"];
 
-/// What a configuration describes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Description {
-    /// The family, as people call it.
-    pub family: &'static str,
-    /// All that its logits depend on but the weights.
-    pub spec: DecoderSpec,
-}
-
 /// Reads every key that changes what the model computes, or refuses it by name.
 ///
 /// # Errors
 /// [`PretrainedError::Config`]: a family that is not there, a key that no table reads, a value that cannot be.
-pub fn describe(config: &Section) -> Result<Description, PretrainedError> {
-    let family = family_of(config)?;
-    Ok(Description {
-        family: family.name,
-        spec: read(config, family)?,
-    })
+pub fn describe(config: &Section) -> Result<DecoderSpec, PretrainedError> {
+    read(config, family_of(config)?)
 }
 
 /// The same by a family's tables.

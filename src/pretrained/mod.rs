@@ -22,7 +22,7 @@ mod tensor_file;
 mod tensors;
 
 pub use checkpoint::Checkpoint;
-pub use describe::{Description, describe};
+pub use describe::describe;
 pub use error::PretrainedError;
 pub use families::{LlamaDims, llama_decoder, llama_tensor};
 pub use file::check_is_there;
@@ -34,4 +34,4 @@ pub use tensor_file::TensorFile;
 pub use tensors::Tensors;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ mod damage;
 mod keys;
 mod published;
 #[path = "../../tests/support/families.rs"]
-mod tiny;
+pub(crate) mod tiny;
 
 /// A copy of a fixture, with the weights that it uses, to be spoilt.
 struct Copy {
@@ -59,7 +59,7 @@ impl Copy {
 
 fn spec_of(config: &Path) -> crate::onnx::decoder::DecoderSpec {
     let section = Section::open(config).unwrap();
-    describe(&section).unwrap().spec
+    describe(&section).unwrap()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A seam for tests: every read, write, fsync, link, rename and unlink of this room passes here, so
 //! that a test can make the n-th one fail. Outside tests it is an empty inlined function.
 
+use std::fs::{File, TryLockError};
 use std::io;
 
 #[cfg(not(test))]
@@ -29,6 +30,17 @@ pub(super) fn check_exclusive_rename() -> io::Result<()> {
     Ok(())
 }
 
+/// A lock of a file or directory, or the filesystem's refusal where a test asks for one.
+pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
+    #[cfg(test)]
+    if LACKS.with(std::cell::Cell::get) == Lacks::Locks {
+        return Err(TryLockError::Error(io::Error::from_raw_os_error(
+            libc::ENOLCK,
+        )));
+    }
+    file.try_lock()
+}
+
 /// What comes before a read: the system's refusal where a test asks for one.
 pub(super) fn check_read() -> io::Result<()> {
     #[cfg(test)]
@@ -47,6 +59,8 @@ pub(super) fn check_read() -> io::Result<()> {
 pub(crate) enum Lacks {
     /// Nothing.
     Nothing,
+    /// Locks, such as some NFS.
+    Locks,
     /// Hard links, such as exFAT.
     Links,
     /// Also renames that fail where the name is taken, such as exFAT by FUSE.

@@ -1,13 +1,43 @@
 //! A directory that one process at a time works in.
 
 use super::error::StorageError;
+use super::fault;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
+/// What became of a wish for a lock.
+#[derive(Debug)]
+pub enum Lock {
+    /// It is ours for as long as the value lives: the kernel drops it when the process ends, however it
+    /// ends.
+    Ours(File),
+    /// Another process holds it.
+    Theirs,
+    /// The filesystem has no locks to tell by, such as NFS for a directory.
+    Unknown(File),
+}
+
+impl Lock {
+    fn of(file: File) -> Self {
+        match fault::try_lock(&file) {
+            Ok(()) => Self::Ours(file),
+            Err(TryLockError::WouldBlock) => Self::Theirs,
+            Err(TryLockError::Error(_)) => Self::Unknown(file),
+        }
+    }
+
+    /// A filesystem without locks cannot tell: whoever uses one sees to it.
+    fn unless_theirs(self) -> Option<File> {
+        match self {
+            Self::Ours(file) | Self::Unknown(file) => Some(file),
+            Self::Theirs => None,
+        }
+    }
+}
+
 /// Makes the file at `path` if need be, which shows that it can be written there, and takes its lock
-/// for as long as the value lives: the kernel drops it when the process ends, however it ends.
-/// `None` where another process holds it. A filesystem without locks cannot tell: whoever uses one
-/// sees to it.
+/// for as long as the value lives. `None` where another process holds it. A filesystem without locks
+/// cannot tell: whoever uses one sees to it.
 ///
 /// # Errors
 /// [`StorageError`] where the file cannot be opened for writing.
@@ -15,8 +45,7 @@ pub fn lock_file(path: &Path) -> Result<Option<File>, StorageError> {
     let mut options = OpenOptions::new();
     let opened = options.create(true).truncate(false).write(true).open(path);
     let file = opened.map_err(|source| StorageError::io("write to", path, source))?;
-    let is_held = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
-    Ok((!is_held).then_some(file))
+    Ok(Lock::of(file).unless_theirs())
 }
 
 /// Takes the lock of the directory `dir` itself, as [`lock_file`] does that of a file, and leaves
@@ -25,7 +54,14 @@ pub fn lock_file(path: &Path) -> Result<Option<File>, StorageError> {
 /// # Errors
 /// [`StorageError`] where the directory cannot be opened.
 pub fn lock_dir(dir: &Path) -> Result<Option<File>, StorageError> {
+    try_lock_dir(dir).map(Lock::unless_theirs)
+}
+
+/// [`lock_dir`] for those who have to know whether there are locks.
+///
+/// # Errors
+/// As [`lock_dir`].
+pub fn try_lock_dir(dir: &Path) -> Result<Lock, StorageError> {
     let opened = File::open(dir).map_err(|source| StorageError::io("open", dir, source))?;
-    let is_held = matches!(opened.try_lock(), Err(TryLockError::WouldBlock));
-    Ok((!is_held).then_some(opened))
+    Ok(Lock::of(opened))
 }

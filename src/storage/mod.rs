@@ -79,8 +79,8 @@ pub use files::{
 pub use globs::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
-pub use lock::{lock_dir, lock_file};
-pub use names::check_file_name;
+pub use lock::{Lock, lock_dir, lock_file, try_lock_dir};
+pub use names::{check_file_name, host};
 #[cfg(feature = "object-stores")]
 #[cfg(test)]
 pub(crate) use object::{Fault, install_faulty, install_sound, install_store};

@@ -70,7 +70,7 @@ pub(super) fn stem(name: &OsStr) -> Cow<'_, OsStr> {
 }
 
 /// This machine's name, letters, digits and hyphens only (a dot would end the field).
-fn host() -> String {
+pub fn host() -> String {
     let mut buffer = [0u8; 256];
     // SAFETY: the buffer is writable and its length is passed; on truncation POSIX leaves the
     // terminator unspecified, and the search below then ends at the buffer's end.

@@ -189,7 +189,7 @@ fn create_locked(path: &Path) -> Result<Option<File>, StorageError> {
             options.read(true).write(true).create_new(true).open(path)
         })
         .map_err(io)?;
-    match file.try_lock() {
+    match fault::try_lock(&file) {
         Ok(()) => Ok(is_still_at(&file, path).map_err(io)?.then_some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         // A filesystem without locks: nobody can sweep there either (see `sweep`).

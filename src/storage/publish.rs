@@ -170,7 +170,7 @@ pub(super) fn publish_copy(temp: &Path, final_path: &Path) -> Result<Publish, St
         Err(source) => return Err(StorageError::io("create", final_path, source)),
     };
     // A filesystem without locks cannot tell; whoever finds a part there waits for it to grow.
-    let _ = to.try_lock();
+    let _ = fault::try_lock(&to);
     let copied = fault::check()
         .and_then(|()| File::open(temp))
         .and_then(|mut from| io::copy(&mut from, &mut to))

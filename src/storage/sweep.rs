@@ -1,8 +1,8 @@
 //! Removing what killed writers left.
 
-use super::StorageError;
 use super::location::{Location, locate};
 use super::names::{final_name_of, is_still_at, stem};
+use super::{StorageError, fault};
 use std::ffi::OsStr;
 use std::fs::{OpenOptions, TryLockError};
 use std::io;
@@ -83,7 +83,7 @@ pub fn remove_abandoned(path: &Path) -> Result<Abandoned, StorageError> {
         Ok(file) => file,
         Err(source) => return gone_is_fine("open", source),
     };
-    match file.try_lock() {
+    match fault::try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(Abandoned::InWork),
         // It counts as held: better to keep what is left over than to lose a file in work.

@@ -4,7 +4,8 @@
 //! position of a row among them. So the shape of a call depends only on the length of its
 //! sequences, whatever else is labelled: missing rows are filled, and widths are rounded up in
 //! steps. If other rows or positions matter, each sequence has a call of its own, at its own
-//! length.
+//! length. Where a model turns its positions by the length of the call (rope `dynamic` and `longrope`, past
+//! the length of pre-training), padding never changes how it turns them.
 
 use super::device::DeviceChoice;
 
@@ -46,6 +47,9 @@ pub struct CallRule {
     pub fixed_width: Option<usize>,
     /// No call is wider: the longest sequence that will be run, tokens.
     pub max_width: usize,
+    /// Up to this width positions are turned as in pre-training, past it by the width: no padding leads past
+    /// it, and longer sequences are not padded. `None` where the width changes nothing.
+    pub original_width: Option<usize>,
 }
 
 impl CallRule {
@@ -62,6 +66,7 @@ impl CallRule {
             fixed_rows: None,
             fixed_width: None,
             max_width: max_width as usize,
+            original_width: None,
         }
     }
 
@@ -90,8 +95,18 @@ impl CallRule {
     fn shared_width(&self, length: usize) -> usize {
         let step = (1 << length.max(1).ilog2()) / WIDTH_STEPS_AN_OCTAVE;
         let rounded = length.next_multiple_of(step.max(MIN_WIDTH_STEP));
-        // The model may take no more than the longest sequence.
-        rounded.min(self.max_width).max(length)
+        rounded.min(self.widest(length))
+    }
+
+    /// The widest call that gives a sequence of `length` the logits of a call of its own, but for noise. The
+    /// model may take no more than the longest sequence.
+    pub(super) fn widest(&self, length: usize) -> usize {
+        let widest = match self.original_width {
+            Some(original) if length > original => length,
+            Some(original) => original.min(self.max_width),
+            None => self.max_width,
+        };
+        widest.max(length)
     }
 }
 
@@ -152,6 +167,19 @@ mod tests {
             let alone = rule(true).shape(length);
             prop_assert_eq!((alone.width, alone.n_rows, alone.max_sequences), (length, 1, 1));
         }
+    }
+
+    #[test]
+    fn padding_leads_neither_past_the_length_of_pre_training_nor_on_from_there() {
+        let original_width = Some(101);
+        let rule = CallRule {
+            original_width,
+            ..rule(false)
+        };
+        let widths = [7, 90, 97, 101, 102, 111, 300].map(|length| rule.shape(length).width);
+        assert_eq!(widths, [8, 96, 101, 101, 102, 111, 300]);
+        // Sequences of one length still share calls.
+        assert_eq!(rule.shape(111).max_sequences, 512 / 111);
     }
 
     #[test]

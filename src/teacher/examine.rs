@@ -214,7 +214,7 @@ impl Teacher {
     /// Padding that changes more than noise is never given.
     fn padding_noise(&mut self, text: &[u32], alone: &[f32]) -> Result<Movement, TeacherError> {
         let rule = self.info().calls;
-        let width = (text.len() + PADDING_TOKENS).min(rule.max_width);
+        let width = (text.len() + PADDING_TOKENS).min(rule.widest(text.len()));
         if rule.fixed_width.is_some() || width == text.len() {
             return Ok(Movement::default());
         }

@@ -4,9 +4,7 @@ use super::calls::TokenBatch;
 use super::error::TeacherError;
 use crate::onnx::{DType, InputRole, PastDim, Signature};
 use crate::signals::SequenceTargets;
-use ort::session::SessionInputValue;
-use ort::value::{DynValue, Tensor, TensorRef};
-use std::borrow::Cow;
+use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
 
 /// The shape that a batch is run in: the model's fixed dimensions, or the batch's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,47 +19,34 @@ pub(super) struct RunShape {
 #[derive(Debug)]
 pub(super) struct Feeds {
     feeds: Vec<Feed>,
-    /// The input of an appended head.
-    targets: Option<TargetsFeed>,
-}
-
-/// `[B, T, 1]` target ids; id 0 where there is none.
-#[derive(Debug)]
-struct TargetsFeed {
-    name: String,
-    dims: [i64; 3],
-    data: Vec<i64>,
+    /// The input of an appended head: `[B, T, 1]` target ids; id 0 where there is none.
+    targets: Option<Filled>,
 }
 
 #[derive(Debug)]
 struct Feed {
-    name: String,
     role: InputRole,
     rank: usize,
-    /// Of the tensor as fed, for the latest batch.
-    dims: Vec<i64>,
-    data: FeedData,
+    /// For the latest batch.
+    filled: Filled,
 }
 
+/// What an input is given.
 #[derive(Debug)]
-enum FeedData {
-    I32(Vec<i32>),
-    I64(Vec<i64>),
-    Bool(Vec<bool>),
-    /// Past and state: nothing, or zeros; a mask.
-    F32(Vec<f32>),
-    F16(Vec<half::f16>),
-    Bf16(Vec<half::bf16>),
+struct Filled {
+    name: String,
+    dtype: DType,
+    dims: Vec<i64>,
+    /// Every input has whole numbers, whatever its type; past and state have nothing, or zeros.
+    values: Vec<u32>,
 }
 
 impl Feeds {
     pub(super) fn new(signature: &Signature) -> Self {
         let feed = |(info, role): &(crate::onnx::TensorInfo, InputRole)| Feed {
-            name: info.name.clone(),
             role: role.clone(),
             rank: info.rank().unwrap_or_else(|| usual_rank(role)),
-            dims: Vec::new(),
-            data: FeedData::of(info.dtype),
+            filled: Filled::new(info.name.clone(), info.dtype),
         };
         Self {
             feeds: signature.inputs.iter().map(feed).collect(),
@@ -71,11 +56,7 @@ impl Feeds {
 
     /// Feeds targets too, to the input of this name.
     pub(super) fn with_targets(&mut self, name: String) {
-        self.targets = Some(TargetsFeed {
-            name,
-            dims: [0; 3],
-            data: Vec::new(),
-        });
+        self.targets = Some(Filled::new(name, DType::I64));
     }
 
     /// Fills every buffer for `batch`, padded to `shape`, with no targets.
@@ -92,38 +73,21 @@ impl Feeds {
             return;
         };
         let RunShape { n_rows, width } = shape;
-        feed.dims = [n_rows as i64, width as i64, 1];
-        feed.data.clear();
-        feed.data.resize(n_rows * width, 0);
-        for (row, sequence) in feed.data.chunks_exact_mut(width).zip(sequences) {
-            for (slot, &target) in row.iter_mut().zip(sequence.targets) {
-                *slot = i64::from(target);
-            }
+        feed.dims = vec![n_rows as i64, width as i64, 1];
+        feed.values.clear();
+        feed.values.resize(n_rows * width, 0);
+        for (row, sequence) in feed.values.chunks_exact_mut(width).zip(sequences) {
+            row[..sequence.targets.len()].copy_from_slice(sequence.targets);
         }
     }
 
-    /// The filled buffers as tensors that borrow them.
-    pub(super) fn tensors(&self) -> Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, ort::Error> {
-        let tensor = |feed| Feed::tensor(feed).map(|value| (Cow::from(feed.name.as_str()), value));
-        self.feeds
-            .iter()
-            .map(tensor)
-            .chain(self.targets.iter().map(TargetsFeed::tensor))
+    /// Every input as a tensor of its own, by name: a binding would copy a borrowed one by another binding
+    /// within, under the lock that the first holds, and wait for ever.
+    pub(super) fn tensors(&self) -> Result<Vec<(&str, DynValue)>, ort::Error> {
+        let feeds = self.feeds.iter().map(|feed| &feed.filled);
+        let all = feeds.chain(&self.targets);
+        all.map(|feed| Ok((feed.name.as_str(), feed.tensor()?)))
             .collect()
-    }
-
-    /// The same without targets, as tensors of their own, for a binding: it would copy borrowed ones by
-    /// another binding within, under the lock that the first of them holds, and wait for ever.
-    pub(super) fn owned_tensors(&self) -> Result<Vec<(&str, DynValue)>, ort::Error> {
-        let tensor = |feed| Feed::owned_tensor(feed).map(|value| (feed.name.as_str(), value));
-        self.feeds.iter().map(tensor).collect()
-    }
-}
-
-impl TargetsFeed {
-    fn tensor(&self) -> Result<(Cow<'_, str>, SessionInputValue<'_>), ort::Error> {
-        let value = TensorRef::from_array_view((self.dims, self.data.as_slice()))?;
-        Ok((Cow::from(self.name.as_str()), value.into()))
     }
 }
 
@@ -135,84 +99,58 @@ fn usual_rank(role: &InputRole) -> usize {
     }
 }
 
-impl FeedData {
-    fn of(dtype: DType) -> Self {
-        match dtype {
-            DType::I32 => Self::I32(Vec::new()),
-            DType::Bool => Self::Bool(Vec::new()),
-            DType::F32 => Self::F32(Vec::new()),
-            DType::F16 => Self::F16(Vec::new()),
-            DType::Bf16 => Self::Bf16(Vec::new()),
-            // The signature admits no other dtype than int64 here.
-            _ => Self::I64(Vec::new()),
+impl Filled {
+    fn new(name: String, dtype: DType) -> Self {
+        Self {
+            name,
+            dtype,
+            dims: Vec::new(),
+            values: Vec::new(),
         }
     }
 
-    fn set(&mut self, values: impl Iterator<Item = u32>) {
-        match self {
-            // Ids are below V and positions below T, so they fit.
-            Self::I32(buffer) => {
-                buffer.clear();
-                buffer.extend(values.map(|value| value as i32));
-            }
-            Self::I64(buffer) => {
-                buffer.clear();
-                buffer.extend(values.map(i64::from));
-            }
-            Self::Bool(buffer) => {
-                buffer.clear();
-                buffer.extend(values.map(|value| value != 0));
-            }
-            // A mask of floats: 0 or 1.
-            Self::F32(buffer) => {
-                buffer.clear();
-                buffer.extend(values.map(|value| value as f32));
-            }
-            Self::F16(buffer) => {
-                buffer.clear();
-                buffer.extend(values.map(|value| half::f16::from_f32(value as f32)));
-            }
-            Self::Bf16(buffer) => {
-                buffer.clear();
-                buffer.extend(values.map(|value| half::bf16::from_f32(value as f32)));
-            }
+    fn tensor(&self) -> Result<DynValue, ort::Error> {
+        match self.dtype {
+            DType::I32 => self.tensor_of(|value| value as i32),
+            DType::Bool => self.tensor_of(|value| value != 0),
+            DType::F32 => self.tensor_of(|value| value as f32),
+            DType::F16 => self.tensor_of(|value| half::f16::from_f32(value as f32)),
+            DType::Bf16 => self.tensor_of(|value| half::bf16::from_f32(value as f32)),
+            // The signature admits no other.
+            _ => self.tensor_of(i64::from),
         }
     }
 
-    fn zeros(&mut self, n: usize) {
-        match self {
-            Self::F32(buffer) => buffer.resize(n, 0.0),
-            Self::F16(buffer) => buffer.resize(n, half::f16::ZERO),
-            Self::Bf16(buffer) => buffer.resize(n, half::bf16::ZERO),
-            Self::I32(_) | Self::I64(_) | Self::Bool(_) => {}
-        }
+    fn tensor_of<T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static>(
+        &self,
+        of: impl Fn(u32) -> T,
+    ) -> Result<DynValue, ort::Error> {
+        let values: Vec<T> = self.values.iter().map(|&value| of(value)).collect();
+        Ok(Tensor::from_array((self.dims.clone(), values))?.into_dyn())
     }
 }
 
 impl Feed {
     fn fill(&mut self, batch: &TokenBatch, shape: RunShape) {
         let RunShape { n_rows, width } = shape;
-        self.dims = self.dims_for(shape);
+        let dims = self.dims_for(shape);
+        let n = dims.iter().product::<i64>() as usize;
+        let values = &mut self.filled.values;
+        values.clear();
         match &self.role {
-            InputRole::InputIds => self.data.set(padded_ids(batch, shape)),
-            InputRole::AttentionMask => self.data.set(mask(batch, shape)),
+            InputRole::InputIds => values.extend(padded_ids(batch, shape)),
+            InputRole::AttentionMask => values.extend(mask(batch, shape)),
             InputRole::PositionIds { .. } => {
-                let n_copies = self.dims.iter().product::<i64>() as usize / width;
-                self.data.set((0..n_copies).flat_map(|_| 0..width as u32));
+                values.extend((0..n / width).flat_map(|_| 0..width as u32));
             }
-            InputRole::TokenTypeIds => self.data.set(std::iter::repeat_n(0, n_rows * width)),
-            InputRole::UseCacheBranch => self.data.set(std::iter::once(0)),
-            InputRole::PastLength => {
-                let n = self.dims.iter().product::<i64>() as usize;
-                self.data.set(std::iter::repeat_n(0, n));
-            }
-            InputRole::TotalLength | InputRole::LogitsToKeep => {
-                self.data.set(std::iter::once(width as u32));
-            }
-            InputRole::Past { .. } | InputRole::State { .. } => {
-                self.data.zeros(self.dims.iter().product::<i64>() as usize);
+            InputRole::TokenTypeIds => values.resize(n_rows * width, 0),
+            InputRole::UseCacheBranch => values.push(0),
+            InputRole::TotalLength | InputRole::LogitsToKeep => values.push(width as u32),
+            InputRole::PastLength | InputRole::Past { .. } | InputRole::State { .. } => {
+                values.resize(n, 0);
             }
         }
+        self.filled.dims = dims;
     }
 
     fn dims_for(&self, RunShape { n_rows, width }: RunShape) -> Vec<i64> {
@@ -233,30 +171,6 @@ impl Feed {
             ) => vec![1; rank],
             _ => vec![b, t],
         }
-    }
-
-    fn tensor(&self) -> Result<SessionInputValue<'_>, ort::Error> {
-        let dims = self.dims.clone();
-        Ok(match &self.data {
-            FeedData::I32(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
-            FeedData::I64(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
-            FeedData::Bool(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
-            FeedData::F32(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
-            FeedData::F16(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
-            FeedData::Bf16(data) => TensorRef::from_array_view((dims, data.as_slice()))?.into(),
-        })
-    }
-
-    fn owned_tensor(&self) -> Result<DynValue, ort::Error> {
-        let dims = self.dims.clone();
-        Ok(match &self.data {
-            FeedData::I32(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
-            FeedData::I64(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
-            FeedData::Bool(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
-            FeedData::F32(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
-            FeedData::F16(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
-            FeedData::Bf16(data) => Tensor::from_array((dims, data.clone()))?.into_dyn(),
-        })
     }
 }
 

@@ -278,6 +278,7 @@ fn call_rule(model: &Model, options: &TeacherOptions) -> CallRule {
         is_alone: signature.scales_by_batch || half_on_cpu,
         fixed_rows: signature.fixed_batch.map(|n| n as usize),
         fixed_width: signature.fixed_seq_len.map(|n| n as usize),
+        original_width: signature.original_seq_len.map(|n| n as usize),
         ..CallRule::new(model.device, 0, options.seq_len_max)
     }
 }

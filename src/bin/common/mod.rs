@@ -2,6 +2,7 @@
 
 #[allow(dead_code, reason = "each binary uses its part")]
 pub(crate) mod arguments;
+pub(crate) mod beside;
 pub(crate) mod command_line;
 pub(crate) mod completions;
 pub(crate) mod copies;
@@ -12,5 +13,6 @@ pub(crate) mod man;
 #[allow(dead_code, unused, reason = "each binary uses its part")]
 pub(crate) mod print;
 pub(crate) mod progress;
+#[allow(dead_code, reason = "each binary uses its part")]
 pub(crate) mod signals;
 pub(crate) mod version;

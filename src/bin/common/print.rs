@@ -14,7 +14,7 @@ use saltworks::error::Kind;
 use saltworks::view::{printable, printable_but, printable_json};
 use serde::Serialize;
 use std::error::Error;
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,6 +61,13 @@ pub(crate) fn line(words: Arguments<'_>) {
 pub(crate) fn note(words: Arguments<'_>) {
     if !IS_QUIET.load(Ordering::Relaxed) {
         to_stderr(&(printable(&words.to_string()) + "\n"));
+    }
+}
+
+/// Says each of these.
+pub(crate) fn notes<T: Display>(notes: impl IntoIterator<Item = T>) {
+    for text in notes {
+        note(format_args!("note: {text}"));
     }
 }
 

@@ -7,10 +7,29 @@ use saltworks::interrupt::Interrupt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+const STOPPING: &str = "stopping; press Ctrl-C again to stop at once";
+const SAVING: &str = "stopping after saving a checkpoint; press Ctrl-C again to stop at once";
+
+/// A wish to stop by the first signal; the second ends the process.
+pub(crate) fn interrupt() -> Result<Interrupt> {
+    interrupt_of(Interrupt::new(), STOPPING)
+}
+
+/// The same while a model is trained.
+pub(crate) fn interrupt_that_saves() -> Result<Interrupt> {
+    interrupt_of(Interrupt::new(), SAVING)
+}
+
+/// The same for labelling, which does not look at signals while it opens its inputs: until then the
+/// first one ends the process.
+pub(crate) fn unheeded_interrupt() -> Result<Interrupt> {
+    interrupt_of(Interrupt::unheeded(), STOPPING)
+}
+
 /// An `interrupt` that the first SIGINT, SIGTERM or SIGHUP requests, and then says `notice`. A
 /// second one ends the process at once; temporaries it leaves are swept by the next run.
 /// The first one does so too while `interrupt` is not heeded: then there is nothing to finish.
-pub(crate) fn interrupt(interrupt: Interrupt, notice: &'static str) -> Result<Interrupt> {
+fn interrupt_of(interrupt: Interrupt, notice: &'static str) -> Result<Interrupt> {
     let requested = interrupt.clone();
     listen(move || {
         if requested.is_requested() || !requested.is_heeded() {
@@ -25,7 +44,6 @@ pub(crate) fn interrupt(interrupt: Interrupt, notice: &'static str) -> Result<In
 
 /// For work that leaves nothing half done wherever it stops: the first signal ends the process, with
 /// the exit code of an interruption.
-#[allow(dead_code, reason = "each binary uses its part")]
 pub(crate) fn end_on_signal() -> Result<()> {
     listen(|| {
         say!("stopped; the same command starts again");
@@ -34,7 +52,8 @@ pub(crate) fn end_on_signal() -> Result<()> {
     })
 }
 
-fn end_now() {
+/// Ends the process, as interrupted.
+pub(crate) fn end_now() {
     signal_hook::low_level::exit(i32::from(Kind::Interrupted.exit_code()));
 }
 

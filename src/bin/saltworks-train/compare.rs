@@ -1,12 +1,12 @@
 //! `saltworks-train compare`: a grid of runs, and what it shows.
 
-use super::opened::{end_now, end_when_interrupted};
 use super::samples;
 use crate::common::arguments::{Configuration, Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
 use crate::common::invocation;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{Display, time_left};
+use crate::common::signals;
 use saltworks::experiment::report::{self, ReportInputs};
 use saltworks::experiment::{
     self, Experiment, ExperimentConfig, GridSnapshot, Results, RunFilter, RunsConfig, Watch,
@@ -29,26 +29,17 @@ Examples:
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
+#[command(next_help_heading = "Part of the grid")]
 pub(crate) struct Args {
     #[command(flatten)]
     configuration: Configuration,
 
     /// Only these arms.
-    #[arg(
-        long,
-        help_heading = "Part of the grid",
-        value_name = "ARM",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "ARM", value_delimiter = ',')]
     only: Vec<String>,
 
     /// Only these seeds.
-    #[arg(
-        long,
-        help_heading = "Part of the grid",
-        value_name = "SEED",
-        value_delimiter = ','
-    )]
+    #[arg(long, value_name = "SEED", value_delimiter = ',')]
     seeds: Vec<u64>,
 
     /// Open all inputs, print what there is to do, and write nothing.
@@ -121,7 +112,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let report = config.report_inputs();
     let prompt = config.report.prompt.clone();
     let results = if args.report_only {
-        end_when_interrupted()?;
+        signals::end_on_signal()?;
         experiment::write(&config)?
     } else {
         let filter = RunFilter {
@@ -132,9 +123,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         for (what, text) in experiment.describe()? {
             say!("{what:<12}{text}");
         }
-        for note in experiment.notes() {
-            say!("note: {note}");
-        }
+        print::notes(experiment.notes());
         if args.dry_run {
             out!("nothing was written");
             return Ok(());
@@ -183,9 +172,7 @@ fn write_report(
         return Ok(None);
     }
     let written = report::write(output, results, inputs)?;
-    for note in &written.notes {
-        say!("note: {note}");
-    }
+    print::notes(&written.notes);
     Ok(Some(written.page))
 }
 
@@ -196,10 +183,10 @@ fn work(experiment: &Experiment, output: &Path) -> Result<experiment::Results> {
         on_note: &|text| display.say(text),
         on_progress: &|snapshot| show_progress(&display, snapshot),
     };
-    let interrupt = super::signals::interrupt()?;
+    let interrupt = signals::interrupt_that_saves()?;
     let results = experiment.run(&interrupt, &watch)?;
     // What is left is the report, which is made again by the next call.
-    interrupt.when_requested(end_now);
+    interrupt.when_requested(signals::end_now);
     display.finish();
     Ok(results)
 }

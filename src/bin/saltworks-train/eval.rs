@@ -3,7 +3,7 @@
 mod labelled;
 mod probe;
 
-use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use super::opened::{ModelArgs, OpenedModel, check_memory, pool};
 use crate::common::arguments::{Json, SPEED, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
@@ -157,7 +157,7 @@ struct TextArgs {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let (opened, params) = args.model.open()?;
-    let interrupt = interrupt()?;
+    let interrupt = crate::common::signals::interrupt()?;
     if let Some(dir) = &args.labels.labels {
         return labelled::run(&args, dir, &opened, params, &interrupt);
     }
@@ -182,7 +182,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let mut network = Network::new(params, capacity);
     let on_progress = |now: &EvalProgress| {
         display.at(now.n_targets);
-        flow(&interrupt)
+        interrupt.flow()
     };
     let report = pool.install(|| evaluate(&mut network, &view, seq_ids, &options, on_progress))?;
     display.finish();
@@ -247,9 +247,7 @@ impl Args {
             eod_position: self.eod_position,
         };
         let corpus = TokenCorpus::open(path, &options)?;
-        for note in corpus.notes() {
-            say!("note: {note}");
-        }
+        print::notes(corpus.notes());
         let tokenizer = opened.tokenizer.as_ref();
         let tokenizer = tokenizer.map(|(tokenizer, path)| (tokenizer, path.as_path()));
         check_tokens(&opened.spec, &corpus, tokenizer)?;
@@ -297,14 +295,12 @@ impl Args {
         let (bos, eod) = (tokenizer.describe(bos), tokenizer.describe(eod));
         say!("bos {bos}; eod {eod}");
         let files = expand_inputs(&self.text.text, None)?;
-        for note in files.left_out.notes() {
-            say!("note: {note}");
-        }
+        print::notes(files.left_out.notes());
         let documents = Documents::open(files.paths, reading)?.with_interrupt(interrupt);
         let display = Display::new(documents.bytes_total(), BYTES);
         let text = TextCorpus::create(documents, tokenizer, &options, |bytes_read| {
             display.at(bytes_read);
-            flow(interrupt)
+            interrupt.flow()
         })?;
         display.finish();
         Ok(text)

@@ -1,11 +1,12 @@
 //! `saltworks-train export`.
 
-use super::opened::{ModelArgs, OpenedModel, interrupt};
+use super::opened::{ModelArgs, OpenedModel};
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
+use crate::common::beside::{check_file_name, made_folder_of, write_config};
 use crate::common::exit::Result;
 use crate::common::print::{out, say};
 use saltworks::interrupt::Interrupt;
-use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
+use saltworks::storage::StorageError;
 use saltworks::train::export::{
     ExportError, HF_FILES, HfContents, OnnxWeights, config_json, has_onnx_data_of, is_half,
     onnx_data_path, read_hf, write_hf_until, write_onnx,
@@ -52,7 +53,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     args.check_outputs()?;
-    let interrupt = interrupt()?;
+    let interrupt = crate::common::signals::interrupt()?;
     let (opened, params) = args.model.open()?;
     if interrupt.is_requested() {
         let path = args.output.or(args.onnx).unwrap_or_default();
@@ -73,7 +74,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
             true => OnnxWeights::External,
             false => OnnxWeights::Inline,
         };
-        write_onnx_beside_config(path, &opened, &params, weights, &interrupt)?;
+        // The graph comes last: without it there is no model, and the same command writes it.
+        let text = config_json(&params.spec, &opened.special);
+        write_config(made_folder_of(path)?, &text, false)?;
+        write_onnx(path, &params, weights, &interrupt)?;
         args.wrote(path);
     }
     let named = |path: &PathBuf| path.display().to_string();
@@ -94,10 +98,7 @@ impl Args {
     /// Nothing that is there is replaced unasked, and that is known before the model is read. What a
     /// killed export left, which lacks what gets its name last, is nothing.
     fn check_outputs(&self) -> Result<(), ExportError> {
-        if let Some(path) = self.onnx.as_deref().filter(|path| !names_a_file(path)) {
-            let path = path.to_path_buf();
-            return Err(StorageError::NotAFileName { path }.into());
-        }
+        self.onnx.as_deref().map_or(Ok(()), check_file_name)?;
         if let Some(path) = self.output.as_deref().filter(|path| path.is_file()) {
             let path = path.to_path_buf();
             return Err(ExportError::NotADirectory { path });
@@ -146,11 +147,6 @@ impl Args {
     }
 }
 
-/// Whether a file can have this name: no directory has it, and none is asked for.
-fn names_a_file(path: &Path) -> bool {
-    !path.as_os_str().as_encoded_bytes().ends_with(b"/") && !path.is_dir()
-}
-
 /// Refuses a directory that holds another model.
 fn check_is_this_model(dir: &Path, opened: &OpenedModel, params: &Params) -> Result<()> {
     let there = read_hf(dir)?;
@@ -184,31 +180,4 @@ fn write_directory(
         tokenizer_json: tokenizer.as_deref(),
     };
     Ok(write_hf_until(dir, &contents, interrupt)?)
-}
-
-/// The graph is written last: without it there is no model, and the same command writes it.
-fn write_onnx_beside_config(
-    path: &Path,
-    opened: &OpenedModel,
-    params: &Params,
-    weights: OnnxWeights,
-    interrupt: &Interrupt,
-) -> Result<()> {
-    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let dir = parent.unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
-    let text = config_json(&params.spec, &opened.special);
-    let config = dir.join("config.json");
-    sweep_abandoned(dir, "config.json")?;
-    create_if_absent(&config, text.as_bytes())?;
-    let there =
-        std::fs::read(&config).map_err(|source| StorageError::io("read", &config, source))?;
-    if there != text.as_bytes() {
-        say!(
-            "note: {} existed already and does not belong to this model; `saltworks label` reads the maximum sequence length from it",
-            config.display()
-        );
-    }
-    write_onnx(path, params, weights, interrupt)?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `saltworks-train generate`.
 
-use super::opened::{ModelArgs, OpenedModel, check_memory, flow, interrupt, pool};
+use super::opened::{ModelArgs, OpenedModel, check_memory, pool};
 use crate::common::arguments::{Json, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
@@ -20,6 +20,7 @@ Example:
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = EXAMPLES)]
+#[command(next_help_heading = "Text")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -27,7 +28,6 @@ pub(crate) struct Args {
     /// Text to continue. Without one the model starts a new text, after the id that ends a text.
     #[arg(
         long,
-        help_heading = "Text",
         value_name = "TEXT",
         default_value = "",
         allow_hyphen_values = true
@@ -35,43 +35,33 @@ pub(crate) struct Args {
     pub(crate) prompt: String,
 
     /// Maximum number of tokens to generate.
-    #[arg(long, help_heading = "Text", value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = 128)]
     pub(crate) max_tokens: usize,
 
     /// Sampling temperature; 0 always takes the most likely token.
-    #[arg(long, help_heading = "Text", value_name = "TAU", default_value_t = 1.0)]
+    #[arg(long, value_name = "TAU", default_value_t = 1.0)]
     pub(crate) temperature: f64,
 
     /// Sample from the K most likely tokens. Default: from all.
-    #[arg(long, help_heading = "Text", value_name = "K")]
+    #[arg(long, value_name = "K")]
     pub(crate) top_k: Option<usize>,
 
     /// Seed of the sampling: the same seed gives the same text.
-    #[arg(long, help_heading = "Text", value_name = "SEED", default_value_t = 0)]
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
 
     /// Number of texts.
-    #[arg(long, help_heading = "Text", value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) samples: u64,
 
     /// Id before the prompt; auto: the ids that the tokenizer's post-processor adds before a text,
     /// or else the bos_token_id of the model's config.json.
-    #[arg(
-        long,
-        help_heading = "Text",
-        value_name = "TOKEN|ID|auto|none",
-        default_value_t
-    )]
+    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     pub(crate) bos: SpecialChoice,
 
     /// Id that ends a text; auto: the eos_token_id of the model's config.json, and the tokenizer's
     /// end of a document.
-    #[arg(
-        long,
-        help_heading = "Text",
-        value_name = "TOKEN|ID|auto|none",
-        default_value_t
-    )]
+    #[arg(long, value_name = "TOKEN|ID|auto|none", default_value_t)]
     pub(crate) eod: SpecialChoice,
 
     #[command(flatten)]
@@ -93,7 +83,7 @@ pub(crate) struct Sample {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let interrupt = interrupt()?;
+    let interrupt = crate::common::signals::interrupt()?;
     args.write(&interrupt, |sample| {
         if args.json.is_asked {
             let sample = serde_json::json!({
@@ -132,7 +122,7 @@ impl Args {
             }
             options.sample_idx = idx;
             let written =
-                pool.install(|| generate(&mut network, &prompt, &options, |_| flow(interrupt)))?;
+                pool.install(|| generate(&mut network, &prompt, &options, |_| interrupt.flow()))?;
             let text = tokenizer.decode(&[&prompt[..], &written.ids].concat());
             on_sample(Sample {
                 idx,
@@ -180,13 +170,7 @@ impl Args {
     fn capacity(&self, opened: &OpenedModel, prompt: &[u32], threads: usize) -> Capacity {
         let longest = prompt.len().saturating_add(self.max_tokens);
         let n_positions = longest.clamp(1, opened.spec.max_seq_len);
-        Capacity {
-            n_positions,
-            seq_len: n_positions,
-            threads,
-            training: false,
-            recompute: false,
-        }
+        Capacity::of_inference(n_positions, n_positions, threads)
     }
 }
 

@@ -6,7 +6,6 @@ use crate::common::print::out;
 use saltworks::storage::{Publish, StorageError, create_if_absent, sweep_abandoned};
 use saltworks::train::config::ConfigError;
 use saltworks::train::export::{HfModel, find_model, read_hf};
-use saltworks::train::model::ModelSpec;
 use std::fmt::Display;
 use std::path::{Path, PathBuf, absolute};
 
@@ -76,37 +75,19 @@ fn read(path: &Path) -> Result<From> {
 fn print_model(from: &From) {
     let spec = &from.model.params.spec;
     out!("{}: {} parameters", from.dir.display(), spec.n_parameters());
-    let ModelSpec {
-        vocab_size,
-        d_model,
-        n_layers,
-        n_heads,
-        n_kv_heads,
-        head_dim,
-        d_ff,
-        max_seq_len,
-        rope_theta,
-        rope_scaling,
-        norm_eps,
-        tie_embeddings,
-    } = spec;
-    let dims: [(&str, &dyn Display); 11] = [
-        ("vocab_size", vocab_size),
-        ("d_model", d_model),
-        ("n_layers", n_layers),
-        ("n_heads", n_heads),
-        ("n_kv_heads", n_kv_heads),
-        ("head_dim", head_dim),
-        ("d_ff", d_ff),
-        ("max_seq_len", max_seq_len),
-        ("rope_theta", rope_theta),
-        ("norm_eps", norm_eps),
-        ("tie_embeddings", tie_embeddings),
+    let rest: [(&str, &dyn Display); 3] = [
+        ("rope_theta", &spec.rope_theta),
+        ("norm_eps", &spec.norm_eps),
+        ("tie_embeddings", &spec.tie_embeddings),
     ];
-    for (name, value) in dims {
-        out!("  {name:<15}{value}");
+    let dims = spec.dims();
+    let dims = dims
+        .iter()
+        .map(|(key, value)| (*key, value as &dyn Display));
+    for (key, value) in dims.chain(rest) {
+        out!("  {:<15}{value}", key.trim_start_matches("model."));
     }
-    if let Some(scaling) = rope_scaling {
+    if let Some(scaling) = spec.rope_scaling {
         let (factor, n_original) = (scaling.factor, scaling.n_original);
         out!("  rope_scaling   llama3, by {factor} from {n_original} positions on");
     }

@@ -13,7 +13,6 @@ mod progress;
 mod report;
 mod run;
 mod samples;
-mod signals;
 
 use clap::{Parser, Subcommand};
 use common::{completions, man, version};

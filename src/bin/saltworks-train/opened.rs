@@ -1,15 +1,12 @@
 //! What `eval`, `export` and `generate` begin with: a model, and its tokenizer.
 
 use crate::common::exit::{Context, Result};
-use crate::common::signals;
-use saltworks::error::Kind;
-use saltworks::interrupt::Interrupt;
+use saltworks::pretrained::PretrainedError;
 use saltworks::tokens::Tokenizer;
 use saltworks::train::eval::{check_same_tokenizer, check_tokenizer};
-use saltworks::train::export::{ExportError, SpecialIds, find_model, read_hf};
+use saltworks::train::export::{SpecialIds, find_model, read_hf};
 use saltworks::train::model::{Capacity, MemoryPlan, ModelSpec, Params};
 use saltworks::train::run::{MemoryRoom, RunError, Seen, Sources};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Which model, and which tokenizer.
@@ -68,7 +65,7 @@ impl OpenedModel {
     /// The tokenizer, for what cannot do without.
     pub(crate) fn need_tokenizer(&self) -> Result<(&Tokenizer, &Path)> {
         let Some((tokenizer, path)) = &self.tokenizer else {
-            return Err(ExportError::MissingFile {
+            return Err(PretrainedError::MissingFile {
                 path: self.dir.join("tokenizer.json"),
                 expected: "the tokenizer that the model was trained with",
                 remedy: "pass it with --tokenizer",
@@ -108,31 +105,4 @@ pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
         .context(format!(
             "cannot start {threads} threads; use a smaller --threads"
         ))
-}
-
-/// Set by Ctrl-C and SIGTERM; the second of them ends the program at once.
-pub(crate) fn interrupt() -> Result<Interrupt> {
-    signals::interrupt(
-        Interrupt::new(),
-        "stopping; press Ctrl-C again to stop at once",
-    )
-}
-
-/// For what only reads, but for a short write at its end, which leaves nothing half under a final
-/// name: Ctrl-C and SIGTERM end the program, as interrupted.
-pub(crate) fn end_when_interrupted() -> Result<()> {
-    signals::end_on_signal()
-}
-
-/// Ends the program, as interrupted.
-pub(crate) fn end_now() {
-    std::process::exit(i32::from(Kind::Interrupted.exit_code()));
-}
-
-/// Whether to go on.
-pub(crate) fn flow(interrupt: &Interrupt) -> ControlFlow<()> {
-    match interrupt.is_requested() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    }
 }

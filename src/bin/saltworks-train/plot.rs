@@ -1,6 +1,5 @@
 //! `saltworks-train plot`: the curves of runs as a picture.
 
-use super::opened::end_when_interrupted;
 use crate::common::arguments::{Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, out};
@@ -36,7 +35,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    end_when_interrupted()?;
+    crate::common::signals::end_on_signal()?;
     let options = PlotOptions {
         x: args.x,
         title: args.title,

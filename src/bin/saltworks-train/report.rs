@@ -1,11 +1,11 @@
 //! `saltworks-train report`: an experiment as one page.
 
-use super::opened::end_when_interrupted;
 use super::samples;
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
 use crate::common::invocation;
-use crate::common::print::{self, out, say};
+use crate::common::print::{self, out};
+use saltworks::experiment::ReportConfig;
 use saltworks::experiment::report::{ReportInputs, read_results, write};
 use std::path::PathBuf;
 
@@ -24,31 +24,8 @@ Examples:
 pub(crate) struct Args {
     /// Directory of an experiment, with results.json.
     experiment: PathBuf,
-    /// Labels whose scores, teacher, and with positions whose text, are shown.
-    #[arg(long, help_heading = "What is shown", value_name = "DIR")]
-    labels: Option<PathBuf>,
-    /// The labels whose scores the selection was made from, where they are others.
-    #[arg(long, help_heading = "What is shown", value_name = "DIR")]
-    scores: Option<PathBuf>,
-    /// The selection, shaded in the scores.
-    #[arg(long, help_heading = "What is shown", value_name = "FILE")]
-    selection: Option<PathBuf>,
-    /// The tokenizer.json that the tokens were made with; without one, ids are shown.
-    #[arg(
-        long,
-        help_heading = "What is shown",
-        value_name = "FILE",
-        requires = "labels"
-    )]
-    tokenizer: Option<PathBuf>,
-    /// Labels by the same teacher of text that it was not trained on, for bounds on its divergence from the data.
-    #[arg(
-        long,
-        help_heading = "What is shown",
-        value_name = "DIR",
-        requires = "labels"
-    )]
-    held_out: Option<PathBuf>,
+    #[command(flatten)]
+    shown: ReportConfig,
     /// Where to; the experiment's own directory unless given.
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -61,7 +38,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    end_when_interrupted()?;
+    crate::common::signals::end_on_signal()?;
     let results = read_results(&args.experiment)?;
     if args.samples.prompt.is_some() {
         samples::write(&args.experiment, &results, &args.samples)?;
@@ -70,11 +47,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let output = args.output.unwrap_or_else(|| args.experiment.clone());
     let inputs = ReportInputs {
         root: args.experiment,
-        labels: args.labels,
-        scores: args.scores,
-        selection: args.selection,
-        tokenizer: args.tokenizer,
-        held_out: args.held_out,
+        shown: args.shown,
         overwrite: args.overwrite.overwrite,
         ..ReportInputs::default()
     };
@@ -85,9 +58,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         print::json(&facts, true)?;
         return Ok(());
     }
-    for note in &written.notes {
-        say!("note: {note}");
-    }
+    print::notes(&written.notes);
     out!("{}", written.page.display());
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::invocation;
 use crate::common::print::{self, out, say};
+use crate::common::signals;
 use saltworks::config::text_override;
 use saltworks::train::checkpoint::step_of;
 use saltworks::train::config::RunConfig;
@@ -76,7 +77,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         on_note: &|text| display.say(text),
         on_progress: &|snapshot| display.show(snapshot),
     };
-    let interrupt = super::signals::interrupt()?;
+    let interrupt = signals::interrupt_that_saves()?;
     let outcome = run::run(&config, start(&args), &interrupt, &observer)?;
     match args.json.is_asked {
         true => print_json(&outcome)?,
@@ -107,18 +108,14 @@ fn start(args: &Args) -> Start {
 
 /// What a user should know before the long part.
 fn say(overview: &Overview<'_>) {
-    for note in &overview.inputs.notes {
-        say!("note: {note}");
-    }
+    print::notes(&overview.inputs.notes);
     for (what, text) in describe(overview) {
         say!("{what:<12}{text}");
     }
 }
 
 fn print_overview(overview: &Overview<'_>) {
-    for note in &overview.inputs.notes {
-        say!("note: {note}");
-    }
+    print::notes(&overview.inputs.notes);
     for (what, text) in describe(overview) {
         out!("{what:<12}{text}");
     }

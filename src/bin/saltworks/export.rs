@@ -1,10 +1,12 @@
 //! `saltworks export`.
 
+use super::progress::show_graph;
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
+use crate::common::beside::{check_file_name, made_folder_of, write_config};
 use crate::common::exit::Result;
-use crate::common::print::{self, out, say};
+use crate::common::print::{self, out};
 use indicatif::BinaryBytes;
-use saltworks::checkpoint_graph::export_checkpoint;
+use saltworks::checkpoint_graph::{Onlooker, config_json, export_checkpoint};
 use saltworks::decoder_file::{WeightsPlace, data_path};
 use saltworks::error::{Classified, Kind};
 use saltworks::onnx::decoder::{Dialect, GraphOptions, WeightFormat};
@@ -84,11 +86,9 @@ impl Classified for InTheWay {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     args.check_output()?;
-    let interrupt = crate::signals::interrupt()?;
+    let interrupt = crate::common::signals::interrupt()?;
     let checkpoint = Checkpoint::open(&local_checkpoint(&args.checkpoint)?)?;
-    for note in &checkpoint.notes {
-        say!("note: {note}");
-    }
+    print::notes(&checkpoint.notes);
     let options = GraphOptions {
         dialect: args.dialect,
         weights: args.weights,
@@ -97,11 +97,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         true => WeightsPlace::External,
         false => WeightsPlace::Inline,
     };
-    let dir = folder_of(&args.output);
-    std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
+    let dir = made_folder_of(&args.output)?;
     // The graph comes last: without it there is no model, and the same command writes it.
     write_neighbours(&checkpoint, dir, args.overwrite.overwrite)?;
-    let files = export_checkpoint(&checkpoint, &args.output, options, place, &interrupt)?;
+    let onlooker = Onlooker {
+        interrupt: &interrupt,
+        on_work: &show_graph,
+    };
+    let files = export_checkpoint(&checkpoint, &args.output, options, place, onlooker)?;
     let n_bytes: u64 = files.iter().map(|(_, hash)| hash.bytes).sum();
     if args.json.is_asked {
         let written = serde_json::json!({
@@ -127,11 +130,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 impl Args {
     /// Nothing that is there is replaced unasked, and that is known before the checkpoint is read.
     fn check_output(&self) -> Result<()> {
-        let is_folder_name = self.output.as_os_str().as_encoded_bytes().ends_with(b"/");
-        if is_folder_name || self.output.is_dir() {
-            let path = self.output.clone();
-            return Err(StorageError::NotAFileName { path }.into());
-        }
+        check_file_name(&self.output)?;
         let data = self.external_data.then(|| data_path(&self.output));
         let mut outputs = std::iter::once(self.output.clone()).chain(data);
         match outputs.find(|path| path.exists()) {
@@ -141,24 +140,11 @@ impl Args {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    parent.unwrap_or(Path::new("."))
-}
-
-/// What `label` reads beside a model. A config.json that is there already stays; another model's
-/// tokenizer would let tokens of that one pass for this one's.
+/// What `label` reads beside a model; another model's tokenizer would let tokens of that one pass for this
+/// one's.
 fn write_neighbours(checkpoint: &Checkpoint, dir: &Path, overwrite: bool) -> Result<()> {
-    let config = serde_json::json!({ "max_position_embeddings": checkpoint.spec.max_positions });
-    let (path, text) = (dir.join("config.json"), config.to_string());
-    create_if_absent(&path, text.as_bytes())?;
-    let there = std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
-    if there != text.as_bytes() && resolved_path(dir) != resolved_path(&checkpoint.dir) {
-        say!(
-            "note: {} was there already and may be of another model; `saltworks label` reads the longest sequence from it",
-            path.display()
-        );
-    }
+    let is_own = resolved_path(dir) == resolved_path(&checkpoint.dir);
+    write_config(dir, &config_json(&checkpoint.spec), is_own)?;
     if let Some(tokenizer) = &checkpoint.tokenizer {
         let bytes = std::fs::read(tokenizer)
             .map_err(|source| StorageError::io("read", tokenizer, source))?;

@@ -1,9 +1,10 @@
 //! `saltworks label`.
 
-use super::progress::ProgressDisplay;
+use super::progress::{ProgressDisplay, show_graph};
 use crate::common::arguments::{Configuration, Json, OUTPUT};
 use crate::common::exit::Result;
 use crate::common::print::{self, counted, out, say};
+use crate::common::signals;
 use saltworks::config::Typed;
 use saltworks::label::{
     self, Estimate, LabelConfig, LabelInputs, LabelOptions, LabelOutcome, Observer, WithoutNll,
@@ -62,7 +63,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         );
     }
     if args.dry_run {
-        let estimate = label::estimate(&options.before_tasks().resolve()?)?;
+        let estimate = label::estimate(&options.before_tasks().resolve()?, &show_graph)?;
         match args.json.is_asked {
             true => print_estimate_json(&estimate)?,
             false => print_estimate(&estimate),
@@ -73,10 +74,11 @@ pub(crate) fn run(args: Args) -> Result<()> {
     say_task(&config);
     let display = ProgressDisplay::new();
     let observer = Observer {
+        on_graph: &show_graph,
         on_start: &say,
         on_progress: &|snapshot| display.show(snapshot),
     };
-    let interrupt = super::signals::unheeded_interrupt()?;
+    let interrupt = signals::unheeded_interrupt()?;
     let outcome = label::label(&config, &interrupt, &observer)?;
     warn_of_missing_nll(&outcome.without_nll);
     print_notes(&outcome.notes);

@@ -16,7 +16,6 @@ mod profile;
 mod progress;
 mod report;
 mod select;
-mod signals;
 mod stats;
 mod status;
 mod terminal;

@@ -3,6 +3,7 @@
 #[cfg(feature = "train")]
 mod training;
 
+use super::progress::show_graph;
 use crate::common::arguments::OUTPUT;
 use crate::common::exit::Result;
 use crate::common::print::{counted, out};
@@ -61,9 +62,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let label = args.label;
     let config = label.options()?.before_tasks().resolve()?;
     if !args.no_probe {
-        super::label::warn_of_long_shards(label::estimate(&config)?.seconds_per_shard());
+        let estimate = label::estimate(&config, &show_graph)?;
+        super::label::warn_of_long_shards(estimate.seconds_per_shard());
     }
-    let plan = label::plan(&config, |inputs| super::label::print_notes(&inputs.notes))?;
+    let plan = label::plan(&config, &show_graph, |inputs| {
+        super::label::print_notes(&inputs.notes);
+    })?;
     let facts = serde_json::json!({
         "output": config.output.display().to_string(),
         "n_targets": plan.sequences.n_targets,

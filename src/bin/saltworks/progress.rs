@@ -1,6 +1,9 @@
-//! Progress of labelling.
+//! Progress of labelling, and of the graph that it may need first.
 
-use crate::common::progress::{Display, time_left};
+use crate::common::print::say;
+use crate::common::progress::{BYTES, Display, time_left};
+use indicatif::BinaryBytes;
+use saltworks::checkpoint_graph::GraphWork;
 use saltworks::label::Snapshot;
 
 /// Shows snapshots on standard error.
@@ -34,4 +37,29 @@ fn describe(snapshot: &Snapshot) -> String {
         "{:.0} tokens/s  {left} left{size}  shard {}/{}",
         snapshot.tokens_per_s, snapshot.shards, snapshot.shards_total
     )
+}
+
+/// Says what is to be written, and shows how far that is.
+pub(crate) fn show_graph(work: GraphWork<'_>) -> Box<dyn Fn(u64)> {
+    match work {
+        GraphWork::Waiting { cache } => {
+            say!(
+                "waiting for another process, which is writing a graph into {}",
+                cache.display()
+            );
+            Box::new(|_| ())
+        }
+        GraphWork::Writing { path, n_bytes } => {
+            say!(
+                "writing the teacher's graph to {}, {}",
+                path.display(),
+                BinaryBytes(n_bytes)
+            );
+            let display = Display::new(n_bytes, BYTES);
+            Box::new(move |n_written| match n_written == n_bytes {
+                true => display.finish(),
+                false => display.at(n_written),
+            })
+        }
+    }
 }

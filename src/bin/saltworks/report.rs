@@ -2,7 +2,7 @@
 
 use crate::common::arguments::{Json, OUTPUT, Overwrite};
 use crate::common::exit::Result;
-use crate::common::print::{self, out, say};
+use crate::common::print::{self, out};
 use crate::common::progress::Display;
 use crate::stats::n_targets;
 use saltworks::shards::LabelSet;
@@ -63,9 +63,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         )?;
         return Ok(());
     }
-    for warning in &written.warnings {
-        say!("note: {warning}");
-    }
+    print::notes(&written.warnings);
     out!("{page}");
     Ok(())
 }

@@ -65,7 +65,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     args.inputs.check_output(&args.output)?;
-    let interrupt = super::signals::interrupt()?;
+    let interrupt = crate::common::signals::interrupt()?;
     let opened = args.inputs.open(&interrupt, Some(&args.id_field))?;
     let tokenizer = Tokenizer::open(&args.tokenizer)?;
     let options = EncodeOptions {

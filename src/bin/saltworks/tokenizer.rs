@@ -98,7 +98,7 @@ fn info(args: &InfoArgs) -> Result<()> {
 
 fn train(args: TrainArgs) -> Result<()> {
     args.inputs.check_output(&args.output)?;
-    let interrupt = super::signals::interrupt()?;
+    let interrupt = crate::common::signals::interrupt()?;
     let output = TokenizerOutput::create(&args.output, args.overwrite.overwrite)?;
     let opened = args.inputs.open(&interrupt, None)?;
     let options = TrainOptions {

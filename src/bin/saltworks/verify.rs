@@ -1,5 +1,6 @@
 //! `saltworks verify`.
 
+use super::progress::show_graph;
 use crate::common::arguments::Json;
 use crate::common::exit::Result;
 use crate::common::print::{self, counted, out};
@@ -25,69 +26,53 @@ pub(crate) struct Args {
     /// The label directory, or its URL.
     #[arg(value_name = "LABELS|URL")]
     labels: PathBuf,
+    #[command(flatten)]
+    teacher: TeacherArgs,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// The teacher that the labels are compared with.
+#[derive(clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Against a teacher")]
+struct TeacherArgs {
     /// Label a sample again with this teacher (the checkpoint or ONNX file that made the labels), and compare.
     /// With another teacher of the same vocabulary, print how far the labels are from it (KL, top-1
     /// agreement): this measures the cost of quantising a teacher.
-    #[arg(
-        long,
-        help_heading = "Against a teacher",
-        value_name = "PATH|URL",
-        requires = "tokens"
-    )]
+    #[arg(long, value_name = "PATH|URL", requires = "tokens")]
     teacher: Option<PathBuf>,
     /// Where the graph of a checkpoint is kept. Default: teacher-cache, beside the labels.
-    #[arg(
-        long,
-        help_heading = "Against a teacher",
-        value_name = "DIR",
-        requires = "teacher"
-    )]
+    #[arg(long, value_name = "DIR", requires = "teacher")]
     teacher_cache: Option<PathBuf>,
     /// What the matrices of a checkpoint are stored in: f32, f16, bf16 or int8. Default: as of the labels' own
     /// checkpoint, else f32.
     #[arg(
         long,
-        help_heading = "Against a teacher",
         value_name = "TYPE",
         requires = "teacher",
         hide_possible_values = true
     )]
     teacher_weights: Option<WeightFormat>,
     /// The token corpus that was labelled.
-    #[arg(
-        long,
-        help_heading = "Against a teacher",
-        value_name = "PATH|URL",
-        requires = "teacher"
-    )]
+    #[arg(long, value_name = "PATH|URL", requires = "teacher")]
     tokens: Option<PathBuf>,
     /// Sequences to label again.
-    #[arg(long, help_heading = "Against a teacher", value_name = "N", default_value_t = 256, requires = "teacher",
+    #[arg(long, value_name = "N", default_value_t = 256, requires = "teacher",
         value_parser = clap::value_parser!(u64).range(1..))]
     sample: u64,
     /// Seed that chooses the sequences.
-    #[arg(
-        long,
-        help_heading = "Against a teacher",
-        default_value_t = 0,
-        requires = "teacher"
-    )]
+    #[arg(long, default_value_t = 0, requires = "teacher")]
     seed: u64,
     /// Where the teacher runs: auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or
     /// directml. cuda:1 is the second CUDA device; tensorrt, migraphx, rocm and directml take
     /// numbers too. auto is cuda if it works, else cpu. This project has tested cpu, and openvino
     /// by hand on a CPU; no other.
-    #[arg(
-        long,
-        help_heading = "Against a teacher",
-        default_value = "auto",
-        requires = "teacher"
-    )]
+    #[arg(long, default_value = "auto", requires = "teacher")]
     device: String,
     /// Where logits are reduced: auto, host, graph or cuda; see `saltworks help label`.
     #[arg(
         long,
-        help_heading = "Against a teacher",
         value_name = "PLACE",
         default_value = "auto",
         requires = "teacher",
@@ -95,22 +80,15 @@ pub(crate) struct Args {
     )]
     reduce: ReduceChoice,
     /// ONNX Runtime's shared library. Default: searched for; see `saltworks doctor`.
-    #[arg(
-        long,
-        help_heading = "Against a teacher",
-        value_name = "FILE",
-        requires = "teacher"
-    )]
+    #[arg(long, value_name = "FILE", requires = "teacher")]
     ort_lib: Option<PathBuf>,
-    #[command(flatten)]
-    json: Json,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
     signals::end_on_signal()?;
     let report = verify_files(&args.labels)?;
     // Labels that are damaged say nothing about the teacher.
-    let again = match (&args.teacher, &args.tokens) {
+    let again = match (&args.teacher.teacher, &args.teacher.tokens) {
         (Some(teacher), Some(tokens)) if report.is_clean() => {
             Some(check_teacher(&args, teacher, tokens)?)
         }
@@ -138,7 +116,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> Result<TeacherReport> {
-    let set = LabelSet::open(&args.labels)?;
+    let (set, args) = (LabelSet::open(&args.labels)?, &args.teacher);
     let mut config = LabelConfig::of_set(&set, teacher, tokens)?;
     config.options.teacher_cache.clone_from(&args.teacher_cache);
     let weights = args.teacher_weights.or(config.options.teacher_weights);
@@ -146,7 +124,14 @@ fn check_teacher(args: &Args, teacher: &Path, tokens: &Path) -> Result<TeacherRe
     config.options.device.clone_from(&args.device);
     config.options.reduce = args.reduce;
     config.options.ort_lib.clone_from(&args.ort_lib);
-    Ok(label::check_teacher(&set, &config, args.sample, args.seed)?)
+    let (sample, seed) = (args.sample, args.seed);
+    Ok(label::check_teacher(
+        &set,
+        &config,
+        sample,
+        seed,
+        &show_graph,
+    )?)
 }
 
 fn print_teacher(report: &TeacherReport) {

@@ -14,7 +14,7 @@ name = "books"
 tokens = "valid"
 "#;
 
-fn parse(text: &str) -> Result<ExperimentConfig, ExperimentError> {
+fn parse(text: &str) -> Result<ExperimentConfig, ConfigError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("experiment.toml");
     std::fs::write(&path, text).unwrap();

@@ -1,5 +1,6 @@
 //! What a report is made from beside the results, and what it leaves behind.
 
+use crate::experiment::config::{ExperimentConfig, ReportConfig};
 use std::path::PathBuf;
 
 /// What a report may show beside the results. Everything but `root` may be left out, and its
@@ -8,17 +9,8 @@ use std::path::PathBuf;
 pub struct ReportInputs {
     /// The experiment's directory, from which the runs' directories are counted.
     pub root: PathBuf,
-    /// A label set: its scores, what it says of its teacher, and with positions its text.
-    pub labels: Option<PathBuf>,
-    /// The label set whose scores the selection was made from; `labels` where there is none.
-    pub scores: Option<PathBuf>,
-    /// Which sequences of the scored ones stage 1 saw.
-    pub selection: Option<PathBuf>,
-    /// The tokenizer.json of the labels; without it tokens are shown as ids.
-    pub tokenizer: Option<PathBuf>,
-    /// Labels by the same teacher of text that it was not trained on, on which bounds on its
-    /// divergence hold.
-    pub held_out: Option<PathBuf>,
+    /// Label sets and the like; its `prompt` is for whoever lets the models write.
+    pub shown: ReportConfig,
     /// Directory of the teacher's own training run, which says what text that was on.
     pub teacher_run: Option<PathBuf>,
     /// Whether a report.html that is no report of this program may be replaced.
@@ -27,6 +19,19 @@ pub struct ReportInputs {
     pub provenance: Vec<(String, String)>,
     /// The command lines that made it, in order.
     pub commands: Vec<String>,
+}
+
+impl ExperimentConfig {
+    /// What its report is made from.
+    pub fn report_inputs(&self) -> ReportInputs {
+        ReportInputs {
+            root: self.output.clone(),
+            shown: self.report.clone(),
+            overwrite: true,
+            teacher_run: self.teacher.as_ref().map(|teacher| teacher.run.clone()),
+            ..ReportInputs::default()
+        }
+    }
 }
 
 /// The files of a report.

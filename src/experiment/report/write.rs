@@ -142,19 +142,20 @@ struct OfLabels {
 }
 
 fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
+    let shown = &inputs.shown;
     let mut found = OfLabels::default();
-    let path = inputs.selection.as_deref();
+    let path = shown.selection.as_deref();
     let selection = path.map(read_selection).transpose()?;
-    if let Some(dir) = inputs.scores.as_ref().or(inputs.labels.as_ref()) {
+    if let Some(dir) = shown.scores.as_ref().or(shown.labels.as_ref()) {
         found.scores = histogram(&open_for(dir, selection.as_ref())?, selection.as_ref())?;
     }
-    let Some(dir) = &inputs.labels else {
+    let Some(dir) = &shown.labels else {
         return Ok(found);
     };
     let set = open_for(dir, selection.as_ref())?;
     let scored = scored_sequences(&set, selection.as_ref())?;
-    found.teacher = Some(teacher_notes(&set, inputs.held_out.as_deref())?);
-    found.passages = passages(&set, &scored, inputs.tokenizer.as_deref())?;
+    found.teacher = Some(teacher_notes(&set, shown.held_out.as_deref())?);
+    found.passages = passages(&set, &scored, shown.tokenizer.as_deref())?;
     let selected = selection.into_iter().flat_map(|selection| selection.facts);
     let selected = selected.map(|(name, value)| (format!("Selection: {name}"), value));
     found.facts = label_facts(&set)?.into_iter().chain(selected).collect();

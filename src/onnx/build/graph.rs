@@ -29,61 +29,66 @@ pub struct Attribute(AttributeProto);
 
 impl Attribute {
     /// An integer attribute.
-    pub fn int(name: &str, value: i64) -> Self {
+    pub fn int(name: &str, i: i64) -> Self {
         Self(AttributeProto {
-            name: name.to_owned(),
-            i: value,
-            r#type: 2,
-            ..Default::default()
+            i,
+            ..named(name, 2)
         })
     }
 
     /// A list of integers.
     pub fn ints(name: &str, values: &[i64]) -> Self {
-        let ints = values.to_vec();
         Self(AttributeProto {
-            name: name.to_owned(),
-            ints,
-            r#type: 7,
-            ..Default::default()
+            ints: values.to_vec(),
+            ..named(name, 7)
         })
     }
 
     /// A float attribute.
-    pub fn float(name: &str, value: f32) -> Self {
+    pub fn float(name: &str, f: f32) -> Self {
         Self(AttributeProto {
-            name: name.to_owned(),
-            f: value,
-            r#type: 1,
-            ..Default::default()
+            f,
+            ..named(name, 1)
         })
     }
 
     /// A string attribute.
     pub fn string(name: &str, value: &str) -> Self {
-        let s = value.as_bytes().to_vec();
         Self(AttributeProto {
-            name: name.to_owned(),
-            s,
-            r#type: 3,
-            ..Default::default()
+            s: value.as_bytes().to_vec(),
+            ..named(name, 3)
         })
     }
 
     /// A tensor attribute holding one f32.
     pub fn f32_tensor(name: &str, value: f32) -> Self {
+        Self::tensor(name, DType::F32, &[1], &value.to_le_bytes())
+    }
+
+    /// A small tensor.
+    pub(crate) fn tensor(name: &str, dtype: DType, dims: &[i64], bytes: &[u8]) -> Self {
         let tensor = SmallTensorProto {
-            dims: vec![1],
-            data_type: DType::F32.code(),
-            raw_data: value.to_le_bytes().to_vec(),
+            dims: dims.to_vec(),
+            data_type: dtype.code(),
+            raw_data: bytes.to_vec(),
         };
-        let t = Some(tensor);
         Self(AttributeProto {
-            name: name.to_owned(),
-            t,
-            r#type: 4,
-            ..Default::default()
+            t: Some(tensor),
+            ..named(name, 4)
         })
+    }
+
+    pub(in crate::onnx) fn proto(&self) -> AttributeProto {
+        self.0.clone()
+    }
+}
+
+/// Of ONNX's type number `code`, without a value.
+fn named(name: &str, code: i32) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: code,
+        ..Default::default()
     }
 }
 

@@ -141,11 +141,6 @@ impl ModelBuilder {
         self.node("Softmax", &[data], &[Attribute::int("axis", -1)])
     }
 
-    /// Sum of all elements, a scalar; 0 if there is none.
-    pub fn reduce_sum_all(&mut self, data: &Edge) -> Edge {
-        self.node("ReduceSum", &[data], &[Attribute::int("keepdims", 0)])
-    }
-
     /// Size of dimension `axis`, an i64 scalar.
     pub fn dim_size(&mut self, data: &Edge, axis: i64) -> Edge {
         let shape = self.node("Shape", &[data], &[]);

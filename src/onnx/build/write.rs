@@ -4,8 +4,7 @@ use super::graph::ModelBuilder;
 use super::tensor::{DataSource, Initializer, no_source};
 use crate::onnx::error::OnnxError;
 use crate::onnx::proto::{OperatorSetIdProto, StringEntryProto, ValueInfoProto};
-use crate::onnx::wire::{put_length_prefix, put_varint, varint_len};
-use prost::Message;
+use crate::onnx::wire::{put_bytes, put_length_prefix, put_message, put_varint, varint_len};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -26,16 +25,6 @@ impl ModelBuilder {
         write_file(path, |out| self.write_to(out))
     }
 
-    /// Writes the model with its larger tensors in `<file name>.data` beside it.
-    pub fn write_external(&self, path: &Path) -> Result<(), OnnxError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let data_name = format!("{name}.data");
-        write_file(&path.with_file_name(&data_name), |out| {
-            self.write_data_to(out)
-        })?;
-        write_file(path, |out| self.write_external_to(&data_name, out))
-    }
-
     /// Writes the model, weights inline, wherever the caller keeps it.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         self.write_from(&no_source, out)
@@ -51,13 +40,8 @@ impl ModelBuilder {
         self.write_model(tensors, source, out)
     }
 
-    /// Writes the model without its larger tensors, which are to be in a file `data_name` beside
-    /// it: what [`write_data_to`](Self::write_data_to) writes.
-    pub fn write_external_to(&self, data_name: &str, out: &mut impl Write) -> io::Result<()> {
-        self.write_external_from(&no_source, data_name, out)
-    }
-
-    /// As [`write_external_to`](Self::write_external_to); `source` gives the weights that are yet to come.
+    /// Writes the model without its larger tensors, which are to be in a file `data_name` beside it: what
+    /// [`write_data_from`](Self::write_data_from) writes. `source` gives the weights that are yet to come.
     pub(crate) fn write_external_from(
         &self,
         source: DataSource<'_>,
@@ -76,11 +60,6 @@ impl ModelBuilder {
     }
 
     /// Writes the larger tensors, each at a page.
-    pub fn write_data_to(&self, out: &mut impl Write) -> io::Result<()> {
-        self.write_data_from(&no_source, out)
-    }
-
-    /// As [`write_data_to`](Self::write_data_to); `source` gives the weights that are yet to come.
     pub(crate) fn write_data_from(
         &self,
         source: DataSource<'_>,
@@ -139,7 +118,7 @@ impl ModelBuilder {
     fn graph_head(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for node in &self.nodes {
-            put_bytes(&mut bytes, 1, &node.encode_to_vec());
+            put_message(&mut bytes, 1, node);
         }
         put_bytes(&mut bytes, 2, self.name.as_bytes());
         bytes
@@ -150,11 +129,7 @@ impl ModelBuilder {
         let mut bytes = Vec::new();
         for (field, infos) in [(11, &self.inputs), (12, &self.outputs)] {
             for info in infos {
-                put_bytes(
-                    &mut bytes,
-                    field,
-                    &ValueInfoProto::from_info(info).encode_to_vec(),
-                );
+                put_message(&mut bytes, field, &ValueInfoProto::from_info(info));
             }
         }
         bytes
@@ -167,7 +142,7 @@ impl ModelBuilder {
                 domain: import.domain.clone(),
                 version: import.version,
             };
-            put_bytes(&mut bytes, 8, &proto.encode_to_vec());
+            put_message(&mut bytes, 8, &proto);
         }
         bytes
     }
@@ -224,7 +199,7 @@ fn external<'a>(tensor: &'a Initializer, data_name: &str, offset: u64) -> Encode
             key: key.to_owned(),
             value,
         };
-        put_bytes(&mut head, 13, &entry.encode_to_vec());
+        put_message(&mut head, 13, &entry);
     }
     // data_location = EXTERNAL
     put_varint(&mut head, 14 << 3);
@@ -242,11 +217,6 @@ fn tensor_fields(tensor: &Initializer) -> Vec<u8> {
     put_varint(&mut head, tensor.data.dtype().code() as u64);
     put_bytes(&mut head, 8, tensor.name.as_bytes());
     head
-}
-
-fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    put_length_prefix(out, field, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 fn write_placed(

@@ -34,6 +34,20 @@ pub struct DecoderSpec {
     pub head: Head,
 }
 
+impl DecoderSpec {
+    /// The longest T up to which every rotation is that of pre-training, where longer sequences are rotated by
+    /// their length ([`Frequencies::ByLength`], [`Frequencies::Dynamic`]).
+    pub fn original_positions(&self) -> Option<usize> {
+        let of = |table: &RotaryTable| match table.frequencies {
+            Frequencies::Fixed(_) => None,
+            Frequencies::ByLength { n_short, .. } => Some(n_short),
+            Frequencies::Dynamic { n_original, .. } => Some(n_original),
+        };
+        let original = self.rotary.iter().filter_map(of).min();
+        original.filter(|&original| original < self.max_positions)
+    }
+}
+
 /// From the residual stream to logits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
@@ -145,6 +159,18 @@ pub struct AttentionBiases {
     pub value: bool,
     /// `attention.output.bias` `[D]`.
     pub output: bool,
+}
+
+impl AttentionBiases {
+    /// All of them, or none.
+    pub fn all(has_bias: bool) -> Self {
+        Self {
+            query: has_bias,
+            key: has_bias,
+            value: has_bias,
+            output: has_bias,
+        }
+    }
 }
 
 /// A norm of queries and keys.

@@ -1,10 +1,10 @@
 //! The head's nodes, in the forms of an operator set.
 
 use super::spec::HeadSpec;
-use crate::onnx::proto::{AttributeProto, NodeProto, SmallTensorProto, ValueInfoProto};
+use crate::onnx::build::Attribute;
+use crate::onnx::proto::{NodeProto, ValueInfoProto};
 use crate::onnx::types::{DType, Dim, TensorInfo};
-use crate::onnx::wire::put_length_prefix;
-use prost::Message;
+use crate::onnx::wire::{put_bytes, put_message};
 
 /// From this opset on, axes to reduce over are an input; before, an attribute.
 const AXES_AS_INPUT_OPSET: i64 = 13;
@@ -19,13 +19,6 @@ pub(super) struct HeadGraph {
     nodes: Vec<NodeProto>,
     inputs: Vec<TensorInfo>,
     outputs: Vec<TensorInfo>,
-}
-
-/// What a node is given beside its inputs.
-enum Setting<'a> {
-    Int(&'a str, i64),
-    Ints(&'a str, &'a [i64]),
-    Tensor(&'a str, SmallTensorProto),
 }
 
 impl HeadGraph {
@@ -64,7 +57,7 @@ impl HeadGraph {
         match spec.logits.dtype {
             DType::F32 => logits,
             _ => {
-                let to = [Setting::Int("to", i64::from(DType::F32.code()))];
+                let to = [Attribute::int("to", i64::from(DType::F32.code()))];
                 self.node("Cast", "logits_f32", &[&logits], &to)
             }
         }
@@ -73,9 +66,9 @@ impl HeadGraph {
     fn rank(&mut self, logits: &str, n_ranked: u64) -> String {
         let k = self.constant_i64("n_ranked", n_ranked as i64);
         let settings = [
-            Setting::Int("axis", -1),
-            Setting::Int("largest", 1),
-            Setting::Int("sorted", 1),
+            Attribute::int("axis", -1),
+            Attribute::int("largest", 1),
+            Attribute::int("sorted", 1),
         ];
         let outputs = ["ranked_logits", "ranked_ids"].map(|stem| self.name(stem));
         self.push("TopK", &[logits, &k], &outputs, &settings);
@@ -93,7 +86,7 @@ impl HeadGraph {
             dtype: DType::I64,
             dims: Some(dims),
         });
-        let axis = [Setting::Int("axis", -1)];
+        let axis = [Attribute::int("axis", -1)];
         let target = self.node(
             "GatherElements",
             "target_logits",
@@ -109,12 +102,9 @@ impl HeadGraph {
         let max = self.slice_last("max_logit", &ranked, 1);
         let shifted = self.node("Sub", "shifted_logits", &[logits, &max], &[]);
         let shape = self.node("Shape", "ranked_shape", &[ids], &[]);
-        let nothing = [Setting::Tensor(
-            "value",
-            f32_tensor(&[1], f32::NEG_INFINITY),
-        )];
+        let nothing = [Attribute::f32_tensor("value", f32::NEG_INFINITY)];
         let nothing = self.node("ConstantOfShape", "nothing", &[&shape], &nothing);
-        let axis = [Setting::Int("axis", -1)];
+        let axis = [Attribute::int("axis", -1)];
         self.node(
             "ScatterElements",
             "others",
@@ -144,13 +134,13 @@ impl HeadGraph {
 
     /// An output `[B, T]`: the sum over the last dimension.
     fn sum(&mut self, stem: &str, of: &str) {
-        let keep = Setting::Int("keepdims", 0);
+        let keep = Attribute::int("keepdims", 0);
         let sum = if self.opset < AXES_AS_INPUT_OPSET {
             self.node(
                 "ReduceSum",
                 stem,
                 &[of],
-                &[Setting::Ints("axes", &[-1]), keep],
+                &[Attribute::ints("axes", &[-1]), keep],
             )
         } else {
             let axes = self.constant_i64(&format!("{stem}_axes"), -1);
@@ -168,34 +158,33 @@ impl HeadGraph {
     }
 
     fn constant_i64(&mut self, stem: &str, value: i64) -> String {
-        let tensor = SmallTensorProto {
-            dims: vec![1],
-            data_type: DType::I64.code(),
-            raw_data: value.to_le_bytes().to_vec(),
-        };
-        self.node("Constant", stem, &[], &[Setting::Tensor("value", tensor)])
+        self.constant(stem, DType::I64, &[1], &value.to_le_bytes())
     }
 
     fn constant_f32(&mut self, stem: &str, value: f32) -> String {
-        let tensor = f32_tensor(&[], value);
-        self.node("Constant", stem, &[], &[Setting::Tensor("value", tensor)])
+        self.constant(stem, DType::F32, &[], &value.to_le_bytes())
+    }
+
+    fn constant(&mut self, stem: &str, dtype: DType, dims: &[i64], bytes: &[u8]) -> String {
+        let value = Attribute::tensor("value", dtype, dims, bytes);
+        self.node("Constant", stem, &[], &[value])
     }
 
     /// A node with one output, which is named `stem`.
-    fn node(&mut self, op: &str, stem: &str, inputs: &[&str], settings: &[Setting<'_>]) -> String {
+    fn node(&mut self, op: &str, stem: &str, inputs: &[&str], settings: &[Attribute]) -> String {
         let output = self.name(stem);
         self.push(op, inputs, std::slice::from_ref(&output), settings);
         output
     }
 
     /// A node named as its first output is.
-    fn push(&mut self, op: &str, inputs: &[&str], outputs: &[String], settings: &[Setting<'_>]) {
+    fn push(&mut self, op: &str, inputs: &[&str], outputs: &[String], settings: &[Attribute]) {
         self.nodes.push(NodeProto {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
             output: outputs.to_vec(),
             name: outputs[0].clone(),
             op_type: op.to_owned(),
-            attribute: settings.iter().map(Setting::proto).collect(),
+            attribute: settings.iter().map(Attribute::proto).collect(),
             domain: String::new(),
         });
     }
@@ -220,46 +209,7 @@ impl HeadGraph {
             }
         }
         let mut bytes = Vec::new();
-        put_length_prefix(&mut bytes, 7, graph.len() as u64);
-        bytes.append(&mut graph);
+        put_bytes(&mut bytes, 7, &graph);
         bytes
-    }
-}
-
-fn put_message(out: &mut Vec<u8>, field: u32, message: &impl Message) {
-    let bytes = message.encode_to_vec();
-    put_length_prefix(out, field, bytes.len() as u64);
-    out.extend(bytes);
-}
-
-fn f32_tensor(dims: &[i64], value: f32) -> SmallTensorProto {
-    SmallTensorProto {
-        dims: dims.to_vec(),
-        data_type: DType::F32.code(),
-        raw_data: value.to_le_bytes().to_vec(),
-    }
-}
-
-impl Setting<'_> {
-    fn proto(&self) -> AttributeProto {
-        let named = |name: &str, code| AttributeProto {
-            name: name.to_owned(),
-            r#type: code,
-            ..Default::default()
-        };
-        match self {
-            Self::Int(name, value) => AttributeProto {
-                i: *value,
-                ..named(name, 2)
-            },
-            Self::Tensor(name, tensor) => AttributeProto {
-                t: Some(tensor.clone()),
-                ..named(name, 4)
-            },
-            Self::Ints(name, values) => AttributeProto {
-                ints: values.to_vec(),
-                ..named(name, 7)
-            },
-        }
     }
 }

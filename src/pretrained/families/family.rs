@@ -16,7 +16,10 @@ pub(in crate::pretrained) struct Family {
     pub(in crate::pretrained) architecture: &'static str,
     /// What the configuration says; reads or refuses every key that matters.
     pub(in crate::pretrained) read: fn(&Section) -> Result<DecoderSpec, PretrainedError>,
-    /// Which tensor a weight is, without `.weight` and `.bias`; N is a layer. Later ones go before earlier ones.
+    /// In front of the number of a layer, in names of its tensors.
+    pub(in crate::pretrained) layers: &'static str,
+    /// Which tensor a weight is, without `.weight` and `.bias`, and in a layer without what names the layer. Later
+    /// ones go before earlier ones.
     pub(in crate::pretrained) tensors: &'static [&'static [Entry]],
     /// In front of the names of all tensors but the head; files of the model without a head lack it.
     pub(in crate::pretrained) base: &'static str,

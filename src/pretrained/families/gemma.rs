@@ -44,16 +44,8 @@ pub(super) const GEMMA3: Family = Family {
 };
 
 const SANDWICH: &[Entry] = &[
-    (
-        "layers.N.attention.norm",
-        "model.layers.N.input_layernorm",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.feed_forward.norm",
-        "model.layers.N.pre_feedforward_layernorm",
-        Cut::Whole,
-    ),
+    ("attention.norm", "input_layernorm", Cut::Whole),
+    ("feed_forward.norm", "pre_feedforward_layernorm", Cut::Whole),
 ];
 
 /// The window where the configuration does not say.

@@ -17,57 +17,26 @@ pub(super) const GPT2: Family = Family {
     name: "GPT-2",
     architecture: "GPT2LMHeadModel",
     read: gpt2,
+    layers: "transformer.h.",
     tensors: &[TENSORS],
     base: "transformer.",
     computed: &[".attn.bias", ".attn.masked_bias"],
     ..LLAMA
 };
 
-const QKV: &str = "transformer.h.N.attn.c_attn";
+const QKV: &str = "attn.c_attn";
 
 const TENSORS: &[Entry] = &[
     ("embedding", "transformer.wte", Cut::Whole),
     ("positions", "transformer.wpe", Cut::Whole),
-    (
-        "layers.N.attention.norm",
-        "transformer.h.N.ln_1",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.attention.query",
-        QKV,
-        Cut::TransposedStacked(Part::Query),
-    ),
-    (
-        "layers.N.attention.key",
-        QKV,
-        Cut::TransposedStacked(Part::Key),
-    ),
-    (
-        "layers.N.attention.value",
-        QKV,
-        Cut::TransposedStacked(Part::Value),
-    ),
-    (
-        "layers.N.attention.output",
-        "transformer.h.N.attn.c_proj",
-        Cut::Transposed,
-    ),
-    (
-        "layers.N.feed_forward.norm",
-        "transformer.h.N.ln_2",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.feed_forward.up",
-        "transformer.h.N.mlp.c_fc",
-        Cut::Transposed,
-    ),
-    (
-        "layers.N.feed_forward.down",
-        "transformer.h.N.mlp.c_proj",
-        Cut::Transposed,
-    ),
+    ("attention.norm", "ln_1", Cut::Whole),
+    ("attention.query", QKV, Cut::TransposedStacked(Part::Query)),
+    ("attention.key", QKV, Cut::TransposedStacked(Part::Key)),
+    ("attention.value", QKV, Cut::TransposedStacked(Part::Value)),
+    ("attention.output", "attn.c_proj", Cut::Transposed),
+    ("feed_forward.norm", "ln_2", Cut::Whole),
+    ("feed_forward.up", "mlp.c_fc", Cut::Transposed),
+    ("feed_forward.down", "mlp.c_proj", Cut::Transposed),
     ("final_norm", "transformer.ln_f", Cut::Whole),
     ("head", "lm_head", Cut::Whole),
 ];
@@ -133,12 +102,7 @@ fn attention(
         n_heads,
         n_kv_heads: n_heads,
         head_dim,
-        biases: AttentionBiases {
-            query: true,
-            key: true,
-            value: true,
-            output: true,
-        },
+        biases: AttentionBiases::all(true),
         query_key_norm: None,
         window: None,
         scale: match is_scaled {

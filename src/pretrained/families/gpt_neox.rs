@@ -14,6 +14,7 @@ pub(super) const GPT_NEOX: Family = Family {
     name: "GPT-NeoX",
     architecture: "GPTNeoXForCausalLM",
     read: gpt_neox,
+    layers: "gpt_neox.layers.",
     tensors: &[TENSORS],
     base: "gpt_neox.",
     computed: &[
@@ -24,38 +25,18 @@ pub(super) const GPT_NEOX: Family = Family {
     ..LLAMA
 };
 
-const QKV: &str = "gpt_neox.layers.N.attention.query_key_value";
+const QKV: &str = "attention.query_key_value";
 
 const TENSORS: &[Entry] = &[
     ("embedding", "gpt_neox.embed_in", Cut::Whole),
-    (
-        "layers.N.attention.norm",
-        "gpt_neox.layers.N.input_layernorm",
-        Cut::Whole,
-    ),
-    ("layers.N.attention.query", QKV, Cut::ByHead(Part::Query)),
-    ("layers.N.attention.key", QKV, Cut::ByHead(Part::Key)),
-    ("layers.N.attention.value", QKV, Cut::ByHead(Part::Value)),
-    (
-        "layers.N.attention.output",
-        "gpt_neox.layers.N.attention.dense",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.feed_forward.norm",
-        "gpt_neox.layers.N.post_attention_layernorm",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.feed_forward.up",
-        "gpt_neox.layers.N.mlp.dense_h_to_4h",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.feed_forward.down",
-        "gpt_neox.layers.N.mlp.dense_4h_to_h",
-        Cut::Whole,
-    ),
+    ("attention.norm", "input_layernorm", Cut::Whole),
+    ("attention.query", QKV, Cut::ByHead(Part::Query)),
+    ("attention.key", QKV, Cut::ByHead(Part::Key)),
+    ("attention.value", QKV, Cut::ByHead(Part::Value)),
+    ("attention.output", "attention.dense", Cut::Whole),
+    ("feed_forward.norm", "post_attention_layernorm", Cut::Whole),
+    ("feed_forward.up", "mlp.dense_h_to_4h", Cut::Whole),
+    ("feed_forward.down", "mlp.dense_4h_to_h", Cut::Whole),
     ("final_norm", "gpt_neox.final_layer_norm", Cut::Whole),
     ("head", "embed_out", Cut::Whole),
 ];
@@ -99,12 +80,7 @@ fn gpt_neox(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     let has_bias = config.flag("attention_bias", true)?;
     let is_parallel = config.flag("use_parallel_residual", true)?;
     for layer in &mut spec.layers {
-        layer.attention.biases = AttentionBiases {
-            query: has_bias,
-            key: has_bias,
-            value: has_bias,
-            output: has_bias,
-        };
+        layer.attention.biases = AttentionBiases::all(has_bias);
         layer.feed_forward.is_gated = false;
         layer.feed_forward.has_inner_bias = true;
         layer.feed_forward.has_output_bias = true;

@@ -17,6 +17,7 @@ pub(super) const LLAMA: Family = Family {
     name: "Llama",
     architecture: "LlamaForCausalLM",
     read: llama,
+    layers: "model.layers.",
     tensors: &[STREAM, PRE_NORMS],
     base: "model.",
     computed: &[".rotary_emb.inv_freq"],
@@ -25,66 +26,22 @@ pub(super) const LLAMA: Family = Family {
 
 pub(super) const STREAM: &[Entry] = &[
     ("embedding", "model.embed_tokens", Cut::Whole),
-    (
-        "layers.N.attention.query",
-        "model.layers.N.self_attn.q_proj",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.attention.key",
-        "model.layers.N.self_attn.k_proj",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.attention.value",
-        "model.layers.N.self_attn.v_proj",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.attention.query_norm",
-        "model.layers.N.self_attn.q_norm",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.attention.key_norm",
-        "model.layers.N.self_attn.k_norm",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.attention.output",
-        "model.layers.N.self_attn.o_proj",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.feed_forward.gate",
-        "model.layers.N.mlp.gate_proj",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.feed_forward.up",
-        "model.layers.N.mlp.up_proj",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.feed_forward.down",
-        "model.layers.N.mlp.down_proj",
-        Cut::Whole,
-    ),
+    ("attention.query", "self_attn.q_proj", Cut::Whole),
+    ("attention.key", "self_attn.k_proj", Cut::Whole),
+    ("attention.value", "self_attn.v_proj", Cut::Whole),
+    ("attention.query_norm", "self_attn.q_norm", Cut::Whole),
+    ("attention.key_norm", "self_attn.k_norm", Cut::Whole),
+    ("attention.output", "self_attn.o_proj", Cut::Whole),
+    ("feed_forward.gate", "mlp.gate_proj", Cut::Whole),
+    ("feed_forward.up", "mlp.up_proj", Cut::Whole),
+    ("feed_forward.down", "mlp.down_proj", Cut::Whole),
     ("final_norm", "model.norm", Cut::Whole),
     ("head", "lm_head", Cut::Whole),
 ];
 
 pub(super) const PRE_NORMS: &[Entry] = &[
-    (
-        "layers.N.attention.norm",
-        "model.layers.N.input_layernorm",
-        Cut::Whole,
-    ),
-    (
-        "layers.N.feed_forward.norm",
-        "model.layers.N.post_attention_layernorm",
-        Cut::Whole,
-    ),
+    ("attention.norm", "input_layernorm", Cut::Whole),
+    ("feed_forward.norm", "post_attention_layernorm", Cut::Whole),
 ];
 
 /// What a family of this kind has where the configuration does not say.
@@ -109,7 +66,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
 
 /// The tensor of a weight of a Llama; none where it has no such weight.
 pub fn llama_tensor(weight: &str) -> Option<String> {
-    tensor_of(LLAMA.tensors, weight).map(|(tensor, ..)| tensor)
+    tensor_of(LLAMA.layers, LLAMA.tensors, weight).map(|(tensor, ..)| tensor)
 }
 
 fn llama(config: &Section) -> Result<DecoderSpec, PretrainedError> {
@@ -221,12 +178,7 @@ pub(super) fn read_attention_bias(
 ) -> Result<(), PretrainedError> {
     let has_bias = config.flag("attention_bias", false)?;
     for layer in &mut spec.layers {
-        layer.attention.biases = AttentionBiases {
-            query: has_bias,
-            key: has_bias,
-            value: has_bias,
-            output: has_bias,
-        };
+        layer.attention.biases = AttentionBiases::all(has_bias);
     }
     Ok(())
 }

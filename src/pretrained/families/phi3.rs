@@ -20,19 +20,15 @@ pub(super) const PHI3: Family = Family {
     ..LLAMA
 };
 
-const QKV: &str = "model.layers.N.self_attn.qkv_proj";
-const GATE_UP: &str = "model.layers.N.mlp.gate_up_proj";
+const QKV: &str = "self_attn.qkv_proj";
+const GATE_UP: &str = "mlp.gate_up_proj";
 
 const FUSED: &[Entry] = &[
-    ("layers.N.attention.query", QKV, Cut::Stacked(Part::Query)),
-    ("layers.N.attention.key", QKV, Cut::Stacked(Part::Key)),
-    ("layers.N.attention.value", QKV, Cut::Stacked(Part::Value)),
-    (
-        "layers.N.feed_forward.gate",
-        GATE_UP,
-        Cut::GateUp(Part::Gate),
-    ),
-    ("layers.N.feed_forward.up", GATE_UP, Cut::GateUp(Part::Up)),
+    ("attention.query", QKV, Cut::Stacked(Part::Query)),
+    ("attention.key", QKV, Cut::Stacked(Part::Key)),
+    ("attention.value", QKV, Cut::Stacked(Part::Value)),
+    ("feed_forward.gate", GATE_UP, Cut::GateUp(Part::Gate)),
+    ("feed_forward.up", GATE_UP, Cut::GateUp(Part::Up)),
 ];
 
 fn phi3(config: &Section) -> Result<DecoderSpec, PretrainedError> {

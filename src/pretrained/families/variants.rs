@@ -65,13 +65,13 @@ pub(super) const GRANITE: Family = Family {
 
 pub(super) const POST_NORMS: &[Entry] = &[
     (
-        "layers.N.attention.post_norm",
-        "model.layers.N.post_attention_layernorm",
+        "attention.post_norm",
+        "post_attention_layernorm",
         Cut::Whole,
     ),
     (
-        "layers.N.feed_forward.post_norm",
-        "model.layers.N.post_feedforward_layernorm",
+        "feed_forward.post_norm",
+        "post_feedforward_layernorm",
         Cut::Whole,
     ),
 ];

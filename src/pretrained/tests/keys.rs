@@ -212,7 +212,7 @@ fn a_key_that_is_not_there_has_the_default_of_its_family() {
     assert!(gpt2.open().unwrap().spec.head.is_tied);
     let qwen3 = Copy::of("qwen3");
     let config = Section::open(&qwen3.unset("head_dim").path("config.json")).unwrap();
-    let spec = describe(&config).unwrap().spec;
+    let spec = describe(&config).unwrap();
     assert_eq!(spec.layers[0].attention.head_dim, 128);
 }
 

@@ -180,10 +180,7 @@ fn phi3_without_its_original_length_has_that_of_transformers() {
     let path = dir.path().join("config.json");
     let described = |config: &Value| {
         std::fs::write(&path, config.to_string()).unwrap();
-        describe(&Section::open(&path).unwrap())
-            .unwrap()
-            .spec
-            .rotary
+        describe(&Section::open(&path).unwrap()).unwrap().rotary
     };
     let (_, mut config) = published()
         .into_iter()
@@ -205,9 +202,7 @@ fn configurations_of_published_models_are_read() {
     for (name, config) in published() {
         std::fs::write(&path, config.to_string()).unwrap();
         let described = describe(&Section::open(&path).unwrap());
-        let spec = described
-            .unwrap_or_else(|error| panic!("{name}: {error}"))
-            .spec;
+        let spec = described.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(spec.layers.len(), 4, "{name}");
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn run_bound<R>(
     let failed = |source| run_error(&model.canceller, shape, limit, source);
     let name = &model.signature.logits.name;
     let mut binding = model.session.create_binding().map_err(failed)?;
-    for (name, value) in model.feeds.owned_tensors().map_err(failed)? {
+    for (name, value) in model.feeds.tensors().map_err(failed)? {
         binding.bind_input(name, &value).map_err(failed)?;
     }
     let memory = MemoryInfo::new(

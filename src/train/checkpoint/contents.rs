@@ -4,7 +4,8 @@ use super::error::{CheckpointError, Fault};
 use super::store::{Checkpoint, CheckpointStore};
 use crate::storage::{StorageError, replace};
 use crate::train::export::{
-    SpecialIds, Tensor, TensorMut, read_config, read_params, read_tensors, write_hf, write_tensors,
+    SpecialIds, Tensor, read_config, read_params, read_tensors, slices_of, tensors_of, write_hf,
+    write_tensors,
 };
 use crate::train::model::{ModelSpec, Params};
 use crate::train::ops::AdamW;
@@ -55,18 +56,11 @@ impl CheckpointStore {
 impl<S: Serialize> Contents<'_, S> {
     fn write(&self, dir: &Path) -> Result<(), CheckpointError> {
         write_hf(dir, self.params, self.special, self.tokenizer_json)?;
-        let names = moment_names(self.params);
-        let layout = &self.params.layout;
-        let tensors: Vec<Tensor<'_>> = [&self.optimizer.m, &self.optimizer.v]
-            .into_iter()
-            .flat_map(|moments| layout.tensors.iter().map(move |slot| (slot, moments)))
-            .zip(&names)
-            .map(|((slot, moments), name)| Tensor {
-                name,
-                shape: &slot.shape,
-                values: &moments[slot.range.clone()],
-            })
-            .collect();
+        let (names, layout) = (moment_names(self.params), &self.params.layout);
+        let (of_m, of_v) = names.split_at(layout.tensors.len());
+        let moments = [(of_m, &self.optimizer.m), (of_v, &self.optimizer.v)];
+        let each = moments.map(|(names, values)| tensors_of(layout, names, values));
+        let tensors: Vec<Tensor<'_>> = each.into_iter().flatten().collect();
         write_tensors(&dir.join(OPTIMIZER), &tensors, &[])?;
         let mut json = serde_json::to_vec_pretty(self.state).map_err(|error| {
             StorageError::io("write", &dir.join(STATE), std::io::Error::other(error))
@@ -141,20 +135,11 @@ impl Checkpoint {
     }
 
     fn read_moments(&self, params: &Params, optimizer: &mut AdamW) -> Result<(), CheckpointError> {
-        let names = moment_names(params);
-        let mut tensors = Vec::with_capacity(names.len());
-        let mut names = names.iter();
-        for mut rest in [&mut optimizer.m[..], &mut optimizer.v[..]] {
-            for (slot, name) in params.layout.tensors.iter().zip(names.by_ref()) {
-                let (values, behind) = rest.split_at_mut(slot.range.len());
-                rest = behind;
-                tensors.push(TensorMut {
-                    name,
-                    shape: &slot.shape,
-                    values,
-                });
-            }
-        }
+        let (names, layout) = (moment_names(params), &params.layout);
+        let (of_m, of_v) = names.split_at(layout.tensors.len());
+        let moments = [(of_m, &mut optimizer.m), (of_v, &mut optimizer.v)];
+        let each = moments.map(|(names, values)| slices_of(layout, names, values));
+        let mut tensors: Vec<_> = each.into_iter().flatten().collect();
         Ok(read_tensors(&self.dir.join(OPTIMIZER), &mut tensors)?)
     }
 }

@@ -92,7 +92,7 @@ impl Classified for ConfigError {
 }
 
 /// Refuses the value of `key` unless `holds`.
-pub(in crate::train) fn require(
+pub(crate) fn require(
     holds: bool,
     key: &str,
     expected: impl Display,

@@ -19,7 +19,7 @@ mod tests;
 mod validate;
 
 pub use error::ConfigError;
-pub(in crate::train) use error::require;
+pub(crate) use error::require;
 pub use label_dirs::LabelDirs;
 pub use resolve::LabelsView;
 pub use run::{

@@ -67,13 +67,8 @@ pub fn copy_capacity(
     check(spec, options)?;
     let longest = options.distances.iter().max().copied().unwrap_or_default();
     let seq_len = n_positions(longest, options.sequence_bos);
-    Ok(Capacity {
-        n_positions: batch_positions.max(seq_len),
-        seq_len,
-        threads,
-        training: false,
-        recompute: false,
-    })
+    let n_positions = batch_positions.max(seq_len);
+    Ok(Capacity::of_inference(n_positions, seq_len, threads))
 }
 
 /// Probes every distance. The ids of a segment are drawn with replacement from `ids`, as a pure function

@@ -103,13 +103,8 @@ pub fn labelled_capacity(
 ) -> Result<Capacity, EvalError> {
     check_labels(spec, labels)?;
     let seq_len = labels.view().seq_len as usize;
-    Ok(Capacity {
-        n_positions: n_positions.max(seq_len),
-        seq_len,
-        threads,
-        training: false,
-        recompute: false,
-    })
+    let n_positions = n_positions.max(seq_len);
+    Ok(Capacity::of_inference(n_positions, seq_len, threads))
 }
 
 /// Terciles of the teacher's NLL over the positions of the chosen sequences, exactly: a third of them

@@ -35,13 +35,8 @@ pub fn evaluation_capacity(
         .unwrap_or(usize::MAX)
         .max(1);
     let seq_len = (view.options().seq_len as usize).min(n_targets);
-    Ok(Capacity {
-        n_positions: n_positions.max(seq_len).min(n_targets),
-        seq_len,
-        threads,
-        training: false,
-        recompute: false,
-    })
+    let n_positions = n_positions.max(seq_len).min(n_targets);
+    Ok(Capacity::of_inference(n_positions, seq_len, threads))
 }
 
 /// Evaluates sequences of `view` by their numbers, as many at a time as the network has room for.

@@ -34,8 +34,10 @@ pub fn read_config(dir: &Path) -> Result<(ModelSpec, SpecialIds), ExportError> {
     check_sealed_config(dir)?;
     let config = Section::open(&dir.join(CONFIG_JSON))?;
     check_core(&config)?;
-    let described = describe(&config)?;
-    Ok((spec_of(&config, &described.spec)?, special_ids(&config)?))
+    Ok((
+        spec_of(&config, &describe(&config)?)?,
+        special_ids(&config)?,
+    ))
 }
 
 /// The text of a `config.json` that transformers loads as `LlamaForCausalLM`.

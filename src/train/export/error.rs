@@ -11,22 +11,12 @@ use std::path::{Path, PathBuf};
 /// A model that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// A checkpoint that cannot be read.
+    /// What is missing, or wrong with a configuration or a tensor.
     #[error(transparent)]
     Pretrained(#[from] PretrainedError),
     /// A file cannot be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A file that the model needs is not there.
-    #[error("{} does not exist: expected {expected}; {remedy}", path.display())]
-    MissingFile {
-        /// The file or directory.
-        path: PathBuf,
-        /// What should be there.
-        expected: &'static str,
-        /// What to do.
-        remedy: &'static str,
-    },
     /// A file is not the one that was written with the model.
     #[error("{} has changed since it was written: expected {expected}, got {got}; restore it, or remove {} if the change was on purpose", path.display(), seal.display())]
     Changed {
@@ -52,34 +42,6 @@ pub enum ExportError {
     Interrupted {
         /// The output.
         path: PathBuf,
-    },
-    /// A model whose configuration asks for what the trainer does not have.
-    #[error("{}: {key}: expected {expected}, got {got}; {remedy}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// The key, dotted.
-        key: String,
-        /// What it may be.
-        expected: String,
-        /// What it is.
-        got: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// A tensor that is missing, foreign, or of another kind than the configuration says.
-    #[error("{}: tensor {name}: expected {expected}, got {got}; {remedy}", path.display())]
-    Tensor {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        name: String,
-        /// What it should be.
-        expected: String,
-        /// What it is.
-        got: String,
-        /// What to do.
-        remedy: &'static str,
     },
     /// The output holds a model already.
     #[error("{} exists already: choose another output, or replace it with --overwrite", path.display())]
@@ -133,14 +95,9 @@ impl Classified for ExportError {
             ExportError::Tokens(error) => error.kind(),
             ExportError::Onnx(error) => error.kind(),
             ExportError::Pretrained(error) => error.kind(),
-            ExportError::Changed { .. }
-            | ExportError::Unsealed { .. }
-            | ExportError::Tensor { .. } => Kind::BadData,
+            ExportError::Changed { .. } | ExportError::Unsealed { .. } => Kind::BadData,
             ExportError::Interrupted { .. } => Kind::Interrupted,
-            ExportError::MissingFile { .. }
-            | ExportError::Config { .. }
-            | ExportError::NotADirectory { .. }
-            | ExportError::AlreadyThere { .. } => Kind::Usage,
+            ExportError::NotADirectory { .. } | ExportError::AlreadyThere { .. } => Kind::Usage,
         }
     }
 }

@@ -22,6 +22,7 @@ pub use onnx::{
 };
 pub use read::{HfModel, find_model, n_weights, read_hf};
 pub use safetensors::{Tensor, TensorMut, read_params, read_tensors, write_tensors};
+pub(in crate::train) use safetensors::{slices_of, tensors_of};
 pub(crate) use seal::seal_also;
 pub use seal::{ModelSeal, check_sealed, model_identity};
 pub use write::{HF_FILES, HfContents, is_half, write_hf, write_hf_until};

@@ -2,12 +2,12 @@
 //! is for ends in an error of the runtime.
 
 use super::ExportError;
-use crate::decoder_file::{self, DecoderFileError, MAX_INLINE_BYTES, WeightsPlace};
+use crate::decoder_file::{self, DecoderFileError, MAX_INLINE_BYTES, Watch, WeightsPlace};
 use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{
     DecoderModel, DecoderSpec, Dialect, GraphOptions, Weight, WeightFormat, Weights, decoder_model,
 };
-use crate::pretrained::{LlamaDims, llama_decoder, llama_tensor};
+use crate::pretrained::{LlamaDims, PretrainedError, llama_decoder, llama_tensor};
 use crate::storage::FileHash;
 use crate::train::model::{ModelSpec, Params};
 use std::convert::Infallible;
@@ -29,17 +29,24 @@ pub fn write_onnx(
     interrupt: &Interrupt,
 ) -> Result<Vec<(String, FileHash)>, ExportError> {
     let model = onnx_model(&params.spec);
-    let written = decoder_file::write_decoder(path, &model, &ByName(params), weights, interrupt);
+    let written = decoder_file::write_decoder(
+        path,
+        &model,
+        &ByName(params),
+        weights,
+        Watch::until(interrupt),
+    );
     written.map_err(|error| match error {
         DecoderFileError::Storage(error) => error.into(),
         DecoderFileError::Interrupted { path } => ExportError::Interrupted { path },
-        DecoderFileError::TooLarge { path, n_bytes } => ExportError::Config {
+        DecoderFileError::TooLarge { path, n_bytes } => PretrainedError::Config {
             path,
             key: "weights".to_owned(),
             expected: format!("at most {MAX_INLINE_BYTES} bytes in one file"),
             got: format!("{n_bytes}"),
             remedy: "put them beside it with --external-data",
-        },
+        }
+        .into(),
         DecoderFileError::OutOfRange { .. } => unreachable!("f32 holds every f32"),
         DecoderFileError::Weights(never) => match never {},
     })

@@ -42,11 +42,12 @@ pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
             return Ok(dir);
         }
     }
-    Err(ExportError::MissingFile {
+    let missing = PretrainedError::MissingFile {
         path: path.join(CONFIG_JSON),
         expected: "the directory of a Hugging Face model, of a finished run, or of a checkpoint",
         remedy: "name one, such as RUN/final or RUN/checkpoints/step-100",
-    })
+    };
+    Err(missing.into())
 }
 
 /// Values of all weights of the model in `dir`, of whatever architecture; a weight that is tied to another is there once.

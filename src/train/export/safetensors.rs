@@ -9,7 +9,6 @@ use crate::interrupt::{Interrupt, Until};
 use crate::pretrained::{PretrainedError, TensorFile};
 use crate::storage::{FileHash, Partial, Sealed};
 use crate::train::model::{ParamLayout, Params};
-use crate::train::tensor::TensorSlot;
 use safetensors::tensor::{Dtype, TensorInfo};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -48,7 +47,7 @@ pub struct TensorMut<'a> {
 /// in the header. The bytes depend on nothing but the arguments.
 ///
 /// # Errors
-/// I/O; a value that is NaN or infinite ([`ExportError::Tensor`]), of which nothing is then written.
+/// I/O; a value that is NaN or infinite ([`PretrainedError::Tensor`]), of which nothing is then written.
 ///
 /// # Panics
 /// If a shape and its number of values differ.
@@ -73,7 +72,7 @@ fn seal_tensors(
     for tensor in tensors {
         let n_values: usize = tensor.shape.iter().product();
         assert_eq!(n_values, tensor.values.len(), "values of {}", tensor.name);
-        check_finite(path, tensor.name, 0, tensor.values)?;
+        check_finite(path, tensor.name, tensor.values)?;
     }
     let mut out = Until {
         out: Partial::create(path)?,
@@ -110,18 +109,24 @@ pub(super) fn seal_params(
     params: &Params,
     interrupt: &Interrupt,
 ) -> Result<Sealed, ExportError> {
-    let tensors = tensors_of(&params.layout, &params.values);
+    let names = names_of(&params.layout);
+    let tensors: Vec<_> = tensors_of(&params.layout, &names, &params.values).collect();
     seal_tensors(path, &tensors, &METADATA, interrupt)
 }
 
-fn tensors_of<'a>(layout: &'a ParamLayout, values: &'a [f32]) -> Vec<Tensor<'a>> {
+/// The flat buffer cut into its tensors, each with the name of its place in the layout.
+pub(in crate::train) fn tensors_of<'a>(
+    layout: &'a ParamLayout,
+    names: &'a [String],
+    values: &'a [f32],
+) -> impl Iterator<Item = Tensor<'a>> {
     assert_eq!(values.len(), layout.len, "values of the layout");
-    let tensor = |slot: &'a TensorSlot| Tensor {
-        name: &slot.name,
+    let slots = std::iter::zip(&layout.tensors, names);
+    slots.map(|(slot, name)| Tensor {
+        name,
         shape: &slot.shape,
         values: &values[slot.range.clone()],
-    };
-    layout.tensors.iter().map(tensor).collect()
+    })
 }
 
 /// Reads all parameters of `params`' layout from one file of exactly these.
@@ -129,23 +134,36 @@ fn tensors_of<'a>(layout: &'a ParamLayout, values: &'a [f32]) -> Vec<Tensor<'a>>
 /// # Errors
 /// As [`read_tensors`]; the parameters are then partly read.
 pub fn read_params(path: &Path, params: &mut Params) -> Result<(), ExportError> {
-    read_tensors(path, &mut slices_of(&params.layout, &mut params.values))
+    let names = names_of(&params.layout);
+    let mut slices: Vec<_> = slices_of(&params.layout, &names, &mut params.values).collect();
+    read_tensors(path, &mut slices)
 }
 
-/// The flat buffer cut into its tensors.
-pub(super) fn slices_of<'a>(layout: &'a ParamLayout, values: &'a mut [f32]) -> Vec<TensorMut<'a>> {
+/// [`tensors_of`] to write to.
+pub(in crate::train) fn slices_of<'a>(
+    layout: &'a ParamLayout,
+    names: &'a [String],
+    values: &'a mut [f32],
+) -> impl Iterator<Item = TensorMut<'a>> {
     assert_eq!(values.len(), layout.len, "values of the layout");
     let mut rest = values;
-    let cut = |slot: &'a TensorSlot| {
+    std::iter::zip(&layout.tensors, names).map(move |(slot, name)| {
         let (values, behind) = std::mem::take(&mut rest).split_at_mut(slot.range.len());
         rest = behind;
         TensorMut {
-            name: &slot.name,
+            name,
             shape: &slot.shape,
             values,
         }
-    };
-    layout.tensors.iter().map(cut).collect()
+    })
+}
+
+fn names_of(layout: &ParamLayout) -> Vec<String> {
+    layout
+        .tensors
+        .iter()
+        .map(|slot| slot.name.clone())
+        .collect()
 }
 
 /// Decodes one tensor into its place.
@@ -158,15 +176,15 @@ fn read_into(file: &TensorFile, into: &mut TensorMut<'_>) -> Result<(), Pretrain
     })
 }
 
-fn check_finite(path: &Path, name: &str, start: usize, values: &[f32]) -> Result<(), ExportError> {
+fn check_finite(path: &Path, name: &str, values: &[f32]) -> Result<(), PretrainedError> {
     let Some(idx) = values.iter().position(|value| !value.is_finite()) else {
         return Ok(());
     };
-    Err(ExportError::Tensor {
+    Err(PretrainedError::Tensor {
         path: path.to_owned(),
         name: name.to_owned(),
         expected: "finite values".to_owned(),
-        got: format!("{} at value {}", values[idx], start + idx),
+        got: format!("{} at value {}", values[idx], idx),
         remedy: "the training diverged, or the file is damaged: use an earlier one",
     })
 }

@@ -78,12 +78,7 @@ impl ModelSeal {
 
     /// The file, before it gets its name.
     pub(super) fn seal(&self, dir: &Path) -> Result<Sealed, ExportError> {
-        let path = dir.join(SEAL_JSON);
-        let mut partial = Partial::create(&path)?;
-        partial
-            .write_all(&self.json())
-            .map_err(|source| ExportError::io("write", &path, source))?;
-        Ok(partial.seal()?)
+        seal_bytes(&dir.join(SEAL_JSON), &self.json())
     }
 
     /// Refuses the files `names` of the model in `dir` where one is not as it was written.
@@ -94,6 +89,15 @@ impl ModelSeal {
             .filter(|(name, _)| names.contains(&name.as_str()))
             .try_for_each(|(name, expected)| check_file(dir, name, expected))
     }
+}
+
+/// A file of these bytes, before it gets its name.
+pub(super) fn seal_bytes(path: &Path, bytes: &[u8]) -> Result<Sealed, ExportError> {
+    let mut partial = Partial::create(path)?;
+    partial
+        .write_all(bytes)
+        .map_err(|source| ExportError::io("write", path, source))?;
+    Ok(partial.seal()?)
 }
 
 /// Lists one more file in the seal of the model in `dir`.

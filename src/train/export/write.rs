@@ -4,14 +4,13 @@ use super::ExportError;
 use super::config::{SpecialIds, config_json, eos_value, pretty};
 use super::names::{GENERATION_CONFIG_JSON, SEAL_JSON, TOKENIZER_CONFIG_JSON};
 use super::safetensors::seal_params;
-use super::seal::ModelSeal;
+use super::seal::{ModelSeal, seal_bytes};
 use crate::interrupt::Interrupt;
-use crate::pretrained::{CONFIG_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
-use crate::storage::{Partial, Sealed, remove_file, sweep_abandoned_where};
+use crate::pretrained::{CONFIG_JSON, MODEL_SAFETENSORS, PretrainedError, TOKENIZER_JSON};
+use crate::storage::{Sealed, remove_file, sweep_abandoned_where};
 use crate::tokens::Tokenizer;
 use crate::train::model::Params;
 use serde_json::json;
-use std::io::Write;
 use std::path::Path;
 
 /// Names of all that [`write_hf`] writes; those of the tokenizer only where there is one.
@@ -83,19 +82,22 @@ pub fn write_hf_until(
     let mut sealed = Vec::new();
     let mut add = |name: &str, file: Sealed| sealed.push((name.to_owned(), file));
     if let (Some(bytes), Some(tokenizer)) = (tokenizer_json, &tokenizer) {
-        add(TOKENIZER_JSON, seal(&tokenizer_path, bytes)?);
+        add(TOKENIZER_JSON, seal_bytes(&tokenizer_path, bytes)?);
         let config = tokenizer_config(params, special, tokenizer);
         let path = dir.join(TOKENIZER_CONFIG_JSON);
-        add(TOKENIZER_CONFIG_JSON, seal(&path, config.as_bytes())?);
+        add(TOKENIZER_CONFIG_JSON, seal_bytes(&path, config.as_bytes())?);
     }
     let generation = generation_config(special);
     let path = dir.join(GENERATION_CONFIG_JSON);
-    add(GENERATION_CONFIG_JSON, seal(&path, generation.as_bytes())?);
+    add(
+        GENERATION_CONFIG_JSON,
+        seal_bytes(&path, generation.as_bytes())?,
+    );
     let path = dir.join(MODEL_SAFETENSORS);
     add(MODEL_SAFETENSORS, seal_params(&path, params, interrupt)?);
     let config = config_json(&params.spec, special);
     let path = dir.join(CONFIG_JSON);
-    add(CONFIG_JSON, seal(&path, config.as_bytes())?);
+    add(CONFIG_JSON, seal_bytes(&path, config.as_bytes())?);
     let hashes = sealed
         .iter()
         .map(|(name, file)| (name.clone(), file.hash.clone()));
@@ -131,14 +133,6 @@ impl Drop for NewDir<'_> {
     }
 }
 
-fn seal(path: &Path, bytes: &[u8]) -> Result<Sealed, ExportError> {
-    let mut partial = Partial::create(path)?;
-    partial
-        .write_all(bytes)
-        .map_err(|source| ExportError::io("write", path, source))?;
-    Ok(partial.seal()?)
-}
-
 /// A tokenizer may have fewer ids than the model, whose head is then padded, but not more.
 fn check_vocabulary(
     path: &Path,
@@ -149,13 +143,14 @@ fn check_vocabulary(
     if n_ids as usize <= params.spec.vocab_size {
         return Ok(());
     }
-    Err(ExportError::Config {
+    let config = PretrainedError::Config {
         path: path.to_owned(),
         key: "vocabulary".to_owned(),
         expected: format!("at most the model's {} ids", params.spec.vocab_size),
         got: format!("{n_ids}"),
         remedy: "give the tokenizer that the model was trained with",
-    })
+    };
+    Err(config.into())
 }
 
 fn tokenizer_config(params: &Params, special: &SpecialIds, tokenizer: &Tokenizer) -> String {

@@ -7,6 +7,7 @@ use super::proto::{
     DT_FLOAT, Dim, HparamsData, HparamsWhat, Kind, PluginData, SESSION_SUCCESS, SessionEndInfo,
     SessionStartInfo, SummaryMetadata, SummaryValue, Tensor, TensorShape, Value,
 };
+use crate::config::leaves;
 use crate::train::config::RunConfig;
 use prost::Message;
 use std::collections::BTreeMap;
@@ -31,30 +32,23 @@ pub type Hparams = BTreeMap<String, Hparam>;
 
 /// All of `config` that has a value, but for where the run is.
 pub fn hparams_of(config: &RunConfig) -> Hparams {
-    let mut found = Hparams::new();
     // What cannot be said in TOML cannot come from it.
-    if let Ok(table) = toml::Table::try_from(config) {
-        flatten("", table, &mut found);
-    }
+    let table = toml::Table::try_from(config).unwrap_or_default();
+    let leaves = leaves(table).into_iter();
+    let mut found: Hparams = leaves.map(|(key, value)| (key, value.into())).collect();
     found.remove("output");
     found
 }
 
-fn flatten(prefix: &str, table: toml::Table, found: &mut Hparams) {
-    for (key, value) in table {
-        let key = format!("{prefix}{key}");
-        let value = match value {
-            toml::Value::Table(inner) => {
-                flatten(&format!("{key}."), inner, found);
-                continue;
-            }
-            toml::Value::Integer(number) => Hparam::Number(number as f64),
-            toml::Value::Float(number) => Hparam::Number(number),
-            toml::Value::Boolean(flag) => Hparam::Flag(flag),
-            toml::Value::String(text) => Hparam::Text(text),
-            other => Hparam::Text(other.to_string()),
-        };
-        found.insert(key, value);
+impl From<toml::Value> for Hparam {
+    fn from(value: toml::Value) -> Self {
+        match value {
+            toml::Value::Integer(number) => Self::Number(number as f64),
+            toml::Value::Float(number) => Self::Number(number),
+            toml::Value::Boolean(flag) => Self::Flag(flag),
+            toml::Value::String(text) => Self::Text(text),
+            other => Self::Text(other.to_string()),
+        }
     }
 }
 

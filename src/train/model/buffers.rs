@@ -19,6 +19,19 @@ pub struct Capacity {
     pub recompute: bool,
 }
 
+impl Capacity {
+    /// Without a backward pass.
+    pub fn of_inference(n_positions: usize, seq_len: usize, threads: usize) -> Self {
+        Self {
+            n_positions,
+            seq_len,
+            threads,
+            training: false,
+            recompute: false,
+        }
+    }
+}
+
 /// Bytes of the buffers of a [`Network`](super::Network).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {

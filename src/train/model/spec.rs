@@ -58,12 +58,9 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
-    /// Refuses dimensions that make no model.
-    ///
-    /// # Errors
-    /// [`SpecError`], naming the first such.
-    pub fn validate(&self) -> Result<(), SpecError> {
-        let positive = [
+    /// Its whole numbers, by their keys.
+    pub fn dims(&self) -> [(&'static str, usize); 8] {
+        [
             ("model.vocab_size", self.vocab_size),
             ("model.d_model", self.d_model),
             ("model.n_layers", self.n_layers),
@@ -72,8 +69,15 @@ impl ModelSpec {
             ("model.head_dim", self.head_dim),
             ("model.d_ff", self.d_ff),
             ("model.max_seq_len", self.max_seq_len),
-        ];
-        for (what, value) in positive {
+        ]
+    }
+
+    /// Refuses dimensions that make no model.
+    ///
+    /// # Errors
+    /// [`SpecError`], naming the first such.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        for (what, value) in self.dims() {
             require(value > 0, what, "at least 1", value, "give a larger one")?;
             let expected = format!("at most {MAX_DIMENSION}");
             let is_sane = value <= MAX_DIMENSION;

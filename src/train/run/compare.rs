@@ -165,9 +165,7 @@ impl RunConfig {
             complete.kd.auto_margin = Some(complete.kd.auto_margin());
         }
         let table = config::to_table(&complete)?;
-        let mut leaves = Table::new();
-        flatten("", table, &mut leaves);
-        Ok(leaves)
+        Ok(config::leaves(table).into_iter().collect())
     }
 }
 
@@ -195,16 +193,6 @@ fn is_same_place(ours: (&RunConfig, &Path), theirs: (&RunConfig, &Path)) -> bool
     is_same(|path| path.canonicalize().ok())
         || is_same(|path| absolute(path).ok())
         || beside(ours).is_some_and(|place| beside(theirs) == Some(place))
-}
-
-fn flatten(prefix: &str, table: Table, leaves: &mut Table) {
-    for (key, value) in table {
-        let key = format!("{prefix}{key}");
-        match value {
-            Value::Table(inner) => flatten(&format!("{key}."), inner, leaves),
-            value => drop(leaves.insert(key, value)),
-        }
-    }
 }
 
 fn is_among(key: &str, free_keys: &[&str]) -> bool {

@@ -135,7 +135,7 @@ impl Sample {
         for (name, dtype, dims) in &self.past {
             let past = model.input(name, *dtype, dims);
             let past = model.cast(&past, DType::F32);
-            let sum = model.reduce_sum_all(&past);
+            let sum = sum_of_all(model, &past);
             logits = model.add(&logits, &sum);
         }
         if self.use_cache_branch {
@@ -147,7 +147,7 @@ impl Sample {
         }
         if let Some(name) = &self.unknown_input {
             let input = model.input(name, DType::F32, &[Dim::symbol("batch"), Dim::Fixed(3)]);
-            let sum = model.reduce_sum_all(&input);
+            let sum = sum_of_all(model, &input);
             logits = model.add(&logits, &sum);
         }
         logits
@@ -244,7 +244,7 @@ pub fn encoder_decoder() -> ModelBuilder {
     let [b, t] = batch_seq();
     let dims = [b.clone(), Dim::symbol("encoder_seq"), Dim::Fixed(16)];
     let encoder = model.input("encoder_hidden_states", DType::F32, &dims);
-    let sum = model.reduce_sum_all(&encoder);
+    let sum = sum_of_all(&mut model, &encoder);
     let logits = model.add(&logits, &sum);
     model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
     model
@@ -323,4 +323,8 @@ pub fn oddly_shaped(is_time_major: bool) -> ModelBuilder {
     let [b, t] = batch_seq();
     model.output("logits", &logits, DType::F32, &[b, t, Dim::Fixed(16)]);
     model
+}
+
+fn sum_of_all(model: &mut ModelBuilder, data: &Edge) -> Edge {
+    model.node("ReduceSum", &[data], &[Attribute::int("keepdims", 0)])
 }

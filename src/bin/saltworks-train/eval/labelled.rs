@@ -2,9 +2,9 @@
 
 use super::{Args, number};
 use crate::common::exit::Result;
-use crate::common::print::{self, out, say};
+use crate::common::print::{self, out};
 use crate::common::progress::Display;
-use crate::opened::{OpenedModel, check_memory, flow, pool};
+use crate::opened::{OpenedModel, check_memory, pool};
 use saltworks::interrupt::Interrupt;
 use saltworks::train::data::{LabelSource, TokenizerFacts};
 use saltworks::train::eval::{
@@ -85,7 +85,7 @@ pub(super) fn run(
     let mut network = Network::new(params, capacity);
     let on_progress = |now: &EvalProgress| {
         display.at(now.n_targets);
-        flow(interrupt)
+        interrupt.flow()
     };
     let report =
         pool.install(|| evaluate_labelled(&mut network, &labels, &options, on_progress))?;
@@ -96,16 +96,11 @@ pub(super) fn run(
 /// The labels, found to be of the model's tokenizer as far as either is known.
 fn open(args: &Args, dir: &Path, opened: &OpenedModel) -> Result<LabelSource> {
     let labels = open_labelled(dir, args.labels.selection.as_deref())?;
-    if let Some(note) = labels.note() {
-        say!("note: {note}");
-    }
+    print::notes(labels.note());
     let seen = opened.seen(&labelled_identity(&labels));
-    if let Some(seen) = seen {
-        say!("note: {}", seen.note(&dir.display().to_string()));
-    }
+    print::notes(seen.map(|seen| seen.note(&dir.display().to_string())));
     if let Some((_, path)) = &opened.tokenizer {
-        let note = labels.check_tokenizer(&TokenizerFacts::of_tokenizer(path)?)?;
-        note.into_iter().for_each(|note| say!("note: {note}"));
+        print::notes(labels.check_tokenizer(&TokenizerFacts::of_tokenizer(path)?)?);
     }
     Ok(labels)
 }

@@ -4,7 +4,7 @@ use super::Args;
 use crate::common::exit::Result;
 use crate::common::print::{self, out};
 use crate::common::progress::Display;
-use crate::opened::{OpenedModel, check_memory, flow, pool};
+use crate::opened::{OpenedModel, check_memory, pool};
 use saltworks::interrupt::Interrupt;
 use saltworks::train::eval::{
     CopyOptions, CopyScore, EvalProgress, copy_capacity, copy_distances, probe_copying,
@@ -71,7 +71,7 @@ pub(super) fn run(
     let mut network = Network::new(params, capacity);
     let on_progress = |now: &EvalProgress| {
         display.at(now.n_targets);
-        flow(interrupt)
+        interrupt.flow()
     };
     let ids = ordinary_ids(opened);
     let scores = pool.install(|| probe_copying(&mut network, &ids, &options, on_progress))?;

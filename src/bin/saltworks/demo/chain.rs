@@ -5,7 +5,7 @@ use super::{Args, claim, story, texts};
 use crate::common::exit::{Context, Result};
 use crate::common::invocation;
 use crate::common::print::out;
-use crate::signals;
+use crate::common::signals;
 use saltworks::demo::DemoError;
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::{OpenOptions, TokenCorpus};

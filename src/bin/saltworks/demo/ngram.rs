@@ -3,8 +3,8 @@
 use super::{Args, claim};
 use crate::common::exit::Result;
 use crate::common::print::out;
-use crate::progress::ProgressDisplay;
-use crate::signals;
+use crate::common::signals;
+use crate::progress::{ProgressDisplay, show_graph};
 use saltworks::corpus::{CorpusOptions, Documents};
 use saltworks::demo::{
     CorpusSettings, CorpusSummary, DemoError, NgramTeacher, unigram_entropy, write_corpus,
@@ -168,6 +168,7 @@ fn label(layout: &Layout) -> Result<()> {
     };
     let display = ProgressDisplay::new();
     let observer = Observer {
+        on_graph: &show_graph,
         on_start: &|inputs, _| {
             let runtime = &inputs.runtime;
             let what = format!("ONNX Runtime {}", runtime.version);

@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::common::exit::{Context, Result};
-use crate::common::print::say;
+use crate::common::print;
 use saltworks::corpus::{CorpusOptions, Documents, expand_inputs};
 use saltworks::demo::{CorpusSettings, DemoError, write_corpus};
 use saltworks::storage;
@@ -71,9 +71,7 @@ fn generated(seed: u64, n_text_bytes: usize) -> Result<Vec<String>> {
 fn users(inputs: &[String], n_bytes: usize) -> Result<Vec<String>> {
     let (mut pieces, mut left) = (Vec::new(), n_bytes);
     let files = expand_inputs(inputs, None)?;
-    for note in files.left_out.notes() {
-        say!("note: {note}");
-    }
+    print::notes(files.left_out.notes());
     for document in Documents::open(files.paths, CorpusOptions::default())? {
         let document = document.context(
             "--corpus takes UTF-8 documents, in JSON and Parquet with the field `text`; the demo does not have the options of `tokenize`",

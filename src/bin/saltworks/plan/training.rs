@@ -3,6 +3,7 @@
 
 use crate::common::exit::Result;
 use crate::common::print::{self, say};
+use crate::progress::show_graph;
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use saltworks::config::to_table;
 use saltworks::label::{self, Estimate, LabelConfig, SequenceRange};
@@ -66,7 +67,7 @@ pub(super) fn run(training: &Path, label: super::super::label::Args, n_runs: u64
     }
     let json = label.json;
     let label_config = label_config(&config, label, &demand)?;
-    let estimate = label::estimate(&label_config)?;
+    let estimate = label::estimate(&label_config, &show_graph)?;
     let costs = Costs::of(&config, demand, &estimate, n_runs);
     if json.print(&costs)? {
         return Ok(());

@@ -1,5 +1,7 @@
 //! What the runs were trained with: the same for all arms, and what differs.
 
+use crate::config::leaves;
+use crate::experiment::arm::OWN_KEYS;
 use crate::experiment::report::compare::{Arm, Comparison};
 use crate::shards::LabelSet;
 use crate::train::config::LabelDirs;
@@ -9,13 +11,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// Keys that the experiment sets for every run by itself.
-const OWN_KEYS: [&str; 4] = [
-    "output",
-    "train.seed",
-    "branch_from",
-    "checkpoint.keep_steps",
-];
 /// What `saltworks_lm.train` records of how it computes.
 const ENGINE_NAME: &str = "torch.json";
 /// Keys with a letter of their own in formulas.
@@ -72,9 +67,11 @@ fn of_arm(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     let table = text
         .and_then(|text| text.parse::<Table>().ok())
         .unwrap_or_default();
-    let mut found = BTreeMap::new();
-    flatten("", &table, &mut found);
-    found.extend(of_labels(&label_dirs(&table)));
+    let labels = of_labels(&label_dirs(&table));
+    let leaves = leaves(table).into_iter();
+    let mut found: BTreeMap<String, String> =
+        leaves.map(|(key, value)| (key, said(value))).collect();
+    found.extend(labels);
     found.extend(of_engine(arm, root));
     found.retain(|key, _| !OWN_KEYS.contains(&key.as_str()));
     found
@@ -94,15 +91,12 @@ fn of_engine(arm: &Arm<'_>, root: &Path) -> BTreeMap<String, String> {
     shown.collect()
 }
 
-fn flatten(prefix: &str, table: &Table, found: &mut BTreeMap<String, String>) {
-    for (key, value) in table {
-        let key = format!("{prefix}{key}");
-        match value {
-            Value::Table(inner) => flatten(&format!("{key}."), inner, found),
-            Value::String(text) => drop(found.insert(key, text.clone())),
-            Value::Float(number) => drop(found.insert(key, format!("{number:?}"))),
-            value => drop(found.insert(key, value.to_string())),
-        }
+/// A value as a reader of run.toml knows it.
+fn said(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        Value::Float(number) => format!("{number:?}"),
+        value => value.to_string(),
     }
 }
 

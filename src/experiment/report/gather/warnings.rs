@@ -56,7 +56,7 @@ fn is_validated_on_its_text(dir: &Path) -> Result<bool, TrainError> {
 
 /// On the teacher's own training text there are no bounds on its divergence.
 fn held_out_warning(inputs: &ReportInputs) -> Result<Option<String>, ReportError> {
-    let (Some(labels), Some(teacher)) = (&inputs.held_out, &inputs.teacher_run) else {
+    let (Some(labels), Some(teacher)) = (&inputs.shown.held_out, &inputs.teacher_run) else {
         return Ok(None);
     };
     let corpus = identity_in_plan(&LabelSet::open(labels)?.segments[0]);

@@ -1,0 +1,38 @@
+//! What goes beside an ONNX model.
+
+use super::print::say;
+use saltworks::storage::{StorageError, create_if_absent, sweep_abandoned};
+use std::path::Path;
+
+/// Refuses a name that no file can have: a directory has it, or one is asked for.
+pub(crate) fn check_file_name(path: &Path) -> Result<(), StorageError> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir() {
+        let path = path.to_owned();
+        return Err(StorageError::NotAFileName { path });
+    }
+    Ok(())
+}
+
+/// The directory of `path`, which is made if need be.
+pub(crate) fn made_folder_of(path: &Path) -> Result<&Path, StorageError> {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = parent.unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))?;
+    Ok(dir)
+}
+
+/// What `label` reads beside a model. One that is there already stays, with a note unless its directory is
+/// the model's own.
+pub(crate) fn write_config(dir: &Path, text: &str, is_own: bool) -> Result<(), StorageError> {
+    let path = dir.join("config.json");
+    sweep_abandoned(dir, "config.json")?;
+    create_if_absent(&path, text.as_bytes())?;
+    let there = std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))?;
+    if there != text.as_bytes() && !is_own {
+        say!(
+            "note: {} was there already and may be of another model; `saltworks label` reads the longest sequence from it",
+            path.display()
+        );
+    }
+    Ok(())
+}
