@@ -6,11 +6,11 @@
 
 use super::collect::write_results;
 use super::cost::TRAINING_FLOPS;
-use super::error::{ExperimentError, require};
+use super::error::ExperimentError;
 use super::sets::is_a_grid;
 use super::{ArmResults, BranchResults, EvalSet, RESULTS_VERSION, Results, RunResults, SetScore};
 use crate::train::TrainError;
-use crate::train::config::{Mode, RunConfig};
+use crate::train::config::{ConfigError, Mode, RunConfig, require};
 use crate::train::export::n_weights;
 use crate::train::metrics::{METRICS_NAME, MetricsLine, ValidLine, read_metrics};
 use crate::train::run::{CONFIG_NAME, Sources};
@@ -151,7 +151,7 @@ pub fn write_runs(config: &RunsConfig) -> Result<Results, ExperimentError> {
     Ok(results)
 }
 
-fn check_seeds(arm: &str, runs: &[FinishedRun]) -> Result<(), ExperimentError> {
+fn check_seeds(arm: &str, runs: &[FinishedRun]) -> Result<(), ConfigError> {
     let mut seeds = BTreeSet::new();
     let mut runs = runs.iter();
     let twice = runs.find(|run| !seeds.insert(run.config.train.seed));
@@ -328,12 +328,12 @@ fn last_validation(
         MetricsLine::Valid(line) if line.step == n_steps => Some(line.clone()),
         _ => None,
     });
-    last.ok_or_else(|| ExperimentError::Value {
+    Ok(last.ok_or_else(|| ConfigError::Value {
         key: "--runs".to_owned(),
         expected: format!("runs that were validated after their last step, {n_steps}"),
         got: dir.display().to_string(),
         remedy: "train it with data.validation, which its results are of".to_owned(),
-    })
+    })?)
 }
 
 /// Neither the teacher nor what a selection was made from is known of a run: their costs are not.

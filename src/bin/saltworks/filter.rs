@@ -62,7 +62,7 @@ struct Report<'a> {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     args.files.check_output(&args.output)?;
-    let interrupt = super::signals::interrupt()?;
+    let interrupt = crate::common::signals::interrupt()?;
     let found = args.files.find()?;
     let summary = filter_with_progress(args.request(found.paths), &interrupt)?;
     let output = &args.output;
