@@ -86,7 +86,6 @@ def main() -> None:
     try:
         commands = {
             "finalize": [program, "finalize", str(folder)],
-            "finalize, again": [program, "finalize", str(folder)],
             "status, finished": [program, "status", str(folder), "--json"],
             "Labels(...) in Python": [sys.executable, "-c", OPENED, str(folder)],
         }
