@@ -205,7 +205,7 @@ proptest! {
         // Runs of 64 that are dropped whole, as they are passed over without decoding.
         let is_kept = |document: u64| {
             let word = words[(document / 64) as usize % words.len()];
-            (word >> (document % 64)) & 1 == 1 && !(is_sparse && (document / 1500) % 2 == 0)
+            (word >> (document % 64)) & 1 == 1 && !(is_sparse && (document / 1500).is_multiple_of(2))
         };
         setup.select(is_kept);
         let skipped = if keeps_skipped { Skipped::Keep } else { Skipped::Drop };
@@ -309,7 +309,7 @@ fn scores_and_weights_are_columns_behind_the_others() {
             continue;
         }
         let document = document_of(i);
-        let is_kept = document != 5 && document % 2 == 0;
+        let is_kept = document != 5 && document.is_multiple_of(2);
         assert_eq!(weight.value(0), f64::from(u8::from(is_kept)), "row {i}");
         assert_eq!(scores.is_null(0), document == 5, "row {i}");
         if document == 5 {
