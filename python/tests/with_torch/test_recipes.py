@@ -12,12 +12,13 @@ from training import prepare
 from transformers import AutoModelForCausalLM, TrainingArguments
 
 from saltworks_lm import Labels
-from saltworks_lm.losses import Head, KdPolicy, head_loss, logits_loss
+from saltworks_lm.losses import Head, KdPolicy, head_loss, logits_loss, min_entropy
 from saltworks_lm.losses.head import base_model_of
 from saltworks_lm.recipes.hf_trainer import KdTrainer
 from saltworks_lm.recipes.megatron import kd_loss_func
 from saltworks_lm.recipes.teacher import kd_of_fields
 from saltworks_lm.torch import LabelDataset, LabelStream, hf, megatron
+from saltworks_lm.train.batch import batch_of, entropies
 
 #: Two ways to sum the same f32 numbers.
 TOLERANCE = 1e-5
@@ -67,6 +68,22 @@ def test_the_loss_of_the_trainer_is_ours(start: Path, tmp_path: Path, policy: Kd
     got.backward()
     for ours, theirs in zip(model.parameters(), trainer.model.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=0.0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("policy", "groups"), POLICIES, ids=str)
+def test_targets_of_a_batch_are_those_of_the_trainer(start: Path, policy: KdPolicy, groups: list[str]) -> None:
+    labels = Labels(start / "labels", groups=groups)
+    rows = [labels[i] for i in range(12)]
+    fields = hf(rows)
+    ours = kd_of_fields(policy, fields, fields["labels"][:, 1:] != -100, 0.7)
+    least = min_entropy(entropies(rows, False), policy.gate_fraction) if policy.gate == "entropy" else None
+    theirs = batch_of(rows, max(row.n_targets for row in rows), False, policy, 0.7, least).kd
+    assert theirs is not None
+    assert torch.equal(ours.ids, theirs.ids)
+    assert torch.equal(ours.probs, theirs.probs)
+    assert torch.equal(ours.omega, theirs.omega)
+    assert (ours.tail is None) == (theirs.tail is None)
+    assert ours.tail is None or torch.equal(ours.tail, theirs.tail)
 
 
 def test_a_tiny_llama_learns_from_labels_and_is_saved_as_transformers_saves(start: Path, tmp_path: Path) -> None:
