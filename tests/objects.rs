@@ -311,3 +311,85 @@ fn what_a_person_gets_wrong_is_said_before_the_work() {
         &["--round"],
     );
 }
+
+/// A run that reads `labels` and `tokens`, and its losses.
+fn trained(inputs: &Inputs, at: &str, labels: &str, tokens: &str, output: &str) -> Vec<f64> {
+    let run = inputs.path(output);
+    let config = format!(
+        "output = {run:?}\n[model]\nd_model = 16\nn_layers = 1\nn_heads = 2\nd_ff = 24\n\
+         [data]\nlabels = {labels:?}\ntokens = {tokens:?}\ntokens_format = \"nanogpt\"\neod = 299\n\
+         [kd]\nmode = \"salt\"\nn_kd = 25\n[train]\nsteps = 50\nbatch_size = 4\nthreads = 1\n[log]\nevery = 1\n"
+    );
+    let path = inputs.path("run.toml");
+    std::fs::write(&path, config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks-train"));
+    command.args(["run", "--config"]).arg(&path);
+    command.env("SALTWORKS_CACHE_DIR", inputs.path("cache"));
+    succeed(&mut against(at, command));
+    let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let lines = metrics
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let loss = |line: serde_json::Value| line["loss"].as_f64();
+    lines.filter_map(loss).collect()
+}
+
+#[test]
+fn inputs_in_a_store_make_the_labels_and_the_run_that_local_ones_make() {
+    let server = Server::start();
+    let inputs = Inputs::new(N_TOKENS);
+    let at = server.endpoint();
+    let local = labels_of_a_directory(&inputs);
+    for name in ["teacher.onnx", "tokens.bin"] {
+        server.put(
+            &format!("in/{name}"),
+            &std::fs::read(inputs.path(name)).unwrap(),
+        );
+    }
+    let cache = inputs.path("cache");
+    let label = |output: &str| {
+        let mut command = program(&at, &["label"]);
+        command.args(["--teacher", "s3://bucket/in/teacher.onnx"]);
+        command.args(["--tokens", "s3://bucket/in/tokens.bin"]);
+        command.args(["--tokens-format", "nanogpt", "--eod", "299"]);
+        command.args(["--device", "cpu", "--threads", "1", "--seq-len", "32"]);
+        command.args(["--top-k", "8", "--shard-bytes", "42000"]);
+        command
+            .args(["--output", output])
+            .env("SALTWORKS_CACHE_DIR", &cache);
+        command
+    };
+    let url = "s3://bucket/labels";
+    succeed(&mut label(url));
+    assert_same(
+        &stored_files(&server, "labels"),
+        &local_files(&local),
+        "inputs",
+    );
+    let record = String::from_utf8(server.objects("labels")["label.toml"].clone()).unwrap();
+    for place in ["s3://bucket/in/teacher.onnx", "s3://bucket/in/tokens.bin"] {
+        assert!(record.contains(place), "{record}");
+    }
+    let tokens = inputs.path("tokens.bin");
+    let of_files = trained(
+        &inputs,
+        &at,
+        local.to_str().unwrap(),
+        tokens.to_str().unwrap(),
+        "a",
+    );
+    let of_store = trained(&inputs, &at, url, "s3://bucket/in/tokens.bin", "b");
+    assert!(of_files.len() >= 50);
+    assert_eq!(of_store, of_files);
+    // Other tokens of the same size than were planned.
+    let mut bytes = std::fs::read(&tokens).unwrap();
+    bytes[0] ^= 1;
+    server.put("in/tokens.bin", &bytes);
+    let text = fail_with(&mut label(url), 2);
+    assert!(text.contains("--tokens"), "{text}");
+    let absent = fail_with(
+        label(url).args(["--teacher", "s3://bucket/in/nothing.onnx"]),
+        2,
+    );
+    assert!(!absent.is_empty());
+}

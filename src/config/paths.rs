@@ -2,7 +2,9 @@
 
 use super::error::ConfigFileError;
 use super::write::to_table;
-use crate::storage::{PlaceError, check_local_place, check_place, plain_place, resolved_path};
+use crate::storage::{
+    PlaceError, check_local_place, check_place, is_url, pinned, plain_place, resolved_path,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::ser::Error as _;
@@ -30,9 +32,16 @@ pub const PATH_KEYS: [&str; 16] = [
     "validation",
 ];
 
+/// Those of them that are files of this machine: what is written and locked, or loaded as a library.
+const LOCAL_KEYS: [&str; 5] = ["base", "branch_from", "ort_lib", "run", "teacher_cache"];
+
 /// Whether the value of a dotted key is a path.
 pub fn is_path_key(key: &str) -> bool {
-    PATH_KEYS.contains(&key.rsplit('.').next().unwrap_or(key))
+    PATH_KEYS.contains(&last_of(key))
+}
+
+fn last_of(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
 }
 
 /// Words for people and models, which may look like anything.
@@ -40,7 +49,7 @@ fn is_prose_key(key: &str) -> bool {
     matches!(key.rsplit('.').next(), Some("prompt" | "name" | "title"))
 }
 
-/// `options` with every path absolute: as a record of what was done, which is read from any directory.
+/// `options` with every path absolute, and every revision of a hub its commit: as a record of what was done, which is read from any directory.
 ///
 /// # Errors
 /// A path that is not Unicode.
@@ -49,6 +58,12 @@ pub fn with_absolute_paths<T: Serialize + DeserializeOwned>(
 ) -> Result<T, ConfigFileError> {
     let mut table = to_table(options)?;
     begin_at(&working_directory()?, &mut table)?;
+    // Of a model on a hub the commit, since a branch moves.
+    each_text("", &mut table, &mut |key, text| {
+        if is_path_key(key) {
+            *text = pinned(Path::new(text)).to_string_lossy().into_owned();
+        }
+    });
     T::deserialize(table).map_err(|source| ConfigFileError::Parse {
         path: PathBuf::from("(resolved)"),
         source: Box::new(source),
@@ -91,7 +106,11 @@ pub(super) fn place_elsewhere(table: &mut Table) -> Option<(String, PlaceError)>
         // A key that an arm sets to "" is taken out.
         let may_be_empty = !is_path_key(key) || key.split('.').any(|part| part == "set");
         if found.is_none() && !(text.is_empty() && may_be_empty) {
-            let error = check_place(Path::new(text)).err();
+            let check = match LOCAL_KEYS.contains(&last_of(key)) {
+                true => check_local_place,
+                false => check_place,
+            };
+            let error = check(Path::new(text)).err();
             found = error.map(|error| (key.to_owned(), error));
         }
     });
@@ -100,7 +119,7 @@ pub(super) fn place_elsewhere(table: &mut Table) -> Option<(String, PlaceError)>
 
 /// `path` as it is named from `dir`, so that a file in `dir` can say it; an absolute one stays so.
 pub(super) fn seen_from(dir: &Path, path: &Path) -> PathBuf {
-    if path.is_absolute() {
+    if path.is_absolute() || is_url(path) {
         return path.to_owned();
     }
     // A link is named as it is called; where it stands decides what .. means.
@@ -187,6 +206,14 @@ mod tests {
         let sets = "name = \"\"\n[[data.sets]]\nlabels = \"hdfs://b/l\"";
         assert_eq!(found(sets).as_deref(), Some("data.sets.labels"));
         assert_eq!(
+            found("[data]\ntokens = \"s3://b/t\"\noutput = \"gs://b/l\""),
+            None
+        );
+        assert_eq!(
+            found("branch_from = \"s3://b/r\"").as_deref(),
+            Some("branch_from")
+        );
+        assert_eq!(
             found("[data]\ntokens = \"\"").as_deref(),
             Some("data.tokens")
         );
@@ -203,6 +230,7 @@ mod tests {
             ("a", "a", "."),
             ("a/b", ".", "../.."),
             ("a", "/x/y", "/x/y"),
+            ("a", "s3://b/x", "s3://b/x"),
         ] {
             assert_eq!(seen_from(Path::new(dir), Path::new(path)), Path::new(seen));
         }

@@ -6,6 +6,8 @@ use super::format::{Contents, format_of};
 use super::source::Source;
 use super::stream::Opening;
 use crate::interrupt::Interrupt;
+use crate::storage;
+use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +32,6 @@ impl Documents {
     /// # Errors
     /// A file that is missing, or of a kind that its name does not tell.
     pub fn open(paths: Vec<PathBuf>, options: CorpusOptions) -> Result<Self, CorpusError> {
-        let mut bytes_total = 0;
         for path in &paths {
             if let (Contents::Other(extension), _) = format_of(path)
                 && options.format.is_none()
@@ -38,12 +39,12 @@ impl Documents {
                 let path = path.clone();
                 return Err(CorpusError::UnknownFormat { path, extension });
             }
-            let metadata = std::fs::metadata(path).map_err(|source| CorpusError::Io {
-                path: path.clone(),
-                source,
-            })?;
-            bytes_total += metadata.len();
         }
+        // In a store each of them is a request, and their time is that of waiting.
+        let sizes = paths
+            .par_iter()
+            .map(|path| Ok(storage::metadata(path)?.n_bytes));
+        let sizes: Vec<u64> = sizes.collect::<Result<_, CorpusError>>()?;
         Ok(Self {
             paths: paths.into_iter(),
             options,
@@ -51,7 +52,7 @@ impl Documents {
             had_document: true,
             tally: Tally::default(),
             bytes_read: Arc::default(),
-            bytes_total,
+            bytes_total: sizes.iter().sum(),
             interrupt: Interrupt::new(),
             failed: false,
         })

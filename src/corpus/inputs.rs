@@ -1,19 +1,17 @@
 //! From what was typed to the list of files.
 
-mod globs;
 mod left_out;
 
-use self::globs::matches_of;
 use self::left_out::FileId;
 pub use self::left_out::LeftOut;
 use super::error::CorpusError;
 use super::format::{Contents, DocumentFormat, format_of};
 use super::location::name_of;
+use crate::storage::{self, GlobError};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What some patterns stand for.
@@ -75,11 +73,12 @@ impl Finder {
     fn expand(&mut self, pattern: &OsStr) -> Result<(), CorpusError> {
         let path = Path::new(pattern);
         let n_before = self.n_met;
-        match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => self.walk(path, &mut Vec::new())?,
-            Ok(metadata) => return self.take_named(path, &metadata),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.expand_glob(pattern)?,
-            Err(error) => return Err(CorpusError::at(path, error)),
+        match Found::at(path)? {
+            Some(found) if found.kind == FoundKind::Directory => {
+                self.walk(path, &mut Vec::new())?;
+            }
+            Some(found) => return self.take_named(path, found),
+            None => self.expand_glob(pattern)?,
         }
         if self.n_met == n_before {
             return Err(CorpusError::NoMatch {
@@ -91,7 +90,7 @@ impl Finder {
     }
 
     /// A file that was named itself.
-    fn take_named(&mut self, path: &Path, metadata: &Metadata) -> Result<(), CorpusError> {
+    fn take_named(&mut self, path: &Path, found: Found) -> Result<(), CorpusError> {
         match format_of(path).0 {
             Contents::Other(extension) if self.format.is_none() => {
                 Err(CorpusError::UnknownFormat {
@@ -100,7 +99,7 @@ impl Finder {
                 })
             }
             _ => {
-                self.add(path, metadata);
+                self.add(path, found.id);
                 Ok(())
             }
         }
@@ -111,37 +110,45 @@ impl Finder {
         let Some(text) = pattern.to_str() else {
             return Ok(());
         };
-        for path in matches_of(text)? {
-            self.take(&path, &mut Vec::new())?;
+        let paths = storage::glob(Path::new(text)).map_err(|error| match error {
+            GlobError::Storage(error) => error.into(),
+            GlobError::Pattern(reason) => CorpusError::BadPattern {
+                pattern: text.to_owned(),
+                reason,
+            },
+        })?;
+        for path in paths {
+            self.take(&path, Found::needed_at(&path)?, &mut Vec::new())?;
         }
         Ok(())
     }
 
     /// Takes `path`, or what lies under it, or counts it as left out.
-    fn take(&mut self, path: &Path, above: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
-        let metadata = fs::metadata(path).map_err(|error| CorpusError::at(path, error))?;
-        if is_beside_data(path, metadata.is_dir()) {
+    fn take(
+        &mut self,
+        path: &Path,
+        found: Found,
+        above: &mut Vec<PathBuf>,
+    ) -> Result<(), CorpusError> {
+        if is_beside_data(path, found.kind == FoundKind::Directory) {
             self.left_out.add_beside(path);
-        } else if metadata.is_dir() {
-            self.walk(path, above)?;
-        } else if !metadata.is_file() {
-            self.left_out.add_kind("no regular file", path);
-        } else {
-            match format_of(path).0 {
-                Contents::Other(extension) if self.format.is_none() => {
-                    self.left_out.add_kind(&extension, path);
-                }
-                _ => self.add(path, &metadata),
+            return Ok(());
+        }
+        match (found.kind, format_of(path).0) {
+            (FoundKind::Directory, _) => self.walk(path, above)?,
+            (FoundKind::Other, _) => self.left_out.add_kind("no regular file", path),
+            (FoundKind::File, Contents::Other(extension)) if self.format.is_none() => {
+                self.left_out.add_kind(&extension, path);
             }
+            (FoundKind::File, _) => self.add(path, found.id),
         }
         Ok(())
     }
 
     /// A file to read. Of several names of one file, the one that says its kind is kept, then the
     /// first.
-    fn add(&mut self, path: &Path, metadata: &Metadata) {
+    fn add(&mut self, path: &Path, id: FileId) {
         self.n_met += 1;
-        let id = (metadata.dev(), metadata.ino());
         let rank = |path: &Path| (format_of(path).0 == Contents::Unsaid, path.to_path_buf());
         let Some(kept) = self.files.get_mut(&id) else {
             self.files.insert(id, path.to_path_buf());
@@ -160,28 +167,31 @@ impl Finder {
 
     /// `above`: the true paths of the directories that are being walked; meeting one again is a loop.
     fn walk(&mut self, dir: &Path, above: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
-        let true_path = dir
-            .canonicalize()
-            .map_err(|error| CorpusError::at(dir, error))?;
+        let true_path = true_path(dir)?;
         if above.contains(&true_path) {
             return Err(CorpusError::SymlinkLoop {
                 path: dir.to_path_buf(),
             });
         }
         above.push(true_path);
-        let mut entries: Vec<PathBuf> = fs::read_dir(dir)
-            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-            .map_err(|error| CorpusError::at(dir, error))?;
-        entries.sort();
+        let entries = storage::list(dir)?.into_iter();
+        let mut entries: Vec<(PathBuf, bool)> = entries
+            .map(|entry| (dir.join(entry.name), entry.is_dir))
+            .collect();
         if is_hub_cache(dir) {
             let (named, unnamed) = entries
                 .into_iter()
-                .partition(|path| name_of(path) == "snapshots");
+                .partition(|(path, _)| name_of(path) == "snapshots");
             entries = named;
             self.leave_out_cache(unnamed);
         }
-        for path in entries {
-            self.take(&path, above)?;
+        for (path, is_dir) in entries {
+            // What was listed in a store is there: no request for each of it.
+            let found = match storage::is_url(&path) {
+                true => Found::in_store(&path, is_dir),
+                false => Found::needed_at(&path)?,
+            };
+            self.take(&path, found, above)?;
         }
         above.pop();
         Ok(())
@@ -189,18 +199,82 @@ impl Finder {
 
     /// What a hub's cache keeps beside its snapshots: the files under their hashes, and names of
     /// revisions. Only what no snapshot names is told.
-    fn leave_out_cache(&mut self, entries: Vec<PathBuf>) {
-        for path in entries {
+    fn leave_out_cache(&mut self, entries: Vec<(PathBuf, bool)>) {
+        for (path, _) in entries {
             let inside = fs::read_dir(&path).into_iter().flatten().flatten();
             for file in inside {
                 if let Ok(metadata) = file.metadata()
                     && name_of(&path) == "blobs"
                 {
-                    let id = (metadata.dev(), metadata.ino());
-                    self.left_out.add_unnamed(id, &file.path());
+                    self.left_out
+                        .add_unnamed(FileId::of(&metadata), &file.path());
                 }
             }
         }
+    }
+}
+
+/// What is at a path.
+struct Found {
+    kind: FoundKind,
+    id: FileId,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FoundKind {
+    Directory,
+    File,
+    /// A socket and the like.
+    Other,
+}
+
+impl Found {
+    /// `None` if there is nothing.
+    fn at(path: &Path) -> Result<Option<Self>, CorpusError> {
+        if storage::is_url(path) {
+            let found = storage::metadata_if_there(path)?;
+            return Ok(found.map(|found| Self::in_store(path, found.is_dir)));
+        }
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CorpusError::at(path, error)),
+        }
+    }
+
+    fn needed_at(path: &Path) -> Result<Self, CorpusError> {
+        let absent = || CorpusError::at(path, io::ErrorKind::NotFound.into());
+        Self::at(path)?.ok_or_else(absent)
+    }
+
+    fn of(metadata: &Metadata) -> Self {
+        let kind = match (metadata.is_dir(), metadata.is_file()) {
+            (true, _) => FoundKind::Directory,
+            (_, true) => FoundKind::File,
+            _ => FoundKind::Other,
+        };
+        let id = FileId::of(metadata);
+        Found { kind, id }
+    }
+
+    fn in_store(path: &Path, is_dir: bool) -> Self {
+        Found {
+            kind: match is_dir {
+                true => FoundKind::Directory,
+                false => FoundKind::File,
+            },
+            id: FileId::Object(path.to_path_buf()),
+        }
+    }
+}
+
+/// `dir` without links; a store has none.
+fn true_path(dir: &Path) -> Result<PathBuf, CorpusError> {
+    match storage::is_url(dir) {
+        true => Ok(dir.to_path_buf()),
+        false => dir
+            .canonicalize()
+            .map_err(|error| CorpusError::at(dir, error)),
     }
 }
 
@@ -230,7 +304,7 @@ fn is_beside_data(path: &Path, is_dir: bool) -> bool {
 
 /// The folder of one repository in the cache of the Hugging Face hub.
 fn is_hub_cache(dir: &Path) -> bool {
-    dir.join("snapshots").is_dir() && dir.join("blobs").is_dir()
+    !storage::is_url(dir) && dir.join("snapshots").is_dir() && dir.join("blobs").is_dir()
 }
 
 fn shown_pattern(pattern: &OsStr) -> String {

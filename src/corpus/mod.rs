@@ -35,6 +35,9 @@ mod location;
 mod parquet;
 mod sniff;
 mod source;
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
+mod stored;
 mod stream;
 mod text;
 

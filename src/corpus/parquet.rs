@@ -7,7 +7,7 @@ use super::MAX_DOCUMENT_BYTES;
 use super::document::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
 use super::location::{Location, Position};
-use crate::storage::{DecodeError, Source};
+use crate::storage::{self, DecodeError, Source};
 use ::parquet::arrow::parquet_to_arrow_schema;
 use ::parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use ::parquet::data_type::{ByteArray, ByteArrayType};
@@ -48,7 +48,8 @@ impl ParquetReader {
         n_bytes: Arc<AtomicU64>,
     ) -> Result<Self, CorpusError> {
         let failed = |error| fault(&path, 0, error);
-        let source = Source::open(&path)?;
+        // Read here and there, a page at a time: of an object, from a copy.
+        let source = Source::open(&storage::local_copy(&path)?)?;
         let file = source.decode(|| SerializedFileReader::new(source.clone()));
         let file = file.map_err(failed)?;
         let metadata = file.metadata().file_metadata();

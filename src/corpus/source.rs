@@ -8,6 +8,7 @@ use super::parquet::ParquetReader;
 use super::sniff::{self, HEAD_BYTES};
 use super::stream::{self, ByteStream, Opening, RawStream, read_fault};
 use super::text;
+use crate::storage;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ impl Source {
                 return Self::open_parquet(raw, &named, path, options, opening);
             }
         }
-        let file_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let file_bytes = storage::metadata(path).map_or(0, |metadata| metadata.n_bytes);
         let mut stream = stream::decompress(raw, path, compression, opening)?;
         let fault = |error| read_fault(path, compression, error);
         let head = stream.fill_buf().map_err(fault)?;

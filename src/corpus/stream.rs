@@ -9,7 +9,7 @@ use super::error::CorpusError;
 use super::format::Compression;
 use crate::error::{Classified, Kind};
 use crate::interrupt::Interrupt;
-use std::fs::File;
+use crate::storage::{StorageError, Stream, storage_error};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -38,8 +38,12 @@ pub(super) type RawStream = BufReader<Counting>;
 
 /// Opens `path` as it is.
 pub(super) fn open_raw(path: &Path, opening: &Opening) -> Result<RawStream, CorpusError> {
+    let file = Stream::open(path).map_err(|error| match error {
+        StorageError::Io { source, .. } => read_fault(path, Compression::None, source),
+        other => other.into(),
+    })?;
     let counting = Counting {
-        file: File::open(path).map_err(|error| read_fault(path, Compression::None, error))?,
+        file,
         n_bytes: Arc::clone(&opening.n_bytes),
     };
     let mut raw = BufReader::with_capacity(BUFFER_BYTES, counting);
@@ -115,6 +119,10 @@ fn first_window_log(head: &[u8]) -> Option<u32> {
 
 /// A failed read as an error: of the system, or of the compressed stream.
 pub(super) fn read_fault(path: &Path, compression: Compression, error: io::Error) -> CorpusError {
+    let error = match storage_error(error) {
+        Ok(error) => return error.into(),
+        Err(error) => error,
+    };
     let path = path.to_path_buf();
     if error.get_ref().is_some_and(|inner| inner.is::<Stopped>()) {
         return CorpusError::Interrupted;
@@ -169,7 +177,7 @@ impl<R: Read> Read for Stoppable<R> {
 }
 
 pub(super) struct Counting {
-    file: File,
+    file: Stream,
     n_bytes: Arc<AtomicU64>,
 }
 

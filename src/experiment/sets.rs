@@ -243,7 +243,7 @@ fn open_tokens(config: &SetConfig, path: &Path, arm: &Arm) -> Result<OpenedSet, 
     let (source, _) = TokenSource::open(&options, &arm.tokenizer)?;
     let is_front = source.corpus().eod_position() == Some(EodPosition::Front);
     let front = is_front.then(|| "eod in front".to_owned());
-    let files = source.corpus().files().iter();
+    let files = source.corpus().local_files().iter();
     let hashes: Result<Vec<String>, _> = files.map(|file| sampled_blake3(file)).collect();
     Ok(OpenedSet {
         facts: SetFacts {

@@ -34,6 +34,7 @@ mod reduction;
 mod relabel;
 mod run;
 mod runtime_stamp;
+mod teacher_copy;
 mod teacher_path;
 mod tokenizer_copy;
 

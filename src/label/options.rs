@@ -4,6 +4,7 @@ mod sampling;
 
 use super::error::LabelError;
 use super::reduction::sampling_of;
+use super::teacher_copy::local_teacher;
 use super::teacher_path::teacher_path;
 use crate::config;
 use crate::onnx::decoder::{Dialect, WeightFormat};
@@ -44,8 +45,8 @@ pub(super) const MACHINE: &str = "Machine";
 #[schemars(transform = config::require_marked)]
 pub struct LabelOptions {
     /// The SLM: the directory of a Hugging Face checkpoint (config.json, *.safetensors), an ONNX file
-    /// (external data beside it is found), or a folder with one in it.
-    #[arg(long, help_heading = INPUTS, value_name = "PATH")]
+    /// (external data beside it is found), or a folder with one in it. Of a URL, the files that are read are copied.
+    #[arg(long, help_heading = INPUTS, value_name = "PATH|URL")]
     #[schemars(required)]
     pub teacher: Option<PathBuf>,
 
@@ -65,8 +66,8 @@ pub struct LabelOptions {
     pub teacher_dialect: Option<Dialect>,
 
     /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
-    /// llm.c .bin, Parquet with `input_ids` (a file, a folder, or a glob in quotes).
-    #[arg(long, help_heading = INPUTS, value_name = "PATH")]
+    /// llm.c .bin, Parquet with `input_ids` (a file, a folder, or a glob in quotes). Of a URL, the files are copied.
+    #[arg(long, help_heading = INPUTS, value_name = "PATH|URL")]
     #[schemars(required)]
     pub tokens: Option<PathBuf>,
 
@@ -95,7 +96,7 @@ pub struct LabelOptions {
 
     /// The tokenizer.json that made the tokens, to check its vocabulary and record its fingerprint.
     /// Not needed with a directory of `saltworks tokenize`, which records both.
-    #[arg(long, help_heading = INPUTS, value_name = "FILE")]
+    #[arg(long, help_heading = INPUTS, value_name = "FILE|URL")]
     pub tokenizer: Option<PathBuf>,
 
     /// Label although the tokenizer.json beside the teacher is not the one that made the tokens.
@@ -364,6 +365,7 @@ impl LabelOptions {
         let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
         let teacher = teacher_path(&self.teacher.clone().unwrap_or_default())?;
+        let teacher = local_teacher(teacher)?;
         let config = LabelConfig {
             teacher: teacher.path,
             is_checkpoint: teacher.is_checkpoint,
@@ -411,7 +413,7 @@ impl LabelConfig {
             // What the set holds is read from it, and not planned again: no selection, no range.
             ..LabelOptions::default()
         };
-        let teacher = teacher_path(teacher)?;
+        let teacher = local_teacher(teacher_path(teacher)?)?;
         Ok(Self {
             teacher: teacher.path,
             is_checkpoint: teacher.is_checkpoint,

@@ -197,7 +197,8 @@ fn plan_corpus(
     corpus: &TokenCorpus,
     known: Option<&Plan>,
 ) -> Result<PlanCorpus, LabelError> {
-    let files = identify(corpus.files(), known.map_or(&[], |plan| &plan.corpus.files))?;
+    let known = known.map_or(&[][..], |plan| &plan.corpus.files);
+    let files = identify(corpus.local_files(), known)?;
     corpus.check_hashes(files.iter().map(|file| file.blake3.as_str()))?;
     let is_front = |position: &EodPosition| *position == EodPosition::Front;
     Ok(PlanCorpus {
@@ -223,7 +224,7 @@ pub(super) fn check_tokens_whole(
     planned: &PlanCorpus,
 ) -> Result<(), LabelError> {
     let mut hashes = Vec::new();
-    for path in corpus.files() {
+    for path in corpus.local_files() {
         hashes.push(storage::hash_file(path)?);
     }
     let same_number = hashes.len() == planned.files.len();

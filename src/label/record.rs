@@ -5,6 +5,7 @@ use super::error::LabelError;
 use super::options::{LabelConfig, LabelOptions, MACHINE};
 use crate::config::{self, ConfigFileError};
 use crate::storage;
+use std::path::PathBuf;
 use toml::Table;
 
 /// The file, in the directory of the labels.
@@ -36,7 +37,7 @@ pub(super) fn write_record(config: &LabelConfig) -> Result<bool, LabelError> {
 fn record(config: &LabelConfig) -> Result<Table, ConfigFileError> {
     let sampling = config.sampling;
     let resolved = LabelOptions {
-        teacher: Some(config.teacher.clone()),
+        teacher: Some(recorded_teacher(config)),
         output: None,
         groups: Some(config.groups.clone()),
         samples: sampling.map(|sampling| sampling.n_draws.into()),
@@ -50,6 +51,13 @@ fn record(config: &LabelConfig) -> Result<Table, ConfigFileError> {
     }
     record.insert("output".to_owned(), ".".into());
     Ok(record)
+}
+
+/// The model's file or directory; the URL of one whose copy is read.
+fn recorded_teacher(config: &LabelConfig) -> PathBuf {
+    let named = config.options.teacher.as_ref();
+    let url = named.filter(|named| storage::is_url(named));
+    url.unwrap_or(&config.teacher).clone()
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use super::error::LabelError;
 use crate::pretrained::CONFIG_JSON;
+use crate::storage;
 use std::path::{Path, PathBuf};
 
 /// Folders of a folder in which exporters put models.
-const SUBFOLDER: &str = "onnx";
+pub(super) const SUBFOLDER: &str = "onnx";
 
 /// What `--teacher` means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,16 +21,17 @@ pub(super) struct TeacherPath {
 /// # Errors
 /// A folder with neither, or with several models; a hub's id instead of a path.
 pub(super) fn teacher_path(named: &Path) -> Result<TeacherPath, LabelError> {
-    if named.is_dir() {
+    let found = storage::metadata_if_there(named)?;
+    if found.is_some_and(|found| found.is_dir) {
         return in_folder(named);
     }
-    if !named.exists() && is_hub_id(named) {
+    if found.is_none() && is_hub_id(named) {
         let id = named.display();
         return Err(LabelError::option(
             "--teacher",
             "the path of a checkpoint's directory, or of an ONNX file",
             format!(
-                "{id}, which does not exist; if it is a model on a hub, fetch its files first: `hf download {id} --local-dir DIR`, and give DIR"
+                "{id}, which does not exist; if it is a model on a hub, give hf://{id}, or fetch its files first: `hf download {id} --local-dir DIR`, and give DIR"
             ),
         ));
     }
@@ -47,12 +49,12 @@ fn file(path: PathBuf) -> TeacherPath {
 fn in_folder(folder: &Path) -> Result<TeacherPath, LabelError> {
     let mut models = models_in(folder)?;
     let below = folder.join(SUBFOLDER);
-    if models.is_empty() && below.is_dir() {
+    if models.is_empty() && storage::is_dir(&below)? {
         models = models_in(&below)?;
     }
     match models.as_slice() {
         [only] => Ok(file(only.clone())),
-        _ if is_checkpoint(folder) => Ok(TeacherPath {
+        _ if is_checkpoint(folder)? => Ok(TeacherPath {
             path: folder.to_owned(),
             is_checkpoint: true,
         }),
@@ -72,24 +74,19 @@ fn in_folder(folder: &Path) -> Result<TeacherPath, LabelError> {
 }
 
 /// Its weights may be missing or of another format: what reads it says which.
-fn is_checkpoint(folder: &Path) -> bool {
-    folder.join(CONFIG_JSON).exists()
+fn is_checkpoint(folder: &Path) -> Result<bool, LabelError> {
+    Ok(storage::is_there(&folder.join(CONFIG_JSON))?)
 }
 
 fn models_in(folder: &Path) -> Result<Vec<PathBuf>, LabelError> {
-    let failed = |source| crate::storage::StorageError::io("list", folder, source);
-    let mut models = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let is_model = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
-        if is_model && path.is_file() {
-            models.push(path);
-        }
-    }
-    models.sort();
-    Ok(models)
+    let is_model = |path: &PathBuf| {
+        let extension = path.extension();
+        extension.is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+    };
+    let files = storage::list(folder)?.into_iter();
+    let files = files.filter(|entry| !entry.is_dir);
+    let paths = files.map(|entry| folder.join(entry.name));
+    Ok(paths.filter(is_model).collect())
 }
 
 fn names(models: &[PathBuf]) -> String {

@@ -44,7 +44,8 @@ fn beside(tokens: &Path) -> Option<PathBuf> {
         .into_iter()
         .flatten()
         .map(|dir| dir.join(TOKENIZER_JSON));
-    found.into_iter().find(|path| path.is_file())
+    let is_there = |path: &PathBuf| storage::is_file(path).unwrap_or_default();
+    found.into_iter().find(is_there)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod decoder;
 mod error;
 mod external;
 pub mod head;
+mod locations;
 mod neighbours;
 mod outputs;
 mod proto;
@@ -30,6 +31,7 @@ mod walk;
 mod wire;
 
 pub use error::OnnxError;
+pub use locations::external_locations;
 pub use roles::{InputRole, PastDim};
 pub use signature::{Signature, read_signature};
 pub use types::{DType, Dim, OpsetImport, TensorInfo};

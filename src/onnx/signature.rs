@@ -113,7 +113,7 @@ fn required_inputs(outline: &Outline) -> Vec<TensorInfo> {
     outline.inputs.iter().filter(required).cloned().collect()
 }
 
-fn read_outline(path: &Path) -> Result<Outline, OnnxError> {
+pub(super) fn read_outline(path: &Path) -> Result<Outline, OnnxError> {
     let io = |source| OnnxError::Io {
         action: "open the model",
         path: path.to_owned(),

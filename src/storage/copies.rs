@@ -2,19 +2,19 @@
 //!
 //! ```text
 //! objects/<hash of URL and version>/NAME           one object
-//! objects/<hash of URL, names and versions>/...    the wanted objects below a prefix
+//! objects/<hash of URL, names and versions>/...    the wanted objects below a prefix, by hard links to those
 //! ```
 //!
 //! The version is the store's (etag), so that an object that was replaced has another copy. A copy appears whole,
 //! by create-if-absent, and its size is looked at before it is used.
 
-use super::entry::Entry;
+use super::copying::{CopyProgress, check_room, tell, wait_for_lock};
+use super::hub::{self, HubUrl};
 use super::location::{Location, locate};
 use super::object::{self, Object, ObjectUrl};
 use super::partial::Partial;
-use super::space::free_bytes;
-use super::store_fault::StoreFault;
 use super::{StorageError, files};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,15 @@ const N_DIGITS: usize = 32;
 
 /// The directory of local copies: `SALTWORKS_CACHE_DIR`, or `~/.cache/saltworks` (`XDG_CACHE_HOME` is heeded).
 pub fn cache_dir() -> PathBuf {
+    #[cfg(feature = "object-stores")]
+    #[cfg(test)]
+    return super::testing::cache_dir();
+    #[cfg(not(all(test, feature = "object-stores")))]
+    of_environment()
+}
+
+#[cfg_attr(all(test, feature = "object-stores"), allow(dead_code))]
+fn of_environment() -> PathBuf {
     let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(dir) = of(CACHE_VARIABLE) {
         return PathBuf::from(dir);
@@ -39,7 +48,7 @@ pub fn cache_dir() -> PathBuf {
 /// # Errors
 /// [`StorageError`]: an object that is not there or changes meanwhile, a cache without room.
 pub fn local_copy(path: &Path) -> Result<PathBuf, StorageError> {
-    match locate(path)? {
+    match locate(&hub::local(path)?)? {
         Location::Local(local) => Ok(local.to_path_buf()),
         Location::Object(url) => copy_object(&cache_dir(), &url),
     }
@@ -54,6 +63,9 @@ pub fn local_copy_of(
     dir: &Path,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<PathBuf, StorageError> {
+    if let Some(url) = HubUrl::parse(dir)? {
+        return hub::local_dir(&url, is_wanted);
+    }
     match locate(dir)? {
         Location::Local(local) => Ok(local.to_path_buf()),
         Location::Object(url) => copy_below(&cache_dir(), &url, is_wanted),
@@ -62,15 +74,19 @@ pub fn local_copy_of(
 
 pub(super) fn copy_object(cache: &Path, url: &ObjectUrl) -> Result<PathBuf, StorageError> {
     let object = object::open(url)?;
-    let name = url.key.rsplit('/').next().unwrap_or(&url.key);
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(url.to_string().as_bytes());
-    add_version(&mut hasher, object.etag.as_deref(), object.n_bytes);
-    let dir = entry_dir(cache, &hasher);
-    check_room(cache, &dir, &[(name, object.n_bytes)], url)?;
-    let path = dir.join(name);
+    let path = place_of(cache, &object);
+    check_room(cache, missing(&path, &object)?, Path::new(&url.to_string()))?;
     fill(&object, &path)?;
     Ok(path)
+}
+
+/// Where the copy of an object is.
+fn place_of(cache: &Path, object: &Object) -> PathBuf {
+    let key = &object.url.key;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(object.url.to_string().as_bytes());
+    add_version(&mut hasher, object.etag.as_deref(), object.n_bytes);
+    entry_dir(cache, &hasher).join(key.rsplit('/').next().unwrap_or(key))
 }
 
 pub(super) fn copy_below(
@@ -78,48 +94,77 @@ pub(super) fn copy_below(
     url: &ObjectUrl,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<PathBuf, StorageError> {
-    let mut wanted: Vec<(String, Entry)> = Vec::new();
-    for entry in object::list_all(url)? {
-        match entry.name.to_str().map(str::to_owned) {
-            Some(name) if is_wanted(&name) => wanted.push((name, entry)),
-            _ => {}
+    let wanted = wanted_below(url, is_wanted)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(url.to_string().as_bytes());
+    for (name, object) in &wanted {
+        hasher.update(name.as_bytes());
+        add_version(&mut hasher, object.etag.as_deref(), object.n_bytes);
+    }
+    let dir = entry_dir(cache, &hasher);
+    let mut n_missing = 0;
+    for (name, object) in &wanted {
+        if missing(&dir.join(name), object)? > 0 {
+            n_missing += missing(&place_of(cache, object), object)?;
         }
+    }
+    check_room(cache, n_missing, Path::new(&url.to_string()))?;
+    for (name, object) in &wanted {
+        let path = dir.join(name);
+        if missing(&path, object)? > 0 {
+            let copy = place_of(cache, object);
+            fill(object, &copy)?;
+            link(&copy, &path)?;
+        }
+    }
+    Ok(dir)
+}
+
+/// The objects below `url` whose names from there `is_wanted` accepts, by name.
+fn wanted_below(
+    url: &ObjectUrl,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Object)>, StorageError> {
+    let mut wanted = Vec::new();
+    for entry in object::list_all(url)? {
+        let Some(name) = entry.name.to_str().filter(|name| is_wanted(name)) else {
+            continue;
+        };
+        let key = format!("{}/{name}", url.key);
+        let url = ObjectUrl {
+            store: url.store.clone(),
+            key: key.trim_start_matches('/').to_owned(),
+        };
+        let (n_bytes, etag) = (entry.n_bytes, entry.version.clone());
+        wanted.push((name.to_owned(), Object { url, n_bytes, etag }));
     }
     if wanted.is_empty() {
         let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(StorageError::io(
-            "read",
-            Path::new(&url.to_string()),
-            source,
-        ));
+        let url = PathBuf::from(url.to_string());
+        return Err(StorageError::io("read", &url, source));
     }
-    wanted.sort_unstable();
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(url.to_string().as_bytes());
-    for (name, entry) in &wanted {
-        hasher.update(name.as_bytes());
-        add_version(&mut hasher, entry.version.as_deref(), entry.n_bytes);
+    wanted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(wanted)
+}
+
+/// The file `copy` under another name too; where the filesystem has no hard links, its bytes again.
+fn link(copy: &Path, path: &Path) -> Result<(), StorageError> {
+    if let Some(dir) = path.parent() {
+        files::make_dirs(dir)?;
     }
-    let dir = entry_dir(cache, &hasher);
-    let sizes: Vec<(&str, u64)> = wanted
-        .iter()
-        .map(|(n, e)| (n.as_str(), e.n_bytes))
-        .collect();
-    check_room(cache, &dir, &sizes, url)?;
-    for (name, entry) in &wanted {
-        let object = Object {
-            url: ObjectUrl {
-                store: url.store.clone(),
-                key: format!("{}/{name}", url.key)
-                    .trim_start_matches('/')
-                    .to_owned(),
-            },
-            n_bytes: entry.n_bytes,
-            etag: entry.version.clone(),
-        };
-        fill(&object, &dir.join(name))?;
+    // One of another size was damaged since.
+    files::remove_file(path)?;
+    match std::fs::hard_link(copy, path) {
+        Ok(()) => return Ok(()),
+        // Another process made the same.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(_) => {}
     }
-    Ok(dir)
+    let mut partial = Partial::create(path)?;
+    File::open(copy)
+        .and_then(|mut file| std::io::copy(&mut file, &mut partial))
+        .map_err(|source| StorageError::io("write", path, source))?;
+    partial.seal()?.replace()
 }
 
 fn add_version(hasher: &mut blake3::Hasher, version: Option<&str>, n_bytes: u64) {
@@ -133,53 +178,41 @@ fn entry_dir(cache: &Path, hasher: &blake3::Hasher) -> PathBuf {
     cache.join("objects").join(&hash[..N_DIGITS])
 }
 
-/// Whether what is still to be copied fits.
-fn check_room(
-    cache: &Path,
-    dir: &Path,
-    sizes: &[(&str, u64)],
-    url: &ObjectUrl,
-) -> Result<(), StorageError> {
-    files::make_dirs(cache)?;
-    let mut n_bytes: u64 = 0;
-    for (name, size) in sizes {
-        if !is_whole(&dir.join(name), *size)? {
-            n_bytes = n_bytes.saturating_add(*size);
-        }
-    }
-    match free_bytes(cache) {
-        Some(n_free) if n_free < n_bytes => Err(StorageError::Store {
-            action: "copy",
-            url: PathBuf::from(url.to_string()),
-            fault: StoreFault::NoRoom {
-                dir: cache.to_path_buf(),
-                n_bytes,
-                n_free,
-            },
-            source: None,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn is_whole(path: &Path, n_bytes: u64) -> Result<bool, StorageError> {
+/// Bytes of `object` that are still to be copied to `path`.
+fn missing(path: &Path, object: &Object) -> Result<u64, StorageError> {
     let found = files::metadata_if_there(path)?;
-    Ok(found.is_some_and(|found| !found.is_dir && found.n_bytes == n_bytes))
+    let is_whole = found.is_some_and(|found| !found.is_dir && found.n_bytes == object.n_bytes);
+    // An empty object is still to be made.
+    Ok(if is_whole { 0 } else { object.n_bytes.max(1) })
 }
 
-/// Makes the copy at `path`, unless a whole one is there.
+/// Makes the copy at `path`, unless a whole one is there. Processes that want the same wait for the first of them.
 fn fill(object: &Object, path: &Path) -> Result<(), StorageError> {
-    if is_whole(path, object.n_bytes)? {
+    if missing(path, object)? == 0 {
         return Ok(());
     }
-    if let Some(dir) = path.parent() {
-        files::make_dirs(dir)?;
+    let dir = path.parent().unwrap_or(path);
+    files::make_dirs(dir)?;
+    let _lock = wait_for_lock(&dir.with_extension("lock"))?;
+    if missing(path, object)? == 0 {
+        return Ok(());
     }
+    let url = PathBuf::from(object.url.to_string());
+    let mut progress = CopyProgress {
+        url: &url,
+        path,
+        n_bytes: object.n_bytes,
+        n_done: 0,
+    };
+    tell(&progress);
     let mut partial = Partial::create(path)?;
     object.for_each_block(|block| {
         let written = partial.write_all(block);
-        written.map_err(|source| StorageError::io("write", path, source))
+        written.map_err(|source| StorageError::io("write", path, source))?;
+        progress.n_done += block.len() as u64;
+        tell(&progress);
+        Ok(())
     })?;
-    // One of another size was damaged since, and one that another process made meanwhile is the same.
+    // One of another size was damaged since.
     partial.seal()?.replace()
 }

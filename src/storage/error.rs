@@ -90,6 +90,16 @@ impl StorageError {
         }
     }
 
+    /// That the object at `url` is another than when it was opened.
+    pub fn changed(url: &Path) -> Self {
+        StorageError::Store {
+            action: "read",
+            url: url.to_path_buf(),
+            fault: StoreFault::Changed,
+            source: None,
+        }
+    }
+
     /// The same for callers that say themselves how to resume.
     #[must_use]
     pub fn without_remedy(self) -> Self {

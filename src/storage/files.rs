@@ -1,6 +1,7 @@
 //! Files and directories, wherever they are.
 
 use super::entry::{Entry, Metadata};
+use super::hub::{self, HubUrl};
 use super::location::{Location, locate};
 use super::object::{self, ObjectUrl};
 use super::place::{is_url, plain_place};
@@ -27,6 +28,9 @@ pub fn metadata(path: &Path) -> Result<Metadata, StorageError> {
 /// # Errors
 /// [`StorageError`] where it cannot be told.
 pub fn metadata_if_there(path: &Path) -> Result<Option<Metadata>, StorageError> {
+    if let Some(url) = HubUrl::parse(path)? {
+        return hub::metadata(&url);
+    }
     let local = match locate(path)? {
         Location::Local(local) => local,
         Location::Object(url) => return object_metadata(&url),
@@ -82,11 +86,11 @@ pub fn is_dir(path: &Path) -> Result<bool, StorageError> {
 /// # Errors
 /// [`StorageError`] where it cannot be told.
 pub fn is_file(path: &Path) -> Result<bool, StorageError> {
-    match locate(path)? {
-        // One request, and no second one for a prefix.
-        Location::Object(url) => Ok(object::find(&url)?.is_some()),
-        Location::Local(_) => Ok(metadata_if_there(path)?.is_some_and(|found| !found.is_dir)),
+    // One request, and no second one for a prefix.
+    if let Some(url) = ObjectUrl::parse(path)? {
+        return Ok(object::find(&url)?.is_some());
     }
+    Ok(metadata_if_there(path)?.is_some_and(|found| !found.is_dir))
 }
 
 /// The whole file.
@@ -94,7 +98,7 @@ pub fn is_file(path: &Path) -> Result<bool, StorageError> {
 /// # Errors
 /// [`StorageError`] with the path; nothing there is one that says `is_not_found`.
 pub fn read(path: &Path) -> Result<Vec<u8>, StorageError> {
-    match locate(path)? {
+    match locate(&hub::local(path)?)? {
         Location::Object(url) => object::get(&url),
         Location::Local(local) => fault::check_read()
             .and_then(|()| std::fs::read(local))
@@ -123,7 +127,7 @@ pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageEr
         let source = io::Error::other("far too large for a file of its kind");
         StorageError::io("read", path, source)
     };
-    match locate(path)? {
+    match locate(&hub::local(path)?)? {
         // The answer to a request for the object says how large it is.
         Location::Object(url) => match object::get_up_to(&url, n_most) {
             Ok(Some(bytes)) => Ok(Some(bytes)),
@@ -144,13 +148,8 @@ pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageEr
 /// # Errors
 /// The first file that cannot be read.
 pub fn read_many(paths: &[PathBuf], n_most: u64) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
-    let urls: Result<Option<Vec<ObjectUrl>>, StorageError> = paths
-        .iter()
-        .map(|path| match locate(path)? {
-            Location::Object(url) => Ok(Some(url)),
-            Location::Local(_) => Ok(None),
-        })
-        .collect();
+    let urls = paths.iter().map(|path| ObjectUrl::parse(path));
+    let urls: Result<Option<Vec<ObjectUrl>>, StorageError> = urls.collect();
     match urls? {
         Some(urls) if urls.len() > 1 => object::get_many(&urls, n_most),
         _ => paths.iter().map(|path| read_up_to(path, n_most)).collect(),
@@ -166,6 +165,7 @@ pub fn for_each_block(
     mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     let io = |source| StorageError::io("read", path, source);
+    let path = &*hub::local(path)?;
     let local = match locate(path)? {
         Location::Object(url) => return object::for_each_block(&url, work).map(drop),
         Location::Local(local) => local,
@@ -198,6 +198,9 @@ pub fn read_to_string(path: &Path) -> Result<String, StorageError> {
 /// [`StorageError`] with the path. A local directory that is not there is an error that says
 /// `is_not_found`; in a store it is as one that is empty.
 pub fn list(dir: &Path) -> Result<Vec<Entry>, StorageError> {
+    if let Some(url) = HubUrl::parse(dir)? {
+        return hub::list(&url);
+    }
     let mut entries = match locate(dir)? {
         Location::Object(url) => object::list(&url)?,
         Location::Local(local) => {
@@ -213,6 +216,9 @@ pub fn list(dir: &Path) -> Result<Vec<Entry>, StorageError> {
 /// # Errors
 /// As [`list`].
 pub fn list_all(dir: &Path) -> Result<Vec<Entry>, StorageError> {
+    if let Some(url) = HubUrl::parse(dir)? {
+        return hub::list_all(&url);
+    }
     let mut entries = match locate(dir)? {
         Location::Object(url) => object::list_all(&url)?,
         Location::Local(local) => {
@@ -311,6 +317,12 @@ pub fn remove_tree(dir: &Path) -> Result<(), StorageError> {
     }
 }
 
+/// `path`, with the commit of this process's reading in place of a branch of the Hugging Face hub: as a record of
+/// what was read. Any other path as it is.
+pub fn pinned(path: &Path) -> PathBuf {
+    hub::pinned(path)
+}
+
 /// A directory for the temporary files of whoever makes `path`: the one it is in, or that of the system where
 /// `path` is in a store.
 pub fn scratch_beside(path: &Path) -> PathBuf {
@@ -331,6 +343,9 @@ pub struct Identity(Option<String>);
 /// [`StorageError`] where it cannot be told.
 pub fn identity(path: &Path) -> Result<Option<Identity>, StorageError> {
     use std::os::unix::fs::MetadataExt;
+    if let Some(url) = HubUrl::parse(path)? {
+        return hub::commit(&url).map(|commit| Some(Identity(Some(commit))));
+    }
     let local = match locate(path)? {
         Location::Object(url) => {
             return Ok(object::find(&url)?.map(|object| Identity(object.etag)));

@@ -1,5 +1,6 @@
 //! BLAKE3 of whole files, and of samples of them.
 
+use super::hub;
 use super::location::{Location, locate};
 use super::object::{self, ObjectUrl};
 use super::{StorageError, fault};
@@ -31,6 +32,7 @@ pub struct FileHash {
 /// # Errors
 /// [`StorageError::Io`] with the path.
 pub fn hash_file(path: &Path) -> Result<FileHash, StorageError> {
+    let path = &*hub::local(path)?;
     let mut hasher = blake3::Hasher::new();
     match locate(path)? {
         Location::Local(local) => hash_local(path, local, &mut hasher)?,
@@ -95,6 +97,7 @@ pub fn fingerprint_of<'a>(hashes: impl Iterator<Item = &'a str>) -> String {
 /// # Errors
 /// [`StorageError::Io`] with the path.
 pub fn sampled_blake3(path: &Path) -> Result<String, StorageError> {
+    let path = &*hub::local(path)?;
     let mut hasher = blake3::Hasher::new();
     match locate(path)? {
         Location::Local(local) => sample_local(path, local, &mut hasher)?,

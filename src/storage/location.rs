@@ -2,7 +2,7 @@
 
 use super::StorageError;
 use super::object::ObjectUrl;
-use super::place::{check_place, file_url_path, split_scheme};
+use super::place::{check_local_place, check_place, file_url_path, is_url, split_scheme};
 use std::path::Path;
 
 /// Where a path leads.
@@ -28,6 +28,11 @@ pub(super) fn locate(path: &Path) -> Result<Location<'_>, StorageError> {
     }
     match ObjectUrl::parse(path)? {
         Some(url) => Ok(Location::Object(url)),
+        // Whoever reads has asked for the local file already.
+        None if is_url(path) => Err(check_local_place(path).err().map_or_else(
+            || StorageError::io("use", path, std::io::ErrorKind::Unsupported.into()),
+            Into::into,
+        )),
         None => match check_place(path) {
             Ok(()) => Ok(Location::Local(path)),
             Err(error) => Err(error.into()),

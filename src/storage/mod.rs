@@ -24,14 +24,21 @@
 //! an object is there whole or not at all. What a killed writer sent of a large one is no object; the bucket's own
 //! rule for unfinished uploads removes it.
 //!
+//! ## On the Hugging Face hub
+//!
+//! Files are only read, each by a download into the hub's own cache (`hub`); behind that they are local ones.
+//!
 //! Invariant: nothing half-written stays under a final name while its writer is alive.
 
 mod copies;
+mod copying;
 mod entry;
 mod error;
 mod fault;
 mod files;
+mod globs;
 mod hash;
+mod hub;
 mod json;
 mod location;
 mod lock;
@@ -44,28 +51,36 @@ mod published;
 mod source;
 mod space;
 mod store_fault;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod store_tests;
+mod stream;
 mod sweep;
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod window;
 
 pub use copies::{cache_dir, local_copy, local_copy_of};
+pub use copying::{CopyProgress, on_copy};
 pub use entry::{Entry, Metadata};
 pub use error::StorageError;
 #[cfg(test)]
 pub(crate) use fault::{Lacks, fail_nth, fail_nth_read, on_filesystem, without_hard_links};
 pub use files::{
     Identity, check_writable, for_each_block, identity, is_dir, is_file, is_there, list, list_all,
-    make_dirs, metadata, metadata_if_there, read, read_if_there, read_many, read_to_string,
+    make_dirs, metadata, metadata_if_there, pinned, read, read_if_there, read_many, read_to_string,
     read_up_to, remove_file, remove_if_still, remove_tree, scratch_beside,
 };
+pub use globs::{GlobError, glob, is_glob};
 pub use hash::{FileHash, fingerprint_of, hash_file, sampled_blake3};
 pub use json::{CHECKSUM_KEY, JsonFault, checked_json, from_checked_json};
 pub use lock::{lock_dir, lock_file};
 pub use names::check_file_name;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 pub(crate) use object::{Fault, install_faulty, install_sound, install_store};
 pub use object::{set_options, stop_uploads};
 pub use partial::{Partial, Sealed, create_if_absent, replace};
@@ -77,4 +92,5 @@ pub use published::Publish;
 pub use source::{DecodeError, Source, SourceReader};
 pub use space::free_bytes;
 pub use store_fault::StoreFault;
+pub use stream::{Stream, storage_error};
 pub use sweep::{Abandoned, remove_abandoned, sweep_abandoned, sweep_abandoned_where};

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// Schemes of the object stores, in small letters. `s3a`, `abfs` and `abfss` are what Hadoop calls them.
 pub(super) const STORE_SCHEMES: [&str; 7] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss"];
 
+/// Scheme of the Hugging Face hub.
+pub(super) const HUB_SCHEME: &str = "hf";
+
 /// A path that is no place for files.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, got {got}: {remedy}")]
@@ -37,7 +40,7 @@ pub fn check_place(path: &Path) -> Result<(), PlaceError> {
     }
     check(
         path,
-        "a local path, or a URL of s3://, gs://, az:// or file:///",
+        "a local path, or a URL of s3://, gs://, az://, hf:// or file:///",
     )
 }
 
@@ -52,14 +55,16 @@ pub fn check_local_place(path: &Path) -> Result<(), PlaceError> {
     check(path, "a local path")
 }
 
-/// Whether `path` is a URL of a known object store.
+/// Whether `path` is a URL of a known object store, or of the Hugging Face hub.
 pub fn is_url(path: &Path) -> bool {
     let text = path.to_str().and_then(split_scheme);
     text.is_some_and(|(scheme, _)| is_store_scheme(scheme))
 }
 
+/// Of an object store, or of the Hugging Face hub.
 fn is_store_scheme(scheme: &str) -> bool {
-    STORE_SCHEMES.contains(&scheme.to_ascii_lowercase().as_str())
+    let scheme = scheme.to_ascii_lowercase();
+    STORE_SCHEMES.contains(&scheme.as_str()) || scheme == HUB_SCHEME
 }
 
 /// The plain path of a `file:///` URL; any other path as it is.
@@ -152,7 +157,7 @@ pub(super) fn split_scheme(text: &str) -> Option<(&str, &str)> {
 fn scheme_remedy(scheme: &str, rest: &str) -> String {
     match scheme.to_ascii_lowercase().as_str() {
         "file" => format!("give the plain path, or file:/// before a path from the root (got `{rest}`)"),
-        "hf" => "download it first, for example with `hf download`, and give the directory".to_owned(),
+        HUB_SCHEME => "what is there can only be read, and not for this; download it, for example with `hf download`, and give the directory".to_owned(),
         "http" | "https" | "ftp" => "download it first, and give the file".to_owned(),
         store if STORE_SCHEMES.contains(&store) => {
             "this one is read and written on this machine only; mount the store as a directory (for example with `rclone mount`), or copy from it, and give that path".to_owned()
@@ -226,9 +231,12 @@ mod tests {
         for scheme in "gcs wasbs hdfs oci r2 minio ssh sftp memory".split(' ') {
             let message = refused(&format!("{scheme}://bucket/labels"));
             assert!(message.contains("://bucket/labels"), "{message}");
-            assert!(message.contains("s3://, gs://, az://"), "{message}");
+            assert!(message.contains("s3://, gs://, az://, hf://"), "{message}");
         }
-        assert!(refused("hf://datasets/a/b").contains("hf download"));
+        let hub = Path::new("hf://datasets/a/b");
+        assert!(is_url(hub) && check_place(hub).is_ok());
+        let refused_hub = check_local_place(hub).unwrap_err().to_string();
+        assert!(refused_hub.contains("hf download"), "{refused_hub}");
         assert!(refused("https://a.b/c.parquet").contains("download it first"));
         assert!(refused("file://data/x").contains("plain path"));
     }

@@ -7,6 +7,7 @@
 //! A request to a store takes as long as some 100 KiB on their way. So whoever knows what comes next says so
 //! ([`Source::fetch`]), and what lies close together comes in one request; other reads bring what follows them.
 
+use super::hub;
 use super::location::{Location, locate};
 use super::object::{self, Object};
 use super::window::Windows;
@@ -56,6 +57,7 @@ impl Source {
     /// # Errors
     /// [`StorageError::Io`] with the path.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
+        let path = &*hub::local(path)?;
         let io = |source| StorageError::io("read", path, source);
         let local = match locate(path)? {
             Location::Local(local) => local,

@@ -96,8 +96,42 @@ pub enum StoreFault {
         "a stop was asked for; nothing of it is left in the store, and the same command starts it again"
     )]
     Stopped,
+    /// The hub has no such repository, or shows none to this account.
+    #[error(
+        "the hub has no such repository or revision, or it is a private one; check the name, and for a private one set HF_TOKEN or log in with `hf auth login`"
+    )]
+    NoRepository,
+    /// The hub wants an account that may read it.
+    #[error(
+        "the hub does not let this account read it; ask for access on the model's page if it is gated, and set HF_TOKEN to a token of an account that has it"
+    )]
+    HubDenied,
+    /// What came from the hub is not what it lists.
+    #[error(
+        "the bytes that came have the hash {got}, expected {expected}; run the same command again"
+    )]
+    HubDamaged {
+        /// As the hub lists it.
+        expected: String,
+        /// Of what came.
+        got: String,
+    },
+    /// The hub's answer makes no sense.
+    #[error(
+        "expected {expected} from the hub, got something else; check HF_ENDPOINT, or what stands between this machine and it"
+    )]
+    HubAnswer {
+        /// What was asked for.
+        expected: &'static str,
+    },
+    /// Only the cache may be asked, and does not have it.
+    #[error("HF_HUB_OFFLINE is set and {} does not hold it; download it on a machine with a connection, or unset the variable", dir.display())]
+    NotCached {
+        /// The repository in the cache.
+        dir: PathBuf,
+    },
     /// The local disk has no room for a copy.
-    #[error("a copy of it takes {n_bytes} bytes, but {} has {n_free} free; free some, or set SALTWORKS_CACHE_DIR to another directory", dir.display())]
+    #[error("a copy of it takes {n_bytes} bytes, but {} has {n_free} free; free some, or set SALTWORKS_CACHE_DIR (for hf://, HF_HOME) to another directory", dir.display())]
     NoRoom {
         /// Where the copy would be.
         dir: PathBuf,
@@ -121,7 +155,10 @@ impl Classified for StoreFault {
             | StoreFault::NoBucket
             | StoreFault::WrongRegion { .. }
             | StoreFault::Http
-            | StoreFault::NoCreateIfAbsent => Kind::Usage,
+            | StoreFault::NoCreateIfAbsent
+            | StoreFault::NoRepository
+            | StoreFault::HubDenied
+            | StoreFault::NotCached { .. } => Kind::Usage,
             StoreFault::Stopped => Kind::Interrupted,
             // New credentials and a set clock come from outside, and then the same command goes on.
             StoreFault::Expired
@@ -130,6 +167,8 @@ impl Classified for StoreFault {
             | StoreFault::TimedOut
             | StoreFault::Unreachable
             | StoreFault::Failed
+            | StoreFault::HubDamaged { .. }
+            | StoreFault::HubAnswer { .. }
             | StoreFault::NoRoom { .. } => Kind::Failed,
         }
     }

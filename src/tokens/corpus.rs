@@ -12,7 +12,7 @@ use super::paths::{megatron_pair, parquet_files};
 use super::raw::{RawTokens, open_llm_c, open_nano_gpt};
 use super::token_file::{RawFile, TokenFile, map_file};
 use super::width::Sample;
-use crate::storage;
+use crate::storage::{self, StorageError};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,7 @@ impl OpenOptions {
 pub struct TokenCorpus {
     format: TokenFormat,
     files: Vec<PathBuf>,
+    local_files: Vec<PathBuf>,
     tokens: TokenFile,
     index: DocumentIndex,
     json: Option<CorpusJson>,
@@ -96,10 +97,17 @@ impl TokenCorpus {
         files: Vec<PathBuf>,
         tokens: TokenFile,
         index: DocumentIndex,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, TokensError> {
+        let local_files = files.iter().map(|path| storage::local_copy(path));
+        let local_files = local_files.collect::<Result<_, _>>()?;
+        // Of another version than was opened, they would be hashed in its place.
+        if tokens.is_touched()? && storage::is_url(&files[0]) {
+            return Err(StorageError::changed(&files[0]).into());
+        }
+        Ok(Self {
             format,
             files,
+            local_files,
             tokens,
             index,
             json: None,
@@ -108,13 +116,13 @@ impl TokenCorpus {
             eod_position: None,
             padding: None,
             notes: Vec::new(),
-        }
+        })
     }
 
     fn open_megatron(path: &Path) -> Result<Self, TokensError> {
-        let (bin_path, idx_path) = megatron_pair(path);
+        let (bin_path, idx_path) = megatron_pair(path)?;
         for half in [&bin_path, &idx_path] {
-            if !half.exists() {
+            if !storage::is_there(half)? {
                 return Err(TokensError::MissingHalf { path: half.clone() });
             }
         }
@@ -129,7 +137,7 @@ impl TokenCorpus {
         let (bin_bytes, idx_bytes) = (bin.len, idx.len() as u64);
         let tokens = bin.into_tokens(0, layout.dtype, layout.n_tokens);
         let files = vec![bin_path, idx_path.clone()];
-        let mut corpus = Self::new(TokenFormat::Megatron, files, tokens, index);
+        let mut corpus = Self::new(TokenFormat::Megatron, files, tokens, index)?;
         corpus.json = json;
         corpus.notes.extend(layout.has_modes.then(|| {
             format!(
@@ -166,7 +174,7 @@ impl TokenCorpus {
                 (DocumentIndex::Whole { n_tokens }, None, None)
             }
         };
-        let mut corpus = Self::new(format, vec![path.to_path_buf()], tokens, index);
+        let mut corpus = Self::new(format, vec![path.to_path_buf()], tokens, index)?;
         corpus.said_dtype = options.dtype.filter(|_| !has_header);
         corpus.is_dtype_assumed = options.dtype.is_none() && !has_header;
         corpus.eod_position = eod_position;
@@ -203,7 +211,7 @@ impl TokenCorpus {
                 files[files.len() - 1].display()
             )
         });
-        let mut corpus = Self::new(TokenFormat::Parquet, files, column.tokens, column.index);
+        let mut corpus = Self::new(TokenFormat::Parquet, files, column.tokens, column.index)?;
         corpus.padding = column.padding;
         corpus.notes = note.into_iter().chain(column.notes).collect();
         Ok(corpus)
@@ -262,9 +270,15 @@ impl TokenCorpus {
         if self.json.is_none() {
             return Ok(());
         }
-        let hashes = self.files.iter().map(|path| storage::hash_file(path));
+        let hashes = self.local_files.iter().map(|path| storage::hash_file(path));
         let hashes: Vec<_> = hashes.collect::<Result<_, _>>()?;
         self.check_hashes(hashes.iter().map(|hash| hash.blake3.as_str()))
+    }
+
+    /// Where the bytes of [`files`](Self::files) are on this machine: of URLs, the copies in the cache that
+    /// were opened.
+    pub fn local_files(&self) -> &[PathBuf] {
+        &self.local_files
     }
 
     /// The file of the ids, if someone wrote to it since it was opened, by its size and its time. (The
@@ -463,5 +477,8 @@ fn read_json_beside(bin: &Path) -> Result<Option<CorpusJson>, TokensError> {
     CorpusJson::read(&bin.with_file_name(CORPUS_JSON))
 }
 
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
+mod stored;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,6 @@ use super::error::TokensError;
 use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io;
 use std::path::Path;
 
 /// The `format_version` that is written, and the newest that is read.
@@ -67,10 +65,8 @@ impl CorpusJson {
     /// # Errors
     /// I/O, not a corpus description, or one of a newer format.
     pub fn read(path: &Path) -> Result<Option<Self>, TokensError> {
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(TokensError::io("read", path)(error)),
+        let Some(bytes) = storage::read_if_there(path)? else {
+            return Ok(None);
         };
         let fault = |reason| TokensError::CorpusJson {
             path: path.to_path_buf(),

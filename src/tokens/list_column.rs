@@ -8,7 +8,7 @@ use super::index::{DocumentIndex, TableBuilder};
 use super::padding::{self, Beside, LABELS, LENGTHS, MASK, Rule, Survey};
 use super::spool::Spool;
 use super::token_file::{RawFile, TokenFile};
-use crate::storage::{DecodeError, Source};
+use crate::storage::{self, DecodeError, Source};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
@@ -170,7 +170,7 @@ fn open(path: &Path) -> Result<(Source, Builder), TokensError> {
     if raw.read(0, MAGIC.len())? != MAGIC {
         foreign::refuse(&raw, false)?;
     }
-    let source = Source::open(path)?;
+    let source = Source::open(&storage::local_copy(path)?)?;
     // Without the writer's Arrow schema, every kind of list comes as a plain one.
     let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = decode(path, &source, || {

@@ -6,7 +6,7 @@ use super::format::{CORPUS_JSON, PREFIX, TokenFormat};
 use super::megatron::with_suffix;
 use super::raw::is_llm_c;
 use super::token_file::RawFile;
-use std::fs;
+use crate::storage::{self, GlobError};
 use std::path::{Path, PathBuf};
 
 /// Names that are shown of what a folder holds.
@@ -18,30 +18,39 @@ impl TokenFormat {
     /// # Errors
     /// I/O; a path that is no corpus of a format that can be told.
     pub fn detect(path: &Path) -> Result<Self, TokensError> {
-        let (bin, idx) = megatron_pair(path);
-        if path.is_dir() {
-            return detect_folder(path, bin.exists() || idx.exists());
+        let found = storage::metadata_if_there(path)?;
+        let is_dir = found.is_some_and(|found| found.is_dir);
+        let (bin, idx) = pair_of(path, is_dir);
+        if is_dir {
+            let is_corpus = storage::is_there(&bin)? || storage::is_there(&idx)?;
+            return detect_folder(path, is_corpus);
         }
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension.unwrap_or_default() {
             "parquet" => Ok(TokenFormat::Parquet),
             "npy" => Ok(TokenFormat::NanoGpt),
             "idx" => Ok(TokenFormat::Megatron),
-            _ if idx.exists() => Ok(TokenFormat::Megatron),
-            _ if !path.exists() && (bin.exists() || is_glob(path)) => Ok(match bin.exists() {
-                // A prefix, whose other half will be missed.
-                true => TokenFormat::Megatron,
-                false => TokenFormat::Parquet,
-            }),
-            _ if !path.exists() => Err(not_a_corpus(path)),
+            _ if storage::is_there(&idx)? => Ok(TokenFormat::Megatron),
+            _ if found.is_none() => detect_absent(path, &bin),
             _ if is_llm_c(path)? => Ok(TokenFormat::LlmC),
-            "bin" if is_half_of_megatron(path) => Ok(TokenFormat::Megatron),
+            "bin" if is_half_of_megatron(path)? => Ok(TokenFormat::Megatron),
             "bin" => Ok(TokenFormat::NanoGpt),
             _ => {
                 foreign::refuse(&RawFile::open(path)?, true)?;
                 Err(not_a_corpus(path))
             }
         }
+    }
+}
+
+/// Of a name that is no file's: a prefix, whose other half will be missed, or a glob.
+fn detect_absent(path: &Path, bin: &Path) -> Result<TokenFormat, TokensError> {
+    if storage::is_there(bin)? {
+        return Ok(TokenFormat::Megatron);
+    }
+    match storage::is_glob(path) {
+        true => Ok(TokenFormat::Parquet),
+        false => Err(not_a_corpus(path)),
     }
 }
 
@@ -58,18 +67,22 @@ fn detect_folder(path: &Path, is_corpus: bool) -> Result<TokenFormat, TokensErro
 
 /// A `.bin` whose `.idx` is not there, though its name or its neighbour says that there must be one:
 /// Megatron's tools call theirs `NAME_text_document.bin`.
-fn is_half_of_megatron(bin: &Path) -> bool {
+fn is_half_of_megatron(bin: &Path) -> Result<bool, TokensError> {
     let stem = bin
         .file_stem()
         .map(|stem| stem.to_string_lossy())
         .unwrap_or_default();
-    let is_ours = stem == PREFIX && bin.with_file_name(CORPUS_JSON).exists();
-    is_ours || stem.ends_with("_document") || stem.ends_with("_sentence")
+    let is_ours = stem == PREFIX && storage::is_there(&bin.with_file_name(CORPUS_JSON))?;
+    Ok(is_ours || stem.ends_with("_document") || stem.ends_with("_sentence"))
 }
 
 /// The `.bin` and `.idx` that a directory, a prefix or either file stands for.
-pub(super) fn megatron_pair(path: &Path) -> (PathBuf, PathBuf) {
-    let mut prefix = if path.is_dir() {
+pub(super) fn megatron_pair(path: &Path) -> Result<(PathBuf, PathBuf), TokensError> {
+    Ok(pair_of(path, storage::is_dir(path)?))
+}
+
+fn pair_of(path: &Path, is_dir: bool) -> (PathBuf, PathBuf) {
+    let mut prefix = if is_dir {
         path.join(PREFIX)
     } else {
         path.to_path_buf()
@@ -85,21 +98,16 @@ pub(super) fn megatron_pair(path: &Path) -> (PathBuf, PathBuf) {
 
 /// The Parquet files that a file, a folder or a glob stands for, by name.
 pub(super) fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
-    if path.is_dir() {
-        return files_of_folder(path);
+    match storage::metadata_if_there(path)? {
+        Some(found) if found.is_dir => return files_of_folder(path),
+        None if storage::is_glob(path) => {}
+        _ => return Ok(vec![path.to_path_buf()]),
     }
-    if path.exists() || !is_glob(path) {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let pattern = path.to_string_lossy();
-    let options = glob::MatchOptions {
-        require_literal_leading_dot: true,
-        ..glob::MatchOptions::default()
+    let files = match storage::glob(path) {
+        Err(GlobError::Storage(error)) => return Err(error.into()),
+        // A pattern that is none names no file.
+        found => found.unwrap_or_default(),
     };
-    let found = glob::glob_with(&pattern, options);
-    // A pattern that is none names no file.
-    let mut files: Vec<PathBuf> = found.into_iter().flatten().flatten().collect();
-    files.sort();
     match files.iter().find(|file| !is_parquet(file)) {
         Some(other) => Err(TokensError::MixedFolder {
             path: path.to_path_buf(),
@@ -129,15 +137,13 @@ fn files_of_folder(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
 
 /// Names in a folder, sorted, a slash behind those of folders; hidden ones are left out.
 fn names_in(path: &Path) -> Result<Vec<String>, TokensError> {
-    let io = || TokensError::io("read", path);
     let mut names = Vec::new();
-    for entry in fs::read_dir(path).map_err(io())? {
-        let entry = entry.map_err(io())?;
-        let slash = if entry.path().is_dir() { "/" } else { "" };
-        let Ok(name) = entry.file_name().into_string() else {
+    for entry in storage::list(path)? {
+        let slash = if entry.is_dir { "/" } else { "" };
+        let Ok(name) = entry.name.into_string() else {
             return Err(TokensError::MixedFolder {
                 path: path.to_path_buf(),
-                other: format!("{}, which is not UTF-8", entry.file_name().display()),
+                other: "a name that is not UTF-8".to_owned(),
             });
         };
         if !name.starts_with('.') {
@@ -163,10 +169,6 @@ fn is_note(name: &str) -> bool {
 fn is_parquet(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "parquet")
-}
-
-fn is_glob(path: &Path) -> bool {
-    path.to_string_lossy().contains(['*', '?', '['])
 }
 
 fn not_a_corpus(path: &Path) -> TokensError {

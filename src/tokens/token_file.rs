@@ -5,6 +5,7 @@
 
 use super::dtype::Dtype;
 use super::error::TokensError;
+use crate::storage::{self, Identity};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use std::fs::{File, Metadata};
@@ -34,7 +35,7 @@ enum Bytes {
     Temporary(Mmap),
 }
 
-/// A token file that is open, with the size that it had then.
+/// A token file that is open, with the size that it had then; of a URL, its copy in the cache.
 pub(super) struct RawFile {
     file: File,
     state: FileState,
@@ -44,7 +45,13 @@ pub(super) struct RawFile {
 
 impl RawFile {
     pub(super) fn open(path: &Path) -> Result<Self, TokensError> {
-        let file = File::open(path).map_err(TokensError::io("open", path))?;
+        // Before the copy, so that an object that changes on the way is seen.
+        let version = match storage::is_url(path) {
+            true => storage::identity(path)?,
+            false => None,
+        };
+        let local = storage::local_copy(path)?;
+        let file = File::open(local).map_err(TokensError::io("open", path))?;
         let metadata = file.metadata().map_err(TokensError::io("read", path))?;
         if !metadata.is_file() {
             return Err(TokensError::NotACorpus {
@@ -53,7 +60,7 @@ impl RawFile {
         }
         Ok(Self {
             file,
-            state: FileState::of(&metadata),
+            state: FileState::of(&metadata, version),
             path: path.to_path_buf(),
             len: metadata.len(),
         })
@@ -109,18 +116,21 @@ fn assert_inside(n_bytes: u64, start: u64, dtype: Dtype, n_tokens: u64) {
     );
 }
 
-/// What a file was like at a moment: whoever writes to it changes one of the two.
+/// What a file was like at a moment: whoever writes to it changes one of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FileState {
     len: u64,
     modified: Option<SystemTime>,
+    /// Of an object, which is another than its copy here.
+    version: Option<Identity>,
 }
 
 impl FileState {
-    fn of(metadata: &Metadata) -> Self {
+    fn of(metadata: &Metadata, version: Option<Identity>) -> Self {
         Self {
             len: metadata.len(),
             modified: metadata.modified().ok(),
+            version,
         }
     }
 }
@@ -159,7 +169,11 @@ impl TokenFile {
         let metadata = file
             .metadata()
             .map_err(TokensError::io("read", &self.path))?;
-        Ok(FileState::of(&metadata) != *before)
+        let version = match before.version {
+            Some(_) => storage::identity(&self.path)?,
+            None => None,
+        };
+        Ok(FileState::of(&metadata, version) != *before)
     }
 
     /// # Panics

@@ -5,6 +5,7 @@ use super::growth::check_growth;
 use super::pieces::{Joins, PiecesError, Placed, Sizes, Steps, WHOLE_BYTES, encode_pieces};
 use super::template::Around;
 use crate::error::guarded;
+use crate::storage;
 use serde::Deserialize;
 use serde_json::Value;
 use std::ops::Range;
@@ -36,8 +37,7 @@ impl Tokenizer {
     /// # Errors
     /// I/O, not a tokenizer, or one whose output is drawn at random.
     pub fn open(path: &Path) -> Result<Self, TokensError> {
-        let bytes = std::fs::read(path).map_err(TokensError::io("read", path))?;
-        Self::from_bytes(&bytes, path)
+        Self::from_bytes(&storage::read(path)?, path)
     }
 
     /// As [`open`](Self::open), from the file's bytes; `path` is for messages.

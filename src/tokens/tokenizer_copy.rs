@@ -13,9 +13,9 @@ pub const TOKENIZER_JSON: &str = "tokenizer.json";
 /// # Errors
 /// I/O.
 pub fn copy_tokenizer(dir: &Path, tokenizer: &Path, overwrite: bool) -> Result<(), TokensError> {
-    let json = std::fs::read(tokenizer).map_err(TokensError::io("read", tokenizer))?;
+    let json = storage::read(tokenizer)?;
     let place = dir.join(TOKENIZER_JSON);
-    match std::fs::read(&place) {
+    match storage::read(&place) {
         Ok(there) if there == json || !overwrite => Ok(()),
         _ => Ok(storage::replace(&place, &json)?),
     }

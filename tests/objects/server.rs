@@ -47,14 +47,26 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The body of the answer.
+    /// Puts an object into the bucket.
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
+        self.send("PUT", &format!("/bucket/{key}"), bytes);
+    }
+
     fn ask(&self, method: &str, path: &str) -> Vec<u8> {
+        self.send(method, path, &[])
+    }
+
+    /// The body of the answer.
+    fn send(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let n = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {n}\r\nConnection: close\r\n\
              Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n"
         );
-        stream.write_all(request.as_bytes()).unwrap();
+        stream
+            .write_all(&[request.as_bytes(), body].concat())
+            .unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let end = answer

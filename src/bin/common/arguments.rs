@@ -1,5 +1,6 @@
 //! Options that several commands have, each declared once.
 
+use super::copies::show_copy;
 use super::print;
 use saltworks::config::{ConfigFileError, Layers};
 use saltworks::storage::{self, StorageError};
@@ -80,6 +81,7 @@ pub(crate) struct Stores {
 impl Stores {
     /// Holds from now on, for the whole process.
     pub(crate) fn apply(&self) -> Result<(), StorageError> {
+        storage::on_copy(show_copy);
         storage::set_options(&self.storage_option, self.single_writer)
     }
 }

@@ -47,7 +47,8 @@ fn with_place(argument: Arg) -> Arg {
         let parser = StringValueParser::new();
         argument.value_parser(parser.try_map(move |text| place_text(text, may_be_url)))
     } else if is_of(ValueParser::os_string()) {
-        argument.value_parser(OsStringValueParser::new().try_map(local_name))
+        let parser = OsStringValueParser::new();
+        argument.value_parser(parser.try_map(move |name| place_name(name, may_be_url)))
     } else if argument.get_id() == "threads" && is_of(n_threads()) {
         argument.value_parser(n_threads())
     } else {
@@ -92,9 +93,9 @@ fn place_text(text: String, may_be_url: bool) -> Result<String, PlaceError> {
     Ok(plain.into_os_string().into_string().unwrap_or(text))
 }
 
-fn local_name(name: OsString) -> Result<OsString, PlaceError> {
+fn place_name(name: OsString, may_be_url: bool) -> Result<OsString, PlaceError> {
     let path = PathBuf::from(name);
-    place(path, false).map(PathBuf::into_os_string)
+    place(path, may_be_url).map(PathBuf::into_os_string)
 }
 
 /// The message about the same arguments with what is not seen escaped, since clap repeats them as
@@ -233,18 +234,11 @@ mod tests {
             n_paths += 1;
             let may_be_url = may_be_url(&argument);
             n_urls += usize::from(may_be_url);
-            let places = [
-                "s4://b/x",
-                "hf://datasets/x",
-                "file://x",
-                "~/x",
-                "$HOME/x",
-                "",
-            ];
+            let places = ["s4://b/x", "file://x", "~/x", "$HOME/x", ""];
             let stores = if may_be_url {
                 &[][..]
             } else {
-                &["s3://b/x"][..]
+                &["s3://b/x", "hf://datasets/o/x"][..]
             };
             for place in stores.iter().chain(&places) {
                 let flag = argument.get_long().map(|long| format!("--{long}"));

@@ -4,6 +4,7 @@
 pub(crate) mod arguments;
 pub(crate) mod command_line;
 pub(crate) mod completions;
+pub(crate) mod copies;
 pub(crate) mod exit;
 #[allow(dead_code, reason = "each binary uses its part")]
 pub(crate) mod invocation;

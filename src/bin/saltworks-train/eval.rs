@@ -43,7 +43,7 @@ pub(crate) struct Args {
 
     /// Token corpus: a directory of `saltworks tokenize`, a Megatron .bin/.idx pair, nanoGPT or
     /// llm.c .bin, Parquet with `input_ids`.
-    #[arg(long, help_heading = "Tokens", value_name = "PATH")]
+    #[arg(long, help_heading = "Tokens", value_name = "PATH|URL")]
     tokens: Option<PathBuf>,
 
     /// Format of the tokens, if the file does not show it.
@@ -114,7 +114,7 @@ pub(crate) struct Args {
 struct TextArgs {
     /// Text instead of tokens: files, directories or globs of JSON lines, text (plain, .gz, .zst, .xz,
     /// .bz2 or .lz4) or Parquet, encoded with the model's tokenizer.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[arg(long, value_name = "PATH|URL", num_args = 1..)]
     text: Vec<std::ffi::OsString>,
 
     /// JSON field or Parquet column with the text.

@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 pub(crate) struct ModelArgs {
     /// Directory of a Hugging Face Llama model, of a finished run (its `final` is used), or of a
     /// checkpoint (RUN/checkpoints/step-N).
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|URL")]
     pub(crate) model: PathBuf,
 
     /// tokenizer.json, if it is not in the model's directory.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|URL")]
     pub(crate) tokenizer: Option<PathBuf>,
 }
 

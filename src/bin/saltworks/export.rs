@@ -8,7 +8,7 @@ use saltworks::checkpoint_graph::export_checkpoint;
 use saltworks::decoder_file::{WeightsPlace, data_path};
 use saltworks::error::{Classified, Kind};
 use saltworks::onnx::decoder::{Dialect, GraphOptions, WeightFormat};
-use saltworks::pretrained::Checkpoint;
+use saltworks::pretrained::{Checkpoint, local_checkpoint};
 use saltworks::storage::{StorageError, create_if_absent, replace, resolved_path};
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The checkpoint: a directory with config.json and *.safetensors.
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR|URL")]
     checkpoint: PathBuf,
 
     /// File for the ONNX model.
@@ -85,7 +85,7 @@ impl Classified for InTheWay {
 pub(crate) fn run(args: Args) -> Result<()> {
     args.check_output()?;
     let interrupt = crate::signals::interrupt()?;
-    let checkpoint = Checkpoint::open(&args.checkpoint)?;
+    let checkpoint = Checkpoint::open(&local_checkpoint(&args.checkpoint)?)?;
     for note in &checkpoint.notes {
         say!("note: {note}");
     }

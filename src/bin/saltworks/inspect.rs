@@ -57,7 +57,7 @@ pub(crate) struct Args {
     alternatives: usize,
     /// The tokenizer.json that the tokens were made with. Default: the one next to plan.json;
     /// without one, ids are shown.
-    #[arg(long, help_heading = "Inputs", value_name = "FILE")]
+    #[arg(long, help_heading = "Inputs", value_name = "FILE|URL")]
     tokenizer: Option<PathBuf>,
     #[command(flatten)]
     json: Json,

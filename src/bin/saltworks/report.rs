@@ -35,7 +35,7 @@ pub(crate) struct Args {
     selection: Option<PathBuf>,
     /// The tokenizer.json that the tokens were made with; by default the one beside plan.json, and without one ids
     /// are shown.
-    #[arg(long, help_heading = "What is shown", value_name = "FILE")]
+    #[arg(long, help_heading = "What is shown", value_name = "FILE|URL")]
     tokenizer: Option<PathBuf>,
     #[command(flatten)]
     overwrite: Overwrite,

@@ -72,7 +72,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         help_heading = "Preview",
-        value_name = "PATH",
+        value_name = "PATH|URL",
         requires = "preview"
     )]
     tokens: Option<PathBuf>,
@@ -81,7 +81,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         help_heading = "Preview",
-        value_name = "FILE",
+        value_name = "FILE|URL",
         requires = "preview"
     )]
     tokenizer: Option<PathBuf>,

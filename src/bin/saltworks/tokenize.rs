@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     inputs: InputArgs,
     /// Hugging Face tokenizer.json.
-    #[arg(long, help_heading = "Tokenizer", value_name = "FILE")]
+    #[arg(long, help_heading = "Tokenizer", value_name = "FILE|URL")]
     tokenizer: PathBuf,
     /// Directory for tokens.bin, tokens.idx and corpus.json.
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]

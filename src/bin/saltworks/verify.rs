@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         help_heading = "Against a teacher",
-        value_name = "PATH",
+        value_name = "PATH|URL",
         requires = "tokens"
     )]
     teacher: Option<PathBuf>,
@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         help_heading = "Against a teacher",
-        value_name = "PATH",
+        value_name = "PATH|URL",
         requires = "teacher"
     )]
     tokens: Option<PathBuf>,

@@ -2,10 +2,24 @@
 
 use crate::corpus::location::shown;
 use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A file by what it is, whatever its name.
-pub(super) type FileId = (u64, u64);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum FileId {
+    /// Device and inode.
+    Inode(u64, u64),
+    /// An object, which has one name.
+    Object(PathBuf),
+}
+
+impl FileId {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        FileId::Inode(metadata.dev(), metadata.ino())
+    }
+}
 
 /// Names that are shown of each sort.
 const N_SHOWN: usize = 3;

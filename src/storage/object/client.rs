@@ -101,7 +101,7 @@ pub(super) async fn again<T, F: Future<Output = object_store::Result<T>>>(
 }
 
 /// The runtime of all stores.
-pub(super) fn runtime(url: &ObjectUrl) -> Result<&'static Runtime, StorageError> {
+pub(in crate::storage) fn runtime(url: &ObjectUrl) -> Result<&'static Runtime, StorageError> {
     static RUNTIME: OnceLock<Result<Runtime, std::io::Error>> = OnceLock::new();
     let made = RUNTIME.get_or_init(|| {
         // Already installed by somebody else is as good.

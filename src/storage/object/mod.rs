@@ -15,7 +15,8 @@
 mod client;
 #[cfg(feature = "object-stores")]
 mod fault;
-#[cfg(all(test, feature = "object-stores"))]
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 mod faulty;
 #[cfg(feature = "object-stores")]
 mod metadata_service;
@@ -32,8 +33,9 @@ mod without;
 mod write;
 
 #[cfg(feature = "object-stores")]
-pub(super) use client::Object;
-#[cfg(all(test, feature = "object-stores"))]
+pub(super) use client::{Object, runtime};
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
 pub(crate) use faulty::{Fault, install_faulty, install_sound, install_store};
 #[cfg(feature = "object-stores")]
 pub use options::set_options;

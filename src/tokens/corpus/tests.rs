@@ -11,7 +11,7 @@ fn auto() -> OpenOptions {
     OpenOptions::default()
 }
 
-fn documents_of(corpus: &TokenCorpus) -> Vec<Vec<u32>> {
+pub(super) fn documents_of(corpus: &TokenCorpus) -> Vec<Vec<u32>> {
     let document = |doc| {
         let (start, end) = (corpus.document_start(doc), corpus.document_start(doc + 1));
         let mut ids = vec![0; (end - start) as usize];
@@ -23,7 +23,7 @@ fn documents_of(corpus: &TokenCorpus) -> Vec<Vec<u32>> {
 
 const DOCUMENTS: [&[u32]; 5] = [&[], &[1, 2, 3], &[], &[4], &[]];
 
-fn write_megatron(dir: &Path) {
+pub(super) fn write_megatron(dir: &Path) {
     let mut writer = MegatronWriter::create(&dir.join("tokens"), 1000).unwrap();
     for document in DOCUMENTS {
         writer.push_document(document).unwrap();

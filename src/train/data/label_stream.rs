@@ -7,9 +7,8 @@
 use super::order::{EpochOrder, Group, Window};
 use super::{DataError, LabelSource};
 use crate::shards::{ShardReader, SidecarFile, expect_equal};
-use crate::storage::StorageError;
+use crate::storage::{StorageError, Stream, storage_error};
 use crate::train::example::Example;
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,9 +87,10 @@ impl Shards {
 fn check_hash(dir: &Path, file: &SidecarFile) -> Result<(), DataError> {
     let path = dir.join(&file.name);
     let mut hasher = blake3::Hasher::new();
-    File::open(&path)
-        .and_then(|file| hasher.update_reader(file).map(|_| ()))
-        .map_err(|source| StorageError::io("read", &path, source))?;
+    let mut stream = Stream::open(&path)?;
+    hasher.update_reader(&mut stream).map_err(|error| {
+        storage_error(error).unwrap_or_else(|source| StorageError::io("read", &path, source))
+    })?;
     let got = hasher.finalize().to_hex().to_string();
     Ok(expect_equal(&path, "blake3", file.blake3.clone(), got)?)
 }

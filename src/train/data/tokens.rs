@@ -97,7 +97,7 @@ impl TokenSource {
         }
         let notes = corpus.notes().iter().cloned().chain(note).collect();
         let sampled = corpus
-            .files()
+            .local_files()
             .iter()
             .map(|path| storage::sampled_blake3(path));
         let source = TokenSource {
@@ -230,7 +230,7 @@ impl TokenSource {
     /// Whether the token files are those of a plan, by their BLAKE3: of `corpus.json` where there
     /// is one, else of the files, which are hashed whole only if samples of them agree.
     fn has_files_of(&self, theirs: &PlanCorpus) -> Result<bool, DataError> {
-        let files = self.corpus.files();
+        let files = self.corpus.local_files();
         if files.len() != theirs.files.len() {
             return Ok(false);
         }

@@ -4,7 +4,10 @@ use super::ExportError;
 use super::config::{SpecialIds, read_config};
 use super::seal::check_sealed;
 use crate::onnx::decoder::{Weights, weights_of};
-use crate::pretrained::{CONFIG_JSON, Checkpoint, PretrainedError, check_is_there};
+use crate::pretrained::{
+    CONFIG_JSON, Checkpoint, PretrainedError, check_is_there, local_checkpoint,
+};
+use crate::storage;
 use crate::train::model::Params;
 use std::path::{Path, PathBuf};
 
@@ -22,14 +25,19 @@ pub struct HfModel {
     pub tokenizer: Option<PathBuf>,
 }
 
-/// The directory of a model that `path` stands for: itself, or `final` in the directory of a run.
+/// The directory of a model that `path` stands for: itself, or `final` in the directory of a run. Of a URL, a copy
+/// of what is read of it.
 ///
 /// # Errors
 /// Neither holds a `config.json`.
 pub fn find_model(path: &Path) -> Result<PathBuf, ExportError> {
     for dir in [path.to_owned(), path.join("final")] {
         let config = dir.join(CONFIG_JSON);
-        check_is_there(&config)?;
+        match storage::is_url(&dir) {
+            true if storage::is_file(&config)? => return Ok(local_checkpoint(&dir)?),
+            true => continue,
+            false => check_is_there(&config)?,
+        }
         if config.is_file() {
             return Ok(dir);
         }

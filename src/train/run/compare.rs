@@ -1,6 +1,7 @@
 //! Whether a configuration goes on with a run that another one began, in its place or as a branch.
 
 use crate::config::{self, is_path_key};
+use crate::storage::is_url;
 use crate::train::config::{ConfigError, RunConfig, TransitionKind, require};
 use crate::train::schedule::learning_rate;
 use std::collections::BTreeSet;
@@ -203,7 +204,8 @@ fn is_among(key: &str, free_keys: &[&str]) -> bool {
 /// A relative path was recorded by a version that did not make it absolute.
 fn said_as_recorded(key: &str, value: Option<&Value>) -> String {
     let path = value.and_then(Value::as_str).filter(|_| is_path_key(key));
-    match path.is_some_and(|path| Path::new(path).is_relative()) {
+    let is_relative = |path: &Path| path.is_relative() && !is_url(path);
+    match path.is_some_and(|path| is_relative(Path::new(path))) {
         true => format!(
             "{} (relative to the directory that it was begun in: resume it from there)",
             said(value)

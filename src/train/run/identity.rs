@@ -11,7 +11,7 @@ use crate::train::data::LabelSource;
 /// # Errors
 /// A file that cannot be read.
 pub fn corpus_identity(corpus: &TokenCorpus) -> Result<String, StorageError> {
-    let files = corpus.files().iter();
+    let files = corpus.local_files().iter();
     let hashes: Vec<String> = files
         .map(|file| sampled_blake3(file))
         .collect::<Result<_, _>>()?;

@@ -3,7 +3,7 @@
 use super::RunError;
 use super::identity::{corpus_identity, labelled_identity};
 use crate::shards::Group;
-use crate::storage::StorageError;
+use crate::storage;
 use crate::tokens::{OpenOptions, Packing, TokenCorpus, TokenFormat, Tokenizer, ViewOptions};
 use crate::train::TrainError;
 use crate::train::batch::KdLoss;
@@ -295,10 +295,8 @@ fn tokenizer_path(
 }
 
 fn read_tokenizer(path: Option<PathBuf>) -> Result<Option<Vec<u8>>, TrainError> {
-    let read = |path: PathBuf| {
-        std::fs::read(&path).map_err(|source| StorageError::io("read", &path, source))
-    };
-    Ok(path.map(read).transpose().map_err(DataError::from)?)
+    let json = path.map(|path| storage::read(&path)).transpose();
+    Ok(json.map_err(DataError::from)?)
 }
 
 /// What the run's tokenizer is: a `tokenizer.json`, else what the labels say, else the corpus, else

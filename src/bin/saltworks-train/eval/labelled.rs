@@ -23,11 +23,11 @@ use std::path::{Path, PathBuf};
 pub(super) struct LabelArgs {
     /// Labels instead of tokens (a directory of `saltworks label` with the group stats): compares
     /// the model with its teacher on the same positions, overall and by the teacher's NLL.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["packing", "seq_len", "sequence_bos", "max_sequences"])]
+    #[arg(long, value_name = "LABELS|URL", conflicts_with_all = ["packing", "seq_len", "sequence_bos", "max_sequences"])]
     pub(super) labels: Option<PathBuf>,
 
     /// Only the sequences that this selection keeps (Parquet: `seq_id`, `kept`).
-    #[arg(long, value_name = "FILE", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"])]
+    #[arg(long, value_name = "FILE|URL", requires = "labels", conflicts_with_all = ["tokens", "text", "probe"])]
     selection: Option<PathBuf>,
 
     /// Only sequences A to B - 1.

@@ -18,11 +18,15 @@ pub(crate) struct Machine {
     pub(crate) memory_limit: Option<u64>,
     pub(crate) disk_path: String,
     pub(crate) disk_free: Option<u64>,
+    /// Where inputs behind URLs are copied to.
+    pub(crate) cache_path: String,
+    pub(crate) cache_free: Option<u64>,
 }
 
 impl Machine {
     pub(crate) fn look() -> Self {
         let folder = std::env::current_dir().unwrap_or_else(|_| ".".into());
+        let cache = saltworks::storage::cache_dir();
         Self {
             architecture: std::env::consts::ARCH,
             cpu: cpu_name(),
@@ -33,8 +37,16 @@ impl Machine {
             memory_limit: cgroup_memory_limit(),
             disk_free: saltworks::storage::free_bytes(&folder),
             disk_path: folder.display().to_string(),
+            cache_free: free_around(&cache),
+            cache_path: cache.display().to_string(),
         }
     }
+}
+
+/// Free bytes where `dir` is, or would be made.
+fn free_around(dir: &Path) -> Option<u64> {
+    let mut there = dir.ancestors().filter(|dir| dir.is_dir());
+    there.find_map(saltworks::storage::free_bytes)
 }
 
 #[cfg(target_arch = "x86_64")]

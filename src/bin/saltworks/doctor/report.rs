@@ -129,7 +129,13 @@ impl Machine {
             &format!("{available} available of {total}, {limit}"),
         )?;
         let free = self.disk_free.map_or("unknown".to_owned(), gib);
-        line(f, "disk", &format!("{free} free at {}", self.disk_path))
+        line(f, "disk", &format!("{free} free at {}", self.disk_path))?;
+        let free = self.cache_free.map_or("unknown".to_owned(), gib);
+        line(
+            f,
+            "copies of URLs",
+            &format!("{free} free at {}", self.cache_path),
+        )
     }
 }
 

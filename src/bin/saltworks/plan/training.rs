@@ -6,6 +6,7 @@ use crate::common::print::{self, say};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use saltworks::config::to_table;
 use saltworks::label::{self, Estimate, LabelConfig, SequenceRange};
+use saltworks::storage::is_there;
 use saltworks::train::TrainError;
 use saltworks::train::config::RunConfig;
 use saltworks::train::schedule::LabelDemand;
@@ -113,7 +114,7 @@ fn label_config(
 /// The run's selection, unless it is still to be made.
 fn selection_there(path: Option<&Path>) -> Option<PathBuf> {
     let path = path?;
-    if path.exists() {
+    if is_there(path).unwrap_or_default() {
         return Some(path.to_path_buf());
     }
     say!(

@@ -7,7 +7,7 @@ use saltworks::corpus::{
     LeftOut, Tally, expand_inputs,
 };
 use saltworks::interrupt::Interrupt;
-use saltworks::storage::{PlaceError, check_apart, resolved_path};
+use saltworks::storage::{PlaceError, check_apart, is_url, resolved_path};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -16,8 +16,8 @@ use std::path::Path;
 pub(crate) struct InputArgs {
     /// Files, directories or globs: JSON lines (.jsonl, .json, .jsonlines, .ndjson) or text (.txt, .md,
     /// source code), plain or compressed (.gz, .zst, .xz, .bz2, .lz4), or .parquet. Files without an
-    /// extension are recognised by their contents.
-    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    /// extension are recognised by their contents. URLs of stores too, with globs in quotes.
+    #[arg(long, value_name = "PATH|URL", required = true, num_args = 1..)]
     input: Vec<OsString>,
     /// Format of all input files, regardless of their names.
     #[arg(long, value_name = "FORMAT")]
@@ -47,7 +47,8 @@ impl InputArgs {
         self.input.iter().try_for_each(|input| {
             let input = Path::new(input);
             let text = input.to_string_lossy();
-            let is_pattern = text.contains(['*', '?', '[']) && !input.exists();
+            let is_local = !is_url(input);
+            let is_pattern = text.contains(['*', '?', '[']) && !(is_local && input.exists());
             match (is_pattern, input.parent()) {
                 (false, _) => check_apart(output, input),
                 // What is written there could match it.

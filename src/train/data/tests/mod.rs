@@ -5,4 +5,6 @@ mod order;
 mod provenance;
 mod selection;
 mod stages;
+#[cfg(feature = "object-stores")]
+mod stored;
 mod support;

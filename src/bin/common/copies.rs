@@ -1,0 +1,40 @@
+//! Copies of objects, said aloud: an input behind a URL may be large, and is fetched before anything else.
+
+use super::print::say;
+use super::progress::{BYTES, Display};
+use indicatif::HumanBytes;
+use saltworks::storage::CopyProgress;
+use std::cell::RefCell;
+
+/// Smaller ones take no time that anybody would wonder about.
+const LEAST_BYTES: u64 = 16 << 20;
+
+thread_local! {
+    /// That of the copy that this thread makes.
+    static DISPLAY: RefCell<Option<Display>> = const { RefCell::new(None) };
+}
+
+/// Shows how far a copy is.
+pub(crate) fn show_copy(now: &CopyProgress<'_>) {
+    if now.n_bytes < LEAST_BYTES {
+        return;
+    }
+    DISPLAY.with_borrow_mut(|display| {
+        if now.n_done == 0 {
+            say!(
+                "copying {} ({}) to {}",
+                now.url.display(),
+                HumanBytes(now.n_bytes),
+                now.path.display()
+            );
+            *display = Some(Display::new(now.n_bytes, BYTES));
+        }
+        if let Some(shown) = display {
+            shown.at(now.n_done);
+            if now.n_done == now.n_bytes {
+                shown.finish();
+                *display = None;
+            }
+        }
+    });
+}

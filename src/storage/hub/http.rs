@@ -1,0 +1,265 @@
+//! Requests to the hub.
+
+use super::contents::Contents;
+use super::digest::Digest;
+use super::settings::Settings;
+use super::url::HubUrl;
+use crate::storage::object::{ObjectUrl, runtime};
+use crate::storage::{StorageError, StoreFault};
+use reqwest::{Client, Response, StatusCode};
+use serde::Deserialize;
+use std::io;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Tries of one request.
+const N_TRIES: u32 = 5;
+/// Before the second try; doubled before each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// Without a single byte.
+const READ_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the hub says of a revision.
+#[derive(Debug, Deserialize)]
+pub(super) struct Revision {
+    /// Its commit.
+    pub(super) sha: String,
+    #[serde(default)]
+    pub(super) siblings: Vec<Sibling>,
+}
+
+/// A file of a repository.
+#[derive(Debug, Deserialize)]
+pub(super) struct Sibling {
+    pub(super) rfilename: String,
+    pub(super) size: Option<u64>,
+    /// Of git: the SHA-1 of a file that it keeps itself.
+    #[serde(rename = "blobId")]
+    pub(super) blob_id: Option<String>,
+    pub(super) lfs: Option<Lfs>,
+}
+
+/// A large file.
+#[derive(Debug, Deserialize)]
+pub(super) struct Lfs {
+    pub(super) sha256: Option<String>,
+}
+
+/// Something went wrong with a request.
+enum Failure {
+    /// It may pass.
+    Passing(StoreFault, reqwest::Error),
+    Lasting(StorageError),
+}
+
+/// What is in the revision of `url`.
+pub(super) fn revision(settings: &Settings, url: &HubUrl) -> Result<Revision, StorageError> {
+    let address = format!(
+        "{}/api/{}s/{}/revision/{}?blobs=true",
+        settings.endpoint,
+        url.kind_word(),
+        url.repo,
+        escaped(&url.revision).replace('/', "%2F")
+    );
+    let body = tried(url, || async {
+        let response = get(settings, url, &address, 0).await?;
+        response.bytes().await.map_err(passing)
+    })?;
+    serde_json::from_slice(&body).map_err(|error| {
+        let what = "a description of a repository";
+        of_fault(
+            url,
+            StoreFault::HubAnswer { expected: what },
+            Some(error.into()),
+        )
+    })
+}
+
+/// Passes the bytes of a file to `work`, block after block. What a broken connection has brought is not asked for
+/// again.
+///
+/// # Errors
+/// What the hub says; bytes that are not those of `expected`.
+pub(super) fn download(
+    settings: &Settings,
+    url: &HubUrl,
+    expected: &Contents,
+    mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    let path = url
+        .path
+        .split('/')
+        .map(escaped)
+        .collect::<Vec<_>>()
+        .join("/");
+    let address = format!(
+        "{}/{}/resolve/{}/{path}",
+        settings.endpoint,
+        url.repo_path(),
+        url.revision
+    );
+    let mut n_done = 0;
+    let mut digest = Digest::of(expected);
+    tried(url, async || {
+        let mut response = get(settings, url, &address, n_done).await?;
+        let is_rest = response.status() == StatusCode::PARTIAL_CONTENT;
+        // Sent from the beginning, the first of it is known.
+        let mut n_known = if is_rest { 0 } else { n_done };
+        while let Some(block) = response.chunk().await.map_err(passing)? {
+            let skipped = n_known.min(block.len() as u64);
+            n_known -= skipped;
+            let block = &block[skipped as usize..];
+            work(block).map_err(Failure::Lasting)?;
+            digest.update(block);
+            n_done += block.len() as u64;
+        }
+        Ok(())
+    })?;
+    match digest.finish() {
+        (expected, got) if expected != got => Err(of_fault(
+            url,
+            StoreFault::HubDamaged { expected, got },
+            None,
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Runs `request` until it is answered, or has failed too often.
+fn tried<T>(
+    url: &HubUrl,
+    mut request: impl AsyncFnMut() -> Result<T, Failure>,
+) -> Result<T, StorageError> {
+    let runtime = runtime(&as_object(url))?;
+    let mut wait = FIRST_WAIT;
+    for n_tried in 1.. {
+        match runtime.block_on(request()) {
+            Ok(value) => return Ok(value),
+            Err(Failure::Lasting(error)) => return Err(error),
+            Err(Failure::Passing(fault, error)) if n_tried == N_TRIES => {
+                return Err(of_fault(url, fault, Some(error.into())));
+            }
+            Err(Failure::Passing(..)) => {
+                std::thread::sleep(wait);
+                wait *= 2;
+            }
+        }
+    }
+    unreachable!("the last try ends it")
+}
+
+async fn get(
+    settings: &Settings,
+    url: &HubUrl,
+    address: &str,
+    from: u64,
+) -> Result<Response, Failure> {
+    let mut request = client(url).map_err(Failure::Lasting)?.get(address);
+    if let Some(token) = &settings.token {
+        request = request.bearer_auth(token);
+    }
+    if from > 0 {
+        request = request.header("range", format!("bytes={from}-"));
+    }
+    let response = request.send().await.map_err(passing)?;
+    match response.error_for_status_ref() {
+        Ok(_) => Ok(response),
+        Err(error) => Err(refused(url, &response, error)),
+    }
+}
+
+/// One client, with its connections, for the whole process.
+fn client(url: &HubUrl) -> Result<&'static Client, StorageError> {
+    static CLIENT: OnceLock<Result<Client, String>> = OnceLock::new();
+    let made = CLIENT.get_or_init(|| {
+        let builder = Client::builder()
+            .user_agent(concat!("saltworks/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_PATIENCE)
+            .read_timeout(READ_PATIENCE);
+        builder.build().map_err(|error| error.to_string())
+    });
+    made.as_ref().map_err(|error| {
+        let source = io::Error::other(error.clone());
+        StorageError::io(
+            "make a connection to",
+            &PathBuf::from(url.to_string()),
+            source,
+        )
+    })
+}
+
+fn passing(error: reqwest::Error) -> Failure {
+    let fault = match () {
+        () if error.is_timeout() => StoreFault::TimedOut,
+        () if error.is_connect() || error.is_request() => StoreFault::Unreachable,
+        () => StoreFault::Failed,
+    };
+    Failure::Passing(fault, error)
+}
+
+/// What an answer that is none means.
+fn refused(url: &HubUrl, response: &Response, error: reqwest::Error) -> Failure {
+    let code = response.headers().get("x-error-code");
+    let code = code.and_then(|code| code.to_str().ok()).unwrap_or_default();
+    let lasting = |fault| Failure::Lasting(of_fault(url, fault, None));
+    match (response.status(), code) {
+        (_, "EntryNotFound") => Failure::Lasting(absent(url)),
+        (_, "GatedRepo") => lasting(StoreFault::HubDenied),
+        (_, "RepoNotFound" | "RevisionNotFound") => lasting(StoreFault::NoRepository),
+        (StatusCode::FORBIDDEN, _) => lasting(StoreFault::HubDenied),
+        // Of a repository that is private the hub says no more than of one that is not there.
+        (StatusCode::UNAUTHORIZED, _) => lasting(StoreFault::NoRepository),
+        (StatusCode::NOT_FOUND, _) if url.path.is_empty() => lasting(StoreFault::NoRepository),
+        (StatusCode::NOT_FOUND, _) => Failure::Lasting(absent(url)),
+        (status, _) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            Failure::Passing(StoreFault::Failed, error)
+        }
+        _ => {
+            let expected = "the file or an error that is known";
+            let fault = StoreFault::HubAnswer { expected };
+            Failure::Lasting(of_fault(url, fault, Some(error.into())))
+        }
+    }
+}
+
+/// That there is no such file.
+pub(super) fn absent(url: &HubUrl) -> StorageError {
+    let source = io::Error::from(io::ErrorKind::NotFound);
+    StorageError::io("read", &PathBuf::from(url.to_string()), source)
+}
+
+pub(super) fn of_fault(
+    url: &HubUrl,
+    fault: StoreFault,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+) -> StorageError {
+    StorageError::Store {
+        action: "read",
+        url: PathBuf::from(url.to_string()),
+        fault,
+        source,
+    }
+}
+
+fn as_object(url: &HubUrl) -> ObjectUrl {
+    ObjectUrl {
+        store: format!("hf://{}", url.repo_path()),
+        key: url.path.clone(),
+    }
+}
+
+/// `part` with what would end a path in a URL by its bytes' numbers.
+fn escaped(part: &str) -> String {
+    let mut text = String::new();
+    for byte in part.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                text.push(char::from(byte));
+            }
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}

@@ -1,0 +1,25 @@
+//! Stores in memory, for the tests of rooms that read from stores.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// Puts an empty store in memory behind the URLs of `s3://bucket`. Each test takes a bucket of its own.
+pub(crate) fn memory_store(store_url: &str) {
+    super::install_sound(store_url.trim_start_matches("s3://"));
+}
+
+/// Copies every file below the local directory `dir` to the prefix `url`.
+pub(crate) fn put_tree(dir: &Path, url: &Path) {
+    for entry in super::list_all(dir).unwrap() {
+        let bytes = super::read(&dir.join(&entry.name)).unwrap();
+        super::replace(&url.join(&entry.name), &bytes).unwrap();
+    }
+}
+
+/// The cache of this process's tests.
+pub(super) fn cache_dir() -> PathBuf {
+    static CACHE: OnceLock<TempDir> = OnceLock::new();
+    let dir = CACHE.get_or_init(|| tempfile::tempdir().unwrap());
+    dir.path().to_path_buf()
+}
