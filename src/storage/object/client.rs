@@ -6,9 +6,9 @@ use super::options::{Options, named, options};
 use super::url::ObjectUrl;
 use crate::storage::{StorageError, StoreFault};
 use object_store::ObjectStore;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as S3Key};
+use object_store::azure::{AzureConfigKey as AzureKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey as GoogleKey};
 use object_store::limit::LimitStore;
 use object_store::path::Path as Key;
 use std::collections::HashMap;
@@ -155,42 +155,40 @@ fn limited<S: ObjectStore>(
 }
 
 fn build_s3(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError> {
-    use AmazonS3ConfigKey as K;
     let mut builder = AmazonS3Builder::from_env()
         .with_url(&url.store)
         .with_retry(options.retry());
-    for (key, value) in options.of::<K>() {
+    for (key, value) in options.of::<S3Key>() {
         builder = builder.with_config(key, value);
     }
-    let is_set = |key: K| builder.get_config_value(&key).is_some_and(is_meant);
+    let is_set = |key: S3Key| builder.get_config_value(&key).is_some_and(is_meant);
     let known = [
-        K::AccessKeyId,
-        K::SecretAccessKey,
-        K::SkipSignature,
-        K::WebIdentityTokenFile,
-        K::ContainerCredentialsRelativeUri,
-        K::ContainerCredentialsFullUri,
-        K::MetadataEndpoint,
+        S3Key::AccessKeyId,
+        S3Key::SecretAccessKey,
+        S3Key::SkipSignature,
+        S3Key::WebIdentityTokenFile,
+        S3Key::ContainerCredentialsRelativeUri,
+        S3Key::ContainerCredentialsFullUri,
+        S3Key::MetadataEndpoint,
     ];
     check_credentials(url, known.into_iter().any(is_set))?;
     limited(url, builder.build())
 }
 
 fn build_google(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError> {
-    use GoogleConfigKey as K;
     let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_url(&url.store)
         .with_retry(options.retry());
-    for (key, value) in options.of::<K>() {
+    for (key, value) in options.of::<GoogleKey>() {
         builder = builder.with_config(key, value);
     }
-    let is_set = |key: K| builder.get_config_value(&key).is_some_and(is_meant);
+    let is_set = |key: GoogleKey| builder.get_config_value(&key).is_some_and(is_meant);
     let known = [
-        K::ServiceAccount,
-        K::ServiceAccountKey,
-        K::ApplicationCredentials,
-        K::BearerToken,
-        K::SkipSignature,
+        GoogleKey::ServiceAccount,
+        GoogleKey::ServiceAccountKey,
+        GoogleKey::ApplicationCredentials,
+        GoogleKey::BearerToken,
+        GoogleKey::SkipSignature,
     ];
     let is_known = known.into_iter().any(is_set) || has_google_defaults();
     check_credentials(url, is_known)?;
@@ -205,24 +203,23 @@ fn has_google_defaults() -> bool {
 }
 
 fn build_azure(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError> {
-    use AzureConfigKey as K;
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_url(&url.store)
         .with_retry(options.retry());
-    for (key, value) in options.of::<K>() {
+    for (key, value) in options.of::<AzureKey>() {
         builder = builder.with_config(key, value);
     }
-    let is_set = |key: K| builder.get_config_value(&key).is_some_and(is_meant);
+    let is_set = |key: AzureKey| builder.get_config_value(&key).is_some_and(is_meant);
     let known = [
-        K::AccessKey,
-        K::SasKey,
-        K::Token,
-        K::ClientId,
-        K::FederatedTokenFile,
-        K::UseAzureCli,
-        K::UseEmulator,
-        K::MsiEndpoint,
-        K::SkipSignature,
+        AzureKey::AccessKey,
+        AzureKey::SasKey,
+        AzureKey::Token,
+        AzureKey::ClientId,
+        AzureKey::FederatedTokenFile,
+        AzureKey::UseAzureCli,
+        AzureKey::UseEmulator,
+        AzureKey::MsiEndpoint,
+        AzureKey::SkipSignature,
     ];
     check_credentials(url, known.into_iter().any(is_set))?;
     limited(url, builder.build())

@@ -2,7 +2,6 @@
 
 use super::options::named;
 use super::url::ObjectUrl;
-use crate::error::{Classified, Kind};
 use crate::storage::{StorageError, StoreFault};
 use object_store::Error as StoreError;
 use std::error::Error;
@@ -83,31 +82,18 @@ pub(super) fn error_of(action: &'static str, url: &ObjectUrl, error: StoreError)
         action,
         url: named(url),
         fault,
-        source: Some(Box::new(Said::of(&error))),
+        source: Some(said(&error).into()),
     }
 }
 
 /// What the store said, in one line: the client's error has its causes in its own text already.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Said(String);
-
-impl Classified for Said {
-    // What is wrong is said by whoever has it as its source.
-    fn kind(&self) -> Kind {
-        Kind::Failed
-    }
-}
-
-impl Said {
-    fn of(error: &StoreError) -> Self {
-        let text = error.to_string();
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let line = words.join(" ");
-        match line.char_indices().nth(SAID_CHARS) {
-            Some((end, _)) => Said(format!("{}...", &line[..end])),
-            None => Said(line),
-        }
+fn said(error: &StoreError) -> String {
+    let text = error.to_string();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(SAID_CHARS) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
     }
 }
 

@@ -1,7 +1,6 @@
 //! A store for tests that fails as stores do, at every n-th request.
 
 use super::client::install;
-use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path as Key;
@@ -168,7 +167,7 @@ impl std::fmt::Display for FaultyStore {
     }
 }
 
-#[async_trait]
+#[async_trait::async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(
         &self,
@@ -279,7 +278,7 @@ struct FaultyUpload {
     faults: Arc<Faults>,
 }
 
-#[async_trait]
+#[async_trait::async_trait]
 impl MultipartUpload for FaultyUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         match self.faults.before() {

@@ -47,7 +47,10 @@ pub(super) use read::{
 pub use stop::stop_uploads;
 pub(super) use url::ObjectUrl;
 #[cfg(not(feature = "object-stores"))]
-pub(super) use without::*;
+pub(super) use without::{
+    Object, check_writable, create, delete, delete_tree, find, for_each_block, get, get_many,
+    get_up_to, is_prefix, list, list_all, open, overwrite, upload, upload_new,
+};
 #[cfg(not(feature = "object-stores"))]
 pub use without::{set_options, stop_uploads};
 #[cfg(feature = "object-stores")]
