@@ -183,10 +183,11 @@ fn whatever_the_network_does_nothing_is_lost_and_the_same_command_finishes() {
     let local = local_files(&labels_of_a_directory(&inputs));
     println!("| fault | every | requests | injected | tries | lost | wrong |");
     for fault in Fault::ALL {
-        // Each silence is a wait of seconds; and a process whose credentials end ends.
+        // Each silence is a wait of seconds; and a process whose credentials end ends, and needs others that last
+        // until it has seen what is done.
         let often: &[u64] = match fault {
             Fault::Silence => &[20],
-            Fault::Expired => &[20, 33],
+            Fault::Expired => &[90, 110],
             _ => &[3, 7, 20],
         };
         for &every in often {

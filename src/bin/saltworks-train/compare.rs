@@ -89,7 +89,7 @@ impl FinishedRuns {
         let Some(output) = self.output.clone() else {
             return Ok(None);
         };
-        end_when_interrupted()?;
+        signals::end_on_signal()?;
         let config = RunsConfig::of(output.clone(), self.baseline.clone(), &self.runs)?;
         let results = experiment::write_runs(&config)?;
         invocation::record(&output);
