@@ -233,19 +233,7 @@ mod tests {
             }
             n_paths += 1;
             let may_be_url = may_be_url(&argument);
-<<<<<<< HEAD
-            n_urls += usize::from(may_be_url);
             let places = ["s4://b/x", "file://x", "~/x", "$HOME/x", ""];
-=======
-            let places = [
-                "s4://b/x",
-                "hf://datasets/x",
-                "file://x",
-                "~/x",
-                "$HOME/x",
-                "",
-            ];
->>>>>>> objects
             let stores = if may_be_url {
                 &[][..]
             } else {
