@@ -187,6 +187,10 @@ fn finalize_finds_the_corpus_or_is_told_where_it_is() {
             .arg(workplace.path("moved")),
     );
     assert_same_files(&snapshot(&workplace.path("labels")), &whole);
+    // What is known stays known, and nothing is missed.
+    let again = succeed(&mut workplace.finalize("labels"));
+    assert_eq!(String::from_utf8_lossy(&again.stderr), "");
+    assert_same_files(&snapshot(&workplace.path("labels")), &whole);
     // A list that is not the corpus's is refused where it was asked for.
     let list = workplace.path("moved/documents.parquet");
     let bytes = fs::read(&list).unwrap();

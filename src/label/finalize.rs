@@ -34,7 +34,7 @@ pub fn finalize(
     match tokens {
         Some(tokens) => {
             let entries = entries_of(tokens, &set.segments[0])?;
-            with_documents(&set, manifest, entries, Vec::new())
+            with_documents(&set, manifest, entries, None)
         }
         None => {
             let recorded = recorded_tokens(&set);
@@ -64,33 +64,35 @@ fn with_entries_if_there(
     let of =
         |tokens: PathBuf| entries_of(&tokens, &set.segments[0]).map_err(|error| error.to_string());
     match tokens.and_then(of) {
-        Ok(entries) => with_documents(set, manifest, entries, Vec::new()),
+        Ok(entries) => with_documents(set, manifest, entries, None),
         Err(reason) => {
             let note = format!(
                 "documents/ has neither ids nor bytes ({reason}): `saltworks finalize --tokens` with the labelled corpus adds them"
             );
-            with_documents(set, manifest, None, vec![note])
+            with_documents(set, manifest, None, Some(note))
         }
     }
 }
 
+/// Writes documents; `without` says why nothing but their numbers is known, unless it was before.
 fn with_documents(
     set: &LabelSet,
     manifest: Manifest,
     entries: Option<DocumentReader>,
-    mut notes: Vec<String>,
+    without: Option<String>,
 ) -> Result<Finalized, LabelError> {
     let entries = entries.map(|entries| entries.map(|entry| Ok(entry?)));
     let documents = write_documents::<LabelError, _>(set, entries)?;
-    if let DocumentsOutcome::WithoutSums { shard } = documents {
-        notes.push(format!(
+    let note = match &documents {
+        DocumentsOutcome::Written(index) => without.filter(|_| !index.has_sources),
+        DocumentsOutcome::WithoutSums { shard } => Some(format!(
             "no documents/ is written: shard {shard} was made by an earlier version, which keeps no sums of documents"
-        ));
-    }
+        )),
+    };
     Ok(Finalized {
         manifest,
         documents,
-        notes,
+        notes: note.into_iter().collect(),
     })
 }
 
