@@ -10,7 +10,7 @@ mod support;
 
 use crate::decoders::{Draws, RandomWeights, plain_spec, random_spec, slow_logits};
 use crate::support::{python, succeed, text};
-use saltworks::decoder_file::{DecoderFileError, WeightsPlace, write_decoder};
+use saltworks::decoder_file::{DecoderFileError, Watch, WeightsPlace, write_decoder};
 use saltworks::interrupt::Interrupt;
 use saltworks::onnx::decoder::{
     Activation, DecoderError, DecoderSpec, Dialect, Frequencies, GraphOptions, NormPlacement,
@@ -66,7 +66,14 @@ fn write(path: &Path, spec: &DecoderSpec, seed: u64, options: GraphOptions) {
     let model = decoder_model(spec, options).unwrap();
     let weights = RandomWeights { seed };
     let place = WeightsPlace::Inline;
-    write_decoder(path, &model, &weights, place, &Interrupt::new()).unwrap();
+    write_decoder(
+        path,
+        &model,
+        &weights,
+        place,
+        Watch::until(&Interrupt::new()),
+    )
+    .unwrap();
 }
 
 fn relative_difference(got: &[f64], want: &[f64]) -> f64 {
@@ -215,7 +222,14 @@ fn weights_of_16_bits_give_the_bits_of_the_same_weights_in_f32() {
                 let model = decoder_model(&spec, options(dialect, WeightFormat::F32)).unwrap();
                 let weights = Rounded(RandomWeights { seed: 3 }, format);
                 let place = WeightsPlace::Inline;
-                write_decoder(&wide, &model, &weights, place, &Interrupt::new()).unwrap();
+                write_decoder(
+                    &wide,
+                    &model,
+                    &weights,
+                    place,
+                    Watch::until(&Interrupt::new()),
+                )
+                .unwrap();
                 let size = |path: &Path| path.metadata().unwrap().len();
                 assert!(size(&narrow) < size(&wide));
                 let ids = batch(&spec, 21);
@@ -371,7 +385,13 @@ fn weights_that_cannot_be_read_or_stored_leave_no_file() {
     let model = |format| decoder_model(&plain_spec(), options(Dialect::Standard, format)).unwrap();
     for place in [WeightsPlace::Inline, WeightsPlace::External] {
         let write = |format, weights| {
-            write_decoder(&path, &model(format), &weights, place, &Interrupt::new())
+            write_decoder(
+                &path,
+                &model(format),
+                &weights,
+                place,
+                Watch::until(&Interrupt::new()),
+            )
         };
         let error = write(WeightFormat::F32, Bad::Unreadable).unwrap_err();
         assert!(matches!(error, DecoderFileError::Weights(why) if why.contains("no rows")));
