@@ -220,7 +220,8 @@ mod tests {
         }
         assert_eq!(n_requests(&windows), 3);
         // A long run comes in several requests at a time.
-        windows.fetch(&[0..17 << 20]).unwrap();
+        let long = 0..17 << 20;
+        windows.fetch(std::slice::from_ref(&long)).unwrap();
         assert_eq!(n_requests(&windows), 6);
         assert_eq!(windows.read(0, 17 << 20).unwrap(), bytes.slice(..17 << 20));
     }

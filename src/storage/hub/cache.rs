@@ -33,10 +33,13 @@ struct RepoFile {
     contents: Option<Contents>,
 }
 
-/// Revisions that this process has asked for, by the cache, the endpoint and themselves.
-static REPOS: OnceLock<Mutex<HashMap<(PathBuf, String, HubUrl), Arc<Repo>>>> = OnceLock::new();
+/// By the cache, the endpoint and the revision.
+type Repos = HashMap<(PathBuf, String, HubUrl), Arc<Repo>>;
 
-fn repos() -> MutexGuard<'static, HashMap<(PathBuf, String, HubUrl), Arc<Repo>>> {
+/// Revisions that this process has asked for.
+static REPOS: OnceLock<Mutex<Repos>> = OnceLock::new();
+
+fn repos() -> MutexGuard<'static, Repos> {
     let repos = REPOS.get_or_init(Mutex::default);
     repos.lock().unwrap_or_else(PoisonError::into_inner)
 }

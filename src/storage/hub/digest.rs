@@ -6,19 +6,19 @@ use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 /// The hash of what has come so far.
 pub(super) enum Digest {
     /// Beside what it should become.
-    Known(String, Context),
+    Known(String, Box<Context>),
     Unknown,
 }
 
 impl Digest {
     pub(super) fn of(expected: &Contents) -> Self {
         match expected {
-            Contents::Large(hash) => Digest::Known(hash.clone(), Context::new(&SHA256)),
+            Contents::Large(hash) => Digest::Known(hash.clone(), Box::new(Context::new(&SHA256))),
             Contents::Git(hash, n_bytes) => {
                 // What git names its files by, and no signature: nothing is trusted that TLS has not brought.
                 let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
                 context.update(format!("blob {n_bytes}\0").as_bytes());
-                Digest::Known(hash.clone(), context)
+                Digest::Known(hash.clone(), Box::new(context))
             }
             Contents::Untold(_) => Digest::Unknown,
         }
