@@ -69,6 +69,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "needs a GPU",
     ),
     (
+        "docs/input.md",
+        "saltworks tokenize --input 'hf://datasets/OWNER/NAME/data/*.jsonl.zst' --tokenizer hf://OWNER/MODEL/tokenizer.json --output tokens",
+        "needs the hub",
+    ),
+    (
         "docs/object-stores.md",
         "saltworks plan  --teacher model.onnx --tokens tokens --seq-len 2048 --output s3://bucket/run/labels",
         "needs a bucket",
@@ -83,10 +88,20 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "python -m saltworks_lm.train --config run.toml --precision bf16",
         "needs PyTorch",
     ),
+    (
+        "docs/python-training.md",
+        "from saltworks_lm import Labels",
+        "needs PyTorch",
+    ),
+    (
+        "docs/python-training.md",
+        "from saltworks_lm.losses import KdPolicy",
+        "needs torchtitan",
+    ),
     ("docs/python.md", "import torch", "needs PyTorch"),
     (
         "docs/python.md",
-        "state = stream.state_after(n_steps=3)  # {\"seed\": 0, \"epoch\": 0, \"position\": 12}: keep it with the checkpoint",
+        "state = stream.state_after(n_steps=3)  # seed 0, epoch 0, position 12, and the source: keep it with the checkpoint",
         "needs PyTorch",
     ),
     (
@@ -104,6 +119,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "docs/training.md",
         "saltworks-train run --config examples/llm.toml --output whole --set checkpoint.keep_every=400",
         "it trains for half an hour",
+    ),
+    (
+        "docs/training.md",
+        "saltworks-train compare --runs baseline=runs/llm --runs salt=runs/salt --output compared",
+        "it needs finished runs",
     ),
     ("docs/your-trainer.md", "import torch", "needs PyTorch"),
 ];
@@ -481,10 +501,9 @@ fn the_snippets_of_the_page_on_training_work() {
 #[test]
 fn the_script_of_the_experiment_goes_from_text_to_its_report() {
     let stage = Stage::new();
-    stage.link(
-        &root().join("scripts/experiment.sh"),
-        "scripts/experiment.sh",
-    );
+    for script in ["scripts/experiment.sh", "scripts/experiment-inputs.sh"] {
+        stage.link(&root().join(script), script);
+    }
     stage.link_demo("tokenizer.json", "tokenizer.json");
     stage.documents("train.jsonl.zst", 0.0..0.8);
     stage.documents("valid.jsonl.zst", 0.8..0.9);

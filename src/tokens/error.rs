@@ -386,6 +386,7 @@ impl Classified for TokensError {
                 _ => Kind::Failed,
             },
             TokensError::Threads { .. } | TokensError::OutputInUse { .. } => Kind::Failed,
+            TokensError::Storage(error) if error.is_not_found() => Kind::Usage,
             TokensError::Storage(error) => error.kind(),
             TokensError::Corpus(error) => error.kind(),
             TokensError::VocabTooSmall { .. }

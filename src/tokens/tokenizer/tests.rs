@@ -223,7 +223,8 @@ fn what_is_no_tokenizer_is_refused() {
     let missing = Tokenizer::open(Path::new("/nonexistent/tokenizer.json"))
         .err()
         .unwrap();
-    assert!(matches!(missing, TokensError::Io { .. }));
+    assert_eq!(missing.kind(), crate::error::Kind::Usage);
+    assert!(missing.to_string().contains("/nonexistent/tokenizer.json"));
 }
 
 #[test]

@@ -253,8 +253,8 @@ fn values_out_of_range_are_refused_by_key() {
             "data.labels is `~/labels`: expected a local path",
         ),
         (
-            "data.tokens=hf://datasets/x",
-            "data.tokens is `hf://datasets/x`: expected",
+            "data.tokens=s4://bucket/x",
+            "data.tokens is `s4://bucket/x`: expected",
         ),
         ("train.steps=0", "train.steps is 0: expected at least 1"),
         ("train.batch_size=0", "train.batch_size is 0"),
