@@ -130,6 +130,7 @@ mod tests {
 
     /// Arguments of both binaries that are words and no paths.
     const WORDS: &[&str] = &[
+        "baseline",
         "by",
         "by_until",
         "command",
@@ -139,6 +140,7 @@ mod tests {
         "only",
         "prompt",
         "runs",
+        "scores_key",
         "sequences",
         "set",
         "special",
@@ -146,6 +148,7 @@ mod tests {
         "task",
         "text_field",
         "title",
+        "weights",
     ];
 
     /// Options of a command that need no headings.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::{Classified, Kind};
 use crate::tokens::SpecialChoice;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -223,7 +224,7 @@ fn what_is_no_tokenizer_is_refused() {
     let missing = Tokenizer::open(Path::new("/nonexistent/tokenizer.json"))
         .err()
         .unwrap();
-    assert_eq!(missing.kind(), crate::error::Kind::Usage);
+    assert_eq!(missing.kind(), Kind::Usage);
     assert!(missing.to_string().contains("/nonexistent/tokenizer.json"));
 }
 
