@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 
 from .errors import DamagedError, NotFinishedError, UnknownFormatError
 from .plan import read_json
+from .remote import AnyPath, RemotePath
 
 _VERSION = 1
 
 
-def read_documents(root: Path) -> pa.Table:
+def read_documents(root: AnyPath) -> pa.Table:
     """One row per document that has a labelled target, by rising `doc_index`.
 
     Raises
@@ -44,7 +45,7 @@ def read_documents(root: Path) -> pa.Table:
     return documents
 
 
-def _part(root: Path, part: dict[str, Any]) -> pa.Table:
+def _part(root: AnyPath, part: dict[str, Any]) -> pa.Table:
     path = root / "documents" / Path(part["name"]).name
     if not path.is_file():
         raise DamagedError(f"{path} is missing: saltworks finalize {root}")
@@ -54,7 +55,7 @@ def _part(root: Path, part: dict[str, Any]) -> pa.Table:
             f"{path} has {n_bytes} bytes, documents.json says {part['bytes']}: saltworks finalize {root}"
         )
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path.open() if isinstance(path, RemotePath) else path)
     except (pa.ArrowException, OSError) as error:
         raise DamagedError(f"{path} cannot be read as Parquet ({error}): saltworks finalize {root}") from error
     if table.num_rows != part["rows"]:

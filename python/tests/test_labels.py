@@ -411,6 +411,8 @@ def test_golden_documents_are_read_and_damage_is_named(tmp_path: Path) -> None:
     part.unlink()
     with pytest.raises(sl.DamagedError, match="missing"):
         Labels(copy).documents()
+
+
 def test_a_selection_of_other_sequences_is_refused(made: Path, tmp_path: Path) -> None:
     def select(labels: Path, output: str) -> Path:
         path = tmp_path / output

@@ -27,8 +27,9 @@ _KEYS = {
 class Sources:
     """Hashes of a run's inputs: their paths may name other files when the run resumes.
 
-    labels: over the fingerprints of the plans, of the first teacher's; other_labels: of the others'; selection, tokenizer: BLAKE3 of the file; tokens, validation, init: over
-    sampled blocks of their files; labelled_tokens: the same of the token files that the labels were made of.
+    labels: over the fingerprints of the plans, of the first teacher's; other_labels: of the others'; selection,
+    tokenizer: BLAKE3 of the file; tokens, validation, init: over sampled blocks of their files; labelled_tokens: the
+    same of the token files that the labels were made of.
     """
 
     labels: str | None = None
