@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import DamagedError, NotFinishedError, UnknownFormatError
+from .hashes import hash_bytes
 from .plan import read_json
 from .remote import AnyPath, RemotePath
 
@@ -32,6 +33,8 @@ def read_documents(root: AnyPath) -> pa.Table:
         raise UnknownFormatError(
             f"{path} has format version {index.get('format_version')}, this version reads {_VERSION}: upgrade"
         )
+    if index.get("manifest_blake3") != hash_bytes((root / "manifest.json").read_bytes()):
+        raise NotFinishedError(f"{path} is of other shards than the labels have now: saltworks finalize {root}")
     try:
         tables = [_part(root, part) for part in index["parts"]]
         n_documents = index["n_documents"]

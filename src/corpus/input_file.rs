@@ -42,7 +42,8 @@ impl PassingHash {
         let (bytes, blake3) = match hasher.count() == storage::metadata(path)?.n_bytes {
             true => (hasher.count(), hasher.finalize().to_hex().to_string()),
             false => {
-                let hash = storage::hash_file(path)?;
+                // Of an object, the copy that was read.
+                let hash = storage::hash_file(&storage::local_copy(path)?)?;
                 (hash.bytes, hash.blake3)
             }
         };

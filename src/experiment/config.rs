@@ -1,7 +1,7 @@
 //! `experiment.toml`: the arms, the seeds, and what their models are compared on.
 
 use crate::config::{Layers, leaves, text_override};
-use crate::storage::is_url;
+use crate::storage::{self, is_url};
 use crate::tokens::{Dtype, EodPosition, TokenFormat};
 use crate::train::config::{ConfigError, require};
 use schemars::JsonSchema;
@@ -341,7 +341,7 @@ impl ReportConfig {
             .filter_map(|(key, path)| Some((key, path.as_ref()?)));
         for (key, path) in given {
             require(
-                path.exists(),
+                storage::is_there(path).unwrap_or(false),
                 key,
                 "a path that exists",
                 path.display(),

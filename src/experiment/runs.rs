@@ -267,13 +267,18 @@ impl FinishedRun {
         })
     }
 
-    /// Positions whose labels the first `n_tokens` learnt from.
+    /// Positions whose labels the first `n_tokens` learnt from, once for each teacher.
     fn n_labelled(&self, n_tokens: u64) -> u64 {
+        let labels = self.config.data.labels.as_ref();
+        let n_teachers = labels.map_or(0, |labels| labels.all().len() as u64);
         match self.config.kd.mode {
             Mode::Baseline | Mode::DsCe => 0,
-            Mode::Rkd | Mode::Salt | Mode::SaltDs => self
-                .end_of_labels()
-                .map_or(n_tokens, |(_, end)| end.min(n_tokens)),
+            Mode::Rkd | Mode::Salt | Mode::SaltDs => {
+                let read = self
+                    .end_of_labels()
+                    .map_or(n_tokens, |(_, end)| end.min(n_tokens));
+                read * n_teachers
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use super::options::LabelOptions;
 use super::record::RECORD_NAME;
 use crate::config::Layers;
 use crate::shards::{self, DocumentsOutcome, LabelSet, Manifest, Plan, write_documents};
+use crate::storage;
 use crate::tokens::{DocumentReader, corpus_json_of};
 use std::path::{Path, PathBuf};
 
@@ -34,7 +35,13 @@ pub fn finalize(
     match tokens {
         Some(tokens) => {
             let entries = entries_of(tokens, &set.segments[0])?;
-            with_documents(&set, manifest, entries, None)
+            let without = entries.is_none().then(|| {
+                format!(
+                    "documents/ has neither ids nor bytes, as {} does not list its documents: tokenize with this version, and label that corpus",
+                    tokens.display()
+                )
+            });
+            with_documents(&set, manifest, entries, without)
         }
         None => {
             let recorded = recorded_tokens(&set);
@@ -116,7 +123,15 @@ fn entries_of(tokens: &Path, plan: &Plan) -> Result<Option<DocumentReader>, Labe
 /// The corpus that the record beside the labels names.
 fn recorded_tokens(set: &LabelSet) -> Result<PathBuf, String> {
     let record = set.dir.join(RECORD_NAME);
-    let options = Layers::read(Some(&record), &[]).and_then(Layers::into_options::<LabelOptions>);
+    let layers = match storage::is_url(&record) {
+        // Its paths are absolute, as in every record.
+        true => {
+            let text = storage::read_to_string(&record).map_err(|error| error.to_string())?;
+            Layers::of_text(&text, &record, &[])
+        }
+        false => Layers::read(Some(&record), &[]),
+    };
+    let options = layers.and_then(Layers::into_options::<LabelOptions>);
     match options.map(|options| options.tokens) {
         Ok(Some(tokens)) => Ok(tokens),
         Ok(None) => Err(format!("{} names no tokens", record.display())),

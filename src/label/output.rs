@@ -21,10 +21,9 @@ pub(super) fn check_output(config: &LabelConfig) -> Result<(), LabelError> {
     }
     // Before the teacher is opened, which takes long: may anything be written there?
     storage::check_writable(output)?;
-    if storage::is_there(&output.join("plan.json"))? {
-        return Ok(());
-    }
     match others_in(output)?.first() {
+        // Asked after the list, as a task that began at the same moment may be writing its first files.
+        Some(_) if storage::is_there(&output.join("plan.json"))? => Ok(()),
         Some(name) => Err(refused(
             output,
             format!("which contains {name:?} and no labels"),

@@ -31,13 +31,15 @@ def logits_loss(
     target
         ``[N]`` int64 below V; -100 is not learnt from.
     kd, weight, scale
-        As `head_loss` takes them.
+        As `head_loss` takes them; `kd` of one teacher.
 
     Returns
     -------
     HeadLoss
         Made in f32 (f64 for f64 logits).
     """
+    if kd is not None and kd.in_tail is not None:
+        raise ValueError("logits_loss takes the targets of one teacher: use head_loss for several")
     if logits.dim() != 2 or target.shape != logits.shape[:1]:
         raise ValueError(f"logits {list(logits.shape)} and target {list(target.shape)}: expected [N, V] and [N]")
     dtype = torch.promote_types(logits.dtype, torch.float32)

@@ -46,8 +46,12 @@ def kd_of_fields(policy: KdPolicy, fields: Mapping[str, Tensor], is_predicted: T
     Raises
     ------
     ValueError
-        The fields lack what the loss reads.
+        The fields lack what the loss reads; the gate is ``excess``.
     """
+    if policy.gate == "excess":
+        raise ValueError(
+            "the gate excess compares with the step before, which fields do not hold: use min_excess and excess_targets"
+        )
     tau = policy.tau
     needs = (
         ["sampled_ids", "sampled_counts"] if policy.loss == "sampled" else ["topk_ids", "topk_logprobs", "tail_mass"]

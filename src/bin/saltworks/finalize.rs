@@ -7,7 +7,7 @@ use crate::common::progress::Display;
 use crate::common::signals;
 use indicatif::BinaryBytes;
 use saltworks::label;
-use saltworks::shards::{self, DocumentsOutcome, LabelSet};
+use saltworks::shards::{self, DocumentsOutcome, LabelSet, ShardsError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Tasks", value_name = "SECONDS", num_args = 0..=1)]
     wait: Option<Option<u64>>,
     /// The token corpus that was labelled. Default: the path in label.toml.
-    #[arg(long, help_heading = "Documents", value_name = "PATH")]
+    #[arg(long, help_heading = "Documents", value_name = "PATH|URL")]
     tokens: Option<PathBuf>,
     #[command(flatten)]
     json: Json,
@@ -98,20 +98,29 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 /// Until every shard is finished, or `limit` is over: then it is for finalize to say what is missing.
 fn wait(labels: &Path, limit: Option<Duration>) -> Result<()> {
-    let set = LabelSet::open(labels)?;
-    let n_shards = u64::from(set.n_shards());
-    let display = Display::new(n_shards, "shards");
     let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
+    let mut display = None;
     loop {
-        let n_finished = set.n_finished()?;
-        display.at(n_finished);
         let left = limit.map(|limit| limit.saturating_sub(began.elapsed()));
-        if n_finished == n_shards || left.is_some_and(|left| left.is_zero()) {
+        let is_over = left.is_some_and(|left| left.is_zero());
+        // Anew each time: the first task may still have the plan to write, and a set may be extended.
+        let is_finished = match LabelSet::open(labels) {
+            Ok(set) => {
+                let n_shards = u64::from(set.n_shards());
+                let n_finished = set.n_finished()?;
+                let display = display.get_or_insert_with(|| Display::new(n_shards, "shards"));
+                display.at(n_finished);
+                n_finished == n_shards
+            }
+            Err(ShardsError::NoPlan { .. }) if !is_over => false,
+            Err(error) => return Err(error.into()),
+        };
+        if is_finished || is_over {
             break;
         }
         std::thread::sleep(left.map_or(pause, |left| left.min(pause)));
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    display.finish();
+    display.as_ref().inspect(|display| display.finish());
     Ok(())
 }

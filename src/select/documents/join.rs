@@ -57,12 +57,27 @@ impl<'a> Joiner<'a> {
             }
             differences.push(Difference {
                 doc_index: row.doc_index,
-                score: same.map_or(f64::NAN, |same| row.score - same.score),
+                score: same.map_or(f64::NAN, |same| self.difference(&row, &same)),
             })?;
         }
         // What is left of theirs must be each its own too.
         while theirs.next_row()?.is_some() {}
         Ok(differences.into_sorted()?)
+    }
+
+    /// NaN where two models of one tokenizer scored different parts of the text. Bits per byte are of whole
+    /// documents alone, whatever their tokens.
+    fn difference(&self, ours: &Joining, theirs: &Joining) -> f64 {
+        let tokenizer = |set: &'a LabelSet| {
+            let tokenizer = set.segments[0].tokenizer.as_ref();
+            tokenizer.map(|tokenizer| tokenizer.fingerprint.as_str())
+        };
+        let has_one_tokenizer = tokenizer(self.ours) == tokenizer(self.theirs);
+        let is_of_whole = self.score == DocumentScore::BitsPerByte;
+        match has_one_tokenizer && !is_of_whole && ours.n_targets != theirs.n_targets {
+            true => f64::NAN,
+            false => ours.score - theirs.score,
+        }
     }
 
     fn sorter<R: Record>(&self) -> Sorter<R> {
@@ -78,6 +93,7 @@ impl<'a> Joiner<'a> {
                 doc_index: row.doc_index,
                 score: row.score(self.score).unwrap_or(f64::NAN),
                 n_bytes: row.n_bytes.unwrap_or(NO_BYTES),
+                n_targets: row.n_targets,
             })?;
         }
         Ok(sorter.into_sorted()?)

@@ -68,13 +68,15 @@ pub(super) struct Joining {
     pub(super) score: f64,
     /// Bytes of its text, or [`NO_BYTES`].
     pub(super) n_bytes: u64,
+    /// Targets that the score is over.
+    pub(super) n_targets: u64,
 }
 
 /// The bytes of a text that are not known.
 pub(super) const NO_BYTES: u64 = u64::MAX;
 
 impl Record for Joining {
-    const BYTES: usize = 40;
+    const BYTES: usize = 48;
     type Place = ([u64; 2], u64);
 
     fn place(&self) -> ([u64; 2], u64) {
@@ -88,6 +90,7 @@ impl Record for Joining {
             self.doc_index,
             self.score.to_bits(),
             self.n_bytes,
+            self.n_targets,
         ] {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
@@ -101,6 +104,7 @@ impl Record for Joining {
             doc_index: word(),
             score: f64::from_bits(word()),
             n_bytes: word(),
+            n_targets: word(),
         }
     }
 }

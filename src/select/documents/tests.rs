@@ -235,6 +235,29 @@ fn models_of_different_tokenizers_are_compared_by_the_text() {
 }
 
 #[test]
+fn a_difference_over_other_targets_is_none() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ours = labelled(a.path(), concat_plan(), Some(with_ids()));
+    let mut part = concat_plan();
+    part.sequences.end /= 2;
+    let theirs = labelled(b.path(), part, Some(with_ids()));
+    let n_theirs: BTreeMap<u64, u64> = rows_of(&theirs)
+        .into_iter()
+        .map(|row| (row.doc_index, row.n_targets))
+        .collect();
+    let policy = policy(Order::Top, Amount::Fraction(0.5));
+    let (_, got) = selected(&ours, Some(&theirs), &policy).unwrap();
+    let is_same = |row: &SelectedDocument| {
+        n_theirs.get(&row.document.doc_index) == Some(&row.document.n_targets)
+    };
+    assert!(got.iter().all(|row| row.score.is_some() == is_same(row)));
+    let n_cut = got
+        .iter()
+        .filter(|row| n_theirs.contains_key(&row.document.doc_index) && !is_same(row));
+    assert!(n_cut.count() >= 1, "a document that is labelled in part");
+}
+
+#[test]
 fn what_cannot_be_joined_is_said() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let ours = labelled(a.path(), plan(), Some(with_ids()));

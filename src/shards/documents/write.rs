@@ -15,7 +15,7 @@ use crate::shards::plan::PlanSequences;
 use crate::shards::selection::labels_fingerprint;
 use crate::shards::sidecar::SidecarFile;
 use crate::signals::TargetSums;
-use crate::storage::{self, Partial, RowGroupWriter, StorageError};
+use crate::storage::{self, Partial, RowGroupWriter};
 use crate::tokens::{DocumentEntry, Packing};
 use arrow_schema::Schema;
 use parquet::basic::{Compression, ZstdLevel};
@@ -72,11 +72,12 @@ where
     if let Some(there) = same_documents(set, &start)? {
         return Ok(DocumentsOutcome::Written(there));
     }
+    // Of other shards: whoever reads it meanwhile would have their sums.
+    remove_index(&set.dir)?;
     let sums = match gather(set, run_rows)? {
         Gathered::Sums(sums) => sums,
         Gathered::Without(shard) => return Ok(DocumentsOutcome::WithoutSums { shard }),
     };
-    remove_index(&set.dir)?;
     let mut writer = Writer::new(&set.dir, start);
     join(set, sums, entries, |row| writer.push(row))?;
     Ok(DocumentsOutcome::Written(writer.finish()?))
@@ -318,8 +319,7 @@ impl Part {
     fn create(dir: &Path, index: &DocumentsIndex) -> Result<Self, ShardsError> {
         let number = index.parts.len() as u32;
         let documents = dir.join(DOCUMENTS_DIR);
-        std::fs::create_dir_all(&documents)
-            .map_err(|source| StorageError::io("create the directory", &documents, source))?;
+        storage::make_dirs(&documents)?;
         let path = documents.join(part_name(number));
         let partial = Partial::create(&path)?;
         let schema = Arc::new(Schema::new(document_fields()));

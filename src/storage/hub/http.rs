@@ -196,7 +196,8 @@ fn passing(error: reqwest::Error) -> Failure {
         () if error.is_connect() || error.is_request() => StoreFault::Unreachable,
         () => StoreFault::Failed,
     };
-    Failure::Passing(fault, error)
+    // An address at the CDN is signed: whoever has it may read the file.
+    Failure::Passing(fault, error.without_url())
 }
 
 /// What an answer that is none means.
@@ -214,12 +215,12 @@ fn refused(url: &HubUrl, response: &Response, error: reqwest::Error) -> Failure 
         (StatusCode::NOT_FOUND, _) if url.path.is_empty() => lasting(StoreFault::NoRepository),
         (StatusCode::NOT_FOUND, _) => Failure::Lasting(absent(url)),
         (status, _) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            Failure::Passing(StoreFault::Failed, error)
+            Failure::Passing(StoreFault::Failed, error.without_url())
         }
         _ => {
             let expected = "the file or an error that is known";
             let fault = StoreFault::HubAnswer { expected };
-            Failure::Lasting(of_fault(url, fault, Some(error.into())))
+            Failure::Lasting(of_fault(url, fault, Some(error.without_url().into())))
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::storage::entry::Entry;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use object_store::{GetOptions, ObjectMeta, ObjectStoreExt};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::ops::Range;
 
@@ -212,7 +213,8 @@ pub(in crate::storage) fn list(url: &ObjectUrl) -> Result<Vec<Entry>, StorageErr
     let files = found
         .objects
         .iter()
-        .map(|meta| entry(name_of(&meta.location), meta));
+        .filter(|meta| meta.location != client.key);
+    let files = files.map(|meta| entry(name_of(&meta.location), meta));
     Ok(dirs.chain(files).collect())
 }
 
@@ -227,10 +229,18 @@ pub(in crate::storage) fn list_all(url: &ObjectUrl) -> Result<Vec<Entry>, Storag
         let below = whole.strip_prefix(&url.key).unwrap_or(whole);
         OsString::from(below.trim_start_matches('/'))
     };
-    Ok(found
-        .iter()
-        .map(|meta| entry(relative(meta), meta))
-        .collect())
+    let names: BTreeSet<&str> = found.iter().map(|meta| meta.location.as_ref()).collect();
+    let files = found.iter().filter(|meta| {
+        meta.location != client.key && !(meta.size == 0 && has_below(&names, &meta.location))
+    });
+    Ok(files.map(|meta| entry(relative(meta), meta)).collect())
+}
+
+/// Whether something lies below `key`: an empty object of its name is then what a console makes for a folder.
+fn has_below(names: &BTreeSet<&str>, key: &object_store::path::Path) -> bool {
+    let prefix = format!("{key}/");
+    let next = names.range(prefix.as_str()..).next();
+    next.is_some_and(|name| name.starts_with(&prefix))
 }
 
 fn entry(name: OsString, meta: &ObjectMeta) -> Entry {

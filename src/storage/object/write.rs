@@ -138,8 +138,7 @@ pub(in crate::storage) fn upload_new(
     if find(url)?.is_some() {
         return Ok(Publish::AlreadyThere);
     }
-    upload(url, file, n_bytes)?;
-    Ok(Publish::Created)
+    upload_parts(url, file, n_bytes, true)
 }
 
 /// Puts the local `file` under `url` instead of whatever is there.
@@ -151,13 +150,23 @@ pub(in crate::storage) fn upload(
     if n_bytes <= options().one_put_bytes() {
         return overwrite(url, read_local(file)?);
     }
+    upload_parts(url, file, n_bytes, false).map(drop)
+}
+
+/// By parts; where it is to be new, it ends before the last step if the name was taken meanwhile.
+fn upload_parts(
+    url: &ObjectUrl,
+    file: &Path,
+    n_bytes: u64,
+    is_new: bool,
+) -> Result<Publish, StorageError> {
     let io = |source| StorageError::io("read", file, source);
     let source = Arc::new(File::open(file).map_err(io)?);
     let client = Client::of(url)?;
     let _in_work = InWork::begin();
     let mut n_tries = 1;
     loop {
-        match upload_once(&client, &source, n_bytes) {
+        match upload_once(&client, &source, n_bytes, is_new) {
             Err(error) if may_pass(&error) && n_tries < TRIES => n_tries += 1,
             done => return done,
         }
@@ -170,7 +179,12 @@ fn read_local(file: &Path) -> Result<Bytes, StorageError> {
 }
 
 /// One upload by parts. One that fails or is stopped takes back the parts that it sent.
-fn upload_once(client: &Client, file: &Arc<File>, n_bytes: u64) -> Result<(), StorageError> {
+fn upload_once(
+    client: &Client,
+    file: &Arc<File>,
+    n_bytes: u64,
+    is_new: bool,
+) -> Result<Publish, StorageError> {
     let runtime = runtime(&client.url)?;
     let begun = client
         .store
@@ -179,9 +193,14 @@ fn upload_once(client: &Client, file: &Arc<File>, n_bytes: u64) -> Result<(), St
         None => return Err(failed(&client.url, StoreFault::Stopped)),
         Some(begun) => begun.map_err(|error| client.error("write", error))?,
     };
-    let sent = runtime.block_on(unless_stopped(send(&mut *upload, file, n_bytes)));
+    let taken_by = is_new.then_some(client);
+    let sent = runtime.block_on(unless_stopped(send(&mut *upload, file, n_bytes, taken_by)));
     let error = match sent {
-        Some(Ok(())) => return Ok(()),
+        Some(Ok(Publish::Created)) => return Ok(Publish::Created),
+        Some(Ok(Publish::AlreadyThere)) => {
+            let _ = runtime.block_on(upload.abort());
+            return Ok(Publish::AlreadyThere);
+        }
         Some(Err(SendFault::Store(error))) => client.error("write", error),
         Some(Err(SendFault::Local(source))) => {
             StorageError::io("read the scratch file of", &named(&client.url), source)
@@ -198,11 +217,13 @@ enum SendFault {
     Local(io::Error),
 }
 
+/// Sends every part and puts them together, unless the name of the object of `unless_taken` is taken by then.
 async fn send(
     upload: &mut dyn MultipartUpload,
     file: &Arc<File>,
     n_bytes: u64,
-) -> Result<(), SendFault> {
+    unless_taken: Option<&Client>,
+) -> Result<Publish, SendFault> {
     let part_bytes = PART_BYTES.max(n_bytes.div_ceil(MAX_PARTS));
     let starts = (0..n_bytes).step_by(part_bytes as usize);
     // A part is read when its turn comes: no more than those on their way are held.
@@ -220,8 +241,14 @@ async fn send(
         .try_collect()
         .await;
     parts?;
+    // Stores put parts together on no condition: the later of two writers would win.
+    if let Some(client) = unless_taken
+        && client.store.head(&client.key).await.is_ok()
+    {
+        return Ok(Publish::AlreadyThere);
+    }
     upload.complete().await.map_err(SendFault::Store)?;
-    Ok(())
+    Ok(Publish::Created)
 }
 
 fn read_part(file: &File, start: u64, n_bytes: usize) -> io::Result<Bytes> {
