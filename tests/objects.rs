@@ -54,7 +54,7 @@ fn labelling(inputs: &Inputs, endpoint: &str, word: &str, output: &str) -> Comma
 /// Everything under a local directory, but for the record of options, which names places.
 fn local_files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
-    for sub in ["", "scores/", "positions/"] {
+    for sub in ["", "scores/", "positions/", "documents/"] {
         for entry in std::fs::read_dir(dir.join(sub)).unwrap() {
             let entry = entry.unwrap();
             let name = format!("{sub}{}", entry.file_name().to_string_lossy());
@@ -187,7 +187,7 @@ fn whatever_the_network_does_nothing_is_lost_and_the_same_command_finishes() {
         // until it has seen what is done.
         let often: &[u64] = match fault {
             Fault::Silence => &[20],
-            Fault::Expired => &[90, 110],
+            Fault::Expired => &[140, 170],
             _ => &[3, 7, 20],
         };
         for &every in often {
