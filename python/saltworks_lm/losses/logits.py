@@ -31,15 +31,13 @@ def logits_loss(
     target
         ``[N]`` int64 below V; -100 is not learnt from.
     kd, weight, scale
-        As `head_loss` takes them; `kd` of one teacher.
+        As `head_loss` takes them.
 
     Returns
     -------
     HeadLoss
         Made in f32 (f64 for f64 logits).
     """
-    if kd is not None and kd.in_tail is not None:
-        raise ValueError("logits_loss takes the targets of one teacher: use head_loss for several")
     if logits.dim() != 2 or target.shape != logits.shape[:1]:
         raise ValueError(f"logits {list(logits.shape)} and target {list(target.shape)}: expected [N, V] and [N]")
     dtype = torch.promote_types(logits.dtype, torch.float32)
@@ -67,4 +65,10 @@ def _logprobs(logits: Tensor, target: Tensor, kd: Kd | None) -> Logprobs:
     # A column behind the vocabulary takes what padding points at.
     is_kept = torch.zeros(len(logits), logits.shape[1] + 1, dtype=torch.bool, device=logits.device)
     is_kept.scatter_(1, torch.where(is_id, kd.ids, logits.shape[1]), True)
-    return Logprobs(of_target, ids, log_q.masked_fill(is_kept[:, :-1], -torch.inf).logsumexp(-1))
+    tail = log_q.masked_fill(is_kept[:, :-1], -torch.inf).logsumexp(-1)
+    if kd.in_tail is None:
+        return Logprobs(of_target, ids, tail)
+    # Each teacher's tail has the ids too that only others keep.
+    of_others = torch.where(kd.in_tail, ids[:, None, :], -torch.inf)
+    outside = tail[:, None, None].expand(-1, of_others.shape[1], 1)
+    return Logprobs(of_target, ids, torch.cat([outside, of_others], -1).logsumexp(-1))

@@ -51,7 +51,10 @@ class Sources:
     def write(self, run: Path) -> None:
         """Keeps them in the directory of the run."""
         temporary = run / f".{SOURCES_NAME}.tmp"
-        temporary.write_bytes(checked_json(asdict(self)))
+        found = asdict(self) | {"other_labels": list(self.other_labels)}
+        if not self.other_labels:
+            del found["other_labels"]
+        temporary.write_bytes(checked_json(found))
         temporary.replace(run / SOURCES_NAME)
 
 
