@@ -187,7 +187,7 @@ fn whatever_the_network_does_nothing_is_lost_and_the_same_command_finishes() {
         // until it has seen what is done.
         let often: &[u64] = match fault {
             Fault::Silence => &[20],
-            Fault::Expired => &[140, 170],
+            Fault::Expired => &[140],
             _ => &[3, 7, 20],
         };
         for &every in often {
