@@ -19,13 +19,15 @@ use std::time::Instant;
 
 const SEQ_LENS: [usize; 2] = [256, 2048];
 const N_TURNS: usize = 3;
-/// Tokens of a turn.
-const N_TOKENS: usize = 32_768;
+/// Tokens of the first turn, which makes graphs and warms caches.
+const N_WARM_UP: usize = 2_048;
 const TOP_K: usize = 64;
 
 struct Shape {
     name: &'static str,
     spec: ModelSpec,
+    /// Tokens of a turn.
+    n_tokens: usize,
 }
 
 fn shapes() -> [Shape; 3] {
@@ -59,14 +61,17 @@ fn shapes() -> [Shape; 3] {
         Shape {
             name: "cut",
             spec: smollm2(6),
+            n_tokens: 32_768,
         },
         Shape {
             name: "smollm2",
             spec: smollm2(30),
+            n_tokens: 8_192,
         },
         Shape {
             name: "wide",
             spec: wide,
+            n_tokens: 8_192,
         },
     ]
 }
@@ -79,8 +84,15 @@ struct Cost {
     peak_mib: f64,
 }
 
-/// The command for sequences of a length, and where its output goes.
-type CommandFor = Box<dyn Fn(usize, &Path) -> Command>;
+/// What a turn labels: `n_tokens` in sequences of `seq_len`.
+#[derive(Clone, Copy)]
+struct Work {
+    seq_len: usize,
+    n_tokens: usize,
+}
+
+/// The command for a turn's work, and where its output goes.
+type CommandFor = Box<dyn Fn(Work, &Path) -> Command>;
 
 /// Something that is timed.
 struct Side {
@@ -122,9 +134,18 @@ fn measure(shape: &Shape) {
         shape.name, shape.spec.vocab_size
     );
     let tokens = dir.path().join("tokens.bin");
-    std::fs::write(&tokens, tokens_below(shape.spec.vocab_size)).expect("the tokens are written");
+    std::fs::write(
+        &tokens,
+        tokens_below(shape.spec.vocab_size, shape.n_tokens + 1),
+    )
+    .expect("the tokens are written");
     for seq_len in SEQ_LENS {
-        compare(&sides(&checkpoint, &export, &tokens), seq_len, dir.path());
+        let sides = sides(&checkpoint, &export, &tokens);
+        let work = Work {
+            seq_len,
+            n_tokens: shape.n_tokens,
+        };
+        compare(&sides, work, dir.path());
     }
 }
 
@@ -133,9 +154,7 @@ fn sides(checkpoint: &Path, export: &Path, tokens: &Path) -> Vec<Side> {
         let (teacher, tokens) = (teacher.to_owned(), tokens.to_owned());
         Side {
             name,
-            command: Box::new(move |seq_len, output| {
-                label(&teacher, &tokens, seq_len, output, more)
-            }),
+            command: Box::new(move |work, output| label(&teacher, &tokens, work, output, more)),
         }
     };
     let (bare_export, bare_tokens) = (export.to_owned(), tokens.to_owned());
@@ -145,25 +164,32 @@ fn sides(checkpoint: &Path, export: &Path, tokens: &Path) -> Vec<Side> {
         label("label int8", checkpoint, &["--teacher-weights", "int8"]),
         Side {
             name: "bare export",
-            command: Box::new(move |seq_len, _| bare(&bare_export, &bare_tokens, seq_len)),
+            command: Box::new(move |work, _| bare(&bare_export, &bare_tokens, work)),
         },
     ]
 }
 
-fn compare(sides: &[Side], seq_len: usize, dir: &Path) {
-    // The first turn makes graphs and warms caches.
+fn compare(sides: &[Side], work: Work, dir: &Path) {
+    let Work { seq_len, n_tokens } = work;
+    let warm_up = Work {
+        n_tokens: N_WARM_UP,
+        ..work
+    };
     let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); sides.len()];
     for turn in 0..=N_TURNS {
         for (idx, side) in sides.iter().enumerate() {
             let output = dir.join(format!("labels-{seq_len}-{idx}-{turn}"));
-            let cost = run((side.command)(seq_len, &output));
+            let cost = run((side.command)(
+                if turn > 0 { work } else { warm_up },
+                &output,
+            ));
             if turn > 0 {
                 costs[idx].push(cost);
             }
         }
     }
     println!("  T {seq_len:>4}          tokens/s  of export  tokens/cpu s  of export  peak MiB");
-    let per = |costs: &[Cost], of: fn(&Cost) -> f64| N_TOKENS as f64 / median(costs, of);
+    let per = |costs: &[Cost], of: fn(&Cost) -> f64| n_tokens as f64 / median(costs, of);
     let base = &costs[0];
     for (side, costs) in sides.iter().zip(&costs) {
         let (wall, cpu) = (per(costs, |c| c.wall_s), per(costs, |c| c.cpu_s));
@@ -184,7 +210,7 @@ fn median(costs: &[Cost], of: fn(&Cost) -> f64) -> f64 {
     values[values.len() / 2]
 }
 
-fn label(teacher: &Path, tokens: &Path, seq_len: usize, output: &Path, more: &[&str]) -> Command {
+fn label(teacher: &Path, tokens: &Path, work: Work, output: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_saltworks"));
     command
         .arg("label")
@@ -198,7 +224,9 @@ fn label(teacher: &Path, tokens: &Path, seq_len: usize, output: &Path, more: &[&
         .arg(output);
     command.args(["--tokens-format", "llmc", "--device", "cpu"]);
     command.args(["--groups", "stats,topk", "--top-k", &TOP_K.to_string()]);
-    command.args(["--seq-len", &seq_len.to_string()]);
+    command.args(["--seq-len", &work.seq_len.to_string()]);
+    let n_sequences = work.n_tokens / work.seq_len;
+    command.args(["--max-sequences", &n_sequences.to_string()]);
     command
 }
 
@@ -215,11 +243,11 @@ for start in range(0, len(ids), rows):
     session.run(['logits'], {'input_ids': ids[start:start + rows]})
 ";
 
-fn bare(model: &Path, tokens: &Path, seq_len: usize) -> Command {
+fn bare(model: &Path, tokens: &Path, work: Work) -> Command {
     let python = std::env::var_os("SALTWORKS_PYTHON").map_or("python3".into(), PathBuf::from);
     let mut command = Command::new(python);
     command.args(["-c", BARE]).arg(model).arg(tokens);
-    command.args([seq_len.to_string(), N_TOKENS.to_string()]);
+    command.args([work.seq_len.to_string(), work.n_tokens.to_string()]);
     command
 }
 
@@ -276,8 +304,7 @@ fn run(mut command: Command) -> Cost {
 }
 
 /// llm.c's header and u32 ids.
-fn tokens_below(vocab_size: usize) -> Vec<u8> {
-    let n_tokens = N_TOKENS + 1;
+fn tokens_below(vocab_size: usize, n_tokens: usize) -> Vec<u8> {
     let mut header = [0_i32; 256];
     header[..3].copy_from_slice(&[20_240_801, 7, n_tokens as i32]);
     let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();

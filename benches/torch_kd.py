@@ -61,7 +61,7 @@ def compared(found: dict[str, dict[str, float]], loss: str) -> list[str]:
         ratios.append(f"{found[loss]['cpu_seconds'] / found['ce']['cpu_seconds']:.3f} of ce's CPU seconds")
     if "plain" in found and loss == "plain":
         shares = (f"{name} {found[name]['bytes'] / found['plain']['bytes']:.3f}" for name in found if name != "plain")
-        ratios.append("memory as a share of plain's: " + ", ".join(shares))
+        ratios.append("memory as a fraction of plain's: " + ", ".join(shares))
     return ratios
 
 

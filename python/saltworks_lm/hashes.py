@@ -62,7 +62,7 @@ def checked_json(value: dict[str, Any]) -> bytes:
 
 
 def _canonical(value: Any) -> str:
-    """As the checksum is made of it: keys in order, a comma behind everything."""
+    """As the checksum is made of it: keys in order, a comma after everything."""
     if isinstance(value, dict):
         members = (f"{_canonical(key)}:{_canonical(value[key])}," for key in sorted(value))
         return "{" + "".join(members) + "}"

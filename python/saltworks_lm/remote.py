@@ -1,4 +1,4 @@
-"""Files behind a URL, by pyarrow's filesystems (or any of fsspec), under the few names of `Path` that reading needs."""
+"""Files at a URL, by pyarrow's filesystems (or any of fsspec), under the few names of `Path` that reading needs."""
 
 from __future__ import annotations
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,27 @@ class Place:
     group: int
     start: int
     n_rows: int
+
+
+class Lock:
+    """Threads take turns: a stream reads ahead on one while its user may look at rows on another.
+
+    A process that is forked or that gets a copy has a lock of its own, which nobody holds.
+    """
+
+    def __init__(self) -> None:
+        self._process, self._lock = os.getpid(), RLock()
+
+    def __reduce__(self) -> tuple[type[Lock], tuple[()]]:
+        return Lock, ()
+
+    def __enter__(self) -> None:
+        if self._process != os.getpid():
+            self._process, self._lock = os.getpid(), RLock()
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
 
 class RowGroup:
@@ -71,6 +94,7 @@ class Files:
         self.use_threads = use_threads
         self.checksums = checksums
         self._open: OrderedDict[AnyPath, pq.ParquetFile] = OrderedDict()
+        self._lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Open files do not travel to another process."""
@@ -110,8 +134,9 @@ class Files:
         """Columns of one row group as they are stored."""
         path = self.path(kind, place)
         try:
-            file = self._file(path, place)
-            table = file.read_row_group(place.group, columns=list(columns), use_threads=self._use_threads())
+            with self._lock:
+                file = self._file(path, place)
+                table = file.read_row_group(place.group, columns=list(columns), use_threads=self._use_threads())
         except (pa.ArrowException, OSError, ValueError, EOFError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
@@ -160,6 +185,7 @@ class Cache:
         self._most = n_bytes
         self._held: OrderedDict[int, RowGroup] = OrderedDict()
         self._n_bytes = 0
+        self._lock = Lock()
         #: Row groups decoded so far: what reading in another order would cost shows here.
         self.n_decoded = 0
 
@@ -169,6 +195,10 @@ class Cache:
 
     def get(self, number: int, place: Place) -> RowGroup:
         """The row group with that number in the set."""
+        with self._lock:
+            return self._get(number, place)
+
+    def _get(self, number: int, place: Place) -> RowGroup:
         group = self._held.get(number)
         if group is not None:
             self._held.move_to_end(number)

@@ -89,7 +89,7 @@ fn count(missing: &[MissingOption]) -> String {
     }
 }
 
-/// A line each, behind a line break.
+/// A line each, after a line break.
 fn listed(missing: &[MissingOption]) -> String {
     let width = missing.iter().map(|it| it.key.len()).max().unwrap_or(0);
     let line = |it: &MissingOption| format!("\n  {:<width$}  {}", it.key, it.doc);

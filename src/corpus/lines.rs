@@ -61,7 +61,7 @@ impl<R: BufRead> LineReader<R> {
         Ok(n_bytes > 0)
     }
 
-    /// Offset of the line that was read last in the decompressed file, bytes; behind a byte order mark.
+    /// Offset of the line that was read last in the decompressed file, bytes, not counting a byte order mark.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }

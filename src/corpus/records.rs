@@ -205,7 +205,7 @@ impl RawLine<'_> {
                 field: keys[i].to_owned(),
             });
         }
-        // A whole object ends in its brace, whatever white space is behind it.
+        // A whole object ends in its brace, whatever white space follows it.
         let end = self.bytes.trim_ascii_end().len() - 1;
         let mut is_first = self.bytes[..end].trim_ascii_end().ends_with(b"{");
         out.extend_from_slice(self.mark);

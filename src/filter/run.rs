@@ -83,7 +83,7 @@ impl Job {
     ///
     /// # Errors
     /// An input that has changed, a key that is there already, a failed write, an interruption: then the
-    /// outputs that are done stay, and the same job goes on behind them.
+    /// outputs that are done stay, and the same job resumes after them.
     pub fn run(mut self, mut on_progress: impl FnMut(u64)) -> Result<Summary, FilterError> {
         let mut summary = Summary {
             n_files: self.inputs.len() as u64,

@@ -1,4 +1,4 @@
-//! Teachers behind URLs: copied to this machine, since weights are mapped and ONNX Runtime reads files.
+//! Teachers at URLs: copied to this machine, since weights are mapped and ONNX Runtime reads files.
 
 use super::error::LabelError;
 use super::teacher_path::{SUBFOLDER, TeacherPath};

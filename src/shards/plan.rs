@@ -161,7 +161,7 @@ pub struct PlanTokenizer {
     pub vocab_size: u32,
     /// Id put in front of every document of the corpus, if any.
     pub bos: Option<u32>,
-    /// Id put behind every document of the corpus, if any.
+    /// Id put after every document of the corpus, if any.
     pub eod: Option<u32>,
 }
 

@@ -50,7 +50,7 @@ pub struct CopyProgress<'a> {
 
 static OBSERVER: OnceLock<fn(&CopyProgress<'_>)> = OnceLock::new();
 
-/// Calls `observer` when a copy begins, and behind each block of it. The first call counts.
+/// Calls `observer` when a copy begins, and after each block of it. The first call counts.
 pub fn on_copy(observer: fn(&CopyProgress<'_>)) {
     let _ = OBSERVER.set(observer);
 }

@@ -180,7 +180,7 @@ fn is_slip(typed: &str, known: &str) -> bool {
     n_same > 0 && (is_longer || is_shorter || rest(typed).is_some() && rest(typed) == rest(known))
 }
 
-/// `~/x` in quotes, in a file, or behind `--flag=`, where no shell expands it.
+/// `~/x` in quotes, in a file, or after `--flag=`, where no shell expands it.
 fn home_remedy(text: &str) -> Option<String> {
     let rest = text.strip_prefix('~')?;
     let (user, below) = rest.split_once('/').unwrap_or((rest, ""));

@@ -160,7 +160,7 @@ impl Classified for StoreFault {
             | StoreFault::HubDenied
             | StoreFault::NotCached { .. } => Kind::Usage,
             StoreFault::Stopped => Kind::Interrupted,
-            // New credentials and a set clock come from outside, and then the same command goes on.
+            // New credentials and a set clock come from outside, and then the same command continues.
             StoreFault::Expired
             | StoreFault::ClockSkew
             | StoreFault::Changed

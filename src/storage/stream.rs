@@ -69,7 +69,7 @@ pub fn storage_error(error: io::Error) -> Result<StorageError, io::Error> {
 }
 
 struct Blocks {
-    /// `None` at the end, and behind an error.
+    /// `None` at the end, and after an error.
     coming: Option<Receiver<Result<Vec<u8>, StorageError>>>,
     block: Vec<u8>,
     n_read: usize,

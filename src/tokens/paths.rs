@@ -135,7 +135,7 @@ fn files_of_folder(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
     Ok(files.iter().map(|name| path.join(name)).collect())
 }
 
-/// Names in a folder, sorted, a slash behind those of folders; hidden ones are left out.
+/// Names in a folder, sorted, a slash after those of folders; hidden ones are left out.
 fn names_in(path: &Path) -> Result<Vec<String>, TokensError> {
     let mut names = Vec::new();
     for entry in storage::list(path)? {

@@ -340,7 +340,7 @@ struct AddedId {
 }
 
 impl Parts {
-    /// The library numbers added tokens anew behind the model's own, with no more than a warning
+    /// The library numbers added tokens anew after the model's own, with no more than a warning
     /// where the file says otherwise: tokens would then have other ids than the file's reader thinks.
     fn check_added_ids(&self, inner: &tokenizers::Tokenizer) -> Result<(), String> {
         for AddedId { id, content } in &self.added_tokens {

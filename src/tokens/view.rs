@@ -169,7 +169,7 @@ impl<'a> SequenceView<'a> {
         self.targets_of(self.span(seq_id).n_tokens) as u32
     }
 
-    /// Offset in the corpus of the first token of one sequence (behind the sequence BOS).
+    /// Offset in the corpus of the first token of one sequence (after the sequence BOS).
     ///
     /// # Panics
     /// Past the last sequence.

@@ -128,7 +128,7 @@ def negentropy_of(kd: Kd) -> Tensor:
 def _with(
     ids: Tensor, probs: Tensor, kept: list[Tensor], other: Kd, share: float
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The ids of one teacher more: those that are there already add to their probability, the others come behind."""
+    """The ids of one teacher more: those that are there already add to their probability, the others are appended."""
     is_real = other.ids >= 0
     # [N, K of the other, K so far]
     same = (other.ids[:, :, None] == ids[:, None, :]) & is_real[:, :, None]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import random
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 import saltworks_lm as sl
 from saltworks_lm import Labels, TokenCorpus
 from saltworks_lm.order import Order
+from saltworks_lm.row_groups import Lock
 from saltworks_lm.torch import LabelDataset, LabelStream, hf
 
 B = 4
@@ -131,6 +135,51 @@ def test_epochs_follow_one_another(labels: Labels, wanted: list[int]) -> None:
     assert place(other.state_after(0)) == {"seed": 1, "epoch": 1, "position": 0}
     assert place(other.state_after(n + 1)) == {"seed": 1, "epoch": 2, "position": B}
     assert place(other.state_after(3 * n)) == {"seed": 1, "epoch": 3, "position": n * B}
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 5, 1000])
+def test_batches_that_are_read_ahead_are_the_same(labels: Labels, wanted: list[int], prefetch: int) -> None:
+    stream = LabelStream(labels, B, seed=1, prefetch=prefetch)
+    for n_read, batch in enumerate(stream, 1):
+        assert ids_of([batch]) == wanted[(n_read - 1) * B : n_read * B]
+        # What was only read ahead does not count as read.
+        expected = {"seed": 1, "epoch": 0, "position": n_read * B}
+        assert place(stream.state_dict()) == expected
+    assert n_read == stream.readers.n_steps(len(labels))
+
+
+def test_a_pass_that_is_left_stops_its_thread(labels: Labels) -> None:
+    def readers() -> set[str]:
+        return {thread.name for thread in threading.enumerate() if thread.name.startswith("saltworks-read-ahead")}
+
+    others = readers()
+    batches = iter(LabelStream(labels, B, n_epochs=None))
+    next(batches)
+    assert readers() > others
+    batches.close()
+    assert readers() == others
+    with pytest.raises(ValueError, match="prefetch is -1, expected 0 or more"):
+        LabelStream(labels, B, prefetch=-1)
+
+
+def test_passes_and_rows_at_the_same_time_are_each_right(labels: Labels, wanted: list[int]) -> None:
+    both = zip(LabelStream(labels, B, seed=1), LabelStream(labels, B, seed=1, prefetch=4), strict=True)
+    for n, (one, other) in enumerate(both):
+        assert ids_of([one]) == ids_of([other]) == wanted[n * B : n * B + B]
+        assert labels[n].seq_id == labels.seq_ids[n]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_a_thread_reads_has_a_lock_of_its_own() -> None:
+    lock = Lock()
+    with lock:
+        child = os.fork()
+        if child == 0:
+            with lock:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    with pickle.loads(pickle.dumps(lock)):
+        pass
 
 
 def test_what_crosses_from_a_worker_is_compact(labels: Labels) -> None:

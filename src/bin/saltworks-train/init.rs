@@ -116,7 +116,7 @@ fn starter(path: &Path, from: Option<&From>) -> Result<String> {
         r#"# A training run of saltworks-train. Any key can also be given as --set KEY=VALUE; docs/options.md has them all.
 # Relative paths are relative to this file; those of --set are relative to the working directory.
 #   saltworks-train run --config {path} --dry-run   says what it takes
-#   saltworks-train run --config {path}             trains; --resume goes on after a stop
+#   saltworks-train run --config {path}             trains; --resume continues a stopped run
 
 output = "."                   # this directory
 {model}

@@ -74,7 +74,7 @@ pub(crate) fn write(root: &Path, results: &Results, options: &Options) -> Result
     Ok(samples.write(root)?)
 }
 
-/// Directory of a model, and whose it is.
+/// Directory of a model, and the arm that trained it.
 fn models_of(root: &Path, results: &Results) -> Result<Vec<(PathBuf, ArmSample)>> {
     let mut models = Vec::new();
     for arm in &results.arms {

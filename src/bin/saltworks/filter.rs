@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Records that were skipped at tokenization: empty documents, bad lines, blank lines.
     #[arg(long, help_heading = "Selection", value_enum, default_value_t)]
     skipped: Skipped,
-    /// Directory for the outputs. If some are there from a stopped run of the same command, it goes on behind them.
+    /// Directory for the outputs. Outputs that a stopped run of the same command finished are kept, and it resumes after them.
     #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
     output: PathBuf,
     /// Add the selection's scores to every document, under this key of its JSON object, or in a column of this name.

@@ -59,7 +59,7 @@ pub(crate) struct Args {
     amount: AmountArgs,
     /// Drop sequences, or documents, with a smaller fraction of learnable positions (target_rank < k) than
     /// this.
-    #[arg(long, help_heading = "Policy", value_name = "SHARE")]
+    #[arg(long, help_heading = "Policy", value_name = "FRACTION")]
     min_learnable: Option<f64>,
     /// Seed of `random` and `weighted`.
     #[arg(long, help_heading = "Policy", default_value_t = 0)]
@@ -111,7 +111,7 @@ pub(crate) struct Args {
 #[command(next_help_heading = "Amount (one of these)")]
 struct AmountArgs {
     /// Keep this fraction of all sequences, or documents, such as 0.25.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "FRACTION")]
     fraction: Option<f64>,
     /// Keep this many sequences, or documents.
     #[arg(long, value_name = "N")]
@@ -224,17 +224,12 @@ fn select_with_progress(
 
 impl Args {
     fn policy(&self) -> Result<Policy, SelectError> {
-        for (flag, is_given) in [
-            ("--per", self.per.is_some()),
-            ("--join", self.join.is_some()),
-        ] {
-            if is_given {
-                return Err(SelectError::Policy {
-                    what: flag,
-                    expected: "it with --by document alone",
-                    got: "given without".to_owned(),
-                });
-            }
+        if self.per.is_some() || self.join.is_some() {
+            return Err(SelectError::Policy {
+                what: "--by",
+                expected: "document, which --per and --join need",
+                got: "sequence".to_owned(),
+            });
         }
         let score = self.score.map(AnyScore::of_sequence).transpose()?;
         Ok(Policy {

@@ -589,7 +589,7 @@ fn a_changed_byte_of_a_parquet_file_never_panics() {
 
 #[test]
 fn a_frame_of_one_segment_past_the_limit_is_told_as_a_window_too() {
-    // A header that says 1 GiB of contents in one segment, and nothing behind it.
+    // A header that says 1 GiB of contents in one segment, and nothing after it.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
     frame.extend((1u32 << 30).to_le_bytes());
     frame.extend([1, 0, 0]);

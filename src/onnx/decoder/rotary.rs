@@ -63,7 +63,7 @@ impl Emitter<'_> {
         )
     }
 
-    /// Positions, plus `n_short` where T is more than that: rows of the long set lie behind the short one's.
+    /// Positions, plus `n_short` where T is more than that: rows of the long set follow the short one's.
     fn rows_by_length(&mut self, n_short: usize, n_tokens: &Edge, positions_t: &Edge) -> Edge {
         let n_short = self.model.scalar_i64(n_short as i64);
         let is_long = self.model.node("Greater", &[n_tokens, &n_short], &[]);

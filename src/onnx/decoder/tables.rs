@@ -11,7 +11,7 @@ pub(super) struct CosSin {
 }
 
 /// Of positions 0 to `max_positions` - 1. Where the frequencies depend on the length, rows of the short set come
-/// first, up to the longest T that uses it, and those of the long set behind them. None for frequencies that
+/// first, up to the longest T that uses it, and those of the long set after them. None for frequencies that
 /// are computed when the graph runs.
 pub(super) fn cos_sin(table: &RotaryTable, max_positions: usize) -> Option<CosSin> {
     match &table.frequencies {

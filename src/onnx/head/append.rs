@@ -1,4 +1,4 @@
-//! From a model's file to its bytes with a head behind them.
+//! From a model's file to its bytes with a head appended.
 
 use super::names::free_prefix;
 use super::nodes::HeadGraph;
@@ -14,7 +14,7 @@ pub const MIN_HEAD_OPSET: i64 = 11;
 /// Protobuf's limit of one message.
 const MAX_MODEL_BYTES: u64 = i32::MAX as u64;
 
-/// The bytes of the model at `path` with a head behind them, and the head's names. Weights in files
+/// The bytes of the model at `path` with a head appended, and the head's names. Weights in files
 /// next to the model stay there.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! A head that reduces logits, appended to a model's bytes.
 //!
-//! Protobuf merges a field that occurs twice, so a second encoded `graph` behind a model adds nodes,
+//! Protobuf merges a field that occurs twice, so a second encoded `graph` after a model adds nodes,
 //! an input and outputs, and leaves every byte of the model what it was: its own outputs stay, and
 //! so do weights in files beside it. For logits z over V ids the head gives, of every position:
 //!

@@ -137,7 +137,7 @@ fn gemma_decoder(
     let mut spec = decoder(dims, rope, norm, activation, is_tied);
     spec.embedding_multiplier = (dims.d_model as f64).sqrt();
     read_attention_bias(config, &mut spec)?;
-    let remedy = "only models whose positions see nothing behind them have next-token logits";
+    let remedy = "only models whose positions see nothing after them have next-token logits";
     config.only("use_bidirectional_attention", &Value::Bool(false), remedy)?;
     Ok(spec)
 }

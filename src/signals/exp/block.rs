@@ -33,7 +33,7 @@ pub(in crate::signals) enum Halves<'a> {
 }
 
 impl Halves<'_> {
-    /// How many there are, and what lies behind them.
+    /// How many there are, and what follows them.
     pub(in crate::signals) fn len_and_ahead(self) -> (usize, Ahead) {
         let (Self::F16(bits) | Self::Bf16(bits)) = self;
         (bits.len(), Ahead::behind(bits))
@@ -59,7 +59,7 @@ pub(in crate::signals) struct RowScan {
     pub(in crate::signals) usable: bool,
 }
 
-/// Logits that will be wanted next: what lies behind a row is the next position's row, which is in
+/// Logits that will be wanted next: what follows a row is the next position's row, which is in
 /// the second-level cache when its turn comes if it was asked for in time.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::signals) struct Ahead {
@@ -75,7 +75,7 @@ impl Ahead {
         bytes_a_block: 0,
     };
 
-    /// What lies behind `row`.
+    /// What follows `row`.
     pub(in crate::signals) fn behind<T>(row: &[T]) -> Self {
         Self {
             address: row.as_ptr_range().end.addr(),

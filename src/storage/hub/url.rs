@@ -42,7 +42,7 @@ impl HubUrl {
             action: "use",
             url: path.to_path_buf(),
             fault: StoreFault::NotAUrl {
-                expected: "hf://OWNER/MODEL or hf://datasets/OWNER/NAME, with @REVISION and /PATH behind it as needed (a slash in a revision is %2F)",
+                expected: "hf://OWNER/MODEL or hf://datasets/OWNER/NAME, with @REVISION and /PATH after it as needed (a slash in a revision is %2F)",
             },
             source: None,
         })

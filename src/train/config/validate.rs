@@ -65,7 +65,7 @@ impl RunConfig {
             "branch_from",
             "no init beside it, since a checkpoint has the weights",
             checkpoint.display(),
-            "take out one of the two: init starts a run of its own from weights, branch_from goes on with another run",
+            "remove one of the two: init starts a new run from weights, branch_from continues another run",
         )?;
         match &self.model {
             Some(model) => check_dimensions(model, self.data.seq_len),
@@ -163,12 +163,12 @@ fn check_schedule(schedule: &ScheduleConfig, steps: u64) -> Result<(), ConfigErr
     }
 }
 
-/// The fall of `wsd` lies behind the warm-up.
+/// The decay of `wsd` comes after the warm-up.
 fn check_decay(schedule: &ScheduleConfig, n_after_warmup: u64) -> Result<(), ConfigError> {
     require(
         n_after_warmup > 0,
         "schedule.warmup_steps",
-        "fewer than train.steps with the shape wsd, whose fall comes behind it",
+        "fewer than train.steps with the shape wsd, whose decay comes after it",
         schedule.warmup_steps.unwrap_or(0),
         "set it lower, or train longer",
     )?;

@@ -235,7 +235,7 @@ pub(super) struct LabelStream {
 }
 
 impl LabelStream {
-    /// Starts behind the first `position` sequences, which are neither read nor decoded, but for
+    /// Starts after the first `position` sequences, which are neither read nor decoded, but for
     /// the window in which it starts. Once `stop` is set, it ends as soon as it can.
     pub(super) fn new(labels: LabelSource, position: u64, end: u64, stop: Arc<AtomicBool>) -> Self {
         let order = &labels.inner.order;

@@ -328,7 +328,7 @@ pub(super) struct TokenStream<'a> {
 }
 
 impl<'a> TokenStream<'a> {
-    /// Starts behind the first `position` sequences.
+    /// Starts after the first `position` sequences.
     pub(super) fn new(source: &'a TokenSource, position: u64) -> Self {
         let epoch = position / source.n_available();
         TokenStream {

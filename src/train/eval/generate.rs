@@ -42,7 +42,7 @@ pub enum Stop {
 /// What a model wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
-    /// Ids behind the prompt.
+    /// Ids after the prompt.
     pub ids: Vec<u32>,
     /// Why there are no more.
     pub stop: Stop,
@@ -168,7 +168,7 @@ pub fn pick(logits_v: &[f32], options: &SampleOptions, unit: f64) -> u32 {
         left -= weight(id);
         left < 0.0
     });
-    // Rounding may leave a little behind the last.
+    // Rounding may leave a little beyond the last.
     passed.unwrap_or(ids[ids.len() - 1])
 }
 

@@ -209,7 +209,7 @@ fn write_all(
     Ok(())
 }
 
-/// The JSON header, padded with spaces so that the data behind it is aligned.
+/// The JSON header, padded with spaces so that the data after it is aligned.
 fn header_of(tensors: &[Tensor<'_>], metadata: &[(&str, &str)]) -> io::Result<String> {
     let mut entries = Vec::new();
     if !metadata.is_empty() {

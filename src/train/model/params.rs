@@ -1,6 +1,6 @@
 //! All parameters of a model in one flat buffer, so that the optimizer, norms and checkpoints are
 //! loops over it. Order and names are Hugging Face's for `LlamaForCausalLM`, and weights are
-//! `[out, in]` as there; queries, keys and values of a layer lie behind each other, and so do gate
+//! `[out, in]` as there; queries, keys and values of a layer lie one after the other, and so do gate
 //! and up, so that each group is one matrix product.
 
 use super::spec::ModelSpec;

@@ -248,7 +248,7 @@ fn head_forward(
     }
 }
 
-/// Softmax over the first `n_seen` values, 0 behind them; returns the logsumexp.
+/// Softmax over the first `n_seen` values, 0 after them; returns the logsumexp.
 #[inline(always)]
 fn softmax_causal(row: &mut [f32], n_seen: usize) -> f32 {
     let (seen, unseen) = row.split_at_mut(n_seen);

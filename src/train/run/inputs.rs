@@ -127,7 +127,7 @@ impl Inputs {
         }
     }
 
-    /// The sequences of every step behind `position`.
+    /// The sequences of every step after `position`.
     ///
     /// # Errors
     /// Too few sequences for the steps; what is wrong between labels and corpus.

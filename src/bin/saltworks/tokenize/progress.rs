@@ -20,7 +20,7 @@ impl Progress {
         self.0.show(|| json_line(now, seconds), false, draw);
     }
 
-    /// All text has been read, and `phase` goes on for a time that is not known.
+    /// All text has been read, and `phase` goes on for an unknown time.
     pub(crate) fn show_phase(&self, now: &EncodeProgress, phase: &str) {
         let seconds = self.seconds();
         let draw = |bar: &indicatif::ProgressBar| {

@@ -1,0 +1,131 @@
+"""Two builds of the programs on the same work in turn: seconds of the clock and of the processor, and whether they write the same.
+
+    python benches/versions.py BEFORE AFTER TEXT [--rounds N] [--dir DIR]
+
+BEFORE and AFTER are directories with `saltworks` and `saltworks-train`, such as target/release of two checkouts. A model of 9.3M
+parameters labels TEXT (JSON lines, K = 64), then one is trained on it, with and without those labels. Turns alternate, and which build
+goes first alternates too; ratios are of medians. Needs ONNX Runtime (ORT_DYLIB_PATH). BEFORE makes the inputs.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+T = 256
+MODEL = {"d_model": 256, "n_layers": 6, "n_heads": 8, "d_ff": 768}
+N_LABELLED = 512
+N_STEPS = 40
+
+
+def config(output: Path, steps: int, data: dict[str, object]) -> str:
+    """A configuration as the programs read it."""
+    tables = {
+        "model": MODEL,
+        "data": data,
+        "train": {"steps": steps, "batch_size": 8},
+        "schedule": {"lr": 1e-3, "warmup_steps": 1},
+    }
+    lines = [f'output = "{output}"']
+    for table, keys in tables.items():
+        lines.append(f"[{table}]")
+        lines += [f"{key} = {value!r}".replace("'", '"') for key, value in keys.items()]
+    return "\n".join(lines)
+
+
+def run(command: list[object]) -> tuple[float, float]:
+    """Seconds of the clock and of the processor that a command takes."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=errors)
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            errors.seek(0)
+            raise SystemExit(f"{command}: {errors.read().decode()}")
+    return time.monotonic() - began, used.ru_utime + used.ru_stime
+
+
+def train(programs: Path, at: Path, name: str, steps: int, data: dict[str, object], *more: str) -> tuple[float, float]:
+    """A run of `steps` steps into `at/name`."""
+    file = at / f"{name}.toml"
+    file.write_text(config(at / name, steps, data))
+    return run([programs / "saltworks-train", "run", "--config", file, *more])
+
+
+def data_of(tokens: Path) -> dict[str, object]:
+    """What a run reads without labels."""
+    return {"tokens": str(tokens), "tokenizer": str(tokens.parent / "tokenizer.json"), "seq_len": T}
+
+
+def works(teacher: Path, tokens: Path, labels: Path) -> dict[str, object]:
+    """What is timed, by name: a function of the programs' directory and of where the output goes."""
+    data = data_of(tokens)
+    labelled = {**data, "labels": str(labels)}
+    return {
+        "label": lambda programs, at: label(programs, teacher, tokens, at / "labels"),
+        "train, tokens": lambda programs, at: train(programs, at, "ce", N_STEPS, data),
+        "train, labels": lambda programs, at: train(
+            programs, at, "kd", N_STEPS, labelled, "--set", "kd.mode=salt", "--set", f"kd.n_kd={N_STEPS - 1}"
+        ),
+    }
+
+
+def label(programs: Path, teacher: Path, tokens: Path, output: Path) -> tuple[float, float]:
+    """Labels with scores, stats and the 64 most likely ids."""
+    options = ["--seq-len", T, "--top-k", 64, "--max-sequences", N_LABELLED, "--device", "cpu", "--output", output]
+    return run([programs / "saltworks", "label", "--teacher", teacher, "--tokens", tokens, *options])
+
+
+def same(name: str, before: Path, after: Path) -> str:
+    """Whether both builds wrote the same labels, or the same weights."""
+    if name == "label":
+        pairs = [(path, after / path.relative_to(before)) for path in sorted(before.glob("labels/positions/*.parquet"))]
+    else:
+        of = "ce" if name == "train, tokens" else "kd"
+        pairs = [(before / of / "final/model.safetensors", after / of / "final/model.safetensors")]
+    equal = bool(pairs) and all(ours.read_bytes() == theirs.read_bytes() for ours, theirs in pairs)
+    return "same bytes" if equal else "other bytes"
+
+
+def compare(builds: list[Path], text: Path, n_rounds: int, at: Path) -> None:
+    """Prints the table."""
+    tokens, tokenizer = at / "tokens", at / "tokenizer.json"
+    saltworks = builds[0] / "saltworks"
+    run([saltworks, "tokenizer", "train", "--input", text, "--vocab-size", 8192, "--output", tokenizer])
+    run([saltworks, "tokenize", "--input", text, "--tokenizer", tokenizer, "--output", tokens])
+    train(builds[0], at, "teacher", 1, data_of(tokens))
+    teacher, labels = at / "teacher/final/model.onnx", at / "of-both"
+    label(builds[0], teacher, tokens, labels)
+    print(f"{'':<16}{'clock':>8}{'processor':>11}   seconds of the clock, before and after")
+    for name, work in works(teacher, tokens, labels).items():
+        costs: list[list[tuple[float, float]]] = [[], []]
+        for turn in range(n_rounds):
+            for idx in (0, 1) if turn % 2 == 0 else (1, 0):
+                place = at / f"{name.replace(', ', '-')}-{turn}-{idx}"
+                place.mkdir()
+                costs[idx].append(work(builds[idx], place))
+        medians = [[statistics.median(column) for column in zip(*side, strict=True)] for side in costs]
+        ratios = [after / before for before, after in zip(*medians, strict=True)]
+        place = at / name.replace(", ", "-")
+        equal = same(name, Path(f"{place}-0-0"), Path(f"{place}-0-1"))
+        seconds = ", ".join(f"{ours[0]:.2f}/{theirs[0]:.2f}" for ours, theirs in zip(*costs, strict=True))
+        print(f"{name:<16}{ratios[0]:>8.3f}{ratios[1]:>11.3f}   {seconds}   {equal}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--dir", help="where the work is done, some 200 MB; default: the system's temporary directory")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.dir) as at:
+        compare([given.before.resolve(), given.after.resolve()], given.text, given.rounds, Path(at))
+
+
+if __name__ == "__main__":
+    main()
