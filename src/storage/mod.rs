@@ -99,4 +99,6 @@ pub use space::free_bytes;
 pub use store_fault::StoreFault;
 pub use stream::{Stream, storage_error};
 pub use sweep::{Abandoned, remove_abandoned, sweep_abandoned, sweep_abandoned_where};
-pub(crate) use table::{TableBuilder, TableReader, numbers, open_table, strings, table_metadata};
+pub(crate) use table::{
+    TableBuilder, TableReader, number_column, open_table, string_column, table_metadata,
+};

@@ -8,7 +8,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 
-/// Rows that are decoded at a time, where nothing else is said.
+/// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 1 << 13;
 
 /// A file whose footer is decoded.
@@ -79,7 +79,7 @@ impl<R> TableReader<R> {
 ///
 /// # Errors
 /// A column that is not there, of another type, or with nulls where none are allowed.
-pub(crate) fn numbers<'a, P: ArrowPrimitiveType>(
+pub(crate) fn number_column<'a, P: ArrowPrimitiveType>(
     batch: &'a RecordBatch,
     name: &str,
     nullable: bool,
@@ -100,7 +100,10 @@ pub(crate) fn numbers<'a, P: ArrowPrimitiveType>(
 ///
 /// # Errors
 /// A column that is not there, or of another type.
-pub(crate) fn strings<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, String> {
+pub(crate) fn string_column<'a>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a StringArray, String> {
     batch
         .column_by_name(name)
         .and_then(|column| column.as_string_opt::<i32>())

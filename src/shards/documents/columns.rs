@@ -1,7 +1,7 @@
 //! The columns of documents: rows to arrays, and back with every value checked.
 
 use super::format::{DocumentRow, DocumentScore};
-use crate::storage::{self, strings};
+use crate::storage::{self, string_column};
 use arrow_array::types::{Float64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field};
@@ -73,13 +73,13 @@ pub(super) fn document_rows(
     batch: &RecordBatch,
     last_source: &mut Option<Arc<str>>,
 ) -> Result<Vec<DocumentRow>, String> {
-    let numbers = |name, nullable| storage::numbers::<UInt64Type>(batch, name, nullable);
+    let numbers = |name, nullable| storage::number_column::<UInt64Type>(batch, name, nullable);
     let floats = |score: DocumentScore| {
-        storage::numbers::<Float64Type>(batch, score.name(), score.is_nullable())
+        storage::number_column::<Float64Type>(batch, score.name(), score.is_nullable())
     };
     let doc_indices = numbers(DOC_INDEX, false)?;
-    let ids = strings(batch, ID)?;
-    let sources = strings(batch, SOURCE)?;
+    let ids = string_column(batch, ID)?;
+    let sources = string_column(batch, SOURCE)?;
     let records = numbers(RECORD, true)?;
     let n_tokens = numbers(N_TOKENS, true)?;
     let n_targets = numbers(N_TARGETS, false)?;

@@ -16,7 +16,8 @@ use crate::shards::seal::{self, Seal, SealingSink, unsealed_entry};
 use crate::shards::selection::{FILE_KEY, KEPT, SCORE, VERSION_KEY};
 use crate::shards::table::TableWriter;
 use crate::storage::{
-    FileHash, Partial, Source, TableReader, numbers, open_table, table_metadata, table_properties,
+    FileHash, Partial, Source, TableReader, number_column, open_table, table_metadata,
+    table_properties,
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt64Type};
@@ -266,8 +267,8 @@ fn rows_of(
     batch: &RecordBatch,
     last_source: &mut Option<Arc<str>>,
 ) -> Result<Vec<SelectedDocument>, String> {
-    let scores = numbers::<Float64Type>(batch, SCORE, true)?;
-    let ranks = numbers::<UInt64Type>(batch, RANK, true)?;
+    let scores = number_column::<Float64Type>(batch, SCORE, true)?;
+    let ranks = number_column::<UInt64Type>(batch, RANK, true)?;
     let kept = batch
         .column_by_name(KEPT)
         .and_then(|array| array.as_boolean_opt())

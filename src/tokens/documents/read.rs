@@ -4,7 +4,7 @@ use super::format::{
     DOC_INDEX, DocumentEntry, DocumentsStamp, ID, N_BYTES, N_TOKENS, RECORD, SOURCE,
 };
 use crate::error::until_error;
-use crate::storage::{self, Source, TableReader, open_table, strings};
+use crate::storage::{self, Source, TableReader, open_table, string_column};
 use crate::tokens::corpus_json::CorpusJson;
 use crate::tokens::decode::undecoded;
 use crate::tokens::error::TokensError;
@@ -99,10 +99,10 @@ fn fault(path: &Path, reason: String) -> TokensError {
 
 /// The documents of a batch; what is wrong with it otherwise. `last_source` shares one copy of a path that repeats.
 fn entries(batch: &RecordBatch, last_source: &mut Arc<str>) -> Result<Vec<DocumentEntry>, String> {
-    let numbers = |name| storage::numbers::<UInt64Type>(batch, name, false);
+    let numbers = |name| storage::number_column::<UInt64Type>(batch, name, false);
     let doc_indices = numbers(DOC_INDEX)?;
-    let ids = strings(batch, ID)?;
-    let sources = strings(batch, SOURCE)?;
+    let ids = string_column(batch, ID)?;
+    let sources = string_column(batch, SOURCE)?;
     let records = numbers(RECORD)?;
     let n_tokens = numbers(N_TOKENS)?;
     let n_bytes = numbers(N_BYTES)?;
