@@ -6,7 +6,7 @@ use crate::storage::published::Publish;
 use crate::storage::{StorageError, StoreFault};
 use bytes::Bytes;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One version of an object; without stores there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
