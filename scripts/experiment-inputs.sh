@@ -1,5 +1,14 @@
 # The inputs of an experiment: programs on PATH, a tokenizer, and three texts as tokens. Read by experiment.sh and overtaken.sh, which
-# have set root, output, train, valid, other and tokenizer; it ends in the directory output.
+# have set root and were given OUTPUT TRAIN VALID OTHER; it leaves what was given behind them in "$@", and ends in the directory OUTPUT.
+
+if [ $# -lt 4 ]; then
+    # What the script says of itself at its top.
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+output=$1 train=$(realpath "$2") valid=$(realpath "$3") other=$(realpath "$4")
+shift 4
+tokenizer=${TOKENIZER:+$(realpath "$TOKENIZER")}
 
 PATH=$root/target/release:$PATH
 if [ ! -x "$root/target/release/saltworks-train" ]; then

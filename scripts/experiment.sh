@@ -15,16 +15,8 @@
 # choosing settings, and what is reported is of the even ones (reported).
 set -eu
 
-if [ $# -lt 4 ]; then
-    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-fi
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-output=$1 train=$(realpath "$2") valid=$(realpath "$3") other=$(realpath "$4")
-shift 4
-tokenizer=${TOKENIZER:+$(realpath "$TOKENIZER")}
 examples=$root/examples
-
 . "$root/scripts/experiment-inputs.sh"
 
 # What a line KEY = NUMBER of an example says.

@@ -8,14 +8,7 @@
 # default) says which models of examples/overtaken/ are trained and label. OUTPUT/students/results.md has the tables.
 set -eu
 
-if [ $# -lt 4 ]; then
-    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-fi
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-output=$1 train=$(realpath "$2") valid=$(realpath "$3") other=$(realpath "$4")
-shift 4
-tokenizer=${TOKENIZER:+$(realpath "$TOKENIZER")}
 . "$root/scripts/experiment-inputs.sh"
 
 for teacher in ${TEACHERS:-half fifth tenth}; do

@@ -18,6 +18,20 @@ impl Classified for std::io::Error {
     }
 }
 
+/// The next item of an iterator that ends at its first error: `state` remembers that in `failed`.
+pub(crate) fn until_error<S, T, E>(
+    state: &mut S,
+    failed: fn(&mut S) -> &mut bool,
+    next: impl FnOnce(&mut S) -> Result<Option<T>, E>,
+) -> Option<Result<T, E>> {
+    if *failed(state) {
+        return None;
+    }
+    let next = next(state);
+    *failed(state) = next.is_err();
+    next.transpose()
+}
+
 /// What kind of failure an error is: it decides the exit code, and so whether a scheduler retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -4,6 +4,7 @@ use super::error::ConfigFileError;
 use super::missing::{NO_FILE, lacks};
 use super::overrides::Override;
 use super::paths::{begin_at, place_elsewhere};
+use crate::storage;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -39,8 +40,8 @@ impl Layers {
     /// no quotes. `KEY=` with nothing after it takes the key out. Tables that the file does not have
     /// are made.
     ///
-    /// Relative paths in the file are relative to it (those of a pipe, which is nowhere, to the working
-    /// directory); those in overrides are relative to the working directory.
+    /// Relative paths in the file are relative to it (those of a URL, or of a pipe, which is nowhere, to the
+    /// working directory); those in overrides are relative to the working directory.
     ///
     /// # Errors
     /// An unreadable file; an override that is none.
@@ -48,10 +49,13 @@ impl Layers {
         let Some(path) = path else {
             return Self::of_text("", Path::new(NO_FILE), overrides);
         };
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigFileError::Read {
-            path: path.into(),
-            source,
-        })?;
+        let text = match storage::is_url(path) {
+            true => storage::read_to_string(path)?,
+            false => std::fs::read_to_string(path).map_err(|source| ConfigFileError::Read {
+                path: path.into(),
+                source,
+            })?,
+        };
         let is_beside =
             path.is_file() && !text.trim_start().starts_with(RECORDED_WITH_RELATIVE_PATHS);
         let dir = path.parent().filter(|_| is_beside);

@@ -1,5 +1,6 @@
 //! A document, how to read them, and what was read and is none.
 
+use super::error::CorpusError;
 use super::format::DocumentFormat;
 use super::location::Location;
 
@@ -85,4 +86,21 @@ pub struct Tally {
     pub n_empty_documents: u64,
     /// Files in which there was no document.
     pub n_empty_files: u64,
+}
+
+impl Tally {
+    /// What was `read`, unless it is left out and counted: an empty document, or where `skips_bad` a bad line.
+    pub(super) fn kept(
+        &mut self,
+        read: Result<Document, CorpusError>,
+        skips_bad: bool,
+    ) -> Result<Option<Document>, CorpusError> {
+        match read {
+            Ok(document) if document.is_empty() => self.n_empty_documents += 1,
+            Ok(document) => return Ok(Some(document)),
+            Err(error) if skips_bad && error.is_of_one_line() => self.n_bad_lines += 1,
+            Err(error) => return Err(error),
+        }
+        Ok(None)
+    }
 }

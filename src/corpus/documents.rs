@@ -6,6 +6,7 @@ use super::format::{Contents, format_of};
 use super::input_file::{InputFile, PassingHash};
 use super::source::Source;
 use super::stream::Opening;
+use crate::error::until_error;
 use crate::interrupt::Interrupt;
 use crate::storage;
 use rayon::prelude::*;
@@ -162,12 +163,7 @@ impl Iterator for Documents {
     type Item = Result<Document, CorpusError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let next = self.next_document();
-        self.failed = next.is_err();
-        next.transpose()
+        until_error(self, |documents| &mut documents.failed, Self::next_document)
     }
 }
 

@@ -4,6 +4,8 @@
 //! A scanner over bytes that keeps nothing but where the wanted values are, so that a line of any
 //! length costs no more memory than itself.
 
+use super::error::CorpusError;
+use super::location::Location;
 use std::ops::Range;
 
 /// How deep arrays and objects may lie in each other; Python gives up near here too.
@@ -51,6 +53,22 @@ pub(super) enum Line {
     /// The values of the wanted fields, in their order.
     Object(Vec<Option<Value>>),
     Other(Value),
+}
+
+impl Line {
+    /// Those values; `location` is the line's.
+    pub(super) fn into_values(
+        self,
+        location: impl FnOnce() -> Location,
+    ) -> Result<Vec<Option<Value>>, CorpusError> {
+        match self {
+            Line::Object(values) => Ok(values),
+            Line::Other(value) => Err(CorpusError::NotAnObject {
+                location: location(),
+                got: value.name(),
+            }),
+        }
+    }
 }
 
 /// Reads a whole line, keeping the values of `fields`.

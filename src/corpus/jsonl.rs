@@ -3,7 +3,7 @@
 use super::document::{CorpusOptions, Document, DocumentId, Tally};
 use super::error::CorpusError;
 use super::format::Compression;
-use super::json::{self, Fault, Line, Value, unescape};
+use super::json::{self, Fault, Value, unescape};
 use super::lines::{LineReader, is_blank};
 use super::location::Location;
 use std::io::BufRead;
@@ -54,18 +54,10 @@ impl<R: BufRead> JsonlReader<R> {
             if is_blank(&self.line) {
                 continue;
             }
-            match self.parse_line() {
-                Ok(document) => {
-                    self.n_values += 1;
-                    if !document.is_empty() {
-                        return Ok(Some(document));
-                    }
-                    tally.n_empty_documents += 1;
-                }
-                Err(error) if self.options.skip_bad_lines && error.is_of_one_line() => {
-                    tally.n_bad_lines += 1;
-                }
-                Err(error) => return Err(error),
+            let read = self.parse_line();
+            self.n_values += u64::from(read.is_ok());
+            if let Some(document) = tally.kept(read, self.options.skip_bad_lines)? {
+                return Ok(Some(document));
             }
         }
         Ok(None)
@@ -80,15 +72,7 @@ impl<R: BufRead> JsonlReader<R> {
         }
         let fields = self.fields();
         let parsed = json::parse_line(&self.line, &fields).map_err(|fault| self.broken(fault))?;
-        let values = match parsed {
-            Line::Object(values) => values,
-            Line::Other(value) => {
-                return Err(CorpusError::NotAnObject {
-                    location: self.location(),
-                    got: value.name(),
-                });
-            }
-        };
+        let values = parsed.into_values(|| self.location())?;
         let value_of = |field: &str| {
             let place = fields.iter().position(|known| *known == field)?;
             values[place].as_ref()

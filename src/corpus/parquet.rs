@@ -79,13 +79,9 @@ impl ParquetReader {
         tally: &mut Tally,
     ) -> Result<Option<Document>, CorpusError> {
         while let Some(row) = self.next_row()? {
-            match self.document(row) {
-                Ok(document) if document.is_empty() => tally.n_empty_documents += 1,
-                Ok(document) => return Ok(Some(document)),
-                Err(error) if self.options.skip_bad_lines && error.is_of_one_line() => {
-                    tally.n_bad_lines += 1;
-                }
-                Err(error) => return Err(error),
+            let read = self.document(row);
+            if let Some(document) = tally.kept(read, self.options.skip_bad_lines)? {
+                return Ok(Some(document));
             }
         }
         Ok(None)
@@ -156,16 +152,11 @@ impl ParquetReader {
 
 /// A failure near `row`.
 fn fault(path: &Path, row: u64, error: DecodeError) -> CorpusError {
-    let damaged = |source| CorpusError::Parquet {
+    error.or_damaged(|source| CorpusError::Parquet {
         path: path.to_path_buf(),
         row,
         source,
-    };
-    match error {
-        DecodeError::Read(error) => error.into(),
-        DecodeError::Parquet(source) => damaged(source),
-        DecodeError::Panic(message) => damaged(ParquetError::General(message)),
-    }
+    })
 }
 
 fn check_text_column(fields: &Fields, path: &Path, field: &str) -> Result<(), CorpusError> {

@@ -5,7 +5,7 @@ use super::document::CorpusOptions;
 use super::error::CorpusError;
 use super::format::{Compression, DocumentFormat};
 use super::input_file::{InputFile, PassingHash};
-use super::json::{self, Fault, Line};
+use super::json::{self, Fault};
 use super::lines::{LineReader, is_blank};
 use super::location::Location;
 use super::source::Opened;
@@ -190,15 +190,7 @@ impl RawLine<'_> {
     ) -> Result<(), CorpusError> {
         let keys: Vec<&str> = members.iter().map(|(key, _)| *key).collect();
         let parsed = json::parse_line(self.bytes, &keys).map_err(|fault| self.broken(fault))?;
-        let values = match parsed {
-            Line::Object(values) => values,
-            Line::Other(value) => {
-                return Err(CorpusError::NotAnObject {
-                    location: self.location.clone(),
-                    got: value.name(),
-                });
-            }
-        };
+        let values = parsed.into_values(|| self.location.clone())?;
         if let Some(i) = values.iter().position(Option::is_some) {
             return Err(CorpusError::FieldTaken {
                 location: self.location.clone(),

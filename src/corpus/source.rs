@@ -145,13 +145,8 @@ impl TextSource {
         let Some(stream) = self.stream.take() else {
             return Ok(None);
         };
-        match text::read_document(stream, &self.path, self.compression, self.file_bytes) {
-            Ok(document) if document.is_empty() => tally.n_empty_documents += 1,
-            Ok(document) => return Ok(Some(document)),
-            Err(error) if self.skip_bad && error.is_of_one_line() => tally.n_bad_lines += 1,
-            Err(error) => return Err(error),
-        }
-        Ok(None)
+        let read = text::read_document(stream, &self.path, self.compression, self.file_bytes);
+        tally.kept(read, self.skip_bad)
     }
 }
 

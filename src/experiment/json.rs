@@ -5,15 +5,12 @@ use super::ExperimentError;
 use crate::storage::{self, StorageError, checked_json, from_checked_json, sweep_abandoned};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// What `path` holds; `None` if it is not there.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ExperimentError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StorageError::io("read", path, source).into()),
+    let Some(bytes) = storage::read_if_there(path)? else {
+        return Ok(None);
     };
     let value = from_checked_json(&bytes).map_err(|fault| ExperimentError::Damaged {
         path: path.to_owned(),

@@ -277,13 +277,8 @@ fn next_column<'a, W: Write + Send>(
 }
 
 fn read_fault(path: &Path, error: DecodeError) -> FilterError {
-    let damaged = |source| FilterError::Damaged {
+    error.or_damaged(|source| FilterError::Damaged {
         path: path.to_path_buf(),
         source,
-    };
-    match error {
-        DecodeError::Read(error) => error.into(),
-        DecodeError::Parquet(source) => damaged(source),
-        DecodeError::Panic(message) => damaged(ParquetError::General(message)),
-    }
+    })
 }

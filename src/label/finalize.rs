@@ -5,7 +5,6 @@ use super::options::LabelOptions;
 use super::record::RECORD_NAME;
 use crate::config::Layers;
 use crate::shards::{self, DocumentsOutcome, LabelSet, Manifest, Plan, write_documents};
-use crate::storage;
 use crate::tokens::{DocumentReader, corpus_json_of};
 use std::path::{Path, PathBuf};
 
@@ -123,14 +122,7 @@ fn entries_of(tokens: &Path, plan: &Plan) -> Result<Option<DocumentReader>, Labe
 /// The corpus that the record beside the labels names.
 fn recorded_tokens(set: &LabelSet) -> Result<PathBuf, String> {
     let record = set.dir.join(RECORD_NAME);
-    let layers = match storage::is_url(&record) {
-        // Its paths are absolute, as in every record.
-        true => {
-            let text = storage::read_to_string(&record).map_err(|error| error.to_string())?;
-            Layers::of_text(&text, &record, &[])
-        }
-        false => Layers::read(Some(&record), &[]),
-    };
+    let layers = Layers::read(Some(&record), &[]);
     let options = layers.and_then(Layers::into_options::<LabelOptions>);
     match options.map(|options| options.tokens) {
         Ok(Some(tokens)) => Ok(tokens),

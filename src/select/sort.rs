@@ -1,6 +1,6 @@
 //! Rows of the sorts, which are in bounded memory.
 
-use crate::storage::{Record, words};
+use crate::storage::Record;
 
 /// Sorts rows by their key.
 pub(super) type Sorter = crate::storage::Sorter<Keyed>;
@@ -26,30 +26,20 @@ pub(super) struct Keyed {
 }
 
 impl Record for Keyed {
-    const BYTES: usize = 40;
+    type Words = [u64; 5];
     type Place = (u64, u64);
 
     fn place(&self) -> (u64, u64) {
         (self.key, self.seq_id)
     }
 
-    fn append_to(&self, bytes: &mut Vec<u8>) {
+    fn to_words(&self) -> [u64; 5] {
         let rest = u64::from(self.learnable_fraction.to_bits()) << 32 | u64::from(self.n_targets);
-        for word in [
-            self.key,
-            self.seq_id,
-            self.score.to_bits(),
-            self.extra,
-            rest,
-        ] {
-            bytes.extend_from_slice(&word.to_le_bytes());
-        }
+        let score = self.score.to_bits();
+        [self.key, self.seq_id, score, self.extra, rest]
     }
 
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let mut words = words(bytes);
-        let mut word = || words.next().unwrap_or_default();
-        let (key, seq_id, score, extra, rest) = (word(), word(), word(), word(), word());
+    fn from_words([key, seq_id, score, extra, rest]: [u64; 5]) -> Self {
         Keyed {
             key,
             seq_id,

@@ -193,7 +193,29 @@ impl ScoreId {
 
     /// Unit of the values: `nats`, `fraction` or `probability`.
     pub fn unit(self) -> &'static str {
-        score_column(self).unit
+        self.describe().0
+    }
+
+    /// Unit and meaning.
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            ScoreId::Salt => (
+                "nats",
+                "SALT eq. 10: median NLL over positions with target_rank < k; null if there is none",
+            ),
+            ScoreId::SaltMasked => (
+                "nats",
+                "median over all positions of [target_rank < k] * NLL",
+            ),
+            ScoreId::MeanNll => ("nats", "mean NLL of the targets"),
+            ScoreId::MedianNll => ("nats", "median NLL of the targets"),
+            ScoreId::LearnableFraction => ("fraction", "share of positions with target_rank < k"),
+            ScoreId::MeanEntropy => ("nats", "mean entropy of the full softmax"),
+            ScoreId::MeanTopkMass => (
+                "probability",
+                "mean probability of the k best ids (k of the scores, not K)",
+            ),
+        }
     }
 }
 
@@ -323,210 +345,116 @@ fn positions_ids(signals: &PlanSignals) -> Vec<ColumnId> {
 }
 
 fn column(id: ColumnId, signals: &PlanSignals) -> Column {
-    use DataType::{Float32, Float64, UInt16, UInt32, UInt64};
-    use Group::{Samples, Scores, Stats, Topk};
-    use Shape::{Documents, Draws, Scalar, T, TPlus1, TTimesK};
-    let (name, group, item, shape, unit, meaning) = match id {
-        ColumnId::SeqId => (
-            "seq_id",
-            Scores,
-            UInt64,
-            Scalar,
-            "",
-            "number of the sequence in the view; the key that joins everything",
-        ),
-        ColumnId::NTargets => (
-            "n_targets",
-            Scores,
-            UInt32,
-            Scalar,
-            "tokens",
-            "predicted positions of the sequence",
-        ),
-        ColumnId::FirstDocIndex => (
-            "first_doc_index",
-            Scores,
-            UInt64,
-            Scalar,
-            "",
-            "document of the sequence's first token",
-        ),
-        ColumnId::Score(score) => {
-            let mut column = score_column(score);
-            column.nullable |= signals.impossible_targets && score.is_by_nll();
-            return column;
-        }
-        ColumnId::Piece(piece) => {
-            let (unit, meaning) = piece.describe();
-            return Column {
-                id,
-                name: piece.name().to_owned(),
-                group: Scores,
-                item: piece.item(),
-                shape: Shape::Pieces,
-                nullable: false,
-                unit,
-                meaning,
-            };
-        }
-        ColumnId::InputIds => (
-            "input_ids",
-            Scores,
-            UInt32,
-            TPlus1,
-            "",
-            "the sequence; list index t of the other columns predicts input_ids[t + 1]",
-        ),
-        ColumnId::DocStarts => (
-            "doc_starts",
-            Scores,
-            UInt32,
-            Documents,
-            "tokens",
-            "offsets in the sequence at which documents start; the first is 0",
-        ),
-        ColumnId::DocIndices => (
-            "doc_indices",
-            Scores,
-            UInt64,
-            Documents,
-            "",
-            "which documents start at doc_starts; the first may have started earlier",
-        ),
-        ColumnId::TargetLogprob => (
-            "target_logprob",
-            Stats,
-            Float32,
-            T,
-            "nats",
-            "log-probability of the target under the full softmax",
-        ),
-        ColumnId::TargetRank => (
-            "target_rank",
-            Stats,
-            UInt16,
-            T,
-            "",
-            "how many ids the teacher ranks above the target (ties: lower id first), saturating at 65535",
-        ),
-        ColumnId::Entropy => (
-            "entropy",
-            Stats,
-            Float32,
-            T,
-            "nats",
-            "entropy of the full softmax",
-        ),
-        ColumnId::Logsumexp => (
-            "logsumexp",
-            Stats,
-            Float32,
-            T,
-            "nats",
-            "logsumexp of the raw logits; raw logit = log-probability + logsumexp",
-        ),
-        ColumnId::TopkIds => (
-            "topk_ids",
-            Topk,
-            UInt32,
-            TTimesK,
-            "",
-            "the K best ids of each position, by falling logit, ties by id",
-        ),
-        ColumnId::TopkLogprobs => (
-            "topk_logprobs",
-            Topk,
-            Float32,
-            TTimesK,
-            "nats",
-            "their log-probabilities under the full softmax, rounded to the recorded precision; -inf is legal",
-        ),
-        ColumnId::TailMass => (
-            "tail_mass",
-            Topk,
-            Float32,
-            T,
-            "probability",
-            "probability outside the K, summed before any rounding; to 10 explicit mantissa bits where rounding is m6, m5 or m4",
-        ),
-        ColumnId::SampledIds => (
-            "sampled_ids",
-            Samples,
-            UInt32,
-            Draws,
-            "",
-            "distinct ids drawn from p^(1/tau_s) / sum p^(1/tau_s), position after position, rising in each",
-        ),
-        ColumnId::SampledCounts => (
-            "sampled_counts",
-            Samples,
-            UInt16,
-            Draws,
-            "draws",
-            "how often each of them was drawn, at least 1; together N in each position",
-        ),
-        ColumnId::SampleOffsets => (
-            "sample_offsets",
-            Samples,
-            UInt32,
-            TPlus1,
-            "",
-            "where each position begins in the other two lists; the first is 0, the last their length",
-        ),
-        ColumnId::LogPartition(x) => {
-            return Column {
-                id,
-                name: format!("log_partition_tau_{}", signals.temperatures[x]),
-                group: Topk,
-                item: Float32,
-                shape: T,
-                nullable: false,
-                unit: "nats",
-                meaning: "log sum_v p_v^(1/tau) of one extra temperature tau; tempered probabilities of kept ids are p_v^(1/tau) / exp(this)",
-            };
-        }
-    };
-    debug_assert!(item != Float64);
+    let (name, group, item, shape) = layout(id);
+    let (unit, meaning) = describe(id);
+    let is_by_nll = matches!(id, ColumnId::Score(score) if score.is_by_nll());
     Column {
         id,
-        name: name.to_owned(),
+        name: match id {
+            ColumnId::LogPartition(x) => format!("{name}{}", signals.temperatures[x]),
+            _ => name.to_owned(),
+        },
         group,
         item,
         shape,
-        nullable: false,
+        nullable: id == ColumnId::Score(ScoreId::Salt) || is_by_nll && signals.impossible_targets,
         unit,
         meaning,
     }
 }
 
-fn score_column(score: ScoreId) -> Column {
-    let (unit, meaning) = match score {
-        ScoreId::Salt => (
-            "nats",
-            "SALT eq. 10: median NLL over positions with target_rank < k; null if there is none",
+/// Name, group, type of the value or of the list's items, and length. The temperature follows the name of its column.
+fn layout(id: ColumnId) -> (&'static str, Group, DataType, Shape) {
+    use DataType::{Float32, Float64, UInt16, UInt32, UInt64};
+    use Group::{Samples, Scores, Stats, Topk};
+    use Shape::{Documents, Draws, Pieces, Scalar, T, TPlus1, TTimesK};
+    match id {
+        ColumnId::SeqId => ("seq_id", Scores, UInt64, Scalar),
+        ColumnId::NTargets => ("n_targets", Scores, UInt32, Scalar),
+        ColumnId::FirstDocIndex => ("first_doc_index", Scores, UInt64, Scalar),
+        ColumnId::Score(score) => (score.name(), Scores, Float64, Scalar),
+        ColumnId::Piece(piece) => (piece.name(), Scores, piece.item(), Pieces),
+        ColumnId::InputIds => ("input_ids", Scores, UInt32, TPlus1),
+        ColumnId::DocStarts => ("doc_starts", Scores, UInt32, Documents),
+        ColumnId::DocIndices => ("doc_indices", Scores, UInt64, Documents),
+        ColumnId::TargetLogprob => ("target_logprob", Stats, Float32, T),
+        ColumnId::TargetRank => ("target_rank", Stats, UInt16, T),
+        ColumnId::Entropy => ("entropy", Stats, Float32, T),
+        ColumnId::Logsumexp => ("logsumexp", Stats, Float32, T),
+        ColumnId::TopkIds => ("topk_ids", Topk, UInt32, TTimesK),
+        ColumnId::TopkLogprobs => ("topk_logprobs", Topk, Float32, TTimesK),
+        ColumnId::TailMass => ("tail_mass", Topk, Float32, T),
+        ColumnId::LogPartition(_) => ("log_partition_tau_", Topk, Float32, T),
+        ColumnId::SampledIds => ("sampled_ids", Samples, UInt32, Draws),
+        ColumnId::SampledCounts => ("sampled_counts", Samples, UInt16, Draws),
+        ColumnId::SampleOffsets => ("sample_offsets", Samples, UInt32, TPlus1),
+    }
+}
+
+/// Unit and meaning.
+fn describe(id: ColumnId) -> (&'static str, &'static str) {
+    match id {
+        ColumnId::SeqId => (
+            "",
+            "number of the sequence in the view; the key that joins everything",
         ),
-        ScoreId::SaltMasked => (
-            "nats",
-            "median over all positions of [target_rank < k] * NLL",
+        ColumnId::NTargets => ("tokens", "predicted positions of the sequence"),
+        ColumnId::FirstDocIndex => ("", "document of the sequence's first token"),
+        ColumnId::Score(score) => score.describe(),
+        ColumnId::Piece(piece) => piece.describe(),
+        ColumnId::InputIds => (
+            "",
+            "the sequence; list index t of the other columns predicts input_ids[t + 1]",
         ),
-        ScoreId::MeanNll => ("nats", "mean NLL of the targets"),
-        ScoreId::MedianNll => ("nats", "median NLL of the targets"),
-        ScoreId::LearnableFraction => ("fraction", "share of positions with target_rank < k"),
-        ScoreId::MeanEntropy => ("nats", "mean entropy of the full softmax"),
-        ScoreId::MeanTopkMass => (
+        ColumnId::DocStarts => (
+            "tokens",
+            "offsets in the sequence at which documents start; the first is 0",
+        ),
+        ColumnId::DocIndices => (
+            "",
+            "which documents start at doc_starts; the first may have started earlier",
+        ),
+        ColumnId::TargetLogprob => (
+            "nats",
+            "log-probability of the target under the full softmax",
+        ),
+        ColumnId::TargetRank => (
+            "",
+            "how many ids the teacher ranks above the target (ties: lower id first), saturating at 65535",
+        ),
+        ColumnId::Entropy => ("nats", "entropy of the full softmax"),
+        ColumnId::Logsumexp => (
+            "nats",
+            "logsumexp of the raw logits; raw logit = log-probability + logsumexp",
+        ),
+        ColumnId::TopkIds => (
+            "",
+            "the K best ids of each position, by falling logit, ties by id",
+        ),
+        ColumnId::TopkLogprobs => (
+            "nats",
+            "their log-probabilities under the full softmax, rounded to the recorded precision; -inf is legal",
+        ),
+        ColumnId::TailMass => (
             "probability",
-            "mean probability of the k best ids (k of the scores, not K)",
+            "probability outside the K, summed before any rounding; to 10 explicit mantissa bits where rounding is m6, m5 or m4",
         ),
-    };
-    Column {
-        id: ColumnId::Score(score),
-        name: score.name().to_owned(),
-        group: Group::Scores,
-        item: DataType::Float64,
-        shape: Shape::Scalar,
-        nullable: score == ScoreId::Salt,
-        unit,
-        meaning,
+        ColumnId::LogPartition(_) => (
+            "nats",
+            "log sum_v p_v^(1/tau) of one extra temperature tau; tempered probabilities of kept ids are p_v^(1/tau) / exp(this)",
+        ),
+        ColumnId::SampledIds => (
+            "",
+            "distinct ids drawn from p^(1/tau_s) / sum p^(1/tau_s), position after position, rising in each",
+        ),
+        ColumnId::SampledCounts => (
+            "draws",
+            "how often each of them was drawn, at least 1; together N in each position",
+        ),
+        ColumnId::SampleOffsets => (
+            "",
+            "where each position begins in the other two lists; the first is 0, the last their length",
+        ),
     }
 }
 

@@ -335,31 +335,33 @@ fn store(column: &Column, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
             Some(())
         }
         ColumnId::Piece(piece) => store_pieces(piece, array, rows),
-        ColumnId::InputIds => lists::<UInt32Type>(array, rows, |r| &mut r.input_ids),
-        ColumnId::DocStarts => lists::<UInt32Type>(array, rows, |r| &mut r.doc_starts),
-        ColumnId::DocIndices => lists::<UInt64Type>(array, rows, |r| &mut r.doc_indices),
+        ColumnId::InputIds => lists::<UInt32Type, _>(array, rows, |r| &mut r.input_ids),
+        ColumnId::DocStarts => lists::<UInt32Type, _>(array, rows, |r| &mut r.doc_starts),
+        ColumnId::DocIndices => lists::<UInt64Type, _>(array, rows, |r| &mut r.doc_indices),
         ColumnId::TargetLogprob => {
-            lists::<Float32Type>(array, rows, |r| &mut r.signals.target_logprob_t)
+            lists::<Float32Type, _>(array, rows, |r| &mut r.signals.target_logprob_t)
         }
-        ColumnId::TargetRank => lists::<UInt16Type>(array, rows, |r| &mut r.signals.target_rank_t),
-        ColumnId::Entropy => lists::<Float32Type>(array, rows, |r| &mut r.signals.entropy_t),
-        ColumnId::Logsumexp => lists::<Float32Type>(array, rows, |r| &mut r.signals.logsumexp_t),
-        ColumnId::TopkIds => lists::<UInt32Type>(array, rows, |r| &mut r.signals.topk_ids_tk),
+        ColumnId::TargetRank => {
+            lists::<UInt16Type, _>(array, rows, |r| &mut r.signals.target_rank_t)
+        }
+        ColumnId::Entropy => lists::<Float32Type, _>(array, rows, |r| &mut r.signals.entropy_t),
+        ColumnId::Logsumexp => lists::<Float32Type, _>(array, rows, |r| &mut r.signals.logsumexp_t),
+        ColumnId::TopkIds => lists::<UInt32Type, _>(array, rows, |r| &mut r.signals.topk_ids_tk),
         ColumnId::TopkLogprobs => {
-            lists::<Float32Type>(array, rows, |r| &mut r.signals.topk_logprobs_tk)
+            lists::<Float32Type, _>(array, rows, |r| &mut r.signals.topk_logprobs_tk)
         }
-        ColumnId::TailMass => lists::<Float32Type>(array, rows, |r| &mut r.signals.tail_mass_t),
-        ColumnId::LogPartition(x) => lists::<Float32Type>(array, rows, |r| {
+        ColumnId::TailMass => lists::<Float32Type, _>(array, rows, |r| &mut r.signals.tail_mass_t),
+        ColumnId::LogPartition(x) => lists::<Float32Type, _>(array, rows, |r| {
             let lists = &mut r.signals.log_partition_xt;
             lists.resize_with(lists.len().max(x + 1), Vec::new);
             &mut lists[x]
         }),
-        ColumnId::SampledIds => lists::<UInt32Type>(array, rows, |r| &mut r.signals.sampled_ids),
+        ColumnId::SampledIds => lists::<UInt32Type, _>(array, rows, |r| &mut r.signals.sampled_ids),
         ColumnId::SampledCounts => {
-            lists::<UInt16Type>(array, rows, |r| &mut r.signals.sampled_counts)
+            lists::<UInt16Type, _>(array, rows, |r| &mut r.signals.sampled_counts)
         }
         ColumnId::SampleOffsets => {
-            lists::<UInt32Type>(array, rows, |r| &mut r.signals.sample_offsets)
+            lists::<UInt32Type, _>(array, rows, |r| &mut r.signals.sample_offsets)
         }
     }
 }
@@ -370,7 +372,7 @@ fn store_pieces(piece: PieceColumn, array: &ArrayRef, rows: &mut [Row]) -> Optio
     match piece {
         PieceColumn::DocIndex => {
             let mut of_rows = vec![Vec::new(); rows.len()];
-            list_values::<UInt64Type, _>(array, &mut of_rows, |list| list)?;
+            lists::<UInt64Type, _>(array, &mut of_rows, |list| list)?;
             for (row, doc_indices) in rows.iter_mut().zip(of_rows) {
                 let piece = |doc_index| Piece {
                     doc_index,
@@ -403,7 +405,7 @@ fn piece_values<P: ArrowPrimitiveType>(
     set: impl Fn(&mut Piece, P::Native),
 ) -> Option<()> {
     let mut of_rows = vec![Vec::new(); rows.len()];
-    list_values::<P, _>(array, &mut of_rows, |list| list)?;
+    lists::<P, _>(array, &mut of_rows, |list| list)?;
     for (row, values) in rows.iter_mut().zip(of_rows) {
         if values.len() != row.pieces.len() {
             return None;
@@ -440,15 +442,7 @@ fn scalars<P: ArrowPrimitiveType>(
     Some(())
 }
 
-fn lists<P: ArrowPrimitiveType>(
-    array: &ArrayRef,
-    rows: &mut [Row],
-    list: impl Fn(&mut Row) -> &mut Vec<P::Native>,
-) -> Option<()> {
-    list_values::<P, Row>(array, rows, list)
-}
-
-fn list_values<P: ArrowPrimitiveType, R>(
+fn lists<P: ArrowPrimitiveType, R>(
     array: &ArrayRef,
     rows: &mut [R],
     list: impl Fn(&mut R) -> &mut Vec<P::Native>,

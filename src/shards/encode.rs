@@ -78,26 +78,30 @@ fn array(column: &Column, rows: &[Row]) -> Result<ArrayRef> {
                 .map(|r| score_of(&r.scores, score).unwrap_or(f64::NAN)),
         ))),
         ColumnId::Piece(piece) => piece_lists(column, piece, rows),
-        ColumnId::InputIds => lists::<UInt32Type>(column, rows, |r| &r.input_ids),
-        ColumnId::DocStarts => lists::<UInt32Type>(column, rows, |r| &r.doc_starts),
-        ColumnId::DocIndices => lists::<UInt64Type>(column, rows, |r| &r.doc_indices),
+        ColumnId::InputIds => lists::<UInt32Type, _>(column, rows, |r| &r.input_ids),
+        ColumnId::DocStarts => lists::<UInt32Type, _>(column, rows, |r| &r.doc_starts),
+        ColumnId::DocIndices => lists::<UInt64Type, _>(column, rows, |r| &r.doc_indices),
         ColumnId::TargetLogprob => {
-            lists::<Float32Type>(column, rows, |r| &r.signals.target_logprob_t)
+            lists::<Float32Type, _>(column, rows, |r| &r.signals.target_logprob_t)
         }
-        ColumnId::TargetRank => lists::<UInt16Type>(column, rows, |r| &r.signals.target_rank_t),
-        ColumnId::Entropy => lists::<Float32Type>(column, rows, |r| &r.signals.entropy_t),
-        ColumnId::Logsumexp => lists::<Float32Type>(column, rows, |r| &r.signals.logsumexp_t),
-        ColumnId::TopkIds => lists::<UInt32Type>(column, rows, |r| &r.signals.topk_ids_tk),
+        ColumnId::TargetRank => lists::<UInt16Type, _>(column, rows, |r| &r.signals.target_rank_t),
+        ColumnId::Entropy => lists::<Float32Type, _>(column, rows, |r| &r.signals.entropy_t),
+        ColumnId::Logsumexp => lists::<Float32Type, _>(column, rows, |r| &r.signals.logsumexp_t),
+        ColumnId::TopkIds => lists::<UInt32Type, _>(column, rows, |r| &r.signals.topk_ids_tk),
         ColumnId::TopkLogprobs => {
-            lists::<Float32Type>(column, rows, |r| &r.signals.topk_logprobs_tk)
+            lists::<Float32Type, _>(column, rows, |r| &r.signals.topk_logprobs_tk)
         }
-        ColumnId::TailMass => lists::<Float32Type>(column, rows, |r| &r.signals.tail_mass_t),
+        ColumnId::TailMass => lists::<Float32Type, _>(column, rows, |r| &r.signals.tail_mass_t),
         ColumnId::LogPartition(x) => {
-            lists::<Float32Type>(column, rows, |r| &r.signals.log_partition_xt[x])
+            lists::<Float32Type, _>(column, rows, |r| &r.signals.log_partition_xt[x])
         }
-        ColumnId::SampledIds => lists::<UInt32Type>(column, rows, |r| &r.signals.sampled_ids),
-        ColumnId::SampledCounts => lists::<UInt16Type>(column, rows, |r| &r.signals.sampled_counts),
-        ColumnId::SampleOffsets => lists::<UInt32Type>(column, rows, |r| &r.signals.sample_offsets),
+        ColumnId::SampledIds => lists::<UInt32Type, _>(column, rows, |r| &r.signals.sampled_ids),
+        ColumnId::SampledCounts => {
+            lists::<UInt16Type, _>(column, rows, |r| &r.signals.sampled_counts)
+        }
+        ColumnId::SampleOffsets => {
+            lists::<UInt32Type, _>(column, rows, |r| &r.signals.sample_offsets)
+        }
     }
 }
 
@@ -144,19 +148,11 @@ fn lists_of<P: ArrowPrimitiveType>(
 ) -> Result<ArrayRef> {
     let values = |row: &Row| row.pieces.iter().map(&value).collect::<Vec<_>>();
     let of_rows: Vec<Vec<P::Native>> = rows.iter().map(values).collect();
-    list_array::<P, _>(column, &of_rows, |values| values)
+    lists::<P, _>(column, &of_rows, |values| values)
 }
 
 /// One list a row, items one after the other.
-fn lists<P: ArrowPrimitiveType>(
-    column: &Column,
-    rows: &[Row],
-    list: impl Fn(&Row) -> &Vec<P::Native>,
-) -> Result<ArrayRef> {
-    list_array::<P, Row>(column, rows, list)
-}
-
-fn list_array<P: ArrowPrimitiveType, R>(
+fn lists<P: ArrowPrimitiveType, R>(
     column: &Column,
     rows: &[R],
     list: impl Fn(&R) -> &Vec<P::Native>,

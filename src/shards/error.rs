@@ -2,7 +2,7 @@
 
 use super::row_fault::RowFault;
 use crate::error::{Classified, Kind};
-use crate::storage::{DecodeError, StorageError};
+use crate::storage::{self, DecodeError, StorageError};
 use parquet::errors::ParquetError;
 use std::path::{Path, PathBuf};
 
@@ -407,13 +407,21 @@ impl ShardsError {
     }
 
     /// The error of the Parquet file at `path` that could not be decoded.
-    pub(super) fn of_decoder(path: &std::path::Path, error: DecodeError) -> Self {
+    pub(super) fn of_decoder(path: &Path, error: DecodeError) -> Self {
         let path = path.to_path_buf();
         match error {
             DecodeError::Read(error) => error.into(),
             DecodeError::Parquet(source) => ShardsError::Parquet { path, source },
             DecodeError::Panic(what) => ShardsError::DecoderPanic { path, what },
         }
+    }
+
+    /// The error of the Parquet file at `path` that could not be encoded.
+    pub(super) fn of_encoder(path: &Path, error: ParquetError) -> Self {
+        storage::encode_error(path, error, |source| ShardsError::Encode {
+            path: path.to_path_buf(),
+            source,
+        })
     }
 }
 

@@ -32,7 +32,6 @@ mod decode;
 mod describe;
 mod documents;
 mod encode;
-mod encode_error;
 mod error;
 mod finalize;
 mod json;
@@ -54,6 +53,7 @@ mod selection;
 mod seq_ids;
 mod sidecar;
 mod status;
+mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use super::columns::{Column, FileKind};
 use super::plan::{Plan, PlanSamples};
+use crate::storage::table_properties;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::properties::WriterProperties;
 
 /// Names the format, not the library: the file's bytes must not change with a release.
 const CREATED_BY: &str = "saltworks-shard version 1.0.0";
@@ -18,25 +19,24 @@ pub(super) fn writer_properties(
     metadata: Vec<(String, String)>,
     zstd: ZstdLevel,
 ) -> WriterProperties {
-    let metadata = metadata
-        .into_iter()
-        .map(|(key, value)| KeyValue::new(key, value))
-        .collect();
-    let mut builder = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by(CREATED_BY.to_owned())
+    let mut builder = table_properties(CREATED_BY)
         .set_compression(Compression::ZSTD(zstd))
-        .set_dictionary_enabled(false)
-        .set_max_row_group_row_count(None)
-        .set_max_row_group_bytes(None)
         .set_offset_index_disabled(false)
-        .set_key_value_metadata(Some(metadata));
+        .set_key_value_metadata(Some(key_values(metadata)));
     for column in columns {
         builder = builder
             .set_column_encoding(column.path(), column.encoding())
             .set_column_statistics_enabled(column.path(), column.statistics());
     }
     builder.build()
+}
+
+/// Metadata as Parquet has it.
+pub(super) fn key_values(metadata: impl IntoIterator<Item = (String, String)>) -> Vec<KeyValue> {
+    let entries = metadata.into_iter();
+    entries
+        .map(|(key, value)| KeyValue::new(key, value))
+        .collect()
 }
 
 /// The key-value metadata of one file of `shard`, in order.

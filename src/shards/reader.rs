@@ -89,7 +89,8 @@ impl ShardReader {
         })
     }
 
-    /// As [`ShardReader::open_scores`], of a file that is first compared with its sidecar.
+    /// Opens the scores of `shard` alone, whose file is first compared with its sidecar: rows come with their lists
+    /// empty.
     ///
     /// # Errors
     /// As [`ShardReader::open_checked`].
@@ -98,15 +99,6 @@ impl ShardReader {
         let path = dir.join(file_name(FileKind::Scores, shard));
         let files = vec![(FileKind::Scores, source, path)];
         Self::new(files, plan, shard, Parts::Scores)
-    }
-
-    /// Opens the scores of `shard` alone: rows come with their lists empty.
-    ///
-    /// # Errors
-    /// As [`ShardReader::open`].
-    pub fn open_scores(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
-        let path = dir.join(file_name(FileKind::Scores, shard));
-        Self::open_file(&path, plan, shard, FileKind::Scores)
     }
 
     /// Opens one file, whatever its name.

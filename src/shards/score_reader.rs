@@ -149,7 +149,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let plan = write_set(dir.path(), &with_targets(plan()));
         for shard in plan.shards() {
-            let rows = ShardReader::open_scores(dir.path(), &plan, shard).unwrap();
+            let rows = ShardReader::open_scores_checked(dir.path(), &plan, shard).unwrap();
             let rows: Vec<_> = rows.flat_map(Result::unwrap).collect();
             let asked = [ScoreId::LearnableFraction, ScoreId::Salt];
             let reader = ScoreReader::open(dir.path(), &plan, shard, &asked).unwrap();

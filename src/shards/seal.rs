@@ -6,7 +6,7 @@
 //! a file that says of itself that `saltworks select` wrote it.
 
 use super::ShardsError;
-use crate::storage::{DecodeError, Partial, Source, StorageError};
+use crate::storage::{DecodeError, FileHash, Partial, RowGroupWriter, Source, StorageError};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -52,12 +52,12 @@ impl SealingSink {
     }
 
     /// What follows is the footer.
-    pub(super) fn hold_back(&mut self) {
+    fn hold_back(&mut self) {
         self.held_back = Some(Vec::new());
     }
 
     /// Writes what was held back, with the checksum.
-    pub(super) fn finish(mut self) -> io::Result<Partial> {
+    fn finish(mut self) -> io::Result<Partial> {
         let mut tail = self.held_back.unwrap_or_default();
         if !seal(&self.hasher, &mut tail) {
             let reason = "the footer has no place for the checksum";
@@ -81,6 +81,22 @@ impl Write for SealingSink {
     fn flush(&mut self) -> io::Result<()> {
         self.partial.flush()
     }
+}
+
+/// Ends the file that will be `path`, and gives it its name, instead of an earlier one.
+pub(super) fn publish(
+    path: &Path,
+    mut groups: RowGroupWriter<SealingSink>,
+) -> Result<FileHash, ShardsError> {
+    let refused = |error| ShardsError::of_encoder(path, error);
+    // The footer is held back until its checksum is known.
+    groups.sink().map(SealingSink::hold_back).map_err(refused)?;
+    let sink = groups.finish().map_err(refused)?;
+    let io = |source| StorageError::io("write", path, source);
+    let sealed = sink.finish().map_err(io)?.seal()?;
+    let hash = sealed.hash.clone();
+    sealed.replace()?;
+    Ok(hash)
 }
 
 /// Puts the checksum into `tail`, the end of a file with its whole footer; `before` has hashed all that

@@ -3,7 +3,6 @@
 use super::check::{Checker, Parts};
 use super::columns::FileKind;
 use super::encode::FileEncoder;
-use super::encode_error::encode_error;
 use super::names::{file_name, sidecar_path};
 use super::plan::{FORMAT_VERSION, Plan};
 use super::reader::{self, ShardReader};
@@ -89,7 +88,7 @@ impl ShardWriter {
             let path = self.dir.join(file_name(*kind, self.shard));
             encoder
                 .write_row_group(rows)
-                .map_err(|error| encode_error(&path, error))?;
+                .map_err(|error| ShardsError::of_encoder(&path, error))?;
         }
         self.n_rows += rows.len() as u64;
         self.n_targets += rows.iter().map(|row| u64::from(row.n_targets)).sum::<u64>();
@@ -136,7 +135,7 @@ impl ShardWriter {
             let path = self.dir.join(file_name(kind, self.shard));
             let partial = encoder
                 .finish()
-                .map_err(|error| encode_error(&path, error))?;
+                .map_err(|error| ShardsError::of_encoder(&path, error))?;
             sealed.push((kind, partial.seal()?));
         }
         for (kind, file) in &sealed {
@@ -172,7 +171,7 @@ fn create_file(
     let path = dir.join(file_name(kind, shard));
     let partial = Partial::create(&path)?;
     FileEncoder::new(partial, plan, shard, kind, has_pieces)
-        .map_err(|error| encode_error(&path, error))
+        .map_err(|error| ShardsError::of_encoder(&path, error))
 }
 
 /// Gives the files of a shard their names, then the sidecar.

@@ -92,10 +92,15 @@ impl StorageError {
 
     /// That the object at `url` is another than when it was opened.
     pub fn changed(url: &Path) -> Self {
+        Self::store("read", url, StoreFault::Changed)
+    }
+
+    /// The error of `action` on what is at `url`, of which the store itself said nothing.
+    pub(super) fn store(action: &'static str, url: impl Into<PathBuf>, fault: StoreFault) -> Self {
         StorageError::Store {
-            action: "read",
-            url: url.to_path_buf(),
-            fault: StoreFault::Changed,
+            action,
+            url: url.into(),
+            fault,
             source: None,
         }
     }

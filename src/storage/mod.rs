@@ -58,6 +58,7 @@ mod store_fault;
 mod store_tests;
 mod stream;
 mod sweep;
+mod table;
 #[cfg(feature = "object-stores")]
 #[cfg(test)]
 pub(crate) mod testing;
@@ -91,10 +92,13 @@ pub use place::{
 };
 pub use publish::{publish_dir, rename_dir, replace_dir};
 pub use published::Publish;
-pub(crate) use row_groups::{EncodeError, RowGroupWriter};
+pub(crate) use row_groups::{RowGroupWriter, encode_error, table_properties};
 pub(crate) use sort::{Record, Sorted, Sorter, words};
 pub use source::{DecodeError, Source, SourceReader};
 pub use space::free_bytes;
 pub use store_fault::StoreFault;
 pub use stream::{Stream, storage_error};
 pub use sweep::{Abandoned, remove_abandoned, sweep_abandoned, sweep_abandoned_where};
+pub(crate) use table::{
+    TableBuilder, TableReader, number_column, open_table, string_column, table_metadata,
+};

@@ -5,8 +5,9 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::Schema;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::{ParquetError, Result};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -51,25 +52,31 @@ impl<W: Write + Send> RowGroupWriter<W> {
     }
 }
 
-/// Why something could not be encoded.
-#[derive(Debug)]
-pub(crate) enum EncodeError {
-    /// The bytes could not be written.
-    Write(StorageError),
-    /// The encoder refused them.
-    Parquet(ParquetError),
+/// How every file of rows is encoded, before it says more of itself. Row groups end where the writer flushes, so equal
+/// rows make equal bytes. `created_by` names the format, not the library: the bytes must not change with a release.
+pub(crate) fn table_properties(created_by: &str) -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by(created_by.to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_dictionary_enabled(false)
+        .set_max_row_group_row_count(None)
+        .set_max_row_group_bytes(None)
 }
 
-impl EncodeError {
-    /// An I/O failure inside the encoder is an I/O failure; the rest is the encoder's.
-    pub(crate) fn of(path: &Path, error: ParquetError) -> Self {
-        match error {
-            ParquetError::External(inner) => match inner.downcast::<io::Error>() {
-                Ok(source) => EncodeError::Write(StorageError::io("write", path, *source)),
-                Err(inner) => EncodeError::Parquet(ParquetError::External(inner)),
-            },
-            source => EncodeError::Parquet(source),
-        }
+/// The error of the file at `path` that could not be encoded. An I/O failure inside the encoder is an I/O failure; the
+/// rest is the encoder's, of which `refused` tells.
+pub(crate) fn encode_error<E: From<StorageError>>(
+    path: &Path,
+    error: ParquetError,
+    refused: impl FnOnce(ParquetError) -> E,
+) -> E {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(source) => StorageError::io("write", path, *source).into(),
+            Err(inner) => refused(ParquetError::External(inner)),
+        },
+        source => refused(source),
     }
 }
 

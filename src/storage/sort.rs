@@ -15,10 +15,13 @@ const RUN_BYTES: usize = 20 << 20;
 /// Rows that are read of a run at a time.
 const READ_ROWS: usize = 1 << 10;
 
-/// A row that can be sorted: it has a place, and a fixed number of bytes in a temporary file.
+/// A row that can be sorted: it has a place, and a fixed number of words in a temporary file.
 pub(crate) trait Record: Copy + Send + Sync {
+    /// An array of `u64`.
+    type Words: Default + AsRef<[u64]> + AsMut<[u64]>;
+
     /// Bytes of a row in the file.
-    const BYTES: usize;
+    const BYTES: usize = size_of::<Self::Words>();
 
     /// What rows are sorted by. Rows of equal place come in any order.
     type Place: Ord + Send;
@@ -26,20 +29,27 @@ pub(crate) trait Record: Copy + Send + Sync {
     /// The place of this row.
     fn place(&self) -> Self::Place;
 
-    /// Appends [`BYTES`](Self::BYTES) bytes.
-    fn append_to(&self, bytes: &mut Vec<u8>);
+    /// What is kept in the file.
+    fn to_words(&self) -> Self::Words;
 
-    /// What [`append_to`](Self::append_to) wrote.
-    fn from_bytes(bytes: &[u8]) -> Self;
+    /// The row of which [`to_words`](Self::to_words) made them.
+    fn from_words(words: Self::Words) -> Self;
 }
 
-/// The little-endian words of a record's bytes, one after the other.
-pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    bytes.chunks_exact(8).map(|chunk| {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        u64::from_le_bytes(word)
-    })
+/// The first little-endian words of `bytes`, as many as the array holds.
+pub(crate) fn words<W: Default + AsMut<[u64]>>(bytes: &[u8]) -> W {
+    let mut words = W::default();
+    let chunks = bytes.as_chunks().0.iter();
+    for (word, chunk) in words.as_mut().iter_mut().zip(chunks) {
+        *word = u64::from_le_bytes(*chunk);
+    }
+    words
+}
+
+fn append_to<R: Record>(row: &R, bytes: &mut Vec<u8>) {
+    for word in row.to_words().as_ref() {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
 }
 
 /// Takes rows in any order and gives them back sorted.
@@ -93,7 +103,7 @@ impl<R: Record> Sorter<R> {
         let mut bytes = Vec::with_capacity(READ_ROWS * R::BYTES);
         for rows in self.run.chunks(READ_ROWS) {
             bytes.clear();
-            rows.iter().for_each(|row| row.append_to(&mut bytes));
+            rows.iter().for_each(|row| append_to(row, &mut bytes));
             debug_assert_eq!(bytes.len(), rows.len() * R::BYTES);
             spilled.file.write_all(&bytes).map_err(io)?;
         }
@@ -207,8 +217,8 @@ impl<R: Record> Run<R> {
         self.file
             .read_exact_at(&mut bytes, self.next * R::BYTES as u64)?;
         self.next += n_rows;
-        let rows: Vec<R> = bytes.chunks(R::BYTES).map(R::from_bytes).collect();
-        self.ready = rows.into_iter();
+        let rows = bytes.chunks(R::BYTES).map(words).map(R::from_words);
+        self.ready = rows.collect::<Vec<R>>().into_iter();
         Ok(self.ready.next())
     }
 }

@@ -51,6 +51,17 @@ pub enum DecodeError {
     Panic(String),
 }
 
+impl DecodeError {
+    /// The failed read, or what `damaged` makes of all else. A panic of the decoder is one more thing that it said.
+    pub fn or_damaged<E: From<StorageError>>(self, damaged: impl FnOnce(ParquetError) -> E) -> E {
+        match self {
+            DecodeError::Read(error) => error.into(),
+            DecodeError::Parquet(source) => damaged(source),
+            DecodeError::Panic(message) => damaged(ParquetError::General(message)),
+        }
+    }
+}
+
 impl Source {
     /// Opens a file.
     ///

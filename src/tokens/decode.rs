@@ -11,13 +11,13 @@ pub(super) fn decode<R>(
     source: &Source,
     work: impl FnOnce() -> Result<R, ParquetError>,
 ) -> Result<R, TokensError> {
-    let damaged = |source| TokensError::Parquet {
+    source.decode(work).map_err(|error| undecoded(path, error))
+}
+
+/// The error of the file at `path` that could not be decoded.
+pub(super) fn undecoded(path: &Path, error: DecodeError) -> TokensError {
+    error.or_damaged(|source| TokensError::Parquet {
         path: path.to_path_buf(),
         source,
-    };
-    source.decode(work).map_err(|error| match error {
-        DecodeError::Read(error) => error.into(),
-        DecodeError::Parquet(source) => damaged(source),
-        DecodeError::Panic(message) => damaged(ParquetError::General(message)),
     })
 }

@@ -2,7 +2,6 @@
 
 use super::ViewError;
 use crate::storage::{DecodeError, Source};
-use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde::Serialize;
 use std::path::Path;
@@ -51,15 +50,10 @@ pub fn add_column_bytes(
 }
 
 fn footer_error(path: &Path, error: DecodeError) -> ViewError {
-    let source = match error {
-        DecodeError::Read(error) => return error.into(),
-        DecodeError::Parquet(source) => source,
-        DecodeError::Panic(what) => ParquetError::General(what),
-    };
-    ViewError::Footer {
+    error.or_damaged(|source| ViewError::Footer {
         path: path.to_owned(),
         source,
-    }
+    })
 }
 
 fn add(columns: &mut Vec<ColumnBytes>, file: &str, column: &str, n_bytes: u64) {

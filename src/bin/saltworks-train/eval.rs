@@ -8,6 +8,7 @@ use crate::common::arguments::{Json, SPEED, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use crate::common::progress::{BYTES, Display};
+use rayon::ThreadPool;
 use saltworks::corpus::{CorpusOptions, DEFAULT_TEXT_FIELD, Documents, expand_inputs};
 use saltworks::interrupt::Interrupt;
 use saltworks::tokens::{
@@ -20,6 +21,7 @@ use saltworks::train::eval::{
 };
 use saltworks::train::model::Network;
 use saltworks::train::run::corpus_identity;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// Longest default T, positions: attention costs T a position, and models are for ever more.
@@ -178,15 +180,31 @@ pub(crate) fn run(args: Args) -> Result<()> {
         bytes_of_ids: bytes.of_ids.as_deref(),
         text_bytes: bytes.of_text.as_deref(),
     };
-    let display = Display::new(view.n_targets(), "tokens");
     let mut network = Network::new(params, capacity);
+    let report = shown(&pool, view.n_targets(), &interrupt, |on_progress| {
+        evaluate(&mut network, &view, seq_ids, &options, on_progress)
+    })?;
+    print(&args, &opened, &view, &report)
+}
+
+/// What is told how far an evaluation is, and says whether it goes on.
+type OnProgress<'a> = &'a (dyn Fn(&EvalProgress) -> ControlFlow<()> + Sync);
+
+/// Runs `work`, of `n_targets` at most, in `pool`, and shows how far it is.
+fn shown<R: Send, E: Send>(
+    pool: &ThreadPool,
+    n_targets: u64,
+    interrupt: &Interrupt,
+    work: impl FnOnce(OnProgress<'_>) -> Result<R, E> + Send,
+) -> Result<R, E> {
+    let display = Display::new(n_targets, "tokens");
     let on_progress = |now: &EvalProgress| {
         display.at(now.n_targets);
         interrupt.flow()
     };
-    let report = pool.install(|| evaluate(&mut network, &view, seq_ids, &options, on_progress))?;
+    let report = pool.install(|| work(&on_progress))?;
     display.finish();
-    print(&args, &opened, &view, &report)
+    Ok(report)
 }
 
 /// What is evaluated.

@@ -156,9 +156,7 @@ fn labels_of(inputs: &ReportInputs) -> Result<OfLabels, ReportError> {
     let scored = scored_sequences(&set, selection.as_ref())?;
     found.teacher = Some(teacher_notes(&set, shown.held_out.as_deref())?);
     found.passages = passages(&set, &scored, shown.tokenizer.as_deref())?;
-    let selected = selection.into_iter().flat_map(|selection| selection.facts);
-    let selected = selected.map(|(name, value)| (format!("Selection: {name}"), value));
-    found.facts = label_facts(&set)?.into_iter().chain(selected).collect();
+    found.facts = label_facts(&set, selection)?;
     Ok(found)
 }
 

@@ -3,8 +3,8 @@
 
 use super::dims::{DimDefaults, LlamaDims, activation, dims};
 use super::family::Family;
-use super::layers::{local_layers, sliding_window, windows};
-use super::llama::{LLAMA, STREAM, decoder, read_attention_bias, set_windows};
+use super::layers::{read_local_layers, sliding_window};
+use super::llama::{LLAMA, STREAM, decoder, read_attention_bias};
 use super::variants::POST_NORMS;
 use crate::onnx::decoder::{
     Activation, DecoderSpec, Norm, NormExtent, NormKind, NormPlacement, QueryKeyNorm,
@@ -79,7 +79,7 @@ fn gemma2(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     }
     spec.head.soft_cap = soft_cap(config, "final_logit_softcapping", Some(30.0))?;
     read_scale(config, &mut spec)?;
-    read_local_layers(config, &mut spec, 2)?;
+    read_windows(config, &mut spec, 2)?;
     Ok(spec)
 }
 
@@ -97,7 +97,7 @@ fn gemma3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
         Some(_) => config.count("sliding_window_pattern", None)?,
         None => config.count("_sliding_window_pattern", Some(6))?,
     };
-    let is_local = read_local_layers(config, &mut spec, interval)?;
+    let is_local = read_windows(config, &mut spec, interval)?;
     config.pass_over(&["_sliding_window_pattern"]);
     spec.rotary.push(local.table(dims.head_dim));
     for (layer, is_local) in std::iter::zip(&mut spec.layers, is_local) {
@@ -153,18 +153,14 @@ fn read_scale(config: &Section, spec: &mut DecoderSpec) -> Result<(), Pretrained
 }
 
 /// Local layers by `layer_types`, else all but every `interval`-th.
-fn read_local_layers(
+fn read_windows(
     config: &Section,
     spec: &mut DecoderSpec,
     interval: usize,
 ) -> Result<Vec<bool>, PretrainedError> {
     let window = sliding_window(config, Some(WINDOW))?;
-    let is_local = local_layers(config, spec.layers.len(), |idx| {
-        !(idx + 1).is_multiple_of(interval)
-    })?;
-    let windows = windows(config, &is_local, window)?;
-    set_windows(spec, &windows);
-    Ok(is_local)
+    let is_local = |idx: usize| !(idx + 1).is_multiple_of(interval);
+    read_local_layers(config, spec, window, is_local)
 }
 
 /// A cap; null is none, no key is the family's default.

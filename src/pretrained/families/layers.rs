@@ -1,36 +1,41 @@
 //! Layers that differ from each other: windows and positions.
 
+use crate::onnx::decoder::DecoderSpec;
 use crate::pretrained::PretrainedError;
 use crate::pretrained::section::Section;
 
 /// Words of `layer_types`.
 const LAYER_TYPES: [&str; 2] = ["full_attention", "sliding_attention"];
 
-/// Which layers attend within a window only, by `layer_types`, else by `otherwise`.
-pub(super) fn local_layers(
+/// Gives `window` to the layers that attend within one only: by `layer_types`, else by `otherwise`. Says which they
+/// are; they need a window.
+pub(super) fn read_local_layers(
     config: &Section,
-    n_layers: usize,
+    spec: &mut DecoderSpec,
+    window: Option<usize>,
     otherwise: impl Fn(usize) -> bool,
 ) -> Result<Vec<bool>, PretrainedError> {
+    let n_layers = spec.layers.len();
     let types = config.words("layer_types", n_layers, &LAYER_TYPES)?;
-    Ok(match types {
+    let is_local: Vec<bool> = match types {
         Some(types) => types.iter().map(|&idx| idx == 1).collect(),
         None => (0..n_layers).map(otherwise).collect(),
-    })
-}
-
-/// The window of each layer: the same one for all local layers, which need one.
-pub(super) fn windows(
-    config: &Section,
-    is_local: &[bool],
-    window: Option<usize>,
-) -> Result<Vec<Option<usize>>, PretrainedError> {
+    };
     if window.is_none() && is_local.contains(&true) {
         let expected = "a window, since layer_types names layers with sliding_attention";
         return Err(config.refusal("sliding_window", expected, "correct the configuration"));
     }
-    let of = |&is_local: &bool| window.filter(|_| is_local);
-    Ok(is_local.iter().map(of).collect())
+    for (layer, &is_local) in std::iter::zip(&mut spec.layers, &is_local) {
+        layer.attention.window = window.filter(|_| is_local);
+    }
+    Ok(is_local)
+}
+
+/// Gives every layer the same window.
+pub(super) fn set_window(spec: &mut DecoderSpec, window: Option<usize>) {
+    for layer in &mut spec.layers {
+        layer.attention.window = window;
+    }
 }
 
 /// `sliding_window`; null is none, no key is the family's default.

@@ -182,10 +182,3 @@ pub(super) fn read_attention_bias(
     }
     Ok(())
 }
-
-/// The window of each layer.
-pub(super) fn set_windows(spec: &mut DecoderSpec, windows: &[Option<usize>]) {
-    for (layer, &window) in std::iter::zip(&mut spec.layers, windows) {
-        layer.attention.window = window;
-    }
-}

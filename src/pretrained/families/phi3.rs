@@ -2,8 +2,8 @@
 
 use super::dims::DimDefaults;
 use super::family::Family;
-use super::layers::sliding_window;
-use super::llama::{DEFAULTS, Defaults, LLAMA, PRE_NORMS, STREAM, like_llama, set_windows};
+use super::layers::{set_window, sliding_window};
+use super::llama::{DEFAULTS, Defaults, LLAMA, PRE_NORMS, STREAM, like_llama};
 use crate::onnx::decoder::DecoderSpec;
 use crate::pretrained::PretrainedError;
 use crate::pretrained::cut::{Cut, Entry, Part};
@@ -55,7 +55,6 @@ fn phi3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
         config.only(key, &1.into(), "transformers has it in no other way")?;
     }
     let window = sliding_window(config, None)?;
-    let windows = vec![window; spec.layers.len()];
-    set_windows(&mut spec, &windows);
+    set_window(&mut spec, window);
     Ok(spec)
 }

@@ -2,10 +2,9 @@
 
 use super::dims::DimDefaults;
 use super::family::Family;
-use super::layers::{local_layers, sliding_window, windows};
+use super::layers::{read_local_layers, set_window, sliding_window};
 use super::llama::{
-    DEFAULTS, Defaults, LLAMA, PRE_NORMS, STREAM, like_llama, read_attention_bias, read_biases,
-    set_windows,
+    DEFAULTS, Defaults, LLAMA, STREAM, like_llama, read_attention_bias, read_biases,
 };
 use crate::onnx::decoder::{DecoderSpec, NormExtent, NormPlacement, QueryKeyNorm};
 use crate::pretrained::PretrainedError;
@@ -51,7 +50,6 @@ pub(super) const SMOLLM3: Family = Family {
     name: "SmolLM3",
     architecture: "SmolLM3ForCausalLM",
     read: smollm3,
-    tensors: &[STREAM, PRE_NORMS],
     ..LLAMA
 };
 
@@ -95,8 +93,7 @@ const fn with_dims(
 fn mistral(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     let mut spec = like_llama(config, &with_dims(Some(8), None, 4096 * 32))?;
     let window = sliding_window(config, Some(4096))?;
-    let windows = vec![window; spec.layers.len()];
-    set_windows(&mut spec, &windows);
+    set_window(&mut spec, window);
     Ok(spec)
 }
 
@@ -162,9 +159,8 @@ fn smollm3(config: &Section) -> Result<DecoderSpec, PretrainedError> {
     let window = sliding_window(config, None)?.filter(|_| is_used);
     // Published files have it from Qwen2; this family does not read it.
     config.pass_over(&["max_window_layers"]);
-    let is_local = local_layers(config, n_layers, |idx| window.is_some() && !is_rotated[idx])?;
-    let windows = windows(config, &is_local, window)?;
-    set_windows(&mut spec, &windows);
+    let is_local = |idx: usize| window.is_some() && !is_rotated[idx];
+    read_local_layers(config, &mut spec, window, is_local)?;
     Ok(spec)
 }
 
@@ -194,7 +190,6 @@ fn norm_queries_and_keys(spec: &mut DecoderSpec, extent: NormExtent) {
 
 /// `use_sliding_window`: a window on the layers from `max_window_layers` up.
 fn read_upper_windows(config: &Section, spec: &mut DecoderSpec) -> Result<(), PretrainedError> {
-    let n_layers = spec.layers.len();
     let is_used = config.flag("use_sliding_window", false)?;
     let window = sliding_window(config, Some(4096))?.filter(|_| is_used);
     let first = match config
@@ -205,8 +200,7 @@ fn read_upper_windows(config: &Section, spec: &mut DecoderSpec) -> Result<(), Pr
         Some(0) => 0,
         _ => config.count("max_window_layers", Some(28))?,
     };
-    let is_local = local_layers(config, n_layers, |idx| window.is_some() && idx >= first)?;
-    let windows = windows(config, &is_local, window)?;
-    set_windows(spec, &windows);
+    let is_local = |idx| window.is_some() && idx >= first;
+    read_local_layers(config, spec, window, is_local)?;
     Ok(())
 }

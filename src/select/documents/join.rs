@@ -4,7 +4,7 @@ use super::policy::Join;
 use super::record::{Difference, Joining, NO_BYTES};
 use crate::select::SelectError;
 use crate::shards::{DocumentRow, DocumentScore, DocumentsIndex, LabelSet, open_documents};
-use crate::storage::{Record, Sorted, Sorter};
+use crate::storage::{Record, Sorted, Sorter, words};
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
@@ -147,12 +147,7 @@ fn hash(parts: &[&[u8]]) -> [u64; 2] {
     for part in parts {
         hasher.update(part);
     }
-    let hash = hasher.finalize();
-    let mut words = crate::storage::words(&hash.as_bytes()[..16]);
-    [
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default(),
-    ]
+    words(hasher.finalize().as_bytes())
 }
 
 /// A document as a person finds it.

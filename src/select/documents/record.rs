@@ -1,6 +1,6 @@
 //! Rows of the sorts, which are in bounded memory.
 
-use crate::storage::{Record, words};
+use crate::storage::Record;
 
 /// A document on its way through the ranking.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,15 +22,15 @@ pub(super) struct Ranked {
 pub(super) const NO_RANK: u64 = u64::MAX;
 
 impl Record for Ranked {
-    const BYTES: usize = 56;
+    type Words = [u64; 7];
     type Place = (u64, u64, u64);
 
     fn place(&self) -> (u64, u64, u64) {
         (self.group, self.key, self.doc_index)
     }
 
-    fn append_to(&self, bytes: &mut Vec<u8>) {
-        for word in [
+    fn to_words(&self) -> [u64; 7] {
+        [
             self.group,
             self.key,
             self.doc_index,
@@ -38,22 +38,18 @@ impl Record for Ranked {
             self.n_tokens,
             self.rank,
             u64::from(self.kept),
-        ] {
-            bytes.extend_from_slice(&word.to_le_bytes());
-        }
+        ]
     }
 
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let mut words = words(bytes);
-        let mut word = || words.next().unwrap_or_default();
+    fn from_words([group, key, doc_index, score, n_tokens, rank, kept]: [u64; 7]) -> Self {
         Ranked {
-            group: word(),
-            key: word(),
-            doc_index: word(),
-            score: f64::from_bits(word()),
-            n_tokens: word(),
-            rank: word(),
-            kept: word() != 0,
+            group,
+            key,
+            doc_index,
+            score: f64::from_bits(score),
+            n_tokens,
+            rank,
+            kept: kept != 0,
         }
     }
 }
@@ -76,35 +72,27 @@ pub(super) struct Joining {
 pub(super) const NO_BYTES: u64 = u64::MAX;
 
 impl Record for Joining {
-    const BYTES: usize = 48;
+    type Words = [u64; 6];
     type Place = ([u64; 2], u64);
 
     fn place(&self) -> ([u64; 2], u64) {
         (self.key, self.doc_index)
     }
 
-    fn append_to(&self, bytes: &mut Vec<u8>) {
-        for word in [
-            self.key[0],
-            self.key[1],
-            self.doc_index,
-            self.score.to_bits(),
-            self.n_bytes,
-            self.n_targets,
-        ] {
-            bytes.extend_from_slice(&word.to_le_bytes());
-        }
+    fn to_words(&self) -> [u64; 6] {
+        let [first, second] = self.key;
+        let score = self.score.to_bits();
+        let (n_bytes, n_targets) = (self.n_bytes, self.n_targets);
+        [first, second, self.doc_index, score, n_bytes, n_targets]
     }
 
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let mut words = words(bytes);
-        let mut word = || words.next().unwrap_or_default();
+    fn from_words([first, second, doc_index, score, n_bytes, n_targets]: [u64; 6]) -> Self {
         Joining {
-            key: [word(), word()],
-            doc_index: word(),
-            score: f64::from_bits(word()),
-            n_bytes: word(),
-            n_targets: word(),
+            key: [first, second],
+            doc_index,
+            score: f64::from_bits(score),
+            n_bytes,
+            n_targets,
         }
     }
 }
@@ -118,25 +106,21 @@ pub(super) struct Difference {
 }
 
 impl Record for Difference {
-    const BYTES: usize = 16;
+    type Words = [u64; 2];
     type Place = u64;
 
     fn place(&self) -> u64 {
         self.doc_index
     }
 
-    fn append_to(&self, bytes: &mut Vec<u8>) {
-        for word in [self.doc_index, self.score.to_bits()] {
-            bytes.extend_from_slice(&word.to_le_bytes());
-        }
+    fn to_words(&self) -> [u64; 2] {
+        [self.doc_index, self.score.to_bits()]
     }
 
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let mut words = words(bytes);
-        let mut word = || words.next().unwrap_or_default();
+    fn from_words([doc_index, score]: [u64; 2]) -> Self {
         Difference {
-            doc_index: word(),
-            score: f64::from_bits(word()),
+            doc_index,
+            score: f64::from_bits(score),
         }
     }
 }

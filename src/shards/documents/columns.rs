@@ -1,7 +1,7 @@
 //! The columns of documents: rows to arrays, and back with every value checked.
 
 use super::format::{DocumentRow, DocumentScore};
-use arrow_array::cast::AsArray;
+use crate::storage::{self, string_column};
 use arrow_array::types::{Float64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field};
@@ -33,18 +33,22 @@ pub(super) fn document_fields() -> Vec<Field> {
 }
 
 /// `rows` as those columns.
-pub(super) fn document_arrays(rows: &[DocumentRow]) -> Vec<ArrayRef> {
+pub(super) fn document_arrays<'a>(
+    rows: impl Iterator<Item = &'a DocumentRow> + Clone,
+) -> Vec<ArrayRef> {
     let numbers = |value: fn(&DocumentRow) -> u64| {
-        Arc::new(UInt64Array::from_iter_values(rows.iter().map(value))) as ArrayRef
+        Arc::new(UInt64Array::from_iter_values(rows.clone().map(value))) as ArrayRef
     };
     let known = |value: fn(&DocumentRow) -> Option<u64>| {
-        Arc::new(UInt64Array::from_iter(rows.iter().map(value))) as ArrayRef
+        Arc::new(UInt64Array::from_iter(rows.clone().map(value))) as ArrayRef
     };
     let mut arrays = vec![
         numbers(|row| row.doc_index),
-        Arc::new(StringArray::from_iter(rows.iter().map(|r| r.id.as_deref()))) as ArrayRef,
         Arc::new(StringArray::from_iter(
-            rows.iter().map(|r| r.source.as_deref()),
+            rows.clone().map(|row| row.id.as_deref()),
+        )),
+        Arc::new(StringArray::from_iter(
+            rows.clone().map(|row| row.source.as_deref()),
         )),
         known(|row| row.record),
         known(|row| row.n_tokens),
@@ -52,7 +56,7 @@ pub(super) fn document_arrays(rows: &[DocumentRow]) -> Vec<ArrayRef> {
         known(|row| row.n_bytes),
     ];
     arrays.extend(DocumentScore::ALL.map(|score| {
-        let values = rows.iter().map(|row| row.score(score));
+        let values = rows.clone().map(|row| row.score(score));
         match score.is_nullable() {
             true => Arc::new(Float64Array::from_iter(values)) as ArrayRef,
             false => Arc::new(Float64Array::from_iter_values(
@@ -69,16 +73,20 @@ pub(super) fn document_rows(
     batch: &RecordBatch,
     last_source: &mut Option<Arc<str>>,
 ) -> Result<Vec<DocumentRow>, String> {
-    let doc_indices = numbers(batch, DOC_INDEX, false)?;
-    let ids = strings(batch, ID)?;
-    let sources = strings(batch, SOURCE)?;
-    let records = numbers(batch, RECORD, true)?;
-    let n_tokens = numbers(batch, N_TOKENS, true)?;
-    let n_targets = numbers(batch, N_TARGETS, false)?;
-    let n_bytes = numbers(batch, N_BYTES, true)?;
+    let numbers = |name, nullable| storage::number_column::<UInt64Type>(batch, name, nullable);
+    let floats = |score: DocumentScore| {
+        storage::number_column::<Float64Type>(batch, score.name(), score.is_nullable())
+    };
+    let doc_indices = numbers(DOC_INDEX, false)?;
+    let ids = string_column(batch, ID)?;
+    let sources = string_column(batch, SOURCE)?;
+    let records = numbers(RECORD, true)?;
+    let n_tokens = numbers(N_TOKENS, true)?;
+    let n_targets = numbers(N_TARGETS, false)?;
+    let n_bytes = numbers(N_BYTES, true)?;
     let scores: Vec<&Float64Array> = DocumentScore::ALL
         .iter()
-        .map(|&score| floats(batch, score))
+        .map(|&score| floats(score))
         .collect::<Result<_, _>>()?;
     let mut rows = Vec::with_capacity(batch.num_rows());
     for i in 0..batch.num_rows() {
@@ -99,6 +107,14 @@ pub(super) fn document_rows(
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// Rows come by rising `doc_index`; `last` is that of the row before.
+pub(super) fn check_order(doc_index: u64, last: &mut Option<u64>) -> Result<(), String> {
+    match last.replace(doc_index).is_none_or(|last| last < doc_index) {
+        true => Ok(()),
+        false => Err(format!("document {doc_index} comes out of order")),
+    }
 }
 
 fn shared(source: &str, last: &mut Option<Arc<str>>) -> Arc<str> {
@@ -131,39 +147,6 @@ fn check(row: &DocumentRow) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn numbers<'a>(
-    batch: &'a RecordBatch,
-    name: &str,
-    nullable: bool,
-) -> Result<&'a UInt64Array, String> {
-    let column = batch.column_by_name(name);
-    column
-        .and_then(|column| column.as_primitive_opt::<UInt64Type>())
-        .filter(|numbers| nullable || numbers.null_count() == 0)
-        .ok_or_else(|| absent(name, "uint64", nullable))
-}
-
-fn floats(batch: &RecordBatch, score: DocumentScore) -> Result<&Float64Array, String> {
-    let nullable = score.is_nullable();
-    let column = batch.column_by_name(score.name());
-    column
-        .and_then(|column| column.as_primitive_opt::<Float64Type>())
-        .filter(|values| nullable || values.null_count() == 0)
-        .ok_or_else(|| absent(score.name(), "float64", nullable))
-}
-
-fn strings<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray, String> {
-    let column = batch.column_by_name(name);
-    column
-        .and_then(|column| column.as_string_opt::<i32>())
-        .ok_or_else(|| absent(name, "strings", true))
-}
-
-fn absent(name: &str, expected: &str, nullable: bool) -> String {
-    let nulls = if nullable { "" } else { " without nulls" };
-    format!("it has no column {name} of {expected}{nulls}")
 }
 
 fn number(array: &UInt64Array, i: usize) -> Option<u64> {

@@ -1,23 +1,17 @@
 //! Reading `documents/`, in bounded memory.
 
-use super::columns::document_rows;
+use super::columns::{check_order, document_rows};
 use super::format::DocumentRow;
 use super::index::{DocumentsIndex, DocumentsPart};
+use crate::error::until_error;
 use crate::shards::ShardsError;
 use crate::shards::label_set::LabelSet;
 use crate::shards::names::MANIFEST_NAME;
 use crate::shards::selection::labels_fingerprint;
 use crate::shards::sidecar::check_file;
-use crate::storage::{self, Source};
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
-use parquet::errors::ParquetError;
+use crate::storage::{self, Source, TableReader, open_table};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Rows that are decoded at a time.
-const BATCH_ROWS: usize = 1 << 13;
 
 /// The documents of a set, by rising `doc_index`. It ends at the first error.
 pub struct DocumentRows {
@@ -31,9 +25,7 @@ pub struct DocumentRows {
 
 struct OpenPart {
     path: PathBuf,
-    source: Source,
-    batches: ParquetRecordBatchReader,
-    ready: std::vec::IntoIter<DocumentRow>,
+    table: TableReader<DocumentRow>,
     n_left: u64,
 }
 
@@ -92,14 +84,8 @@ impl DocumentRows {
                 continue;
             };
             if let Some(row) = open.next_row(&mut self.last_source)? {
-                if self
-                    .last_doc_index
-                    .is_some_and(|last| row.doc_index <= last)
-                {
-                    let reason = format!("document {} comes out of order", row.doc_index);
-                    return Err(fault(&open.path, reason));
-                }
-                self.last_doc_index = Some(row.doc_index);
+                check_order(row.doc_index, &mut self.last_doc_index)
+                    .map_err(|reason| fault(&open.path, reason))?;
                 return Ok(Some(row));
             }
             self.open = None;
@@ -111,12 +97,7 @@ impl Iterator for DocumentRows {
     type Item = Result<DocumentRow, ShardsError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let next = self.next_row();
-        self.failed = next.is_err();
-        next.transpose()
+        until_error(self, |rows| &mut rows.failed, Self::next_row)
     }
 }
 
@@ -125,17 +106,10 @@ impl OpenPart {
         check_file(dir, &part.file)?;
         let path = dir.join(&part.file.name);
         let source = Source::open(&path)?;
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let batches = source.decode(|| {
-            ParquetRecordBatchReaderBuilder::try_new_with_options(source.clone(), options)?
-                .with_batch_size(BATCH_ROWS)
-                .build()
-        });
+        let table = open_table(&source).and_then(|table| TableReader::new(source, table));
         Ok(OpenPart {
-            batches: batches.map_err(|error| ShardsError::of_decoder(&path, error))?,
+            table: table.map_err(|error| ShardsError::of_decoder(&path, error))?,
             path,
-            source,
-            ready: Vec::new().into_iter(),
             n_left: part.rows,
         })
     }
@@ -144,27 +118,26 @@ impl OpenPart {
         &mut self,
         last_source: &mut Option<Arc<str>>,
     ) -> Result<Option<DocumentRow>, ShardsError> {
-        while self.ready.len() == 0 {
-            let batches = &mut self.batches;
-            let next = self
-                .source
-                .decode(|| batches.next().transpose().map_err(ParquetError::from));
-            let next = next.map_err(|error| ShardsError::of_decoder(&self.path, error))?;
-            let Some(batch) = next else {
-                return match self.n_left {
-                    0 => Ok(None),
-                    n => Err(fault(&self.path, format!("{n} of its rows are missing"))),
-                };
-            };
-            let rows = document_rows(&batch, last_source);
-            let rows = rows.map_err(|reason| fault(&self.path, reason))?;
-            self.n_left = match self.n_left.checked_sub(rows.len() as u64) {
-                Some(n_left) => n_left,
-                None => return Err(fault(&self.path, "it has more rows than it should".into())),
-            };
-            self.ready = rows.into_iter();
+        let OpenPart {
+            path,
+            table,
+            n_left,
+        } = self;
+        let next = table.next_row(
+            |error| ShardsError::of_decoder(path, error),
+            |batch| {
+                let rows = document_rows(batch, last_source);
+                let rows = rows.map_err(|reason| fault(path, reason))?;
+                *n_left = n_left
+                    .checked_sub(rows.len() as u64)
+                    .ok_or_else(|| fault(path, "it has more rows than it should".to_owned()))?;
+                Ok(rows)
+            },
+        );
+        match (next?, *n_left) {
+            (None, 1..) => Err(fault(path, format!("{n_left} of its rows are missing"))),
+            (next, _) => Ok(next),
         }
-        Ok(self.ready.next())
     }
 }
 

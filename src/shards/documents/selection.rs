@@ -7,24 +7,23 @@
 //! Rows are by rising `doc_index`. A document that is not listed is not kept. The file carries its own
 //! checksum (`seal`), and one entry of its metadata ([`HEAD_KEY`]) says as JSON what it was made from.
 
-use super::columns::{SOURCE, document_arrays, document_fields, document_rows};
+use super::columns::{SOURCE, check_order, document_arrays, document_fields, document_rows};
 use super::format::DocumentRow;
+use crate::error::until_error;
 use crate::shards::ShardsError;
-use crate::shards::encode_error::encode_error;
+use crate::shards::properties::key_values;
 use crate::shards::seal::{self, Seal, SealingSink, unsealed_entry};
 use crate::shards::selection::{FILE_KEY, KEPT, SCORE, VERSION_KEY};
-use crate::storage::{FileHash, Partial, RowGroupWriter, Source, StorageError};
+use crate::shards::table::TableWriter;
+use crate::storage::{
+    FileHash, Partial, Source, TableReader, number_column, open_table, table_metadata,
+    table_properties,
+};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt64Array};
-use arrow_schema::{DataType, Field, Schema};
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{WriterProperties, WriterVersion};
+use arrow_schema::{DataType, Field};
+use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -42,10 +41,6 @@ const SEAL: Seal = Seal {
     created_by_before: None,
 };
 const RANK: &str = "rank";
-/// Rows of a row group: what a writer holds.
-const GROUP_ROWS: usize = 1 << 16;
-/// Rows that are decoded at a time.
-const BATCH_ROWS: usize = 1 << 13;
 
 /// What a selection of documents says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,25 +79,8 @@ pub struct SelectedDocument {
     pub document: DocumentRow,
 }
 
-fn schema() -> Arc<Schema> {
-    let mut fields = document_fields();
-    fields.splice(
-        1..1,
-        [
-            Field::new(SCORE, DataType::Float64, true),
-            Field::new(RANK, DataType::UInt64, true),
-            Field::new(KEPT, DataType::Boolean, false),
-        ],
-    );
-    Arc::new(Schema::new(fields))
-}
-
 /// Writes a selection of documents under a temporary name.
-pub(crate) struct DocumentSelectionWriter {
-    path: PathBuf,
-    groups: RowGroupWriter<SealingSink>,
-    rows: Vec<SelectedDocument>,
-}
+pub(crate) struct DocumentSelectionWriter(TableWriter<SelectedDocument, SealingSink>);
 
 impl DocumentSelectionWriter {
     /// Starts the file that will be `path`, in the temporary `partial`.
@@ -111,85 +89,59 @@ impl DocumentSelectionWriter {
         partial: Partial,
         head: &DocumentSelectionHead,
     ) -> Result<Self, ShardsError> {
-        let groups = RowGroupWriter::new(SealingSink::new(partial), schema(), properties(head));
-        Ok(DocumentSelectionWriter {
-            path: path.to_path_buf(),
-            groups: groups.map_err(|error| encode_error(path, error))?,
-            rows: Vec::new(),
-        })
+        let sink = SealingSink::new(partial);
+        let table = TableWriter::create(path, sink, fields(), properties(head), columns_of)?;
+        Ok(DocumentSelectionWriter(table))
     }
 
     /// Adds the next document.
     pub(crate) fn push(&mut self, row: SelectedDocument) -> Result<(), ShardsError> {
-        self.rows.push(row);
-        match self.rows.len() < GROUP_ROWS {
-            true => Ok(()),
-            false => self.flush(),
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), ShardsError> {
-        let rows = std::mem::take(&mut self.rows);
-        let of_rows: Vec<ArrayRef> = vec![
-            Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.score))),
-            Arc::new(UInt64Array::from_iter(rows.iter().map(|row| row.rank))),
-            Arc::new(BooleanArray::from_iter(
-                rows.iter().map(|row| Some(row.kept)),
-            )),
-        ];
-        let documents: Vec<DocumentRow> = rows.into_iter().map(|row| row.document).collect();
-        let mut columns = document_arrays(&documents);
-        columns.splice(1..1, of_rows);
-        self.groups
-            .write(columns)
-            .map_err(|error| encode_error(&self.path, error))
+        self.0.push(row)
     }
 
     /// Ends the file and gives it its name, instead of an earlier one.
-    pub(crate) fn publish(mut self) -> Result<FileHash, ShardsError> {
-        if !self.rows.is_empty() {
-            self.flush()?;
-        }
-        let DocumentSelectionWriter {
-            path, mut groups, ..
-        } = self;
-        // The footer is held back until its checksum is known.
-        groups
-            .sink()
-            .map(SealingSink::hold_back)
-            .map_err(|error| encode_error(&path, error))?;
-        let sink = groups
-            .finish()
-            .map_err(|error| encode_error(&path, error))?;
-        let io = |source| StorageError::io("write", &path, source);
-        let sealed = sink.finish().map_err(io)?.seal()?;
-        let hash = sealed.hash.clone();
-        sealed.replace()?;
-        Ok(hash)
+    pub(crate) fn publish(self) -> Result<FileHash, ShardsError> {
+        let (path, groups) = self.0.finish()?;
+        seal::publish(&path, groups)
     }
+}
+
+fn fields() -> Vec<Field> {
+    let mut fields = document_fields();
+    let of_selection = [
+        Field::new(SCORE, DataType::Float64, true),
+        Field::new(RANK, DataType::UInt64, true),
+        Field::new(KEPT, DataType::Boolean, false),
+    ];
+    fields.splice(1..1, of_selection);
+    fields
+}
+
+fn columns_of(rows: &[SelectedDocument]) -> Vec<ArrayRef> {
+    let of_selection: [ArrayRef; 3] = [
+        Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.score))),
+        Arc::new(UInt64Array::from_iter(rows.iter().map(|row| row.rank))),
+        Arc::new(BooleanArray::from_iter(
+            rows.iter().map(|row| Some(row.kept)),
+        )),
+    ];
+    let mut columns = document_arrays(rows.iter().map(|row| &row.document));
+    columns.splice(1..1, of_selection);
+    columns
 }
 
 fn properties(head: &DocumentSelectionHead) -> WriterProperties {
     let head = serde_json::to_string(head).expect("plain fields with string keys");
+    let version = DOCUMENT_SELECTION_VERSION.to_string();
     let entries = [
-        (
-            VERSION_KEY.to_owned(),
-            DOCUMENT_SELECTION_VERSION.to_string(),
-        ),
+        (VERSION_KEY.to_owned(), version),
         (FILE_KEY.to_owned(), FILE_KIND.to_owned()),
         (HEAD_KEY.to_owned(), head),
         unsealed_entry(),
     ];
-    let entries = entries.map(|(key, value)| KeyValue::new(key, value));
-    WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by(SEAL.created_by.to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_dictionary_enabled(false)
+    table_properties(SEAL.created_by)
         .set_column_dictionary_enabled(ColumnPath::from(SOURCE), true)
-        .set_max_row_group_row_count(None)
-        .set_max_row_group_bytes(None)
-        .set_key_value_metadata(Some(entries.to_vec()))
+        .set_key_value_metadata(Some(key_values(entries)))
         .build()
 }
 
@@ -198,9 +150,7 @@ pub struct DocumentSelection {
     /// What it says of itself.
     pub head: DocumentSelectionHead,
     path: PathBuf,
-    source: Source,
-    batches: ParquetRecordBatchReader,
-    ready: std::vec::IntoIter<SelectedDocument>,
+    table: TableReader<SelectedDocument>,
     last_doc_index: Option<u64>,
     last_source: Option<Arc<str>>,
     n_read: u64,
@@ -217,25 +167,14 @@ impl DocumentSelection {
     pub fn open(path: &Path) -> Result<Self, ShardsError> {
         let source = Source::open(path)?;
         let undecoded = |error| seal::decode_error(path, error);
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = source.decode(|| {
-            ParquetRecordBatchReaderBuilder::try_new_with_options(source.clone(), options)
-        });
-        let builder = builder.map_err(undecoded)?;
-        let entries = builder.metadata().file_metadata().key_value_metadata();
-        let entries = entries.into_iter().flatten();
-        let metadata: Vec<(String, String)> = entries
-            .map(|entry| (entry.key.clone(), entry.value.clone().unwrap_or_default()))
-            .collect();
+        let table = open_table(&source).map_err(undecoded)?;
+        let metadata = table_metadata(&table);
         seal::check(path, &source, &metadata, &SEAL)?;
         let head = read_head(path, &metadata)?;
-        let batches = source.decode(|| builder.with_batch_size(BATCH_ROWS).build());
         Ok(DocumentSelection {
             head,
             path: path.to_path_buf(),
-            batches: batches.map_err(undecoded)?,
-            source,
-            ready: Vec::new().into_iter(),
+            table: TableReader::new(source, table).map_err(undecoded)?,
             last_doc_index: None,
             last_source: None,
             n_read: 0,
@@ -260,32 +199,19 @@ impl DocumentSelection {
     }
 
     fn next_row(&mut self) -> Result<Option<SelectedDocument>, ShardsError> {
-        while self.ready.len() == 0 {
-            let batches = &mut self.batches;
-            let next = self
-                .source
-                .decode(|| batches.next().transpose().map_err(ParquetError::from));
-            let next = next.map_err(|error| seal::decode_error(&self.path, error))?;
-            let Some(batch) = next else {
-                self.check_counts()?;
-                return Ok(None);
-            };
-            let rows = rows_of(&batch, &mut self.last_source);
-            let rows = rows.map_err(|reason| ShardsError::selection(&self.path, reason))?;
-            self.ready = rows.into_iter();
-        }
-        let row = self.ready.next();
-        if let Some(row) = &row {
-            let doc_index = row.document.doc_index;
-            if self.last_doc_index.is_some_and(|last| doc_index <= last) {
-                let reason = format!("document {doc_index} comes out of order");
-                return Err(ShardsError::selection(&self.path, reason));
-            }
-            self.last_doc_index = Some(doc_index);
-            self.n_read += 1;
-            self.n_kept += u64::from(row.kept);
-        }
-        Ok(row)
+        let (path, last_source) = (&self.path, &mut self.last_source);
+        let fault = |reason| ShardsError::selection(path, reason);
+        let row = self.table.next_row(
+            |error| seal::decode_error(path, error),
+            |batch| rows_of(batch, last_source).map_err(fault),
+        )?;
+        let Some(row) = row else {
+            return self.check_counts().map(|()| None);
+        };
+        check_order(row.document.doc_index, &mut self.last_doc_index).map_err(fault)?;
+        self.n_read += 1;
+        self.n_kept += u64::from(row.kept);
+        Ok(Some(row))
     }
 
     fn check_counts(&self) -> Result<(), ShardsError> {
@@ -307,12 +233,7 @@ impl Iterator for DocumentSelection {
     type Item = Result<SelectedDocument, ShardsError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let next = self.next_row();
-        self.failed = next.is_err();
-        next.transpose()
+        until_error(self, |rows| &mut rows.failed, Self::next_row)
     }
 }
 
@@ -346,16 +267,13 @@ fn rows_of(
     batch: &RecordBatch,
     last_source: &mut Option<Arc<str>>,
 ) -> Result<Vec<SelectedDocument>, String> {
-    let absent = |name: &str, expected: &str| format!("it has no column {name} of {expected}");
-    let column = |name: &str| batch.column_by_name(name);
-    let scores = column(SCORE).and_then(|array| array.as_primitive_opt::<Float64Type>());
-    let scores = scores.ok_or_else(|| absent(SCORE, "float64"))?;
-    let ranks = column(RANK).and_then(|array| array.as_primitive_opt::<UInt64Type>());
-    let ranks = ranks.ok_or_else(|| absent(RANK, "uint64"))?;
-    let kept = column(KEPT).and_then(|array| array.as_boolean_opt());
-    let kept = kept
+    let scores = number_column::<Float64Type>(batch, SCORE, true)?;
+    let ranks = number_column::<UInt64Type>(batch, RANK, true)?;
+    let kept = batch
+        .column_by_name(KEPT)
+        .and_then(|array| array.as_boolean_opt())
         .filter(|kept| kept.null_count() == 0)
-        .ok_or_else(|| absent(KEPT, "booleans without nulls"))?;
+        .ok_or_else(|| format!("it has no column {KEPT} of booleans without nulls"))?;
     let documents = document_rows(batch, last_source)?.into_iter();
     let row = |(i, document): (usize, DocumentRow)| SelectedDocument {
         score: scores.is_valid(i).then(|| scores.value(i)),

@@ -4,7 +4,7 @@ use crate::shards::ShardsError;
 use crate::shards::label_set::LabelSet;
 use crate::shards::reader::ShardReader;
 use crate::signals::TargetSums;
-use crate::storage::{Record, Sorted, Sorter, words};
+use crate::storage::{Record, Sorted, Sorter};
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ struct PieceRecord {
 }
 
 impl Record for PieceRecord {
-    const BYTES: usize = 64;
+    type Words = [u64; 8];
     /// Sequences come in the order of the text.
     type Place = (u64, u64);
 
@@ -25,9 +25,9 @@ impl Record for PieceRecord {
         (self.doc_index, self.seq_id)
     }
 
-    fn append_to(&self, bytes: &mut Vec<u8>) {
+    fn to_words(&self) -> [u64; 8] {
         let sums = &self.sums;
-        for word in [
+        [
             self.doc_index,
             self.seq_id,
             sums.n_targets,
@@ -36,24 +36,22 @@ impl Record for PieceRecord {
             sums.nll_learnable.to_bits(),
             sums.entropy.to_bits(),
             sums.topk_mass.to_bits(),
-        ] {
-            bytes.extend_from_slice(&word.to_le_bytes());
-        }
+        ]
     }
 
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let mut words = words(bytes);
-        let mut word = || words.next().unwrap_or_default();
+    fn from_words(words: [u64; 8]) -> Self {
+        let [doc_index, seq_id, n_targets, n_learnable, sums @ ..] = words;
+        let [nll, nll_learnable, entropy, topk_mass] = sums.map(f64::from_bits);
         PieceRecord {
-            doc_index: word(),
-            seq_id: word(),
+            doc_index,
+            seq_id,
             sums: TargetSums {
-                n_targets: word(),
-                n_learnable: word(),
-                nll: f64::from_bits(word()),
-                nll_learnable: f64::from_bits(word()),
-                entropy: f64::from_bits(word()),
-                topk_mass: f64::from_bits(word()),
+                n_targets,
+                n_learnable,
+                nll,
+                nll_learnable,
+                entropy,
+                topk_mass,
             },
         }
     }

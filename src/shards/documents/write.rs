@@ -7,28 +7,23 @@ use super::format::{
 use super::index::{DocumentsIndex, DocumentsPart};
 use super::sums::{DocumentSums, Gathered, RUN_ROWS, gather};
 use crate::shards::ShardsError;
-use crate::shards::encode_error::encode_error;
 use crate::shards::label_set::LabelSet;
 use crate::shards::names::{MANIFEST_NAME, part_name, shard_of_part};
 use crate::shards::place;
 use crate::shards::plan::PlanSequences;
+use crate::shards::properties::key_values;
 use crate::shards::selection::labels_fingerprint;
 use crate::shards::sidecar::SidecarFile;
+use crate::shards::table::TableWriter;
 use crate::signals::TargetSums;
-use crate::storage::{self, Partial, RowGroupWriter};
+use crate::storage::{self, Partial, table_properties};
 use crate::tokens::{DocumentEntry, Packing};
-use arrow_schema::Schema;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 /// Names the format, not the library: the file's bytes must not change with a release.
 const CREATED_BY: &str = "saltworks-documents version 1.0.0";
-/// Rows of a row group: what a writer and a reader hold.
-const GROUP_ROWS: usize = 1 << 16;
 /// Rows of a file.
 const PART_ROWS: u64 = 1 << 20;
 
@@ -256,9 +251,7 @@ struct Writer<'a> {
 /// A file in the making.
 struct Part {
     name: String,
-    path: PathBuf,
-    groups: RowGroupWriter<Partial>,
-    rows: Vec<DocumentRow>,
+    table: TableWriter<DocumentRow, Partial>,
     n_rows: u64,
 }
 
@@ -322,40 +315,24 @@ impl Part {
         storage::make_dirs(&documents)?;
         let path = documents.join(part_name(number));
         let partial = Partial::create(&path)?;
-        let schema = Arc::new(Schema::new(document_fields()));
-        let groups = RowGroupWriter::new(partial, schema, properties(index, number));
+        let properties = properties(index, number);
+        let columns_of = |rows: &[DocumentRow]| document_arrays(rows.iter());
         Ok(Part {
             name: format!("{DOCUMENTS_DIR}/{}", part_name(number)),
-            groups: groups.map_err(|error| encode_error(&path, error))?,
-            path,
-            rows: Vec::new(),
+            table: TableWriter::create(&path, partial, document_fields(), properties, columns_of)?,
             n_rows: 0,
         })
     }
 
     fn push(&mut self, row: DocumentRow) -> Result<(), ShardsError> {
-        self.rows.push(row);
         self.n_rows += 1;
-        match self.rows.len() < GROUP_ROWS {
-            true => Ok(()),
-            false => self.flush(),
-        }
+        self.table.push(row)
     }
 
-    fn flush(&mut self) -> Result<(), ShardsError> {
-        let columns = document_arrays(&self.rows);
-        self.rows.clear();
-        self.groups
-            .write(columns)
-            .map_err(|error| encode_error(&self.path, error))
-    }
-
-    fn publish(mut self) -> Result<DocumentsPart, ShardsError> {
-        if !self.rows.is_empty() {
-            self.flush()?;
-        }
-        let partial = self.groups.finish();
-        let partial = partial.map_err(|error| encode_error(&self.path, error))?;
+    fn publish(self) -> Result<DocumentsPart, ShardsError> {
+        let (path, groups) = self.table.finish()?;
+        let partial = groups.finish();
+        let partial = partial.map_err(|error| ShardsError::of_encoder(&path, error))?;
         let sealed = partial.seal()?;
         let file = SidecarFile::new(self.name, sealed.hash.clone());
         sealed.replace()?;
@@ -375,17 +352,9 @@ fn properties(index: &DocumentsIndex, part: u32) -> WriterProperties {
         ("corpus_fingerprint", index.corpus_fingerprint.clone()),
         ("teacher_fingerprint", index.teacher_fingerprint.clone()),
     ];
-    let metadata = metadata
-        .into_iter()
-        .map(|(key, value)| KeyValue::new(format!("saltworks.{key}"), value));
-    WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by(CREATED_BY.to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_dictionary_enabled(false)
+    let metadata = metadata.map(|(key, value)| (format!("saltworks.{key}"), value));
+    table_properties(CREATED_BY)
         .set_column_dictionary_enabled(ColumnPath::from(SOURCE), true)
-        .set_max_row_group_row_count(None)
-        .set_max_row_group_bytes(None)
-        .set_key_value_metadata(Some(metadata.collect()))
+        .set_key_value_metadata(Some(key_values(metadata)))
         .build()
 }

@@ -6,7 +6,7 @@ use super::format::{
 use crate::shards::ShardsError;
 use crate::shards::documents::{DOC_INDEX, DOCUMENT_SELECTION_KIND};
 use crate::shards::seal;
-use crate::storage::{DecodeError, Source, StorageError};
+use crate::storage::{DecodeError, Source, StorageError, TableBuilder, open_table, table_metadata};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -15,16 +15,12 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, RecordBatch};
 use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use std::fmt::Display;
 use std::path::Path;
 
 const BATCH_ROWS: usize = 1 << 16;
-
-type Builder = ParquetRecordBatchReaderBuilder<Source>;
 
 /// Gives `on_row` every row of the selection at `path`, in the order of the file, with its score where
 /// the file has one. `seq_id` may be any integer, as other programs write it; without a column `kept`
@@ -48,10 +44,7 @@ pub(super) fn read_rows(
 ) -> Result<SelectionHead, ShardsError> {
     let source = Source::open(path)?;
     let undecoded = |error| seal::decode_error(path, error);
-    let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = source
-        .decode(|| Builder::try_new_with_options(source.clone(), as_stored))
-        .map_err(undecoded)?;
+    let builder = open_table(&source).map_err(undecoded)?;
     let head = head_of(&builder);
     seal::check(path, &source, &head.metadata, &SEAL)?;
     check_is_selection(path, &head)?;
@@ -109,15 +102,11 @@ fn each_row(
     Ok(())
 }
 
-fn head_of(builder: &Builder) -> SelectionHead {
+fn head_of(builder: &TableBuilder) -> SelectionHead {
     let score = builder.schema().fields().find(SCORE);
-    let entries = builder.metadata().file_metadata().key_value_metadata();
-    let entries = entries.into_iter().flatten();
     SelectionHead {
         has_scores: score.is_some_and(|(_, field)| is_float(field.data_type())),
-        metadata: entries
-            .map(|entry| (entry.key.clone(), entry.value.clone().unwrap_or_default()))
-            .collect(),
+        metadata: table_metadata(builder),
     }
 }
 
@@ -138,7 +127,7 @@ fn check_is_selection(path: &Path, head: &SelectionHead) -> Result<(), ShardsErr
 
 fn wanted_columns(
     path: &Path,
-    builder: &Builder,
+    builder: &TableBuilder,
     with_scores: bool,
 ) -> Result<ProjectionMask, ShardsError> {
     let fields = builder.schema().fields();

@@ -58,7 +58,7 @@ proptest! {
             let reader = ShardReader::open(dir.path(), &plan, shard).unwrap();
             let read: Result<Vec<_>, _> = reader.collect();
             prop_assert_eq!(read.unwrap(), written.clone());
-            let scores = ShardReader::open_scores(dir.path(), &plan, shard).unwrap();
+            let scores = ShardReader::open_scores_checked(dir.path(), &plan, shard).unwrap();
             for (got, row) in scores.flat_map(Result::unwrap).zip(written.iter().flatten()) {
                 prop_assert_eq!(got.scores, row.scores);
                 prop_assert_eq!(got.n_targets, row.n_targets);

@@ -2,7 +2,9 @@
 
 use super::contents::Contents;
 use super::disk::{Whole, list_below, make_dirs, read_if_there};
-use super::http::{self, Sibling};
+use super::fault::{absent, of_fault};
+use super::http;
+use super::listing::Sibling;
 use super::settings::Settings;
 use super::url::{HubUrl, is_plain};
 use crate::storage::copying::{CopyProgress, check_room, tell, wait_for_lock};
@@ -52,7 +54,7 @@ impl Hub {
     /// The local file with the bytes of `url`.
     pub(super) fn file(&self, url: &HubUrl) -> Result<PathBuf, StorageError> {
         let repo = self.repo(url)?;
-        let file = repo.files.get(&url.path).ok_or_else(|| http::absent(url))?;
+        let file = repo.files.get(&url.path).ok_or_else(|| absent(url))?;
         self.fetch(&url.at(&repo.commit), file)
     }
 
@@ -66,7 +68,7 @@ impl Hub {
         let below = repo.below(url).filter(|(name, ..)| is_wanted(name));
         let wanted: Vec<_> = below.collect();
         if wanted.is_empty() {
-            return Err(http::absent(url));
+            return Err(absent(url));
         }
         for (_, path, file) in wanted {
             let path = path.to_owned();
@@ -167,11 +169,7 @@ impl Hub {
         // They become paths.
         if !is_commit(&commit) || names.clone().any(|name| !is_plain(name)) {
             let expected = "a commit, and names of files inside the repository";
-            return Err(http::of_fault(
-                &url,
-                StoreFault::HubAnswer { expected },
-                None,
-            ));
+            return Err(of_fault(&url, StoreFault::HubAnswer { expected }, None));
         }
         if commit != url.revision {
             let refs = self.folder(&url).join("refs").join(&url.revision);
@@ -214,7 +212,7 @@ impl Hub {
 
     fn not_cached(&self, url: &HubUrl) -> StorageError {
         let dir = self.folder(url);
-        http::of_fault(url, StoreFault::NotCached { dir }, None)
+        of_fault(url, StoreFault::NotCached { dir }, None)
     }
 
     fn folder(&self, url: &HubUrl) -> PathBuf {

@@ -2,12 +2,13 @@
 
 use super::contents::Contents;
 use super::digest::Digest;
+use super::fault::{absent, of_fault};
+use super::listing::Revision;
 use super::settings::Settings;
 use super::url::HubUrl;
 use crate::storage::object::{ObjectUrl, runtime};
 use crate::storage::{StorageError, StoreFault};
 use reqwest::{Client, Response, StatusCode};
-use serde::Deserialize;
 use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -20,32 +21,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// Without a single byte.
 const READ_PATIENCE: Duration = Duration::from_secs(60);
-
-/// What the hub says of a revision.
-#[derive(Debug, Deserialize)]
-pub(super) struct Revision {
-    /// Its commit.
-    pub(super) sha: String,
-    #[serde(default)]
-    pub(super) siblings: Vec<Sibling>,
-}
-
-/// A file of a repository.
-#[derive(Debug, Deserialize)]
-pub(super) struct Sibling {
-    pub(super) rfilename: String,
-    pub(super) size: Option<u64>,
-    /// Of git: the SHA-1 of a file that it keeps itself.
-    #[serde(rename = "blobId")]
-    pub(super) blob_id: Option<String>,
-    pub(super) lfs: Option<Lfs>,
-}
-
-/// A large file.
-#[derive(Debug, Deserialize)]
-pub(super) struct Lfs {
-    pub(super) sha256: Option<String>,
-}
 
 /// Something went wrong with a request.
 enum Failure {
@@ -222,25 +197,6 @@ fn refused(url: &HubUrl, response: &Response, error: reqwest::Error) -> Failure 
             let fault = StoreFault::HubAnswer { expected };
             Failure::Lasting(of_fault(url, fault, Some(error.without_url().into())))
         }
-    }
-}
-
-/// That there is no such file.
-pub(super) fn absent(url: &HubUrl) -> StorageError {
-    let source = io::Error::from(io::ErrorKind::NotFound);
-    StorageError::io("read", &PathBuf::from(url.to_string()), source)
-}
-
-pub(super) fn of_fault(
-    url: &HubUrl,
-    fault: StoreFault,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-) -> StorageError {
-    StorageError::Store {
-        action: "read",
-        url: PathBuf::from(url.to_string()),
-        fault,
-        source,
     }
 }
 

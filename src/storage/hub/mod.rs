@@ -17,11 +17,13 @@ mod contents;
 #[cfg(feature = "object-stores")]
 mod digest;
 mod disk;
+mod fault;
 #[cfg(feature = "object-stores")]
 mod http;
 #[cfg(not(feature = "object-stores"))]
 #[path = "without.rs"]
 mod http;
+mod listing;
 mod settings;
 mod url;
 

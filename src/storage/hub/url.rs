@@ -38,14 +38,11 @@ impl HubUrl {
         if !scheme.eq_ignore_ascii_case(HUB_SCHEME) {
             return Ok(None);
         }
-        Self::of_rest(rest).map(Some).ok_or_else(|| StorageError::Store {
-            action: "use",
-            url: path.to_path_buf(),
-            fault: StoreFault::NotAUrl {
-                expected: "hf://OWNER/MODEL or hf://datasets/OWNER/NAME, with @REVISION and /PATH after it as needed (a slash in a revision is %2F)",
-            },
-            source: None,
-        })
+        let expected = "hf://OWNER/MODEL or hf://datasets/OWNER/NAME, with @REVISION and /PATH after it as needed (a slash in a revision is %2F)";
+        let fault = StoreFault::NotAUrl { expected };
+        Self::of_rest(rest)
+            .map(Some)
+            .ok_or_else(|| StorageError::store("use", path, fault))
     }
 
     fn of_rest(rest: &str) -> Option<Self> {

@@ -234,12 +234,7 @@ fn check_credentials(url: &ObjectUrl, is_known: bool) -> Result<(), StorageError
     if is_known || metadata_service::is_there() {
         return Ok(());
     }
-    Err(StorageError::Store {
-        action: "use",
-        url: PathBuf::from(&url.store),
-        fault: StoreFault::NoCredentials {
-            variables: credential_variables(url),
-        },
-        source: None,
-    })
+    let variables = credential_variables(url);
+    let fault = StoreFault::NoCredentials { variables };
+    Err(StorageError::store("use", &url.store, fault))
 }

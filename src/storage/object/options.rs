@@ -76,12 +76,7 @@ fn check_option(key: &str, value: &str) -> Result<(), StorageError> {
 
 /// The error of an option.
 pub(super) fn option_fault(url: PathBuf, what: String) -> StorageError {
-    StorageError::Store {
-        action: "use",
-        url,
-        fault: StoreFault::Option { what },
-        source: None,
-    }
+    StorageError::store("use", url, StoreFault::Option { what })
 }
 
 /// The options as they are now.

@@ -48,12 +48,7 @@ impl ObjectUrl {
 }
 
 fn fault(path: &Path, expected: &'static str) -> StorageError {
-    StorageError::Store {
-        action: "use",
-        url: path.to_path_buf(),
-        fault: StoreFault::NotAUrl { expected },
-        source: None,
-    }
+    StorageError::store("use", path, StoreFault::NotAUrl { expected })
 }
 
 impl std::fmt::Display for ObjectUrl {

@@ -6,7 +6,7 @@ use crate::storage::published::Publish;
 use crate::storage::{StorageError, StoreFault};
 use bytes::Bytes;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One version of an object; without stores there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +33,7 @@ impl Object {
 }
 
 fn refused(url: &ObjectUrl) -> StorageError {
-    StorageError::Store {
-        action: "use",
-        url: PathBuf::from(url.to_string()),
-        fault: StoreFault::NotBuilt,
-        source: None,
-    }
+    StorageError::store("use", url.to_string(), StoreFault::NotBuilt)
 }
 
 /// Options of the object stores, of which this build has none.
@@ -51,12 +46,11 @@ pub fn set_options(
 ) -> Result<(), StorageError> {
     match pairs.first() {
         None => Ok(()),
-        Some((key, _)) => Err(StorageError::Store {
-            action: "use the option",
-            url: PathBuf::from(key),
-            fault: StoreFault::NotBuilt,
-            source: None,
-        }),
+        Some((key, _)) => Err(StorageError::store(
+            "use the option",
+            key,
+            StoreFault::NotBuilt,
+        )),
     }
 }
 

@@ -93,12 +93,7 @@ fn put(client: &Client, bytes: Bytes, mode: PutMode) -> Result<(), PutFault> {
 }
 
 fn failed(url: &ObjectUrl, fault: StoreFault) -> StorageError {
-    StorageError::Store {
-        action: "write",
-        url: named(url),
-        fault,
-        source: None,
-    }
+    StorageError::store("write", named(url), fault)
 }
 
 fn is_unconditional(error: &StorageError) -> bool {

@@ -52,27 +52,23 @@ struct IdHash([u64; 2]);
 
 impl IdHash {
     fn of(id: &str) -> Self {
-        Self::from_bytes(&blake3::hash(id.as_bytes()).as_bytes()[..Self::BYTES])
+        IdHash(words(blake3::hash(id.as_bytes()).as_bytes()))
     }
 }
 
 impl Record for IdHash {
-    const BYTES: usize = 16;
+    type Words = [u64; 2];
     type Place = [u64; 2];
 
     fn place(&self) -> [u64; 2] {
         self.0
     }
 
-    fn append_to(&self, bytes: &mut Vec<u8>) {
+    fn to_words(&self) -> [u64; 2] {
         self.0
-            .iter()
-            .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
     }
 
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let mut words = words(bytes);
-        let mut word = || words.next().unwrap_or_default();
-        IdHash([word(), word()])
+    fn from_words(words: [u64; 2]) -> Self {
+        IdHash(words)
     }
 }

@@ -3,30 +3,21 @@
 use super::format::{
     DOC_INDEX, DocumentEntry, DocumentsStamp, ID, N_BYTES, N_TOKENS, RECORD, SOURCE,
 };
-use crate::storage::{self, Source};
+use crate::error::until_error;
+use crate::storage::{self, Source, TableReader, open_table, string_column};
 use crate::tokens::corpus_json::CorpusJson;
-use crate::tokens::decode::decode;
+use crate::tokens::decode::undecoded;
 use crate::tokens::error::TokensError;
 use crate::tokens::format::{CORPUS_JSON, DOCUMENTS};
-use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{Array, RecordBatch, StringArray, UInt64Array};
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
-use parquet::errors::ParquetError;
+use arrow_array::{Array, RecordBatch};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Rows that are decoded at a time.
-const BATCH_ROWS: usize = 1 << 13;
 
 /// The documents of a corpus, in its order. It ends at the first error.
 pub struct DocumentReader {
     path: PathBuf,
-    source: Source,
-    batches: ParquetRecordBatchReader,
-    ready: std::vec::IntoIter<DocumentEntry>,
+    table: TableReader<DocumentEntry>,
     last_source: Arc<str>,
     n_documents: u64,
     n_tokens: u64,
@@ -49,18 +40,10 @@ impl DocumentReader {
         let path = dir.join(DOCUMENTS);
         check_stamp(&path, stamp)?;
         let source = Source::open(&path)?;
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let batches = decode(&path, &source, || {
-            let input = source.clone();
-            ParquetRecordBatchReaderBuilder::try_new_with_options(input, options)?
-                .with_batch_size(BATCH_ROWS)
-                .build()
-        })?;
+        let table = open_table(&source).and_then(|table| TableReader::new(source, table));
         Ok(Some(DocumentReader {
+            table: table.map_err(|error| undecoded(&path, error))?,
             path,
-            source,
-            batches,
-            ready: Vec::new().into_iter(),
             last_source: Arc::from(""),
             n_documents: json.n_documents,
             n_tokens: json.n_tokens,
@@ -71,22 +54,18 @@ impl DocumentReader {
     }
 
     fn next_entry(&mut self) -> Result<Option<DocumentEntry>, TokensError> {
-        while self.ready.len() == 0 {
-            let next = decode(&self.path, &self.source, || {
-                self.batches.next().transpose().map_err(ParquetError::from)
-            })?;
-            let Some(batch) = next else {
-                return self.at_end().map(|()| None);
-            };
-            self.ready = self.entries(&batch)?.into_iter();
-        }
-        let entry = self.ready.next();
-        if let Some(entry) = &entry {
-            self.expect(DOC_INDEX, self.n_read, entry.doc_index)?;
-            self.n_read += 1;
-            self.n_tokens_read = self.n_tokens_read.saturating_add(entry.n_tokens);
-        }
-        Ok(entry)
+        let (path, last_source) = (&self.path, &mut self.last_source);
+        let entry = self.table.next_row(
+            |error| undecoded(path, error),
+            |batch| entries(batch, last_source).map_err(|reason| fault(path, reason)),
+        )?;
+        let Some(entry) = entry else {
+            return self.at_end().map(|()| None);
+        };
+        self.expect(DOC_INDEX, self.n_read, entry.doc_index)?;
+        self.n_read += 1;
+        self.n_tokens_read = self.n_tokens_read.saturating_add(entry.n_tokens);
+        Ok(Some(entry))
     }
 
     fn at_end(&self) -> Result<(), TokensError> {
@@ -98,64 +77,8 @@ impl DocumentReader {
         if expected == got {
             return Ok(());
         }
-        Err(self.fault(format!("its {what} is {got}, expected {expected}")))
-    }
-
-    fn fault(&self, reason: String) -> TokensError {
-        TokensError::Documents {
-            path: self.path.clone(),
-            reason,
-        }
-    }
-
-    fn entries(&mut self, batch: &RecordBatch) -> Result<Vec<DocumentEntry>, TokensError> {
-        let doc_indices = self.numbers(batch, DOC_INDEX)?;
-        let ids = self.strings(batch, ID)?;
-        let sources = self.strings(batch, SOURCE)?;
-        let records = self.numbers(batch, RECORD)?;
-        let n_tokens = self.numbers(batch, N_TOKENS)?;
-        let n_bytes = self.numbers(batch, N_BYTES)?;
-        if sources.null_count() > 0 {
-            return Err(self.fault(format!("its {SOURCE} has nulls")));
-        }
-        let mut entries = Vec::with_capacity(batch.num_rows());
-        for i in 0..batch.num_rows() {
-            if *self.last_source != *sources.value(i) {
-                self.last_source = Arc::from(sources.value(i));
-            }
-            entries.push(DocumentEntry {
-                doc_index: doc_indices.value(i),
-                id: ids.is_valid(i).then(|| ids.value(i).to_owned()),
-                source: Arc::clone(&self.last_source),
-                record: records.value(i),
-                n_tokens: n_tokens.value(i),
-                n_bytes: n_bytes.value(i),
-            });
-        }
-        Ok(entries)
-    }
-
-    fn numbers<'a>(
-        &self,
-        batch: &'a RecordBatch,
-        name: &str,
-    ) -> Result<&'a UInt64Array, TokensError> {
-        let column = batch.column_by_name(name);
-        let numbers = column.and_then(|column| column.as_primitive_opt::<UInt64Type>());
-        numbers
-            .filter(|numbers| numbers.null_count() == 0)
-            .ok_or_else(|| self.fault(format!("it has no column {name} of uint64 without nulls")))
-    }
-
-    fn strings<'a>(
-        &self,
-        batch: &'a RecordBatch,
-        name: &str,
-    ) -> Result<&'a StringArray, TokensError> {
-        let column = batch.column_by_name(name);
-        column
-            .and_then(|column| column.as_string_opt::<i32>())
-            .ok_or_else(|| self.fault(format!("it has no column {name} of strings")))
+        let reason = format!("its {what} is {got}, expected {expected}");
+        Err(fault(&self.path, reason))
     }
 }
 
@@ -163,13 +86,44 @@ impl Iterator for DocumentReader {
     type Item = Result<DocumentEntry, TokensError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let next = self.next_entry();
-        self.failed = next.is_err();
-        next.transpose()
+        until_error(self, |documents| &mut documents.failed, Self::next_entry)
     }
+}
+
+fn fault(path: &Path, reason: String) -> TokensError {
+    TokensError::Documents {
+        path: path.to_path_buf(),
+        reason,
+    }
+}
+
+/// The documents of a batch; what is wrong with it otherwise. `last_source` shares one copy of a path that repeats.
+fn entries(batch: &RecordBatch, last_source: &mut Arc<str>) -> Result<Vec<DocumentEntry>, String> {
+    let numbers = |name| storage::number_column::<UInt64Type>(batch, name, false);
+    let doc_indices = numbers(DOC_INDEX)?;
+    let ids = string_column(batch, ID)?;
+    let sources = string_column(batch, SOURCE)?;
+    let records = numbers(RECORD)?;
+    let n_tokens = numbers(N_TOKENS)?;
+    let n_bytes = numbers(N_BYTES)?;
+    if sources.null_count() > 0 {
+        return Err(format!("its {SOURCE} has nulls"));
+    }
+    let mut entries = Vec::with_capacity(batch.num_rows());
+    for i in 0..batch.num_rows() {
+        if **last_source != *sources.value(i) {
+            *last_source = Arc::from(sources.value(i));
+        }
+        entries.push(DocumentEntry {
+            doc_index: doc_indices.value(i),
+            id: ids.is_valid(i).then(|| ids.value(i).to_owned()),
+            source: Arc::clone(last_source),
+            record: records.value(i),
+            n_tokens: n_tokens.value(i),
+            n_bytes: n_bytes.value(i),
+        });
+    }
+    Ok(entries)
 }
 
 fn check_stamp(path: &Path, stamp: &DocumentsStamp) -> Result<(), TokensError> {

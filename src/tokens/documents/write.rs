@@ -3,14 +3,14 @@
 use super::format::{DOC_INDEX, DocumentsStamp, N_BYTES, N_TOKENS, RECORD, SOURCE, schema};
 use super::ids::IdCounts;
 use crate::corpus::{DocumentId, InputFile, Location};
-use crate::storage::{EncodeError, RowGroupWriter};
+use crate::storage::{self, RowGroupWriter, table_properties};
 use crate::tokens::error::TokensError;
 use crate::tokens::format::DOCUMENTS;
 use crate::tokens::partial::{Partial, Sealed};
 use arrow_array::{ArrayRef, StringArray, UInt64Array};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
-use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,6 @@ use std::sync::Arc;
 const GROUP_ROWS: usize = 1 << 16;
 /// Bytes of ids that end a row group before that.
 const GROUP_ID_BYTES: usize = 16 << 20;
-/// Names the format, not the library: the file's bytes must not change with a release.
 const CREATED_BY: &str = "saltworks-corpus-documents version 1.0.0";
 
 /// `documents.parquet` in the making: a temporary, removed on drop.
@@ -123,24 +122,15 @@ impl DocumentWriter {
 }
 
 fn encode_error(path: &Path, error: ParquetError) -> TokensError {
-    match EncodeError::of(path, error) {
-        EncodeError::Write(error) => error.into(),
-        EncodeError::Parquet(source) => TokensError::Parquet {
-            path: path.to_path_buf(),
-            source,
-        },
-    }
+    storage::encode_error(path, error, |source| TokensError::Parquet {
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 fn properties() -> WriterProperties {
-    let mut builder = WriterProperties::builder()
-        .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_created_by(CREATED_BY.to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_dictionary_enabled(false)
-        .set_column_dictionary_enabled(ColumnPath::from(SOURCE), true)
-        .set_max_row_group_row_count(None)
-        .set_max_row_group_bytes(None);
+    let mut builder =
+        table_properties(CREATED_BY).set_column_dictionary_enabled(ColumnPath::from(SOURCE), true);
     for number in [DOC_INDEX, RECORD, N_TOKENS, N_BYTES] {
         let path = ColumnPath::from(number);
         builder = builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);

@@ -8,11 +8,12 @@ use super::ExportError;
 use super::names::SEAL_JSON;
 use crate::pretrained::{CONFIG_JSON, MODEL_SAFETENSORS, TOKENIZER_JSON};
 use crate::storage::{
-    FileHash, Partial, Sealed, StorageError, fingerprint_of, hash_file, replace, sampled_blake3,
+    FileHash, Partial, Sealed, StorageError, fingerprint_of, hash_file, read_if_there, replace,
+    sampled_blake3,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// Version of its format.
@@ -46,9 +47,8 @@ impl ModelSeal {
     /// A file that cannot be read, or understood.
     pub fn read(dir: &Path) -> Result<Option<Self>, ExportError> {
         let path = dir.join(SEAL_JSON);
-        let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(|source| ExportError::io("read", &path, source))?,
+        let Some(bytes) = read_if_there(&path)? else {
+            return Ok(None);
         };
         let unreadable = |fault: String| ExportError::Unsealed {
             path: path.clone(),

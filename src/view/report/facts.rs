@@ -1,10 +1,14 @@
 //! What a label set says of how it was made.
 
+use super::selection::SelectionRows;
 use crate::page::{fixed, grouped};
 use crate::shards::{LabelSet, Manifest, Plan, ShardsError};
 
-/// Name and value, in order.
-pub(crate) fn label_facts(set: &LabelSet) -> Result<Vec<(String, String)>, ShardsError> {
+/// Name and value, in order; behind them those of a selection, if there is one.
+pub(crate) fn label_facts(
+    set: &LabelSet,
+    selection: Option<SelectionRows>,
+) -> Result<Vec<(String, String)>, ShardsError> {
     // The segments differ in their ranges alone.
     let plan = &set.segments[0];
     let plans = set
@@ -24,10 +28,12 @@ pub(crate) fn label_facts(set: &LabelSet) -> Result<Vec<(String, String)>, Shard
     facts.extend(teacher_facts(plan));
     facts.extend(text_facts(set, plan));
     facts.extend(signal_facts(plan));
-    Ok(facts
+    let selected = selection.into_iter().flat_map(|selection| selection.facts);
+    let selected = selected.map(|(name, value)| (format!("Selection: {name}"), value));
+    let facts = facts
         .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect())
+        .map(|(name, value)| (name.to_owned(), value));
+    Ok(facts.chain(selected).collect())
 }
 
 fn teacher_facts(plan: &Plan) -> Vec<(&'static str, String)> {

@@ -127,10 +127,7 @@ fn all_facts(
     set: &LabelSet,
     selection: Option<SelectionRows>,
 ) -> Result<Vec<(String, String)>, ViewError> {
-    let selected = selection.into_iter().flat_map(|selection| selection.facts);
-    let selected = selected.map(|(name, value)| (format!("Selection: {name}"), value));
-    let mut facts = label_facts(set)?;
-    facts.extend(selected);
+    let mut facts = label_facts(set, selection)?;
     let version = env!("CARGO_PKG_VERSION");
     facts.push((
         "Report written by".to_owned(),

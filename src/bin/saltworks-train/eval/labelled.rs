@@ -1,15 +1,13 @@
 //! `saltworks-train eval --labels`.
 
-use super::{Args, number};
+use super::{Args, number, shown};
 use crate::common::exit::Result;
 use crate::common::print::{self, out};
-use crate::common::progress::Display;
 use crate::opened::{OpenedModel, check_memory, pool};
 use saltworks::interrupt::Interrupt;
 use saltworks::train::data::{LabelSource, TokenizerFacts};
 use saltworks::train::eval::{
-    EvalProgress, LabelledOptions, LabelledReport, evaluate_labelled, labelled_capacity,
-    open_labelled,
+    LabelledOptions, LabelledReport, evaluate_labelled, labelled_capacity, open_labelled,
 };
 use saltworks::train::model::{Network, Params};
 use saltworks::train::run::labelled_identity;
@@ -81,15 +79,10 @@ pub(super) fn run(
     };
     // At most: the last sequence of a corpus, or of a document, may be shorter.
     let n_targets = labels.n_sequences() * u64::from(labels.view().seq_len);
-    let display = Display::new(n_targets, "tokens");
     let mut network = Network::new(params, capacity);
-    let on_progress = |now: &EvalProgress| {
-        display.at(now.n_targets);
-        interrupt.flow()
-    };
-    let report =
-        pool.install(|| evaluate_labelled(&mut network, &labels, &options, on_progress))?;
-    display.finish();
+    let report = shown(&pool, n_targets, interrupt, |on_progress| {
+        evaluate_labelled(&mut network, &labels, &options, on_progress)
+    })?;
     print(args, opened, &labels, &report)
 }
 

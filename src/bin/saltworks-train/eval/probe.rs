@@ -1,14 +1,12 @@
 //! `saltworks-train eval --probe`.
 
-use super::Args;
+use super::{Args, shown};
 use crate::common::exit::Result;
 use crate::common::print::{self, out};
-use crate::common::progress::Display;
 use crate::opened::{OpenedModel, check_memory, pool};
 use saltworks::interrupt::Interrupt;
 use saltworks::train::eval::{
-    CopyOptions, CopyScore, EvalProgress, copy_capacity, copy_distances, probe_copying,
-    text_bytes_of_ids,
+    CopyOptions, CopyScore, copy_capacity, copy_distances, probe_copying, text_bytes_of_ids,
 };
 use saltworks::train::model::{Network, Params};
 use serde_json::json;
@@ -60,22 +58,13 @@ pub(super) fn run(
         &capacity,
         "lower --batch-tokens or the largest of --distances",
     )?;
-    let n_targets = options
-        .distances
-        .iter()
-        .map(|&distance| 2 * distance as u64);
-    let display = Display::new(
-        n_targets.sum::<u64>() * options.n_sequences as u64,
-        "tokens",
-    );
+    let n_ids: usize = options.distances.iter().sum();
+    let n_targets = 2 * n_ids as u64 * options.n_sequences as u64;
     let mut network = Network::new(params, capacity);
-    let on_progress = |now: &EvalProgress| {
-        display.at(now.n_targets);
-        interrupt.flow()
-    };
     let ids = ordinary_ids(opened);
-    let scores = pool.install(|| probe_copying(&mut network, &ids, &options, on_progress))?;
-    display.finish();
+    let scores = shown(&pool, n_targets, interrupt, |on_progress| {
+        probe_copying(&mut network, &ids, &options, on_progress)
+    })?;
     print(args, opened, &options, &scores)
 }
 

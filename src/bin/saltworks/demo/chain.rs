@@ -104,60 +104,44 @@ impl Demo<'_> {
         self.dir.join(name).display().to_string()
     }
 
+    /// A stage of `program`'s command `command`, which makes `done`; its arguments are still to come.
     fn stage(
         &self,
         title: &'static str,
         program: &'static str,
+        command: &str,
         done: &str,
-        arguments: &[&str],
     ) -> Stage {
         Stage {
             title,
             program,
-            arguments: arguments.iter().map(|each| each.to_string()).collect(),
+            arguments: vec![command.to_owned()],
             done: self.dir.join(done),
             record: self.dir.join("experiment"),
         }
     }
 
     fn text_stages(&self) -> Vec<Stage> {
-        let (corpus, tokenizer) = (self.at("corpus.jsonl"), self.at("tokenizer.json"));
-        let vocab_size = self.scale.vocab_size.to_string();
-        let tokenize = |title, input: &str, name: &str| {
-            let (input, output) = (self.at(input), self.at(name));
-            let arguments = [
-                "tokenize",
-                "--input",
-                &input,
-                "--tokenizer",
-                &tokenizer,
-                "--output",
-                &output,
-            ];
-            self.stage(
-                title,
-                "saltworks",
-                &format!("{name}/corpus.json"),
-                &arguments,
-            )
-        };
-        let train = [
-            "tokenizer",
-            "train",
-            "--input",
-            &corpus,
-            "--vocab-size",
-            &vocab_size,
-            "--output",
-            &tokenizer,
-        ];
-        vec![
-            self.stage(
+        let train = self
+            .stage(
                 "train a tokenizer on the text",
                 "saltworks",
+                "tokenizer",
                 "tokenizer.json",
-                &train,
-            ),
+            )
+            .word("train")
+            .with("--input", self.at("corpus.jsonl"))
+            .with("--vocab-size", self.scale.vocab_size)
+            .with("--output", self.at("tokenizer.json"));
+        let tokenize = |title, input: &str, name: &str| {
+            let done = format!("{name}/corpus.json");
+            self.stage(title, "saltworks", "tokenize", &done)
+                .with("--input", self.at(input))
+                .with("--tokenizer", self.at("tokenizer.json"))
+                .with("--output", self.at(name))
+        };
+        vec![
+            train,
             tokenize("tokenize the text", "corpus.jsonl", "tokens"),
             tokenize("tokenize the held-out text", "held-out.jsonl", "held-out"),
         ]
@@ -174,112 +158,75 @@ impl Demo<'_> {
     }
 
     fn slm_stage(&self) -> Stage {
-        self.stage(
-            "train a small language model: the teacher",
-            "saltworks-train",
-            TEACHER,
-            &["run", "--config", &self.at("slm.toml"), "--resume"],
-        )
+        let title = "train a small language model: the teacher";
+        self.stage(title, "saltworks-train", "run", TEACHER)
+            .with("--config", self.at("slm.toml"))
+            .word("--resume")
     }
 
     fn selection_stages(&self, n_rows: u64) -> Vec<Stage> {
-        let (scores, rows) = (self.at("scores"), n_rows.to_string());
-        let (tokens, tokenizer) = (self.at("tokens"), self.at("tokenizer.json"));
-        let floor = self.scale.min_learnable;
-        let floor = floor.map_or(vec![], |share| vec!["--min-learnable", share]);
-        let select = |title, name: &str, policy: &[&str]| {
-            let output = self.at(name);
-            let arguments = [
-                &[
-                    "select",
-                    scores.as_str(),
-                    "--rows",
-                    rows.as_str(),
-                    "--output",
-                    output.as_str(),
-                ][..],
-                policy,
-            ];
-            self.stage(title, "saltworks", name, &arguments.concat())
+        let select = |title, name: &str, policy: &str| {
+            self.stage(title, "saltworks", "select", name)
+                .word(&self.at("scores"))
+                .with("--rows", n_rows)
+                .with("--output", self.at(name))
+                .with("--policy", policy)
         };
+        let score = self.label("score every sequence with the teacher", "tokens", "scores");
+        let mut top = select(
+            "select sequences that are challenging, yet learnable",
+            "selection.parquet",
+            "top",
+        );
+        if let Some(share) = self.scale.min_learnable {
+            top = top.with("--min-learnable", share);
+        }
+        let random = select(
+            "select as many at random, for comparison",
+            "random.parquet",
+            "random",
+        );
         vec![
-            self.label(
-                "score every sequence with the teacher",
-                "tokens",
-                "scores",
-                &["--groups", "scores"],
-            ),
-            select(
-                "select sequences that are challenging, yet learnable",
-                "selection.parquet",
-                &[
-                    &["--policy", "top"][..],
-                    &floor,
-                    &["--preview", "--tokens", &tokens, "--tokenizer", &tokenizer],
-                ]
-                .concat(),
-            ),
-            select(
-                "select as many at random, for comparison",
-                "random.parquet",
-                &["--policy", "random"],
-            ),
+            score.with("--groups", "scores"),
+            top.word("--preview")
+                .with("--tokens", self.at("tokens"))
+                .with("--tokenizer", self.at("tokenizer.json")),
+            random,
         ]
     }
 
     fn label_stages(&self) -> Vec<Stage> {
-        let top_k = self.scale.top_k.to_string();
-        let (selection, random) = (self.at("selection.parquet"), self.at("random.parquet"));
-        let top_k = ["--top-k", top_k.as_str()];
-        let of_selected = [&top_k[..], &["--selection", &selection]].concat();
-        let of_random = [&top_k[..], &["--selection", &random]].concat();
+        let label = |title, tokens: &str, name: &str| {
+            self.label(title, tokens, name)
+                .with("--top-k", self.scale.top_k)
+        };
         vec![
-            self.label(
-                "label the selected sequences",
-                "tokens",
-                "labels-selected",
-                &of_selected,
-            ),
-            self.label("label the random sequences", "tokens", "labels", &of_random),
-            self.label(
+            label("label the selected sequences", "tokens", "labels-selected")
+                .with("--selection", self.at("selection.parquet")),
+            label("label the random sequences", "tokens", "labels")
+                .with("--selection", self.at("random.parquet")),
+            label(
                 "label the held-out text, to tell easy positions from hard ones",
                 "held-out",
                 "labels-held-out",
-                &top_k,
             ),
         ]
     }
 
-    fn label(&self, title: &'static str, tokens: &str, name: &str, more: &[&str]) -> Stage {
-        let (teacher, tokens, output) = (self.at(TEACHER), self.at(tokens), self.at(name));
-        let seq_len = SEQ_LEN.to_string();
-        let common = [
-            "label",
-            "--teacher",
-            &teacher,
-            "--tokens",
-            &tokens,
-            "--seq-len",
-            &seq_len,
-            "--output",
-            &output,
-        ];
-        let arguments = [&common[..], more].concat();
-        self.stage(
-            title,
-            "saltworks",
-            &format!("{name}/manifest.json"),
-            &arguments,
-        )
+    fn label(&self, title: &'static str, tokens: &str, name: &str) -> Stage {
+        let done = format!("{name}/manifest.json");
+        self.stage(title, "saltworks", "label", &done)
+            .with("--teacher", self.at(TEACHER))
+            .with("--tokens", self.at(tokens))
+            .with("--seq-len", SEQ_LEN)
+            .with("--output", self.at(name))
     }
 
     fn compare_stage(&self) -> Stage {
-        self.stage(
-            "train larger models with and without the labels, and write a report",
-            "saltworks-train",
-            "experiment/report.html",
-            &["compare", "--config", &self.at("experiment.toml")],
-        )
+        let title = "train larger models with and without the labels, and write a report";
+        let done = "experiment/report.html";
+        self.stage(title, "saltworks-train", "compare", done)
+            .with("--config", self.at("experiment.toml"))
     }
 }
 
@@ -303,6 +250,17 @@ fn n_tokens(dir: &Path) -> Result<u64> {
 }
 
 impl Stage {
+    /// With `word` behind its arguments.
+    fn word(mut self, word: &str) -> Self {
+        self.arguments.push(word.to_owned());
+        self
+    }
+
+    /// With an option behind its arguments.
+    fn with(self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.word(name).word(&value.to_string())
+    }
+
     fn run(&self, number: usize, interrupt: &Interrupt, messages: &[String]) -> Result<()> {
         if self.done.exists() {
             out!();
