@@ -40,7 +40,8 @@ mod sort;
 mod tests;
 
 pub use documents::{
-    DocumentExample, DocumentPolicy, DocumentSummary, Join, Per, SourceSummary, select_documents,
+    DocumentExample, DocumentPolicy, DocumentSummary, Join, LeftOut, Per, SourceSummary,
+    select_documents,
 };
 pub use error::SelectError;
 pub use examples::{Example, Examples};

@@ -1,5 +1,6 @@
 //! Rows of the sorts, which are in bounded memory.
 
+use crate::shards::{DocumentRow, DocumentScore};
 use crate::storage::{Record, words};
 
 /// A document on its way through the ranking.
@@ -70,13 +71,41 @@ pub(super) struct Joining {
     pub(super) n_bytes: u64,
     /// Targets that the score is over.
     pub(super) n_targets: u64,
+    /// How much of the document they are.
+    pub(super) extent: Extent,
+}
+
+/// How much of a document is labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Every target.
+    Whole,
+    /// Not every one.
+    Part,
+    /// That is not known: the set does not know its corpus's documents, or the NLL is infinite.
+    Unknown,
+}
+
+impl Extent {
+    /// That of a document of labels that know their corpus's list of documents, or do not. Bits per byte are
+    /// there exactly if all of it is labelled, that is known, and the NLL is finite.
+    pub(super) fn of(row: &DocumentRow, has_sources: bool) -> Self {
+        let has = |score| row.score(score).is_some();
+        match has(DocumentScore::BitsPerByte) {
+            true => Extent::Whole,
+            false if has_sources && has(DocumentScore::NllSum) => Extent::Part,
+            false => Extent::Unknown,
+        }
+    }
+
+    const ALL: [Extent; 3] = [Extent::Whole, Extent::Part, Extent::Unknown];
 }
 
 /// The bytes of a text that are not known.
 pub(super) const NO_BYTES: u64 = u64::MAX;
 
 impl Record for Joining {
-    const BYTES: usize = 48;
+    const BYTES: usize = 56;
     type Place = ([u64; 2], u64);
 
     fn place(&self) -> ([u64; 2], u64) {
@@ -91,6 +120,7 @@ impl Record for Joining {
             self.score.to_bits(),
             self.n_bytes,
             self.n_targets,
+            self.extent as u64,
         ] {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
@@ -105,6 +135,7 @@ impl Record for Joining {
             score: f64::from_bits(word()),
             n_bytes: word(),
             n_targets: word(),
+            extent: Extent::ALL[(word() as usize).min(2)],
         }
     }
 }
