@@ -255,6 +255,7 @@ fn a_page_of_the_labels_shows_what_stats_know_and_needs_nothing_beside_it() {
         "overview",
         "positions",
         "sequences",
+        "documents",
         "teacher",
         "text",
         "columns",
@@ -274,7 +275,12 @@ fn a_page_of_the_labels_shows_what_stats_know_and_needs_nothing_beside_it() {
         let counts = lines.map(|line| line.rsplit(',').next().unwrap().parse::<u64>().unwrap());
         assert_eq!(Some(counts.sum::<u64>()), n.as_u64(), "{name}: {csv}");
     }
+    let csv = linked_file(&tags, "documents.csv");
+    let of_all = csv.lines().filter(|line| line.starts_with(','));
+    let counts = of_all.map(|line| line.rsplit(',').next().unwrap().parse::<u64>().unwrap());
+    let n_documents = counts.sum::<u64>();
     let shown = text_of(&page);
+    assert!(n_documents > 0 && shown.contains("bits per byte of their text"));
     let nll = stats["positions"][0]["mean"].as_f64().unwrap();
     assert!(shown.contains(&format!("{nll:.3}")), "{nll}");
     let plan = std::fs::read_to_string(labels().join("plan.json")).unwrap();

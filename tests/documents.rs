@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
+#[path = "support/tokenizers.rs"]
+mod tokenizers;
 
 use saltworks::shards::{DocumentRow, DocumentScore, DocumentSelection, LabelSet, open_documents};
+use saltworks::tokens::Tokenizer;
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,18 +55,34 @@ impl Workplace {
         self.path(&format!("{what}-{vocab_size}{extension}"))
     }
 
-    fn prepare(&self, vocab_size: u64) {
-        let tokenizer = self.named("tokenizer", vocab_size);
+    /// Of byte-level BPE, and what `tokenize` printed.
+    fn prepare(&self, vocab_size: u64) -> String {
         let mut training = saltworks();
         training.args(["tokenizer", "train", "--input"]);
         training.arg(self.path("in.jsonl")).arg("--output");
-        training.arg(&tokenizer);
+        training.arg(self.named("tokenizer", vocab_size));
         succeed(training.args(["--vocab-size", &vocab_size.to_string()]));
+        self.prepare_tokens(vocab_size)
+    }
+
+    /// Tokens and a teacher for a tokenizer of another kind; it gives its size and what `tokenize` printed.
+    fn prepare_with(&self, tokenizer: &Value) -> (u64, String) {
+        let opened =
+            Tokenizer::from_bytes(tokenizer.to_string().as_bytes(), Path::new("t")).unwrap();
+        let vocab_size = u64::from(opened.vocab_size());
+        let path = self.named("tokenizer", vocab_size);
+        assert!(!path.exists(), "two tokenizers of {vocab_size} ids");
+        fs::write(path, tokenizer.to_string()).unwrap();
+        (vocab_size, self.prepare_tokens(vocab_size))
+    }
+
+    fn prepare_tokens(&self, vocab_size: u64) -> String {
+        let tokenizer = self.named("tokenizer", vocab_size);
         let mut tokenizing = saltworks();
         tokenizing.arg("tokenize").arg("--input");
         tokenizing.arg(self.path("in.jsonl")).arg("--tokenizer");
         tokenizing.arg(&tokenizer).arg("--output");
-        succeed(tokenizing.arg(self.named("tokens", vocab_size)));
+        let tokenized = succeed(tokenizing.arg(self.named("tokens", vocab_size)));
         let spec = DecoderSpec {
             vocab_size,
             width: 32,
@@ -72,6 +92,23 @@ impl Workplace {
             ..DecoderSpec::default()
         };
         decoder(&spec, &self.named("teacher", vocab_size)).unwrap();
+        String::from_utf8(tokenized.stderr).unwrap()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let lines = fs::read_to_string(self.path("in.jsonl")).unwrap();
+        let text = |line: &str| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            record["text"].as_str().unwrap().to_owned()
+        };
+        lines.lines().map(text).collect()
+    }
+
+    /// Documents that the tokenizers library itself does not give back.
+    fn n_lost(&self, vocab_size: u64) -> u64 {
+        let tokenizer = Tokenizer::open(&self.named("tokenizer", vocab_size)).unwrap();
+        let is_lost = |text: &String| tokenizer.decode(&tokenizer.encode(text).unwrap()) != *text;
+        self.texts().iter().filter(|text| is_lost(text)).count() as u64
     }
 
     fn label(&self, vocab_size: u64, output: &str, options: &[&str]) -> Command {
@@ -199,6 +236,66 @@ fn finalize_finds_the_corpus_or_is_told_where_it_is() {
     let mut told = workplace.finalize("labels");
     let said = fail_with(told.arg("--tokens").arg(workplace.path("moved")), 3);
     assert!(said.contains("documents.parquet"), "{said}");
+}
+
+#[test]
+fn bits_per_byte_are_of_the_text_whatever_the_tokenizer_and_lost_text_is_said() {
+    let workplace = Workplace::new(&[]);
+    let n_text_bytes: usize = workplace.texts().iter().map(String::len).sum();
+    let byte_level = (300, workplace.prepare(300));
+    let [byte_fallback, unigram, without_accents, word_piece] = [
+        tokenizers::byte_fallback_bpe(),
+        tokenizers::unigram(""),
+        tokenizers::unigram("\u{e9}"),
+        tokenizers::word_piece(),
+    ]
+    .map(|tokenizer| workplace.prepare_with(&tokenizer));
+    for ((vocab_size, told), n_lost) in [
+        (&byte_level, 0),
+        (&byte_fallback, 0),
+        (&unigram, 0),
+        (&without_accents, 24),
+        (&word_piece, 93),
+    ] {
+        let labels = vocab_size.to_string();
+        succeed(&mut workplace.label(*vocab_size, &labels, &[]));
+        // Python reads the text and counts its bytes, and sums up positions and pieces.
+        let printed = check_in_python(&workplace, &labels);
+        assert!(
+            printed.contains(&format!("\"whole\": {N_DOCUMENTS}")),
+            "{printed}"
+        );
+        let set = LabelSet::open(&workplace.path(&labels)).unwrap();
+        let (index, rows) = open_documents(&set).unwrap();
+        assert_eq!(index.n_bytes_whole, n_text_bytes as u64);
+        let n_bytes: u64 = rows.map(|row| row.unwrap().n_bytes.unwrap()).sum();
+        assert_eq!(n_bytes, n_text_bytes as u64);
+        assert_eq!(workplace.n_lost(*vocab_size), n_lost, "{vocab_size} ids");
+        assert_eq!(index.spelling.unwrap().n_not_spelled, n_lost);
+        // It is said when tokens are made, and wherever bits per byte are shown.
+        let note = format!("the tokens of {n_lost} of {N_DOCUMENTS} documents do not spell");
+        let selected = text(&succeed(&mut workplace.select(&labels, &["--rows", "5"])));
+        let stats = text(&succeed(saltworks().arg("stats").arg(&set.dir)));
+        for told in [told, &selected, &stats] {
+            assert_eq!(told.contains(&note), n_lost > 0, "{told}");
+        }
+    }
+    let minus = |labels: u64, minus: u64| {
+        let minus = workplace.path(&minus.to_string());
+        let options = ["--rows", "5", "--minus", minus.to_str().unwrap()];
+        workplace.select(&labels.to_string(), &options)
+    };
+    // Few documents are noted, most are refused.
+    for of in [unigram.0, without_accents.0] {
+        succeed(&mut minus(byte_fallback.0, of));
+    }
+    for (ours, theirs) in [(unigram.0, word_piece.0), (word_piece.0, unigram.0)] {
+        let said = fail_with(&mut minus(ours, theirs), 2);
+        assert!(
+            said.contains("93 of 120 documents: the tokenizer"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -4,7 +4,10 @@ use super::error::LabelError;
 use super::options::LabelOptions;
 use super::record::RECORD_NAME;
 use crate::config::Layers;
-use crate::shards::{self, DocumentsOutcome, LabelSet, Manifest, Plan, write_documents};
+use crate::shards::{
+    self, CorpusSpelling, DocumentsOutcome, LabelSet, ListedDocuments, Manifest, Plan,
+    write_documents,
+};
 use crate::tokens::{DocumentReader, corpus_json_of};
 use std::path::{Path, PathBuf};
 
@@ -87,8 +90,14 @@ fn with_documents(
     entries: Option<DocumentReader>,
     without: Option<String>,
 ) -> Result<Finalized, LabelError> {
-    let entries = entries.map(|entries| entries.map(|entry| Ok(entry?)));
-    let documents = write_documents::<LabelError, _>(set, entries)?;
+    let listed = entries.map(|entries| ListedDocuments {
+        spelling: entries.n_not_spelled().map(|n_not_spelled| CorpusSpelling {
+            n_documents: entries.n_documents(),
+            n_not_spelled,
+        }),
+        entries: entries.map(|entry| Ok(entry?)),
+    });
+    let documents = write_documents::<LabelError, _>(set, listed)?;
     let note = match &documents {
         DocumentsOutcome::Written(index) => without.filter(|_| !index.has_sources),
         DocumentsOutcome::WithoutSums { shard } => Some(format!(

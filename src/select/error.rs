@@ -95,6 +95,16 @@ pub enum SelectError {
         /// The score.
         score: &'static str,
     },
+    /// A comparison of texts of which one tokenizer loses a part.
+    #[error("the tokens of {} do not spell the text of {n_not_spelled} of {n_documents} documents: the tokenizer changes case, normalizes or loses characters, so its model is asked for less of the text than another tokenizer's, and their difference says nothing: compare labels of one tokenizer, or of tokenizers that keep every byte", labels.display())]
+    LosesText {
+        /// The labels.
+        labels: PathBuf,
+        /// Documents that are not spelled.
+        n_not_spelled: u64,
+        /// Documents of the corpus.
+        n_documents: u64,
+    },
     /// A document that cannot be found in other labels.
     #[error("{document} of {} {what}, by which it would be found in the other labels: {remedy}", labels.display())]
     NotJoinable {
@@ -137,7 +147,7 @@ pub enum SelectError {
     },
     /// A policy that keeps nothing.
     #[error(
-        "the policy keeps none of {n_rows} {what}: {n_eligible} are eligible ({n_null} have no {score}, {n_below_floor} are below --min-learnable), and the first of them exceeds the amount to keep; raise the amount or lower --min-learnable"
+        "the policy keeps none of {n_rows} {what}: {n_eligible} are eligible ({n_null} have no {score}{why}, {n_below_floor} are below --min-learnable), and the first of them exceeds the amount to keep; raise the amount or lower --min-learnable"
     )]
     KeepsNothing {
         /// `sequences` or `documents`.
@@ -152,6 +162,8 @@ pub enum SelectError {
         n_below_floor: u64,
         /// The score.
         score: &'static str,
+        /// Why they have none: empty, or one more clause that says it.
+        why: String,
     },
 }
 
@@ -170,6 +182,7 @@ impl Classified for SelectError {
             | SelectError::MoreThanThereIs { .. }
             | SelectError::UnknownDocuments { .. }
             | SelectError::ByToken { .. }
+            | SelectError::LosesText { .. }
             | SelectError::KeepsNothing { .. } => Kind::Usage,
         }
     }

@@ -35,14 +35,14 @@ pub struct Examples {
 
 /// Keeps the items with the least keys; ties are by a number, such as a `seq_id`.
 #[derive(Debug)]
-pub(super) struct Least<T> {
+pub(crate) struct Least<T> {
     n_most: usize,
     heap: BinaryHeap<Ranked<T>>,
 }
 
 impl<T> Least<T> {
     /// Keeps so many.
-    pub(super) fn new(n_most: usize) -> Self {
+    pub(crate) fn new(n_most: usize) -> Self {
         Least {
             n_most,
             heap: BinaryHeap::new(),
@@ -50,7 +50,7 @@ impl<T> Least<T> {
     }
 
     /// Keeps `item`, which is made only then, if it is among the least.
-    pub(super) fn offer(&mut self, key: f64, tie: u64, item: impl FnOnce() -> T) {
+    pub(crate) fn offer(&mut self, key: f64, tie: u64, item: impl FnOnce() -> T) {
         let is_full = self.heap.len() >= self.n_most;
         let is_less = |last: &Ranked<T>| place(key, tie, last.key, last.tie).is_lt();
         if is_full && !self.heap.peek().is_some_and(is_less) {
@@ -64,7 +64,7 @@ impl<T> Least<T> {
     }
 
     /// The least first.
-    pub(super) fn into_items(self) -> Vec<T> {
+    pub(crate) fn into_items(self) -> Vec<T> {
         let ranked = self.heap.into_sorted_vec();
         ranked.into_iter().map(|ranked| ranked.item).collect()
     }

@@ -40,9 +40,11 @@ mod sort;
 mod tests;
 
 pub use documents::{
-    DocumentExample, DocumentPolicy, DocumentSummary, Join, Per, SourceSummary, select_documents,
+    DocumentExample, DocumentPolicy, DocumentSummary, Join, LeftOut, Per, SourceSummary,
+    select_documents,
 };
 pub use error::SelectError;
+pub(crate) use examples::Least;
 pub use examples::{Example, Examples};
 pub use histogram::{ScoreBar, ScoreHistogram, ScoreSummary};
 pub use policy::{Amount, Order, Policy};

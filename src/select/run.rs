@@ -130,6 +130,7 @@ impl Job<'_> {
                 n_null: read.n_null,
                 n_below_floor: read.n_below_floor(),
                 score: self.policy.score.name(),
+                why: String::new(),
             });
         }
         self.write(partial, read, ranked)

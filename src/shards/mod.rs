@@ -67,9 +67,9 @@ pub use columns::ScoreId;
 pub use describe::{ColumnDescription, describe_columns};
 pub(crate) use documents::DocumentSelectionWriter;
 pub use documents::{
-    DOCUMENT_SELECTION_VERSION, DocumentRow, DocumentRows, DocumentScore, DocumentSelection,
-    DocumentSelectionHead, DocumentsIndex, DocumentsOutcome, DocumentsPart, SelectedDocument,
-    open_documents, write_documents,
+    CorpusSpelling, DOCUMENT_SELECTION_VERSION, DocumentRow, DocumentRows, DocumentScore,
+    DocumentSelection, DocumentSelectionHead, DocumentsIndex, DocumentsOutcome, DocumentsPart,
+    ListedDocuments, SelectedDocument, open_documents, write_documents,
 };
 pub use error::ShardsError;
 pub use finalize::finalize;

@@ -415,13 +415,23 @@ pub(crate) fn entries(n_documents: u64) -> Vec<DocumentEntry> {
     (0..n_documents).map(entry).collect()
 }
 
+/// The entries as a corpus lists them that says nothing of its spelling.
+pub(crate) fn listed(
+    entries: Vec<DocumentEntry>,
+) -> ListedDocuments<impl Iterator<Item = Result<DocumentEntry, ShardsError>>> {
+    ListedDocuments {
+        entries: entries.into_iter().map(Ok),
+        spelling: None,
+    }
+}
+
 /// Writes the documents of a set with these entries, if any.
 pub(crate) fn write_documents_of(
     dir: &Path,
     entries: Option<Vec<DocumentEntry>>,
 ) -> Result<DocumentsOutcome, ShardsError> {
     let set = LabelSet::open(dir).unwrap();
-    write_documents(&set, entries.map(|entries| entries.into_iter().map(Ok)))
+    write_documents(&set, entries.map(listed))
 }
 
 /// Labels a whole set, manifest included, and returns its plan.

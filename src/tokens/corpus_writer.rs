@@ -124,15 +124,23 @@ impl CorpusWriter {
         self.writer.append(ids)
     }
 
-    /// Ends the document that is being written, which is that of `document`.
-    pub(super) fn end_document(&mut self, document: &Document) -> Result<(), TokensError> {
+    /// Ends the document that is being written, which is that of `document`; `is_spelled` says whether its
+    /// tokens spell the text.
+    pub(super) fn end_document(
+        &mut self,
+        document: &Document,
+        is_spelled: bool,
+    ) -> Result<(), TokensError> {
         let n_bytes = document.text.len() as u64;
         let n_before = self.writer.n_tokens();
         self.n_text_bytes += n_bytes;
         self.writer.end_document();
         let n_tokens = self.writer.n_tokens() - n_before;
         match &mut self.documents {
-            Some(documents) => documents.push(&document.id, &document.location, n_tokens, n_bytes),
+            Some(documents) => {
+                documents.count_spelling(is_spelled);
+                documents.push(&document.id, &document.location, n_tokens, n_bytes)
+            }
             None => Ok(()),
         }
     }

@@ -6,6 +6,7 @@
 
 use super::corpus_writer::CorpusWriter;
 use super::error::TokensError;
+use super::spelled::Spelled;
 use super::tokenizer::Tokenizer;
 use crate::corpus::{CorpusError, Document, Documents, InputFile, Tally};
 use crossbeam_channel::{Receiver, Sender};
@@ -213,14 +214,16 @@ impl Encoder<'_> {
     /// Several documents, each on one thread.
     fn encode_short(&mut self, documents: &[Document]) -> Result<(), TokensError> {
         let tokenizer = self.tokenizer;
-        let encoded: Vec<Vec<u32>> = documents
+        let encoded: Vec<(Vec<u32>, bool)> = documents
             .par_iter()
             .map(|document| {
                 let ids = tokenizer.encode(&document.text);
-                ids.map_err(|error| located(error, document))
+                let ids = ids.map_err(|error| located(error, document))?;
+                let is_spelled = tokenizer.spells(&document.text, &ids);
+                Ok((ids, is_spelled))
             })
-            .collect::<Result<_, _>>()?;
-        for (document, ids) in documents.iter().zip(encoded) {
+            .collect::<Result<_, TokensError>>()?;
+        for (document, (ids, is_spelled)) in documents.iter().zip(encoded) {
             if ids.is_empty() {
                 self.n_without_tokens += 1;
                 continue;
@@ -228,7 +231,7 @@ impl Encoder<'_> {
             self.writer.append(&self.options.bos)?;
             self.writer.append(&ids)?;
             self.writer.append(&self.options.eod)?;
-            self.writer.end_document(document)?;
+            self.writer.end_document(document, is_spelled)?;
         }
         Ok(())
     }
@@ -241,7 +244,10 @@ impl Encoder<'_> {
     ) -> Result<(), TokensError> {
         let (options, mut has_tokens) = (self.options, false);
         let writer = &mut *self.writer;
-        let encoded = self.tokenizer.encode_to(&document.text, |ids| {
+        let tokenizer = self.tokenizer;
+        let mut spelled = Spelled::new(&document.text);
+        let encoded = tokenizer.encode_to(&document.text, |ids| {
+            tokenizer.spell(&mut spelled, ids);
             if !ids.is_empty() && !has_tokens {
                 has_tokens = true;
                 writer.append(&options.bos)?;
@@ -255,7 +261,7 @@ impl Encoder<'_> {
             return Ok(());
         }
         self.writer.append(&options.eod)?;
-        self.writer.end_document(document)
+        self.writer.end_document(document, spelled.is_whole())
     }
 }
 

@@ -49,6 +49,7 @@ mod paths;
 mod pieces;
 mod raw;
 mod special;
+mod spelled;
 mod spool;
 mod template;
 mod token_file;

@@ -3,6 +3,7 @@
 use super::error::TokensError;
 use super::growth::check_growth;
 use super::pieces::{Joins, PiecesError, Placed, Sizes, Steps, WHOLE_BYTES, encode_pieces};
+use super::spelled::Spelled;
 use super::template::Around;
 use crate::error::guarded;
 use crate::storage;
@@ -214,6 +215,21 @@ impl Tokenizer {
     /// The bytes that one token stands for.
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
         self.entry(id).map(|entry| entry.bytes.to_vec())
+    }
+
+    /// Adds what `ids` stand for.
+    pub(super) fn spell(&self, spelled: &mut Spelled<'_>, ids: &[u32]) {
+        for &id in ids {
+            spelled.push_bytes(self.entry(id).map_or(&[], |entry| &entry.bytes));
+        }
+    }
+
+    /// Whether `ids` spell `text` byte by byte, but for one space in front of it. Those of a tokenizer that
+    /// changes case, normalizes or loses characters do not.
+    pub fn spells(&self, text: &str, ids: &[u32]) -> bool {
+        let mut spelled = Spelled::new(text);
+        self.spell(&mut spelled, ids);
+        spelled.is_whole()
     }
 
     /// Whether an id is a special token.

@@ -57,6 +57,9 @@ pub enum HeadGate {
     Agreement,
     /// Nothing is learnt where the student's NLL less the teacher's is below this, nats.
     Excess(f32),
+    /// What a position learns has a weight: with q the student's and T the teacher's probability of the target,
+    /// T / (T + q), which is the logistic function of the student's NLL less the teacher's.
+    ExcessWeight,
 }
 
 /// The teacher's distribution at each of N positions, stored ids only; of several teachers, all of theirs.
@@ -116,7 +119,8 @@ pub struct LossSums {
     pub kd: f64,
     /// Positions that learn from the teacher: omega > 0 and the gate open.
     pub n_kd: f64,
-    /// Positions that anything is learnt from: all, but for those that the gate `excess` cuts.
+    /// Positions that anything is learnt from: all, but for those that the gate `excess` cuts; where it
+    /// weights, the sum of their weights.
     pub n_learnt: f64,
 }
 

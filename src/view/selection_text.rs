@@ -37,11 +37,20 @@ pub fn render_document_selection(summary: &DocumentSummary, width: usize) -> Str
             grouped(summary.sources.len() as u64)
         ));
     }
+    let reasons = summary.left_out.map(|left_out| left_out.reasons());
+    let n_unexplained = match &reasons {
+        None => summary.n_null,
+        Some(_) => 0,
+    };
+    let reasons = reasons.into_iter().flatten();
+    lines.extend(reasons.map(|(n, what)| format!("never   {} {what}", grouped(n))));
     lines.extend(never_lines(
         score.name(),
-        summary.n_null,
+        n_unexplained,
         summary.n_below_floor,
     ));
+    let note = summary.spelling.and_then(|spelling| spelling.note());
+    lines.extend(note.map(|note| format!("note    {note}")));
     lines.extend(score_lines(&summary.scores, score.name(), score.unit()));
     lines.extend(bar_lines(&summary.scores.bars(N_BARS), width));
     for (name, examples) in [("lowest", &summary.lowest), ("highest", &summary.highest)] {

@@ -50,9 +50,11 @@ fn heading(stats: &SetStats) -> String {
 
 fn documents_line(index: &DocumentsIndex) -> String {
     let n_documents = grouped(index.n_documents);
+    let note = index.spelling.and_then(|spelling| spelling.note());
+    let note = note.map_or(String::new(), |note| format!("\nnote: {note}"));
     match index.bits_per_byte {
         Some(bits) => format!(
-            "{n_documents} documents, {} of them labelled whole: {bits:.4} bits per byte of their text",
+            "{n_documents} documents, {} of them labelled whole: {bits:.4} bits per byte of their text{note}",
             grouped(index.n_whole)
         ),
         None => format!("{n_documents} documents"),

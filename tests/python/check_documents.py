@@ -59,7 +59,7 @@ def main(labels, corpus):
     positions, pieces = from_positions(labels), from_pieces(labels)
     documents = read(f"{labels}/documents").to_pylist()
     assert [d["doc_index"] for d in documents] == sorted(positions), "other documents"
-    n_whole = 0
+    n_whole, bytes_whole, nll_whole = 0, 0, 0.0
     for d in documents:
         n, learnable, nll, entropy, mass = pieces[d["doc_index"]]
         assert (d["n_targets"], d["nll_sum"]) == (n, nll), d
@@ -73,8 +73,11 @@ def main(labels, corpus):
         n_bytes = len(text["text"].encode())
         assert d["n_bytes"] == n_bytes, d
         if d["bits_per_byte"] is not None:
-            n_whole += 1
+            n_whole, bytes_whole, nll_whole = n_whole + 1, bytes_whole + n_bytes, nll_whole + nll
             assert math.isclose(d["bits_per_byte"], nll / (n_bytes * math.log(2)), rel_tol=1e-14), d
+    index = json.loads(pathlib.Path(f"{labels}/documents/documents.json").read_text(encoding="utf-8"))
+    assert (index["n_whole"], index["n_bytes_whole"]) == (n_whole, bytes_whole), index
+    assert math.isclose(index["bits_per_byte"], nll_whole / (bytes_whole * math.log(2)), rel_tol=1e-12), index
     print(json.dumps({"documents": len(documents), "whole": n_whole}))
 
 

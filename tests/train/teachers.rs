@@ -87,6 +87,28 @@ fn excess_cuts_about_its_fraction_from_the_second_step_on() {
 }
 
 #[test]
+fn excess_weights_from_the_first_step_on() {
+    for omega in ["0.5", "0"] {
+        let omega = format!("kd.omega={omega}");
+        let bench = Bench::new().with(&["kd.gate=excess", "kd.gate_excess=weight", &omega]);
+        succeed(&mut bench.run("run"));
+        let metrics = metrics(&bench.path("run"));
+        for line in lines_of(&metrics, "train") {
+            let weight = line["learnt_fraction"].as_f64();
+            match line["stage"] == 1 {
+                true => assert!(weight.is_some_and(|it| 0.0 < it && it < 1.0), "{line}"),
+                false => assert_eq!(weight, None, "stage 2 has no gate: {line}"),
+            }
+        }
+        let ce = numbers(&metrics, "train", "ce");
+        assert!(ce[ce.len() - 1] < ce[0] - 0.5, "{ce:?}");
+    }
+    let bench = Bench::new().with(&["kd.gate_excess=weight"]);
+    let said = fail_with(&mut bench.run("run"), 2);
+    assert!(said.contains("kd.gate_excess"), "{said}");
+}
+
+#[test]
 fn the_teachers_nll_is_that_of_the_mixture_or_of_the_better_one() {
     let bench = bench_of_two().with(&["log.every=1", "kd.n_kd=4"]);
     let first = |name: &str, keys: &[&str]| {

@@ -17,6 +17,7 @@ Letters: N positions, D model width, V vocabulary, K kept ids. Everything is in 
 from .fused import DEFAULT_PIECE, head_scores, logprobs_at
 from .head import Head, UnknownHeadError
 from .kd import (
+    GATE_EXCESS,
     GATES,
     KD_LOSSES,
     TEACHERS,
@@ -38,6 +39,7 @@ from .teachers import chosen_stats, chosen_targets, mixed_stats, mixed_targets
 __all__ = [
     "DEFAULT_PIECE",
     "GATES",
+    "GATE_EXCESS",
     "KD_LOSSES",
     "TEACHERS",
     "Draws",

@@ -71,14 +71,26 @@ class Logprobs:
 
 @dataclass(frozen=True)
 class NllGate:
-    """A gate that -log q of the target decides: teacher_nll ``[N]``, nats; with least_excess, of ``excess``."""
+    """A gate that -log q of the target decides: teacher_nll ``[N]``, nats; with least_excess, of ``excess`` that cuts;
+    is_weighted, of ``excess`` that weights, which is open everywhere.
+    """
 
     teacher_nll: Tensor
     least_excess: float | None
+    is_weighted: bool = False
+
+    @property
+    def takes_out(self) -> bool:
+        """Whether nothing at all is learnt where it is closed."""
+        return self.least_excess is not None
 
     def piece(self, rows: slice) -> NllGate:
         """The same of some rows."""
-        return NllGate(self.teacher_nll[rows], self.least_excess)
+        return NllGate(self.teacher_nll[rows], self.least_excess, self.is_weighted)
+
+    def weight(self, nll: Tensor) -> Tensor:
+        """``[N]`` T / (T + q) of the target, the logistic function of the excess."""
+        return torch.sigmoid(nll - self.teacher_nll)
 
     def is_open(self, nll: Tensor) -> Tensor:
         """``[N]`` bool. An NLL that is no number is not cut by ``excess``: it must not go unseen."""
@@ -91,7 +103,7 @@ class Coefficients:
     """Of the log-probabilities in a sum: target ``[N]``, ids ``[N, K]`` (0 at padding), tail ``[N]`` or ``[N, I]``.
 
     A row may have a gate: where it is closed, the target's coefficient is that of ``closed`` ``[N]`` and the others are
-    0. Which side a row is on counts as a constant.
+    0. A gate that weights multiplies all of a row. Which side a row is on, and its weight, count as constants.
     """
 
     target: Tensor
@@ -111,12 +123,21 @@ class Coefficients:
         """The same once log q of the target ``[N]`` is known."""
         if self.gate is None or self.closed is None:
             return self
+        if self.gate.is_weighted:
+            return self._times(self.gate.weight(-logprob.detach()))
         is_open = self.gate.is_open(-logprob)
         ids = None if self.ids is None else torch.where(is_open[:, None], self.ids, 0.0)
         tail = self.tail
         if tail is not None:
             tail = torch.where(is_open if tail.dim() == 1 else is_open[:, None], tail, 0.0)
         return Coefficients(torch.where(is_open, self.target, self.closed), ids, tail)
+
+    def _times(self, weight: Tensor) -> Coefficients:
+        ids = None if self.ids is None else self.ids * weight[:, None]
+        tail = self.tail
+        if tail is not None:
+            tail = tail * (weight if tail.dim() == 1 else weight[:, None])
+        return Coefficients(self.target * weight, ids, tail)
 
 
 def accumulate_dtype(hidden: Tensor) -> torch.dtype:

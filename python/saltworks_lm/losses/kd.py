@@ -27,6 +27,8 @@ KD_LOSSES = ("tail-bucket", "sampled", "renormalize", "drop")
 TEACHERS = ("mix", "lower-nll")
 #: In the words of ``kd.gate``.
 GATES = ("none", "learnable", "entropy", "agreement", "excess")
+#: In the words of ``kd.gate_excess``.
+GATE_EXCESS = ("cut", "weight")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class KdPolicy:
         ``agreement``: those where the teacher's NLL of the target is below the student's; ``excess``: nothing is
         learnt, by KD or cross-entropy, from the fraction ``gate_fraction`` of labelled positions where the student's
         NLL of the target exceeds the teacher's least.
+    gate_excess
+        What ``excess`` does: ``cut`` is the above; ``weight`` leaves nothing out, and gives CE and KD of a position the
+        weight T / (T + q), with T the teacher's and q the student's probability of the target.
     teachers, teacher_weights
         Of several: ``mix``, the sum of the losses by each, times its weight (only their ratios matter); ``lower-nll``,
         at each position the loss by the one whose NLL of the target is lowest.
@@ -60,14 +65,21 @@ class KdPolicy:
     gate_fraction: float = 0.15
     teachers: str = "mix"
     teacher_weights: tuple[float, ...] = (1.0,)
+    gate_excess: str = "cut"
 
     def __post_init__(self) -> None:
         _one_of("loss", self.loss, KD_LOSSES)
         _one_of("temperature_mode", self.temperature_mode, ("teacher", "both"))
         _one_of("gate", self.gate, GATES)
+        _one_of("gate_excess", self.gate_excess, GATE_EXCESS)
         _one_of("teachers", self.teachers, TEACHERS)
         if not self.tau > 0.0:
             raise ValueError(f"kd.tau: expected a positive temperature, found {self.tau}")
+
+    @property
+    def cuts_excess(self) -> bool:
+        """Whether the gate takes a fraction out by a border that the step before left."""
+        return self.gate == "excess" and self.gate_excess == "cut"
 
     @property
     def student_tau(self) -> float:
@@ -127,8 +139,8 @@ class Kd:
     probs and tail.
 
     teacher_nll ``[N]`` f32, nats, is of a gate that the student's NLL decides, else None: with least_excess of
-    ``excess``, where nothing is learnt if the student's NLL less the teacher's is below that, else of ``agreement``,
-    which is open where the student's NLL is above the teacher's.
+    ``excess``, where nothing is learnt if the student's NLL less the teacher's is below that; with is_weighted of
+    ``excess`` that weights; else of ``agreement``, which is open where the student's NLL is above the teacher's.
     """
 
     loss: str
@@ -141,6 +153,7 @@ class Kd:
     least_excess: float | None = None
     in_tail: Tensor | None = None
     negentropy: Tensor | None = None
+    is_weighted: bool = False
 
     def to(self, device: torch.device) -> Kd:
         """The same on another device."""
@@ -212,7 +225,7 @@ def topk_targets(
     least_entropy
         Of the whole step, by :func:`min_entropy`; the gate ``entropy`` alone. None leaves it open.
     least_excess
-        Of the step before, by :func:`min_excess`; the gate ``excess`` alone. None cuts nothing.
+        Of the step before, by :func:`min_excess`; the gate ``excess`` that cuts alone. None cuts nothing.
     """
     probs = _tempered(policy, topk)
     total = probs.sum(1, keepdim=True)
@@ -288,10 +301,12 @@ def _omega(
 
 def _gated(kd: Kd, policy: KdPolicy, stats: Stats | None, least_excess: float | None) -> Kd:
     """With what a gate that the student's NLL decides needs."""
-    if policy.gate != "agreement" and (policy.gate != "excess" or least_excess is None):
+    is_weighted = policy.gate == "excess" and policy.gate_excess == "weight"
+    least = least_excess if policy.cuts_excess else None
+    if policy.gate != "agreement" and not is_weighted and least is None:
         return kd
-    least = least_excess if policy.gate == "excess" else None
-    return replace(kd, teacher_nll=-_needed(policy, stats).target_logprob, least_excess=least)
+    teacher_nll = -_needed(policy, stats).target_logprob
+    return replace(kd, teacher_nll=teacher_nll, least_excess=least, is_weighted=is_weighted)
 
 
 def _needed(policy: KdPolicy, stats: Stats | None) -> Stats:

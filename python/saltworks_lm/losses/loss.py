@@ -49,7 +49,8 @@ class HeadLoss:
     states) and without a gradient. omega is the share of KD in the position's loss, 0 where a gate is closed. In nats:
     ce, -log q of the target; kd, with its factor tau^2 where the student is tempered; soft, the cross-entropy with the
     teacher's distribution as the loss has it. All are 0 where a position has no weight, kd and soft where omega is.
-    is_learnt, bool, is False where a position has no weight, or the gate ``excess`` cuts it.
+    is_learnt, bool, is False where a position has no weight, or the gate ``excess`` cuts it; gate_weight is 0
+    there, what ``excess`` weights the position by if it does, and else 1.
     """
 
     loss: Tensor
@@ -58,6 +59,7 @@ class HeadLoss:
     kd: Tensor
     soft: Tensor
     is_learnt: Tensor
+    gate_weight: Tensor
 
 
 @not_compiled
@@ -133,13 +135,15 @@ def _coefficients_of(wanted: Wanted, kd: Kd | None, weight_n: Tensor, scale: flo
         of_tail = (of_kd if kd.tail.dim() == 1 else of_kd[:, None]) * kd.tail.to(weight_n.dtype)
     alone = -weight_n * scale
     gate = _gate_of(kd, weight_n.dtype)
-    is_cut = gate is not None and gate.least_excess is not None
+    is_cut = gate is not None and gate.takes_out
     closed = torch.zeros_like(weight_n) if is_cut else alone
     return Coefficients(alone * (1.0 - omega), of_ids, of_tail, gate, closed)
 
 
 def _gate_of(kd: Kd, dtype: torch.dtype) -> NllGate | None:
-    return None if kd.teacher_nll is None else NllGate(kd.teacher_nll.to(dtype), kd.least_excess)
+    if kd.teacher_nll is None:
+        return None
+    return NllGate(kd.teacher_nll.to(dtype), kd.least_excess, kd.is_weighted)
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -216,7 +220,7 @@ def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scal
     ce = torch.where(is_learnt, -found.target, 0.0)
     if kd is None or found.ids is None:
         nothing = torch.zeros_like(ce)
-        return HeadLoss(summed, nothing, ce, nothing, nothing, is_learnt)
+        return HeadLoss(summed, nothing, ce, nothing, nothing, is_learnt, is_learnt.to(ce.dtype))
     probs = kd.probs.to(ce.dtype)
     soft = _minus_sum(probs, found.ids)
     if kd.tail is not None and found.tail is not None:
@@ -225,17 +229,20 @@ def _told(summed: Tensor, found: Logprobs, kd: Kd | None, weight_n: Tensor, scal
     negentropy = negentropy_of(kd) if kd.negentropy is None else kd.negentropy
     negentropy = negentropy.to(ce.dtype)
     omega = torch.where(is_learnt, kd.omega.to(ce.dtype), 0.0)
-    gate = _gate_of(kd, ce.dtype)
-    if gate is not None:
+    gate, gate_weight = _gate_of(kd, ce.dtype), None
+    if gate is not None and gate.is_weighted:
+        gate_weight = torch.where(is_learnt, gate.weight(-found.target), 0.0)
+    elif gate is not None:
         is_open = gate.is_open(-found.target)
         omega = torch.where(is_open, omega, 0.0)
-        if gate.least_excess is not None:
+        if gate.takes_out:
             is_learnt = is_learnt & is_open
+    gate_weight = is_learnt.to(ce.dtype) if gate_weight is None else gate_weight
     is_taught = omega > 0.0
     factor = kd.student_tau**2
     soft, negentropy = (torch.where(is_taught, factor * x, 0.0) for x in (soft, negentropy))
-    constant = (weight_n * omega * negentropy).sum() * scale
-    return HeadLoss(summed + constant, omega, ce, soft + negentropy, soft, is_learnt)
+    constant = (weight_n * gate_weight * omega * negentropy).sum() * scale
+    return HeadLoss(summed + constant, omega, ce, soft + negentropy, soft, is_learnt, gate_weight)
 
 
 def _minus_sum(probs: Tensor, logprobs: Tensor) -> Tensor:

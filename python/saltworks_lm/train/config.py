@@ -10,7 +10,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from ..losses import GATES, KD_LOSSES, TEACHERS
+from ..losses import GATE_EXCESS, GATES, KD_LOSSES, TEACHERS
 from ..remote import url_scheme
 from .errors import ConfigError, TrainError
 
@@ -112,6 +112,7 @@ class KdConfig:
     gate: str = "none"
     gate_k: int = 10
     gate_fraction: float | None = None
+    gate_excess: str = "cut"
     teachers: str = "mix"
     teacher_weights: list[float] | None = None
     transition: str = "step"
@@ -421,6 +422,7 @@ def _check_loss(kd: KdConfig) -> None:
         "mode": MODES,
         "transition": TRANSITIONS,
         "gate": GATES,
+        "gate_excess": GATE_EXCESS,
         "teachers": TEACHERS,
         "temperature_mode": ("teacher", "both"),
         "loss": (None, *KD_LOSSES),
@@ -433,6 +435,8 @@ def _check_loss(kd: KdConfig) -> None:
     _require(kd.gate == "none" or kd.gate_k > 0, "kd.gate_k", "at least 1", kd.gate_k, "10 is usual")
     fits = kd.gate_fraction is None or 0 < kd.gate_fraction < 1
     _require(fits, "kd.gate_fraction", "above 0 and below 1", kd.gate_fraction, "0.15 is usual")
+    belongs = kd.gate == "excess" or kd.gate_excess == "cut"
+    _require(belongs, "kd.gate_excess", "nothing without kd.gate = excess", kd.gate_excess, "set the gate, too")
     for weight in kd.teacher_weights or []:
         is_weight = math.isfinite(weight) and weight >= 0
         _require(is_weight, "kd.teacher_weights", "finite numbers of at least 0", weight, "set it within that")

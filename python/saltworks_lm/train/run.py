@@ -321,7 +321,7 @@ class Trainer:
         values["omega"] = plan.omega
         if plan.omega > 0:
             values["kd_fraction"] = report.kd_fraction
-        if report.least_excess is not None:
+        if report.has_excess:
             values["learnt_fraction"] = report.learnt_fraction
         values |= {"lr": report.lr, "grad_norm": report.grad_norm, "tokens_per_s": rate, "mfu": None}
         values |= {"teacher_nll": report.teacher_nll if plan.stage == 1 else None}

@@ -24,7 +24,8 @@ _SUMS = ("n", "n_learnt", "loss", "ce", "kd", "n_kd", "teacher", "n_positions", 
 @dataclass(frozen=True)
 class StepReport:
     """What a step did; losses are means over the positions that have a weight, nats, loss over those that are learnt
-    from. least_excess is the border of the gate ``excess`` for the next step.
+    from, weighted where the gate ``excess`` weights; learnt_fraction is their fraction, or mean weight. least_excess is
+    the border of the gate ``excess`` for the next step; has_excess says whether that gate decided in this one.
     """
 
     plan: StepPlan
@@ -36,6 +37,7 @@ class StepReport:
     kd_fraction: float
     learnt_fraction: float
     least_excess: float | None
+    has_excess: bool
     teacher_nll: float | None
     grad_norm: float
     lr: float
@@ -62,6 +64,7 @@ class Stepper:
             gate_fraction(kd),
             kd.teachers,
             tuple(teacher_weights(config)),
+            kd.gate_excess,
         )
 
     @property
@@ -122,17 +125,18 @@ class Stepper:
         if borders is not None:
             self.world.sum_(spread.moments)
         found = dict(zip(_SUMS, sums.tolist(), strict=True))
-        # Gradients were divided before it was known how many positions are cut.
+        # Gradients were divided before it was known how many positions are cut, or what their weights sum to.
         factor = found["n"] / found["n_learnt"] if found["n_learnt"] > 0 else 1.0
         norm = grad_norm(self.parameters) * factor
         next_least = self._next_least_excess(excesses, policy)
-        report = _report(found, plan, norm, lr, None if borders is None else spread, next_least)
+        has_excess = policy is not None and policy.gate == "excess"
+        report = _report(found, plan, norm, lr, None if borders is None else spread, (next_least, has_excess))
         if math.isfinite(report.loss) and math.isfinite(norm):
             self._update(norm, lr, factor)
         return report
 
     def _next_least_excess(self, excesses: list[Tensor], policy: KdPolicy | None) -> float | None:
-        if policy is None or policy.gate != "excess":
+        if policy is None or not policy.cuts_excess:
             return None
         own = torch.cat(excesses).cpu() if excesses else torch.empty(0)
         return min_excess(torch.cat(self.world.gather(own)), policy.gate_fraction)
@@ -156,12 +160,12 @@ class Stepper:
     ) -> Tensor:
         with gradients_shared(self.module, self.world, is_last):
             with self.autocast():
-                loss, ce, kd, soft, omega, is_learnt = self.module(batch, scale)
+                loss, ce, kd, soft, omega, gate_weight = self.module(batch, scale)
             loss.backward()
         spread.add(batch.weight, ce, soft, omega, batch.teacher_nll)
-        if self.policy.gate == "excess" and batch.teacher_nll is not None:
+        if self.policy.cuts_excess and batch.teacher_nll is not None:
             excesses.append((ce - batch.teacher_nll)[batch.weight > 0].float())
-        return _sums(batch, ce, kd, omega, is_learnt)
+        return _sums(batch, ce, kd, omega, gate_weight)
 
     def _update(self, norm: float, lr: float, factor: float) -> None:
         """By the gradients times ``factor``, whose norm is ``norm``."""
@@ -200,8 +204,8 @@ def optimizer_of(config: RunConfig, parameters: list[nn.Parameter]) -> optim.Opt
     return optim.AdamW(groups, lr=config.schedule.lr, betas=(options.beta1, options.beta2), eps=options.eps)
 
 
-def _sums(batch: Batch, ce: Tensor, kd: Tensor, omega: Tensor, is_learnt: Tensor) -> Tensor:
-    weight, ce, kd, omega = (x.double() for x in (batch.weight, ce, kd, omega))
+def _sums(batch: Batch, ce: Tensor, kd: Tensor, omega: Tensor, gate_weight: Tensor) -> Tensor:
+    weight, ce, kd, omega, gate_weight = (x.double() for x in (batch.weight, ce, kd, omega, gate_weight))
     taught = weight * (omega > 0)
     nothing = torch.zeros((), dtype=torch.float64, device=weight.device)
     teacher = nothing
@@ -210,8 +214,8 @@ def _sums(batch: Batch, ce: Tensor, kd: Tensor, omega: Tensor, is_learnt: Tensor
         teacher = torch.where(weight > 0, batch.teacher_nll.double(), 0.0).sum()
     lacks = nothing + float(batch.teacher_nll is None)
     # Not times it: a loss that is no number must not be hidden, and one that is cut must.
-    loss = torch.where(is_learnt, weight * ((1.0 - omega) * ce + omega * kd), 0.0)
-    learnt = (weight * is_learnt).sum()
+    loss = torch.where(gate_weight == 0.0, 0.0, weight * gate_weight * ((1.0 - omega) * ce + omega * kd))
+    learnt = (weight * gate_weight).sum()
     parts = [weight.sum(), learnt, loss.sum(), (weight * ce).sum(), (taught * kd).sum(), taught.sum(), teacher]
     return torch.stack([*parts, nothing, lacks, nothing])
 
@@ -222,8 +226,9 @@ def _report(
     norm: float,
     lr: float,
     spread: Spread | None,
-    least_excess: float | None,
+    excess: tuple[float | None, bool],
 ) -> StepReport:
+    least_excess, has_excess = excess
     n, n_learnt = found["n"], found["n_learnt"]
     has_teacher = found["lacks_teacher"] == 0 and n > 0
     return StepReport(
@@ -236,6 +241,7 @@ def _report(
         kd_fraction=found["n_kd"] / n if n > 0 else 0.0,
         learnt_fraction=n_learnt / n if n > 0 else 0.0,
         least_excess=least_excess,
+        has_excess=has_excess,
         teacher_nll=found["teacher"] / n if has_teacher else None,
         grad_norm=norm,
         lr=lr,

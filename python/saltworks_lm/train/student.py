@@ -27,11 +27,11 @@ class Student(nn.Module):
         self.model = model
 
     def forward(self, batch: Batch, scale: float) -> tuple[Tensor, ...]:
-        """The sum of the losses times ``scale``; then ce, kd, soft, omega and is_learnt ``[N]``, without a gradient."""
+        """The sum of the losses times ``scale``; then ce, kd, soft, omega, gate_weight ``[N]``, without a gradient."""
         out = base_model_of(self.model)(input_ids=batch.input_ids, use_cache=False)
         hidden = out.last_hidden_state.flatten(0, 1)
         found = head_loss(hidden, self.head, batch.target, kd=batch.kd, weight=batch.weight, scale=scale, check=False)
-        return found.loss, found.ce, found.kd, found.soft, found.omega, found.is_learnt
+        return found.loss, found.ce, found.kd, found.soft, found.omega, found.gate_weight
 
     def blocks(self) -> list[nn.Module]:
         """The layers, which FSDP shards one by one: the longest list of modules."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saltworks_lm.losses import (
     GATES,
+    KD_LOSSES,
     TEACHERS,
     Draws,
     Head,
@@ -38,7 +39,8 @@ K = 3
 
 
 def name_of(case: dict[str, Any]) -> str:
-    parts = (case["loss"], f"{case['tau']:g}", case["temperature_mode"], case["gate"], f"{case['omega']:g}")
+    gate = case["gate"] + ("-weight" if case.get("gate_excess") == "weight" else "")
+    parts = (case["loss"], f"{case['tau']:g}", case["temperature_mode"], gate, f"{case['omega']:g}")
     return "-".join(map(str, (*parts, case["teachers"] or "one")))
 
 
@@ -63,7 +65,7 @@ def kd_of(case: dict[str, Any]) -> Kd | None:
     if case["loss"] is None:
         return None
     names = ("loss", "tau", "temperature_mode", "gate", "gate_k", "gate_fraction")
-    policy = KdPolicy(*(case[name] for name in names))
+    policy = KdPolicy(*(case[name] for name in names), gate_excess=case.get("gate_excess", "cut"))
     weights, chosen = case["teacher_weights"], None
     stats = stats_of("labels")
     if case["teachers"] == "mix":
@@ -113,7 +115,8 @@ def test_losses_and_gradients_are_those_of_the_file_that_the_trainer_is_held_to(
     kd, expected = kd_of(case), case["expected"]
     out = head_loss(hidden, Head.of_weight(rows), target, kd=kd, weight=weight, piece=4)
     assert_near(out.loss.detach(), tensor([expected["loss"]]))
-    assert float((weight * out.is_learnt).sum()) == expected["n_learnt"]
+    assert_near((weight * out.gate_weight).sum(), tensor([expected["n_learnt"]]))
+    assert out.is_learnt.equal((weight * out.gate_weight > 0.0) if kd is None or not kd.is_weighted else weight > 0.0)
     assert_near((weight * out.ce).sum() / weight.sum(), tensor([expected["ce"]]))
     assert float(weight.sum()) == expected["n"]
     taught = weight * (out.omega > 0)
@@ -143,6 +146,9 @@ def test_losses_of_given_logits_are_those_of_the_file(case: dict[str, Any]) -> N
 def test_the_file_has_every_loss_at_every_tempering_and_what_is_hard_about_labels() -> None:
     kinds = {(c["loss"], c["tau"], c["temperature_mode"]) for c in GOLDEN["cases"]}
     assert len(kinds) == 4 * 3 + 1
+    weighted = {(c["loss"], c["teachers"]) for c in GOLDEN["cases"] if c.get("gate_excess") == "weight"}
+    assert {teachers for _, teachers in weighted} == {None, *TEACHERS}
+    assert {loss for loss, _ in weighted} == set(KD_LOSSES)
     gates = {(c["gate"], c["teachers"]) for c in GOLDEN["cases"]}
     assert gates == {(gate, teachers) for gate in GATES for teachers in (None, *TEACHERS)}
     labels = [p["labels"] for p in POSITIONS if p["labels"] is not None]

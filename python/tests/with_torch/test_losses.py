@@ -19,6 +19,7 @@ from saltworks_lm.losses import (
     chosen_stats,
     chosen_targets,
     draws_targets,
+    excess_targets,
     head_loss,
     head_scores,
     logprobs_at,
@@ -297,6 +298,31 @@ def test_the_gate_excess_leaves_nothing_of_what_it_cuts() -> None:
     assert first.teacher_nll is None, "without a border nothing is cut"
     assert min_excess(excess, 0.5) == pytest.approx(0.1)
     assert min_excess(excess[-1:], 0.5) is None
+
+
+def test_the_gate_excess_weights_by_the_teachers_share_of_the_targets_probability() -> None:
+    hidden, weight, bias = tensors()
+    target, _ = inputs(V - 2)
+    head = head_of("all of it", weight, bias)
+    nll = head_loss(hidden, head, target).ce
+    excess = torch.tensor([0.3, -0.2, 0.9, 0.1, -1.0, 0.0, float("inf")])
+    logprob = (excess - nll).float()
+    share = logprob.double().exp() / (logprob.double().exp() + (-nll).exp())
+    share[-1] = 1.0  # of a position without labels
+    policy = KdPolicy("tail-bucket", 2.0, "both", gate="excess", gate_excess="weight")
+    topk, stats = top_k(teacher(V - 2), K, 2.0), Stats(logprob, torch.zeros(N), torch.zeros(N))
+    # A border is of the gate that cuts.
+    out = head_loss(hidden, head, target, kd=topk_targets(policy, topk, 0.7, stats, None, 0.2), piece=3)
+    ungated = topk_targets(KdPolicy("tail-bucket", 2.0, "both"), topk, 0.7)
+    other = head_loss(hidden, head, target, kd=ungated, weight=share, scale=1.0 / N)
+    assert out.is_learnt.all()
+    torch.testing.assert_close(out.gate_weight, share, rtol=0.0, atol=1e-6)
+    torch.testing.assert_close((out.omega, out.ce, out.kd), (other.omega, nll, other.kd))
+    torch.testing.assert_close(out.loss, other.loss, rtol=1e-6, atol=1e-6)
+    for a, b in zip(*(torch.autograd.grad(x.loss, (hidden, weight, bias)) for x in (out, other)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    alone = head_loss(hidden, head, target, kd=excess_targets(policy, stats))
+    assert float(alone.loss.detach()) == pytest.approx(float((share * nll).detach().mean()), rel=1e-6)
 
 
 def test_an_nll_that_is_no_number_is_not_cut() -> None:

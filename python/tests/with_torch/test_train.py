@@ -63,6 +63,8 @@ def run(folder: Path, name: str, *arguments: str, processes: int = 1, **over: An
         ("masked", {"data__mask_document_borders": True, "data__label_epochs": 2, "train__seed": 5}),
         ("excess", {"kd__gate": "excess", "data__mask_document_borders": True}),
         ("ce-excess", {"kd__gate": "excess", "kd__gate_fraction": 0.3, "kd__omega": 0.0}),
+        ("weight", {"kd__gate": "excess", "kd__gate_excess": "weight", "data__mask_document_borders": True}),
+        ("ce-weight", {"kd__gate": "excess", "kd__gate_excess": "weight", "kd__omega": 0.0}),
         ("mix", {"labels": BOTH, "kd__teacher_weights": [3.0, 1.0], "kd__gate": "excess"}),
         ("mix-tail", {"labels": BOTH, "kd__loss": "tail-bucket", "kd__tau": 2.0, "kd__temperature_mode": "both"}),
         ("lower-nll", {"labels": BOTH, "kd__teachers": "lower-nll", "kd__loss": "tail-bucket", "kd__gate": "entropy"}),

@@ -83,6 +83,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
             args.labels.join("documents").display(),
             counted(index.n_documents, "document")
         );
+        if let Some(note) = index.spelling.and_then(|spelling| spelling.note()) {
+            say!("note: {note}");
+        }
     }
     if shards::card_state(&args.labels)? == shards::CardState::Theirs {
         say!(

@@ -9,6 +9,7 @@ use crate::common::arguments::{Json, OUTPUT, Overwrite, Threads};
 use crate::common::exit::Result;
 use crate::common::print::{self, out, say};
 use saltworks::corpus::DEFAULT_ID_FIELD;
+use saltworks::shards::CorpusSpelling;
 use saltworks::tokens::{
     CorpusJson, CorpusWriter, EncodeOptions, SpecialChoice, Tokenizer, WriterSettings,
     copy_tokenizer, encode_documents,
@@ -103,6 +104,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         false => summarize(&args, &options, &corpus, &tokenizer, progress.seconds()),
     }
     print_notes(&opened.left_out, &tally);
+    if let Some(note) = spelling_note(&corpus) {
+        say!("note: {note}");
+    }
     Ok(())
 }
 
@@ -125,6 +129,16 @@ fn describe(choice: &SpecialChoice, ids: &[u32], tokenizer: &Tokenizer) -> Strin
     } else {
         resolved
     }
+}
+
+/// Said at once, before a model has labelled what cannot be compared.
+fn spelling_note(corpus: &CorpusJson) -> Option<String> {
+    let n_not_spelled = corpus.documents.as_ref()?.n_not_spelled?;
+    let spelling = CorpusSpelling {
+        n_documents: corpus.n_documents,
+        n_not_spelled,
+    };
+    spelling.note()
 }
 
 /// What the documents are known by.

@@ -1,7 +1,8 @@
 //! The differences of two label sets' scores, document by document.
 
 use super::policy::Join;
-use super::record::{Difference, Joining, NO_BYTES};
+use super::record::{Difference, Extent, Joining, NO_BYTES};
+use super::summary::LeftOut;
 use crate::select::SelectError;
 use crate::shards::{DocumentRow, DocumentScore, DocumentsIndex, LabelSet, open_documents};
 use crate::storage::{Record, Sorted, Sorter, words};
@@ -42,7 +43,9 @@ pub(super) fn resolve(
 
 impl<'a> Joiner<'a> {
     /// Every document of ours by rising `doc_index`, with the difference of its scores.
-    pub(super) fn differences(&self) -> Result<Sorted<Difference>, SelectError> {
+    pub(super) fn differences(&self) -> Result<Differences, SelectError> {
+        let comparable = Comparable::of(self);
+        let mut left_out = LeftOut::default();
         let mut theirs = Unique::of(self.sorted(self.theirs)?, self.theirs, self.join);
         let mut ours = Unique::of(self.sorted(self.ours)?, self.ours, self.join);
         let mut differences = self.sorter();
@@ -55,29 +58,21 @@ impl<'a> Joiner<'a> {
             if let Some(same) = same {
                 self.check_same_text(&row, &same)?;
             }
+            let difference = match same {
+                Some(same) => comparable.difference(&row, &same),
+                None => Err(Reason::Absent),
+            };
             differences.push(Difference {
                 doc_index: row.doc_index,
-                score: same.map_or(f64::NAN, |same| self.difference(&row, &same)),
+                score: difference.unwrap_or_else(|reason| count(&mut left_out, reason)),
             })?;
         }
         // What is left of theirs must be each its own too.
         while theirs.next_row()?.is_some() {}
-        Ok(differences.into_sorted()?)
-    }
-
-    /// NaN where two models of one tokenizer scored different parts of the text. Bits per byte are of whole
-    /// documents alone, whatever their tokens.
-    fn difference(&self, ours: &Joining, theirs: &Joining) -> f64 {
-        let tokenizer = |set: &'a LabelSet| {
-            let tokenizer = set.segments[0].tokenizer.as_ref();
-            tokenizer.map(|tokenizer| tokenizer.fingerprint.as_str())
-        };
-        let has_one_tokenizer = tokenizer(self.ours) == tokenizer(self.theirs);
-        let is_of_whole = self.score == DocumentScore::BitsPerByte;
-        match has_one_tokenizer && !is_of_whole && ours.n_targets != theirs.n_targets {
-            true => f64::NAN,
-            false => ours.score - theirs.score,
-        }
+        Ok(Differences {
+            rows: differences.into_sorted()?,
+            left_out,
+        })
     }
 
     fn sorter<R: Record>(&self) -> Sorter<R> {
@@ -86,7 +81,8 @@ impl<'a> Joiner<'a> {
 
     fn sorted(&self, set: &LabelSet) -> Result<Sorted<Joining>, SelectError> {
         let mut sorter = self.sorter();
-        for row in open_documents(set)?.1 {
+        let (index, rows) = open_documents(set)?;
+        for row in rows {
             let row = row?;
             sorter.push(Joining {
                 key: self.key_of(set, &row)?,
@@ -94,6 +90,7 @@ impl<'a> Joiner<'a> {
                 score: row.score(self.score).unwrap_or(f64::NAN),
                 n_bytes: row.n_bytes.unwrap_or(NO_BYTES),
                 n_targets: row.n_targets,
+                extent: Extent::of(&row, index.has_sources),
             })?;
         }
         Ok(sorter.into_sorted()?)
@@ -138,6 +135,82 @@ impl<'a> Joiner<'a> {
             n_bytes: ours.n_bytes,
             n_bytes_theirs: theirs.n_bytes,
         })
+    }
+}
+
+/// Every document of ours with its difference, and how many have none.
+pub(super) struct Differences {
+    /// By rising `doc_index`.
+    pub(super) rows: Sorted<Difference>,
+    pub(super) left_out: LeftOut,
+}
+
+/// Why a document has no difference.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Absent,
+    WithoutScore,
+    InPart,
+}
+
+/// Counts the document and gives NaN.
+fn count(left_out: &mut LeftOut, reason: Reason) -> f64 {
+    let n = match reason {
+        Reason::Absent => &mut left_out.n_absent,
+        Reason::WithoutScore => &mut left_out.n_without_score,
+        Reason::InPart => &mut left_out.n_in_part,
+    };
+    *n += 1;
+    f64::NAN
+}
+
+/// What the scores of two sets must be of, that their difference says something of the models.
+#[derive(Debug)]
+pub(super) struct Comparable {
+    /// The score is of the whole text, so that no less may be labelled.
+    pub(super) needs_whole: bool,
+    /// Both sets label the same sequences, so that equal numbers of targets are the same targets.
+    pub(super) has_same_sequences: bool,
+}
+
+impl Comparable {
+    fn of(joiner: &Joiner<'_>) -> Self {
+        let tokenizer = |set: &LabelSet| {
+            let tokenizer = set.segments[0].tokenizer.as_ref();
+            tokenizer.map(|tokenizer| tokenizer.fingerprint.clone())
+        };
+        let sequences = |set: &LabelSet| -> Vec<_> {
+            let plans = set.segments.iter();
+            plans
+                .map(|plan| (plan.corpus.fingerprint.clone(), plan.sequences.clone()))
+                .collect()
+        };
+        let (ours, theirs) = (joiner.ours, joiner.theirs);
+        Comparable {
+            needs_whole: joiner.score == DocumentScore::BitsPerByte
+                || joiner.join != Join::Index && tokenizer(ours) != tokenizer(theirs),
+            has_same_sequences: sequences(ours) == sequences(theirs),
+        }
+    }
+
+    pub(super) fn difference(&self, ours: &Joining, theirs: &Joining) -> Result<f64, Reason> {
+        let are_in_part = [ours, theirs].map(|of| of.extent == Extent::Part);
+        let is_comparable = match self.needs_whole {
+            true => are_in_part == [false, false],
+            // Of parts with as many targets each, either may be of the other half of the text.
+            false => {
+                let is_one_extent = are_in_part == [false, false] || self.has_same_sequences;
+                ours.n_targets == theirs.n_targets && is_one_extent
+            }
+        };
+        if !is_comparable {
+            return Err(Reason::InPart);
+        }
+        let difference = ours.score - theirs.score;
+        match difference.is_nan() {
+            true => Err(Reason::WithoutScore),
+            false => Ok(difference),
+        }
     }
 }
 

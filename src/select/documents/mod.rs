@@ -4,7 +4,7 @@
 //! the rows of `documents/`; ties are by `doc_index`. With `per`, every source has a ranking and an amount of
 //! its own. The score may be the difference of two label sets', also of models with different tokenizers:
 //! then documents are joined by id, or by source and record, and the score must not depend on how a text is
-//! cut into tokens.
+//! cut into tokens. Only what both sets labelled alike has a difference; the others are counted by why.
 //!
 //! Memory is bounded: rows pass through sorts that spill. `join` makes the differences, `run` ranks and writes.
 
@@ -20,4 +20,4 @@ mod tests;
 
 pub use policy::{DocumentPolicy, Join, Per};
 pub use run::select_documents;
-pub use summary::{DocumentExample, DocumentSummary, SourceSummary};
+pub use summary::{DocumentExample, DocumentSummary, LeftOut, SourceSummary};

@@ -1,5 +1,6 @@
 //! Rows of the sorts, which are in bounded memory.
 
+use crate::shards::{DocumentRow, DocumentScore};
 use crate::storage::Record;
 
 /// A document on its way through the ranking.
@@ -66,33 +67,72 @@ pub(super) struct Joining {
     pub(super) n_bytes: u64,
     /// Targets that the score is over.
     pub(super) n_targets: u64,
+    /// How much of the document they are.
+    pub(super) extent: Extent,
+}
+
+/// How much of a document is labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Every target.
+    Whole,
+    /// Not every one.
+    Part,
+    /// That is not known: the set does not know its corpus's documents, or the NLL is infinite.
+    Unknown,
+}
+
+impl Extent {
+    /// That of a document of labels that know their corpus's list of documents, or do not. Bits per byte are
+    /// there exactly if all of it is labelled, that is known, and the NLL is finite.
+    pub(super) fn of(row: &DocumentRow, has_sources: bool) -> Self {
+        let has = |score| row.score(score).is_some();
+        match has(DocumentScore::BitsPerByte) {
+            true => Extent::Whole,
+            false if has_sources && has(DocumentScore::NllSum) => Extent::Part,
+            false => Extent::Unknown,
+        }
+    }
+
+    const ALL: [Extent; 3] = [Extent::Whole, Extent::Part, Extent::Unknown];
 }
 
 /// The bytes of a text that are not known.
 pub(super) const NO_BYTES: u64 = u64::MAX;
 
 impl Record for Joining {
-    type Words = [u64; 6];
+    type Words = [u64; 7];
     type Place = ([u64; 2], u64);
 
     fn place(&self) -> ([u64; 2], u64) {
         (self.key, self.doc_index)
     }
 
-    fn to_words(&self) -> [u64; 6] {
+    fn to_words(&self) -> [u64; 7] {
         let [first, second] = self.key;
         let score = self.score.to_bits();
         let (n_bytes, n_targets) = (self.n_bytes, self.n_targets);
-        [first, second, self.doc_index, score, n_bytes, n_targets]
+        let extent = self.extent as u64;
+        [
+            first,
+            second,
+            self.doc_index,
+            score,
+            n_bytes,
+            n_targets,
+            extent,
+        ]
     }
 
-    fn from_words([first, second, doc_index, score, n_bytes, n_targets]: [u64; 6]) -> Self {
+    fn from_words(words: [u64; 7]) -> Self {
+        let [first, second, doc_index, score, n_bytes, n_targets, extent] = words;
         Joining {
             key: [first, second],
             doc_index,
             score: f64::from_bits(score),
             n_bytes,
             n_targets,
+            extent: Extent::ALL[(extent as usize).min(2)],
         }
     }
 }

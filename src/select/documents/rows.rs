@@ -3,9 +3,11 @@
 use super::join::{Joiner, resolve};
 use super::policy::{DocumentPolicy, Join};
 use super::record::Difference;
+use super::summary::LeftOut;
 use crate::select::SelectError;
 use crate::shards::{
-    DocumentRow, DocumentRows, DocumentScore, DocumentsIndex, LabelSet, open_documents,
+    CorpusSpelling, DocumentRow, DocumentRows, DocumentScore, DocumentsIndex, LabelSet,
+    open_documents,
 };
 use crate::storage::Sorted;
 use std::path::Path;
@@ -15,6 +17,8 @@ pub(super) struct Source<'a> {
     labels: &'a LabelSet,
     pub(super) index: DocumentsIndex,
     score: DocumentScore,
+    /// Whether the tokens of our corpus spell its text, if the score is by byte.
+    pub(super) spelling: Option<CorpusSpelling>,
     minus: Option<Minus<'a>>,
 }
 
@@ -39,6 +43,9 @@ impl<'a> Source<'a> {
         };
         Ok(Source {
             labels,
+            spelling: index
+                .spelling
+                .filter(|_| policy.score == DocumentScore::BitsPerByte),
             index,
             score: policy.score,
             minus,
@@ -60,9 +67,11 @@ impl<'a> Source<'a> {
             dir,
             run_bytes,
         });
+        let differences = joiner.map(|joiner| joiner.differences()).transpose()?;
         Ok(Scored {
             rows: self.rows()?,
-            differences: joiner.map(|joiner| joiner.differences()).transpose()?,
+            left_out: differences.as_ref().map(|differences| differences.left_out),
+            differences: differences.map(|differences| differences.rows),
             score: self.score,
         })
     }
@@ -81,18 +90,34 @@ fn open_minus<'a>(
 ) -> Result<Minus<'a>, SelectError> {
     let (theirs, _) = open_documents(minus)?;
     check_known(minus, &theirs, policy)?;
-    if ours.tokenizer_fingerprint != theirs.tokenizer_fingerprint && !policy.is_of_text() {
-        return Err(SelectError::ByToken {
-            labels: labels.dir.clone(),
-            minus: minus.dir.clone(),
-            score: policy.score.name(),
-        });
+    if ours.tokenizer_fingerprint != theirs.tokenizer_fingerprint {
+        if !policy.is_of_text() {
+            return Err(SelectError::ByToken {
+                labels: labels.dir.clone(),
+                minus: minus.dir.clone(),
+                score: policy.score.name(),
+            });
+        }
+        check_spelled(labels, ours)?;
+        check_spelled(minus, &theirs)?;
     }
     let join = resolve(policy.join, ours, &theirs)?;
     Ok(Minus {
         labels: minus,
         join,
     })
+}
+
+/// Refuses to compare what a model is asked for with more than that, which another one is asked for.
+fn check_spelled(labels: &LabelSet, index: &DocumentsIndex) -> Result<(), SelectError> {
+    match index.spelling.filter(CorpusSpelling::loses_most) {
+        None => Ok(()),
+        Some(spelling) => Err(SelectError::LosesText {
+            labels: labels.dir.clone(),
+            n_not_spelled: spelling.n_not_spelled,
+            n_documents: spelling.n_documents,
+        }),
+    }
 }
 
 /// Refuses what cannot be without the corpus's own list of documents.
@@ -120,6 +145,8 @@ fn check_known(
 pub(super) struct Scored {
     rows: DocumentRows,
     differences: Option<Sorted<Difference>>,
+    /// How many have no difference, and why.
+    pub(super) left_out: Option<LeftOut>,
     score: DocumentScore,
 }
 

@@ -3,7 +3,7 @@
 use super::policy::DocumentPolicy;
 use super::record::{NO_RANK, Ranked};
 use super::rows::Source;
-use super::summary::{DocumentExample, DocumentSummary, SourceSummary};
+use super::summary::{DocumentExample, DocumentSummary, LeftOut, SourceSummary};
 use crate::select::SelectError;
 use crate::select::examples::Least;
 use crate::select::histogram::ScoreHistogram;
@@ -117,6 +117,8 @@ struct Read {
     n_documents: u64,
     n_eligible: u64,
     n_null: u64,
+    /// Why, where the score is a difference.
+    left_out: Option<LeftOut>,
     n_tokens: u64,
     /// Minimum and maximum score.
     range: (f64, f64),
@@ -149,6 +151,7 @@ impl Job<'_> {
                 n_null: read.n_null,
                 n_below_floor: read.n_below_floor(),
                 score: self.policy.score.name(),
+                why: read.why_null(),
             });
         }
         self.write(partial, read, placed, minus)
@@ -166,13 +169,15 @@ impl Job<'_> {
             n_documents: 0,
             n_eligible: 0,
             n_null: 0,
+            left_out: None,
             n_tokens: 0,
             range: (f64::INFINITY, f64::NEG_INFINITY),
         };
-        for next in self
+        let scored = self
             .source
-            .scored(&scratch_beside(self.output), self.run_bytes)?
-        {
+            .scored(&scratch_beside(self.output), self.run_bytes)?;
+        read.left_out = scored.left_out;
+        for next in scored {
             let (row, score) = next?;
             read.add(&row, score, self.policy)?;
             on_documents(1);
@@ -278,6 +283,8 @@ impl Job<'_> {
             n_documents: read.n_documents,
             n_eligible: read.n_eligible,
             n_null: read.n_null,
+            left_out: read.left_out,
+            spelling: self.source.spelling,
             n_below_floor: read.n_below_floor(),
             n_kept: placed.n_kept,
             n_tokens: read.n_tokens,
@@ -350,6 +357,13 @@ impl Read {
         self.groups.get(group).n_eligible += 1;
         let key = policy.order.key(row.doc_index, score);
         Ok(self.eligible.push(Ranked { key, ..ranked })?)
+    }
+
+    /// Why documents have no score, as a part of a sentence.
+    fn why_null(&self) -> String {
+        let reasons = self.left_out.unwrap_or_default().reasons();
+        let reasons = reasons.iter().map(|(n, what)| format!(": {n} {what}"));
+        reasons.collect()
     }
 
     fn n_below_floor(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::policy::DocumentPolicy;
 use crate::select::histogram::ScoreHistogram;
-use crate::shards::SelectedDocument;
+use crate::shards::{CorpusSpelling, SelectedDocument};
 use serde::Serialize;
 
 /// What was selected.
@@ -16,6 +16,12 @@ pub struct DocumentSummary {
     pub n_eligible: u64,
     /// Those without a score; none of them is kept.
     pub n_null: u64,
+    /// Why they have none, where the score is a difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+    /// Whether the tokens of the corpus spell its text, where the score is by byte and that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spelling: Option<CorpusSpelling>,
     /// Those with a score, but below that minimum; none of them is kept.
     pub n_below_floor: u64,
     /// Kept documents.
@@ -35,6 +41,32 @@ pub struct DocumentSummary {
     pub lowest: Vec<DocumentExample>,
     /// Some of the highest, that first.
     pub highest: Vec<DocumentExample>,
+}
+
+/// Documents without a difference of scores, by the first reason that holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The subtracted labels do not have them.
+    pub n_absent: u64,
+    /// One of the two sets has no score of them: a target's NLL is infinite, or no target is learnable.
+    pub n_without_score: u64,
+    /// One of the two sets labels only a part of them, or the two label other parts.
+    pub n_in_part: u64,
+}
+
+impl LeftOut {
+    /// The reasons that hold of any, each with their number.
+    pub fn reasons(&self) -> Vec<(u64, &'static str)> {
+        let all = [
+            (self.n_absent, "are not in the subtracted labels"),
+            (self.n_without_score, "have no score in one of the two sets"),
+            (
+                self.n_in_part,
+                "are labelled in part by one of the two sets",
+            ),
+        ];
+        all.into_iter().filter(|&(n, _)| n > 0).collect()
+    }
 }
 
 /// The documents of one source.

@@ -1,3 +1,5 @@
+use super::join::{Comparable, Reason};
+use super::record::{Extent, Joining};
 use super::rows::Source;
 use super::run::{Job, RUN_BYTES};
 use super::*;
@@ -6,10 +8,11 @@ use crate::shards::testing::{
     concat_plan, entries, plan, with_targets, write_documents_of, write_set_with_pieces,
 };
 use crate::shards::{
-    DocumentRow, DocumentScore, DocumentSelection, LabelSet, Plan, SelectedDocument, open_documents,
+    CorpusSpelling, DocumentRow, DocumentScore, DocumentSelection, LabelSet, ListedDocuments, Plan,
+    SelectedDocument, ShardsError, open_documents, write_documents,
 };
 use crate::signals::uniform_at;
-use crate::tokens::DocumentEntry;
+use crate::tokens::{DocumentEntry, Packing};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -28,6 +31,19 @@ fn with_ids() -> Vec<DocumentEntry> {
         ..entry
     };
     entries(N_DOCUMENTS).into_iter().map(with_id).collect()
+}
+
+/// As [`with_ids`], for labels by `plan`: of every document that has any target, all are labelled.
+fn whole(plan: &Plan) -> Vec<DocumentEntry> {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = rows_of(&labelled(dir.path(), plan.clone(), None));
+    let mut entries = with_ids();
+    for row in rows {
+        let is_unpredicted = plan.sequences.packing == Packing::Document || row.doc_index == 0;
+        let entry = &mut entries[row.doc_index as usize];
+        entry.n_tokens = row.n_targets + u64::from(is_unpredicted);
+    }
+    entries
 }
 
 fn policy(order: Order, amount: Amount) -> DocumentPolicy {
@@ -193,6 +209,7 @@ fn of_another_tokenizer(dir: &Path, change: impl Fn(&mut Vec<DocumentEntry>)) ->
     let mut plan = concat_plan();
     plan.corpus.fingerprint = format!("blake3:{}", "9".repeat(64));
     plan.tokenizer.as_mut().unwrap().fingerprint = format!("blake3:{}", "8".repeat(64));
+    let n_tokens: Vec<u64> = whole(&plan).iter().map(|entry| entry.n_tokens).collect();
     let mut entries = with_ids();
     // The texts of documents 20 to 69, the last first.
     let texts: Vec<DocumentEntry> = entries[20..70].iter().rev().cloned().collect();
@@ -200,7 +217,9 @@ fn of_another_tokenizer(dir: &Path, change: impl Fn(&mut Vec<DocumentEntry>)) ->
         let doc_index = entry.doc_index;
         *entry = DocumentEntry { doc_index, ..text };
     }
-    entries.iter_mut().for_each(|entry| entry.n_tokens = 1000);
+    for (entry, n_tokens) in entries.iter_mut().zip(n_tokens) {
+        entry.n_tokens = n_tokens;
+    }
     change(&mut entries);
     labelled(dir, plan, Some(entries))
 }
@@ -208,8 +227,9 @@ fn of_another_tokenizer(dir: &Path, change: impl Fn(&mut Vec<DocumentEntry>)) ->
 #[test]
 fn models_of_different_tokenizers_are_compared_by_the_text() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let ours = labelled(a.path(), plan(), Some(with_ids()));
-    let theirs = of_another_tokenizer(b.path(), |_| ());
+    let ours = labelled(a.path(), plan(), Some(whole(&plan())));
+    // Of one document more tokens than are labelled.
+    let theirs = of_another_tokenizer(b.path(), |entries| entries[30].n_tokens += 1);
     let by_name: BTreeMap<String, DocumentRow> = rows_of(&theirs)
         .into_iter()
         .map(|row| (row.id.clone().unwrap(), row))
@@ -226,27 +246,32 @@ fn models_of_different_tokenizers_are_compared_by_the_text() {
         for row in &got {
             let same = by_name.get(row.document.id.as_ref().unwrap());
             let nll = |row: &DocumentRow| row.score(DocumentScore::NllSum).unwrap();
+            let same = same.filter(|same| same.doc_index != 30);
             let expected = same.map(|same| nll(&row.document) - nll(same));
             assert_eq!(row.score, expected);
             n_joined += usize::from(expected.is_some());
         }
         assert!(n_joined > 40 && summary.n_null == (got.len() - n_joined) as u64);
+        let left_out = summary.left_out.unwrap();
+        assert_eq!((left_out.n_in_part, left_out.n_without_score), (1, 0));
+        assert_eq!(left_out.n_absent + 1, summary.n_null);
     }
 }
 
 #[test]
 fn a_difference_over_other_targets_is_none() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let ours = labelled(a.path(), concat_plan(), Some(with_ids()));
+    let entries = whole(&concat_plan());
+    let ours = labelled(a.path(), concat_plan(), Some(entries.clone()));
     let mut part = concat_plan();
     part.sequences.end /= 2;
-    let theirs = labelled(b.path(), part, Some(with_ids()));
+    let theirs = labelled(b.path(), part, Some(entries));
     let n_theirs: BTreeMap<u64, u64> = rows_of(&theirs)
         .into_iter()
         .map(|row| (row.doc_index, row.n_targets))
         .collect();
     let policy = policy(Order::Top, Amount::Fraction(0.5));
-    let (_, got) = selected(&ours, Some(&theirs), &policy).unwrap();
+    let (summary, got) = selected(&ours, Some(&theirs), &policy).unwrap();
     let is_same = |row: &SelectedDocument| {
         n_theirs.get(&row.document.doc_index) == Some(&row.document.n_targets)
     };
@@ -254,13 +279,95 @@ fn a_difference_over_other_targets_is_none() {
     let n_cut = got
         .iter()
         .filter(|row| n_theirs.contains_key(&row.document.doc_index) && !is_same(row));
-    assert!(n_cut.count() >= 1, "a document that is labelled in part");
+    let n_cut = n_cut.count() as u64;
+    assert!(n_cut >= 1, "a document that is labelled in part");
+    let left_out = summary.left_out.unwrap();
+    assert_eq!(left_out.n_in_part, n_cut);
+    assert_eq!(left_out.n_absent + n_cut, summary.n_null);
+}
+
+#[test]
+fn parts_of_a_document_are_compared_only_where_they_are_the_same_part() {
+    let part = |n_targets, extent| Joining {
+        key: [0, 0],
+        doc_index: 0,
+        score: n_targets as f64,
+        n_bytes: 40,
+        n_targets,
+        extent,
+    };
+    let is_compared = |needs_whole, has_same_sequences, ours: Joining, theirs: Joining| {
+        let comparable = Comparable {
+            needs_whole,
+            has_same_sequences,
+        };
+        comparable.difference(&ours, &theirs).is_ok()
+    };
+    let (halved, whole) = (part(5, Extent::Part), part(5, Extent::Whole));
+    // The first half and the second.
+    assert!(!is_compared(false, false, halved, halved));
+    assert!(is_compared(false, true, halved, halved));
+    assert!(is_compared(false, false, whole, whole));
+    assert!(is_compared(
+        false,
+        false,
+        part(5, Extent::Unknown),
+        part(5, Extent::Unknown)
+    ));
+    assert!(!is_compared(false, true, whole, part(6, Extent::Whole)));
+    // Other tokens of the same text.
+    assert!(is_compared(true, false, whole, part(6, Extent::Whole)));
+    assert!(!is_compared(true, false, whole, part(6, Extent::Part)));
+    assert!(!is_compared(true, true, halved, halved));
+    let endless = Joining {
+        score: f64::NAN,
+        ..part(5, Extent::Unknown)
+    };
+    let comparable = Comparable {
+        needs_whole: true,
+        has_same_sequences: false,
+    };
+    let reason = comparable.difference(&endless, &whole);
+    assert!(matches!(reason, Err(Reason::WithoutScore)));
+}
+
+#[test]
+fn a_tokenizer_that_loses_text_is_not_compared_with_another() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ours = labelled(a.path(), plan(), Some(whole(&plan())));
+    let theirs = of_another_tokenizer(b.path(), |_| ());
+    let policy = DocumentPolicy {
+        score: DocumentScore::BitsPerByte,
+        ..policy(Order::Top, Amount::Fraction(0.5))
+    };
+    let spell = |set: &LabelSet, entries: Vec<DocumentEntry>, n_not_spelled| {
+        let listed = ListedDocuments {
+            entries: entries.into_iter().map(Ok::<_, ShardsError>),
+            spelling: Some(CorpusSpelling {
+                n_documents: N_DOCUMENTS,
+                n_not_spelled,
+            }),
+        };
+        write_documents(set, Some(listed)).unwrap();
+    };
+    spell(&ours, whole(&plan()), 3);
+    let (summary, _) = selected(&ours, Some(&theirs), &policy).unwrap();
+    let note = summary.spelling.unwrap().note().unwrap();
+    assert!(note.contains("3 of 90 documents"), "{note}");
+    spell(&ours, whole(&plan()), 46);
+    let error = selected(&ours, Some(&theirs), &policy).unwrap_err();
+    assert!(matches!(error, SelectError::LosesText { .. }), "{error}");
+    let error = selected(&theirs, Some(&ours), &policy).unwrap_err();
+    assert!(matches!(error, SelectError::LosesText { .. }), "{error}");
+    // Among themselves its labels are of one kind.
+    assert!(selected(&ours, None, &policy).unwrap().0.spelling.is_some());
+    assert!(selected(&ours, Some(&ours), &policy).is_ok());
 }
 
 #[test]
 fn what_cannot_be_joined_is_said() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let ours = labelled(a.path(), plan(), Some(with_ids()));
+    let ours = labelled(a.path(), plan(), Some(whole(&plan())));
     let by_text = DocumentPolicy {
         score: DocumentScore::NllSum,
         ..policy(Order::Top, Amount::Fraction(0.5))
@@ -358,7 +465,7 @@ fn an_output_that_is_something_else_stays() {
 #[test]
 fn the_file_is_the_same_however_little_is_sorted_in_memory() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let ours = labelled(a.path(), plan(), Some(with_ids()));
+    let ours = labelled(a.path(), plan(), Some(whole(&plan())));
     let theirs = of_another_tokenizer(b.path(), |_| ());
     let policy = DocumentPolicy {
         score: DocumentScore::NllSum,

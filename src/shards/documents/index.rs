@@ -26,6 +26,9 @@ pub struct DocumentsIndex {
     pub tokenizer_fingerprint: Option<String>,
     /// Whether ids, sources and bytes are known.
     pub has_sources: bool,
+    /// Whether the tokens of the whole corpus spell its text; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spelling: Option<CorpusSpelling>,
     /// Documents that have a labelled target.
     pub n_documents: u64,
     /// Those of them whose every target is known to be labelled.
@@ -38,6 +41,37 @@ pub struct DocumentsIndex {
     pub n_targets: u64,
     /// The files, in order.
     pub parts: Vec<DocumentsPart>,
+}
+
+/// How many documents of a corpus have tokens that spell their text. Those of a tokenizer that changes case,
+/// normalizes or loses characters do not: its model is asked for less than the text, so its bits per byte
+/// are too low.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CorpusSpelling {
+    /// Documents of the corpus.
+    pub n_documents: u64,
+    /// Those whose tokens do not spell their text byte by byte, but for one space in front.
+    pub n_not_spelled: u64,
+}
+
+impl CorpusSpelling {
+    /// Whether most documents lose something, so that the bits per byte of all are no measure of text.
+    pub fn loses_most(&self) -> bool {
+        self.n_not_spelled > self.n_documents / 2
+    }
+
+    /// What to say where bits per byte are shown; nothing where all is spelled.
+    pub fn note(&self) -> Option<String> {
+        let CorpusSpelling {
+            n_documents,
+            n_not_spelled,
+        } = self;
+        (*n_not_spelled > 0).then(|| {
+            format!(
+                "the tokens of {n_not_spelled} of {n_documents} documents do not spell their text: the tokenizer changes case, normalizes or loses characters, so their bits per byte are too low beside other tokenizers'"
+            )
+        })
+    }
 }
 
 /// One file of documents.

@@ -25,7 +25,7 @@ mod tests;
 pub(super) use columns::DOC_INDEX;
 pub(super) use format::{DOCUMENTS_DIR, INDEX_NAME};
 pub use format::{DocumentRow, DocumentScore};
-pub use index::{DocumentsIndex, DocumentsPart};
+pub use index::{CorpusSpelling, DocumentsIndex, DocumentsPart};
 pub(super) use read::check_document_parts;
 pub use read::{DocumentRows, open_documents};
 pub(crate) use selection::DocumentSelectionWriter;
@@ -33,4 +33,4 @@ pub(super) use selection::FILE_KIND as DOCUMENT_SELECTION_KIND;
 pub use selection::{
     DOCUMENT_SELECTION_VERSION, DocumentSelection, DocumentSelectionHead, SelectedDocument,
 };
-pub use write::{DocumentsOutcome, write_documents};
+pub use write::{DocumentsOutcome, ListedDocuments, write_documents};

@@ -2,8 +2,8 @@ use super::format::scores_of;
 use super::write::write_with_runs;
 use super::*;
 use crate::shards::testing::{
-    concat_plan, entries, plan, row_with_pieces, with_targets, write_documents_of, write_set,
-    write_set_with_pieces,
+    concat_plan, entries, listed, plan, row_with_pieces, with_targets, write_documents_of,
+    write_set, write_set_with_pieces,
 };
 use crate::shards::{Group, LabelSet, Plan, ShardsError, VerifyOptions, verify_files};
 use crate::signals::TargetSums;
@@ -33,7 +33,7 @@ fn rows(dir: &Path) -> Result<Vec<DocumentRow>, ShardsError> {
 
 fn written(outcome: DocumentsOutcome) -> DocumentsIndex {
     match outcome {
-        DocumentsOutcome::Written(index) => index,
+        DocumentsOutcome::Written(index) => *index,
         other => panic!("{other:?}"),
     }
 }
@@ -80,8 +80,7 @@ fn files_are_the_same_however_little_is_sorted_in_memory() {
     let expected = read();
     for run_rows in [1, 7] {
         fs::remove_dir_all(dir.path().join("documents")).unwrap();
-        let entries = entries(N_DOCUMENTS).into_iter().map(Ok::<_, ShardsError>);
-        write_with_runs(&set, Some(entries), run_rows).unwrap();
+        write_with_runs(&set, Some(listed(entries(N_DOCUMENTS))), run_rows).unwrap();
         assert!(read() == expected, "{run_rows} rows a run");
     }
 }

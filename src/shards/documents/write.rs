@@ -4,7 +4,7 @@ use super::columns::{SOURCE, document_arrays, document_fields};
 use super::format::{
     DOCUMENTS_DIR, DOCUMENTS_VERSION, DocumentRow, DocumentScore, bits_per_byte, scores_of,
 };
-use super::index::{DocumentsIndex, DocumentsPart};
+use super::index::{CorpusSpelling, DocumentsIndex, DocumentsPart};
 use super::sums::{DocumentSums, Gathered, RUN_ROWS, gather};
 use crate::shards::ShardsError;
 use crate::shards::label_set::LabelSet;
@@ -31,7 +31,7 @@ const PART_ROWS: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq)]
 pub enum DocumentsOutcome {
     /// They are there, now or since before.
-    Written(DocumentsIndex),
+    Written(Box<DocumentsIndex>),
     /// This shard was made by a version of Saltworks that keeps no sums of documents.
     WithoutSums {
         /// The first such shard.
@@ -39,23 +39,35 @@ pub enum DocumentsOutcome {
     },
 }
 
+/// What a corpus says of its documents.
+#[derive(Debug)]
+pub struct ListedDocuments<I> {
+    /// All of them, in order.
+    pub entries: I,
+    /// Whether their tokens spell their text, where that is known.
+    pub spelling: Option<CorpusSpelling>,
+}
+
 /// Writes the documents of a finished set, instead of earlier ones; those of the same shards stay.
-/// `entries` are the documents of the whole corpus, in order, where they are known.
+/// `listed` are the documents of the whole corpus, where they are known.
 ///
 /// # Errors
 /// A set that is not finalized, or damaged; entries of another corpus, or those that cannot be read; I/O.
-pub fn write_documents<E, I>(set: &LabelSet, entries: Option<I>) -> Result<DocumentsOutcome, E>
+pub fn write_documents<E, I>(
+    set: &LabelSet,
+    listed: Option<ListedDocuments<I>>,
+) -> Result<DocumentsOutcome, E>
 where
     E: From<ShardsError>,
     I: Iterator<Item = Result<DocumentEntry, E>>,
 {
-    write_with_runs(set, entries, RUN_ROWS)
+    write_with_runs(set, listed, RUN_ROWS)
 }
 
 /// As [`write_documents`], sorting so many rows in memory.
 pub(super) fn write_with_runs<E, I>(
     set: &LabelSet,
-    entries: Option<I>,
+    listed: Option<ListedDocuments<I>>,
     run_rows: usize,
 ) -> Result<DocumentsOutcome, E>
 where
@@ -63,9 +75,10 @@ where
     I: Iterator<Item = Result<DocumentEntry, E>>,
 {
     set.finished_manifest()?;
-    let start = start_index(set, entries.is_some())?;
+    let spelling = listed.as_ref().and_then(|listed| listed.spelling);
+    let start = start_index(set, listed.is_some(), spelling)?;
     if let Some(there) = same_documents(set, &start)? {
-        return Ok(DocumentsOutcome::Written(there));
+        return Ok(DocumentsOutcome::Written(Box::new(there)));
     }
     // Of other shards: whoever reads it meanwhile would have their sums.
     remove_index(&set.dir)?;
@@ -74,12 +87,17 @@ where
         Gathered::Without(shard) => return Ok(DocumentsOutcome::WithoutSums { shard }),
     };
     let mut writer = Writer::new(&set.dir, start);
+    let entries = listed.map(|listed| listed.entries);
     join(set, sums, entries, |row| writer.push(row))?;
-    Ok(DocumentsOutcome::Written(writer.finish()?))
+    Ok(DocumentsOutcome::Written(Box::new(writer.finish()?)))
 }
 
 /// The index before anything is counted.
-fn start_index(set: &LabelSet, has_sources: bool) -> Result<DocumentsIndex, ShardsError> {
+fn start_index(
+    set: &LabelSet,
+    has_sources: bool,
+    spelling: Option<CorpusSpelling>,
+) -> Result<DocumentsIndex, ShardsError> {
     let plan = &set.segments[0];
     let manifest = storage::hash_file(&set.dir.join(MANIFEST_NAME))?;
     Ok(DocumentsIndex {
@@ -90,6 +108,7 @@ fn start_index(set: &LabelSet, has_sources: bool) -> Result<DocumentsIndex, Shar
         teacher_fingerprint: plan.teacher.fingerprint.clone(),
         tokenizer_fingerprint: plan.tokenizer.as_ref().map(|t| t.fingerprint.clone()),
         has_sources,
+        spelling,
         n_documents: 0,
         n_whole: 0,
         n_bytes_whole: 0,
@@ -113,7 +132,8 @@ fn same_documents(
     let Some(there) = there else { return Ok(None) };
     let is_same = there.manifest_blake3 == start.manifest_blake3
         && there.labels_fingerprint == start.labels_fingerprint
-        && (there.has_sources || !start.has_sources);
+        && (there.has_sources || !start.has_sources)
+        && (there.spelling == start.spelling || start.spelling.is_none());
     let mut files = there.parts.iter().map(|part| &part.file);
     let is_whole = files.all(|file| crate::shards::sidecar::check_file(&set.dir, file).is_ok());
     Ok(Some(there).filter(|_| is_same && is_whole))

@@ -21,6 +21,7 @@ pub struct DocumentReader {
     last_source: Arc<str>,
     n_documents: u64,
     n_tokens: u64,
+    n_not_spelled: Option<u64>,
     /// Of what was read.
     n_read: u64,
     n_tokens_read: u64,
@@ -47,10 +48,21 @@ impl DocumentReader {
             last_source: Arc::from(""),
             n_documents: json.n_documents,
             n_tokens: json.n_tokens,
+            n_not_spelled: stamp.n_not_spelled,
             n_read: 0,
             n_tokens_read: 0,
             failed: false,
         }))
+    }
+
+    /// Documents of the corpus.
+    pub fn n_documents(&self) -> u64 {
+        self.n_documents
+    }
+
+    /// Those whose tokens do not spell their text, where that is known.
+    pub fn n_not_spelled(&self) -> Option<u64> {
+        self.n_not_spelled
     }
 
     fn next_entry(&mut self) -> Result<Option<DocumentEntry>, TokensError> {

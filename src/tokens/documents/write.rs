@@ -28,6 +28,7 @@ pub(in crate::tokens) struct DocumentWriter {
     rows: Rows,
     n_rows: u64,
     ids: IdCounts,
+    n_not_spelled: u64,
 }
 
 /// Rows that are not written yet, by column.
@@ -53,7 +54,13 @@ impl DocumentWriter {
             rows: Rows::default(),
             n_rows: 0,
             ids: IdCounts::new(dir),
+            n_not_spelled: 0,
         })
+    }
+
+    /// Counts a document by whether its tokens spell its text.
+    pub(in crate::tokens) fn count_spelling(&mut self, is_spelled: bool) {
+        self.n_not_spelled += u64::from(!is_spelled);
     }
 
     /// Adds the next document.
@@ -116,6 +123,7 @@ impl DocumentWriter {
             n_without_id: self.ids.n_without,
             n_other_ids: self.ids.n_other,
             n_repeated_ids: self.ids.n_repeated()?,
+            n_not_spelled: Some(self.n_not_spelled),
         };
         Ok((sealed, stamp))
     }

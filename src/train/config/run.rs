@@ -3,7 +3,7 @@
 use super::label_dirs::LabelDirs;
 use crate::tokens::{Dtype, EodPosition, Packing, TokenFormat};
 use crate::train::batch::KdLoss;
-use crate::train::loss::{Gate, Teachers, TemperatureMode};
+use crate::train::loss::{Gate, GateExcess, Teachers, TemperatureMode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -304,6 +304,9 @@ pub struct KdConfig {
     /// teacher's least. Default: 0.15; 0.4 for `excess`.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub gate_fraction: Option<f64>,
+    /// What the gate `excess` does.
+    #[serde(default)]
+    pub gate_excess: GateExcess,
     /// How several teachers are learnt from, where `data.labels` is a list.
     #[serde(default)]
     pub teachers: Teachers,
@@ -358,6 +361,7 @@ impl Default for KdConfig {
             gate: Gate::default(),
             gate_k: default_gate_k(),
             gate_fraction: None,
+            gate_excess: GateExcess::default(),
             teachers: Teachers::default(),
             teacher_weights: None,
             transition: TransitionKind::default(),

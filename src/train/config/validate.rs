@@ -9,7 +9,7 @@ use super::run::{
 use crate::config::check_ranges;
 use crate::storage::is_url;
 use crate::train::batch::MAX_TEACHERS;
-use crate::train::loss::Teachers;
+use crate::train::loss::{Gate, GateExcess, Teachers};
 use crate::train::model::SpecError;
 use std::fmt::Display;
 use std::path::Path;
@@ -191,6 +191,10 @@ fn check_stages(
 ) -> Result<(), ConfigError> {
     check_sources(kd.mode, data)?;
     check_transition_keys(kd)?;
+    if kd.gate_excess != GateExcess::default() {
+        let owner = "kd.gate = \"excess\"";
+        belongs(kd.gate == Gate::Excess, "kd.gate_excess", "weight", owner)?;
+    }
     let is_staged = match kd.mode {
         Mode::Salt | Mode::SaltDs | Mode::DsCe => true,
         // A baseline of the same sequences has the same stages.

@@ -59,11 +59,27 @@ pub enum Gate {
     /// Those where the teacher's NLL of the target is below the student's: what `transition = "auto"`
     /// decides once for the run, decided at each position.
     Agreement,
-    /// Nothing at all is learnt, by KD or cross-entropy, from the fraction `gate_fraction` of labelled
-    /// positions where the student's NLL of the target exceeds the teacher's least: those that the
-    /// student has learnt, and those that the teacher finds no easier. The border is the one that so many
-    /// positions of the step before lay below; the first step learns from all.
+    /// By how much the student's NLL of the target exceeds the teacher's, which is little where the student
+    /// has learnt it, and where the teacher finds it no easier. With `gate_excess = "cut"`, nothing at all is
+    /// learnt, by KD or cross-entropy, from the fraction `gate_fraction` of labelled positions where it is
+    /// least: the border is the one that so many positions of the step before lay below; the first step
+    /// learns from all. With `"weight"`, it weights what is learnt at each position.
     Excess,
+}
+
+/// What the gate `excess` does.
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateExcess {
+    /// A fraction of the positions is left out.
+    #[default]
+    Cut,
+    /// CE and KD of a position have the weight T / (T + q), with T the teacher's and q the student's
+    /// probability of the target; the loss of a step is the weighted mean. A position without labels has
+    /// the weight 1. It depends on the step alone, from the first on.
+    Weight,
 }
 
 /// How labels become targets.
@@ -82,6 +98,8 @@ pub struct KdPolicy {
     pub gate_k: u32,
     /// Fraction of the gates `entropy` and `excess`, in `[0, 1)`.
     pub gate_fraction: f64,
+    /// What the gate `excess` does.
+    pub gate_excess: GateExcess,
     /// Index of `tau` among the extra temperatures of each teacher's labels; `None` where it is 1, and
     /// with `sampled`.
     pub tau_idx: Vec<Option<usize>>,
@@ -90,6 +108,11 @@ pub struct KdPolicy {
 }
 
 impl KdPolicy {
+    /// Whether the gate takes a fraction out by a border that the step before left.
+    pub fn cuts_excess(&self) -> bool {
+        self.gate == Gate::Excess && self.gate_excess == GateExcess::Cut
+    }
+
     /// The loss at temperature 1 and at every position, by a single teacher.
     pub fn of(loss: KdLoss) -> Self {
         Self {
@@ -99,6 +122,7 @@ impl KdPolicy {
             gate: Gate::None,
             gate_k: 1,
             gate_fraction: 0.0,
+            gate_excess: GateExcess::Cut,
             tau_idx: vec![None],
             joining: Joining::default(),
         }

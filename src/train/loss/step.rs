@@ -1,6 +1,6 @@
 //! KD of one step: the policy of the run, with what the step's own sequences decide.
 
-use super::{Gate, KdPolicy};
+use super::{Gate, GateExcess, KdPolicy};
 use crate::signals::PositionSignals;
 use crate::train::batch::HeadGate;
 use crate::train::example::Example;
@@ -41,10 +41,10 @@ impl<'a> StepKd<'a> {
     }
 
     /// The same with the border of the gate `excess`, nats: [`least_excess`] of the step before. Every
-    /// other gate has none; without one nothing is cut.
+    /// other gate has none, nor has that one where it weights; without one nothing is cut.
     pub fn with_least_excess(self, least_excess: Option<f32>) -> Self {
         Self {
-            least_excess: least_excess.filter(|_| self.policy.gate == Gate::Excess),
+            least_excess: least_excess.filter(|_| self.policy.cuts_excess()),
             ..self
         }
     }
@@ -53,7 +53,10 @@ impl<'a> StepKd<'a> {
     pub(super) fn head_gate(&self) -> Option<HeadGate> {
         match self.policy.gate {
             Gate::Agreement => Some(HeadGate::Agreement),
-            Gate::Excess => self.least_excess.map(HeadGate::Excess),
+            Gate::Excess => match self.policy.gate_excess {
+                GateExcess::Cut => self.least_excess.map(HeadGate::Excess),
+                GateExcess::Weight => Some(HeadGate::ExcessWeight),
+            },
             Gate::None | Gate::Learnable | Gate::Entropy => None,
         }
     }

@@ -4,7 +4,9 @@
 //! the definitions of docs/method.md in f64, over the whole vocabulary, gradients by central
 //! differences. `python/tests/torch/test_goldens.py` reads the same file.
 
-use super::{Gate, Joining, KdPolicy, StepKd, Teachers, TemperatureMode, join_stats, targets_of};
+use super::{
+    Gate, GateExcess, Joining, KdPolicy, StepKd, Teachers, TemperatureMode, join_stats, targets_of,
+};
 use crate::signals::{PositionSignals, Rounding};
 use crate::train::batch::{KdLoss, LossSums, MicroBatch};
 use crate::train::example::Example;
@@ -61,6 +63,9 @@ struct Case {
     gate: Gate,
     gate_k: u32,
     gate_fraction: f64,
+    /// What the gate `excess` does.
+    #[serde(default, skip_serializing_if = "is_default")]
+    gate_excess: GateExcess,
     omega: f32,
     /// Border of the gate `excess`, nats.
     least_excess: Option<f32>,
@@ -70,8 +75,12 @@ struct Case {
     expected: Expected,
 }
 
+fn is_default(gate_excess: &GateExcess) -> bool {
+    *gate_excess == GateExcess::default()
+}
+
 /// Means over the weighted positions, `kd` over those of them that learn from the teacher; gradients of the first.
-/// What the gate `excess` cuts counts as a loss of 0.
+/// What the gate `excess` cuts counts as a loss of 0; where it weights, a loss is times its weight.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Expected {
     loss: f64,
@@ -131,7 +140,7 @@ fn assert_near(got: &Expected, expected: &Expected, tolerance: f64, case: &Case)
         kd && near(got.loss, expected.loss)
             && near(got.ce, expected.ce)
             && (got.n, got.n_kd) == (expected.n, expected.n_kd)
-            && got.n_learnt == expected.n_learnt
+            && near(got.n_learnt, expected.n_learnt)
             && all(&got.dhidden, &expected.dhidden)
             && all(&got.dweight, &expected.dweight),
         "{case:?}\ngot {got:?}"
@@ -147,6 +156,7 @@ fn fast(golden: &Golden, case: &Case) -> Expected {
         gate: case.gate,
         gate_k: case.gate_k,
         gate_fraction: case.gate_fraction,
+        gate_excess: case.gate_excess,
         tau_idx: vec![(case.tau != 1.0 && loss != KdLoss::Sampled).then_some(0); 2],
         joining: joining(case),
     });
@@ -283,10 +293,13 @@ fn reference(golden: &Golden, case: &Case) -> Expected {
         .flat_map(|p| wide(&p.hidden))
         .collect();
     let weight = wide(&golden.weight);
+    // Constants of the gradient.
+    let shares = excess_shares(golden, case);
+    let means = |hidden: &[f64], weight: &[f64]| means(golden, case, hidden, weight, &shares);
     Expected {
-        dhidden: differences(&hidden, |hidden| means(golden, case, hidden, &weight).loss),
-        dweight: differences(&weight, |weight| means(golden, case, &hidden, weight).loss),
-        ..means(golden, case, &hidden, &weight)
+        dhidden: differences(&hidden, |hidden| means(hidden, &weight).loss),
+        dweight: differences(&weight, |weight| means(&hidden, weight).loss),
+        ..means(&hidden, &weight)
     }
 }
 
@@ -305,11 +318,37 @@ fn differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
         .collect()
 }
 
-fn means(golden: &Golden, case: &Case, hidden: &[f64], weight: &[f64]) -> Expected {
+/// Of each position: T / (T + q) of the target where the gate `excess` weights, else 1.
+fn excess_shares(golden: &Golden, case: &Case) -> Vec<f64> {
+    let is_weighted = case.gate == Gate::Excess && case.gate_excess == GateExcess::Weight;
+    let share = |position: &Position| {
+        let Some(stats) = stats_of(position, case).filter(|_| is_weighted) else {
+            return 1.0;
+        };
+        let (t, q) = (
+            stats.target_logprob.exp(),
+            (-nll_of(golden, position)).exp(),
+        );
+        t / (t + q)
+    };
+    golden.positions.iter().map(share).collect()
+}
+
+/// The student's NLL of the target.
+fn nll_of(golden: &Golden, position: &Position) -> f64 {
+    let hidden = wide(&position.hidden);
+    let rows = golden.weight.chunks(golden.d_model);
+    let product = |row: &[f32]| wide(row).iter().zip(&hidden).map(|(a, b)| a * b).sum();
+    let logits: Vec<f64> = rows.map(product).collect();
+    -log_softmax(&logits, 1.0)[position.target as usize]
+}
+
+fn means(golden: &Golden, case: &Case, hidden: &[f64], weight: &[f64], shares: &[f64]) -> Expected {
     let mut sums = Expected::default();
     let mut kd_sum = 0.0;
     let min_entropy = min_entropy(golden, case);
-    for (position, h) in golden.positions.iter().zip(hidden.chunks(golden.d_model)) {
+    let positions = golden.positions.iter().zip(shares);
+    for ((position, share), h) in positions.zip(hidden.chunks(golden.d_model)) {
         let rows = weight.chunks(golden.d_model);
         let logits: Vec<f64> = rows
             .map(|w| w.iter().zip(h).map(|(a, b)| a * b).sum())
@@ -322,13 +361,14 @@ fn means(golden: &Golden, case: &Case, hidden: &[f64], weight: &[f64]) -> Expect
         if stats.is_some_and(|stats| is_cut(stats, ce, case)) {
             continue;
         }
-        sums.n_learnt += w;
+        let learnt = w * share;
+        sums.n_learnt += learnt;
         let is_open = stats.is_some_and(|stats| is_open(stats, ce, min_entropy, case));
         let omega = f64::from(case.omega);
         match kd_of(&logits, position, case).filter(|_| is_open && omega > 0.0) {
-            None => sums.loss += w * ce,
+            None => sums.loss += learnt * ce,
             Some(kd) => {
-                sums.loss += w * ((1.0 - omega) * ce + omega * kd);
+                sums.loss += learnt * ((1.0 - omega) * ce + omega * kd);
                 sums.n_kd += w;
                 kd_sum += w * kd;
             }
@@ -418,16 +458,9 @@ fn is_cut(stats: Stats, student_nll: f64, case: &Case) -> bool {
 
 /// Halfway between the two excesses that the gate's fraction lies between, in the reference.
 fn border_of_excess(golden: &Golden, case: &Case) -> f32 {
-    let nll_of = |position: &Position| {
-        let hidden = wide(&position.hidden);
-        let rows = golden.weight.chunks(golden.d_model);
-        let product = |row: &[f32]| wide(row).iter().zip(&hidden).map(|(a, b)| a * b).sum();
-        let logits: Vec<f64> = rows.map(product).collect();
-        -log_softmax(&logits, 1.0)[position.target as usize]
-    };
     let counted = golden.positions.iter().filter(|p| p.weight > 0.0);
     let mut excesses: Vec<f64> = counted
-        .filter_map(|p| Some(nll_of(p) + stats_of(p, case)?.target_logprob))
+        .filter_map(|p| Some(nll_of(golden, p) + stats_of(p, case)?.target_logprob))
         .collect();
     excesses.sort_by(f64::total_cmp);
     let place = (case.gate_fraction * excesses.len() as f64) as usize;
@@ -541,7 +574,10 @@ fn made() -> Golden {
     let borders: Vec<Option<f32>> = golden
         .cases
         .iter()
-        .map(|case| (case.gate == Gate::Excess).then(|| border_of_excess(&golden, case)))
+        .map(|case| {
+            let cuts = case.gate == Gate::Excess && case.gate_excess == GateExcess::Cut;
+            cuts.then(|| border_of_excess(&golden, case))
+        })
         .collect();
     for (case, border) in golden.cases.iter_mut().zip(borders) {
         case.least_excess = border;
@@ -593,7 +629,7 @@ fn stored(logits: &[f32], n: u64, target: u32, k: usize) -> Labels {
 }
 
 /// Every loss at three temperings, alone, mixed behind each gate, and by two teachers; two teachers behind
-/// each gate; and cross-entropy where the gate `excess` leaves it.
+/// each gate; and cross-entropy where the gate `excess` leaves it. At the end `excess` once more, weighting.
 fn cases() -> Vec<Case> {
     let losses = [
         KdLoss::TailBucket,
@@ -625,6 +661,13 @@ fn cases() -> Vec<Case> {
         cases.extend(GATES.map(|gate| by_two(gated(gate), teachers)));
     }
     cases.push(case(Some(KdLoss::TailBucket), plain, Gate::Excess, 0.0));
+    let weighting = |case: &Case| Case {
+        gate_excess: GateExcess::Weight,
+        ..case.clone()
+    };
+    let by_excess = cases.iter().filter(|case| case.gate == Gate::Excess);
+    let weighted: Vec<Case> = by_excess.map(weighting).collect();
+    cases.extend(weighted);
     cases
 }
 
@@ -657,6 +700,7 @@ fn case(
         gate,
         gate_k: 4,
         gate_fraction: 0.35,
+        gate_excess: GateExcess::Cut,
         omega,
         least_excess: None,
         teachers: None,

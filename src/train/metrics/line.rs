@@ -42,8 +42,9 @@ pub struct TrainLine {
     /// at some; absent in steps that do not learn from one, and in lines of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kd_fraction: Option<f64>,
-    /// Fraction of the step's positions that anything is learnt from; with the gate `excess`, of whose
-    /// steps the loss is a mean over those alone, else absent.
+    /// Fraction of the step's positions that anything is learnt from, or their mean weight where
+    /// `kd.gate_excess` is `weight`; with the gate `excess`, of whose steps the loss is a mean over those
+    /// alone, or weighted, else absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learnt_fraction: Option<f64>,
     /// Learning rate.

@@ -225,12 +225,12 @@ fn add_row(sums: &mut LossSums, batch: &MicroBatch, n: usize, row: RowLoss) {
     }
     sums.n += weight;
     sums.ce += weight * row.ce;
-    if row.is_cut {
+    if row.weight == 0.0 {
         return;
     }
-    let omega = f64::from(row.omega);
-    sums.n_learnt += weight;
-    sums.loss += weight * ((1.0 - omega) * row.ce + omega * row.kd);
+    let (omega, learnt) = (f64::from(row.omega), weight * f64::from(row.weight));
+    sums.n_learnt += learnt;
+    sums.loss += learnt * ((1.0 - omega) * row.ce + omega * row.kd);
     if omega > 0.0 {
         sums.kd += weight * row.kd;
         sums.n_kd += weight;

@@ -60,33 +60,49 @@ pub(super) struct RowGate {
     pub(super) teacher_nll: f32,
 }
 
-/// Weights of cross-entropy and KD in the loss of a position.
+/// Weights of cross-entropy and KD in the loss of a position: 1 - omega and omega, times the weight that the
+/// gate gives it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Shares {
     ce: f64,
     kd: f64,
+    omega: f32,
+    weight: f64,
 }
 
 impl Shares {
+    fn new(omega: f32, weight: f64) -> Self {
+        Self {
+            ce: weight * f64::from(1.0 - omega),
+            kd: weight * f64::from(omega),
+            omega,
+            weight,
+        }
+    }
+
     /// With omega where the gate is open, for a student whose NLL of the target is `ce`. Which side of
-    /// the gate the student is on counts as a constant: nothing is differentiated through it.
+    /// the gate the student is on, and the weight that it gives, count as constants: nothing is
+    /// differentiated through them.
     fn of(gate: Option<RowGate>, omega: f32, ce: f64) -> Self {
-        let open = Self {
-            ce: f64::from(1.0 - omega),
-            kd: f64::from(omega),
-        };
+        let open = Self::new(omega, 1.0);
         let Some(RowGate { gate, teacher_nll }) = gate else {
             return open;
         };
         let excess = ce - f64::from(teacher_nll);
         match gate {
             HeadGate::Agreement if excess > 0.0 => open,
-            HeadGate::Agreement => Self { ce: 1.0, kd: 0.0 },
+            HeadGate::Agreement => Self::new(0.0, 1.0),
             // An NLL that is no number is not cut: it must not go unseen.
-            HeadGate::Excess(least) if excess < f64::from(least) => Self { ce: 0.0, kd: 0.0 },
+            HeadGate::Excess(least) if excess < f64::from(least) => Self::new(0.0, 0.0),
             HeadGate::Excess(_) => open,
+            HeadGate::ExcessWeight => Self::new(omega, logistic(excess)),
         }
     }
+}
+
+/// 1 / (1 + e^-x); 0 and 1 at the infinities.
+fn logistic(x: f64) -> f64 {
+    (1.0 + (-x).exp()).recip()
 }
 
 /// Nats of one position.
@@ -102,8 +118,9 @@ pub struct RowLoss {
     pub soft: f64,
     /// Fraction of KD in the loss of the position; 0 where it learns by cross-entropy alone.
     pub omega: f32,
-    /// Whether the gate `excess` takes the position out: nothing is learnt from it.
-    pub is_cut: bool,
+    /// Weight of the position by the gate `excess`: 0 where that cuts it, and nothing is learnt; 1 with every
+    /// other gate.
+    pub weight: f32,
 }
 
 /// Turns logits into `scale` times their gradient. `scratch` has room for two rows.
@@ -170,7 +187,7 @@ fn both_tempered(
     };
     let of_kd = Shares {
         ce: 0.0,
-        kd: f64::from(plain.omega),
+        ..Shares::new(plain.omega, f64::from(plain.weight))
     };
     let tempered = pass.run(copy, |_| of_kd, kept);
     vectorized(
@@ -242,8 +259,8 @@ impl<'a> Pass<'a> {
         let shares = shares(ce);
         let mut row = RowLoss {
             ce,
-            omega: shares.kd as f32,
-            is_cut: shares.ce + shares.kd == 0.0,
+            omega: shares.omega,
+            weight: shares.weight as f32,
             ..RowLoss::default()
         };
         match self.kd {

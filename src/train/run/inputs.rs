@@ -445,6 +445,7 @@ fn policy(
         gate: kd.gate,
         gate_k: kd.gate_k,
         gate_fraction: kd.gate_fraction(),
+        gate_excess: kd.gate_excess,
     }))
 }
 

@@ -71,7 +71,7 @@ impl Log {
             kd: report.kd(),
             omega: report.plan.omega,
             kd_fraction: (report.plan.omega > 0.0).then(|| report.kd_fraction()),
-            learnt_fraction: report.least_excess.map(|_| report.learnt_fraction()),
+            learnt_fraction: report.has_excess.then(|| report.learnt_fraction()),
             lr: report.lr,
             grad_norm: report.grad_norm,
             tokens_per_s,

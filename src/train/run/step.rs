@@ -25,6 +25,8 @@ pub struct StepReport {
     pub variance: Option<LossVariance>,
     /// Border that the gate `excess` has in the next step; `None` with every other gate.
     pub least_excess: Option<f32>,
+    /// Whether the gate `excess` decided how much was learnt from each position.
+    pub has_excess: bool,
     /// Norm of all gradients before clipping.
     pub grad_norm: f64,
     /// Learning rate of its update.
@@ -32,7 +34,7 @@ pub struct StepReport {
 }
 
 impl StepReport {
-    /// Mean loss, nats per position that is learnt from.
+    /// Mean loss, nats per position that is learnt from; weighted where the gate `excess` weights.
     pub fn loss(&self) -> f64 {
         mean(self.sums.loss, self.sums.n_learnt)
     }
@@ -52,7 +54,7 @@ impl StepReport {
         mean(self.sums.n_kd, self.sums.n)
     }
 
-    /// Fraction of the positions that anything is learnt from.
+    /// Fraction of the positions that anything is learnt from; their mean weight where `excess` weights.
     pub fn learnt_fraction(&self) -> f64 {
         mean(self.sums.n_learnt, self.sums.n)
     }
@@ -81,11 +83,13 @@ pub(super) struct StepSums {
     pub(super) teacher_nll: Option<f64>,
     pub(super) variance: Option<LossVariance>,
     pub(super) least_excess: Option<f32>,
+    pub(super) has_excess: bool,
 }
 
 impl StepSums {
     /// What the gradients are to be multiplied by to be those of the mean over the positions that are
-    /// learnt from: they were divided before it was known how many the gate `excess` cuts.
+    /// learnt from: they were divided before it was known how many the gate `excess` cuts, or what their
+    /// weights sum to.
     pub(super) fn grad_factor(&self) -> f64 {
         match self.losses.n_learnt {
             0.0 => 1.0,
@@ -186,14 +190,15 @@ impl<'a> StepBatch<'a> {
             teacher_nll: teacher.mean(),
             variance: variances.and_then(|variances| variances.report()),
             least_excess: excesses.and_then(|(all, fraction)| least_excess(all, fraction)),
+            has_excess: self.kd.is_some_and(|kd| kd.policy.gate == Gate::Excess),
         })
     }
 
     /// Room for every excess of the step, and the fraction that the next step is to cut; `None` but for
-    /// the gate `excess`.
+    /// the gate `excess` that cuts.
     fn counted_excesses(&self) -> Option<(Vec<f32>, f64)> {
         let policy = self.kd.map(|kd| kd.policy);
-        let policy = policy.filter(|policy| policy.gate == Gate::Excess);
+        let policy = policy.filter(|policy| policy.cuts_excess());
         policy.map(|policy| (Vec::with_capacity(self.n_positions()), policy.gate_fraction))
     }
 }
@@ -288,7 +293,7 @@ mod tests {
     use super::*;
     use crate::signals::PositionSignals;
     use crate::train::batch::KdLoss;
-    use crate::train::loss::KdPolicy;
+    use crate::train::loss::{GateExcess, KdPolicy};
     use crate::train::model::{Capacity, ModelSpec, Params};
 
     /// Two targets, of the log-probabilities that a teacher gave them.
@@ -442,6 +447,29 @@ mod tests {
             3.0,
             "no labels, no cut"
         );
+    }
+
+    #[test]
+    fn excess_weights_by_the_step_alone_however_it_is_cut() {
+        let policy = KdPolicy {
+            gate: Gate::Excess,
+            gate_excess: GateExcess::Weight,
+            gate_fraction: 0.4,
+            ..KdPolicy::of(KdLoss::Sampled)
+        };
+        let go = |size| {
+            let batch = gated(&policy, Some(99.0), size);
+            differentiate(&batch, &Interrupt::new()).unwrap()
+        };
+        let ((sums, norm), (parts, of_parts)) = (go(2), go(1));
+        let (n, learnt) = (sums.losses.n, sums.losses.n_learnt);
+        // Three positions without labels weigh 1, and of the labelled ones none does.
+        assert!(n == 6.0 && 3.0 < learnt && learnt < 6.0, "{learnt}");
+        assert_eq!(sums.least_excess, None, "nothing is left to the next step");
+        assert!(sums.has_excess && (sums.grad_factor() - n / learnt).abs() < 1e-12);
+        assert!((sums.losses.loss - parts.losses.loss).abs() < 1e-5);
+        assert!((learnt - parts.losses.n_learnt).abs() < 1e-5);
+        assert!((norm - of_parts).abs() < 1e-5 * norm, "{norm} {of_parts}");
     }
 
     #[test]

@@ -246,6 +246,7 @@ impl<'a> Trainer<'a> {
             teacher_nll: sums.teacher_nll,
             variance: sums.variance,
             least_excess: sums.least_excess,
+            has_excess: sums.has_excess,
             grad_norm,
             lr: learning_rate(schedule, self.n_steps(), self.state.step),
         };

@@ -143,7 +143,7 @@ mod tests {
             kd: 0.0,
             soft,
             omega,
-            is_cut: false,
+            weight: 1.0,
         };
         LOSSES.iter().zip(omega_n).map(row).collect()
     }

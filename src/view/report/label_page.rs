@@ -2,6 +2,8 @@
 
 use super::collect::collect_labels;
 use super::distributions::{positions_figure, sequences_figure, summary_table, tercile_table};
+use super::documents::{DocumentNotes, document_notes};
+use super::documents_section::documents_section;
 use super::facts::label_facts;
 use super::passages::{Passage, passages};
 use super::scores::{score_figure, scored_sequences};
@@ -10,7 +12,7 @@ use super::teacher::{TeacherNotes, teacher_figure, teacher_text};
 use super::text::text_section;
 use crate::page::{
     Figure, PAGE_NAME, Page, Section, cells, check_replaceable, escape, facts, fixed, grouped,
-    paragraph, percent, replace, short, table, tiles, warnings,
+    paragraph, percent, replace, short, table, tiles, upper_first, warnings,
 };
 use crate::shards::{LabelSet, Manifest};
 use crate::storage::{self, resolved_path};
@@ -50,6 +52,7 @@ struct Contents<'a> {
     stats: SetStats,
     teacher: TeacherNotes,
     scores: Option<Figure>,
+    documents: Option<DocumentNotes>,
     passages: Vec<Passage>,
     facts: Vec<(String, String)>,
     warnings: Vec<String>,
@@ -104,6 +107,7 @@ fn gather<'a>(
     let scored = scored_sequences(set, selection.as_ref())?;
     // Before the long part: a tokenizer that is not theirs is refused here.
     let passages = passages(set, &scored, inputs.tokenizer.as_deref())?;
+    let documents = document_notes(set)?;
     let (stats, figures) = collect_labels(set, None, N_BARS, on_targets)?;
     let teacher = TeacherNotes::of(set, figures, other.as_ref())?;
     let own_scores = selection
@@ -117,7 +121,8 @@ fn gather<'a>(
         scores,
         passages,
         facts: all_facts(set, selection)?,
-        warnings: warnings_of(set, &stats, &teacher)?,
+        warnings: warnings_of(set, &stats, &teacher, documents.as_ref())?,
+        documents,
         stats,
         teacher,
     })
@@ -140,6 +145,7 @@ fn warnings_of(
     set: &LabelSet,
     stats: &SetStats,
     teacher: &TeacherNotes,
+    documents: Option<&DocumentNotes>,
 ) -> Result<Vec<String>, ViewError> {
     let (plan, mut found) = (&set.segments[0], Vec::new());
     let (n_done, n_shards) = (stats.n_shards_finished, stats.n_shards);
@@ -175,6 +181,9 @@ fn warnings_of(
                 .to_owned(),
         );
     }
+    let spelling = documents.and_then(|documents| documents.index.spelling);
+    let note = spelling.and_then(|spelling| spelling.note());
+    found.extend(note.map(|note| upper_first(&note) + "."));
     let held_out = teacher.held_out.as_ref();
     if let Some(margin) = held_out.and_then(|held_out| held_out.auto_margin) {
         found.push(format!(
@@ -191,6 +200,7 @@ fn page(contents: &Contents<'_>) -> Page {
         overview(contents),
         positions(contents),
         sequences(contents),
+        documents_section(contents.documents.as_ref()),
         teacher(contents),
         text_section(&contents.passages),
         Section::of(

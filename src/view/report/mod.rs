@@ -3,11 +3,14 @@
 //! ```text
 //! shards ─collect─▶ stats, figures of the teacher ─┐
 //! scores, selection ───────────────────────────────┼─▶ sections ─▶ report.html
+//! documents ───────────────────────────────────────┤
 //! a few rows, tokenizer ───────────────────────────┘
 //! ```
 
 mod collect;
 mod distributions;
+mod documents;
+mod documents_section;
 mod facts;
 mod histogram;
 mod label_page;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::signals::Rounding;
 use crate::train::batch::HeadGate;
-use crate::train::loss::{Joining, join_stats};
+use crate::train::loss::{GateExcess, Joining, join_stats};
 
 fn policy(loss: KdLoss) -> KdPolicy {
     KdPolicy::of(loss)
@@ -279,6 +279,14 @@ fn the_gate_excess_hands_its_border_to_the_head_and_spares_what_has_no_labels() 
     let open = policy(KdLoss::TailBucket);
     let open = StepKd::new(&open, 0.5, &examples, false).with_least_excess(Some(0.5));
     assert_eq!(of(open).gate, None, "a border is for its gate alone");
+    let weighted = KdPolicy {
+        gate_excess: GateExcess::Weight,
+        ..gated.clone()
+    };
+    let step = StepKd::new(&weighted, 0.0, &examples, false).with_least_excess(Some(0.5));
+    let got = of(step);
+    assert_eq!(got.gate, Some(HeadGate::ExcessWeight));
+    assert_eq!(got.teacher_nll_n, [f32::NEG_INFINITY, 0.25, f32::INFINITY]);
 }
 
 /// The labelled example and what another teacher of K = 1 says, who prefers the first target more.

@@ -289,7 +289,7 @@ fn tail_bucket_gradients_are_the_formulas_for_kept_ids_tail_ids_and_targets() {
 fn assert_same(got: (Vec<f32>, RowLoss), expected: (Vec<f32>, RowLoss)) {
     assert_close(&got.0, &wide(&expected.0), TOLERANCE);
     let (got, expected) = (got.1, expected.1);
-    assert_eq!((got.omega, got.is_cut), (expected.omega, expected.is_cut));
+    assert_eq!((got.omega, got.weight), (expected.omega, expected.weight));
     for (got, expected) in [
         (got.ce, expected.ce),
         (got.kd, expected.kd),
@@ -344,7 +344,6 @@ fn the_gate_excess_takes_out_what_exceeds_the_teacher_by_less_than_its_border() 
             assert!((row.ce - plain.ce).abs() < LOSS_TOLERANCE);
             let nothing = RowLoss {
                 ce: row.ce,
-                is_cut: true,
                 ..RowLoss::default()
             };
             assert_eq!(row, nothing);
@@ -357,9 +356,47 @@ fn the_gate_excess_takes_out_what_exceeds_the_teacher_by_less_than_its_border() 
     });
     let (_, row) = gated_gradient(&no_number, 0, None, gate);
     assert!(
-        row.ce.is_nan() && !row.is_cut,
+        row.ce.is_nan() && row.weight == 1.0,
         "it would go unseen: {row:?}"
     );
+}
+
+#[test]
+fn the_gate_excess_weights_by_the_teachers_share_of_the_targets_probability() {
+    let logits: Vec<f32> = numbers(40, 3).iter().map(|x| 4.0 * x).collect();
+    let teacher = teacher(&numbers(40, 4));
+    let nll = gradient(&logits, 7, None).1.ce;
+    let gate = HeadGate::ExcessWeight;
+    let kepts = LOSSES.map(|loss| Kept::new(loss, &teacher, 5));
+    let kds = kepts
+        .iter()
+        .flat_map(|kept| [1.0, 2.0].map(|tau| Some(kept.kd(0.5, tau))));
+    for kd in kds.chain([None]) {
+        let (open, row) = gradient(&logits, 7, kd);
+        for excess in [f64::NEG_INFINITY, -8.0, -0.5, 0.0, 0.5, 8.0, f64::INFINITY] {
+            let teacher_nll = (nll - excess) as f32;
+            let (t, q) = ((-f64::from(teacher_nll)).exp(), (-nll).exp());
+            let weight = if t.is_infinite() { 1.0 } else { t / (t + q) };
+            let goal = Some(RowGate { gate, teacher_nll });
+            let (weighted, got) = gated_gradient(&logits, 7, kd, goal);
+            assert!((f64::from(got.weight) - weight).abs() < 1e-6, "{got:?}");
+            // Losses are told as they are; the gradient has the weight.
+            assert_eq!((got.ce, got.omega), (row.ce, row.omega));
+            if weight > 0.0 {
+                assert!((got.kd - row.kd).abs() < LOSS_TOLERANCE, "{got:?}");
+            }
+            for (a, b) in weighted.iter().zip(&open) {
+                assert!((f64::from(*a) - weight * f64::from(*b)).abs() < 1e-6);
+            }
+        }
+    }
+    let no_number = [0.0, f32::NAN, 1.0];
+    let gate = Some(RowGate {
+        gate,
+        teacher_nll: 0.0,
+    });
+    let (_, row) = gated_gradient(&no_number, 0, None, gate);
+    assert!(row.weight.is_nan(), "it would go unseen: {row:?}");
 }
 
 proptest! {

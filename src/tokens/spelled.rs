@@ -1,0 +1,95 @@
+//! Whether the tokens of a text spell it, byte by byte.
+//!
+//! A byte-level tokenizer gives every byte back. Others put a space in front of the text, which adds
+//! nothing that a model has to know. But those that change case, normalize characters, drop spaces or
+//! know no token for a character lose some of the text: their models are asked for less of it.
+
+/// Compares a text with its tokens, which come a piece at a time.
+#[derive(Debug, Clone)]
+pub(super) struct Spelled<'t> {
+    text: &'t [u8],
+    /// Bytes that the tokens gave so far, read as the text itself, and as the text behind one more space;
+    /// `None` where they differ from that.
+    plain: Option<usize>,
+    spaced: Option<usize>,
+}
+
+impl<'t> Spelled<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Spelled {
+            text: text.as_bytes(),
+            plain: Some(0),
+            spaced: Some(0),
+        }
+    }
+
+    /// Adds the bytes of the next token.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        let text = self.text;
+        let follow = |at: Option<usize>, bytes: &[u8]| {
+            let at = at?;
+            text[at..].starts_with(bytes).then_some(at + bytes.len())
+        };
+        // The space counts as given once the first bytes were seen.
+        let is_start = self.plain == Some(0);
+        self.plain = follow(self.plain, bytes);
+        self.spaced = match bytes.strip_prefix(b" ") {
+            Some(rest) if is_start => follow(Some(0), rest),
+            _ if is_start && !bytes.is_empty() => None,
+            _ => follow(self.spaced, bytes),
+        };
+    }
+
+    /// Whether the tokens were the whole text.
+    pub(super) fn is_whole(&self) -> bool {
+        [self.plain, self.spaced].contains(&Some(self.text.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_whole(text: &str, pieces: &[&str]) -> bool {
+        let mut spelled = Spelled::new(text);
+        for piece in pieces {
+            spelled.push_bytes(piece.as_bytes());
+        }
+        spelled.is_whole()
+    }
+
+    #[test]
+    fn one_more_space_in_front_spells_the_text_and_nothing_else_does() {
+        assert!(is_whole("a b", &["a", " b"]));
+        assert!(is_whole("a b", &[" a", " b"]));
+        assert!(is_whole("a b", &[" ", "a", " b"]));
+        assert!(is_whole("a b", &["", " a", "", " b"]));
+        assert!(
+            is_whole(" a", &[" a"]) && is_whole(" a", &["  a"]) && is_whole(" a", &[" ", " a"])
+        );
+        assert!(is_whole("\u{e9}", &["\u{e9}"]));
+        for pieces in [
+            &["a"][..],
+            &["a", "b"],
+            &["a", "  b"],
+            &["A", " b"],
+            &["  a", " b"],
+            &["a", " b", "c"],
+            &["a", " b", " "],
+            &["a", " ", " b"],
+            &[],
+        ] {
+            assert!(!is_whole("a b", pieces), "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_of_one_character_may_be_of_several_tokens() {
+        let mut spelled = Spelled::new("\u{1f9c2}");
+        for byte in "\u{1f9c2}".as_bytes() {
+            assert!(!spelled.is_whole());
+            spelled.push_bytes(&[*byte]);
+        }
+        assert!(spelled.is_whole());
+    }
+}
