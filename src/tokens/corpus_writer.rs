@@ -2,13 +2,16 @@
 //!
 //! The directory is locked while it is written, so that of two writers one is refused. What a killed
 //! writer left gives way to the next: its temporaries, and token files without their `corpus.json`.
+//!
+//! In an object store there are no locks. The files are made on local scratch and put when all of them are whole; of
+//! two writers the one whose name is taken when it comes to put a file is refused.
 
 use super::corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson};
 use super::documents::DocumentWriter;
 use super::error::TokensError;
 use super::format::{CORPUS_JSON, DOCUMENTS, PREFIX};
 use super::megatron::MegatronWriter;
-use super::partial::Partial;
+use super::partial::{Partial, Sealed};
 use super::tokenizer::Tokenizer;
 use crate::corpus::{Document, InputFile, Tally};
 use crate::storage::{self, remove_file, sweep_abandoned_where};
@@ -42,7 +45,7 @@ pub struct CorpusWriter {
     inputs: Vec<InputFile>,
     replaces_unfinished: bool,
     // Declared last: the temporaries go while the directory is still ours.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl CorpusWriter {
@@ -64,14 +67,10 @@ impl CorpusWriter {
             return Err(TokensError::IdPastVocab { id, vocab_size });
         }
         check_free(dir, settings.overwrite)?;
-        fs::create_dir_all(dir).map_err(TokensError::io("create", dir))?;
-        let lock = storage::lock_dir(dir)?.ok_or_else(|| TokensError::OutputInUse {
-            dir: dir.to_path_buf(),
-        })?;
+        let lock = lock(dir)?;
         check_free(dir, settings.overwrite)?;
         sweep_abandoned_where(dir, |name| OUTPUTS.contains(&name))?;
-        let is_there = |name: &str| dir.join(name).exists();
-        let replaces_unfinished = !is_there(CORPUS_JSON) && OUTPUTS.into_iter().any(is_there);
+        let replaces_unfinished = is_unfinished(dir)?;
         Ok(Self {
             writer: MegatronWriter::create(&dir.join(PREFIX), vocab_size)?,
             dir: dir.to_path_buf(),
@@ -181,15 +180,11 @@ impl CorpusWriter {
             n_bad_lines: tally.n_bad_lines,
             bin: pair.written.bin.clone(),
             idx: pair.written.idx.clone(),
+            blocks: Some(pair.written.blocks.clone()),
             documents: stamp,
             inputs: self.inputs,
         };
-        let json_path = self.dir.join(CORPUS_JSON);
-        let mut json_file = Partial::create(&json_path)?;
-        json_file
-            .write_all(&json.to_bytes())
-            .map_err(TokensError::write(&json_path))?;
-        let json_file = json_file.seal()?;
+        let json_file = sealed_json(&self.dir, &json)?;
         // Where the filesystem has no locks, another writer may have come first.
         check_free(&self.dir, self.settings.overwrite)?;
         for name in OUTPUTS {
@@ -204,10 +199,45 @@ impl CorpusWriter {
     }
 }
 
+/// `corpus.json`, complete and with its name yet to get.
+fn sealed_json(dir: &Path, json: &CorpusJson) -> Result<Sealed, TokensError> {
+    let path = dir.join(CORPUS_JSON);
+    let mut file = Partial::create(&path)?;
+    let written = file.write_all(&json.to_bytes());
+    written.map_err(TokensError::write(&path))?;
+    file.seal()
+}
+
+/// The directory, made if need be, for this process alone; in a store, that it can be written to.
+fn lock(dir: &Path) -> Result<Option<File>, TokensError> {
+    if storage::is_url(dir) {
+        storage::check_writable(dir)?;
+        return Ok(None);
+    }
+    fs::create_dir_all(dir).map_err(TokensError::io("create", dir))?;
+    let in_use = || TokensError::OutputInUse {
+        dir: dir.to_path_buf(),
+    };
+    storage::lock_dir(dir)?.ok_or_else(in_use).map(Some)
+}
+
+/// Whether token files are there without their `corpus.json`.
+fn is_unfinished(dir: &Path) -> Result<bool, TokensError> {
+    if storage::is_file(&dir.join(CORPUS_JSON))? {
+        return Ok(false);
+    }
+    for name in OUTPUTS {
+        if storage::is_file(&dir.join(name))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Refuses a finished corpus that may not be overwritten.
 fn check_free(dir: &Path, overwrite: bool) -> Result<(), TokensError> {
     let path = dir.join(CORPUS_JSON);
-    if path.exists() && !overwrite {
+    if !overwrite && storage::is_there(&path)? {
         return Err(TokensError::OutputExists { path });
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::format::{DOC_INDEX, DocumentsStamp, N_BYTES, N_TOKENS, RECORD, SOURCE, schema};
 use super::ids::IdCounts;
 use crate::corpus::{DocumentId, InputFile, Location};
-use crate::storage::{EncodeError, RowGroupWriter};
+use crate::storage::{self, EncodeError, RowGroupWriter};
 use crate::tokens::error::TokensError;
 use crate::tokens::format::DOCUMENTS;
 use crate::tokens::partial::{Partial, Sealed};
@@ -50,10 +50,10 @@ impl DocumentWriter {
         let groups = RowGroupWriter::new(partial, schema(), properties());
         Ok(DocumentWriter {
             groups: groups.map_err(|error| encode_error(&path, error))?,
+            ids: IdCounts::new(&storage::scratch_beside(&path)),
             path,
             rows: Rows::default(),
             n_rows: 0,
-            ids: IdCounts::new(dir),
         })
     }
 
