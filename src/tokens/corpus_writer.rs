@@ -187,7 +187,7 @@ impl CorpusWriter {
         let json_file = sealed_json(&self.dir, &json)?;
         // Where the filesystem has no locks, another writer may have come first.
         check_free(&self.dir, self.settings.overwrite)?;
-        for name in OUTPUTS {
+        for name in outputs_in(&self.dir)? {
             remove_file(&self.dir.join(name))?;
         }
         pair.publish()?;
@@ -221,17 +221,17 @@ fn lock(dir: &Path) -> Result<Option<File>, TokensError> {
     storage::lock_dir(dir)?.ok_or_else(in_use).map(Some)
 }
 
+/// Files of a corpus that are there, in the order of [`OUTPUTS`].
+fn outputs_in(dir: &Path) -> Result<Vec<&'static str>, TokensError> {
+    let there = storage::list(dir)?;
+    let is_there = |name: &&str| there.iter().any(|entry| entry.name == **name);
+    Ok(OUTPUTS.into_iter().filter(is_there).collect())
+}
+
 /// Whether token files are there without their `corpus.json`.
 fn is_unfinished(dir: &Path) -> Result<bool, TokensError> {
-    if storage::is_file(&dir.join(CORPUS_JSON))? {
-        return Ok(false);
-    }
-    for name in OUTPUTS {
-        if storage::is_file(&dir.join(name))? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let there = outputs_in(dir)?;
+    Ok(!there.is_empty() && !there.contains(&CORPUS_JSON))
 }
 
 /// Refuses a finished corpus that may not be overwritten.
