@@ -66,6 +66,10 @@ impl CorpusWriter {
         if let Some(&id) = around.find(|&&id| id >= vocab_size) {
             return Err(TokensError::IdPastVocab { id, vocab_size });
         }
+        if storage::is_url(dir) {
+            // It makes nothing, and refuses a place that can only be read before that is asked for anything.
+            storage::make_dirs(dir)?;
+        }
         check_free(dir, settings.overwrite)?;
         let lock = lock(dir)?;
         check_free(dir, settings.overwrite)?;
