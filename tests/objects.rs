@@ -10,6 +10,8 @@ mod server;
 mod support;
 
 use proxy::{Fault, Proxy};
+use saltworks::corpus::Tally;
+use saltworks::tokens::{CorpusWriter, Tokenizer, WriterSettings};
 use server::Server;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -393,4 +395,160 @@ fn inputs_in_a_store_make_the_labels_and_the_run_that_local_ones_make() {
         2,
     );
     assert!(!absent.is_empty());
+}
+
+/// A tokenizer of some 280 ids, and documents for it.
+fn tokenizer_and_documents(inputs: &Inputs) -> (PathBuf, PathBuf) {
+    let (tokenizer, documents) = (inputs.path("tokenizer.json"), inputs.path("in.jsonl"));
+    let line = |i: usize| {
+        let text = "salt of the sea ".repeat(i % 9);
+        format!("{{\"text\":\"document {i}: {text}\"}}\n")
+    };
+    std::fs::write(&documents, (0..400).map(line).collect::<String>()).unwrap();
+    let mut train = saltworks();
+    train.args(["tokenizer", "train", "--vocab-size", "280", "--input"]);
+    train.arg(&documents).arg("--output").arg(&tokenizer);
+    succeed(&mut train);
+    (tokenizer, documents)
+}
+
+#[test]
+fn tokens_are_written_to_a_store_as_to_a_directory() {
+    let server = Server::start();
+    let inputs = Inputs::new(N_TOKENS);
+    let (tokenizer, documents) = tokenizer_and_documents(&inputs);
+    let tokenize = |endpoint: &str, output: &str| {
+        let mut command = program(endpoint, &["tokenize", "--output", output]);
+        command.arg("--input").arg(&documents);
+        command.arg("--tokenizer").arg(&tokenizer);
+        command
+    };
+    let (at, local) = (server.endpoint(), inputs.path("tokens"));
+    let url = "s3://bucket/tokens";
+    succeed(&mut tokenize(&at, local.to_str().unwrap()));
+    succeed(&mut tokenize(&at, url));
+    let expected = local_files_of(&local);
+    assert_same(&server.objects("tokens"), &expected, "tokens");
+    let text = fail_with(&mut tokenize(&at, url), 2);
+    assert!(text.contains("s3://bucket/tokens/corpus.json"), "{text}");
+    succeed(tokenize(&at, url).arg("--overwrite"));
+    assert_same(&server.objects("tokens"), &expected, "overwritten");
+    // Whatever fails, there is no corpus.json of a corpus that is not whole, and the same command finishes.
+    for fault in [Fault::SlowDown, Fault::Reset, Fault::LostAnswer] {
+        let proxy = Proxy::start(server.port, fault, 5);
+        let name = format!("faults/{fault:?}").to_lowercase();
+        let output = format!("s3://bucket/{name}");
+        finish(|| tokenize(&proxy.endpoint(), &output), &name);
+        assert!(proxy.counts().1 > 0, "{name}");
+        assert_same(&server.objects(&name), &expected, &name);
+    }
+    let text = fail_with(&mut tokenize(&at, "hf://owner/name"), 2);
+    assert!(text.contains("can only be read"), "{text}");
+}
+
+fn local_files_of(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let file = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, std::fs::read(entry.path()).unwrap())
+    };
+    entries.map(file).collect()
+}
+
+/// A corpus of five blocks of 1 MiB, at `tokens` in the store too.
+fn large_corpus(inputs: &Inputs, server: &Server) -> PathBuf {
+    let (tokenizer, _) = tokenizer_and_documents(inputs);
+    let tokenizer = Tokenizer::open(&tokenizer).unwrap();
+    let dir = inputs.path("large");
+    let mut writer = CorpusWriter::create(&dir, &tokenizer, WriterSettings::default()).unwrap();
+    for document in 0..2_400_u32 {
+        let ids = (0..1_000).map(|i| (document * 31 + i * 7) % tokenizer.vocab_size());
+        writer.push_document(&ids.collect::<Vec<_>>(), 1).unwrap();
+    }
+    writer.finish(Tally::default()).unwrap();
+    for (name, bytes) in local_files_of(&dir) {
+        server.put(&format!("tokens/{name}"), &bytes);
+    }
+    dir
+}
+
+#[test]
+fn labels_of_a_part_fetch_that_part_of_the_tokens_and_a_small_cache_is_enough() {
+    let server = Server::start();
+    let inputs = Inputs::new(N_TOKENS);
+    let local = large_corpus(&inputs, &server);
+    let at = server.endpoint();
+    let label = |tokens: &str, output: &Path, cache: &Path, words: &[&str]| {
+        let mut command = program(&at, &["label", "--tokens", tokens]);
+        command.arg("--teacher").arg(inputs.path("teacher.onnx"));
+        command.args(["--device", "cpu", "--threads", "1", "--seq-len", "32"]);
+        command.args(["--top-k", "8", "--mask-vocab-padding"]);
+        command.arg("--output").arg(output).args(words);
+        command.env("SALTWORKS_CACHE_DIR", cache);
+        command
+    };
+    let blocks_in = |cache: &Path| {
+        let listed = saltworks::storage::list_all(&cache.join("blocks")).unwrap();
+        listed.len()
+    };
+    let url = "s3://bucket/tokens";
+    let (of_files, of_store) = (inputs.path("of-files"), inputs.path("of-store"));
+    let cache = inputs.path("cache");
+    let part = ["--sequences", "70000..70200", "--order-seed", "none"];
+    succeed(&mut label(
+        local.to_str().unwrap(),
+        &of_files,
+        &cache,
+        &part,
+    ));
+    let mut planned = label(url, &of_store, &cache, &part);
+    succeed(&mut planned);
+    let labelled = |dir: &Path| {
+        let mut files = local_files(dir);
+        // That of local tokens lies in the folder above them, and the card says so.
+        files.remove("tokenizer.json");
+        files.remove("README.md");
+        files
+    };
+    assert_same(&labelled(&of_store), &labelled(&of_files), "by blocks");
+    // That of the sequences, and those of the two that the teacher is tried on.
+    let n_blocks = blocks_in(&cache);
+    assert!((1..=3).contains(&n_blocks), "{n_blocks} of 5");
+    // Processes that share a cache with room for two blocks.
+    let small = inputs.path("small-cache");
+    let tasks: Vec<_> = (0..3)
+        .map(|i| {
+            let output = inputs.path(&format!("small-{i}"));
+            let words = [
+                "--max-sequences",
+                "200",
+                "--storage-option",
+                "cache_size=2MiB",
+            ];
+            let mut command = label(url, &output, &small, &words);
+            (spawn(&mut command), output)
+        })
+        .collect();
+    for (task, output) in tasks {
+        let ended = task.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success(), "{text}");
+        assert!(output.join("manifest.json").exists());
+    }
+    assert!(blocks_in(&small) <= 3);
+    // A block that is damaged in the store is told by its bytes.
+    let mut bytes = std::fs::read(local.join("tokens.bin")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    server.put("damaged/tokens.bin", &bytes);
+    for name in ["tokens.idx", "corpus.json"] {
+        let bytes = std::fs::read(local.join(name)).unwrap();
+        server.put(&format!("damaged/{name}"), &bytes);
+    }
+    let output = inputs.path("of-damaged");
+    let text = fail_with(&mut label("s3://bucket/damaged", &output, &cache, &part), 3);
+    assert!(
+        text.contains("are not those that its writer hashed"),
+        "{text}"
+    );
 }

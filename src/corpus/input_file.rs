@@ -43,7 +43,7 @@ impl PassingHash {
             true => (hasher.count(), hasher.finalize().to_hex().to_string()),
             false => {
                 // Of an object, the copy that was read.
-                let hash = storage::hash_file(&storage::local_copy(path)?)?;
+                let hash = storage::with_copy(path, storage::hash_file)?;
                 (hash.bytes, hash.blake3)
             }
         };

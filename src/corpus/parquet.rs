@@ -41,7 +41,7 @@ impl ParquetReader {
     ) -> Result<Self, CorpusError> {
         let failed = |error| fault(&path, 0, error);
         // Read here and there, a page at a time: of an object, from a copy.
-        let source = Source::open(&storage::local_copy(&path)?)?;
+        let source = storage::with_copy(&path, Source::open)?;
         let file = source.decode(|| SerializedFileReader::new(source.clone()));
         let file = file.map_err(failed)?;
         let metadata = file.metadata().file_metadata();

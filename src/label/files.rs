@@ -3,6 +3,7 @@
 use super::error::LabelError;
 use crate::shards::{LabelSet, Plan, PlanFile};
 use crate::storage::{self, FileHash};
+use crate::tokens::TokenCorpus;
 use std::path::{Path, PathBuf};
 
 /// Over the contents only, so that renaming a file changes nothing.
@@ -12,10 +13,28 @@ pub(super) fn fingerprint(files: &[PlanFile]) -> String {
 
 /// Hashes files, but for those that `known` has with the same size and sampled blocks.
 pub(super) fn identify(paths: &[PathBuf], known: &[PlanFile]) -> Result<Vec<PlanFile>, LabelError> {
-    paths.iter().map(|path| identify_one(path, known)).collect()
+    let identify = |path: &PathBuf| identify_one(path, known, None);
+    paths.iter().map(identify).collect()
 }
 
-fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError> {
+/// As [`identify`], of token files: what is believed of one that is in a store is not hashed again.
+pub(super) fn identify_corpus(
+    corpus: &TokenCorpus,
+    known: &[PlanFile],
+) -> Result<Vec<PlanFile>, LabelError> {
+    let paths = corpus.local_files().iter().enumerate();
+    let identify = |(idx, path): (usize, &PathBuf)| {
+        let believed = corpus.believed_hash(idx);
+        identify_one(path, known, believed)
+    };
+    paths.map(identify).collect()
+}
+
+fn identify_one(
+    path: &Path,
+    known: &[PlanFile],
+    believed: Option<FileHash>,
+) -> Result<PlanFile, LabelError> {
     let name = path
         .file_name()
         .unwrap_or(path.as_os_str())
@@ -26,7 +45,10 @@ fn identify_one(path: &Path, known: &[PlanFile]) -> Result<PlanFile, LabelError>
     if let Some(file) = known.iter().find(unchanged) {
         return Ok(file.clone());
     }
-    let hash = storage::hash_file(path)?;
+    let hash = match believed {
+        Some(hash) => hash,
+        None => storage::hash_file(path)?,
+    };
     Ok(plan_file(name, hash, sampled_blake3))
 }
 

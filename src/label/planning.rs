@@ -2,7 +2,7 @@
 //! earlier plan in the same directory knows of unchanged files is taken from there.
 
 use super::error::LabelError;
-use super::files::{fingerprint, identify, known_plan};
+use super::files::{fingerprint, identify, identify_corpus, known_plan};
 use super::inputs::{LabelInputs, past_the_head, view_of};
 use super::options::{LabelConfig, SequenceRange};
 use crate::shards::{
@@ -199,7 +199,7 @@ fn plan_corpus(
     known: Option<&Plan>,
 ) -> Result<PlanCorpus, LabelError> {
     let known = known.map_or(&[][..], |plan| &plan.corpus.files);
-    let files = identify(corpus.local_files(), known)?;
+    let files = identify_corpus(corpus, known)?;
     corpus.check_hashes(files.iter().map(|file| file.blake3.as_str()))?;
     let is_front = |position: &EodPosition| *position == EodPosition::Front;
     Ok(PlanCorpus {
@@ -216,7 +216,8 @@ fn plan_corpus(
 }
 
 /// Reads the token files whole: whether they are what `planned` says and what `corpus.json` says. Samples
-/// alone would miss a change of some blocks.
+/// alone would miss a change of some blocks. Of a file in a store that is read by blocks the hash in `corpus.json` is
+/// believed, since every block that is read is held to it.
 ///
 /// # Errors
 /// A file that changed; another corpus is for the caller to tell.
@@ -225,8 +226,11 @@ pub(super) fn check_tokens_whole(
     planned: &PlanCorpus,
 ) -> Result<(), LabelError> {
     let mut hashes = Vec::new();
-    for path in corpus.local_files() {
-        hashes.push(storage::hash_file(path)?);
+    for (idx, path) in corpus.local_files().iter().enumerate() {
+        hashes.push(match corpus.believed_hash(idx) {
+            Some(hash) => hash,
+            None => storage::hash_file(path)?,
+        });
     }
     let same_number = hashes.len() == planned.files.len();
     let compared = corpus.files().iter().zip(&hashes).zip(&planned.files);

@@ -232,8 +232,10 @@ fn split_by_progress(
     task: Task,
 ) -> Result<(Vec<Sidecar>, Vec<u32>), LabelError> {
     let (mut done, mut todo) = (Vec::new(), Vec::new());
-    for shard in plan.shards().filter(|&shard| task.has(shard)) {
-        match shards::check_finished(dir, plan, shard)? {
+    let of_task: Vec<u32> = plan.shards().filter(|&shard| task.has(shard)).collect();
+    let states = shards::check_all_finished(dir, plan, &of_task)?;
+    for (state, shard) in states.into_iter().zip(of_task) {
+        match state {
             ShardState::Finished(sidecar) => done.push(sidecar),
             // A damaged one is made again, and gives way when that is published.
             ShardState::Missing | ShardState::Damaged(_) => todo.push(shard),

@@ -7,7 +7,7 @@ use super::names::{
     sidecar_name,
 };
 use super::plan::Plan;
-use super::sidecar::Sidecars;
+use super::sidecar::{READ_AT_ONCE, Sidecars};
 use super::{ShardsError, json, place, selection};
 use crate::storage::{self, Abandoned, Publish};
 use std::collections::BTreeSet;
@@ -372,15 +372,24 @@ fn check_may_follow(dir: &Path, plan: &Plan, have: &Plan) -> Result<(), ShardsEr
             have_end: have.sequences.end,
         });
     }
+    let unfinished = |shard| ShardsError::UnfinishedSegment {
+        dir: dir.to_path_buf(),
+        shard,
+        start: have.sequences.start,
+        end: have.sequences.end,
+    };
+    // A plan may claim any number: the first that is not there is found by the listing.
+    let there = sidecars_there(dir)?;
+    if let Some(shard) = have.shards().find(|shard| !there.contains(shard)) {
+        return Err(unfinished(shard));
+    }
     let sidecars = Sidecars::of(dir, have);
-    for shard in have.shards() {
-        if sidecars.read(shard)?.is_none() {
-            return Err(ShardsError::UnfinishedSegment {
-                dir: dir.to_path_buf(),
-                shard,
-                start: have.sequences.start,
-                end: have.sequences.end,
-            });
+    let shards: Vec<u32> = have.shards().collect();
+    for shards in shards.chunks(READ_AT_ONCE) {
+        for (sidecar, &shard) in sidecars.read_many(shards)?.iter().zip(shards) {
+            if sidecar.is_none() {
+                return Err(unfinished(shard));
+            }
         }
     }
     Ok(())

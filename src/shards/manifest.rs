@@ -3,15 +3,13 @@
 use super::label_set::{LabelSet, sidecars_there};
 use super::names::{MANIFEST_NAME, SELECTION_NAME, plan_name, plan_path};
 use super::plan::{FORMAT_VERSION, Plan};
-use super::sidecar::{RuntimeStamp, Sidecar, SidecarFile, Sidecars, check_sizes};
+use super::sidecar::{READ_AT_ONCE, RuntimeStamp, Sidecar, SidecarFile, Sidecars, check_sizes};
 use super::{ShardsError, json};
 use crate::storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Sidecars that are read at a time.
-const READ_AT_ONCE: usize = 1024;
 /// Missing shards that an error lists.
 const LISTED: usize = 8;
 

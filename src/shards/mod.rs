@@ -98,7 +98,9 @@ pub use selection::{
 pub use seq_ids::{SeqIdOrder, SeqIdSet};
 #[cfg(feature = "train")]
 pub(crate) use sidecar::expect_equal;
-pub use sidecar::{RuntimeStamp, ShardState, Sidecar, SidecarFile, check_finished, check_size};
+pub use sidecar::{
+    RuntimeStamp, ShardState, Sidecar, SidecarFile, check_all_finished, check_finished, check_size,
+};
 pub use status::{Pace, SetStatus, ShardRange};
 pub use verify::{Finding, VerifyOptions, VerifyProgress, VerifyReport, verify_files};
 pub use writer::ShardWriter;

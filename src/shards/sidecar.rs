@@ -1,18 +1,20 @@
 //! `part-N.json`: what a finished shard holds. No sidecar, no shard.
 
 use super::columns::FileKind;
-use super::names::{file_name, sidecar_path};
+use super::names::{file_name, shard_of, sidecar_path};
 use super::plan::{self, Plan};
-use super::{ShardsError, json};
+use super::{ShardsError, json, place};
 use crate::storage::{self, FileHash, Source, hash_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Files whose sizes are asked for one by one.
 const FEW_FILES: usize = 4;
+/// Sidecars that are read at a time.
+pub(super) const READ_AT_ONCE: usize = 1024;
 
 /// What made a shard: equal stamps and an equal plan make equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -110,6 +112,20 @@ pub(super) fn read_sidecar(
     Sidecars::of(dir, plan).read(shard)
 }
 
+/// As [`read_sidecar`], with the bytes of its file.
+pub(super) fn read_sidecar_as_written(
+    dir: &Path,
+    plan: &Plan,
+    shard: u32,
+) -> Result<Option<(Sidecar, Vec<u8>)>, ShardsError> {
+    let path = sidecar_path(dir, shard);
+    let Some(bytes) = json::read_if_there(&path)? else {
+        return Ok(None);
+    };
+    let sidecar = Sidecars::of(dir, plan).of_bytes(path, &bytes, shard)?;
+    Ok(Some((sidecar, bytes)))
+}
+
 /// The sidecars of a plan, whose fingerprint is taken once for all of them.
 pub(super) struct Sidecars<'a> {
     dir: &'a Path,
@@ -137,17 +153,24 @@ impl<'a> Sidecars<'a> {
 
     /// As [`Sidecars::read`], of several shards at a time: in a store each is a request.
     pub(super) fn read_many(&self, shards: &[u32]) -> Result<Vec<Option<Sidecar>>, ShardsError> {
+        self.read_each(shards)?.into_iter().collect()
+    }
+
+    /// The same, with what is wrong with each.
+    fn read_each(
+        &self,
+        shards: &[u32],
+    ) -> Result<Vec<Result<Option<Sidecar>, ShardsError>>, ShardsError> {
         let paths = shards.iter().map(|&shard| sidecar_path(self.dir, shard));
         let paths: Vec<PathBuf> = paths.collect();
         let read = json::read_many_if_there(&paths)?;
         let parts = read.into_iter().zip(paths).zip(shards);
-        parts
-            .map(|((bytes, path), &shard)| {
-                bytes
-                    .map(|bytes| self.of_bytes(path, &bytes, shard))
-                    .transpose()
-            })
-            .collect()
+        let sidecar = |((bytes, path), &shard): ((Option<Vec<u8>>, PathBuf), &u32)| {
+            bytes
+                .map(|bytes| self.of_bytes(path, &bytes, shard))
+                .transpose()
+        };
+        Ok(parts.map(sidecar).collect())
     }
 
     fn of_bytes(&self, path: PathBuf, bytes: &[u8], shard: u32) -> Result<Sidecar, ShardsError> {
@@ -197,7 +220,57 @@ fn check_against_plan(
 /// Only a sidecar of another plan, and files that could not be read: anything that labelling the shard again
 /// repairs is [`ShardState::Damaged`].
 pub fn check_finished(dir: &Path, plan: &Plan, shard: u32) -> Result<ShardState, ShardsError> {
-    let sidecar = match read_sidecar(dir, plan, shard) {
+    let read = read_sidecar(dir, plan, shard);
+    state_of(read, |sidecar| match storage::is_url(dir) {
+        true => check_sizes(dir, &sidecar.files),
+        false => check_files(dir, sidecar),
+    })
+}
+
+/// As [`check_finished`], of many shards in order. A store is asked for its listings, and then for the sidecars that
+/// are there, many at a time: what is not done costs no request of its own. A listing that lags behind makes a shard
+/// that was just finished count as missing; whoever labels it again finds its name taken.
+///
+/// # Errors
+/// As [`check_finished`]; a directory that cannot be listed.
+pub fn check_all_finished(
+    dir: &Path,
+    plan: &Plan,
+    shards: &[u32],
+) -> Result<Vec<ShardState>, ShardsError> {
+    if !storage::is_url(dir) || shards.len() <= FEW_FILES {
+        let check = |&shard: &u32| check_finished(dir, plan, shard);
+        return shards.iter().map(check).collect();
+    }
+    let names = place::names_in(dir)?;
+    let there: HashSet<u32> = names.iter().filter_map(|name| shard_of(name)).collect();
+    let to_read: Vec<u32> = shards
+        .iter()
+        .copied()
+        .filter(|n| there.contains(n))
+        .collect();
+    if to_read.is_empty() {
+        return Ok(shards.iter().map(|_| ShardState::Missing).collect());
+    }
+    let (of_plan, sizes) = (Sidecars::of(dir, plan), Sizes::listed(dir)?);
+    let mut states = HashMap::new();
+    for shards in to_read.chunks(READ_AT_ONCE) {
+        for (read, &shard) in of_plan.read_each(shards)?.into_iter().zip(shards) {
+            let state = state_of(read, |sidecar| {
+                sidecar.files.iter().try_for_each(|file| sizes.check(file))
+            });
+            states.insert(shard, state?);
+        }
+    }
+    let state = |shard| states.remove(shard).unwrap_or(ShardState::Missing);
+    Ok(shards.iter().map(state).collect())
+}
+
+fn state_of(
+    read: Result<Option<Sidecar>, ShardsError>,
+    compare: impl FnOnce(&Sidecar) -> Result<(), ShardsError>,
+) -> Result<ShardState, ShardsError> {
+    let sidecar = match read {
         Ok(Some(sidecar)) => sidecar,
         Ok(None) => return Ok(ShardState::Missing),
         Err(error @ (ShardsError::Json { .. } | ShardsError::Sidecar { .. })) => {
@@ -205,11 +278,7 @@ pub fn check_finished(dir: &Path, plan: &Plan, shard: u32) -> Result<ShardState,
         }
         Err(error) => return Err(error),
     };
-    let compared = match storage::is_url(dir) {
-        true => check_sizes(dir, &sidecar.files),
-        false => check_files(dir, &sidecar),
-    };
-    match compared {
+    match compare(&sidecar) {
         Ok(()) => Ok(ShardState::Finished(sidecar)),
         // Nothing is known of a file that could not be read: it may be sound, and took hours.
         Err(error) if error.is_unread() => Err(error),
@@ -278,9 +347,18 @@ pub(super) fn check_files(dir: &Path, sidecar: &Sidecar) -> Result<(), ShardsErr
 
 /// Compares one file with what a sidecar says of it.
 pub(super) fn check_file(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
-    check_size(dir, file)?;
     let path = dir.join(&file.name);
+    // What a store sends says how large it is.
+    if !storage::is_url(dir) {
+        check_size(dir, file)?;
+    }
     let hash = hash_file(&path)?;
+    expect_equal(
+        &path,
+        "size",
+        file.bytes.to_string(),
+        hash.bytes.to_string(),
+    )?;
     expect_equal(&path, "blake3", file.blake3.clone(), hash.blake3)
 }
 
@@ -293,24 +371,38 @@ pub(super) fn check_sizes<'a>(
     if !storage::is_url(dir) || files.len() <= FEW_FILES {
         return files.into_iter().try_for_each(|file| check_size(dir, file));
     }
-    let mut listed: HashMap<OsString, u64> = HashMap::new();
-    for kind in FileKind::ALL {
-        for entry in storage::list(&dir.join(kind.dir()))? {
-            let name = Path::new(kind.dir()).join(entry.name);
-            listed.insert(name.into_os_string(), entry.n_bytes);
+    let sizes = Sizes::listed(dir)?;
+    files.into_iter().try_for_each(|file| sizes.check(file))
+}
+
+/// Sizes of the Parquet files of a set, as its directories list them.
+struct Sizes<'a> {
+    dir: &'a Path,
+    listed: HashMap<OsString, u64>,
+}
+
+impl<'a> Sizes<'a> {
+    fn listed(dir: &'a Path) -> Result<Self, ShardsError> {
+        let mut listed = HashMap::new();
+        for kind in FileKind::ALL {
+            for entry in storage::list(&dir.join(kind.dir()))? {
+                let name = Path::new(kind.dir()).join(entry.name);
+                listed.insert(name.into_os_string(), entry.n_bytes);
+            }
         }
+        Ok(Sizes { dir, listed })
     }
-    for file in files {
-        match listed.get(std::ffi::OsStr::new(&file.name)) {
+
+    fn check(&self, file: &SidecarFile) -> Result<(), ShardsError> {
+        match self.listed.get(std::ffi::OsStr::new(&file.name)) {
             Some(got) => {
-                let path = dir.join(&file.name);
-                expect_equal(&path, "size", file.bytes.to_string(), got.to_string())?;
+                let path = self.dir.join(&file.name);
+                expect_equal(&path, "size", file.bytes.to_string(), got.to_string())
             }
             // A listing may lag behind: the object itself says whether it is there.
-            None => check_size(dir, file)?,
+            None => check_size(self.dir, file),
         }
     }
-    Ok(())
 }
 
 /// Compares the size of one file, inside the label directory `dir`, with what a sidecar says of it.

@@ -13,7 +13,7 @@ use super::names::{
 use super::place::names_in;
 use super::plan::Plan;
 use super::reader::ShardReader;
-use super::sidecar::{Sidecar, check_file, file_kinds, read_sidecar};
+use super::sidecar::{Sidecar, check_file, file_kinds, read_sidecar_as_written};
 use super::{ShardsError, json};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -162,11 +162,8 @@ fn only_finding(error: ShardsError) -> Result<VerifyReport, ShardsError> {
         } => path,
         _ => return Err(error),
     };
-    let name = file
-        .file_name()
-        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let mut report = VerifyReport::default();
-    report.add(finding(None, name, &error));
+    report.add(finding(None, name_of(file), &error));
     Ok(report)
 }
 
@@ -230,8 +227,8 @@ fn not_done(shard: u32) -> Finding {
 fn verify_shard(dir: &Path, plan: &Plan, shard: u32, max_findings: usize) -> VerifyReport {
     let mut report = VerifyReport::default();
     let name = sidecar_name(shard);
-    let sidecar = match read_sidecar(dir, plan, shard) {
-        Ok(Some(sidecar)) => sidecar,
+    let (sidecar, bytes) = match read_sidecar_as_written(dir, plan, shard) {
+        Ok(Some(read)) => read,
         Ok(None) => {
             report.add(not_done(shard));
             return report;
@@ -241,8 +238,10 @@ fn verify_shard(dir: &Path, plan: &Plan, shard: u32, max_findings: usize) -> Ver
             return report;
         }
     };
-    verify_written(
-        &sidecar_path(dir, shard),
+    let path = sidecar_path(dir, shard);
+    compare_written(
+        &path,
+        &bytes,
         &json::to_bytes(&sidecar),
         Some(shard),
         &mut report,
@@ -319,14 +318,27 @@ fn verify_plans(set: &LabelSet, report: &mut VerifyReport) -> Result<(), ShardsE
 
 /// Compares a small file with how its content is written.
 fn verify_written(path: &Path, expected: &[u8], shard: Option<u32>, report: &mut VerifyReport) {
-    let name = path
-        .file_name()
-        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let got = match json::read_if_there(path) {
-        Ok(got) => got.unwrap_or_default(),
-        Err(error) => return report.add_error(shard, name, &error),
-    };
-    if let Some(difference) = json::difference(&got, expected) {
+    match json::read_if_there(path) {
+        Ok(got) => compare_written(path, &got.unwrap_or_default(), expected, shard, report),
+        Err(error) => report.add_error(shard, name_of(path), &error),
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name();
+    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// The same, of one whose bytes were read.
+fn compare_written(
+    path: &Path,
+    got: &[u8],
+    expected: &[u8],
+    shard: Option<u32>,
+    report: &mut VerifyReport,
+) {
+    let name = name_of(path);
+    if let Some(difference) = json::difference(got, expected) {
         let message = format!(
             "{} has changed since it was written ({difference}): restore it, or label again",
             path.display()

@@ -6,17 +6,20 @@
 //! ```
 //!
 //! The version is the store's (etag), so that an object that was replaced has another copy. A copy appears whole,
-//! by create-if-absent, and its size is looked at before it is used.
+//! by create-if-absent, and its size is looked at before it is used. It stays until the process that asked for it ends
+//! (`leases`), and goes when room is needed (`eviction`).
 
-use super::copying::{CopyProgress, check_room, tell, wait_for_lock};
+use super::copying::{CopyProgress, lock_of_entry, tell};
+use super::eviction::{cache_limit, make_room};
 use super::hub::{self, HubUrl};
 use super::location::{Location, locate};
 use super::object::{self, Object, ObjectUrl};
 use super::partial::Partial;
-use super::{StorageError, files};
+use super::{StorageError, files, leases};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Where the copies are.
 const CACHE_VARIABLE: &str = "SALTWORKS_CACHE_DIR";
@@ -43,7 +46,8 @@ fn of_environment() -> PathBuf {
     caches.unwrap_or_else(std::env::temp_dir).join("saltworks")
 }
 
-/// A local file with what is at `path`: itself, or a copy of the object in the cache.
+/// A local file with what is at `path`: itself, or a copy of the object in the cache, which stays there until this
+/// process ends.
 ///
 /// # Errors
 /// [`StorageError`]: an object that is not there or changes meanwhile, a cache without room.
@@ -52,6 +56,27 @@ pub fn local_copy(path: &Path) -> Result<PathBuf, StorageError> {
         Location::Local(local) => Ok(local.to_path_buf()),
         Location::Object(url) => copy_object(&cache_dir(), &url),
     }
+}
+
+/// Does `work` with a local file as [`local_copy`] gives it. The copy may be removed behind that: what `work` has open
+/// then can still be read.
+///
+/// # Errors
+/// As [`local_copy`]; those of `work`.
+pub fn with_copy<R, E: From<StorageError>>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> Result<R, E>,
+) -> Result<R, E> {
+    let local = hub::local(path)?;
+    let url = match locate(&local)? {
+        Location::Local(local) => return work(local),
+        Location::Object(url) => url,
+    };
+    let (cache, object) = (cache_dir(), object::open(&url)?);
+    let copy = fill(&cache, &object, cache_limit()?)?;
+    let done = work(&copy);
+    leases::release(&cache, &version_hash(&object))?;
+    done
 }
 
 /// A local directory with those files below `dir` that `is_wanted` accepts by their names from there: itself,
@@ -73,20 +98,22 @@ pub fn local_copy_of(
 }
 
 pub(super) fn copy_object(cache: &Path, url: &ObjectUrl) -> Result<PathBuf, StorageError> {
-    let object = object::open(url)?;
-    let path = place_of(cache, &object);
-    check_room(cache, missing(&path, &object)?, Path::new(&url.to_string()))?;
-    fill(&object, &path)?;
-    Ok(path)
+    fill(cache, &object::open(url)?, cache_limit()?)
 }
 
 /// Where the copy of an object is.
 fn place_of(cache: &Path, object: &Object) -> PathBuf {
     let key = &object.url.key;
+    let dir = cache.join("objects").join(version_hash(object));
+    dir.join(key.rsplit('/').next().unwrap_or(key))
+}
+
+/// The name of what the cache has of one version of an object.
+pub(super) fn version_hash(object: &Object) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(object.url.to_string().as_bytes());
     add_version(&mut hasher, object.etag.as_deref(), object.n_bytes);
-    entry_dir(cache, &hasher).join(key.rsplit('/').next().unwrap_or(key))
+    digits_of(&hasher)
 }
 
 pub(super) fn copy_below(
@@ -101,23 +128,40 @@ pub(super) fn copy_below(
         hasher.update(name.as_bytes());
         add_version(&mut hasher, object.etag.as_deref(), object.n_bytes);
     }
-    let dir = entry_dir(cache, &hasher);
+    let name = digits_of(&hasher);
+    let dir = cache.join("objects").join(&name);
+    let _lock = begin_use(cache, &name)?;
     let mut n_missing = 0;
     for (name, object) in &wanted {
         if missing(&dir.join(name), object)? > 0 {
             n_missing += missing(&place_of(cache, object), object)?;
         }
     }
-    check_room(cache, n_missing, Path::new(&url.to_string()))?;
+    let limit = cache_limit()?;
+    if n_missing > 0 {
+        make_room(cache, n_missing, limit, Path::new(&url.to_string()))?;
+    }
     for (name, object) in &wanted {
         let path = dir.join(name);
         if missing(&path, object)? > 0 {
-            let copy = place_of(cache, object);
-            fill(object, &copy)?;
-            link(&copy, &path)?;
+            link(&fill(cache, object, limit)?, &path)?;
         }
     }
     Ok(dir)
+}
+
+/// From here on this process uses the copy `name`: it is not removed before the process ends. The lock is held as long
+/// as the value lives; processes that want the same copy wait for the one that makes it.
+fn begin_use(cache: &Path, name: &str) -> Result<Option<File>, StorageError> {
+    let objects = cache.join("objects");
+    files::make_dirs(&objects)?;
+    leases::hold(cache, name)?;
+    let lock = lock_of_entry(&objects.join(name).with_extension("lock"), true)?;
+    if let Some(lock) = &lock {
+        // By this it is known when it was last used.
+        let _ = lock.set_modified(SystemTime::now());
+    }
+    Ok(lock)
 }
 
 /// The objects below `url` whose names from there `is_wanted` accepts, by name.
@@ -173,9 +217,8 @@ fn add_version(hasher: &mut blake3::Hasher, version: Option<&str>, n_bytes: u64)
     hasher.update(&n_bytes.to_le_bytes());
 }
 
-fn entry_dir(cache: &Path, hasher: &blake3::Hasher) -> PathBuf {
-    let hash = hasher.finalize().to_hex();
-    cache.join("objects").join(&hash[..N_DIGITS])
+fn digits_of(hasher: &blake3::Hasher) -> String {
+    hasher.finalize().to_hex()[..N_DIGITS].to_owned()
 }
 
 /// Bytes of `object` that are still to be copied to `path`.
@@ -186,33 +229,33 @@ fn missing(path: &Path, object: &Object) -> Result<u64, StorageError> {
     Ok(if is_whole { 0 } else { object.n_bytes.max(1) })
 }
 
-/// Makes the copy at `path`, unless a whole one is there. Processes that want the same wait for the first of them.
-fn fill(object: &Object, path: &Path) -> Result<(), StorageError> {
-    if missing(path, object)? == 0 {
-        return Ok(());
-    }
-    let dir = path.parent().unwrap_or(path);
-    files::make_dirs(dir)?;
-    let _lock = wait_for_lock(&dir.with_extension("lock"))?;
-    if missing(path, object)? == 0 {
-        return Ok(());
+/// The copy of `object` in a cache of `limit` bytes, made unless a whole one is there.
+pub(super) fn fill(cache: &Path, object: &Object, limit: u64) -> Result<PathBuf, StorageError> {
+    let path = place_of(cache, object);
+    let _lock = begin_use(cache, &version_hash(object))?;
+    let n_missing = missing(&path, object)?;
+    if n_missing == 0 {
+        return Ok(path);
     }
     let url = PathBuf::from(object.url.to_string());
+    make_room(cache, n_missing, limit, &url)?;
+    files::make_dirs(path.parent().unwrap_or(&path))?;
     let mut progress = CopyProgress {
         url: &url,
-        path,
+        path: &path,
         n_bytes: object.n_bytes,
         n_done: 0,
     };
     tell(&progress);
-    let mut partial = Partial::create(path)?;
+    let mut partial = Partial::create(&path)?;
     object.for_each_block(|block| {
         let written = partial.write_all(block);
-        written.map_err(|source| StorageError::io("write", path, source))?;
+        written.map_err(|source| StorageError::io("write", &path, source))?;
         progress.n_done += block.len() as u64;
         tell(&progress);
         Ok(())
     })?;
     // One of another size was damaged since.
-    partial.seal()?.replace()
+    partial.seal()?.replace()?;
+    Ok(path)
 }

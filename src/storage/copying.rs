@@ -1,8 +1,9 @@
 //! What every copy into a cache needs: room, a lock on it, and somebody who is told how far it is.
 
-use super::StorageError;
+use super::names::is_still_at;
 use super::space::free_bytes;
 use super::store_fault::StoreFault;
+use super::{StorageError, fault};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -12,17 +13,42 @@ pub(super) fn check_room(cache: &Path, n_bytes: u64, url: &Path) -> Result<(), S
     std::fs::create_dir_all(cache)
         .map_err(|source| StorageError::io("create the directory", cache, source))?;
     match free_bytes(cache) {
-        Some(n_free) if n_free < n_bytes => Err(StorageError::Store {
-            action: "copy",
-            url: url.to_path_buf(),
-            fault: StoreFault::NoRoom {
-                dir: cache.to_path_buf(),
-                n_bytes,
-                n_free,
-            },
-            source: None,
-        }),
+        Some(n_free) if n_free < n_bytes => Err(no_room(cache, n_bytes, url)),
         _ => Ok(()),
+    }
+}
+
+/// The error of a cache that has no room for `n_bytes`.
+pub(super) fn no_room(cache: &Path, n_bytes: u64, url: &Path) -> StorageError {
+    StorageError::Store {
+        action: "copy",
+        url: url.to_path_buf(),
+        fault: StoreFault::NoRoom {
+            dir: cache.to_path_buf(),
+            n_bytes,
+            n_free: free_bytes(cache).unwrap_or(0),
+        },
+        source: None,
+    }
+}
+
+/// The lock of what goes with it when it is removed, held as long as the value lives; `None` if it is held by another
+/// and nobody `waits`. A filesystem without locks has none: then two may copy the same, and nothing is removed.
+pub(super) fn lock_of_entry(path: &Path, waits: bool) -> Result<Option<File>, StorageError> {
+    let io = |source| StorageError::io("write to", path, source);
+    loop {
+        let mut options = OpenOptions::new();
+        let opened = options.create(true).truncate(false).write(true).open(path);
+        let file = opened.map_err(io)?;
+        match waits {
+            true => drop(file.lock()),
+            false if fault::try_lock(&file).is_err() => return Ok(None),
+            false => {}
+        }
+        // Whoever removed the entry has removed its lock too.
+        if is_still_at(&file, path).map_err(io)? {
+            return Ok(Some(file));
+        }
     }
 }
 

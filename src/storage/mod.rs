@@ -30,16 +30,23 @@
 //!
 //! Invariant: nothing half-written stays under a final name while its writer is alive.
 
+mod block_file;
+mod block_hashes;
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
+mod cache_tests;
 mod copies;
 mod copying;
 mod entry;
 mod error;
+mod eviction;
 mod fault;
 mod files;
 mod globs;
 mod hash;
 mod hub;
 mod json;
+mod leases;
 mod location;
 mod lock;
 mod names;
@@ -49,6 +56,7 @@ mod place;
 mod publish;
 mod published;
 mod row_groups;
+mod size;
 mod sort;
 mod source;
 mod space;
@@ -66,7 +74,9 @@ pub(crate) mod testing;
 mod tests;
 mod window;
 
-pub use copies::{cache_dir, local_copy, local_copy_of};
+pub use block_file::BlockFile;
+pub use block_hashes::{BlockHasher, BlockHashes};
+pub use copies::{cache_dir, local_copy, local_copy_of, with_copy};
 pub use copying::{CopyProgress, on_copy};
 pub use entry::{Entry, Metadata};
 pub use error::StorageError;
@@ -84,7 +94,9 @@ pub use lock::{Lock, lock_dir, lock_file, try_lock_dir};
 pub use names::{check_file_name, host};
 #[cfg(feature = "object-stores")]
 #[cfg(test)]
-pub(crate) use object::{Fault, install_faulty, install_sound, install_store};
+pub(crate) use object::{
+    Fault, Faults, install_counted, install_faulty, install_sound, install_store,
+};
 pub use object::{set_options, stop_uploads};
 pub use partial::{Partial, Sealed, create_if_absent, replace};
 pub use place::{

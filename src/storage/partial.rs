@@ -90,6 +90,15 @@ impl Partial {
         Err(StorageError::io("create", &place.path, source))
     }
 
+    /// A second handle on what was written, which stays readable whatever becomes of the name.
+    ///
+    /// # Errors
+    /// [`StorageError`] with the path.
+    pub(super) fn reader(&self) -> Result<File, StorageError> {
+        let opened = File::open(&self.temp.0);
+        opened.map_err(|source| StorageError::io("read", &self.place.path, source))
+    }
+
     /// Ends the writing: everything is on the disk, under the temporary name.
     ///
     /// # Errors
@@ -181,7 +190,7 @@ impl Drop for TempPath {
 }
 
 /// Creates and locks `path`; `None` if a sweeper took it between the two.
-fn create_locked(path: &Path) -> Result<Option<File>, StorageError> {
+pub(super) fn create_locked(path: &Path) -> Result<Option<File>, StorageError> {
     let io = |source| StorageError::io("create", path, source);
     let file = fault::check()
         .and_then(|()| {

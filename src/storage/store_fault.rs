@@ -76,6 +76,16 @@ pub enum StoreFault {
         "the object has changed since it was opened; nothing may write there while it is read: run the command again once it is left alone"
     )]
     Changed,
+    /// Bytes of the object are not what its writer hashed.
+    #[error(
+        "bytes {start} to {end} are not those that its writer hashed; the object was damaged or replaced since: put it there again, together with the files beside it"
+    )]
+    OtherBlock {
+        /// The first byte.
+        start: u64,
+        /// The byte behind the last.
+        end: u64,
+    },
     /// No answer in time.
     #[error(
         "the store did not answer in time, however often it was asked; run the same command again (finished files stay), or set --storage-option timeout=120s"
@@ -160,6 +170,7 @@ impl Classified for StoreFault {
             | StoreFault::HubDenied
             | StoreFault::NotCached { .. } => Kind::Usage,
             StoreFault::Stopped => Kind::Interrupted,
+            StoreFault::OtherBlock { .. } => Kind::BadData,
             // New credentials and a set clock come from outside, and then the same command continues.
             StoreFault::Expired
             | StoreFault::ClockSkew

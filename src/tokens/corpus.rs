@@ -10,9 +10,9 @@ use super::list_column::{Padding, open_parquet};
 use super::megatron::validate_idx;
 use super::paths::{megatron_pair, parquet_files};
 use super::raw::{RawTokens, open_llm_c, open_nano_gpt};
-use super::token_file::{RawFile, TokenFile, map_file};
+use super::token_file::{BinFile, TokenFile, map_file};
 use super::width::Sample;
-use crate::storage::{self, StorageError};
+use crate::storage::{self, FileHash, StorageError};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -98,8 +98,7 @@ impl TokenCorpus {
         tokens: TokenFile,
         index: DocumentIndex,
     ) -> Result<Self, TokensError> {
-        let local_files = files.iter().map(|path| storage::local_copy(path));
-        let local_files = local_files.collect::<Result<_, _>>()?;
+        let local_files = local_files(&files, &tokens)?;
         // Of another version than was opened, they would be hashed in its place.
         if tokens.is_touched()? && storage::is_url(&files[0]) {
             return Err(StorageError::changed(&files[0]).into());
@@ -127,15 +126,16 @@ impl TokenCorpus {
             }
         }
         let json = read_json_beside(&bin_path)?;
-        let (bin, idx) = (RawFile::open(&bin_path)?, map_file(&idx_path)?);
+        let blocks = json.as_ref().and_then(|json| json.block_hashes());
+        let (bin, idx) = (BinFile::open(&bin_path, blocks)?, map_file(&idx_path)?);
         let fault = |source| TokensError::Idx {
             path: idx_path.clone(),
             source,
         };
-        let layout = validate_idx(&idx, bin.len).map_err(fault)?;
+        let layout = validate_idx(&idx, bin.n_bytes()).map_err(fault)?;
         let index = DocumentIndex::of_megatron(&idx, &layout)?;
-        let (bin_bytes, idx_bytes) = (bin.len, idx.len() as u64);
-        let tokens = bin.into_tokens(0, layout.dtype, layout.n_tokens);
+        let (bin_bytes, idx_bytes) = (bin.n_bytes(), idx.len() as u64);
+        let tokens = bin.into_tokens(layout.dtype, layout.n_tokens);
         let files = vec![bin_path, idx_path.clone()];
         let mut corpus = Self::new(TokenFormat::Megatron, files, tokens, index)?;
         corpus.json = json;
@@ -262,7 +262,8 @@ impl TokenCorpus {
         }
     }
 
-    /// Reads the files whole, and does as [`check_hashes`](Self::check_hashes).
+    /// Reads the files whole, and does as [`check_hashes`](Self::check_hashes). A file that is read by blocks is
+    /// believed: what is read of it is checked then.
     ///
     /// # Errors
     /// The same, or I/O.
@@ -270,13 +271,27 @@ impl TokenCorpus {
         if self.json.is_none() {
             return Ok(());
         }
-        let hashes = self.local_files.iter().map(|path| storage::hash_file(path));
+        let hash = |(idx, path): (usize, &PathBuf)| match self.believed_hash(idx) {
+            Some(hash) => Ok(hash),
+            None => storage::hash_file(path),
+        };
+        let hashes = self.local_files.iter().enumerate().map(hash);
         let hashes: Vec<_> = hashes.collect::<Result<_, _>>()?;
         self.check_hashes(hashes.iter().map(|hash| hash.blake3.as_str()))
     }
 
+    /// Size and hash of the `idx`-th of [`files`](Self::files) where they are taken from `corpus.json`: of a
+    /// `tokens.bin` that is read by blocks, each of which is held to a hash that is part of that one.
+    pub fn believed_hash(&self, idx: usize) -> Option<FileHash> {
+        let json = self.json.as_ref()?;
+        (idx == 0 && self.tokens.is_by_blocks()).then(|| FileHash {
+            bytes: json.bin.bytes,
+            blake3: json.bin.blake3.clone(),
+        })
+    }
+
     /// Where the bytes of [`files`](Self::files) are on this machine: of URLs, the copies in the cache that
-    /// were opened.
+    /// were opened. One that is read by blocks is where it was, since not all of it need be here.
     pub fn local_files(&self) -> &[PathBuf] {
         &self.local_files
     }
@@ -433,10 +448,9 @@ impl TokenCorpus {
                 });
             }
         }
-        let (id, token_offset) = self.max_token_id(range)?;
-        if id < vocab_size {
+        let Some((id, token_offset)) = self.id_past(range, vocab_size)? else {
             return Ok(());
-        }
+        };
         Err(TokensError::TokenPastVocab {
             path: path(),
             id,
@@ -445,6 +459,38 @@ impl TokenCorpus {
             vocab_size,
             cause: self.cause_of_large_ids(vocab_size)?,
         })
+    }
+
+    /// The largest id of a range, with its offset, if it is `vocab_size` or more. Of a file that is read by blocks
+    /// only those are read whose largest ids, as `corpus.json` has them, are so large.
+    fn id_past(
+        &self,
+        range: Range<u64>,
+        vocab_size: u32,
+    ) -> Result<Option<(u32, u64)>, TokensError> {
+        let is_past = |largest: &(u32, u64)| largest.0 >= vocab_size;
+        let json = self.json.as_ref().filter(|_| self.tokens.is_by_blocks());
+        let Some(blocks) = json.and_then(|json| json.blocks.as_ref()) else {
+            return Ok(Some(self.max_token_id(range)?).filter(is_past));
+        };
+        let block_tokens = blocks.bytes / self.dtype().bytes();
+        let of_range = (range.start / block_tokens)..range.end.div_ceil(block_tokens);
+        let in_range = of_range.filter_map(|block| {
+            let max_id = *blocks.max_ids.get(block as usize)?;
+            (max_id >= vocab_size).then_some((max_id, block))
+        });
+        // Of blocks that the range cuts, the largest id may lie outside it: then the next one is looked at.
+        let mut by_id: Vec<(u32, u64)> = in_range.collect();
+        by_id.sort_unstable_by_key(|&(max_id, block)| (std::cmp::Reverse(max_id), block));
+        for (_, block) in by_id {
+            let start = range.start.max(block * block_tokens);
+            let end = range.end.min((block + 1) * block_tokens);
+            let found = Some(self.max_token_id(start..end)?).filter(is_past);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// Why ids may be past the vocabulary: another type, if the bytes fit one.
@@ -484,6 +530,15 @@ pub fn corpus_json_of(path: &Path) -> Result<Option<(CorpusJson, PathBuf)>, Toke
     }
     let dir = bin.parent().unwrap_or(Path::new("")).to_path_buf();
     Ok(read_json_beside(&bin)?.map(|json| (json, dir)))
+}
+
+/// Copies of `files`, but for the one whose ids are read by blocks.
+fn local_files(files: &[PathBuf], tokens: &TokenFile) -> Result<Vec<PathBuf>, TokensError> {
+    let local = |(idx, path): (usize, &PathBuf)| match idx == 0 && tokens.is_by_blocks() {
+        true => Ok(path.clone()),
+        false => Ok(storage::local_copy(path)?),
+    };
+    files.iter().enumerate().map(local).collect()
 }
 
 /// A `corpus.json` speaks of the `tokens.bin` in its own directory and of nothing else.

@@ -4,7 +4,7 @@ use super::documents::DocumentsStamp;
 use super::dtype::Dtype;
 use super::error::TokensError;
 use crate::corpus::InputFile;
-use crate::storage;
+use crate::storage::{self, BlockHashes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -50,6 +50,10 @@ pub struct CorpusJson {
     pub bin: FileStamp,
     /// `tokens.idx`.
     pub idx: FileStamp,
+    /// Blocks of `tokens.bin`, by which it can be read a part at a time from an object store; absent in older
+    /// corpora, which are copied whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<BinBlocks>,
     /// `documents.parquet`, which lists the documents; absent in corpora that have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<DocumentsStamp>,
@@ -65,6 +69,51 @@ pub struct FileStamp {
     pub bytes: u64,
     /// BLAKE3 of the contents, 64 hex digits.
     pub blake3: String,
+}
+
+/// What is known of each block of `tokens.bin`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BinBlocks {
+    /// Bytes of every block but the last: a power of two, 1,024 at least.
+    pub bytes: u64,
+    /// The chaining value of each block as a subtree of the BLAKE3 of the file, 64 hex digits; the hash itself
+    /// where there is one block.
+    pub blake3: Vec<String>,
+    /// The largest id of each block.
+    pub max_ids: Vec<u32>,
+}
+
+impl BinBlocks {
+    pub(super) fn new(hashes: &BlockHashes, max_ids: Vec<u32>) -> Self {
+        let hex = |hash: &[u8; 32]| blake3::Hash::from_bytes(*hash).to_hex().to_string();
+        Self {
+            bytes: hashes.block_bytes,
+            blake3: hashes.hashes.iter().map(hex).collect(),
+            max_ids,
+        }
+    }
+
+    /// As they are checked against.
+    ///
+    /// # Errors
+    /// What is wrong with them as those of `bin`.
+    pub(super) fn hashes(&self, bin: &FileStamp) -> Result<BlockHashes, String> {
+        let bytes = |hex: &String| blake3::Hash::from_hex(hex).map(Into::into);
+        let hashes = self.blake3.iter().map(bytes).collect::<Result<_, _>>();
+        let hashes = hashes.map_err(|_| "blocks.blake3: expected 64 hex digits each".to_owned())?;
+        let blocks = BlockHashes {
+            block_bytes: self.bytes,
+            hashes,
+        };
+        if let Some(fault) = blocks.fault(bin.bytes, &bin.blake3) {
+            return Err(format!("blocks: {fault}"));
+        }
+        let (expected, got) = (self.blake3.len(), self.max_ids.len());
+        match expected == got {
+            true => Ok(blocks),
+            false => Err(format!("blocks.max_ids: expected {expected}, got {got}")),
+        }
+    }
 }
 
 impl CorpusJson {
@@ -88,12 +137,15 @@ impl CorpusJson {
                 "format version {version} is unknown to this program"
             )));
         }
-        match json.required_features.first() {
-            Some(feature) => Err(fault(format!(
+        if let Some(feature) = json.required_features.first() {
+            return Err(fault(format!(
                 "it needs the feature `{feature}`, which is unknown to this program"
-            ))),
-            None => Ok(Some(json)),
+            )));
         }
+        if let Some(blocks) = &json.blocks {
+            blocks.hashes(&json.bin).map_err(fault)?;
+        }
+        Ok(Some(json))
     }
 
     /// `blake3:` and 64 hex digits over the hashes of the token files: one identity of the corpus, which
@@ -101,6 +153,11 @@ impl CorpusJson {
     pub fn fingerprint(&self) -> String {
         let hashes = [&self.bin, &self.idx].map(|stamp| stamp.blake3.as_str());
         storage::fingerprint_of(hashes.into_iter())
+    }
+
+    /// Hashes of the blocks of `tokens.bin`, where its writer recorded them.
+    pub(super) fn block_hashes(&self) -> Option<BlockHashes> {
+        self.blocks.as_ref()?.hashes(&self.bin).ok()
     }
 
     /// Writes the file at once.

@@ -2,13 +2,16 @@
 //!
 //! The directory is locked while it is written, so that of two writers one is refused. What a killed
 //! writer left gives way to the next: its temporaries, and token files without their `corpus.json`.
+//!
+//! In an object store there are no locks. The files are made on local scratch and put when all of them are whole; of
+//! two writers the one whose name is taken when it comes to put a file is refused.
 
 use super::corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson};
 use super::documents::DocumentWriter;
 use super::error::TokensError;
 use super::format::{CORPUS_JSON, DOCUMENTS, PREFIX};
 use super::megatron::MegatronWriter;
-use super::partial::Partial;
+use super::partial::{Partial, Sealed};
 use super::tokenizer::Tokenizer;
 use crate::corpus::{Document, InputFile, Tally};
 use crate::storage::{self, remove_file, sweep_abandoned_where};
@@ -42,7 +45,7 @@ pub struct CorpusWriter {
     inputs: Vec<InputFile>,
     replaces_unfinished: bool,
     // Declared last: the temporaries go while the directory is still ours.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl CorpusWriter {
@@ -63,15 +66,15 @@ impl CorpusWriter {
         if let Some(&id) = around.find(|&&id| id >= vocab_size) {
             return Err(TokensError::IdPastVocab { id, vocab_size });
         }
+        if storage::is_url(dir) {
+            // It makes nothing, and refuses a place that can only be read before that is asked for anything.
+            storage::make_dirs(dir)?;
+        }
         check_free(dir, settings.overwrite)?;
-        fs::create_dir_all(dir).map_err(TokensError::io("create", dir))?;
-        let lock = storage::lock_dir(dir)?.ok_or_else(|| TokensError::OutputInUse {
-            dir: dir.to_path_buf(),
-        })?;
+        let lock = lock(dir)?;
         check_free(dir, settings.overwrite)?;
         sweep_abandoned_where(dir, |name| OUTPUTS.contains(&name))?;
-        let is_there = |name: &str| dir.join(name).exists();
-        let replaces_unfinished = !is_there(CORPUS_JSON) && OUTPUTS.into_iter().any(is_there);
+        let replaces_unfinished = is_unfinished(dir)?;
         Ok(Self {
             writer: MegatronWriter::create(&dir.join(PREFIX), vocab_size)?,
             dir: dir.to_path_buf(),
@@ -189,18 +192,14 @@ impl CorpusWriter {
             n_bad_lines: tally.n_bad_lines,
             bin: pair.written.bin.clone(),
             idx: pair.written.idx.clone(),
+            blocks: Some(pair.written.blocks.clone()),
             documents: stamp,
             inputs: self.inputs,
         };
-        let json_path = self.dir.join(CORPUS_JSON);
-        let mut json_file = Partial::create(&json_path)?;
-        json_file
-            .write_all(&json.to_bytes())
-            .map_err(TokensError::write(&json_path))?;
-        let json_file = json_file.seal()?;
+        let json_file = sealed_json(&self.dir, &json)?;
         // Where the filesystem has no locks, another writer may have come first.
         check_free(&self.dir, self.settings.overwrite)?;
-        for name in OUTPUTS {
+        for name in outputs_in(&self.dir)? {
             remove_file(&self.dir.join(name))?;
         }
         pair.publish()?;
@@ -212,10 +211,45 @@ impl CorpusWriter {
     }
 }
 
+/// `corpus.json`, complete and with its name yet to get.
+fn sealed_json(dir: &Path, json: &CorpusJson) -> Result<Sealed, TokensError> {
+    let path = dir.join(CORPUS_JSON);
+    let mut file = Partial::create(&path)?;
+    let written = file.write_all(&json.to_bytes());
+    written.map_err(TokensError::write(&path))?;
+    file.seal()
+}
+
+/// The directory, made if need be, for this process alone; in a store, that it can be written to.
+fn lock(dir: &Path) -> Result<Option<File>, TokensError> {
+    if storage::is_url(dir) {
+        storage::check_writable(dir)?;
+        return Ok(None);
+    }
+    fs::create_dir_all(dir).map_err(TokensError::io("create", dir))?;
+    let in_use = || TokensError::OutputInUse {
+        dir: dir.to_path_buf(),
+    };
+    storage::lock_dir(dir)?.ok_or_else(in_use).map(Some)
+}
+
+/// Files of a corpus that are there, in the order of [`OUTPUTS`].
+fn outputs_in(dir: &Path) -> Result<Vec<&'static str>, TokensError> {
+    let there = storage::list(dir)?;
+    let is_there = |name: &&str| there.iter().any(|entry| entry.name == **name);
+    Ok(OUTPUTS.into_iter().filter(is_there).collect())
+}
+
+/// Whether token files are there without their `corpus.json`.
+fn is_unfinished(dir: &Path) -> Result<bool, TokensError> {
+    let there = outputs_in(dir)?;
+    Ok(!there.is_empty() && !there.contains(&CORPUS_JSON))
+}
+
 /// Refuses a finished corpus that may not be overwritten.
 fn check_free(dir: &Path, overwrite: bool) -> Result<(), TokensError> {
     let path = dir.join(CORPUS_JSON);
-    if path.exists() && !overwrite {
+    if !overwrite && storage::is_there(&path)? {
         return Err(TokensError::OutputExists { path });
     }
     Ok(())

@@ -60,7 +60,7 @@ mod view;
 mod width;
 
 pub use corpus::{OpenOptions, TokenCorpus, corpus_json_of};
-pub use corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson, FileStamp};
+pub use corpus_json::{BinBlocks, CORPUS_FORMAT_VERSION, CorpusJson, FileStamp};
 pub use corpus_writer::{CorpusWriter, WriterSettings};
 pub use documents::{DocumentEntry, DocumentReader, DocumentsStamp};
 pub use dtype::Dtype;

@@ -2,7 +2,7 @@
 
 use super::corpus_json::FileStamp;
 use super::error::TokensError;
-use crate::storage::{self, StorageError};
+use crate::storage::{self, Publish, StorageError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ pub(super) struct Partial {
 pub(super) struct Sealed {
     pub(super) stamp: FileStamp,
     file: storage::Sealed,
+    final_path: PathBuf,
 }
 
 impl Partial {
@@ -44,7 +45,11 @@ impl Partial {
             bytes: file.hash.bytes,
             blake3: file.hash.blake3.clone(),
         };
-        Ok(Sealed { stamp, file })
+        Ok(Sealed {
+            stamp,
+            file,
+            final_path: self.final_path,
+        })
     }
 }
 
@@ -59,8 +64,26 @@ impl Write for Partial {
 }
 
 impl Sealed {
-    /// Gives the file its name, replacing another.
+    /// Gives the file its name, replacing another. In a store, where no lock keeps others away, the name must be
+    /// free.
     pub(super) fn publish(self) -> Result<(), TokensError> {
-        Ok(self.file.replace()?)
+        if !storage::is_url(&self.final_path) {
+            return Ok(self.file.replace()?);
+        }
+        match self.file.publish()? {
+            Publish::Created => Ok(()),
+            // Perhaps it was put by this process, and the store's answer got lost.
+            Publish::AlreadyThere if is_of(&self.stamp, &self.final_path)? => Ok(()),
+            Publish::AlreadyThere => Err(TokensError::OutputInUse {
+                dir: self.final_path.parent().unwrap_or(&self.final_path).into(),
+            }),
+        }
     }
+}
+
+fn is_of(stamp: &FileStamp, path: &Path) -> Result<bool, TokensError> {
+    if storage::metadata(path)?.n_bytes != stamp.bytes {
+        return Ok(false);
+    }
+    Ok(storage::hash_file(path)?.blake3 == stamp.blake3)
 }

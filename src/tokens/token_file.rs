@@ -5,7 +5,7 @@
 
 use super::dtype::Dtype;
 use super::error::TokensError;
-use crate::storage::{self, Identity};
+use crate::storage::{self, BlockFile, BlockHashes, Identity};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use std::fs::{File, Metadata};
@@ -31,6 +31,8 @@ pub(super) struct TokenFile {
 enum Bytes {
     /// A file with a name, which others can change, and what it was like when it was opened.
     File(File, FileState),
+    /// An object of which the blocks that are read are fetched, each held to its writer's hash.
+    Blocks(Box<BlockFile>),
     /// A temporary without a name.
     Temporary(Mmap),
 }
@@ -41,6 +43,47 @@ pub(super) struct RawFile {
     state: FileState,
     pub(super) path: PathBuf,
     pub(super) len: u64,
+}
+
+/// A `.bin` that is open: as a file, or as an object that is read by blocks.
+pub(super) enum BinFile {
+    File(RawFile),
+    Blocks(Box<BlockFile>, PathBuf),
+}
+
+impl BinFile {
+    /// By blocks where their hashes are known and `path` is in an object store.
+    pub(super) fn open(path: &Path, blocks: Option<BlockHashes>) -> Result<Self, TokensError> {
+        if let Some(blocks) = blocks
+            && let Some(file) = BlockFile::open(path, blocks)?
+        {
+            return Ok(BinFile::Blocks(Box::new(file), path.to_path_buf()));
+        }
+        RawFile::open(path).map(BinFile::File)
+    }
+
+    pub(super) fn n_bytes(&self) -> u64 {
+        match self {
+            BinFile::File(file) => file.len,
+            BinFile::Blocks(file, _) => file.n_bytes(),
+        }
+    }
+
+    /// All of it as ids; the caller has checked that they lie inside the file.
+    pub(super) fn into_tokens(self, dtype: Dtype, n_tokens: u64) -> TokenFile {
+        let (file, path) = match self {
+            BinFile::File(file) => return file.into_tokens(0, dtype, n_tokens),
+            BinFile::Blocks(file, path) => (file, path),
+        };
+        assert_inside(file.n_bytes(), 0, dtype, n_tokens);
+        TokenFile {
+            bytes: Bytes::Blocks(file),
+            path,
+            start: 0,
+            dtype,
+            n_tokens,
+        }
+    }
 }
 
 impl RawFile {
@@ -161,10 +204,17 @@ impl TokenFile {
         self.n_tokens * self.dtype.bytes()
     }
 
+    /// Whether its bytes are fetched from a store as they are read, and are then held to their writer's hashes.
+    pub(super) fn is_by_blocks(&self) -> bool {
+        matches!(self.bytes, Bytes::Blocks(_))
+    }
+
     /// Whether someone wrote to the file since it was opened.
     pub(super) fn is_touched(&self) -> Result<bool, TokensError> {
-        let Bytes::File(file, before) = &self.bytes else {
-            return Ok(false);
+        let (file, before) = match &self.bytes {
+            Bytes::File(file, before) => (file, before),
+            Bytes::Blocks(file) => return Ok(file.is_changed()?),
+            Bytes::Temporary(_) => return Ok(false),
         };
         let metadata = file
             .metadata()
@@ -196,6 +246,7 @@ impl TokenFile {
         let offset = self.start + offset;
         match &self.bytes {
             Bytes::File(file, _) => read_at(file, &self.path, offset, out),
+            Bytes::Blocks(file) => Ok(file.read_exact_at(offset, out)?),
             Bytes::Temporary(map) => {
                 let at = offset as usize;
                 out.copy_from_slice(&map[at..at + out.len()]);

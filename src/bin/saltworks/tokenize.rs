@@ -20,7 +20,8 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   saltworks tokenize --input corpus/*.jsonl.zst --tokenizer tokenizer.json --output tokens
-  saltworks tokenize --input corpus.parquet --text-field content --tokenizer tokenizer.json --eod none --output tokens";
+  saltworks tokenize --input corpus.parquet --text-field content --tokenizer tokenizer.json --eod none --output tokens
+  saltworks tokenize --input corpus/*.jsonl.zst --tokenizer tokenizer.json --output s3://bucket/tokens";
 
 /// Turn documents into a token corpus (Megatron .bin/.idx and a corpus.json).
 #[derive(clap::Args)]
@@ -35,8 +36,9 @@ pub(crate) struct Args {
     /// Hugging Face tokenizer.json.
     #[arg(long, help_heading = "Tokenizer", value_name = "FILE|URL")]
     tokenizer: PathBuf,
-    /// Directory for tokens.bin, tokens.idx, documents.parquet and corpus.json.
-    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR")]
+    /// Directory for tokens.bin, tokens.idx, documents.parquet and corpus.json. Files for a store are made in TMPDIR,
+    /// and put when all of them are whole.
+    #[arg(long, help_heading = OUTPUT, short, value_name = "DIR|URL")]
     output: PathBuf,
     /// Id before every document; auto: the ids that the tokenizer's post-processor adds before a
     /// text.

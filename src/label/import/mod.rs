@@ -68,8 +68,11 @@ impl Import {
     /// A sidecar of other labels; files that could not be read.
     pub fn todo(&self) -> Result<Vec<u32>, LabelError> {
         let mut todo = Vec::new();
-        for shard in self.plan.shards().filter(|&n| self.config.task.has(n)) {
-            match shards::check_finished(&self.config.output, &self.plan, shard)? {
+        let shards = self.plan.shards().filter(|&n| self.config.task.has(n));
+        let shards: Vec<u32> = shards.collect();
+        let states = shards::check_all_finished(&self.config.output, &self.plan, &shards)?;
+        for (state, shard) in states.into_iter().zip(shards) {
+            match state {
                 ShardState::Finished(_) => {}
                 ShardState::Missing | ShardState::Damaged(_) => todo.push(shard),
             }

@@ -8,6 +8,8 @@ mod invariants;
 mod physical;
 mod places;
 mod plans;
+#[cfg(feature = "object-stores")]
+mod requests;
 mod round_trip;
 mod selections;
 mod sizes;

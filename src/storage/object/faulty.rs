@@ -70,6 +70,8 @@ pub(crate) struct Faults {
     n_most: u64,
     n_requests: AtomicU64,
     n_injected: AtomicU64,
+    /// Of answers to requests for objects.
+    n_bytes: AtomicU64,
     newest: Mutex<Option<Key>>,
 }
 
@@ -82,6 +84,18 @@ impl Faults {
     /// How many requests there were.
     pub(crate) fn n_requests(&self) -> u64 {
         self.n_requests.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes of objects were asked for.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        self.n_bytes.load(Ordering::SeqCst)
+    }
+
+    fn gave(&self, found: &Result<GetResult>, is_head: bool) {
+        if let (Ok(found), false) = (found, is_head) {
+            let n_bytes = found.range.end - found.range.start;
+            self.n_bytes.fetch_add(n_bytes, Ordering::SeqCst);
+        }
     }
 
     /// Whether this request, of a kind that the fault can hit, fails.
@@ -138,6 +152,7 @@ pub(crate) fn install_faulty(
         n_most,
         n_requests: AtomicU64::new(0),
         n_injected: AtomicU64::new(0),
+        n_bytes: AtomicU64::new(0),
         newest: Mutex::default(),
     });
     let url = format!("s3://{name}");
@@ -158,7 +173,13 @@ pub(crate) fn install_store(name: &str, store: Arc<InMemory>) -> PathBuf {
 
 /// Puts a new store that never fails behind the URL `s3://name`.
 pub(crate) fn install_sound(name: &str) -> PathBuf {
-    install_faulty(name, Fault::Reset, 1, 0).0
+    install_counted(name).0
+}
+
+/// The same, and what counts its requests.
+pub(crate) fn install_counted(name: &str) -> (PathBuf, Arc<Faults>) {
+    let (url, faults, _) = install_faulty(name, Fault::Reset, 1, 0);
+    (url, faults)
 }
 
 impl std::fmt::Display for FaultyStore {
@@ -197,7 +218,9 @@ impl ObjectStore for FaultyStore {
         let is_head = options.head;
         if self.faults.fault != Fault::Cut || is_head {
             let strike = self.faults.before()?;
-            return answered(strike, self.inner.get_opts(location, options).await);
+            let found = self.inner.get_opts(location, options).await;
+            self.faults.gave(&found, is_head);
+            return answered(strike, found);
         }
         let found = self.inner.get_opts(location, options).await?;
         match self.faults.strikes(true) {

@@ -36,7 +36,11 @@ mod write;
 pub(super) use client::{Object, runtime};
 #[cfg(feature = "object-stores")]
 #[cfg(test)]
-pub(crate) use faulty::{Fault, install_faulty, install_sound, install_store};
+pub(crate) use faulty::{
+    Fault, Faults, install_counted, install_faulty, install_sound, install_store,
+};
+#[cfg(feature = "object-stores")]
+pub(super) use options::cache_bytes;
 #[cfg(feature = "object-stores")]
 pub use options::set_options;
 #[cfg(feature = "object-stores")]
@@ -48,8 +52,8 @@ pub use stop::stop_uploads;
 pub(super) use url::ObjectUrl;
 #[cfg(not(feature = "object-stores"))]
 pub(super) use without::{
-    Object, check_writable, create, delete, delete_tree, find, for_each_block, get, get_many,
-    get_up_to, is_prefix, list, list_all, open, overwrite, upload, upload_new,
+    Object, cache_bytes, check_writable, create, delete, delete_tree, find, for_each_block, get,
+    get_many, get_up_to, is_prefix, list, list_all, open, overwrite, upload, upload_new,
 };
 #[cfg(not(feature = "object-stores"))]
 pub use without::{set_options, stop_uploads};

@@ -1,6 +1,7 @@
 //! Options of the stores, for the whole process.
 
 use super::url::ObjectUrl;
+use crate::storage::size::bytes_of;
 use crate::storage::{StorageError, StoreFault};
 use object_store::RetryConfig;
 use object_store::aws::AmazonS3ConfigKey;
@@ -20,6 +21,9 @@ const MULTIPART_THRESHOLD: &str = "multipart_threshold";
 /// Where nothing else is asked for. A put by one request holds the whole file.
 const DEFAULT_THRESHOLD: u64 = 16 << 20;
 
+/// Bytes that the cache of copies may have.
+const CACHE_SIZE: &str = "cache_size";
+
 static OPTIONS: RwLock<Options> = RwLock::new(Options {
     pairs: Vec::new(),
     is_single_writer: false,
@@ -35,7 +39,8 @@ pub(super) struct Options {
 }
 
 /// Options of the object stores for the rest of the process, over the environment: keys as the crate
-/// `object_store` names them, besides `max_retries`, `retry_timeout` (seconds) and `multipart_threshold` (bytes). `is_single_writer` lets a
+/// `object_store` names them, besides `max_retries`, `retry_timeout` (seconds),
+/// `multipart_threshold` (bytes) and `cache_size`. `is_single_writer` lets a
 /// store be written to that cannot create an object only if there is none.
 ///
 /// # Errors
@@ -63,6 +68,8 @@ fn check_option(key: &str, value: &str) -> Result<(), StorageError> {
         MAX_RETRIES | RETRY_TIMEOUT | MULTIPART_THRESHOLD if value.parse::<u32>().is_ok() => {
             return Ok(());
         }
+        CACHE_SIZE if bytes_of(value).is_some() => return Ok(()),
+        CACHE_SIZE => format!("{key}: expected a size such as 200GB, got `{value}`"),
         MULTIPART_THRESHOLD => {
             format!("{key}: expected a number of bytes below 2^32, got `{value}`")
         }
@@ -77,6 +84,11 @@ fn check_option(key: &str, value: &str) -> Result<(), StorageError> {
 /// The error of an option.
 pub(super) fn option_fault(url: PathBuf, what: String) -> StorageError {
     StorageError::store("use", url, StoreFault::Option { what })
+}
+
+/// What the option says that the cache of copies may have.
+pub(in crate::storage) fn cache_bytes() -> Option<u64> {
+    bytes_of(options().value(CACHE_SIZE)?)
 }
 
 /// The options as they are now.
@@ -99,9 +111,13 @@ impl Options {
     }
 
     fn number(&self, wanted: &str) -> Option<u32> {
+        self.value(wanted)?.parse().ok()
+    }
+
+    fn value(&self, wanted: &str) -> Option<&str> {
         let mut pairs = self.pairs.iter().rev();
         let (_, value) = pairs.find(|(key, _)| key == wanted)?;
-        value.parse().ok()
+        Some(value)
     }
 
     /// How often and for how long a request is sent again.

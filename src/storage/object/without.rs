@@ -54,6 +54,11 @@ pub fn set_options(
     }
 }
 
+/// No option says it.
+pub(in crate::storage) fn cache_bytes() -> Option<u64> {
+    None
+}
+
 /// Nothing is ever on its way.
 pub fn stop_uploads() {}
 

@@ -46,6 +46,7 @@ pub(super) fn write_megatron(dir: &Path) {
         n_bad_lines: 0,
         bin: pair.bin,
         idx: pair.idx,
+        blocks: None,
         documents: None,
         inputs: vec![],
     };

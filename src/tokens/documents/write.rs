@@ -50,10 +50,10 @@ impl DocumentWriter {
         let groups = RowGroupWriter::new(partial, schema(), properties());
         Ok(DocumentWriter {
             groups: groups.map_err(|error| encode_error(&path, error))?,
+            ids: IdCounts::new(&storage::scratch_beside(&path)),
             path,
             rows: Rows::default(),
             n_rows: 0,
-            ids: IdCounts::new(dir),
             n_not_spelled: 0,
         })
     }

@@ -310,3 +310,35 @@ proptest! {
         assert_in_range(&idx, bin_bytes)?;
     }
 }
+
+#[test]
+fn the_blocks_of_a_pair_are_its_bins_with_their_largest_ids() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, ids: &[u32]| {
+        let mut writer = MegatronWriter::create(&dir.path().join(name), 60_000).unwrap();
+        // Documents that respect no border of blocks.
+        for document in ids.chunks(70_001) {
+            writer.push_document(document).unwrap();
+        }
+        writer.finish().unwrap()
+    };
+    let small = write("small", &[5, 9, 7]);
+    assert_eq!(small.blocks.blake3[..], [small.bin.blake3][..]);
+    assert_eq!(
+        (small.blocks.bytes, &small.blocks.max_ids[..]),
+        (1 << 20, &[9][..])
+    );
+    assert!(write("empty", &[]).blocks.blake3.is_empty());
+    let mut ids: Vec<u32> = (0..(1 << 20) + 3).map(|i| i % 1000).collect();
+    (ids[0], ids[(1 << 19) - 1], ids[1 << 19]) = (1001, 1002, 1003);
+    let large = write("large", &ids);
+    assert_eq!(large.blocks.max_ids, [1002, 1003, 578]);
+    assert_eq!(large.blocks.blake3.len(), 3);
+    // The chaining value of 6 bytes at chunk 2048, computed by the compression function of the BLAKE3 paper in Python.
+    let hashes = large.blocks.hashes(&large.bin).unwrap();
+    assert_eq!(hashes.block_bytes, 1 << 20);
+    assert_eq!(
+        large.blocks.blake3[2],
+        "81a179ab9c2ed47b3ac85488211240039243879f1ea66118b97b28e5dd712838"
+    );
+}

@@ -2,7 +2,8 @@
 
 use super::idx::{HEADER_BYTES, MAGIC, VERSION};
 use super::with_suffix;
-use crate::tokens::corpus_json::FileStamp;
+use crate::storage::BlockHasher;
+use crate::tokens::corpus_json::{BinBlocks, FileStamp};
 use crate::tokens::dtype::Dtype;
 use crate::tokens::error::TokensError;
 use crate::tokens::partial::{Partial, Sealed};
@@ -12,9 +13,10 @@ use std::path::{Path, PathBuf};
 /// Writes `<prefix>.bin` and `<prefix>.idx`, a sequence a document.
 ///
 /// Both are temporaries until [`finish`](Self::finish); dropped before that, they are removed.
-/// Memory: 4 bytes per document.
+/// Memory: 4 bytes per document, 36 per block of 1 MiB.
 pub struct MegatronWriter {
     bin: Partial,
+    blocks: Blocks,
     idx_path: PathBuf,
     dtype: Dtype,
     vocab_size: u32,
@@ -45,6 +47,44 @@ pub struct WrittenPair {
     pub bin: FileStamp,
     /// Size and hash of the `.idx`.
     pub idx: FileStamp,
+    /// Blocks of the `.bin`.
+    pub blocks: BinBlocks,
+}
+
+/// Hashes and largest ids of the blocks that pass.
+#[derive(Default)]
+struct Blocks {
+    hasher: BlockHasher,
+    max_ids: Vec<u32>,
+    n_tokens: u64,
+}
+
+impl Blocks {
+    fn add(&mut self, ids: &[u32], encoded: &[u8], dtype: Dtype) {
+        self.hasher.update(encoded);
+        let block_tokens = self.hasher.block_bytes() / dtype.bytes();
+        let mut rest = ids;
+        while !rest.is_empty() {
+            let block = (self.n_tokens / block_tokens) as usize;
+            let room = block_tokens - self.n_tokens % block_tokens;
+            let (now, later) = rest.split_at(rest.len().min(room as usize));
+            self.max_ids.resize(block + 1, 0);
+            let largest = now.iter().copied().max().unwrap_or(0);
+            self.max_ids[block] = self.max_ids[block].max(largest);
+            self.n_tokens += now.len() as u64;
+            rest = later;
+        }
+    }
+
+    fn finish(self) -> BinBlocks {
+        let block_bytes = self.hasher.block_bytes();
+        let hashes = self.hasher.finish();
+        // Very many blocks were put together.
+        let n_joined = (hashes.block_bytes / block_bytes) as usize;
+        let joined = self.max_ids.chunks(n_joined);
+        let max_ids = joined.map(|ids| ids.iter().copied().max().unwrap_or(0));
+        BinBlocks::new(&hashes, max_ids.collect())
+    }
 }
 
 impl MegatronWriter {
@@ -55,6 +95,7 @@ impl MegatronWriter {
     pub fn create(prefix: &Path, vocab_size: u32) -> Result<Self, TokensError> {
         Ok(Self {
             bin: Partial::create(&with_suffix(prefix, ".bin"))?,
+            blocks: Blocks::default(),
             idx_path: with_suffix(prefix, ".idx"),
             dtype: Dtype::for_vocab(vocab_size),
             vocab_size,
@@ -103,6 +144,7 @@ impl MegatronWriter {
         self.bin
             .write_all(&self.encoded)
             .map_err(TokensError::write(&path))?;
+        self.blocks.add(ids, &self.encoded, self.dtype);
         self.n_open = n_tokens;
         Ok(())
     }
@@ -148,6 +190,7 @@ impl MegatronWriter {
             n_tokens,
             bin: bin.stamp.clone(),
             idx: idx.stamp.clone(),
+            blocks: self.blocks.finish(),
         };
         Ok(SealedPair { bin, idx, written })
     }

@@ -116,6 +116,7 @@ pub(super) fn write_corpus(dir: &Path, n_documents: u32, seed: u32) {
         n_bad_lines: 0,
         bin: pair.bin,
         idx: pair.idx,
+        blocks: Some(pair.blocks),
         documents: None,
         inputs: vec![],
     };

@@ -1,0 +1,249 @@
+//! The cache within its limit: what was used longest ago is removed first.
+//!
+//! ```text
+//! objects/<name>/...      copies of one object or of a prefix, removed together; used when <name>.lock was last written
+//! blocks/.../<number>     blocks of objects, each by itself; used when it was last written
+//! ```
+//!
+//! Never removed is what a process uses: copies that `leases` has, and blocks that are open, which their readers lock.
+//! Several processes may do this at once: each removes a copy only under its lock. A crash leaves a copy without some
+//! of its files, which are made again, or whole. Where the filesystem has no locks nothing is removed.
+
+use super::copying::{lock_of_entry, no_room};
+use super::leases;
+use super::size::bytes_of;
+use super::space::free_bytes;
+use super::store_fault::StoreFault;
+use super::sweep::remove_abandoned;
+use super::{StorageError, files, object};
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Bytes that the cache may have unless something else is asked for.
+pub(super) const DEFAULT_CACHE_BYTES: u64 = 256 << 30;
+/// The part of the limit that is freed at once for blocks, so that they are not counted with each.
+pub(super) const BLOCKS_PART: u64 = 64;
+/// Where the limit is, if no option says it.
+const SIZE_VARIABLE: &str = "SALTWORKS_CACHE_SIZE";
+
+/// Bytes that the cache may have.
+///
+/// # Errors
+/// A variable that is no size.
+pub(super) fn cache_limit() -> Result<u64, StorageError> {
+    if let Some(bytes) = object::cache_bytes() {
+        return Ok(bytes);
+    }
+    let text = std::env::var(SIZE_VARIABLE).unwrap_or_default();
+    match bytes_of(&text) {
+        _ if text.is_empty() => Ok(DEFAULT_CACHE_BYTES),
+        Some(bytes) => Ok(bytes),
+        None => Err(StorageError::Store {
+            action: "use",
+            url: PathBuf::from(SIZE_VARIABLE),
+            fault: StoreFault::Option {
+                what: format!("expected a size such as 200GB, got `{text}`"),
+            },
+            source: None,
+        }),
+    }
+}
+
+/// Makes room for `n_bytes` more in `cache`: within the limit as far as what is in use allows it, and on its disk.
+///
+/// # Errors
+/// A disk that has no room for them whatever is removed.
+pub(super) fn make_room(
+    cache: &Path,
+    n_bytes: u64,
+    limit: u64,
+    url: &Path,
+) -> Result<(), StorageError> {
+    files::make_dirs(cache)?;
+    let has_room = || free_bytes(cache).is_none_or(|n_free| n_free >= n_bytes);
+    let mut held = Held::of(cache)?;
+    let is_enough = |held: &Held| held.n_bytes.saturating_add(n_bytes) <= limit && has_room();
+    let mut entries = std::mem::take(&mut held.entries);
+    entries.sort_unstable_by(|a, b| (a.last_used, &a.path).cmp(&(b.last_used, &b.path)));
+    for entry in &entries {
+        if is_enough(&held) {
+            return Ok(());
+        }
+        if entry.remove(cache)? {
+            held.forget(entry);
+        }
+    }
+    match has_room() {
+        true => Ok(()),
+        false => Err(no_room(cache, n_bytes, url)),
+    }
+}
+
+/// What is removed together.
+#[derive(Debug)]
+struct Entry {
+    path: PathBuf,
+    is_copy: bool,
+    last_used: SystemTime,
+    /// Inodes: a file may have several names.
+    inodes: Vec<(u64, u64)>,
+}
+
+/// What the cache holds.
+#[derive(Debug, Default)]
+struct Held {
+    entries: Vec<Entry>,
+    /// Bytes of every inode, and names of it.
+    inodes: HashMap<(u64, u64), (u64, u64)>,
+    n_bytes: u64,
+}
+
+impl Held {
+    fn of(cache: &Path) -> Result<Self, StorageError> {
+        let mut held = Held::default();
+        let objects = cache.join("objects");
+        for found in listed(&objects)? {
+            if found.is_dir {
+                held.add_copy(&objects.join(&found.name))?;
+            }
+        }
+        held.add_blocks(&cache.join("blocks"))?;
+        Ok(held)
+    }
+
+    fn add_copy(&mut self, dir: &Path) -> Result<(), StorageError> {
+        let mut inodes = Vec::new();
+        for found in listed_all(dir)? {
+            if let Some(metadata) = looked_at(&dir.join(&found.name))? {
+                inodes.push(self.add_inode(&metadata));
+            }
+        }
+        let used = looked_at(&dir.with_extension("lock"))?;
+        self.entries.push(Entry {
+            path: dir.to_path_buf(),
+            is_copy: true,
+            last_used: modified(used.as_ref()),
+            inodes,
+        });
+        Ok(())
+    }
+
+    fn add_blocks(&mut self, dir: &Path) -> Result<(), StorageError> {
+        for found in listed_all(dir)? {
+            let path = dir.join(&found.name);
+            if path
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+            {
+                // What a killed process was fetching; or what a living one is.
+                let _ = remove_abandoned(&path);
+                continue;
+            }
+            if let Some(metadata) = looked_at(&path)? {
+                let inodes = vec![self.add_inode(&metadata)];
+                let last_used = modified(Some(&metadata));
+                self.entries.push(Entry {
+                    path,
+                    is_copy: false,
+                    last_used,
+                    inodes,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn add_inode(&mut self, metadata: &Metadata) -> (u64, u64) {
+        let inode = (metadata.dev(), metadata.ino());
+        let (_, n_names) = self.inodes.entry(inode).or_insert_with(|| {
+            self.n_bytes += metadata.len();
+            (metadata.len(), 0)
+        });
+        *n_names += 1;
+        inode
+    }
+
+    fn forget(&mut self, entry: &Entry) {
+        for inode in &entry.inodes {
+            let Some((n_bytes, n_names)) = self.inodes.get_mut(inode) else {
+                continue;
+            };
+            *n_names -= 1;
+            if *n_names == 0 {
+                self.n_bytes -= *n_bytes;
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Removes it unless somebody uses it; tells whether it is gone.
+    fn remove(&self, cache: &Path) -> Result<bool, StorageError> {
+        match self.is_copy {
+            true => remove_copy(cache, &self.path),
+            false => remove_block(&self.path),
+        }
+    }
+}
+
+fn remove_copy(cache: &Path, dir: &Path) -> Result<bool, StorageError> {
+    let lock_path = dir.with_extension("lock");
+    let Some(_lock) = lock_of_entry(&lock_path, false)? else {
+        return Ok(false);
+    };
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    match leases::held(cache)? {
+        Some(held) if !held.contains(&*name) => {}
+        _ => return Ok(false),
+    }
+    files::remove_tree(dir)?;
+    // Whoever waits for it sees that it has gone, and makes another.
+    files::remove_file(&lock_path)?;
+    Ok(true)
+}
+
+/// Readers hold a block's lock while they have it open.
+fn remove_block(path: &Path) -> Result<bool, StorageError> {
+    let Ok(file) = File::open(path) else {
+        return Ok(false);
+    };
+    if super::fault::try_lock(&file).is_err() {
+        return Ok(false);
+    }
+    files::remove_file(path)?;
+    Ok(true)
+}
+
+fn modified(metadata: Option<&Metadata>) -> SystemTime {
+    let modified = metadata.and_then(|metadata| metadata.modified().ok());
+    modified.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// `None` for what has gone meanwhile.
+fn looked_at(path: &Path) -> Result<Option<Metadata>, StorageError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StorageError::io("look at", path, source)),
+    }
+}
+
+fn listed(dir: &Path) -> Result<Vec<super::Entry>, StorageError> {
+    nothing_if_absent(files::list(dir))
+}
+
+fn listed_all(dir: &Path) -> Result<Vec<super::Entry>, StorageError> {
+    nothing_if_absent(files::list_all(dir))
+}
+
+fn nothing_if_absent(
+    listed: Result<Vec<super::Entry>, StorageError>,
+) -> Result<Vec<super::Entry>, StorageError> {
+    match listed {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        listed => listed,
+    }
+}
