@@ -163,3 +163,32 @@ impl Layers {
         }
     }
 }
+
+#[cfg(feature = "object-stores")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::testing::memory_store;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+    struct Options {
+        steps: u32,
+        labels: PathBuf,
+    }
+
+    #[test]
+    fn a_file_in_a_store_is_read_and_its_relative_paths_stay_as_they_are() {
+        memory_store("s3://config-layers");
+        let path = Path::new("s3://config-layers/run/config.toml");
+        storage::replace(path, b"steps = 7\nlabels = \"labels\"\n").unwrap();
+        let layers = Layers::read(Some(path), &["steps=8".to_owned()]).unwrap();
+        let expected = Options {
+            steps: 8,
+            labels: PathBuf::from("labels"),
+        };
+        assert_eq!(layers.into_options::<Options>().unwrap(), expected);
+        let error = Layers::read(Some(&path.with_file_name("none.toml")), &[]).unwrap_err();
+        assert!(matches!(error, ConfigFileError::Storage(error) if error.is_not_found()));
+    }
+}
