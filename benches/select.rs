@@ -6,6 +6,10 @@
 //! shard size: written by the library's own writer, with plan, sidecars and manifest. Scores are made
 //! up, one in a hundred is null.
 
+#[path = "support/measure.rs"]
+mod measure;
+
+use measure::{Measured, measured, size_of};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use saltworks::select::{Amount, Order, Policy, select};
@@ -67,47 +71,23 @@ fn main() {
 
 fn measure(name: &str, labels: &Path, policy: &Policy, plain: f64) {
     let output = labels.with_file_name("selection.parquet");
-    let before = reset_peak();
-    let (began, cpu_before) = (Instant::now(), cpu_seconds());
-    let set = LabelSet::open(labels).expect("the labels are good");
-    let summary = select(&set, None, policy, &output, |_| {}).expect("it selects");
-    let seconds = began.elapsed().as_secs_f64();
-    let cpu = cpu_seconds() - cpu_before;
-    let peak = memory("VmHWM:");
+    let mut n_rows = 0;
+    let figures = measured(|| {
+        let set = LabelSet::open(labels).expect("the labels are good");
+        let summary = select(&set, None, policy, &output, |_| {}).expect("it selects");
+        n_rows = summary.n_rows;
+    });
+    let Measured {
+        seconds,
+        cpu_seconds,
+        peak_mib,
+        above_mib,
+    } = figures;
     println!(
-        "{name:<20} {seconds:>7.2} {:>8.0} {:>9.2} {cpu:>7.2} {peak:>10.0} {:>11.0}",
-        summary.n_rows as f64 / seconds,
-        seconds / plain,
-        peak - before
+        "{name:<20} {seconds:>7.2} {:>8.0} {:>9.2} {cpu_seconds:>7.2} {peak_mib:>10.0} {above_mib:>11.0}",
+        n_rows as f64 / seconds,
+        seconds / plain
     );
-}
-
-/// Forgets the peak so far; gives what is resident now, MiB.
-fn reset_peak() -> f64 {
-    // Only Linux has it; without it the peak is that of the whole bench.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    memory("VmRSS:")
-}
-
-/// Processor time of all threads so far, which a busy machine does not stretch; 0 where there is no
-/// `/proc/self/stat`. Its unit is a hundredth of a second, on every Linux.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name, which may hold spaces: fields 14 and 15 of all are user and system time.
-    let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
-    let ticks = fields
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<f64>().ok());
-    ticks.sum::<f64>() / 100.0
-}
-
-/// A line of `/proc/self/status`, MiB; 0 where there is none.
-fn memory(key: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
 }
 
 /// Seconds to decode two columns of all scores files, and nothing else.
@@ -229,10 +209,4 @@ fn plan(n_rows: u64) -> Plan {
             ..layout
         },
     }
-}
-
-fn size_of(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).expect("it is there");
-    let sizes = entries.map(|entry| entry.and_then(|e| e.metadata()).map_or(0, |m| m.len()));
-    sizes.sum()
 }
