@@ -403,9 +403,24 @@ fn an_onnx_file_in_a_checkpoints_folder_is_taken_and_said_to_be() {
     let printed = text(&succeed(&mut inputs.label("checkpoint", "labels")));
     assert!(printed.contains("holds a checkpoint too"), "{printed}");
     assert!(!inputs.path("teacher-cache").exists());
-    let mut other = inputs.label("checkpoint", "other");
+    let mut other = inputs.label("checkpoint/model.onnx", "other");
     let printed = fail_with(other.args(["--teacher-weights", "f16"]), 2);
     assert!(printed.contains("checkpoint/model.onnx"), "{printed}");
+}
+
+#[test]
+fn an_option_of_checkpoints_takes_the_checkpoint_beside_an_onnx_file() {
+    let inputs = Inputs::new("llama");
+    succeed(&mut inputs.export("checkpoint/model.onnx", &[]));
+    succeed(
+        inputs
+            .label("checkpoint", "labels")
+            .args(["--teacher-weights", "f32"]),
+    );
+    assert!(inputs.path("teacher-cache").exists());
+    let plan = inputs.plan("labels");
+    assert_eq!(plan["teacher"]["checkpoint"]["weights"], "f32");
+    inputs.verify("labels");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::error::LabelError;
 use super::files::{identify, known_plan, plan_file};
 use super::options::LabelConfig;
-use super::teacher_path::TEACHER;
+use super::teacher_path::{TEACHER, has_weights};
 use crate::checkpoint_graph::{CheckpointGraphError, OnWork, Onlooker, cached_graph};
 use crate::interrupt::Interrupt;
 use crate::onnx::decoder::{Dialect, GRAPH_VERSION, GraphOptions, WeightFormat};
@@ -64,13 +64,10 @@ pub(super) fn teacher_model(
 /// That the folder which is named holds a checkpoint too, beside the ONNX file that is taken.
 fn note_of_checkpoint(config: &LabelConfig) -> Option<String> {
     let named = config.options.teacher.as_deref()?;
-    let is_weights = |entry: std::io::Result<std::fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "safetensors"))
-    };
-    let holds_weights = std::fs::read_dir(named).ok()?.any(is_weights);
-    holds_weights.then(|| {
+    let is_folder = storage::is_dir(named).ok()?;
+    (is_folder && has_weights(named).ok()?).then(|| {
         format!(
-            "{} holds a checkpoint too; the teacher is its ONNX file, {}",
+            "{} holds a checkpoint too; the teacher is its ONNX file, {} (--teacher-weights f32 takes the checkpoint)",
             named.display(),
             config.teacher.display()
         )

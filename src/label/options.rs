@@ -368,7 +368,8 @@ impl LabelOptions {
         let sampling = self.sampling(asked.contains(&Group::Samples))?;
         let groups = [Group::Scores, Group::Stats, Group::Topk, Group::Samples];
         let wanted = |group: &Group| *group == Group::Scores || asked.contains(group);
-        let teacher = teacher_path(&self.teacher.clone().unwrap_or_default())?;
+        let named = self.teacher.clone().unwrap_or_default();
+        let teacher = teacher_path(&named, self.checkpoint_option().is_some())?;
         let task = task::of_process(self.task.as_deref(), self.tasks)?;
         let teacher = local_teacher(teacher)?;
         let config = LabelConfig {
@@ -387,6 +388,19 @@ impl LabelOptions {
             options: self,
         };
         config.check()
+    }
+}
+
+impl LabelOptions {
+    /// The first flag that is given and says how the graph of a checkpoint is made.
+    fn checkpoint_option(&self) -> Option<&'static str> {
+        let flags = [
+            ("--teacher-cache", self.teacher_cache.is_some()),
+            ("--teacher-weights", self.teacher_weights.is_some()),
+            ("--teacher-dialect", self.teacher_dialect.is_some()),
+        ];
+        let mut given = flags.into_iter().filter(|(_, is_given)| *is_given);
+        given.next().map(|(flag, _)| flag)
     }
 }
 
@@ -419,7 +433,7 @@ impl LabelConfig {
             // What the set holds is read from it, and not planned again: no selection, no range.
             ..LabelOptions::default()
         };
-        let teacher = local_teacher(teacher_path(teacher)?)?;
+        let teacher = local_teacher(teacher_path(teacher, checkpoint.is_some())?)?;
         Ok(Self {
             teacher: teacher.path,
             is_checkpoint: teacher.is_checkpoint,
@@ -511,15 +525,12 @@ impl LabelConfig {
 impl LabelConfig {
     /// Options of checkpoints say nothing of an ONNX file.
     fn check_checkpoint_options(&self) -> Result<(), LabelError> {
-        let options = &self.options;
-        let given = [
-            ("--teacher-cache", options.teacher_cache.is_some()),
-            ("--teacher-weights", options.teacher_weights.is_some()),
-            ("--teacher-dialect", options.teacher_dialect.is_some()),
-        ];
-        let given = given.into_iter().find(|(_, is_given)| *is_given);
-        match given.filter(|_| !self.is_checkpoint) {
-            Some((flag, _)) => Err(LabelError::option(
+        match self
+            .options
+            .checkpoint_option()
+            .filter(|_| !self.is_checkpoint)
+        {
+            Some(flag) => Err(LabelError::option(
                 flag,
                 format!(
                     "left out, since the teacher is an ONNX file, {}: it is for the directory of a checkpoint",

@@ -61,7 +61,7 @@ mod tests {
     use crate::storage::testing::{memory_store, put_tree};
 
     fn local(url: &str) -> Result<PathBuf, LabelError> {
-        Ok(local_teacher(teacher_path(Path::new(url))?)?.path)
+        Ok(local_teacher(teacher_path(Path::new(url), false)?)?.path)
     }
 
     fn names(dir: &Path) -> Vec<String> {

@@ -18,14 +18,21 @@ pub(super) struct TeacherPath {
     pub(super) is_checkpoint: bool,
 }
 
-/// The `.onnx` file that `named` is or holds, or the checkpoint that it is.
+/// The `.onnx` file that `named` is or holds, or the checkpoint that it is. Of a folder that is both the file is
+/// meant, unless `prefers_checkpoint`.
 ///
 /// # Errors
 /// A folder with neither, or with several models; a hub's id instead of a path.
-pub(super) fn teacher_path(named: &Path) -> Result<TeacherPath, LabelError> {
+pub(super) fn teacher_path(
+    named: &Path,
+    prefers_checkpoint: bool,
+) -> Result<TeacherPath, LabelError> {
     let found = storage::metadata_if_there(named)?;
     if found.is_some_and(|found| found.is_dir) {
-        return in_folder(named);
+        return match prefers_checkpoint && is_checkpoint(named)? && has_weights(named)? {
+            true => Ok(checkpoint(named)),
+            false => in_folder(named),
+        };
     }
     if found.is_none() && is_hub_id(named) {
         let id = named.display();
@@ -47,6 +54,13 @@ fn file(path: PathBuf) -> TeacherPath {
     }
 }
 
+fn checkpoint(folder: &Path) -> TeacherPath {
+    TeacherPath {
+        path: folder.to_owned(),
+        is_checkpoint: true,
+    }
+}
+
 /// One ONNX file goes before a checkpoint, and a checkpoint before several of them.
 fn in_folder(folder: &Path) -> Result<TeacherPath, LabelError> {
     let mut models = models_in(folder)?;
@@ -56,10 +70,7 @@ fn in_folder(folder: &Path) -> Result<TeacherPath, LabelError> {
     }
     match models.as_slice() {
         [only] => Ok(file(only.clone())),
-        _ if is_checkpoint(folder)? => Ok(TeacherPath {
-            path: folder.to_owned(),
-            is_checkpoint: true,
-        }),
+        _ if is_checkpoint(folder)? => Ok(checkpoint(folder)),
         several => Err(LabelError::option(
             "--teacher",
             TEACHER,
@@ -80,15 +91,24 @@ fn is_checkpoint(folder: &Path) -> Result<bool, LabelError> {
     Ok(storage::is_there(&folder.join(CONFIG_JSON))?)
 }
 
+/// Whether weights of a checkpoint are there; the configuration alone is beside an exporter's model too.
+pub(super) fn has_weights(folder: &Path) -> Result<bool, LabelError> {
+    Ok(!files_of(folder, "safetensors")?.is_empty())
+}
+
 fn models_in(folder: &Path) -> Result<Vec<PathBuf>, LabelError> {
-    let is_model = |path: &PathBuf| {
+    files_of(folder, "onnx")
+}
+
+fn files_of(folder: &Path, wanted: &str) -> Result<Vec<PathBuf>, LabelError> {
+    let is_wanted = |path: &PathBuf| {
         let extension = path.extension();
-        extension.is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+        extension.is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
     };
     let files = storage::list(folder)?.into_iter();
     let files = files.filter(|entry| !entry.is_dir);
     let paths = files.map(|entry| folder.join(entry.name));
-    Ok(paths.filter(is_model).collect())
+    Ok(paths.filter(is_wanted).collect())
 }
 
 fn names(models: &[PathBuf]) -> String {
@@ -129,8 +149,8 @@ mod tests {
     #[test]
     fn a_folder_means_the_one_model_in_it() {
         let dir = tempfile::tempdir().unwrap();
-        let refusal = |folder: &Path| teacher_path(folder).unwrap_err().to_string();
-        let path_of = |named: &Path| teacher_path(named).unwrap().path;
+        let refusal = |folder: &Path| teacher_path(folder, false).unwrap_err().to_string();
+        let path_of = |named: &Path| teacher_path(named, false).unwrap().path;
         assert!(refusal(dir.path()).contains("a folder with neither"));
         let below = dir.path().join("onnx");
         std::fs::create_dir(&below).unwrap();
@@ -143,13 +163,28 @@ mod tests {
         let file = below.join("model.onnx");
         assert_eq!(path_of(&file), file);
         std::fs::write(dir.path().join("config.json"), b"{}").unwrap();
-        let checkpoint = teacher_path(dir.path()).unwrap();
+        let checkpoint = teacher_path(dir.path(), false).unwrap();
+        assert!(checkpoint.is_checkpoint && checkpoint.path == dir.path());
+    }
+
+    #[test]
+    fn a_folder_that_is_both_means_the_file_unless_a_checkpoint_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = dir.path().join("model.onnx");
+        for name in ["model.onnx", "config.json"] {
+            std::fs::write(dir.path().join(name), b"{}").unwrap();
+        }
+        // An export with the configuration beside it has no weights to read.
+        assert_eq!(teacher_path(dir.path(), true).unwrap().path, model);
+        std::fs::write(dir.path().join("model.safetensors"), b"").unwrap();
+        assert_eq!(teacher_path(dir.path(), false).unwrap().path, model);
+        let checkpoint = teacher_path(dir.path(), true).unwrap();
         assert!(checkpoint.is_checkpoint && checkpoint.path == dir.path());
     }
 
     #[test]
     fn a_hub_id_is_told_from_a_path() {
-        let message = teacher_path(Path::new("no-such-owner/SmolLM2-135M")).unwrap_err();
+        let message = teacher_path(Path::new("no-such-owner/SmolLM2-135M"), false).unwrap_err();
         let message = message.to_string();
         assert!(
             message.contains("hf download no-such-owner/SmolLM2-135M"),
@@ -162,7 +197,10 @@ mod tests {
             "a/b/c",
             "src/nothing",
         ] {
-            assert_eq!(teacher_path(Path::new(path)).unwrap().path, Path::new(path));
+            assert_eq!(
+                teacher_path(Path::new(path), true).unwrap().path,
+                Path::new(path)
+            );
         }
     }
 }
