@@ -36,7 +36,7 @@ fn places_elsewhere_are_refused_in_flags_and_keys_and_nothing_is_made() {
         "plan --teacher teacher.onnx --tokens tokens.bin --seq-len 8 --output=gcs://bucket/labels",
         "label --teacher hdfs://a/b --tokens tokens.bin --seq-len 8 --output labels",
         "tokenize --input azz://box/x.jsonl --tokenizer t.json --output tokens",
-        "tokenize --input text.jsonl --tokenizer t.json --output abfss://box@host/tokens",
+        "tokenize --input text.jsonl --tokenizer t.json --output hdfs://host/tokens",
         "tokenizer train --input text.jsonl --vocab-size 270 --output ~/t.json",
         "select labels --rows 4 --output ${OUT}/x.parquet",
         "demo --teacher ngram --output https://host/demo",
