@@ -217,7 +217,7 @@ fn plan_corpus(
 
 /// Reads the token files whole: whether they are what `planned` says and what `corpus.json` says. Samples
 /// alone would miss a change of some blocks. Of a file in a store that is read by blocks the hash in `corpus.json` is
-/// believed, since every block that is read is held to it.
+/// believed, since every block that is read is checked against it.
 ///
 /// # Errors
 /// A file that changed; another corpus is for the caller to tell.

@@ -4,7 +4,7 @@
 //! blocks/<hash of URL and version>/<bytes of a block>/<its number / 256>/<its number % 256>
 //! ```
 //!
-//! Whoever wrote the file said what the hash of each block is. A block is held to that when it comes from the store,
+//! Whoever wrote the file recorded the hash of each block. A block is checked against it when it comes from the store,
 //! and once by each process that finds it in the cache: one that a crash or a disk has damaged there is fetched again.
 //! Requests are bound to the version that was opened. Processes on a machine share the blocks; two that want the same at
 //! the same time may both fetch it.
@@ -47,11 +47,11 @@ pub struct BlockFile {
     n_fetched: AtomicU64,
     dir: PathBuf,
     hashes: BlockHashes,
-    /// Whether a block of the cache was held to its hash by this process.
+    /// Whether this process has checked a block of the cache against its hash.
     is_checked: Vec<AtomicBool>,
     /// Taken while a block is fetched, so that threads wait for it and do not fetch it again.
     fetching: [Mutex<()>; N_STRIPES],
-    /// The blocks read last, the newest behind.
+    /// The blocks read last, the newest at the end.
     open: Mutex<VecDeque<(usize, Arc<File>)>>,
 }
 

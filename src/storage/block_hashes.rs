@@ -176,7 +176,7 @@ mod tests {
 
     fn hashes_of(bytes: &[u8], n_most: usize) -> BlockHashes {
         let mut hasher = BlockHasher::with_blocks_of(1024);
-        // In pieces that respect no border.
+        // In pieces that do not end where blocks do.
         for piece in bytes.chunks(777) {
             hasher.update(piece);
         }

@@ -58,7 +58,7 @@ pub fn local_copy(path: &Path) -> Result<PathBuf, StorageError> {
     }
 }
 
-/// Does `work` with a local file as [`local_copy`] gives it. The copy may be removed behind that: what `work` has open
+/// Does `work` with a local file as [`local_copy`] gives it. The copy may be removed after that: what `work` has open
 /// then can still be read.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Which copies of the cache are in use: each process that uses some has one file that says which, and holds its lock.
 //!
 //! ```text
-//! in-use/.copies.<host>.<pid>.<nonce>      names in `objects`, one a line; behind a `-`, one that is no longer used
+//! in-use/.copies.<host>.<pid>.<nonce>      names in `objects`, one a line; after a `-`, one that is no longer used
 //! ```
 //!
 //! The kernel drops the lock when the process ends, however it ends, and then the file says nothing any more. A name is

@@ -83,7 +83,7 @@ pub enum StoreFault {
     OtherBlock {
         /// The first byte.
         start: u64,
-        /// The byte behind the last.
+        /// The byte after the last.
         end: u64,
     },
     /// No answer in time.

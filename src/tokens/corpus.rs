@@ -281,7 +281,7 @@ impl TokenCorpus {
     }
 
     /// Size and hash of the `idx`-th of [`files`](Self::files) where they are taken from `corpus.json`: of a
-    /// `tokens.bin` that is read by blocks, each of which is held to a hash that is part of that one.
+    /// `tokens.bin` that is read by blocks, each checked against a hash that is part of that one.
     pub fn believed_hash(&self, idx: usize) -> Option<FileHash> {
         let json = self.json.as_ref()?;
         (idx == 0 && self.tokens.is_by_blocks()).then(|| FileHash {

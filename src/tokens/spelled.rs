@@ -8,7 +8,7 @@
 #[derive(Debug, Clone)]
 pub(super) struct Spelled<'t> {
     text: &'t [u8],
-    /// Bytes that the tokens gave so far, read as the text itself, and as the text behind one more space;
+    /// Bytes that the tokens gave so far, read as the text itself, and as the text after one more space;
     /// `None` where they differ from that.
     plain: Option<usize>,
     spaced: Option<usize>,

@@ -31,7 +31,7 @@ pub(super) struct TokenFile {
 enum Bytes {
     /// A file with a name, which others can change, and what it was like when it was opened.
     File(File, FileState),
-    /// An object of which the blocks that are read are fetched, each held to its writer's hash.
+    /// An object of which the blocks that are read are fetched, each checked against its writer's hash.
     Blocks(Box<BlockFile>),
     /// A temporary without a name.
     Temporary(Mmap),
@@ -204,7 +204,7 @@ impl TokenFile {
         self.n_tokens * self.dtype.bytes()
     }
 
-    /// Whether its bytes are fetched from a store as they are read, and are then held to their writer's hashes.
+    /// Whether its bytes are fetched from a store as they are read, and then checked against their writer's hashes.
     pub(super) fn is_by_blocks(&self) -> bool {
         matches!(self.bytes, Bytes::Blocks(_))
     }

@@ -187,7 +187,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     print(&args, &opened, &view, &report)
 }
 
-/// What is told how far an evaluation is, and says whether it goes on.
+/// What is told how far an evaluation is, and says whether to continue.
 type OnProgress<'a> = &'a (dyn Fn(&EvalProgress) -> ControlFlow<()> + Sync);
 
 /// Runs `work`, of `n_targets` at most, in `pool`, and shows how far it is.

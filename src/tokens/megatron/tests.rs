@@ -316,7 +316,7 @@ fn the_blocks_of_a_pair_are_its_bins_with_their_largest_ids() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, ids: &[u32]| {
         let mut writer = MegatronWriter::create(&dir.path().join(name), 60_000).unwrap();
-        // Documents that respect no border of blocks.
+        // Documents that do not end where blocks do.
         for document in ids.chunks(70_001) {
             writer.push_document(document).unwrap();
         }

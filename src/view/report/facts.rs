@@ -4,7 +4,7 @@ use super::selection::SelectionRows;
 use crate::page::{fixed, grouped};
 use crate::shards::{LabelSet, Manifest, Plan, ShardsError};
 
-/// Name and value, in order; behind them those of a selection, if there is one.
+/// Name and value, in order; after them those of a selection, if there is one.
 pub(crate) fn label_facts(
     set: &LabelSet,
     selection: Option<SelectionRows>,

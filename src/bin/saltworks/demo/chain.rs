@@ -250,13 +250,13 @@ fn n_tokens(dir: &Path) -> Result<u64> {
 }
 
 impl Stage {
-    /// With `word` behind its arguments.
+    /// With `word` after its arguments.
     fn word(mut self, word: &str) -> Self {
         self.arguments.push(word.to_owned());
         self
     }
 
-    /// With an option behind its arguments.
+    /// With an option after its arguments.
     fn with(self, name: &str, value: impl std::fmt::Display) -> Self {
         self.word(name).word(&value.to_string())
     }
