@@ -87,7 +87,7 @@ pub struct TrainLine {
 /// mixture of theirs.
 ///
 /// What they are not: the variance of such a bound. They are over positions, and an independent
-/// example is a whole sequence, whose positions hang together; they are of one step's weights and
+/// example is a whole sequence, whose positions are correlated; they are of one step's weights and
 /// batch, as noisy as that; and they bound no error by themselves. Nor is the second lower than the
 /// first by necessity. `tail-bucket` counts all ids outside the kept ones as one, so where the
 /// tail mass is large and differs from position to position, as in the first steps or with a small

@@ -31,11 +31,11 @@ pub(super) fn positions_figure(stats: &LabelStats, teacher: &TeacherFigures) -> 
         label: "Histograms of what the labels hold of each position".to_owned(),
         picture: picture(legend, &stats.positions, borders),
         shows: "Percent of the positions by the NLL of the target, the teacher\u{2019}s entropy, the probability outside the \
-            stored ids and the number of different ids that were drawn, as far as the labels hold them. Dashed lines part \
+            stored ids and the number of different ids that were drawn, as far as the labels hold them. Dashed lines divide \
             the positions into terciles."
             .to_owned(),
-        hides: "The far tail: the last bar takes in all that lies past it, one position in 500 at most. Positions of a \
-            sequence hang together and are no independent samples."
+        hides: "The far tail: the last bar includes everything past it, one position in 500 at most. Positions of a \
+            sequence are correlated, not independent samples."
             .to_owned(),
         data: data(&stats.positions),
     })
@@ -113,7 +113,7 @@ fn title(name: &str) -> &str {
         "tail_mass" => "Probability outside the stored ids",
         "distinct_draws" => "Different ids drawn",
         "score_salt" => "SALT score: median NLL of what is learnable",
-        "score_salt_masked" => "SALT score, the masked reading",
+        "score_salt_masked" => "SALT score, masked variant",
         "score_mean_nll" => "Mean NLL",
         "score_median_nll" => "Median NLL",
         "score_learnable_fraction" => "Learnable fraction",
@@ -220,7 +220,7 @@ pub(super) fn tercile_table(teacher: &TeacherFigures) -> String {
         true => String::new(),
         false => table(
             "Thirds of the positions by the NLL of the target, and by the teacher\u{2019}s entropy, which does not know the \
-             target. Where fewer targets are among the K than the teacher\u{2019}s mass says, it is too sure.",
+             target. Where fewer targets are among the K than the teacher\u{2019}s mass says, it is overconfident.",
             &cells(heads),
             &rows,
             1,

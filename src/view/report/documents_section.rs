@@ -34,12 +34,11 @@ fn told(notes: &DocumentNotes) -> String {
              the labelled corpus adds them."
         ),
         (true, None) => format!(
-            "{n_documents} documents have labelled targets, {} of them all of theirs. Bits per byte of all together are not \
-             known.",
+            "{n_documents} documents have labelled targets; {} are labelled whole. Their bits per byte together are not known.",
             grouped(index.n_whole)
         ),
         (true, Some(bits)) => format!(
-            "{n_documents} documents have labelled targets, {} of them all of theirs: together {} bits per byte of their text.",
+            "{n_documents} documents have labelled targets; {} are labelled whole: {} bits per byte of their text together.",
             grouped(index.n_whole),
             fixed(bits, 4)
         ),
@@ -204,7 +203,7 @@ fn examples_table(which: &str, rows: &[DocumentRow]) -> String {
         "Bits per byte",
     ]);
     let caption = format!(
-        "The {} documents of the {which} bits per byte, among those that are labelled whole.",
+        "The {} documents with the {which} bits per byte, among those that are labelled whole.",
         lines.len()
     );
     match lines.is_empty() {
@@ -267,8 +266,8 @@ mod tests {
             assert!(body.contains(&id), "{id}");
         }
         assert!(!body.contains("<b>1") && !body.contains('\u{202e}'));
-        assert!(body.contains("The 20 documents of the lowest bits per byte"));
-        assert!(body.contains("The 20 documents of the highest bits per byte"));
+        assert!(body.contains("The 20 documents with the lowest bits per byte"));
+        assert!(body.contains("The 20 documents with the highest bits per byte"));
         assert!(body.contains("in-0.jsonl"));
     }
 

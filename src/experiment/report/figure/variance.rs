@@ -30,7 +30,7 @@ pub(crate) fn variance(arms: &[ArmVariance]) -> Option<Figure> {
             learns from labels; means over seeds. A solid line below its dashed one means that soft labels scatter less. \
             Easy, medium and hard are by the teacher\u{2019}s NLL of the position."
             .to_owned(),
-        hides: "A bound on any error: positions of a sequence hang together and are no independent examples, and what a soft \
+        hides: "A bound on any error: positions of a sequence are correlated, not independent examples, and what a soft \
             label costs by being wrong, the teacher\u{2019}s distance from the data, is not in its variance."
             .to_owned(),
         data: data(arms),
