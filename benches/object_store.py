@@ -21,13 +21,14 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from support.runs import STUDENT, run_toml
+
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "target/release"
 T = 256
 N_LABELLED = 64
 N_STEPS = 40
 LARGE = {"d_model": 576, "n_layers": 13, "n_heads": 9, "n_kv_heads": 3, "d_ff": 1536, "tie_embeddings": True}
-STUDENT = {"d_model": 256, "n_layers": 6, "n_heads": 8, "d_ff": 768}
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
 
 
@@ -66,13 +67,8 @@ def run(program: str, *args: object, env: dict[str, str]) -> None:
 
 def train(at: Path, name: str, model: dict[str, object], steps: int, data: dict[str, object], *, env: dict[str, str]) -> Path:
     """A run into `at/name`."""
-    tables = {"model": model, "data": data, "train": {"steps": steps, "batch_size": 8}, "log": {"every": 1}}
-    tables["schedule"] = {"lr": 1e-3, "warmup_steps": 1}
-    lines = [f'output = "{at / name}"']
-    for table, keys in tables.items():
-        lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
     file = at / f"{name}.toml"
-    file.write_text("\n".join(lines))
+    file.write_text(run_toml(at / name, model, steps, data, log={"every": 1}))
     more = ["--set", "kd.mode=salt", "--set", f"kd.n_kd={steps - 1}"] if "labels" in data else []
     run("saltworks-train", "run", "--config", file, *more, env=env)
     return at / name

@@ -8,18 +8,16 @@
 
 #[path = "support/measure.rs"]
 mod measure;
+#[path = "support/scores.rs"]
+mod scores;
 
 use measure::{Measured, measured, size_of};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use saltworks::select::{Amount, Order, Policy, select};
-use saltworks::shards::{
-    Attention, DEFAULT_SHARD_BYTES, FORMAT_VERSION, Group, LabelSet, Layout, Plan, PlanCorpus,
-    PlanSequences, PlanSignals, PlanTeacher, Positions, Row, RuntimeStamp, SCORE_K, ScoreId,
-    ShardWriter, finalize,
-};
-use saltworks::signals::{Rounding, Scores, uniform_at};
-use saltworks::tokens::{Packing, TokenFormat};
+use saltworks::shards::{LabelSet, Plan, Row, ScoreId, ShardWriter};
+use saltworks::signals::{Scores, uniform_at};
+use scores::{scores_plan, write_scores};
 use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
@@ -33,7 +31,7 @@ fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let labels = dir.path().join("labels");
     let began = Instant::now();
-    let n_shards = write_labels(&labels, n_rows);
+    let n_shards = write_scores(&labels, &plan(n_rows), ShardWriter::create, row);
     let size = size_of(&labels.join("scores"));
     println!(
         "{n_rows} rows in {n_shards} shards, {} MB of scores, written in {:.1} s",
@@ -108,27 +106,6 @@ fn plain_read(labels: &Path) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
-fn write_labels(dir: &Path, n_rows: u64) -> u32 {
-    let opened = LabelSet::create_or_match(dir, &plan(n_rows), None).expect("the plan is good");
-    let plan = opened.plan().clone();
-    let runtime = RuntimeStamp {
-        ort_version: "none".into(),
-        provider: "none".into(),
-        instruction_set: "none".into(),
-        saltworks_version: env!("CARGO_PKG_VERSION").into(),
-    };
-    for shard in plan.shards() {
-        let mut writer = ShardWriter::create(dir, &plan, shard).expect("it is created");
-        for seq_ids in plan.row_groups(shard) {
-            let rows: Vec<Row> = seq_ids.into_iter().map(row).collect();
-            writer.write_row_group(&rows).expect("the rows are good");
-        }
-        writer.seal_and_publish(&runtime).expect("it is published");
-    }
-    finalize(dir, false).expect("it is whole");
-    plan.n_shards()
-}
-
 /// Scores that no two sequences share, as those of real text.
 fn row(seq_id: u64) -> Row {
     let u = |i| uniform_at(i, seq_id);
@@ -152,61 +129,7 @@ fn row(seq_id: u64) -> Row {
 }
 
 fn plan(n_rows: u64) -> Plan {
-    let signals = PlanSignals {
-        groups: vec![Group::Scores],
-        top_k: 0,
-        temperatures: vec![],
-        rounding: Rounding::M5,
-        mask_vocab_padding: false,
-        impossible_targets: false,
-        score_k: SCORE_K,
-        samples: None,
-    };
-    let layout = Layout::choose(f64::from(SEQ_LEN), &signals, DEFAULT_SHARD_BYTES);
-    let n_tokens = n_rows * u64::from(SEQ_LEN) + 1;
-    Plan {
-        format_version: FORMAT_VERSION,
-        required_features: vec![],
-        created_by: "benches/select.rs".into(),
-        teacher: PlanTeacher {
-            fingerprint: "none".into(),
-            files: vec![],
-            vocab_size: 32_000,
-            logits_dtype: "float32".into(),
-            logits_output: "logits".into(),
-            allowed: Vec::new(),
-            ignored_tokenizer: None,
-            checkpoint: None,
-            engine: None,
-        },
-        corpus: PlanCorpus {
-            format: TokenFormat::Megatron,
-            dtype: None,
-            eod: None,
-            eod_position: None,
-            padding: None,
-            fingerprint: "none".into(),
-            files: vec![],
-            n_tokens,
-            n_documents: n_rows / 4 + 1,
-        },
-        tokenizer: None,
-        sequences: PlanSequences {
-            seq_len: SEQ_LEN,
-            packing: Packing::Concat,
-            attention: Attention::Full,
-            positions: Positions::Continuous,
-            sequence_bos: None,
-            n_total: n_rows,
-            start: 0,
-            end: n_rows,
-            n_targets: n_rows * u64::from(SEQ_LEN),
-            selection: None,
-        },
-        signals,
-        layout: Layout {
-            order_seed: Some(0),
-            ..layout
-        },
-    }
+    let n_targets = n_rows * u64::from(SEQ_LEN);
+    let row_targets = f64::from(SEQ_LEN);
+    scores_plan("benches/select.rs", SEQ_LEN, n_rows, n_targets, row_targets)
 }

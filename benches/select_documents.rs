@@ -8,17 +8,19 @@
 
 #[path = "support/measure.rs"]
 mod measure;
+#[path = "support/scores.rs"]
+mod scores;
 
 use measure::{Measured, measured, size_of};
 use saltworks::select::{Amount, DocumentPolicy, Order, Per, select_documents};
 use saltworks::shards::{
-    Attention, DEFAULT_SHARD_BYTES, DocumentScore, DocumentsOutcome, FORMAT_VERSION, Group,
-    LabelSet, Layout, ListedDocuments, Piece, Plan, PlanCorpus, PlanSequences, PlanSignals,
-    PlanTeacher, PlanTokenizer, Positions, Row, RuntimeStamp, SCORE_K, ShardWriter, ShardsError,
-    finalize, write_documents,
+    Attention, DocumentScore, DocumentsOutcome, LabelSet, ListedDocuments, Piece, Plan, PlanCorpus,
+    PlanSequences, PlanTeacher, PlanTokenizer, Positions, Row, ShardWriter, ShardsError,
+    write_documents,
 };
-use saltworks::signals::{Rounding, Scores, TargetSums, uniform_at};
-use saltworks::tokens::{DocumentEntry, Packing, TokenFormat};
+use saltworks::signals::{Scores, TargetSums, uniform_at};
+use saltworks::tokens::{DocumentEntry, Packing};
+use scores::{scores_plan, write_scores};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -165,24 +167,8 @@ impl Made {
     }
 
     fn write_labels(self, dir: &Path) {
-        let opened = LabelSet::create_or_match(dir, &self.plan(), None).expect("the plan is good");
-        let plan = opened.plan().clone();
-        let runtime = RuntimeStamp {
-            ort_version: "none".into(),
-            provider: "none".into(),
-            instruction_set: "none".into(),
-            saltworks_version: env!("CARGO_PKG_VERSION").into(),
-        };
-        for shard in plan.shards() {
-            let mut writer =
-                ShardWriter::create_with_pieces(dir, &plan, shard).expect("it is created");
-            for seq_ids in plan.row_groups(shard) {
-                let rows: Vec<Row> = seq_ids.into_iter().map(|id| self.row(id)).collect();
-                writer.write_row_group(&rows).expect("the rows are good");
-            }
-            writer.seal_and_publish(&runtime).expect("it is published");
-        }
-        finalize(dir, false).expect("it is whole");
+        let create = ShardWriter::create_with_pieces;
+        write_scores(dir, &self.plan(), create, |id| self.row(id));
     }
 
     fn write_documents(self, dir: &Path) {
@@ -201,45 +187,23 @@ impl Made {
         assert_eq!((index.n_documents, index.n_whole), (self.n, self.n));
     }
 
+    /// A document is a sequence of its own, by a tokenizer that has the name of the set.
     fn plan(self) -> Plan {
-        let signals = PlanSignals {
-            groups: vec![Group::Scores],
-            top_k: 0,
-            temperatures: vec![],
-            rounding: Rounding::M5,
-            mask_vocab_padding: false,
-            impossible_targets: false,
-            score_k: SCORE_K,
-            samples: None,
-        };
         let n_targets = (0..self.n).map(|text| n_targets(text, self.reverse)).sum();
-        let layout = Layout::choose(SEQ_LEN as f64 / 2.0, &signals, DEFAULT_SHARD_BYTES);
         let name = if self.reverse { "theirs" } else { "ours" };
+        let row_targets = SEQ_LEN as f64 / 2.0;
+        let by = "benches/select_documents.rs";
+        let plan = scores_plan(by, SEQ_LEN as u32, self.n, n_targets, row_targets);
         Plan {
-            format_version: FORMAT_VERSION,
-            required_features: vec![],
-            created_by: "benches/select_documents.rs".into(),
             teacher: PlanTeacher {
                 fingerprint: name.into(),
-                files: vec![],
-                vocab_size: 32_000,
-                logits_dtype: "float32".into(),
-                logits_output: "logits".into(),
-                allowed: Vec::new(),
-                ignored_tokenizer: None,
-                checkpoint: None,
-                engine: None,
+                ..plan.teacher
             },
             corpus: PlanCorpus {
-                format: TokenFormat::Megatron,
-                dtype: None,
-                eod: None,
-                eod_position: None,
-                padding: None,
                 fingerprint: name.into(),
-                files: vec![],
                 n_tokens: n_targets + self.n,
                 n_documents: self.n,
+                ..plan.corpus
             },
             tokenizer: Some(PlanTokenizer {
                 fingerprint: name.into(),
@@ -248,22 +212,12 @@ impl Made {
                 eod: None,
             }),
             sequences: PlanSequences {
-                seq_len: SEQ_LEN as u32,
                 packing: Packing::Document,
                 attention: Attention::Document,
                 positions: Positions::Restart,
-                sequence_bos: None,
-                n_total: self.n,
-                start: 0,
-                end: self.n,
-                n_targets,
-                selection: None,
+                ..plan.sequences
             },
-            signals,
-            layout: Layout {
-                order_seed: Some(0),
-                ..layout
-            },
+            ..plan
         }
     }
 }

@@ -15,25 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from support.runs import STUDENT, run_toml
+
 T = 256
-MODEL = {"d_model": 256, "n_layers": 6, "n_heads": 8, "d_ff": 768}
 N_LABELLED = 512
 N_STEPS = 40
-
-
-def config(output: Path, steps: int, data: dict[str, object]) -> str:
-    """A configuration as the programs read it."""
-    tables = {
-        "model": MODEL,
-        "data": data,
-        "train": {"steps": steps, "batch_size": 8},
-        "schedule": {"lr": 1e-3, "warmup_steps": 1},
-    }
-    lines = [f'output = "{output}"']
-    for table, keys in tables.items():
-        lines.append(f"[{table}]")
-        lines += [f"{key} = {value!r}".replace("'", '"') for key, value in keys.items()]
-    return "\n".join(lines)
 
 
 def run(command: list[object]) -> tuple[float, float]:
@@ -51,7 +37,7 @@ def run(command: list[object]) -> tuple[float, float]:
 def train(programs: Path, at: Path, name: str, steps: int, data: dict[str, object], *more: str) -> tuple[float, float]:
     """A run of `steps` steps into `at/name`."""
     file = at / f"{name}.toml"
-    file.write_text(config(at / name, steps, data))
+    file.write_text(run_toml(at / name, STUDENT, steps, data))
     return run([programs / "saltworks-train", "run", "--config", file, *more])
 
 

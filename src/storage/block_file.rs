@@ -237,14 +237,10 @@ impl BlockFile {
         if self.hashes.holds(idx, &bytes) {
             return Ok(bytes);
         }
-        Err(StorageError::Store {
-            action: "read",
-            url: self.path.clone(),
-            fault: StoreFault::OtherBlock {
-                start: range.start,
-                end: range.end,
-            },
-            source: None,
-        })
+        let fault = StoreFault::OtherBlock {
+            start: range.start,
+            end: range.end,
+        };
+        Err(StorageError::store("read", &self.path, fault))
     }
 }

@@ -20,16 +20,12 @@ pub(super) fn check_room(cache: &Path, n_bytes: u64, url: &Path) -> Result<(), S
 
 /// The error of a cache that has no room for `n_bytes`.
 pub(super) fn no_room(cache: &Path, n_bytes: u64, url: &Path) -> StorageError {
-    StorageError::Store {
-        action: "copy",
-        url: url.to_path_buf(),
-        fault: StoreFault::NoRoom {
-            dir: cache.to_path_buf(),
-            n_bytes,
-            n_free: free_bytes(cache).unwrap_or(0),
-        },
-        source: None,
-    }
+    let fault = StoreFault::NoRoom {
+        dir: cache.to_path_buf(),
+        n_bytes,
+        n_free: free_bytes(cache).unwrap_or(0),
+    };
+    StorageError::store("copy", url, fault)
 }
 
 /// The lock of what goes with it when it is removed, held as long as the value lives; `None` if it is held by another

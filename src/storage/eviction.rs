@@ -41,14 +41,11 @@ pub(super) fn cache_limit() -> Result<u64, StorageError> {
     match bytes_of(&text) {
         _ if text.is_empty() => Ok(DEFAULT_CACHE_BYTES),
         Some(bytes) => Ok(bytes),
-        None => Err(StorageError::Store {
-            action: "use",
-            url: PathBuf::from(SIZE_VARIABLE),
-            fault: StoreFault::Option {
-                what: format!("expected a size such as 200GB, got `{text}`"),
-            },
-            source: None,
-        }),
+        None => {
+            let what = format!("expected a size such as 200GB, got `{text}`");
+            let fault = StoreFault::Option { what };
+            Err(StorageError::store("use", SIZE_VARIABLE, fault))
+        }
     }
 }
 
