@@ -114,7 +114,7 @@ real-data-torch: setup-torch ## The same of the Python package, with PyTorch: la
 bench: setup ## Run the benchmarks (release profile).
 	$(WITH_RUNTIME) $(CARGO) bench --locked
 
-dist: setup ## Make dist/saltworks-VERSION-TARGET.tar.gz: programs and ONNX Runtime, for glibc 2.28 (x86_64 Linux).
+dist: wheel ## Make dist/saltworks-VERSION-TARGET.tar.gz: the wheel's programs and ONNX Runtime, for glibc 2.28 (x86_64 Linux).
 	@sh scripts/dist.sh
 
 wheel: setup ## Make dist/saltworks_lm-*.whl (manylinux_2_28; ARCH=aarch64 cross-compiles) and the sdist, and try the wheel.
