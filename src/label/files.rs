@@ -2,7 +2,7 @@
 
 use super::error::LabelError;
 use crate::shards::{LabelSet, Plan, PlanFile};
-use crate::storage::{self, FileHash};
+use crate::storage::{self, FileHash, StorageError};
 use crate::tokens::TokenCorpus;
 use std::path::{Path, PathBuf};
 
@@ -13,27 +13,25 @@ pub(super) fn fingerprint(files: &[PlanFile]) -> String {
 
 /// Hashes files, but for those that `known` has with the same size and sampled blocks.
 pub(super) fn identify(paths: &[PathBuf], known: &[PlanFile]) -> Result<Vec<PlanFile>, LabelError> {
-    let identify = |path: &PathBuf| identify_one(path, known, None);
+    let identify = |path: &PathBuf| identify_one(path, known, || storage::hash_file(path));
     paths.iter().map(identify).collect()
 }
 
-/// As [`identify`], of token files: what is believed of one that is in a store is not hashed again.
+/// As [`identify`], of token files.
 pub(super) fn identify_corpus(
     corpus: &TokenCorpus,
     known: &[PlanFile],
 ) -> Result<Vec<PlanFile>, LabelError> {
     let paths = corpus.local_files().iter().enumerate();
-    let identify = |(idx, path): (usize, &PathBuf)| {
-        let believed = corpus.believed_hash(idx);
-        identify_one(path, known, believed)
-    };
+    let identify =
+        |(idx, path): (usize, &PathBuf)| identify_one(path, known, || corpus.file_hash(idx));
     paths.map(identify).collect()
 }
 
 fn identify_one(
     path: &Path,
     known: &[PlanFile],
-    believed: Option<FileHash>,
+    hash: impl FnOnce() -> Result<FileHash, StorageError>,
 ) -> Result<PlanFile, LabelError> {
     let name = path
         .file_name()
@@ -45,11 +43,7 @@ fn identify_one(
     if let Some(file) = known.iter().find(unchanged) {
         return Ok(file.clone());
     }
-    let hash = match believed {
-        Some(hash) => hash,
-        None => storage::hash_file(path)?,
-    };
-    Ok(plan_file(name, hash, sampled_blake3))
+    Ok(plan_file(name, hash()?, sampled_blake3))
 }
 
 pub(super) fn plan_file(name: String, hash: FileHash, sampled_blake3: String) -> PlanFile {

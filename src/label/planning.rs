@@ -225,13 +225,7 @@ pub(super) fn check_tokens_whole(
     corpus: &TokenCorpus,
     planned: &PlanCorpus,
 ) -> Result<(), LabelError> {
-    let mut hashes = Vec::new();
-    for (idx, path) in corpus.local_files().iter().enumerate() {
-        hashes.push(match corpus.believed_hash(idx) {
-            Some(hash) => hash,
-            None => storage::hash_file(path)?,
-        });
-    }
+    let hashes = corpus.file_hashes()?;
     let same_number = hashes.len() == planned.files.len();
     let compared = corpus.files().iter().zip(&hashes).zip(&planned.files);
     let changed = compared

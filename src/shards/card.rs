@@ -102,78 +102,89 @@ fn heading(plan: &Plan, manifest: &Manifest) -> String {
 }
 
 fn facts(set: &LabelSet, plan: &Plan, manifest: &Manifest, has_tokenizer: bool) -> String {
-    let (signals, sequences) = (&plan.signals, &plan.sequences);
-    let ranges = set.segments.iter().map(|plan| {
-        let range = &plan.sequences;
-        format!("{}..{}", range.start, range.end)
-    });
-    let ranges: Vec<String> = ranges.collect();
-    let runtimes = manifest.runtimes.iter().map(ToString::to_string);
-    let runtimes: Vec<String> = runtimes.collect();
-    let mut rows = vec![
+    let mut rows = source_facts(plan, has_tokenizer);
+    rows.extend(sequence_facts(set, plan));
+    rows.extend(signal_facts(plan));
+    let runtimes = joined(manifest.runtimes.iter(), "; ");
+    rows.push(("made by", code(&runtimes)));
+    let rows = rows
+        .into_iter()
+        .map(|(what, value)| format!("| {what} | {value} |"));
+    format!("| | |\n| --- | --- |\n{}", joined(rows, "\n"))
+}
+
+type Facts = Vec<(&'static str, String)>;
+
+fn source_facts(plan: &Plan, has_tokenizer: bool) -> Facts {
+    let of_files = |files: String, fingerprint: &str| format!("{files}, {}", code(fingerprint));
+    let corpus = &plan.corpus;
+    vec![
         (
             "teacher",
-            format!("{}, {}", teacher(plan), code(&plan.teacher.fingerprint)),
+            of_files(teacher(plan), &plan.teacher.fingerprint),
         ),
         ("vocabulary", format!("{} ids", plan.teacher.vocab_size)),
         ("tokenizer", tokenizer(plan, has_tokenizer)),
         (
             "corpus",
-            format!(
-                "{}, {}",
-                names(&plan.corpus.files),
-                code(&plan.corpus.fingerprint)
-            ),
+            of_files(names(&corpus.files), &corpus.fingerprint),
         ),
+    ]
+}
+
+fn sequence_facts(set: &LabelSet, plan: &Plan) -> Facts {
+    let sequences = &plan.sequences;
+    let ranges = set.segments.iter().map(|plan| {
+        let range = &plan.sequences;
+        format!("{}..{}", range.start, range.end)
+    });
+    let packing = format!(
+        "{}, attention {}, positions {}",
+        word(&sequences.packing),
+        word(&sequences.attention),
+        word(&sequences.positions)
+    );
+    let mut rows = vec![
         (
             "sequences",
-            format!("{} of {}", ranges.join(", "), sequences.n_total),
+            format!("{} of {}", joined(ranges, ", "), sequences.n_total),
         ),
         (
             "T, predicted positions of a full sequence",
             sequences.seq_len.to_string(),
         ),
-        (
-            "packing",
-            format!(
-                "{}, attention {}, positions {}",
-                word(&sequences.packing),
-                word(&sequences.attention),
-                word(&sequences.positions)
-            ),
-        ),
-        ("groups", word(&signals.groups)),
+        ("packing", packing),
     ];
+    if let Some(selection) = &sequences.selection {
+        let n_kept = selection.n_kept;
+        let kept = format!("{n_kept} sequences that `{SELECTION_NAME}` keeps");
+        rows.push(("only a selection", kept));
+    }
+    rows
+}
+
+fn signal_facts(plan: &Plan) -> Facts {
+    let signals = &plan.signals;
+    let mut rows = vec![("groups", word(&signals.groups))];
     if signals.has(Group::Topk) {
         let temperatures = std::iter::once(1.0).chain(signals.temperatures.iter().copied());
-        let temperatures: Vec<String> = temperatures.map(|tau| tau.to_string()).collect();
         rows.push(("K, ids kept at each position", signals.top_k.to_string()));
-        rows.push(("temperatures", temperatures.join(", ")));
+        rows.push(("temperatures", joined(temperatures, ", ")));
         rows.push((
             "rounding of kept log-probabilities",
             word(&signals.rounding),
         ));
     }
     if let Some(samples) = &signals.samples {
-        let drawn = format!(
-            "{} a position at temperature {}",
-            samples.n_draws, samples.tau
-        );
-        rows.push(("draws", drawn));
+        let (n, tau) = (samples.n_draws, samples.tau);
+        rows.push(("draws", format!("{n} a position at temperature {tau}")));
     }
-    if let Some(selection) = &sequences.selection {
-        let kept = format!(
-            "{} sequences that `{SELECTION_NAME}` keeps",
-            selection.n_kept
-        );
-        rows.push(("only a selection", kept));
-    }
-    rows.push(("made by", code(&runtimes.join("; "))));
-    let rows = rows.into_iter();
-    let rows: Vec<String> = rows
-        .map(|(what, value)| format!("| {what} | {value} |"))
-        .collect();
-    format!("| | |\n| --- | --- |\n{}", rows.join("\n"))
+    rows
+}
+
+fn joined<T: ToString>(items: impl Iterator<Item = T>, between: &str) -> String {
+    let items: Vec<String> = items.map(|item| item.to_string()).collect();
+    items.join(between)
 }
 
 fn tokenizer(plan: &Plan, has_tokenizer: bool) -> String {
@@ -224,8 +235,7 @@ fn teacher(plan: &Plan) -> String {
 }
 
 fn names(files: &[PlanFile]) -> String {
-    let names: Vec<String> = files.iter().map(|file| code(&file.name)).collect();
-    names.join(", ")
+    joined(files.iter().map(|file| code(&file.name)), ", ")
 }
 
 /// Text from outside as code of one cell of a table.

@@ -271,18 +271,34 @@ impl TokenCorpus {
         if self.json.is_none() {
             return Ok(());
         }
-        let hash = |(idx, path): (usize, &PathBuf)| match self.believed_hash(idx) {
-            Some(hash) => Ok(hash),
-            None => storage::hash_file(path),
-        };
-        let hashes = self.local_files.iter().enumerate().map(hash);
-        let hashes: Vec<_> = hashes.collect::<Result<_, _>>()?;
+        let hashes = self.file_hashes()?;
         self.check_hashes(hashes.iter().map(|hash| hash.blake3.as_str()))
     }
 
-    /// Size and hash of the `idx`-th of [`files`](Self::files) where they are taken from `corpus.json`: of a
-    /// `tokens.bin` that is read by blocks, each checked against a hash that is part of that one.
-    pub fn believed_hash(&self, idx: usize) -> Option<FileHash> {
+    /// Size and hash of each of [`files`](Self::files), which are read whole but for what
+    /// [`file_hash`](Self::file_hash) believes.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn file_hashes(&self) -> Result<Vec<FileHash>, StorageError> {
+        (0..self.local_files.len())
+            .map(|idx| self.file_hash(idx))
+            .collect()
+    }
+
+    /// Size and hash of the `idx`-th of [`files`](Self::files): from `corpus.json` for a `tokens.bin` that is read by
+    /// blocks, each of which is checked against a hash that is part of that one; else of its bytes, read whole.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn file_hash(&self, idx: usize) -> Result<FileHash, StorageError> {
+        match self.hash_by_blocks(idx) {
+            Some(hash) => Ok(hash),
+            None => storage::hash_file(&self.local_files[idx]),
+        }
+    }
+
+    fn hash_by_blocks(&self, idx: usize) -> Option<FileHash> {
         let json = self.json.as_ref()?;
         (idx == 0 && self.tokens.is_by_blocks()).then(|| FileHash {
             bytes: json.bin.bytes,

@@ -77,7 +77,7 @@ fn who_reads_a_quarter_fetches_a_quarter_and_another_process_none_of_it() {
     assert!((16..=17).contains(&n_fetched), "{n_fetched} of {N_BLOCKS}");
     assert_eq!(requests.n_bytes() - n_bytes, n_fetched * BLOCK_BYTES as u64);
     assert_eq!(
-        stored.believed_hash(0).unwrap().blake3,
+        stored.file_hash(0).unwrap().blake3,
         local.json.as_ref().unwrap().bin.blake3
     );
     assert_eq!(stored.touched_file().unwrap(), None);
