@@ -1,79 +1,43 @@
-"""Time and memory of what looks at a whole label set, with 100,000 shards.
+"""Time and memory of the commands that look at a whole label set, with 100,000 shards.
 
-    python benches/many_shards.py target/release LABELS FOLDER [N_SHARDS]
+    python benches/many_shards.py PROGRAMS TEACHER TEXT [--shards N] [--dir DIR]
 
-LABELS is a small finished set, whose plan is stretched to so many shards: the same rows a shard, more sequences. Sidecars are
-of that plan; the Parquet files are sparse, of the sizes that the sidecars say, since nothing measured here opens one.
-Prints a table: time by the clock, of the processor, memory; each command runs three times, and the least is kept. FOLDER is removed in the end.
+PROGRAMS is a directory with `saltworks` and `saltworks-train`, such as target/release. The model TEACHER labels the first N sequences
+of TEXT (JSON lines), each a shard of its own: N times a scores file, a positions file and a sidecar. TEXT needs 16 tokens for each
+sequence. Needs ONNX Runtime (ORT_DYLIB_PATH), and saltworks_lm in this Python. Each command runs three times, those that read every file
+once; the fastest run counts, by the clock and by processor time, and the largest memory.
 """
 
-from __future__ import annotations
-
-import copy
+import argparse
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from blake3 import blake3
+from support.runs import run_toml
 
-PROGRAM_RUNS = 3
-OPENED = """
-import sys
-from saltworks_lm import Labels
-print(len(Labels(sys.argv[1])))
-"""
+T = 16
+N_VERIFIED_AGAIN = 64
+STUDENT = {"d_model": 16, "n_layers": 1, "n_heads": 2, "d_ff": 32}
+OPENED = "import sys; from saltworks_lm import Labels; print(len(Labels(sys.argv[1])))"
 
 
-def fingerprint(plan: dict[str, Any]) -> str:
-    text = json.dumps({**plan, "created_by": ""}, separators=(",", ":"), ensure_ascii=False)
-    return f"blake3:{blake3(text.encode()).hexdigest()}"
-
-
-def stretched(plan: dict[str, Any], n_shards: int) -> dict[str, Any]:
-    plan = copy.deepcopy(plan)
-    sequences, layout = plan["sequences"], plan["layout"]
-    n = n_shards * layout["rows_per_shard"]
-    layout["n_shards"] = n_shards
-    sequences.update(n_total=n, start=0, end=n, n_targets=n * sequences["seq_len"])
-    plan["corpus"]["n_tokens"] = n * sequences["seq_len"] + 1
-    return plan
-
-
-def make(labels: Path, folder: Path, n_shards: int) -> None:
-    known = json.loads((labels / "plan.json").read_text())
-    sidecar = json.loads((labels / "part-00000.json").read_text())
-    assert sidecar["plan_fingerprint"] == fingerprint(known), "the plan is not written as this script writes it"
-    plan = stretched(known, n_shards)
-    sidecar["plan_fingerprint"] = fingerprint(plan)
-    sidecar["n_targets"] = sidecar["rows"] * plan["sequences"]["seq_len"]
-    folder.mkdir(parents=True)
-    (folder / "plan.json").write_text(json.dumps(plan, indent=2) + "\n")
-    for kind in ("scores", "positions"):
-        (folder / kind).mkdir()
-    for shard in range(n_shards):
-        sidecar["shard"] = shard
-        for file in sidecar["files"]:
-            file["name"] = f"{file['name'].split('/')[0]}/part-{shard:05}.parquet"
-            with open(folder / file["name"], "wb") as made:
-                made.truncate(file["bytes"])
-        (folder / f"part-{shard:05}.json").write_text(json.dumps(sidecar, indent=2) + "\n")
-
-
-def measured(command: list[str]) -> tuple[float, float, float, int]:
-    """Least seconds by the clock and of the processor, most MiB, and the exit code."""
-    clock, processor, code = [], [], 0
-    for _ in range(PROGRAM_RUNS):
+def measure(command: list[object], n_runs: int) -> tuple[float, float, float]:
+    """Fewest seconds by the clock and of the processor, and the largest MiB in memory."""
+    clock, processor = [], []
+    for _ in range(n_runs):
         began, used = time.monotonic(), processor_seconds()
-        code = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{command}: exit code {done.returncode}\n{done.stderr}")
         clock.append(time.monotonic() - began)
         processor.append(processor_seconds() - used)
-    return min(clock), min(processor), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, code
+    return min(clock), min(processor), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def processor_seconds() -> float:
@@ -81,40 +45,75 @@ def processor_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def main() -> None:
-    programs, labels, folder = map(Path, sys.argv[1:4])
-    n_shards = int(sys.argv[4]) if len(sys.argv) > 4 else 100_000
-    began = time.monotonic()
-    make(labels, folder, n_shards)
-    print(f"{n_shards} shards made in {time.monotonic() - began:.0f} s")
-    program = str(programs / "saltworks")
-    half = [folder / f"part-{shard:05}.json" for shard in range(0, n_shards, 2)]
-    try:
-        commands = {
-            "finalize": [program, "finalize", str(folder)],
-            "status, finished": [program, "status", str(folder), "--json"],
-            "Labels(...) in Python": [sys.executable, "-c", OPENED, str(folder)],
-        }
-        for name, command in commands.items():
-            report(name, command)
-        print(f"manifest.json: {(folder / 'manifest.json').stat().st_size / 2**20:.0f} MiB")
-        for path in half:
-            os.remove(path)
-        report("status, every second shard missing", [program, "status", str(folder), "--json"])
-    finally:
-        shutil.rmtree(folder)
-
-
-def report(name: str, command: list[str]) -> None:
-    # Each in a process of its own, whose children's memory is this command's alone.
+def in_child(work: Callable[[], object]) -> object:
+    """What `work` returns in a process of its own, whose children's memory is that of this work alone."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writer, json.dumps(measured(command)).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    clock, processor, mib, code = json.loads(os.read(reader, 1000))
-    print(f"| {name} | {clock:.2f} s | {processor:.2f} s | {mib:.0f} MiB | exit code {code} |", flush=True)
+        code = 1
+        try:
+            os.write(writer, json.dumps(work()).encode())
+            code = 0
+        except SystemExit as error:
+            print(error, file=sys.stderr, flush=True)
+        finally:
+            os._exit(code)
+    os.close(writer)
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise SystemExit(1)
+    return json.loads(os.read(reader, 1000))
+
+
+def report(name: str, command: list[object], n_runs: int = 3) -> None:
+    clock, processor, mib = in_child(lambda: measure(command, n_runs))
+    print(f"| {name} | {clock:.2f} s | {processor:.2f} s | {mib:.0f} MiB |", flush=True)
+
+
+def trainer_config(at: Path, tokens: Path, labels: Path) -> Path:
+    """One step of `rkd` with a tiny student: nearly all of its time is the opening."""
+    data = {"labels": str(labels), "validation": str(tokens), "tokenizer": str(at / "tokenizer.json"), "seq_len": T}
+    config = at / "run.toml"
+    config.write_text(run_toml(at / "run", STUDENT, 1, data))
+    return config
+
+
+def compare(programs: Path, teacher: Path, text: Path, n_shards: int, at: Path) -> None:
+    """Prints the table."""
+    saltworks, train = programs / "saltworks", programs / "saltworks-train"
+    tokenizer, tokens, labels = at / "tokenizer.json", at / "tokens", at / "labels"
+    tokenizer.write_bytes((teacher / "tokenizer.json").read_bytes())
+    tokenize = [saltworks, "tokenize", "--input", text, "--tokenizer", tokenizer, "--output", tokens]
+    inputs = ["--teacher", teacher, "--tokens", tokens, "--seq-len", T, "--max-sequences", n_shards]
+    sizes = ["--top-k", 4, "--shard-bytes", 1]
+    print(f"{n_shards} shards\n\n| | by the clock | processor | memory |\n| --- | --- | --- | --- |", flush=True)
+    in_child(lambda: measure(tokenize, 1))
+    report("`plan`", [saltworks, "plan", *inputs, *sizes, "--output", at / "planned"], 1)
+    report("`label`", [saltworks, "label", *inputs, *sizes, "--output", labels], 1)
+    report("`label`, all shards done", [saltworks, "label", *inputs, *sizes, "--output", labels])
+    report("`status`", [saltworks, "status", labels, "--json"])
+    (labels / "manifest.json").unlink()
+    report("`finalize`", [saltworks, "finalize", labels], 1)
+    report("`finalize`, finished", [saltworks, "finalize", labels])
+    report("`select --fraction 0.5`", [saltworks, "select", labels, "--fraction", 0.5, "--output", at / "half.parquet"], 1)
+    report("`verify`", [saltworks, "verify", labels], 1)
+    again = ["--teacher", teacher, "--tokens", tokens, "--sample", N_VERIFIED_AGAIN]
+    report(f"`verify --sample {N_VERIFIED_AGAIN}`", [saltworks, "verify", labels, *again], 1)
+    report("`saltworks-train run`, 1 step", [train, "run", "--config", trainer_config(at, tokens, labels), "--set", "kd.mode=rkd"], 1)
+    report("`Labels(...)` in Python", [sys.executable, "-c", OPENED, labels])
+    print(f"\nmanifest.json: {(labels / 'manifest.json').stat().st_size / 2**20:.0f} MiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("programs", type=Path)
+    parser.add_argument("teacher", type=Path, help="a checkpoint directory with its tokenizer.json")
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--shards", type=int, default=100_000)
+    parser.add_argument("--dir", help="where the work is done, some 2 GB; default: the system's temporary directory")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.dir) as at:
+        compare(given.programs.resolve(), given.teacher.resolve(), given.text.resolve(), given.shards, Path(at))
 
 
 if __name__ == "__main__":
