@@ -1,9 +1,9 @@
 //! Checks that a raw file is read at the width at which it was written, which it does not state.
 //!
-//! If ids of u32 or i64 below 65,536 are read as u16, each is followed by zeros; larger ones by a half of at most V >>
-//! 16. So if every second half in the sampled blocks is that small, and so many of the others are larger that chance
-//! cannot have put them all at even positions, the width is wrong. Text at the right width has larger ids at both kinds
-//! of positions.
+//! If ids of u32 or i64 below 65,536 are read as u16, each is followed by zeros; larger ones by a half of at most
+//! `V >> 16`. So if every second half in the sampled blocks is that small, and so many of the others are larger
+//! that chance cannot have put them all at even positions, the width is wrong. Text at the right width has larger
+//! ids at both kinds of positions.
 
 use super::dtype::Dtype;
 use super::error::TokensError;
