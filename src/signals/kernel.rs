@@ -4,8 +4,7 @@
 //! 1. the maximum of each block of 64, and whether all values are usable (half-precision values
 //!    are widened in the same pass);
 //! 2. the few blocks that can contain one of the best ids are searched (`ranking`);
-//! 3. exponentials, one sum per block. A block with ranked ids is summed again without them, and
-//! they
+//! 3. exponentials, one sum per block. A block with ranked ids is summed again without them, and these
 //!    are added separately in f64: so the tail is a sum of its own terms and never a difference of
 //!    two nearly equal numbers, and a sharp peak costs the rest no precision;
 //! 4. the same for each extra temperature;
