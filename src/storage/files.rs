@@ -109,7 +109,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, StorageError> {
 /// The whole file; `None` if there is none.
 ///
 /// # Errors
-/// Those of [`read`], except that it is not there.
+/// Those of [`read`], except for a missing file.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -277,8 +277,8 @@ pub fn make_dirs(dir: &Path) -> Result<(), StorageError> {
 }
 
 /// Whether files can be written below `dir`, which need not exist. A local directory is not checked: creating it and
-/// writing there will show. In a store this writes two small objects and removes them: creating one only if it is
-/// absent must be refused the second time.
+/// writing there will show. In a store this creates a small object twice, which must be refused the second time, and
+/// removes it.
 ///
 /// # Errors
 /// [`StorageError`]: credentials, permissions, a bucket that does not exist, a store that cannot refuse.
