@@ -1,45 +1,44 @@
-//! A document, how to read them, and what was read and is none.
+//! A document, how to read documents, and counts of what was left out.
 
 use super::error::CorpusError;
 use super::format::DocumentFormat;
 use super::location::Location;
 
-/// The JSON field, or Parquet column, that holds the text unless another is chosen.
+/// The default JSON field, or Parquet column, that holds the text.
 pub const DEFAULT_TEXT_FIELD: &str = "text";
-/// The JSON field, or Parquet column, that holds a document's id unless another is chosen.
+/// The default JSON field, or Parquet column, that holds a document's id.
 pub const DEFAULT_ID_FIELD: &str = "id";
-/// Binary logarithm of the largest window, bytes, that a zstd file may need unless a larger one is
-/// allowed: that of `zstd --long=27`, 128 MiB.
+/// Binary logarithm of the default limit on a zstd file's window, bytes: that of `zstd --long=27`, 128 MiB.
 pub const DEFAULT_ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// One document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Its text; never only white space when it comes from [`Documents`](super::Documents).
+    /// Its text; never blank when it comes from [`Documents`](super::Documents).
     pub text: String,
     /// Where it was found.
     pub location: Location,
-    /// What [`CorpusOptions::group_field`] holds, as text; `None` where there is no such field, or
-    /// it is null or no single value.
+    /// The value of [`CorpusOptions::group_field`], as text; `None` if the field is missing, null or not a single
+    /// value.
     pub group: Option<String>,
-    /// What [`CorpusOptions::id_field`] holds.
+    /// The value of [`CorpusOptions::id_field`].
     pub id: DocumentId,
 }
 
 /// The id that a record gives its document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum DocumentId {
-    /// No such field, or null in it.
+    /// The field is missing or null.
     #[default]
     Absent,
-    /// A string, or an integer as it is spelled.
+    /// A string, or an integer as written.
     Known(String),
     /// Neither a string nor an integer.
     Other,
 }
 
 impl Document {
-    /// Whether there is nothing in it but white space.
+    /// Whether it contains only white space.
     pub(super) fn is_empty(&self) -> bool {
         self.text.trim().is_empty()
     }
@@ -50,17 +49,17 @@ impl Document {
 pub struct CorpusOptions {
     /// The JSON field, or Parquet column, that holds the text.
     pub text_field: String,
-    /// Count lines that are no document, and go on; otherwise the first is an error.
+    /// Count and skip lines that are not documents; otherwise the first is an error.
     pub skip_bad_lines: bool,
     /// Another JSON field (string, number or boolean), or Parquet column of strings, to keep.
     pub group_field: Option<String>,
     /// The JSON field, or Parquet column, that holds an id (string or integer), to keep.
     pub id_field: Option<String>,
-    /// What every file holds, whatever its name; `None`: what the name says, or the contents where
-    /// it says nothing.
+    /// The format of every file, whatever its name; `None`: as the name says, or the contents where the name says
+    /// nothing.
     pub format: Option<DocumentFormat>,
-    /// Binary logarithm of the largest window that a zstd file may need, 10 to 31; so many bytes of
-    /// memory are then used for one.
+    /// Binary logarithm of the largest window that a zstd file may need, 10 to 31; decompressing takes as many bytes of
+    /// memory as the window has.
     pub zstd_window_log_max: u32,
 }
 
@@ -80,16 +79,16 @@ impl Default for CorpusOptions {
 /// What was read but is not a document.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Lines (or rows) that are no document, skipped because the options say so.
+    /// Lines (or rows) that are not documents, skipped because the options say so.
     pub n_bad_lines: u64,
     /// Documents of white space only.
     pub n_empty_documents: u64,
-    /// Files in which there was no document.
+    /// Files without a document.
     pub n_empty_files: u64,
 }
 
 impl Tally {
-    /// What was `read`, unless it is left out and counted: an empty document, or where `skips_bad` a bad line.
+    /// The document `read`, or `None` if it is skipped and counted: empty, or bad where `skips_bad`.
     pub(super) fn kept(
         &mut self,
         read: Result<Document, CorpusError>,

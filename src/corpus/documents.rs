@@ -1,4 +1,4 @@
-//! All documents of all input files, one after the other.
+//! All documents of all input files, in order.
 
 use super::document::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
@@ -19,7 +19,7 @@ pub struct Documents {
     paths: std::vec::IntoIter<PathBuf>,
     options: CorpusOptions,
     current: Option<Current>,
-    /// Whether the current file had a document.
+    /// Whether the current file has had a document.
     had_document: bool,
     tally: Tally,
     bytes_read: Arc<AtomicU64>,
@@ -30,7 +30,7 @@ pub struct Documents {
     failed: bool,
 }
 
-/// The file that is being read.
+/// The file being read.
 struct Current {
     source: Source,
     path: PathBuf,
@@ -38,10 +38,10 @@ struct Current {
 }
 
 impl Documents {
-    /// Checks that every file is there and of a known kind; contents are read as documents are asked for.
+    /// Checks that every file exists and is of a known kind; contents are read only as documents are requested.
     ///
     /// # Errors
-    /// A file that is missing, or of a kind that its name does not tell.
+    /// A file that is missing or, by its name, of an unknown kind.
     pub fn open(paths: Vec<PathBuf>, options: CorpusOptions) -> Result<Self, CorpusError> {
         for path in &paths {
             if let (Contents::Other(extension), _) = format_of(path)
@@ -51,7 +51,7 @@ impl Documents {
                 return Err(CorpusError::UnknownFormat { path, extension });
             }
         }
-        // In a store each of them is a request, and their time is that of waiting.
+        // In a store each size is a request, whose time is spent waiting.
         let sizes = paths
             .par_iter()
             .map(|path| Ok(storage::metadata(path)?.n_bytes));
@@ -71,7 +71,7 @@ impl Documents {
         })
     }
 
-    /// Ends the reading when `interrupt` is requested, also in the middle of a document.
+    /// Stops reading when `interrupt` is requested, even in the middle of a document.
     #[must_use]
     pub fn with_interrupt(mut self, interrupt: &Interrupt) -> Self {
         self.interrupt = interrupt.clone();
@@ -85,28 +85,27 @@ impl Documents {
         self
     }
 
-    /// The files that were read to their end, in their order; none without
-    /// [`with_input_hashes`](Self::with_input_hashes).
+    /// The files that were read to the end, in order; empty without [`with_input_hashes`](Self::with_input_hashes).
     pub fn inputs(&self) -> &[InputFile] {
         &self.inputs
     }
 
-    /// What ends the reading.
+    /// The interrupt that stops reading.
     pub fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }
 
-    /// What was read so far and is not a document.
+    /// Counts of what was read so far and is not a document.
     pub fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// Bytes of the (compressed) files that were read so far.
+    /// Bytes of the (compressed) files read so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
     }
 
-    /// Bytes of all the (compressed) files.
+    /// Total bytes of the (compressed) files.
     pub fn bytes_total(&self) -> u64 {
         self.bytes_total
     }

@@ -18,7 +18,7 @@ pub enum CorpusError {
         #[source]
         source: io::Error,
     },
-    /// A pattern that stands for no file.
+    /// A pattern that matches no file.
     #[error(
         "`{pattern}` matches no input file{}: name files, directories or globs of JSON lines, text or Parquet",
         if left_out.is_empty() { String::new() } else { format!(" ({left_out})") }
@@ -46,7 +46,7 @@ pub enum CorpusError {
         /// The link.
         path: PathBuf,
     },
-    /// A file name that says nothing known about its contents.
+    /// A file name that indicates no known contents.
     #[error(
         "{} is a file of an unsupported type ({extension}): name its format with --format text, jsonl or parquet",
         shown(path)
@@ -57,19 +57,19 @@ pub enum CorpusError {
         /// What its name ends in.
         extension: String,
     },
-    /// Contents that are not what the name says.
+    /// Contents that do not match the name.
     #[error("{} holds {found}, {expected}: {remedy}", shown(path))]
     NotAsNamed {
         /// The file.
         path: PathBuf,
         /// What is in it.
         found: &'static str,
-        /// What its name makes one expect, in words.
+        /// What the name leads one to expect, in words.
         expected: String,
         /// What to do.
         remedy: String,
     },
-    /// A zstd frame with a window past the limit.
+    /// A zstd frame with a window above the limit.
     #[error(
         "{} was compressed with a window {}: pass --zstd-window-log-max {} (it uses as much memory as that window), or compress it again without --long",
         shown(path),
@@ -79,13 +79,13 @@ pub enum CorpusError {
     ZstdWindow {
         /// The file.
         path: PathBuf,
-        /// Binary logarithms of the window, rounded up, and of the limit, where the window can be told.
+        /// Binary logarithms of the window, rounded up, and of the limit, if the window is known.
         window: Option<(u32, u32)>,
     },
-    /// The reading was asked to stop.
+    /// Reading was interrupted.
     #[error("interrupted while reading documents: run the same command again")]
     Interrupted,
-    /// A compressed stream that ends in its middle.
+    /// A truncated compressed stream.
     #[error(
         "{} is truncated: the {compression} stream ends before its end mark; fetch or compress the file again",
         shown(path)
@@ -131,7 +131,7 @@ pub enum CorpusError {
         /// What the parser said.
         reason: &'static str,
     },
-    /// One JSON value over several lines.
+    /// A JSON value that spans several lines.
     #[error(
         "{location}: a JSON {what} over several lines, expected one object per line: convert it to JSON lines, for example with {}",
         match *what { "array" => "`jq -c '.[]' FILE`", _ => "`jq -c . FILE`" }
@@ -142,7 +142,7 @@ pub enum CorpusError {
         /// `array` or `object`.
         what: &'static str,
     },
-    /// Half of a surrogate pair in the text, which no UTF-8 can spell.
+    /// Half of a surrogate pair in the text, which UTF-8 cannot encode.
     #[error(
         "{location}: field `{field}` has half of a surrogate pair (\\ud800 to \\udfff) at column {column}, which is not a character: correct the text, or skip such lines with --skip-bad-lines"
     )]
@@ -175,7 +175,7 @@ pub enum CorpusError {
         /// The field looked for.
         field: String,
     },
-    /// A document whose text is something else.
+    /// A document whose text is not a string.
     #[error(
         "{location}: field `{field}` is {got}, expected a string: choose the field with --text-field, or skip such lines with --skip-bad-lines"
     )]
@@ -187,7 +187,7 @@ pub enum CorpusError {
         /// The type found.
         got: &'static str,
     },
-    /// A key that was to be added, and is there.
+    /// A key to be added that already exists.
     #[error("{location}: the record has a field `{field}` already: choose another key")]
     FieldTaken {
         /// The line.
@@ -195,7 +195,7 @@ pub enum CorpusError {
         /// The key.
         field: String,
     },
-    /// A document that is too long to be one.
+    /// A document above the length limit.
     #[error("{location}: the document is longer than {limit} bytes: split it")]
     TooLong {
         /// The line or file.
@@ -249,7 +249,7 @@ pub enum CorpusError {
 }
 
 impl CorpusError {
-    /// What the system said of `path`. A link that leads to itself shows as ELOOP.
+    /// The system's error for `path`. A link that leads to itself shows as ELOOP.
     pub(super) fn at(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.raw_os_error() == Some(libc::ELOOP) {
@@ -258,7 +258,7 @@ impl CorpusError {
         }
     }
 
-    /// Whether this is the fault of one line or row, so that `skip_bad_lines` may continue after it.
+    /// Whether this is the fault of a single line or row, so that `skip_bad_lines` may continue after it.
     pub(super) fn is_of_one_line(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! What a file holds, as its name says.
+//! What a file holds, according to its name.
 
 use super::location::name_of;
 use schemars::JsonSchema;
@@ -78,18 +78,18 @@ impl Compression {
     }
 }
 
-/// What a name says of the contents.
+/// What a name says about the contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Contents {
-    /// Of this kind.
+    /// This kind.
     Known(DocumentFormat),
-    /// Nothing: the name has no extension, so the contents are looked at.
+    /// Nothing: the name has no extension, so the contents are examined.
     Unsaid,
-    /// A kind that is not read, by its extension, with the dot.
+    /// An unsupported kind, by its extension, with the dot.
     Other(String),
 }
 
-/// Names of text: prose, markup that is read as it is, and source code.
+/// Extensions of text: prose, markup (read as it is) and source code.
 const TEXT_EXTENSIONS: &[&str] = &[
     "txt", "text", "md", "markdown", "rst", "adoc", "org", "tex", "py", "pyi", "rs", "c", "h",
     "cc", "cpp", "cxx", "hh", "hpp", "cu", "cuh", "java", "kt", "kts", "scala", "groovy", "js",
@@ -100,7 +100,7 @@ const TEXT_EXTENSIONS: &[&str] = &[
     "gradle", "tf", "dart", "sol", "lean", "thy", "agda", "coq",
 ];
 
-/// A file's name without the extension of a compression, if it has one.
+/// A file's name without a compression extension.
 pub fn name_without_compression(name: &str) -> &str {
     match name.rsplit_once('.') {
         Some((stem, extension))

@@ -1,4 +1,4 @@
-//! What an input file was when it was read.
+//! An input file as it was when read.
 
 use super::error::CorpusError;
 use crate::storage;
@@ -25,7 +25,7 @@ impl InputFile {
     }
 }
 
-/// Hashes the bytes of one file as they are read from its start to its end.
+/// Hashes the bytes of one file as they are read from start to end.
 #[derive(Clone, Default)]
 pub(super) struct PassingHash(Arc<Mutex<blake3::Hasher>>);
 
@@ -35,14 +35,14 @@ impl PassingHash {
         hasher.update(bytes);
     }
 
-    /// The file at `path`, by what has passed; one of which only parts were read, as Parquet is, is read
-    /// whole for it.
+    /// The file at `path`, with the hash of what has passed; if only parts were read, as with Parquet, the file is read
+    /// again as a whole.
     pub(super) fn finish(&self, path: &Path) -> Result<InputFile, CorpusError> {
         let hasher = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (bytes, blake3) = match hasher.count() == storage::metadata(path)?.n_bytes {
             true => (hasher.count(), hasher.finalize().to_hex().to_string()),
             false => {
-                // Of an object, the copy that was read.
+                // For an object, the copy that was read.
                 let hash = storage::with_copy(path, storage::hash_file)?;
                 (hash.bytes, hash.blake3)
             }

@@ -1,4 +1,4 @@
-//! From what was typed to the list of files.
+//! Turns the inputs as typed into a list of files.
 
 mod left_out;
 
@@ -14,22 +14,21 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What some patterns stand for.
+/// The files that some patterns match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputFiles {
-    /// The files to read, sorted by path, each once.
+    /// The files to read, sorted by path, without duplicates.
     pub paths: Vec<PathBuf>,
-    /// What lies there as well and is not read.
+    /// What else was found there but is not read.
     pub left_out: LeftOut,
 }
 
-/// The input files that `patterns` stand for.
+/// The input files that match `patterns`.
 ///
-/// A pattern is a file, a directory (walked; links followed) or a glob (`*`, `?`, `[ab]`, `**`). Of
-/// a directory or a glob everything is taken or counted as left out: names that start with a dot or
-/// an underscore, files that go with a data set (`README`, `LICENSE`, `dataset_info.json`), kinds
-/// that are not read. With `format` every kind is read. A file that is there under several names, as
-/// in the cache of a hub, is read once.
+/// A pattern is a file, a directory (walked; links followed) or a glob (`*`, `?`, `[ab]`, `**`). Whatever a directory
+/// or a glob contains is either read or counted as left out: names that start with a dot or an underscore, files that
+/// accompany a data set (`README`, `LICENSE`, `dataset_info.json`), unsupported kinds. With `format` every kind is
+/// read. A file with several names, as in the cache of a hub, is read once.
 ///
 /// # Errors
 /// A pattern that matches nothing to read, a named file of unknown kind, a symbolic link loop, I/O.
@@ -53,7 +52,7 @@ struct Finder {
     format: Option<DocumentFormat>,
     /// The name under which each file is read.
     files: BTreeMap<FileId, PathBuf>,
-    /// Files met so far, under whatever name.
+    /// Files found so far, under any name.
     n_met: u64,
     left_out: LeftOut,
 }
@@ -89,7 +88,7 @@ impl Finder {
         Ok(())
     }
 
-    /// A file that was named itself.
+    /// Takes a file that was named explicitly.
     fn take_named(&mut self, path: &Path, found: Found) -> Result<(), CorpusError> {
         match format_of(path).0 {
             Contents::Other(extension) if self.format.is_none() => {
@@ -106,7 +105,7 @@ impl Finder {
     }
 
     fn expand_glob(&mut self, pattern: &OsStr) -> Result<(), CorpusError> {
-        // The patterns of that crate are text; what else there is has just been found missing.
+        // That crate's patterns are text; a path that is not text has just been found missing.
         let Some(text) = pattern.to_str() else {
             return Ok(());
         };
@@ -123,7 +122,7 @@ impl Finder {
         Ok(())
     }
 
-    /// Takes `path`, or what lies under it, or counts it as left out.
+    /// Takes `path`, or the files below it, or counts it as left out.
     fn take(
         &mut self,
         path: &Path,
@@ -145,8 +144,7 @@ impl Finder {
         Ok(())
     }
 
-    /// A file to read. Of several names of one file, the one that says its kind is kept, then the
-    /// first.
+    /// Adds a file to read. If it has several names, one that tells its kind is preferred, then the first.
     fn add(&mut self, path: &Path, id: FileId) {
         self.n_met += 1;
         let rank = |path: &Path| (format_of(path).0 == Contents::Unsaid, path.to_path_buf());
@@ -165,7 +163,7 @@ impl Finder {
         }
     }
 
-    /// `above`: the true paths of the directories that are being walked; meeting one again is a loop.
+    /// `above`: the real paths of the directories being walked; meeting one again means a loop.
     fn walk(&mut self, dir: &Path, above: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
         let true_path = true_path(dir)?;
         if above.contains(&true_path) {
@@ -186,7 +184,7 @@ impl Finder {
             self.leave_out_cache(unnamed);
         }
         for (path, is_dir) in entries {
-            // What was listed in a store is there: no request for each of it.
+            // What a store lists exists, so no request is needed for each.
             let found = match storage::is_url(&path) {
                 true => Found::in_store(&path, is_dir),
                 false => Found::needed_at(&path)?,
@@ -197,8 +195,8 @@ impl Finder {
         Ok(())
     }
 
-    /// What a hub's cache keeps beside its snapshots: the files under their hashes, and names of
-    /// revisions. Only what no snapshot names is told.
+    /// Counts what a hub's cache keeps beside its snapshots: blobs, and names of revisions. Only blobs that no snapshot
+    /// refers to are reported.
     fn leave_out_cache(&mut self, entries: Vec<(PathBuf, bool)>) {
         for (path, _) in entries {
             let inside = fs::read_dir(&path).into_iter().flatten().flatten();
@@ -224,12 +222,12 @@ struct Found {
 enum FoundKind {
     Directory,
     File,
-    /// A socket and the like.
+    /// A socket or the like.
     Other,
 }
 
 impl Found {
-    /// `None` if there is nothing.
+    /// `None` if nothing is there.
     fn at(path: &Path) -> Result<Option<Self>, CorpusError> {
         if storage::is_url(path) {
             let found = storage::metadata_if_there(path)?;
@@ -278,7 +276,7 @@ fn true_path(dir: &Path) -> Result<PathBuf, CorpusError> {
     }
 }
 
-/// What is beside a data set and no part of it.
+/// Whether a file accompanies a data set without being part of it.
 fn is_beside_data(path: &Path, is_dir: bool) -> bool {
     const NAMES: [&str; 4] = [
         "dataset_info.json",

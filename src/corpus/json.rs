@@ -1,27 +1,27 @@
 //! One line of JSON as Python's `json` reads it: `NaN`, `Infinity`, lone surrogates, numbers of any
-//! size and repeated keys are taken; of a repeated key the last value counts.
+//! size and repeated keys are accepted; the last value of a repeated key counts.
 //!
-//! A scanner over bytes that keeps nothing but where the wanted values are, so that a line of any
-//! length costs no more memory than itself.
+//! The scanner keeps only the positions of the wanted values, so that a line of any length needs no
+//! more memory than itself.
 
 use super::error::CorpusError;
 use super::location::Location;
 use std::ops::Range;
 
-/// How deep arrays and objects may lie in each other; Python gives up near here too.
+/// Most levels of nested arrays and objects; Python gives up near here too.
 const MAX_DEPTH: usize = 1000;
 
-/// What is wrong with a line, and at which of its bytes.
+/// What is wrong with a line, and at which byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) at: usize,
     pub(super) reason: &'static str,
 }
 
-/// A value of a line, by its place.
+/// A value in a line, by its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Between its quotes.
+    /// The range between its quotes.
     Text {
         inside: Range<usize>,
         is_escaped: bool,
@@ -47,7 +47,7 @@ impl Value {
     }
 }
 
-/// What a line is.
+/// The content of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
     /// The values of the wanted fields, in their order.
@@ -56,7 +56,7 @@ pub(super) enum Line {
 }
 
 impl Line {
-    /// Those values; `location` is the line's.
+    /// The values of an object; `location` is that of the line.
     pub(super) fn into_values(
         self,
         location: impl FnOnce() -> Location,
@@ -71,7 +71,7 @@ impl Line {
     }
 }
 
-/// Reads a whole line, keeping the values of `fields`.
+/// Parses a whole line, keeping the values of `fields`.
 pub(super) fn parse_line(line: &[u8], fields: &[&str]) -> Result<Line, Fault> {
     let mut scanner = Scanner { line, at: 0 };
     scanner.skip_space();
@@ -166,7 +166,7 @@ impl Scanner<'_> {
         unescape(&mut bytes, None).is_ok_and(|n| &bytes[..n] == field.as_bytes())
     }
 
-    /// Behind a value of an array or object: whether it was the last.
+    /// After a value of an array or object: whether it was the last.
     fn is_last(&mut self, end: u8) -> Result<bool, Fault> {
         self.skip_space();
         match self.peek() {
@@ -182,7 +182,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Any value. What lies inside arrays and objects is checked and dropped, without recursion.
+    /// Any value. The content of arrays and objects is checked and dropped, without recursion.
     fn value(&mut self) -> Result<Value, Fault> {
         self.skip_space();
         let outer = match self.peek() {
@@ -327,11 +327,11 @@ impl Scanner<'_> {
     }
 }
 
-/// Resolves the escapes of a scanned string in place, which never grows; gives its new length.
-/// A surrogate without its other half becomes `lone`, which must be no longer than 6 bytes.
+/// Resolves the escapes of a scanned string in place (it never grows) and returns its new length. A
+/// lone surrogate becomes `lone`, which must be no longer than 6 bytes.
 ///
 /// # Errors
-/// Where such a surrogate is, if `lone` is `None`.
+/// The position of such a surrogate, if `lone` is `None`.
 pub(super) fn unescape(bytes: &mut [u8], lone: Option<char>) -> Result<usize, usize> {
     let (mut from, mut to) = (0, 0);
     while from < bytes.len() {

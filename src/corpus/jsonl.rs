@@ -1,4 +1,4 @@
-//! JSON lines: one object per line, of which one string field is the document.
+//! JSON lines: one object per line, with the document in one string field.
 
 use super::document::{CorpusOptions, Document, DocumentId, Tally};
 use super::error::CorpusError;
@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A line past this gives its own buffer to its document, which is then in memory once.
+/// A longer line hands its own buffer to its document, which is then in memory only once.
 const LONG_LINE_BYTES: usize = 1 << 20;
 
 /// Documents of one stream of JSON lines.
@@ -19,7 +19,7 @@ pub struct JsonlReader<R> {
     lines: LineReader<R>,
     options: CorpusOptions,
     line: Vec<u8>,
-    /// Lines that were whole values.
+    /// Lines that were complete documents.
     n_values: u64,
 }
 
@@ -29,7 +29,7 @@ impl<R: BufRead> JsonlReader<R> {
         Self::of_compressed(stream, Arc::from(path), Compression::None, options)
     }
 
-    /// `stream` gives decompressed bytes of a file compressed so.
+    /// `stream` yields the decompressed bytes of a file with this compression.
     pub(super) fn of_compressed(
         stream: R,
         path: Arc<Path>,
@@ -44,11 +44,11 @@ impl<R: BufRead> JsonlReader<R> {
         }
     }
 
-    /// The next document that has text; what is left out before it is added to `tally`.
+    /// The next document with text; what is left out before it is added to `tally`.
     ///
     /// # Errors
-    /// A bad line (unless such are skipped), an unreadable stream. After an error of the stream
-    /// there is nothing more to read.
+    /// A bad line (unless skipped), an unreadable stream. After an error of the stream there is
+    /// nothing more to read.
     pub fn next_document(&mut self, tally: &mut Tally) -> Result<Option<Document>, CorpusError> {
         while self.lines.read(&mut self.line)? {
             if is_blank(&self.line) {
@@ -104,7 +104,7 @@ impl<R: BufRead> JsonlReader<R> {
         }
     }
 
-    /// The fields whose values are wanted, each once.
+    /// The wanted fields, without duplicates.
     fn fields(&self) -> Vec<&str> {
         let options = &self.options;
         let more = options.group_field.iter().chain(&options.id_field);
@@ -134,7 +134,7 @@ impl<R: BufRead> JsonlReader<R> {
         }
     }
 
-    /// Makes the document of what lies between two quotes of the line, which is then used up.
+    /// Makes the document from the text between two quotes of the line, which is consumed.
     fn document(
         &mut self,
         inside: Range<usize>,
@@ -169,7 +169,7 @@ impl<R: BufRead> JsonlReader<R> {
         })
     }
 
-    /// One value as text; `None` for what is no single value.
+    /// A value as text; `None` if it is not a single value.
     fn label(&self, value: &Value) -> Option<String> {
         let spelled = |range: &Range<usize>| String::from_utf8_lossy(&self.line[range.clone()]);
         match value {
@@ -184,7 +184,7 @@ impl<R: BufRead> JsonlReader<R> {
         }
     }
 
-    /// What is wrong with the line; a value that continues in the next line is reported separately.
+    /// The error of a broken line; a value that continues on the next line is reported as such.
     fn broken(&self, fault: Fault) -> CorpusError {
         let is_cut = fault.at >= self.line.trim_ascii_end().len();
         let what = match self.line.trim_ascii_start().first() {

@@ -10,7 +10,7 @@ use std::io::{BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Lines of one stream, one after the other.
+/// The lines of one stream, in order.
 pub(super) struct LineReader<R> {
     stream: R,
     path: Arc<Path>,
@@ -22,7 +22,7 @@ pub(super) struct LineReader<R> {
 }
 
 impl<R: BufRead> LineReader<R> {
-    /// `stream` gives decompressed bytes of a file compressed so.
+    /// `stream` yields the decompressed bytes of a file with this compression.
     pub(super) fn new(stream: R, path: Arc<Path>, compression: Compression) -> Self {
         Self {
             stream,
@@ -35,8 +35,8 @@ impl<R: BufRead> LineReader<R> {
         }
     }
 
-    /// Reads the next line with its end, and without a byte order mark, into `line`; false at the end of
-    /// the stream.
+    /// Reads the next line, including its line end but without a byte order mark, into `line`; false at the end of the
+    /// stream.
     pub(super) fn read(&mut self, line: &mut Vec<u8>) -> Result<bool, CorpusError> {
         line.clear();
         self.offset = self.next_offset;
@@ -61,22 +61,22 @@ impl<R: BufRead> LineReader<R> {
         Ok(n_bytes > 0)
     }
 
-    /// Offset of the line that was read last in the decompressed file, bytes, not counting a byte order mark.
+    /// Offset of the last line read in the decompressed file, bytes, not counting a byte order mark.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Number of the line that was read last, from 1.
+    /// Number of the last line read, from 1.
     pub(super) fn number(&self) -> u64 {
         self.n_lines
     }
 
-    /// Whether a byte order mark stood in front of it.
+    /// Whether a byte order mark preceded it.
     pub(super) fn has_mark(&self) -> bool {
         self.has_mark
     }
 
-    /// Where the line is that was read last.
+    /// The location of the last line read.
     pub(super) fn location(&self) -> Location {
         Location {
             path: Arc::clone(&self.path),
@@ -85,7 +85,7 @@ impl<R: BufRead> LineReader<R> {
     }
 }
 
-/// Whether there is nothing in a line but white space.
+/// Whether a line contains only white space.
 pub(super) fn is_blank(line: &[u8]) -> bool {
     line.iter().all(u8::is_ascii_whitespace)
 }

@@ -25,7 +25,7 @@ pub enum Position {
 }
 
 impl Position {
-    /// Where a record is in its file, as a number: its line from 1, its row from 0, or 0 for a whole file.
+    /// The position of a record in its file, as a number: its line from 1, its row from 0, or 0 for a whole file.
     pub fn record(self) -> u64 {
         match self {
             Position::Line(record) | Position::Row(record) => record,
@@ -45,7 +45,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// A path as a person reads it: bytes that are no UTF-8 as `\xNN`, control characters escaped.
+/// A path for display: bytes that are not UTF-8 as `\xNN`, control characters escaped.
 pub(super) fn shown(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
@@ -63,7 +63,7 @@ pub(super) fn shown(path: &Path) -> String {
     text
 }
 
-/// The last part of a path; what of it is no UTF-8 is replaced.
+/// The last component of a path; bytes that are not UTF-8 are replaced.
 pub(super) fn name_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()

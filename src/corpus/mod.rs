@@ -9,23 +9,20 @@
 //! | `.parquet` | one document per row; the text is one string column |
 //! | no extension | what the contents show |
 //!
-//! The first two may be compressed (`.gz`, `.zst`, `.xz`, `.bz2`, `.lz4`, of any number of members or
-//! frames). Inputs are files, directories (walked) and globs ([`expand_inputs`]); their documents come
-//! in the sorted order of the paths, so the same inputs give the same corpus whatever order they were
-//! named in. What is found there and not read is counted ([`LeftOut`]), and what is not what its name
-//! says is refused by what it is.
+//! The first two may be compressed (`.gz`, `.zst`, `.xz`, `.bz2`, `.lz4`, with any number of members or frames). Inputs
+//! are files, directories (walked) and globs ([`expand_inputs`]); their documents come in the sorted order of the
+//! paths, so the same inputs give the same corpus in whatever order they were named. Files found there but not read are
+//! counted ([`LeftOut`]); a file whose contents do not match its name is refused, with what it is.
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! Memory is bounded by the longest document, never by a file. A UTF-8 byte order mark is dropped.
-//! JSON is read as Python reads it, so that `NaN`, `Infinity`, numbers of any size and halves of
-//! surrogate pairs in other fields do no harm; half a pair in the text is an error, since no UTF-8 can
-//! spell it. A document with no text but white space is counted and left out. Everything else that is
-//! not a document is an error that names path, line (or row) and remedy; `skip_bad_lines` counts such
-//! lines instead, but a file that cannot be read to its end is an error all the same.
+//! Memory is bounded by the longest document, never by a file. A UTF-8 byte order mark is dropped. JSON is read as
+//! Python reads it, so that `NaN`, `Infinity`, numbers of any size and lone surrogates in other fields do no harm; a
+//! lone surrogate in the text is an error, since UTF-8 cannot encode it. A blank document is counted and left out.
+//! Everything else that is not a document is an error that names path, line (or row) and remedy. `skip_bad_lines`
+//! counts such lines instead, but a file that cannot be read to its end is still an error.
 //!
-//! [`RawFile`] gives the same records as they are, byte for byte and with the same numbers, for whoever copies
-//! them.
+//! [`RawFile`] gives the same records byte for byte, with the same numbers, for copying them.
 
 mod document;
 mod documents;
@@ -60,5 +57,5 @@ pub use jsonl::JsonlReader;
 pub use location::{Location, Position};
 pub use records::{RawContents, RawFile, RawLine, RawLines, RawText};
 
-/// Longest document that is read, bytes. A longer one is far more likely a file without line ends.
+/// Longest document that is read, bytes. A longer one is more likely a file without line ends.
 pub const MAX_DOCUMENT_BYTES: u64 = 1 << 30;

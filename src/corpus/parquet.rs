@@ -1,7 +1,7 @@
 //! A Parquet file: one document per row, from one string column.
 //!
-//! Columns are read value by value, as slices of the page or dictionary that they lie in: rows that
-//! share a long string of a dictionary do not copy it until they are asked for.
+//! Columns are read value by value, as slices of their page or dictionary: rows that share a long string in a
+//! dictionary do not copy it until they are requested.
 
 mod columns;
 
@@ -33,19 +33,19 @@ pub(super) struct ParquetReader {
 }
 
 impl ParquetReader {
-    /// Opens the file and finds its text column. `n_bytes` grows as rows are read, to the file's size.
+    /// Opens the file and finds its text column. `n_bytes` grows to the file's size as rows are read.
     pub(super) fn open(
         path: Arc<Path>,
         options: CorpusOptions,
         n_bytes: Arc<AtomicU64>,
     ) -> Result<Self, CorpusError> {
         let failed = |error| fault(&path, 0, error);
-        // Read here and there, a page at a time: of an object, from a copy.
+        // Read page by page at scattered offsets; for an object, from a local copy.
         let source = storage::with_copy(&path, Source::open)?;
         let file = source.decode(|| SerializedFileReader::new(source.clone()));
         let file = file.map_err(failed)?;
         let metadata = file.metadata().file_metadata();
-        // Without the writer's Arrow schema, every kind of string column shows as plain Utf8.
+        // Without the writer's Arrow schema, every kind of string column appears as plain Utf8.
         let schema = source.decode(|| parquet_to_arrow_schema(metadata.schema_descr(), None));
         let schema = schema.map_err(failed)?;
         check_text_column(schema.fields(), &path, &options.text_field)?;
@@ -73,7 +73,7 @@ impl ParquetReader {
         })
     }
 
-    /// The next document that has text; what is left out before it is added to `tally`.
+    /// The next document with text; what is left out before it is added to `tally`.
     pub(super) fn next_document(
         &mut self,
         tally: &mut Tally,
@@ -115,7 +115,7 @@ impl ParquetReader {
         Columns::open(self.file.get_row_group(idx)?.as_ref(), self.leaves)
     }
 
-    /// The document of the row that was taken last.
+    /// The document of the last row taken.
     fn document(&self, Row { text, group, id }: Row) -> Result<Document, CorpusError> {
         let location = Location {
             path: Arc::clone(&self.path),
@@ -181,7 +181,7 @@ fn check_text_column(fields: &Fields, path: &Path, field: &str) -> Result<(), Co
     }
 }
 
-/// The file's bytes as a fraction of its rows: what is read of a Parquet file is not one stream.
+/// Progress in bytes, in proportion to the rows read: a Parquet file is not read as one stream.
 struct Progress {
     n_bytes: Arc<AtomicU64>,
     file_bytes: u64,

@@ -1,5 +1,5 @@
-//! Records as they are, byte for byte: what [`Documents`](super::Documents) makes documents of, by the same look
-//! at names and contents and the same count of lines.
+//! Records byte for byte: those that [`Documents`](super::Documents) makes documents from, with the same checks of
+//! names and contents and the same line numbers.
 
 use super::document::CorpusOptions;
 use super::error::CorpusError;
@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// One file, as it is.
+/// One file, undecoded.
 pub struct RawFile {
     /// Its records.
     pub contents: RawContents,
@@ -31,16 +31,15 @@ pub enum RawContents {
     Lines(RawLines),
     /// One document.
     Text(RawText),
-    /// Rows of Parquet, which its reader opens by itself.
+    /// Rows of Parquet, which its reader opens itself.
     Parquet,
 }
 
 impl RawFile {
-    /// Opens a file and looks whether it is what its name says. `n_bytes` grows as the file is read, except for
-    /// Parquet.
+    /// Opens a file and checks that it is what its name says. `n_bytes` grows as the file is read, except for Parquet.
     ///
     /// # Errors
-    /// A file that is missing, of a kind that is not read, or not what its name says.
+    /// A file that is missing, of an unsupported kind, or not what its name says.
     pub fn open(
         path: &Path,
         options: &CorpusOptions,
@@ -70,7 +69,7 @@ impl RawFile {
         })
     }
 
-    /// Size and hash of the file, by what of it has been read if that is all.
+    /// Size and hash of the file, computed from what has been read if that is all of it.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -115,7 +114,7 @@ impl RawText {
         self.compression
     }
 
-    /// Reads some bytes into `buffer`; 0 at the end.
+    /// Reads some bytes into `buffer`; returns 0 at the end.
     ///
     /// # Errors
     /// A file that cannot be read or decompressed to its end.
@@ -138,13 +137,13 @@ pub struct RawLines {
     compression: Compression,
 }
 
-/// One line, with its end.
+/// One line, with its line end.
 pub struct RawLine<'a> {
     /// Which line, from 1.
     pub number: u64,
-    /// A byte order mark that stood in front of it; mostly empty.
+    /// A byte order mark that precedes it; usually empty.
     pub mark: &'static [u8],
-    /// The line itself, with what ends it, where something does.
+    /// The line itself, including its line end, if it has one.
     pub bytes: &'a [u8],
     location: Location,
 }
@@ -155,7 +154,7 @@ impl RawLines {
         self.compression
     }
 
-    /// The next line, blank ones too; `None` at the end.
+    /// The next line, including blank ones; `None` at the end.
     ///
     /// # Errors
     /// A file that cannot be read or decompressed to its end, a line that is too long.
@@ -173,16 +172,16 @@ impl RawLines {
 }
 
 impl RawLine<'_> {
-    /// Whether it is no record at all.
+    /// Whether the line is blank, so not a record.
     pub fn is_blank(&self) -> bool {
         is_blank(self.bytes)
     }
 
-    /// The JSON object of this line with `members`, each a key and its value as JSON, at its end; nothing else of
-    /// the line changes. It is added to `out`, byte order mark and line end included.
+    /// Appends to `out` the JSON object of this line with `members`, each a key and its value as JSON, added at its
+    /// end. Nothing else in the line changes; byte order mark and line end are included.
     ///
     /// # Errors
-    /// A line that is no JSON object, or that has one of the keys.
+    /// A line that is not a JSON object, or that already has one of the keys.
     pub fn with_members(
         &self,
         members: &[(&str, &str)],
@@ -197,7 +196,7 @@ impl RawLine<'_> {
                 field: keys[i].to_owned(),
             });
         }
-        // A whole object ends in its brace, whatever white space follows it.
+        // A complete object ends with its brace, whatever white space follows.
         let end = self.bytes.trim_ascii_end().len() - 1;
         let mut is_first = self.bytes[..end].trim_ascii_end().ends_with(b"{");
         out.extend_from_slice(self.mark);

@@ -1,11 +1,11 @@
-//! What a file holds, as its first bytes say.
+//! What a file holds, according to its first bytes.
 
 use super::format::{Compression, DocumentFormat};
 
-/// First bytes that are looked at.
+/// Bytes examined at the beginning.
 pub(super) const HEAD_BYTES: usize = 4096;
 
-/// Something that is not a document of ours, and what to do with it.
+/// An unsupported kind of content, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Foreign {
     pub(super) name: &'static str,
@@ -89,7 +89,7 @@ pub(super) fn compression_of(head: &[u8]) -> Compression {
     }
 }
 
-/// What the first decompressed bytes are of, if they are no text of ours.
+/// The kind of the first decompressed bytes, if they are not text that we read.
 pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
     let of = |name, remedy| Some(Foreign { name, remedy });
     if let Some((_, name, remedy)) = MAGICS.iter().find(|(magic, ..)| head.starts_with(magic)) {
@@ -97,7 +97,7 @@ pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
     }
     match compression_of(head) {
         Compression::None => {}
-        // Already decompressed once, or it would have been told before.
+        // It has already been decompressed once.
         twice => {
             return of(
                 twice.name(),
@@ -120,7 +120,7 @@ pub(super) fn foreign(head: &[u8]) -> Option<Foreign> {
     None
 }
 
-/// Whether it is a page of the web: where data is expected, mostly a message of a server.
+/// Whether it is a web page: in place of data, usually a server's error message.
 pub(super) fn is_html(head: &[u8]) -> bool {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let start = head.trim_ascii_start();
@@ -131,7 +131,7 @@ pub(super) fn is_html(head: &[u8]) -> bool {
     starts_with(b"<!doctype html") || starts_with(b"<html")
 }
 
-/// Two bytes a character, one of them zero nearly everywhere: UTF-16 without its mark.
+/// Two bytes per character, one of them nearly always zero: UTF-16 without a byte order mark.
 fn is_wide(head: &[u8]) -> bool {
     let pairs = head.as_chunks::<2>().0;
     let n_zero = |at: usize| pairs.iter().filter(|pair| pair[at] == 0).count();
@@ -141,7 +141,7 @@ fn is_wide(head: &[u8]) -> bool {
         && ((n_zero(1) >= most && n_zero(0) <= few) || (n_zero(0) >= most && n_zero(1) <= few))
 }
 
-/// The kind of a file whose name says nothing.
+/// The format of a file whose name says nothing.
 pub(super) fn contents_of(head: &[u8]) -> DocumentFormat {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let mut bytes = head.iter().filter(|byte| !byte.is_ascii_whitespace());

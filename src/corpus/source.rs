@@ -1,4 +1,4 @@
-//! One file of documents: what it is by its name and its first bytes, and the reader for that.
+//! One file of documents: its kind, by its name and first bytes, and the reader for that kind.
 
 use super::document::{CorpusOptions, Document, Tally};
 use super::error::CorpusError;
@@ -21,7 +21,7 @@ pub(super) enum Source {
 
 /// A file that is one document.
 pub(super) struct TextSource {
-    /// `None` once it was read.
+    /// `None` once it has been read.
     stream: Option<ByteStream>,
     path: Arc<Path>,
     compression: Compression,
@@ -29,9 +29,9 @@ pub(super) struct TextSource {
     skip_bad: bool,
 }
 
-/// A file at its beginning, once it is known what it holds.
+/// A file at its beginning, once its format is known.
 pub(super) enum Opened {
-    /// Its readers open it by themselves.
+    /// Its readers open it themselves.
     Parquet,
     /// Decompressed bytes.
     Stream {
@@ -43,7 +43,7 @@ pub(super) enum Opened {
 }
 
 impl Opened {
-    /// Opens a file and looks whether it is what its name says.
+    /// Opens a file and checks that it is what its name says.
     pub(super) fn open(
         path: &Path,
         options: &CorpusOptions,
@@ -80,7 +80,7 @@ impl Opened {
         if !head.starts_with(b"PAR1") {
             named.check_contents(head, path)?;
         }
-        // Its reader opens the file again and counts by rows.
+        // Its reader opens the file again and counts progress by rows.
         let n_bytes = &opening.n_bytes;
         n_bytes.fetch_sub(
             raw.buffer().len() as u64,
@@ -91,7 +91,7 @@ impl Opened {
 }
 
 impl Source {
-    /// Opens a file and looks whether it is what its name says.
+    /// Opens a file and checks that it is what its name says.
     pub(super) fn open(
         path: &Path,
         options: &CorpusOptions,
@@ -127,7 +127,7 @@ impl Source {
         })
     }
 
-    /// The next document that has text; what is left out before it is added to `tally`.
+    /// The next document with text; what is left out before it is added to `tally`.
     pub(super) fn next_document(
         &mut self,
         tally: &mut Tally,
@@ -152,12 +152,12 @@ impl TextSource {
 
 /// What is expected of a file before it is opened.
 struct Named {
-    /// `None`: the contents say.
+    /// `None`: decided by the contents.
     format: Option<DocumentFormat>,
     compression: Compression,
-    /// The compression is that of the contents, whatever the name says.
+    /// The contents decide the compression, whatever the name says.
     any_compression: bool,
-    /// The user says what is in the file.
+    /// The user has stated the format.
     is_forced: bool,
 }
 
@@ -185,7 +185,7 @@ impl Named {
     fn check_compression(&self, head: &[u8], path: &Path) -> Result<Compression, CorpusError> {
         let found = sniff::compression_of(head);
         let named = self.compression;
-        // Frames that are skipped look alike in zstd and lz4.
+        // Skippable frames look the same in zstd and lz4.
         let is_skippable = head.get(1..4) == Some(&[0x2a, 0x4d, 0x18]);
         if found == named || (is_skippable && named == Compression::Lz4) {
             return Ok(named);
@@ -194,7 +194,7 @@ impl Named {
             return Ok(found);
         }
         if found == Compression::None && head.len() < 10 {
-            // Too little to tell: whoever decompresses it says that it is cut.
+            // Too short to tell: the decompressor will report the truncation.
             return Ok(named);
         }
         if found == Compression::None {
@@ -233,7 +233,7 @@ impl Named {
         })
     }
 
-    /// Refuses what is not a document: archives, other encodings, pages of the web.
+    /// Refuses what is not a document: archives, other encodings, web pages.
     fn check_contents(&self, head: &[u8], path: &Path) -> Result<(), CorpusError> {
         let expected = match self.format {
             Some(DocumentFormat::Jsonl) => "where JSON lines are expected",

@@ -1,4 +1,4 @@
-//! Opening a file as a stream of decompressed bytes, and naming what goes wrong with it.
+//! Opens a file as a stream of decompressed bytes, and says what goes wrong with it.
 
 mod lz4;
 mod members;
@@ -17,29 +17,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const BUFFER_BYTES: usize = 256 << 10;
-/// Memory that an xz stream may ask for, bytes: `xz -9` needs 65 MiB.
+/// Most memory that an xz stream may ask for, bytes: `xz -9` needs 65 MiB.
 const XZ_MEMORY_BYTES: u64 = 1 << 30;
 
 /// Decompressed bytes of a file.
 pub(super) type ByteStream = Box<dyn BufRead + Send>;
 
-/// What every stream is opened with.
+/// Common arguments for opening a stream.
 #[derive(Clone)]
 pub(super) struct Opening {
-    /// Bytes read from the files themselves are added to it, for progress.
+    /// Counts the bytes read from the files themselves, for progress.
     pub(super) n_bytes: Arc<AtomicU64>,
-    /// Ends reading at the next buffer, whatever a document's length.
+    /// Stops reading at the next buffer, however long the document.
     pub(super) interrupt: Interrupt,
     /// Largest window of a zstd frame, binary logarithm of bytes.
     pub(super) zstd_window_log_max: u32,
-    /// Hashes what is read of the file, where that is wanted.
+    /// Hashes what is read from the file, if wanted.
     pub(super) hash: Option<PassingHash>,
 }
 
-/// An opened file, before anything of it is used.
+/// An opened file from which nothing has been consumed.
 pub(super) type RawStream = BufReader<Counting>;
 
-/// Opens `path` as it is.
+/// Opens `path` without decompressing.
 pub(super) fn open_raw(path: &Path, opening: &Opening) -> Result<RawStream, CorpusError> {
     let file = Stream::open(path).map_err(|error| match error {
         StorageError::Io { source, .. } => read_fault(path, Compression::None, source),
@@ -65,7 +65,7 @@ pub(super) fn decompress(
 ) -> Result<ByteStream, CorpusError> {
     let fault = |error| read_fault(path, compression, error);
     if compression != Compression::None && raw.buffer().is_empty() {
-        // The decoders take no bytes at all for an empty stream; no compressor writes that.
+        // The decoders accept an empty stream; no compressor writes one.
         return Err(fault(io::ErrorKind::UnexpectedEof.into()));
     }
     Ok(match compression {
@@ -100,8 +100,8 @@ fn buffered<R: Read + Send + 'static>(inner: R, opening: &Opening) -> ByteStream
     ))
 }
 
-/// The window that the first frame of a zstd file asks for (RFC 8878, 3.1.1.1), if it is past the
-/// limit: the library says no more than that it takes too much memory.
+/// The window that the first frame of a zstd file asks for (RFC 8878, 3.1.1.1), if it is above the limit: the library
+/// says only that it takes too much memory.
 fn check_window(head: &[u8], path: &Path, limit_log: u32) -> Result<(), CorpusError> {
     match first_window_log(head) {
         Some(log) if log > limit_log => Err(CorpusError::ZstdWindow {
@@ -112,7 +112,7 @@ fn check_window(head: &[u8], path: &Path, limit_log: u32) -> Result<(), CorpusEr
     }
 }
 
-/// Binary logarithm of the first frame's window, rounded up; `None` where it has no window of its own.
+/// Binary logarithm of the first frame's window, rounded up; `None` if it has no window of its own.
 fn first_window_log(head: &[u8]) -> Option<u32> {
     let (descriptor, window) = (*head.get(4)?, *head.get(5)?);
     let is_frame = head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
@@ -121,7 +121,7 @@ fn first_window_log(head: &[u8]) -> Option<u32> {
     (is_frame && !is_single_segment).then_some(log)
 }
 
-/// A failed read as an error: of the system, or of the compressed stream.
+/// The error of a failed read: of the system, or of the compressed stream.
 pub(super) fn read_fault(path: &Path, compression: Compression, error: io::Error) -> CorpusError {
     let error = match storage_error(error) {
         Ok(error) => return error.into(),
@@ -154,7 +154,7 @@ pub(super) fn read_fault(path: &Path, compression: Compression, error: io::Error
     }
 }
 
-/// Reading was asked to end.
+/// Reading was asked to stop.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 struct Stopped;
@@ -165,7 +165,7 @@ impl Classified for Stopped {
     }
 }
 
-/// Ends at a request, also where a few bytes of a file become gigabytes.
+/// Stops on request, even where a few bytes of a file expand to gigabytes.
 struct Stoppable<R> {
     inner: R,
     interrupt: Interrupt,

@@ -19,7 +19,7 @@ pub(super) fn read_document(
     compression: Compression,
     file_bytes: u64,
 ) -> Result<Document, CorpusError> {
-    // Room for all of a plain file at once, so that it is in memory once; less for a compressed one.
+    // Allocates all of a plain file at once, so that it is in memory only once; less for a compressed one.
     let mut bytes = Vec::with_capacity(file_bytes.min(MAX_DOCUMENT_BYTES) as usize + 1);
     let mut limited = stream.take(MAX_DOCUMENT_BYTES + 1);
     limited

@@ -1,5 +1,5 @@
-//! Which records are documents, and which of these are kept: the corpus's list of documents joined with the
-//! selection, both by rising `doc_index`.
+//! Which records are documents, and which of these are kept: the corpus's list of documents joined with the selection,
+//! both by increasing `doc_index`.
 
 use super::counts::Counts;
 use super::error::FilterError;
@@ -9,7 +9,7 @@ use crate::tokens::{DocumentEntry, DocumentReader};
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
-/// What the selection says of a document.
+/// The selection's values for a document.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scores {
     pub(super) score: Option<f64>,
@@ -18,21 +18,21 @@ pub(super) struct Scores {
     pub(super) values: [Option<f64>; DocumentScore::ALL.len()],
 }
 
-/// A document that is written.
+/// A document to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Chosen {
     pub(super) is_kept: bool,
-    /// `None` where the selection does not list it.
+    /// `None` if the selection does not list it.
     pub(super) scores: Option<Scores>,
 }
 
-/// What becomes of a record.
+/// What happens to a record.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Decision {
     Drop,
-    /// It is no document, and passes as it is.
+    /// It is not a document, and is copied unchanged.
     Pass,
-    /// It passes with what is added to documents.
+    /// It is copied, with what is added to documents.
     Write(Chosen),
 }
 
@@ -69,7 +69,7 @@ impl Choices {
         }
     }
 
-    /// Those of the input that the corpus calls `source`, which comes next; `path` is where it is now.
+    /// The choices for the next input, called `source` in the corpus; `path` is its present location.
     pub(super) fn of_file<'a>(&'a mut self, source: &'a str, path: &'a Path) -> FileChoices<'a> {
         FileChoices {
             all: self,
@@ -79,7 +79,7 @@ impl Choices {
         }
     }
 
-    /// After the last file.
+    /// To be called after the last file.
     pub(super) fn finish(mut self) -> Result<(), FilterError> {
         if let Some(document) = self.documents.next() {
             let document = document?;
@@ -101,7 +101,7 @@ impl Choices {
         }
     }
 
-    /// What the selection says of the next document.
+    /// The selection's entry for the next document.
     fn selected(&mut self, doc_index: u64) -> Result<Option<SelectedDocument>, FilterError> {
         let is_later = |selected: &SelectedDocument| selected.document.doc_index > doc_index;
         let Some(selected) = next_unless(&mut self.selection, is_later)? else {
@@ -115,8 +115,8 @@ impl Choices {
 }
 
 impl FileChoices<'_> {
-    /// What becomes of record number `record`; records are asked for in their order. A blank line is no record
-    /// that counts.
+    /// What happens to record number `record`; records must be passed in order. A blank line does not count as a
+    /// record.
     pub(super) fn decide(&mut self, record: u64, is_blank: bool) -> Result<Decision, FilterError> {
         let source = self.source;
         let is_later =
@@ -151,7 +151,7 @@ impl FileChoices<'_> {
         })
     }
 
-    /// After the last record.
+    /// To be called after the last record.
     pub(super) fn finish(mut self) -> Result<Counts, FilterError> {
         match self.next_document()? {
             Some(document) => Err(self.missing(&document)),
@@ -159,7 +159,7 @@ impl FileChoices<'_> {
         }
     }
 
-    /// Passes over the documents of a file that is done.
+    /// Skips the documents of a finished file.
     pub(super) fn pass_over(mut self) -> Result<(), FilterError> {
         while let Some(document) = self.next_document()? {
             self.all.selected(document.doc_index)?;
@@ -182,7 +182,7 @@ impl FileChoices<'_> {
     }
 }
 
-/// The next item, which stays where it is if `is_later`.
+/// The next item, which is left in place if `is_later`.
 fn next_unless<T, E>(
     items: &mut Peekable<impl Iterator<Item = Result<T, E>>>,
     is_later: impl Fn(&T) -> bool,

@@ -1,4 +1,4 @@
-//! One column of some rows, from one Parquet file to another: its levels and values as they are, of any type,
+//! Copies one column of some rows from one Parquet file to another: its levels and values unchanged, of any type,
 //! nested or not.
 
 use super::choices::Chosen;
@@ -9,13 +9,13 @@ use parquet::column::writer::{ColumnWriter, ColumnWriterImpl};
 use parquet::data_type::{DataType, DoubleType, Int64Type};
 use parquet::errors::{ParquetError, Result};
 
-/// Rows that are decoded at a time.
+/// Rows decoded at a time.
 const BATCH_ROWS: usize = 1024;
-/// Definition levels of a value that is there: of a column, and of one in a struct that may be null.
+/// Definition levels of a value that is present: in a column, and in a struct that may be null.
 const COLUMN_LEVEL: i16 = 1;
 const MEMBER_LEVEL: i16 = 2;
 
-/// Copies the rows that `is_kept`, one for each row of the row group.
+/// Copies the rows marked in `is_kept`, which has an entry for each row of the row group.
 pub(super) fn copy_column(
     reader: ColumnReader,
     writer: &mut ColumnWriter<'_>,
@@ -41,7 +41,7 @@ pub(super) fn copy_column(
     }
 }
 
-/// The greatest levels of a column; 0 where it has none.
+/// The maximum levels of a column; 0 if it has none.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Levels {
     pub(super) definition: i16,
@@ -150,7 +150,7 @@ impl<T: DataType> Batch<T> {
     }
 }
 
-/// Writes a column that is added; `None` is a row that is no document.
+/// Writes an added column; `None` is a row that is not a document.
 pub(super) fn write_added(
     writer: &mut ColumnWriter<'_>,
     added: Added,
@@ -172,7 +172,7 @@ pub(super) fn write_added(
     }
 }
 
-/// A value, or how far it is from being there.
+/// A value with its definition level, or only the level if it is null.
 type Cell<V> = (i16, Option<V>);
 
 fn double_cell(added: Added, chosen: Option<&Chosen>) -> Cell<f64> {
@@ -195,7 +195,7 @@ fn rank_cell(chosen: Option<&Chosen>) -> Cell<i64> {
     })
 }
 
-/// A value of a struct, which itself is null without scores.
+/// A value in a struct that is itself null without scores.
 fn member<S, V>(scores: Option<S>, value: impl FnOnce(S) -> Option<V>) -> Cell<V> {
     match scores.map(value) {
         None => (0, None),

@@ -1,9 +1,9 @@
-//! Compressing what is written, as the command line program of each format does by default.
+//! Compresses outputs, as each format's command-line program does by default.
 
 use crate::corpus::Compression;
 use std::io::{self, Write};
 
-/// Bytes that reach the encoder at a time.
+/// Bytes passed to the encoder at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Level of zstd's own program.
 const ZSTD_LEVEL: i32 = 3;
@@ -13,7 +13,7 @@ const XZ_LEVEL: u32 = 6;
 /// Compresses into `W`, one frame or member.
 pub(super) struct Compressor<W: Write> {
     encoder: Encoder<W>,
-    /// Not yet compressed: encoders are slow with a line at a time.
+    /// Not compressed yet: encoders are slow with a line at a time.
     waiting: Vec<u8>,
 }
 
@@ -75,7 +75,7 @@ impl<W: Write> Compressor<W> {
         Ok(())
     }
 
-    /// Ends the frame and gives `out` back. A stream of nothing is a frame of nothing.
+    /// Finishes the frame and returns the writer. An empty stream gives an empty frame.
     pub(super) fn finish(mut self) -> io::Result<W> {
         self.drain()?;
         self.encoder.finish()

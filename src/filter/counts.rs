@@ -10,17 +10,17 @@ pub struct Counts {
     pub n_documents: u64,
     /// Those that the selection keeps.
     pub n_kept: u64,
-    /// Documents that were written: those that are kept, or all where weights are written.
+    /// Documents written: the kept ones, or all if weights are written.
     pub n_written: u64,
-    /// Records that are no documents: empty ones and bad lines; blank lines do not count.
+    /// Records that are not documents: empty ones and bad lines; blank lines do not count.
     pub n_skipped: u64,
     /// Bytes of UTF-8 text of the documents.
     pub n_text_bytes: u64,
-    /// Bytes of UTF-8 text of the documents that are kept.
+    /// Bytes of UTF-8 text of the kept documents.
     pub n_text_bytes_kept: u64,
     /// Bytes of the (compressed) input files.
     pub n_bytes_in: u64,
-    /// Bytes of the (compressed) files that were written.
+    /// Bytes of the (compressed) files written.
     pub n_bytes_out: u64,
 }
 

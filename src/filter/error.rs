@@ -1,4 +1,4 @@
-//! What can go wrong while documents are filtered.
+//! Errors of filtering documents.
 
 use crate::corpus::CorpusError;
 use crate::error::{Classified, Kind};
@@ -11,22 +11,22 @@ use std::path::PathBuf;
 /// Why documents could not be filtered.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
-    /// An input that cannot be read, or a key that a record has already.
+    /// An input that cannot be read, or a key that a record already has.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
     /// A file that cannot be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A token corpus that is not there or damaged.
+    /// A token corpus that is missing or damaged.
     #[error(transparent)]
     Tokens(#[from] TokensError),
     /// A selection that cannot be read, or is of another corpus.
     #[error(transparent)]
     Shards(#[from] ShardsError),
-    /// Work was asked to end.
+    /// Interrupted.
     #[error("interrupted: run the same command again; files that are done stay")]
     Interrupted,
-    /// A directory that is no token corpus of `saltworks tokenize`.
+    /// A directory that is not a token corpus of `saltworks tokenize`.
     #[error(
         "{} has no corpus.json, expected the output directory of `saltworks tokenize`",
         dir.display()
@@ -35,7 +35,7 @@ pub enum FilterError {
         /// The directory.
         dir: PathBuf,
     },
-    /// A token corpus that does not say where its documents come from.
+    /// A token corpus that does not record where its documents come from.
     #[error(
         "{} does not record where its documents come from, as corpora of earlier versions do not: tokenize the same inputs again",
         dir.display()
@@ -44,7 +44,7 @@ pub enum FilterError {
         /// The directory of the corpus.
         dir: PathBuf,
     },
-    /// A selection that is not there.
+    /// A selection that does not exist.
     #[error(
         "{} does not exist: give a file that `saltworks select --by document` wrote",
         path.display()
@@ -53,10 +53,10 @@ pub enum FilterError {
         /// The file.
         path: PathBuf,
     },
-    /// A key of no letters.
+    /// An empty key.
     #[error("the key that is to be added is empty: give it a name")]
     EmptyKey,
-    /// One key for two things.
+    /// The same key for scores and weights.
     #[error("scores and weights would both be under `{key}`: choose another key for one of them")]
     SameKey {
         /// The key.
@@ -67,7 +67,7 @@ pub enum FilterError {
         "the corpus was made of {n_expected} inputs, and {origin} is not among the {n_got} that --input gives: give all of them, as for `tokenize`"
     )]
     MissingInput {
-        /// What the corpus calls it.
+        /// Its name in the corpus.
         origin: String,
         /// Inputs of the corpus.
         n_expected: usize,
@@ -85,7 +85,7 @@ pub enum FilterError {
         /// Inputs of the corpus.
         n_expected: usize,
     },
-    /// An input that is another file now.
+    /// An input that has changed.
     #[error(
         "{} has changed since it was tokenized: its {what} is {got}, expected {expected}; give the file that was tokenized, or tokenize again",
         path.display()
@@ -95,12 +95,12 @@ pub enum FilterError {
         path: PathBuf,
         /// What differs.
         what: &'static str,
-        /// What it was.
+        /// Its recorded value.
         expected: String,
-        /// What it is.
+        /// Its present value.
         got: String,
     },
-    /// A document that is not where the corpus says.
+    /// A document that is not where the corpus says it is.
     #[error(
         "{} has no record {record}, which is document {doc_index} of the corpus: if it was tokenized with --format, give the same here",
         path.display()
@@ -113,14 +113,14 @@ pub enum FilterError {
         /// The document.
         doc_index: u64,
     },
-    /// A document of no input of the corpus.
+    /// A document that belongs to no input of the corpus.
     #[error(
         "document {doc_index} of the corpus is of {origin}, which is no input of it, or not in their order: documents.parquet is damaged, so tokenize again"
     )]
     UnknownSource {
         /// The document.
         doc_index: u64,
-        /// Where it is said to come from.
+        /// Its recorded origin.
         origin: String,
     },
     /// A document that the corpus does not have.
@@ -143,7 +143,7 @@ pub enum FilterError {
         /// The file.
         path: PathBuf,
     },
-    /// A column that was to be added, and is there.
+    /// A column to be added that already exists.
     #[error("{} has a column `{column}` already: choose another key", path.display())]
     ColumnTaken {
         /// The file.
@@ -151,7 +151,7 @@ pub enum FilterError {
         /// The column.
         column: String,
     },
-    /// A compression that Parquet does not have.
+    /// A compression that Parquet does not support.
     #[error(
         "{} is Parquet, whose columns cannot be compressed with {compression}: choose none, gzip, zstd or lz4, or leave out --compression",
         path.display()
@@ -162,7 +162,7 @@ pub enum FilterError {
         /// The compression.
         compression: &'static str,
     },
-    /// Two inputs that would be written to one file.
+    /// Two inputs that would be written to the same file.
     #[error(
         "{} and {} would both be written to {}: leave out --compression",
         first.display(),
@@ -177,7 +177,7 @@ pub enum FilterError {
         /// The file.
         output: PathBuf,
     },
-    /// A file that is not of this work, where one is to be written.
+    /// An unrelated file with the name of an output.
     #[error(
         "{} exists already: choose another --output, or remove it",
         path.display()
@@ -186,7 +186,7 @@ pub enum FilterError {
         /// The file.
         path: PathBuf,
     },
-    /// A file that is done, and was changed.
+    /// A finished file that was changed.
     #[error(
         "{} was changed since it was written: it has {got} bytes, expected {expected}; remove it, and run the same command again",
         path.display()
@@ -194,12 +194,12 @@ pub enum FilterError {
     ChangedOutput {
         /// The file.
         path: PathBuf,
-        /// What was written, bytes.
+        /// Its size when written, bytes.
         expected: u64,
-        /// What is there, bytes.
+        /// Its present size, bytes.
         got: u64,
     },
-    /// An output directory of other work.
+    /// An output directory of a different filter.
     #[error(
         "{} holds the output of another filter: its {field} is {got}, expected {expected}; choose another --output, or remove it",
         dir.display()
@@ -209,12 +209,12 @@ pub enum FilterError {
         dir: PathBuf,
         /// What differs.
         field: String,
-        /// What it is there, as JSON.
+        /// Its value there, as JSON.
         got: String,
-        /// What it is here, as JSON.
+        /// Its value here, as JSON.
         expected: String,
     },
-    /// A record of what was done that cannot be read.
+    /// A record of progress that cannot be read.
     #[error(
         "{} is damaged: {reason}; remove the output directory, and run the same command again",
         path.display()
@@ -225,7 +225,7 @@ pub enum FilterError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An output directory that another process writes.
+    /// An output directory in use by another process.
     #[error("another process writes {}: wait for its end, or choose another --output", dir.display())]
     InUse {
         /// The directory.

@@ -1,4 +1,4 @@
-//! One input: what it holds, its output, and whether it still is what was tokenized.
+//! One input: its content, its output, and whether it is still what was tokenized.
 
 use super::choices::{Choices, Decision, FileChoices};
 use super::compress::Compressor;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes that are written at a time.
+/// Bytes written at a time.
 const WRITE_BYTES: usize = 1 << 20;
 
 /// A file under its temporary name.
@@ -30,11 +30,11 @@ pub(super) struct FileJob<'a> {
     pub(super) output: PathBuf,
     pub(super) request: &'a Request,
     pub(super) interrupt: &'a Interrupt,
-    /// Of this file and those before it.
+    /// Bytes read of this file and those before it.
     pub(super) bytes_read: Arc<AtomicU64>,
 }
 
-/// Looks whether an input has the size that it had, is what its name says, and has a place for what is added.
+/// Checks that an input has its recorded size, is what its name says, and can take what is to be added.
 pub(super) fn check_input(
     input: &Input,
     request: &Request,
@@ -70,8 +70,8 @@ fn changed(
 }
 
 impl FileJob<'_> {
-    /// Writes the output, and publishes it once the input is known to be what was tokenized; `look` is called
-    /// now and then.
+    /// Writes the output, and publishes it once the input is known to be what was tokenized; `look` is called from time
+    /// to time.
     pub(super) fn filter(
         &self,
         choices: &mut Choices,
@@ -83,13 +83,13 @@ impl FileJob<'_> {
         let mut choices = choices.of_file(&self.input.file.path, path);
         let is_parquet = matches!(raw.contents, RawContents::Parquet);
         if is_parquet {
-            // What its footer says is believed from here on, and it is read in pieces.
+            // From here on its footer is trusted, and it is read in pieces.
             self.check_unchanged(&raw.input_file()?)?;
         }
         let copied = self.copy(&mut raw.contents, &mut choices, look);
         let copied = copied.and_then(|sink| Ok((sink, choices.finish()?)));
         if matches!(&copied, Err(error) if error.kind() == Kind::BadData) {
-            // Another file in its place explains all else.
+            // If the file was replaced, that explains all other errors.
             self.check_unchanged(&raw.input_file()?)?;
         }
         let (sink, mut counts) = copied?;
@@ -107,7 +107,7 @@ impl FileJob<'_> {
         Ok(Done { written, counts })
     }
 
-    /// What is chosen, under a temporary name; `None` where a text is left out.
+    /// Copies what is chosen to a temporary; `None` if a text is left out.
     fn copy(
         &self,
         contents: &mut RawContents,
@@ -149,7 +149,7 @@ impl FileJob<'_> {
         out.finish().map_err(|source| self.write_fault(source))
     }
 
-    /// `None` where the text is left out.
+    /// `None` if the text is left out.
     fn text(
         &self,
         text: &mut RawText,
@@ -188,7 +188,7 @@ impl FileJob<'_> {
         }
     }
 
-    /// Gives the output its name. What an earlier run left there without a record of it gives way.
+    /// Gives the output its final name. A file that an earlier run left there without a record is replaced.
     fn publish(&self, sink: Sink) -> Result<FileHash, FilterError> {
         let partial = sink.into_inner();
         let partial = partial.map_err(|error| self.write_fault(error.into_error()))?;

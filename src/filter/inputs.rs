@@ -1,4 +1,4 @@
-//! Which file each input of the corpus is now, and what its output is called.
+//! Finds the present file of each input of the corpus, and names its output.
 
 use super::error::FilterError;
 use crate::corpus::{Compression, InputFile, name_without_compression};
@@ -9,19 +9,19 @@ use std::path::{Component, Path, PathBuf};
 /// One input of the corpus.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Input {
-    /// What the corpus says of it.
+    /// Its entry in the corpus.
     pub(super) file: InputFile,
-    /// Where it is now.
+    /// Its present location.
     pub(super) path: PathBuf,
-    /// What its output is called, below the output directory.
+    /// The path of its output below the output directory.
     pub(super) output: PathBuf,
 }
 
-/// Finds the inputs of a corpus among `paths`, in the corpus's order, whatever the order of these. A folder may
-/// have another name than it had: then a file is known by its own name, and of several by the folders above it.
+/// Finds the inputs of a corpus among `paths`, in any order, and returns them in the corpus's order. Folders may have
+/// been renamed: a file is then recognized by its own name, and among several by the folders above it.
 ///
 /// # Errors
-/// An input that is missing, one too many, one of another size.
+/// An input that is missing, one too many, or two with the same output.
 pub(super) fn match_inputs(
     files: &[InputFile],
     paths: &[PathBuf],
@@ -56,7 +56,7 @@ pub(super) fn match_inputs(
         .collect())
 }
 
-/// Paths that are not taken yet, by file name.
+/// Paths not matched yet, by file name.
 struct Finder<'a> {
     by_name: HashMap<String, Vec<&'a Path>>,
 }
@@ -71,12 +71,12 @@ impl<'a> Finder<'a> {
         Self { by_name }
     }
 
-    /// The path as the corpus has it.
+    /// The path exactly as in the corpus.
     fn take_same(&mut self, file: &InputFile) -> Option<PathBuf> {
         self.take_by(file, |path| InputFile::name_of(path) == file.path)
     }
 
-    /// The path that ends as the corpus has it, for the most names.
+    /// The path with the most components in common at the end.
     fn take_alike(&mut self, file: &InputFile) -> Option<PathBuf> {
         let alike = |path: &Path| n_same_at_end(path, Path::new(&file.path));
         let candidates = self.by_name.get(&name_of(&file.path))?;
@@ -90,7 +90,7 @@ impl<'a> Finder<'a> {
         Some(candidates.remove(place).to_path_buf())
     }
 
-    /// One that nobody took.
+    /// A path that was not matched.
     fn left(&self) -> Option<PathBuf> {
         let left = self.by_name.values().flatten();
         left.min().map(|path| path.to_path_buf())
@@ -107,13 +107,12 @@ fn n_same_at_end(a: &Path, b: &Path) -> usize {
     pairs.take_while(|(a, b)| a == b).count()
 }
 
-/// The paths below the folder that all have in common, with the extension of another compression if there is
-/// one.
+/// The paths below the common folder of all inputs, with the extension of another compression if one is given.
 fn output_names(
     paths: &[PathBuf],
     compression: Option<Compression>,
 ) -> Result<Vec<PathBuf>, FilterError> {
-    // Of the folder alone: a file may be a link to one of another name.
+    // Only the folder is resolved: a file may be a link to one with another name.
     let folders = paths.iter().map(|path| {
         let folder = path.parent().unwrap_or(Path::new("."));
         resolved_path(folder)
@@ -151,7 +150,7 @@ fn common_folder(folders: &[PathBuf]) -> PathBuf {
     common.into_iter().collect()
 }
 
-/// The file's name with the extension of `compression` in place of its own. Parquet is compressed inside.
+/// The file's name with its extension replaced by that of `compression`. Parquet is compressed inside.
 fn renamed(path: &Path, compression: Option<Compression>) -> PathBuf {
     let name = path.file_name().unwrap_or_default();
     let (Some(compression), Some(text)) = (compression, name.to_str()) else {

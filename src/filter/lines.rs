@@ -1,4 +1,4 @@
-//! JSON lines: those that are kept, byte for byte.
+//! JSON lines: copies the chosen ones byte for byte.
 
 use super::choices::{Decision, FileChoices};
 use super::compress::Compressor;
@@ -10,10 +10,10 @@ use crate::storage::StorageError;
 use std::io::Write;
 use std::path::Path;
 
-/// Lines between two looks at the progress.
+/// Lines between two progress updates.
 const LINES_A_LOOK: u64 = 1024;
 
-/// Copies what is chosen of `lines` to `out`, which will be `output`.
+/// Copies the chosen `lines` to `out`, which will become `output`.
 pub(super) fn copy_lines<W: Write>(
     lines: &mut RawLines,
     choices: &mut FileChoices,

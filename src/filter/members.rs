@@ -5,7 +5,7 @@ use super::options::FilterOptions;
 use crate::shards::DocumentScore;
 use serde_json::Number;
 
-/// Keys and their values as JSON, for one document.
+/// The added keys and their values as JSON, for one document.
 pub(super) fn members<'a>(options: &'a FilterOptions, chosen: &Chosen) -> Vec<(&'a str, String)> {
     let scores = options.scores_key.as_deref();
     let scores = scores.map(|key| (key, scores_text(chosen)));
@@ -14,7 +14,7 @@ pub(super) fn members<'a>(options: &'a FilterOptions, chosen: &Chosen) -> Vec<(&
     scores.into_iter().chain(weight).collect()
 }
 
-/// 1 for a document that is kept, 0 for any other.
+/// 1 for a kept document, 0 for any other.
 pub(super) fn weight_of(chosen: &Chosen) -> f64 {
     f64::from(u8::from(chosen.is_kept))
 }

@@ -1,8 +1,8 @@
-//! The chosen documents of a corpus as they were: every byte of a JSON line, every column of a Parquet row.
+//! Writes the chosen documents of a corpus unchanged: every byte of a JSON line, every column of a Parquet row.
 //!
-//! The token corpus says which record of which input each document is (`documents.parquet`), and the selection
-//! which documents are kept. The inputs are read once more, by the same code that read them for their tokens
-//! (`corpus`), and their records pass or are dropped in their order:
+//! The token corpus records which record of which input each document is (`documents.parquet`), and the selection which
+//! documents are kept. The inputs are read again, by the same code that read them for tokenizing (`corpus`), and their
+//! records are copied or dropped in order:
 //!
 //! | input | output |
 //! | --- | --- |
@@ -10,14 +10,14 @@
 //! | Parquet | all columns, the schema and the key-value metadata; columns may be added; row groups of at most as many rows as the input's largest |
 //! | text | the file, byte for byte |
 //!
-//! An output has its input's name, below `--output` as the input lies below the folder that all inputs have in
-//! common. Each is written under a temporary name and published whole. `_filter/` beside them holds what is
-//! written (`plan.json`), and one small file for every output that is done, so that a killed run continues
-//! behind the last whole file. Folders of that name are passed over where a folder is read as input.
+//! An output has its input's name and its path relative to the common folder of all inputs, below `--output`. Each is
+//! written under a temporary name and published whole. `_filter/` beside them has the plan (`plan.json`) and one small
+//! file for every finished output, so that a killed run resumes after the last whole file. Folders of that name are
+//! skipped when a folder is read as input.
 //!
 //! Memory is bounded by the longest line, or by the kept rows and the column chunks of one row group.
 //!
-//! Invariant: a record that is kept is not parsed and written again; it is copied.
+//! Invariant: a kept record is copied, never parsed and written again.
 
 mod choices;
 mod columns;

@@ -1,21 +1,21 @@
-//! What is asked for beside the selection.
+//! Settings besides the selection.
 
 use super::error::FilterError;
 use crate::corpus::{Compression, CorpusOptions};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The key, or column, of weights unless another is chosen.
+/// The default key, or column, of weights.
 pub const DEFAULT_WEIGHTS_KEY: &str = "weight";
 
-/// What is filtered, by what, and where to.
+/// What is filtered, how, and to where.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The inputs of the corpus, in any order.
     pub inputs: Vec<PathBuf>,
-    /// How they are read; as for `tokenize`.
+    /// How they are read, as for `tokenize`.
     pub reading: CorpusOptions,
-    /// Directory of the token corpus that was made of them.
+    /// Directory of the token corpus made from them.
     pub corpus: PathBuf,
     /// The selection of its documents.
     pub selection: PathBuf,
@@ -28,13 +28,13 @@ pub struct Request {
 /// How records are written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterOptions {
-    /// Key, or column, that every written document gets, with the selection's scores.
+    /// Key, or column, for the selection's scores in every written document.
     pub scores_key: Option<String>,
-    /// Key, or column, with 1 for a kept document and 0 for any other: then all are written.
+    /// Key, or column, with 1 for a kept document and 0 for any other; if set, all are written.
     pub weights_key: Option<String>,
-    /// What becomes of records that are no documents.
+    /// What happens to records that are not documents.
     pub skipped: Skipped,
-    /// Compression of the outputs; `None`: that of the input.
+    /// Compression of the outputs; `None`: as in the input.
     pub compression: Option<Compression>,
 }
 
@@ -56,13 +56,13 @@ impl FilterOptions {
         self.scores_key.is_some() || self.weights_key.is_some()
     }
 
-    /// The keys that are added.
+    /// The keys to be added.
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let keys = [self.scores_key.as_deref(), self.weights_key.as_deref()];
         keys.into_iter().flatten()
     }
 
-    /// Refuses keys that cannot be.
+    /// Refuses impossible keys.
     pub(super) fn check(&self) -> Result<(), FilterError> {
         if self.keys().any(str::is_empty) {
             return Err(FilterError::EmptyKey);

@@ -1,4 +1,4 @@
-//! `_filter/` in an output directory: what is written there, and which files are done.
+//! `_filter/` in an output directory: the plan, and which files are finished.
 
 use super::counts::Counts;
 use super::error::FilterError;
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The directory, whose name keeps it from being read as input.
+/// The directory; because of its name it is not read as input.
 const RECORDS_DIR: &str = "_filter";
 const PLAN_NAME: &str = "plan.json";
 /// The `format_version` that is written.
 const FORMAT_VERSION: u32 = 1;
 
-/// What is written, and of what.
+/// What is written, and from what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Plan {
     format_version: u32,
@@ -47,15 +47,15 @@ impl Plan {
     }
 }
 
-/// An input whose output is done.
+/// An input whose output is finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Done {
-    /// What was written; `None` where a text is not kept.
+    /// The file written; `None` if a text is not kept.
     pub(super) written: Option<FileHash>,
     pub(super) counts: Counts,
 }
 
-/// The records in one output directory.
+/// The progress records in one output directory.
 pub(super) struct Records {
     dir: PathBuf,
     /// Where the outputs are.
@@ -63,10 +63,10 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Begins work by `plan` in the directory `output`, or goes on with it.
+    /// Begins or resumes work according to `plan` in the directory `output`.
     ///
     /// # Errors
-    /// Work by another plan, files of the outputs' names that are none of this work.
+    /// Work with another plan, unrelated files with the names of outputs.
     pub(super) fn begin(output: &Path, plan: &Plan) -> Result<Self, FilterError> {
         let records = Records {
             dir: output.join(RECORDS_DIR),
@@ -92,7 +92,7 @@ impl Records {
         }
     }
 
-    /// What was done for input number `i`, if it is done and its output is still there.
+    /// The result for input number `i`, if it is finished and its output still exists.
     pub(super) fn done(&self, i: usize, input: &Input) -> Result<Option<Done>, FilterError> {
         let Some(done) = read::<Done>(&self.path(i))? else {
             return Ok(None);
@@ -115,7 +115,7 @@ impl Records {
         }
     }
 
-    /// Records that input number `i` is done.
+    /// Records that input number `i` is finished.
     pub(super) fn note(&self, i: usize, done: &Done) -> Result<(), FilterError> {
         Ok(storage::replace(&self.path(i), &bytes_of(done))?)
     }
@@ -125,7 +125,7 @@ impl Records {
     }
 }
 
-/// Makes a directory and those above it.
+/// Creates a directory and its missing parents.
 pub(super) fn make_dir(dir: &Path) -> Result<(), StorageError> {
     std::fs::create_dir_all(dir).map_err(|source| StorageError::io("create", dir, source))
 }
@@ -147,7 +147,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FilterError> {
     })
 }
 
-/// Names the first field in which two plans differ.
+/// Refuses different plans, naming the first field in which they differ.
 fn check_same(dir: &Path, there: &Plan, here: &Plan) -> Result<(), FilterError> {
     if there == here {
         return Ok(());
@@ -209,7 +209,7 @@ mod tests {
         }
     }
 
-    /// What earlier versions wrote has to be read.
+    /// Records of earlier versions must remain readable.
     #[test]
     fn the_records_are_what_they_were() {
         let golden = include_str!("plan/plan.json");

@@ -1,4 +1,4 @@
-//! Parquet: the rows that are kept, column by column, so that what is not looked at is not decoded to rows.
+//! Parquet: copies the kept rows column by column, so that untouched columns are not decoded to rows.
 
 use super::choices::{Chosen, Decision, FileChoices};
 use super::columns::{Levels, copy_column, write_added};
@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A Parquet file that is filtered.
+/// A Parquet file to be filtered.
 pub(super) struct RowFile<'a> {
     path: &'a Path,
     source: Source,
@@ -30,17 +30,17 @@ struct Piece {
     is_kept: Vec<bool>,
 }
 
-/// What becomes one row group.
+/// Rows that will become one row group.
 #[derive(Default)]
 struct Pending {
     pieces: Vec<Piece>,
     n_rows: usize,
-    /// What is added to each row, where anything is.
+    /// What is added to each row, if anything is.
     added: Vec<Option<Chosen>>,
 }
 
 impl<'a> RowFile<'a> {
-    /// Opens a file, and looks whether it can be written as `options` say.
+    /// Opens a file, and checks that it can be written according to `options`.
     pub(super) fn open(path: &'a Path, options: &'a FilterOptions) -> Result<Self, FilterError> {
         let source = Source::open(path)?;
         let file = source.decode(|| SerializedFileReader::new(source.clone()));
@@ -54,8 +54,8 @@ impl<'a> RowFile<'a> {
         })
     }
 
-    /// Copies what is chosen to `sink`, which will be `output`; `on_share` is told the share of the rows that
-    /// are read.
+    /// Copies what is chosen to `sink`, which will become `output`; `on_share` is called with the fraction of rows
+    /// read.
     pub(super) fn copy<W: Write + Send>(
         &self,
         choices: &mut FileChoices,
@@ -109,7 +109,7 @@ impl<'a> RowFile<'a> {
         SerializedFileWriter::new(sink, schema, Arc::new(properties))
     }
 
-    /// Rows of the file, and of its largest row group.
+    /// Rows of the file, and rows of its largest row group.
     fn row_counts(&self) -> (u64, usize) {
         let groups = 0..self.file.num_row_groups();
         let counts = || groups.clone().map(|row_group| self.group_rows(row_group));
@@ -125,7 +125,7 @@ impl<'a> RowFile<'a> {
         u64::try_from(group.num_rows()).unwrap_or(0)
     }
 
-    /// What becomes of the rows of a row group, of which the first has the number `first`.
+    /// What happens to the rows of a row group, the first of which has number `first`.
     fn choose(
         &self,
         row_group: usize,
@@ -226,7 +226,7 @@ impl Pending {
     }
 }
 
-/// Keeps the error of a write that failed: a decoder has errors of the same type.
+/// Keeps the error of a failed write, since decoding gives errors of the same type.
 struct NotedSink<W> {
     out: W,
     failure: Arc<Mutex<Option<io::Error>>>,
@@ -242,7 +242,7 @@ impl<W> NotedSink<W> {
         result.map_err(|error| {
             let kind = error.kind();
             if kind == io::ErrorKind::Interrupted {
-                // It is tried again.
+                // The write will be repeated.
                 return error;
             }
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! From a corpus and a selection to the chosen records, one input after the other.
+//! From a corpus and a selection to the chosen records, one input after another.
 
 use super::choices::Choices;
 use super::counts::Counts;
@@ -17,35 +17,35 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What was filtered.
+/// The result of filtering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Inputs.
     pub n_files: u64,
-    /// Those that an earlier run had done.
+    /// Those finished by an earlier run.
     pub n_files_done_before: u64,
-    /// Of all inputs.
+    /// Totals over all inputs.
     #[serde(flatten)]
     pub counts: Counts,
 }
 
-/// Work that is known to be possible.
+/// Work that was checked to be possible.
 pub struct Job {
     request: Request,
     inputs: Vec<Input>,
     choices: Choices,
     records: Records,
     interrupt: Interrupt,
-    // Declared last: nobody else writes into the directory while this is held.
+    // Declared last: while this is held, nobody else writes into the directory.
     _lock: File,
 }
 
 impl Job {
-    /// Looks whether everything is there and fits, before the long work: the corpus, the selection of it, its
-    /// inputs and nothing else, and an output directory that is free or holds the beginning of the same work.
+    /// Checks before the long work that everything is there and fits: the corpus, a selection of it, exactly its
+    /// inputs, and an output directory that is free or has the beginning of the same work.
     ///
     /// # Errors
-    /// What is missing or does not fit.
+    /// Anything that is missing or does not fit.
     pub fn open(request: Request, interrupt: &Interrupt) -> Result<Self, FilterError> {
         request.options.check()?;
         let corpus = read_corpus(&request.corpus)?;
@@ -79,11 +79,11 @@ impl Job {
         self.inputs.iter().map(|input| input.file.bytes).sum()
     }
 
-    /// Filters one input after the other; `on_progress` is told how many bytes of them are done with.
+    /// Filters one input after another; `on_progress` is called with the number of input bytes processed.
     ///
     /// # Errors
-    /// An input that has changed, a key that is there already, a failed write, an interruption: then the
-    /// outputs that are done stay, and the same job resumes after them.
+    /// An input that has changed, a key that already exists, a failed write, an interruption: then finished outputs
+    /// stay, and the same job resumes after them.
     pub fn run(mut self, mut on_progress: impl FnMut(u64)) -> Result<Summary, FilterError> {
         let mut summary = Summary {
             n_files: self.inputs.len() as u64,

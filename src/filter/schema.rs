@@ -1,4 +1,4 @@
-//! The schema, the metadata and the layout of a Parquet file, taken over from another one, and what is added.
+//! Copies the schema, the metadata and the layout of a Parquet file, with what is added.
 
 use super::error::FilterError;
 use super::options::FilterOptions;
@@ -16,20 +16,20 @@ use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A column that is added.
+/// An added column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Added {
     /// The policy's score.
     Score,
     /// The place in the policy's order.
     Rank,
-    /// Which of [`DocumentScore::ALL`].
+    /// The score with this index in [`DocumentScore::ALL`].
     Value(usize),
     /// 1 or 0.
     Weight,
 }
 
-/// The columns that are added, in their order behind those of the input.
+/// The added columns, in order, after those of the input.
 pub(super) fn added_columns(options: &FilterOptions) -> Vec<Added> {
     let mut columns = Vec::new();
     if options.scores_key.is_some() {
@@ -40,8 +40,8 @@ pub(super) fn added_columns(options: &FilterOptions) -> Vec<Added> {
     columns
 }
 
-/// Refuses a file that has a column of the name of one that is added, or that cannot be compressed as is asked
-/// for.
+/// Refuses a file that already has a column with the name of an added one, or that does not support the requested
+/// compression.
 pub(super) fn check(
     path: &Path,
     metadata: &ParquetMetaData,
@@ -64,7 +64,7 @@ pub(super) fn check(
     }
 }
 
-/// The schema of the input, with the columns that are added.
+/// The schema of the input, with the added columns.
 pub(super) fn schema(metadata: &ParquetMetaData, options: &FilterOptions) -> Result<TypePtr> {
     let root = metadata.file_metadata().schema();
     let mut fields = root.get_fields().to_vec();
@@ -96,7 +96,7 @@ fn optional(name: &str, physical_type: PhysicalType) -> Result<Type> {
     builder.with_repetition(Repetition::OPTIONAL).build()
 }
 
-/// Properties of a writer that lays a file out as the input is.
+/// Properties of a writer that lays the file out like the input.
 pub(super) fn properties(
     metadata: &ParquetMetaData,
     schema: &TypePtr,
@@ -115,7 +115,7 @@ pub(super) fn properties(
     Ok(builder.build())
 }
 
-/// The column is compressed and encoded as it was.
+/// The column is compressed and encoded as in the input.
 fn like(
     builder: WriterPropertiesBuilder,
     column: &ColumnChunkMetaData,
@@ -143,7 +143,7 @@ fn like(
     }
 }
 
-/// That of the first column, for columns that are added.
+/// The compression of the first column, for added columns.
 fn added_compression(metadata: &ParquetMetaData, options: &FilterOptions) -> Compression {
     let columns = metadata
         .row_groups()
@@ -164,8 +164,7 @@ fn codec(compression: corpus::Compression) -> Option<Compression> {
     })
 }
 
-/// The key-value metadata as it was. An Arrow schema in it gets the columns that are added: readers take it for
-/// that of the file.
+/// The input's key-value metadata. An Arrow schema in it gets the added columns, since readers take it for the file's.
 fn key_values(
     metadata: &ParquetMetaData,
     schema: &TypePtr,

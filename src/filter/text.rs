@@ -1,4 +1,4 @@
-//! A file that is one document: whole, or not at all.
+//! A file that is one document: copied whole, or not at all.
 
 use super::compress::Compressor;
 use super::error::FilterError;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// Copies the file as it is.
+/// Copies the file unchanged.
 pub(super) fn copy_file<W: Write>(
     path: &Path,
     out: &mut W,
@@ -27,7 +27,7 @@ pub(super) fn copy_file<W: Write>(
     Ok(())
 }
 
-/// Copies the text to `out`, which compresses it anew.
+/// Copies the text to `out`, which compresses it again.
 pub(super) fn copy_text<W: Write>(
     text: &mut RawText,
     out: &mut Compressor<W>,

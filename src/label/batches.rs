@@ -1,17 +1,18 @@
-//! Which rows go to the teacher together: never a matter of what else is there, but for how many.
+//! Which rows go to the teacher together. The shape of a row's call depends on its own length alone; other rows only
+//! affect how many share the call.
 
 use crate::teacher::{CallRule, CallShape};
 use std::collections::BTreeMap;
 
-/// Rows of one call, by index, and the shape that they are run in.
+/// Rows of one call, by index, and the shape in which they are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Batch {
     pub(super) rows: Vec<usize>,
     pub(super) shape: CallShape,
 }
 
-/// Cuts rows of these lengths into calls, each of the shape that the rule gives for every one of its
-/// rows, long ones first. Every row is in exactly one.
+/// Divides rows of these lengths into calls, each of the shape that the rule gives for all of its rows, long ones
+/// first. Every row is in exactly one call.
 pub(super) fn cut(lengths: &[usize], rule: &CallRule) -> Vec<Batch> {
     let mut by_shape: BTreeMap<CallShape, Vec<usize>> = BTreeMap::new();
     for (row, &length) in lengths.iter().enumerate() {

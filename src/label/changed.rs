@@ -1,9 +1,9 @@
-//! From a field of the plan to the option that decides it.
+//! Maps a field of the plan to the option that determines it.
 
 use super::error::LabelError;
 use crate::shards::ShardsError;
 
-/// Fields of the plan, or beginnings of them, each with its option. The first that fits counts.
+/// Fields of the plan, or prefixes of them, each with its option. The first match counts.
 const OPTIONS: &[(&str, &str)] = &[
     ("teacher.logits_output", "--logits-output"),
     ("teacher.allowed", "--allow-any-teacher"),
@@ -40,13 +40,13 @@ const OPTIONS: &[(&str, &str)] = &[
     ("layout.", "--shard-bytes"),
 ];
 
-/// The option that decides `field`, if it is one option.
+/// The option that determines `field`, if it is a single one.
 fn option_of(field: &str) -> Option<&'static str> {
     let found = OPTIONS.iter().find(|(start, _)| field.starts_with(start));
     found.map(|(_, option)| *option)
 }
 
-/// `error` with the option that was changed, where another plan is in the directory.
+/// `error` with the changed option named, if the directory has another plan.
 pub(super) fn name_option(error: ShardsError) -> LabelError {
     match error {
         ShardsError::PlanMismatch {
@@ -74,7 +74,7 @@ pub(super) fn name_option(error: ShardsError) -> LabelError {
     }
 }
 
-/// JSON as a person writes it.
+/// JSON for display.
 fn value(json: String) -> String {
     match json.as_str() {
         "null" => "none".to_owned(),

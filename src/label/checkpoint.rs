@@ -1,4 +1,4 @@
-//! The ONNX file that a teacher is opened from: the one that was given, or a checkpoint's graph in the cache.
+//! The ONNX file that a teacher is opened from: the given one, or a checkpoint's graph in the cache.
 
 use super::error::LabelError;
 use super::files::{identify, known_plan, plan_file};
@@ -13,7 +13,7 @@ use crate::storage::{self, resolved_path, sampled_blake3};
 use crate::teacher::{DeviceChoice, device_of};
 use std::path::PathBuf;
 
-/// Name of the default cache, in the directory that the labels' own is in.
+/// Name of the default cache, which is beside the label directory.
 const CACHE: &str = "teacher-cache";
 
 /// What a teacher is opened from.
@@ -21,17 +21,17 @@ const CACHE: &str = "teacher-cache";
 pub(super) struct TeacherModel {
     /// Its ONNX file.
     pub(super) path: PathBuf,
-    /// What that was made of.
+    /// The checkpoint it was made from.
     pub(super) checkpoint: Option<PlanCheckpoint>,
-    /// What is known of its files already, which are then not read whole again.
+    /// What is already known about its files, which then need not be read whole again.
     pub(super) files: Vec<PlanFile>,
-    /// Whether other operators may be taken if it cannot be opened.
+    /// Whether the standard operators may be tried if it cannot be opened.
     pub(super) has_fallback: bool,
-    /// What a user should know.
+    /// Notes for the user.
     pub(super) notes: Vec<String>,
 }
 
-/// The model that `config` names, for one of `devices`.
+/// The model that `config` names, to run on `devices`.
 ///
 /// # Errors
 /// A checkpoint that cannot be read; a graph that cannot be written.
@@ -61,7 +61,7 @@ pub(super) fn teacher_model(
     Ok(model)
 }
 
-/// That the folder which is named holds a checkpoint too, beside the ONNX file that is taken.
+/// A note that the named folder also holds a checkpoint, besides the ONNX file that is used.
 fn note_of_checkpoint(config: &LabelConfig) -> Option<String> {
     let named = config.options.teacher.as_deref()?;
     let is_folder = storage::is_dir(named).ok()?;
@@ -74,10 +74,10 @@ fn note_of_checkpoint(config: &LabelConfig) -> Option<String> {
     })
 }
 
-/// The same of standard operators, where `why` the others do not work.
+/// The same with standard operators; `why` says why the others do not work.
 ///
 /// # Errors
-/// As [`teacher_model`].
+/// Those of [`teacher_model`].
 pub(super) fn standard_model(
     config: &LabelConfig,
     why: &str,
@@ -92,12 +92,12 @@ pub(super) fn standard_model(
 
 struct Choice {
     dialect: Dialect,
-    /// Whether nobody asked for it.
+    /// Whether neither an option nor existing labels require this dialect.
     is_free: bool,
     note: Option<String>,
 }
 
-/// As asked for; as the labels in work have it; else by what the devices have kernels for.
+/// As requested; else as in the labels in progress; else by the kernels available on the devices.
 fn choose_dialect(config: &LabelConfig, devices: &[DeviceChoice]) -> Result<Choice, LabelError> {
     let asked = |dialect| Choice {
         dialect,
@@ -130,7 +130,7 @@ fn choose_dialect(config: &LabelConfig, devices: &[DeviceChoice]) -> Result<Choi
     })
 }
 
-/// 8 bits have no standard operators.
+/// 8-bit weights have no standard operators.
 fn standard_on(config: &LabelConfig, device: DeviceChoice) -> Result<Dialect, LabelError> {
     match config.teacher_weights() {
         WeightFormat::Int8 => Err(LabelError::option(
@@ -157,7 +157,7 @@ fn graph(
     };
     let cache = cache_dir(config);
     let sources = files.iter().map(|file| file.blake3.as_str());
-    // Nothing is begun that a signal could leave half done: it may end the process.
+    // Nothing is started that a signal could leave half done, so a signal may end the process.
     let onlooker = Onlooker {
         interrupt: &Interrupt::new(),
         on_work,
@@ -188,11 +188,11 @@ fn graph(
 fn cache_dir(config: &LabelConfig) -> PathBuf {
     let given = config.options.teacher_cache.clone();
     given.unwrap_or_else(|| {
-        // A graph is a file that is mapped.
+        // A graph is a file that is mapped, so it must be local.
         if storage::is_url(&config.output) {
             return storage::cache_dir().join(CACHE);
         }
-        // Resolved: the directory above `.` is not in its name.
+        // Resolved, since the name of `.` does not contain its parent directory.
         let output = resolved_path(&config.output);
         output.parent().unwrap_or(&output).join(CACHE)
     })

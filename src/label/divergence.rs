@@ -1,5 +1,5 @@
-//! `verify --teacher` with another teacher than the labels' own: how far apart the two are, so that
-//! a user can decide whether a quantised teacher is good enough.
+//! `verify --teacher` with a teacher other than the labels' own: how far apart the two are, so that a user can decide
+//! whether a quantised teacher is good enough.
 
 use super::error::LabelError;
 use super::inputs::{LabelInputs, view_of};
@@ -13,45 +13,44 @@ use crate::signals::{KeptSequence, PositionDivergence, divergence_batch};
 use crate::teacher::Teacher;
 use crate::tokens::SequenceView;
 
-/// Labels beside a reference teacher, over the positions of a sample.
+/// Labels compared with a reference teacher, over the positions of a sample.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct DivergenceReport {
-    /// Sequences looked at.
+    /// Sequences compared.
     pub n_sequences: u64,
     /// Their positions.
     pub n_positions: u64,
     /// Mean KL(reference || labels), nats per token, over stored ids and tail: at most the divergence
     /// over all ids.
     pub kl_nats_mean: f64,
-    /// 99% of the positions are no further apart.
+    /// 99% of the positions have at most this KL.
     pub kl_nats_p99: f64,
-    /// The furthest position.
+    /// The largest KL of any position.
     pub kl_nats_max: f64,
     /// Fraction of positions at which both have the same best id.
     pub top1_agreement: f64,
     /// Mean NLL of the targets by the reference, nats per token.
     pub reference_nll_mean: f64,
-    /// The same by the labels, where they hold the group `stats`.
+    /// The same by the labels, if they have the group `stats`.
     pub labels_nll_mean: Option<f64>,
 }
 
-/// What a teacher makes of labels.
+/// The result of comparing labels with a teacher.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TeacherReport {
-    /// It made them: labelled again, and compared value by value.
+    /// It is the labels' own: labelled again, and compared value by value.
     Own(RelabelReport),
-    /// Another one of the same vocabulary: how far apart they are.
+    /// Another one with the same vocabulary: how far apart they are.
     Other(DivergenceReport),
 }
 
-/// Holds `n_sequences` of `set`, chosen by `seed`, against the teacher that `config` names.
-/// `config` also names the tokens; what shapes the labels is taken from the plan. `on_graph` is told of the graph
-/// of a checkpoint, if there is one to make.
+/// Compares `n_sequences` of `set`, chosen by `seed`, with the teacher named in `config`, which also names the tokens;
+/// settings that shape the labels are taken from the plan. `on_graph` is called before a checkpoint's graph is made, if
+/// necessary.
 ///
 /// # Errors
-/// Tokens that are not the plan's, a teacher of another vocabulary, and whatever opening and
-/// reading them gives.
+/// Tokens that are not the plan's, a teacher with another vocabulary, and any error of opening and reading them.
 pub fn check_teacher(
     set: &LabelSet,
     config: &LabelConfig,
@@ -92,7 +91,7 @@ pub fn check_teacher(
 /// Runs the reference over `n_sequences` of `set`, chosen by `seed`.
 ///
 /// # Errors
-/// Labels without stored ids; a corpus that is not the labels'; whatever reading and running gives.
+/// Labels without stored ids; a corpus other than the labels'; any error of reading and running.
 fn divergence(
     set: &LabelSet,
     config: &LabelConfig,

@@ -1,4 +1,4 @@
-//! What can go wrong between the rooms.
+//! Errors of planning and labelling.
 
 use super::import::ImportError;
 use crate::checkpoint_graph::CheckpointGraphError;
@@ -13,13 +13,13 @@ use crate::tokens::TokensError;
 use std::fmt::Display;
 use std::path::PathBuf;
 
-/// Errors of planning and labelling; those of other rooms pass through.
+/// Errors of this room; those of other rooms pass through.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     /// From `config`: options that are missing.
     #[error(transparent)]
     Config(#[from] ConfigFileError),
-    /// Labels that were begun with another option.
+    /// Labels that were started with another option.
     #[error(
         "{} has labels that were started with another {option}: {field} is {theirs} there and {ours} here; use the same value, or choose another --output",
         dir.display()
@@ -27,26 +27,26 @@ pub enum LabelError {
     ChangedOption {
         /// The directory.
         dir: PathBuf,
-        /// The option that decides the field.
+        /// The option that determines the field.
         option: &'static str,
         /// Field of the plan.
         field: String,
-        /// As asked for now.
+        /// As requested now.
         ours: String,
         /// As in the directory.
         theirs: String,
     },
-    /// An option's value cannot be.
+    /// An option with an impossible value.
     #[error("{flag} is {got}, expected {expected}")]
     Option {
         /// The flag.
         flag: &'static str,
-        /// What would do.
+        /// What would be accepted.
         expected: String,
         /// What was given.
         got: String,
     },
-    /// The teacher's vocabulary is not the tokenizer's.
+    /// The teacher's vocabulary does not match the tokenizer's.
     #[error("the teacher {} has {teacher} logits per position, but the tokenizer of the tokens ({tokenizer_source}) has {tokenizer} ids: {remedy}", model.display())]
     Vocabulary {
         /// The model.
@@ -55,7 +55,7 @@ pub enum LabelError {
         teacher: u32,
         /// Ids of the tokenizer.
         tokenizer: u32,
-        /// Where the tokenizer's number is from.
+        /// Where the tokenizer's number comes from.
         tokenizer_source: String,
         /// What to do.
         remedy: &'static str,
@@ -77,19 +77,19 @@ pub enum LabelError {
         path: PathBuf,
         /// Its fingerprint.
         own: String,
-        /// That of the tokens.
+        /// The tokens' fingerprint.
         of_tokens: String,
         /// The tokens.
         tokens: PathBuf,
     },
-    /// Ids that the teacher's own tokenizer does not have.
+    /// Ids outside the vocabulary of the teacher's own tokenizer.
     #[error("the tokens were not made with the teacher's own tokenizer {}, which has {vocab_size} ids: tokenize with that one, or pass --ignore-teacher-tokenizer if it is not the teacher's", path.display())]
     IdsPastTeachersTokenizer {
         /// The teacher's tokenizer.json.
         path: PathBuf,
         /// Its ids.
         vocab_size: u32,
-        /// The first largest id.
+        /// The first such error found.
         #[source]
         source: Box<TokensError>,
     },
@@ -99,7 +99,7 @@ pub enum LabelError {
         /// The file.
         path: PathBuf,
     },
-    /// The corpus has no sequence to label.
+    /// The corpus has no sequences to label.
     #[error("{} has {n_tokens} tokens in {n_documents} documents, too few for a sequence with a target to predict: give a longer corpus", tokens.display())]
     NoSequences {
         /// The corpus.
@@ -109,7 +109,7 @@ pub enum LabelError {
         /// Its documents.
         n_documents: u64,
     },
-    /// The teacher gives something that has no signals.
+    /// The teacher's output gives no valid signals.
     #[error("sequence {seq_id}, first token at {token_offset} of the corpus")]
     Sequence {
         /// Which sequence.
@@ -120,7 +120,7 @@ pub enum LabelError {
         #[source]
         source: SignalsError,
     },
-    /// The teacher rules a token of the text out.
+    /// The teacher gives probability 0 to a token of the text.
     #[error(
         "sequence {seq_id}, first token at {token_offset} of the corpus: the teacher gives {target} zero probability (its logit is -inf), so the sequence has no NLL; expected a model that can predict every id of the text. Use such a model, or label with --allow-impossible-targets: the NLL scores of such a sequence are then null"
     )]
@@ -151,14 +151,14 @@ pub enum LabelError {
         #[source]
         source: std::io::Error,
     },
-    /// The teacher fails on the longest sequence of the plan.
+    /// The teacher fails on sequences of the plan's length.
     #[error(
         "the teacher cannot run sequences of {seq_len} tokens: its limit is lower; lower --seq-len"
     )]
     LongestSequence {
         /// T.
         seq_len: u32,
-        /// What the run said.
+        /// The runtime's error.
         #[source]
         source: TeacherError,
     },
@@ -179,14 +179,14 @@ pub enum LabelError {
         "these labels have no top-k ids, so another teacher cannot be compared with them: expected the group topk"
     )]
     NothingToCompare,
-    /// Token files that the labels are not of.
+    /// Token files other than those of the labels.
     #[error("{} is the corpus {got}, but the labels are of {expected}: give the corpus that was labelled", tokens.display())]
     OtherCorpus {
         /// As given.
         tokens: PathBuf,
         /// Fingerprint in the plan.
         expected: String,
-        /// Fingerprint of what was given.
+        /// Fingerprint of the given corpus.
         got: String,
     },
     /// From `import`.
@@ -207,7 +207,7 @@ pub enum LabelError {
     /// From `storage`.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The teacher's checkpoint cannot be read, or its graph not be made.
+    /// The teacher's checkpoint cannot be read, or its graph cannot be made.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointGraphError),
 }

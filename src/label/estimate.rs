@@ -1,4 +1,4 @@
-//! `--dry-run`: what a labelling will cost, from a short real one into a temporary directory.
+//! `--dry-run`: estimates the cost of labelling from a short real run into a temporary directory.
 
 use super::error::LabelError;
 use super::inputs::LabelInputs;
@@ -16,23 +16,23 @@ use crate::tokens::SequenceView;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// Time that the probe aims at; the first, short round only warms up.
+/// Target duration of the probe; the first, short round only warms up.
 const PROBE_SECONDS: f64 = 4.0;
 /// Targets of the first round.
 const FIRST_ROUND_TARGETS: u64 = 2048;
 
-/// What labelling would take.
+/// The cost of labelling.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimate {
     /// The plan as it would be written.
     pub plan: Plan,
     /// Targets labelled by the probe.
     pub n_targets_probed: u64,
-    /// Targets a second, as probed.
+    /// Targets per second, as measured.
     pub tokens_per_s: f64,
-    /// Bytes of both files a target, as probed.
+    /// Bytes per target in both files, as measured.
     pub bytes_per_token: f64,
-    /// What a user should know of the inputs.
+    /// Notes for the user about the inputs.
     pub notes: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl Estimate {
         self.plan.sequences.n_targets as f64 / self.tokens_per_s
     }
 
-    /// Seconds a shard.
+    /// Seconds per shard.
     pub fn seconds_per_shard(&self) -> f64 {
         self.seconds() / f64::from(self.plan.n_shards())
     }
@@ -53,11 +53,11 @@ impl Estimate {
     }
 }
 
-/// Plans without writing a plan, and labels a few sequences to see how fast and how large. `on_graph` is told
-/// of the graph of a checkpoint, if there is one to make.
+/// Makes a plan without writing it, and labels a few sequences to measure speed and size. `on_graph` is called before a
+/// checkpoint's graph is made, if necessary.
 ///
 /// # Errors
-/// As for labelling itself.
+/// Those of labelling itself.
 pub fn estimate(config: &LabelConfig, on_graph: OnWork<'_>) -> Result<Estimate, LabelError> {
     check_output(config)?;
     let mut inputs = LabelInputs::open(config, on_graph)?;
@@ -108,7 +108,7 @@ fn probe(
     })
 }
 
-/// The plan cut to the first `n_rows` of its sequences.
+/// The plan, restricted to its first `n_rows` sequences.
 fn first_rows(plan: &Plan, n_rows: u64, view: &SequenceView<'_>) -> Plan {
     let mut part = plan.clone();
     if let Some(after) = plan.nth_sequence(n_rows) {

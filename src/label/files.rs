@@ -1,4 +1,4 @@
-//! Input files as the plan names them.
+//! Input files as recorded in the plan.
 
 use super::error::LabelError;
 use crate::shards::{LabelSet, Plan, PlanFile};
@@ -11,13 +11,13 @@ pub(super) fn fingerprint(files: &[PlanFile]) -> String {
     storage::fingerprint_of(files.iter().map(|file| file.blake3.as_str()))
 }
 
-/// Hashes files, but for those that `known` has with the same size and sampled blocks.
+/// Hashes files, except those that `known` has with the same size and sampled blocks.
 pub(super) fn identify(paths: &[PathBuf], known: &[PlanFile]) -> Result<Vec<PlanFile>, LabelError> {
     let identify = |path: &PathBuf| identify_one(path, known, || storage::hash_file(path));
     paths.iter().map(identify).collect()
 }
 
-/// As [`identify`], of token files.
+/// Like [`identify`], for token files: the hash of one that is read in blocks is not computed again.
 pub(super) fn identify_corpus(
     corpus: &TokenCorpus,
     known: &[PlanFile],

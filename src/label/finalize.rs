@@ -1,4 +1,4 @@
-//! The end of a set: its manifest, and what it says of each document of the corpus.
+//! Completes a set: its manifest, and the results for each document of the corpus.
 
 use super::error::LabelError;
 use super::options::LabelOptions;
@@ -11,22 +11,22 @@ use crate::shards::{
 use crate::tokens::{DocumentReader, corpus_json_of};
 use std::path::{Path, PathBuf};
 
-/// What [`finalize`] did.
+/// The outcome of [`finalize`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finalized {
     /// The manifest.
     pub manifest: Manifest,
     /// The documents.
     pub documents: DocumentsOutcome,
-    /// What a user should know of them.
+    /// Notes for the user about them.
     pub notes: Vec<String>,
 }
 
-/// Writes the manifest of `dir`, and then its documents. Their ids, files and bytes come from the corpus at
-/// `tokens`; without it from that of the labels' record, if it is still there.
+/// Writes the manifest of `dir`, and then its documents. Their ids, files and sizes come from the corpus at `tokens`,
+/// or by default from the one in the labels' record, if it still exists.
 ///
 /// # Errors
-/// As [`shards::finalize`]; a corpus at `tokens` that is not the labelled one; I/O.
+/// Those of [`shards::finalize`]; a corpus at `tokens` that is not the labelled one; I/O.
 pub fn finalize(
     dir: &Path,
     allow_mixed_runtime: bool,
@@ -52,8 +52,8 @@ pub fn finalize(
     }
 }
 
-/// As [`finalize`], of labels that were just made of the corpus at `tokens`. They are finished whatever has
-/// become of its list of documents.
+/// Like [`finalize`], for labels just made from the corpus at `tokens`. They are finished whatever has happened to its
+/// list of documents.
 pub(super) fn finalize_labelled(
     dir: &Path,
     allow_mixed_runtime: bool,
@@ -64,7 +64,7 @@ pub(super) fn finalize_labelled(
     with_entries_if_there(&set, manifest, Ok(tokens.to_path_buf()))
 }
 
-/// Writes documents with what the corpus at `tokens` says of them; if that is not known, a note says why.
+/// Writes documents with the list of the corpus at `tokens`; if that is unavailable, a note says why.
 fn with_entries_if_there(
     set: &LabelSet,
     manifest: Manifest,
@@ -83,7 +83,7 @@ fn with_entries_if_there(
     }
 }
 
-/// Writes documents; `without` says why nothing but their numbers is known, unless it was before.
+/// Writes documents; `without` says why only their numbers are known, unless the rest was known before.
 fn with_documents(
     set: &LabelSet,
     manifest: Manifest,
@@ -111,8 +111,7 @@ fn with_documents(
     })
 }
 
-/// The documents of the corpus at `tokens`, which must be the one that `plan` labels. `None` where it does
-/// not list them.
+/// The documents of the corpus at `tokens`, which must be the one that `plan` labels. `None` if it has no list of them.
 fn entries_of(tokens: &Path, plan: &Plan) -> Result<Option<DocumentReader>, LabelError> {
     let Some((json, dir)) = corpus_json_of(tokens)? else {
         return Ok(None);
@@ -128,7 +127,7 @@ fn entries_of(tokens: &Path, plan: &Plan) -> Result<Option<DocumentReader>, Labe
     Ok(DocumentReader::open(&dir, &json)?)
 }
 
-/// The corpus that the record beside the labels names.
+/// The corpus named in the labels' record.
 fn recorded_tokens(set: &LabelSet) -> Result<PathBuf, String> {
     let record = set.dir.join(RECORD_NAME);
     let layers = Layers::read(Some(&record), &[]);

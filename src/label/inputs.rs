@@ -1,4 +1,4 @@
-//! The inputs opened and compared with each other, before any long work.
+//! Opens the inputs and compares them with each other before any long work.
 
 use super::checkpoint::{TeacherModel, standard_model, teacher_model};
 use super::error::LabelError;
@@ -21,33 +21,33 @@ pub struct LabelInputs {
     pub teacher: Teacher,
     /// The same on each of the other devices.
     pub more_teachers: Vec<Teacher>,
-    /// What it was opened from.
+    /// The file it was opened from.
     pub(super) model: TeacherModel,
-    /// The tokens, mapped.
+    /// The tokens.
     pub corpus: TokenCorpus,
-    /// What is known of the tokenizer that made the tokens.
+    /// What is known about the tokenizer that made the tokens.
     pub tokenizer: Option<PlanTokenizer>,
-    /// V: ids with a signal; logits past it are a padded head, left out.
+    /// V: ids with a signal; logits beyond it are padding of the head, and are left out.
     pub vocab_size: u32,
-    /// What was measured against the teacher and overridden, each a word of the plan.
+    /// What was measured against the teacher and overridden, as words of the plan.
     pub allowed: Vec<String>,
-    /// What is known of the teacher's own tokenizer.
+    /// What is known about the teacher's own tokenizer.
     pub(super) provenance: Provenance,
-    /// What a user should know of the tokens, and of what could not be checked.
+    /// Notes for the user about the tokens, and about what could not be checked.
     pub notes: Vec<String>,
 }
 
-/// Sequences that a teacher is tried on.
+/// Sequences on which a teacher is tested.
 const N_EXAMINED: u64 = 2;
-/// Sequences looked through for long ones, for each that is tried.
+/// Candidates, of which the longest is tested.
 const N_LOOKED_THROUGH: u64 = 16;
 
 impl LabelInputs {
-    /// Opens all inputs and checks that they belong together. `on_graph` is told of the graph of a checkpoint,
-    /// if there is one to make.
+    /// Opens all inputs and checks that they belong together. `on_graph` is called before a checkpoint's graph is made,
+    /// if necessary.
     ///
     /// # Errors
-    /// Whatever is wrong with one of them, or between them, with the remedy.
+    /// Anything wrong with one of them, or a mismatch between them, with the remedy.
     pub fn open(config: &LabelConfig, on_graph: OnWork<'_>) -> Result<Self, LabelError> {
         let corpus = open_corpus(config)?;
         let tokenizer = tokenizer_facts(config, &corpus)?;
@@ -86,7 +86,7 @@ impl LabelInputs {
         })
     }
 
-    /// Every loaded model: one a device.
+    /// Every loaded model: one per device.
     pub(super) fn teachers(&mut self) -> Vec<&mut Teacher> {
         std::iter::once(&mut self.teacher)
             .chain(&mut self.more_teachers)
@@ -96,14 +96,14 @@ impl LabelInputs {
     /// The corpus as sequences.
     ///
     /// # Errors
-    /// Options that make no view; a corpus without a single target.
+    /// Impossible options; a corpus without a single target.
     pub fn view(&self, config: &LabelConfig) -> Result<SequenceView<'_>, LabelError> {
         view_of(&self.corpus, config)
     }
 }
 
-/// Tries the teacher on sequences of the corpus; gives what was found against it and overridden.
-/// Which sequences, and so the answer, does not depend on the part of the corpus that is labelled.
+/// Tests the teacher on sequences of the corpus; returns what was found against it and overridden. The choice of
+/// sequences, and so the result, does not depend on which part of the corpus is labelled.
 fn examine(
     config: &LabelConfig,
     teacher: &mut Teacher,
@@ -123,8 +123,8 @@ fn examine(
     }
 }
 
-/// The longest of a few sequences, from the beginning and from the middle of the corpus. Ids outside
-/// the vocabulary are reported when the corpus is planned.
+/// The longest of a few sequences, from the beginning and from the middle of the corpus. Ids outside the vocabulary are
+/// skipped here: they are reported when the corpus is planned.
 fn examined_texts(view: &SequenceView<'_>, vocab_size: u32) -> Result<Vec<Vec<u32>>, LabelError> {
     let mut texts = Vec::new();
     for i in 0..N_EXAMINED.min(view.len()) {
@@ -145,7 +145,7 @@ fn examined_texts(view: &SequenceView<'_>, vocab_size: u32) -> Result<Vec<Vec<u3
 
 const DEVICES: &str = "auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, with :N for one of several (cuda:1), or several separated by commas";
 
-/// `--device`: one, or several with commas between them, each of which gets a session.
+/// `--device`: one, or several separated by commas, with a session each.
 fn devices(text: &str) -> Result<Vec<DeviceChoice>, LabelError> {
     let parse = |word: &str| {
         let device = word.trim().parse();
@@ -159,7 +159,7 @@ fn devices(text: &str) -> Result<Vec<DeviceChoice>, LabelError> {
     Ok(devices)
 }
 
-/// The first, on standard operators where the runtime does not take the others.
+/// The first one, with standard operators if the runtime does not support the others.
 fn open_first(
     config: &LabelConfig,
     model: TeacherModel,
@@ -225,7 +225,7 @@ pub(super) fn open_corpus(config: &LabelConfig) -> Result<TokenCorpus, LabelErro
     Ok(TokenCorpus::open(&config.tokens, &options)?)
 }
 
-/// Packing by documents of a file that has none.
+/// A note on `document` packing of a file without document boundaries.
 fn undivided(config: &LabelConfig, corpus: &TokenCorpus) -> Option<String> {
     let is_whole = !corpus.format().has_borders() && config.options.eod.is_none();
     (is_whole && config.options.packing == Packing::Document).then(|| {
@@ -268,8 +268,8 @@ pub(super) fn tokenizer_facts(
     }
 }
 
-/// V to use: the tokenizer's, which the teacher's must equal, or exceed by a masked padding. A tokenizer
-/// may have ids past the teacher's head as long as no text has them, which is checked with all ids.
+/// The V to use: the tokenizer's, which the teacher's must equal, or exceed by masked padding. A tokenizer may have ids
+/// beyond the teacher's head as long as no text contains them, which is checked together with all ids.
 fn vocabulary(
     config: &LabelConfig,
     teacher: u32,
@@ -311,7 +311,7 @@ fn vocabulary(
     Ok((known, None))
 }
 
-/// Text has ids of the tokenizer that the teacher has no logits for.
+/// The text contains ids of the tokenizer for which the teacher has no logits.
 pub(super) fn past_the_head(config: &LabelConfig, teacher: u32, tokenizer: u32) -> LabelError {
     LabelError::Vocabulary {
         model: config.teacher.clone(),

@@ -1,4 +1,4 @@
-//! What was asked for: as flags and as a configuration file, which are the same list.
+//! The options: as flags and as a configuration file, which have the same list.
 
 mod sampling;
 
@@ -21,22 +21,22 @@ use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Temperatures that teacher and draws may be tempered by.
+/// Valid temperatures of teacher and draws.
 const TAU_RANGE: RangeInclusive<f64> = 0.01..=100.0;
 
-/// Threads that a machine can be asked for: more only take time to start.
+/// Most threads: more would only take time to start.
 const MAX_THREADS: usize = 256;
-/// T, far past what any teacher is for; what is sized by it stays in memory.
+/// Largest T, far above that of any teacher; limits the memory that depends on it.
 const MAX_SEQ_LEN: u32 = 1 << 24;
-/// A tebibyte, far past what a shard should lose to an interruption.
+/// A tebibyte, far more than a shard should lose to an interruption.
 const MAX_SHARD_BYTES: u64 = 1 << 40;
 
-// Headings of the options in help.
+// Headings in the help.
 const INPUTS: &str = "Inputs";
 const SEQUENCES: &str = "Sequences";
 const KEPT: &str = "What is kept of a position";
 const FILES: &str = "Output";
-/// What decides where and how fast labels are made, and nothing that they hold; not recorded beside them.
+/// Options that determine where and how fast labels are made, but not their content; not recorded beside them.
 pub(super) const MACHINE: &str = "Machine";
 
 /// Options of `plan` and `label`, declared here and nowhere else. Every one is a flag, and a key of the
@@ -301,10 +301,10 @@ impl std::str::FromStr for OrderSeed {
     }
 }
 
-/// The options after checks, and what follows from them: what will be done.
+/// The checked options, and what follows from them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelConfig {
-    /// As they were given. What stands beside them here is taken from here.
+    /// The options as given. Where another field here covers the same, use that field.
     pub options: LabelOptions,
     /// The teacher's ONNX file, or the directory of its checkpoint.
     pub teacher: PathBuf,
@@ -316,20 +316,19 @@ pub struct LabelConfig {
     pub output: PathBuf,
     /// T.
     pub seq_len: u32,
-    /// `scores`, and the lists beside them.
+    /// `scores`, and the other groups.
     pub groups: Vec<Group>,
-    /// How ids are drawn; with the group `samples` only.
+    /// How ids are drawn; only with the group `samples`.
     pub sampling: Option<Sampling>,
-    /// Which sequences; the end is cut to the corpus later.
+    /// Which sequences; the end is limited to the corpus later.
     pub range: SequenceRange,
-    /// V of the label set that is looked at again; for a new one it is the tokenizer's, or where that
-    /// is not known the teacher's.
+    /// V of an existing label set; for a new one it is the tokenizer's or, if that is unknown, the teacher's.
     pub vocab_size: Option<u32>,
     /// Threads.
     pub threads: usize,
-    /// Which shards are this process'.
+    /// Which shards belong to this process.
     pub task: Task,
-    /// The engine that gave the task, with its variables, where it was `auto`.
+    /// The engine that assigned the task, with its variables, if `--task` was `auto`.
     pub task_said_by: Option<String>,
 }
 
@@ -345,7 +344,7 @@ pub enum SequenceRange {
 }
 
 impl LabelOptions {
-    /// The same for what is done once, before an engine starts tasks: `--task auto` asks for nothing there.
+    /// The same for work that is done once, before an engine starts tasks: there `--task auto` has no effect.
     #[must_use]
     pub fn before_tasks(self) -> Self {
         match self.task.as_deref() {
@@ -358,7 +357,7 @@ impl LabelOptions {
         }
     }
 
-    /// Fills in defaults and checks every value that can be checked by itself.
+    /// Fills in defaults and checks every value that can be checked on its own.
     ///
     /// # Errors
     /// Missing options, all of them; an impossible value, naming the flag.
@@ -392,7 +391,7 @@ impl LabelOptions {
 }
 
 impl LabelOptions {
-    /// The first flag that is given and says how the graph of a checkpoint is made.
+    /// The first given flag that determines how a checkpoint's graph is made.
     fn checkpoint_option(&self) -> Option<&'static str> {
         let flags = [
             ("--teacher-cache", self.teacher_cache.is_some()),
@@ -405,10 +404,10 @@ impl LabelOptions {
 }
 
 impl LabelConfig {
-    /// What would make `set` again from `teacher` and `tokens`, as far as the plan says it.
+    /// What would make `set` again from `teacher` and `tokens`, as far as the plan records it.
     ///
     /// # Errors
-    /// A teacher that is no file.
+    /// A teacher path without a usable model.
     pub fn of_set(set: &LabelSet, teacher: &Path, tokens: &Path) -> Result<Self, LabelError> {
         let plan = &set.segments[0];
         let checkpoint = plan.teacher.checkpoint.as_ref();
@@ -430,7 +429,7 @@ impl LabelConfig {
             logits_output: Some(plan.teacher.logits_output.clone()),
             allow_any_teacher: !plan.teacher.allowed.is_empty(),
             allow_impossible_targets: plan.signals.impossible_targets,
-            // What the set holds is read from it, and not planned again: no selection, no range.
+            // The content of the set is read from it, not planned again: no selection, no range.
             ..LabelOptions::default()
         };
         let teacher = local_teacher(teacher_path(teacher, checkpoint.is_some())?)?;
@@ -451,12 +450,12 @@ impl LabelConfig {
         })
     }
 
-    /// What the matrices of a checkpoint are stored in.
+    /// The storage type of a checkpoint's matrices.
     pub(super) fn teacher_weights(&self) -> WeightFormat {
         self.options.teacher_weights.unwrap_or(WeightFormat::F32)
     }
 
-    /// What its labels hold of a position.
+    /// What its labels store for a position.
     pub(super) fn plan_signals(&self) -> PlanSignals {
         PlanSignals {
             groups: self.groups.clone(),
@@ -523,7 +522,7 @@ impl LabelConfig {
 }
 
 impl LabelConfig {
-    /// Options of checkpoints say nothing of an ONNX file.
+    /// Options for checkpoints do not apply to an ONNX file.
     fn check_checkpoint_options(&self) -> Result<(), LabelError> {
         match self
             .options
@@ -543,7 +542,7 @@ impl LabelConfig {
     }
 }
 
-/// Where the separator stood; told anew, an older plan's file might be cut otherwise.
+/// Where the separator was. It is not inferred again, since the file of an older plan might then be split differently.
 pub(super) fn eod_position_of(corpus: &PlanCorpus) -> Option<EodPosition> {
     let position = corpus.eod_position.unwrap_or(EodPosition::Back);
     corpus.eod.map(|_| position)

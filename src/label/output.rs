@@ -1,15 +1,14 @@
-//! Where labels may go: a directory of their own.
+//! Where labels may be written: a directory of their own.
 
 use super::error::LabelError;
 use super::options::LabelConfig;
 use crate::storage::{self, StorageError, resolved_path};
 use std::path::Path;
 
-/// Names in a directory of labels that stand there before its plan does.
+/// Files in a label directory that may exist before its plan.
 const BEFORE_THE_PLAN: [&str; 3] = ["selection.parquet", "tokenizer.json", "README.md"];
 
-/// Refuses an output that is a file, an input or inside the tokens, and one that holds other things
-/// and no labels.
+/// Refuses an output that is a file, an input or inside the tokens, or that contains other files and no labels.
 ///
 /// # Errors
 /// [`LabelError::Option`], with what is there.
@@ -19,10 +18,10 @@ pub(super) fn check_output(config: &LabelConfig) -> Result<(), LabelError> {
     if storage::is_file(output)? {
         return Err(refused(output, "which is a file"));
     }
-    // Before the teacher is opened, which takes long: may anything be written there?
+    // Checked before the teacher is opened, which takes long.
     storage::check_writable(output)?;
     match others_in(output)?.first() {
-        // Asked after the list, as a task that began at the same moment may be writing its first files.
+        // Checked after the listing, as a task that began at the same moment may be writing its first files.
         Some(_) if storage::is_there(&output.join("plan.json"))? => Ok(()),
         Some(name) => Err(refused(
             output,
@@ -59,8 +58,7 @@ fn check_apart_from_inputs(config: &LabelConfig) -> Result<(), LabelError> {
     Ok(())
 }
 
-/// What is in `dir` and is none of label's own, in order; hidden files and a new volume's `lost+found`
-/// aside.
+/// Other files in `dir` than label's own, sorted; hidden files and a new volume's `lost+found` are ignored.
 fn others_in(dir: &Path) -> Result<Vec<String>, StorageError> {
     let entries = match storage::list(dir) {
         Err(error) if error.is_not_found() => return Ok(Vec::new()),

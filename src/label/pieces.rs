@@ -1,11 +1,11 @@
-//! What the teacher says of one sequence, with the sums of each of its documents.
+//! The teacher's results for one sequence, with the sums of each of its documents.
 
 use crate::shards::{Piece, Row, piece_ranges};
 use crate::signals::{ScoreInputs, SequenceSignals};
 use crate::tokens::Sequence;
 
-/// A labelled sequence. What its scores were computed from is gone: with only scores kept, many thousands
-/// of sequences wait for one row group.
+/// A labelled sequence. The inputs of its scores have been dropped: if only scores are stored, many thousands of
+/// sequences wait for one row group.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Labelled {
     pub(super) signals: SequenceSignals,

@@ -1,5 +1,5 @@
-//! From opened inputs to a plan: hashes, ranges, layout. Hashing a corpus takes long, so what an
-//! earlier plan in the same directory knows of unchanged files is taken from there.
+//! From opened inputs to a plan: hashes, ranges, layout. Hashing a corpus takes long, so the hashes of unchanged files
+//! are taken from an earlier plan in the same directory.
 
 use super::error::LabelError;
 use super::files::{fingerprint, identify, identify_corpus, known_plan};
@@ -15,7 +15,7 @@ use crate::tokens::{EodPosition, Packing, SequenceView, TokenCorpus, TokensError
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// Plans what `config` asks for.
+/// Makes the plan for `config`.
 ///
 /// # Errors
 /// A range outside the corpus, ids outside the vocabulary, inputs that cannot be read.
@@ -101,8 +101,8 @@ fn required_features(config: &LabelConfig, teacher: &PlanTeacher) -> Vec<String>
     required.map(|(feature, _)| feature.to_owned()).collect()
 }
 
-/// What the selection keeps of the range, compared with the corpus and how it is cut. Of a selection
-/// that does not say which sequences it is of, their numbers alone are checked.
+/// What the selection keeps of the range, compared with the corpus and how it is divided. If a selection does not
+/// record which sequences it covers, only their numbers are checked.
 fn plan_selection(
     config: &LabelConfig,
     corpus: &PlanCorpus,
@@ -215,12 +215,12 @@ fn plan_corpus(
     })
 }
 
-/// Reads the token files whole: whether they are what `planned` says and what `corpus.json` says. Samples
-/// alone would miss a change of some blocks. Of a file in a store that is read by blocks the hash in `corpus.json` is
-/// believed, since every block that is read is checked against it.
+/// Reads the token files whole, and compares them with `planned` and `corpus.json`; samples alone would miss a change
+/// of some blocks. For a file in a store that is read in blocks, the hash in `corpus.json` is trusted, since every
+/// block read is checked against it.
 ///
 /// # Errors
-/// A file that changed; another corpus is for the caller to tell.
+/// A file that changed; a different corpus is for the caller to report.
 pub(super) fn check_tokens_whole(
     corpus: &TokenCorpus,
     planned: &PlanCorpus,
@@ -242,8 +242,8 @@ pub(super) fn check_tokens_whole(
     Ok(corpus.check_hashes(hashes.iter().map(|hash| hash.blake3.as_str()))?)
 }
 
-/// Whether nobody wrote to the token files since they were opened. A file whose time alone is another
-/// is held to the plan by samples, or whole.
+/// Checks that nobody wrote to the token files since they were opened. A file of which only the time differs is
+/// compared with the plan by samples, or as a whole.
 ///
 /// # Errors
 /// [`LabelError::ChangedTokens`].
@@ -270,7 +270,7 @@ pub(super) fn check_tokens_untouched(
     Ok(())
 }
 
-/// Tokens of the corpus that the range of `plan` is of.
+/// The tokens that the range of `plan` covers.
 pub(super) fn token_range(
     config: &LabelConfig,
     corpus: &TokenCorpus,
@@ -283,7 +283,7 @@ pub(super) fn token_range(
     Ok(start..end.min(corpus.n_tokens()))
 }
 
-/// Ids past the vocabulary would be found in the middle of the work; this finds them before it.
+/// Ids outside the vocabulary would be found in the middle of the work; this finds them before.
 fn check_token_ids(
     config: &LabelConfig,
     inputs: &LabelInputs,

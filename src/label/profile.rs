@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a thread of the pipeline can be at.
+/// What a thread of the pipeline may be doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PipelineStage {
@@ -14,20 +14,20 @@ pub enum PipelineStage {
     WaitingForTokens,
     /// Labelling thread: the model's forward pass.
     Teacher,
-    /// Labelling thread: logits to signals, shared out over all cores.
+    /// Labelling thread: logits to signals, on all cores.
     Reduction,
-    /// Labelling thread: batches and rows put together.
+    /// Labelling thread: assembling batches and rows.
     Assembly,
-    /// Labelling thread: waiting for the writer, which holds it back.
+    /// Labelling thread: waiting for the slower writer.
     WaitingForWriter,
-    /// Writer: invariants checked, encoded, compressed.
+    /// Writer: checking invariants, encoding, compressing.
     Encoding,
-    /// Writer: what was written is synced, checked and published.
+    /// Writer: syncing, checking and publishing files.
     Publishing,
 }
 
 impl PipelineStage {
-    /// All, in the order that data flows.
+    /// All stages, in the order that data flows.
     pub const ALL: [PipelineStage; 8] = [
         PipelineStage::Reading,
         PipelineStage::WaitingForTokens,
@@ -39,7 +39,7 @@ impl PipelineStage {
         PipelineStage::Publishing,
     ];
 
-    /// Whether the labelling thread is at it: these make up the run's wall clock.
+    /// Whether it is a stage of the labelling thread: these make up the run's wall-clock time.
     pub fn is_of_labelling(self) -> bool {
         !matches!(
             self,
@@ -53,13 +53,13 @@ impl PipelineStage {
 pub struct Profile {
     /// In the order of [`PipelineStage::ALL`].
     pub stages: Vec<(PipelineStage, Duration)>,
-    /// Targets labelled in it.
+    /// Targets labelled.
     pub n_targets: u64,
     /// Positions that the teacher ran over, padding included.
     pub n_positions: u64,
-    /// Teachers that worked in parallel.
+    /// Teachers that ran in parallel.
     pub n_workers: usize,
-    /// Begin to end, by the wall clock.
+    /// Wall-clock time from beginning to end.
     pub wall: Duration,
 }
 
@@ -80,7 +80,7 @@ impl Clock {
         }
     }
 
-    /// Does `work`, and counts its time for `stage`.
+    /// Runs `work`, and adds its time to `stage`.
     pub(super) fn time<R>(&self, stage: PipelineStage, work: impl FnOnce() -> R) -> R {
         let started = Instant::now();
         let result = work();
@@ -93,7 +93,7 @@ impl Clock {
         self.nanoseconds[stage as usize].fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
-    /// The teacher ran over a batch of that many positions.
+    /// Counts the positions of a batch that the teacher ran over.
     pub(super) fn ran(&self, n_positions: usize) {
         self.n_positions
             .fetch_add(n_positions as u64, Ordering::Relaxed);

@@ -1,24 +1,24 @@
-//! How far the work is, as numbers; showing them is the caller's.
+//! Progress in numbers; displaying them is left to the caller.
 
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// What is known at one moment. Tokens are predicted positions (targets).
+/// The state at one moment. Tokens are predicted positions (targets).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Snapshot {
     /// `progress`, and `labelled` for the last one.
     pub event: &'static str,
-    /// Tokens labelled, those of earlier runs included.
+    /// Tokens labelled, including those of earlier runs.
     pub tokens: u64,
     /// Tokens of this task.
     pub tokens_total: u64,
-    /// In this process.
+    /// Tokens per second in this process.
     pub tokens_per_s: f64,
     /// Seconds left at that speed.
     pub eta_s: Option<f64>,
-    /// Of both files, over the shards published by this process.
+    /// Bytes per token in both files, over the shards published by this process.
     pub bytes_per_token: Option<f64>,
-    /// Shards published, those of earlier runs included.
+    /// Shards published, including those of earlier runs.
     pub shards: u64,
     /// Shards of this task.
     pub shards_total: u64,
@@ -39,19 +39,19 @@ pub(super) struct Progress<'a> {
     without_nll: WithoutNll,
 }
 
-/// Sequences with a target that the teacher gives no probability.
+/// Sequences with a target to which the teacher gives probability 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WithoutNll {
     /// How many there were in this process.
     pub n: u64,
-    /// seq_ids of the first ones that were met, at most eight.
+    /// seq_ids of the first ones found, at most eight.
     pub first: Vec<u64>,
 }
 
-/// Sequences without NLL that are listed.
+/// How many sequences without NLL are listed.
 const LISTED: usize = 8;
 
-/// Where the count begins and ends.
+/// Where counting begins and ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Totals {
     /// Of earlier runs: they count as done, but say nothing about speed.
@@ -75,7 +75,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// A sequence was labelled that has no NLL.
+    /// Records a labelled sequence without NLL.
     pub(super) fn labelled_without_nll(&mut self, seq_id: u64) {
         self.without_nll.n += 1;
         if self.without_nll.first.len() < LISTED {
@@ -83,20 +83,20 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Those of this process, by rising seq_id.
+    /// Those of this process, by increasing seq_id.
     pub(super) fn without_nll(&self) -> WithoutNll {
         let mut without_nll = self.without_nll.clone();
         without_nll.first.sort_unstable();
         without_nll
     }
 
-    /// `n_tokens` more targets are labelled.
+    /// Records `n_tokens` more labelled targets.
     pub(super) fn labelled(&mut self, n_tokens: u64) {
         self.n_tokens += n_tokens;
         (self.listener)(&self.snapshot("progress"));
     }
 
-    /// A shard of `n_tokens` targets is published, in `n_bytes`.
+    /// Records the publication of a shard of `n_tokens` targets in `n_bytes`.
     pub(super) fn published(&mut self, n_tokens: u64, n_bytes: u64) {
         self.n_shards += 1;
         self.n_tokens_written += n_tokens;
@@ -104,12 +104,12 @@ impl<'a> Progress<'a> {
         (self.listener)(&self.snapshot("progress"));
     }
 
-    /// Nothing more comes.
+    /// Reports the end.
     pub(super) fn finish(&self) {
         (self.listener)(&self.snapshot("labelled"));
     }
 
-    /// Shards done, those of earlier runs included.
+    /// Shards done, including those of earlier runs.
     pub(super) fn n_shards(&self) -> u64 {
         self.n_shards
     }
@@ -119,7 +119,7 @@ impl<'a> Progress<'a> {
         self.n_tokens - self.totals.n_tokens_before
     }
 
-    /// Targets a second in this process.
+    /// Targets per second in this process.
     pub(super) fn tokens_per_s(&self) -> f64 {
         self.tokens_per_s_after(self.started.elapsed())
     }

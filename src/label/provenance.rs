@@ -1,4 +1,4 @@
-//! Whether the tokens are of the teacher's own tokenizer, where that lies next to the model.
+//! Whether the tokens were made with the teacher's own tokenizer, if that is next to the model.
 
 use super::error::LabelError;
 use super::options::LabelConfig;
@@ -7,22 +7,22 @@ use crate::tokens::Tokenizer;
 use std::path::{Path, PathBuf};
 
 const TOKENIZER_JSON: &str = "tokenizer.json";
-/// Exporters put the models of a checkpoint into a folder of this name, one below its tokenizer.
+/// Exporters put the models of a checkpoint into a folder of this name, one level below its tokenizer.
 const ONNX_FOLDER: &str = "onnx";
 
-/// What came of the comparison.
+/// The result of the comparison.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Provenance {
     /// What could not be compared.
     pub(super) notes: Vec<String>,
-    /// The teacher's own tokenizer where nothing says which one made the tokens, and how many ids it
-    /// has: the tokens must be below that.
+    /// The teacher's own tokenizer if it is unknown which one made the tokens, and its number of ids: all token ids
+    /// must be below that.
     pub(super) ids_of: Option<(PathBuf, u32)>,
-    /// Its fingerprint, where it is another one and that was to be ignored.
+    /// Its fingerprint, if it is a different one and was to be ignored.
     pub(super) ignored_tokenizer: Option<String>,
 }
 
-/// The tokenizer.json that belongs to a model: beside it, or one folder above one that is called `onnx`.
+/// The tokenizer.json of a model: beside it, or one level above a folder called `onnx`.
 fn tokenizer_of(teacher: &Path) -> Option<PathBuf> {
     let dir = if teacher.is_dir() {
         teacher
@@ -36,7 +36,7 @@ fn tokenizer_of(teacher: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Compares the tokenizer of the tokens, as far as it is known, with the teacher's own.
+/// Compares the tokenizer of the tokens, as far as known, with the teacher's own.
 ///
 /// # Errors
 /// [`LabelError::NotTheTeachersTokenizer`].

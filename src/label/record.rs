@@ -1,5 +1,5 @@
-//! `label.toml` beside the labels: what was asked for, every default filled in, to be given as `--config`
-//! again. It is no part of the plan, and nothing reads it back by itself.
+//! `label.toml` beside the labels: the options with all defaults filled in, which can be passed as `--config` again.
+//! It is not part of the plan; only `finalize` reads it by itself, to find the tokens.
 
 use super::error::LabelError;
 use super::options::{LabelConfig, LabelOptions, MACHINE};
@@ -8,17 +8,16 @@ use crate::storage;
 use std::path::PathBuf;
 use toml::Table;
 
-/// The file, in the directory of the labels.
+/// The name of the file, in the label directory.
 pub(super) const RECORD_NAME: &str = "label.toml";
 /// Its first lines.
 const HEADER: &str = "# What these labels were made from, and how: every default filled in, every path absolute but for this directory.\n\
      # It can be given as --config again. What the machine decides (threads, device and the like) is left out.\n";
 
-/// Writes it for the labels of `config`; false where TOML has no words for
-/// a path or a number.
+/// Writes the record for the labels of `config`; false if TOML cannot express a path or a number.
 ///
 /// # Errors
-/// The filesystem's.
+/// Errors of the filesystem.
 pub(super) fn write_record(config: &LabelConfig) -> Result<bool, LabelError> {
     let text = match record(config).and_then(|options| config::to_toml(HEADER, &options)) {
         Ok(text) => text,
@@ -26,14 +25,14 @@ pub(super) fn write_record(config: &LabelConfig) -> Result<bool, LabelError> {
         Err(error) => return Err(error.into()),
     };
     let path = config.output.join(RECORD_NAME);
-    // What is there already keeps its time, and may stand where nothing can be written.
+    // An equal file keeps its time, and may be in a read-only place.
     if storage::read(&path).ok().as_deref() != Some(text.as_bytes()) {
         storage::replace(&path, text.as_bytes())?;
     }
     Ok(true)
 }
 
-/// The same for the same rows, wherever and by however many tasks they are made.
+/// Equal for equal rows, wherever and by however many tasks they are made.
 fn record(config: &LabelConfig) -> Result<Table, ConfigFileError> {
     let sampling = config.sampling;
     let resolved = LabelOptions {
@@ -53,7 +52,7 @@ fn record(config: &LabelConfig) -> Result<Table, ConfigFileError> {
     Ok(record)
 }
 
-/// The model's file or directory; the URL of one whose copy is read.
+/// The model's file or directory; the URL if a copy of it is read.
 fn recorded_teacher(config: &LabelConfig) -> PathBuf {
     let named = config.options.teacher.as_ref();
     let url = named.filter(|named| storage::is_url(named));

@@ -1,9 +1,9 @@
-//! From what a plan stores of a position to the reduction that gives it.
+//! From what a plan stores for a position to the reduction that computes it.
 
 use crate::shards::{Group, PlanSignals};
 use crate::signals::{Groups, Sampling, SignalsConfig};
 
-/// The reduction that a plan asks for, over V ids.
+/// The reduction that a plan requires, over V ids.
 pub(super) fn signals_config(signals: &PlanSignals, vocab_size: u32) -> SignalsConfig {
     SignalsConfig {
         groups: Groups {
@@ -18,7 +18,7 @@ pub(super) fn signals_config(signals: &PlanSignals, vocab_size: u32) -> SignalsC
     }
 }
 
-/// How a plan has ids drawn.
+/// How ids are drawn according to a plan.
 pub(super) fn sampling_of(signals: &PlanSignals) -> Option<Sampling> {
     signals.samples.map(|samples| Sampling {
         n_draws: samples.n_draws,

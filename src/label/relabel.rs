@@ -1,4 +1,4 @@
-//! `verify --teacher`: a sample of a finished set, labelled again and compared with what is stored.
+//! `verify --teacher`: labels a sample of a finished set again and compares it with what is stored.
 
 use super::error::LabelError;
 use super::inputs::{LabelInputs, view_of};
@@ -12,17 +12,16 @@ use crate::teacher::{Noise, Teacher};
 use crate::tokens::{Sequence, SequenceView};
 use std::collections::BTreeMap;
 
-/// Fraction of draws, of a position and of a whole sequence, that may fall on other ids, beside the
-/// tolerance in nats (probabilities move by no larger a factor). The float noise of logits moves the
-/// boundaries between ids, and with them draws that fall on one: one in a thousand at an independent
-/// noise of 1e-5 nats over 32,000 ids (`float_noise_moves_fewer_draws_than_are_allowed`). Noise that
-/// runs along the ids moves more.
+/// Fraction of draws, of a position and of a whole sequence, that may fall on other ids, plus the tolerance in nats
+/// (probabilities change by no larger a factor). Floating-point noise in the logits shifts the boundaries between ids,
+/// and so moves draws near a boundary: one in a thousand at an independent noise of 1e-5 nats over 32,000 ids
+/// (`float_noise_moves_fewer_draws_than_are_allowed`). Noise correlated across ids moves more.
 const MOVED_DRAWS_FRACTION: f64 = 0.1;
 
-/// Differences listed one by one; the rest are only counted.
+/// Differences listed individually; the rest are only counted.
 const MAX_LISTED: usize = 20;
 
-/// What was found.
+/// The result of the comparison.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct RelabelReport {
     /// Sequences labelled again.
@@ -33,23 +32,23 @@ pub struct RelabelReport {
     pub max_difference_nats: f64,
     /// Largest difference of a tail mass.
     pub max_tail_difference: f64,
-    /// Kept ids that differ, each within the tolerance of the one it replaces.
+    /// Kept ids that differ, each tied within the tolerance with the one it replaces.
     pub n_tied_ids: u64,
     /// Draws that fell on other ids.
     pub n_moved_draws: u64,
-    /// Sequences of which no bit differs.
+    /// Sequences that are bit-identical.
     pub n_identical: u64,
-    /// Nats that a value may differ by, beside a step of its rounding.
+    /// Nats by which a value may differ, plus one step of its rounding.
     pub tolerance_nats: f64,
-    /// What was measured of the teacher, from which the tolerance follows.
+    /// The measured noise of the teacher, which determines the tolerance.
     pub noise: Noise,
-    /// Dtype of its logits, from which it follows too.
+    /// Dtype of its logits, which also affects the tolerance.
     pub logits_dtype: String,
     /// Runtimes that made the labels, as their manifest lists them.
     pub made_by: Vec<RuntimeStamp>,
     /// The runtime of this check.
     pub checked_by: Option<RuntimeStamp>,
-    /// Differences past the tolerance.
+    /// Differences above the tolerance.
     pub n_findings: u64,
     /// The first of them.
     pub findings: Vec<String>,
@@ -58,7 +57,7 @@ pub struct RelabelReport {
 /// Labels `n_sequences` of `set`, chosen by `seed`, again, with the teacher that made it.
 ///
 /// # Errors
-/// Whatever reading and running gives.
+/// Any error of reading and running.
 pub(super) fn relabel(
     set: &LabelSet,
     config: &LabelConfig,
@@ -76,7 +75,7 @@ pub(super) fn relabel(
     Ok(report)
 }
 
-/// Shows `visit` the rows of `n_sequences` of `set`, chosen by `seed`, with their plans.
+/// Calls `visit` for the rows of `n_sequences` of `set`, chosen by `seed`, with their plans.
 pub(super) fn each_sampled_row(
     set: &LabelSet,
     n_sequences: u64,
@@ -93,7 +92,7 @@ pub(super) fn each_sampled_row(
     Ok(())
 }
 
-/// Row groups that hold sampled sequences: (segment, shard, row group) and which of its seq_ids.
+/// Row groups with sampled sequences: (segment, shard, row group) and the seq_ids in it.
 type Sample = BTreeMap<(usize, u32, u32), Vec<u64>>;
 
 fn sample(set: &LabelSet, n_sequences: u64, seed: u64) -> Sample {
@@ -200,14 +199,14 @@ impl Comparison<'_> {
         self.report.n_identical += u64::from(is_identical);
     }
 
-    /// Log-probabilities and their like: equal within the tolerance and a step of the rounding.
+    /// Log-probabilities and other values in nats: equal within the tolerance and one step of the rounding.
     fn nats(&mut self, what: &str, stored: &[f32], fresh: &[f32], rounding: Rounding) {
         for (i, (&stored, &fresh)) in stored.iter().zip(fresh).enumerate() {
             if stored == fresh {
                 continue;
             }
             let difference = (f64::from(stored) - f64::from(fresh)).abs();
-            // NaN, of one infinity and a number, compares as past every tolerance.
+            // NaN, from an infinity and a number, compares as above every tolerance.
             let within = difference <= self.report.tolerance_nats + step(rounding, fresh);
             self.report.max_difference_nats = self.report.max_difference_nats.max(difference);
             if !within {
@@ -238,8 +237,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// Ids may differ only where the log-probabilities at that rank tie; `nats` has held the
-    /// log-probabilities against each other, so there is nothing more to check than to count.
+    /// Ids may differ only if the log-probabilities at that rank tie; `nats` has already compared those, so differences
+    /// need only be counted.
     fn ids(&mut self, stored: &PositionSignals, fresh: &PositionSignals, top_k: usize) {
         let positions = stored
             .topk_ids_tk
@@ -269,7 +268,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Draws of a position as multisets of ids: how many are on one side alone.
+    /// Draws of a position as multisets of ids: counts those that are on one side only.
     fn draws(&mut self, stored: &PositionSignals, fresh: &PositionSignals) {
         let n_positions = stored.sample_offsets.len().min(fresh.sample_offsets.len());
         let (mut n_moved, mut n_draws) = (0, 0);
@@ -291,7 +290,7 @@ impl Comparison<'_> {
             n_draws += n_here;
         }
         self.report.n_moved_draws += n_moved;
-        // Of a single draw a position, each may have moved, but not all of them.
+        // With a single draw per position, each may have moved, but not all of them.
         if n_moved > self.moved_draws_allowed(n_draws) {
             let what =
                 format!("of {n_draws} samples, {n_moved} have other ids than when sampled again");
@@ -306,7 +305,7 @@ impl Comparison<'_> {
     }
 
     fn score(&mut self, what: &str, stored: f64, fresh: f64) {
-        // NaN, of one infinity and a number, is past every tolerance; two infinities are equal.
+        // NaN, from an infinity and a number, is above every tolerance; two infinities are equal.
         let is_near = stored == fresh || (stored - fresh).abs() <= self.report.tolerance_nats;
         if !is_near {
             self.report
@@ -323,8 +322,8 @@ fn draws_at(signals: &PositionSignals, t: usize) -> BTreeMap<u32, u64> {
     ids.zip(counts.map(|&count| u64::from(count))).collect()
 }
 
-/// Whether the stored id stands elsewhere in the fresh list at about the same log-probability, or
-/// fell off its end at about the last one's.
+/// Whether the stored id is elsewhere in the fresh list with about the same log-probability, or fell off its end at
+/// about the last one's.
 fn is_tied(
     fresh_logprobs: &[f32],
     fresh_ids: &[u32],
@@ -348,7 +347,7 @@ fn step(rounding: Rounding, value: f32) -> f64 {
 }
 
 impl RelabelReport {
-    /// Nothing looked at yet, with the tolerance that `teacher` calls for.
+    /// An empty report, with the tolerance that `teacher` requires.
     fn of(set: &LabelSet, teacher: &Teacher) -> Result<Self, LabelError> {
         let info = teacher.info();
         let manifest = Manifest::read(&set.dir)?;

@@ -25,7 +25,7 @@ use crate::teacher::{Canceller, Teacher, TeacherError, TokenBatch};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// What [`label`] did.
+/// The outcome of [`label`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelOutcome {
     /// The plan.
@@ -42,13 +42,13 @@ pub struct LabelOutcome {
     pub profile: Profile,
     /// The manifest, if every shard of the set is finished.
     pub manifest: Option<Manifest>,
-    /// What a user should know of its documents.
+    /// Notes for the user about its documents.
     pub notes: Vec<String>,
 }
 
 /// Callbacks during a run.
 pub struct Observer<'a> {
-    /// When the graph of a checkpoint is to be made, before that.
+    /// Before the graph of a checkpoint is made, if necessary.
     pub on_graph: OnWork<'a>,
     /// Once, when everything is open and planned.
     pub on_start: &'a (dyn Fn(&LabelInputs, &Plan) + Sync),
@@ -65,8 +65,8 @@ impl Observer<'_> {
     };
 }
 
-/// Writes the plan for `config`, or compares it with the existing one. `on_graph` is told of the graph of a
-/// checkpoint, if there is one to make; `on_open` is called with the opened inputs, whose notes a user should see.
+/// Writes the plan for `config`, or compares it with the existing one. `on_graph` is called before a checkpoint's graph
+/// is made, if necessary; `on_open` is called with the opened inputs, whose notes are for the user.
 ///
 /// # Errors
 /// Inputs that do not match; a directory with another plan.
@@ -237,7 +237,7 @@ fn split_by_progress(
     for (state, shard) in states.into_iter().zip(of_task) {
         match state {
             ShardState::Finished(sidecar) => done.push(sidecar),
-            // A damaged one is made again, and gives way when that is published.
+            // A damaged shard is made again, and is replaced when that is published.
             ShardState::Missing | ShardState::Damaged(_) => todo.push(shard),
         }
     }
@@ -257,7 +257,7 @@ fn try_longest(teacher: &mut Teacher, plan: &Plan) -> Result<(), LabelError> {
     };
     let signals = signals_config(&plan.signals, plan.teacher.vocab_size);
     match teacher.reduce(&batch, &[sequence], &signals) {
-        // What the teacher says of a made-up sequence is no matter.
+        // The values for a made-up sequence do not matter.
         Ok(_) | Err(TeacherError::Signals(_)) => Ok(()),
         Err(source) if source.is_failed_for_good() => Err(LabelError::LongestSequence {
             seq_len: plan.sequences.seq_len,

@@ -1,16 +1,16 @@
-//! What a shard records of the program and the machine that made its numbers.
+//! What a shard records about the program and the machine that made its numbers.
 
 use crate::shards::RuntimeStamp;
 use crate::signals;
 use crate::teacher::{ReduceChoice, Teacher, TeacherInfo};
 
-/// What a sidecar records of the machine's side of the numbers.
+/// The part of a sidecar about program and machine.
 pub(super) fn runtime_stamp(teacher: &Teacher) -> RuntimeStamp {
     RuntimeStamp {
         ort_version: teacher.info().ort_version.clone(),
         provider: provider_stamp(teacher.info()),
         instruction_set: match teacher.info().reduction {
-            // This processor adds nothing up then.
+            // Then no sums are made on this processor.
             ReduceChoice::Cuda => "cuda".to_owned(),
             _ => signals::instruction_set().to_owned(),
         },
@@ -18,8 +18,8 @@ pub(super) fn runtime_stamp(teacher: &Teacher) -> RuntimeStamp {
     }
 }
 
-/// The provider, and the place of the reduction where it is not this processor: sums are made in
-/// another order there.
+/// The provider, and where the reduction runs if not on this processor: the order of sums is
+/// different there.
 fn provider_stamp(info: &TeacherInfo) -> String {
     match info.reduction {
         ReduceChoice::Auto | ReduceChoice::Host => info.provider.clone(),

@@ -1,12 +1,13 @@
-//! Which shards are this process': as typed, or by what the engine that started it put into its environment.
+//! Which shards belong to this process: as typed, or according to the environment variables of the engine that started
+//! it.
 //!
-//! Engines number the processes that they start, each by variables of its own (`PAIRS`, and Slurm's). An engine
-//! that started one process alone gives way to one that started several; two that say different things are
-//! refused, since a wrong choice would leave shards unmade or make them twice.
+//! Engines number the processes that they start, each with its own variables (`PAIRS`, and Slurm's). An engine that
+//! started only one process yields to one that started several; two that disagree are refused, since a wrong choice
+//! would leave shards unmade or make them twice.
 
 use super::error::LabelError;
 
-/// The word that asks for the engine's number.
+/// The word that requests the engine's number.
 pub(super) const AUTO: &str = "auto";
 /// What `--task auto` looks for, for messages.
 const KNOWN: &str = "the variables of an engine: SLURM_ARRAY_TASK_ID (an array), SLURM_PROCID (a step of srun), \
@@ -23,10 +24,10 @@ pub struct Task {
 }
 
 impl Task {
-    /// The whole work in one process.
+    /// All of the work in one process.
     pub const WHOLE: Self = Self { index: 0, count: 1 };
 
-    /// Whether this task makes that shard.
+    /// Whether this task makes `shard`.
     pub fn has(self, shard: u32) -> bool {
         shard % self.count == self.index
     }
@@ -38,7 +39,7 @@ impl std::fmt::Display for Task {
     }
 }
 
-/// A task, and which variables said so where it was not typed.
+/// A task, and the variables that it came from unless it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) task: Task,
@@ -48,7 +49,7 @@ pub(super) struct Choice {
 /// The task of `--task` and `--tasks` in this process.
 ///
 /// # Errors
-/// As [`choose`].
+/// Those of [`choose`].
 pub(super) fn of_process(task: Option<&str>, n_tasks: Option<u32>) -> Result<Choice, LabelError> {
     let lookup =
         |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
@@ -58,8 +59,8 @@ pub(super) fn of_process(task: Option<&str>, n_tasks: Option<u32>) -> Result<Cho
 /// The same; `lookup` is the environment.
 ///
 /// # Errors
-/// [`LabelError::Option`]: a task that cannot be; `auto` without an engine, with two that differ, or with
-/// variables that are no numbers or not complete.
+/// [`LabelError::Option`]: an impossible task; `auto` without an engine, with two that disagree, or with invalid or
+/// incomplete variables.
 fn choose(
     task: Option<&str>,
     n_tasks: Option<u32>,
@@ -91,11 +92,11 @@ fn parse(text: &str) -> Result<Task, LabelError> {
     }
 }
 
-/// What an engine says of this process.
+/// What an engine tells this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Said {
     engine: &'static str,
-    /// Its variables with their values.
+    /// Its variables and their values.
     variables: String,
     task: Task,
 }
@@ -123,7 +124,7 @@ fn by_environment(environment: &Environment<'_>) -> Result<Choice, LabelError> {
     })
 }
 
-/// An engine that gives a number, and mostly how many there are, each in a variable.
+/// An engine that gives a number, and usually the number of tasks, each in a variable.
 struct Pair {
     engine: &'static str,
     index: &'static str,
@@ -148,14 +149,14 @@ const PAIRS: [Pair; 3] = [
     },
 ];
 
-/// The variables, and `--tasks`, which says how many tasks there are in place of an engine.
+/// The variables, and `--tasks`, which gives the number of tasks instead of an engine.
 struct Environment<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     n_tasks: Option<u32>,
 }
 
 impl Environment<'_> {
-    /// An empty variable is as one that is not set.
+    /// An empty variable counts as unset.
     fn text(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
@@ -168,7 +169,7 @@ impl Environment<'_> {
         self.text(name).map(parsed).transpose()
     }
 
-    /// A number that has to be there, since `beside` is.
+    /// A number that must be set, since `beside` is.
     fn needed(&self, name: &'static str, beside: &str) -> Result<u32, LabelError> {
         let missing = || {
             let expected = format!("{name} beside {beside}; or give --task I/N");
@@ -177,7 +178,7 @@ impl Environment<'_> {
         self.number(name)?.ok_or_else(missing)
     }
 
-    /// A number alone says nothing of how many there are, and that alone not which one this is.
+    /// An index alone does not tell how many tasks there are, and a count alone does not tell which one this is.
     fn pair(&self, pair: &Pair) -> Result<Option<Said>, LabelError> {
         let Some(index) = self.number(pair.index)? else {
             return Ok(None);
@@ -194,7 +195,7 @@ impl Environment<'_> {
         said(pair.engine, variables, index.into(), count.into()).map(Some)
     }
 
-    /// An array has a number for each of its jobs, and a step of srun one for each of its processes.
+    /// An array numbers its jobs, and a step of srun its processes.
     fn slurm(&self) -> Result<Option<Said>, LabelError> {
         let array = self.slurm_array()?;
         let step = self.slurm_step()?;
@@ -215,8 +216,7 @@ impl Environment<'_> {
         said("Slurm", variables.join(", "), index, count).map(Some)
     }
 
-    /// Numbers of an array count from its least; those of a part of an array, which `--tasks` tells of the
-    /// whole, from 0.
+    /// Indices of an array start at its minimum; for a part of an array, whose total is given by `--tasks`, at 0.
     fn slurm_array(&self) -> Result<Option<Part>, LabelError> {
         const ID: &str = "SLURM_ARRAY_TASK_ID";
         let Some(id) = self.number(ID)? else {
@@ -251,7 +251,7 @@ impl Environment<'_> {
         }))
     }
 
-    /// A batch script has SLURM_PROCID too, of itself alone: only in a step does it tell processes apart.
+    /// A batch script has SLURM_PROCID too, for itself alone: only in a step does it distinguish processes.
     fn slurm_step(&self) -> Result<Option<Part>, LabelError> {
         const ID: &str = "SLURM_PROCID";
         if self.text("SLURM_STEP_ID").is_none() {
@@ -264,7 +264,7 @@ impl Environment<'_> {
             Some(count) => count,
             None => self.needed("SLURM_NTASKS", ID)?,
         };
-        // Else another process' number would be taken, once it is multiplied.
+        // Checked before it is multiplied, as otherwise another process' number could result.
         let variables = format!("{ID}={index} of {count}");
         said("Slurm", variables.clone(), index.into(), count.into())?;
         Ok(Some(Part {
@@ -288,14 +288,14 @@ impl Environment<'_> {
     }
 }
 
-/// A number among several.
+/// An index among several.
 struct Part {
     index: u64,
     count: u64,
     variables: String,
 }
 
-/// Numbers from `min` to `max` by `step`, both ends included; `None` where they do not meet the end.
+/// How many numbers from `min` to `max` by `step`, both ends included; `None` if they do not hit `max`.
 fn step_places(min: u32, max: u32, step: u32) -> Option<u64> {
     let length = max.checked_sub(min)?;
     (length.checked_rem(step)? == 0).then(|| u64::from(length / step) + 1)

@@ -8,10 +8,10 @@ use crate::pretrained::{is_beside_weights, local_checkpoint};
 use crate::storage;
 use std::path::{Path, PathBuf};
 
-/// `teacher` on this machine: itself or, of a URL, a copy in the cache with what lies beside it and is read.
+/// `teacher` on this machine: itself or, for a URL, a copy in the cache, with the files beside it that are read.
 ///
 /// # Errors
-/// What the store says; a file that is no model.
+/// The store's error; a file that is not a model.
 pub(super) fn local_teacher(teacher: TeacherPath) -> Result<TeacherPath, LabelError> {
     let path = match teacher.is_checkpoint {
         _ if !storage::is_url(&teacher.path) => return Ok(teacher),
@@ -21,12 +21,12 @@ pub(super) fn local_teacher(teacher: TeacherPath) -> Result<TeacherPath, LabelEr
     Ok(TeacherPath { path, ..teacher })
 }
 
-/// An ONNX file with its external data. The tokenizer and the configuration are beside it, or above a folder
-/// that is called `onnx`.
+/// An ONNX file with its external data. The tokenizer and the configuration are beside it, or above a folder called
+/// `onnx`.
 fn local_model(url: &Path) -> Result<PathBuf, LabelError> {
     let dir = url.parent().unwrap_or(url);
     let (root, below) = match dir.parent() {
-        // A bucket or a repository of that name has no folder above it.
+        // A bucket or repository with that name has no folder above it.
         Some(above) if dir.ends_with(SUBFOLDER) && is_folder(above) => {
             (above, format!("{SUBFOLDER}/"))
         }
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(names(root), expected);
         let signature = onnx::read_signature(&copy, None).unwrap();
         assert_eq!(signature.external_files, [PathBuf::from("model.onnx.data")]);
-        // The folder, and one above it, mean the same model.
+        // The folder, and the one above it, refer to the same model.
         assert_eq!(local("s3://label-teacher/m").unwrap(), copy);
         let beside = local("s3://label-teacher/m/onnx").unwrap();
         assert_eq!(names(beside.parent().unwrap().parent().unwrap()), expected);

@@ -1,16 +1,16 @@
-//! The model file that `--teacher` means: a file, or a folder with one model in it.
+//! The model file that `--teacher` refers to: a file, or the one model in a folder.
 
 use super::error::LabelError;
 use crate::pretrained::CONFIG_JSON;
 use crate::storage;
 use std::path::{Path, PathBuf};
 
-/// Folders of a folder in which exporters put models.
+/// The subfolder in which exporters put models.
 pub(super) const SUBFOLDER: &str = "onnx";
-/// What it may be.
+/// What may be given.
 pub(super) const TEACHER: &str = "a checkpoint's directory (config.json, *.safetensors), an ONNX file, or a folder with one in it";
 
-/// What `--teacher` means.
+/// What `--teacher` refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TeacherPath {
     /// A file, or the directory of a checkpoint.
@@ -18,11 +18,11 @@ pub(super) struct TeacherPath {
     pub(super) is_checkpoint: bool,
 }
 
-/// The `.onnx` file that `named` is or holds, or the checkpoint that it is. Of a folder that is both the file is
-/// meant, unless `prefers_checkpoint`.
+/// The `.onnx` file that `named` is or contains, or the checkpoint that it is. If a folder is both, the file is used,
+/// unless `prefers_checkpoint`.
 ///
 /// # Errors
-/// A folder with neither, or with several models; a hub's id instead of a path.
+/// A folder with neither, or with several models; a hub id instead of a path.
 pub(super) fn teacher_path(
     named: &Path,
     prefers_checkpoint: bool,
@@ -61,7 +61,7 @@ fn checkpoint(folder: &Path) -> TeacherPath {
     }
 }
 
-/// One ONNX file goes before a checkpoint, and a checkpoint before several of them.
+/// A single ONNX file takes precedence over a checkpoint, and a checkpoint over several.
 fn in_folder(folder: &Path) -> Result<TeacherPath, LabelError> {
     let mut models = models_in(folder)?;
     let below = folder.join(SUBFOLDER);
@@ -86,12 +86,12 @@ fn in_folder(folder: &Path) -> Result<TeacherPath, LabelError> {
     }
 }
 
-/// Its weights may be missing or of another format: what reads it says which.
+/// Its weights may be missing or in another format: reading them will tell.
 fn is_checkpoint(folder: &Path) -> Result<bool, LabelError> {
     Ok(storage::is_there(&folder.join(CONFIG_JSON))?)
 }
 
-/// Whether weights of a checkpoint are there; the configuration alone is beside an exporter's model too.
+/// Whether the weights of a checkpoint are there; the configuration alone may accompany an exporter's model.
 pub(super) fn has_weights(folder: &Path) -> Result<bool, LabelError> {
     Ok(!files_of(folder, "safetensors")?.is_empty())
 }
@@ -123,7 +123,7 @@ fn names(models: &[PathBuf]) -> String {
         .join(", ")
 }
 
-/// `owner/name`, as hubs have it: two words, no extension of a model file.
+/// `owner/name`, as on hubs: two words, without the extension of a model file.
 fn is_hub_id(path: &Path) -> bool {
     let Some(text) = path.to_str() else {
         return false;
@@ -174,7 +174,7 @@ mod tests {
         for name in ["model.onnx", "config.json"] {
             std::fs::write(dir.path().join(name), b"{}").unwrap();
         }
-        // An export with the configuration beside it has no weights to read.
+        // An export accompanied by the configuration has no weights to read.
         assert_eq!(teacher_path(dir.path(), true).unwrap().path, model);
         std::fs::write(dir.path().join("model.safetensors"), b"").unwrap();
         assert_eq!(teacher_path(dir.path(), false).unwrap().path, model);

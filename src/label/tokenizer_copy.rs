@@ -1,4 +1,4 @@
-//! The tokenizer goes with the labels: whoever looks at them finds it next to the plan.
+//! Copies the tokenizer beside the labels' plan, where their readers look for it.
 
 use super::error::LabelError;
 use super::options::LabelConfig;
@@ -7,11 +7,11 @@ use crate::storage;
 use crate::tokens::{TOKENIZER_JSON, Tokenizer};
 use std::path::{Path, PathBuf};
 
-/// Copies the `tokenizer.json` of the tokens into the label directory, if one is known by `--tokenizer` or
-/// lies next to the tokens, is theirs, and none is there yet.
+/// Copies the `tokenizer.json` of the tokens into the label directory, if it is given by `--tokenizer` or is next to
+/// the tokens, matches them, and none is there yet.
 ///
 /// # Errors
-/// A tokenizer that was given and cannot be read; a copy that cannot be written.
+/// A given tokenizer that cannot be read; a copy that cannot be written.
 pub(super) fn copy_tokenizer(config: &LabelConfig, plan: &Plan) -> Result<(), LabelError> {
     let place = config.output.join(TOKENIZER_NAME);
     let Some(theirs) = &plan.tokenizer else {
@@ -28,7 +28,7 @@ pub(super) fn copy_tokenizer(config: &LabelConfig, plan: &Plan) -> Result<(), La
     let tokenizer = match Tokenizer::from_bytes(&json, &path) {
         Ok(tokenizer) => tokenizer,
         Err(error) if given.is_some() => return Err(error.into()),
-        // One that only lies there, and is none or another, is no matter of the labels.
+        // A file that is merely there, and is invalid or another tokenizer, does not concern the labels.
         Err(_) => return Ok(()),
     };
     if tokenizer.fingerprint() == theirs.fingerprint {
@@ -54,7 +54,7 @@ mod tests {
     use crate::shards::LabelSet;
     use crate::shards::testing::{plan, with_targets, write_set};
 
-    /// A tokenizer of two words.
+    /// A tokenizer with two words.
     fn tokenizer(words: [&str; 2]) -> String {
         let [a, b] = words;
         format!(
@@ -89,7 +89,7 @@ mod tests {
         std::fs::write(&beside, &ours).unwrap();
         copy_tokenizer(&config, &plan).unwrap();
         assert_eq!(copied(), Some(ours.clone()));
-        // Also of token files, by their names; one that is there stays.
+        // Also for token files, given by name; an existing file is kept.
         std::fs::write(labels.join("tokenizer.json"), "kept").unwrap();
         copy_tokenizer(&config, &plan).unwrap();
         assert_eq!(copied().unwrap(), "kept");

@@ -3,26 +3,26 @@ use crate::shards::ShardsError;
 use crate::storage::StorageError;
 use std::path::PathBuf;
 
-/// What can go wrong while sequences are selected.
+/// Errors of selecting sequences or documents.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
-    /// Labels that are damaged, incomplete or not there; a selection that could not be encoded.
+    /// Labels that are damaged, incomplete or missing; a selection that could not be encoded.
     #[error(transparent)]
     Shards(#[from] ShardsError),
     /// The selection, or a temporary file beside it, could not be written.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A policy that cannot be.
+    /// An invalid policy.
     #[error("{what} is {got}, expected {expected}")]
     Policy {
         /// Which setting.
         what: &'static str,
-        /// What it may be.
+        /// The valid values.
         expected: &'static str,
-        /// What it is.
+        /// Its value.
         got: String,
     },
-    /// A file in the selection's place that is something else.
+    /// A file that is not a selection, at the selection's path.
     #[error(
         "{} exists and is not a selection: choose another --output, or remove it",
         path.display()
@@ -31,7 +31,7 @@ pub enum SelectError {
         /// The file or directory.
         path: PathBuf,
     },
-    /// A selection that labels were made of, beside them.
+    /// The selection that defines the labels it is stored with.
     #[error(
         "{} lists the sequences of the labels next to it, which cannot be read without it: choose another --output",
         path.display()
@@ -58,14 +58,14 @@ pub enum SelectError {
         /// Value of the second, as JSON.
         theirs: String,
     },
-    /// An amount of more than there is.
+    /// An amount that exceeds the labels.
     #[error(
         "the amount to keep is {wanted} {what}, but the labels have {got}: give less, or --fraction 1 for all"
     )]
     MoreThanThereIs {
-        /// What was asked for.
+        /// The requested amount.
         wanted: u64,
-        /// What there is.
+        /// The available amount.
         got: u64,
         /// `documents` or `tokens`.
         what: &'static str,
@@ -81,7 +81,7 @@ pub enum SelectError {
         /// What is needed, and for what.
         what: &'static str,
     },
-    /// A difference of scores by token, of different tokens.
+    /// A difference of scores by token between labels with different tokens.
     #[error(
         "{} and {} are of different tokenizers, and {score} is by token: use --score bits_per_byte, which compares texts",
         labels.display(),
@@ -100,7 +100,7 @@ pub enum SelectError {
     LosesText {
         /// The labels.
         labels: PathBuf,
-        /// Documents that are not spelled.
+        /// Documents whose tokens do not spell them.
         n_not_spelled: u64,
         /// Documents of the corpus.
         n_documents: u64,
@@ -117,7 +117,7 @@ pub enum SelectError {
         /// What to do.
         remedy: &'static str,
     },
-    /// Two documents of one name.
+    /// Two documents with the same name.
     #[error("documents {first} and {second} of {} have the same {what}, so they cannot be told apart in other labels: make them unique, or pass another --join", labels.display())]
     RepeatedName {
         /// The labels.
@@ -126,10 +126,10 @@ pub enum SelectError {
         first: u64,
         /// The other.
         second: u64,
-        /// What they share.
+        /// The name that they share.
         what: &'static str,
     },
-    /// Two documents of one name with different texts.
+    /// Two documents with the same name but different texts.
     #[error("document {ours} of {} has {n_bytes} bytes of text, but the one of the same name in {} (document {theirs}) has {n_bytes_theirs}: tokenize the same files for both", labels.display(), minus.display())]
     OtherText {
         /// The labels whose scores are taken.
@@ -152,17 +152,17 @@ pub enum SelectError {
     KeepsNothing {
         /// `sequences` or `documents`.
         what: &'static str,
-        /// Those of the labels.
+        /// Rows of the labels.
         n_rows: u64,
-        /// Those that may be taken.
+        /// Eligible rows.
         n_eligible: u64,
         /// Those without a score.
         n_null: u64,
-        /// Those with one, but below the floor.
+        /// Those with one, but below the minimum of the learnable fraction.
         n_below_floor: u64,
         /// The score.
         score: &'static str,
-        /// Why they have none: empty, or one more clause that says it.
+        /// Why they have none: empty, or another clause.
         why: String,
     },
 }

@@ -1,10 +1,10 @@
-//! A few sequences of each kind, for a person to look at.
+//! A few sequences of each kind, as examples.
 
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-/// Sequences of a kind.
+/// Sequences per kind.
 const N_EXAMPLES: usize = 3;
 
 /// One sequence of a selection.
@@ -16,7 +16,7 @@ pub struct Example {
     pub score: Option<f64>,
     /// Fraction of its positions that are learnable.
     pub learnable_fraction: f32,
-    /// Its rank; none where it may not be taken.
+    /// Its rank; none if it is not eligible.
     pub rank: Option<u64>,
     /// Whether it is kept.
     pub kept: bool,
@@ -25,15 +25,15 @@ pub struct Example {
 /// A few sequences of each kind, up to three.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Examples {
-    /// Kept ones of the highest scores, hardest first.
+    /// Kept ones with the highest scores, hardest first.
     pub hardest_kept: Vec<Example>,
     /// Those whose scores are nearest to the median of all.
     pub median: Vec<Example>,
-    /// Those of which the least is learnable, that first.
+    /// Those with the lowest learnable fraction, lowest first.
     pub unlearnable: Vec<Example>,
 }
 
-/// Keeps the items with the least keys; ties are by a number, such as a `seq_id`.
+/// Keeps the items with the smallest keys; ties are by a number, such as a `seq_id`.
 #[derive(Debug)]
 pub(crate) struct Least<T> {
     n_most: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Least<T> {
 }
 
 impl<T> Least<T> {
-    /// Keeps so many.
+    /// Keeps up to `n_most` items.
     pub(crate) fn new(n_most: usize) -> Self {
         Least {
             n_most,
@@ -49,7 +49,7 @@ impl<T> Least<T> {
         }
     }
 
-    /// Keeps `item`, which is made only then, if it is among the least.
+    /// Keeps `item`, which is only made if needed, if its key is among the smallest.
     pub(crate) fn offer(&mut self, key: f64, tie: u64, item: impl FnOnce() -> T) {
         let is_full = self.heap.len() >= self.n_most;
         let is_less = |last: &Ranked<T>| place(key, tie, last.key, last.tie).is_lt();
@@ -63,7 +63,7 @@ impl<T> Least<T> {
         }
     }
 
-    /// The least first.
+    /// The items, smallest key first.
     pub(crate) fn into_items(self) -> Vec<T> {
         let ranked = self.heap.into_sorted_vec();
         ranked.into_iter().map(|ranked| ranked.item).collect()

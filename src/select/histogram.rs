@@ -4,19 +4,19 @@ use crate::signals::Histogram;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-/// Bars of a histogram as it is serialised.
+/// Bars of a serialized histogram.
 const N_BARS: usize = 24;
-/// Bins between the least and the largest score. Quantiles are exact to the width of one.
+/// Bins between the minimum and the maximum score. Quantiles are exact up to the width of a bin.
 const N_BINS: usize = 4096;
 
-/// Counts of kept and dropped scores between the least and the largest.
+/// Counts of kept and dropped scores between the minimum and the maximum.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreHistogram {
     kept: Histogram,
     dropped: Histogram,
 }
 
-/// As `kept`, `dropped` and 24 `bars`.
+/// Serialized as `kept`, `dropped` and 24 `bars`.
 impl Serialize for ScoreHistogram {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("ScoreHistogram", 3)?;
@@ -27,16 +27,17 @@ impl Serialize for ScoreHistogram {
     }
 }
 
-/// Some scores in a few numbers; unit as that of the score.
+/// Summary statistics of some scores, in the unit of the score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ScoreSummary {
-    /// Sequences that have a score.
+    /// Number of scores.
     pub n: u64,
     /// Exact mean.
     pub mean: f64,
-    /// Exact least score.
+    /// Exact minimum score.
     pub min: f64,
-    /// 5% of the scores are at most this; quantiles are to a 4096th of the range of all scores.
+    /// 5% of the scores are at most this; quantiles are accurate to a 4096th of the range of all
+    /// scores.
     pub p5: f64,
     /// 25% are at most this.
     pub p25: f64,
@@ -57,9 +58,9 @@ pub struct ScoreBar {
     pub low: f64,
     /// Upper bound, excluded; the last bar includes it.
     pub high: f64,
-    /// Kept sequences between them.
+    /// Kept sequences in it.
     pub n_kept: u64,
-    /// Dropped sequences between them.
+    /// Dropped sequences in it.
     pub n_dropped: u64,
 }
 
@@ -80,17 +81,17 @@ impl ScoreHistogram {
         }
     }
 
-    /// Scores of kept sequences; `None` where there are none.
+    /// Scores of kept sequences; `None` if there are none.
     pub fn kept(&self) -> Option<ScoreSummary> {
         ScoreSummary::of(&self.kept)
     }
 
-    /// Scores of dropped sequences that have one; `None` where there are none.
+    /// Scores of dropped sequences, among those that have one; `None` if there are none.
     pub fn dropped(&self) -> Option<ScoreSummary> {
         ScoreSummary::of(&self.dropped)
     }
 
-    /// The median of all scores, to the width of a bin; `None` where there are none.
+    /// The median of all scores, to the width of a bin; `None` if there are none.
     pub fn median(&self) -> Option<f64> {
         let both = self.kept.with(&self.dropped);
         (both.n_values() > 0).then(|| both.quantile(0.5))
@@ -117,7 +118,7 @@ impl ScoreHistogram {
 }
 
 impl ScoreSummary {
-    /// `None` where there are none.
+    /// `None` if there are none.
     fn of(scores: &Histogram) -> Option<Self> {
         (scores.n_values() > 0).then(|| Self {
             n: scores.n_values(),

@@ -21,7 +21,7 @@
 //! Memory is bounded: rows pass through `sort`, which spills sorted runs into an unlinked temporary
 //! file next to the output, once in the policy's order (twice for `middle`) and once by `seq_id`.
 //!
-//! `documents` does the same for documents, by what `documents/` says of them.
+//! `documents` does the same for documents, by their results in `documents/`.
 //!
 //! Invariant: this room reads only the columns `seq_id` and `n_targets` and the requested scores of a
 //! label set, or its documents.

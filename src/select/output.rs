@@ -5,12 +5,12 @@ use crate::shards::{is_of_labels, is_selection};
 use crate::storage::{self, Source};
 use std::path::Path;
 
-/// Refuses to write over anything but a selection: shards are Parquet too, and take hours. And over
-/// the one in a directory of labels, which says what its rows are.
+/// Refuses to overwrite anything but a selection: shards are Parquet too, and take hours to make. Also refuses to
+/// overwrite the one in a directory of labels, which defines their rows.
 ///
 /// # Errors
-/// [`SelectError::NotASelection`], [`SelectError::OfLabels`]; a path that names no file, or one that
-/// cannot be read.
+/// [`SelectError::NotASelection`], [`SelectError::OfLabels`]; a path that cannot name a file, or a file that cannot be
+/// read.
 pub(super) fn check_replaceable(path: &Path) -> Result<(), SelectError> {
     storage::check_file_name(path)?;
     if is_of_labels(path) {
@@ -20,7 +20,7 @@ pub(super) fn check_replaceable(path: &Path) -> Result<(), SelectError> {
     }
     let source = match Source::open(path) {
         Ok(source) => source,
-        // There is nothing to lose; what is wrong with the path, the writer says.
+        // Nothing can be lost; the writer will report what is wrong with the path.
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) if error.is_refusal() => return Err(error.into()),
         Err(_) => {

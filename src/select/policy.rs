@@ -67,7 +67,7 @@ impl Policy {
     }
 }
 
-/// What a policy sets beside its score.
+/// Checks the settings of a policy other than its score.
 pub(super) fn check_settings(
     order: Order,
     amount: Amount,
@@ -91,12 +91,12 @@ pub(super) fn check_settings(
     require(share(floor), what, "a share in [0, 1]", floor)
 }
 
-/// Whether what has a score is eligible.
+/// Whether a row with a score is eligible.
 pub(super) fn is_above_floor(min_learnable: Option<f64>, learnable_fraction: f64) -> bool {
     learnable_fraction >= min_learnable.unwrap_or(0.0)
 }
 
-/// Most rows of `n_rows`, and most tokens of theirs, that are kept.
+/// Most rows out of `n_rows`, and most of their tokens, that are kept.
 pub(super) fn limits(amount: Amount, n_rows: u64) -> (u64, u64) {
     match amount {
         Amount::Fraction(share) => (((share * n_rows as f64).round() as u64).max(1), u64::MAX),
@@ -123,8 +123,8 @@ fn require(
 }
 
 impl Order {
-    /// What sequences are sorted by, the least first; ties are by `seq_id`. For `middle` this is the
-    /// order by score, from which [`middle_rank`] makes ranks.
+    /// The sort key of sequences, smallest first; ties are by `seq_id`. For `middle` this gives the order by score,
+    /// from which [`middle_rank`] computes ranks.
     pub(super) fn key(self, seq_id: u64, score: f64) -> u64 {
         match self {
             Order::Bottom | Order::Middle => ascending(score),
@@ -138,7 +138,7 @@ impl Order {
     }
 }
 
-/// Bits that compare as the numbers do; -0 is 0, and no number is NaN here.
+/// Bits that compare like the numbers; -0 counts as 0, and NaN does not occur.
 fn ascending(x: f64) -> u64 {
     let bits = (x + 0.0).to_bits();
     match bits >> 63 {
@@ -147,8 +147,8 @@ fn ascending(x: f64) -> u64 {
     }
 }
 
-/// The rank of the sequence at `place` of n by score: 0 in the middle, then outwards, of two as far from
-/// it the lower score first.
+/// The rank of the sequence at `place` out of n, by score: 0 in the middle, then outwards; of two at equal distance the
+/// lower score comes first.
 pub(super) fn middle_rank(place: u64, n: u64) -> u64 {
     let middle = n / 2;
     match (n % 2, place < middle) {

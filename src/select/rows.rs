@@ -1,21 +1,21 @@
-//! Scores of all sequences: of one label set, or the difference of two.
+//! Scores of all sequences, from one label set or as the difference of two.
 
 use super::SelectError;
 use super::sort::{Keyed, Sorted, Sorter};
 use crate::shards::{LabelSet, ScoreId, ScoreReader, ViewIdentity};
 use crate::storage::StorageError;
 
-/// What is known of one sequence.
+/// One sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scored {
     pub(super) seq_id: u64,
     pub(super) n_targets: u32,
     pub(super) score: Option<f64>,
-    /// Of the first labels, where there are two.
+    /// From the first labels, if there are two.
     pub(super) learnable_fraction: f64,
 }
 
-/// Where scores come from.
+/// The source of the scores.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) labels: &'a LabelSet,
@@ -25,7 +25,7 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Both label sets are finished and of the same sequences.
+    /// Checks that both label sets are finished and cover the same sequences.
     pub(super) fn check(&self) -> Result<(), SelectError> {
         self.labels.finished_manifest()?;
         let Some(minus) = self.minus else {
@@ -45,8 +45,8 @@ impl Source<'_> {
         }
     }
 
-    /// Shows `visit` every sequence once: in the order of the rows, or of `seq_id`s where two label
-    /// sets are joined. A sequence that the second one lacks has no score.
+    /// Calls `visit` for every sequence once: in row order, or by `seq_id` if two label sets are
+    /// joined. A sequence that the second one lacks has no score.
     pub(super) fn each(
         &self,
         spill: &dyn Fn() -> Sorter,
@@ -78,7 +78,7 @@ fn each_of(
                         seq_id,
                         n_targets: columns.n_targets[r],
                         score: columns.scores[0][r],
-                        // Never null, and checked to be a share.
+                        // Never null, and checked to be a fraction.
                         learnable_fraction: columns.scores[1][r].unwrap_or(0.0),
                     })?;
                 }
@@ -89,7 +89,7 @@ fn each_of(
     Ok(())
 }
 
-/// The rows of a set by rising `seq_id`; their `extra` is the learnable fraction's bits.
+/// The rows of a set by increasing `seq_id`; their `extra` has the learnable fraction's bits.
 fn by_seq_id(
     set: &LabelSet,
     score: ScoreId,
@@ -109,7 +109,7 @@ fn by_seq_id(
     Ok(sorter.into_sorted()?)
 }
 
-/// Every row of `ours`, less the score of the same sequence in `theirs`.
+/// Every row of `ours`, minus the score of the same sequence in `theirs`.
 fn join(
     ours: Sorted,
     theirs: impl Iterator<Item = Result<Keyed, StorageError>>,

@@ -20,7 +20,7 @@ const MINUS_FINGERPRINT_KEY: &str = "saltworks.minus_fingerprint";
 /// `extra` of a row that is not eligible.
 const NO_RANK: u64 = u64::MAX;
 
-/// What was selected.
+/// The result of a selection.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// The policy.
@@ -80,7 +80,7 @@ pub(super) struct Job<'a> {
     pub(super) source: Source<'a>,
     pub(super) policy: &'a Policy,
     pub(super) output: &'a Path,
-    /// Rows that are sorted in memory.
+    /// Rows sorted in memory at a time.
     pub(super) run_rows: usize,
 }
 
@@ -115,7 +115,7 @@ impl Job<'_> {
     pub(super) fn run(&self, on_row_group: &mut dyn FnMut(u64)) -> Result<Summary, SelectError> {
         self.policy.validate()?;
         self.source.check()?;
-        // Tried and opened before the long work, so that a path that cannot be written fails early.
+        // Checked and opened before the long work, so that a path that cannot be written fails early.
         if let Some(dir) = self.output.parent() {
             storage::check_writable(dir)?;
         }
@@ -246,7 +246,7 @@ impl Job<'_> {
         })
     }
 
-    /// What the file says of itself.
+    /// The metadata of the file.
     fn metadata(&self, read: &Read, ranked: &Ranked) -> Vec<(String, String)> {
         let labels = self.source.labels;
         let policy = serde_json::to_string(self.policy).expect("plain fields with string keys");
@@ -318,7 +318,7 @@ impl Ranked {
     }
 }
 
-/// The row as it will be in the file, where ranks below `n_kept` are kept.
+/// The row as it will be in the file: ranks below `n_kept` are kept.
 fn example(row: &Keyed, n_kept: u64) -> Example {
     let rank = Some(row.extra).filter(|&rank| rank != NO_RANK);
     Example {

@@ -1,27 +1,27 @@
-//! Rows of the sorts, which are in bounded memory.
+//! Rows of the sorters, in bounded memory.
 
 use crate::storage::Record;
 
-/// Sorts rows by their key.
+/// Sorts rows by key.
 pub(super) type Sorter = crate::storage::Sorter<Keyed>;
-/// Rows by their key.
+/// Rows sorted by key.
 pub(super) type Sorted = crate::storage::Sorted<Keyed>;
 
-/// Rows that are sorted in memory: 40 bytes each, so 20 MiB.
+/// Rows sorted in memory: 40 bytes each, so 20 MiB.
 pub(super) const RUN_ROWS: usize = Sorter::RUN_ROWS;
 
-/// A row on its way through the sorts.
+/// A row to be sorted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Keyed {
-    /// What it is sorted by; ties are by `seq_id`.
+    /// The sort key; ties are by `seq_id`.
     pub(super) key: u64,
     pub(super) seq_id: u64,
-    /// NaN where there is none.
+    /// NaN if there is none.
     pub(super) score: f64,
-    /// What else the next stage wants to know.
+    /// Another value for the next stage.
     pub(super) extra: u64,
     pub(super) n_targets: u32,
-    /// To look at, not to decide by.
+    /// For display only.
     pub(super) learnable_fraction: f32,
 }
 
@@ -60,7 +60,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut sorter = Sorter::new(dir.path(), run_rows);
         rows.iter().for_each(|&row| sorter.push(row).unwrap());
-        // Nothing is seen of the temporary file.
+        // The temporary file has no name.
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         sorter.into_sorted().unwrap().map(Result::unwrap).collect()
     }

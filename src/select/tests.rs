@@ -1,4 +1,4 @@
-//! Selections against the most obvious way of making them.
+//! Selections compared with the most obvious way of making them.
 
 use super::rows::Source;
 use super::run::Job;
@@ -23,7 +23,7 @@ struct Fixture {
     labels: LabelSet,
 }
 
-/// What a selection's file says of one sequence.
+/// One sequence in a selection's file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Line {
     seq_id: u64,
@@ -33,7 +33,7 @@ struct Line {
 }
 
 impl Fixture {
-    /// 50 sequences, of which some have no SALT score.
+    /// 50 sequences, some of which have no SALT score.
     fn new() -> Self {
         Self::with(|_| {})
     }
@@ -55,7 +55,7 @@ impl Fixture {
         select(&self.labels, None, policy, &self.output(), |_| {})
     }
 
-    /// In runs so short that everything is spilled.
+    /// With runs so short that everything is spilled.
     fn select_spilling(&self, policy: &Policy) -> Result<Summary, SelectError> {
         let job = Job {
             source: Source {
@@ -110,7 +110,7 @@ fn metadata(path: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// seq_id, score, learnable fraction and targets of all rows, by whole rows.
+/// seq_id, score, learnable fraction and targets of all rows, read as whole rows.
 fn scores(set: &LabelSet, score: ScoreId) -> Vec<(u64, Option<f64>, f64, u64)> {
     let mut all = Vec::new();
     for plan in &set.segments {
@@ -131,7 +131,7 @@ fn scores(set: &LabelSet, score: ScoreId) -> Vec<(u64, Option<f64>, f64, u64)> {
     all
 }
 
-/// The same in the most obvious way: everything in memory, sorted by what the order says.
+/// The same in the most obvious way: everything in memory, sorted according to the order.
 fn reference(rows: &[(u64, Option<f64>, f64, u64)], policy: &Policy) -> Vec<Line> {
     let floor = policy.min_learnable.unwrap_or(0.0);
     let mut wanted: Vec<(u64, f64, u64)> = rows
@@ -151,7 +151,7 @@ fn reference(rows: &[(u64, Option<f64>, f64, u64)], policy: &Policy) -> Vec<Line
             score / temperature - (-crate::signals::uniform_at(seed, seq_id).ln()).ln()
         }
     };
-    // Stable, so that ties of the middle stay in the order of scores, and others of seq_ids.
+    // Stable, so that ties of `middle` stay in order of score, and others in order of seq_id.
     if !matches!(policy.order, Order::Middle) {
         wanted.sort_by_key(|w| w.0);
     }
@@ -240,7 +240,7 @@ fn a_selection_is_the_same_bytes_however_it_was_sorted_and_stored() {
         let in_memory = std::fs::read(fixture.output()).unwrap();
         fixture.select_spilling(&policy).unwrap();
         assert!(in_memory == std::fs::read(fixture.output()).unwrap());
-        // Another order of rows is another label set, but selects the same.
+        // Rows in another order are another label set, but give the same selection.
         other.select(&policy).unwrap();
         assert_eq!(read(&other.output()), read(&fixture.output()));
     }
@@ -336,7 +336,7 @@ fn examples_are_the_ends_and_the_middle() {
 #[test]
 fn a_difference_is_joined_by_sequence_whatever_the_order_of_rows() {
     let fixture = Fixture::new();
-    // Another teacher with the same sequences in another order; of 20 to 29 it knows nothing.
+    // Another teacher with the same sequences in another order, without 20 to 29.
     let other = Fixture::with(|plan| {
         plan.teacher.fingerprint = format!("blake3:{}", "9".repeat(64));
         plan.layout.order_seed = Some(99);
@@ -348,7 +348,7 @@ fn a_difference_is_joined_by_sequence_whatever_the_order_of_rows() {
     };
     let minus = Some(&other.labels);
     let summary = select(&fixture.labels, minus, &policy, &fixture.output(), |_| {}).unwrap();
-    // The made-up scores depend on the sequence alone, so all differences are 0.
+    // The made-up scores depend only on the sequence, so all differences are 0.
     assert_eq!((summary.n_null, summary.n_eligible), (10, 40));
     for line in read(&fixture.output()) {
         let expected = (line.seq_id >= 30).then_some(0.0);
@@ -391,7 +391,7 @@ fn a_policy_that_keeps_nothing_says_why_and_leaves_the_earlier_selection() {
         .select(&policy(Order::Top, Amount::Rows(3)))
         .unwrap();
     let before = std::fs::read(fixture.output()).unwrap();
-    // Whatever comes first is longer than the budget.
+    // A seed whose first sequence exceeds the budget.
     let rows = scores(&fixture.labels, ScoreId::Salt);
     let is_long = |seed: &u64| {
         let score = |row: &&(u64, Option<f64>, f64, u64)| crate::signals::uniform_at(*seed, row.0);
@@ -443,7 +443,7 @@ fn a_selection_by_scores_alone_holds_for_other_labels_of_the_same_sequences() {
         (selection.kept.len(), provenance),
         (9, Provenance::SameSequences)
     );
-    // It lists sequences that these lack, which is no matter until it keeps one of them.
+    // It lists sequences that these labels lack, which only matters if it keeps one of them.
     let last_kept = selection.kept.iter().last().unwrap();
     let enough = Fixture::with(|plan| plan.sequences.end = last_kept + 1);
     assert_eq!(open(&enough).unwrap().0, selection);
@@ -461,7 +461,7 @@ fn a_selection_by_scores_alone_holds_for_other_labels_of_the_same_sequences() {
     );
 }
 
-/// Labels of what a selection of the fixture's scores keeps, and that selection.
+/// Labels of the sequences kept by a selection of the fixture's scores, and that selection.
 fn labels_of_selection(fixture: &Fixture) -> (PathBuf, PathBuf) {
     let policy = policy(Order::Top, Amount::Rows(23));
     fixture.select(&policy).unwrap();
@@ -521,7 +521,7 @@ fn labels_of_a_selection_are_selected_from_again() {
     let again = fixture.dir.path().join("again.parquet");
     let summary = select(&set, None, &policy, &again, |_| {}).unwrap();
     assert_eq!((summary.n_rows, summary.n_kept), (23, 5));
-    // Of the whole set it keeps labelled sequences too: these are the same sequences.
+    // The whole set has labels of these sequences too, and their numbers mean the same.
     let (_, provenance) = Selection::read_for(&again, &fixture.labels).unwrap();
     assert_eq!(provenance, Provenance::SameSequences);
 }
@@ -600,7 +600,7 @@ fn weighted_draws_go_by_the_scores_and_towards_top_as_it_cools() {
     };
     let weighted = |temperature, seed| kept(Order::Weighted { temperature, seed });
     assert_eq!(weighted(1e-9, 5), kept(Order::Top));
-    // Gumbel noise is a function of a uniform, so at infinite heat the order is that of the uniforms.
+    // Gumbel noise is a function of a uniform, so at infinite temperature the order is that of the uniforms.
     assert_eq!(weighted(1e12, 5), kept(Order::Random { seed: 5 }));
     assert_ne!(weighted(1.0, 5), weighted(1.0, 6));
 }
@@ -644,7 +644,7 @@ fn a_flipped_byte_anywhere_in_a_selection_is_found_by_its_own_checksum() {
     }
 }
 
-/// As versions before the checksum wrote it.
+/// As written by versions before the checksum.
 #[test]
 fn a_selection_without_a_checksum_is_read() {
     let fixture = Fixture::new();

@@ -1,5 +1,5 @@
-//! `README.md` of a label directory: what the labels are, for people, and which files are data, for the
-//! `datasets` library and for hubs that show data sets. Without it those take sidecars for data.
+//! `README.md` of a label directory: describes the labels for people, and tells the `datasets` library and hubs that
+//! display data sets which files are data. Without it they take sidecars for data.
 
 use super::columns::FileKind;
 use super::label_set::LabelSet;
@@ -10,21 +10,21 @@ use super::{ShardsError, json};
 use crate::storage;
 use std::path::Path;
 
-/// A card with this line is written again with every manifest; another one is somebody's own.
+/// A card with this line is rewritten with every manifest; any other is the user's own.
 const MARK: &str = "<!-- Written by `saltworks finalize`, which writes it anew when the labels grow. Remove this line to keep changes of yours. -->";
 
-/// Whose the card of a label directory is.
+/// Who owns the card of a label directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CardState {
     /// There is none.
     Absent,
-    /// One that is written again with every manifest.
+    /// It is rewritten with every manifest.
     Ours,
-    /// Somebody's own, which stays as it is.
+    /// The user's own, which is left alone.
     Theirs,
 }
 
-/// Whose the card in `dir` is.
+/// Who owns the card in `dir`.
 ///
 /// # Errors
 /// A card that cannot be read.
@@ -44,7 +44,7 @@ fn has_mark(card: &[u8]) -> bool {
         .any(|window| window == MARK.as_bytes())
 }
 
-/// Writes the card of a finished set, unless somebody's own is there.
+/// Writes the card of a finished set, unless the user's own is there.
 pub(super) fn write(set: &LabelSet, manifest: &Manifest) -> Result<(), ShardsError> {
     let path = set.dir.join(CARD_NAME);
     let has_tokenizer = storage::is_there(&set.dir.join(TOKENIZER_NAME))?;
@@ -238,7 +238,7 @@ fn names(files: &[PlanFile]) -> String {
     joined(files.iter().map(|file| code(&file.name)), ", ")
 }
 
-/// Text from outside as code of one cell of a table.
+/// Text from outside, as code in one table cell.
 fn code(text: &str) -> String {
     let visible = |c: char| match c {
         '`' | '|' | '<' | '>' | '\\' => format!("\\u{{{:x}}}", c as u32),

@@ -13,11 +13,11 @@ use crate::signals::Rounding;
 use crate::tokens::Packing;
 use lists::{Checked, NATS_TOLERANCE, below_vocab, length};
 
-/// How far kept and tail mass may be from 1 together, rounding aside.
+/// How far the sum of kept and tail mass may be from 1, apart from rounding.
 const MASS_TOLERANCE: f64 = 1e-3;
-/// How far f32 arithmetic may leave a log-probability, relative to it.
+/// Relative error that f32 arithmetic may leave in a log-probability.
 const F32_NOISE: f64 = 1e-6;
-/// How far the sign of a log-partition may be off. Nats.
+/// How far a log-partition may be on the wrong side of 0. Nats.
 const LOG_PARTITION_TOLERANCE: f64 = 1e-3;
 
 /// Checks rows against a plan. Holds scratch space of V words.
@@ -44,7 +44,7 @@ pub(super) struct Checker {
     n_seen: u64,
 }
 
-/// Which parts of a row are there to be checked.
+/// Which parts of a row are available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parts {
     /// What the scores file holds.
@@ -60,7 +60,7 @@ impl Checker {
         Self::of_groups(plan, |_| true)
     }
 
-    /// Takes the lists of a group that is not wanted as not there, and so empty.
+    /// Treats the lists of a group that is not wanted as absent, and so empty.
     pub(super) fn of_groups(plan: &Plan, is_wanted: impl Fn(Group) -> bool) -> Self {
         let q = &plan.sequences;
         let has = |group| plan.signals.has(group) && is_wanted(group);
@@ -86,7 +86,7 @@ impl Checker {
         }
     }
 
-    /// Checks every invariant of one row, which the plan has as sequence `seq_id`.
+    /// Checks every invariant of one row, which is sequence `seq_id` in the plan.
     pub(super) fn check(&mut self, row: &Row, seq_id: u64, parts: Parts) -> Checked {
         if row.seq_id != seq_id {
             return Err(RowFault::SeqId {
@@ -113,7 +113,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Checks what stands instead of a whole row where only some scores are read.
+    /// Checks the parts of a row that are available when only some scores are read.
     pub(super) fn check_scored(
         &self,
         (seq_id, expected): (u64, u64),
@@ -245,7 +245,7 @@ impl Checker {
         Ok(())
     }
 
-    /// The kept set of one position: order, distinct ids, mass, and the target's rank in it.
+    /// Checks the kept set of one position: order, distinct ids, mass, and the target's rank in it.
     fn check_kept(&mut self, row: &Row, position: usize) -> Checked {
         let range = position * self.k..(position + 1) * self.k;
         let ids_k = &row.signals.topk_ids_tk[range.clone()];
@@ -259,8 +259,8 @@ impl Checker {
         Ok(())
     }
 
-    /// Equal log-probabilities say nothing of the ids: rounding, to f32 too, makes ties of logits
-    /// that were none. Only at f32 is -inf no product of rounding, so there ties must be by id.
+    /// The order of ids among equal log-probabilities is not checked: rounding, also to f32, makes ties of different
+    /// logits. Only at f32 does rounding never produce -inf, so there ties of -inf must be ordered by id.
     fn check_order(&self, ids_k: &[u32], logprobs_k: &[f32], position: usize) -> Checked {
         let falls = |entry: usize| {
             let (before, here) = (logprobs_k[entry - 1], logprobs_k[entry]);
@@ -285,8 +285,8 @@ impl Checker {
         Ok(())
     }
 
-    /// Kept and tail mass make 1, but for what rounding moves: a log-probability x by about |x| times
-    /// the precision's step, weighted by exp(x), and the tail by its own step.
+    /// Kept and tail mass add up to 1, except for rounding: it changes a log-probability x by about |x| times the
+    /// precision's step, weighted by exp(x), and the tail by its own step.
     fn check_mass(&self, logprobs_k: &[f32], tail: f32, position: usize) -> Checked {
         let step = self.step();
         let (mut kept, mut slack) = (0.0f64, MASS_TOLERANCE);
@@ -311,7 +311,7 @@ impl Checker {
         })
     }
 
-    /// rank r < K exactly if the target is kept as entry r, and then with its own log-probability.
+    /// rank r < K exactly if the target is entry r of the kept set, and then with the same log-probability.
     fn check_target(&self, row: &Row, t: usize, ids_k: &[u32], logprobs_k: &[f32]) -> Checked {
         let target = row.input_ids[t + 1];
         let rank = row.signals.target_rank_t[t];
@@ -341,7 +341,7 @@ impl Checker {
         })
     }
 
-    /// Relative step of the recorded precision; f32 has its arithmetic's noise beside it.
+    /// Relative step of the recorded precision, at least the noise of f32 arithmetic.
     fn step(&self) -> f64 {
         self.rounding.step().max(F32_NOISE)
     }

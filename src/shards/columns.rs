@@ -1,5 +1,5 @@
-//! The columns of both files: names, types, units, encodings. Everything that writes, reads,
-//! checks or documents a column asks this table.
+//! The columns of both files: names, types, units, encodings. All code that writes, reads, checks or documents a column
+//! uses this table.
 
 use super::plan::{Group, PlanSignals};
 use arrow_schema::{DataType, Field, Schema};
@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Name of the item inside a list column, as the Parquet specification has it.
+/// Name of the item in a list column, as in the Parquet specification.
 pub(super) const LIST_ITEM: &str = "element";
 
 /// The two files of a shard.
@@ -59,7 +59,7 @@ pub(super) enum ColumnId {
     SampleOffsets,
 }
 
-/// Which value of the documents that have a target in a sequence, a list over them.
+/// Which value of the documents with a target in a sequence; a list over them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PieceColumn {
     DocIndex,
@@ -159,7 +159,7 @@ pub enum ScoreId {
 }
 
 impl ScoreId {
-    /// All of them, in the order of the columns.
+    /// All scores, in column order.
     pub const ALL: [ScoreId; 7] = [
         ScoreId::Salt,
         ScoreId::SaltMasked,
@@ -183,7 +183,7 @@ impl ScoreId {
         }
     }
 
-    /// Whether it is a statistic of the targets' NLL, and so absent where that is infinite.
+    /// Whether it is a statistic of the targets' NLL, and so absent if that is infinite.
     pub(super) fn is_by_nll(self) -> bool {
         match self {
             ScoreId::Salt | ScoreId::SaltMasked | ScoreId::MeanNll | ScoreId::MedianNll => true,
@@ -219,22 +219,22 @@ impl ScoreId {
     }
 }
 
-/// Length of a column's value in one row.
+/// Length of a column's value in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     /// One value.
     Scalar,
-    /// One list item a predicted position.
+    /// One list item per predicted position.
     T,
-    /// One list item a token.
+    /// One list item per token.
     TPlus1,
-    /// K list items a predicted position, flat.
+    /// K list items per predicted position, flat.
     TTimesK,
-    /// One list item a document of the sequence.
+    /// One list item per document in the sequence.
     Documents,
-    /// One list item a document that has a target in the sequence.
+    /// One list item per document with a target in the sequence.
     Pieces,
-    /// One list item a distinct id drawn, position after position.
+    /// One list item per distinct id drawn, position by position.
     Draws,
 }
 
@@ -275,7 +275,7 @@ impl Column {
         ColumnPath::new(parts)
     }
 
-    /// Lists are split by bytes, which suits floats and ids alike; scalars are plain.
+    /// Lists are encoded as BYTE_STREAM_SPLIT, which suits floats and ids alike; scalars are plain.
     pub(super) fn encoding(&self) -> Encoding {
         match self.shape {
             Shape::Scalar => Encoding::PLAIN,
@@ -283,7 +283,7 @@ impl Column {
         }
     }
 
-    /// Statistics help to find rows by scalars; over list items they would only cost space.
+    /// Statistics help to find rows by scalars; on list items they would only take space.
     pub(super) fn statistics(&self) -> EnabledStatistics {
         match self.shape {
             Shape::Scalar => EnabledStatistics::Page,
@@ -292,8 +292,8 @@ impl Column {
     }
 }
 
-/// The columns of one file of a set, in order; `has_pieces` says whether the scores hold the sums of
-/// documents, which those of earlier versions do not.
+/// The columns of one file of a set, in order; `has_pieces` says whether the scores contain the sums of documents,
+/// which earlier versions lack.
 pub(super) fn columns(file: FileKind, signals: &PlanSignals, has_pieces: bool) -> Vec<Column> {
     let mut ids = match file {
         FileKind::Scores => scores_ids(),
@@ -363,7 +363,7 @@ fn column(id: ColumnId, signals: &PlanSignals) -> Column {
     }
 }
 
-/// Name, group, type of the value or of the list's items, and length. The temperature follows the name of its column.
+/// Name, group, type of the value or of the list's items, and length. A temperature is appended to the name.
 fn layout(id: ColumnId) -> (&'static str, Group, DataType, Shape) {
     use DataType::{Float32, Float64, UInt16, UInt32, UInt64};
     use Group::{Samples, Scores, Stats, Topk};

@@ -1,4 +1,4 @@
-//! Parquet to rows: the reverse of `encode`, for files that may be damaged.
+//! Parquet to rows: the inverse of `encode`, for files that may be damaged.
 
 use super::ShardsError;
 use super::columns::{self, Column, ColumnId, FileKind, PieceColumn, ScoreId, Shape};
@@ -23,10 +23,10 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// No byte of a Zstandard frame expands to more: a block of 128 KiB takes 4 bytes at least.
+/// Highest expansion of a byte in a Zstandard frame: a block of 128 KiB takes at least 4 bytes.
 const MOST_EXPANSION: u64 = 1 << 15;
 
-/// One opened file of a shard, whose schema, metadata and row groups are the plan's.
+/// One opened file of a shard, with the plan's schema, metadata and row groups.
 #[derive(Debug)]
 pub(super) struct FileDecoder {
     path: PathBuf,
@@ -88,7 +88,7 @@ impl FileDecoder {
         Ok(())
     }
 
-    /// Every column of the plan must be there with its type; other columns are ignored.
+    /// Every column of the plan must be present with its type; other columns are ignored.
     fn check_columns(&self) -> Result<(), ShardsError> {
         for column in &self.columns {
             let got = found_type(self.metadata.schema(), &column.name);
@@ -107,8 +107,7 @@ impl FileDecoder {
         Ok(())
     }
 
-    /// Counts that the footer claims are compared with the plan before anything is allocated by
-    /// them.
+    /// The counts that the footer claims are compared with the plan before anything is allocated for them.
     fn check_row_groups(&self, plan: &Plan, shard: u32) -> Result<(), ShardsError> {
         let n_rows = plan.n_rows(shard);
         let per_group = plan.layout.rows_per_row_group;
@@ -138,8 +137,8 @@ impl FileDecoder {
         Ok(())
     }
 
-    /// A column chunk lies in the file, and its bytes can hold as many values as it claims: those are
-    /// what a reader makes room for.
+    /// A column chunk lies inside the file, and its bytes can hold as many values as it claims, since a reader
+    /// allocates space for those.
     fn check_chunk(
         &self,
         row_group: usize,
@@ -151,7 +150,7 @@ impl FileDecoder {
         if n_bytes > self.source.n_bytes() {
             return self.expect(&what("bytes"), self.source.n_bytes(), n_bytes);
         }
-        // Nulls take no bytes, and an empty list is one value that takes none.
+        // Nulls take no bytes, and an empty list counts as one value but takes none.
         let is_whole = matches!(
             column.shape,
             Shape::Scalar | Shape::T | Shape::TPlus1 | Shape::TTimesK
@@ -181,7 +180,7 @@ impl FileDecoder {
         })
     }
 
-    /// Decodes row group `i` into `rows`, which is as long as the plan has it.
+    /// Decodes row group `i` into `rows`, which has the length given by the plan.
     pub(super) fn read_row_group(&self, i: usize, rows: &mut [Row]) -> Result<(), ShardsError> {
         let batch = self.decode_batch(i, rows.len())?;
         self.expect(
@@ -199,7 +198,7 @@ impl FileDecoder {
         Ok(())
     }
 
-    /// The scalar columns that are kept, of row group `i` and by their ids, as they are stored.
+    /// The kept scalar columns of row group `i` with their ids, as stored.
     pub(super) fn read_scalars(
         &self,
         i: usize,
@@ -237,7 +236,7 @@ impl FileDecoder {
         batch.map_err(|error| ShardsError::of_decoder(&self.path, error))
     }
 
-    /// Where the bytes of the wanted columns of row group `i` are, as the footer claims.
+    /// The byte ranges of the wanted columns of row group `i`, as the footer claims.
     fn ranges_of(&self, i: usize) -> Vec<Range<u64>> {
         let groups = self.metadata.metadata().row_groups();
         let chunks = groups
@@ -249,7 +248,7 @@ impl FileDecoder {
             root.is_some_and(|root| self.column_of(std::slice::from_ref(root)).is_some())
         };
         let ranges = chunks.iter().filter(of_column).map(|chunk| {
-            // A footer may claim anything: what passes the end is left out by `fetch`.
+            // A footer may claim anything: `fetch` leaves out what is past the end.
             let start = chunk
                 .dictionary_page_offset()
                 .unwrap_or(chunk.data_page_offset());
@@ -283,7 +282,7 @@ impl FileDecoder {
     }
 }
 
-/// Greatest number of values that a column of this shape can hold in a row; an empty list counts as one.
+/// Most values that a column of this shape can have in a row; an empty list counts as one.
 fn most_values_of_a_row(plan: &Plan, shape: Shape) -> u64 {
     let t = u64::from(plan.sequences.seq_len);
     let signals = &plan.signals;
@@ -306,7 +305,7 @@ fn found_type(schema: &Schema, name: &str) -> Option<DataType> {
     Some(field.data_type().clone())
 }
 
-/// Whether both are the same scalar, or lists of the same item whatever the item is called.
+/// Whether both are the same scalar, or lists of the same item type whatever the item's name.
 fn same_type(a: &DataType, b: &DataType) -> bool {
     match (a, b) {
         (DataType::List(a), DataType::List(b)) => a.data_type() == b.data_type(),
@@ -318,7 +317,7 @@ fn describe(array: &ArrayRef) -> String {
     format!("{} with {} nulls", array.data_type(), array.null_count())
 }
 
-/// Puts one decoded column into `rows`; `None` if its type or its nulls are not the column's.
+/// Stores one decoded column in `rows`; `None` if its type or its nulls do not match the column.
 fn store(column: &Column, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
     if column.shape == Shape::Scalar && !column.nullable && array.null_count() > 0 {
         return None;
@@ -366,8 +365,8 @@ fn store(column: &Column, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
     }
 }
 
-/// Puts one value of the documents into `rows`; `None` also where a row has none, or another number of
-/// them than in the column before.
+/// Stores one value of the documents in `rows`; `None` also if a row has no documents, or a different number than in
+/// the column before.
 fn store_pieces(piece: PieceColumn, array: &ArrayRef, rows: &mut [Row]) -> Option<()> {
     match piece {
         PieceColumn::DocIndex => {
@@ -417,7 +416,7 @@ fn piece_values<P: ArrowPrimitiveType>(
 }
 
 fn set_score(scores: &mut Scores, score: ScoreId, value: Option<f64>) {
-    // Only scores by NLL may be null: where it is infinite.
+    // Only scores by NLL may be null, which means that it is infinite.
     let number = value.unwrap_or(f64::INFINITY);
     match score {
         ScoreId::Salt => scores.salt = value,

@@ -6,22 +6,22 @@ use crate::signals::Rounding;
 use arrow_schema::DataType;
 use serde::Serialize;
 
-/// One column, as anybody reading the files needs to know it.
+/// One column, for readers of the files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ColumnDescription {
-    /// Name; `X` stands for a temperature where there is one column each.
+    /// Name; `X` stands for a temperature if there is one column for each.
     pub name: String,
     /// Directory of the files that hold it: `scores` or `positions`.
     pub file: &'static str,
-    /// Group that must be stored for it to be there.
+    /// Group that must be stored for the column to exist.
     pub group: Group,
     /// Type of the value, or of the list's items: `u16`, `u32`, `u64`, `f32` or `f64`.
     pub item_type: &'static str,
-    /// Parquet's physical type of it.
+    /// Its physical type in Parquet.
     pub physical_type: &'static str,
-    /// Parquet's logical type of it, if it has one.
+    /// Its logical type in Parquet, if any.
     pub logical_type: Option<&'static str>,
-    /// Length of the list in one row (T its predicted positions, K stored ids); none for a scalar.
+    /// Length of the list in one row (T predicted positions, K stored ids); none for a scalar.
     pub list_length: Option<&'static str>,
     /// Whether a row may have no value. Lists and their items are never null.
     pub nullable: bool,
@@ -31,13 +31,13 @@ pub struct ColumnDescription {
     pub compression: &'static str,
     /// Whether pages and column chunks carry minimum and maximum values.
     pub statistics: bool,
-    /// Unit of the values; empty where they have none.
+    /// Unit of the values, or empty.
     pub unit: &'static str,
     /// What the values are.
     pub meaning: &'static str,
 }
 
-/// All columns of shard format 1, scores first, in the order of the files.
+/// All columns of shard format 1, scores first, in file order.
 pub fn describe_columns() -> Vec<ColumnDescription> {
     let signals = PlanSignals {
         groups: vec![Group::Scores, Group::Stats, Group::Topk, Group::Samples],

@@ -1,4 +1,4 @@
-//! Rows to Parquet, one row group at a time, into any sink.
+//! Rows to Parquet, to any sink, one row group at a time.
 
 use super::columns::{self, Column, ColumnId, FileKind, PieceColumn, ScoreId};
 use super::piece::Piece;
@@ -52,7 +52,7 @@ impl<W: Write + Send> FileEncoder<W> {
         self.groups.write(arrays?)
     }
 
-    /// Writes the footer and gives the sink back.
+    /// Writes the footer and returns the sink.
     pub(super) fn finish(self) -> Result<W> {
         self.groups.finish()
     }
@@ -105,7 +105,7 @@ fn array(column: &Column, rows: &[Row]) -> Result<ArrayRef> {
     }
 }
 
-/// A null stands for a score by an infinite NLL.
+/// A null stands for a score that is infinite because its NLL is.
 fn stored_score(scores: &Scores, score: ScoreId) -> Option<f64> {
     score_of(scores, score).filter(|&value| value != f64::INFINITY)
 }
@@ -151,7 +151,7 @@ fn lists_of<P: ArrowPrimitiveType>(
     lists::<P, _>(column, &of_rows, |values| values)
 }
 
-/// One list a row, items one after the other.
+/// One list per row, with its items flat.
 fn lists<P: ArrowPrimitiveType, R>(
     column: &Column,
     rows: &[R],

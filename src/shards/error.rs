@@ -1,4 +1,4 @@
-//! What can go wrong with labels.
+//! Errors of reading and writing labels.
 
 use super::row_fault::RowFault;
 use crate::error::{Classified, Kind};
@@ -49,7 +49,7 @@ pub enum ShardsError {
         /// The newest that is read.
         newest: u32,
     },
-    /// Labels that need a reader that knows more.
+    /// Labels that require a feature this reader lacks.
     #[error("{} requires the feature {feature:?}, which this program does not know: use a newer saltworks", path.display())]
     UnknownFeature {
         /// The file.
@@ -57,7 +57,7 @@ pub enum ShardsError {
         /// The feature.
         feature: String,
     },
-    /// A plan whose values cannot be.
+    /// A plan with impossible values.
     #[error("{}: {field} {reason}", path.as_ref().map_or_else(|| "the plan".into(), |p| p.display().to_string()))]
     InvalidPlan {
         /// The file, if it came from one.
@@ -84,7 +84,7 @@ pub enum ShardsError {
         #[source]
         source: ParquetError,
     },
-    /// A selection that is not one, or not of what it is used with.
+    /// A selection that is invalid, or does not match the labels it is used with.
     #[error("{}: {reason}; write the selection again", path.display())]
     Selection {
         /// The file.
@@ -92,7 +92,7 @@ pub enum ShardsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Documents of a set that are not what they should be.
+    /// Documents of a set that are invalid.
     #[error("{}: {reason}; run `saltworks finalize` again", path.display())]
     Documents {
         /// The file or directory.
@@ -100,7 +100,7 @@ pub enum ShardsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A set without documents.
+    /// A set without usable documents.
     #[error("the documents of {} {reason}: run `saltworks finalize` on it", dir.display())]
     NoDocuments {
         /// The directory.
@@ -160,7 +160,7 @@ pub enum ShardsError {
         /// The value in the directory, as JSON.
         theirs: String,
     },
-    /// A range that overlaps one that is labelled already.
+    /// A range that overlaps one that is already labelled.
     #[error(
         "{} has sequences {have_start}..{have_end} and {start}..{end} overlaps them: start at {have_end}, or label into another directory",
         dir.display()
@@ -177,7 +177,7 @@ pub enum ShardsError {
         /// Its end.
         have_end: u64,
     },
-    /// An extension of a set that is not done.
+    /// An extension of a set that is not finished.
     #[error(
         "{} cannot be extended yet: shard {shard} of sequences {start}..{end} is missing; finish that range first by labelling it again",
         dir.display()
@@ -199,7 +199,7 @@ pub enum ShardsError {
         path: PathBuf,
         /// Dotted path of the field.
         field: String,
-        /// What the earlier segments ask for.
+        /// What the earlier segments require.
         expected: String,
         /// What it says.
         got: String,
@@ -214,7 +214,7 @@ pub enum ShardsError {
         /// One past its last.
         end: u32,
     },
-    /// Rows that are not the row group that the plan has next.
+    /// Rows that are not the plan's next row group.
     #[error(
         "row group {row_group} of shard {shard} has {expected} rows in the plan, got {got}: pass exactly the plan's row groups"
     )]
@@ -256,7 +256,7 @@ pub enum ShardsError {
         #[source]
         source: RowFault,
     },
-    /// A file whose columns are not the plan's.
+    /// A file whose columns differ from the plan's.
     #[error("{}: column {column} is {got}, expected {expected}; remove the file and label again with the same settings, which rewrites its shard", path.display())]
     Column {
         /// The file.
@@ -268,7 +268,7 @@ pub enum ShardsError {
         /// What is there.
         got: String,
     },
-    /// A file whose key-value metadata are not the plan's.
+    /// A file whose key-value metadata differ from the plan's.
     #[error("{}: metadata {key} is {got}, expected {expected}: the file belongs to another plan or shard; remove it and label again with the same settings, which rewrites its shard", path.display())]
     Metadata {
         /// The file.
@@ -280,7 +280,7 @@ pub enum ShardsError {
         /// The file's.
         got: String,
     },
-    /// A file whose row groups are not the plan's.
+    /// A file whose row groups differ from the plan's.
     #[error("{}: {what} is {got}, expected {expected}; remove it and label again with the same settings, which rewrites its shard", path.display())]
     Shape {
         /// The file.
@@ -332,7 +332,7 @@ pub enum ShardsError {
         /// The sidecar's.
         got: String,
     },
-    /// A sidecar that does not say what the plan and the files say.
+    /// A sidecar that does not match the plan or the files.
     #[error("{}: {what} is {got}, expected {expected}; remove it and label again with the same settings, which rewrites its shard", path.display())]
     Sidecar {
         /// The sidecar, or the file that it is about.
@@ -358,7 +358,7 @@ pub enum ShardsError {
         /// The first few of them.
         first: Vec<u32>,
     },
-    /// Targets that do not add up to what the plan promised.
+    /// Numbers of targets that do not add up to the plan's.
     #[error("{} plans {expected} targets, but its shards contain {got}: the corpus or the way it is cut has changed; label again into another directory", path.display())]
     Targets {
         /// The plan file.
@@ -368,7 +368,7 @@ pub enum ShardsError {
         /// The shards'.
         got: u64,
     },
-    /// A manifest that says something else than the sidecars and plans beside it.
+    /// A manifest that does not match the sidecars and plans.
     #[error("{} does not match the plans and sidecars next to it ({difference}): `saltworks verify` shows which of them changed; if the shards are sound, run `saltworks finalize` again", path.display())]
     ManifestDiffers {
         /// The manifest.
@@ -376,7 +376,7 @@ pub enum ShardsError {
         /// The first difference.
         difference: String,
     },
-    /// Labels of which `verify` could not read everything.
+    /// Labels that `verify` could not read completely.
     #[error("some files of {} could not be read and were not checked ({n_unread}): run the same command again", dir.display())]
     Unread {
         /// The directory.
@@ -401,12 +401,12 @@ pub enum ShardsError {
 }
 
 impl ShardsError {
-    /// Whether the system refused to read what may be sound: nothing is known of the file then.
+    /// Whether the system refused to read a file that may be sound: nothing is known about it then.
     pub fn is_unread(&self) -> bool {
         matches!(self, ShardsError::Storage(error) if error.is_refusal())
     }
 
-    /// The error of the Parquet file at `path` that could not be decoded.
+    /// The error of a Parquet file at `path` that could not be decoded.
     pub(super) fn of_decoder(path: &Path, error: DecodeError) -> Self {
         let path = path.to_path_buf();
         match error {
@@ -416,7 +416,7 @@ impl ShardsError {
         }
     }
 
-    /// The error of the Parquet file at `path` that could not be encoded.
+    /// The error of a Parquet file at `path` that could not be encoded.
     pub(super) fn of_encoder(path: &Path, error: ParquetError) -> Self {
         storage::encode_error(path, error, |source| ShardsError::Encode {
             path: path.to_path_buf(),

@@ -1,4 +1,4 @@
-//! The end of a set: its manifest, and what goes with it.
+//! Completes a set: its manifest, and the files that go with it.
 
 use super::label_set::{LabelSet, sweep};
 use super::manifest::Manifest;
@@ -8,12 +8,12 @@ use super::{ShardsError, card, json};
 use crate::storage;
 use std::path::Path;
 
-/// Writes the manifest of `dir`, instead of an earlier one, and sweeps what killed runs left.
-/// Sizes of all files are checked against the sidecars; contents are `verify`'s matter.
+/// Writes the manifest of `dir`, replacing an earlier one, and removes what killed runs left. The
+/// sizes of all files are compared with the sidecars; contents are left to `verify`.
 ///
 /// # Errors
 /// [`ShardsError::MissingShards`]; [`ShardsError::MixedRuntimes`] unless `allow_mixed_runtime`;
-/// [`ShardsError::Targets`]; files that are not what their sidecars say.
+/// [`ShardsError::Targets`]; files that do not match their sidecars.
 pub fn finalize(dir: &Path, allow_mixed_runtime: bool) -> Result<Manifest, ShardsError> {
     let set = LabelSet::open(dir)?;
     let manifest = Manifest::collect(&set)?;
@@ -26,7 +26,7 @@ pub fn finalize(dir: &Path, allow_mixed_runtime: bool) -> Result<Manifest, Shard
     sweep(dir)?;
     let path = dir.join(MANIFEST_NAME);
     let bytes = json::to_bytes(&manifest);
-    // An equal manifest stays as it is, so that finalizing twice changes nothing on the disk.
+    // An equal manifest stays untouched, so that finalizing twice changes nothing on disk.
     if json::read_if_there(&path)?.as_deref() != Some(&bytes) {
         storage::replace(&path, &bytes)?;
     }

@@ -1,4 +1,4 @@
-//! How the small files are written: pretty JSON in the order of the fields, one newline at the end.
+//! The format of the small files: pretty JSON in field order, with one newline at the end.
 
 use super::ShardsError;
 use crate::storage;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
-/// A small file is far below this; more is not worth parsing (1 GiB: a manifest of millions of shards).
+/// A small file is far below this; anything larger is not parsed (1 GiB: a manifest of millions of shards).
 const MAX_JSON_BYTES: u64 = 1 << 30;
 
 /// `value` as the bytes of its file.
@@ -29,13 +29,13 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ShardsError>
     storage::read_up_to(path, MAX_JSON_BYTES).map_err(ShardsError::from)
 }
 
-/// As [`read_if_there`], of many files.
+/// Like [`read_if_there`], for many files.
 pub(super) fn read_many_if_there(paths: &[PathBuf]) -> Result<Vec<Option<Vec<u8>>>, ShardsError> {
     storage::read_many(paths, MAX_JSON_BYTES).map_err(ShardsError::from)
 }
 
-/// Where `got` is not as `expected`, which this library wrote or would write. Fields that `got` has
-/// beside are those of a newer minor version, and then its layout may be another too.
+/// Where `got` differs from `expected`, which this library wrote or would write. Extra fields in `got` are those of a
+/// newer minor version, whose layout may also differ.
 pub(super) fn difference(got: &[u8], expected: &[u8]) -> Option<String> {
     if got == expected {
         return None;

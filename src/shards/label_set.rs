@@ -1,4 +1,4 @@
-//! The plans of a directory: one segment, or more where a finished set was extended.
+//! The plans of a directory: one segment, or more if a finished set was extended.
 
 use super::columns::FileKind;
 use super::documents::{DOCUMENTS_DIR, INDEX_NAME};
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a plan that another task may be writing is waited for, in turn: some 6 seconds together.
+/// Successive waits for a plan that another task may be writing: some 6 seconds together.
 const GROWING_WAITS: [Duration; 9] = [
     Duration::from_millis(10),
     Duration::from_millis(20),
@@ -26,7 +26,7 @@ const GROWING_WAITS: [Duration; 9] = [
     Duration::from_secs(2),
     Duration::from_secs(2),
 ];
-/// How long a plan must not grow to be taken for abandoned where the filesystem has no locks.
+/// How long a plan must not grow before it counts as abandoned on a filesystem without locks.
 const STILL: Duration = Duration::from_secs(1);
 
 /// A directory of labels, as its plans describe it.
@@ -34,11 +34,11 @@ const STILL: Duration = Duration::from_secs(1);
 pub struct LabelSet {
     /// The directory.
     pub dir: PathBuf,
-    /// Its plans: `plan.json`, `plan-00001.json`, ... They differ in their ranges only.
+    /// Its plans: `plan.json`, `plan-00001.json`, ... They differ only in their ranges.
     pub segments: Vec<Plan>,
 }
 
-/// How a plan was matched with a directory.
+/// How a plan relates to a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The directory had no plan.
@@ -49,19 +49,19 @@ pub enum Outcome {
     Extended,
 }
 
-/// A directory with the segment that was asked for.
+/// A directory with the requested segment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opened {
     /// All segments.
     pub set: LabelSet,
-    /// Index of the one that was asked for.
+    /// Index of the requested one.
     pub segment: usize,
-    /// How it came to be there.
+    /// Whether it was created, resumed or added.
     pub outcome: Outcome,
 }
 
 impl Opened {
-    /// The plan to work by. Its `first_shard` may differ from the one that was passed in.
+    /// The plan to follow. Its `first_shard` may differ from that of the plan passed in.
     pub fn plan(&self) -> &Plan {
         &self.set.segments[self.segment]
     }
@@ -71,8 +71,7 @@ impl LabelSet {
     /// Reads all plans of `dir` and checks that they fit together.
     ///
     /// # Errors
-    /// [`ShardsError::NoPlan`], or a plan that is damaged, of a later format, or does not continue
-    /// the ones before it.
+    /// [`ShardsError::NoPlan`], or a plan that is damaged, of a later format, or does not continue the ones before it.
     pub fn open(dir: &Path) -> Result<Self, ShardsError> {
         place::check_directory(dir)?;
         let segments = read_segments(dir)?;
@@ -85,11 +84,11 @@ impl LabelSet {
         })
     }
 
-    /// As [`LabelSet::open`], for whoever is about to label into `dir`: `None` where there is no plan,
-    /// or only what a killed process left of one.
+    /// Like [`LabelSet::open`], for callers about to label into `dir`: `None` if there is no plan, or only a partial
+    /// one left by a killed process.
     ///
     /// # Errors
-    /// As [`LabelSet::open`], but for a directory without a plan.
+    /// Those of [`LabelSet::open`], except for a directory without a plan.
     pub fn open_to_extend(dir: &Path) -> Result<Option<Self>, ShardsError> {
         place::check_directory(dir)?;
         let segments = read_segments_to_extend(dir)?;
@@ -99,10 +98,9 @@ impl LabelSet {
         }))
     }
 
-    /// Makes `plan` the plan of `dir`: creates it where there is none, resumes an equal one, or
-    /// adds a segment where the same plan is finished for other ranges. `layout.first_shard` and
-    /// `layout.n_shards` are filled in here, whatever `plan` has there. Of a plan that labels what the
-    /// file `selection` keeps, a directory that is made gets a copy of it, as `selection.parquet`.
+    /// Makes `plan` the plan of `dir`: creates it if there is none, resumes an equal one, or adds a segment if the same
+    /// plan is finished for other ranges. `layout.first_shard` and `layout.n_shards` are computed here, whatever `plan`
+    /// has. If a new directory's plan labels a `selection`, that file is copied into it as `selection.parquet`.
     ///
     /// # Errors
     /// [`ShardsError::PlanMismatch`] names the first field that differs;
@@ -132,7 +130,7 @@ impl LabelSet {
             if let (Outcome::Created, Some(selection)) = (outcome, selection) {
                 selection::copy_into(dir, selection)?;
             }
-            // Lost to another task that is planning at the same time: look again at what it made.
+            // If another task published a plan meanwhile, start again with that one.
             if storage::create_if_absent(&path, &plan.to_json())? == Publish::Created {
                 let segments = segments.into_iter().chain([plan]).collect();
                 return Ok(opened(dir, segments, segment, outcome));
@@ -145,10 +143,10 @@ impl LabelSet {
         self.segments.last().map_or(0, |plan| plan.shards().end)
     }
 
-    /// The tokenizer next to the plan, where there is one.
+    /// The tokenizer next to the plan, if there is one.
     ///
     /// # Errors
-    /// A directory that cannot be looked into.
+    /// The directory cannot be inspected.
     pub fn tokenizer_path(&self) -> Result<Option<PathBuf>, ShardsError> {
         let path = self.dir.join(TOKENIZER_NAME);
         Ok(storage::is_there(&path)?.then_some(path))
@@ -161,9 +159,8 @@ impl LabelSet {
             .find(|plan| plan.shards().contains(&shard))
     }
 
-    /// Shards that have a sidecar, in order, each with its segment. Whether their files are what it says
-    /// whoever reads them checks ([`super::ShardReader::open_checked`]). It costs the memory of those that
-    /// are there, however many the plan has.
+    /// Shards that have a sidecar, in order, each with its segment. Their files are checked only when they are read
+    /// ([`super::ShardReader::open_checked`]). Memory is proportional to the shards found, however many the plan has.
     ///
     /// # Errors
     /// A directory that cannot be listed.
@@ -173,10 +170,10 @@ impl LabelSet {
         Ok(there.into_iter().filter_map(with_plan).collect())
     }
 
-    /// Whether `shard` has a sidecar: without, it is not done.
+    /// Whether `shard` has a sidecar: without one it is not done.
     ///
     /// # Errors
-    /// A directory that cannot be looked into.
+    /// The directory cannot be inspected.
     pub fn is_finished(&self, shard: u32) -> Result<bool, ShardsError> {
         Ok(storage::is_there(&self.dir.join(sidecar_name(shard)))?)
     }
@@ -196,8 +193,8 @@ fn opened(dir: &Path, segments: Vec<Plan>, segment: usize, outcome: Outcome) -> 
     }
 }
 
-/// Removes what killed processes left of files of a set. Every name of a set is this crate's own;
-/// locks tell which temporaries are still in work.
+/// Removes what killed processes left of a set's files. All names of a set are this crate's own; locks tell which
+/// temporaries are still in use.
 pub(super) fn sweep(dir: &Path) -> Result<(), ShardsError> {
     let is_ours = |name: &str| {
         let is_json = name.ends_with(".json");
@@ -215,18 +212,18 @@ pub(super) fn sweep(dir: &Path) -> Result<(), ShardsError> {
     Ok(())
 }
 
-/// Numbers of the shards that have a sidecar, rising, by what the directory lists.
+/// Numbers of the shards that have a sidecar, sorted, from the directory listing.
 pub(super) fn sidecars_there(dir: &Path) -> Result<BTreeSet<u32>, ShardsError> {
     let names = place::names_in(dir)?;
     Ok(names.iter().filter_map(|name| shard_of(name)).collect())
 }
 
-/// As [`read_segments`]; what a killed process left of a plan is removed. Without hard links and
-/// renames that do not replace, a plan is written under its own name.
+/// Like [`read_segments`], but removes what a killed process left of a plan. Without hard links and non-replacing
+/// renames, a plan is written under its own name.
 fn read_segments_to_extend(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
     for wait in GROWING_WAITS {
         let error = match read_segments(dir) {
-            // An object appears whole: what is no plan there is nobody's half.
+            // An object appears whole: an invalid one is not an unfinished plan.
             Err(error @ ShardsError::Json { .. }) if !storage::is_url(dir) => error,
             read => return read,
         };
@@ -252,11 +249,11 @@ fn read_segments_to_extend(dir: &Path) -> Result<Vec<Plan>, ShardsError> {
     read_segments(dir)
 }
 
-/// Whether anything was labelled by the plan at `path`, or by one after it.
+/// Whether anything was labelled according to the plan at `path`, or one after it.
 fn has_shards_of(dir: &Path, path: &Path) -> Result<bool, ShardsError> {
     let is_first = path.file_name().is_some_and(|name| *name == *plan_name(0));
     if !is_first {
-        // The plans before it say where its shards would begin; whoever extends a set has finished those.
+        // The plans before it tell where its shards begin; those are finished when a set is extended.
         let n_before = segments_before(dir, path)?;
         return Ok(sidecars_there(dir)?.last() >= Some(&n_before));
     }
@@ -268,7 +265,7 @@ fn has_shards_of(dir: &Path, path: &Path) -> Result<bool, ShardsError> {
     Ok(!sidecars_there(dir)?.is_empty())
 }
 
-/// Shards of the plans before the one at `path`.
+/// Number of shards in the plans before the one at `path`.
 fn segments_before(dir: &Path, path: &Path) -> Result<u32, ShardsError> {
     let mut n_shards = 0;
     for segment in 0.. {
@@ -334,7 +331,7 @@ fn overlaps(a: &Plan, b: &Plan) -> bool {
     a.sequences.start < b.sequences.end && b.sequences.start < a.sequences.end
 }
 
-/// The segment that is `plan`; `None` if it would be a new one, which it may be.
+/// The segment equal to `plan`; `None` if it would be a new one, which is allowed.
 fn find_segment(dir: &Path, segments: &[Plan], plan: &Plan) -> Result<Option<usize>, ShardsError> {
     let mismatch = |difference: super::FieldDifference| ShardsError::PlanMismatch {
         dir: dir.to_path_buf(),
@@ -361,7 +358,7 @@ fn find_segment(dir: &Path, segments: &[Plan], plan: &Plan) -> Result<Option<usi
     Ok(None)
 }
 
-/// A new segment may follow `have` if their ranges are apart and `have` is finished.
+/// Checks that a new segment may follow `have`: their ranges do not overlap and `have` is finished.
 fn check_may_follow(dir: &Path, plan: &Plan, have: &Plan) -> Result<(), ShardsError> {
     if overlaps(plan, have) {
         return Err(ShardsError::RangeOverlap {
@@ -378,7 +375,7 @@ fn check_may_follow(dir: &Path, plan: &Plan, have: &Plan) -> Result<(), ShardsEr
         start: have.sequences.start,
         end: have.sequences.end,
     };
-    // A plan may claim any number: the first that is not there is found by the listing.
+    // A plan may claim any number of shards: the listing gives the first missing one.
     let there = sidecars_there(dir)?;
     if let Some(shard) = have.shards().find(|shard| !there.contains(shard)) {
         return Err(unfinished(shard));
@@ -395,7 +392,7 @@ fn check_may_follow(dir: &Path, plan: &Plan, have: &Plan) -> Result<(), ShardsEr
     Ok(())
 }
 
-/// `plan` as the segment after `before`.
+/// `plan` as the segment that follows `before`.
 fn as_segment(plan: &Plan, before: &[Plan]) -> Result<Plan, ShardsError> {
     let first_shard = before.last().map_or(0, |last| last.shards().end);
     let plan = with_shards(plan, first_shard);

@@ -1,4 +1,4 @@
-//! How many rows a shard and a row group have, and which sequence is which row.
+//! How many rows a shard and a row group have, and which sequence is in which row.
 
 use super::permutation::Permutation;
 use super::plan::{Group, Layout, Plan, PlanSamples, PlanSignals};
@@ -7,37 +7,35 @@ use crate::signals::Rounding;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Encoded bytes that a shard aims at where the user does not say otherwise.
+/// Default target size of a shard, in encoded bytes.
 pub const DEFAULT_SHARD_BYTES: u64 = 128 << 20;
-/// zstd level of every column chunk. At K = 50 level 9 takes 2% less and 1.7 microseconds of processor
-/// time per target more; levels past it buy 1% for five times the time.
+/// zstd level of every column chunk. At K = 50 level 9 takes 2% less space and 1.7 microseconds of processor time per
+/// target more; levels above it save 1% for five times the time.
 pub const DEFAULT_ZSTD_LEVEL: i32 = 3;
-/// Raw (decoded) bytes that a row group aims at: what writer and reader hold in memory.
+/// Target size of a row group in raw (decoded) bytes: what writer and reader hold in memory.
 const ROW_GROUP_RAW_BYTES: f64 = (16u64 << 20) as f64;
-/// Targets that a shard aims at, at most: sets with few bytes per target would otherwise lose hours
-/// of labelling to one interruption.
+/// Most targets per shard: otherwise, in sets with few bytes per target, one interruption would lose hours of
+/// labelling.
 const MAX_TARGETS_PER_SHARD: f64 = (4u64 << 20) as f64;
-/// Distinct ids among 50 draws at 3 nats of entropy, as a language model has it, and by what power
-/// of N they grow there, computed over ids whose probability falls with a power of their rank, V = 32000:
-/// 5.9 of 10, 17.7 of 50, 80 of 500.
+/// Distinct ids among 50 draws at 3 nats of entropy, typical of a language model, and the power of N by which they grow
+/// there, computed for ids whose probability is a power of their rank, V = 32000: 5.9 of 10, 17.7 of 50, 80 of 500.
 const DISTINCT_OF_50: f64 = 18.0;
 const DISTINCT_EXPONENT: f64 = 0.66;
 /// Encoded bytes of a distinct id with its count, and of a position's offset. Measured with N = 50: an id
 /// and its count take 1.3 (V = 2000), 1.55 (V = 8192) and 1.6 bytes (V = 50000).
 const SAMPLED_ID_BYTES: f64 = 1.6;
 const SAMPLE_OFFSET_BYTES: f64 = 1.2;
-/// Bytes of a row apart from its positions: ids, scores, list lengths.
+/// Bytes of a row besides its positions: ids, scores, list lengths.
 const ROW_BYTES: f64 = 100.0;
 
 impl Layout {
-    /// Rows a shard and a row group as a pure function of what a row holds: row groups of about
-    /// 16 MiB decoded, shards of whole row groups and about `shard_bytes` encoded (estimated), or
-    /// fewer where that would be over 4 Mi targets; a `shard_bytes` below one row group shrinks the
-    /// row group with the shard, to one row at least. `mean_targets` is of the WHOLE view, not of
-    /// the labelled range, so that an extension gets the same layout.
+    /// Rows per shard and per row group, as a pure function of the row content: row groups of about 16 MiB decoded,
+    /// shards of whole row groups and about `shard_bytes` encoded (estimated), or fewer if that would exceed 4 Mi
+    /// targets; a `shard_bytes` below one row group shrinks the row group with the shard, to at least one row.
+    /// `mean_targets` is that of the WHOLE view, not of the labelled range, so that an extension gets the same layout.
     ///
-    /// The order is kept, zstd is at its default, and there are no shards yet
-    /// (see [`Layout::for_sequences`]).
+    /// The order is unshuffled, zstd has its default level, and there are no shards yet (see
+    /// [`Layout::for_sequences`]).
     pub fn choose(mean_targets: f64, signals: &PlanSignals, shard_bytes: u64) -> Layout {
         let mean_targets = if mean_targets >= 1.0 {
             mean_targets
@@ -48,7 +46,7 @@ impl Layout {
         let row_encoded = ROW_BYTES + mean_targets * encoded_bytes_per_target(signals);
         let by_bytes = shard_bytes as f64 / row_encoded;
         let by_targets = MAX_TARGETS_PER_SHARD / mean_targets;
-        // `as` saturates and takes NaN to 0, so every positive input gives a layout.
+        // `as` saturates and turns NaN into 0, so every positive input gives a layout.
         let shard_rows = (by_bytes.min(by_targets) as u64).max(1);
         let group_rows = ((ROW_GROUP_RAW_BYTES / row_raw) as u64).clamp(1, shard_rows);
         Layout {
@@ -87,7 +85,7 @@ fn raw_bytes_per_target(signals: &PlanSignals) -> f64 {
     ids + stats + topk + samples
 }
 
-/// Estimate of the distinct ids that one position has drawn.
+/// Estimated distinct ids drawn at one position.
 fn distinct_draws(samples: &PlanSamples) -> f64 {
     let n_draws = f64::from(samples.n_draws);
     n_draws.min(DISTINCT_OF_50 * (n_draws / 50.0).powf(DISTINCT_EXPONENT))
@@ -110,10 +108,9 @@ pub fn encoded_bytes_per_target(signals: &PlanSignals) -> f64 {
     ids + stats + topk + samples
 }
 
-/// Encoded bytes of one kept id with its log-probability. Real teachers' ids take 1.3 to 1.5 and
-/// their log-probabilities 2.7 unrounded, 1.1 as f16, 0.7 as bf16. What stands here for those three
-/// is more than that and stays: the rows of a shard follow from it, and a set in progress must come
-/// to the same ones.
+/// Encoded bytes of one kept id with its log-probability. Ids of real teachers take 1.3 to 1.5 and their
+/// log-probabilities 2.7 unrounded, 1.1 as f16, 0.7 as bf16. The values here are higher and must not change: the rows
+/// of a shard follow from them, and a set in progress must keep its layout.
 fn encoded_bytes_per_entry(rounding: Rounding) -> f64 {
     match rounding {
         Rounding::F32 => 5.2,
@@ -136,10 +133,10 @@ pub struct Slot {
     pub row: u32,
 }
 
-/// The sequences of a plan, numbered by rising `seq_id`.
+/// The sequences of a plan, numbered by increasing `seq_id`.
 struct Numbers {
     range: Range<u64>,
-    /// The kept sequences where there is a selection; one that was not read keeps none.
+    /// The kept sequences if there is a selection; one that was not read keeps none.
     selection: Option<Option<Arc<SeqIdOrder>>>,
 }
 
@@ -179,7 +176,7 @@ impl Plan {
         self.layout.first_shard..self.layout.first_shard.saturating_add(self.layout.n_shards)
     }
 
-    /// Rows of `shard`; 0 if it is not this plan's.
+    /// Rows of `shard`; 0 if it is not in this plan.
     pub fn n_rows(&self, shard: u32) -> u64 {
         if !self.shards().contains(&shard) {
             return 0;
@@ -189,14 +186,14 @@ impl Plan {
         left.min(self.layout.rows_per_shard)
     }
 
-    /// Estimated targets of `n_rows` of this plan's rows: their part of its targets. Exact for all of them, and
-    /// nearly so for others: only the last rows of the text or of documents are shorter.
+    /// Estimated targets of `n_rows` of this plan's rows, in proportion. Exact for all of them and nearly so otherwise:
+    /// only the last rows of the text or of documents are shorter.
     pub fn targets_of_rows(&self, n_rows: u64) -> u64 {
         let all = u128::from(self.n_sequences().max(1));
         (u128::from(self.sequences.n_targets) * u128::from(n_rows) / all) as u64
     }
 
-    /// seq_ids of `shard`, in row order; none if it is not this plan's.
+    /// seq_ids of `shard`, in row order; none if it is not in this plan.
     pub fn shard_seq_ids(&self, shard: u32) -> impl Iterator<Item = u64> + use<> {
         let n_rows = self.n_rows(shard);
         let first = match n_rows {
@@ -239,12 +236,12 @@ impl Plan {
         self.numbers().index_of(seq_id).is_some()
     }
 
-    /// The `index`-th of this plan's sequences by rising `seq_id`, from 0; `None` past the last.
+    /// The `index`-th of this plan's sequences by increasing `seq_id`, from 0; `None` past the last.
     pub fn nth_sequence(&self, index: u64) -> Option<u64> {
         self.numbers().nth(index)
     }
 
-    /// All of this plan's sequences by rising `seq_id`.
+    /// All of this plan's sequences by increasing `seq_id`.
     pub fn seq_ids(&self) -> impl Iterator<Item = u64> + use<> {
         let numbers = self.numbers();
         (0..self.n_sequences()).filter_map(move |index| numbers.nth(index))

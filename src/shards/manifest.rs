@@ -1,4 +1,4 @@
-//! `manifest.json`: a finished set at a glance.
+//! `manifest.json`: summarizes a finished set.
 
 use super::label_set::{LabelSet, sidecars_there};
 use super::names::{MANIFEST_NAME, SELECTION_NAME, plan_name, plan_path};
@@ -55,7 +55,7 @@ pub struct ManifestSegment {
     pub n_shards: u32,
 }
 
-/// What says which plans a manifest is of: it may list any number of shards.
+/// The part that tells which plans a manifest is of; it may list any number of shards.
 #[derive(Deserialize)]
 struct ManifestHead {
     segments: Vec<HeadSegment>,
@@ -81,7 +81,7 @@ impl Manifest {
         Ok(Some(manifest))
     }
 
-    /// Fingerprints of the plans that the manifest of `dir` is of, without its shards; `None` if there is none.
+    /// Fingerprints of the plans in the manifest of `dir`, without its shards; `None` if there is none.
     pub(super) fn read_fingerprints(dir: &Path) -> Result<Option<Vec<String>>, ShardsError> {
         let path = dir.join(MANIFEST_NAME);
         let Some(bytes) = json::read_if_there(&path)? else {
@@ -115,7 +115,7 @@ impl Manifest {
         })
     }
 
-    /// As [`Manifest::collect`], for a comparison with `self`, which may be older than a field.
+    /// Like [`Manifest::collect`], for a comparison with `self`, which may predate a field.
     pub(super) fn collect_like(&self, set: &LabelSet) -> Result<Self, ShardsError> {
         let mut expected = Manifest::collect(set)?;
         if self.selection.is_none() {
@@ -126,12 +126,12 @@ impl Manifest {
 }
 
 impl LabelSet {
-    /// The manifest of a set that is finished: it lists every plan and shard, says what they and the
-    /// sidecars say, and the files have the sizes that it says. Contents are not read.
+    /// The manifest of a finished set: it lists every plan and shard, agrees with them and the sidecars, and the files
+    /// have the sizes it records. Contents are not read.
     ///
     /// # Errors
-    /// [`ShardsError::NotFinalized`]; [`ShardsError::ManifestDiffers`]; [`ShardsError::Sidecar`]; files
-    /// that cannot be looked at.
+    /// [`ShardsError::NotFinalized`]; [`ShardsError::ManifestDiffers`]; [`ShardsError::Sidecar`]; files that cannot be
+    /// inspected.
     pub fn finished_manifest(&self) -> Result<Manifest, ShardsError> {
         let unfinished = |state: &str| ShardsError::NotFinalized {
             dir: self.dir.clone(),
@@ -148,7 +148,7 @@ impl LabelSet {
         if !shards.eq(0..self.n_shards()) {
             return Err(unfinished("has a manifest that does not list every shard"));
         }
-        // Its hashes are what readers believe, and its names what they open.
+        // Readers rely on its hashes and open the files it names.
         let expected = manifest.collect_like(self)?;
         if let Some(difference) =
             json::difference(&json::to_bytes(&manifest), &json::to_bytes(&expected))
@@ -164,12 +164,12 @@ impl LabelSet {
     }
 }
 
-/// A sum of numbers from files, which may be anything.
+/// A saturating sum of numbers from files, which may be anything.
 fn total(numbers: impl Iterator<Item = u64>) -> u64 {
     numbers.fold(0, u64::saturating_add)
 }
 
-/// The sidecars of a whole set. Which of them are there is listed first: a plan may claim any number.
+/// The sidecars of a whole set. The directory is listed first, as a plan may claim any number of shards.
 fn collect_sidecars(set: &LabelSet) -> Result<Vec<Sidecar>, ShardsError> {
     let there = sidecars_there(&set.dir)?;
     let missing = || {
@@ -209,7 +209,7 @@ fn collect_sidecars(set: &LabelSet) -> Result<Vec<Sidecar>, ShardsError> {
     Ok(sidecars)
 }
 
-/// The copy of the selection, where the labels are of one.
+/// The copy of the selection, if the labels are of one.
 fn describe_selection_of(set: &LabelSet) -> Result<Option<SidecarFile>, ShardsError> {
     if set.segments[0].sequences.selection.is_none() {
         return Ok(None);

@@ -13,12 +13,12 @@
 //! tokenizer.json                 a copy of the tokenizer, if there is one
 //! ```
 //!
-//! A plan never changes and decides everything: the row group and row of a sequence are computed from
-//! it ([`Plan::slot_of`]), so tasks share nothing else. Rows are in the order of a seeded permutation
-//! ([`Permutation`]), or of the corpus. A shard appears only when it is complete: both files are
-//! written as locked temporaries and checked; then the scores, the positions and the sidecar are
-//! published in this order, each only if it does not exist. The same rows give the same bytes, so a
-//! second task that makes the same shard finds the bytes that it would have written.
+//! A plan never changes and determines everything: the row group and row of a sequence are computed from it
+//! ([`Plan::slot_of`]), so tasks share nothing else. Rows are in the order of a seeded permutation ([`Permutation`]),
+//! or of the corpus. A shard appears only when it is complete: both files are written as locked temporaries and
+//! checked; then the scores, the positions and the sidecar are published in this order, each only if it does not exist.
+//! The same rows give the same bytes, so a second task that makes the same shard finds the bytes that it would have
+//! written.
 //!
 //! Every invariant of a row (`check`) is asserted before the row is written, and checked again, with a
 //! typed error, after it is read. `columns` is the only table of names, types, units and encodings.

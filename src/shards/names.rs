@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 pub const MANIFEST_NAME: &str = "manifest.json";
 /// Name of the card in a label directory.
 pub const CARD_NAME: &str = "README.md";
-/// Name of the tokenizer that is next to a plan, where one was at hand.
+/// Name of the tokenizer next to a plan, if one was available.
 pub const TOKENIZER_NAME: &str = "tokenizer.json";
-/// Name of the copy in a directory of labels that a selection was labelled into.
+/// Name of the selection's copy in a directory of labels of that selection.
 pub const SELECTION_NAME: &str = "selection.parquet";
 
 /// `plan.json`, `plan-00001.json`, ...
@@ -34,7 +34,7 @@ pub(super) fn part_name(shard: u32) -> String {
     format!("part-{shard:05}.parquet")
 }
 
-/// The shard whose Parquet files are called `name`.
+/// The shard of the Parquet files called `name`.
 pub(super) fn shard_of_part(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("part-")?.strip_suffix(".parquet")?;
     let shard = digits.parse().ok()?;
@@ -46,7 +46,7 @@ pub(super) fn sidecar_name(shard: u32) -> String {
     format!("part-{shard:05}.json")
 }
 
-/// The shard whose sidecar is called `name`.
+/// The shard of the sidecar called `name`.
 pub(super) fn shard_of(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("part-")?.strip_suffix(".json")?;
     let shard = digits.parse().ok()?;

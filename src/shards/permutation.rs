@@ -1,17 +1,17 @@
-//! Which sequence is in which slot: a bijection by arithmetic, with no table.
+//! Which sequence is in which slot: a bijection computed arithmetically, without a table.
 //!
 //! A balanced Feistel network of six rounds permutes the numbers of the smallest even bit width
-//! that holds n; a result that is not below n is put through again (cycle walking) until it is,
-//! which takes under four rounds on average. This is part of the shard format: golden numbers in
-//! the tests freeze it.
+//! that holds n; a result that is not below n is fed back (cycle walking) until it is, which takes
+//! under four passes on average. This is part of the shard format: golden numbers in the tests
+//! freeze it.
 
 use crate::splitmix::{GOLDEN, finalise};
 
-/// Rounds of the network. Four make a Feistel network of random functions indistinguishable from
-/// a random permutation; two more for functions that are not quite.
+/// Rounds of the network. Four make a Feistel network of random functions indistinguishable from a
+/// random permutation; two more allow for functions that are not quite random.
 const ROUNDS: usize = 6;
 
-/// A permutation of `0..n`, keyed by a seed; without a seed the identity.
+/// A permutation of `0..n`, keyed by a seed; the identity without a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permutation {
     n: u64,
@@ -22,7 +22,7 @@ pub struct Permutation {
 }
 
 impl Permutation {
-    /// The permutation of `0..n` that `seed` keys.
+    /// The permutation of `0..n` keyed by `seed`.
     pub fn new(n: u64, seed: Option<u64>) -> Self {
         let Some(seed) = seed.filter(|_| n > 1) else {
             return Permutation {
@@ -43,18 +43,18 @@ impl Permutation {
         }
     }
 
-    /// The slot that index `i` goes to. `i` must be below n.
+    /// The slot of index `i`, which must be below n.
     pub fn slot_of(&self, i: u64) -> u64 {
         self.walk(i, Self::forward)
     }
 
-    /// The index that is in `slot`: the inverse of [`Permutation::slot_of`].
+    /// The index in `slot`: the inverse of [`Permutation::slot_of`].
     pub fn index_at(&self, slot: u64) -> u64 {
         self.walk(slot, Self::backward)
     }
 
-    /// Applies `step` until the result is below n. It starts below n, on a cycle of the larger
-    /// permutation, so it comes back below n at the latest when the cycle closes.
+    /// Applies `step` until the result is below n. The start is below n, on a cycle of the larger
+    /// permutation, so the result is below n at the latest when the cycle closes.
     fn walk(&self, start: u64, step: fn(&Self, u64) -> u64) -> u64 {
         assert!(start < self.n, "{start} is outside 0..{}", self.n);
         if self.half_bits == 0 {
@@ -127,8 +127,8 @@ mod tests {
         assert!((0..1000).all(|i| permutation.slot_of(i) == i));
     }
 
-    /// Frozen: computed by this code at format version 1, and again by the few lines of Python in
-    /// `fixtures/shard-v1/permutation.py`.
+    /// Frozen: computed by this code at format version 1, and independently by the few lines of
+    /// Python in `fixtures/shard-v1/permutation.py`.
     #[test]
     fn golden_numbers_of_format_version_1() {
         let slots = |n, seed| -> Vec<u64> {

@@ -1,10 +1,9 @@
-//! The part of a document that a sequence predicts, and its sums.
+//! The part of a document predicted in a sequence, and its sums.
 
 use crate::signals::TargetSums;
 use std::ops::Range;
 
-/// Sums over the targets of one document in one sequence. A target belongs to the document that its token
-/// is of.
+/// Sums over the targets of one document in one sequence. A target belongs to the document of its token.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Piece {
     /// The document.
@@ -13,14 +12,14 @@ pub struct Piece {
     pub sums: TargetSums,
 }
 
-/// The documents that have a target in a sequence, in order, each with its targets: `doc_starts` are
-/// offsets among the `n_targets + 1` ids of the sequence at which the documents `doc_indices` start.
+/// The documents with a target in a sequence, in order, each with its range of targets: `doc_starts` are offsets among
+/// the `n_targets + 1` ids of the sequence at which the documents `doc_indices` start.
 pub fn piece_ranges<'a>(
     doc_starts: &'a [u32],
     doc_indices: &'a [u64],
     n_targets: usize,
 ) -> impl Iterator<Item = (u64, Range<usize>)> + 'a {
-    // Target t is id t + 1; id 0 is no target.
+    // Target t is id t + 1; id 0 is not a target.
     let first = |start: u32| (start as usize).saturating_sub(1);
     let ends = doc_starts[1.min(doc_starts.len())..].iter();
     let ends = ends.map(move |&start| first(start)).chain([n_targets]);
@@ -41,7 +40,7 @@ mod tests {
     #[test]
     fn a_target_belongs_to_the_document_of_its_token() {
         assert_eq!(ranges(&[0], &[7], 5), [(7, 0..5)]);
-        // Ids 0 to 2 are of document 7, ids 3 to 5 of document 9.
+        // Ids 0 to 2 belong to document 7, ids 3 to 5 to document 9.
         assert_eq!(ranges(&[0, 3], &[7, 9], 5), [(7, 0..2), (9, 2..5)]);
     }
 

@@ -1,5 +1,5 @@
-//! What a path is that is said to be a directory of labels: whoever mixed up two paths is told what
-//! they gave, and what to give.
+//! Checks paths that should be a directory of labels: if two paths were mixed up, the message tells
+//! what was given, and what to give.
 
 use super::ShardsError;
 use super::columns::FileKind;
@@ -8,13 +8,13 @@ use crate::storage::{self, Source};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Names that a message lists.
+/// How many names a message lists.
 const N_NAMED: usize = 3;
 
-/// Refuses a path that is something else than a directory. One that is not there passes.
+/// Refuses a path that is not a directory. A missing one passes.
 pub(super) fn check_directory(dir: &Path) -> Result<(), ShardsError> {
     if storage::is_url(dir) {
-        // A prefix is whatever objects are below it; one object of that name is none of them.
+        // A prefix is a directory of the objects below it; an object of that very name is not one.
         return match storage::is_file(dir)? {
             true => Err(not_a_directory(dir)),
             false => Ok(()),
@@ -23,7 +23,7 @@ pub(super) fn check_directory(dir: &Path) -> Result<(), ShardsError> {
     match storage::metadata_if_there(dir)? {
         Some(found) if found.is_dir => Ok(()),
         Some(_) => Err(not_a_directory(dir)),
-        // A path through a file leads nowhere.
+        // A path that goes through a file leads nowhere.
         None => match dir.ancestors().find(|path| path.is_file()) {
             Some(file) => Err(not_a_directory(file)),
             None => Ok(()),
@@ -43,7 +43,7 @@ fn not_a_directory(path: &Path) -> ShardsError {
     }
 }
 
-/// What a file is, by its name and how it begins.
+/// What a file is, by its name and first bytes.
 fn kind_of(path: &Path) -> &'static str {
     let name = path.file_name().map(|name| name.to_string_lossy());
     let name = name.as_deref().unwrap_or("");
@@ -106,16 +106,16 @@ fn holds(mut names: Vec<String>) -> String {
     format!("contains {}, but no plan.json", names.join(", "))
 }
 
-/// What a directory says of a file in it.
+/// A file in a directory listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) n_bytes: u64,
-    /// When it was last written; `None` where that is not known.
+    /// When it was last written; `None` if unknown.
     pub(super) modified: Option<SystemTime>,
 }
 
-/// Names in a directory, without hidden ones (temporaries); none if it is not there.
+/// Names in a directory, without hidden ones (temporaries); none if it does not exist.
 pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, ShardsError> {
     Ok(entries_in(dir)?
         .into_iter()
@@ -123,7 +123,7 @@ pub(super) fn names_in(dir: &Path) -> Result<Vec<String>, ShardsError> {
         .collect())
 }
 
-/// The same with sizes and times.
+/// The same, with sizes and times.
 pub(super) fn entries_in(dir: &Path) -> Result<Vec<Entry>, ShardsError> {
     let entries = match storage::list(dir) {
         Err(error) if error.is_not_found() => return Ok(Vec::new()),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The format version that this library writes, and the largest that it reads.
+/// The format version that this library writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 /// Required features that this library knows. A set that needs another one is refused.
 pub const KNOWN_FEATURES: &[&str] = &[
@@ -18,18 +18,17 @@ pub const KNOWN_FEATURES: &[&str] = &[
     IMPOSSIBLE_TARGETS_FEATURE,
     ENGINE_FEATURE,
 ];
-/// The feature that labels with the group `samples` require. A reader of before that group would refuse
-/// it all the same, as a word that it does not know in a plan that must be damaged; this way it says
-/// that a newer version is needed.
+/// The feature required by labels with the group `samples`. A reader from before that group would also refuse them
+/// without it, but as a damaged plan with an unknown word; this way it says that a newer version is needed.
 pub const SAMPLES_FEATURE: &str = "samples";
-/// The feature that labels of a selection require: without it a reader would take every sequence of the
-/// range for labelled, and rows for those of others.
+/// The feature required by labels of a selection: a reader without it would assume that every sequence in the range is
+/// labelled, and attribute rows to the wrong sequences.
 pub const SELECTION_FEATURE: &str = "selection";
-/// The feature that labels with targets of probability 0 require: a reader without it would take an
-/// infinite NLL or a null score for damage.
+/// The feature required by labels with targets of probability 0: a reader without it would take an infinite NLL or a
+/// null score for damage.
 pub const IMPOSSIBLE_TARGETS_FEATURE: &str = "impossible-targets";
-/// The feature that labels of another engine than ONNX Runtime require: a reader without it would compute
-/// another fingerprint of their plan, and take it for damaged.
+/// The feature required by labels from an engine other than ONNX Runtime: a reader without it would compute another
+/// fingerprint of their plan, and take it for damaged.
 pub const ENGINE_FEATURE: &str = "engine";
 /// k of the SALT scores (eq. 10).
 pub const SCORE_K: u32 = crate::signals::SCORE_K as u32;
@@ -227,7 +226,7 @@ pub struct PlanSelection {
 }
 
 impl PlanSelection {
-    /// That of the sequences `kept`, of which `range` is labelled.
+    /// The selection of the sequences `kept`, labelled in `range`.
     pub fn new(kept: SeqIdSet, range: std::ops::Range<u64>) -> Self {
         Self::of_order(Arc::new(SeqIdOrder::new(kept)), range)
     }
@@ -316,7 +315,7 @@ impl PlanSignals {
         self.groups.iter().any(|&group| group != Group::Scores)
     }
 
-    /// Distinct ids that one position may have drawn at most, of a vocabulary of `vocab_size`: N or V.
+    /// Most distinct ids that one position can have drawn from a vocabulary of `vocab_size`: N or V.
     pub(super) fn max_distinct_draws(&self, vocab_size: u32) -> u32 {
         let n_draws = self.samples.map_or(0, |samples| samples.n_draws);
         u32::from(n_draws).min(vocab_size)
@@ -358,7 +357,7 @@ struct Header {
     required_features: Vec<String>,
 }
 
-/// Fields that only say which range a segment holds.
+/// Fields that only tell the range of a segment.
 const RANGE_FIELDS: &[&str] = &[
     "sequences.start",
     "sequences.end",
@@ -368,7 +367,7 @@ const RANGE_FIELDS: &[&str] = &[
     "layout.n_shards",
 ];
 
-/// Fields that follow from others of their section, or from the corpus.
+/// Fields that follow from others in their section, or from the corpus.
 const FOLLOWING_FIELDS: &[&str] = &[
     "corpus.n_documents",
     "corpus.n_tokens",
@@ -381,9 +380,9 @@ const FOLLOWING_FIELDS: &[&str] = &[
 ];
 
 impl Plan {
-    /// `blake3:` and 64 hex digits over the plan as compact JSON in the order of its fields, with
-    /// `created_by` empty. It covers the fields of format version 1: an addition that changes the
-    /// data must be a required feature, so a reader that would compute another value refuses first.
+    /// `blake3:` and 64 hex digits over the plan as compact JSON in field order, with `created_by` empty. It covers the
+    /// fields of format version 1: an addition that changes the data must be a required feature, so that a reader that
+    /// would compute another value refuses first.
     pub fn fingerprint(&self) -> String {
         let plan = Plan {
             created_by: String::new(),
@@ -401,8 +400,7 @@ impl Plan {
     /// Reads and validates a plan. `path` is for messages.
     ///
     /// # Errors
-    /// A greater format version or an unknown required feature; JSON that is no plan; values that
-    /// cannot be.
+    /// A newer format version or an unknown required feature; JSON that is not a plan; impossible values.
     pub fn from_json(path: &Path, bytes: &[u8]) -> Result<Self, ShardsError> {
         let header: Header = super::json::from_bytes(path, bytes)?;
         check_version(path, header.format_version, &header.required_features)?;
@@ -423,7 +421,7 @@ impl Plan {
         self.differences(other).into_iter().next()
     }
 
-    /// As [`Plan::differing_field`], leaving out the fields that only say which range is labelled.
+    /// Like [`Plan::differing_field`], without the fields that only tell which range is labelled.
     pub(super) fn differing_setting(&self, other: &Plan) -> Option<FieldDifference> {
         self.differences(other)
             .into_iter()
@@ -434,7 +432,7 @@ impl Plan {
         let value = |plan: &Plan| serde_json::to_value(plan).expect("a plan has string keys only");
         let (ours, theirs) = (value(self), value(other));
         let mut found = Vec::new();
-        // In this order, so that the most telling difference is named first.
+        // In this order, so that the most informative difference comes first.
         for section in [
             "format_version",
             "teacher",
@@ -448,12 +446,12 @@ impl Plan {
         ] {
             collect_differences(section, &ours[section], &theirs[section], &mut found);
         }
-        // They follow from others, and say less.
+        // They follow from others and are less informative.
         found.sort_by_key(|difference| FOLLOWING_FIELDS.contains(&difference.field.as_str()));
         found
     }
 
-    /// Rows of this plan: sequences in its range, or those of them that the selection keeps.
+    /// Rows of this plan: sequences in its range, or those that the selection keeps there.
     pub fn n_sequences(&self) -> u64 {
         match &self.sequences.selection {
             Some(selection) => selection.n_rows,
@@ -462,7 +460,7 @@ impl Plan {
     }
 }
 
-/// Refuses what this library cannot read rightly.
+/// Refuses what this library cannot read correctly.
 pub(super) fn check_version(
     path: &Path,
     version: u32,

@@ -1,4 +1,4 @@
-//! What a file says of itself: how it is encoded, and its key-value metadata.
+//! A file's encoding and its key-value metadata.
 
 use super::columns::{Column, FileKind};
 use super::plan::{Plan, PlanSamples};
@@ -31,7 +31,7 @@ pub(super) fn writer_properties(
     builder.build()
 }
 
-/// Metadata as Parquet has it.
+/// Converts metadata to Parquet's type.
 pub(super) fn key_values(metadata: impl IntoIterator<Item = (String, String)>) -> Vec<KeyValue> {
     let entries = metadata.into_iter();
     entries
@@ -81,7 +81,7 @@ fn sampling_metadata(samples: &PlanSamples) -> [(&'static str, String); 3] {
     ]
 }
 
-/// A metadata value: strings bare, all else as compact JSON.
+/// A metadata value: strings as they are, all else as compact JSON.
 fn json<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value).expect("plain values with string keys") {
         serde_json::Value::String(text) => text,

@@ -1,4 +1,4 @@
-//! From a published shard back to rows, every invariant checked.
+//! Reads a published shard back into rows and checks every invariant.
 
 use super::ShardsError;
 use super::check::{Checker, Parts};
@@ -12,9 +12,9 @@ use crate::storage::Source;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 
-/// Reads one shard, row group by row group. Damaged files give errors, never panics; columns that
-/// this library does not know are ignored. Only what is opened as `checked` is hashed: a flipped bit
-/// may give another score that keeps every invariant.
+/// Reads one shard, row group by row group. Damaged files give errors, never panics; columns unknown to this library
+/// are ignored. Only the `checked` constructors compare hashes: without that, a flipped bit may give another score that
+/// keeps every invariant.
 #[derive(Debug)]
 pub struct ShardReader {
     files: Vec<FileDecoder>,
@@ -23,24 +23,24 @@ pub struct ShardReader {
     path: PathBuf,
     /// seq_ids of every row group.
     groups: Vec<Vec<u64>>,
-    /// Row groups that the iterator has given.
+    /// Row groups that the iterator has returned.
     n_given: usize,
 }
 
 impl ShardReader {
-    /// Opens both files of `shard` in the directory `dir` (one, in a set of scores alone).
+    /// Opens both files of `shard` in the directory `dir` (one, in a set with only scores).
     ///
     /// # Errors
-    /// [`ShardsError::NoSuchShard`], I/O failures, and files whose footer is not the plan's.
+    /// [`ShardsError::NoSuchShard`], I/O failures, and files whose footer does not match the plan.
     pub fn open(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
         Self::open_groups(dir, plan, shard, &plan.signals.groups)
     }
 
-    /// As [`ShardReader::open`], but of the lists over positions reads and checks only those of
-    /// `groups`; the others come empty. Tokens and scores are read whatever the groups.
+    /// Like [`ShardReader::open`], but reads and checks only the lists of `groups`; the others come empty. Tokens and
+    /// scores are always read.
     ///
     /// # Errors
-    /// As [`ShardReader::open`].
+    /// Those of [`ShardReader::open`].
     pub fn open_groups(
         dir: &Path,
         plan: &Plan,
@@ -72,12 +72,11 @@ impl ShardReader {
         Ok(reader)
     }
 
-    /// As [`ShardReader::open_groups`], of a finished shard whose files are first compared with their
-    /// sidecar's sizes and BLAKE3. In a store, positions are compared by their size alone.
+    /// Like [`ShardReader::open_groups`], for a finished shard whose files are first compared with their sidecar's
+    /// sizes and BLAKE3. In a store, only the size of the positions file is compared.
     ///
     /// # Errors
-    /// As [`ShardReader::open_groups`]; a shard that is not done; files that are not what the sidecar
-    /// says.
+    /// Those of [`ShardReader::open_groups`]; a shard that is not done; files that do not match the sidecar.
     pub fn open_checked(
         dir: &Path,
         plan: &Plan,
@@ -89,11 +88,10 @@ impl ShardReader {
         })
     }
 
-    /// Opens the scores of `shard` alone, whose file is first compared with its sidecar: rows come with their lists
-    /// empty.
+    /// Opens only the scores of `shard`, whose file is first compared with its sidecar: rows come with empty lists.
     ///
     /// # Errors
-    /// As [`ShardReader::open_checked`].
+    /// Those of [`ShardReader::open_checked`].
     pub fn open_scores_checked(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
         let source = open_checked(dir, plan, shard, FileKind::Scores)?;
         let path = dir.join(file_name(FileKind::Scores, shard));
@@ -112,10 +110,10 @@ impl ShardReader {
         Self::new(files, plan, shard, parts_of(kind))
     }
 
-    /// Reads a positions file from memory: rows come with their scores at 0.
+    /// Reads a positions file from memory: rows come with scores of 0.
     ///
     /// # Errors
-    /// As [`ShardReader::open`].
+    /// Those of [`ShardReader::open`].
     pub fn positions_from_bytes(
         plan: &Plan,
         shard: u32,
@@ -124,10 +122,10 @@ impl ShardReader {
         Self::from_memory(plan, shard, FileKind::Positions, positions)
     }
 
-    /// Reads a scores file from memory: rows come with their lists empty.
+    /// Reads a scores file from memory: rows come with empty lists.
     ///
     /// # Errors
-    /// As [`ShardReader::open`].
+    /// Those of [`ShardReader::open`].
     pub fn scores_from_bytes(plan: &Plan, shard: u32, scores: Bytes) -> Result<Self, ShardsError> {
         Self::from_memory(plan, shard, FileKind::Scores, scores)
     }
@@ -179,8 +177,8 @@ impl ShardReader {
     /// Reads row group `i`, in the plan's order.
     ///
     /// # Errors
-    /// [`ShardsError::Row`] with the first row that breaks an invariant; a damaged file; a row
-    /// group that is not there.
+    /// [`ShardsError::Row`] with the first row that breaks an invariant; a damaged file; a row group that does not
+    /// exist.
     pub fn read_row_group(&mut self, i: usize) -> Result<Vec<Row>, ShardsError> {
         let rows = self.read_unchecked(i)?;
         match self.first_fault(i, &rows) {
@@ -189,7 +187,7 @@ impl ShardReader {
         }
     }
 
-    /// Reads row group `i` without looking at its values.
+    /// Reads row group `i` without checking its values.
     pub(super) fn read_unchecked(&self, i: usize) -> Result<Vec<Row>, ShardsError> {
         let Some(seq_ids) = self.groups.get(i) else {
             return Err(ShardsError::Shape {
@@ -213,7 +211,7 @@ impl ShardReader {
         (0..rows.len()).find_map(|r| self.fault_of(i, r, &rows[r]))
     }
 
-    /// What is wrong with row `r` of row group `i`, if anything.
+    /// The invariant that row `r` of row group `i` breaks, if any.
     pub(super) fn fault_of(&mut self, i: usize, r: usize, row: &Row) -> Option<ShardsError> {
         let source = self
             .checker
@@ -246,7 +244,7 @@ impl Iterator for ShardReader {
     }
 }
 
-/// What the scores file would have said, as far as the positions file knows.
+/// Fills in the fields of the scores file that can be derived from the positions file.
 fn fill_from_positions(row: &mut Row) {
     let n_targets = row.input_ids.len().saturating_sub(1);
     row.n_targets = u32::try_from(n_targets).unwrap_or(u32::MAX);
@@ -260,7 +258,7 @@ fn parts_of(kind: FileKind) -> Parts {
     }
 }
 
-/// Whether the plan has `shard`.
+/// Checks that the plan has `shard`.
 pub(super) fn check_shard(plan: &Plan, shard: u32) -> Result<(), ShardsError> {
     let shards = plan.shards();
     if shards.contains(&shard) {
@@ -273,7 +271,7 @@ pub(super) fn check_shard(plan: &Plan, shard: u32) -> Result<(), ShardsError> {
     })
 }
 
-/// Re-reads a file that is about to be published: footer against the plan, and every seq_id.
+/// Re-reads a file before it is published: its footer, compared with the plan, and every seq_id.
 pub(super) fn check_seq_ids(
     path: &Path,
     plan: &Plan,

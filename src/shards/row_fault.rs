@@ -5,7 +5,7 @@ use crate::error::{Classified, Kind};
 /// The invariant that a row breaks.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RowFault {
-    /// Another sequence than the plan has in this row.
+    /// Not the plan's sequence for this row.
     #[error("the row is sequence {got}, but the plan has sequence {expected} here")]
     SeqId {
         /// The plan's.
@@ -13,14 +13,14 @@ pub enum RowFault {
         /// The row's.
         got: u64,
     },
-    /// A number of targets that this sequence cannot have.
+    /// An impossible number of targets for this sequence.
     #[error("n_targets is {got}, expected {min} to {max}")]
     NTargets {
         /// The row's.
         got: u32,
-        /// Least possible.
+        /// Smallest possible.
         min: u32,
-        /// Greatest possible.
+        /// Largest possible.
         max: u32,
     },
     /// A list of the wrong length.
@@ -28,12 +28,12 @@ pub enum RowFault {
     Length {
         /// The column.
         column: &'static str,
-        /// What n_targets and K ask for.
+        /// The length implied by n_targets and K.
         expected: usize,
         /// The list's.
         got: usize,
     },
-    /// An id that the teacher does not predict.
+    /// An id outside the teacher's vocabulary.
     #[error("{column}[{idx}] is {id}, outside the vocabulary of {vocab_size}")]
     IdPastVocab {
         /// The column.
@@ -45,7 +45,7 @@ pub enum RowFault {
         /// V.
         vocab_size: u32,
     },
-    /// A number that this quantity cannot be.
+    /// An invalid value of this quantity.
     #[error("{column}[{idx}] is {value}, expected {expected}")]
     Value {
         /// The column.
@@ -54,10 +54,10 @@ pub enum RowFault {
         idx: usize,
         /// The value.
         value: f64,
-        /// What it could be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// Kept log-probabilities that rise.
+    /// Kept log-probabilities that increase.
     #[error(
         "topk_logprobs of position {position} increase at entry {entry}, expected descending ones"
     )]
@@ -101,10 +101,10 @@ pub enum RowFault {
         value: f64,
         /// The columns that contradict it.
         other: &'static str,
-        /// What they make of it.
+        /// The value they imply.
         expected: f64,
     },
-    /// Ids of one position's draws that are not rising.
+    /// Ids of one position's draws that do not increase.
     #[error(
         "sampled_ids of position {position} do not increase at entry {entry}, expected each id once, in ascending order"
     )]
@@ -114,7 +114,7 @@ pub enum RowFault {
         /// Entry among the position's distinct ids.
         entry: usize,
     },
-    /// Counts of one position that are not those of the plan's draws.
+    /// Counts of one position that do not add up to the plan's draws.
     #[error("sampled_counts of position {position} add up to {got}, expected {expected}")]
     Draws {
         /// t.
@@ -124,13 +124,13 @@ pub enum RowFault {
         /// Sum of the counts.
         got: u64,
     },
-    /// Sums of documents that cannot be.
+    /// Impossible sums of documents.
     #[error("the columns piece_* are inconsistent: {what}")]
     Pieces {
         /// What is wrong.
         what: &'static str,
     },
-    /// Document offsets or indices that cannot be.
+    /// Impossible document offsets or indices.
     #[error("doc_starts and doc_indices are inconsistent: {what}")]
     Documents {
         /// What is wrong.

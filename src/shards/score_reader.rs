@@ -1,4 +1,4 @@
-//! Scores alone, column by column: what selecting reads of a set.
+//! Reads only scores, column by column, for selection.
 
 use super::ShardsError;
 use super::check::Checker;
@@ -13,19 +13,19 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt32Type, UInt64Type};
 use std::path::{Path, PathBuf};
 
-/// One row group of a scores file: which sequences, how long, and the scores that were asked for.
+/// One row group of a scores file: seq_ids, lengths, and the requested scores.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScoreColumns {
     /// seq_ids, in row order.
     pub seq_ids: Vec<u64>,
     /// Predicted positions of each.
     pub n_targets: Vec<u32>,
-    /// One list a score, in the order that they were asked for; `None` is a null.
+    /// One list per score, in the requested order; `None` is a null.
     pub scores: Vec<Vec<Option<f64>>>,
 }
 
-/// Reads some scores of one shard, row group by row group; no other column of the file is decoded.
-/// The file is compared with its sidecar first, and what is read is checked as `ShardReader` does.
+/// Reads some scores of one shard, row group by row group, without decoding other columns. The file is first compared
+/// with its sidecar, and the values are checked as in `ShardReader`.
 #[derive(Debug)]
 pub struct ScoreReader {
     decoder: FileDecoder,
@@ -41,8 +41,8 @@ impl ScoreReader {
     /// Opens the scores file of `shard` in the directory `dir`.
     ///
     /// # Errors
-    /// [`ShardsError::NoSuchShard`], I/O failures, a shard that is not done, a file that is not what its
-    /// sidecar says or whose footer is not the plan's.
+    /// [`ShardsError::NoSuchShard`], I/O failures, a shard that is not done, a file that does not match its sidecar or
+    /// whose footer does not match the plan.
     pub fn open(
         dir: &Path,
         plan: &Plan,
@@ -124,8 +124,7 @@ impl Iterator for ScoreReader {
     }
 }
 
-/// The values of one column. Its presence and its type were checked against the schema when the
-/// file was opened.
+/// The values of one column, whose presence and type were checked against the schema when the file was opened.
 fn of_id<V>(
     arrays: &[(ColumnId, ArrayRef)],
     id: ColumnId,

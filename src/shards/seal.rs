@@ -1,9 +1,8 @@
-//! The checksum of a selection's file, which it carries itself.
+//! The checksum that a selection's file contains.
 //!
-//! One entry of the key-value metadata, [`CHECKSUM_KEY`], is the BLAKE3 of the whole file, computed
-//! with 64 zeros in that place. So a flipped byte anywhere is found, and the file needs no other beside
-//! it. Other programs carry metadata along when they write a selection anew: the checksum counts only in
-//! a file that says of itself that `saltworks select` wrote it.
+//! One entry of the key-value metadata, [`CHECKSUM_KEY`], is the BLAKE3 of the whole file, computed with 64 zeros in
+//! its place. So a flipped byte anywhere is found, and no other file is needed. Other programs copy metadata when they
+//! rewrite a selection, so the checksum counts only in a file that states that `saltworks select` wrote it.
 
 use super::ShardsError;
 use crate::storage::{DecodeError, FileHash, Partial, RowGroupWriter, Source, StorageError};
@@ -12,33 +11,33 @@ use std::path::Path;
 
 /// Metadata key of the checksum.
 const CHECKSUM_KEY: &str = "saltworks.blake3";
-/// What stands there while the file is hashed.
+/// Its value while the file is hashed.
 const PLACEHOLDER: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Bytes that are hashed at a time.
+/// Bytes hashed at a time.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// Length of the footer and the magic behind it.
+/// The footer's length and the magic number after it.
 const END_BYTES: u64 = 8;
 
-/// Who writes a kind of file.
+/// The writer of a kind of file.
 pub(super) struct Seal {
-    /// What a file with a checksum says. It names the format, not the library: the file's bytes must not
-    /// change with a release.
+    /// `created_by` of a file with a checksum. It names the format, not the library: the file's bytes must not change
+    /// with a release.
     pub(super) created_by: &'static str,
-    /// What one without said, before there were checksums.
+    /// `created_by` before there were checksums.
     pub(super) created_by_before: Option<&'static str>,
 }
 
-/// The entry that a writer puts among its metadata.
+/// The metadata entry for the checksum, with the placeholder.
 pub(super) fn unsealed_entry() -> (String, String) {
     (CHECKSUM_KEY.to_owned(), PLACEHOLDER.to_owned())
 }
 
-/// Writes to a temporary, and puts the checksum into the footer on its way.
+/// Writes to a temporary, and inserts the checksum into the footer.
 pub(super) struct SealingSink {
     partial: Partial,
-    /// Of what went through.
+    /// Hash of what was written so far.
     hasher: blake3::Hasher,
-    /// The end of the file with the footer, once that is to come.
+    /// The end of the file, with the footer, once that begins.
     held_back: Option<Vec<u8>>,
 }
 
@@ -51,7 +50,7 @@ impl SealingSink {
         }
     }
 
-    /// What follows is the footer.
+    /// Everything from here on is the footer.
     fn hold_back(&mut self) {
         self.held_back = Some(Vec::new());
     }
@@ -83,7 +82,7 @@ impl Write for SealingSink {
     }
 }
 
-/// Ends the file that will be `path`, and gives it its name, instead of an earlier one.
+/// Finishes the file for `path` and gives it its final name, replacing an earlier one.
 pub(super) fn publish(
     path: &Path,
     mut groups: RowGroupWriter<SealingSink>,
@@ -99,8 +98,8 @@ pub(super) fn publish(
     Ok(hash)
 }
 
-/// Puts the checksum into `tail`, the end of a file with its whole footer; `before` has hashed all that
-/// comes before it. False where the footer lacks the place for it.
+/// Inserts the checksum into `tail`, the end of a file including its whole footer; `before` has hashed everything
+/// before it. False if the footer lacks the placeholder.
 fn seal(before: &blake3::Hasher, tail: &mut [u8]) -> bool {
     let Some(place) = place_of(tail, PLACEHOLDER) else {
         return false;
@@ -112,7 +111,7 @@ fn seal(before: &blake3::Hasher, tail: &mut [u8]) -> bool {
     true
 }
 
-/// Where `value` is behind the checksum's key.
+/// The offset of `value` after the checksum's key.
 fn place_of(tail: &[u8], value: &str) -> Option<usize> {
     let rfind = |bytes: &[u8], wanted: &[u8]| {
         let windows = bytes.windows(wanted.len().max(1));
@@ -126,11 +125,10 @@ fn place_of(tail: &[u8], value: &str) -> Option<usize> {
     Some(key + value)
 }
 
-/// Compares the file at `path` with its checksum, if it should have one: `metadata` is what its footer
-/// says.
+/// Compares the file at `path` with its checksum, if it should have one; `metadata` is from its footer.
 ///
 /// # Errors
-/// Another checksum than the file's, or none; a file that cannot be read.
+/// The checksum differs or is missing; the file cannot be read.
 pub(super) fn check(
     path: &Path,
     source: &Source,
@@ -145,7 +143,7 @@ pub(super) fn check(
     };
     let start = footer_start(source)?;
     let footer = read(source, start, source.n_bytes() - start)?;
-    // As bytes, since damage may hide from the decoder who wrote the file, and that it had a checksum.
+    // Compared as bytes, since damage may hide from the decoder who wrote the file and that it had a checksum.
     if !has_nearly(&footer, seal.created_by) {
         return Ok(());
     }
@@ -174,7 +172,7 @@ pub(super) fn check(
     }
 }
 
-/// Whether `text` is somewhere, or with one byte changed.
+/// Whether `bytes` contain `text`, with at most one byte changed.
 fn has_nearly(bytes: &[u8], text: &str) -> bool {
     let is_nearly = |window: &[u8]| {
         let pairs = window.iter().zip(text.as_bytes());
@@ -189,7 +187,7 @@ fn has_exactly(bytes: &[u8], text: &str) -> bool {
         .any(|window| window == text.as_bytes())
 }
 
-/// Where the footer of a Parquet file begins that was decoded before.
+/// Where the footer of a Parquet file, which was decoded before, begins.
 fn footer_start(source: &Source) -> Result<u64, StorageError> {
     let n_bytes = source.n_bytes();
     let end = read(source, n_bytes.saturating_sub(END_BYTES), END_BYTES)?;

@@ -1,32 +1,32 @@
-//! A set of sequence numbers, a bit each.
+//! A set of sequence numbers, one bit each.
 
-/// A set of `seq_id`s. Its memory is an eighth of a byte for each number up to the largest one
-/// inside; all sets of the same numbers are equal.
+/// A set of `seq_id`s. It takes one bit of memory for each number up to the largest member; sets with the same members
+/// are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SeqIdSet {
-    /// Up to the last one that has a bit.
+    /// Up to the last nonzero word.
     words: Vec<u64>,
     n: u64,
 }
 
 impl SeqIdSet {
-    /// How many are inside.
+    /// Number of members.
     pub fn len(&self) -> u64 {
         self.n
     }
 
-    /// Whether none is inside.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.n == 0
     }
 
-    /// Whether `seq_id` is inside.
+    /// Whether `seq_id` is a member.
     pub fn contains(&self, seq_id: u64) -> bool {
         let word = self.words.get((seq_id / 64) as usize);
         word.is_some_and(|word| word >> (seq_id % 64) & 1 == 1)
     }
 
-    /// Adds one; false if it was there.
+    /// Adds a number; false if it was already a member.
     pub fn insert(&mut self, seq_id: u64) -> bool {
         let at = (seq_id / 64) as usize;
         if at >= self.words.len() {
@@ -39,7 +39,7 @@ impl SeqIdSet {
         is_new
     }
 
-    /// All of them, rising.
+    /// All members, in increasing order.
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         let words = self.words.iter().enumerate();
         words.flat_map(|(at, &word)| {
@@ -62,11 +62,11 @@ impl SeqIdSet {
 /// Words whose bits are counted together.
 const BLOCK_WORDS: usize = 8;
 
-/// A set with the order of its numbers: which one is the i-th, and the i of each, at an eighth more memory.
+/// A set with rank and select: the i-th member, and the index of each, for an eighth more memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeqIdOrder {
     set: SeqIdSet,
-    /// Numbers before each block of words.
+    /// Members before each block of words.
     before: Vec<u64>,
 }
 
@@ -83,12 +83,12 @@ impl SeqIdOrder {
         SeqIdOrder { set, before }
     }
 
-    /// The numbers.
+    /// The set.
     pub fn set(&self) -> &SeqIdSet {
         &self.set
     }
 
-    /// How many are below `seq_id`.
+    /// Number of members below `seq_id`.
     pub fn n_below(&self, seq_id: u64) -> u64 {
         let word = usize::try_from(seq_id / 64).unwrap_or(usize::MAX);
         if word >= self.set.words.len() {
@@ -101,12 +101,12 @@ impl SeqIdOrder {
         self.before[block] + whole + u64::from(below.count_ones())
     }
 
-    /// The `i`-th, from 0; `None` past the last.
+    /// The `i`-th member, from 0; `None` past the last.
     pub fn nth(&self, i: u64) -> Option<u64> {
         if i >= self.set.n {
             return None;
         }
-        // The last block with no more than i before it.
+        // The last block with at most i members before it.
         let block = self.before.partition_point(|&before| before <= i) - 1;
         let mut left = i - self.before[block];
         let mut at = block * BLOCK_WORDS;

@@ -1,4 +1,4 @@
-//! `part-N.json`: what a finished shard holds. No sidecar, no shard.
+//! `part-N.json`: describes a finished shard. A shard without a sidecar is unfinished.
 
 use super::columns::FileKind;
 use super::names::{file_name, shard_of, sidecar_path};
@@ -11,9 +11,9 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Files whose sizes are asked for one by one.
+/// Up to this many files, sizes are requested one by one.
 const FEW_FILES: usize = 4;
-/// Sidecars that are read at a time.
+/// Sidecars read at a time.
 pub(super) const READ_AT_ONCE: usize = 1024;
 
 /// What made a shard: equal stamps and an equal plan make equal bytes.
@@ -83,14 +83,14 @@ pub struct Sidecar {
     pub runtime: RuntimeStamp,
 }
 
-/// What resuming finds of one shard.
+/// The state of a shard when resuming.
 #[derive(Debug)]
 pub enum ShardState {
     /// Sidecar and files are there and agree.
     Finished(Sidecar),
-    /// No sidecar: to be made.
+    /// No sidecar: still to be made.
     Missing,
-    /// A sidecar, but files that are not what it says, or not readable: to be made again.
+    /// A sidecar whose files do not match it, or which is not readable: to be made again.
     Damaged(ShardsError),
 }
 
@@ -102,8 +102,7 @@ pub(super) fn file_kinds(plan: &Plan) -> impl Iterator<Item = FileKind> + use<> 
         .filter(move |&kind| kind == FileKind::Scores || has_positions)
 }
 
-/// Reads a sidecar and checks it against the plan; `None` if there is none. The files are not
-/// opened.
+/// Reads a sidecar and checks it against the plan; `None` if there is none. Its files are not opened.
 pub(super) fn read_sidecar(
     dir: &Path,
     plan: &Plan,
@@ -112,7 +111,7 @@ pub(super) fn read_sidecar(
     Sidecars::of(dir, plan).read(shard)
 }
 
-/// As [`read_sidecar`], with the bytes of its file.
+/// Like [`read_sidecar`], with the bytes of the file.
 pub(super) fn read_sidecar_as_written(
     dir: &Path,
     plan: &Plan,
@@ -126,7 +125,7 @@ pub(super) fn read_sidecar_as_written(
     Ok(Some((sidecar, bytes)))
 }
 
-/// The sidecars of a plan, whose fingerprint is taken once for all of them.
+/// The sidecars of a plan, whose fingerprint is computed once for all of them.
 pub(super) struct Sidecars<'a> {
     dir: &'a Path,
     plan: &'a Plan,
@@ -142,7 +141,7 @@ impl<'a> Sidecars<'a> {
         }
     }
 
-    /// As [`read_sidecar`].
+    /// Like [`read_sidecar`].
     pub(super) fn read(&self, shard: u32) -> Result<Option<Sidecar>, ShardsError> {
         let path = sidecar_path(self.dir, shard);
         let bytes = json::read_if_there(&path)?;
@@ -151,12 +150,12 @@ impl<'a> Sidecars<'a> {
             .transpose()
     }
 
-    /// As [`Sidecars::read`], of several shards at a time: in a store each is a request.
+    /// Like [`Sidecars::read`], for several shards at a time: in a store each is a request.
     pub(super) fn read_many(&self, shards: &[u32]) -> Result<Vec<Option<Sidecar>>, ShardsError> {
         self.read_each(shards)?.into_iter().collect()
     }
 
-    /// The same, with what is wrong with each.
+    /// The same, with the error of each.
     fn read_each(
         &self,
         shards: &[u32],
@@ -212,13 +211,12 @@ fn check_against_plan(
     Ok(())
 }
 
-/// Whether `shard` is finished, for resuming: its sidecar parses and belongs to the plan, and size
-/// and BLAKE3 of its files are what it says. In a store the sizes alone are compared: an object appeared whole, and
-/// hashing it would bring it here.
+/// Whether `shard` is finished, for resuming: its sidecar parses and belongs to the plan, and its files have the
+/// recorded size and BLAKE3. In a store only sizes are compared: objects appear whole, and hashing would download them.
 ///
 /// # Errors
-/// Only a sidecar of another plan, and files that could not be read: anything that labelling the shard again
-/// repairs is [`ShardState::Damaged`].
+/// Only a sidecar of another plan, and files that could not be read: whatever labelling the shard again repairs is
+/// [`ShardState::Damaged`].
 pub fn check_finished(dir: &Path, plan: &Plan, shard: u32) -> Result<ShardState, ShardsError> {
     let read = read_sidecar(dir, plan, shard);
     state_of(read, |sidecar| match storage::is_url(dir) {
@@ -227,12 +225,12 @@ pub fn check_finished(dir: &Path, plan: &Plan, shard: u32) -> Result<ShardState,
     })
 }
 
-/// As [`check_finished`], of many shards in order. A store is asked for its listings, and then for the sidecars that
-/// are there, many at a time: what is not done costs no request of its own. A listing that lags behind makes a shard
-/// that was just finished count as missing; whoever labels it again finds its name taken.
+/// Like [`check_finished`], for many shards in order. In a store this lists the directories and then reads the existing
+/// sidecars, many at a time: a missing shard costs no request of its own. If a listing lags, a shard that was just
+/// finished counts as missing; whoever labels it again finds its name taken.
 ///
 /// # Errors
-/// As [`check_finished`]; a directory that cannot be listed.
+/// Those of [`check_finished`]; a directory that cannot be listed.
 pub fn check_all_finished(
     dir: &Path,
     plan: &Plan,
@@ -280,15 +278,15 @@ fn state_of(
     };
     match compare(&sidecar) {
         Ok(()) => Ok(ShardState::Finished(sidecar)),
-        // Nothing is known of a file that could not be read: it may be sound, and took hours.
+        // A file that could not be read may be sound, and took hours to make.
         Err(error) if error.is_unread() => Err(error),
         Err(error) => Ok(ShardState::Damaged(error)),
     }
 }
 
-/// Opens a file of a finished shard, compared with what its sidecar says of it. In a store scores come whole, by one
-/// request, and are hashed here; of positions, which are large, the size is compared, and row groups come as they are
-/// read.
+/// Opens a file of a finished shard after comparing it with its sidecar. In a store, scores are read whole, by one
+/// request, and hashed; of positions, which are large, only the size is compared, and row groups are fetched as they
+/// are read.
 ///
 /// # Errors
 /// A shard that is not done; [`ShardsError::Sidecar`]; a file that cannot be read.
@@ -322,7 +320,7 @@ pub(super) fn open_checked(
     Ok(Source::open(&path)?)
 }
 
-/// The whole file, which is what the sidecar says.
+/// The whole file, checked against the sidecar.
 fn in_memory(dir: &Path, file: &SidecarFile) -> Result<Source, ShardsError> {
     let path = dir.join(&file.name);
     let bytes = storage::read(&path)?;
@@ -337,7 +335,7 @@ fn in_memory(dir: &Path, file: &SidecarFile) -> Result<Source, ShardsError> {
     Ok(Source::of_bytes(&path, bytes.into()))
 }
 
-/// Compares the files of a shard with what its sidecar says.
+/// Compares the files of a shard with its sidecar.
 pub(super) fn check_files(dir: &Path, sidecar: &Sidecar) -> Result<(), ShardsError> {
     sidecar
         .files
@@ -345,10 +343,10 @@ pub(super) fn check_files(dir: &Path, sidecar: &Sidecar) -> Result<(), ShardsErr
         .try_for_each(|file| check_file(dir, file))
 }
 
-/// Compares one file with what a sidecar says of it.
+/// Compares one file with its entry in a sidecar.
 pub(super) fn check_file(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
     let path = dir.join(&file.name);
-    // What a store sends says how large it is.
+    // A store's response includes the size.
     if !storage::is_url(dir) {
         check_size(dir, file)?;
     }
@@ -362,7 +360,7 @@ pub(super) fn check_file(dir: &Path, file: &SidecarFile) -> Result<(), ShardsErr
     expect_equal(&path, "blake3", file.blake3.clone(), hash.blake3)
 }
 
-/// As [`check_size`], of many files. In a store their directories are listed, which is a request for a thousand.
+/// Like [`check_size`], for many files. In a store their directories are listed: one request per thousand files.
 pub(super) fn check_sizes<'a>(
     dir: &Path,
     files: impl IntoIterator<Item = &'a SidecarFile>,
@@ -375,7 +373,7 @@ pub(super) fn check_sizes<'a>(
     files.into_iter().try_for_each(|file| sizes.check(file))
 }
 
-/// Sizes of the Parquet files of a set, as its directories list them.
+/// Sizes of a set's Parquet files, from its directory listings.
 struct Sizes<'a> {
     dir: &'a Path,
     listed: HashMap<OsString, u64>,
@@ -399,23 +397,23 @@ impl<'a> Sizes<'a> {
                 let path = self.dir.join(&file.name);
                 expect_equal(&path, "size", file.bytes.to_string(), got.to_string())
             }
-            // A listing may lag behind: the object itself says whether it is there.
+            // A listing may lag behind: ask for the object itself.
             None => check_size(self.dir, file),
         }
     }
 }
 
-/// Compares the size of one file, inside the label directory `dir`, with what a sidecar says of it.
+/// Compares the size of one file in the label directory `dir` with its sidecar entry.
 ///
 /// # Errors
-/// [`ShardsError::Sidecar`]; a file that cannot be looked at.
+/// [`ShardsError::Sidecar`]; a file that cannot be inspected.
 pub fn check_size(dir: &Path, file: &SidecarFile) -> Result<(), ShardsError> {
     let path = dir.join(&file.name);
     let bytes = storage::metadata(&path)?.n_bytes;
     expect_equal(&path, "size", file.bytes.to_string(), bytes.to_string())
 }
 
-/// As a sidecar's reader says it of a file that is another than `expected`.
+/// The error of a sidecar with a value other than `expected`.
 pub(crate) fn expect_equal(
     path: &Path,
     what: &str,

@@ -1,5 +1,5 @@
-//! How far a set is, by the names, sizes and times in its directory: no shard is opened, so that it is quick for
-//! any number of them, and disturbs no task. Whether they are sound `verify` tells.
+//! The progress of a set, from the names, sizes and times in its directory: no shard is opened, so that it is quick for
+//! any number of shards and disturbs no task. Whether they are sound is left to `verify`.
 
 use super::ShardsError;
 use super::columns::FileKind;
@@ -14,9 +14,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-/// Spans that the speed is measured over: the first in which enough shards ended, else the last.
+/// Time spans for measuring speed: the first in which enough shards were finished, else the last.
 const SPANS: [Duration; 2] = [Duration::from_secs(600), Duration::from_secs(3600)];
-/// Shards of a span from which a speed says something.
+/// Shards in a span that are enough for a meaningful speed.
 const ENOUGH: usize = 8;
 
 /// How far a label set is. Targets and bytes are those of shards that are done.
@@ -70,14 +70,14 @@ impl SetStatus {
     }
 }
 
-/// A shard that is done.
+/// A finished shard.
 struct Done {
     ended: Option<SystemTime>,
     n_targets: u64,
 }
 
 impl LabelSet {
-    /// How far this set is.
+    /// The progress of this set.
     ///
     /// # Errors
     /// A directory that cannot be listed; a manifest that is damaged.
@@ -134,7 +134,7 @@ fn targets_done(plan: &Plan, done: &BTreeMap<u32, Done>) -> u64 {
     plan.targets_of_rows(shards.map(|(&shard, _)| plan.n_rows(shard)).sum())
 }
 
-/// Numbers below `n` that are not in `done`, which rises.
+/// Numbers below `n` that are not in `done`, which is increasing.
 fn gaps(done: impl Iterator<Item = u32>, n: u32) -> Vec<ShardRange> {
     let mut next = 0;
     let mut gaps = Vec::new();
@@ -150,7 +150,7 @@ fn gaps(done: impl Iterator<Item = u32>, n: u32) -> Vec<ShardRange> {
     gaps
 }
 
-/// Tokens per second up to `now`. Where no shard ended before the span, the first one in it marks the start: its
+/// Tokens per second up to `now`. If no shard was finished before the span, the first one in it marks the start: its
 /// own tokens were labelled before.
 fn pace<'a>(done: impl Iterator<Item = &'a Done>, now: SystemTime) -> Option<Pace> {
     let ended = done.filter_map(|done| Some((done.ended?, done.n_targets)));
@@ -177,7 +177,7 @@ fn pace<'a>(done: impl Iterator<Item = &'a Done>, now: SystemTime) -> Option<Pac
     })
 }
 
-/// Bytes of the Parquet files of shards that are done; those of shards in work are not the set's yet.
+/// Bytes of the Parquet files of finished shards; those of unfinished ones do not belong to the set yet.
 fn bytes_of(set: &LabelSet, done: &BTreeMap<u32, Done>) -> Result<u64, ShardsError> {
     let has = |kind: FileKind| {
         let mut kinds = set.segments.iter().flat_map(file_kinds);
@@ -194,7 +194,7 @@ fn bytes_of(set: &LabelSet, done: &BTreeMap<u32, Done>) -> Result<u64, ShardsErr
     Ok(n_bytes)
 }
 
-/// Whether there is a manifest of these plans, and no more of them: a set that was extended has an older one.
+/// Whether there is a manifest of exactly these plans: a set that was extended has an older one.
 fn has_manifest(set: &LabelSet) -> Result<bool, ShardsError> {
     let fingerprints = set.segments.iter().map(Plan::fingerprint);
     let known = Manifest::read_fingerprints(&set.dir)?;
@@ -209,7 +209,7 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// Shards of 100 targets that ended at these seconds.
+    /// The pace of shards of 100 targets finished at these seconds.
     fn pace_of(ended: &[u64], now: u64) -> Option<Pace> {
         let done = |&seconds: &u64| Done {
             ended: Some(at(seconds)),
@@ -238,16 +238,16 @@ mod tests {
     fn a_speed_is_that_of_the_last_minutes_and_falls_while_nothing_ends() {
         assert_eq!(pace_of(&[], 1000), None);
         assert_eq!(pace_of(&[1000], 1000), None);
-        // The first began before it ended: what came after it was made since.
+        // The first began earlier: only the later ones were made within the span.
         let pace = pace_of(&[1000, 1100, 1200], 1200).unwrap();
         assert_eq!((pace.tokens_per_s, pace.n_shards), (1.0, 2));
         let later = pace_of(&[1000, 1100, 1200], 1400).unwrap();
         assert_eq!(later.tokens_per_s, 0.5);
-        // Eight in ten minutes are enough, and what was before them does not count.
+        // Eight in ten minutes are enough, and earlier ones do not count.
         let steady: Vec<u64> = (1..=40).map(|i| i * 60).collect();
         let pace = pace_of(&steady, 2400).unwrap();
         assert_eq!((pace.n_shards, pace.seconds), (10, 600.0));
-        // Few in ten minutes: those of the last hour, and none of a day before.
+        // Few in ten minutes: those of the last hour count, but not those of the day before.
         let slow: Vec<u64> = [0, 10]
             .into_iter()
             .chain((1..=9).map(|i| 86_400 + i * 300))

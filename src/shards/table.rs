@@ -1,4 +1,4 @@
-//! A file of rows in the making, a row group at a time.
+//! A file of rows being written, one row group at a time.
 
 use super::ShardsError;
 use crate::storage::RowGroupWriter;
@@ -9,20 +9,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Rows of a row group: what a writer holds.
+/// Rows per row group: what a writer holds.
 const GROUP_ROWS: usize = 1 << 16;
 
 /// Writes rows under a temporary name.
 pub(super) struct TableWriter<R, W: Write + Send> {
     path: PathBuf,
     groups: RowGroupWriter<W>,
-    /// The columns of rows, as the fields have them.
+    /// Converts rows to columns, in field order.
     columns_of: fn(&[R]) -> Vec<ArrayRef>,
     rows: Vec<R>,
 }
 
 impl<R, W: Write + Send> TableWriter<R, W> {
-    /// Starts the file that will be `path`, in `sink`.
+    /// Starts the file for `path`, in `sink`.
     pub(super) fn create(
         path: &Path,
         sink: W,
@@ -56,7 +56,7 @@ impl<R, W: Write + Send> TableWriter<R, W> {
             .map_err(|error| ShardsError::of_encoder(&self.path, error))
     }
 
-    /// All rows are written; the footer is still to come.
+    /// Called after the last row; the footer is still to be written.
     pub(super) fn finish(mut self) -> Result<(PathBuf, RowGroupWriter<W>), ShardsError> {
         if !self.rows.is_empty() {
             self.flush()?;

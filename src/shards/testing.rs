@@ -1,4 +1,4 @@
-//! Plans and rows for tests, of this room and of those that read labels: made up, but keeping every invariant.
+//! Plans and rows for tests of this room and of readers of labels: made up, but keeping every invariant.
 
 use super::*;
 use crate::signals::{PositionSignals, Rounding, ScoreInputs, Scores};
@@ -23,7 +23,7 @@ impl Random {
     }
 }
 
-/// A small valid plan: 50 sequences of up to 6 targets, documents packed each on its own.
+/// A small valid plan: 50 sequences of up to 6 targets, in `document` packing.
 pub(crate) fn plan() -> Plan {
     let blake3 = |c: &str| c.repeat(64);
     Plan {
@@ -101,12 +101,12 @@ pub(crate) fn plan() -> Plan {
     }
 }
 
-/// [`plan`] with draws beside all other groups.
+/// [`plan`] with draws, besides all other groups.
 pub(crate) fn plan_with_samples() -> Plan {
     add_samples(plan())
 }
 
-/// The plan with draws, 9 a position.
+/// The plan with draws, 9 per position.
 pub(crate) fn add_samples(mut plan: Plan) -> Plan {
     plan.required_features = vec![SAMPLES_FEATURE.to_owned()];
     plan.signals.groups.push(Group::Samples);
@@ -118,7 +118,7 @@ pub(crate) fn add_samples(mut plan: Plan) -> Plan {
     plan
 }
 
-/// The plan with the number of targets that [`row`] makes.
+/// The plan with the number of targets in the rows of [`row`].
 pub(crate) fn with_targets(mut plan: Plan) -> Plan {
     plan.layout = plan.layout.clone().for_sequences(plan.n_sequences());
     plan.sequences.n_targets = plan
@@ -136,7 +136,7 @@ fn n_targets_of(plan: &Plan, seq_id: u64) -> u32 {
     }
 }
 
-/// The row of `seq_id`: a softmax of random logits, some of them -inf, as a teacher would give it.
+/// The row of `seq_id`: a softmax of random logits, some of them -inf, as if from a teacher.
 pub(crate) fn row(plan: &Plan, seq_id: u64) -> Row {
     let mut random = Random(seq_id);
     let n_targets = n_targets_of(plan, seq_id);
@@ -147,7 +147,7 @@ pub(crate) fn row(plan: &Plan, seq_id: u64) -> Row {
         n_targets,
         ..Row::default()
     };
-    // A target is never an id whose logit is -inf: ids are drawn with their position's logits.
+    // A target is never an id whose logit is -inf: it is drawn together with its position's logits.
     let mut input_ids = vec![random.below(vocab_size) as u32];
     let mut stats = Stats::default();
     row.signals.log_partition_xt = vec![Vec::new(); plan.signals.temperatures.len()];
@@ -191,7 +191,7 @@ fn drop_groups(plan: &Plan, signals: &mut PositionSignals) {
     signals.sample_offsets = all.sample_offsets;
 }
 
-/// Made-up draws, from numbers of their own: a row is otherwise the same with them and without.
+/// Made-up draws from a separate generator: apart from them a row is the same with and without.
 fn draw(plan: &Plan, samples: &PlanSamples, seq_id: u64, n_targets: u32, s: &mut PositionSignals) {
     let mut random = Random(samples.seed ^ (seq_id << 32));
     s.sample_offsets.push(0);
@@ -199,7 +199,7 @@ fn draw(plan: &Plan, samples: &PlanSamples, seq_id: u64, n_targets: u32, s: &mut
         let last = plan.teacher.vocab_size as usize - 1;
         let mut n_drawn = vec![0; last + 1];
         for _ in 0..samples.n_draws {
-            // Low ids are the likelier ones.
+            // Low ids are likelier.
             let id = random.unit() * random.unit() * last as f64;
             n_drawn[id as usize] += 1;
         }
@@ -226,7 +226,7 @@ impl Stats {
             .filter(|&(_, &rank)| u32::from(rank) < k)
             .map(|(&nll, _)| nll)
             .collect();
-        // On a grid: the last bits of exp and ln differ between platforms, golden files must not.
+        // Rounded to a grid: the last bits of exp and ln differ between platforms, but golden files must not.
         let on_grid = |x: f64| (x * f64::from(1 << 20)).round() / f64::from(1 << 20);
         Scores {
             salt: learnable.first().copied().map(on_grid),
@@ -320,7 +320,7 @@ pub(super) fn write_shard(dir: &Path, plan: &Plan, shard: u32) -> Result<Sidecar
     writer.seal_and_publish(&runtime())
 }
 
-/// Labels a whole set with rows of the caller's, manifest included, and returns its plan.
+/// Labels a whole set with the caller's rows, including the manifest, and returns its plan.
 pub(crate) fn write_rows(dir: &Path, plan: &Plan, row_of: impl Fn(u64) -> Row) -> Plan {
     let opened = LabelSet::create_or_match(dir, plan, None).unwrap();
     let plan = opened.plan().clone();
@@ -336,7 +336,7 @@ pub(crate) fn write_rows(dir: &Path, plan: &Plan, row_of: impl Fn(u64) -> Row) -
     plan
 }
 
-/// The plan, labelling what the selection at `path` keeps of its range alone.
+/// The plan, labelling only the sequences that the selection at `path` keeps of its range.
 pub(crate) fn add_selection(mut plan: Plan, path: &Path) -> Plan {
     let selection = Selection::read(path, plan.sequences.n_total).unwrap();
     let range = plan.sequences.start..plan.sequences.end;
@@ -345,7 +345,7 @@ pub(crate) fn add_selection(mut plan: Plan, path: &Path) -> Plan {
     plan
 }
 
-/// [`row`] with the sums of its documents, as its lists have them whether or not they are stored.
+/// [`row`] with the sums of its documents, computed from its lists whether or not they are stored.
 pub(crate) fn row_with_pieces(plan: &Plan, seq_id: u64) -> Row {
     let mut whole = plan.clone();
     whole.signals.groups = vec![Group::Scores, Group::Stats, Group::Topk];
@@ -377,7 +377,7 @@ fn of_list(list: &[f32], value: fn(f64) -> f64) -> Vec<f64> {
     list.iter().map(|&x| value(x.into())).collect()
 }
 
-/// Labels a whole set with the sums of documents, manifest included, and returns its plan.
+/// Labels a whole set with the sums of documents, including the manifest, and returns its plan.
 pub(crate) fn write_set_with_pieces(dir: &Path, plan: &Plan) -> Plan {
     let opened = LabelSet::create_or_match(dir, plan, None).unwrap();
     let plan = opened.plan().clone();
@@ -393,7 +393,7 @@ pub(crate) fn write_set_with_pieces(dir: &Path, plan: &Plan) -> Plan {
     plan
 }
 
-/// Sequences that run across documents: most documents have targets in two of them.
+/// Sequences that run across documents: most documents have targets in two sequences.
 pub(crate) fn concat_plan() -> Plan {
     let mut plan = plan();
     plan.sequences.packing = Packing::Concat;
@@ -402,7 +402,7 @@ pub(crate) fn concat_plan() -> Plan {
     plan
 }
 
-/// What a corpus might say of the documents below `n_documents`: every third has no id.
+/// A list of the documents below `n_documents`, as from a corpus: every third has no id.
 pub(crate) fn entries(n_documents: u64) -> Vec<DocumentEntry> {
     let entry = |doc_index: u64| DocumentEntry {
         doc_index,
@@ -415,7 +415,7 @@ pub(crate) fn entries(n_documents: u64) -> Vec<DocumentEntry> {
     (0..n_documents).map(entry).collect()
 }
 
-/// The entries as a corpus lists them that says nothing of its spelling.
+/// The entries as the list of a corpus that records nothing about spelling.
 pub(crate) fn listed(
     entries: Vec<DocumentEntry>,
 ) -> ListedDocuments<impl Iterator<Item = Result<DocumentEntry, ShardsError>>> {
@@ -425,7 +425,7 @@ pub(crate) fn listed(
     }
 }
 
-/// Writes the documents of a set with these entries, if any.
+/// Writes the documents of a set, with these entries if given.
 pub(crate) fn write_documents_of(
     dir: &Path,
     entries: Option<Vec<DocumentEntry>>,
@@ -434,12 +434,12 @@ pub(crate) fn write_documents_of(
     write_documents(&set, entries.map(listed))
 }
 
-/// Labels a whole set, manifest included, and returns its plan.
+/// Labels a whole set, including the manifest, and returns its plan.
 pub(crate) fn write_set(dir: &Path, plan: &Plan) -> Plan {
     write_set_selected(dir, plan, None)
 }
 
-/// As [`write_set`], of a plan of a selection.
+/// Like [`write_set`], for a plan of a selection.
 pub(crate) fn write_set_selected(dir: &Path, plan: &Plan, selection: Option<&Path>) -> Plan {
     let opened = LabelSet::create_or_match(dir, plan, selection).unwrap();
     let plan = opened.plan().clone();

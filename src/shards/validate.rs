@@ -1,4 +1,4 @@
-//! What a plan may say: values that can be, and go together.
+//! Validates a plan: possible values that fit together.
 
 use super::ShardsError;
 use super::plan::{
@@ -6,11 +6,11 @@ use super::plan::{
     SELECTION_FEATURE,
 };
 
-/// `target_rank` saturates at `u16::MAX`, so a kept set may not reach past it.
+/// `target_rank` saturates at `u16::MAX`, so a kept set may not be larger.
 const MAX_TOP_K: u32 = u16::MAX as u32;
 
 impl Plan {
-    /// Checks that the values can be, and go together.
+    /// Checks that the values are possible and fit together.
     ///
     /// # Errors
     /// [`ShardsError::InvalidPlan`] with the field and what to do.

@@ -1,4 +1,4 @@
-//! Every check of a directory that needs neither the teacher nor the corpus.
+//! All checks of a directory that need neither the teacher nor the corpus.
 
 use super::columns::FileKind;
 use super::documents::{
@@ -25,7 +25,7 @@ use std::sync::Mutex;
 /// How [`verify_files`] reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyOptions {
-    /// Findings that are kept; all are counted.
+    /// Most findings that are kept; all are counted.
     pub max_findings: usize,
 }
 
@@ -50,12 +50,12 @@ pub struct Finding {
     pub message: String,
 }
 
-/// What was looked at, and what is wrong with it.
+/// What was checked, and what is wrong with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
     /// Shards of the set.
     pub n_shards: u64,
-    /// Rows whose every invariant was checked.
+    /// Rows that were completely checked.
     pub n_rows: u64,
     /// Predicted positions of those rows.
     pub n_targets: u64,
@@ -65,9 +65,9 @@ pub struct VerifyReport {
     pub n_findings: u64,
     /// The first findings, by shard, file and row.
     pub findings: Vec<Finding>,
-    /// Files that could not be read, so that nothing is known of them.
+    /// Files that could not be read, so that nothing is known about them.
     pub n_unread: u64,
-    /// The first of those, by shard and file, each with what the system said.
+    /// The first of those, by shard and file, each with the system's error.
     pub unread: Vec<Finding>,
 }
 
@@ -82,7 +82,7 @@ impl VerifyReport {
         self.findings.push(finding);
     }
 
-    /// What went wrong with `file`: a finding, unless the system refused to read it.
+    /// Adds an error about `file`: a finding, unless the system refused to read it.
     fn add_error(&mut self, shard: Option<u32>, file: String, error: &ShardsError) {
         let finding = finding(shard, file, error);
         if error.is_unread() {
@@ -93,7 +93,7 @@ impl VerifyReport {
         }
     }
 
-    /// Keeps the first, by shard, file and row.
+    /// Keeps the first findings, by shard, file and row.
     fn sort_and_cut(&mut self, max_findings: usize) {
         for findings in [&mut self.findings, &mut self.unread] {
             findings.sort();
@@ -112,25 +112,25 @@ impl VerifyReport {
     }
 }
 
-/// How far [`verify_files`] is.
+/// The progress of [`verify_files`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct VerifyProgress {
-    /// Shards that are checked.
+    /// Shards checked.
     pub n_shards_done: u64,
     /// Shards of the set.
     pub n_shards: u64,
-    /// Bytes that are checked.
+    /// Bytes checked.
     pub n_bytes: u64,
 }
 
-/// Checks a label directory: that every shard is there with the checksums of its sidecar, schema
-/// and metadata of the plan, every row in its slot and with every invariant kept; that the manifest
-/// says what the sidecars say; and that no foreign file would be read along. Shards are checked in
-/// parallel on rayon's pool; `report` is called after each.
+/// Checks a label directory: that every shard is there with the checksums of its sidecar and the schema and metadata of
+/// the plan, every row in its slot and with every invariant kept; that the manifest matches the sidecars; and that
+/// there are no other files that readers would include. Shards are checked in parallel on rayon's pool; `report` is
+/// called after each.
 ///
 /// # Errors
-/// Only where nothing can be checked: no plan, one of a later format, or an unreadable directory.
-/// All else is a [`Finding`], or among those that were not read.
+/// Only if nothing can be checked: no plan, one of a later format, or an unreadable directory. Anything else is a
+/// [`Finding`], or counted as unread.
 pub fn verify_files(
     dir: &Path,
     options: &VerifyOptions,
@@ -149,7 +149,7 @@ pub fn verify_files(
     Ok(total)
 }
 
-/// A plan that is damaged is a finding, and the last one: without it nothing else can be checked.
+/// A damaged plan is a finding, and the last one: without it nothing else can be checked.
 fn only_finding(error: ShardsError) -> Result<VerifyReport, ShardsError> {
     let file = match &error {
         ShardsError::Json { path, .. }
@@ -167,8 +167,8 @@ fn only_finding(error: ShardsError) -> Result<VerifyReport, ShardsError> {
     Ok(report)
 }
 
-/// Shards that have a sidecar are read; the others are counted, and the first of them named: a plan may
-/// claim any number.
+/// Shards with a sidecar are read; the others are counted, and the first of them named, since a plan may claim any
+/// number.
 fn verify_shards(
     set: &LabelSet,
     options: &VerifyOptions,
@@ -223,7 +223,7 @@ fn not_done(shard: u32) -> Finding {
     plain_finding(Some(shard), sidecar_name(shard), message)
 }
 
-/// Everything of one shard.
+/// Checks everything about one shard.
 fn verify_shard(dir: &Path, plan: &Plan, shard: u32, max_findings: usize) -> VerifyReport {
     let mut report = VerifyReport::default();
     let name = sidecar_name(shard);
@@ -247,7 +247,7 @@ fn verify_shard(dir: &Path, plan: &Plan, shard: u32, max_findings: usize) -> Ver
         &mut report,
     );
     verify_checksums(dir, shard, &sidecar, &mut report);
-    // Rows of a file whose bytes have changed would only repeat that in other words.
+    // If the file's bytes have changed, findings about its rows would only repeat that.
     if report.is_clean() {
         verify_rows(dir, plan, &sidecar, max_findings, &mut report);
     }
@@ -307,7 +307,7 @@ fn verify_rows(
     }
 }
 
-/// Plans are written in one way only, so that a change that parses is noticed all the same.
+/// Plans have only one spelling, so that any change is noticed even if it parses.
 fn verify_plans(set: &LabelSet, report: &mut VerifyReport) -> Result<(), ShardsError> {
     for (segment, plan) in set.segments.iter().enumerate() {
         let path = plan_path(&set.dir, segment);
@@ -316,7 +316,7 @@ fn verify_plans(set: &LabelSet, report: &mut VerifyReport) -> Result<(), ShardsE
     Ok(())
 }
 
-/// Compares a small file with how its content is written.
+/// Compares a small file with the canonical form of its content.
 fn verify_written(path: &Path, expected: &[u8], shard: Option<u32>, report: &mut VerifyReport) {
     match json::read_if_there(path) {
         Ok(got) => compare_written(path, &got.unwrap_or_default(), expected, shard, report),
@@ -329,7 +329,7 @@ fn name_of(path: &Path) -> String {
     name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-/// The same, of one whose bytes were read.
+/// The same, for a file that was already read.
 fn compare_written(
     path: &Path,
     got: &[u8],
@@ -347,8 +347,7 @@ fn compare_written(
     }
 }
 
-/// The manifest must be what finalizing would write now. Where that fails, the shards' own
-/// findings say why.
+/// The manifest must be what finalizing would write now. If that fails, the shards' own findings tell why.
 fn verify_manifest(set: &LabelSet, report: &mut VerifyReport) {
     let name = || MANIFEST_NAME.to_owned();
     match Manifest::read(&set.dir) {
@@ -371,8 +370,7 @@ fn verify_manifest(set: &LabelSet, report: &mut VerifyReport) {
     }
 }
 
-/// Documents, where there are any, are those of the manifest, in the files that were written, and no
-/// others.
+/// Documents, if there are any, match the manifest, in exactly the files that were written.
 fn verify_documents(set: &LabelSet, report: &mut VerifyReport) -> Result<(), ShardsError> {
     let index_name = format!("{DOCUMENTS_DIR}/{INDEX_NAME}");
     let n_parts = match DocumentsIndex::read(&set.dir) {
@@ -388,7 +386,7 @@ fn verify_documents(set: &LabelSet, report: &mut VerifyReport) -> Result<(), Sha
             return Ok(());
         }
     };
-    // Without a manifest there is nothing to compare with, and that is a finding of its own.
+    // A missing manifest is a finding of its own.
     if n_parts > 0
         && Manifest::read(&set.dir).is_ok_and(|manifest| manifest.is_some())
         && let Err(error) = open_documents(set)
@@ -454,11 +452,11 @@ fn plain_finding(shard: Option<u32>, file: String, message: String) -> Finding {
     }
 }
 
-/// An error as a finding, with its causes.
+/// An error as a finding, including its causes.
 fn finding(shard: Option<u32>, file: String, error: &ShardsError) -> Finding {
     let mut message = error.to_string();
     let mut cause = error.source();
-    // A transparent error repeats its own text as its source's.
+    // A transparent error has the same text as its source.
     while let Some(inner) = cause {
         message = format!("{message}: {inner}");
         cause = inner.source();

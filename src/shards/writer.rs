@@ -1,4 +1,4 @@
-//! From rows to a published shard.
+//! Writes rows into a published shard.
 
 use super::check::{Checker, Parts};
 use super::columns::FileKind;
@@ -13,25 +13,24 @@ use super::{ShardsError, json};
 use crate::storage::{self, Partial, Publish, Sealed};
 use std::path::{Path, PathBuf};
 
-/// Writes one shard, row group by row group, and publishes it whole. Dropped before that, it
-/// leaves nothing.
+/// Writes one shard, row group by row group, and publishes it as a whole. If dropped before that, it leaves nothing.
 pub struct ShardWriter {
     dir: PathBuf,
     plan: Plan,
     shard: u32,
     checker: Checker,
-    /// seq_ids of the row groups that are still to come.
+    /// seq_ids of the remaining row groups.
     groups: std::iter::Enumerate<std::vec::IntoIter<Vec<u64>>>,
     files: Vec<(FileKind, FileEncoder<Partial>)>,
-    /// Every row comes with the sums of its documents.
+    /// Whether every row comes with the sums of its documents.
     has_pieces: bool,
     n_rows: u64,
     n_targets: u64,
 }
 
 impl ShardWriter {
-    /// Starts `shard` of `plan` in the directory `dir`: opens its temporaries, which sweeps what killed
-    /// writers of this shard left.
+    /// Starts `shard` of `plan` in the directory `dir`: opens its temporaries, and removes those that killed writers of
+    /// this shard left.
     ///
     /// # Errors
     /// [`ShardsError::NoSuchShard`], and I/O failures.
@@ -39,10 +38,10 @@ impl ShardWriter {
         Self::open(dir, plan, shard, false)
     }
 
-    /// As [`ShardWriter::create`], of rows that have [`Row::pieces`], which are kept.
+    /// Like [`ShardWriter::create`], for rows with [`Row::pieces`], which are stored.
     ///
     /// # Errors
-    /// As [`ShardWriter::create`].
+    /// Those of [`ShardWriter::create`].
     pub fn create_with_pieces(dir: &Path, plan: &Plan, shard: u32) -> Result<Self, ShardsError> {
         Self::open(dir, plan, shard, true)
     }
@@ -65,11 +64,11 @@ impl ShardWriter {
         })
     }
 
-    /// Writes the plan's next row group, which `rows` must be exactly.
+    /// Writes the plan's next row group, to which `rows` must correspond exactly.
     ///
     /// # Errors
-    /// [`ShardsError::RowGroup`]; [`ShardsError::RefusedRow`] with the first invariant that is broken,
-    /// before anything of the row group is written; I/O failures.
+    /// [`ShardsError::RowGroup`]; [`ShardsError::RefusedRow`] with the first broken invariant, before any of the row
+    /// group is written; I/O failures.
     pub fn write_row_group(&mut self, rows: &[Row]) -> Result<(), ShardsError> {
         let (row_group, seq_ids) = match self.groups.next() {
             Some((row_group, seq_ids)) => (row_group, seq_ids),
@@ -113,14 +112,13 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Ends the shard: footers, fsync, a check of what was written, then publication, scores
-    /// first and the sidecar last. Where a name is taken, equal bytes stay; a file that is no
-    /// whole shard, or is not what a sidecar says, gives way; anything else is
-    /// [`ShardsError::DifferentBytes`].
+    /// Completes the shard: footers, fsync, a check of what was written, then publication, scores first and the sidecar
+    /// last. If a name is taken, equal bytes stay; a file that is not a whole shard, or does not match a sidecar, is
+    /// replaced; anything else is [`ShardsError::DifferentBytes`].
     ///
     /// # Errors
-    /// [`ShardsError::RowGroup`] if row groups are missing; [`ShardsError::DifferentBytes`]; I/O
-    /// failures, after which the shard is not done and can be made again.
+    /// [`ShardsError::RowGroup`] if row groups are missing; [`ShardsError::DifferentBytes`]; I/O failures, after which
+    /// the shard is not done and can be made again.
     pub fn seal_and_publish(mut self, runtime: &RuntimeStamp) -> Result<Sidecar, ShardsError> {
         if let Some((row_group, seq_ids)) = self.groups.next() {
             return Err(ShardsError::RowGroup {
@@ -174,7 +172,7 @@ fn create_file(
         .map_err(|error| ShardsError::of_encoder(&path, error))
 }
 
-/// Gives the files of a shard their names, then the sidecar.
+/// Gives the files of a shard their final names, then the sidecar.
 fn publish(
     dir: &Path,
     plan: &Plan,
@@ -186,14 +184,14 @@ fn publish(
         let path = dir.join(&ours.name);
         make_way(&path, plan, &sidecar, ours, kind, claim.as_ref())?;
         if file.publish()? == Publish::AlreadyThere {
-            // Somebody was faster since `make_way` looked; equal bytes are as good as ours.
+            // Another process was faster since `make_way` looked; equal bytes are as good as ours.
             expect_same_bytes(&path, &sidecar, ours, claim.as_ref())?;
         }
     }
     publish_sidecar(dir, plan, sidecar)
 }
 
-/// The sidecar that is there already, if it is a whole one. It must claim the bytes that we have.
+/// The existing sidecar, if it is a whole one. It must claim our bytes.
 fn earlier_claim(dir: &Path, plan: &Plan, ours: &Sidecar) -> Result<Option<Sidecar>, ShardsError> {
     let claim = match read_sidecar(dir, plan, ours.shard) {
         Ok(claim) => claim,
@@ -210,8 +208,8 @@ fn earlier_claim(dir: &Path, plan: &Plan, ours: &Sidecar) -> Result<Option<Sidec
     }
 }
 
-/// Removes a file that has the name but is no whole shard: one that a process killed in the midst
-/// of a copy left, or one that was damaged since. A file that reads well stays.
+/// Removes a file with this name that is not a whole shard: left by a process killed in the middle of a copy, or
+/// damaged since. A file that can be read stays.
 fn make_way(
     path: &Path,
     plan: &Plan,
@@ -231,7 +229,7 @@ fn make_way(
         .and_then(|mut reader| reader.try_for_each(|group| group.map(drop)));
     let is_whole = match read {
         Ok(()) => true,
-        // One that could not be read may be whole.
+        // A file that could not be read may be whole.
         Err(error) if error.is_unread() => return Err(error),
         Err(_) => false,
     };
@@ -257,7 +255,7 @@ fn expect_same_bytes(
     })
 }
 
-/// Writes the sidecar, unless one that claims the same files is there: the earlier one stays.
+/// Writes the sidecar, unless an earlier one claims the same files: that one stays.
 fn publish_sidecar(dir: &Path, plan: &Plan, sidecar: Sidecar) -> Result<Sidecar, ShardsError> {
     let path = sidecar_path(dir, sidecar.shard);
     let bytes = json::to_bytes(&sidecar);

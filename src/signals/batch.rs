@@ -1,4 +1,4 @@
-//! A batch of logits, reduced in parallel: each sequence's lists and scores.
+//! Reduces a batch of logits in parallel to each sequence's lists and scores.
 
 use super::draws::DrawKey;
 use super::error::SignalsError;
@@ -9,11 +9,11 @@ use super::types::{Logits, LogitsData, SequenceTargets, SignalsConfig};
 use half::slice::HalfFloatSliceExt as _;
 use rayon::prelude::*;
 
-/// Positions a parallel task: enough to drown the hand-over, few enough to share one sequence.
+/// Positions per parallel task: enough to outweigh the overhead, few enough to share out one sequence.
 const POSITIONS_A_TASK: usize = 16;
 
-/// Reduces a batch: position t of row b predicts `sequences[b].targets[t]`, and a row may have
-/// anything from 1 target up to the batch's width.
+/// Reduces a batch: position t of row b predicts `sequences[b].targets[t]`; a row may have from 1 target up to the
+/// batch's width.
 ///
 /// Runs on the current rayon pool; the result depends neither on its size nor on the batch.
 ///
@@ -45,7 +45,7 @@ pub fn reduce_batch(
     Ok(wholes.into_iter().map(SequenceBuilder::finish).collect())
 }
 
-/// Name of the instruction set that the sums run on; it goes into sidecars.
+/// Name of the instruction set used for the sums; it is recorded in sidecars.
 pub fn instruction_set() -> &'static str {
     Isa::detect().name()
 }
@@ -76,8 +76,7 @@ fn check_shape(
     Ok(())
 }
 
-/// Checks every target before a reduction that is made elsewhere reads by it; [`reduce_batch`] meets
-/// each with its row.
+/// Checks every target before a reduction elsewhere uses it as an index; [`reduce_batch`] checks each with its row.
 ///
 /// # Errors
 /// The first target that is not below `vocab_size`.

@@ -1,8 +1,8 @@
-//! How far what labels hold of a position is from what another teacher says of it.
+//! The divergence of a position's labels from another teacher's distribution.
 //!
-//! The labels' distribution is over the K stored ids and one bucket for the rest, as the `tail-bucket`
-//! loss takes it: q_v is the stored probability, scaled so that stored ids and tail make 1. For a
-//! reference p over all ids, with p_tail what it gives the others,
+//! The labels' distribution is over the K stored ids and one bucket for the rest, as in the `tail-bucket` loss: q_v is
+//! the stored probability, scaled so that stored ids and tail add up to 1. For a reference p over all ids, with p_tail
+//! its probability of the others,
 //!
 //! KL(p || q) = sum_kept p_v ln(p_v / q_v) + p_tail ln(p_tail / q_tail),
 //!
@@ -12,15 +12,15 @@ use super::error::SignalsError;
 use super::types::{Logits, LogitsData};
 use rayon::prelude::*;
 
-/// A stored probability of 0 counts as this, so that a divergence stays a number.
+/// A stored probability of 0 is raised to this, so that a divergence stays finite.
 const LEAST_PROBABILITY: f64 = f32::MIN_POSITIVE as f64;
 
-/// What labels hold of one sequence.
+/// The labels of one sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KeptSequence<'a> {
     /// `[T]` target ids.
     pub targets: &'a [u32],
-    /// `[T * K]` by falling log-probability.
+    /// `[T * K]` by descending log-probability.
     pub topk_ids_tk: &'a [u32],
     /// `[T * K]` nats.
     pub topk_logprobs_tk: &'a [f32],
@@ -31,22 +31,22 @@ pub struct KeptSequence<'a> {
 /// One position, compared with the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PositionDivergence {
-    /// KL(reference || labels) over stored ids and tail, nats, at least 0 but for rounding.
+    /// KL(reference || labels) over stored ids and tail, nats, at least 0 except for rounding.
     pub kl: f64,
-    /// Both have the same best id.
+    /// Whether both have the same best id.
     pub same_best: bool,
     /// The reference's log-probability of the target, nats.
     pub target_logprob: f64,
 }
 
-/// Holds every position of a batch against the reference's logits, sequence after sequence.
-/// `vocab_size` is V: logits past it are left out. Runs on the current rayon pool.
+/// Compares every position of a batch with the reference's logits, sequence by sequence. `vocab_size` is V: logits
+/// beyond it are left out. Runs on the current rayon pool.
 ///
 /// # Errors
-/// A reference with fewer logits than V; a logit that is NaN or +inf, or a position of nothing but -inf.
+/// A reference with fewer logits than V; a logit that is NaN or +inf, or a position with only -inf.
 ///
 /// # Panics
-/// If the lists are not T and T * K long, or an id is V or more: labels that were read are checked.
+/// If the lists do not have lengths T and T * K, or an id is V or more: labels are checked when they are read.
 pub fn divergence_batch(
     logits: Logits<'_>,
     sequences: &[KeptSequence<'_>],
@@ -73,7 +73,7 @@ pub fn divergence_batch(
         .collect()
 }
 
-/// One row in f64: this is no hot path.
+/// One row in f64; this is not a hot path.
 fn row_of(logits: Logits<'_>, row_idx: usize, position: usize, vocab_size: usize) -> Vec<f64> {
     let start = (row_idx * logits.width + position) * logits.vocab_size;
     let range = start..start + vocab_size;
@@ -123,7 +123,7 @@ fn divergence(row: &[f64], sequence: &KeptSequence<'_>, t: usize) -> PositionDiv
     }
 }
 
-/// p ln(p / q); nothing where p is nothing.
+/// p ln(p / q); 0 if p is 0.
 fn term(p: f64, q: f64) -> f64 {
     if p <= 0.0 {
         return 0.0;
@@ -137,7 +137,7 @@ mod tests {
     use crate::signals::{Groups, Rounding, SequenceTargets, SignalsConfig, reduce_batch};
 
     const VOCAB_SIZE: usize = 50;
-    /// Nats. Sums of 50 terms in f64, of log-probabilities stored in f32.
+    /// Nats. Sums of 50 terms in f64, from log-probabilities stored in f32.
     const TOLERANCE: f64 = 1e-6;
 
     fn logits(values: &[f32]) -> Logits<'_> {
@@ -155,7 +155,7 @@ mod tests {
             .collect()
     }
 
-    /// What labels of `stored` are from the teacher `reference`.
+    /// The divergence of labels of `stored` from the teacher `reference`.
     fn held_against(stored: &[f32], reference: &[f32], top_k: usize) -> Vec<PositionDivergence> {
         let config = SignalsConfig {
             groups: Groups {

@@ -1,10 +1,11 @@
 //! Draws from one position's distribution, for random-sampling KD (arXiv 2503.16870).
 //!
 //! The j-th of N uniforms in [0, 1) is a pure function of (seed, seq_id, position, j), so draws
-//! depend on no batch, thread, task or resumption, nor on K. A uniform u picks the id at which the
-//! cumulated terms e^((z_v - max) / tau_s), in order of ids, pass u times their sum: sums of blocks
-//! find the block, and only there are single terms looked at. Uniforms are sorted first, so that
-//! one walk over the blocks serves them all, and ids come out rising.
+//! depend neither on batch, thread, task or resuming, nor on K. A uniform u picks the id at which
+//! the cumulative sum of e^((z_v - max) / tau_s), in order of ids, exceeds u times the total: sums
+//! of blocks find the block, and only there are individual terms examined. Uniforms are sorted
+//! first, so that a single walk over the blocks serves them all, and ids come out in increasing
+//! order.
 
 use super::exp::{BLOCK, Isa, padded};
 use super::philox::philox;
@@ -13,14 +14,14 @@ use super::types::Sampling;
 /// 2^-53: a uniform has the 53 bits of an f64's fraction.
 const UNIFORM_STEP: f64 = 1.0 / (1_u64 << 53) as f64;
 
-/// Which position's draws.
+/// Identifies the draws of one position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DrawKey {
     pub(super) seq_id: u64,
     pub(super) position: u32,
 }
 
-/// A row and what its sums were made of: d = (logit - max) * inv_tau.
+/// A row and the exponents of its sums: d = (logit - max) * inv_tau.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SummedRow<'a> {
     pub(super) row: &'a [f32],
@@ -35,9 +36,9 @@ pub(super) struct SummedRow<'a> {
 pub(super) struct Sampler {
     sampling: Sampling,
     uniforms: Vec<f64>,
-    /// The sum of all blocks up to and with each one.
+    /// The sum of all blocks up to and including each one.
     cumulated_b: Vec<f64>,
-    /// Distinct ids, rising.
+    /// Distinct ids, ascending.
     pub(super) ids: Vec<u32>,
     /// How often each was drawn.
     pub(super) counts: Vec<u16>,
@@ -59,11 +60,12 @@ impl Sampler {
         (1.0 / self.sampling.tau) as f32
     }
 
-    /// Fills `ids` and `counts`. At least one term of the row is positive.
+    /// Fills `ids` and `counts`. At least one term of the row must be positive.
     pub(super) fn draw(&mut self, isa: Isa, summed: SummedRow<'_>, key: DrawKey) {
         sorted_uniforms(self.sampling, key, &mut self.uniforms);
         let total = self.cumulate(summed.exp_b);
-        // Below the total even where rounding would reach it, so a block with a term is found.
+        // Kept below the total even if rounding would reach it, so that a block with a term is
+        // found.
         let last = total.next_down();
         self.ids.clear();
         self.counts.clear();
@@ -94,15 +96,15 @@ impl Sampler {
     }
 }
 
-/// The block that the walk stands in, and how far it has come there.
+/// The current block of the walk, and the position in it.
 #[derive(Debug, Default)]
 struct Block {
     idx: usize,
-    /// The block's terms and the last lane with a positive one, once they are asked for.
+    /// The block's terms and the last lane with a positive one, computed on demand.
     terms: Option<([f32; BLOCK], usize)>,
-    /// The lane that the walk stands at.
+    /// The current lane.
     lane: usize,
-    /// The sum of all terms before that lane, those of earlier blocks included.
+    /// The sum of all terms before that lane, including those of earlier blocks.
     before: f64,
 }
 
@@ -115,7 +117,7 @@ impl Block {
         }
     }
 
-    /// The id whose term spans `level`. Levels do not fall from call to call.
+    /// The id whose term spans `level`. Levels must not decrease from call to call.
     fn pick(&mut self, isa: Isa, summed: SummedRow<'_>, level: f64) -> u32 {
         let start = self.idx * BLOCK;
         let (terms, last) = self.terms.get_or_insert_with(|| {
@@ -125,8 +127,8 @@ impl Block {
             let last = terms.iter().rposition(|&term| term > 0.0);
             (terms, last.expect("a block without a term spans no level"))
         });
-        // The block's sum was rounded in another order: what is left of a level at its end
-        // belongs to its last id that has a term at all.
+        // The block's sum was rounded in another order: if part of a level is left at its end, the
+        // last id with a positive term gets it.
         while self.lane < *last && self.before + f64::from(terms[self.lane]) <= level {
             self.before += f64::from(terms[self.lane]);
             self.lane += 1;
@@ -135,7 +137,7 @@ impl Block {
     }
 }
 
-/// N rising uniforms in [0, 1).
+/// N sorted uniforms in [0, 1).
 fn sorted_uniforms(sampling: Sampling, key: DrawKey, uniforms: &mut Vec<f64>) {
     let seed = halves(sampling.seed);
     let [low, high] = halves(key.seq_id);

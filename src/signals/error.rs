@@ -1,8 +1,8 @@
-//! What can be wrong with a batch of logits.
+//! Errors in a batch of logits.
 
 use crate::error::{Classified, Kind};
 
-/// Rows are counted within the batch; the pipeline adds which sequence that is.
+/// Rows are numbered within the batch; the pipeline adds the sequence.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SignalsError {
     /// A logit is NaN or +inf.
@@ -43,7 +43,7 @@ pub enum SignalsError {
         /// V.
         vocab_size: usize,
     },
-    /// More stored ids than there are.
+    /// More stored ids than the vocabulary has.
     #[error("K = {top_k} is larger than the vocabulary of {vocab_size}: lower K")]
     TopK {
         /// K.
@@ -64,7 +64,7 @@ pub enum SignalsError {
 }
 
 impl SignalsError {
-    /// The batch row it happened in, if in one.
+    /// The batch row of the error, if it has one.
     pub fn row_idx(&self) -> Option<usize> {
         match *self {
             Self::NotFinite { row_idx, .. }

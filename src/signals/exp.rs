@@ -25,7 +25,7 @@ use portable::{
     total_body,
 };
 
-/// Instruction sets that the sums are compiled for.
+/// Instruction sets for which the sums are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Isa {
     #[cfg(target_arch = "x86_64")]
@@ -36,12 +36,12 @@ pub(super) enum Isa {
 }
 
 impl Isa {
-    /// The best one that this processor has.
+    /// The best one available on this processor.
     pub(super) fn detect() -> Self {
         Self::available()[0]
     }
 
-    /// All that this processor has, best first; `Portable` is always the last.
+    /// All that are available on this processor, best first; `Portable` is always the last.
     pub(super) fn available() -> Vec<Self> {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -69,7 +69,7 @@ impl Isa {
     }
 
     /// Sums of each block of `row`: `sum e^d` into `exp_b`, `sum d * e^d` into `weighted_b`, where
-    /// d = logit - max. Both hold one value a block. Meanwhile asks for what is `ahead`.
+    /// d = logit - max. Both have one value per block. Also prefetches `ahead`.
     pub(super) fn exp_sums(
         self,
         row: &[f32],
@@ -102,7 +102,7 @@ impl Isa {
         }
     }
 
-    /// The terms that one block's sum adds: e^d, d = (logit - max) * inv_tau.
+    /// The terms of one block's sum: e^d, d = (logit - max) * inv_tau.
     pub(super) fn exp_values(self, block: &[f32; BLOCK], max: f32, inv_tau: f32) -> [f32; BLOCK] {
         match self {
             // SAFETY: this value exists only where `available` saw the processor's features.
@@ -128,7 +128,7 @@ impl Isa {
         }
     }
 
-    /// Calls `found(i)` for each `values[i]` that is `threshold` or above, in rising order.
+    /// Calls `found(i)` for each `values[i]` of at least `threshold`, in increasing order.
     #[inline]
     pub(super) fn each_at_least(
         self,
@@ -157,7 +157,7 @@ impl Isa {
         reached.for_each(|(i, _)| found(first + i));
     }
 
-    /// How many ids stand before `target` by (falling logit, rising id).
+    /// How many ids come before `target` by (descending logit, ascending id).
     pub(super) fn rank_of(self, row: &[f32], block_maxima: &[f32], target: usize) -> u32 {
         let z_target = row[target];
         let (blocks, rest) = row.as_chunks::<BLOCK>();
@@ -167,7 +167,7 @@ impl Isa {
             Some(blocks) => self.count::<false>(blocks, &block_maxima[own + 1..], z_target),
             None => 0,
         };
-        // The target's own block, and the last, short one, id by id.
+        // The target's own block, and the last, short one, are compared id by id.
         let stands_before = |id: usize| row[id] > z_target || (row[id] == z_target && id < target);
         let own_end = ((own + 1) * BLOCK).min(row.len());
         let rest_start = own_end.max(row.len() - rest.len());
@@ -192,7 +192,7 @@ impl Isa {
         }
     }
 
-    /// Widens half-precision logits, given by their bits, into `row`, and scans it.
+    /// Widens half-precision logits, given as bits, into `row`, and scans it.
     pub(super) fn widen_and_scan(
         self,
         halves: Halves<'_>,
@@ -217,7 +217,7 @@ impl Isa {
         }
     }
 
-    /// The maximum of each block and of the row; `block_maxima` holds one value a block.
+    /// The maximum of each block and of the row; `block_maxima` has one value per block.
     pub(super) fn scan(self, row: &[f32], block_maxima: &mut [f32]) -> RowScan {
         match self {
             // SAFETY: this value exists only where `available` saw the processor's features.

@@ -1,8 +1,8 @@
-//! Distributions in bounded memory: counts in bins, and the ranks that can be told from them.
+//! Distributions in bounded memory: counts in bins, and the order statistics that follow from them.
 
 use std::ops::Range;
 
-/// How many values fell into each of a number of bins; the bins are of the caller's making.
+/// How many values fell into each of a number of bins, which the caller defines.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Counts(Vec<u64>);
 
@@ -12,18 +12,18 @@ impl Counts {
         Self(vec![0; n_bins])
     }
 
-    /// Counts a value; past the last bin it counts in the last.
+    /// Counts a value; a bin beyond the last counts as the last.
     pub(crate) fn add(&mut self, bin: usize) {
         let last = self.0.len() - 1;
         self.0[bin.min(last)] += 1;
     }
 
-    /// Values in some of the bins.
+    /// Number of values in some of the bins.
     pub(crate) fn within(&self, bins: Range<usize>) -> u64 {
         self.0[bins].iter().sum()
     }
 
-    /// The bin of the value of `rank`, from 1 on, and its rank within that bin.
+    /// The bin of the value of `rank`, which counts from 1, and its rank within that bin.
     pub(crate) fn find(&self, rank: u64) -> (usize, u64) {
         let mut left = rank;
         for (bin, &count) in self.0.iter().enumerate() {
@@ -35,19 +35,18 @@ impl Counts {
         (self.0.len() - 1, left)
     }
 
-    /// Where the values end that at least a third, and at least two thirds, of all do not exceed: as
-    /// [`Counts::find`] gives it.
+    /// The bin and rank of the smallest value that at least a third, and at least two thirds, of all values do not
+    /// exceed, as in [`Counts::find`].
     pub(crate) fn terciles(&self) -> [(usize, u64); 2] {
         let n = self.within(0..self.0.len());
         [n.div_ceil(3), (2 * n).div_ceil(3)].map(|rank| self.find(rank))
     }
 }
 
-/// Counts of values in equal bins between two bounds; memory does not grow with the values.
+/// Counts of values in equal bins between two bounds; memory does not grow with the number of values.
 ///
-/// Values outside the bounds count in the first or last bin, and count exactly in the mean, the
-/// minimum and the maximum. A NaN is a bug of the caller and panics in debug builds; otherwise it is
-/// left out.
+/// Values outside the bounds count in the first or last bin, but exactly in the mean, the minimum and the maximum. A
+/// NaN is a bug of the caller and panics in debug builds; otherwise it is left out.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Histogram {
     bounds: Range<f64>,
@@ -95,7 +94,7 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
-    /// The values of both; `other` must have the same bins.
+    /// The histogram of both sets of values; `other` must have the same bins.
     pub(crate) fn with(&self, other: &Self) -> Self {
         let counts = self.counts.0.iter().zip(&other.counts.0);
         Self {
@@ -128,8 +127,7 @@ impl Histogram {
         self.max
     }
 
-    /// The smallest edge of a bin that at least `fraction` of the values do not exceed; there must be
-    /// values.
+    /// The smallest bin edge that at least `fraction` of the values do not exceed; there must be values.
     pub(crate) fn quantile(&self, fraction: f64) -> f64 {
         let rank = (fraction * self.n_values as f64).ceil().max(1.0) as u64;
         let (bin, _) = self.counts.find(rank);
@@ -137,7 +135,7 @@ impl Histogram {
         self.edge(edge).clamp(self.min, self.max)
     }
 
-    /// Values in some of the bins.
+    /// Number of values in some of the bins.
     pub(crate) fn within(&self, bins: Range<usize>) -> u64 {
         self.counts.within(bins)
     }
@@ -149,12 +147,12 @@ impl Histogram {
     /// The bin of a value: the first or last for one outside the bounds.
     pub(crate) fn bin_of(&self, value: f64) -> usize {
         let place = (value - self.bounds.start) / (self.bounds.end - self.bounds.start);
-        // A cast from a float saturates, so values below and far above are safe, and NaN, which it is
-        // where the bounds are equal, is 0.
+        // Casting a float saturates, so values below and far above are safe, and NaN, which results from equal bounds,
+        // becomes 0.
         ((place * self.n_bins() as f64) as usize).min(self.n_bins() - 1)
     }
 
-    /// The lower edge of a bin, which is the upper one of the bin before.
+    /// The lower edge of a bin, which is the upper one of the bin before it.
     pub(crate) fn edge(&self, bin: usize) -> f64 {
         let span = self.bounds.end - self.bounds.start;
         self.bounds.start + span * bin as f64 / self.n_bins() as f64

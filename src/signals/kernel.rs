@@ -1,27 +1,27 @@
-//! One row of logits, reduced: the best ids, logsumexp, entropy, target, tail, temperatures, draws.
+//! Reduces one row of logits: the best ids, logsumexp, entropy, target, tail, temperatures, draws.
 //!
-//! Looks at a row that fits the second-level cache:
+//! Passes over a row that fits in the second-level cache:
 //! 1. the maximum of each block of 64, and whether all values are usable (half-precision values
 //!    are widened in the same pass);
-//! 2. the few blocks that can hold one of the best ids are searched (`ranking`);
-//! 3. exponentials, one sum a block. A block with ranked ids is summed a second time without them,
-//!    and they are added by themselves in f64: the tail is thus a sum of its own terms and never a
-//!    difference of two nearly equal numbers, and a sharp peak costs the rest no digits;
+//! 2. the few blocks that can contain one of the best ids are searched (`ranking`);
+//! 3. exponentials, one sum per block. A block with ranked ids is summed again without them, and these
+//!    are added separately in f64: so the tail is a sum of its own terms and never a difference of
+//!    two nearly equal numbers, and a sharp peak costs the rest no precision;
 //! 4. the same for each extra temperature;
 //! 5. a walk over sums of blocks for the draws (`draws`).
 //!
-//! The sums set apart the `SCORE_K` best ids whatever K is, so only the tail depends on K.
+//! The sums treat the `SCORE_K` best ids separately whatever K is, so only the tail depends on K.
 
 use super::draws::{DrawKey, Sampler, SummedRow};
 use super::exp::{Ahead, BLOCK, Halves, Isa, RowScan};
 use super::ranking::Ranking;
 use super::types::{SCORE_K, SignalsConfig};
 
-/// Buffers for one thread's rows; they grow to the largest row seen and stay.
+/// Buffers for one thread's rows; they grow to the largest row seen and never shrink.
 #[derive(Debug)]
 pub(super) struct RowReducer {
     isa: Isa,
-    /// K; 0 where no list of ids is wanted.
+    /// K; 0 if no list of ids is requested.
     top_k: usize,
     inv_taus: Vec<f32>,
     /// The latest row of half-precision logits, widened.
@@ -33,24 +33,24 @@ pub(super) struct RowReducer {
     weighted_b: Vec<f32>,
     /// `sum e^d` of each block at another temperature.
     tempered_b: Vec<f32>,
-    /// Some of the ranked ids in rising order.
+    /// Some of the ranked ids in increasing order.
     masked_ids: Vec<u32>,
     /// The best ids of the latest row: K, or `SCORE_K` if that is more.
     pub(super) ranking: Ranking,
     /// `[X]` log-partitions of the latest row at the extra temperatures, nats.
     pub(super) log_partitions: Vec<f64>,
-    /// Draws from the latest row, where they are wanted.
+    /// Draws from the latest row, if requested.
     pub(super) sampler: Option<Sampler>,
 }
 
-/// A row as the teacher left it.
+/// A row of the teacher's output.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RowLogits<'a> {
     F32(&'a [f32]),
     Half(Halves<'a>),
 }
 
-/// What a row is reduced to, beside the lists in the reducer. Nats.
+/// The results for a row, besides the lists in the reducer. Nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RowSignals {
     pub(super) logsumexp: f64,
@@ -96,7 +96,7 @@ impl RowReducer {
         }
     }
 
-    /// Reduces a row of `[V]` logits for the target id `target` (< V). `key` is for the draws.
+    /// Reduces a row of `[V]` logits for the target id `target` (< V). `key` identifies the draws.
     pub(super) fn reduce(
         &mut self,
         row: RowLogits<'_>,
@@ -159,7 +159,7 @@ impl RowReducer {
         }
     }
 
-    /// From the sums of all ids to the signals. Leaves block sums without the ranked ids behind.
+    /// From the sums over all ids to the signals. Leaves block sums without the ranked ids.
     fn sum(&mut self, row: &[f32], max: f32, target: u32) -> RowSignals {
         let n_apart = SCORE_K.min(row.len());
         self.mask(row, max, n_apart);
@@ -182,7 +182,7 @@ impl RowReducer {
         RowSignals {
             logsumexp: f64::from(max) + ln_sum,
             ln_sum,
-            // Rounding can leave a point mass a hair below zero.
+            // Rounding can make the entropy of a point mass slightly negative.
             entropy: (ln_sum - weighted / sum).max(0.0),
             target_logprob: f64::from(row[target as usize] - max) - ln_sum,
             target_rank: self.target_rank(row, target),
@@ -214,7 +214,7 @@ impl RowReducer {
     }
 
     /// log sum_v p_v^(1/tau) = log sum_v e^((z_v - max) / tau) - ln_sum / tau, for each tau; and
-    /// the draws, where they are from one of these distributions or from another.
+    /// the draws, from one of these distributions or another.
     fn temper(&mut self, row: &[f32], max: f32, ln_sum: f64, key: DrawKey) {
         self.log_partitions.clear();
         let sampled = self.sampler.as_ref().map(Sampler::inv_tau);
@@ -247,7 +247,7 @@ impl RowReducer {
         }
     }
 
-    /// How many ids stand before `target` by (falling logit, rising id).
+    /// How many ids come before `target` by (descending logit, ascending id).
     fn target_rank(&self, row: &[f32], target: u32) -> u32 {
         if let Some(rank) = self.ranking.ids.iter().position(|&id| id == target) {
             return rank as u32;

@@ -18,12 +18,11 @@ pub(super) fn philox(mut key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     words
 }
 
-/// The counter's third word of [`uniform_at`]; that of a draw at a position is the position, which is
-/// below it.
+/// The counter's third word in [`uniform_at`]; for a draw it is the position, which is smaller.
 const OF_SEQUENCE: u32 = u32::MAX;
 
-/// A number in (0, 1) for each sequence, a function of seed and `seq_id` alone, and independent of the
-/// draws at its positions: 52 bits, in the middle of their step, so that neither end is reached.
+/// A number in (0, 1) for each sequence, a function of seed and `seq_id` only, and independent of the draws at its
+/// positions: 52 bits, in the middle of their step, so that neither end is reached.
 pub fn uniform_at(seed: u64, seq_id: u64) -> f64 {
     let key = [seed as u32, (seed >> 32) as u32];
     let counter = [seq_id as u32, (seq_id >> 32) as u32, OF_SEQUENCE, 0];
@@ -65,7 +64,7 @@ mod tests {
         assert!(of_seed(7).zip(of_seed(8)).all(|(a, b)| a != b));
     }
 
-    /// Known answers of Random123 1.14 (`kat_vectors`, `philox4x32 10`).
+    /// Known answers from Random123 1.14 (`kat_vectors`, `philox4x32 10`).
     #[test]
     fn known_answers_come_out() {
         let cases = [

@@ -1,7 +1,7 @@
-//! The best ids of one row by (falling logit, rising id), without sorting the row.
+//! The best ids of one row by (descending logit, ascending id), without sorting the row.
 //!
-//! The n-th largest block maximum is a value that at least n logits reach, so only blocks whose
-//! maximum reaches it can hold one of the n best, and in those only the logits that reach it.
+//! At least n logits reach the n-th largest block maximum, so only blocks whose maximum reaches it
+//! can contain one of the n best, and in those only the logits that reach it.
 
 use super::exp::{BLOCK, Isa};
 
@@ -29,7 +29,8 @@ impl Ranking {
         }
     }
 
-    /// Fills `ids` and `shifted`. No value of the row is NaN; `block_maxima` are its own.
+    /// Fills `ids` and `shifted`. No value of the row may be NaN; `block_maxima` are those of the
+    /// row.
     pub(super) fn rank(&mut self, isa: Isa, row: &[f32], block_maxima: &[f32], max: f32) {
         let n_ranked = self.n_ranked.min(row.len());
         let threshold = self.threshold(block_maxima, n_ranked);
@@ -67,7 +68,7 @@ impl Ranking {
     }
 }
 
-/// Rising words stand for falling values. Zeros of both signs are one.
+/// Increasing words represent decreasing values. Zeros of both signs are equal.
 fn falling(z: f32) -> u32 {
     let bits = (z + 0.0).to_bits();
     let rising = if bits >> 31 == 0 {
@@ -78,7 +79,7 @@ fn falling(z: f32) -> u32 {
     !rising
 }
 
-/// The value that `falling` gave this word for.
+/// The inverse of `falling`.
 fn value_of_falling(word: u32) -> f32 {
     let rising = !word;
     f32::from_bits(if rising >> 31 == 1 {
@@ -88,7 +89,7 @@ fn value_of_falling(word: u32) -> f32 {
     })
 }
 
-/// Rising keys stand for falling logits, ties by rising id.
+/// Increasing keys represent decreasing logits, ties by increasing id.
 fn rank_key(z: f32, id: u32) -> u64 {
     (u64::from(falling(z)) << 32) | u64::from(id)
 }

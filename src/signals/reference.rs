@@ -1,11 +1,11 @@
-//! The slow, obvious version of the kernel in f64, which the tests compare the fast one with.
+//! The slow, obvious version of the kernel in f64, with which the tests compare the fast one.
 
-/// Every signal of one row. Lists are whole: the caller cuts them at K.
+/// Every signal of one row. Lists are complete: the caller cuts them at K.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reference {
     pub(super) logsumexp: f64,
     pub(super) entropy: f64,
-    /// All ids by (falling logit, rising id).
+    /// All ids by (descending logit, ascending id).
     pub(super) ranked_ids: Vec<u32>,
     /// `[V]` full-softmax log-probabilities, by id.
     pub(super) logprob_v: Vec<f64>,
@@ -54,8 +54,7 @@ impl Reference {
             .sum()
     }
 
-    /// `[V]` tempered probabilities of the ids below each one, and of it: what a uniform is held
-    /// against.
+    /// `[V]` cumulative tempered probabilities, in order of ids, with which a uniform is compared.
     pub(super) fn cumulated(&self, tau: f64) -> Vec<f64> {
         let log_partition = self.log_partition(tau);
         let mut sum = 0.0;

@@ -1,8 +1,8 @@
-//! Selection scores of one sequence, from its positions (SALT eq. 10 and its neighbours).
+//! Selection scores of one sequence, from its positions (SALT eq. 10 and related scores).
 
 use super::types::{SCORE_K, Scores};
 
-/// What the scores look at, one value per position, in f64 and before any rounding.
+/// The inputs of the scores, one value per position, in f64 and unrounded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScoreInputs {
     /// `[T]` nats, -log p of the target.
@@ -24,7 +24,7 @@ impl ScoreInputs {
     }
 }
 
-/// The scores of a sequence of at least one position. One with a target of probability 0 has no
+/// The scores of a sequence of at least one position. With a target of probability 0 it has no
 /// score by NLL: `salt` is absent and the others of that kind are infinite.
 pub(super) fn scores(inputs: &ScoreInputs) -> Scores {
     let scores = scores_by_definition(inputs);
@@ -62,7 +62,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The middle value, or the mean of the two middle ones; `None` of nothing.
+/// The middle value, or the mean of the two middle ones; `None` if there are none.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     let middle = values.len() / 2;
     if values.is_empty() {

@@ -1,49 +1,48 @@
-//! From positions, reduced wherever that was, to one sequence's lists and scores.
+//! From positions, reduced in any place, to one sequence's lists and scores.
 
 use super::scores::{ScoreInputs, scores};
 use super::types::{PositionSignals, Scores, SignalsConfig};
 
-/// All that the teacher says of one sequence.
+/// All results for one sequence.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SequenceSignals {
-    /// Lists over the positions, as far as the groups ask for them.
+    /// Lists over the positions, for the requested groups.
     pub positions: PositionSignals,
     /// The scores of the whole sequence.
     pub scores: Scores,
-    /// What they were computed from, for sums over parts of the sequence.
+    /// The inputs of the scores, for sums over parts of the sequence.
     pub score_inputs: ScoreInputs,
 }
 
-/// One position, reduced: on this processor, in the model's graph or on a device. Nats, f64 and
-/// unrounded. What a group that is not asked for would hold is never looked at, and may be 0 or
-/// empty.
+/// One position, reduced: on this CPU, in the model's graph or on a device. Nats, f64 and unrounded. Values of a group
+/// that is not requested are never read, and may be 0 or empty.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PositionReduction<'a> {
     /// log p of the target.
     pub target_logprob: f64,
-    /// Ids ranked above the target. Anything from `SCORE_K` up will do where `stats` is not asked for.
+    /// Ids ranked above the target. Anything from `SCORE_K` up will do unless `stats` is requested.
     pub target_rank: u32,
-    /// Of the full softmax.
+    /// Entropy of the full softmax.
     pub entropy: f64,
-    /// Of the raw logits. Group `stats`.
+    /// logsumexp of the raw logits. Group `stats`.
     pub logsumexp: f64,
     /// Probability of the `SCORE_K` best ids, in `[0, 1]`.
     pub score_topk_mass: f64,
-    /// `[K]` best ids by (falling logit, rising id). Group `topk`.
+    /// `[K]` best ids by (descending logit, ascending id). Group `topk`.
     pub topk_ids: &'a [u32],
-    /// `[K]` their log-probabilities. Group `topk`.
+    /// `[K]` log-probabilities of those ids. Group `topk`.
     pub topk_logprobs: &'a [f32],
     /// Probability outside the K, in `[0, 1]`. Group `topk`.
     pub tail_mass: f64,
-    /// `[X]` log sum_v p_v^(1/tau) of each extra temperature. Group `topk`.
+    /// `[X]` log sum_v p_v^(1/tau) for each extra temperature. Group `topk`.
     pub log_partitions: &'a [f64],
-    /// Distinct ids drawn, rising. Group `samples`.
+    /// Distinct ids drawn, ascending. Group `samples`.
     pub sampled_ids: &'a [u32],
-    /// How often each was. Group `samples`.
+    /// How often each was drawn. Group `samples`.
     pub sampled_counts: &'a [u16],
 }
 
-/// Takes the positions of one sequence in their order, or those of a part of it.
+/// Takes the positions of one sequence, or of a part of it, in order.
 #[derive(Debug)]
 pub struct SequenceBuilder<'a> {
     config: &'a SignalsConfig,
@@ -52,7 +51,7 @@ pub struct SequenceBuilder<'a> {
 }
 
 impl<'a> SequenceBuilder<'a> {
-    /// No position yet; room for `n_positions`.
+    /// Starts without positions; reserves space for `n_positions`.
     pub fn new(config: &'a SignalsConfig, n_positions: usize) -> Self {
         let mut positions = PositionSignals::default();
         if config.groups.topk {
@@ -74,7 +73,7 @@ impl<'a> SequenceBuilder<'a> {
         }
     }
 
-    /// Takes the next position.
+    /// Adds the next position.
     pub fn push(&mut self, position: &PositionReduction<'_>) {
         let (groups, lists) = (self.config.groups, &mut self.positions);
         if groups.stats {
@@ -88,7 +87,7 @@ impl<'a> SequenceBuilder<'a> {
             lists
                 .sampled_counts
                 .extend_from_slice(position.sampled_counts);
-            // A row group has fewer than 2^31 values of any list, so a sequence has.
+            // A row group has fewer than 2^31 values in any list, and so has a sequence.
             lists.sample_offsets.push(lists.sampled_ids.len() as u32);
         }
         self.score_inputs.nll_t.push(-position.target_logprob);
@@ -97,7 +96,7 @@ impl<'a> SequenceBuilder<'a> {
         self.score_inputs.topk_mass_t.push(position.score_topk_mass);
     }
 
-    /// Takes the positions of the part that follows.
+    /// Adds the positions of the part that follows.
     pub fn append(&mut self, mut next: Self) {
         let (ours, theirs) = (&mut self.positions, &mut next.positions);
         ours.target_logprob_t.append(&mut theirs.target_logprob_t);

@@ -4,17 +4,17 @@ use super::scores::ScoreInputs;
 use super::types::SCORE_K;
 use std::ops::Range;
 
-/// Sums over targets, in their order: f64, of unrounded values. Sums of more targets are those of their
-/// parts, added in the order of the text.
+/// Sums over targets, in order: f64, of unrounded values. Sums over more targets are those of their parts, added in
+/// text order.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct TargetSums {
     /// Targets.
     pub n_targets: u64,
     /// Those among the teacher's `SCORE_K` best ids.
     pub n_learnable: u64,
-    /// Nats, -log p of the targets; infinite where one has probability 0.
+    /// Nats, -log p of the targets; infinite if one has probability 0.
     pub nll: f64,
-    /// Nats, of the learnable targets alone.
+    /// Nats, of only the learnable targets.
     pub nll_learnable: f64,
     /// Nats, entropy of the full softmax.
     pub entropy: f64,
@@ -23,7 +23,7 @@ pub struct TargetSums {
 }
 
 impl TargetSums {
-    /// Adds the sums of targets that come later in the text.
+    /// Adds the sums of later targets.
     pub fn add(&mut self, later: &TargetSums) {
         self.n_targets += later.n_targets;
         self.n_learnable += later.n_learnable;
@@ -38,7 +38,7 @@ impl ScoreInputs {
     /// Sums over the targets of `range`.
     ///
     /// # Panics
-    /// Past the last target.
+    /// If the range ends after the last target.
     pub fn sums(&self, range: Range<usize>) -> TargetSums {
         let mut sums = TargetSums::default();
         for t in range {

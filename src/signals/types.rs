@@ -1,11 +1,11 @@
-//! The plain data that leaves this room.
+//! The plain data that other rooms receive.
 
 use serde::{Deserialize, Serialize};
 
 /// The k of every score: SALT uses 10 (eq. 10).
 pub const SCORE_K: usize = 10;
 
-/// Which lists over positions are wanted beside the scores.
+/// Which lists over positions are requested besides the scores.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Groups {
     /// Target log-probability and rank, entropy, logsumexp.
@@ -14,20 +14,20 @@ pub struct Groups {
     pub topk: bool,
 }
 
-/// What to reduce each row of logits to.
+/// The quantities to which each row of logits is reduced.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SignalsConfig {
-    /// The lists wanted.
+    /// The requested lists.
     pub groups: Groups,
     /// K, at most `vocab_size`.
     pub top_k: usize,
-    /// Extra temperatures, each positive; one log-partition a position each.
+    /// Extra temperatures, each positive; one log-partition per position for each.
     pub temperatures: Vec<f64>,
     /// Precision of kept log-probabilities.
     pub rounding: Rounding,
-    /// V: logits past it (a padded head) are left out as if they were -inf.
+    /// V: logits beyond it (a padded head) are left out as if they were -inf.
     pub vocab_size: usize,
-    /// Draws from each position's distribution, if they are wanted.
+    /// Draws from each position's distribution, if requested.
     pub sampling: Option<Sampling>,
 }
 
@@ -39,20 +39,20 @@ pub struct Sampling {
     pub n_draws: u16,
     /// tau_s, positive: draws are from p^(1/tau_s) / sum p^(1/tau_s).
     pub tau: f64,
-    /// With `seq_id` and position, all that the draws depend on.
+    /// The draws depend only on this, `seq_id` and position.
     pub seed: u64,
 }
 
 /// What the logits of one batch row predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceTargets<'a> {
-    /// The sequence; keys its draws.
+    /// The sequence, which identifies its draws.
     pub seq_id: u64,
     /// `[T]` target ids: position t predicts `targets[t]`.
     pub targets: &'a [u32],
 }
 
-/// One batch of logits as the teacher left them: row-major `[B, T, V]`, never copied.
+/// One batch of the teacher's logits: row-major `[B, T, V]`, never copied.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Logits<'a> {
     /// The values, in the teacher's own dtype.
@@ -76,7 +76,7 @@ pub enum LogitsData<'a> {
     Bf16(&'a [half::bf16]),
 }
 
-/// Lists over the T predicted positions of one sequence; empty where the group was not asked for.
+/// Lists over the T predicted positions of one sequence; empty if the group was not requested.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PositionSignals {
     /// `[T]` nats, log-probability of the target under the full softmax. Group `stats`.
@@ -87,20 +87,20 @@ pub struct PositionSignals {
     pub entropy_t: Vec<f32>,
     /// `[T]` nats, logsumexp of the raw logits. Group `stats`.
     pub logsumexp_t: Vec<f32>,
-    /// `[T * K]` ids by falling logit, ties by id. Group `topk`.
+    /// `[T * K]` ids by descending logit, ties by id. Group `topk`.
     pub topk_ids_tk: Vec<u32>,
     /// `[T * K]` nats, full-softmax log-probabilities rounded to the recorded precision. Group `topk`.
     pub topk_logprobs_tk: Vec<f32>,
-    /// `[T]` probability outside the K, summed before any rounding. Group `topk`.
+    /// `[T]` probability outside the K best, summed before any rounding. Group `topk`.
     pub tail_mass_t: Vec<f32>,
     /// `[X][T]` nats, for each extra temperature tau: log sum_v p_v^(1/tau). Group `topk`.
     pub log_partition_xt: Vec<Vec<f32>>,
-    /// Distinct ids drawn, position after position, rising in each. Group `samples`.
+    /// Distinct ids drawn, position by position, ascending in each. Group `samples`.
     pub sampled_ids: Vec<u32>,
-    /// How often each was drawn: at least 1, N together in each position. Group `samples`.
+    /// How often each was drawn: at least 1, adding up to N in each position. Group `samples`.
     pub sampled_counts: Vec<u16>,
-    /// `[T + 1]` where each position begins in the two lists; the first is 0, the last their
-    /// length. Group `samples`.
+    /// `[T + 1]` offsets at which each position begins in the two lists; the first is 0, the last their length. Group
+    /// `samples`.
     pub sample_offsets: Vec<u32>,
 }
 
@@ -124,8 +124,8 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Whether the targets have an NLL: not if one of them has probability 0, and then `salt` is `None`
-    /// and the other scores by NLL are infinite.
+    /// Whether the targets have an NLL. If one of them has probability 0 they do not: then `salt` is `None` and the
+    /// other scores by NLL are infinite.
     pub fn has_nll(&self) -> bool {
         self.mean_nll != f64::INFINITY
     }
@@ -155,8 +155,8 @@ pub enum Rounding {
     M4,
 }
 
-/// Explicit mantissa bits of a tail mass where it is rounded at all: off by 2^-11 of it at most,
-/// which is nothing beside what the log-probabilities are off by.
+/// Explicit mantissa bits of a rounded tail mass: a relative error of at most 2^-11, which is negligible beside that of
+/// the log-probabilities.
 const TAIL_MANTISSA_BITS: u32 = 10;
 
 impl Rounding {
@@ -170,7 +170,7 @@ impl Rounding {
         Rounding::M4,
     ];
 
-    /// `value` at this precision, as f32. `-inf` and 0 stay what they are.
+    /// `value` at this precision, as f32. `-inf` and 0 are unchanged.
     pub fn round(self, value: f32) -> f32 {
         match self {
             Rounding::F32 => value,
@@ -182,19 +182,19 @@ impl Rounding {
         }
     }
 
-    /// A tail mass as it is stored beside log-probabilities of this precision: as f32, and with
-    /// `m6`, `m5` and `m4` to 10 explicit mantissa bits.
+    /// A tail mass as stored with log-probabilities of this precision: as f32, and with `m6`, `m5` and `m4` rounded to
+    /// 10 explicit mantissa bits.
     pub fn round_tail(self, tail_mass: f64) -> f32 {
         let bits = self.tail_mantissa_bits();
         round_mantissa(tail_mass as f32, bits)
     }
 
-    /// Distance of neighbouring values over the smaller one, at most (in f16 past its subnormals).
+    /// Largest distance between neighbouring values relative to the smaller one (in f16, above its subnormals).
     pub fn step(self) -> f64 {
         f64::from(self.mantissa_bits()).exp2().recip()
     }
 
-    /// The same of tail masses.
+    /// The same for tail masses.
     pub fn tail_step(self) -> f64 {
         f64::from(self.tail_mantissa_bits()).exp2().recip()
     }
@@ -221,8 +221,8 @@ impl Rounding {
 /// Explicit mantissa bits of an f32.
 const F32_MANTISSA_BITS: u32 = f32::MANTISSA_DIGITS - 1;
 
-/// The nearest f32 with `bits` explicit mantissa bits, ties to even. A carry out of the mantissa
-/// raises the exponent, which is the next power of two, as it should be. `value` is no NaN.
+/// The nearest f32 with `bits` explicit mantissa bits, ties to even. A carry out of the mantissa increments the
+/// exponent, which gives the next power of two, as it should. `value` must not be NaN.
 fn round_mantissa(value: f32, bits: u32) -> f32 {
     let n_dropped = F32_MANTISSA_BITS - bits;
     if n_dropped == 0 {
@@ -231,7 +231,7 @@ fn round_mantissa(value: f32, bits: u32) -> f32 {
     let word = value.to_bits();
     let below_half = (1 << (n_dropped - 1)) - 1;
     let is_odd = (word >> n_dropped) & 1;
-    // The infinities' mantissa is 0, so nothing carries out of it; the next larger patterns are NaN.
+    // The mantissa of infinities is 0, so nothing carries out of it; the next larger patterns are NaN.
     f32::from_bits(((word + below_half + is_odd) >> n_dropped) << n_dropped)
 }
 

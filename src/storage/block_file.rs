@@ -1,13 +1,13 @@
-//! An object that is read by blocks, each fetched when it is first needed, checked, and kept in the cache.
+//! An object read in blocks. Each is fetched when first needed, checked, and kept in the cache.
 //!
 //! ```text
-//! blocks/<hash of URL and version>/<bytes of a block>/<its number / 256>/<its number % 256>
+//! blocks/<hash of URL and version>/<block size in bytes>/<block number / 256>/<block number % 256>
 //! ```
 //!
-//! Whoever wrote the file recorded the hash of each block. A block is checked against it when it comes from the store,
-//! and once by each process that finds it in the cache: one that a crash or a disk has damaged there is fetched again.
-//! Requests are bound to the version that was opened. Processes on a machine share the blocks; two that want the same at
-//! the same time may both fetch it.
+//! The writer of the file recorded the hash of each block. A block is checked against its hash when it arrives from the
+//! store, and once by each process that finds it in the cache; if a crash or a disk fault has damaged it there, it is
+//! fetched again. Requests are bound to the version that was opened. Processes on a machine share the blocks; two that
+//! want the same block at the same time may both fetch it.
 
 use super::block_hashes::BlockHashes;
 use super::copies::{cache_dir, version_hash};
@@ -28,30 +28,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// Blocks whose files stay open.
+/// How many block files stay open.
 const N_OPEN: usize = 32;
-/// Threads that can fetch different blocks at a time.
+/// Threads that can fetch different blocks at the same time.
 const N_STRIPES: usize = 16;
-/// Blocks in one directory.
+/// Blocks per directory.
 const DIR_BLOCKS: usize = 256;
 
-/// One version of an object, with its blocks in the cache as far as they were read.
+/// One version of an object, with the blocks read so far in the cache.
 #[derive(Debug)]
 pub struct BlockFile {
     object: Object,
     path: PathBuf,
     cache: PathBuf,
-    /// Bytes that the cache may have.
+    /// Most bytes that the cache may hold.
     limit: u64,
-    /// Bytes that were fetched into it.
+    /// Bytes fetched into it so far.
     n_fetched: AtomicU64,
     dir: PathBuf,
     hashes: BlockHashes,
-    /// Whether this process has checked a block of the cache against its hash.
+    /// Whether this process has checked the cached block against its hash.
     is_checked: Vec<AtomicBool>,
-    /// Taken while a block is fetched, so that threads wait for it and do not fetch it again.
+    /// Held while a block is fetched, so that other threads wait for it instead of fetching it again.
     fetching: [Mutex<()>; N_STRIPES],
-    /// The blocks read last, the newest at the end.
+    /// The most recently read blocks, newest last.
     open: Mutex<VecDeque<(usize, Arc<File>)>>,
 }
 
@@ -59,12 +59,12 @@ impl BlockFile {
     /// The object at the URL `path`, whose blocks have these hashes; `None` where `path` is in no object store.
     ///
     /// # Errors
-    /// [`StorageError`]: one that is not there.
+    /// [`StorageError`] if there is no such object.
     pub fn open(path: &Path, hashes: BlockHashes) -> Result<Option<Self>, StorageError> {
         Self::open_in(&cache_dir(), cache_limit()?, path, hashes)
     }
 
-    /// As [`open`](Self::open), with its blocks in `cache`, which may have `limit` bytes.
+    /// Like [`open`](Self::open), with its blocks in `cache`, which may hold `limit` bytes.
     pub(super) fn open_in(
         cache: &Path,
         limit: u64,
@@ -95,28 +95,28 @@ impl BlockFile {
         }))
     }
 
-    /// Bytes of the object.
+    /// Size of the object in bytes.
     pub fn n_bytes(&self) -> u64 {
         self.object.n_bytes
     }
 
-    /// Whether the store has another version by now, or none. One request.
+    /// Whether the store now has another version, or none. One request.
     ///
     /// # Errors
-    /// [`StorageError`] where it cannot be told.
+    /// [`StorageError`] where this cannot be determined.
     pub fn is_changed(&self) -> Result<bool, StorageError> {
         let now = object::find(&self.object.url)?;
         Ok(now.is_none_or(|now| now != self.object))
     }
 
-    /// Fills `out` with the bytes from `offset` on, which must be there; fetches the blocks that are not in the cache.
+    /// Fills `out` with the bytes from `offset` on, which must exist; fetches the blocks that are not in the cache.
     ///
     /// # Errors
-    /// [`StorageError`]: an object that has changed since it was opened, a block that is not what its writer says, no
-    /// room in the cache.
+    /// [`StorageError`]: the object has changed since it was opened, a block does not match its hash, or the cache has
+    /// no room.
     ///
     /// # Panics
-    /// Past the end, and where there are no hashes for all blocks.
+    /// If the range passes the end, or there are not hashes for all blocks.
     pub fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), StorageError> {
         let (mut at, mut rest) = (offset, out);
         while !rest.is_empty() {
@@ -170,7 +170,7 @@ impl BlockFile {
         dir.join(format!("{:03}", idx % DIR_BLOCKS))
     }
 
-    /// A sound block of the cache.
+    /// The block's file in the cache, if it is there and sound.
     fn cached(&self, idx: usize) -> Result<Option<File>, StorageError> {
         let path = self.place_of(idx);
         let io = |source| StorageError::io("read", &path, source);
@@ -179,7 +179,7 @@ impl BlockFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(io(source)),
         };
-        // It is not removed while it is open; and not soon, having been used now.
+        // The lock prevents its removal while it is open; the time marks it as used just now.
         let _ = file.lock_shared();
         let _ = file.set_modified(SystemTime::now());
         let range = self.hashes.range(idx, self.object.n_bytes);
@@ -208,16 +208,16 @@ impl BlockFile {
         let mut partial = Partial::create(&path)?;
         let written = partial.write_all(&bytes);
         written.map_err(|source| StorageError::io("write", &path, source))?;
-        // By name it may be gone before it is opened.
+        // Opened before it is renamed: under its final name it could be removed before it is opened.
         let file = partial.reader()?;
         partial.seal()?.replace()?;
-        // Only now: the writer held it alone.
+        // Only now: until here the writer held the lock exclusively.
         let _ = file.lock_shared();
         self.is_checked[idx].store(true, Ordering::Release);
         Ok(file)
     }
 
-    /// Room for a block. What the cache holds is not counted with each: some is freed ahead.
+    /// Makes room for a block. The cache is not measured for every block; instead some room is freed in advance.
     fn make_room(&self, n_bytes: u64) -> Result<(), StorageError> {
         let part = (self.limit / BLOCKS_PART).max(1);
         let before = self.n_fetched.fetch_add(n_bytes, Ordering::Relaxed);
@@ -229,7 +229,7 @@ impl BlockFile {
         }
     }
 
-    /// A block as it is in the store.
+    /// The bytes of a block, from the store.
     fn block_of_store(&self, idx: usize) -> Result<Bytes, StorageError> {
         let range = self.hashes.range(idx, self.object.n_bytes);
         let read = self.object.read_ranges(std::slice::from_ref(&range))?;

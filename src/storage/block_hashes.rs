@@ -1,31 +1,31 @@
 //! Hashes of a file's blocks that add up to the BLAKE3 of the whole file.
 //!
-//! BLAKE3 is a tree. A block whose size is a power of two is a subtree of it, and what is kept of a block is that
-//! subtree's chaining value. So the blocks' hashes cannot disagree with the file's without being noticed, and a reader
-//! of one block can check it alone. A file of one block has the hash of the file itself.
+//! BLAKE3 is a tree. A block whose size is a power of two is a subtree, and the hash kept for it is that subtree's
+//! chaining value. So a disagreement between the blocks' hashes and the file's is always noticed, and a reader of one
+//! block can check it alone. A file of one block has the hash of the file itself.
 
 use blake3::Hasher;
 use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
-/// Bytes of a block, unless there would be more than [`MAX_BLOCKS`]: few beside what a shard reads.
+/// Block size in bytes, unless there would be more than [`MAX_BLOCKS`]: small compared with what is read of a shard.
 const BLOCK_BYTES: u64 = 1 << 20;
-/// Blocks of one file at most; larger files have larger blocks.
+/// Most blocks of one file; larger files have larger blocks.
 const MAX_BLOCKS: usize = 1 << 16;
-/// Bytes of the tree's leaves.
+/// Bytes of a leaf of the tree.
 const CHUNK_BYTES: u64 = 1024;
 
 /// A hash for each block of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockHashes {
-    /// Bytes of every block but the last: a power of two, 1,024 at least.
+    /// Bytes of every block but the last: a power of two, at least 1,024.
     pub block_bytes: u64,
     /// In order.
     pub hashes: Vec<[u8; 32]>,
 }
 
 impl BlockHashes {
-    /// What is wrong with the hashes as those of a file of `n_bytes` with the BLAKE3 `whole` (64 hex digits); `None`
-    /// if they are its own.
+    /// What is wrong with these as the hashes of a file of `n_bytes` with the BLAKE3 `whole` (64 hex digits); `None` if
+    /// they match.
     pub fn fault(&self, n_bytes: u64, whole: &str) -> Option<String> {
         let size = self.block_bytes;
         if !size.is_power_of_two() || size < CHUNK_BYTES {
@@ -84,19 +84,19 @@ fn merged(blocks: &[[u8; 32]]) -> [u8; 32] {
     }
 }
 
-/// The left subtree is the largest full one that leaves something on the right.
+/// The left subtree is the largest full one that leaves something for the right.
 fn left_blocks(n_blocks: usize) -> usize {
     n_blocks.next_power_of_two() / 2
 }
 
-/// Hashes what passes, by blocks.
+/// Hashes a stream of bytes in blocks.
 #[derive(Debug)]
 pub struct BlockHasher {
     block_bytes: u64,
-    /// Of the blocks that are complete and followed by another.
+    /// Hashes of the complete blocks that are followed by another.
     hashes: Vec<[u8; 32]>,
     hasher: Hasher,
-    /// Bytes of the block in work.
+    /// Bytes of the current block so far.
     n_bytes: u64,
 }
 
@@ -107,7 +107,7 @@ impl Default for BlockHasher {
 }
 
 impl BlockHasher {
-    /// Begins with blocks of `block_bytes`, a power of two from 1,024 on.
+    /// Starts with blocks of `block_bytes`, a power of two, at least 1,024.
     pub(super) fn with_blocks_of(block_bytes: u64) -> Self {
         BlockHasher {
             block_bytes,
@@ -117,12 +117,12 @@ impl BlockHasher {
         }
     }
 
-    /// Bytes of a block before [`finish`](Self::finish).
+    /// Block size in bytes before [`finish`](Self::finish).
     pub fn block_bytes(&self) -> u64 {
         self.block_bytes
     }
 
-    /// Takes what comes next.
+    /// Adds the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.n_bytes == self.block_bytes {
@@ -144,7 +144,7 @@ impl BlockHasher {
         self.n_bytes = 0;
     }
 
-    /// The hashes; of blocks that are larger by a power of two where there are very many.
+    /// The hashes. If there are too many blocks, they are merged into blocks larger by a power of two.
     pub fn finish(self) -> BlockHashes {
         self.finish_within(MAX_BLOCKS)
     }
@@ -176,7 +176,7 @@ mod tests {
 
     fn hashes_of(bytes: &[u8], n_most: usize) -> BlockHashes {
         let mut hasher = BlockHasher::with_blocks_of(1024);
-        // In pieces that do not end where blocks do.
+        // In pieces that do not end at block boundaries.
         for piece in bytes.chunks(777) {
             hasher.update(piece);
         }

@@ -1,4 +1,4 @@
-//! The cache of copies and blocks: what is removed from it, when, and what never is.
+//! The cache of copies and blocks: what is removed, when, and what never is.
 
 use super::block_file::BlockFile;
 use super::copies::fill;
@@ -28,7 +28,7 @@ fn names_below(dir: &Path) -> Vec<String> {
     names.filter(|name| !name.ends_with(".lock")).collect()
 }
 
-/// The last part of every copy in `cache`.
+/// The last path component of every copy in `cache`.
 fn copies_in(cache: &TempDir) -> Vec<String> {
     let names = names_below(&cache.path().join("objects")).into_iter();
     let mut names: Vec<String> = names
@@ -38,7 +38,7 @@ fn copies_in(cache: &TempDir) -> Vec<String> {
     names
 }
 
-/// As if the copy at `path` had last been used so many seconds ago.
+/// Makes the copy at `path` look as if last used this many seconds ago.
 fn age(path: &Path, seconds: u64) {
     let lock = path.parent().unwrap().with_extension("lock");
     let file = std::fs::File::open(lock).unwrap();
@@ -63,7 +63,7 @@ fn what_was_used_longest_ago_goes_first_and_what_is_in_use_never() {
     for (path, seconds) in paths.iter().zip([10, 30, 20]) {
         age(path, seconds);
     }
-    // This process uses all of them.
+    // All of them are in use by this process.
     room(&cache, 100, 250);
     assert_eq!(copies_in(&cache), ["a", "b", "c"]);
     leases::end(cache.path());
@@ -73,11 +73,11 @@ fn what_was_used_longest_ago_goes_first_and_what_is_in_use_never() {
     assert_eq!(copies_in(&cache), ["a", "c"]);
     room(&cache, 100, 200);
     assert_eq!(copies_in(&cache), ["a"]);
-    // What was removed is made again.
+    // A removed copy is made again.
     assert_eq!(fill_all(&cache), paths);
     assert_eq!(std::fs::read(&paths[1]).unwrap().len(), 100);
     leases::end(cache.path());
-    // A copy that is larger than the limit is made all the same.
+    // A copy larger than the limit is made all the same.
     let large = put(&dir, "large", 1000);
     fill(cache.path(), &large, 500).unwrap();
     assert_eq!(copies_in(&cache), ["large"]);
@@ -105,7 +105,7 @@ fn another_process_that_lives_keeps_its_copies_and_one_that_was_killed_does_not(
     drop(lock);
     room(&cache, 100, 100);
     assert!(copies_in(&cache).is_empty() && !lease.exists());
-    // One that says that it has done with it.
+    // A lease that has released the copy.
     std::fs::write(&lease, format!("{name}\nother\n-{name}\n")).unwrap();
     let lock = lock_file(&lease).unwrap();
     fill(cache.path(), &object, 1 << 20).unwrap();
@@ -113,7 +113,7 @@ fn another_process_that_lives_keeps_its_copies_and_one_that_was_killed_does_not(
     room(&cache, 100, 100);
     assert!(copies_in(&cache).is_empty());
     drop(lock);
-    // One whose copy is being made now holds its lock, and is not asked any further.
+    // While a copy is being made its lock is held, and eviction leaves it alone.
     let path = fill(cache.path(), &object, 1 << 20).unwrap();
     leases::end(cache.path());
     let held = lock_file(&path.parent().unwrap().with_extension("lock"));
@@ -150,7 +150,7 @@ fn a_prefix_that_lost_a_file_in_a_crash_is_made_whole_again() {
     std::fs::remove_file(first.join("weights")).unwrap();
     assert_eq!(copy(), first);
     assert_eq!(std::fs::read(first.join("weights")).unwrap().len(), 100);
-    // Of two names of one file neither frees anything before the other is gone.
+    // A file with two names frees nothing until both are gone.
     leases::end(cache.path());
     room(&cache, 1, 200);
     let left = copies_in(&cache);
@@ -187,7 +187,7 @@ fn blocks_stay_within_the_limit_but_for_those_that_are_open() {
     file.read_exact_at(0, &mut got).unwrap();
     assert!(got == content);
     assert!(bytes_of_blocks(&cache) <= limit);
-    // Two processes over a limit that neither can keep.
+    // Two processes with a limit that neither can keep.
     let small = 4 * BLOCK_BYTES;
     let others = [
         blocks(&cache, small, &path),
@@ -239,7 +239,7 @@ fn a_block_that_was_damaged_in_the_cache_and_what_a_kill_left_are_done_again() {
     assert_eq!((read_all(), read_all()), (2, 0));
     room(&cache, 1, 1 << 20);
     assert!(!left.exists());
-    // A file whose store has another version has other blocks.
+    // A new version of the object has other blocks.
     put(&dir, "tokens.bin", 3000);
     assert_eq!(read_all(), 3);
 }

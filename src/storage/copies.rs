@@ -1,13 +1,13 @@
-//! Local copies of objects, for what maps a file or hands it to a library: in a cache that processes share.
+//! Local copies of objects, for callers that map a file or hand it to a library, in a cache shared by processes.
 //!
 //! ```text
 //! objects/<hash of URL and version>/NAME           one object
-//! objects/<hash of URL, names and versions>/...    the wanted objects below a prefix, by hard links to those
+//! objects/<hash of URL, names and versions>/...    the wanted objects below a prefix, as hard links to those
 //! ```
 //!
-//! The version is the store's (etag), so that an object that was replaced has another copy. A copy appears whole,
-//! by create-if-absent, and its size is looked at before it is used. It stays until the process that asked for it ends
-//! (`leases`), and goes when room is needed (`eviction`).
+//! The version is the store's (etag), so that a replaced object gets another copy. A copy appears whole, by
+//! create-if-absent, and its size is checked before it is used. It stays until the process that asked for it ends
+//! (`leases`), and is removed when room is needed (`eviction`).
 
 use super::copying::{CopyProgress, lock_of_entry, tell};
 use super::eviction::{cache_limit, make_room};
@@ -21,12 +21,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Where the copies are.
+/// The environment variable for the cache directory.
 const CACHE_VARIABLE: &str = "SALTWORKS_CACHE_DIR";
-/// Digits of a hash in a directory's name.
+/// Hex digits of a hash in a directory's name.
 const N_DIGITS: usize = 32;
 
-/// The directory of local copies: `SALTWORKS_CACHE_DIR`, or `~/.cache/saltworks` (`XDG_CACHE_HOME` is heeded).
+/// The directory of local copies: `SALTWORKS_CACHE_DIR`, or `~/.cache/saltworks` (or below `XDG_CACHE_HOME`).
 pub fn cache_dir() -> PathBuf {
     #[cfg(feature = "object-stores")]
     #[cfg(test)]
@@ -46,11 +46,11 @@ fn of_environment() -> PathBuf {
     caches.unwrap_or_else(std::env::temp_dir).join("saltworks")
 }
 
-/// A local file with what is at `path`: itself, or a copy of the object in the cache, which stays there until this
-/// process ends.
+/// A local file with the content at `path`: `path` itself, or a copy of the object in the cache, which stays there
+/// until this process ends.
 ///
 /// # Errors
-/// [`StorageError`]: an object that is not there or changes meanwhile, a cache without room.
+/// [`StorageError`]: the object is not there or changes meanwhile, or the cache has no room.
 pub fn local_copy(path: &Path) -> Result<PathBuf, StorageError> {
     match locate(&hub::local(path)?)? {
         Location::Local(local) => Ok(local.to_path_buf()),
@@ -58,11 +58,11 @@ pub fn local_copy(path: &Path) -> Result<PathBuf, StorageError> {
     }
 }
 
-/// Does `work` with a local file as [`local_copy`] gives it. The copy may be removed after that: what `work` has open
-/// then can still be read.
+/// Runs `work` with a local file as [`local_copy`] gives it. The copy may be removed afterwards, but files that `work`
+/// has open can still be read.
 ///
 /// # Errors
-/// As [`local_copy`]; those of `work`.
+/// Those of [`local_copy`] and of `work`.
 pub fn with_copy<R, E: From<StorageError>>(
     path: &Path,
     work: impl FnOnce(&Path) -> Result<R, E>,
@@ -79,11 +79,11 @@ pub fn with_copy<R, E: From<StorageError>>(
     done
 }
 
-/// A local directory with those files below `dir` that `is_wanted` accepts by their names from there: itself,
-/// or copies of the objects in the cache, in the same places.
+/// A local directory with those files below `dir` whose relative names `is_wanted` accepts: `dir` itself, or copies of
+/// the objects in the cache under the same names.
 ///
 /// # Errors
-/// As [`local_copy`]; a prefix without any such object.
+/// Those of [`local_copy`]; no such object below the prefix.
 pub fn local_copy_of(
     dir: &Path,
     is_wanted: impl Fn(&str) -> bool,
@@ -108,7 +108,7 @@ fn place_of(cache: &Path, object: &Object) -> PathBuf {
     dir.join(key.rsplit('/').next().unwrap_or(key))
 }
 
-/// The name of what the cache has of one version of an object.
+/// The cache's name for one version of an object.
 pub(super) fn version_hash(object: &Object) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(object.url.to_string().as_bytes());
@@ -150,7 +150,7 @@ pub(super) fn copy_below(
     Ok(dir)
 }
 
-/// From here on this process uses the copy `name`: it is not removed before the process ends. The lock is held as long
+/// Marks the copy `name` as used by this process: it is not removed before the process ends. The lock is held as long
 /// as the value lives; processes that want the same copy wait for the one that makes it.
 fn begin_use(cache: &Path, name: &str) -> Result<Option<File>, StorageError> {
     let objects = cache.join("objects");
@@ -158,13 +158,13 @@ fn begin_use(cache: &Path, name: &str) -> Result<Option<File>, StorageError> {
     leases::hold(cache, name)?;
     let lock = lock_of_entry(&objects.join(name).with_extension("lock"), true)?;
     if let Some(lock) = &lock {
-        // By this it is known when it was last used.
+        // Eviction reads the time of last use from here.
         let _ = lock.set_modified(SystemTime::now());
     }
     Ok(lock)
 }
 
-/// The objects below `url` whose names from there `is_wanted` accepts, by name.
+/// The objects below `url` whose relative names `is_wanted` accepts, in order of name.
 fn wanted_below(
     url: &ObjectUrl,
     is_wanted: impl Fn(&str) -> bool,
@@ -191,16 +191,16 @@ fn wanted_below(
     Ok(wanted)
 }
 
-/// The file `copy` under another name too; where the filesystem has no hard links, its bytes again.
+/// Gives the file `copy` another name; where the filesystem has no hard links, copies its bytes.
 fn link(copy: &Path, path: &Path) -> Result<(), StorageError> {
     if let Some(dir) = path.parent() {
         files::make_dirs(dir)?;
     }
-    // One of another size was damaged since.
+    // A file of another size was damaged since.
     files::remove_file(path)?;
     match std::fs::hard_link(copy, path) {
         Ok(()) => return Ok(()),
-        // Another process made the same.
+        // Another process made the same link.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
         Err(_) => {}
     }
@@ -221,11 +221,11 @@ fn digits_of(hasher: &blake3::Hasher) -> String {
     hasher.finalize().to_hex()[..N_DIGITS].to_owned()
 }
 
-/// Bytes of `object` that are still to be copied to `path`.
+/// Bytes of `object` still to be copied to `path`.
 fn missing(path: &Path, object: &Object) -> Result<u64, StorageError> {
     let found = files::metadata_if_there(path)?;
     let is_whole = found.is_some_and(|found| !found.is_dir && found.n_bytes == object.n_bytes);
-    // An empty object is still to be made.
+    // An empty object still has to be created.
     Ok(if is_whole { 0 } else { object.n_bytes.max(1) })
 }
 
@@ -255,7 +255,7 @@ pub(super) fn fill(cache: &Path, object: &Object, limit: u64) -> Result<PathBuf,
         tell(&progress);
         Ok(())
     })?;
-    // One of another size was damaged since.
+    // Replaces a copy of another size, which was damaged since.
     partial.seal()?.replace()?;
     Ok(path)
 }

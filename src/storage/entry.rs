@@ -1,4 +1,4 @@
-//! What is known of a place without reading it.
+//! What is known about a place without reading it.
 
 use std::ffi::OsString;
 use std::time::SystemTime;
@@ -15,14 +15,14 @@ pub struct Metadata {
 /// One entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// Its name from the directory that was listed.
+    /// Its name relative to the listed directory.
     pub name: OsString,
     /// Bytes; 0 for a directory in a store.
     pub n_bytes: u64,
     /// Whether it is a directory.
     pub is_dir: bool,
-    /// When it was last written; `None` where that is not known.
+    /// When it was last written; `None` if unknown.
     pub modified: Option<SystemTime>,
-    /// What a store calls this version of an object.
+    /// The store's name for this version of an object.
     pub version: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a file; always with its path.
+//! Storage errors; each carries its path.
 
 use super::place::{PlaceError, is_url};
 use super::store_fault::StoreFault;
@@ -41,7 +41,7 @@ pub enum StorageError {
         #[source]
         source: io::Error,
     },
-    /// The directory that a file is to be written into is not there.
+    /// The directory that the file is to be written to does not exist.
     #[error(
         "cannot write {}: its directory does not exist; create it, or give another path",
         path.display()
@@ -56,7 +56,7 @@ pub enum StorageError {
         /// The path as given.
         path: PathBuf,
     },
-    /// An object store that cannot be used, or could not just now.
+    /// An object store cannot be used, or could not be used just now.
     #[error("cannot {action} {}: {fault}", url.display())]
     Store {
         /// What was being done.
@@ -75,7 +75,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// The error of `action` on `path`; a full disk or quota has an error of its own.
+    /// The error of `action` on `path`; a full disk or quota has its own variant.
     pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
@@ -90,12 +90,12 @@ impl StorageError {
         }
     }
 
-    /// That the object at `url` is another than when it was opened.
+    /// The error of an object at `url` that has changed since it was opened.
     pub fn changed(url: &Path) -> Self {
         Self::store("read", url, StoreFault::Changed)
     }
 
-    /// The error of `action` on what is at `url`, of which the store itself said nothing.
+    /// The error of `action` on `url` where the store itself gave none.
     pub(super) fn store(action: &'static str, url: impl Into<PathBuf>, fault: StoreFault) -> Self {
         StorageError::Store {
             action,
@@ -105,7 +105,7 @@ impl StorageError {
         }
     }
 
-    /// The same for callers that say themselves how to resume.
+    /// The same, for callers that say themselves how to resume.
     #[must_use]
     pub fn without_remedy(self) -> Self {
         match self {
@@ -114,7 +114,7 @@ impl StorageError {
         }
     }
 
-    /// Whether the system refused for a reason that says nothing of what is in the file, which may be sound.
+    /// Whether the system refused for a reason unrelated to the file's content, which may be sound.
     pub fn is_refusal(&self) -> bool {
         use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
         match self {
@@ -141,7 +141,7 @@ impl StorageError {
 }
 
 impl Classified for StorageError {
-    // What is read and is not a file, or in no directory, will not be one on the next try.
+    // Reading something that is not a file, or is in no directory, will fail again on the next try.
     fn kind(&self) -> Kind {
         use io::ErrorKind::{IsADirectory, NotADirectory};
         match self {
@@ -157,7 +157,7 @@ impl Classified for StorageError {
     }
 }
 
-/// Whose disk is full where the file goes to a store.
+/// Names the scratch disk as the full one where the file goes to a store.
 fn on_scratch(path: &Path) -> String {
     if !is_url(path) {
         return String::new();
@@ -169,7 +169,7 @@ fn on_scratch(path: &Path) -> String {
     )
 }
 
-/// What to do about an error that says nothing of the file itself.
+/// What to do about an error that is unrelated to the file itself.
 fn hint(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE) => {

@@ -1,13 +1,13 @@
-//! The cache within its limit: what was used longest ago is removed first.
+//! Keeps the cache within its limit: the least recently used is removed first.
 //!
 //! ```text
 //! objects/<name>/...      copies of one object or of a prefix, removed together; used when <name>.lock was last written
 //! blocks/.../<number>     blocks of objects, each by itself; used when it was last written
 //! ```
 //!
-//! Never removed is what a process uses: copies that `leases` has, and blocks that are open, which their readers lock.
-//! Several processes may do this at once: each removes a copy only under its lock. A crash leaves a copy without some
-//! of its files, which are made again, or whole. Where the filesystem has no locks nothing is removed.
+//! What a process uses is never removed: copies listed in `leases`, and open blocks, which their readers lock. Several
+//! processes may evict at once: each removes a copy only under its lock. A crash in the middle leaves a copy whole or
+//! without some of its files, which are then made again. Where the filesystem has no locks, nothing is removed.
 
 use super::copying::{lock_of_entry, no_room};
 use super::leases;
@@ -22,17 +22,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Bytes that the cache may have unless something else is asked for.
+/// Most bytes that the cache may hold by default.
 pub(super) const DEFAULT_CACHE_BYTES: u64 = 256 << 30;
-/// The part of the limit that is freed at once for blocks, so that they are not counted with each.
+/// The fraction of the limit that is freed at once for blocks, so that the cache is not measured for each: 1 / 64.
 pub(super) const BLOCKS_PART: u64 = 64;
-/// Where the limit is, if no option says it.
+/// The environment variable for the limit, if no option sets it.
 const SIZE_VARIABLE: &str = "SALTWORKS_CACHE_SIZE";
 
-/// Bytes that the cache may have.
+/// Most bytes that the cache may hold.
 ///
 /// # Errors
-/// A variable that is no size.
+/// The variable does not hold a size.
 pub(super) fn cache_limit() -> Result<u64, StorageError> {
     if let Some(bytes) = object::cache_bytes() {
         return Ok(bytes);
@@ -49,10 +49,10 @@ pub(super) fn cache_limit() -> Result<u64, StorageError> {
     }
 }
 
-/// Makes room for `n_bytes` more in `cache`: within the limit as far as what is in use allows it, and on its disk.
+/// Makes room for `n_bytes` more in `cache`: within the limit as far as copies in use allow, and on its disk.
 ///
 /// # Errors
-/// A disk that has no room for them whatever is removed.
+/// The disk has too little room even after everything possible is removed.
 pub(super) fn make_room(
     cache: &Path,
     n_bytes: u64,
@@ -79,13 +79,13 @@ pub(super) fn make_room(
     }
 }
 
-/// What is removed together.
+/// Files that are removed together.
 #[derive(Debug)]
 struct Entry {
     path: PathBuf,
     is_copy: bool,
     last_used: SystemTime,
-    /// Inodes: a file may have several names.
+    /// By inode, as a file may have several names.
     inodes: Vec<(u64, u64)>,
 }
 
@@ -93,7 +93,7 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Held {
     entries: Vec<Entry>,
-    /// Bytes of every inode, and names of it.
+    /// Bytes of every inode, and its number of names.
     inodes: HashMap<(u64, u64), (u64, u64)>,
     n_bytes: u64,
 }
@@ -135,7 +135,7 @@ impl Held {
                 .file_name()
                 .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
             {
-                // What a killed process was fetching; or what a living one is.
+                // A partial fetch: of a killed process, or of a live one, which keeps it.
                 let _ = remove_abandoned(&path);
                 continue;
             }
@@ -177,7 +177,7 @@ impl Held {
 }
 
 impl Entry {
-    /// Removes it unless somebody uses it; tells whether it is gone.
+    /// Removes it unless it is in use; returns whether it is gone.
     fn remove(&self, cache: &Path) -> Result<bool, StorageError> {
         match self.is_copy {
             true => remove_copy(cache, &self.path),
@@ -197,7 +197,7 @@ fn remove_copy(cache: &Path, dir: &Path) -> Result<bool, StorageError> {
         _ => return Ok(false),
     }
     files::remove_tree(dir)?;
-    // Whoever waits for it sees that it has gone, and makes another.
+    // A process that waits for the lock sees that its file is gone, and creates another.
     files::remove_file(&lock_path)?;
     Ok(true)
 }
@@ -219,7 +219,7 @@ fn modified(metadata: Option<&Metadata>) -> SystemTime {
     modified.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// `None` for what has gone meanwhile.
+/// `None` for what has vanished meanwhile.
 fn looked_at(path: &Path) -> Result<Option<Metadata>, StorageError> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),

@@ -1,5 +1,5 @@
-//! A seam for tests: every read, write, fsync, link, rename and unlink of this room passes here, so
-//! that a test can make the n-th one fail. Outside tests it is an empty inlined function.
+//! A seam for tests: every read, write, fsync, link, rename and unlink of this room passes here, so that a test can
+//! make the n-th one fail. Outside tests these are empty inlined functions.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -10,7 +10,7 @@ pub(crate) fn check() -> io::Result<()> {
     Ok(())
 }
 
-/// What comes before a hard link: [`check`], and the filesystem's refusal where a test asks for one.
+/// Called before a hard link: [`check`], and the filesystem's refusal where a test asks for one.
 pub(super) fn check_link() -> io::Result<()> {
     check()?;
     #[cfg(test)]
@@ -20,7 +20,7 @@ pub(super) fn check_link() -> io::Result<()> {
     Ok(())
 }
 
-/// What comes before a rename that must not replace: as [`check_link`].
+/// Called before a rename that must not replace: like [`check_link`].
 pub(super) fn check_exclusive_rename() -> io::Result<()> {
     check()?;
     #[cfg(test)]
@@ -41,7 +41,7 @@ pub(super) fn try_lock(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-/// What comes before a read: the system's refusal where a test asks for one.
+/// Called before a read: the system's refusal where a test asks for one.
 pub(super) fn check_read() -> io::Result<()> {
     #[cfg(test)]
     if let Some((left, code)) = READS.with(std::cell::Cell::get) {
@@ -53,7 +53,7 @@ pub(super) fn check_read() -> io::Result<()> {
     Ok(())
 }
 
-/// What a filesystem has not.
+/// What a filesystem lacks.
 #[cfg(test)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lacks {
@@ -69,9 +69,9 @@ pub(crate) enum Lacks {
 
 #[cfg(test)]
 thread_local! {
-    /// What this thread's filesystem has not.
+    /// What this thread's filesystem lacks.
     static LACKS: std::cell::Cell<Lacks> = const { std::cell::Cell::new(Lacks::Nothing) };
-    /// Reads left until one fails, and with which error of the system; `None` never fails.
+    /// Reads left until one fails, and with which OS error code; `None` never fails.
     static READS: std::cell::Cell<Option<(u64, i32)>> = const { std::cell::Cell::new(None) };
     /// Operations left until one fails; `None` never fails.
     static LEFT: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
@@ -92,8 +92,8 @@ pub(crate) fn check() -> io::Result<()> {
     })
 }
 
-/// Makes operation number `n` (0-based) of this thread fail once, while `work` runs; tells whether
-/// it was reached.
+/// Makes operation number `n` (0-based) of this thread fail once while `work` runs; also returns whether it was
+/// reached.
 #[cfg(test)]
 pub(crate) fn fail_nth<R>(n: u64, work: impl FnOnce() -> R) -> (R, bool) {
     LEFT.with(|left| left.set(Some(n)));
@@ -102,8 +102,8 @@ pub(crate) fn fail_nth<R>(n: u64, work: impl FnOnce() -> R) -> (R, bool) {
     (result, reached)
 }
 
-/// Makes read number `n` (0-based) of this thread fail once with the error `code` of the system, while
-/// `work` runs; tells whether it was reached.
+/// Makes read number `n` (0-based) of this thread fail once with the OS error `code` while `work` runs; also returns
+/// whether it was reached.
 #[cfg(test)]
 pub(crate) fn fail_nth_read<R>(n: u64, code: i32, work: impl FnOnce() -> R) -> (R, bool) {
     READS.with(|reads| reads.set(Some((n, code))));

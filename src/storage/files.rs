@@ -11,13 +11,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a file that [`for_each_block`] holds.
+/// Bytes that [`for_each_block`] holds at a time.
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// What is at `path`.
 ///
 /// # Errors
-/// [`StorageError`]; nothing there is one that says `is_not_found`.
+/// [`StorageError`]; if nothing is there, `is_not_found` is true.
 pub fn metadata(path: &Path) -> Result<Metadata, StorageError> {
     let absent = || StorageError::io("look at", path, io::ErrorKind::NotFound.into());
     metadata_if_there(path)?.ok_or_else(absent)
@@ -26,7 +26,7 @@ pub fn metadata(path: &Path) -> Result<Metadata, StorageError> {
 /// What is at `path`; `None` only where the system or the store says that nothing is.
 ///
 /// # Errors
-/// [`StorageError`] where it cannot be told.
+/// [`StorageError`] where this cannot be determined.
 pub fn metadata_if_there(path: &Path) -> Result<Option<Metadata>, StorageError> {
     if let Some(url) = HubUrl::parse(path)? {
         return hub::metadata(&url);
@@ -59,7 +59,7 @@ fn object_metadata(url: &ObjectUrl) -> Result<Option<Metadata>, StorageError> {
     Ok(object::is_prefix(url)?.then_some(dir))
 }
 
-/// A path through a file leads to nothing either.
+/// A path that goes through a file leads to nothing either.
 fn is_absent(error: &io::Error) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
@@ -68,7 +68,7 @@ fn is_absent(error: &io::Error) -> bool {
 /// Whether something is at `path`: "no" only where the system or the store says so.
 ///
 /// # Errors
-/// [`StorageError`] where it cannot be told.
+/// [`StorageError`] where this cannot be determined.
 pub fn is_there(path: &Path) -> Result<bool, StorageError> {
     Ok(metadata_if_there(path)?.is_some())
 }
@@ -76,7 +76,7 @@ pub fn is_there(path: &Path) -> Result<bool, StorageError> {
 /// Whether a directory is at `path`.
 ///
 /// # Errors
-/// [`StorageError`] where it cannot be told.
+/// [`StorageError`] where this cannot be determined.
 pub fn is_dir(path: &Path) -> Result<bool, StorageError> {
     Ok(metadata_if_there(path)?.is_some_and(|found| found.is_dir))
 }
@@ -84,9 +84,9 @@ pub fn is_dir(path: &Path) -> Result<bool, StorageError> {
 /// Whether a file or an object is at `path`.
 ///
 /// # Errors
-/// [`StorageError`] where it cannot be told.
+/// [`StorageError`] where this cannot be determined.
 pub fn is_file(path: &Path) -> Result<bool, StorageError> {
-    // One request, and no second one for a prefix.
+    // One request; no second one to see whether it is a prefix.
     if let Some(url) = ObjectUrl::parse(path)? {
         return Ok(object::find(&url)?.is_some());
     }
@@ -96,7 +96,7 @@ pub fn is_file(path: &Path) -> Result<bool, StorageError> {
 /// The whole file.
 ///
 /// # Errors
-/// [`StorageError`] with the path; nothing there is one that says `is_not_found`.
+/// [`StorageError`] with the path; if nothing is there, `is_not_found` is true.
 pub fn read(path: &Path) -> Result<Vec<u8>, StorageError> {
     match locate(&hub::local(path)?)? {
         Location::Object(url) => object::get(&url),
@@ -109,7 +109,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, StorageError> {
 /// The whole file; `None` if there is none.
 ///
 /// # Errors
-/// As [`read`], but for one that is not there.
+/// Those of [`read`], except for a missing file.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -118,17 +118,17 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
     }
 }
 
-/// As [`read_if_there`], of a file that has `n_most` bytes at most.
+/// Like [`read_if_there`], for a file of at most `n_most` bytes.
 ///
 /// # Errors
-/// As [`read`]; a larger file.
+/// Those of [`read`]; a larger file.
 pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageError> {
     let too_large = || {
         let source = io::Error::other("far too large for a file of its kind");
         StorageError::io("read", path, source)
     };
     match locate(&hub::local(path)?)? {
-        // The answer to a request for the object says how large it is.
+        // The response for the object gives its size.
         Location::Object(url) => match object::get_up_to(&url, n_most) {
             Ok(Some(bytes)) => Ok(Some(bytes)),
             Ok(None) => Err(too_large()),
@@ -143,7 +143,7 @@ pub fn read_up_to(path: &Path, n_most: u64) -> Result<Option<Vec<u8>>, StorageEr
     }
 }
 
-/// As [`read_up_to`], of many files in order; in a store many requests are on their way at a time.
+/// Like [`read_up_to`], for many files, in order; in a store, with many requests at a time.
 ///
 /// # Errors
 /// The first file that cannot be read.
@@ -159,7 +159,7 @@ pub fn read_many(paths: &[PathBuf], n_most: u64) -> Result<Vec<Option<Vec<u8>>>,
 /// Passes the file's bytes to `work`, block after block.
 ///
 /// # Errors
-/// As [`read`]; what `work` says.
+/// Those of [`read`] and of `work`.
 pub fn for_each_block(
     path: &Path,
     mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
@@ -184,7 +184,7 @@ pub fn for_each_block(
 /// The whole file as text.
 ///
 /// # Errors
-/// As [`read`]; text that is no UTF-8.
+/// Those of [`read`]; text that is not UTF-8.
 pub fn read_to_string(path: &Path) -> Result<String, StorageError> {
     String::from_utf8(read(path)?).map_err(|error| {
         let source = io::Error::new(io::ErrorKind::InvalidData, error);
@@ -192,11 +192,11 @@ pub fn read_to_string(path: &Path) -> Result<String, StorageError> {
     })
 }
 
-/// What is in the directory `dir`, one level, by name.
+/// The entries of the directory `dir`, one level, in order of name.
 ///
 /// # Errors
-/// [`StorageError`] with the path. A local directory that is not there is an error that says
-/// `is_not_found`; in a store it is as one that is empty.
+/// [`StorageError`] with the path. If a local directory does not exist, `is_not_found` is true; in a store it is the
+/// same as an empty one.
 pub fn list(dir: &Path) -> Result<Vec<Entry>, StorageError> {
     if let Some(url) = HubUrl::parse(dir)? {
         return hub::list(&url);
@@ -211,10 +211,10 @@ pub fn list(dir: &Path) -> Result<Vec<Entry>, StorageError> {
     Ok(entries)
 }
 
-/// Every file below the directory `dir`, at any depth, each by its path from there, by name.
+/// Every file below the directory `dir`, at any depth, by its relative path, in order of name.
 ///
 /// # Errors
-/// As [`list`].
+/// Those of [`list`].
 pub fn list_all(dir: &Path) -> Result<Vec<Entry>, StorageError> {
     if let Some(url) = HubUrl::parse(dir)? {
         return hub::list_all(&url);
@@ -229,12 +229,12 @@ pub fn list_all(dir: &Path) -> Result<Vec<Entry>, StorageError> {
     Ok(entries)
 }
 
-/// What vanishes meanwhile is left out.
+/// Files that vanish meanwhile are left out.
 fn list_local(dir: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for found in std::fs::read_dir(dir)? {
         let found = found?;
-        // Through links, as everything else here; one that leads nowhere is a file of no bytes.
+        // Follows links, as everything here does; a dangling link is a file of no bytes.
         let metadata = match std::fs::metadata(found.path()).or_else(|_| found.metadata()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             metadata => metadata?,
@@ -264,7 +264,7 @@ fn list_below(dir: &Path) -> io::Result<Vec<Entry>> {
     Ok(files)
 }
 
-/// Makes the directory `dir` and those above it, where they are not there. A store has none to make.
+/// Creates the directory `dir` and its missing parents. A store needs no directories.
 ///
 /// # Errors
 /// [`StorageError`] with the path.
@@ -276,12 +276,12 @@ pub fn make_dirs(dir: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Whether files can be written below `dir`, which need not be there. Of a local directory nothing is said:
-/// making it and writing there tells. A store is asked by two small objects that go again: one that is to be
-/// created only if it is not there must be refused the second time.
+/// Whether files can be written below `dir`, which need not exist. A local directory is not checked: creating it and
+/// writing there will show. In a store this creates a small object twice, which must be refused the second time, and
+/// removes it.
 ///
 /// # Errors
-/// [`StorageError`]: credentials, rights, a bucket that is not there, a store that cannot refuse.
+/// [`StorageError`]: credentials, permissions, a bucket that does not exist, a store that cannot refuse.
 pub fn check_writable(dir: &Path) -> Result<(), StorageError> {
     match locate(dir)? {
         Location::Object(url) => object::check_writable(&url),
@@ -289,7 +289,7 @@ pub fn check_writable(dir: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Removes a file; one that is not there is no error.
+/// Removes a file; a missing one is not an error.
 ///
 /// # Errors
 /// [`StorageError`] with the path.
@@ -306,7 +306,7 @@ pub fn remove_file(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Removes a directory with all that is in it; one that is not there is no error.
+/// Removes a directory with all its content; a missing one is not an error.
 ///
 /// # Errors
 /// [`StorageError`] with the path.
@@ -323,14 +323,14 @@ pub fn remove_tree(dir: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// `path`, with the commit of this process's reading in place of a branch of the Hugging Face hub: as a record of
-/// what was read. Any other path as it is.
+/// `path`, with a branch of the Hugging Face hub replaced by the commit that this process reads: a record of what was
+/// read. Any other path is returned as it is.
 pub fn pinned(path: &Path) -> PathBuf {
     hub::pinned(path)
 }
 
-/// A directory for the temporary files of whoever makes `path`: the one it is in, or that of the system where
-/// `path` is in a store.
+/// A directory for temporary files of the writer of `path`: the one it is in, or the system's where `path` is in a
+/// store.
 pub fn scratch_beside(path: &Path) -> PathBuf {
     match path.parent() {
         _ if is_url(path) => std::env::temp_dir(),
@@ -339,14 +339,14 @@ pub fn scratch_beside(path: &Path) -> PathBuf {
     }
 }
 
-/// What tells one content of a name from another that has taken its place.
+/// Tells the content under a name from other content that has taken its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity(Option<String>);
 
-/// What is at `path` now; `None` if nothing is.
+/// The identity of what is at `path` now; `None` if nothing is.
 ///
 /// # Errors
-/// [`StorageError`] where it cannot be told.
+/// [`StorageError`] where this cannot be determined.
 pub fn identity(path: &Path) -> Result<Option<Identity>, StorageError> {
     use std::os::unix::fs::MetadataExt;
     if let Some(url) = HubUrl::parse(path)? {
@@ -369,7 +369,7 @@ pub fn identity(path: &Path) -> Result<Option<Identity>, StorageError> {
     }
 }
 
-/// Removes `path` if it still is what it was, and not what another process has put there since.
+/// Removes `path` if it is unchanged; what another process has put there since stays.
 ///
 /// # Errors
 /// [`StorageError`] with the path.

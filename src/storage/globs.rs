@@ -1,5 +1,5 @@
-//! Globs, over names that need be no text, in directories and in stores: the crate that they are matched with walks
-//! text and local directories alone.
+//! Globs over names that need not be text, in directories and in stores; the crate used for matching walks only text
+//! names in local directories.
 
 use super::files::{is_there, list, metadata_if_there};
 use super::hub::HubUrl;
@@ -16,13 +16,13 @@ const MATCHING: MatchOptions = MatchOptions {
     require_literal_leading_dot: true,
 };
 
-/// Why a pattern stands for nothing.
+/// Why a glob cannot be expanded.
 #[derive(Debug, thiserror::Error)]
 pub enum GlobError {
-    /// It is not a glob; what is wrong with it.
+    /// The pattern is not a glob; what is wrong with it.
     #[error("{0}")]
     Pattern(String),
-    /// What could not be listed.
+    /// Something could not be listed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -36,16 +36,16 @@ impl Classified for GlobError {
     }
 }
 
-/// Whether `path` has a character that means more than itself in a glob.
+/// Whether `path` has a character with a special meaning in a glob.
 pub fn is_glob(path: &Path) -> bool {
     path.to_string_lossy().contains(['*', '?', '['])
 }
 
-/// What a glob (`*`, `?`, `[ab]`, `**`) stands for, sorted. `**` is any number of directories. A scheme and a
-/// bucket stand for themselves.
+/// The paths that match a glob (`*`, `?`, `[ab]`, `**`), sorted. `**` is any number of directories. The scheme and the
+/// bucket of a URL are taken literally.
 ///
 /// # Errors
-/// A pattern that is none; a directory that cannot be listed.
+/// An invalid pattern; a directory that cannot be listed.
 pub fn glob(pattern: &Path) -> Result<Vec<PathBuf>, GlobError> {
     let pattern = plain_place(pattern.to_path_buf());
     let (root, rest) = split_root(&pattern);
@@ -69,7 +69,7 @@ pub fn glob(pattern: &Path) -> Result<Vec<PathBuf>, GlobError> {
     Ok(found)
 }
 
-/// Scheme and bucket of a URL, or repository, which `Path` would take for parts of a path; nothing for a local path.
+/// Scheme and bucket (or repository) of a URL, which `Path` would take for path components; empty for a local path.
 fn split_root(pattern: &Path) -> (PathBuf, &Path) {
     let text = pattern.to_str().filter(|_| is_url(pattern));
     let Some((scheme, rest)) = text.and_then(|text| text.split_once("://")) else {
@@ -77,7 +77,7 @@ fn split_root(pattern: &Path) -> (PathBuf, &Path) {
     };
     let n_parts = match HubUrl::parse(pattern) {
         Ok(None) => 1,
-        // One that is no URL of the hub is refused by whoever lists it.
+        // An invalid URL of the hub is refused when it is listed.
         _ => HubUrl::n_root_parts(rest),
     };
     let ends = rest.match_indices('/').map(|(at, _)| at);
@@ -87,13 +87,13 @@ fn split_root(pattern: &Path) -> (PathBuf, &Path) {
     (PathBuf::from(format!("{scheme}://{root}")), Path::new(key))
 }
 
-/// Those of `paths` that are there. In a store only what nothing is joined to is asked for.
+/// Those of `paths` that exist. In a store only final paths are looked up.
 fn named(mut paths: Vec<PathBuf>, is_last: bool) -> Result<Vec<PathBuf>, StorageError> {
     let mut are_there = Vec::with_capacity(paths.len());
     for path in &paths {
         are_there.push(match is_url(path) {
             true => !is_last || is_there(path)?,
-            // A link that leads nowhere is a name too: whoever reads it is told.
+            // A dangling link counts: its reader gets the error.
             false => fs::symlink_metadata(here(path)).is_ok(),
         });
     }
@@ -114,7 +114,7 @@ fn here(path: &Path) -> &Path {
     }
 }
 
-/// Whether there may be something in `path`; listing a prefix of a store tells.
+/// Whether `path` may have entries; for a prefix in a store only listing it can tell.
 fn may_be_dir(path: &Path) -> Result<bool, StorageError> {
     match is_url(path) {
         true => Ok(true),
@@ -137,8 +137,7 @@ fn in_each(dirs: &[PathBuf], part: &Pattern) -> Result<Vec<PathBuf>, StorageErro
     Ok(found)
 }
 
-/// The directories themselves and all below them that are not hidden; links are not followed, as
-/// they may lead back.
+/// The directories themselves and all below them that are not hidden. Links are not followed, as they may form cycles.
 fn with_directories_below(dirs: Vec<PathBuf>) -> Result<Vec<PathBuf>, StorageError> {
     let (mut found, mut open) = (Vec::new(), dirs);
     while let Some(dir) = open.pop() {

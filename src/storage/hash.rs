@@ -1,4 +1,4 @@
-//! BLAKE3 of whole files, and of samples of them.
+//! BLAKE3 of whole files and of samples from them.
 
 use super::hub;
 use super::location::{Location, locate};
@@ -10,9 +10,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes that [`hash_file`] holds.
+/// Bytes that [`hash_file`] holds at a time.
 const HASHED_BLOCK_BYTES: u64 = 4 << 20;
-/// Blocks that [`sampled_blake3`] reads at most.
+/// Most blocks that [`sampled_blake3`] reads.
 const SAMPLED_BLOCKS: u64 = 64;
 /// Bytes of one such block.
 const SAMPLED_BLOCK_BYTES: u64 = 64 * 1024;
@@ -26,8 +26,8 @@ pub struct FileHash {
     pub blake3: String,
 }
 
-/// Hashes the whole file, on all cores. It is read, not mapped: a disk that does not answer, or a file
-/// that is cut meanwhile, is then an error and no signal that ends the process.
+/// Hashes the whole file, on all cores. It is read, not mapped: a disk that does not answer, or a file truncated
+/// meanwhile, is then an error and not a signal that kills the process.
 ///
 /// # Errors
 /// [`StorageError::Io`] with the path.
@@ -65,7 +65,7 @@ fn hash_local(path: &Path, local: &Path, hasher: &mut blake3::Hasher) -> Result<
     }
 }
 
-/// As much of `block` as the file has.
+/// Fills as much of `block` as the file has bytes for.
 fn read_block(file: &mut File, block: &mut [u8]) -> io::Result<usize> {
     let mut n = 0;
     while n < block.len() {
@@ -79,8 +79,8 @@ fn read_block(file: &mut File, block: &mut [u8]) -> io::Result<usize> {
     Ok(n)
 }
 
-/// One identity for several files: `blake3:` and 64 hex digits over their hashes in order, so that
-/// it does not depend on what the files are called.
+/// One identity for several files: `blake3:` and 64 hex digits over their hashes in order, so that it does not depend
+/// on the files' names.
 pub fn fingerprint_of<'a>(hashes: impl Iterator<Item = &'a str>) -> String {
     let mut hasher = blake3::Hasher::new();
     for hash in hashes {
@@ -90,9 +90,9 @@ pub fn fingerprint_of<'a>(hashes: impl Iterator<Item = &'a str>) -> String {
     format!("blake3:{}", hasher.finalize().to_hex())
 }
 
-/// BLAKE3 over the size (8 bytes, little-endian) and up to 64 blocks of 64 KiB at evenly spread
-/// offsets, the first and the last block among them: a cheap check that a file is still the one
-/// that was hashed, which notices a truncation or another file, not every flipped bit.
+/// BLAKE3 over the size (8 bytes, little-endian) and up to 64 blocks of 64 KiB at evenly spread offsets, including the
+/// first and the last block: a cheap check that a file is still the one that was hashed. It notices a truncation or
+/// another file, but not every flipped bit.
 ///
 /// # Errors
 /// [`StorageError::Io`] with the path.

@@ -1,8 +1,7 @@
-//! Small JSON files that carry a checksum of themselves.
+//! Small JSON files that contain their own checksum.
 //!
-//! The key [`CHECKSUM_KEY`] of the outermost object has the BLAKE3 of everything else in it, by value:
-//! white space and the order of keys are free. A flipped digit is another number, and nothing else
-//! shows it.
+//! The key [`CHECKSUM_KEY`] of the outermost object holds the BLAKE3 of everything else in it, by value: white space
+//! and the order of keys do not matter. Without it a flipped digit would just be another number.
 
 use crate::error::{Classified, Kind};
 use serde::Serialize;
@@ -15,15 +14,15 @@ pub const CHECKSUM_KEY: &str = "saltworks_blake3";
 /// Why bytes are not the JSON that was written.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonFault {
-    /// They are not JSON of the expected fields.
+    /// Not JSON with the expected fields.
     #[error("it cannot be parsed: {0}")]
     Content(#[from] serde_json::Error),
-    /// They are, but not those that were written.
+    /// Valid JSON of the expected fields that was changed since it was written.
     #[error("its contents have the BLAKE3 {got}, but its {CHECKSUM_KEY} is {expected}")]
     Checksum {
-        /// As the file says.
+        /// As the file states.
         expected: String,
-        /// Of the file.
+        /// As computed.
         got: String,
     },
 }
@@ -34,13 +33,13 @@ impl Classified for JsonFault {
     }
 }
 
-/// `value`, which is an object, as indented JSON with its checksum first and a line end.
+/// `value`, which is an object, as indented JSON, with its checksum first and a newline at the end.
 ///
 /// # Errors
-/// A value that JSON cannot hold, or that is no object.
+/// A value that JSON cannot hold, or that is not an object.
 pub fn checked_json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let text = serde_json::to_string_pretty(value)?;
-    // Of the text, as a reader sees it: f32 is written in fewer digits than its f64 has.
+    // Hashed as a reader parses it: an f32 is written with fewer digits than as an f64.
     let object: Map<String, Value> = serde_json::from_str(&text)?;
     let checksum = hash_of(&Value::Object(object));
     let rest = text.trim_start_matches('{');
@@ -48,7 +47,7 @@ pub fn checked_json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error
     Ok(format!("{{\n  \"{CHECKSUM_KEY}\": \"{checksum}\"{comma}{rest}\n").into_bytes())
 }
 
-/// What [`checked_json`] wrote; an object without a checksum is taken as it is.
+/// Parses what [`checked_json`] wrote; an object without a checksum is accepted.
 ///
 /// # Errors
 /// [`JsonFault`].
@@ -67,7 +66,7 @@ pub fn from_checked_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonFau
     Ok(serde_json::from_value(value)?)
 }
 
-/// BLAKE3 over the compact text of `value` with the keys of every object in order, 64 hex digits.
+/// BLAKE3 over the compact text of `value` with the keys of every object sorted, 64 hex digits.
 fn hash_of(value: &Value) -> String {
     let mut hasher = blake3::Hasher::new();
     feed(&mut hasher, value);

@@ -1,12 +1,13 @@
-//! Which copies of the cache are in use: each process that uses some has one file that says which, and holds its lock.
+//! Which copies in the cache are in use: each process that uses some lists them in a file of its own, and holds its
+//! lock.
 //!
 //! ```text
-//! in-use/.copies.<host>.<pid>.<nonce>      names in `objects`, one a line; after a `-`, one that is no longer used
+//! in-use/.copies.<host>.<pid>.<nonce>      names in `objects`, one per line; with a leading `-`, no longer used
 //! ```
 //!
-//! The kernel drops the lock when the process ends, however it ends, and then the file says nothing any more. A name is
-//! written before the lock of the copy is taken, and whoever removes a copy holds that lock and reads the names after
-//! taking it. So either the name is seen, or the copy is gone before its user looks for it.
+//! The kernel drops the lock when the process ends, however it ends, and the file no longer counts. A name is written
+//! before the lock of the copy is taken; a process that removes a copy first takes that lock, then reads the names. So
+//! either the name is seen, or the copy is gone before its user looks for it.
 
 use super::StorageError;
 use super::names::temp_name;
@@ -22,9 +23,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 /// What this process uses of one cache.
 #[derive(Debug)]
 struct Lease {
-    /// Locked for as long as the process lives.
+    /// Locked as long as the process lives.
     file: File,
-    /// How often each is used.
+    /// Number of uses of each.
     names: HashMap<String, u64>,
 }
 
@@ -45,7 +46,7 @@ fn dir_of(cache: &Path) -> PathBuf {
     cache.join("in-use")
 }
 
-/// From here on this process uses the copy `name` of `cache`.
+/// Marks the copy `name` of `cache` as used by this process.
 pub(super) fn hold(cache: &Path, name: &str) -> Result<(), StorageError> {
     let mut leases = leases();
     if !leases.contains_key(cache) {
@@ -83,7 +84,7 @@ fn begin(cache: &Path) -> Result<Lease, StorageError> {
     let dir = dir_of(cache);
     super::files::make_dirs(&dir)?;
     loop {
-        // One that a reader took for abandoned before it was locked is made again.
+        // Tried again if a reader took the file for abandoned before it was locked.
         let path = dir.join(temp_name(OsStr::new("copies")));
         if let Some(file) = create_locked(&path)? {
             let names = HashMap::new();
@@ -92,7 +93,7 @@ fn begin(cache: &Path) -> Result<Lease, StorageError> {
     }
 }
 
-/// Names of the copies that living processes use, this one among them; `None` where the filesystem has no locks, and
+/// Names of the copies that live processes use, including this one; `None` where the filesystem has no locks, so that
 /// nobody can tell. Files of processes that have ended are removed.
 pub(super) fn held(cache: &Path) -> Result<Option<HashSet<String>>, StorageError> {
     let dir = dir_of(cache);
@@ -116,7 +117,7 @@ pub(super) fn held(cache: &Path) -> Result<Option<HashSet<String>>, StorageError
     Ok(Some(names))
 }
 
-/// Names that a file ends up with.
+/// The names still in use at the end of a file.
 fn names_in(text: &str) -> HashSet<String> {
     let mut names = HashSet::new();
     for line in text.lines() {
@@ -128,7 +129,7 @@ fn names_in(text: &str) -> HashSet<String> {
     names
 }
 
-/// Lets go of everything in `cache`, as the end of the process does.
+/// Releases everything in `cache`, as the end of the process does.
 #[cfg(test)]
 pub(super) fn end(cache: &Path) {
     leases().remove(cache);

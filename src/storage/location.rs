@@ -8,9 +8,9 @@ use std::path::Path;
 /// Where a path leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Location<'a> {
-    /// To a file of this machine.
+    /// A file of this machine.
     Local(&'a Path),
-    /// To a store.
+    /// A place in a store.
     Object(ObjectUrl),
 }
 
@@ -19,7 +19,7 @@ pub(super) enum Location<'a> {
 /// # Errors
 /// A URL of no known store: it must not become a directory of that name.
 pub(super) fn locate(path: &Path) -> Result<Location<'_>, StorageError> {
-    // Most paths have no scheme: nothing is allocated for them.
+    // Most paths have no scheme: this allocates nothing for them.
     if path.to_str().and_then(split_scheme).is_none() {
         return Ok(Location::Local(path));
     }
@@ -28,7 +28,7 @@ pub(super) fn locate(path: &Path) -> Result<Location<'_>, StorageError> {
     }
     match ObjectUrl::parse(path)? {
         Some(url) => Ok(Location::Object(url)),
-        // Whoever reads has asked for the local file already.
+        // Readers have already resolved it to the local file.
         None if is_url(path) => Err(check_local_place(path).err().map_or_else(
             || StorageError::io("use", path, std::io::ErrorKind::Unsupported.into()),
             Into::into,

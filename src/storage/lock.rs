@@ -1,11 +1,11 @@
-//! A directory that one process at a time works in.
+//! A directory that only one process at a time works in.
 
 use super::error::StorageError;
 use super::fault;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
-/// What became of a wish for a lock.
+/// The outcome of trying to lock.
 #[derive(Debug)]
 pub enum Lock {
     /// It is ours for as long as the value lives: the kernel drops it when the process ends, however it
@@ -13,7 +13,7 @@ pub enum Lock {
     Ours(File),
     /// Another process holds it.
     Theirs,
-    /// The filesystem has no locks to tell by, such as NFS for a directory.
+    /// The filesystem has no such locks, for example NFS for a directory.
     Unknown(File),
 }
 
@@ -26,7 +26,7 @@ impl Lock {
         }
     }
 
-    /// A filesystem without locks cannot tell: whoever uses one sees to it.
+    /// A filesystem without locks cannot tell: its users have to see to it.
     fn unless_theirs(self) -> Option<File> {
         match self {
             Self::Ours(file) | Self::Unknown(file) => Some(file),
@@ -35,9 +35,8 @@ impl Lock {
     }
 }
 
-/// Makes the file at `path` if need be, which shows that it can be written there, and takes its lock
-/// for as long as the value lives. `None` where another process holds it. A filesystem without locks
-/// cannot tell: whoever uses one sees to it.
+/// Creates the file at `path` if necessary, which shows that it is writable, and holds its lock as long as the value
+/// lives. `None` if another process holds it. A filesystem without locks cannot tell: its users have to see to it.
 ///
 /// # Errors
 /// [`StorageError`] where the file cannot be opened for writing.
@@ -48,8 +47,8 @@ pub fn lock_file(path: &Path) -> Result<Option<File>, StorageError> {
     Ok(Lock::of(file).unless_theirs())
 }
 
-/// Takes the lock of the directory `dir` itself, as [`lock_file`] does that of a file, and leaves
-/// nothing in it. `None` where another process holds it.
+/// Takes the lock of the directory `dir` itself, as [`lock_file`] does for a file, without creating anything in it.
+/// `None` if another process holds it.
 ///
 /// # Errors
 /// [`StorageError`] where the directory cannot be opened.
@@ -57,7 +56,7 @@ pub fn lock_dir(dir: &Path) -> Result<Option<File>, StorageError> {
     try_lock_dir(dir).map(Lock::unless_theirs)
 }
 
-/// [`lock_dir`] for those who have to know whether there are locks.
+/// [`lock_dir`] for callers that need to know whether there are locks.
 ///
 /// # Errors
 /// As [`lock_dir`].

@@ -1,32 +1,31 @@
 //! Where bytes live: atomic publication, temporaries, hashing. A local directory, or a prefix in an object store.
 //!
-//! Paths are paths everywhere else. Here alone one may turn out to be a URL (`location`), and `object` then does by
-//! requests what is done to a local file otherwise. So a label set at `s3://bucket/run/labels` is written, listed
-//! and read by the code that does so in a directory.
+//! Elsewhere a path is just a path. Only here may one turn out to be a URL (`location`); `object` then does by requests
+//! what is otherwise done to a local file. So the same code writes, lists and reads a label set at
+//! `s3://bucket/run/labels` and in a directory.
 //!
 //! ## On this machine
 //!
-//! A file appears under its final name whole or not at all. It is written beside that name, in a
-//! temporary `.NAME.<host>.<pid>.<nonce>`, hashed as it passes, fsynced, and then published by a
-//! hard link, which fails if the name is taken: the first writer wins and later ones are told so.
-//! Filesystems without hard links get a rename that fails in the same way, and those without that an
-//! exclusive create and a copy. The directory is fsynced before a publication is reported.
+//! A file appears under its final name whole or not at all. It is written beside that name, to a temporary
+//! `.NAME.<host>.<pid>.<nonce>`, hashed on the way, fsynced, and then published by a hard link, which fails if the name
+//! is taken: the first writer wins and later ones are told so. Filesystems without hard links get a rename that fails
+//! in the same way, and those without that an exclusive create and a copy. The directory is fsynced before a
+//! publication is reported.
 //!
-//! The writer holds an flock on its temporary for as long as it lives. The kernel drops the lock
-//! when the process dies, however it dies, so [`sweep_abandoned`] can tell a temporary that a
-//! killed run left from one that another process is writing. Whoever begins a file sweeps what
-//! killed writers of that very name left.
+//! The writer holds an flock on its temporary as long as it lives. The kernel drops the lock when the process dies,
+//! however it dies, so [`sweep_abandoned`] can tell a temporary left by a killed run from one that another process is
+//! writing. Beginning a file removes what killed writers of the same name left.
 //!
 //! ## In a store
 //!
-//! A file is made whole on local scratch, hashed as it passes, and put when it is published: a small one by a put
-//! that the store refuses where the name is taken, a large one by parts. There are no temporaries, locks or fsyncs:
-//! an object is there whole or not at all. What a killed writer sent of a large one is no object; the bucket's own
-//! rule for unfinished uploads removes it.
+//! A file is completed on local scratch, hashed on the way, and uploaded when it is published: a small one by a put
+//! that the store refuses if the name is taken, a large one in parts. There are no temporaries, locks or fsyncs: an
+//! object is there whole or not at all. Parts of a large file sent by a killed writer are not an object; the bucket's
+//! own rule for unfinished uploads removes them.
 //!
 //! ## On the Hugging Face hub
 //!
-//! Files are only read, each by a download into the hub's own cache (`hub`); behind that they are local ones.
+//! Files are only read, each by a download into the hub's own cache (`hub`); after that they are local files.
 //!
 //! Invariant: nothing half-written stays under a final name while its writer is alive.
 

@@ -1,4 +1,4 @@
-//! Final names, the names of temporaries beside them, and whether a name still is what it was.
+//! Final names, the names of temporaries beside them, and whether a name still refers to the same file.
 
 use super::StorageError;
 use std::borrow::Cow;
@@ -10,11 +10,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Bytes of a final name that go into a temporary's: with host, process and nonce it stays below the 255
-/// that filesystems allow.
+/// Bytes of a final name that are kept in a temporary's: with host, process and nonce it stays below the 255 that
+/// filesystems allow.
 const MAX_STEM_BYTES: usize = 160;
 
-/// Refuses a path that no file can be written to, whatever is in its directory.
+/// Refuses a path that can never name a file, whatever is in its directory.
 ///
 /// # Errors
 /// [`StorageError::NotAFileName`].
@@ -27,7 +27,7 @@ pub(super) fn split_final(path: &Path) -> Result<(&Path, &OsStr), StorageError> 
     let not_a_name = || StorageError::NotAFileName {
         path: path.to_path_buf(),
     };
-    // `Path` drops a slash at the end, and a dot behind one.
+    // `Path` drops a trailing slash, and a dot after one.
     let bytes = path.as_os_str().as_bytes();
     if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
         return Err(not_a_name());
@@ -42,7 +42,7 @@ pub(super) fn split_final(path: &Path) -> Result<(&Path, &OsStr), StorageError> 
 
 /// `.NAME.<host>.<pid>.<nonce>`.
 pub(super) fn temp_name(name: &OsStr) -> OsString {
-    // RandomState is seeded by the system once a process and counts up with each instance.
+    // RandomState is seeded once per process by the system and increments with each instance.
     let nonce = RandomState::new().build_hasher().finish();
     let mut temp = OsString::from(".");
     temp.push(stem(name));
@@ -50,8 +50,7 @@ pub(super) fn temp_name(name: &OsStr) -> OsString {
     temp
 }
 
-/// What stands for `name` in the names of its temporaries: itself or, where that would leave too little
-/// room for the rest, how it begins and a hash of it.
+/// How `name` appears in the names of its temporaries: unchanged or, if too long, its beginning and a hash.
 pub(super) fn stem(name: &OsStr) -> Cow<'_, OsStr> {
     let bytes = name.as_bytes();
     if bytes.len() <= MAX_STEM_BYTES {
@@ -60,7 +59,7 @@ pub(super) fn stem(name: &OsStr) -> Cow<'_, OsStr> {
     let hash = blake3::hash(bytes).to_hex();
     let hash = &hash[..16];
     let mut end = MAX_STEM_BYTES - hash.len() - 1;
-    // Not inside a character of UTF-8.
+    // Not inside a UTF-8 character.
     while end > 0 && bytes[end] & 0xC0 == 0x80 {
         end -= 1;
     }
@@ -69,7 +68,7 @@ pub(super) fn stem(name: &OsStr) -> Cow<'_, OsStr> {
     Cow::Owned(stem)
 }
 
-/// This machine's name, letters, digits and hyphens only (a dot would end the field).
+/// This machine's name: only letters, digits and hyphens (a dot would end the field).
 pub fn host() -> String {
     let mut buffer = [0u8; 256];
     // SAFETY: the buffer is writable and its length is passed; on truncation POSIX leaves the
@@ -87,7 +86,7 @@ pub fn host() -> String {
     name
 }
 
-/// The final name inside `.NAME.<host>.<pid>.<nonce>`, or `None` for any other name.
+/// The final name in `.NAME.<host>.<pid>.<nonce>`, or `None` for any other name.
 pub(super) fn final_name_of(temp_name: &[u8]) -> Option<&[u8]> {
     let mut fields = temp_name.strip_prefix(b".")?.rsplitn(4, |&b| b == b'.');
     let nonce = fields.next()?;

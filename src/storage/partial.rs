@@ -1,4 +1,4 @@
-//! A file in the making: its temporary, the lock on it, and its running hash.
+//! A file being written: its temporary, the lock on it, and its running hash.
 
 use super::files::is_there;
 use super::location::{Location, locate};
@@ -13,25 +13,24 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Tries to make a locked temporary before giving up; each retry needs a sweeper in a window of
-/// microseconds.
+/// Attempts at creating a locked temporary; each retry needs a sweeper to hit a window of microseconds.
 const CREATE_TRIES: u32 = 16;
 
-/// A temporary `.NAME.<host>.<pid>.<nonce>` beside its final name; removed on drop. What goes to a store is made
-/// on local scratch ([`std::env::temp_dir`]), under a name that has a hash of its URL.
+/// A temporary `.NAME.<host>.<pid>.<nonce>` beside its final name; removed on drop. A file for a store is written on
+/// local scratch ([`std::env::temp_dir`]), under a name that includes a hash of its URL.
 #[derive(Debug)]
 pub struct Partial {
-    // Declared first: the name must go while the lock, which closing the file drops, is still held.
+    // Declared first: the name must be removed while the lock, which closing the file drops, is still held.
     temp: TempPath,
     file: File,
     place: FinalPlace,
     hasher: blake3::Hasher,
 }
 
-/// Where a file goes once it is whole.
+/// Where a file goes once complete.
 #[derive(Debug)]
 struct FinalPlace {
-    /// As it was given, for messages.
+    /// As given, for messages.
     path: PathBuf,
     /// The object, if it goes to a store.
     url: Option<ObjectUrl>,
@@ -73,7 +72,7 @@ impl Partial {
     }
 
     fn create_in(dir: &Path, name: &OsStr, place: FinalPlace) -> Result<Self, StorageError> {
-        // Best effort: what cannot be removed is litter, and no reason not to write.
+        // Best effort: leftovers that cannot be removed are no reason not to write.
         let _ = sweep_abandoned(dir, name);
         for _ in 0..CREATE_TRIES {
             let path = dir.join(temp_name(name));
@@ -90,7 +89,7 @@ impl Partial {
         Err(StorageError::io("create", &place.path, source))
     }
 
-    /// A second handle on what was written, which stays readable whatever becomes of the name.
+    /// A second handle on what was written, which stays readable whatever happens to the name.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
@@ -99,7 +98,7 @@ impl Partial {
         opened.map_err(|source| StorageError::io("read", &self.place.path, source))
     }
 
-    /// Ends the writing: everything is on the disk, under the temporary name.
+    /// Finishes writing: everything is on disk, under the temporary name.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
@@ -132,13 +131,13 @@ impl Write for Partial {
     }
 }
 
-/// A complete, fsynced file that has its final name yet to get; removed on drop.
+/// A complete, fsynced file without its final name yet; removed on drop.
 #[derive(Debug)]
 pub struct Sealed {
     /// Size and BLAKE3 of what was written.
     pub hash: FileHash,
     temp: TempPath,
-    // Open, and so locked: no sweeper takes the temporary for an abandoned one.
+    // Kept open, and so locked: no sweeper takes the temporary for an abandoned one.
     _lock: File,
     place: FinalPlace,
 }
@@ -149,8 +148,8 @@ impl Sealed {
         &self.temp.0
     }
 
-    /// Gives the file its final name, unless that name is taken. Into a store a large file goes by parts, and
-    /// of two writers at once the last wins: there it is for files whose bytes follow from their name.
+    /// Gives the file its final name, unless that name is taken. A large file goes to a store in parts, and of two
+    /// simultaneous writers the last wins: use it there only for files whose content is determined by their name.
     ///
     /// # Errors
     /// [`StorageError`] with the path; the final name then does not hold this file.
@@ -161,7 +160,7 @@ impl Sealed {
         }
     }
 
-    /// Gives the file its final name, instead of whatever has it.
+    /// Gives the file its final name, replacing whatever has it.
     ///
     /// # Errors
     /// [`StorageError`] with the path.
@@ -184,7 +183,7 @@ struct TempPath(PathBuf);
 
 impl Drop for TempPath {
     fn drop(&mut self) {
-        // Already gone after a rename; and a file that cannot be removed is swept by a later run.
+        // Already gone after a rename; if it cannot be removed, a later run sweeps it.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -206,7 +205,7 @@ pub(super) fn create_locked(path: &Path) -> Result<Option<File>, StorageError> {
     }
 }
 
-/// Writes `bytes` under `path` unless the name is taken, by way of a temporary.
+/// Writes `bytes` to `path` unless the name is taken, through a temporary.
 ///
 /// # Errors
 /// [`StorageError`] with the path; nothing half-written stays.
@@ -217,8 +216,7 @@ pub fn create_if_absent(path: &Path, bytes: &[u8]) -> Result<Publish, StorageErr
     written(path, bytes)?.seal()?.publish()
 }
 
-/// Writes `bytes` under `path` instead of whatever is there, by way of a temporary: readers see
-/// the old file or the new one.
+/// Writes `bytes` to `path`, replacing whatever is there, through a temporary: readers see the old file or the new one.
 ///
 /// # Errors
 /// [`StorageError`] with the path; the old file stays.

@@ -1,20 +1,20 @@
-//! Paths as typed: what is neither a local path nor a URL of a known store is refused before a directory of
-//! that name is made.
+//! Paths as typed: what is neither a local path nor a URL of a known store is refused, before a directory of that name
+//! is created.
 
 use crate::error::{Classified, Kind};
 use std::path::{Path, PathBuf};
 
-/// Schemes of the object stores, in small letters. `s3a`, `abfs` and `abfss` are what Hadoop calls them.
+/// Schemes of the object stores, in lowercase. `s3a`, `abfs` and `abfss` are Hadoop's names.
 pub(super) const STORE_SCHEMES: [&str; 7] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss"];
 
 /// Scheme of the Hugging Face hub.
 pub(super) const HUB_SCHEME: &str = "hf";
 
-/// A path that is no place for files.
+/// A path that cannot be used for files.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, got {got}: {remedy}")]
 pub struct PlaceError {
-    /// What would do.
+    /// What would be accepted.
     pub expected: &'static str,
     /// As typed.
     pub got: String,
@@ -28,12 +28,12 @@ impl Classified for PlaceError {
     }
 }
 
-/// Whether `path` can be a local one, or is the URL of an object in a known store (`s3://`, `gs://`, `az://`
-/// and what else they are called) or of a local file (`file:///`).
+/// Accepts a local path, a URL in a known object store (`s3://`, `gs://`, `az://` and their aliases) and a URL of a
+/// local file (`file:///`).
 ///
 /// # Errors
-/// An empty path, a URL of another scheme, a `~` or a variable that no shell has expanded. A file that is
-/// really called so is reached by `./` before its name.
+/// An empty path, a URL of another scheme, a `~` or a variable that no shell has expanded. A file that really has such
+/// a name is reached by putting `./` before it.
 pub fn check_place(path: &Path) -> Result<(), PlaceError> {
     if is_url(path) || file_url_path(path).is_some() {
         return Ok(());
@@ -44,10 +44,10 @@ pub fn check_place(path: &Path) -> Result<(), PlaceError> {
     )
 }
 
-/// As [`check_place`], for what is read and written on this machine only: every store is refused.
+/// Like [`check_place`], for what is read and written only on this machine: every store is refused.
 ///
 /// # Errors
-/// As [`check_place`]; a URL of a store.
+/// Those of [`check_place`]; a URL of a store.
 pub fn check_local_place(path: &Path) -> Result<(), PlaceError> {
     if file_url_path(path).is_some() {
         return Ok(());
@@ -67,7 +67,7 @@ fn is_store_scheme(scheme: &str) -> bool {
     STORE_SCHEMES.contains(&scheme.as_str()) || scheme == HUB_SCHEME
 }
 
-/// The plain path of a `file:///` URL; any other path as it is.
+/// The plain path of a `file:///` URL; any other path unchanged.
 pub fn plain_place(path: PathBuf) -> PathBuf {
     file_url_path(&path).map(Path::to_path_buf).unwrap_or(path)
 }
@@ -96,10 +96,10 @@ fn check(path: &Path, expected: &'static str) -> Result<(), PlaceError> {
     }
 }
 
-/// Whether `output` is apart from `input`: not the same, and not inside it.
+/// Checks that `output` is apart from `input`: not the same, and not inside it.
 ///
 /// # Errors
-/// One that is not, through links and dots too.
+/// It is not, also if only through links or dots.
 pub fn check_apart(output: &Path, input: &Path) -> Result<(), PlaceError> {
     if !resolved_path(output).starts_with(resolved_path(input)) {
         return Ok(());
@@ -111,7 +111,7 @@ pub fn check_apart(output: &Path, input: &Path) -> Result<(), PlaceError> {
     })
 }
 
-/// `path` without links and dots, as far as it is there; a URL of a store as it is.
+/// `path` without links and dots, as far as it exists; a URL of a store unchanged.
 pub fn resolved_path(path: &Path) -> PathBuf {
     if is_url(path) {
         return path.to_owned();
@@ -124,7 +124,7 @@ pub fn resolved_path(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in whole.ancestors() {
         if let (Ok(real), Ok(below)) = (above.canonicalize(), whole.strip_prefix(above)) {
-            // An empty rest would put a slash after a file.
+            // Joining an empty rest would put a slash after a file.
             return match below.as_os_str().is_empty() {
                 true => real,
                 false => real.join(below),
@@ -169,7 +169,7 @@ fn scheme_remedy(scheme: &str, rest: &str) -> String {
     }
 }
 
-/// Whether `typed` is `known` but for one letter that is another, is left out or is too many.
+/// Whether `typed` is `known` with one letter changed, missing or added.
 fn is_slip(typed: &str, known: &str) -> bool {
     let (typed, known) = (typed.as_bytes(), known.as_bytes());
     let n_same = typed.iter().zip(known).take_while(|(a, b)| a == b).count();
@@ -180,7 +180,7 @@ fn is_slip(typed: &str, known: &str) -> bool {
     n_same > 0 && (is_longer || is_shorter || rest(typed).is_some() && rest(typed) == rest(known))
 }
 
-/// `~/x` in quotes, in a file, or after `--flag=`, where no shell expands it.
+/// `~/x` in quotes, in a file, or after `--flag=`, where the shell does not expand it.
 fn home_remedy(text: &str) -> Option<String> {
     let rest = text.strip_prefix('~')?;
     let (user, below) = rest.split_once('/').unwrap_or((rest, ""));

@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Gives a directory of finished, fsynced files its final name, which must be free, and makes both
-/// durable: readers see all of it or nothing.
+/// Gives a directory of finished, fsynced files its final name, which must be free, and makes both durable: readers see
+/// all of it or nothing.
 ///
 /// # Errors
 /// [`StorageError`] with the path; the directory then still has its old name.
@@ -31,13 +31,12 @@ pub fn rename_dir(from: &Path, to: &Path) -> Result<(), StorageError> {
     sync_dir(parent)
 }
 
-/// Publishes the directory `part` under `place`, as [`publish_dir`] does, where another may be: that
-/// one waits under `old`, comes back if `part` cannot be published, and is removed once it is. All
-/// three are in one directory.
+/// Publishes the directory `part` as `place`, as [`publish_dir`] does, where another directory may be: that one is
+/// moved to `old`, restored if `part` cannot be published, and removed once it is. All three are in one directory.
 ///
 /// # Errors
-/// [`StorageError`] with the path; `place` is then as it was, or whole and new. Only where it could
-/// not be renamed back either is it under `old`, as a kill between the two renames leaves it.
+/// [`StorageError`] with the path; `place` is then as it was, or whole and new. If restoring it also fails, it is at
+/// `old`, as after a kill between the two renames.
 pub fn replace_dir(part: &Path, place: &Path, old: &Path) -> Result<(), StorageError> {
     let is_taken = is_there(place)?;
     let is_free = match is_taken {
@@ -91,7 +90,7 @@ fn publish_move(temp: &Path, final_path: &Path) -> Result<Publish, StorageError>
 fn rename_exclusively(from: &Path, to: &Path) -> io::Result<()> {
     let (from, to) = (c_string(from)?, c_string(to)?);
     // SAFETY: both are C strings that outlive the call, and the call takes nothing else by address.
-    // By number, as not every C library has a name for it.
+    // By number, as not every C library has a wrapper.
     let code = unsafe {
         libc::syscall(
             libc::SYS_renameat2,
@@ -128,7 +127,7 @@ fn c_string(path: &Path) -> io::Result<std::ffi::CString> {
     Ok(std::ffi::CString::new(path.as_os_str().as_bytes())?)
 }
 
-/// Whether the system or the filesystem does not know such a rename.
+/// Whether the system or the filesystem does not support such a rename.
 fn has_no_exclusive_rename(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     let is_unknown = matches!(
@@ -138,7 +137,7 @@ fn has_no_exclusive_rename(error: &io::Error) -> bool {
     is_unknown || error.kind() == io::ErrorKind::Unsupported
 }
 
-/// Whether the filesystem, not this file, is what refuses a hard link.
+/// Whether it is the filesystem, not this file, that refuses a hard link.
 fn has_no_hard_links(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -154,9 +153,8 @@ fn has_no_hard_links(error: &io::Error) -> bool {
     )
 }
 
-/// Publication by copy: exclusive create, copy, fsync. A failure removes what it began; only a process
-/// killed in the midst leaves a part of a file. Its lock, which is held meanwhile, tells that from one
-/// in work.
+/// Publication by copy: exclusive create, copy, fsync. On failure the partial file is removed; only a kill leaves one.
+/// The lock held meanwhile tells that from one in progress.
 pub(super) fn publish_copy(temp: &Path, final_path: &Path) -> Result<Publish, StorageError> {
     let created = fault::check().and_then(|()| {
         let mut options = OpenOptions::new();
@@ -169,7 +167,7 @@ pub(super) fn publish_copy(temp: &Path, final_path: &Path) -> Result<Publish, St
         }
         Err(source) => return Err(StorageError::io("create", final_path, source)),
     };
-    // A filesystem without locks cannot tell; whoever finds a part there waits for it to grow.
+    // A filesystem without locks cannot tell; whoever finds a partial file there waits for it to grow.
     let _ = fault::try_lock(&to);
     let copied = fault::check()
         .and_then(|()| File::open(temp))

@@ -1,10 +1,10 @@
 //! How a publication ended.
 
-/// What a publication found under the final name.
+/// The outcome of a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Publish {
-    /// Nothing: the name is now ours.
+    /// The name was free and is now ours.
     Created,
-    /// A file, which stays as it was; ours is gone.
+    /// A file is there and stays as it was; ours is gone.
     AlreadyThere,
 }

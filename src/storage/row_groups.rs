@@ -1,4 +1,4 @@
-//! A Parquet file, one row group at a time, into any sink.
+//! Writes a Parquet file to any sink, one row group at a time.
 
 use super::StorageError;
 use arrow_array::{ArrayRef, RecordBatch};
@@ -21,8 +21,7 @@ pub(crate) struct RowGroupWriter<W: Write + Send> {
 impl<W: Write + Send> RowGroupWriter<W> {
     /// Starts a file.
     pub(crate) fn new(sink: W, schema: Arc<Schema>, properties: WriterProperties) -> Result<Self> {
-        // The Parquet types say everything; an Arrow schema beside them would only add bytes that
-        // change with the library.
+        // The Parquet types are sufficient; a stored Arrow schema would only add bytes that change with the library.
         let options = ArrowWriterOptions::new()
             .with_properties(properties)
             .with_skip_arrow_metadata(true);
@@ -45,15 +44,16 @@ impl<W: Write + Send> RowGroupWriter<W> {
         self.writer.inner_mut().0.as_mut().ok_or_else(finished)
     }
 
-    /// Writes the footer and gives the sink back.
+    /// Writes the footer and returns the sink.
     pub(crate) fn finish(mut self) -> Result<W> {
         self.writer.finish()?;
         self.writer.inner_mut().0.take().ok_or_else(finished)
     }
 }
 
-/// How every file of rows is encoded, before it says more of itself. Row groups end where the writer flushes, so equal
-/// rows make equal bytes. `created_by` names the format, not the library: the bytes must not change with a release.
+/// The encoding of every file of rows, to which callers add their own properties. Row groups end where the writer
+/// flushes, so equal rows make equal bytes. `created_by` names the format, not the library: the bytes must not change
+/// with a release.
 pub(crate) fn table_properties(created_by: &str) -> WriterPropertiesBuilder {
     WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
@@ -64,8 +64,8 @@ pub(crate) fn table_properties(created_by: &str) -> WriterPropertiesBuilder {
         .set_max_row_group_bytes(None)
 }
 
-/// The error of the file at `path` that could not be encoded. An I/O failure inside the encoder is an I/O failure; the
-/// rest is the encoder's, of which `refused` tells.
+/// The error of a file at `path` that could not be encoded. An I/O failure inside the encoder stays an I/O failure;
+/// `refused` wraps the encoder's own errors.
 pub(crate) fn encode_error<E: From<StorageError>>(
     path: &Path,
     error: ParquetError,
@@ -84,8 +84,8 @@ fn finished() -> ParquetError {
     ParquetError::from(io::Error::other("the file was finished before"))
 }
 
-/// Lets the sink be taken back after `ArrowWriter::finish`, which reports I/O errors as such;
-/// `ArrowWriter::into_inner` makes text of them.
+/// Allows taking the sink back after `ArrowWriter::finish`, which reports I/O errors as such; `ArrowWriter::into_inner`
+/// turns them into text.
 struct Sink<W>(Option<W>);
 
 impl<W: Write> Write for Sink<W> {

@@ -1,7 +1,7 @@
-//! Sizes as people write them.
+//! Human-readable sizes.
 
-/// Bytes in a text such as `1073741824`, `1.5 TB` or `200GiB`: `K`, `M`, `G` and `T`, by thousands before `B` and by
-/// 1,024 otherwise; `None` if it is none.
+/// Bytes in a text such as `1073741824`, `1.5 TB` or `200GiB`: `K`, `M`, `G` and `T` are powers of 1,000 before `B` and
+/// of 1,024 otherwise; `None` if it is not a size.
 pub(super) fn bytes_of(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');

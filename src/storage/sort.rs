@@ -1,4 +1,4 @@
-//! Sorting in bounded memory: sorted runs go to an unlinked temporary file and are merged from there.
+//! Sorting in bounded memory: sorted runs go to an unlinked temporary file and are then merged.
 
 use super::StorageError;
 use rayon::prelude::*;
@@ -10,29 +10,29 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes of the rows of a run, which are sorted in memory.
+/// Bytes of a run, which is sorted in memory.
 const RUN_BYTES: usize = 20 << 20;
-/// Rows that are read of a run at a time.
+/// Rows read from a run at a time.
 const READ_ROWS: usize = 1 << 10;
 
-/// A row that can be sorted: it has a place, and a fixed number of words in a temporary file.
+/// A sortable row, with a sort key and a fixed number of words in a temporary file.
 pub(crate) trait Record: Copy + Send + Sync {
     /// An array of `u64`.
     type Words: Default + AsRef<[u64]> + AsMut<[u64]>;
 
-    /// Bytes of a row in the file.
+    /// Bytes per row in the file.
     const BYTES: usize = size_of::<Self::Words>();
 
-    /// What rows are sorted by. Rows of equal place come in any order.
+    /// The sort key. Rows with equal keys come in any order.
     type Place: Ord + Send;
 
-    /// The place of this row.
+    /// The sort key of this row.
     fn place(&self) -> Self::Place;
 
-    /// What is kept in the file.
+    /// The row as stored in the file.
     fn to_words(&self) -> Self::Words;
 
-    /// The row of which [`to_words`](Self::to_words) made them.
+    /// The inverse of [`to_words`](Self::to_words).
     fn from_words(words: Self::Words) -> Self;
 }
 
@@ -52,7 +52,7 @@ fn append_to<R: Record>(row: &R, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Takes rows in any order and gives them back sorted.
+/// Takes rows in any order and returns them sorted.
 pub(crate) struct Sorter<R: Record> {
     /// Where the temporary file goes.
     dir: PathBuf,
@@ -63,12 +63,12 @@ pub(crate) struct Sorter<R: Record> {
 
 struct Spilled {
     file: File,
-    /// Rows of each run; one starts where the one before it ends.
+    /// Rows per run; each starts where the one before it ends.
     n_rows: Vec<u64>,
 }
 
 impl<R: Record> Sorter<R> {
-    /// Rows of a run of ordinary length, about 20 MiB.
+    /// Rows per run by default, about 20 MiB.
     pub(crate) const RUN_ROWS: usize = RUN_BYTES / R::BYTES;
 
     /// Spills into `dir` once there are more than `run_rows` rows.
@@ -149,11 +149,11 @@ fn fault(dir: &Path, source: std::io::Error) -> StorageError {
     StorageError::io("sort in a temporary file in", dir, source)
 }
 
-/// Sorted rows, one after the other.
+/// Sorted rows, in turn.
 pub(crate) enum Sorted<R: Record> {
-    /// There were few.
+    /// All fit in memory.
     Memory(std::vec::IntoIter<R>),
-    /// From the temporary file.
+    /// Merged from the temporary file.
     Merge(Merge<R>),
 }
 
@@ -168,7 +168,7 @@ impl<R: Record> Iterator for Sorted<R> {
     }
 }
 
-/// Runs on their way into one order.
+/// Merges the runs.
 pub(crate) struct Merge<R: Record> {
     dir: PathBuf,
     runs: Vec<Run<R>>,
@@ -176,7 +176,7 @@ pub(crate) struct Merge<R: Record> {
     heads: BinaryHeap<Reverse<RunHead<R>>>,
 }
 
-/// The first row of a run. Its place decides.
+/// The first row of a run, ordered by its sort key.
 struct RunHead<R> {
     row: R,
     run: usize,
@@ -199,7 +199,7 @@ impl<R: Record> Ord for RunHead<R> {
     }
 }
 
-/// A sorted stretch of the file, in rows.
+/// A sorted range of rows in the file.
 struct Run<R> {
     file: Arc<File>,
     next: u64,
@@ -232,7 +232,7 @@ impl<R: Record> Merge<R> {
         Ok(Some(row))
     }
 
-    /// Puts the next row of a run among the heads.
+    /// Adds the next row of a run to the heads.
     fn advance(&mut self, run: usize) -> Result<(), StorageError> {
         let row = self.runs[run]
             .next_row()

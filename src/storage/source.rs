@@ -1,11 +1,10 @@
-//! Where Parquet bytes come from: a file, an object, or memory; and a decoder that cannot hide a failed read.
+//! Where Parquet bytes come from (a file, an object, or memory), and a decoder that cannot hide a failed read.
 //!
-//! The decoder turns errors of the file system into text on their way up, after which a disk that did
-//! not answer looks like damage. A [`Source`] therefore keeps the error of a read that failed, and
-//! [`Source::decode`] gives that one.
+//! The decoder turns filesystem errors into text on their way up, so that a disk that did not answer looks like damage.
+//! A [`Source`] therefore keeps the error of a failed read, and [`Source::decode`] returns that one.
 //!
-//! A request to a store takes as long as some 100 KiB on their way. So whoever knows what comes next says so
-//! ([`Source::fetch`]), and what lies close together comes in one request; other reads bring what follows them.
+//! A request to a store takes as long as transferring some 100 KiB. So callers that know what comes next say so
+//! ([`Source::fetch`]), and ranges close together come in one request; other reads also fetch what follows them.
 
 use super::hub;
 use super::location::{Location, locate};
@@ -23,8 +22,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A cheap handle on the bytes of one file. Reads are positional, so clones never disturb each
-/// other, and never pass the end that the file had when it was opened.
+/// A cheap handle on the bytes of one file. Reads are positional, so clones never disturb each other, and never go past
+/// the end that the file had when it was opened.
 #[derive(Debug, Clone)]
 pub struct Source {
     content: Content,
@@ -47,12 +46,12 @@ pub enum DecodeError {
     Read(StorageError),
     /// The bytes are not what they should be.
     Parquet(ParquetError),
-    /// They are so far from it that the decoder panicked; its message.
+    /// They are so damaged that the decoder panicked; its message.
     Panic(String),
 }
 
 impl DecodeError {
-    /// The failed read, or what `damaged` makes of all else. A panic of the decoder is one more thing that it said.
+    /// The failed read, or else `damaged` of the decoder's error. A panic of the decoder counts as one of its errors.
     pub fn or_damaged<E: From<StorageError>>(self, damaged: impl FnOnce(ParquetError) -> E) -> E {
         match self {
             DecodeError::Read(error) => error.into(),
@@ -102,7 +101,7 @@ impl Source {
         }
     }
 
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub fn n_bytes(&self) -> u64 {
         match &self.content {
             Content::File { len, .. } => *len,
@@ -111,11 +110,12 @@ impl Source {
         }
     }
 
-    /// Says which bytes will be read next: of an object they come now, close ones in one request and several
-    /// requests at a time, instead of what was fetched before. A range past the end is left to whoever reads it.
+    /// Announces which bytes will be read next. For an object they are fetched now, with close ranges in one request
+    /// and several requests at a time, and replace what was fetched before. A range past the end is reported when it is
+    /// read.
     ///
     /// # Errors
-    /// [`StorageError`] of the store. A file is read when its bytes are asked for.
+    /// [`StorageError`] of the store. A local file is read only when its bytes are asked for.
     pub fn fetch(&self, ranges: &[Range<u64>]) -> Result<(), StorageError> {
         match &self.content {
             Content::Object(windows) => windows.fetch(ranges),
@@ -123,11 +123,11 @@ impl Source {
         }
     }
 
-    /// Runs `work`, which decodes from this source. Asserts and index checks of the decoder panic on
-    /// some damaged files; that becomes an error too.
+    /// Runs `work`, which decodes from this source. On some damaged files the decoder's asserts and index checks panic;
+    /// that becomes an error too.
     ///
     /// # Errors
-    /// [`DecodeError`]: a read that failed comes before what the decoder made of it.
+    /// [`DecodeError`]: a failed read takes precedence over what the decoder made of it.
     pub fn decode<R>(
         &self,
         work: impl FnOnce() -> Result<R, ParquetError>,
@@ -146,7 +146,7 @@ impl Source {
     /// `length` bytes from `start` on.
     ///
     /// # Errors
-    /// [`StorageError::Io`]; fewer bytes are there.
+    /// [`StorageError::Io`]; also if there are fewer bytes.
     pub fn read_at(&self, start: u64, length: usize) -> Result<Bytes, StorageError> {
         self.get_bytes(start, length).map_err(|error| {
             self.take_failure().unwrap_or_else(|| {
@@ -161,8 +161,7 @@ impl Source {
         failure.take()
     }
 
-    /// Keeps what the system said. An end that comes early is no word of the system's: the file was
-    /// cut, and that is damage.
+    /// Keeps the system's error. An early end has no OS error code: the file was truncated, and that is damage.
     fn noted(&self, error: io::Error) -> io::Error {
         let Some(code) = error.raw_os_error() else {
             return error;
@@ -176,7 +175,7 @@ impl Source {
         failure.get_or_insert(error);
     }
 
-    /// Bytes of an object, whose failure is kept.
+    /// Bytes of an object; a failure is kept.
     fn of_object(&self, windows: &Windows<Object>, start: u64, length: usize) -> io::Result<Bytes> {
         windows.read(start, length).map_err(|error| {
             let text = error.to_string();
@@ -203,7 +202,7 @@ impl ChunkReader for Source {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        // Lengths come from the file itself: look before allocating.
+        // Lengths come from the file itself: check before allocating.
         let end = start.checked_add(length as u64);
         if end.is_none_or(|end| end > self.n_bytes()) {
             return Err(ParquetError::EOF(format!(
@@ -225,7 +224,7 @@ impl ChunkReader for Source {
     }
 }
 
-/// Reads on from an offset.
+/// A sequential reader from an offset.
 #[derive(Debug)]
 pub struct SourceReader {
     source: Source,

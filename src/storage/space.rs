@@ -1,10 +1,10 @@
-//! How much fits.
+//! Free disk space.
 
 use super::location::{Location, locate};
 use std::path::Path;
 
-/// Bytes that may still be written into the filesystem of the directory `dir`; `None` where the
-/// system does not say, and for a store.
+/// Free bytes in the filesystem of the directory `dir`; `None` where the system does not say, and
+/// for a store.
 #[cfg(unix)]
 pub fn free_bytes(dir: &Path) -> Option<u64> {
     let Ok(Location::Local(dir)) = locate(dir) else {
@@ -24,8 +24,7 @@ pub fn free_bytes(dir: &Path) -> Option<u64> {
     (stat.f_bavail as u64).checked_mul(stat.f_frsize as u64)
 }
 
-/// Bytes that may still be written into the filesystem of the directory `dir`; `None` where the
-/// system does not say.
+/// Free bytes in the filesystem of the directory `dir`; `None` where the system does not say.
 #[cfg(not(unix))]
 pub fn free_bytes(_dir: &Path) -> Option<u64> {
     None

@@ -3,11 +3,11 @@
 use crate::error::{Classified, Kind};
 use std::path::PathBuf;
 
-/// Why a store cannot be used, or could not just now.
+/// Why a store cannot be used, or could not be used just now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreFault {
-    /// The URL names no object.
+    /// The URL does not name an object.
     #[error("expected {expected}")]
     NotAUrl {
         /// What a URL has.
@@ -18,7 +18,7 @@ pub enum StoreFault {
         "this program was built without object stores; build it with the feature `object-stores`, or mount the store as a directory"
     )]
     NotBuilt,
-    /// A `--storage-option` that no store has, or with a value that it does not take.
+    /// A `--storage-option` that no store has, or one with an invalid value.
     #[error("{what}; see --storage-option in docs/object-stores.md")]
     Option {
         /// Which, and why.
@@ -29,7 +29,7 @@ pub enum StoreFault {
         "expected credentials, found none in the environment nor from this machine's metadata service; set {variables} (or --storage-option skip_signature=true for a public bucket). Files of command-line tools are not read: for AWS, eval \"$(aws configure export-credentials --format env)\""
     )]
     NoCredentials {
-        /// Variables of the environment that would do.
+        /// Environment variables that would provide them.
         variables: &'static str,
     },
     /// The credentials are wrong.
@@ -37,7 +37,7 @@ pub enum StoreFault {
         "the store does not know these credentials; check the key, its secret and the endpoint"
     )]
     WrongCredentials,
-    /// The credentials have ended.
+    /// The credentials have expired.
     #[error(
         "the credentials have expired; get new ones and run the same command again (finished files stay)"
     )]
@@ -47,18 +47,18 @@ pub enum StoreFault {
         "this machine's clock is too far from the store's; set it (for example by NTP) and run the same command again"
     )]
     ClockSkew,
-    /// The credentials may not do this.
+    /// The credentials do not permit this.
     #[error(
         "access was denied; give these credentials the right to list, read, write and delete objects there, or use others"
     )]
     Denied,
-    /// The bucket is not there.
+    /// The bucket does not exist.
     #[error("there is no such bucket or container; create it, or check its name and the endpoint")]
     NoBucket,
     /// The bucket is in another region.
     #[error("the bucket is in another region{}; set AWS_REGION or --storage-option region=NAME", expected.as_ref().map(|region| format!(", {region}")).unwrap_or_default())]
     WrongRegion {
-        /// Where the store says that it is.
+        /// The region that the store names.
         expected: Option<String>,
     },
     /// An endpoint without TLS.
@@ -66,12 +66,12 @@ pub enum StoreFault {
         "its endpoint is http://, where keys and data can be read on the way; use https://, or allow it by --storage-option allow_http=true"
     )]
     Http,
-    /// The store cannot create an object only if there is none.
+    /// The store cannot create an object only if it is absent.
     #[error(
         "this store does not refuse to write over an object that is there, so two tasks could overwrite each other's plan; use another store, or --single-writer if only one process at a time writes there"
     )]
     NoCreateIfAbsent,
-    /// The object is another than when it was opened.
+    /// The object has changed since it was opened.
     #[error(
         "the object has changed since it was opened; nothing may write there while it is read: run the command again once it is left alone"
     )]
@@ -96,12 +96,12 @@ pub enum StoreFault {
         "the store cannot be reached; check the network, the endpoint and the name, and run the same command again (finished files stay)"
     )]
     Unreachable,
-    /// It said so itself, in some way that repeats.
+    /// The store itself reported a failure that persists.
     #[error(
         "the store failed, however often it was asked; run the same command again (finished files stay)"
     )]
     Failed,
-    /// A stop was asked for while something was on its way.
+    /// A stop was requested during an upload.
     #[error(
         "a stop was asked for; nothing of it is left in the store, and the same command starts it again"
     )]
@@ -111,12 +111,12 @@ pub enum StoreFault {
         "the hub has no such repository or revision, or it is a private one; check the name, and for a private one set HF_TOKEN or log in with `hf auth login`"
     )]
     NoRepository,
-    /// The hub wants an account that may read it.
+    /// The hub requires an account with access.
     #[error(
         "the hub does not let this account read it; ask for access on the model's page if it is gated, and set HF_TOKEN to a token of an account that has it"
     )]
     HubDenied,
-    /// What came from the hub is not what it lists.
+    /// The download does not match what the hub lists.
     #[error(
         "the bytes that came have the hash {got}, expected {expected}; run the same command again"
     )]
@@ -134,7 +134,7 @@ pub enum StoreFault {
         /// What was asked for.
         expected: &'static str,
     },
-    /// Only the cache may be asked, and does not have it.
+    /// Only the cache may be used, and the repository is not in it.
     #[error("HF_HUB_OFFLINE is set and {} does not hold it; download it on a machine with a connection, or unset the variable", dir.display())]
     NotCached {
         /// The repository in the cache.
@@ -145,7 +145,7 @@ pub enum StoreFault {
     NoRoom {
         /// Where the copy would be.
         dir: PathBuf,
-        /// Bytes of it.
+        /// Its size in bytes.
         n_bytes: u64,
         /// Bytes that are free.
         n_free: u64,
@@ -153,7 +153,7 @@ pub enum StoreFault {
 }
 
 impl Classified for StoreFault {
-    // Who has to do something about it.
+    // The kind says who has to act.
     fn kind(&self) -> Kind {
         match self {
             StoreFault::NotAUrl { .. }
@@ -171,7 +171,7 @@ impl Classified for StoreFault {
             | StoreFault::NotCached { .. } => Kind::Usage,
             StoreFault::Stopped => Kind::Interrupted,
             StoreFault::OtherBlock { .. } => Kind::BadData,
-            // New credentials and a set clock come from outside, and then the same command continues.
+            // New credentials and a corrected clock come from outside; then the same command continues.
             StoreFault::Expired
             | StoreFault::ClockSkew
             | StoreFault::Changed

@@ -91,7 +91,7 @@ fn a_large_file_goes_by_parts_and_is_read_by_blocks_and_ranges() {
         sampled_blake3(&path).unwrap(),
         sampled_blake3(local.path()).unwrap()
     );
-    // A second writer, and one that replaces it.
+    // A second writer with `publish`, and then one that replaces.
     let write = |content: &[u8]| {
         let mut partial = Partial::create(&path).unwrap();
         partial.write_all(content).unwrap();
@@ -100,7 +100,7 @@ fn a_large_file_goes_by_parts_and_is_read_by_blocks_and_ranges() {
     assert_eq!(write(&content).publish().unwrap(), Publish::AlreadyThere);
     write(&bytes(20_000_000, 1)).replace().unwrap();
     assert_eq!(metadata(&path).unwrap().n_bytes, 20_000_000);
-    // What was open is another object now.
+    // The open object has been replaced.
     let error = source.read_at(25_000_000, 10).unwrap_err();
     assert!(error.to_string().contains("has changed"), "{error}");
 }

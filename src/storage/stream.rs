@@ -1,7 +1,7 @@
-//! A file read once, from its beginning to its end.
+//! A file read once, from beginning to end.
 //!
-//! Of an object, blocks come ahead of the reader: a thread fetches several at a time, in order, and waits where
-//! the reader is behind.
+//! Blocks of an object are fetched ahead of the reader: a thread fetches several at a time, in order, and waits while
+//! the reader is slower.
 
 use super::hub;
 use super::location::{Location, locate};
@@ -12,11 +12,11 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Blocks that wait for the reader, beside those on their way.
+/// Blocks that wait for the reader, besides those in flight.
 const BLOCKS_WAITING: usize = 2;
 
-/// The bytes of a file, in order. What a store says comes as an [`io::Error`] with a [`StorageError`] in it:
-/// [`storage_error`] takes it out again.
+/// The bytes of a file, in order. A store's error comes as an [`io::Error`] that contains a [`StorageError`]:
+/// [`storage_error`] extracts it.
 pub struct Stream(Inner);
 
 enum Inner {
@@ -51,10 +51,10 @@ impl Read for Stream {
     }
 }
 
-/// What a store said, where `error` has it.
+/// Extracts a store's error from `error`.
 ///
 /// # Errors
-/// `error` itself, where it is another.
+/// `error` itself, if it is another.
 pub fn storage_error(error: io::Error) -> Result<StorageError, io::Error> {
     match error.get_ref() {
         Some(inner) if inner.is::<StorageError>() => {}
@@ -91,7 +91,7 @@ impl Blocks {
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.n_read == self.block.len() {
-            // Behind its end the thread is gone, and so is the channel.
+            // At the end the thread is gone, and so is the channel.
             let Some(Ok(next)) = self.coming.as_ref().map(Receiver::recv) else {
                 self.coming = None;
                 return Ok(0);
@@ -109,7 +109,7 @@ impl Blocks {
     }
 }
 
-/// Ends where nobody reads any more.
+/// Stops once the reader is gone.
 fn send_blocks(object: &Object, sender: &SyncSender<Result<Vec<u8>, StorageError>>) {
     let mut is_wanted = true;
     let sent = object.for_each_block(|block| {
@@ -126,7 +126,7 @@ fn send_blocks(object: &Object, sender: &SyncSender<Result<Vec<u8>, StorageError
     if let Err(error) = sent
         && is_wanted
     {
-        // Nobody there to hear it is nobody who waits.
+        // If this fails, the reader is gone and needs no error.
         let _ = sender.send(Err(error));
     }
 }
@@ -142,7 +142,7 @@ mod tests {
     fn an_object_comes_whole_and_in_order_and_may_be_left_in_the_middle() {
         memory_store("s3://storage-stream");
         let path = Path::new("s3://storage-stream/large");
-        // More than the blocks that are on their way at a time.
+        // More than the blocks in flight at a time.
         let bytes: Vec<u8> = (0..15u32 << 20).flat_map(u32::to_le_bytes).collect();
         replace(path, &bytes).unwrap();
         let mut got = Vec::new();

@@ -9,8 +9,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Removes the temporaries of exactly the final name `name` in `dir` whose lock is free: their
-/// writers are dead. Those of live writers, and other files, stay. Tells how many went.
+/// Removes the temporaries of exactly the final name `name` in `dir` whose lock is free: their writers are dead. Those
+/// of live writers, and other files, stay. Returns how many were removed.
 ///
 /// # Errors
 /// [`StorageError`] with the path; a directory that does not exist holds nothing.
@@ -19,10 +19,10 @@ pub fn sweep_abandoned(dir: &Path, name: impl AsRef<OsStr>) -> Result<u64, Stora
     sweep(dir, |candidate| candidate == stem.as_bytes())
 }
 
-/// As [`sweep_abandoned`], for every final name that `is_ours` accepts, in one pass.
+/// Like [`sweep_abandoned`], for every final name that `is_ours` accepts, in one pass.
 ///
 /// # Errors
-/// As [`sweep_abandoned`].
+/// Those of [`sweep_abandoned`].
 pub fn sweep_abandoned_where(
     dir: &Path,
     is_ours: impl Fn(&str) -> bool,
@@ -32,7 +32,7 @@ pub fn sweep_abandoned_where(
     })
 }
 
-/// In a store there are no temporaries: what a killed writer sent of a large object was never an object.
+/// A store has no temporaries: what a killed writer sent of a large object was never an object.
 fn sweep(dir: &Path, is_ours: impl Fn(&[u8]) -> bool) -> Result<u64, StorageError> {
     let io = |source| StorageError::io("list", dir, source);
     let Location::Local(dir) = locate(dir)? else {
@@ -55,19 +55,19 @@ fn sweep(dir: &Path, is_ours: impl Fn(&[u8]) -> bool) -> Result<u64, StorageErro
     Ok(n_removed)
 }
 
-/// What became of a file whose writer may be dead.
+/// What happened to a file whose writer may be dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abandoned {
-    /// Nobody held its lock: it is gone.
+    /// Nobody held its lock: it was removed.
     Removed,
-    /// Somebody holds its lock, or it is not there any more.
+    /// Somebody holds its lock, or the file no longer exists.
     InWork,
-    /// The filesystem has no locks to tell by.
+    /// The filesystem has no locks.
     Unknown,
 }
 
-/// Removes `path` if nobody holds its lock, as whoever writes it does. An object is never half written, so
-/// that one in a store is nobody's work: it stays, as if its lock could not be told.
+/// Removes `path` if nobody holds its lock, as its writer would. An object in a store is never half written, so it
+/// stays, as where there are no locks.
 ///
 /// # Errors
 /// [`StorageError`] with the path.
@@ -86,7 +86,7 @@ pub fn remove_abandoned(path: &Path) -> Result<Abandoned, StorageError> {
     match fault::try_lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(Abandoned::InWork),
-        // It counts as held: better to keep what is left over than to lose a file in work.
+        // Treated as held: better to keep a leftover than to lose a file in progress.
         Err(TryLockError::Error(_)) => return Ok(Abandoned::Unknown),
     }
     if !is_still_at(&file, path).unwrap_or(false) {

@@ -1,4 +1,4 @@
-//! A Parquet file whose rows are read one after the other, in bounded memory.
+//! A Parquet file whose rows are read in order, in bounded memory.
 
 use super::source::{DecodeError, Source};
 use arrow_array::cast::AsArray;
@@ -8,7 +8,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 
-/// Rows that are decoded at a time.
+/// Rows decoded at a time.
 const BATCH_ROWS: usize = 1 << 13;
 
 /// A file whose footer is decoded.
@@ -21,7 +21,7 @@ pub(crate) struct TableReader<R> {
     ready: std::vec::IntoIter<R>,
 }
 
-/// Decodes the footer. Columns have their Parquet types, whatever Arrow schema is stored beside them.
+/// Decodes the footer. Columns have their Parquet types, whatever Arrow schema is stored with them.
 ///
 /// # Errors
 /// [`DecodeError`].
@@ -30,7 +30,7 @@ pub(crate) fn open_table(source: &Source) -> Result<TableBuilder, DecodeError> {
     source.decode(|| TableBuilder::try_new_with_options(source.clone(), options))
 }
 
-/// Key and value of every entry of the footer's metadata, in the order of the file.
+/// Key and value of every metadata entry in the footer, in file order.
 pub(crate) fn table_metadata(table: &TableBuilder) -> Vec<(String, String)> {
     let entries = table.metadata().file_metadata().key_value_metadata();
     let entries = entries.into_iter().flatten();
@@ -40,7 +40,7 @@ pub(crate) fn table_metadata(table: &TableBuilder) -> Vec<(String, String)> {
 }
 
 impl<R> TableReader<R> {
-    /// The rows of `table`, which [`open_table`] made of `source`.
+    /// The rows of `table`, which [`open_table`] made from `source`.
     ///
     /// # Errors
     /// [`DecodeError`].
@@ -53,8 +53,8 @@ impl<R> TableReader<R> {
         })
     }
 
-    /// The next row, `None` at the end. `rows_of` makes the rows of a batch, and `undecoded` tells of one that cannot
-    /// be decoded.
+    /// The next row, or `None` at the end. `rows_of` makes the rows of a batch, and `undecoded` the error of a batch
+    /// that cannot be decoded.
     ///
     /// # Errors
     /// Those of `rows_of` and of `undecoded`.
@@ -75,10 +75,10 @@ impl<R> TableReader<R> {
     }
 }
 
-/// The numbers of the column `name`; what is wrong with it otherwise.
+/// The numbers of the column `name`, or what is wrong with it.
 ///
 /// # Errors
-/// A column that is not there, of another type, or with nulls where none are allowed.
+/// The column is missing, has another type, or has nulls where none are allowed.
 pub(crate) fn number_column<'a, P: ArrowPrimitiveType>(
     batch: &'a RecordBatch,
     name: &str,
@@ -96,10 +96,10 @@ pub(crate) fn number_column<'a, P: ArrowPrimitiveType>(
         })
 }
 
-/// The strings of the column `name`, of which any may be null; what is wrong with it otherwise.
+/// The strings of the column `name`, any of which may be null, or what is wrong with it.
 ///
 /// # Errors
-/// A column that is not there, or of another type.
+/// The column is missing or has another type.
 pub(crate) fn string_column<'a>(
     batch: &'a RecordBatch,
     name: &str,

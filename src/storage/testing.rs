@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 
-/// Puts an empty store in memory behind the URLs of `s3://bucket`. Each test takes a bucket of its own.
+/// Makes an empty in-memory store serve the URLs of `s3://bucket`. Each test uses its own bucket.
 pub(crate) fn memory_store(store_url: &str) {
     super::install_sound(store_url.trim_start_matches("s3://"));
 }
 
-/// The same; gives what counts its requests.
+/// The same, with its request counters.
 pub(crate) fn counted_store(store_url: &str) -> Arc<super::Faults> {
     super::install_counted(store_url.trim_start_matches("s3://")).1
 }

@@ -281,7 +281,7 @@ fn a_source_gives_the_systems_error_in_place_of_what_the_decoder_made_of_it() {
     assert_eq!(read(10, 90).unwrap().len(), 90);
     let (failed, _) = fail_nth_read(0, libc::EIO, || read(10, 90));
     assert!(matches!(failed, Err(DecodeError::Read(error)) if error.is_refusal()));
-    // The next fault is the decoder's own.
+    // The next error is the decoder's own.
     assert!(matches!(read(10, 91), Err(DecodeError::Parquet(_))));
     let panicked = source.decode::<()>(|| panic!("index out of bounds"));
     assert!(
@@ -328,7 +328,7 @@ fn each_failing_operation_of_a_publication_is_an_error_and_a_later_try_goes_thro
     }
 }
 
-/// A directory of one file with this content, and what is under a name that is looked at.
+/// Creates a directory of one file with this content.
 fn make_dir(dir: &Path, content: &str) {
     std::fs::create_dir(dir).unwrap();
     std::fs::write(dir.join("file"), content).unwrap();

@@ -5,18 +5,19 @@ use bytes::Bytes;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes that a read brings at least: a page header is a few, and what follows it is read next.
+/// Fewest bytes that a read fetches: a page header is small, and what follows it is read next.
 const WINDOW_BYTES: u64 = 256 << 10;
-/// Bytes at the end that come with the first read of it: a footer, whose length is its last word.
+/// Bytes at the end that are fetched with the first read there: a footer, whose length is its last
+/// word.
 const TAIL_BYTES: u64 = 64 << 10;
-/// Ranges with no more than this between them come in one request.
+/// Ranges with at most this many bytes between them are fetched in one request.
 const GAP_BYTES: u64 = 128 << 10;
-/// Bytes of one request; a longer run comes in several.
+/// Bytes per request; a longer run takes several.
 const MAX_REQUEST_BYTES: u64 = 8 << 20;
-/// Windows kept of reads that nobody announced.
+/// How many windows of unannounced reads are kept.
 const N_KEPT: usize = 4;
 
-/// Whoever has bytes by ranges.
+/// A source of bytes by range.
 pub(super) trait Ranges {
     /// The bytes of every range, in order.
     fn read_ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StorageError>;
@@ -28,7 +29,7 @@ impl Ranges for super::object::Object {
     }
 }
 
-/// An object with what was fetched of it.
+/// An object with the parts fetched so far.
 #[derive(Debug)]
 pub(super) struct Windows<R> {
     object: R,
@@ -36,7 +37,7 @@ pub(super) struct Windows<R> {
     held: Mutex<Held>,
 }
 
-/// Windows by their first byte.
+/// Windows, each with the offset of its first byte.
 #[derive(Debug, Default)]
 struct Held {
     tail: Option<(u64, Bytes)>,
@@ -61,7 +62,7 @@ impl<R: Ranges> Windows<R> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `length` bytes from `start` on, which must be there.
+    /// `length` bytes from `start` on, which must exist.
     pub(super) fn read(&self, start: u64, length: usize) -> Result<Bytes, StorageError> {
         if length == 0 {
             return Ok(Bytes::new());
@@ -84,7 +85,7 @@ impl<R: Ranges> Windows<R> {
         Ok(bytes)
     }
 
-    /// Bytes of a run, in as many requests as it takes.
+    /// Bytes of a run, in as many requests as needed.
     fn run(&self, run: Range<u64>) -> Result<Bytes, StorageError> {
         let mut parts = self.object.read_ranges(&in_requests(&run))?;
         if parts.len() == 1 {
@@ -93,7 +94,7 @@ impl<R: Ranges> Windows<R> {
         Ok(parts.concat().into())
     }
 
-    /// Fetches `ranges` instead of what was announced before.
+    /// Fetches `ranges`, replacing what was announced before.
     pub(super) fn fetch(&self, ranges: &[Range<u64>]) -> Result<(), StorageError> {
         let runs = runs_of(ranges, self.n_bytes);
         let is_held = |run: &Range<u64>| self.held().find(run.start, run.end).is_some();
@@ -137,7 +138,7 @@ impl Held {
     }
 }
 
-/// Ranges within `n_bytes`, joined where little is between them, in order.
+/// Ranges within `n_bytes`, in order, joined where the gap is small.
 fn runs_of(ranges: &[Range<u64>], n_bytes: u64) -> Vec<Range<u64>> {
     let within = ranges
         .iter()
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Bytes in memory, and the ranges that were asked for.
+    /// Bytes in memory, and the ranges requested.
     #[derive(Debug)]
     struct Counted {
         bytes: Bytes,
@@ -219,7 +220,7 @@ mod tests {
             assert_eq!(read, bytes.slice(range.start as usize..range.end as usize));
         }
         assert_eq!(n_requests(&windows), 3);
-        // A long run comes in several requests at a time.
+        // A long run takes several requests.
         let long = 0..17 << 20;
         windows.fetch(std::slice::from_ref(&long)).unwrap();
         assert_eq!(n_requests(&windows), 6);

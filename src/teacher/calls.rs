@@ -1,11 +1,10 @@
 //! The shapes of calls: a pure function of a sequence's own length.
 //!
-//! Logits change slightly with the shape of a call and, in some models, with the other rows and the
-//! position of a row among them. So the shape of a call depends only on the length of its
-//! sequences, whatever else is labelled: missing rows are filled, and widths are rounded up in
-//! steps. If other rows or positions matter, each sequence has a call of its own, at its own
-//! length. Where a model turns its positions by the length of the call (rope `dynamic` and `longrope`, past
-//! the length of pre-training), padding never changes how it turns them.
+//! Logits change slightly with the shape of a call and, in some models, with the other rows and the position of a row
+//! among them. So the shape of a call depends only on the length of its sequences, whatever else is labelled: missing
+//! rows are filled, and widths are rounded up in steps. If other rows or positions matter, each sequence has a call of
+//! its own, at its own length. If a model's rotary frequencies depend on the length of the call (rope `dynamic` and
+//! `longrope`, beyond the length of pre-training), padding never changes them.
 
 use super::device::DeviceChoice;
 
@@ -47,8 +46,8 @@ pub struct CallRule {
     pub fixed_width: Option<usize>,
     /// No call is wider: the longest sequence that will be run, tokens.
     pub max_width: usize,
-    /// Up to this width positions are turned as in pre-training, past it by the width: no padding leads past
-    /// it, and longer sequences are not padded. `None` where the width changes nothing.
+    /// Up to this width rotary frequencies are those of pre-training, beyond it they depend on the width: shorter
+    /// sequences are not padded beyond it, and longer ones are not padded. `None` if the width does not matter.
     pub original_width: Option<usize>,
 }
 
@@ -98,8 +97,8 @@ impl CallRule {
         rounded.min(self.widest(length))
     }
 
-    /// The widest call that gives a sequence of `length` the logits of a call of its own, but for noise. The
-    /// model may take no more than the longest sequence.
+    /// The widest call that gives a sequence of `length` the same logits as a call of its own, except for noise. The
+    /// model may accept no more than the longest sequence.
     pub(super) fn widest(&self, length: usize) -> usize {
         let widest = match self.original_width {
             Some(original) if length > original => length,
@@ -162,7 +161,7 @@ mod tests {
             prop_assert!((length..=700).contains(&shape.width));
             prop_assert!(shape.width - length <= (length / 8).max(7), "{shape:?}");
             prop_assert!(shape.n_rows == 1 || shape.n_rows * shape.width <= 512);
-            // Nobody shares a call with it: then nothing is padded.
+            // A sequence that shares no call is not padded.
             prop_assert!(shape.n_rows > 1 || shape.width == length);
             let alone = rule(true).shape(length);
             prop_assert_eq!((alone.width, alone.n_rows, alone.max_sequences), (length, 1, 1));

@@ -25,8 +25,8 @@ struct CancelState {
 unsafe impl Sync for CancelState {}
 
 impl Canceller {
-    /// `lending` selects the logits, `reducing` what a head makes of them; of a `bound` run the
-    /// binding selects the outputs.
+    /// `lending` selects the logits, `reducing` the outputs of a head; in a `bound` run the binding
+    /// selects the outputs.
     pub(super) fn new(
         lending: RunOptions<HasSelectedOutputs>,
         reducing: RunOptions<HasSelectedOutputs>,
@@ -42,12 +42,12 @@ impl Canceller {
         }
     }
 
-    /// For a run that gives the logits.
+    /// For a run that returns the logits.
     pub(super) fn lending(&self) -> &RunOptions<HasSelectedOutputs> {
         &self.state.lending
     }
 
-    /// For a run that gives the head's outputs.
+    /// For a run that returns the head's outputs.
     pub(super) fn reducing(&self) -> &RunOptions<HasSelectedOutputs> {
         &self.state.reducing
     }
@@ -60,13 +60,13 @@ impl Canceller {
     /// Stops the run in progress, and every later one.
     pub fn cancel(&self) {
         self.state.cancelled.store(true, Ordering::SeqCst);
-        // Setting a flag cannot fail; and if it did, the next run would still see `cancelled`.
+        // Setting a flag cannot fail; if it did, the next run would still see `cancelled`.
         let _ = self.state.lending.terminate();
         let _ = self.state.reducing.terminate();
         let _ = self.state.bound.terminate();
     }
 
-    /// Whether somebody has cancelled.
+    /// Whether the teacher was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.state.cancelled.load(Ordering::SeqCst)
     }

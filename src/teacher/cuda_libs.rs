@@ -1,16 +1,15 @@
-//! CUDA's libraries, where pip puts them: `nvidia/<package>/lib` beside the `onnxruntime` package,
-//! which the dynamic loader never searches. Opened first, they are found by name later, by ONNX
-//! Runtime's provider and by `cudarc` alike: the loader takes an open library whose own name
-//! (`libnvrtc.so.13`) is the one asked for.
+//! CUDA's libraries, where pip puts them: `nvidia/<package>/lib` beside the `onnxruntime` package, which the dynamic
+//! loader never searches. If they are opened first, both ONNX Runtime's provider and `cudarc` later find them by name:
+//! the loader uses an open library whose own name (`libnvrtc.so.13`) is the requested one.
 //!
-//! Packages for CUDA 12 each have a folder (`nvidia/cuda_nvrtc/lib`), those for CUDA 13 share one
-//! (`nvidia/cu13/lib`). If both exist, both are opened, and each asks for its own.
+//! Packages for CUDA 12 have a folder each (`nvidia/cuda_nvrtc/lib`), those for CUDA 13 share one (`nvidia/cu13/lib`).
+//! If both exist, both are opened, and each user requests its own.
 
 use super::trust::why_unsafe;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-/// Each after those that it needs.
+/// Each after those it depends on.
 const LIBRARIES: [&str; 8] = [
     "libcudart.so",
     "libnvJitLink.so",
@@ -24,8 +23,8 @@ const LIBRARIES: [&str; 8] = [
 
 static PRELOADED: Once = Once::new();
 
-/// Opens what is there, once a process. What is missing, or on the loader's own path, is left to
-/// ONNX Runtime, whose message names it.
+/// Opens the libraries found, once per process. A missing one, or one on the loader's own path, is left to ONNX
+/// Runtime, whose message names it.
 pub(super) fn preload(runtime: &Path) {
     PRELOADED.call_once(|| {
         packaged_libraries(runtime)
@@ -60,8 +59,8 @@ pub(super) fn packaged_libraries(runtime: &Path) -> Vec<PathBuf> {
     LIBRARIES.iter().flat_map(|stem| named(stem)).collect()
 }
 
-/// `site-packages/nvidia`, if the runtime lies where a wheel puts it: beside any other library the
-/// same step upwards could lead to anybody's folder.
+/// `site-packages/nvidia`, if the runtime is where a wheel puts it: for any other library the same step upwards could
+/// lead to an unrelated folder.
 fn packages_beside(runtime: &Path) -> Option<PathBuf> {
     let capi = runtime.parent()?;
     let package = capi.parent()?;
@@ -73,7 +72,7 @@ fn packages_beside(runtime: &Path) -> Option<PathBuf> {
 #[cfg(unix)]
 fn open(path: &Path) {
     use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-    // Local: found by name all the same, and CUDA 12's symbols never stand in for CUDA 13's.
+    // Local: found by name all the same, and CUDA 12's symbols never replace CUDA 13's.
     // SAFETY: NVIDIA's libraries have no initialisers that depend on the program; they are kept
     // open for the life of the process.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// A device by its execution provider in ONNX Runtime; those with a number are `name` for the first
 /// and `name:N` for another.
 ///
-/// Only the CPU is run by the project's tests; see [`DeviceChoice::has_run`].
+/// The project's tests run only the CPU; see [`DeviceChoice::has_run`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// CUDA if it works, else the CPU, with a note.
@@ -17,11 +17,11 @@ pub enum DeviceChoice {
     Cpu,
     /// The CUDA device of this number, or failure.
     Cuda(u32),
-    /// TensorRT on the CUDA device of this number; CUDA runs what TensorRT does not take.
+    /// TensorRT on the CUDA device of this number; CUDA runs what TensorRT does not support.
     TensorRt(u32),
     /// MIGraphX on the AMD device of this number.
     MiGraphX(u32),
-    /// ROCm on the AMD device of this number; ONNX Runtime has it up to version 1.22.
+    /// ROCm on the AMD device of this number; available in ONNX Runtime up to version 1.22.
     Rocm(u32),
     /// OpenVINO on the device that it chooses itself.
     OpenVino,
@@ -31,7 +31,7 @@ pub enum DeviceChoice {
     DirectMl(u32),
 }
 
-/// A device that is none of those there are.
+/// A device that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown device {0:?}; expected auto, cpu, cuda, tensorrt, migraphx, rocm, openvino, coreml or directml, or cuda:N, tensorrt:N, migraphx:N, rocm:N, directml:N"
@@ -72,7 +72,7 @@ impl DeviceChoice {
     }
 
     /// Whether the project has ever run a model there: on the CPU always, and on OpenVINO by hand,
-    /// with its CPU plug-in. What the others do is known from ONNX Runtime's documentation alone.
+    /// with its CPU plug-in. The others are known only from ONNX Runtime's documentation.
     pub fn has_run(self) -> bool {
         matches!(self, Self::Auto | Self::Cpu | Self::OpenVino)
     }

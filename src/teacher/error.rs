@@ -1,4 +1,4 @@
-//! What can go wrong between a model file and its logits.
+//! Errors of loading and running a model.
 
 use super::choice::ReduceChoice;
 use super::cuda::CudaError;
@@ -21,7 +21,7 @@ pub enum TeacherError {
         /// Every place, with what was there.
         searched: Vec<Searched>,
     },
-    /// The library that was asked for is not one.
+    /// The requested library is not an ONNX Runtime.
     #[error("{} (from {named_by}) cannot be used as ONNX Runtime: {problem}; expected libonnxruntime of version {min_version} or newer: `pip install onnxruntime`", path.display())]
     RuntimeUnfit {
         /// The library.
@@ -33,7 +33,7 @@ pub enum TeacherError {
         /// The oldest that works.
         min_version: &'static str,
     },
-    /// Only too old ones were found.
+    /// Only versions that are too old were found.
     #[error(
         "ONNX Runtime {found} is too old, expected {min_version} or newer: `pip install --upgrade onnxruntime`{}",
         list_searched(searched)
@@ -46,12 +46,12 @@ pub enum TeacherError {
         /// Every place, with what was there.
         searched: Vec<Searched>,
     },
-    /// A process holds one runtime only.
+    /// A process can load only one runtime.
     #[error("ONNX Runtime is already loaded from {}, so it cannot be loaded from {} too; name one library", loaded.display(), wanted.display())]
     RuntimeAlreadyLoaded {
-        /// Where from.
+        /// The loaded one.
         loaded: PathBuf,
-        /// What was asked for now.
+        /// The one requested now.
         wanted: PathBuf,
     },
     /// Loading the runtime failed inside the library binding.
@@ -63,32 +63,32 @@ pub enum TeacherError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The model file itself.
+    /// A fault of the model file itself.
     #[error(transparent)]
     Model(#[from] OnnxError),
-    /// A sequence length that the model does not take.
+    /// Sequences longer than the model accepts.
     #[error("sequences of {seq_len} tokens exceed the limit of {limit} of {} (from {limit_source}); lower --seq-len to {limit} or less", model.display())]
     SeqLenBeyondModel {
         /// The model.
         model: PathBuf,
-        /// Asked for.
+        /// The requested length.
         seq_len: u32,
-        /// The most.
+        /// The longest allowed.
         limit: u64,
         /// Where the limit is declared.
         limit_source: String,
     },
-    /// The device that was asked for does not work.
+    /// The requested device does not work.
     #[error("--device {device} cannot be used: {problem}; {remedy}")]
     DeviceUnavailable {
-        /// As asked for.
+        /// As requested.
         device: String,
         /// What ONNX Runtime said.
         problem: String,
         /// What to do.
         remedy: &'static str,
     },
-    /// The session cannot be made.
+    /// The session cannot be created.
     #[error("ONNX Runtime {ort_version} cannot load {} on {device}: {hint}", model.display())]
     SessionOpen {
         /// The model.
@@ -126,7 +126,7 @@ pub enum TeacherError {
         #[source]
         source: ort::Error,
     },
-    /// The first run of all failed: the model cannot be fed as its signature says.
+    /// The first run failed: the model cannot be fed as its signature says.
     #[error("{} fails on {n_rows} sequence of {width} tokens: its export is broken, or it needs inputs that its signature does not describe; export it again", model.display())]
     FirstRun {
         /// The model.
@@ -139,7 +139,7 @@ pub enum TeacherError {
         #[source]
         source: ort::Error,
     },
-    /// The logits are not of the shape that was asked for.
+    /// The logits do not have the expected shape.
     #[error("output {output} of {} is {got:?}, expected [{n_rows}, {width}, V]: {remedy}", model.display())]
     LogitsShape {
         /// The model.
@@ -155,7 +155,7 @@ pub enum TeacherError {
         /// What to do.
         remedy: &'static str,
     },
-    /// The logits are not of a dtype that can be read.
+    /// The logits have an unsupported dtype.
     #[error(
         "output {output} is {got}, expected float32, float16 or bfloat16; name the logits with --logits-output"
     )]
@@ -173,13 +173,13 @@ pub enum TeacherError {
         /// What was measured.
         misfit: Misfit,
     },
-    /// A CUDA device cannot reduce logits, or did not.
+    /// A CUDA device cannot reduce logits, or failed to.
     #[error(transparent)]
     Cuda(#[from] CudaError),
     /// The logits have no signals.
     #[error(transparent)]
     Signals(#[from] SignalsError),
-    /// Signals that are not given where the logits are reduced.
+    /// Signals that are not available where the logits are reduced.
     #[error(
         "--reduce {place} does not support {groups}, which need all logits of a position; leave them out with --groups topk, or use --reduce host"
     )]
@@ -197,7 +197,7 @@ pub enum TeacherError {
         /// Where.
         place: ReduceChoice,
     },
-    /// The head gave what it cannot give.
+    /// The head's output is impossible.
     #[error(
         "output {output} of the appended nodes on {} is {got}, expected {expected}: the device computes it wrongly; use --reduce host", model.display()
     )]
@@ -206,7 +206,7 @@ pub enum TeacherError {
         model: PathBuf,
         /// The head's output.
         output: String,
-        /// What it gave.
+        /// Its value.
         got: String,
         /// What it should be.
         expected: String,
@@ -225,17 +225,17 @@ pub enum TeacherError {
     },
 }
 
-/// What a machine may lack for the moment, in ONNX Runtime's words.
+/// What a machine may temporarily lack, in ONNX Runtime's words.
 const PASSING_FAULTS: [&str; 5] = ["memory", "alloc", "CUDA", "CUBLAS", "CUDNN"];
 
-/// Whether a run may do better another time.
+/// Whether the run may succeed at another time.
 pub(super) fn is_passing_fault(error: &ort::Error) -> bool {
     let message = error.message();
     PASSING_FAULTS.iter().any(|fault| message.contains(fault))
 }
 
 impl TeacherError {
-    /// Whether a run failed in a way that it will fail in each time.
+    /// Whether the run will fail in the same way every time.
     pub fn is_failed_for_good(&self) -> bool {
         matches!(self, Self::Run { source, .. } if !is_passing_fault(source))
     }

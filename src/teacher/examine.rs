@@ -1,13 +1,13 @@
-//! The trial of a teacher on a few sequences before the long work: whether it can be a teacher, and
-//! its noise.
+//! Tests a teacher on a few sequences before the long work: whether it can be a teacher, and its
+//! noise.
 //!
 //! What is measured, in calls of at most [`EXAMINED_TOKENS`] tokens per row:
 //!
-//! 1. repeatable: one call twice gives the same bits (on a CPU);
-//! 2. logits, and not probabilities or their like;
-//! 3. noise: how far logits move with the shape of a call, and whether a row's neighbours or its
-//!    place among them change its bits, upon which each sequence gets a call of its own;
-//! 4. causal: ids that are changed leave the logits before them where they were, within that noise.
+//! 1. repeatable: the same call twice gives the same bits (on a CPU);
+//! 2. the output is logits, not probabilities or the like;
+//! 3. noise: how far logits move with the shape of a call, and whether other rows or a row's position
+//!    change its bits, in which case each sequence gets a call of its own;
+//! 4. causal: changing ids does not change the logits before them by more than that noise.
 
 use super::calls::{CallRule, CallShape, TokenBatch};
 use super::device::DeviceChoice;
@@ -18,23 +18,23 @@ use crate::onnx::DType;
 use crate::signals::{Logits, LogitsData};
 use crate::splitmix::{GOLDEN, finalise};
 
-/// Tokens of a row that is tried.
+/// Tokens of a tested row.
 pub(super) const EXAMINED_TOKENS: usize = 64;
-/// Rows that a shared call is tried with, at least, where the model takes them.
+/// Fewest rows of a tested shared call, if the model accepts them.
 const MIN_SHARED_ROWS: usize = 4;
-/// Padding that is tried, tokens.
+/// Tested padding, tokens.
 const PADDING_TOKENS: usize = 16;
 /// Multiple of the noise above which logits count as depending on later ids.
 const NOISE_FACTOR: f64 = 5.0;
 /// Half the spacing of f32, relative to a value.
 const F32_ROUNDING: f64 = 1.0 / (1 << 25) as f64;
 
-/// How far apart two runs are: both over the same `[T, V]`.
+/// The difference between two runs over the same `[T, V]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Movement {
     /// Largest difference of a logit, nats.
     max: f64,
-    /// Largest root of a position's mean squared difference, nats.
+    /// Largest root mean squared difference of a position, nats.
     rms: f64,
     /// Whether any bit differs.
     is_any: bool,
@@ -51,9 +51,9 @@ impl Movement {
 }
 
 impl Teacher {
-    /// Tries the teacher on `texts` (ids below V; the first 64 of each are used),
-    /// and takes what it finds into [`Teacher::info`]: noise, the rule of calls, notes.
-    /// To be called before [`Teacher::with_reduction`].
+    /// Tests the teacher on `texts` (ids below V; the first 64 of each are used), and records the
+    /// results in [`Teacher::info`]: noise, the rule of calls, notes. Must be called before
+    /// [`Teacher::with_reduction`].
     ///
     /// # Errors
     /// A run that fails, or is cancelled.
@@ -72,7 +72,7 @@ impl Teacher {
             firsts.push(first);
         }
         if let Some(misfit) = self.repeat_misfit(moved_again) {
-            // Nothing that follows would mean anything.
+            // The other tests would be meaningless.
             return Ok(vec![misfit]);
         }
         let mut noise = self.measure_noise(moved_again)?.or(moved_again);
@@ -130,7 +130,7 @@ impl Teacher {
     fn repeat_misfit(&self, moved: Movement) -> Option<Misfit> {
         let is_bad = match self.info().device {
             DeviceChoice::Cpu => moved.is_any,
-            // Devices add up in whatever order their threads come.
+            // Devices sum in whatever order their threads finish.
             _ => moved.rms > self.rounding_noise(),
         };
         let nodes = &self.signature().random_nodes;
@@ -147,13 +147,13 @@ impl Teacher {
         })
     }
 
-    /// Movement that may be rounding alone, between calls that add up in different orders, nats.
+    /// Differences that may be rounding alone, between calls that sum in different orders, nats.
     fn rounding_noise(&self) -> f64 {
         MIN_TOLERANCE_NATS.max(N_ROUNDINGS * self.info().noise.rounding_nats)
     }
 
     /// The same between calls of one shape. On a CPU equal rows give equal bits there, whatever the
-    /// dtype, so that even the faint leak of an untrained model shows.
+    /// dtype, so that even the faint leak of an untrained model is detected.
     fn noise_of_one_shape(&self, logits: &[f32]) -> f64 {
         match self.info().device {
             DeviceChoice::Cpu => N_ROUNDINGS * F32_ROUNDING * size_of_logits(logits),
@@ -187,8 +187,9 @@ impl Teacher {
         })
     }
 
-    /// Runs made-up sequences alone, padded, among others and in other places; decides whether
-    /// sequences may share a call. Made up, so that the answer is the model's, whatever the text.
+    /// Runs made-up sequences alone, padded, and among others at different positions; decides
+    /// whether sequences may share a call. They are made up so that the answer depends on the
+    /// model, not on the text.
     fn measure_noise(&mut self, moved_again: Movement) -> Result<Movement, TeacherError> {
         let rule = self.info().calls;
         let n_ids = EXAMINED_TOKENS
@@ -211,7 +212,7 @@ impl Teacher {
         Ok(noise)
     }
 
-    /// Padding that changes more than noise is never given.
+    /// If padding changes more than noise, it is never used.
     fn padding_noise(&mut self, text: &[u32], alone: &[f32]) -> Result<Movement, TeacherError> {
         let rule = self.info().calls;
         let width = (text.len() + PADDING_TOKENS).min(rule.widest(text.len()));
@@ -263,7 +264,7 @@ impl Teacher {
         Ok(by_shape.or(mixed))
     }
 
-    /// How far a text's logits move when others widen the range that it is quantised by.
+    /// How far a text's logits move when other texts widen the range by which it is quantised.
     fn scale_noise(&mut self, text: &[u32]) -> Result<Movement, TeacherError> {
         let rule = self.info().calls;
         let shape = CallShape {
@@ -346,7 +347,7 @@ impl Teacher {
     }
 }
 
-/// A well-mixed number.
+/// A well-mixed pseudo-random id.
 fn made_up_id(i: usize, stream: u64) -> u32 {
     (finalise((i as u64 + 1).wrapping_mul(GOLDEN) ^ stream) >> 40) as u32
 }
@@ -360,7 +361,7 @@ fn float_step(logits: DType, has_half_precision: bool) -> f64 {
     }
 }
 
-/// The largest of them, nats; a mask that was added to some is no size of theirs.
+/// The largest finite logit in size, nats, without those that a mask was added to.
 fn size_of_logits(logits: &[f32]) -> f64 {
     let finite = logits.iter().filter(|logit| logit.is_finite());
     finite
@@ -409,7 +410,7 @@ fn movement_of_position(a: &[f32], b: &[f32]) -> Movement {
     }
 }
 
-/// What kind of numbers an output holds.
+/// The kind of numbers in an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scale {
     Logits,
@@ -422,7 +423,7 @@ enum Scale {
 }
 
 impl Scale {
-    /// What every position of `[T, V]` says; sums may be `tolerance` off.
+    /// The kind that fits every position of `[T, V]`; sums may be off by `tolerance`.
     fn of(logits: &[f32], n_logits: usize, tolerance: f64) -> Self {
         let rows = || logits.chunks_exact(n_logits.max(1));
         let sums_to_1 = |f: &dyn Fn(f64) -> f64| {

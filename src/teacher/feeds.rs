@@ -1,4 +1,4 @@
-//! One buffer an input, reused from batch to batch, filled as the input's role asks.
+//! One buffer per input, reused from batch to batch, filled according to the input's role.
 
 use super::calls::TokenBatch;
 use super::error::TeacherError;
@@ -15,7 +15,7 @@ pub(super) struct RunShape {
     pub(super) width: usize,
 }
 
-/// Everything that is fed, in the model's order.
+/// Everything that is fed, in the order of the model's inputs.
 #[derive(Debug)]
 pub(super) struct Feeds {
     feeds: Vec<Feed>,
@@ -27,17 +27,17 @@ pub(super) struct Feeds {
 struct Feed {
     role: InputRole,
     rank: usize,
-    /// For the latest batch.
+    /// The content for the latest batch.
     filled: Filled,
 }
 
-/// What an input is given.
+/// The content of an input.
 #[derive(Debug)]
 struct Filled {
     name: String,
     dtype: DType,
     dims: Vec<i64>,
-    /// Every input has whole numbers, whatever its type; past and state have nothing, or zeros.
+    /// All inputs are whole numbers, whatever their type; past and state are empty, or zeros.
     values: Vec<u32>,
 }
 
@@ -54,7 +54,7 @@ impl Feeds {
         }
     }
 
-    /// Feeds targets too, to the input of this name.
+    /// Also feeds targets, to the input of this name.
     pub(super) fn with_targets(&mut self, name: String) {
         self.targets = Some(Filled::new(name, DType::I64));
     }
@@ -81,8 +81,8 @@ impl Feeds {
         }
     }
 
-    /// Every input as a tensor of its own, by name: a binding would copy a borrowed one by another binding
-    /// within, under the lock that the first holds, and wait for ever.
+    /// Every input as an owned tensor, by name: a binding would copy a borrowed one through an inner binding, under the
+    /// lock that the first holds, and deadlock.
     pub(super) fn tensors(&self) -> Result<Vec<(&str, DynValue)>, ort::Error> {
         let feeds = self.feeds.iter().map(|feed| &feed.filled);
         let all = feeds.chain(&self.targets);
@@ -116,7 +116,7 @@ impl Filled {
             DType::F32 => self.tensor_of(|value| value as f32),
             DType::F16 => self.tensor_of(|value| half::f16::from_f32(value as f32)),
             DType::Bf16 => self.tensor_of(|value| half::bf16::from_f32(value as f32)),
-            // The signature admits no other.
+            // The signature allows no other.
             _ => self.tensor_of(i64::from),
         }
     }
@@ -184,7 +184,7 @@ fn past_size(dim: PastDim, n_rows: i64) -> i64 {
     }
 }
 
-/// Ids row by row; id 0 right of each row and in the rows below.
+/// Ids row by row, with id 0 to the right of each row and in the rows below.
 fn padded_ids(batch: &TokenBatch, shape: RunShape) -> impl Iterator<Item = u32> {
     let row = move |row_idx: usize| {
         let start = row_idx * batch.width;

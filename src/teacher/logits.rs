@@ -1,4 +1,4 @@
-//! From a session's output to lent logits: dtype and shape are checked on every run.
+//! Turns a session's output into lent logits: dtype and shape are checked on every run.
 
 use super::dtype::LogitsDtype;
 use super::error::TeacherError;
@@ -7,7 +7,7 @@ use crate::signals::{Logits, LogitsData};
 use ort::value::{DynValue, TensorElementType};
 use std::path::Path;
 
-/// What a message about an output needs.
+/// Context for messages about an output.
 pub(super) struct LogitsView<'a> {
     pub(super) model: &'a Path,
     pub(super) output: &'a str,
@@ -15,7 +15,7 @@ pub(super) struct LogitsView<'a> {
 }
 
 impl LogitsView<'_> {
-    /// Checks dtype and shape; cuts rows that only padded the batch.
+    /// Checks dtype and shape; drops rows that only pad the batch.
     pub(super) fn lend<'v>(
         &self,
         value: &'v DynValue,
@@ -48,7 +48,7 @@ impl LogitsView<'_> {
         })
     }
 
-    /// Dtype and V of logits wherever they lie, their shape checked.
+    /// Dtype and V of logits in any memory, after checking their shape.
     pub(super) fn check(&self, value: &DynValue) -> Result<(LogitsDtype, usize), TeacherError> {
         let value_type = value.dtype();
         let dims = value_type.tensor_shape().map(|dims| dims.to_vec());
@@ -84,7 +84,7 @@ impl LogitsView<'_> {
     }
 }
 
-/// What a shape that is not `[B, T, V]` says of the export.
+/// What a shape other than `[B, T, V]` tells about the export.
 fn shape_remedy(dims: &[i64], b: i64, t: i64) -> &'static str {
     match dims {
         [_, _] => {

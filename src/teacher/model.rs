@@ -1,4 +1,4 @@
-//! One session with all that a run of it needs. The reductions work on this.
+//! One session with all that is needed to run it. The reductions are built on it.
 
 use super::calls::TokenBatch;
 use super::cancel::Canceller;
@@ -22,17 +22,17 @@ pub(super) struct Model {
     pub(super) path: PathBuf,
     pub(super) feeds: Feeds,
     pub(super) canceller: Canceller,
-    /// The device that it really runs on; never `auto`.
+    /// The device that it actually runs on; never `auto`.
     pub(super) device: DeviceChoice,
     pub(super) provider: &'static str,
     pub(super) ort_version: String,
     pub(super) notes: Vec<String>,
-    /// Time spent in runs, since it was last asked for.
+    /// Time spent in runs since it was last taken.
     pub(super) forward: Duration,
 }
 
 impl Model {
-    /// Loads the model as its file has it.
+    /// Loads the model from its file.
     pub(super) fn open(
         options: &TeacherOptions,
         signature: Signature,
@@ -40,8 +40,8 @@ impl Model {
         Self::open_source(options, signature, Source::File, &[])
     }
 
-    /// Loads the model from `source`, which has these outputs beside the signature's: those of a
-    /// run under [`Canceller::reducing`].
+    /// Loads the model from `source`, which has these outputs besides the signature's: those of a
+    /// run with [`Canceller::reducing`].
     pub(super) fn open_source(
         options: &TeacherOptions,
         signature: Signature,
@@ -101,7 +101,7 @@ impl Model {
         Ok(f(view.lend(output, batch.n_rows)?))
     }
 
-    /// One row of three tokens, or as many as the model takes.
+    /// One row of three tokens, or as many as the model accepts.
     pub(super) fn smallest_batch(&self) -> TokenBatch {
         let limits = [
             self.signature.fixed_seq_len,

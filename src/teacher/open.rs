@@ -1,4 +1,4 @@
-//! Making a session on a device.
+//! Creates a session on a device.
 
 use super::cuda::cuda_provider;
 use super::cuda_libs::preload;
@@ -15,22 +15,22 @@ use ort::session::builder::SessionBuilder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where ONNX Runtime looks for weights in files beside a model that it is given as bytes.
+/// Where ONNX Runtime looks for external weights of a model given as bytes.
 const EXTERNAL_FOLDER_KEY: &str = "session.model_external_initializers_file_folder_path";
 
 /// A model, for ONNX Runtime to load.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source<'a> {
-    /// The file that the options name.
+    /// The file named in the options.
     File,
-    /// This model instead of that file, and the files beside it that hold its weights.
+    /// This model in place of that file, and the files beside it with its weights.
     Bytes {
         model: &'a [u8],
         external_files: &'a [PathBuf],
     },
 }
 
-/// A session, where it runs, and what to tell the user.
+/// A session, where it runs, and notes for the user.
 pub(super) struct Opened {
     pub(super) session: Session,
     /// Never `auto`.
@@ -39,7 +39,7 @@ pub(super) struct Opened {
     pub(super) notes: Vec<String>,
 }
 
-/// Makes the session on the device that was chosen; `auto` falls back to the CPU and notes it.
+/// Creates the session on the chosen device; `auto` falls back to the CPU and notes it.
 pub(super) fn open_session(
     environment: &Environment,
     library: &RuntimeLibrary,
@@ -81,7 +81,7 @@ pub(super) fn open_session(
     }
 }
 
-/// Whether a session can be made on CUDA: what `auto` takes then.
+/// Whether a session can be created on CUDA, in which case `auto` uses it.
 pub(super) fn has_cuda(environment: &Environment, library: &RuntimeLibrary) -> bool {
     let mut model = ModelBuilder::new("nothing");
     let input = model.input("input", DType::F32, &[Dim::Fixed(1)]);
@@ -101,7 +101,7 @@ pub(super) fn has_cuda(environment: &Environment, library: &RuntimeLibrary) -> b
     session_on(environment, library, &options, source, options.device).is_ok()
 }
 
-/// For a device of which nothing is known but that it can be asked for.
+/// A note for a device about which nothing is known except that it can be requested.
 fn unknown_note(device: DeviceChoice) -> Option<String> {
     let note = format!(
         "--device {device} has never been tested by this project: compare a sample with the CPU, with `saltworks verify LABELS --teacher FILE --tokens PATH --device cpu`"
@@ -109,8 +109,8 @@ fn unknown_note(device: DeviceChoice) -> Option<String> {
     (!device.has_run()).then_some(note)
 }
 
-/// `Err` says why the device does not work here. That the provider is in the library proves
-/// nothing, so a session is made with it.
+/// `Err` says why the device does not work here. The provider being in the library proves nothing,
+/// so a session is created with it.
 fn session_on(
     environment: &Environment,
     library: &RuntimeLibrary,
@@ -141,7 +141,7 @@ fn providers(device: DeviceChoice) -> Vec<ExecutionProviderDispatch> {
     let list = match device {
         DeviceChoice::Auto | DeviceChoice::Cpu => Vec::new(),
         DeviceChoice::Cuda(n) => vec![cuda(n)],
-        // What TensorRT leaves is best on the same device.
+        // What TensorRT does not support runs best on the same device.
         DeviceChoice::TensorRt(n) => vec![
             ep::TensorRT::default().with_device_id(number(n)).build(),
             cuda(n),
@@ -170,7 +170,7 @@ pub(super) fn device_problem(message: &str) -> String {
         .unwrap_or(line)
         .trim();
     let remedy = match core {
-        // The whole line is about the call that failed first, which happens to ask for devices.
+        // The whole line names the first failing call, which happens to query the devices.
         _ if core.contains("CUDA failure 100") => {
             return "the driver shows no CUDA device; check nvidia-smi and CUDA_VISIBLE_DEVICES"
                 .to_owned();
@@ -221,8 +221,8 @@ fn commit(
 /// Name next to the model, and bytes.
 type LinkedFile = (PathBuf, Arc<[u8]>);
 
-/// External files whose bytes are in another folder, by a symbolic link as in a hub's cache: ONNX
-/// Runtime follows no link out of the folder of a model that it is given as bytes.
+/// External files that are symbolic links to other folders, as in a hub's cache: ONNX Runtime
+/// follows no link out of the folder of a model given as bytes.
 fn linked_files(folder: &Path, external_files: &[PathBuf]) -> Result<Vec<LinkedFile>, ort::Error> {
     let failed = |error: std::io::Error| ort::Error::new(error.to_string());
     let home = folder.canonicalize().map_err(failed)?;
@@ -238,13 +238,13 @@ fn linked_files(folder: &Path, external_files: &[PathBuf]) -> Result<Vec<LinkedF
 
 fn folder_of(model: &Path) -> std::path::PathBuf {
     let folder = model.parent().unwrap_or(Path::new(""));
-    // Absolute, since an empty folder would mean no folder at all.
+    // Absolute, since an empty folder would mean none.
     std::path::absolute(Path::new(".").join(folder)).unwrap_or_else(|_| folder.to_owned())
 }
 
 /// Spinning is off: between runs the same cores reduce the logits, and ONNX Runtime's idle threads
-/// would burn them. Runs alternating with a reduction, two threads on two cores: with spinning a
-/// batch costs a fifth more CPU time and is never faster.
+/// would waste them. With runs alternating with a reduction, two threads on two cores, spinning
+/// costs a fifth more CPU time per batch and is never faster.
 fn configure(
     environment: &Environment,
     options: &TeacherOptions,
@@ -272,7 +272,7 @@ pub(super) fn open_error(
     }
 }
 
-/// What may help, by what ONNX Runtime said.
+/// What may help, judging by ONNX Runtime's message.
 fn open_hint(provider: &str, message: &str) -> String {
     let says = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
     let is_cpu = provider == DeviceChoice::Cpu.provider();

@@ -1,4 +1,4 @@
-//! How to open a teacher, and what is known of it once it is open.
+//! How to open a teacher, and what is known about it once it is open.
 
 use super::calls::CallRule;
 use super::choice::ReduceChoice;
@@ -23,10 +23,10 @@ pub struct TeacherOptions {
     pub seq_len_max: u32,
 }
 
-/// What is known of an opened teacher.
+/// What is known about an opened teacher.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TeacherInfo {
-    /// V, from the shape of logits that the model gave.
+    /// V, from the shape of the model's logits.
     pub vocab_size: u32,
     /// Where it runs; never [`DeviceChoice::Auto`].
     pub device: DeviceChoice,
@@ -42,7 +42,7 @@ pub struct TeacherInfo {
     pub notes: Vec<String>,
     /// The shape of each call, by the length of its sequences.
     pub calls: CallRule,
-    /// Noise of its logits; known after the trial.
+    /// Noise of its logits; known after the test.
     pub noise: Noise,
     /// The longest sequence, in tokens, that the model declares.
     pub max_seq_len: Option<u32>,

@@ -1,4 +1,4 @@
-//! ONNX Runtime located, its version checked, loaded once a process.
+//! Locates ONNX Runtime, checks its version, and loads it once per process.
 
 use super::error::TeacherError;
 use super::search::{Place, Searched, library_in, quick_places, slow_places};
@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
-/// The oldest ONNX Runtime whose C API this program speaks (API 22).
+/// The oldest ONNX Runtime with the C API used here (API 22).
 pub const MIN_RUNTIME_VERSION: &str = "1.22";
 const MIN_RUNTIME_MINOR: u32 = 22;
 
@@ -16,11 +16,11 @@ const MIN_RUNTIME_MINOR: u32 = 22;
 pub struct RuntimeLibrary {
     /// The shared library.
     pub path: PathBuf,
-    /// As it says itself, such as `1.22.0`.
+    /// As it reports itself, such as `1.22.0`.
     pub version: String,
     /// The kind of place where it was.
     pub found_by: String,
-    /// Every place that was looked at, this one last.
+    /// Every place that was searched, this one last.
     #[serde(skip)]
     pub searched: Vec<Searched>,
 }
@@ -30,13 +30,13 @@ struct Loaded {
     environment: Environment,
 }
 
-/// ONNX Runtime allows one environment a process, for its whole life.
+/// ONNX Runtime allows one environment per process, for its whole life.
 static LOADED: OnceLock<Loaded> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
 
-/// Finds and loads ONNX Runtime: `flag`, `ORT_DYLIB_PATH`, beside the executable and in `../lib`,
-/// the active virtual or conda environment, `.venv`, `python3`'s packages, the system. Where nobody
-/// chose a place, its library is loaded only if root and this user alone can write there.
+/// Finds and loads ONNX Runtime: `flag`, `ORT_DYLIB_PATH`, beside the executable and in `../lib`, the active virtual or
+/// conda environment, `.venv`, `python3`'s packages, the system. A library that nobody chose is loaded only if no one
+/// but root and this user can write there.
 ///
 /// A second call returns the first one's result, and fails if `flag` names another file.
 pub fn load_runtime(flag: Option<&Path>) -> Result<RuntimeLibrary, TeacherError> {
@@ -47,7 +47,7 @@ pub fn load_runtime(flag: Option<&Path>) -> Result<RuntimeLibrary, TeacherError>
         return already_loaded(&loaded.library, flag);
     }
     let library = locate(flag)?;
-    // The loader would look for a bare file name in the system's folders, not in this one.
+    // The loader would search a bare file name in the system's folders, not in this one.
     let path = std::path::absolute(&library.path).unwrap_or_else(|_| library.path.clone());
     let library = RuntimeLibrary { path, ..library };
     let environment = start(&library.path)?;
@@ -60,7 +60,7 @@ pub fn load_runtime(flag: Option<&Path>) -> Result<RuntimeLibrary, TeacherError>
         .clone())
 }
 
-/// The environment that sessions are made in; loads the runtime if nobody has.
+/// The environment for sessions; loads the runtime if necessary.
 pub(super) fn environment() -> Result<(&'static Environment, &'static RuntimeLibrary), TeacherError>
 {
     load_runtime(None)?;
@@ -102,12 +102,12 @@ fn start(path: &Path) -> Result<Environment, TeacherError> {
         .with_telemetry(false)
         .build()
         .map_err(|error| fail(Box::new(error)))?;
-    // What goes wrong comes back as an error; printing it too would break a progress bar in two.
+    // Failures are returned as errors; printing them too would break a progress bar in two.
     environment.set_log_level(ort::logging::LogLevel::Fatal);
     Ok(environment)
 }
 
-/// A library that somebody named must work; one that was merely found may be passed over.
+/// A library that was named must work; one that was merely found may be skipped.
 fn locate(flag: Option<&Path>) -> Result<RuntimeLibrary, TeacherError> {
     if let Some(path) = flag {
         return named_library("--ort-lib", path);
@@ -181,7 +181,7 @@ fn look_in(
     }
 }
 
-/// A variable holds in every directory, so a relative path in it would load what lies in the current one.
+/// A variable applies in every directory, so a relative path in it would load whatever is in the current one.
 fn variable_library(variable: &str, path: &Path) -> Result<RuntimeLibrary, TeacherError> {
     if path.is_absolute() {
         return named_library(variable, path);
@@ -236,15 +236,14 @@ fn is_new_enough(version: &str) -> bool {
     major > 1 || (major == 1 && minor >= MIN_RUNTIME_MINOR)
 }
 
-/// The head of `OrtApiBase`, which has not changed since ONNX Runtime 1.0.
+/// The first fields of `OrtApiBase`, unchanged since ONNX Runtime 1.0.
 #[repr(C)]
 struct ApiBase {
     get_api: unsafe extern "C" fn(u32) -> *const c_void,
     get_version_string: unsafe extern "C" fn() -> *const c_char,
 }
 
-/// Asks a library for its version with nothing but the dynamic loader, since the binding panics on
-/// a library that it does not like.
+/// Asks a library for its version with only the dynamic loader, since the binding panics on an unsuitable library.
 fn runtime_version(path: &Path) -> Result<String, String> {
     // A bare name would be searched for by the loader; a path is what the user sees in messages.
     let path = path.canonicalize().map_err(|error| error.to_string())?;
@@ -268,7 +267,7 @@ fn runtime_version(path: &Path) -> Result<String, String> {
         .to_string_lossy()
         .into_owned();
     if is_new_enough(&version) {
-        // It will be loaded again in a moment: keep the mapping rather than run finalisers between.
+        // It is about to be loaded again: keep the mapping rather than run finalisers in between.
         std::mem::forget(library);
     }
     Ok(version)
@@ -283,8 +282,8 @@ fn loader_message(error: &libloading::Error) -> String {
     format!("it cannot be loaded: {error}{source}")
 }
 
-/// Execution providers that the loaded runtime was built with, such as `CPUExecutionProvider`.
-/// Loads the runtime if nobody has.
+/// Execution providers that the loaded runtime was built with, such as `CPUExecutionProvider`. Loads the runtime if
+/// necessary.
 pub fn available_providers() -> Result<Vec<String>, TeacherError> {
     let (_, library) = environment()?;
     let api = ort::api();

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// python3 answers in some 20 ms; a broken one must not hang a start.
+/// python3 answers in some 20 ms; a broken one must not block the start.
 const PYTHON_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One place that was looked at.
+/// One place that was searched.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Searched {
     /// What kind of place: `--ort-lib`, `ORT_DYLIB_PATH`, `VIRTUAL_ENV`, …
@@ -25,8 +25,8 @@ pub struct Searched {
 pub(super) struct Place {
     pub(super) name: String,
     pub(super) folder: PathBuf,
-    /// Whether the user chose it: by an active environment, by `LD_LIBRARY_PATH`, or by the python3 on
-    /// `PATH`. Any other has to be safe by itself.
+    /// Whether the user chose it: by an active environment, by `LD_LIBRARY_PATH`, or by the python3 on `PATH`. Any
+    /// other place has to be safe by itself.
     pub(super) is_chosen: bool,
 }
 
@@ -47,7 +47,7 @@ impl Place {
         }
     }
 
-    /// Why its `library` is not loaded, if it is not.
+    /// Why its `library` is not loaded; `None` if it is.
     pub(super) fn why_passed_over(&self, library: &Path) -> Option<String> {
         if self.is_chosen {
             return None;
@@ -82,7 +82,7 @@ pub(super) fn list_searched(searched: &[Searched]) -> String {
     })
 }
 
-/// Every folder to look in that needs no process to be run.
+/// Every folder that can be found without running a process.
 pub(super) fn quick_places() -> Vec<Place> {
     let mut places = beside_executable();
     for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
@@ -119,8 +119,8 @@ pub(super) fn slow_places() -> Vec<Place> {
     places
 }
 
-/// The folders of a variable such as `PATH`. Empty and relative ones stand for the current directory
-/// or lie in it, and are left out: nobody's code is run for being there.
+/// The folders of a variable such as `PATH`. Empty and relative ones refer to the current directory and are left out:
+/// code is not run just because it is there.
 fn absolute_entries(variable: &str) -> Vec<PathBuf> {
     let paths = std::env::var_os(variable).unwrap_or_default();
     std::env::split_paths(&paths)
@@ -172,8 +172,7 @@ fn python_purelib() -> Option<PathBuf> {
         .into_iter()
         .map(|folder| folder.join("python3"))
         .find(|python| python.is_file())?;
-    // Isolated: its modules come from its own library, never from the current directory or from where
-    // PYTHONPATH says.
+    // Isolated: its modules come from its own library, never from the current directory or PYTHONPATH.
     let mut child = Command::new(python)
         .args([
             "-I",
@@ -194,13 +193,13 @@ fn python_purelib() -> Option<PathBuf> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    // The answer is one short line, so the pipe cannot have filled while nobody read it.
+    // The answer is one short line, so the pipe cannot have filled up.
     let output = child.wait_with_output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     Some(PathBuf::from(text.trim())).filter(|path| path.is_absolute())
 }
 
-/// The library in a folder: the wheels call it `libonnxruntime.so.<version>`, so the newest name.
+/// The library in a folder: the wheels call it `libonnxruntime.so.<version>`, so take the newest name.
 pub(super) fn library_in(folder: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
     let paths = entries.flatten().map(|entry| entry.path());

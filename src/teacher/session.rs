@@ -1,4 +1,4 @@
-//! The public interface of a running model: options in, logits or signals out.
+//! The public interface of a loaded model: options in, logits or signals out.
 
 use super::calls::{CallRule, TokenBatch};
 use super::cancel::Canceller;
@@ -16,7 +16,7 @@ use crate::signals::{Logits, LogitsData, SequenceSignals, SequenceTargets, Signa
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The device that `choice` is on this machine: `auto` is one of the others.
+/// The device that `choice` means on this machine: `auto` is resolved.
 ///
 /// # Errors
 /// No ONNX Runtime.
@@ -37,13 +37,13 @@ pub struct Teacher {
     model: Model,
     reduction: Reduction,
     info: TeacherInfo,
-    /// All of `reduce`, since timings were last taken.
+    /// Time in `reduce`, since timings were last taken.
     reducing: Duration,
 }
 
 impl Teacher {
-    /// Loads the model, and runs it once on two tokens so that a model that cannot work fails here.
-    /// Its logits are reduced on this processor, until [`Teacher::with_reduction`] chooses.
+    /// Loads the model, and runs it once on a few tokens so that a model that cannot work fails here. Its logits are
+    /// reduced on this CPU, unless [`Teacher::with_reduction`] chooses another place.
     pub fn open(options: &TeacherOptions) -> Result<Self, TeacherError> {
         let signature = read_signature(&options.model, options.logits_output.as_deref())?;
         check_seq_len(options, &signature)?;
@@ -60,15 +60,15 @@ impl Teacher {
         Ok(teacher)
     }
 
-    /// Has the logits reduced where `choice` says, to the signals that `config` asks for.
+    /// Chooses where logits are reduced to the signals of `config`.
     ///
-    /// The model is loaded again where that needs another session, after the present one is gone:
-    /// take a [`Canceller`] from the result, not from `self`.
+    /// The model is loaded again if that requires another session, after the present one is dropped: take a
+    /// [`Canceller`] from the result, not from `self`.
     ///
     /// # Errors
-    /// Signals that are not given there, named, with what to do; a model that no head can be
-    /// appended to; a session that cannot be made; on CUDA, a device or compiler that is missing or
-    /// fails, and a kernel that gives other signals than this processor does for a few tokens.
+    /// Signals that are not available there, named, with a remedy; a model that no head can be appended to; a session
+    /// that cannot be created; on CUDA, a device or compiler that is missing or fails, and a kernel whose signals for a
+    /// few tokens differ from the CPU's.
     pub fn with_reduction(
         self,
         choice: ReduceChoice,
@@ -83,7 +83,7 @@ impl Teacher {
         let note = choice.note(model.device);
         let (mut model, reduction) =
             Reduction::choose(choice, &options, model, config, info.vocab_size)?;
-        // Runs that tried the place are no reductions of a caller.
+        // Test runs of the place do not count as the caller's reductions.
         model.forward = Duration::ZERO;
         info.reduction = reduction.choice();
         info.notes.extend(note);
@@ -96,12 +96,12 @@ impl Teacher {
         })
     }
 
-    /// What this teacher turned out to be.
+    /// What is known about this teacher.
     pub fn info(&self) -> &TeacherInfo {
         &self.info
     }
 
-    /// Gives it the rule of another teacher of the same model.
+    /// Applies the rule of another teacher of the same model.
     pub fn set_calls(&mut self, calls: CallRule) {
         self.info.calls = calls;
     }
@@ -110,7 +110,7 @@ impl Teacher {
         &mut self.info
     }
 
-    /// Runs that tried the teacher are no work of a caller.
+    /// Test runs do not count as the caller's work.
     pub(super) fn forget_timings(&mut self) {
         self.take_timings();
     }
@@ -127,8 +127,8 @@ impl Teacher {
 
     /// Runs one batch and lends its logits to `f`, without copying them.
     ///
-    /// The logits have `batch.n_rows` rows; their `width` is `batch.width`, or the model's own T
-    /// where that is fixed (positions past a row's length mean nothing).
+    /// The logits have `batch.n_rows` rows; their `width` is `batch.width`, or the model's own T if that is fixed
+    /// (positions beyond a row's length are meaningless).
     pub fn run<R>(
         &mut self,
         batch: &TokenBatch,
@@ -137,12 +137,12 @@ impl Teacher {
         self.model.lend(batch, f)
     }
 
-    /// Runs one batch and reduces its logits: position t of row b predicts
-    /// `sequences[b].targets[t]`. `config` is that of [`Teacher::with_reduction`]; a teacher that
-    /// reduces on this processor takes any. Work that is done here runs on the current rayon pool.
+    /// Runs one batch and reduces its logits: position t of row b predicts `sequences[b].targets[t]`. `config` must be
+    /// that of [`Teacher::with_reduction`], except that a teacher that reduces on this CPU accepts any. CPU work runs
+    /// on the current rayon pool.
     ///
     /// # Errors
-    /// [`TeacherError::Signals`] names batch row and position; all others are of the run itself.
+    /// [`TeacherError::Signals`] names batch row and position; all others are from the run itself.
     ///
     /// # Panics
     /// If the number of target lists is not the number of rows, or one is longer than the batch's width.
@@ -160,7 +160,7 @@ impl Teacher {
         signals
     }
 
-    /// Where the time of [`Teacher::reduce`] went since this was last called.
+    /// The time spent in [`Teacher::reduce`] since this was last called.
     pub fn take_timings(&mut self) -> Timings {
         let forward = std::mem::take(&mut self.model.forward);
         let reducing = std::mem::take(&mut self.reducing);
@@ -180,8 +180,7 @@ impl Teacher {
             .collect()
     }
 
-    /// A first run that fails does not get better by trying again, unless the machine is short of
-    /// something.
+    /// Repeating a failed first run does not help, unless the machine temporarily lacks something.
     fn first_error(&self, error: TeacherError) -> TeacherError {
         match error {
             TeacherError::Run {
@@ -199,8 +198,7 @@ impl Teacher {
         }
     }
 
-    /// Three tokens, so that logits of the last position only, or of all but one, are told from
-    /// logits of all.
+    /// Runs three tokens, so that logits of only the last position, or of all but one, are recognized.
     fn probe(&mut self) -> Result<(), TeacherError> {
         let batch = self.model.smallest_batch();
         let ran = self.run(&batch, |logits| {
@@ -212,7 +210,7 @@ impl Teacher {
             (logits.vocab_size, dtype)
         });
         let (vocab_size, dtype) = ran.map_err(|error| self.first_error(error))?;
-        // ONNX dimensions that do not fit 32 bits cannot be token ids.
+        // ONNX dimensions that do not fit in 32 bits cannot be token ids.
         self.info.vocab_size = u32::try_from(vocab_size).unwrap_or(u32::MAX);
         let rule = CallRule::new(
             self.info.device,
@@ -269,8 +267,8 @@ fn info(model: &Model, options: &TeacherOptions) -> TeacherInfo {
     }
 }
 
-/// Rows that change each other's logits are told by the model's operators, and half precision by
-/// its place among the rows of a call on a CPU; everything else is for [`Teacher::examine`] to find.
+/// Whether rows affect each other's logits is determined from the model's operators, and from half precision on a CPU,
+/// where the position among the rows matters; [`Teacher::examine`] finds everything else.
 fn call_rule(model: &Model, options: &TeacherOptions) -> CallRule {
     let signature = &model.signature;
     let half_on_cpu = signature.has_half_precision && model.device == DeviceChoice::Cpu;

@@ -56,7 +56,7 @@ fn batch(rows: &[&[u32]]) -> TokenBatch {
     }
 }
 
-/// Logits as f32, with rows, width and vocabulary.
+/// Logits as f32, with number of rows, width and vocabulary.
 fn logits_of(teacher: &mut Teacher, batch: &TokenBatch) -> (Vec<f32>, [usize; 3]) {
     let run = teacher.run(batch, |logits| {
         let values = match logits.data {
@@ -397,7 +397,7 @@ fn cancelling_stops_a_run_in_progress_and_all_later_ones() {
     let returned = Instant::now();
     let cancelled = stopper.join().unwrap();
     assert!(matches!(result, Err(TeacherError::Cancelled)), "{result:?}");
-    // 8192 tokens take seconds; a node of them a fraction of one, also on a busy machine.
+    // 8192 tokens take seconds; one node takes a fraction of a second, even on a busy machine.
     assert!(returned.duration_since(cancelled) < Duration::from_secs(2));
     assert!(matches!(
         teacher.run(&batch(ROWS), |_| ()),
@@ -432,7 +432,7 @@ fn a_cuda_device_that_is_not_there_is_an_error_not_a_fallback() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.onnx");
     Sample::default().build().write(&path).unwrap();
-    // No machine has this many.
+    // No machine has that many devices.
     let device = DeviceChoice::Cuda(4096);
     let error = Teacher::open(&TeacherOptions {
         device,
@@ -478,7 +478,8 @@ fn devices_read_as_they_are_written() {
     }
 }
 
-/// Whether the runtime has the provider (and no such hardware) or not, the CPU never stands in.
+/// Whether the runtime has the provider (without the hardware) or not, it never falls back to the
+/// CPU.
 #[test]
 fn a_device_that_is_not_there_is_an_error_with_its_own_remedy() {
     runtime();
@@ -524,7 +525,8 @@ fn the_runtime_is_loaded_once() {
     );
 }
 
-/// logits[t, v] = table[id[t], v] + 10 * (id[t - 1] == v), by the operators an n-gram teacher uses.
+/// logits[t, v] = table[id[t], v] + 10 * (id[t - 1] == v), by the operators used in an n-gram
+/// teacher.
 #[test]
 fn an_n_gram_graph_sees_the_token_before_and_a_fill_at_the_start() {
     let mut model = ModelBuilder::new("n-gram");
@@ -590,7 +592,7 @@ fn cudas_libraries_are_found_beside_the_runtimes_package_in_the_order_they_need_
     let cublas_lt = touch("nvidia/cu13/lib/libcublasLt.so.13");
     let nvrtc_12 = touch("nvidia/cuda_nvrtc/lib/libnvrtc.so.12");
     let nvrtc_13 = touch("nvidia/cu13/lib/libnvrtc.so.13");
-    // Those that a library opens itself, beside it.
+    // Files beside it that a library opens itself.
     touch("nvidia/cuda_nvrtc/lib/libnvrtc-builtins.so.12.9");
     touch("nvidia/cuda_nvrtc/lib/libnvrtc.alt.so.12");
     touch("nvidia/cudnn/lib/libcudnn_ops.so.9");
@@ -601,7 +603,7 @@ fn cudas_libraries_are_found_beside_the_runtimes_package_in_the_order_they_need_
     assert!(cuda_libs::packaged_libraries(Path::new("/libonnxruntime.so")).is_empty());
 }
 
-/// As ONNX Runtime 1.31.1's GPU build says it on machines without CUDA or without a driver.
+/// As ONNX Runtime 1.31.1's GPU build reports on machines without CUDA or without a driver.
 #[test]
 fn cuda_failures_keep_what_a_user_can_act_on() {
     let message = "/src/provider_bridge_ort.cc:2043 Get() [ONNXRuntimeError] : 1 : FAIL : Failed to \

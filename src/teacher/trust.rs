@@ -1,15 +1,15 @@
-//! Whether code may be loaded from a place that nobody named: only where none but root and this user
-//! could have put it. A library that is loaded runs as this user, so a place that is merely found,
-//! such as `.venv` in the current directory, has to be as safe as the user's own files.
+//! Whether code may be loaded from a place that nobody named: only if no one but root and this user could have put it
+//! there. A loaded library runs as this user, so a place that is merely found, such as `.venv` in the current
+//! directory, has to be as safe as the user's own files.
 
 use std::path::{Path, PathBuf};
 
-/// What makes `path` unsafe to load from, or nothing: it, and every folder above it, has to belong to
-/// root, to this user or to the owner of `beside`, and be writable by its owner alone. A folder such
-/// as `/tmp` is passed, where the sticky bit keeps others from replacing what is in it.
+/// What makes `path` unsafe to load from, if anything: the path and every folder above it must belong to root, to this
+/// user or to the owner of `beside`, and be writable only by its owner. A folder such as `/tmp` is accepted, as the
+/// sticky bit keeps others from replacing what is in it.
 pub(super) fn why_unsafe(path: &Path, beside: Option<&Path>) -> Option<String> {
     let lexical = std::path::absolute(path).ok()?;
-    // Through symbolic links: who can change a link can change what it leads to, and so with its target.
+    // Also for the targets of symbolic links: whoever can change a link or its target can change what is loaded.
     let real = lexical.canonicalize().ok();
     let mut places: Vec<PathBuf> = Vec::new();
     for start in real.into_iter().chain([lexical]) {
@@ -35,7 +35,7 @@ fn why_unsafe_itself(place: &Path, beside: Option<&Path>) -> Option<String> {
         let place = place.display();
         return Some(format!("{place} belongs to user {}", found.uid()));
     }
-    // Where every user has a group of the same number, that group is the user alone.
+    // If every user has a group of the same number, that group is the user alone.
     let is_private_group = found.gid() == found.uid();
     let group = GROUP_MAY_WRITE * u32::from(!is_private_group);
     let is_open = found.mode() & (group | OTHERS_MAY_WRITE) != 0;

@@ -1,4 +1,4 @@
-//! Opening a token corpus of any format that is read.
+//! Opens a token corpus of any supported format.
 
 use super::corpus_json::CorpusJson;
 use super::dtype::Dtype;
@@ -19,19 +19,19 @@ use std::path::{Path, PathBuf};
 /// How to open a corpus.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// The format; `None`: told by name and contents.
+    /// The format; `None`: detected from name and contents.
     pub format: Option<TokenFormat>,
-    /// The type of the ids in a file without a header; `None`: u16, unless that is seen to be wrong.
+    /// The type of the ids in a file without a header; `None`: u16, unless that turns out to be wrong.
     pub dtype: Option<Dtype>,
     /// The id that separates documents in a raw file (nanoGPT, llm.c), which has no index;
     /// `None`: the file is one document.
     pub eod: Option<u32>,
-    /// Where that id stands; `None`: told by the first and the last id of the file.
+    /// On which side of a document that id is; `None`: inferred from the first and the last id of the file.
     pub eod_position: Option<EodPosition>,
 }
 
 impl OpenOptions {
-    /// The option, by the name of its flag, that says what a format with document boundaries says itself.
+    /// The first option set, by its flag, that a format with document boundaries determines itself.
     fn said_of_raw(&self) -> Option<(&'static str, String)> {
         let dtype = self.dtype.map(|dtype| ("--dtype", dtype.name().to_owned()));
         let eod = self.eod.map(|eod| ("--eod", eod.to_string()));
@@ -52,7 +52,7 @@ pub struct TokenCorpus {
     index: DocumentIndex,
     json: Option<CorpusJson>,
     said_dtype: Option<Dtype>,
-    /// The file does not say the type of its ids, and nor did anyone else.
+    /// Neither the file nor an option states the type of its ids.
     is_dtype_assumed: bool,
     eod_position: Option<EodPosition>,
     padding: Option<Padding>,
@@ -60,13 +60,13 @@ pub struct TokenCorpus {
 }
 
 impl TokenCorpus {
-    /// Opens a directory with `tokens.bin` and `tokens.idx` (and `corpus.json`), a Megatron prefix
-    /// or either of its files, a raw `.bin` or `.npy`, or `.parquet`: a file, a folder of them, or a
-    /// glob (unpacked once into an unlinked temporary file, 4 bytes per token).
+    /// Opens a directory with `tokens.bin` and `tokens.idx` (and `corpus.json`), a Megatron prefix or either of its
+    /// files, a raw `.bin` or `.npy`, or `.parquet`: a file, a folder of them, or a glob (unpacked once into an
+    /// unlinked temporary file, 4 bytes per token).
     ///
     /// # Errors
-    /// I/O, a damaged or foreign file, a `corpus.json` that disagrees with the files, an option that
-    /// the files themselves answer.
+    /// I/O, a damaged or foreign file, a `corpus.json` that disagrees with the files, an option that the files
+    /// themselves determine.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, TokensError> {
         let format = match options.format {
             Some(format) => format,
@@ -99,7 +99,7 @@ impl TokenCorpus {
         index: DocumentIndex,
     ) -> Result<Self, TokensError> {
         let local_files = local_files(&files, &tokens)?;
-        // Of another version than was opened, they would be hashed in its place.
+        // If the store now has another version, that one would be hashed instead of what was opened.
         if tokens.is_touched()? && storage::is_url(&files[0]) {
             return Err(StorageError::changed(&files[0]).into());
         }
@@ -183,7 +183,7 @@ impl TokenCorpus {
         Ok(corpus)
     }
 
-    /// What was said wins, but is not believed in silence.
+    /// The option wins, but a note says if the ids look like another type.
     fn note_of_said_dtype(&mut self) -> Result<(), TokensError> {
         let Some(said) = self.said_dtype else {
             return Ok(());
@@ -217,7 +217,7 @@ impl TokenCorpus {
         Ok(corpus)
     }
 
-    /// Sizes and counts; for the hashes see [`check_hashes`](Self::check_hashes).
+    /// Checks sizes and counts; for the hashes see [`check_hashes`](Self::check_hashes).
     fn check_json(&self, bin_bytes: u64, idx_bytes: u64) -> Result<(), TokensError> {
         let Some(json) = &self.json else {
             return Ok(());
@@ -234,8 +234,7 @@ impl TokenCorpus {
         self.agree("dtype", json.dtype, self.dtype())
     }
 
-    /// Compares the BLAKE3 of each of [`files`](Self::files) with those in `corpus.json`, where there is
-    /// one.
+    /// Compares the BLAKE3 of each of [`files`](Self::files) with those in `corpus.json`, if there is one.
     ///
     /// # Errors
     /// A file that is not the one that was tokenized.
@@ -262,8 +261,8 @@ impl TokenCorpus {
         }
     }
 
-    /// Reads the files whole, and does as [`check_hashes`](Self::check_hashes). A file that is read by blocks is
-    /// believed: what is read of it is checked then.
+    /// Reads the files whole, then as [`check_hashes`](Self::check_hashes). A file that is read in blocks is skipped:
+    /// each block is checked when it is read.
     ///
     /// # Errors
     /// The same, or I/O.
@@ -275,8 +274,7 @@ impl TokenCorpus {
         self.check_hashes(hashes.iter().map(|hash| hash.blake3.as_str()))
     }
 
-    /// Size and hash of each of [`files`](Self::files), which are read whole but for what
-    /// [`file_hash`](Self::file_hash) believes.
+    /// [`file_hash`](Self::file_hash) of each of [`files`](Self::files).
     ///
     /// # Errors
     /// I/O.
@@ -286,8 +284,8 @@ impl TokenCorpus {
             .collect()
     }
 
-    /// Size and hash of the `idx`-th of [`files`](Self::files): from `corpus.json` for a `tokens.bin` that is read by
-    /// blocks, each of which is checked against a hash that is part of that one; else of its bytes, read whole.
+    /// Size and hash of the `idx`-th of [`files`](Self::files). They are taken from `corpus.json` for a `tokens.bin` that
+    /// is read in blocks, since each block is checked against a hash that is part of that one. Other files are read whole.
     ///
     /// # Errors
     /// I/O.
@@ -306,14 +304,14 @@ impl TokenCorpus {
         })
     }
 
-    /// Where the bytes of [`files`](Self::files) are on this machine: of URLs, the copies in the cache that
-    /// were opened. One that is read by blocks is where it was, since not all of it need be here.
+    /// Local paths of [`files`](Self::files): for URLs, the cached copies that were opened. A file that is read in
+    /// blocks keeps its URL, since not all of it need be here.
     pub fn local_files(&self) -> &[PathBuf] {
         &self.local_files
     }
 
-    /// The file of the ids, if someone wrote to it since it was opened, by its size and its time. (The
-    /// index, and the ids of Parquet, were copied.)
+    /// The file of the ids, if its size or time shows that it was written to since it was opened. (The index, and the
+    /// ids of Parquet, were copied.)
     ///
     /// # Errors
     /// I/O.
@@ -358,34 +356,33 @@ impl TokenCorpus {
         self.format
     }
 
-    /// Type of the ids as they lie in the file (as they were unpacked, for Parquet).
+    /// Type of the ids as stored in the file (for Parquet, as unpacked).
     pub fn dtype(&self) -> Dtype {
         self.tokens.dtype()
     }
 
-    /// The type of the ids where it was said, since the file does not.
+    /// The type of the ids given by an option, since the file does not state it.
     pub fn said_dtype(&self) -> Option<Dtype> {
         self.said_dtype
     }
 
-    /// Where the id that splits a raw file stands: as it was said, or as the file's ends tell. `None`
-    /// where nothing is split.
+    /// On which side of a document the separator of a raw file is, as given or as inferred from the ends of the file.
+    /// `None` if nothing is split.
     pub fn eod_position(&self) -> Option<EodPosition> {
         self.eod_position
     }
 
-    /// What was left out of Parquet as padding.
+    /// What was left out of Parquet rows as padding.
     pub fn padding(&self) -> Option<&Padding> {
         self.padding.as_ref()
     }
 
-    /// What a user should know of how the files were read.
+    /// Notes for the user on how the files were read.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The files that the tokens come from: for Megatron the `.bin`, then the `.idx`; of several Parquet
-    /// files all, in order.
+    /// The files that the tokens come from: for Megatron the `.bin`, then the `.idx`; for Parquet all files, in order.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
@@ -395,10 +392,10 @@ impl TokenCorpus {
         self.json.as_ref()
     }
 
-    /// Token offset at which a document starts; that of `n_documents()` is `n_tokens()`.
+    /// Token offset at which a document starts; for `n_documents()` it is `n_tokens()`.
     ///
     /// # Panics
-    /// Past `n_documents()`.
+    /// If `doc` is above `n_documents()`.
     pub fn document_start(&self, doc: u64) -> u64 {
         self.index.start(doc)
     }
@@ -416,11 +413,11 @@ impl TokenCorpus {
         self.index.document_at(token_offset)
     }
 
-    /// Copies ids from token `start` on. An id of the file that is negative or no u32 comes as one
-    /// of 2^31 or more: [`check_ids`](Self::check_ids) finds such.
+    /// Copies ids from token `start` on. A negative id, or one that does not fit in u32, becomes 2^31 or more:
+    /// [`check_ids`](Self::check_ids) finds such ids.
     ///
     /// # Errors
-    /// I/O, or a file that was cut since it was opened.
+    /// I/O, or a file that was truncated since it was opened.
     ///
     /// # Panics
     /// Past the last token.
@@ -428,11 +425,11 @@ impl TokenCorpus {
         self.tokens.copy(start, out)
     }
 
-    /// The largest id of a range, and the first offset at which it stands (a parallel scan);
-    /// `(0, range.start)` if the range is empty.
+    /// The largest id in a range and the offset of its first occurrence (a parallel scan); `(0, range.start)` if the
+    /// range is empty.
     ///
     /// # Errors
-    /// I/O, or a file that was cut since it was opened.
+    /// I/O, or a file that was truncated since it was opened.
     ///
     /// # Panics
     /// Past the last token.
@@ -440,12 +437,12 @@ impl TokenCorpus {
         self.tokens.max_id(range)
     }
 
-    /// Checks that every id of a range is below `vocab_size` (a parallel scan), and where nobody says
-    /// the type of the ids, that blocks from all over the file look as if they were of that type.
+    /// Checks that every id in a range is below `vocab_size` (a parallel scan) and, if the type of the ids is only
+    /// assumed, that blocks from all over the file look as if they were of that type.
     ///
     /// # Errors
-    /// Names the largest id, its offset and its document; finds negative ids as well. A type that is
-    /// wrong, with the one that fits. I/O.
+    /// Names the largest id, its offset and its document; also finds negative ids. A wrong type, with the one that
+    /// fits. I/O.
     ///
     /// # Panics
     /// Past the last token.
@@ -477,8 +474,8 @@ impl TokenCorpus {
         })
     }
 
-    /// The largest id of a range, with its offset, if it is `vocab_size` or more. Of a file that is read by blocks
-    /// only those are read whose largest ids, as `corpus.json` has them, are so large.
+    /// The largest id in a range, with its offset, if it is `vocab_size` or more. Of a file that is read in blocks,
+    /// only those blocks are read whose largest ids, according to `corpus.json`, are that large.
     fn id_past(
         &self,
         range: Range<u64>,
@@ -495,7 +492,7 @@ impl TokenCorpus {
             let max_id = *blocks.max_ids.get(block as usize)?;
             (max_id >= vocab_size).then_some((max_id, block))
         });
-        // Of blocks that the range cuts, the largest id may lie outside it: then the next one is looked at.
+        // If the range cuts a block, its largest id may lie outside: then the next block is tried.
         let mut by_id: Vec<(u32, u64)> = in_range.collect();
         by_id.sort_unstable_by_key(|&(max_id, block)| (std::cmp::Reverse(max_id), block));
         for (_, block) in by_id {
@@ -509,7 +506,7 @@ impl TokenCorpus {
         Ok(None)
     }
 
-    /// Why ids may be past the vocabulary: another type, if the bytes fit one.
+    /// Why ids may be above the vocabulary: another type, if the bytes fit one.
     fn cause_of_large_ids(&self, vocab_size: u32) -> Result<String, TokensError> {
         let is_untold = self.is_dtype_assumed || self.said_dtype.is_some();
         let fitting = match is_untold {
@@ -531,11 +528,11 @@ impl TokenCorpus {
     }
 }
 
-/// The `corpus.json` of the tokens at `path`, given as to [`TokenCorpus::open`], and the directory that it
-/// is in. `None` where they are token files without one.
+/// The `corpus.json` of the tokens at `path` (any path for [`TokenCorpus::open`]) and its directory. `None` for token
+/// files without one.
 ///
 /// # Errors
-/// Tokens that are not there; a `corpus.json` that is damaged.
+/// There are no tokens; the `corpus.json` is damaged.
 pub fn corpus_json_of(path: &Path) -> Result<Option<(CorpusJson, PathBuf)>, TokensError> {
     if TokenFormat::detect(path)? != TokenFormat::Megatron {
         return Ok(None);
@@ -548,7 +545,7 @@ pub fn corpus_json_of(path: &Path) -> Result<Option<(CorpusJson, PathBuf)>, Toke
     Ok(read_json_beside(&bin)?.map(|json| (json, dir)))
 }
 
-/// Copies of `files`, but for the one whose ids are read by blocks.
+/// Local copies of `files`, except of the one whose ids are read in blocks.
 fn local_files(files: &[PathBuf], tokens: &TokenFile) -> Result<Vec<PathBuf>, TokensError> {
     let local = |(idx, path): (usize, &PathBuf)| match idx == 0 && tokens.is_by_blocks() {
         true => Ok(path.clone()),
@@ -557,7 +554,7 @@ fn local_files(files: &[PathBuf], tokens: &TokenFile) -> Result<Vec<PathBuf>, To
     files.iter().enumerate().map(local).collect()
 }
 
-/// A `corpus.json` speaks of the `tokens.bin` in its own directory and of nothing else.
+/// A `corpus.json` describes only the `tokens.bin` in its own directory.
 fn read_json_beside(bin: &Path) -> Result<Option<CorpusJson>, TokensError> {
     if bin.file_stem().is_none_or(|stem| stem != PREFIX) {
         return Ok(None);

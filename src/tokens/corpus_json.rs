@@ -1,4 +1,4 @@
-//! `corpus.json`: what the token files beside it are. Written last, so its presence means done.
+//! `corpus.json`: describes the token files beside it. Written last, so its presence means that they are complete.
 
 use super::documents::DocumentsStamp;
 use super::dtype::Dtype;
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The `format_version` that is written, and the newest that is read.
+/// The `format_version` that is written, and the newest that can be read.
 pub const CORPUS_FORMAT_VERSION: u32 = 1;
 
 /// `corpus.json`: the tokenizer, the ids around documents, and what the token files must be.
@@ -93,10 +93,10 @@ impl BinBlocks {
         }
     }
 
-    /// As they are checked against.
+    /// The hashes as they are checked.
     ///
     /// # Errors
-    /// What is wrong with them as those of `bin`.
+    /// What is wrong with them as hashes of `bin`.
     pub(super) fn hashes(&self, bin: &FileStamp) -> Result<BlockHashes, String> {
         let bytes = |hex: &String| blake3::Hash::from_hex(hex).map(Into::into);
         let hashes = self.blake3.iter().map(bytes).collect::<Result<_, _>>();
@@ -148,19 +148,19 @@ impl CorpusJson {
         Ok(Some(json))
     }
 
-    /// `blake3:` and 64 hex digits over the hashes of the token files: one identity of the corpus, which
-    /// plans and selections name.
+    /// `blake3:` and 64 hex digits over the hashes of the token files: the identity of the corpus that plans and
+    /// selections refer to.
     pub fn fingerprint(&self) -> String {
         let hashes = [&self.bin, &self.idx].map(|stamp| stamp.blake3.as_str());
         storage::fingerprint_of(hashes.into_iter())
     }
 
-    /// Hashes of the blocks of `tokens.bin`, where its writer recorded them.
+    /// Hashes of the blocks of `tokens.bin`, if its writer recorded them.
     pub(super) fn block_hashes(&self) -> Option<BlockHashes> {
         self.blocks.as_ref()?.hashes(&self.bin).ok()
     }
 
-    /// Writes the file at once.
+    /// Writes the file atomically.
     #[cfg(test)]
     pub(super) fn write(&self, path: &Path) -> Result<(), TokensError> {
         Ok(storage::replace(path, &self.to_bytes())?)

@@ -1,10 +1,10 @@
 //! Writing a corpus directory: token files first, `corpus.json` last.
 //!
-//! The directory is locked while it is written, so that of two writers one is refused. What a killed
-//! writer left gives way to the next: its temporaries, and token files without their `corpus.json`.
+//! The directory is locked while it is written, so that one of two writers is refused. What a killed writer left is
+//! replaced by the next: its temporaries, and token files without a `corpus.json`.
 //!
-//! In an object store there are no locks. The files are made on local scratch and put when all of them are whole; of
-//! two writers the one whose name is taken when it comes to put a file is refused.
+//! In an object store there are no locks. The files are written on local scratch and uploaded when all of them are
+//! complete; of two writers, the one that finds a name taken is refused.
 
 use super::corpus_json::{CORPUS_FORMAT_VERSION, CorpusJson};
 use super::documents::DocumentWriter;
@@ -19,21 +19,21 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The files of a corpus directory, in the order in which they are taken away.
+/// The files of a corpus directory, in the order in which they are removed.
 const OUTPUTS: [&str; 4] = [CORPUS_JSON, DOCUMENTS, "tokens.idx", "tokens.bin"];
 
-/// What stands around every document, and whether a corpus that is there may be replaced.
+/// The ids around every document, and whether an existing corpus may be replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriterSettings {
     /// Ids in front of every document, in order.
     pub bos: Vec<u32>,
     /// Ids after every document, in order.
     pub eod: Vec<u32>,
-    /// Replace a corpus that is there.
+    /// Replace an existing corpus.
     pub overwrite: bool,
 }
 
-/// A corpus directory in the making. Dropped before [`finish`](Self::finish), it leaves nothing new.
+/// A corpus directory being written. Dropped before [`finish`](Self::finish), it leaves nothing new.
 pub struct CorpusWriter {
     dir: PathBuf,
     writer: MegatronWriter,
@@ -44,18 +44,17 @@ pub struct CorpusWriter {
     documents: Option<DocumentWriter>,
     inputs: Vec<InputFile>,
     replaces_unfinished: bool,
-    // Declared last: the temporaries go while the directory is still ours.
+    // Declared last: the temporaries are removed while the lock is still held.
     _lock: Option<File>,
 }
 
 impl CorpusWriter {
-    /// Opens the output: creates `dir` if needed, locks it, removes what a killed writer left, and
-    /// makes temporaries in it. Documents are pushed with their ids around them; here those are only
-    /// recorded.
+    /// Opens the output: creates `dir` if needed, locks it, removes what a killed writer left, and creates temporaries
+    /// in it. Documents are pushed with their surrounding ids; the settings only record those ids.
     ///
     /// # Errors
-    /// A corpus that is there already (unless it may be overwritten), another process that writes
-    /// one, an id past the vocabulary, I/O.
+    /// An existing corpus (unless it may be overwritten), another process that writes one, an id outside the
+    /// vocabulary, I/O.
     pub fn create(
         dir: &Path,
         tokenizer: &Tokenizer,
@@ -67,7 +66,7 @@ impl CorpusWriter {
             return Err(TokensError::IdPastVocab { id, vocab_size });
         }
         if storage::is_url(dir) {
-            // It makes nothing, and refuses a place that can only be read before that is asked for anything.
+            // Creates nothing, but refuses a read-only place before requests are made.
             storage::make_dirs(dir)?;
         }
         check_free(dir, settings.overwrite)?;
@@ -89,17 +88,16 @@ impl CorpusWriter {
         })
     }
 
-    /// Whether token files without their `corpus.json` are there, which an unfinished run has left,
-    /// and which will be replaced.
+    /// Whether there are token files without a `corpus.json`, left by an unfinished run, which will be replaced.
     pub fn replaces_unfinished(&self) -> bool {
         self.replaces_unfinished
     }
 
-    /// Appends one document, with its ids in front and after, of so many bytes of text. Where it comes
-    /// from is not kept.
+    /// Appends one document, including its surrounding ids, with `n_text_bytes` bytes of text. Its origin is not
+    /// recorded.
     ///
     /// # Errors
-    /// As [`MegatronWriter::push_document`].
+    /// Those of [`MegatronWriter::push_document`].
     pub fn push_document(&mut self, ids: &[u32], n_text_bytes: u64) -> Result<(), TokensError> {
         self.writer.append(ids)?;
         self.n_text_bytes += n_text_bytes;
@@ -107,7 +105,7 @@ impl CorpusWriter {
         Ok(())
     }
 
-    /// From here on, before the first document, keeps where documents come from: every one is then ended by
+    /// Starts recording where documents come from; call it before the first. Every document must then be ended by
     /// [`end_document`](Self::end_document).
     pub(super) fn keep_documents(&mut self) -> Result<(), TokensError> {
         self.documents = Some(DocumentWriter::create(&self.dir)?);
@@ -119,16 +117,15 @@ impl CorpusWriter {
         self.inputs = inputs;
     }
 
-    /// Appends ids to the document that is being written.
+    /// Appends ids to the current document.
     ///
     /// # Errors
-    /// As [`MegatronWriter::push_document`].
+    /// Those of [`MegatronWriter::push_document`].
     pub fn append(&mut self, ids: &[u32]) -> Result<(), TokensError> {
         self.writer.append(ids)
     }
 
-    /// Ends the document that is being written, which is that of `document`; `is_spelled` says whether its
-    /// tokens spell the text.
+    /// Ends the current document, which is that of `document`; `is_spelled` says whether its tokens spell the text.
     pub(super) fn end_document(
         &mut self,
         document: &Document,
@@ -158,11 +155,11 @@ impl CorpusWriter {
         self.writer.n_tokens()
     }
 
-    /// Publishes the token files and then `corpus.json`. All are on the disk before an old corpus
-    /// goes, its `corpus.json` before its tokens: at no time does one describe other files.
+    /// Publishes the token files and then `corpus.json`. All are on disk before an old corpus is removed, its
+    /// `corpus.json` before its tokens: a `corpus.json` never describes other files.
     ///
     /// # Errors
-    /// A corpus that has appeared meanwhile (unless it may be overwritten), I/O.
+    /// A corpus created meanwhile (unless it may be overwritten), I/O.
     pub fn finish(self, tally: Tally) -> Result<CorpusJson, TokensError> {
         let pair = self.writer.seal()?;
         let documents = self.documents.map(DocumentWriter::seal).transpose()?;
@@ -197,7 +194,7 @@ impl CorpusWriter {
             inputs: self.inputs,
         };
         let json_file = sealed_json(&self.dir, &json)?;
-        // Where the filesystem has no locks, another writer may have come first.
+        // Without locks in the filesystem, another writer may have finished first.
         check_free(&self.dir, self.settings.overwrite)?;
         for name in outputs_in(&self.dir)? {
             remove_file(&self.dir.join(name))?;
@@ -211,7 +208,7 @@ impl CorpusWriter {
     }
 }
 
-/// `corpus.json`, complete and with its name yet to get.
+/// A complete `corpus.json` without its final name yet.
 fn sealed_json(dir: &Path, json: &CorpusJson) -> Result<Sealed, TokensError> {
     let path = dir.join(CORPUS_JSON);
     let mut file = Partial::create(&path)?;
@@ -220,7 +217,7 @@ fn sealed_json(dir: &Path, json: &CorpusJson) -> Result<Sealed, TokensError> {
     file.seal()
 }
 
-/// The directory, made if need be, for this process alone; in a store, that it can be written to.
+/// Creates the directory if necessary and locks it for this process; in a store, checks that it is writable.
 fn lock(dir: &Path) -> Result<Option<File>, TokensError> {
     if storage::is_url(dir) {
         storage::check_writable(dir)?;
@@ -233,20 +230,20 @@ fn lock(dir: &Path) -> Result<Option<File>, TokensError> {
     storage::lock_dir(dir)?.ok_or_else(in_use).map(Some)
 }
 
-/// Files of a corpus that are there, in the order of [`OUTPUTS`].
+/// The corpus files that exist, in the order of [`OUTPUTS`].
 fn outputs_in(dir: &Path) -> Result<Vec<&'static str>, TokensError> {
     let there = storage::list(dir)?;
     let is_there = |name: &&str| there.iter().any(|entry| entry.name == **name);
     Ok(OUTPUTS.into_iter().filter(is_there).collect())
 }
 
-/// Whether token files are there without their `corpus.json`.
+/// Whether there are token files without a `corpus.json`.
 fn is_unfinished(dir: &Path) -> Result<bool, TokensError> {
     let there = outputs_in(dir)?;
     Ok(!there.is_empty() && !there.contains(&CORPUS_JSON))
 }
 
-/// Refuses a finished corpus that may not be overwritten.
+/// Refuses a finished corpus unless it may be overwritten.
 fn check_free(dir: &Path, overwrite: bool) -> Result<(), TokensError> {
     let path = dir.join(CORPUS_JSON);
     if !overwrite && storage::is_there(&path)? {

@@ -1,4 +1,4 @@
-//! Integer types that token files are written in, little-endian.
+//! Little-endian integer types of token files.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes an id.
+    /// Bytes per id.
     pub fn bytes(self) -> u64 {
         match self {
             Dtype::U8 | Dtype::I8 => 1,
@@ -40,7 +40,7 @@ impl Dtype {
         }
     }
 
-    /// As it is written in options and files.
+    /// Its name in options and files.
     pub fn name(self) -> &'static str {
         match self {
             Dtype::U8 => "u8",
@@ -54,7 +54,7 @@ impl Dtype {
     }
 
     /// u16 for a vocabulary below 65,536, else i32: the two types that Megatron's own tools write
-    /// (they go over to i32 from 65,500 on).
+    /// (which switch to i32 from 65,500 on).
     pub fn for_vocab(vocab_size: u32) -> Self {
         if vocab_size < 1 << 16 {
             Dtype::U16
@@ -76,8 +76,8 @@ impl Dtype {
         })
     }
 
-    /// Decodes ids from `bytes` (as many as `out` takes). What is no u32 becomes a very large id
-    /// (negative ones from 2^31 on), so that it is past every vocabulary.
+    /// Decodes ids from `bytes` (as many as `out` takes). A value that does not fit in u32 becomes
+    /// a very large id (a negative one 2^31 or more), so that it is above every vocabulary.
     pub(super) fn decode(self, bytes: &[u8], out: &mut [u32]) {
         match self {
             Dtype::U8 => decode_as(bytes, out, |[b]: [u8; 1]| u32::from(b)),

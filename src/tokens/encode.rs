@@ -1,8 +1,8 @@
-//! From documents to tokens: one thread reads, all encode, one writes, in the documents' order.
+//! From documents to tokens: one thread reads, all encode, one writes, in document order.
 //!
-//! Documents travel in chunks of bounded size, a few at a time, so memory does not grow with the
-//! corpus. Each document is encoded by itself, so neither chunks nor threads show in the output. A
-//! long one is alone in memory, and its ids are written a piece at a time.
+//! Documents are passed in chunks of bounded size, a few at a time, so memory does not grow with the corpus. Each
+//! document is encoded separately, so neither chunks nor threads affect the output. A long document is alone in memory,
+//! and its ids are written in pieces.
 
 use super::corpus_writer::CorpusWriter;
 use super::error::TokensError;
@@ -13,13 +13,13 @@ use crossbeam_channel::{Receiver, Sender};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 
-/// Text that a chunk holds for each thread before it is closed, bytes: enough that threads seldom
-/// wait for the last document, and little enough that progress and an interrupt are prompt.
+/// Bytes of text per thread at which a chunk is closed: enough that threads seldom wait for the last document, and few
+/// enough that progress and interrupts are prompt.
 const CHUNK_TEXT_BYTES: usize = 1 << 20;
 const CHUNK_DOCUMENTS: usize = 4096;
-/// A document past this is encoded on all threads and nothing is read ahead of it, bytes.
+/// A document above this many bytes is encoded on all threads and nothing is read ahead of it.
 const LONG_DOCUMENT_BYTES: usize = 4 << 20;
-/// Chunks that are read ahead.
+/// Chunks read ahead.
 const N_CHUNKS_AHEAD: usize = 2;
 
 /// How to encode.
@@ -29,16 +29,16 @@ pub struct EncodeOptions {
     pub bos: Vec<u32>,
     /// Ids after every document, in order.
     pub eod: Vec<u32>,
-    /// Threads that encode; 0: as many as there are cores. The output is the same for any number.
+    /// Threads that encode; 0: one per core. The output is the same for any number.
     pub n_threads: usize,
 }
 
-/// How far it has come.
+/// Progress so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EncodeProgress {
-    /// Bytes of the input files that were read.
+    /// Bytes of the input files read so far.
     pub bytes_read: u64,
-    /// Bytes of the input files.
+    /// Total bytes of the input files.
     pub bytes_total: u64,
     /// Documents written.
     pub n_documents: u64,
@@ -48,16 +48,16 @@ pub struct EncodeProgress {
 
 struct Chunk {
     documents: Vec<Document>,
-    /// The reader waits until this chunk has been written.
+    /// Whether the reader waits until this chunk has been written.
     is_long: bool,
     bytes_read: u64,
     tally: Tally,
-    /// With the last chunk: the files that were read.
+    /// In the last chunk: the files that were read.
     inputs: Vec<InputFile>,
 }
 
-/// Encodes all documents into `writer`; `on_progress` may end it after each chunk, and after each
-/// piece of a long document. A document that gives no token is counted as empty and left out.
+/// Encodes all documents into `writer`; `on_progress` may stop it after each chunk, and after each piece of a long
+/// document. A document without tokens is counted as empty and left out.
 ///
 /// # Errors
 /// A document that cannot be read or encoded, no document at all, I/O, [`TokensError::Interrupted`].
@@ -83,7 +83,7 @@ pub fn encode_documents(
             was_written,
         };
         scope.spawn(move || reader.read_all(&sender));
-        // Both end with this closure, and then the reader does, whatever it waits for.
+        // Both are dropped at the end of this closure, which ends the reader too, whatever it waits for.
         let receiver: Receiver<Result<Chunk, CorpusError>> = receiver;
         let written: Sender<()> = written;
         let mut encoder = Encoder {
@@ -103,7 +103,7 @@ pub fn encode_documents(
                     n_tokens: writer.n_tokens(),
                 };
                 if on_progress(&progress).is_break() {
-                    // The reader may be far from its next document.
+                    // The reader may take long to reach its next document.
                     interrupt.request();
                     return Err(TokensError::Interrupted);
                 }
@@ -115,7 +115,7 @@ pub fn encode_documents(
             encoder.writer.set_inputs(std::mem::take(&mut chunk.inputs));
             drop(chunk);
             if is_long {
-                // A reader that has gone has nothing more to say.
+                // Fails only if the reader is done.
                 let _ = written.send(());
             }
         }
@@ -144,7 +144,7 @@ struct ChunkReader {
 }
 
 impl ChunkReader {
-    /// Ends when the documents do, at the first error, or when nobody listens any more.
+    /// Ends with the documents, at the first error, or when the receiver is gone.
     fn read_all(&mut self, sender: &Sender<Result<Chunk, CorpusError>>) {
         loop {
             let chunk = self.read_chunk();
@@ -161,7 +161,7 @@ impl ChunkReader {
         }
     }
 
-    /// The next chunk; an empty one at the end, which carries the last counts.
+    /// The next chunk; an empty one at the end, with the final counts.
     fn read_chunk(&mut self) -> Result<Chunk, CorpusError> {
         let (mut read, mut n_text_bytes) = (Vec::new(), 0);
         while n_text_bytes < self.text_bytes && read.len() < CHUNK_DOCUMENTS {
@@ -191,7 +191,7 @@ struct Encoder<'a> {
     tokenizer: &'a Tokenizer,
     options: &'a EncodeOptions,
     writer: &'a mut CorpusWriter,
-    /// Documents that were left out.
+    /// Documents left out.
     n_without_tokens: u64,
 }
 
@@ -211,7 +211,7 @@ impl Encoder<'_> {
         show(self.writer)
     }
 
-    /// Several documents, each on one thread.
+    /// Encodes several documents, each on one thread.
     fn encode_short(&mut self, documents: &[Document]) -> Result<(), TokensError> {
         let tokenizer = self.tokenizer;
         let encoded: Vec<(Vec<u32>, bool)> = documents
@@ -236,7 +236,7 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// One document on all threads; its ids are never all in memory.
+    /// Encodes one document on all threads; its ids are never all in memory.
     fn encode_long(
         &mut self,
         document: &Document,
@@ -265,7 +265,7 @@ impl Encoder<'_> {
     }
 }
 
-/// An error of the tokenizer with the place of the document instead of its own.
+/// Gives an error of the tokenizer the location of the document.
 fn located(error: TokensError, document: &Document) -> TokensError {
     error.at(&document.location.to_string())
 }

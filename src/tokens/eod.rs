@@ -1,4 +1,4 @@
-//! Raw files have no index: an id in front of each document, or at its end, says where they are.
+//! Raw files have no index: a separator id before or after each document marks the boundaries.
 
 use super::error::TokensError;
 use super::index::{DocumentIndex, TableBuilder};
@@ -19,16 +19,16 @@ pub enum EodPosition {
     Back,
 }
 
-/// Documents of a raw file that was split at an id.
+/// Documents of a raw file split at an id.
 pub(super) struct Split {
     pub(super) index: DocumentIndex,
     pub(super) position: EodPosition,
-    /// What the user should know of it.
+    /// A note for the user.
     pub(super) note: Option<String>,
 }
 
-/// Splits at `eod`. Where `said` does not say on which side of it documents begin, the file's two ends
-/// tell: it begins with the id and does not end with it, so the id stands in front.
+/// Splits at `eod`. If `said` does not give the side, the two ends of the file decide: if it begins with the id and
+/// does not end with it, the id is in front.
 pub(super) fn split(
     tokens: &TokenFile,
     eod: u32,
@@ -52,7 +52,7 @@ pub(super) fn split(
     })
 }
 
-/// Whether the first and the last id of a file are the separator.
+/// Whether the first and the last id of a file are separators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ends {
     begins: bool,
@@ -101,7 +101,7 @@ impl Ends {
     }
 }
 
-/// The documents, and how often the id was found.
+/// The documents, and how often the id occurs.
 fn split_at(
     tokens: &TokenFile,
     eod: u32,

@@ -41,7 +41,7 @@ pub enum TokensError {
         /// What was left out.
         tally: Tally,
     },
-    /// A tokenizer whose output is drawn at random.
+    /// A tokenizer whose output is random.
     #[error("{} has BPE dropout {dropout}, so its tokens would differ from run to run: set `model.dropout` to null", path.display())]
     Dropout {
         /// The tokenizer.
@@ -59,7 +59,7 @@ pub enum TokensError {
         /// What the tokenizer said.
         reason: String,
     },
-    /// A document that is too long to be encoded at once and has no place to cut it at.
+    /// A document that is too long to be encoded at once and cannot be split anywhere.
     #[error(
         "{location}: the document has {n_bytes} bytes, too long to be tokenized at once, and there is no place to cut it near byte {at}: the tokenizer treats the text there as one word, or needs more context than {limit} bytes; split the document",
         limit = super::pieces::MAX_CONTEXT_BYTES
@@ -80,7 +80,7 @@ pub enum TokensError {
         /// What the trainer said.
         reason: String,
     },
-    /// Too small a vocabulary.
+    /// A vocabulary that is too small.
     #[error(
         "a vocabulary of {got} is too small: byte-level BPE with these special tokens needs at least {least}"
     )]
@@ -90,10 +90,10 @@ pub enum TokensError {
         /// What was asked for.
         got: u32,
     },
-    /// Too large a vocabulary.
+    /// A vocabulary that is too large.
     #[error("a vocabulary of {got} is too large: give at most {most}")]
     VocabTooLarge {
-        /// The largest that is read.
+        /// The largest that can be read.
         most: u32,
         /// What was asked for.
         got: u32,
@@ -106,7 +106,7 @@ pub enum TokensError {
         /// The token asked for; empty if nothing was given.
         token: String,
     },
-    /// An id past the vocabulary, chosen or met while writing.
+    /// An id outside the vocabulary, chosen or found while writing.
     #[error(
         "id {id} is outside the vocabulary of {vocab_size}: give an id below that, or the tokenizer it belongs to"
     )]
@@ -116,28 +116,28 @@ pub enum TokensError {
         /// Ids are below this.
         vocab_size: u32,
     },
-    /// A token file with an id past the vocabulary.
+    /// A token file with an id outside the vocabulary.
     #[error("{}: {} at token {token_offset} (document {document}) is not below the vocabulary of {vocab_size}: {cause}", path.display(), describe_id(*id))]
     TokenPastVocab {
         /// The token file.
         path: PathBuf,
-        /// The id; negative ids of a file show as 2^31 or more.
+        /// The id; a negative id in a file appears as 2^31 or more.
         id: u32,
-        /// Where in the corpus, tokens.
+        /// Token offset in the corpus.
         token_offset: u64,
         /// The document.
         document: u64,
         /// Ids are below this.
         vocab_size: u32,
-        /// Why that may be, and the remedy.
+        /// The likely cause, and the remedy.
         cause: String,
     },
-    /// A raw file of wider ids than it was read as.
+    /// A raw file whose ids are wider than the type it was read as.
     #[error("{}: read as {read_as}, every second id is 0 or very small wherever the file was sampled, as if it were written as {fits}: pass --dtype {fits}, or --dtype {read_as} if that is right", path.display())]
     Width {
         /// The token file.
         path: PathBuf,
-        /// The type that it was read as, since nobody said one.
+        /// The type it was read as, since none was given.
         read_as: &'static str,
         /// The type that fits.
         fits: &'static str,
@@ -152,7 +152,7 @@ pub enum TokensError {
         /// What to do.
         remedy: &'static str,
     },
-    /// A folder with files that are no part of one corpus.
+    /// A folder with files that do not belong to one corpus.
     #[error("{} contains {other} as well as Parquet files, so it is not one corpus: move the Parquet files to a folder of their own, or give a glob in quotes such as 'DIR/*.parquet'", path.display())]
     MixedFolder {
         /// The folder, or the glob.
@@ -170,7 +170,7 @@ pub enum TokensError {
         /// What to do.
         remedy: String,
     },
-    /// An option that the files answer.
+    /// An option that the files themselves determine.
     #[error("{option} is {got}, expected no value: {} itself records where documents begin and the type of its ids", path.display())]
     SaidByFile {
         /// The tokens.
@@ -180,27 +180,27 @@ pub enum TokensError {
         /// Its value.
         got: String,
     },
-    /// A type that is not that of the file's header.
+    /// A type that differs from the file's header.
     #[error("--dtype is {got}, but the header of {} says {expected}: omit it", path.display())]
     DtypeSaidByFile {
         /// The file.
         path: PathBuf,
         /// The header's type.
         expected: &'static str,
-        /// What was said.
+        /// The type given.
         got: &'static str,
     },
-    /// A side of an id that is not said.
+    /// A side was given without the separator id.
     #[error(
         "--eod-position (data.eod_position) was given without the id between documents: add --eod (data.eod)"
     )]
     PositionWithoutEod,
-    /// A file that was cut while it was read.
+    /// A file that was truncated while it was read.
     #[error("{} was truncated while it was read: it had byte {expected} when it was opened; restore the file, and do not change it while it is read", path.display())]
     CutShort {
         /// The file.
         path: PathBuf,
-        /// Bytes that it must have.
+        /// Bytes that it had when it was opened.
         expected: u64,
     },
     /// A token file that is not the one that was tokenized.
@@ -223,7 +223,7 @@ pub enum TokensError {
         /// Its length.
         n_tokens: usize,
     },
-    /// A Megatron index that is damaged, or of other tokens.
+    /// A Megatron index that is damaged, or belongs to other tokens.
     #[error("{} cannot be used as a Megatron index: {}", path.display(), source.remedy())]
     Idx {
         /// The `.idx`.
@@ -235,7 +235,7 @@ pub enum TokensError {
     /// Half of a Megatron pair.
     #[error("{} does not exist: a Megatron corpus is a .bin and an .idx with the same name in one folder", path.display())]
     MissingHalf {
-        /// The file that is not there.
+        /// The missing file.
         path: PathBuf,
     },
     /// A path that holds no token corpus.
@@ -244,7 +244,7 @@ pub enum TokensError {
         /// The path.
         path: PathBuf,
     },
-    /// A raw token file that cannot be what its kind says.
+    /// A raw token file that is not what its kind requires.
     #[error("{} is not a {kind} token file: {reason}", path.display())]
     RawFile {
         /// The file.
@@ -263,7 +263,7 @@ pub enum TokensError {
         #[source]
         source: parquet::errors::ParquetError,
     },
-    /// A list of documents that is not what its corpus has.
+    /// A list of documents that does not match its corpus.
     #[error("{} does not list the documents of its corpus ({reason}): tokenize again, or restore it", path.display())]
     Documents {
         /// The file.
@@ -304,30 +304,30 @@ pub enum TokensError {
         path: PathBuf,
         /// The field.
         field: &'static str,
-        /// What it says.
+        /// The value in it.
         expected: String,
         /// What the files have.
         got: String,
     },
-    /// An output directory that holds something already.
+    /// An output directory with something in it.
     #[error("{} exists already: choose another --output, or replace it with --overwrite", path.display())]
     OutputExists {
         /// The file that is in the way.
         path: PathBuf,
     },
-    /// An output directory that another process writes into.
+    /// An output directory that another process writes to.
     #[error("another process is writing a corpus to {}: wait until it ends, or choose another --output", dir.display())]
     OutputInUse {
         /// The directory.
         dir: PathBuf,
     },
-    /// An output that is to be a file and names a directory.
+    /// An output file whose path is a directory.
     #[error("{} is a directory: give the name of a file, such as {}", path.display(), path.join("tokenizer.json").display())]
     OutputIsDirectory {
         /// The path.
         path: PathBuf,
     },
-    /// A sequence length that cuts nothing.
+    /// A sequence length of 0.
     #[error("the sequence length (--seq-len) is 0, expected 1 or more")]
     ZeroSeqLen,
     /// No threads could be started.
@@ -344,7 +344,7 @@ pub enum TokensError {
 }
 
 impl TokensError {
-    /// The same of a text that is at `place`, for errors that know the tokenizer only.
+    /// The same error for a text at `place`; for errors that know only the tokenizer.
     #[must_use]
     pub fn at(self, place: &str) -> Self {
         let location = place.to_owned();
@@ -359,7 +359,7 @@ impl TokensError {
         }
     }
 
-    /// A failed write to `path`, for `map_err`; a full disk has an error of its own.
+    /// A failed write to `path`, for `map_err`; a full disk has its own error.
     pub(super) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |source| TokensError::Storage(StorageError::io("write", &path, source))
@@ -377,7 +377,7 @@ impl TokensError {
 }
 
 impl Classified for TokensError {
-    // What is to be read and is not there, or no file, will not be one on the next try.
+    // An input that is missing, or is not a file, will fail again on the next try.
     fn kind(&self) -> Kind {
         use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
         match self {

@@ -1,15 +1,15 @@
-//! Files of other kinds, which would be read as ids all the same: a raw token file has no header.
+//! Recognizes files of other kinds, which could be read as ids: a raw token file has no header.
 
 use super::error::TokensError;
 use super::token_file::RawFile;
 
 pub(super) const NPY_MAGIC: &[u8] = b"\x93NUMPY";
-/// Bytes of the beginning that are looked at.
+/// Bytes examined at the beginning.
 const HEAD_BYTES: usize = 64 * 1024;
-/// A file is called text only if so many bytes of it are.
+/// Shorter files are never taken for text.
 const LEAST_TEXT: usize = 32;
 
-/// What a file is, and what to do with it.
+/// What a file is, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Foreign {
     pub(super) what: &'static str,
@@ -69,8 +69,7 @@ const LLM_C_MAGICS: &[(u32, &str)] = &[
     (20_240_803, "llm.c's Llama weights"),
 ];
 
-/// Refuses a file that is known to be of another kind. What only looks like text passes where
-/// `may_be_text`.
+/// Refuses a file that is known to be of another kind. A file that merely looks like text passes if `may_be_text`.
 pub(super) fn refuse(file: &RawFile, may_be_text: bool) -> Result<(), TokensError> {
     match kind_of(file)? {
         Some(foreign) if !(may_be_text && foreign == PLAIN_TEXT) => Err(TokensError::Foreign {
@@ -140,11 +139,11 @@ fn archive(head: &[u8]) -> Option<Foreign> {
     })
 }
 
-/// safetensors: u64 length of a JSON header, then that. ONNX: protobuf of an IR version, then the
-/// name of the program that wrote it.
+/// safetensors: u64 length of a JSON header, then the header. ONNX: protobuf of an IR version, then the name of the
+/// program that wrote it.
 fn model(head: &[u8], len: u64) -> Option<Foreign> {
     let n_json = u64::from_le_bytes(*head.first_chunk()?);
-    // An i64 of an id would have zeros there.
+    // With i64 ids there would be zeros here.
     let json = head.get(8..8 + n_json.min(16) as usize).unwrap_or_default();
     let is_json = json.starts_with(b"{") && is_printable(json);
     if n_json <= len - 8 && is_json && json.len() > 1 {
@@ -168,7 +167,7 @@ fn is_printable(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
-/// Python's pickle, and PyTorch's files of before version 1.6.
+/// Python's pickle, and files of PyTorch before version 1.6.
 fn pickle(head: &[u8], tail: &[u8]) -> Option<Foreign> {
     let &[0x80, 2..=5, opcode, ..] = head else {
         return None;
@@ -185,7 +184,7 @@ fn pickle(head: &[u8], tail: &[u8]) -> Option<Foreign> {
     })
 }
 
-/// What `datasets` caches as .arrow: a mark, and the length of a schema that names itself.
+/// The .arrow files that `datasets` caches: a marker, and the length of a schema that contains its own name.
 fn arrow_stream(head: &[u8]) -> Option<Foreign> {
     let n_schema = u32::from_le_bytes(*head.strip_prefix(&[0xff; 4])?.first_chunk()?) as usize;
     let schema = head.get(8..8 + n_schema.min(4096))?;
@@ -227,8 +226,8 @@ fn known_text(head: &[u8]) -> Option<Foreign> {
     })
 }
 
-/// Shards of serialized samples, MosaicML's (MDS) and litdata's: u32 number of samples n, then n + 1
-/// u32 offsets, of which the first is where the samples begin and the last is the end of the file.
+/// Shards of serialized samples, MosaicML's (MDS) and litdata's: u32 number of samples n, then n + 1 u32 offsets, of
+/// which the first is the start of the samples and the last is the end of the file.
 fn sample_shard(file: &RawFile, head: &[u8]) -> Result<Option<Foreign>, TokensError> {
     let word = |at: usize| {
         let bytes = head.get(at..at + 4)?;
@@ -260,7 +259,7 @@ fn sample_shard(file: &RawFile, head: &[u8]) -> Result<Option<Foreign>, TokensEr
     )
 }
 
-/// Ids of a raw file are bytes of every kind; only text is text all over.
+/// Ids in a raw file contain bytes of every kind; only text is text throughout.
 fn is_text(file: &RawFile, head: &[u8]) -> Result<bool, TokensError> {
     if head.len() < LEAST_TEXT || !is_utf8_text(head) {
         return Ok(false);
@@ -268,7 +267,7 @@ fn is_text(file: &RawFile, head: &[u8]) -> Result<bool, TokensError> {
     let n = head.len() as u64;
     for place in 1..=4 {
         let offset = file.len.saturating_sub(n) / 4 * place;
-        // It may begin inside of a character.
+        // The block may begin inside a character.
         let block = file.read(offset, HEAD_BYTES)?;
         let n_cut = block
             .iter()
@@ -281,8 +280,8 @@ fn is_text(file: &RawFile, head: &[u8]) -> Result<bool, TokensError> {
     Ok(true)
 }
 
-/// UTF-8 but for a character that is cut off at the end, most of it ASCII, without control characters
-/// other than those of lines.
+/// UTF-8, except for a truncated character at the end, mostly ASCII, and without control characters other than white
+/// space.
 fn is_utf8_text(bytes: &[u8]) -> bool {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Names in a corpus directory.
 pub(super) const PREFIX: &str = "tokens";
-/// What a corpus directory is; written last.
+/// Describes a corpus directory; written last.
 pub const CORPUS_JSON: &str = "corpus.json";
 pub(super) const DOCUMENTS: &str = "documents.parquet";
 
@@ -27,7 +27,7 @@ pub enum TokenFormat {
 }
 
 impl TokenFormat {
-    /// Whether its files say where documents begin; a raw file is split at an id, or is one
+    /// Whether its files record where documents begin; a raw file is split at an id, or is one
     /// document.
     pub fn has_borders(self) -> bool {
         match self {

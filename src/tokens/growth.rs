@@ -1,9 +1,9 @@
-//! How much longer a text can become inside a tokenizer: replacements multiply, one after the other.
+//! How much longer a text can become inside a tokenizer: the factors of successive replacements multiply.
 
 use serde_json::Value;
 
-/// A normalized text may be so many times as long as the text: far past any tokenizer that is in use,
-/// and little enough that a piece of text fits into memory.
+/// Largest factor by which normalization may lengthen a text: far above any tokenizer in use, and small enough that a
+/// piece of text fits into memory.
 const MAX_GROWTH: f64 = 1024.0;
 /// Bytes that may be put in front of each part of a text.
 const MAX_PREPENDED_BYTES: usize = 1024;
@@ -28,14 +28,14 @@ pub(super) fn check_growth(parts: &[&Value]) -> Result<(), String> {
     }
 }
 
-/// Bytes after one part, or a sequence of them, for each byte before.
+/// Bytes of output per byte of input for one part, or a sequence of parts.
 fn growth(part: &Value) -> f64 {
     let text = |pointer: &str| part.pointer(pointer).and_then(Value::as_str);
     match part.get("type").and_then(Value::as_str) {
         Some("Replace") => {
             let content = text("/content").map_or(0, str::len) as f64;
             match text("/pattern/String").map_or(0, str::len) {
-                // An empty match puts the content between any two bytes.
+                // An empty pattern matches between any two bytes.
                 0 => content + 1.0,
                 pattern => (content / pattern as f64).max(1.0),
             }

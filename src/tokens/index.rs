@@ -1,17 +1,16 @@
-//! Where documents start, whatever the file says it by.
+//! Where documents start, in whatever way the file records it.
 //!
-//! The starts are copied when a corpus is opened, so nothing that happens to an index later can move
-//! a document.
+//! The starts are copied when a corpus is opened, so later changes of an index cannot move a document.
 
 use super::error::TokensError;
 use super::megatron::IdxLayout;
 use super::spool::Spool;
 use memmap2::Mmap;
 
-/// Starts that are kept in memory, 8 bytes each; more go to an unlinked temporary file.
+/// Starts kept in memory, 8 bytes each; if there are more, all go to an unlinked temporary file.
 const MAX_IN_MEMORY: usize = 1 << 23;
 
-/// Documents of a corpus; starts are token offsets, never falling.
+/// Documents of a corpus; starts are token offsets, non-decreasing.
 pub(super) enum DocumentIndex {
     /// The file is one document.
     Whole { n_tokens: u64 },
@@ -22,7 +21,7 @@ pub(super) enum DocumentIndex {
 }
 
 impl DocumentIndex {
-    /// The documents of an `.idx` whose bytes were validated.
+    /// The documents of an `.idx` that was validated.
     pub(super) fn of_megatron(idx: &[u8], layout: &IdxLayout) -> Result<Self, TokensError> {
         let mut table = TableBuilder::default();
         for document in 0..layout.n_documents {
@@ -55,7 +54,7 @@ impl DocumentIndex {
         }
     }
 
-    /// The document that holds a token: the last that starts at or before it.
+    /// The document that contains a token: the last that starts at or before it.
     pub(super) fn document_at(&self, token_offset: u64) -> u64 {
         // Invariant: start(low) <= token_offset < start(high).
         let (mut low, mut high) = (0, self.n_documents());
@@ -74,7 +73,7 @@ impl DocumentIndex {
 /// Builds a table of starts.
 #[derive(Default)]
 pub(super) struct TableBuilder {
-    /// Those that are not in the spool.
+    /// Those not in the spool.
     starts: Vec<u64>,
     spool: Option<Spool>,
     n_documents: u64,

@@ -1,5 +1,5 @@
-//! Parquet with a list column `input_ids`: a row is a document. Unpacked once, since rows of a
-//! compressed file cannot be reached one by one. Several files are one corpus, one after the other.
+//! Parquet with a list column `input_ids`: a row is a document. It is unpacked once, since rows of a compressed file
+//! cannot be accessed individually. Several files are concatenated into one corpus.
 
 use super::decode::decode;
 use super::dtype::Dtype;
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 const COLUMN: &str = "input_ids";
 const MAGIC: &[u8] = b"PAR1";
-/// Ids that a batch of rows should hold.
+/// Target number of ids per batch of rows.
 const BATCH_TOKENS: u64 = 1 << 20;
 const MAX_BATCH_ROWS: u64 = 4096;
 
@@ -41,7 +41,7 @@ pub struct Padding {
     pub n_tokens: u64,
 }
 
-/// Unpacked ids and where documents start.
+/// The unpacked ids and where documents start.
 pub(super) struct ListColumn {
     pub(super) tokens: TokenFile,
     pub(super) index: DocumentIndex,
@@ -71,7 +71,7 @@ pub(super) fn open_parquet(paths: &[PathBuf]) -> Result<ListColumn, TokensError>
     Ok(unpacked)
 }
 
-/// Columns that are read beside the ids.
+/// Columns that are read besides the ids.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Columns {
     mask: bool,
@@ -108,7 +108,7 @@ impl Columns {
     }
 }
 
-/// A list of integers or truth values.
+/// A list of integers or booleans.
 fn is_list(data_type: &DataType) -> bool {
     let item = match data_type {
         DataType::List(item) | DataType::LargeList(item) => item.data_type(),
@@ -172,7 +172,7 @@ fn open(path: &Path) -> Result<(Source, Builder), TokensError> {
         foreign::refuse(&raw, false)?;
     }
     let source = Source::open(&storage::local_copy(path)?)?;
-    // Without the writer's Arrow schema, every kind of list comes as a plain one.
+    // Without the writer's Arrow schema, every kind of list is read as a plain one.
     let as_stored = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = decode(path, &source, || {
         Builder::try_new_with_options(source.clone(), as_stored)
@@ -180,7 +180,7 @@ fn open(path: &Path) -> Result<(Source, Builder), TokensError> {
     Ok((source, builder))
 }
 
-/// Calls `visit` with the number, the ids and what is beside them of every row of a file.
+/// Calls `visit` with the number, the ids and the other columns of every row of a file.
 fn each_row(
     path: &Path,
     columns: &Columns,
@@ -203,7 +203,7 @@ fn each_row(
             let ids = list_at(path, &batch, COLUMN, i, row)?.unwrap_or_default();
             let beside = Beside {
                 mask: list_at(path, &batch, MASK, i, row)?,
-                // Labels that cannot be read say nothing of padding.
+                // Unreadable labels tell nothing about padding.
                 labels: list_at(path, &batch, LABELS, i, row).unwrap_or_default(),
                 length: columns.length.and_then(|name| scalar_at(&batch, name, i)),
             };
@@ -230,7 +230,7 @@ fn batch_rows(builder: &Builder, mask: &ProjectionMask) -> usize {
     (BATCH_TOKENS / ids_a_row).clamp(1, MAX_BATCH_ROWS) as usize
 }
 
-/// The list of a row, as i64; `None` where the batch has no such column.
+/// The list in a row, as i64; `None` if the batch has no such column.
 fn list_at(
     path: &Path,
     batch: &RecordBatch,
@@ -267,7 +267,7 @@ fn integers(values: &ArrayRef) -> Result<Vec<i64>, String> {
         T::Native: TryInto<i64>,
     {
         let values = values.as_primitive::<T>().values().iter();
-        // No id is as large, and no flag.
+        // No id or flag is that large.
         values
             .map(|&value| value.try_into().unwrap_or(i64::MAX))
             .collect()
@@ -291,7 +291,7 @@ fn integers(values: &ArrayRef) -> Result<Vec<i64>, String> {
     })
 }
 
-/// A null counts nothing.
+/// `None` for a null.
 fn scalar_at(batch: &RecordBatch, name: &str, i: usize) -> Option<i64> {
     let column = batch.column_by_name(name)?;
     if column.is_null(i) {
@@ -306,7 +306,7 @@ struct Unpacker {
     table: TableBuilder,
     n_tokens: u64,
     n_padding: u64,
-    /// Ids of the text whose label is left out of a loss.
+    /// Ids in the text whose label is excluded from the loss.
     n_ignored: u64,
 }
 

@@ -2,31 +2,29 @@
 //!
 //! # A token corpus
 //!
-//! A directory of `tokens.bin` (ids, one after the other), `tokens.idx` (where documents start) and
-//! `corpus.json` ([`CorpusJson`], written last: without it the directory is not finished). The two
-//! token files are Megatron's own format ([`megatron`]), since tools for it exist; the ids chosen as
-//! beginning and end of a document are IN the `.bin`, and a view never inserts them. Beside them,
-//! `documents.parquet` says which record of which input each document is ([`DocumentReader`]).
-//! nanoGPT's and llm.c's raw files and Parquet with a list column `input_ids` are read as well.
+//! A directory of `tokens.bin` (all ids, concatenated), `tokens.idx` (where documents start) and `corpus.json`
+//! ([`CorpusJson`], written last: without it the directory is unfinished). The two token files are in Megatron's own
+//! format ([`megatron`]), since tools for it exist; the ids chosen for the beginning and the end of a document are IN
+//! the `.bin`, and a view never inserts them. Beside them, `documents.parquet` says which record of which input each
+//! document is ([`DocumentReader`]). nanoGPT's and llm.c's raw files and Parquet with a list column `input_ids` are
+//! read as well.
 //!
-//! # How it is held
+//! # How it is read
 //!
-//! Ids stay in their files and are read by position: opening costs one pass over the index, which checks
-//! every length, pointer and document index of it against the `.bin` before anything is believed, and
-//! copies where documents start. A file that is cut later is an error of the next read; one that is
-//! overwritten is noticed by whoever asks ([`TokenCorpus::touched_file`]).
+//! Ids stay in their files and are read by position. Opening takes one pass over the index, which checks all its
+//! lengths, pointers and document entries against the `.bin`, and copies where documents start. If a file is truncated
+//! later, the next read fails; if it is overwritten, [`TokenCorpus::touched_file`] reports it.
 //!
-//! # What is believed
+//! # What is checked
 //!
-//! A raw file says nothing of itself: other kinds of file are refused by what they begin with
-//! (`foreign`), the type of its ids is checked on blocks from all over it (`width`), and on which side of
-//! the separator its documents are is told by its ends (`eod`) and said aloud. Padding of Parquet rows is left
-//! out by the columns that say it (`padding`).
+//! A raw file does not describe itself: other kinds of file are refused by how they begin (`foreign`), the type of its
+//! ids is checked on blocks from all over it (`width`), and the side of the separator is inferred from its ends, with a
+//! note (`eod`). Padding of Parquet rows is removed according to the columns that mark it (`padding`).
 //!
 //! # Sequences
 //!
-//! A [`SequenceView`] cuts the corpus into sequences of at most T predicted positions by arithmetic
-//! (`concat`) or by a sparse index of prefix sums (`document`); nothing is copied or stored.
+//! A [`SequenceView`] divides the corpus into sequences of at most T predicted positions by arithmetic (`concat`) or by
+//! a sparse index of prefix sums (`document`); nothing is copied or stored.
 
 mod corpus;
 mod corpus_json;

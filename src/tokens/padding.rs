@@ -1,22 +1,22 @@
-//! Which ids of a row are padding, by the columns that data sets for trainers have beside them.
+//! Finds the padding in a row, from the columns that data sets for trainers have besides the ids.
 //!
-//! - `attention_mask`: 0 is padding, in front or at the end; anything else is text.
-//! - `labels`, where there is no mask: -100 in front or at the end, over one id that repeats there in some row.
-//!   Other -100 mask prompts of a fine-tuning; those ids are text, and are counted.
-//! - `length` or `lengths`, where there is neither: ids past it, if that holds in every row and they are
-//!   one id that repeats. It may as well count characters.
+//! - `attention_mask`: 0 is padding, at the front or the end; anything else is text.
+//! - `labels`, if there is no mask: -100 at the front or the end, over an id that is repeated there in some row.
+//!   Other -100s mask the prompts of fine-tuning data; those ids are text, and are counted.
+//! - `length` or `lengths`, if there is neither: ids beyond it, if that holds in every row and they are
+//!   one repeated id. Otherwise it may count characters.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The label of a target that a trainer leaves out.
+/// The label of a target that a trainer ignores.
 const IGNORED: i64 = -100;
 
 pub(super) const MASK: &str = "attention_mask";
 pub(super) const LABELS: &str = "labels";
 pub(super) const LENGTHS: [&str; 2] = ["length", "lengths"];
 
-/// What a row has beside its ids.
+/// The columns of a row besides its ids.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     pub(super) mask: Option<Vec<i64>>,
@@ -24,7 +24,7 @@ pub(super) struct Beside {
     pub(super) length: Option<i64>,
 }
 
-/// How padding is told in a corpus.
+/// How padding is recognized in a corpus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rule {
     /// There is none.
@@ -40,7 +40,7 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// The column that says it.
+    /// The column that marks it.
     pub(super) fn column(&self) -> Option<&'static str> {
         match self {
             Rule::None => None,
@@ -50,7 +50,7 @@ impl Rule {
         }
     }
 
-    /// The ids of a row that are text.
+    /// The range of a row's ids that is text.
     ///
     /// # Errors
     /// What is wrong with the column, for "column X ...".
@@ -110,17 +110,17 @@ fn text_by_mask(ids: &[i64], mask: &[i64]) -> Result<Range<usize>, String> {
     }
 }
 
-/// Positions of the text whose label is left out of a loss.
+/// Positions in the text whose label is excluded from the loss.
 pub(super) fn n_ignored(text: Range<usize>, beside: &Beside) -> u64 {
     let labels = beside.labels.as_deref().unwrap_or_default();
     let of_text = labels.get(text).unwrap_or_default();
     of_text.iter().filter(|&&label| label == IGNORED).count() as u64
 }
 
-/// What a first look at all rows finds, where there is no mask.
+/// What a first pass over all rows finds, if there is no mask.
 #[derive(Debug)]
 pub(super) struct Survey {
-    /// Ids of constant runs of two or more at the front and at the back, with how many are in such.
+    /// Ids in constant runs of two or more at the front and at the back, with their counts.
     front: BTreeMap<i64, u64>,
     back: BTreeMap<i64, u64>,
     labels_fit: bool,
@@ -167,7 +167,7 @@ impl Survey {
         let is_ignored = |label: &&i64| **label == IGNORED;
         let n_back = labels.iter().rev().take_while(is_ignored).count();
         if n_back == ids.len() && !ids.is_empty() {
-            // All of the row: it does not tell a side.
+            // The whole row: it does not tell the side.
             return;
         }
         let reversed: Vec<i64> = ids.iter().rev().take(n_back).copied().collect();
@@ -180,7 +180,7 @@ impl Survey {
         }
     }
 
-    /// The rule that holds, and what is to be said of columns that were not believed.
+    /// The rule that applies, and a note on columns that were not used.
     pub(super) fn rule(
         &self,
         has_labels: bool,

@@ -1,4 +1,4 @@
-//! A file that is being written: buffered, and published instead of an older one.
+//! A file being written: buffered, and published in place of an older one.
 
 use super::corpus_json::FileStamp;
 use super::error::TokensError;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// A temporary in the final directory; hashes what passes; removed on drop.
+/// A temporary in the final directory, hashed while it is written; removed on drop.
 pub(super) struct Partial {
     file: BufWriter<storage::Partial>,
     final_path: PathBuf,
@@ -34,7 +34,7 @@ impl Partial {
         &self.final_path
     }
 
-    /// Brings everything to disk.
+    /// Syncs everything to disk.
     pub(super) fn seal(self) -> Result<Sealed, TokensError> {
         let file = self
             .file
@@ -64,15 +64,15 @@ impl Write for Partial {
 }
 
 impl Sealed {
-    /// Gives the file its name, replacing another. In a store, where no lock keeps others away, the name must be
-    /// free.
+    /// Gives the file its final name, replacing another. In a store, where no lock excludes other writers, the name
+    /// must be free.
     pub(super) fn publish(self) -> Result<(), TokensError> {
         if !storage::is_url(&self.final_path) {
             return Ok(self.file.replace()?);
         }
         match self.file.publish()? {
             Publish::Created => Ok(()),
-            // Perhaps it was put by this process, and the store's answer got lost.
+            // This process may have put it there, if the store's response was lost.
             Publish::AlreadyThere if is_of(&self.stamp, &self.final_path)? => Ok(()),
             Publish::AlreadyThere => Err(TokensError::OutputInUse {
                 dir: self.final_path.parent().unwrap_or(&self.final_path).into(),

@@ -1,4 +1,4 @@
-//! What a path stands for: which format, and which files.
+//! Which format and which files a path refers to.
 
 use super::error::TokensError;
 use super::foreign;
@@ -9,14 +9,14 @@ use super::token_file::RawFile;
 use crate::storage::{self, GlobError};
 use std::path::{Path, PathBuf};
 
-/// Names that are shown of what a folder holds.
+/// How many names of a folder's content are shown.
 const N_SHOWN: usize = 5;
 
 impl TokenFormat {
-    /// The format that name and contents of `path` tell.
+    /// The format of `path`, by its name and contents.
     ///
     /// # Errors
-    /// I/O; a path that is no corpus of a format that can be told.
+    /// I/O; a path that is not a corpus of a recognizable format.
     pub fn detect(path: &Path) -> Result<Self, TokensError> {
         let found = storage::metadata_if_there(path)?;
         let is_dir = found.is_some_and(|found| found.is_dir);
@@ -43,7 +43,7 @@ impl TokenFormat {
     }
 }
 
-/// Of a name that is no file's: a prefix, whose other half will be missed, or a glob.
+/// For a path that does not exist: a prefix, whose other half will be missed, or a glob.
 fn detect_absent(path: &Path, bin: &Path) -> Result<TokenFormat, TokensError> {
     if storage::is_there(bin)? {
         return Ok(TokenFormat::Megatron);
@@ -65,8 +65,8 @@ fn detect_folder(path: &Path, is_corpus: bool) -> Result<TokenFormat, TokensErro
     Err(folder_without(path, &names))
 }
 
-/// A `.bin` whose `.idx` is not there, though its name or its neighbour says that there must be one:
-/// Megatron's tools call theirs `NAME_text_document.bin`.
+/// Whether this is a `.bin` without its `.idx`, though its name or its neighbour implies one: Megatron's tools call
+/// theirs `NAME_text_document.bin`.
 fn is_half_of_megatron(bin: &Path) -> Result<bool, TokensError> {
     let stem = bin
         .file_stem()
@@ -76,7 +76,7 @@ fn is_half_of_megatron(bin: &Path) -> Result<bool, TokensError> {
     Ok(is_ours || stem.ends_with("_document") || stem.ends_with("_sentence"))
 }
 
-/// The `.bin` and `.idx` that a directory, a prefix or either file stands for.
+/// The `.bin` and `.idx` that a directory, a prefix or either file refers to.
 pub(super) fn megatron_pair(path: &Path) -> Result<(PathBuf, PathBuf), TokensError> {
     Ok(pair_of(path, storage::is_dir(path)?))
 }
@@ -96,7 +96,7 @@ fn pair_of(path: &Path, is_dir: bool) -> (PathBuf, PathBuf) {
     (with_suffix(&prefix, ".bin"), with_suffix(&prefix, ".idx"))
 }
 
-/// The Parquet files that a file, a folder or a glob stands for, by name.
+/// The Parquet files that a file, a folder or a glob refers to, in order of name.
 pub(super) fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
     match storage::metadata_if_there(path)? {
         Some(found) if found.is_dir => return files_of_folder(path),
@@ -105,7 +105,7 @@ pub(super) fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
     }
     let files = match storage::glob(path) {
         Err(GlobError::Storage(error)) => return Err(error.into()),
-        // A pattern that is none names no file.
+        // An invalid pattern names no file.
         found => found.unwrap_or_default(),
     };
     match files.iter().find(|file| !is_parquet(file)) {
@@ -118,7 +118,7 @@ pub(super) fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
     }
 }
 
-/// A folder that is one corpus holds its Parquet files and notes on them, nothing else.
+/// A folder that is one corpus holds only Parquet files and notes on them.
 fn files_of_folder(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
     let names = names_in(path)?;
     let (files, others): (Vec<_>, Vec<_>) =
@@ -135,7 +135,7 @@ fn files_of_folder(path: &Path) -> Result<Vec<PathBuf>, TokensError> {
     Ok(files.iter().map(|name| path.join(name)).collect())
 }
 
-/// Names in a folder, sorted, a slash after those of folders; hidden ones are left out.
+/// Names in a folder, sorted, with a slash after those of folders; hidden ones are left out.
 fn names_in(path: &Path) -> Result<Vec<String>, TokensError> {
     let mut names = Vec::new();
     for entry in storage::list(path)? {
@@ -154,7 +154,7 @@ fn names_in(path: &Path) -> Result<Vec<String>, TokensError> {
     Ok(names)
 }
 
-/// What tools leave beside data: `_SUCCESS`, `_metadata`, a card, a licence.
+/// Files that tools leave beside data: `_SUCCESS`, `_metadata`, a card, a licence.
 fn is_note(name: &str) -> bool {
     let name = name.to_lowercase();
     name.starts_with('_')
@@ -177,7 +177,7 @@ fn not_a_corpus(path: &Path) -> TokensError {
     }
 }
 
-/// Says what is there instead, and which of it would do.
+/// Says what is there instead, and what could be used.
 fn folder_without(path: &Path, names: &[String]) -> TokensError {
     let shown: Vec<&str> = names.iter().take(N_SHOWN).map(String::as_str).collect();
     let more = match names.len().saturating_sub(N_SHOWN) {

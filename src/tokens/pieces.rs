@@ -1,46 +1,44 @@
-//! Long texts by pieces: the ids are those of the whole text, and memory that of a piece.
+//! Encodes long texts in pieces: the ids are those of the whole text, with the memory of a piece.
 //!
-//! A tokenizer needs a hundred times the memory of its text, so a long text is encoded in windows
-//! that overlap. Two neighbours see the same text where they overlap, one with all that comes before
-//! it and one with all that follows. Where they agree over a stretch, in ids, offsets and starts of
-//! words, their ids are joined in the middle of it.
+//! A tokenizer needs a hundred times the memory of its text, so a long text is encoded in overlapping windows. In an
+//! overlap two neighbours see the same text, one with all that comes before it and one with all that follows. Where
+//! they agree over a stretch, in ids, offsets and word starts, their ids are joined in the middle of it.
 //!
-//! Why that is exact. Added tokens, normalizers and pre-tokenizers go from left to right, so that
-//! from a place where two runs agree the next words depend on the text there alone, as long as no
-//! rule looks further than the stretch is long. Words are then encoded one by one, so a join at the
-//! start of a word ([`Joins::Words`]) is the whole text's. BPE may be joined inside a word too
-//! ([`Joins::Tokens`]): merges are made by rank and then from the left, so a sequence of tokens is
-//! that of the whole word exactly if every two neighbours are those of the two alone: the first merge
-//! across a boundary would happen in the run over those two as well. Each two neighbours of the
-//! joined sequence lie in one of the windows, since the windows agree around the join. A Unigram model
-//! has no such rule: rounding of the score of all that comes before decides between equal paths.
+//! Why this is exact: added tokens, normalizers and pre-tokenizers work from left to right, so from a place where two
+//! runs agree the next words depend only on the text from there on, as long as no rule looks further than the length of
+//! the stretch. Words are then encoded one by one, so a join at a word start ([`Joins::Words`]) gives the ids of the
+//! whole text. BPE may also be joined inside a word ([`Joins::Tokens`]): merges are made by rank and then from the
+//! left, so a sequence of tokens is that of the whole word exactly if every two neighbours are what those two alone
+//! would give: the first merge across a boundary would also happen in a run over those two. Every two neighbours in the
+//! joined sequence lie in one of the windows, since the windows agree around the join. A Unigram model has no such
+//! rule: the rounding of the score of everything before decides between equal paths.
 //!
-//! Where windows do not agree, as inside one endless word, they grow; past a limit the text is
-//! encoded whole if it is short enough, and refused if not.
+//! Where windows do not agree, as inside one endless word, they grow; above a limit the text is encoded whole if it is
+//! short enough, and otherwise refused.
 
 use std::ops::Range;
 
-/// A text up to this is encoded at once.
+/// A text up to this many bytes is encoded at once.
 pub(super) const WHOLE_BYTES: usize = 128 << 10;
 const PIECE_BYTES: usize = 64 << 10;
-/// What two windows see alike on either side of a cut, at first and at most.
+/// Bytes that two windows share on either side of a cut, at first and at most.
 const CONTEXT_BYTES: usize = 2 << 10;
 pub(super) const MAX_CONTEXT_BYTES: usize = 256 << 10;
-/// A text up to this is encoded at once where its windows do not agree.
+/// A text up to this many bytes is encoded at once if its windows do not agree.
 const MAX_WHOLE_BYTES: usize = 4 << 20;
 
 /// Where the ids of two windows may be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Joins {
-    /// At the start of a word of the pre-tokenizer.
+    /// At a word start of the pre-tokenizer.
     Words,
-    /// As above, and some characters give no token, so that where none is says nothing.
+    /// As above, and some characters give no token, so that a gap without tokens tells nothing.
     WordsWithGaps,
     /// Between any two tokens.
     Tokens,
 }
 
-/// One token of a window; places are bytes of the whole text.
+/// One token of a window; offsets are bytes in the whole text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placed {
     pub(super) id: u32,
@@ -49,16 +47,16 @@ pub(super) struct Placed {
     pub(super) is_word_start: bool,
 }
 
-/// Why a text could not be encoded by pieces.
+/// Why a text could not be encoded in pieces.
 #[derive(Debug)]
 pub(super) enum PiecesError<E> {
     /// Windows around this byte do not agree.
     NoJoin { at: usize },
-    /// What the caller's functions said.
+    /// An error of the caller's functions.
     Caller(E),
 }
 
-/// Sizes, which tests make small.
+/// Size limits, which tests make small.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
     pub(super) whole: usize,
@@ -80,7 +78,7 @@ impl Default for Sizes {
     }
 }
 
-/// What is done with windows and ids.
+/// The caller's functions for windows and ids.
 pub(super) struct Steps<W, E, I> {
     /// Ids of a whole text.
     pub(super) whole: W,
@@ -90,7 +88,7 @@ pub(super) struct Steps<W, E, I> {
     pub(super) sink: I,
 }
 
-/// Gives the ids of `text` to the sink, in order and a piece at a time, as `encode(text)` would.
+/// Passes the ids of `text` to the sink, in order and in pieces, equal to those of `encode(text)`.
 pub(super) fn encode_pieces<Error: Send>(
     text: &str,
     joins: Joins,
@@ -151,7 +149,7 @@ fn encode_windows<Error: Send>(
         ids.extend(tokens.iter().map(|token| token.id));
         sink(&ids).map_err(PiecesError::Caller)
     };
-    // The window whose tokens from `from` on are still to be sent.
+    // The window whose tokens from `from` on have not been sent yet.
     let mut open: Option<(Window, usize)> = None;
     let n_at_once = rayon::current_num_threads().max(1);
     for first in (0..n_pieces).step_by(n_at_once) {
@@ -183,19 +181,19 @@ fn encode_windows<Error: Send>(
     }
 }
 
-/// Widens a range to whole characters, inside the text.
+/// Widens a range to character boundaries, inside the text.
 fn on_characters(text: &str, range: Range<usize>) -> Range<usize> {
     text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end.min(text.len()))
 }
 
-/// A place near which two windows are to be joined.
+/// A place near which to join two windows.
 struct Cut {
     at: usize,
     joins: Joins,
     sizes: Sizes,
 }
 
-/// Two windows and which of their tokens count.
+/// Two windows, and which of their tokens count.
 struct Joined {
     left: Window,
     left_end: usize,
@@ -204,8 +202,8 @@ struct Joined {
 }
 
 impl Cut {
-    /// Joins two windows, which are made again with more context until they agree. Of the left one's
-    /// tokens the first `from` belong to its own neighbour.
+    /// Joins two windows, which are encoded again with more context until they agree. The first `from` tokens of the
+    /// left one belong to its own neighbour.
     fn join<Error>(
         &self,
         mut left: Window,
@@ -230,7 +228,7 @@ impl Cut {
             let first = left.tokens.get(from).copied();
             left = window(left.range.start..self.at + context)?;
             if first.is_some() && left.tokens.get(from).copied() != first {
-                // What follows a text has changed its beginning: nothing can be said of such rules.
+                // Text that follows has changed earlier tokens: with such rules no join is safe.
                 return Err(PiecesError::NoJoin { at: self.at });
             }
             right =
@@ -238,7 +236,7 @@ impl Cut {
         }
     }
 
-    /// Number of tokens of the left window, and first token of the right one, that belong together.
+    /// Number of tokens to keep of the left window, and the first token to keep of the right one.
     fn find(&self, left: &Window, from: usize, right: &Window) -> Option<(usize, usize)> {
         let low = right.range.start.max(left.range.start);
         let high = left.range.end;
@@ -273,19 +271,19 @@ impl Cut {
     fn is_allowed(&self, before: &Placed, after: &Placed) -> bool {
         match self.joins {
             Joins::Words | Joins::WordsWithGaps => after.is_word_start,
-            // The bytes of one character have all its place.
+            // The byte tokens of one character all have its range.
             Joins::Tokens => before.end <= after.start,
         }
     }
 }
 
-/// Tokens that are alike in two windows, one after the other.
+/// Consecutive tokens that are the same in two windows.
 struct Run {
     a: Range<usize>,
     b_start: usize,
 }
 
-/// The run over most bytes.
+/// The run that covers the most bytes.
 fn longest_run(a: &[Placed], b: &[Placed]) -> Run {
     let (mut i, mut j) = (0, 0);
     let mut best = Run {

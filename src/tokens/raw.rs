@@ -6,18 +6,18 @@ use super::foreign::{self, NPY_MAGIC};
 use super::token_file::{RawFile, TokenFile};
 use std::path::Path;
 
-/// Bytes of a NumPy header that are read; real ones have 118.
+/// Most bytes read of a NumPy header; real ones have 118.
 const NPY_HEAD_BYTES: usize = 1 << 16;
 const LLM_C_HEADER_BYTES: usize = 256 * 4;
 const LLM_C_U16: (u32, u32) = (20_240_520, 1);
 const LLM_C_U32: (u32, u32) = (20_240_801, 7);
-/// What a file without a header is read as, unless it is said.
+/// How a file without a header is read by default.
 const DEFAULT_DTYPE: Dtype = Dtype::U16;
 
-/// A raw file that is open.
+/// An open raw file.
 pub(super) struct RawTokens {
     pub(super) tokens: TokenFile,
-    /// Whether the file says its own type.
+    /// Whether the file states its own type.
     pub(super) has_header: bool,
 }
 
@@ -70,8 +70,8 @@ fn header_u32(head: &[u8], field: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*header.as_chunks::<4>().0.get(field)?))
 }
 
-/// nanoGPT: ids and nothing else, u16 unless `dtype` says otherwise; or a NumPy array, told by its
-/// header (a `.npy` may lack it).
+/// nanoGPT: only ids, u16 unless `dtype` says otherwise; or a NumPy array, recognized by its header
+/// (a `.npy` may lack it).
 pub(super) fn open_nano_gpt(path: &Path, dtype: Option<Dtype>) -> Result<RawTokens, TokensError> {
     let file = RawFile::open(path)?;
     if file.read(0, NPY_MAGIC.len())? == NPY_MAGIC {
@@ -170,7 +170,7 @@ fn parse_npy_dict(dict: &str) -> Result<(Dtype, u64), String> {
             shape.unwrap_or_default()
         )
     });
-    // A structured type is a list, not a text.
+    // A structured type is a list, not a string.
     let dtype = match descr
         .strip_prefix('\'')
         .and_then(|rest| rest.split_once('\''))
@@ -189,7 +189,7 @@ fn npy_dtype(descr: &str) -> Result<Dtype, String> {
         "<u2" => return Ok(Dtype::U16),
         "<i4" => return Ok(Dtype::I32),
         "<u4" => return Ok(Dtype::U32),
-        // Ids past 2^63 are no more ids than negative ones.
+        // u64 values above 2^63 are as invalid as negative ids.
         "<i8" | "<u8" => return Ok(Dtype::I64),
         _ if descr.starts_with('>') => "big-endian",
         _ if descr.starts_with("|O") => "Python objects",

@@ -1,11 +1,11 @@
-//! Which ids stand in front of a document and after it.
+//! Which ids come before and after each document.
 
 use super::error::TokensError;
 use super::tokenizer::Tokenizer;
 use std::fmt;
 use std::str::FromStr;
 
-/// End-of-document tokens that base models are known to use, most telling first.
+/// End-of-document tokens that base models use, most reliable first.
 const KNOWN_EOD: [&str; 10] = [
     "<|endoftext|>",
     "<|end_of_text|>",
@@ -19,10 +19,10 @@ const KNOWN_EOD: [&str; 10] = [
     "<|eos|>",
 ];
 
-/// `TOKEN|ID|auto|none`, as a user says it.
+/// `TOKEN|ID|auto|none`, as typed by the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum SpecialChoice {
-    /// What the tokenizer itself says.
+    /// As the tokenizer itself defines.
     #[default]
     Auto,
     /// No id.
@@ -65,7 +65,7 @@ impl fmt::Display for SpecialChoice {
 }
 
 impl SpecialChoice {
-    /// The ids in front, in order; `auto`: what the tokenizer's post-processor puts in front.
+    /// The ids in front, in order; `auto`: those that the tokenizer's post-processor adds in front.
     ///
     /// # Errors
     /// A token or id that is not in the vocabulary.
@@ -73,9 +73,8 @@ impl SpecialChoice {
         self.resolve(tokenizer, || tokenizer.around().front.clone())
     }
 
-    /// The ids after, in order; `auto`: what the tokenizer's post-processor puts after a text, else an
-    /// end-of-document token of a well-known name, among its added tokens or in its vocabulary, if
-    /// there is one.
+    /// The ids after, in order; `auto`: those that the tokenizer's post-processor adds after a text, else an
+    /// end-of-document token with a well-known name, among its added tokens or in its vocabulary, if there is one.
     ///
     /// # Errors
     /// A token or id that is not in the vocabulary.

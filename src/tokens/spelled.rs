@@ -1,15 +1,15 @@
-//! Whether the tokens of a text spell it, byte by byte.
+//! Whether the tokens of a text spell it byte for byte.
 //!
-//! A byte-level tokenizer gives every byte back. Others put a space in front of the text, which adds
-//! nothing that a model has to know. But those that change case, normalize characters, drop spaces or
-//! know no token for a character lose some of the text: their models are asked for less of it.
+//! A byte-level tokenizer preserves every byte. Others put a space in front of the text, which adds nothing for a model
+//! to learn. But those that change case, normalize characters, drop spaces or have no token for a character lose some
+//! of the text: their models have less to predict.
 
-/// Compares a text with its tokens, which come a piece at a time.
+/// Compares a text with its tokens, which come in pieces.
 #[derive(Debug, Clone)]
 pub(super) struct Spelled<'t> {
     text: &'t [u8],
-    /// Bytes that the tokens gave so far, read as the text itself, and as the text after one more space;
-    /// `None` where they differ from that.
+    /// Bytes matched so far, if the tokens spell the text itself, or the text after one extra space; `None` once they
+    /// differ.
     plain: Option<usize>,
     spaced: Option<usize>,
 }
@@ -30,7 +30,7 @@ impl<'t> Spelled<'t> {
             let at = at?;
             text[at..].starts_with(bytes).then_some(at + bytes.len())
         };
-        // The space counts as given once the first bytes were seen.
+        // The extra space can come only with the first bytes.
         let is_start = self.plain == Some(0);
         self.plain = follow(self.plain, bytes);
         self.spaced = match bytes.strip_prefix(b" ") {
@@ -40,7 +40,7 @@ impl<'t> Spelled<'t> {
         };
     }
 
-    /// Whether the tokens were the whole text.
+    /// Whether the tokens spell the whole text.
     pub(super) fn is_whole(&self) -> bool {
         [self.plain, self.spaced].contains(&Some(self.text.len()))
     }

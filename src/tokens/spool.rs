@@ -1,11 +1,11 @@
-//! Tables that are as large as a corpus, kept in an unlinked temporary file and mapped.
+//! Tables as large as a corpus, in an unlinked temporary file that is then mapped.
 
 use super::error::TokensError;
 use memmap2::Mmap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
-/// Bytes on their way into an unlinked temporary file.
+/// Writes bytes to an unlinked temporary file.
 pub(super) struct Spool {
     file: BufWriter<File>,
 }

@@ -1,4 +1,4 @@
-//! What a post-processor puts around a text, as its description says.
+//! What a post-processor adds around a text, according to its description.
 
 use serde_json::Value;
 
@@ -10,17 +10,17 @@ pub(super) struct Around {
 }
 
 impl Around {
-    /// Of the `post_processor` of a `tokenizer.json`.
+    /// From the `post_processor` of a `tokenizer.json`.
     ///
     /// # Errors
-    /// What is no post-processor, or one that drops or repeats the text, in words.
+    /// In words, if it is not a post-processor, or drops or repeats the text.
     pub(super) fn of(processor: &Value) -> Result<Self, String> {
         match processor.get("type").and_then(Value::as_str) {
             _ if processor.is_null() => Ok(Self::default()),
             Some("TemplateProcessing") => of_template(processor),
             Some("Sequence") => of_sequence(processor),
             Some("ByteLevel") => Ok(Self::default()),
-            // BERT's and RoBERTa's; the library tells them by these fields, whatever the type.
+            // BERT's and RoBERTa's; the library recognizes them by these fields, whatever the type.
             _ => Ok(Self {
                 front: vec![named_id(processor, "cls")?],
                 after: vec![named_id(processor, "sep")?],
@@ -29,7 +29,7 @@ impl Around {
     }
 }
 
-/// Each works on what the one before has made.
+/// Each works on the output of the one before.
 fn of_sequence(processor: &Value) -> Result<Around, String> {
     let inner = processor.get("processors").and_then(Value::as_array);
     let mut all = Around::default();

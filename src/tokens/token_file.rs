@@ -1,7 +1,7 @@
 //! A run of ids in a file, read by position.
 //!
-//! Not mapped: a file that is cut while it is mapped ends the process by SIGBUS, or shows zeros up to
-//! the end of its last page. A read by position ends short, and that is an error.
+//! Not mapped: if a file is truncated while it is mapped, the process dies of SIGBUS, or sees zeros up to the end of
+//! its last page. A read by position is short, which is an error.
 
 use super::dtype::Dtype;
 use super::error::TokensError;
@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Tokens that one task scans, and that are decoded at a time.
+/// Tokens that one task scans, and tokens decoded at a time.
 const SCAN_TOKENS: u64 = 1 << 20;
 const SCAN_BLOCK: usize = 1 << 12;
 
@@ -29,15 +29,15 @@ pub(super) struct TokenFile {
 }
 
 enum Bytes {
-    /// A file with a name, which others can change, and what it was like when it was opened.
+    /// A file with a name, which others can change, and its state when opened.
     File(File, FileState),
-    /// An object of which the blocks that are read are fetched, each checked against its writer's hash.
+    /// An object whose blocks are fetched when read, each checked against its writer's hash.
     Blocks(Box<BlockFile>),
     /// A temporary without a name.
     Temporary(Mmap),
 }
 
-/// A token file that is open, with the size that it had then; of a URL, its copy in the cache.
+/// An open token file, with its size when opened; for a URL, its copy in the cache.
 pub(super) struct RawFile {
     file: File,
     state: FileState,
@@ -45,14 +45,14 @@ pub(super) struct RawFile {
     pub(super) len: u64,
 }
 
-/// A `.bin` that is open: as a file, or as an object that is read by blocks.
+/// An open `.bin`: a file, or an object that is read in blocks.
 pub(super) enum BinFile {
     File(RawFile),
     Blocks(Box<BlockFile>, PathBuf),
 }
 
 impl BinFile {
-    /// By blocks where their hashes are known and `path` is in an object store.
+    /// In blocks if their hashes are known and `path` is in an object store.
     pub(super) fn open(path: &Path, blocks: Option<BlockHashes>) -> Result<Self, TokensError> {
         if let Some(blocks) = blocks
             && let Some(file) = BlockFile::open(path, blocks)?
@@ -69,7 +69,7 @@ impl BinFile {
         }
     }
 
-    /// All of it as ids; the caller has checked that they lie inside the file.
+    /// The whole file as ids; the caller has checked that they lie inside it.
     pub(super) fn into_tokens(self, dtype: Dtype, n_tokens: u64) -> TokenFile {
         let (file, path) = match self {
             BinFile::File(file) => return file.into_tokens(0, dtype, n_tokens),
@@ -88,7 +88,7 @@ impl BinFile {
 
 impl RawFile {
     pub(super) fn open(path: &Path) -> Result<Self, TokensError> {
-        // Before the copy, so that an object that changes on the way is seen.
+        // Before the copy, so that a concurrent change of the object is noticed.
         let version = match storage::is_url(path) {
             true => storage::identity(path)?,
             false => None,
@@ -109,7 +109,7 @@ impl RawFile {
         })
     }
 
-    /// Up to `n` bytes from `offset` on: fewer where the file ends.
+    /// Up to `n` bytes from `offset` on; fewer at the end of the file.
     pub(super) fn read(&self, offset: u64, n: usize) -> Result<Vec<u8>, TokensError> {
         let n = self.len.saturating_sub(offset).min(n as u64) as usize;
         let mut bytes = vec![0; n];
@@ -130,11 +130,11 @@ impl RawFile {
     }
 }
 
-/// Maps a file that exists under a name, for as long as it takes to copy what is needed.
+/// Maps a file that has a name, only while the needed tables are copied.
 pub(super) fn map_file(path: &Path) -> Result<Mmap, TokensError> {
     let RawFile { file, .. } = RawFile::open(path)?;
-    // SAFETY: only read, and dropped when its tables are copied; that nobody cuts an index in that
-    // time is the room's condition.
+    // SAFETY: only read, and dropped once its tables are copied; that nobody truncates an index in that time is a
+    // condition of this room.
     unsafe { Mmap::map(&file) }.map_err(TokensError::io("map", path))
 }
 
@@ -159,12 +159,12 @@ fn assert_inside(n_bytes: u64, start: u64, dtype: Dtype, n_tokens: u64) {
     );
 }
 
-/// What a file was like at a moment: whoever writes to it changes one of these.
+/// The state of a file at one moment; writing to it changes some of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FileState {
     len: u64,
     modified: Option<SystemTime>,
-    /// Of an object, which is another than its copy here.
+    /// The version of an object, which may change while its local copy does not.
     version: Option<Identity>,
 }
 
@@ -204,7 +204,7 @@ impl TokenFile {
         self.n_tokens * self.dtype.bytes()
     }
 
-    /// Whether its bytes are fetched from a store as they are read, and then checked against their writer's hashes.
+    /// Whether its bytes are fetched from a store as they are read, and checked against their writer's hashes.
     pub(super) fn is_by_blocks(&self) -> bool {
         matches!(self.bytes, Bytes::Blocks(_))
     }
@@ -241,7 +241,7 @@ impl TokenFile {
         Ok(())
     }
 
-    /// The bytes of the ids from the `offset`-th on.
+    /// The bytes of the ids, from byte `offset` on.
     pub(super) fn copy_bytes(&self, offset: u64, out: &mut [u8]) -> Result<(), TokensError> {
         let offset = self.start + offset;
         match &self.bytes {
@@ -255,7 +255,7 @@ impl TokenFile {
         }
     }
 
-    /// Calls `visit` with the ids of a range, a block at a time, with the offset of the block.
+    /// Calls `visit` with the ids of a range, block by block, and the offset of each block.
     pub(super) fn for_each_block(
         &self,
         tokens: Range<u64>,
@@ -272,7 +272,7 @@ impl TokenFile {
         Ok(())
     }
 
-    /// The largest id of a range and the first offset at which it stands; (0, start) if it is empty.
+    /// The largest id in a range and the offset of its first occurrence; (0, start) if the range is empty.
     pub(super) fn max_id(&self, tokens: Range<u64>) -> Result<(u32, u64), TokensError> {
         let start = tokens.start;
         let n_tasks = tokens.end.saturating_sub(start).div_ceil(SCAN_TOKENS);

@@ -1,4 +1,4 @@
-//! Hugging Face's tokenizers, and what each of their ids stands for.
+//! Hugging Face's tokenizers, and the bytes of each of their ids.
 
 use super::error::TokensError;
 use super::growth::check_growth;
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tokenizers::Model as _;
 
-/// Ids are below this, so that a table of them stays small whatever a file says.
+/// Ids must be below this, so that a table of them stays small whatever a file claims.
 pub(super) const MAX_VOCAB: u32 = 1 << 24;
 
 /// A tokenizer, with the bytes of each token.
@@ -32,25 +32,25 @@ struct Entry {
 }
 
 impl Tokenizer {
-    /// Opens a `tokenizer.json`. Its truncation and padding are switched off: they are for batches
-    /// of a model, not for a corpus.
+    /// Opens a `tokenizer.json`. Its truncation and padding are disabled: they are for a model's batches, not for a
+    /// corpus.
     ///
     /// # Errors
-    /// I/O, not a tokenizer, or one whose output is drawn at random.
+    /// I/O, not a tokenizer, or one whose output is random.
     pub fn open(path: &Path) -> Result<Self, TokensError> {
         Self::from_bytes(&storage::read(path)?, path)
     }
 
-    /// As [`open`](Self::open), from the file's bytes; `path` is for messages.
+    /// Like [`open`](Self::open), from the file's bytes; `path` is for messages.
     ///
     /// # Errors
-    /// Not a tokenizer, or one whose output is drawn at random.
+    /// Not a tokenizer, or one whose output is random.
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, TokensError> {
         let fault = |reason: String| TokensError::NotATokenizer {
             path: path.to_path_buf(),
             reason,
         };
-        // First as JSON: where the file is none, the library panics over some of its parts.
+        // Checked as JSON first: on invalid JSON the library panics in some places.
         let parts: Parts =
             serde_json::from_slice(bytes).map_err(|error| fault(error.to_string()))?;
         check_growth(&[&parts.normalizer, &parts.pre_tokenizer]).map_err(fault)?;
@@ -88,9 +88,8 @@ impl Tokenizer {
         self.entries.len() as u32
     }
 
-    /// `blake3:<hex>` over the canonical id-to-bytes table and the special ids: equal for two files
-    /// exactly when every id stands for the same bytes and the same ids are special, however the
-    /// files spell them.
+    /// `blake3:<hex>` over the canonical id-to-bytes table and the special ids: equal for two files exactly if every id
+    /// has the same bytes and the same ids are special, however the files spell them.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"saltworks tokenizer 1\n");
@@ -104,12 +103,12 @@ impl Tokenizer {
         format!("blake3:{}", hasher.finalize().to_hex())
     }
 
-    /// Ids of a text, without special tokens around it (special tokens IN the text are recognised,
-    /// as everywhere in that library). A long text is encoded by pieces, to the same ids.
+    /// Ids of a text, without special tokens around it (special tokens IN the text are recognized, as everywhere in
+    /// that library). A long text is encoded in pieces, with the same ids.
     ///
     /// # Errors
-    /// Text that the tokenizer has no ids for, or that is too long to be encoded at once and cannot
-    /// be by pieces; the message names the tokenizer, not the text.
+    /// Text for which the tokenizer has no ids, or that is too long to be encoded at once and cannot be split; the
+    /// message names the tokenizer, not the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokensError> {
         if text.len() <= WHOLE_BYTES {
             return self.encode_whole(text);
@@ -122,11 +121,11 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// As [`encode`](Self::encode), but the ids go to `sink` a piece at a time; pieces are encoded on
-    /// all threads of the rayon pool that this is called in.
+    /// Like [`encode`](Self::encode), but the ids go to `sink` in pieces, which are encoded on all threads of the
+    /// current rayon pool.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode), and what the sink says.
+    /// Those of [`encode`](Self::encode) and of the sink.
     pub fn encode_to(
         &self,
         text: &str,
@@ -163,7 +162,7 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The tokens of a part of a text by itself, placed in the whole.
+    /// The tokens of part of a text, encoded by itself, with offsets in the whole.
     fn encode_window(&self, text: &str, range: Range<usize>) -> Result<Vec<Placed>, TokensError> {
         let encoded = guarded(|| self.inner.encode(&text[range.clone()], false));
         let encoding = encoded.map_err(|reason| self.fault(reason))?;
@@ -195,7 +194,7 @@ impl Tokenizer {
             .unwrap_or_else(|| ids.iter().map(|&id| self.token_text(id)).collect())
     }
 
-    /// One token as a person reads it: control characters escaped, bytes that are no text as `<0xNN>`.
+    /// One token for display: control characters escaped, bytes that are not text as `<0xNN>`.
     pub fn token_text(&self, id: u32) -> String {
         match self.entry(id) {
             Some(entry) => readable(&entry.bytes),
@@ -203,7 +202,7 @@ impl Tokenizer {
         }
     }
 
-    /// Some ids for a person: each with its text, or `none`.
+    /// Several ids for display: each with its text, or `none`.
     pub fn describe(&self, ids: &[u32]) -> String {
         if ids.is_empty() {
             return "none".to_owned();
@@ -217,15 +216,15 @@ impl Tokenizer {
         self.entry(id).map(|entry| entry.bytes.to_vec())
     }
 
-    /// Adds what `ids` stand for.
+    /// Adds the bytes of `ids`.
     pub(super) fn spell(&self, spelled: &mut Spelled<'_>, ids: &[u32]) {
         for &id in ids {
             spelled.push_bytes(self.entry(id).map_or(&[], |entry| &entry.bytes));
         }
     }
 
-    /// Whether `ids` spell `text` byte by byte, but for one space in front of it. Those of a tokenizer that
-    /// changes case, normalizes or loses characters do not.
+    /// Whether `ids` spell `text` byte for byte, except for one space in front. Those of a tokenizer that changes case,
+    /// normalizes or loses characters do not.
     pub fn spells(&self, text: &str, ids: &[u32]) -> bool {
         let mut spelled = Spelled::new(text);
         self.spell(&mut spelled, ids);
@@ -251,7 +250,7 @@ impl Tokenizer {
             .copied()
     }
 
-    /// What the post-processor puts around a text.
+    /// What the post-processor adds around a text.
     pub(super) fn around(&self) -> &Around {
         &self.around
     }
@@ -261,8 +260,8 @@ impl Tokenizer {
     }
 }
 
-/// The library's tokenizer, without what is for batches of a model and without its post-processor:
-/// that one moves offsets, and what it puts around a text is read from its description.
+/// The library's tokenizer, without truncation and padding and without its post-processor: that one shifts offsets, and
+/// what it adds around a text is read from its description.
 fn open_inner(bytes: &[u8]) -> Result<tokenizers::Tokenizer, String> {
     let opened = tokenizers::Tokenizer::from_bytes(bytes);
     let mut inner = opened.map_err(|error| error.to_string())?;
@@ -274,7 +273,7 @@ fn open_inner(bytes: &[u8]) -> Result<tokenizers::Tokenizer, String> {
     Ok(inner)
 }
 
-/// Where ids of windows of a text may be joined, by the model.
+/// Where windows of a text may be joined, depending on the model.
 fn joins_of(inner: &tokenizers::Tokenizer, parts: &Parts) -> Joins {
     let tokenizers::ModelWrapper::BPE(bpe) = inner.get_model() else {
         return Joins::Words;
@@ -288,14 +287,14 @@ fn joins_of(inner: &tokenizers::Tokenizer, parts: &Parts) -> Joins {
     let is_whole = is_plain(&bpe.continuing_subword_prefix) && is_plain(&bpe.end_of_word_suffix);
     match bpe.unk_token {
         _ if is_whole && (has_all_bytes || is_byte_level) => Joins::Tokens,
-        // Unknown characters that wait for their token pass over those that fall back to bytes.
+        // Pending unknown characters can be reordered with those that fall back to bytes.
         Some(_) if bpe.byte_fallback => Joins::Words,
         Some(_) => Joins::Tokens,
         None => Joins::WordsWithGaps,
     }
 }
 
-/// The 256 characters that stand for bytes in GPT-2's alphabet.
+/// The 256 characters that represent bytes in GPT-2's alphabet.
 fn byte_level_alphabet() -> impl Iterator<Item = char> {
     (0..0x144)
         .filter_map(char::from_u32)
@@ -334,7 +333,7 @@ fn entries_of(
     Ok(entries)
 }
 
-/// What of a `tokenizer.json` the library does not show.
+/// Parts of a `tokenizer.json` that the library does not expose.
 #[derive(Deserialize)]
 struct Parts {
     #[serde(default)]
@@ -356,8 +355,8 @@ struct AddedId {
 }
 
 impl Parts {
-    /// The library numbers added tokens anew after the model's own, with no more than a warning
-    /// where the file says otherwise: tokens would then have other ids than the file's reader thinks.
+    /// The library renumbers added tokens after the model's own, with only a warning if the file disagrees: tokens
+    /// would then have other ids than a reader of the file expects.
     fn check_added_ids(&self, inner: &tokenizers::Tokenizer) -> Result<(), String> {
         for AddedId { id, content } in &self.added_tokens {
             let given = inner.token_to_id(content);
@@ -372,13 +371,13 @@ impl Parts {
     }
 }
 
-/// How tokens spell bytes.
+/// How tokens encode bytes.
 struct Spelling {
-    /// GPT-2's alphabet: a printable character a byte.
+    /// GPT-2's alphabet: one printable character per byte.
     byte_level: bool,
-    /// `<0xNN>` is a byte.
+    /// Whether `<0xNN>` is a byte.
     byte_fallback: bool,
-    /// What stands for a space (`▁`).
+    /// The character for a space (`▁`).
     space: Option<String>,
 }
 
@@ -419,7 +418,7 @@ impl Spelling {
     }
 }
 
-/// The first part of that type, in this or in the parts of a sequence.
+/// The first part of type `wanted`, here or in the parts of a sequence.
 fn find<'a>(part: &'a Value, wanted: &str) -> Option<&'a Value> {
     match part {
         Value::Object(fields) if fields.get("type")?.as_str() == Some(wanted) => Some(part),
@@ -433,8 +432,8 @@ fn text_at<'a>(part: &'a Value, pointer: &str) -> Option<&'a str> {
     part.pointer(pointer)?.as_str()
 }
 
-/// GPT-2's alphabet: printable Latin-1 stands for itself, the other 68 bytes in their order for
-/// U+0100 and up.
+/// GPT-2's alphabet: printable Latin-1 characters represent themselves, the other 68 bytes, in order, are U+0100 and
+/// up.
 fn byte_of_char(c: char) -> Option<u8> {
     match u32::from(c) {
         code @ (0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff) => u8::try_from(code).ok(),

@@ -1,4 +1,4 @@
-//! The tokenizer goes with the tokens: whoever reads them finds it beside them.
+//! Copies the tokenizer beside the tokens, where their readers look for it.
 
 use super::TokensError;
 use crate::storage;
@@ -7,8 +7,8 @@ use std::path::Path;
 /// Name of the tokenizer beside token files.
 pub const TOKENIZER_JSON: &str = "tokenizer.json";
 
-/// Copies the file `tokenizer` into the corpus directory `dir`. One that is there already is replaced only
-/// if the corpus was (`overwrite`): it may be somebody's own.
+/// Copies the file `tokenizer` into the corpus directory `dir`. An existing file is replaced only if the corpus was
+/// (`overwrite`): it may be someone's own.
 ///
 /// # Errors
 /// I/O.

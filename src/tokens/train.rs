@@ -18,30 +18,29 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer};
 
-/// The end-of-document token that a trained tokenizer has unless others are named.
+/// The default end-of-document token of a trained tokenizer.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
-/// Text that is learned from, bytes: the trainer counts pairs in 32 bits, so more could overflow.
+/// Most bytes of text to learn from: the trainer counts pairs in 32 bits, so more could overflow.
 pub const DEFAULT_TRAIN_TEXT_BYTES: u64 = i32::MAX as u64;
 
 const N_BYTES: u32 = 256;
-/// A document is given to the trainer in pieces of about this many bytes: it needs some seventy times
-/// the memory of each.
+/// Documents go to the trainer in pieces of about this many bytes: it needs some seventy times the memory of a piece.
 const PIECE_BYTES: usize = 1 << 20;
-/// How often progress and a wish to stop are looked at.
+/// How often progress and interrupts are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What to train.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainOptions {
-    /// Ids, special tokens and the 256 bytes included; fewer if the text holds no more pairs.
+    /// Number of ids, including special tokens and the 256 bytes; fewer if the text has no more pairs.
     pub vocab_size: u32,
-    /// Special tokens, in the order of their ids, which are the first.
+    /// Special tokens, in the order of their ids, which come first.
     pub special_tokens: Vec<String>,
-    /// Reading stops here, bytes of text; at most [`DEFAULT_TRAIN_TEXT_BYTES`].
+    /// Bytes of text at which reading stops; at most [`DEFAULT_TRAIN_TEXT_BYTES`].
     pub max_text_bytes: u64,
 }
 
-/// What came of it.
+/// The result of training.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainedTokenizer {
     /// The `tokenizer.json`.
@@ -50,20 +49,20 @@ pub struct TrainedTokenizer {
     pub n_documents: u64,
     /// Bytes of text learned from.
     pub n_text_bytes: u64,
-    /// Reading stopped at `max_text_bytes`, with documents left.
+    /// Whether reading stopped at `max_text_bytes`, with documents left.
     pub stopped_early: bool,
     /// What was left out.
     pub tally: Tally,
 }
 
-/// Where a trained tokenizer goes; opened before the long work, removed if nothing comes of it.
+/// The output file of a trained tokenizer; opened before the long work, removed if it fails.
 pub struct TokenizerOutput(Partial);
 
 impl TokenizerOutput {
     /// Opens the output.
     ///
     /// # Errors
-    /// A directory, a file that is there already (unless it may be overwritten), I/O.
+    /// A directory, an existing file (unless it may be overwritten), I/O.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self, TokensError> {
         if path.is_dir() || path.to_string_lossy().ends_with(MAIN_SEPARATOR) {
             return Err(TokensError::OutputIsDirectory {
@@ -98,22 +97,21 @@ impl TokenizerOutput {
 /// How much text has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrainProgress {
-    /// Bytes of the input files that were read.
+    /// Bytes of the input files read so far.
     pub bytes_read: u64,
     /// Documents read.
     pub n_documents: u64,
-    /// Whether text is still being read; afterwards merges are learned, which cannot be counted.
+    /// Whether text is still being read; learning merges afterwards has no measurable progress.
     pub is_reading: bool,
 }
 
-/// Learns merges from documents; the same documents give the same tokenizer, whatever the threads.
-/// `on_progress` is called a few times a second. The interrupt of the documents ends it at any time:
-/// the library that trains cannot be stopped, so its thread then goes on by itself until the process
-/// ends.
+/// Learns merges from documents; the same documents give the same tokenizer, whatever the number of threads.
+/// `on_progress` is called a few times a second. The interrupt of the documents ends this function at any time, but the
+/// library cannot be stopped: its thread continues until the process ends.
 ///
 /// # Errors
-/// Documents that cannot be read, a vocabulary that does not hold 256 bytes and the special tokens or
-/// is larger than any that is read, [`TokensError::Interrupted`].
+/// Documents that cannot be read, a vocabulary too small for 256 bytes and the special tokens or larger than can be
+/// read, [`TokensError::Interrupted`].
 pub fn train_bpe(
     documents: Documents,
     options: &TrainOptions,
@@ -128,7 +126,7 @@ pub fn train_bpe(
     let thread = std::thread::Builder::new().name("train-bpe".to_owned());
     thread
         .spawn(move || {
-            // Nobody listens where the work was interrupted.
+            // The receiver is gone if the work was interrupted.
             let _ = sender.send(train(feed, &options));
         })
         .map_err(|error| TokensError::Threads {
@@ -236,7 +234,7 @@ impl Counts {
     }
 }
 
-/// Texts for the trainer, which takes no errors: the first ends the feed and is kept.
+/// Texts for the trainer, which accepts no errors: the first one ends the feed and is kept.
 struct Feed {
     documents: Documents,
     max_text_bytes: u64,
@@ -244,7 +242,7 @@ struct Feed {
     n_text_bytes: u64,
     stopped_early: bool,
     error: Option<CorpusError>,
-    /// A document, and where its next piece starts.
+    /// The current document; `piece_start` is where its next piece starts.
     text: String,
     piece_start: usize,
 }
@@ -306,9 +304,9 @@ impl Iterator for Feed {
     }
 }
 
-/// The first place at or after `n_bytes` where a cut leaves the words of the byte-level
-/// pre-tokenizer as they are: at a space, or after a line feed, that has a character other than white
-/// space on both sides. A space begins the word that follows it; such a line feed is a word of its own.
+/// The first place at or after `n_bytes` where a cut preserves the words of the byte-level pre-tokenizer: before a
+/// space, or after a line feed, with a character other than white space on both sides. A space begins the word that
+/// follows it; such a line feed is a word of its own.
 fn piece_end(text: &str, n_bytes: usize) -> usize {
     let start = text.floor_char_boundary(n_bytes.min(text.len()));
     let places = text[start..].char_indices();

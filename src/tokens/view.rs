@@ -1,21 +1,21 @@
 //! Sequences as a view over a corpus.
 //!
-//! With N tokens, and T predicted positions per sequence at most:
+//! With N tokens and at most T predicted positions per sequence:
 //!
-//! - `concat`: documents one after the other; sequence i holds tokens `[iT, iT + T]`, so neighbours
+//! - `concat`: documents concatenated; sequence i holds tokens `[iT, iT + T]`, so neighbours
 //!   share a token and no target is lost; ceil((N - 1) / T) sequences.
 //! - `document`: the same within each document, chunks numbered in document order.
 //! - With a sequence BOS: that id, then tokens `[iT, iT + T)`; ceil(N / T) sequences.
 //!
-//! Of `document` packing only every 256th prefix sum is kept, 8 bytes each; the rest is added up
-//! from the corpus's own index when asked for.
+//! For `document` packing only every 256th prefix sum is kept, 8 bytes each; the rest is computed on demand from the
+//! corpus's own index.
 
 use super::corpus::TokenCorpus;
 use super::error::TokensError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Documents between two kept prefix sums.
+/// Documents between two stored prefix sums.
 const SPACING: u64 = 256;
 
 /// How documents are put into sequences.
@@ -30,12 +30,12 @@ pub enum Packing {
     Document,
 }
 
-/// How to cut.
+/// How to divide a corpus into sequences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewOptions {
     /// How documents are put into sequences.
     pub packing: Packing,
-    /// T, predicted positions per sequence at most.
+    /// T, the most predicted positions per sequence.
     pub seq_len: u32,
     /// An id to put in front of every sequence.
     pub sequence_bos: Option<u32>,
@@ -48,8 +48,8 @@ pub struct Sequence {
     pub seq_id: u64,
     /// n_targets + 1 ids.
     pub input_ids: Vec<u32>,
-    /// Offsets in `input_ids` at which documents start (a sequence BOS counts as offset 0), rising.
-    /// The first is always 0, for the document of the first token, wherever that started.
+    /// Offsets in `input_ids` at which documents start (a sequence BOS counts as offset 0), increasing. The first is
+    /// always 0, for the document of the first token, wherever that one started.
     pub doc_starts: Vec<u32>,
     /// The documents, one for each of `doc_starts`; empty documents are not listed.
     pub doc_indices: Vec<u64>,
@@ -61,11 +61,11 @@ pub struct SequenceView<'a> {
     options: ViewOptions,
     n_sequences: u64,
     n_targets: u64,
-    /// `document` packing: sequences before document 0, 256, 512, …
+    /// For `document` packing: number of sequences before document 0, 256, 512, …
     sequences_before: Vec<u64>,
 }
 
-/// Tokens of the corpus that a sequence holds.
+/// The tokens of the corpus in one sequence.
 struct Span {
     start: u64,
     n_tokens: u64,
@@ -73,7 +73,7 @@ struct Span {
 }
 
 impl<'a> SequenceView<'a> {
-    /// Cuts a corpus; `document` packing takes one pass over the document index.
+    /// Divides a corpus; `document` packing takes one pass over the document index.
     ///
     /// # Errors
     /// A sequence length of 0.
@@ -116,22 +116,22 @@ impl<'a> SequenceView<'a> {
         self.n_sequences
     }
 
-    /// Whether there is no sequence at all.
+    /// Whether there are no sequences.
     pub fn is_empty(&self) -> bool {
         self.n_sequences == 0
     }
 
-    /// Number of predicted positions of all sequences.
+    /// Number of predicted positions in all sequences.
     pub fn n_targets(&self) -> u64 {
         self.n_targets
     }
 
-    /// What is cut.
+    /// The corpus.
     pub fn corpus(&self) -> &'a TokenCorpus {
         self.corpus
     }
 
-    /// How it was cut.
+    /// The options.
     pub fn options(&self) -> &ViewOptions {
         &self.options
     }
@@ -139,7 +139,7 @@ impl<'a> SequenceView<'a> {
     /// Reads one sequence.
     ///
     /// # Errors
-    /// I/O, or a file that was cut since it was opened.
+    /// I/O, or a file that was truncated since it was opened.
     ///
     /// # Panics
     /// Past the last sequence.
@@ -181,7 +181,7 @@ impl<'a> SequenceView<'a> {
         u64::from(self.options.seq_len)
     }
 
-    /// Predicted positions among so many tokens: all with a sequence BOS, else all but the first.
+    /// Predicted positions among `n_tokens` tokens: all with a sequence BOS, else all but the first.
     fn targets_of(&self, n_tokens: u64) -> u64 {
         n_tokens.saturating_sub(u64::from(self.options.sequence_bos.is_none()))
     }
@@ -205,7 +205,7 @@ impl<'a> SequenceView<'a> {
         }
     }
 
-    /// The chunk of that number among tokens `start..end`.
+    /// Chunk number `chunk` of tokens `start..end`.
     fn chunk(&self, chunk: u64, start: u64, end: u64, document: Option<u64>) -> Span {
         let n_shared = u64::from(self.options.sequence_bos.is_none());
         let start = start + chunk * self.seq_len();
@@ -216,7 +216,7 @@ impl<'a> SequenceView<'a> {
         }
     }
 
-    /// Document, chunk in it, and its first and last token + 1, of a sequence in `document` packing.
+    /// Document, chunk in it, and the document's first and last + 1 token, of a sequence in `document` packing.
     fn locate(&self, seq_id: u64) -> (u64, u64, u64, u64) {
         let kept = self
             .sequences_before
@@ -256,7 +256,7 @@ impl<'a> SequenceView<'a> {
         }
     }
 
-    /// The document with tokens that starts at `start`; mostly it is `candidate`, which starts there.
+    /// The non-empty document that starts at `start`; usually `candidate`, which starts there.
     fn document_starting_at(&self, start: u64, candidate: u64) -> u64 {
         if self.corpus.document_start(candidate + 1) > start {
             return candidate;

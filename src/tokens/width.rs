@@ -1,29 +1,29 @@
-//! Whether a raw file is read at the width that it was written in: it does not say so itself.
+//! Checks that a raw file is read at the width at which it was written, which it does not state.
 //!
-//! Ids of u32 or i64 below 65,536, read as u16, are each followed by zeros; larger ones by a half that
-//! is at most V >> 16. So if every second half of the sampled blocks is that small, and so many of the others
-//! are larger that chance cannot have put them all on even places, the width is wrong. Text at the right
-//! width has larger ids on both kinds of places.
+//! If ids of u32 or i64 below 65,536 are read as u16, each is followed by zeros; larger ones by a half of at most
+//! `V >> 16`. So if every second half in the sampled blocks is that small, and so many of the others are larger
+//! that chance cannot have put them all at even positions, the width is wrong. Text at the right width has larger
+//! ids at both kinds of positions.
 
 use super::dtype::Dtype;
 use super::error::TokensError;
 use super::token_file::TokenFile;
 
-/// Blocks that are looked at, and bytes of one: the first, the last, and others evenly spread.
+/// Number and bytes of the sampled blocks: the first, the last, and others evenly spread.
 const N_BLOCKS: u64 = 16;
 const BLOCK_BYTES: u64 = 32 * 1024;
-/// Chance that ids in random order look like ones of twice the width; the logarithm of it decides.
+/// Highest chance that ids in random order look like ones of twice the width; its logarithm is compared.
 const MAX_CHANCE: f64 = 1e-6;
-/// Words of the largest type, so that blocks begin at a whole word of each.
+/// Bytes of the largest type, so that blocks begin at a whole word of every type.
 const LARGEST_WORD: u64 = 8;
 
-/// Bytes of a raw file, from places all over it.
+/// Bytes of a raw file, sampled from all over it.
 pub(super) struct Sample {
     blocks: Vec<Vec<u8>>,
     n_bytes: u64,
 }
 
-/// A way to read the bytes, and what to say if it fits.
+/// A way to read the bytes, and its name in messages.
 struct Reading {
     word: usize,
     big_endian: bool,
@@ -73,8 +73,8 @@ impl Sample {
         })
     }
 
-    /// The type that was written, where the file was read at half of its width or a quarter; `None` if
-    /// nothing speaks against `read_as`.
+    /// The type in which the file was written, if it was read at half or a quarter of its width; `None` if nothing
+    /// speaks against `read_as`.
     pub(super) fn wider_than(&self, read_as: Dtype, vocab_size: u32) -> Option<Dtype> {
         let word = read_as.bytes() as usize;
         let shift = 8 * read_as.bytes() as u32;
@@ -91,8 +91,8 @@ impl Sample {
         }
     }
 
-    /// Whether the words look like halves: those of the upper half are all at most `limit`, and so many of
-    /// the others larger that chance does not do that.
+    /// Whether the words look like halves: the upper ones are all at most `limit`, and so many of the others are larger
+    /// that this is not chance.
     fn alternates(&self, reading: &Reading, limit: u64) -> bool {
         if !self.n_bytes.is_multiple_of(2 * reading.word as u64) {
             return false;
@@ -115,8 +115,8 @@ impl Sample {
         chance(n_pairs, n_large) < MAX_CHANCE.ln()
     }
 
-    /// The readings at which every sampled id is below the vocabulary, and at which the bytes do not look
-    /// like a wider type's; `read_as`, at which they are not, aside.
+    /// The first reading other than `read_as` at which every sampled id is below the vocabulary and the bytes do not
+    /// look like a wider type's.
     pub(super) fn fitting(&self, read_as: Dtype, vocab_size: u32) -> Option<&'static str> {
         let vocab_size = u64::from(vocab_size);
         let is_other =
@@ -135,7 +135,7 @@ impl Sample {
     }
 }
 
-/// Offsets of the sampled blocks: whole words of every type; small files are covered.
+/// Offsets of the sampled blocks, at whole words of every type; a small file is covered entirely.
 fn offsets(n_bytes: u64) -> Vec<u64> {
     if n_bytes <= N_BLOCKS * BLOCK_BYTES {
         return (0..n_bytes.div_ceil(BLOCK_BYTES))
@@ -149,13 +149,12 @@ fn offsets(n_bytes: u64) -> Vec<u64> {
         .collect()
 }
 
-/// The logarithm of the chance that `n_large` words, put on `2 * n_pairs` places at random, are all on
-/// even ones.
+/// The logarithm of the chance that `n_large` words, put at random into `2 * n_pairs` positions, are all at even ones.
 fn chance(n_pairs: u64, n_large: u64) -> f64 {
     let n = n_pairs as f64;
     (0..n_large)
         .map(|i| ((n - i as f64) / (2.0 * n - i as f64)).ln())
-        // More would not change the verdict.
+        // More would not change the result.
         .take(64)
         .sum()
 }

@@ -530,7 +530,7 @@ fn parquet_of_several_row_groups_with_nulls_keeps_rows_together() {
     assert_eq!(read, wanted);
 }
 
-/// Bytes of each compressed kind, changed: a checksum makes each change show.
+/// Changes bytes of a file of each compressed kind: a checksum reveals each change of the contents.
 #[test]
 fn a_changed_byte_of_a_compressed_file_is_refused_or_changes_nothing() {
     let text: String = (0..300)
@@ -565,7 +565,7 @@ fn a_changed_byte_of_a_compressed_file_is_refused_or_changes_nothing() {
                 }
             }
         }
-        // What may change is what says nothing of the contents: a time, a system, flags.
+        // Only metadata may change unnoticed: a time, a system, flags.
         assert!(
             n_refused > 900,
             "{name}: {n_refused} refused, {n_same} the same"
@@ -589,7 +589,7 @@ fn a_changed_byte_of_a_parquet_file_never_panics() {
 
 #[test]
 fn a_frame_of_one_segment_past_the_limit_is_told_as_a_window_too() {
-    // A header that says 1 GiB of contents in one segment, and nothing after it.
+    // A header that declares 1 GiB of contents in one segment, with nothing after it.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
     frame.extend((1u32 << 30).to_le_bytes());
     frame.extend([1, 0, 0]);
@@ -607,7 +607,7 @@ fn a_frame_of_one_segment_past_the_limit_is_told_as_a_window_too() {
     );
 }
 
-/// Documents of these files with their ids.
+/// Ids of the documents in these files.
 fn ids_of(files: &[(&str, &[u8])]) -> Vec<DocumentId> {
     let dir = tempfile::tempdir().unwrap();
     let write = |(name, bytes): &(&str, &[u8])| {

@@ -1,4 +1,4 @@
-//! What lies among the inputs and is not read, for a person to see.
+//! What was found among the inputs but is not read, for messages.
 
 use crate::corpus::location::shown;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A file by what it is, whatever its name.
+/// The identity of a file, whatever its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FileId {
     /// Device and inode.
@@ -21,24 +21,24 @@ impl FileId {
     }
 }
 
-/// Names that are shown of each sort.
+/// How many names of each sort are shown.
 const N_SHOWN: usize = 3;
 
-/// Files that are there and are not read, by the reason.
+/// Files that exist but are not read, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// By the extension.
+    /// Counts by extension.
     kinds: BTreeMap<String, u64>,
     of_other_kinds: Names,
     /// Hidden, or beside a data set.
     beside: Names,
-    /// More names of files that are read.
+    /// Further names of files that are read.
     twice: Names,
-    /// In the cache of a hub under no name; known by what they are.
+    /// In a hub's cache without a name; identified by inode.
     unnamed: Vec<(FileId, PathBuf)>,
 }
 
-/// How many, and the first of them.
+/// How many, and the first few.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Names {
     n: u64,
@@ -87,7 +87,7 @@ impl LeftOut {
         self.unnamed.retain(|(id, _)| !is_read(id));
     }
 
-    /// A line for each reason: how many, of which kinds, the first names, and what to do.
+    /// One line per reason: how many, of which kinds, the first names, and what to do.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.of_other_kinds.n > 0 {

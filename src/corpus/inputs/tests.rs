@@ -86,7 +86,7 @@ fn with_a_format_every_kind_is_read_and_a_named_file_too() {
     let error = expand(&[&table]).unwrap_err();
     assert!(error.to_string().contains("--format"), "{error}");
     assert_eq!(error.kind(), crate::error::Kind::Usage);
-    // What is named itself is read, though a walk leaves it out.
+    // A file named explicitly is read, even if a walk would leave it out.
     assert_eq!(
         expand(&[&dir.path().join("README.md")])
             .unwrap()

@@ -238,7 +238,7 @@ proptest! {
     ) {
         let ours = json::parse_line(line.as_bytes(), &["text"]).is_ok();
         let theirs = serde_json::from_str::<serde_json::Value>(&line);
-        // Numbers past f64 and lone surrogates are Python's, and ours.
+        // We accept numbers beyond f64 and lone surrogates, as Python does.
         let differs = theirs.as_ref().is_err_and(|error| {
             let said = error.to_string();
             ["out of range", "surrogate", "hex escape"].iter().any(|word| said.contains(word))

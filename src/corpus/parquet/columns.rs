@@ -1,4 +1,4 @@
-//! The columns that are wanted of a Parquet file, value by value.
+//! The wanted columns of a Parquet file, value by value.
 
 use crate::corpus::document::{CorpusOptions, DocumentId};
 use crate::storage::Source;
@@ -8,17 +8,17 @@ use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use arrow_schema::{DataType, Fields};
 
-/// Rows that are decoded at a time.
+/// Rows decoded at a time.
 const BATCH_ROWS: usize = 1024;
 
-/// The text of a row and what is kept beside it; `None` is null.
+/// The text of a row and its other wanted values; `None` is null.
 pub(super) struct Row {
     pub(super) text: Option<ByteArray>,
     pub(super) group: Option<ByteArray>,
     pub(super) id: DocumentId,
 }
 
-/// Which leaf holds what.
+/// Which leaf holds which value.
 #[derive(Clone, Copy)]
 pub(super) struct Leaves {
     text: usize,
@@ -29,13 +29,13 @@ pub(super) struct Leaves {
 /// Where ids are.
 #[derive(Clone, Copy)]
 enum IdLeaf {
-    /// Nowhere, or they were not asked for.
+    /// There is no such column, or ids are not wanted.
     Nowhere,
     /// A column of strings.
     Text(usize),
-    /// A column of integers: its leaf, whether it has 64 bits, and whether they have a sign.
+    /// A column of integers: its leaf, whether it is 64-bit, and whether it is signed.
     Integer(usize, bool, bool),
-    /// A column of something else, so that no document has an id.
+    /// A column of another type, so that no document has an id.
     Other,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct Columns {
 enum IdColumn {
     Nowhere,
     Text(Column<ByteArrayType>),
-    /// With whether they have a sign.
+    /// With whether it is signed.
     Int32(Column<Int32Type>, bool),
     Int64(Column<Int64Type>, bool),
     Other,
@@ -145,7 +145,7 @@ impl IdColumn {
             IdColumn::Text(column) => {
                 let value = column.next_value()?.flatten();
                 let text = value.map(|value| value.as_utf8().map(str::to_owned));
-                // What is no UTF-8 is no string.
+                // What is not UTF-8 is not a string.
                 let Some(Ok(text)) = text else {
                     return Ok(text.map_or(DocumentId::Absent, |_| DocumentId::Other));
                 };
@@ -173,7 +173,7 @@ impl IdColumn {
 /// The values of one column of one row group.
 struct Column<P: Physical> {
     reader: ColumnReaderImpl<P>,
-    /// The level of a value that is there; 0 where none can be null.
+    /// The definition level of a value that is present; 0 where none can be null.
     max_level: i16,
     levels: Vec<i16>,
     values: Vec<P::T>,

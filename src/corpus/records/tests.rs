@@ -16,7 +16,7 @@ fn open(path: &Path) -> RawFile {
     RawFile::open(path, &options, &Arc::default(), &Interrupt::new()).unwrap()
 }
 
-/// Number, whole bytes, and whether it is blank.
+/// Number, all bytes, and whether it is blank.
 type Seen = (u64, Vec<u8>, bool);
 
 fn lines_of(path: &Path) -> Vec<Seen> {
@@ -37,7 +37,7 @@ fn lines_of(path: &Path) -> Vec<Seen> {
     seen
 }
 
-/// The line with members, of a file that has no other.
+/// The line with members added, as the only one of its file.
 fn added(line: &str, members: &[(&str, &str)]) -> Result<String, CorpusError> {
     let (_dir, path) = file(line.as_bytes());
     let mut file = open(&path);
@@ -103,7 +103,7 @@ fn a_key_that_is_there_is_refused_however_it_is_spelled() {
     assert_eq!(error.kind(), Kind::BadData);
 }
 
-/// Spellings of lines: documents, empty ones, blank ones, and lines that are none.
+/// Lines of all kinds: documents, empty ones, blank lines, and invalid ones.
 fn line() -> impl Strategy<Value = String> {
     let text = prop_oneof![
         "[ -!#-\\[\\]-~é☃]{0,12}",
@@ -122,7 +122,6 @@ fn line() -> impl Strategy<Value = String> {
 fn whole_file() -> impl Strategy<Value = String> {
     let ends = prop::sample::select(vec!["\n", "\r\n"]);
     let lines = prop::collection::vec((line(), ends), 0..20);
-    // Something that says that these are JSON lines, whatever comes first.
     (any::<bool>(), lines, any::<bool>()).prop_map(|(has_mark, lines, is_closed)| {
         let mut text = if has_mark { "\u{feff}" } else { "" }.to_owned();
         for (line, end) in lines {
@@ -137,7 +136,7 @@ fn whole_file() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// The slow reference of line numbers is the reading of documents itself.
+    /// The slow reference for line numbers is reading the documents.
     #[test]
     fn lines_are_the_file_and_are_numbered_as_documents_are(text in whole_file()) {
         let (_dir, path) = file(text.as_bytes());
@@ -160,7 +159,7 @@ proptest! {
         }
     }
 
-    /// A line with a member has all that it had, and reads as the same object with one key more.
+    /// A line with a member added keeps all it had, and reads as the same object with one more key.
     #[test]
     fn a_member_leaves_every_other_byte(text in "[ -!#-\\[\\]-~é☃]{0,20}", value in any::<f64>()) {
         prop_assume!(value.is_finite());

@@ -1,10 +1,10 @@
-//! lz4 of any number of frames. The decoder takes the end of a file between two blocks for the end
-//! of a frame, so it is asked at the end whether its frame was closed.
+//! lz4 with any number of frames. The decoder takes an end of file between two blocks for the end
+//! of a frame, so at the end it is asked whether its frame was closed.
 
 use lz4_flex::frame::FrameDecoder;
 use std::io::{self, BufRead, Read};
 
-/// No block is as long as this says, and no frame begins so.
+/// A block length that no block has and no frame begins with.
 const IMPOSSIBLE_BLOCK: [u8; 4] = [0xff; 4];
 /// Frames of the oldest format, which have no end mark.
 const LEGACY_MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
@@ -52,7 +52,7 @@ impl<R: BufRead> Read for Lz4Frames<R> {
                 self.is_between_frames = false;
                 return Ok(n);
             }
-            // Of a beginning that ends after its magic number the decoder says nothing either.
+            // A frame that ends right after its magic number is not an error to the decoder either.
             let raw = self.decoder.get_mut();
             if self.is_between_frames && raw.n_read == LEGACY_MAGIC.len() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -73,7 +73,7 @@ impl<R: BufRead> Read for Lz4Frames<R> {
 struct WithProbe<R> {
     raw: R,
     probe: &'static [u8],
-    /// Bytes given since it was set to 0.
+    /// Bytes read since this was reset to 0.
     n_read: usize,
 }
 

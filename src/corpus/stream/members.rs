@@ -1,12 +1,12 @@
-//! gzip of any number of members, with zero bytes between and after them, as tapes and some tools
+//! gzip with any number of members, with zero bytes between and after them, as tapes and some tools
 //! pad files.
 
 use flate2::bufread::GzDecoder;
 use std::io::{self, BufRead, Read};
 
-/// Decompresses member after member.
+/// Decompresses one member after another.
 pub(super) struct GzipMembers<R> {
-    /// `None` only while one member gives way to the next, and at the end.
+    /// `None` only between two members, and at the end.
     member: Option<GzDecoder<R>>,
 }
 

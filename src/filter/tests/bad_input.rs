@@ -15,7 +15,7 @@ fn setup() -> Setup {
     setup
 }
 
-/// The message, of an error of this kind; nothing was written.
+/// The message of the error, which must be of this kind; nothing may be written.
 fn refused(setup: &Setup, request: Request, kind: Kind) -> String {
     let error = run(request).unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
@@ -52,7 +52,7 @@ fn an_input_that_changed_is_refused_whether_its_size_shows_it_or_not() {
         message.contains("b.jsonl has changed") && message.contains("BLAKE3"),
         "{message}"
     );
-    // Also where the records are others, or damaged.
+    // Also if the records are different or damaged.
     for other in ["\n{\"text\":\"b\"", "{\"text\" \"bb\""] {
         fs::write(&setup.inputs[1], other).unwrap();
         let message = setup
@@ -61,7 +61,7 @@ fn an_input_that_changed_is_refused_whether_its_size_shows_it_or_not() {
             .to_string();
         assert!(message.contains("b.jsonl has changed"), "{message}");
     }
-    // The sound one before it is done; the other has left nothing.
+    // The sound file that precedes it is done; the other left nothing.
     assert_eq!(setup.output("a.jsonl"), TWO.as_bytes());
     assert!(!setup.path("out/b.jsonl").exists());
 

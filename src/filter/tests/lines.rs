@@ -53,7 +53,7 @@ fn line() -> impl Strategy<Value = Line> {
     })
 }
 
-/// Lines of which one at least is a document, some with a mark in front and without an end.
+/// Lines, at least one of them a document, some files with a byte order mark or without a line end.
 fn whole_file() -> impl Strategy<Value = Vec<Line>> {
     let last = Line {
         text: "{\"text\":\"the last\",\"id\":\"\\/\"}".to_owned(),
@@ -75,7 +75,7 @@ fn joined<'a>(lines: impl IntoIterator<Item = &'a Line>) -> String {
     lines.into_iter().map(|line| line.text.as_str()).collect()
 }
 
-/// The lines with their document's number, if they are one.
+/// The lines, each with its document's number if it is one.
 fn numbered(lines: &[Line]) -> Vec<(&Line, Option<u64>)> {
     let mut n = 0;
     let number = |line: &Line| {
@@ -184,7 +184,7 @@ fn every_compression_is_kept_or_changed_as_is_asked_for() {
     }
 }
 
-/// Longer than what is compressed at a time, and as long.
+/// Lines above and around the size that is compressed at a time.
 #[test]
 fn long_lines_pass_whole_between_short_ones() {
     let line = |n: usize| format!("{{\"text\":\"{}\"}}\n", "salt ".repeat(n));
@@ -210,7 +210,7 @@ fn a_file_of_which_nothing_is_kept_is_there_and_empty() {
         setup.filter(FilterOptions::default()).unwrap();
         assert_eq!(setup.output("b.jsonl"), b"{\"text\":\"two\"}\n");
         assert_eq!(setup.output(name), compressed(b"", compression));
-        // Whoever reads the outputs finds no damage in it.
+        // Readers of the outputs find no damage.
         let reading = setup.reading.clone();
         let documents = crate::corpus::Documents::open(vec![setup.path("out").join(name)], reading);
         assert_eq!(documents.unwrap().count(), 0, "{name}");

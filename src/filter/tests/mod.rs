@@ -1,4 +1,4 @@
-//! Filtered files against those that they were made of.
+//! Filtered files compared with their inputs.
 
 mod bad_input;
 mod lines;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Enough lines that progress is told in the middle of a file.
+/// Enough lines for a progress update in the middle of a file.
 const N_LINES: usize = 3000;
 
 fn setup() -> Setup {
@@ -24,7 +24,7 @@ fn setup() -> Setup {
     setup
 }
 
-/// Every file under a directory, hidden ones too.
+/// Every file below a directory, including hidden ones.
 fn snapshot(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(dir).into_iter().flatten() {
@@ -51,7 +51,7 @@ fn an_interrupted_run_leaves_whole_files_and_goes_on_to_the_same_bytes() {
     run(reference).unwrap();
     let want = snapshot(&setup.path("reference"));
     let mut n_looks = 0;
-    // At every look of an uninterrupted run, and once past the last.
+    // At every progress update of an uninterrupted run, and once after the last.
     for stop_at in 0.. {
         let interrupt = Interrupt::new();
         let request = setup.request(FilterOptions::default());

@@ -26,7 +26,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Rows of every kind of column, flat and nested; every tenth text is empty, and no document.
+/// Rows with every kind of column, flat and nested; every tenth text is empty, so not a document.
 fn table(n_rows: usize) -> RecordBatch {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("text", texts(n_rows)),
@@ -106,7 +106,7 @@ fn pairs(n_rows: usize) -> ArrayRef {
     Arc::new(maps.finish())
 }
 
-/// Structs that may be null, of a number and a list of strings.
+/// Nullable structs of a number and a list of strings.
 fn nested(n_rows: usize) -> ArrayRef {
     let item = Field::new_list_field(DataType::Utf8, true);
     let fields = vec![
@@ -160,7 +160,7 @@ fn setup(table: &RecordBatch, group_rows: usize) -> Setup {
     Setup::new(&[("a.parquet", bytes_of(table, group_rows))])
 }
 
-/// All rows of a file, as Arrow has them.
+/// All rows of a file, as Arrow arrays.
 fn read(path: &Path) -> Vec<RecordBatch> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let reader = builder.build().unwrap();
@@ -171,7 +171,7 @@ fn footer(path: &Path) -> SerializedFileReader<File> {
     SerializedFileReader::new(File::open(path).unwrap()).unwrap()
 }
 
-/// Every row by itself.
+/// Every row as a batch of its own.
 fn rows_of(batches: &[RecordBatch]) -> Vec<RecordBatch> {
     let rows = |batch: &RecordBatch| {
         let row = |i| batch.slice(i, 1);
@@ -184,7 +184,7 @@ fn is_document(row: usize) -> bool {
     row % 10 != 9
 }
 
-/// The number of the document that a row is.
+/// The document number of a row.
 fn document_of(row: usize) -> u64 {
     (row - row / 10) as u64
 }
@@ -202,7 +202,7 @@ proptest! {
     ) {
         let table = table(n_rows);
         let setup = setup(&table, group_rows);
-        // Runs of 64 that are dropped whole, as they are passed over without decoding.
+        // Runs of 64 that are dropped entirely, as they are skipped without decoding.
         let is_kept = |document: u64| {
             let word = words[(document / 64) as usize % words.len()];
             (word >> (document % 64)) & 1 == 1 && !(is_sparse && (document / 1500).is_multiple_of(2))
@@ -226,7 +226,7 @@ proptest! {
         prop_assert_eq!(got_file.key_value_metadata(), want_file.key_value_metadata());
         let groups = got.metadata().row_groups();
         prop_assert!(groups.iter().all(|group| group.num_rows() as usize <= group_rows.min(n_rows)));
-        // Two neighbours would not fit into one.
+        // Two neighbours would not fit into one row group.
         let pairs = groups.windows(2);
         let sums = pairs.map(|pair| pair[0].num_rows() + pair[1].num_rows());
         prop_assert!(sums.into_iter().all(|sum| sum as usize > group_rows.min(n_rows)));
@@ -278,7 +278,7 @@ fn scores_and_weights_are_columns_behind_the_others() {
     let table = table(40);
     let setup = setup(&table, 16);
     let json = setup.tokenize();
-    // Document 5 is not listed, and so not kept.
+    // Document 5 is not listed, and so is not kept.
     let rows: Vec<(u64, bool)> = (0..36)
         .filter(|i| *i != 5)
         .map(|i| (i, i % 2 == 0))
@@ -330,7 +330,7 @@ fn scores_and_weights_are_columns_behind_the_others() {
             .as_primitive::<Int64Type>();
         assert_eq!(rank.value(0), document as i64);
     }
-    // The dictionary is known from the Arrow schema in the metadata, which has the added columns too.
+    // The dictionary type is known from the Arrow schema in the metadata, which includes the added columns.
     let kind = rows[0].schema().field_with_name("kind").unwrap().clone();
     assert!(
         matches!(kind.data_type(), DataType::Dictionary(..)),
@@ -338,7 +338,7 @@ fn scores_and_weights_are_columns_behind_the_others() {
     );
 }
 
-/// Rows of types that Arrow writes no more: 96-bit times, and lists of two levels.
+/// Rows of types that Arrow no longer writes: 96-bit times, and two-level lists.
 fn old_file() -> Vec<u8> {
     let schema = "message old {
         required binary text (UTF8);

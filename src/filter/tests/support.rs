@@ -1,4 +1,4 @@
-//! A token corpus of some inputs, and a selection of its documents.
+//! A token corpus of some inputs, and a selection from its documents.
 
 use crate::corpus::{CorpusOptions, Documents};
 use crate::filter::{FilterError, FilterOptions, Job, Request, Summary};
@@ -16,7 +16,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Inputs in a folder of their own, and what is made of them beside it.
+/// Inputs in a folder of their own, and the files made from them beside it.
 pub(super) struct Setup {
     pub(super) dir: tempfile::TempDir,
     pub(super) inputs: Vec<PathBuf>,
@@ -48,7 +48,7 @@ impl Setup {
         self.dir.path().join(name)
     }
 
-    /// What was written under `name`.
+    /// The output called `name`.
     pub(super) fn output(&self, name: &str) -> Vec<u8> {
         fs::read(self.path("out").join(name)).unwrap()
     }
@@ -72,7 +72,7 @@ impl Setup {
         writer.finish(tally).unwrap()
     }
 
-    /// What the corpus that was made says of itself.
+    /// The corpus's description.
     pub(super) fn corpus_json(&self) -> CorpusJson {
         let path = self.path("tokens/corpus.json");
         CorpusJson::read(&path).unwrap().unwrap()
@@ -83,7 +83,7 @@ impl Setup {
         reader.unwrap().map(Result::unwrap).collect()
     }
 
-    /// Makes the corpus, and a selection of those of its documents that `is_kept` by their number.
+    /// Makes the corpus, and a selection of the documents whose number `is_kept` accepts.
     pub(super) fn select(&self, is_kept: impl Fn(u64) -> bool) -> Vec<DocumentEntry> {
         let json = self.tokenize();
         let documents = self.documents(&json);
@@ -115,17 +115,17 @@ pub(super) fn run(request: Request) -> Result<Summary, FilterError> {
     Job::open(request, &Interrupt::new())?.run(|_| {})
 }
 
-/// The score that document number `doc_index` has in selections of this file.
+/// The score of document number `doc_index` in the selections of this file.
 pub(super) fn score_of(doc_index: u64) -> f64 {
     doc_index as f64 / 8.0 - 1.0
 }
 
-/// What its other scores are: one that is right for all of them.
+/// The value of its other scores, in the valid range of all of them.
 pub(super) fn value_of(doc_index: u64) -> f64 {
     (doc_index % 8) as f64 / 8.0
 }
 
-/// Writes a selection that lists `rows`, each a document and whether it is kept.
+/// Writes a selection with `rows`: each a document and whether it is kept.
 pub(super) fn write_selection(path: &Path, fingerprint: &str, rows: &[(u64, bool)]) {
     let head = DocumentSelectionHead {
         version: DOCUMENT_SELECTION_VERSION,
@@ -159,14 +159,14 @@ pub(super) fn write_selection(path: &Path, fingerprint: &str, rows: &[(u64, bool
     writer.publish().unwrap();
 }
 
-/// Compressed as `filter` itself does it.
+/// Compressed as by `filter` itself.
 pub(super) fn compressed(bytes: &[u8], compression: crate::corpus::Compression) -> Vec<u8> {
     let mut out = crate::filter::compress::Compressor::new(Vec::new(), compression).unwrap();
     out.push(bytes).unwrap();
     out.finish().unwrap()
 }
 
-/// What a file holds, decompressed by the readers of inputs.
+/// The content of a file, decompressed by the readers of inputs.
 pub(super) fn decompressed(path: &Path) -> Vec<u8> {
     use crate::corpus::{RawContents, RawFile};
     let (options, interrupt) = (CorpusOptions::default(), Interrupt::new());

@@ -27,7 +27,7 @@ fn texts_are_copied_whole_or_not_at_all() {
     assert_eq!(counts.n_text_bytes_kept, 4 + 5);
     let n_bytes = setup.output("a/one.txt").len() + zst.len();
     assert_eq!(counts.n_bytes_out, n_bytes as u64);
-    // What is done stays done, also what was left out.
+    // Finished inputs stay finished, also those left out.
     let again = setup.filter(FilterOptions::default()).unwrap();
     assert_eq!((again.n_files, again.n_files_done_before), (4, 4));
     assert_eq!(again.counts, counts);

@@ -1,12 +1,12 @@
-//! What can be wrong with what an engine gave.
+//! Errors in an engine's output.
 
 use crate::error::{Classified, Kind};
 use std::path::PathBuf;
 
-/// Errors of specifications and rows of an engine.
+/// Errors in an engine's specification or rows.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// No such specification.
+    /// An invalid specification.
     #[error("{} is no specification of an import: {reason}", path.display())]
     Spec {
         /// The file.
@@ -14,7 +14,7 @@ pub enum ImportError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A Parquet file that is not the rows of a shard.
+    /// A Parquet file that does not have the rows of a shard.
     #[error("{} has not the rows of the shard: {reason}", path.display())]
     Rows {
         /// The file.

@@ -1,9 +1,9 @@
-//! Labels that another engine made: its numbers in, the same shards out.
+//! Labels made by another engine: its numbers in, the same shards out.
 //!
-//! A specification ([`ImportSpec`]) says which engine and model, and the options that `label` has. From it
-//! follows a plan as from a teacher in ONNX; its rows then come shard by shard as a Parquet file of
-//! unrounded numbers (`rows`), one row group each of the plan's. Rounding, scores, checks, and publication
-//! are those of every other shard, so whatever reads labels reads these.
+//! A specification ([`ImportSpec`]) names the engine and the model, and has the options of `label`. A plan follows from
+//! it as from an ONNX teacher. The rows then come shard by shard, each as a Parquet file of unrounded numbers (`rows`)
+//! with the row groups of the plan. Rounding, scores, checks, and publication are those of every other shard, so
+//! readers of labels see no difference.
 
 mod error;
 mod plan;
@@ -26,7 +26,7 @@ use crate::shards::{
 use crate::tokens::TokenCorpus;
 use std::path::Path;
 
-/// A directory of labels that rows of an engine go into.
+/// A directory of labels for an engine's rows.
 pub struct Import {
     config: LabelConfig,
     corpus: TokenCorpus,
@@ -34,12 +34,11 @@ pub struct Import {
 }
 
 impl Import {
-    /// Reads the specification at `path`, and creates its plan in the output, or checks it against the one
-    /// that is there.
+    /// Reads the specification at `path`, and creates its plan in the output, or checks it against the existing one.
     ///
     /// # Errors
-    /// A specification that cannot be; tokens that cannot be read, or have ids past the vocabulary; a
-    /// directory with other labels.
+    /// An invalid specification; tokens that cannot be read, or have ids outside the vocabulary; a directory with other
+    /// labels.
     pub fn open(path: &Path) -> Result<Self, LabelError> {
         let spec = ImportSpec::read(path)?;
         let config = spec.resolve()?;
@@ -57,12 +56,12 @@ impl Import {
         })
     }
 
-    /// What is to be made.
+    /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Shards of this task that are not done, in order.
+    /// This task's unfinished shards, in order.
     ///
     /// # Errors
     /// A sidecar of other labels; files that could not be read.
@@ -80,7 +79,7 @@ impl Import {
         Ok(todo)
     }
 
-    /// The sequences of `shard`, those of each row group in their order.
+    /// The sequences of `shard`, by row group, in order.
     ///
     /// # Errors
     /// No such shard.
@@ -97,11 +96,10 @@ impl Import {
         .into())
     }
 
-    /// Makes `shard` of the rows in the Parquet file at `path`: those of the plan, in its order and its row
-    /// groups.
+    /// Makes `shard` from the rows in the Parquet file at `path`: those of the plan, in its order and its row groups.
     ///
     /// # Errors
-    /// [`ImportError`] for columns, types and lengths; what no row of labels may be; I/O.
+    /// [`ImportError`] for columns, types and lengths; rows that break an invariant; I/O.
     pub fn write(&self, shard: u32, path: &Path) -> Result<Sidecar, LabelError> {
         let view = view_of(&self.corpus, &self.config)?;
         let signals = signals_config(&self.plan.signals, self.plan.teacher.vocab_size);
@@ -118,7 +116,7 @@ impl Import {
     }
 }
 
-/// The engine in the place of ONNX Runtime.
+/// The stamp, with the engine in place of ONNX Runtime.
 fn runtime_stamp(plan: &Plan) -> RuntimeStamp {
     let named = |engine: &PlanEngine| format!("{} {}", engine.name, engine.version);
     RuntimeStamp {

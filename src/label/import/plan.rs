@@ -1,4 +1,4 @@
-//! The plan of labels that an engine makes.
+//! The plan of labels made by an engine.
 
 use super::ImportSpec;
 use crate::label::error::LabelError;
@@ -9,7 +9,7 @@ use crate::shards::{Group, Plan, PlanTeacher, PlanTokenizer};
 use crate::storage;
 use crate::tokens::TokenCorpus;
 
-/// As `planning` makes one of a teacher in ONNX.
+/// As `planning` makes one for an ONNX teacher.
 pub(super) fn make_plan(
     spec: &ImportSpec,
     config: &LabelConfig,

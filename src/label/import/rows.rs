@@ -1,9 +1,9 @@
-//! Rows of one shard as an engine gave them: a Parquet file of unrounded numbers.
+//! Rows of one shard as given by an engine: a Parquet file of unrounded numbers.
 //!
 //! Columns are lists over the positions of a sequence: `target_logprob`, `target_rank`, `entropy` and
-//! `score_topk_mass`, which the scores need; `logsumexp` with the group `stats`; `topk_ids` and
-//! `topk_logprobs` (flat, K each), `tail_mass` and `log_partition_0`, … (one a temperature) with `topk`;
-//! `sampled_ids`, `sampled_counts` and `sample_offsets` with `samples`. Others are ignored.
+//! `score_topk_mass`, needed for the scores; `logsumexp` with the group `stats`; `topk_ids` and `topk_logprobs` (flat,
+//! K each), `tail_mass` and `log_partition_0`, … (one per temperature) with `topk`; `sampled_ids`, `sampled_counts` and
+//! `sample_offsets` with `samples`. Others are ignored.
 
 use super::ImportError;
 use crate::label::error::LabelError;
@@ -31,7 +31,7 @@ pub(super) struct Staged<'a> {
 }
 
 impl<'a> Staged<'a> {
-    /// The file at `path`, which must have `n_groups` row groups: rows that would not be read are not ignored.
+    /// The file at `path`, which must have exactly `n_groups` row groups, as extra rows must not be ignored.
     pub(super) fn open(path: &Path, plan: &'a Plan, n_groups: usize) -> Result<Self, LabelError> {
         let io = |source| StorageError::io("open", path, source);
         let file = File::open(path).map_err(io)?;
@@ -46,7 +46,7 @@ impl<'a> Staged<'a> {
         })
     }
 
-    /// Row group `group`, which must be of these sequences.
+    /// Row group `group`, which must have these sequences.
     pub(super) fn rows(
         &mut self,
         group: usize,
@@ -73,7 +73,7 @@ impl<'a> Staged<'a> {
         let file = self.file.try_clone().map_err(io)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.footer.clone());
         let damaged = |error: String| LabelError::from(fault(&self.path, error));
-        // One row more than there should be, so that a larger row group is not taken for a whole one.
+        // One row more than expected, so that a larger row group is not taken for a complete one.
         let builder = builder
             .with_row_groups(vec![group])
             .with_batch_size(n_rows + 1);
@@ -108,7 +108,7 @@ fn fault(path: &Path, reason: String) -> ImportError {
     }
 }
 
-/// Values of one column, and where each row begins in them.
+/// Values of one column, and where each row begins.
 struct Lists<'a, T> {
     name: String,
     values: &'a [T],
@@ -142,7 +142,7 @@ impl<'a, T: ArrowNativeType> Lists<'a, T> {
         })
     }
 
-    /// The list of one row, which must have so many items.
+    /// The list in one row, which must have `n_items` items.
     fn list(&self, row: usize, n_items: usize) -> Result<&'a [T], String> {
         let list = self.any_list(row);
         if list.len() == n_items {
@@ -160,7 +160,7 @@ impl<'a, T: ArrowNativeType> Lists<'a, T> {
     }
 }
 
-/// The columns that a plan asks for.
+/// The columns required by a plan.
 struct Columns<'a> {
     vocab_size: u32,
     seq_ids: &'a [u64],
@@ -235,7 +235,7 @@ impl<'a> Columns<'a> {
             .as_ref()
             .map(|lists| lists.list(row, n))
             .transpose()?;
-        // Stored as u16, where larger ones are all the same: checked before that.
+        // Checked before they are stored as u16, where all larger ones are the same.
         if let Some(t) = target_rank.iter().position(|&rank| rank >= self.vocab_size) {
             return Err(format!(
                 "target_rank is {} at position {t}, expected below the vocabulary, {}",
@@ -322,7 +322,7 @@ impl<'a> SampleColumns<'a> {
     }
 }
 
-/// One position before it is rounded.
+/// One position before rounding.
 #[derive(Default)]
 struct Position<'a> {
     target_logprob: f64,

@@ -1,4 +1,4 @@
-//! What a specification says.
+//! The specification.
 
 use super::ImportError;
 use crate::label::error::LabelError;
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// What logits may have been.
+/// Possible types of the logits.
 const LOGITS_DTYPES: [&str; 3] = ["float32", "float16", "bfloat16"];
 
 /// Which engine made the numbers, of which model, and what is to be stored of them.
@@ -28,10 +28,10 @@ pub struct ImportSpec {
 }
 
 impl ImportSpec {
-    /// Reads one.
+    /// Reads a specification.
     ///
     /// # Errors
-    /// A file that is not there, or no specification.
+    /// The file does not exist, or is not a specification.
     pub(super) fn read(path: &Path) -> Result<Self, LabelError> {
         let fault = |reason: String| ImportError::Spec {
             path: path.to_path_buf(),
@@ -51,7 +51,7 @@ impl ImportSpec {
         }
     }
 
-    /// The options, checked. The engine stands where `label` has the teacher's file.
+    /// The options, checked. The engine takes the place of `label`'s teacher file.
     pub(super) fn resolve(&self) -> Result<LabelConfig, LabelError> {
         let teacher = PathBuf::from(format!("{} {}", self.engine.name, self.engine.version));
         let options = LabelOptions {

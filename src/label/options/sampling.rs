@@ -5,12 +5,12 @@ use crate::label::error::LabelError;
 use crate::shards::Group;
 use crate::signals::Sampling;
 
-/// Draws a position, unless `--samples` says otherwise. In the plan, and so visible.
+/// Default number of draws per position. It is in the plan, and so visible.
 const DEFAULT_DRAWS: u32 = 50;
 
 impl LabelOptions {
-    /// Groups that were named, or the default: who gives a number of draws and names no groups
-    /// wants them beside the others.
+    /// The named groups, or the default: a number of draws without named groups adds `samples` to
+    /// it.
     pub(super) fn asked_groups(&self) -> Vec<Group> {
         self.groups.clone().unwrap_or_else(|| {
             let draws = self.samples.map(|_| Group::Samples);
@@ -21,10 +21,10 @@ impl LabelOptions {
         })
     }
 
-    /// How ids are drawn, where the group `samples` is asked for.
+    /// How ids are drawn, if the group `samples` is requested.
     pub(super) fn sampling(&self, has_group: bool) -> Result<Option<Sampling>, LabelError> {
         if !has_group {
-            // Without --groups, --samples would have asked for the group.
+            // Without --groups, --samples would have requested the group.
             let expected = match self.groups {
                 Some(_) => "samples among the --groups, or no such option",
                 None => "--samples N beside it, or no such option",

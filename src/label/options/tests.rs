@@ -55,11 +55,11 @@ fn flags_win_over_set_that_over_the_file_and_the_file_over_the_default() {
     let options = layered(file, &["top_k=9", "round=f16", "zstd_level="], &flags).unwrap();
     assert_eq!((options.top_k, options.round), (8, Rounding::F16));
     assert_eq!(options.zstd_level, DEFAULT_ZSTD_LEVEL);
-    // A part of the corpus is one choice, whichever of the two ways it is written.
+    // The two ways of giving a part of the corpus are one choice.
     assert_eq!((options.sequences, options.max_sequences), (None, Some(5)));
     let alone = typed(&flags).over(None, &[]).unwrap();
     assert_eq!((alone.top_k, alone.round), (8, Rounding::M5));
-    // A flag that is typed with the value of its default is typed all the same.
+    // A flag typed with its default value still counts as typed.
     assert_eq!(
         layered("top_k = 16", &[], &["--top-k", "64"])
             .unwrap()
@@ -243,7 +243,7 @@ fn settings_of_draws_without_the_group_and_impossible_ones_are_refused_by_name()
             "{message}"
         );
     }
-    // Only the number asks for the group.
+    // Only the number of draws requests the group.
     let seed_alone = LabelOptions {
         samples_seed: Some(7),
         ..least()
@@ -283,7 +283,7 @@ fn a_starter_has_every_option_and_reads_back_as_what_was_typed() {
         ..typed(&flags).over(None, &[]).unwrap()
     };
     assert_eq!(options, expected);
-    // What is a comment holds the default: without the comment signs nothing changes.
+    // Comments show the defaults: uncommenting them changes nothing.
     for line in [
         "# round = \"m5\"",
         "# zstd_level = 3",

@@ -128,7 +128,7 @@ fn a_few_draws_may_move_and_more_are_named_by_their_position() {
     let stored = || draws(&[1, 4, 2], &[15, 5, 20], [0, 2, 3]);
     let report = compare(stored(), stored());
     assert_eq!((report.n_findings, report.n_moved_draws), (0, 0));
-    // Two of the first position fell on an id that was there, and one of the second on one that was not.
+    // Two draws of the first position moved to an id that was there, and one of the second to an id that was not.
     let moved = draws(&[1, 4, 2, 7], &[13, 7, 19, 1], [0, 2, 4]);
     let report = compare(stored(), moved);
     assert_eq!((report.n_findings, report.n_moved_draws), (0, 3));
@@ -160,7 +160,7 @@ fn draws_of_another_seed_are_found_even_where_a_position_has_but_one() {
     );
 }
 
-/// Logits of 32,000 ids from a fixed congruence, `spread` nats wide, with `noise` nats of another one.
+/// Logits of 32,000 ids from a linear congruential generator, `spread` nats wide, with `noise` nats from another.
 fn noisy_logits(n_rows: usize, spread: f32, noise: f32) -> Vec<f32> {
     let mut state = 1_u64;
     let mut unit = || {
@@ -178,7 +178,7 @@ fn noisy_logits(n_rows: usize, spread: f32, noise: f32) -> Vec<f32> {
 
 const NOISE_VOCAB_SIZE: usize = 32_000;
 
-/// Ten times what another instruction set or runtime version does to f32 logits of this size.
+/// Ten times the effect of another instruction set or runtime version on f32 logits of this size.
 const NOISE_NATS: f32 = 1e-5;
 
 #[test]
@@ -214,7 +214,7 @@ fn float_noise_moves_fewer_draws_than_are_allowed() {
             .remove(0)
             .positions
     };
-    // From nearly uniform, which no trained teacher is, to a few likely ids.
+    // From nearly uniform, unlike any trained teacher, to a few likely ids.
     for spread in [1.0, 20.0, 60.0] {
         let report = compare(reduced(spread, 0.0), reduced(spread, NOISE_NATS));
         assert_eq!(report.n_findings, 0, "{spread}: {:?}", report.findings);

@@ -40,7 +40,7 @@ const fn array<'a>(
     ]
 }
 
-/// What srun sets beside, in a step.
+/// What srun sets in addition, in a step.
 const fn step<'a>(procid: &'a str, n: &'a str) -> [(&'a str, &'a str); 3] {
     [
         ("SLURM_STEP_ID", "0"),

@@ -9,20 +9,20 @@ use crate::storage::{Record, Sorted, Sorter, words};
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
-/// How two label sets are joined, with room to sort.
+/// How two label sets are joined, and where rows are sorted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Joiner<'a> {
     pub(super) ours: &'a LabelSet,
     pub(super) theirs: &'a LabelSet,
     pub(super) join: Join,
     pub(super) score: DocumentScore,
-    /// Where sorts spill.
+    /// Where sorters spill.
     pub(super) dir: &'a Path,
-    /// Bytes of rows that are sorted in memory at a time.
+    /// Bytes of rows sorted in memory at a time.
     pub(super) run_bytes: usize,
 }
 
-/// How documents are found: as asked for, or by number in one corpus and by id across two.
+/// How documents are matched: as requested, or by number within one corpus and by id across two.
 pub(super) fn resolve(
     asked: Option<Join>,
     ours: &DocumentsIndex,
@@ -42,7 +42,7 @@ pub(super) fn resolve(
 }
 
 impl<'a> Joiner<'a> {
-    /// Every document of ours by rising `doc_index`, with the difference of its scores.
+    /// Every document of `ours` by increasing `doc_index`, with the difference of its scores.
     pub(super) fn differences(&self) -> Result<Differences, SelectError> {
         let comparable = Comparable::of(self);
         let mut left_out = LeftOut::default();
@@ -67,7 +67,7 @@ impl<'a> Joiner<'a> {
                 score: difference.unwrap_or_else(|reason| count(&mut left_out, reason)),
             })?;
         }
-        // What is left of theirs must be each its own too.
+        // The remaining ones of `theirs` must have unique keys too.
         while theirs.next_row()?.is_some() {}
         Ok(Differences {
             rows: differences.into_sorted()?,
@@ -121,7 +121,7 @@ impl<'a> Joiner<'a> {
         }
     }
 
-    /// Two records of one name may be different texts.
+    /// Two records with the same name may be different texts.
     fn check_same_text(&self, ours: &Joining, theirs: &Joining) -> Result<(), SelectError> {
         let is_known = ours.n_bytes != NO_BYTES && theirs.n_bytes != NO_BYTES;
         if !is_known || ours.n_bytes == theirs.n_bytes {
@@ -138,9 +138,9 @@ impl<'a> Joiner<'a> {
     }
 }
 
-/// Every document of ours with its difference, and how many have none.
+/// Every document of `ours` with its difference, and how many have none.
 pub(super) struct Differences {
-    /// By rising `doc_index`.
+    /// By increasing `doc_index`.
     pub(super) rows: Sorted<Difference>,
     pub(super) left_out: LeftOut,
 }
@@ -153,7 +153,7 @@ pub(super) enum Reason {
     InPart,
 }
 
-/// Counts the document and gives NaN.
+/// Counts the document and returns NaN.
 fn count(left_out: &mut LeftOut, reason: Reason) -> f64 {
     let n = match reason {
         Reason::Absent => &mut left_out.n_absent,
@@ -164,12 +164,14 @@ fn count(left_out: &mut LeftOut, reason: Reason) -> f64 {
     f64::NAN
 }
 
-/// What the scores of two sets must be of, that their difference says something of the models.
+/// What the scores of two sets must have in common for their difference to say something about the
+/// models.
 #[derive(Debug)]
 pub(super) struct Comparable {
-    /// The score is of the whole text, so that no less may be labelled.
+    /// Whether the score is that of a whole text, so that all of it must be labelled.
     pub(super) needs_whole: bool,
-    /// Both sets label the same sequences, so that equal numbers of targets are the same targets.
+    /// Whether both sets label the same sequences, so that equal numbers of targets are the same
+    /// targets.
     pub(super) has_same_sequences: bool,
 }
 
@@ -197,7 +199,7 @@ impl Comparable {
         let are_in_part = [ours, theirs].map(|of| of.extent == Extent::Part);
         let is_comparable = match self.needs_whole {
             true => are_in_part == [false, false],
-            // Of parts with as many targets each, either may be of the other half of the text.
+            // If both are partial and equally long, they may still be different halves of the text.
             false => {
                 let is_one_extent = are_in_part == [false, false] || self.has_same_sequences;
                 ours.n_targets == theirs.n_targets && is_one_extent
@@ -214,7 +216,7 @@ impl Comparable {
     }
 }
 
-/// 128 bits of a BLAKE3, so that no two of even 10^12 documents are taken for one.
+/// 128 bits of a BLAKE3, so that even among 10^12 documents no two are confused.
 fn hash(parts: &[&[u8]]) -> [u64; 2] {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
@@ -223,7 +225,7 @@ fn hash(parts: &[&[u8]]) -> [u64; 2] {
     words(hasher.finalize().as_bytes())
 }
 
-/// A document as a person finds it.
+/// A document's name in messages.
 fn place_of(row: &DocumentRow) -> String {
     match (&row.source, row.record) {
         (Some(source), Some(record)) => {
@@ -233,7 +235,7 @@ fn place_of(row: &DocumentRow) -> String {
     }
 }
 
-/// Rows by rising key, which no two may share.
+/// Rows by increasing key; no two may have the same key.
 struct Unique {
     rows: Peekable<Sorted<Joining>>,
     dir: PathBuf,

@@ -1,12 +1,12 @@
-//! Choosing documents of a corpus by what a label set says of them.
+//! Selects documents of a corpus by their results in a label set.
 //!
-//! The orders and amounts are those of sequences ([`Order`](super::Order), [`Amount`](super::Amount)), over
-//! the rows of `documents/`; ties are by `doc_index`. With `per`, every source has a ranking and an amount of
-//! its own. The score may be the difference of two label sets', also of models with different tokenizers:
-//! then documents are joined by id, or by source and record, and the score must not depend on how a text is
-//! cut into tokens. Only what both sets labelled alike has a difference; the others are counted by why.
+//! Orders and amounts are those for sequences ([`Order`](super::Order), [`Amount`](super::Amount)), applied to the rows
+//! of `documents/`; ties are by `doc_index`. With `per`, every source has its own ranking and amount. The score may be
+//! the difference of two label sets', even of models with different tokenizers: then documents are joined by id, or by
+//! source and record, and the score must not depend on the tokenization. Only documents that both sets label to the
+//! same extent have a difference; the others are counted by reason.
 //!
-//! Memory is bounded: rows pass through sorts that spill. `join` makes the differences, `run` ranks and writes.
+//! Memory is bounded: rows pass through sorters that spill. `join` makes the differences, `run` ranks and writes.
 
 mod join;
 mod policy;

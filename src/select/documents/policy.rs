@@ -1,4 +1,4 @@
-//! The policy that documents are selected by.
+//! The policy by which documents are selected.
 
 use crate::select::SelectError;
 use crate::select::policy::{Amount, Order, check_settings};
@@ -60,7 +60,7 @@ impl DocumentPolicy {
         check_settings(self.order, self.amount, self.min_learnable)
     }
 
-    /// Whether the score says the same of a text whatever tokens it is cut into.
+    /// Whether the score of a text does not depend on its tokenization.
     pub(super) fn is_of_text(&self) -> bool {
         matches!(
             self.score,

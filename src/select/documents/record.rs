@@ -1,25 +1,25 @@
-//! Rows of the sorts, which are in bounded memory.
+//! Rows of the sorters, in bounded memory.
 
 use crate::shards::{DocumentRow, DocumentScore};
 use crate::storage::Record;
 
-/// A document on its way through the ranking.
+/// A document to be ranked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Ranked {
-    /// Documents of a group have one ranking.
+    /// Each group of documents has its own ranking.
     pub(super) group: u64,
-    /// What it is sorted by in its group; ties are by `doc_index`.
+    /// The sort key within its group; ties are by `doc_index`.
     pub(super) key: u64,
     pub(super) doc_index: u64,
-    /// NaN where there is none.
+    /// NaN if there is none.
     pub(super) score: f64,
     pub(super) n_tokens: u64,
-    /// Its place, or [`NO_RANK`].
+    /// Its rank, or [`NO_RANK`].
     pub(super) rank: u64,
     pub(super) kept: bool,
 }
 
-/// The rank of a document that may not be taken.
+/// The rank of a document that is not eligible.
 pub(super) const NO_RANK: u64 = u64::MAX;
 
 impl Record for Ranked {
@@ -55,19 +55,19 @@ impl Record for Ranked {
     }
 }
 
-/// A document on its way to the same one of other labels.
+/// A document to be matched with the same one in other labels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Joining {
-    /// What the two have in common.
+    /// The key that both have in common.
     pub(super) key: [u64; 2],
     pub(super) doc_index: u64,
-    /// NaN where there is none.
+    /// NaN if there is none.
     pub(super) score: f64,
     /// Bytes of its text, or [`NO_BYTES`].
     pub(super) n_bytes: u64,
-    /// Targets that the score is over.
+    /// Targets covered by the score.
     pub(super) n_targets: u64,
-    /// How much of the document they are.
+    /// How much of the document they cover.
     pub(super) extent: Extent,
 }
 
@@ -76,15 +76,15 @@ pub(super) struct Joining {
 pub(super) enum Extent {
     /// Every target.
     Whole,
-    /// Not every one.
+    /// Not every target.
     Part,
-    /// That is not known: the set does not know its corpus's documents, or the NLL is infinite.
+    /// Unknown: the set lacks its corpus's list of documents, or the NLL is infinite.
     Unknown,
 }
 
 impl Extent {
-    /// That of a document of labels that know their corpus's list of documents, or do not. Bits per byte are
-    /// there exactly if all of it is labelled, that is known, and the NLL is finite.
+    /// The extent of a document, depending on whether its labels have the corpus's list of documents. Bits per byte
+    /// exist exactly if the document is known to be completely labelled and its NLL is finite.
     pub(super) fn of(row: &DocumentRow, has_sources: bool) -> Self {
         let has = |score| row.score(score).is_some();
         match has(DocumentScore::BitsPerByte) {
@@ -97,7 +97,7 @@ impl Extent {
     const ALL: [Extent; 3] = [Extent::Whole, Extent::Part, Extent::Unknown];
 }
 
-/// The bytes of a text that are not known.
+/// Stands for an unknown number of bytes.
 pub(super) const NO_BYTES: u64 = u64::MAX;
 
 impl Record for Joining {
@@ -137,11 +137,11 @@ impl Record for Joining {
     }
 }
 
-/// The score of a document less that of the same one elsewhere.
+/// The score of a document minus that of the same document in other labels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Difference {
     pub(super) doc_index: u64,
-    /// NaN where there is none.
+    /// NaN if there is none.
     pub(super) score: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Documents with what they are selected by.
+//! Documents with the scores by which they are selected.
 
 use super::join::{Joiner, resolve};
 use super::policy::{DocumentPolicy, Join};
@@ -12,12 +12,12 @@ use crate::shards::{
 use crate::storage::Sorted;
 use std::path::Path;
 
-/// Where scores come from.
+/// The source of the scores.
 pub(super) struct Source<'a> {
     labels: &'a LabelSet,
     pub(super) index: DocumentsIndex,
     score: DocumentScore,
-    /// Whether the tokens of our corpus spell its text, if the score is by byte.
+    /// Whether the tokens of the corpus spell its text, if the score is by byte.
     pub(super) spelling: Option<CorpusSpelling>,
     minus: Option<Minus<'a>>,
 }
@@ -29,7 +29,7 @@ struct Minus<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Opens the documents of both sets and checks that the policy can be followed.
+    /// Opens the documents of both sets and checks that they support the policy.
     pub(super) fn open(
         labels: &'a LabelSet,
         minus: Option<&'a LabelSet>,
@@ -52,12 +52,12 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// How the documents of the subtracted labels are found, if there are such.
+    /// How the documents of the subtracted labels are matched, if there are any.
     pub(super) fn join(&self) -> Option<Join> {
         self.minus.as_ref().map(|minus| minus.join)
     }
 
-    /// All documents by rising `doc_index`, each with its score.
+    /// All documents by increasing `doc_index`, each with its score.
     pub(super) fn scored(&self, dir: &Path, run_bytes: usize) -> Result<Scored, SelectError> {
         let joiner = self.minus.as_ref().map(|minus| Joiner {
             ours: self.labels,
@@ -76,7 +76,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// All documents by rising `doc_index`.
+    /// All documents by increasing `doc_index`.
     pub(super) fn rows(&self) -> Result<DocumentRows, SelectError> {
         Ok(open_documents(self.labels)?.1)
     }
@@ -108,7 +108,7 @@ fn open_minus<'a>(
     })
 }
 
-/// Refuses to compare what a model is asked for with more than that, which another one is asked for.
+/// Refuses a tokenizer that loses text: its model predicts less than another one does.
 fn check_spelled(labels: &LabelSet, index: &DocumentsIndex) -> Result<(), SelectError> {
     match index.spelling.filter(CorpusSpelling::loses_most) {
         None => Ok(()),
@@ -120,7 +120,7 @@ fn check_spelled(labels: &LabelSet, index: &DocumentsIndex) -> Result<(), Select
     }
 }
 
-/// Refuses what cannot be without the corpus's own list of documents.
+/// Refuses a policy that requires the corpus's own list of documents, if that is unknown.
 fn check_known(
     labels: &LabelSet,
     index: &DocumentsIndex,
@@ -141,7 +141,7 @@ fn check_known(
     })
 }
 
-/// Documents by rising `doc_index`, with their scores.
+/// Documents by increasing `doc_index`, with their scores.
 pub(super) struct Scored {
     rows: DocumentRows,
     differences: Option<Sorted<Difference>>,
@@ -159,7 +159,7 @@ impl Scored {
             let score = row.score(self.score);
             return Ok(Some((row, score)));
         };
-        // There is one for every document of ours, in the same order.
+        // There is one for every document of the first labels, in the same order.
         let difference = differences.next().transpose()?;
         let score = difference.filter(|difference| difference.doc_index == row.doc_index);
         let score = score.map(|difference| difference.score);

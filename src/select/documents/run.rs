@@ -18,9 +18,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes of rows that are sorted in memory at a time.
+/// Bytes of rows sorted in memory at a time.
 pub(super) const RUN_BYTES: usize = 20 << 20;
-/// Documents of the lowest and of the highest scores that are shown.
+/// How many documents with the lowest and the highest scores are shown.
 const N_EXAMPLES: usize = 10;
 
 /// Selects documents by `policy` from the scores of `labels`, minus those of `minus` if given, and writes
@@ -58,7 +58,7 @@ pub(super) struct Job<'a> {
     pub(super) run_bytes: usize,
 }
 
-/// Documents that have a ranking of their own.
+/// Documents with their own ranking.
 #[derive(Debug, Clone, Default)]
 struct Group {
     source: Option<Arc<str>>,
@@ -68,7 +68,7 @@ struct Group {
     n_tokens_kept: u64,
 }
 
-/// Groups by their source; all documents are one group where there is no `per`.
+/// Groups by source; without `per` all documents are one group.
 struct Groups {
     all: Vec<Group>,
     by_source: Option<HashMap<Arc<str>, u64>>,
@@ -85,7 +85,7 @@ impl Groups {
         }
     }
 
-    /// The number of the group of a document.
+    /// The number of a document's group.
     fn of(&mut self, row: &DocumentRow) -> u64 {
         let (Some(by_source), Some(source)) = (&mut self.by_source, &row.source) else {
             return 0;
@@ -117,7 +117,7 @@ struct Read {
     n_documents: u64,
     n_eligible: u64,
     n_null: u64,
-    /// Why, where the score is a difference.
+    /// Why others have no score, if it is a difference.
     left_out: Option<LeftOut>,
     n_tokens: u64,
     /// Minimum and maximum score.
@@ -185,7 +185,7 @@ impl Job<'_> {
         Ok(read)
     }
 
-    /// A budget of more than there is was meant for another corpus.
+    /// An amount that exceeds the labels was meant for another corpus.
     fn check_amount(&self, read: &Read) -> Result<(), SelectError> {
         let (wanted, got, what) = match self.policy.amount {
             Amount::Fraction(_) => return Ok(()),
@@ -297,7 +297,7 @@ impl Job<'_> {
         })
     }
 
-    /// What the file says of itself.
+    /// The header of the file.
     fn head(
         &self,
         read: &Read,
@@ -359,7 +359,7 @@ impl Read {
         Ok(self.eligible.push(Ranked { key, ..ranked })?)
     }
 
-    /// Why documents have no score, as a part of a sentence.
+    /// Why documents have no score, as part of a sentence.
     fn why_null(&self) -> String {
         let reasons = self.left_out.unwrap_or_default().reasons();
         let reasons = reasons.iter().map(|(n, what)| format!(": {n} {what}"));

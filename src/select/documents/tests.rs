@@ -24,7 +24,7 @@ fn labelled(dir: &Path, plan: Plan, entries: Option<Vec<DocumentEntry>>) -> Labe
     LabelSet::open(dir).unwrap()
 }
 
-/// Every document has an id of its own.
+/// Entries in which every document has its own id.
 fn with_ids() -> Vec<DocumentEntry> {
     let with_id = |entry: DocumentEntry| DocumentEntry {
         id: Some(format!("id {}", entry.doc_index)),
@@ -33,7 +33,7 @@ fn with_ids() -> Vec<DocumentEntry> {
     entries(N_DOCUMENTS).into_iter().map(with_id).collect()
 }
 
-/// As [`with_ids`], for labels by `plan`: of every document that has any target, all are labelled.
+/// Like [`with_ids`], for labels by `plan`: every document with any target is completely labelled.
 fn whole(plan: &Plan) -> Vec<DocumentEntry> {
     let dir = tempfile::tempdir().unwrap();
     let rows = rows_of(&labelled(dir.path(), plan.clone(), None));
@@ -74,7 +74,7 @@ fn rows_of(labels: &LabelSet) -> Vec<DocumentRow> {
     rows.map(Result::unwrap).collect()
 }
 
-/// The documents in the policy's order, all in memory.
+/// The documents in the policy's order, entirely in memory.
 fn order_by_definition(rows: &[DocumentRow], policy: &DocumentPolicy) -> Vec<u64> {
     let score = |row: &DocumentRow| row.score(policy.score).unwrap();
     let mut ordered: Vec<&DocumentRow> = rows
@@ -204,14 +204,15 @@ fn every_source_has_a_ranking_and_an_amount_of_its_own() {
     }
 }
 
-/// Labels of the same texts by a model with another tokenizer: other numbers, in another order.
+/// Labels of the same texts by a model with another tokenizer: other numbers of tokens, in another
+/// order.
 fn of_another_tokenizer(dir: &Path, change: impl Fn(&mut Vec<DocumentEntry>)) -> LabelSet {
     let mut plan = concat_plan();
     plan.corpus.fingerprint = format!("blake3:{}", "9".repeat(64));
     plan.tokenizer.as_mut().unwrap().fingerprint = format!("blake3:{}", "8".repeat(64));
     let n_tokens: Vec<u64> = whole(&plan).iter().map(|entry| entry.n_tokens).collect();
     let mut entries = with_ids();
-    // The texts of documents 20 to 69, the last first.
+    // The texts of documents 20 to 69, in reverse order.
     let texts: Vec<DocumentEntry> = entries[20..70].iter().rev().cloned().collect();
     for (entry, text) in entries[20..70].iter_mut().zip(texts) {
         let doc_index = entry.doc_index;
@@ -228,7 +229,7 @@ fn of_another_tokenizer(dir: &Path, change: impl Fn(&mut Vec<DocumentEntry>)) ->
 fn models_of_different_tokenizers_are_compared_by_the_text() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let ours = labelled(a.path(), plan(), Some(whole(&plan())));
-    // Of one document more tokens than are labelled.
+    // One document has more tokens than are labelled.
     let theirs = of_another_tokenizer(b.path(), |entries| entries[30].n_tokens += 1);
     let by_name: BTreeMap<String, DocumentRow> = rows_of(&theirs)
         .into_iter()
@@ -315,7 +316,7 @@ fn parts_of_a_document_are_compared_only_where_they_are_the_same_part() {
         part(5, Extent::Unknown)
     ));
     assert!(!is_compared(false, true, whole, part(6, Extent::Whole)));
-    // Other tokens of the same text.
+    // Different tokens of the same text.
     assert!(is_compared(true, false, whole, part(6, Extent::Whole)));
     assert!(!is_compared(true, false, whole, part(6, Extent::Part)));
     assert!(!is_compared(true, true, halved, halved));
@@ -359,7 +360,7 @@ fn a_tokenizer_that_loses_text_is_not_compared_with_another() {
     assert!(matches!(error, SelectError::LosesText { .. }), "{error}");
     let error = selected(&theirs, Some(&ours), &policy).unwrap_err();
     assert!(matches!(error, SelectError::LosesText { .. }), "{error}");
-    // Among themselves its labels are of one kind.
+    // On their own, its labels are consistent.
     assert!(selected(&ours, None, &policy).unwrap().0.spelling.is_some());
     assert!(selected(&ours, Some(&ours), &policy).is_ok());
 }

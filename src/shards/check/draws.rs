@@ -4,8 +4,8 @@ use super::lists::{Checked, below_vocab, length};
 use crate::shards::row::Row;
 use crate::shards::row_fault::RowFault;
 
-/// Offsets cut both lists into positions; a position's ids rise, and its counts make N draws. Without
-/// the group all three lists are empty.
+/// Offsets divide both lists into positions; a position's ids increase, and its counts add up to N. Without the group
+/// all three lists are empty.
 pub(super) fn check_draws(row: &Row, n_draws: Option<u16>, vocab_size: u32) -> Checked {
     let s = &row.signals;
     let offsets = &s.sample_offsets;
@@ -47,7 +47,7 @@ fn check_offsets(offsets: &[u32]) -> Checked {
     }
 }
 
-/// A stored id was drawn.
+/// Every stored id was drawn.
 fn check_counts(counts: &[u16]) -> Checked {
     match counts.iter().position(|&count| count == 0) {
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! What every list is checked for.
+//! Checks that apply to every list.
 
 use crate::shards::row_fault::RowFault;
 

@@ -1,4 +1,4 @@
-//! The sums of a row's documents, by themselves and against its scores and lists.
+//! The sums of a row's documents, checked by themselves and against its scores and lists.
 
 use super::lists::{Checked, NATS_TOLERANCE};
 use super::scores::agrees;
@@ -6,7 +6,7 @@ use crate::shards::piece::{Piece, piece_ranges};
 use crate::shards::row::Row;
 use crate::shards::row_fault::RowFault;
 
-/// Sums are finite, at least 0 and add up to the row's scores. A row without any has none kept.
+/// Sums are finite, at least 0 and add up to the row's scores. In a row without pieces, none were stored.
 pub(super) fn check_pieces(row: &Row, one_document: bool, impossible_targets: bool) -> Checked {
     let Some(first) = row.pieces.first() else {
         return Ok(());
@@ -95,8 +95,7 @@ fn check_against_scores(row: &Row) -> Checked {
     Ok(())
 }
 
-/// Documents are those of the lists, and so are their numbers of targets; and their NLL, where it is
-/// stored.
+/// Documents are the same as in the lists, and so are their numbers of targets, and their NLL if it is stored.
 pub(super) fn check_against_positions(row: &Row, has_stats: bool) -> Checked {
     if row.pieces.is_empty() {
         return Ok(());

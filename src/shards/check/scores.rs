@@ -1,12 +1,12 @@
-//! The scores of a row, by themselves and against its lists.
+//! The scores of a row, checked by themselves and against its lists.
 
 use super::lists::{Checked, NATS_TOLERANCE};
 use crate::shards::columns::ScoreId;
 use crate::shards::row::Row;
 use crate::shards::row_fault::RowFault;
 
-/// Scores are finite and in the range of what they measure; `salt` is null exactly if no position
-/// is learnable. Where targets may be impossible, all scores by NLL may be infinite together.
+/// Scores are finite and in their valid range; `salt` is null exactly if no position is learnable.
+/// If targets may be impossible, all scores by NLL may be infinite together.
 pub(super) fn check_scores(row: &Row, impossible_targets: bool) -> Checked {
     let s = &row.scores;
     let has_no_nll = impossible_targets && lacks_nll(row)?;
@@ -33,7 +33,7 @@ pub(super) fn check_scores(row: &Row, impossible_targets: bool) -> Checked {
     })
 }
 
-/// Whether the row has no score by NLL, which are there or absent together.
+/// Whether the row has no scores by NLL; they are present or absent together.
 fn lacks_nll(row: &Row) -> Result<bool, RowFault> {
     let s = &row.scores;
     let by_nll = [
@@ -58,8 +58,8 @@ fn lacks_nll(row: &Row) -> Result<bool, RowFault> {
     }
 }
 
-/// A score is finite and in the range of what it measures. Only `salt` may be absent, or all by NLL
-/// where targets may be impossible.
+/// A score is finite and in its valid range. Only `salt` may be absent, or all scores by NLL if
+/// targets may be impossible.
 pub(super) fn check_score(id: ScoreId, value: Option<f64>, impossible_targets: bool) -> Checked {
     let (expected, max) = match id {
         ScoreId::LearnableFraction | ScoreId::MeanTopkMass => ("a share in [0, 1]", 1.0 + 1e-6),
@@ -102,7 +102,7 @@ pub(super) fn agrees(
     })
 }
 
-/// Means over the stored lists are the stored scores.
+/// Means over the stored lists equal the stored scores.
 pub(super) fn check_against_positions(row: &Row, has_stats: bool, score_k: u32) -> Checked {
     if row.doc_indices.first() != Some(&row.first_doc_index) {
         return Err(RowFault::Documents {

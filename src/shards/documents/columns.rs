@@ -1,4 +1,4 @@
-//! The columns of documents: rows to arrays, and back with every value checked.
+//! The columns of documents: rows to arrays, and back, with every value checked.
 
 use super::format::{DocumentRow, DocumentScore};
 use crate::storage::{self, string_column};
@@ -32,7 +32,7 @@ pub(super) fn document_fields() -> Vec<Field> {
     fields
 }
 
-/// `rows` as those columns.
+/// `rows` as arrays of those columns.
 pub(super) fn document_arrays<'a>(
     rows: impl Iterator<Item = &'a DocumentRow> + Clone,
 ) -> Vec<ArrayRef> {
@@ -67,8 +67,8 @@ pub(super) fn document_arrays<'a>(
     arrays
 }
 
-/// The rows of a batch that has those columns; what is wrong with them otherwise. `sources` shares one
-/// copy of a path that repeats.
+/// The rows of a batch with those columns, or what is wrong with them. `last_source` shares one copy of a repeated
+/// path.
 pub(super) fn document_rows(
     batch: &RecordBatch,
     last_source: &mut Option<Arc<str>>,
@@ -109,7 +109,7 @@ pub(super) fn document_rows(
     Ok(rows)
 }
 
-/// Rows come by rising `doc_index`; `last` is that of the row before.
+/// Rows must come by increasing `doc_index`; `last` is that of the row before.
 pub(super) fn check_order(doc_index: u64, last: &mut Option<u64>) -> Result<(), String> {
     match last.replace(doc_index).is_none_or(|last| last < doc_index) {
         true => Ok(()),
@@ -124,7 +124,7 @@ fn shared(source: &str, last: &mut Option<Arc<str>>) -> Arc<str> {
     }
 }
 
-/// Scores are finite and in the range of what they measure.
+/// Scores are finite and in their valid range.
 fn check(row: &DocumentRow) -> Result<(), String> {
     let doc = row.doc_index;
     if row.n_targets == 0 {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(super) const DOCUMENTS_VERSION: u32 = 1;
 /// The directory.
 pub(in crate::shards) const DOCUMENTS_DIR: &str = "documents";
-/// The file that lists the others, in the directory.
+/// The index file in that directory, which lists the others.
 pub(in crate::shards) const INDEX_NAME: &str = "documents.json";
 
 /// Which score of a document; the names are those of the columns.
@@ -36,7 +36,7 @@ pub enum DocumentScore {
 }
 
 impl DocumentScore {
-    /// All of them, in the order of the columns.
+    /// All scores, in column order.
     pub const ALL: [DocumentScore; 7] = [
         DocumentScore::NllSum,
         DocumentScore::BitsPerByte,
@@ -73,8 +73,7 @@ impl DocumentScore {
         }
     }
 
-    /// Whether a document may have none: an NLL may be infinite, a text's bytes unknown, and no target
-    /// learnable.
+    /// Whether a document may lack it: an NLL may be infinite, the size of a text unknown, and no target learnable.
     pub(super) fn is_nullable(self) -> bool {
         match self {
             DocumentScore::NllSum
@@ -88,29 +87,29 @@ impl DocumentScore {
     }
 }
 
-/// What is known of one document.
+/// One document of the set.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DocumentRow {
     /// Its number in the corpus.
     pub doc_index: u64,
-    /// Its id, if its record has one that is a string or an integer.
+    /// Its id, if its record has a string or an integer as id.
     pub id: Option<String>,
-    /// The input file that it comes from, where that is known.
+    /// The input file that it comes from, if known.
     pub source: Option<Arc<str>>,
-    /// Its place there: a line from 1, a row from 0, or 0 where the file is one document.
+    /// Its place there: a line from 1, a row from 0, or 0 if the file is one document.
     pub record: Option<u64>,
-    /// Its tokens, those around it included; known with `source`.
+    /// Its tokens, including those around it; known with `source`.
     pub n_tokens: Option<u64>,
     /// Its labelled targets, at least one.
     pub n_targets: u64,
-    /// Bytes of its text as UTF-8; known with `source`.
+    /// Bytes of its text in UTF-8; known with `source`.
     pub n_bytes: Option<u64>,
     /// Its scores, in the order of [`DocumentScore::ALL`].
     pub scores: [Option<f64>; 7],
 }
 
 impl DocumentRow {
-    /// The value of `score`, if it has one.
+    /// The value of `score`, if there is one.
     pub fn score(&self, score: DocumentScore) -> Option<f64> {
         self.scores[score as usize]
     }
@@ -120,12 +119,12 @@ fn finite(x: f64) -> Option<f64> {
     Some(x).filter(|x| x.is_finite())
 }
 
-/// `nll` nats over `n_bytes` bytes of text; `None` where that is no number.
+/// `nll` nats over `n_bytes` bytes of text; `None` if that is not finite.
 pub(super) fn bits_per_byte(nll: f64, n_bytes: u64) -> Option<f64> {
     finite(nll / (n_bytes as f64 * std::f64::consts::LN_2))
 }
 
-/// The scores of a document with these sums; `n_bytes` are those of the text whose targets these are all.
+/// The scores of a document with these sums; `n_bytes` is given only if these are all targets of its text.
 pub(super) fn scores_of(sums: &TargetSums, n_bytes: Option<u64>) -> [Option<f64>; 7] {
     let n = sums.n_targets as f64;
     DocumentScore::ALL.map(|score| match score {
@@ -133,7 +132,7 @@ pub(super) fn scores_of(sums: &TargetSums, n_bytes: Option<u64>) -> [Option<f64>
         DocumentScore::BitsPerByte => n_bytes.and_then(|n_bytes| bits_per_byte(sums.nll, n_bytes)),
         DocumentScore::MeanNll => finite(sums.nll / n),
         DocumentScore::LearnableFraction => Some(sums.n_learnable as f64 / n),
-        // Of none it is 0 / 0.
+        // Without learnable targets it is 0 / 0.
         DocumentScore::NllLearnableMean => finite(sums.nll_learnable / sums.n_learnable as f64),
         DocumentScore::MeanEntropy => Some(sums.entropy / n),
         DocumentScore::MeanTopkMass => Some(sums.topk_mass / n),

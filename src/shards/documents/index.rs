@@ -1,4 +1,4 @@
-//! `documents.json`: which files there are, and what they are of.
+//! `documents.json`: lists the files and what they were made from.
 
 use super::format::{DOCUMENTS_DIR, DOCUMENTS_VERSION, INDEX_NAME};
 use crate::shards::ShardsError;
@@ -55,12 +55,12 @@ pub struct CorpusSpelling {
 }
 
 impl CorpusSpelling {
-    /// Whether most documents lose something, so that the bits per byte of all are no measure of text.
+    /// Whether most documents lose something, so that the total bits per byte are no measure of the text.
     pub fn loses_most(&self) -> bool {
         self.n_not_spelled > self.n_documents / 2
     }
 
-    /// What to say where bits per byte are shown; nothing where all is spelled.
+    /// A note to show with bits per byte; `None` if all documents are spelled.
     pub fn note(&self) -> Option<String> {
         let CorpusSpelling {
             n_documents,
@@ -85,15 +85,15 @@ pub struct DocumentsPart {
 }
 
 impl DocumentsIndex {
-    /// Where the index of a label directory is.
+    /// The path of a label directory's index.
     pub(super) fn path(dir: &Path) -> PathBuf {
         dir.join(DOCUMENTS_DIR).join(INDEX_NAME)
     }
 
-    /// That of the label directory `dir`; `None` if there is none.
+    /// The index of the label directory `dir`; `None` if there is none.
     ///
     /// # Errors
-    /// One that is damaged, or of a later format.
+    /// It is damaged, or of a later format.
     pub fn read(dir: &Path) -> Result<Option<Self>, ShardsError> {
         let path = Self::path(dir);
         let Some(bytes) = json::read_if_there(&path)? else {

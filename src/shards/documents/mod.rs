@@ -1,15 +1,14 @@
-//! What a set says of each document: `documents/`, made of the sums in `scores/`.
+//! Results for each document of a set: `documents/`, made from the sums in `scores/`.
 //!
 //! ```text
-//! documents/part-00000.parquet   one row per document that has a labelled target, by rising doc_index
-//! documents/documents.json       which files they are, and of what; written last
+//! documents/part-00000.parquet   one row per document with a labelled target, by increasing doc_index
+//! documents/documents.json       lists the files and what they were made from; written last
 //! ```
 //!
-//! A document's sums are those of its pieces, added in the order of the text, so they depend neither on
-//! shards nor on tasks. Id, source and sizes come from the corpus's own list of documents, where it has one.
-//! `bits_per_byte` = nll_sum / (n_bytes ln 2), for documents whose every target is labelled: of others the
-//! bytes of the labelled part are not known. `format` has the rows and `columns` their table;
-//! `selection` is the file of those that were selected.
+//! A document's sums are those of its pieces, added in text order, so they depend neither on shards nor on tasks. Id,
+//! source and sizes come from the corpus's own list of documents, if it has one. `bits_per_byte` = nll_sum / (n_bytes
+//! ln 2), only for documents whose every target is labelled: for others the size of the labelled part is unknown.
+//! `format` has the rows and `columns` their table; `selection` is the file of selected documents.
 
 mod columns;
 mod format;

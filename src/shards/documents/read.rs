@@ -1,4 +1,4 @@
-//! Reading `documents/`, in bounded memory.
+//! Reads `documents/` in bounded memory.
 
 use super::columns::{check_order, document_rows};
 use super::format::DocumentRow;
@@ -13,7 +13,7 @@ use crate::storage::{self, Source, TableReader, open_table};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The documents of a set, by rising `doc_index`. It ends at the first error.
+/// The documents of a set, by increasing `doc_index`. It ends at the first error.
 pub struct DocumentRows {
     dir: PathBuf,
     parts: std::vec::IntoIter<DocumentsPart>,
@@ -29,11 +29,11 @@ struct OpenPart {
     n_left: u64,
 }
 
-/// The documents of a finished set: what they are of, and their rows.
+/// The documents of a finished set: their index and their rows.
 ///
 /// # Errors
-/// [`ShardsError::NoDocuments`] where there are none, or they are of other shards than are there now; an
-/// index that is damaged.
+/// [`ShardsError::NoDocuments`] if there are none, or they were made from other shards than the present ones; a damaged
+/// index.
 pub fn open_documents(set: &LabelSet) -> Result<(DocumentsIndex, DocumentRows), ShardsError> {
     let absent = |reason| ShardsError::NoDocuments {
         dir: set.dir.clone(),
@@ -59,8 +59,8 @@ pub fn open_documents(set: &LabelSet) -> Result<(DocumentsIndex, DocumentRows), 
     Ok((index, rows))
 }
 
-/// Compares every file of `index` with what it says; gives `report` the name and the error of each that
-/// differs.
+/// Compares every file of `index` with its recorded size and hash; calls `report` with the name and the error of each
+/// that differs.
 pub(in crate::shards) fn check_document_parts(
     dir: &Path,
     index: &DocumentsIndex,

@@ -1,11 +1,11 @@
-//! A selection of documents: one Parquet file with a row for each that has a score.
+//! A selection of documents: one Parquet file with a row for each document that has a score.
 //!
 //! ```text
 //! score f64 or null, rank u64 or null (0 = best by the policy), kept bool, and the columns of documents/
 //! ```
 //!
-//! Rows are by rising `doc_index`. A document that is not listed is not kept. The file carries its own
-//! checksum (`seal`), and one entry of its metadata ([`HEAD_KEY`]) says as JSON what it was made from.
+//! Rows are by increasing `doc_index`. A document that is not listed is not kept. The file contains its own checksum
+//! (`seal`), and one metadata entry ([`HEAD_KEY`]) describes as JSON what it was made from.
 
 use super::columns::{SOURCE, check_order, document_arrays, document_fields, document_rows};
 use super::format::DocumentRow;
@@ -33,7 +33,7 @@ use std::sync::Arc;
 pub const DOCUMENT_SELECTION_VERSION: u32 = 1;
 /// Metadata key of a [`DocumentSelectionHead`], as JSON.
 const HEAD_KEY: &str = "saltworks.document_selection";
-/// What the file is by its key `saltworks.file`.
+/// The value of the key `saltworks.file` in this file.
 pub(in crate::shards) const FILE_KIND: &str = "document-selection";
 
 const SEAL: Seal = Seal {
@@ -42,12 +42,12 @@ const SEAL: Seal = Seal {
 };
 const RANK: &str = "rank";
 
-/// What a selection of documents says of itself.
+/// The header of a selection of documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DocumentSelectionHead {
     /// [`DOCUMENT_SELECTION_VERSION`].
     pub version: u32,
-    /// The corpus whose documents these are: `blake3:` and 64 hex digits, as plans have it.
+    /// The corpus of these documents: `blake3:` and 64 hex digits, as in plans.
     pub corpus_fingerprint: String,
     /// The labels whose scores were read.
     pub labels_fingerprint: String,
@@ -56,22 +56,22 @@ pub struct DocumentSelectionHead {
     pub minus_fingerprint: Option<String>,
     /// The policy.
     pub policy: serde_json::Value,
-    /// Documents that are listed.
+    /// Documents listed.
     pub n_documents: u64,
-    /// Those of them that are kept.
+    /// Listed documents that are kept.
     pub n_kept: u64,
-    /// Tokens of all that are listed.
+    /// Tokens of all listed documents.
     pub n_tokens: u64,
-    /// Tokens of those that are kept.
+    /// Tokens of the kept documents.
     pub n_tokens_kept: u64,
 }
 
 /// One row of a selection of documents.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SelectedDocument {
-    /// What it was selected by, in the unit of that score; `None` where it has none.
+    /// The value it was selected by, in the unit of that score; `None` if it has none.
     pub score: Option<f64>,
-    /// Its place in the policy's order, 0 the most wanted; `None` where it may not be taken.
+    /// Its place in the policy's order, 0 the best; `None` if it is not eligible.
     pub rank: Option<u64>,
     /// Whether it is kept.
     pub kept: bool,
@@ -83,7 +83,7 @@ pub struct SelectedDocument {
 pub(crate) struct DocumentSelectionWriter(TableWriter<SelectedDocument, SealingSink>);
 
 impl DocumentSelectionWriter {
-    /// Starts the file that will be `path`, in the temporary `partial`.
+    /// Starts the file for `path`, in the temporary `partial`.
     pub(crate) fn create(
         path: &Path,
         partial: Partial,
@@ -99,7 +99,7 @@ impl DocumentSelectionWriter {
         self.0.push(row)
     }
 
-    /// Ends the file and gives it its name, instead of an earlier one.
+    /// Finishes the file and gives it its final name, replacing an earlier one.
     pub(crate) fn publish(self) -> Result<FileHash, ShardsError> {
         let (path, groups) = self.0.finish()?;
         seal::publish(&path, groups)
@@ -145,9 +145,9 @@ fn properties(head: &DocumentSelectionHead) -> WriterProperties {
         .build()
 }
 
-/// A selection of documents: its rows by rising `doc_index`, in bounded memory. It ends at the first error.
+/// A selection of documents: its rows by increasing `doc_index`, in bounded memory. It ends at the first error.
 pub struct DocumentSelection {
-    /// What it says of itself.
+    /// Its header.
     pub head: DocumentSelectionHead,
     path: PathBuf,
     table: TableReader<SelectedDocument>,
@@ -159,11 +159,11 @@ pub struct DocumentSelection {
 }
 
 impl DocumentSelection {
-    /// Opens the selection at `path` and compares it with its checksum.
+    /// Opens the selection at `path` and checks its checksum.
     ///
     /// # Errors
-    /// A file that is not there, no Parquet, damaged, of a later format, or another kind of file, such as a
-    /// selection of sequences.
+    /// The file is missing, not Parquet, damaged, of a later format, or of another kind, such as a selection of
+    /// sequences.
     pub fn open(path: &Path) -> Result<Self, ShardsError> {
         let source = Source::open(path)?;
         let undecoded = |error| seal::decode_error(path, error);
@@ -183,7 +183,7 @@ impl DocumentSelection {
         })
     }
 
-    /// Refuses a selection of other documents than those of the corpus `fingerprint`.
+    /// Refuses a selection of documents from another corpus than `fingerprint`.
     ///
     /// # Errors
     /// [`ShardsError::SelectionOfOtherCorpus`].

@@ -1,4 +1,4 @@
-//! The sums of every document of a set, by rising `doc_index`, in bounded memory.
+//! The sums of every document of a set, by increasing `doc_index`, in bounded memory.
 
 use crate::shards::ShardsError;
 use crate::shards::label_set::LabelSet;
@@ -8,7 +8,7 @@ use crate::storage::{Record, Sorted, Sorter};
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
-/// A document's part of one sequence, on its way through the sort.
+/// A document's part of one sequence, to be sorted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct PieceRecord {
     doc_index: u64,
@@ -18,7 +18,7 @@ struct PieceRecord {
 
 impl Record for PieceRecord {
     type Words = [u64; 8];
-    /// Sequences come in the order of the text.
+    /// Sequences are in text order.
     type Place = (u64, u64);
 
     fn place(&self) -> (u64, u64) {
@@ -57,18 +57,18 @@ impl Record for PieceRecord {
     }
 }
 
-/// What is kept of the documents of a set.
+/// The stored sums of a set's documents.
 pub(super) enum Gathered {
     /// The sums of all of them.
     Sums(DocumentSums),
-    /// This shard was made by a version that keeps none.
+    /// This shard was made by a version that stores none.
     Without(u32),
 }
 
-/// Sums by rising `doc_index`.
+/// Sums by increasing `doc_index`.
 pub(super) struct DocumentSums(Peekable<Sorted<PieceRecord>>);
 
-/// Reads the sums of every shard of a finished set. `run_rows` are sorted in memory at a time.
+/// Reads the sums of every shard of a finished set, sorting `run_rows` in memory at a time.
 pub(super) fn gather(set: &LabelSet, run_rows: usize) -> Result<Gathered, ShardsError> {
     let mut sorter = Sorter::new(&scratch(&set.dir), run_rows);
     for plan in &set.segments {
@@ -94,11 +94,10 @@ pub(super) fn gather(set: &LabelSet, run_rows: usize) -> Result<Gathered, Shards
     )))
 }
 
-/// Rows of a run of ordinary length.
+/// Rows per sorted run by default.
 pub(super) const RUN_ROWS: usize = Sorter::<PieceRecord>::RUN_ROWS;
 
-/// Where the temporary file goes: beside the labels, which have the room; what is no local directory has
-/// none.
+/// Where the temporary file goes: beside the labels, where there is space; elsewhere if that is not a local directory.
 fn scratch(dir: &Path) -> PathBuf {
     match dir.is_dir() {
         true => dir.to_path_buf(),

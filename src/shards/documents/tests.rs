@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Documents of a corpus that the test plans speak of.
+/// Documents of the corpus in the test plans.
 const N_DOCUMENTS: u64 = 90;
 
-/// The sums of each document of the plan, its sequences one after the other.
+/// The sums of each document of the plan, over its sequences in order.
 fn sums_by_definition(plan: &Plan) -> BTreeMap<u64, TargetSums> {
     let mut sums: BTreeMap<u64, TargetSums> = BTreeMap::new();
     for seq_id in plan.sequences.start..plan.sequences.end {
@@ -90,7 +90,7 @@ fn what_the_corpus_knows_of_a_document_goes_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let plan = with_targets(plan());
     write_set_with_pieces(dir.path(), &plan);
-    // Document 20 has all its targets, document 21 one more token than those of its sequence.
+    // Document 20 has all its targets, document 21 one token more than its sequences have.
     let mut known = entries(N_DOCUMENTS);
     let sums = sums_by_definition(&plan);
     known[20].n_tokens = sums[&20].n_targets + 1;
@@ -132,7 +132,7 @@ fn documents_that_are_there_stay_and_better_known_ones_take_their_place() {
     assert!(!alone.has_sources);
     let known = written(write_documents_of(dir.path(), Some(entries(N_DOCUMENTS))).unwrap());
     assert!(known.has_sources);
-    // What is known is not forgotten, and a damaged file is written again.
+    // Known sources are kept, and a damaged file is rewritten.
     assert_eq!(
         written(write_documents_of(dir.path(), None).unwrap()),
         known
@@ -197,7 +197,7 @@ fn damage_and_other_shards_are_noticed() {
     fs::write(dir.path().join("documents/part-00001.parquet"), b"PAR1").unwrap();
     assert!(findings()[0].message.contains("not part of the set"));
     fs::remove_file(dir.path().join("documents/part-00001.parquet")).unwrap();
-    // As if shards had been made anew.
+    // As if the shards had been made again.
     let manifest = dir.path().join("manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
     fs::write(&manifest, text.replace("\"cpu\"", "\"cpx\"")).unwrap();

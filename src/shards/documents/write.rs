@@ -1,4 +1,4 @@
-//! Writing `documents/`: sums joined with what the corpus says of each document.
+//! Writes `documents/`: sums joined with the corpus's list of documents.
 
 use super::columns::{SOURCE, document_arrays, document_fields};
 use super::format::{
@@ -24,35 +24,35 @@ use std::path::Path;
 
 /// Names the format, not the library: the file's bytes must not change with a release.
 const CREATED_BY: &str = "saltworks-documents version 1.0.0";
-/// Rows of a file.
+/// Rows per file.
 const PART_ROWS: u64 = 1 << 20;
 
-/// What [`write_documents`] did.
+/// The outcome of [`write_documents`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum DocumentsOutcome {
-    /// They are there, now or since before.
+    /// The documents are there, written now or before.
     Written(Box<DocumentsIndex>),
-    /// This shard was made by a version of Saltworks that keeps no sums of documents.
+    /// This shard was made by a version of Saltworks that stores no sums of documents.
     WithoutSums {
         /// The first such shard.
         shard: u32,
     },
 }
 
-/// What a corpus says of its documents.
+/// A corpus's list of its documents.
 #[derive(Debug)]
 pub struct ListedDocuments<I> {
     /// All of them, in order.
     pub entries: I,
-    /// Whether their tokens spell their text, where that is known.
+    /// Whether their tokens spell their text, if known.
     pub spelling: Option<CorpusSpelling>,
 }
 
-/// Writes the documents of a finished set, instead of earlier ones; those of the same shards stay.
-/// `listed` are the documents of the whole corpus, where they are known.
+/// Writes the documents of a finished set, replacing earlier ones; those of the same shards stay. `listed` are the
+/// documents of the whole corpus, if known.
 ///
 /// # Errors
-/// A set that is not finalized, or damaged; entries of another corpus, or those that cannot be read; I/O.
+/// A set that is not finalized, or damaged; entries of another corpus, or unreadable ones; I/O.
 pub fn write_documents<E, I>(
     set: &LabelSet,
     listed: Option<ListedDocuments<I>>,
@@ -64,7 +64,7 @@ where
     write_with_runs(set, listed, RUN_ROWS)
 }
 
-/// As [`write_documents`], sorting so many rows in memory.
+/// Like [`write_documents`], sorting `run_rows` rows in memory at a time.
 pub(super) fn write_with_runs<E, I>(
     set: &LabelSet,
     listed: Option<ListedDocuments<I>>,
@@ -80,7 +80,7 @@ where
     if let Some(there) = same_documents(set, &start)? {
         return Ok(DocumentsOutcome::Written(Box::new(there)));
     }
-    // Of other shards: whoever reads it meanwhile would have their sums.
+    // It is of other shards: a concurrent reader would get their sums.
     remove_index(&set.dir)?;
     let sums = match gather(set, run_rows)? {
         Gathered::Sums(sums) => sums,
@@ -92,7 +92,7 @@ where
     Ok(DocumentsOutcome::Written(Box::new(writer.finish()?)))
 }
 
-/// The index before anything is counted.
+/// The index before counting.
 fn start_index(
     set: &LabelSet,
     has_sources: bool,
@@ -118,14 +118,14 @@ fn start_index(
     })
 }
 
-/// The index that is there, if it is of the same shards, says no less, and its files are as it says.
+/// The existing index, if it is of the same shards, is no less complete, and its files match it.
 fn same_documents(
     set: &LabelSet,
     start: &DocumentsIndex,
 ) -> Result<Option<DocumentsIndex>, ShardsError> {
     let there = match DocumentsIndex::read(&set.dir) {
         Ok(there) => there,
-        // It is written again.
+        // It will be rewritten.
         Err(ShardsError::Documents { .. }) => None,
         Err(error) => return Err(error),
     };
@@ -143,7 +143,7 @@ fn remove_index(dir: &Path) -> Result<(), ShardsError> {
     Ok(storage::remove_file(&DocumentsIndex::path(dir))?)
 }
 
-/// Gives `on_row` every document that has sums, with its entry where there are entries.
+/// Calls `on_row` for every document with sums, with its entry if there are entries.
 fn join<E, I>(
     set: &LabelSet,
     sums: DocumentSums,
@@ -194,7 +194,7 @@ where
     Ok(())
 }
 
-/// How many tokens of a document are no target when all sequences are labelled.
+/// How many tokens of a document are not targets when all sequences are labelled.
 struct Unpredicted {
     has_sequence_bos: bool,
     packing: Packing,
@@ -210,7 +210,7 @@ impl Unpredicted {
         }
     }
 
-    /// That of the next document.
+    /// The number for the next document.
     fn of(&mut self, entry: &DocumentEntry) -> u64 {
         let is_first = !self.had_tokens && entry.n_tokens > 0;
         self.had_tokens |= is_first;
@@ -259,16 +259,16 @@ impl Joined {
     }
 }
 
-/// Writes rows, file by file, and the index at the end.
+/// Writes rows to file after file, and the index at the end.
 struct Writer<'a> {
     dir: &'a Path,
     index: DocumentsIndex,
-    /// Nats of the documents that are labelled whole.
+    /// Total NLL of the completely labelled documents, nats.
     nll_whole: f64,
     part: Option<Part>,
 }
 
-/// A file in the making.
+/// A file being written.
 struct Part {
     name: String,
     table: TableWriter<DocumentRow, Partial>,
@@ -317,7 +317,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Files of earlier documents, of which there were more.
+/// Removes files of earlier documents beyond the current number.
 fn remove_parts_after(dir: &Path, n_parts: usize) -> Result<(), ShardsError> {
     let documents = dir.join(DOCUMENTS_DIR);
     for name in place::names_in(&documents)? {

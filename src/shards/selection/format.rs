@@ -1,4 +1,4 @@
-//! What a selection's file is made of.
+//! The content of a selection's file.
 
 use crate::shards::ShardsError;
 use crate::shards::seal::Seal;
@@ -9,17 +9,17 @@ use std::path::Path;
 pub const SELECTION_VERSION: u32 = 1;
 /// Metadata key of the labels that a selection was made from.
 pub const LABELS_FINGERPRINT_KEY: &str = "saltworks.labels_fingerprint";
-/// Metadata key of the sequences that a selection is of.
+/// Metadata key of the view of sequences that a selection is of.
 pub const VIEW_FINGERPRINT_KEY: &str = "saltworks.view_fingerprint";
 /// Metadata key of the policy that made a selection, as JSON.
 pub const POLICY_KEY: &str = "saltworks.policy";
 /// Metadata key of the version.
 pub(in crate::shards) const VERSION_KEY: &str = "saltworks.format_version";
-/// Metadata key of what a file of this crate is.
+/// Metadata key of the kind of file.
 pub(in crate::shards) const FILE_KEY: &str = "saltworks.file";
-/// What a selection is by that key.
+/// Its value for a selection.
 pub(super) const FILE_KIND: &str = "selection";
-/// Who wrote it.
+/// The writer of these files.
 pub(super) const SEAL: Seal = Seal {
     created_by: "saltworks-selection version 1.1.0",
     created_by_before: Some("saltworks-selection version 1.0.0"),
@@ -36,16 +36,16 @@ pub struct SelectionRow {
     pub seq_id: u64,
     /// Whether it is kept.
     pub kept: bool,
-    /// What it was selected by, in the unit of that score; `None` where it has none.
+    /// The value it was selected by, in the unit of that score; `None` if it has none.
     pub score: Option<f64>,
 }
 
-/// What a selection's file has beside its rows.
+/// A selection's file apart from its rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SelectionHead {
     /// Whether there is a column of scores.
     pub has_scores: bool,
-    /// Key and value, in the order of the file.
+    /// Key and value, in file order.
     pub metadata: Vec<(String, String)>,
 }
 
@@ -57,7 +57,7 @@ impl SelectionHead {
     }
 }
 
-/// One column of a selection, as anybody reading the file needs to know it.
+/// One column of a selection, for readers of the file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SelectionColumn {
     /// Name.

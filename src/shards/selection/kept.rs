@@ -12,19 +12,19 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Sequences that a selection may be of: a set of them takes 4 GiB at most, whatever a damaged file says.
+/// Most sequences that a selection may cover: a set of them takes at most 4 GiB, whatever a damaged file claims.
 const MAX_SEQ_IDS: u64 = 1 << 35;
 
-/// What a selection says.
+/// The content of a selection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
     /// The sequences that it lists, kept or not.
     pub listed: SeqIdSet,
     /// The sequences that it keeps.
     pub kept: SeqIdSet,
-    /// Fingerprint of the labels that it was made from, if it names them.
+    /// Fingerprint of the labels it was made from, if recorded.
     pub labels: Option<String>,
-    /// Fingerprint of the sequences that it is of, if it names them.
+    /// Fingerprint of the sequences it covers, if recorded.
     pub view: Option<String>,
 }
 
@@ -32,7 +32,7 @@ impl Selection {
     /// Reads a selection of a view of `n_total` sequences.
     ///
     /// # Errors
-    /// As [`crate::shards::read_selection_rows`]; a `seq_id` that is listed twice or past the view.
+    /// Those of [`crate::shards::read_selection_rows`]; a `seq_id` listed twice or outside the view.
     pub fn read(path: &Path, n_total: u64) -> Result<Self, ShardsError> {
         let mut selection = Selection {
             listed: SeqIdSet::default(),
@@ -46,8 +46,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Refuses a selection that names other sequences than those of `view`. It tells whether it
-    /// names any.
+    /// Refuses a selection that was made for sequences other than those of `view`. Returns whether it names any.
     ///
     /// # Errors
     /// [`ShardsError::SelectionOfOthers`].
@@ -56,8 +55,8 @@ impl Selection {
     }
 }
 
-/// Copies a selection into a directory of labels, instead of one that a killed run may have left
-/// without a plan. The copy holds whole rows and metadata, so that the labels tell how they came to be.
+/// Copies a selection into a directory of labels, replacing one that a killed run may have left without a plan. The
+/// copy has all rows and metadata, so that the labels document their origin.
 pub(in crate::shards) fn copy_into(dir: &Path, selection: &Path) -> Result<(), ShardsError> {
     let io = |source| StorageError::io("copy the selection", selection, source);
     let mut partial = Partial::create(&dir.join(SELECTION_NAME))?;
@@ -65,8 +64,7 @@ pub(in crate::shards) fn copy_into(dir: &Path, selection: &Path) -> Result<(), S
     Ok(partial.seal()?.replace()?)
 }
 
-/// Gives a plan that labels a selection the sequences that it keeps: those of `known`, or as the
-/// directory's copy has them.
+/// Attaches the kept sequences to a plan that labels a selection: those of `known`, or of the directory's copy.
 pub(in crate::shards) fn attach(
     dir: &Path,
     plan: &mut Plan,

@@ -1,17 +1,16 @@
-//! A selection: which sequences stage 1 sees, as one Parquet file. `format` has its columns and its
-//! version, `write` and `rows` are the writer and the reader.
+//! A selection: the sequences for stage 1, as one Parquet file. `format` has its columns and version, `write` and
+//! `rows` are the writer and the reader.
 //!
 //! ```text
 //! seq_id u64, score f64 or null, rank u64 or null (0 = best by the policy), kept bool
 //! ```
 //!
-//! One row per sequence, by rising `seq_id`. Readers need `seq_id` alone, of any integer type, and `kept`
-//! where not every row is; they ignore other columns and take rows in any order. A sequence that is not
-//! listed is not kept. The file carries its own checksum (`seal`). The key-value
-//! metadata says what it was made from: `LABELS_FINGERPRINT_KEY` the labels whose scores were read,
-//! and `VIEW_FINGERPRINT_KEY` the sequences themselves (`ViewIdentity`): the same corpus cut
-//! in the same way has the same `seq_id`s whoever labels it, so a selection by the scores of an
-//! early checkpoint holds for labels of the final one.
+//! One row per sequence, by increasing `seq_id`. Readers need only `seq_id`, of any integer type, and `kept` unless
+//! every row is kept; they ignore other columns and accept rows in any order. A sequence that is not listed is not
+//! kept. The file contains its own checksum (`seal`). The key-value metadata records what it was made from:
+//! `LABELS_FINGERPRINT_KEY` the labels whose scores were read, and `VIEW_FINGERPRINT_KEY` the sequences themselves
+//! (`ViewIdentity`): the same corpus divided in the same way has the same `seq_id`s whoever labels it, so a selection
+//! by the scores of an early checkpoint is valid for labels of the final one.
 
 mod format;
 mod kept;

@@ -1,4 +1,4 @@
-//! A selection next to the labels that it is used with.
+//! How a selection relates to the labels it is used with.
 
 use super::format::fault;
 use super::kept::Selection;
@@ -10,37 +10,38 @@ use crate::shards::plan::Plan;
 use crate::storage;
 use std::path::Path;
 
-/// One identity for all labels of a directory: `blake3:` and 64 hex digits over the fingerprints
-/// of its plans, in their order. An extension by another range makes it another one.
+/// One identity for all labels of a directory: `blake3:` and 64 hex digits over the fingerprints of
+/// its plans, in order. An extension by another range changes it.
 pub fn labels_fingerprint(set: &LabelSet) -> String {
     let plans: Vec<String> = set.segments.iter().map(Plan::fingerprint).collect();
     storage::fingerprint_of(plans.iter().map(String::as_str))
 }
 
-/// Whether a selection at `path` says which sequences the labels in its directory are of.
+/// Whether the selection at `path` defines which sequences the labels in its directory cover.
 pub fn is_of_labels(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == SELECTION_NAME)
         && storage::is_there(&path.with_file_name(plan_name(0))).unwrap_or(true)
 }
 
-/// How much a selection says of what it is used with.
+/// The origin of a selection, relative to the labels it is used with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provenance {
     /// It was made from these labels.
     TheseLabels,
     /// It was made from other labels of the same sequences.
     SameSequences,
-    /// It does not say what it was made from.
+    /// Its origin is not recorded.
     Unnamed,
 }
 
 impl Selection {
-    /// Reads the selection at `path` and compares it with the labels that it is to be used with.
-    /// One that was made from these labels, or does not say from which, lists labelled sequences
-    /// alone. One of other labels of the same sequences may list more, but not keep more.
+    /// Reads the selection at `path` and compares it with the labels it is to be used with. If it
+    /// was made from these labels, or does not record its origin, it may list only labelled
+    /// sequences. If it was made from other labels of the same sequences, it may list more, but not
+    /// keep more.
     ///
     /// # Errors
-    /// As [`Selection::read`]; [`ShardsError::SelectionOfOthers`]; a sequence without labels.
+    /// Those of [`Selection::read`]; [`ShardsError::SelectionOfOthers`]; a sequence without labels.
     pub fn read_for(path: &Path, set: &LabelSet) -> Result<(Self, Provenance), ShardsError> {
         let selection = Self::read(path, set.segments[0].sequences.n_total)?;
         let provenance = selection.provenance(path, set)?;

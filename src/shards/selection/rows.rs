@@ -1,4 +1,4 @@
-//! Rows of a selection's file, for whoever joins them with something else.
+//! Rows of a selection's file, for joining them with other data.
 
 use super::format::{
     FILE_KEY, FILE_KIND, KEPT, SCORE, SEAL, SEQ_ID, SelectionHead, SelectionRow, fault,
@@ -22,13 +22,13 @@ use std::path::Path;
 
 const BATCH_ROWS: usize = 1 << 16;
 
-/// Gives `on_row` every row of the selection at `path`, in the order of the file, with its score where
-/// the file has one. `seq_id` may be any integer, as other programs write it; without a column `kept`
-/// every row is kept. No row is compared with another: [`crate::shards::Selection::read`] does that.
+/// Calls `on_row` for every row of the selection at `path`, in file order, with its score if the file has one. `seq_id`
+/// may be any integer type, as other programs write it; without a column `kept` every row is kept. Rows are not
+/// compared with each other: [`crate::shards::Selection::read`] does that.
 ///
 /// # Errors
-/// A file that is not there, no Parquet, or not what `select` wrote; a part of labels; `seq_id` that is
-/// absent, no integer, null or negative; `kept` that is no boolean or null; those of `on_row`.
+/// A file that is missing, not Parquet, or not a selection; a part of labels; `seq_id` that is missing, not an integer,
+/// null or negative; `kept` that is not a boolean or is null; errors of `on_row`.
 pub fn read_selection_rows(
     path: &Path,
     on_row: impl FnMut(SelectionRow) -> Result<(), ShardsError>,
@@ -36,7 +36,7 @@ pub fn read_selection_rows(
     read_rows(path, true, on_row)
 }
 
-/// As [`read_selection_rows`]; without `with_scores` no score is decoded, and every row has none.
+/// Like [`read_selection_rows`]; without `with_scores` no score is decoded, and rows have none.
 pub(super) fn read_rows(
     path: &Path,
     with_scores: bool,
@@ -62,10 +62,10 @@ pub(super) fn read_rows(
     }
 }
 
-/// Whether a file is Parquet with the columns of a selection, of sequences or of documents.
+/// Whether a file is Parquet with the columns of a selection of sequences or documents.
 ///
 /// # Errors
-/// One that could not be read.
+/// The file could not be read.
 pub fn is_selection(source: &Source) -> Result<bool, StorageError> {
     let options = ArrowReaderOptions::default();
     match source.decode(|| ArrowReaderMetadata::load(source, options)) {
@@ -110,7 +110,7 @@ fn head_of(builder: &TableBuilder) -> SelectionHead {
     }
 }
 
-/// Shards have a `seq_id` too, and would pass for a selection that keeps all they hold.
+/// Shards have a `seq_id` too, and would pass for a selection that keeps all their rows.
 fn check_is_selection(path: &Path, head: &SelectionHead) -> Result<(), ShardsError> {
     match head.get(FILE_KEY) {
         None | Some(FILE_KIND) => Ok(()),
@@ -179,7 +179,7 @@ fn score_values(array: &ArrayRef) -> Result<Float64Array, ParquetError> {
     }
 }
 
-/// `kept` of every row; `None` where there is no such column, and every row is kept.
+/// `kept` of every row; `None` if there is no such column, so that every row is kept.
 fn kept_of<'a>(
     path: &Path,
     batch: &'a RecordBatch,

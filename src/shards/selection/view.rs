@@ -1,4 +1,4 @@
-//! Which sequences a `seq_id` counts.
+//! The identity of the sequences that `seq_id`s refer to.
 
 use crate::shards::ShardsError;
 use crate::shards::plan::{FieldDifference, Plan, PlanCorpus, PlanSequences};
@@ -6,13 +6,13 @@ use crate::tokens::Packing;
 use serde::Serialize;
 use std::path::Path;
 
-/// What makes a `seq_id` mean the same sequence: the token files, and how they are cut. Teacher,
-/// stored groups, ranges and layout are no part of it.
+/// Everything that determines which sequence a `seq_id` is: the token files, and how they are
+/// divided. Teacher, stored groups, ranges and layout do not matter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ViewIdentity {
     /// `blake3:` and 64 hex digits over the token files' hashes.
     pub corpus: String,
-    /// The id that ends documents, where the token files have no boundaries of their own.
+    /// The id that ends documents, if the token files have no boundaries of their own.
     pub eod: Option<u32>,
     /// T.
     pub seq_len: u32,
@@ -25,12 +25,12 @@ pub struct ViewIdentity {
 }
 
 impl ViewIdentity {
-    /// That of the sequences that `plan` labels some of.
+    /// The view of which `plan` labels some sequences.
     pub fn of(plan: &Plan) -> Self {
         Self::new(&plan.corpus, &plan.sequences)
     }
 
-    /// That of a corpus and a way of cutting it.
+    /// The view of a corpus, divided in this way.
     pub fn new(corpus: &PlanCorpus, sequences: &PlanSequences) -> Self {
         ViewIdentity {
             corpus: corpus.fingerprint.clone(),
@@ -42,7 +42,7 @@ impl ViewIdentity {
         }
     }
 
-    /// `blake3:` and 64 hex digits over all of it.
+    /// `blake3:` and 64 hex digits over all fields.
     pub fn fingerprint(&self) -> String {
         let json = serde_json::to_vec(self).expect("plain fields");
         format!("blake3:{}", blake3::hash(&json).to_hex())
@@ -64,8 +64,8 @@ impl ViewIdentity {
     }
 }
 
-/// Refuses the selection at `path`, which is of the sequences `named`, where those are others than
-/// `view`: their `seq_id`s are the same numbers for other text. It tells whether it names any.
+/// Refuses the selection at `path`, made for the sequences `named`, if they are not those of
+/// `view`: the same `seq_id`s would be other text. Returns whether it names any.
 ///
 /// # Errors
 /// [`ShardsError::SelectionOfOthers`].

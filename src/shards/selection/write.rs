@@ -1,4 +1,4 @@
-//! The selection's file, row after row.
+//! Writes a selection's file, row by row.
 
 use super::format::{
     FILE_KEY, FILE_KIND, SEAL, SELECTION_VERSION, SEQ_ID, SelectionColumn, SelectionRow,
@@ -17,14 +17,14 @@ use parquet::schema::types::ColumnPath;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A row, with its rank where it may be taken.
+/// A row, with its rank if it is eligible.
 type RankedRow = (SelectionRow, Option<u64>);
 
 /// Writes a selection under a temporary name.
 pub(crate) struct SelectionWriter(TableWriter<RankedRow, SealingSink>);
 
 impl SelectionWriter {
-    /// Starts the file that will be `path`, in the temporary `partial`.
+    /// Starts the file for `path`, in the temporary `partial`.
     pub(crate) fn create(
         path: &Path,
         partial: Partial,
@@ -35,12 +35,12 @@ impl SelectionWriter {
         Ok(SelectionWriter(table))
     }
 
-    /// Adds the next row, with its rank where it may be taken.
+    /// Adds the next row, with its rank if it is eligible.
     pub(crate) fn push(&mut self, row: SelectionRow, rank: Option<u64>) -> Result<(), ShardsError> {
         self.0.push((row, rank))
     }
 
-    /// Ends the file and gives it its name, instead of an earlier one.
+    /// Finishes the file and gives it its final name, replacing an earlier one.
     pub(crate) fn publish(self) -> Result<FileHash, ShardsError> {
         let (path, groups) = self.0.finish()?;
         seal::publish(&path, groups)

@@ -88,7 +88,7 @@ fn an_extension_writes_the_card_anew_and_somebodys_own_stays() {
         after.contains("| sequences | 20..40, 40..70 of 80 |"),
         "{after}"
     );
-    // The parts of both plans are in the same folders.
+    // The parts of both plans are in the same directories.
     assert_eq!(front_matter(&before), front_matter(&after));
     std::fs::write(dir.path().join("README.md"), "# Ours").unwrap();
     finalize(dir.path(), false).unwrap();

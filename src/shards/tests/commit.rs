@@ -1,4 +1,4 @@
-//! The commit protocol: who comes first, who comes second, and who is interrupted.
+//! The commit protocol with a first writer, a second one, and interruptions.
 
 use crate::shards::testing::{
     plan, row, runtime, shard_rows, with_targets, write_set, write_shard,
@@ -28,7 +28,7 @@ fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Overwrites a file in place, as damage does: the links to it see it too.
+/// Overwrites a file in place, as damage does, so that its hard links are changed too.
 fn flip_byte(path: &Path, at: usize) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[at] ^= 0x40;
@@ -154,7 +154,7 @@ fn a_missing_file_of_a_finished_shard_is_noticed_and_made_again() {
     assert_eq!(contents(dir.path()), before);
 }
 
-/// Makes what is missing of a set, as a run does that may be the second or third.
+/// Makes the missing parts of a set, like a run that may be the second or third.
 fn resume(dir: &Path, plan: &Plan) -> Result<(), ShardsError> {
     let opened = LabelSet::create_or_match(dir, plan, None)?;
     for shard in opened.plan().shards() {
@@ -167,8 +167,9 @@ fn resume(dir: &Path, plan: &Plan) -> Result<(), ShardsError> {
     finalize(dir, false).map(drop)
 }
 
-/// Makes the n-th operation fail for n = 0, 1, ... until a run meets none: the error says so,
-/// whatever is there is whole, and the next try ends with the bytes of an undisturbed run.
+/// Makes the n-th operation fail for n = 0, 1, ... until a run has no such operation: each run
+/// reports the error, whatever exists is whole, and the next attempt ends with the bytes of an
+/// undisturbed run.
 fn assert_every_failure_is_survived(run: impl Fn(&Path, &Plan) -> Result<(), ShardsError>) {
     let plan = small_plan();
     let undisturbed = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Damage at many places: all of it is found, none of it panics.
+//! Damage at many places: all of it is found, none of it causes a panic.
 
 use crate::shards::testing::{Random, plan, plan_with_samples, with_targets, write_set};
 use crate::shards::*;
@@ -64,7 +64,7 @@ fn a_flipped_bit_anywhere_is_found() {
 fn every_bit_of_the_small_files_counts() {
     let dir = tempfile::tempdir().unwrap();
     let mut plan = plan_with_samples();
-    // One row: this test verifies the set some ten thousand times.
+    // One row, since this test verifies the set some ten thousand times.
     plan.sequences.end = 21;
     write_set(dir.path(), &with_targets(plan));
     for name in ["plan.json", "part-00000.json", "manifest.json"] {
@@ -143,7 +143,7 @@ fn missing_and_foreign_and_exchanged_files_are_found_by_name() {
     std::fs::write(&a, bytes).unwrap();
 }
 
-/// Checksums aside: files whose sidecar and manifest were made to match them.
+/// Without help from checksums: sidecar and manifest are adapted to the files.
 #[test]
 fn a_set_with_the_shard_of_another_plan_is_found_by_its_metadata() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -168,8 +168,8 @@ fn a_set_with_the_shard_of_another_plan_is_found_by_its_metadata() {
     );
 }
 
-/// Without checksums: the decoder meets every kind of damage, and gives errors or rows that keep
-/// the invariants.
+/// Without checksums: the decoder sees every kind of damage, and gives errors or rows that keep the
+/// invariants.
 #[test]
 fn a_flipped_byte_or_a_truncation_never_panics_the_reader() {
     let dir = tempfile::tempdir().unwrap();

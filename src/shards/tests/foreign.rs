@@ -1,4 +1,4 @@
-//! Files that another writer made from ours: what is read all the same, and what is refused.
+//! Files that another writer made from ours: which are accepted, and which are refused.
 
 use crate::shards::testing::{plan, plan_with_samples, shard_rows, with_targets, write_set};
 use crate::shards::*;
@@ -41,7 +41,7 @@ fn decoded_of(plan: Plan) -> Decoded {
 }
 
 impl Decoded {
-    /// Writes it in another way than ours: dictionaries, no compression, an Arrow schema.
+    /// Writes them differently from us: dictionaries, no compression, an Arrow schema.
     fn write(&self, changed: impl Fn(&RecordBatch) -> RecordBatch) -> Bytes {
         let properties = WriterProperties::builder()
             .set_key_value_metadata(Some(self.metadata.clone()))
@@ -139,7 +139,7 @@ fn nulls_are_refused_in_lists_and_in_scalars() {
     }
 }
 
-/// By its footer, before a value is decoded.
+/// By the footer, before any value is decoded.
 #[test]
 fn more_draws_than_positions_can_have_are_refused_by_their_count() {
     let mut decoded = decoded_of(plan_with_samples());

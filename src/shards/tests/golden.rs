@@ -1,9 +1,8 @@
-//! Sets of format version 1, committed under `fixtures/shard-v1`: `labels`, and `labels-with-samples`
-//! with the group that came later and left the others as they were, and `labels-with-documents` with the
-//! sums of documents, which came later still. They were made by
-//! `SALTWORKS_BLESS=1 cargo test --lib shards::tests::golden` with parquet 60.1 and zstd 1.5.7,
-//! from the rows of `testing::row`. The rows must read the same for as long as version 1 is read;
-//! the bytes may change with the encoder's libraries only, which is then a line in the changelog.
+//! Sets of format version 1, committed under `fixtures/shard-v1`: `labels`; `labels-with-samples`, with the group that
+//! was added later without changing the others; and `labels-with-documents`, with the sums of documents, added later
+//! still. They were made by `SALTWORKS_BLESS=1 cargo test --lib shards::tests::golden` with parquet 60.1 and zstd
+//! 1.5.7, from the rows of `testing::row`. The rows must read the same as long as version 1 is read; the bytes may
+//! change only with the encoder's libraries, which is then noted in the changelog.
 
 use crate::shards::testing::{
     add_samples, concat_plan, entries, plan, row_with_pieces, shard_rows, with_targets,
@@ -31,7 +30,7 @@ fn golden_plan() -> Plan {
     with_targets(plan)
 }
 
-/// As the sidecars in `labels` have it since they were made.
+/// As in the sidecars in `labels` since they were made.
 const FINGERPRINT_BEFORE_SAMPLES: &str =
     "blake3:e94d4729e142415025769f8e48433b894004275eb0840f4d95239ed1c55fc6ee";
 
@@ -77,7 +76,7 @@ fn golden_documents_are_those_of_the_rows_and_are_written_to_the_same_bytes() {
     assert_eq!(rows.map(Result::unwrap).count() as u64, index.n_documents);
 }
 
-/// Bytes that were published before there were samples; a plan without them has kept its own.
+/// Bytes published before there were samples; a plan without samples is unchanged.
 #[test]
 fn a_plan_without_samples_does_not_speak_of_them() {
     let text = String::from_utf8(golden_plan().to_json()).unwrap();
@@ -98,7 +97,7 @@ fn assert_golden(name: &str, plan: &Plan) {
     }
 }
 
-/// What is written to `fresh` is what the golden set `name` has, and that is whole.
+/// Checks that `fresh` has the same files as the golden set `name`, and that the set is sound.
 fn assert_same_files(name: &str, fresh: &Path, files: &[&str]) {
     let golden = golden_dir(name);
     if is_blessing() {

@@ -1,4 +1,4 @@
-//! What a killed process left of a plan, where a plan is written under its own name.
+//! Partial plans left by a killed process, where a plan is written under its own name.
 
 use crate::shards::testing::{plan, with_targets, write_shard};
 use crate::shards::*;
@@ -12,7 +12,7 @@ fn small_plan() -> Plan {
     with_targets(plan())
 }
 
-/// How much of a plan may be there.
+/// Parts of a plan that may have been written.
 fn halves(bytes: &[u8]) -> [&[u8]; 4] {
     [
         &[],
@@ -32,7 +32,7 @@ fn half_a_plan_without_shards_gives_way() {
     for half in halves(&whole) {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "plan.json", half);
-        // Whoever only reads leaves it.
+        // A mere reader leaves it.
         assert!(matches!(
             LabelSet::open(dir.path()),
             Err(ShardsError::Json { .. })
@@ -77,7 +77,7 @@ fn half_the_plan_of_an_extension_gives_way_and_the_finished_segment_stays() {
     let opened = LabelSet::create_or_match(dir.path(), &second, None).unwrap();
     assert_eq!((opened.outcome, opened.segment), (Outcome::Extended, 1));
     write_shard(dir.path(), opened.plan(), opened.plan().layout.first_shard).unwrap();
-    // Now it has a shard.
+    // Now the second plan has a shard.
     put(dir.path(), "plan-00001.json", half);
     let again = LabelSet::create_or_match(dir.path(), &second, None);
     assert!(matches!(again, Err(ShardsError::Json { .. })));

@@ -1,4 +1,5 @@
-//! Every invariant of a row, broken one at a time: the writer refuses it by name.
+//! Every invariant of a row, broken one at a time: the writer refuses the row and names the
+//! invariant.
 
 use crate::shards::check::{Checker, Parts};
 use crate::shards::testing::{plan, plan_with_samples, row, with_targets};
@@ -6,7 +7,7 @@ use crate::shards::{Attention, Plan, Positions, Row, RowFault};
 use crate::signals::Rounding;
 use crate::tokens::Packing;
 
-/// A sequence of the plan with several targets, its first one among the kept.
+/// A sequence of the plan with several targets, the first one among the kept ids.
 fn sample(plan: &Plan) -> Row {
     let ids = plan.sequences.start..plan.sequences.end;
     ids.map(|i| row(plan, i))
@@ -35,7 +36,7 @@ fn an_impossible_target_is_legal_where_the_plan_says_so_and_only_with_all_it_ent
     let strict = plan.clone();
     plan.signals.impossible_targets = true;
     let mut good = sample(&plan);
-    // The last target: one that is not among the stored ids.
+    // The last target that is not among the stored ids.
     let t = good
         .signals
         .target_rank_t
@@ -80,7 +81,7 @@ fn an_impossible_target_is_legal_where_the_plan_says_so_and_only_with_all_it_ent
     }
 }
 
-/// Swallows what `pop` gives.
+/// Discards the result of `pop`.
 fn without_last<T>(_: Option<T>) {}
 
 type Break = (&'static str, fn(&mut Row));

@@ -53,7 +53,7 @@ fn metadata(path: &Path) -> ParquetMetaData {
     SerializedFileReader::new(file).unwrap().metadata().clone()
 }
 
-/// One line a column, as in the tables above.
+/// One line per column, as in the tables above.
 fn describe(metadata: &ParquetMetaData, group: usize) -> String {
     let mut lines = vec![String::new()];
     for chunk in metadata.row_group(group).columns() {

@@ -1,4 +1,4 @@
-//! Paths that are no directory of labels.
+//! Paths that are not a directory of labels.
 
 use crate::error::{Classified, Kind};
 use crate::shards::testing::{plan, with_targets, write_set};
@@ -30,7 +30,7 @@ fn a_file_where_a_directory_is_wanted_is_called_what_it_is_and_its_directory_nam
         let message = refusal(&labels.join(name));
         let said = format!("{name} {kind}, expected a directory of labels: {home}");
         assert!(message.contains(&said), "{message}");
-        // Through it, too.
+        // Paths through it, too.
         let message = refusal(&labels.join(name).join("labels"));
         assert!(message.contains(&said), "{message}");
         let error = LabelSet::create_or_match(&labels.join(name), &with_targets(plan()), None);

@@ -1,4 +1,4 @@
-//! Plans: what is refused, and what may share a directory.
+//! Plans: which are refused, and which may share a directory.
 
 use crate::shards::testing::{plan, plan_with_samples, with_targets, write_set, write_shard};
 use crate::shards::*;
@@ -327,7 +327,7 @@ fn a_layout_makes_room_for_draws() {
     };
     let bytes =
         |n_draws| encoded_bytes_per_target(&with(n_draws)) - encoded_bytes_per_target(&without);
-    // One draw is one id; more are told from each other by what is seen twice.
+    // One draw is one id; with more draws some ids repeat.
     assert!((2.0..4.0).contains(&bytes(1)), "{}", bytes(1));
     assert!((25.0..45.0).contains(&bytes(50)), "{}", bytes(50));
     assert!(bytes(u16::MAX) < 200.0 * bytes(50));

@@ -1,15 +1,15 @@
-//! What commands ask of a store, as a function of the number of shards. Where time counts they must not ask for each
-//! shard by itself, or must ask for many at a time.
+//! The requests of commands to a store, as a function of the number of shards. Where time matters they must not make a
+//! request per shard, or must make many at a time.
 
 use crate::shards::testing::{plan, with_targets, write_set};
 use crate::shards::*;
 use crate::storage::testing::counted_store;
 use std::path::{Path, PathBuf};
 
-/// Shards of the larger set; `SALTWORKS_TEST_SHARDS` sets another number, to be measured with `--nocapture`.
+/// Shards of the larger set; `SALTWORKS_TEST_SHARDS` sets another number, for measurements with `--nocapture`.
 const N_SHARDS: u64 = 40;
 
-/// A plan of `n_shards` shards of one row, of a corpus that has one sequence more.
+/// A plan of `n_shards` shards of one row, from a corpus with one sequence more.
 fn plan_of(n_shards: u64) -> Plan {
     let mut plan = plan();
     plan.sequences.n_total = n_shards + 1;

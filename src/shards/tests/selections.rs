@@ -1,4 +1,4 @@
-//! Selections as other programs write them.
+//! Selections as written by other programs.
 
 use crate::shards::testing::{add_selection, plan, with_targets, write_set, write_set_selected};
 use crate::shards::*;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 type Column = (&'static str, ArrayRef);
 
-/// A selection of every third sequence, as `select` writes it but for its checksum.
+/// A selection of every third sequence, as `select` writes it except for its checksum.
 pub(super) fn select(set: &LabelSet, path: &Path) {
     let seq_ids: Vec<u64> = set.segments.iter().flat_map(Plan::seq_ids).collect();
     let kept: Vec<bool> = seq_ids.iter().map(|id| id % 3 == 0).collect();
@@ -166,7 +166,7 @@ fn a_part_of_labels_is_no_selection_of_all_that_it_holds() {
     }
 }
 
-/// Other programs carry metadata along when they write a file anew, also a checksum that was of another.
+/// Other programs copy metadata when they rewrite a file, including the checksum of the original.
 #[test]
 fn the_checksum_of_the_file_that_another_was_made_from_does_not_count() {
     let dir = tempfile::tempdir().unwrap();
@@ -207,7 +207,7 @@ fn a_flipped_byte_of_the_copy_beside_labels_is_found() {
         assert!(manifest.is_err(), "byte {at}");
     }
     std::fs::write(&copy, &whole).unwrap();
-    // A manifest from before it told of the selection.
+    // An older manifest, from before this field.
     let path = selected.join("manifest.json");
     let mut manifest = Manifest::read(&selected).unwrap().unwrap();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Sizes that a file claims are compared with what is there before anything is made of them.
+//! Sizes claimed by a file are compared with what is there before anything is allocated for them.
 
 use crate::shards::testing::{plan, with_targets, write_set};
 use crate::shards::*;
@@ -8,7 +8,7 @@ fn verify(dir: &Path) -> VerifyReport {
     verify_files(dir, &VerifyOptions::default(), |_| {}).unwrap()
 }
 
-/// A plan of as many shards as there can be.
+/// A plan of as many shards as possible.
 fn vast_plan() -> Plan {
     let mut plan = plan();
     let rows = u64::from(u32::MAX);
@@ -27,7 +27,7 @@ fn vast_plan() -> Plan {
 fn a_plan_of_four_billion_shards_costs_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("plan.json"), vast_plan().to_json()).unwrap();
-    // Whatever went through all of them would not come to an end.
+    // A loop over all of them would never end.
     let report = verify(dir.path());
     assert_eq!(report.n_shards, u64::from(u32::MAX));
     // Each shard, and the manifest.
@@ -55,7 +55,7 @@ fn a_plan_of_four_billion_shards_costs_what_is_there() {
     another.unwrap_err();
 }
 
-/// Everything says so: plan, sidecar, footer. Only the bytes cannot hold it.
+/// Plan, sidecar and footer agree; only the bytes cannot hold that many rows.
 #[test]
 fn more_rows_than_the_bytes_can_hold_are_refused_by_the_footer() {
     use crate::shards::columns::{self, FileKind};

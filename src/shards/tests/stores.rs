@@ -1,4 +1,4 @@
-//! The commit protocol in object stores: the same files as in a directory, whatever fails on the way.
+//! The commit protocol in object stores: the same files as in a directory, whatever fails.
 
 use crate::shards::testing::{plan, with_targets, write_set, write_shard};
 use crate::shards::*;
@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Barrier;
 
-/// Tries of the same work until it is done: more than faults that are injected.
+/// Most attempts until the work is done: more than the injected faults.
 const MAX_TRIES: usize = 60;
-/// Faults of one run. A store that fails for ever is none to be finished in.
+/// Faults per run. With a store that always fails, no run can finish.
 const N_FAULTS: u64 = 40;
 
 fn small_plan() -> Plan {
@@ -28,7 +28,7 @@ fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     .collect()
 }
 
-/// What a directory of this machine holds.
+/// The content of a local directory with the same labels.
 fn expected() -> BTreeMap<String, Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     write_set(dir.path(), &small_plan());
@@ -58,7 +58,7 @@ fn a_set_in_a_store_has_the_files_of_one_in_a_directory() {
     assert_eq!(contents(&dir), expected());
     let report = verify(&dir).unwrap();
     assert!(report.is_clean() && report.n_rows == 50, "{report:?}");
-    // Once more: nothing is written.
+    // Again: nothing is written.
     label(&dir).unwrap();
     assert_eq!(contents(&dir), expected());
     let set = LabelSet::open(&dir).unwrap();
@@ -81,7 +81,7 @@ fn whatever_fails_nothing_is_lost_and_the_same_work_finishes() {
                     let kind = crate::error::Classified::kind(error);
                     assert_eq!(kind, crate::error::Kind::Failed, "{fault:?}: {error}");
                 }
-                // What is there is whole, and what it should be, after every try.
+                // After every attempt, whatever is there is whole and correct.
                 for (name, bytes) in contents(&sound) {
                     assert!(expected[&name] == bytes, "{fault:?} {every}: {name}");
                 }

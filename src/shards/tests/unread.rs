@@ -1,4 +1,5 @@
-//! A disk that does not answer is no damage: whatever reads labels says so, and nothing is removed.
+//! A disk that does not answer is not damage: every reader of labels reports it, and nothing is
+//! removed.
 
 use crate::error::{Classified, Kind};
 use crate::shards::testing::{
@@ -23,7 +24,7 @@ fn small_plan() -> Plan {
     with_targets(plan)
 }
 
-/// Lets every read of `work` fail in turn, each error in its turn; `work` gets through in the end.
+/// Makes every read of `work` fail in turn, with each error in turn; in the end `work` succeeds.
 #[track_caller]
 fn each_failing_read(work: impl Fn() -> Result<(), ShardsError>) {
     for n in 0.. {
@@ -86,7 +87,7 @@ fn a_shard_that_could_not_be_read_stays_when_it_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let plan = write_set(dir.path(), &with_targets(plan()));
     let path = dir.path().join("positions/part-00000.parquet");
-    // One that a process of another runtime is about to claim.
+    // A file that a process with another runtime is about to claim.
     std::fs::remove_file(dir.path().join("part-00000.json")).unwrap();
     let other = std::fs::read(dir.path().join("positions/part-00001.parquet")).unwrap();
     std::fs::write(&path, &other).unwrap();
@@ -105,7 +106,7 @@ fn a_shard_that_could_not_be_read_stays_when_it_is_made_again() {
 fn verify_tells_what_it_could_not_read_from_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     write_set(dir.path(), &small_plan());
-    // On one thread, whose reads fail.
+    // On a single thread, the one whose reads fail.
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build()

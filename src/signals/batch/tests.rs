@@ -3,8 +3,8 @@ use super::super::types::{Groups, PositionSignals, Rounding, SCORE_K, Sampling};
 use super::*;
 use proptest::prelude::*;
 
-/// Nats. The vector exponential is within 3e-7 of itself, sums add some rounding, and the result is
-/// stored in f32, whose step at 100 nats is 8e-6.
+/// Nats. The vector exponential has a relative error of 3e-7, sums add some rounding, and the
+/// result is stored in f32, whose step at 100 nats is 8e-6.
 const LOGPROB_TOLERANCE: f64 = 1e-6;
 const F32_RELATIVE: f64 = 1.2e-7;
 /// Logit minus maximum is rounded to f32: half a step at 87 nats is 3.8e-6, which e^d turns into a
@@ -55,7 +55,7 @@ fn assert_close(got: f32, want: f64, what: &str) {
     );
 }
 
-/// Holds every signal of one row against the reference.
+/// Compares every signal of one row with the reference.
 fn check(row: &[f32], target: u32, top_k: usize) {
     let config = config(row.len(), top_k);
     let (want, got) = (

@@ -2,8 +2,8 @@ use super::super::reference::Reference;
 use super::*;
 use proptest::prelude::*;
 
-/// Probability by which a cumulated sum of f32 terms may be off: terms are within 3e-7 of
-/// themselves, and a block's are added in f32.
+/// Probability by which a cumulative sum of f32 terms may be off: terms have a relative error of
+/// 3e-7, and a block's are added in f32.
 const CUMULATED_TOLERANCE: f64 = 2e-6;
 
 fn sampler(n_draws: u16, tau: f64, seed: u64) -> Sampler {
@@ -63,8 +63,8 @@ proptest! {
     }
 }
 
-/// Pearson's statistic over a million draws, with 499 degrees of freedom: above 603.1 in one of a
-/// thousand samplings (chi-square, p = 0.001). Seeds are fixed, so this holds or does not.
+/// Pearson's statistic over a million draws, with 499 degrees of freedom: above 603.1 for one
+/// sample in a thousand (chi-square, p = 0.001). Seeds are fixed, so the test is deterministic.
 #[test]
 fn a_million_draws_follow_the_distribution() {
     const CRITICAL: f64 = 603.1;

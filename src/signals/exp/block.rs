@@ -1,8 +1,8 @@
-//! What all of it works on: blocks, lanes, constants, and what a look over a row finds.
+//! Shared by all variants: blocks, lanes, constants, and the result of a pass over a row.
 
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
-/// Logits a block: four values for each of the 16 lanes.
+/// Logits per block: four values for each of the 16 lanes.
 pub(in crate::signals) const BLOCK: usize = 64;
 pub(super) const LANES: usize = 16;
 
@@ -10,7 +10,7 @@ pub(super) const LANES: usize = 16;
 pub(super) const EXP_LOWEST: f32 = -87.0;
 
 pub(super) const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// 1.5 * 2^23: adding it rounds to the nearest integer, which then stands in the low bits.
+/// 1.5 * 2^23: adding it rounds to the nearest integer, which is then in the low bits.
 pub(super) const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts, so that n * ln 2 keeps its digits.
 pub(super) const LN_2_HIGH: f32 = std::f32::consts::LN_2;
@@ -25,7 +25,7 @@ pub(super) const POLYNOMIAL: [f32; 6] = [
     0.5,
 ];
 
-/// Half-precision values by their bits.
+/// Half-precision values as bits.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::signals) enum Halves<'a> {
     F16(&'a [u16]),
@@ -33,7 +33,7 @@ pub(in crate::signals) enum Halves<'a> {
 }
 
 impl Halves<'_> {
-    /// How many there are, and what follows them.
+    /// Their number, and the logits that follow them.
     pub(in crate::signals) fn len_and_ahead(self) -> (usize, Ahead) {
         let (Self::F16(bits) | Self::Bf16(bits)) = self;
         (bits.len(), Ahead::behind(bits))
@@ -51,21 +51,21 @@ impl Halves<'_> {
     }
 }
 
-/// What one look over a row finds.
+/// The result of one pass over a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::signals) struct RowScan {
     pub(in crate::signals) max: f32,
-    /// No NaN and no +inf among the values.
+    /// Whether no value is NaN or +inf.
     pub(in crate::signals) usable: bool,
 }
 
-/// Logits that will be wanted next: what follows a row is the next position's row, which is in
-/// the second-level cache when its turn comes if it was asked for in time.
+/// Logits that will be needed next: a row is followed by the next position's, which is in the
+/// second-level cache in time if it is prefetched.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::signals) struct Ahead {
-    /// Address of the first. It may be past all logits: a prefetch never faults.
+    /// Address of the first. It may be beyond all logits: a prefetch never faults.
     address: usize,
-    /// Bytes of as many logits as a block has; 0 where nothing comes next.
+    /// Bytes of a block's logits; 0 if nothing comes next.
     bytes_a_block: usize,
 }
 
@@ -75,7 +75,7 @@ impl Ahead {
         bytes_a_block: 0,
     };
 
-    /// What follows `row`.
+    /// The logits that follow `row`.
     pub(in crate::signals) fn behind<T>(row: &[T]) -> Self {
         Self {
             address: row.as_ptr_range().end.addr(),

@@ -1,10 +1,11 @@
-//! Every sum once, over fixed-size arrays, for whatever instruction set it is inlined into.
+//! Every sum, written once over fixed-size arrays, for the instruction set of the caller that
+//! inlines it.
 
 use super::block::{
     Ahead, BLOCK, EXP_LOWEST, LANES, LN_2_HIGH, LN_2_LOW, LOG2_E, POLYNOMIAL, ROUND, RowScan,
 };
 
-/// e^d for d <= 0 (NaN is excluded before).
+/// e^d for d <= 0 (NaN has been excluded).
 #[inline(always)]
 pub(crate) fn exp_lane(d: f32) -> f32 {
     let clamped = greater(d, EXP_LOWEST);
@@ -20,8 +21,8 @@ pub(crate) fn exp_lane(d: f32) -> f32 {
     if d > EXP_LOWEST { e * power } else { 0.0 }
 }
 
-/// `d` and `e^d` of one block, d = (logit - max) * inv_tau, at least `EXP_LOWEST`. One stage after
-/// the other over whole arrays, since that is what compilers turn into vectors.
+/// `d` and `e^d` of one block, d = (logit - max) * inv_tau, at least `EXP_LOWEST`. Each stage runs
+/// over whole arrays, since that is what compilers vectorize.
 #[inline(always)]
 pub(super) fn exp_block<const TEMPERED: bool>(
     block: &[f32; BLOCK],
@@ -31,7 +32,7 @@ pub(super) fn exp_block<const TEMPERED: bool>(
     let mut d = [0.0_f32; BLOCK];
     for i in 0..BLOCK {
         let shifted = block[i] - max;
-        // -inf stays out of the product d * e^d: its e^d is 0, but -inf * 0 is NaN.
+        // Keeps -inf out of the product d * e^d: its e^d is 0, but -inf * 0 is NaN.
         d[i] = greater(
             if TEMPERED { shifted * inv_tau } else { shifted },
             EXP_LOWEST,
@@ -82,13 +83,14 @@ fn sum_lanes(lanes: &[f32; LANES]) -> f32 {
     (four[0] + four[2]) + (four[1] + four[3])
 }
 
-/// The greater of two numbers; unlike `f32::max` it is one instruction, as NaN is excluded before.
+/// The greater of two numbers; unlike `f32::max` it is a single instruction, as NaN has been
+/// excluded.
 #[inline(always)]
 pub(super) fn greater(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// The same number, and +0 for both zeros: which of them a maximum is depends on the order of its
+/// The same number, but +0 for both zeros: which of them a maximum is depends on the order of
 /// comparisons, which differs between instruction sets.
 #[inline(always)]
 pub(super) fn one_zero(max: f32) -> f32 {
@@ -145,7 +147,7 @@ pub(super) fn total_body(values: &[f32]) -> f64 {
     lanes.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x)).sum::<f64>()
 }
 
-/// A last, short block filled up with -inf, which adds nothing to any sum.
+/// A last, short block padded with -inf, which adds nothing to any sum.
 #[inline(always)]
 pub(in crate::signals) fn padded(rest: &[f32]) -> [f32; BLOCK] {
     let mut block = [f32::NEG_INFINITY; BLOCK];
@@ -193,8 +195,8 @@ pub(super) fn scan_body(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
     }
 }
 
-/// How many values are above `threshold`, or equal to it where `OR_EQUAL`. Blocks whose maximum is
-/// below it are not looked at.
+/// How many values are above `threshold`, or equal to it if `OR_EQUAL`. Blocks whose maximum is
+/// lower are skipped.
 #[inline(always)]
 pub(super) fn count_body<const OR_EQUAL: bool>(
     row: &[[f32; BLOCK]],
@@ -215,7 +217,7 @@ pub(super) fn count_body<const OR_EQUAL: bool>(
     lanes.iter().sum()
 }
 
-/// A bit for each value that is `threshold` or above.
+/// A bit for each value of at least `threshold`.
 #[inline(always)]
 pub(super) fn mask_body(values: &[f32; LANES], threshold: f32) -> u32 {
     (0..LANES).fold(0, |mask, lane| {
@@ -225,6 +227,6 @@ pub(super) fn mask_body(values: &[f32; LANES], threshold: f32) -> u32 {
 
 #[inline(always)]
 pub(super) fn exp_values_body(block: &[f32; BLOCK], max: f32, inv_tau: f32) -> [f32; BLOCK] {
-    // A factor of 1 changes no bit, so these are the terms of both kinds of sums.
+    // A factor of 1 changes no bits, so these are the terms of both kinds of sums.
     exp_block::<true>(block, max, inv_tau).1
 }

@@ -2,7 +2,7 @@ use super::block::EXP_LOWEST;
 use super::*;
 use proptest::prelude::*;
 
-/// Cephes' polynomial in f32 with fused operations: 2 units in the last place, and some room.
+/// Cephes' polynomial in f32 with fused operations: 2 units in the last place, plus a margin.
 const EXP_RELATIVE_TOLERANCE: f64 = 3e-7;
 
 #[test]
@@ -23,12 +23,12 @@ fn exp_is_within_tolerance_of_f64_over_its_whole_range() {
     assert_eq!(exp_lane(f32::NEG_INFINITY), 0.0);
 }
 
-/// Floats by their bits, since `==` takes both zeros for one.
+/// Floats as bits, since `==` does not distinguish the two zeros.
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// All that an instruction set makes of a row, by its bits.
+/// All results of an instruction set for a row, as bits.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     scans: Vec<(u32, bool)>,
@@ -72,7 +72,7 @@ fn outcome(isa: Isa, row: &[f32], inv_tau: f32) -> Outcome {
     }
 }
 
-/// Rows of logits up to `highest`, of masked ids, and of zeros of both signs.
+/// Rows with logits up to `highest`, masked ids, and zeros of both signs.
 fn rows(highest: f32) -> impl Strategy<Value = Vec<f32>> {
     let logit = prop_oneof![
         8 => -30.0..highest,
@@ -86,7 +86,7 @@ fn rows(highest: f32) -> impl Strategy<Value = Vec<f32>> {
 proptest! {
     #[test]
     fn every_instruction_set_gives_the_same_bits(
-        // Where no logit is above zero, the zeros are the maximum.
+        // If no logit is positive, the zeros are the maximum.
         row in prop_oneof![rows(30.0), rows(0.0)],
         inv_tau in 0.25_f32..4.0,
     ) {

@@ -1,4 +1,4 @@
-//! The same for AVX2 and AVX-512: the shared bodies compiled for them, or written out.
+//! The same for AVX2 and AVX-512: the shared bodies compiled for them, or written with intrinsics.
 
 use super::block::{
     Ahead, BLOCK, EXP_LOWEST, Halves, LN_2_HIGH, LN_2_LOW, LOG2_E, POLYNOMIAL, ROUND, RowScan,
@@ -17,7 +17,7 @@ pub(super) fn has_avx512() -> bool {
     has_avx2() && has!("avx512f") && has!("avx512vl")
 }
 
-// Written out: left to compilers, the sums over lanes fall apart into scalars.
+// Written with intrinsics, since compilers turn the sums over lanes into scalar code.
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
 pub(super) fn exp_sums_avx512(
     row: &[f32],
@@ -40,7 +40,7 @@ pub(super) fn exp_sums_avx512(
     }
 }
 
-/// Into the second-level cache.
+/// Prefetches into the second-level cache.
 #[inline]
 #[target_feature(enable = "sse")]
 fn prefetch(address: usize) {
@@ -58,7 +58,7 @@ pub(super) fn tempered_sums_avx512(row: &[f32], max: f32, inv_tau: f32, exp_b: &
     }
 }
 
-/// `d` and `e^d` of a block's quarters, operation for operation as `exp_block`.
+/// `d` and `e^d` of a block's quarters, with the same operations as `exp_block`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
 fn exp_block_avx512<const TEMPERED: bool>(
@@ -84,7 +84,7 @@ fn exp_block_avx512<const TEMPERED: bool>(
     (d, e)
 }
 
-/// e^d as `exp_lane`, for d clamped to `EXP_LOWEST`. Scaling by 2^n is exact either way.
+/// e^d as in `exp_lane`, for d clamped to `EXP_LOWEST`. Scaling by 2^n is exact in both.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma")]
 fn exp_avx512(d: __m512) -> __m512 {
@@ -175,8 +175,8 @@ pub(super) fn mask_avx2(values: &[f32; 16], threshold: f32) -> u32 {
     low | high << 8
 }
 
-// Scan and count are written out: left to themselves, compilers take their loop over blocks as
-// the one to vectorize, and gather.
+// Scan and count are written with intrinsics: compilers would vectorize their loop over blocks,
+// with gathers.
 
 #[target_feature(enable = "avx512f")]
 pub(super) fn scan_avx512(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
@@ -212,7 +212,7 @@ pub(super) fn scan_avx512(row: &[f32], block_maxima: &mut [f32]) -> RowScan {
     }
 }
 
-/// As `scan_avx512`, over values that it widens on the way.
+/// Like `scan_avx512`, for values that it widens on the fly.
 #[target_feature(enable = "avx512f")]
 pub(super) fn widen_and_scan_avx512<const BF16: bool>(
     bits: &[u16],

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 const FEW_BITS: [Rounding; 4] = [Rounding::Bf16, Rounding::M6, Rounding::M5, Rounding::M4];
 
-/// The nearest number of `bits` explicit mantissa bits, ties to even, by arithmetic in f64.
+/// The nearest number with `bits` explicit mantissa bits, ties to even, computed in f64.
 fn nearest(value: f32, bits: i32) -> f32 {
     if value == 0.0 {
         return value;
@@ -43,7 +43,7 @@ proptest! {
     fn a_rounded_tail_is_a_probability_off_by_half_a_step_at_most(tail in 0f64..=1.0) {
         for rounding in Rounding::ALL {
             let stored = f64::from(rounding.round_tail(tail));
-            // The step is the f32's own where nothing is rounded, and the cast has half of that.
+            // Without rounding the step is that of f32, and the cast has half of it.
             prop_assert!((stored - tail).abs() <= 0.5 * rounding.tail_step() * tail);
             prop_assert!((0.0..=1.0).contains(&stored));
         }
@@ -64,7 +64,7 @@ fn zero_and_minus_infinity_stay_what_they_are() {
 
 #[test]
 fn ties_go_to_the_even_mantissa_and_carries_to_the_next_power_of_two() {
-    // At 5 bits the neighbours of 1 are 1/32 apart above it.
+    // At 5 bits the values just above 1 are 1/32 apart.
     assert_eq!(Rounding::M5.round(-(1.0 + 1.0 / 64.0)), -1.0);
     assert_eq!(Rounding::M5.round(-(1.0 + 3.0 / 64.0)), -(1.0 + 2.0 / 32.0));
     assert_eq!(Rounding::M5.round(-1.99), -2.0);

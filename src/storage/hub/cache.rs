@@ -1,4 +1,4 @@
-//! Repositories of the hub in the cache that its own tools share.
+//! Repositories of the hub, in the cache shared with the hub's own tools.
 
 use super::contents::Contents;
 use super::disk::{Whole, list_below, make_dirs, read_if_there};
@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The hub, as the settings have it.
+/// The hub, as the settings describe it.
 pub(super) struct Hub {
     settings: Settings,
 }
@@ -31,14 +31,14 @@ struct Repo {
 #[derive(Debug)]
 struct RepoFile {
     n_bytes: Option<u64>,
-    /// `None` of what the cache alone told.
+    /// `None` if only the cache was consulted.
     contents: Option<Contents>,
 }
 
-/// By the cache, the endpoint and the revision.
+/// Keyed by cache, endpoint and revision.
 type Repos = HashMap<(PathBuf, String, HubUrl), Arc<Repo>>;
 
-/// Revisions that this process has asked for.
+/// Revisions that this process has looked up.
 static REPOS: OnceLock<Mutex<Repos>> = OnceLock::new();
 
 fn repos() -> MutexGuard<'static, Repos> {
@@ -58,7 +58,7 @@ impl Hub {
         self.fetch(&url.at(&repo.commit), file)
     }
 
-    /// The local directory of `url`, with those files that `is_wanted` accepts by their names from there.
+    /// The local directory of `url`, with those files whose relative names `is_wanted` accepts.
     pub(super) fn dir(
         &self,
         url: &HubUrl,
@@ -96,7 +96,7 @@ impl Hub {
         Ok(repo.below(url).next().map(|_| dir))
     }
 
-    /// What is right below `url`.
+    /// The entries directly below `url`.
     pub(super) fn list(&self, url: &HubUrl) -> Result<Vec<Entry>, StorageError> {
         let repo = self.repo(url)?;
         let mut entries = BTreeMap::new();
@@ -124,7 +124,7 @@ impl Hub {
         Ok(self.repo(url)?.commit.clone())
     }
 
-    /// `url` at its commit, where this process knows it.
+    /// `url` at its commit, if this process knows it.
     pub(super) fn pinned(&self, url: &HubUrl) -> Option<String> {
         let known = repos().get(&self.key(url)).map(|repo| repo.commit.clone());
         known.map(|commit| url.at(&commit).to_string())
@@ -141,7 +141,7 @@ impl Hub {
         (cache.clone(), endpoint.clone(), repo)
     }
 
-    /// The revision of `url`: asked for once.
+    /// The revision of `url`, looked up once.
     fn repo(&self, url: &HubUrl) -> Result<Arc<Repo>, StorageError> {
         if let Some(known) = repos().get(&self.key(url)) {
             return Ok(Arc::clone(known));
@@ -166,7 +166,7 @@ impl Hub {
             .siblings
             .iter()
             .map(|sibling| sibling.rfilename.as_str());
-        // They become paths.
+        // These become paths.
         if !is_commit(&commit) || names.clone().any(|name| !is_plain(name)) {
             let expected = "a commit, and names of files inside the repository";
             return Err(of_fault(&url, StoreFault::HubAnswer { expected }, None));
@@ -185,7 +185,7 @@ impl Hub {
         Ok(Repo { commit, files })
     }
 
-    /// What the cache has of it.
+    /// What the cache has of this repository.
     fn repo_of_cache(&self, url: &HubUrl) -> Result<Repo, StorageError> {
         let commit = match is_commit(&url.revision) {
             true => url.revision.clone(),
@@ -219,7 +219,7 @@ impl Hub {
         self.settings.cache.join(url.folder())
     }
 
-    /// Where `url`, of a commit, is in the cache.
+    /// Where `url`, which names a commit, is in the cache.
     fn snapshot(&self, url: &HubUrl) -> PathBuf {
         let root = self.folder(url).join("snapshots").join(&url.revision);
         match url.path.is_empty() {
@@ -228,7 +228,7 @@ impl Hub {
         }
     }
 
-    /// The local file of `url`, of a commit.
+    /// The local file of `url`, which names a commit.
     fn fetch(&self, url: &HubUrl, file: &RepoFile) -> Result<PathBuf, StorageError> {
         let link = self.snapshot(url);
         if is_whole(&link, file.n_bytes) {
@@ -243,8 +243,8 @@ impl Hub {
         Ok(link)
     }
 
-    /// Makes the file at `blob`, unless a whole one is there. Processes that want the same wait for the first of
-    /// them, those of the hub's own tools too.
+    /// Creates the file at `blob`, unless a whole one is there. Processes that want the same file, the hub's own tools
+    /// included, wait for the first of them.
     fn fill(
         &self,
         url: &HubUrl,
@@ -277,19 +277,19 @@ impl Hub {
         whole.publish()
     }
 
-    /// Lets `link` lead to `blob`, relatively, as the cache may be moved.
+    /// Makes `link` point to `blob`, by a relative path, as the cache may be moved.
     fn link(&self, url: &HubUrl, name: &str, blob: &Path, link: &Path) -> Result<(), StorageError> {
         make_dirs(link.parent().unwrap_or(link))?;
-        // One that leads to nothing, or to other bytes.
+        // It may dangle, or lead to other bytes.
         let _ = std::fs::remove_file(link);
-        // From PATH's directory up to the commit's, and out of `snapshots`.
+        // From the link's directory up to the commit's, and out of `snapshots`.
         let n_up = url.path.matches('/').count() + 2;
         let target = PathBuf::from("../".repeat(n_up)).join("blobs").join(name);
         match std::os::unix::fs::symlink(target, link) {
             Ok(()) => Ok(()),
-            // Another process made the same.
+            // Another process made the same link.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            // A filesystem without links.
+            // The filesystem has no links.
             Err(_) => std::fs::copy(blob, link)
                 .map(drop)
                 .map_err(|source| StorageError::io("write", link, source)),
@@ -298,7 +298,7 @@ impl Hub {
 }
 
 impl Repo {
-    /// The files below `url`: their names from there, their paths, and what is known of them.
+    /// The files below `url`: relative name, full path, and what is known about each.
     fn below<'a>(
         &'a self,
         url: &HubUrl,
@@ -330,7 +330,7 @@ fn listed(sibling: Sibling, commit: &str) -> (String, RepoFile) {
         let hash = blake3::hash(format!("{commit}/{name}").as_bytes());
         Contents::Untold(hash.to_hex()[..40].to_owned())
     };
-    // Names in the cache: only what is a hash becomes one.
+    // These become names in the cache, so only a valid hash is accepted.
     let contents = match (sha256, sibling.blob_id, sibling.size) {
         (Some(hash), ..) if is_hex(&hash, 64) => Contents::Large(hash),
         (None, Some(hash), Some(n_bytes)) if is_hex(&hash, 40) => Contents::Git(hash, n_bytes),

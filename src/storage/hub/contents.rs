@@ -1,13 +1,13 @@
-//! What the hub lists of a file's contents.
+//! What the hub lists about a file's contents.
 
-/// By which bytes are told from others.
+/// How the bytes of a file are identified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Contents {
     /// SHA-256 of a large file, 64 hex digits.
     Large(String),
-    /// SHA-1 of what git keeps of a small one, 40 hex digits: `blob SIZE`, a zero byte, and the bytes.
+    /// SHA-1 of git's blob of a small file, 40 hex digits: over `blob SIZE`, a zero byte, and the bytes.
     Git(String, u64),
-    /// Nothing; a name for them that no other has.
+    /// Nothing is listed; a unique name for the bytes.
     Untold(String),
 }
 

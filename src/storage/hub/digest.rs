@@ -1,11 +1,11 @@
-//! Whether bytes are those that the hub lists.
+//! Checks that bytes are those that the hub lists.
 
 use super::contents::Contents;
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
-/// The hash of what has come so far.
+/// A running hash.
 pub(super) enum Digest {
-    /// Beside what it should become.
+    /// With the expected one.
     Known(String, Box<Context>),
     Unknown,
 }
@@ -15,7 +15,7 @@ impl Digest {
         match expected {
             Contents::Large(hash) => Digest::Known(hash.clone(), Box::new(Context::new(&SHA256))),
             Contents::Git(hash, n_bytes) => {
-                // What git names its files by, and no signature: nothing is trusted that TLS has not brought.
+                // SHA-1 is git's name for a file, not a signature: trust comes from TLS alone.
                 let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
                 context.update(format!("blob {n_bytes}\0").as_bytes());
                 Digest::Known(hash.clone(), Box::new(context))
@@ -30,7 +30,7 @@ impl Digest {
         }
     }
 
-    /// The hash that was expected and the one that came, in hex; the same where none is known.
+    /// The expected hash and the computed one, in hex; equal if none is known.
     pub(super) fn finish(self) -> (String, String) {
         match self {
             Digest::Known(expected, context) => {

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// A file that appears under its name whole, or not at all.
+/// A file that appears under its name whole or not at all.
 pub(super) struct Whole {
     file: NamedTempFile,
     path: PathBuf,
 }
 
 impl Whole {
-    /// Begins the file at `path`, in whose directory it is written; that is made if need be.
+    /// Begins the file at `path`, written in its own directory, which is created if necessary.
     pub(super) fn begin(path: &Path) -> Result<Self, StorageError> {
         let dir = path.parent().unwrap_or(path);
         make_dirs(dir)?;
@@ -28,7 +28,7 @@ impl Whole {
         written.map_err(|source| StorageError::io("write", &self.path, source))
     }
 
-    /// Gives it its name, instead of what has it.
+    /// Gives the file its final name, replacing what has it.
     pub(super) fn publish(self) -> Result<(), StorageError> {
         let Whole { file, path } = self;
         let synced = file.as_file().sync_all();
@@ -53,7 +53,8 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError
     }
 }
 
-/// Every file below `dir`, through links: its name from there, if that is text, and its bytes.
+/// Every file below `dir`, following links: its relative name, if that is text, and its size in
+/// bytes.
 pub(super) fn list_below(dir: &Path) -> Result<Vec<(String, u64)>, StorageError> {
     let io = |source| StorageError::io("list", dir, source);
     let (mut found, mut open) = (Vec::new(), vec![String::new()]);
@@ -70,7 +71,7 @@ pub(super) fn list_below(dir: &Path) -> Result<Vec<(String, u64)>, StorageError>
             match std::fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_dir() => open.push(name),
                 Ok(metadata) => found.push((name, metadata.len())),
-                // A link to what was removed from the cache.
+                // A link to a file that was removed from the cache.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(io(source)),
             }

@@ -1,17 +1,17 @@
-//! What goes wrong with a file of the hub.
+//! Errors of files on the hub.
 
 use super::url::HubUrl;
 use crate::storage::{StorageError, StoreFault};
 use std::io;
 use std::path::PathBuf;
 
-/// That there is no such file.
+/// There is no such file.
 pub(super) fn absent(url: &HubUrl) -> StorageError {
     let source = io::Error::from(io::ErrorKind::NotFound);
     StorageError::io("read", &PathBuf::from(url.to_string()), source)
 }
 
-/// That `url` cannot be read, by `fault`; `source` is what the hub said.
+/// `url` cannot be read because of `fault`; `source` is what the hub said.
 pub(super) fn of_fault(
     url: &HubUrl,
     fault: StoreFault,

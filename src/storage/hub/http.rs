@@ -14,22 +14,22 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Tries of one request.
+/// Attempts per request.
 const N_TRIES: u32 = 5;
-/// Before the second try; doubled before each further one.
+/// Wait before the second attempt; doubled before each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-/// Without a single byte.
+/// Longest wait for the next byte.
 const READ_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Something went wrong with a request.
+/// Why a request failed.
 enum Failure {
-    /// It may pass.
+    /// It may succeed if sent again.
     Passing(StoreFault, reqwest::Error),
     Lasting(StorageError),
 }
 
-/// What is in the revision of `url`.
+/// The files in the revision of `url`.
 pub(super) fn revision(settings: &Settings, url: &HubUrl) -> Result<Revision, StorageError> {
     let address = format!(
         "{}/api/{}s/{}/revision/{}?blobs=true",
@@ -52,11 +52,10 @@ pub(super) fn revision(settings: &Settings, url: &HubUrl) -> Result<Revision, St
     })
 }
 
-/// Passes the bytes of a file to `work`, block after block. What a broken connection has brought is not asked for
-/// again.
+/// Passes the bytes of a file to `work`, block by block. After a broken connection only the missing rest is requested.
 ///
 /// # Errors
-/// What the hub says; bytes that are not those of `expected`.
+/// The hub's refusal; bytes that do not match `expected`.
 pub(super) fn download(
     settings: &Settings,
     url: &HubUrl,
@@ -80,7 +79,7 @@ pub(super) fn download(
     tried(url, async || {
         let mut response = get(settings, url, &address, n_done).await?;
         let is_rest = response.status() == StatusCode::PARTIAL_CONTENT;
-        // Sent from the beginning, the first of it is known.
+        // If the file is sent from the beginning again, its first part is skipped.
         let mut n_known = if is_rest { 0 } else { n_done };
         while let Some(block) = response.chunk().await.map_err(passing)? {
             let skipped = n_known.min(block.len() as u64);
@@ -102,7 +101,7 @@ pub(super) fn download(
     }
 }
 
-/// Runs `request` until it is answered, or has failed too often.
+/// Repeats `request` until it is answered or has failed too often.
 fn tried<T>(
     url: &HubUrl,
     mut request: impl AsyncFnMut() -> Result<T, Failure>,
@@ -145,7 +144,7 @@ async fn get(
     }
 }
 
-/// One client, with its connections, for the whole process.
+/// One client, and its connections, for the whole process.
 fn client(url: &HubUrl) -> Result<&'static Client, StorageError> {
     static CLIENT: OnceLock<Result<Client, String>> = OnceLock::new();
     let made = CLIENT.get_or_init(|| {
@@ -171,11 +170,11 @@ fn passing(error: reqwest::Error) -> Failure {
         () if error.is_connect() || error.is_request() => StoreFault::Unreachable,
         () => StoreFault::Failed,
     };
-    // An address at the CDN is signed: whoever has it may read the file.
+    // An address at the CDN is signed: anyone who has it can read the file.
     Failure::Passing(fault, error.without_url())
 }
 
-/// What an answer that is none means.
+/// What an error response means.
 fn refused(url: &HubUrl, response: &Response, error: reqwest::Error) -> Failure {
     let code = response.headers().get("x-error-code");
     let code = code.and_then(|code| code.to_str().ok()).unwrap_or_default();
@@ -185,7 +184,7 @@ fn refused(url: &HubUrl, response: &Response, error: reqwest::Error) -> Failure 
         (_, "GatedRepo") => lasting(StoreFault::HubDenied),
         (_, "RepoNotFound" | "RevisionNotFound") => lasting(StoreFault::NoRepository),
         (StatusCode::FORBIDDEN, _) => lasting(StoreFault::HubDenied),
-        // Of a repository that is private the hub says no more than of one that is not there.
+        // The hub does not distinguish a private repository from a missing one.
         (StatusCode::UNAUTHORIZED, _) => lasting(StoreFault::NoRepository),
         (StatusCode::NOT_FOUND, _) if url.path.is_empty() => lasting(StoreFault::NoRepository),
         (StatusCode::NOT_FOUND, _) => Failure::Lasting(absent(url)),
@@ -207,7 +206,7 @@ fn as_object(url: &HubUrl) -> ObjectUrl {
     }
 }
 
-/// `part` with what would end a path in a URL by its bytes' numbers.
+/// `part` with percent-encoding of the characters that would end a path in a URL.
 fn escaped(part: &str) -> String {
     let mut text = String::new();
     for byte in part.bytes() {

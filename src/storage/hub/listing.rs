@@ -1,4 +1,4 @@
-//! What the hub says of a repository.
+//! The hub's description of a repository.
 
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ pub(super) struct Revision {
 pub(super) struct Sibling {
     pub(super) rfilename: String,
     pub(super) size: Option<u64>,
-    /// Of git: the SHA-1 of a file that it keeps itself.
+    /// The git SHA-1 of a file that git stores itself.
     #[serde(rename = "blobId")]
     pub(super) blob_id: Option<String>,
     pub(super) lfs: Option<Lfs>,

@@ -1,16 +1,16 @@
 //! Models and data sets of the Hugging Face hub, read only: `hf://OWNER/MODEL@REVISION/PATH`.
 //!
-//! A file is downloaded whole when it is first asked for, into the cache that the hub's own tools share, in their
-//! layout, and is a local file from then on:
+//! A file is downloaded whole when first requested, into the cache shared with the hub's own tools, in their layout,
+//! and is a local file from then on:
 //!
 //! ```text
-//! models--OWNER--NAME/refs/REVISION          the commit that the revision was
+//! models--OWNER--NAME/refs/REVISION          the commit of the revision
 //! models--OWNER--NAME/blobs/HASH             a file's bytes, by SHA-256 (large files) or git's SHA-1
 //! models--OWNER--NAME/snapshots/COMMIT/PATH  a link to them
 //! ```
 //!
-//! A process asks once which commit a revision is, and keeps to it. What comes is hashed, and compared with the
-//! hash that the hub lists. With `HF_HUB_OFFLINE` the cache alone is asked.
+//! A process asks once which commit a revision is, and stays with it. Downloads are hashed and compared with the hash
+//! that the hub lists. With `HF_HUB_OFFLINE` only the cache is used.
 
 mod cache;
 mod contents;
@@ -35,10 +35,10 @@ use std::path::{Path, PathBuf};
 
 pub(super) use url::HubUrl;
 
-/// `path` itself or, of a URL of the hub, the local file with its bytes.
+/// `path` itself or, for a URL of the hub, the local file with its bytes.
 ///
 /// # Errors
-/// A file that is not there; what the hub says.
+/// There is no such file; the hub's refusal.
 pub(super) fn local(path: &Path) -> Result<Cow<'_, Path>, StorageError> {
     match HubUrl::parse(path)? {
         None => Ok(Cow::Borrowed(path)),
@@ -51,7 +51,7 @@ pub(super) fn metadata(url: &HubUrl) -> Result<Option<Metadata>, StorageError> {
     hub().metadata(url)
 }
 
-/// What is right below `url`.
+/// The entries directly below `url`.
 pub(super) fn list(url: &HubUrl) -> Result<Vec<Entry>, StorageError> {
     hub().list(url)
 }
@@ -61,7 +61,7 @@ pub(super) fn list_all(url: &HubUrl) -> Result<Vec<Entry>, StorageError> {
     hub().list_all(url)
 }
 
-/// The local directory of `url`, with those files in it that `is_wanted` accepts.
+/// The local directory of `url`, with those of its files that `is_wanted` accepts.
 pub(super) fn local_dir(
     url: &HubUrl,
     is_wanted: impl Fn(&str) -> bool,
@@ -74,7 +74,7 @@ pub(super) fn commit(url: &HubUrl) -> Result<String, StorageError> {
     hub().commit(url)
 }
 
-/// `path` with the commit in place of a branch or tag of the hub, where this process has read from there.
+/// `path` with a branch or tag of the hub replaced by the commit, if this process has read from there.
 pub(super) fn pinned(path: &Path) -> PathBuf {
     match HubUrl::parse(path) {
         Ok(Some(url)) => hub()

@@ -1,20 +1,21 @@
-//! Where the hub and its cache are, and who asks: the variables that the hub's own tools heed.
+//! Where the hub and its cache are, and the account: the environment variables that the hub's own
+//! tools use.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The hub.
+/// Default address of the hub.
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// What the environment says.
+/// Settings from the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
-    /// Without a slash at its end.
+    /// Without a trailing slash.
     pub(super) endpoint: String,
     pub(super) token: Option<String>,
     /// The directory with a folder for each repository.
     pub(super) cache: PathBuf,
-    /// Whether nothing but the cache may be asked.
+    /// Whether only the cache may be used.
     pub(super) is_offline: bool,
 }
 

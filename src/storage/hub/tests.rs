@@ -1,4 +1,4 @@
-//! Against a stand-in of the hub's few endpoints on this machine.
+//! Against a local stand-in for the few endpoints of the hub that are used.
 
 use super::cache::Hub;
 use super::settings::Settings;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TOKEN: &str = "hf_secret";
-/// Files from here on are sent by a redirect, as large ones are.
+/// Files of at least this size are sent by a redirect, as large ones are.
 const LARGE_BYTES: usize = 1000;
 
 /// What the stand-in does wrong.
@@ -24,9 +24,9 @@ enum Trouble {
     None,
     /// The first of two answers is 503.
     Busy,
-    /// The body of the first answer with one ends in the middle.
+    /// The body of the first response that has one ends in the middle.
     Cut,
-    /// Other bytes come than are listed.
+    /// The bytes differ from those listed.
     Damaged,
     /// A name that leads out of the repository.
     Outside,
@@ -34,7 +34,7 @@ enum Trouble {
 
 struct StandIn {
     endpoint: String,
-    /// Paths that were asked for, in order.
+    /// Requested paths, in order.
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -339,7 +339,7 @@ fn offline_the_cache_alone_is_asked() {
         .hub(&cache)
         .file(&url("hf://o/m/config.json"))
         .unwrap();
-    // Another process, whose endpoint nobody answers.
+    // Another process, whose endpoint does not answer.
     let offline = Hub::new(Settings {
         endpoint: "http://127.0.0.1:9".to_owned(),
         token: None,

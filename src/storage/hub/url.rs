@@ -4,7 +4,7 @@ use crate::storage::place::{HUB_SCHEME, split_scheme};
 use crate::storage::{StorageError, StoreFault};
 use std::path::Path;
 
-/// The branch that is meant where none is named.
+/// The branch used where none is named.
 const DEFAULT_REVISION: &str = "main";
 
 /// What a repository holds.
@@ -22,15 +22,15 @@ pub(in crate::storage) struct HubUrl {
     pub(super) repo: String,
     /// A branch, a tag or a commit.
     pub(super) revision: String,
-    /// From the root of the repository; empty for that.
+    /// Relative to the root of the repository; empty for the root.
     pub(super) path: String,
 }
 
 impl HubUrl {
-    /// The URL in `path`; `None` if it is none of the hub.
+    /// The URL in `path`; `None` if it is not one of the hub.
     ///
     /// # Errors
-    /// One without owner and name, of a space, or whose path has an empty part, `.` or `..`.
+    /// A URL without owner and name, of a space, or whose path has an empty component, `.` or `..`.
     pub(in crate::storage) fn parse(path: &Path) -> Result<Option<Self>, StorageError> {
         let Some((scheme, rest)) = path.to_str().and_then(split_scheme) else {
             return Ok(None);
@@ -76,7 +76,7 @@ impl HubUrl {
         }
     }
 
-    /// The folder of the repository in the cache.
+    /// The repository's folder in the cache.
     pub(super) fn folder(&self) -> String {
         format!("{}s--{}", self.kind_word(), self.repo.replace('/', "--"))
     }
@@ -97,7 +97,7 @@ impl HubUrl {
         }
     }
 
-    /// Scheme and repository, which no glob is in.
+    /// Number of components in the root (kind if given, owner and name), which cannot contain a glob.
     pub(in crate::storage) fn n_root_parts(rest: &str) -> usize {
         match rest.starts_with("datasets/") || rest.starts_with("models/") {
             true => 3,
@@ -106,13 +106,13 @@ impl HubUrl {
     }
 }
 
-/// Names of owners and repositories.
+/// A valid name of an owner or repository.
 fn is_word(word: &str) -> bool {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     !word.is_empty() && !word.starts_with('.') && word.chars().all(is_of_name)
 }
 
-/// Whether a name of the hub's stays below the directory that it is joined to.
+/// Whether a name from the hub stays below the directory that it is joined to.
 pub(super) fn is_plain(path: &str) -> bool {
     let is_odd = |part: &str| ["", ".", ".."].contains(&part) || part.contains(['\\', '\0']);
     !path.split('/').any(is_odd)

@@ -1,4 +1,4 @@
-//! A build without connections: only what the cache holds is read.
+//! A build without networking: only the cache is read.
 
 use super::contents::Contents;
 use super::fault::of_fault;

@@ -1,4 +1,4 @@
-//! Clients of stores, and the runtime that they share.
+//! Clients of stores, and the runtime they share.
 
 use super::fault::{credential_variables, error_of, is_cut};
 use super::metadata_service;
@@ -18,16 +18,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Requests to one store that are on their way at a time.
+/// Concurrent requests to one store.
 pub(super) const MAX_REQUESTS: usize = 32;
-/// Waits before what was cut is asked for again, in turn.
+/// Waits before a truncated response is requested again, in turn.
 const CUT_WAITS: [Duration; 4] = [
     Duration::from_millis(20),
     Duration::from_millis(100),
     Duration::from_millis(500),
     Duration::from_secs(2),
 ];
-/// Threads that move bytes; the work on them is done by the callers.
+/// Threads that move bytes; processing is done by the callers.
 const RUNTIME_THREADS: usize = 2;
 
 type Store = Arc<dyn ObjectStore>;
@@ -39,18 +39,18 @@ fn stores() -> std::sync::MutexGuard<'static, HashMap<String, Store>> {
     stores.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One version of an object, as it was found.
+/// One version of an object, as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::storage) struct Object {
     /// Where it is.
     pub(in crate::storage) url: ObjectUrl,
-    /// Bytes of it.
+    /// Its size in bytes.
     pub(in crate::storage) n_bytes: u64,
-    /// What the store calls this version.
+    /// The store's name for this version.
     pub(in crate::storage) etag: Option<String>,
 }
 
-/// A store with a key in it.
+/// A store and a key in it.
 pub(super) struct Client {
     pub(super) store: Store,
     pub(super) key: Key,
@@ -68,10 +68,10 @@ impl Client {
         })
     }
 
-    /// Runs `work`, which may be done twice, to its end.
+    /// Runs `work`, which may be repeated, to completion.
     ///
     /// # Errors
-    /// What the store said, as the error of `action`.
+    /// The store's error, as the error of `action`.
     pub(super) fn run<T, F: Future<Output = object_store::Result<T>>>(
         &self,
         action: &'static str,
@@ -87,7 +87,7 @@ impl Client {
     }
 }
 
-/// Does `work` again where an answer was cut on the way. The client sends a request again by itself where none came.
+/// Repeats `work` if a response was truncated. If there was no response, the client itself sends the request again.
 pub(super) async fn again<T, F: Future<Output = object_store::Result<T>>>(
     mut work: impl FnMut() -> F,
 ) -> object_store::Result<T> {
@@ -104,7 +104,7 @@ pub(super) async fn again<T, F: Future<Output = object_store::Result<T>>>(
 pub(in crate::storage) fn runtime(url: &ObjectUrl) -> Result<&'static Runtime, StorageError> {
     static RUNTIME: OnceLock<Result<Runtime, std::io::Error>> = OnceLock::new();
     let made = RUNTIME.get_or_init(|| {
-        // Already installed by somebody else is as good.
+        // If somebody else already installed it, that is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
@@ -119,7 +119,7 @@ pub(in crate::storage) fn runtime(url: &ObjectUrl) -> Result<&'static Runtime, S
 }
 
 fn store_of(url: &ObjectUrl) -> Result<Store, StorageError> {
-    // The provider has to be there before a client is made.
+    // The provider must be installed before a client is made.
     let runtime = runtime(url)?;
     if let Some(store) = stores().get(&url.store) {
         return Ok(Arc::clone(store));
@@ -131,7 +131,7 @@ fn store_of(url: &ObjectUrl) -> Result<Store, StorageError> {
     ))
 }
 
-/// Puts `store` behind the URLs of `scheme://bucket`.
+/// Makes `store` serve the URLs of `scheme://bucket`.
 #[cfg(test)]
 pub(in crate::storage) fn install(store_url: &str, store: Arc<dyn ObjectStore>) {
     stores().insert(store_url.to_owned(), store);
@@ -195,7 +195,7 @@ fn build_google(url: &ObjectUrl, options: &Options) -> Result<Store, StorageErro
     limited(url, builder.build())
 }
 
-/// What `gcloud auth application-default login` wrote, which the client reads.
+/// The file written by `gcloud auth application-default login`, which the client reads.
 fn has_google_defaults() -> bool {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let file = Path::new(".config/gcloud/application_default_credentials.json");
@@ -225,7 +225,7 @@ fn build_azure(url: &ObjectUrl, options: &Options) -> Result<Store, StorageError
     limited(url, builder.build())
 }
 
-/// A switch that is off is as one that is not there.
+/// A switch set to false counts as unset.
 fn is_meant(value: String) -> bool {
     !value.is_empty() && !value.eq_ignore_ascii_case("false")
 }

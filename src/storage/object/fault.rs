@@ -1,4 +1,4 @@
-//! What a store said, in the words of this room.
+//! Translates a store's errors into those of this room.
 
 use super::options::named;
 use super::url::ObjectUrl;
@@ -7,16 +7,16 @@ use object_store::Error as StoreError;
 use std::error::Error;
 use std::io;
 
-/// What the client and this room say of an answer that was cut.
+/// How the client and this room describe a truncated response.
 const CUT: [&str; 3] = [
     "response body error",
     "error decoding response body",
     "bytes came, where",
 ];
-/// Characters of an answer that are told.
+/// Characters of a response that are shown.
 const SAID_CHARS: usize = 400;
-/// Codes of answers, in the text of an error, and what they mean. The stores' own names; the first that is
-/// found counts.
+/// Error codes that may appear in the text of an error, and what they mean. These are the stores' own names; the first
+/// match counts.
 const CODES: [(&str, StoreFault); 22] = [
     ("NoSuchBucket", StoreFault::NoBucket),
     ("ContainerNotFound", StoreFault::NoBucket),
@@ -86,7 +86,7 @@ pub(super) fn error_of(action: &'static str, url: &ObjectUrl, error: StoreError)
     }
 }
 
-/// What the store said, in one line: the client's error has its causes in its own text already.
+/// The store's error in one line; the client's error text already includes its causes.
 fn said(error: &StoreError) -> String {
     let text = error.to_string();
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -97,7 +97,7 @@ fn said(error: &StoreError) -> String {
     }
 }
 
-/// Variables of the environment that give credentials to the store of `url`.
+/// Environment variables that give credentials for the store of `url`.
 pub(super) fn credential_variables(url: &ObjectUrl) -> &'static str {
     let (scheme, _) = url.store.split_once("://").unwrap_or_default();
     match scheme {
@@ -107,7 +107,7 @@ pub(super) fn credential_variables(url: &ObjectUrl) -> &'static str {
     }
 }
 
-/// Whether an answer began and did not end.
+/// Whether a response began and did not end.
 pub(super) fn is_cut(error: &StoreError) -> bool {
     let text = whole_text(error);
     CUT.iter().any(|cut| text.contains(cut))
@@ -125,7 +125,7 @@ fn whole_text(error: &StoreError) -> String {
     text
 }
 
-/// With what the store or its URL tells: the region that S3 names in `<Region>us-east-2</Region>` or "expecting
+/// Adds what the store or its URL tells: the region that S3 names in `<Region>us-east-2</Region>` or "expecting
 /// 'us-east-2'", and where credentials are looked for.
 fn with_details(fault: StoreFault, url: &ObjectUrl, text: &str) -> StoreFault {
     match fault {

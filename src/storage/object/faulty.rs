@@ -1,4 +1,4 @@
-//! A store for tests that fails as stores do, at every n-th request.
+//! A store for tests that fails as real ones do, at every n-th request.
 
 use super::client::install;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// 503, however often it is asked.
+    /// 503, however often the request is sent.
     SlowDown,
     /// 500, likewise.
     Internal,
@@ -28,9 +28,9 @@ pub(crate) enum Fault {
     Cut,
     /// The request was carried out, and its answer never came.
     LostAnswer,
-    /// The credentials end.
+    /// The credentials expire.
     Expired,
-    /// A listing leaves out what was written last.
+    /// A listing misses the most recent write.
     Lag,
 }
 
@@ -62,7 +62,7 @@ impl Fault {
     }
 }
 
-/// How often requests fail, and how often they did.
+/// How often requests fail, and how often they have.
 #[derive(Debug)]
 pub(crate) struct Faults {
     fault: Fault,
@@ -70,23 +70,23 @@ pub(crate) struct Faults {
     n_most: u64,
     n_requests: AtomicU64,
     n_injected: AtomicU64,
-    /// Of answers to requests for objects.
+    /// In responses to requests for objects.
     n_bytes: AtomicU64,
     newest: Mutex<Option<Key>>,
 }
 
 impl Faults {
-    /// How many requests failed so far.
+    /// How many requests have failed so far.
     pub(crate) fn n_injected(&self) -> u64 {
         self.n_injected.load(Ordering::SeqCst)
     }
 
-    /// How many requests there were.
+    /// How many requests there have been.
     pub(crate) fn n_requests(&self) -> u64 {
         self.n_requests.load(Ordering::SeqCst)
     }
 
-    /// How many bytes of objects were asked for.
+    /// How many bytes of objects were requested.
     pub(crate) fn n_bytes(&self) -> u64 {
         self.n_bytes.load(Ordering::SeqCst)
     }
@@ -98,7 +98,7 @@ impl Faults {
         }
     }
 
-    /// Whether this request, of a kind that the fault can hit, fails.
+    /// Whether this request fails; `can` says whether the fault can hit its kind.
     fn strikes(&self, can: bool) -> Option<Fault> {
         let n = self.n_requests.fetch_add(1, Ordering::SeqCst) + 1;
         if !can || !n.is_multiple_of(self.every) || self.n_injected() >= self.n_most {
@@ -108,7 +108,7 @@ impl Faults {
         Some(self.fault)
     }
 
-    /// A request that fails before it arrives, or not.
+    /// Fails a request before it arrives, if it is its turn.
     fn before(&self) -> Result<Option<Fault>> {
         let is_of_requests = !matches!(self.fault, Fault::Cut | Fault::Lag);
         match self.strikes(is_of_requests) {
@@ -123,7 +123,7 @@ impl Faults {
     }
 }
 
-/// What a request gave, unless its answer is lost.
+/// The result of a request, unless its response is lost.
 fn answered<T>(strike: Option<Fault>, result: Result<T>) -> Result<T> {
     match strike {
         Some(fault) => Err(fault.error()),
@@ -137,8 +137,8 @@ struct FaultyStore {
     faults: Arc<Faults>,
 }
 
-/// Puts a new store of which every `every`-th request fails, up to `n_most`, behind the URL `s3://name`; gives
-/// that, and the store below, which never fails.
+/// Makes a new store, of which every `every`-th request fails, up to `n_most`, serve the URL `s3://name`; returns the
+/// URL, the counters and the underlying store, which never fails.
 pub(crate) fn install_faulty(
     name: &str,
     fault: Fault,
@@ -164,19 +164,19 @@ pub(crate) fn install_faulty(
     (PathBuf::from(url), faults, inner)
 }
 
-/// Puts a store behind the URL `s3://name`.
+/// Makes a store serve the URL `s3://name`.
 pub(crate) fn install_store(name: &str, store: Arc<InMemory>) -> PathBuf {
     let url = format!("s3://{name}");
     install(&url, store);
     PathBuf::from(url)
 }
 
-/// Puts a new store that never fails behind the URL `s3://name`.
+/// Makes a new store that never fails serve the URL `s3://name`.
 pub(crate) fn install_sound(name: &str) -> PathBuf {
     install_counted(name).0
 }
 
-/// The same, and what counts its requests.
+/// The same, with its request counters.
 pub(crate) fn install_counted(name: &str) -> (PathBuf, Arc<Faults>) {
     let (url, faults, _) = install_faulty(name, Fault::Reset, 1, 0);
     (url, faults)
@@ -280,7 +280,7 @@ impl FaultyStore {
     }
 }
 
-/// The answer with half its bytes.
+/// The response with half its bytes.
 async fn cut(found: GetResult) -> Result<GetResult> {
     let (meta, range) = (found.meta.clone(), found.range.clone());
     let (attributes, extensions) = (found.attributes.clone(), found.extensions.clone());

@@ -1,15 +1,14 @@
-//! Objects behind URLs: what this room does with local files, done by requests to a store.
+//! Objects at URLs: what this room does with local files, done by requests to a store.
 //!
-//! There is one client a store (scheme and bucket), made when it is first asked for, and one private runtime
-//! for all of them; callers block. A request that fails in passing is sent again with growing waits (ten times in
-//! three minutes, unless `max_retries` and `retry_timeout` say otherwise), and at most `MAX_REQUESTS` are on
-//! their way at a time.
+//! There is one client per store (scheme and bucket), made on first use, and one private runtime for all of them;
+//! callers block. After a transient failure a request is sent again with growing waits (ten times in three minutes,
+//! unless `max_retries` and `retry_timeout` say otherwise). At most `MAX_REQUESTS` are in flight.
 //!
-//! Reads are bound to the version (etag) that was opened: an object that is replaced meanwhile is an error, and
-//! never half of each. Writes of small files are one conditional put. Large ones go by parts, which are taken
-//! back where the upload fails or is stopped. A "directory" is what has objects below it: nothing makes one.
+//! Reads are bound to the version (etag) that was opened: if an object is replaced meanwhile, that is an error, never a
+//! mixture. Small files are written by one conditional put; large ones in parts, which are removed if the upload fails
+//! or is stopped. A "directory" is any prefix with objects below it: nothing creates one.
 //!
-//! Without the feature `object-stores` every function here says that the program was built without it.
+//! Without the feature `object-stores` every function here reports that the program was built without it.
 
 #[cfg(feature = "object-stores")]
 mod client;

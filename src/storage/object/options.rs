@@ -14,14 +14,14 @@ use std::time::Duration;
 
 /// How often a request is sent again.
 const MAX_RETRIES: &str = "max_retries";
-/// For how many seconds.
+/// For how many seconds requests are repeated.
 const RETRY_TIMEOUT: &str = "retry_timeout";
-/// Files above so many bytes are put by parts.
+/// Files above this many bytes are uploaded in parts.
 const MULTIPART_THRESHOLD: &str = "multipart_threshold";
-/// Where nothing else is asked for. A put by one request holds the whole file.
+/// The default. An upload by one request holds the whole file in memory.
 const DEFAULT_THRESHOLD: u64 = 16 << 20;
 
-/// Bytes that the cache of copies may have.
+/// Most bytes that the cache of copies may hold.
 const CACHE_SIZE: &str = "cache_size";
 
 static OPTIONS: RwLock<Options> = RwLock::new(Options {
@@ -29,22 +29,21 @@ static OPTIONS: RwLock<Options> = RwLock::new(Options {
     is_single_writer: false,
 });
 
-/// What was asked for.
+/// The options that were set.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
-    /// Keys in small letters, and their values.
+    /// Lowercase keys, and their values.
     pub(super) pairs: Vec<(String, String)>,
-    /// Whether nobody else writes where this process writes.
+    /// Whether nobody else writes to the same places.
     pub(super) is_single_writer: bool,
 }
 
-/// Options of the object stores for the rest of the process, over the environment: keys as the crate
-/// `object_store` names them, besides `max_retries`, `retry_timeout` (seconds),
-/// `multipart_threshold` (bytes) and `cache_size`. `is_single_writer` lets a
-/// store be written to that cannot create an object only if there is none.
+/// Sets options of the object stores for the rest of the process; they override the environment. Keys are named as in
+/// the crate `object_store`, plus `max_retries`, `retry_timeout` (seconds), `multipart_threshold` (bytes) and
+/// `cache_size`. `is_single_writer` allows writing to a store that cannot create an object only if it is absent.
 ///
 /// # Errors
-/// A key that no store has; a value that is no number where one is asked for.
+/// A key that no store has; a value that is not a number where one is expected.
 pub fn set_options(pairs: &[(String, String)], is_single_writer: bool) -> Result<(), StorageError> {
     let mut known = Vec::new();
     for (key, value) in pairs {
@@ -86,25 +85,25 @@ pub(super) fn option_fault(url: PathBuf, what: String) -> StorageError {
     StorageError::store("use", url, StoreFault::Option { what })
 }
 
-/// What the option says that the cache of copies may have.
+/// The size limit of the cache of copies, if the option sets it.
 pub(in crate::storage) fn cache_bytes() -> Option<u64> {
     bytes_of(options().value(CACHE_SIZE)?)
 }
 
-/// The options as they are now.
+/// The current options.
 pub(super) fn options() -> Options {
     let options = OPTIONS.read().unwrap_or_else(PoisonError::into_inner);
     options.clone()
 }
 
 impl Options {
-    /// Those that `K`'s store has; the others are of other stores.
+    /// The options that `K`'s store has; the rest belong to other stores.
     pub(super) fn of<K: FromStr>(&self) -> impl Iterator<Item = (K, &str)> {
         let pairs = self.pairs.iter();
         pairs.filter_map(|(key, value)| Some((K::from_str(key).ok()?, value.as_str())))
     }
 
-    /// Files up to this size are put by one request.
+    /// Files up to this size are uploaded by one request.
     pub(super) fn one_put_bytes(&self) -> u64 {
         self.number(MULTIPART_THRESHOLD)
             .map_or(DEFAULT_THRESHOLD, u64::from)
@@ -120,7 +119,7 @@ impl Options {
         Some(value)
     }
 
-    /// How often and for how long a request is sent again.
+    /// How often and how long a request is repeated.
     pub(super) fn retry(&self) -> RetryConfig {
         let mut retry = RetryConfig::default();
         if let Some(n) = self.number(MAX_RETRIES) {
@@ -133,7 +132,7 @@ impl Options {
     }
 }
 
-/// What stands for a URL in an error.
+/// How a URL is shown in an error.
 pub(super) fn named(url: &ObjectUrl) -> PathBuf {
     PathBuf::from(url.to_string())
 }

@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::ops::Range;
 
-/// Bytes of one request: what a slow line brings within the time that a request has.
+/// Bytes per request: what a slow connection transfers before a request times out.
 const BLOCK_BYTES: u64 = 8 << 20;
-/// Blocks of one object that are on their way at a time.
+/// Blocks of one object in flight.
 const BLOCKS_AHEAD: usize = 4;
 
 /// The object at `url`; `None` if there is none.
@@ -43,10 +43,10 @@ pub(in crate::storage) fn is_prefix(url: &ObjectUrl) -> Result<bool, StorageErro
     Ok(client.run("list", first)?.is_some())
 }
 
-/// The object at `url`, to be read.
+/// The object at `url`, for reading.
 ///
 /// # Errors
-/// One that is not there.
+/// There is no such object.
 pub(in crate::storage) fn open(url: &ObjectUrl) -> Result<Object, StorageError> {
     let client = Client::of(url)?;
     let meta = client.run("read", || client.store.head(&client.key))?;
@@ -87,7 +87,7 @@ pub(in crate::storage) fn get_up_to(
     Ok(Some(bytes))
 }
 
-/// As [`get_up_to`], of many objects; `None` for one that is not there.
+/// Like [`get_up_to`], for many objects; `None` for one that does not exist.
 pub(in crate::storage) fn get_many(
     urls: &[ObjectUrl],
     n_most: u64,
@@ -108,7 +108,7 @@ pub(in crate::storage) fn get_many(
     );
     let whole = |(found, url): (Result<_, StorageError>, &ObjectUrl)| match found {
         Ok((_, Some(bytes))) => Ok(Some(Vec::from(bytes))),
-        // One that is large is no small file, and is read as any other.
+        // Too large to have come with the first response: read like any other object.
         Ok((_, None)) => get_up_to(url, n_most),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
@@ -116,7 +116,7 @@ pub(in crate::storage) fn get_many(
     read.into_iter().zip(urls).map(whole).collect()
 }
 
-/// What is known of an object, and its bytes where they are few.
+/// An object's metadata, and its bytes if they are few.
 async fn first_block(client: &Client) -> object_store::Result<(ObjectMeta, Option<Bytes>)> {
     let found = client.store.get(&client.key).await?;
     let meta = found.meta.clone();
@@ -127,7 +127,7 @@ async fn first_block(client: &Client) -> object_store::Result<(ObjectMeta, Optio
     Ok((meta, Some(bytes)))
 }
 
-/// Passes the bytes of the object at `url` to `work`, block after block; tells what it is.
+/// Passes the bytes of the object at `url` to `work`, block by block; returns the object.
 pub(in crate::storage) fn for_each_block(
     url: &ObjectUrl,
     mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
@@ -143,7 +143,7 @@ pub(in crate::storage) fn for_each_block(
 }
 
 impl Object {
-    /// As [`for_each_block`], of this version.
+    /// Like [`for_each_block`], for this version.
     pub(in crate::storage) fn for_each_block(
         &self,
         mut work: impl FnMut(&[u8]) -> Result<(), StorageError>,
@@ -160,7 +160,7 @@ impl Object {
         Ok(())
     }
 
-    /// The bytes of `ranges`, several requests at a time.
+    /// The bytes of `ranges`, with several requests at a time.
     pub(in crate::storage) fn read_ranges(
         &self,
         ranges: &[Range<u64>],
@@ -186,7 +186,7 @@ impl Object {
     }
 }
 
-/// Refuses a body that was cut on the way, by something that did not say so.
+/// Refuses a body that was silently truncated on the way.
 fn whole(bytes: Bytes, n_bytes: u64) -> object_store::Result<Bytes> {
     if bytes.len() as u64 == n_bytes {
         return Ok(bytes);
@@ -197,7 +197,7 @@ fn whole(bytes: Bytes, n_bytes: u64) -> object_store::Result<Bytes> {
     })
 }
 
-/// What is right below `url`.
+/// The entries directly below `url`.
 pub(in crate::storage) fn list(url: &ObjectUrl) -> Result<Vec<Entry>, StorageError> {
     let client = Client::of(url)?;
     let found = client.run("list", || {
@@ -218,7 +218,7 @@ pub(in crate::storage) fn list(url: &ObjectUrl) -> Result<Vec<Entry>, StorageErr
     Ok(dirs.chain(files).collect())
 }
 
-/// Every object below `url`, each by its name from there.
+/// Every object below `url`, by its relative name.
 pub(in crate::storage) fn list_all(url: &ObjectUrl) -> Result<Vec<Entry>, StorageError> {
     let client = Client::of(url)?;
     let found: Vec<ObjectMeta> = client.run("list", || {
@@ -236,7 +236,7 @@ pub(in crate::storage) fn list_all(url: &ObjectUrl) -> Result<Vec<Entry>, Storag
     Ok(files.map(|meta| entry(relative(meta), meta)).collect())
 }
 
-/// Whether something lies below `key`: an empty object of its name is then what a console makes for a folder.
+/// Whether something lies below `key`: an empty object of that name is then a console's folder marker.
 fn has_below(names: &BTreeSet<&str>, key: &object_store::path::Path) -> bool {
     let prefix = format!("{key}/");
     let next = names.range(prefix.as_str()..).next();

@@ -1,4 +1,4 @@
-//! A stop of all uploads, for a process that is asked to end: what they have sent is taken back.
+//! Stops all uploads when the process is asked to end, and removes the parts they have sent.
 
 use futures_util::future::{Either, select};
 use std::future::Future;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How long a stop waits for uploads to take back what they sent.
+/// How long a stop waits for uploads to remove their parts.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 static IN_WORK: AtomicUsize = AtomicUsize::new(0);
@@ -18,8 +18,8 @@ fn stopped() -> &'static watch::Sender<bool> {
     STOPPED.get_or_init(|| watch::Sender::new(false))
 }
 
-/// Stops every upload to a store, now and from here on, and waits (some seconds at most) until they have taken
-/// back the parts that they sent. For a process that is about to end.
+/// Stops every upload to a store, now and from here on, and waits (a few seconds at most) until they have removed the
+/// parts that they sent. For a process that is about to end.
 pub fn stop_uploads() {
     stopped().send_replace(true);
     let end = Instant::now() + PATIENCE;
@@ -28,7 +28,7 @@ pub fn stop_uploads() {
     }
 }
 
-/// `work`, or `None` as soon as a stop is asked for.
+/// The result of `work`, or `None` as soon as a stop is requested.
 pub(super) async fn unless_stopped<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut receiver = stopped().subscribe();
     let stop = pin!(receiver.wait_for(|&is_stopped| is_stopped));
@@ -38,7 +38,7 @@ pub(super) async fn unless_stopped<T>(work: impl Future<Output = T>) -> Option<T
     }
 }
 
-/// An upload in work, as long as it lives.
+/// Counts an upload as in progress as long as the value lives.
 pub(super) struct InWork;
 
 impl InWork {

@@ -4,7 +4,7 @@ use crate::storage::place::{STORE_SCHEMES, split_scheme};
 use crate::storage::{StorageError, StoreFault};
 use std::path::Path;
 
-/// Where an object is, or the objects below a prefix are.
+/// The place of an object, or a prefix of several.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::storage) struct ObjectUrl {
     /// `scheme://bucket`: which store.
@@ -14,11 +14,11 @@ pub(in crate::storage) struct ObjectUrl {
 }
 
 impl ObjectUrl {
-    /// The URL in `path`; `None` if it is of no known store.
+    /// The URL in `path`; `None` if it is not of a known store.
     ///
     /// # Errors
-    /// A URL without a bucket, or whose key has an empty part, `.` or `..`: stores keep those as they are,
-    /// and a path does not.
+    /// A URL without a bucket, or whose key has an empty component, `.` or `..`: stores keep those literally, but a
+    /// path does not.
     pub(in crate::storage) fn parse(path: &Path) -> Result<Option<Self>, StorageError> {
         let Some((scheme, rest)) = path.to_str().and_then(split_scheme) else {
             return Ok(None);

@@ -54,12 +54,12 @@ pub fn set_options(
     }
 }
 
-/// No option says it.
+/// No option can set it.
 pub(in crate::storage) fn cache_bytes() -> Option<u64> {
     None
 }
 
-/// Nothing is ever on its way.
+/// There are never uploads to stop.
 pub fn stop_uploads() {}
 
 pub(in crate::storage) fn get_many(

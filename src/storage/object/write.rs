@@ -1,4 +1,4 @@
-//! Writing objects: small ones by one request, large ones by parts.
+//! Writing objects: small ones by one request, large ones in parts.
 
 use super::client::{Client, again, runtime};
 use super::fault::may_pass;
@@ -21,18 +21,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Bytes of a part, all but the last; more where there would be too many.
+/// Bytes of every part but the last; more if there would be too many parts.
 const PART_BYTES: u64 = 16 << 20;
-/// Parts that S3 takes.
+/// Most parts that S3 accepts.
 const MAX_PARTS: u64 = 10_000;
-/// Parts of one file that are on their way at a time.
+/// Parts of one file in flight.
 const PARTS_AHEAD: usize = 4;
-/// How often a whole upload is tried, each with its own retries of requests.
+/// How often a whole upload is attempted, each time with its own retries of requests.
 const TRIES: u32 = 3;
-/// Waits between tries, in turn, for a conflict with another writer.
+/// Waits between attempts after a conflict with another writer, in milliseconds.
 const CONFLICT_WAITS: [u64; 4] = [50, 200, 500, 1000];
 
-/// Puts `bytes` under `url` unless it is taken. A put whose answer was lost is found as taken, by equal bytes.
+/// Puts `bytes` at `url` unless the name is taken. If the response to a put was lost, its object is recognized by equal
+/// bytes.
 pub(in crate::storage) fn create(url: &ObjectUrl, bytes: Bytes) -> Result<Publish, StorageError> {
     let client = Client::of(url)?;
     let _in_work = InWork::begin();
@@ -40,9 +41,9 @@ pub(in crate::storage) fn create(url: &ObjectUrl, bytes: Bytes) -> Result<Publis
         match put(&client, bytes.clone(), PutMode::Create) {
             Ok(()) => return Ok(Publish::Created),
             Err(PutFault::Taken) if find(url)?.is_some() => return Ok(Publish::AlreadyThere),
-            // Another writer was told to come again as well, and neither is there yet.
+            // Another writer got the same answer, and neither object is there yet.
             Err(PutFault::Taken) => std::thread::sleep(Duration::from_millis(wait)),
-            // Whether it is there now is what the next try tells.
+            // The next attempt shows whether it is there now.
             Err(PutFault::Other(error)) if may_pass(&error) => {
                 std::thread::sleep(Duration::from_millis(wait));
             }
@@ -59,7 +60,7 @@ pub(in crate::storage) fn create(url: &ObjectUrl, bytes: Bytes) -> Result<Publis
     }
 }
 
-/// Puts `bytes` under `url` instead of whatever is there.
+/// Puts `bytes` at `url`, replacing whatever is there.
 pub(in crate::storage) fn overwrite(url: &ObjectUrl, bytes: Bytes) -> Result<(), StorageError> {
     let client = Client::of(url)?;
     let _in_work = InWork::begin();
@@ -71,14 +72,14 @@ pub(in crate::storage) fn overwrite(url: &ObjectUrl, bytes: Bytes) -> Result<(),
 }
 
 enum PutFault {
-    /// Something is there, or another writer is at it.
+    /// Something is there, or another writer is creating it.
     Taken,
     Other(StorageError),
 }
 
 fn put(client: &Client, bytes: Bytes, mode: PutMode) -> Result<(), PutFault> {
     let options = PutOptions::from(mode);
-    // Done twice, a put on condition finds its own object: as one whose answer was lost.
+    // If repeated, a conditional put finds its own object, as after a lost response.
     let put = again(|| {
         let (bytes, options) = (bytes.clone(), options.clone());
         client.store.put_opts(&client.key, bytes.into(), options)
@@ -104,7 +105,7 @@ fn is_unconditional(error: &StorageError) -> bool {
     *fault == StoreFault::NoCreateIfAbsent
 }
 
-/// In a store that does not know the condition: looks first, where nobody else writes.
+/// For a store without conditional puts: checks first, which suffices if nobody else writes.
 fn create_alone(
     client: &Client,
     bytes: Bytes,
@@ -120,8 +121,8 @@ fn create_alone(
     Ok(Publish::Created)
 }
 
-/// Puts the local `file` under `url` unless it is taken. A large file goes by parts, and of two writers at once
-/// the last wins: only for files whose bytes follow from their name.
+/// Puts the local `file` at `url` unless the name is taken. A large file is sent in parts, and of two simultaneous
+/// writers the last wins: use only for files whose content is determined by their name.
 pub(in crate::storage) fn upload_new(
     url: &ObjectUrl,
     file: &Path,
@@ -136,7 +137,7 @@ pub(in crate::storage) fn upload_new(
     upload_parts(url, file, n_bytes, true)
 }
 
-/// Puts the local `file` under `url` instead of whatever is there.
+/// Puts the local `file` at `url`, replacing whatever is there.
 pub(in crate::storage) fn upload(
     url: &ObjectUrl,
     file: &Path,
@@ -148,7 +149,7 @@ pub(in crate::storage) fn upload(
     upload_parts(url, file, n_bytes, false).map(drop)
 }
 
-/// By parts; where it is to be new, it ends before the last step if the name was taken meanwhile.
+/// Uploads in parts; with `is_new`, it ends before the last step if the name was taken meanwhile.
 fn upload_parts(
     url: &ObjectUrl,
     file: &Path,
@@ -173,7 +174,7 @@ fn read_local(file: &Path) -> Result<Bytes, StorageError> {
     Ok(bytes.into())
 }
 
-/// One upload by parts. One that fails or is stopped takes back the parts that it sent.
+/// One attempt at an upload in parts. If it fails or is stopped, its parts are removed.
 fn upload_once(
     client: &Client,
     file: &Arc<File>,
@@ -202,7 +203,7 @@ fn upload_once(
         }
         None => failed(&client.url, StoreFault::Stopped),
     };
-    // Best effort: a store that does not answer keeps the parts until its own rule removes them.
+    // Best effort: if the store does not answer, the parts stay until its own rule removes them.
     let _ = runtime.block_on(upload.abort());
     Err(error)
 }
@@ -212,7 +213,7 @@ enum SendFault {
     Local(io::Error),
 }
 
-/// Sends every part and puts them together, unless the name of the object of `unless_taken` is taken by then.
+/// Sends every part and combines them, unless the name of `unless_taken`'s object is taken by then.
 async fn send(
     upload: &mut dyn MultipartUpload,
     file: &Arc<File>,
@@ -221,7 +222,7 @@ async fn send(
 ) -> Result<Publish, SendFault> {
     let part_bytes = PART_BYTES.max(n_bytes.div_ceil(MAX_PARTS));
     let starts = (0..n_bytes).step_by(part_bytes as usize);
-    // A part is read when its turn comes: no more than those on their way are held.
+    // Each part is read only when its turn comes, so that only those in flight are in memory.
     let parts = starts.map(|start| {
         let n = part_bytes.min(n_bytes - start) as usize;
         let read = read_part(file, start, n);
@@ -236,7 +237,7 @@ async fn send(
         .try_collect()
         .await;
     parts?;
-    // Stores put parts together on no condition: the later of two writers would win.
+    // Stores combine parts unconditionally: the later of two writers would win.
     if let Some(client) = unless_taken
         && client.store.head(&client.key).await.is_ok()
     {
@@ -252,7 +253,7 @@ fn read_part(file: &File, start: u64, n_bytes: usize) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-/// Removes the object at `url`; one that is not there is no error.
+/// Removes the object at `url`; a missing one is not an error.
 pub(in crate::storage) fn delete(url: &ObjectUrl) -> Result<(), StorageError> {
     let client = Client::of(url)?;
     match client.run("remove", || client.store.delete(&client.key)) {
@@ -272,8 +273,8 @@ pub(in crate::storage) fn delete_tree(url: &ObjectUrl) -> Result<(), StorageErro
     })
 }
 
-/// Whether objects can be created below `url`, and only where there are none: by a small one, which goes again.
-/// Asked once a process and prefix.
+/// Checks, with a small object that is removed again, that objects can be created below `url`, and only where there is
+/// none. Done once per process and prefix.
 pub(in crate::storage) fn check_writable(url: &ObjectUrl) -> Result<(), StorageError> {
     static KNOWN: Mutex<Option<HashSet<ObjectUrl>>> = Mutex::new(None);
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

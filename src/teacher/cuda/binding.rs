@@ -1,4 +1,4 @@
-//! ONNX Runtime's run with its logits bound to the device, so that they never leave it.
+//! Runs ONNX Runtime with its logits bound to the device, so that they never leave it.
 
 use super::error::CudaError;
 use super::layout::DeviceLogits;
@@ -13,7 +13,7 @@ use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::value::{DynTensor, DynTensorValueType};
 use std::time::Instant;
 
-/// What ONNX Runtime calls a CUDA device's memory.
+/// ONNX Runtime's name for a CUDA device's memory.
 const CUDA_MEMORY: &str = "Cuda";
 
 /// The number of the CUDA device that a model runs on.
@@ -47,24 +47,24 @@ pub(in crate::teacher) fn reduce(
     Ok(reduced?)
 }
 
-/// Where an output is to be left: memory by ONNX Runtime's name, and a device's number.
+/// Where an output should be: ONNX Runtime's name for the memory, and a device's number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub(super) memory: &'static str,
     pub(super) number: i32,
 }
 
-/// An output, wherever it was left.
+/// An output, wherever it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output<'a> {
     name: &'a str,
     tensor: &'a DynTensor,
 }
 
-/// Runs one batch with the logits bound to `place`, waits for it, and says where they are.
+/// Runs one batch with the logits bound to `place`, waits for it, and passes on where they are.
 ///
-/// The binding is a new one each time: a bound output keeps the shape of its first run. It copies
-/// inputs to the device as they are bound, which is a few bytes per token.
+/// The binding is new each time, as a bound output keeps the shape of its first run. It copies
+/// inputs to the device when they are bound, which is a few bytes per token.
 pub(super) fn run_bound<R>(
     model: &mut Model,
     batch: &TokenBatch,
@@ -94,7 +94,7 @@ pub(super) fn run_bound<R>(
         .session
         .run_binding_with_options(&binding, model.canceller.bound())
         .map_err(failed)?;
-    // The reduction has a stream of its own, so the run's must be empty first.
+    // The reduction has its own stream, so the run must have finished first.
     binding.synchronize_outputs().map_err(failed)?;
     model.forward += started.elapsed();
     let value = outputs.remove(name).ok_or_else(|| missing(name))?;
@@ -119,7 +119,7 @@ pub(super) fn run_bound<R>(
     f(logits, output)
 }
 
-/// ONNX Runtime puts an output elsewhere where the node that makes it runs elsewhere.
+/// ONNX Runtime puts an output elsewhere if the node that makes it runs elsewhere.
 pub(super) fn check_place(output: Output<'_>, place: Place) -> Result<(), TeacherError> {
     let memory = output.tensor.memory_info();
     let found = memory.allocation_device();

@@ -1,14 +1,14 @@
-//! The kernel's source, compiled for one device by NVIDIA's run-time compiler (NVRTC). It needs
+//! Compiles the kernel's source for one device with NVIDIA's run-time compiler (NVRTC), which needs
 //! neither a GPU nor a driver.
 
 use super::error::CudaError;
 use cudarc::nvrtc::{Ptx, result, sys};
 use std::ffi::{CStr, CString, c_char};
 
-/// Plain CUDA C, its own documentation within.
+/// Plain CUDA C, documented in the file.
 pub(super) const KERNEL: &str = include_str!("kernel.cu");
 
-/// The compiler must not fuse operations that the CPU does not fuse, nor flush subnormals.
+/// The compiler must not fuse operations that the CPU does not fuse, nor flush subnormals to zero.
 const OPTIONS: [&str; 3] = ["--fmad=false", "--ftz=false", "--prec-div=true"];
 
 /// Compute capability of a device.
@@ -19,7 +19,7 @@ pub(super) struct Capability {
 }
 
 impl Capability {
-    /// As architectures are numbered: 9.0 is 90.
+    /// In the numbering of architectures: 9.0 is 90.
     fn number(self) -> i32 {
         (10 * self.major + self.minor) as i32
     }
@@ -35,7 +35,7 @@ enum Architecture {
 }
 
 impl Architecture {
-    /// `known` are the compiler's architectures, rising.
+    /// `known` are the compiler's architectures, in increasing order.
     fn choose(device: Capability, known: &[i32]) -> Option<Self> {
         let number = device.number();
         if known.contains(&number) {
@@ -82,7 +82,7 @@ fn known_architectures() -> Result<Vec<i32>, CudaError> {
     let status = unsafe { sys::nvrtcGetNumSupportedArchs(&mut n_known) };
     check(status, "any device")?;
     let mut known = vec![0; usize::try_from(n_known).unwrap_or(0)];
-    // SAFETY: room for as many numbers as the compiler has just said that it writes.
+    // SAFETY: there is room for as many numbers as the compiler has just said it writes.
     let status = unsafe { sys::nvrtcGetSupportedArchs(known.as_mut_ptr()) };
     check(status, "any device")?;
     known.sort_unstable();
@@ -106,7 +106,7 @@ fn compile_for(architecture: Architecture) -> Result<Ptx, CudaError> {
     }
 }
 
-/// One source in the compiler's hands.
+/// One source handed to the compiler.
 struct Program {
     handle: sys::nvrtcProgram,
     /// The handle may refer to it.
@@ -147,7 +147,7 @@ impl Program {
         check(status, architecture)?;
         let mut bytes = vec![0_u8; n_bytes];
         let start = bytes.as_mut_ptr().cast::<c_char>();
-        // SAFETY: room for as many bytes as the compiler has just said that it writes.
+        // SAFETY: there is room for as many bytes as the compiler has just said it writes.
         let status = unsafe { sys::nvrtcGetCUBIN(self.handle, start) };
         check(status, architecture)?;
         Ok(Ptx::from_binary(bytes))
@@ -157,7 +157,7 @@ impl Program {
         // SAFETY: the handle lives as long as `self`.
         let text = unsafe { result::get_ptx(self.handle) };
         let text = text.map_err(|error| failed(architecture, format!("{:?}", error.0)))?;
-        // The compiler ends it with a NUL, which the driver wants too.
+        // The compiler ends it with a NUL, which the driver requires too.
         Ok(Ptx::from_binary(
             text.iter().map(|&byte| byte as u8).collect(),
         ))

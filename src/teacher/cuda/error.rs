@@ -1,10 +1,10 @@
-//! What can go wrong between a CUDA device and the reduced positions.
+//! Errors of reducing positions on a CUDA device.
 
 use super::limits::{BLOCK, GREATEST_K, MAX_SUMMED_BLOCKS};
 use crate::error::{Classified, Kind};
 use cudarc::driver::DriverError;
 
-/// A device that cannot reduce logits, or did not.
+/// A device that cannot reduce logits, or failed to.
 #[derive(Debug, thiserror::Error)]
 pub enum CudaError {
     /// The model does not run where its logits should be reduced.
@@ -25,17 +25,17 @@ pub enum CudaError {
         "NVIDIA's run-time compiler (libnvrtc) was not found; it compiles the kernel that reduces logits on the device. Install it in addition to onnxruntime-gpu: `pip install nvidia-cuda-nvrtc` (nvidia-cuda-nvrtc-cu12 for a driver of CUDA 12), add its folder to LD_LIBRARY_PATH, or use --reduce host"
     )]
     CompilerMissing,
-    /// Fewer devices than the number says.
+    /// There are fewer devices than the number requires.
     #[error(
         "there is no CUDA device {device}: the driver shows {n_devices}; choose one with --device cuda:N, counted from 0, and check CUDA_VISIBLE_DEVICES"
     )]
     NoSuchDevice {
-        /// As asked for.
+        /// As requested.
         device: u32,
         /// As many as there are.
         n_devices: i32,
     },
-    /// A device that this compiler no longer knows.
+    /// A device that this compiler no longer supports.
     #[error(
         "CUDA device {device} has compute capability {major}.{minor}, but the run-time compiler that was found needs {oldest_major}.{oldest_minor} or newer; install an older one (`pip install nvidia-cuda-nvrtc-cu12`), or use --reduce host"
     )]
@@ -46,9 +46,9 @@ pub enum CudaError {
         major: u32,
         /// Of its compute capability.
         minor: u32,
-        /// Of the oldest that is known.
+        /// Of the oldest supported one.
         oldest_major: u32,
-        /// Of the oldest that is known.
+        /// Of the oldest supported one.
         oldest_minor: u32,
     },
     /// The compiler refused the kernel.
@@ -61,7 +61,7 @@ pub enum CudaError {
         /// The compiler's log, or the name of its error.
         log: String,
     },
-    /// The driver failed at something.
+    /// The driver failed.
     #[error(
         "CUDA device {device} failed {doing}; {}or use --reduce host",
         remedy(source)
@@ -82,12 +82,12 @@ pub enum CudaError {
     OutOfMemory {
         /// Its number.
         device: u32,
-        /// Asked for.
+        /// Bytes requested.
         n_bytes: usize,
         /// Positions of the batch.
         n_positions: usize,
     },
-    /// The logits are not where the kernel could read them.
+    /// The logits are not where the kernel can read them.
     #[error(
         "output {output} came back in {found} of device {found_device}, expected Cuda of device {device}: the model's last node has no CUDA kernel and ran on the CPU; use --reduce host"
     )]
@@ -96,12 +96,12 @@ pub enum CudaError {
         output: String,
         /// Kind of memory.
         found: String,
-        /// The number beside it.
+        /// The device's number.
         found_device: i32,
-        /// The number asked for.
+        /// The number requested.
         device: i32,
     },
-    /// The kernel and the processor give different signals for the same tokens.
+    /// The kernel and the CPU give different signals for the same tokens.
     #[error(
         "the reduction kernel on CUDA device {device} gives a different {what} than the CPU for the same tokens, so its labels could not be trusted; use --reduce host, and please report the device and its driver"
     )]
@@ -111,7 +111,7 @@ pub enum CudaError {
         /// The first quantity that differs.
         what: &'static str,
     },
-    /// K beyond what fits a block's shared memory.
+    /// K does not fit a block's shared memory.
     #[error(
         "--top-k {top_k} exceeds the maximum of {GREATEST_K} on a CUDA device; lower it, or use --reduce host"
     )]
@@ -119,7 +119,7 @@ pub enum CudaError {
         /// K.
         top_k: usize,
     },
-    /// N beyond what fits a block's shared memory.
+    /// N does not fit a block's shared memory.
     #[error(
         "{n_draws} samples per position exceed the maximum of {GREATEST_K} on a CUDA device; lower --samples, or use --reduce host"
     )]
@@ -147,7 +147,7 @@ impl Classified for CudaError {
     }
 }
 
-/// What may help against the driver's answer, before what always does; ends with ", ".
+/// What may help with the driver's error, before what always does; ends with ", ".
 fn remedy(source: &DriverError) -> &'static str {
     use cudarc::driver::sys::CUresult;
     match source.0 {

@@ -1,25 +1,25 @@
-// Reduces rows of logits where a model left them: one block a predicted position.
+// Reduces rows of logits where a model left them: one block per predicted position.
 //
 // The same quantities as `signals` computes on the CPU, by the same definitions. With z the row, m its
-// maximum and "before" meaning (falling logit, rising id):
+// maximum and "before" meaning (descending logit, ascending id):
 //
-//   1. one look at the row: m, the first id that is NaN or +inf, a histogram of the leading bits;
-//   2. radix select: digit by digit until what is left at the threshold fits shared memory; ids are
-//      the low digits of the keys, so ties fall to the lowest ids with no case of their own;
+//   1. one pass over the row: m, the first id that is NaN or +inf, a histogram of the leading bits;
+//   2. radix select: digit by digit until what is left at the threshold fits in shared memory; ids
+//      are the low digits of the keys, so ties go to the lowest ids without a special case;
 //   3. those candidates are collected and sorted;
-//   4. sums over all ids but the SCORE_K best, which are added by themselves in f64, and over all but
-//      the K best, so that the tail is a sum of its own terms; in the same look, how many ids stand
+//   4. sums over all ids but the SCORE_K best, which are added separately in f64, and over all but
+//      the K best, so that the tail is a sum of its own terms; in the same pass, how many ids come
 //      before the target;
-//   5. one look for each extra temperature;
-//   6. draws: f32 sums of blocks of 64 in the CPU's order, their prefix sums in f64, one uniform a
-//      draw, and single terms only in the block that a uniform falls into.
+//   5. one pass for each extra temperature;
+//   6. draws: f32 sums of blocks of 64 in the CPU's order, their prefix sums in f64, one uniform per
+//      draw, and individual terms only in the block that a uniform falls into.
 //
-// Single terms are the CPU's bit for bit (explicit fused operations, no contraction). Sums run in
-// another order than there, in f64 above four terms. Nothing depends on the order in which threads
-// come: atomics only count, take a minimum, or hand out slots of a list that is sorted afterwards.
+// Individual terms are bit-identical to the CPU's (explicit fused operations, no contraction). Sums
+// are made in a different order, in f64 above four terms. Nothing depends on the order of threads:
+// atomics only count, take a minimum, or allocate slots in a list that is sorted afterwards.
 //
 // Plain CUDA C without warp intrinsics, so that a C compiler can build it for the CPU, with one
-// thread for each CUDA thread, and hold its logic against the CPU kernel (tests/emulation.c).
+// thread for each CUDA thread, and compare its logic with the CPU kernel (tests/emulation.c).
 // The block's width is a power of two from 32 to MAX_THREADS.
 
 #ifdef __cplusplus
@@ -30,14 +30,14 @@
 #define INLINE static inline
 #endif
 
-// Kept equal to their namesakes in Rust by a test.
+// A test keeps these equal to their namesakes in Rust.
 #define MAX_THREADS 256
 #define GREATEST_K 2048
 #define SCORE_K 10
 #define BLOCK 64
 #define MAX_SUMMED_BLOCKS (3 * GREATEST_K)
 
-// Candidates below this many are sorted rather than counted once more.
+// At most this many candidates are sorted rather than counted again.
 #define SORT_AIM 1024
 #define N_BINS 2048
 #define LANES 16
@@ -67,7 +67,7 @@ struct Position {
     u32 unused;
 };
 
-// Nats, and shares in [0, 1]. With a defect only it and its id and value mean anything.
+// Nats, and fractions in [0, 1]. With a defect only its code, id and value are meaningful.
 struct Sums {
     double ln_sum;
     double entropy;
@@ -90,7 +90,7 @@ struct Reduction {
     double *log_partition_nx;
     u32 *topk_id_nk;
     float *topk_shifted_nk;           // logits minus the maximum
-    u32 *draw_nj;                     // ids, rising, each as often as it was drawn
+    u32 *draw_nj;                     // ids, ascending, each as often as it was drawn
     u64 seed;
     float draw_inv_tau;
     u32 stride;
@@ -152,7 +152,7 @@ INLINE float logit_or_nothing(struct Row row, u32 id) {
     return id < row.vocab_size ? logit(row, id) : MINUS_INFINITY;
 }
 
-// Falling keys stand for (falling logit, rising id). Zeros of both signs tie.
+// Descending keys order ids by (descending logit, ascending id). Zeros of both signs tie.
 INLINE u64 rank_key(float z, u32 id) {
     u32 bits = __float_as_uint(z + 0.0f);
     u32 rising = bits >> 31 ? ~bits : bits | 0x80000000u;
@@ -163,7 +163,7 @@ INLINE float greater(float a, float b) {
     return a > b ? a : b;
 }
 
-// -inf stays out of the product d * e^d: its e^d is 0, but -inf * 0 is NaN.
+// Keeps -inf out of the product d * e^d: its e^d is 0, but -inf * 0 is NaN.
 INLINE float shifted(float z, float max) {
     return greater(z - max, 2.0f * EXP_LOWEST);
 }
@@ -245,7 +245,7 @@ INLINE void clear_histogram(struct Shared *shared) {
     __syncthreads();
 }
 
-// Of the histogram's greatest bins, the one that the `wanted`-th key falls into.
+// The bin of the `wanted`-th key, counting from the histogram's highest bin.
 INLINE void find_bin(struct Shared *shared, u32 wanted) {
     u32 tid = threadIdx.x;
     u32 n_bins = N_BINS / blockDim.x;
@@ -272,7 +272,8 @@ INLINE void find_bin(struct Shared *shared, u32 wanted) {
     __syncthreads();
 }
 
-// The maximum; the first unusable id in shared memory; the keys' leading 11 bits in the histogram.
+// Returns the maximum; leaves the first unusable id and a histogram of the keys' leading 11 bits in
+// shared memory.
 INLINE float scan(struct Shared *shared, struct Row row) {
     float max = MINUS_INFINITY;
     if (threadIdx.x == 0) {
@@ -291,8 +292,8 @@ INLINE float scan(struct Shared *shared, struct Row row) {
     return block_max(shared, max);
 }
 
-// A key that between `wanted` and max(wanted, SORT_AIM) keys reach. The histogram holds the leading
-// digit's counts on entry.
+// A threshold that between `wanted` and max(wanted, SORT_AIM) keys reach. On entry the histogram
+// holds the counts of the leading digit.
 INLINE u64 threshold(struct Shared *shared, struct Row row, u32 wanted) {
     const u32 shifts[6] = {53, 42, 32, 21, 10, 0};
     const u32 limit = wanted > SORT_AIM ? wanted : SORT_AIM;
@@ -326,7 +327,7 @@ INLINE u64 threshold(struct Shared *shared, struct Row row, u32 wanted) {
     return prefix << shifts[digit];
 }
 
-// Bitonic; falling. `length` is a power of two.
+// Bitonic, descending. `length` is a power of two.
 INLINE void sort_falling(u64 *keys, u32 length) {
     for (u32 run = 2; run <= length; run *= 2) {
         for (u32 gap = run / 2; gap > 0; gap /= 2) {
@@ -345,7 +346,7 @@ INLINE void sort_falling(u64 *keys, u32 length) {
     }
 }
 
-// Sorts the first `n` keys, falling; 0 is below every key.
+// Sorts the first `n` keys in descending order; 0 is below every key.
 INLINE void pad_and_sort(u64 *keys, u32 n) {
     u32 length = 2;
     while (length < n) {
@@ -358,7 +359,7 @@ INLINE void pad_and_sort(u64 *keys, u32 n) {
     sort_falling(keys, length);
 }
 
-// Leaves the best `wanted` keys, and some more, sorted in shared memory.
+// Leaves at least the best `wanted` keys, sorted, in shared memory.
 INLINE void rank_best(struct Shared *shared, struct Row row, u32 wanted) {
     u64 *keys = shared->memory.select.keys;
     u64 lowest = threshold(shared, row, wanted);
@@ -380,8 +381,8 @@ INLINE u32 id_of(u64 key) {
     return ~(u32)key;
 }
 
-// Every sum that needs the ranked keys, and where the target stands. The sums set apart the SCORE_K
-// best ids whatever K is, so only the tail depends on K.
+// Every sum that needs the ranked keys, and the target's rank. The sums treat the SCORE_K best ids
+// separately whatever K is, so only the tail depends on K.
 INLINE void sum_row(struct Shared *shared, struct Row row, float max, u32 top_k, u32 target,
                     struct Sums *sums) {
     const u64 *keys = shared->memory.select.keys;
@@ -431,7 +432,7 @@ INLINE void sum_row(struct Shared *shared, struct Row row, float max, u32 top_k,
     double ln_sum = log(sum);
     double entropy = ln_sum - weighted / sum;
     sums->ln_sum = ln_sum;
-    // Rounding can leave a point mass a hair below zero, or a share a hair above one.
+    // Rounding can make the entropy of a point mass slightly negative, or a fraction slightly above one.
     sums->entropy = entropy > 0.0 ? entropy : 0.0;
     sums->target_logprob = (double)(z_target - max) - ln_sum;
     sums->tail_mass = tail < sum ? tail / sum : 1.0;
@@ -496,7 +497,7 @@ INLINE void philox(u32 key[2], u32 words[4]) {
     }
 }
 
-// The draw_idx-th uniform of a position, in [0, 1): two to a counter.
+// The draw_idx-th uniform of a position, in [0, 1); there are two per counter.
 INLINE double uniform(u64 seed, const struct Position *position, u32 draw_idx) {
     u32 key[2] = {(u32)seed, (u32)(seed >> 32)};
     u32 words[4] = {(u32)position->seq_id, (u32)(position->seq_id >> 32), position->position, draw_idx / 2};
@@ -514,7 +515,7 @@ INLINE u32 pick_in_block(struct Row row, float max, float inv_tau, u32 block, do
     double cumulated = before;
     for (u32 id = start; id < start + BLOCK && id < row.vocab_size; id++) {
         float term = exp_lane(tempered(logit(row, id), max, inv_tau));
-        // What rounding leaves of a level at the end of a block is its last term's.
+        // If rounding leaves a remainder of the level at the end of a block, the last term gets it.
         if (term > 0.0f) {
             picked = id;
             if (cumulated + (double)term > level) {
@@ -526,7 +527,7 @@ INLINE u32 pick_in_block(struct Row row, float max, float inv_tau, u32 block, do
     return picked;
 }
 
-// Thread i cumulates a run of blocks; `partials[i]` is the sum up to and with its run.
+// Thread i accumulates a run of blocks; `partials[i]` is the sum up to and including its run.
 INLINE void cumulate_runs(struct Shared *shared, u32 n_blocks, u32 run) {
     double sum = 0.0;
     for (u32 block = threadIdx.x * run; block < (threadIdx.x + 1) * run && block < n_blocks; block++) {
@@ -571,7 +572,7 @@ INLINE u32 pick(const struct Shared *shared, struct Row row, float max, float in
     return pick_in_block(row, max, inv_tau, found, before, level);
 }
 
-// `draw_j` takes the ids, sorted.
+// Writes the ids to `draw_j`, sorted.
 INLINE void draw(struct Shared *shared, struct Row row, float max, struct Reduction r,
                  const struct Position *position, u32 *draw_j) {
     u64 *keys = shared->memory.select.keys;
@@ -586,7 +587,7 @@ INLINE void draw(struct Shared *shared, struct Row row, float max, struct Reduct
         draw_j[j] = pick(shared, row, max, r.draw_inv_tau, run, level < last ? level : last);
     }
     __syncthreads();
-    // Each thread reads back only what it wrote; the block sums are done with.
+    // Each thread reads back only what it wrote; the block sums are no longer needed.
     for (u32 j = threadIdx.x; j < r.n_draws; j += blockDim.x) {
         keys[j] = ~(u64)draw_j[j];
     }

@@ -1,13 +1,13 @@
-//! What host and kernel hand each other, as 64-bit words: no struct is cast, so the layout is
-//! written down once more here, in the order of `kernel.cu`, and tests hold the two together.
-//! Words are little-endian, as on every machine that CUDA runs on.
+//! What host and kernel exchange, as 64-bit words: no struct is cast, so the layout is written down
+//! once more here, in the order of `kernel.cu`, and tests compare the two. Words are little-endian,
+//! as on every machine that supports CUDA.
 
 use super::error::CudaError;
 use super::limits::{BLOCK, GREATEST_K, MAX_SUMMED_BLOCKS};
 use crate::signals::{SequenceTargets, SignalsConfig};
 use crate::teacher::dtype::LogitsDtype;
 
-/// Threads a block; a power of two.
+/// Threads per block; a power of two.
 pub(super) const N_THREADS: u32 = 256;
 /// `u64` words of one `struct Position`.
 pub(super) const POSITION_WORDS: usize = 3;
@@ -27,11 +27,11 @@ pub(super) struct DeviceLogits {
     pub(super) n_rows: usize,
     /// T.
     pub(super) width: usize,
-    /// Logits a position; V or more.
+    /// Logits per position; at least V.
     pub(super) stride: usize,
 }
 
-/// `struct Reduction`, addresses as numbers.
+/// `struct Reduction`, with addresses as numbers.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reduction {
@@ -52,22 +52,22 @@ pub(super) struct Reduction {
     n_draws: u32,
 }
 
-/// What the kernel is asked for, within its limits.
+/// The requested results, within the kernel's limits.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Wanted {
     vocab_size: u32,
-    /// 0 where the group is not asked for.
+    /// 0 if the group is not requested.
     top_k: u32,
-    /// `[X]`, empty where the group is not asked for.
+    /// `[X]`, empty if the group is not requested.
     pub(super) inv_taus: Vec<f32>,
-    /// 0 where the group is not asked for.
+    /// 0 if the group is not requested.
     n_draws: u32,
     draw_inv_tau: f32,
     seed: u64,
 }
 
 impl Wanted {
-    /// Refuses by name what the kernel cannot do.
+    /// Refuses what the kernel cannot do, naming it.
     pub(super) fn new(config: &SignalsConfig) -> Result<Self, CudaError> {
         let (top_k, temperatures) = match config.groups.topk {
             true => (config.top_k, config.temperatures.as_slice()),
@@ -111,7 +111,7 @@ pub(super) fn write_positions(
     }
 }
 
-/// Where each list begins in the words that come back, for n positions.
+/// Where each list begins in the returned words, for n positions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OutputLayout {
     pub(super) n_temperatures: usize,
@@ -125,7 +125,7 @@ pub(super) struct OutputLayout {
     pub(super) topk_shifted: usize,
     /// First word of `[n, N]` u32.
     pub(super) draws: usize,
-    /// Words of all, `struct Sums` included, which come first.
+    /// Total number of words, including the `struct Sums`, which come first.
     pub(super) n_words: usize,
 }
 
@@ -150,7 +150,7 @@ impl OutputLayout {
         }
     }
 
-    /// The kernel's argument, with everything in place.
+    /// The kernel's argument, with all addresses.
     pub(super) fn reduction(
         &self,
         wanted: &Wanted,
@@ -178,7 +178,7 @@ impl OutputLayout {
     }
 }
 
-/// Where the kernel finds and leaves what is not logits.
+/// Where the kernel finds its inputs and leaves its outputs, apart from logits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Addresses {
     pub(super) positions: u64,

@@ -1,4 +1,4 @@
-//! From the words that the kernel left behind to each sequence's signals.
+//! Turns the words written by the kernel into each sequence's signals.
 
 use super::layout::{DeviceLogits, OutputLayout, SUMS_WORDS};
 use crate::signals::{
@@ -6,11 +6,11 @@ use crate::signals::{
     SignalsError,
 };
 
-/// The kernel's numbers of defects; any other means that all logits are -inf.
+/// The kernel's codes of defects; any other means that all logits are -inf.
 pub(super) const NO_DEFECT: u32 = 0;
 pub(super) const NOT_FINITE: u32 = 1;
 
-/// Reads the positions of `sequences`, in the order that they were written in.
+/// Reads the positions of `sequences`, in the order in which they were written.
 pub(super) fn read_sequences(
     words: &[u64],
     layout: &OutputLayout,
@@ -55,7 +55,7 @@ impl Defect {
     }
 }
 
-/// The lists of one position, taken from the words that came back.
+/// The lists of one position, from the returned words.
 #[derive(Debug, Default)]
 struct PositionLists {
     topk_ids: Vec<u32>,
@@ -66,7 +66,7 @@ struct PositionLists {
 }
 
 impl PositionLists {
-    /// Position `n` of what the kernel left in `words`.
+    /// Reads position `n` from the kernel's `words`.
     fn read(
         &mut self,
         words: &[u64],
@@ -111,8 +111,8 @@ impl PositionLists {
         self.count(halves(layout.draws, layout.n_draws));
     }
 
-    /// Draws come back as they were drawn, sorted: N ids take less room than distinct ids and
-    /// counts in rows of one length.
+    /// Draws are returned individually, sorted: N ids take less space than distinct ids and counts
+    /// in rows of one length.
     fn count(&mut self, draws: impl Iterator<Item = u32>) {
         self.sampled_ids.clear();
         self.sampled_counts.clear();
@@ -151,7 +151,7 @@ fn high(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
-/// The same checks as `signals` makes, before anything is read out of bounds.
+/// The same checks as in `signals`, before anything is read out of bounds.
 pub(super) fn check_targets(
     logits: DeviceLogits,
     sequences: &[SequenceTargets<'_>],

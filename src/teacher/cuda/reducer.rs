@@ -1,4 +1,4 @@
-//! One device's side of the reduction: context, kernels, stream and buffers, one launch a batch.
+//! One device's part of the reduction: context, kernels, stream and buffers, one launch per batch.
 
 use super::compile::{Capability, compile};
 use super::error::CudaError;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 // SAFETY: `#[repr(C)]`, only numbers, and the kernel's own `struct Reduction`.
 unsafe impl DeviceRepr for Reduction {}
 
-/// Reduces logits that lie in one device's memory.
+/// Reduces logits in one device's memory.
 pub(in crate::teacher) struct DeviceReducer {
     device: u32,
     context: Arc<CudaContext>,
@@ -32,7 +32,7 @@ pub(in crate::teacher) struct DeviceReducer {
     outputs: Buffer,
 }
 
-/// Words on the device with their pinned counterpart; grows to the largest batch and stays.
+/// Words on the device with their pinned counterpart; grows to the largest batch and never shrinks.
 struct Buffer {
     on_device: CudaSlice<u64>,
     on_host: PinnedHostSlice<u64>,
@@ -57,7 +57,7 @@ impl DeviceReducer {
             .map_err(load)?;
         let prepare = |source| driver_error(device, "while allocating its first buffers", source);
         let stream = context.new_stream().map_err(prepare)?;
-        // A launch wants an address even for no temperature at all.
+        // A launch needs an address even if there are no temperatures.
         let taus = if wanted.inv_taus.is_empty() {
             &[1.0]
         } else {
@@ -83,7 +83,7 @@ impl DeviceReducer {
         self.device
     }
 
-    /// The signals that it gives.
+    /// The signals that it computes.
     pub(in crate::teacher) fn config(&self) -> &SignalsConfig {
         &self.config
     }
@@ -91,11 +91,11 @@ impl DeviceReducer {
     /// Reduces a batch: position t of row b predicts `sequences[b].targets[t]`.
     ///
     /// # Errors
-    /// The outer one is the device's, the inner one the data's.
+    /// The outer one is from the device, the inner one from the data.
     ///
     /// # Safety
-    /// `logits` describes memory of this device that is complete (whoever wrote it has been waited
-    /// for), and that stays unchanged until this returns.
+    /// `logits` must describe memory of this device that is complete (its writer has been waited for), and that stays
+    /// unchanged until this returns.
     pub(super) unsafe fn reduce(
         &mut self,
         logits: DeviceLogits,
@@ -111,10 +111,10 @@ impl DeviceReducer {
             return Ok(read_sequences(&[], &layout, sequences, &self.config));
         }
         self.make_room(n_positions, &layout)?;
-        // SAFETY: what the caller promises of `logits`; the buffers have just been made large enough.
+        // SAFETY: the caller vouches for `logits`; the buffers have just been made large enough.
         let queued = unsafe { self.queue(logits, &layout, n_positions) };
-        // Even after a failure: nothing of this batch may still be going on when its buffers are
-        // used again, or when ONNX Runtime takes the logits' memory back.
+        // Even after a failure: this batch must be finished before its buffers are used again, or ONNX Runtime reuses
+        // the logits' memory.
         let done = self.stream.synchronize();
         let failed = |source| driver_error(self.device, "while reducing a batch", source);
         queued.and(done).map_err(failed)?;
@@ -142,8 +142,8 @@ impl DeviceReducer {
     /// Queues the copies and the launch.
     ///
     /// # Safety
-    /// As for [`Self::reduce`], and the buffers hold the batch. The stream is to be waited for
-    /// before anything that this touches is used.
+    /// As for [`Self::reduce`], and the buffers must hold the batch. The stream must be waited for before anything that
+    /// this touches is used.
     unsafe fn queue(
         &mut self,
         logits: DeviceLogits,
@@ -171,11 +171,11 @@ impl DeviceReducer {
             shared_mem_bytes: 0,
         };
         let mut kernel = stream.launch_builder(&self.kernels[logits.dtype as usize]);
-        // SAFETY: the argument is the kernel's, its addresses hold what the layout says, and the
-        // caller answers for the logits.
+        // SAFETY: the argument is the kernel's, its addresses refer to what the layout says, and the caller vouches for
+        // the logits.
         unsafe { kernel.arg(&reduction).launch(launch) }?;
         drop(written);
-        // Source and destination of one length: the copy is as long as its destination.
+        // Source and destination must have the same length: the copy is as long as its destination.
         let source = self.outputs.on_device.slice(..layout.n_words);
         let destination = &mut self.outputs.on_host.as_mut_slice()?[..layout.n_words];
         stream.memcpy_dtoh(&source, destination)

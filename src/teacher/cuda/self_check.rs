@@ -1,5 +1,5 @@
-//! The kernel against the processor, on the device at hand, before anything is labelled with it: a
-//! kernel that gives wrong numbers on some device must not fill shards with them.
+//! Compares the kernel with the CPU, on the actual device, before anything is labelled with it: a kernel that gives
+//! wrong numbers on some device must not fill shards with them.
 
 use super::error::CudaError;
 use super::reducer::DeviceReducer;
@@ -11,25 +11,25 @@ use crate::teacher::calls::TokenBatch;
 use crate::teacher::error::TeacherError;
 use crate::teacher::model::Model;
 
-/// Tokens of the batch that is reduced both ways.
+/// Tokens of the batch that is reduced in both ways.
 const CHECK_TOKENS: u32 = 16;
-/// Nats, beside a step of the rounding. Sums differ by 1e-6 at most; two runs of a model on one
-/// device by no more than its own noise.
+/// Nats, plus one step of the rounding. Sums differ by at most 1e-6; two runs of a model on one device by its own
+/// noise.
 const TOLERANCE_NATS: f64 = 1e-3;
-/// Fraction of stored ids that may have changed places, for near ties.
+/// Fraction of stored ids that may have swapped places, because of near ties.
 const IDS_THAT_MAY_DIFFER: f64 = 0.05;
-/// Fraction of draws that may be of another id, for uniforms that fall next to a border; at least one.
+/// Fraction of draws that may have another id, for uniforms next to a boundary; at least one.
 const DRAWS_THAT_MAY_DIFFER: f64 = 0.03;
-/// Fraction of a rank that it may be off: where 20,000 ids stand before the target, the noise of two
-/// runs carries a few over it. Among the first hundred, where ids are far apart, it gives nothing.
+/// Relative difference allowed for a rank: if 20,000 ids rank above the target, the noise of two runs moves a few past
+/// it. For the first hundred ranks, where ids are far apart, it allows nothing.
 const RANK_TOLERANCE: f64 = 0.01;
-/// Fraction of positions whose rank may be off by more, for near ties; at least one.
+/// Fraction of positions whose rank may differ by more, because of near ties; at least one.
 const RANKS_THAT_MAY_DIFFER: f64 = 0.05;
 
-/// Reduces a small batch on the device and here, and compares.
+/// Reduces a small batch on the device and on the CPU, and compares.
 ///
 /// # Errors
-/// [`CudaError::Disagrees`]; whatever running gives.
+/// [`CudaError::Disagrees`]; any error of running.
 pub(in crate::teacher) fn self_check(
     model: &mut Model,
     reducer: &mut DeviceReducer,
@@ -42,7 +42,7 @@ pub(in crate::teacher) fn self_check(
         targets: &batch.ids_bt,
     };
     let here = model.lend(&batch, |logits| reduce_batch(logits, &[sequence], config))?;
-    // What the teacher says of made-up tokens may be no signal at all; then there is nothing to compare.
+    // The teacher's logits for made-up tokens may have no signals; then there is nothing to compare.
     let Ok(here) = here else { return Ok(()) };
     let there = super::reduce(model, reducer, &batch, &[sequence])?;
     match disagreement(&there[0], &here[0], config) {
@@ -54,7 +54,7 @@ pub(in crate::teacher) fn self_check(
     }
 }
 
-/// One row of the first ids.
+/// One row of the lowest ids.
 fn check_batch(model: &Model, seq_len_max: u32) -> TokenBatch {
     let smallest = model.smallest_batch();
     if model.signature.fixed_seq_len.is_some() {
@@ -70,7 +70,7 @@ fn check_batch(model: &Model, seq_len_max: u32) -> TokenBatch {
     }
 }
 
-/// The first quantity in which the two are further apart than they may be.
+/// The first quantity in which the two differ by more than allowed.
 fn disagreement(
     there: &SequenceSignals,
     here: &SequenceSignals,
@@ -116,7 +116,7 @@ fn first_far<const N: usize>(checks: [(&'static str, bool); N]) -> Option<&'stat
     far.map(|(what, _)| what)
 }
 
-/// Values in nats or shares, of which `b` was rounded by `step` of itself.
+/// Values in nats or probabilities, of which `b` was rounded by a relative `step`.
 fn are_far(a: &[f32], b: &[f32], step: f64) -> bool {
     let is_near = |(&a, &b): (&f32, &f32)| {
         let tolerance = TOLERANCE_NATS + step * f64::from(b).abs();
@@ -135,7 +135,7 @@ fn ids_are_far(a: &[u32], b: &[u32]) -> bool {
     a.len() != b.len() || n_moved as f64 > IDS_THAT_MAY_DIFFER * b.len() as f64
 }
 
-/// Where the stored ids differ the logits did too, and the rank may follow them.
+/// If the stored ids differ, so did the logits, and the rank may differ with them.
 fn ranks_are_far(a: &PositionSignals, b: &PositionSignals, top_k: usize) -> bool {
     let (ranks_a, ranks_b) = (&a.target_rank_t, &b.target_rank_t);
     let is_far = |&t: &usize| {
@@ -149,7 +149,7 @@ fn ranks_are_far(a: &PositionSignals, b: &PositionSignals, top_k: usize) -> bool
         || (0..n_positions).filter(is_far).count() > few(RANKS_THAT_MAY_DIFFER, n_positions)
 }
 
-/// Position by position, as multisets: in which order ids were drawn is not kept.
+/// Position by position, as multisets, since the order of draws is not kept.
 fn samples_are_far(a: &PositionSignals, b: &PositionSignals) -> bool {
     if a.sample_offsets.len() != b.sample_offsets.len() {
         return true;
@@ -169,7 +169,7 @@ fn samples_are_far(a: &PositionSignals, b: &PositionSignals) -> bool {
     n_moved > few(DRAWS_THAT_MAY_DIFFER, n_draws)
 }
 
-/// What was drawn at each position; `None` where the lists do not hold together.
+/// The draws of each position; `None` if the lists are inconsistent.
 fn draws(signals: &PositionSignals) -> impl Iterator<Item = Option<Draws<'_>>> {
     signals.sample_offsets.windows(2).map(|window| {
         let of_position = window[0] as usize..window[1] as usize;
@@ -199,7 +199,7 @@ impl Draws<'_> {
         of_id.map(|(_, &count)| count).sum()
     }
 
-    /// Draws that both have.
+    /// Number of draws that both have in common.
     fn n_shared(self, other: Draws<'_>) -> usize {
         let pairs = self.ids.iter().zip(self.counts);
         let shared = pairs.map(|(&id, &count)| usize::from(count.min(other.count_of(id))));
@@ -217,7 +217,7 @@ fn scores_are_far(a: &Scores, b: &Scores) -> bool {
     differences.iter().any(is_far)
 }
 
-/// A share of so few that less than one may come out: then it is one.
+/// A fraction of `n`, rounded up, so that a few allow at least one.
 fn few(share: f64, n: usize) -> usize {
     (share * n as f64).ceil() as usize
 }

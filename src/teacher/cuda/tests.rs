@@ -1,4 +1,5 @@
-//! The kernel's source, built by the system's C compiler and run on the CPU, against `signals`.
+//! The kernel's source, built by the system's C compiler and run on the CPU, compared with
+//! `signals`.
 
 // The emulation needs POSIX barriers, which are optional elsewhere.
 #![cfg(target_os = "linux")]
@@ -17,7 +18,7 @@ use alike::{SCORE_TOLERANCE, assert_alike, assert_emulation_agrees};
 use emulator::{Batch, Values, emulator};
 
 const DTYPES: [LogitsDtype; 3] = [LogitsDtype::F32, LogitsDtype::F16, LogitsDtype::Bf16];
-/// Any defect's number but the others'.
+/// Any code of a defect other than the named ones.
 const ALL_MASKED: u32 = 2;
 
 fn config(vocab_size: usize, top_k: usize) -> SignalsConfig {
@@ -38,7 +39,7 @@ fn config(vocab_size: usize, top_k: usize) -> SignalsConfig {
     }
 }
 
-/// Numbers without a pattern, the same every time (splitmix64).
+/// Reproducible pseudo-random numbers (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -50,7 +51,7 @@ impl Random {
         (self.next() % n as u64) as usize
     }
 
-    /// Bell-shaped, of standard deviation about `scale`.
+    /// Approximately normal, with standard deviation about `scale`.
     fn logit(&mut self, scale: f32) -> f32 {
         let uniform = |x: u64| (x >> 40) as f32 / (1_u64 << 24) as f32;
         let sum: f32 = (0..12).map(|_| uniform(self.next())).sum();
@@ -77,7 +78,7 @@ fn host_and_kernel_agree_on_numbers_and_sizes() {
         let list = library.get::<*const u32>(b"LAYOUT\0").unwrap();
         (*list, **len)
     };
-    // SAFETY: as long as the library says itself.
+    // SAFETY: the length is the one that the library states.
     let got = unsafe { std::slice::from_raw_parts(list, len as usize) };
     let [f32, f16, bf16] = DTYPES.map(|dtype| dtype as u32);
     let sizes = [8 * POSITION_WORDS, 8 * SUMS_WORDS, size_of::<Reduction>()];
@@ -122,7 +123,8 @@ fn a_long_row_agrees_with_the_cpu() {
 fn half_precision_logits_agree_with_the_cpu() {
     let mut random = Random(3);
     for dtype in [LogitsDtype::F16, LogitsDtype::Bf16] {
-        // The second lies around the smallest normal half, 6.1e-5: an order among the two kinds.
+        // The second scale is around the smallest normal half, 6.1e-5, so that normal and subnormal
+        // values are ordered together.
         for scale in [1e-6, 1e-4, 0.5, 3.0, 900.0] {
             let batch = random.batch(dtype, 4, 1_501, scale);
             assert_emulation_agrees(&batch, &config(1_501, 64), 32);
@@ -202,7 +204,7 @@ fn sums_are_as_exact_as_those_of_f64() {
 #[test]
 fn a_target_of_any_rank_gets_its_rank() {
     let mut random = Random(7);
-    // Ties among them.
+    // With ties.
     let row: Vec<f32> = (0..150)
         .map(|_| (random.logit(2.0) * 4.0).round() / 4.0)
         .collect();
@@ -225,7 +227,7 @@ fn sequences_of_several_lengths_in_a_padded_batch_with_a_padded_head_agree_with_
     let mut values = random.row(n_rows * width * stride, 2.0);
     for (i, value) in values.iter_mut().enumerate() {
         let (position, id) = (i / stride % width, i % stride);
-        // What lies past the vocabulary, or past a sequence, is never looked at.
+        // Values outside the vocabulary, or after a sequence, are never read.
         let is_past = id >= vocab_size || (i / stride / width == 1 && position > 0);
         *value = if is_past { f32::NAN } else { *value };
     }

@@ -118,7 +118,7 @@ fn half_precision_has_one_sequence_a_call_and_a_wider_tolerance() {
     let mut teacher = teacher(&sample.build());
     assert_eq!(teacher.examine(&[&TEXT]).unwrap(), []);
     assert!(teacher.info().calls.is_alone);
-    // The largest logit is 3: four half spacings of 2^-9.
+    // The largest logit is 3: four times half the spacing of 2^-9.
     assert_eq!(teacher.info().noise.tolerance_nats(), 4.0 * 3.0 / 4096.0);
 }
 

@@ -1,4 +1,5 @@
-//! In the model's graph: a head ranks and sums the logits on the device that made them.
+//! Reduction in the model's graph: a head ranks and sums the logits on the device that computed
+//! them.
 
 use super::ranked::{Outputs, RankedPosition};
 use crate::onnx::head::{HeadSpec, ReductionHead, append_head};
@@ -15,15 +16,15 @@ use crate::teacher::options::TeacherOptions;
 use rayon::prelude::*;
 use std::time::Instant;
 
-/// A head, and the signals that it was made for.
+/// A head, and the signals for which it was made.
 pub(in crate::teacher) struct GraphHead {
     head: ReductionHead,
     config: SignalsConfig,
-    /// M: ids ranked a position. The scores want `SCORE_K` of them, whatever K is.
+    /// M: ids ranked per position. The scores need `SCORE_K` of them, whatever K is.
     n_ranked: usize,
 }
 
-/// Loads the model once more, with a head for `config`, on the device that it ran on.
+/// Loads the model again, with a head for `config`, on the same device.
 pub(super) fn append(
     options: &TeacherOptions,
     model: Model,
@@ -55,7 +56,7 @@ pub(super) fn append(
         notes,
         ..
     } = model;
-    // Two copies of the weights at once may be more than the device holds.
+    // Two copies of the weights may exceed the device's memory.
     drop(session);
     let external_files = signature.external_files.clone();
     let source = Source::Bytes {
@@ -74,7 +75,7 @@ pub(super) fn append(
     Ok((model, head))
 }
 
-/// Names what cannot be had without all logits of a position.
+/// Refuses signals that need all logits of a position, naming them.
 fn check_groups(config: &SignalsConfig) -> Result<(), TeacherError> {
     let refused = [
         (config.groups.stats, "stats"),
@@ -114,14 +115,14 @@ impl GraphHead {
         }
     }
 
-    /// Two tokens, so that a device that computes the head wrongly is found before the work. What
-    /// the model says of them is no matter.
+    /// Runs a few tokens, so that a device that computes the head wrongly is found before the work.
+    /// The model's values for them do not matter.
     fn probe(&mut self, model: &mut Model) -> Result<(), TeacherError> {
         let batch = model.smallest_batch();
         self.run(model, &batch, &[], |_| ())
     }
 
-    /// Runs one batch and hands over what the head gave.
+    /// Runs one batch and passes on the head's outputs.
     fn run<R>(
         &self,
         model: &mut Model,
@@ -167,7 +168,7 @@ impl GraphHead {
         Some(builder.finish())
     }
 
-    /// The same batch once more, from all its logits, to say which one is wrong.
+    /// Runs the same batch once more with all its logits, to say which one is invalid.
     fn explain(
         &self,
         model: &mut Model,
@@ -186,7 +187,7 @@ impl GraphHead {
     }
 }
 
-/// A place prepared for some signals gives no others.
+/// A place prepared for some signals computes no others.
 pub(super) fn check_signals(
     place: ReduceChoice,
     prepared_for: &SignalsConfig,
@@ -198,7 +199,7 @@ pub(super) fn check_signals(
     }
 }
 
-/// Targets outside the vocabulary would fail inside a node, without a name.
+/// Targets outside the vocabulary would fail inside a node, in an error that does not name them.
 fn check_targets(
     batch: &TokenBatch,
     sequences: &[SequenceTargets<'_>],

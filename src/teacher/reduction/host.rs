@@ -1,4 +1,4 @@
-//! On this processor: the logits are lent, uncopied, to the kernel of `signals`.
+//! Reduction on this CPU: the logits are lent, uncopied, to the kernel of `signals`.
 
 use crate::signals::{SequenceSignals, SequenceTargets, SignalsConfig, reduce_batch};
 use crate::teacher::calls::TokenBatch;

@@ -1,10 +1,9 @@
-//! From logits to signals, wherever that is done: one file a place, chosen in [`place`].
+//! From logits to signals, in any place: one file per place, chosen in [`place`].
 //!
-//! [`host`] runs the model and lends its logits to the kernel of `signals`. [`graph`] appends a
-//! head to the model, so that whatever device runs the model ranks and sums its logits too, and
-//! only the stored ids of a position come back. On CUDA [`super::cuda`] leaves the logits on the device
-//! and reduces them there by a kernel of its own. Wherever positions were reduced, `signals` makes
-//! lists and scores of them.
+//! [`host`] runs the model and lends its logits to the kernel of `signals`. [`graph`] appends a head to the model, so
+//! that the device that runs the model also ranks and sums its logits, and returns only the stored ids of a position.
+//! On CUDA, [`super::cuda`] leaves the logits on the device and reduces them there with its own kernel. In every case
+//! `signals` turns the reduced positions into lists and scores.
 
 mod graph;
 mod host;

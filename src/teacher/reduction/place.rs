@@ -10,9 +10,9 @@ use crate::teacher::error::TeacherError;
 use crate::teacher::model::Model;
 use crate::teacher::options::TeacherOptions;
 
-/// The place, with what is held there.
+/// The place, with its resources.
 pub(in crate::teacher) enum Reduction {
-    /// On this processor.
+    /// On this CPU.
     Host,
     /// In the model's graph.
     Graph(Box<GraphHead>),
@@ -21,7 +21,7 @@ pub(in crate::teacher) enum Reduction {
 }
 
 impl Reduction {
-    /// Prepares the chosen place for `config`; gives the model back, loaded again where it had to be.
+    /// Prepares the chosen place for `config`; returns the model, which may have been loaded again.
     pub(in crate::teacher) fn choose(
         choice: ReduceChoice,
         options: &TeacherOptions,

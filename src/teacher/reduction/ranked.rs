@@ -1,4 +1,4 @@
-//! From what a head gives of one position to what `signals` takes of it.
+//! Turns a head's output for one position into what `signals` needs.
 
 use crate::onnx::head::ReductionHead;
 use crate::signals::{PositionReduction, SCORE_K, SignalsConfig};
@@ -7,7 +7,7 @@ use crate::teacher::feeds::RunShape;
 use ort::session::SessionOutputs;
 use std::path::Path;
 
-/// A head's outputs of one run, row-major, checked for their shapes.
+/// A head's outputs of one run, row-major, with checked shapes.
 pub(super) struct Outputs<'a> {
     width: usize,
     n_ranked: usize,
@@ -20,7 +20,7 @@ pub(super) struct Outputs<'a> {
     other_tempered_sums: Vec<&'a [f32]>,
 }
 
-/// One position of them. d = logit - max; "others" are the ids that are not ranked.
+/// One position of these outputs. d = logit - max; "others" are the ids that are not ranked.
 pub(super) struct HeadPosition<'a> {
     pub(super) ranked_logits: &'a [f32],
     pub(super) ranked_ids: &'a [i64],
@@ -31,7 +31,7 @@ pub(super) struct HeadPosition<'a> {
     pub(super) other_tempered_sums: Vec<f32>,
 }
 
-/// Buffers for one position after the other.
+/// Buffers that are reused for each position.
 #[derive(Debug, Default)]
 pub(super) struct RankedPosition {
     /// (logit - max, id), best first, ties by id.
@@ -83,7 +83,7 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// Takes outputs by name, or says what they are instead of what they should be.
+/// Takes outputs by name; an error says what was expected and found.
 struct Reader<'a, 's, 'm> {
     values: &'a SessionOutputs<'s>,
     model: &'m Path,
@@ -128,7 +128,7 @@ impl<'a> Reader<'a, '_, '_> {
 }
 
 impl RankedPosition {
-    /// `None` if the logits have no signals: NaN or +inf among them, or nothing but -inf.
+    /// `None` if the logits have no signals: NaN or +inf among them, or only -inf.
     pub(super) fn reduce(
         &mut self,
         head: &HeadPosition<'_>,
@@ -154,10 +154,9 @@ impl RankedPosition {
         self.temper(head, ln_sum, config);
         let reduced = PositionReduction {
             target_logprob: f64::from(head.target_logit) - max - ln_sum,
-            // Past the ranked ids it is at least their number, and only ranks below SCORE_K are told
-            // apart.
+            // If it is not ranked, the rank is at least their number, and only ranks below SCORE_K are distinguished.
             target_rank: target_rank.unwrap_or(self.ranked.len()) as u32,
-            // Rounding can leave a point mass a hair below zero.
+            // Rounding can make the entropy of a point mass slightly negative.
             entropy: (ln_sum - weighted / sum).max(0.0),
             logsumexp: max + ln_sum,
             score_topk_mass: (score_sum / sum).clamp(0.0, 1.0),
@@ -171,8 +170,8 @@ impl RankedPosition {
         Some(reduced)
     }
 
-    /// Fills `ranked` and gives the largest logit. Equal logits are put in the order of ids here,
-    /// since not every device breaks ties as the standard asks.
+    /// Fills `ranked` and returns the largest logit. Equal logits are ordered by id here, since not every device breaks
+    /// ties as the standard requires.
     fn rank(&mut self, head: &HeadPosition<'_>) -> Option<f64> {
         let max = *head.ranked_logits.first()?;
         let is_usable = |&logit: &f32| logit <= max && logit < f32::INFINITY;
@@ -190,7 +189,7 @@ impl RankedPosition {
         self.ranked.extend(
             head.ranked_logits
                 .iter()
-                // Adding 0 makes zeros of both signs one, as they are to the comparison of logits.
+                // Adding 0 makes zeros of both signs equal, as in the comparison of logits.
                 .map(|&logit| f64::from(logit) - max + 0.0)
                 .zip(ids),
         );

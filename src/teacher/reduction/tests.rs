@@ -14,11 +14,11 @@ use crate::teacher::{
 };
 use std::path::Path;
 
-/// Nats that a value of the head may be off the kernel's. Both take d = logit - max in f32 and sum
-/// its exponentials in f32, in another order: over a thousand ids that is some 1e-6 of a sum, and
-/// the entropy's terms are up to ten times as large.
+/// Nats by which a value of the head may differ from the kernel's. Both compute d = logit - max in
+/// f32 and sum its exponentials in f32, in different orders: over a thousand ids that is some 1e-6
+/// of a sum, and the entropy's terms are up to ten times as large.
 const TOLERANCE_NATS: f64 = 1e-5;
-/// The same of a probability.
+/// The same for a probability.
 const TOLERANCE_MASS: f64 = 1e-6;
 /// A log-partition at temperature tau has that error over tau.
 const LEAST_TAU: f64 = 0.5;
@@ -77,7 +77,7 @@ fn table_model(table: &[f32], v: u64, opset: i64, dtype: DType) -> ModelBuilder 
     model
 }
 
-/// Rows from flat to sharp, drawn by a fixed linear congruence.
+/// Rows from flat to sharp, from a fixed linear congruential generator.
 fn random_table(v: u64) -> Vec<f32> {
     let mut state = 7_u32;
     let mut uniform = || {
@@ -91,7 +91,7 @@ fn random_table(v: u64) -> Vec<f32> {
         .collect()
 }
 
-/// Two rows of different lengths and what they predict.
+/// Two rows of different lengths and their targets.
 fn batch(vocab_size: u32) -> (TokenBatch, Vec<Vec<u32>>) {
     let lengths = [N_ROWS as u32, 11];
     let width = lengths[0] as usize;
@@ -126,7 +126,7 @@ fn sequences(targets: &[Vec<u32>]) -> Vec<SequenceTargets<'_>> {
         .collect()
 }
 
-/// What the kernel and the head make of the same batch.
+/// The kernel's and the head's results for the same batch.
 fn both(
     open: impl Fn() -> Teacher,
     config: &SignalsConfig,
@@ -207,7 +207,7 @@ fn the_head_agrees_with_the_kernel_at_every_operator_set_and_dtype() {
     let table = random_table(V);
     for opset in [11, 12, 13, 14, 17, 18, 21] {
         let dtypes = [DType::F32, DType::F16, DType::Bf16];
-        // bfloat16 came with operator set 13.
+        // bfloat16 was added with operator set 13.
         let n_dtypes = if opset < 13 { 2 } else { 3 };
         for dtype in &dtypes[..n_dtypes] {
             let folder = folder_with(&table_model(&table, V, opset, *dtype));
@@ -255,7 +255,7 @@ fn a_padded_vocabulary_is_left_out_before_anything_is_ranked_or_summed() {
 
 #[test]
 fn equal_logits_are_kept_in_the_order_of_their_ids_across_the_border_of_k_too() {
-    // A few values over and over, zeros of both signs and -inf among them.
+    // A few repeated values, including zeros of both signs and -inf.
     let values = [1.5, -0.0, 0.0, 1.5, f32::NEG_INFINITY, 0.0, -0.0];
     let table: Vec<f32> = (0..N_ROWS as usize * 300)
         .map(|i| values[(i * i / 3 + i) % values.len()])

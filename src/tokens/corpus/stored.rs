@@ -8,10 +8,10 @@ use crate::tokens::megatron::MegatronWriter;
 use crate::tokens::{BinBlocks, FileStamp, Packing, SequenceView, ViewOptions};
 use std::path::Path;
 
-/// Bytes of a block of [`write_blocks`].
+/// Bytes of a block in [`write_blocks`].
 const BLOCK_BYTES: usize = 1024;
 const N_BLOCKS: u64 = 64;
-/// Ids are below it, but for one of the last block.
+/// All ids are below it, except one in the last block.
 const VOCAB: u32 = 900;
 
 /// A corpus of u16 ids in 64 small blocks, with their hashes in its `corpus.json`.
@@ -68,7 +68,7 @@ fn who_reads_a_quarter_fetches_a_quarter_and_another_process_none_of_it() {
     };
     let stored = TokenCorpus::open(url, &OpenOptions::default()).unwrap();
     stored.check_contents().unwrap();
-    // The ids of the last block are past it, and are not in the range.
+    // An id in the last block is not below it, but is outside the range.
     let quarter = 0..stored.n_tokens() / 4;
     stored.check_ids(quarter.clone(), VOCAB).unwrap();
     let (n_requests, n_bytes) = (requests.n_requests(), requests.n_bytes());
@@ -81,12 +81,12 @@ fn who_reads_a_quarter_fetches_a_quarter_and_another_process_none_of_it() {
         local.json.as_ref().unwrap().bin.blake3
     );
     assert_eq!(stored.touched_file().unwrap(), None);
-    // What was opened anew has the blocks of the cache.
+    // A corpus opened again uses the cached blocks.
     let again = TokenCorpus::open(url, &OpenOptions::default()).unwrap();
     let n_bytes = requests.n_bytes();
     read(&again);
     assert_eq!(requests.n_bytes(), n_bytes);
-    // All of it, at last.
+    // Finally, all of it.
     assert_eq!(documents_of(&again), documents_of(&local));
 }
 
@@ -100,7 +100,7 @@ fn a_task_of_four_fetches_the_blocks_of_its_shards() {
     let corpus = TokenCorpus::open(url, &OpenOptions::default()).unwrap();
     let view = view_of(&corpus);
     let n_bytes = requests.n_bytes();
-    // Eight shards in the corpus' own order, of which task 1/4 has two.
+    // Eight shards in corpus order, of which task 1/4 has two.
     let n_rows = view.len() / 8;
     for shard in [1, 5] {
         for seq_id in shard * n_rows..(shard + 1) * n_rows {
@@ -124,7 +124,7 @@ fn an_id_past_the_vocabulary_is_found_where_local_files_have_it_without_reading_
         let error = corpus.check_ids(0..corpus.n_tokens(), VOCAB).unwrap_err();
         let n_read = requests.n_bytes() - n_bytes;
         assert!(n_read <= BLOCK_BYTES as u64, "{n_read}");
-        // It is only cut off from the range: the block is read, and nothing is found.
+        // The range ends just before it: the block is read, and nothing is found.
         corpus.check_ids(0..corpus.n_tokens() - 1, VOCAB).unwrap();
         match error {
             TokensError::TokenPastVocab {
@@ -260,7 +260,7 @@ fn a_token_object_that_changes_under_a_run_is_noticed() {
     bytes[0] ^= 1;
     storage::replace(&bin, &bytes).unwrap();
     assert_eq!(corpus.touched_file().unwrap(), Some(bin.as_path()));
-    // What was opened is a copy, and stays what it was.
+    // The open corpus is a copy and stays unchanged.
     assert_eq!(documents_of(&corpus), documents);
     corpus.check_contents().unwrap();
     let again = TokenCorpus::open(url, &OpenOptions::default()).unwrap();

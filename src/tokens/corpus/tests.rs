@@ -417,7 +417,7 @@ fn with_dtype(dtype: Dtype) -> OpenOptions {
     }
 }
 
-/// 200 ids below 64, none of them 0 for long.
+/// 200 ids below 64, without long runs of 0.
 fn some_ids() -> Vec<u32> {
     (0..200_u32).map(|i| i * 37 % 64).collect()
 }
@@ -443,7 +443,7 @@ fn wide_ids_without_a_header_are_read_by_their_type_and_refused_without_it() {
             assert_eq!(error.kind(), crate::error::Kind::Usage);
             let wanted = format!("pass --dtype {}", dtype.name());
             assert!(error.to_string().contains(&wanted), "{error}");
-            // What is said wins, aloud.
+            // The option wins, but with a note.
             let said = TokenCorpus::open(&path, &with_dtype(Dtype::U16)).unwrap();
             assert!(said.check_ids(0..said.n_tokens(), 64).is_ok());
             assert!(
@@ -551,7 +551,7 @@ fn numpy_arrays_that_are_no_flat_little_endian_integers_are_refused_by_name() {
     );
 }
 
-/// How a raw file of u16 ids is split at 9, and the notes.
+/// How a raw file of u16 ids is split at 9, with the notes.
 fn split_at_9(ids: &[u16], eod_position: Option<EodPosition>) -> (Vec<Vec<u32>>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.bin");
@@ -721,7 +721,7 @@ fn a_file_that_is_cut_or_overwritten_while_it_is_read_is_noticed() {
     );
 }
 
-/// Rows of lists, written as columns of these names.
+/// Writes rows of lists as columns with these names.
 fn write_rows(path: &Path, columns: &[(&str, Vec<Vec<i64>>)]) {
     let lists = |rows: &[Vec<i64>]| -> ArrayRef {
         let rows = rows.iter().map(|row| Some(row.iter().map(|&id| Some(id))));
@@ -815,7 +815,7 @@ fn a_mask_with_holes_or_of_another_length_is_refused_with_its_row() {
             "{error}"
         );
     }
-    // A mask that is all text leaves nothing out; ids under 0 may be anything.
+    // A mask that marks only text leaves nothing out; masked ids may be negative.
     let whole = rows_of(&[
         ("input_ids", ids.clone()),
         ("attention_mask", vec![vec![1; 3]; 2]),
@@ -923,7 +923,7 @@ fn parquet_files_of_a_folder_or_a_glob_are_one_corpus_in_the_order_of_their_name
     assert!(error(&path("*")).contains("as well as Parquet files"));
     assert!(error(&path("c*.parquet")).contains("contains no tokens"));
     fs::remove_file(path("train.bin")).unwrap();
-    // The second file has no mask: padding would be left out of the first alone.
+    // The second file has no mask, so padding would be left out of the first only.
     let masked = [
         ("input_ids", vec![vec![1, 0]]),
         ("attention_mask", vec![vec![1, 0]]),
@@ -979,7 +979,7 @@ fn every_flipped_byte_of_a_corpus_is_found() {
             fs::write(&path, flipped).unwrap();
             let opened = TokenCorpus::open(dir.path(), &auto());
             let checked = opened.and_then(|corpus| corpus.check_contents().map(|()| corpus));
-            // White space and the spelling of what is the same stay.
+            // Changes of white space or of equivalent spelling are harmless.
             let is_same = |corpus: &TokenCorpus| name == CORPUS_JSON && corpus.json == sound;
             let found = checked.map_or(true, |corpus| is_same(&corpus));
             assert!(found, "{name}: byte {at}, bit {bit}");

@@ -1,4 +1,4 @@
-//! What the file and its entry in `corpus.json` are made of.
+//! The content of the file and its entry in `corpus.json`.
 
 use arrow_schema::{DataType, Field, Schema};
 use schemars::JsonSchema;
@@ -23,9 +23,9 @@ pub struct DocumentEntry {
     pub source: Arc<str>,
     /// Its place in the file: a line from 1, a row from 0, or 0 where the file is one document.
     pub record: u64,
-    /// Tokens, those around it included.
+    /// Tokens, including those around it.
     pub n_tokens: u64,
-    /// Bytes of its text as UTF-8.
+    /// Bytes of its text in UTF-8.
     pub n_bytes: u64,
 }
 

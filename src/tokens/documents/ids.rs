@@ -1,4 +1,4 @@
-//! Counting documents by their ids, in bounded memory.
+//! Counts documents by their ids, in bounded memory.
 
 use crate::corpus::DocumentId;
 use crate::storage::{Record, Sorter, StorageError, words};
@@ -21,7 +21,7 @@ impl IdCounts {
         }
     }
 
-    /// Counts one document. It gives the id, if it is one.
+    /// Counts one document and returns its id, if valid.
     pub(super) fn add<'a>(&mut self, id: &'a DocumentId) -> Result<Option<&'a str>, StorageError> {
         match id {
             DocumentId::Absent => self.n_without += 1,
@@ -34,7 +34,7 @@ impl IdCounts {
         Ok(None)
     }
 
-    /// Documents with the id of an earlier one.
+    /// Documents that repeat the id of an earlier one.
     pub(super) fn n_repeated(self) -> Result<u64, StorageError> {
         let (mut n_repeated, mut before) = (0, None);
         for hash in self.hashes.into_sorted()? {
@@ -46,7 +46,7 @@ impl IdCounts {
     }
 }
 
-/// 128 bits of an id's BLAKE3: among 10^12 ids two different ones share them with a chance below 10^-14.
+/// 128 bits of an id's BLAKE3: the chance that any two of 10^12 different ids share them is below 10^-14.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct IdHash([u64; 2]);
 

@@ -1,4 +1,4 @@
-//! Reading the file, in bounded memory, every row checked.
+//! Reads the file in bounded memory and checks every row.
 
 use super::format::{
     DOC_INDEX, DocumentEntry, DocumentsStamp, ID, N_BYTES, N_TOKENS, RECORD, SOURCE,
@@ -14,7 +14,7 @@ use arrow_array::{Array, RecordBatch};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The documents of a corpus, in its order. It ends at the first error.
+/// The documents of a corpus, in order. It ends at the first error.
 pub struct DocumentReader {
     path: PathBuf,
     table: TableReader<DocumentEntry>,
@@ -22,18 +22,18 @@ pub struct DocumentReader {
     n_documents: u64,
     n_tokens: u64,
     n_not_spelled: Option<u64>,
-    /// Of what was read.
+    /// Totals of what was read so far.
     n_read: u64,
     n_tokens_read: u64,
     failed: bool,
 }
 
 impl DocumentReader {
-    /// Opens the file of the corpus in `dir`, which `json` describes, and compares it with its hash.
-    /// `None` if the corpus has none: it is older, or was made of token files.
+    /// Opens the file of the corpus in `dir`, which `json` describes, and checks its hash. `None` if the corpus has
+    /// none: it is older, or was made from token files.
     ///
     /// # Errors
-    /// A file that is not there, or not the one that was written.
+    /// The file is missing, or not the one that was written.
     pub fn open(dir: &Path, json: &CorpusJson) -> Result<Option<Self>, TokensError> {
         let Some(stamp) = &json.documents else {
             return Ok(None);
@@ -55,12 +55,12 @@ impl DocumentReader {
         }))
     }
 
-    /// Documents of the corpus.
+    /// Number of documents in the corpus.
     pub fn n_documents(&self) -> u64 {
         self.n_documents
     }
 
-    /// Those whose tokens do not spell their text, where that is known.
+    /// Those whose tokens do not spell their text, if known.
     pub fn n_not_spelled(&self) -> Option<u64> {
         self.n_not_spelled
     }
@@ -109,7 +109,7 @@ fn fault(path: &Path, reason: String) -> TokensError {
     }
 }
 
-/// The documents of a batch; what is wrong with it otherwise. `last_source` shares one copy of a path that repeats.
+/// The documents of a batch, or what is wrong with it. `last_source` shares one copy of a repeated path.
 fn entries(batch: &RecordBatch, last_source: &mut Arc<str>) -> Result<Vec<DocumentEntry>, String> {
     let numbers = |name| storage::number_column::<UInt64Type>(batch, name, false);
     let doc_indices = numbers(DOC_INDEX)?;

@@ -1,4 +1,4 @@
-//! Writing the file, a row group at a time.
+//! Writes the file, one row group at a time.
 
 use super::format::{DOC_INDEX, DocumentsStamp, N_BYTES, N_TOKENS, RECORD, SOURCE, schema};
 use super::ids::IdCounts;
@@ -15,13 +15,13 @@ use parquet::schema::types::ColumnPath;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Rows of a row group: what a writer and a reader hold.
+/// Rows per row group: what a writer or a reader holds.
 const GROUP_ROWS: usize = 1 << 16;
-/// Bytes of ids that end a row group before that.
+/// Bytes of ids that end a row group earlier.
 const GROUP_ID_BYTES: usize = 16 << 20;
 const CREATED_BY: &str = "saltworks-corpus-documents version 1.0.0";
 
-/// `documents.parquet` in the making: a temporary, removed on drop.
+/// `documents.parquet` being written: a temporary, removed on drop.
 pub(in crate::tokens) struct DocumentWriter {
     path: PathBuf,
     groups: RowGroupWriter<Partial>,
@@ -31,7 +31,7 @@ pub(in crate::tokens) struct DocumentWriter {
     n_not_spelled: u64,
 }
 
-/// Rows that are not written yet, by column.
+/// Rows not written yet, by column.
 #[derive(Default)]
 struct Rows {
     ids: Vec<Option<String>>,
@@ -58,7 +58,7 @@ impl DocumentWriter {
         })
     }
 
-    /// Counts a document by whether its tokens spell its text.
+    /// Counts the document if its tokens do not spell its text.
     pub(in crate::tokens) fn count_spelling(&mut self, is_spelled: bool) {
         self.n_not_spelled += u64::from(!is_spelled);
     }
@@ -108,7 +108,7 @@ impl DocumentWriter {
             .map_err(|error| encode_error(&self.path, error))
     }
 
-    /// Ends the file: everything is on the disk, under a temporary name.
+    /// Finishes the file: everything is on disk, under a temporary name.
     pub(in crate::tokens) fn seal(mut self) -> Result<(Sealed, DocumentsStamp), TokensError> {
         if !self.rows.ids.is_empty() {
             self.flush()?;

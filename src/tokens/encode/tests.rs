@@ -195,7 +195,7 @@ fn a_corpus_that_appears_meanwhile_is_not_replaced() {
     assert_eq!(setup.files("out").len(), 1);
 }
 
-/// As if the process had ended at any of the steps of a publication.
+/// As if the process had died at each step of a publication.
 #[test]
 fn after_an_end_at_any_step_the_same_command_works_and_leaves_no_litter() {
     let setup = setup(50);
@@ -333,7 +333,7 @@ fn a_wish_to_stop_is_heard_in_blank_lines_without_end() {
     assert!(made.unwrap().success());
     let interrupt = crate::interrupt::Interrupt::new();
     let (requester, end) = (interrupt.clone(), path.clone());
-    // Blank lines for as long as somebody reads them: nothing but the wish to stop ends it.
+    // Blank lines as long as somebody reads them: only an interrupt ends it.
     let feeder = std::thread::spawn(move || {
         let mut pipe = fs::File::options().write(true).open(end).unwrap();
         for n_blocks in 0.. {

@@ -11,7 +11,7 @@ fn what(bytes: &[u8]) -> Option<&'static str> {
         .map(|foreign| foreign.what)
 }
 
-/// `parts` joined, with zeros up to 400 bytes.
+/// `parts` concatenated, and padded with zeros to 400 bytes.
 fn padded(parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = parts.concat();
     bytes.resize(bytes.len().max(400), 0);
@@ -90,7 +90,7 @@ fn shards_of_samples_are_told_by_their_table() {
     // litdata: two samples of 6 bytes.
     let litdata = [&word(2)[..], &word(16), &word(22), &word(28), &[7; 12]].concat();
     assert!(what(&litdata).is_some_and(|what| what.contains("litdata")));
-    // MDS: the same with the description of its columns between.
+    // MDS: the same with a description of its columns in between.
     let mds = [
         &word(2)[..],
         &word(18),
@@ -120,10 +120,10 @@ proptest! {
 
 #[test]
 fn ids_that_spell_the_beginning_of_a_header_by_chance_are_ids() {
-    // Of i64: a number below the size, then the id whose bytes are `{"`.
+    // i64 ids: a number below the size, then the id with the bytes `{"`.
     let ids = [40_i64, 0x227b, 7, 9, 11, 13, 15, 17];
     let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
     assert_eq!(what(&bytes), None);
-    // Few bytes that are all letters.
+    // A few bytes that are all letters.
     assert_eq!(what(b"abcdefgh"), None);
 }

@@ -1,4 +1,4 @@
-//! Reading an `.idx`: believe nothing before it is checked.
+//! Reads an `.idx`; nothing in it is trusted before it is checked.
 
 use crate::error::{Classified, Kind};
 use crate::tokens::dtype::Dtype;
@@ -22,22 +22,22 @@ pub enum IdxFault {
     /// Another kind of file.
     #[error("it does not start with Megatron's magic number")]
     Magic,
-    /// An index of before Megatron's mapped files.
+    /// An index from before Megatron's memory-mapped files.
     #[error("it has the old format (TNTIDX) of fairseq and Megatron")]
     OldFormat,
-    /// A version that is not known.
+    /// An unknown version.
     #[error("it has version {got}, expected version 1")]
     Version {
         /// The version found.
         got: u64,
     },
-    /// Ids of a type that is no integer, or unknown.
+    /// A dtype of ids that is not an integer type, or unknown.
     #[error("its dtype code is {code} ({}), expected an integer type (1 to 5, or 8)", name_of_code(*code))]
     DtypeCode {
         /// The code found.
         code: u8,
     },
-    /// Counts that cannot be.
+    /// Impossible counts.
     #[error("its counts are impossible: {n_sequences} sequences and {n_entries} document entries")]
     Counts {
         /// Number of sequences as stated.
@@ -45,7 +45,7 @@ pub enum IdxFault {
         /// Number of document entries as stated.
         n_entries: u64,
     },
-    /// Sequences that are no text.
+    /// Sequences that are not text.
     #[error("it is a multimodal index: sequence {sequence} has mode {mode}, where text has 0")]
     Mode {
         /// The first such sequence.
@@ -100,9 +100,9 @@ pub enum IdxFault {
     DocumentEntry {
         /// The entry.
         entry: u64,
-        /// The one before it.
+        /// The entry before it.
         least: u64,
-        /// The largest it may be.
+        /// The largest allowed.
         most: u64,
         /// The entry found.
         got: i64,
@@ -153,7 +153,7 @@ fn name_of_code(code: u8) -> &'static str {
     }
 }
 
-/// What the header of a validated `.idx` says; its methods read the tables of those same bytes.
+/// The header of a validated `.idx`; the methods read the tables from the same bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdxLayout {
     /// Type of the ids in the `.bin`.
@@ -164,11 +164,11 @@ pub struct IdxLayout {
     pub n_documents: u64,
     /// Number of tokens in the `.bin`.
     pub n_tokens: u64,
-    /// Whether a mode follows for each sequence, as multimodal data sets have it; all are 0.
+    /// Whether a mode follows for each sequence, as in multimodal data sets; all are 0.
     pub has_modes: bool,
 }
 
-/// Checks the whole of an `.idx` against the size of its `.bin`.
+/// Checks all of an `.idx` against the size of its `.bin`.
 ///
 /// # Errors
 /// The first fault found.
@@ -233,7 +233,7 @@ fn table_bytes(n_sequences: u64, n_entries: u64) -> Option<u64> {
         .checked_add(HEADER_BYTES)
 }
 
-/// Sequences must cover the `.bin` from its first byte to its last; gives the number of tokens.
+/// Sequences must cover the `.bin` from its first byte to its last; returns the number of tokens.
 fn check_sequences(layout: &IdxLayout, bytes: &[u8], bin_bytes: u64) -> Result<u64, IdxFault> {
     let (mut n_tokens, mut end) = (0_u64, 0_u64);
     for sequence in 0..layout.n_sequences {
@@ -248,7 +248,7 @@ fn check_sequences(layout: &IdxLayout, bytes: &[u8], bin_bytes: u64) -> Result<u
                 got: pointer,
             });
         }
-        // At most 2^31 tokens of 8 bytes, for as many sequences as fit the file: no overflow in
+        // At most 2^31 tokens of 8 bytes, for as many sequences as fit in the file: no overflow in
         // practice, but the counts come from a file.
         n_tokens = n_tokens.checked_add(length).ok_or(fault.clone())?;
         end = n_tokens.checked_mul(layout.dtype.bytes()).ok_or(fault)?;
@@ -262,7 +262,7 @@ fn check_sequences(layout: &IdxLayout, bytes: &[u8], bin_bytes: u64) -> Result<u
     Ok(n_tokens)
 }
 
-/// Entries must start at 0, never fall, and end at the number of sequences.
+/// Entries must start at 0, never decrease, and end at the number of sequences.
 fn check_documents(layout: &IdxLayout, bytes: &[u8]) -> Result<(), IdxFault> {
     let mut least = 0;
     for entry in 0..=layout.n_documents {
@@ -286,7 +286,7 @@ fn check_documents(layout: &IdxLayout, bytes: &[u8]) -> Result<(), IdxFault> {
     Ok(())
 }
 
-/// Modes are read for this alone: of text they are 0.
+/// Modes are read only for this check: text has mode 0.
 fn check_modes(layout: &IdxLayout, bytes: &[u8]) -> Result<(), IdxFault> {
     if !layout.has_modes {
         return Ok(());
@@ -313,8 +313,8 @@ impl IdxLayout {
         i64::from_le_bytes(array_at(bytes, table + 8 * entry))
     }
 
-    /// Token offset at which `document` starts; that of `n_documents` is `n_tokens`.
-    /// `bytes` must be those that were validated.
+    /// Token offset at which `document` starts; for `n_documents` it is `n_tokens`. `bytes` must be
+    /// those that were validated.
     pub fn document_start(&self, bytes: &[u8], document: u64) -> u64 {
         let sequence = self.document_entry(bytes, document) as u64;
         if sequence >= self.n_sequences {
@@ -328,7 +328,7 @@ fn u64_at(bytes: &[u8], offset: u64) -> u64 {
     u64::from_le_bytes(array_at(bytes, offset))
 }
 
-/// The caller has checked that the bytes are there.
+/// The caller has checked the bounds.
 fn array_at<const N: usize>(bytes: &[u8], offset: u64) -> [u8; N] {
     let offset = offset as usize;
     bytes[offset..offset + N]

@@ -3,7 +3,7 @@ use crate::tokens::megatron::writer::{MegatronWriter, write_idx};
 use proptest::prelude::*;
 use std::fs;
 
-/// The `.idx` of documents of these lengths, and the size of its `.bin`.
+/// The `.idx` and the `.bin` of documents of these lengths.
 fn pair_of(lengths: &[usize], vocab_size: u32) -> (Vec<u8>, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
     let prefix = dir.path().join("a.b");
@@ -35,7 +35,7 @@ fn pair_of(lengths: &[usize], vocab_size: u32) -> (Vec<u8>, Vec<u8>) {
     (idx, bin)
 }
 
-/// The same `.idx` without a disk, for ids of u16, and the size of its `.bin`.
+/// The same `.idx` without a disk, for u16 ids, and the size of its `.bin`.
 fn idx_of(lengths: &[u32]) -> (Vec<u8>, u64) {
     let mut idx = Vec::new();
     write_idx(&mut idx, Dtype::U16, lengths).unwrap();
@@ -117,7 +117,7 @@ fn every_fault_has_its_name() {
             n_entries: 4
         }
     );
-    // 12 * n overflows to a small number here, if the product is not checked.
+    // 12 * n overflows to a small number here unless the product is checked.
     let wraps = (u64::MAX / 12 + 1).to_le_bytes();
     assert!(matches!(fault(&with(18, &wraps)), IdxFault::Counts { .. }));
     assert_eq!(
@@ -245,7 +245,7 @@ fn only_a_damaged_index_is_to_be_made_again() {
     assert!(remedy(&[1; 40], 10).contains("under another name"));
 }
 
-/// What a validated index promises.
+/// Invariants of a validated index.
 fn assert_in_range(idx: &[u8], bin_bytes: u64) -> Result<(), TestCaseError> {
     let Ok(layout) = validate_idx(idx, bin_bytes) else {
         return Ok(());
@@ -316,7 +316,7 @@ fn the_blocks_of_a_pair_are_its_bins_with_their_largest_ids() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, ids: &[u32]| {
         let mut writer = MegatronWriter::create(&dir.path().join(name), 60_000).unwrap();
-        // Documents that do not end where blocks do.
+        // Documents that do not end at block boundaries.
         for document in ids.chunks(70_001) {
             writer.push_document(document).unwrap();
         }

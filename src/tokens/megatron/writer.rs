@@ -1,4 +1,4 @@
-//! Writing a pair: ids stream into the `.bin`; of a document only its length is kept until the end.
+//! Writes a pair: ids stream into the `.bin`; only the lengths of documents are kept until the end.
 
 use super::idx::{HEADER_BYTES, MAGIC, VERSION};
 use super::with_suffix;
@@ -10,9 +10,9 @@ use crate::tokens::partial::{Partial, Sealed};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes `<prefix>.bin` and `<prefix>.idx`, a sequence a document.
+/// Writes `<prefix>.bin` and `<prefix>.idx`, one sequence per document.
 ///
-/// Both are temporaries until [`finish`](Self::finish); dropped before that, they are removed.
+/// Both are temporaries until [`finish`](Self::finish), and are removed if dropped before that.
 /// Memory: 4 bytes per document, 36 per block of 1 MiB.
 pub struct MegatronWriter {
     bin: Partial,
@@ -22,12 +22,12 @@ pub struct MegatronWriter {
     vocab_size: u32,
     lengths: Vec<u32>,
     n_tokens: u64,
-    /// Tokens of the document that is not ended yet.
+    /// Tokens of the current document.
     n_open: usize,
     encoded: Vec<u8>,
 }
 
-/// A pair that is complete on disk and has its names yet to get; removed on drop.
+/// A pair that is complete on disk, without its final names yet; removed on drop.
 pub(in crate::tokens) struct SealedPair {
     bin: Sealed,
     idx: Sealed,
@@ -51,7 +51,7 @@ pub struct WrittenPair {
     pub blocks: BinBlocks,
 }
 
-/// Hashes and largest ids of the blocks that pass.
+/// Hashes and largest ids of the blocks written.
 #[derive(Default)]
 struct Blocks {
     hasher: BlockHasher,
@@ -79,7 +79,7 @@ impl Blocks {
     fn finish(self) -> BinBlocks {
         let block_bytes = self.hasher.block_bytes();
         let hashes = self.hasher.finish();
-        // Very many blocks were put together.
+        // Blocks were merged because there were too many.
         let n_joined = (hashes.block_bytes / block_bytes) as usize;
         let joined = self.max_ids.chunks(n_joined);
         let max_ids = joined.map(|ids| ids.iter().copied().max().unwrap_or(0));
@@ -109,17 +109,17 @@ impl MegatronWriter {
     /// Appends one document; it may be empty.
     ///
     /// # Errors
-    /// An id that is not below the vocabulary size, a document past 2^31 - 1 tokens, I/O.
+    /// An id outside the vocabulary, a document above 2^31 - 1 tokens, I/O.
     pub fn push_document(&mut self, ids: &[u32]) -> Result<(), TokensError> {
         self.append(ids)?;
         self.end_document();
         Ok(())
     }
 
-    /// Appends ids to the document that is being written.
+    /// Appends ids to the current document.
     ///
     /// # Errors
-    /// As [`push_document`](Self::push_document).
+    /// Those of [`push_document`](Self::push_document).
     pub fn append(&mut self, ids: &[u32]) -> Result<(), TokensError> {
         let n_tokens = self.n_open.saturating_add(ids.len());
         if n_tokens > i32::MAX as usize {
@@ -149,7 +149,7 @@ impl MegatronWriter {
         Ok(())
     }
 
-    /// Ends the document that is being written; it may be empty.
+    /// Ends the current document, which may be empty.
     pub fn end_document(&mut self) {
         self.lengths.push(self.n_open as u32);
         self.n_tokens += self.n_open as u64;
@@ -166,7 +166,8 @@ impl MegatronWriter {
         self.n_tokens
     }
 
-    /// Writes the tables, brings both files to disk and gives them their names, replacing others.
+    /// Writes the tables, syncs both files to disk and gives them their final names, replacing
+    /// others.
     ///
     /// # Errors
     /// I/O.
@@ -174,7 +175,7 @@ impl MegatronWriter {
         self.seal()?.publish()
     }
 
-    /// Writes the tables and brings both files to disk, under their temporary names.
+    /// Writes the tables and syncs both files to disk, under their temporary names.
     pub(in crate::tokens) fn seal(self) -> Result<SealedPair, TokensError> {
         let mut idx = Partial::create(&self.idx_path)?;
         let mut buffered = BufWriter::new(&mut idx);
@@ -197,7 +198,7 @@ impl MegatronWriter {
 }
 
 impl SealedPair {
-    /// Gives both files their names, replacing others.
+    /// Gives both files their final names, replacing others.
     pub(in crate::tokens) fn publish(self) -> Result<WrittenPair, TokensError> {
         self.bin.publish()?;
         self.idx.publish()?;
@@ -205,7 +206,7 @@ impl SealedPair {
     }
 }
 
-/// The `.idx` of documents of these lengths, a sequence each.
+/// The `.idx` of documents of these lengths, one sequence each.
 pub(super) fn write_idx(out: &mut impl Write, dtype: Dtype, lengths: &[u32]) -> io::Result<()> {
     let n_sequences = lengths.len() as u64;
     let mut header = Vec::with_capacity(HEADER_BYTES as usize);

@@ -13,7 +13,7 @@ fn added(id: u32, content: &str, special: bool) -> Value {
            "normalized": false, "special": special})
 }
 
-/// The char of GPT-2's alphabet for each byte, by the loop of GPT-2's own encoder.py.
+/// The character of GPT-2's alphabet for each byte, by the loop in GPT-2's own encoder.py.
 fn gpt2_alphabet() -> Vec<char> {
     let printable = |b: u32| matches!(b, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     let mut n = 0;
@@ -29,7 +29,7 @@ fn gpt2_alphabet() -> Vec<char> {
     (0..256).map(char_of).collect()
 }
 
-/// GPT-2's kind: bytes spelled as printable characters, an end-of-text token, an added plain one.
+/// Like GPT-2: bytes as printable characters, an end-of-text token, a plain added one.
 fn byte_level() -> Value {
     let mut vocab: BTreeMap<String, u32> = gpt2_alphabet()
         .iter()
@@ -50,7 +50,7 @@ fn byte_level() -> Value {
     })
 }
 
-/// Llama's kind: `▁` for a space, `<0xNN>` for bytes, `<s>` in front by the post-processor.
+/// Like Llama: `▁` for a space, `<0xNN>` for bytes, `<s>` put in front by the post-processor.
 fn byte_fallback() -> Value {
     let mut vocab = BTreeMap::from([
         ("<unk>".to_owned(), 0),
@@ -101,7 +101,7 @@ fn byte_level_tokens_have_their_bytes() {
         assert_eq!(tokenizer.token_bytes(u32::from(byte)).unwrap(), [byte]);
     }
     assert_eq!(tokenizer.token_bytes(256).unwrap(), b" a");
-    // An added token is spelled as it is, though its characters are in the alphabet too.
+    // An added token is spelled literally, even if its characters are in the alphabet.
     assert_eq!(tokenizer.token_bytes(258).unwrap(), "é ".as_bytes());
     assert_eq!(tokenizer.token_bytes(259), None);
 }
@@ -122,7 +122,7 @@ fn metaspace_stands_for_a_space_and_other_tokens_for_themselves() {
         json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
     let tokenizer = open(&value).unwrap();
     assert_eq!(tokenizer.token_bytes(261).unwrap(), b" a");
-    // Without a decoder that says so, neither `▁` nor `<0xNN>` is more than its characters.
+    // Without a decoder for them, `▁` and `<0xNN>` are just their characters.
     assert_eq!(tokenizer.token_bytes(3).unwrap(), b"<0x00>");
     value["decoder"] = json!(null);
     assert_eq!(
@@ -176,7 +176,7 @@ fn the_fingerprint_is_of_what_ids_mean_and_not_of_the_file() {
     }
 }
 
-/// Made by this code; a change of it would orphan every corpus and label set that exists.
+/// Made by this code; changing it would orphan every existing corpus and label set.
 #[test]
 fn the_fingerprint_is_stable() {
     let golden = [

@@ -17,7 +17,7 @@ fn corpus_of(lengths: &[usize]) -> TokenCorpus {
         next += length as u32;
     }
     writer.finish().unwrap();
-    // The maps outlive the names.
+    // The open file outlives its name.
     TokenCorpus::open(&prefix, &OpenOptions::default()).unwrap()
 }
 

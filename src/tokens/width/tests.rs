@@ -3,7 +3,7 @@ use crate::tokens::token_file::RawFile;
 use proptest::prelude::*;
 use std::fs;
 
-/// Ids of a Zipf-like distribution below `vocab_size`, as real text has them.
+/// Ids with a Zipf-like distribution below `vocab_size`, as in real text.
 fn zipf(n: usize, vocab_size: u32, seed: u64) -> Vec<u32> {
     let mut state = seed | 1;
     let mut uniform = move || {
@@ -67,7 +67,7 @@ fn padding_with_0_hides_no_width_and_is_none() {
 
 #[test]
 fn documents_of_even_length_do_not_look_like_wider_ids() {
-    // The separator, the largest id, stands on even places only.
+    // The separator, the largest id, is at even positions only.
     let document = [63, 1, 2, 3, 4, 5, 6, 7];
     let ids: Vec<u32> = document.iter().copied().cycle().take(80_000).collect();
     let right = sample(&bytes_of(&ids, Dtype::U16));

@@ -1,17 +1,17 @@
-//! What the emulated kernel gives, against what `signals` gives on the CPU.
+//! Compares the emulated kernel's results with those of `signals` on the CPU.
 
 use super::emulator::Batch;
 use crate::signals::{SequenceSignals, SignalsConfig};
 
-/// Nats, and shares, as they are stored: one rounding to f32 (6e-8 of the value, so 1e-6 of logits
+/// Nats or probabilities as stored: one rounding to f32 (6e-8 of the value, so 1e-6 for logits
 /// around 16), and sums of four f32 terms in another order.
 const STORED_TOLERANCE: f64 = 2e-6;
-/// Scores in f64, in nats: only the order of f32 sums of four or 64 terms differs.
+/// Scores in f64, nats: only the order of f32 sums of four or 64 terms differs.
 pub(super) const SCORE_TOLERANCE: f64 = 2e-7;
-/// A tail is small, so its own terms decide: relative.
+/// Relative, since a tail is small and depends on its own terms.
 const TAIL_TOLERANCE: f64 = 1e-6;
-/// Draws whose uniform falls within rounding of a border may differ: sums agree to 1e-16 of the
-/// whole, so among 1e5 draws none is expected, and one in 1e4 would already be a fault.
+/// Draws whose uniform falls within rounding of a boundary may differ: sums agree to 1e-16 of the
+/// total, so among 1e5 draws none is expected, and one in 1e4 would already be a fault.
 const DRAWS_THAT_MAY_DIFFER: f64 = 1e-4;
 
 fn assert_close(what: &str, got: &[f32], expected: &[f32], tolerance: f64) {
@@ -24,7 +24,7 @@ fn assert_close(what: &str, got: &[f32], expected: &[f32], tolerance: f64) {
     }
 }
 
-/// Everything that is exact by equality, everything else by its tolerance.
+/// Compares exact values by equality, all others with their tolerance.
 pub(super) fn assert_alike(got: &SequenceSignals, expected: &SequenceSignals) {
     let (a, b) = (&got.positions, &expected.positions);
     assert_eq!(a.target_rank_t, b.target_rank_t);
@@ -82,7 +82,7 @@ fn assert_scores_alike(got: &SequenceSignals, expected: &SequenceSignals) {
     }
 }
 
-/// Draws of each position as they were drawn, rising.
+/// Individual draws of each position, in increasing order.
 fn drawn(signals: &SequenceSignals) -> Vec<u32> {
     let lists = &signals.positions;
     assert_eq!(lists.sampled_ids.len(), lists.sampled_counts.len());

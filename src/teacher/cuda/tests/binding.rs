@@ -1,5 +1,5 @@
-//! The bound run, with ONNX Runtime on the CPU: its output is bound to host memory, which stands
-//! in for the device's, and the emulated kernel reduces it where it was left.
+//! The bound run, with ONNX Runtime on the CPU: its output is bound to host memory in place of the
+//! device's, and the emulated kernel reduces it there.
 
 use super::alike::assert_alike;
 use super::config;
@@ -94,7 +94,7 @@ fn a_bound_output_is_reduced_where_it_lies_to_the_signals_of_lent_logits() {
         };
         let (_folder, options) = write(&sample.build());
         let mut model = open(&options);
-        // A bound output must not keep the shape of the run before.
+        // A bound output must not keep the shape of the previous run.
         check_bound_run(&mut model, &batch(&[3, 1, 4, 1, 5, 9, 0, 0], &[4, 2]));
         check_bound_run(&mut model, &batch(&[2, 7, 1], &[3]));
         check_bound_run(&mut model, &batch(&[1, 2, 3, 4, 5, 6, 7, 8, 9], &[3, 3, 3]));
@@ -185,7 +185,7 @@ fn a_teacher_on_the_cpu_does_not_take_reduction_on_a_device_in_silence() {
 
 #[test]
 fn a_device_that_is_not_there_is_an_error_that_says_what_is() {
-    // No machine has this many.
+    // No machine has that many devices.
     let error = DeviceReducer::new(4096, &config(16, 8)).err().unwrap();
     let message = error.to_string();
     match error {

@@ -1,5 +1,5 @@
-// The kernel on the CPU, for tests: one POSIX thread a CUDA thread, a barrier that each of them waits
-// at, blocks one after the other. Shared memory is static, since one block runs at a time.
+// Runs the kernel on the CPU, for tests: one POSIX thread per CUDA thread, with a barrier for all of them, blocks one
+// after the other. Shared memory is static, since one block runs at a time.
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -78,7 +78,7 @@ static void *run_thread(void *argument) {
     return NULL;
 }
 
-// 0, or the number of an error of the system. Launches must not overlap.
+// Returns 0, or an error number of the system. Launches must not overlap.
 int emulate(unsigned int dtype, const struct Reduction *reduction, unsigned int n_blocks, unsigned int n_threads) {
     const Kernel kernels[3] = {reduce_f32, reduce_f16, reduce_bf16};
     pthread_t *threads = calloc(n_threads, sizeof *threads);
@@ -104,7 +104,7 @@ int emulate(unsigned int dtype, const struct Reduction *reduction, unsigned int 
     return error;
 }
 
-// What Rust has to agree with, in the order of its list.
+// Values that Rust has to agree with, in the order of its list.
 const unsigned int LAYOUT[] = {
     MAX_THREADS, GREATEST_K, SCORE_K, BLOCK, MAX_SUMMED_BLOCKS,
     F32, F16, BF16, NO_DEFECT, NOT_FINITE, ALL_MASKED,

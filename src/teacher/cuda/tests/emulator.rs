@@ -1,4 +1,4 @@
-//! The kernel's source, built by the system's C compiler, in the device's place.
+//! The kernel's source, built by the system's C compiler, in place of the device.
 
 use crate::signals::{
     Logits, LogitsData, SequenceSignals, SequenceTargets, SignalsConfig, SignalsError, reduce_batch,
@@ -30,7 +30,7 @@ pub(super) fn emulator() -> &'static Emulator {
         std::fs::write(file("emulation.c"), EMULATION).unwrap();
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
         let mut command = Command::new(&compiler);
-        // A multiplication and an addition stay two operations, as the GPU's compiler is told too.
+        // A multiplication and an addition stay two operations, as the GPU's compiler is also told.
         command.args(["-std=c11", "-O1", "-ffp-contract=off", "-fno-strict-aliasing"]);
         command.args(["-fPIC", "-shared", "-pthread", "-o"]);
         command.args([file("kernel.so"), file("emulation.c")]).arg("-lm");
@@ -39,7 +39,7 @@ pub(super) fn emulator() -> &'static Emulator {
         });
         let messages = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{compiler} refused the kernel:\n{messages}");
-        // SAFETY: built just now from this folder's source, which has no initialisers.
+        // SAFETY: built just now from this directory's source, which has no initialisers.
         let library = unsafe { libloading::Library::new(file("kernel.so")) }.unwrap();
         Emulator {
             library,
@@ -48,7 +48,7 @@ pub(super) fn emulator() -> &'static Emulator {
     })
 }
 
-/// Logits of one batch in whichever dtype, `[B, T, stride]`.
+/// Logits of one batch in any dtype, `[B, T, stride]`.
 pub(super) enum Values {
     F32(Vec<f32>),
     F16(Vec<f16>),
@@ -73,7 +73,7 @@ impl Values {
     }
 }
 
-/// One batch: its logits, and what they predict.
+/// One batch: its logits, and its targets.
 pub(super) struct Batch {
     pub(super) values: Values,
     pub(super) width: usize,
@@ -132,8 +132,8 @@ impl Batch {
     }
 }
 
-/// As `DeviceReducer::reduce` does it. The logits are in this process's memory, and as many as they
-/// say.
+/// As in `DeviceReducer::reduce`. The logits must be in this process's memory, with the stated
+/// size.
 pub(super) fn reduce_emulated(
     logits: DeviceLogits,
     sequences: &[SequenceTargets<'_>],
@@ -165,7 +165,8 @@ fn launch(dtype: LogitsDtype, reduction: &Reduction, n_blocks: u32, n_threads: u
         .unwrap_or_else(|e| e.into_inner());
     // SAFETY: the symbol has this signature in emulation.c.
     let emulate = unsafe { emulator.library.get::<Emulate>(b"emulate\0") }.unwrap();
-    // SAFETY: the addresses are those of buffers that the caller keeps and laid out for the kernel.
+    // SAFETY: the addresses are those of buffers that the caller keeps and that are laid out for
+    // the kernel.
     let error = unsafe { emulate(dtype as u32, reduction, n_blocks, n_threads) };
     assert_eq!(error, 0, "the system refused a thread");
 }

@@ -1,4 +1,4 @@
-//! Ids by pieces, against those of the whole text, for every kind of tokenizer.
+//! Ids from pieces compared with those of the whole text, for every kind of tokenizer.
 
 use super::*;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ const SMALL: Sizes = Sizes {
     max_whole: 0,
 };
 
-/// Merges of pairs of letters and of those, in an order that makes ranks interleave.
+/// Merges of pairs of letters, and of those pairs, in an order that interleaves ranks.
 fn merges(alphabet: &str) -> (Vec<String>, Vec<Value>) {
     let letters: Vec<String> = alphabet.chars().map(String::from).collect();
     let (mut tokens, mut merges) = (Vec::new(), Vec::new());
@@ -29,7 +29,7 @@ fn merges(alphabet: &str) -> (Vec<String>, Vec<Value>) {
         tokens.push(format!("{pair}{letter}"));
         merges.push(json!([pair, letter]));
     }
-    // Ranks are places in the list.
+    // Ranks are positions in the list.
     merges.sort_by_key(|merge| {
         blake3::hash(merge.to_string().as_bytes())
             .to_hex()
@@ -53,7 +53,7 @@ fn with_merges(mut value: Value, alphabet: &str) -> Value {
     value
 }
 
-/// GPT-2's kind, with its words.
+/// Like GPT-2, with words.
 fn words_of_bytes() -> Value {
     let mut value = with_merges(byte_level(), "abcdeĠ");
     value["added_tokens"] = json!([]);
@@ -67,7 +67,7 @@ fn bytes_without_words() -> Value {
     value
 }
 
-/// Llama-3's digits by threes, whose phase is set where a run of digits begins.
+/// Llama-3's groups of three digits, whose phase depends on where a run of digits begins.
 fn digits_by_threes() -> Value {
     let mut value = words_of_bytes();
     value["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [
@@ -77,12 +77,12 @@ fn digits_by_threes() -> Value {
     value
 }
 
-/// Llama-2's kind: one word a text, a mark in front, bytes for what is unknown.
+/// Like Llama-2: one word per text, a mark in front, bytes for unknown characters.
 fn one_word_with_bytes() -> Value {
     with_merges(byte_fallback(), "abcde▁")
 }
 
-/// With a special token that a cut may fall into, and that takes the spaces around it.
+/// With a special token that may span a cut, and that strips the spaces around it.
 fn with_added_tokens() -> Value {
     let mut value = one_word_with_bytes();
     let mut stripping = added(2, "</s>", true);
@@ -141,7 +141,7 @@ fn word_level() -> Value {
     value
 }
 
-/// BPE that drops what it does not know.
+/// BPE that drops unknown characters.
 fn letters_only() -> Value {
     let mut value = one_word_with_bytes();
     value["normalizer"] = json!(null);
@@ -183,7 +183,7 @@ fn by_pieces(tokenizer: &Tokenizer, text: &str, sizes: Sizes) -> Result<Vec<u32>
     Ok(ids)
 }
 
-/// What was refused; what was joined is the whole text's.
+/// Whether the text was refused; if it was joined, checks that the ids are those of the whole text.
 fn check(name: &str, tokenizer: &Tokenizer, text: &str) -> bool {
     match by_pieces(tokenizer, text, SMALL) {
         Ok(ids) => {
@@ -201,8 +201,8 @@ fn check(name: &str, tokenizer: &Tokenizer, text: &str) -> bool {
     }
 }
 
-/// Text with all that makes cuts hard: runs of one letter, digits, spaces and marks, special tokens,
-/// characters of several bytes, line ends of both kinds.
+/// Text with all that makes cuts hard: runs of one letter, digits, spaces and marks, special tokens, multi-byte
+/// characters, both kinds of line end.
 fn hard_text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         8 => "[a-e]{1,9}",

@@ -1,8 +1,8 @@
-//! Ids around documents, against what the library itself puts around a text.
+//! Ids around documents, compared with what the library itself adds around a text.
 
 use super::*;
 
-/// A model of four letters without an unknown token, as in the alphabet of DNA.
+/// A model of four letters without an unknown token, such as the DNA alphabet.
 fn letters(post_processor: &Value) -> Value {
     json!({
         "version": "1.0",
@@ -34,7 +34,7 @@ fn byte_level_processor() -> Value {
     json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true})
 }
 
-/// Front, text and after, as the tokenizer's own `encode` with special tokens has them.
+/// Front, text and after, from the library's own `encode` with special tokens.
 fn as_the_library_has_them(value: &Value) -> Vec<u32> {
     let inner = tokenizers::Tokenizer::from_bytes(value.to_string().as_bytes()).unwrap();
     inner.encode("ACGT", true).unwrap().get_ids().to_vec()
@@ -155,7 +155,7 @@ fn a_file_or_text_that_the_library_panics_over_is_an_error() {
     assert!(matches!(error, TokensError::NotATokenizer { .. }));
 }
 
-/// Each byte of a file of each kind, changed in three ways.
+/// Changes each byte of a file of each kind in three ways.
 #[test]
 fn a_changed_byte_anywhere_in_a_tokenizer_is_refused_or_read_and_never_a_panic() {
     let mut n_flips = 0;
