@@ -29,7 +29,7 @@ pub struct SetStats {
     pub bytes_per_target: f64,
     /// Size of each column, in the order of the schema.
     pub columns: Vec<ColumnCost>,
-    /// Totals over documents, if `documents.parquet` is there.
+    /// Totals over documents, if the set has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub documents: Option<DocumentsIndex>,
     /// Distributions of the values.
