@@ -1,10 +1,11 @@
-"""Time and memory of what looks at a whole label set, with 100,000 shards.
+"""Time and memory of commands that read a whole label set, with 100,000 shards.
 
     python benches/many_shards.py target/release LABELS FOLDER [N_SHARDS]
 
-LABELS is a small finished set, whose plan is stretched to so many shards: the same rows a shard, more sequences. Sidecars are
-of that plan; the Parquet files are sparse, of the sizes that the sidecars say, since nothing measured here opens one.
-Prints a table: time by the clock, of the processor, memory; each command runs three times, and the least is kept. FOLDER is removed in the end.
+LABELS is a small finished set whose plan is stretched to that many shards: the same rows per shard, more sequences.
+Sidecars follow that plan; the Parquet files are sparse files of the sizes in the sidecars, since nothing measured here
+opens one. Prints a table of wall-clock time, CPU time and memory; each command runs three times, and the minimum
+counts. FOLDER is removed at the end.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes dist/saltworks-VERSION-TARGET.tar.gz: both programs in bin/, ONNX Runtime's library in lib/, man
-# pages, completions and licences. Built against glibc 2.28, so that it runs where nothing else is
-# installed: unpack it, and run bin/saltworks.
+# Makes dist/saltworks-VERSION-TARGET.tar.gz: both programs in bin/, ONNX Runtime's library in lib/, man pages,
+# completions and licences. Built against glibc 2.28, so that it needs nothing else installed: unpack it and run
+# bin/saltworks.
 #
-# Needs `make setup` (the Makefile sees to it), crates.io and a Python package index.
+# Needs `make setup` (which the Makefile runs), crates.io and a Python package index.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
