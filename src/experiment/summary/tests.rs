@@ -62,7 +62,7 @@ fn the_baseline_reaches_itself_at_the_end() {
 
 #[test]
 fn runs_are_paired_by_seed() {
-    // Paired with the other seed's baseline, the same curve would give another share.
+    // Paired with the other seed's baseline, the same curve would give another fraction.
     let salt = arm("salt", vec![run(1, &[(5, 4.7), (10, 3.7)])]);
     let results = results(vec![baseline(), salt]);
     let reach = results.reach(&results.arms[1], Budget::Steps).unwrap();

@@ -82,8 +82,8 @@ pub struct TrainLine {
 /// times the second, up to the teacher's entropy, which does not depend on the weights: its standard deviation
 /// is at most the same mixture of theirs.
 ///
-/// What they are not: the variance of such a bound. They are over positions, and an independent example is a
-/// whole sequence, whose positions are correlated; they are of one step's weights and batch, as noisy as that;
+/// They are not the variance in such a bound. They are over positions, whereas an independent example is a
+/// whole sequence, with correlated positions; they are as noisy as the one step's batch from which they come;
 /// and they bound no error by themselves. Nor is the second necessarily lower than the first. `tail-bucket`
 /// counts all ids outside the stored ones as one, so if the tail mass is large and varies between positions, as
 /// in the first steps or with a small K, that variation is only in the second; with `sampled` it includes the
